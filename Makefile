@@ -1,0 +1,63 @@
+# What each target is for: make help.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+LINT_VERSION := 2.15.0
+LINT         := bin/tools/golangci-lint-$(LINT_VERSION)
+
+# One server for the tests of all packages; without it each package would start its own.
+PGSERVER := go run ./platform/db/dbtest/pgserver
+# Beyond this a package hangs: the slowest takes a few minutes.
+TEST_TIMEOUT := 20m
+
+.PHONY: help
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build the program and try it on a first pipeline
+	@scripts/first-run.sh
+
+.PHONY: build
+build: ## build bin/sluice
+	@go build -o bin/sluice .
+
+.PHONY: test
+test: ## everything: build, vet, lint, and all tests on both databases under the race detector
+	@$(MAKE) build
+	@go vet ./...
+	@$(MAKE) lint
+	@$(PGSERVER) -- go run ./scripts/testcount -race -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: test-short
+test-short: ## all tests on both databases, without the race detector and lint
+	@$(PGSERVER) -- go run ./scripts/testcount -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: lint
+lint: $(LINT) ## check the code's form (.golangci.yml says what and why)
+	@$(LINT) run
+
+.PHONY: fmt
+fmt: $(LINT) ## format the code
+	@$(LINT) fmt
+
+.PHONY: setup
+setup: ## install what building and testing need: gcc, PostgreSQL's programs, the linter
+	@scripts/setup.sh
+	@$(MAKE) $(LINT)
+	@echo "setup: all there"
+
+.PHONY: bench
+bench: build ## measure this engine on both databases, one JSON document a line
+	@scripts/bench.sh
+
+.PHONY: clean
+clean: ## remove what the targets built
+	@rm -rf bin coverage.out
+
+# The linter of exactly this version: one that is installed already, else built from source, which takes some minutes.
+$(LINT):
+	@scripts/linter.sh $(LINT_VERSION) $@

@@ -1,0 +1,108 @@
+package app
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"sluice/platform/db"
+)
+
+// cli is one run of the program: its streams, its extensions, and the settings that all commands share.
+type cli struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	extensions     []fx.Option
+
+	config      string
+	databaseURL string
+	tenant      string
+	logLevel    string
+}
+
+const (
+	groupWork = "work"
+	groupLook = "look"
+	groupCare = "care"
+)
+
+func (c *cli) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sluice",
+		Short: "Durable pipelines with a provably complete history",
+		Long: `sluice runs durable pipelines of tasks, on SQLite or PostgreSQL. Every change of state commits in one
+transaction with the event that records it; ` + "`sluice verify`" + ` proves it.
+
+Every flag is also an environment variable (--database-url is SLUICE_DATABASE_URL) and a key of a
+configuration file (database-url in ` + defaultConfig + `); the flag wins, then the variable, then the file.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          unknownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.applySettings(cmd); err != nil {
+				return err
+			}
+			cmd.SetContext(db.WithTenant(cmd.Context(), c.tenant))
+			return nil
+		},
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&c.databaseURL, "database-url", "sqlite://sluice.db", "`URL` of the database: sqlite://path or postgres://user@host/database")
+	flags.StringVar(&c.tenant, "tenant", db.DefaultTenant, "`NAME` of the tenant")
+	flags.StringVar(&c.config, configFlag, "", "configuration `FILE` (default "+defaultConfig+", if there is one)")
+	flags.Var(&choice{value: &c.logLevel, allowed: []string{"debug", "info", "warn", "error"}, kind: "LEVEL"}, "log-level",
+		"least serious `LEVEL` of what is logged: debug, info, warn or error (default info for serve, else warn)")
+	root.SetFlagErrorFunc(flagError)
+	root.AddGroup(&cobra.Group{ID: groupWork, Title: "Run pipelines:"}, &cobra.Group{ID: groupLook, Title: "Look:"},
+		&cobra.Group{ID: groupCare, Title: "Look after the database:"})
+	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
+		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.annotateCommand())
+	group(root, groupLook, c.listCommand(), c.showCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
+	group(root, groupCare, c.verifyCommand(), c.migrateCommand(), c.cleanupCommand())
+	root.AddCommand(c.versionCommand())
+	return root
+}
+
+func group(root *cobra.Command, id string, commands ...*cobra.Command) {
+	for _, cmd := range commands {
+		cmd.GroupID = id
+		root.AddCommand(cmd)
+	}
+}
+
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	names := []string{}
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	return withHint(usagef("there is no command %q", args[0]), didYouMean(args[0], names, "`sluice help` lists the commands"))
+}
+
+// open opens the database that the settings name, and closes it when the function that it returns is called.
+func (c *cli) open(ctx context.Context) (*db.DB, error) {
+	return db.Open(ctx, c.databaseURL)
+}
+
+// openReady opens the database and sees to its schema: SQLite, which has one user, brings itself up; on a server that is an
+// operator's decision.
+func (c *cli) openReady(ctx context.Context) (*db.DB, error) {
+	d, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if d.Backend() == "sqlite" {
+		err = d.Migrate(ctx)
+	} else {
+		err = d.CheckSchema(ctx)
+	}
+	if err != nil {
+		return nil, closing(err, d)
+	}
+	return d, nil
+}

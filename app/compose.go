@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/dig"
+	"go.uber.org/fx"
+	"go.uber.org/fx/fxevent"
+	"go.uber.org/zap"
+
+	"sluice/modules/audit"
+	"sluice/modules/events"
+	"sluice/modules/handlers/http"
+	"sluice/modules/handlers/shell"
+	"sluice/modules/leases"
+	"sluice/modules/outbox"
+	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
+	"sluice/modules/workers"
+	"sluice/platform/db"
+)
+
+// modules is the whole program but for its database, its log and its extensions.
+var modules = fx.Options(
+	events.Module,
+	outbox.Module,
+	leases.Module,
+	tasks.Module,
+	pipelines.Module,
+	pipelines.ExtensionsModule,
+	workers.Module,
+	shell.Module,
+	http.Module,
+	fx.Provide(audit.New),
+)
+
+// with composes the program, hands a command what it asks for (T is a struct with fx.In), and takes the program down again. The
+// database is opened if something needs it. Mistakes in the composition are reported by their root.
+func with[T any](ctx context.Context, c *cli, use func(context.Context, T) error) (err error) {
+	log, err := c.logger()
+	if err != nil {
+		return err
+	}
+	var opened *db.DB
+	defer func() {
+		if opened != nil {
+			err = errors.Join(err, opened.Close())
+		}
+	}()
+	var needs T
+	program := fx.New(
+		c.fxLog(log),
+		fx.RecoverFromPanics(),
+		fx.Supply(log),
+		fx.Provide(func() (d *db.DB, err error) {
+			opened, err = c.openReady(ctx)
+			return opened, err
+		}),
+		modules,
+		fx.Options(c.extensions...),
+		fx.Populate(&needs),
+	)
+	if err := program.Err(); err != nil {
+		return startError(err)
+	}
+	if err := program.Start(ctx); err != nil {
+		return startError(err)
+	}
+	// Taking down must go on after an interrupt.
+	defer func() { err = errors.Join(err, program.Stop(context.WithoutCancel(ctx))) }()
+	return use(ctx, needs)
+}
+
+// startError is the root of what fx reports, without the way that led to it.
+func startError(err error) error {
+	root := dig.RootCause(err)
+	var missing dig.Error
+	if errors.As(root, &missing) {
+		return usageError{root} // an extension asks for what nobody provides
+	}
+	return root
+}
+
+func (c *cli) fxLog(log *zap.Logger) fx.Option {
+	if c.logLevel == "debug" {
+		return fx.WithLogger(func() fxevent.Logger { return &fxevent.ZapLogger{Logger: log} })
+	}
+	return fx.NopLogger
+}

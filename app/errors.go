@@ -1,0 +1,194 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"sluice/modules/audit"
+	"sluice/modules/pipelines"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// The exit codes of the program.
+const (
+	exitDone        = 0
+	exitFailed      = 1 // the pipeline failed, or a breach was found
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitDatabase    = 4
+	exitInterrupted = 130
+)
+
+// exitStatus ends the program with a code and no further word: the command has said what there is to say.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// usageError is a mistake of the caller.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// hinted is an error with what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (e hinted) Unwrap() error { return e.error }
+
+func withHint(err error, hint string) error {
+	if err == nil || hint == "" {
+		return err
+	}
+	return hinted{err, hint}
+}
+
+// report tells what went wrong, if anything did, and gives the exit code.
+func (c *cli) report(ctx context.Context, err error) int {
+	var status exitStatus
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &status):
+		return int(status)
+	case ctx.Err() != nil:
+		fmt.Fprintln(c.stderr, "sluice: interrupted")
+		return exitInterrupted
+	}
+	var problems definition.Problems
+	if errors.As(err, &problems) {
+		c.reportProblems(problems)
+		return exitUsage
+	}
+	fmt.Fprintf(c.stderr, "sluice: %v\n", err)
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintf(c.stderr, "  %s\n", hint)
+	}
+	return exitCode(err)
+}
+
+// reportProblems writes each mistake on a line; those in a file begin with their place, where editors look for it.
+func (c *cli) reportProblems(list definition.Problems) {
+	for _, p := range list {
+		if p.Line == 0 {
+			fmt.Fprintf(c.stderr, "sluice: %s\n", p)
+		} else {
+			fmt.Fprintln(c.stderr, p)
+		}
+	}
+}
+
+// exitCode classifies. What nobody expected comes from the database or the machine, and is no fault of a pipeline's.
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case errors.As(err, &usage), errors.Is(err, pipelines.ErrState), errors.Is(err, db.ErrURL):
+		return exitUsage
+	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, pipelines.ErrUnknown), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound):
+		return exitNotFound
+	}
+	return exitDatabase
+}
+
+func hintFor(err error) string {
+	var h hinted
+	switch {
+	case errors.As(err, &h):
+		return h.hint
+	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, audit.ErrNotFound):
+		return "`sluice list` shows the executions of this database"
+	case errors.Is(err, db.ErrUnavailable):
+		return "check --database-url (SLUICE_DATABASE_URL) and that the database is running"
+	}
+	return ""
+}
+
+// fileError is what reading a file that the caller named ran into.
+func fileError(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return usagef("%s: %w", p.Path, p.Err)
+	}
+	return usageError{err}
+}
+
+func flagError(cmd *cobra.Command, err error) error {
+	if errors.Is(err, pflag.ErrHelp) {
+		return err
+	}
+	hint := "`" + cmd.CommandPath() + " --help` lists the flags"
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		names := []string{}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		hint = didYouMean(unknown.GetSpecifiedName(), names, hint)
+	}
+	return withHint(usageError{err}, hint)
+}
+
+// arguments checks the number of arguments; most -1 sets no upper bound. names is how the usage line calls them.
+func arguments(least, most int, names string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return withHint(usagef("%s needs %s", cmd.CommandPath(), names), "`"+cmd.CommandPath()+" --help` says more")
+		case most >= 0 && len(args) > most:
+			return withHint(usagef("%q is one argument too many", args[most]), "usage: "+cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// parseID reads the id of an execution.
+func parseID(s string) (db.ID, error) {
+	id, err := db.ParseID(s)
+	if err != nil {
+		return db.ID{}, withHint(usageError{err}, "`sluice list` shows the ids")
+	}
+	return id, nil
+}
+
+func parseIDs(args []string) ([]db.ID, error) {
+	ids := make([]db.ID, len(args))
+	for i, s := range args {
+		var err error
+		if ids[i], err = parseID(s); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// nearest finds the one that name was probably meant to be, or nothing. cobra knows how to look for a misspelt command, so the
+// known names are made into commands.
+func nearest(name string, known []string) string {
+	parent := &cobra.Command{SuggestionsMinimumDistance: 2}
+	for _, k := range known {
+		parent.AddCommand(&cobra.Command{Use: k, Run: func(*cobra.Command, []string) {}})
+	}
+	if found := parent.SuggestionsFor(name); len(found) > 0 {
+		return found[0]
+	}
+	return ""
+}
+
+// didYouMean is a hint for an unknown name.
+func didYouMean(name string, known []string, otherwise string) string {
+	if best := nearest(name, known); best != "" {
+		return fmt.Sprintf("did you mean %q?", best)
+	}
+	return otherwise
+}
+
+// closing keeps an error in front of one that cleaning up after it may give.
+func closing(err error, c interface{ Close() error }) error { return errors.Join(err, c.Close()) }

@@ -1,0 +1,78 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"sluice/modules/events"
+	"sluice/platform/db"
+)
+
+const (
+	reread  = time.Second     // how often a follower looks back
+	settled = 5 * time.Second // no transaction of a run takes longer to become visible
+)
+
+// follower reads the events of one execution as they are committed, each once. A number in the sequence may become visible after
+// a greater one, so it looks back over the last seconds now and then.
+type follower struct {
+	events *events.Repository
+	id     db.ID
+
+	highest int64
+	looked  time.Time // when it last looked back
+	marks   []mark
+	seen    map[int64]bool // above the oldest mark
+}
+
+// mark is the highest number seen at a time.
+type mark struct {
+	at      time.Time
+	highest int64
+}
+
+func newFollower(r *events.Repository, id db.ID) *follower {
+	return &follower{events: r, id: id, seen: map[int64]bool{}}
+}
+
+// next gives the events that have come. back makes it look back: what was committed by now is not missed.
+func (f *follower) next(ctx context.Context, now time.Time, back bool) ([]events.Event, error) {
+	after := f.highest
+	if back = back || now.Sub(f.looked) >= reread; back {
+		after = f.settle(now)
+	}
+	list, err := f.events.ListByPipeline(ctx, f.id, events.Page{After: after})
+	if err != nil {
+		return nil, err
+	}
+	if back {
+		f.looked = now
+	}
+	var fresh []events.Event
+	for _, e := range list {
+		if !f.seen[e.SequenceNum] {
+			f.seen[e.SequenceNum] = true
+			f.highest = max(f.highest, e.SequenceNum)
+			fresh = append(fresh, e)
+		}
+	}
+	return fresh, nil
+}
+
+// settle forgets what is settled, and gives the number from which there may still be something to come.
+func (f *follower) settle(now time.Time) int64 {
+	f.marks = append(f.marks, mark{now, f.highest})
+	for len(f.marks) > 1 && now.Sub(f.marks[1].at) >= settled {
+		f.marks = f.marks[1:]
+	}
+	low := int64(0)
+	if now.Sub(f.marks[0].at) >= settled {
+		low = f.marks[0].highest
+	}
+	for n := range f.seen {
+		if n <= low {
+			delete(f.seen, n)
+		}
+	}
+	return low
+}

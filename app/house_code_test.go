@@ -1,0 +1,151 @@
+package app_test
+
+import (
+	"cmp"
+	"go/ast"
+	"go/token"
+	"regexp"
+	"slices"
+	"strconv"
+	"testing"
+)
+
+// mayWrite is which files hold the statements that write a table. A status, its event and its outbox row are written in one
+// place each, so that no path can forget one of them.
+var mayWrite = map[string][]string{
+	"pipeline_definitions": {"modules/pipelines/definitions.go"},
+	"pipeline_executions":  {"modules/pipelines/repository.go", "modules/events/retention.go"},
+	"task_executions":      {"modules/tasks/apply.go", "modules/tasks/columns.go", "modules/tasks/read.go"},
+	"execution_events":     {"modules/events/repository.go", "modules/events/retention.go"},
+	"task_outbox":          {"modules/outbox/outbox.go"},
+	"task_logs":            {"modules/tasks/logs.go"},
+	"workers":              {"modules/leases/leases.go"},
+}
+
+var writes = regexp.MustCompile(`(?i)\b(?:INSERT\s+INTO|REPLACE\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE)\s+["{]([a-z_]+)`)
+
+// TestEachTableHasItsWriters: a statement that writes a table stands in that table's files, and none stands in another.
+func TestEachTableHasItsWriters(t *testing.T) {
+	t.Parallel()
+	found := map[string]bool{}
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		ast.Inspect(s.tree, func(n ast.Node) bool {
+			text, ok := n.(*ast.BasicLit)
+			if !ok || text.Kind != token.STRING {
+				return true
+			}
+			statement, err := strconv.Unquote(text.Value)
+			if err != nil {
+				t.Errorf("%s: %v", s.at(n), err)
+			}
+			for _, m := range writes.FindAllStringSubmatch(statement, -1) {
+				found[m[1]+" "+s.path] = true
+				if !slices.Contains(mayWrite[m[1]], s.path) {
+					t.Errorf("%s writes table %s, which is for %v", s.at(n), m[1], mayWrite[m[1]])
+				}
+			}
+			return true
+		})
+	}
+	for table, files := range mayWrite {
+		for _, file := range files {
+			if !found[table+" "+file] {
+				t.Errorf("the table of writers has %s in %s, and no statement there writes it", table, file)
+			}
+		}
+	}
+}
+
+// forbidden are calls that the house does without, with the reason.
+var forbidden = map[string]string{
+	"time.Sleep":     "wait for what you wait for, under a context",
+	".Save":          "it writes every column, whoever changed it meanwhile",
+	".AutoMigrate":   "the schema is migrations/ alone",
+	".Callback":      "a hook by another name",
+	".Updates":       "rows are written by statements over sets",
+	".UpdateColumn":  "rows are written by statements over sets",
+	".UpdateColumns": "rows are written by statements over sets",
+	"context.TODO":   "say whose context it is",
+}
+
+// forbiddenInTests, besides.
+var forbiddenInTests = map[string]string{
+	".Skip":    "a test that can't run fails",
+	".SkipNow": "a test that can't run fails",
+	".Skipf":   "a test that can't run fails",
+}
+
+func TestNoForbiddenCalls(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		ast.Inspect(s.tree, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			selector, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			method, full := "."+selector.Sel.Name, ""
+			if pkg, ok := selector.X.(*ast.Ident); ok {
+				full = pkg.Name + method
+			}
+			why := cmp.Or(forbidden[method], forbidden[full])
+			if s.test {
+				why = cmp.Or(why, forbiddenInTests[method])
+			}
+			if why != "" {
+				t.Errorf("%s calls %s: %s", s.at(n), selector.Sel.Name, why)
+			}
+			return true
+		})
+	}
+}
+
+// hook is a method that GORM calls by its name, behind the back of whoever reads the statement.
+var hook = regexp.MustCompile(`^(?:(?:Before|After)(?:Create|Save|Update|Delete)|AfterFind)$`)
+
+func TestNoGORMHooks(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		for _, d := range s.tree.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv != nil && hook.MatchString(f.Name.Name) {
+				t.Errorf("%s: method %s is a GORM hook: an event is written where one can read it", s.at(f), f.Name.Name)
+			}
+		}
+	}
+}
+
+// TestSizes: a file and a function are small enough to be read in one go.
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	const longestFile, longestFunc = 300, 60
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		if n := s.files.Position(s.tree.FileEnd).Line - 1; n > longestFile {
+			t.Errorf("%s has %d lines, allowed are %d", s.path, n, longestFile)
+		}
+		ast.Inspect(s.tree, func(n ast.Node) bool {
+			var body *ast.BlockStmt
+			switch f := n.(type) {
+			case *ast.FuncDecl:
+				body = f.Body
+			case *ast.FuncLit:
+				body = f.Body
+			}
+			if body == nil {
+				return true
+			}
+			if lines := s.files.Position(body.End()).Line - s.files.Position(n.Pos()).Line + 1; lines > longestFunc {
+				t.Errorf("%s: a function of %d lines, allowed are %d", s.at(n), lines, longestFunc)
+			}
+			return true
+		})
+	}
+}

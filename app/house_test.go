@@ -1,0 +1,192 @@
+package app_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// mayImport is who may import whom among the packages of this module, * in a key standing for one name. Imports run one way,
+// from main down to platform/db, and a package that is not listed here fails the test: whoever adds one decides its place.
+var mayImport = map[string][]string{
+	"migrations":                   {},
+	"platform/db":                  {"migrations"},
+	"platform/db/dbtest":           {"migrations", "platform/db", "platform/db/dbtest/localpg"},
+	"platform/db/dbtest/localpg":   {},
+	"platform/db/dbtest/pgserver":  {"platform/db/dbtest/localpg"},
+	"modules/events":               {"platform/db"},
+	"modules/outbox":               {"platform/db"},
+	"modules/leases":               {"platform/db"},
+	"modules/tasks":                {"modules/events", "modules/outbox", "platform/db"},
+	"modules/pipelines/definition": {"modules/tasks"},
+	"modules/pipelines": {
+		"modules/pipelines/definition", "modules/tasks", "modules/leases", "modules/events", "modules/outbox", "platform/db",
+	},
+	"modules/workers": {
+		"modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/leases", "modules/events", "modules/outbox", "platform/db",
+	},
+	"modules/handlers/*":      {"modules/tasks"},
+	"modules/audit":           {"modules/events", "modules/tasks", "platform/db"},
+	"modules/audit/audittest": {"modules/audit", "platform/db", "platform/db/dbtest"},
+	"modules/enginetest":      {"modules/*", "modules/pipelines/definition", "modules/audit/audittest", "platform/db", "platform/db/dbtest"},
+	"app":                     {"modules/*", "modules/pipelines/definition", "modules/handlers/*", "platform/db"},
+	".":                       {"app", "examples/*"},
+	"examples/*":              {"modules/tasks", "modules/pipelines/definition"},
+	"scripts/*":               {},
+}
+
+// testHelpers may be imported by any test, and otherwise only where the table names them.
+var testHelpers = []string{"platform/db/dbtest", "platform/db/dbtest/localpg", "modules/audit/audittest", "modules/enginetest"}
+
+// drivers are the packages that know one database.
+var drivers = []string{"gorm.io/driver/", "github.com/jackc/pgx/", "github.com/mattn/go-sqlite3", "modernc.org/sqlite", "github.com/pressly/goose/", "github.com/lib/pq"}
+
+// source is a parsed file of this repository.
+type source struct {
+	path  string // from the root, with slashes
+	pkg   string // its folder, "." for the root
+	test  bool
+	tree  *ast.File
+	files *token.FileSet
+}
+
+// sources parses every Go file, whatever it is built for.
+func sources(t *testing.T) []source {
+	t.Helper()
+	root := os.DirFS("..")
+	var all []source
+	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if name != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" || name == "bin") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if path.Ext(name) != ".go" {
+			return nil
+		}
+		files := token.NewFileSet()
+		tree, err := parser.ParseFile(files, filepath.Join("..", name), nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		all = append(all, source{name, path.Dir(name), strings.HasSuffix(name, "_test.go"), tree, files})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 50 {
+		t.Fatalf("only %d Go files were found", len(all))
+	}
+	return all
+}
+
+// imports gives the paths that a file imports.
+func (s source) imports(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	for _, i := range s.tree.Imports {
+		p, err := strconv.Unquote(i.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// at is where a node stands, for messages.
+func (s source) at(n ast.Node) string {
+	return s.path + ":" + strconv.Itoa(s.files.Position(n.Pos()).Line)
+}
+
+func matches(patterns []string, pkg string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		ok, err := path.Match(pattern, pkg)
+		return err == nil && ok
+	})
+}
+
+// TestImportsRunOneWay holds every file to the table.
+func TestImportsRunOneWay(t *testing.T) {
+	t.Parallel()
+	used := map[string]bool{}
+	for _, s := range sources(t) {
+		allowed, key := lookup(s.pkg)
+		if key == "" {
+			t.Errorf("%s: package %s is not in the import table", s.path, s.pkg)
+			continue
+		}
+		used[key] = true
+		for _, p := range s.imports(t) {
+			if own, ok := strings.CutPrefix(p, "sluice/"); ok && !s.mayImport(own, allowed) {
+				t.Errorf("%s: %s may not import %s; it may import %v", s.path, s.pkg, own, allowed)
+			}
+		}
+	}
+	for key := range mayImport {
+		if !used[key] {
+			t.Errorf("the import table has %s, and there is no such package", key)
+		}
+	}
+}
+
+// mayImport holds an import to its row of the table. A pattern does not mean a test helper; a test may have those, its own
+// package, and the database.
+func (s source) mayImport(own string, allowed []string) bool {
+	helper := slices.Contains(testHelpers, own)
+	if s.test && (helper || own == s.pkg || own == "platform/db") {
+		return true
+	}
+	return matches(allowed, own) && (!helper || slices.Contains(allowed, own))
+}
+
+// lookup finds a package's row: by its own name, else by a pattern.
+func lookup(pkg string) (allowed []string, key string) {
+	if allowed, ok := mayImport[pkg]; ok {
+		return allowed, pkg
+	}
+	for pattern, allowed := range mayImport {
+		if matches([]string{pattern}, pkg) {
+			return allowed, pattern
+		}
+	}
+	return nil, ""
+}
+
+func TestOnlyPlatformDBImportsDrivers(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		if s.pkg == "platform/db" || strings.HasPrefix(s.pkg, "platform/db/") {
+			continue
+		}
+		for _, p := range s.imports(t) {
+			if slices.ContainsFunc(drivers, func(d string) bool { return strings.HasPrefix(p+"/", d) || strings.HasPrefix(p, d) }) {
+				t.Errorf("%s imports %s; only platform/db knows a driver", s.path, p)
+			}
+		}
+	}
+}
+
+// TestFxIsForComposition: constructors are plain, and usable without fx.
+func TestFxIsForComposition(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		composes := path.Base(s.path) == "module.go" || s.pkg == "app" || s.pkg == "." || strings.HasPrefix(s.pkg, "examples/")
+		if !composes && !s.test && slices.ContainsFunc(s.imports(t), func(p string) bool { return strings.HasPrefix(p, "go.uber.org/fx") }) {
+			t.Errorf("%s imports fx; that is for module.go and app", s.path)
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"sluice/modules/pipelines"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+)
+
+// live shows progress as a table that is drawn over itself, on a terminal.
+type live struct {
+	out   io.Writer
+	size  func() (width, height int)
+	paint paint
+	def   *definition.Definition
+	drawn int // lines on the screen
+}
+
+func newLive(f *os.File, p paint, def *definition.Definition) *live {
+	size := func() (int, int) {
+		width, height, err := term.GetSize(int(f.Fd()))
+		if err != nil || width < 20 || height < 5 {
+			return 80, 24
+		}
+		return width, height
+	}
+	return &live{out: f, size: size, paint: p, def: def}
+}
+
+func (l *live) every() time.Duration { return 80 * time.Millisecond }
+
+func (l *live) show(v view) error {
+	width, height := l.size()
+	text := l.draw(v, width, height)
+	up := ""
+	if l.drawn > 0 {
+		up = fmt.Sprintf("\x1b[%dA\r\x1b[J", l.drawn)
+	}
+	l.drawn = strings.Count(text, "\n")
+	_, err := io.WriteString(l.out, up+text)
+	return err
+}
+
+// draw gives the lines of the picture, none wider than the terminal and together fewer than its height: what is under way comes
+// before what waits, and that before what has ended, where there is no room for all.
+func (l *live) draw(v view, width, height int) string {
+	chosen, left := choose(v.tasks, height-4)
+	rows := make([][]string, len(chosen))
+	for i, t := range chosen {
+		rows[i] = []string{t.TaskName, l.paint.status(string(t.Status)), attempts(t), taskTime(t, v), l.note(t, v)}
+	}
+	done := 0
+	for _, t := range v.tasks {
+		if t.Status.Terminal() {
+			done++
+		}
+	}
+	head := fmt.Sprintf("%s  %s  %d of %s done  %s", v.execution.PipelineName, l.paint.status(string(v.execution.Status)), done,
+		counted(int64(len(v.tasks)), "task"), span(v.now.Sub(v.execution.CreatedAt.Time)))
+	if v.execution.Status == pipelines.Paused {
+		head += "  `sluice resume " + v.execution.ID.String() + "`"
+	}
+	text := head + "\n" + renderTable([]string{"task", "status", "attempt", "time", ""}, rows, width-1) + "\n"
+	if left > 0 {
+		text += fmt.Sprintf("… and %s\n", counted(int64(left), "more task"))
+	}
+	return text
+}
+
+// choose picks at most most tasks, keeping their order.
+func choose(list []tasks.Task, most int) (chosen []tasks.Task, left int) {
+	if len(list) <= most {
+		return list, 0
+	}
+	rank := func(t tasks.Task) int {
+		switch t.Status {
+		case tasks.Running:
+			return 0
+		case tasks.Failed, tasks.Abandoned:
+			return 1
+		case tasks.Ready:
+			return 2
+		case tasks.NotStarted:
+			return 3
+		}
+		return 4
+	}
+	room := max(most-1, 1) // a line says how many are left out
+	keep := make([]bool, len(list))
+	for r, n := 0, 0; r <= 4 && n < room; r++ {
+		for i, t := range list {
+			if n < room && rank(t) == r {
+				keep[i] = true
+				n++
+			}
+		}
+	}
+	for i, t := range list {
+		if keep[i] {
+			chosen = append(chosen, t)
+		}
+	}
+	return chosen, len(list) - len(chosen)
+}
+
+// note says what a task waits for, or what went wrong.
+func (l *live) note(t tasks.Task, v view) string {
+	switch {
+	case t.Status == tasks.NotStarted:
+		return "waits for " + strings.Join(openNeeds(l.def, t.TaskName, v.tasks), ", ")
+	case t.Status == tasks.Ready && t.RetryAt.After(v.now):
+		return "again in " + span(t.RetryAt.Sub(v.now)) + ": " + firstLine(string(t.Error), 60)
+	case t.Status == tasks.Ready:
+		return "waits for a free worker slot"
+	}
+	return firstLine(string(t.Error), 100)
+}
+
+// openNeeds lists the dependencies of a task that have not ended.
+func openNeeds(def *definition.Definition, name string, list []tasks.Task) []string {
+	t, ok := def.Task(name)
+	if !ok {
+		return nil
+	}
+	ended := map[string]bool{}
+	for _, other := range list {
+		ended[other.TaskName] = other.Status.Terminal()
+	}
+	var open []string
+	for _, need := range t.Needs {
+		if !ended[need] {
+			open = append(open, need)
+		}
+	}
+	return open
+}
+
+func attempts(t tasks.Task) string {
+	if t.Attempt == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", t.Attempt, t.MaxAttempts+t.Recoveries)
+}
+
+// taskTime is how long the last attempt took, or takes until now.
+func taskTime(t tasks.Task, v view) string {
+	switch {
+	case t.Attempt == 0:
+		return ""
+	case t.Status == tasks.Running:
+		return span(v.now.Sub(t.StartedAt.Time))
+	case t.Status.Terminal():
+		return between(t.StartedAt, t.CompletedAt)
+	}
+	return ""
+}

@@ -1,0 +1,164 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
+	"sluice/modules/workers"
+)
+
+func (c *cli) runCommand() *cobra.Command {
+	var input inputFlags
+	slots := workers.DefaultSlots
+	cmd := &cobra.Command{
+		Use:   "run FILE|NAME",
+		Short: "Start a pipeline and work it off here, with live progress",
+		Long: `Starts a pipeline and works it off in this process, with live progress on standard error.
+Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.`,
+		Example: `  sluice run nightly.yaml --set day=2026-11-21
+  sluice run wordcount -o json`,
+		Args: arguments(1, 1, "a file or the name of a pipeline"),
+	}
+	input.add(cmd)
+	cmd.Flags().Var(&count{&slots, 1}, "workers", "run at most `N` tasks at once")
+	format := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return with(cmd.Context(), c, func(ctx context.Context, n workNeeds) error {
+			w, err := c.begin(ctx, n, args[0], input)
+			if err != nil {
+				return err
+			}
+			x, err := w.run(ctx, slots)
+			if err != nil {
+				return fmt.Errorf("run %s: %w", w.id, err)
+			}
+			return c.outcome(ctx, w, x, *format)
+		})
+	}
+	return cmd
+}
+
+// begin starts the execution.
+func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFlags) (*work, error) {
+	def, err := n.find(ctx, c.stdin, arg)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.runnable(def); err != nil {
+		return nil, err
+	}
+	raw, err := input.resolve(def, c.stdin)
+	if err != nil {
+		return nil, err
+	}
+	started, err := n.Engine.Start(ctx, []pipelines.Request{{Definition: def, Input: raw, Actor: actor()}})
+	if err != nil {
+		return nil, err
+	}
+	id := started[0].ID
+	list, err := n.Tasks.ListByPipeline(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	w := &work{workNeeds: n, id: id, def: def, follow: newFollower(n.Events, id), display: &lines{out: c.stderr}}
+	for _, t := range list {
+		w.tasks = append(w.tasks, t.ID)
+	}
+	if f, ok := c.stderr.(*os.File); ok && isTerminal(f) {
+		w.display = newLive(f, paintFor(f), def)
+	}
+	fmt.Fprintf(c.stderr, "%s %s\n", def.Name, id)
+	return w, nil
+}
+
+// actor is who gives orders from this command line.
+func actor() string {
+	u, err := user.Current()
+	if err != nil {
+		return "cli:" + strconv.Itoa(os.Getuid())
+	}
+	return "cli:" + u.Username
+}
+
+// outcome says how the run came out, and what to do next.
+func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, format string) error {
+	interrupted := ctx.Err() != nil
+	ctx = context.WithoutCancel(ctx)
+	list, err := w.Tasks.ListByPipeline(ctx, w.id)
+	if err != nil {
+		return err
+	}
+	if format == formatJSON {
+		if x, err = w.Executions.Get(ctx, w.id); err != nil {
+			return err
+		}
+		if err := printJSON(c.stdout, runDocument{x, list}); err != nil {
+			return err
+		}
+	} else if x.Status.Terminal() {
+		c.printOutcome(x, list)
+	}
+	switch {
+	case interrupted:
+		c.printInterrupted(x)
+		return exitStatus(exitInterrupted)
+	case x.Status != pipelines.Completed:
+		return exitStatus(exitFailed)
+	}
+	return nil
+}
+
+type runDocument struct {
+	Execution pipelines.Execution `json:"execution"`
+	Tasks     []tasks.Task        `json:"tasks"`
+}
+
+func (c *cli) printOutcome(x pipelines.Execution, list []tasks.Task) {
+	counts := map[tasks.Status]int{}
+	for _, t := range list {
+		counts[t.Status]++
+	}
+	fmt.Fprintf(c.stdout, "%s %s in %s: %s\n", x.PipelineName, paintFor(c.stdout).status(string(x.Status)), between(x.CreatedAt, x.CompletedAt),
+		tally(counts))
+	for _, t := range list {
+		if t.Status == tasks.Failed || t.Status == tasks.Abandoned {
+			fmt.Fprintf(c.stdout, "  %s %s (attempt %s):\n%s\n", t.TaskName, t.Status, attempts(t), indent(string(t.Error), "    "))
+		}
+	}
+	next := "show"
+	if x.Status == pipelines.Completed {
+		next = "verify"
+	}
+	fmt.Fprintf(c.stdout, "next: sluice %s %s\n", next, x.ID)
+}
+
+// tally counts tasks by status, in the order of the lifecycle.
+func tally(counts map[tasks.Status]int) string {
+	text := ""
+	for _, s := range tasks.Statuses() {
+		if counts[s] > 0 {
+			if text != "" {
+				text += ", "
+			}
+			text += fmt.Sprintf("%d %s", counts[s], s)
+		}
+	}
+	return text
+}
+
+func (c *cli) printInterrupted(x pipelines.Execution) {
+	if x.Status.Terminal() {
+		fmt.Fprintf(c.stderr, "interrupted; the run had ended: %s\n", x.Status)
+		return
+	}
+	fmt.Fprintf(c.stderr, "interrupted; the run %s is left as it is, %s to do\n", x.ID, counted(int64(x.OpenTasks), "task"))
+	fmt.Fprintf(c.stderr, "  `sluice serve` goes on with it; `sluice cancel %s` ends it\n", x.ID)
+}
+

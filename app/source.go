@@ -1,0 +1,86 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.uber.org/fx"
+
+	"sluice/modules/pipelines"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+)
+
+// sources is where definitions come from.
+type sources struct {
+	fx.In
+	Engine     *pipelines.Engine
+	Executions *pipelines.Repository
+	Handlers   *tasks.Registry
+	Extensions *pipelines.Extensions
+}
+
+// find gives the definition that an argument means: a file, one that the program was built with, or the newest registered.
+func (s sources) find(ctx context.Context, stdin io.Reader, arg string) (*definition.Definition, error) {
+	if isFile(arg) {
+		return parseFile(arg, stdin, s.Handlers)
+	}
+	if def, ok := s.Extensions.Definition(arg); ok {
+		return def, nil
+	}
+	def, err := s.Engine.Registered(ctx, arg)
+	if errors.Is(err, pipelines.ErrUnknown) {
+		return nil, withHint(err, s.similar(ctx, arg))
+	}
+	return def, err
+}
+
+// similar is a hint for a name that nobody knows. It is not worth a second error.
+func (s sources) similar(ctx context.Context, name string) string {
+	names, err := s.Executions.Names(ctx)
+	if err != nil {
+		return ""
+	}
+	return didYouMean(name, append(names, s.Extensions.Names()...), "")
+}
+
+// isFile tells a file from a pipeline's name.
+func isFile(arg string) bool {
+	if arg == "-" || strings.ContainsRune(arg, filepath.Separator) || isYAML(arg) {
+		return true
+	}
+	info, err := os.Stat(arg)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func isYAML(name string) bool {
+	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
+}
+
+func parseFile(path string, stdin io.Reader, handlers *tasks.Registry) (*definition.Definition, error) {
+	read := os.ReadFile
+	if path == "-" {
+		path, read = "stdin", func(string) ([]byte, error) { return io.ReadAll(stdin) }
+	}
+	src, err := read(path)
+	if err != nil {
+		return nil, fileError(err)
+	}
+	return definition.Parse(path, src, handlers)
+}
+
+// runnable refuses a definition that no worker of this process could work off.
+func (s sources) runnable(def *definition.Definition) error {
+	for i := range def.Tasks {
+		name := def.Tasks[i].Handler()
+		if _, ok := s.Handlers.Handler(name); !ok {
+			return withHint(usagef("this program has no handler %q, which the task %q uses", name, def.Tasks[i].ID),
+				"`sluice start "+def.Name+"` leaves the run to workers that have it")
+		}
+	}
+	return nil
+}

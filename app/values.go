@@ -1,0 +1,84 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sluice/modules/pipelines/definition"
+)
+
+// choice is a flag that takes one of a few words, in any case.
+type choice struct {
+	value   *string
+	allowed []string
+	kind    string
+}
+
+func (c *choice) String() string { return *c.value }
+func (c *choice) Type() string   { return c.kind }
+
+func (c *choice) Set(s string) error {
+	i := slices.IndexFunc(c.allowed, func(a string) bool { return strings.EqualFold(a, s) })
+	if i < 0 {
+		return errors.New(didYouMean(s, c.allowed, "expected one of "+strings.Join(c.allowed, ", ")))
+	}
+	*c.value = c.allowed[i]
+	return nil
+}
+
+// count is a flag that takes a whole number of at least least.
+type count struct {
+	value *int
+	least int
+}
+
+func (c *count) String() string { return strconv.Itoa(*c.value) }
+func (c *count) Type() string   { return "N" }
+
+func (c *count) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < c.least {
+		return fmt.Errorf("expected a whole number from %d", c.least)
+	}
+	*c.value = n
+	return nil
+}
+
+// duration is a flag that takes a duration as pipelines write it, days and weeks too, of at least least.
+type duration struct {
+	value *time.Duration
+	least time.Duration
+}
+
+func (d *duration) String() string { return d.value.String() }
+func (d *duration) Type() string   { return "DURATION" }
+
+func (d *duration) Set(s string) error {
+	v, err := definition.ParseDuration(s)
+	if err != nil {
+		return errors.New("expected a duration such as 500ms, 15s, 5m, 1h30m or 90d")
+	}
+	if v < d.least {
+		return fmt.Errorf("expected at least %s", d.least)
+	}
+	*d.value = v
+	return nil
+}
+
+const (
+	formatTable = "table"
+	formatJSON  = "json"
+)
+
+// outputFlag adds -o to a command. The result is read when the command runs.
+func outputFlag(cmd *cobra.Command) *string {
+	format := formatTable
+	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatTable, formatJSON}, kind: "FORMAT"}, "output", "o", "`FORMAT` of the answer: table or json")
+	return &format
+}

@@ -1,0 +1,132 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"sluice/modules/events"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// eventData is what any event's data may hold (docs/events.md).
+type eventData struct {
+	TaskName     string         `json:"task_name"`
+	PipelineName string         `json:"pipeline_name"`
+	TaskCount    int            `json:"task_count"`
+	Dependencies []string       `json:"dependencies"`
+	Attempt      int            `json:"attempt"`
+	Error        string         `json:"error"`
+	ErrorKind    string         `json:"error_kind"`
+	DelayMS      int64          `json:"delay_ms"`
+	DurationMS   int64          `json:"duration_ms"`
+	DeferredFor  int64          `json:"deferred_for"`
+	RetryAt      db.Time        `json:"retry_at"`
+	ResumeAt     db.Time        `json:"resume_at"`
+	Reason       string         `json:"reason"`
+	Cause        string         `json:"cause"`
+	Worker       string         `json:"worker"`
+	Tasks        []string       `json:"tasks"`
+	Counts       map[string]int `json:"counts"`
+}
+
+func dataOf(e events.Event) (eventData, error) {
+	var d eventData
+	if e.EventType == events.Annotation {
+		return d, nil // its data is its writer's
+	}
+	if err := json.Unmarshal(e.EventData, &d); err != nil {
+		return d, fmt.Errorf("event %d: read its data: %w", e.SequenceNum, err)
+	}
+	return d, nil
+}
+
+// story is an event in words: what happened, the circumstances in brief, and a text that came with it, such as an error.
+type story struct {
+	what, how, text string
+}
+
+func (s story) String() string {
+	line := s.what
+	if s.how != "" {
+		line += " (" + s.how + ")"
+	}
+	if s.text != "" {
+		line += ": " + s.text
+	}
+	return line
+}
+
+// tell puts an event into words.
+func tell(e events.Event) (story, error) {
+	d, err := dataOf(e)
+	if err != nil {
+		return story{}, err
+	}
+	attempt := fmt.Sprintf("attempt %d", d.Attempt)
+	took := attempt + ", " + span(time.Duration(d.DurationMS)*time.Millisecond)
+	switch e.EventType {
+	case events.TaskCreated:
+		if len(d.Dependencies) == 0 {
+			return story{what: "created"}, nil
+		}
+		return story{what: "created", how: "needs " + strings.Join(d.Dependencies, ", ")}, nil
+	case events.TaskMarkedReady:
+		return story{what: "ready"}, nil
+	case events.TaskClaimed:
+		return story{what: "claimed", how: attempt}, nil
+	case events.TaskResumed:
+		return story{what: "resumed", how: "after " + span(time.Duration(d.DeferredFor)*time.Millisecond)}, nil
+	case events.TaskStarted:
+		return story{what: "started", how: attempt}, nil
+	case events.TaskDeferred:
+		return story{what: "deferred until " + moment(d.ResumeAt), text: d.Reason}, nil
+	case events.TaskCompleted:
+		return story{what: "completed", how: took}, nil
+	case events.TaskRetryScheduled:
+		return story{what: "failed, again in " + span(time.Duration(d.DelayMS)*time.Millisecond), how: attempt, text: d.Error}, nil
+	case events.TaskFailed:
+		return story{what: "failed", how: took, text: d.Error}, nil
+	case events.TaskSkipped:
+		return story{what: "skipped", text: d.Reason}, nil
+	case events.TaskReset:
+		return tellReset(d), nil
+	case events.TaskAbandoned:
+		return story{what: "abandoned", text: d.Reason}, nil
+	case events.TaskCancelled:
+		return story{what: "cancelled", text: d.Reason}, nil
+	case events.Annotation:
+		return story{what: "annotated", text: string(e.EventData)}, nil
+	}
+	return tellPipeline(e, d), nil
+}
+
+func tellReset(d eventData) story {
+	switch {
+	case d.Cause == tasks.CauseLeaseExpired:
+		return story{what: "taken back", text: "its worker " + d.Worker + " was lost"}
+	case d.Worker != "":
+		return story{what: "given back", text: d.Reason}
+	}
+	return story{what: "reopened"}
+}
+
+func tellPipeline(e events.Event, d eventData) story {
+	took := span(time.Duration(d.DurationMS) * time.Millisecond)
+	s := story{text: d.Reason}
+	switch e.EventType {
+	case events.PipelineStarted:
+		s = story{what: "started", how: counted(int64(d.TaskCount), "task")}
+	case events.PipelineCompleted:
+		s = story{what: "completed", how: took}
+	case events.PipelineFailed:
+		s = story{what: "failed", how: took, text: d.Error}
+	case events.PipelineRestarted:
+		s = story{what: "restarted", how: strings.Join(d.Tasks, ", ")}
+	default:
+		s.what = strings.TrimPrefix(string(e.EventType), "pipeline_")
+	}
+	return s
+}

@@ -1,0 +1,142 @@
+-- +goose Up
+-- One file is one tenant. Ids are 16-byte blobs and times microseconds since 1970 UTC, a third faster than text;
+-- the views at the end show both as text.
+
+CREATE TABLE pipeline_definitions (
+  pipeline_name  text NOT NULL,
+  version        text NOT NULL,               -- hash of the definition's canonical JSON
+  definition     text NOT NULL,
+  registered_at  integer NOT NULL,            -- the newest is the one that `start NAME` takes
+  PRIMARY KEY (pipeline_name, version)
+);
+
+CREATE TABLE pipeline_executions (
+  id                 blob NOT NULL PRIMARY KEY, -- version 7: insertion order is index order
+  pipeline_name      text NOT NULL,
+  definition_version text NOT NULL,
+  status             text NOT NULL,
+  version            integer NOT NULL,
+  input              text,
+  error              text,
+  idempotency_key    text,
+  open_tasks         integer NOT NULL,        -- tasks that are not terminal
+  unsuccessful_tasks integer NOT NULL,        -- terminal tasks that are not Completed: 0 means no trigger rule needs a look
+  events_removed     integer NOT NULL DEFAULT 0, -- how many events retention has taken; verify then has a summary only
+  created_at         integer NOT NULL,
+  completed_at       integer,
+  paused_at          integer
+);
+CREATE UNIQUE INDEX pipeline_executions_idempotency ON pipeline_executions (pipeline_name, idempotency_key) WHERE idempotency_key IS NOT NULL;
+-- What has not ended: few rows however long the history, each leaving the index once.
+CREATE INDEX pipeline_executions_open ON pipeline_executions (id) WHERE status IN ('Running', 'Paused');
+
+CREATE TABLE task_executions (
+  id                     blob NOT NULL PRIMARY KEY,
+  pipeline_execution_id  blob NOT NULL,
+  task_name              text NOT NULL,
+  handler                text NOT NULL,
+  status                 text NOT NULL,
+  sub_status             text,
+  version                integer NOT NULL,
+  attempt                integer NOT NULL DEFAULT 0,
+  max_attempts           integer NOT NULL,
+  remaining_dependencies integer NOT NULL,
+  worker_id              text,
+  retry_at               integer,
+  recoveries             integer NOT NULL DEFAULT 0,
+  output                 text,
+  error                  text,
+  created_at             integer NOT NULL,
+  started_at             integer,
+  completed_at           integer
+);
+CREATE UNIQUE INDEX task_executions_name ON task_executions (pipeline_execution_id, task_name);
+
+-- One writer, so sequence_num is commit order.
+CREATE TABLE execution_events (
+  sequence_num          integer PRIMARY KEY AUTOINCREMENT,
+  id                    blob NOT NULL,
+  pipeline_execution_id blob NOT NULL,
+  task_execution_id     blob,
+  event_type            text NOT NULL,
+  version               integer,              -- null for an annotation
+  event_data            text NOT NULL,
+  worker_id             text,
+  actor                 text,
+  created_at            integer NOT NULL
+);
+CREATE INDEX execution_events_pipeline ON execution_events (pipeline_execution_id, sequence_num);
+-- Rare types alone: a common type is found soon by reading backwards, and its events stay free of this index's cost.
+CREATE INDEX execution_events_rare ON execution_events (event_type, sequence_num)
+  WHERE event_type NOT IN ('task_created', 'task_marked_ready', 'task_claimed', 'task_started', 'task_completed', 'pipeline_started', 'pipeline_completed');
+
+CREATE TABLE task_outbox (
+  id                integer PRIMARY KEY AUTOINCREMENT,
+  task_execution_id blob NOT NULL UNIQUE,
+  handler           text NOT NULL DEFAULT '', -- what a worker must be able to run to claim the task
+  available_at      integer NOT NULL,
+  created_at        integer NOT NULL
+);
+CREATE INDEX task_outbox_available ON task_outbox (available_at, id);
+
+-- What a task wrote to its stdout and stderr, per attempt.
+CREATE TABLE task_logs (
+  task_execution_id blob NOT NULL,
+  attempt           integer NOT NULL,
+  stdout            text NOT NULL,
+  stderr            text NOT NULL,
+  created_at        integer NOT NULL,
+  PRIMARY KEY (task_execution_id, attempt)
+);
+
+-- One lease per worker process, on this machine's clock.
+CREATE TABLE workers (
+  id               text NOT NULL PRIMARY KEY,
+  hostname         text NOT NULL,
+  pid              integer NOT NULL,
+  slots            integer NOT NULL,
+  handlers         text NOT NULL,             -- comma-separated
+  started_at       integer NOT NULL,
+  lease_expires_at integer NOT NULL
+);
+
+-- +goose StatementBegin
+CREATE VIEW pipeline_executions_text AS SELECT
+  lower(substr(hex(id),1,8)||'-'||substr(hex(id),9,4)||'-'||substr(hex(id),13,4)||'-'||substr(hex(id),17,4)||'-'||substr(hex(id),21)) AS id,
+  pipeline_name, definition_version, status, version, input, error, idempotency_key, open_tasks, unsuccessful_tasks, events_removed,
+  strftime('%Y-%m-%dT%H:%M:%S', created_at/1000000, 'unixepoch')||printf('.%06dZ', created_at%1000000) AS created_at,
+  strftime('%Y-%m-%dT%H:%M:%S', completed_at/1000000, 'unixepoch')||printf('.%06dZ', completed_at%1000000) AS completed_at,
+  strftime('%Y-%m-%dT%H:%M:%S', paused_at/1000000, 'unixepoch')||printf('.%06dZ', paused_at%1000000) AS paused_at
+FROM pipeline_executions;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE VIEW task_executions_text AS SELECT
+  lower(substr(hex(id),1,8)||'-'||substr(hex(id),9,4)||'-'||substr(hex(id),13,4)||'-'||substr(hex(id),17,4)||'-'||substr(hex(id),21)) AS id,
+  lower(substr(hex(pipeline_execution_id),1,8)||'-'||substr(hex(pipeline_execution_id),9,4)||'-'||substr(hex(pipeline_execution_id),13,4)||'-'||substr(hex(pipeline_execution_id),17,4)||'-'||substr(hex(pipeline_execution_id),21)) AS pipeline_execution_id,
+  task_name, handler, status, sub_status, version, attempt, max_attempts, remaining_dependencies, worker_id,
+  strftime('%Y-%m-%dT%H:%M:%S', retry_at/1000000, 'unixepoch')||printf('.%06dZ', retry_at%1000000) AS retry_at,
+  recoveries, output, error,
+  strftime('%Y-%m-%dT%H:%M:%S', created_at/1000000, 'unixepoch')||printf('.%06dZ', created_at%1000000) AS created_at,
+  strftime('%Y-%m-%dT%H:%M:%S', started_at/1000000, 'unixepoch')||printf('.%06dZ', started_at%1000000) AS started_at,
+  strftime('%Y-%m-%dT%H:%M:%S', completed_at/1000000, 'unixepoch')||printf('.%06dZ', completed_at%1000000) AS completed_at
+FROM task_executions;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE VIEW execution_events_text AS SELECT
+  sequence_num,
+  lower(substr(hex(id),1,8)||'-'||substr(hex(id),9,4)||'-'||substr(hex(id),13,4)||'-'||substr(hex(id),17,4)||'-'||substr(hex(id),21)) AS id,
+  lower(substr(hex(pipeline_execution_id),1,8)||'-'||substr(hex(pipeline_execution_id),9,4)||'-'||substr(hex(pipeline_execution_id),13,4)||'-'||substr(hex(pipeline_execution_id),17,4)||'-'||substr(hex(pipeline_execution_id),21)) AS pipeline_execution_id,
+  CASE WHEN task_execution_id IS NOT NULL THEN lower(substr(hex(task_execution_id),1,8)||'-'||substr(hex(task_execution_id),9,4)||'-'||substr(hex(task_execution_id),13,4)||'-'||substr(hex(task_execution_id),17,4)||'-'||substr(hex(task_execution_id),21)) END AS task_execution_id,
+  event_type, version, event_data, worker_id, actor,
+  strftime('%Y-%m-%dT%H:%M:%S', created_at/1000000, 'unixepoch')||printf('.%06dZ', created_at%1000000) AS created_at
+FROM execution_events;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE VIEW task_outbox_text AS SELECT
+  id,
+  lower(substr(hex(task_execution_id),1,8)||'-'||substr(hex(task_execution_id),9,4)||'-'||substr(hex(task_execution_id),13,4)||'-'||substr(hex(task_execution_id),17,4)||'-'||substr(hex(task_execution_id),21)) AS task_execution_id,
+  handler,
+  strftime('%Y-%m-%dT%H:%M:%S', available_at/1000000, 'unixepoch')||printf('.%06dZ', available_at%1000000) AS available_at,
+  strftime('%Y-%m-%dT%H:%M:%S', created_at/1000000, 'unixepoch')||printf('.%06dZ', created_at%1000000) AS created_at
+FROM task_outbox;
+-- +goose StatementEnd

@@ -1,0 +1,40 @@
+// Package audittest ends tests by verifying what they left: a test that leaves a breach of an invariant fails, whatever else it
+// looked at.
+package audittest
+
+import (
+	"context"
+	"testing"
+
+	"sluice/modules/audit"
+	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
+)
+
+// Each runs a test on both databases, as dbtest.Each does, and at the end of each verifies the whole default tenant.
+func Each(t *testing.T, run func(t *testing.T, d *db.DB)) {
+	t.Helper()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		// A cleanup runs even after t.Fatal; registered first, it runs after the test's own, when its workers have stopped.
+		t.Cleanup(func() { Check(t, d) })
+		run(t, d)
+	})
+}
+
+// Check verifies the default tenant now, and fails the test with the full report if there is a breach.
+func Check(t testing.TB, d *db.DB) {
+	t.Helper()
+	CheckTenant(context.Background(), t, d)
+}
+
+// CheckTenant verifies the context's tenant now, and fails the test with the full report if there is a breach.
+func CheckTenant(ctx context.Context, t testing.TB, d *db.DB) {
+	t.Helper()
+	report, err := audit.New(d).Verify(ctx, audit.Options{})
+	switch {
+	case err != nil:
+		t.Errorf("verify tenant %s: %v", db.TenantOf(ctx), err)
+	case !report.OK():
+		t.Errorf("verify tenant %s:\n%s", db.TenantOf(ctx), report)
+	}
+}

@@ -1,0 +1,213 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"sluice/platform/db"
+)
+
+// cell takes whatever a column holds, so that one bad value does not end a verification. It is reused from row to row.
+type cell struct {
+	kind cellKind
+	n    int64 // an integer, or microseconds since 1970
+	b    []byte
+}
+
+type cellKind uint8
+
+const (
+	cellNull cellKind = iota
+	cellInt
+	cellTime
+	cellText
+	cellBlob
+	cellOther
+)
+
+// Scan keeps a copy: a driver's bytes are its own again at the next row.
+func (c *cell) Scan(src any) error {
+	c.b = c.b[:0]
+	switch v := src.(type) {
+	case nil:
+		c.kind = cellNull
+	case int64:
+		c.kind, c.n = cellInt, v
+	case time.Time:
+		c.kind, c.n = cellTime, v.UnixMicro()
+	case string:
+		c.kind, c.b = cellText, append(c.b, v...)
+	case []byte:
+		c.kind, c.b = cellBlob, append(c.b, v...)
+	default:
+		c.kind, c.b = cellOther, fmt.Append(c.b, v)
+	}
+	return nil
+}
+
+// raw is the value as the database compares it, for the bound of the next page.
+func (c *cell) raw() any {
+	switch c.kind {
+	case cellInt:
+		return c.n
+	case cellText:
+		return string(c.b)
+	case cellBlob:
+		return append([]byte{}, c.b...)
+	}
+	return nil
+}
+
+func (c *cell) String() string {
+	switch c.kind {
+	case cellNull:
+		return "null"
+	case cellInt:
+		return strconv.FormatInt(c.n, 10)
+	case cellTime:
+		return instantText(c.n)
+	}
+	return short(string(c.b))
+}
+
+// number is an integer, or an instant in microseconds since 1970, that may be null. A bad one has been reported already.
+type number struct {
+	v        int64
+	set, bad bool
+}
+
+func (n number) String() string {
+	if !n.set {
+		return "null"
+	}
+	return strconv.FormatInt(n.v, 10)
+}
+
+func (n number) instant() string {
+	if !n.set {
+		return "null"
+	}
+	return instantText(n.v)
+}
+
+func some(v int64) number { return number{v: v, set: true} }
+
+func instantText(us int64) string { return time.UnixMicro(us).UTC().Format(db.TimeFormat) }
+
+// record is the current row of a query: its cells by position, and what could not be read.
+type record struct {
+	columns []string
+	cells   []cell
+	bad     []string
+	words   map[string]string // texts that come again and again, to be kept once
+}
+
+// mostWords bounds the memory of a record's words.
+const mostWords = 10_000
+
+func (r *record) spoilt(i int, want string) {
+	r.bad = append(r.bad, fmt.Sprintf("%s holds %s, which is no %s", r.columns[i], &r.cells[i], want))
+}
+
+func (r *record) number(i int) number {
+	switch c := &r.cells[i]; c.kind {
+	case cellNull:
+		return number{}
+	case cellInt:
+		return some(c.n)
+	}
+	r.spoilt(i, "integer")
+	return number{bad: true}
+}
+
+// must is number for a column that is never null.
+func (r *record) must(i int) number {
+	n := r.number(i)
+	if !n.set && !n.bad {
+		r.spoilt(i, "integer")
+		n.bad = true
+	}
+	return n
+}
+
+func (r *record) instant(i int) number {
+	switch c := &r.cells[i]; c.kind {
+	case cellNull:
+		return number{}
+	case cellInt, cellTime:
+		return some(c.n)
+	}
+	r.spoilt(i, "instant")
+	return number{bad: true}
+}
+
+// text reads a null as the empty text.
+func (r *record) text(i int) string {
+	c := &r.cells[i]
+	switch c.kind {
+	case cellNull:
+		return ""
+	case cellInt, cellTime:
+		return c.String()
+	}
+	if s, ok := r.words[string(c.b)]; ok {
+		return s
+	}
+	s := string(c.b)
+	if len(s) <= 100 && len(r.words) < mostWords {
+		r.words[s] = s
+	}
+	return s
+}
+
+// id reads a null as the zero id.
+func (r *record) id(i int) db.ID {
+	c := &r.cells[i]
+	switch {
+	case c.kind == cellNull:
+		return db.ID{}
+	case c.kind == cellBlob && len(c.b) == 16:
+		return db.ID(c.b)
+	case c.kind == cellText && len(c.b) == 36:
+		if u, err := uuid.ParseBytes(c.b); err == nil {
+			return db.ID(u)
+		}
+	}
+	r.spoilt(i, "id")
+	return db.ID{}
+}
+
+// scan runs a query and hands each of its rows to row, as a record that is good until the next.
+func scan(g *gorm.DB, columns []string, query string, args []any, row func(*record)) error {
+	rows, err := g.Raw(query, args...).Rows()
+	if err != nil {
+		return err
+	}
+	r := &record{columns: columns, cells: make([]cell, len(columns)), words: map[string]string{}}
+	dest := make([]any, len(columns))
+	for i := range dest {
+		dest[i] = &r.cells[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		r.bad = nil
+		row(r)
+	}
+	return errors.Join(rows.Err(), rows.Close())
+}
+
+// short quotes a text and cuts it where it gets too long for a report.
+func short(s string) string {
+	const most = 200
+	if len(s) > most {
+		return fmt.Sprintf("%q… (%d bytes)", s[:most], len(s))
+	}
+	return strconv.Quote(s)
+}

@@ -1,0 +1,197 @@
+package audit
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// report files a breach of a pipeline, or of a task of it.
+func (p *page) report(x *pipeline, t *task, b breachAt) {
+	breach := Breach{Invariant: b.invariant, PipelineExecutionID: x.id, Found: b.found, Expected: b.expected, Events: b.events}
+	if t != nil {
+		breach.TaskExecutionID, breach.TaskName = t.id, t.name
+	}
+	p.run.add(breach)
+}
+
+// checkPipeline reports what is wrong with a pipeline and its tasks.
+func (p *page) checkPipeline(x *pipeline) {
+	now := func(invariant, found, expected string) {
+		p.report(x, nil, breachAt{problem{invariant, found, expected}, x.history.refs()})
+	}
+	if x.bad != nil {
+		now(Data, strings.Join(x.bad, "; "), "readable columns")
+	}
+	if x.retained() {
+		p.run.report.Retained++
+		x.checkRetained(now)
+	} else {
+		same := x.history.finish(x.version)
+		for _, b := range x.history.found {
+			p.report(x, nil, b)
+		}
+		if same {
+			x.checkFold(now)
+		}
+	}
+	g := newGraph(x)
+	for _, t := range x.tasks {
+		open, ends := g.needs(t)
+		p.checkTask(x, t, open, ends)
+		for _, name := range g.missing(t) {
+			p.report(x, t, breachAt{problem{I7, "it depends on the task " + short(name) + ", which does not exist", "each dependency is a task of its pipeline"}, t.history.refs()})
+		}
+	}
+	x.checkCounts(now)
+	x.checkSettled(g, now)
+}
+
+// checkFold compares the row, and the number of tasks, with what the pipeline's whole history says.
+func (x *pipeline) checkFold(now func(invariant, found, expected string)) {
+	if c := x.compare(); c != nil {
+		now(c.invariant, c.found, c.expected)
+	}
+	if f := &x.fold; f.status != "" && f.taskCount != int64(len(x.tasks)) {
+		now(I7, fmt.Sprintf("%d tasks", len(x.tasks)), fmt.Sprintf("%d, as pipeline_started says", f.taskCount))
+	}
+	if x.fold.counts == nil {
+		return
+	}
+	counts := map[string]int64{}
+	for _, t := range x.tasks {
+		counts[string(t.status)]++
+	}
+	if !maps.Equal(counts, withoutZeros(x.fold.counts)) {
+		now(I7, fmt.Sprintf("tasks by status %v", counts), fmt.Sprintf("%v, as the event of its end says", x.fold.counts))
+	}
+}
+
+func withoutZeros(counts map[string]int64) map[string]int64 {
+	out := maps.Clone(counts)
+	maps.DeleteFunc(out, func(_ string, n int64) bool { return n == 0 })
+	return out
+}
+
+// compare is I2 of a pipeline.
+func (x *pipeline) compare() *problem {
+	var c comparison
+	f := &x.fold
+	c.text("status", string(x.status), string(f.status))
+	c.text("pipeline_name", x.name, f.name)
+	c.text("definition_version", x.definition, f.definition)
+	c.text("error", x.err, f.err)
+	c.instant("created_at", x.created, f.created)
+	c.instant("completed_at", x.ended, f.ended)
+	c.instant("paused_at", x.pausedAt, f.pausedAt)
+	return c.problem()
+}
+
+// checkRetained sees that retention took only whole histories of what had ended.
+func (x *pipeline) checkRetained(now func(invariant, found, expected string)) {
+	if !x.status.terminal() {
+		now(I1, "events removed, and it is "+orNull(string(x.status)), "retention takes events of ended executions alone")
+		return
+	}
+	steps, left := x.version.v, x.history.total
+	for _, t := range x.tasks {
+		steps += t.version.v
+		left += t.history.total
+	}
+	if int64(left) >= steps || x.removed.v+int64(left) < steps {
+		now(I1, fmt.Sprintf("events_removed %d, and %d events left of %d transitions", x.removed.v, left, steps), "as many removed as are missing")
+	}
+}
+
+// checkCounts is I7 of a pipeline.
+func (x *pipeline) checkCounts(now func(invariant, found, expected string)) {
+	open, unsuccessful := int64(0), int64(0)
+	for _, t := range x.tasks {
+		switch {
+		case !t.status.Terminal():
+			open++
+		case t.status != tasks.Completed:
+			unsuccessful++
+		}
+	}
+	if !x.open.bad && x.open != some(open) {
+		now(I7, "open_tasks "+x.open.String(), fmt.Sprintf("%d: so many of its tasks are not terminal", open))
+	}
+	if !x.unsuccessful.bad && x.unsuccessful != some(unsuccessful) {
+		now(I7, "unsuccessful_tasks "+x.unsuccessful.String(), fmt.Sprintf("%d: so many of its tasks have ended otherwise than Completed", unsuccessful))
+	}
+}
+
+// checkSettled is I6: it has ended if and only if its tasks have, and in the way that they give.
+func (x *pipeline) checkSettled(g *graph, now func(invariant, found, expected string)) {
+	open := ""
+	for _, t := range x.tasks {
+		if !t.status.Terminal() {
+			open = fmt.Sprintf("task %s is %s", short(t.name), orNull(string(t.status)))
+			break
+		}
+	}
+	switch {
+	case x.status.open() && open == "":
+		now(I6, fmt.Sprintf("%s, and none of its %d tasks can still run", x.status, len(x.tasks)), "Completed, Failed or Cancelled")
+		return
+	case x.status.terminal() && open != "":
+		now(I6, fmt.Sprintf("%s, and its %s", x.status, open), "Running or Paused")
+		return
+	case !x.status.open() && !x.status.terminal():
+		now(I6, "the unknown status "+orNull(string(x.status)), "Running, Paused, Completed, Failed or Cancelled")
+		return
+	}
+	if x.status != completed && x.status != failed || !g.known {
+		return
+	}
+	culprit := g.unhandled()
+	switch {
+	case x.status == completed && culprit != nil:
+		now(I6, fmt.Sprintf("Completed, though task %s is %s and no dependent that asks for failure has Completed", short(culprit.name), culprit.status), "Failed")
+	case x.status == failed && culprit == nil:
+		now(I6, "Failed, though no task failed without a dependent that asks for failure having Completed", "Completed")
+	}
+}
+
+// checkStrangers looks up the tasks that a pipeline's events name and that are not its own.
+func (p *page) checkStrangers(x *pipeline) error {
+	for _, id := range sorted(x.strangers) {
+		s := x.strangers[id]
+		var owner db.ID
+		query := fmt.Sprintf("SELECT pipeline_execution_id FROM %s WHERE id = ?", table(p.g, "task_executions"))
+		err := scan(p.g, []string{"pipeline_execution_id"}, query, []any{id}, func(r *record) { owner = r.id(0) })
+		if err != nil {
+			return fmt.Errorf("look up task %s: %w", id, err)
+		}
+		b := Breach{
+			Invariant: Data, PipelineExecutionID: x.id, TaskExecutionID: id,
+			Found: fmt.Sprintf("%s of a task that does not exist", plural(s.events, "event")), Expected: "no event outlives its task", Events: []EventRef{s.first},
+		}
+		if !owner.IsZero() {
+			b.Invariant, b.Expected = I3, "each event names the pipeline of its task"
+			b.Found = fmt.Sprintf("%s of a task that belongs to pipeline execution %s", plural(s.events, "event"), owner)
+		}
+		p.run.add(b)
+	}
+	return nil
+}
+
+// checkLost reports what names pipelines that are not there.
+func (p *page) checkLost() {
+	for _, id := range sorted(p.lost) {
+		l := p.lost[id]
+		what := fmt.Sprintf("%s and %s of a pipeline execution that does not exist", plural(l.tasks, "task"), plural(l.events, "event"))
+		p.run.add(Breach{Invariant: Data, PipelineExecutionID: id, Found: what, Expected: "tasks and events belong to a pipeline execution", Events: l.first})
+	}
+}
+
+// sorted gives the ids in order, so that two reports of the same breaches are the same.
+func sorted[V any](m map[db.ID]V) []db.ID {
+	return slices.SortedFunc(maps.Keys(m), func(a, b db.ID) int { return bytes.Compare(a[:], b[:]) })
+}

@@ -1,0 +1,108 @@
+package audit
+
+import (
+	"fmt"
+
+	"sluice/modules/events"
+	"sluice/modules/tasks"
+)
+
+// taskFold is a task as its events tell it.
+type taskFold struct {
+	status  tasks.Status
+	sub     tasks.SubStatus
+	name    string
+	handler string
+	rule    string
+	needs   []string // names of its dependencies
+
+	attempt, maxAttempts, recoveries     int64
+	allowed                              int64 // attempts that its definition allows, before any operator's retry
+	worker, err                          string
+	retryAt, created, started, completed number // microseconds since 1970
+	resumes                              bool   // the last event claimed a deferred task: it must be resumed next
+}
+
+// legal is the transition table by event and status, made once: a verification looks it up for every event.
+var legal = func() map[events.Type]map[tasks.Status]tasks.Transition {
+	table := map[events.Type]map[tasks.Status]tasks.Transition{}
+	for _, e := range events.Types() {
+		table[e] = map[tasks.Status]tasks.Transition{}
+		for _, from := range append(tasks.Statuses(), "") {
+			if t, ok := tasks.Find(e, from); ok {
+				table[e][from] = t
+			}
+		}
+	}
+	return table
+}()
+
+func (f *taskFold) apply(e *event) *problem {
+	d, p := decode(e.typ, e.data)
+	if p != nil {
+		return p
+	}
+	t, ok := legal[e.typ][f.status]
+	if !ok {
+		return &problem{I3, fmt.Sprintf("%s of a task that is %s", e.typ, orNothing(string(f.status))), "a transition of the table"}
+	}
+	if f.resumes != (e.typ == events.TaskResumed) {
+		return f.wrongResume(e)
+	}
+	if p := f.guard(t, e, d); p != nil {
+		return p
+	}
+	f.move(t, e, d)
+	return nil
+}
+
+func (f *taskFold) wrongResume(e *event) *problem {
+	if f.resumes {
+		return &problem{I3, fmt.Sprintf("%s after the claim of a deferred task", e.typ), "task_resumed next"}
+	}
+	return &problem{I3, "task_resumed without the claim of a deferred task before it", "task_claimed of a task that is Ready/Deferred"}
+}
+
+// move sets and clears what docs/events.md says of each event.
+func (f *taskFold) move(t tasks.Transition, e *event, d *eventData) {
+	f.resumes = t.Event == events.TaskClaimed && f.sub == tasks.Deferred
+	f.status, f.sub = t.To, t.Sub
+	f.completed = number{}
+	if t.To.Terminal() {
+		f.completed = e.at
+	}
+	switch t.Event {
+	case events.TaskCreated:
+		f.name, f.handler, f.rule, f.needs = *d.TaskName, *d.Handler, *d.TriggerRule, d.Dependencies
+		f.allowed, f.maxAttempts, f.created = *d.MaxAttempts, *d.MaxAttempts, e.at
+	case events.TaskClaimed:
+		f.attempt, f.worker, f.retryAt, f.started = *d.Attempt, e.worker, number{}, e.at
+	case events.TaskDeferred:
+		f.retryAt, f.worker, f.started = micros(d.ResumeAt), "", e.at // the row keeps when the deferral began
+	case events.TaskCompleted:
+		f.err = ""
+	case events.TaskRetryScheduled:
+		f.retryAt, f.err, f.worker = micros(d.RetryAt), *d.Error, ""
+	case events.TaskFailed:
+		f.err = *d.Error
+	case events.TaskReset:
+		f.recoveries, f.worker, f.retryAt = *d.Recoveries, "", number{}
+		if d.MaxAttempts != nil {
+			f.maxAttempts = *d.MaxAttempts
+		}
+		if t.To == tasks.NotStarted {
+			f.err = ""
+		}
+	case events.TaskAbandoned:
+		f.err, f.worker, f.retryAt = *d.Reason, "", number{}
+	case events.TaskCancelled:
+		f.worker, f.retryAt = "", number{}
+	}
+}
+
+func orNothing(status string) string {
+	if status == "" {
+		return "not created"
+	}
+	return status
+}

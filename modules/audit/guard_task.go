@@ -1,0 +1,122 @@
+package audit
+
+import (
+	"fmt"
+
+	"sluice/modules/events"
+	"sluice/modules/tasks"
+)
+
+// guard checks what a transition demands besides its status: who may write it, and which attempt it speaks of. It is where
+// the writes of a worker that had lost its claim show, although what they overwrote can't be seen any more.
+func (f *taskFold) guard(t tasks.Transition, e *event, d *eventData) *problem {
+	switch t.Event {
+	case events.TaskClaimed:
+		return f.guardClaim(e, d)
+	case events.TaskResumed, events.TaskStarted, events.TaskDeferred, events.TaskCompleted, events.TaskFailed:
+		return f.guardHeld(e, d)
+	case events.TaskRetryScheduled:
+		return f.guardRetry(e, d)
+	case events.TaskReset:
+		return f.guardReset(t, e, d)
+	case events.TaskAbandoned, events.TaskCancelled:
+		return f.guardLost(e.typ, d)
+	}
+	return nil
+}
+
+func (f *taskFold) guardClaim(e *event, d *eventData) *problem {
+	if e.worker == "" {
+		return &problem{I5, "task_claimed by no worker", "the worker that claims"}
+	}
+	want := f.attempt + 1
+	if f.sub == tasks.Deferred {
+		want = f.attempt
+	}
+	return wrongAttempt(e.typ, *d.Attempt, want)
+}
+
+// guardHeld is for what only the holder of the claim may write.
+func (f *taskFold) guardHeld(e *event, d *eventData) *problem {
+	if e.worker != f.worker {
+		return &problem{I5, fmt.Sprintf("%s by %s", e.typ, workerText(e.worker)), "by " + workerText(f.worker) + ", who holds the claim"}
+	}
+	if d.Attempt == nil {
+		return nil
+	}
+	return wrongAttempt(e.typ, *d.Attempt, f.attempt)
+}
+
+func (f *taskFold) guardRetry(e *event, d *eventData) *problem {
+	if p := f.guardHeld(e, d); p != nil {
+		return p
+	}
+	if *d.NextAttempt != f.attempt+1 {
+		return &problem{I5, fmt.Sprintf("task_retry_scheduled for attempt %d", *d.NextAttempt), fmt.Sprintf("attempt %d", f.attempt+1)}
+	}
+	if f.attempt-f.recoveries >= f.maxAttempts {
+		return &problem{
+			I3, fmt.Sprintf("task_retry_scheduled after attempt %d, %d of them lost with their worker", f.attempt, f.recoveries),
+			fmt.Sprintf("task_failed: it has %d attempts", f.maxAttempts),
+		}
+	}
+	return nil
+}
+
+// guardReset: a recovery counts itself and names who lost the claim; a worker that gives its claim back still holds it; an
+// operator's retry begins the counts anew.
+func (f *taskFold) guardReset(t tasks.Transition, e *event, d *eventData) *problem {
+	expired := *d.Cause == tasks.CauseLeaseExpired
+	switch {
+	case !expired && *d.Cause != tasks.CauseOperator:
+		return &problem{Data, "task_reset of cause " + short(*d.Cause), tasks.CauseLeaseExpired + " or " + tasks.CauseOperator}
+	case t.To == tasks.NotStarted && (expired || d.MaxAttempts == nil):
+		return &problem{Data, "task_reset to NotStarted by " + *d.Cause + " or without max_attempts", "an operator's retry with max_attempts"}
+	case t.To == tasks.NotStarted && *d.MaxAttempts != f.attempt+f.allowed:
+		return &problem{I2, fmt.Sprintf("task_reset with max_attempts %d", *d.MaxAttempts), fmt.Sprintf("%d: %d more than the attempts there were", f.attempt+f.allowed, f.allowed)}
+	case t.To == tasks.NotStarted:
+		return wrongRecoveries(*d.Recoveries, 0)
+	}
+	if p := f.guardLost(t.Event, d); p != nil {
+		return p
+	}
+	if expired {
+		return wrongRecoveries(*d.Recoveries, f.recoveries+1)
+	}
+	if p := f.guardHeld(e, d); p != nil {
+		return p
+	}
+	return wrongRecoveries(*d.Recoveries, f.recoveries)
+}
+
+func (f *taskFold) guardLost(e events.Type, d *eventData) *problem {
+	lost := ""
+	if d.Worker != nil {
+		lost = *d.Worker
+	}
+	if lost != f.worker {
+		return &problem{I5, fmt.Sprintf("%s takes the task from %s", e, workerText(lost)), "from " + workerText(f.worker) + ", who holds the claim"}
+	}
+	return nil
+}
+
+func wrongRecoveries(got, want int64) *problem {
+	if got == want {
+		return nil
+	}
+	return &problem{I2, fmt.Sprintf("task_reset with recoveries %d", got), fmt.Sprint("recoveries ", want)}
+}
+
+func wrongAttempt(e events.Type, got, want int64) *problem {
+	if got == want {
+		return nil
+	}
+	return &problem{I5, fmt.Sprintf("%s of attempt %d", e, got), fmt.Sprintf("attempt %d", want)}
+}
+
+func workerText(w string) string {
+	if w == "" {
+		return "no worker"
+	}
+	return "worker " + short(w)
+}

@@ -1,0 +1,186 @@
+package audit
+
+import (
+	"fmt"
+	"time"
+
+	"sluice/modules/events"
+	"sluice/platform/db"
+)
+
+// event is one row of the history. Its data is only good while its row is the current one.
+type event struct {
+	seq     int64
+	typ     events.Type
+	version number
+	worker  string
+	at      number
+	data    []byte
+}
+
+func (e *event) ref() EventRef {
+	r := EventRef{SequenceNum: e.seq, EventType: e.typ}
+	if e.version.set {
+		r.Version = &e.version.v
+	}
+	if e.at.set {
+		r.CreatedAt = db.Time{Time: time.UnixMicro(e.at.v).UTC()}
+	}
+	return r
+}
+
+// problem is a breach before it is known whose it is.
+type problem struct {
+	invariant, found, expected string
+}
+
+// fold is what the events of a task or of a pipeline make of it.
+type fold interface {
+	// apply takes one step, or says why it is none.
+	apply(e *event) *problem
+}
+
+// How many events a report shows, and how far ahead of its turn an event may come: transactions may number their events
+// otherwise than they version them, but not by more than one batch writes for one task.
+const (
+	shownEvents = 3
+	mostPending = 16
+)
+
+// history follows the events of one task or pipeline in the order of their versions and remembers what is wrong with them.
+// Only the first fault of each sort is kept: what comes after it follows from it.
+type history struct {
+	count      int64 // versions 1..count have been seen
+	total      int   // events with a version
+	newest     int64 // when the latest was written, in microseconds since 1970
+	pending    []event
+	recent     [shownEvents]event
+	incomplete bool // the versions are not 1..count: I1 has been reported
+	broken     bool // a step could not be taken: the fold stands before it
+	found      []breachAt
+}
+
+// breachAt is a problem and the events that led to it.
+type breachAt struct {
+	problem
+	events []EventRef
+}
+
+// take adds the next event in the order of sequence_num, which is not an annotation.
+func (h *history) take(f fold, e *event) {
+	h.total++
+	h.newest = max(h.newest, e.at.v)
+	switch {
+	case h.incomplete:
+	case !e.version.set:
+		h.lose(e, fmt.Sprintf("a %s without a version", e.typ), "each event but an annotation has a version")
+	case e.version.v < 1:
+		h.lose(e, fmt.Sprintf("a %s of version %d", e.typ, e.version.v), "versions count from 1")
+	case e.version.v <= h.count || h.isPending(e.version.v):
+		h.lose(e, fmt.Sprintf("a second event of version %d: %s", e.version.v, e.typ), "one event for each version")
+	case e.version.v == h.count+1:
+		h.step(f, e)
+		h.drain(f)
+	case len(h.pending) == mostPending:
+		h.lose(e, h.gap(), "an event for each version")
+	default:
+		late := *e
+		late.data = append([]byte(nil), e.data...)
+		h.pending = append(h.pending, late)
+	}
+}
+
+// annotate passes an annotation by, which has no version to count.
+func (h *history) annotate(e *event) {
+	if e.version.set {
+		h.lose(e, fmt.Sprintf("an annotation of version %d", e.version.v), "an annotation has no version")
+	}
+}
+
+// foreign is an event that can't be of this history at all. The fold ends there; a version that is the next all the same is one
+// whose type was changed, so it counts.
+func (h *history) foreign(e *event, p problem) {
+	if !h.broken {
+		h.add(p, e)
+	}
+	h.broken = true
+	if e.version == some(h.count+1) {
+		h.take(nil, e)
+	}
+}
+
+func (h *history) isPending(version int64) bool {
+	for i := range h.pending {
+		if h.pending[i].version.v == version {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *history) drain(f fold) {
+	for i := 0; i < len(h.pending); i++ {
+		if h.pending[i].version.v == h.count+1 {
+			next := h.pending[i]
+			h.pending = append(h.pending[:i], h.pending[i+1:]...)
+			h.step(f, &next)
+			i = -1
+		}
+	}
+}
+
+func (h *history) step(f fold, e *event) {
+	h.count++
+	if !h.broken {
+		if p := f.apply(e); p != nil {
+			h.broken = true
+			h.add(*p, e)
+		}
+	}
+	copy(h.recent[:], h.recent[1:])
+	h.recent[shownEvents-1] = *e
+	h.recent[shownEvents-1].data = nil
+}
+
+func (h *history) lose(e *event, found, expected string) {
+	h.incomplete = true
+	h.pending = nil
+	h.add(problem{I1, found, expected}, e)
+}
+
+// gap describes which version is missing, there being later ones.
+func (h *history) gap() string {
+	return fmt.Sprintf("no event of version %d, but of version %d", h.count+1, h.pending[0].version.v)
+}
+
+func (h *history) add(p problem, e *event) {
+	h.found = append(h.found, breachAt{p, append(h.refs(), e.ref())})
+}
+
+// refs are the last events, oldest first.
+func (h *history) refs() []EventRef {
+	refs := make([]EventRef, 0, shownEvents+1)
+	for i := range h.recent {
+		if h.recent[i].typ != "" {
+			refs = append(refs, h.recent[i].ref())
+		}
+	}
+	return refs
+}
+
+// finish ends the history of a row of the given version, and reports whether the fold can be compared with the row.
+func (h *history) finish(version number) (comparable bool) {
+	switch {
+	case h.incomplete:
+	case len(h.pending) > 0:
+		h.end(problem{I1, h.gap(), "an event for each version"})
+	case !version.bad && version != some(h.count):
+		h.end(problem{I1, fmt.Sprintf("the row has version %s, its events end at version %d", version, h.count), "the row's version is the number of its events"})
+	}
+	return !h.incomplete && !h.broken
+}
+
+func (h *history) end(p problem) {
+	h.incomplete = true
+	h.found = append(h.found, breachAt{p, h.refs()})
+}

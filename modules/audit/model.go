@@ -1,0 +1,110 @@
+package audit
+
+import (
+	"sluice/modules/events"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// pipeline is a pipeline execution under examination: its row, what its own events make of it, and its tasks.
+type pipeline struct {
+	id         db.ID
+	status     pipelineStatus
+	name       string
+	definition string
+	version    number
+	err        string
+
+	open, unsuccessful, removed number
+	created, ended, pausedAt    number // microseconds since 1970
+
+	bad     []string // columns that can't be read
+	history history
+	fold    pipelineFold
+	tasks   []*task
+	// strangers are tasks that events of this pipeline name and that are none of its own.
+	strangers map[db.ID]*stranger
+}
+
+var pipelineColumns = []string{
+	"id", "status", "pipeline_name", "definition_version", "version", "error",
+	"open_tasks", "unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at",
+}
+
+func readPipeline(r *record) *pipeline {
+	p := &pipeline{
+		id: r.id(0), status: pipelineStatus(r.text(1)), name: r.text(2), definition: r.text(3), version: r.must(4), err: r.text(5),
+		open: r.must(6), unsuccessful: r.must(7), removed: r.must(8),
+		created: r.instant(9), ended: r.instant(10), pausedAt: r.instant(11),
+	}
+	p.bad = r.bad
+	return p
+}
+
+// retained reports whether retention has taken its events.
+func (x *pipeline) retained() bool { return x.removed.v != 0 }
+
+// task is a task execution under examination: its row, its outbox rows, and what its events make of it.
+type task struct {
+	id         db.ID
+	pipelineID db.ID
+	status     tasks.Status
+	sub        tasks.SubStatus
+	name       string
+	handler    string
+	worker     string
+	err        string
+
+	version, attempt, maxAttempts, remaining, recoveries number
+	retryAt, created, started, completed                 number // microseconds since 1970
+
+	queued  []queued
+	bad     []string // columns that can't be read
+	history history
+	fold    taskFold
+}
+
+// queued is an outbox row of a task.
+type queued struct {
+	id, available number
+	handler       string
+}
+
+// stranger counts the events that name a task which is none of their pipeline's.
+type stranger struct {
+	events int
+	first  EventRef
+}
+
+var taskColumns = []string{
+	"t.id", "t.pipeline_execution_id", "t.status", "t.sub_status", "t.task_name", "t.handler", "t.worker_id", "t.error",
+	"t.version", "t.attempt", "t.max_attempts", "t.remaining_dependencies", "t.recoveries",
+	"t.retry_at", "t.created_at", "t.started_at", "t.completed_at",
+	"o.id", "o.available_at", "o.handler",
+}
+
+func readTask(r *record) *task {
+	t := &task{
+		id: r.id(0), pipelineID: r.id(1), status: tasks.Status(r.text(2)), sub: tasks.SubStatus(r.text(3)), name: r.text(4),
+		handler: r.text(5), worker: r.text(6), err: r.text(7),
+		version: r.must(8), attempt: r.must(9), maxAttempts: r.must(10), remaining: r.must(11), recoveries: r.must(12),
+		retryAt: r.instant(13), created: r.instant(14), started: r.instant(15), completed: r.instant(16),
+	}
+	if id := r.number(17); id.set || id.bad {
+		t.queued = []queued{{id, r.instant(18), r.text(19)}}
+	}
+	t.bad = r.bad
+	return t
+}
+
+var eventColumns = []string{
+	"sequence_num", "pipeline_execution_id", "task_execution_id", "event_type", "version", "worker_id", "created_at", "event_data",
+}
+
+// readEvent fills e; its data is good until the next row.
+func readEvent(r *record, e *event) (pipeline, task db.ID) {
+	e.seq, e.typ, e.version = r.number(0).v, events.Type(r.text(3)), r.number(4)
+	e.worker, e.at = r.text(5), r.instant(6)
+	e.data = r.cells[7].b
+	return r.id(1), r.id(2)
+}

@@ -1,0 +1,137 @@
+package audit
+
+import (
+	"fmt"
+	"strings"
+
+	"sluice/modules/events"
+	"sluice/platform/db"
+)
+
+// The names under which a breach is reported: the invariants, and Data for what can't be read or belongs to nothing.
+const (
+	I1   = "I1" // complete: versions 1..n, one event each
+	I2   = "I2" // faithful: the fold of the events is the row
+	I3   = "I3" // legal: each step is in the transition table and its guard held
+	I4   = "I4" // claimable: an outbox row if and only if Ready in a Running pipeline
+	I5   = "I5" // fenced: nobody but the holder of the claim wrote
+	I6   = "I6" // settled: a pipeline has ended if and only if all its tasks have
+	I7   = "I7" // counted: the counters are what counting gives
+	Data = "data"
+)
+
+// EventRef points to an event of the history.
+type EventRef struct {
+	SequenceNum int64       `json:"sequence_num"`
+	EventType   events.Type `json:"event_type"`
+	Version     *int64      `json:"version"`
+	CreatedAt   db.Time     `json:"created_at"`
+}
+
+// Breach is one thing that is not as the invariants say. Ids that do not apply are null.
+type Breach struct {
+	Invariant           string     `json:"invariant"` // I1 to I7, or data
+	PipelineExecutionID db.ID      `json:"pipeline_execution_id"`
+	TaskExecutionID     db.ID      `json:"task_execution_id"`
+	TaskName            string     `json:"task_name"`
+	Found               string     `json:"found"`
+	Expected            string     `json:"expected"`
+	Events              []EventRef `json:"events"` // the last events before it, oldest first
+}
+
+// Report is what a verification looked at and what it found.
+type Report struct {
+	Pipelines  int      `json:"pipelines"`
+	Tasks      int      `json:"tasks"`
+	Events     int      `json:"events"`
+	OutboxRows int      `json:"outbox_rows"`
+	Retained   int      `json:"retained"`  // pipelines whose events retention has taken: only their rows could be checked
+	Truncated  bool     `json:"truncated"` // Options.MaxBreaches was reached: there may be more
+	Breaches   []Breach `json:"breaches"`
+}
+
+// OK reports whether no breach was found.
+func (r Report) OK() bool { return len(r.Breaches) == 0 }
+
+// Summary is one line: what was checked and how many breaches there are.
+func (r Report) Summary() string {
+	s := fmt.Sprintf("checked %s, %s, %s, %s", plural(r.Pipelines, "pipeline execution"), plural(r.Tasks, "task"),
+		plural(r.Events, "event"), plural(r.OutboxRows, "outbox row"))
+	if r.Retained > 0 {
+		s += fmt.Sprintf(" (%s by rows alone, their events being removed by retention)", plural(r.Retained, "execution"))
+	}
+	switch {
+	case r.Truncated:
+		return s + fmt.Sprintf(": stopped after %s", plural(len(r.Breaches), "breach"))
+	case r.OK():
+		return s + ": no breach"
+	}
+	return s + ": " + plural(len(r.Breaches), "breach")
+}
+
+// String is the report for people: a paragraph for each breach, then the summary.
+func (r Report) String() string {
+	var b strings.Builder
+	for _, x := range r.Breaches {
+		b.WriteString(x.String())
+		b.WriteByte('\n')
+	}
+	b.WriteString(r.Summary())
+	b.WriteByte('\n')
+	return b.String()
+}
+
+// String is one paragraph: where, which invariant, what was found and expected, the events before it, and what it may mean.
+func (x Breach) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s", x.Invariant, meaning[x.Invariant].name)
+	if !x.PipelineExecutionID.IsZero() {
+		fmt.Fprintf(&b, " · pipeline execution %s", x.PipelineExecutionID)
+	}
+	if x.TaskName != "" {
+		fmt.Fprintf(&b, " · task %s", x.TaskName)
+	}
+	if !x.TaskExecutionID.IsZero() {
+		fmt.Fprintf(&b, " (%s)", x.TaskExecutionID)
+	}
+	fmt.Fprintf(&b, "\n  found:    %s\n  expected: %s\n", x.Found, x.Expected)
+	for i, e := range x.Events {
+		label := "          "
+		if i == 0 {
+			label = "  events: "
+		}
+		fmt.Fprintf(&b, "%s  #%d %s %s version %s\n", label, e.SequenceNum, e.CreatedAt.UTC().Format(db.TimeFormat), e.EventType, versionText(e.Version))
+	}
+	fmt.Fprintf(&b, "  hint:     %s\n", meaning[x.Invariant].hint)
+	return b.String()
+}
+
+// meaning is how an invariant is called and what its breach usually comes from.
+var meaning = map[string]struct{ name, hint string }{
+	I1:   {"complete", "a status was changed without its event, or events were added or removed by hand"},
+	I2:   {"faithful", "the row was changed by something else than a transition, or the event was changed after it was written"},
+	I3:   {"legal", "something wrote an event, or changed one, outside the transition table"},
+	I4:   {"claimable", "the outbox was changed outside a transition; without its row a Ready task waits for ever, with a stray one it may run when it must not"},
+	I5:   {"fenced", "a worker wrote after it had lost its claim, or the event was changed after it was written"},
+	I6:   {"settled", "the end of a task and the end of its pipeline were not one transaction, or a status was changed by hand"},
+	I7:   {"counted", "a counter was changed outside a transition, or rows were added or removed by hand"},
+	Data: {"unreadable or astray", "rows were changed, added or removed by hand, or the database is damaged: compare with a backup"},
+}
+
+func versionText(v *int64) string {
+	if v == nil {
+		return "null"
+	}
+	return fmt.Sprint(*v)
+}
+
+func plural(n int, noun string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(noun, "ch"):
+		noun += "es"
+	default:
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}

@@ -1,0 +1,141 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"sluice/platform/db"
+)
+
+// Verify checks the invariants in the context's tenant, over all or over the executions that the options name. Each page is
+// read in a snapshot of its own, so that transactions that commit meanwhile are seen whole or not at all, and memory is
+// bounded by the page. A breach is no error: errors are ErrNotFound, those of the database, and the end of the context,
+// with the report so far.
+func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
+	r := &run{options: o, report: Report{Breaches: []Breach{}}}
+	var err error
+	if len(o.IDs) > 0 {
+		err = a.verifyIDs(ctx, r)
+	} else {
+		err = a.verifyAll(ctx, r)
+	}
+	return r.report, err
+}
+
+// run is one verification.
+type run struct {
+	options Options
+	report  Report
+}
+
+func (r *run) full() bool { return r.report.Truncated }
+
+func (r *run) add(b Breach) {
+	if r.options.MaxBreaches > 0 && len(r.report.Breaches) >= r.options.MaxBreaches {
+		r.report.Truncated = true
+		return
+	}
+	if b.Events == nil {
+		b.Events = []EventRef{}
+	}
+	r.report.Breaches = append(r.report.Breaches, b)
+}
+
+func (r *run) progress() {
+	if r.options.Progress != nil {
+		r.options.Progress(r.report)
+	}
+}
+
+func (a *Auditor) verifyIDs(ctx context.Context, r *run) error {
+	for _, id := range r.options.IDs {
+		err := a.db.Snapshot(ctx, func(g *gorm.DB) error {
+			p := newPage(g, r, nil)
+			p.only = id
+			if err := p.loadPipelines(1, 1); err != nil {
+				return err
+			}
+			if len(p.pipelines) == 0 {
+				return fmt.Errorf("%w: %s", ErrNotFound, id)
+			}
+			return p.examine()
+		})
+		if err != nil {
+			return err
+		}
+		r.progress()
+	}
+	return nil
+}
+
+func (a *Auditor) verifyAll(ctx context.Context, r *run) error {
+	var after any
+	for more := true; more && !r.full(); {
+		err := a.db.Snapshot(ctx, func(g *gorm.DB) error {
+			p := newPage(g, r, after)
+			if err := p.loadPipelines(a.pagePipelines, a.pageTasks); err != nil {
+				return err
+			}
+			after, more = p.upto, p.upto != nil
+			return p.examine()
+		})
+		if err != nil {
+			return err
+		}
+		r.progress()
+	}
+	if r.full() {
+		return nil
+	}
+	return a.db.Snapshot(ctx, func(g *gorm.DB) error { return strayOutbox(g, r) })
+}
+
+// examine reads what belongs to the page's pipelines and checks it.
+func (p *page) examine() error {
+	if err := p.loadTasks(); err != nil {
+		return err
+	}
+	if err := p.loadEvents(); err != nil {
+		return err
+	}
+	p.run.report.Pipelines += len(p.pipelines)
+	for _, x := range p.pipelines {
+		p.checkPipeline(x)
+		if err := p.checkStrangers(x); err != nil {
+			return err
+		}
+	}
+	p.checkLost()
+	return nil
+}
+
+// strayOutbox finds outbox rows whose task is not there; all others have been seen with their tasks.
+func strayOutbox(g *gorm.DB, r *run) error {
+	columns := []string{"id", "task_execution_id"}
+	query := fmt.Sprintf("SELECT o.id, o.task_execution_id FROM %s AS o LEFT JOIN %s AS t ON t.id = o.task_execution_id WHERE t.id IS NULL ORDER BY o.id",
+		table(g, "task_outbox"), table(g, "task_executions"))
+	err := scan(g, columns, query, nil, func(x *record) {
+		r.report.OutboxRows++
+		id := db.ID{}
+		if task := x.id(1); x.bad == nil {
+			id = task
+		}
+		r.add(Breach{
+			Invariant: I4, TaskExecutionID: id,
+			Found: fmt.Sprintf("outbox row %s for the task %s, which does not exist", &x.cells[0], idText(&x.cells[1], id)), Expected: "no such row",
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("look for stray outbox rows: %w", err)
+	}
+	return nil
+}
+
+func idText(c *cell, id db.ID) string {
+	if id.IsZero() {
+		return c.String()
+	}
+	return id.String()
+}

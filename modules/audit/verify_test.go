@@ -1,0 +1,312 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
+)
+
+// scenarios are correct histories that hold every status and every transition between them.
+func scenarios() map[string]*sim {
+	all := map[string]*sim{}
+	// under way: a completed at its second attempt, b runs, c waits for b, d is deferred.
+	s := startSim(simSpec{name: "a"}, simSpec{name: "b", needs: []string{"a"}}, simSpec{name: "c", needs: []string{"a", "b"}}, simSpec{name: "d"})
+	s.claim("a", "w1")
+	s.retry("a", "exit 1")
+	s.claim("a", "w2")
+	s.complete("a")
+	s.claim("b", "w1")
+	s.claim("d", "w2")
+	s.deferTask("d")
+	s.annotate(s.task("b"))
+	s.annotate(nil)
+	all["under way"] = s
+
+	s = startSim(simSpec{name: "a"})
+	s.claim("a", "w1")
+	s.complete("a")
+	all["completed"] = s
+
+	// a failure that is handled, another that is not, and a skip.
+	s = startSim(simSpec{name: "a"}, simSpec{name: "rescue", needs: []string{"a"}, rule: "one_failed"}, simSpec{name: "after", needs: []string{"a"}})
+	s.claim("a", "w1")
+	s.fail("a", "boom")
+	s.claim("rescue", "w1")
+	s.complete("rescue")
+	all["handled"] = s
+
+	s = startSim(simSpec{name: "a"}, simSpec{name: "after", needs: []string{"a"}}, simSpec{name: "clean", needs: []string{"after"}, rule: "all_done"})
+	s.claim("a", "w1")
+	s.fail("a", "boom")
+	s.claim("clean", "w1")
+	s.complete("clean")
+	all["failed"] = s
+
+	s = startSim(simSpec{name: "a"}, simSpec{name: "b"}, simSpec{name: "c", needs: []string{"b"}})
+	s.claim("a", "w1")
+	s.pause()
+	s.complete("a")
+	all["paused"] = s
+
+	// lost, released, deferred and resumed, cancelled, restarted, given up.
+	s = startSim(simSpec{name: "a"}, simSpec{name: "b"}, simSpec{name: "c", needs: []string{"b"}})
+	s.claim("a", "w1")
+	s.recover("a")
+	s.claim("a", "w2")
+	s.release("a")
+	s.claim("a", "w3")
+	s.deferTask("a")
+	s.claim("a", "w1")
+	s.pause()
+	s.resume()
+	s.cancel()
+	s.restart()
+	s.claim("a", "w1")
+	s.complete("a")
+	s.abandon("b")
+	all["restarted"] = s
+	return all
+}
+
+func TestCorrectHistoriesAreClean(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		want := Report{Breaches: []Breach{}}
+		for _, s := range scenarios() {
+			save(t, d, s)
+			want.Pipelines++
+			want.Tasks += len(s.tasks)
+			want.Events += len(s.events)
+			for _, x := range s.tasks {
+				if s.status == "Running" && x.status == tasks.Ready {
+					want.OutboxRows++
+				}
+			}
+		}
+		var last Report
+		got := verify(t, d, Options{Progress: func(r Report) { last = r }})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("report differs (-want +got):\n%s\n%s", diff, got)
+		}
+		if last.Pipelines != want.Pipelines {
+			t.Errorf("the last progress has %d pipelines", last.Pipelines)
+		}
+	})
+}
+
+// tampering is one change by another hand, and the breaches that it must be found by: invariant, then task or "-".
+type tampering struct {
+	name, scenario string
+	change         string // the statement; $p is the pipeline, $t the task called task
+	task           string
+	want           []string
+	found          string // part of what the report says
+	data           string // $data in the statement
+}
+
+var tamperings = []tampering{
+	{"event removed", "under way", `DELETE FROM {execution_events} WHERE task_execution_id = $t AND version = 4`, "a", []string{"I1 a"}, "no event of version 4", ""},
+	{"first event removed", "under way", `DELETE FROM {execution_events} WHERE task_execution_id = $t AND version = 1`, "b", []string{"I1 b"}, "no event of version 1", ""},
+	{"last event removed", "under way", `DELETE FROM {execution_events} WHERE task_execution_id = $t AND version = 4`, "b", []string{"I1 b"}, "row has version 4", ""},
+	{"all events removed", "under way", `DELETE FROM {execution_events} WHERE task_execution_id = $t`, "b", []string{"I1 b"}, "end at version 0", ""},
+	{"row moved silently", "under way", `UPDATE {task_executions} SET version = version + 1 WHERE id = $t`, "b", []string{"I1 b"}, "row has version 5", ""},
+	{"version twice", "under way", `UPDATE {execution_events} SET version = 3 WHERE task_execution_id = $t AND version = 4`, "b", []string{"I1 b"}, "second event of version 3", ""},
+	{"version lost", "under way", `UPDATE {execution_events} SET version = NULL WHERE task_execution_id = $t AND version = 4`, "b", []string{"I1 b"}, "without a version", ""},
+	{"version zero", "under way", `UPDATE {execution_events} SET version = 0 WHERE task_execution_id = $t AND version = 4`, "b", []string{"I1 b"}, "version 0", ""},
+	{"huge version", "under way", `UPDATE {execution_events} SET version = 9223372036854775807 WHERE task_execution_id = $t AND version = 4`, "b", []string{"I1 b"}, "no event of version 4", ""},
+	{"annotation with a version", "under way", `UPDATE {execution_events} SET version = 9 WHERE task_execution_id = $t AND event_type = 'annotation'`, "b", []string{"I1 b"}, "annotation of version 9", ""},
+	{"pipeline's event removed", "paused", `DELETE FROM {execution_events} WHERE pipeline_execution_id = $p AND event_type = 'pipeline_paused'`, "", []string{"I1 -"}, "row has version 2", ""},
+	{"pipeline moved silently", "paused", `UPDATE {pipeline_executions} SET version = 7 WHERE id = $p`, "", []string{"I1 -"}, "row has version 7", ""},
+
+	{"status changed", "under way", `UPDATE {task_executions} SET status = 'Ready', sub_status = 'Deferred' WHERE id = $t`, "b", []string{"I2 b", "I4 b"}, `status "Ready", sub_status "Deferred"`, ""},
+	{"sub_status changed", "under way", `UPDATE {task_executions} SET sub_status = NULL WHERE id = $t`, "b", []string{"I2 b"}, "sub_status null", ""},
+	{"attempt changed", "under way", `UPDATE {task_executions} SET attempt = 7 WHERE id = $t`, "b", []string{"I2 b"}, "attempt 7", ""},
+	{"max_attempts changed", "under way", `UPDATE {task_executions} SET max_attempts = 7 WHERE id = $t`, "b", []string{"I2 b"}, "max_attempts 7", ""},
+	{"recoveries changed", "under way", `UPDATE {task_executions} SET recoveries = 1 WHERE id = $t`, "b", []string{"I2 b"}, "recoveries 1", ""},
+	{"worker changed", "under way", `UPDATE {task_executions} SET worker_id = 'w9' WHERE id = $t`, "b", []string{"I2 b"}, `worker_id "w9"`, ""},
+	{"error changed", "failed", `UPDATE {task_executions} SET error = 'other' WHERE id = $t`, "a", []string{"I2 a"}, `error "other"`, ""},
+	{"name changed", "completed", `UPDATE {task_executions} SET task_name = 'z' WHERE id = $t`, "a", []string{"I2 z"}, `task_name "z"`, ""},
+	{"handler changed", "completed", `UPDATE {task_executions} SET handler = 'http' WHERE id = $t`, "a", []string{"I2 a"}, `handler "http"`, ""},
+	{"retry_at lost", "under way", `UPDATE {task_executions} SET retry_at = NULL WHERE id = $t`, "d", []string{"I2 d"}, "retry_at null", ""},
+	{"started_at lost", "under way", `UPDATE {task_executions} SET started_at = NULL WHERE id = $t`, "b", []string{"I2 b"}, "started_at null", ""},
+	{"completed_at lost", "under way", `UPDATE {task_executions} SET completed_at = NULL WHERE id = $t`, "a", []string{"I2 a"}, "completed_at null", ""},
+	{"completed_at of an open task", "under way", `UPDATE {task_executions} SET completed_at = created_at WHERE id = $t`, "b", []string{"I2 b"}, "completed_at 2026-11-21T12:00:00.123456Z", ""},
+	{"pipeline's status changed", "completed", `UPDATE {pipeline_executions} SET status = 'Cancelled' WHERE id = $p`, "", []string{"I2 -"}, `status "Cancelled"`, ""},
+	{"pipeline's error changed", "failed", `UPDATE {pipeline_executions} SET error = NULL WHERE id = $p`, "", []string{"I2 -"}, "error null", ""},
+	{"paused_at lost", "paused", `UPDATE {pipeline_executions} SET paused_at = NULL WHERE id = $p`, "", []string{"I2 -"}, "paused_at null", ""},
+	{"pipeline's completed_at lost", "completed", `UPDATE {pipeline_executions} SET completed_at = NULL WHERE id = $p`, "", []string{"I2 -"}, "completed_at null", ""},
+	{"pipeline's definition changed", "completed", `UPDATE {pipeline_executions} SET definition_version = 'v2' WHERE id = $p`, "", []string{"I2 -"}, `definition_version "v2"`, ""},
+
+	{"illegal step", "under way", `UPDATE {execution_events} SET event_type = 'task_cancelled', event_data = $data WHERE task_execution_id = $t AND version = 2`, "b", []string{"I3 b"}, "task_claimed of a task that is Cancelled", `{"reason": ""}`},
+	{"unknown type", "under way", `UPDATE {execution_events} SET event_type = 'task_vanished' WHERE task_execution_id = $t AND version = 4`, "b", []string{"I3 b"}, "unknown type", ""},
+	{"pipeline's event on a task", "under way", `UPDATE {execution_events} SET event_type = 'pipeline_paused' WHERE task_execution_id = $t AND version = 4`, "b", []string{"I3 b"}, "among the events of a task", ""},
+	{"task's event on the pipeline", "paused", `UPDATE {execution_events} SET event_type = 'task_started' WHERE pipeline_execution_id = $p AND event_type = 'pipeline_paused'`, "", []string{"I3 -"}, "among the events of a pipeline", ""},
+	{"event without its task", "under way", `UPDATE {execution_events} SET task_execution_id = NULL WHERE task_execution_id = $t AND version = 4`, "b", []string{"I1 b", "I3 -"}, "among the events of a pipeline", ""},
+	{"illegal pipeline step", "paused", `UPDATE {execution_events} SET event_type = 'pipeline_resumed' WHERE pipeline_execution_id = $p AND event_type = 'pipeline_paused'`, "", []string{"I3 -"}, "pipeline_resumed of a pipeline that is Running", ""},
+	{"deferral not resumed", "restarted", `UPDATE {execution_events} SET event_type = 'task_started', event_data = $data WHERE task_execution_id = $t AND event_type = 'task_resumed'`, "a", []string{"I3 a"}, "after the claim of a deferred task", `{"attempt": 3}`},
+	{"ran against its rule", "handled", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "rescue", []string{"I3 rescue", "I6 -"}, "trigger rule all_success is false", `{"task_name": "rescue", "handler": "shell", "dependencies": ["a"], "trigger_rule": "all_success", "max_attempts": 3}`},
+	{"unknown rule", "completed", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "a", []string{"I3 a"}, "whenever", `{"task_name": "a", "handler": "shell", "dependencies": [], "trigger_rule": "whenever", "max_attempts": 3}`},
+
+	{"outbox row lost", "under way", `DELETE FROM {task_outbox} WHERE task_execution_id = $t`, "d", []string{"I4 d"}, "no outbox row", ""},
+	{"outbox row of a running task", "under way", `INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at) SELECT id, handler, created_at, created_at FROM {task_executions} WHERE id = $t`, "b", []string{"I4 b"}, `"Running" in a pipeline that is "Running"`, ""},
+	{"outbox row of a paused pipeline", "paused", `INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at) SELECT id, handler, created_at, created_at FROM {task_executions} WHERE id = $t`, "b", []string{"I4 b"}, `"Ready" in a pipeline that is "Paused"`, ""},
+	{"outbox row of an ended pipeline", "completed", `INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at) SELECT id, handler, created_at, created_at FROM {task_executions} WHERE id = $t`, "a", []string{"I4 a"}, `"Completed" in a pipeline that is "Completed"`, ""},
+	{"outbox row for another handler", "under way", `UPDATE {task_outbox} SET handler = 'http' WHERE task_execution_id = $t`, "d", []string{"I4 d"}, `"http"`, ""},
+	{"outbox row due too early", "under way", `UPDATE {task_outbox} SET available_at = (SELECT created_at FROM {task_executions} WHERE id = $t) WHERE task_execution_id = $t`, "d", []string{"I4 d"}, "not before retry_at", ""},
+
+	{"completed by another worker", "under way", `UPDATE {execution_events} SET worker_id = 'w9' WHERE task_execution_id = $t AND event_type = 'task_completed'`, "a", []string{"I5 a"}, `task_completed by worker "w9"`, ""},
+	{"retry by another worker", "under way", `UPDATE {execution_events} SET worker_id = NULL WHERE task_execution_id = $t AND event_type = 'task_retry_scheduled'`, "a", []string{"I5 a"}, "by no worker", ""},
+	{"completion of an old attempt", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND event_type = 'task_completed'`, "a", []string{"I5 a"}, "of attempt 1", `{"attempt": 1, "duration_ms": 5}`},
+
+	{"ended with an open task", "under way", `UPDATE {pipeline_executions} SET status = 'Completed' WHERE id = $p`, "", []string{"I2 -", "I4 d", "I6 -"}, "", ""},
+	{"never ended", "completed", `UPDATE {pipeline_executions} SET status = 'Running', completed_at = NULL WHERE id = $p`, "", []string{"I2 -", "I6 -"}, "", ""},
+	{"unknown pipeline status", "completed", `UPDATE {pipeline_executions} SET status = 'Odd' WHERE id = $p`, "", []string{"I2 -", "I6 -"}, "", ""},
+	{"failed without a failure", "handled", `UPDATE {pipeline_executions} SET status = 'Failed' WHERE id = $p`, "", []string{"I2 -", "I6 -"}, "", ""},
+	{"completed over a failure", "failed", `UPDATE {pipeline_executions} SET status = 'Completed' WHERE id = $p`, "", []string{"I2 -", "I6 -"}, "", ""},
+	{"stuck", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "c", []string{"I6 c", "I7 c"}, "", `{"task_name": "c", "handler": "shell", "dependencies": ["a"], "trigger_rule": "all_success", "max_attempts": 3}`},
+	{"ready too early", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "d", []string{"I3 d", "I7 d"}, "", `{"task_name": "d", "handler": "shell", "dependencies": ["b"], "trigger_rule": "all_success", "max_attempts": 3}`},
+
+	{"remaining_dependencies changed", "under way", `UPDATE {task_executions} SET remaining_dependencies = 2 WHERE id = $t`, "c", []string{"I7 c"}, "remaining_dependencies 2", ""},
+	{"open_tasks changed", "under way", `UPDATE {pipeline_executions} SET open_tasks = 0 WHERE id = $p`, "", []string{"I7 -"}, "open_tasks 0", ""},
+	{"unsuccessful_tasks changed", "failed", `UPDATE {pipeline_executions} SET unsuccessful_tasks = 0 WHERE id = $p`, "", []string{"I7 -"}, "unsuccessful_tasks 0", ""},
+	{"counts of the end changed", "completed", `UPDATE {execution_events} SET event_data = $data WHERE pipeline_execution_id = $p AND event_type = 'pipeline_completed'`, "", []string{"I7 -"}, "tasks by status", `{"counts": {"Completed": 2, "Failed": 0}, "duration_ms": 5}`},
+	{"task_count changed", "completed", `UPDATE {execution_events} SET event_data = $data WHERE pipeline_execution_id = $p AND event_type = 'pipeline_started'`, "", []string{"I7 -"}, "1 tasks", `{"pipeline_name": "nightly", "definition_version": "v1", "task_count": 2}`},
+	{"dependency that is not there", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "c", []string{"I7 c"}, `"ghost", which does not exist`, `{"task_name": "c", "handler": "shell", "dependencies": ["a", "ghost"], "trigger_rule": "all_success", "max_attempts": 3}`},
+
+	{"data emptied", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 3`, "b", []string{"data b"}, "without attempt", `{}`},
+	{"data of another shape", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 3`, "b", []string{"data b"}, "event_data of task_claimed", `[1]`},
+	{"retention of an open execution", "under way", `UPDATE {pipeline_executions} SET events_removed = 3 WHERE id = $p`, "", []string{"I1 -"}, "events removed", ""},
+	{"retention without a removal", "completed", `UPDATE {pipeline_executions} SET events_removed = 3 WHERE id = $p`, "", []string{"I1 -"}, "events_removed 3", ""},
+	{"task's row removed", "under way", `DELETE FROM {task_executions} WHERE id = $t`, "b", []string{"I7 -", "I7 -", "I7 c", "data -"}, "", ""},
+}
+
+func (x tampering) apply(t *testing.T, d *db.DB, s *sim) {
+	t.Helper()
+	args := db.Args{"p": s.pid, "data": db.JSON(x.data)}
+	if x.task != "" {
+		args["t"] = s.task(x.task).id
+	}
+	err := d.Transaction(t.Context(), func(tx db.Tx) error {
+		n, err := tx.Exec(x.change, args)
+		if err == nil && n == 0 {
+			err = errors.New("the change changes nothing")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// names shortens breaches to invariant and task.
+func names(breaches []Breach) []string {
+	var out []string
+	for _, b := range breaches {
+		name := b.TaskName
+		if name == "" {
+			name = "-"
+		}
+		out = append(out, b.Invariant+" "+name)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestTamperingIsFound(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		for _, x := range tamperings {
+			s := scenarios()[x.scenario]
+			save(t, d, s)
+			if r := verify(t, d, Options{IDs: []db.ID{s.pid}}); !r.OK() {
+				t.Fatalf("%s: before the change:\n%s", x.scenario, r)
+			}
+			x.apply(t, d, s)
+			r := verify(t, d, Options{IDs: []db.ID{s.pid}})
+			if diff := cmp.Diff(x.want, names(r.Breaches)); diff != "" {
+				t.Errorf("%s: breaches differ (-want +got):\n%s\n%s", x.name, diff, r)
+			}
+			if !strings.Contains(r.String(), x.found) {
+				t.Errorf("%s: %q is not in\n%s", x.name, x.found, r)
+			}
+			for _, b := range r.Breaches {
+				if b.PipelineExecutionID != s.pid {
+					t.Errorf("%s: breach of pipeline %s", x.name, b.PipelineExecutionID)
+				}
+			}
+		}
+	})
+}
+
+func TestUnknownID(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		_, err := New(d).Verify(t.Context(), Options{IDs: []db.ID{db.NewID()}})
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestCancelledContext(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		save(t, d, startSim(simSpec{name: "a"}))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := New(d).Verify(ctx, Options{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestMostBreaches(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		for range 5 {
+			s := startSim(simSpec{name: "a"})
+			save(t, d, s)
+			tampering{change: `DELETE FROM {task_outbox} WHERE task_execution_id = $t`, task: "a"}.apply(t, d, s)
+		}
+		if r := verify(t, d, Options{MaxBreaches: 3}); len(r.Breaches) != 3 || !r.Truncated || !strings.Contains(r.Summary(), "stopped after 3 breaches") {
+			t.Errorf("got %s", r)
+		}
+		if r := verify(t, d, Options{MaxBreaches: 5}); len(r.Breaches) != 5 || r.Truncated {
+			t.Errorf("got %s", r)
+		}
+	})
+}
+
+func TestReportReads(t *testing.T) {
+	d := dbtest.SQLite(t)
+	s := scenarios()["under way"]
+	save(t, d, s)
+	tampering{change: `UPDATE {task_executions} SET attempt = 7 WHERE id = $t`, task: "b"}.apply(t, d, s)
+	r := verify(t, d, Options{})
+	want := `I2 faithful · pipeline execution ` + s.pid.String() + ` · task b (` + s.task("b").id.String() + `)
+  found:    the row has attempt 7
+  expected: what its events make of it: attempt 1
+  events:   #14 2026-11-21T12:00:04.123456Z task_marked_ready version 2
+            #15 2026-11-21T12:00:05.123456Z task_claimed version 3
+            #16 2026-11-21T12:00:05.123456Z task_started version 4
+  hint:     the row was changed by something else than a transition, or the event was changed after it was written
+
+checked 1 pipeline execution, 4 tasks, 21 events, 1 outbox row: 1 breach
+`
+	if diff := cmp.Diff(want, r.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	raw, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{`"breaches":[{"invariant":"I2"`, `"task_name":"b"`, `"outbox_rows":1`, `{"sequence_num":16,"event_type":"task_started","version":4,"created_at":"2026-11-21T12:00:05.123456Z"}`} {
+		if !strings.Contains(string(raw), part) {
+			t.Errorf("%s is not in %s", part, raw)
+		}
+	}
+}

@@ -1,0 +1,26 @@
+// Package events is the history: one row for each transition of a task or a pipeline, written in the transition's own transaction.
+// It appends and reads; it never changes a row, and it removes rows only for retention.
+package events
+
+import (
+	"gorm.io/gorm/schema"
+
+	"sluice/platform/db"
+)
+
+// Event is one row of the history. docs/events.md says what each type holds.
+type Event struct {
+	SequenceNum         int64   `json:"sequence_num"` // ascending; in Postgres not the order of commits
+	ID                  db.ID   `json:"id"`
+	PipelineExecutionID db.ID   `json:"pipeline_execution_id"`
+	TaskExecutionID     db.ID   `json:"task_execution_id"` // null for the pipeline's own events
+	EventType           Type    `json:"event_type"`
+	Version             *int64  `json:"version"` // of the task or pipeline after the transition; null for an annotation
+	EventData           db.JSON `json:"event_data"`
+	WorkerID            db.Text `json:"worker_id"` // the worker that acted
+	Actor               db.Text `json:"actor"`     // who asked: an operator, a schedule, a key
+	CreatedAt           db.Time `json:"created_at"`
+}
+
+// TableName puts the table into the tenant's schema.
+func (Event) TableName(n schema.Namer) string { return n.TableName("execution_events") }

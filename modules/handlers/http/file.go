@@ -1,0 +1,109 @@
+package http
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	nethttp "net/http"
+	"os"
+	"path/filepath"
+
+	"sluice/modules/tasks"
+)
+
+// file is where a body is saved. It appears under its name when it is complete, and not before: whoever reads that name gets a
+// whole body or the one that was there.
+//
+// Everything happens through an os.Root, so that no link on the way leads out of the working directory.
+type file struct {
+	root *os.Root
+	path string   // relative to root
+	temp string   // in the same directory; empty when there is nothing to remove
+	f    *os.File // open for writing
+}
+
+// newFile opens a file that will bear the name path. It is nil for no path. It comes before the request, for a request with an
+// effect should not be made when its answer cannot be kept.
+func newFile(path string) (*file, error) {
+	if path == "" {
+		return nil, nil
+	}
+	root, err := os.OpenRoot(".")
+	if err != nil {
+		return nil, fmt.Errorf("open the working directory: %w", err)
+	}
+	t := &file{root: root, path: filepath.Clean(path)}
+	if err := t.open(); err != nil {
+		t.discard()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *file) open() error {
+	if info, err := t.root.Stat(t.path); err == nil && info.IsDir() {
+		return tasks.Permanent(fmt.Errorf("save_as: %s is a directory", t.path))
+	}
+	temp := filepath.Join(filepath.Dir(t.path), "."+filepath.Base(t.path)+"."+rand.Text()+".part")
+	f, err := t.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, os.ErrNotExist) {
+		return tasks.Permanent(fmt.Errorf("save_as: the directory of %s does not exist", t.path))
+	}
+	if err != nil {
+		return fmt.Errorf("save_as: %w", err)
+	}
+	t.temp, t.f = temp, f
+	return nil
+}
+
+// saved writes the body to the file and gives the file its name.
+func saved(resp *nethttp.Response, body *limitedBody, t *file) (*answer, error) {
+	// io.Copy would give one error for both sides, and only that of the disk is this machine's.
+	if _, err := io.Copy(onlyWriter{t.f}, body); err != nil {
+		var disk *os.PathError
+		if errors.As(err, &disk) {
+			return nil, fmt.Errorf("save_as: %w", err)
+		}
+		return nil, bodyError(err, body.limit)
+	}
+	if err := t.keep(); err != nil {
+		return nil, fmt.Errorf("save_as: %w", err)
+	}
+	a := newAnswer(resp, body.n)
+	a.Path = t.path
+	return a, nil
+}
+
+// onlyWriter hides that a file can read from the body by itself: body counts what goes through it.
+type onlyWriter struct{ io.Writer }
+
+// keep puts the file on the disk before its name, or a crash could leave the name with half of a body.
+func (t *file) keep() error {
+	if err := t.f.Sync(); err != nil {
+		return err
+	}
+	if err := t.f.Close(); err != nil {
+		return err
+	}
+	t.f = nil
+	if err := t.root.Rename(t.temp, t.path); err != nil {
+		return err
+	}
+	t.temp = ""
+	return nil
+}
+
+// discard removes what keep has not kept. It does nothing on nil.
+func (t *file) discard() {
+	if t == nil {
+		return
+	}
+	if t.f != nil {
+		_ = t.f.Close()
+	}
+	if t.temp != "" {
+		_ = t.root.Remove(t.temp)
+	}
+	_ = t.root.Close()
+}

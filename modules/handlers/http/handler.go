@@ -1,0 +1,141 @@
+// Package http makes one request per attempt and hands on its answer, as the task's output or as a file. It keeps no session, no
+// cookies and no credentials, and retries nothing: that is for the task's retry policy, to which its errors say what is worth it.
+package http
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	nethttp "net/http"
+	"time"
+
+	"sluice/modules/tasks"
+)
+
+// Limits on one request.
+const (
+	DefaultMaxSaved = 100 << 20 // bytes of a body that is saved to a file, unless max_bytes says otherwise
+	MaxRedirects    = 10
+
+	errorStart = 1 << 10 // bytes of an unexpected answer that stand in the error
+	userAgent  = "sluice"
+)
+
+// Handler makes requests, over one pool of connections. Make it by New and close it when it is no longer used.
+type Handler struct {
+	typed     tasks.Handler
+	transport *nethttp.Transport
+}
+
+// New makes the handler. Its connections go through the proxy that the environment names (HTTP_PROXY and its like).
+func New() *Handler {
+	h := &Handler{transport: &nethttp.Transport{
+		Proxy:                  nethttp.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    15 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConns:           128,
+		MaxIdleConnsPerHost:    16,
+		MaxResponseHeaderBytes: 1 << 20,
+		ForceAttemptHTTP2:      true,
+	}}
+	h.typed = tasks.NewHandler(h.Name(), h.run)
+	return h
+}
+
+// Close closes the connections that no request is using.
+func (h *Handler) Close() { h.transport.CloseIdleConnections() }
+
+// Name is "http".
+func (h *Handler) Name() string { return "http" }
+
+// Check looks at everything in `with` that does not hang on an expression. Its error is a *tasks.FieldError.
+func (h *Handler) Check(fields map[string]any) error {
+	if err := h.typed.Check(fields); err != nil {
+		return err
+	}
+	return checkSettled(fields)
+}
+
+// Run makes the request. The output is documented at answer.
+//
+// The error is of KindHTTP for a status that was not expected, and permanent for one of 400 to 499 besides 408, 425 and 429, which
+// pass; of KindInvalidOutput for a body that is too large; of KindTimeout if the request's own time is up; permanent for a request
+// that can never be made; of KindError if the connection failed; and wraps ctx.Err() if the context ended first.
+func (h *Handler) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
+	return h.typed.Run(ctx, call)
+}
+
+func (h *Handler) run(ctx context.Context, in with) (*answer, error) {
+	plan, err := in.plan()
+	if err != nil {
+		return nil, tasks.Permanent(err)
+	}
+	file, err := newFile(in.SaveAs)
+	if err != nil {
+		return nil, err
+	}
+	defer file.discard()
+	limited, cancel := plan.context(ctx)
+	defer cancel()
+	out, err := h.exchange(limited, plan, file)
+	switch {
+	case err == nil:
+		return out, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("request ended: %w", ctx.Err())
+	case limited.Err() != nil:
+		return nil, tasks.WithKind(tasks.KindTimeout, fmt.Errorf("%s %s: no complete answer within %s", plan.method, plan.url.Redacted(), plan.timeout))
+	}
+	return nil, err
+}
+
+// exchange sends the request and takes the answer in. file is nil if the body is part of the output.
+func (h *Handler) exchange(ctx context.Context, plan *plan, file *file) (*answer, error) {
+	req, err := plan.request(ctx)
+	if err != nil {
+		return nil, tasks.Permanent(err)
+	}
+	client := &nethttp.Client{Transport: h.transport, CheckRedirect: plan.redirect}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, tasks.WithKind(tasks.KindError, err)
+	}
+	defer func() { _ = resp.Body.Close() }() // the connection is then used again, or not: nothing to tell
+	if !plan.expects(resp.StatusCode) {
+		return nil, unexpected(plan, resp)
+	}
+	if req.Method != nethttp.MethodHead && resp.ContentLength > plan.maxBytes {
+		return nil, bodyError(errTooLarge, plan.maxBytes)
+	}
+	body := &limitedBody{r: resp.Body, limit: plan.maxBytes}
+	if file != nil {
+		return saved(resp, body, file)
+	}
+	return read(resp, body)
+}
+
+func unexpected(plan *plan, resp *nethttp.Response) error {
+	// A body that breaks off still explains the status better than nothing.
+	start, _ := io.ReadAll(io.LimitReader(resp.Body, errorStart))
+	err := fmt.Errorf("%s %s: answered %s", plan.method, plan.url.Redacted(), resp.Status)
+	if text := tasks.CleanText(string(start), errorStart); text != "" {
+		err = fmt.Errorf("%w: %s", err, text)
+	}
+	if passes(resp.StatusCode) {
+		return tasks.WithKind(tasks.KindHTTP, err)
+	}
+	return tasks.Permanent(err)
+}
+
+// passes tells whether the same request may be answered otherwise later.
+func passes(status int) bool {
+	switch status {
+	case nethttp.StatusRequestTimeout, nethttp.StatusTooEarly, nethttp.StatusTooManyRequests:
+		return true
+	}
+	return status < 400 || status > 499
+}

@@ -1,0 +1,175 @@
+package http
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	nethttp "net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"sluice/modules/tasks"
+)
+
+// with is what a task hands over.
+type with struct {
+	URL          string            `json:"url" sluice:"required"`
+	Method       string            `json:"method"` // GET, or POST if there is a body
+	Headers      map[string]scalar `json:"headers"`
+	Body         json.RawMessage   `json:"body"`          // a string is sent as it is, anything else as JSON
+	Timeout      string            `json:"timeout"`       // of the whole exchange, such as 30s; the attempt's own if empty
+	ExpectStatus []int             `json:"expect_status"` // 200 to 299 if empty
+	SaveAs       string            `json:"save_as"`       // a file below the working directory
+	MaxBytes     int64             `json:"max_bytes"`     // of the body; DefaultMaxSaved with save_as, else tasks.MaxOutput
+}
+
+// scalar is a string, or the text of a number or of true and false: what an expression gives keeps its type.
+type scalar string
+
+func (s *scalar) UnmarshalJSON(raw []byte) error {
+	switch raw[0] {
+	case '"':
+		return json.Unmarshal(raw, (*string)(s))
+	case '{', '[':
+		return errors.New("is neither text nor a number")
+	case 'n':
+		return nil
+	}
+	*s = scalar(raw)
+	return nil
+}
+
+// checks look at one field each, in this order; the error says what is wrong with it.
+var checks = []struct {
+	field string
+	check func(w *with) error
+}{
+	{"url", func(w *with) error { _, err := parseURL(w.URL); return err }},
+	{"method", func(w *with) error { return checkToken(w.Method) }},
+	{"headers", func(w *with) error { return checkHeaders(w.Headers) }},
+	{"timeout", func(w *with) error { _, err := parseTimeout(w.Timeout); return err }},
+	{"expect_status", func(w *with) error { return checkStatuses(w.ExpectStatus) }},
+	{"save_as", func(w *with) error { return checkPath(w.SaveAs) }},
+	{"max_bytes", func(w *with) error { return checkMaxBytes(w.MaxBytes) }},
+}
+
+func (w *with) check(has func(field string) bool) error {
+	for _, c := range checks {
+		if !has(c.field) {
+			continue
+		}
+		if err := c.check(w); err != nil {
+			return &tasks.FieldError{Field: c.field, Msg: err.Error()}
+		}
+	}
+	return nil
+}
+
+// checkSettled checks the fields in which no expression stands. Their types are known to be right.
+func checkSettled(fields map[string]any) error {
+	settled := map[string]any{}
+	for name, value := range fields {
+		raw, err := json.Marshal(value)
+		if err != nil {
+			return &tasks.FieldError{Field: name, Msg: err.Error()}
+		}
+		if value != nil && !strings.Contains(string(raw), "${{") {
+			settled[name] = value
+		}
+	}
+	raw, err := json.Marshal(settled)
+	if err != nil {
+		return &tasks.FieldError{Msg: err.Error()}
+	}
+	var w with
+	if err := json.Unmarshal(raw, &w); err != nil {
+		return &tasks.FieldError{Msg: err.Error()}
+	}
+	return w.check(func(field string) bool { _, ok := settled[field]; return ok })
+}
+
+func parseURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	var parse *url.Error
+	switch {
+	case errors.As(err, &parse):
+		return nil, fmt.Errorf("is no URL: %w", parse.Err) // without the URL itself, which may hold a password
+	case err != nil:
+		return nil, fmt.Errorf("is no URL: %w", err)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, errors.New("does not start with http:// or https://")
+	case u.Hostname() == "":
+		return nil, errors.New("names no host")
+	}
+	return u, nil
+}
+
+// checkToken wants what HTTP calls a token: a method, or a header's name.
+func checkToken(s string) error {
+	for _, c := range []byte(s) {
+		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
+		if !letter && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return fmt.Errorf("%q may not hold %q", s, c)
+		}
+	}
+	return nil
+}
+
+func checkHeaders(headers map[string]scalar) error {
+	for name, value := range headers {
+		if name == "" {
+			return errors.New("a header has no name")
+		}
+		if err := checkToken(name); err != nil {
+			return err
+		}
+		if strings.ContainsFunc(string(value), func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+			return fmt.Errorf("the value of %q holds a control character", name)
+		}
+		switch nethttp.CanonicalHeaderKey(name) {
+		case "Content-Length", "Transfer-Encoding", "Connection", "Trailer":
+			return fmt.Errorf("%q follows from the request and cannot be set", name)
+		}
+	}
+	return nil
+}
+
+func parseTimeout(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%q is no time above 0, such as 30s or 1m30s", s)
+	}
+	return d, nil
+}
+
+func checkStatuses(statuses []int) error {
+	for _, s := range statuses {
+		if s < 200 || s > 599 {
+			return fmt.Errorf("%d is no status from 200 to 599", s)
+		}
+	}
+	return nil
+}
+
+func checkPath(path string) error {
+	if path == "" {
+		return nil
+	}
+	if !filepath.IsLocal(path) || filepath.Clean(path) == "." || strings.HasSuffix(path, "/") || strings.ContainsRune(path, 0) {
+		return fmt.Errorf("%q is no path of a file below the working directory", path)
+	}
+	return nil
+}
+
+func checkMaxBytes(n int64) error {
+	const most = 1 << 50
+	if n < 0 || n > most {
+		return fmt.Errorf("%d is no size from 0 to %d", n, int64(most))
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package shell
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"unicode/utf8"
+
+	"sluice/modules/tasks"
+)
+
+// exchange is the directory of one attempt, for no other user's eyes, with the files by which the command and the engine hand each
+// other documents.
+type exchange struct {
+	dir    string
+	input  string
+	output string
+}
+
+func newExchange(call *tasks.Call) (*exchange, error) {
+	input, err := inputDocument(call)
+	if err != nil {
+		return nil, tasks.Permanent(err)
+	}
+	dir, err := os.MkdirTemp("", "sluice-task-")
+	if err != nil {
+		return nil, fmt.Errorf("make the attempt's directory: %w", err)
+	}
+	x := &exchange{dir: dir, input: filepath.Join(dir, "input.json"), output: filepath.Join(dir, "output.json")}
+	err = errors.Join(os.WriteFile(x.input, input, 0o600), os.WriteFile(x.output, nil, 0o600))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("write the attempt's files: %w", err), os.RemoveAll(dir))
+	}
+	return x, nil
+}
+
+// remove leaves a note in the task's log if the directory cannot be removed: the command made something in it that this user may
+// not delete, which is no reason to fail the task.
+func (x *exchange) remove(log io.Writer) {
+	if err := os.RemoveAll(x.dir); err != nil && log != nil {
+		_, _ = fmt.Fprintf(log, "sluice: the attempt's directory is left behind: %v\n", err)
+	}
+}
+
+// inputDocument is the run's input with the dependencies' outputs under `needs`, which takes the place of an input of that name.
+func inputDocument(call *tasks.Call) ([]byte, error) {
+	doc := map[string]any{}
+	if len(call.Input) > 0 {
+		var input map[string]json.RawMessage
+		if err := json.Unmarshal(call.Input, &input); err != nil {
+			return nil, fmt.Errorf("read the run's input: %w", err)
+		}
+		for k, v := range input {
+			doc[k] = v
+		}
+	}
+	needs := call.Needs
+	if needs == nil {
+		needs = map[string]json.RawMessage{}
+	}
+	doc["needs"] = needs
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(doc); err != nil {
+		return nil, fmt.Errorf("write the command's input: %w", err)
+	}
+	return buf.Bytes(), nil
+}
+
+// readOutput reads what the command left in its output file. The command may have put anything in the file's place: a link, a
+// named pipe and a directory are refused before they can be followed or block.
+func (x *exchange) readOutput() (json.RawMessage, error) {
+	f, err := os.OpenFile(x.output, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, invalid("output file: %w", err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, invalid("output file: %w", err)
+	case !info.Mode().IsRegular():
+		return nil, invalid("the output file is no longer a plain file (%s)", info.Mode())
+	case info.Size() > tasks.MaxOutput:
+		return nil, invalid("output is %d bytes, at most %d are kept", info.Size(), tasks.MaxOutput)
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, tasks.MaxOutput))
+	if err != nil {
+		return nil, invalid("output file: %w", err)
+	}
+	return document(raw)
+}
+
+// document checks that raw is nothing, or one JSON value.
+func document(raw []byte) (json.RawMessage, error) {
+	raw = bytes.TrimSpace(raw)
+	switch {
+	case len(raw) == 0:
+		return nil, nil
+	case !utf8.Valid(raw):
+		return nil, invalid("output is not UTF-8: it starts with %s", quoteStart(raw))
+	}
+	var value json.RawMessage
+	if err := json.Unmarshal(raw, &value); err != nil {
+		return nil, invalid("output is not one JSON value (%w): it starts with %s", err, quoteStart(raw))
+	}
+	return value, nil
+}
+
+func quoteStart(raw []byte) string {
+	return fmt.Sprintf("%q", tasks.CleanText(string(raw[:min(len(raw), 400)]), 200))
+}
+
+func invalid(format string, args ...any) error {
+	return tasks.WithKind(tasks.KindInvalidOutput, fmt.Errorf(format, args...))
+}

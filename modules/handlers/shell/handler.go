@@ -1,0 +1,131 @@
+// Package shell runs a task's `run` text by `sh -c`. It sees to it that a command gets its input, that what it prints and what it
+// ends with is recorded, and that nothing it started outlives it. It does not evaluate expressions (the definition has put their
+// values into the environment), does not store anything, and isolates nothing: a command may do what the worker may do.
+package shell
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"sluice/modules/tasks"
+)
+
+// DefaultGrace is how long a command that is to stop may take to do so.
+const DefaultGrace = 5 * time.Second
+
+// Handler runs commands. Make it by New; set its fields before the first use.
+type Handler struct {
+	// Grace is the time between SIGTERM and SIGKILL for a command whose context has ended.
+	Grace time.Duration
+
+	typed tasks.Handler
+}
+
+// with is what a task hands over.
+type with struct {
+	Script string `json:"script" sluice:"required"`
+}
+
+// New makes the handler with DefaultGrace.
+func New() *Handler {
+	h := &Handler{Grace: DefaultGrace}
+	h.typed = tasks.NewHandler(h.Name(), h.run)
+	return h
+}
+
+// Name is "shell".
+func (h *Handler) Name() string { return "shell" }
+
+// Check wants a script that is not blank, and nothing else. Its error is a *tasks.FieldError.
+func (h *Handler) Check(fields map[string]any) error {
+	if err := h.typed.Check(fields); err != nil {
+		return err
+	}
+	if script, ok := fields["script"].(string); ok && strings.TrimSpace(script) == "" {
+		return &tasks.FieldError{Field: "script", Msg: "is empty", Hint: "write the command to run"}
+	}
+	return nil
+}
+
+// Run runs the script in the working directory of this process and gives back what it wrote to the file $SLUICE_OUTPUT.
+//
+// The error is of KindExit if the command ended with a status other than 0 or by a signal, with the last lines it printed; of
+// KindInvalidOutput if the output is no JSON or too large; permanent if the script can never be started; and wraps ctx.Err() if
+// the context ended first.
+func (h *Handler) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
+	return h.typed.Run(ctx, call)
+}
+
+func (h *Handler) run(ctx context.Context, in with) (json.RawMessage, error) {
+	call, ok := tasks.CallFrom(ctx)
+	if !ok {
+		return nil, errors.New("shell: no call in the context")
+	}
+	if strings.ContainsRune(in.Script, 0) {
+		return nil, tasks.Permanent(errors.New("the script holds a NUL byte"))
+	}
+	files, err := newExchange(call)
+	if err != nil {
+		return nil, err
+	}
+	defer files.remove(call.Stderr)
+	env, err := environ(call, files)
+	if err != nil {
+		return nil, tasks.Permanent(err)
+	}
+	cmd := exec.Command("sh", "-c", in.Script) //nolint:noctx // its context ends the whole group, and with a grace: see process.wait
+	cmd.Env = env
+	if err := h.execute(ctx, cmd, call); err != nil {
+		return nil, err
+	}
+	return files.readOutput()
+}
+
+// execute runs cmd to its end, or to the end of ctx.
+func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("command not started: %w", err)
+	}
+	stdout, stderr := &stream{log: call.Stdout}, &stream{log: call.Stderr}
+	p, err := start(cmd, stdout, stderr)
+	if err != nil {
+		return startError(err)
+	}
+	stopped, err := p.wait(ctx, h.Grace)
+	last := lastLines(stderr, stdout)
+	var exit *exec.ExitError
+	switch {
+	case stopped:
+		return fmt.Errorf("command stopped: %w%s", ctx.Err(), last)
+	case errors.As(err, &exit):
+		return tasks.WithKind(tasks.KindExit, fmt.Errorf("%s%s", describe(exit), last))
+	case err != nil:
+		return fmt.Errorf("wait for command: %w", err)
+	}
+	return nil
+}
+
+// startError tells what no further attempt can mend from what passes, such as a lack of memory or of process ids.
+func startError(err error) error {
+	switch {
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, exec.ErrDot):
+		return tasks.Permanent(fmt.Errorf("find the shell: %w", err))
+	case errors.Is(err, syscall.E2BIG):
+		return tasks.Permanent(fmt.Errorf("start command: the script or a value in its environment is too long for this system, "+
+			"large values can be read from the file $SLUICE_INPUT: %w", err))
+	}
+	return fmt.Errorf("start command: %w", err)
+}
+
+func describe(exit *exec.ExitError) string {
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return fmt.Sprintf("killed by signal %d (%s)", int(status.Signal()), status.Signal())
+	}
+	return fmt.Sprintf("exit code %d", exit.ExitCode())
+}

@@ -1,0 +1,131 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// drainDelay is how long the output is still read once the whole group has been killed. What is in the pipes is there at once; only
+// a process that has left the group (setsid) can hold them open longer, and it shall not hold up the task.
+const drainDelay = time.Second
+
+// process is a command with all that it starts: one process group.
+//
+// The command becomes the group's leader, and a group's id is its leader's process id. The leader is therefore not reaped before
+// the group has been killed: until then the system cannot give that id to anybody else.
+type process struct {
+	cmd     *exec.Cmd
+	readers []*os.File
+	exited  chan struct{} // closed when the leader has ended
+	drained chan struct{} // closed when nobody holds the output open any more, or reading it was given up
+	release chan struct{} // closed when the leader may be reaped
+	result  chan error    // what reaping it gave
+}
+
+// start starts cmd, whose output is copied to the writers.
+func start(cmd *exec.Cmd, stdout, stderr io.Writer) (*process, error) {
+	p := &process{
+		cmd: cmd, exited: make(chan struct{}), drained: make(chan struct{}), release: make(chan struct{}), result: make(chan error, 1),
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("pipe for stdout: %w", err)
+	}
+	errR, errW, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("pipe for stderr: %w", err), outR.Close(), outW.Close())
+	}
+	p.readers = []*os.File{outR, errR}
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = outW, errW, attributes()
+	started := make(chan error)
+	go p.own(started)
+	err = <-started
+	_, _ = outW.Close(), errW.Close() // the command has its own; while these are open, its output has no end
+	if err != nil {
+		p.closeReaders()
+		return nil, err
+	}
+	go p.drain(stdout, stderr)
+	return p, nil
+}
+
+// own starts the leader and reaps it, on one thread that lives as long as the leader: the death signal in attributes is sent when
+// the thread that started it ends, and the runtime ends a thread when a goroutine returns that has locked it.
+func (p *process) own(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := p.cmd.Start()
+	started <- err
+	if err != nil {
+		return
+	}
+	reaped, err := awaitExit(p.cmd)
+	close(p.exited)
+	<-p.release
+	if !reaped {
+		err = p.cmd.Wait()
+	}
+	p.result <- err
+}
+
+func (p *process) drain(stdout, stderr io.Writer) {
+	var wg sync.WaitGroup
+	for i, w := range []io.Writer{stdout, stderr} {
+		// The error is that the reader was closed; a stream takes all that is written to it.
+		wg.Go(func() { _, _ = io.Copy(w, p.readers[i]) })
+	}
+	wg.Wait()
+	close(p.drained)
+}
+
+// wait returns when the group is dead and its output read. It reports whether ctx ended before the leader did. The error is the
+// leader's end as os/exec gives it.
+func (p *process) wait(ctx context.Context, grace time.Duration) (stopped bool, err error) {
+	select {
+	case <-p.exited:
+	case <-ctx.Done():
+		stopped = true
+		p.terminate(grace)
+	}
+	p.signal(syscall.SIGKILL)
+	close(p.release)
+	err = <-p.result
+	giveUp := time.AfterFunc(drainDelay, p.closeReaders)
+	<-p.drained
+	giveUp.Stop()
+	p.closeReaders()
+	return stopped, err
+}
+
+// terminate asks the group to end and returns when it has, or when the grace is over. The leader's end alone does not do: a shell
+// dies at once of a signal for which the program that it runs has a handler, and that program has the same right to the grace.
+// Whoever still works holds the output open.
+func (p *process) terminate(grace time.Duration) {
+	p.signal(syscall.SIGTERM)
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	for _, done := range []chan struct{}{p.exited, p.drained} {
+		select {
+		case <-done:
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// signal cannot be refused but because there is nobody left to get it: the group is this process's own child.
+func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
+
+func (p *process) closeReaders() {
+	for _, r := range p.readers {
+		_ = r.Close() // a reader loses nothing by it, and to close it twice is harmless
+	}
+}

@@ -1,0 +1,48 @@
+package shell
+
+import (
+	"context"
+	"runtime"
+	"testing"
+)
+
+// TestCommandsOutliveOtherThreads ends threads of this process all the while: a command whose death signal hung on one of them
+// would be killed by it.
+func TestCommandsOutliveOtherThreads(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan struct{})
+	for range 2 {
+		go func() {
+			for ctx.Err() == nil {
+				endOneThread()
+			}
+			stopped <- struct{}{}
+		}()
+	}
+	const commands = 200
+	h, results := New(), make(chan error)
+	for range commands {
+		go func() {
+			_, err := h.Run(t.Context(), call("sleep 0.05"))
+			results <- err
+		}()
+	}
+	for range commands {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	<-stopped
+	<-stopped
+}
+
+// endOneThread uses that the runtime ends the thread of a goroutine that returns with the lock.
+func endOneThread() {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		runtime.LockOSThread()
+	}()
+	<-ended
+}

@@ -1,0 +1,120 @@
+// Package leases is who is alive: one row for each worker process, with a lease that it renews by the database's clock. It says
+// nothing about tasks; when a lease has expired, modules/pipelines takes the worker's tasks back.
+package leases
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gorm.io/gorm/schema"
+
+	"sluice/platform/db"
+)
+
+// ErrExpired answers a renewal that came too late, or a worker that nobody knows.
+var ErrExpired = errors.New("the worker's lease has expired")
+
+// Worker is one worker process.
+type Worker struct {
+	ID             string  `json:"id"`
+	Hostname       string  `json:"hostname"`
+	PID            int     `json:"pid" gorm:"column:pid"`
+	Slots          int     `json:"slots"` // tasks that it runs at once
+	Handlers       string  `json:"handlers"`
+	StartedAt      db.Time `json:"started_at"`
+	LeaseExpiresAt db.Time `json:"lease_expires_at"`
+}
+
+// TableName puts the table into the tenant's schema.
+func (Worker) TableName(n schema.Namer) string { return n.TableName("workers") }
+
+// Repository keeps leases.
+type Repository struct {
+	db *db.DB
+}
+
+// NewRepository makes a repository over a database.
+func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
+
+// Register announces a worker, whose id nobody has had before, for the length of its first lease. It returns when that ends.
+func (r *Repository) Register(ctx context.Context, w Worker, handlers []string, lease time.Duration) (expires db.Time, err error) {
+	err = r.db.Transaction(ctx, func(tx db.Tx) error {
+		expires = db.At(tx.Now.Add(lease))
+		_, err := tx.Exec(`INSERT INTO {workers} (id, hostname, pid, slots, handlers, started_at, lease_expires_at)
+VALUES ($id, $hostname, $pid, $slots, $handlers, $now, $expires)`, db.Args{
+			"id": w.ID, "hostname": w.Hostname, "pid": w.PID, "slots": w.Slots, "handlers": strings.Join(handlers, ","), "now": tx.Now, "expires": expires,
+		})
+		return err
+	})
+	return expires, wrap("register the worker", err)
+}
+
+// Renew prolongs a lease that has not expired, and returns when it ends now. ErrExpired: the worker's tasks are, or may be at any
+// moment, somebody else's.
+func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) (expires db.Time, err error) {
+	err = r.db.Transaction(ctx, func(tx db.Tx) error {
+		expires = db.At(tx.Now.Add(lease))
+		n, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $expires WHERE id = $id AND lease_expires_at > $now`,
+			db.Args{"id": id, "expires": expires, "now": tx.Now})
+		if err == nil && n == 0 {
+			return ErrExpired
+		}
+		return err
+	})
+	return expires, wrap("renew the lease", err)
+}
+
+// Remove takes a worker off that holds no task any more.
+func (r *Repository) Remove(ctx context.Context, id string) error {
+	return wrap("deregister the worker", r.db.Transaction(ctx, func(tx db.Tx) error { return r.Delete(tx, []string{id}) }))
+}
+
+// Delete removes workers within the transaction that takes their tasks back.
+func (r *Repository) Delete(tx db.Tx, ids []string) error {
+	_, err := tx.Exec(`DELETE FROM {workers} WHERE id IN (SELECT id FROM $x)`, db.Args{"x": db.NewSet(len(ids)).Texts("id", ids)})
+	return wrap("remove workers", err)
+}
+
+// AnyExpired reports whether there is a worker to take tasks back from. It locks nothing.
+func (r *Repository) AnyExpired(ctx context.Context) (bool, error) {
+	found := false
+	err := r.db.Query(ctx, `SELECT 1 FROM {workers} WHERE lease_expires_at <= $now LIMIT 1`, db.Args{"now": db.At(r.db.Now())},
+		func(scan func(...any) error) error {
+			var one int
+			found = true
+			return scan(&one)
+		})
+	return found, wrap("look for expired leases", err)
+}
+
+// Expired locks the workers whose lease has expired and that no other transaction is dealing with. A renewal waits, and finds
+// that it is too late.
+func (r *Repository) Expired(tx db.Tx) ([]string, error) {
+	var ids []string
+	err := tx.Query(`SELECT id FROM {workers} WHERE lease_expires_at <= $now ORDER BY id $skip_locked`, db.Args{"now": tx.Now},
+		func(scan func(...any) error) error {
+			ids = append(ids, "")
+			return scan(&ids[len(ids)-1])
+		})
+	return ids, wrap("find expired leases", err)
+}
+
+// List gives the workers, oldest first.
+func (r *Repository) List(ctx context.Context) ([]Worker, error) {
+	q, err := r.db.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := []Worker{}
+	return list, wrap("list workers", q.Order("started_at, id").Find(&list).Error)
+}
+
+func wrap(doing string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
+}

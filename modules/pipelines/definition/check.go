@@ -1,0 +1,123 @@
+package definition
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	maxTasks  = 100_000
+	maxRun    = 128<<10 - 1 // Linux hands no longer argument to a program
+	nameHint  = "letters, digits, _ . and -, at most 100, the first a letter or digit"
+	fieldHint = "letters, digits, _ and -, at most 100, the first a letter or _"
+	envHint   = "letters, digits and _, the first no digit"
+)
+
+var (
+	namePattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
+	fieldPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,99}$`)
+	envPattern   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+// Check makes a definition that was built in Go fit to run: it fills in what is not set (trigger rule, timeout, retry policy),
+// brings With and defaults into canonical JSON, checks everything that Parse checks, and compiles the expressions. The error is
+// Problems, with paths instead of lines. A nil catalog leaves out the check against handlers. After an error the definition
+// must not be used.
+func (d *Definition) Check(c Catalog) error {
+	r := &reporter{}
+	d.check(r, c)
+	return r.err()
+}
+
+func (d *Definition) check(r *reporter, c Catalog) {
+	if d.Name == "" {
+		r.add((*place)(nil).key("name"), "write name: and the pipeline's name", "the pipeline has no name")
+	} else if !namePattern.MatchString(d.Name) {
+		r.add((*place)(nil).key("name"), nameHint, "%.100q is no name for a pipeline", d.Name)
+	}
+	d.checkFields(r)
+	tasksPlace := (*place)(nil).key("tasks")
+	switch n := len(d.Tasks); {
+	case n == 0:
+		r.add(tasksPlace, "a pipeline has at least one", "the pipeline has no tasks")
+	case n > maxTasks:
+		r.add(tasksPlace, "", "%d tasks are more than the limit of %d", n, maxTasks)
+		return
+	}
+	for i := range d.Tasks {
+		d.Tasks[i].fill()
+		d.Tasks[i].check(r, i, c)
+	}
+	d.link(r)
+	d.compile(r)
+}
+
+// checkFields checks the declaration of the input.
+func (d *Definition) checkFields(r *reporter) {
+	seen := make(map[string]bool, len(d.Input))
+	for i := range d.Input {
+		f := &d.Input[i]
+		at := (*place)(nil).key("input").key(f.Name)
+		switch {
+		case !fieldPattern.MatchString(f.Name):
+			r.add(at, fieldHint, "%.100q is no name for an input field", f.Name)
+		case seen[f.Name]:
+			r.add(at, "", "the input field %q is declared twice", f.Name)
+		}
+		seen[f.Name] = true
+		f.check(r, at)
+	}
+}
+
+func (f *InputField) check(r *reporter, at *place) {
+	if f.Type == "" {
+		f.Type = TypeAny
+	}
+	checkText(r, at.key("description"), "the description", f.Description)
+	if !known(f.Type, fieldTypes) {
+		r.add(at.key("type"), r.suggest(f.Type, fieldTypes), "unknown type %q", f.Type)
+		return
+	}
+	if f.Default == nil {
+		return
+	}
+	if f.Required {
+		r.add(at.key("default"), "drop one of them", "a required field needs no default")
+	}
+	if err := CheckJSON(f.Default, MaxInput); err != nil {
+		r.add(at.key("default"), "", "the default is no usable JSON: %v", err)
+		return
+	}
+	v, err := decodeExact(f.Default)
+	if err != nil {
+		r.add(at.key("default"), "", "the default is no usable JSON: %v", err)
+		return
+	}
+	if hint, ok := matches(f.Type, v); !ok {
+		r.add(at.key("default"), hint, "the default is %s, and the field's type is %s", kindOf(v), f.Type)
+		return
+	}
+	f.Default = mustEncode(v)
+}
+
+// mustEncode is encode for what decodeExact has just read: there is nothing in it that JSON cannot hold.
+func mustEncode(v any) json.RawMessage {
+	b, err := encode(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// checkText refuses what a database or a shell cannot hold.
+func checkText(r *reporter, at *place, what, s string) {
+	if !utf8.ValidString(s) {
+		r.add(at, "", "%s is no valid UTF-8", what)
+	} else if !clean(s) {
+		r.add(at, "", "%s holds a NUL byte", what)
+	}
+}
+
+func clean(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }

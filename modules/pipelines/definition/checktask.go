@@ -1,0 +1,208 @@
+package definition
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"sluice/modules/tasks"
+)
+
+// fill sets what a task made in Go leaves out. A policy without anything set is the default one; in others MaxDelay and Jitter
+// keep their zero, which has a meaning.
+func (t *Task) fill() {
+	if t.TriggerRule == "" {
+		t.TriggerRule = AllSuccess
+	}
+	if t.Timeout == 0 {
+		t.Timeout = DefaultTimeout
+	}
+	standard, p := tasks.DefaultRetryPolicy(), &t.Retry
+	if p.MaxAttempts == 0 && p.Backoff == "" && p.Delay == 0 && p.MaxDelay == 0 && p.Jitter == 0 {
+		standard.PermanentErrors = p.PermanentErrors
+		t.Retry = standard
+		return
+	}
+	if p.MaxAttempts == 0 {
+		p.MaxAttempts = standard.MaxAttempts
+	}
+	if p.Backoff == "" {
+		p.Backoff = standard.Backoff
+	}
+	if p.Delay == 0 {
+		p.Delay = standard.Delay
+		if p.MaxDelay > 0 {
+			p.Delay = min(p.Delay, p.MaxDelay)
+		}
+	}
+}
+
+// check looks at one task by itself; link and compile see it among the others.
+func (t *Task) check(r *reporter, i int, c Catalog) {
+	if t.ID != "" && !namePattern.MatchString(t.ID) {
+		r.add(taskPlace(i).key("id"), nameHint, "%.100q is no id for a task", t.ID)
+	}
+	t.checkWork(r, i, c)
+	t.checkEnv(r, i)
+	checkText(r, taskPlace(i).key("if"), "if", t.If)
+	switch at := taskPlace(i).key("trigger_rule"); {
+	case !known(t.TriggerRule, Rules()):
+		r.add(at, r.suggest(string(t.TriggerRule), names(Rules())), "unknown trigger rule %q", t.TriggerRule)
+	case len(t.Needs) == 0 && t.TriggerRule.needsDependencies():
+		r.add(at, "say what it needs, or drop the rule", "%s can never hold for a task that needs nothing", t.TriggerRule)
+	}
+	if t.Timeout < 0 {
+		r.add(taskPlace(i).key("timeout"), durationHint, "timeout is negative")
+	}
+	checkRetry(r, taskPlace(i).key("retry"), t.Retry)
+}
+
+// checkWork checks what the task does: run, or uses and with.
+func (t *Task) checkWork(r *reporter, i int, c Catalog) {
+	at := taskPlace(i)
+	switch {
+	case t.Run != "" && t.Uses != "":
+		r.add(at.key("uses"), "keep one of them", "the task has both run and uses")
+	case t.Run == "" && t.Uses == "":
+		if !r.isSettled(at.key("run")) && !r.isSettled(at.key("uses")) {
+			r.add(at, "run: is a shell command, uses: names a handler", "the task has neither run nor uses")
+		}
+	case t.Run != "":
+		t.checkRun(r, at)
+	default:
+		t.checkUses(r, at, c)
+	}
+}
+
+func (t *Task) checkRun(r *reporter, at *place) {
+	checkText(r, at.key("run"), "run", t.Run)
+	if len(t.Run) > maxRun {
+		r.add(at.key("run"), "put it into a file and run that", "run has %d bytes, more than the limit of %d", len(t.Run), maxRun)
+	}
+	if t.With != nil {
+		r.add(at.key("with"), "a command is given values by env", "with belongs to uses, and the task has run")
+	}
+}
+
+func (t *Task) checkUses(r *reporter, at *place, c Catalog) {
+	if t.Uses == ShellHandler {
+		r.add(at.key("uses"), "write run: and the command", "the shell is not used by its name")
+		return
+	}
+	with, ok := t.canonicalWith(r, at.key("with"))
+	if c == nil {
+		return
+	}
+	handler, found := c.Handler(t.Uses)
+	if !found {
+		others := slices.DeleteFunc(slices.Clone(c.Names()), func(n string) bool { return n == ShellHandler })
+		r.add(at.key("uses"), r.suggest(t.Uses, others), "there is no handler %q", t.Uses)
+		return
+	}
+	if !ok {
+		return
+	}
+	if err := handler.Check(with); err != nil {
+		reportWith(r, at.key("with"), with, err)
+	}
+}
+
+// canonicalWith brings With into canonical form and gives it decoded, its numbers as json.Number.
+func (t *Task) canonicalWith(r *reporter, at *place) (map[string]any, bool) {
+	if t.With == nil {
+		return map[string]any{}, true
+	}
+	if err := CheckJSON(t.With, MaxInput); err != nil {
+		r.add(at, "", "with is no usable JSON: %v", err)
+		return nil, false
+	}
+	v, err := decodeExact(t.With)
+	if err != nil {
+		r.add(at, "", "with is no usable JSON: %v", err)
+		return nil, false
+	}
+	with, ok := v.(map[string]any)
+	if !ok {
+		r.add(at, "", "with is %s, and must be an object", kindOf(v))
+		return nil, false
+	}
+	t.With = mustEncode(with)
+	return with, true
+}
+
+// reportWith puts a handler's complaint at the key that it names.
+func reportWith(r *reporter, at *place, with map[string]any, err error) {
+	var field *tasks.FieldError
+	if !errors.As(err, &field) {
+		r.add(at, "", "%v", err)
+		return
+	}
+	if field.Field == "" {
+		r.add(at, field.Hint, "with: %s", field.Msg)
+		return
+	}
+	if _, ok := with[field.Field]; ok {
+		at = at.key(field.Field)
+	} else {
+		for _, name := range strings.Split(field.Field, ".") {
+			at = at.key(name)
+		}
+	}
+	r.add(at, field.Hint, "with.%s: %s", field.Field, field.Msg)
+}
+
+func (t *Task) checkEnv(r *reporter, i int) {
+	for _, name := range slices.Sorted(maps.Keys(t.Env)) {
+		at := func() *place { return taskPlace(i).key("env").key(name) }
+		switch {
+		case !envPattern.MatchString(name):
+			r.add(at(), envHint, "%.100q is no name for an environment variable", name)
+		case strings.HasPrefix(name, "SLUICE_"):
+			r.add(at(), "choose another name", "names with SLUICE_ at the start are set by the worker: %s", name)
+		}
+		checkText(r, at(), "the value of "+name, t.Env[name])
+	}
+}
+
+func checkRetry(r *reporter, at *place, p tasks.RetryPolicy) {
+	if p.MaxAttempts < 1 || p.MaxAttempts > maxAttempts {
+		r.add(at.key("max_attempts"), attemptsHint, "max_attempts is %d", p.MaxAttempts)
+	}
+	if !known(p.Backoff, tasks.Backoffs()) {
+		r.add(at.key("backoff"), r.suggest(string(p.Backoff), names(tasks.Backoffs())), "unknown backoff %q", p.Backoff)
+	}
+	checkDelay := func(name string, d time.Duration) {
+		if d < 0 {
+			r.add(at.key(name), durationHint, "%s is negative", name)
+		}
+	}
+	checkDelay("delay", p.Delay)
+	checkDelay("max_delay", p.MaxDelay)
+	if p.MaxDelay > 0 && p.MaxDelay < p.Delay {
+		r.add(at.key("max_delay"), "", "max_delay (%s) is shorter than delay (%s)", p.MaxDelay, p.Delay)
+	}
+	if !(p.Jitter >= 0 && p.Jitter <= 1) {
+		r.add(at.key("jitter"), jitterHint, "jitter is %v", p.Jitter)
+	}
+	for i, kind := range p.PermanentErrors {
+		if !known(kind, tasks.ErrorKinds()) {
+			r.add(at.key("permanent_errors").at(i), r.suggest(string(kind), names(tasks.ErrorKinds())), "unknown kind of error %q", kind)
+		}
+	}
+}
+
+const (
+	maxAttempts  = 1000
+	attemptsHint = "from 1, which is no retry, to 1000"
+	jitterHint   = "from 0 to 1: 0.2 varies the delay by ± 20 %"
+)
+
+// shellArguments is what the shell handler takes.
+type shellArguments struct {
+	Script string `json:"script"`
+}
+
+func (s shellArguments) encode() json.RawMessage { return mustEncode(s) }

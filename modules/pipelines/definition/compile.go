@@ -1,0 +1,240 @@
+package definition
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// compiled is what a task's expressions became.
+type compiled struct {
+	condition *expression          // nil: always true
+	fixed     Resolved             // what does not depend on values
+	with      any                  // else the decoded With, with *template in the place of texts that hold expressions; nil: fixed
+	env       map[string]*template // else the variables that depend on values; empty: all are fixed
+	reads     reads                // of with, env and run
+	needs     []string             // of those, the dependencies, in order
+	outputs   []string             // what OutputsNeeded says
+	ifNeeds   []string             // what ConditionNeeds says
+}
+
+// template is a text with expressions in it.
+type template struct {
+	parts []templatePart
+}
+
+type templatePart struct {
+	literal    string
+	expression *expression
+	source     string
+}
+
+// compile compiles the expressions of every task and reports what is wrong with them.
+func (d *Definition) compile(r *reporter) {
+	s := newScope(d, r.suggest)
+	for i := range d.Tasks {
+		t := &d.Tasks[i]
+		s.enter(t)
+		c := &taskCompiler{scope: s, report: r, index: i, out: &compiled{env: map[string]*template{}}}
+		c.task(t)
+		t.compiled = c.out
+	}
+}
+
+// taskCompiler compiles one task.
+type taskCompiler struct {
+	scope  *scope
+	report *reporter
+	index  int
+	out    *compiled
+}
+
+func (c *taskCompiler) task(t *Task) {
+	c.condition(t)
+	fixed := make(map[string]string, len(t.Env))
+	for _, name := range slices.Sorted(maps.Keys(t.Env)) {
+		fixed[name] = t.Env[name]
+		if hasExpressions(t.Env[name]) {
+			c.variable(fixed, name, t.Env[name])
+		}
+	}
+	c.out.fixed = Resolved{With: json.RawMessage("{}"), Env: fixed}
+	if t.Run != "" {
+		c.out.fixed.With = c.run(t.Run)
+	} else if t.With != nil {
+		c.with(t.With)
+	}
+	c.out.needs = c.out.reads.inOrder(t.Needs)
+	c.out.outputs = c.out.needs
+	if t.Run != "" {
+		c.out.outputs = t.Needs
+	}
+}
+
+func (c *taskCompiler) place() *place { return taskPlace(c.index) }
+
+func (c *taskCompiler) condition(t *Task) {
+	text := strings.TrimSpace(t.If)
+	if text == "" || !clean(text) {
+		return
+	}
+	source, offset := t.If, 0
+	if strings.HasPrefix(text, open) {
+		parts, wrong := split(text)
+		if wrong != nil {
+			c.wrong(c.place().key("if"), wrong)
+			return
+		}
+		if len(parts) == 1 {
+			source, offset = parts[0].source, parts[0].offset+strings.Index(t.If, open)
+		}
+	}
+	e, wrong := c.scope.compile(source)
+	if wrong != nil {
+		wrong.offset += offset
+		c.wrong(c.place().key("if"), wrong)
+		return
+	}
+	c.out.condition, c.out.ifNeeds = e, e.reads.inOrder(t.Needs)
+}
+
+func (c *taskCompiler) wrong(at *place, m *mistake) {
+	c.report.addIn(at, m.offset, m.hint, "%s", m.msg)
+}
+
+// variable compiles the value of one environment variable. A value with nothing to evaluate goes into fixed at once.
+func (c *taskCompiler) variable(fixed map[string]string, name, value string) {
+	t, ok := c.template(c.place().key("env").key(name), value)
+	if !ok {
+		return
+	}
+	if literal, ok := t.fixed(); ok {
+		fixed[name] = literal
+		return
+	}
+	delete(fixed, name)
+	c.out.env[name] = t
+}
+
+func (c *taskCompiler) with(raw json.RawMessage) {
+	c.out.fixed.With = raw
+	if !hasExpressions(string(raw)) {
+		return
+	}
+	v, err := decodeExact(raw)
+	if err != nil {
+		c.report.add(c.place().key("with"), "", "with is no usable JSON: %v", err)
+		return
+	}
+	if v, dynamic := c.tree(c.place().key("with"), v); dynamic {
+		c.out.with = v
+	} else {
+		c.out.fixed.With = mustEncode(v)
+	}
+}
+
+// tree replaces the texts in v, and reports whether any needs evaluating.
+func (c *taskCompiler) tree(at *place, v any) (_ any, dynamic bool) {
+	switch v := v.(type) {
+	case string:
+		if !hasExpressions(v) {
+			return v, false
+		}
+		t, ok := c.template(at, v)
+		if !ok {
+			return v, false
+		}
+		if literal, ok := t.fixed(); ok {
+			return literal, false
+		}
+		return t, true
+	case []any:
+		for i := range v {
+			e, d := c.tree(at.at(i), v[i])
+			v[i], dynamic = e, dynamic || d
+		}
+		return v, dynamic
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			e, d := c.tree(at.key(k), v[k])
+			v[k], dynamic = e, dynamic || d
+		}
+		return v, dynamic
+	}
+	return v, false
+}
+
+func (c *taskCompiler) template(at *place, s string) (*template, bool) {
+	parts, wrong := split(s)
+	if wrong != nil {
+		c.wrong(at, wrong)
+		return nil, false
+	}
+	t, ok := &template{}, true
+	for _, p := range parts {
+		if !p.expression {
+			t.parts = append(t.parts, templatePart{literal: p.literal})
+			continue
+		}
+		e := c.expression(at, p)
+		ok = ok && e != nil
+		t.parts = append(t.parts, templatePart{expression: e, source: p.source})
+	}
+	return t, ok
+}
+
+// expression compiles one part of with, env or run, and notes what it reads.
+func (c *taskCompiler) expression(at *place, p part) *expression {
+	if c.report.full() {
+		return nil
+	}
+	e, wrong := c.scope.compile(p.source)
+	if wrong != nil {
+		wrong.offset += p.offset
+		c.wrong(at, wrong)
+		return nil
+	}
+	c.out.reads.add(e.reads)
+	return e
+}
+
+// run compiles a command: each expression becomes a shell parameter, whose value arrives through the environment.
+func (c *taskCompiler) run(script string) json.RawMessage {
+	if !hasExpressions(script) {
+		return shellArguments{script}.encode()
+	}
+	parts, wrong := split(script)
+	if wrong != nil {
+		c.wrong(c.place().key("run"), wrong)
+		return nil
+	}
+	var text strings.Builder
+	sh := newShellReader()
+	count := 0
+	for i, p := range parts {
+		if !p.expression {
+			sh.read(p.literal, i == len(parts)-1)
+			text.WriteString(p.literal)
+			continue
+		}
+		way, wrong := sh.expression()
+		if wrong != nil {
+			wrong.offset = p.offset
+			c.wrong(c.place().key("run"), wrong)
+			continue
+		}
+		if way == inComment {
+			text.WriteString(strings.ReplaceAll(p.source, "\n", " "))
+			continue
+		}
+		count++
+		name := "SLUICE_EXPR_" + strconv.Itoa(count)
+		if e := c.expression(c.place().key("run"), p); e != nil {
+			c.out.env[name] = &template{parts: []templatePart{{expression: e, source: p.source}}}
+		}
+		text.WriteString(way.parameter(name))
+	}
+	return shellArguments{text.String()}.encode()
+}

@@ -1,0 +1,65 @@
+package definition
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var durationPart = regexp.MustCompile(`^([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)`)
+
+var durationUnits = map[string]time.Duration{
+	"ns": time.Nanosecond, "us": time.Microsecond, "µs": time.Microsecond, "μs": time.Microsecond, "ms": time.Millisecond,
+	"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
+}
+
+// ParseDuration reads a duration as people write it: Go's form with d (24 hours) and w (7 days) besides: 90d, 1h30m, 2w.
+// It refuses signs: no setting of a pipeline is negative.
+func ParseDuration(s string) (time.Duration, error) {
+	if s == "0" {
+		return 0, nil
+	}
+	if strings.HasPrefix(s, "-") {
+		return 0, fmt.Errorf("%q is negative", s)
+	}
+	var sum float64
+	var exact time.Duration
+	rest := s
+	for rest != "" {
+		m := durationPart.FindStringSubmatch(rest)
+		if m == nil {
+			return 0, fmt.Errorf("%q is not a duration", s)
+		}
+		rest = rest[len(m[0]):]
+		n, whole, err := amount(m[1], durationUnits[m[2]])
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a duration", s)
+		}
+		sum += n
+		exact += whole
+	}
+	if s == "" {
+		return 0, fmt.Errorf("%q is not a duration", s)
+	}
+	if sum >= math.MaxInt64 {
+		return 0, fmt.Errorf("%q is longer than 292 years", s)
+	}
+	return exact, nil
+}
+
+// amount gives number × unit as a float, which cannot overflow, and as an exact duration for when that says it fits.
+func amount(number string, unit time.Duration) (float64, time.Duration, error) {
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read %q: %w", number, err)
+	}
+	if i, err := strconv.ParseInt(number, 10, 64); err == nil {
+		return f * float64(unit), time.Duration(i) * unit, nil
+	}
+	return f * float64(unit), time.Duration(math.Round(f * float64(unit))), nil
+}
+
+const durationHint = "write such as 30s, 5m, 1h30m, 2d or 1w"

@@ -1,0 +1,123 @@
+package definition
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+)
+
+// The types of input fields.
+const (
+	TypeString  = "string"
+	TypeInteger = "integer" // a whole number of 64 bits, written without fraction and exponent
+	TypeNumber  = "number"
+	TypeBoolean = "boolean"
+	TypeObject  = "object"
+	TypeArray   = "array"
+	TypeAny     = "any" // any value, null too
+)
+
+var fieldTypes = []string{TypeString, TypeInteger, TypeNumber, TypeBoolean, TypeObject, TypeArray, TypeAny}
+
+// CheckInput checks a run's input against the declared fields, fills in the defaults, and gives canonical JSON with the fields
+// in the order of declaration. No input at all counts as {}; null for a field, unless its type is any, as the field left out. A
+// definition that declares no input takes any object. The error is Problems, or says why raw is no usable JSON.
+func (d *Definition) CheckInput(raw json.RawMessage) (json.RawMessage, error) {
+	if len(raw) == 0 {
+		raw = json.RawMessage("{}")
+	}
+	if err := CheckJSON(raw, MaxInput); err != nil {
+		return nil, fmt.Errorf("input: %w", err)
+	}
+	v, err := decodeExact(raw)
+	if err != nil {
+		return nil, fmt.Errorf("input: %w", err)
+	}
+	given, ok := v.(map[string]any)
+	if !ok {
+		return nil, Problems{{Path: "input", Message: "it is " + kindOf(v) + ", and must be an object"}}
+	}
+	if len(d.Input) == 0 {
+		return encode(given)
+	}
+	r := &reporter{}
+	checked := d.checkGiven(r, given)
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	if len(checked) > MaxInput {
+		return nil, fmt.Errorf("input: with its defaults it has %d bytes, more than the limit of %d", len(checked), MaxInput)
+	}
+	return checked, nil
+}
+
+// checkGiven writes the object field by field, as a Go map would lose the order.
+func (d *Definition) checkGiven(r *reporter, given map[string]any) json.RawMessage {
+	top := (*place)(nil).key("input")
+	var out bytes.Buffer
+	write := func(name string, value []byte) {
+		if out.Len() > 0 {
+			out.WriteByte(',')
+		}
+		out.Write(mustEncode(name))
+		out.WriteByte(':')
+		out.Write(value)
+	}
+	declared := make([]string, len(d.Input))
+	for i, f := range d.Input {
+		declared[i] = f.Name
+		v, present := given[f.Name]
+		delete(given, f.Name)
+		if v == nil && f.Type != TypeAny {
+			present = false
+		}
+		switch {
+		case present:
+			if hint, ok := matches(f.Type, v); !ok {
+				r.add(top.key(f.Name), hint, "it is %s, and must be of type %s", kindOf(v), f.Type)
+			} else {
+				write(f.Name, mustEncode(v))
+			}
+		case f.Required:
+			r.add(top.key(f.Name), f.Description, "it is required and missing")
+		case f.Default != nil:
+			write(f.Name, f.Default)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		r.add(top.key(name), r.suggest(name, declared), "there is no such field")
+	}
+	return json.RawMessage("{" + out.String() + "}")
+}
+
+// matches reports whether a decoded value is of the type, with a hint where the mistake is a usual one.
+func matches(typ string, v any) (hint string, ok bool) {
+	switch v := v.(type) {
+	case string:
+		if typ == TypeInteger || typ == TypeNumber || typ == TypeBoolean {
+			hint = "write it without quotes"
+		}
+		return hint, is(typ, TypeString)
+	case bool:
+		return "", is(typ, TypeBoolean)
+	case json.Number:
+		if typ == TypeInteger {
+			_, err := strconv.ParseInt(string(v), 10, 64)
+			return "a whole number of 64 bits, without fraction and exponent", err == nil
+		}
+		if typ == TypeString {
+			hint = "put it into quotes"
+		}
+		return hint, is(typ, TypeNumber)
+	case []any:
+		return "", is(typ, TypeArray)
+	case map[string]any:
+		return "", is(typ, TypeObject)
+	}
+	return "", is(typ, TypeAny)
+}
+
+func is(typ, of string) bool { return typ == of || typ == TypeAny }

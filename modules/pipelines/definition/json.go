@@ -1,0 +1,152 @@
+package definition
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	maxDepth    = 100  // of arrays and objects in one another
+	maxExponent = 1000 // of ten; databases keep larger numbers in full length, or refuse them
+)
+
+// MaxInput is the size of a run's input in bytes.
+const MaxInput = 1 << 20
+
+// CheckJSON reports why raw is not one JSON value that both databases keep as it is: it is larger than maxBytes, no valid
+// UTF-8 or JSON, nested deeper than 100, or holds \u0000, half a surrogate pair or a number beyond 10^±1000. Keys that occur
+// twice are let through; the last one counts.
+func CheckJSON(raw []byte, maxBytes int) error {
+	if len(raw) > maxBytes {
+		return fmt.Errorf("%d bytes are more than the limit of %d", len(raw), maxBytes)
+	}
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return errors.New("there is no JSON: it is empty")
+	}
+	if at := invalidUTF8(raw); at >= 0 {
+		return fmt.Errorf("byte %d is not valid UTF-8", at+1)
+	}
+	if err := checkNesting(raw); err != nil {
+		return err
+	}
+	if !json.Valid(raw) {
+		return fmt.Errorf("it is not JSON: %w", json.Unmarshal(raw, new(json.RawMessage)))
+	}
+	return checkScalars(raw)
+}
+
+func invalidUTF8(raw []byte) int {
+	if utf8.Valid(raw) {
+		return -1
+	}
+	for i := 0; i < len(raw); {
+		c, n := utf8.DecodeRune(raw[i:])
+		if c == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
+	}
+	return -1
+}
+
+// checkNesting comes before anything that recurses.
+func checkNesting(raw []byte) error {
+	depth := 0
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '"':
+			i += stringEnd(raw[i:])
+		case '{', '[':
+			if depth++; depth > maxDepth {
+				return fmt.Errorf("it is nested deeper than %d", maxDepth)
+			}
+		case '}', ']':
+			depth--
+		}
+	}
+	return nil
+}
+
+// stringEnd gives the offset of the quote that closes the string at the start of raw, or of the last byte.
+func stringEnd(raw []byte) int {
+	for i := 1; i < len(raw); i++ {
+		switch raw[i] {
+		case '\\':
+			i++
+		case '"':
+			return i
+		}
+	}
+	return len(raw) - 1
+}
+
+// checkScalars looks at the strings and numbers of valid JSON.
+func checkScalars(raw []byte) error {
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '"':
+			end := i + stringEnd(raw[i:])
+			if err := checkString(raw[i+1 : end]); err != nil {
+				return err
+			}
+			i = end
+		case c == '-' || c >= '0' && c <= '9':
+			end := i + 1
+			for end < len(raw) && bytes.IndexByte([]byte("0123456789.eE+-"), raw[end]) >= 0 {
+				end++
+			}
+			if number := string(raw[i:end]); !storableNumber(number) {
+				return fmt.Errorf("the number %.40s is out of range", number)
+			}
+			i = end - 1
+		}
+	}
+	return nil
+}
+
+func checkString(s []byte) error {
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' {
+			continue
+		}
+		if i++; s[i] != 'u' {
+			continue
+		}
+		code := escapeCode(s[i+1:])
+		i += 4
+		switch {
+		case code == 0:
+			return errors.New(`a string holds \u0000, which no database keeps`)
+		case code >= 0xd800 && code < 0xdc00 && bytes.HasPrefix(s[i+1:], []byte(`\u`)) && isLowSurrogate(escapeCode(s[i+3:])):
+			i += 6
+		case code >= 0xd800 && code < 0xe000:
+			return fmt.Errorf(`a string holds \u%04x, which is half a character`, code)
+		}
+	}
+	return nil
+}
+
+func isLowSurrogate(code uint64) bool { return code >= 0xdc00 && code < 0xe000 }
+
+func escapeCode(s []byte) uint64 {
+	code, _ := strconv.ParseUint(string(s[:min(4, len(s))]), 16, 32) // valid JSON has four hex digits here
+	return code
+}
+
+// storableNumber refuses what a database would spell out into a thousand digits.
+func storableNumber(s string) bool {
+	digits, exponent, found := strings.Cut(strings.ToLower(s), "e")
+	if len(digits) > maxExponent {
+		return false
+	}
+	if !found {
+		return true
+	}
+	e, err := strconv.Atoi(exponent)
+	return err == nil && abs(e) <= maxExponent
+}

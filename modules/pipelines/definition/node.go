@@ -1,0 +1,191 @@
+package definition
+
+import (
+	"encoding/json"
+	"math"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// pair is one entry of a mapping.
+type pair struct {
+	name  string
+	key   *yaml.Node
+	value *yaml.Node
+}
+
+// mapping gives the entries of a mapping in their order. With allowed keys given, others are reported.
+func (r *reporter) mapping(n *yaml.Node, at *place, what string, allowed []string) []pair {
+	if n.Kind != yaml.MappingNode {
+		r.addNode(n, at, "", "%s must be a mapping, and is %s", what, describe(n))
+		return nil
+	}
+	pairs := make([]pair, 0, len(n.Content)/2)
+	seen := make(map[string]bool, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		switch {
+		case key.Kind != yaml.ScalarNode || key.Tag == "!!null":
+			r.addNode(key, at.key(key.Value), "", "a key must be a text, and is %s", describe(key))
+		case seen[key.Value]:
+			r.addNode(key, at.key(key.Value), "", "the key %q stands twice in %s", key.Value, what)
+		case allowed != nil && !slices.Contains(allowed, key.Value):
+			r.unknownKey(key, at, what, allowed, seen)
+		case allowed != nil && value.Tag == "!!null":
+			r.addNode(value, at.key(key.Value), "give it a value or leave the key out", "%s is empty", key.Value)
+		default:
+			pairs = append(pairs, pair{key.Value, key, value})
+		}
+		seen[key.Value] = true
+	}
+	return pairs
+}
+
+// unknownKey also settles the key that was most likely meant, lest it be called missing.
+func (r *reporter) unknownKey(key *yaml.Node, at *place, what string, allowed []string, seen map[string]bool) {
+	hint := r.suggest(key.Value, allowed)
+	r.addNode(key, at.key(key.Value), hint, "%s has no key %q", what, key.Value)
+	if meant := nearest(key.Value, allowed); meant != "" && !seen[meant] {
+		r.settle(at.key(meant))
+	}
+}
+
+// text reads a scalar that must be text. A bare date is text too: nothing here is a time.
+func (r *reporter) text(n *yaml.Node, at *place, what string) string {
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" && n.Tag != "!!timestamp" {
+		hint := ""
+		if n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
+			hint = "put it into quotes"
+		}
+		r.addNode(n, at, hint, "%s must be a text, and is %s", what, describe(n))
+		return ""
+	}
+	if strings.TrimSpace(n.Value) == "" {
+		r.addNode(n, at, "give it a value or leave the key out", "%s is empty", what)
+		return ""
+	}
+	return n.Value
+}
+
+// anyText reads any scalar as it is written: 1.10 stays 1.10.
+func (r *reporter) anyText(n *yaml.Node, at *place, what string) string {
+	switch {
+	case n.Kind != yaml.ScalarNode:
+		r.addNode(n, at, "", "%s must be a text, and is %s", what, describe(n))
+		return ""
+	case n.Tag == "!!null":
+		return ""
+	}
+	return n.Value
+}
+
+func (r *reporter) flag(n *yaml.Node, at *place, what string) bool {
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
+		r.addNode(n, at, "", "%s must be true or false, and is %s", what, describe(n))
+		return false
+	}
+	return strings.EqualFold(n.Value, "true")
+}
+
+// integer gives fallback after reporting a mistake.
+func (r *reporter) integer(n *yaml.Node, at *place, what, hint string, lowest, highest, fallback int) int {
+	i, err := strconv.Atoi(n.Value)
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && n.Tag != "!!float" || err != nil {
+		r.addNode(n, at, hint, "%s must be a whole number, and is %s", what, describe(n))
+		return fallback
+	}
+	if i < lowest || i > highest {
+		r.addNode(n, at, hint, "%s is %d", what, i)
+		return fallback
+	}
+	return i
+}
+
+// duration reads a setting that must be more than nothing; it gives fallback after reporting a mistake.
+func (r *reporter) duration(n *yaml.Node, at *place, what string, fallback time.Duration) time.Duration {
+	if n.Kind != yaml.ScalarNode {
+		r.addNode(n, at, durationHint, "%s must be a duration, and is %s", what, describe(n))
+		return fallback
+	}
+	d, err := ParseDuration(n.Value)
+	switch {
+	case err != nil:
+		r.addNode(n, at, durationHint, "%s: %v", what, err)
+		return fallback
+	case d <= 0:
+		r.addNode(n, at, durationHint, "%s must be more than 0", what)
+		return fallback
+	}
+	return d
+}
+
+// describe names what stands at a node.
+func describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch n.Tag {
+	case "!!null":
+		return "empty"
+	case "!!bool":
+		return "true or false"
+	case "!!int", "!!float":
+		return "the number " + n.Value
+	}
+	return "a text"
+}
+
+// value turns a node into what JSON can say.
+func (r *reporter) value(n *yaml.Node, at *place) any {
+	switch n.Kind {
+	case yaml.MappingNode:
+		out := make(map[string]any, len(n.Content)/2)
+		for _, p := range r.mapping(n, at, "the mapping", nil) {
+			out[p.name] = r.value(p.value, at.key(p.name))
+		}
+		return out
+	case yaml.SequenceNode:
+		out := make([]any, len(n.Content))
+		for i, c := range n.Content {
+			out[i] = r.value(c, at.at(i))
+		}
+		return out
+	}
+	switch n.Tag {
+	case "!!null":
+		return nil
+	case "!!bool":
+		return strings.EqualFold(n.Value, "true")
+	case "!!int", "!!float":
+		if number, ok := jsonNumber(n.Value); ok {
+			return number
+		}
+		r.addNode(n, at, "put it into quotes if it is a text", "%s is no number that JSON can hold", n.Value)
+		return nil
+	}
+	return n.Value
+}
+
+// jsonNumber keeps a number's digits as they are written. What only YAML can write (0x1f, 1_000, +1, .5) is rewritten.
+func jsonNumber(s string) (json.Number, bool) {
+	if json.Valid([]byte(s)) {
+		return json.Number(s), storableNumber(s)
+	}
+	plain := strings.TrimPrefix(strings.ReplaceAll(s, "_", ""), "+")
+	if i, ok := new(big.Int).SetString(plain, 0); ok {
+		return json.Number(i.String()), true
+	}
+	f, err := strconv.ParseFloat(plain, 64)
+	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
+		return "", false
+	}
+	return json.Number(strconv.FormatFloat(f, 'g', -1, 64)), true
+}

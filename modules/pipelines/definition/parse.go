@@ -1,0 +1,148 @@
+package definition
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const maxFile = 1 << 20
+
+// Parse reads a pipeline from YAML and does all that Check does. file is the name that mistakes are reported under. The error
+// is Problems: every mistake with its line, column and, where there is something to say, a hint (of more than a thousand,
+// the first thousand). A nil catalog leaves out the check against handlers.
+func Parse(file string, src []byte, c Catalog) (*Definition, error) {
+	r := &reporter{file: file, source: src}
+	if root := r.document(); root != nil {
+		r.root = root
+		if d, ok := r.pipeline(root); ok {
+			d.check(r, c)
+			if len(r.list) == 0 {
+				return d, nil
+			}
+		}
+	}
+	return nil, r.err()
+}
+
+// document gives the only document's content, or nil after reporting why there is nothing to go on with.
+func (r *reporter) document() *yaml.Node {
+	if len(r.source) > maxFile {
+		r.append(1, 1, nil, "", "the file has "+strconv.Itoa(len(r.source))+" bytes, more than the limit of "+strconv.Itoa(maxFile))
+		return nil
+	}
+	if at := invalidUTF8(r.source); at >= 0 {
+		line, column := r.lineColumn(at)
+		r.append(line, column, nil, "save the file as UTF-8", "the file is no valid UTF-8")
+		return nil
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(r.source))
+	var doc, second yaml.Node
+	switch err := dec.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		r.append(1, 1, nil, "a pipeline has a name and tasks", "the file is empty")
+		return nil
+	case err != nil:
+		r.syntax(err)
+		return nil
+	}
+	switch err := dec.Decode(&second); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		r.syntax(err)
+		return nil
+	default:
+		r.addNode(&second, nil, "write each pipeline into its own file", "a second document begins here")
+		return nil
+	}
+	root := doc.Content[0]
+	if r.refuse(root, 0); len(r.list) > 0 {
+		return nil
+	}
+	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+		r.append(1, 1, nil, "a pipeline has a name and tasks", "the file is empty")
+		return nil
+	}
+	return root
+}
+
+func (r *reporter) lineColumn(offset int) (line, column int) {
+	before := r.source[:offset]
+	last := before[bytes.LastIndexByte(before, '\n')+1:]
+	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(last) + 1
+}
+
+// refuse reports what this format leaves out of YAML: nothing in a definition stands for something elsewhere, and nothing is
+// more than JSON can say.
+func (r *reporter) refuse(n *yaml.Node, depth int) {
+	const spellOut = "write the value out, or use defaults:"
+	switch {
+	case depth > maxDepth:
+		r.append(n.Line, n.Column, nil, "", "this is nested deeper than "+strconv.Itoa(maxDepth))
+		return
+	case n.Kind == yaml.AliasNode:
+		r.append(n.Line, n.Column, nil, spellOut, "aliases (*"+n.Value+") are not supported")
+		return
+	case n.Anchor != "":
+		r.append(n.Line, n.Column, nil, spellOut, "anchors (&"+n.Anchor+") are not supported")
+	case n.Tag == "!!merge":
+		r.append(n.Line, n.Column, nil, spellOut, "merge keys (<<) are not supported")
+	case n.Style&yaml.TaggedStyle != 0:
+		r.append(n.Line, n.Column, nil, "put a text that begins with ! into quotes", "tags ("+n.Tag+") are not supported")
+	case strings.IndexByte(n.Value, 0) >= 0:
+		r.append(n.Line, n.Column, nil, "", "this text holds a NUL byte")
+	}
+	for _, c := range n.Content {
+		r.refuse(c, depth+1)
+	}
+}
+
+var (
+	syntaxLine = regexp.MustCompile(`^(?:yaml: )?(?:line ([0-9]+): )?(?:yaml: )?`)
+	// Of these the reader gives the line before the one in which the block begins, and nothing of the place within.
+	blockError = regexp.MustCompile(`^did not find expected ('-'|key|','|node content)`)
+)
+
+// syntax reports an error of the YAML reader. It knows a line at best, and of mistakes in the first line not even that.
+func (r *reporter) syntax(err error) {
+	text := err.Error()
+	m := syntaxLine.FindStringSubmatch(text)
+	text = text[len(m[0]):]
+	lines := strings.Split(string(r.source), "\n")
+	at, _ := strconv.Atoi(m[1])
+	hint, sign := "", ""
+	switch {
+	case blockError.MatchString(text):
+		text += " in the block around here"
+		at++
+		if n := slices.IndexFunc(lines[min(max(at-1, 0), len(lines)-1):], unquotedExpression); m[1] != "" && n >= 0 {
+			at, hint, sign = at+n, "put a text with ${{ }} into quotes", open
+		}
+	case strings.Contains(text, "cannot start any token"):
+		if n := slices.IndexFunc(lines, func(s string) bool { return strings.Contains(indentation(s), "\t") }); n >= 0 {
+			at, text, hint, sign = n+1, "a tab cannot indent", "use spaces", "\t"
+		}
+	}
+	at = min(max(at, 1), len(lines))
+	here := lines[at-1]
+	column := len(indentation(here))
+	if sign != "" {
+		column = strings.Index(here, sign)
+	}
+	r.append(at, utf8.RuneCountInString(here[:column])+1, nil, hint, "this is not YAML: "+text)
+}
+
+// unquotedExpression guesses: within { } and [ ], a text with ${{ in it must be quoted.
+func unquotedExpression(line string) bool {
+	before, _, found := strings.Cut(line, open)
+	return found && strings.ContainsAny(before, "{[") && strings.Count(before, `"`)%2 == 0 && strings.Count(before, "'")%2 == 0
+}
+
+func indentation(line string) string { return line[:len(line)-len(strings.TrimLeft(line, " \t"))] }

@@ -1,0 +1,235 @@
+package definition
+
+import "strings"
+
+// way is how a shell parameter must be written at some point of a command for its value to arrive there in one piece.
+type way int
+
+const (
+	quoted    way = iota // between words: in double quotes of its own
+	bare                 // where double quotes or a here-document keep it together already
+	inComment            // nobody reads it
+)
+
+func (w way) parameter(name string) string {
+	if w == quoted {
+		return `"${` + name + `}"`
+	}
+	return "${" + name + "}"
+}
+
+// region is a part of a shell text with its own rules of quoting.
+type region int
+
+const (
+	command      region = iota // the text itself and $( )
+	doubleQuotes               // " "
+	singleQuotes               // ' '
+	backquotes                 // ` `
+	parameter                  // ${ }
+	arithmetic                 // $(( ))
+	hereDocument               // the lines after <<
+	comment                    // # to the end of the line
+)
+
+// frame is a region that is open.
+type frame struct {
+	region   region
+	brackets int  // open parentheses of a $( ) or $(( )), its own included; 0 for the text itself
+	literal  bool // parameter: within double quotes, where ' means itself
+	document document
+	pending  []document // command: documents that begin after this line
+}
+
+// document is a here-document.
+type document struct {
+	end    string // the line that ends it
+	tabs   bool   // <<-: tabs before that line do not count
+	quoted bool   // nothing is expanded in it
+}
+
+// shellReader follows the quoting of a shell text, so far as it decides how a parameter is written. It need not be a whole
+// shell: the values never become text of the command, so that a place it misjudges (and it rather refuses than guesses) can
+// split a value into words, and not run it.
+type shellReader struct {
+	frames    []frame
+	previous  byte   // the character before, within a command; 0 at its start
+	escaped   bool   // the text ended in a backslash
+	lineStart bool   // here-document: a line begins
+	lost      string // why the quoting is not known from here on
+}
+
+func newShellReader() *shellReader { return &shellReader{frames: []frame{{region: command}}} }
+
+func (s *shellReader) top() *frame { return &s.frames[len(s.frames)-1] }
+
+func (s *shellReader) push(f frame) {
+	s.frames = append(s.frames, f)
+	s.previous = 0
+}
+
+func (s *shellReader) pop() {
+	s.frames = s.frames[:len(s.frames)-1]
+	s.previous = 'x' // what has ended is part of a word
+}
+
+const useEnv = `give it a name in env: and use "$NAME" there`
+
+// expression says how to write a parameter at the point that has been read up to.
+func (s *shellReader) expression() (way, *mistake) {
+	refuse := func(where, hint string) (way, *mistake) {
+		return 0, &mistake{msg: "${{ }} is not evaluated " + where, hint: hint}
+	}
+	switch f := s.top(); {
+	case f.region == comment:
+		return inComment, nil
+	case s.lost != "":
+		return refuse(s.lost, useEnv)
+	case s.escaped:
+		return refuse("after a backslash", "write "+escaped+" for a literal "+open)
+	case f.region == command:
+		s.previous = 'x'
+		return quoted, nil
+	case f.region == doubleQuotes, f.region == hereDocument && !f.document.quoted:
+		s.lineStart = false
+		return bare, nil
+	case f.region == singleQuotes:
+		return refuse("in single quotes", "use double quotes, or "+useEnv)
+	case f.region == hereDocument:
+		return refuse("in a here-document whose end is quoted", "take the quotes off its <<"+f.document.end)
+	case f.region == backquotes:
+		return refuse("in backquotes", "write $( ) for ` `")
+	case f.region == parameter:
+		return refuse("within ${ }", useEnv)
+	}
+	return refuse("in $(( ))", "calculate in the expression")
+}
+
+// read goes over a piece of the text; last says that nothing follows it.
+func (s *shellReader) read(text string, last bool) {
+	s.escaped = false
+	for i := 0; i < len(text); {
+		i += s.step(text[i:], last)
+	}
+}
+
+// step reads one character or more and says how many.
+func (s *shellReader) step(text string, last bool) int {
+	f := s.top()
+	if f.region == hereDocument && s.lineStart {
+		if n, ended := s.documentEnd(text, last); ended {
+			return n
+		}
+	}
+	if text[0] == '\\' && s.escapes(text) {
+		s.lineStart = false
+		s.escaped = len(text) == 1
+		return min(2, len(text))
+	}
+	switch f.region {
+	case command:
+		return s.command(text, last)
+	case doubleQuotes:
+		if text[0] == '"' {
+			s.pop()
+			return 1
+		}
+	case singleQuotes:
+		if text[0] == '\'' {
+			s.pop()
+		}
+		return 1
+	case backquotes:
+		if text[0] == '`' {
+			s.pop()
+		}
+		return 1
+	case parameter:
+		return s.parameter(text)
+	case arithmetic:
+		return s.arithmetic(text)
+	case hereDocument:
+		s.lineStart = text[0] == '\n'
+		if f.document.quoted {
+			return 1
+		}
+	case comment:
+		if text[0] == '\n' {
+			s.pop()
+			return 0 // the line's end counts for the command, too
+		}
+		return 1
+	}
+	return s.expansion(text)
+}
+
+// escapes reports whether a backslash keeps the next character from its meaning here.
+func (s *shellReader) escapes(text string) bool {
+	switch f := s.top(); f.region {
+	case singleQuotes, comment:
+		return false
+	case hereDocument:
+		return !f.document.quoted
+	case command:
+		if !strings.HasPrefix(text, "\\\n") { // a line that goes on ends no word and starts none
+			s.previous = 'x'
+		}
+	}
+	return true
+}
+
+// expansion reads what begins with $ or `, and any other character.
+func (s *shellReader) expansion(text string) int {
+	switch {
+	case text[0] == '`':
+		s.push(frame{region: backquotes})
+	case strings.HasPrefix(text, "$(("):
+		s.push(frame{region: arithmetic, brackets: 2})
+		return 3
+	case strings.HasPrefix(text, "$("):
+		s.push(frame{region: command, brackets: 1})
+		return 2
+	case strings.HasPrefix(text, "${"):
+		f := s.top()
+		s.push(frame{region: parameter, literal: f.region == doubleQuotes || f.region == hereDocument || f.literal})
+		return 2
+	}
+	return 1
+}
+
+func (s *shellReader) parameter(text string) int {
+	switch f := s.top(); text[0] {
+	case '}':
+		s.pop()
+		return 1
+	case '"':
+		s.push(frame{region: doubleQuotes})
+		return 1
+	case '\'':
+		if f.literal {
+			s.lost = `after a ' in "${ }"`
+		} else {
+			s.push(frame{region: singleQuotes})
+		}
+		return 1
+	}
+	return s.expansion(text)
+}
+
+func (s *shellReader) arithmetic(text string) int {
+	f := s.top()
+	switch text[0] {
+	case '(':
+		f.brackets++
+		return 1
+	case ')':
+		if f.brackets--; f.brackets == 0 {
+			s.pop()
+		}
+		return 1
+	case '"', '\'', '#', '\n', ';':
+		s.lost = "after a $(( that may be a command" // such as $((echo a; echo b) | sort)
+		return 1
+	}
+	return s.expansion(text)
+}

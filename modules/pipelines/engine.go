@@ -1,0 +1,192 @@
+package pipelines
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"sluice/modules/events"
+	"sluice/modules/leases"
+	"sluice/modules/outbox"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// Engine moves pipeline executions. Each exported method is one use case and one transaction, with all that follows from it.
+type Engine struct {
+	db          *db.DB
+	leases      *leases.Repository
+	events      *events.Repository
+	outbox      *outbox.Repository
+	tasks       *tasks.Repository
+	pipelines   *Repository
+	definitions *definitions
+	waker       *Waker
+}
+
+// NewEngine makes an engine over a database.
+func NewEngine(d *db.DB, l *leases.Repository, e *events.Repository, o *outbox.Repository, t *tasks.Repository, p *Repository) *Engine {
+	return &Engine{db: d, leases: l, events: e, outbox: o, tasks: t, pipelines: p, definitions: newDefinitions(d), waker: newWaker()}
+}
+
+// Waker tells this process's workers of work that a transaction of this process has made available.
+func (e *Engine) Waker() *Waker { return e.waker }
+
+// write puts a plan's results into the transaction, in the order of locks: tasks, then their pipeline.
+func (e *Engine) write(tx db.Tx, plans []*plan) (settled []*move, ready int, err error) {
+	var moves []*tasks.Move
+	var counters []tasks.Counter
+	var counted []Execution
+	for _, p := range plans {
+		m, c := p.result()
+		moves, counters = append(moves, m...), append(counters, c...)
+		end, err := p.settle()
+		if err != nil {
+			return nil, 0, err
+		}
+		if end != nil {
+			settled = append(settled, end)
+		} else {
+			counted = append(counted, p.execution)
+		}
+	}
+	for _, m := range moves {
+		if m.Task.Status == tasks.Ready && !m.Hold && !m.Task.RetryAt.After(tx.Now.Time) {
+			ready++
+		}
+	}
+	if err := e.tasks.Apply(tx, moves); err != nil {
+		return nil, 0, err
+	}
+	if err := e.tasks.SetRemaining(tx, sortCounters(counters)); err != nil {
+		return nil, 0, err
+	}
+	if err := e.pipelines.apply(tx, settled); err != nil {
+		return nil, 0, err
+	}
+	return settled, ready, e.pipelines.count(tx, sortExecutions(counted))
+}
+
+// outputs reads outputs for conditions: from the tasks that end in the same plan, else from the database.
+func (e *Engine) outputs(tx db.Tx, p *plan) func([]string) (map[string]json.RawMessage, error) {
+	return func(names []string) (map[string]json.RawMessage, error) {
+		out := make(map[string]json.RawMessage, len(names))
+		var stored []tasks.Name
+		for _, name := range names {
+			if n, ok := p.nodes[name]; ok && n.move != nil {
+				out[name] = json.RawMessage(n.move.Task.Output)
+			} else {
+				stored = append(stored, tasks.Name{PipelineExecutionID: p.execution.ID, TaskName: name})
+			}
+		}
+		found, err := e.tasks.Outputs(tx, stored)
+		for name, v := range found {
+			out[name.TaskName] = json.RawMessage(v)
+		}
+		return out, err
+	}
+}
+
+// whole loads one execution's whole graph into a plan. The execution is locked.
+func (e *Engine) whole(ctx context.Context, tx db.Tx, x Execution) (*plan, error) {
+	def, err := e.definitions.find(ctx, tx, x.PipelineName, x.DefinitionVersion)
+	if err != nil {
+		return nil, err
+	}
+	if def.HasConditions() {
+		found, err := e.pipelines.inputs(tx, []db.ID{x.ID})
+		if err != nil {
+			return nil, err
+		}
+		x.Input = found[x.ID].Input
+	}
+	list, err := e.tasks.LoadPipelines(tx, []db.ID{x.ID})
+	if err != nil {
+		return nil, err
+	}
+	p := newPlan(x, def, list, true, tx.Now)
+	p.outputs = e.outputs(tx, p)
+	return p, nil
+}
+
+// locked locks one execution.
+func (e *Engine) locked(tx db.Tx, id db.ID) (Execution, error) {
+	found, err := e.pipelines.lock(tx, []db.ID{id})
+	if err != nil {
+		return Execution{}, err
+	}
+	x, ok := found[id]
+	if !ok {
+		return Execution{}, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	return x, nil
+}
+
+// random spreads retries; it decides nothing else.
+func random() float64 { return rand.Float64() }
+
+// Annotation is an event by hand: it records, and changes nothing.
+type Annotation struct {
+	PipelineExecutionID db.ID
+	TaskExecutionID     db.ID   // zero: about the pipeline
+	Data                db.JSON // an object
+	Worker, Actor       string
+}
+
+// Annotate writes an annotation into the history.
+func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
+	if err := definition.CheckJSON(a.Data, tasks.MaxOutput); err != nil {
+		return fmt.Errorf("annotation: %w", err)
+	}
+	if !a.TaskExecutionID.IsZero() {
+		t, err := e.tasks.Get(ctx, a.TaskExecutionID)
+		if err != nil {
+			return err
+		}
+		a.PipelineExecutionID = t.PipelineExecutionID
+	}
+	return e.db.Transaction(ctx, func(tx db.Tx) error {
+		x, err := e.locked(tx, a.PipelineExecutionID)
+		if err != nil {
+			return err
+		}
+		if x.EventsRemoved > 0 {
+			return fmt.Errorf("%w: the history of %s has been removed", ErrState, x.ID)
+		}
+		return e.events.Append(tx, []events.Event{{
+			PipelineExecutionID: x.ID, TaskExecutionID: a.TaskExecutionID, EventType: events.Annotation, EventData: a.Data,
+			WorkerID: db.Text(a.Worker), Actor: db.Text(a.Actor),
+		}})
+	})
+}
+
+// RemoveEvents is retention: it removes the events of executions that ended before the cutoff, in batches, each its own
+// transaction, and tells progress after each.
+func (e *Engine) RemoveEvents(ctx context.Context, cutoff db.Time, progress func(removed int64)) (total int64, err error) {
+	const batch = 200
+	var after db.ID
+	for {
+		var removed int64
+		var last db.ID
+		err := e.db.Transaction(ctx, func(tx db.Tx) (err error) {
+			removed, last, err = e.events.DeleteOlderThan(tx, cutoff, after, batch)
+			return err
+		})
+		if err != nil {
+			return total, err
+		}
+		total, after = total+removed, last
+		if progress != nil {
+			progress(total)
+		}
+		if last.IsZero() {
+			return total, nil
+		}
+	}
+}
+
+// isGone reports whether an error means that a run's pinned definition can't be had.
+func isGone(err error) bool { return errors.Is(err, errDefinitionGone) }

@@ -1,0 +1,90 @@
+// Package pipelines is the run of a definition: its state, what follows from each step of it (plan.go, pure), and the engine, whose
+// every use case is one transaction. The engine is the only place where transactions span modules.
+package pipelines
+
+import (
+	"errors"
+	"slices"
+
+	"gorm.io/gorm/schema"
+
+	"sluice/modules/events"
+	"sluice/platform/db"
+)
+
+// Status is where a pipeline execution stands.
+type Status string
+
+// The statuses of a pipeline execution; the last three are terminal.
+const (
+	Running   Status = "Running"
+	Paused    Status = "Paused"
+	Completed Status = "Completed"
+	Failed    Status = "Failed"
+	Cancelled Status = "Cancelled"
+)
+
+// Statuses lists every status.
+func Statuses() []Status { return []Status{Running, Paused, Completed, Failed, Cancelled} }
+
+// Terminal reports whether nothing but an operator's retry moves an execution on from s.
+func (s Status) Terminal() bool { return s == Completed || s == Failed || s == Cancelled }
+
+// Errors that callers act on.
+var (
+	ErrNotFound = errors.New("no such pipeline execution")
+	ErrUnknown  = errors.New("no such pipeline")
+	ErrState    = errors.New("not possible in this state")
+)
+
+// Transition is one row of the pipeline's state machine. From is empty for the start.
+type Transition struct {
+	Name  string
+	From  []Status
+	To    Status
+	Event events.Type
+}
+
+// The transition table of a pipeline execution.
+var (
+	Start    = Transition{Name: "start", To: Running, Event: events.PipelineStarted}
+	Complete = Transition{Name: "complete", From: []Status{Running, Paused}, To: Completed, Event: events.PipelineCompleted}
+	Fail     = Transition{Name: "fail", From: []Status{Running, Paused}, To: Failed, Event: events.PipelineFailed}
+	Pause    = Transition{Name: "pause", From: []Status{Running}, To: Paused, Event: events.PipelinePaused}
+	Resume   = Transition{Name: "resume", From: []Status{Paused}, To: Running, Event: events.PipelineResumed}
+	Cancel   = Transition{Name: "cancel", From: []Status{Running, Paused}, To: Cancelled, Event: events.PipelineCancelled}
+	Restart  = Transition{Name: "restart", From: []Status{Failed, Cancelled}, To: Running, Event: events.PipelineRestarted}
+)
+
+// Transitions lists the whole table.
+func Transitions() []Transition {
+	return []Transition{Start, Complete, Fail, Pause, Resume, Cancel, Restart}
+}
+
+func (t Transition) allows(from Status) bool {
+	if len(t.From) == 0 {
+		return from == ""
+	}
+	return slices.Contains(t.From, from)
+}
+
+// Execution is one run of a pipeline.
+type Execution struct {
+	ID                db.ID   `json:"id"`
+	PipelineName      string  `json:"pipeline_name"`
+	DefinitionVersion string  `json:"definition_version"` // the run keeps the definition that it started with
+	Status            Status  `json:"status"`
+	Version           int64   `json:"version"` // counts transitions
+	Input             db.JSON `json:"input"`
+	Error             db.Text `json:"error"` // of a failed execution: the first failure that nothing handled
+	IdempotencyKey    db.Text `json:"idempotency_key"`
+	OpenTasks         int     `json:"open_tasks"`         // tasks that are not terminal
+	UnsuccessfulTasks int     `json:"unsuccessful_tasks"` // terminal tasks that are not Completed
+	EventsRemoved     int64   `json:"events_removed"`     // by retention
+	CreatedAt         db.Time `json:"created_at"`
+	CompletedAt       db.Time `json:"completed_at"`
+	PausedAt          db.Time `json:"paused_at"`
+}
+
+// TableName puts the table into the tenant's schema.
+func (Execution) TableName(n schema.Namer) string { return n.TableName("pipeline_executions") }

@@ -1,0 +1,31 @@
+package pipelines
+
+import (
+	"context"
+
+	"sluice/platform/db"
+)
+
+// Find reads executions by id, without their inputs. Ids that do not exist are left out.
+func (r *Repository) Find(ctx context.Context, ids []db.ID) (map[db.ID]Execution, error) {
+	out := make(map[db.ID]Execution, len(ids))
+	err := r.db.Query(ctx, `SELECT `+fields+` FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": db.IDSet(ids)},
+		func(scan func(...any) error) error {
+			var e Execution
+			err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Error, &e.OpenTasks, &e.UnsuccessfulTasks,
+				&e.EventsRemoved, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
+			out[e.ID] = e
+			return err
+		})
+	return out, wrap("find pipeline executions", err)
+}
+
+// Names lists the pipelines that have a stored definition, sorted.
+func (r *Repository) Names(ctx context.Context) ([]string, error) {
+	var names []string
+	err := r.db.Query(ctx, `SELECT DISTINCT pipeline_name FROM {pipeline_definitions} ORDER BY pipeline_name`, nil, func(scan func(...any) error) error {
+		names = append(names, "")
+		return scan(&names[len(names)-1])
+	})
+	return names, wrap("list pipelines", err)
+}

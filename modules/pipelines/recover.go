@@ -1,0 +1,78 @@
+package pipelines
+
+import (
+	"context"
+	"fmt"
+
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// MaxRecoveries is how often a task may be taken from a worker that died with it; then it is given up, for it may be what kills them.
+const MaxRecoveries = 3
+
+// Recover takes the tasks of workers whose lease has expired back, all in one transaction, and removes the workers. It returns
+// the number of tasks.
+func (e *Engine) Recover(ctx context.Context) (int, error) {
+	if found, err := e.leases.AnyExpired(ctx); err != nil || !found {
+		return 0, err
+	}
+	recovered, ready := 0, 0
+	err := e.db.Transaction(ctx, func(tx db.Tx) error {
+		recovered, ready = 0, 0
+		dead, err := e.leases.Expired(tx)
+		if err != nil || len(dead) == 0 {
+			return err
+		}
+		held, err := e.tasks.HeldBy(tx, dead)
+		if err != nil {
+			return err
+		}
+		recovered = len(held)
+		if ready, err = e.recover(ctx, tx, held); err != nil {
+			return err
+		}
+		return e.leases.Delete(tx, dead)
+	})
+	if err == nil && recovered > 0 {
+		e.waker.committed(ready > 0)
+	}
+	return recovered, err
+}
+
+// recover resets tasks, or abandons those that have lost too many workers.
+func (e *Engine) recover(ctx context.Context, tx db.Tx, held []tasks.Task) (ready int, err error) {
+	var pipelines []db.ID
+	holder := map[db.ID]tasks.Task{}
+	for _, t := range held {
+		pipelines, holder[t.ID] = append(pipelines, t.PipelineExecutionID), t
+	}
+	locked, err := e.pipelines.lock(tx, distinct(pipelines))
+	if err != nil {
+		return 0, err
+	}
+	var plans []*plan
+	for _, id := range distinct(pipelines) {
+		p, err := e.whole(ctx, tx, locked[id])
+		if err != nil {
+			return 0, fmt.Errorf("pipeline execution %s: %w", id, err)
+		}
+		for i := range p.def.Tasks {
+			n := p.nodes[p.def.Tasks[i].ID]
+			if h, ok := holder[n.task.ID]; !ok || n.task.Version != h.Version {
+				continue // ended between being found and being locked
+			}
+			if n.task.Recoveries >= MaxRecoveries {
+				p.take(n, tasks.Begin(n.task).Abandon(fmt.Sprintf("lost with its worker %d times", n.task.Recoveries+1), tx.Now))
+			} else {
+				p.take(n, n.task.Recover(tx.Now))
+			}
+		}
+		if err := p.propagate(); err != nil {
+			return 0, err
+		}
+		plans = append(plans, p)
+	}
+	_, ready, err = e.write(tx, plans)
+	return ready, err
+}

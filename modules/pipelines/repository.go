@@ -1,0 +1,200 @@
+package pipelines
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"gorm.io/gorm"
+
+	"sluice/modules/events"
+	"sluice/platform/db"
+)
+
+// errMoved means that a row changed between being read and being written; the transaction must not commit.
+var errMoved = errors.New("pipeline execution changed since it was read")
+
+// Repository reads pipeline executions and applies moves to them.
+type Repository struct {
+	db     *db.DB
+	events *events.Repository
+}
+
+// NewRepository makes a repository over a database.
+func NewRepository(d *db.DB, e *events.Repository) *Repository { return &Repository{db: d, events: e} }
+
+// insert writes new executions and their first events. One whose idempotency key is taken is left out: the result holds the ids
+// that were written.
+func (r *Repository) insert(tx db.Tx, moves []*move) (map[db.ID]bool, error) {
+	n := len(moves)
+	ids, names, versions := make([]db.ID, n), make([]string, n), make([]string, n)
+	inputs, keys, open := make([]string, n), make([]string, n), make([]int64, n)
+	for i, m := range moves {
+		e := &m.execution
+		ids[i], names[i], versions[i] = e.ID, e.PipelineName, e.DefinitionVersion
+		inputs[i], keys[i], open[i] = string(e.Input), string(e.IdempotencyKey), int64(e.OpenTasks)
+	}
+	set := db.IDSet(ids).Texts("name", names).Texts("definition_version", versions).JSONs("input", inputs).
+		NullTexts("idempotency_key", keys).Ints("open_tasks", open)
+	written := make(map[db.ID]bool, n)
+	err := tx.Query(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, input, idempotency_key,
+  open_tasks, unsuccessful_tasks, created_at)
+SELECT x.id, x.name, x.definition_version, 'Running', 1, x.input, x.idempotency_key, x.open_tasks, 0, $now FROM $x WHERE true
+ON CONFLICT (pipeline_name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING id`,
+		db.Args{"x": set, "now": tx.Now}, func(scan func(...any) error) error {
+			var id db.ID
+			err := scan(&id)
+			written[id] = true
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("insert pipeline executions: %w", err)
+	}
+	return written, r.append(tx, slices.DeleteFunc(slices.Clone(moves), func(m *move) bool { return !written[m.execution.ID] }))
+}
+
+// apply writes moves: the rows, guarded by the versions that were read, and an event for each.
+func (r *Repository) apply(tx db.Tx, moves []*move) error {
+	if len(moves) == 0 {
+		return nil
+	}
+	slices.SortFunc(moves, func(a, b *move) int { return bytes.Compare(a.execution.ID[:], b.execution.ID[:]) })
+	n := len(moves)
+	ids, versions, statuses, failures := make([]db.ID, n), make([]int64, n), make([]string, n), make([]string, n)
+	open, unsuccessful, completed, paused := make([]int64, n), make([]int64, n), make([]db.Time, n), make([]db.Time, n)
+	for i, m := range moves {
+		if m.failure != nil {
+			return m.failure
+		}
+		e := &m.execution
+		ids[i], versions[i], statuses[i], failures[i] = e.ID, e.Version, string(e.Status), string(e.Error)
+		open[i], unsuccessful[i], completed[i], paused[i] = int64(e.OpenTasks), int64(e.UnsuccessfulTasks), e.CompletedAt, e.PausedAt
+	}
+	set := db.IDSet(ids).Ints("version", versions).Texts("status", statuses).NullTexts("error", failures).
+		Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful).Times("completed_at", completed).Times("paused_at", paused)
+	changed, err := tx.Exec(`UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error,
+  open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks, completed_at = x.completed_at, paused_at = x.paused_at
+FROM $x WHERE p.id = x.id AND p.version = x.version - 1`, db.Args{"x": set})
+	if err != nil {
+		return fmt.Errorf("write pipeline executions: %w", err)
+	}
+	if changed != int64(n) {
+		return fmt.Errorf("write pipeline executions: %w", errMoved)
+	}
+	return r.append(tx, moves)
+}
+
+func (r *Repository) append(tx db.Tx, moves []*move) error {
+	list := make([]events.Event, len(moves))
+	for i, m := range moves {
+		e, err := m.event()
+		if err != nil {
+			return err
+		}
+		list[i] = e
+	}
+	return r.events.Append(tx, list)
+}
+
+// count writes the counters of executions that no transition moves.
+func (r *Repository) count(tx db.Tx, list []Execution) error {
+	ids, open, unsuccessful := make([]db.ID, len(list)), make([]int64, len(list)), make([]int64, len(list))
+	for i, e := range list {
+		ids[i], open[i], unsuccessful[i] = e.ID, int64(e.OpenTasks), int64(e.UnsuccessfulTasks)
+	}
+	_, err := tx.Exec(`UPDATE {pipeline_executions} AS p SET open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks
+FROM $x WHERE p.id = x.id`, db.Args{"x": db.IDSet(ids).Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful)})
+	return wrap("count tasks", err)
+}
+
+const fields = `p.id, p.pipeline_name, p.definition_version, p.status, p.version, p.error, p.open_tasks, p.unsuccessful_tasks,
+  p.events_removed, p.created_at, p.completed_at, p.paused_at`
+
+// lock reads executions, without their inputs, and holds their rows until the transaction ends, in the order of their ids. All
+// that adds or removes outbox rows of an execution holds its lock, so pauses, completions and recoveries meet here.
+func (r *Repository) lock(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) {
+	out := make(map[db.ID]Execution, len(ids))
+	err := tx.Query(`SELECT `+fields+` FROM {pipeline_executions} AS p WHERE p.id IN (SELECT id FROM $x) ORDER BY p.id $for_update`,
+		db.Args{"x": db.IDSet(ids)}, func(scan func(...any) error) error {
+			var e Execution
+			err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Error, &e.OpenTasks, &e.UnsuccessfulTasks,
+				&e.EventsRemoved, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
+			out[e.ID] = e
+			return err
+		})
+	return out, wrap("lock pipeline executions", err)
+}
+
+// inputs reads what a claim needs of executions: name, definition and input.
+func (r *Repository) inputs(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) {
+	out := make(map[db.ID]Execution, len(ids))
+	err := tx.Query(`SELECT p.id, p.pipeline_name, p.definition_version, p.input FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`,
+		db.Args{"x": db.IDSet(ids)}, func(scan func(...any) error) error {
+			var e Execution
+			err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Input)
+			out[e.ID] = e
+			return err
+		})
+	return out, wrap("read inputs", err)
+}
+
+// byKey finds the execution that an idempotency key started.
+func (r *Repository) byKey(tx db.Tx, pipeline, key string) (db.ID, error) {
+	var id db.ID
+	err := tx.Query(`SELECT id FROM {pipeline_executions} WHERE pipeline_name = $pipeline AND idempotency_key = $key`,
+		db.Args{"pipeline": pipeline, "key": key}, func(scan func(...any) error) error { return scan(&id) })
+	return id, wrap("look for the idempotency key", err)
+}
+
+// Get reads one execution, whole.
+func (r *Repository) Get(ctx context.Context, id db.ID) (Execution, error) {
+	q, err := r.db.Read(ctx)
+	if err != nil {
+		return Execution{}, err
+	}
+	var e Execution
+	err = q.Where("id = ?", id).Take(&e).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return Execution{}, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	return e, wrap("read pipeline execution", err)
+}
+
+// Filter chooses executions. Zero fields choose all.
+type Filter struct {
+	PipelineName string
+	Status       Status
+	Before       db.ID // only older ones than this
+	Limit        int   // 0: all
+}
+
+// List gives executions, newest first.
+func (r *Repository) List(ctx context.Context, f Filter) ([]Execution, error) {
+	q, err := r.db.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if f.PipelineName != "" {
+		q = q.Where("pipeline_name = ?", f.PipelineName)
+	}
+	if f.Status != "" {
+		q = q.Where("status = ?", string(f.Status))
+	}
+	if !f.Before.IsZero() {
+		q = q.Where("id < ?", f.Before)
+	}
+	if f.Limit > 0 {
+		q = q.Limit(f.Limit)
+	}
+	list := []Execution{}
+	return list, wrap("list pipeline executions", q.Order("id DESC").Find(&list).Error)
+}
+
+func wrap(doing string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package pipelines
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// Request is a run to be started.
+type Request struct {
+	Definition     *definition.Definition
+	Input          json.RawMessage // checked against the definition; nil: {}
+	IdempotencyKey string          // a second start of the pipeline with the same key finds the first; empty: none
+	Actor          string
+}
+
+// Started is the answer to a Request.
+type Started struct {
+	ID       db.ID
+	Existing bool // the idempotency key had started it before
+}
+
+// tasksPerStart bounds a transaction of many starts: past it, larger sets gain nothing and others wait longer.
+const tasksPerStart = 2000
+
+// Start starts runs: each with its tasks, their events and its roots' outbox rows in one transaction. Many runs are started in
+// several transactions; if one fails, those before it stand, and the answer holds them.
+func (e *Engine) Start(ctx context.Context, requests []Request) ([]Started, error) {
+	started := make([]Started, 0, len(requests))
+	for len(requests) > 0 {
+		n, size := 0, 0
+		for n < len(requests) && (n == 0 || size+len(requests[n].Definition.Tasks) <= tasksPerStart) {
+			size += len(requests[n].Definition.Tasks)
+			n++
+		}
+		batch, err := e.startBatch(ctx, requests[:n])
+		started = append(started, batch...)
+		if err != nil {
+			return started, err
+		}
+		requests = requests[n:]
+	}
+	return started, nil
+}
+
+func (e *Engine) startBatch(ctx context.Context, requests []Request) ([]Started, error) {
+	inputs := make([]json.RawMessage, len(requests))
+	for i, r := range requests {
+		in, err := r.Definition.CheckInput(r.Input)
+		if err != nil {
+			return nil, err
+		}
+		inputs[i] = in
+	}
+	var started []Started
+	ready := 0
+	err := e.db.Transaction(ctx, func(tx db.Tx) (err error) {
+		started, ready, err = e.start(tx, requests, inputs)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.waker.committed(ready > 0)
+	return started, nil
+}
+
+func (e *Engine) start(tx db.Tx, requests []Request, inputs []json.RawMessage) ([]Started, int, error) {
+	started := make([]Started, len(requests))
+	moves := make([]*move, len(requests))
+	versions := map[*definition.Definition]string{}
+	for i, r := range requests {
+		version, ok := versions[r.Definition]
+		if !ok {
+			var err error
+			if version, err = e.definitions.save(tx, r.Definition, false); err != nil {
+				return nil, 0, err
+			}
+			versions[r.Definition] = version
+		}
+		started[i].ID = db.NewID()
+		moves[i] = start(Execution{
+			ID: started[i].ID, PipelineName: r.Definition.Name, DefinitionVersion: version, Input: db.JSON(inputs[i]),
+			IdempotencyKey: db.Text(r.IdempotencyKey), OpenTasks: len(r.Definition.Tasks), CreatedAt: tx.Now,
+		}, len(r.Definition.Tasks))
+		moves[i].actor = r.Actor
+	}
+	written, err := e.pipelines.insert(tx, moves)
+	if err != nil {
+		return nil, 0, err
+	}
+	var plans []*plan
+	for i, r := range requests {
+		if !written[started[i].ID] {
+			started[i].Existing = true
+			if started[i].ID, err = e.pipelines.byKey(tx, r.Definition.Name, r.IdempotencyKey); err != nil {
+				return nil, 0, err
+			}
+			continue
+		}
+		p, err := planStart(moves[i].execution, r.Definition, tx.Now, r.Actor)
+		if err != nil {
+			return nil, 0, err
+		}
+		plans = append(plans, p)
+	}
+	_, ready, err := e.write(tx, plans)
+	return started, ready, err
+}
+
+// planStart plans the creation of all tasks, and what becomes of the roots.
+func planStart(x Execution, def *definition.Definition, now db.Time, actor string) (*plan, error) {
+	p := newPlan(x, def, nil, true, now)
+	p.actor = actor
+	p.outputs = func([]string) (map[string]json.RawMessage, error) { return nil, nil } // nothing has run, so no condition can see any
+	for i := range def.Tasks {
+		t := &def.Tasks[i]
+		m := tasks.NewTask(tasks.New{
+			ID: db.NewID(), PipelineExecutionID: x.ID, TaskName: t.ID, Handler: t.Handler(), Dependencies: t.Needs,
+			TriggerRule: string(t.TriggerRule), MaxAttempts: t.Retry.MaxAttempts,
+		}, now)
+		n := &node{name: t.ID, task: tasks.Task{Status: ""}}
+		p.nodes[t.ID] = n
+		p.take(n, m)
+	}
+	for i := range def.Tasks {
+		if len(def.Tasks[i].Needs) == 0 {
+			if err := p.decide(p.nodes[def.Tasks[i].ID]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := p.propagate(); err != nil {
+		return nil, fmt.Errorf("start pipeline %q: %w", def.Name, err)
+	}
+	return p, nil
+}
+
+// Register stores a definition as the newest of its name: what `start NAME` takes from then on.
+func (e *Engine) Register(ctx context.Context, def *definition.Definition) (version string, err error) {
+	err = e.db.Transaction(ctx, func(tx db.Tx) error {
+		version, err = e.definitions.save(tx, def, true)
+		return err
+	})
+	return version, err
+}
+
+// Registered gives the newest registered definition of a pipeline.
+func (e *Engine) Registered(ctx context.Context, name string) (*definition.Definition, error) {
+	r, err := e.definitions.latest(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	def, err := definition.Decode(r.Definition)
+	if err != nil {
+		return nil, fmt.Errorf("the registered definition of %q: %w", name, err)
+	}
+	return def, nil
+}
+
+func sortCounters(list []tasks.Counter) []tasks.Counter {
+	slices.SortFunc(list, func(a, b tasks.Counter) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return list
+}
+
+func sortExecutions(list []Execution) []Execution {
+	slices.SortFunc(list, func(a, b Execution) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return list
+}

@@ -1,0 +1,149 @@
+package tasks
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"sluice/modules/events"
+	"sluice/modules/outbox"
+	"sluice/platform/db"
+)
+
+// ErrClaimLost answers a write by a worker whose claim another write has ended: it changed nothing.
+var ErrClaimLost = errors.New("claim lost: the task has moved on without this worker")
+
+// errMoved means that a row changed between being read and being written; the transaction must not commit.
+var errMoved = errors.New("task changed since it was read")
+
+// Repository reads tasks and applies moves to them.
+type Repository struct {
+	db     *db.DB
+	events *events.Repository
+	outbox *outbox.Repository
+}
+
+// NewRepository makes a repository over a database.
+func NewRepository(d *db.DB, e *events.Repository, o *outbox.Repository) *Repository {
+	return &Repository{db: d, events: e, outbox: o}
+}
+
+// Apply writes moves: the rows, guarded by the versions that were read; an event for each step; the change of the outbox. It is
+// the only function that writes a status. An illegal move, or a row that has another version by now, is an error, and the
+// transaction must roll back.
+func (r *Repository) Apply(tx db.Tx, moves []*Move) error {
+	if len(moves) == 0 {
+		return nil
+	}
+	history := make([]events.Event, 0, 2*len(moves))
+	for _, m := range moves {
+		if m.failure != nil {
+			return m.failure
+		}
+		var err error
+		if history, err = m.events(history); err != nil {
+			return err
+		}
+	}
+	if err := r.writeRows(tx, moves); err != nil {
+		return fmt.Errorf("write tasks: %w", err)
+	}
+	if err := r.events.Append(tx, history); err != nil {
+		return err
+	}
+	return r.changeOutbox(tx, moves)
+}
+
+// writeRows inserts what is new and updates the rest, one statement for each sequence of transitions, rows in the order of
+// their ids so that no two transactions wait for each other.
+func (r *Repository) writeRows(tx db.Tx, moves []*Move) error {
+	var created []*Move
+	groups := map[*update][]*Move{}
+	var order []*update
+	for _, m := range moves {
+		if m.From == 0 {
+			created = append(created, m)
+			continue
+		}
+		u := updateFor(m.Steps)
+		if groups[u] == nil {
+			order = append(order, u)
+		}
+		groups[u] = append(groups[u], m)
+	}
+	if err := insert(tx, created); err != nil {
+		return err
+	}
+	for _, u := range order {
+		group := groups[u]
+		slices.SortFunc(group, func(a, b *Move) int { return bytes.Compare(a.Task.ID[:], b.Task.ID[:]) })
+		ids, versions := make([]db.ID, len(group)), make([]int64, len(group))
+		for i, m := range group {
+			ids[i], versions[i] = m.Task.ID, m.From
+		}
+		set := db.IDSet(ids).Ints("version", versions)
+		for _, c := range u.columns {
+			c.add(set, c.name, group)
+		}
+		n, err := tx.Exec(u.sql, db.Args{"x": set})
+		if err != nil {
+			return err
+		}
+		if n != int64(len(group)) {
+			return fmt.Errorf("%w: %d of %d rows had the version that was read", errMoved, n, len(group))
+		}
+	}
+	return nil
+}
+
+// insert writes new rows as their moves leave them.
+func insert(tx db.Tx, moves []*Move) error {
+	n := len(moves)
+	ids, pipelines := make([]db.ID, n), make([]db.ID, n)
+	names, handlers, statuses := make([]string, n), make([]string, n), make([]string, n)
+	versions := make([]int64, n)
+	for i, m := range moves {
+		t := &m.Task
+		ids[i], pipelines[i], names[i], handlers[i], statuses[i], versions[i] = t.ID, t.PipelineExecutionID, t.TaskName, t.Handler, string(t.Status), t.Version
+	}
+	set := db.IDSet(ids).IDs("pipeline_execution_id", pipelines).Texts("task_name", names).Texts("handler", handlers).
+		Texts("status", statuses).Ints("version", versions)
+	for _, c := range []column{maxAttempts, remaining, errorText, completedAt} {
+		c.add(set, c.name, moves)
+	}
+	_, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, status, version, max_attempts,
+  remaining_dependencies, error, completed_at, attempt, recoveries, created_at)
+SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.status, x.version, x.max_attempts,
+  x.remaining_dependencies, x.error, x.completed_at, 0, 0, $now FROM $x`, db.Args{"x": set, "now": tx.Now})
+	return err
+}
+
+// changeOutbox removes the rows of tasks that stop being Ready and adds those of tasks that become so. The row of a claimed task
+// is gone already: outbox.Take removed it in this transaction, for a claim begins there.
+func (r *Repository) changeOutbox(tx db.Tx, moves []*Move) error {
+	var remove []db.ID
+	var add []outbox.Row
+	for _, m := range moves {
+		last := m.Steps[len(m.Steps)-1].Transition
+		switch {
+		case last.Outbox == Add && !m.Hold:
+			at := m.Task.RetryAt
+			if at.IsZero() {
+				at = tx.Now
+			}
+			add = append(add, outbox.Row{TaskExecutionID: m.Task.ID, Handler: m.Task.Handler, AvailableAt: at})
+		case last.Outbox == Remove && m.From > 0:
+			remove = append(remove, m.Task.ID)
+		}
+	}
+	if len(remove) > 0 {
+		if _, err := r.outbox.DeleteByTask(tx, remove); err != nil {
+			return err
+		}
+	}
+	if len(add) > 0 {
+		return r.outbox.Create(tx, add)
+	}
+	return nil
+}

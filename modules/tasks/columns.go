@@ -1,0 +1,121 @@
+package tasks
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+
+	"sluice/platform/db"
+)
+
+// column is one that a transition may write besides status, sub_status and version, and how its values get into a set.
+type column struct {
+	name string
+	add  func(s *db.Set, name string, moves []*Move)
+}
+
+func texts(get func(*Task) string) func(*db.Set, string, []*Move) {
+	return func(s *db.Set, name string, moves []*Move) {
+		v := make([]string, len(moves))
+		for i, m := range moves {
+			v[i] = get(&m.Task)
+		}
+		s.NullTexts(name, v)
+	}
+}
+
+func ints(get func(*Task) int) func(*db.Set, string, []*Move) {
+	return func(s *db.Set, name string, moves []*Move) {
+		v := make([]int64, len(moves))
+		for i, m := range moves {
+			v[i] = int64(get(&m.Task))
+		}
+		s.Ints(name, v)
+	}
+}
+
+func times(get func(*Task) db.Time) func(*db.Set, string, []*Move) {
+	return func(s *db.Set, name string, moves []*Move) {
+		v := make([]db.Time, len(moves))
+		for i, m := range moves {
+			v[i] = get(&m.Task)
+		}
+		s.Times(name, v)
+	}
+}
+
+var (
+	attempt     = column{"attempt", ints(func(t *Task) int { return t.Attempt })}
+	maxAttempts = column{"max_attempts", ints(func(t *Task) int { return t.MaxAttempts })}
+	remaining   = column{"remaining_dependencies", ints(func(t *Task) int { return t.RemainingDependencies })}
+	workerID    = column{"worker_id", texts(func(t *Task) string { return string(t.WorkerID) })}
+	retryAt     = column{"retry_at", times(func(t *Task) db.Time { return t.RetryAt })}
+	recoveries  = column{"recoveries", ints(func(t *Task) int { return t.Recoveries })}
+	errorText   = column{"error", texts(func(t *Task) string { return string(t.Error) })}
+	startedAt   = column{"started_at", times(func(t *Task) db.Time { return t.StartedAt })}
+	completedAt = column{"completed_at", times(func(t *Task) db.Time { return t.CompletedAt })}
+	output      = column{"output", func(s *db.Set, name string, moves []*Move) {
+		v := make([]string, len(moves))
+		for i, m := range moves {
+			v[i] = string(m.Task.Output)
+		}
+		s.JSONs(name, v)
+	}}
+)
+
+// writes says what each transition writes besides status, sub_status and version. Creation writes whole rows.
+var writes = map[string][]column{
+	MarkReady.Name:     {remaining},
+	Claim.Name:         {attempt, workerID, retryAt, startedAt},
+	Resume.Name:        {},
+	MarkStarted.Name:   {},
+	Defer.Name:         {workerID, retryAt, startedAt},
+	Complete.Name:      {output, errorText, completedAt},
+	ScheduleRetry.Name: {workerID, retryAt, errorText},
+	Fail.Name:          {errorText, completedAt},
+	Skip.Name:          {remaining, completedAt},
+	Reset.Name:         {workerID, retryAt, recoveries, maxAttempts},
+	Reopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, completedAt},
+	Abandon.Name:       {workerID, retryAt, errorText, completedAt, remaining},
+	Cancel.Name:        {workerID, retryAt, completedAt, remaining},
+}
+
+// update is the statement for all moves that take the same transitions.
+type update struct {
+	sql     string
+	columns []column
+}
+
+var updates sync.Map // names of the steps, joined, to *update
+
+// updateFor builds the statement for the steps of a move: one guarded update, the version rising by one for each step.
+func updateFor(steps []Step) *update {
+	var names strings.Builder
+	for _, s := range steps {
+		names.WriteString(s.Transition.Name + ",")
+	}
+	if u, ok := updates.Load(names.String()); ok {
+		return u.(*update)
+	}
+	u := &update{}
+	seen := map[string]bool{}
+	last := steps[len(steps)-1].Transition
+	sub := "NULL"
+	if last.Sub != NoSubStatus {
+		sub = "'" + string(last.Sub) + "'"
+	}
+	var set strings.Builder
+	set.WriteString("status = '" + string(last.To) + "', sub_status = " + sub + ", version = x.version + " + strconv.Itoa(len(steps)))
+	for _, s := range steps {
+		for _, c := range writes[s.Transition.Name] {
+			if !seen[c.name] {
+				seen[c.name] = true
+				u.columns = append(u.columns, c)
+				set.WriteString(", " + c.name + " = x." + c.name)
+			}
+		}
+	}
+	u.sql = "UPDATE {task_executions} AS t SET " + set.String() + " FROM $x WHERE t.id = x.id AND t.version = x.version"
+	stored, _ := updates.LoadOrStore(names.String(), u)
+	return stored.(*update)
+}

@@ -1,0 +1,204 @@
+package tasks
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// inputField is one key that a struct takes.
+type inputField struct {
+	name     string
+	typ      reflect.Type
+	required bool
+}
+
+// inputFields lists the keys of a struct as encoding/json names them; those of embedded structs count as its own.
+func inputFields(t reflect.Type) []inputField {
+	var fields []inputField
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		embedded := pointee(f.Type)
+		switch {
+		case f.Tag.Get("json") == "-":
+		case f.Anonymous && name == "" && embedded.Kind() == reflect.Struct:
+			fields = append(fields, inputFields(embedded)...)
+		case f.IsExported():
+			if name == "" {
+				name = f.Name
+			}
+			fields = append(fields, inputField{name: name, typ: f.Type, required: f.Tag.Get("sluice") == "required"})
+		}
+	}
+	return fields
+}
+
+func pointee(t reflect.Type) reflect.Type {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t
+}
+
+// checkKeys finds keys that t does not know and keys that it misses, at any depth. encoding/json alone would take a key in other
+// capitals for the same, miss none, and give no hint. Values of a wrong type are left to decodeFields.
+func checkKeys(t reflect.Type, path string, v any) error {
+	t = pointee(t)
+	if decodesItself(t) {
+		return nil
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		return checkObject(t, path, v)
+	case []any:
+		if t.Kind() != reflect.Slice && t.Kind() != reflect.Array {
+			return nil
+		}
+		for i, e := range v {
+			if err := checkKeys(t.Elem(), fmt.Sprintf("%s[%d]", path, i), e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkObject(t reflect.Type, path string, object map[string]any) error {
+	var fields []inputField
+	switch t.Kind() {
+	case reflect.Map:
+	case reflect.Struct:
+		fields = inputFields(t)
+	default:
+		return nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		inner, err := elemType(t, fields, path, key)
+		if err != nil {
+			return err
+		}
+		if err := checkKeys(inner, join(path, key), object[key]); err != nil {
+			return err
+		}
+	}
+	// After the unknown keys, for a misspelt required key is one mistake, and its hint tells more.
+	return checkRequired(fields, path, object)
+}
+
+func checkRequired(fields []inputField, path string, object map[string]any) error {
+	for _, f := range fields {
+		if f.required && object[f.name] == nil {
+			return &FieldError{Field: join(path, f.name), Msg: "is missing", Hint: "it is required"}
+		}
+	}
+	return nil
+}
+
+func elemType(t reflect.Type, fields []inputField, path, key string) (reflect.Type, error) {
+	if t.Kind() == reflect.Map {
+		return t.Elem(), nil
+	}
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		if f.name == key {
+			return f.typ, nil
+		}
+		names[i] = f.name
+	}
+	return nil, &FieldError{Field: join(path, key), Msg: "is no known key", Hint: suggest(key, names)}
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+var (
+	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+func decodesItself(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return p.Implements(jsonUnmarshaler) || p.Implements(textUnmarshaler)
+}
+
+// withoutExpressions leaves out what is still to be evaluated: such a value may become anything.
+func withoutExpressions(fields map[string]any) map[string]any {
+	out := make(map[string]any, len(fields))
+	for k, v := range fields {
+		if !isExpression(v) {
+			out[k] = settled(v)
+		}
+	}
+	return out
+}
+
+func isExpression(v any) bool {
+	s, ok := v.(string)
+	return ok && strings.Contains(s, "${{")
+}
+
+// settled puts null, which any type takes, for an expression within a list.
+func settled(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		return withoutExpressions(v)
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			if !isExpression(e) {
+				out[i] = settled(e)
+			}
+		}
+		return out
+	}
+	return v
+}
+
+// decodeFields decodes fields into the value that in points to. It decodes once more key by key if that does not succeed, to say
+// which key is wrong: a type that decodes itself gives an error without its place.
+func decodeFields(fields map[string]any, in any) error {
+	err := decodeStrict(fields, in)
+	if err == nil {
+		return nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		probe := reflect.New(reflect.TypeOf(in).Elem()).Interface()
+		if err := decodeStrict(map[string]any{key: fields[key]}, probe); err != nil {
+			return fieldError(key, err)
+		}
+	}
+	return fieldError("", err)
+}
+
+func decodeStrict(fields map[string]any, in any) error {
+	raw, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	dec.DisallowUnknownFields()
+	return dec.Decode(in)
+}
+
+func fieldError(key string, err error) error {
+	var mistyped *json.UnmarshalTypeError
+	if !errors.As(err, &mistyped) {
+		return &FieldError{Field: key, Msg: err.Error()}
+	}
+	if strings.HasPrefix(mistyped.Field, key+".") {
+		key = mistyped.Field
+	}
+	return &FieldError{Field: key, Msg: "is " + describeValue(mistyped.Value) + ", expected " + describeType(mistyped.Type)}
+}

@@ -1,0 +1,90 @@
+package tasks
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"sluice/platform/db"
+)
+
+// Handler runs one kind of task: what a task's `uses` names. It is safe for concurrent use.
+// Extensions provide handlers through ProvideHandler.
+type Handler interface {
+	// Name is unique in a process.
+	Name() string
+	// Check looks at a task's `with` when its definition is registered. Values that are still ${{ }} expressions arrive as
+	// strings. The error names the key that is wrong and what was expected: *FieldError where a key can be named.
+	Check(with map[string]any) error
+	// Run does the work of one attempt. ctx ends when the attempt's time is up, its claim is lost, or its pipeline is cancelled.
+	// The output is JSON or nil. The error may be Permanent or Defer, or any other.
+	Run(ctx context.Context, call *Call) (json.RawMessage, error)
+}
+
+// Call is one attempt of one task, as its handler sees it.
+type Call struct {
+	PipelineExecutionID db.ID
+	TaskExecutionID     db.ID
+	PipelineName        string
+	TaskName            string
+	Attempt             int
+	Worker              string
+	With                json.RawMessage            // the task's `with`, its expressions evaluated; an object
+	Env                 map[string]string          // the task's `env` and, for a command, its expressions' values
+	Input               json.RawMessage            // the run's input; an object
+	Needs               map[string]json.RawMessage // outputs of the dependencies that this task may use; null where there is none
+	Stdout, Stderr      io.Writer                  // kept per attempt, up to a limit; safe for concurrent use
+	// Annotate writes an annotation into the history at once.
+	Annotate func(ctx context.Context, data any) error
+}
+
+// FieldError is a mistake in one key of a task's `with`.
+type FieldError struct {
+	Field string // the key; empty for the whole
+	Msg   string // what is wrong
+	Hint  string // what to do instead
+}
+
+func (e *FieldError) Error() string {
+	s := e.Msg
+	if e.Field != "" {
+		s = fmt.Sprintf("with.%s: %s", e.Field, e.Msg)
+	}
+	if e.Hint != "" {
+		s += " (" + e.Hint + ")"
+	}
+	return s
+}
+
+// KindedError is an error that knows its kind; see ErrorKind.
+type KindedError struct {
+	Kind ErrorKind
+	Err  error
+}
+
+func (e *KindedError) Error() string { return e.Err.Error() }
+func (e *KindedError) Unwrap() error { return e.Err }
+
+// Permanent marks an error as one that no further attempt can mend.
+func Permanent(err error) error { return &KindedError{Kind: KindPermanent, Err: err} }
+
+// WithKind gives an error its kind.
+func WithKind(kind ErrorKind, err error) error { return &KindedError{Kind: kind, Err: err} }
+
+// DeferError is how a handler asks to be called again later.
+type DeferError struct {
+	Until  time.Time
+	Reason string
+}
+
+func (e *DeferError) Error() string {
+	return fmt.Sprintf("deferred until %s: %s", e.Until.UTC().Format(time.RFC3339), e.Reason)
+}
+
+// DeferUntil returned by a handler frees its slot and has the task claimed again at the given time. It uses up no attempt and
+// survives any crash. The run so far leaves nothing but its history: the next call starts the handler from the beginning.
+func DeferUntil(until time.Time, reason string) error {
+	return &DeferError{Until: until, Reason: reason}
+}

@@ -1,0 +1,206 @@
+package tasks
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/modules/events"
+	"sluice/platform/db"
+)
+
+// ErrIllegal is a move that the transition table does not have.
+var ErrIllegal = errors.New("illegal transition")
+
+// Move is what is to happen to one task in one transaction: transitions in order, each with its event's data, and the row
+// that they lead to. It is a pure value; Repository.Apply writes it.
+type Move struct {
+	Task  Task   // the row as it will be
+	From  int64  // the version that was read; 0: the row does not exist yet
+	Steps []Step // at least one
+	Actor string // who asked for it, if anybody did
+	Hold  bool   // the pipeline is not Running: a task that becomes Ready gets no outbox row yet
+
+	failure error
+}
+
+// Step is one transition with its event's data.
+type Step struct {
+	Transition Transition
+	Data       any // encoded as a JSON object
+	Worker     db.Text
+}
+
+// Begin makes a move of a task as it was read, with no step yet.
+func Begin(t Task) *Move { return &Move{Task: t, From: t.Version} }
+
+// step takes a transition: the table decides, and the version counts.
+func (m *Move) step(t Transition, data any) *Move {
+	if !t.allows(m.Task.Status) && m.failure == nil {
+		m.failure = fmt.Errorf("%w: %s of task %q, which is %s", ErrIllegal, t.Name, m.Task.TaskName, m.Task.Status)
+	}
+	m.Task.Status, m.Task.SubStatus = t.To, t.Sub
+	m.Task.Version++
+	m.Steps = append(m.Steps, Step{Transition: t, Data: data, Worker: m.Task.WorkerID})
+	return m
+}
+
+// By names the worker whose act the last step was, where the row's own worker did not take it.
+func (m *Move) By(worker string) *Move {
+	m.Steps[len(m.Steps)-1].Worker = db.Text(worker)
+	return m
+}
+
+// New is what a task is created with.
+type New struct {
+	ID, PipelineExecutionID db.ID
+	TaskName, Handler       string
+	Dependencies            []string
+	TriggerRule             string
+	MaxAttempts             int
+}
+
+// NewTask creates a task, NotStarted.
+func NewTask(n New, now db.Time) *Move {
+	deps := n.Dependencies
+	if deps == nil {
+		deps = []string{}
+	}
+	m := Begin(Task{
+		ID: n.ID, PipelineExecutionID: n.PipelineExecutionID, TaskName: n.TaskName, Handler: n.Handler,
+		MaxAttempts: n.MaxAttempts, RemainingDependencies: len(n.Dependencies), CreatedAt: now,
+	})
+	return m.step(Create, createdData{n.TaskName, n.Handler, deps, n.TriggerRule, n.MaxAttempts})
+}
+
+// MarkReady makes a task whose dependencies are terminal, and whose trigger rule holds, available at once.
+func (m *Move) MarkReady(now db.Time) *Move {
+	m.Task.RemainingDependencies = 0
+	return m.step(MarkReady, readyData{now})
+}
+
+// Skip ends a task whose dependencies are terminal and whose trigger rule or condition is false.
+func (m *Move) Skip(reason, rule string, now db.Time) *Move {
+	m.Task.RemainingDependencies = 0
+	m.Task.CompletedAt = now
+	return m.step(Skip, skippedData{reason, rule})
+}
+
+// Claim gives a Ready task, whose outbox row has been taken in the same transaction, to a worker. A task that was deferred
+// goes on with its attempt, any other begins the next one. A worker with a free slot composes MarkStarted into the claim.
+func (t Task) Claim(worker string, leaseExpires, now db.Time) *Move {
+	m := Begin(t)
+	deferred := t.SubStatus == Deferred
+	if !deferred {
+		m.Task.Attempt++
+	}
+	m.Task.WorkerID, m.Task.RetryAt, m.Task.StartedAt = db.Text(worker), db.Time{}, now
+	m.step(Claim, claimedData{m.Task.Attempt, leaseExpires})
+	if deferred {
+		m.step(Resume, resumedData{since(t.StartedAt, now)})
+	}
+	return m
+}
+
+// MarkStarted says that from this commit on the handler may have run.
+func (m *Move) MarkStarted() *Move { return m.step(MarkStarted, startedData{m.Task.Attempt}) }
+
+// Complete ends a running task with its output.
+func (t Task) Complete(output db.JSON, now db.Time) *Move {
+	m := Begin(t)
+	m.Task.Output, m.Task.Error, m.Task.CompletedAt = output, "", now
+	return m.step(Complete, completedData{t.Attempt, since(t.StartedAt, now)})
+}
+
+// Fail ends a running task whose attempt failed for good.
+func (t Task) Fail(kind ErrorKind, text string, now db.Time) *Move {
+	m := Begin(t)
+	m.Task.Error, m.Task.CompletedAt = db.Text(text), now
+	return m.step(Fail, failedData{t.Attempt, text, kind, since(t.StartedAt, now)})
+}
+
+// ScheduleRetry puts a running task, whose attempt failed, back into the outbox, due after the delay.
+func (t Task) ScheduleRetry(kind ErrorKind, text string, delay time.Duration, now db.Time) *Move {
+	m := Begin(t)
+	at := db.At(now.Add(delay))
+	m.Task.Error, m.Task.RetryAt = db.Text(text), at
+	m.step(ScheduleRetry, retryData{t.Attempt, t.Attempt + 1, text, kind, delay.Milliseconds(), at})
+	m.Task.WorkerID = ""
+	return m
+}
+
+// Defer puts a running task back into the outbox at its handler's wish. Until it is claimed again, StartedAt says when that was.
+func (t Task) Defer(until db.Time, reason string, now db.Time) *Move {
+	m := Begin(t)
+	m.Task.RetryAt, m.Task.StartedAt = until, now
+	m.step(Defer, deferredData{t.Attempt, until, reason})
+	m.Task.WorkerID = ""
+	return m
+}
+
+// Recover takes a running task from a worker whose lease has expired and makes it Ready again.
+func (t Task) Recover(now db.Time) *Move {
+	m := Begin(t)
+	m.Task.Recoveries++
+	m.Task.WorkerID = ""
+	return m.step(Reset, resetData{Cause: CauseLeaseExpired, Worker: t.WorkerID, Recoveries: m.Task.Recoveries, AvailableAt: &now})
+}
+
+// Release takes a running task from a worker that stops before it has ended, and makes it Ready again. The attempt does not
+// count against its budget, and the worker did not die of it.
+func (t Task) Release(reason string, now db.Time) *Move {
+	m := Begin(t)
+	m.Task.MaxAttempts++
+	m.step(Reset, resetData{
+		Cause: CauseOperator, Worker: t.WorkerID, Recoveries: t.Recoveries, Reason: reason, MaxAttempts: m.Task.MaxAttempts, AvailableAt: &now,
+	})
+	m.Task.WorkerID = ""
+	return m
+}
+
+// Reopen makes a terminal task, not a completed one, NotStarted for an operator's retry, with a whole budget of attempts.
+func (t Task) Reopen(maxAttempts, remaining int) *Move {
+	m := Begin(t)
+	m.Task.MaxAttempts, m.Task.Recoveries, m.Task.RemainingDependencies = t.Attempt+maxAttempts, 0, remaining
+	m.Task.WorkerID, m.Task.Error, m.Task.RetryAt, m.Task.CompletedAt = "", "", db.Time{}, db.Time{}
+	return m.step(Reopen, resetData{Cause: CauseOperator, Recoveries: 0, MaxAttempts: m.Task.MaxAttempts})
+}
+
+// Abandon gives a task up that can't be run.
+func (m *Move) Abandon(reason string, now db.Time) *Move {
+	had := m.Task.WorkerID
+	m.Task.Error, m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = db.Text(reason), now, "", db.Time{}
+	return m.step(Abandon, endedData{reason, had})
+}
+
+// Cancel ends a task with its pipeline.
+func (t Task) Cancel(reason string, now db.Time) *Move {
+	m := Begin(t)
+	m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = now, "", db.Time{}
+	m.Task.RemainingDependencies = 0 // they end in the same transaction
+	return m.step(Cancel, endedData{reason, t.WorkerID})
+}
+
+func since(from, to db.Time) int64 {
+	if from.IsZero() {
+		return 0
+	}
+	return max(0, to.Sub(from.Time).Milliseconds())
+}
+
+// events encodes the history of the move.
+func (m *Move) events(list []events.Event) ([]events.Event, error) {
+	for i, s := range m.Steps {
+		data, err := json.Marshal(s.Data)
+		if err != nil {
+			return nil, fmt.Errorf("encode the data of %s: %w", s.Transition.Event, err)
+		}
+		version := m.From + int64(i) + 1
+		list = append(list, events.Event{
+			PipelineExecutionID: m.Task.PipelineExecutionID, TaskExecutionID: m.Task.ID, EventType: s.Transition.Event,
+			Version: &version, EventData: data, WorkerID: s.Worker, Actor: db.Text(m.Actor),
+		})
+	}
+	return list, nil
+}

@@ -1,0 +1,59 @@
+package tasks
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+)
+
+// Registry holds the handlers of this process by name. It never changes after NewRegistry, so that it is safe for concurrent use.
+type Registry struct {
+	handlers map[string]Handler
+}
+
+var handlerName = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,62}$`)
+
+// NewRegistry refuses, in one error that names each: a handler that is nil, a name that is not a lower-case letter followed by at
+// most 62 of a-z, 0-9, '_', '.' and '-', and a name that two handlers bear.
+func NewRegistry(handlers []Handler) (*Registry, error) {
+	r := &Registry{handlers: make(map[string]Handler, len(handlers))}
+	var errs []error
+	for _, h := range handlers {
+		if err := r.add(h); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("register handlers: %w", err)
+	}
+	return r, nil
+}
+
+func (r *Registry) add(h Handler) error {
+	if v := reflect.ValueOf(h); h == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		return fmt.Errorf("a handler is nil (%T)", h)
+	}
+	name := h.Name()
+	if !handlerName.MatchString(name) {
+		return fmt.Errorf("handler name %q of %T: expected a lower-case letter, then at most 62 of a-z, 0-9, '_', '.' and '-'", name, h)
+	}
+	if first, ok := r.handlers[name]; ok {
+		return fmt.Errorf("two handlers are named %q: %T and %T", name, first, h)
+	}
+	r.handlers[name] = h
+	return nil
+}
+
+// Handler finds a handler by its name.
+func (r *Registry) Handler(name string) (Handler, bool) {
+	h, ok := r.handlers[name]
+	return h, ok
+}
+
+// Names lists the handlers, sorted.
+func (r *Registry) Names() []string {
+	return slices.Sorted(maps.Keys(r.handlers))
+}

@@ -1,0 +1,78 @@
+package tasks
+
+import (
+	"slices"
+	"time"
+)
+
+// Backoff says how the delay grows from one failed attempt to the next.
+type Backoff string
+
+// Fixed waits Delay each time, Linear Delay × failures, Exponential Delay × 2^(failures−1).
+const (
+	Fixed       Backoff = "fixed"
+	Linear      Backoff = "linear"
+	Exponential Backoff = "exponential"
+)
+
+// Backoffs lists every backoff.
+func Backoffs() []Backoff { return []Backoff{Fixed, Linear, Exponential} }
+
+// ErrorKind classes the error of a failed attempt; it is what a retry policy may call permanent.
+type ErrorKind string
+
+// The kinds of error. Permanent and InvalidOutput are never retried.
+const (
+	KindError         ErrorKind = "error"          // the handler returned an error
+	KindExit          ErrorKind = "exit"           // a command ended with a status other than 0
+	KindHTTP          ErrorKind = "http"           // a request was answered with an unexpected status
+	KindTimeout       ErrorKind = "timeout"        // the attempt ran out of its time
+	KindPanic         ErrorKind = "panic"          // the handler panicked
+	KindExpression    ErrorKind = "expression"     // a ${{ }} or an if could not be evaluated
+	KindInvalidOutput ErrorKind = "invalid_output" // the output is too large, no JSON, or not to be stored
+	KindPermanent     ErrorKind = "permanent"      // the handler said that trying again is of no use
+)
+
+// ErrorKinds lists every kind.
+func ErrorKinds() []ErrorKind {
+	return []ErrorKind{KindError, KindExit, KindHTTP, KindTimeout, KindPanic, KindExpression, KindInvalidOutput, KindPermanent}
+}
+
+// RetryPolicy says whether and when a failed attempt is followed by another. It is a pure value, pinned with the definition.
+type RetryPolicy struct {
+	MaxAttempts     int           `json:"max_attempts"` // at least 1; counts the first run
+	Backoff         Backoff       `json:"backoff"`
+	Delay           time.Duration `json:"delay"`                      // nanoseconds in JSON
+	MaxDelay        time.Duration `json:"max_delay"`                  // cap before jitter; 0: none
+	Jitter          float64       `json:"jitter"`                     // 0 to 1: the delay varies by ± this share of itself
+	PermanentErrors []ErrorKind   `json:"permanent_errors,omitempty"` // kinds not to be retried, besides those that never are
+}
+
+// DefaultRetryPolicy is that of a task that says nothing: one attempt.
+func DefaultRetryPolicy() RetryPolicy {
+	return RetryPolicy{MaxAttempts: 1, Backoff: Exponential, Delay: time.Second, MaxDelay: time.Hour, Jitter: 0.2}
+}
+
+// Retryable reports whether an error of this kind may be followed by another attempt.
+func (p RetryPolicy) Retryable(kind ErrorKind) bool {
+	return kind != KindPermanent && kind != KindInvalidOutput && !slices.Contains(p.PermanentErrors, kind)
+}
+
+// DelayAfter gives the wait after the given number of failed attempts (at least 1). random is in [0,1) and spreads the jitter.
+func (p RetryPolicy) DelayAfter(failures int, random float64) time.Duration {
+	const longest = float64(100 * 365 * 24 * time.Hour)
+	d := float64(p.Delay)
+	switch p.Backoff {
+	case Linear:
+		d *= float64(failures)
+	case Exponential:
+		for i := 1; i < failures && d < longest; i++ {
+			d *= 2
+		}
+	}
+	if p.MaxDelay > 0 {
+		d = min(d, float64(p.MaxDelay))
+	}
+	d = min(d, longest)
+	return time.Duration(d * (1 + p.Jitter*(2*random-1)))
+}

@@ -1,0 +1,38 @@
+// Package tasks is one task of a run: its state machine, what may move it, its handlers and their retry policy. Its repository
+// applies transitions, status, event and outbox row together; nothing else in the program writes a task's status.
+// It does not know the graph: which task follows which is the business of modules/pipelines.
+package tasks
+
+import (
+	"gorm.io/gorm/schema"
+
+	"sluice/platform/db"
+)
+
+// Task is one task execution.
+type Task struct {
+	ID                    db.ID     `json:"id"`
+	PipelineExecutionID   db.ID     `json:"pipeline_execution_id"`
+	TaskName              string    `json:"task_name"`
+	Handler               string    `json:"handler"`
+	Status                Status    `json:"status"`
+	SubStatus             SubStatus `json:"sub_status"`
+	Version               int64     `json:"version"` // counts transitions; every write names the version it read
+	Attempt               int       `json:"attempt"` // the number of the last attempt begun
+	MaxAttempts           int       `json:"max_attempts"`
+	RemainingDependencies int       `json:"remaining_dependencies"` // those that are not terminal
+	WorkerID              db.Text   `json:"worker_id"`
+	RetryAt               db.Time   `json:"retry_at"`   // of a Ready task: no claim before
+	Recoveries            int       `json:"recoveries"` // attempts lost with their worker; not counted against MaxAttempts
+	Output                db.JSON   `json:"output"`
+	Error                 db.Text   `json:"error"` // of the last failed attempt, until one completes
+	CreatedAt             db.Time   `json:"created_at"`
+	StartedAt             db.Time   `json:"started_at"` // of the last attempt; of a deferred task, when it was deferred
+	CompletedAt           db.Time   `json:"completed_at"`
+}
+
+// TableName puts the table into the tenant's schema.
+func (Task) TableName(n schema.Namer) string { return n.TableName("task_executions") }
+
+// AttemptsLeft reports whether a failed attempt may be followed by another. Attempts lost with their worker do not count.
+func (t *Task) AttemptsLeft() bool { return t.Attempt-t.Recoveries < t.MaxAttempts }

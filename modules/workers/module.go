@@ -1,0 +1,28 @@
+package workers
+
+import (
+	"go.uber.org/fx"
+	"go.uber.org/zap"
+
+	"sluice/modules/leases"
+	"sluice/modules/outbox"
+	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+type params struct {
+	fx.In
+	DB       *db.DB
+	Engine   *pipelines.Engine
+	Tasks    *tasks.Repository
+	Outbox   *outbox.Repository
+	Leases   *leases.Repository
+	Handlers *tasks.Registry
+	Log      *zap.Logger
+}
+
+// Module provides the making of pools. Nothing works until a pool's Run is called: only `serve` and `run` do.
+var Module = fx.Module("workers", fx.Provide(func(p params) Deps {
+	return Deps{DB: p.DB, Engine: p.Engine, Tasks: p.Tasks, Outbox: p.Outbox, Leases: p.Leases, Handlers: p.Handlers, Log: p.Log}
+}))

@@ -1,0 +1,169 @@
+// Package workers is the loop that works: it claims what it has a free slot and a handler for, runs it, and reports how it came
+// out, in groups. It decides nothing about tasks and writes none of their tables: the engine does.
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"sluice/modules/leases"
+	"sluice/modules/outbox"
+	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// Config says how a process works.
+type Config struct {
+	Slots               int           // tasks run at once, at least 1
+	Lease               time.Duration // how long the process may be silent before others take its tasks
+	Poll                time.Duration // the longest sleep between two looks at the outbox
+	Drain               time.Duration // how long a stopping process waits for running tasks before it gives them back
+	PipelineExecutionID db.ID         // work on this execution alone; zero: on any
+}
+
+// Defaults of Config.
+const (
+	DefaultSlots = 64
+	DefaultLease = 15 * time.Second
+	DefaultPoll  = time.Second
+	DefaultDrain = 30 * time.Second
+)
+
+// Reasons for which a handler's context ends before its time is up.
+var (
+	errClaimLost = errors.New("the task was taken from this worker")
+	errStopping  = errors.New("the worker is stopping")
+)
+
+// Pool works with the given number of slots. Make it with New, and run it once.
+type Pool struct {
+	config   Config
+	engine   *pipelines.Engine
+	tasks    *tasks.Repository
+	outbox   *outbox.Repository
+	leases   *leases.Repository
+	handlers *tasks.Registry
+	db       *db.DB
+	log      *zap.Logger
+
+	results chan *result
+	freed   chan struct{} // a slot has become free
+
+	mu      sync.Mutex
+	id      string
+	expires db.Time
+	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
+}
+
+// Deps are what a pool works with.
+type Deps struct {
+	DB       *db.DB
+	Engine   *pipelines.Engine
+	Tasks    *tasks.Repository
+	Outbox   *outbox.Repository
+	Leases   *leases.Repository
+	Handlers *tasks.Registry
+	Log      *zap.Logger
+}
+
+// New makes a pool. Zero fields of the configuration take their defaults.
+func New(c Config, d Deps) *Pool {
+	if c.Slots <= 0 {
+		c.Slots = DefaultSlots
+	}
+	if c.Lease <= 0 {
+		c.Lease = DefaultLease
+	}
+	if c.Poll <= 0 {
+		c.Poll = DefaultPoll
+	}
+	return &Pool{
+		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
+		results: make(chan *result, c.Slots), freed: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
+	}
+}
+
+// Run registers the process as a worker and works until ctx ends; then it drains: it claims nothing more, waits for what runs,
+// gives back what does not end in time, and deregisters. It returns what kept it from beginning, or from ending in order.
+func (p *Pool) Run(ctx context.Context) error {
+	if err := p.register(ctx); err != nil {
+		return err
+	}
+	// What is under way must be recorded, whatever became of ctx.
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	var background sync.WaitGroup
+	background.Go(func() { p.heartbeat(work) })
+	recorded := make(chan struct{})
+	go func() {
+		defer close(recorded)
+		p.record(work)
+	}()
+	var handlers sync.WaitGroup
+	p.claimLoop(ctx, work, &handlers)
+	p.drain(&handlers)
+	close(p.results)
+	<-recorded
+	stop(errStopping)
+	background.Wait()
+	return p.leases.Remove(context.WithoutCancel(ctx), p.workerID())
+}
+
+// register announces this process under a name that nobody has had before: a name used again could take an old claim for its own.
+func (p *Pool) register(ctx context.Context) error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	id := fmt.Sprintf("%s-%d-%s", host, os.Getpid(), db.NewID().String()[24:])
+	w := leases.Worker{ID: id, Hostname: host, PID: os.Getpid(), Slots: p.config.Slots}
+	expires, err := p.leases.Register(ctx, w, p.handlers.Names(), p.config.Lease)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.id, p.expires = id, expires
+	return nil
+}
+
+func (p *Pool) workerID() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.id
+}
+
+// drain waits for running handlers, then ends their contexts, and waits for those that heed it.
+func (p *Pool) drain(handlers *sync.WaitGroup) {
+	done := make(chan struct{})
+	go func() {
+		handlers.Wait()
+		close(done)
+	}()
+	timer := time.NewTimer(p.config.Drain)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return
+	case <-timer.C:
+	}
+	p.log.Info("giving back tasks that did not end in time", zap.Duration("drain", p.config.Drain))
+	p.cancelRunning(errStopping)
+	<-done // a handler that ignores its context is given up by its attempt
+}
+
+// cancelRunning ends the contexts of all running handlers.
+func (p *Pool) cancelRunning(cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, cancel := range p.running {
+		cancel(cause)
+	}
+}

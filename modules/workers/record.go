@@ -1,0 +1,88 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// result is an outcome on its way into the database.
+type result struct {
+	outcome *pipelines.Outcome
+}
+
+// most bounds one transaction of outcomes: past it, larger sets gain nothing and others wait longer.
+const most = 400
+
+// record writes outcomes in groups: whatever has come in while the last group was being committed. A single outcome does not
+// wait for company. It ends when the results do.
+func (p *Pool) record(ctx context.Context) {
+	for first := range p.results {
+		group := []*pipelines.Outcome{first.outcome}
+	gather:
+		for len(group) < most {
+			select {
+			case r, ok := <-p.results:
+				if !ok {
+					break gather
+				}
+				group = append(group, r.outcome)
+			default:
+				break gather
+			}
+		}
+		p.finish(ctx, group)
+		p.release(group)
+	}
+}
+
+// finish records a group, however long the database is away: an outcome is never thrown away while its claim may still hold.
+func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
+	for attempt := 0; ; attempt++ {
+		lost, err := p.engine.Finish(ctx, p.workerID(), group)
+		if err == nil {
+			p.reportLost(group, lost)
+			return
+		}
+		if ctx.Err() != nil {
+			p.log.Error("outcomes could not be recorded; their tasks will be taken back when the lease expires",
+				zap.Int("tasks", len(group)), zap.Error(err))
+			return
+		}
+		if !errors.Is(err, db.ErrUnavailable) {
+			if len(group) > 1 {
+				// One of them is what the database refuses: each by itself, so that it takes no other with it.
+				for _, o := range group {
+					p.finish(ctx, []*pipelines.Outcome{o})
+				}
+				return
+			}
+			refused(group[0], err)
+		}
+		p.log.Warn("recording outcomes failed, trying again", zap.Int("tasks", len(group)), zap.Error(err))
+		sleep(ctx, min(50*time.Millisecond<<min(attempt, 6), 2*time.Second))
+	}
+}
+
+// refused turns an outcome that the database will not take into the record of that.
+func refused(o *pipelines.Outcome, err error) {
+	o.Kind, o.Output, o.Stdout, o.Stderr = pipelines.Erred, nil, "", ""
+	o.ErrorKind = tasks.KindInvalidOutput
+	o.Error = tasks.CleanText(fmt.Sprintf("the outcome could not be recorded: %v", err), tasks.MaxError)
+}
+
+func (p *Pool) reportLost(group []*pipelines.Outcome, lost []error) {
+	for i, err := range lost {
+		if err != nil {
+			t := &group[i].Claim.Task
+			p.log.Warn("a late outcome was refused", zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Error(err))
+		}
+	}
+}

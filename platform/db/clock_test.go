@@ -1,0 +1,63 @@
+package db_test
+
+import (
+	"testing"
+	"time"
+
+	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
+)
+
+// TestClockIsTheDatabases: Now, which asks nobody, is the database's own reading, to half of what the reading took.
+func TestClockIsTheDatabases(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		start := time.Now()
+		if err := d.SyncClock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		slack := time.Since(start) + time.Millisecond
+		before := d.Now()
+		read := databaseTime(t, d)
+		after := d.Now()
+		if read.Before(before.Add(-slack)) || read.After(after.Add(slack)) {
+			t.Errorf("the database says %v between %v and %v by Now, expected no more than %v apart", read, before, after, slack)
+		}
+		if before.Location() != time.UTC || before.Nanosecond()%1000 != 0 {
+			t.Errorf("Now gives %v, expected UTC and whole microseconds", before)
+		}
+	})
+}
+
+func databaseTime(t *testing.T, d *db.DB) time.Time {
+	t.Helper()
+	if d.Backend() == "sqlite" {
+		return time.Now()
+	}
+	var at db.Time
+	err := d.Query(t.Context(), `SELECT clock_timestamp()`, nil, func(scan func(...any) error) error { return scan(&at) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.Time
+}
+
+// TestTransactionHasOneInstant, which no later transaction precedes.
+func TestTransactionHasOneInstant(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		last := db.Time{}
+		for range 5 {
+			err := d.Transaction(t.Context(), func(tx db.Tx) error {
+				if tx.Now.Before(last.Time) || tx.Now.IsZero() {
+					t.Errorf("a transaction at %v followed one at %v", tx.Now, last)
+				}
+				last = tx.Now
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

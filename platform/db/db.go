@@ -1,0 +1,220 @@
+// Package db is everything that knows a database: opening it, its dialect, transactions, statements over sets of rows,
+// tenants and migrations. It knows no table by meaning, and no other package imports a driver.
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+	"gorm.io/gorm/schema"
+)
+
+// Errors that callers act on. Each is wrapped with what to do.
+var (
+	ErrURL         = errors.New("invalid database URL")
+	ErrUnavailable = errors.New("database unreachable")
+	ErrBehind      = errors.New("database schema is behind this binary")
+	ErrAhead       = errors.New("database schema is ahead of this binary")
+	ErrNoTenant    = errors.New("no such tenant")
+)
+
+// DB is one database server or SQLite file set, for any number of tenants over shared connections.
+// It is safe for concurrent use.
+type DB struct {
+	url     string
+	backend backend
+	clock   clock
+
+	mu      sync.Mutex
+	tenants map[string]*tenant
+}
+
+// backend is what differs between the databases, and the whole of it.
+type backend interface {
+	// name is "postgres" or "sqlite".
+	name() string
+	// open makes the handles of one tenant; it fails with ErrNoTenant rather than create anything.
+	open(ctx context.Context, tenant string) (write, read *gorm.DB, err error)
+	// create makes an empty tenant; one that is there already is left alone.
+	create(ctx context.Context, tenant string) error
+	// migrate brings a tenant's schema up under a lock, however many processes start at once.
+	migrate(ctx context.Context, tenant string) error
+	// schemaVersion gives the version of a tenant's schema, 0 for an empty one.
+	schemaVersion(ctx context.Context, read *gorm.DB) (int64, error)
+	// newest is the version that this binary knows.
+	newest() int64
+	// now reads the database's clock.
+	now(ctx context.Context) (time.Time, error)
+	// retryable reports whether an error means that the transaction was rolled back whole and may be tried again.
+	retryable(err error) bool
+	// unreachable reports whether an error means that the database could not be talked to.
+	unreachable(err error) bool
+	// snapshot begins a read-only transaction that sees one moment.
+	snapshot(ctx context.Context, read *gorm.DB, fn func(*gorm.DB) error) error
+	dialect
+	close() error
+}
+
+// tenant is the open handles of one tenant.
+type tenant struct {
+	name        string
+	write, read *gorm.DB
+}
+
+// DefaultTenant is the tenant of those who name none: the schema public in Postgres, the named file itself in SQLite.
+const DefaultTenant = "default"
+
+type tenantKey struct{}
+
+// WithTenant makes everything done with the context happen in the named tenant.
+func WithTenant(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, tenantKey{}, name)
+}
+
+// TenantOf gives the tenant that the context names.
+func TenantOf(ctx context.Context) string {
+	if name, ok := ctx.Value(tenantKey{}).(string); ok && name != "" {
+		return name
+	}
+	return DefaultTenant
+}
+
+// Open connects to the database that the URL names, sqlite://path or postgres://…, and reads its clock.
+// It neither creates nor checks a schema: see Migrate and CheckSchema.
+func Open(ctx context.Context, url string) (*DB, error) {
+	b, err := newBackend(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	d := &DB{url: url, backend: b, tenants: map[string]*tenant{}}
+	if err := d.SyncClock(ctx); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return d, nil
+}
+
+// Close ends all connections.
+func (d *DB) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var errs []error
+	for name, t := range d.tenants {
+		delete(d.tenants, name)
+		if d.backend.name() == sqliteName {
+			errs = append(errs, closeGorm(t.write), closeGorm(t.read))
+		}
+	}
+	return errors.Join(append(errs, d.backend.close())...)
+}
+
+func closeGorm(g *gorm.DB) error {
+	s, err := g.DB()
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// Backend is "postgres" or "sqlite", for people and reports; no statement may depend on it.
+func (d *DB) Backend() string { return d.backend.name() }
+
+// URL is what the database was opened with, its password included.
+func (d *DB) URL() string { return d.url }
+
+// Now is the database's clock, without asking it: the reading of the last SyncClock carried on by this machine's monotonic clock.
+func (d *DB) Now() time.Time { return d.clock.now() }
+
+// SyncClock reads the database's clock. Whoever runs for long calls it now and then.
+func (d *DB) SyncClock(ctx context.Context) error {
+	before := time.Now()
+	t, err := d.backend.now(ctx)
+	if err != nil {
+		return d.wrap(fmt.Errorf("read the database's clock: %w", err))
+	}
+	d.clock.set(t, before.Add(time.Since(before)/2))
+	return nil
+}
+
+// Read gives a handle for queries in the context's tenant. It never writes.
+func (d *DB) Read(ctx context.Context) (*gorm.DB, error) {
+	t, err := d.tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return t.read.WithContext(ctx), nil
+}
+
+// Snapshot runs queries that all see the same moment, and blocks no writer.
+func (d *DB) Snapshot(ctx context.Context, fn func(*gorm.DB) error) error {
+	t, err := d.tenant(ctx)
+	if err != nil {
+		return err
+	}
+	return d.wrap(d.backend.snapshot(ctx, t.read.WithContext(ctx), fn))
+}
+
+// tenant opens the context's tenant on first use.
+func (d *DB) tenant(ctx context.Context) (*tenant, error) {
+	name := TenantOf(ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t, ok := d.tenants[name]; ok {
+		return t, nil
+	}
+	if err := checkTenantName(name); err != nil {
+		return nil, err
+	}
+	write, read, err := d.backend.open(ctx, name)
+	if err != nil {
+		return nil, d.wrap(fmt.Errorf("open tenant %q: %w", name, err))
+	}
+	t := &tenant{name: name, write: write, read: read}
+	d.tenants[name] = t
+	return t, nil
+}
+
+// wrap marks errors of the connection as ErrUnavailable. A caller who cancels breaks the connection too, and that is no fault of
+// the database.
+func (d *DB) wrap(err error) error {
+	if err != nil && !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.Canceled) && d.backend.unreachable(err) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+// gormConfig is shared by all handles: no implicit transactions, errors returned and not logged, tables under their own names.
+func gormConfig(prefix string) *gorm.Config {
+	return &gorm.Config{
+		SkipDefaultTransaction: true,
+		TranslateError:         false,
+		DisableAutomaticPing:   true,
+		QueryFields:            true,
+		Logger:                 logger.Discard,
+		NamingStrategy:         schema.NamingStrategy{TablePrefix: prefix, SingularTable: true},
+		NowFunc:                func() time.Time { panic("time comes from the transaction") },
+	}
+}
+
+// clock carries a reading of the database's clock on by the monotonic clock, so that no jump of this machine's time shows.
+type clock struct {
+	mu     sync.RWMutex
+	base   time.Time // the database's
+	anchor time.Time // this machine's at the same moment
+}
+
+func (c *clock) set(base, anchor time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.base, c.anchor = base, anchor
+}
+
+func (c *clock) now() time.Time {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.base.Add(time.Since(c.anchor)).UTC().Truncate(time.Microsecond)
+}

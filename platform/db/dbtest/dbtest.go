@@ -1,0 +1,85 @@
+// Package dbtest gives tests real databases: a file for SQLite, a database of a local server for PostgreSQL, each new,
+// migrated and isolated. It has no stand-in for either: a missing PostgreSQL fails the test with what to install.
+package dbtest
+
+import (
+	"path/filepath"
+	"testing"
+
+	"sluice/platform/db"
+)
+
+// Each runs a test on both databases, as parallel subtests "sqlite" and "postgres". The database is closed after the cleanups
+// that run registers.
+func Each(t *testing.T, run func(t *testing.T, d *db.DB)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		run(t, SQLite(t))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		run(t, Postgres(t))
+	})
+}
+
+// EachEmpty is Each without a schema, and without a handle: for tests of migrations and of several handles on one database.
+func EachEmpty(t *testing.T, run func(t *testing.T, url string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		run(t, EmptySQLiteURL(t))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		run(t, EmptyPostgresURL(t))
+	})
+}
+
+// SQLite opens a new, migrated file, which is removed at the end of the test.
+func SQLite(t testing.TB) *db.DB {
+	t.Helper()
+	return Open(t, SQLiteURL(t))
+}
+
+// SQLiteURL is the URL of a new, migrated file, for a test that starts the program.
+func SQLiteURL(t testing.TB) string {
+	t.Helper()
+	url := EmptySQLiteURL(t)
+	d, err := db.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = d.Migrate(t.Context())
+	if closing := d.Close(); err != nil || closing != nil {
+		t.Fatal(err, closing)
+	}
+	return url
+}
+
+// EmptySQLiteURL is the URL of a file that is not there yet.
+func EmptySQLiteURL(t testing.TB) string {
+	t.Helper()
+	return "sqlite://" + filepath.Join(t.TempDir(), "sluice.db")
+}
+
+// Postgres opens a new, migrated database of the tests' server, which is dropped at the end of the test.
+func Postgres(t testing.TB) *db.DB {
+	t.Helper()
+	return Open(t, PostgresURL(t))
+}
+
+// Open opens a database for as long as the test runs, for a test that wants several handles on one.
+func Open(t testing.TB, url string) *db.DB {
+	t.Helper()
+	d, err := db.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Errorf("close the database: %v", err)
+		}
+	})
+	return d
+}

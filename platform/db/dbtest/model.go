@@ -1,0 +1,140 @@
+package dbtest
+
+import (
+	"database/sql"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"gorm.io/gorm/schema"
+
+	"sluice/platform/db"
+)
+
+// column is a column of a real table.
+type column struct {
+	kind     string
+	nullable bool
+}
+
+// unmodelled are columns that the database keeps for itself, and that a model may leave out.
+var unmodelled = map[string]bool{"xid": true}
+
+// CheckModel fails the test when a model and its migrated table differ: a column that only one of them has, one whose type
+// the model's field can't hold, or one that may be NULL where the field can't take it.
+func CheckModel(t *testing.T, d *db.DB, model any) {
+	t.Helper()
+	g, err := d.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := schema.Parse(model, &sync.Map{}, g.NamingStrategy)
+	if err != nil {
+		t.Fatalf("model %T: %v", model, err)
+	}
+	for _, difference := range compare(s, columns(t, d, s.Table)) {
+		t.Errorf("%s: model %T against table %s: %s", d.Backend(), model, s.Table, difference)
+	}
+}
+
+// columns reads a table's columns from the database's own catalogue.
+func columns(t *testing.T, d *db.DB, table string) map[string]column {
+	t.Helper()
+	g, err := d.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// SQLite calls a key of numbers nullable, and stores the next number for NULL.
+	query, args := `SELECT name, lower(type), "notnull" = 0 AND pk = 0 FROM pragma_table_info(?)`, []any{table}
+	if namespace, name, qualified := strings.Cut(table, "."); qualified {
+		query = `SELECT column_name, data_type, is_nullable = 'YES' FROM information_schema.columns WHERE table_schema = ? AND table_name = ?`
+		args = []any{namespace, name}
+	}
+	rows, err := g.Raw(query, args...).Rows()
+	if err != nil {
+		t.Fatalf("read the columns of %s: %v", table, err)
+	}
+	defer func() { _ = rows.Close() }()
+	out := map[string]column{}
+	for rows.Next() {
+		var name string
+		var c column
+		if err := rows.Scan(&name, &c.kind, &c.nullable); err != nil {
+			t.Fatalf("read the columns of %s: %v", table, err)
+		}
+		out[name] = c
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatalf("read the columns of %s: %v", table, err)
+	}
+	return out
+}
+
+// compare lists the differences, in the order of the columns' names.
+func compare(s *schema.Schema, table map[string]column) []string {
+	if len(table) == 0 {
+		return []string{"there is no such table"}
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(s.FieldsByDBName)) {
+		c, ok := table[name]
+		if !ok {
+			out = append(out, "the table has no column "+name)
+			continue
+		}
+		out = append(out, mismatch(s.FieldsByDBName[name], c)...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		if s.FieldsByDBName[name] == nil && !unmodelled[name] {
+			out = append(out, "the model has no field for column "+name)
+		}
+	}
+	return out
+}
+
+func mismatch(f *schema.Field, c column) []string {
+	var out []string
+	name, field := f.DBName, f.FieldType
+	if held := kindsOf(field); !slices.Contains(held, c.kind) {
+		out = append(out, fmt.Sprintf("column %s is %s, its field %s takes %s", name, c.kind, field, strings.Join(held, " or ")))
+	}
+	takesNull := field.Kind() == reflect.Pointer || reflect.PointerTo(field).Implements(reflect.TypeFor[sql.Scanner]())
+	if c.nullable && !takesNull {
+		out = append(out, fmt.Sprintf("column %s may be NULL, its field %s can't", name, field))
+	}
+	return out
+}
+
+// kindsOf gives the column types, of either database, that hold a Go type.
+func kindsOf(field reflect.Type) []string {
+	if field.Kind() == reflect.Pointer {
+		field = field.Elem()
+	}
+	switch field {
+	case reflect.TypeFor[db.ID]():
+		return []string{"uuid", "blob"}
+	case reflect.TypeFor[db.Time]():
+		return []string{"timestamp with time zone", "integer"}
+	case reflect.TypeFor[db.JSON]():
+		return []string{"jsonb", "text"}
+	case reflect.TypeFor[sql.NullInt64](), reflect.TypeFor[sql.NullInt32]():
+		return []string{"bigint", "integer"}
+	case reflect.TypeFor[sql.NullString]():
+		return []string{"text"}
+	}
+	switch field.Kind() {
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		return []string{"bigint", "integer"}
+	case reflect.String:
+		return []string{"text"}
+	case reflect.Bool:
+		return []string{"boolean", "integer"}
+	case reflect.Float64:
+		return []string{"double precision", "real"}
+	}
+	return nil
+}

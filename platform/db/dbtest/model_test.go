@@ -1,0 +1,115 @@
+package dbtest
+
+import (
+	"database/sql"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"gorm.io/gorm/schema"
+
+	"sluice/platform/db"
+)
+
+type status string
+
+// log is a model of task_logs as a module would write it; the others below are wrong in one way each.
+type log struct {
+	TaskExecutionID db.ID `gorm:"primaryKey"`
+	Attempt         int   `gorm:"primaryKey"`
+	Stdout          string
+	Stderr          status
+	CreatedAt       db.Time
+}
+
+func (log) TableName(n schema.Namer) string { return n.TableName("task_logs") }
+
+type extraColumn struct {
+	TaskExecutionID db.ID `gorm:"primaryKey"`
+	Attempt         int   `gorm:"primaryKey"`
+	Stdout          string
+	Stderr          string
+	CreatedAt       db.Time
+	Colour          string
+}
+
+func (extraColumn) TableName(n schema.Namer) string { return n.TableName("task_logs") }
+
+type missingColumn struct {
+	TaskExecutionID db.ID `gorm:"primaryKey"`
+	Attempt         int   `gorm:"primaryKey"`
+	Stdout          string
+	CreatedAt       db.Time
+}
+
+func (missingColumn) TableName(n schema.Namer) string { return n.TableName("task_logs") }
+
+type wrongType struct {
+	TaskExecutionID string `gorm:"primaryKey"`
+	Attempt         int    `gorm:"primaryKey"`
+	Stdout          string
+	Stderr          string
+	CreatedAt       db.JSON
+}
+
+func (wrongType) TableName(n schema.Namer) string { return n.TableName("task_logs") }
+
+type event struct {
+	SequenceNum         int64
+	ID                  db.ID
+	PipelineExecutionID db.ID
+	TaskExecutionID     db.ID
+	EventType           status
+	Version             sql.NullInt64
+	EventData           db.JSON
+	WorkerID            string
+	Actor               *string
+	CreatedAt           db.Time
+}
+
+func (event) TableName(n schema.Namer) string { return n.TableName("execution_events") }
+
+type noTable struct{ ID db.ID }
+
+func TestCheckModelAcceptsTheTable(t *testing.T) {
+	t.Parallel()
+	Each(t, func(t *testing.T, d *db.DB) { CheckModel(t, d, &log{}) })
+}
+
+func TestCompareFindsEachDifference(t *testing.T) {
+	t.Parallel()
+	wrong := map[string][]string{
+		"sqlite": {
+			"column created_at is integer, its field db.JSON takes jsonb or text",
+			"column task_execution_id is blob, its field string takes text",
+		},
+		"postgres": {
+			"column created_at is timestamp with time zone, its field db.JSON takes jsonb or text",
+			"column task_execution_id is uuid, its field string takes text",
+		},
+	}
+	Each(t, func(t *testing.T, d *db.DB) {
+		for _, test := range []struct {
+			model any
+			want  []string
+		}{
+			{&extraColumn{}, []string{"the table has no column colour"}},
+			{&missingColumn{}, []string{"the model has no field for column stderr"}},
+			{&wrongType{}, wrong[d.Backend()]},
+			{&event{}, []string{"column worker_id may be NULL, its field string can't"}},
+			{&noTable{}, []string{"there is no such table"}},
+		} {
+			g, err := d.Read(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := schema.Parse(test.model, &sync.Map{}, g.NamingStrategy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, compare(s, columns(t, d, s.Table))); diff != "" {
+				t.Errorf("%T (-want +got):\n%s", test.model, diff)
+			}
+		}
+	})
+}

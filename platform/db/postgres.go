@@ -1,0 +1,232 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	pgdriver "gorm.io/driver/postgres"
+	"gorm.io/gorm"
+
+	"sluice/migrations"
+)
+
+// postgres is one server, with a pool that all tenants share.
+type postgres struct {
+	config *pgxpool.Config
+	pool   *pgxpool.Pool
+	sql    *sql.DB
+}
+
+// planSettings keep young tables, which have no statistics, from plans that read them whole: a generic plan made while a table
+// was empty cost a factor of 5 to 20 (docs/adr/0002). Every statement finds its rows by an index, so a nested loop is right.
+var planSettings = map[string]string{
+	"plan_cache_mode": "force_custom_plan", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off",
+	"search_path": "", // an unqualified name fails, instead of reaching another tenant's table
+	"timezone":    "UTC",
+}
+
+func newPostgres(ctx context.Context, url string) (backend, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrURL, err)
+	}
+	for k, v := range planSettings {
+		cfg.ConnConfig.RuntimeParams[k] = v
+	}
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "sluice"
+	}
+	if !strings.Contains(url, "pool_max_conns") {
+		cfg.MaxConns = 10
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open pool: %w", err)
+	}
+	return &postgres{config: cfg, pool: pool, sql: stdlib.OpenDBFromPool(pool)}, nil
+}
+
+func (p *postgres) name() string { return postgresName }
+
+func (p *postgres) close() error {
+	err := p.sql.Close()
+	p.pool.Close()
+	return err
+}
+
+// schemaOf is the Postgres schema of a tenant. The name has been checked before.
+func schemaOf(tenant string) string {
+	if tenant == DefaultTenant {
+		return "public"
+	}
+	return tenant
+}
+
+func (p *postgres) open(ctx context.Context, tenant string) (write, read *gorm.DB, err error) {
+	var found bool
+	if err := p.sql.QueryRowContext(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, schemaOf(tenant)).Scan(&found); err != nil {
+		return nil, nil, err
+	}
+	if !found {
+		return nil, nil, fmt.Errorf("%w: the database has no schema %q", ErrNoTenant, schemaOf(tenant))
+	}
+	g, err := gorm.Open(pgdriver.New(pgdriver.Config{Conn: p.sql}), gormConfig(schemaOf(tenant)+"."))
+	return g, g, err
+}
+
+func (p *postgres) create(ctx context.Context, tenant string) error {
+	_, err := p.sql.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{schemaOf(tenant)}.Sanitize())
+	// Two creators at once: the loser of the race is told of a duplicate, and the schema is there.
+	if code := sqlState(err); code == "23505" || code == "42P06" {
+		return nil
+	}
+	return err
+}
+
+func (p *postgres) newest() int64 { return newestOf(migrations.Postgres, postgresName) }
+
+func (p *postgres) schemaVersion(_ context.Context, read *gorm.DB) (int64, error) {
+	return readVersion(read, "42P01")
+}
+
+// migrate runs on connections of its own whose search_path is the tenant's schema alone: the steps name no schema.
+func (p *postgres) migrate(ctx context.Context, tenant string) (err error) {
+	conf := p.config.ConnConfig.Copy()
+	conf.RuntimeParams["search_path"] = pgx.Identifier{schemaOf(tenant)}.Sanitize()
+	conn := stdlib.OpenDB(*conf)
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	// A lock that waits, held by a session of its own, so that any number of processes may start together.
+	locker, err := conn.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, locker.Close()) }()
+	const lock = `pg_advisory_lock(hashtext('sluice migrate'), hashtext($1))`
+	if _, err := locker.ExecContext(ctx, `SELECT `+lock, schemaOf(tenant)); err != nil {
+		return fmt.Errorf("wait for other migrations: %w", err)
+	}
+	defer func() {
+		_, unlock := locker.ExecContext(context.WithoutCancel(ctx), `SELECT `+strings.Replace(lock, "lock", "unlock", 1), schemaOf(tenant))
+		err = errors.Join(err, unlock)
+	}()
+	return migrateUp(ctx, conn, migrations.Postgres, postgresName)
+}
+
+func (p *postgres) now(ctx context.Context) (time.Time, error) {
+	var t time.Time
+	err := p.sql.QueryRowContext(ctx, `SELECT clock_timestamp()`).Scan(&t)
+	return t, err
+}
+
+func (p *postgres) snapshot(_ context.Context, read *gorm.DB, fn func(*gorm.DB) error) error {
+	return read.Transaction(fn, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+}
+
+func sqlState(err error) string {
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) {
+		return pe.Code
+	}
+	return ""
+}
+
+// retryable: serialization failure, deadlock, lock not available. The server has rolled the transaction back.
+func (p *postgres) retryable(err error) bool {
+	switch sqlState(err) {
+	case "40001", "40P01", "55P03":
+		return true
+	}
+	return false
+}
+
+// unreachable: no connection, one that broke, or a server that is starting, stopping or full.
+func (p *postgres) unreachable(err error) bool {
+	var connect *pgconn.ConnectError
+	var network *net.OpError
+	if errors.As(err, &connect) || errors.As(err, &network) {
+		return true
+	}
+	for _, broken := range []error{driver.ErrBadConn, sql.ErrConnDone, io.ErrUnexpectedEOF, net.ErrClosed} {
+		if errors.Is(err, broken) {
+			return true
+		}
+	}
+	code := sqlState(err)
+	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "57P") || code == "53300"
+}
+
+func (p *postgres) table(tenant, name string) string {
+	return `"` + schemaOf(tenant) + `"."` + name + `"`
+}
+
+func (p *postgres) skipLocked() string { return "FOR UPDATE SKIP LOCKED" }
+func (p *postgres) forUpdate() string  { return "FOR UPDATE" }
+
+// scalar casts each value, for the server can't infer a type everywhere.
+func (p *postgres) scalar(n int, value any) (string, any) {
+	cast := ""
+	switch value.(type) {
+	case ID:
+		cast = "::uuid"
+	case Time:
+		cast = "::timestamptz"
+	case string, Text:
+		cast = "::text"
+	case int, int64:
+		cast = "::bigint"
+	case bool:
+		cast = "::boolean"
+	case float64:
+		cast = "::double precision"
+	case JSON:
+		cast = "::jsonb"
+	}
+	return "$" + strconv.Itoa(n) + cast, value
+}
+
+// set is an unnest of one array a column. NULL travels as the zero value: arrays of plain values encode several times faster.
+func (p *postgres) set(n int, name string, s *Set) (string, []any) {
+	var arrays, inner, outer []string
+	vars := make([]any, len(s.columns))
+	for i, c := range s.columns {
+		ph, col := "$"+strconv.Itoa(n+i), "c"+strconv.Itoa(i)
+		inner = append(inner, col)
+		switch c.kind {
+		case kindID:
+			arrays, vars[i] = append(arrays, ph+"::uuid[]"), pgtype.FlatArray[ID](c.ids) // a zero ID encodes as NULL
+		case kindText:
+			arrays, vars[i] = append(arrays, ph+"::text[]"), c.texts
+			if c.nullable {
+				col = "NULLIF(" + col + ", '')"
+			}
+		case kindJSON:
+			arrays, vars[i] = append(arrays, ph+"::text[]"), c.texts
+			col = "NULLIF(" + col + ", '')::jsonb"
+		case kindInt:
+			arrays, vars[i] = append(arrays, ph+"::bigint[]"), c.ints
+			if c.nullable {
+				col = "NULLIF(" + col + ", 0)"
+			}
+		case kindTime:
+			arrays, vars[i] = append(arrays, ph+"::bigint[]"), c.ints
+			col = "timestamptz 'epoch' + NULLIF(" + col + ", 0) * interval '1 microsecond'"
+		}
+		outer = append(outer, col+" AS "+c.name)
+	}
+	return "(SELECT " + strings.Join(outer, ", ") + " FROM unnest(" + strings.Join(arrays, ", ") + ") AS u(" + strings.Join(inner, ", ") + ")) AS " + name, vars
+}
+
+func (p *postgres) maxRows(*Set) int { return 20000 }

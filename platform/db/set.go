@@ -1,0 +1,107 @@
+package db
+
+// Set is rows of values that one statement handles together. It is columnar: each column is added whole, all of one length.
+// The zero value of a column added by a Null method is NULL.
+type Set struct {
+	columns []column
+	rows    int
+}
+
+type kind int
+
+const (
+	kindID kind = iota
+	kindText
+	kindInt
+	kindTime
+	kindJSON
+)
+
+type column struct {
+	name     string
+	kind     kind
+	nullable bool
+	ids      []ID
+	texts    []string
+	ints     []int64 // kindTime: microseconds since 1970
+}
+
+// NewSet starts a set of the given number of rows.
+func NewSet(rows int) *Set { return &Set{rows: rows} }
+
+// IDSet is a set of one column, id.
+func IDSet(ids []ID) *Set { return NewSet(len(ids)).IDs("id", ids) }
+
+// Len is the number of rows.
+func (s *Set) Len() int { return s.rows }
+
+// IDs adds a column of ids, none of them zero.
+func (s *Set) IDs(name string, v []ID) *Set {
+	return s.add(column{name: name, kind: kindID, ids: v}, len(v))
+}
+
+// NullIDs adds a column of ids.
+func (s *Set) NullIDs(name string, v []ID) *Set {
+	return s.add(column{name: name, kind: kindID, nullable: true, ids: v}, len(v))
+}
+
+// Texts adds a column of text.
+func (s *Set) Texts(name string, v []string) *Set {
+	return s.add(column{name: name, kind: kindText, texts: v}, len(v))
+}
+
+// NullTexts adds a column of text.
+func (s *Set) NullTexts(name string, v []string) *Set {
+	return s.add(column{name: name, kind: kindText, nullable: true, texts: v}, len(v))
+}
+
+// JSONs adds a column of documents; the empty text is NULL.
+func (s *Set) JSONs(name string, v []string) *Set {
+	return s.add(column{name: name, kind: kindJSON, nullable: true, texts: v}, len(v))
+}
+
+// Ints adds a column of numbers.
+func (s *Set) Ints(name string, v []int64) *Set {
+	return s.add(column{name: name, kind: kindInt, ints: v}, len(v))
+}
+
+// NullInts adds a column of numbers.
+func (s *Set) NullInts(name string, v []int64) *Set {
+	return s.add(column{name: name, kind: kindInt, nullable: true, ints: v}, len(v))
+}
+
+// Times adds a column of instants.
+func (s *Set) Times(name string, v []Time) *Set {
+	us := make([]int64, len(v))
+	for i, t := range v {
+		if !t.IsZero() {
+			us[i] = t.UnixMicro()
+		}
+	}
+	return s.add(column{name: name, kind: kindTime, nullable: true, ints: us}, len(v))
+}
+
+func (s *Set) add(c column, n int) *Set {
+	if n != s.rows {
+		panic("set column " + c.name + " has another length than its set")
+	}
+	s.columns = append(s.columns, c)
+	return s
+}
+
+// slice is the rows from..to as a set of their own, sharing memory.
+func (s *Set) slice(from, to int) *Set {
+	out := &Set{rows: to - from, columns: make([]column, len(s.columns))}
+	for i, c := range s.columns {
+		switch c.kind {
+		case kindID:
+			c.ids = c.ids[from:to]
+		case kindText, kindJSON:
+			c.texts = c.texts[from:to]
+		default:
+			c.ints = c.ints[from:to]
+		}
+		out.columns[i] = c
+	}
+	return out
+}

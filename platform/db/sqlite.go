@@ -1,0 +1,211 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+	litedriver "gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+
+	"sluice/migrations"
+)
+
+// sqlite is a file for the default tenant, and one beside it for each other tenant.
+type sqlite struct {
+	path string
+}
+
+func newSQLite(path string) (backend, error) {
+	if strings.ContainsAny(path, "?\x00") || path == ":memory:" {
+		return nil, fmt.Errorf("%w: %q: sqlite:// takes the path of a file and no options", ErrURL, path)
+	}
+	if dir := filepath.Dir(path); !isDir(dir) {
+		return nil, fmt.Errorf("%w: there is no directory %s for the file %s", ErrUnavailable, dir, filepath.Base(path))
+	}
+	return &sqlite{path: path}, nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func (l *sqlite) name() string { return sqliteName }
+func (l *sqlite) close() error { return nil }
+
+// file is the file of a tenant: sluice.db, sluice.acme.db.
+func (l *sqlite) file(tenant string) string {
+	if tenant == DefaultTenant {
+		return l.path
+	}
+	ext := filepath.Ext(l.path)
+	return strings.TrimSuffix(l.path, ext) + "." + tenant + ext
+}
+
+// sqlOpen opens a file. Every writing transaction takes the write lock at its start (immediate): one that read first and then
+// wrote would fail at once instead of waiting. FULL makes each commit survive a power cut.
+func (l *sqlite) sqlOpen(tenant string, options url.Values) (*sql.DB, error) {
+	options.Set("_journal_mode", "WAL")
+	options.Set("_synchronous", "FULL")
+	options.Set("_busy_timeout", "10000")
+	options.Set("_foreign_keys", "on")
+	options.Set("_cache_size", "-65536")
+	return sql.Open("sqlite3", "file:"+(&url.URL{Path: l.file(tenant)}).EscapedPath()+"?"+options.Encode())
+}
+
+func (l *sqlite) open(ctx context.Context, tenant string) (write, read *gorm.DB, err error) {
+	if _, err := os.Stat(l.file(tenant)); errors.Is(err, os.ErrNotExist) && tenant != DefaultTenant {
+		return nil, nil, fmt.Errorf("%w: there is no file %s", ErrNoTenant, l.file(tenant))
+	}
+	write, err = l.handle(ctx, tenant, url.Values{"_txlock": {"immediate"}}, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	read, err = l.handle(ctx, tenant, url.Values{"_query_only": {"on"}}, 4)
+	if err != nil {
+		return nil, nil, errors.Join(err, closeGorm(write))
+	}
+	return write, read, nil
+}
+
+func (l *sqlite) handle(ctx context.Context, tenant string, options url.Values, conns int) (*gorm.DB, error) {
+	s, err := l.sqlOpen(tenant, options)
+	if err != nil {
+		return nil, err
+	}
+	s.SetMaxOpenConns(conns)
+	s.SetMaxIdleConns(conns)
+	if err := s.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", l.file(tenant), err), s.Close())
+	}
+	return gorm.Open(litedriver.New(litedriver.Config{Conn: s}), gormConfig(""))
+}
+
+func (l *sqlite) create(_ context.Context, tenant string) error {
+	f, err := os.OpenFile(l.file(tenant), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (l *sqlite) newest() int64 { return newestOf(migrations.SQLite, sqliteName) }
+
+func (l *sqlite) schemaVersion(_ context.Context, read *gorm.DB) (int64, error) {
+	return readVersion(read, "no such table")
+}
+
+// migrate runs under a lock on a file beside the database, for SQLite has no lock that covers several transactions.
+func (l *sqlite) migrate(ctx context.Context, tenant string) (err error) {
+	unlock, err := lockFile(ctx, l.file(tenant)+".lock")
+	if err != nil {
+		return fmt.Errorf("wait for other migrations: %w", err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	s, err := l.sqlOpen(tenant, url.Values{"_txlock": {"immediate"}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return migrateUp(ctx, s, migrations.SQLite, sqliteName)
+}
+
+// now is this machine's clock: all processes on one file share it.
+func (l *sqlite) now(context.Context) (time.Time, error) {
+	return time.Now(), nil
+}
+
+func (l *sqlite) snapshot(_ context.Context, read *gorm.DB, fn func(*gorm.DB) error) error {
+	return read.Transaction(fn, &sql.TxOptions{ReadOnly: true})
+}
+
+func (l *sqlite) retryable(err error) bool {
+	var se sqlite3.Error
+	return errors.As(err, &se) && (se.Code == sqlite3.ErrBusy || se.Code == sqlite3.ErrLocked)
+}
+
+// unreachable: the file can't be opened, is no database, or its disk fails.
+func (l *sqlite) unreachable(err error) bool {
+	var se sqlite3.Error
+	if !errors.As(err, &se) {
+		return false
+	}
+	switch se.Code {
+	case sqlite3.ErrCantOpen, sqlite3.ErrNotADB, sqlite3.ErrPerm, sqlite3.ErrReadonly, sqlite3.ErrIoErr, sqlite3.ErrCorrupt, sqlite3.ErrFull:
+		return true
+	}
+	return false
+}
+
+func (l *sqlite) table(_, name string) string { return `"` + name + `"` }
+func (l *sqlite) skipLocked() string          { return "" }
+func (l *sqlite) forUpdate() string           { return "" }
+
+func (l *sqlite) scalar(n int, value any) (string, any) {
+	return "$" + strconv.Itoa(n), value
+}
+
+// set is a list of VALUES.
+func (l *sqlite) set(n int, name string, s *Set) (string, []any) {
+	vars := make([]any, 0, s.rows*len(s.columns))
+	var b strings.Builder
+	b.WriteString("(SELECT ")
+	for i, c := range s.columns {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("column" + strconv.Itoa(i+1) + " AS " + c.name)
+	}
+	b.WriteString(" FROM (VALUES ")
+	for r := range s.rows {
+		if r > 0 {
+			b.WriteByte(',')
+		}
+		for i := range s.columns {
+			if i == 0 {
+				b.WriteByte('(')
+			} else {
+				b.WriteByte(',')
+			}
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(n + len(vars)))
+			vars = append(vars, s.columns[i].value(r))
+		}
+		b.WriteByte(')')
+	}
+	b.WriteString(")) AS " + name)
+	return b.String(), vars
+}
+
+// value is the r-th value of a column as SQLite keeps it.
+func (c *column) value(r int) any {
+	switch c.kind {
+	case kindID:
+		if c.nullable && c.ids[r].IsZero() {
+			return nil
+		}
+		return c.ids[r][:]
+	case kindText, kindJSON:
+		if c.nullable && c.texts[r] == "" {
+			return nil
+		}
+		return c.texts[r]
+	default:
+		if c.nullable && c.ints[r] == 0 {
+			return nil
+		}
+		return c.ints[r]
+	}
+}
+
+// maxRows keeps below SQLite's 32,766 values a statement, with room for scalars.
+func (l *sqlite) maxRows(s *Set) int { return min(500, 32000/max(1, len(s.columns))) }

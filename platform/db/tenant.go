@@ -1,0 +1,90 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+)
+
+var tenantName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
+
+// checkTenantName refuses what could be taken for anything but a plain name: it becomes a schema or part of a file name.
+func checkTenantName(name string) error {
+	switch {
+	case !tenantName.MatchString(name):
+		return fmt.Errorf("%w: %q is no tenant name: use a small letter, then up to 39 small letters, digits and _", ErrNoTenant, name)
+	case name == "public", name == "information_schema", len(name) > 2 && name[:3] == "pg_":
+		return fmt.Errorf("%w: %q is reserved", ErrNoTenant, name)
+	}
+	return nil
+}
+
+// CreateTenant makes the context's tenant, if it is not there, and brings its schema up.
+func (d *DB) CreateTenant(ctx context.Context) error {
+	name := TenantOf(ctx)
+	if err := checkTenantName(name); err != nil {
+		return err
+	}
+	if err := d.backend.create(ctx, name); err != nil {
+		return d.wrap(fmt.Errorf("create tenant %q: %w", name, err))
+	}
+	return d.Migrate(ctx)
+}
+
+// Migrate brings the schema of the context's tenant up to this binary's version. Any number of processes may call it at once.
+func (d *DB) Migrate(ctx context.Context) error {
+	status, err := d.SchemaStatus(ctx)
+	if err != nil {
+		return err
+	}
+	if status.Current > status.Newest {
+		return status.Err()
+	}
+	if status.Current == status.Newest {
+		return nil
+	}
+	if err := d.backend.migrate(ctx, TenantOf(ctx)); err != nil {
+		return d.wrap(fmt.Errorf("migrate tenant %q: %w", TenantOf(ctx), err))
+	}
+	return nil
+}
+
+// SchemaStatus is a schema's version beside the binary's.
+type SchemaStatus struct {
+	Tenant  string `json:"tenant"`
+	Current int64  `json:"current"` // 0: empty
+	Newest  int64  `json:"newest"`  // what this binary knows
+}
+
+// Err is nil when the versions agree, else ErrBehind or ErrAhead with what to do.
+func (s SchemaStatus) Err() error {
+	switch {
+	case s.Current < s.Newest:
+		return fmt.Errorf("%w (version %d, needed %d): run `sluice migrate`", ErrBehind, s.Current, s.Newest)
+	case s.Current > s.Newest:
+		return fmt.Errorf("%w (version %d, known %d): install a newer sluice", ErrAhead, s.Current, s.Newest)
+	}
+	return nil
+}
+
+// SchemaStatus reads the version of the schema of the context's tenant.
+func (d *DB) SchemaStatus(ctx context.Context) (SchemaStatus, error) {
+	t, err := d.tenant(ctx)
+	if err != nil {
+		return SchemaStatus{}, err
+	}
+	v, err := d.backend.schemaVersion(ctx, t.read.WithContext(ctx))
+	if err != nil {
+		return SchemaStatus{}, d.wrap(fmt.Errorf("read the schema's version: %w", err))
+	}
+	return SchemaStatus{Tenant: t.name, Current: v, Newest: d.backend.newest()}, nil
+}
+
+// CheckSchema refuses a schema that is behind or ahead of this binary.
+func (d *DB) CheckSchema(ctx context.Context) error {
+	s, err := d.SchemaStatus(ctx)
+	if err != nil {
+		return err
+	}
+	return s.Err()
+}

@@ -1,0 +1,214 @@
+package db
+
+import (
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// ID is a UUID as both databases store it: uuid in Postgres, a 16-byte blob in SQLite. The zero ID is NULL.
+type ID uuid.UUID
+
+// NewID makes a version 7 UUID, so that keys made one after the other lie beside each other in an index.
+func NewID() ID { return ID(uuid.Must(uuid.NewV7())) }
+
+// ParseID reads the usual text form.
+func ParseID(s string) (ID, error) {
+	u, err := uuid.Parse(s)
+	if err != nil || len(s) != 36 {
+		return ID{}, fmt.Errorf("%q is not an execution id: expected a UUID such as 0197c2a4-7b1e-7000-8000-0123456789ab", s)
+	}
+	return ID(u), nil
+}
+
+func (id ID) String() string { return uuid.UUID(id).String() }
+
+// IsZero reports whether the ID stands for NULL.
+func (id ID) IsZero() bool { return id == ID{} }
+
+// MarshalJSON writes the text form, or null for the zero ID.
+func (id ID) MarshalJSON() ([]byte, error) {
+	if id.IsZero() {
+		return []byte("null"), nil
+	}
+	return []byte(`"` + id.String() + `"`), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (id *ID) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*id = ID{}
+		return nil
+	}
+	var u uuid.UUID
+	if err := json.Unmarshal(b, &u); err != nil {
+		return fmt.Errorf("read id: %w", err)
+	}
+	*id = ID(u)
+	return nil
+}
+
+// Value is the SQLite form.
+func (id ID) Value() (driver.Value, error) {
+	if id.IsZero() {
+		return nil, nil
+	}
+	return id[:], nil
+}
+
+// UUIDValue is the Postgres form.
+func (id ID) UUIDValue() (pgtype.UUID, error) {
+	return pgtype.UUID{Bytes: id, Valid: !id.IsZero()}, nil
+}
+
+// Scan reads either form.
+func (id *ID) Scan(src any) error {
+	if src == nil {
+		*id = ID{}
+		return nil
+	}
+	return (*uuid.UUID)(id).Scan(src)
+}
+
+// Time is an instant as both databases store it: timestamptz in Postgres, microseconds since 1970 in SQLite; UTC in Go.
+// The zero Time is NULL.
+type Time struct{ time.Time }
+
+// At makes a Time of t, in UTC and to the microsecond that the databases keep.
+func At(t time.Time) Time {
+	if t.IsZero() {
+		return Time{}
+	}
+	return Time{t.UTC().Truncate(time.Microsecond)}
+}
+
+// MarshalJSON writes RFC 3339 with microseconds, or null for the zero Time.
+func (t Time) MarshalJSON() ([]byte, error) {
+	if t.IsZero() {
+		return []byte("null"), nil
+	}
+	return []byte(`"` + t.UTC().Format(TimeFormat) + `"`), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*t = Time{}
+		return nil
+	}
+	var v time.Time
+	if err := json.Unmarshal(b, &v); err != nil {
+		return fmt.Errorf("read time: %w", err)
+	}
+	*t = At(v)
+	return nil
+}
+
+// TimeFormat is how an instant is written in JSON and in event data: RFC 3339, UTC, always six decimals, so that text sorts as time.
+const TimeFormat = "2006-01-02T15:04:05.000000Z07:00"
+
+// Value is the SQLite form.
+func (t Time) Value() (driver.Value, error) {
+	if t.IsZero() {
+		return nil, nil
+	}
+	return t.UnixMicro(), nil
+}
+
+// TimestamptzValue is the Postgres form.
+func (t Time) TimestamptzValue() (pgtype.Timestamptz, error) {
+	return pgtype.Timestamptz{Time: t.Time, Valid: !t.IsZero()}, nil
+}
+
+// Scan reads either form.
+func (t *Time) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*t = Time{}
+	case time.Time:
+		*t = At(v)
+	case int64:
+		*t = Time{time.UnixMicro(v).UTC()}
+	default:
+		return fmt.Errorf("read time: stored as %T, expected microseconds or a timestamp", src)
+	}
+	return nil
+}
+
+// Text is a text column whose empty value is NULL.
+type Text string
+
+// MarshalJSON writes null for the empty text.
+func (s Text) MarshalJSON() ([]byte, error) {
+	if s == "" {
+		return []byte("null"), nil
+	}
+	return json.Marshal(string(s))
+}
+
+// Value is NULL for the empty text.
+func (s Text) Value() (driver.Value, error) {
+	if s == "" {
+		return nil, nil
+	}
+	return string(s), nil
+}
+
+// Scan reads NULL as the empty text.
+func (s *Text) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*s = ""
+	case string:
+		*s = Text(v)
+	case []byte:
+		*s = Text(v)
+	default:
+		return fmt.Errorf("read text: stored as %T", src)
+	}
+	return nil
+}
+
+// JSON is a document as the databases store it: jsonb in Postgres (which reorders keys), text in SQLite. Nil is NULL.
+type JSON json.RawMessage
+
+// MarshalJSON writes the document itself, or null.
+func (j JSON) MarshalJSON() ([]byte, error) {
+	if len(j) == 0 {
+		return []byte("null"), nil
+	}
+	return j, nil
+}
+
+// UnmarshalJSON keeps the document as it stands.
+func (j *JSON) UnmarshalJSON(b []byte) error {
+	*j = append((*j)[:0], b...)
+	return nil
+}
+
+// Value is the document as text.
+func (j JSON) Value() (driver.Value, error) {
+	if len(j) == 0 {
+		return nil, nil
+	}
+	return string(j), nil
+}
+
+// Scan copies the document.
+func (j *JSON) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*j = nil
+	case string:
+		*j = JSON(v)
+	case []byte:
+		*j = append(JSON(nil), v...)
+	default:
+		return fmt.Errorf("read JSON: stored as %T", src)
+	}
+	return nil
+}
