@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -70,11 +72,20 @@ func (c *cli) report(ctx context.Context, err error) int {
 		c.reportProblems(problems)
 		return exitUsage
 	}
-	fmt.Fprintf(c.stderr, "sluice: %v\n", err)
+	fmt.Fprintf(c.stderr, "sluice: %s\n", oneLine(err.Error()))
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintf(c.stderr, "  %s\n", hint)
 	}
 	return exitCode(err)
+}
+
+// oneLine folds what a driver or a list of errors has spread over several.
+func oneLine(s string) string {
+	lines := strings.FieldsFunc(s, func(r rune) bool { return r == '\n' })
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(slices.Compact(lines), "; ")
 }
 
 // reportProblems writes each mistake on a line; those in a file begin with their place, where editors look for it.
@@ -130,8 +141,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {
 		names := []string{}
-		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		hint = didYouMean(unknown.GetSpecifiedName(), names, hint)
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+		hint = didYouMean("--"+unknown.GetSpecifiedName(), names, hint)
 	}
 	return withHint(usageError{err}, hint)
 }

@@ -144,3 +144,5 @@ func counted(n int64, noun string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
+
+func msec(n int64) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -3,7 +3,7 @@ package app
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -26,8 +26,22 @@ func (f *inputFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "one field of the input as `KEY=VALUE`; may be repeated, and wins over --input")
 }
 
-// resolve gives the input as JSON. The engine checks it against the definition.
+// resolve gives the input, checked against the definition.
 func (f *inputFlags) resolve(def *definition.Definition, stdin io.Reader) (json.RawMessage, error) {
+	raw, err := f.merged(def, stdin)
+	if err != nil {
+		return nil, err
+	}
+	raw, err = def.CheckInput(raw)
+	var problems definition.Problems
+	if err != nil && !errors.As(err, &problems) {
+		return nil, usageError{err}
+	}
+	return raw, err
+}
+
+// merged lays the fields of --set over the document of --input.
+func (f *inputFlags) merged(def *definition.Definition, stdin io.Reader) (json.RawMessage, error) {
 	raw, err := f.document(stdin)
 	if err != nil || len(f.set) == 0 {
 		return raw, err
@@ -118,5 +132,5 @@ func toJSON(n *yaml.Node) (json.RawMessage, error) {
 		}
 		return json.Marshal(object)
 	}
-	return nil, fmt.Errorf("aliases are not supported")
+	return nil, errors.New("aliases are not supported")
 }

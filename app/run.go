@@ -161,4 +161,3 @@ func (c *cli) printInterrupted(x pipelines.Execution) {
 	fmt.Fprintf(c.stderr, "interrupted; the run %s is left as it is, %s to do\n", x.ID, counted(int64(x.OpenTasks), "task"))
 	fmt.Fprintf(c.stderr, "  `sluice serve` goes on with it; `sluice cancel %s` ends it\n", x.ID)
 }
-

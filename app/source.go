@@ -15,8 +15,8 @@ import (
 	"sluice/modules/tasks"
 )
 
-// sources is where definitions come from.
-type sources struct {
+// Sources is where definitions come from. It is exported for fx, which fills in no other embedded struct.
+type Sources struct {
 	fx.In
 	Engine     *pipelines.Engine
 	Executions *pipelines.Repository
@@ -25,7 +25,7 @@ type sources struct {
 }
 
 // find gives the definition that an argument means: a file, one that the program was built with, or the newest registered.
-func (s sources) find(ctx context.Context, stdin io.Reader, arg string) (*definition.Definition, error) {
+func (s Sources) find(ctx context.Context, stdin io.Reader, arg string) (*definition.Definition, error) {
 	if isFile(arg) {
 		return parseFile(arg, stdin, s.Handlers)
 	}
@@ -40,7 +40,7 @@ func (s sources) find(ctx context.Context, stdin io.Reader, arg string) (*defini
 }
 
 // similar is a hint for a name that nobody knows. It is not worth a second error.
-func (s sources) similar(ctx context.Context, name string) string {
+func (s Sources) similar(ctx context.Context, name string) string {
 	names, err := s.Executions.Names(ctx)
 	if err != nil {
 		return ""
@@ -74,7 +74,7 @@ func parseFile(path string, stdin io.Reader, handlers *tasks.Registry) (*definit
 }
 
 // runnable refuses a definition that no worker of this process could work off.
-func (s sources) runnable(def *definition.Definition) error {
+func (s Sources) runnable(def *definition.Definition) error {
 	for i := range def.Tasks {
 		name := def.Tasks[i].Handler()
 		if _, ok := s.Handlers.Handler(name); !ok {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	"sluice/modules/events"
 	"sluice/modules/tasks"
@@ -66,7 +65,7 @@ func tell(e events.Event) (story, error) {
 		return story{}, err
 	}
 	attempt := fmt.Sprintf("attempt %d", d.Attempt)
-	took := attempt + ", " + span(time.Duration(d.DurationMS)*time.Millisecond)
+	took := attempt + ", " + span(msec(d.DurationMS))
 	switch e.EventType {
 	case events.TaskCreated:
 		if len(d.Dependencies) == 0 {
@@ -78,7 +77,7 @@ func tell(e events.Event) (story, error) {
 	case events.TaskClaimed:
 		return story{what: "claimed", how: attempt}, nil
 	case events.TaskResumed:
-		return story{what: "resumed", how: "after " + span(time.Duration(d.DeferredFor)*time.Millisecond)}, nil
+		return story{what: "resumed", how: "after " + span(msec(d.DeferredFor))}, nil
 	case events.TaskStarted:
 		return story{what: "started", how: attempt}, nil
 	case events.TaskDeferred:
@@ -86,7 +85,7 @@ func tell(e events.Event) (story, error) {
 	case events.TaskCompleted:
 		return story{what: "completed", how: took}, nil
 	case events.TaskRetryScheduled:
-		return story{what: "failed, again in " + span(time.Duration(d.DelayMS)*time.Millisecond), how: attempt, text: d.Error}, nil
+		return story{what: "failed, again in " + span(msec(d.DelayMS)), how: attempt, text: d.Error}, nil
 	case events.TaskFailed:
 		return story{what: "failed", how: took, text: d.Error}, nil
 	case events.TaskSkipped:
@@ -114,7 +113,7 @@ func tellReset(d eventData) story {
 }
 
 func tellPipeline(e events.Event, d eventData) story {
-	took := span(time.Duration(d.DurationMS) * time.Millisecond)
+	took := span(msec(d.DurationMS))
 	s := story{text: d.Reason}
 	switch e.EventType {
 	case events.PipelineStarted:

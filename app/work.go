@@ -19,7 +19,7 @@ import (
 // workNeeds is what working off one execution takes.
 type workNeeds struct {
 	fx.In
-	sources
+	Sources
 	DB      *db.DB
 	Tasks   *tasks.Repository
 	Events  *events.Repository
@@ -28,10 +28,10 @@ type workNeeds struct {
 }
 
 const (
-	lookEvery   = 200 * time.Millisecond // another process may work on the execution too, and tells nobody here
-	lookAtMost  = 30 * time.Millisecond  // between two looks
-	runDrain    = 2 * time.Second        // for an interrupted run's tasks
-	runPoll     = 500 * time.Millisecond
+	lookEvery  = 200 * time.Millisecond // another process may work on the execution too, and tells nobody here
+	lookAtMost = 30 * time.Millisecond  // between two looks
+	runDrain   = 2 * time.Second        // for an interrupted run's tasks
+	runPoll    = 500 * time.Millisecond
 )
 
 // work is the working off of one execution in this process.
@@ -100,9 +100,7 @@ func (w *work) watch(ctx context.Context, ended chan error) (pipelines.Execution
 		case <-ctx.Done():
 		case err := <-ended:
 			ended <- err
-			if err != nil {
-				return x, err
-			}
+			return x, err
 		case <-changed:
 			select {
 			case <-ctx.Done():

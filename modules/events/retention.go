@@ -27,7 +27,11 @@ WHERE e.created_at < $cutoff AND e.pipeline_execution_id IN (SELECT id FROM {pip
 // after, and returns the last id it looked at: zero when there are no more. A batch at a time, it disturbs no claim.
 func (r *Repository) DeleteOlderThan(tx db.Tx, cutoff db.Time, after db.ID, limit int) (removed int64, last db.ID, err error) {
 	var ids []db.ID
-	err = tx.Query(`SELECT id FROM {pipeline_executions} WHERE id > $after AND events_removed = 0 AND `+ended+`
+	beyond := ""
+	if !after.IsZero() {
+		beyond = `id > $after AND `
+	}
+	err = tx.Query(`SELECT id FROM {pipeline_executions} WHERE `+beyond+`events_removed = 0 AND `+ended+`
 ORDER BY id LIMIT $limit $for_update`,
 		db.Args{"after": after, "cutoff": cutoff, "limit": limit}, func(scan func(...any) error) error {
 			ids = append(ids, db.ID{})

@@ -69,8 +69,14 @@ func TestMaxRows(t *testing.T) {
 	for range 100 {
 		wide.Ints("n", []int64{1})
 	}
-	if n := (&sqlite{}).maxRows(wide); n < 1 || n*100 > 32766 {
-		t.Errorf("%d rows of 100 columns, expected no more than 32,766 values", n)
+	for _, left := range []int{1, 2, 3, 255, 256, 257, 100000} {
+		n := (&sqlite{}).maxRows(wide, left)
+		if n < 1 || n > left || n*100 > 32766 {
+			t.Errorf("%d of %d rows of 100 columns, expected no more than 32,766 values", n, left)
+		}
+		if n&(n-1) != 0 {
+			t.Errorf("%d of %d rows, expected a power of two", n, left)
+		}
 	}
 }
 

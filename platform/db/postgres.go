@@ -229,4 +229,6 @@ func (p *postgres) set(n int, name string, s *Set) (string, []any) {
 	return "(SELECT " + strings.Join(outer, ", ") + " FROM unnest(" + strings.Join(arrays, ", ") + ") AS u(" + strings.Join(inner, ", ") + ")) AS " + name, vars
 }
 
-func (p *postgres) maxRows(*Set) int { return 20000 }
+func (p *postgres) maxRows(*Set, int) int { return 20000 }
+
+func (p *postgres) numbered() bool { return true }

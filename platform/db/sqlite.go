@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/bits"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -59,6 +60,7 @@ func (l *sqlite) sqlOpen(tenant string, options url.Values) (*sql.DB, error) {
 	options.Set("_busy_timeout", "10000")
 	options.Set("_foreign_keys", "on")
 	options.Set("_cache_size", "-65536")
+	options.Set("_stmt_cache_size", "256")
 	return sql.Open("sqlite3", "file:"+(&url.URL{Path: l.file(tenant)}).EscapedPath()+"?"+options.Encode())
 }
 
@@ -150,12 +152,13 @@ func (l *sqlite) table(_, name string) string { return `"` + name + `"` }
 func (l *sqlite) skipLocked() string          { return "" }
 func (l *sqlite) forUpdate() string           { return "" }
 
-func (l *sqlite) scalar(n int, value any) (string, any) {
-	return "$" + strconv.Itoa(n), value
-}
+// numbered: no. SQLite looks a numbered or named placeholder up among all others, which is quadratic.
+func (l *sqlite) numbered() bool { return false }
+
+func (l *sqlite) scalar(_ int, value any) (string, any) { return "?", value }
 
 // set is a list of VALUES.
-func (l *sqlite) set(n int, name string, s *Set) (string, []any) {
+func (l *sqlite) set(_ int, name string, s *Set) (string, []any) {
 	vars := make([]any, 0, s.rows*len(s.columns))
 	var b strings.Builder
 	b.WriteString("(SELECT ")
@@ -165,24 +168,15 @@ func (l *sqlite) set(n int, name string, s *Set) (string, []any) {
 		}
 		b.WriteString("column" + strconv.Itoa(i+1) + " AS " + c.name)
 	}
+	row := ",(?" + strings.Repeat(",?", len(s.columns)-1) + ")"
 	b.WriteString(" FROM (VALUES ")
+	b.WriteString(strings.Repeat(row, s.rows)[1:])
+	b.WriteString(")) AS " + name)
 	for r := range s.rows {
-		if r > 0 {
-			b.WriteByte(',')
-		}
 		for i := range s.columns {
-			if i == 0 {
-				b.WriteByte('(')
-			} else {
-				b.WriteByte(',')
-			}
-			b.WriteByte('$')
-			b.WriteString(strconv.Itoa(n + len(vars)))
 			vars = append(vars, s.columns[i].value(r))
 		}
-		b.WriteByte(')')
 	}
-	b.WriteString(")) AS " + name)
 	return b.String(), vars
 }
 
@@ -207,5 +201,6 @@ func (c *column) value(r int) any {
 	}
 }
 
-// maxRows keeps below SQLite's 32,766 values a statement, with room for scalars.
-func (l *sqlite) maxRows(s *Set) int { return min(500, 32000/max(1, len(s.columns))) }
+// maxRows is the greatest power of two that is left, up to 256: so a statement comes in nine lengths, and the connection keeps
+// each prepared. Longer ones gain nothing.
+func (l *sqlite) maxRows(_ *Set, left int) int { return 1 << min(bits.Len(uint(left))-1, 8) }

@@ -20,12 +20,14 @@ type Args map[string]any
 type dialect interface {
 	// table gives the qualified name of a tenant's table.
 	table(tenant, name string) string
+	// numbered reports whether placeholders have numbers, so that a value used twice is handed over once.
+	numbered() bool
 	// scalar gives the placeholder of the n-th value and the value as the driver wants it.
 	scalar(n int, value any) (string, any)
 	// set gives the FROM item called name of a set whose first value is the n-th, and its values.
 	set(n int, name string, s *Set) (string, []any)
-	// maxRows is how many rows of a set one statement takes.
-	maxRows(s *Set) int
+	// maxRows is how many of the rows left of a set the next statement takes.
+	maxRows(s *Set, left int) int
 	// skipLocked is what makes a claiming SELECT pass by rows that others are claiming; empty where there is one writer.
 	skipLocked() string
 	// forUpdate locks the rows that a SELECT reads until the transaction ends; empty where there is one writer.
@@ -54,7 +56,10 @@ func render(d dialect, tenant, statement string, args Args) (string, []any, erro
 	}
 	var b strings.Builder
 	vars := make([]any, 0, len(args)+8)
-	spelt := make(map[string]string, len(args))
+	var spelt map[string]string
+	if d.numbered() {
+		spelt = make(map[string]string, len(args))
+	}
 	for _, x := range p.([]piece) {
 		switch {
 		case x.table != "":
@@ -77,7 +82,9 @@ func render(d dialect, tenant, statement string, args Args) (string, []any, erro
 					ph, val := d.scalar(len(vars)+1, v)
 					text, vars = ph, append(vars, val)
 				}
-				spelt[x.value] = text
+				if spelt != nil {
+					spelt[x.value] = text
+				}
 			}
 			b.WriteString(text)
 		default:
@@ -132,19 +139,20 @@ func eachChunk(d dialect, args Args, fn func(Args) error) error {
 		if !ok {
 			continue
 		}
-		most := d.maxRows(s)
-		if s.Len() > 0 && s.Len() <= most {
+		if s.Len() > 0 && d.maxRows(s, s.Len()) >= s.Len() {
 			return fn(args)
 		}
-		for from := 0; from < s.Len(); from += most {
+		for from := 0; from < s.Len(); {
+			to := min(from+d.maxRows(s, s.Len()-from), s.Len())
 			part := Args{}
 			for k, v := range args {
 				part[k] = v
 			}
-			part[name] = s.slice(from, min(from+most, s.Len()))
+			part[name] = s.slice(from, to)
 			if err := fn(part); err != nil {
 				return err
 			}
+			from = to
 		}
 		return nil
 	}

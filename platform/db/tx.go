@@ -67,9 +67,14 @@ func (tx Tx) Exec(statement string, args Args) (int64, error) {
 		if err != nil {
 			return err
 		}
-		r := tx.gorm.Exec(sql, vars...)
-		n += r.RowsAffected
-		return r.Error
+		// The statement is complete: it goes to the transaction's connection as it is, not through GORM's own placeholders.
+		r, err := tx.gorm.Statement.ConnPool.ExecContext(tx.gorm.Statement.Context, sql, vars...)
+		if err != nil {
+			return err
+		}
+		changed, err := r.RowsAffected()
+		n += changed
+		return err
 	})
 	return n, err
 }
@@ -97,7 +102,7 @@ func query(g *gorm.DB, dl dialect, tenant, statement string, args Args, row func
 	if err != nil {
 		return err
 	}
-	rows, err := g.Raw(sql, vars...).Rows()
+	rows, err := g.Statement.ConnPool.QueryContext(g.Statement.Context, sql, vars...)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (p Problems) Error() string {
 
 const (
 	maxProblems = 1000 // a file with more is not a definition; nobody reads on, and the work stays bounded
-	maxHints    = 100  // a search for the nearest name costs the number of names
+	maxHints    = 20   // a search for the nearest name costs the number of names
 )
 
 // reporter collects mistakes and finds where in the text they are.

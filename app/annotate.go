@@ -1,0 +1,81 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"sluice/modules/pipelines"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+type annotateNeeds struct {
+	fx.In
+	Engine     *pipelines.Engine
+	Executions *pipelines.Repository
+	Tasks      *tasks.Repository
+}
+
+func (c *cli) annotateCommand() *cobra.Command {
+	var data, task string
+	cmd := &cobra.Command{
+		Use:     "annotate ID --data JSON",
+		Short:   "Write a remark into the history",
+		Example: `  sluice annotate ID --task fetch --data '{"checked_by": "mara"}'`,
+		Args:    arguments(1, 1, "the id of an execution"),
+	}
+	cmd.Flags().StringVar(&data, "data", "", "the remark, a `JSON` object")
+	cmd.Flags().StringVar(&task, "task", "", "about `TASK`, not the execution as a whole")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		id, err := parseID(args[0])
+		if err != nil {
+			return err
+		}
+		if raw := bytes.TrimSpace([]byte(data)); !json.Valid(raw) || raw[0] != '{' {
+			return withHint(usagef("--data: expected a JSON object"), `for instance --data '{"note": "checked"}'`)
+		}
+		if err := definition.CheckJSON([]byte(data), tasks.MaxOutput); err != nil {
+			return usagef("--data: %w", err)
+		}
+		return with(cmd.Context(), c, func(ctx context.Context, n annotateNeeds) error {
+			a := pipelines.Annotation{PipelineExecutionID: id, Data: db.JSON(data), Actor: actor()}
+			about := "execution " + id.String()
+			if task != "" {
+				if a.TaskExecutionID, err = n.task(ctx, id, task); err != nil {
+					return err
+				}
+				about = "task " + task + " of " + about
+			}
+			if err := n.Engine.Annotate(ctx, a); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.stdout, "annotated %s\n", about)
+			return nil
+		})
+	}
+	return cmd
+}
+
+// task finds a task of an execution by its name.
+func (n annotateNeeds) task(ctx context.Context, id db.ID, name string) (db.ID, error) {
+	if _, err := n.Executions.Get(ctx, id); err != nil {
+		return db.ID{}, err
+	}
+	list, err := n.Tasks.ListByPipeline(ctx, id)
+	if err != nil {
+		return db.ID{}, err
+	}
+	names := make([]string, len(list))
+	for i, t := range list {
+		if names[i] = t.TaskName; t.TaskName == name {
+			return t.ID, nil
+		}
+	}
+	return db.ID{}, withHint(fmt.Errorf("%w: execution %s has none named %q", tasks.ErrNotFound, id, name), didYouMean(name, names, "`sluice show "+id.String()+"` lists its tasks"))
+}

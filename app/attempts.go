@@ -1,0 +1,131 @@
+package app
+
+import (
+	"cmp"
+	"slices"
+
+	"sluice/modules/events"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// attempt is one run of a task's handler, as the history and the logs tell it.
+type attempt struct {
+	TaskName  string  `json:"task_name"`
+	Attempt   int     `json:"attempt"`
+	Status    string  `json:"status"` // Running, Completed, Failed, Deferred, Lost (with its worker), Released (by it), Abandoned or Cancelled
+	WorkerID  db.Text `json:"worker_id"`
+	StartedAt db.Time `json:"started_at"`
+	EndedAt   db.Time `json:"ended_at"`
+	Error     db.Text `json:"error"`
+	ErrorKind db.Text `json:"error_kind"`
+	Stdout    string  `json:"stdout"`
+	Stderr    string  `json:"stderr"`
+}
+
+// attemptKey is one attempt of one task.
+type attemptKey struct {
+	task    db.ID
+	attempt int
+}
+
+// history is what the events of one execution tell about its tasks.
+type history struct {
+	attempts  map[attemptKey]*attempt
+	current   map[db.ID]*attempt // the last of each task
+	needs     map[db.ID][]string
+	last      map[db.ID]events.Event // of each task, annotations apart
+	paused    events.Event           // the last pipeline_paused
+	truncated bool                   // retention has removed events
+}
+
+// readHistory goes through the events in the order of their versions, which in Postgres is not that of their numbers.
+func readHistory(list []events.Event, truncated bool) (*history, error) {
+	h := &history{
+		attempts: map[attemptKey]*attempt{}, current: map[db.ID]*attempt{}, needs: map[db.ID][]string{}, last: map[db.ID]events.Event{},
+		truncated: truncated,
+	}
+	steps := slices.DeleteFunc(slices.Clone(list), func(e events.Event) bool { return e.Version == nil })
+	slices.SortStableFunc(steps, func(a, b events.Event) int { return cmp.Compare(*a.Version, *b.Version) })
+	for _, e := range steps {
+		if e.EventType == events.PipelinePaused {
+			h.paused = e
+		}
+		if e.TaskExecutionID.IsZero() {
+			continue
+		}
+		d, err := dataOf(e)
+		if err != nil {
+			return nil, err
+		}
+		h.last[e.TaskExecutionID] = e
+		h.step(e, d)
+	}
+	return h, nil
+}
+
+func (h *history) step(e events.Event, d eventData) {
+	id := e.TaskExecutionID
+	a := h.current[id]
+	switch e.EventType {
+	case events.TaskCreated:
+		h.needs[id] = d.Dependencies
+	case events.TaskClaimed:
+		key := attemptKey{id, d.Attempt}
+		if a = h.attempts[key]; a == nil {
+			a = &attempt{Attempt: d.Attempt, StartedAt: e.CreatedAt}
+			h.attempts[key] = a
+		}
+		a.Status, a.WorkerID, a.EndedAt = string(tasks.Running), e.WorkerID, db.Time{}
+		h.current[id] = a
+	case events.TaskCompleted:
+		a.end(string(tasks.Completed), e, "", "")
+	case events.TaskFailed, events.TaskRetryScheduled:
+		a.end(string(tasks.Failed), e, d.Error, d.ErrorKind)
+	case events.TaskDeferred:
+		a.end(string(tasks.Deferred), e, "", "")
+	case events.TaskAbandoned:
+		a.end(string(tasks.Abandoned), e, d.Reason, "")
+	case events.TaskCancelled:
+		a.end(string(tasks.Cancelled), e, d.Reason, "")
+	case events.TaskReset:
+		if d.Cause == tasks.CauseLeaseExpired {
+			a.end("Lost", e, "its worker was lost", "")
+		} else {
+			a.end("Released", e, d.Reason, "")
+		}
+	}
+}
+
+// end notes how an attempt ended that runs; events after it are not about it.
+func (a *attempt) end(status string, e events.Event, text, kind string) {
+	if a == nil || a.Status != string(tasks.Running) {
+		return
+	}
+	a.Status, a.EndedAt, a.Error, a.ErrorKind = status, e.CreatedAt, db.Text(text), db.Text(kind)
+}
+
+// list gives the attempts in the order of tasks, with what they wrote.
+func (h *history) list(all []tasks.Task, logs []tasks.Log) []attempt {
+	written := map[attemptKey]tasks.Log{}
+	for _, l := range logs {
+		written[attemptKey{l.TaskExecutionID, l.Attempt}] = l
+	}
+	out := []attempt{}
+	for _, t := range all {
+		for n := 1; n <= t.Attempt; n++ {
+			key := attemptKey{t.ID, n}
+			l, hasLog := written[key]
+			a := h.attempts[key]
+			if a == nil && !hasLog {
+				continue // retention has removed its history
+			}
+			if a == nil {
+				a = &attempt{Attempt: n}
+			}
+			a.TaskName, a.Stdout, a.Stderr = t.TaskName, l.Stdout, l.Stderr
+			out = append(out, *a)
+		}
+	}
+	return out
+}

@@ -1,0 +1,190 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"sluice/modules/events"
+	"sluice/modules/pipelines"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+type eventsNeeds struct {
+	fx.In
+	DB         *db.DB
+	Executions *pipelines.Repository
+	Tasks      *tasks.Repository
+	Events     *events.Repository
+}
+
+// eventsFlags choose from the history.
+type eventsFlags struct {
+	pipeline, task, kind, since string
+	limit                       int // 0: all of one execution, else defaultEvents
+}
+
+const defaultEvents = 100
+
+func (c *cli) eventsCommand() *cobra.Command {
+	var f eventsFlags
+	allowed := []string{}
+	for _, t := range events.Types() {
+		allowed = append(allowed, string(t))
+	}
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Show the history",
+		Long:  "Shows the history, oldest first: of one execution or task whole, else the newest 100 events.",
+		Example: `  sluice events --pipeline-execution ID
+  sluice events --type task_failed --since 7d`,
+		Args: arguments(0, 0, ""),
+	}
+	cmd.Flags().StringVar(&f.pipeline, "pipeline-execution", "", "only the events of the execution `ID` and of its tasks")
+	cmd.Flags().StringVar(&f.task, "task-execution", "", "only the events of the task execution `ID`")
+	cmd.Flags().Var(&choice{value: &f.kind, allowed: allowed, kind: "TYPE"}, "type", "only events of `TYPE`, such as task_failed")
+	cmd.Flags().StringVar(&f.since, "since", "", "only events since `TIME`: 2026-11-21T08:00:00Z, or a duration such as 1h or 7d ago")
+	cmd.Flags().Var(&count{&f.limit, 1}, "limit", "only the newest `N`")
+	format := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return with(cmd.Context(), c, func(ctx context.Context, n eventsNeeds) error {
+			filter, err := f.filter(n.DB.Now())
+			if err != nil {
+				return err
+			}
+			list, err := n.read(ctx, filter)
+			if err != nil {
+				return err
+			}
+			if *format == formatJSON {
+				return printJSON(c.stdout, list)
+			}
+			names, err := n.names(ctx, list)
+			if err != nil {
+				return err
+			}
+			if filter.Limit > 0 && len(list) == filter.Limit {
+				fmt.Fprintf(c.stderr, "the newest %d: --limit shows more\n", len(list))
+			}
+			return c.printEvents(list, names, f.pipeline == "" && f.task == "")
+		})
+	}
+	return cmd
+}
+
+// filter reads the flags. now is the database's time.
+func (f eventsFlags) filter(now time.Time) (events.Filter, error) {
+	filter := events.Filter{EventType: events.Type(f.kind), Newest: true, Page: events.Page{Limit: f.limit}}
+	var err error
+	if f.pipeline != "" {
+		if filter.PipelineExecutionID, err = parseID(f.pipeline); err != nil {
+			return filter, err
+		}
+	}
+	if f.task != "" {
+		if filter.TaskExecutionID, err = parseID(f.task); err != nil {
+			return filter, err
+		}
+	}
+	if f.limit == 0 && f.pipeline == "" && f.task == "" {
+		filter.Limit = defaultEvents
+	}
+	filter.Since, err = parseSince(f.since, now)
+	return filter, err
+}
+
+// parseSince reads an instant, or how long ago it was.
+func parseSince(s string, now time.Time) (db.Time, error) {
+	if s == "" {
+		return db.Time{}, nil
+	}
+	if d, err := definition.ParseDuration(s); err == nil {
+		return db.At(now.Add(-d)), nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return db.Time{}, withHint(usagef("--since: %q is no time", s), "write 2026-11-21T08:00:00Z, or how long ago: 30m, 1h, 7d")
+	}
+	return db.At(t), nil
+}
+
+// read gives the events, oldest first. An id that does not exist is an error: no events would look like a run without any.
+func (n eventsNeeds) read(ctx context.Context, f events.Filter) ([]events.Event, error) {
+	if !f.PipelineExecutionID.IsZero() {
+		if _, err := n.Executions.Get(ctx, f.PipelineExecutionID); err != nil {
+			return nil, err
+		}
+	}
+	if !f.TaskExecutionID.IsZero() {
+		if _, err := n.Tasks.Get(ctx, f.TaskExecutionID); err != nil {
+			return nil, withHint(err, "`sluice show ID -o json` has the ids of an execution's tasks")
+		}
+	}
+	list, err := n.Events.List(ctx, f)
+	slices.Reverse(list)
+	return list, err
+}
+
+// names gives the tasks' and the pipelines' names by id.
+func (n eventsNeeds) names(ctx context.Context, list []events.Event) (map[db.ID]string, error) {
+	var taskIDs, pipelineIDs []db.ID
+	seen := map[db.ID]bool{}
+	for _, e := range list {
+		if !seen[e.TaskExecutionID] && !e.TaskExecutionID.IsZero() {
+			taskIDs = append(taskIDs, e.TaskExecutionID)
+		}
+		if !seen[e.PipelineExecutionID] {
+			pipelineIDs = append(pipelineIDs, e.PipelineExecutionID)
+		}
+		seen[e.TaskExecutionID], seen[e.PipelineExecutionID] = true, true
+	}
+	names := map[db.ID]string{}
+	found, err := n.Tasks.Find(ctx, taskIDs)
+	if err != nil {
+		return nil, err
+	}
+	for id, t := range found {
+		names[id] = t.TaskName
+	}
+	runs, err := n.Executions.Find(ctx, pipelineIDs)
+	for id, x := range runs {
+		names[id] = x.PipelineName
+	}
+	return names, err
+}
+
+func (c *cli) printEvents(list []events.Event, names map[db.ID]string, many bool) error {
+	if len(list) == 0 {
+		fmt.Fprintln(c.stderr, "no events")
+		return nil
+	}
+	heading := []string{"time", "task", "event", "v", "what", "by"}
+	if many {
+		heading = append([]string{"execution", "pipeline"}, heading...)
+	}
+	rows := make([][]string, len(list))
+	for i, e := range list {
+		s, err := tell(e)
+		if err != nil {
+			return err
+		}
+		version := ""
+		if e.Version != nil {
+			version = fmt.Sprint(*e.Version)
+		}
+		by := strings.Join(slices.DeleteFunc([]string{string(e.WorkerID), string(e.Actor)}, func(s string) bool { return s == "" }), ", ")
+		rows[i] = []string{e.CreatedAt.Local().Format("2006-01-02 15:04:05.000"), names[e.TaskExecutionID], string(e.EventType), version, firstLine(s.String(), 100), by}
+		if many {
+			rows[i] = append([]string{e.PipelineExecutionID.String(), names[e.PipelineExecutionID]}, rows[i]...)
+		}
+	}
+	printTable(c.stdout, heading, rows)
+	return nil
+}

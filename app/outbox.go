@@ -1,0 +1,139 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"sluice/modules/leases"
+	"sluice/modules/outbox"
+	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+type outboxNeeds struct {
+	fx.In
+	DB         *db.DB
+	Executions *pipelines.Repository
+	Tasks      *tasks.Repository
+	Outbox     *outbox.Repository
+	Leases     *leases.Repository
+}
+
+// pending is an outbox row with what it stands for.
+type pending struct {
+	outbox.Row
+	PipelineExecutionID db.ID   `json:"pipeline_execution_id"`
+	PipelineName        db.Text `json:"pipeline_name"`
+	TaskName            db.Text `json:"task_name"`
+	AgeMS               int64   `json:"age_ms"` // since it was written
+	Waiting             string  `json:"waiting"`
+}
+
+func (c *cli) outboxCommand() *cobra.Command {
+	limit := 1000
+	var remove bool
+	cmd := &cobra.Command{Use: "outbox", Short: "List the tasks that wait for a worker, and why each waits", Args: arguments(0, 0, "")}
+	cmd.Flags().Var(&count{&limit, 1}, "limit", "at most `N`, those due first")
+	cmd.Flags().BoolVar(&remove, "remove-stray", false, "remove rows that stand for no work (`sluice verify` finds them; there are none unless another hand wrote them)")
+	format := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return with(cmd.Context(), c, func(ctx context.Context, n outboxNeeds) error {
+			if remove {
+				return c.removeStray(ctx, n, *format)
+			}
+			rows, err := n.pending(ctx, limit)
+			if err != nil {
+				return err
+			}
+			if *format == formatJSON {
+				return printJSON(c.stdout, rows)
+			}
+			total, err := n.Outbox.CountPending(ctx)
+			c.printPending(rows, total)
+			return err
+		})
+	}
+	return cmd
+}
+
+func (n outboxNeeds) pending(ctx context.Context, limit int) ([]pending, error) {
+	rows, err := n.Outbox.ListPending(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]db.ID, len(rows))
+	for i, r := range rows {
+		ids[i] = r.TaskExecutionID
+	}
+	found, err := n.Tasks.Find(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var executions []db.ID
+	for _, t := range found {
+		executions = append(executions, t.PipelineExecutionID)
+	}
+	runs, err := n.Executions.Find(ctx, executions)
+	if err != nil {
+		return nil, err
+	}
+	workers, err := n.Leases.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := n.DB.Now()
+	served := liveHandlers(workers, now)
+	list := make([]pending, len(rows))
+	for i, r := range rows {
+		t := found[r.TaskExecutionID]
+		x := runs[t.PipelineExecutionID]
+		list[i] = pending{
+			Row: r, PipelineExecutionID: t.PipelineExecutionID, PipelineName: db.Text(x.PipelineName), TaskName: db.Text(t.TaskName),
+			AgeMS: now.Sub(r.CreatedAt.Time).Milliseconds(), Waiting: due(r.AvailableAt, r.Handler, served, now),
+		}
+		if t.Status != tasks.Ready || x.Status != pipelines.Running {
+			list[i].Waiting = "stray: it stands for no work; `sluice verify` says more, --remove-stray removes it"
+		}
+	}
+	return list, nil
+}
+
+func (c *cli) printPending(list []pending, total int64) {
+	if len(list) == 0 {
+		fmt.Fprintln(c.stderr, "nothing waits for a worker")
+		return
+	}
+	rows := make([][]string, len(list))
+	for i, r := range list {
+		rows[i] = []string{
+			strconv.FormatInt(r.ID, 10), string(r.PipelineName), string(r.TaskName), r.Handler, moment(r.AvailableAt),
+			span(msec(r.AgeMS)), r.Waiting, r.PipelineExecutionID.String(),
+		}
+	}
+	printTable(c.stdout, []string{"row", "pipeline", "task", "handler", "available", "age", "why it waits", "execution"}, rows)
+	if left := total - int64(len(list)); left > 0 {
+		fmt.Fprintf(c.stderr, "and %s: --limit shows more\n", counted(left, "more row"))
+	}
+}
+
+// removeStray removes what stands for no work.
+func (c *cli) removeStray(ctx context.Context, n outboxNeeds, format string) error {
+	var removed int64
+	err := n.DB.Transaction(ctx, func(tx db.Tx) (err error) {
+		removed, err = n.Outbox.DeleteOlderThan(tx, tx.Now)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if format == formatJSON {
+		return printJSON(c.stdout, map[string]int64{"removed": removed})
+	}
+	fmt.Fprintf(c.stdout, "removed %s\n", counted(removed, "stray row"))
+	return nil
+}

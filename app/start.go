@@ -1,0 +1,79 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"sluice/modules/pipelines"
+	"sluice/platform/db"
+)
+
+func (c *cli) startCommand() *cobra.Command {
+	var input inputFlags
+	var key string
+	number := 1
+	cmd := &cobra.Command{
+		Use:   "start NAME|FILE",
+		Short: "Enqueue a run (or many) for the workers; prints the ids",
+		Example: `  sluice start nightly-report --set day=2026-11-21
+  sluice start wordcount --count 1000`,
+		Args: arguments(1, 1, "the name of a pipeline or a file"),
+	}
+	input.add(cmd)
+	cmd.Flags().Var(&count{&number, 1}, "count", "start `N` runs")
+	cmd.Flags().StringVar(&key, "idempotency-key", "", "a second start of the pipeline with the same `KEY` finds the first run")
+	format := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if key != "" && number > 1 {
+			return usagef("--idempotency-key names one run: it does not go with --count %d", number)
+		}
+		return with(cmd.Context(), c, func(ctx context.Context, n Sources) error {
+			def, err := n.find(ctx, c.stdin, args[0])
+			if err != nil {
+				return err
+			}
+			raw, err := input.resolve(def, c.stdin)
+			if err != nil {
+				return err
+			}
+			requests := make([]pipelines.Request, number)
+			for i := range requests {
+				requests[i] = pipelines.Request{Definition: def, Input: raw, IdempotencyKey: key, Actor: actor()}
+			}
+			started, err := n.Engine.Start(ctx, requests)
+			if err != nil && len(started) == 0 {
+				return err
+			}
+			if printing := c.printStarted(started, key, *format); err == nil {
+				return printing
+			}
+			return fmt.Errorf("%d of %d runs were started: %w", len(started), number, err)
+		})
+	}
+	return cmd
+}
+
+type startDocument struct {
+	IDs      []db.ID `json:"ids"`
+	Existing bool    `json:"existing"` // the idempotency key had started it before
+}
+
+func (c *cli) printStarted(started []pipelines.Started, key, format string) error {
+	doc := startDocument{IDs: []db.ID{}}
+	for _, s := range started {
+		doc.IDs = append(doc.IDs, s.ID)
+		doc.Existing = doc.Existing || s.Existing
+	}
+	if doc.Existing {
+		fmt.Fprintf(c.stderr, "the key %q had started this run before\n", key)
+	}
+	if format == formatJSON {
+		return printJSON(c.stdout, doc)
+	}
+	for _, id := range doc.IDs {
+		fmt.Fprintln(c.stdout, id)
+	}
+	return nil
+}

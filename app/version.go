@@ -1,0 +1,56 @@
+package app
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// buildInfo is what the program knows of its making.
+type buildInfo struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision"` // of the source; empty when it was not built from a checkout
+	Modified bool   `json:"modified"` // the checkout had uncommitted changes
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+func readBuildInfo() buildInfo {
+	b := buildInfo{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	if info.Main.Version != "" {
+		b.Version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Revision = s.Value
+		case "vcs.modified":
+			b.Modified = s.Value == "true"
+		}
+	}
+	return b
+}
+
+func (c *cli) versionCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "version", Short: "Say which version this is", Args: arguments(0, 0, "")}
+	format := outputFlag(cmd)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		b := readBuildInfo()
+		if *format == formatJSON {
+			return printJSON(c.stdout, b)
+		}
+		line := "sluice " + b.Version
+		if b.Revision != "" {
+			line += " (" + b.Revision[:min(12, len(b.Revision))] + ")"
+		}
+		fmt.Fprintf(c.stdout, "%s %s %s\n", line, b.Go, b.Platform)
+		return nil
+	}
+	return cmd
+}

@@ -1,0 +1,48 @@
+package http
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	nethttp "net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"sluice/modules/tasks"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serve starts a server and a handler for one test.
+func serve(t *testing.T, f nethttp.HandlerFunc) (*Handler, string) {
+	t.Helper()
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	h := New()
+	t.Cleanup(h.Close)
+	return h, server.URL
+}
+
+// do runs a task whose `with` is the given JSON.
+func do(ctx context.Context, h *Handler, with string) (json.RawMessage, error) {
+	return h.Run(ctx, &tasks.Call{With: json.RawMessage(with)})
+}
+
+func kindOf(err error) tasks.ErrorKind {
+	var kinded *tasks.KindedError
+	if errors.As(err, &kinded) {
+		return kinded.Kind
+	}
+	return ""
+}
+
+// wants fails the test unless err has the kind and says the text.
+func wants(t *testing.T, err error, kind tasks.ErrorKind, text string) {
+	t.Helper()
+	if err == nil || kindOf(err) != kind || !strings.Contains(err.Error(), text) {
+		t.Errorf("got %v of kind %q, want %q of kind %q", err, kindOf(err), text, kind)
+	}
+}

@@ -1,0 +1,111 @@
+package audit_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"sluice/modules/audit"
+	"sluice/modules/enginetest"
+	"sluice/modules/leases"
+	"sluice/modules/outbox"
+	"sluice/modules/pipelines"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+func TestZZEngine(t *testing.T) {
+	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {
+		n := 0
+		ctx := t.Context()
+		rapid.Check(t, func(rt *rapid.T) {
+			n++
+			rules := []definition.Rule{"all_success", "all_success", "all_done", "one_failed", "all_failed", "one_success", "none_failed", "always"}
+			list := make([]definition.Task, rapid.IntRange(1, 6).Draw(rt, "tasks"))
+			for i := range list {
+				list[i].ID = fmt.Sprint("t", i)
+				list[i].Uses = "scripted"
+				list[i].Retry = tasks.RetryPolicy{MaxAttempts: rapid.IntRange(1, 3).Draw(rt, "max"), Backoff: tasks.Fixed, Delay: 1}
+				for j := range i {
+					if rapid.IntRange(0, 2).Draw(rt, "edge") == 0 {
+						list[i].Needs = append(list[i].Needs, fmt.Sprint("t", j))
+					}
+				}
+				if list[i].Needs != nil {
+					list[i].TriggerRule = rapid.SampledFrom(rules).Draw(rt, "rule")
+				}
+				if rapid.IntRange(0, 8).Draw(rt, "if") == 0 { list[i].If = "false" }
+			}
+			def := s.Define(t, fmt.Sprint("p", n), list...)
+			id := s.Start(t, ctx, def, "")
+			var held []pipelines.Claim
+			check := func(what string) {
+				r, err := audit.New(s.DB).Verify(ctx, audit.Options{IDs: []db.ID{id}})
+				if err != nil {
+					rt.Fatal(err)
+				}
+				if !r.OK() {
+					rt.Fatalf("after %s:\n%s", what, r)
+				}
+			}
+			check("start")
+			for i := range rapid.IntRange(1, 40).Draw(rt, "steps") {
+				op := rapid.SampledFrom([]string{"claim", "claim", "finish", "finish", "finish", "pause", "resume", "resume", "cancel", "retry", "retryfrom", "recover", "annotate"}).Draw(rt, "op")
+				var err error
+				order := pipelines.Order{ID: id, Reason: "r", Actor: "a"}
+				switch op {
+				case "claim":
+					w := fmt.Sprintf("w%d-%d", n, i)
+					d := time.Hour
+					if rapid.IntRange(0, 3).Draw(rt, "dead") == 0 {
+						d = -time.Second
+					}
+					ex, e := s.Leases.Register(ctx, leases.Worker{ID: w}, []string{"scripted"}, d)
+					if e != nil { rt.Fatal(e) }
+					var c []pipelines.Claim
+					c, err = s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: w, LeaseExpiresAt: ex, Want: outbox.Want{Handlers: []string{"scripted"}, Limit: rapid.IntRange(1, 3).Draw(rt, "limit"), PipelineExecutionID: id}})
+					held = append(held, c...)
+				case "finish":
+					if len(held) == 0 {
+						continue
+					}
+					k := rapid.IntRange(0, len(held)-1).Draw(rt, "which")
+					o := &pipelines.Outcome{Claim: &held[k], Kind: pipelines.Kind(rapid.IntRange(0, 3).Draw(rt, "kind")), ErrorKind: tasks.KindError, Error: "boom", Until: db.At(time.Now()), Reason: "why"}
+					if o.Kind == pipelines.Succeeded { o.Output = db.JSON(`{"a":1}`); o.Error = "" }
+					_, err = s.Engine.Finish(ctx, string(held[k].Task.WorkerID), []*pipelines.Outcome{o})
+					if rapid.Bool().Draw(rt, "keep") {
+						held = append(held[:k:k], held[k+1:]...)
+					}
+				case "pause":
+					err = s.Engine.Pause(ctx, order)
+				case "resume":
+					err = s.Engine.Resume(ctx, order)
+				case "cancel":
+					if rapid.IntRange(0, 3).Draw(rt, "really") == 0 {
+						err = s.Engine.Cancel(ctx, order)
+					}
+				case "retry":
+					err = s.Engine.Retry(ctx, order, "")
+				case "retryfrom":
+					err = s.Engine.Retry(ctx, order, list[0].ID)
+				case "recover":
+					_, err = s.Engine.Recover(ctx)
+				case "annotate":
+				}
+				if err != nil && !errors.Is(err, pipelines.ErrState) && !errors.Is(err, tasks.ErrClaimLost) {
+					rt.Fatalf("%s: %v", op, err)
+				}
+				check(op)
+			}
+		})
+		if _, err := s.Engine.RemoveEvents(ctx, db.At(s.DB.Now().Add(time.Hour)), func(int64) {}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := audit.New(s.DB).Verify(ctx, audit.Options{})
+		t.Log(r.Summary(), err)
+	})
+}
