@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"modules/enginetest":      {"modules/*", "modules/pipelines/definition", "modules/audit/audittest", "platform/db", "platform/db/dbtest"},
 	"app":                     {"modules/*", "modules/pipelines/definition", "modules/handlers/*", "platform/db"},
 	".":                       {"app", "examples/*"},
-	"examples/*":              {"modules/tasks", "modules/pipelines/definition"},
+	"examples/*":              {"modules/tasks", "modules/pipelines", "modules/pipelines/definition"},
 	"scripts/*":               {},
 }
 

@@ -6,7 +6,7 @@ CREATE TABLE pipeline_definitions (
   pipeline_name  text NOT NULL,
   version        text NOT NULL,               -- hash of the definition's canonical JSON
   definition     jsonb NOT NULL,
-  registered_at  timestamptz NOT NULL,        -- the newest is the one that `start NAME` takes
+  registered_at  timestamptz,                   -- the newest is what `start NAME` takes; null: only run from a file
   PRIMARY KEY (pipeline_name, version)
 );
 

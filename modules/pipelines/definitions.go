@@ -21,7 +21,7 @@ type Registered struct {
 	PipelineName string  `json:"pipeline_name"`
 	Version      string  `json:"version"`
 	Definition   db.JSON `json:"definition"`
-	RegisteredAt db.Time `json:"registered_at"` // of the newest registration
+	RegisteredAt db.Time `json:"registered_at"` // of the newest registration; null for one that was only run from a file
 }
 
 // TableName puts the table into the tenant's schema.
@@ -61,13 +61,13 @@ func (s *definitions) save(tx db.Tx, def *definition.Definition, newest bool) (s
 	if err != nil {
 		return "", fmt.Errorf("encode the definition of %q: %w", def.Name, err)
 	}
-	conflict := "NOTHING"
+	conflict, at := "NOTHING", db.Time{}
 	if newest {
-		conflict = "UPDATE SET registered_at = excluded.registered_at"
+		conflict, at = "UPDATE SET registered_at = excluded.registered_at", tx.Now
 	}
 	_, err = tx.Exec(`INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
-VALUES ($name, $version, $doc, $now) ON CONFLICT (pipeline_name, version) DO `+conflict,
-		db.Args{"name": def.Name, "version": version, "doc": db.JSON(doc), "now": tx.Now})
+VALUES ($name, $version, $doc, $at) ON CONFLICT (pipeline_name, version) DO `+conflict,
+		db.Args{"name": def.Name, "version": version, "doc": db.JSON(doc), "at": at})
 	return version, wrap("store the definition", err)
 }
 
@@ -104,7 +104,7 @@ func (s *definitions) latest(ctx context.Context, name string) (Registered, erro
 		return Registered{}, err
 	}
 	var r Registered
-	err = q.Where("pipeline_name = ?", name).Order("registered_at DESC").Take(&r).Error
+	err = q.Where("pipeline_name = ? AND registered_at IS NOT NULL", name).Order("registered_at DESC").Take(&r).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return Registered{}, fmt.Errorf("%w: %q is not registered: name a file, or run `sluice serve --pipelines DIR` with it", ErrUnknown, name)
 	}

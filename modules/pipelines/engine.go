@@ -54,8 +54,8 @@ func (e *Engine) write(tx db.Tx, plans []*plan) (settled []*move, ready int, err
 		}
 	}
 	for _, m := range moves {
-		if m.Task.Status == tasks.Ready && !m.Hold && !m.Task.RetryAt.After(tx.Now.Time) {
-			ready++
+		if m.Task.Status == tasks.Ready && !m.Hold {
+			ready++ // due or not: a worker that sleeps must hear of an earlier due time
 		}
 	}
 	if err := e.tasks.Apply(tx, moves); err != nil {

@@ -18,7 +18,8 @@ import (
 	"sluice/platform/db"
 )
 
-func TestZZEngine(t *testing.T) {
+// TestRandomWalks drives the real engine at random and has every step of it verified.
+func TestRandomWalks(t *testing.T) {
 	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {
 		n := 0
 		ctx := t.Context()
@@ -38,7 +39,9 @@ func TestZZEngine(t *testing.T) {
 				if list[i].Needs != nil {
 					list[i].TriggerRule = rapid.SampledFrom(rules).Draw(rt, "rule")
 				}
-				if rapid.IntRange(0, 8).Draw(rt, "if") == 0 { list[i].If = "false" }
+				if rapid.IntRange(0, 8).Draw(rt, "if") == 0 {
+					list[i].If = "false"
+				}
 			}
 			def := s.Define(t, fmt.Sprint("p", n), list...)
 			id := s.Start(t, ctx, def, "")
@@ -65,7 +68,9 @@ func TestZZEngine(t *testing.T) {
 						d = -time.Second
 					}
 					ex, e := s.Leases.Register(ctx, leases.Worker{ID: w}, []string{"scripted"}, d)
-					if e != nil { rt.Fatal(e) }
+					if e != nil {
+						rt.Fatal(e)
+					}
 					var c []pipelines.Claim
 					c, err = s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: w, LeaseExpiresAt: ex, Want: outbox.Want{Handlers: []string{"scripted"}, Limit: rapid.IntRange(1, 3).Draw(rt, "limit"), PipelineExecutionID: id}})
 					held = append(held, c...)
@@ -75,7 +80,10 @@ func TestZZEngine(t *testing.T) {
 					}
 					k := rapid.IntRange(0, len(held)-1).Draw(rt, "which")
 					o := &pipelines.Outcome{Claim: &held[k], Kind: pipelines.Kind(rapid.IntRange(0, 3).Draw(rt, "kind")), ErrorKind: tasks.KindError, Error: "boom", Until: db.At(time.Now()), Reason: "why"}
-					if o.Kind == pipelines.Succeeded { o.Output = db.JSON(`{"a":1}`); o.Error = "" }
+					if o.Kind == pipelines.Succeeded {
+						o.Output = db.JSON(`{"a":1}`)
+						o.Error = ""
+					}
 					_, err = s.Engine.Finish(ctx, string(held[k].Task.WorkerID), []*pipelines.Outcome{o})
 					if rapid.Bool().Draw(rt, "keep") {
 						held = append(held[:k:k], held[k+1:]...)
