@@ -43,6 +43,7 @@ func with[T any](ctx context.Context, c *cli, use func(context.Context, T) error
 		return err
 	}
 	var opened *db.DB
+	var opening error
 	defer func() {
 		if opened != nil {
 			err = errors.Join(err, opened.Close())
@@ -53,33 +54,26 @@ func with[T any](ctx context.Context, c *cli, use func(context.Context, T) error
 		c.fxLog(log),
 		fx.RecoverFromPanics(),
 		fx.Supply(log),
-		fx.Provide(func() (d *db.DB, err error) {
-			opened, err = c.openReady(ctx)
-			return opened, err
+		fx.Provide(func() (*db.DB, error) {
+			opened, opening = c.openReady(ctx)
+			return opened, opening
 		}),
 		modules,
 		fx.Options(c.extensions...),
 		fx.Populate(&needs),
 	)
+	if opening != nil {
+		return opening
+	}
 	if err := program.Err(); err != nil {
-		return startError(err)
+		return usageError{dig.RootCause(err)} // this program is put together wrongly
 	}
 	if err := program.Start(ctx); err != nil {
-		return startError(err)
+		return err
 	}
 	// Taking down must go on after an interrupt.
 	defer func() { err = errors.Join(err, program.Stop(context.WithoutCancel(ctx))) }()
 	return use(ctx, needs)
-}
-
-// startError is the root of what fx reports, without the way that led to it.
-func startError(err error) error {
-	root := dig.RootCause(err)
-	var missing dig.Error
-	if errors.As(root, &missing) {
-		return usageError{root} // an extension asks for what nobody provides
-	}
-	return root
 }
 
 func (c *cli) fxLog(log *zap.Logger) fx.Option {

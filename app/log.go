@@ -21,7 +21,7 @@ func (c *cli) logger() (*zap.Logger, error) {
 		return nil, fmt.Errorf("log level: %w", err)
 	}
 	config := zap.NewProductionEncoderConfig()
-	config.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	config.EncodeTime, config.EncodeDuration = zapcore.RFC3339NanoTimeEncoder, zapcore.StringDurationEncoder
 	encoder := zapcore.NewJSONEncoder(config)
 	if isTerminal(c.stderr) {
 		config.EncodeTime = zapcore.TimeEncoderOfLayout(clockLayout)

@@ -8,9 +8,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"go.uber.org/fx"
 )
+
+const signalEcho = 500 * time.Millisecond
 
 // Main runs one command line and returns the exit code: 0 done; 1 the pipeline failed or a breach was found; 2 wrong usage, an
 // invalid file or input, or not possible in this state; 3 no such thing; 4 the database cannot be used; 130 interrupted.
@@ -19,8 +22,8 @@ import (
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, extensions ...fx.Option) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// After the first signal the next one has its usual effect again.
-	context.AfterFunc(ctx, stop)
+	// After the first signal the next has its usual effect again, but not at once: programs that run others often pass one signal on twice.
+	context.AfterFunc(ctx, func() { time.AfterFunc(signalEcho, stop) })
 	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, extensions: extensions}
 	root := c.rootCommand()
 	root.SetArgs(args)
