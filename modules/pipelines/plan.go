@@ -131,7 +131,7 @@ func (p *plan) decide(n *node) error {
 		if !p.whole {
 			return errNeedWhole
 		}
-		p.take(n, n.next().Abandon(tasks.CleanText("if: "+err.Error(), tasks.MaxError), p.now).By(p.worker))
+		p.take(n, n.next().Abandon(tasks.CleanText(err.Error(), tasks.MaxError), p.now).By(p.worker))
 		return nil
 	case !holds:
 		return p.skip(n, t, "condition is false: "+t.If)

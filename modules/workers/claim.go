@@ -11,54 +11,68 @@ import (
 	"sluice/modules/pipelines"
 )
 
-// claimLoop claims until ctx ends. It looks at the outbox when it is told of work, when a task becomes due, and otherwise now
-// and then, since another process may have made work without telling.
+// claimLoop claims until ctx ends, as much as there are free slots. When the outbox holds no more for it, it sleeps until it is
+// told of work, until a task becomes due, or for a while, since another process may have made work without telling.
 func (p *Pool) claimLoop(ctx, work context.Context, handlers *sync.WaitGroup) {
 	ready, cancel := p.engine.Waker().Ready()
 	defer cancel()
-	more := true // there may be due work in the outbox
 	for ctx.Err() == nil {
-		if free := p.free(); free > 0 && more {
-			n, err := p.claim(ctx, work, handlers, free)
-			if err != nil {
-				p.claimFailed(ctx, err)
-				continue
+		free := p.free()
+		if free == 0 {
+			select {
+			case <-ctx.Done():
+			case <-p.freed:
 			}
-			more = n == free
-			if n > 0 {
-				continue
-			}
+			continue
 		}
-		more = p.wait(ctx, ready, more)
+		// Under the context of the work: a claim that has been committed must be worked on, whatever became of ctx.
+		n, err := p.claim(work, handlers, free)
+		switch {
+		case err != nil:
+			p.log.Warn("claiming failed, trying again", zap.Error(err))
+			sleep(ctx, p.config.Poll)
+		case n < free:
+			p.awaitWork(ctx, ready, n == 0)
+		}
 	}
 }
 
-// wait sleeps until there may be work for a free slot, and reports whether there may be due work.
-func (p *Pool) wait(ctx context.Context, ready <-chan struct{}, more bool) bool {
-	if more || p.free() == 0 {
-		select { // all slots are taken: only one that ends matters
+// taken is how long a claim that got nothing waits at least: what was due is in another process's hands, or its commit is near.
+const taken = 5 * time.Millisecond
+
+// awaitWork sleeps until there is work, one statement a look.
+func (p *Pool) awaitWork(ctx context.Context, ready <-chan struct{}, empty bool) {
+	for {
+		due := p.untilDue(ctx)
+		if empty {
+			due = max(due, taken)
+		}
+		if due <= 0 {
+			return
+		}
+		timer := time.NewTimer(min(due, p.config.Poll))
+		select {
 		case <-ctx.Done():
-		case <-p.freed:
+			timer.Stop()
+			return
+		case <-ready:
+			timer.Stop()
+			return
+		case <-timer.C:
 		}
-		return true
+		if due <= p.config.Poll {
+			return
+		}
 	}
-	timer := time.NewTimer(p.untilDue(ctx))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-ready:
-	case <-timer.C:
-	}
-	return true
 }
 
-// untilDue is how long no known task is due, at most the poll interval.
+// untilDue is how long no task that this process can run is due; longer than the poll interval if none is known.
 func (p *Pool) untilDue(ctx context.Context) time.Duration {
 	at, err := p.outbox.NextDue(ctx, p.want(1))
 	if err != nil || at.IsZero() {
-		return p.config.Poll
+		return p.config.Poll + 1
 	}
-	return min(max(0, at.Sub(p.db.Now())), p.config.Poll)
+	return at.Sub(p.db.Now())
 }
 
 func (p *Pool) want(limit int) outbox.Want {
@@ -66,11 +80,14 @@ func (p *Pool) want(limit int) outbox.Want {
 }
 
 // claim takes at most free tasks and starts their handlers.
-func (p *Pool) claim(ctx, work context.Context, handlers *sync.WaitGroup, free int) (int, error) {
+func (p *Pool) claim(work context.Context, handlers *sync.WaitGroup, free int) (int, error) {
 	p.mu.Lock()
 	request := pipelines.ClaimRequest{Worker: p.id, LeaseExpiresAt: p.expires, Want: p.want(free)}
 	p.mu.Unlock()
-	claims, err := p.engine.Claim(ctx, request)
+	// A claim that takes longer than the lease is worth nothing.
+	limited, cancel := context.WithTimeout(work, p.config.Lease)
+	defer cancel()
+	claims, err := p.engine.Claim(limited, request)
 	if err != nil {
 		return 0, err
 	}
@@ -82,19 +99,10 @@ func (p *Pool) claim(ctx, work context.Context, handlers *sync.WaitGroup, free i
 		p.mu.Unlock()
 		handlers.Go(func() {
 			defer cancel(nil)
-			p.results <- &result{outcome: p.run(run, request.Worker, c)}
+			p.results <- p.run(run, request.Worker, c)
 		})
 	}
 	return len(claims), nil
-}
-
-// claimFailed waits before the next try: the database is away, or refuses.
-func (p *Pool) claimFailed(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	p.log.Warn("claiming failed, trying again", zap.Error(err))
-	sleep(ctx, p.config.Poll)
 }
 
 // free is the number of slots that hold no task. A slot is free again when its outcome is recorded.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -36,11 +37,16 @@ const (
 	DefaultDrain = 30 * time.Second
 )
 
+// lastWrites is how long a pool that stops keeps trying to record its last outcomes while the database is away.
+const lastWrites = 10 * time.Second
+
 // Reasons for which a handler's context ends before its time is up.
 var (
 	errClaimLost = errors.New("the task was taken from this worker")
 	errStopping  = errors.New("the worker is stopping")
 )
+
+var errUnrecorded = errors.New("some outcomes could not be recorded: their tasks will be taken back when the lease expires")
 
 // Pool works with the given number of slots. Make it with New, and run it once.
 type Pool struct {
@@ -53,8 +59,9 @@ type Pool struct {
 	db       *db.DB
 	log      *zap.Logger
 
-	results chan *result
-	freed   chan struct{} // a slot has become free
+	results    chan *pipelines.Outcome
+	freed      chan struct{} // a slot has become free
+	unrecorded atomic.Bool   // an outcome could not be written before the end
 
 	mu      sync.Mutex
 	id      string
@@ -86,7 +93,7 @@ func New(c Config, d Deps) *Pool {
 	}
 	return &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
-		results: make(chan *result, c.Slots), freed: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
+		results: make(chan *pipelines.Outcome, c.Slots), freed: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
 	}
 }
 
@@ -110,9 +117,14 @@ func (p *Pool) Run(ctx context.Context) error {
 	p.claimLoop(ctx, work, &handlers)
 	p.drain(&handlers)
 	close(p.results)
+	last := time.AfterFunc(lastWrites, func() { stop(errStopping) })
 	<-recorded
+	last.Stop()
 	stop(errStopping)
 	background.Wait()
+	if p.unrecorded.Load() {
+		return errUnrecorded // the row stays: when its lease expires, others take those tasks back
+	}
 	return p.leases.Remove(context.WithoutCancel(ctx), p.workerID())
 }
 

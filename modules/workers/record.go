@@ -13,11 +13,6 @@ import (
 	"sluice/platform/db"
 )
 
-// result is an outcome on its way into the database.
-type result struct {
-	outcome *pipelines.Outcome
-}
-
 // most bounds one transaction of outcomes: past it, larger sets gain nothing and others wait longer.
 const most = 400
 
@@ -25,15 +20,15 @@ const most = 400
 // wait for company. It ends when the results do.
 func (p *Pool) record(ctx context.Context) {
 	for first := range p.results {
-		group := []*pipelines.Outcome{first.outcome}
+		group := []*pipelines.Outcome{first}
 	gather:
 		for len(group) < most {
 			select {
-			case r, ok := <-p.results:
+			case o, ok := <-p.results:
 				if !ok {
 					break gather
 				}
-				group = append(group, r.outcome)
+				group = append(group, o)
 			default:
 				break gather
 			}
@@ -52,8 +47,8 @@ func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
 			return
 		}
 		if ctx.Err() != nil {
-			p.log.Error("outcomes could not be recorded; their tasks will be taken back when the lease expires",
-				zap.Int("tasks", len(group)), zap.Error(err))
+			p.unrecorded.Store(true)
+			p.log.Error("outcomes could not be recorded", zap.Int("tasks", len(group)), zap.Error(err))
 			return
 		}
 		if !errors.Is(err, db.ErrUnavailable) {

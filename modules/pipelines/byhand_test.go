@@ -1,0 +1,177 @@
+package pipelines_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"sluice/modules/enginetest"
+	"sluice/modules/leases"
+	"sluice/modules/outbox"
+	"sluice/modules/pipelines"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// byHand is one run whose workers are the test: it claims, and says how each task comes out. Nothing moves between two calls.
+type byHand struct {
+	t      *testing.T
+	ctx    context.Context
+	s      *enginetest.Stack
+	def    *definition.Definition
+	id     db.ID
+	worker string
+	hired  int
+	held   map[string]*pipelines.Claim // by task name, newest claim
+}
+
+func newByHand(t *testing.T, s *enginetest.Stack, name string, list ...definition.Task) *byHand {
+	t.Helper()
+	return &byHand{t: t, ctx: t.Context(), s: s, def: s.Define(t, name, list...), worker: "nobody", held: map[string]*pipelines.Claim{}}
+}
+
+// work is a task of the scripted handler. It may fail once, and its retry is due at once.
+func work(id string, needs ...string) definition.Task {
+	return definition.Task{
+		ID: id, Needs: needs, Uses: "scripted",
+		Retry: tasks.RetryPolicy{MaxAttempts: 2, Backoff: tasks.Fixed, Delay: time.Nanosecond},
+	}
+}
+
+func withRule(t definition.Task, r definition.Rule) definition.Task { t.TriggerRule = r; return t }
+
+func withCondition(t definition.Task, c string) definition.Task { t.If = c; return t }
+
+func (h *byHand) start() error {
+	started, err := h.s.Engine.Start(h.ctx, []pipelines.Request{{Definition: h.def, Actor: "starter"}})
+	if err == nil {
+		h.id = started[0].ID
+	}
+	return err
+}
+
+// hire registers the worker that claims from now on. A lease of no length has expired at once.
+func (h *byHand) hire(lease time.Duration) error {
+	h.hired++
+	h.worker = fmt.Sprintf("worker-%d", h.hired)
+	_, err := h.s.Leases.Register(h.ctx, leases.Worker{ID: h.worker, Hostname: "here", Slots: 1}, h.s.Handlers.Names(), lease)
+	return err
+}
+
+// claim takes at most limit due tasks.
+func (h *byHand) claim(limit int) error {
+	claims, err := h.s.Engine.Claim(h.ctx, pipelines.ClaimRequest{
+		Worker: h.worker, LeaseExpiresAt: db.At(h.s.DB.Now().Add(time.Minute)), Want: outbox.Want{Handlers: h.s.Handlers.Names(), Limit: limit},
+	})
+	for i := range claims {
+		h.held[claims[i].Task.TaskName] = &claims[i]
+	}
+	return err
+}
+
+// outcome is how a held task comes out; the zero Outcome of a kind is filled in.
+func (h *byHand) outcome(task string, kind pipelines.Kind) *pipelines.Outcome {
+	h.t.Helper()
+	claim := h.held[task]
+	if claim == nil {
+		h.t.Fatalf("task %s is not held", task)
+	}
+	o := &pipelines.Outcome{Claim: claim, Kind: kind}
+	switch kind {
+	case pipelines.Succeeded:
+		o.Output = db.JSON(fmt.Sprintf(`{"by": %q}`, task))
+	case pipelines.Erred:
+		o.ErrorKind, o.Error = tasks.KindError, fmt.Sprintf("attempt %d of %s fails", claim.Task.Attempt, task)
+	case pipelines.Deferred:
+		o.Until, o.Reason = db.At(h.s.DB.Now()), "not yet"
+	case pipelines.Released:
+		o.Reason = "the worker is stopping"
+	}
+	return o
+}
+
+// finish records the outcome of a held task. A lost claim is an error here.
+func (h *byHand) finish(task string, kind pipelines.Kind) error {
+	h.t.Helper()
+	return h.record(h.outcome(task, kind))
+}
+
+func (h *byHand) record(list ...*pipelines.Outcome) error {
+	lost, err := h.s.Engine.Finish(h.ctx, h.worker, list)
+	if err != nil {
+		return err
+	}
+	return slices.MaxFunc(lost, func(a, b error) int { return boolInt(a != nil) - boolInt(b != nil) })
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// breaks records a failure that no attempt can mend.
+func (h *byHand) breaks(task string) error {
+	h.t.Helper()
+	o := h.outcome(task, pipelines.Erred)
+	o.ErrorKind = tasks.KindPermanent
+	return h.record(o)
+}
+
+// lose claims the due tasks for a worker that dies with them.
+func (h *byHand) lose() error {
+	if err := h.hire(0); err != nil {
+		return err
+	}
+	return h.claim(10)
+}
+
+func (h *byHand) recover() error {
+	_, err := h.s.Engine.Recover(h.ctx)
+	return err
+}
+
+func (h *byHand) order() pipelines.Order {
+	return pipelines.Order{ID: h.id, Reason: "because", Actor: "operator"}
+}
+
+func (h *byHand) pause() error  { return h.s.Engine.Pause(h.ctx, h.order()) }
+func (h *byHand) resume() error { return h.s.Engine.Resume(h.ctx, h.order()) }
+func (h *byHand) cancel() error { return h.s.Engine.Cancel(h.ctx, h.order()) }
+func (h *byHand) retry() error  { return h.s.Engine.Retry(h.ctx, h.order(), "") }
+
+// steps runs until one step fails, which fails the test.
+func (h *byHand) steps(list ...func() error) {
+	h.t.Helper()
+	for i, step := range list {
+		if err := step(); err != nil {
+			h.t.Fatalf("step %d: %v", i+1, err)
+		}
+	}
+}
+
+// The steps of a run as values, for tables.
+func claims(limit int) func(h *byHand) error { return func(h *byHand) error { return h.claim(limit) } }
+
+func ends(task string, kind pipelines.Kind) func(h *byHand) error {
+	return func(h *byHand) error { return h.finish(task, kind) }
+}
+
+func breaks(task string) func(h *byHand) error {
+	return func(h *byHand) error { return h.breaks(task) }
+}
+
+func inTurn(list ...func(h *byHand) error) func(h *byHand) error {
+	return func(h *byHand) error {
+		for i, step := range list {
+			if err := step(h); err != nil {
+				return fmt.Errorf("step %d: %w", i+1, err)
+			}
+		}
+		return nil
+	}
+}
