@@ -23,10 +23,12 @@ run: build ## build the program and try it on a first pipeline
 
 .PHONY: build
 build: ## build bin/sluice
+	@scripts/setup.sh compiler
 	@go build -o bin/sluice .
 
 .PHONY: test
 test: ## everything: build, vet, lint, and all tests on both databases under the race detector
+	@scripts/setup.sh compiler postgres
 	@$(MAKE) build
 	@go vet ./...
 	@$(MAKE) lint
@@ -34,6 +36,7 @@ test: ## everything: build, vet, lint, and all tests on both databases under the
 
 .PHONY: test-short
 test-short: ## all tests on both databases, without the race detector and lint
+	@scripts/setup.sh compiler postgres
 	@$(PGSERVER) -- go run ./scripts/testcount -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: lint
@@ -46,13 +49,9 @@ fmt: $(LINT) ## format the code
 
 .PHONY: setup
 setup: ## install what building and testing need: gcc, PostgreSQL's programs, the linter
-	@scripts/setup.sh
+	@scripts/setup.sh compiler postgres
 	@$(MAKE) $(LINT)
 	@echo "setup: all there"
-
-.PHONY: bench
-bench: build ## measure this engine on both databases, one JSON document a line
-	@scripts/bench.sh
 
 .PHONY: clean
 clean: ## remove what the targets built

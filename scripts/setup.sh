@@ -1,6 +1,6 @@
 #!/bin/bash
-# setup.sh installs what is missing on a Debian machine: a C compiler (SQLite's driver is C) and PostgreSQL's programs
-# (the tests start a server of their own). What is there already is left alone, and then no network is needed.
+# setup.sh [compiler] [postgres] installs what is missing of these on a Debian machine: a C compiler (SQLite's driver is C) and
+# PostgreSQL's programs (the tests start a server of their own). What is there already is left alone, and needs no network.
 set -euo pipefail
 
 say() { echo "setup: $*"; }
@@ -18,8 +18,13 @@ has_postgres() {
 }
 
 missing=()
-if has_compiler; then say "C compiler: there ($(go env CC))"; else missing+=(gcc libc6-dev); fi
-if has_postgres; then say "PostgreSQL: there"; else missing+=(postgresql); fi
+for need in "$@"; do
+  case $need in
+    compiler) has_compiler || missing+=(gcc libc6-dev) ;;
+    postgres) has_postgres || missing+=(postgresql) ;;
+    *) die "unknown need: $need" ;;
+  esac
+done
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 
 command -v apt-get >/dev/null || die "no apt-get here: install these by your system's means and run again: ${missing[*]}"
@@ -33,5 +38,6 @@ say "installing ${missing[*]}"
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" ||
   die "apt-get install went wrong; ${missing[*]} are still missing"
 
-has_compiler || die "the C compiler $(go env CC) still does not work"
-has_postgres || die "PostgreSQL's initdb and postgres are still not to be found"
+for need in "$@"; do
+  "has_$need" || die "the $need is still not to be found"
+done

@@ -2,8 +2,8 @@ package pipelines_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -104,14 +104,7 @@ func (h *byHand) record(list ...*pipelines.Outcome) error {
 	if err != nil {
 		return err
 	}
-	return slices.MaxFunc(lost, func(a, b error) int { return boolInt(a != nil) - boolInt(b != nil) })
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+	return errors.Join(lost...)
 }
 
 // breaks records a failure that no attempt can mend.

@@ -20,10 +20,10 @@ func (r *Repository) Find(ctx context.Context, ids []db.ID) (map[db.ID]Execution
 	return out, wrap("find pipeline executions", err)
 }
 
-// Names lists the pipelines that have a stored definition, sorted.
+// Names lists the registered pipelines, sorted.
 func (r *Repository) Names(ctx context.Context) ([]string, error) {
 	var names []string
-	err := r.db.Query(ctx, `SELECT DISTINCT pipeline_name FROM {pipeline_definitions} ORDER BY pipeline_name`, nil, func(scan func(...any) error) error {
+	err := r.db.Query(ctx, `SELECT DISTINCT pipeline_name FROM {pipeline_definitions} WHERE registered_at IS NOT NULL ORDER BY pipeline_name`, nil, func(scan func(...any) error) error {
 		names = append(names, "")
 		return scan(&names[len(names)-1])
 	})

@@ -1,0 +1,135 @@
+package app_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/fx"
+
+	"sluice/modules/pipelines"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+	"sluice/platform/db/dbtest"
+)
+
+const nobody = "0197c2a4-7b1e-7000-8000-0123456789ab"
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	p := &program{url: dbtest.SQLiteURL(t)}
+	for _, c := range []struct{ args, words []string }{
+		{[]string{"shwo"}, []string{`there is no command "shwo"`, `did you mean "show"?`}},
+		{[]string{"frobnicate"}, []string{"`sluice help` lists the commands"}},
+		{[]string{"run"}, []string{"sluice run needs a file or the name of a pipeline", "`sluice run --help`"}},
+		{[]string{"show", nobody, nobody}, []string{"one argument too many", "usage: sluice show ID"}},
+		{[]string{"list", "extra"}, []string{"one argument too many"}},
+		{[]string{"list", "--limt", "3"}, []string{"unknown flag: --limt", `did you mean "--limit"?`}},
+		{[]string{"list", "--status", "compelted"}, []string{`did you mean "Completed"?`}},
+		{[]string{"list", "--limit", "-1"}, []string{"expected a whole number from 1"}},
+		{[]string{"list", "-o", "xml"}, []string{"expected one of table, json"}},
+		{[]string{"show", "17"}, []string{`"17" is not an execution id`, "`sluice list` shows the ids"}},
+		{[]string{"pause", "x"}, []string{"is not an execution id"}},
+		{[]string{"verify", "x"}, []string{"is not an execution id"}},
+		{[]string{"serve", "--lease", "1ms"}, []string{"expected at least 100ms"}},
+		{[]string{"serve", "--drain", "soon"}, []string{"expected a duration such as"}},
+		{[]string{"serve", "--pipelines", "/nowhere"}, []string{"/nowhere: no such file or directory"}},
+		{[]string{"migrate", "down"}, []string{`there is no command "down"`}},
+		{[]string{"--log-level", "loud", "list"}, []string{"expected one of debug, info, warn, error"}},
+		{[]string{"--database-url", "mysql://x", "list"}, []string{`unknown scheme "mysql"`}},
+	} {
+		p.fails(t, 2, c.words, c.args...)
+	}
+	for _, command := range []string{"show", "pause", "resume", "cancel", "retry", "verify"} {
+		p.fails(t, 3, []string{"no such pipeline execution: " + nobody, "`sluice list`"}, command, nobody)
+	}
+}
+
+func TestHelpVersionCompletion(t *testing.T) {
+	t.Parallel()
+	p := &program{url: dbtest.EmptySQLiteURL(t)}
+	help := p.ok(t)
+	contains(t, help, "Run pipelines:", "Look after the database:", "SLUICE_DATABASE_URL")
+	for _, command := range []string{
+		"run", "serve", "start", "validate", "list", "show", "events", "outbox", "pause", "resume", "cancel", "retry", "annotate", "verify",
+		"cleanup-events", "workers", "migrate", "version", "completion",
+	} {
+		contains(t, help, "\n  "+command+" ")
+		contains(t, p.ok(t, command, "--help"), "Usage:\n  sluice "+command)
+	}
+	contains(t, p.ok(t, "version"), "sluice ", "go1.")
+	if v := decode[map[string]any](t, p.ok(t, "version", "-o", "json")); v["go"] == "" || v["platform"] == "" {
+		t.Errorf("version: %v", v)
+	}
+	contains(t, p.ok(t, "completion", "bash"), "bash completion")
+	if _, err := os.Stat(strings.TrimPrefix(p.url, "sqlite://")); !os.IsNotExist(err) {
+		t.Errorf("a database was made: %v", err)
+	}
+}
+
+// TestValidate: every mistake of examples/invalid.yaml, and nothing said against the others. It needs no database.
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	p := &program{url: "postgres://nobody@127.0.0.1:1/none"}
+	r := p.run(t, "validate", "../examples/invalid.yaml")
+	want, err := os.ReadFile("testdata/invalid.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), r.stderr); diff != "" || r.code != 2 || r.stdout != "" {
+		t.Errorf("exit code %d, stdout %q, stderr %s", r.code, r.stdout, diff)
+	}
+	both := p.run(t, "validate", "../examples/first.yaml", "../examples/invalid.yaml", "/nowhere.yaml", "../examples/failing.yaml")
+	if both.code != 2 || both.stderr != r.stderr+"sluice: /nowhere.yaml: no such file or directory\n" {
+		t.Errorf("exit code %d, stderr:\n%s", both.code, both.stderr)
+	}
+	if both.stdout != "../examples/first.yaml: ok (7 tasks)\n../examples/failing.yaml: ok (4 tasks)\n" {
+		t.Errorf("stdout:\n%s", both.stdout)
+	}
+}
+
+// TestComposition: a program put together wrongly says why in one line, whatever command is given.
+func TestComposition(t *testing.T) {
+	t.Parallel()
+	handler := func(name string) fx.Option {
+		return tasks.ProvideHandler(func() tasks.Handler {
+			return tasks.NewHandler(name, func(ctx context.Context, _ struct{}) (struct{}, error) { return struct{}{}, ctx.Err() })
+		})
+	}
+	pipeline := func(d *definition.Definition) fx.Option {
+		return pipelines.ProvideDefinition(func() *definition.Definition { return d })
+	}
+	fine := func() *definition.Definition {
+		return &definition.Definition{Name: "p", Tasks: []definition.Task{{ID: "a", Run: "true"}}}
+	}
+	for name, c := range map[string]struct {
+		extensions []fx.Option
+		words      []string
+	}{
+		"two handlers of one name": {[]fx.Option{handler("twin"), handler("twin")}, []string{`two handlers are named "twin"`}},
+		"one like a built-in":      {[]fx.Option{handler("shell")}, []string{`two handlers are named "shell"`}},
+		"a bad name":               {[]fx.Option{handler("No Name")}, []string{`"No Name"`}},
+		"two pipelines":            {[]fx.Option{pipeline(fine()), pipeline(fine())}, []string{`two definitions are named "p"`}},
+		"no pipeline":              {[]fx.Option{pipeline(nil)}, []string{"a definition is nil"}},
+		"a missing dependency":     {[]fx.Option{tasks.ProvideHandler(func(*strings.Reader) tasks.Handler { return nil })}, []string{"strings.Reader"}},
+		"a panic":                  {[]fx.Option{tasks.ProvideHandler(func() tasks.Handler { panic("out of order") })}, []string{"out of order"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := &program{url: dbtest.SQLiteURL(t), extensions: c.extensions}
+			p.fails(t, 2, c.words, "run", "../examples/first.yaml")
+			if r := p.run(t, "run", "../examples/first.yaml"); strings.Count(r.stderr, "\n") != 1 {
+				t.Errorf("not one line:\n%s", r.stderr)
+			}
+		})
+	}
+	t.Run("a mistake in a definition", func(t *testing.T) {
+		t.Parallel()
+		bad := fine()
+		bad.Tasks[0].Needs = []string{"b"}
+		p := &program{url: dbtest.SQLiteURL(t), extensions: []fx.Option{pipeline(bad)}}
+		p.fails(t, 2, []string{`"p"`, "tasks[0].needs", "there is no such task"}, "serve")
+	})
+}
