@@ -36,6 +36,8 @@ CREATE TABLE task_executions (
   pipeline_execution_id  uuid NOT NULL,
   task_name              text NOT NULL,
   handler                text NOT NULL,
+  queue                  text NOT NULL DEFAULT 'default',
+  priority               smallint NOT NULL DEFAULT 1,             -- 0 high, 1 normal, 2 low
   status                 text NOT NULL,
   sub_status             text,
   version                bigint NOT NULL,
@@ -78,10 +80,13 @@ CREATE TABLE task_outbox (
   id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   task_execution_id uuid NOT NULL UNIQUE,
   handler           text NOT NULL DEFAULT '', -- what a worker must be able to run to claim the task
+  queue             text NOT NULL DEFAULT 'default',
+  lane              smallint NOT NULL DEFAULT 2, -- twice the priority, and 1 more for what a pipeline queued far beyond others' share
   available_at      timestamptz NOT NULL,
   created_at        timestamptz NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
-CREATE INDEX task_outbox_available ON task_outbox (available_at, id);
+-- What is due in a year lies at the far end of its lane, and no claim reads it.
+CREATE INDEX task_outbox_lane ON task_outbox (queue, lane, available_at, id);
 
 -- What a task wrote to its stdout and stderr, per attempt.
 CREATE TABLE task_logs (
@@ -100,6 +105,7 @@ CREATE TABLE workers (
   pid              integer NOT NULL,
   slots            integer NOT NULL,
   handlers         text NOT NULL,             -- comma-separated
+  queues           text NOT NULL DEFAULT 'default', -- comma-separated
   started_at       timestamptz NOT NULL,
   lease_expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);

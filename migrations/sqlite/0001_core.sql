@@ -35,6 +35,8 @@ CREATE TABLE task_executions (
   pipeline_execution_id  blob NOT NULL,
   task_name              text NOT NULL,
   handler                text NOT NULL,
+  queue                  text NOT NULL DEFAULT 'default',
+  priority               integer NOT NULL DEFAULT 1,             -- 0 high, 1 normal, 2 low
   status                 text NOT NULL,
   sub_status             text,
   version                integer NOT NULL,
@@ -74,10 +76,13 @@ CREATE TABLE task_outbox (
   id                integer PRIMARY KEY AUTOINCREMENT,
   task_execution_id blob NOT NULL UNIQUE,
   handler           text NOT NULL DEFAULT '', -- what a worker must be able to run to claim the task
+  queue             text NOT NULL DEFAULT 'default',
+  lane              integer NOT NULL DEFAULT 2, -- twice the priority, and 1 more for what a pipeline queued far beyond others' share
   available_at      integer NOT NULL,
   created_at        integer NOT NULL
 );
-CREATE INDEX task_outbox_available ON task_outbox (available_at, id);
+-- What is due in a year lies at the far end of its lane, and no claim reads it.
+CREATE INDEX task_outbox_lane ON task_outbox (queue, lane, available_at, id);
 
 -- What a task wrote to its stdout and stderr, per attempt.
 CREATE TABLE task_logs (
@@ -96,6 +101,7 @@ CREATE TABLE workers (
   pid              integer NOT NULL,
   slots            integer NOT NULL,
   handlers         text NOT NULL,             -- comma-separated
+  queues           text NOT NULL DEFAULT 'default', -- comma-separated
   started_at       integer NOT NULL,
   lease_expires_at integer NOT NULL
 );
@@ -113,7 +119,7 @@ FROM pipeline_executions;
 CREATE VIEW task_executions_text AS SELECT
   lower(substr(hex(id),1,8)||'-'||substr(hex(id),9,4)||'-'||substr(hex(id),13,4)||'-'||substr(hex(id),17,4)||'-'||substr(hex(id),21)) AS id,
   lower(substr(hex(pipeline_execution_id),1,8)||'-'||substr(hex(pipeline_execution_id),9,4)||'-'||substr(hex(pipeline_execution_id),13,4)||'-'||substr(hex(pipeline_execution_id),17,4)||'-'||substr(hex(pipeline_execution_id),21)) AS pipeline_execution_id,
-  task_name, handler, status, sub_status, version, attempt, max_attempts, remaining_dependencies, worker_id,
+  task_name, handler, queue, priority, status, sub_status, version, attempt, max_attempts, remaining_dependencies, worker_id,
   strftime('%Y-%m-%dT%H:%M:%S', retry_at/1000000, 'unixepoch')||printf('.%06dZ', retry_at%1000000) AS retry_at,
   recoveries, output, error,
   strftime('%Y-%m-%dT%H:%M:%S', created_at/1000000, 'unixepoch')||printf('.%06dZ', created_at%1000000) AS created_at,
@@ -135,7 +141,7 @@ FROM execution_events;
 CREATE VIEW task_outbox_text AS SELECT
   id,
   lower(substr(hex(task_execution_id),1,8)||'-'||substr(hex(task_execution_id),9,4)||'-'||substr(hex(task_execution_id),13,4)||'-'||substr(hex(task_execution_id),17,4)||'-'||substr(hex(task_execution_id),21)) AS task_execution_id,
-  handler,
+  handler, queue, lane,
   strftime('%Y-%m-%dT%H:%M:%S', available_at/1000000, 'unixepoch')||printf('.%06dZ', available_at%1000000) AS available_at,
   strftime('%Y-%m-%dT%H:%M:%S', created_at/1000000, 'unixepoch')||printf('.%06dZ', created_at%1000000) AS created_at
 FROM task_outbox;

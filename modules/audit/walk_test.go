@@ -67,7 +67,7 @@ func TestRandomWalks(t *testing.T) {
 					if rapid.IntRange(0, 3).Draw(rt, "dead") == 0 {
 						d = -time.Second
 					}
-					ex, e := s.Leases.Register(ctx, leases.Worker{ID: w}, []string{"scripted"}, d)
+					ex, e := s.Leases.Register(ctx, leases.Worker{ID: w}, d)
 					if e != nil {
 						rt.Fatal(e)
 					}

@@ -21,6 +21,7 @@ func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 // Append writes events within the transaction of what they record, in the order given. Ids and times are the transaction's to
 // give: what the caller set there is ignored.
 func (r *Repository) Append(tx db.Tx, list []Event) error {
+	tx.Track()
 	n := len(list)
 	ids, pipelines, tasks := make([]db.ID, n), make([]db.ID, n), make([]db.ID, n)
 	types, data, workers, actors := make([]string, n), make([]string, n), make([]string, n), make([]string, n)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"gorm.io/gorm/schema"
@@ -24,6 +23,7 @@ type Worker struct {
 	PID            int     `json:"pid" gorm:"column:pid"`
 	Slots          int     `json:"slots"` // tasks that it runs at once
 	Handlers       string  `json:"handlers"`
+	Queues         string  `json:"queues"` // that it serves
 	StartedAt      db.Time `json:"started_at"`
 	LeaseExpiresAt db.Time `json:"lease_expires_at"`
 }
@@ -40,12 +40,12 @@ type Repository struct {
 func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 
 // Register announces a worker, whose id nobody has had before, for the length of its first lease. It returns when that ends.
-func (r *Repository) Register(ctx context.Context, w Worker, handlers []string, lease time.Duration) (expires db.Time, err error) {
+func (r *Repository) Register(ctx context.Context, w Worker, lease time.Duration) (expires db.Time, err error) {
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
 		expires = db.At(tx.Now.Add(lease))
-		_, err := tx.Exec(`INSERT INTO {workers} (id, hostname, pid, slots, handlers, started_at, lease_expires_at)
-VALUES ($id, $hostname, $pid, $slots, $handlers, $now, $expires)`, db.Args{
-			"id": w.ID, "hostname": w.Hostname, "pid": w.PID, "slots": w.Slots, "handlers": strings.Join(handlers, ","), "now": tx.Now, "expires": expires,
+		_, err := tx.Exec(`INSERT INTO {workers} (id, hostname, pid, slots, handlers, queues, started_at, lease_expires_at)
+VALUES ($id, $hostname, $pid, $slots, $handlers, $queues, $now, $expires)`, db.Args{
+			"id": w.ID, "hostname": w.Hostname, "pid": w.PID, "slots": w.Slots, "handlers": w.Handlers, "queues": w.Queues, "now": tx.Now, "expires": expires,
 		})
 		return err
 	})

@@ -3,10 +3,8 @@
 package outbox
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	"gorm.io/gorm/schema"
 
@@ -18,8 +16,12 @@ type Row struct {
 	ID              int64   `json:"id"`
 	TaskExecutionID db.ID   `json:"task_execution_id"` // unique: a task is never queued twice
 	Handler         string  `json:"handler"`           // what a worker must be able to run
-	AvailableAt     db.Time `json:"available_at"`      // no claim before
+	Queue           string  `json:"queue"`
+	Lane            int     `json:"lane"`
+	AvailableAt     db.Time `json:"available_at"` // no claim before
 	CreatedAt       db.Time `json:"created_at"`
+
+	PipelineExecutionID db.ID `json:"-" gorm:"-"` // whose share the row counts against; for Create alone
 }
 
 // TableName puts the table into the tenant's schema.
@@ -35,57 +37,24 @@ func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 
 // Create adds rows. A task that has one already is an error, for it would be work done twice.
 func (r *Repository) Create(tx db.Tx, rows []Row) error {
-	ids, handlers, at := make([]db.ID, len(rows)), make([]string, len(rows)), make([]db.Time, len(rows))
+	n := len(rows)
+	ids, handlers, queues := make([]db.ID, n), make([]string, n), make([]string, n)
+	lanes, at := make([]int64, n), make([]db.Time, n)
+	queued := map[db.ID]int{}
 	for i, row := range rows {
-		ids[i], handlers[i], at[i] = row.TaskExecutionID, row.Handler, row.AvailableAt
+		ids[i], handlers[i], queues[i], at[i] = row.TaskExecutionID, row.Handler, row.Queue, row.AvailableAt
+		lanes[i] = int64(row.Lane)
+		if queued[row.PipelineExecutionID]++; queued[row.PipelineExecutionID] > share {
+			lanes[i] = int64(row.Lane | bulk)
+		}
 	}
-	set := db.NewSet(len(rows)).IDs("id", ids).Texts("handler", handlers).Times("available_at", at)
-	_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at)
-SELECT x.id, x.handler, x.available_at, $now FROM $x`, db.Args{"x": set, "now": tx.Now})
+	set := db.NewSet(n).IDs("id", ids).Texts("handler", handlers).Texts("queue", queues).Ints("lane", lanes).Times("available_at", at)
+	_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, handler, queue, lane, available_at, created_at)
+SELECT x.id, x.handler, x.queue, x.lane, x.available_at, $now FROM $x`, db.Args{"x": set, "now": tx.Now})
 	if err != nil {
 		return fmt.Errorf("add to the outbox: %w", err)
 	}
 	return nil
-}
-
-// Want says which rows a claim takes.
-type Want struct {
-	Handlers            []string // what the worker can run
-	Limit               int      // no more than its free slots
-	PipelineExecutionID db.ID    // of this execution alone; zero: of any
-}
-
-// Take removes due rows, those due first, and returns their tasks in that order. Rows that another transaction is taking
-// are passed by (Postgres), or are not there any more (SQLite, whose writers come one after the other).
-func (r *Repository) Take(tx db.Tx, want Want) ([]db.ID, error) {
-	only := ""
-	args := db.Args{"now": tx.Now, "limit": want.Limit, "h": db.NewSet(len(want.Handlers)).Texts("name", want.Handlers)}
-	if !want.PipelineExecutionID.IsZero() {
-		only = ` AND task_execution_id IN (SELECT id FROM {task_executions} WHERE pipeline_execution_id = $pipeline)`
-		args["pipeline"] = want.PipelineExecutionID
-	}
-	var rows []Row
-	err := tx.Query(`WITH due AS MATERIALIZED (
-  SELECT id FROM {task_outbox} WHERE available_at <= $now AND handler IN (SELECT name FROM $h)`+only+`
-  ORDER BY available_at, id LIMIT $limit $skip_locked)
-DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM due) RETURNING id, task_execution_id, available_at`,
-		args, func(scan func(...any) error) error {
-			var row Row
-			err := scan(&row.ID, &row.TaskExecutionID, &row.AvailableAt)
-			rows = append(rows, row)
-			return err
-		})
-	if err != nil {
-		return nil, fmt.Errorf("take from the outbox: %w", err)
-	}
-	slices.SortFunc(rows, func(a, b Row) int {
-		return cmp.Or(a.AvailableAt.Compare(b.AvailableAt.Time), cmp.Compare(a.ID, b.ID))
-	})
-	ids := make([]db.ID, len(rows))
-	for i, row := range rows {
-		ids[i] = row.TaskExecutionID
-	}
-	return ids, nil
 }
 
 // DeleteByTask removes the rows of tasks, if they have any, waiting for claims of them that are under way.
@@ -124,23 +93,6 @@ func (r *Repository) CountPending(ctx context.Context) (int64, error) {
 		return 0, fmt.Errorf("count the outbox: %w", err)
 	}
 	return n, nil
-}
-
-// NextDue gives the earliest instant at which a row for one of the handlers is or becomes due; zero when there is none.
-func (r *Repository) NextDue(ctx context.Context, want Want) (db.Time, error) {
-	only := ""
-	args := db.Args{"h": db.NewSet(len(want.Handlers)).Texts("name", want.Handlers)}
-	if !want.PipelineExecutionID.IsZero() {
-		only = ` AND task_execution_id IN (SELECT id FROM {task_executions} WHERE pipeline_execution_id = $pipeline)`
-		args["pipeline"] = want.PipelineExecutionID
-	}
-	var at db.Time
-	err := r.db.Query(ctx, `SELECT available_at FROM {task_outbox} WHERE handler IN (SELECT name FROM $h)`+only+`
-ORDER BY available_at, id LIMIT 1`, args, func(scan func(...any) error) error { return scan(&at) })
-	if err != nil {
-		return db.Time{}, fmt.Errorf("look for the next due task: %w", err)
-	}
-	return at, nil
 }
 
 // DeleteOlderThan removes rows made before the cutoff that stand for no work: their task is gone or not Ready, or its pipeline

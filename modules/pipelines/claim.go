@@ -22,6 +22,7 @@ type ClaimRequest struct {
 type Claim struct {
 	Task       tasks.Task // its Version is the fence: every write of the worker names it
 	Pipeline   string
+	Resumed    bool // after a deferral
 	Definition *definition.Task
 	Input      json.RawMessage
 	Needs      map[string]json.RawMessage // outputs of the dependencies that the task may use
@@ -93,7 +94,7 @@ func (e *Engine) claim(ctx context.Context, tx db.Tx, r ClaimRequest) (claims []
 		}
 		m := t.Claim(r.Worker, r.LeaseExpiresAt, tx.Now).MarkStarted()
 		moves = append(moves, m)
-		claims = append(claims, Claim{Task: m.Task, Pipeline: x.PipelineName, Definition: dt, Input: json.RawMessage(x.Input)})
+		claims = append(claims, Claim{Task: m.Task, Pipeline: x.PipelineName, Resumed: t.SubStatus == tasks.Deferred, Definition: dt, Input: json.RawMessage(x.Input)})
 	}
 	if err := e.tasks.Apply(tx, moves); err != nil {
 		return nil, nil, err

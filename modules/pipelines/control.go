@@ -71,7 +71,10 @@ func (e *Engine) Resume(ctx context.Context, o Order) error {
 			if t.RetryAt.After(at.Time) {
 				at = t.RetryAt
 			}
-			rows[i] = outbox.Row{TaskExecutionID: t.ID, Handler: t.Handler, AvailableAt: at}
+			rows[i] = t.Queued(at)
+		}
+		if len(rows) > 0 {
+			tx.Notify(TopicReady)
 		}
 		if err := e.outbox.Create(tx, rows); err != nil {
 			return 0, err
@@ -143,6 +146,7 @@ func (e *Engine) abandon(ctx context.Context, id db.ID, reason string) error {
 
 // endAll ends every open task of an execution, and counts.
 func (e *Engine) endAll(tx db.Tx, x *Execution, actor string, how func(tasks.Task) *tasks.Move) error {
+	tx.Notify(TopicEnded)
 	ready, err := e.readyTasks(tx, x.ID)
 	if err != nil {
 		return err

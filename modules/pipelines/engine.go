@@ -58,6 +58,9 @@ func (e *Engine) write(tx db.Tx, plans []*plan) (settled []*move, ready int, err
 			ready++ // due or not: a worker that sleeps must hear of an earlier due time
 		}
 	}
+	if ready > 0 {
+		tx.Notify(TopicReady)
+	}
 	if err := e.tasks.Apply(tx, moves); err != nil {
 		return nil, 0, err
 	}

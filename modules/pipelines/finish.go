@@ -28,6 +28,7 @@ type Outcome struct {
 	Output         db.JSON         // of Succeeded: checked JSON or nil
 	ErrorKind      tasks.ErrorKind // of Erred
 	Error          string          // of Erred: clean text
+	Final          bool            // of Erred: no further attempt, whatever the policy says
 	Until          db.Time         // of Deferred
 	Reason         string          // of Deferred and Released
 	Stdout, Stderr string          // what the attempt wrote; clean text
@@ -185,7 +186,7 @@ func (p *plan) outcome(t tasks.Task, o *Outcome) *tasks.Move {
 		return t.Release(o.Reason, p.now)
 	}
 	policy := o.Claim.Definition.Retry
-	if t.AttemptsLeft() && policy.Retryable(o.ErrorKind) {
+	if !o.Final && t.AttemptsLeft() && policy.Retryable(o.ErrorKind) {
 		return t.ScheduleRetry(o.ErrorKind, o.Error, policy.DelayAfter(t.Attempt-t.Recoveries, random()), p.now)
 	}
 	return t.Fail(o.ErrorKind, o.Error, p.now)

@@ -47,6 +47,7 @@ func (e *Engine) recover(ctx context.Context, tx db.Tx, held []tasks.Task) (read
 	for _, t := range held {
 		pipelines, holder[t.ID] = append(pipelines, t.PipelineExecutionID), t
 	}
+	tx.Notify(TopicEnded)
 	locked, err := e.pipelines.lock(tx, distinct(pipelines))
 	if err != nil {
 		return 0, err

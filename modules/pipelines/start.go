@@ -122,8 +122,9 @@ func planStart(x Execution, def *definition.Definition, now db.Time, actor strin
 	for i := range def.Tasks {
 		t := &def.Tasks[i]
 		m := tasks.NewTask(tasks.New{
-			ID: db.NewID(), PipelineExecutionID: x.ID, TaskName: t.ID, Handler: t.Handler(), Dependencies: t.Needs,
-			TriggerRule: string(t.TriggerRule), MaxAttempts: t.Retry.MaxAttempts,
+			ID: db.NewID(), PipelineExecutionID: x.ID, TaskName: t.ID, Handler: t.Handler(), Queue: t.Queue, Priority: t.Priority,
+			Dependencies: t.Needs,
+			TriggerRule:  string(t.TriggerRule), MaxAttempts: t.Retry.MaxAttempts,
 		}, now)
 		n := &node{name: t.ID, task: tasks.Task{Status: ""}}
 		p.nodes[t.ID] = n

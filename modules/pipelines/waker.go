@@ -32,6 +32,15 @@ func (w *Waker) subscribe(set map[chan struct{}]bool) (<-chan struct{}, func()) 
 	}
 }
 
+// Topics of notifications between processes.
+const (
+	TopicReady = "ready" // tasks became available
+	TopicEnded = "ended" // running tasks were taken from their workers
+)
+
+// Told signals what another process has committed.
+func (w *Waker) Told() { w.committed(true) }
+
 // committed signals; ready says whether tasks became available.
 func (w *Waker) committed(ready bool) {
 	w.mu.Lock()

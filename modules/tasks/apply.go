@@ -101,20 +101,21 @@ func (r *Repository) writeRows(tx db.Tx, moves []*Move) error {
 func insert(tx db.Tx, moves []*Move) error {
 	n := len(moves)
 	ids, pipelines := make([]db.ID, n), make([]db.ID, n)
-	names, handlers, statuses := make([]string, n), make([]string, n), make([]string, n)
-	versions := make([]int64, n)
+	names, handlers, queues, statuses := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	versions, priorities := make([]int64, n), make([]int64, n)
 	for i, m := range moves {
 		t := &m.Task
-		ids[i], pipelines[i], names[i], handlers[i], statuses[i], versions[i] = t.ID, t.PipelineExecutionID, t.TaskName, t.Handler, string(t.Status), t.Version
+		ids[i], pipelines[i], names[i], handlers[i], queues[i] = t.ID, t.PipelineExecutionID, t.TaskName, t.Handler, t.Queue
+		statuses[i], versions[i], priorities[i] = string(t.Status), t.Version, int64(t.Priority)
 	}
 	set := db.IDSet(ids).IDs("pipeline_execution_id", pipelines).Texts("task_name", names).Texts("handler", handlers).
-		Texts("status", statuses).Ints("version", versions)
+		Texts("queue", queues).Ints("priority", priorities).Texts("status", statuses).Ints("version", versions)
 	for _, c := range []column{maxAttempts, remaining, errorText, completedAt} {
 		c.add(set, c.name, moves)
 	}
-	_, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, status, version, max_attempts,
+	_, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status, version, max_attempts,
   remaining_dependencies, error, completed_at, attempt, recoveries, created_at)
-SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.status, x.version, x.max_attempts,
+SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priority, x.status, x.version, x.max_attempts,
   x.remaining_dependencies, x.error, x.completed_at, 0, 0, $now FROM $x`, db.Args{"x": set, "now": tx.Now})
 	return err
 }
@@ -132,7 +133,7 @@ func (r *Repository) changeOutbox(tx db.Tx, moves []*Move) error {
 			if at.IsZero() {
 				at = tx.Now
 			}
-			add = append(add, outbox.Row{TaskExecutionID: m.Task.ID, Handler: m.Task.Handler, AvailableAt: at})
+			add = append(add, m.Task.Queued(at))
 		case last.Outbox == Remove && m.From > 0:
 			remove = append(remove, m.Task.ID)
 		}

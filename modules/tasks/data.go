@@ -13,6 +13,8 @@ type (
 	createdData struct {
 		TaskName     string   `json:"task_name"`
 		Handler      string   `json:"handler"`
+		Queue        string   `json:"queue"`
+		Priority     Priority `json:"priority"`
 		Dependencies []string `json:"dependencies"`
 		TriggerRule  string   `json:"trigger_rule"`
 		MaxAttempts  int      `json:"max_attempts"`

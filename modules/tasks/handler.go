@@ -30,6 +30,7 @@ type Call struct {
 	PipelineName        string
 	TaskName            string
 	Attempt             int
+	Resumed             bool // the attempt goes on after a deferral, whose time has come
 	Worker              string
 	With                json.RawMessage            // the task's `with`, its expressions evaluated; an object
 	Env                 map[string]string          // the task's `env` and, for a command, its expressions' values
@@ -38,6 +39,13 @@ type Call struct {
 	Stdout, Stderr      io.Writer                  // kept per attempt, up to a limit; safe for concurrent use
 	// Annotate writes an annotation into the history at once.
 	Annotate func(ctx context.Context, data any) error
+	// Now reads the database's clock, by which deferrals fall due. A handler that compares with this machine's instead is called
+	// again and again until the two agree.
+	Now func() time.Time
+	// Begun is when the handler was first started for what it does now, by the database's clock, as the history has it: a failed
+	// attempt and an operator's retry begin this time anew; a deferral, and a worker that was lost or stopped, do not. It is what
+	// a handler that defers itself measures its waiting by, for each call starts from the beginning.
+	Begun func(ctx context.Context) (time.Time, error)
 }
 
 // FieldError is a mistake in one key of a task's `with`.
@@ -60,8 +68,9 @@ func (e *FieldError) Error() string {
 
 // KindedError is an error that knows its kind; see ErrorKind.
 type KindedError struct {
-	Kind ErrorKind
-	Err  error
+	Kind  ErrorKind
+	Err   error
+	Final bool // no further attempt can mend it, whatever the retry policy says of its kind
 }
 
 func (e *KindedError) Error() string { return e.Err.Error() }
@@ -72,6 +81,9 @@ func Permanent(err error) error { return &KindedError{Kind: KindPermanent, Err: 
 
 // WithKind gives an error its kind.
 func WithKind(kind ErrorKind, err error) error { return &KindedError{Kind: kind, Err: err} }
+
+// Final gives an error its kind, and marks it as one that no further attempt can mend.
+func Final(kind ErrorKind, err error) error { return &KindedError{Kind: kind, Err: err, Final: true} }
 
 // DeferError is how a handler asks to be called again later.
 type DeferError struct {

@@ -56,6 +56,8 @@ func (m *Move) By(worker string) *Move {
 type New struct {
 	ID, PipelineExecutionID db.ID
 	TaskName, Handler       string
+	Queue                   string
+	Priority                Priority
 	Dependencies            []string
 	TriggerRule             string
 	MaxAttempts             int
@@ -69,9 +71,9 @@ func NewTask(n New, now db.Time) *Move {
 	}
 	m := Begin(Task{
 		ID: n.ID, PipelineExecutionID: n.PipelineExecutionID, TaskName: n.TaskName, Handler: n.Handler,
-		MaxAttempts: n.MaxAttempts, RemainingDependencies: len(n.Dependencies), CreatedAt: now,
+		Queue: n.Queue, Priority: n.Priority.Level(), MaxAttempts: n.MaxAttempts, RemainingDependencies: len(n.Dependencies), CreatedAt: now,
 	})
-	return m.step(Create, createdData{n.TaskName, n.Handler, deps, n.TriggerRule, n.MaxAttempts})
+	return m.step(Create, createdData{n.TaskName, n.Handler, n.Queue, n.Priority, deps, n.TriggerRule, n.MaxAttempts})
 }
 
 // MarkReady makes a task whose dependencies are terminal, and whose trigger rule holds, available at once.

@@ -6,6 +6,7 @@ package tasks
 import (
 	"gorm.io/gorm/schema"
 
+	"sluice/modules/outbox"
 	"sluice/platform/db"
 )
 
@@ -15,6 +16,8 @@ type Task struct {
 	PipelineExecutionID   db.ID     `json:"pipeline_execution_id"`
 	TaskName              string    `json:"task_name"`
 	Handler               string    `json:"handler"`
+	Queue                 string    `json:"queue"`
+	Priority              int       `json:"priority"` // 0 high, 1 normal, 2 low
 	Status                Status    `json:"status"`
 	SubStatus             SubStatus `json:"sub_status"`
 	Version               int64     `json:"version"` // counts transitions; every write names the version it read
@@ -33,6 +36,14 @@ type Task struct {
 
 // TableName puts the table into the tenant's schema.
 func (Task) TableName(n schema.Namer) string { return n.TableName("task_executions") }
+
+// Queued is the task's outbox row.
+func (t *Task) Queued(at db.Time) outbox.Row {
+	return outbox.Row{
+		TaskExecutionID: t.ID, PipelineExecutionID: t.PipelineExecutionID, Handler: t.Handler, Queue: t.Queue, Lane: outbox.LaneOf(t.Priority),
+		AvailableAt: at,
+	}
+}
 
 // AttemptsLeft reports whether a failed attempt may be followed by another. Attempts lost with their worker do not count.
 func (t *Task) AttemptsLeft() bool { return t.Attempt-t.Recoveries < t.MaxAttempts }

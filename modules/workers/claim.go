@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,20 +69,32 @@ func (p *Pool) awaitWork(ctx context.Context, ready <-chan struct{}, empty bool)
 
 // untilDue is how long no task that this process can run is due; longer than the poll interval if none is known.
 func (p *Pool) untilDue(ctx context.Context) time.Duration {
-	at, err := p.outbox.NextDue(ctx, p.want(1))
+	p.mu.Lock()
+	want := p.want(1)
+	p.mu.Unlock()
+	at, err := p.outbox.NextDue(ctx, want)
 	if err != nil || at.IsZero() {
 		return p.config.Poll + 1
 	}
 	return at.Sub(p.db.Now())
 }
 
+// bulkTurn is which of a pool's claims lets bulk go first.
+const bulkTurn = 4
+
+// want is what the next claim takes. Callers hold the lock.
 func (p *Pool) want(limit int) outbox.Want {
-	return outbox.Want{Handlers: p.handlers.Names(), Limit: limit, PipelineExecutionID: p.config.PipelineExecutionID}
+	n := p.claims % len(p.config.Queues)
+	return outbox.Want{
+		Handlers: p.handlers.Names(), Queues: slices.Concat(p.config.Queues[n:], p.config.Queues[:n]), Limit: limit,
+		BulkFirst: p.claims%bulkTurn == bulkTurn-1, PipelineExecutionID: p.config.PipelineExecutionID,
+	}
 }
 
 // claim takes at most free tasks and starts their handlers.
 func (p *Pool) claim(work context.Context, handlers *sync.WaitGroup, free int) (int, error) {
 	p.mu.Lock()
+	p.claims++
 	request := pipelines.ClaimRequest{Worker: p.id, LeaseExpiresAt: p.expires, Want: p.want(free)}
 	p.mu.Unlock()
 	// A claim that takes longer than the lease is worth nothing.

@@ -15,19 +15,31 @@ import (
 // watch is how often a worker looks whether its running tasks are still its own: a cancelled pipeline's handlers end within it.
 const watch = time.Second
 
+// clockEvery is how often the database's clock is read: this machine's monotonic clock carries the reading on between.
+const clockEvery = time.Minute
+
 // heartbeat renews the lease three times in its length, recovers the tasks of workers that did not, and cancels handlers whose
 // claim is lost.
 func (p *Pool) heartbeat(ctx context.Context) {
+	ctx = db.Reserved(ctx)
 	renew := time.NewTicker(p.config.Lease / 3)
 	defer renew.Stop()
 	look := time.NewTicker(watch)
 	defer look.Stop()
+	clock := time.NewTicker(clockEvery)
+	defer clock.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-look.C:
 			p.cancelLost(ctx)
+		case <-p.ended:
+			p.cancelLost(ctx)
+		case <-clock.C:
+			if err := p.db.SyncClock(ctx); err != nil {
+				p.log.Warn("reading the database's clock failed, trying again", zap.Error(err))
+			}
 		case <-renew.C:
 			p.renew(ctx)
 			if n, err := p.engine.Recover(ctx); err != nil {
@@ -41,10 +53,6 @@ func (p *Pool) heartbeat(ctx context.Context) {
 
 // renew prolongs the lease. If it has expired, everything this process holds is lost, and it starts anew under another name.
 func (p *Pool) renew(ctx context.Context) {
-	if err := p.db.SyncClock(ctx); err != nil {
-		p.log.Warn("reading the database's clock failed, trying again", zap.Error(err))
-		return
-	}
 	expires, err := p.leases.Renew(ctx, p.workerID(), p.config.Lease)
 	switch {
 	case err == nil:

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ import (
 // Config says how a process works.
 type Config struct {
 	Slots               int           // tasks run at once, at least 1
+	Queues              []string      // the queues that the process serves; empty: the default one
 	Lease               time.Duration // how long the process may be silent before others take its tasks
 	Poll                time.Duration // the longest sleep between two looks at the outbox
 	Drain               time.Duration // how long a stopping process waits for running tasks before it gives them back
@@ -33,7 +35,7 @@ type Config struct {
 const (
 	DefaultSlots = 64
 	DefaultLease = 15 * time.Second
-	DefaultPoll  = time.Second
+	DefaultPoll  = 5 * time.Second
 	DefaultDrain = 30 * time.Second
 )
 
@@ -61,11 +63,14 @@ type Pool struct {
 
 	results    chan *pipelines.Outcome
 	freed      chan struct{} // a slot has become free
-	unrecorded atomic.Bool   // an outcome could not be written before the end
+	ended      chan struct{} // another process has taken tasks from their workers
+	beginnings beginnings
+	unrecorded atomic.Bool // an outcome could not be written before the end
 
 	mu      sync.Mutex
 	id      string
 	expires db.Time
+	claims  int // made so far: they take turns between queues, and between a priority's bulk and the rest
 	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
 }
 
@@ -85,6 +90,9 @@ func New(c Config, d Deps) *Pool {
 	if c.Slots <= 0 {
 		c.Slots = DefaultSlots
 	}
+	if len(c.Queues) == 0 {
+		c.Queues = []string{tasks.DefaultQueue}
+	}
 	if c.Lease <= 0 {
 		c.Lease = DefaultLease
 	}
@@ -93,7 +101,7 @@ func New(c Config, d Deps) *Pool {
 	}
 	return &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
-		results: make(chan *pipelines.Outcome, c.Slots), freed: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
+		results: make(chan *pipelines.Outcome, c.Slots), freed: make(chan struct{}, 1), ended: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
 	}
 }
 
@@ -108,6 +116,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	defer stop(nil)
 	var background sync.WaitGroup
 	background.Go(func() { p.heartbeat(work) })
+	background.Go(func() { p.listen(work) })
 	recorded := make(chan struct{})
 	go func() {
 		defer close(recorded)
@@ -128,6 +137,24 @@ func (p *Pool) Run(ctx context.Context) error {
 	return p.leases.Remove(context.WithoutCancel(ctx), p.workerID())
 }
 
+// listen has this process look when another has told of something.
+func (p *Pool) listen(ctx context.Context) {
+	err := p.db.Listen(ctx, func(topic string) {
+		if topic != pipelines.TopicEnded {
+			p.engine.Waker().Told()
+		}
+		if topic != pipelines.TopicReady {
+			select {
+			case p.ended <- struct{}{}:
+			default:
+			}
+		}
+	})
+	if err != nil {
+		p.log.Warn("not listening to other processes: they are noticed by polling alone", zap.Error(err))
+	}
+}
+
 // register announces this process under a name that nobody has had before: a name used again could take an old claim for its own.
 func (p *Pool) register(ctx context.Context) error {
 	host, err := os.Hostname()
@@ -135,8 +162,11 @@ func (p *Pool) register(ctx context.Context) error {
 		host = "unknown"
 	}
 	id := fmt.Sprintf("%s-%d-%s", host, os.Getpid(), db.NewID().String()[24:])
-	w := leases.Worker{ID: id, Hostname: host, PID: os.Getpid(), Slots: p.config.Slots}
-	expires, err := p.leases.Register(ctx, w, p.handlers.Names(), p.config.Lease)
+	w := leases.Worker{
+		ID: id, Hostname: host, PID: os.Getpid(), Slots: p.config.Slots,
+		Handlers: strings.Join(p.handlers.Names(), ","), Queues: strings.Join(p.config.Queues, ","),
+	}
+	expires, err := p.leases.Register(ctx, w, p.config.Lease)
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	case timed.Err() != nil && ctx.Err() == nil:
 		return erred(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", c.Definition.Timeout, r.err))
 	case errors.As(r.err, &kinded):
+		out.Final = kinded.Final
 		return erred(out, kinded.Kind, r.err)
 	}
 	return erred(out, tasks.KindError, r.err)
@@ -64,8 +65,8 @@ func (p *Pool) call(worker string, c *pipelines.Claim, stdout, stderr *tasks.Log
 	}
 	return &tasks.Call{
 		PipelineExecutionID: c.Task.PipelineExecutionID, TaskExecutionID: c.Task.ID, PipelineName: c.Pipeline, TaskName: c.Task.TaskName,
-		Attempt: c.Task.Attempt, Worker: worker, With: resolved.With, Env: resolved.Env, Input: c.Input, Needs: c.Needs,
-		Stdout: stdout, Stderr: stderr, Annotate: p.annotate(worker, c),
+		Attempt: c.Task.Attempt, Resumed: c.Resumed, Worker: worker, With: resolved.With, Env: resolved.Env, Input: c.Input, Needs: c.Needs,
+		Stdout: stdout, Stderr: stderr, Annotate: p.annotate(worker, c), Now: p.db.Now, Begun: p.begun(c),
 	}, nil
 }
 

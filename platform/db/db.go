@@ -21,14 +21,18 @@ var (
 	ErrBehind      = errors.New("database schema is behind this binary")
 	ErrAhead       = errors.New("database schema is ahead of this binary")
 	ErrNoTenant    = errors.New("no such tenant")
+	// ErrUnknown is a commit whose answer was lost and whose fate could not be found out in time.
+	ErrUnknown = errors.New("it is not known whether the transaction was committed")
 )
 
 // DB is one database server or SQLite file set, for any number of tenants over shared connections.
 // It is safe for concurrent use.
 type DB struct {
-	url     string
-	backend backend
-	clock   clock
+	url      string
+	instance string // names this process in notifications
+	backend  backend
+	clock    clock
+	debounce *debouncer
 
 	mu      sync.Mutex
 	tenants map[string]*tenant
@@ -39,7 +43,8 @@ type backend interface {
 	// name is "postgres" or "sqlite".
 	name() string
 	// open makes the handles of one tenant; it fails with ErrNoTenant rather than create anything.
-	open(ctx context.Context, tenant string) (write, read *gorm.DB, err error)
+	// reserved is a handle on connections that are kept for what must not wait for others.
+	open(ctx context.Context, tenant string) (write, read, reserved *gorm.DB, err error)
 	// create makes an empty tenant; one that is there already is left alone.
 	create(ctx context.Context, tenant string) error
 	// migrate brings a tenant's schema up under a lock, however many processes start at once.
@@ -54,6 +59,14 @@ type backend interface {
 	retryable(err error) bool
 	// unreachable reports whether an error means that the database could not be talked to.
 	unreachable(err error) bool
+	// notify tells listeners of the tenant, within a transaction when its commit does.
+	notify(ctx context.Context, on gorm.ConnPool, tenant, text string) error
+	// listen see DB.Listen.
+	listen(ctx context.Context, tenant, instance string, heard func(topic)) error
+	// transactionID names the transaction that is open, for committed; empty if it has written nothing.
+	transactionID(ctx context.Context, on gorm.ConnPool) (string, error)
+	// committed finds out what became of a transaction whose commit failed with cause.
+	committed(ctx context.Context, id string, cause error) (bool, error)
 	// snapshot begins a read-only transaction that sees one moment.
 	snapshot(ctx context.Context, read *gorm.DB, fn func(*gorm.DB) error) error
 	dialect
@@ -62,14 +75,37 @@ type backend interface {
 
 // tenant is the open handles of one tenant.
 type tenant struct {
-	name        string
-	write, read *gorm.DB
+	name                  string
+	write, read, reserved *gorm.DB
 }
 
 // DefaultTenant is the tenant of those who name none: the schema public in Postgres, the named file itself in SQLite.
 const DefaultTenant = "default"
 
-type tenantKey struct{}
+type (
+	tenantKey   struct{}
+	reservedKey struct{}
+)
+
+// Reserved makes everything done with the context use connections that are kept apart, so that a heartbeat never waits for the
+// work that it vouches for.
+func Reserved(ctx context.Context) context.Context {
+	return context.WithValue(ctx, reservedKey{}, true)
+}
+
+func (t *tenant) writer(ctx context.Context) *gorm.DB {
+	if ctx.Value(reservedKey{}) != nil {
+		return t.reserved.WithContext(ctx)
+	}
+	return t.write.WithContext(ctx)
+}
+
+func (t *tenant) reader(ctx context.Context) *gorm.DB {
+	if ctx.Value(reservedKey{}) != nil {
+		return t.reserved.WithContext(ctx)
+	}
+	return t.read.WithContext(ctx)
+}
 
 // WithTenant makes everything done with the context happen in the named tenant.
 func WithTenant(ctx context.Context, name string) context.Context {
@@ -91,7 +127,8 @@ func Open(ctx context.Context, url string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{url: url, backend: b, tenants: map[string]*tenant{}}
+	d := &DB{url: url, instance: NewID().String()[24:], backend: b, tenants: map[string]*tenant{}}
+	d.debounce = newDebouncer(d.sendLater)
 	if err := d.SyncClock(ctx); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
@@ -146,7 +183,7 @@ func (d *DB) Read(ctx context.Context) (*gorm.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.read.WithContext(ctx), nil
+	return t.reader(ctx), nil
 }
 
 // Snapshot runs queries that all see the same moment, and blocks no writer.
@@ -155,7 +192,7 @@ func (d *DB) Snapshot(ctx context.Context, fn func(*gorm.DB) error) error {
 	if err != nil {
 		return err
 	}
-	return d.wrap(d.backend.snapshot(ctx, t.read.WithContext(ctx), fn))
+	return d.wrap(d.backend.snapshot(ctx, t.reader(ctx), fn))
 }
 
 // tenant opens the context's tenant on first use.
@@ -169,11 +206,11 @@ func (d *DB) tenant(ctx context.Context) (*tenant, error) {
 	if err := checkTenantName(name); err != nil {
 		return nil, err
 	}
-	write, read, err := d.backend.open(ctx, name)
+	write, read, reserved, err := d.backend.open(ctx, name)
 	if err != nil {
 		return nil, d.wrap(fmt.Errorf("open tenant %q: %w", name, err))
 	}
-	t := &tenant{name: name, write: write, read: read}
+	t := &tenant{name: name, write: write, read: read, reserved: reserved}
 	d.tenants[name] = t
 	return t, nil
 }

@@ -28,7 +28,13 @@ type postgres struct {
 	config *pgxpool.Config
 	pool   *pgxpool.Pool
 	sql    *sql.DB
+
+	reserved    *pgxpool.Pool // for heartbeats, and for questions about lost commits
+	reservedSQL *sql.DB
 }
+
+// reservedConns is enough for one heartbeat and one question.
+const reservedConns = 2
 
 // planSettings keep young tables, which have no statistics, from plans that read them whole: a generic plan made while a table
 // was empty cost a factor of 5 to 20 (docs/adr/0002). Every statement finds its rows by an index, so a nested loop is right.
@@ -56,14 +62,24 @@ func newPostgres(ctx context.Context, url string) (backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
-	return &postgres{config: cfg, pool: pool, sql: stdlib.OpenDBFromPool(pool)}, nil
+	few := cfg.Copy()
+	few.MaxConns, few.MinConns, few.MinIdleConns = reservedConns, 0, 0
+	reserved, err := pgxpool.NewWithConfig(ctx, few)
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open pool: %w", err)
+	}
+	return &postgres{
+		config: cfg, pool: pool, sql: stdlib.OpenDBFromPool(pool), reserved: reserved, reservedSQL: stdlib.OpenDBFromPool(reserved),
+	}, nil
 }
 
 func (p *postgres) name() string { return postgresName }
 
 func (p *postgres) close() error {
-	err := p.sql.Close()
+	err := errors.Join(p.sql.Close(), p.reservedSQL.Close())
 	p.pool.Close()
+	p.reserved.Close()
 	return err
 }
 
@@ -75,16 +91,20 @@ func schemaOf(tenant string) string {
 	return tenant
 }
 
-func (p *postgres) open(ctx context.Context, tenant string) (write, read *gorm.DB, err error) {
+func (p *postgres) open(ctx context.Context, tenant string) (write, read, reserved *gorm.DB, err error) {
 	var found bool
 	if err := p.sql.QueryRowContext(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, schemaOf(tenant)).Scan(&found); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if !found {
-		return nil, nil, fmt.Errorf("%w: the database has no schema %q", ErrNoTenant, schemaOf(tenant))
+		return nil, nil, nil, fmt.Errorf("%w: the database has no schema %q", ErrNoTenant, schemaOf(tenant))
 	}
-	g, err := gorm.Open(pgdriver.New(pgdriver.Config{Conn: p.sql}), gormConfig(schemaOf(tenant)+"."))
-	return g, g, err
+	write, err = gorm.Open(pgdriver.New(pgdriver.Config{Conn: p.sql}), gormConfig(schemaOf(tenant)+"."))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	reserved, err = gorm.Open(pgdriver.New(pgdriver.Config{Conn: p.reservedSQL}), gormConfig(schemaOf(tenant)+"."))
+	return write, write, reserved, err
 }
 
 func (p *postgres) create(ctx context.Context, tenant string) error {

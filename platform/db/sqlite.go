@@ -64,19 +64,19 @@ func (l *sqlite) sqlOpen(tenant string, options url.Values) (*sql.DB, error) {
 	return sql.Open("sqlite3", "file:"+(&url.URL{Path: l.file(tenant)}).EscapedPath()+"?"+options.Encode())
 }
 
-func (l *sqlite) open(ctx context.Context, tenant string) (write, read *gorm.DB, err error) {
+func (l *sqlite) open(ctx context.Context, tenant string) (write, read, reserved *gorm.DB, err error) {
 	if _, err := os.Stat(l.file(tenant)); errors.Is(err, os.ErrNotExist) && tenant != DefaultTenant {
-		return nil, nil, fmt.Errorf("%w: there is no file %s", ErrNoTenant, l.file(tenant))
+		return nil, nil, nil, fmt.Errorf("%w: there is no file %s", ErrNoTenant, l.file(tenant))
 	}
 	write, err = l.handle(ctx, tenant, url.Values{"_txlock": {"immediate"}}, 1)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	read, err = l.handle(ctx, tenant, url.Values{"_query_only": {"on"}}, 4)
 	if err != nil {
-		return nil, nil, errors.Join(err, closeGorm(write))
+		return nil, nil, nil, errors.Join(err, closeGorm(write))
 	}
-	return write, read, nil
+	return write, read, write, nil // a file has one writer, whoever writes
 }
 
 func (l *sqlite) handle(ctx context.Context, tenant string, options url.Values, conns int) (*gorm.DB, error) {

@@ -17,7 +17,20 @@ type Tx struct {
 	gorm    *gorm.DB
 	tenant  string
 	dialect dialect
+	state   *txState
 }
+
+// txState is what a transaction gathers for its end.
+type txState struct {
+	topics  []topic
+	tracked bool
+	id      string // names the transaction once it is about to commit
+	ending  bool   // everything has been written: what fails from now on is the commit
+	silent  bool   // the notification goes out later, with others
+}
+
+// Track makes sure that the fate of the commit can be found out if its answer is lost. Whatever writes history calls it.
+func (tx Tx) Track() { tx.state.tracked = true }
 
 // Attempts of a transaction that the database rolled back for no fault of its own (deadlock, serialization, busy).
 const maxAttempts = 10
@@ -31,9 +44,20 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 		return err
 	}
 	for attempt := 1; ; attempt++ {
-		err := t.write.WithContext(ctx).Transaction(func(g *gorm.DB) error {
-			return fn(Tx{Now: At(d.Now()), gorm: g, tenant: t.name, dialect: d.backend})
+		state := &txState{}
+		err := t.writer(ctx).Transaction(func(g *gorm.DB) error {
+			tx := Tx{Now: At(d.Now()), gorm: g, tenant: t.name, dialect: d.backend, state: state}
+			if err := fn(tx); err != nil {
+				return err
+			}
+			return d.finish(ctx, tx)
 		})
+		if err != nil && state.ending && state.id != "" {
+			err = d.resolve(ctx, state.id, err)
+		}
+		if err == nil && state.silent {
+			d.debounce.later(t.name, state.topics)
+		}
 		if err == nil || !d.backend.retryable(err) {
 			return d.wrap(err)
 		}
@@ -43,6 +67,52 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 		if err := pause(ctx, attempt); err != nil {
 			return err
 		}
+	}
+}
+
+// finish does what comes before the commit: the notification, if one is due now, and the transaction's name.
+func (d *DB) finish(ctx context.Context, tx Tx) (err error) {
+	on := tx.gorm.Statement.ConnPool
+	if len(tx.state.topics) > 0 {
+		if d.debounce.allow(tx.tenant) {
+			err = d.backend.notify(ctx, on, tx.tenant, payload(d.instance, tx.state.topics))
+		} else {
+			tx.state.silent = true
+		}
+	}
+	if err == nil && tx.state.tracked {
+		tx.state.id, err = d.backend.transactionID(ctx, on)
+	}
+	tx.state.ending = err == nil
+	return err
+}
+
+// longestDoubt is how long the fate of a commit is asked for.
+const longestDoubt = 30 * time.Second
+
+// resolve turns the error of a commit into what became of the transaction: nil if it was committed after all.
+func (d *DB) resolve(ctx context.Context, id string, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestDoubt)
+	defer cancel()
+	committed, err := d.backend.committed(ctx, id, cause)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrUnknown, errors.Join(cause, err))
+	case committed:
+		return nil
+	}
+	return cause
+}
+
+// sendLater sends notifications that were gathered. One that fails is lost, which listeners bear.
+func (d *DB) sendLater(name string, topics []topic) {
+	ctx, cancel := context.WithTimeout(context.Background(), longestDoubt)
+	defer cancel()
+	d.mu.Lock()
+	t := d.tenants[name]
+	d.mu.Unlock()
+	if t != nil {
+		_ = d.backend.notify(ctx, t.reserved.Statement.ConnPool, name, payload(d.instance, topics))
 	}
 }
 
@@ -93,7 +163,7 @@ func (d *DB) Query(ctx context.Context, statement string, args Args, row func(sc
 		return err
 	}
 	return d.wrap(eachChunk(d.backend, args, func(args Args) error {
-		return query(t.read.WithContext(ctx), d.backend, t.name, statement, args, row)
+		return query(t.reader(ctx), d.backend, t.name, statement, args, row)
 	}))
 }
 

@@ -20,6 +20,12 @@ func (t *Task) fill() {
 	if t.Timeout == 0 {
 		t.Timeout = DefaultTimeout
 	}
+	if t.Queue == "" {
+		t.Queue = tasks.DefaultQueue
+	}
+	if t.Priority == "" {
+		t.Priority = tasks.Normal
+	}
 	standard, p := tasks.DefaultRetryPolicy(), &t.Retry
 	if p.MaxAttempts == 0 && p.Backoff == "" && p.Delay == 0 && p.MaxDelay == 0 && p.Jitter == 0 {
 		standard.PermanentErrors = p.PermanentErrors
@@ -58,6 +64,12 @@ func (t *Task) check(r *reporter, i int, c Catalog) {
 		r.add(taskPlace(i).key("timeout"), durationHint, "timeout is negative")
 	}
 	checkRetry(r, taskPlace(i).key("retry"), t.Retry)
+	if !tasks.ValidQueue(t.Queue) {
+		r.add(taskPlace(i).key("queue"), tasks.QueueHint, "%.100q is no name for a queue", t.Queue)
+	}
+	if !known(t.Priority, tasks.Priorities()) {
+		r.add(taskPlace(i).key("priority"), r.suggest(string(t.Priority), names(tasks.Priorities())), "unknown priority %q", t.Priority)
+	}
 }
 
 // checkWork checks what the task does: run, or uses and with.

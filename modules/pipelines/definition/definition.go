@@ -42,6 +42,8 @@ type Task struct {
 	TriggerRule Rule              `json:"trigger_rule"`
 	Timeout     time.Duration     `json:"timeout"` // of one attempt, nanoseconds in JSON
 	Retry       tasks.RetryPolicy `json:"retry"`
+	Queue       string            `json:"queue"`    // which workers may take it
+	Priority    tasks.Priority    `json:"priority"` // among the tasks of its queue
 
 	compiled *compiled // expressions, ready to evaluate; made by Check and Decode
 }

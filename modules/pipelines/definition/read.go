@@ -13,8 +13,8 @@ import (
 var (
 	pipelineKeys = []string{"name", "input", "defaults", "tasks"}
 	fieldKeys    = []string{"type", "required", "default", "description"}
-	defaultsKeys = []string{"retry", "timeout", "env"}
-	taskKeys     = []string{"id", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "timeout", "retry"}
+	defaultsKeys = []string{"retry", "timeout", "env", "queue", "priority"}
+	taskKeys     = []string{"id", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "timeout", "retry", "queue", "priority"}
 	retryKeys    = []string{"max_attempts", "backoff", "delay", "max_delay", "jitter", "permanent_errors"}
 )
 
@@ -23,6 +23,9 @@ type settings struct {
 	retry   tasks.RetryPolicy
 	timeout time.Duration
 	env     map[string]string
+
+	queue    string
+	priority tasks.Priority
 }
 
 // pipeline reads the document; what is wrong in it is reported and left at its zero value or its default.
@@ -32,7 +35,7 @@ func (r *reporter) pipeline(root *yaml.Node) (*Definition, bool) {
 		return nil, false
 	}
 	d := &Definition{}
-	inherited := settings{retry: tasks.DefaultRetryPolicy(), timeout: DefaultTimeout}
+	inherited := settings{retry: tasks.DefaultRetryPolicy(), timeout: DefaultTimeout, queue: tasks.DefaultQueue, priority: tasks.Normal}
 	var list *yaml.Node
 	for _, p := range r.mapping(root, nil, "the pipeline", pipelineKeys) {
 		at := (*place)(nil).key(p.name)
@@ -98,6 +101,10 @@ func (r *reporter) defaults(n *yaml.Node, at *place, s settings) settings {
 			s.timeout = r.duration(p.value, at, "timeout", s.timeout)
 		case "env":
 			s.env = r.env(p.value, at, nil)
+		case "queue":
+			s.queue = r.text(p.value, at, "queue")
+		case "priority":
+			s.priority = choice(r, p.value, at, "priority", tasks.Priorities(), s.priority)
 		}
 	}
 	return s
@@ -120,7 +127,10 @@ func (r *reporter) tasks(n *yaml.Node, at *place, inherited settings) []Task {
 }
 
 func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
-	t := Task{Retry: inherited.retry, Timeout: inherited.timeout, Env: maps.Clone(inherited.env)}
+	t := Task{
+		Retry: inherited.retry, Timeout: inherited.timeout, Env: maps.Clone(inherited.env),
+		Queue: inherited.queue, Priority: inherited.priority,
+	}
 	for _, p := range r.mapping(n, at, "the task", taskKeys) {
 		at := at.key(p.name)
 		switch p.name {
@@ -144,6 +154,10 @@ func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
 			t.Timeout = r.duration(p.value, at, "timeout", t.Timeout)
 		case "retry":
 			t.Retry = r.retry(p.value, at, t.Retry)
+		case "queue":
+			t.Queue = r.text(p.value, at, "queue")
+		case "priority":
+			t.Priority = choice(r, p.value, at, "priority", tasks.Priorities(), t.Priority)
 		}
 	}
 	return t

@@ -1,0 +1,29 @@
+package events
+
+import (
+	"context"
+	"fmt"
+
+	"sluice/platform/db"
+)
+
+// First gives the instant of a task's first event of a type after the last event of one of the other types, by version; zero if
+// there is none. It goes through the execution's events, as there is no index by task: for what is asked now and then.
+func (r *Repository) First(ctx context.Context, pipeline, task db.ID, of Type, after ...Type) (db.Time, error) {
+	names := make([]string, len(after))
+	for i, t := range after {
+		names[i] = string(t)
+	}
+	var at db.Time
+	err := r.db.Query(ctx, `SELECT created_at FROM {execution_events}
+WHERE pipeline_execution_id = $pipeline AND task_execution_id = $task AND event_type = $type AND version > coalesce((
+  SELECT max(version) FROM {execution_events}
+  WHERE pipeline_execution_id = $pipeline AND task_execution_id = $task AND event_type IN (SELECT name FROM $after)), 0)
+ORDER BY version LIMIT 1`, db.Args{
+		"pipeline": pipeline, "task": task, "type": string(of), "after": db.NewSet(len(names)).Texts("name", names),
+	}, func(scan func(...any) error) error { return scan(&at) })
+	if err != nil {
+		return db.Time{}, fmt.Errorf("look for the first %s: %w", of, err)
+	}
+	return at, nil
+}

@@ -1,0 +1,129 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sluice/platform/db"
+)
+
+// A lane is a priority's due tasks, in two parts: what pipelines queue within their share, and bulk, what one queues beyond it
+// in a single step. So a pipeline of ten thousand tasks does not stand in front of ten thousand small ones.
+const (
+	bulk  = 1
+	share = 64 // tasks of one pipeline that a transaction queues before the rest is bulk
+	lanes = 6  // three priorities
+)
+
+// LaneOf is the lane of a priority, 0 being the highest.
+func LaneOf(priority int) int { return 2 * priority }
+
+// Want says which rows a claim takes.
+type Want struct {
+	Handlers            []string // what the worker can run
+	Queues              []string // those that it serves, the first served first
+	Limit               int      // no more than its free slots
+	BulkFirst           bool     // bulk goes before the rest of its priority; every few claims, so that neither starves
+	PipelineExecutionID db.ID    // of this execution alone; zero: of any
+}
+
+// Take removes due rows and returns their tasks, in the order of priority and then of time. Rows that another transaction is
+// taking are passed by (Postgres), or are not there any more (SQLite, whose writers come one after the other).
+func (r *Repository) Take(tx db.Tx, want Want) ([]db.ID, error) {
+	args := db.Args{"now": tx.Now, "limit": want.Limit}
+	statement := want.statement(args) + `
+DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM due) RETURNING id, task_execution_id, lane, available_at`
+	var rows []Row
+	err := tx.Query(statement, args, func(scan func(...any) error) error {
+		var row Row
+		err := scan(&row.ID, &row.TaskExecutionID, &row.Lane, &row.AvailableAt)
+		rows = append(rows, row)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take from the outbox: %w", err)
+	}
+	slices.SortFunc(rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(a.Lane/2, b.Lane/2), a.AvailableAt.Compare(b.AvailableAt.Time), cmp.Compare(a.ID, b.ID))
+	})
+	ids := make([]db.ID, len(rows))
+	for i, row := range rows {
+		ids[i] = row.TaskExecutionID
+	}
+	return ids, nil
+}
+
+// statement builds the look at the outbox: a short range of the index for each lane of each queue, the higher priority first,
+// each taking what those before it have left of the limit.
+func (w Want) statement(args db.Args) string {
+	if !w.PipelineExecutionID.IsZero() {
+		return `WITH due AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE available_at <= $now` + w.filter(args) + `
+ORDER BY available_at, id LIMIT $limit $skip_locked)`
+	}
+	filter := w.filter(args)
+	var parts, names []string
+	for lane := range lanes {
+		if w.BulkFirst {
+			lane ^= bulk
+		}
+		for _, queue := range w.Queues {
+			left := "$limit"
+			for _, name := range names {
+				left += " - (SELECT count(*) FROM " + name + ")"
+			}
+			name := "l" + strconv.Itoa(len(names))
+			parts = append(parts, name+` AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE queue = `+quoted(queue)+` AND lane = `+strconv.Itoa(lane)+
+				` AND available_at <= $now`+filter+` ORDER BY available_at, id LIMIT `+left+` $skip_locked)`)
+			names = append(names, name)
+		}
+	}
+	return "WITH " + strings.Join(parts, ",\n") + `,
+due AS (SELECT id FROM ` + strings.Join(names, " UNION ALL SELECT id FROM ") + `)`
+}
+
+// filter keeps to what the worker can run.
+func (w Want) filter(args db.Args) string {
+	var names []string
+	for _, h := range w.Handlers {
+		names = append(names, quoted(h))
+	}
+	if len(names) == 0 {
+		return " AND false"
+	}
+	f := " AND handler IN (" + strings.Join(names, ", ") + ")"
+	if !w.PipelineExecutionID.IsZero() {
+		f += " AND task_execution_id IN (SELECT id FROM {task_executions} WHERE pipeline_execution_id = $pipeline)"
+		args["pipeline"] = w.PipelineExecutionID
+	}
+	return f
+}
+
+// quoted is a name as a literal. Names of handlers and queues have been checked and hold nothing that means something in SQL.
+func quoted(name string) string { return "'" + strings.ReplaceAll(name, "'", "''") + "'" }
+
+// NextDue gives the earliest instant at which a row that is wanted is or becomes due; zero when there is none.
+func (r *Repository) NextDue(ctx context.Context, want Want) (db.Time, error) {
+	args := db.Args{}
+	filter := want.filter(args)
+	statement := `SELECT available_at FROM {task_outbox} WHERE true` + filter + ` ORDER BY available_at, id LIMIT 1`
+	if want.PipelineExecutionID.IsZero() {
+		var parts []string
+		for _, queue := range want.Queues {
+			for lane := range lanes {
+				parts = append(parts, `SELECT (SELECT available_at FROM {task_outbox} WHERE queue = `+quoted(queue)+` AND lane = `+
+					strconv.Itoa(lane)+filter+` ORDER BY available_at, id LIMIT 1) AS at`)
+			}
+		}
+		statement = `SELECT min(at) FROM (` + strings.Join(parts, " UNION ALL ") + `) AS x`
+	}
+	var at db.Time
+	err := r.db.Query(ctx, statement, args, func(scan func(...any) error) error { return scan(&at) })
+	if err != nil {
+		return db.Time{}, fmt.Errorf("look for the next due task: %w", err)
+	}
+	return at, nil
+}

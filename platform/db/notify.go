@@ -1,0 +1,98 @@
+package db
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A topic is what a transaction tells other processes: that there is something to look at. It carries no news; whoever hears it
+// looks for itself, so one that is lost, doubled or late does no harm.
+type topic = string
+
+// Notify has the other processes of the tenant told of the topic when, and only if, the transaction commits.
+func (tx Tx) Notify(t topic) {
+	for _, said := range tx.state.topics {
+		if said == t {
+			return
+		}
+	}
+	tx.state.topics = append(tx.state.topics, t)
+}
+
+// Listen calls heard for each topic that another process of the tenant has told of, until ctx ends. After any time in which it
+// may have missed something it calls heard with the empty topic. It heals by itself.
+func (d *DB) Listen(ctx context.Context, heard func(t topic)) error {
+	return d.backend.listen(ctx, TenantOf(ctx), d.instance, heard)
+}
+
+// quiet is the least time between two notifications of a process. Each commit with a notification takes a lock that all such
+// commits share (a factor of 2 to 5 on small transactions), and a listener that is awake looks at everything anyway.
+const quiet = 10 * time.Millisecond
+
+// debouncer lets the first notification through at once and gathers those that follow too soon.
+type debouncer struct {
+	mu      sync.Mutex
+	last    map[string]time.Time
+	pending map[string]map[topic]bool
+	send    func(tenant string, topics []topic) // of those gathered, on a goroutine of its own
+}
+
+func newDebouncer(send func(tenant string, topics []topic)) *debouncer {
+	return &debouncer{last: map[string]time.Time{}, pending: map[string]map[topic]bool{}, send: send}
+}
+
+// allow reports whether a transaction may carry its notification itself.
+func (b *debouncer) allow(tenant string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now := time.Now(); now.Sub(b.last[tenant]) >= quiet {
+		b.last[tenant] = now
+		return true
+	}
+	return false
+}
+
+// later sends topics of a transaction that has been committed without.
+func (b *debouncer) later(tenant string, topics []topic) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	waiting := b.pending[tenant]
+	if waiting == nil {
+		waiting = map[topic]bool{}
+		b.pending[tenant] = waiting
+		time.AfterFunc(quiet, func() { b.flush(tenant) })
+	}
+	for _, t := range topics {
+		waiting[t] = true
+	}
+}
+
+func (b *debouncer) flush(tenant string) {
+	b.mu.Lock()
+	var topics []topic
+	for t := range b.pending[tenant] {
+		topics = append(topics, t)
+	}
+	delete(b.pending, tenant)
+	b.last[tenant] = time.Now()
+	b.mu.Unlock()
+	b.send(tenant, topics)
+}
+
+// payload is a notification's text: who tells, and of what.
+func payload(instance string, topics []topic) string {
+	return instance + " " + strings.Join(topics, " ")
+}
+
+// hear calls heard for the topics of a payload, unless this process sent it.
+func hear(instance, text string, heard func(topic)) {
+	from, topics, _ := strings.Cut(text, " ")
+	if from == instance {
+		return
+	}
+	for _, t := range strings.Fields(topics) {
+		heard(t)
+	}
+}
