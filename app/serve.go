@@ -45,6 +45,7 @@ PostgreSQL share the work. An interrupt or a termination signal makes it finish 
 	}
 	cmd.Flags().StringVar(&dir, "pipelines", "", "register every *.yaml and *.yml of `DIR`")
 	cmd.Flags().Var(&count{&config.Slots, 1}, "workers", "run at most `N` tasks at once")
+	cmd.Flags().Var(&queueNames{&config.Queues}, "queues", "serve these `QUEUES`, separated by commas (default \"default\")")
 	cmd.Flags().Var(&duration{&config.Lease, 100 * time.Millisecond}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
 	cmd.Flags().Var(&duration{&config.Drain, 0}, "drain", "when stopping, wait `DURATION` for running tasks before they are given back")
 	return cmd

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
 )
 
 // choice is a flag that takes one of a few words, in any case.
@@ -81,4 +82,25 @@ func outputFlag(cmd *cobra.Command) *string {
 	format := formatTable
 	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatTable, formatJSON}, kind: "FORMAT"}, "output", "o", "`FORMAT` of the answer: table or json")
 	return &format
+}
+
+// queueNames is a flag that takes names of queues, separated by commas.
+type queueNames struct{ value *[]string }
+
+func (q *queueNames) String() string { return strings.Join(*q.value, ",") }
+func (q *queueNames) Type() string   { return "QUEUES" }
+
+func (q *queueNames) Set(s string) error {
+	var list []string
+	for name := range strings.SplitSeq(s, ",") {
+		name = strings.TrimSpace(name)
+		if !tasks.ValidQueue(name) {
+			return fmt.Errorf("%q is no name for a queue: %s", name, tasks.QueueHint)
+		}
+		if !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	*q.value = list
+	return nil
 }

@@ -3,12 +3,13 @@ package pipelines
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"sluice/modules/tasks"
 	"sluice/platform/db"
 )
 
-// MaxRecoveries is how often a task may be taken from a worker that died with it; then it is given up, for it may be what kills them.
+// MaxRecoveries is how often a task may be taken from a worker that died with it.
 const MaxRecoveries = 3
 
 // Recover takes the tasks of workers whose lease has expired back, all in one transaction, and removes the workers. It returns
@@ -29,7 +30,7 @@ func (e *Engine) Recover(ctx context.Context) (int, error) {
 			return err
 		}
 		recovered = len(held)
-		if ready, err = e.recover(ctx, tx, held); err != nil {
+		if ready, err = e.recover(ctx, tx, held, lost); err != nil {
 			return err
 		}
 		return e.leases.Delete(tx, dead)
@@ -40,8 +41,38 @@ func (e *Engine) Recover(ctx context.Context) (int, error) {
 	return recovered, err
 }
 
-// recover resets tasks, or abandons those that have lost too many workers.
-func (e *Engine) recover(ctx context.Context, tx db.Tx, held []tasks.Task) (ready int, err error) {
+// Disown gives back the tasks that a living worker holds without knowing it: those of a claim whose commit it never heard of.
+// held are those that it knows of. It returns the number of tasks.
+func (e *Engine) Disown(ctx context.Context, worker string, held map[db.ID]bool) (int, error) {
+	disowned, ready := 0, 0
+	err := e.db.Transaction(ctx, func(tx db.Tx) error {
+		list, err := e.tasks.HeldBy(tx, []string{worker})
+		if err != nil {
+			return err
+		}
+		unknown := slices.DeleteFunc(list, func(t tasks.Task) bool { return held[t.ID] })
+		disowned = len(unknown)
+		ready, err = e.recover(ctx, tx, unknown, func(t tasks.Task, now db.Time) *tasks.Move {
+			return t.Release("the answer to the claim was lost", now)
+		})
+		return err
+	})
+	if err == nil && disowned > 0 {
+		e.waker.committed(ready > 0)
+	}
+	return disowned, err
+}
+
+// lost is what becomes of a task whose worker is gone: it is given up once it has lost too many, for it may be what kills them.
+func lost(t tasks.Task, now db.Time) *tasks.Move {
+	if t.Recoveries >= MaxRecoveries {
+		return tasks.Begin(t).Abandon(fmt.Sprintf("lost with its worker %d times", t.Recoveries+1), now)
+	}
+	return t.Recover(now)
+}
+
+// recover takes tasks from their workers.
+func (e *Engine) recover(ctx context.Context, tx db.Tx, held []tasks.Task, how func(tasks.Task, db.Time) *tasks.Move) (ready int, err error) {
 	var pipelines []db.ID
 	holder := map[db.ID]tasks.Task{}
 	for _, t := range held {
@@ -63,11 +94,7 @@ func (e *Engine) recover(ctx context.Context, tx db.Tx, held []tasks.Task) (read
 			if h, ok := holder[n.task.ID]; !ok || n.task.Version != h.Version {
 				continue // ended between being found and being locked
 			}
-			if n.task.Recoveries >= MaxRecoveries {
-				p.take(n, tasks.Begin(n.task).Abandon(fmt.Sprintf("lost with its worker %d times", n.task.Recoveries+1), tx.Now))
-			} else {
-				p.take(n, n.task.Recover(tx.Now))
-			}
+			p.take(n, how(n.task, tx.Now))
 		}
 		if err := p.propagate(); err != nil {
 			return 0, err

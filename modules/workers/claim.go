@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"sluice/modules/outbox"
 	"sluice/modules/pipelines"
+	"sluice/platform/db"
 )
 
 // claimLoop claims until ctx ends, as much as there are free slots. When the outbox holds no more for it, it sleeps until it is
@@ -31,10 +33,35 @@ func (p *Pool) claimLoop(ctx, work context.Context, handlers *sync.WaitGroup) {
 		switch {
 		case err != nil:
 			p.log.Warn("claiming failed, trying again", zap.Error(err))
-			sleep(ctx, p.config.Poll)
+			sleep(ctx, retryClaim)
+			if errors.Is(err, db.ErrUnknown) {
+				p.disown(ctx, work)
+			}
 		case n < free:
 			p.awaitWork(ctx, ready, n == 0)
 		}
+	}
+}
+
+// retryClaim is the wait after a claim that failed: the database is away, or refuses.
+const retryClaim = 250 * time.Millisecond
+
+// disown gives back what a claim may have taken whose answer never came.
+func (p *Pool) disown(ctx, work context.Context) {
+	for ctx.Err() == nil {
+		held := map[db.ID]bool{}
+		p.mu.Lock()
+		for c := range p.running {
+			held[c.Task.ID] = true
+		}
+		p.mu.Unlock()
+		n, err := p.engine.Disown(work, p.workerID(), held)
+		if err == nil {
+			p.log.Info("gave back tasks of a claim whose answer was lost", zap.Int("tasks", n))
+			return
+		}
+		p.log.Warn("giving back tasks of a lost claim failed, trying again", zap.Error(err))
+		sleep(ctx, retryClaim)
 	}
 }
 

@@ -1,0 +1,123 @@
+package step
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"sluice/modules/tasks"
+)
+
+// ExitCode is the status of a process whose handler called os.Exit.
+const ExitCode = 77
+
+// huge is the size of an output that no database should be given, in bytes.
+const huge = 10 << 20
+
+// deaf is how long a handler goes on that does not look at its context.
+const deaf = time.Second
+
+// Handler does what a task's `with` says: {"ms": how long at most, "do": a word}. It writes the ledger before and after.
+type Handler struct {
+	ledger *Ledger
+}
+
+// NewHandler makes the handler.
+func NewHandler(l *Ledger) *Handler { return &Handler{ledger: l} }
+
+// Name is what definitions use.
+func (*Handler) Name() string { return "chaos.step" }
+
+// with is a task's `with`.
+type with struct {
+	MS int    `json:"ms"`
+	Do string `json:"do"`
+	At int64  `json:"at"` // when a deferral ends, Unix milliseconds
+}
+
+// Check refuses a word that Run does not know.
+func (*Handler) Check(values map[string]any) error {
+	if word, _ := values["do"].(string); word != "" && words[word] == nil {
+		return &tasks.FieldError{Field: "do", Msg: "is no known word"}
+	}
+	return nil
+}
+
+// Run is one call.
+func (h *Handler) Run(ctx context.Context, call *tasks.Call) (out json.RawMessage, err error) {
+	var w with
+	if err := json.Unmarshal(call.With, &w); err != nil {
+		return nil, tasks.Permanent(err)
+	}
+	if err := h.ledger.start(call); err != nil {
+		return nil, err
+	}
+	how := EndPanic // unless it returns
+	defer func() { err = errors.Join(err, h.ledger.end(call, how)) }()
+	if err = wait(ctx, time.Duration(rand.Int64N(int64(w.MS)*int64(time.Millisecond)+1))); err == nil {
+		out = json.RawMessage(fmt.Sprintf(`{"attempt": %d}`, call.Attempt))
+		if do := words[w.Do]; do != nil {
+			out, err = do(call, w)
+		}
+	}
+	var later *tasks.DeferError
+	switch {
+	case err == nil:
+		how = EndOK
+	case errors.As(err, &later):
+		how = EndDefer
+	default:
+		how = EndErr
+	}
+	return out, err
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// words are what a handler may do, besides its work.
+var words = map[string]func(*tasks.Call, with) (json.RawMessage, error){
+	"retry":  failTwice,
+	"defer":  deferOnce,
+	"refuse": func(*tasks.Call, with) (json.RawMessage, error) { return nil, tasks.Permanent(errors.New("refused for good")) },
+	"panic":  func(*tasks.Call, with) (json.RawMessage, error) { panic("a handler's panic") },
+	"exit": func(*tasks.Call, with) (json.RawMessage, error) {
+		os.Exit(ExitCode)
+		return nil, nil
+	},
+	"ignore": func(*tasks.Call, with) (json.RawMessage, error) { return nil, wait(context.Background(), deaf) },
+	"huge": func(*tasks.Call, with) (json.RawMessage, error) {
+		return json.RawMessage(`"` + strings.Repeat("x", huge) + `"`), nil
+	},
+	"nul":    func(*tasks.Call, with) (json.RawMessage, error) { return json.RawMessage(`{"a": "b\u0000c"}`), nil },
+	"utf8":   func(*tasks.Call, with) (json.RawMessage, error) { return json.RawMessage("{\"a\": \"\xff\xfe\"}"), nil },
+	"garble": func(*tasks.Call, with) (json.RawMessage, error) { return nil, errors.New("an error with \x00 and \xff in it") },
+}
+
+func failTwice(call *tasks.Call, _ with) (json.RawMessage, error) {
+	if call.Attempt <= 2 {
+		return nil, fmt.Errorf("attempt %d fails", call.Attempt)
+	}
+	return nil, nil
+}
+
+// deferOnce goes by a time that the run's input fixes, so that no process has to remember.
+func deferOnce(_ *tasks.Call, w with) (json.RawMessage, error) {
+	if at := time.UnixMilli(w.At); time.Now().Before(at) {
+		return nil, tasks.DeferUntil(at, "the run's input says so")
+	}
+	return nil, nil
+}

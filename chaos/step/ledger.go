@@ -1,0 +1,51 @@
+package step
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"sluice/modules/tasks"
+)
+
+// LedgerEnv names the environment variable with the path of a worker's ledger.
+const LedgerEnv = "CHAOS_LEDGER"
+
+// Ends of a call, as the ledger tells them. A call without an end died with its process.
+const (
+	EndOK    = "ok"
+	EndErr   = "err"
+	EndDefer = "defer"
+	EndPanic = "panic"
+)
+
+// Ledger is a file to which each start and each end of a handler is appended, a line each: S or E, the task execution, the
+// attempt, the worker, the process, and for an end how it came. A line is one write, so a killed process leaves none by halves.
+type Ledger struct {
+	out io.Writer
+}
+
+// NewLedger makes a ledger over a writer whose writes are whole or not at all.
+func NewLedger(out io.Writer) *Ledger { return &Ledger{out: out} }
+
+func openLedger() (*Ledger, error) {
+	path := os.Getenv(LedgerEnv)
+	if path == "" {
+		return nil, fmt.Errorf("%s names no file: this program is for the fault tests alone", LedgerEnv)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the ledger: %w", err)
+	}
+	return NewLedger(f), nil
+}
+
+func (l *Ledger) start(c *tasks.Call) error {
+	_, err := fmt.Fprintf(l.out, "S %s %d %s %d\n", c.TaskExecutionID, c.Attempt, c.Worker, os.Getpid())
+	return err
+}
+
+func (l *Ledger) end(c *tasks.Call, how string) error {
+	_, err := fmt.Fprintf(l.out, "E %s %d %s %d %s\n", c.TaskExecutionID, c.Attempt, c.Worker, os.Getpid(), how)
+	return err
+}

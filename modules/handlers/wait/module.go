@@ -1,0 +1,17 @@
+package wait
+
+import (
+	"go.uber.org/fx"
+
+	"sluice/modules/tasks"
+)
+
+// Module provides both handlers, and closes wait's connections when the program stops.
+var Module = fx.Module("handlers/wait",
+	tasks.ProvideHandler(NewSleep),
+	tasks.ProvideHandler(func(lc fx.Lifecycle) *Wait {
+		w := NewWait()
+		lc.Append(fx.StopHook(w.Close))
+		return w
+	}),
+)

@@ -1,0 +1,133 @@
+package wait
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+)
+
+// The types of this file check themselves when they are read, so that a mistake shows when its definition is registered.
+
+// span is a duration as pipelines write it.
+type span time.Duration
+
+func (s *span) UnmarshalJSON(raw []byte) error {
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return fmt.Errorf("is %s, expected a duration such as 30s, 1h30m or 2d", raw)
+	}
+	d, err := definition.ParseDuration(text)
+	if err != nil {
+		return fmt.Errorf("%w: expected one such as 30s, 1h30m or 2d", err)
+	}
+	*s = span(d)
+	return nil
+}
+
+// interval is a span between two looks.
+type interval span
+
+// shortest bounds what a task that waits writes into its history: four events a look.
+const shortest = 100 * time.Millisecond
+
+func (i *interval) UnmarshalJSON(raw []byte) error {
+	var s span
+	if err := s.UnmarshalJSON(raw); err != nil {
+		return err
+	}
+	if time.Duration(s) < shortest {
+		return fmt.Errorf("is shorter than %s", shortest)
+	}
+	*i = interval(s)
+	return nil
+}
+
+// limit is a span that is not empty.
+type limit span
+
+func (l *limit) UnmarshalJSON(raw []byte) error {
+	var s span
+	if err := s.UnmarshalJSON(raw); err != nil {
+		return err
+	}
+	if s == 0 {
+		return errors.New("is no time at all")
+	}
+	*l = limit(s)
+	return nil
+}
+
+// instant is a moment with its zone.
+type instant time.Time
+
+func (i *instant) UnmarshalJSON(raw []byte) error {
+	var text string
+	err := json.Unmarshal(raw, &text)
+	var t time.Time
+	if err == nil {
+		t, err = time.Parse(time.RFC3339, text)
+	}
+	if err != nil {
+		return fmt.Errorf("is %s, expected an instant with its zone such as 2027-01-31T09:00:00Z", raw)
+	}
+	*i = instant(t)
+	return nil
+}
+
+// endpoint is where to ask over HTTP.
+type endpoint struct{ url *url.URL }
+
+func (e *endpoint) UnmarshalJSON(raw []byte) error {
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return fmt.Errorf("is %s, expected a URL", raw)
+	}
+	u, err := url.Parse(text)
+	var parse *url.Error
+	switch {
+	case errors.As(err, &parse):
+		return fmt.Errorf("is no URL: %w", parse.Err) // without the URL itself, which may hold a password
+	case u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("does not start with http:// or https://")
+	case u.Hostname() == "":
+		return errors.New("names no host")
+	}
+	e.url = u
+	return nil
+}
+
+// statuses is one HTTP status or a list of them.
+type statuses []int
+
+func (s *statuses) UnmarshalJSON(raw []byte) error {
+	list := []int{0}
+	if json.Unmarshal(raw, &list[0]) != nil {
+		if err := json.Unmarshal(raw, &list); err != nil || len(list) == 0 {
+			return fmt.Errorf("is %s, expected a status such as 200 or a list of them", raw)
+		}
+	}
+	for _, status := range list {
+		if status < 200 || status > 599 {
+			return fmt.Errorf("%d is no status from 200 to 599", status)
+		}
+	}
+	*s = list
+	return nil
+}
+
+// oneOf wants exactly one of two keys.
+func oneOf(with map[string]any, a, b string) error {
+	if (with[a] == nil) == (with[b] == nil) {
+		return errOneOf(a, b)
+	}
+	return nil
+}
+
+func errOneOf(a, b string) error {
+	return &tasks.FieldError{Msg: fmt.Sprintf("expected one of %s and %s", a, b), Hint: "give the one that is meant"}
+}
