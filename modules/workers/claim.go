@@ -127,10 +127,12 @@ func (p *Pool) claim(work context.Context, handlers *sync.WaitGroup, free int) (
 	// A claim that takes longer than the lease is worth nothing.
 	limited, cancel := context.WithTimeout(work, p.config.Lease)
 	defer cancel()
+	began := p.db.Now()
 	claims, err := p.engine.Claim(limited, request)
 	if err != nil {
 		return 0, err
 	}
+	p.config.Observer.Claimed(len(claims), p.db.Now().Sub(began))
 	for i := range claims {
 		c := &claims[i]
 		run, cancel := context.WithCancelCause(work)

@@ -45,6 +45,7 @@ func (p *Pool) heartbeat(ctx context.Context) {
 			if n, err := p.engine.Recover(ctx); err != nil {
 				p.log.Warn("recovering tasks of lost workers failed, trying again", zap.Error(err))
 			} else if n > 0 {
+				p.config.Observer.Recovered(n)
 				p.log.Info("took tasks back from workers that were lost", zap.Int("tasks", n))
 			}
 		}

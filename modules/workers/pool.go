@@ -29,6 +29,7 @@ type Config struct {
 	Poll                time.Duration // the longest sleep between two looks at the outbox
 	Drain               time.Duration // how long a stopping process waits for running tasks before it gives them back
 	PipelineExecutionID db.ID         // work on this execution alone; zero: on any
+	Observer            Observer      // is told what the pool does; nil: nobody
 }
 
 // Defaults of Config.
@@ -98,6 +99,9 @@ func New(c Config, d Deps) *Pool {
 	}
 	if c.Poll <= 0 {
 		c.Poll = DefaultPoll
+	}
+	if c.Observer == nil {
+		c.Observer = unobserved{}
 	}
 	return &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,

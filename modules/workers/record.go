@@ -40,9 +40,11 @@ func (p *Pool) record(ctx context.Context) {
 
 // finish records a group, however long the database is away: an outcome is never thrown away while its claim may still hold.
 func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
+	began := p.db.Now()
 	for attempt := 0; ; attempt++ {
 		lost, err := p.engine.Finish(ctx, p.workerID(), group)
 		if err == nil {
+			p.config.Observer.Recorded(len(group), p.db.Now().Sub(began))
 			p.reportLost(group, lost)
 			return
 		}
@@ -75,7 +77,10 @@ func refused(o *pipelines.Outcome, err error) {
 
 func (p *Pool) reportLost(group []*pipelines.Outcome, lost []error) {
 	for i, err := range lost {
-		if err != nil {
+		if err == nil {
+			p.config.Observer.Finished(group[i].Kind)
+		} else {
+			p.config.Observer.Lost()
 			t := &group[i].Claim.Task
 			p.log.Warn("a late outcome was refused", zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Error(err))
 		}

@@ -35,7 +35,9 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	}
 	timed, cancel := context.WithTimeout(ctx, c.Definition.Timeout)
 	defer cancel()
+	began := p.db.Now()
 	r := p.await(timed, call, c)
+	p.config.Observer.Ran(c.Task.Handler, p.db.Now().Sub(began))
 	out.Stdout, out.Stderr = stdout.String(), stderr.String()
 	var again *tasks.DeferError
 	var kinded *tasks.KindedError

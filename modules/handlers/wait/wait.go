@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"sluice/modules/tasks"
@@ -85,8 +86,11 @@ func (w *Wait) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, erro
 }
 
 func (w *Wait) run(ctx context.Context, in waitWith) (*waited, error) {
-	if (in.File == "") == (in.URL == nil) {
+	switch {
+	case (in.File == "") == (in.URL == nil):
 		return nil, tasks.Permanent(errOneOf("file", "url"))
+	case slices.Contains(in.ExpectStatus, 0):
+		return nil, tasks.Permanent(&tasks.FieldError{Field: "expect_status", Msg: "an entry is null or 0"})
 	}
 	call, _ := tasks.CallFrom(ctx)
 	found, err := w.look(ctx, in)

@@ -92,6 +92,8 @@ func (e *endpoint) UnmarshalJSON(raw []byte) error {
 	switch {
 	case errors.As(err, &parse):
 		return fmt.Errorf("is no URL: %w", parse.Err) // without the URL itself, which may hold a password
+	case err != nil:
+		return fmt.Errorf("is no URL: %w", err)
 	case u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("does not start with http:// or https://")
 	case u.Hostname() == "":
@@ -101,10 +103,13 @@ func (e *endpoint) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// statuses is one HTTP status or a list of them.
+// statuses is one HTTP status or a list of them. An entry that is still an expression is 0.
 type statuses []int
 
 func (s *statuses) UnmarshalJSON(raw []byte) error {
+	if string(raw) == "null" {
+		return nil
+	}
 	list := []int{0}
 	if json.Unmarshal(raw, &list[0]) != nil {
 		if err := json.Unmarshal(raw, &list); err != nil || len(list) == 0 {
@@ -112,7 +117,7 @@ func (s *statuses) UnmarshalJSON(raw []byte) error {
 		}
 	}
 	for _, status := range list {
-		if status < 200 || status > 599 {
+		if status != 0 && (status < 200 || status > 599) {
 			return fmt.Errorf("%d is no status from 200 to 599", status)
 		}
 	}

@@ -1,0 +1,44 @@
+package chaos
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+)
+
+// child is a process that dies with this one, however this one ends.
+type child struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed at its end
+	err  error         // how it ended; read after done
+}
+
+// startChild starts a command whose SysProcAttr says what signal it gets when its parent dies. Its parent, in that sense, is
+// the thread that started it: so that thread stays with it to its end.
+func startChild(cmd *exec.Cmd) (*child, error) {
+	c := &child{cmd: cmd, done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			c.err = cmd.Wait()
+			close(c.done)
+		}
+	}()
+	return c, <-started
+}
+
+// signal sends a signal; one that has ended already needs none.
+func (c *child) signal(s syscall.Signal) error {
+	if err := c.cmd.Process.Signal(s); !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+func (c *child) pid() int { return c.cmd.Process.Pid }

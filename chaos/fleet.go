@@ -1,0 +1,215 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"sluice/chaos/step"
+)
+
+// fleet keeps a number of worker processes alive, whatever happens to them.
+type fleet struct {
+	config  Config
+	binary  string
+	url     string
+	ledgers string // folder
+	logs    *logs
+	flags   func(place int) *syscall.SysProcAttr
+
+	idle chan *place // those that no fault has its hands on
+
+	mu     sync.Mutex
+	ends   []end
+	faults []string // ends that nothing explains
+	seq    int
+}
+
+// place is one worker of the fleet, through all its processes.
+type place struct {
+	number int
+
+	mu      sync.Mutex
+	proc    *child
+	serving chan struct{} // closed when the present process works
+	wanted  bool          // a fault ends it: no cause for alarm
+}
+
+// end is how and when a process was ended by a fault.
+type end struct {
+	pid  int
+	at   time.Time
+	kind string
+}
+
+// restartPause is how long a process that could not begin, for want of its database, is left alone.
+const restartPause = 50 * time.Millisecond
+
+// exitUnreachable is the program's status when it can't reach its database at its start.
+const exitUnreachable = 4
+
+// run keeps the processes alive until ctx ends, and then kills what is left of them. Each place becomes idle when its first
+// process works.
+func (f *fleet) run(ctx context.Context, workers int) error {
+	var all sync.WaitGroup
+	errs := make(chan error, workers)
+	for i := range workers {
+		all.Go(func() { errs <- f.keep(ctx, &place{number: i, serving: make(chan struct{})}) })
+	}
+	all.Wait()
+	close(errs)
+	for err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fleet) keep(ctx context.Context, p *place) error {
+	f.idle <- p
+	for ctx.Err() == nil {
+		if err := f.live(ctx, p); err != nil {
+			return fmt.Errorf("worker %d: %w", p.number, err)
+		}
+	}
+	return nil
+}
+
+// live is the life of one process.
+func (f *fleet) live(ctx context.Context, p *place) error {
+	f.mu.Lock()
+	f.seq++
+	name := fmt.Sprintf("%d-%d", p.number, f.seq)
+	f.mu.Unlock()
+	log, err := os.Create(filepath.Join(f.ledgers, name+".log"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // for people alone
+	cmd := exec.Command(f.binary, "--database-url", f.url, "serve", "--lease", f.config.Lease.String(),
+		"--workers", strconv.Itoa(f.config.Slots), "--drain", drain.String())
+	cmd.Env = append(os.Environ(), step.LedgerEnv+"="+filepath.Join(f.ledgers, name+".ledger"))
+	cmd.Dir, cmd.SysProcAttr = f.ledgers, f.flags(p.number)
+	stderr, words, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stderr.Close() }() // read to its end
+	cmd.Stderr = words
+	serving := make(chan struct{})
+	p.mu.Lock()
+	p.proc, err = startChild(cmd)
+	proc := p.proc
+	p.serving, p.wanted = serving, false
+	p.mu.Unlock()
+	if closing := words.Close(); err != nil || closing != nil {
+		return fmt.Errorf("start: %w, %w", err, closing)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = proc.signal(syscall.SIGKILL) }) // it may have ended
+	defer stop()
+	var once sync.Once
+	last := f.logs.read(stderr, log, func() { once.Do(func() { close(serving) }) })
+	<-proc.done
+	f.ended(ctx, p, proc, last)
+	return nil
+}
+
+// ended judges the end of a process.
+func (f *fleet) ended(ctx context.Context, p *place, proc *child, last string) {
+	p.mu.Lock()
+	wanted := p.wanted
+	p.mu.Unlock()
+	code := proc.cmd.ProcessState.ExitCode()
+	switch {
+	case ctx.Err() != nil || wanted:
+	case code == step.ExitCode:
+		f.note(proc.pid(), "exit")
+	case code == exitUnreachable:
+		f.note(proc.pid(), "unreachable")
+		pause(ctx, restartPause)
+	default:
+		f.mu.Lock()
+		f.faults = append(f.faults, fmt.Sprintf("worker process %d ended by itself: %v\n%s", proc.pid(), proc.err, last))
+		f.mu.Unlock()
+		pause(ctx, restartPause)
+	}
+}
+
+func (f *fleet) note(pid int, kind string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ends = append(f.ends, end{pid: pid, at: time.Now(), kind: kind})
+}
+
+// borrow takes a random place whose process works, for one fault at a time.
+func (f *fleet) borrow(ctx context.Context) (*place, error) {
+	// Channels are first in, first out: a random number of turns makes the choice random.
+	for turns := rand.IntN(f.config.Workers); ; turns-- {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case p := <-f.idle:
+			if turns > 0 {
+				f.idle <- p
+				continue
+			}
+			if err := p.await(ctx); err != nil {
+				f.idle <- p
+				return nil, err
+			}
+			return p, nil
+		}
+	}
+}
+
+func (f *fleet) giveBack(p *place) { f.idle <- p }
+
+// await waits until a process of the place works.
+func (p *place) await(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		serving, proc := p.serving, p.proc
+		p.mu.Unlock()
+		var done chan struct{}
+		if proc != nil {
+			done = proc.done
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-serving:
+			return nil
+		case <-done:
+			pause(ctx, time.Millisecond) // the next one is being started
+		case <-time.After(restartPause):
+		}
+	}
+}
+
+// end ends the present process by a signal that it is to die of.
+func (f *fleet) end(p *place, s syscall.Signal, kind string) (*child, error) {
+	p.mu.Lock()
+	p.wanted = true
+	proc := p.proc
+	p.mu.Unlock()
+	f.note(proc.pid(), kind)
+	return proc, proc.signal(s)
+}
+
+// pause waits; the end of ctx is for the caller to see.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

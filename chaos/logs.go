@@ -1,0 +1,87 @@
+package chaos
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"maps"
+	"strings"
+	"sync"
+)
+
+// Messages of the program that the tests count or wait for.
+const (
+	msgServing = "serving"
+	msgRefused = "a late outcome was refused"
+)
+
+// logs counts what the workers of a round say.
+type logs struct {
+	mu      sync.Mutex
+	counts  map[string]int
+	alarms  []string // what no worker should ever say
+	refused int
+}
+
+func newLogs() *logs { return &logs{counts: map[string]int{}} }
+
+// line is one entry of a worker's log.
+type line struct {
+	Level string `json:"level"`
+	Msg   string `json:"msg"`
+	Error string `json:"error"`
+}
+
+// alarming are texts that tell of a fault of the program, whatever was done to it.
+var alarming = []string{"deadlock", "gave up after", "illegal transition", "DATA RACE"}
+
+// read takes a worker's log to its end, copies it, and calls serving when the worker has begun. What is no log entry is the
+// process's last words, which it returns.
+func (l *logs) read(in io.Reader, out io.Writer, serving func()) (last string) {
+	lines := bufio.NewReader(in)
+	var words strings.Builder
+	for {
+		text, err := lines.ReadString('\n')
+		_, _ = io.WriteString(out, text) // a log refuses nothing that matters here
+		var entry line
+		switch {
+		case text == "":
+		case json.Unmarshal([]byte(text), &entry) == nil && entry.Msg != "":
+			if entry.Msg == msgServing {
+				serving()
+			}
+			l.add(entry)
+		case words.Len() < 4000:
+			words.WriteString(text)
+		}
+		if err != nil {
+			return words.String()
+		}
+	}
+}
+
+func (l *logs) add(e line) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts[e.Level+": "+e.Msg]++
+	if e.Msg == msgRefused {
+		l.refused++
+	}
+	for _, word := range alarming {
+		if strings.Contains(e.Msg+e.Error, word) {
+			l.alarms = append(l.alarms, e.Msg+": "+e.Error)
+		}
+	}
+}
+
+func (l *logs) lateOutcomes() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refused
+}
+
+func (l *logs) summary() (counts map[string]int, alarms []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.counts), append([]string(nil), l.alarms...)
+}

@@ -1,0 +1,185 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"sluice/platform/db"
+)
+
+// server is a PostgreSQL server with the settings that a production server has by default, durable above all. Unlike the tests'
+// shared server it can be stopped without warning and started again on what that left.
+type server struct {
+	bin, dir, port string
+	owner          *syscall.Credential
+
+	mu   sync.Mutex
+	proc *child
+}
+
+// recovery is how long a server may take until it accepts connections again, on a busy machine.
+const recovery = time.Minute
+
+const superuser = "postgres"
+
+// startServer makes a server in an empty directory, its data in the directory's folder data.
+func startServer(ctx context.Context, dir string) (*server, error) {
+	bins, err := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if path, look := exec.LookPath("initdb"); look == nil {
+		bins = append(bins, filepath.Dir(path))
+	}
+	if err != nil || len(bins) == 0 {
+		return nil, errors.Join(errors.New("no PostgreSQL programs: run `make setup`"), err)
+	}
+	s := &server{bin: bins[len(bins)-1], dir: dir}
+	if s.owner, err = owner(); err != nil {
+		return nil, err
+	}
+	if s.owner != nil {
+		if err := os.Chown(dir, int(s.owner.Uid), int(s.owner.Gid)); err != nil {
+			return nil, err
+		}
+	}
+	if s.port, err = freePort(ctx); err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "initdb"), "--pgdata="+s.data(), "--username="+superuser, "--auth=trust",
+		"--encoding=UTF8", "--locale=C", "--no-instructions")
+	cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: s.owner}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return s, s.start(ctx)
+}
+
+// owner is whom the server runs as: Postgres refuses root.
+func owner() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup(superuser)
+	if err != nil {
+		return nil, fmt.Errorf("whom should the server run as? %w", err)
+	}
+	uid, errUID := strconv.ParseUint(u.Uid, 10, 32)
+	gid, errGID := strconv.ParseUint(u.Gid, 10, 32)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(errUID, errGID)
+}
+
+func freePort(ctx context.Context) (string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, errors.Join(err, l.Close())
+}
+
+func (s *server) data() string    { return filepath.Join(s.dir, "data") }
+func (s *server) address() string { return net.JoinHostPort("127.0.0.1", s.port) }
+
+// url names a database of the server, reached at the given address; application is what the server calls the connection.
+func (s *server) url(address, database, application string) string {
+	u := url.URL{Scheme: "postgres", User: url.User(superuser), Host: address, Path: "/" + database}
+	u.RawQuery = url.Values{"sslmode": {"disable"}, "application_name": {application}}.Encode()
+	return u.String()
+}
+
+// start starts the server and waits until it accepts connections. It may have to do so more than once: what it finds may be
+// less than it needs while a disk is full.
+func (s *server) start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, recovery)
+	defer cancel()
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // the server has its own descriptor
+	cmd := exec.Command(filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir, "-p", s.port, "-c", "listen_addresses=127.0.0.1",
+		"-c", "max_connections=200", "-c", "shared_buffers=256MB", "-c", "max_wal_size=2GB")
+	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, s.dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Pdeathsig: syscall.SIGQUIT}
+	proc, err := startChild(cmd)
+	if err != nil {
+		return fmt.Errorf("start the server: %w", err)
+	}
+	s.mu.Lock()
+	s.proc = proc
+	s.mu.Unlock()
+	return s.await(ctx, proc)
+}
+
+func (s *server) await(ctx context.Context, proc *child) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		d, err := db.Open(ctx, s.url(s.address(), "postgres", "chaos-await"))
+		if err == nil {
+			return d.Close()
+		}
+		select {
+		case <-proc.done:
+			return errors.Join(errors.New("the server ended while it started"), s.tail())
+		case <-ctx.Done():
+			return errors.Join(errors.New("the server accepts no connections"), err, s.tail())
+		case <-tick.C:
+		}
+	}
+}
+
+// tail is the end of the server's log, as an error to show.
+func (s *server) tail() error {
+	log, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("its log ends: %s", log[max(0, len(log)-2000):])
+}
+
+// stopImmediately is `pg_ctl stop -m immediate`: no checkpoint, no goodbye to anybody, recovery at the next start.
+func (s *server) stopImmediately(ctx context.Context) error {
+	s.mu.Lock()
+	proc := s.proc
+	s.mu.Unlock()
+	if err := proc.signal(syscall.SIGQUIT); err != nil {
+		return err
+	}
+	select {
+	case <-proc.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ended tells whether the server has gone by itself.
+func (s *server) ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.proc.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// createDatabase makes an empty database.
+func (s *server) createDatabase(ctx context.Context, name string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "createdb"), "-h", "127.0.0.1", "-p", s.port, "-U", superuser, name)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("createdb: %w: %s", err, out)
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+package workers
+
+import (
+	"time"
+
+	"sluice/modules/pipelines"
+)
+
+// Observer is told what a pool does, as it does it, by several goroutines at once. It must be quick: the pool waits for it.
+type Observer interface {
+	// Claimed tells of a claim that has been committed, of n tasks or none, and how long its transaction took.
+	Claimed(n int, took time.Duration)
+	// Ran tells how long a handler ran.
+	Ran(handler string, took time.Duration)
+	// Recorded tells of a group of n outcomes that has been committed, and how long that took, tries that failed included.
+	Recorded(n int, took time.Duration)
+	// Finished tells of an attempt whose outcome has been recorded; Lost of one whose outcome was refused.
+	Finished(kind pipelines.Kind)
+	// Lost tells of an attempt whose claim was lost: its outcome changed nothing.
+	Lost()
+	// Recovered tells of n tasks that were taken back from workers whose leases had expired.
+	Recovered(n int)
+}
+
+// unobserved is the Observer of a pool that nobody watches.
+type unobserved struct{}
+
+func (unobserved) Claimed(int, time.Duration)  {}
+func (unobserved) Ran(string, time.Duration)   {}
+func (unobserved) Recorded(int, time.Duration) {}
+func (unobserved) Finished(pipelines.Kind)     {}
+func (unobserved) Lost()                       {}
+func (unobserved) Recovered(int)               {}
+
+// State is how a pool stands.
+type State struct {
+	Worker    string        // its name; empty before it has registered
+	Slots     int           // in all
+	Used      int           // of them, by tasks whose outcome is not yet recorded
+	LeaseLeft time.Duration // by the database's clock; 0 or less: expired, or not yet taken
+}
+
+// State gives the pool's state now.
+func (p *Pool) State() State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := State{Worker: p.id, Slots: p.config.Slots, Used: len(p.running)}
+	if !p.expires.IsZero() {
+		s.LeaseLeft = p.expires.Sub(p.db.Now())
+	}
+	return s
+}
