@@ -16,7 +16,9 @@ type gate struct {
 	heeds bool       // the end of the context ends the attempt
 }
 
-func newGate() *gate { return &gate{begun: make(chan int, 100), open: make(chan error, 100), heeds: true} }
+func newGate() *gate {
+	return &gate{begun: make(chan int, 100), open: make(chan error, 100), heeds: true}
+}
 
 // option makes it the handler "gate".
 func (g *gate) option() fx.Option {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 
 	"sluice/modules/pipelines"
@@ -38,13 +39,13 @@ func (l *live) every() time.Duration { return 80 * time.Millisecond }
 
 func (l *live) show(v view) error {
 	width, height := l.size()
-	text := l.draw(v, width, height)
+	picture := l.draw(v, width, height)
 	up := ""
 	if l.drawn > 0 {
 		up = fmt.Sprintf("\x1b[%dA\r\x1b[J", l.drawn)
 	}
-	l.drawn = strings.Count(text, "\n")
-	_, err := io.WriteString(l.out, up+text)
+	l.drawn = strings.Count(picture, "\n")
+	_, err := io.WriteString(l.out, up+picture)
 	return err
 }
 
@@ -67,11 +68,11 @@ func (l *live) draw(v view, width, height int) string {
 	if v.execution.Status == pipelines.Paused {
 		head += "  `sluice resume " + v.execution.ID.String() + "`"
 	}
-	text := head + "\n" + renderTable([]string{"task", "status", "attempt", "time", ""}, rows, width-1) + "\n"
+	picture := text.Snip(head, width-1, "…") + "\n" + renderTable([]string{"task", "status", "attempt", "time", ""}, rows, width-1) + "\n"
 	if left > 0 {
-		text += fmt.Sprintf("… and %s\n", counted(int64(left), "more task"))
+		picture += fmt.Sprintf("… %s\n", counted(int64(left), "more task"))
 	}
-	return text
+	return picture
 }
 
 // choose picks at most most tasks, keeping their order.

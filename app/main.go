@@ -25,7 +25,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	// After the first signal the next has its usual effect again, but not at once: programs that run others often pass one signal on twice.
 	context.AfterFunc(ctx, func() { time.AfterFunc(signalEcho, stop) })
 	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, extensions: extensions}
-	root := c.rootCommand()
+	root := c.rootCommand() //nolint:contextcheck // a command's context comes when it runs
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

@@ -13,7 +13,6 @@ import (
 // lines shows progress as one line for each thing that happens.
 type lines struct {
 	out   io.Writer
-	paint paint
 	names map[db.ID]string
 }
 
@@ -65,9 +64,3 @@ func (l *lines) line(v view, e events.Event) error {
 	}
 	return nil
 }
-
-// nothing shows no progress.
-type nothing struct{}
-
-func (nothing) every() time.Duration { return lookAtMost }
-func (nothing) show(view) error      { return nil }

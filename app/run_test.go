@@ -97,8 +97,10 @@ func TestInput(t *testing.T) {
 			{[]string{"--input", `{"text": "a", "flag": false}`, "--set", "text=1_000", "--set", "flag=true"}, `{"text":"1_000","number":7,"flag":true}`},
 			{[]string{"--input", "@" + given}, `{"text":"from the file","number":12345678901234567}`},
 			{[]string{"--input", "@-"}, `{"text":"from standard input","number":7}`},
-			{[]string{"--set", "text=a=b", "--set", "number=8", "--set", "list=[1, two, {k: null}]", "--set", "object={a: 1.50}"},
-				`{"text":"a=b","number":8,"list":[1,"two",{"k":null}],"object":{"a":1.50}}`},
+			{
+				[]string{"--set", "text=a=b", "--set", "number=8", "--set", "list=[1, two, {k: null}]", "--set", "object={a: 1.50}"},
+				`{"text":"a=b","number":8,"list":[1,"two",{"k":null}],"object":{"a":1.50}}`,
+			},
 			{[]string{"--set", "text=", "--set", "free=2026-11-21"}, `{"text":"","number":7,"free":"2026-11-21"}`},
 		} {
 			id := p.start(t, append([]string{path}, c.args...)...)

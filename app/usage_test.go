@@ -69,11 +69,11 @@ func TestHelpVersionCompletion(t *testing.T) {
 	}
 }
 
-// TestValidate: every mistake of examples/invalid.yaml, and nothing said against the others. It needs no database.
+// TestValidate: every mistake of examples/mistakes/invalid.yaml, and nothing said against the others. It needs no database.
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	p := &program{url: "postgres://nobody@127.0.0.1:1/none"}
-	r := p.run(t, "validate", "../examples/invalid.yaml")
+	r := p.run(t, "validate", "../examples/mistakes/invalid.yaml")
 	want, err := os.ReadFile("testdata/invalid.golden")
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestValidate(t *testing.T) {
 	if diff := cmp.Diff(string(want), r.stderr); diff != "" || r.code != 2 || r.stdout != "" {
 		t.Errorf("exit code %d, stdout %q, stderr %s", r.code, r.stdout, diff)
 	}
-	both := p.run(t, "validate", "../examples/first.yaml", "../examples/invalid.yaml", "/nowhere.yaml", "../examples/failing.yaml")
+	both := p.run(t, "validate", "../examples/first.yaml", "../examples/mistakes/invalid.yaml", "/nowhere.yaml", "../examples/failing.yaml")
 	if both.code != 2 || both.stderr != r.stderr+"sluice: /nowhere.yaml: no such file or directory\n" {
 		t.Errorf("exit code %d, stderr:\n%s", both.code, both.stderr)
 	}
@@ -132,4 +132,15 @@ func TestComposition(t *testing.T) {
 		p := &program{url: dbtest.SQLiteURL(t), extensions: []fx.Option{pipeline(bad)}}
 		p.fails(t, 2, []string{`"p"`, "tasks[0].needs", "there is no such task"}, "serve")
 	})
+}
+
+// TestDebugLog tells how the program is put together, on standard error alone.
+func TestDebugLog(t *testing.T) {
+	t.Parallel()
+	p := &program{url: dbtest.SQLiteURL(t)}
+	r := p.run(t, "--log-level", "debug", "list", "-o", "json")
+	if r.code != 0 || strings.TrimSpace(r.stdout) != "[]" {
+		t.Errorf("%+v", r)
+	}
+	contains(t, r.stderr, `"msg":"started"`)
 }

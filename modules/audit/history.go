@@ -21,7 +21,8 @@ type event struct {
 func (e *event) ref() EventRef {
 	r := EventRef{SequenceNum: e.seq, EventType: e.typ}
 	if e.version.set {
-		r.Version = &e.version.v
+		v := e.version.v // of its own: the row's place is used again
+		r.Version = &v
 	}
 	if e.at.set {
 		r.CreatedAt = db.Time{Time: time.UnixMicro(e.at.v).UTC()}

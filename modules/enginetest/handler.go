@@ -62,7 +62,7 @@ func (h *Scripted) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, 
 	case "permanent":
 		return nil, tasks.Permanent(errors.New("this can't be mended"))
 	case "defer":
-		return nil, tasks.DeferUntil(time.Now(), "not yet")
+		return nil, tasks.DeferUntil(time.Unix(0, 0), "not yet") // long past: due at once
 	case "panic":
 		panic("a handler's panic")
 	case "hang":

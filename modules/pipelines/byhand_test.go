@@ -23,6 +23,7 @@ type byHand struct {
 	s      *enginetest.Stack
 	def    *definition.Definition
 	id     db.ID
+	only   db.ID // claim tasks of this run alone; zero: of any
 	worker string
 	hired  int
 	held   map[string]*pipelines.Claim // by task name, newest claim
@@ -64,7 +65,8 @@ func (h *byHand) hire(lease time.Duration) error {
 // claim takes at most limit due tasks.
 func (h *byHand) claim(limit int) error {
 	claims, err := h.s.Engine.Claim(h.ctx, pipelines.ClaimRequest{
-		Worker: h.worker, LeaseExpiresAt: db.At(h.s.DB.Now().Add(time.Minute)), Want: outbox.Want{Handlers: h.s.Handlers.Names(), Limit: limit},
+		Worker: h.worker, LeaseExpiresAt: db.At(h.s.DB.Now().Add(time.Minute)),
+		Want: outbox.Want{Handlers: h.s.Handlers.Names(), Limit: limit, PipelineExecutionID: h.only},
 	})
 	for i := range claims {
 		h.held[claims[i].Task.TaskName] = &claims[i]

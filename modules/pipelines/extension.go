@@ -26,7 +26,8 @@ func NewExtensions(handlers *tasks.Registry, list []*definition.Definition) (*Ex
 			continue
 		}
 		if err := def.Check(handlers); err != nil {
-			mistakes = append(mistakes, fmt.Errorf("definition %q: %w", def.Name, err))
+			// As text: these are mistakes of the program, not of a file that its user could mend.
+			mistakes = append(mistakes, fmt.Errorf("definition %q: %s", def.Name, err.Error()))
 		}
 		if x.byName[def.Name] != nil {
 			mistakes = append(mistakes, fmt.Errorf("two definitions are named %q", def.Name))

@@ -74,6 +74,7 @@ func (p *plan) take(n *node, m *tasks.Move) {
 // next is a further step on a node: it continues the move that the plan has for it already.
 func (n *node) next() *tasks.Move {
 	if n.move != nil {
+		n.move.Task.RemainingDependencies = n.task.RemainingDependencies // counted since that move
 		return n.move
 	}
 	return tasks.Begin(n.task)

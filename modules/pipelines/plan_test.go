@@ -1,8 +1,9 @@
 package pipelines
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -63,169 +64,158 @@ func drawDefinition(t *rapid.T) *definition.Definition {
 	return def
 }
 
-// store is a run's rows in memory, changed by plans as the engine's transactions would.
-type store struct {
-	def    *definition.Definition
-	x      Execution
-	rows   map[string]tasks.Task
-	queued map[string]bool // who has an outbox row
-	now    db.Time
-	oracle *oracle
+// runToEnd takes random steps until the run has ended; after 60 of them only such as end tasks.
+func (s *store) runToEnd(t *rapid.T) {
+	for step := 0; !s.x.Status.Terminal(); step++ {
+		if step == 200 {
+			t.Fatalf("the run does not end: %v", s.oracle.at)
+		}
+		s.now = db.At(s.now.Add(time.Second))
+		kind := "claim and finish"
+		if step < 60 {
+			kind = rapid.SampledFrom([]string{"claim", "finish", "claim and finish", "recover", "pause"}).Draw(t, "step")
+		} else if s.x.Status == Paused {
+			kind = "pause"
+		}
+		switch kind {
+		case "pause":
+			s.pauseOrResume()
+		case "recover":
+			s.recover(t)
+		default:
+			if kind != "finish" {
+				s.claim(t)
+			}
+			if kind != "claim" {
+				s.finishSome(t, step >= 60)
+			}
+		}
+		s.check(t, kind)
+	}
 }
 
-func startStore(t *rapid.T, def *definition.Definition) *store {
-	s := &store{
-		def: def, rows: map[string]tasks.Task{}, queued: map[string]bool{}, now: db.At(time.Unix(1e9, 0)),
-		x:      Execution{ID: db.NewID(), PipelineName: def.Name, Status: Running, Version: 1, OpenTasks: len(def.Tasks), Input: db.JSON("{}")},
-		oracle: newOracle(def),
+// claim takes some of the tasks that have an outbox row.
+func (s *store) claim(t *rapid.T) {
+	for _, name := range slices.Sorted(maps.Keys(s.queued)) {
+		if rapid.IntRange(0, 3).Draw(t, "claimed") > 0 {
+			s.rows[name] = s.rows[name].Claim("worker", s.now, s.now).MarkStarted().Task
+			s.oracle.at[name] = tasks.Running
+			delete(s.queued, name)
+		}
 	}
-	p, err := planStart(s.x, def, s.now, "")
-	if err != nil {
+}
+
+func (s *store) running() (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(s.rows)) {
+		if s.rows[name].Status == tasks.Running {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// finishSome ends the attempts of a random group of running tasks; neither the order of outcomes within it nor its being cut
+// into groups of one makes a difference to the rows.
+func (s *store) finishSome(t *rapid.T, last bool) {
+	var group []*Outcome
+	for _, name := range s.running() {
+		if last || rapid.Bool().Draw(t, "ends") {
+			group = append(group, s.outcome(t, name, last))
+		}
+	}
+	if len(group) == 0 {
+		return
+	}
+	group = rapid.Permutation(group).Draw(t, "order")
+	other, single := s.clone(), s.clone()
+	s.finish(t, group)
+	other.finish(t, rapid.Permutation(group).Draw(t, "other order"))
+	s.same(t, other, "in another order")
+	for _, o := range group {
+		single.finish(t, []*Outcome{o})
+	}
+	s.same(t, single, "one at a time")
+}
+
+// outcome draws how an attempt comes out, and tells the oracle. last: in a way that ends the task soon.
+func (s *store) outcome(t *rapid.T, name string, last bool) *Outcome {
+	kinds := []Kind{Succeeded, Succeeded, Erred, Erred, Deferred, Released}
+	if last {
+		kinds = kinds[:4]
+	}
+	def, _ := s.def.Task(name)
+	o := &Outcome{Claim: &Claim{Task: s.rows[name], Definition: def}, Kind: rapid.SampledFrom(kinds).Draw(t, "kind")}
+	o.Output, o.ErrorKind, o.Error, o.Until, o.Reason = db.JSON(`{"text":"x"}`), tasks.KindError, "it fails", s.now, "why"
+	if o.Kind == Erred && rapid.IntRange(0, 2).Draw(t, "permanent") == 0 {
+		o.ErrorKind = tasks.KindPermanent
+	}
+	s.oracle.outcome(name, o)
+	return o
+}
+
+// same compares what two stores hold.
+func (s *store) same(t *rapid.T, other *store, what string) {
+	diff := cmp.Diff(s.rows, other.rows) + cmp.Diff(s.queued, other.queued) + cmp.Diff(s.x, other.x)
+	if diff != "" {
+		t.Fatalf("the same outcomes %s (-at once +so):\n%s", what, diff)
+	}
+}
+
+// recover takes some running tasks from their worker, or gives them up.
+func (s *store) recover(t *rapid.T) {
+	p := s.plan(true)
+	for _, name := range s.running() {
+		n := p.nodes[name]
+		switch rapid.IntRange(0, 3).Draw(t, "recovered") {
+		case 0:
+			p.take(n, n.task.Recover(s.now))
+			s.oracle.at[name] = tasks.Ready
+		case 1:
+			p.take(n, tasks.Begin(n.task).Abandon("lost too often", s.now))
+			s.oracle.at[name] = tasks.Abandoned
+		}
+	}
+	if err := p.propagate(); err != nil {
 		t.Fatal(err)
 	}
 	s.write(t, p)
-	s.check(t, "start")
-	return s
 }
 
-func (s *store) clone() *store {
-	c := *s
-	c.rows, c.queued = map[string]tasks.Task{}, map[string]bool{}
-	for k, v := range s.rows {
-		c.rows[k] = v
-	}
-	for k, v := range s.queued {
-		c.queued[k] = v
-	}
-	return &c
-}
-
-// plan loads the named rows, or all.
-func (s *store) plan(whole bool, names ...string) *plan {
-	var list []tasks.Task
-	for name, row := range s.rows {
-		if whole || slices.Contains(names, name) {
-			row.Output = nil // plans read rows without their outputs
-			list = append(list, row)
-		}
-	}
-	p := newPlan(s.x, s.def, list, whole, s.now)
-	p.outputs = func(names []string) (map[string]json.RawMessage, error) {
-		out := map[string]json.RawMessage{}
-		for _, name := range names {
-			if n := p.nodes[name]; n != nil && n.move != nil {
-				out[name] = json.RawMessage(n.move.Task.Output)
-			} else if s.rows[name].Status == tasks.Completed {
-				out[name] = json.RawMessage(s.rows[name].Output)
-			}
-		}
-		return out, nil
-	}
-	return p
-}
-
-// write applies a plan, and sees that each move is legal and starts from the row as it is.
-func (s *store) write(t *rapid.T, p *plan) {
-	moves, counters := p.result()
-	for _, m := range moves {
-		row := s.rows[m.Task.TaskName]
-		if m.From != row.Version || m.Task.Version != m.From+int64(len(m.Steps)) {
-			t.Fatalf("task %s: a move from version %d by %d steps to %d, the row having %d", m.Task.TaskName, m.From, len(m.Steps), m.Task.Version, row.Version)
-		}
-		for _, step := range m.Steps {
-			if !legal(step.Transition, row.Status) {
-				t.Fatalf("task %s: %s of a task that is %q", m.Task.TaskName, step.Transition.Name, row.Status)
-			}
-			row.Status = step.Transition.To
-		}
-		if row.Status != m.Task.Status {
-			t.Fatalf("task %s: steps lead to %s, the row says %s", m.Task.TaskName, row.Status, m.Task.Status)
-		}
-		delete(s.queued, m.Task.TaskName)
-		if last := m.Steps[len(m.Steps)-1].Transition; last.Outbox == tasks.Add && !m.Hold {
-			s.queued[m.Task.TaskName] = true
-		}
-		s.rows[m.Task.TaskName] = m.Task
-	}
-	for _, c := range counters {
+// pauseOrResume changes the status and the outbox as the engine does.
+func (s *store) pauseOrResume() {
+	if s.x.Status == Paused {
+		s.x.Status = Running
 		for name, row := range s.rows {
-			if row.ID == c.ID {
-				row.RemainingDependencies = c.Remaining
-				s.rows[name] = row
+			if row.Status == tasks.Ready {
+				s.queued[name] = true
 			}
 		}
+		return
 	}
-	s.x = s.ended(t, p)
+	s.x.Status = Paused
+	clear(s.queued)
 }
 
-func legal(t tasks.Transition, from tasks.Status) bool {
-	return len(t.From) == 0 && from == "" || slices.Contains(t.From, from)
-}
-
-// ended is the execution as a plan leaves it.
-func (s *store) ended(t *rapid.T, p *plan) Execution {
-	end, err := p.settle()
-	switch {
-	case err != nil:
-		t.Fatal(err)
-	case end == nil:
-		return p.execution
-	case end.failure != nil:
-		t.Fatal(end.failure)
-	}
-	return end.execution
-}
-
-// planned is what a plan would write.
-type planned struct {
-	Tasks     []tasks.Task
-	Steps     []string
-	Hold      []bool
-	Counters  []tasks.Counter
-	Execution Execution
-}
-
-func (s *store) planned(t *rapid.T, p *plan) planned {
-	moves, counters := p.result()
-	out := planned{Counters: sortCounters(counters), Execution: s.ended(t, p)}
-	for _, m := range moves {
-		out.Tasks, out.Hold = append(out.Tasks, m.Task), append(out.Hold, m.Hold)
-		for _, step := range m.Steps {
-			out.Steps = append(out.Steps, fmt.Sprintf("%s %+v by %q", step.Transition.Name, step.Data, step.Worker))
+// retry reopens a failed run, all of it or from a task on.
+func (s *store) retry(t *rapid.T) {
+	from := rapid.SampledFrom(append([]string{""}, s.def.Order()...)).Draw(t, "from")
+	p := s.plan(true)
+	p.execution.Status = Running
+	want := s.oracle.reopen(from)
+	names, err := p.reopen(from)
+	if len(want) == 0 {
+		if !errors.Is(err, ErrState) {
+			t.Fatalf("a retry from a completed task: %v, want ErrState", err)
 		}
+		s.retry(t)
+		return
 	}
-	return out
-}
-
-// finish records a group as the engine does, and sees that a partial plan, where it is enough, means the same as a whole one.
-func (s *store) finish(t *rapid.T, group []*Outcome) {
-	whole, lost := s.plan(true), map[*Outcome]bool{}
-	if err := whole.finish("worker", group, lost); err != nil || len(lost) > 0 {
-		t.Fatalf("whole plan: %v, %d lost", err, len(lost))
+	if diff := cmp.Diff(want, names); err != nil || diff != "" {
+		t.Fatalf("retry from %q: %v; reopened (-want +got):\n%s", from, err, diff)
 	}
-	if s.x.UnsuccessfulTasks == 0 {
-		names, _ := surroundings(s.x.ID, s.def, group)
-		var near []string
-		for _, n := range names {
-			near = append(near, n.TaskName)
-		}
-		p, lost := s.plan(false, near...), map[*Outcome]bool{}
-		err := p.finish("worker", group, lost)
-		smooth := !slices.ContainsFunc(group, func(o *Outcome) bool { return o.Kind == Erred }) && s.x.OpenTasks-len(group) >= 0 && !s.hasConditions()
-		switch {
-		case err == nil:
-			if diff := cmp.Diff(s.planned(t, whole), s.planned(t, p)); diff != "" {
-				t.Fatalf("near plan (-whole +near):\n%s", diff)
-			}
-		case err != errNeedWhole: //nolint:errorlint // a plan says so itself, nothing wraps it
-			t.Fatal(err)
-		case smooth && whole.execution.UnsuccessfulTasks == 0:
-			t.Fatal("the plan asks for the whole graph although all went well")
-		}
-	}
-	s.write(t, whole)
-}
-
-func (s *store) hasConditions() bool {
-	return slices.ContainsFunc(s.def.Tasks, func(t definition.Task) bool { return t.If != "" })
+	m := restart(s.x, names, from)
+	m.execution.OpenTasks, m.execution.UnsuccessfulTasks = p.execution.OpenTasks, p.execution.UnsuccessfulTasks
+	p.execution = m.execution
+	s.write(t, p)
+	s.check(t, "retry")
 }

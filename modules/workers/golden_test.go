@@ -84,45 +84,54 @@ func TestGoldenEventSequences(t *testing.T) {
 		want  map[string]string
 	}{
 		{
-			"chain", []definition.Task{step("a", nil), step("b", []string{"a"}), step("c", []string{"b"})},
+			"chain",
+			[]definition.Task{step("a", nil), step("b", []string{"a"}), step("c", []string{"b"})},
 			map[string]string{"pipeline": "started completed", "a": ran, "b": ran, "c": ran},
 		},
 		{
-			"diamond", []definition.Task{step("a", nil), step("b", []string{"a"}), step("c", []string{"a"}), step("d", []string{"b", "c"})},
+			"diamond",
+			[]definition.Task{step("a", nil), step("b", []string{"a"}), step("c", []string{"a"}), step("d", []string{"b", "c"})},
 			map[string]string{"pipeline": "started completed", "a": ran, "b": ran, "c": ran, "d": ran},
 		},
 		{
-			"wide", []definition.Task{step("a", nil), step("b", nil), step("c", nil), step("d", nil)},
+			"wide",
+			[]definition.Task{step("a", nil), step("b", nil), step("c", nil), step("d", nil)},
 			map[string]string{"pipeline": "started completed", "a": ran, "b": ran, "c": ran, "d": ran},
 		},
 		{
-			"retry", []definition.Task{attempts(3).to(step("a", nil, "error", "panic", "ok")), step("b", []string{"a"})},
+			"retry",
+			[]definition.Task{attempts(3).to(step("a", nil, "error", "panic", "ok")), step("b", []string{"a"})},
 			map[string]string{
 				"pipeline": "started completed", "b": ran,
 				"a": "created marked_ready claimed started retry_scheduled claimed started retry_scheduled claimed started completed",
 			},
 		},
 		{
-			"failure cascades", []definition.Task{attempts(2).to(step("a", nil, "error")), step("b", []string{"a"}), step("c", []string{"b"})},
+			"failure cascades",
+			[]definition.Task{attempts(2).to(step("a", nil, "error")), step("b", []string{"a"}), step("c", []string{"b"})},
 			map[string]string{
 				"pipeline": "started failed", "b": "created skipped", "c": "created skipped",
 				"a": "created marked_ready claimed started retry_scheduled claimed started failed",
 			},
 		},
 		{
-			"permanent error", []definition.Task{attempts(5).to(step("a", nil, "permanent"))},
+			"permanent error",
+			[]definition.Task{attempts(5).to(step("a", nil, "permanent"))},
 			map[string]string{"pipeline": "started failed", "a": "created marked_ready claimed started failed"},
 		},
 		{
-			"output that is no JSON", []definition.Task{attempts(5).to(step("a", nil, "bad"))},
+			"output that is no JSON",
+			[]definition.Task{attempts(5).to(step("a", nil, "bad"))},
 			map[string]string{"pipeline": "started failed", "a": "created marked_ready claimed started failed"},
 		},
 		{
-			"timeout", []definition.Task{timeout(20 * time.Millisecond).to(step("a", nil, "hang"))},
+			"timeout",
+			[]definition.Task{timeout(20 * time.Millisecond).to(step("a", nil, "hang"))},
 			map[string]string{"pipeline": "started failed", "a": "created marked_ready claimed started failed"},
 		},
 		{
-			"handled failure", []definition.Task{
+			"handled failure",
+			[]definition.Task{
 				step("a", nil, "error"), rule(definition.OneFailed).to(step("alert", []string{"a"})),
 				rule(definition.AllDone).to(step("clean", []string{"a"})), step("next", []string{"a"}),
 			},
@@ -132,26 +141,31 @@ func TestGoldenEventSequences(t *testing.T) {
 			},
 		},
 		{
-			"clean-up handles nothing", []definition.Task{step("a", nil, "error"), rule(definition.Always).to(step("clean", []string{"a"}))},
+			"clean-up handles nothing",
+			[]definition.Task{step("a", nil, "error"), rule(definition.Always).to(step("clean", []string{"a"}))},
 			map[string]string{"pipeline": "started failed", "a": "created marked_ready claimed started failed", "clean": ran},
 		},
 		{
-			"skip by condition", []definition.Task{
+			"skip by condition",
+			[]definition.Task{
 				step("a", nil), condition(`needs.a.attempt > 1`).to(step("b", []string{"a"})), step("c", []string{"b"}),
 				rule(definition.NoneFailed).to(step("d", []string{"b", "a"})),
 			},
 			map[string]string{"pipeline": "started completed", "a": ran, "b": "created skipped", "c": "created skipped", "d": ran},
 		},
 		{
-			"all roots skipped", []definition.Task{condition("false").to(step("a", nil)), step("b", []string{"a"})},
+			"all roots skipped",
+			[]definition.Task{condition("false").to(step("a", nil)), step("b", []string{"a"})},
 			map[string]string{"pipeline": "started completed", "a": "created skipped", "b": "created skipped"},
 		},
 		{
-			"condition that fails", []definition.Task{step("a", nil), condition(`needs.a.task + 1 > 2`).to(step("b", []string{"a"})), step("c", []string{"b"})},
+			"condition that fails",
+			[]definition.Task{step("a", nil), condition(`needs.a.task + 1 > 2`).to(step("b", []string{"a"})), step("c", []string{"b"})},
 			map[string]string{"pipeline": "started failed", "a": ran, "b": "created abandoned", "c": "created skipped"},
 		},
 		{
-			"deferral", []definition.Task{attempts(1).to(step("a", nil, "defer", "defer", "ok")), step("b", []string{"a"})},
+			"deferral",
+			[]definition.Task{attempts(1).to(step("a", nil, "defer", "defer", "ok")), step("b", []string{"a"})},
 			map[string]string{
 				"pipeline": "started completed", "b": ran,
 				"a": "created marked_ready claimed started deferred claimed resumed started deferred claimed resumed started completed",

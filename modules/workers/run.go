@@ -47,7 +47,7 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	case errors.As(r.err, &again):
 		out.Kind, out.Until, out.Reason = pipelines.Deferred, db.At(again.Until), tasks.CleanText(again.Reason, tasks.MaxError)
 		return out
-	case context.Cause(ctx) == errStopping:
+	case errors.Is(context.Cause(ctx), errStopping):
 		out.Kind, out.Reason = pipelines.Released, errStopping.Error()
 		return out
 	case timed.Err() != nil && ctx.Err() == nil:
@@ -101,7 +101,7 @@ func (p *Pool) await(ctx context.Context, call *tasks.Call, c *pipelines.Claim) 
 	defer timer.Stop()
 	select {
 	case r := <-done:
-		if r.err == nil && context.Cause(ctx) == errClaimLost {
+		if r.err == nil && errors.Is(context.Cause(ctx), errClaimLost) {
 			r.err = errClaimLost
 		}
 		return r

@@ -1,0 +1,100 @@
+package app_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
+)
+
+func TestDatabaseUnreachable(t *testing.T) {
+	t.Parallel()
+	p := &program{url: "postgres://nobody@127.0.0.1:1/none?sslmode=disable"}
+	for _, args := range [][]string{{"list"}, {"run", "../examples/first.yaml"}, {"serve"}, {"verify"}, {"migrate", "status"}} {
+		p.fails(t, 4, []string{"sluice: database unreachable", "connection refused", "SLUICE_DATABASE_URL"}, args...)
+	}
+	broken := &program{url: "sqlite://" + file(t, "broken.db", "this is no database, and it is longer than the header of one would be")}
+	broken.fails(t, 4, nil, "list")
+	missing := &program{url: "sqlite:///nowhere/at/all.db"}
+	missing.fails(t, 4, nil, "list")
+}
+
+// TestSchema: a server's database that is behind or ahead is refused, with what to run; a file brings itself up.
+func TestSchema(t *testing.T) {
+	t.Parallel()
+	type status struct {
+		Tenant          string
+		Current, Newest int64
+	}
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		p := &program{url: dbtest.EmptyPostgresURL(t)}
+		for _, args := range [][]string{{"list"}, {"run", "../examples/first.yaml"}, {"serve"}, {"verify"}} {
+			p.fails(t, 4, []string{"behind", "run `sluice migrate`"}, args...)
+		}
+		contains(t, p.ok(t, "migrate", "status"), "TENANT", "default", "behind")
+		if s := decode[status](t, p.ok(t, "migrate", "status", "-o", "json")); s.Current != 0 || s.Newest < 1 || s.Tenant != "default" {
+			t.Errorf("before: %+v", s)
+		}
+		contains(t, p.ok(t, "migrate"), "up to date")
+		if s := decode[status](t, p.ok(t, "migrate", "up", "-o", "json")); s.Current != s.Newest {
+			t.Errorf("after: %+v", s)
+		}
+		contains(t, p.ok(t, "verify"), "no breach")
+		d := dbtest.Open(t, p.url)
+		mustExec(t, d, "INSERT INTO {goose_db_version} (version_id, is_applied) VALUES (9999, true)", nil)
+		p.fails(t, 4, []string{"ahead", "install a newer sluice"}, "list")
+		p.fails(t, 4, []string{"ahead"}, "migrate")
+		p.fails(t, 4, []string{"no such tenant"}, "list", "--tenant", "acme")
+		p.fails(t, 4, []string{"no such tenant"}, "list", "--tenant", "pg_catalog")
+	})
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		p := &program{url: dbtest.EmptySQLiteURL(t)}
+		if s := decode[status](t, p.ok(t, "migrate", "status", "-o", "json")); s.Current != 0 {
+			t.Errorf("before: %+v", s)
+		}
+		contains(t, p.ok(t, "verify"), "no breach")
+		if s := decode[status](t, p.ok(t, "migrate", "status", "-o", "json")); s.Current != s.Newest {
+			t.Errorf("after: %+v", s)
+		}
+		p.fails(t, 4, []string{"no such tenant"}, "list", "--tenant", "acme")
+	})
+}
+
+// TestDirectoryForDatabase: a URL that names a directory.
+func TestDirectoryForDatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := &program{url: "sqlite://" + dir}
+	p.fails(t, 4, nil, "list")
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+func mustExec(t *testing.T, d *db.DB, statement string, args db.Args) {
+	t.Helper()
+	err := d.Transaction(t.Context(), func(tx db.Tx) error {
+		_, err := tx.Exec(statement, args)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expire puts the leases of all workers into the past, as if their processes had been silent for long.
+func expire(t *testing.T, url string) {
+	t.Helper()
+	d := dbtest.Open(t, url)
+	err := d.Transaction(t.Context(), func(tx db.Tx) error {
+		_, err := tx.Exec("UPDATE {workers} SET lease_expires_at = $past", db.Args{"past": db.At(tx.Now.Add(-time.Hour))})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

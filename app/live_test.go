@@ -1,0 +1,110 @@
+package app
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/modules/pipelines"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// sample is an execution with a task in each state of interest.
+func sample(t *testing.T) (*definition.Definition, view) {
+	t.Helper()
+	def := &definition.Definition{Name: "nightly", Tasks: []definition.Task{
+		{ID: "fetch", Run: "true"},
+		{ID: "count", Run: "true"},
+		{ID: "again", Run: "true"},
+		{ID: "broken", Run: "true"},
+		{ID: "join", Run: "true", Needs: []string{"fetch", "count", "again"}},
+	}}
+	if err := def.Check(nil); err != nil {
+		t.Fatal(err)
+	}
+	start := db.At(time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC))
+	now := db.At(start.Add(90 * time.Second))
+	list := []tasks.Task{
+		{TaskName: "fetch", Status: tasks.Completed, Attempt: 1, MaxAttempts: 1, StartedAt: start, CompletedAt: db.At(start.Add(1200 * time.Millisecond))},
+		{TaskName: "count", Status: tasks.Running, Attempt: 2, MaxAttempts: 3, StartedAt: db.At(now.Add(-5 * time.Second))},
+		{TaskName: "again", Status: tasks.Ready, Attempt: 1, MaxAttempts: 3, RetryAt: db.At(now.Add(12 * time.Second)), Error: "exit code 1"},
+		{TaskName: "broken", Status: tasks.Failed, Attempt: 1, MaxAttempts: 1, StartedAt: start, CompletedAt: now, Error: "no\nluck"},
+		{TaskName: "join", Status: tasks.NotStarted},
+	}
+	return def, view{execution: pipelines.Execution{PipelineName: "nightly", Status: pipelines.Running, CreatedAt: start}, tasks: list, now: now.Time}
+}
+
+func TestLivePicture(t *testing.T) {
+	t.Parallel()
+	def, v := sample(t)
+	l := &live{def: def}
+	want := `nightly  Running  2 of 5 tasks done  1m30s
+TASK    STATUS      ATTEMPT  TIME
+fetch   Completed   1/1      1.2s
+count   Running     2/3      5.0s
+again   Ready       1/3             again in 12.0s: exit code 1
+broken  Failed      1/1      1m30s  no …
+join    NotStarted                  waits for count, again
+`
+	if diff := cmp.Diff(want, l.draw(v, 100, 24)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestLiveFits: no line is wider than the terminal, there are fewer lines than it has, and what matters most stays.
+func TestLiveFits(t *testing.T) {
+	t.Parallel()
+	def, v := sample(t)
+	for _, size := range [][2]int{{40, 7}, {60, 6}, {20, 5}} {
+		text := (&live{def: def}).draw(v, size[0], size[1])
+		lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+		if len(lines) >= size[1] {
+			t.Errorf("%v: %d lines:\n%s", size, len(lines), text)
+		}
+		for _, line := range lines {
+			if n := len([]rune(line)); n > size[0] {
+				t.Errorf("%v: a line of %d characters: %s", size, n, line)
+			}
+		}
+		if !strings.Contains(text, "count") || !strings.Contains(text, "more task") {
+			t.Errorf("%v:\n%s", size, text)
+		}
+	}
+}
+
+// TestLiveRedraws: each picture takes the place of the one before.
+func TestLiveRedraws(t *testing.T) {
+	t.Parallel()
+	def, v := sample(t)
+	var out bytes.Buffer
+	l := &live{out: &out, size: func() (int, int) { return 80, 24 }, paint: true, def: def}
+	for range 2 {
+		if err := l.show(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(regexp.MustCompile("\x1b\\[7A\r\x1b\\[J").FindAllString(out.String(), -1)); n != 1 {
+		t.Errorf("%d returns to the top in %q", n, out.String())
+	}
+	if !strings.Contains(out.String(), "\x1b[31mFailed\x1b[0m") {
+		t.Errorf("no colour: %q", out.String())
+	}
+}
+
+func TestSpan(t *testing.T) {
+	t.Parallel()
+	for want, d := range map[string]time.Duration{
+		"0ms": -time.Second, "12ms": 12 * time.Millisecond, "1.5s": 1500 * time.Millisecond, "59.9s": 59900 * time.Millisecond,
+		"1m05s": 65 * time.Second, "2h05m": 125 * time.Minute, "3d4h": 76 * time.Hour,
+	} {
+		if got := span(d); got != want {
+			t.Errorf("%s: %s, want %s", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/platform/db/dbtest"
+)
+
+// held writes a pipeline whose first task waits for a file, and gives the pipeline's path and a function that makes the file.
+func held(t *testing.T) (path string, release func()) {
+	t.Helper()
+	dir := t.TempDir()
+	path, gate := filepath.Join(dir, "held.yaml"), filepath.Join(dir, "gate")
+	text := fmt.Sprintf(`
+name: held
+tasks:
+  - {id: wait, run: 'echo begun; until [ -e %q ]; do sleep 0.02; done'}
+  - {id: after, needs: [wait], run: echo done}
+`, gate)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path, func() {
+		if err := os.WriteFile(gate, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p program) {
+		code, stdout, stderr := p.run(t, "run", "examples/first.yaml", "--set", "dir=examples")
+		if code != 0 || !strings.Contains(stdout, "first Completed in ") || !strings.Contains(stderr, "largest failed, again in ") {
+			t.Errorf("first: exit code %d\n%s%s", code, stdout, stderr)
+		}
+		code, stdout, _ = p.run(t, "run", "examples/failing.yaml")
+		if code != 1 || !strings.Contains(stdout, "connection refused by the warehouse") {
+			t.Errorf("failing: exit code %d\n%s", code, stdout)
+		}
+		if code, stdout, _ = p.run(t, "run", "examples/failing.yaml", "--set", "broken=false"); code != 0 {
+			t.Errorf("failing, mended: exit code %d\n%s", code, stdout)
+		}
+		code, stdout, stderr = p.run(t, "run", "examples/mistakes/invalid.yaml")
+		if code != 2 || stdout != "" || strings.Count(stderr, "examples/mistakes/invalid.yaml:") < 15 {
+			t.Errorf("invalid: exit code %d\n%s%s", code, stdout, stderr)
+		}
+	})
+}
+
+// TestWordcount: the extension that main.go names brings its handlers and its pipeline.
+func TestWordcount(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p program) {
+		dir := t.TempDir()
+		for name, text := range map[string]string{"a.md": "one two\nthree\n", "b.md": "four\n", "c.txt": "not counted"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var doc struct {
+			Tasks []struct {
+				TaskName string          `json:"task_name"`
+				Output   json.RawMessage `json:"output"`
+			} `json:"tasks"`
+		}
+		if err := json.Unmarshal([]byte(p.ok(t, "run", "wordcount", "--set", "dir="+dir, "-o", "json")), &doc); err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]float64
+		if err := json.Unmarshal(doc.Tasks[3].Output, &got); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]float64{"files": 2, "words": 4, "lines": 3, "words_per_line": 4. / 3, "attempts_taken": 1}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+		code, stdout, _ := p.run(t, "run", "wordcount", "--set", "dir=/nowhere")
+		if code != 1 || !strings.Contains(stdout, "find Failed (attempt 1/3):") || !strings.Contains(stdout, "/nowhere: no such file") {
+			t.Errorf("exit code %d\n%s", code, stdout)
+		}
+		if code, _, stderr := p.run(t, "run", "wordcount", "--set", "pattern=["); code != 1 {
+			t.Errorf("a bad pattern: exit code %d\n%s", code, stderr)
+		}
+	})
+}
+
+// TestInterrupt: Ctrl-C once ends `run` with 130 and leaves the run to be continued.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p program) {
+		path, release := held(t)
+		run := p.begin(t, "run", path)
+		eventually(t, "the task starts", func() bool { return strings.Contains(run.stderr.String(), "wait started") })
+		run.signal(os.Interrupt)
+		run.signal(os.Interrupt) // as a wrapper that passes it on would
+		if code := run.wait(t); code != 130 {
+			t.Errorf("exit code %d\n%s", code, run.stderr)
+		}
+		if !strings.Contains(run.stderr.String(), "`sluice serve` goes on with it") {
+			t.Errorf("no word of how to go on:\n%s", run.stderr)
+		}
+		id := strings.Fields(run.stderr.String())[1]
+		release()
+		serve := p.begin(t, "serve")
+		p.completes(t, id)
+		serve.signal(syscall.SIGTERM)
+		if code := serve.wait(t); code != 0 {
+			t.Errorf("serve: exit code %d\n%s", code, serve.stderr)
+		}
+	})
+}
+
+// TestServeDrains: TERM lets what runs finish, starts nothing more, and ends with 0; the password never shows.
+func TestServeDrains(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p program) {
+		path, release := held(t)
+		id := strings.TrimSpace(p.ok(t, "start", path))
+		serve := p.begin(t, "serve", "--pipelines", filepath.Dir(path))
+		eventually(t, "the task runs", func() bool {
+			_, tasks := p.status(t, id)
+			return tasks["wait"] == "Running"
+		})
+		serve.signal(syscall.SIGTERM)
+		eventually(t, "it stops", func() bool { return strings.Contains(serve.stderr.String(), "stopping: no more tasks are taken") })
+		release()
+		if code := serve.wait(t); code != 0 {
+			t.Errorf("exit code %d\n%s", code, serve.stderr)
+		}
+		if _, tasks := p.status(t, id); tasks["wait"] != "Completed" || tasks["after"] != "Ready" {
+			t.Errorf("after the drain: %v", tasks)
+		}
+		for line := range strings.Lines(serve.stderr.String()) {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("not a line of JSON: %s", line)
+			}
+		}
+	})
+}
+
+// TestSecondSignal ends the process at once, though a task still runs.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p program) {
+		path, release := held(t)
+		id := strings.TrimSpace(p.ok(t, "start", path))
+		serve := p.begin(t, "serve", "--drain", "1h", "--lease", "1s")
+		eventually(t, "the task runs", func() bool {
+			_, tasks := p.status(t, id)
+			return tasks["wait"] == "Running"
+		})
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for ended := false; !ended; {
+			serve.signal(syscall.SIGTERM)
+			select {
+			case <-serve.ended:
+				ended = true
+			case <-tick.C:
+			}
+		}
+		if status, ok := serve.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGTERM {
+			t.Errorf("it ended with %v\n%s", serve.cmd.ProcessState, serve.stderr)
+		}
+		release()
+		other := p.begin(t, "serve", "--lease", "1s") // finds the task when the lease has run out
+		p.completes(t, id)
+		other.signal(syscall.SIGTERM)
+		other.wait(t)
+	})
+}
+
+// TestKilledWorker: after kill -9 another worker takes the task back within the lease.
+func TestKilledWorker(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p program) {
+		path, release := held(t)
+		id := strings.TrimSpace(p.ok(t, "start", path))
+		first := p.begin(t, "serve", "--lease", "1s")
+		eventually(t, "the task runs", func() bool {
+			_, tasks := p.status(t, id)
+			return tasks["wait"] == "Running"
+		})
+		first.signal(syscall.SIGKILL)
+		first.wait(t)
+		release()
+		second := p.begin(t, "serve", "--lease", "1s")
+		p.completes(t, id)
+		if out := p.ok(t, "show", id); !strings.Contains(out, "wait attempt 1 Lost") {
+			t.Error(out)
+		}
+		second.signal(syscall.SIGTERM)
+		if code := second.wait(t); code != 0 {
+			t.Errorf("exit code %d\n%s", code, second.stderr)
+		}
+	})
+}
+
+// TestFirstRun: what `make run` shows.
+func TestFirstRun(t *testing.T) {
+	t.Parallel()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("scripts/first-run.sh")
+	cmd.Env = append(os.Environ(), "SLUICE="+path)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, words := range []string{
+		"$ sluice run examples/first.yaml", "first Completed in ", "$ sluice show ", "largest attempt 1 Failed", "task_retry_scheduled",
+		"nothing waits for a worker", "checked 1 pipeline execution, 7 tasks,", ": no breach",
+	} {
+		if !strings.Contains(string(out), words) {
+			t.Errorf("not found: %q in\n%s", words, out)
+		}
+	}
+}
+
+// TestPasswordIsNotShown: not in the log of serve, not in an error.
+func TestPasswordIsNotShown(t *testing.T) {
+	t.Parallel()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(dbtest.PostgresURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(u.User.Username(), "topsecret") // the tests' server asks for none
+	p := program{path, u.String()}
+	serve := p.begin(t, "serve")
+	eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), "serving") })
+	serve.signal(syscall.SIGTERM)
+	serve.wait(t)
+	_, _, stderr := program{path, "postgres://u:topsecret@127.0.0.1:1/x"}.run(t, "list")
+	for _, text := range []string{serve.stderr.String(), stderr} {
+		if text == "" || strings.Contains(text, "topsecret") {
+			t.Errorf("the password shows:\n%s", text)
+		}
+	}
+}

@@ -1,0 +1,238 @@
+package events_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"sluice/modules/events"
+	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// each runs a test with a history that belongs to no execution: this package does not know them. modules/pipelines tests
+// both together.
+func each(t *testing.T, run func(t *testing.T, d *db.DB, r *events.Repository)) {
+	t.Helper()
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) { run(t, d, events.NewRepository(d)) })
+}
+
+func add(t *testing.T, d *db.DB, r *events.Repository, list ...events.Event) db.Time {
+	t.Helper()
+	var now db.Time
+	err := d.Transaction(t.Context(), func(tx db.Tx) error {
+		now = tx.Now
+		return r.Append(tx, list)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return now
+}
+
+func list(t *testing.T, r *events.Repository, f events.Filter) []events.Event {
+	t.Helper()
+	out, err := r.List(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func about(pipeline db.ID, x events.Type) events.Event {
+	v := int64(1)
+	return events.Event{PipelineExecutionID: pipeline, EventType: x, Version: &v, EventData: db.JSON(`{}`)}
+}
+
+func TestModel(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) { dbtest.CheckModel(t, d, events.Event{}) })
+}
+
+// TestAppendKeepsEverything: what was given is what is read, NULL where there was nothing; number, id and time are given here.
+func TestAppendKeepsEverything(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
+		version, pipeline := int64(7), db.NewID()
+		full := events.Event{
+			PipelineExecutionID: pipeline, TaskExecutionID: db.NewID(), EventType: events.TaskFailed, Version: &version,
+			EventData: db.JSON(`{"error": "it's \"bad\" ünï"}`), WorkerID: "worker-1", Actor: "somebody",
+			SequenceNum: 99, ID: db.NewID(), CreatedAt: db.At(time.Unix(1, 0)), // not the caller's to set
+		}
+		bare := events.Event{PipelineExecutionID: pipeline, EventType: events.Annotation, EventData: db.JSON(`{}`)}
+		now := add(t, d, r, full, bare)
+		got := list(t, r, events.Filter{PipelineExecutionID: pipeline})
+		if len(got) != 2 {
+			t.Fatalf("%d events, expected 2", len(got))
+		}
+		for i, e := range got {
+			if e.ID.IsZero() || e.ID == full.ID || e.SequenceNum <= 0 || e.SequenceNum == 99 || !e.CreatedAt.Equal(now.Time) {
+				t.Errorf("event %d has the id %s, the number %d and the time %s", i, e.ID, e.SequenceNum, e.CreatedAt)
+			}
+		}
+		if got[0].SequenceNum >= got[1].SequenceNum || got[0].ID == got[1].ID {
+			t.Error("the events are not in the order given, or not told apart")
+		}
+		clear := func(e events.Event) events.Event {
+			e.SequenceNum, e.ID, e.CreatedAt = 0, db.ID{}, db.Time{}
+			return e
+		}
+		if diff := cmp.Diff([]events.Event{clear(full), bare}, []events.Event{clear(got[0]), clear(got[1])}); diff != "" {
+			t.Errorf("events (-given +read):\n%s", diff)
+		}
+	})
+}
+
+// TestAppendIsPartOfItsTransaction: an event of a transaction that fails has never been.
+func TestAppendIsPartOfItsTransaction(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
+		failed := errors.New("something else failed")
+		err := d.Transaction(t.Context(), func(tx db.Tx) error {
+			return errors.Join(r.Append(tx, []events.Event{about(db.NewID(), events.TaskClaimed)}), failed)
+		})
+		if !errors.Is(err, failed) {
+			t.Fatalf("got %v, expected %v", err, failed)
+		}
+		if got := list(t, r, events.Filter{}); len(got) != 0 {
+			t.Errorf("%d events remain", len(got))
+		}
+	})
+}
+
+// TestAppendRefused: what can't be written is an error that names the act, never fewer events.
+func TestAppendRefused(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
+		bad := about(db.NewID(), events.TaskClaimed)
+		bad.EventData = nil
+		err := d.Transaction(t.Context(), func(tx db.Tx) error {
+			return r.Append(tx, []events.Event{about(db.NewID(), events.TaskClaimed), bad})
+		})
+		if err == nil || !strings.HasPrefix(err.Error(), "append events: ") {
+			t.Errorf("an event without data: got %v, expected an error of appending", err)
+		}
+		if got := list(t, r, events.Filter{}); len(got) != 0 {
+			t.Errorf("%d events were written", len(got))
+		}
+		add(t, d, r) // none is no error
+	})
+}
+
+// TestAppendMany: more than one statement holds keep their order, and none is lost.
+func TestAppendMany(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
+		pipeline := db.NewID()
+		many := make([]events.Event, 2345)
+		for i := range many {
+			v := int64(i + 1)
+			many[i] = about(pipeline, events.TaskClaimed)
+			many[i].Version = &v
+		}
+		add(t, d, r, many...)
+		got := list(t, r, events.Filter{PipelineExecutionID: pipeline})
+		if len(got) != len(many) {
+			t.Fatalf("%d events, expected %d", len(got), len(many))
+		}
+		for i, e := range got {
+			if *e.Version != int64(i+1) {
+				t.Fatalf("event %d has version %d", i, *e.Version)
+			}
+		}
+	})
+}
+
+// TestListByEveryType: the types that the index leaves out are named in three places, which must agree: a filter by any type
+// finds its events.
+func TestListByEveryType(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
+		pipeline := db.NewID()
+		for _, x := range events.Types() {
+			add(t, d, r, about(pipeline, x), about(db.NewID(), x))
+		}
+		for _, x := range events.Types() {
+			if got := list(t, r, events.Filter{EventType: x}); len(got) != 2 || got[0].EventType != x || got[1].EventType != x {
+				t.Errorf("by type %s: %d events", x, len(got))
+			}
+			if got := list(t, r, events.Filter{EventType: x, PipelineExecutionID: pipeline}); len(got) != 1 || got[0].PipelineExecutionID != pipeline {
+				t.Errorf("by type %s and execution: %d events", x, len(got))
+			}
+		}
+		if got := list(t, r, events.Filter{EventType: "no_such_type"}); len(got) != 0 {
+			t.Errorf("%d events of no type", len(got))
+		}
+	})
+}
+
+func TestTypesAreDistinct(t *testing.T) {
+	t.Parallel()
+	all := events.Types()
+	slices.Sort(all)
+	if n := len(slices.Compact(slices.Clone(all))); n != len(all) || n != 21 {
+		t.Errorf("%d types, %d of them distinct; the contract has 21", len(all), n)
+	}
+}
+
+// TestListIsItsFilter compares listings with a filter in Go, over random histories and random filters.
+func TestListIsItsFilter(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
+		pipelines := []db.ID{db.NewID(), db.NewID(), db.NewID()}
+		kinds := []events.Type{events.TaskClaimed, events.TaskDeferred, events.Annotation}
+		var all []events.Event
+		for range 12 {
+			for i, p := range pipelines {
+				add(t, d, r, about(p, kinds[(len(all)+i)%len(kinds)]), about(p, kinds[i]))
+			}
+			all = list(t, r, events.Filter{})
+		}
+		rapid.Check(t, func(rt *rapid.T) {
+			at := rapid.SampledFrom(all).Draw(rt, "at")
+			f := events.Filter{
+				PipelineExecutionID: rapid.SampledFrom(append(pipelines, db.ID{})).Draw(rt, "pipeline"),
+				EventType:           rapid.SampledFrom(append(kinds, "")).Draw(rt, "type"),
+				Newest:              rapid.Bool().Draw(rt, "newest"),
+			}
+			f.Limit = rapid.IntRange(0, 10).Draw(rt, "limit")
+			if rapid.Bool().Draw(rt, "after") {
+				f.After = at.SequenceNum
+			}
+			if rapid.Bool().Draw(rt, "since") {
+				f.Since = at.CreatedAt
+			}
+			got, err := r.List(t.Context(), f)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			if diff := cmp.Diff(chosen(all, f), got); diff != "" {
+				rt.Fatalf("filter %+v (-want +got):\n%s", f, diff)
+			}
+		})
+	})
+}
+
+// chosen is what a filter means.
+func chosen(all []events.Event, f events.Filter) []events.Event {
+	out := []events.Event{}
+	all = slices.Clone(all)
+	if f.Newest {
+		slices.Reverse(all)
+	}
+	for _, e := range all {
+		beyond := f.After == 0 || e.SequenceNum > f.After
+		if f.Newest && f.After > 0 {
+			beyond = e.SequenceNum < f.After
+		}
+		if beyond && (f.PipelineExecutionID.IsZero() || e.PipelineExecutionID == f.PipelineExecutionID) &&
+			(f.EventType == "" || e.EventType == f.EventType) && (f.Since.IsZero() || !e.CreatedAt.Before(f.Since.Time)) &&
+			(f.Limit == 0 || len(out) < f.Limit) {
+			out = append(out, e)
+		}
+	}
+	return out
+}

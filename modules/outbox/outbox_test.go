@@ -1,0 +1,281 @@
+package outbox_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"sluice/modules/outbox"
+	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fixture is an outbox without tasks: this package does not know them. modules/pipelines tests both together.
+type fixture struct {
+	t *testing.T
+	d *db.DB
+	r *outbox.Repository
+}
+
+func each(t *testing.T, run func(t *testing.T, f *fixture)) {
+	t.Helper()
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) { run(t, &fixture{t, d, outbox.NewRepository(d)}) })
+}
+
+func (f *fixture) within(do func(tx db.Tx) error) error { return f.d.Transaction(f.t.Context(), do) }
+
+func (f *fixture) create(rows ...outbox.Row) error {
+	return f.within(func(tx db.Tx) error { return f.r.Create(tx, rows) })
+}
+
+// row is due at the given distance from now.
+func (f *fixture) row(handler string, in time.Duration) outbox.Row {
+	return outbox.Row{TaskExecutionID: db.NewID(), Handler: handler, AvailableAt: db.At(f.d.Now().Add(in))}
+}
+
+func (f *fixture) put(rows ...outbox.Row) {
+	f.t.Helper()
+	if err := f.create(rows...); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fixture) take(want outbox.Want) []db.ID {
+	f.t.Helper()
+	var ids []db.ID
+	err := f.within(func(tx db.Tx) (err error) {
+		ids, err = f.r.Take(tx, want)
+		return err
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return ids
+}
+
+// pending gives the tasks that have a row, in the order of the listing.
+func (f *fixture) pending() []db.ID {
+	f.t.Helper()
+	rows, err := f.r.ListPending(f.t.Context(), 0)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	n, err := f.r.CountPending(f.t.Context())
+	if err != nil || n != int64(len(rows)) {
+		f.t.Fatalf("%d rows are counted (%v) and %d listed", n, err, len(rows))
+	}
+	return tasksOf(rows...)
+}
+
+func tasksOf(rows ...outbox.Row) []db.ID {
+	var ids []db.ID
+	for _, r := range rows {
+		ids = append(ids, r.TaskExecutionID)
+	}
+	return ids
+}
+
+func (f *fixture) same(what string, want, got []db.ID) {
+	f.t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		f.t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+var anyHandler = outbox.Want{Handlers: []string{"shell"}, Limit: 100}
+
+func TestModel(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) { dbtest.CheckModel(t, d, outbox.Row{}) })
+}
+
+// TestTwiceReadyIsAnError: a second row for a task would be work done twice. It is refused with everything of its transaction.
+func TestTwiceReadyIsAnError(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		first, other := f.row("shell", 0), f.row("shell", 0)
+		f.put(first)
+		if err := f.create(other, first); err == nil {
+			t.Error("a second row was taken")
+		}
+		if err := f.create(other, other); err == nil {
+			t.Error("two rows for one task were taken at once")
+		}
+		f.same("pending", tasksOf(first), f.pending())
+	})
+}
+
+// TestTakeWhatIsDue: nothing before its time, and from that instant on.
+func TestTakeWhatIsDue(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		now := f.row("shell", -time.Microsecond)
+		later := f.row("shell", time.Hour)
+		f.put(now, later)
+		f.same("due", tasksOf(now), f.take(anyHandler))
+		f.same("due again", nil, nilIfEmpty(f.take(anyHandler)))
+		f.same("waiting", tasksOf(later), f.pending())
+		var exactly []db.ID
+		err := f.within(func(tx db.Tx) (err error) {
+			tx.Now = later.AvailableAt // the very instant
+			exactly, err = f.r.Take(tx, anyHandler)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.same("at its instant", tasksOf(later), exactly)
+	})
+}
+
+func nilIfEmpty(ids []db.ID) []db.ID {
+	if len(ids) == 0 {
+		return nil
+	}
+	return ids
+}
+
+// TestTakeInOrder: those due first come first, then those enqueued first, as many as asked for.
+func TestTakeInOrder(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		third, fourth, first := f.row("shell", -time.Minute), f.row("shell", 0), f.row("shell", -time.Hour)
+		fourth.AvailableAt = third.AvailableAt
+		second := f.row("shell", 0)
+		second.AvailableAt = first.AvailableAt
+		f.put(third, first)
+		f.put(fourth)
+		f.put(second)
+		all := tasksOf(first, second, third, fourth)
+		f.same("listed", all, f.pending())
+		two := anyHandler
+		two.Limit = 2
+		f.same("the first two", all[:2], f.take(two))
+		f.same("the rest", all[2:], f.take(two))
+	})
+}
+
+// TestTakeByHandler: a worker takes only what it can run.
+func TestTakeByHandler(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		shell, http, gone := f.row("shell", -3*time.Second), f.row("http", -2*time.Second), f.row("gone", -time.Second)
+		f.put(shell, http, gone)
+		f.same("none", nil, nilIfEmpty(f.take(outbox.Want{Limit: 9})))
+		f.same("unknown", nil, nilIfEmpty(f.take(outbox.Want{Handlers: []string{"she", "shel_", "%"}, Limit: 9})))
+		f.same("two handlers", tasksOf(shell, http), f.take(outbox.Want{Handlers: []string{"http", "shell", "other"}, Limit: 9}))
+		f.same("left", tasksOf(gone), f.pending())
+	})
+}
+
+// TestTakeIsUndoneWithItsTransaction: a claim that does not commit leaves the row for the next.
+func TestTakeIsUndoneWithItsTransaction(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		row := f.row("shell", 0)
+		f.put(row)
+		died := errors.New("the worker died")
+		err := f.within(func(tx db.Tx) error {
+			ids, err := f.r.Take(tx, anyHandler)
+			f.same("taken", tasksOf(row), ids)
+			return errors.Join(err, died)
+		})
+		if !errors.Is(err, died) {
+			t.Fatalf("got %v, expected %v", err, died)
+		}
+		f.same("taken by the next", tasksOf(row), f.take(anyHandler))
+	})
+}
+
+// TestNextDue says when to look again: never without a row for the worker's handlers.
+func TestNextDue(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		due := func(handlers ...string) db.Time {
+			t.Helper()
+			at, err := f.r.NextDue(t.Context(), outbox.Want{Handlers: handlers, Limit: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return at
+		}
+		if at := due("shell"); !at.IsZero() {
+			t.Errorf("an empty outbox is due at %s", at)
+		}
+		late, soon, other := f.row("shell", 2*time.Hour), f.row("shell", time.Hour), f.row("http", -time.Hour)
+		f.put(late, soon, other)
+		for want, at := range map[db.Time]db.Time{
+			soon.AvailableAt: due("shell"), other.AvailableAt: due("shell", "http"), {}: due("gone"), late.AvailableAt: dueWithout(f, soon),
+		} {
+			if !at.Equal(want.Time) {
+				t.Errorf("due at %s, expected %s", at, want)
+			}
+		}
+	})
+}
+
+// dueWithout asks after a row has been removed.
+func dueWithout(f *fixture, row outbox.Row) db.Time {
+	f.t.Helper()
+	if n := f.remove(row.TaskExecutionID); n != 1 {
+		f.t.Fatalf("%d rows were removed, expected 1", n)
+	}
+	at, err := f.r.NextDue(f.t.Context(), anyHandler)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return at
+}
+
+func (f *fixture) remove(ids ...db.ID) (n int64) {
+	f.t.Helper()
+	err := f.within(func(tx db.Tx) (err error) {
+		n, err = f.r.DeleteByTask(tx, ids)
+		return err
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return n
+}
+
+// TestDeleteByTask removes the rows of these tasks alone, those not due too, and says how many there were.
+func TestDeleteByTask(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		a, b, keep := f.row("shell", 0), f.row("shell", time.Hour), f.row("shell", 2*time.Hour)
+		f.put(a, b, keep)
+		if n := f.remove(a.TaskExecutionID, b.TaskExecutionID, db.NewID()); n != 2 {
+			t.Errorf("%d rows were removed, expected 2", n)
+		}
+		if n := f.remove(a.TaskExecutionID); n != 0 {
+			t.Errorf("%d rows were removed a second time", n)
+		}
+		if n := f.remove(); n != 0 {
+			t.Errorf("%d rows were removed for no task", n)
+		}
+		f.same("left", tasksOf(keep), f.pending())
+	})
+}
+
+// TestManyRows: more than one statement holds on either database.
+func TestManyRows(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		rows := make([]outbox.Row, 1234)
+		for i := range rows {
+			rows[i] = f.row("shell", time.Duration(i-len(rows))*time.Second)
+		}
+		f.put(rows...)
+		limited, err := f.r.ListPending(t.Context(), 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.same("the first seven", tasksOf(rows[:7]...), tasksOf(limited...))
+		f.same("all", tasksOf(rows...), f.pending())
+		if n := f.remove(tasksOf(rows[1000:]...)...); n != 234 {
+			t.Errorf("%d rows were removed, expected 234", n)
+		}
+		want := anyHandler
+		want.Limit = 5000
+		f.same("taken", tasksOf(rows[:1000]...), f.take(want))
+	})
+}

@@ -1,0 +1,180 @@
+package pipelines_test
+
+import (
+	"slices"
+	"time"
+
+	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
+)
+
+// move is a transition of the run.
+func (r *modelRun) move(to pipelines.Status) {
+	r.status = to
+	r.version++
+}
+
+// move is a transition of the task.
+func (x *modelTask) move(to tasks.Status, sub tasks.SubStatus) {
+	x.status, x.sub, x.late = to, sub, false
+	x.version++
+}
+
+// claim gives a due task to a worker: claimed and started, and resumed between the two if it was deferred.
+func (x *modelTask) claim(worker string) {
+	if x.sub == tasks.Deferred {
+		x.version++
+	} else {
+		x.attempt++
+	}
+	x.version++
+	x.move(tasks.Running, tasks.Active)
+	x.worker = worker
+}
+
+// outcome is how a held claim ends.
+func (x *modelTask) outcome(o *pipelines.Outcome) {
+	hard := o.ErrorKind == tasks.KindPermanent
+	switch o.Kind {
+	case pipelines.Succeeded:
+		x.move(tasks.Completed, "")
+		return
+	case pipelines.Deferred:
+		x.move(tasks.Ready, tasks.Deferred)
+		x.late = hard
+	case pipelines.Released:
+		x.move(tasks.Ready, "")
+	default:
+		if x.failures++; hard || x.failures >= x.def.Retry.MaxAttempts {
+			x.move(tasks.Failed, "")
+			return
+		}
+		x.move(tasks.Ready, "")
+		x.late = x.def.Retry.Delay == time.Hour
+	}
+	x.worker = ""
+}
+
+// lose takes the tasks of a worker back, and counts them.
+func (r *modelRun) lose(worker string) (n int) {
+	for _, x := range r.tasks {
+		if x.status != tasks.Running || x.worker != worker {
+			continue
+		}
+		n++
+		x.worker = ""
+		if x.recoveries == pipelines.MaxRecoveries {
+			x.move(tasks.Abandoned, "")
+			continue
+		}
+		x.recoveries++
+		x.move(tasks.Ready, "")
+	}
+	r.follow()
+	return n
+}
+
+func (r *modelRun) cancel() {
+	for _, x := range r.tasks {
+		if !x.status.Terminal() {
+			x.move(tasks.Cancelled, "")
+			x.worker = ""
+		}
+	}
+	r.move(pipelines.Cancelled)
+}
+
+// chosen is what a retry runs again.
+func (r *modelRun) chosen(from string) (list []*modelTask) {
+	if from != "" {
+		if x := r.tasks[from]; x == nil || x.status == tasks.Completed {
+			return nil
+		}
+	}
+	again := map[string]bool{}
+	for _, name := range r.def.Order() {
+		x := r.tasks[name]
+		follows := slices.ContainsFunc(x.def.Needs, func(need string) bool { return again[need] })
+		switch x.status {
+		case tasks.Failed, tasks.Abandoned, tasks.Cancelled:
+			again[name] = from == "" || name == from || follows
+		case tasks.Skipped:
+			again[name] = name == from || follows
+		default: // what follows from a completed task follows from the named one too
+			again[name] = from != "" && follows
+		}
+		if again[name] && x.status != tasks.Completed {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
+func (r *modelRun) reopen(list []*modelTask) {
+	r.move(pipelines.Running)
+	for _, x := range list {
+		x.move(tasks.NotStarted, "")
+		x.worker, x.failures, x.recoveries = "", 0, 0
+	}
+	r.follow()
+}
+
+// open counts the dependencies of a task that have not ended.
+func (r *modelRun) open(x *modelTask) (n int) {
+	for _, need := range x.def.Needs {
+		if !r.tasks[need].status.Terminal() {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *modelRun) counts() (open, unsuccessful int) {
+	for _, x := range r.tasks {
+		switch {
+		case !x.status.Terminal():
+			open++
+		case x.status != tasks.Completed:
+			unsuccessful++
+		}
+	}
+	return open, unsuccessful
+}
+
+// follow decides, in topological order, the tasks whose dependencies have ended, and ends the run if nothing is open.
+func (r *modelRun) follow() {
+	for _, name := range r.def.Order() {
+		x := r.tasks[name]
+		if x.status != tasks.NotStarted || r.open(x) > 0 {
+			continue
+		}
+		var ends []tasks.Status
+		for _, need := range x.def.Needs {
+			ends = append(ends, r.tasks[need].status)
+		}
+		if x.def.TriggerRule.Holds(ends) {
+			x.move(tasks.Ready, "")
+		} else {
+			x.move(tasks.Skipped, "")
+		}
+	}
+	if open, _ := r.counts(); open > 0 || r.status.Terminal() {
+		return
+	}
+	end := pipelines.Completed
+	for name, x := range r.tasks {
+		if (x.status == tasks.Failed || x.status == tasks.Abandoned) && !r.handled(name) {
+			end = pipelines.Failed
+		}
+	}
+	r.move(end)
+}
+
+func (r *modelRun) handled(name string) bool {
+	for _, dependent := range r.def.Dependents(name) {
+		if x := r.tasks[dependent]; x.def.TriggerRule.HandlesFailure() && x.status == tasks.Completed {
+			return true
+		}
+	}
+	return false
+}

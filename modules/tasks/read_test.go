@@ -1,0 +1,128 @@
+package tasks_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
+)
+
+// family writes three tasks of one execution: the first Completed with an output, the second Running, the third NotStarted.
+func family(t *testing.T, d *db.DB) []tasks.Task {
+	t.Helper()
+	pipeline := db.NewID()
+	out := make([]tasks.Task, 3)
+	for i, name := range []string{"a", "b", "c"} {
+		m := newTask(name)
+		m.Task.PipelineExecutionID = pipeline
+		if err := apply(t, d, m); err != nil {
+			t.Fatal(err)
+		}
+		out[i] = m.Task
+	}
+	out[0] = must(t, d, stored(t, d, out[0].ID), makers[tasks.MarkReady.Name], makers[tasks.Claim.Name], makers[tasks.Complete.Name])
+	out[1] = must(t, d, stored(t, d, out[1].ID), makers[tasks.MarkReady.Name], makers[tasks.Claim.Name])
+	out[2] = stored(t, d, out[2].ID)
+	return out
+}
+
+func sortByName(list []tasks.Task) []tasks.Task {
+	slices.SortFunc(list, func(a, b tasks.Task) int { return int(a.TaskName[0]) - int(b.TaskName[0]) })
+	return list
+}
+
+// without is the tasks as moves read them: all but the output.
+func without(list []tasks.Task) []tasks.Task {
+	out := slices.Clone(list)
+	for i := range out {
+		out[i].Output = nil
+	}
+	return out
+}
+
+// TestReads: by id, by execution, by name; what does not exist is left out, and an output is read only by who asks for it.
+func TestReads(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		r, own := repository(d), family(t, d)
+		family(t, d)
+		pipeline, nobody := own[0].PipelineExecutionID, db.NewID()
+		same := func(what string, want, got []tasks.Task, err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if diff := cmp.Diff(want, sortByName(got)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", what, diff)
+			}
+		}
+		list, err := r.ListByPipeline(t.Context(), pipeline)
+		same("list", own, list, err)
+		err = d.Transaction(t.Context(), func(tx db.Tx) error {
+			list, err := r.Load(tx, []db.ID{own[2].ID, nobody, own[0].ID})
+			same("by id", without([]tasks.Task{own[0], own[2]}), list, err)
+			list, err = r.LoadPipelines(tx, []db.ID{nobody, pipeline})
+			same("by execution", without(own), list, err)
+			list, err = r.LoadNames(tx, []tasks.Name{{PipelineExecutionID: pipeline, TaskName: "b"}, {PipelineExecutionID: pipeline, TaskName: "z"}})
+			same("by name", own[1:2], list, err)
+			outputs, err := r.Outputs(tx, []tasks.Name{{PipelineExecutionID: pipeline, TaskName: "a"}, {PipelineExecutionID: pipeline, TaskName: "b"}})
+			if want := map[tasks.Name]db.JSON{{PipelineExecutionID: pipeline, TaskName: "a"}: db.JSON(`{"a": 1}`)}; err == nil {
+				if diff := cmp.Diff(want, outputs); diff != "" {
+					t.Errorf("outputs (-want +got):\n%s", diff)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := r.Find(t.Context(), []db.ID{own[1].ID, nobody})
+		if diff := cmp.Diff(map[db.ID]tasks.Task{own[1].ID: own[1]}, found); diff != "" || err != nil {
+			t.Errorf("find (%v) (-want +got):\n%s", err, diff)
+		}
+		if _, err := r.Get(t.Context(), nobody); !errors.Is(err, tasks.ErrNotFound) {
+			t.Errorf("get: %v, expected %v", err, tasks.ErrNotFound)
+		}
+	})
+}
+
+// TestMoved names the claims that are lost: another version, or no row any more.
+func TestMoved(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		own, nobody := family(t, d), db.NewID()
+		got, err := repository(d).Moved(t.Context(), map[db.ID]int64{own[0].ID: own[0].Version, own[1].ID: own[1].Version - 1, nobody: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(got, func(a, b db.ID) int { return slices.Compare(a[:], b[:]) })
+		if diff := cmp.Diff([]db.ID{own[1].ID, nobody}, got); diff != "" {
+			t.Errorf("moved (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestSetRemaining writes counters and nothing else: no version rises.
+func TestSetRemaining(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		own := family(t, d)
+		err := d.Transaction(t.Context(), func(tx db.Tx) error {
+			return repository(d).SetRemaining(tx, []tasks.Counter{{ID: own[2].ID, Remaining: 7}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		own[2].RemainingDependencies = 7
+		for _, want := range own {
+			if diff := cmp.Diff(want, stored(t, d, want.ID)); diff != "" {
+				t.Errorf("task %s (-want +got):\n%s", want.TaskName, diff)
+			}
+		}
+	})
+}
