@@ -13,6 +13,7 @@ import (
 	"sluice/modules/events"
 	"sluice/modules/handlers/http"
 	"sluice/modules/handlers/shell"
+	"sluice/modules/handlers/wait"
 	"sluice/modules/leases"
 	"sluice/modules/outbox"
 	"sluice/modules/pipelines"
@@ -32,6 +33,7 @@ var modules = fx.Options(
 	workers.Module,
 	shell.Module,
 	http.Module,
+	wait.Module,
 	fx.Provide(audit.New),
 )
 

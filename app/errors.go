@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sluice/modules/audit"
+	"sluice/modules/health"
 	"sluice/modules/pipelines"
 	"sluice/modules/pipelines/definition"
 	"sluice/modules/tasks"
@@ -103,7 +104,7 @@ func (c *cli) reportProblems(list definition.Problems) {
 func exitCode(err error) int {
 	var usage usageError
 	switch {
-	case errors.As(err, &usage), errors.Is(err, pipelines.ErrState), errors.Is(err, db.ErrURL):
+	case errors.As(err, &usage), errors.Is(err, pipelines.ErrState), errors.Is(err, db.ErrURL), errors.Is(err, health.ErrAddress):
 		return exitUsage
 	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, pipelines.ErrUnknown), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound):
 		return exitNotFound
@@ -118,6 +119,8 @@ func hintFor(err error) string {
 		return h.hint
 	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, audit.ErrNotFound):
 		return "`sluice list` shows the executions of this database"
+	case errors.Is(err, health.ErrAddress):
+		return "choose another address for --listen (SLUICE_LISTEN)"
 	case errors.Is(err, db.ErrUnavailable):
 		return "check --database-url (SLUICE_DATABASE_URL) and that the database is running"
 	}

@@ -116,6 +116,8 @@ func (l *live) note(t tasks.Task, v view) string {
 	switch {
 	case t.Status == tasks.NotStarted:
 		return "waits for " + strings.Join(openNeeds(l.def, t.TaskName, v.tasks), ", ")
+	case t.SubStatus == tasks.Deferred:
+		return "deferred, again in " + span(t.RetryAt.Sub(v.now))
 	case t.Status == tasks.Ready && t.RetryAt.After(v.now):
 		return "again in " + span(t.RetryAt.Sub(v.now)) + ": " + firstLine(string(t.Error), 60)
 	case t.Status == tasks.Ready:

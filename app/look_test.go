@@ -84,11 +84,11 @@ tasks: [{id: again, run: exit 1, retry: {max_attempts: 2, delay: 1h, jitter: 0}}
 		<-g.begun
 		g.open <- nil
 		eventually(t, "the deferral and the retry", func() bool {
-			return strings.Contains(p.ok(t, "show", waiting), "deferred, due in 59m") && strings.Contains(p.ok(t, "show", retried), "retry due in 59m")
+			return strings.Contains(p.ok(t, "show", waiting), ": the exchange is closed (due in 59m") && strings.Contains(p.ok(t, "show", retried), "retry due in 59m")
 		})
-		contains(t, p.ok(t, "show", waiting), "the exchange is closed", "Ready/Deferred")
+		contains(t, p.ok(t, "show", waiting), "deferred until 20", "Ready/Deferred")
 		contains(t, p.ok(t, "outbox"), "due in 59m")
-		contains(t, p.ok(t, "workers"), "gate,http,later,shell", "ends in ")
+		contains(t, p.ok(t, "workers"), "gate,http,later,shell,sleep,wait", "ends in ")
 		if r := serve.stop(t); r.code != 0 {
 			t.Errorf("serve: %+v", r)
 		}

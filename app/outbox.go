@@ -82,25 +82,35 @@ func (n outboxNeeds) pending(ctx context.Context, limit int) ([]pending, error) 
 	if err != nil {
 		return nil, err
 	}
-	workers, err := n.Leases.List(ctx)
+	f, err := readFleet(ctx, n.DB, n.Leases, n.Tasks)
 	if err != nil {
 		return nil, err
 	}
-	now := n.DB.Now()
-	served := liveHandlers(workers, now)
 	list := make([]pending, len(rows))
 	for i, r := range rows {
 		t := found[r.TaskExecutionID]
 		x := runs[t.PipelineExecutionID]
 		list[i] = pending{
 			Row: r, PipelineExecutionID: t.PipelineExecutionID, PipelineName: db.Text(x.PipelineName), TaskName: db.Text(t.TaskName),
-			AgeMS: now.Sub(r.CreatedAt.Time).Milliseconds(), Waiting: due(r.AvailableAt, r.Handler, served, now),
+			AgeMS: f.now.Sub(r.CreatedAt.Time).Milliseconds(), Waiting: reason(r, t, f),
 		}
 		if t.Status != tasks.Ready || x.Status != pipelines.Running {
 			list[i].Waiting = "stray: it stands for no work; `sluice verify` says more, --remove-stray removes it"
 		}
 	}
 	return list, nil
+}
+
+// reason says why a row is still there. For what a handler gave as the reason of a deferral, `show` has the history.
+func reason(r outbox.Row, t tasks.Task, f fleet) string {
+	why := f.due(r.AvailableAt, r.Handler, r.Queue)
+	switch {
+	case t.SubStatus == tasks.Deferred:
+		return "deferred until " + moment(r.AvailableAt) + " (" + why + ")"
+	case t.Error != "":
+		return fmt.Sprintf("attempt %d after an error, %s: %s", t.Attempt+1, why, firstLine(string(t.Error), 60))
+	}
+	return why
 }
 
 func (c *cli) printPending(list []pending, total int64) {
@@ -111,11 +121,11 @@ func (c *cli) printPending(list []pending, total int64) {
 	rows := make([][]string, len(list))
 	for i, r := range list {
 		rows[i] = []string{
-			strconv.FormatInt(r.ID, 10), string(r.PipelineName), string(r.TaskName), r.Handler, moment(r.AvailableAt),
+			strconv.FormatInt(r.ID, 10), string(r.PipelineName), string(r.TaskName), r.Handler, r.Queue, moment(r.AvailableAt),
 			span(msec(r.AgeMS)), r.Waiting, r.PipelineExecutionID.String(),
 		}
 	}
-	printTable(c.stdout, []string{"row", "pipeline", "task", "handler", "available", "age", "why it waits", "execution"}, rows)
+	printTable(c.stdout, []string{"row", "pipeline", "task", "handler", "queue", "available", "age", "why it waits", "execution"}, rows)
 	if left := total - int64(len(list)); left > 0 {
 		fmt.Fprintf(c.stderr, "and %s: --limit shows more\n", counted(left, "more row"))
 	}

@@ -13,6 +13,8 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/zap"
 
+	"sluice/modules/health"
+	"sluice/modules/outbox"
 	"sluice/modules/pipelines/definition"
 	"sluice/modules/tasks"
 	"sluice/modules/workers"
@@ -23,12 +25,13 @@ type serveNeeds struct {
 	fx.In
 	Sources
 	DB      *db.DB
+	Outbox  *outbox.Repository
 	Workers workers.Deps
 	Log     *zap.Logger
 }
 
 func (c *cli) serveCommand() *cobra.Command {
-	var dir string
+	var dir, listen string
 	config := workers.Config{Slots: workers.DefaultSlots, Lease: workers.DefaultLease, Drain: workers.DefaultDrain}
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -40,21 +43,34 @@ PostgreSQL share the work. An interrupt or a termination signal makes it finish 
 			if c.logLevel == "" {
 				c.logLevel = "info"
 			}
-			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error { return n.serve(ctx, dir, config) })
+			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error { return n.serve(ctx, dir, listen, config) })
 		},
 	}
 	cmd.Flags().StringVar(&dir, "pipelines", "", "register every *.yaml and *.yml of `DIR`")
 	cmd.Flags().Var(&count{&config.Slots, 1}, "workers", "run at most `N` tasks at once")
 	cmd.Flags().Var(&queueNames{&config.Queues}, "queues", "serve these `QUEUES`, separated by commas (default \"default\")")
 	cmd.Flags().Var(&duration{&config.Lease, 100 * time.Millisecond}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
+	cmd.Flags().Var(&address{&listen}, "listen", "answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
 	cmd.Flags().Var(&duration{&config.Drain, 0}, "drain", "when stopping, wait `DURATION` for running tasks before they are given back")
 	return cmd
 }
 
-func (n serveNeeds) serve(ctx context.Context, dir string, config workers.Config) error {
+func (n serveNeeds) serve(ctx context.Context, dir, listen string, config workers.Config) (err error) {
 	list, err := n.pipelines(dir)
 	if err != nil {
 		return err
+	}
+	watch := func(*workers.Pool) {}
+	if listen != "" {
+		server, refused := health.Listen(ctx, listen, health.Deps{DB: n.DB, Outbox: n.Outbox, Log: n.Log})
+		if refused != nil {
+			return refused
+		}
+		// It is closed last: while the work drains it says that the process is not ready.
+		defer func() { err = errors.Join(err, server.Close()) }()
+		defer context.AfterFunc(ctx, server.Drain)()
+		watch, config.Observer = server.Watch, server.Observer()
+		n.Log.Info("answering /livez, /readyz and /metrics", zap.Stringer("listen", server.Addr()))
 	}
 	for _, def := range list {
 		if _, err := n.Engine.Register(ctx, def); err != nil {
@@ -65,7 +81,9 @@ func (n serveNeeds) serve(ctx context.Context, dir string, config workers.Config
 		zap.Int("pipelines", len(list)), zap.Int("workers", config.Slots), zap.Duration("lease", config.Lease))
 	stop := context.AfterFunc(ctx, func() { n.Log.Info("stopping: no more tasks are taken", zap.Duration("drain", config.Drain)) })
 	defer stop()
-	if err := workers.New(config, n.Workers).Run(ctx); err != nil {
+	pool := workers.New(config, n.Workers)
+	watch(pool)
+	if err := pool.Run(ctx); err != nil {
 		return err
 	}
 	n.Log.Info("stopped")

@@ -30,10 +30,17 @@ type showDocument struct {
 	Execution pipelines.Execution `json:"execution"`
 	Tasks     []tasks.Task        `json:"tasks"`
 	Attempts  []attempt           `json:"attempts"`
+	Waiting   []waitingTask       `json:"waiting"` // in the order of tasks
 
 	history *history
-	served  map[string]bool
+	fleet   fleet
 	now     time.Time
+}
+
+// waitingTask is a task that is not running, with the reason.
+type waitingTask struct {
+	TaskName string `json:"task_name"`
+	Reason   string `json:"reason"`
 }
 
 func (c *cli) showCommand() *cobra.Command {
@@ -66,7 +73,7 @@ func (c *cli) showCommand() *cobra.Command {
 }
 
 func (n showNeeds) read(ctx context.Context, id db.ID) (showDocument, error) {
-	doc := showDocument{now: n.DB.Now()}
+	doc := showDocument{now: n.DB.Now(), Waiting: []waitingTask{}}
 	var err error
 	if doc.Execution, err = n.Executions.Get(ctx, id); err != nil {
 		return doc, err
@@ -86,14 +93,26 @@ func (n showNeeds) read(ctx context.Context, id db.ID) (showDocument, error) {
 		return doc, err
 	}
 	doc.Attempts = doc.history.list(doc.Tasks, written)
-	workers, err := n.Leases.List(ctx)
-	doc.served = liveHandlers(workers, doc.now)
-	return doc, err
+	if !doc.Execution.Status.Terminal() {
+		if doc.fleet, err = readFleet(ctx, n.DB, n.Leases, n.Tasks); err != nil {
+			return doc, err
+		}
+	}
+	for _, t := range doc.Tasks {
+		if why := doc.history.waiting(t, doc.Execution, doc.Tasks, doc.fleet); why != "" {
+			doc.Waiting = append(doc.Waiting, waitingTask{t.TaskName, why})
+		}
+	}
+	return doc, nil
 }
 
 func (c *cli) printShow(doc showDocument, logs bool) {
 	p := paintFor(c.stdout)
 	c.printExecution(doc, p)
+	why := map[string]string{}
+	for _, w := range doc.Waiting {
+		why[w.TaskName] = w.Reason
+	}
 	rows := make([][]string, len(doc.Tasks))
 	for i, t := range doc.Tasks {
 		status := p.status(string(t.Status))
@@ -101,7 +120,7 @@ func (c *cli) printShow(doc showDocument, logs bool) {
 			status += "/" + string(t.SubStatus)
 		}
 		v := view{now: doc.now}
-		note := doc.history.waiting(t, doc.Execution, doc.Tasks, doc.served, doc.now)
+		note := why[t.TaskName]
 		if note == "" {
 			note = firstLine(string(t.Error), 80)
 		}
@@ -138,7 +157,7 @@ func (c *cli) printExecution(doc showDocument, p paint) {
 	field("started", moment(x.CreatedAt)+", "+took)
 	field("tasks", tally(counts))
 	if x.Status == pipelines.Paused {
-		field("paused", moment(x.PausedAt)+", "+doc.history.pausedBy())
+		field("paused", doc.history.pausedBy())
 	}
 	field("definition", x.DefinitionVersion)
 	field("key", string(x.IdempotencyKey))

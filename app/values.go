@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sluice/modules/health"
 	"sluice/modules/pipelines/definition"
 	"sluice/modules/tasks"
 )
@@ -82,6 +83,17 @@ func outputFlag(cmd *cobra.Command) *string {
 	format := formatTable
 	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatTable, formatJSON}, kind: "FORMAT"}, "output", "o", "`FORMAT` of the answer: table or json")
 	return &format
+}
+
+// address is a flag that takes what a server listens on.
+type address struct{ value *string }
+
+func (a *address) String() string { return *a.value }
+func (a *address) Type() string   { return "ADDR" }
+
+func (a *address) Set(s string) (err error) {
+	*a.value, err = health.Address(s)
+	return err
 }
 
 // queueNames is a flag that takes names of queues, separated by commas.

@@ -4,74 +4,65 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"sluice/modules/leases"
+	"sluice/modules/events"
 	"sluice/modules/pipelines"
 	"sluice/modules/tasks"
-	"sluice/platform/db"
 )
 
-// liveHandlers are the handlers that some worker with a lease runs.
-func liveHandlers(list []leases.Worker, now time.Time) map[string]bool {
-	served := map[string]bool{}
-	for _, w := range list {
-		if alive(w, now) {
-			for name := range strings.SplitSeq(w.Handlers, ",") {
-				served[name] = true
-			}
-		}
-	}
-	return served
-}
-
-// due says why a task that may be claimed from an instant on has not been.
-func due(at db.Time, handler string, served map[string]bool, now time.Time) string {
-	switch {
-	case at.After(now):
-		return "due in " + span(at.Sub(now))
-	case !served[handler]:
-		return fmt.Sprintf("no live worker serves handler %q: start `sluice serve`", handler)
-	}
-	return "due: waiting for a free worker slot"
-}
-
-// waiting says why a task is not running: empty for one that runs or has ended.
-func (h *history) waiting(t tasks.Task, x pipelines.Execution, all []tasks.Task, served map[string]bool, now time.Time) string {
+// waiting says why a task is not running, or won't run on; empty for one that runs or has ended.
+func (h *history) waiting(t tasks.Task, x pipelines.Execution, all []tasks.Task, f fleet) string {
 	switch {
 	case t.Status == tasks.NotStarted:
-		return "waits for " + strings.Join(h.openNeeds(t, all), ", ")
+		return h.waitsFor(t, x, all)
+	case t.Status == tasks.Running:
+		return f.lost(t)
 	case t.Status != tasks.Ready:
 		return ""
 	case x.Status == pipelines.Paused:
 		return h.pausedBy()
 	}
-	why := due(t.RetryAt, t.Handler, served, now)
+	why := f.due(t.RetryAt, t.Handler, t.Queue)
 	last, known := h.last[t.ID]
-	if !known {
-		return why
-	}
-	s, err := tell(last)
 	switch {
-	case err != nil:
+	case !known:
 		return why
-	case t.RetryAt.After(now) && t.SubStatus == tasks.Deferred:
-		return fmt.Sprintf("deferred, %s: %s", why, s.text)
-	case t.RetryAt.After(now):
+	case last.EventType == events.TaskDeferred:
+		return h.deferred(last, why)
+	case t.RetryAt.After(f.now):
 		return "retry " + why
 	}
-	return fmt.Sprintf("ready for %s, %s", span(now.Sub(last.CreatedAt.Time)), why)
+	return fmt.Sprintf("ready for %s, %s", span(f.now.Sub(last.CreatedAt.Time)), why)
+}
+
+// waitsFor names the dependencies, and where they can't go on either, why not.
+func (h *history) waitsFor(t tasks.Task, x pipelines.Execution, all []tasks.Task) string {
+	text := "waits for " + strings.Join(h.openNeeds(t, all), ", ")
+	if x.Status == pipelines.Paused {
+		text += "; " + h.pausedBy()
+	}
+	return text
+}
+
+// deferred tells of a deferral: until when, why, and what else keeps the task once its time has come.
+func (h *history) deferred(last events.Event, why string) string {
+	s, err := tell(last)
+	if err != nil {
+		return why
+	}
+	return fmt.Sprintf("%s: %s (%s)", s.what, s.text, why)
 }
 
 func (h *history) pausedBy() string {
 	s, err := tell(h.paused)
-	if err != nil {
+	if err != nil || h.paused.EventType == "" {
 		return "the pipeline is paused"
 	}
 	text := "the pipeline was paused"
 	if h.paused.Actor != "" {
 		text += " by " + string(h.paused.Actor)
 	}
+	text += " at " + moment(h.paused.CreatedAt)
 	if s.text != "" {
 		text += ": " + s.text
 	}
@@ -83,7 +74,7 @@ func (h *history) openNeeds(t tasks.Task, all []tasks.Task) []string {
 	var open []string
 	for _, other := range all {
 		if !other.Status.Terminal() && slices.Contains(h.needs[t.ID], other.TaskName) {
-			open = append(open, other.TaskName)
+			open = append(open, fmt.Sprintf("%s (%s)", other.TaskName, other.Status))
 		}
 	}
 	return open

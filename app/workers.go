@@ -3,56 +3,128 @@ package app
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"time"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
 	"sluice/modules/leases"
+	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
 	"sluice/platform/db"
 )
 
 type workersNeeds struct {
 	fx.In
-	DB     *db.DB
-	Leases *leases.Repository
+	DB         *db.DB
+	Executions *pipelines.Repository
+	Tasks      *tasks.Repository
+	Leases     *leases.Repository
+}
+
+// workerRow is a worker process with what it is doing. One that is gone, and whose tasks nobody has taken back yet, has no more
+// than its id.
+type workerRow struct {
+	leases.Worker
+	Alive     bool          `json:"alive"`         // it holds its lease
+	LeaseMS   int64         `json:"lease_left_ms"` // negative: expired
+	SlotsUsed int           `json:"slots_used"`
+	Tasks     []workingTask `json:"tasks"` // longest running first
+}
+
+// workingTask is a task that a worker holds.
+type workingTask struct {
+	ID                  db.ID   `json:"id"`
+	PipelineExecutionID db.ID   `json:"pipeline_execution_id"`
+	PipelineName        string  `json:"pipeline_name"`
+	TaskName            string  `json:"task_name"`
+	Attempt             int     `json:"attempt"`
+	StartedAt           db.Time `json:"started_at"`
 }
 
 func (c *cli) workersCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "workers", Short: "List the worker processes and their leases", Args: arguments(0, 0, "")}
+	cmd := &cobra.Command{Use: "workers", Short: "List the worker processes, their leases, and what they are doing", Args: arguments(0, 0, "")}
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workersNeeds) error {
-			list, err := n.Leases.List(ctx)
+			f, err := readFleet(ctx, n.DB, n.Leases, n.Tasks)
+			if err != nil {
+				return err
+			}
+			rows, err := n.rows(ctx, f)
 			if err != nil {
 				return err
 			}
 			if *format == formatJSON {
-				return printJSON(c.stdout, list)
+				return printJSON(c.stdout, rows)
 			}
-			c.printWorkers(list, n.DB.Now())
+			c.printWorkers(rows, f)
 			return nil
 		})
 	}
 	return cmd
 }
 
-func (c *cli) printWorkers(list []leases.Worker, now time.Time) {
+func (n workersNeeds) rows(ctx context.Context, f fleet) ([]workerRow, error) {
+	executions := map[db.ID]bool{}
+	for _, list := range f.running {
+		for _, t := range list {
+			executions[t.PipelineExecutionID] = true
+		}
+	}
+	runs, err := n.Executions.Find(ctx, slices.Collect(maps.Keys(executions)))
+	if err != nil {
+		return nil, err
+	}
+	rows := []workerRow{}
+	for _, w := range f.withGone() {
+		row := workerRow{Worker: w, Alive: f.alive(w), LeaseMS: w.LeaseExpiresAt.Sub(f.now).Milliseconds(), SlotsUsed: len(f.running[w.ID]), Tasks: []workingTask{}}
+		if w.LeaseExpiresAt.IsZero() {
+			row.LeaseMS = 0
+		}
+		for _, t := range f.running[w.ID] {
+			row.Tasks = append(row.Tasks, workingTask{
+				ID: t.ID, PipelineExecutionID: t.PipelineExecutionID, PipelineName: runs[t.PipelineExecutionID].PipelineName,
+				TaskName: t.TaskName, Attempt: t.Attempt, StartedAt: t.StartedAt,
+			})
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+func (c *cli) printWorkers(list []workerRow, f fleet) {
 	if len(list) == 0 {
 		fmt.Fprintln(c.stderr, "no workers: `sluice serve` starts one")
 		return
 	}
 	rows := make([][]string, len(list))
 	for i, w := range list {
-		lease := "ends in " + span(w.LeaseExpiresAt.Sub(now))
-		if !alive(w, now) {
-			lease = "expired " + span(now.Sub(w.LeaseExpiresAt.Time)) + " ago"
+		since, slots, lease := "", fmt.Sprintf("%d", w.SlotsUsed), "gone"
+		if !w.StartedAt.IsZero() {
+			since, slots = moment(w.StartedAt), fmt.Sprintf("%d/%d", w.SlotsUsed, w.Slots)
+			lease = "ends in " + span(msec(w.LeaseMS))
+			if !w.Alive {
+				lease = "expired " + span(msec(-w.LeaseMS)) + " ago"
+			}
 		}
-		rows[i] = []string{w.ID, w.Hostname, strconv.Itoa(w.PID), strconv.Itoa(w.Slots), w.Handlers, moment(w.StartedAt), lease}
+		rows[i] = []string{w.ID, w.Hostname, since, slots, lease, w.Queues, w.Handlers, doing(w.Tasks, f)}
 	}
-	printTable(c.stdout, []string{"id", "host", "pid", "slots", "handlers", "started", "lease"}, rows)
+	printTable(c.stdout, []string{"id", "host", "since", "slots", "lease", "queues", "handlers", "doing"}, rows)
 }
 
-// alive reports whether a worker holds its lease.
-func alive(w leases.Worker, now time.Time) bool { return w.LeaseExpiresAt.After(now) }
+// doing tells of the tasks that a worker has had for longest.
+func doing(list []workingTask, f fleet) string {
+	const most = 3
+	var parts []string
+	for _, t := range list[:min(most, len(list))] {
+		parts = append(parts, fmt.Sprintf("%s/%s for %s", t.PipelineName, t.TaskName, span(f.now.Sub(t.StartedAt.Time))))
+	}
+	text := strings.Join(parts, ", ")
+	if left := len(list) - most; left > 0 {
+		text += fmt.Sprintf(" and %d more", left)
+	}
+	return text
+}

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 // child is a process that dies with this one, however this one ends.
@@ -42,3 +43,18 @@ func (c *child) signal(s syscall.Signal) error {
 }
 
 func (c *child) pid() int { return c.cmd.Process.Pid }
+
+// orderly is how long a process may take to stop when it is asked to.
+const orderly = 30 * time.Second
+
+// stop asks the process to end, and ends it when it does not.
+func (c *child) stop() {
+	_ = c.signal(syscall.SIGTERM) // what is gone needs no signal
+	timer := time.NewTimer(orderly)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+	case <-timer.C:
+		_ = c.signal(syscall.SIGKILL)
+	}
+}

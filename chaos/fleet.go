@@ -18,11 +18,9 @@ import (
 // fleet keeps a number of worker processes alive, whatever happens to them.
 type fleet struct {
 	config  Config
-	binary  string
 	url     string
 	ledgers string // folder
 	logs    *logs
-	flags   func(place int) *syscall.SysProcAttr
 
 	idle chan *place // those that no fault has its hands on
 
@@ -30,6 +28,10 @@ type fleet struct {
 	ends   []end
 	faults []string // ends that nothing explains
 	seq    int
+}
+
+func newFleet(c Config, url string, l *logs) *fleet {
+	return &fleet{config: c, url: url, ledgers: c.Dir, logs: l, idle: make(chan *place, c.Workers)}
 }
 
 // place is one worker of the fleet, through all its processes.
@@ -55,8 +57,10 @@ const restartPause = 50 * time.Millisecond
 // exitUnreachable is the program's status when it can't reach its database at its start.
 const exitUnreachable = 4
 
-// run keeps the processes alive until ctx ends, and then kills what is left of them. Each place becomes idle when its first
-// process works.
+// exitInterrupted is the program's status when it is stopped before it has begun.
+const exitInterrupted = 130
+
+// run keeps the processes alive until ctx ends, and then stops them in order.
 func (f *fleet) run(ctx context.Context, workers int) error {
 	var all sync.WaitGroup
 	errs := make(chan error, workers)
@@ -94,10 +98,14 @@ func (f *fleet) live(ctx context.Context, p *place) error {
 		return err
 	}
 	defer func() { _ = log.Close() }() // for people alone
-	cmd := exec.Command(f.binary, "--database-url", f.url, "serve", "--lease", f.config.Lease.String(),
+	binary := f.config.Worker
+	if f.config.Skewed != "" && p.number == 0 {
+		binary = f.config.Skewed
+	}
+	cmd := exec.Command(binary, "--database-url", f.url, "serve", "--lease", f.config.Lease.String(),
 		"--workers", strconv.Itoa(f.config.Slots), "--drain", drain.String())
 	cmd.Env = append(os.Environ(), step.LedgerEnv+"="+filepath.Join(f.ledgers, name+".ledger"))
-	cmd.Dir, cmd.SysProcAttr = f.ledgers, f.flags(p.number)
+	cmd.Dir, cmd.SysProcAttr = f.ledgers, f.config.namespaces(p.number)
 	stderr, words, err := os.Pipe()
 	if err != nil {
 		return err
@@ -113,13 +121,22 @@ func (f *fleet) live(ctx context.Context, p *place) error {
 	if closing := words.Close(); err != nil || closing != nil {
 		return fmt.Errorf("start: %w, %w", err, closing)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = proc.signal(syscall.SIGKILL) }) // it may have ended
+	stop := context.AfterFunc(ctx, func() { f.stop(proc) })
 	defer stop()
 	var once sync.Once
 	last := f.logs.read(stderr, log, func() { once.Do(func() { close(serving) }) })
 	<-proc.done
 	f.ended(ctx, p, proc, last)
 	return nil
+}
+
+// stop ends a process at the end of all.
+func (f *fleet) stop(proc *child) {
+	if f.config.Brutal {
+		_ = proc.signal(syscall.SIGKILL) // what is gone needs no signal
+		return
+	}
+	proc.stop()
 }
 
 // ended judges the end of a process.
@@ -129,7 +146,7 @@ func (f *fleet) ended(ctx context.Context, p *place, proc *child, last string) {
 	p.mu.Unlock()
 	code := proc.cmd.ProcessState.ExitCode()
 	switch {
-	case ctx.Err() != nil || wanted:
+	case wanted, ctx.Err() != nil && (code == 0 || code == exitInterrupted || f.config.Brutal):
 	case code == step.ExitCode:
 		f.note(proc.pid(), "exit")
 	case code == exitUnreachable:
@@ -174,23 +191,34 @@ func (f *fleet) giveBack(p *place) { f.idle <- p }
 
 // await waits until a process of the place works.
 func (p *place) await(ctx context.Context) error {
-	for {
-		p.mu.Lock()
-		serving, proc := p.serving, p.proc
-		p.mu.Unlock()
-		var done chan struct{}
-		if proc != nil {
-			done = proc.done
-		}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !p.works() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-serving:
-			return nil
-		case <-done:
-			pause(ctx, time.Millisecond) // the next one is being started
-		case <-time.After(restartPause):
+		case <-tick.C:
 		}
+	}
+	return nil
+}
+
+func (p *place) works() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.proc == nil {
+		return false
+	}
+	select {
+	case <-p.proc.done:
+		return false
+	default:
+	}
+	select {
+	case <-p.serving:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -212,4 +240,14 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-timer.C:
 	}
+}
+
+// namespaces gives two processes the same process id, each in a namespace of its own, and with it the same name but for what the
+// program adds to it.
+func (c Config) namespaces(place int) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if c.SameName && place < 2 {
+		attr.Cloneflags = syscall.CLONE_NEWPID
+	}
+	return attr
 }

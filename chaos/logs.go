@@ -7,6 +7,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Messages of the program that the tests count or wait for.
@@ -21,15 +22,17 @@ type logs struct {
 	counts  map[string]int
 	alarms  []string // what no worker should ever say
 	refused int
+	skew    time.Duration // the furthest that an entry's time was ahead
 }
 
 func newLogs() *logs { return &logs{counts: map[string]int{}} }
 
 // line is one entry of a worker's log.
 type line struct {
-	Level string `json:"level"`
-	Msg   string `json:"msg"`
-	Error string `json:"error"`
+	Level string    `json:"level"`
+	Msg   string    `json:"msg"`
+	Error string    `json:"error"`
+	At    time.Time `json:"ts"`
 }
 
 // alarming are texts that tell of a fault of the program, whatever was done to it.
@@ -64,6 +67,7 @@ func (l *logs) add(e line) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.counts[e.Level+": "+e.Msg]++
+	l.skew = max(l.skew, time.Until(e.At))
 	if e.Msg == msgRefused {
 		l.refused++
 	}
@@ -74,14 +78,10 @@ func (l *logs) add(e line) {
 	}
 }
 
-func (l *logs) lateOutcomes() int {
+// tell enters into a report what the workers said.
+func (l *logs) tell(r *Report) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.refused
-}
-
-func (l *logs) summary() (counts map[string]int, alarms []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return maps.Clone(l.counts), append([]string(nil), l.alarms...)
+	r.Said, r.Refused, r.Skew = maps.Clone(l.counts), l.refused, l.skew
+	r.Breaches = append(r.Breaches, l.alarms...)
 }

@@ -23,10 +23,29 @@ import (
 type server struct {
 	bin, dir, port string
 	owner          *syscall.Credential
+	settings       []string // further command-line arguments
 
 	mu   sync.Mutex
 	proc *child
 }
+
+// Server is a PostgreSQL server for any number of runs, one after the other.
+type Server struct {
+	server *server
+}
+
+// StartServer makes a server with its files in a directory whose parents its user can enter, with further settings as name=value.
+// It ends with this process, or by Stop.
+func StartServer(ctx context.Context, dir string, settings ...string) (*Server, error) {
+	s, err := startServer(ctx, dir, settings)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{server: s}, nil
+}
+
+// Stop ends the server.
+func (s *Server) Stop(ctx context.Context) error { return s.server.stopImmediately(ctx) }
 
 // recovery is how long a server may take until it accepts connections again, on a busy machine.
 const recovery = time.Minute
@@ -34,15 +53,15 @@ const recovery = time.Minute
 const superuser = "postgres"
 
 // startServer makes a server in an empty directory, its data in the directory's folder data.
-func startServer(ctx context.Context, dir string) (*server, error) {
-	bins, err := filepath.Glob("/usr/lib/postgresql/*/bin")
-	if path, look := exec.LookPath("initdb"); look == nil {
-		bins = append(bins, filepath.Dir(path))
+func startServer(ctx context.Context, dir string, settings []string) (*server, error) {
+	bin, err := programs()
+	if err != nil {
+		return nil, err
 	}
-	if err != nil || len(bins) == 0 {
-		return nil, errors.Join(errors.New("no PostgreSQL programs: run `make setup`"), err)
+	s := &server{bin: bin, dir: dir}
+	for _, setting := range settings {
+		s.settings = append(s.settings, "-c", setting)
 	}
-	s := &server{bin: bins[len(bins)-1], dir: dir}
 	if s.owner, err = owner(); err != nil {
 		return nil, err
 	}
@@ -61,6 +80,20 @@ func startServer(ctx context.Context, dir string) (*server, error) {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	return s, s.start(ctx)
+}
+
+// programs is the folder of PostgreSQL's programs: where PATH has them, or where systems keep what they leave out of PATH.
+func programs() (string, error) {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		path, err = filepath.EvalSymlinks(path)
+		return filepath.Dir(path), err
+	}
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"} {
+		if found, err := filepath.Glob(pattern); err != nil || len(found) > 0 {
+			return found[len(found)-1], err
+		}
+	}
+	return "", errors.New("no PostgreSQL programs: run `make setup`")
 }
 
 // owner is whom the server runs as: Postgres refuses root.
@@ -106,8 +139,8 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }() // the server has its own descriptor
-	cmd := exec.Command(filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir, "-p", s.port, "-c", "listen_addresses=127.0.0.1",
-		"-c", "max_connections=200", "-c", "shared_buffers=256MB", "-c", "max_wal_size=2GB")
+	args := []string{"-D", s.data(), "-k", s.dir, "-p", s.port, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"}
+	cmd := exec.Command(filepath.Join(s.bin, "postgres"), append(args, s.settings...)...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, s.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Pdeathsig: syscall.SIGQUIT}
 	proc, err := startChild(cmd)
@@ -173,6 +206,23 @@ func (s *server) ended() bool {
 	default:
 		return false
 	}
+}
+
+// revive waits until the server accepts connections again, and starts it if it has given up.
+func (s *server) revive(ctx context.Context) error {
+	if s.ended() {
+		return s.start(ctx)
+	}
+	s.mu.Lock()
+	proc := s.proc
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, recovery)
+	defer cancel()
+	err := s.await(ctx, proc)
+	if err != nil && s.ended() {
+		return s.start(ctx) // it gave up while it was being waited for
+	}
+	return err
 }
 
 // createDatabase makes an empty database.

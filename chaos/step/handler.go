@@ -90,21 +90,27 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // words are what a handler may do, besides its work.
 var words = map[string]func(*tasks.Call, with) (json.RawMessage, error){
-	"retry":  failTwice,
-	"defer":  deferOnce,
-	"refuse": func(*tasks.Call, with) (json.RawMessage, error) { return nil, tasks.Permanent(errors.New("refused for good")) },
-	"panic":  func(*tasks.Call, with) (json.RawMessage, error) { panic("a handler's panic") },
+	"retry": failTwice,
+	"defer": deferOnce,
+	"refuse": func(*tasks.Call, with) (json.RawMessage, error) {
+		return nil, tasks.Permanent(errors.New("refused for good"))
+	},
+	"panic": func(*tasks.Call, with) (json.RawMessage, error) { panic("a handler's panic") },
 	"exit": func(*tasks.Call, with) (json.RawMessage, error) {
 		os.Exit(ExitCode)
 		return nil, nil
 	},
-	"ignore": func(*tasks.Call, with) (json.RawMessage, error) { return nil, wait(context.Background(), deaf) },
+	"ignore": func(*tasks.Call, with) (json.RawMessage, error) {
+		return nil, errors.Join(wait(context.Background(), deaf), errors.New("late, and in vain"))
+	},
 	"huge": func(*tasks.Call, with) (json.RawMessage, error) {
 		return json.RawMessage(`"` + strings.Repeat("x", huge) + `"`), nil
 	},
-	"nul":    func(*tasks.Call, with) (json.RawMessage, error) { return json.RawMessage(`{"a": "b\u0000c"}`), nil },
-	"utf8":   func(*tasks.Call, with) (json.RawMessage, error) { return json.RawMessage("{\"a\": \"\xff\xfe\"}"), nil },
-	"garble": func(*tasks.Call, with) (json.RawMessage, error) { return nil, errors.New("an error with \x00 and \xff in it") },
+	"nul":  func(*tasks.Call, with) (json.RawMessage, error) { return json.RawMessage(`{"a": "b\u0000c"}`), nil },
+	"utf8": func(*tasks.Call, with) (json.RawMessage, error) { return json.RawMessage("{\"a\": \"\xff\xfe\"}"), nil },
+	"garble": func(*tasks.Call, with) (json.RawMessage, error) {
+		return nil, errors.New("an error with \x00 and \xff in it")
+	},
 }
 
 func failTwice(call *tasks.Call, _ with) (json.RawMessage, error) {

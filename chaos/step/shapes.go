@@ -24,7 +24,7 @@ const work = 120
 func Shapes() []Shape {
 	shapes := []Shape{
 		{Definition: chain(8), Weight: 6},
-		{Definition: diamond(), Weight: 4},
+		{Definition: slowly(diamond(), 1000), Weight: 4},
 		{Definition: FanIn("fan-in", 12), Weight: 3},
 		{Definition: retried(), Weight: 2},
 		{Definition: deferred(), Weight: 2},
@@ -36,6 +36,15 @@ func Shapes() []Shape {
 		shapes = append(shapes, Shape{Definition: poisoned(word), Fails: true, Poison: true})
 	}
 	return shapes
+}
+
+// slowly gives each task of a pipeline the given time instead, in milliseconds at most: such a task is under way when a process is
+// stopped.
+func slowly(d *definition.Definition, ms int) *definition.Definition {
+	for i := range d.Tasks {
+		d.Tasks[i].With = json.RawMessage(fmt.Sprintf(`{"ms": %d}`, ms))
+	}
+	return d
 }
 
 // task is a task that works, and then does as the word says.

@@ -58,7 +58,7 @@ func (h *byHand) start() error {
 func (h *byHand) hire(lease time.Duration) error {
 	h.hired++
 	h.worker = fmt.Sprintf("worker-%d", h.hired)
-	_, err := h.s.Leases.Register(h.ctx, leases.Worker{ID: h.worker, Hostname: "here", Slots: 1}, h.s.Handlers.Names(), lease)
+	_, err := h.s.Leases.Register(h.ctx, leases.Worker{ID: h.worker, Hostname: "here", Slots: 1}, lease)
 	return err
 }
 

@@ -228,7 +228,7 @@ func (m *model) register(t *rapid.T) {
 	}
 	w := &modelWorker{id: "worker-" + db.NewID().String()}
 	var err error
-	if w.expires, err = m.s.Leases.Register(bg, leases.Worker{ID: w.id, Slots: 4}, []string{"left", "right"}, time.Hour); err != nil {
+	if w.expires, err = m.s.Leases.Register(bg, leases.Worker{ID: w.id, Slots: 4}, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	m.workers = append(m.workers, w)

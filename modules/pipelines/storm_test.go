@@ -212,7 +212,7 @@ func (s *storm) ghosts(t *testing.T) {
 // haunt makes a worker that claims, and lets its lease expire.
 func (s *storm) haunt(t *testing.T, stack *enginetest.Stack) []pipelines.Claim {
 	w := leases.Worker{ID: "ghost-" + db.NewID().String(), Slots: 2}
-	expires, err := stack.Leases.Register(bg, w, []string{"scripted"}, time.Hour)
+	expires, err := stack.Leases.Register(bg, w, time.Hour)
 	if err != nil {
 		t.Error(err)
 	}

@@ -71,7 +71,7 @@ type Pool struct {
 	mu      sync.Mutex
 	id      string
 	expires db.Time
-	claims  int // made so far: they take turns between queues, and between a priority's bulk and the rest
+	claims  int                                          // made so far: they take turns between queues, and between a priority's bulk and the rest
 	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
 }
 

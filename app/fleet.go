@@ -1,0 +1,93 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"sluice/modules/leases"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// fleet is the worker processes and what they are doing.
+type fleet struct {
+	workers []leases.Worker
+	running map[string][]tasks.Task // by worker, longest running first
+	now     time.Time               // the database's
+}
+
+// readFleet reads it as it is now. The tasks come first: a worker that has claimed one has registered before.
+func readFleet(ctx context.Context, d *db.DB, l *leases.Repository, r *tasks.Repository) (fleet, error) {
+	running, err := r.ListRunning(ctx)
+	if err != nil {
+		return fleet{}, err
+	}
+	f := fleet{running: map[string][]tasks.Task{}, now: d.Now()}
+	for _, t := range running {
+		f.running[string(t.WorkerID)] = append(f.running[string(t.WorkerID)], t)
+	}
+	f.workers, err = l.List(ctx)
+	return f, err
+}
+
+// alive reports whether a worker holds its lease.
+func (f fleet) alive(w leases.Worker) bool { return w.LeaseExpiresAt.After(f.now) }
+
+// live gives the workers that hold their lease and that a condition holds for.
+func (f fleet) live(holds func(leases.Worker) bool) []leases.Worker {
+	return slices.DeleteFunc(slices.Clone(f.workers), func(w leases.Worker) bool { return !f.alive(w) || !holds(w) })
+}
+
+// withGone gives the workers, and after them those that are not there any more and whose tasks nobody has taken back yet.
+func (f fleet) withGone() []leases.Worker {
+	list := slices.Clone(f.workers)
+	for _, id := range slices.Sorted(maps.Keys(f.running)) {
+		if !slices.ContainsFunc(f.workers, func(w leases.Worker) bool { return w.ID == id }) {
+			list = append(list, leases.Worker{ID: id})
+		}
+	}
+	return list
+}
+
+func listed(list, name string) bool { return slices.Contains(strings.Split(list, ","), name) }
+
+// due says why a task that may be claimed from an instant on has not been.
+func (f fleet) due(at db.Time, handler, queue string) string {
+	if at.After(f.now) {
+		return "due in " + span(at.Sub(f.now))
+	}
+	able := f.live(func(w leases.Worker) bool { return listed(w.Handlers, handler) })
+	serving := slices.DeleteFunc(slices.Clone(able), func(w leases.Worker) bool { return !listed(w.Queues, queue) })
+	switch {
+	case len(able) == 0:
+		return fmt.Sprintf("no live worker serves handler %q: start `sluice serve`", handler)
+	case len(serving) == 0:
+		return fmt.Sprintf("no live worker with handler %q serves queue %q: start `sluice serve --queues %s`", handler, queue, queue)
+	}
+	slots, used := 0, 0
+	for _, w := range serving {
+		slots, used = slots+w.Slots, used+len(f.running[w.ID])
+	}
+	if used < slots {
+		return "due: about to be claimed"
+	}
+	return fmt.Sprintf("due: waiting for a free worker slot (%d of %d taken)", used, slots)
+}
+
+// lost says what becomes of a running task whose worker is not alive; empty for one whose worker is.
+func (f fleet) lost(t tasks.Task) string {
+	for _, w := range f.workers {
+		switch {
+		case w.ID != string(t.WorkerID):
+		case f.alive(w):
+			return ""
+		default:
+			return "the lease of its worker expired " + span(f.now.Sub(w.LeaseExpiresAt.Time)) + " ago: a live worker takes the task back"
+		}
+	}
+	return "its worker is gone: a live worker takes the task back"
+}

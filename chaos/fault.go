@@ -1,0 +1,48 @@
+package chaos
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// fault is one way to break the installation.
+type fault interface {
+	// name is how reports call it.
+	name() string
+	// apply does the damage, and reports whether it really hit something.
+	apply(ctx context.Context, r *round) (hit bool, err error)
+	// heal undoes what does not mend itself. It is called after each apply, also when that failed, and must not fail because
+	// there is nothing to mend.
+	heal(ctx context.Context, r *round) error
+}
+
+// stream is a fault that strikes again and again, beside all others, until it has struck often enough.
+type stream struct {
+	fault fault
+	every time.Duration // on the average
+	times int
+}
+
+// run strikes until it has struck often enough or ctx ends; hit is called after each strike that hit, healed.
+func (s stream) run(ctx context.Context, r *round, hit func()) error {
+	for n := 0; n < s.times && ctx.Err() == nil; {
+		pause(ctx, s.every/2+rand.N(s.every))
+		if ctx.Err() != nil {
+			return nil
+		}
+		struck, err := s.fault.apply(ctx, r)
+		// What was broken must be mended though the time is over.
+		if healing := s.fault.heal(context.WithoutCancel(ctx), r); err == nil {
+			err = healing
+		}
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		if struck {
+			n++
+			hit()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"sluice/chaos/step"
+	"sluice/modules/pipelines"
+	"sluice/platform/db"
+)
+
+// feeder keeps a number of pipelines open. It is a client like any other: its link is cut too, and then it asks again with the
+// same key.
+type feeder struct {
+	engine *pipelines.Engine
+	db     *db.DB
+	shapes []step.Shape // each as often as its weight
+	poison []step.Shape
+	byName map[string]step.Shape
+	open   int // how many to keep open
+	every  int // a misbehaving handler is in each so many-th run; 0: in none
+
+	started atomic.Int64
+	tasks   atomic.Int64
+	errors  []string // what a client should not have to see
+}
+
+func newFeeder(d *db.DB, open, every int) (*feeder, error) {
+	engine, registry, err := compose(d)
+	if err != nil {
+		return nil, fmt.Errorf("compose the feeder: %w", err)
+	}
+	f := &feeder{engine: engine, db: d, open: open, every: every, byName: map[string]step.Shape{}}
+	for _, s := range step.Shapes() {
+		if err := s.Definition.Check(registry); err != nil {
+			return nil, fmt.Errorf("pipeline %s: %w", s.Definition.Name, err)
+		}
+		f.byName[s.Definition.Name] = s
+		for range s.Weight {
+			f.shapes = append(f.shapes, s)
+		}
+		if s.Poison {
+			f.poison = append(f.poison, s)
+		}
+	}
+	return f, nil
+}
+
+// run feeds until ctx ends.
+func (f *feeder) run(ctx context.Context) {
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		open, err := count(ctx, f.db, openExecutions, nil)
+		if err != nil {
+			continue // the database is away
+		}
+		if missing := f.open - open; missing > 0 {
+			f.start(ctx, f.choose(missing))
+		}
+	}
+}
+
+func (f *feeder) choose(n int) []pipelines.Request {
+	requests := make([]pipelines.Request, n)
+	for i := range requests {
+		shape := f.shapes[rand.IntN(len(f.shapes))]
+		if f.every > 0 && rand.IntN(f.every) == 0 {
+			shape = f.poison[rand.IntN(len(f.poison))]
+		}
+		requests[i] = request(shape)
+	}
+	return requests
+}
+
+func request(s step.Shape) pipelines.Request {
+	r := pipelines.Request{Definition: s.Definition, IdempotencyKey: db.NewID().String(), Actor: "chaos"}
+	if len(s.Definition.Input) > 0 {
+		r.Input = json.RawMessage(fmt.Sprintf(`{"at": %d}`, time.Now().Add(200*time.Millisecond).UnixMilli()))
+	}
+	return r
+}
+
+// startNamed starts a run of each of the named pipelines.
+func (f *feeder) startNamed(ctx context.Context, names []string) error {
+	var requests []pipelines.Request
+	for _, name := range names {
+		s, ok := f.byName[name]
+		if !ok {
+			return fmt.Errorf("no pipeline %q", name)
+		}
+		requests = append(requests, request(s))
+	}
+	f.start(ctx, requests)
+	return nil
+}
+
+// start starts runs, however often it must ask. A database that is away is what this is about; any other answer is a fault.
+func (f *feeder) start(ctx context.Context, requests []pipelines.Request) {
+	for {
+		_, err := f.engine.Start(ctx, requests)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if !errors.Is(err, db.ErrUnavailable) {
+			f.errors = append(f.errors, "starting runs: "+err.Error())
+		}
+		pause(ctx, restartPause)
+	}
+	f.started.Add(int64(len(requests)))
+	for _, r := range requests {
+		f.tasks.Add(int64(len(r.Definition.Tasks)))
+	}
+}

@@ -1,0 +1,147 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"sluice/modules/events"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// history is the events of each task, by version.
+type history map[db.ID][]event
+
+// event is what the tests need of one.
+type event struct {
+	version int64
+	kind    events.Type
+	worker  string
+	attempt int
+	at      time.Time
+	cause   string // of a reset
+	lost    string // the worker that a reset took the task from
+}
+
+// data is what the tests read of an event's data; modules/tasks writes it.
+type data struct {
+	Attempt int    `json:"attempt"`
+	Cause   string `json:"cause"`
+	Worker  string `json:"worker"`
+}
+
+// readHistory reads the whole history of all tasks, in the order of versions.
+func readHistory(ctx context.Context, d *db.DB) (history, error) {
+	h := history{}
+	err := d.Query(ctx, `SELECT task_execution_id, version, event_type, worker_id, event_data, created_at FROM {execution_events}
+WHERE task_execution_id IS NOT NULL AND version IS NOT NULL ORDER BY pipeline_execution_id, sequence_num`, nil, func(scan func(...any) error) error {
+		var id db.ID
+		var e event
+		var worker db.Text
+		var doc db.JSON
+		var at db.Time
+		if err := scan(&id, &e.version, &e.kind, &worker, &doc, &at); err != nil {
+			return err
+		}
+		var v data
+		if err := json.Unmarshal(doc, &v); err != nil {
+			return fmt.Errorf("event data of task %s: %w", id, err)
+		}
+		e.worker, e.at, e.attempt, e.cause, e.lost = string(worker), at.Time, v.Attempt, v.Cause, v.Worker
+		h[id] = append(h[id], e)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the history: %w", err)
+	}
+	return h, nil
+}
+
+// outcome reports whether an event can only come from a handler that ran.
+func (e event) outcome() bool {
+	switch e.kind {
+	case events.TaskCompleted, events.TaskFailed, events.TaskRetryScheduled, events.TaskDeferred:
+		return true
+	}
+	return false
+}
+
+// zombies finds outcomes that were written by somebody else than the worker that held the task. `sluice verify` does too, by
+// other code.
+func (h history) zombies() []string {
+	var found []string
+	for id, list := range h {
+		holder := ""
+		for _, e := range list {
+			switch {
+			case e.kind == events.TaskClaimed:
+				holder = e.worker
+			case e.outcome():
+				if e.worker != holder {
+					found = append(found, fmt.Sprintf("task %s: %s by %q while %q held it", id, e.kind, e.worker, holder))
+				}
+				holder = ""
+			case e.kind == events.TaskReset, e.kind == events.TaskAbandoned, e.kind == events.TaskCancelled:
+				holder = ""
+			}
+		}
+	}
+	return found
+}
+
+// sameName counts workers that shared host and process id with another one: only what the program adds tells them apart.
+func (h history) sameName() int {
+	workers := map[string]map[string]bool{}
+	for _, list := range h {
+		for _, e := range list {
+			if at := name.FindStringIndex(e.worker); at != nil {
+				shared := e.worker[:strings.LastIndex(e.worker, "-")]
+				if workers[shared] == nil {
+					workers[shared] = map[string]bool{}
+				}
+				workers[shared][e.worker] = true
+			}
+		}
+	}
+	n := 0
+	for _, names := range workers {
+		if len(names) > 1 {
+			n += len(names)
+		}
+	}
+	return n
+}
+
+// delays are how long after its worker's end each task that was taken from it was claimed by another; ends by process id.
+// cause is that of the reset.
+func (h history) delays(ends map[int]time.Time, cause string) []time.Duration {
+	var list []time.Duration
+	for _, events := range h {
+		for i, e := range events {
+			at, ok := ends[processOf(e.lost)]
+			if !ok || e.cause != cause || e.at.Before(at) {
+				continue // not this kind of end, or taken before it: its lease had expired already
+			}
+			if next, ok := claimAfter(events[i+1:]); ok {
+				list = append(list, next.Sub(at))
+			}
+		}
+	}
+	return list
+}
+
+func claimAfter(list []event) (time.Time, bool) {
+	if len(list) > 0 && list[0].kind == events.TaskClaimed {
+		return list[0].at, true
+	}
+	return time.Time{}, false // abandoned, say
+}
+
+// Causes of a reset, as the history tells them.
+const (
+	lost   = tasks.CauseLeaseExpired
+	handed = tasks.CauseOperator
+)

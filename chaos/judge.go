@@ -1,0 +1,99 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/platform/db"
+)
+
+// judge holds the three accounts against each other when all is quiet.
+func (r *round) judge(ctx context.Context) error {
+	err := errors.Join(
+		r.verify(ctx, nil, "everything"),
+		r.judgeHistory(ctx),
+		r.judgeRest(ctx),
+	)
+	if r.config.Check != nil {
+		err = errors.Join(err, r.config.Check(ctx, r.db))
+	}
+	r.logs.tell(&r.report)
+	r.report.Breaches = append(r.report.Breaches, r.fleet.faults...)
+	r.report.Breaches = append(r.report.Breaches, r.feeder.errors...)
+	for _, e := range r.fleet.ends {
+		if e.kind == "exit" || e.kind == "unreachable" {
+			r.report.Strikes["process ended: "+e.kind]++
+		}
+	}
+	return err
+}
+
+func (r *round) judgeHistory(ctx context.Context) error {
+	h, err := readHistory(ctx, r.db)
+	if err != nil {
+		return err
+	}
+	folders := []string{r.fleet.ledgers}
+	if r.config.Before != "" {
+		folders = append(folders, r.config.Before)
+	}
+	l, err := readLedgers(folders...)
+	if err != nil {
+		return err
+	}
+	l.add(h)
+	violent, killed, stopped := map[int]bool{}, map[int]time.Time{}, map[int]time.Time{}
+	for _, e := range r.fleet.ends {
+		violent[e.pid] = true
+		switch e.kind {
+		case "kill":
+			killed[e.pid] = e.at
+		case "term":
+			stopped[e.pid] = e.at
+		}
+	}
+	var breaches []string
+	r.report.Account, breaches = l.compare(excuses{ended: violent, links: r.server != nil, forgotten: r.config.Before != ""})
+	r.report.SameName = h.sameName()
+	zombies := h.zombies()
+	r.report.Accepted += len(zombies)
+	r.report.Breaches = append(append(r.report.Breaches, breaches...), zombies...)
+	r.report.Killed, r.report.Stopped = millis(h.delays(killed, lost)), millis(h.delays(stopped, handed))
+	return nil
+}
+
+// judgeRest counts, and looks at what must be left: no run open, no row in the outbox, each run as its pipeline ends.
+func (r *round) judgeRest(ctx context.Context) error {
+	abandoned, breaches, err := executions(ctx, r.db)
+	if err != nil {
+		return err
+	}
+	r.report.Abandoned = abandoned
+	r.report.Breaches = append(r.report.Breaches, breaches...)
+	for statement, into := range map[string]*int{
+		`SELECT COUNT(*) FROM {execution_events} WHERE version IS NOT NULL`: &r.report.Transitions,
+		`SELECT COUNT(*) FROM {pipeline_executions}`:                        &r.report.Runs,
+		`SELECT COUNT(*) FROM {task_executions}`:                            &r.report.Tasks,
+	} {
+		if *into, err = count(ctx, r.db, statement, nil); err != nil {
+			return err
+		}
+	}
+	for statement, what := range map[string]string{
+		openExecutions: "runs are open", outboxRows: "rows are in the outbox", `SELECT COUNT(*) FROM {workers}`: "workers are registered",
+	} {
+		n, err := count(ctx, r.db, statement, db.Args{})
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			r.breach(fmt.Sprintf("at the end %d %s", n, what))
+		}
+	}
+	if r.report.Stuck > 0 {
+		r.breach(fmt.Sprintf("%d tasks did not move for %s", r.report.Stuck, r.config.stale()))
+	}
+	return nil
+}

@@ -1,0 +1,30 @@
+package chaos
+
+import (
+	"io"
+
+	"go.uber.org/fx"
+	"go.uber.org/zap"
+
+	"sluice/chaos/step"
+	"sluice/modules/events"
+	"sluice/modules/leases"
+	"sluice/modules/outbox"
+	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// compose makes the engine that starts pipelines, as the program composes it.
+func compose(d *db.DB) (*pipelines.Engine, *tasks.Registry, error) {
+	var engine *pipelines.Engine
+	var registry *tasks.Registry
+	program := fx.New(
+		fx.NopLogger,
+		fx.Supply(d, zap.NewNop(), step.NewLedger(io.Discard)),
+		events.Module, outbox.Module, leases.Module, tasks.Module, pipelines.Module,
+		tasks.ProvideHandler(step.NewHandler),
+		fx.Populate(&engine, &registry),
+	)
+	return engine, registry, program.Err()
+}

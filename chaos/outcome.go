@@ -1,0 +1,43 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+
+	"sluice/chaos/step"
+	"sluice/modules/pipelines"
+	"sluice/platform/db"
+)
+
+// executions checks that each run ended as its pipeline does when nothing is broken. Only a run that has lost a task to the cap
+// of recoveries may fail besides. It gives the number of such runs.
+func executions(ctx context.Context, d *db.DB) (abandoned int, breaches []string, err error) {
+	fails := map[string]bool{}
+	for _, s := range step.Shapes() {
+		fails[s.Definition.Name] = s.Fails
+	}
+	err = d.Query(ctx, `SELECT p.id, p.pipeline_name, p.status, p.error,
+(SELECT COUNT(*) FROM {task_executions} t WHERE t.pipeline_execution_id = p.id AND t.status = 'Abandoned') FROM {pipeline_executions} p`, nil,
+		func(scan func(...any) error) error {
+			var id db.ID
+			var name string
+			var status pipelines.Status
+			var failure db.Text
+			var given int
+			if err := scan(&id, &name, &status, &failure, &given); err != nil {
+				return err
+			}
+			expected := pipelines.Completed
+			if fails[name] {
+				expected = pipelines.Failed
+			}
+			switch {
+			case given > 0:
+				abandoned++
+			case status != expected:
+				breaches = append(breaches, fmt.Sprintf("run %s of %s is %s, expected %s: %s", id, name, status, expected, failure))
+			}
+			return nil
+		})
+	return abandoned, breaches, err
+}

@@ -1,0 +1,47 @@
+package chaos
+
+import (
+	"context"
+	"time"
+
+	"sluice/platform/db"
+)
+
+const (
+	openExecutions = `SELECT COUNT(*) FROM {pipeline_executions} WHERE status IN ('Running', 'Paused')`
+	outboxRows     = `SELECT COUNT(*) FROM {task_outbox}`
+	eventRows      = `SELECT COUNT(*) FROM {execution_events}`
+
+	// What should have moved on: a task that has run for longer than any handler does, or that nobody has claimed.
+	longRunning = `SELECT COUNT(*) FROM {pipeline_executions} p JOIN {task_executions} t ON t.pipeline_execution_id = p.id
+WHERE p.status = 'Running' AND t.status = 'Running' AND t.started_at < $before`
+	longWaiting = `SELECT COUNT(*) FROM {task_outbox} WHERE available_at < $before`
+)
+
+// count runs a statement that gives one number.
+func count(ctx context.Context, d *db.DB, statement string, args db.Args) (n int, err error) {
+	err = d.Query(ctx, statement, args, func(scan func(...any) error) error { return scan(&n) })
+	return n, err
+}
+
+// openIDs are the executions that have not ended.
+func openIDs(ctx context.Context, d *db.DB) (ids []db.ID, err error) {
+	err = d.Query(ctx, `SELECT id FROM {pipeline_executions} WHERE status IN ('Running', 'Paused')`, nil, func(scan func(...any) error) error {
+		var id db.ID
+		err := scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	return ids, err
+}
+
+// stuck counts what has not moved for the given time.
+func stuck(ctx context.Context, d *db.DB, limit time.Duration) (int, error) {
+	args := db.Args{"before": db.At(d.Now().Add(-limit))}
+	running, err := count(ctx, d, longRunning, args)
+	if err != nil {
+		return 0, err
+	}
+	waiting, err := count(ctx, d, longWaiting, args)
+	return running + waiting, err
+}

@@ -1,0 +1,96 @@
+package wait_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sluice/modules/enginetest"
+	"sluice/modules/events"
+	"sluice/modules/handlers/wait"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// each runs a test on both databases, with both handlers and the scripted one.
+func each(t *testing.T, run func(t *testing.T, s *enginetest.Stack)) {
+	t.Helper()
+	w := wait.NewWait()
+	t.Cleanup(w.Close)
+	enginetest.Each(t, []tasks.Handler{wait.NewSleep(), w, &enginetest.Scripted{}}, run)
+}
+
+// task is one that uses a handler; with is JSON.
+func task(id, uses, with string) definition.Task {
+	return definition.Task{ID: id, Uses: uses, With: json.RawMessage(with)}
+}
+
+// history gives the events of one task, in short and in order.
+func history(t *testing.T, s *enginetest.Stack, id db.ID, name string) (types string, list []events.Event) {
+	t.Helper()
+	all, err := s.Tasks.ListByPipeline(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range all {
+		if x.TaskName != name {
+			continue
+		}
+		if list, err = s.Events.ListByTask(context.Background(), x.ID, events.Page{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range list {
+		types = strings.TrimSpace(types + " " + strings.TrimPrefix(string(e.EventType), "task_"))
+	}
+	return types, list
+}
+
+// read gives a task as it is.
+func read(t *testing.T, s *enginetest.Stack, id db.ID, name string) tasks.Task {
+	t.Helper()
+	all, err := s.Tasks.ListByPipeline(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range all {
+		if x.TaskName == name {
+			return x
+		}
+	}
+	t.Fatalf("no task %q", name)
+	return tasks.Task{}
+}
+
+// until waits until a condition holds, looking often.
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// field reads a key of an event's data.
+func field(t *testing.T, e events.Event, key string) any {
+	t.Helper()
+	var data map[string]any
+	if err := json.Unmarshal(e.EventData, &data); err != nil {
+		t.Fatal(err)
+	}
+	return data[key]
+}

@@ -1,0 +1,143 @@
+package wait_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/modules/enginetest"
+	"sluice/modules/leases"
+	"sluice/modules/outbox"
+	"sluice/modules/pipelines"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+	"sluice/modules/workers"
+)
+
+const slept = "created marked_ready claimed started deferred claimed resumed started completed"
+
+// TestSleep: one deferral to the end of the sleep, which is when the task goes on, in the same attempt.
+func TestSleep(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *enginetest.Stack) {
+		ctx := context.Background()
+		at := s.DB.Now().Add(300 * time.Millisecond).Truncate(time.Second).Add(time.Second).UTC().Format(time.RFC3339)
+		def := s.Define(t, "sleepers", task("nap", "sleep", `{"duration": "250ms"}`), task("alarm", "sleep", `{"until": "`+at+`"}`),
+			task("nothing", "sleep", `{"duration": "0"}`), task("past", "sleep", `{"until": "2001-02-03T04:05:06+02:00"}`))
+		s.Work(t, ctx, workers.Config{Slots: 2})
+		id := s.Start(t, ctx, def, "")
+		if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
+			t.Fatalf("status %s", e.Status)
+		}
+		for name, want := range map[string]string{
+			"nap": slept, "alarm": slept, "nothing": "created marked_ready claimed started completed", "past": "created marked_ready claimed started completed",
+		} {
+			types, list := history(t, s, id, name)
+			if types != want {
+				t.Errorf("%s: %s", name, types)
+			}
+			if want != slept || types != slept {
+				continue
+			}
+			resume, err := time.Parse(time.RFC3339, field(t, list[4], "resume_at").(string))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if began := list[3].CreatedAt.Time; name == "nap" && !resume.Equal(began.Add(250*time.Millisecond)) {
+				t.Errorf("began at %s, to resume at %s", began, resume)
+			}
+			if got := list[5].CreatedAt.Time; got.Before(resume) {
+				t.Errorf("%s: claimed at %s, before %s", name, got, resume)
+			}
+			if why := field(t, list[4], "reason").(string); !strings.HasPrefix(why, "sleeping ") {
+				t.Errorf("reason: %q", why)
+			}
+			if task := read(t, s, id, name); task.Attempt != 1 {
+				t.Errorf("%s took %d attempts", name, task.Attempt)
+			}
+		}
+	})
+}
+
+// TestSleepersHoldNoSlot: ten sleep for an hour over one slot, and what is to run at once runs.
+func TestSleepersHoldNoSlot(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *enginetest.Stack) {
+		ctx := context.Background()
+		var list []definition.Task
+		for i := range 10 {
+			list = append(list, task(fmt.Sprintf("sleeper%d", i), "sleep", `{"duration": "1h"}`))
+		}
+		order := pipelines.Order{ID: s.Start(t, ctx, s.Define(t, "crowd", list...), ""), Actor: "test"}
+		s.Work(t, ctx, workers.Config{Slots: 1})
+		urgent := s.Start(t, ctx, s.Define(t, "urgent", task("now", "scripted", "{}")), "")
+		if e := s.Wait(t, ctx, urgent); e.Status != pipelines.Completed {
+			t.Errorf("status %s", e.Status)
+		}
+		until(t, "all sleep", func() bool {
+			all, err := s.Tasks.ListByPipeline(ctx, order.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range all {
+				if x.SubStatus != tasks.Deferred || x.Attempt != 1 || x.WorkerID != "" {
+					return false
+				}
+			}
+			return true
+		})
+		if err := s.Engine.Cancel(ctx, order); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestSleepIsNotBegunAnew: a worker that dies when the sleep is over costs an attempt, and no second sleep.
+func TestSleepIsNotBegunAnew(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *enginetest.Stack) {
+		ctx := context.Background()
+		id := s.Start(t, ctx, s.Define(t, "doomed", task("nap", "sleep", `{"duration": "300ms"}`)), "")
+		stop := s.Work(t, ctx, workers.Config{Slots: 1})
+		until(t, "it sleeps", func() bool { return read(t, s, id, "nap").SubStatus == tasks.Deferred })
+		stop()
+		dieWith(t, s, "sleep")
+		s.Work(t, ctx, workers.Config{Slots: 1})
+		if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
+			t.Fatalf("status %s", e.Status)
+		}
+		const want = "created marked_ready claimed started deferred claimed resumed started reset claimed started completed"
+		if types, _ := history(t, s, id, "nap"); types != want {
+			t.Errorf("history: %s", types)
+		}
+	})
+}
+
+// dieWith claims a due task for a worker that dies at once, and recovers it.
+func dieWith(t *testing.T, s *enginetest.Stack, handler string) {
+	t.Helper()
+	ctx := context.Background()
+	expires, err := s.Leases.Register(ctx, leases.Worker{ID: "doomed", Hostname: "here", Slots: 1, Handlers: handler, Queues: tasks.DefaultQueue}, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := pipelines.ClaimRequest{
+		Worker: "doomed", LeaseExpiresAt: expires, Want: outbox.Want{Handlers: []string{handler}, Queues: []string{tasks.DefaultQueue}, Limit: 1},
+	}
+	until(t, "it is due", func() bool {
+		claims, err := s.Engine.Claim(ctx, request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(claims) == 1
+	})
+	until(t, "it is taken back", func() bool {
+		n, err := s.Engine.Recover(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n == 1
+	})
+}

@@ -1,0 +1,225 @@
+package health_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"sluice/modules/audit/audittest"
+	"sluice/modules/enginetest"
+	"sluice/modules/health"
+	"sluice/modules/outbox"
+	"sluice/modules/workers"
+	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// listen starts a server on a free port for the time of the test.
+func listen(t *testing.T, d *db.DB, address string, log *zap.Logger) *health.Server {
+	t.Helper()
+	s, err := health.Listen(t.Context(), address, health.Deps{DB: d, Outbox: outbox.NewRepository(d), Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// get asks the server.
+func get(t *testing.T, s *health.Server, path string) (status int, body string) {
+	t.Helper()
+	resp, err := http.Get("http://" + s.Addr().String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := io.ReadAll(resp.Body)
+	if closing := resp.Body.Close(); err != nil || closing != nil {
+		t.Fatal(err, closing)
+	}
+	return resp.StatusCode, string(raw)
+}
+
+// ready asks for the checks, and gives those that fail with their reasons.
+func ready(t *testing.T, s *health.Server) map[string]string {
+	t.Helper()
+	status, body := get(t, s, "/readyz")
+	var report health.Report
+	if err := json.Unmarshal([]byte(body), &report); err != nil {
+		t.Fatalf("%v in %s", err, body)
+	}
+	failing, names := map[string]string{}, []string{}
+	for _, c := range report.Checks {
+		names = append(names, c.Name)
+		if !c.OK {
+			failing[c.Name] = c.Reason
+		}
+	}
+	if diff := cmp.Diff([]string{"database", "schema", "lease", "accepting"}, names); diff != "" {
+		t.Errorf("checks: %s", diff)
+	}
+	if report.Ready != (status == http.StatusOK) || report.Ready != (len(failing) == 0) || !report.Ready && status != http.StatusServiceUnavailable {
+		t.Errorf("status %d with %s", status, body)
+	}
+	return failing
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// TestReadyThroughALife: not before the worker has its lease, then ready, not any more while it drains; alive all the time.
+func TestReadyThroughALife(t *testing.T) {
+	audittest.Each(t, func(t *testing.T, d *db.DB) {
+		s := listen(t, d, "127.0.0.1:0", zap.NewNop())
+		if diff := cmp.Diff(map[string]string{"lease": "not yet registered"}, ready(t, s)); diff != "" {
+			t.Error(diff)
+		}
+		pool := enginetest.New(t, d).Pool(workers.Config{Slots: 1, Observer: s.Observer()})
+		s.Watch(pool)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- pool.Run(ctx) }()
+		eventually(t, "ready", func() bool { return len(ready(t, s)) == 0 })
+		s.Drain()
+		if diff := cmp.Diff(map[string]string{"accepting": "the process is stopping"}, ready(t, s)); diff != "" {
+			t.Error(diff)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if status, body := get(t, s, "/livez"); status != http.StatusOK || body != "ok\n" {
+			t.Errorf("/livez: %d %q", status, body)
+		}
+	})
+}
+
+// TestNotReadyWithoutLease: a pool that can't renew knows when its lease is over without asking anybody.
+func TestNotReadyWithoutLease(t *testing.T) {
+	audittest.Each(t, func(t *testing.T, d *db.DB) {
+		s := listen(t, d, "127.0.0.1:0", zap.NewNop())
+		pool := enginetest.New(t, d).Pool(workers.Config{Slots: 1, Lease: 200 * time.Millisecond})
+		s.Watch(pool)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- pool.Run(ctx) }()
+		eventually(t, "ready", func() bool { return len(ready(t, s)) == 0 })
+		cancel()
+		if err := <-done; err != nil { // it renews no more
+			t.Fatal(err)
+		}
+		eventually(t, "expired", func() bool { return ready(t, s)["lease"] == "expired" })
+	})
+}
+
+// TestNotReadyWithoutSchema: an empty database is behind.
+func TestNotReadyWithoutSchema(t *testing.T) {
+	dbtest.EachEmpty(t, func(t *testing.T, url string) {
+		s := listen(t, dbtest.Open(t, url), "127.0.0.1:0", zap.NewNop())
+		if got := ready(t, s); got["schema"] != "behind this binary: run `sluice migrate`" || got["database"] != "" {
+			t.Errorf("empty: %v", got)
+		}
+	})
+}
+
+// TestNotReadyWithoutDatabase: a database that is gone is told apart from one that is behind, and costs a scrape one metric. A
+// SQLite file is opened when it is asked for, so only a server can be gone.
+func TestNotReadyWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	d, err := db.Open(t.Context(), dbtest.PostgresURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := listen(t, d, "127.0.0.1:0", zap.NewNop())
+	if got := ready(t, s); got["database"] != "" || got["schema"] != "" {
+		t.Errorf("open: %v", got)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := ready(t, s); got["database"] != "unreachable" || got["schema"] != "unknown" {
+		t.Errorf("closed: %v", got)
+	}
+	status, body := get(t, s, "/metrics")
+	if status != http.StatusOK || strings.Contains(body, "\nsluice_outbox_pending ") || !strings.Contains(body, "\nsluice_tasks_claimed_total 0") {
+		t.Errorf("/metrics of a closed database: %d\n%s", status, body)
+	}
+}
+
+func TestAddress(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		":8080": "127.0.0.1:8080", "8080": "127.0.0.1:8080", "0": "127.0.0.1:0", "0.0.0.0:80": "0.0.0.0:80", "[::1]:80": "[::1]:80",
+		"localhost:65535": "localhost:65535",
+	} {
+		if got, err := health.Address(in); err != nil || got != want {
+			t.Errorf("%q: %q, %v, want %q", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", ":", "host", "host:", ":http", ":65536", ":-1", ":080", "::1:80", "a:b:c"} {
+		if got, err := health.Address(in); err == nil {
+			t.Errorf("%q is taken for %q", in, got)
+		}
+	}
+}
+
+// TestListen: a port that is taken is an error that says so; an address that others reach is warned of; nothing but GET is served.
+func TestListen(t *testing.T) {
+	t.Parallel()
+	d := dbtest.SQLite(t)
+	core, logs := observer.New(zapcore.WarnLevel)
+	s := listen(t, d, "0.0.0.0:0", zap.New(core))
+	if logs.FilterMessageSnippet("open to other machines").Len() != 1 {
+		t.Errorf("log: %+v", logs.All())
+	}
+	_, port, err := net.SplitHostPort(s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = health.Listen(t.Context(), "0.0.0.0:"+port, health.Deps{DB: d, Outbox: outbox.NewRepository(d), Log: zap.NewNop()})
+	if !errors.Is(err, health.ErrAddress) || err.Error() != "cannot listen on 0.0.0.0:"+port+": bind: address already in use" {
+		t.Errorf("a taken port: %v", err)
+	}
+	for _, path := range []string{"/", "/livez/", "/debug/pprof/"} {
+		if status, _ := get(t, s, path); status != http.StatusNotFound {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+	resp, err := http.Post("http://127.0.0.1:"+port+"/readyz", "text/plain", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d, %v", resp.StatusCode, err)
+	}
+}

@@ -1,0 +1,169 @@
+package health_test
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"sluice/modules/enginetest"
+	"sluice/modules/leases"
+	"sluice/modules/outbox"
+	"sluice/modules/pipelines"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/tasks"
+	"sluice/modules/workers"
+)
+
+// samples reads what /metrics answers: the value of each series of this program.
+func samples(t *testing.T, body string) (values map[string]float64, declared []string) {
+	t.Helper()
+	values = map[string]float64{}
+	for line := range strings.Lines(body) {
+		line = strings.TrimSpace(line)
+		if name, ok := strings.CutPrefix(line, "# TYPE sluice_"); ok {
+			declared = append(declared, "sluice_"+strings.Fields(name)[0])
+		}
+		if !strings.HasPrefix(line, "sluice_") {
+			continue
+		}
+		i := strings.LastIndexByte(line, ' ')
+		v, err := strconv.ParseFloat(line[i+1:], 64)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		values[line[:i]] = v
+	}
+	return values, declared
+}
+
+// expected is the series that a worker which has met with everything shows, each above 0.
+var expected = []string{
+	"sluice_tasks_claimed_total", "sluice_claims_lost_total", "sluice_recovered_tasks_total", "sluice_outbox_pending", "sluice_lease_seconds_left",
+	`sluice_tasks_finished_total{outcome="completed"}`, `sluice_tasks_finished_total{outcome="failed"}`,
+	`sluice_tasks_finished_total{outcome="deferred"}`, `sluice_tasks_finished_total{outcome="released"}`,
+	`sluice_slots{state="used"}`, `sluice_slots{state="free"}`,
+	"sluice_claim_seconds_count", "sluice_record_seconds_count", `sluice_task_seconds_count{handler="scripted"}`,
+}
+
+func step(id string, do string) definition.Task {
+	return definition.Task{ID: id, Uses: "scripted", With: []byte(`{"do": ` + do + `}`)}
+}
+
+// TestEveryMetricAppears drives a pool through all that may befall it, until each metric has counted something.
+func TestEveryMetricAppears(t *testing.T) {
+	scripted := &enginetest.Scripted{Called: make(chan string, 100)}
+	enginetest.Each(t, nil, func(t *testing.T, base *enginetest.Stack) {
+		ctx := context.Background()
+		stack := enginetest.New(t, base.DB, &enginetest.Scripted{Called: make(chan string, 100)})
+		server := listen(t, base.DB, "127.0.0.1:0", zap.NewNop())
+		loseOne(t, stack)
+		pool := stack.Pool(workers.Config{Slots: 3, Lease: 900 * time.Millisecond, Drain: time.Millisecond, Observer: server.Observer()})
+		server.Watch(pool)
+		working, stop := context.WithCancel(ctx)
+		done := make(chan error, 1)
+		go func() { done <- pool.Run(working) }()
+
+		stack.Wait(t, ctx, stack.Start(t, ctx, stack.Define(t, "mixed", step("a", `["ok"]`), step("b", `["error"]`), step("c", `["defer", "ok"]`)), ""))
+		xs, _ := stack.Pipelines.List(ctx, pipelines.Filter{})
+		for _, x := range xs { l, _ := stack.Tasks.ListByPipeline(ctx, x.ID); for _, k := range l { t.Logf("%s %s %s", k.TaskName, k.Status, k.Error) } }
+		hang := stack.Define(t, "hang", step("h", `["hang", "ok"]`))
+		lost := pipelines.Order{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
+		running := func(id pipelines.Order) func() bool {
+			return func() bool {
+				list, err := stack.Tasks.ListByPipeline(ctx, id.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return list[0].Status == tasks.Running
+			}
+		}
+		eventually(t, "it hangs", running(lost))
+		if err := stack.Engine.Cancel(ctx, lost); err != nil {
+			t.Fatal(err)
+		}
+		given := pipelines.Order{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
+		eventually(t, "it hangs again", running(given))
+		other := enginetest.New(t, base.DB, scripted, &strange{})
+		waiting := pipelines.Order{ID: other.Start(t, ctx, other.Define(t, "strange", definition.Task{ID: "s", Uses: "strange"}), ""), Actor: "test"}
+
+		seen := map[string]bool{}
+		look := func() bool {
+			_, body := get(t, server, "/metrics")
+			values, declared := samples(t, body)
+			for _, name := range declared {
+				if !isExpected(name) {
+					t.Fatalf("metric %s is declared, and this test does not know it", name)
+				}
+			}
+			for _, name := range expected {
+				seen[name] = seen[name] || values[name] > 0
+			}
+			return all(seen, `sluice_tasks_finished_total{outcome="released"}`)
+		}
+		eventually(t, "every metric but the one of the drain", look)
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		look()
+		for _, name := range expected {
+			if !seen[name] {
+				t.Errorf("%s never rose above 0", name)
+			}
+		}
+		if _, body := get(t, server, "/metrics"); !strings.Contains(body, "\ngo_goroutines ") || !strings.Contains(body, "\nprocess_open_fds ") {
+			t.Error("nothing of the Go runtime and the process")
+		}
+		for _, o := range []pipelines.Order{given, waiting} {
+			if err := stack.Engine.Cancel(ctx, o); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// all reports whether every expected series has been seen, but for one.
+func all(seen map[string]bool, but string) bool {
+	for _, name := range expected {
+		if !seen[name] && name != but {
+			return false
+		}
+	}
+	return true
+}
+
+func isExpected(declared string) bool {
+	for _, name := range expected {
+		name, _, _ = strings.Cut(name, "{")
+		if strings.TrimSuffix(name, "_count") == declared {
+			return true
+		}
+	}
+	return false
+}
+
+// loseOne leaves a task with a worker that is dead.
+func loseOne(t *testing.T, s *enginetest.Stack) {
+	t.Helper()
+	ctx := context.Background()
+	s.Start(t, ctx, s.Define(t, "lost", step("x", `["ok"]`)), "")
+	expires, err := s.Leases.Register(ctx, leases.Worker{ID: "dead", Hostname: "here", Slots: 1, Handlers: "scripted", Queues: tasks.DefaultQueue}, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := s.Engine.Claim(ctx, pipelines.ClaimRequest{
+		Worker: "dead", LeaseExpiresAt: expires, Want: outbox.Want{Handlers: []string{"scripted"}, Queues: []string{tasks.DefaultQueue}, Limit: 1},
+	})
+	if err != nil || len(claims) != 1 {
+		t.Fatalf("%d claims, %v", len(claims), err)
+	}
+}
+
+// strange is a handler that the watched pool does not have.
+type strange struct{ enginetest.Scripted }
+
+func (*strange) Name() string { return "strange" }

@@ -1,0 +1,100 @@
+package health
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"sluice/platform/db"
+)
+
+// patience is how long a check waits for the database.
+const patience = time.Second
+
+// Report is the answer of /readyz.
+type Report struct {
+	Ready  bool    `json:"ready"`
+	Checks []Check `json:"checks"`
+}
+
+// Check is one condition of being ready.
+type Check struct {
+	Name   string `json:"name"` // database, schema, lease or accepting
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason,omitempty"` // why not, in fixed words: errors may say more than everybody should read
+}
+
+// live answers as long as the process can.
+func live(w http.ResponseWriter, _ *http.Request) {
+	plain(w, "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, "ok\n") // the client has gone: nobody to tell
+}
+
+// ready answers 200 if the process can take work, else 503.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	report := s.report(r.Context())
+	plain(w, "application/json")
+	if !report.Ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(report) // the client has gone: nobody to tell
+}
+
+func plain(w http.ResponseWriter, contentType string) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+}
+
+func (s *Server) report(ctx context.Context) Report {
+	report := Report{Ready: true, Checks: append(s.database(ctx), s.lease(), s.open())}
+	for _, c := range report.Checks {
+		report.Ready = report.Ready && c.OK
+	}
+	return report
+}
+
+// database asks for the schema's version, which tells of both.
+func (s *Server) database(ctx context.Context) []Check {
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	reachable, schema := Check{Name: "database", OK: true}, Check{Name: "schema", OK: true}
+	err := s.deps.DB.CheckSchema(limited)
+	switch {
+	case err == nil:
+	case errors.Is(err, db.ErrBehind):
+		schema.OK, schema.Reason = false, "behind this binary: run `sluice migrate`"
+	case errors.Is(err, db.ErrAhead):
+		schema.OK, schema.Reason = false, "ahead of this binary: install a newer sluice"
+	case limited.Err() != nil:
+		reachable.OK, reachable.Reason = false, "no answer within "+patience.String()
+	default:
+		reachable.OK, reachable.Reason = false, "unreachable"
+	}
+	if !reachable.OK {
+		schema.OK, schema.Reason = false, "unknown"
+	}
+	return []Check{reachable, schema}
+}
+
+// lease is whether others leave this process its tasks.
+func (s *Server) lease() Check {
+	state := s.state()
+	switch {
+	case state.Worker == "":
+		return Check{Name: "lease", Reason: "not yet registered"}
+	case state.LeaseLeft <= 0:
+		return Check{Name: "lease", Reason: "expired"}
+	}
+	return Check{Name: "lease", OK: true}
+}
+
+func (s *Server) open() Check {
+	if s.draining.Load() {
+		return Check{Name: "accepting", Reason: "the process is stopping"}
+	}
+	return Check{Name: "accepting", OK: true}
+}

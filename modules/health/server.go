@@ -1,0 +1,130 @@
+// Package health tells over HTTP how a worker process is: whether it lives, whether it is ready for work, and what it has done. It
+// reads and never changes anything, and it shows no data of pipelines. It asks for no credentials.
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"sluice/modules/outbox"
+	"sluice/modules/workers"
+	"sluice/platform/db"
+)
+
+// ErrAddress is an address that can't be listened on.
+var ErrAddress = errors.New("cannot listen")
+
+// Bounds on one exchange, so that no client holds on to the process.
+const (
+	readTimeout  = 5 * time.Second
+	writeTimeout = 15 * time.Second
+	idleTimeout  = time.Minute
+	maxHeader    = 16 << 10
+	closing      = 2 * time.Second // for exchanges under way when the server stops
+)
+
+// Deps are what the server asks.
+type Deps struct {
+	DB     *db.DB
+	Outbox *outbox.Repository
+	Log    *zap.Logger
+}
+
+// Server answers GET /livez, /readyz and /metrics. Make it with Listen; its Observer is for the pool that it tells about.
+type Server struct {
+	deps     Deps
+	base     context.Context //nolint:containedctx // the tenant that requests are about
+	metrics  *metrics
+	listener net.Listener
+	http     *http.Server
+	pool     atomic.Pointer[workers.Pool]
+	draining atomic.Bool
+	ended    chan struct{}
+}
+
+// Listen opens an address, which Address has read, and answers on it until Close. Until Watch has given it a pool the process is
+// not ready. ctx names the tenant; its end does not end the server. The error is ErrAddress.
+func Listen(ctx context.Context, address string, d Deps) (*Server, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w on %s: %w", ErrAddress, address, rootOf(err))
+	}
+	s := &Server{deps: d, base: context.WithoutCancel(ctx), listener: listener, ended: make(chan struct{})}
+	s.metrics = newMetrics(s)
+	s.http = &http.Server{
+		Handler: s.routes(), ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeader, ErrorLog: zap.NewStdLog(d.Log), BaseContext: func(net.Listener) context.Context { return s.base },
+	}
+	if !isLoopback(listener.Addr()) {
+		d.Log.Warn("health and metrics are open to other machines: nobody is asked for credentials", zap.Stringer("listen", listener.Addr()))
+	}
+	go s.serve()
+	return s, nil
+}
+
+// rootOf leaves out what net puts before the reason: the operation and the address, which the message has.
+func rootOf(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+func (s *Server) serve() {
+	defer close(s.ended)
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		s.deps.Log.Error("health and metrics are not served any more", zap.Error(err))
+	}
+}
+
+// Addr is where the server listens, with the port that it took.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Observer is what the pool tells of its work; it goes into the pool's configuration.
+func (s *Server) Observer() workers.Observer { return s.metrics }
+
+// Watch has the server tell about a pool from now on.
+func (s *Server) Watch(p *workers.Pool) { s.pool.Store(p) }
+
+// Drain says that the process takes no more work: it is not ready any more, and still answers.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Close ends the server; exchanges under way have a moment to end.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(s.base, closing)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.http.Close()
+	}
+	<-s.ended
+	if err != nil {
+		return fmt.Errorf("close the health server: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", live)
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("GET /metrics", s.metrics.handler(s.deps.Log))
+	return mux
+}
+
+// state is the pool's state; without a pool, one that has nothing.
+func (s *Server) state() workers.State {
+	if p := s.pool.Load(); p != nil {
+		return p.State()
+	}
+	return workers.State{}
+}
