@@ -104,7 +104,8 @@ func (c *cli) reportProblems(list definition.Problems) {
 func exitCode(err error) int {
 	var usage usageError
 	switch {
-	case errors.As(err, &usage), errors.Is(err, pipelines.ErrState), errors.Is(err, db.ErrURL), errors.Is(err, health.ErrAddress):
+	case errors.As(err, &usage), errors.Is(err, pipelines.ErrState), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),
+		errors.Is(err, health.ErrAddress):
 		return exitUsage
 	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, pipelines.ErrUnknown), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound):
 		return exitNotFound

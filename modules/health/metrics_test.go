@@ -55,10 +55,9 @@ func step(id string, do string) definition.Task {
 
 // TestEveryMetricAppears drives a pool through all that may befall it, until each metric has counted something.
 func TestEveryMetricAppears(t *testing.T) {
-	scripted := &enginetest.Scripted{Called: make(chan string, 100)}
 	enginetest.Each(t, nil, func(t *testing.T, base *enginetest.Stack) {
 		ctx := context.Background()
-		stack := enginetest.New(t, base.DB, &enginetest.Scripted{Called: make(chan string, 100)})
+		stack := enginetest.New(t, base.DB, &enginetest.Scripted{}, later())
 		server := listen(t, base.DB, "127.0.0.1:0", zap.NewNop())
 		loseOne(t, stack)
 		pool := stack.Pool(workers.Config{Slots: 3, Lease: 900 * time.Millisecond, Drain: time.Millisecond, Observer: server.Observer()})
@@ -67,9 +66,7 @@ func TestEveryMetricAppears(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- pool.Run(working) }()
 
-		stack.Wait(t, ctx, stack.Start(t, ctx, stack.Define(t, "mixed", step("a", `["ok"]`), step("b", `["error"]`), step("c", `["defer", "ok"]`)), ""))
-		xs, _ := stack.Pipelines.List(ctx, pipelines.Filter{})
-		for _, x := range xs { l, _ := stack.Tasks.ListByPipeline(ctx, x.ID); for _, k := range l { t.Logf("%s %s %s", k.TaskName, k.Status, k.Error) } }
+		stack.Wait(t, ctx, stack.Start(t, ctx, stack.Define(t, "mixed", step("a", `["ok"]`), step("b", `["error"]`), definition.Task{ID: "c", Uses: "later"}), ""))
 		hang := stack.Define(t, "hang", step("h", `["hang", "ok"]`))
 		lost := pipelines.Order{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
 		running := func(id pipelines.Order) func() bool {
@@ -87,7 +84,7 @@ func TestEveryMetricAppears(t *testing.T) {
 		}
 		given := pipelines.Order{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
 		eventually(t, "it hangs again", running(given))
-		other := enginetest.New(t, base.DB, scripted, &strange{})
+		other := enginetest.New(t, base.DB, &strange{})
 		waiting := pipelines.Order{ID: other.Start(t, ctx, other.Define(t, "strange", definition.Task{ID: "s", Uses: "strange"}), ""), Actor: "test"}
 
 		seen := map[string]bool{}
@@ -161,6 +158,17 @@ func loseOne(t *testing.T, s *enginetest.Stack) {
 	if err != nil || len(claims) != 1 {
 		t.Fatalf("%d claims, %v", len(claims), err)
 	}
+}
+
+// later is a handler that defers itself once.
+func later() tasks.Handler {
+	return tasks.NewHandler("later", func(ctx context.Context, _ struct{}) (struct{}, error) {
+		call, ok := tasks.CallFrom(ctx)
+		if !ok || call.Resumed {
+			return struct{}{}, nil
+		}
+		return struct{}{}, tasks.DeferUntil(call.Now().Add(time.Millisecond), "in a moment")
+	})
 }
 
 // strange is a handler that the watched pool does not have.

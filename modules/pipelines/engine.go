@@ -1,6 +1,7 @@
 package pipelines
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -143,6 +144,9 @@ type Annotation struct {
 func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 	if err := definition.CheckJSON(a.Data, tasks.MaxOutput); err != nil {
 		return fmt.Errorf("annotation: %w", err)
+	}
+	if !bytes.HasPrefix(bytes.TrimSpace(a.Data), []byte("{")) {
+		return fmt.Errorf("annotation: %w: its data must be a JSON object, such as {\"note\": \"seen\"}", ErrInvalid)
 	}
 	if !a.TaskExecutionID.IsZero() {
 		t, err := e.tasks.Get(ctx, a.TaskExecutionID)

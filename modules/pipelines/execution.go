@@ -35,6 +35,7 @@ var (
 	ErrNotFound = errors.New("no such pipeline execution")
 	ErrUnknown  = errors.New("no such pipeline")
 	ErrState    = errors.New("not possible in this state")
+	ErrInvalid  = errors.New("invalid")
 )
 
 // Transition is one row of the pipeline's state machine. From is empty for the start.

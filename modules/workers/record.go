@@ -38,6 +38,10 @@ func (p *Pool) record(ctx context.Context) {
 	}
 }
 
+// lastResort is after how many tries an error that nobody expects is taken for a refusal, so that one outcome does not hold
+// up all others for ever. They take some ten seconds.
+const lastResort = 10
+
 // finish records a group, however long the database is away: an outcome is never thrown away while its claim may still hold.
 func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
 	began := p.db.Now()
@@ -61,7 +65,9 @@ func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
 				}
 				return
 			}
-			refused(group[0], err)
+			if errors.Is(err, db.ErrRefused) || attempt == lastResort {
+				refused(group[0], err)
+			}
 		}
 		p.log.Warn("recording outcomes failed, trying again", zap.Int("tasks", len(group)), zap.Error(err))
 		sleep(ctx, min(50*time.Millisecond<<min(attempt, 6), 2*time.Second))

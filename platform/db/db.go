@@ -23,6 +23,7 @@ var (
 	ErrNoTenant    = errors.New("no such tenant")
 	// ErrUnknown is a commit whose answer was lost and whose fate could not be found out in time.
 	ErrUnknown = errors.New("it is not known whether the transaction was committed")
+	ErrRefused = errors.New("the database refuses the data") // trying again is of no use
 )
 
 // DB is one database server or SQLite file set, for any number of tenants over shared connections.
@@ -67,6 +68,8 @@ type backend interface {
 	transactionID(ctx context.Context, on gorm.ConnPool) (string, error)
 	// committed finds out what became of a transaction whose commit failed with cause.
 	committed(ctx context.Context, id string, cause error) (bool, error)
+	// refused reports whether an error is the fault of the data, so that trying again is of no use.
+	refused(err error) bool
 	// snapshot begins a read-only transaction that sees one moment.
 	snapshot(ctx context.Context, read *gorm.DB, fn func(*gorm.DB) error) error
 	dialect
@@ -215,11 +218,16 @@ func (d *DB) tenant(ctx context.Context) (*tenant, error) {
 	return t, nil
 }
 
-// wrap marks errors of the connection as ErrUnavailable. A caller who cancels breaks the connection too, and that is no fault of
-// the database.
+// wrap marks errors of the connection as ErrUnavailable and those of the data as ErrRefused. A caller who cancels breaks the
+// connection too, and that is no fault of the database.
 func (d *DB) wrap(err error) error {
-	if err != nil && !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.Canceled) && d.backend.unreachable(err) {
+	switch {
+	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, ErrRefused), errors.Is(err, context.Canceled):
+		return err
+	case d.backend.unreachable(err):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case d.backend.refused(err):
+		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return err
 }

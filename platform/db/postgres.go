@@ -179,13 +179,24 @@ func (p *postgres) unreachable(err error) bool {
 	if errors.As(err, &connect) || errors.As(err, &network) {
 		return true
 	}
-	for _, broken := range []error{driver.ErrBadConn, sql.ErrConnDone, io.ErrUnexpectedEOF, net.ErrClosed} {
+	for _, broken := range []error{driver.ErrBadConn, sql.ErrConnDone, pgconn.ErrConnClosed, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
 		if errors.Is(err, broken) {
 			return true
 		}
 	}
+	switch code := sqlState(err); {
+	case code == "":
+		return pgconn.SafeToRetry(err) || pgconn.Timeout(err)
+	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "53"), strings.HasPrefix(code, "57P"), strings.HasPrefix(code, "58"):
+		return true // connection, resources (a full disk), an operator's intervention, the system
+	}
+	return false
+}
+
+// refused: a fault of the data (22), a constraint (23), or a limit of the server (54).
+func (p *postgres) refused(err error) bool {
 	code := sqlState(err)
-	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "57P") || code == "53300"
+	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") || strings.HasPrefix(code, "54")
 }
 
 func (p *postgres) table(tenant, name string) string {

@@ -148,6 +148,12 @@ func (l *sqlite) unreachable(err error) bool {
 	return false
 }
 
+// refused: the data is too large, of the wrong kind, or against a constraint.
+func (l *sqlite) refused(err error) bool {
+	var se sqlite3.Error
+	return errors.As(err, &se) && (se.Code == sqlite3.ErrTooBig || se.Code == sqlite3.ErrConstraint || se.Code == sqlite3.ErrMismatch)
+}
+
 func (l *sqlite) table(_, name string) string { return `"` + name + `"` }
 func (l *sqlite) skipLocked() string          { return "" }
 func (l *sqlite) forUpdate() string           { return "" }
