@@ -39,6 +39,11 @@ test-short: ## all tests on both databases, without the race detector and lint
 	@scripts/setup.sh compiler postgres
 	@$(PGSERVER) -- go run ./scripts/testcount -timeout $(TEST_TIMEOUT) ./...
 
+.PHONY: chaos
+chaos: ## the fault tests at full size, within 30 minutes; writes docs/chaos.md
+	@scripts/setup.sh compiler postgres
+	@go run ./chaos/driver -minutes 30 -report docs/chaos.md
+
 .PHONY: lint
 lint: $(LINT) ## check the code's form (.golangci.yml says what and why)
 	@$(LINT) run

@@ -67,7 +67,7 @@ func (n serveNeeds) serve(ctx context.Context, dir, listen string, config worker
 			return refused
 		}
 		// It is closed last: while the work drains it says that the process is not ready.
-		defer func() { err = errors.Join(err, server.Close()) }()
+		defer func() { err = errors.Join(err, server.Close(ctx)) }()
 		defer context.AfterFunc(ctx, server.Drain)()
 		watch, config.Observer = server.Watch, server.Observer()
 		n.Log.Info("answering /livez, /readyz and /metrics", zap.Stringer("listen", server.Addr()))

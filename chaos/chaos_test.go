@@ -42,7 +42,7 @@ func small(dir string) Config {
 // scratch is a directory that Postgres's user can enter, kept when the test fails.
 func scratch(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "chaos")
+	dir, err := os.MkdirTemp("", "chaos") //nolint:usetesting // it is kept when the test fails
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ type Config struct {
 	Poison  int           // a misbehaving handler is in each so many-th run; 0: in none
 
 	Transitions int            // at least so many, by the events in the history
+	Refused     int            // late outcomes of zombies
 	Strikes     map[string]int // how often each fault strikes, by its name; one that is not named does not
 
 	Start []string                            // pipelines started once, at the beginning, by name

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +28,9 @@ type feeder struct {
 
 	started atomic.Int64
 	tasks   atomic.Int64
-	errors  []string // what a client should not have to see
+
+	mu     sync.Mutex
+	errors []string // what a client should not have to see
 }
 
 func newFeeder(d *db.DB, open, every int) (*feeder, error) {
@@ -116,7 +119,9 @@ func (f *feeder) start(ctx context.Context, requests []pipelines.Request) {
 			return
 		}
 		if !errors.Is(err, db.ErrUnavailable) {
+			f.mu.Lock()
 			f.errors = append(f.errors, "starting runs: "+err.Error())
+			f.mu.Unlock()
 		}
 		pause(ctx, restartPause)
 	}

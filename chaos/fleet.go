@@ -102,7 +102,8 @@ func (f *fleet) live(ctx context.Context, p *place) error {
 	if f.config.Skewed != "" && p.number == 0 {
 		binary = f.config.Skewed
 	}
-	cmd := exec.Command(binary, "--database-url", f.url, "serve", "--lease", f.config.Lease.String(),
+	// The end of ctx is an orderly end: see stop.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary, "--database-url", f.url, "serve", "--lease", f.config.Lease.String(),
 		"--workers", strconv.Itoa(f.config.Slots), "--drain", drain.String())
 	cmd.Env = append(os.Environ(), step.LedgerEnv+"="+filepath.Join(f.ledgers, name+".ledger"))
 	cmd.Dir, cmd.SysProcAttr = f.ledgers, f.config.namespaces(p.number)

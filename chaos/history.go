@@ -92,6 +92,28 @@ func (h history) zombies() []string {
 	return found
 }
 
+// expired finds claims by workers from which tasks had been taken before: their lease had expired, and with it the name under
+// which anybody would notice their end.
+func (h history) expired() []string {
+	first := map[string]time.Time{}
+	for _, list := range h {
+		for _, e := range list {
+			if at, ok := first[e.lost]; e.cause == lost && (!ok || e.at.Before(at)) {
+				first[e.lost] = e.at
+			}
+		}
+	}
+	var found []string
+	for id, list := range h {
+		for _, e := range list {
+			if at, ok := first[e.worker]; ok && e.kind == events.TaskClaimed && e.at.After(at) {
+				found = append(found, fmt.Sprintf("task %s: claimed by %s %s after its lease had expired", id, e.worker, e.at.Sub(at)))
+			}
+		}
+	}
+	return found
+}
+
 // sameName counts workers that shared host and process id with another one: only what the program adds tells them apart.
 func (h history) sameName() int {
 	workers := map[string]map[string]bool{}

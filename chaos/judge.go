@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sluice/platform/db"
@@ -59,7 +60,7 @@ func (r *round) judgeHistory(ctx context.Context) error {
 	r.report.SameName = h.sameName()
 	zombies := h.zombies()
 	r.report.Accepted += len(zombies)
-	r.report.Breaches = append(append(r.report.Breaches, breaches...), zombies...)
+	r.report.Breaches = slices.Concat(r.report.Breaches, breaches, zombies, h.expired())
 	r.report.Killed, r.report.Stopped = millis(h.delays(killed, lost)), millis(h.delays(stopped, handed))
 	return nil
 }
@@ -92,6 +93,11 @@ func (r *round) judgeRest(ctx context.Context) error {
 			r.breach(fmt.Sprintf("at the end %d %s", n, what))
 		}
 	}
+	left, err := remains(ctx, r.db)
+	if err != nil {
+		return err
+	}
+	r.report.Breaches = append(r.report.Breaches, left...)
 	if r.report.Stuck > 0 {
 		r.breach(fmt.Sprintf("%d tasks did not move for %s", r.report.Stuck, r.config.stale()))
 	}

@@ -78,6 +78,12 @@ func (l *logs) add(e line) {
 	}
 }
 
+func (l *logs) lateOutcomes() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refused
+}
+
 // tell enters into a report what the workers said.
 func (l *logs) tell(r *Report) {
 	l.mu.Lock()

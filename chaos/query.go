@@ -15,6 +15,10 @@ const (
 	// What should have moved on: a task that has run for longer than any handler does, or that nobody has claimed.
 	longRunning = `SELECT COUNT(*) FROM {pipeline_executions} p JOIN {task_executions} t ON t.pipeline_execution_id = p.id
 WHERE p.status = 'Running' AND t.status = 'Running' AND t.started_at < $before`
+	// What nothing will ever move again, at once: no task runs, and none is ready to.
+	dead = `SELECT COUNT(*) FROM {pipeline_executions} p WHERE p.status = 'Running' AND NOT EXISTS (
+SELECT 1 FROM {task_executions} t WHERE t.pipeline_execution_id = p.id AND t.status IN ('Ready', 'Running'))`
+
 	longWaiting = `SELECT COUNT(*) FROM {task_outbox} WHERE available_at < $before`
 )
 
@@ -35,13 +39,18 @@ func openIDs(ctx context.Context, d *db.DB) (ids []db.ID, err error) {
 	return ids, err
 }
 
-// stuck counts what has not moved for the given time.
-func stuck(ctx context.Context, d *db.DB, limit time.Duration) (int, error) {
-	args := db.Args{"before": db.At(d.Now().Add(-limit))}
-	running, err := count(ctx, d, longRunning, args)
-	if err != nil {
-		return 0, err
+// stuck counts what has not moved for the given time, or never will.
+func stuck(ctx context.Context, d *db.DB, limit time.Duration) (total int, err error) {
+	before := db.Args{"before": db.At(d.Now().Add(-limit))}
+	for _, look := range []struct {
+		statement string
+		args      db.Args
+	}{{longRunning, before}, {longWaiting, before}, {dead, nil}} {
+		n, err := count(ctx, d, look.statement, look.args)
+		if err != nil {
+			return 0, err
+		}
+		total += n
 	}
-	waiting, err := count(ctx, d, longWaiting, args)
-	return running + waiting, err
+	return total, nil
 }

@@ -13,6 +13,7 @@ type Report struct {
 	Runs          int            `json:"runs"`        // pipeline executions
 	Tasks         int            `json:"tasks"`
 	Strikes       map[string]int `json:"strikes"`         // of faults that hit something, by name
+	Seconds       float64        `json:"seconds"`         // that the runs took
 	Verifications int            `json:"verifications"`   // `sluice verify` over the open runs after each fault, and over all at each end
 	Refused       int            `json:"refused"`         // writes of zombies, refused
 	Accepted      int            `json:"accepted"`        // writes of zombies, accepted
@@ -42,6 +43,7 @@ func millis(list []time.Duration) []Millis {
 func (r *Report) Add(o Report) {
 	r.Transitions, r.Runs, r.Tasks = r.Transitions+o.Transitions, r.Runs+o.Runs, r.Tasks+o.Tasks
 	r.Verifications, r.Refused, r.Accepted = r.Verifications+o.Verifications, r.Refused+o.Refused, r.Accepted+o.Accepted
+	r.Seconds += o.Seconds
 	r.Skew, r.SameName = max(r.Skew, o.Skew), r.SameName+o.SameName
 	r.Stuck, r.Abandoned = r.Stuck+o.Stuck, r.Abandoned+o.Abandoned
 	r.Account.add(o.Account)
@@ -80,7 +82,10 @@ func (c Config) Missing(r Report) []string {
 	if r.Transitions < c.Transitions {
 		list = append(list, fmt.Sprintf("%d of %d transitions", r.Transitions, c.Transitions))
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Strikes)) {
+	if r.Refused+r.Accepted < c.Refused {
+		list = append(list, fmt.Sprintf("%d of %d writes of zombies", r.Refused, c.Refused))
+	}
+	for _, name := range c.Names() {
 		if r.Strikes[name] < c.Strikes[name] {
 			list = append(list, fmt.Sprintf("%s: %d of %d", name, r.Strikes[name], c.Strikes[name]))
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"sluice/platform/db"
 )
 
 // watch looks twice a second whether anything has come to rest that should not.
@@ -16,20 +18,28 @@ func (r *round) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		n, err := stuck(ctx, r.db, r.config.stale())
-		if err == nil && n > 0 {
-			r.mu.Lock()
-			r.report.Stuck = max(r.report.Stuck, n)
-			r.mu.Unlock()
+		if n, err := stuck(ctx, r.db, r.config.stale()); err == nil {
+			r.rested(n)
 		}
 	}
 }
 
-// settle waits until all runs have ended. What has not moved for too long never will.
+func (r *round) rested(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.Stuck = max(r.report.Stuck, n)
+}
+
+// settling is how long the runs that are open may take to end once nothing is broken any more.
+const settling = 2 * time.Minute
+
+// settle waits until all runs have ended, or nothing is left that will. What is stuck is for judge to tell.
 func (r *round) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for last, since := -1, time.Now(); ; {
 		var open, still int
 		err := r.insist(ctx, func() (err error) {
 			if open, err = count(ctx, r.db, openExecutions, nil); err == nil {
@@ -40,10 +50,11 @@ func (r *round) settle(ctx context.Context) error {
 		if err != nil || open == 0 {
 			return err
 		}
-		if still > 0 {
-			r.mu.Lock()
-			r.report.Stuck = max(r.report.Stuck, still)
-			r.mu.Unlock()
+		r.rested(still)
+		if open != last {
+			last, since = open, time.Now()
+		}
+		if still > 0 && time.Since(since) > r.config.stale() {
 			return nil
 		}
 		select {
@@ -52,4 +63,22 @@ func (r *round) settle(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// remains describes what is left of runs that have not ended.
+func remains(ctx context.Context, d *db.DB) (list []string, err error) {
+	err = d.Query(ctx, `SELECT p.id, p.pipeline_name, t.id, t.task_name, t.status, t.worker_id, w.id, o.available_at FROM {pipeline_executions} p
+LEFT JOIN {task_executions} t ON t.pipeline_execution_id = p.id AND t.status IN ('Ready', 'Running')
+LEFT JOIN {workers} w ON w.id = t.worker_id LEFT JOIN {task_outbox} o ON o.task_execution_id = t.id
+WHERE p.status = 'Running' ORDER BY p.id LIMIT 20`, nil, func(scan func(...any) error) error {
+		var run, id db.ID
+		var pipeline string
+		var task, status, holder, registered db.Text
+		var due db.Time
+		err := scan(&run, &pipeline, &id, &task, &status, &holder, &registered, &due)
+		list = append(list, fmt.Sprintf("run %s of %s is open: task %s (%s) is %q, held by %q, registered as %q, due %s",
+			run, pipeline, task, id, status, holder, registered, due))
+		return err
+	})
+	return list, err
 }

@@ -18,6 +18,7 @@ type round struct {
 	config Config
 	server *server // nil with SQLite
 	proxy  *proxy  // nil with SQLite
+	name   string  // of the database in PostgreSQL
 	db     *db.DB  // the tests' own look at the database, past the proxy
 	fleet  *fleet
 	feeder *feeder
@@ -28,8 +29,10 @@ type round struct {
 }
 
 // Run runs the faults over a new database of the given server, or over a new SQLite file when there is none.
-func Run(ctx context.Context, c Config, s *Server) (Report, error) {
+func Run(ctx context.Context, c Config, s *Server) (report Report, err error) {
+	begin := time.Now()
 	r := &round{config: c, logs: newLogs(), report: Report{Strikes: map[string]int{}}}
+	defer func() { report.Seconds = time.Since(begin).Seconds() }()
 	if s != nil {
 		r.server = s.server
 	}
@@ -56,6 +59,9 @@ func Run(ctx context.Context, c Config, s *Server) (Report, error) {
 	if r.proxy != nil {
 		err = errors.Join(err, r.proxy.close())
 	}
+	if r.server != nil && err == nil && len(r.report.Breaches) == 0 {
+		err = r.server.dropDatabase(ctx, r.name)
+	}
 	return r.report, err
 }
 
@@ -68,14 +74,14 @@ func (r *round) prepare(ctx context.Context, dir string) (direct, through string
 		}
 		return "sqlite://" + file, "sqlite://" + file, nil
 	}
-	name := "chaos_" + short(db.NewID())
-	if err := r.server.createDatabase(ctx, name); err != nil {
+	r.name = "chaos_" + short(db.NewID())
+	if err := r.server.createDatabase(ctx, r.name); err != nil {
 		return "", "", err
 	}
 	if r.proxy, err = startProxy(ctx, r.server.address()); err != nil {
 		return "", "", err
 	}
-	return r.server.url(r.server.address(), name, driverApplication), r.server.url(r.proxy.address(), name, workerApplication), nil
+	return r.server.url(r.server.address(), r.name, driverApplication), r.server.url(r.proxy.address(), r.name, workerApplication), nil
 }
 
 func openMigrated(ctx context.Context, url string) (*db.DB, error) {
@@ -124,6 +130,7 @@ func (r *round) storm(ctx context.Context) error {
 	defer enough()
 	background.Go(func() { r.feeder.run(feeding) })
 	background.Go(func() { r.watch(feeding) })
+	background.Go(func() { r.tell(feeding) })
 	if err := r.feeder.startNamed(limited, r.config.Start); err != nil {
 		errs <- err
 	}

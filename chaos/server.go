@@ -132,6 +132,7 @@ func (s *server) url(address, database, application string) string {
 // start starts the server and waits until it accepts connections. It may have to do so more than once: what it finds may be
 // less than it needs while a disk is full.
 func (s *server) start(ctx context.Context) error {
+	lasting := context.WithoutCancel(ctx)
 	ctx, cancel := context.WithTimeout(ctx, recovery)
 	defer cancel()
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -140,7 +141,7 @@ func (s *server) start(ctx context.Context) error {
 	}
 	defer func() { _ = log.Close() }() // the server has its own descriptor
 	args := []string{"-D", s.data(), "-k", s.dir, "-p", s.port, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"}
-	cmd := exec.Command(filepath.Join(s.bin, "postgres"), append(args, s.settings...)...)
+	cmd := exec.CommandContext(lasting, filepath.Join(s.bin, "postgres"), append(args, s.settings...)...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, s.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Pdeathsig: syscall.SIGQUIT}
 	proc, err := startChild(cmd)
@@ -227,9 +228,18 @@ func (s *server) revive(ctx context.Context) error {
 
 // createDatabase makes an empty database.
 func (s *server) createDatabase(ctx context.Context, name string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "createdb"), "-h", "127.0.0.1", "-p", s.port, "-U", superuser, name)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("createdb: %w: %s", err, out)
+	return s.tool(ctx, "createdb", name)
+}
+
+// dropDatabase removes a database: at each recovery the server looks through the files of all that it has.
+func (s *server) dropDatabase(ctx context.Context, name string) error {
+	return s.tool(ctx, "dropdb", "--force", name)
+}
+
+func (s *server) tool(ctx context.Context, program string, args ...string) error {
+	args = append([]string{"-h", "127.0.0.1", "-p", s.port, "-U", superuser}, args...)
+	if out, err := exec.CommandContext(ctx, filepath.Join(s.bin, program), args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", program, err, out)
 	}
 	return nil
 }

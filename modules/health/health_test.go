@@ -37,7 +37,7 @@ func listen(t *testing.T, d *db.DB, address string, log *zap.Logger) *health.Ser
 	}
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
-		if err := s.Close(); err != nil {
+		if err := s.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})

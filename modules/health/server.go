@@ -40,7 +40,7 @@ type Deps struct {
 // Server answers GET /livez, /readyz and /metrics. Make it with Listen; its Observer is for the pool that it tells about.
 type Server struct {
 	deps     Deps
-	base     context.Context //nolint:containedctx // the tenant that requests are about
+	base     context.Context // of the tenant that requests are about
 	metrics  *metrics
 	listener net.Listener
 	http     *http.Server
@@ -98,9 +98,9 @@ func (s *Server) Watch(p *workers.Pool) { s.pool.Store(p) }
 // Drain says that the process takes no more work: it is not ready any more, and still answers.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// Close ends the server; exchanges under way have a moment to end.
-func (s *Server) Close() error {
-	ctx, cancel := context.WithTimeout(s.base, closing)
+// Close ends the server; exchanges under way have a moment to end, even if ctx has ended.
+func (s *Server) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
 	defer cancel()
 	err := s.http.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {

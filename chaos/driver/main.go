@@ -1,0 +1,118 @@
+// Command driver runs the fault tests at full size, in rounds, each over a database of its own, and writes what came of it as a
+// report. It ends with status 1 if there was a breach, or if something was not reached in the time given.
+//
+//	go run ./chaos/driver -minutes 25 -report docs/chaos.md
+//	go run ./chaos/driver -only kill,zombie -state bin/chaos.json   # in stages: the state adds up
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"sluice/chaos"
+)
+
+// options are the command line.
+type options struct {
+	minutes       float64
+	scale         float64
+	rounds        int
+	only          string
+	state, report string
+}
+
+func main() {
+	var o options
+	flag.Float64Var(&o.minutes, "minutes", 30, "end the faults after so many minutes, whatever is still missing")
+	flag.Float64Var(&o.scale, "scale", 1, "this share of the full size")
+	flag.IntVar(&o.rounds, "rounds", 10, "spread the work over so many databases")
+	flag.StringVar(&o.only, "only", "", "only these faults, comma-separated: "+strings.Join(chaos.FullSize(1).Names(), ", "))
+	flag.StringVar(&o.state, "state", "", "add to the figures in this `file`, and keep them there")
+	flag.StringVar(&o.report, "report", "", "write the report to this `file`")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ok, err := run(ctx, o)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+// run reports whether all went as it should.
+func run(ctx context.Context, o options) (ok bool, err error) {
+	dir, err := os.MkdirTemp("", "chaos")
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if ok {
+			err = errors.Join(err, os.RemoveAll(dir))
+		} else {
+			fmt.Fprintf(os.Stderr, "chaos: the workers' logs and ledgers are in %s\n", dir)
+		}
+	}()
+	goal := chaos.FullSize(o.scale).Only(o.only)
+	goal.Worker, goal.Dir, goal.Progress = filepath.Join(dir, "worker"), dir, os.Stderr
+	server, err := prepare(ctx, dir, goal.Worker)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, server.Stop(context.WithoutCancel(ctx))) }()
+	total, err := chaos.Load(o.state)
+	if err != nil {
+		return false, err
+	}
+	deadline := time.Now().Add(time.Duration(o.minutes * float64(time.Minute)))
+	for n := range o.rounds {
+		round := goal.Share(total, o.rounds-n)
+		if round.Limit = time.Until(deadline); round.Limit <= 0 || len(goal.Missing(total)) == 0 {
+			break
+		}
+		report, err := chaos.Run(ctx, round, server)
+		total.Add(report)
+		fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", n+1, o.rounds, report.Summary())
+		if err := errors.Join(err, total.Store(o.state)); err != nil {
+			return false, err
+		}
+	}
+	return finish(total, goal, o)
+}
+
+func prepare(ctx context.Context, dir, worker string) (*chaos.Server, error) {
+	files := filepath.Join(dir, "pg")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(files, 0o755)); err != nil {
+		return nil, err
+	}
+	if err := chaos.Build(ctx, worker); err != nil {
+		return nil, err
+	}
+	return chaos.StartServer(ctx, files, "shared_buffers=512MB", "max_wal_size=4GB")
+}
+
+// finish writes the report and says what was wrong.
+func finish(total chaos.Report, goal chaos.Config, o options) (bool, error) {
+	if o.report != "" {
+		if err := os.WriteFile(o.report, []byte(total.Markdown(goal)), 0o600); err != nil {
+			return false, err
+		}
+	}
+	missing := goal.Missing(total)
+	for _, b := range total.Breaches {
+		fmt.Fprintln(os.Stderr, "breach:", b)
+	}
+	for _, m := range missing {
+		fmt.Fprintln(os.Stderr, "not reached:", m)
+	}
+	return len(missing) == 0 && len(total.Breaches) == 0, nil
+}

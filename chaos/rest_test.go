@@ -1,0 +1,39 @@
+package chaos
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestWhatRestsIsSeen: a run that nobody works on is stuck, once it is old enough.
+func TestWhatRestsIsSeen(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	d, err := openMigrated(ctx, "sqlite://"+filepath.Join(t.TempDir(), "sluice.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	f, err := newFeeder(d, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.startNamed(ctx, []string{"chain"}); err != nil {
+		t.Fatal(err)
+	}
+	for limit, want := range map[time.Duration]int{time.Hour: 0, -time.Second: 1} {
+		if n, err := stuck(ctx, d, limit); n != want || err != nil {
+			t.Errorf("%d are stuck after %s, %v; expected %d", n, limit, err, want)
+		}
+	}
+	left, err := remains(ctx, d)
+	if err != nil || len(left) != 1 || !strings.Contains(left[0], `task t0`) || !strings.Contains(left[0], `"Ready"`) {
+		t.Errorf("what remains: %v, %v", left, err)
+	}
+}
