@@ -2,6 +2,7 @@ package pipelines
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"sluice/modules/tasks"
@@ -12,11 +13,34 @@ import (
 const MaxRecoveries = 3
 
 // Recover takes the tasks of workers whose lease has expired back, all in one transaction, and removes the workers. It returns
-// the number of tasks.
+// the number of tasks. An execution whose definition is gone is ended first, in a transaction of its own, so that it does not keep
+// the others from coming back.
 func (e *Engine) Recover(ctx context.Context) (int, error) {
 	if found, err := e.leases.AnyExpired(ctx); err != nil || !found {
 		return 0, err
 	}
+	for {
+		n, err := e.recoverExpired(ctx)
+		var gone *goneError
+		if !errors.As(err, &gone) {
+			return n, err
+		}
+		if err := e.abandon(ctx, gone.id, gone.Error()); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// goneError is errDefinitionGone, and of which execution.
+type goneError struct {
+	id  db.ID
+	err error
+}
+
+func (e *goneError) Error() string { return e.err.Error() }
+func (e *goneError) Unwrap() error { return e.err }
+
+func (e *Engine) recoverExpired(ctx context.Context) (int, error) {
 	recovered, ready := 0, 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) error {
 		recovered, ready = 0, 0
@@ -34,10 +58,22 @@ func (e *Engine) Recover(ctx context.Context) (int, error) {
 		}
 		return e.leases.Delete(tx, dead)
 	})
-	if err == nil && recovered > 0 {
+	if err != nil {
+		return 0, err
+	}
+	if recovered > 0 {
 		e.waker.committed(ready > 0)
 	}
-	return recovered, err
+	return recovered, nil
+}
+
+// Held gives the tasks that are Running in a worker's name, without their outputs.
+func (e *Engine) Held(ctx context.Context, worker string) (held []tasks.Task, err error) {
+	err = e.db.Transaction(ctx, func(tx db.Tx) error {
+		held, err = e.tasks.HeldBy(tx, []string{worker})
+		return err
+	})
+	return held, err
 }
 
 // recover resets tasks, or abandons those that have lost too many workers.
@@ -54,6 +90,9 @@ func (e *Engine) recover(ctx context.Context, tx db.Tx, held []tasks.Task) (read
 	var plans []*plan
 	for _, id := range distinct(pipelines) {
 		p, err := e.whole(ctx, tx, locked[id])
+		if isGone(err) {
+			return 0, &goneError{id, err}
+		}
 		if err != nil {
 			return 0, fmt.Errorf("pipeline execution %s: %w", id, err)
 		}

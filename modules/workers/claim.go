@@ -16,7 +16,9 @@ import (
 func (p *Pool) claimLoop(ctx, work context.Context, handlers *sync.WaitGroup) {
 	ready, cancel := p.engine.Waker().Ready()
 	defer cancel()
+	var d doubt
 	for ctx.Err() == nil {
+		p.dispel(work, &d)
 		free := p.free()
 		if free == 0 {
 			select {
@@ -30,6 +32,7 @@ func (p *Pool) claimLoop(ctx, work context.Context, handlers *sync.WaitGroup) {
 		switch {
 		case err != nil:
 			p.log.Warn("claiming failed, trying again", zap.Error(err))
+			p.arise(&d)
 			sleep(ctx, p.config.Poll)
 		case n < free:
 			p.awaitWork(ctx, ready, n == 0)

@@ -34,8 +34,9 @@ type postgres struct {
 // was empty cost a factor of 5 to 20 (docs/adr/0002). Every statement finds its rows by an index, so a nested loop is right.
 var planSettings = map[string]string{
 	"plan_cache_mode": "force_custom_plan", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off",
-	"search_path": "", // an unqualified name fails, instead of reaching another tenant's table
-	"timezone":    "UTC",
+	"enable_bitmapscan": "off", // it reads all that an index finds before a LIMIT applies
+	"search_path":       "",    // an unqualified name fails, instead of reaching another tenant's table
+	"timezone":          "UTC",
 }
 
 func newPostgres(ctx context.Context, url string) (backend, error) {
