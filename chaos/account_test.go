@@ -108,9 +108,17 @@ func TestTakeoverIsMeasuredFromTheKill(t *testing.T) {
 		db.NewID(): taken(bob, time.Second),    // nobody killed it
 		db.NewID(): taken(alice, time.Second)[:1],
 	}
-	got := h.delays(map[int]time.Time{11: kill}, lost)
-	if diff := cmp.Diff([]time.Duration{2 * time.Second}, got); diff != "" {
+	ends := map[int]time.Time{11: kill}
+	if diff := cmp.Diff([]time.Duration{2 * time.Second}, h.delays(ends, lost, nil)); diff != "" {
 		t.Error("(-want +got)\n", diff)
+	}
+	away := span{kill.Add(time.Second), kill.Add(3 * time.Second)}
+	if got := h.delays(ends, lost, []span{away}); len(got) != 0 {
+		t.Error("while the database was away: ", got)
+	}
+	before := span{kill.Add(-time.Second), kill}
+	if got := h.delays(ends, lost, []span{before}); len(got) != 1 {
+		t.Error("after the database was away: ", got)
 	}
 }
 

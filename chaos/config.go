@@ -62,7 +62,7 @@ func (c Config) stale() time.Duration { return 2*c.Lease + 10*time.Second }
 func (c Config) streams(postgres bool) []stream {
 	faults := []fault{kill{}, term{}, &freeze{}, fullDisk{}}
 	if postgres {
-		faults = append(faults, immediate{}, terminate{}, sever{after: false}, sever{after: true})
+		faults = append(faults, &immediate{}, terminate{}, sever{after: false}, sever{after: true})
 	}
 	var list []stream
 	for _, f := range faults {

@@ -123,7 +123,7 @@ func (f *feeder) start(ctx context.Context, requests []pipelines.Request) {
 			f.errors = append(f.errors, "starting runs: "+err.Error())
 			f.mu.Unlock()
 		}
-		pause(ctx, restartPause)
+		pause(ctx, again)
 	}
 	f.started.Add(int64(len(requests)))
 	for _, r := range requests {

@@ -51,8 +51,8 @@ type end struct {
 	kind string
 }
 
-// restartPause is how long a process that could not begin, for want of its database, is left alone.
-const restartPause = 50 * time.Millisecond
+// restartPause is how long a process that could not begin is left alone.
+const restartPause = 200 * time.Millisecond
 
 // exitUnreachable is the program's status when it can't reach its database at its start.
 const exitUnreachable = 4

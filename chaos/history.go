@@ -138,8 +138,8 @@ func (h history) sameName() int {
 }
 
 // delays are how long after its worker's end each task that was taken from it was claimed by another; ends by process id.
-// cause is that of the reset.
-func (h history) delays(ends map[int]time.Time, cause string) []time.Duration {
+// cause is that of the reset. What fell into one of the given outages does not count.
+func (h history) delays(ends map[int]time.Time, cause string, outages []span) []time.Duration {
 	var list []time.Duration
 	for _, events := range h {
 		for i, e := range events {
@@ -147,7 +147,7 @@ func (h history) delays(ends map[int]time.Time, cause string) []time.Duration {
 			if !ok || e.cause != cause || e.at.Before(at) {
 				continue // not this kind of end, or taken before it: its lease had expired already
 			}
-			if next, ok := claimAfter(events[i+1:]); ok {
+			if next, ok := claimAfter(events[i+1:]); ok && !within(outages, at, next) {
 				list = append(list, next.Sub(at))
 			}
 		}

@@ -55,8 +55,8 @@ func (r Report) findings(b *strings.Builder, goal Config) {
 	}
 	fmt.Fprintf(b, `
 Takeover after SIGKILL, from the signal to the next claim of each of the %d tasks that were held: median %d ms, 99 %% %d ms, longest %d ms.
-All faults go on side by side: this holds the times at which PostgreSQL was down, or the others had been killed too.
-After a graceful stop, each of the %d tasks handed back: median %d ms, 99 %% %d ms, longest %d ms.
+All faults go on side by side: this holds the times at which PostgreSQL was down, or the other processes had been killed too.
+After a graceful stop, each of the %d tasks handed back while PostgreSQL was there: median %d ms, 99 %% %d ms, longest %d ms.
 
 Handlers began %d times by their own ledgers. The history says %d: the other %d are claims whose worker died, or was not told of its
 COMMIT, before the handler began; each was taken back. %d calls ended with their process, in the middle. %d runs lost a task to the

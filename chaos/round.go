@@ -24,8 +24,9 @@ type round struct {
 	feeder *feeder
 	logs   *logs
 
-	mu     sync.Mutex
-	report Report
+	mu      sync.Mutex
+	report  Report
+	outages []span
 }
 
 // Run runs the faults over a new database of the given server, or over a new SQLite file when there is none.
@@ -173,6 +174,9 @@ func (r *round) struck(ctx context.Context, name string) {
 	}
 }
 
+// again is how long to wait before the database is asked again.
+const again = 50 * time.Millisecond
+
 // insist tries until the database can be reached.
 func (r *round) insist(ctx context.Context, try func() error) error {
 	for {
@@ -180,7 +184,7 @@ func (r *round) insist(ctx context.Context, try func() error) error {
 		if err == nil || !errors.Is(err, db.ErrUnavailable) || ctx.Err() != nil {
 			return err
 		}
-		pause(ctx, restartPause)
+		pause(ctx, again)
 	}
 }
 

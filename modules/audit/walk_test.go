@@ -63,17 +63,19 @@ func TestRandomWalks(t *testing.T) {
 				switch op {
 				case "claim":
 					w := fmt.Sprintf("w%d-%d", n, i)
-					d := time.Hour
-					if rapid.IntRange(0, 3).Draw(rt, "dead") == 0 {
-						d = -time.Second
-					}
-					ex, e := s.Leases.Register(ctx, leases.Worker{ID: w}, d)
+					ex, e := s.Leases.Register(ctx, leases.Worker{ID: w}, time.Hour)
 					if e != nil {
 						rt.Fatal(e)
 					}
 					var c []pipelines.Claim
 					c, err = s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: w, LeaseExpiresAt: ex, Want: outbox.Want{Handlers: []string{"scripted"}, Limit: rapid.IntRange(1, 3).Draw(rt, "limit"), PipelineExecutionID: id}})
 					held = append(held, c...)
+					if rapid.IntRange(0, 3).Draw(rt, "dead") == 0 {
+						err = errors.Join(err, s.DB.Transaction(ctx, func(tx db.Tx) error {
+							_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $past WHERE id = $id`, db.Args{"id": w, "past": db.At(tx.Now.Add(-time.Second))})
+							return err
+						}))
+					}
 				case "finish":
 					if len(held) == 0 {
 						continue

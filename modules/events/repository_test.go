@@ -115,7 +115,7 @@ func TestAppendRefused(t *testing.T) {
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
 			return r.Append(tx, []events.Event{about(db.NewID(), events.TaskClaimed), bad})
 		})
-		if err == nil || !strings.HasPrefix(err.Error(), "append events: ") {
+		if !errors.Is(err, db.ErrRefused) || !strings.Contains(err.Error(), "append events: ") {
 			t.Errorf("an event without data: got %v, expected an error of appending", err)
 		}
 		if got := list(t, r, events.Filter{}); len(got) != 0 {

@@ -67,6 +67,22 @@ func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) 
 	return expires, wrap("renew the lease", err)
 }
 
+// Check fails with ErrExpired if a worker's lease has expired, or nobody knows the worker: it must not be given work, for nobody
+// would take that back from it. Until the transaction ends, nobody finds the lease expired; it can be renewed.
+func (r *Repository) Check(tx db.Tx, id string) error {
+	valid := false
+	err := tx.Query(`SELECT 1 FROM {workers} WHERE id = $id AND lease_expires_at > $now $share`, db.Args{"id": id, "now": tx.Now},
+		func(scan func(...any) error) error {
+			var one int
+			valid = true
+			return scan(&one)
+		})
+	if err == nil && !valid {
+		err = ErrExpired
+	}
+	return wrap("look at the lease", err)
+}
+
 // Remove takes a worker off that holds no task any more.
 func (r *Repository) Remove(ctx context.Context, id string) error {
 	return wrap("deregister the worker", r.db.Transaction(ctx, func(tx db.Tx) error { return r.Delete(tx, []string{id}) }))

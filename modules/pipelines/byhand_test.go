@@ -26,12 +26,13 @@ type byHand struct {
 	only   db.ID // claim tasks of this run alone; zero: of any
 	worker string
 	hired  int
+	listed string                      // the worker that is registered
 	held   map[string]*pipelines.Claim // by task name, newest claim
 }
 
 func newByHand(t *testing.T, s *enginetest.Stack, name string, list ...definition.Task) *byHand {
 	t.Helper()
-	return &byHand{t: t, ctx: t.Context(), s: s, def: s.Define(t, name, list...), worker: "nobody", held: map[string]*pipelines.Claim{}}
+	return &byHand{t: t, ctx: t.Context(), s: s, def: s.Define(t, name, list...), worker: "worker-" + db.NewID().String(), held: map[string]*pipelines.Claim{}}
 }
 
 // work is a task of the scripted handler. It may fail once, and its retry is due at once.
@@ -54,16 +55,32 @@ func (h *byHand) start() error {
 	return err
 }
 
-// hire registers the worker that claims from now on. A lease of no length has expired at once.
-func (h *byHand) hire(lease time.Duration) error {
+// hire has another worker claim from now on.
+func (h *byHand) hire() error {
 	h.hired++
 	h.worker = fmt.Sprintf("worker-%d", h.hired)
-	_, err := h.s.Leases.Register(h.ctx, leases.Worker{ID: h.worker, Hostname: "here", Slots: 1}, lease)
+	return h.enlist()
+}
+
+// enlist registers the worker, if it is not.
+func (h *byHand) enlist() error {
+	if h.listed == h.worker {
+		return nil
+	}
+	h.listed = h.worker
+	return enlist(h.ctx, h.s, h.worker)
+}
+
+func enlist(ctx context.Context, s *enginetest.Stack, worker string) error {
+	_, err := s.Leases.Register(ctx, leases.Worker{ID: worker, Hostname: "here", Slots: 1}, time.Hour)
 	return err
 }
 
 // claim takes at most limit due tasks.
 func (h *byHand) claim(limit int) error {
+	if err := h.enlist(); err != nil {
+		return err
+	}
 	claims, err := h.s.Engine.Claim(h.ctx, pipelines.ClaimRequest{
 		Worker: h.worker, LeaseExpiresAt: db.At(h.s.DB.Now().Add(time.Minute)),
 		Want: outbox.Want{Handlers: h.s.Handlers.Names(), Limit: limit, PipelineExecutionID: h.only},
@@ -117,12 +134,15 @@ func (h *byHand) breaks(task string) error {
 	return h.record(o)
 }
 
-// lose claims the due tasks for a worker that dies with them.
+// lose claims the due tasks for a worker that is not heard of again.
 func (h *byHand) lose() error {
-	if err := h.hire(0); err != nil {
+	if err := errors.Join(h.hire(), h.claim(10)); err != nil {
 		return err
 	}
-	return h.claim(10)
+	return h.s.DB.Transaction(h.ctx, func(tx db.Tx) error {
+		_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`, db.Args{"id": h.worker, "now": tx.Now})
+		return err
+	})
 }
 
 func (h *byHand) recover() error {

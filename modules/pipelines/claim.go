@@ -29,7 +29,7 @@ type Claim struct {
 }
 
 // Claim takes due tasks from the outbox for a worker that has a free slot for each, and marks them started. Nothing else gives
-// work to a worker.
+// work to a worker. It fails with leases.ErrExpired for one whose lease has expired.
 func (e *Engine) Claim(ctx context.Context, r ClaimRequest) ([]Claim, error) {
 	for {
 		var claims []Claim
@@ -55,6 +55,9 @@ func (e *Engine) Claim(ctx context.Context, r ClaimRequest) ([]Claim, error) {
 func (e *Engine) claim(ctx context.Context, tx db.Tx, r ClaimRequest) (claims []Claim, gone map[db.ID]error, err error) {
 	ids, err := e.outbox.Take(tx, r.Want)
 	if err != nil || len(ids) == 0 {
+		return nil, nil, err
+	}
+	if err := e.leases.Check(tx, r.Worker); err != nil {
 		return nil, nil, err
 	}
 	list, err := e.tasks.Load(tx, ids)

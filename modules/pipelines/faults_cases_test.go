@@ -2,7 +2,6 @@ package pipelines_test
 
 import (
 	"cmp"
-	"time"
 
 	"sluice/modules/events"
 	"sluice/modules/pipelines"
@@ -93,8 +92,6 @@ func loseOften(h *byHand) error {
 	return h.lose()
 }
 
-func hired(h *byHand) error { return h.hire(time.Minute) }
-
 func nothing(*byHand) error { return nil }
 
 func transitionCases() []*transitionCase {
@@ -104,17 +101,17 @@ func transitionCases() []*transitionCase {
 func taskCases() []*transitionCase {
 	one, two := []definition.Task{work("a")}, []definition.Task{work("a"), work("b", "a")}
 	start := (*byHand).start
-	running := inTurn(start, hired, claims(1)) // a runs
+	running := inTurn(start, (*byHand).hire, claims(1)) // a runs
 	return []*transitionCase{
 		{move: &tasks.Create, task: "b", tasks: two, reach: nothing, act: start, created: true},
 		{move: &tasks.MarkReady, from: "NotStarted", variant: "start", task: "a", tasks: one, reach: nothing, act: start, created: true},
 		{move: &tasks.MarkReady, from: "NotStarted", task: "b", tasks: two, reach: running, act: ends("a", pipelines.Succeeded)},
-		{move: &tasks.Claim, from: "Ready", task: "a", tasks: one, reach: inTurn(start, hired), act: claims(1)},
+		{move: &tasks.Claim, from: "Ready", task: "a", tasks: one, reach: inTurn(start, (*byHand).hire), act: claims(1)},
 		{
 			move: &tasks.Resume, from: "Running", row: "Ready", task: "a", tasks: one,
 			reach: inTurn(running, ends("a", pipelines.Deferred)), act: claims(1),
 		},
-		{move: &tasks.MarkStarted, from: "Running", row: "Ready", task: "a", tasks: one, reach: inTurn(start, hired), act: claims(1)},
+		{move: &tasks.MarkStarted, from: "Running", row: "Ready", task: "a", tasks: one, reach: inTurn(start, (*byHand).hire), act: claims(1)},
 		{move: &tasks.Defer, from: "Running", task: "a", tasks: one, reach: running, act: ends("a", pipelines.Deferred)},
 		{move: &tasks.Complete, from: "Running", task: "a", tasks: two, reach: running, act: ends("a", pipelines.Succeeded)},
 		{move: &tasks.ScheduleRetry, from: "Running", task: "a", tasks: one, reach: running, act: ends("a", pipelines.Erred)},
@@ -133,8 +130,8 @@ func endedTaskCases() []*transitionCase {
 	two := []definition.Task{work("a"), work("b", "a")}
 	three := []definition.Task{work("a"), work("c"), work("b", "a")}
 	start, retry, cancel := (*byHand).start, (*byHand).retry, (*byHand).cancel
-	running := inTurn(start, hired, claims(1)) // a runs
-	gone := inTurn(start, hired, forget)
+	running := inTurn(start, (*byHand).hire, claims(1)) // a runs
+	gone := inTurn(start, (*byHand).hire, forget)
 	return []*transitionCase{
 		{
 			move: &tasks.Reopen, from: "Failed", task: "b", tasks: []definition.Task{work("a"), withRule(work("b", "a"), definition.Always)},
@@ -159,7 +156,7 @@ func endedTaskCases() []*transitionCase {
 func pipelineCases() []*transitionCase {
 	one := []definition.Task{work("a")}
 	start, pause, resume, cancel, retry := (*byHand).start, (*byHand).pause, (*byHand).resume, (*byHand).cancel, (*byHand).retry
-	running := inTurn(start, hired, claims(1))
+	running := inTurn(start, (*byHand).hire, claims(1))
 	return []*transitionCase{
 		{run: &pipelines.Start, tasks: one, reach: nothing, act: start, created: true, pipeline: tasks.Add},
 		{run: &pipelines.Complete, from: "Running", tasks: one, reach: running, act: ends("a", pipelines.Succeeded)},

@@ -181,7 +181,11 @@ func (p *plan) outcome(t tasks.Task, o *Outcome) *tasks.Move {
 	case Succeeded:
 		return t.Complete(o.Output, p.now)
 	case Deferred:
-		return t.Defer(o.Until, o.Reason, p.now)
+		until := o.Until
+		if until.Before(p.now.Time) {
+			until = p.now // a time that is past means at once, and is no way to the head of the queue
+		}
+		return t.Defer(until, o.Reason, p.now)
 	case Released:
 		return t.Release(o.Reason, p.now)
 	}

@@ -2,8 +2,8 @@ package pipelines
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 
 	"sluice/modules/tasks"
 	"sluice/platform/db"
@@ -13,11 +13,34 @@ import (
 const MaxRecoveries = 3
 
 // Recover takes the tasks of workers whose lease has expired back, all in one transaction, and removes the workers. It returns
-// the number of tasks.
+// the number of tasks. An execution whose definition is gone is ended first, in a transaction of its own, so that it does not keep
+// the others from coming back.
 func (e *Engine) Recover(ctx context.Context) (int, error) {
 	if found, err := e.leases.AnyExpired(ctx); err != nil || !found {
 		return 0, err
 	}
+	for {
+		n, err := e.recoverExpired(ctx)
+		var gone *goneError
+		if !errors.As(err, &gone) {
+			return n, err
+		}
+		if err := e.abandon(ctx, gone.id, gone.Error()); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// goneError is errDefinitionGone, and of which execution.
+type goneError struct {
+	id  db.ID
+	err error
+}
+
+func (e *goneError) Error() string { return e.err.Error() }
+func (e *goneError) Unwrap() error { return e.err }
+
+func (e *Engine) recoverExpired(ctx context.Context) (int, error) {
 	recovered, ready := 0, 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) error {
 		recovered, ready = 0, 0
@@ -30,37 +53,27 @@ func (e *Engine) Recover(ctx context.Context) (int, error) {
 			return err
 		}
 		recovered = len(held)
-		if ready, err = e.recover(ctx, tx, held, lost); err != nil {
+		if ready, err = e.recover(ctx, tx, held); err != nil {
 			return err
 		}
 		return e.leases.Delete(tx, dead)
 	})
-	if err == nil && recovered > 0 {
+	if err != nil {
+		return 0, err
+	}
+	if recovered > 0 {
 		e.waker.committed(ready > 0)
 	}
-	return recovered, err
+	return recovered, nil
 }
 
-// Disown gives back the tasks that a living worker holds without knowing it: those of a claim whose commit it never heard of.
-// held are those that it knows of. It returns the number of tasks.
-func (e *Engine) Disown(ctx context.Context, worker string, held map[db.ID]bool) (int, error) {
-	disowned, ready := 0, 0
-	err := e.db.Transaction(ctx, func(tx db.Tx) error {
-		list, err := e.tasks.HeldBy(tx, []string{worker})
-		if err != nil {
-			return err
-		}
-		unknown := slices.DeleteFunc(list, func(t tasks.Task) bool { return held[t.ID] })
-		disowned = len(unknown)
-		ready, err = e.recover(ctx, tx, unknown, func(t tasks.Task, now db.Time) *tasks.Move {
-			return t.Release("the answer to the claim was lost", now)
-		})
+// Held gives the tasks that are Running in a worker's name, without their outputs.
+func (e *Engine) Held(ctx context.Context, worker string) (held []tasks.Task, err error) {
+	err = e.db.Transaction(ctx, func(tx db.Tx) error {
+		held, err = e.tasks.HeldBy(tx, []string{worker})
 		return err
 	})
-	if err == nil && disowned > 0 {
-		e.waker.committed(ready > 0)
-	}
-	return disowned, err
+	return held, err
 }
 
 // lost is what becomes of a task whose worker is gone: it is given up once it has lost too many, for it may be what kills them.
@@ -72,7 +85,7 @@ func lost(t tasks.Task, now db.Time) *tasks.Move {
 }
 
 // recover takes tasks from their workers.
-func (e *Engine) recover(ctx context.Context, tx db.Tx, held []tasks.Task, how func(tasks.Task, db.Time) *tasks.Move) (ready int, err error) {
+func (e *Engine) recover(ctx context.Context, tx db.Tx, held []tasks.Task) (ready int, err error) {
 	var pipelines []db.ID
 	holder := map[db.ID]tasks.Task{}
 	for _, t := range held {
@@ -86,6 +99,9 @@ func (e *Engine) recover(ctx context.Context, tx db.Tx, held []tasks.Task, how f
 	var plans []*plan
 	for _, id := range distinct(pipelines) {
 		p, err := e.whole(ctx, tx, locked[id])
+		if isGone(err) {
+			return 0, &goneError{id, err}
+		}
 		if err != nil {
 			return 0, fmt.Errorf("pipeline execution %s: %w", id, err)
 		}
@@ -94,7 +110,7 @@ func (e *Engine) recover(ctx context.Context, tx db.Tx, held []tasks.Task, how f
 			if h, ok := holder[n.task.ID]; !ok || n.task.Version != h.Version {
 				continue // ended between being found and being locked
 			}
-			p.take(n, how(n.task, tx.Now))
+			p.take(n, lost(n.task, tx.Now))
 		}
 		if err := p.propagate(); err != nil {
 			return 0, err

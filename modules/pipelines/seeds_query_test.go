@@ -218,7 +218,7 @@ func refusals(t *testing.T, h *byHand) {
 	if err := h.s.Engine.Annotate(h.ctx, unknown); !errors.Is(err, tasks.ErrNotFound) {
 		t.Errorf("an unknown task: got %v, expected %v", err, tasks.ErrNotFound)
 	}
-	for _, data := range []string{``, `{`, `{"a": "\u0000"}`, "{\"a\": \"\xff\"}", `{"a": "` + strings.Repeat("x", tasks.MaxOutput) + `"}`} {
+	for _, data := range []string{``, `{`, `3`, `null`, `[{}]`, `{"a": "\u0000"}`, "{\"a\": \"\xff\"}", `{"a": "` + strings.Repeat("x", tasks.MaxOutput) + `"}`} {
 		if err := h.s.Engine.Annotate(h.ctx, pipelines.Annotation{PipelineExecutionID: h.id, Data: db.JSON(data)}); err == nil {
 			t.Errorf("data %.20q was taken", data)
 		}

@@ -23,16 +23,7 @@ func TestTenantIsolation(t *testing.T) {
 		names := []string{"acme", "globex", db.DefaultTenant}
 		runs := map[string]*byHand{}
 		for _, name := range names {
-			ctx := db.WithTenant(t.Context(), name)
-			if name != db.DefaultTenant {
-				if err := s.DB.CreateTenant(ctx); err != nil {
-					t.Fatal(err)
-				}
-			}
-			h := newByHand(t, s, "same", work("a"), work("b", "a"))
-			h.ctx, h.worker = ctx, "worker-of-"+name
-			h.steps(h.start)
-			runs[name] = h
+			runs[name] = inTenant(t, s, name)
 		}
 		for i, name := range names {
 			own, other := runs[name], runs[names[(i+1)%len(names)]]
@@ -49,6 +40,18 @@ func TestTenantIsolation(t *testing.T) {
 		}
 		leaveOthersHistory(t, runs["acme"], runs["globex"])
 	})
+}
+
+// inTenant starts the same pipeline in a tenant of its own.
+func inTenant(t *testing.T, s *enginetest.Stack, name string) *byHand {
+	t.Helper()
+	h := newByHand(t, s, "same", work("a"), work("b", "a"))
+	h.ctx, h.worker = db.WithTenant(t.Context(), name), "worker-of-"+name
+	if name != db.DefaultTenant {
+		h.steps(func() error { return s.DB.CreateTenant(h.ctx) })
+	}
+	h.steps(h.start)
+	return h
 }
 
 // strangers: an id of another tenant is unknown here.

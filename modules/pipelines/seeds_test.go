@@ -96,17 +96,27 @@ func TestDALEmitsEventsOnStateTransitions(t *testing.T) {
 			return func() error { return h.finish(task, kind) }
 		}
 		claim := func() error { return h.claim(10) }
-		hire := func() error { return h.hire(time.Minute) }
 		ok, bad := pipelines.Succeeded, pipelines.Erred
-		h.steps(h.start, h.pause, h.resume, hire, claim, end("fine", ok),
+		h.steps(h.start, h.pause, h.resume, h.hire, claim, end("fine", ok),
 			claim, end("flaky", bad), claim, end("flaky", ok),
 			claim, end("waiting", pipelines.Deferred), claim, end("waiting", ok),
 			claim, end("given", pipelines.Released), claim, end("given", ok),
-			h.lose, h.recover, hire, claim, end("lost", ok),
+			h.lose, h.recover, h.hire, claim, end("lost", ok),
 			claim, func() error { return h.breaks("broken") },
 			claim, end("alert", ok))
 		if diff := cmp.Diff(lifecycle, historyOf(t, h)); diff != "" {
 			t.Errorf("history (-want +got):\n%s", diff)
+		}
+		left, err := s.Leases.List(h.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, w := range left {
+			ids = append(ids, w.ID)
+		}
+		if diff := cmp.Diff([]string{"worker-1", "worker-3"}, ids); diff != "" {
+			t.Errorf("workers: the one that died is taken off by its recovery (-want +got):\n%s", diff)
 		}
 	})
 }
@@ -189,8 +199,7 @@ func TestDALEmitsEventsOnUnhappyEnds(t *testing.T) {
 	enginetest.Each(t, scripted, func(t *testing.T, s *enginetest.Stack) {
 		h := newByHand(t, s, "unhappy", work("a"), withCondition(work("b", "a"), "needs.a.by + 1 > 2"))
 		claim := func() error { return h.claim(10) }
-		hire := func() error { return h.hire(time.Minute) }
-		h.steps(h.start, hire, claim, h.cancel, h.retry, claim, func() error { return h.finish("a", pipelines.Succeeded) })
+		h.steps(h.start, h.hire, claim, h.cancel, h.retry, claim, func() error { return h.finish("a", pipelines.Succeeded) })
 		if diff := cmp.Diff(unhappy, historyOf(t, h)); diff != "" {
 			t.Errorf("history (-want +got):\n%s", diff)
 		}

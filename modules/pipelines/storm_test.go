@@ -221,7 +221,7 @@ func (s *storm) haunt(t *testing.T, stack *enginetest.Stack) []pipelines.Claim {
 		t.Errorf("claim: %v", err)
 	}
 	err = stack.DB.Transaction(bg, func(tx db.Tx) error {
-		_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`, db.Args{"id": w.ID, "now": tx.Now})
+		_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`, db.Args{"id": w.ID, "now": db.At(tx.Now.Add(-time.Second))})
 		return err
 	})
 	if err != nil {

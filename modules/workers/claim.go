@@ -19,7 +19,9 @@ import (
 func (p *Pool) claimLoop(ctx, work context.Context, handlers *sync.WaitGroup) {
 	ready, cancel := p.engine.Waker().Ready()
 	defer cancel()
+	var d doubt
 	for ctx.Err() == nil {
+		p.dispel(work, &d)
 		free := p.free()
 		if free == 0 {
 			select {
@@ -33,10 +35,8 @@ func (p *Pool) claimLoop(ctx, work context.Context, handlers *sync.WaitGroup) {
 		switch {
 		case err != nil:
 			p.log.Warn("claiming failed, trying again", zap.Error(err))
+			p.arise(&d)
 			sleep(ctx, retryClaim)
-			if errors.Is(err, db.ErrUnknown) {
-				p.disown(ctx, work)
-			}
 		case n < free:
 			p.awaitWork(ctx, ready, n == 0)
 		}
@@ -45,25 +45,6 @@ func (p *Pool) claimLoop(ctx, work context.Context, handlers *sync.WaitGroup) {
 
 // retryClaim is the wait after a claim that failed: the database is away, or refuses.
 const retryClaim = 250 * time.Millisecond
-
-// disown gives back what a claim may have taken whose answer never came.
-func (p *Pool) disown(ctx, work context.Context) {
-	for ctx.Err() == nil {
-		held := map[db.ID]bool{}
-		p.mu.Lock()
-		for c := range p.running {
-			held[c.Task.ID] = true
-		}
-		p.mu.Unlock()
-		n, err := p.engine.Disown(work, p.workerID(), held)
-		if err == nil {
-			p.log.Info("gave back tasks of a claim whose answer was lost", zap.Int("tasks", n))
-			return
-		}
-		p.log.Warn("giving back tasks of a lost claim failed, trying again", zap.Error(err))
-		sleep(ctx, retryClaim)
-	}
-}
 
 // taken is how long a claim that got nothing waits at least: what was due is in another process's hands, or its commit is near.
 const taken = 5 * time.Millisecond

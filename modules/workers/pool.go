@@ -113,6 +113,9 @@ func New(c Config, d Deps) *Pool {
 // gives back what does not end in time, and deregisters. It returns what kept it from beginning, or from ending in order.
 func (p *Pool) Run(ctx context.Context) error {
 	if err := p.register(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // stopped before it began, and that is an end in order
+		}
 		return err
 	}
 	// What is under way must be recorded, whatever became of ctx.
@@ -138,7 +141,24 @@ func (p *Pool) Run(ctx context.Context) error {
 	if p.unrecorded.Load() {
 		return errUnrecorded // the row stays: when its lease expires, others take those tasks back
 	}
-	return p.leases.Remove(context.WithoutCancel(ctx), p.workerID())
+	return p.deregister(context.WithoutCancel(ctx))
+}
+
+// deregister gives back what is Running in this worker's name although nothing runs, and takes the worker off. The database may be
+// away just then; if it stays away, so does the row, and others take those tasks back when its lease expires.
+func (p *Pool) deregister(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lastWrites)
+	defer cancel()
+	for {
+		err := p.giveBackStrays(ctx)
+		if err == nil {
+			err = p.leases.Remove(ctx, p.workerID())
+		}
+		if !errors.Is(err, db.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		sleep(ctx, 100*time.Millisecond)
+	}
 }
 
 // listen has this process look when another has told of something.

@@ -45,12 +45,11 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	case r.err == nil:
 		return succeeded(out, r.output)
 	case errors.As(r.err, &again):
-		out.Kind, out.Until, out.Reason = pipelines.Deferred, db.At(again.Until), tasks.CleanText(again.Reason, tasks.MaxError)
+		return deferred(out, again)
+	case ctx.Err() != nil: // the worker ended it, not the handler
+		out.Kind, out.Reason = pipelines.Released, context.Cause(ctx).Error()
 		return out
-	case errors.Is(context.Cause(ctx), errStopping):
-		out.Kind, out.Reason = pipelines.Released, errStopping.Error()
-		return out
-	case timed.Err() != nil && ctx.Err() == nil:
+	case timed.Err() != nil:
 		return erred(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", c.Definition.Timeout, r.err))
 	case errors.As(r.err, &kinded):
 		out.Final = kinded.Final
@@ -91,7 +90,11 @@ func (p *Pool) await(ctx context.Context, call *tasks.Call, c *pipelines.Claim) 
 		return returned{err: fmt.Errorf("no handler %q in this process", c.Task.Handler)}
 	}
 	done := make(chan returned, 1)
-	go func() { done <- guarded(ctx, handler, call) }()
+	go func() {
+		r := returned{err: tasks.WithKind(tasks.KindPanic, errors.New("the handler ended its goroutine"))}
+		defer func() { done <- r }() // deferred, for runtime.Goexit passes everything else by
+		r = guarded(ctx, handler, call)
+	}()
 	select {
 	case r := <-done:
 		return r
@@ -120,7 +123,26 @@ func guarded(ctx context.Context, h tasks.Handler, call *tasks.Call) (r returned
 		}
 	}()
 	out, err := h.Run(ctx, call)
+	if err != nil {
+		readable(err)
+	}
 	return returned{output: out, err: err}
+}
+
+// readable asks an error all that is asked of it later, here where a panic in its methods is the handler's.
+func readable(err error) {
+	var again *tasks.DeferError
+	var kinded *tasks.KindedError
+	_, _, _ = errors.As(err, &again), errors.As(err, &kinded), err.Error()
+}
+
+// deferred checks that the databases and the history can keep the time.
+func deferred(out *pipelines.Outcome, d *tasks.DeferError) *pipelines.Outcome {
+	if year := d.Until.UTC().Year(); year > 9999 {
+		return erred(out, tasks.KindError, fmt.Errorf("deferred until the year %d: 9999 is the last that can be kept", year))
+	}
+	out.Kind, out.Until, out.Reason = pipelines.Deferred, db.At(d.Until), tasks.CleanText(d.Reason, tasks.MaxError)
+	return out
 }
 
 // succeeded checks that an output can be kept on either database.

@@ -40,8 +40,9 @@ const reservedConns = 2
 // was empty cost a factor of 5 to 20 (docs/adr/0002). Every statement finds its rows by an index, so a nested loop is right.
 var planSettings = map[string]string{
 	"plan_cache_mode": "force_custom_plan", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off",
-	"search_path": "", // an unqualified name fails, instead of reaching another tenant's table
-	"timezone":    "UTC",
+	"enable_bitmapscan": "off", // it reads all that an index finds before a LIMIT applies
+	"search_path":       "",    // an unqualified name fails, instead of reaching another tenant's table
+	"timezone":          "UTC",
 }
 
 func newPostgres(ctx context.Context, url string) (backend, error) {
@@ -204,6 +205,7 @@ func (p *postgres) table(tenant, name string) string {
 }
 
 func (p *postgres) skipLocked() string { return "FOR UPDATE SKIP LOCKED" }
+func (p *postgres) share() string      { return "FOR KEY SHARE" }
 func (p *postgres) forUpdate() string  { return "FOR UPDATE" }
 
 // scalar casts each value, for the server can't infer a type everywhere.

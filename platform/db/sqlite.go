@@ -156,6 +156,7 @@ func (l *sqlite) refused(err error) bool {
 
 func (l *sqlite) table(_, name string) string { return `"` + name + `"` }
 func (l *sqlite) skipLocked() string          { return "" }
+func (l *sqlite) share() string               { return "" }
 func (l *sqlite) forUpdate() string           { return "" }
 
 // numbered: no. SQLite looks a numbered or named placeholder up among all others, which is quadratic.

@@ -30,6 +30,9 @@ type dialect interface {
 	maxRows(s *Set, left int) int
 	// skipLocked is what makes a claiming SELECT pass by rows that others are claiming; empty where there is one writer.
 	skipLocked() string
+	// share keeps rows that a SELECT reads from being locked by forUpdate or skipLocked until the transaction ends, while they can
+	// be updated; empty where there is one writer.
+	share() string
 	// forUpdate locks the rows that a SELECT reads until the transaction ends; empty where there is one writer.
 	forUpdate() string
 }
@@ -66,6 +69,8 @@ func render(d dialect, tenant, statement string, args Args) (string, []any, erro
 			b.WriteString(d.table(tenant, x.table))
 		case x.value == "skip_locked":
 			b.WriteString(d.skipLocked())
+		case x.value == "share":
+			b.WriteString(d.share())
 		case x.value == "for_update":
 			b.WriteString(d.forUpdate())
 		case x.value != "":
