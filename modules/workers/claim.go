@@ -2,7 +2,6 @@ package workers
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -11,7 +10,6 @@ import (
 
 	"sluice/modules/outbox"
 	"sluice/modules/pipelines"
-	"sluice/platform/db"
 )
 
 // claimLoop claims until ctx ends, as much as there are free slots. When the outbox holds no more for it, it sleeps until it is
