@@ -17,7 +17,7 @@ var mayWrite = map[string][]string{
 	"pipeline_executions":  {"modules/pipelines/repository.go", "modules/events/retention.go"},
 	"task_executions":      {"modules/tasks/apply.go", "modules/tasks/columns.go", "modules/tasks/read.go"},
 	"execution_events":     {"modules/events/repository.go", "modules/events/retention.go"},
-	"task_outbox":          {"modules/outbox/outbox.go"},
+	"task_outbox":          {"modules/outbox/outbox.go", "modules/outbox/take.go"},
 	"task_logs":            {"modules/tasks/logs.go"},
 	"workers":              {"modules/leases/leases.go"},
 }

@@ -43,6 +43,10 @@ var mayImport = map[string][]string{
 	".":                       {"app", "examples/*"},
 	"examples/*":              {"modules/tasks", "modules/pipelines", "modules/pipelines/definition"},
 	"scripts/*":               {},
+	"chaos":                   {"chaos/step", "modules/*", "modules/pipelines/definition", "platform/db", "platform/db/dbtest/localpg"},
+	"chaos/driver":            {"chaos"},
+	"chaos/step":              {"modules/tasks", "modules/pipelines", "modules/pipelines/definition"},
+	"chaos/worker":            {"app", "chaos/step"},
 }
 
 // testHelpers may be imported by any test, and otherwise only where the table names them.

@@ -37,7 +37,7 @@ CREATE TABLE task_executions (
   task_name              text NOT NULL,
   handler                text NOT NULL,
   queue                  text NOT NULL DEFAULT 'default',
-  priority               smallint NOT NULL DEFAULT 1,             -- 0 high, 1 normal, 2 low
+  priority               integer NOT NULL DEFAULT 1,             -- 0 high, 1 normal, 2 low
   status                 text NOT NULL,
   sub_status             text,
   version                bigint NOT NULL,
@@ -81,7 +81,7 @@ CREATE TABLE task_outbox (
   task_execution_id uuid NOT NULL UNIQUE,
   handler           text NOT NULL DEFAULT '', -- what a worker must be able to run to claim the task
   queue             text NOT NULL DEFAULT 'default',
-  lane              smallint NOT NULL DEFAULT 2, -- twice the priority, and 1 more for what a pipeline queued far beyond others' share
+  lane              integer NOT NULL DEFAULT 2, -- twice the priority, and 1 more for what a pipeline queued far beyond others' share
   available_at      timestamptz NOT NULL,
   created_at        timestamptz NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);

@@ -37,7 +37,7 @@ func expire(t *testing.T, s *enginetest.Stack) {
 func claimAs(t *testing.T, s *enginetest.Stack, limit int) (worker string, claims []pipelines.Claim) {
 	t.Helper()
 	ctx, worker := context.Background(), "by-hand-"+db.NewID().String()
-	expires, err := s.Leases.Register(ctx, leases.Worker{ID: worker, Slots: limit}, s.Handlers.Names(), time.Hour)
+	expires, err := s.Leases.Register(ctx, leases.Worker{ID: worker, Slots: limit}, time.Hour)
 	must(t, err)
 	claims, err = s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: worker, LeaseExpiresAt: expires, Want: outbox.Want{Handlers: s.Handlers.Names(), Limit: limit}})
 	must(t, err)
@@ -200,7 +200,7 @@ func TestLeaseClaimNeedsOne(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, s := context.Background(), open(&enginetest.Scripted{})
 		id := s.Start(t, ctx, s.Define(t, "lease", step("a", nil)), "")
-		expires, err := s.Leases.Register(ctx, leases.Worker{ID: "slow", Slots: 1}, nil, time.Hour)
+		expires, err := s.Leases.Register(ctx, leases.Worker{ID: "slow", Slots: 1}, time.Hour)
 		must(t, err)
 		request := pipelines.ClaimRequest{Worker: "slow", LeaseExpiresAt: expires, Want: outbox.Want{Handlers: s.Handlers.Names(), Limit: 1}}
 		expire(t, s)
