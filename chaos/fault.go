@@ -26,11 +26,7 @@ type stream struct {
 
 // run strikes until it has struck often enough or ctx ends; hit is called after each strike that hit, healed.
 func (s stream) run(ctx context.Context, r *round, hit func()) error {
-	for n := 0; n < s.times; {
-		pause(ctx, s.every/2+rand.N(s.every))
-		if ctx.Err() != nil {
-			break
-		}
+	for n := 0; n < s.times && pause(ctx, s.every/2+rand.N(s.every)); {
 		struck, err := s.fault.apply(ctx, r)
 		// What was broken must be mended though the time is over.
 		if healing := s.fault.heal(context.WithoutCancel(ctx), r); err == nil {

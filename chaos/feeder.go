@@ -26,10 +26,10 @@ type feeder struct {
 	open   int // how many to keep open
 	every  int // a misbehaving handler is in each so many-th run; 0: in none
 
-	started atomic.Int64
-	tasks   atomic.Int64
+	tasks atomic.Int64 // of the runs that it started
 
 	mu     sync.Mutex
+	told   []db.ID  // the runs of which a client was told
 	errors []string // what a client should not have to see
 }
 
@@ -111,7 +111,12 @@ func (f *feeder) startNamed(ctx context.Context, names []string) error {
 // start starts runs, however often it must ask. A database that is away is what this is about; any other answer is a fault.
 func (f *feeder) start(ctx context.Context, requests []pipelines.Request) {
 	for {
-		_, err := f.engine.Start(ctx, requests)
+		answer, err := f.engine.Start(ctx, requests)
+		f.mu.Lock()
+		for _, s := range answer {
+			f.told = append(f.told, s.ID)
+		}
+		f.mu.Unlock()
 		if err == nil {
 			break
 		}
@@ -125,7 +130,6 @@ func (f *feeder) start(ctx context.Context, requests []pipelines.Request) {
 		}
 		pause(ctx, again)
 	}
-	f.started.Add(int64(len(requests)))
 	for _, r := range requests {
 		f.tasks.Add(int64(len(r.Definition.Tasks)))
 	}

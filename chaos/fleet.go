@@ -233,13 +233,15 @@ func (f *fleet) end(p *place, s syscall.Signal, kind string) (*child, error) {
 	return proc, proc.signal(s)
 }
 
-// pause waits; the end of ctx is for the caller to see.
-func pause(ctx context.Context, d time.Duration) {
+// pause waits, and reports whether it did so to the end: ctx may end first.
+func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
+		return false
 	case <-timer.C:
+		return true
 	}
 }
 

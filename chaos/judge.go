@@ -67,7 +67,7 @@ func (r *round) judgeHistory(ctx context.Context) error {
 
 // judgeRest counts, and looks at what must be left: no run open, no row in the outbox, each run as its pipeline ends.
 func (r *round) judgeRest(ctx context.Context) error {
-	abandoned, breaches, err := executions(ctx, r.db)
+	abandoned, breaches, err := executions(ctx, r.db, r.feeder.told)
 	if err != nil {
 		return err
 	}

@@ -11,8 +11,9 @@ import (
 
 // executions checks that each run ended as its pipeline does when nothing is broken. Only a run that has lost a task to the cap
 // of recoveries may fail besides. It gives the number of such runs.
-func executions(ctx context.Context, d *db.DB) (abandoned int, breaches []string, err error) {
-	fails := map[string]bool{}
+// told are those of which a client was told that they had been started.
+func executions(ctx context.Context, d *db.DB, told []db.ID) (abandoned int, breaches []string, err error) {
+	fails, found := map[string]bool{}, map[db.ID]bool{}
 	for _, s := range step.Shapes() {
 		fails[s.Definition.Name] = s.Fails
 	}
@@ -27,6 +28,7 @@ func executions(ctx context.Context, d *db.DB) (abandoned int, breaches []string
 			if err := scan(&id, &name, &status, &failure, &given); err != nil {
 				return err
 			}
+			found[id] = true
 			expected := pipelines.Completed
 			if fails[name] {
 				expected = pipelines.Failed
@@ -39,5 +41,10 @@ func executions(ctx context.Context, d *db.DB) (abandoned int, breaches []string
 			}
 			return nil
 		})
+	for _, id := range told {
+		if !found[id] {
+			breaches = append(breaches, fmt.Sprintf("run %s is not there, and a client was told that it had been started", id))
+		}
+	}
 	return abandoned, breaches, err
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/platform/db"
 )
 
 // TestWhatRestsIsSeen: a run that nobody works on is stuck, once it is old enough.
@@ -31,6 +33,12 @@ func TestWhatRestsIsSeen(t *testing.T) {
 		if n, err := stuck(ctx, d, limit); n != want || err != nil {
 			t.Errorf("%d are stuck after %s, %v; expected %d", n, limit, err, want)
 		}
+	}
+	if _, breaches, err := executions(ctx, d, f.told); len(breaches) != 0 || err != nil {
+		t.Error(breaches, err)
+	}
+	if _, breaches, err := executions(ctx, d, append(f.told, db.NewID())); len(breaches) != 1 || err != nil {
+		t.Error("a run that is not there: ", breaches, err)
 	}
 	left, err := remains(ctx, d)
 	if err != nil || len(left) != 1 || !strings.Contains(left[0], `task t0`) || !strings.Contains(left[0], `"Ready"`) {

@@ -21,7 +21,6 @@ func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 // Append writes events within the transaction of what they record, in the order given. Ids and times are the transaction's to
 // give: what the caller set there is ignored.
 func (r *Repository) Append(tx db.Tx, list []Event) error {
-	tx.Track()
 	n := len(list)
 	ids, pipelines, tasks := make([]db.ID, n), make([]db.ID, n), make([]db.ID, n)
 	types, data, workers, actors := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
@@ -32,6 +31,9 @@ func (r *Repository) Append(tx db.Tx, list []Event) error {
 		if e.Version != nil {
 			versions[i] = *e.Version
 		}
+	}
+	if n > 0 {
+		tx.Witness("execution_events", ids[0])
 	}
 	set := db.NewSet(n).IDs("id", ids).IDs("pipeline_execution_id", pipelines).NullIDs("task_execution_id", tasks).
 		Texts("event_type", types).NullInts("version", versions).JSONs("event_data", data).

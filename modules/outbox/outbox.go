@@ -44,6 +44,9 @@ func (r *Repository) Create(tx db.Tx, rows []Row) error {
 	for i, row := range rows {
 		ids[i], handlers[i], queues[i], at[i] = row.TaskExecutionID, row.Handler, row.Queue, row.AvailableAt
 		lanes[i] = int64(row.Lane)
+		if row.Queue == "" {
+			queues[i] = DefaultQueue
+		}
 		if queued[row.PipelineExecutionID]++; queued[row.PipelineExecutionID] > share {
 			lanes[i] = int64(row.Lane | bulk)
 		}

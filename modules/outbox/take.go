@@ -19,13 +19,16 @@ const (
 	lanes = 6  // three priorities
 )
 
+// DefaultQueue is the queue of tasks, and of workers, that name none.
+const DefaultQueue = "default"
+
 // LaneOf is the lane of a priority, 0 being the highest.
 func LaneOf(priority int) int { return 2 * priority }
 
 // Want says which rows a claim takes.
 type Want struct {
 	Handlers            []string // what the worker can run
-	Queues              []string // those that it serves, the first served first
+	Queues              []string // those that it serves, the first served first; empty: the default one
 	Limit               int      // no more than its free slots
 	BulkFirst           bool     // bulk goes before the rest of its priority; every few claims, so that neither starves
 	PipelineExecutionID db.ID    // of this execution alone; zero: of any
@@ -70,7 +73,7 @@ ORDER BY available_at, id LIMIT $limit $skip_locked)`
 		if w.BulkFirst {
 			lane ^= bulk
 		}
-		for _, queue := range w.Queues {
+		for _, queue := range w.queues() {
 			left := "$limit"
 			for _, name := range names {
 				left += " - (SELECT count(*) FROM " + name + ")"
@@ -83,6 +86,13 @@ ORDER BY available_at, id LIMIT $limit $skip_locked)`
 	}
 	return "WITH " + strings.Join(parts, ",\n") + `,
 due AS (SELECT id FROM ` + strings.Join(names, " UNION ALL SELECT id FROM ") + `)`
+}
+
+func (w Want) queues() []string {
+	if len(w.Queues) == 0 {
+		return []string{DefaultQueue}
+	}
+	return w.Queues
 }
 
 // filter keeps to what the worker can run.
@@ -112,7 +122,7 @@ func (r *Repository) NextDue(ctx context.Context, want Want) (db.Time, error) {
 	statement := `SELECT available_at FROM {task_outbox} WHERE true` + filter + ` ORDER BY available_at, id LIMIT 1`
 	if want.PipelineExecutionID.IsZero() {
 		var parts []string
-		for _, queue := range want.Queues {
+		for _, queue := range want.queues() {
 			for lane := range lanes {
 				parts = append(parts, `SELECT (SELECT available_at FROM {task_outbox} WHERE queue = `+quoted(queue)+` AND lane = `+
 					strconv.Itoa(lane)+filter+` ORDER BY available_at, id LIMIT 1) AS at`)

@@ -178,8 +178,8 @@ func (e *Engine) endAll(tx db.Tx, x *Execution, actor string, how func(tasks.Tas
 	return e.tasks.SetRemaining(tx, sortCounters(counters))
 }
 
-// Retry runs a failed or cancelled execution again: all that did not complete, or, given from, that task and what follows from
-// it. Completed tasks keep their outputs and are not run again.
+// Retry runs a failed or cancelled execution again: all that did not complete, or, given from, that task, what follows from it, and
+// what was cancelled. Completed tasks keep their outputs and are not run again.
 func (e *Engine) Retry(ctx context.Context, o Order, from string) error {
 	return e.control(ctx, o.ID, func(tx db.Tx, x Execution) (int, error) {
 		if x.EventsRemoved > 0 {

@@ -91,23 +91,42 @@ func (r *modelRun) chosen(from string) (list []*modelTask) {
 			return nil
 		}
 	}
-	again := map[string]bool{}
+	again, behind := map[string]bool{}, map[string]bool{} // behind: the named task, and what follows from it
 	for _, name := range r.def.Order() {
 		x := r.tasks[name]
-		follows := slices.ContainsFunc(x.def.Needs, func(need string) bool { return again[need] })
-		switch x.status {
-		case tasks.Failed, tasks.Abandoned, tasks.Cancelled:
-			again[name] = from == "" || name == from || follows
-		case tasks.Skipped:
-			again[name] = name == from || follows
-		default: // what follows from a completed task follows from the named one too
-			again[name] = from != "" && follows
+		after := func(set map[string]bool) bool {
+			return slices.ContainsFunc(x.def.Needs, func(need string) bool { return set[need] })
 		}
-		if again[name] && x.status != tasks.Completed {
+		behind[name] = name == from || after(behind)
+		switch x.status {
+		case tasks.Failed, tasks.Abandoned:
+			again[name] = from == "" || behind[name]
+		case tasks.Cancelled:
+			again[name] = true
+		case tasks.Skipped:
+			again[name] = behind[name] || after(again)
+		}
+		if again[name] {
 			list = append(list, x)
 		}
 	}
 	return list
+}
+
+// useless reports a retry from a task that would be skipped again at once.
+func (r *modelRun) useless(from string) bool {
+	if from == "" {
+		return false
+	}
+	c := *r
+	c.tasks = map[string]*modelTask{}
+	for name, x := range r.tasks {
+		y := *x
+		y.run = &c
+		c.tasks[name] = &y
+	}
+	c.reopen(c.chosen(from))
+	return c.tasks[from].status == tasks.Skipped
 }
 
 func (r *modelRun) reopen(list []*modelTask) {

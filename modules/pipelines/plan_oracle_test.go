@@ -118,21 +118,24 @@ func (o *oracle) handled(name string) bool {
 
 // reopen says what a retry runs again, in the order of declaration, and enters it.
 func (o *oracle) reopen(from string) (names []string) {
-	chosen := map[string]bool{}
+	chosen, behind := map[string]bool{}, map[string]bool{} // behind: the named task, and what follows from it
 	if o.at[from] != tasks.Completed {
 		for _, name := range o.def.Order() {
 			t, _ := o.def.Task(name)
-			follows := slices.ContainsFunc(t.Needs, func(need string) bool { return chosen[need] })
-			if from != "" { // completed tasks stay, and what follows from them follows from the task too
-				chosen[name] = name == from || follows
-				continue
+			after := func(set map[string]bool) bool {
+				return slices.ContainsFunc(t.Needs, func(need string) bool { return set[need] })
 			}
-			at := o.at[name]
-			chosen[name] = at == tasks.Failed || at == tasks.Abandoned || at == tasks.Skipped && follows
+			behind[name] = name == from || after(behind)
+			switch o.at[name] {
+			case tasks.Failed, tasks.Abandoned:
+				chosen[name] = from == "" || behind[name]
+			case tasks.Skipped:
+				chosen[name] = behind[name] || after(chosen)
+			}
 		}
 	}
 	for _, t := range o.def.Tasks {
-		if chosen[t.ID] && o.at[t.ID] != tasks.Completed {
+		if chosen[t.ID] {
 			names = append(names, t.ID)
 		}
 	}

@@ -6,8 +6,8 @@ import (
 	"sluice/modules/tasks"
 )
 
-// reopen plans an operator's retry over the whole graph: every task that did not complete, or, given from, that task and what
-// follows from it. Completed tasks are not run again. It returns the names of what is reopened.
+// reopen plans an operator's retry over the whole graph: every task that did not complete, or, given from, that task, what follows
+// from it, and what was cancelled. Completed tasks are not run again. It returns the names of what is reopened.
 func (p *plan) reopen(from string) ([]string, error) {
 	chosen, err := p.choose(from)
 	if err != nil {
@@ -43,17 +43,24 @@ func (p *plan) reopen(from string) ([]string, error) {
 			}
 		}
 	}
-	return names, p.propagate()
+	if err := p.propagate(); err != nil {
+		return nil, err
+	}
+	if from != "" && p.nodes[from].task.Status == tasks.Skipped {
+		return nil, fmt.Errorf("%w: task %q would be skipped again, for what it needs has not gone as its rule asks: retry from there", ErrState, from)
+	}
+	return names, nil
 }
 
-// choose picks the tasks to reopen.
+// choose picks the tasks to reopen. What was cancelled ran to no end of its own, so a retry from one task on reopens that too: else
+// the execution would end with holes in it.
 func (p *plan) choose(from string) (map[string]bool, error) {
 	chosen := map[string]bool{}
 	if from != "" {
 		n, ok := p.nodes[from]
 		switch {
 		case !ok:
-			return nil, fmt.Errorf("%w: pipeline %q has no task %q", ErrState, p.execution.PipelineName, from)
+			return nil, fmt.Errorf("%w: pipeline %q has no task %q", tasks.ErrNotFound, p.execution.PipelineName, from)
 		case n.task.Status == tasks.Completed:
 			return nil, fmt.Errorf("%w: task %q has completed and is not run again: name one that did not", ErrState, from)
 		}
@@ -62,21 +69,20 @@ func (p *plan) choose(from string) (map[string]bool, error) {
 				chosen[name] = true
 			}
 		}
-		return chosen, nil
 	}
 	for name, n := range p.nodes {
 		switch n.task.Status {
-		case tasks.Failed, tasks.Abandoned, tasks.Cancelled:
+		case tasks.Cancelled:
 			chosen[name] = true
+		case tasks.Failed, tasks.Abandoned:
+			chosen[name] = chosen[name] || from == ""
 		}
 	}
 	// What was skipped is decided anew where it follows from a task that runs again.
 	for _, name := range p.def.Order() {
 		if t, _ := p.def.Task(name); p.nodes[name].task.Status == tasks.Skipped {
 			for _, need := range t.Needs {
-				if chosen[need] {
-					chosen[name] = true
-				}
+				chosen[name] = chosen[name] || chosen[need]
 			}
 		}
 	}

@@ -3,10 +3,12 @@ package tasks
 import (
 	"regexp"
 	"slices"
+
+	"sluice/modules/outbox"
 )
 
 // DefaultQueue is the queue of tasks, and of workers, that name none.
-const DefaultQueue = "default"
+const DefaultQueue = outbox.DefaultQueue
 
 var queuePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,62}$`)
 

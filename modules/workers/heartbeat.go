@@ -83,6 +83,9 @@ func (p *Pool) cancelLost(ctx context.Context) {
 		return
 	}
 	moved, err := p.tasks.Moved(ctx, versions)
+	if ctx.Err() != nil {
+		return
+	}
 	if err != nil {
 		p.log.Warn("looking at claims failed, trying again", zap.Error(err))
 		return

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -21,6 +22,11 @@ var (
 	ErrBehind      = errors.New("database schema is behind this binary")
 	ErrAhead       = errors.New("database schema is ahead of this binary")
 	ErrNoTenant    = errors.New("no such tenant")
+	ErrTenantName  = errors.New("invalid tenant name")
+	ErrNoFile      = errors.New("there is no database file")
+	ErrForeign     = errors.New("the file is no sluice database")
+	ErrMalformed   = errors.New("the file is no database, or is damaged")
+	ErrReadOnly    = errors.New("the database is read-only")
 	// ErrUnknown is a commit whose answer was lost and whose fate could not be found out in time.
 	ErrUnknown = errors.New("it is not known whether the transaction was committed")
 	ErrRefused = errors.New("the database refuses the data") // trying again is of no use
@@ -34,6 +40,7 @@ type DB struct {
 	backend  backend
 	clock    clock
 	debounce *debouncer
+	creates  bool // the default tenant's file may be made
 
 	mu      sync.Mutex
 	tenants map[string]*tenant
@@ -43,9 +50,9 @@ type DB struct {
 type backend interface {
 	// name is "postgres" or "sqlite".
 	name() string
-	// open makes the handles of one tenant; it fails with ErrNoTenant rather than create anything.
-	// reserved is a handle on connections that are kept for what must not wait for others.
-	open(ctx context.Context, tenant string) (write, read, reserved *gorm.DB, err error)
+	// open makes the handles of one tenant; it fails with ErrNoTenant rather than create anything but, if create says so, the
+	// default tenant's file.
+	open(ctx context.Context, tenant string, create bool) (handles, error)
 	// create makes an empty tenant; one that is there already is left alone.
 	create(ctx context.Context, tenant string) error
 	// migrate brings a tenant's schema up under a lock, however many processes start at once.
@@ -64,22 +71,31 @@ type backend interface {
 	notify(ctx context.Context, on gorm.ConnPool, tenant, text string) error
 	// listen see DB.Listen.
 	listen(ctx context.Context, tenant, instance string, heard func(topic)) error
-	// transactionID names the transaction that is open, for committed; empty if it has written nothing.
+	// transactionID names the transaction that is open, for committed; empty if it has written nothing, or nothing can be lost.
 	transactionID(ctx context.Context, on gorm.ConnPool) (string, error)
 	// committed finds out what became of a transaction whose commit failed with cause.
-	committed(ctx context.Context, id string, cause error) (bool, error)
+	committed(ctx context.Context, w witness, cause error) (bool, error)
 	// refused reports whether an error is the fault of the data, so that trying again is of no use.
 	refused(err error) bool
+	// malformed reports whether an error means that what was opened is no database, or is a damaged one.
+	malformed(err error) bool
 	// snapshot begins a read-only transaction that sees one moment.
 	snapshot(ctx context.Context, read *gorm.DB, fn func(*gorm.DB) error) error
 	dialect
 	close() error
 }
 
+// handles is how one tenant is reached.
+type handles struct {
+	write, read *gorm.DB
+	reserved    *gorm.DB // on connections that are kept for what must not wait for others
+	readOnly    error    // why nothing can be written, an ErrReadOnly; nil: it can
+}
+
 // tenant is the open handles of one tenant.
 type tenant struct {
-	name                  string
-	write, read, reserved *gorm.DB
+	name string
+	handles
 }
 
 // DefaultTenant is the tenant of those who name none: the schema public in Postgres, the named file itself in SQLite.
@@ -124,13 +140,18 @@ func TenantOf(ctx context.Context) string {
 }
 
 // Open connects to the database that the URL names, sqlite://path or postgres://…, and reads its clock.
-// It neither creates nor checks a schema: see Migrate and CheckSchema.
-func Open(ctx context.Context, url string) (*DB, error) {
+// It neither creates nor checks a schema: see Migrate and CheckSchema. A SQLite file that is not there is made on first use.
+func Open(ctx context.Context, url string) (*DB, error) { return open(ctx, url, true) }
+
+// OpenExisting is Open for those who only look: instead of making a file, first use fails with ErrNoFile.
+func OpenExisting(ctx context.Context, url string) (*DB, error) { return open(ctx, url, false) }
+
+func open(ctx context.Context, url string, create bool) (*DB, error) {
 	b, err := newBackend(ctx, url)
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{url: url, instance: NewID().String()[24:], backend: b, tenants: map[string]*tenant{}}
+	d := &DB{url: url, instance: NewID().String()[24:], backend: b, creates: create, tenants: map[string]*tenant{}}
 	d.debounce = newDebouncer(d.sendLater)
 	if err := d.SyncClock(ctx); err != nil {
 		return nil, errors.Join(err, b.close())
@@ -169,14 +190,25 @@ func (d *DB) URL() string { return d.url }
 // Now is the database's clock, without asking it: the reading of the last SyncClock carried on by this machine's monotonic clock.
 func (d *DB) Now() time.Time { return d.clock.now() }
 
+const clockReadings = 3
+
 // SyncClock reads the database's clock. Whoever runs for long calls it now and then.
 func (d *DB) SyncClock(ctx context.Context) error {
-	before := time.Now()
-	t, err := d.backend.now(ctx)
-	if err != nil {
-		return d.wrap(fmt.Errorf("read the database's clock: %w", err))
+	// A reading is as exact as half its round trip: the quickest of a few is taken.
+	var base, anchor time.Time
+	best := time.Duration(math.MaxInt64)
+	for range clockReadings {
+		before := time.Now()
+		t, err := d.backend.now(ctx)
+		took := time.Since(before)
+		if err != nil {
+			return d.wrap(fmt.Errorf("read the database's clock: %w", err))
+		}
+		if took < best {
+			base, anchor, best = t, before.Add(took/2), took
+		}
 	}
-	d.clock.set(t, before.Add(time.Since(before)/2))
+	d.clock.set(base, anchor)
 	return nil
 }
 
@@ -209,11 +241,14 @@ func (d *DB) tenant(ctx context.Context) (*tenant, error) {
 	if err := checkTenantName(name); err != nil {
 		return nil, err
 	}
-	write, read, reserved, err := d.backend.open(ctx, name)
-	if err != nil {
-		return nil, d.wrap(fmt.Errorf("open tenant %q: %w", name, err))
+	h, err := d.backend.open(ctx, name, d.creates)
+	if err != nil && name != DefaultTenant {
+		err = fmt.Errorf("open tenant %q: %w", name, err)
 	}
-	t := &tenant{name: name, write: write, read: read, reserved: reserved}
+	if err != nil {
+		return nil, d.wrap(err)
+	}
+	t := &tenant{name, h}
 	d.tenants[name] = t
 	return t, nil
 }
@@ -222,8 +257,10 @@ func (d *DB) tenant(ctx context.Context) (*tenant, error) {
 // connection too, and that is no fault of the database.
 func (d *DB) wrap(err error) error {
 	switch {
-	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, ErrRefused), errors.Is(err, context.Canceled):
+	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, ErrRefused), errors.Is(err, ErrMalformed), errors.Is(err, context.Canceled):
 		return err
+	case d.backend.malformed(err):
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	case d.backend.unreachable(err):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case d.backend.refused(err):

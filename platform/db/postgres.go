@@ -92,21 +92,24 @@ func schemaOf(tenant string) string {
 	return tenant
 }
 
-func (p *postgres) open(ctx context.Context, tenant string) (write, read, reserved *gorm.DB, err error) {
+func (p *postgres) open(ctx context.Context, tenant string, _ bool) (handles, error) {
 	var found bool
 	if err := p.sql.QueryRowContext(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, schemaOf(tenant)).Scan(&found); err != nil {
-		return nil, nil, nil, err
+		return handles{}, err
 	}
 	if !found {
-		return nil, nil, nil, fmt.Errorf("%w: the database has no schema %q", ErrNoTenant, schemaOf(tenant))
+		return handles{}, fmt.Errorf("%w: the database has no schema %q", ErrNoTenant, schemaOf(tenant))
 	}
-	write, err = gorm.Open(pgdriver.New(pgdriver.Config{Conn: p.sql}), gormConfig(schemaOf(tenant)+"."))
+	write, err := gorm.Open(pgdriver.New(pgdriver.Config{Conn: p.sql}), gormConfig(schemaOf(tenant)+"."))
 	if err != nil {
-		return nil, nil, nil, err
+		return handles{}, err
 	}
-	reserved, err = gorm.Open(pgdriver.New(pgdriver.Config{Conn: p.reservedSQL}), gormConfig(schemaOf(tenant)+"."))
-	return write, write, reserved, err
+	reserved, err := gorm.Open(pgdriver.New(pgdriver.Config{Conn: p.reservedSQL}), gormConfig(schemaOf(tenant)+"."))
+	return handles{write: write, read: write, reserved: reserved}, err
 }
+
+// malformed: a server never hands out what is no database.
+func (p *postgres) malformed(error) bool { return false }
 
 func (p *postgres) create(ctx context.Context, tenant string) error {
 	_, err := p.sql.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{schemaOf(tenant)}.Sanitize())

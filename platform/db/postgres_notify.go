@@ -75,20 +75,22 @@ func (p *postgres) transactionID(ctx context.Context, on gorm.ConnPool) (string,
 }
 
 // committed finds out what became of a commit whose answer was lost. It asks until the server knows.
-func (p *postgres) committed(ctx context.Context, id string, cause error) (bool, error) {
+func (p *postgres) committed(ctx context.Context, w witness, cause error) (bool, error) {
 	if code := sqlState(cause); code != "" && !p.unreachable(cause) {
 		return false, nil // the server has said no
 	}
 	for attempt := 1; ; attempt++ {
-		var status *string
-		err := p.reservedSQL.QueryRowContext(ctx, `SELECT pg_xact_status($1::text::xid8)`, id).Scan(&status)
-		switch {
-		case err == nil && status != nil && *status == "committed":
-			return true, nil
-		case err == nil && status != nil && *status == "aborted":
-			return false, nil
-		case err == nil && status == nil:
-			return false, errors.New("the server has forgotten the transaction")
+		var underWay, there bool
+		err := p.reservedSQL.QueryRowContext(ctx, `SELECT coalesce(pg_xact_status($1::text::xid8) = 'in progress', false)`, w.transaction).Scan(&underWay)
+		if sqlState(err) == "22023" {
+			return false, nil // an id still to come: the server has forgotten all of the transaction
+		}
+		if err == nil && !underWay {
+			err = p.reservedSQL.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM `+p.table(w.tenant, w.table)+
+				` WHERE xid = $1::text::xid8 AND id = $2)`, w.transaction, w.row).Scan(&there)
+			if err == nil {
+				return there, nil
+			}
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return false, err

@@ -52,11 +52,16 @@ func (l *sqlite) file(tenant string) string {
 	return strings.TrimSuffix(l.path, ext) + "." + tenant + ext
 }
 
-// sqlOpen opens a file. Every writing transaction takes the write lock at its start (immediate): one that read first and then
-// wrote would fail at once instead of waiting. FULL makes each commit survive a power cut.
+// sqlOpen opens a file to write. Every writing transaction takes the write lock at its start (immediate): one that read first and
+// then wrote would fail at once instead of waiting. FULL makes each commit survive a power cut.
 func (l *sqlite) sqlOpen(tenant string, options url.Values) (*sql.DB, error) {
 	options.Set("_journal_mode", "WAL")
 	options.Set("_synchronous", "FULL")
+	return l.sqlOpenPlain(tenant, options)
+}
+
+// sqlOpenPlain changes nothing of the file by opening it.
+func (l *sqlite) sqlOpenPlain(tenant string, options url.Values) (*sql.DB, error) {
 	options.Set("_busy_timeout", "10000")
 	options.Set("_foreign_keys", "on")
 	options.Set("_cache_size", "-65536")
@@ -64,23 +69,28 @@ func (l *sqlite) sqlOpen(tenant string, options url.Values) (*sql.DB, error) {
 	return sql.Open("sqlite3", "file:"+(&url.URL{Path: l.file(tenant)}).EscapedPath()+"?"+options.Encode())
 }
 
-func (l *sqlite) open(ctx context.Context, tenant string) (write, read, reserved *gorm.DB, err error) {
-	if _, err := os.Stat(l.file(tenant)); errors.Is(err, os.ErrNotExist) && tenant != DefaultTenant {
-		return nil, nil, nil, fmt.Errorf("%w: there is no file %s", ErrNoTenant, l.file(tenant))
-	}
-	write, err = l.handle(ctx, tenant, url.Values{"_txlock": {"immediate"}}, 1)
+func (l *sqlite) open(ctx context.Context, tenant string, create bool) (handles, error) {
+	readOnly, err := l.inspect(ctx, tenant, create)
 	if err != nil {
-		return nil, nil, nil, err
+		return handles{}, err
 	}
-	read, err = l.handle(ctx, tenant, url.Values{"_query_only": {"on"}}, 4)
+	if readOnly != nil {
+		read, err := l.handle(ctx, tenant, l.sqlOpenPlain, readOnlyOptions(l.file(tenant)), 4)
+		return handles{write: read, read: read, reserved: read, readOnly: readOnly}, err
+	}
+	write, err := l.handle(ctx, tenant, l.sqlOpen, url.Values{"_txlock": {"immediate"}}, 1)
 	if err != nil {
-		return nil, nil, nil, errors.Join(err, closeGorm(write))
+		return handles{}, err
 	}
-	return write, read, write, nil // a file has one writer, whoever writes
+	read, err := l.handle(ctx, tenant, l.sqlOpen, url.Values{"_query_only": {"on"}}, 4)
+	if err != nil {
+		return handles{}, errors.Join(err, closeGorm(write))
+	}
+	return handles{write: write, read: read, reserved: write}, nil // a file has one writer, whoever writes
 }
 
-func (l *sqlite) handle(ctx context.Context, tenant string, options url.Values, conns int) (*gorm.DB, error) {
-	s, err := l.sqlOpen(tenant, options)
+func (l *sqlite) handle(ctx context.Context, tenant string, open func(string, url.Values) (*sql.DB, error), options url.Values, conns int) (*gorm.DB, error) {
+	s, err := open(tenant, options)
 	if err != nil {
 		return nil, err
 	}
@@ -135,17 +145,22 @@ func (l *sqlite) retryable(err error) bool {
 	return errors.As(err, &se) && (se.Code == sqlite3.ErrBusy || se.Code == sqlite3.ErrLocked)
 }
 
-// unreachable: the file can't be opened, is no database, or its disk fails.
+// unreachable: the file can't be opened, or its disk fails.
 func (l *sqlite) unreachable(err error) bool {
 	var se sqlite3.Error
 	if !errors.As(err, &se) {
 		return false
 	}
 	switch se.Code {
-	case sqlite3.ErrCantOpen, sqlite3.ErrNotADB, sqlite3.ErrPerm, sqlite3.ErrReadonly, sqlite3.ErrIoErr, sqlite3.ErrCorrupt, sqlite3.ErrFull:
+	case sqlite3.ErrCantOpen, sqlite3.ErrPerm, sqlite3.ErrReadonly, sqlite3.ErrIoErr, sqlite3.ErrFull:
 		return true
 	}
 	return false
+}
+
+func (l *sqlite) malformed(err error) bool {
+	var se sqlite3.Error
+	return errors.As(err, &se) && (se.Code == sqlite3.ErrNotADB || se.Code == sqlite3.ErrCorrupt)
 }
 
 // refused: the data is too large, of the wrong kind, or against a constraint.

@@ -47,6 +47,6 @@ func (l *sqlite) notify(context.Context, gorm.ConnPool, string, string) error { 
 // transactionID: none. A commit to a file has no answer that could be lost.
 func (l *sqlite) transactionID(context.Context, gorm.ConnPool) (string, error) { return "", nil }
 
-func (l *sqlite) committed(_ context.Context, _ string, cause error) (bool, error) {
+func (l *sqlite) committed(_ context.Context, _ witness, cause error) (bool, error) {
 	return false, cause
 }

@@ -12,9 +12,9 @@ var tenantName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 func checkTenantName(name string) error {
 	switch {
 	case !tenantName.MatchString(name):
-		return fmt.Errorf("%w: %q is no tenant name: use a small letter, then up to 39 small letters, digits and _", ErrNoTenant, name)
+		return fmt.Errorf("%w: %q is no tenant name: use a small letter, then up to 39 small letters, digits and _", ErrTenantName, name)
 	case name == "public", name == "information_schema", len(name) > 2 && name[:3] == "pg_":
-		return fmt.Errorf("%w: %q is reserved", ErrNoTenant, name)
+		return fmt.Errorf("%w: %q is reserved", ErrTenantName, name)
 	}
 	return nil
 }
@@ -43,6 +43,13 @@ func (d *DB) Migrate(ctx context.Context) error {
 	if status.Current == status.Newest {
 		return nil
 	}
+	t, err := d.tenant(ctx)
+	if err != nil {
+		return err
+	}
+	if t.readOnly != nil {
+		return fmt.Errorf("%w, and %w", status.Err(), t.readOnly)
+	}
 	if err := d.backend.migrate(ctx, TenantOf(ctx)); err != nil {
 		return d.wrap(fmt.Errorf("migrate tenant %q: %w", TenantOf(ctx), err))
 	}
@@ -62,7 +69,8 @@ func (s SchemaStatus) Err() error {
 	case s.Current < s.Newest:
 		return fmt.Errorf("%w (version %d, needed %d): run `sluice migrate`", ErrBehind, s.Current, s.Newest)
 	case s.Current > s.Newest:
-		return fmt.Errorf("%w (version %d, known %d): install a newer sluice", ErrAhead, s.Current, s.Newest)
+		return fmt.Errorf("%w (version %d, known %d): install a sluice with schema version %d or newer; `sluice migrate status` shows both",
+			ErrAhead, s.Current, s.Newest, s.Current)
 	}
 	return nil
 }

@@ -23,14 +23,24 @@ type Tx struct {
 // txState is what a transaction gathers for its end.
 type txState struct {
 	topics  []topic
-	tracked bool
-	id      string // names the transaction once it is about to commit
-	ending  bool   // everything has been written: what fails from now on is the commit
-	silent  bool   // the notification goes out later, with others
+	witness witness
+	ending  bool // everything has been written: what fails from now on is the commit
+	silent  bool // the notification goes out later, with others
 }
 
-// Track makes sure that the fate of the commit can be found out if its answer is lost. Whatever writes history calls it.
-func (tx Tx) Track() { tx.state.tracked = true }
+// witness is what shows that a transaction was committed: a row that it wrote. Its id alone would not do: a server that crashes
+// may give the id of a transaction that it forgot to another one, which commits.
+type witness struct {
+	tenant, table string
+	row           ID
+	transaction   string // the transaction's id, once it is about to commit; the table has it in the column xid
+}
+
+// Witness makes sure that the fate of the commit can be found out if its answer is lost: by a row that the transaction has
+// written to the table.
+func (tx Tx) Witness(table string, row ID) {
+	tx.state.witness = witness{tenant: tx.tenant, table: table, row: row}
+}
 
 // Attempts of a transaction that the database rolled back for no fault of its own (deadlock, serialization, busy).
 const maxAttempts = 10
@@ -43,6 +53,9 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 	if err != nil {
 		return err
 	}
+	if t.readOnly != nil {
+		return t.readOnly
+	}
 	for attempt := 1; ; attempt++ {
 		state := &txState{}
 		err := t.writer(ctx).Transaction(func(g *gorm.DB) error {
@@ -52,8 +65,8 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 			}
 			return d.finish(ctx, tx)
 		})
-		if err != nil && state.ending && state.id != "" {
-			err = d.resolve(ctx, state.id, err)
+		if err != nil && state.ending && state.witness.transaction != "" {
+			err = d.resolve(ctx, state.witness, err)
 		}
 		if err == nil && state.silent {
 			d.debounce.later(t.name, state.topics)
@@ -80,8 +93,8 @@ func (d *DB) finish(ctx context.Context, tx Tx) (err error) {
 			tx.state.silent = true
 		}
 	}
-	if err == nil && tx.state.tracked {
-		tx.state.id, err = d.backend.transactionID(ctx, on)
+	if err == nil && tx.state.witness.table != "" {
+		tx.state.witness.transaction, err = d.backend.transactionID(ctx, on)
 	}
 	tx.state.ending = err == nil
 	return err
@@ -91,10 +104,10 @@ func (d *DB) finish(ctx context.Context, tx Tx) (err error) {
 const longestDoubt = 30 * time.Second
 
 // resolve turns the error of a commit into what became of the transaction: nil if it was committed after all.
-func (d *DB) resolve(ctx context.Context, id string, cause error) error {
+func (d *DB) resolve(ctx context.Context, w witness, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestDoubt)
 	defer cancel()
-	committed, err := d.backend.committed(ctx, id, cause)
+	committed, err := d.backend.committed(ctx, w, cause)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrUnknown, errors.Join(cause, err))

@@ -1,0 +1,84 @@
+//go:build unix
+
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// inspect looks at a tenant's file before it is opened to be written, for that alone would change another program's file. It
+// gives the reason for which the file can only be read, if there is one.
+func (l *sqlite) inspect(ctx context.Context, tenant string, create bool) (readOnly, err error) {
+	path := l.file(tenant)
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist) && tenant != DefaultTenant:
+		return nil, fmt.Errorf("%w: there is no file %s", ErrNoTenant, path)
+	case errors.Is(err, os.ErrNotExist) && !create:
+		return nil, fmt.Errorf("%w %s", ErrNoFile, path)
+	case errors.Is(err, os.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case info.IsDir():
+		return nil, fmt.Errorf("%w: %s is a directory", ErrMalformed, path)
+	}
+	options := url.Values{"mode": {"rw"}}
+	if readOnly = readOnlyReason(path); readOnly != nil {
+		options = readOnlyOptions(path)
+	}
+	return readOnly, l.checkOwn(ctx, tenant, options)
+}
+
+// checkOwn refuses a file that holds another program's tables. One that is empty, or in which a first migration has only begun,
+// is ours.
+func (l *sqlite) checkOwn(ctx context.Context, tenant string, options url.Values) (err error) {
+	s, err := l.sqlOpenPlain(tenant, options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	var ours, others int
+	err = s.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE name IN ('goose_db_version', 'pipeline_executions')),
+		count(*) FILTER (WHERE name NOT IN ('goose_db_version', 'pipeline_executions') AND name NOT LIKE 'sqlite_%')
+		FROM sqlite_master WHERE type = 'table'`).Scan(&ours, &others)
+	switch {
+	case err != nil:
+		return fmt.Errorf("open %s: %w", l.file(tenant), err)
+	case ours < 2 && others > 0:
+		return fmt.Errorf("%w: %s holds the tables of another program", ErrForeign, l.file(tenant))
+	}
+	return nil
+}
+
+// readOnlyReason says why a file can't be written: it, or where its log would be, is closed to this user. nil: it can.
+func readOnlyReason(path string) error {
+	closed := unix.Access(path, unix.W_OK) != nil
+	for _, beside := range []string{path + "-wal", path + "-shm"} {
+		err := unix.Access(beside, unix.W_OK)
+		if errors.Is(err, unix.ENOENT) {
+			err = unix.Access(filepath.Dir(path), unix.W_OK)
+		}
+		closed = closed || err != nil
+	}
+	if !closed {
+		return nil
+	}
+	return fmt.Errorf("%w: this user may not write %s, or not beside it", ErrReadOnly, path)
+}
+
+// readOnlyOptions reads beside a writer, if one has the file open. Without a log there is none, and then nothing, a shared memory
+// file least of all, needs to be made beside the file.
+func readOnlyOptions(path string) url.Values {
+	if _, err := os.Stat(path + "-wal"); errors.Is(err, os.ErrNotExist) {
+		return url.Values{"mode": {"ro"}, "immutable": {"1"}}
+	}
+	return url.Values{"mode": {"ro"}}
+}
