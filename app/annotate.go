@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
+	"sluice/modules/events"
 	"sluice/modules/pipelines"
 	"sluice/modules/pipelines/definition"
 	"sluice/modules/tasks"
@@ -23,7 +24,7 @@ type annotateNeeds struct {
 }
 
 func (c *cli) annotateCommand() *cobra.Command {
-	var data, task string
+	var data, task, worker string
 	cmd := &cobra.Command{
 		Use:     "annotate ID --data JSON",
 		Short:   "Write a remark into the history",
@@ -32,6 +33,8 @@ func (c *cli) annotateCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&data, "data", "", "the remark, a `JSON` object")
 	cmd.Flags().StringVar(&task, "task", "", "about `TASK`, not the execution as a whole")
+	cmd.Flags().StringVar(&worker, "worker", "", "in the name of the worker `ID`, as sluice workers lists it")
+	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := parseID(args[0])
 		if err != nil {
@@ -44,7 +47,7 @@ func (c *cli) annotateCommand() *cobra.Command {
 			return usagef("--data: %w", err)
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n annotateNeeds) error {
-			a := pipelines.Annotation{PipelineExecutionID: id, Data: db.JSON(data), Actor: actor()}
+			a := pipelines.Annotation{PipelineExecutionID: id, Data: db.JSON(data), Worker: worker, Actor: actor()}
 			about := "execution " + id.String()
 			if task != "" {
 				if a.TaskExecutionID, err = n.task(ctx, id, task); err != nil {
@@ -55,11 +58,24 @@ func (c *cli) annotateCommand() *cobra.Command {
 			if err := n.Engine.Annotate(ctx, a); err != nil {
 				return err
 			}
+			if *format == formatJSON {
+				return printJSON(c.stdout, annotationDocument{id, a.TaskExecutionID, events.Annotation, a.Data, db.Text(worker), db.Text(a.Actor)})
+			}
 			fmt.Fprintf(c.stdout, "annotated %s\n", about)
 			return nil
 		})
 	}
 	return cmd
+}
+
+// annotationDocument is what was written, under the names of the event's columns.
+type annotationDocument struct {
+	PipelineExecutionID db.ID       `json:"pipeline_execution_id"`
+	TaskExecutionID     db.ID       `json:"task_execution_id"` // null: about the execution
+	EventType           events.Type `json:"event_type"`
+	EventData           db.JSON     `json:"event_data"`
+	WorkerID            db.Text     `json:"worker_id"`
+	Actor               db.Text     `json:"actor"`
 }
 
 // task finds a task of an execution by its name.

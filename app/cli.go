@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
@@ -18,9 +19,14 @@ type cli struct {
 
 	config      string
 	databaseURL string
+	creates     bool // the command may make a database file that is not there
 	tenant      string
 	logLevel    string
 }
+
+// creators are the commands that may make a database file. The others would only look into an empty one, and leave it behind where
+// somebody was in the wrong directory.
+var creators = map[string]bool{"sluice run": true, "sluice serve": true, "sluice start": true, "sluice migrate": true, "sluice migrate up": true}
 
 const (
 	groupWork = "work"
@@ -45,6 +51,7 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 			if err := c.applySettings(cmd); err != nil {
 				return err
 			}
+			c.creates = creators[cmd.CommandPath()]
 			cmd.SetContext(db.WithTenant(cmd.Context(), c.tenant))
 			return nil
 		},
@@ -63,7 +70,23 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 	group(root, groupLook, c.listCommand(), c.showCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
 	group(root, groupCare, c.verifyCommand(), c.migrateCommand(), c.cleanupCommand())
 	root.AddCommand(c.versionCommand())
+	completionErrors(root)
 	return root
+}
+
+// completionErrors has the command that cobra brings along refuse wrong arguments as the others do.
+func completionErrors(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		cmd.Args = unknownCommand
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		for _, shell := range cmd.Commands() {
+			shell.Args = arguments(0, 0, "")
+		}
+	}
 }
 
 func group(root *cobra.Command, id string, commands ...*cobra.Command) {
@@ -81,12 +104,19 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	for _, sub := range cmd.Commands() {
 		names = append(names, sub.Name())
 	}
-	return withHint(usagef("there is no command %q", args[0]), didYouMean(args[0], names, "`sluice help` lists the commands"))
+	otherwise := "`sluice help` lists the commands"
+	if cmd.HasParent() {
+		otherwise = "`" + cmd.CommandPath() + "` takes " + strings.Join(names, ", ")
+	}
+	return withHint(usagef("there is no command %q", strings.TrimPrefix(cmd.CommandPath()+" "+args[0], "sluice ")), didYouMean(args[0], names, otherwise))
 }
 
 // open opens the database that the settings name, and closes it when the function that it returns is called.
 func (c *cli) open(ctx context.Context) (*db.DB, error) {
-	return db.Open(ctx, c.databaseURL)
+	if c.creates {
+		return db.Open(ctx, c.databaseURL)
+	}
+	return db.OpenExisting(ctx, c.databaseURL)
 }
 
 // openReady opens the database and sees to its schema: SQLite, which has one user, brings itself up; on a server that is an

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/fx"
 
 	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
 )
 
 type controlNeeds struct {
@@ -85,8 +86,11 @@ func (c *cli) retryCommand() *cobra.Command {
 
 // stateHint says what may be done where an order came at the wrong time.
 func stateHint(err error, id string) string {
-	if errors.Is(err, pipelines.ErrState) {
+	switch {
+	case errors.Is(err, pipelines.ErrState):
 		return "`sluice show " + id + "` says how it stands"
+	case errors.Is(err, tasks.ErrNotFound):
+		return "`sluice show " + id + "` lists its tasks"
 	}
 	return ""
 }

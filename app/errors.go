@@ -105,9 +105,10 @@ func exitCode(err error) int {
 	var usage usageError
 	switch {
 	case errors.As(err, &usage), errors.Is(err, pipelines.ErrState), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),
-		errors.Is(err, health.ErrAddress):
+		errors.Is(err, db.ErrTenantName), errors.Is(err, health.ErrAddress):
 		return exitUsage
-	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, pipelines.ErrUnknown), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound):
+	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, pipelines.ErrUnknown), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound),
+		errors.Is(err, db.ErrNoTenant):
 		return exitNotFound
 	}
 	return exitDatabase
@@ -122,6 +123,12 @@ func hintFor(err error) string {
 		return "`sluice list` shows the executions of this database"
 	case errors.Is(err, health.ErrAddress):
 		return "choose another address for --listen (SLUICE_LISTEN)"
+	case errors.Is(err, db.ErrNoFile):
+		return "`sluice run FILE` makes one, or name another with --database-url (SLUICE_DATABASE_URL)"
+	case errors.Is(err, db.ErrForeign), errors.Is(err, db.ErrMalformed):
+		return "name another with --database-url (SLUICE_DATABASE_URL); this one was left as it is"
+	case errors.Is(err, db.ErrReadOnly):
+		return "`list`, `show`, `events`, `outbox`, `workers` and `verify` need no more than to read; what writes needs a user who may"
 	case errors.Is(err, db.ErrUnavailable):
 		return "check --database-url (SLUICE_DATABASE_URL) and that the database is running"
 	}

@@ -73,6 +73,9 @@ func (c *cli) eventsCommand() *cobra.Command {
 			if filter.Limit > 0 && len(list) == filter.Limit {
 				fmt.Fprintf(c.stderr, "the newest %d: --limit shows more\n", len(list))
 			}
+			if len(list) == 0 {
+				return c.printNoEvents(ctx, n, filter)
+			}
 			return c.printEvents(list, names, f.pipeline == "" && f.task == "")
 		})
 	}
@@ -160,11 +163,32 @@ func (n eventsNeeds) names(ctx context.Context, list []events.Event) (map[db.ID]
 	return names, err
 }
 
-func (c *cli) printEvents(list []events.Event, names map[db.ID]string, many bool) error {
-	if len(list) == 0 {
-		fmt.Fprintln(c.stderr, "no events")
+// printNoEvents says why there are none, where retention has taken them.
+func (c *cli) printNoEvents(ctx context.Context, n eventsNeeds, f events.Filter) error {
+	id := f.PipelineExecutionID
+	if !f.TaskExecutionID.IsZero() {
+		t, err := n.Tasks.Get(ctx, f.TaskExecutionID)
+		if err != nil {
+			return err
+		}
+		id = t.PipelineExecutionID
+	}
+	var x pipelines.Execution
+	if !id.IsZero() {
+		var err error
+		if x, err = n.Executions.Get(ctx, id); err != nil {
+			return err
+		}
+	}
+	if x.EventsRemoved > 0 {
+		fmt.Fprintf(c.stderr, "no events: retention (`sluice cleanup-events`) has removed the history of this execution, %s\n", counted(x.EventsRemoved, "event"))
 		return nil
 	}
+	fmt.Fprintln(c.stderr, "no events")
+	return nil
+}
+
+func (c *cli) printEvents(list []events.Event, names map[db.ID]string, many bool) error {
 	heading := []string{"time", "task", "event", "v", "what", "by"}
 	if many {
 		heading = append([]string{"execution", "pipeline"}, heading...)

@@ -48,15 +48,19 @@ func (c *cli) listCommand() *cobra.Command {
 			if *format == formatJSON {
 				return printJSON(c.stdout, list)
 			}
-			c.printExecutions(list, n.DB.Now(), f.Limit)
+			c.printExecutions(list, n.DB.Now(), f)
 			return nil
 		})
 	}
 	return cmd
 }
 
-func (c *cli) printExecutions(list []pipelines.Execution, now time.Time, limit int) {
-	if len(list) == 0 {
+func (c *cli) printExecutions(list []pipelines.Execution, now time.Time, f pipelines.Filter) {
+	switch {
+	case len(list) == 0 && f != pipelines.Filter{Limit: f.Limit}:
+		fmt.Fprintln(c.stderr, "no execution matches")
+		return
+	case len(list) == 0:
 		fmt.Fprintln(c.stderr, "no executions: `sluice run FILE` makes one")
 		return
 	}
@@ -70,7 +74,7 @@ func (c *cli) printExecutions(list []pipelines.Execution, now time.Time, limit i
 		rows[i] = []string{x.ID.String(), x.PipelineName, p.status(string(x.Status)), moment(x.CreatedAt), took, openTasks(x), firstLine(string(x.Error), 60)}
 	}
 	printTable(c.stdout, []string{"id", "pipeline", "status", "started", "duration", "open tasks", "error"}, rows)
-	if len(list) == limit {
+	if len(list) == f.Limit {
 		fmt.Fprintf(c.stderr, "older ones: sluice list --before %s\n", list[len(list)-1].ID)
 	}
 }

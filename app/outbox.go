@@ -39,7 +39,7 @@ func (c *cli) outboxCommand() *cobra.Command {
 	var remove bool
 	cmd := &cobra.Command{Use: "outbox", Short: "List the tasks that wait for a worker, and why each waits", Args: arguments(0, 0, "")}
 	cmd.Flags().Var(&count{&limit, 1}, "limit", "at most `N`, those due first")
-	cmd.Flags().BoolVar(&remove, "remove-stray", false, "remove rows that stand for no work (`sluice verify` finds them; there are none unless another hand wrote them)")
+	cmd.Flags().BoolVar(&remove, "remove-stray", false, "remove rows that stand for no work (sluice verify finds them; there are none unless another hand wrote them)")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n outboxNeeds) error {

@@ -16,7 +16,7 @@ import (
 
 func (c *cli) runCommand() *cobra.Command {
 	var input inputFlags
-	slots := workers.DefaultSlots
+	slots, lease := workers.DefaultSlots, workers.DefaultLease
 	cmd := &cobra.Command{
 		Use:   "run FILE|NAME",
 		Short: "Start a pipeline and work it off here, with live progress",
@@ -28,6 +28,7 @@ Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with i
 	}
 	input.add(cmd)
 	cmd.Flags().Var(&count{&slots, 1}, "workers", "run at most `N` tasks at once")
+	cmd.Flags().Var(&duration{&lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workNeeds) error {
@@ -35,7 +36,7 @@ Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with i
 			if err != nil {
 				return err
 			}
-			x, err := w.run(ctx, slots)
+			x, err := w.run(ctx, slots, lease)
 			if err != nil {
 				return fmt.Errorf("run %s: %w", w.id, err)
 			}

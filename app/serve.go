@@ -30,6 +30,8 @@ type serveNeeds struct {
 	Log     *zap.Logger
 }
 
+const leastLease = 100 * time.Millisecond
+
 func (c *cli) serveCommand() *cobra.Command {
 	var dir, listen string
 	config := workers.Config{Slots: workers.DefaultSlots, Lease: workers.DefaultLease, Drain: workers.DefaultDrain}
@@ -49,7 +51,7 @@ PostgreSQL share the work. An interrupt or a termination signal makes it finish 
 	cmd.Flags().StringVar(&dir, "pipelines", "", "register every *.yaml and *.yml of `DIR`")
 	cmd.Flags().Var(&count{&config.Slots, 1}, "workers", "run at most `N` tasks at once")
 	cmd.Flags().Var(&queueNames{&config.Queues}, "queues", "serve these `QUEUES`, separated by commas (default \"default\")")
-	cmd.Flags().Var(&duration{&config.Lease, 100 * time.Millisecond}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
+	cmd.Flags().Var(&duration{&config.Lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
 	cmd.Flags().Var(&address{&listen}, "listen", "answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
 	cmd.Flags().Var(&duration{&config.Drain, 0}, "drain", "when stopping, wait `DURATION` for running tasks before they are given back")
 	return cmd

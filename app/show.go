@@ -132,7 +132,7 @@ func (c *cli) printShow(doc showDocument, logs bool) {
 		c.printAttempt(a, logs, p)
 	}
 	if doc.history.truncated {
-		fmt.Fprintf(c.stdout, "\n%s removed by retention: the attempts are not known any more\n", counted(doc.Execution.EventsRemoved, "event"))
+		fmt.Fprintf(c.stdout, "\n%s removed by retention (`sluice cleanup-events`): the attempts are not known any more\n", counted(doc.Execution.EventsRemoved, "event"))
 	}
 	c.printNext(doc)
 }
@@ -203,6 +203,11 @@ func lastLines(s string, most int) string {
 // printNext says what to do about an execution.
 func (c *cli) printNext(doc showDocument) {
 	id := doc.Execution.ID
+	if doc.history.truncated {
+		// Without its history it can be neither retried nor told of.
+		fmt.Fprintf(c.stdout, "\nnext: sluice start %s\n", doc.Execution.PipelineName)
+		return
+	}
 	switch doc.Execution.Status {
 	case pipelines.Failed, pipelines.Cancelled:
 		fmt.Fprintf(c.stdout, "\nnext: sluice retry %s\n", id)

@@ -33,6 +33,9 @@ func (s Sources) find(ctx context.Context, stdin io.Reader, arg string) (*defini
 		return def, nil
 	}
 	def, err := s.Engine.Registered(ctx, arg)
+	if errors.Is(err, pipelines.ErrUnknown) && isDirectory(arg) {
+		return nil, withHint(usagef("%s is a directory", arg), "name a file in it; `sluice serve --pipelines "+arg+"` registers all of them")
+	}
 	if errors.Is(err, pipelines.ErrUnknown) {
 		return nil, withHint(err, s.similar(ctx, arg))
 	}
@@ -55,6 +58,11 @@ func isFile(arg string) bool {
 	}
 	info, err := os.Stat(arg)
 	return err == nil && info.Mode().IsRegular()
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func isYAML(name string) bool {

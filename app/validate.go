@@ -17,33 +17,85 @@ type validateNeeds struct {
 	Handlers *tasks.Registry
 }
 
+// validated is what there is to say about one file.
+type validated struct {
+	File         string    `json:"file"`
+	OK           bool      `json:"ok"`
+	PipelineName string    `json:"pipeline_name"` // empty unless ok
+	TaskCount    int       `json:"task_count"`
+	Problems     []mistake `json:"problems"`
+
+	err error
+}
+
+// mistake is one problem of a file. Line and column count from 1; they are 0 where the file could not be read.
+type mistake struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+}
+
 func (c *cli) validateCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "validate FILE…",
 		Short: "Say what is wrong with pipelines, with file, line and a hint",
 		Args:  arguments(1, -1, "at least one file"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return with(cmd.Context(), c, func(_ context.Context, n validateNeeds) error {
-				bad := false
-				for _, path := range args {
-					def, err := parseFile(path, c.stdin, n.Handlers)
-					var problems definition.Problems
-					switch {
-					case errors.As(err, &problems):
-						c.reportProblems(problems)
-						bad = true
-					case err != nil:
-						fmt.Fprintf(c.stderr, "sluice: %v\n", err)
-						bad = true
-					default:
-						fmt.Fprintf(c.stdout, "%s: ok (%s)\n", path, counted(int64(len(def.Tasks)), "task"))
-					}
-				}
-				if bad {
-					return exitStatus(exitUsage)
-				}
-				return nil
-			})
-		},
 	}
+	format := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return with(cmd.Context(), c, func(_ context.Context, n validateNeeds) error {
+			list := make([]validated, len(args))
+			bad := false
+			for i, path := range args {
+				list[i] = c.validate(path, n.Handlers)
+				bad = bad || !list[i].OK
+			}
+			if err := c.printValidated(list, *format); err != nil {
+				return err
+			}
+			if bad {
+				return exitStatus(exitUsage)
+			}
+			return nil
+		})
+	}
+	return cmd
+}
+
+func (c *cli) validate(path string, handlers *tasks.Registry) validated {
+	v := validated{File: path, Problems: []mistake{}}
+	def, err := parseFile(path, c.stdin, handlers)
+	var problems definition.Problems
+	switch {
+	case errors.As(err, &problems):
+		for _, p := range problems {
+			v.Problems = append(v.Problems, mistake{p.File, p.Line, p.Column, p.Message, p.Hint})
+		}
+	case err != nil:
+		v.Problems = append(v.Problems, mistake{File: path, Message: err.Error()})
+	default:
+		v.OK, v.PipelineName, v.TaskCount = true, def.Name, len(def.Tasks)
+	}
+	v.err = err
+	return v
+}
+
+func (c *cli) printValidated(list []validated, format string) error {
+	if format == formatJSON {
+		return printJSON(c.stdout, list)
+	}
+	for _, v := range list {
+		var problems definition.Problems
+		switch {
+		case errors.As(v.err, &problems):
+			c.reportProblems(problems)
+		case v.err != nil:
+			fmt.Fprintf(c.stderr, "sluice: %v\n", v.err)
+		default:
+			fmt.Fprintf(c.stdout, "%s: ok (%s)\n", v.File, counted(int64(v.TaskCount), "task"))
+		}
+	}
+	return nil
 }

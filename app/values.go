@@ -58,8 +58,15 @@ type duration struct {
 	least time.Duration
 }
 
-func (d *duration) String() string { return d.value.String() }
-func (d *duration) Type() string   { return "DURATION" }
+// String is "0" for none, which the help does not print as a default.
+func (d *duration) String() string {
+	if *d.value == 0 {
+		return "0"
+	}
+	return d.value.String()
+}
+
+func (d *duration) Type() string { return "DURATION" }
 
 func (d *duration) Set(s string) error {
 	v, err := definition.ParseDuration(s)

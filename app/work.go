@@ -60,8 +60,8 @@ type display interface {
 }
 
 // run works until the execution has ended or ctx has. It gives the execution as it stands then.
-func (w *work) run(ctx context.Context, slots int) (pipelines.Execution, error) {
-	pool := workers.New(workers.Config{Slots: slots, Poll: runPoll, Drain: runDrain, PipelineExecutionID: w.id}, w.Workers)
+func (w *work) run(ctx context.Context, slots int, lease time.Duration) (pipelines.Execution, error) {
+	pool := workers.New(workers.Config{Slots: slots, Lease: lease, Poll: runPoll, Drain: runDrain, PipelineExecutionID: w.id}, w.Workers)
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)

@@ -20,7 +20,8 @@ func (p *page) report(x *pipeline, t *task, b breachAt) {
 	p.run.add(breach)
 }
 
-// checkPipeline reports what is wrong with a pipeline and its tasks.
+// checkPipeline reports what is wrong with a pipeline and its tasks: first what is wrong with each row and its own history, then
+// what does not fit together, which often follows from that.
 func (p *page) checkPipeline(x *pipeline) {
 	now := func(invariant, found, expected string) {
 		p.report(x, nil, breachAt{problem{invariant, found, expected}, x.history.refs()})
@@ -28,35 +29,44 @@ func (p *page) checkPipeline(x *pipeline) {
 	if x.bad != nil {
 		now(Data, strings.Join(x.bad, "; "), "readable columns")
 	}
+	same := false
 	if x.retained() {
 		p.run.report.Retained++
 		x.checkRetained(now)
 	} else {
-		same := x.history.finish(x.version)
+		same = x.history.finish(x.version)
 		for _, b := range x.history.found {
 			p.report(x, nil, b)
 		}
-		if same {
-			x.checkFold(now)
+		if c := x.compare(); same && c != nil {
+			now(c.invariant, c.found, c.expected)
 		}
 	}
+	for _, t := range x.tasks {
+		p.checkTask(x, t)
+	}
+	p.checkTogether(x, same, now)
+}
+
+// checkTogether reports what does not fit together. same says that the pipeline's history is whole.
+func (p *page) checkTogether(x *pipeline, same bool, now func(invariant, found, expected string)) {
 	g := newGraph(x)
 	for _, t := range x.tasks {
 		open, ends := g.needs(t)
-		p.checkTask(x, t, open, ends)
+		p.checkPlace(x, t, open, ends)
 		for _, name := range g.missing(t) {
 			p.report(x, t, breachAt{problem{I7, "it depends on the task " + short(name) + ", which does not exist", "each dependency is a task of its pipeline"}, t.history.refs()})
 		}
+	}
+	if same {
+		x.checkEndCounts(now)
 	}
 	x.checkCounts(now)
 	x.checkSettled(g, now)
 }
 
-// checkFold compares the row, and the number of tasks, with what the pipeline's whole history says.
-func (x *pipeline) checkFold(now func(invariant, found, expected string)) {
-	if c := x.compare(); c != nil {
-		now(c.invariant, c.found, c.expected)
-	}
+// checkEndCounts compares the numbers of tasks with what the pipeline's whole history says.
+func (x *pipeline) checkEndCounts(now func(invariant, found, expected string)) {
 	if f := &x.fold; f.status != "" && f.taskCount != int64(len(x.tasks)) {
 		now(I7, fmt.Sprintf("%d tasks", len(x.tasks)), fmt.Sprintf("%d, as pipeline_started says", f.taskCount))
 	}
@@ -68,8 +78,31 @@ func (x *pipeline) checkFold(now func(invariant, found, expected string)) {
 		counts[string(t.status)]++
 	}
 	if !maps.Equal(counts, withoutZeros(x.fold.counts)) {
-		now(I7, fmt.Sprintf("tasks by status %v", counts), fmt.Sprintf("%v, as the event of its end says", x.fold.counts))
+		now(I7, "tasks by status: "+countsText(counts), countsText(x.fold.counts)+", as the event of its end says")
 	}
+}
+
+// countsText writes numbers by status in the order of the lifecycle, and after them what is no status.
+func countsText(counts map[string]int64) string {
+	var names []string
+	for _, s := range tasks.Statuses() {
+		names = append(names, string(s))
+	}
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	var parts []string
+	for _, name := range names {
+		if n := counts[name]; n != 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, orNull(name)))
+		}
+	}
+	if parts == nil {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
 }
 
 func withoutZeros(counts map[string]int64) map[string]int64 {

@@ -66,9 +66,8 @@ func (t *task) compare() *problem {
 	return c.problem()
 }
 
-// checkTask reports what is wrong with one task of a pipeline. openNeeds is how many of its dependencies are not terminal,
-// -1 if that is not known; ends is how all of them stand.
-func (p *page) checkTask(x *pipeline, t *task, openNeeds int, ends []tasks.Status) {
+// checkTask reports what is wrong with one task by itself: its row and its history.
+func (p *page) checkTask(x *pipeline, t *task) {
 	now := func(invariant, found, expected string) {
 		p.report(x, t, breachAt{problem{invariant, found, expected}, t.history.refs()})
 	}
@@ -77,6 +76,14 @@ func (p *page) checkTask(x *pipeline, t *task, openNeeds int, ends []tasks.Statu
 	}
 	if !x.retained() {
 		p.checkTaskHistory(x, t, now)
+	}
+}
+
+// checkPlace reports where a task does not fit with its pipeline, the outbox or its dependencies. openNeeds is how many of these
+// are not terminal, -1 if that is not known; ends is how all of them stand.
+func (p *page) checkPlace(x *pipeline, t *task, openNeeds int, ends []tasks.Status) {
+	now := func(invariant, found, expected string) {
+		p.report(x, t, breachAt{problem{invariant, found, expected}, t.history.refs()})
 	}
 	x.checkQueued(t, now)
 	if openNeeds >= 0 {

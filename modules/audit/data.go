@@ -104,11 +104,15 @@ var required = map[events.Type][]key{
 func decode(t events.Type, raw []byte) (*eventData, *problem) {
 	d := new(eventData)
 	if err := json.Unmarshal(raw, d); err != nil {
-		return nil, &problem{Data, fmt.Sprintf("event_data of %s is %s: %v", t, short(string(raw)), err), "a JSON object as docs/events.md describes it"}
+		invariant := I2
+		if !json.Valid(raw) {
+			invariant = Data
+		}
+		return nil, &problem{invariant, fmt.Sprintf("event_data of %s is %s: %v", t, short(string(raw)), err), "a JSON object as docs/events.md describes it"}
 	}
 	for _, k := range required[t] {
 		if !k.there(d) {
-			return nil, &problem{Data, fmt.Sprintf("event_data of %s is %s, without %s", t, short(string(raw)), k.name), "the key " + k.name}
+			return nil, &problem{I2, fmt.Sprintf("event_data of %s is %s, without %s", t, short(string(raw)), k.name), "the key " + k.name}
 		}
 	}
 	for _, s := range []*string{d.AvailableAt, d.LeaseExpiresAt, d.ResumeAt, d.RetryAt} {
@@ -116,7 +120,7 @@ func decode(t events.Type, raw []byte) (*eventData, *problem) {
 			continue
 		}
 		if _, err := time.Parse(time.RFC3339Nano, *s); err != nil {
-			return nil, &problem{Data, fmt.Sprintf("event_data of %s holds the time %s", t, short(*s)), "RFC 3339"}
+			return nil, &problem{I2, fmt.Sprintf("event_data of %s holds the time %s", t, short(*s)), "RFC 3339"}
 		}
 	}
 	return d, nil

@@ -69,9 +69,9 @@ func (f *taskFold) guardReset(t tasks.Transition, e *event, d *eventData) *probl
 	expired := *d.Cause == tasks.CauseLeaseExpired
 	switch {
 	case !expired && *d.Cause != tasks.CauseOperator:
-		return &problem{Data, "task_reset of cause " + short(*d.Cause), tasks.CauseLeaseExpired + " or " + tasks.CauseOperator}
+		return &problem{I2, "task_reset of cause " + short(*d.Cause), tasks.CauseLeaseExpired + " or " + tasks.CauseOperator}
 	case t.To == tasks.NotStarted && (expired || d.MaxAttempts == nil):
-		return &problem{Data, "task_reset to NotStarted by " + *d.Cause + " or without max_attempts", "an operator's retry with max_attempts"}
+		return &problem{I2, "task_reset to NotStarted by " + *d.Cause + " or without max_attempts", "an operator's retry with max_attempts"}
 	case t.To == tasks.NotStarted && *d.MaxAttempts != f.attempt+f.allowed:
 		return &problem{I2, fmt.Sprintf("task_reset with max_attempts %d", *d.MaxAttempts), fmt.Sprintf("%d: %d more than the attempts there were", f.attempt+f.allowed, f.allowed)}
 	case t.To == tasks.NotStarted:

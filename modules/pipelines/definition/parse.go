@@ -129,6 +129,8 @@ func (r *reporter) syntax(err error) {
 		if n := slices.IndexFunc(lines, func(s string) bool { return strings.Contains(indentation(s), "\t") }); n >= 0 {
 			at, text, hint, sign = n+1, "a tab cannot indent", "use spaces", "\t"
 		}
+	case strings.Contains(text, "mapping values are not allowed"):
+		hint = "quote the value, or write run: | and the command below it"
 	}
 	at = min(max(at, 1), len(lines))
 	here := lines[at-1]
