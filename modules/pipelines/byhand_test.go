@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,9 +31,10 @@ type byHand struct {
 	held   map[string]*pipelines.Claim // by task name, newest claim
 }
 
+// newByHand checks a definition of its own: a table's tasks serve several tests at once.
 func newByHand(t *testing.T, s *enginetest.Stack, name string, list ...definition.Task) *byHand {
 	t.Helper()
-	return &byHand{t: t, ctx: t.Context(), s: s, def: s.Define(t, name, list...), worker: "worker-" + db.NewID().String(), held: map[string]*pipelines.Claim{}}
+	return &byHand{t: t, ctx: t.Context(), s: s, def: s.Define(t, name, slices.Clone(list)...), worker: "worker-" + db.NewID().String(), held: map[string]*pipelines.Claim{}}
 }
 
 // work is a task of the scripted handler. It may fail once, and its retry is due at once.

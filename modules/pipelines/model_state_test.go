@@ -226,7 +226,7 @@ type modelRow struct {
 	Version                                 int64
 	Attempt, Recoveries, Open, Unsuccessful int
 	Worker                                  string
-	Queued, Removed                         bool
+	Queued, Late, Removed                   bool
 }
 
 // check compares every row and the outbox, and has the history checked.
@@ -236,9 +236,9 @@ func (m *model) check(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	queued := map[db.ID]bool{}
+	queued := map[db.ID]outbox.Row{}
 	for _, r := range pending {
-		queued[r.TaskExecutionID] = true
+		queued[r.TaskExecutionID] = r
 	}
 	for _, r := range m.runs {
 		m.compare(t, r, queued, want, got)
@@ -254,7 +254,7 @@ func (m *model) check(t *rapid.T) {
 	m.verify(t)
 }
 
-func (m *model) compare(t *rapid.T, r *modelRun, queued map[db.ID]bool, want, got map[string]modelRow) {
+func (m *model) compare(t *rapid.T, r *modelRun, queued map[db.ID]outbox.Row, want, got map[string]modelRow) {
 	e, err := m.s.Pipelines.Get(bg, r.id)
 	if err != nil {
 		t.Fatal(err)
@@ -268,13 +268,16 @@ func (m *model) compare(t *rapid.T, r *modelRun, queued map[db.ID]bool, want, go
 	got[r.id.String()] = modelRow{Status: string(e.Status), Version: e.Version, Open: e.OpenTasks, Unsuccessful: e.UnsuccessfulTasks, Removed: e.EventsRemoved > 0}
 	for _, t := range list {
 		x, name := r.tasks[t.TaskName], r.id.String()+" "+t.TaskName
+		entry, isQueued := queued[t.ID]
+		mustQueue := x.status == tasks.Ready && r.status == pipelines.Running
 		want[name] = modelRow{
 			Status: string(x.status), Sub: x.sub, Version: x.version, Attempt: x.attempt, Recoveries: x.recoveries, Open: r.open(x), Worker: x.worker,
-			Queued: x.status == tasks.Ready && r.status == pipelines.Running,
+			Queued: mustQueue, Late: mustQueue && x.late,
 		}
 		got[name] = modelRow{
 			Status: string(t.Status), Sub: t.SubStatus, Version: t.Version, Attempt: t.Attempt, Recoveries: t.Recoveries,
-			Open: t.RemainingDependencies, Worker: string(t.WorkerID), Queued: queued[t.ID],
+			Open: t.RemainingDependencies, Worker: string(t.WorkerID), Queued: isQueued,
+			Late: entry.AvailableAt.After(m.s.DB.Now().Add(time.Minute)),
 		}
 	}
 }

@@ -30,8 +30,8 @@ import (
 const (
 	stormStacks = 4  // programs on one database, each with its own handle
 	stormRuns   = 3  // of each controller; nobody else gives orders about them
-	stormOrders = 40 // of each controller
-	stormGhosts = 25 // workers that die with what they hold
+	stormOrders = 25 // of each controller
+	stormGhosts = 15 // workers that die with what they hold
 )
 
 // TestStorm: orders, completions, retries, deferrals and recoveries race from four programs on one database. The checker finds no
@@ -122,6 +122,8 @@ func (s *storm) run(t *testing.T) {
 // watch verifies the whole database in snapshots until the storm is over.
 func (s *storm) watch(t *testing.T, over <-chan struct{}) {
 	times, auditor := 0, audit.New(s.stacks[0].DB)
+	tick := time.NewTicker(20 * time.Millisecond) // or it takes the processor from the storm
+	defer tick.Stop()
 	for ; ; times++ {
 		report, err := auditor.Verify(bg, audit.Options{})
 		if err != nil || !report.OK() {
@@ -132,7 +134,7 @@ func (s *storm) watch(t *testing.T, over <-chan struct{}) {
 		case <-over:
 			t.Logf("verified %d times: %s", times+1, report.Summary())
 			return
-		default:
+		case <-tick.C:
 		}
 	}
 }

@@ -114,7 +114,7 @@ func New(c Config, d Deps) *Pool {
 func (p *Pool) Run(ctx context.Context) error {
 	if err := p.register(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // stopped before it began, and that is an end in order
+			return nil // stopped before it began: an end in order
 		}
 		return err
 	}

@@ -120,7 +120,7 @@ func TestPoolSurvivesHandlers(t *testing.T) {
 		}})
 		ctx := context.Background()
 		s.Work(t, ctx, workers.Config{Slots: 3})
-		id := s.Start(t, ctx, s.Define(t, "awkward", list...), "")
+		id := s.Start(t, ctx, s.Define(t, "awkward", slices.Clone(list)...), "")
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Failed {
 			t.Errorf("status %s, want Failed", e.Status)
 		}

@@ -105,11 +105,12 @@ func newLine(t *testing.T, to string) *line {
 			if err != nil {
 				return // closed at the end of the test
 			}
-			open.Go(func() {
-				if err := l.carry(client, server); err != nil {
-					t.Errorf("the line: %v", err)
-				}
-			})
+			far, err := net.Dial("tcp", server)
+			if err != nil {
+				t.Errorf("the line: %v", errors.Join(err, client.Close()))
+				return
+			}
+			open.Go(func() { l.carry(client, far) })
 		}
 	})
 	t.Cleanup(func() {
@@ -120,11 +121,7 @@ func newLine(t *testing.T, to string) *line {
 }
 
 // carry joins two connections until either ends.
-func (l *line) carry(client net.Conn, server string) error {
-	far, err := net.Dial("tcp", server)
-	if err != nil {
-		return errors.Join(err, client.Close())
-	}
+func (l *line) carry(client, far net.Conn) {
 	var lose atomic.Bool
 	var back sync.WaitGroup
 	back.Go(func() {
@@ -156,5 +153,4 @@ func (l *line) carry(client net.Conn, server string) error {
 	}
 	_, _ = client.Close(), far.Close()
 	back.Wait()
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -202,7 +203,7 @@ func TestPoolNeedsNoPoll(t *testing.T) {
 		ctx := context.Background()
 		s.Work(t, ctx, workers.Config{Slots: 4, Poll: time.Hour})
 		for range 2 { // the second finds the pool asleep
-			id := s.Start(t, ctx, s.Define(t, "chain", append(chain, later)...), "")
+			id := s.Start(t, ctx, s.Define(t, "chain", append(slices.Clone(chain), later)...), "")
 			if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
 				t.Errorf("status %s: %s", e.Status, e.Error)
 			}
