@@ -84,20 +84,16 @@ func (x *pipeline) checkEndCounts(now func(invariant, found, expected string)) {
 
 // countsText writes numbers by status in the order of the lifecycle, and after them what is no status.
 func countsText(counts map[string]int64) string {
-	var names []string
-	for _, s := range tasks.Statuses() {
-		names = append(names, string(s))
-	}
-	for _, name := range slices.Sorted(maps.Keys(counts)) {
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
 	var parts []string
-	for _, name := range names {
-		if n := counts[name]; n != 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, orNull(name)))
+	rest := withoutZeros(counts)
+	for _, s := range tasks.Statuses() {
+		if n := rest[string(s)]; n != 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
 		}
+		delete(rest, string(s))
+	}
+	for _, name := range slices.Sorted(maps.Keys(rest)) {
+		parts = append(parts, fmt.Sprintf("%d %s", rest[name], orNull(name)))
 	}
 	if parts == nil {
 		return "none"

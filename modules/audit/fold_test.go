@@ -118,9 +118,9 @@ func TestGuardsOfATask(t *testing.T) {
 		{"recovery not counted", tasks.Running, tasks.Active, false, events.TaskReset, "", `{"cause": "lease_expired", "worker": "w1", "recoveries": 0}`, I2},
 		{"release by another", tasks.Running, tasks.Active, false, events.TaskReset, "w2", `{"cause": "operator", "worker": "w1", "recoveries": 0}`, I5},
 		{"release counted as recovery", tasks.Running, tasks.Active, false, events.TaskReset, "w1", `{"cause": "operator", "worker": "w1", "recoveries": 1}`, I2},
-		{"reset for no cause", tasks.Running, tasks.Active, false, events.TaskReset, "", `{"cause": "boredom", "worker": "w1", "recoveries": 1}`, Data},
-		{"reopened by an expired lease", tasks.Failed, "", false, events.TaskReset, "", `{"cause": "lease_expired", "recoveries": 0, "max_attempts": 4}`, Data},
-		{"reopened without a budget", tasks.Failed, "", false, events.TaskReset, "", `{"cause": "operator", "recoveries": 0}`, Data},
+		{"reset for no cause", tasks.Running, tasks.Active, false, events.TaskReset, "", `{"cause": "boredom", "worker": "w1", "recoveries": 1}`, I2},
+		{"reopened by an expired lease", tasks.Failed, "", false, events.TaskReset, "", `{"cause": "lease_expired", "recoveries": 0, "max_attempts": 4}`, I2},
+		{"reopened without a budget", tasks.Failed, "", false, events.TaskReset, "", `{"cause": "operator", "recoveries": 0}`, I2},
 		{"reopened with another budget", tasks.Failed, "", false, events.TaskReset, "", `{"cause": "operator", "recoveries": 0, "max_attempts": 5}`, I2},
 		{"reopened with recoveries", tasks.Failed, "", false, events.TaskReset, "", `{"cause": "operator", "recoveries": 2, "max_attempts": 4}`, I2},
 		{"cancelled from another", tasks.Running, tasks.Active, false, events.TaskCancelled, "", `{"reason": "", "worker": "w2"}`, I5},
@@ -152,17 +152,21 @@ func TestRetryBeyondTheBudget(t *testing.T) {
 func TestDataThatCannotBeRead(t *testing.T) {
 	for typ, keys := range required {
 		for _, raw := range []string{``, `{`, `[]`, `7`, `"x"`, `{"attempt": "one"}`, `{"attempt": 1e99}`, `{"attempt": 1.5}`} {
-			if _, p := decode(typ, []byte(raw)); p == nil || p.invariant != Data {
-				t.Errorf("%s with %q: %+v", typ, raw, p)
+			want := I2
+			if raw == "" || raw == "{" {
+				want = Data // no JSON at all
+			}
+			if _, p := decode(typ, []byte(raw)); p == nil || p.invariant != want {
+				t.Errorf("%s with %q: %+v, expected %s", typ, raw, p, want)
 			}
 		}
-		if _, p := decode(typ, []byte(`{}`)); (p == nil) != (len(keys) == 0) {
+		if _, p := decode(typ, []byte(`{}`)); (p == nil) != (len(keys) == 0) || p != nil && p.invariant != I2 {
 			t.Errorf("%s with {}: %+v", typ, p)
 		}
 	}
 	for _, raw := range []string{`{"available_at": "yesterday"}`, `{"available_at": null}`, `{"available_at": 5}`} {
-		if _, p := decode(events.TaskMarkedReady, []byte(raw)); p == nil {
-			t.Errorf("%s is taken", raw)
+		if _, p := decode(events.TaskMarkedReady, []byte(raw)); p == nil || p.invariant != I2 {
+			t.Errorf("%s: %+v", raw, p)
 		}
 	}
 }

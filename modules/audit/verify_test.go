@@ -177,12 +177,12 @@ var tamperings = []tampering{
 	{"remaining_dependencies changed", "under way", `UPDATE {task_executions} SET remaining_dependencies = 2 WHERE id = $t`, "c", []string{"I7 c"}, "remaining_dependencies 2", ""},
 	{"open_tasks changed", "under way", `UPDATE {pipeline_executions} SET open_tasks = 0 WHERE id = $p`, "", []string{"I7 -"}, "open_tasks 0", ""},
 	{"unsuccessful_tasks changed", "failed", `UPDATE {pipeline_executions} SET unsuccessful_tasks = 0 WHERE id = $p`, "", []string{"I7 -"}, "unsuccessful_tasks 0", ""},
-	{"counts of the end changed", "completed", `UPDATE {execution_events} SET event_data = $data WHERE pipeline_execution_id = $p AND event_type = 'pipeline_completed'`, "", []string{"I7 -"}, "tasks by status", `{"counts": {"Completed": 2, "Failed": 0}, "duration_ms": 5}`},
+	{"counts of the end changed", "completed", `UPDATE {execution_events} SET event_data = $data WHERE pipeline_execution_id = $p AND event_type = 'pipeline_completed'`, "", []string{"I7 -"}, "tasks by status: 1 Completed\n  expected: 2 Completed, 1 \"Odd\", as the event", `{"counts": {"Completed": 2, "Failed": 0, "Odd": 1}, "duration_ms": 5}`},
 	{"task_count changed", "completed", `UPDATE {execution_events} SET event_data = $data WHERE pipeline_execution_id = $p AND event_type = 'pipeline_started'`, "", []string{"I7 -"}, "1 tasks", `{"pipeline_name": "nightly", "definition_version": "v1", "task_count": 2}`},
 	{"dependency that is not there", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "c", []string{"I7 c"}, `"ghost", which does not exist`, `{"task_name": "c", "handler": "shell", "dependencies": ["a", "ghost"], "trigger_rule": "all_success", "max_attempts": 3}`},
 
-	{"data emptied", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 3`, "b", []string{"data b"}, "without attempt", `{}`},
-	{"data of another shape", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 3`, "b", []string{"data b"}, "event_data of task_claimed", `[1]`},
+	{"data emptied", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 3`, "b", []string{"I2 b"}, "without attempt", `{}`},
+	{"data of another shape", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 3`, "b", []string{"I2 b"}, "event_data of task_claimed", `[1]`},
 	{"retention of an open execution", "under way", `UPDATE {pipeline_executions} SET events_removed = 3 WHERE id = $p`, "", []string{"I1 -"}, "events removed", ""},
 	{"retention without a removal", "completed", `UPDATE {pipeline_executions} SET events_removed = 3 WHERE id = $p`, "", []string{"I1 -"}, "events_removed 3", ""},
 	{"task's row removed", "under way", `DELETE FROM {task_executions} WHERE id = $t`, "b", []string{"I7 -", "I7 -", "I7 c", "data -"}, "", ""},
@@ -277,6 +277,24 @@ func TestMostBreaches(t *testing.T) {
 		}
 		if r := verify(t, d, Options{MaxBreaches: 5}); len(r.Breaches) != 5 || r.Truncated {
 			t.Errorf("got %s", r)
+		}
+	})
+}
+
+// TestCausesComeFirst: what is wrong with a row by itself is reported before what follows from it.
+func TestCausesComeFirst(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		s := scenarios()["under way"]
+		save(t, d, s)
+		tampering{change: `UPDATE {task_executions} SET status = 'Completed', sub_status = NULL WHERE id = $t`, task: "d"}.apply(t, d, s)
+		tampering{change: `UPDATE {task_executions} SET status = 'NotStarted' WHERE id = $t`, task: "a"}.apply(t, d, s)
+		var got []string
+		for _, b := range verify(t, d, Options{}).Breaches {
+			got = append(got, b.Invariant+" "+b.TaskName)
+		}
+		own := slices.IndexFunc(got, func(s string) bool { return !strings.HasPrefix(s, "I2 ") })
+		if own != 2 || !slices.Contains(got[own:], "I7 b") || slices.ContainsFunc(got[own:], func(s string) bool { return strings.HasPrefix(s, "I2 ") }) {
+			t.Errorf("in this order: %q", got)
 		}
 	})
 }

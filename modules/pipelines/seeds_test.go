@@ -134,7 +134,7 @@ func done(version, attempt int, worker string) string {
 }
 
 func created(task, rule, needs string) string {
-	return fmt.Sprintf("1 created for starter {dependencies:[%s],handler:scripted,max_attempts:2,task_name:%s,trigger_rule:%s}", needs, task, rule)
+	return fmt.Sprintf("1 created for starter {dependencies:[%s],handler:scripted,max_attempts:2,priority:normal,queue:default,task_name:%s,trigger_rule:%s}", needs, task, rule)
 }
 
 func readied(worker string) string { return "2 marked_ready by " + worker + " {available_at:TIME}" }

@@ -103,8 +103,8 @@ func TestHostileTenantNames(t *testing.T) {
 		for _, name := range names {
 			ctx := db.WithTenant(t.Context(), name)
 			for what, err := range map[string]error{"CreateTenant": d.CreateTenant(ctx), "Migrate": d.Migrate(ctx)} {
-				if !errors.Is(err, db.ErrNoTenant) {
-					t.Errorf("%s of %q gave %v, expected ErrNoTenant", what, name, err)
+				if !errors.Is(err, db.ErrTenantName) {
+					t.Errorf("%s of %q gave %v, expected ErrTenantName", what, name, err)
 				}
 			}
 		}
