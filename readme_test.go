@@ -1,15 +1,21 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"sluice/platform/db/dbtest"
 )
 
-// TestReadme: the README's first pipeline does what the README says, and so do its commands for a server.
+// TestReadme: the README's first pipeline does what the README says.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")
@@ -33,15 +39,104 @@ func TestReadme(t *testing.T) {
 		if logs := p.ok(t, "show", id, "--logs"); !strings.Contains(logs, "stdout | hello, you; exit 1") {
 			t.Error(logs)
 		}
-		p.ok(t, "migrate")
-		serve := p.begin(t, "serve", "--pipelines", "examples")
-		eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), "serving") })
-		for _, id := range strings.Fields(p.ok(t, "start", "first", "--count", "2", "--set", "dir=examples")) {
-			p.completes(t, id)
-		}
-		serve.signal(syscall.SIGTERM)
-		if code := serve.wait(t); code != 0 {
-			t.Errorf("serve: exit code %d\n%s", code, serve.stderr)
-		}
 	})
+}
+
+// TestReadmeServer: the README's commands for a server, all pasted at once into a shell, work off what they start.
+func TestReadmeServer(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pasted := regexp.MustCompile("(?s)```\nexport SLUICE_DATABASE_URL=\\S+\n(.*?)```").FindSubmatch(readme)
+	if pasted == nil {
+		t.Fatal("the README has no commands for a server")
+	}
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := program{path, dbtest.EmptyPostgresURL(t)}
+	shell := p.paste(t, string(pasted[1]))
+	eventually(t, "all runs complete", func() bool {
+		if shell.ended() {
+			t.Fatalf("the shell ended:\n%s", shell.output)
+		}
+		code, list, _ := p.run(t, "list", "--limit", "1000")
+		return code == 0 && strings.Count(list, "first") == 20 && strings.Count(list, "Completed") == 20
+	})
+	if code := shell.finish(t); code != 0 {
+		t.Errorf("the workers ended with exit code %d\n%s", code, shell.output)
+	}
+	if out := p.ok(t, "verify"); !strings.Contains(out, "20 pipeline executions") || !strings.Contains(out, ": no breach") {
+		t.Error(out)
+	}
+}
+
+// pasted is a shell that has been given commands, the last of those in the background being the workers.
+type pasted struct {
+	stdin  io.Closer
+	output *watched
+	done   chan struct{}
+	cmd    *exec.Cmd
+}
+
+// paste runs commands as they are in a directory that looks like the checkout after a build. Once standard input ends, the shell
+// stops the workers and ends with their exit code.
+func (p program) paste(t *testing.T, commands string) *pasted {
+	t.Helper()
+	dir := t.TempDir()
+	examples, err := filepath.Abs("examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"bin/sluice": p.path, "examples": examples} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, link)), 0o755), os.Symlink(to, filepath.Join(dir, link))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &pasted{output: &watched{}, done: make(chan struct{}), cmd: p.command()}
+	s.cmd.Path, s.cmd.Args, s.cmd.Dir = "/bin/sh", []string{"sh", "-c", "set -e\n" + commands + "\nread _ || kill -TERM $!\nwait $!"}, dir
+	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(s.done)
+		_ = s.cmd.Wait() // how it ended is read from its state
+	}()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) // all have ended already unless the test failed
+		<-s.done
+	})
+	return s
+}
+
+func (s *pasted) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// finish has the shell stop the workers, and gives their exit code.
+func (s *pasted) finish(t *testing.T) int {
+	t.Helper()
+	if err := s.stdin.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.done:
+		return s.cmd.ProcessState.ExitCode()
+	case <-time.After(time.Minute):
+		t.Fatalf("the workers do not end:\n%s", s.output)
+		return 0
+	}
 }

@@ -49,7 +49,7 @@ func TestRetry(t *testing.T) {
 		r := p.run(t, "run", file(t, "gated.yaml", gated), "-o", "json")
 		id := decode[document](t, r.stdout).Execution.ID
 		p.fails(t, 2, []string{`task "first" has completed and is not run again`}, "retry", id, "--from", "first")
-		p.fails(t, 2, []string{`no task "third"`}, "retry", id, "--from", "third")
+		p.fails(t, 3, []string{`no task "third"`, "`sluice show " + id + "` lists its tasks"}, "retry", id, "--from", "third")
 		contains(t, p.ok(t, "retry", id, "--from", "second"), "1 task to do")
 		g.open <- nil
 		serve := p.begin(t, "serve")
@@ -72,8 +72,15 @@ func TestAnnotate(t *testing.T) {
 		id := p.start(t, "../examples/first.yaml")
 		contains(t, p.ok(t, "annotate", id, "--data", `{"note": "seen"}`), "annotated execution "+id)
 		contains(t, p.ok(t, "annotate", id, "--data", `{"note": "again"}`, "--task", "files"), "annotated task files of execution "+id)
+		doc := decode[event](t, p.ok(t, "annotate", id, "--data", `{"note": "third"}`, "--task", "files", "--worker", "w-7", "-o", "json"))
+		if doc.PipelineExecutionID != id || doc.TaskExecutionID == nil || doc.EventType != "annotation" || doc.WorkerID == nil || *doc.WorkerID != "w-7" || doc.Actor == nil {
+			t.Errorf("as JSON: %+v", doc)
+		}
 		list := p.events(t, "--pipeline-execution", id, "--type", "annotation")
-		if len(list) != 2 || list[0].Version != nil || list[0].TaskExecutionID != nil || list[1].TaskExecutionID == nil || list[1].Actor == nil {
+		if len(list) != 3 || list[0].WorkerID != nil || list[2].WorkerID == nil || *list[2].WorkerID != "w-7" {
+			t.Fatalf("annotations: %+v", list)
+		}
+		if list[0].Version != nil || list[0].TaskExecutionID != nil || list[1].TaskExecutionID == nil || list[1].Actor == nil {
 			t.Errorf("annotations: %+v", list)
 		}
 		p.fails(t, 2, []string{"expected a JSON object"}, "annotate", id)
@@ -134,6 +141,11 @@ func TestList(t *testing.T) {
 		} {
 			if diff := cmp.Diff(c.want, names(c.args...)); diff != "" {
 				t.Errorf("%q: %s", c.args, diff)
+			}
+		}
+		for _, filter := range [][]string{{"--status", "Failed"}, {"--pipeline", "nobodys"}, {"--before", nobody}} {
+			if r := p.run(t, append([]string{"list"}, filter...)...); r.code != 0 || r.stderr != "no execution matches\n" {
+				t.Errorf("%q: %+v", filter, r)
 			}
 		}
 		r := p.run(t, "list", "--limit", "2")

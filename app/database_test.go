@@ -2,6 +2,8 @@ package app_test
 
 import (
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +18,19 @@ func TestDatabaseUnreachable(t *testing.T) {
 		p.fails(t, 4, []string{"sluice: database unreachable", "connection refused", "SLUICE_DATABASE_URL"}, args...)
 	}
 	broken := &program{url: "sqlite://" + file(t, "broken.db", "this is no database, and it is longer than the header of one would be")}
-	broken.fails(t, 4, nil, "list")
+	before, err := os.ReadFile(strings.TrimPrefix(broken.url, "sqlite://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"list", "migrate", "serve"} {
+		broken.fails(t, 4, []string{"is no database", "broken.db", "name another with --database-url"}, command)
+	}
+	if r := broken.run(t, "list"); strings.Contains(r.stderr, "unreachable") || strings.Contains(r.stderr, "running") {
+		t.Errorf("said:\n%s", r.stderr)
+	}
+	if after, err := os.ReadFile(strings.TrimPrefix(broken.url, "sqlite://")); err != nil || string(after) != string(before) {
+		t.Errorf("the file was changed: %v", err)
+	}
 	missing := &program{url: "sqlite:///nowhere/at/all.db"}
 	missing.fails(t, 4, nil, "list")
 }
@@ -45,14 +59,17 @@ func TestSchema(t *testing.T) {
 		contains(t, p.ok(t, "verify"), "no breach")
 		d := dbtest.Open(t, p.url)
 		mustExec(t, d, "INSERT INTO {goose_db_version} (version_id, is_applied) VALUES (9999, true)", nil)
-		p.fails(t, 4, []string{"ahead", "install a newer sluice"}, "list")
+		p.fails(t, 4, []string{"ahead", "install a sluice with schema version 9999 or newer", "`sluice migrate status`"}, "list")
 		p.fails(t, 4, []string{"ahead"}, "migrate")
-		p.fails(t, 4, []string{"no such tenant"}, "list", "--tenant", "acme")
-		p.fails(t, 4, []string{"no such tenant"}, "list", "--tenant", "pg_catalog")
+		p.fails(t, 3, []string{"no such tenant"}, "list", "--tenant", "acme")
+		p.fails(t, 2, []string{"invalid tenant name", "reserved"}, "list", "--tenant", "pg_catalog")
 	})
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		p := &program{url: dbtest.EmptySQLiteURL(t)}
+		if err := os.WriteFile(strings.TrimPrefix(p.url, "sqlite://"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		if s := decode[status](t, p.ok(t, "migrate", "status", "-o", "json")); s.Current != 0 {
 			t.Errorf("before: %+v", s)
 		}
@@ -60,8 +77,56 @@ func TestSchema(t *testing.T) {
 		if s := decode[status](t, p.ok(t, "migrate", "status", "-o", "json")); s.Current != s.Newest {
 			t.Errorf("after: %+v", s)
 		}
-		p.fails(t, 4, []string{"no such tenant"}, "list", "--tenant", "acme")
+		p.fails(t, 3, []string{"no such tenant"}, "list", "--tenant", "acme")
+		p.fails(t, 2, []string{"invalid tenant name"}, "list", "--tenant", "../x")
 	})
+}
+
+// TestMissingFile: only what makes executions makes a database; a look into the wrong directory leaves nothing there.
+func TestMissingFile(t *testing.T) {
+	t.Parallel()
+	p := &program{url: dbtest.EmptySQLiteURL(t)}
+	path := strings.TrimPrefix(p.url, "sqlite://")
+	for _, args := range [][]string{
+		{"list"},
+		{"show", nobody},
+		{"events"},
+		{"outbox"},
+		{"workers"},
+		{"verify"},
+		{"cleanup-events", "--older-than", "1d", "--dry-run"},
+		{"cleanup-events", "--older-than", "1d"},
+		{"pause", nobody},
+		{"resume", nobody},
+		{"cancel", nobody},
+		{"retry", nobody},
+		{"annotate", nobody, "--data", "{}"},
+		{"migrate", "status"},
+	} {
+		p.fails(t, 4, []string{"there is no database file " + path, "`sluice run FILE` makes one, or name another with --database-url"}, args...)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+	for _, args := range [][]string{{"run", "../examples/first.yaml"}, {"start", "../examples/first.yaml"}, {"migrate"}, {"migrate", "up"}} {
+		fresh := &program{url: dbtest.EmptySQLiteURL(t)}
+		fresh.ok(t, args...)
+		fresh.ok(t, "list")
+	}
+}
+
+// TestForeignDatabase: another program's file is refused by every command, and left as it is.
+func TestForeignDatabase(t *testing.T) {
+	t.Parallel()
+	p := &program{url: dbtest.SQLiteURL(t)}
+	d := dbtest.Open(t, p.url)
+	// Without the table of executions what is left could be anybody's.
+	mustExec(t, d, "ALTER TABLE {pipeline_executions} RENAME TO customers", nil)
+	for _, args := range [][]string{
+		{"list"}, {"verify"}, {"run", "../examples/first.yaml"}, {"start", "../examples/first.yaml"}, {"serve"}, {"migrate"}, {"migrate", "status"},
+	} {
+		p.fails(t, 4, []string{"is no sluice database", "another program", "name another with --database-url"}, args...)
+	}
 }
 
 // TestDirectoryForDatabase: a URL that names a directory.
@@ -69,7 +134,7 @@ func TestDirectoryForDatabase(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := &program{url: "sqlite://" + dir}
-	p.fails(t, 4, nil, "list")
+	p.fails(t, 4, []string{"is a directory"}, "list")
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -168,7 +169,15 @@ func TestCleanupEvents(t *testing.T) {
 		if diff := cmp.Diff(want, decode[cleanup](t, p.ok(t, "cleanup-events", "--older-than", "0", "-o", "json"))); diff != "" {
 			t.Error(diff)
 		}
-		contains(t, p.ok(t, "show", id), "events removed by retention")
+		shown := p.ok(t, "show", id)
+		contains(t, shown, "events removed by retention", "next: sluice start failing")
+		if strings.Contains(shown, "sluice retry") {
+			t.Errorf("advises what is refused:\n%s", shown)
+		}
+		task := p.show(t, id).Tasks[0].ID
+		for _, of := range [][]string{{"--pipeline-execution", id}, {"--task-execution", task}} {
+			contains(t, p.run(t, append([]string{"events"}, of...)...).stderr, "no events: retention", fmt.Sprintf("%d events", n))
+		}
 		contains(t, p.ok(t, "verify", id), "no breach")
 		p.fails(t, 2, []string{"the history of " + id + " has been removed"}, "retry", id)
 		if got := p.events(t, "--pipeline-execution", open); len(got) == 0 {

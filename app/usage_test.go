@@ -36,7 +36,15 @@ func TestUsage(t *testing.T) {
 		{[]string{"serve", "--lease", "1ms"}, []string{"expected at least 100ms"}},
 		{[]string{"serve", "--drain", "soon"}, []string{"expected a duration such as"}},
 		{[]string{"serve", "--pipelines", "/nowhere"}, []string{"/nowhere: no such file or directory"}},
-		{[]string{"migrate", "down"}, []string{`there is no command "down"`}},
+		{[]string{"migrate", "down"}, []string{`there is no command "migrate down"`, "`sluice migrate` takes "}},
+		{[]string{"migrate", "sideways"}, []string{"`sluice migrate` takes status, up"}},
+		{[]string{"migrate", "statsu"}, []string{`did you mean "status"?`}},
+		{[]string{"completion", "klingon"}, []string{`there is no command "completion klingon"`, "bash", "zsh"}},
+		{[]string{"completion", "bash", "extra"}, []string{"one argument too many"}},
+		{[]string{"list", "--tenant", "No Name"}, []string{`invalid tenant name: "No Name"`}},
+		{[]string{"run", "../examples/first.yaml", "--lease", "1ms"}, []string{"expected at least 100ms"}},
+		{[]string{"run", "testdata"}, []string{"testdata is a directory", "name a file in it"}},
+		{[]string{"run", "../examples"}, []string{"../examples: is a directory"}},
 		{[]string{"--log-level", "loud", "list"}, []string{"expected one of debug, info, warn, error"}},
 		{[]string{"--database-url", "mysql://x", "list"}, []string{`unknown scheme "mysql"`}},
 	} {
@@ -57,7 +65,11 @@ func TestHelpVersionCompletion(t *testing.T) {
 		"cleanup-events", "workers", "migrate", "version", "completion",
 	} {
 		contains(t, help, "\n  "+command+" ")
-		contains(t, p.ok(t, command, "--help"), "Usage:\n  sluice "+command)
+		text := p.ok(t, command, "--help")
+		contains(t, text, "Usage:\n  sluice "+command)
+		if strings.Contains(text, "(default 0s)") || strings.Contains(text, "--remove-stray sluice") {
+			t.Errorf("%s --help:\n%s", command, text)
+		}
 	}
 	contains(t, p.ok(t, "version"), "sluice ", "go1.")
 	if v := decode[map[string]any](t, p.ok(t, "version", "-o", "json")); v["go"] == "" || v["platform"] == "" {
@@ -84,6 +96,30 @@ func TestValidate(t *testing.T) {
 	both := p.run(t, "validate", "../examples/first.yaml", "../examples/mistakes/invalid.yaml", "/nowhere.yaml", "../examples/failing.yaml")
 	if both.code != 2 || both.stderr != r.stderr+"sluice: /nowhere.yaml: no such file or directory\n" {
 		t.Errorf("exit code %d, stderr:\n%s", both.code, both.stderr)
+	}
+	type validated struct {
+		File         string
+		OK           bool
+		PipelineName string `json:"pipeline_name"`
+		TaskCount    int    `json:"task_count"`
+		Problems     []struct {
+			File, Message, Hint string
+			Line, Column        int
+		}
+	}
+	data := p.run(t, "validate", "-o", "json", "../examples/first.yaml", "../examples/mistakes/invalid.yaml", "/nowhere.yaml")
+	list := decode[[]validated](t, data.stdout)
+	if data.code != 2 || data.stderr != "" || len(list) != 3 {
+		t.Fatalf("as JSON: %+v", data)
+	}
+	if ok := list[0]; !ok.OK || ok.PipelineName != "first" || ok.TaskCount != 7 || ok.Problems == nil || len(ok.Problems) != 0 {
+		t.Errorf("fine: %+v", ok)
+	}
+	if bad := list[1]; bad.OK || len(bad.Problems) != strings.Count(string(want), "\n") || bad.Problems[0].Line == 0 || bad.Problems[0].Message == "" {
+		t.Errorf("invalid: %+v", bad)
+	}
+	if gone := list[2]; gone.OK || len(gone.Problems) != 1 || gone.Problems[0].Line != 0 || !strings.Contains(gone.Problems[0].Message, "no such file") {
+		t.Errorf("missing: %+v", gone)
 	}
 	if both.stdout != "../examples/first.yaml: ok (7 tasks)\n../examples/failing.yaml: ok (4 tasks)\n" {
 		t.Errorf("stdout:\n%s", both.stdout)

@@ -101,14 +101,17 @@ func TestUnusableFiles(t *testing.T) {
 	if err := os.WriteFile(text, []byte(strings.Repeat("this is no database\n", 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, path := range map[string]string{
-		"missing directory": filepath.Join(dir, "none", "x.db"),
-		"a directory":       dir,
-		"another format":    text,
-		"file as directory": filepath.Join(text, "x.db"),
+	for name, c := range map[string]struct {
+		path string
+		want error
+	}{
+		"missing directory": {filepath.Join(dir, "none", "x.db"), db.ErrUnavailable},
+		"a directory":       {dir, db.ErrMalformed},
+		"another format":    {text, db.ErrMalformed},
+		"file as directory": {filepath.Join(text, "x.db"), db.ErrUnavailable},
 	} {
-		if err := openAndMigrate(t.Context(), "sqlite://"+path); !errors.Is(err, db.ErrUnavailable) || !strings.Contains(err.Error(), filepath.Base(path)) {
-			t.Errorf("%s: %v, expected ErrUnavailable with the file's name", name, err)
+		if err := openAndMigrate(t.Context(), "sqlite://"+c.path); !errors.Is(err, c.want) || !strings.Contains(err.Error(), filepath.Base(c.path)) {
+			t.Errorf("%s: %v, expected %q with the file's name", name, err, c.want)
 		}
 	}
 	if b, err := os.ReadFile(text); err != nil || !strings.HasPrefix(string(b), "this is no database") {
