@@ -44,6 +44,11 @@ chaos: ## the fault tests at full size, within 30 minutes; writes docs/chaos.md
 	@scripts/setup.sh compiler postgres
 	@go run ./chaos/driver -minutes 30 -report docs/chaos.md
 
+.PHONY: chaos-short
+chaos-short: ## the fault tests at one hundredth of their size, some minutes
+	@scripts/setup.sh compiler postgres
+	@go run ./scripts/testcount -race -tags chaos -timeout $(TEST_TIMEOUT) ./chaos/...
+
 .PHONY: lint
 lint: $(LINT) ## check the code's form (.golangci.yml says what and why)
 	@$(LINT) run

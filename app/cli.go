@@ -70,12 +70,13 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 	group(root, groupLook, c.listCommand(), c.showCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
 	group(root, groupCare, c.verifyCommand(), c.migrateCommand(), c.cleanupCommand())
 	root.AddCommand(c.versionCommand())
-	completionErrors(root)
+	completionErrors(root, c.stdout)
 	return root
 }
 
 // completionErrors has the command that cobra brings along refuse wrong arguments as the others do.
-func completionErrors(root *cobra.Command) {
+func completionErrors(root *cobra.Command, out io.Writer) {
+	root.SetOut(out) // it is asked for now, not when the command runs
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() != "completion" {

@@ -28,6 +28,9 @@ func (r Report) Markdown(goal Config) string {
 	}
 	fmt.Fprintf(&b, "\n%d runs of %d tasks, in %.0f minutes. The checker ran %d times: over all open runs after each fault, over everything at the end of each round.\n",
 		r.Runs, r.Tasks, r.Seconds/60, r.Verifications)
+	if missing := goal.Missing(r); len(missing) > 0 {
+		fmt.Fprintf(&b, "\n**Not the full size yet**: %s.\n", strings.Join(missing, "; "))
+	}
 	r.findings(&b, goal)
 	r.workers(&b)
 	return b.String()
@@ -36,7 +39,7 @@ func (r Report) Markdown(goal Config) string {
 const preface = `# Fault tests
 
 ` + "Written by `make chaos`; what is injected and what is compared is described in [chaos/doc.go](../chaos/doc.go) and beside each fault in `chaos/fault_*.go`." + `
-The gate runs the same program at one to two percent of this size, and besides: a full disk under both databases, SQLite's log
+The tests in `chaos/` run the same at one to two percent of this size, and besides: a full disk under both databases, SQLite's log
 cut at random lengths, a process with its clock an hour off, two processes that see themselves under one name, a join of a thousand,
 handlers that misbehave.
 `

@@ -3,6 +3,7 @@
 //
 //	go run ./chaos/driver -minutes 25 -report docs/chaos.md
 //	go run ./chaos/driver -only kill,zombie -state bin/chaos.json   # in stages: the state adds up
+//	go run ./chaos/driver -rounds 0 -state bin/chaos.json -report docs/chaos.md   # only write what the state holds
 package main
 
 import (
@@ -51,6 +52,11 @@ func main() {
 
 // run reports whether all went as it should.
 func run(ctx context.Context, o options) (ok bool, err error) {
+	goal := chaos.FullSize(o.scale).Only(o.only)
+	total, err := chaos.Load(o.state)
+	if err != nil || o.rounds == 0 {
+		return finish(total, goal, o, err)
+	}
 	dir, err := os.MkdirTemp("", "chaos")
 	if err != nil {
 		return false, err
@@ -62,17 +68,12 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 			fmt.Fprintf(os.Stderr, "chaos: the workers' logs and ledgers are in %s\n", dir)
 		}
 	}()
-	goal := chaos.FullSize(o.scale).Only(o.only)
 	goal.Worker, goal.Dir, goal.Progress = filepath.Join(dir, "worker"), dir, os.Stderr
 	server, err := prepare(ctx, dir, goal.Worker)
 	if err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, server.Stop(context.WithoutCancel(ctx))) }()
-	total, err := chaos.Load(o.state)
-	if err != nil {
-		return false, err
-	}
 	deadline := time.Now().Add(time.Duration(o.minutes * float64(time.Minute)))
 	for n := range o.rounds {
 		round := goal.Share(total, o.rounds-n)
@@ -86,7 +87,7 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 			return false, err
 		}
 	}
-	return finish(total, goal, o)
+	return finish(total, goal, o, nil)
 }
 
 func prepare(ctx context.Context, dir, worker string) (*chaos.Server, error) {
@@ -101,7 +102,10 @@ func prepare(ctx context.Context, dir, worker string) (*chaos.Server, error) {
 }
 
 // finish writes the report and says what was wrong.
-func finish(total chaos.Report, goal chaos.Config, o options) (bool, error) {
+func finish(total chaos.Report, goal chaos.Config, o options, failure error) (bool, error) {
+	if failure != nil {
+		return false, failure
+	}
 	if o.report != "" {
 		if err := os.WriteFile(o.report, []byte(total.Markdown(goal)), 0o600); err != nil {
 			return false, err

@@ -4,12 +4,21 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"gorm.io/gorm"
 )
 
 const (
 	postgresName = "postgres"
 	sqliteName   = "sqlite"
 )
+
+// handles is how one tenant is reached.
+type handles struct {
+	write, read *gorm.DB
+	reserved    *gorm.DB // on connections that are kept for what must not wait for others
+	readOnly    error    // why nothing can be written, an ErrReadOnly; nil: it can
+}
 
 // newBackend chooses by the URL's scheme.
 func newBackend(ctx context.Context, url string) (backend, error) {

@@ -85,13 +85,6 @@ type backend interface {
 	close() error
 }
 
-// handles is how one tenant is reached.
-type handles struct {
-	write, read *gorm.DB
-	reserved    *gorm.DB // on connections that are kept for what must not wait for others
-	readOnly    error    // why nothing can be written, an ErrReadOnly; nil: it can
-}
-
 // tenant is the open handles of one tenant.
 type tenant struct {
 	name string

@@ -99,7 +99,7 @@ func TestSleepIsNotBegunAnew(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *enginetest.Stack) {
 		ctx := context.Background()
-		id := s.Start(t, ctx, s.Define(t, "doomed", task("nap", "sleep", `{"duration": "300ms"}`)), "")
+		id := s.Start(t, ctx, s.Define(t, "doomed", task("nap", "sleep", `{"duration": "3s"}`)), "")
 		stop := s.Work(t, ctx, workers.Config{Slots: 1})
 		until(t, "it sleeps", func() bool { return read(t, s, id, "nap").SubStatus == tasks.Deferred })
 		stop()
@@ -119,7 +119,7 @@ func TestSleepIsNotBegunAnew(t *testing.T) {
 func dieWith(t *testing.T, s *enginetest.Stack, handler string) {
 	t.Helper()
 	ctx := context.Background()
-	expires, err := s.Leases.Register(ctx, leases.Worker{ID: "doomed", Hostname: "here", Slots: 1, Handlers: handler, Queues: tasks.DefaultQueue}, time.Second)
+	expires, err := s.Leases.Register(ctx, leases.Worker{ID: "doomed", Hostname: "here", Slots: 1, Handlers: handler, Queues: tasks.DefaultQueue}, 8*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -141,7 +141,7 @@ func TestRetryBeginsAnew(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *enginetest.Stack) {
 		ctx := context.Background()
-		def := s.Define(t, "post", task("parcel", "wait", `{"file": "/nowhere/parcel", "every": "100ms", "for": "100ms"}`))
+		def := s.Define(t, "post", task("parcel", "wait", `{"file": "/nowhere/parcel", "every": "2s", "for": "2s"}`))
 		s.Work(t, ctx, workers.Config{Slots: 1})
 		order := pipelines.Order{ID: s.Start(t, ctx, def, ""), Actor: "test"}
 		s.Wait(t, ctx, order.ID)

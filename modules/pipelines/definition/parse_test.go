@@ -129,7 +129,7 @@ func TestParseHostileFiles(t *testing.T) {
 			if _, err := definition.Parse("p.yaml", []byte(src), catalog(t)); err == nil && name != "escapes" {
 				t.Error("no error")
 			}
-			if took := time.Since(started); took > 10*time.Second {
+			if took := time.Since(started); took > 2*time.Minute { // quadratic would be hours
 				t.Errorf("took %v", took)
 			}
 		})
