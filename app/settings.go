@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -91,10 +93,7 @@ func fromFile(cmd *cobra.Command, path string, src []byte) error {
 		case seen[key.Value]:
 			return usagef("%s: %q is set twice", at(key), key.Value)
 		case len(flags[key.Value]) == 0:
-			known := make([]string, 0, len(flags))
-			for name := range flags {
-				known = append(known, name)
-			}
+			known := slices.Sorted(maps.Keys(flags)) // in order, so that of two as near the same is named each time
 			return withHint(usagef("%s: there is no setting %q", at(key), key.Value), didYouMean(key.Value, known, "the settings are the flags of the commands"))
 		}
 		seen[key.Value] = true

@@ -4,6 +4,7 @@ package enginetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -83,7 +84,7 @@ func (s *Stack) Work(t testing.TB, ctx context.Context, c workers.Config) (stop 
 // Define checks a definition.
 func (s *Stack) Define(t testing.TB, name string, list ...definition.Task) *definition.Definition {
 	t.Helper()
-	def := &definition.Definition{Name: name, Tasks: list}
+	def := &definition.Definition{Name: name, Tasks: slices.Clone(list)} // Check completes the tasks in place
 	if err := def.Check(s.Handlers); err != nil {
 		t.Fatal(err)
 	}
