@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -67,6 +68,9 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 		})
 		if err != nil && state.ending && state.witness.transaction != "" {
 			err = d.resolve(ctx, state.witness, err)
+		}
+		if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", ctx.Err(), err) // it was rolled back because ctx has ended, a moment before the commit
 		}
 		if err == nil && state.silent {
 			d.debounce.later(t.name, state.topics)
