@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -69,8 +68,8 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 		if err != nil && state.ending && state.witness.transaction != "" {
 			err = d.resolve(ctx, state.witness, err)
 		}
-		if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
-			err = fmt.Errorf("%w: %w", ctx.Err(), err) // it was rolled back because ctx has ended, a moment before the commit
+		if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+			err = fmt.Errorf("%w: %w", ctx.Err(), err) // the end of ctx broke the connection or rolled back, and that is what it looks like
 		}
 		if err == nil && state.silent {
 			d.debounce.later(t.name, state.topics)
