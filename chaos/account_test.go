@@ -3,6 +3,8 @@
 package chaos
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -126,9 +128,20 @@ func TestTakeoverIsMeasuredFromTheKill(t *testing.T) {
 
 func TestWorkersOfOneNameAreCounted(t *testing.T) {
 	t.Parallel()
-	h := history{db.NewID(): {{worker: "h-1-aa"}, {worker: "h-1-bb"}, {worker: "h-1-bb"}, {worker: "h-2-cc"}, {worker: ""}}}
-	if got := h.sameName(); got != 2 {
-		t.Errorf("got %d, expected 2", got)
+	dir := t.TempDir()
+	for file, workers := range map[string][]string{
+		"0-1": {"h-1-aa", "h-1-ab"}, "1-2": {"h-1-bb", "h-2-cc"}, "0-3": {"h-3-dd"}, "0-4": {"h-3-ee"}, // a place's own processes do not count
+	} {
+		text := ""
+		for _, w := range workers {
+			text += "S 01a2006f-1437-76fe-9f98-154a90a7bed9 1 " + w + " 1\n"
+		}
+		if err := os.WriteFile(filepath.Join(dir, file+".ledger"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := sameName(dir); got != 1 || err != nil {
+		t.Errorf("got %d, %v, expected 1", got, err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"sluice/modules/events"
@@ -112,29 +111,6 @@ func (h history) expired() []string {
 		}
 	}
 	return found
-}
-
-// sameName counts workers that shared host and process id with another one: only what the program adds tells them apart.
-func (h history) sameName() int {
-	workers := map[string]map[string]bool{}
-	for _, list := range h {
-		for _, e := range list {
-			if at := name.FindStringIndex(e.worker); at != nil {
-				shared := e.worker[:strings.LastIndex(e.worker, "-")]
-				if workers[shared] == nil {
-					workers[shared] = map[string]bool{}
-				}
-				workers[shared][e.worker] = true
-			}
-		}
-	}
-	n := 0
-	for _, names := range workers {
-		if len(names) > 1 {
-			n += len(names)
-		}
-	}
-	return n
 }
 
 // delays are how long after its worker's end each task that was taken from it was claimed by another; ends by process id.

@@ -57,7 +57,9 @@ func (r *round) judgeHistory(ctx context.Context) error {
 	}
 	var breaches []string
 	r.report.Account, breaches = l.compare(excuses{ended: violent, links: r.server != nil, forgotten: r.config.Before != ""})
-	r.report.SameName = h.sameName()
+	if r.report.SameName, err = sameName(r.fleet.ledgers); err != nil {
+		return err
+	}
 	zombies := h.zombies()
 	r.report.Accepted += len(zombies)
 	r.report.Breaches = slices.Concat(r.report.Breaches, breaches, zombies, h.expired())

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"sluice/chaos/step"
 	"sluice/modules/events"
@@ -84,6 +85,37 @@ func (l ledger) read(path string) (err error) {
 		}
 	}
 	return nil
+}
+
+// sameName counts hosts' process ids that workers of several places of the fleet had: nothing but what the program adds to a name
+// tells those apart. A ledger's file is named after its place.
+func sameName(folder string) (n int, err error) {
+	files, err := filepath.Glob(filepath.Join(folder, "*.ledger"))
+	if err != nil {
+		return 0, err
+	}
+	places := map[string]map[string]bool{}
+	for _, path := range files {
+		doc, err := os.ReadFile(path)
+		if err != nil {
+			return 0, err
+		}
+		place, _, _ := strings.Cut(filepath.Base(path), "-")
+		for line := range strings.Lines(string(doc)) {
+			worker := strings.Fields(line)[3]
+			shared := worker[:strings.LastIndex(worker, "-")]
+			if places[shared] == nil {
+				places[shared] = map[string]bool{}
+			}
+			places[shared][place] = true
+		}
+	}
+	for _, p := range places {
+		if len(p) > 1 {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // add enters what the history says about the same calls.

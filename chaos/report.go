@@ -23,7 +23,7 @@ type Report struct {
 	Killed        []Millis       `json:"takeover_killed"` // from SIGKILL to the next claim of each task it held
 	Stopped       []Millis       `json:"takeover_stopped"`
 	Skew          time.Duration  `json:"skew"`      // the furthest that a worker's log was ahead of this machine's clock
-	SameName      int            `json:"same_name"` // workers that shared host and process id with another one
+	SameName      int            `json:"same_name"` // hosts' process ids that workers of several places had
 	Said          map[string]int `json:"said"`      // what the workers' logs say, by level and message
 	Breaches      []string       `json:"breaches"`  // everything that should not be
 }
