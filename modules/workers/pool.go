@@ -63,16 +63,26 @@ type Pool struct {
 	log      *zap.Logger
 
 	results    chan *pipelines.Outcome
-	freed      chan struct{} // a slot has become free
+	kick       chan struct{} // a turn may be worth it
+	dry        chan bool     // a look found less than it asked for; true: nothing
 	ended      chan struct{} // another process has taken tasks from their workers
 	beginnings beginnings
 	unrecorded atomic.Bool // an outcome could not be written before the end
 
+	claiming sync.RWMutex // held for reading by every turn, from its beginning until its claims are in running
+
 	mu      sync.Mutex
 	id      string
 	expires db.Time
-	claims  int                                          // made so far: they take turns between queues, and between a priority's bulk and the rest
 	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
+	taken   int                                          // slots: of running tasks, and those reserved by turns under way
+	doubt   doubt
+
+	look            bool // the outbox may hold something due
+	backlog         bool // the last look found as much as it asked for
+	backlogPriority int  // of the least urgent task that it found
+	turnsMade       int
+	claims          int // looks made so far: they take turns between queues, and between a priority's bulk and the rest
 }
 
 // Deps are what a pool works with.
@@ -105,7 +115,7 @@ func New(c Config, d Deps) *Pool {
 	}
 	return &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
-		results: make(chan *pipelines.Outcome, c.Slots), freed: make(chan struct{}, 1), ended: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
+		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
 	}
 }
 
@@ -124,17 +134,17 @@ func (p *Pool) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { p.heartbeat(work) })
 	background.Go(func() { p.listen(work) })
-	recorded := make(chan struct{})
-	go func() {
-		defer close(recorded)
-		p.record(work)
-	}()
-	var handlers sync.WaitGroup
-	p.claimLoop(ctx, work, &handlers)
+	var handlers, turning sync.WaitGroup
+	for range loops {
+		turning.Go(func() { p.turns(ctx, work, &handlers) })
+	}
+	p.scout(ctx)
+	p.claiming.Lock() // the last turn that claims has ended: later ones see that ctx has
+	p.claiming.Unlock()
 	p.drain(&handlers)
 	close(p.results)
 	last := time.AfterFunc(lastWrites, func() { stop(errStopping) })
-	<-recorded
+	turning.Wait()
 	last.Stop()
 	stop(errStopping)
 	background.Wait()

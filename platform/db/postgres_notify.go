@@ -73,8 +73,8 @@ func (p *postgres) listenOnce(ctx context.Context, tenant string, connected func
 // queueTransactionID asks for the name of the transaction, so that the fate of its commit can be asked for later.
 func (p *postgres) queueTransactionID(state *txState) {
 	state.queue = append(state.queue, queued{
-		sql: `SELECT coalesce(pg_current_xact_id_if_assigned()::text, '')`,
-		row: func(scan func(...any) error) error { return scan(&state.witness.transaction) },
+		sql:  `SELECT coalesce(pg_current_xact_id_if_assigned()::text, '')`,
+		row:  func(scan func(...any) error) error { return scan(&state.witness.transaction) },
 		fail: func(err error) error { return wrap("name the transaction", err) },
 	})
 }
