@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"sluice/modules/enginetest"
 	"sluice/modules/events"
@@ -31,15 +31,12 @@ func TestThePastIsWhatARecorderSaw(t *testing.T) {
 	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {
 		seen, compared := map[events.Type]int{}, 0
 		for n := range runs {
-			rapid.Custom(func(rt *rapid.T) int {
-				// Example draws more than once where it must: only the last has all.
-				r := newRecorder(t, s, rt, n)
-				for range rapid.IntRange(5, 30).Draw(rt, "steps") {
-					r.step(rt)
-				}
-				compared += r.compare(t, seen)
-				return 0
-			}).Example(n)
+			rt := rand.New(rand.NewPCG(uint64(n), 9))
+			r := newRecorder(t, s, rt, n)
+			for range between(rt, 10, 40) {
+				r.step(rt)
+			}
+			compared += r.compare(t, seen)
 			if t.Failed() {
 				return
 			}
@@ -52,6 +49,11 @@ func TestThePastIsWhatARecorderSaw(t *testing.T) {
 		}
 	})
 }
+
+// between is a number from least to most.
+func between(rt *rand.Rand, least, most int) int { return least + rt.IntN(most-least+1) }
+
+func pick[T any](rt *rand.Rand, list []T) T { return list[rt.IntN(len(list))] }
 
 // recorder drives one run and keeps how everything stood after each transaction.
 type recorder struct {
@@ -71,24 +73,24 @@ type snapshot struct {
 	events int
 }
 
-func newRecorder(t *testing.T, s *enginetest.Stack, rt *rapid.T, n int) *recorder {
+func newRecorder(t *testing.T, s *enginetest.Stack, rt *rand.Rand, n int) *recorder {
 	t.Helper()
 	rules := []definition.Rule{"all_success", "all_success", "all_done", "one_failed", "all_failed", "one_success", "none_failed", "always"}
-	list := make([]definition.Task, rapid.IntRange(1, 6).Draw(rt, "tasks"))
+	list := make([]definition.Task, between(rt, 1, 6))
 	for i := range list {
-		list[i] = definition.Task{ID: fmt.Sprint("t", i), Uses: "scripted", Queue: rapid.SampledFrom([]string{"default", "other"}).Draw(rt, "queue")}
-		list[i].Priority = rapid.SampledFrom(tasks.Priorities()).Draw(rt, "priority")
-		delay := rapid.SampledFrom([]time.Duration{1, 1, time.Hour}).Draw(rt, "delay")
-		list[i].Retry = tasks.RetryPolicy{MaxAttempts: rapid.IntRange(1, 3).Draw(rt, "max"), Backoff: tasks.Fixed, Delay: delay}
+		list[i] = definition.Task{ID: fmt.Sprint("t", i), Uses: "scripted", Queue: pick(rt, []string{"default", "other"})}
+		list[i].Priority = pick(rt, tasks.Priorities())
+		delay := pick(rt, []time.Duration{1, 1, time.Hour})
+		list[i].Retry = tasks.RetryPolicy{MaxAttempts: between(rt, 1, 3), Backoff: tasks.Fixed, Delay: delay}
 		for j := range i {
-			if rapid.IntRange(0, 2).Draw(rt, "edge") == 0 {
+			if between(rt, 0, 2) == 0 {
 				list[i].Needs = append(list[i].Needs, fmt.Sprint("t", j))
 			}
 		}
 		if list[i].Needs != nil {
-			list[i].TriggerRule = rapid.SampledFrom(rules).Draw(rt, "rule")
+			list[i].TriggerRule = pick(rt, rules)
 		}
-		if rapid.IntRange(0, 8).Draw(rt, "if") == 0 {
+		if between(rt, 0, 8) == 0 {
 			list[i].If = "false"
 		}
 	}
@@ -99,10 +101,10 @@ func newRecorder(t *testing.T, s *enginetest.Stack, rt *rapid.T, n int) *recorde
 }
 
 // step does one thing, in one transaction, or is refused.
-func (r *recorder) step(rt *rapid.T) {
-	op := rapid.SampledFrom([]string{
+func (r *recorder) step(rt *rand.Rand) {
+	op := pick(rt, []string{
 		"claim", "claim", "claim", "finish", "finish", "finish", "finish", "pause", "resume", "resume", "cancel", "retry", "retry from", "lose", "annotate",
-	}).Draw(rt, "op")
+	})
 	ctx, order := r.t.Context(), pipelines.Order{ID: r.id, Reason: "why", Actor: "operator"}
 	var err error
 	switch op {
@@ -115,7 +117,7 @@ func (r *recorder) step(rt *rapid.T) {
 	case "resume":
 		err = r.s.Engine.Resume(ctx, order)
 	case "cancel":
-		if rapid.IntRange(0, 2).Draw(rt, "really") == 0 {
+		if between(rt, 0, 2) == 0 {
 			err = r.s.Engine.Cancel(ctx, order)
 		}
 	case "retry":
@@ -133,7 +135,7 @@ func (r *recorder) step(rt *rapid.T) {
 	r.record(op)
 }
 
-func (r *recorder) claim(rt *rapid.T) {
+func (r *recorder) claim(rt *rand.Rand) {
 	ctx := r.t.Context()
 	worker := fmt.Sprintf("w%d-%d", r.n, len(r.kept))
 	expires, err := r.s.Leases.Register(ctx, leases.Worker{ID: worker}, time.Hour)
@@ -141,7 +143,7 @@ func (r *recorder) claim(rt *rapid.T) {
 		r.t.Fatal(err)
 	}
 	claims, err := r.s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: worker, LeaseExpiresAt: expires, Want: outbox.Want{
-		Handlers: []string{"scripted"}, Queues: []string{"default", "other"}, Limit: rapid.IntRange(1, 3).Draw(rt, "slots"), PipelineExecutionID: r.id,
+		Handlers: []string{"scripted"}, Queues: []string{"default", "other"}, Limit: between(rt, 1, 3), PipelineExecutionID: r.id,
 	}})
 	if err != nil {
 		r.t.Fatal(err)
@@ -150,22 +152,22 @@ func (r *recorder) claim(rt *rapid.T) {
 }
 
 // finish reports one or two claims of the same worker, which may be lost by now.
-func (r *recorder) finish(rt *rapid.T) {
+func (r *recorder) finish(rt *rand.Rand) {
 	if len(r.held) == 0 {
 		return
 	}
-	k := rapid.IntRange(0, len(r.held)-1).Draw(rt, "which")
+	k := between(rt, 0, len(r.held)-1)
 	worker := r.held[k].Task.WorkerID
 	var group []*pipelines.Outcome
-	both := rapid.Bool().Draw(rt, "both")
+	both := between(rt, 0, 1) == 0
 	for i := range r.held {
 		if r.held[i].Task.WorkerID != worker || i != k && !both {
 			continue
 		}
 		claim := r.held[i]
 		o := &pipelines.Outcome{Claim: &claim, ErrorKind: tasks.KindError, Error: "boom", Until: db.At(r.s.DB.Now()), Reason: "why"}
-		o.Kind = rapid.SampledFrom([]pipelines.Kind{pipelines.Succeeded, pipelines.Succeeded, pipelines.Erred, pipelines.Erred, pipelines.Deferred, pipelines.Released}).Draw(rt, "kind")
-		if rapid.IntRange(0, 3).Draw(rt, "later") == 0 {
+		o.Kind = pick(rt, []pipelines.Kind{pipelines.Succeeded, pipelines.Succeeded, pipelines.Erred, pipelines.Erred, pipelines.Deferred, pipelines.Released})
+		if between(rt, 0, 3) == 0 {
 			o.Until = db.At(o.Until.Add(time.Hour))
 		}
 		if o.Kind == pipelines.Succeeded {
@@ -182,9 +184,9 @@ func (r *recorder) finish(rt *rapid.T) {
 }
 
 // lose ends the lease of a worker that holds a task, and has what it held taken back. It may be the fourth time.
-func (r *recorder) lose(rt *rapid.T) {
+func (r *recorder) lose(rt *rand.Rand) {
 	ctx := r.t.Context()
-	for range rapid.IntRange(1, 5).Draw(rt, "times") {
+	for range between(rt, 1, 5) {
 		if len(r.held) == 0 {
 			return
 		}
@@ -266,6 +268,7 @@ func (r *recorder) compare(t *testing.T, seen map[events.Type]int) int {
 
 func (r *recorder) same(t *testing.T, cut *history.Log, then snapshot, last history.State, where string) {
 	t.Helper()
+	checkTimeline(t, cut, then.state, where)
 	got, err := cut.State()
 	if err != nil {
 		t.Fatal(err)
