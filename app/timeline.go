@@ -88,7 +88,9 @@ func writesUTF8(env func(string) string) bool {
 func (l look) timeline(t *history.Timeline, rows string, ended bool) string {
 	critical := map[string]time.Duration{}
 	for _, link := range t.Critical {
-		critical[link.TaskName] = link.Duration()
+		if link.Duration() > 0 { // a task that is skipped with the end of another takes no time
+			critical[link.TaskName] = link.Duration()
+		}
 	}
 	chosen := t.Rows
 	if rows != timelineAll {
