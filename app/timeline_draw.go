@@ -89,7 +89,28 @@ func (l look) legend(seen map[history.Kind]bool) string {
 			words = append(words, l.draw([]history.Kind{k})+" "+strings.ReplaceAll(string(k), "_", " "))
 		}
 	}
-	return strings.Join(append(words, "* critical path"), "  ")
+	return l.wrapped(append(words, "* critical path"))
+}
+
+// wrapped joins words into lines that fit.
+func (l look) wrapped(words []string) string {
+	var b strings.Builder
+	left := l.width
+	for i, word := range words {
+		wide := text.StringWidthWithoutEscSequences(word)
+		switch {
+		case i == 0:
+		case wide+2 > left:
+			b.WriteString("\n")
+			left = l.width
+		default:
+			b.WriteString("  ")
+			left -= 2
+		}
+		b.WriteString(word)
+		left -= wide
+	}
+	return b.String()
 }
 
 // draw gives the cells in glyphs, coloured in runs.

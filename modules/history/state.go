@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 
 	"sluice/modules/audit"
@@ -52,6 +53,9 @@ func (l *Log) State() (State, error) {
 			ids = append(ids, e.TaskExecutionID)
 		}
 		pipeline = e.PipelineExecutionID
+	}
+	if replay.Pipeline().Status == "" {
+		return State{}, fmt.Errorf("%w: it has no %s", ErrBroken, events.PipelineStarted)
 	}
 	slices.SortFunc(ids, func(a, b db.ID) int { return bytes.Compare(a[:], b[:]) })
 	s := State{Execution: execution(pipeline, replay.Pipeline()), Tasks: make([]tasks.Task, len(ids)), Outbox: []Claimable{}}
