@@ -49,7 +49,8 @@ func story20() *history.Timeline {
 			row("lost", tasks.Failed, "queued 0.1", "running 1.9 Lost", "queued 1", "running 0.001 Failed", "ended 9.999", "queued 1", "running 2 Failed"),
 		},
 		Critical: []history.Link{
-			{TaskName: "fetch", From: second(0), To: second(10)}, {TaskName: "load", From: second(10), To: second(20)},
+			{TaskName: "fetch", From: second(0), To: second(10)},
+			{TaskName: "load", From: second(10), To: second(20)},
 			{TaskName: "never", From: second(20), To: second(20)},
 		},
 	}

@@ -23,7 +23,9 @@ type told struct {
 	list []events.Event
 }
 
-func tell() *told { return &told{run: db.NewID(), ids: map[string]db.ID{"": {}}, seen: map[string]int64{}} }
+func tell() *told {
+	return &told{run: db.NewID(), ids: map[string]db.ID{"": {}}, seen: map[string]int64{}}
+}
 
 // add appends an event with the next number; task "" is the pipeline itself.
 func (h *told) add(second int, task string, kind events.Type, worker, data string) *told {
