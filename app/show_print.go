@@ -113,7 +113,7 @@ func lastLines(s string, most int) string {
 func (c *cli) printNext(doc showDocument) {
 	id := doc.Execution.ID
 	if doc.At != nil {
-		fmt.Fprintf(c.stdout, "\nnext: sluice show %s says how it stands now\n", id)
+		fmt.Fprintf(c.stdout, "\nnext: sluice show %s\n", id)
 		return
 	}
 	if doc.account.truncated {

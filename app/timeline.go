@@ -178,7 +178,13 @@ func (l look) spent(t *history.Timeline) string {
 	return "\n" + renderTable([]string{"where the time went", "critical path", "", "all tasks", ""}, rows, 0) + "\n"
 }
 
-func words(k history.Kind) string { return strings.ReplaceAll(string(k), "_", " ") }
+// words names a kind for people.
+func words(k history.Kind) string {
+	if k == history.Ended {
+		return "ended, until a retry"
+	}
+	return strings.ReplaceAll(string(k), "_", " ")
+}
 
 func share(part, whole time.Duration) string {
 	if whole <= 0 {

@@ -83,13 +83,13 @@ func (l look) bars(t *history.Timeline, rows []history.Row, critical map[string]
 
 // legend explains the glyphs that occur.
 func (l look) legend(seen map[history.Kind]bool) string {
-	var words []string
+	var legend []string
 	for _, k := range append(history.Kinds(), failure) {
 		if seen[k] && k != history.Ended {
-			words = append(words, l.draw([]history.Kind{k})+" "+strings.ReplaceAll(string(k), "_", " "))
+			legend = append(legend, l.draw([]history.Kind{k})+" "+words(k))
 		}
 	}
-	return l.wrapped(append(words, "* critical path"))
+	return l.wrapped(append(legend, "* critical path"))
 }
 
 // wrapped joins words into lines that fit.

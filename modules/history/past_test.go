@@ -255,6 +255,7 @@ func (r *recorder) compare(t *testing.T, seen map[events.Type]int) int {
 			t.Fatal(err)
 		}
 		r.same(t, cut, then, last, fmt.Sprintf("event %d of %d, %s", i+1, len(list), e.EventType))
+		checkTimeline(t, cut, then.state, fmt.Sprintf("run %d at event %d", r.n, i+1))
 		if cut, err = whole.At(e.CreatedAt); err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +269,6 @@ func (r *recorder) compare(t *testing.T, seen map[events.Type]int) int {
 
 func (r *recorder) same(t *testing.T, cut *history.Log, then snapshot, last history.State, where string) {
 	t.Helper()
-	checkTimeline(t, cut, then.state, where)
 	got, err := cut.State()
 	if err != nil {
 		t.Fatal(err)
