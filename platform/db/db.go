@@ -67,12 +67,16 @@ type backend interface {
 	retryable(err error) bool
 	// unreachable reports whether an error means that the database could not be talked to.
 	unreachable(err error) bool
-	// notify tells listeners of the tenant, within a transaction when its commit does.
+	// notify tells listeners of the tenant.
 	notify(ctx context.Context, on gorm.ConnPool, tenant, text string) error
 	// listen see DB.Listen.
 	listen(ctx context.Context, tenant, instance string, heard func(topic)) error
-	// transactionID names the transaction that is open, for committed; empty if it has written nothing, or nothing can be lost.
-	transactionID(ctx context.Context, on gorm.ConnPool) (string, error)
+	// transaction runs fn in one transaction, and commits it if fn returns nil. What fn sends goes through the sender.
+	transaction(on *gorm.DB, fn func(g *gorm.DB, send sender) error) error
+	// queueNotice has listeners of the tenant told when, and only if, the transaction commits.
+	queueNotice(state *txState, tenant, text string)
+	// queueTransactionID asks for the name of the transaction, for committed; none if it has written nothing, or nothing can be lost.
+	queueTransactionID(state *txState)
 	// committed finds out what became of a transaction whose commit failed with cause.
 	committed(ctx context.Context, w witness, cause error) (bool, error)
 	// refused reports whether an error is the fault of the data, so that trying again is of no use.

@@ -17,6 +17,12 @@ func (p *postgres) notify(ctx context.Context, on gorm.ConnPool, tenant, text st
 	return err
 }
 
+func (p *postgres) queueNotice(state *txState, tenant, text string) {
+	state.queue = append(state.queue, queued{
+		sql: `SELECT pg_notify($1, $2)`, vars: []any{channel(tenant), text}, fail: func(err error) error { return wrap("notify", err) },
+	})
+}
+
 // silence is after how long without a word a listener asks whether its connection is still there.
 const silence = 30 * time.Second
 
@@ -64,14 +70,13 @@ func (p *postgres) listenOnce(ctx context.Context, tenant string, connected func
 	}
 }
 
-// transactionID names the transaction, so that the fate of its commit can be asked for later; empty if it has written nothing.
-func (p *postgres) transactionID(ctx context.Context, on gorm.ConnPool) (string, error) {
-	var id *string
-	err := on.QueryRowContext(ctx, `SELECT pg_current_xact_id_if_assigned()::text`).Scan(&id)
-	if err != nil || id == nil {
-		return "", err
-	}
-	return *id, nil
+// queueTransactionID asks for the name of the transaction, so that the fate of its commit can be asked for later.
+func (p *postgres) queueTransactionID(state *txState) {
+	state.queue = append(state.queue, queued{
+		sql: `SELECT coalesce(pg_current_xact_id_if_assigned()::text, '')`,
+		row: func(scan func(...any) error) error { return scan(&state.witness.transaction) },
+		fail: func(err error) error { return wrap("name the transaction", err) },
+	})
 }
 
 // committed finds out what became of a commit whose answer was lost. It asks until the server knows.

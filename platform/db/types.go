@@ -65,6 +65,15 @@ func (id ID) UUIDValue() (pgtype.UUID, error) {
 	return pgtype.UUID{Bytes: id, Valid: !id.IsZero()}, nil
 }
 
+// ScanUUID reads the Postgres form.
+func (id *ID) ScanUUID(v pgtype.UUID) error {
+	*id = ID{}
+	if v.Valid {
+		*id = v.Bytes
+	}
+	return nil
+}
+
 // Scan reads either form.
 func (id *ID) Scan(src any) error {
 	if src == nil {
@@ -122,6 +131,15 @@ func (t Time) Value() (driver.Value, error) {
 // TimestamptzValue is the Postgres form.
 func (t Time) TimestamptzValue() (pgtype.Timestamptz, error) {
 	return pgtype.Timestamptz{Time: t.Time, Valid: !t.IsZero()}, nil
+}
+
+// ScanTimestamptz reads the Postgres form.
+func (t *Time) ScanTimestamptz(v pgtype.Timestamptz) error {
+	*t = Time{}
+	if v.Valid {
+		*t = At(v.Time)
+	}
+	return nil
 }
 
 // Scan reads either form.
