@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"modules/handlers/wait":   {"modules/tasks", "modules/pipelines/definition"},
 	"modules/health":          {"modules/workers", "modules/pipelines", "modules/outbox", "platform/db"},
 	"modules/audit":           {"modules/events", "modules/tasks", "platform/db"},
+	"modules/history":         {"modules/audit", "modules/pipelines", "modules/tasks", "modules/events", "platform/db"},
 	"modules/audit/audittest": {"modules/audit", "platform/db", "platform/db/dbtest"},
 	"modules/enginetest":      {"modules/*", "modules/pipelines/definition", "modules/audit/audittest", "platform/db", "platform/db/dbtest"},
 	"app":                     {"modules/*", "modules/pipelines/definition", "modules/handlers/*", "platform/db"},
