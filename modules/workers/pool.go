@@ -139,8 +139,7 @@ func (p *Pool) Run(ctx context.Context) error {
 		turning.Go(func() { p.turns(ctx, work, &handlers) })
 	}
 	p.scout(ctx)
-	p.claiming.Lock() // the last turn that claims has ended: later ones see that ctx has
-	p.claiming.Unlock()
+	p.awaitLastClaim()
 	p.drain(&handlers)
 	close(p.results)
 	last := time.AfterFunc(lastWrites, func() { stop(errStopping) })
@@ -214,6 +213,12 @@ func (p *Pool) workerID() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.id
+}
+
+// awaitLastClaim returns when no turn that claims is under way; later ones see that their context has ended.
+func (p *Pool) awaitLastClaim() {
+	p.claiming.Lock()
+	defer p.claiming.Unlock()
 }
 
 // drain waits for running handlers, then ends their contexts, and waits for those that heed it.
