@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -42,11 +43,19 @@ but other work on the same machine shows in the figures. Latencies of a run at f
   sluice bench --rate 100 --tasks 3000 -o table`,
 		Args: arguments(0, 0, ""),
 	}
-	benchFlags(cmd, &config)
+	profile := benchFlags(cmd, &config)
 	format := outputFlag(cmd, formatJSON)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if err := benchMisfits(cmd, config.Shape); err != nil {
 			return err
+		}
+		if *profile != "" {
+			f, err := os.Create(*profile)
+			if err != nil {
+				return fileError(err)
+			}
+			config.Profile = f
+			defer func() { err = errors.Join(err, f.Close()) }()
 		}
 		plan, err := c.benchPlan(config)
 		if err != nil {
@@ -61,7 +70,8 @@ but other work on the same machine shows in the figures. Latencies of a run at f
 	return cmd
 }
 
-func benchFlags(cmd *cobra.Command, config *bench.Config) {
+// benchFlags adds the flags. The result is the file for a profile.
+func benchFlags(cmd *cobra.Command, config *bench.Config) (profile *string) {
 	var shapes []string
 	for _, s := range bench.Shapes() {
 		shapes = append(shapes, string(s))
@@ -82,6 +92,7 @@ func benchFlags(cmd *cobra.Command, config *bench.Config) {
 	f.Var(&count{&config.Pending, 0}, "pending", "first put `N` tasks into the outbox that stay there: half due in a year, half of a queue that nobody serves")
 	f.Var(&count{&config.History, 0}, "history", "first write `N` events, or some more, of runs that have ended")
 	f.BoolVar(&config.Keep, "keep", false, "leave the tenant, for a look at it")
+	return f.String("cpu-profile", "", "write a profile of this process's measured time to `FILE`, for `go tool pprof`")
 }
 
 // benchMisfits refuses a measure that the shape does not have, rather than ignore it.

@@ -119,21 +119,19 @@ func (h *helper) answer(ctx context.Context, m *Member, request string) error {
 // tell tells of what is done, until ctx ends.
 func (h *helper) tell(ctx context.Context, t *tally) error {
 	told := int64(0)
-	for {
-		err := t.await(ctx, told+1)
-		switch {
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // that is how telling ends
-		case err != nil:
-			return h.say(message{Failure: err.Error()})
+	for ctx.Err() == nil {
+		if err := t.await(ctx, told+1); err != nil {
+			if ctx.Err() == nil {
+				return h.say(message{Failure: err.Error()})
+			}
+			break
 		}
 		n := t.count()
 		if err := h.say(message{Done: n - told}); err != nil {
 			return err
 		}
 		told = n
-		if pause(ctx, tellEvery) != nil {
-			return nil
-		}
+		_ = pause(ctx, tellEvery) // cut short, the loop ends
 	}
+	return nil
 }

@@ -5,6 +5,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"runtime/pprof"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -159,6 +160,12 @@ func (b *Bench) measure(ctx context.Context, p Plan) (m measured, err error) {
 		}
 	}
 	cpu, readable := serverCPU(m.before.ServerPID)
+	if p.config.Profile != nil {
+		if err := pprof.StartCPUProfile(p.config.Profile); err != nil {
+			return m, err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	m.began = d.Now()
 	if err := b.run(ctx, p, "measuring", load{def: def, runs: p.runs, rate: p.config.Rate, ahead: p.config.Ahead}); err != nil {
 		return m, err

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"io"
 	"os/exec"
 	"time"
 )
@@ -22,6 +23,8 @@ type Config struct {
 
 	Processes int              // in all; 0: 1
 	Helper    func() *exec.Cmd // the command line of a further process, which calls Attend
+
+	Profile io.Writer // gets this process's processor profile of the measured time; nil: nobody
 
 	Progress func(what string, done, total int64) // is told of long phases now and then; nil: nobody
 }

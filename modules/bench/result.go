@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"time"
 
@@ -82,11 +83,11 @@ func (m measured) result(p Plan, tenant, database string, ready map[task]int64, 
 	observed := calls(m.account.Samples)
 	r := Result{
 		Database: database, ServerVersion: m.after.Version, ServerSettings: m.after.Settings, Tenant: tenant,
-		Shape: c.Shape, Tasks: p.tasks(), Runs: p.runs, Seconds: seconds, TasksPerSecond: n / seconds,
+		Shape: c.Shape, Tasks: p.tasks(), Runs: p.runs, Seconds: round(seconds, 1e6), TasksPerSecond: round(n/seconds, 10),
 		Events: int64(report.Events) - m.events, Transactions: m.account.Transactions,
 		ReadyToStart: summarize(waits(observed, ready)), Step: summarize(steps(observed, p.graph)),
-		CPUSeconds: m.account.CPUSeconds, PeakMemory: m.account.PeakMemory,
-		DataPerTask: float64(m.after.DataBytes-m.before.DataBytes) / n, Lost: m.account.Lost,
+		CPUSeconds: round(m.account.CPUSeconds, 1000), PeakMemory: m.account.PeakMemory,
+		DataPerTask: round(float64(m.after.DataBytes-m.before.DataBytes)/n, 10), Lost: m.account.Lost,
 		Verified: Verified{report.Pipelines, report.Tasks, report.Events, report.OutboxRows, len(report.Breaches)},
 		Settings: SettingsUsed{
 			Processes: max(c.Processes, 1), Workers: c.Slots, Payload: c.Payload, SleepMS: float64(c.Sleep) / float64(time.Millisecond),
@@ -101,14 +102,18 @@ func (m measured) result(p Plan, tenant, database string, ready map[task]int64, 
 		r.Settings.Width = c.Width
 	}
 	if m.after.WALBytes > 0 {
-		wal := float64(m.after.WALBytes-m.before.WALBytes) / n
+		wal := round(float64(m.after.WALBytes-m.before.WALBytes)/n, 10)
 		r.WALPerTask = &wal
 	}
 	if m.serverReadable {
-		r.ServerCPUSeconds = &m.server
+		server := round(m.server, 100)
+		r.ServerCPUSeconds = &server
 	}
 	return r
 }
+
+// round keeps so many parts of a unit; what lies behind is below the measurement.
+func round(v, parts float64) float64 { return math.Round(v*parts) / parts }
 
 // readyTimes reads, for the runs that were observed, when the history has each task made ready, in microseconds since 1970.
 func readyTimes(ctx context.Context, d *db.DB, samples []Sample, perRun int) (map[task]int64, error) {

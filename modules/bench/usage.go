@@ -17,7 +17,7 @@ func usage() (cpu float64, memory int64, err error) {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0, 0, fmt.Errorf("read this process's usage: %w", err)
 	}
-	memory = int64(u.Maxrss)
+	memory = int64(u.Maxrss) //nolint:unconvert // 32 bits wide on some machines
 	if runtime.GOOS != "darwin" {
 		memory *= 1024 // Linux and the BSDs count in KiB
 	}
