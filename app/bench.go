@@ -62,7 +62,7 @@ but other work on the same machine shows in the figures. Latencies of a run at f
 			return err
 		}
 		c.tenant, c.bare = "bench_"+strings.ReplaceAll(db.NewID().String()[19:], "-", ""), true
-		c.extensions = append(slices.Clone(c.extensions), bench.Module(plan.Settings()))
+		c.extensions = slices.Concat(c.extensions, []fx.Option{bench.Module(plan.Settings())})
 		return with(db.WithTenant(cmd.Context(), c.tenant), c, func(ctx context.Context, n benchNeeds) error {
 			return c.runBench(ctx, n.Bench, plan, config.Keep, *format)
 		})

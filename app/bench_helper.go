@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
@@ -24,7 +25,7 @@ func (c *cli) benchHelperCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bench-helper", Short: "Work on the benchmark of another process", Hidden: true, Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c.extensions = append(c.extensions, bench.Module(settings))
+			c.extensions = slices.Concat(c.extensions, []fx.Option{bench.Module(settings)})
 			return with(cmd.Context(), c, func(ctx context.Context, n benchHelperNeeds) error {
 				return bench.Attend(ctx, n.Workers, slots, n.Handler, c.stdin, c.stdout)
 			})
