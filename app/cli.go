@@ -20,6 +20,7 @@ type cli struct {
 	config      string
 	databaseURL string
 	creates     bool // the command may make a database file that is not there
+	bare        bool // the command makes its own tenant: the schema need not be there
 	tenant      string
 	logLevel    string
 }
@@ -68,8 +69,8 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
 		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.annotateCommand())
 	group(root, groupLook, c.listCommand(), c.showCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
-	group(root, groupCare, c.verifyCommand(), c.migrateCommand(), c.cleanupCommand())
-	root.AddCommand(c.versionCommand())
+	group(root, groupCare, c.verifyCommand(), c.migrateCommand(), c.cleanupCommand(), c.benchCommand())
+	root.AddCommand(c.versionCommand(), c.benchHelperCommand())
 	completionErrors(root, c.stdout)
 	return root
 }
@@ -127,9 +128,11 @@ func (c *cli) openReady(ctx context.Context) (*db.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.Backend() == "sqlite" {
+	switch {
+	case c.bare:
+	case d.Backend() == "sqlite":
 		err = d.Migrate(ctx)
-	} else {
+	default:
 		err = d.CheckSchema(ctx)
 	}
 	if err != nil {

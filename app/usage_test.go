@@ -62,7 +62,7 @@ func TestHelpVersionCompletion(t *testing.T) {
 	contains(t, help, "Run pipelines:", "Look after the database:", "SLUICE_DATABASE_URL")
 	for _, command := range []string{
 		"run", "serve", "start", "validate", "list", "show", "diff", "events", "outbox", "pause", "resume", "cancel", "retry", "annotate", "verify",
-		"cleanup-events", "workers", "migrate", "version", "completion",
+		"cleanup-events", "workers", "migrate", "bench", "version", "completion",
 	} {
 		contains(t, help, "\n  "+command+" ")
 		text := p.ok(t, command, "--help")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gorm.io/gorm"
@@ -41,6 +42,7 @@ type DB struct {
 	clock    clock
 	debounce *debouncer
 	creates  bool // the default tenant's file may be made
+	commits  atomic.Int64
 
 	mu      sync.Mutex
 	tenants map[string]*tenant
@@ -55,6 +57,10 @@ type backend interface {
 	open(ctx context.Context, tenant string, create bool) (handles, error)
 	// create makes an empty tenant; one that is there already is left alone.
 	create(ctx context.Context, tenant string) error
+	// drop removes a tenant with all that it holds, if it is there.
+	drop(ctx context.Context, tenant string) error
+	// measure see DB.Measure.
+	measure(ctx context.Context, tenant string, read *gorm.DB) (Measure, error)
 	// migrate brings a tenant's schema up under a lock, however many processes start at once.
 	migrate(ctx context.Context, tenant string) error
 	// schemaVersion gives the version of a tenant's schema, 0 for an empty one.
@@ -168,14 +174,6 @@ func (d *DB) Close() error {
 		}
 	}
 	return errors.Join(append(errs, d.backend.close())...)
-}
-
-func closeGorm(g *gorm.DB) error {
-	s, err := g.DB()
-	if err != nil {
-		return err
-	}
-	return s.Close()
 }
 
 // Backend is "postgres" or "sqlite", for people and reports; no statement may depend on it.

@@ -102,6 +102,14 @@ func (l *sqlite) handle(ctx context.Context, tenant string, open func(string, ur
 	return gorm.Open(litedriver.New(litedriver.Config{Conn: s}), gormConfig(""))
 }
 
+func closeGorm(g *gorm.DB) error {
+	s, err := g.DB()
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
 func (l *sqlite) create(_ context.Context, tenant string) error {
 	f, err := os.OpenFile(l.file(tenant), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -74,6 +74,9 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 		if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 			err = fmt.Errorf("%w: %w", ctx.Err(), err) // the end of ctx broke the connection or rolled back, and that is what it looks like
 		}
+		if err == nil {
+			d.commits.Add(1)
+		}
 		if err == nil && state.silent {
 			d.debounce.later(t.name, state.topics)
 		}
