@@ -49,7 +49,7 @@ func (e *Engine) write(tx db.Tx, plans []*plan, moves ...*tasks.Move) (settled [
 		}
 		if end != nil {
 			settled = append(settled, end)
-		} else {
+		} else if p.written == nil || *p.written != (counts{p.execution.OpenTasks, p.execution.UnsuccessfulTasks}) {
 			counted = append(counted, p.execution)
 		}
 	}

@@ -49,8 +49,22 @@ type group struct {
 	outcomes []*Outcome
 	def      *definition.Definition // nil: the claims do not know it
 	input    json.RawMessage        // of the execution, if def is known
-	near     []tasks.Task           // the ended tasks and their direct dependents
+	near     []tasks.Task           // the direct dependents; and the ended tasks, unless their claims are trusted
 	plan     *plan
+	written  counts // what the execution's row has by now
+}
+
+// counts are the counters of an execution.
+type counts struct{ open, unsuccessful int }
+
+// succeeded is by how many the open tasks become fewer, if all claims hold and nothing else follows.
+func (g *group) succeeded() (n int64) {
+	for _, o := range g.outcomes {
+		if o.Kind == Succeeded {
+			n++
+		}
+	}
+	return n
 }
 
 // grouped parts outcomes by execution, in the order of their first ones.
@@ -72,14 +86,19 @@ func grouped(outcomes []*Outcome) []*group {
 	return list
 }
 
-// surroundings names the tasks that the outcomes are about and those that follow directly.
-func (g *group) surroundings() (names []tasks.Name) {
+// surroundings names what is to be read of the tasks: those that follow directly, and those that the outcomes are about, unless the
+// claims are trusted. A trusted claim is how the row is, or the guard of its version ends the transaction.
+func (g *group) surroundings(trust bool) (names []tasks.Name) {
 	if g.def == nil {
 		return nil
 	}
 	for _, o := range g.outcomes {
 		name := o.Claim.Task.TaskName
-		names = append(names, tasks.Name{PipelineExecutionID: g.id, TaskName: name})
+		if trust {
+			g.near = append(g.near, o.Claim.Task)
+		} else {
+			names = append(names, tasks.Name{PipelineExecutionID: g.id, TaskName: name})
+		}
 		if o.Kind == Succeeded {
 			for _, d := range g.def.Dependents(name) {
 				names = append(names, tasks.Name{PipelineExecutionID: g.id, TaskName: d})
@@ -116,6 +135,7 @@ func (t *turn) plan(ctx context.Context) ([]*plan, error) {
 		if err != nil {
 			return nil, fmt.Errorf("pipeline execution %s: %w", g.id, err)
 		}
+		g.plan.written = &g.written
 		plans = append(plans, g.plan)
 	}
 	return plans, nil

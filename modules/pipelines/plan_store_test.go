@@ -156,7 +156,7 @@ func (s *store) finish(t *rapid.T, outcomes []*Outcome) {
 		t.Fatalf("whole plan: %v, %d lost", err, len(lost))
 	}
 	if s.x.UnsuccessfulTasks == 0 {
-		names := (&group{id: s.x.ID, def: s.def, outcomes: outcomes}).surroundings()
+		names := (&group{id: s.x.ID, def: s.def, outcomes: outcomes}).surroundings(false)
 		var near []string
 		for _, n := range names {
 			near = append(near, n.TaskName)

@@ -105,8 +105,13 @@ func (r *Repository) count(tx db.Tx, list []Execution) error {
 FROM $x WHERE p.id = x.id`, db.Args{"x": db.IDSet(ids).Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful)})
 }
 
-const fields = `p.id, p.pipeline_name, p.definition_version, p.status, p.version, p.error, p.open_tasks, p.unsuccessful_tasks,
-  p.events_removed, p.created_at, p.completed_at, p.paused_at`
+const fields = `id, pipeline_name, definition_version, status, version, error, open_tasks, unsuccessful_tasks, events_removed, created_at,
+  completed_at, paused_at`
+
+func scanExecution(e *Execution, scan func(...any) error) error {
+	return scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Error, &e.OpenTasks, &e.UnsuccessfulTasks,
+		&e.EventsRemoved, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
+}
 
 // lock reads executions, without their inputs, and holds their rows until the transaction ends, in the order of their ids. All
 // that adds or removes outbox rows of an execution holds its lock, so pauses, completions and recoveries meet here.
@@ -121,14 +126,36 @@ func (r *Repository) lock(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) {
 
 // lockLater is lock for which out has the executions after the next Flush.
 func (r *Repository) lockLater(tx db.Tx, ids []db.ID, out map[db.ID]Execution) error {
-	return tx.LaterQuery("lock pipeline executions", `SELECT `+fields+` FROM {pipeline_executions} AS p WHERE p.id IN (SELECT id FROM $x) ORDER BY p.id $for_update`,
-		db.Args{"x": db.IDSet(ids)}, func(scan func(...any) error) error {
+	return tx.LaterQuery("lock pipeline executions", `SELECT `+fields+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x) ORDER BY id $for_update`,
+		db.Args{"x": db.NewSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
 			var e Execution
-			err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Error, &e.OpenTasks, &e.UnsuccessfulTasks,
-				&e.EventsRemoved, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
+			err := scanExecution(&e, scan)
 			out[e.ID] = e
 			return err
 		})
+}
+
+// countLater is lockLater for groups of outcomes, which counts the tasks that succeed off at once: for most runs that is all there is
+// to write. The executions in out are as they were before; the groups know what has been written.
+func (r *Repository) countLater(tx db.Tx, groups []*group, out map[db.ID]Execution) error {
+	groups = slices.Clone(groups)
+	slices.SortFunc(groups, func(a, b *group) int { return bytes.Compare(a.id[:], b.id[:]) })
+	ids, done := make([]db.ID, len(groups)), make([]int64, len(groups))
+	byID := make(map[db.ID]*group, len(groups))
+	for i, g := range groups {
+		ids[i], done[i], byID[g.id] = g.id, g.succeeded(), g
+	}
+	set := db.NewSet(len(ids)).IDs("execution", ids).Ints("done", done)
+	return tx.LaterQuery("lock pipeline executions", `UPDATE {pipeline_executions} SET open_tasks = open_tasks - x.done FROM $x WHERE id = x.execution
+RETURNING `+fields, db.Args{"x": set}, func(scan func(...any) error) error {
+		var e Execution
+		err := scanExecution(&e, scan)
+		g := byID[e.ID]
+		g.written = counts{e.OpenTasks, e.UnsuccessfulTasks}
+		e.OpenTasks += int(g.succeeded())
+		out[e.ID] = e
+		return err
+	})
 }
 
 // ofTasksLater reads what a claim needs of the executions of tasks: name, definition and input; out has them after the next Flush.

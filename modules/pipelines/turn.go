@@ -3,6 +3,7 @@ package pipelines
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -35,10 +36,10 @@ type Turned struct {
 
 // Turn records outcomes and claims tasks in one transaction.
 func (e *Engine) Turn(ctx context.Context, r Turn) (Turned, error) {
-	for {
+	for trust := true; ; {
 		var t *turn
 		err := e.db.Transaction(ctx, func(tx db.Tx) error {
-			t = &turn{Turn: r, engine: e, tx: tx, locked: map[db.ID]Execution{}, lost: map[*Outcome]bool{}, gone: map[db.ID]error{}}
+			t = &turn{Turn: r, engine: e, tx: tx, trust: trust, locked: map[db.ID]Execution{}, lost: map[*Outcome]bool{}, gone: map[db.ID]error{}}
 			if err := t.run(ctx); err != nil {
 				return err
 			}
@@ -52,6 +53,10 @@ func (e *Engine) Turn(ctx context.Context, r Turn) (Turned, error) {
 				e.waker.committed(t.ready > 0)
 			}
 			return t.result(), nil
+		}
+		if trust && errors.Is(err, tasks.ErrMoved) {
+			trust = false // an outcome whose claim is lost is among them: which?
+			continue
 		}
 		if !isGone(err) || len(t.gone) == 0 {
 			return Turned{}, err
@@ -70,6 +75,7 @@ type turn struct {
 	engine *Engine
 	tx     db.Tx
 
+	trust  bool // the claims of the outcomes hold
 	leased bool // the worker's lease holds
 	locked map[db.ID]Execution
 	groups []*group
@@ -112,14 +118,13 @@ func (t *turn) read() error {
 		}
 	}
 	t.groups = grouped(t.Outcomes)
-	ids := make([]db.ID, len(t.groups))
 	var names []tasks.Name
 	byID := make(map[db.ID]*group, len(t.groups))
-	for i, g := range t.groups {
-		ids[i], byID[g.id] = g.id, g
-		names = append(names, g.surroundings()...)
+	for _, g := range t.groups {
+		byID[g.id] = g
+		names = append(names, g.surroundings(t.trust)...)
 	}
-	if err := t.engine.pipelines.lockLater(t.tx, ids, t.locked); err != nil {
+	if err := t.engine.pipelines.countLater(t.tx, t.groups, t.locked); err != nil {
 		return err
 	}
 	var near []tasks.Task

@@ -14,8 +14,8 @@ import (
 // ErrClaimLost answers a write by a worker whose claim another write has ended: it changed nothing.
 var ErrClaimLost = errors.New("claim lost: the task has moved on without this worker")
 
-// errMoved means that a row changed between being read and being written; the transaction must not commit.
-var errMoved = errors.New("task changed since it was read")
+// ErrMoved means that a row is not as it was taken to be when it is written: the transaction is rolled back.
+var ErrMoved = errors.New("task changed since it was read")
 
 // Repository reads tasks and applies moves to them.
 type Repository struct {
@@ -87,7 +87,7 @@ func (r *Repository) writeRows(tx db.Tx, moves []*Move) error {
 			c.add(set, c.name, group)
 		}
 		err := tx.LaterExpect("write tasks", u.sql, db.Args{"x": set}, int64(len(group)), func(n int64) error {
-			return fmt.Errorf("%w: %d of %d rows had the version that was read", errMoved, n, len(group))
+			return fmt.Errorf("%w: %d of %d rows had the version that was read", ErrMoved, n, len(group))
 		})
 		if err != nil {
 			return err

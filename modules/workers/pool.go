@@ -34,7 +34,7 @@ type Config struct {
 
 // Defaults of Config.
 const (
-	DefaultSlots = 64
+	DefaultSlots = 256
 	DefaultLease = 15 * time.Second
 	DefaultPoll  = 5 * time.Second
 	DefaultDrain = 30 * time.Second

@@ -13,6 +13,9 @@ import (
 // ID is a UUID as both databases store it: uuid in Postgres, a 16-byte blob in SQLite. The zero ID is NULL.
 type ID uuid.UUID
 
+// Random bytes are fetched from the system in lots: a task's life takes seven ids.
+func init() { uuid.EnableRandPool() }
+
 // NewID makes a version 7 UUID, so that keys made one after the other lie beside each other in an index.
 func NewID() ID { return ID(uuid.Must(uuid.NewV7())) }
 
