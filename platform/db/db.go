@@ -79,6 +79,12 @@ type backend interface {
 	refused(err error) bool
 	// malformed reports whether an error means that what was opened is no database, or is a damaged one.
 	malformed(err error) bool
+	// frontier opens a Frontier's connection.
+	frontier(ctx context.Context, tenant, table, column string) (frontier, error)
+	// horizon see DB.Horizon.
+	horizon(ctx context.Context, tenant, table string) (Horizon, error)
+	// storage see DB.Storage.
+	storage(ctx context.Context, tenant, table string) (Storage, error)
 	// snapshot begins a read-only transaction that sees one moment.
 	snapshot(ctx context.Context, read *gorm.DB, fn func(*gorm.DB) error) error
 	dialect
@@ -203,6 +209,13 @@ func (d *DB) SyncClock(ctx context.Context) error {
 	}
 	d.clock.set(base, anchor)
 	return nil
+}
+
+// Skew is how far this machine's clock is ahead of the database's, by the last SyncClock.
+func (d *DB) Skew() time.Duration {
+	d.clock.mu.RLock()
+	defer d.clock.mu.RUnlock()
+	return d.clock.anchor.Round(0).Sub(d.clock.base)
 }
 
 // Read gives a handle for queries in the context's tenant. It never writes.
