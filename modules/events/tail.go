@@ -82,6 +82,7 @@ type tail struct {
 
 	cursor   Cursor
 	scanned  int64 // up to here this connection has read; from cursor on there may be nothing that the filter chooses
+	settled  int64 // by the last look on this connection
 	frontier *db.Frontier
 	history  uint64
 	reached  bool // the database has been reached before
@@ -129,20 +130,24 @@ func (t *tail) next(ctx context.Context) (Batch, error) {
 	}
 }
 
-// step looks once, and reads what there is. wait is how long to wait if that was nothing.
+// step reads what is known to be there, and looks for more if that is nothing. wait is how long to wait if that was nothing.
 func (t *tail) step(ctx context.Context) (list []Tailed, wait time.Duration, err error) {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := t.open(limited); err != nil {
 		return nil, 0, err
 	}
+	if t.scanned < t.settled {
+		list, err = t.read(limited)
+		return list, 0, err
+	}
 	m, err := t.frontier.Look(limited)
 	if err != nil {
 		return nil, 0, err
 	}
 	t.tellLag(limited, m)
-	if t.scanned < m.Settled {
-		list, err = t.read(limited, m.Settled)
+	if t.settled = m.Settled; t.scanned < t.settled {
+		list, err = t.read(limited)
 		return list, 0, err
 	}
 	if !m.Since.IsZero() && t.repository.db.Now().Sub(m.Since) < briefly {
@@ -166,7 +171,7 @@ func (t *tail) open(ctx context.Context) (err error) {
 		return err
 	}
 	// What was read behind the cursor without an event is read again: a server that crashed may give such numbers anew.
-	t.scanned = t.cursor.sequence
+	t.scanned, t.settled = t.cursor.sequence, 0
 	if t.failures > 0 {
 		t.options.Notice(Notice{Kind: Reconnected})
 	}

@@ -15,9 +15,9 @@ const (
 // enough ends a statement whose rows have filled the batch.
 var enough = errors.New("enough")
 
-// read gives the next events up to a settled number, and moves the place.
-func (t *tail) read(ctx context.Context, settled int64) ([]Tailed, error) {
-	upTo := min(settled, t.scanned+span)
+// read gives the next settled events, and moves the place.
+func (t *tail) read(ctx context.Context) ([]Tailed, error) {
+	upTo := min(t.settled, t.scanned+span)
 	where, args := t.options.Filter.where()
 	args["after"], args["up_to"], args["limit"] = t.scanned, upTo, t.options.Batch
 	var list []Tailed

@@ -128,7 +128,7 @@ func (s *storm) write(t *testing.T, ctx context.Context, url string) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- stack.Pool(workers.Config{Slots: 16, Poll: 50 * time.Millisecond}).Run(working) }()
+	go func() { done <- stack.Pool(workers.Config{Slots: 16}).Run(working) }()
 	for ctx.Err() == nil {
 		started, err := stack.Engine.Start(working, slices.Repeat([]pipelines.Request{{Definition: def, Actor: "test"}}, 8))
 		if err != nil {
@@ -165,8 +165,11 @@ func (s *storm) read(ctx context.Context, r *events.Repository, steady bool) (ou
 		if err != nil {
 			return nil, err
 		}
-		until := len(out) + 1 + rand.IntN(2000)
-		for b, err := range r.Tail(ctx, c, events.TailOptions{Batch: 1 + rand.IntN(500)}) {
+		until, options := len(out)+1+rand.IntN(2000), events.TailOptions{}
+		if !steady {
+			options.Batch = 1 + rand.IntN(500)
+		}
+		for b, err := range r.Tail(ctx, c, options) {
 			if err != nil {
 				return out, fmt.Errorf("after %d events: %w", len(out), err)
 			}
