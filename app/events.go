@@ -37,10 +37,6 @@ const defaultEvents = 100
 
 func (c *cli) eventsCommand() *cobra.Command {
 	var f eventsFlags
-	allowed := []string{}
-	for _, t := range events.Types() {
-		allowed = append(allowed, string(t))
-	}
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Show the history",
@@ -55,13 +51,7 @@ writes an event a line with its cursor: given to --cursor later, that goes on be
   sluice events --follow -o json --cursor CURSOR`,
 		Args: arguments(0, 0, ""),
 	}
-	cmd.Flags().StringVar(&f.pipeline, "pipeline-execution", "", "only the events of the execution `ID` and of its tasks")
-	cmd.Flags().StringVar(&f.task, "task-execution", "", "only the events of the task execution `ID`")
-	cmd.Flags().Var(&choice{value: &f.kind, allowed: allowed, kind: "TYPE"}, "type", "only events of `TYPE`, such as task_failed")
-	cmd.Flags().StringVar(&f.since, "since", "", "only events since `TIME`: 2026-11-21T08:00:00Z, or a duration such as 1h or 7d ago")
-	cmd.Flags().Var(&count{&f.limit, 1}, "limit", "only the newest `N`; with --follow, end after N")
-	cmd.Flags().BoolVar(&f.follow, "follow", false, "go on with what is committed from now on")
-	cmd.Flags().StringVar(&f.cursor, "cursor", "", "with --follow: begin behind the event with this `CURSOR`")
+	f.declare(cmd)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		from, err := f.place()
@@ -97,6 +87,20 @@ writes an event a line with its cursor: given to --cursor later, that goes on be
 		})
 	}
 	return cmd
+}
+
+func (f *eventsFlags) declare(cmd *cobra.Command) {
+	allowed := []string{}
+	for _, t := range events.Types() {
+		allowed = append(allowed, string(t))
+	}
+	cmd.Flags().StringVar(&f.pipeline, "pipeline-execution", "", "only the events of the execution `ID` and of its tasks")
+	cmd.Flags().StringVar(&f.task, "task-execution", "", "only the events of the task execution `ID`")
+	cmd.Flags().Var(&choice{value: &f.kind, allowed: allowed, kind: "TYPE"}, "type", "only events of `TYPE`, such as task_failed")
+	cmd.Flags().StringVar(&f.since, "since", "", "only events since `TIME`: 2026-11-21T08:00:00Z, or a duration such as 1h or 7d ago")
+	cmd.Flags().Var(&count{&f.limit, 1}, "limit", "only the newest `N`; with --follow, end after N")
+	cmd.Flags().BoolVar(&f.follow, "follow", false, "go on with what is committed from now on")
+	cmd.Flags().StringVar(&f.cursor, "cursor", "", "with --follow: begin behind the event with this `CURSOR`")
 }
 
 // place reads where to begin.

@@ -150,7 +150,7 @@ func TestFollowComesBack(t *testing.T) {
 	terminate := func() bool {
 		n := 0
 		err := d.Query(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'sluice tail'`, nil, func(scan func(...any) error) error { return scan(&n) })
+WHERE datname = current_database() AND application_name = 'sluice tail' AND query LIKE 'SELECT last_value%'`, nil, func(scan func(...any) error) error { return scan(&n) })
 		return err == nil && n > 0
 	}
 	eventually(t, "its connection is ended", terminate)
