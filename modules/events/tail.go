@@ -33,13 +33,13 @@ type Batch struct {
 type NoticeKind int
 
 const (
-	// Disconnected: the database has gone (Err). The tail tries to reach it again until it does.
+	// Disconnected is that the database has gone (Err). The tail tries to reach it again until it does.
 	Disconnected NoticeKind = iota
-	// Reconnected: it is there again.
+	// Reconnected is that it is there again.
 	Reconnected
-	// HeldBack: committed events wait (for Lag so far) behind open transactions (Held), which may have earlier ones.
+	// HeldBack is that committed events wait (for Lag so far) behind open transactions (Held), which may have earlier ones.
 	HeldBack
-	// Released: they wait no more.
+	// Released is that they wait no more.
 	Released
 )
 

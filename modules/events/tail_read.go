@@ -12,8 +12,8 @@ const (
 	mostData = 4 << 20 // bytes of event_data in a batch, and one event more
 )
 
-// enough ends a statement whose rows have filled the batch.
-var enough = errors.New("enough")
+// errEnough ends a statement whose rows have filled the batch.
+var errEnough = errors.New("enough")
 
 // read gives the next settled events, and moves the place.
 func (t *tail) read(ctx context.Context) ([]Tailed, error) {
@@ -26,7 +26,7 @@ func (t *tail) read(ctx context.Context) ([]Tailed, error) {
   worker_id, actor, created_at FROM {execution_events}
 WHERE sequence_num > $after AND sequence_num <= $up_to`+where+` ORDER BY sequence_num LIMIT $limit`, args, func(scan func(...any) error) error {
 		if size >= mostData {
-			return enough
+			return errEnough
 		}
 		var e Event
 		if err := scan(&e.SequenceNum, &e.ID, &e.PipelineExecutionID, &e.TaskExecutionID, &e.EventType, &e.Version, &e.EventData,
@@ -36,14 +36,14 @@ WHERE sequence_num > $after AND sequence_num <= $up_to`+where+` ORDER BY sequenc
 		list, size = append(list, Tailed{e, cursorAt(t.history, e)}), size+len(e.EventData)
 		return nil
 	})
-	if err != nil && !errors.Is(err, enough) {
+	full := errors.Is(err, errEnough) || len(list) == t.options.Batch
+	if err != nil && !full {
 		return nil, wrap("read the tail of events", err)
 	}
 	n := len(list)
 	switch {
-	case err != nil || n == t.options.Batch:
-		t.scanned, t.cursor = list[n-1].SequenceNum, list[n-1].Cursor
-		return list, nil
+	case full:
+		upTo, t.cursor = list[n-1].SequenceNum, list[n-1].Cursor
 	case where != "":
 		if err := t.pass(ctx, upTo); err != nil {
 			return nil, err

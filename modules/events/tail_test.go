@@ -66,8 +66,16 @@ func open(t *testing.T, d *db.DB, r *events.Repository, list ...events.Event) (e
 		})
 	}()
 	<-written
+	ended := false
+	t.Cleanup(func() { // of a test that has failed before
+		if !ended {
+			result <- context.Canceled
+			<-done
+		}
+	})
 	return func(err error) {
 		t.Helper()
+		ended = true
 		result <- err
 		if got := <-done; !errors.Is(got, err) {
 			t.Errorf("the transaction ended with %v, expected %v", got, err)

@@ -32,7 +32,7 @@ type pledge struct {
 }
 
 // mostPledges bounds what is remembered behind a transaction that does not end.
-const mostPledges = 16
+const mostPledges = 256
 
 func (p *postgres) frontier(ctx context.Context, tenant, table, column string) (frontier, error) {
 	conf := p.config.ConnConfig.Copy()

@@ -182,7 +182,7 @@ func (d *DB) Query(ctx context.Context, statement string, args Args, row func(sc
 	}
 	return d.wrap(eachChunk(d.backend, args, func(args Args) error {
 		g := t.reader(ctx)
-		return query(g.Statement.Context, g.Statement.ConnPool, d.backend, t.name, statement, args, row)
+		return query(ctx, g.Statement.ConnPool, d.backend, t.name, statement, args, row)
 	}))
 }
 
