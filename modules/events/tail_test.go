@@ -70,7 +70,7 @@ func open(t *testing.T, d *db.DB, r *events.Repository, list ...events.Event) (e
 	t.Cleanup(func() { // of a test that has failed before
 		if !ended {
 			result <- context.Canceled
-			<-done
+			_ = <-done // it was told to fail
 		}
 	})
 	return func(err error) {
