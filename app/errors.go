@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"sluice/modules/audit"
+	"sluice/modules/events"
 	"sluice/modules/health"
 	"sluice/modules/history"
 	"sluice/modules/pipelines"
@@ -114,14 +116,24 @@ func exitCode(err error) int {
 	case errors.Is(err, history.ErrBroken):
 		return exitFailed
 	}
+	var other *events.HistoryError
+	if errors.As(err, &other) {
+		return exitNotFound
+	}
 	return exitDatabase
 }
 
 func hintFor(err error) string {
 	var h hinted
+	var other *events.HistoryError
 	switch {
 	case errors.As(err, &h):
 		return h.hint
+	case errors.As(err, &other):
+		return "go on without the cursor and with --since " + other.Since.Format(time.RFC3339) + " (a minute before its event), and expect some events again; " +
+			"or name the database that it was made for"
+	case errors.Is(err, db.ErrStandby):
+		return "name the primary with --database-url (SLUICE_DATABASE_URL)"
 	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, audit.ErrNotFound):
 		return "`sluice list` shows the executions of this database"
 	case errors.Is(err, history.ErrBroken):

@@ -29,32 +29,39 @@ type eventsNeeds struct {
 type eventsFlags struct {
 	pipeline, task, kind, since string
 	limit                       int // 0: all of one execution, else defaultEvents
+	follow                      bool
+	cursor                      string
 }
 
 const defaultEvents = 100
 
 func (c *cli) eventsCommand() *cobra.Command {
 	var f eventsFlags
-	allowed := []string{}
-	for _, t := range events.Types() {
-		allowed = append(allowed, string(t))
-	}
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Show the history",
-		Long:  "Shows the history, oldest first: of one execution or task whole, else the newest 100 events.",
+		Long: `Shows the history, oldest first: of one execution or task whole, else the newest 100 events.
+
+With --follow it shows every event once, from the beginning, --since or --cursor on, and goes on with those that
+are committed from then on, until it is interrupted; it waits for a database that goes away. With -o json it
+writes an event a line with its cursor: given to --cursor later, that goes on behind the event.`,
 		Example: `  sluice events --pipeline-execution ID
-  sluice events --type task_failed --since 7d`,
+  sluice events --type task_failed --since 7d
+  sluice events --follow --since 0s
+  sluice events --follow -o json --cursor CURSOR`,
 		Args: arguments(0, 0, ""),
 	}
-	cmd.Flags().StringVar(&f.pipeline, "pipeline-execution", "", "only the events of the execution `ID` and of its tasks")
-	cmd.Flags().StringVar(&f.task, "task-execution", "", "only the events of the task execution `ID`")
-	cmd.Flags().Var(&choice{value: &f.kind, allowed: allowed, kind: "TYPE"}, "type", "only events of `TYPE`, such as task_failed")
-	cmd.Flags().StringVar(&f.since, "since", "", "only events since `TIME`: 2026-11-21T08:00:00Z, or a duration such as 1h or 7d ago")
-	cmd.Flags().Var(&count{&f.limit, 1}, "limit", "only the newest `N`")
+	f.declare(cmd)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		from, err := f.place()
+		if err != nil {
+			return err
+		}
 		return with(cmd.Context(), c, func(ctx context.Context, n eventsNeeds) error {
+			if f.follow {
+				return c.follow(ctx, n, f, from, *format)
+			}
 			filter, err := f.filter(n.DB.Now())
 			if err != nil {
 				return err
@@ -80,6 +87,32 @@ func (c *cli) eventsCommand() *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+func (f *eventsFlags) declare(cmd *cobra.Command) {
+	allowed := []string{}
+	for _, t := range events.Types() {
+		allowed = append(allowed, string(t))
+	}
+	cmd.Flags().StringVar(&f.pipeline, "pipeline-execution", "", "only the events of the execution `ID` and of its tasks")
+	cmd.Flags().StringVar(&f.task, "task-execution", "", "only the events of the task execution `ID`")
+	cmd.Flags().Var(&choice{value: &f.kind, allowed: allowed, kind: "TYPE"}, "type", "only events of `TYPE`, such as task_failed")
+	cmd.Flags().StringVar(&f.since, "since", "", "only events since `TIME`: 2026-11-21T08:00:00Z, or a duration such as 1h or 7d ago")
+	cmd.Flags().Var(&count{&f.limit, 1}, "limit", "only the newest `N`; with --follow, end after N")
+	cmd.Flags().BoolVar(&f.follow, "follow", false, "go on with what is committed from now on")
+	cmd.Flags().StringVar(&f.cursor, "cursor", "", "with --follow: begin behind the event with this `CURSOR`")
+}
+
+// place reads where to begin.
+func (f eventsFlags) place() (events.Cursor, error) {
+	if f.cursor != "" && !f.follow {
+		return events.Cursor{}, withHint(usagef("--cursor goes with --follow"), "without it, --since TIME says from when on")
+	}
+	from, err := events.ParseCursor(f.cursor)
+	if err != nil {
+		return from, withHint(usagef("--cursor: %w", err), "take the field cursor of a line that `sluice events --follow -o json` wrote, all of it")
+	}
+	return from, nil
 }
 
 // filter reads the flags. now is the database's time.
@@ -118,17 +151,25 @@ func parseSince(s string, now time.Time) (db.Time, error) {
 	return db.At(t), nil
 }
 
-// read gives the events, oldest first. An id that does not exist is an error: no events would look like a run without any.
-func (n eventsNeeds) read(ctx context.Context, f events.Filter) ([]events.Event, error) {
+// known refuses an id that does not exist: no events would look like a run without any.
+func (n eventsNeeds) known(ctx context.Context, f events.Filter) error {
 	if !f.PipelineExecutionID.IsZero() {
 		if _, err := n.Executions.Get(ctx, f.PipelineExecutionID); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if !f.TaskExecutionID.IsZero() {
 		if _, err := n.Tasks.Get(ctx, f.TaskExecutionID); err != nil {
-			return nil, withHint(err, "`sluice show ID -o json` has the ids of an execution's tasks")
+			return withHint(err, "`sluice show ID -o json` has the ids of an execution's tasks")
 		}
+	}
+	return nil
+}
+
+// read gives the events, oldest first.
+func (n eventsNeeds) read(ctx context.Context, f events.Filter) ([]events.Event, error) {
+	if err := n.known(ctx, f); err != nil {
+		return nil, err
 	}
 	list, err := n.Events.List(ctx, f)
 	slices.Reverse(list)
@@ -189,26 +230,41 @@ func (c *cli) printNoEvents(ctx context.Context, n eventsNeeds, f events.Filter)
 }
 
 func (c *cli) printEvents(list []events.Event, names map[db.ID]string, many bool) error {
+	heading := eventHeading(many)
+	rows := make([][]string, len(list))
+	for i, e := range list {
+		row, err := eventRow(e, names, many)
+		if err != nil {
+			return err
+		}
+		rows[i] = row
+	}
+	printTable(c.stdout, heading, rows)
+	return nil
+}
+
+func eventHeading(many bool) []string {
 	heading := []string{"time", "task", "event", "v", "what", "by"}
 	if many {
 		heading = append([]string{"execution", "pipeline"}, heading...)
 	}
-	rows := make([][]string, len(list))
-	for i, e := range list {
-		s, err := tell(e)
-		if err != nil {
-			return err
-		}
-		version := ""
-		if e.Version != nil {
-			version = fmt.Sprint(*e.Version)
-		}
-		by := strings.Join(slices.DeleteFunc([]string{string(e.WorkerID), string(e.Actor)}, func(s string) bool { return s == "" }), ", ")
-		rows[i] = []string{e.CreatedAt.Local().Format("2006-01-02 15:04:05.000"), names[e.TaskExecutionID], string(e.EventType), version, firstLine(s.String(), 100), by}
-		if many {
-			rows[i] = append([]string{e.PipelineExecutionID.String(), names[e.PipelineExecutionID]}, rows[i]...)
-		}
+	return heading
+}
+
+// eventRow is an event under that heading.
+func eventRow(e events.Event, names map[db.ID]string, many bool) ([]string, error) {
+	s, err := tell(e)
+	if err != nil {
+		return nil, err
 	}
-	printTable(c.stdout, heading, rows)
-	return nil
+	version := ""
+	if e.Version != nil {
+		version = fmt.Sprint(*e.Version)
+	}
+	by := strings.Join(slices.DeleteFunc([]string{string(e.WorkerID), string(e.Actor)}, func(s string) bool { return s == "" }), ", ")
+	row := []string{e.CreatedAt.Local().Format("2006-01-02 15:04:05.000"), names[e.TaskExecutionID], string(e.EventType), version, firstLine(s.String(), 100), by}
+	if many {
+		row = append([]string{e.PipelineExecutionID.String(), names[e.PipelineExecutionID]}, row...)
+	}
+	return row, nil
 }

@@ -55,6 +55,11 @@ func (f fleet) withGone() []leases.Worker {
 
 func listed(list, name string) bool { return slices.Contains(strings.Split(list, ","), name) }
 
+// served reports whether a live worker would take a task, once it has a free slot.
+func (f fleet) served(handler, queue string) bool {
+	return len(f.live(func(w leases.Worker) bool { return listed(w.Handlers, handler) && listed(w.Queues, queue) })) > 0
+}
+
 // due says why a task that may be claimed from an instant on has not been.
 func (f fleet) due(at db.Time, handler, queue string) string {
 	if at.After(f.now) {

@@ -32,6 +32,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"list", "-o", "xml"}, []string{"expected one of table, json"}},
 		{[]string{"show", "17"}, []string{`"17" is not an execution id`, "`sluice list` shows the ids"}},
 		{[]string{"pause", "x"}, []string{"is not an execution id"}},
+		{[]string{"events", "--cursor", "x"}, []string{"--cursor goes with --follow"}},
+		{[]string{"events", "--follow", "--cursor", "x"}, []string{"--cursor: not a cursor: it is damaged or cut short", "the field cursor of a line"}},
 		{[]string{"verify", "x"}, []string{"is not an execution id"}},
 		{[]string{"serve", "--lease", "1ms"}, []string{"expected at least 100ms"}},
 		{[]string{"serve", "--drain", "soon"}, []string{"expected a duration such as"}},
@@ -62,7 +64,7 @@ func TestHelpVersionCompletion(t *testing.T) {
 	contains(t, help, "Run pipelines:", "Look after the database:", "SLUICE_DATABASE_URL")
 	for _, command := range []string{
 		"run", "serve", "start", "validate", "list", "show", "diff", "events", "outbox", "pause", "resume", "cancel", "retry", "annotate", "verify",
-		"cleanup-events", "workers", "migrate", "bench", "version", "completion",
+		"cleanup-events", "workers", "doctor", "migrate", "bench", "version", "completion",
 	} {
 		contains(t, help, "\n  "+command+" ")
 		text := p.ok(t, command, "--help")

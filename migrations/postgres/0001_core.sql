@@ -55,10 +55,10 @@ CREATE TABLE task_executions (
 ) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX task_executions_name ON task_executions (pipeline_execution_id, task_name);
 
--- The primary key is the order of the tail: transaction id first, for sequence_num alone is not commit order.
+-- sequence_num is the order of each task and each pipeline, for whoever writes its next event has waited for the commit of the one
+-- before. It is not the order of commits: docs/adr/0007 says how the tail loses nothing.
 CREATE TABLE execution_events (
-  xid                   xid8 NOT NULL DEFAULT pg_current_xact_id(),
-  sequence_num          bigint GENERATED ALWAYS AS IDENTITY,
+  sequence_num          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   id                    uuid NOT NULL,
   pipeline_execution_id uuid NOT NULL,
   task_execution_id     uuid,
@@ -67,8 +67,7 @@ CREATE TABLE execution_events (
   event_data            jsonb NOT NULL,
   worker_id             text,
   actor                 text,
-  created_at            timestamptz NOT NULL,
-  PRIMARY KEY (xid, sequence_num)
+  created_at            timestamptz NOT NULL
 );
 CREATE INDEX execution_events_pipeline ON execution_events (pipeline_execution_id, sequence_num);
 CREATE INDEX execution_events_created ON execution_events USING brin (created_at);

@@ -33,7 +33,7 @@ func (r *Repository) Append(tx db.Tx, list []Event) error {
 		}
 	}
 	if n > 0 {
-		tx.Witness("execution_events", ids[0])
+		tx.Witness("execution_events", "pipeline_execution_id", pipelines[0], ids[0])
 	}
 	set := db.NewSet(n).IDs("id", ids).IDs("pipeline_execution_id", pipelines).NullIDs("task_execution_id", tasks).
 		Texts("event_type", types).NullInts("version", versions).JSONs("event_data", data).

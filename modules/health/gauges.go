@@ -13,6 +13,8 @@ type gauges struct {
 	slots  *prometheus.Desc
 	lease  *prometheus.Desc
 	queued *prometheus.Desc
+	held   *prometheus.Desc
+	oldest *prometheus.Desc
 }
 
 func newGauges(s *Server) *gauges {
@@ -21,6 +23,8 @@ func newGauges(s *Server) *gauges {
 		slots:  prometheus.NewDesc("sluice_slots", "Slots of this process; used by tasks whose outcome is not yet recorded.", []string{"state"}, nil),
 		lease:  prometheus.NewDesc("sluice_lease_seconds_left", "How long others leave this process its tasks; negative: expired.", nil, nil),
 		queued: prometheus.NewDesc("sluice_outbox_pending", "Tasks of the whole database that wait for a worker, due or not.", nil, nil),
+		held:   prometheus.NewDesc("sluice_events_held_back_seconds", "How long the oldest open transaction with events has been open: followers of events wait for it. Those of other users are seen by members of pg_monitor.", nil, nil),
+		oldest: prometheus.NewDesc("sluice_oldest_transaction_age", "How many transactions have begun on the database's server since the oldest that is open, or that a replication slot keeps.", nil, nil),
 	}
 }
 
@@ -29,9 +33,11 @@ func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 	to <- g.slots
 	to <- g.lease
 	to <- g.queued
+	to <- g.held
+	to <- g.oldest
 }
 
-// Collect reads them. A database that does not answer costs a scrape the outbox alone.
+// Collect reads them. A database that does not answer costs a scrape what it would have told.
 func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	state := g.server.state()
 	if state.Worker != "" {
@@ -44,9 +50,16 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	n, err := g.server.deps.Outbox.CountPending(limited)
 	if err != nil {
 		to <- prometheus.NewInvalidMetric(g.queued, fmt.Errorf("count the outbox for a scrape: %w", err))
+	} else {
+		to <- gauge(g.queued, float64(n))
+	}
+	h, err := g.server.deps.DB.Horizon(limited, "execution_events")
+	if err != nil {
+		to <- prometheus.NewInvalidMetric(g.held, fmt.Errorf("look for open transactions for a scrape: %w", err))
 		return
 	}
-	to <- gauge(g.queued, float64(n))
+	to <- gauge(g.held, h.Lag(g.server.deps.DB.Now()).Seconds())
+	to <- gauge(g.oldest, float64(h.Age()))
 }
 
 func gauge(d *prometheus.Desc, value float64, labels ...string) prometheus.Metric {

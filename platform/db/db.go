@@ -89,6 +89,12 @@ type backend interface {
 	refused(err error) bool
 	// malformed reports whether an error means that what was opened is no database, or is a damaged one.
 	malformed(err error) bool
+	// frontier opens a Frontier's connection.
+	frontier(ctx context.Context, tenant, table, column string) (frontier, error)
+	// horizon see DB.Horizon.
+	horizon(ctx context.Context, tenant, table string) (Horizon, error)
+	// storage see DB.Storage.
+	storage(ctx context.Context, tenant, table string) (Storage, error)
 	// snapshot begins a read-only transaction that sees one moment.
 	snapshot(ctx context.Context, read *gorm.DB, fn func(*gorm.DB) error) error
 	dialect
@@ -275,23 +281,4 @@ func gormConfig(prefix string) *gorm.Config {
 		NamingStrategy:         schema.NamingStrategy{TablePrefix: prefix, SingularTable: true},
 		NowFunc:                func() time.Time { panic("time comes from the transaction") },
 	}
-}
-
-// clock carries a reading of the database's clock on by the monotonic clock, so that no jump of this machine's time shows.
-type clock struct {
-	mu     sync.RWMutex
-	base   time.Time // the database's
-	anchor time.Time // this machine's at the same moment
-}
-
-func (c *clock) set(base, anchor time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.base, c.anchor = base, anchor
-}
-
-func (c *clock) now() time.Time {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.base.Add(time.Since(c.anchor)).UTC().Truncate(time.Microsecond)
 }

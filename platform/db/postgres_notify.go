@@ -92,7 +92,7 @@ func (p *postgres) committed(ctx context.Context, w witness, cause error) (bool,
 		}
 		if err == nil && !underWay {
 			err = p.reservedSQL.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM `+p.table(w.tenant, w.table)+
-				` WHERE xid = $1::text::xid8 AND id = $2)`, w.transaction, w.row).Scan(&there)
+				` WHERE `+w.column+` = $1 AND id = $2)`, w.value, w.row).Scan(&there)
 			if err == nil {
 				return there, nil
 			}

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -34,14 +35,15 @@ type txState struct {
 // may give the id of a transaction that it forgot to another one, which commits.
 type witness struct {
 	tenant, table string
-	row           ID
-	transaction   string // the transaction's id, once it is about to commit; the table has it in the column xid
+	column        string // an indexed column of the table, which has value in the row
+	value, row    ID
+	transaction   string // the transaction's id, once it is about to commit
 }
 
-// Witness makes sure that the fate of the commit can be found out if its answer is lost: by a row that the transaction has
-// written to the table.
-func (tx Tx) Witness(table string, row ID) {
-	tx.state.witness = witness{tenant: tx.tenant, table: table, row: row}
+// Witness makes sure that the fate of the commit can be found out if its answer is lost: by a row with that id which the
+// transaction has written to the table. The row is looked for where the indexed column has the value.
+func (tx Tx) Witness(table, column string, value, row ID) {
+	tx.state.witness = witness{tenant: tx.tenant, table: table, column: column, value: value, row: row}
 }
 
 // Attempts of a transaction that the database rolled back for no fault of its own (deadlock, serialization, busy).
@@ -181,17 +183,32 @@ func (d *DB) Query(ctx context.Context, statement string, args Args, row func(sc
 		return err
 	}
 	return d.wrap(eachChunk(d.backend, args, func(args Args) error {
-		return query(t.reader(ctx), d.backend, t.name, statement, args, row)
+		g := t.reader(ctx)
+		return query(ctx, g.Statement.ConnPool, d.backend, t.name, statement, args, row)
 	}))
 }
 
-func query(g *gorm.DB, dl dialect, tenant, statement string, args Args, row func(scan func(dest ...any) error) error) error {
-	sql, vars, err := render(dl, tenant, statement, args)
+// querier is a connection, a pool of them, or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func query(ctx context.Context, on querier, dl dialect, tenant, statement string, args Args, row func(scan func(dest ...any) error) error) (err error) {
+	text, vars, err := render(dl, tenant, statement, args)
 	if err != nil {
 		return err
 	}
-	q := queued{sql: sql, vars: vars, row: row}
-	return q.run(g.Statement.Context, g.Statement.ConnPool)
+	rows, err := on.QueryContext(ctx, text, vars...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // wrap says what was being done.

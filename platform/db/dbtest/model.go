@@ -21,9 +21,6 @@ type column struct {
 	nullable bool
 }
 
-// unmodelled are columns that the database keeps for itself, and that a model may leave out.
-var unmodelled = map[string]bool{"xid": true}
-
 // CheckModel fails the test when a model and its migrated table differ: a column that only one of them has, one whose type
 // the model's field can't hold, or one that may be NULL where the field can't take it.
 func CheckModel(t *testing.T, d *db.DB, model any) {
@@ -89,7 +86,7 @@ func compare(s *schema.Schema, table map[string]column) []string {
 		out = append(out, mismatch(s.FieldsByDBName[name], c)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(table)) {
-		if s.FieldsByDBName[name] == nil && !unmodelled[name] {
+		if s.FieldsByDBName[name] == nil {
 			out = append(out, "the model has no field for column "+name)
 		}
 	}

@@ -26,6 +26,8 @@ type Config struct {
 	// Durable leaves Postgres's defaults for fsync, synchronous_commit and full_page_writes, for benchmarks and crash
 	// tests. Otherwise they are off: a test's database need not survive a power cut.
 	Durable bool
+	// From is a data folder, as Backup makes one, to begin with a copy of; empty: an empty server.
+	From string
 	// Settings are further server settings, by name.
 	Settings map[string]string
 }
@@ -80,7 +82,12 @@ func startOnce(ctx context.Context, bin string, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("give %s to the server's user: %w", dir, err), os.RemoveAll(dir))
 	}
-	if err := initdb(ctx, bin, dir, owner); err != nil {
+	if cfg.From != "" {
+		err = adopt(cfg.From, dir, owner)
+	} else {
+		err = initdb(ctx, bin, dir, owner)
+	}
+	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	s, err := supervise(bin, dir, owner, cfg)

@@ -1,0 +1,165 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sluice/modules/events"
+	"sluice/modules/leases"
+	"sluice/modules/outbox"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// How a finding is.
+const (
+	findingOK   = "ok"
+	findingWarn = "warn"
+	findingBad  = "bad"
+)
+
+// finding is what a check found.
+type finding struct {
+	Check    string       `json:"check"`
+	State    string       `json:"state"` // ok, warn or bad
+	Found    string       `json:"found"`
+	Advice   db.Text      `json:"advice"`             // what to do; null if it is ok
+	Sessions []db.Session `json:"sessions,omitempty"` // who is meant
+}
+
+func ok(check, format string, args ...any) finding {
+	return finding{Check: check, State: findingOK, Found: fmt.Sprintf(format, args...)}
+}
+
+func (f finding) warn(advice string) finding {
+	f.State, f.Advice = findingWarn, db.Text(advice)
+	return f
+}
+
+func (f finding) bad(advice string) finding {
+	f.State, f.Advice = findingBad, db.Text(advice)
+	return f
+}
+
+// patient is one tenant's database under examination.
+type patient struct {
+	db     *db.DB
+	leases *leases.Repository
+	outbox *outbox.Repository
+	tasks  *tasks.Repository
+}
+
+func (c *cli) doctorCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Examine the database, its workers, and what holds them up",
+		Long: `Examines the tenant's database: schema, clock, workers, what the outbox waits for, which transactions hold the
+tail of events or the vacuum back, and space. It changes nothing. Exit code 1 if anything is bad.`,
+		Args: arguments(0, 0, ""),
+	}
+	format := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		list, err := c.examine(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if *format == formatJSON {
+			err = printJSON(c.stdout, list)
+		} else {
+			c.printFindings(list)
+		}
+		for _, f := range list {
+			if f.State == findingBad && err == nil {
+				return exitStatus(exitFailed)
+			}
+		}
+		return err
+	}
+	return cmd
+}
+
+// examine runs the checks. Without a database of the right schema there is nothing to examine beyond.
+func (c *cli) examine(ctx context.Context) (list []finding, err error) {
+	d, err := c.open(ctx)
+	if err != nil {
+		return c.unreachable(ctx, err)
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if d.Backend() == "sqlite" {
+		if err := d.Migrate(ctx); err != nil && !errors.Is(err, db.ErrReadOnly) {
+			return c.unreachable(ctx, err)
+		}
+	}
+	status, err := d.SchemaStatus(ctx)
+	if err != nil {
+		return c.unreachable(ctx, err)
+	}
+	list = append(list, ok("database", "%s answers", d.Backend()), examineSchema(status), examineClock(d.Skew()))
+	if status.Err() != nil {
+		return list, nil
+	}
+	history := events.NewRepository(d)
+	p := patient{db: d, leases: leases.NewRepository(d), outbox: outbox.NewRepository(d)}
+	p.tasks = tasks.NewRepository(d, history, p.outbox)
+	for _, check := range []func(context.Context) ([]finding, error){p.workers, p.horizon, p.storage} {
+		found, err := check(ctx)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, found...)
+	}
+	return list, nil
+}
+
+// unreachable is a finding too, unless the command line is what is wrong.
+func (c *cli) unreachable(ctx context.Context, err error) ([]finding, error) {
+	if ctx.Err() != nil || exitCode(err) != exitDatabase {
+		return nil, err
+	}
+	return []finding{ok("database", "%s", oneLine(err.Error())).bad(hintFor(err))}, nil
+}
+
+func examineSchema(s db.SchemaStatus) finding {
+	if err := s.Err(); err != nil {
+		advice := "run `sluice migrate`"
+		if errors.Is(err, db.ErrAhead) {
+			advice = "install a newer sluice"
+		}
+		return ok("schema", "version %d, this program has %d", s.Current, s.Newest).bad(advice)
+	}
+	return ok("schema", "version %d", s.Current)
+}
+
+// Beyond these a clock is wrong, and not just read late.
+const (
+	skewWarn = time.Second
+	skewBad  = time.Hour
+)
+
+func examineClock(skew time.Duration) finding {
+	f := ok("clock", "this machine is %s off the database's clock, which is the one that counts", span(skew.Abs()))
+	switch {
+	case skew.Abs() > skewBad:
+		return f.bad("set the clocks by NTP: schedules and logs of this machine are off")
+	case skew.Abs() > skewWarn:
+		return f.warn("set the clocks by NTP")
+	}
+	return f
+}
+
+func (c *cli) printFindings(list []finding) {
+	rows := make([][]string, len(list))
+	for i, f := range list {
+		rows[i] = []string{f.Check, f.State, f.Found, string(f.Advice)}
+	}
+	printTable(c.stdout, []string{"check", "state", "found", "what to do"}, rows)
+	for _, f := range list {
+		for _, s := range f.Sessions {
+			fmt.Fprintf(c.stdout, "  %s: %s\n", f.Check, describeSession(s))
+		}
+	}
+}

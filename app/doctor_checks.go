@@ -1,0 +1,172 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"sluice/platform/db"
+)
+
+// How long something may last before it is worth a word, and before it is bad.
+const (
+	lagWarn     = 5 * time.Second
+	lagBad      = 10 * time.Minute
+	overdueWarn = time.Minute
+	overdueBad  = time.Hour
+)
+
+// Sizes likewise.
+const (
+	ageWarn      = 10_000_000    // transactions
+	ageBad       = 1_000_000_000 // the server stops at two thousand millions
+	deadWarn     = 100_000       // rows
+	deadFactor   = 10            // dead rows to each live one
+	walWarn      = 256 << 20
+	freeWarn     = 1 << 30
+	freeBad      = 100 << 20
+	mostExamined = 10_000 // outbox rows
+)
+
+// workers looks who is there, and at what is due that nobody takes.
+func (p patient) workers(ctx context.Context) ([]finding, error) {
+	f, err := readFleet(ctx, p.db, p.leases, p.tasks)
+	if err != nil {
+		return nil, err
+	}
+	alive, expired := 0, 0
+	for _, w := range f.workers {
+		if f.alive(w) {
+			alive++
+		} else {
+			expired++
+		}
+	}
+	working := ok("workers", "%d alive, %d with an expired lease", alive, expired)
+	lost := 0
+	for _, list := range f.running {
+		for _, t := range list {
+			if f.lost(t) != "" {
+				lost++
+			}
+		}
+	}
+	switch {
+	case lost > 0 && alive == 0:
+		working.Found += fmt.Sprintf(", %s of lost workers", counted(int64(lost), "task"))
+		working = working.bad("start `sluice serve`: nobody takes the tasks of lost workers back")
+	case alive == 0:
+		working = working.warn("start `sluice serve`: nobody works")
+	case expired > 0:
+		working = working.warn("look at `sluice workers`: a live worker takes their tasks back within a lease")
+	}
+	pending, err := p.pending(ctx, f)
+	return []finding{working, pending}, err
+}
+
+func (p patient) pending(ctx context.Context, f fleet) (finding, error) {
+	rows, err := p.outbox.ListPending(ctx, mostExamined)
+	if err != nil {
+		return finding{}, err
+	}
+	total, err := p.outbox.CountPending(ctx)
+	if err != nil {
+		return finding{}, err
+	}
+	unserved, oldest := 0, time.Duration(0)
+	for _, r := range rows {
+		due := f.now.Sub(r.AvailableAt.Time)
+		if due > 0 && !f.served(r.Handler, r.Queue) {
+			unserved, oldest = unserved+1, max(oldest, due)
+		}
+	}
+	found := ok("outbox", "%s wait, of those due no live worker serves %d", counted(total, "task"), unserved)
+	if oldest > overdueWarn {
+		found.Found += ", the oldest due for " + span(oldest)
+		advice := "`sluice outbox` says which handler or queue is missing; start `sluice serve` with it"
+		if oldest > overdueBad {
+			return found.bad(advice), nil
+		}
+		return found.warn(advice), nil
+	}
+	return found, nil
+}
+
+// horizon looks which transactions hold back the tail of events, and which the vacuum.
+func (p patient) horizon(ctx context.Context) ([]finding, error) {
+	h, err := p.db.Horizon(ctx, "execution_events")
+	if err != nil {
+		return nil, err
+	}
+	lag, age := h.Lag(p.db.Now()), h.Age()
+	tail := ok("tail", "%s with events not yet committed, the oldest open for %s", counted(int64(len(h.Writers)), "transaction"), span(lag))
+	const end = "end the session named below (pg_terminate_backend), or commit what was prepared: followers of events wait for it"
+	switch {
+	case lag > lagBad:
+		tail = tail.bad(end)
+	case lag > lagWarn:
+		tail = tail.warn(end)
+	case slices.ContainsFunc(h.Writers, db.Session.Hidden):
+		tail.Found += "; when those of other users began is not visible"
+		tail = tail.warn("grant pg_monitor to this user to see it")
+	}
+	if tail.State != findingOK {
+		tail.Sessions = h.Writers
+	}
+	vacuum := ok("transactions", "%d have begun since the oldest that is open", age)
+	const dead = "end what is named below: dead rows of the whole server pile up behind it"
+	switch {
+	case age > ageBad:
+		vacuum = vacuum.bad(dead)
+	case age > ageWarn:
+		vacuum = vacuum.warn(dead)
+	}
+	if vacuum.State != findingOK {
+		vacuum.Sessions = h.Oldest
+	}
+	if p.db.Backend() == "sqlite" {
+		return nil, nil
+	}
+	return []finding{tail, vacuum}, nil
+}
+
+// storage looks at what takes space.
+func (p patient) storage(ctx context.Context) ([]finding, error) {
+	s, err := p.db.Storage(ctx, "task_outbox")
+	if err != nil {
+		return nil, err
+	}
+	if p.db.Backend() == "sqlite" {
+		return []finding{examineLog(s), examineDisk(s)}, nil
+	}
+	since := "never vacuumed"
+	if !s.Vacuumed.IsZero() {
+		since = "vacuumed " + span(p.db.Now().Sub(s.Vacuumed.Time)) + " ago"
+	}
+	dead := ok("vacuum", "the outbox has %d live and %d dead rows, %s", s.LiveRows, s.DeadRows, since)
+	if s.DeadRows > deadWarn && s.DeadRows > deadFactor*s.LiveRows {
+		dead = dead.warn("see that autovacuum runs and that nothing holds it back (line transactions); VACUUM task_outbox mends it")
+	}
+	return []finding{dead}, nil
+}
+
+func examineLog(s db.Storage) finding {
+	f := ok("log", "the file's log has %d MiB", s.WALBytes>>20)
+	if s.WALBytes > walWarn {
+		return f.warn("some process reads for long, and the log can't be folded back: end it, then `sqlite3 FILE 'PRAGMA wal_checkpoint(TRUNCATE)'`")
+	}
+	return f
+}
+
+func examineDisk(s db.Storage) finding {
+	f := ok("disk", "%d MiB are free", s.Free>>20)
+	const advice = "make room: a full disk stops every write"
+	switch {
+	case s.Free < freeBad:
+		return f.bad(advice)
+	case s.Free < freeWarn || s.Free < 2*s.WALBytes:
+		return f.warn(advice)
+	}
+	return f
+}

@@ -1,0 +1,238 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/modules/events"
+	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
+)
+
+const two = "name: two\ntasks: [{id: a, run: echo a}, {id: b, needs: [a], run: echo b}]\n"
+
+// followed is a line of events --follow -o json.
+type followed struct {
+	event
+	Cursor string `json:"cursor"`
+}
+
+func lines(t *testing.T, text string) []followed {
+	t.Helper()
+	var out []followed
+	for line := range strings.Lines(text) {
+		var e followed
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("%v in %q", err, line)
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// TestFollow: what --follow writes is what a listing has, from the beginning and from any cursor on; it goes on with what comes,
+// ends after --limit, and by an interrupt with 130.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p *program) {
+		path := file(t, "two.yaml", two)
+		p.ok(t, "run", path)
+		listed := p.events(t)
+		all := lines(t, p.ok(t, "events", "--follow", "--limit", fmt.Sprint(len(listed)), "-o", "json"))
+		for i, e := range all {
+			if e.SequenceNum != listed[i].SequenceNum || e.EventType != listed[i].EventType || e.Cursor == "" {
+				t.Errorf("line %d: %+v, listed %+v", i, e, listed[i])
+			}
+		}
+		following := p.begin(t, "events", "--follow", "--cursor", all[len(all)-3].Cursor, "--limit", "5", "-o", "json")
+		p.ok(t, "run", path)
+		r := following.wait(t)
+		if got := lines(t, r.stdout); r.code != 0 || len(got) != 5 || got[0].SequenceNum != all[len(all)-2].SequenceNum || got[4].EventType != "task_marked_ready" {
+			t.Errorf("exit code %d: %+v\n%s", r.code, got, r.stderr)
+		}
+		table := p.ok(t, "events", "--follow", "--limit", "3", "--type", "task_completed")
+		contains(t, table, "EXECUTION", "PIPELINE", "completed (attempt 1", "  two  ", "  a  ", "  b  ")
+		if n := strings.Count(table, "\n"); n != 4 {
+			t.Errorf("%d lines:\n%s", n, table)
+		}
+		endless := p.begin(t, "events", "--follow", "--pipeline-execution", listed[0].PipelineExecutionID)
+		p.ok(t, "list")
+		if r := endless.stop(t); r.code != 130 || !strings.Contains(r.stderr, "interrupted") {
+			t.Errorf("exit code %d: %s", r.code, r.stderr)
+		}
+		p.fails(t, 3, []string{"no such pipeline execution"}, "events", "--follow", "--pipeline-execution", nobody)
+	})
+}
+
+// TestFollowRefusesAnotherHistory: with what to do, which works.
+func TestFollowRefusesAnotherHistory(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p *program) {
+		path := file(t, "two.yaml", two)
+		p.ok(t, "run", path)
+		other := &program{url: dbtest.SQLiteURL(t)}
+		if strings.HasPrefix(p.url, "postgres") {
+			other.url = dbtest.PostgresURL(t)
+		}
+		other.ok(t, "run", path)
+		cursor := lines(t, p.ok(t, "events", "--follow", "--limit", "1", "-o", "json"))[0].Cursor
+		r := other.run(t, "events", "--follow", "--cursor", cursor)
+		if r.code != 3 {
+			t.Errorf("exit code %d", r.code)
+		}
+		contains(t, r.stderr, "the cursor belongs to another history: ", "go on without the cursor and with --since 2")
+		since := strings.Fields(strings.SplitN(r.stderr, "--since ", 2)[1])[0]
+		if got := lines(t, other.ok(t, "events", "--follow", "--since", since, "--limit", "12", "-o", "json")); len(got) != 12 {
+			t.Errorf("%d events", len(got))
+		}
+	})
+}
+
+// holdOpen begins a transaction with an event and gives the function that rolls it back.
+func holdOpen(t *testing.T, d *db.DB) (end func()) {
+	t.Helper()
+	held, release, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = d.Transaction(context.Background(), func(tx db.Tx) error { // it is rolled back
+			err := events.NewRepository(d).Append(tx, []events.Event{{PipelineExecutionID: db.NewID(), EventType: events.Annotation, EventData: db.JSON("{}")}})
+			if err := errors.Join(err, tx.Flush()); err != nil {
+				t.Errorf("append: %v", err)
+			}
+			close(held)
+			<-release
+			return context.Canceled
+		})
+	}()
+	<-held
+	return func() { close(release); <-done }
+}
+
+// TestFollowSaysWhyItWaits, and doctor too.
+func TestFollowSaysWhyItWaits(t *testing.T) {
+	t.Parallel()
+	p := &program{url: dbtest.PostgresURL(t)}
+	d := dbtest.Open(t, p.url+"&application_name=culprit")
+	end := holdOpen(t, d)
+	following := p.begin(t, "events", "--follow", "--limit", "12", "-o", "json")
+	p.ok(t, "run", file(t, "two.yaml", two))
+	eventually(t, "it says why", func() bool { return strings.Contains(following.stderr.String(), "culprit") })
+	contains(t, following.stderr.String(), "behind open transactions that may have earlier ones; nothing is lost", "idle in transaction", "pid ", "`sluice doctor`")
+	var tail found
+	eventually(t, "doctor says so", func() bool {
+		tail = check(t, p.run(t, "doctor", "-o", "json"), "tail")
+		return tail.State == "warn"
+	})
+	if len(tail.Sessions) != 1 || tail.Sessions[0].Application != "culprit" || tail.Sessions[0].PID == 0 || !strings.Contains(*tail.Advice, "pg_terminate_backend") {
+		t.Errorf("doctor: %+v", tail)
+	}
+	contains(t, p.ok(t, "doctor"), "application culprit, idle in transaction")
+	end()
+	r := following.wait(t)
+	if got := lines(t, r.stdout); r.code != 0 || len(got) != 12 {
+		t.Errorf("exit code %d, %d events\n%s", r.code, len(got), r.stderr)
+	}
+	contains(t, r.stderr, "the open transactions have ended; going on")
+}
+
+// TestFollowComesBack: a database that goes away is waited for.
+func TestFollowComesBack(t *testing.T) {
+	t.Parallel()
+	p := &program{url: dbtest.PostgresURL(t)}
+	path := file(t, "two.yaml", two)
+	p.ok(t, "run", path)
+	following := p.begin(t, "events", "--follow", "--limit", "24", "-o", "json")
+	d := dbtest.Open(t, p.url)
+	terminate := func() bool {
+		n := 0
+		err := d.Query(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'sluice tail' AND query LIKE 'SELECT last_value%'`, nil, func(scan func(...any) error) error { return scan(&n) })
+		return err == nil && n > 0
+	}
+	eventually(t, "its connection is ended", terminate)
+	eventually(t, "it is back", func() bool { return strings.Contains(following.stderr.String(), "the database is back") })
+	p.ok(t, "run", path)
+	if got := lines(t, following.wait(t).stdout); len(got) != 24 || got[23].SequenceNum != 24 {
+		t.Errorf("%d events, the last %+v", len(got), got[len(got)-1])
+	}
+	contains(t, following.stderr.String(), "database unreachable", "trying again until it is back")
+}
+
+// found is a finding of doctor.
+type found struct {
+	Check    string       `json:"check"`
+	State    string       `json:"state"`
+	Found    string       `json:"found"`
+	Advice   *string      `json:"advice"`
+	Sessions []db.Session `json:"sessions"`
+}
+
+func check(t *testing.T, r result, name string) found {
+	t.Helper()
+	for _, f := range decode[[]found](t, r.stdout) {
+		if f.Check == name {
+			return f
+		}
+	}
+	t.Fatalf("no line %s in\n%s%s", name, r.stdout, r.stderr)
+	return found{}
+}
+
+// TestDoctor: a database without workers, then with one, then with work that nobody serves, and one that is not there.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p *program) {
+		r := p.run(t, "doctor", "-o", "json")
+		if f := check(t, r, "workers"); r.code != 0 || f.State != "warn" || *f.Advice != "start `sluice serve`: nobody works" {
+			t.Errorf("exit code %d: %+v", r.code, f)
+		}
+		p.begin(t, "serve", "--workers", "1")
+		eventually(t, "the worker is there", func() bool { return check(t, p.run(t, "doctor", "-o", "json"), "workers").State == "ok" })
+		for _, f := range decode[[]found](t, p.ok(t, "doctor", "-o", "json")) {
+			if f.State != "ok" || f.Advice != nil || f.Found == "" || len(f.Sessions) > 0 {
+				t.Errorf("%+v", f)
+			}
+		}
+		p.start(t, file(t, "far.yaml", "name: far\ntasks: [{id: a, run: echo a, queue: far}]\n"))
+		if f := check(t, p.run(t, "doctor", "-o", "json"), "outbox"); !strings.Contains(f.Found, "no live worker serves 1") {
+			t.Errorf("%+v", f)
+		}
+		age(t, p.url, 2*time.Minute)
+		if r := p.run(t, "doctor"); r.code != 0 || !strings.Contains(r.stdout, "outbox") || !strings.Contains(r.stdout, "warn") {
+			t.Errorf("exit code %d\n%s", r.code, r.stdout)
+		}
+		age(t, p.url, 2*time.Hour)
+		r = p.run(t, "doctor", "-o", "json")
+		if f := check(t, r, "outbox"); r.code != 1 || f.State != "bad" || !strings.Contains(*f.Advice, "`sluice outbox`") {
+			t.Errorf("exit code %d: %+v", r.code, f)
+		}
+	})
+	for url, words := range map[string]string{
+		"postgres://postgres@127.0.0.1:1/nothing?connect_timeout=2": "check --database-url", dbtest.EmptyPostgresURL(t): "run `sluice migrate`",
+		dbtest.EmptySQLiteURL(t): "`sluice run FILE` makes one",
+	} {
+		r := (&program{url: url}).run(t, "doctor")
+		if r.code != 1 || !strings.Contains(r.stdout, "bad") || !strings.Contains(r.stdout, words) {
+			t.Errorf("%s: exit code %d\n%s%s", url, r.code, r.stdout, r.stderr)
+		}
+	}
+}
+
+// age makes the outbox look as if it had waited for a while.
+func age(t *testing.T, url string, d time.Duration) {
+	t.Helper()
+	h := dbtest.Open(t, url)
+	err := h.Transaction(t.Context(), func(tx db.Tx) error {
+		at := db.At(tx.Now.Add(-d))
+		_, err := tx.Exec(`UPDATE {task_outbox} SET available_at = $at`, db.Args{"at": at})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

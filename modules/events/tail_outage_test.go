@@ -1,0 +1,174 @@
+package events_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"sluice/modules/events"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/workers"
+	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
+	"sluice/platform/db/dbtest/localpg"
+)
+
+var workersConfig = workers.Config{Slots: 4, Poll: 50 * time.Millisecond}
+
+func step(id string, needs ...string) definition.Task {
+	return definition.Task{ID: id, Uses: "scripted", Needs: needs}
+}
+
+// TestTailThroughCrashes: while writers write, the server crashes three times. One reader goes on by itself, and has what a full
+// scan has.
+func TestTailThroughCrashes(t *testing.T) {
+	t.Parallel()
+	d, r := filled(t, serve(t, localpg.Config{Durable: true}), 1)
+	writing, stop := context.WithCancel(t.Context())
+	var written atomic.Int64
+	var writers sync.WaitGroup
+	for range 4 {
+		writers.Go(func() {
+			for writing.Err() == nil {
+				err := d.Transaction(context.WithoutCancel(writing), func(tx db.Tx) error {
+					return r.Append(tx, []events.Event{about(db.NewID(), events.TaskClaimed), about(db.NewID(), events.TaskFailed)})
+				})
+				if err == nil {
+					written.Add(1)
+				} else if !errors.Is(err, db.ErrUnavailable) && !errors.Is(err, db.ErrUnknown) {
+					t.Errorf("write: %v", err)
+				}
+			}
+		})
+	}
+	var lost, back atomic.Int64
+	tailed := follow(t, r, events.Cursor{}, events.TailOptions{Notice: func(n events.Notice) {
+		switch n.Kind {
+		case events.Disconnected:
+			lost.Add(1)
+		case events.Reconnected:
+			back.Add(1)
+		}
+	}})
+	var got []events.Event
+	for crash := range int64(3) {
+		from := written.Load()
+		for written.Load() < from+50 {
+			got = append(got, receive(t, tailed).Event)
+		}
+		killBackend(t, d)
+		for back.Load() == crash {
+			select {
+			case e := <-tailed:
+				got = append(got, e.Event)
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+	stop()
+	ended := make(chan struct{})
+	go func() { writers.Wait(); close(ended) }()
+	for waiting := true; waiting; {
+		select {
+		case e := <-tailed:
+			got = append(got, e.Event)
+		case <-ended:
+			waiting = false
+		}
+	}
+	last := about(db.NewID(), events.Annotation)
+	add(t, d, r, last)
+	for got[len(got)-1].PipelineExecutionID != last.PipelineExecutionID {
+		got = append(got, receive(t, tailed).Event)
+	}
+	sameEvents(t, list(t, r, events.Filter{}), got)
+	t.Logf("%d events through %d crashes", len(got), lost.Load())
+}
+
+// killBackend kills one of the server's processes, whereupon the server gives up all others and recovers.
+func killBackend(t *testing.T, d *db.DB) {
+	t.Helper()
+	var pid int
+	ask := func() error {
+		return d.Query(t.Context(), `SELECT pg_backend_pid()`, nil, func(scan func(...any) error) error { return scan(&pid) })
+	}
+	err := ask()
+	for range 10 {
+		if errors.Is(err, db.ErrUnavailable) { // a connection of before the last crash
+			err = ask()
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTailAndLongTransactions: one that has written no events, in another database or in this one, holds nobody up. One that has
+// makes the tail wait, which then says who it is, and loses nothing.
+func TestTailAndLongTransactions(t *testing.T) {
+	t.Parallel()
+	d, other := dbtest.Postgres(t), dbtest.Open(t, dbtest.EmptyPostgresURL(t))
+	r := events.NewRepository(d)
+	for _, where := range []*db.DB{other, d} {
+		end := openDoing(t, where, func(tx db.Tx) error {
+			return tx.Query(`SELECT pg_current_xact_id()::text`, nil, func(scan func(...any) error) error { return scan(new(string)) })
+		})
+		defer end()
+	}
+	notices := make(chan events.Notice, 100)
+	tailed := follow(t, r, events.Cursor{}, events.TailOptions{Notice: func(n events.Notice) { notices <- n }})
+	fill(t, d, r, 1)
+	before := receive(t, tailed)
+	end := openDoing(t, d, func(tx db.Tx) error { return r.Append(tx, []events.Event{about(db.NewID(), events.TaskClaimed)}) })
+	fill(t, d, r, 1)
+	n := <-notices
+	if n.Kind != events.HeldBack || n.Lag < 3*time.Second || len(n.Held) != 1 {
+		t.Fatalf("notice: %+v", n)
+	}
+	if s := n.Held[0]; s.PID == 0 || s.Database == "" || s.State != "idle in transaction" || s.Since.IsZero() || s.Query == "" || s.Hidden() {
+		t.Errorf("who holds back: %+v", s)
+	}
+	select {
+	case e := <-tailed:
+		t.Errorf("%d came behind %d", e.SequenceNum, before.SequenceNum)
+	default:
+	}
+	end()
+	for i := range int64(2) {
+		if e := receive(t, tailed); e.SequenceNum != before.SequenceNum+1+i {
+			t.Errorf("number %d came", e.SequenceNum)
+		}
+	}
+	if n := <-notices; n.Kind != events.Released {
+		t.Errorf("notice: %+v", n)
+	}
+}
+
+// openDoing begins a transaction that has done something, and gives the function that commits it.
+func openDoing(t *testing.T, d *db.DB, do func(db.Tx) error) (end func()) {
+	t.Helper()
+	did, commit, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- d.Transaction(context.Background(), func(tx db.Tx) error {
+			err := errors.Join(do(tx), tx.Flush())
+			close(did)
+			<-commit
+			return err
+		})
+	}()
+	<-did
+	return func() {
+		t.Helper()
+		close(commit)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,265 @@
+package events_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/modules/events"
+	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
+)
+
+const aMinute = time.Minute
+
+// follow tails into a channel until the test ends.
+func follow(t *testing.T, r *events.Repository, from events.Cursor, o events.TailOptions) <-chan events.Tailed {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	out, done := make(chan events.Tailed), make(chan struct{})
+	go func() {
+		defer close(done)
+		for b, err := range r.Tail(ctx, from, o) {
+			if err != nil {
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("the tail ended: %v", err)
+				}
+				return
+			}
+			for _, e := range b.Events {
+				select {
+				case out <- e:
+				case <-ctx.Done():
+				}
+			}
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return out
+}
+
+func receive(t *testing.T, from <-chan events.Tailed) events.Tailed {
+	t.Helper()
+	select {
+	case e := <-from:
+		return e
+	case <-time.After(aMinute):
+		t.Fatal("no event within a minute")
+		return events.Tailed{}
+	}
+}
+
+// open begins a transaction that has written events, and gives the function that ends it.
+func open(t *testing.T, d *db.DB, r *events.Repository, list ...events.Event) (end func(error)) {
+	t.Helper()
+	written, result, done := make(chan struct{}), make(chan error), make(chan error, 1)
+	go func() {
+		done <- d.Transaction(context.Background(), func(tx db.Tx) error {
+			err := errors.Join(r.Append(tx, list), tx.Flush())
+			close(written)
+			return errors.Join(err, <-result)
+		})
+	}()
+	<-written
+	ended := false
+	t.Cleanup(func() { // of a test that has failed before
+		if !ended {
+			result <- context.Canceled
+			<-done // it was told to fail
+		}
+	})
+	return func(err error) {
+		t.Helper()
+		ended = true
+		result <- err
+		if got := <-done; !errors.Is(got, err) {
+			t.Errorf("the transaction ended with %v, expected %v", got, err)
+		}
+	}
+}
+
+// TestTailWaitsForSmallerNumbers: an event whose transaction commits after one with a greater number comes before it, once, and
+// one that is rolled back holds nobody up. This test fails if pgFrontier takes a number for settled that an open transaction may
+// still undercut.
+func TestTailWaitsForSmallerNumbers(t *testing.T) {
+	t.Parallel()
+	d := dbtest.Postgres(t)
+	r := events.NewRepository(d)
+	id := db.NewID()
+	first := open(t, d, r, about(id, events.TaskClaimed))
+	second := open(t, d, r, about(id, events.TaskFailed))
+	third := open(t, d, r, about(id, events.TaskDeferred))
+	tailed := follow(t, r, events.Cursor{}, events.TailOptions{})
+	third(nil)
+	add(t, d, r, about(id, events.TaskCompleted))
+	select {
+	case e := <-tailed:
+		t.Fatalf("%s came, though events with smaller numbers were under way", e.EventType)
+	case <-time.After(300 * time.Millisecond):
+	}
+	second(errors.New("rolled back"))
+	first(nil)
+	var got []events.Type
+	for range 3 {
+		got = append(got, receive(t, tailed).EventType)
+	}
+	if diff := cmp.Diff([]events.Type{events.TaskClaimed, events.TaskDeferred, events.TaskCompleted}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestTailIsEachOnesOwnOrder: a transaction that began to write first, and so has the smaller transaction id, may be the one that
+// writes a task's next event: the ids of transactions are no order of events, the numbers are.
+func TestTailIsEachOnesOwnOrder(t *testing.T) {
+	t.Parallel()
+	d := dbtest.Postgres(t)
+	r := events.NewRepository(d)
+	id, other := db.NewID(), db.NewID()
+	err := d.Transaction(t.Context(), func(tx db.Tx) error {
+		if err := errors.Join(r.Append(tx, []events.Event{about(other, events.TaskClaimed)}), tx.Flush()); err != nil {
+			return err
+		}
+		add(t, d, r, about(id, events.TaskMarkedReady)) // commits now, under a greater transaction id
+		return r.Append(tx, []events.Event{about(id, events.TaskClaimed)})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []events.Type
+	for _, e := range take(t, r, "", 3) {
+		if e.PipelineExecutionID == id {
+			got = append(got, e.EventType)
+		}
+	}
+	if diff := cmp.Diff([]events.Type{events.TaskMarkedReady, events.TaskClaimed}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestTailGivesAllFromAnyCursor: what comes behind each event's cursor is what comes behind the event, in batches of any size, and
+// what is committed later follows.
+func TestTailGivesAllFromAnyCursor(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
+		var list []events.Event
+		for i := range 37 {
+			e := about(db.NewID(), events.Types()[i%len(events.Types())])
+			e.TaskExecutionID, e.WorkerID, e.EventData = db.NewID(), "w", db.JSON(fmt.Sprintf(`{"n": %d}`, i))
+			list = append(list, e)
+		}
+		add(t, d, r, list[:30]...)
+		all := take(t, r, "", 30)
+		for i := range all {
+			for _, size := range []int{1, 7, 0} {
+				rest := takeBy(t, r, all[i].Cursor.String(), len(all)-i-1, events.TailOptions{Batch: size})
+				if diff := cmp.Diff(plain(all[i+1:]), plain(rest)); diff != "" {
+					t.Fatalf("behind event %d, in batches of %d: %s", i, size, diff)
+				}
+			}
+		}
+		tailed := follow(t, r, all[29].Cursor, events.TailOptions{})
+		add(t, d, r, list[30:]...)
+		for range list[30:] {
+			all = append(all, receive(t, tailed))
+		}
+		whole, err := r.List(t.Context(), events.Filter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(whole, plain(all)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func plain(list []events.Tailed) []events.Event {
+	out := []events.Event{}
+	for _, e := range list {
+		out = append(out, e.Event)
+	}
+	return out
+}
+
+// TestTailFilters: a filter's events alone come, and the place moves on behind the others.
+func TestTailFilters(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
+		mine := db.NewID()
+		add(t, d, r, about(mine, events.TaskClaimed), about(db.NewID(), events.TaskClaimed))
+		now := add(t, d, r, about(mine, events.TaskFailed), about(mine, events.TaskClaimed))
+		add(t, d, r, about(db.NewID(), events.Annotation))
+		end := take(t, r, "", 5)[4].Cursor
+		for _, c := range []struct {
+			filter events.Filter
+			want   []int64
+		}{
+			{events.Filter{PipelineExecutionID: mine}, []int64{1, 3, 4}},
+			{events.Filter{EventType: events.TaskClaimed}, []int64{1, 2, 4}},
+			{events.Filter{PipelineExecutionID: mine, EventType: events.TaskClaimed}, []int64{1, 4}},
+			{events.Filter{Page: events.Page{Since: now}}, []int64{3, 4, 5}},
+			{events.Filter{TaskExecutionID: mine}, nil}, // there is no such task
+		} {
+			var got []int64
+			ctx, cancel := context.WithTimeout(t.Context(), aMinute)
+			for b, err := range r.Tail(ctx, events.Cursor{}, events.TailOptions{Filter: c.filter, Batch: 2}) {
+				if err != nil {
+					t.Fatalf("%+v: %v after %v", c.filter, err, got)
+				}
+				for _, e := range b.Events {
+					got = append(got, e.SequenceNum)
+				}
+				if b.Cursor == end {
+					break
+				}
+			}
+			cancel()
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("%+v: %s", c.filter, diff)
+			}
+		}
+	})
+}
+
+// TestTailBatchesAreBounded: by their data too, however large the events are.
+func TestTailBatchesAreBounded(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
+		large := about(db.NewID(), events.Annotation)
+		large.EventData = db.JSON(`{"x": "` + string(slices.Repeat([]byte("x"), 1<<20)) + `"}`)
+		for range 9 {
+			add(t, d, r, large)
+		}
+		n := 0
+		for b, err := range r.Tail(t.Context(), events.Cursor{}, events.TailOptions{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(b.Events) > 4 {
+				t.Errorf("a batch of %d MiB", len(b.Events))
+			}
+			if n += len(b.Events); n == 9 {
+				break
+			}
+		}
+	})
+}
+
+// TestTailEndsWithItsContext, whatever it is about.
+func TestTailEndsWithItsContext(t *testing.T) {
+	each(t, func(t *testing.T, _ *db.DB, r *events.Repository) {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		for b, err := range r.Tail(ctx, events.Cursor{}, events.TailOptions{}) {
+			if len(b.Events) > 0 || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%+v, %v", b, err)
+			}
+		}
+		for _, err := range r.Tail(db.WithTenant(t.Context(), "nowhere"), events.Cursor{}, events.TailOptions{}) {
+			if !errors.Is(err, db.ErrNoTenant) {
+				t.Errorf("got %v, expected ErrNoTenant", err)
+			}
+		}
+	})
+}

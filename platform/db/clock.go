@@ -1,0 +1,32 @@
+package db
+
+import (
+	"sync"
+	"time"
+)
+
+// Skew is how far this machine's clock is ahead of the database's, by the last SyncClock.
+func (d *DB) Skew() time.Duration {
+	d.clock.mu.RLock()
+	defer d.clock.mu.RUnlock()
+	return d.clock.anchor.Round(0).Sub(d.clock.base)
+}
+
+// clock carries a reading of the database's clock on by the monotonic clock, so that no jump of this machine's time shows.
+type clock struct {
+	mu     sync.RWMutex
+	base   time.Time // the database's
+	anchor time.Time // this machine's at the same moment
+}
+
+func (c *clock) set(base, anchor time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.base, c.anchor = base, anchor
+}
+
+func (c *clock) now() time.Time {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.base.Add(time.Since(c.anchor)).UTC().Truncate(time.Microsecond)
+}

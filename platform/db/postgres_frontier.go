@@ -1,0 +1,145 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// pgFrontier waits for those who may hold numbers. Whoever inserts into a table holds its RowExclusiveLock from before it takes a
+// number until after its rows show, so of the numbers given out at one time, those still to come belong to the transactions that
+// hold the lock after that time. Transactions of other tables and of other databases hold nobody up.
+type pgFrontier struct {
+	pool    *sql.DB
+	conn    *sql.Conn
+	name    string // of the history
+	table   string // its oid
+	issuing string // the statement that reads the sequence
+
+	settled int64
+	pledges []pledge
+}
+
+// pledge is that all numbers up to one are settled when none of some transactions is open any more.
+type pledge struct {
+	upTo int64
+	at   time.Time
+	open map[string]bool // virtual transaction ids, which a server process never gives twice
+}
+
+// mostPledges bounds what is remembered behind a transaction that does not end.
+const mostPledges = 256
+
+func (p *postgres) frontier(ctx context.Context, tenant, table, column string) (frontier, error) {
+	conf := p.config.ConnConfig.Copy()
+	conf.RuntimeParams["application_name"] += " tail"
+	f := &pgFrontier{pool: stdlib.OpenDB(*conf)}
+	var err error
+	if f.conn, err = pinned(ctx, f.pool); err != nil {
+		return nil, err
+	}
+	if err := f.prepare(ctx, p.table(tenant, table), column); err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	return f, nil
+}
+
+func (f *pgFrontier) prepare(ctx context.Context, table, column string) error {
+	var standby bool
+	var sequence sql.NullString
+	err := f.conn.QueryRowContext(ctx, `SELECT pg_is_in_recovery(), pg_get_serial_sequence($1, $2), $1::regclass::oid::text,
+  (SELECT system_identifier::text FROM pg_control_system()) || ' ' || d.oid || ' ' || $1::regclass::oid
+FROM pg_database AS d WHERE d.datname = current_database()`, table, column).Scan(&standby, &sequence, &f.table, &f.name)
+	switch {
+	case err != nil:
+		return err
+	case standby:
+		return fmt.Errorf("%w, and only its primary knows which transactions are open: name that one", ErrStandby)
+	case !sequence.Valid:
+		return fmt.Errorf("column %s of %s has no sequence", column, table)
+	}
+	f.issuing = `SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM ` + sequence.String
+	return nil
+}
+
+// look: the sequence is read first, and then who holds the lock, in a statement of its own.
+func (f *pgFrontier) look(ctx context.Context, now time.Time) (Mark, error) {
+	var issued int64
+	if err := f.conn.QueryRowContext(ctx, f.issuing).Scan(&issued); err != nil {
+		return Mark{}, fmt.Errorf("read the sequence: %w", err)
+	}
+	if issued > f.settled {
+		open, err := f.writers(ctx)
+		if err != nil {
+			return Mark{}, fmt.Errorf("look for open transactions: %w", err)
+		}
+		f.settle(pledge{upTo: issued, at: now, open: open})
+	}
+	m := Mark{Settled: f.settled, Issued: issued}
+	if len(f.pledges) > 0 {
+		m.Since = f.pledges[0].at
+	}
+	return m, nil
+}
+
+// writers gives the transactions that hold the lock. A prepared one has lost the name that it had before, so it goes by another.
+func (f *pgFrontier) writers(ctx context.Context) (open map[string]bool, err error) {
+	rows, err := f.conn.QueryContext(ctx, `SELECT virtualtransaction, pid IS NULL FROM pg_locks
+WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted AND relation = $1::text::oid
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, f.table)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	open = map[string]bool{}
+	for rows.Next() {
+		var id string
+		var prepared bool
+		if err := rows.Scan(&id, &prepared); err != nil {
+			return nil, err
+		}
+		if prepared {
+			id = anyPrepared
+		}
+		open[id] = true
+	}
+	return open, rows.Err()
+}
+
+// anyPrepared stands for prepared transactions. Any pledge waits for them, for they may be what one of its own has become.
+const anyPrepared = "prepared"
+
+// settle drops what has ended from the pledges, adds the newest, and settles those for which nobody is open any more.
+func (f *pgFrontier) settle(newest pledge) {
+	if n := len(f.pledges); n == 0 || newest.upTo > f.pledges[n-1].upTo {
+		if n == mostPledges {
+			f.pledges[n-1].upTo, f.pledges[n-1].open = newest.upTo, newest.open
+		} else {
+			f.pledges = append(f.pledges, newest)
+		}
+	}
+	for len(f.pledges) > 0 && newest.over(f.pledges[0]) {
+		f.settled, f.pledges = f.pledges[0].upTo, f.pledges[1:]
+	}
+}
+
+// over reports whether of those that an earlier pledge waits for none is open now.
+func (now pledge) over(earlier pledge) bool {
+	if now.open[anyPrepared] {
+		return false
+	}
+	for id := range earlier.open {
+		if now.open[id] {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *pgFrontier) on() *sql.Conn   { return f.conn }
+func (f *pgFrontier) history() string { return f.name }
+func (f *pgFrontier) close() error    { return unpin(f.conn, f.pool) }
