@@ -21,12 +21,15 @@ type cli struct {
 	databaseURL string
 	creates     bool // the command may make a database file that is not there
 	tenant      string
+	unready     bool // the command sees to the schemas of the tenants itself
 	logLevel    string
 }
 
 // creators are the commands that may make a database file. The others would only look into an empty one, and leave it behind where
 // somebody was in the wrong directory.
-var creators = map[string]bool{"sluice run": true, "sluice serve": true, "sluice start": true, "sluice migrate": true, "sluice migrate up": true}
+var creators = map[string]bool{
+	"sluice run": true, "sluice serve": true, "sluice start": true, "sluice migrate": true, "sluice migrate up": true, "sluice tenants create": true,
+}
 
 const (
 	groupWork = "work"
@@ -68,7 +71,7 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
 		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.annotateCommand())
 	group(root, groupLook, c.listCommand(), c.showCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
-	group(root, groupCare, c.verifyCommand(), c.migrateCommand(), c.cleanupCommand())
+	group(root, groupCare, c.verifyCommand(), c.migrateCommand(), c.tenantsCommand(), c.cleanupCommand())
 	root.AddCommand(c.versionCommand())
 	completionErrors(root, c.stdout)
 	return root
@@ -127,13 +130,19 @@ func (c *cli) openReady(ctx context.Context) (*db.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.Backend() == "sqlite" {
-		err = d.Migrate(ctx)
-	} else {
-		err = d.CheckSchema(ctx)
+	if c.unready {
+		return d, nil
 	}
-	if err != nil {
+	if err := ready(ctx, d); err != nil {
 		return nil, closing(err, d)
 	}
 	return d, nil
+}
+
+// ready sees to the schema of the context's tenant.
+func ready(ctx context.Context, d *db.DB) error {
+	if d.Backend() == "sqlite" {
+		return d.Migrate(ctx)
+	}
+	return d.CheckSchema(ctx)
 }

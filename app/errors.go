@@ -116,11 +116,14 @@ func exitCode(err error) int {
 
 func hintFor(err error) string {
 	var h hinted
+	var gone *db.NoTenantError
 	switch {
 	case errors.As(err, &h):
 		return h.hint
 	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, audit.ErrNotFound):
 		return "`sluice list` shows the executions of this database"
+	case errors.As(err, &gone) && gone.Tenant != db.DefaultTenant:
+		return "`sluice tenants create " + gone.Tenant + "` makes it; `sluice tenants list` shows those that are there"
 	case errors.Is(err, health.ErrAddress):
 		return "choose another address for --listen (SLUICE_LISTEN)"
 	case errors.Is(err, db.ErrNoFile):

@@ -16,6 +16,7 @@ import (
 	"sluice/modules/pipelines/definition"
 	"sluice/modules/tasks"
 	"sluice/modules/workers"
+	"sluice/platform/db"
 )
 
 // samples reads what /metrics answers: the value of each series of this program.
@@ -40,13 +41,16 @@ func samples(t *testing.T, body string) (values map[string]float64, declared []s
 	return values, declared
 }
 
+func ofDefault(name string) string { return name + `{tenant="default"}` }
+
 // expected is the series that a worker which has met with everything shows, each above 0.
 var expected = []string{
-	"sluice_tasks_claimed_total", "sluice_claims_lost_total", "sluice_recovered_tasks_total", "sluice_outbox_pending", "sluice_lease_seconds_left",
-	`sluice_tasks_finished_total{outcome="completed"}`, `sluice_tasks_finished_total{outcome="failed"}`,
-	`sluice_tasks_finished_total{outcome="deferred"}`, `sluice_tasks_finished_total{outcome="released"}`,
+	ofDefault("sluice_tasks_claimed_total"), ofDefault("sluice_claims_lost_total"), ofDefault("sluice_recovered_tasks_total"),
+	ofDefault("sluice_outbox_pending"), ofDefault("sluice_lease_seconds_left"), ofDefault("sluice_slots_used"),
+	`sluice_tasks_finished_total{outcome="completed",tenant="default"}`, `sluice_tasks_finished_total{outcome="failed",tenant="default"}`,
+	`sluice_tasks_finished_total{outcome="deferred",tenant="default"}`, `sluice_tasks_finished_total{outcome="released",tenant="default"}`,
 	`sluice_slots{state="used"}`, `sluice_slots{state="free"}`,
-	"sluice_claim_seconds_count", "sluice_record_seconds_count", `sluice_task_seconds_count{handler="scripted"}`,
+	ofDefault("sluice_claim_seconds_count"), ofDefault("sluice_record_seconds_count"), `sluice_task_seconds_count{handler="scripted",tenant="default"}`,
 }
 
 func step(id string, do string) definition.Task {
@@ -60,8 +64,8 @@ func TestEveryMetricAppears(t *testing.T) {
 		stack := enginetest.New(t, base.DB, &enginetest.Scripted{}, later())
 		server := listen(t, base.DB, "127.0.0.1:0", zap.NewNop())
 		loseOne(t, stack)
-		pool := stack.Pool(workers.Config{Slots: 3, Lease: 900 * time.Millisecond, Drain: time.Millisecond, Observer: server.Observer()})
-		server.Watch(pool)
+		pool := stack.Pool(workers.Config{Slots: 3, Lease: 900 * time.Millisecond, Drain: time.Millisecond, Observer: server.Observer(db.DefaultTenant)})
+		server.Watch(db.DefaultTenant, pool)
 		working, stop := context.WithCancel(ctx)
 		done := make(chan error, 1)
 		go func() { done <- pool.Run(working) }()
@@ -99,7 +103,7 @@ func TestEveryMetricAppears(t *testing.T) {
 			for _, name := range expected {
 				seen[name] = seen[name] || values[name] > 0
 			}
-			return all(seen, `sluice_tasks_finished_total{outcome="released"}`)
+			return all(seen, `sluice_tasks_finished_total{outcome="released",tenant="default"}`)
 		}
 		eventually(t, "every metric but the one of the drain", look)
 		stop()

@@ -47,7 +47,7 @@ func (e *Engine) Finish(ctx context.Context, worker string, outcomes []*Outcome)
 	if err != nil {
 		return nil, err
 	}
-	e.waker.committed(ready > 0)
+	e.waker.committed(ctx, ready > 0)
 	return lost, nil
 }
 

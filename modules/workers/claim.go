@@ -15,7 +15,7 @@ import (
 // claimLoop claims until ctx ends, as much as there are free slots. When the outbox holds no more for it, it sleeps until it is
 // told of work, until a task becomes due, or for a while, since another process may have made work without telling.
 func (p *Pool) claimLoop(ctx, work context.Context, handlers *sync.WaitGroup) {
-	ready, cancel := p.engine.Waker().Ready()
+	ready, cancel := p.engine.Waker().Ready(ctx)
 	defer cancel()
 	var d doubt
 	for ctx.Err() == nil {
@@ -28,8 +28,12 @@ func (p *Pool) claimLoop(ctx, work context.Context, handlers *sync.WaitGroup) {
 			}
 			continue
 		}
+		if free = p.config.Budget.take(ctx, free); free == 0 {
+			continue
+		}
 		// Under the context of the work: a claim that has been committed must be worked on, whatever became of ctx.
 		n, err := p.claim(work, handlers, free)
+		p.config.Budget.give(free - n)
 		switch {
 		case err != nil:
 			p.log.Warn("claiming failed, trying again", zap.Error(err))
@@ -140,6 +144,7 @@ func (p *Pool) release(group []*pipelines.Outcome) {
 		delete(p.running, o.Claim)
 	}
 	p.mu.Unlock()
+	p.config.Budget.give(len(group))
 	select {
 	case p.freed <- struct{}{}:
 	default:

@@ -30,6 +30,7 @@ type Config struct {
 	Drain               time.Duration // how long a stopping process waits for running tasks before it gives them back
 	PipelineExecutionID db.ID         // work on this execution alone; zero: on any
 	Observer            Observer      // is told what the pool does; nil: nobody
+	Budget              *Budget       // the slots are shared with other pools; nil: they are the pool's own
 }
 
 // Defaults of Config.
@@ -122,6 +123,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	var background sync.WaitGroup
+	defer context.AfterFunc(ctx, func() { p.giveUp(ctx, stop) })()
 	background.Go(func() { p.heartbeat(work) })
 	background.Go(func() { p.listen(work) })
 	recorded := make(chan struct{})
@@ -138,10 +140,20 @@ func (p *Pool) Run(ctx context.Context) error {
 	last.Stop()
 	stop(errStopping)
 	background.Wait()
+	if errors.Is(context.Cause(ctx), db.ErrNoTenant) {
+		return context.Cause(ctx)
+	}
 	if p.unrecorded.Load() {
 		return errUnrecorded // the row stays: when its lease expires, others take those tasks back
 	}
 	return p.deregister(context.WithoutCancel(ctx))
+}
+
+// giveUp ends all work at once if the tenant is gone: there is nowhere to record an outcome.
+func (p *Pool) giveUp(ctx context.Context, stop context.CancelCauseFunc) {
+	if gone := context.Cause(ctx); errors.Is(gone, db.ErrNoTenant) {
+		stop(gone)
+	}
 }
 
 // deregister gives back what is Running in this worker's name although nothing runs, and takes the worker off. The database may be
@@ -165,7 +177,7 @@ func (p *Pool) deregister(ctx context.Context) error {
 func (p *Pool) listen(ctx context.Context) {
 	err := p.db.Listen(ctx, func(topic string) {
 		if topic != pipelines.TopicEnded {
-			p.engine.Waker().Told()
+			p.engine.Waker().Told(ctx)
 		}
 		if topic != pipelines.TopicReady {
 			select {
