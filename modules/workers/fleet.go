@@ -60,6 +60,7 @@ type refusal struct {
 // end is how a pool ended.
 type end struct {
 	tenant string
+	served bool // the tenant was served meanwhile
 	err    error
 }
 
@@ -203,23 +204,23 @@ func (f *Fleet) begin(ctx context.Context, name, incarnation string) {
 	ctx, stop := context.WithCancelCause(db.WithTenant(ctx, name))
 	f.members[name] = &member{incarnation, stop}
 	f.pools.Go(func() {
-		err := f.serve(ctx, name)
+		served, err := f.serve(ctx, name)
 		if f.config.Ended != nil {
 			f.config.Ended(name)
 		}
 		stop(nil)
-		f.ends <- end{name, err}
+		f.ends <- end{name, served, err}
 	})
 }
 
 // serve is the life of a tenant's pool.
-func (f *Fleet) serve(ctx context.Context, name string) error {
+func (f *Fleet) serve(ctx context.Context, name string) (served bool, err error) {
 	if f.config.Prepare != nil {
 		if err := f.config.Prepare(ctx); err != nil {
 			if ctx.Err() != nil {
-				return context.Cause(ctx)
+				return false, context.Cause(ctx)
 			}
-			return err
+			return false, err
 		}
 	}
 	c, d := f.config.Config, f.deps
@@ -231,7 +232,8 @@ func (f *Fleet) serve(ctx context.Context, name string) error {
 	if f.config.Began != nil {
 		f.config.Began(name, pool)
 	}
-	return pool.Run(ctx)
+	err = pool.Run(ctx)
+	return pool.workerID() != "", err
 }
 
 // ended notes the end of a pool that was not asked to stop.
@@ -249,7 +251,7 @@ func (f *Fleet) ended(ctx context.Context, e end) {
 			log.Warn("closing a tenant that is gone failed", zap.Error(err))
 		}
 	}
-	if again && before.why != nil && e.err != nil && before.why.Error() == e.err.Error() {
+	if !e.served && again && before.why != nil && e.err != nil && before.why.Error() == e.err.Error() {
 		return // it has been said
 	}
 	if errors.Is(e.err, db.ErrNoTenant) {
