@@ -155,7 +155,7 @@ func TestFleetComesAndGoes(t *testing.T) {
 		s := enginetest.New(t, base.DB, hung, &enginetest.Scripted{})
 		operator := enginetest.New(t, openAgain(t, s.DB), hung, &enginetest.Scripted{})
 		stop, logs := fleetOf(t, s, workers.FleetConfig{
-			Config: workers.Config{Slots: 2}, Look: 50 * time.Millisecond,
+			Config: workers.Config{Slots: 2, Drain: workers.DefaultDrain}, Look: 50 * time.Millisecond,
 			Prepare: func(ctx context.Context) error { return s.DB.CheckSchema(ctx) },
 			Began:   func(name string, _ *workers.Pool) { began <- name }, Ended: func(name string) { ended <- name },
 		})
