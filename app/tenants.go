@@ -26,7 +26,7 @@ type tenantsNeeds struct {
 type tenantRow struct {
 	Tenant        string `json:"tenant"`
 	SchemaVersion int64  `json:"schema_version"` // 0: not migrated yet
-	State         string `json:"state"`          // current, behind, ahead
+	State         string `json:"state"`          // current, behind, ahead; unused: a default tenant that nobody has migrated
 	OpenRuns      *int64 `json:"open_runs"`      // null: the schema is not this binary's
 	SizeBytes     int64  `json:"size_bytes"`
 }
@@ -93,6 +93,9 @@ func (c *cli) tenantsListCommand() *cobra.Command {
 				}
 				if err != nil {
 					return fmt.Errorf("tenant %q: %w", t.Name, err)
+				}
+				if t.Unused && t.Name == db.DefaultTenant {
+					row.State = "unused"
 				}
 				rows = append(rows, row)
 			}

@@ -63,7 +63,7 @@ func TestTenants(t *testing.T) {
 		acme.ok(t, "cancel", id)
 		serve := acme.begin(t, "serve")
 		eventually(t, "it serves", func() bool { return strings.Contains(acme.ok(t, "workers"), "ends in") })
-		p.fails(t, 2, []string{"it has 0 open runs and 1 live worker:"}, "tenants", "drop", "acme")
+		p.fails(t, 2, []string{"it has 0 open runs and 1 live worker"}, "tenants", "drop", "acme")
 		serve.stop(t)
 		if got := p.ok(t, "tenants", "drop", "acme"); got != "dropped acme\n" {
 			t.Errorf("said %q", got)
@@ -105,7 +105,10 @@ func TestHostileTenants(t *testing.T) {
 			if r := p.of(name).run(t, "list"); r.code != 2 {
 				t.Errorf("--tenant %.60q: exit code %d\n%.600s", name, r.code, r.stderr)
 			}
-			if r := p.run(t, "serve", "--tenants", "acme,"+name); r.code != 2 && name != "acme " {
+			if strings.TrimSpace(name) == "acme" {
+				continue // between commas it is one
+			}
+			if r := p.run(t, "serve", "--tenants", "acme,"+name); r.code != 2 {
 				t.Errorf("--tenants %.60q: exit code %d\n%.600s", name, r.code, r.stderr)
 			}
 		}
@@ -168,7 +171,7 @@ func TestFiftyTenants(t *testing.T) {
 			q := p.of(name(i))
 			start := []string{"start", "same", "--idempotency-key", "k", "--set", "who=" + name(i)}
 			eventually(t, "the pipeline is registered", func() bool { return q.run(t, "start", "none").code == 3 && q.run(t, start...).code == 0 })
-			runs[name(i)] = q.start(t, start...) // the same one, by its key
+			runs[name(i)] = q.start(t, start[1:]...) // the same one, by its key
 		}
 		for i := range n {
 			q := p.of(name(i))
@@ -313,7 +316,7 @@ func TestMigrateAllTenants(t *testing.T) {
 		}
 	}
 	set(`DELETE FROM {goose_db_version} WHERE version_id > 0`)
-	contains(t, p.ok(t, "tenants", "list"), "behind  0       behind", "fit")
+	contains(t, p.ok(t, "tenants", "list"), "behind   0       behind", "default  0       unused", "fit")
 	contains(t, p.ok(t, "migrate", "status", "--all-tenants"), "database schema is behind", "up to date")
 	serve := p.begin(t, "serve", "--tenants", "all", "--pipelines", pipelinesDir(t, same))
 	fit := p.of("fit")
