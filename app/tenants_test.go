@@ -229,7 +229,12 @@ func (p *program) seesOnly(t *testing.T, tenant, own, stranger string) {
 		t.Errorf("%s has the workers %v, and its events %v", tenant, fleet, workersOf)
 	}
 	for _, args := range [][]string{
-		{"show", stranger}, {"pause", stranger}, {"resume", stranger}, {"cancel", stranger}, {"retry", stranger}, {"verify", stranger},
+		{"show", stranger},
+		{"pause", stranger},
+		{"resume", stranger},
+		{"cancel", stranger},
+		{"retry", stranger},
+		{"verify", stranger},
 		{"annotate", stranger, "--data", "{}"},
 	} {
 		if r := p.run(t, args...); r.code != 3 {

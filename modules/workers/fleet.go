@@ -16,9 +16,9 @@ import (
 
 // FleetConfig says which tenants a process works for, and how.
 type FleetConfig struct {
-	Config                        // of each tenant's pool; the Slots are shared by all of them
-	Tenants  []string             // empty: all that are there, as they come and go
-	Look     time.Duration        // between two looks at which tenants there are; 0: DefaultLook
+	Config                                // of each tenant's pool; the Slots are shared by all of them
+	Tenants  []string                     // empty: all that are there, as they come and go
+	Look     time.Duration                // between two looks at which tenants there are; 0: DefaultLook
 	Observer func(tenant string) Observer // of a tenant's pool; nil: nobody
 	// Prepare is called before a tenant's pool begins, with the tenant in the context. Its error keeps the pool from beginning.
 	Prepare func(ctx context.Context) error
@@ -135,10 +135,10 @@ func (f *Fleet) loop(ctx context.Context, told <-chan struct{}) error {
 // first is the first look: named tenants must all be there.
 func (f *Fleet) first(ctx context.Context) error {
 	there, err := f.deps.DB.Tenants(ctx)
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // stopped before it began: an end in order
+	}
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
 		return err
 	}
 	for _, name := range f.config.Tenants {

@@ -298,13 +298,13 @@ func TestFleetOfMany(t *testing.T) {
 			first.Wait(t, db.WithTenant(ctx, name), id)
 		}
 		for name, id := range ids {
-			alone(t, first, db.WithTenant(ctx, name), id)
+			alone(t, db.WithTenant(ctx, name), first, id)
 		}
 	})
 }
 
 // alone: the tenant holds one execution and what belongs to it.
-func alone(t *testing.T, s *enginetest.Stack, ctx context.Context, id db.ID) {
+func alone(t *testing.T, ctx context.Context, s *enginetest.Stack, id db.ID) {
 	t.Helper()
 	list, err := s.Pipelines.List(ctx, pipelines.Filter{})
 	must(t, err)

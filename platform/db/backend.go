@@ -17,8 +17,8 @@ const (
 // handles is how one tenant is reached.
 type handles struct {
 	write, read *gorm.DB
-	reserved    *gorm.DB // on connections that are kept for what must not wait for others
-	readOnly    error    // why nothing can be written, an ErrReadOnly; nil: it can
+	reserved    *gorm.DB    // on connections that are kept for what must not wait for others
+	readOnly    error       // why nothing can be written, an ErrReadOnly; nil: it can
 	file        fs.FileInfo // what was opened, where it is a file
 }
 
