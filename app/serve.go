@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,13 +92,14 @@ func (n serveNeeds) serve(ctx context.Context, s serving) (err error) {
 		share = server.Share
 		n.Log.Info("answering /livez, /readyz and /metrics", zap.Stringer("listen", server.Addr()))
 	}
-	s.Prepare = func(ctx context.Context) error { return n.prepare(ctx, list) }
-	served := strings.Join(s.Tenants, ",")
-	if served == "" {
-		served = allTenants
+	s.Prepare = func(ctx context.Context) error {
+		if err := n.prepare(ctx, list); err != nil {
+			return err
+		}
+		n.Log.Info("serving", zap.String("database", redacted(n.DB.URL())), zap.String("tenant", db.TenantOf(ctx)),
+			zap.Int("pipelines", len(list)), zap.Int("workers", s.Slots), zap.Duration("lease", s.Lease))
+		return nil
 	}
-	n.Log.Info("serving", zap.String("database", redacted(n.DB.URL())), zap.String("tenants", served),
-		zap.Int("pipelines", len(list)), zap.Int("workers", s.Slots), zap.Duration("lease", s.Lease))
 	stop := context.AfterFunc(ctx, func() { n.Log.Info("stopping: no more tasks are taken", zap.Duration("drain", s.Drain)) })
 	defer stop()
 	fleet := workers.NewFleet(s.FleetConfig, n.Workers)
