@@ -106,3 +106,32 @@ func TestControlC(t *testing.T) {
 		}
 	})
 }
+
+// TestTerminalTimeline: on a terminal the timeline is as wide as that, in colour unless NO_COLOR is set, and in ASCII where the
+// locale has no more.
+func TestTerminalTimeline(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p program) {
+		p.ok(t, "run", "examples/first.yaml", "--set", "dir=examples")
+		id := regexp.MustCompile(`[0-9a-f-]{36}`).FindString(p.ok(t, "list"))
+		for _, c := range []struct{ env, want, not string }{
+			{"LC_ALL=C.UTF-8", "\x1b[32m█", "#"},
+			{"LC_ALL=C", "\x1b[32m#", "█"},
+			{"NO_COLOR=1", "#", "\x1b["},
+		} {
+			cmd := p.command("show", id)
+			cmd.Env = append(cmd.Env, "LC_ALL=C", c.env)
+			x := onTerminal(t, cmd)
+			err := cmd.Wait()
+			<-x.closed
+			seen := x.screen.String()
+			if err != nil || !strings.Contains(seen, c.want) || strings.Contains(seen, c.not) {
+				t.Errorf("%s: %v\n%s", c.env, err, seen)
+			}
+			axis := regexp.MustCompile(`(?m)^timeline .*\|0.*$`).FindString(seen)
+			if n := len(strings.TrimRight(axis, "\r")); n != 100 {
+				t.Errorf("%s: an axis of %d characters on a terminal of 100\n%s", c.env, n, seen)
+			}
+		}
+	})
+}

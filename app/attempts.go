@@ -29,8 +29,8 @@ type attemptKey struct {
 	attempt int
 }
 
-// history is what the events of one execution tell about its tasks.
-type history struct {
+// account is what the events of one execution tell about its tasks.
+type account struct {
 	attempts  map[attemptKey]*attempt
 	current   map[db.ID]*attempt // the last of each task
 	needs     map[db.ID][]string
@@ -40,8 +40,8 @@ type history struct {
 }
 
 // readHistory goes through the events in the order of their versions, which in Postgres is not that of their numbers.
-func readHistory(list []events.Event, truncated bool) (*history, error) {
-	h := &history{
+func readHistory(list []events.Event, truncated bool) (*account, error) {
+	h := &account{
 		attempts: map[attemptKey]*attempt{}, current: map[db.ID]*attempt{}, needs: map[db.ID][]string{}, last: map[db.ID]events.Event{},
 		truncated: truncated,
 	}
@@ -64,7 +64,7 @@ func readHistory(list []events.Event, truncated bool) (*history, error) {
 	return h, nil
 }
 
-func (h *history) step(e events.Event, d eventData) {
+func (h *account) step(e events.Event, d eventData) {
 	id := e.TaskExecutionID
 	a := h.current[id]
 	switch e.EventType {
@@ -106,7 +106,7 @@ func (a *attempt) end(status string, e events.Event, text, kind string) {
 }
 
 // list gives the attempts in the order of tasks, with what they wrote.
-func (h *history) list(all []tasks.Task, logs []tasks.Log) []attempt {
+func (h *account) list(all []tasks.Task, logs []tasks.Log) []attempt {
 	written := map[attemptKey]tasks.Log{}
 	for _, l := range logs {
 		written[attemptKey{l.TaskExecutionID, l.Attempt}] = l
@@ -128,4 +128,12 @@ func (h *history) list(all []tasks.Task, logs []tasks.Log) []attempt {
 		}
 	}
 	return out
+}
+
+// ended keeps the logs of attempts that are over, for logs are written then.
+func (h *account) ended(logs []tasks.Log) []tasks.Log {
+	return slices.DeleteFunc(logs, func(l tasks.Log) bool {
+		a := h.attempts[attemptKey{l.TaskExecutionID, l.Attempt}]
+		return a == nil || a.EndedAt.IsZero()
+	})
 }

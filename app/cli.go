@@ -20,8 +20,8 @@ type cli struct {
 	config      string
 	databaseURL string
 	creates     bool // the command may make a database file that is not there
+	bare        bool // the command sees to the schemas itself: that of its tenant need not be there
 	tenant      string
-	unready     bool // the command sees to the schemas of the tenants itself
 	logLevel    string
 }
 
@@ -70,9 +70,9 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 		&cobra.Group{ID: groupCare, Title: "Look after the database:"})
 	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
 		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.annotateCommand())
-	group(root, groupLook, c.listCommand(), c.showCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
-	group(root, groupCare, c.verifyCommand(), c.migrateCommand(), c.tenantsCommand(), c.cleanupCommand())
-	root.AddCommand(c.versionCommand())
+	group(root, groupLook, c.listCommand(), c.showCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
+	group(root, groupCare, c.verifyCommand(), c.migrateCommand(), c.tenantsCommand(), c.cleanupCommand(), c.benchCommand())
+	root.AddCommand(c.versionCommand(), c.benchHelperCommand())
 	completionErrors(root, c.stdout)
 	return root
 }
@@ -130,7 +130,7 @@ func (c *cli) openReady(ctx context.Context) (*db.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.unready {
+	if c.bare {
 		return d, nil
 	}
 	if err := ready(ctx, d); err != nil {

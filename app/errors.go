@@ -13,6 +13,7 @@ import (
 
 	"sluice/modules/audit"
 	"sluice/modules/health"
+	"sluice/modules/history"
 	"sluice/modules/pipelines"
 	"sluice/modules/pipelines/definition"
 	"sluice/modules/tasks"
@@ -108,8 +109,10 @@ func exitCode(err error) int {
 		errors.Is(err, db.ErrTenantName), errors.Is(err, health.ErrAddress):
 		return exitUsage
 	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, pipelines.ErrUnknown), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound),
-		errors.Is(err, db.ErrNoTenant):
+		errors.Is(err, db.ErrNoTenant), errors.Is(err, history.ErrBefore), errors.Is(err, history.ErrNoEvent):
 		return exitNotFound
+	case errors.Is(err, history.ErrBroken):
+		return exitFailed
 	}
 	return exitDatabase
 }
@@ -124,6 +127,8 @@ func hintFor(err error) string {
 		return "`sluice list` shows the executions of this database"
 	case errors.As(err, &gone) && gone.Tenant != db.DefaultTenant:
 		return "`sluice tenants create " + gone.Tenant + "` makes it; `sluice tenants list` shows those that are there"
+	case errors.Is(err, history.ErrBroken):
+		return "`sluice verify` says what is wrong with it"
 	case errors.Is(err, health.ErrAddress):
 		return "choose another address for --listen (SLUICE_LISTEN)"
 	case errors.Is(err, db.ErrNoFile):

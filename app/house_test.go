@@ -33,10 +33,14 @@ var mayImport = map[string][]string{
 	"modules/workers": {
 		"modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/leases", "modules/events", "modules/outbox", "platform/db",
 	},
-	"modules/handlers/*":      {"modules/tasks"},
-	"modules/handlers/wait":   {"modules/tasks", "modules/pipelines/definition"},
-	"modules/health":          {"modules/workers", "modules/pipelines", "modules/outbox", "platform/db"},
+	"modules/handlers/*":    {"modules/tasks"},
+	"modules/handlers/wait": {"modules/tasks", "modules/pipelines/definition"},
+	"modules/health":        {"modules/workers", "modules/pipelines", "modules/outbox", "platform/db"},
+	"modules/bench": {
+		"modules/workers", "modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/events", "modules/audit", "platform/db",
+	},
 	"modules/audit":           {"modules/events", "modules/tasks", "platform/db"},
+	"modules/history":         {"modules/audit", "modules/pipelines", "modules/tasks", "modules/events", "platform/db"},
 	"modules/audit/audittest": {"modules/audit", "platform/db", "platform/db/dbtest"},
 	"modules/enginetest":      {"modules/*", "modules/pipelines/definition", "modules/audit/audittest", "platform/db", "platform/db/dbtest"},
 	"app":                     {"modules/*", "modules/pipelines/definition", "modules/handlers/*", "platform/db"},

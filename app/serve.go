@@ -57,7 +57,7 @@ With --tenants one process works for many tenants: they share its slots, and non
 			case several && c.tenant != db.DefaultTenant:
 				return withHint(usagef("--tenant and --tenants exclude each other"), "give --tenants all names")
 			case several:
-				c.unready = true
+				c.bare = true
 			default:
 				s.Tenants = []string{c.tenant}
 			}

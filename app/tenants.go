@@ -141,7 +141,7 @@ open or workers are live, unless --force is given. A process that serves the ten
 
 // withTenants opens the database without regard to the schema of any tenant.
 func (c *cli) withTenants(ctx context.Context, use func(context.Context, tenantsNeeds) error) error {
-	c.unready = true
+	c.bare = true
 	return with(ctx, c, use)
 }
 

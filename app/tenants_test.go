@@ -25,7 +25,7 @@ type tenantRow struct {
 	SizeBytes     int64  `json:"size_bytes"`
 }
 
-func (p *program) tenants(t *testing.T) (names []string, rows map[string]tenantRow) {
+func (p *program) tenantList(t *testing.T) (names []string, rows map[string]tenantRow) {
 	t.Helper()
 	rows, names = map[string]tenantRow{}, []string{}
 	for _, r := range decode[[]tenantRow](t, p.ok(t, "tenants", "list", "-o", "json")) {
@@ -45,7 +45,7 @@ func TestTenants(t *testing.T) {
 		p.fails(t, 3, []string{`no such tenant "acme"`}, "tenants", "drop", "acme")
 		contains(t, p.ok(t, "tenants", "create", "globex", "acme"), "TENANT", "acme", "globex", "current")
 		p.ok(t, "tenants", "create", "acme") // once more is no mistake
-		names, rows := p.tenants(t)
+		names, rows := p.tenantList(t)
 		if diff := cmp.Diff([]string{"default", "acme", "globex"}, names); diff != "" {
 			t.Error(diff)
 		}
@@ -54,7 +54,7 @@ func TestTenants(t *testing.T) {
 		}
 		id := acme.start(t, file(t, "gated.yaml", gated))
 		contains(t, p.ok(t, "tenants", "list"), "OPEN RUNS", "KiB")
-		if _, rows := p.tenants(t); *rows["acme"].OpenRuns != 1 || *rows["globex"].OpenRuns != 0 {
+		if _, rows := p.tenantList(t); *rows["acme"].OpenRuns != 1 || *rows["globex"].OpenRuns != 0 {
 			t.Errorf("open runs: %v", rows)
 		}
 		p.fails(t, 2, []string{"it has 1 open run and 0 live workers", "--force"}, "tenants", "drop", "acme")
@@ -74,7 +74,7 @@ func TestTenants(t *testing.T) {
 		if got := p.ok(t, "tenants", "drop", "globex", "--force", "-o", "json"); !strings.Contains(got, `"dropped": true`) {
 			t.Errorf("said %q", got)
 		}
-		if names, _ := p.tenants(t); len(names) != 1 || names[0] != "default" {
+		if names, _ := p.tenantList(t); len(names) != 1 || names[0] != "default" {
 			t.Errorf("left: %v", names)
 		}
 		p.ok(t, "tenants", "create", "acme")
@@ -112,7 +112,7 @@ func TestHostileTenants(t *testing.T) {
 				t.Errorf("--tenants %.60q: exit code %d\n%.600s", name, r.code, r.stderr)
 			}
 		}
-		if names, _ := p.tenants(t); strings.Join(names, " ") != "default acme" {
+		if names, _ := p.tenantList(t); strings.Join(names, " ") != "default acme" {
 			t.Errorf("there are %v", names)
 		}
 		p.fails(t, 2, []string{"exclude each other"}, "serve", "--tenants", "all", "--tenant", "acme")

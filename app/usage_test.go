@@ -61,8 +61,8 @@ func TestHelpVersionCompletion(t *testing.T) {
 	help := p.ok(t)
 	contains(t, help, "Run pipelines:", "Look after the database:", "SLUICE_DATABASE_URL")
 	for _, command := range []string{
-		"run", "serve", "start", "validate", "list", "show", "events", "outbox", "pause", "resume", "cancel", "retry", "annotate", "verify",
-		"cleanup-events", "workers", "migrate", "version", "completion",
+		"run", "serve", "start", "validate", "list", "show", "diff", "events", "outbox", "pause", "resume", "cancel", "retry", "annotate", "verify",
+		"cleanup-events", "workers", "migrate", "bench", "version", "completion",
 	} {
 		contains(t, help, "\n  "+command+" ")
 		text := p.ok(t, command, "--help")

@@ -53,6 +53,43 @@ func (c *count) Set(s string) error {
 	return nil
 }
 
+// bounded is a count that is at most most.
+type bounded struct {
+	count
+	most int
+}
+
+func (b *bounded) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < b.least || n > b.most {
+		return fmt.Errorf("expected a whole number from %d to %d", b.least, b.most)
+	}
+	return b.count.Set(s)
+}
+
+// rate is a flag that takes a number of events per second.
+type rate struct{ value *float64 }
+
+func (r *rate) Type() string { return "N" }
+
+// String is "0" for none, which the help does not print as a default.
+func (r *rate) String() string { return strconv.FormatFloat(*r.value, 'g', -1, 64) }
+
+func (r *rate) Set(s string) error {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(v >= leastRate && v <= mostRate) {
+		return fmt.Errorf("expected a number from %g to %g", leastRate, mostRate)
+	}
+	*r.value = v
+	return nil
+}
+
+// Rates beyond these are waits that nobody bears, and arrivals that no clock tells apart.
+const (
+	leastRate = 0.001
+	mostRate  = 1e6
+)
+
 // duration is a flag that takes a duration as pipelines write it, days and weeks too, of at least least.
 type duration struct {
 	value *time.Duration
@@ -86,9 +123,9 @@ const (
 	formatJSON  = "json"
 )
 
-// outputFlag adds -o to a command. The result is read when the command runs.
-func outputFlag(cmd *cobra.Command) *string {
-	format := formatTable
+// outputFlag adds -o to a command, with a table as the default unless another is named. The result is read when the command runs.
+func outputFlag(cmd *cobra.Command, otherwise ...string) *string {
+	format := append(otherwise, formatTable)[0]
 	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatTable, formatJSON}, kind: "FORMAT"}, "output", "o", "`FORMAT` of the answer: table or json")
 	return &format
 }

@@ -66,7 +66,7 @@ Without ids it checks the whole tenant. It changes nothing and blocks nobody. Ex
 
 // verifyTenants checks each tenant. One that can't be checked does not keep it from the others, and is an error in the end.
 func (c *cli) verifyTenants(ctx context.Context, o audit.Options, format string) error {
-	c.unready = true
+	c.bare = true
 	return with(ctx, c, func(ctx context.Context, n verifyNeeds) error {
 		list, sound := []tenantReport{}, true
 		failed := eachTenant(ctx, n.DB, func(ctx context.Context, t db.Tenant) error {

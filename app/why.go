@@ -2,8 +2,8 @@ package app
 
 import (
 	"fmt"
-	"slices"
 	"strings"
+	"time"
 
 	"sluice/modules/events"
 	"sluice/modules/pipelines"
@@ -11,7 +11,7 @@ import (
 )
 
 // waiting says why a task is not running, or won't run on; empty for one that runs or has ended.
-func (h *history) waiting(t tasks.Task, x pipelines.Execution, all []tasks.Task, f fleet) string {
+func (h *account) waiting(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status, f fleet) string {
 	switch {
 	case t.Status == tasks.NotStarted:
 		return h.waitsFor(t, x, all)
@@ -36,7 +36,7 @@ func (h *history) waiting(t tasks.Task, x pipelines.Execution, all []tasks.Task,
 }
 
 // waitsFor names the dependencies, and where they can't go on either, why not.
-func (h *history) waitsFor(t tasks.Task, x pipelines.Execution, all []tasks.Task) string {
+func (h *account) waitsFor(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status) string {
 	text := "waits for " + strings.Join(h.openNeeds(t, all), ", ")
 	if x.Status == pipelines.Paused {
 		text += "; " + h.pausedBy()
@@ -45,7 +45,7 @@ func (h *history) waitsFor(t tasks.Task, x pipelines.Execution, all []tasks.Task
 }
 
 // deferred tells of a deferral: until when, why, and what else keeps the task once its time has come.
-func (h *history) deferred(last events.Event, why string) string {
+func (h *account) deferred(last events.Event, why string) string {
 	s, err := tell(last)
 	if err != nil {
 		return why
@@ -53,7 +53,7 @@ func (h *history) deferred(last events.Event, why string) string {
 	return fmt.Sprintf("%s: %s (%s)", s.what, s.text, why)
 }
 
-func (h *history) pausedBy() string {
+func (h *account) pausedBy() string {
 	s, err := tell(h.paused)
 	if err != nil || h.paused.EventType == "" {
 		return "the pipeline is paused"
@@ -70,12 +70,41 @@ func (h *history) pausedBy() string {
 }
 
 // openNeeds lists the dependencies of a task that have not ended.
-func (h *history) openNeeds(t tasks.Task, all []tasks.Task) []string {
+func (h *account) openNeeds(t tasks.Task, all map[string]tasks.Status) []string {
 	var open []string
-	for _, other := range all {
-		if !other.Status.Terminal() && slices.Contains(h.needs[t.ID], other.TaskName) {
-			open = append(open, fmt.Sprintf("%s (%s)", other.TaskName, other.Status))
+	for _, need := range h.needs[t.ID] {
+		if status, known := all[need]; known && !status.Terminal() {
+			open = append(open, fmt.Sprintf("%s (%s)", need, status))
 		}
 	}
 	return open
+}
+
+// statusesOf gives the status of each task by its name.
+func statusesOf(list []tasks.Task) map[string]tasks.Status {
+	out := make(map[string]tasks.Status, len(list))
+	for _, t := range list {
+		out[t.TaskName] = t.Status
+	}
+	return out
+}
+
+// waited is waiting for the past, of whose workers nothing is known any more.
+func (h *account) waited(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status, now time.Time) string {
+	switch {
+	case t.Status == tasks.NotStarted:
+		return h.waitsFor(t, x, all)
+	case t.Status != tasks.Ready:
+		return ""
+	case x.Status == pipelines.Paused:
+		return h.pausedBy()
+	}
+	why := "due: waiting for a worker"
+	if t.RetryAt.After(now) {
+		why = "due in " + span(t.RetryAt.Sub(now))
+	}
+	if t.SubStatus == tasks.Deferred {
+		return h.deferred(h.last[t.ID], why)
+	}
+	return why
 }

@@ -95,6 +95,14 @@ func (n number) instant() string {
 	return instantText(n.v)
 }
 
+// time is the instant; zero for null.
+func (n number) time() db.Time {
+	if !n.set {
+		return db.Time{}
+	}
+	return db.Time{Time: time.UnixMicro(n.v).UTC()}
+}
+
 func some(v int64) number { return number{v: v, set: true} }
 
 func instantText(us int64) string { return time.UnixMicro(us).UTC().Format(db.TimeFormat) }

@@ -26,6 +26,8 @@ type eventData struct {
 	MaxAttempts       *int64           `json:"max_attempts"`
 	NextAttempt       *int64           `json:"next_attempt"`
 	PipelineName      *string          `json:"pipeline_name"`
+	Priority          string           `json:"priority"`
+	Queue             string           `json:"queue"`
 	Reason            *string          `json:"reason"`
 	Recoveries        *int64           `json:"recoveries"`
 	ResumeAt          *string          `json:"resume_at"`

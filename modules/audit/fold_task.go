@@ -21,6 +21,10 @@ type taskFold struct {
 	worker, err                          string
 	retryAt, created, started, completed number // microseconds since 1970
 	resumes                              bool   // the last event claimed a deferred task: it must be resumed next
+
+	// For a replay: what the outbox row of a Ready task says, but for pauses.
+	queue, priority string
+	due, ready      number // when it may be claimed, and when it became Ready
 }
 
 // legal is the transition table by event and status, made once: a verification looks it up for every event.
@@ -68,6 +72,9 @@ func (f *taskFold) move(t tasks.Transition, e *event, d *eventData) {
 	f.resumes = t.Event == events.TaskClaimed && f.sub == tasks.Deferred
 	f.status, f.sub = t.To, t.Sub
 	f.completed = number{}
+	if t.To == tasks.Ready {
+		f.due, f.ready = e.at, e.at
+	}
 	if t.To.Terminal() {
 		f.completed = e.at
 	}
@@ -75,14 +82,19 @@ func (f *taskFold) move(t tasks.Transition, e *event, d *eventData) {
 	case events.TaskCreated:
 		f.name, f.handler, f.rule, f.needs = *d.TaskName, *d.Handler, *d.TriggerRule, d.Dependencies
 		f.allowed, f.maxAttempts, f.created = *d.MaxAttempts, *d.MaxAttempts, e.at
+		f.queue, f.priority = d.Queue, d.Priority
+	case events.TaskMarkedReady:
+		f.due = micros(d.AvailableAt)
 	case events.TaskClaimed:
 		f.attempt, f.worker, f.retryAt, f.started = *d.Attempt, e.worker, number{}, e.at
 	case events.TaskDeferred:
 		f.retryAt, f.worker, f.started = micros(d.ResumeAt), "", e.at // the row keeps when the deferral began
+		f.due = f.retryAt
 	case events.TaskCompleted:
 		f.err = ""
 	case events.TaskRetryScheduled:
 		f.retryAt, f.err, f.worker = micros(d.RetryAt), *d.Error, ""
+		f.due = f.retryAt
 	case events.TaskFailed:
 		f.err = *d.Error
 	case events.TaskReset:

@@ -38,17 +38,12 @@ func (r *Repository) Append(tx db.Tx, list []Event) error {
 	set := db.NewSet(n).IDs("id", ids).IDs("pipeline_execution_id", pipelines).NullIDs("task_execution_id", tasks).
 		Texts("event_type", types).NullInts("version", versions).JSONs("event_data", data).
 		NullTexts("worker_id", workers).NullTexts("actor", actors)
-	written, err := tx.Exec(`INSERT INTO {execution_events}
+	return tx.LaterExpect("append events", `INSERT INTO {execution_events}
   (id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at)
 SELECT x.id, x.pipeline_execution_id, x.task_execution_id, x.event_type, x.version, x.event_data, x.worker_id, x.actor, $now FROM $x`,
-		db.Args{"x": set, "now": tx.Now})
-	if err != nil {
-		return fmt.Errorf("append events: %w", err)
-	}
-	if written != int64(n) {
-		return fmt.Errorf("append events: %d of %d were written", written, n)
-	}
-	return nil
+		db.Args{"x": set, "now": tx.Now}, int64(n), func(written int64) error {
+			return fmt.Errorf("append events: %d of %d were written", written, n)
+		})
 }
 
 // Page bounds a listing. Listings ascend by sequence_num, unless they are asked for the newest.

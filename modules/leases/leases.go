@@ -70,17 +70,26 @@ func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) 
 // Check fails with ErrExpired if a worker's lease has expired, or nobody knows the worker: it must not be given work, for nobody
 // would take that back from it. Until the transaction ends, nobody finds the lease expired; it can be renewed.
 func (r *Repository) Check(tx db.Tx, id string) error {
-	valid := false
-	err := tx.Query(`SELECT 1 FROM {workers} WHERE id = $id AND lease_expires_at > $now $share`, db.Args{"id": id, "now": tx.Now},
+	var valid bool
+	err := r.CheckLater(tx, id, &valid)
+	if err == nil {
+		err = tx.Flush()
+	}
+	if err == nil && !valid {
+		err = wrap("look at the lease", ErrExpired)
+	}
+	return err
+}
+
+// CheckLater is Check for which valid has the answer after the next Flush.
+func (r *Repository) CheckLater(tx db.Tx, id string, valid *bool) error {
+	*valid = false
+	return tx.LaterQuery("look at the lease", `SELECT 1 FROM {workers} WHERE id = $id AND lease_expires_at > $now $share`, db.Args{"id": id, "now": tx.Now},
 		func(scan func(...any) error) error {
 			var one int
-			valid = true
+			*valid = true
 			return scan(&one)
 		})
-	if err == nil && !valid {
-		err = ErrExpired
-	}
-	return wrap("look at the lease", err)
 }
 
 // Remove takes a worker off that holds no task any more.

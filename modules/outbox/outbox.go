@@ -52,21 +52,13 @@ func (r *Repository) Create(tx db.Tx, rows []Row) error {
 		}
 	}
 	set := db.NewSet(n).IDs("id", ids).Texts("handler", handlers).Texts("queue", queues).Ints("lane", lanes).Times("available_at", at)
-	_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, handler, queue, lane, available_at, created_at)
+	return tx.Later("add to the outbox", `INSERT INTO {task_outbox} (task_execution_id, handler, queue, lane, available_at, created_at)
 SELECT x.id, x.handler, x.queue, x.lane, x.available_at, $now FROM $x`, db.Args{"x": set, "now": tx.Now})
-	if err != nil {
-		return fmt.Errorf("add to the outbox: %w", err)
-	}
-	return nil
 }
 
 // DeleteByTask removes the rows of tasks, if they have any, waiting for claims of them that are under way.
-func (r *Repository) DeleteByTask(tx db.Tx, ids []db.ID) (int64, error) {
-	n, err := tx.Exec(`DELETE FROM {task_outbox} WHERE task_execution_id IN (SELECT id FROM $x)`, db.Args{"x": db.IDSet(ids)})
-	if err != nil {
-		return 0, fmt.Errorf("remove from the outbox: %w", err)
-	}
-	return n, nil
+func (r *Repository) DeleteByTask(tx db.Tx, ids []db.ID) error {
+	return tx.Later("remove from the outbox", `DELETE FROM {task_outbox} WHERE task_execution_id IN (SELECT id FROM $x)`, db.Args{"x": db.IDSet(ids)})
 }
 
 // ListPending gives the rows, those due first. limit 0: all.

@@ -95,6 +95,12 @@ func (w Want) queues() []string {
 	return w.Queues
 }
 
+// Serves reports whether a row, were it due, would be taken if nothing else waited.
+func (w Want) Serves(row Row) bool {
+	return slices.Contains(w.Handlers, row.Handler) && slices.Contains(w.queues(), cmp.Or(row.Queue, DefaultQueue)) &&
+		(w.PipelineExecutionID.IsZero() || w.PipelineExecutionID == row.PipelineExecutionID)
+}
+
 // filter keeps to what the worker can run.
 func (w Want) filter(args db.Args) string {
 	var names []string

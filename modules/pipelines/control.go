@@ -46,7 +46,7 @@ func (e *Engine) Pause(ctx context.Context, o Order) error {
 		if err != nil {
 			return 0, err
 		}
-		if _, err := e.outbox.DeleteByTask(tx, ids(ready)); err != nil {
+		if err := e.outbox.DeleteByTask(tx, ids(ready)); err != nil {
 			return 0, err
 		}
 		return 0, e.pipelines.apply(tx, []*move{m})
@@ -152,7 +152,7 @@ func (e *Engine) endAll(tx db.Tx, x *Execution, actor string, how func(tasks.Tas
 		return err
 	}
 	// The outbox first: it waits for claims that are under way, and the tasks are read as those leave them.
-	if _, err := e.outbox.DeleteByTask(tx, ids(ready)); err != nil {
+	if err := e.outbox.DeleteByTask(tx, ids(ready)); err != nil {
 		return err
 	}
 	list, err := e.tasks.LoadPipelines(tx, []db.ID{x.ID})

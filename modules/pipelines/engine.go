@@ -36,9 +36,8 @@ func NewEngine(d *db.DB, l *leases.Repository, e *events.Repository, o *outbox.R
 // Waker tells this process's workers of work that a transaction of this process has made available.
 func (e *Engine) Waker() *Waker { return e.waker }
 
-// write puts a plan's results into the transaction, in the order of locks: tasks, then their pipeline.
-func (e *Engine) write(tx db.Tx, plans []*plan) (settled []*move, ready int, err error) {
-	var moves []*tasks.Move
+// write puts plans' results, and further moves of tasks that change nothing of their executions, into the transaction.
+func (e *Engine) write(tx db.Tx, plans []*plan, moves ...*tasks.Move) (settled []*move, ready int, err error) {
 	var counters []tasks.Counter
 	var counted []Execution
 	for _, p := range plans {
@@ -50,7 +49,7 @@ func (e *Engine) write(tx db.Tx, plans []*plan) (settled []*move, ready int, err
 		}
 		if end != nil {
 			settled = append(settled, end)
-		} else {
+		} else if p.written == nil || *p.written != (counts{p.execution.OpenTasks, p.execution.UnsuccessfulTasks}) {
 			counted = append(counted, p.execution)
 		}
 	}

@@ -9,11 +9,10 @@ import (
 // Find reads executions by id, without their inputs. Ids that do not exist are left out.
 func (r *Repository) Find(ctx context.Context, ids []db.ID) (map[db.ID]Execution, error) {
 	out := make(map[db.ID]Execution, len(ids))
-	err := r.db.Query(ctx, `SELECT `+fields+` FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": db.IDSet(ids)},
+	err := r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x)`, db.Args{"x": db.NewSet(len(ids)).IDs("execution", ids)},
 		func(scan func(...any) error) error {
 			var e Execution
-			err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Error, &e.OpenTasks, &e.UnsuccessfulTasks,
-				&e.EventsRemoved, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
+			err := scanExecution(&e, scan)
 			out[e.ID] = e
 			return err
 		})

@@ -2,6 +2,7 @@ package pipelines
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -34,127 +35,110 @@ type Outcome struct {
 	Stdout, Stderr string          // what the attempt wrote; clean text
 }
 
-// Finish records outcomes, and all that follows from them: retries, successors ready or skipped, pipelines ended. The answer has
-// an error for each outcome: nil, or tasks.ErrClaimLost for a task that another write has taken from the worker meanwhile;
-// such an outcome leaves nothing. If the second result is not nil, nothing at all was recorded.
+// Finish records outcomes, and all that follows from them: retries, successors ready or skipped, pipelines ended: a Turn that claims
+// nothing. The answer has an error for each outcome: nil, or tasks.ErrClaimLost for a task that another write has taken from the
+// worker meanwhile; such an outcome leaves nothing. If the second result is not nil, nothing at all was recorded.
 func (e *Engine) Finish(ctx context.Context, worker string, outcomes []*Outcome) ([]error, error) {
-	var lost []error
-	ready := 0
-	err := e.db.Transaction(ctx, func(tx db.Tx) (err error) {
-		lost, ready, err = e.finish(ctx, tx, worker, outcomes)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	e.waker.committed(ctx, ready > 0)
-	return lost, nil
+	t, err := e.Turn(ctx, Turn{Worker: worker, Outcomes: outcomes})
+	return t.Lost, err
 }
 
-func (e *Engine) finish(ctx context.Context, tx db.Tx, worker string, outcomes []*Outcome) ([]error, int, error) {
-	groups, order := map[db.ID][]*Outcome{}, []db.ID{}
+// group is the outcomes of one execution.
+type group struct {
+	id       db.ID
+	outcomes []*Outcome
+	def      *definition.Definition // nil: the claims do not know it
+	input    json.RawMessage        // of the execution, if def is known
+	near     []tasks.Task           // the direct dependents; and the ended tasks, unless their claims are trusted
+	plan     *plan
+	written  counts // what the execution's row has by now
+}
+
+// counts are the counters of an execution.
+type counts struct{ open, unsuccessful int }
+
+// succeeded is by how many the open tasks become fewer, if all claims hold and nothing else follows.
+func (g *group) succeeded() (n int64) {
+	for _, o := range g.outcomes {
+		if o.Kind == Succeeded {
+			n++
+		}
+	}
+	return n
+}
+
+// grouped parts outcomes by execution, in the order of their first ones.
+func grouped(outcomes []*Outcome) []*group {
+	byID := make(map[db.ID]*group, len(outcomes))
+	var list []*group
 	for _, o := range outcomes {
 		id := o.Claim.Task.PipelineExecutionID
-		if groups[id] == nil {
-			order = append(order, id)
+		g := byID[id]
+		if g == nil {
+			g = &group{id: id, def: o.Claim.def, input: o.Claim.Input}
+			byID[id], list = g, append(list, g)
 		}
-		groups[id] = append(groups[id], o)
-	}
-	locked, err := e.pipelines.lock(tx, order)
-	if err != nil {
-		return nil, 0, err
-	}
-	near, err := e.near(ctx, tx, locked, groups)
-	if err != nil {
-		return nil, 0, err
-	}
-	lost := map[*Outcome]bool{}
-	plans := make([]*plan, 0, len(order))
-	for _, id := range order {
-		if _, exists := locked[id]; !exists {
-			for _, o := range groups[id] {
-				lost[o] = true
-			}
-			continue
-		}
-		p, ok := near[id]
-		if ok {
-			err = p.finish(worker, groups[id], lost)
-		}
-		if !ok || errors.Is(err, errNeedWhole) {
-			if p, err = e.whole(ctx, tx, locked[id]); err == nil {
-				err = p.finish(worker, groups[id], lost)
-			}
-		}
-		if err != nil {
-			return nil, 0, fmt.Errorf("pipeline execution %s: %w", id, err)
-		}
-		plans = append(plans, p)
-	}
-	_, ready, err := e.write(tx, plans)
-	if err != nil {
-		return nil, 0, err
-	}
-	result := make([]error, len(outcomes))
-	for i, o := range outcomes {
-		if lost[o] {
-			result[i] = tasks.ErrClaimLost
+		g.outcomes = append(g.outcomes, o)
+		if o.Claim.def == nil {
+			g.def = nil // a claim that was found, not made: all of the execution is looked at
 		}
 	}
-	return result, ready, e.tasks.KeepLogs(tx, logs(outcomes, lost))
+	return list
 }
 
-// near plans, for those executions where all went well so far, over the ended tasks and their direct dependents alone, read in
-// one statement for all executions.
-func (e *Engine) near(ctx context.Context, tx db.Tx, locked map[db.ID]Execution, groups map[db.ID][]*Outcome) (map[db.ID]*plan, error) {
-	var names []tasks.Name
-	var conditional []db.ID
-	plans := map[db.ID]*plan{}
-	for id, x := range locked {
-		if x.UnsuccessfulTasks > 0 {
-			continue
-		}
-		def, err := e.definitions.find(ctx, tx, x.PipelineName, x.DefinitionVersion)
-		if err != nil {
-			return nil, err
-		}
-		around, conditions := surroundings(id, def, groups[id])
-		names = append(names, around...)
-		if conditions {
-			conditional = append(conditional, id)
-		}
-		plans[id] = newPlan(x, def, nil, false, tx.Now)
+// surroundings names what is to be read of the tasks: those that follow directly, and those that the outcomes are about, unless the
+// claims are trusted. A trusted claim is how the row is, or the guard of its version ends the transaction.
+func (g *group) surroundings(trust bool) (names []tasks.Name) {
+	if g.def == nil {
+		return nil
 	}
-	list, err := e.tasks.LoadNames(tx, distinct(names))
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range list {
-		plans[t.PipelineExecutionID].nodes[t.TaskName] = &node{name: t.TaskName, task: t, remaining: t.RemainingDependencies}
-	}
-	inputs, err := e.pipelines.inputs(tx, conditional)
-	for id, p := range plans {
-		p.execution.Input, p.outputs = inputs[id].Input, e.outputs(tx, p)
-	}
-	return plans, err
-}
-
-// surroundings names the tasks that outcomes are about and those that follow directly; conditions: one of these has an `if`.
-func surroundings(id db.ID, def *definition.Definition, group []*Outcome) (names []tasks.Name, conditions bool) {
-	for _, o := range group {
+	for _, o := range g.outcomes {
 		name := o.Claim.Task.TaskName
-		names = append(names, tasks.Name{PipelineExecutionID: id, TaskName: name})
-		if o.Kind != Succeeded {
-			continue
+		if trust {
+			g.near = append(g.near, o.Claim.Task)
+		} else {
+			names = append(names, tasks.Name{PipelineExecutionID: g.id, TaskName: name})
 		}
-		for _, d := range def.Dependents(name) {
-			names = append(names, tasks.Name{PipelineExecutionID: id, TaskName: d})
-			if t, ok := def.Task(d); ok && t.If != "" {
-				conditions = true
+		if o.Kind == Succeeded {
+			for _, d := range g.def.Dependents(name) {
+				names = append(names, tasks.Name{PipelineExecutionID: g.id, TaskName: d})
 			}
 		}
 	}
-	return names, conditions
+	return names
+}
+
+// plan works out what follows from the outcomes: for executions where all went well so far, from the ended tasks and their direct
+// dependents alone.
+func (t *turn) plan(ctx context.Context) ([]*plan, error) {
+	plans := make([]*plan, 0, len(t.groups))
+	for _, g := range t.groups {
+		x, exists := t.locked[g.id]
+		if !exists {
+			for _, o := range g.outcomes {
+				t.lost[o] = true
+			}
+			continue
+		}
+		err := errNeedWhole
+		if g.def != nil && x.UnsuccessfulTasks == 0 {
+			x.Input = db.JSON(g.input)
+			g.plan = newPlan(x, g.def, g.near, false, t.tx.Now)
+			g.plan.outputs = t.engine.outputs(t.tx, g.plan)
+			err = g.plan.finish(t.Worker, g.outcomes, t.lost)
+		}
+		if errors.Is(err, errNeedWhole) {
+			if g.plan, err = t.engine.whole(ctx, t.tx, t.locked[g.id]); err == nil {
+				err = g.plan.finish(t.Worker, g.outcomes, t.lost)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("pipeline execution %s: %w", g.id, err)
+		}
+		g.plan.written = &g.written
+		plans = append(plans, g.plan)
+	}
+	return plans, nil
 }
 
 // finish enters outcomes into the plan. An outcome whose claim is lost moves nothing.

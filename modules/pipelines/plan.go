@@ -25,8 +25,9 @@ type plan struct {
 	nodes     map[string]*node
 	whole     bool // nodes holds all tasks
 	now       db.Time
-	worker    string // who acts, if a worker does
-	actor     string // who asked, if anybody did
+	worker    string  // who acts, if a worker does
+	actor     string  // who asked, if anybody did
+	written   *counts // what the row has by now; nil: what the plan began with, or nothing
 	// outputs gives outputs of completed tasks of this execution, those that end in this plan included.
 	outputs func(names []string) (map[string]json.RawMessage, error)
 

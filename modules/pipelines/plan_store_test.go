@@ -150,19 +150,19 @@ func (s *store) planned(t *rapid.T, p *plan) planned {
 }
 
 // finish records a group as the engine does, and sees that a partial plan, where it is enough, means the same as a whole one.
-func (s *store) finish(t *rapid.T, group []*Outcome) {
+func (s *store) finish(t *rapid.T, outcomes []*Outcome) {
 	whole, lost := s.plan(true), map[*Outcome]bool{}
-	if err := whole.finish("worker", group, lost); err != nil || len(lost) > 0 {
+	if err := whole.finish("worker", outcomes, lost); err != nil || len(lost) > 0 {
 		t.Fatalf("whole plan: %v, %d lost", err, len(lost))
 	}
 	if s.x.UnsuccessfulTasks == 0 {
-		names, _ := surroundings(s.x.ID, s.def, group)
+		names := (&group{id: s.x.ID, def: s.def, outcomes: outcomes}).surroundings(false)
 		var near []string
 		for _, n := range names {
 			near = append(near, n.TaskName)
 		}
 		p, lost := s.plan(false, near...), map[*Outcome]bool{}
-		err := p.finish("worker", group, lost)
+		err := p.finish("worker", outcomes, lost)
 		switch {
 		case err == nil:
 			if diff := cmp.Diff(s.planned(t, whole), s.planned(t, p)); diff != "" {

@@ -74,14 +74,11 @@ func (r *Repository) apply(tx db.Tx, moves []*move) error {
 	}
 	set := db.IDSet(ids).Ints("version", versions).Texts("status", statuses).NullTexts("error", failures).
 		Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful).Times("completed_at", completed).Times("paused_at", paused)
-	changed, err := tx.Exec(`UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error,
+	err := tx.LaterExpect("write pipeline executions", `UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error,
   open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks, completed_at = x.completed_at, paused_at = x.paused_at
-FROM $x WHERE p.id = x.id AND p.version = x.version - 1`, db.Args{"x": set})
+FROM $x WHERE p.id = x.id AND p.version = x.version - 1`, db.Args{"x": set}, int64(n), func(int64) error { return fmt.Errorf("write pipeline executions: %w", errMoved) })
 	if err != nil {
-		return fmt.Errorf("write pipeline executions: %w", err)
-	}
-	if changed != int64(n) {
-		return fmt.Errorf("write pipeline executions: %w", errMoved)
+		return err
 	}
 	return r.append(tx, moves)
 }
@@ -104,39 +101,84 @@ func (r *Repository) count(tx db.Tx, list []Execution) error {
 	for i, e := range list {
 		ids[i], open[i], unsuccessful[i] = e.ID, int64(e.OpenTasks), int64(e.UnsuccessfulTasks)
 	}
-	_, err := tx.Exec(`UPDATE {pipeline_executions} AS p SET open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks
+	return tx.Later("count tasks", `UPDATE {pipeline_executions} AS p SET open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks
 FROM $x WHERE p.id = x.id`, db.Args{"x": db.IDSet(ids).Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful)})
-	return wrap("count tasks", err)
 }
 
-const fields = `p.id, p.pipeline_name, p.definition_version, p.status, p.version, p.error, p.open_tasks, p.unsuccessful_tasks,
-  p.events_removed, p.created_at, p.completed_at, p.paused_at`
+const fields = `id, pipeline_name, definition_version, status, version, error, open_tasks, unsuccessful_tasks, events_removed, created_at,
+  completed_at, paused_at`
+
+func scanExecution(e *Execution, scan func(...any) error) error {
+	return scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Error, &e.OpenTasks, &e.UnsuccessfulTasks,
+		&e.EventsRemoved, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
+}
 
 // lock reads executions, without their inputs, and holds their rows until the transaction ends, in the order of their ids. All
 // that adds or removes outbox rows of an execution holds its lock, so pauses, completions and recoveries meet here.
 func (r *Repository) lock(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) {
 	out := make(map[db.ID]Execution, len(ids))
-	err := tx.Query(`SELECT `+fields+` FROM {pipeline_executions} AS p WHERE p.id IN (SELECT id FROM $x) ORDER BY p.id $for_update`,
-		db.Args{"x": db.IDSet(ids)}, func(scan func(...any) error) error {
+	err := r.lockLater(tx, ids, out)
+	if err == nil {
+		err = tx.Flush()
+	}
+	return out, err
+}
+
+// lockLater is lock for which out has the executions after the next Flush.
+func (r *Repository) lockLater(tx db.Tx, ids []db.ID, out map[db.ID]Execution) error {
+	return tx.LaterQuery("lock pipeline executions", `SELECT `+fields+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x) ORDER BY id $for_update`,
+		db.Args{"x": db.NewSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
 			var e Execution
-			err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Error, &e.OpenTasks, &e.UnsuccessfulTasks,
-				&e.EventsRemoved, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
+			err := scanExecution(&e, scan)
 			out[e.ID] = e
 			return err
 		})
-	return out, wrap("lock pipeline executions", err)
+}
+
+// countLater is lockLater for groups of outcomes, which counts the tasks that succeed off at once: for most runs that is all there is
+// to write. The executions in out are as they were before; the groups know what has been written.
+func (r *Repository) countLater(tx db.Tx, groups []*group, out map[db.ID]Execution) error {
+	groups = slices.Clone(groups)
+	slices.SortFunc(groups, func(a, b *group) int { return bytes.Compare(a.id[:], b.id[:]) })
+	ids, done := make([]db.ID, len(groups)), make([]int64, len(groups))
+	byID := make(map[db.ID]*group, len(groups))
+	for i, g := range groups {
+		ids[i], done[i], byID[g.id] = g.id, g.succeeded(), g
+	}
+	set := db.NewSet(len(ids)).IDs("execution", ids).Ints("done", done)
+	return tx.LaterQuery("lock pipeline executions", `UPDATE {pipeline_executions} SET open_tasks = open_tasks - x.done FROM $x WHERE id = x.execution
+RETURNING `+fields, db.Args{"x": set}, func(scan func(...any) error) error {
+		var e Execution
+		err := scanExecution(&e, scan)
+		g := byID[e.ID]
+		g.written = counts{e.OpenTasks, e.UnsuccessfulTasks}
+		e.OpenTasks += int(g.succeeded())
+		out[e.ID] = e
+		return err
+	})
+}
+
+// ofTasksLater reads what a claim needs of the executions of tasks: name, definition and input; out has them after the next Flush.
+func (r *Repository) ofTasksLater(tx db.Tx, tasks []db.ID, out map[db.ID]Execution) error {
+	return tx.LaterQuery("read inputs", `SELECT p.id, p.pipeline_name, p.definition_version, p.input FROM {pipeline_executions} AS p
+WHERE p.id IN (SELECT t.pipeline_execution_id FROM $x JOIN {task_executions} AS t ON t.id = x.id)`,
+		db.Args{"x": db.IDSet(tasks)}, scanInput(out))
+}
+
+func scanInput(out map[db.ID]Execution) func(scan func(...any) error) error {
+	return func(scan func(...any) error) error {
+		var e Execution
+		err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Input)
+		out[e.ID] = e
+		return err
+	}
 }
 
 // inputs reads what a claim needs of executions: name, definition and input.
 func (r *Repository) inputs(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) {
 	out := make(map[db.ID]Execution, len(ids))
 	err := tx.Query(`SELECT p.id, p.pipeline_name, p.definition_version, p.input FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`,
-		db.Args{"x": db.IDSet(ids)}, func(scan func(...any) error) error {
-			var e Execution
-			err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Input)
-			out[e.ID] = e
-			return err
-		})
+		db.Args{"x": db.IDSet(ids)}, scanInput(out))
 	return out, wrap("read inputs", err)
 }
 

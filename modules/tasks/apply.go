@@ -14,8 +14,8 @@ import (
 // ErrClaimLost answers a write by a worker whose claim another write has ended: it changed nothing.
 var ErrClaimLost = errors.New("claim lost: the task has moved on without this worker")
 
-// errMoved means that a row changed between being read and being written; the transaction must not commit.
-var errMoved = errors.New("task changed since it was read")
+// ErrMoved means that a row is not as it was taken to be when it is written: the transaction is rolled back.
+var ErrMoved = errors.New("task changed since it was read")
 
 // Repository reads tasks and applies moves to them.
 type Repository struct {
@@ -47,7 +47,7 @@ func (r *Repository) Apply(tx db.Tx, moves []*Move) error {
 		}
 	}
 	if err := r.writeRows(tx, moves); err != nil {
-		return fmt.Errorf("write tasks: %w", err)
+		return err
 	}
 	if err := r.events.Append(tx, history); err != nil {
 		return err
@@ -86,12 +86,11 @@ func (r *Repository) writeRows(tx db.Tx, moves []*Move) error {
 		for _, c := range u.columns {
 			c.add(set, c.name, group)
 		}
-		n, err := tx.Exec(u.sql, db.Args{"x": set})
+		err := tx.LaterExpect("write tasks", u.sql, db.Args{"x": set}, int64(len(group)), func(n int64) error {
+			return fmt.Errorf("%w: %d of %d rows had the version that was read", ErrMoved, n, len(group))
+		})
 		if err != nil {
 			return err
-		}
-		if n != int64(len(group)) {
-			return fmt.Errorf("%w: %d of %d rows had the version that was read", errMoved, n, len(group))
 		}
 	}
 	return nil
@@ -113,11 +112,10 @@ func insert(tx db.Tx, moves []*Move) error {
 	for _, c := range []column{maxAttempts, remaining, errorText, completedAt} {
 		c.add(set, c.name, moves)
 	}
-	_, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status, version, max_attempts,
+	return tx.Later("write tasks", `INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status, version, max_attempts,
   remaining_dependencies, error, completed_at, attempt, recoveries, created_at)
 SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priority, x.status, x.version, x.max_attempts,
   x.remaining_dependencies, x.error, x.completed_at, 0, 0, $now FROM $x`, db.Args{"x": set, "now": tx.Now})
-	return err
 }
 
 // changeOutbox removes the rows of tasks that stop being Ready and adds those of tasks that become so. The row of a claimed task
@@ -139,7 +137,7 @@ func (r *Repository) changeOutbox(tx db.Tx, moves []*Move) error {
 		}
 	}
 	if len(remove) > 0 {
-		if _, err := r.outbox.DeleteByTask(tx, remove); err != nil {
+		if err := r.outbox.DeleteByTask(tx, remove); err != nil {
 			return err
 		}
 	}

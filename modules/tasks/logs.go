@@ -29,12 +29,11 @@ func (r *Repository) KeepLogs(tx db.Tx, logs []Log) error {
 		ids[i], attempts[i], stdout[i], stderr[i] = l.TaskExecutionID, int64(l.Attempt), l.Stdout, l.Stderr
 	}
 	set := db.IDSet(ids).Ints("attempt", attempts).Texts("stdout", stdout).Texts("stderr", stderr)
-	_, err := tx.Exec(`INSERT INTO {task_logs} AS l (task_execution_id, attempt, stdout, stderr, created_at)
+	return tx.Later("keep logs", `INSERT INTO {task_logs} AS l (task_execution_id, attempt, stdout, stderr, created_at)
 SELECT x.id, x.attempt, x.stdout, x.stderr, $now FROM $x WHERE true
 ON CONFLICT (task_execution_id, attempt) DO UPDATE SET
   stdout = substr(l.stdout || excluded.stdout, 1, CAST($most AS integer)), stderr = substr(l.stderr || excluded.stderr, 1, CAST($most AS integer))`,
 		db.Args{"x": set, "now": tx.Now, "most": 2 * MaxLog})
-	return wrap("keep logs", err)
 }
 
 // Logs reads what the attempts of a pipeline execution's tasks wrote, in the order of attempts.

@@ -92,15 +92,20 @@ func (m *Move) Skip(reason, rule string, now db.Time) *Move {
 // Claim gives a Ready task, whose outbox row has been taken in the same transaction, to a worker. A task that was deferred
 // goes on with its attempt, any other begins the next one. A worker with a free slot composes MarkStarted into the claim.
 func (t Task) Claim(worker string, leaseExpires, now db.Time) *Move {
-	m := Begin(t)
-	deferred := t.SubStatus == Deferred
+	return Begin(t).Claim(worker, leaseExpires, now)
+}
+
+// Claim is Task.Claim as a further step, for a task that becomes Ready in the same transaction: its outbox row would be written and
+// taken before anybody could see it.
+func (m *Move) Claim(worker string, leaseExpires, now db.Time) *Move {
+	deferred, before := m.Task.SubStatus == Deferred, m.Task.StartedAt
 	if !deferred {
 		m.Task.Attempt++
 	}
 	m.Task.WorkerID, m.Task.RetryAt, m.Task.StartedAt = db.Text(worker), db.Time{}, now
 	m.step(Claim, claimedData{m.Task.Attempt, leaseExpires})
 	if deferred {
-		m.step(Resume, resumedData{since(t.StartedAt, now)})
+		m.step(Resume, resumedData{since(before, now)})
 	}
 	return m
 }

@@ -28,6 +28,9 @@ const (
 	Low    Priority = "low"
 )
 
+// LeastUrgent is the level of the lowest priority.
+const LeastUrgent = 2
+
 // Priorities lists every priority, the highest first.
 func Priorities() []Priority { return []Priority{High, Normal, Low} }
 

@@ -29,8 +29,16 @@ func scanInto(list *[]Task) func(scan func(...any) error) error {
 // Load reads tasks by id, without their outputs. Ids that do not exist are left out.
 func (r *Repository) Load(tx db.Tx, ids []db.ID) ([]Task, error) {
 	var list []Task
-	err := tx.Query(`SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id`, db.Args{"x": db.IDSet(ids)}, scanInto(&list))
-	return list, wrap("load tasks", err)
+	err := r.LoadLater(tx, ids, &list)
+	if err == nil {
+		err = tx.Flush()
+	}
+	return list, err
+}
+
+// LoadLater is Load for which list has the tasks after the next Flush.
+func (r *Repository) LoadLater(tx db.Tx, ids []db.ID, list *[]Task) error {
+	return tx.LaterQuery("load tasks", `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id`, db.Args{"x": db.IDSet(ids)}, scanInto(list))
 }
 
 // LoadPipelines reads all tasks of pipeline executions, without their outputs, in no order.
@@ -47,12 +55,10 @@ type Name struct {
 	TaskName            string
 }
 
-// LoadNames reads tasks by name, without their outputs.
-func (r *Repository) LoadNames(tx db.Tx, list []Name) ([]Task, error) {
-	var out []Task
-	err := tx.Query(`SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id AND t.task_name = x.name`,
-		db.Args{"x": nameSet(list)}, scanInto(&out))
-	return out, wrap("load tasks", err)
+// LoadNamesLater reads tasks by name, without their outputs; list has them after the next Flush.
+func (r *Repository) LoadNamesLater(tx db.Tx, names []Name, list *[]Task) error {
+	return tx.LaterQuery("load tasks", `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id AND t.task_name = x.name`,
+		db.Args{"x": nameSet(names)}, scanInto(list))
 }
 
 // Outputs reads the outputs of completed tasks by name; the others have none.
@@ -100,9 +106,8 @@ func (r *Repository) SetRemaining(tx db.Tx, list []Counter) error {
 	for i, c := range list {
 		ids[i], n[i] = c.ID, int64(c.Remaining)
 	}
-	_, err := tx.Exec(`UPDATE {task_executions} AS t SET remaining_dependencies = x.n FROM $x WHERE t.id = x.id`,
+	return tx.Later("count dependencies", `UPDATE {task_executions} AS t SET remaining_dependencies = x.n FROM $x WHERE t.id = x.id`,
 		db.Args{"x": db.IDSet(ids).Ints("n", n)})
-	return wrap("count dependencies", err)
 }
 
 // Moved gives those of the tasks that no longer have the version given with them: their claims are lost.

@@ -68,8 +68,9 @@ func TestReads(t *testing.T) {
 			same("by id", without([]tasks.Task{own[0], own[2]}), list, err)
 			list, err = r.LoadPipelines(tx, []db.ID{nobody, pipeline})
 			same("by execution", without(own), list, err)
-			list, err = r.LoadNames(tx, []tasks.Name{{PipelineExecutionID: pipeline, TaskName: "b"}, {PipelineExecutionID: pipeline, TaskName: "z"}})
-			same("by name", own[1:2], list, err)
+			list = nil
+			err = r.LoadNamesLater(tx, []tasks.Name{{PipelineExecutionID: pipeline, TaskName: "b"}, {PipelineExecutionID: pipeline, TaskName: "z"}}, &list)
+			same("by name", own[1:2], list, errors.Join(err, tx.Flush()))
 			outputs, err := r.Outputs(tx, []tasks.Name{{PipelineExecutionID: pipeline, TaskName: "a"}, {PipelineExecutionID: pipeline, TaskName: "b"}})
 			if want := map[tasks.Name]db.JSON{{PipelineExecutionID: pipeline, TaskName: "a"}: db.JSON(`{"a": 1}`)}; err == nil {
 				if diff := cmp.Diff(want, outputs); diff != "" {

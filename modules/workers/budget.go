@@ -1,25 +1,27 @@
 package workers
 
 import (
-	"context"
+	"slices"
 	"sync"
 )
 
-// Budget is slots that several pools share. A pool takes slots before it claims and gives them back as its tasks' outcomes are
-// recorded, and at once what it could not use. Who wants slots when there are none waits in a row: the first in it is served first,
-// with an equal share of what is free, so a pool with ten thousand tasks gives way to others with every group of its own that ends.
-// A pool that nobody waits beside may take all.
+// Budget is slots that several pools share. A pool takes slots for a turn that claims, and gives them back as its tasks' outcomes are
+// recorded, and at once what it could not use. Who wants slots when there are none stands in a row: the first in it is served first,
+// with an equal share of what is free. While others stand there a pool keeps no more than its share of the slots that its own
+// outcomes free, so one with ten thousand tasks gives way with every group of them that ends. Alone it may have all.
 type Budget struct {
-	mu      sync.Mutex
-	slots   int
-	free    int
-	waiting []*waiter // in the order in which they came
+	mu    sync.Mutex
+	slots int
+	free  int
+	row   []*seat // in the order in which they came
 }
 
-// waiter is a pool that waits for slots.
-type waiter struct {
-	want    int
-	granted chan int // of size 1: how many it was given
+// seat is a pool's part in a budget. A nil one is that of a pool whose slots are its own.
+type seat struct {
+	budget  *Budget
+	wake    func() // has the pool take what it was granted; must be quick
+	want    int    // while it stands in the row
+	granted int    // given to it, and not taken yet
 }
 
 // NewBudget makes a budget of slots, at least 1.
@@ -35,53 +37,92 @@ func (b *Budget) State() (slots, used int) {
 	return b.slots, b.slots - b.free
 }
 
-// take waits for at least one slot and takes at most want, which is above 0. It gives 0 only if ctx has ended. A pool without a
-// budget has what it wants.
-func (b *Budget) take(ctx context.Context, want int) int {
+func (b *Budget) seat(wake func()) *seat {
 	if b == nil {
-		return want
+		return nil
 	}
-	w := &waiter{want: want, granted: make(chan int, 1)}
-	b.mu.Lock()
-	b.waiting = append(b.waiting, w)
-	b.serve()
-	b.mu.Unlock()
-	select {
-	case n := <-w.granted:
-		return n
-	case <-ctx.Done():
+	return &seat{budget: b, wake: wake}
+}
+
+// may reports whether a turn would have a slot. If not, the pool stands in the row from now on, for want slots, and is woken.
+func (s *seat) may(want int) bool {
+	if s == nil {
+		return true
 	}
+	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i, other := range b.waiting {
-		if other == w {
-			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
-			return 0
-		}
+	if s.granted > 0 || b.free > 0 && b.others(s) == 0 {
+		return true
 	}
-	b.free += <-w.granted // it was served as it gave up
+	s.want = want
+	if !slices.Contains(b.row, s) {
+		b.row = append(b.row, s)
+	}
+	return false
+}
+
+// reserve takes slots for a turn: keep of those that its outcomes free, and at most want others. What it does not keep it must give
+// once the turn is committed.
+func (s *seat) reserve(outcomes, want int) (keep, others int) {
+	if s == nil {
+		return outcomes, want
+	}
+	b := s.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	have, beside := s.granted, b.others(s)
+	s.granted = 0
+	if beside == 0 {
+		have, b.free = have+b.free, 0
+	}
+	others = max(min(want, have), 0)
+	b.free += have - others
+	b.row = slices.DeleteFunc(b.row, func(o *seat) bool { return o == s })
 	b.serve()
-	return 0
+	return outcomes / (beside + 1), others
 }
 
 // give gives n slots back.
-func (b *Budget) give(n int) {
-	if b == nil || n == 0 {
+func (s *seat) give(n int) {
+	if s == nil || n == 0 {
 		return
 	}
+	s.budget.mu.Lock()
+	defer s.budget.mu.Unlock()
+	s.budget.free += n
+	s.budget.serve()
+}
+
+// leave gives back what was granted, and the place in the row.
+func (s *seat) leave() {
+	if s == nil {
+		return
+	}
+	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.free += n
+	b.row = slices.DeleteFunc(b.row, func(o *seat) bool { return o == s })
+	b.free, s.granted = b.free+s.granted, 0
 	b.serve()
 }
 
-// serve gives free slots to those who wait, each an equal share, but at least one. Callers hold the lock.
+// others is how many stand in the row beside a seat. Callers hold the lock.
+func (b *Budget) others(s *seat) int {
+	if slices.Contains(b.row, s) {
+		return len(b.row) - 1
+	}
+	return len(b.row)
+}
+
+// serve gives free slots to those who stand in the row, each an equal share, but at least one. Callers hold the lock.
 func (b *Budget) serve() {
-	for b.free > 0 && len(b.waiting) > 0 {
-		w := b.waiting[0]
-		b.waiting = b.waiting[1:]
-		n := min(w.want, (b.free+len(b.waiting))/(len(b.waiting)+1))
+	for b.free > 0 && len(b.row) > 0 {
+		s := b.row[0]
+		n := max(min(s.want, (b.free+len(b.row)-1)/len(b.row)), 1)
+		b.row = b.row[1:]
 		b.free -= n
-		w.granted <- n
+		s.granted += n
+		s.wake()
 	}
 }

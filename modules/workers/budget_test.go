@@ -1,109 +1,125 @@
 package workers
 
 import (
-	"context"
 	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
 )
 
-// wait has a pool wait in the row, and returns when it stands there.
-func (b *Budget) wait(t *testing.T, ctx context.Context, want int) <-chan int {
-	t.Helper()
-	b.mu.Lock()
-	before := len(b.waiting)
-	b.mu.Unlock()
-	got := make(chan int, 1)
-	go func() { got <- b.take(ctx, want) }()
-	for {
-		b.mu.Lock()
-		now := len(b.waiting)
-		b.mu.Unlock()
-		if now > before {
-			return got
-		}
-	}
-}
+func nothing() {}
 
 // TestBudgetGivesWay: alone a pool may have all; beside others it has its share, in the order in which they came.
 func TestBudgetGivesWay(t *testing.T) {
-	ctx := t.Context()
 	b := NewBudget(8)
-	if n := b.take(ctx, 100); n != 8 {
+	flood, small, third := b.seat(nothing), b.seat(nothing), b.seat(nothing)
+	if keep, n := flood.reserve(0, 100); keep != 0 || n != 8 {
 		t.Fatalf("alone: %d of 8", n)
 	}
-	flood, small, third := b.wait(t, ctx, 100), b.wait(t, ctx, 3), b.wait(t, ctx, 100)
-	b.give(7)
-	if x, y, z := <-flood, <-small, <-third; x != 3 || y != 2 || z != 2 {
-		t.Errorf("7 slots among three: %d, %d, %d", x, y, z)
+	if keep, n := flood.reserve(6, 100); keep != 6 || n != 0 {
+		t.Errorf("alone it keeps %d of its 6 slots and gets %d", keep, n)
 	}
-	first, second := b.wait(t, ctx, 100), b.wait(t, ctx, 100)
-	b.give(1)
-	if n := <-first; n != 1 || len(second) != 0 {
-		t.Errorf("one slot: the first has %d, the second something: %v", n, len(second) != 0)
+	if small.may(3) || third.may(100) {
+		t.Error("there is no slot, and yet they may")
 	}
-	b.give(1)
-	if n := <-second; n != 1 {
-		t.Errorf("the second has %d", n)
+	keep, _ := flood.reserve(7, 100)
+	if keep != 2 {
+		t.Errorf("beside two others it keeps %d of 7", keep)
+	}
+	flood.give(7 - keep)
+	if small.granted != 3 || third.granted != 2 {
+		t.Errorf("5 slots among two: %d, %d", small.granted, third.granted)
+	}
+	if !small.may(3) || flood.may(100) {
+		t.Error("who was granted slots may, and who was not may not")
+	}
+	if _, n := small.reserve(0, 1); n != 1 || flood.granted != 2 {
+		t.Errorf("it takes %d of its 3, and %d go to the next", n, flood.granted)
+	}
+	third.leave()
+	if _, used := b.State(); used != 3+2+1 {
+		t.Errorf("%d slots are taken", used)
 	}
 }
 
-// TestBudgetLeavers: who gives up waiting leaves nothing taken, even if it is served in the same moment.
-func TestBudgetLeavers(t *testing.T) {
+// TestBudgetWithout: a pool without a budget has its own slots.
+func TestBudgetWithout(t *testing.T) {
+	var none *Budget
+	s := none.seat(nothing)
+	keep, n := s.reserve(3, 5)
+	s.give(2)
+	s.leave()
+	if !s.may(1) || keep != 3 || n != 5 {
+		t.Errorf("keeps %d of 3, gets %d of 5", keep, n)
+	}
+}
+
+// TestBudgetAtOnce: whatever pools do at once, no slot is lost.
+func TestBudgetAtOnce(t *testing.T) {
 	const slots = 3
 	b := NewBudget(slots)
 	var wg sync.WaitGroup
-	for range 200 {
-		ctx, cancel := context.WithCancel(t.Context())
-		wg.Go(func() { b.give(b.take(ctx, 2)) })
-		wg.Go(cancel)
+	for range 20 {
+		kick := make(chan struct{}, 1)
+		s := b.seat(func() {
+			select {
+			case kick <- struct{}{}:
+			default:
+			}
+		})
+		wg.Go(func() {
+			for range 200 {
+				for !s.may(2) {
+					<-kick
+				}
+				_, n := s.reserve(0, 2)
+				s.give(n)
+			}
+			s.leave()
+		})
 	}
 	wg.Wait()
-	if all, used := b.State(); all != slots || used != 0 {
-		t.Errorf("%d of %d slots are taken by nobody", used, all)
+	if all, used := b.State(); all != slots || used != 0 || len(b.row) != 0 {
+		t.Errorf("%d of %d slots are taken by nobody, %d stand in the row", used, all, len(b.row))
 	}
 }
 
-// TestBudgetModel: never more than there is, nobody waits beside a free slot, and nobody is passed by.
+// TestBudgetModel: never more than there is, nobody stands in the row beside a free slot, and who came first is served first.
 func TestBudgetModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		slots := rapid.IntRange(1, 10).Draw(r, "slots")
 		b := NewBudget(slots)
-		held := 0
-		var row []*waiter
+		seats, held := make([]*seat, 4), make([]int, 4)
+		for i := range seats {
+			seats[i] = b.seat(nothing)
+		}
+		pick := rapid.IntRange(0, len(seats)-1)
 		r.Repeat(map[string]func(*rapid.T){
-			"wait": func(r *rapid.T) {
-				w := &waiter{want: rapid.IntRange(1, 12).Draw(r, "want"), granted: make(chan int, 1)}
-				b.waiting = append(b.waiting, w)
-				row = append(row, w)
-				b.serve()
-			},
-			"give": func(r *rapid.T) {
-				if held > 0 {
-					n := rapid.IntRange(1, held).Draw(r, "n")
-					held -= n
-					b.give(n)
+			"turn": func(r *rapid.T) {
+				i, want := pick.Draw(r, "pool"), rapid.IntRange(1, 12).Draw(r, "want")
+				ended := rapid.IntRange(0, held[i]).Draw(r, "ended")
+				if ended == 0 && !seats[i].may(want) {
+					return
 				}
+				keep, others := seats[i].reserve(ended, want)
+				if keep > ended || others > want {
+					r.Fatalf("it keeps %d of %d and gets %d of %d", keep, ended, others, want)
+				}
+				claimed := rapid.IntRange(0, keep+others).Draw(r, "claimed")
+				seats[i].give(ended + others - claimed)
+				held[i] += claimed - ended
 			},
+			"leave": func(r *rapid.T) { seats[pick.Draw(r, "pool")].leave() },
 			"": func(r *rapid.T) {
-				for len(row) > 0 && len(row[0].granted) > 0 {
-					n := <-row[0].granted
-					if n < 1 || n > row[0].want {
-						r.Fatalf("%d slots for one who wants %d", n, row[0].want)
-					}
-					held, row = held+n, row[1:]
+				taken := 0
+				for i, s := range seats {
+					taken += held[i] + s.granted
 				}
-				for _, w := range row {
-					if len(w.granted) > 0 {
-						r.Fatal("served before one who came earlier")
-					}
+				if _, used := b.State(); used != taken || taken > slots {
+					r.Fatalf("%d slots held, %d taken, of %d", taken, used, slots)
 				}
-				if _, used := b.State(); used != held || held > slots {
-					r.Fatalf("%d slots held, %d taken, of %d", held, used, slots)
-				}
-				if held < slots && len(row) > 0 {
-					r.Fatalf("%d wait although %d slots are free", len(row), slots-held)
+				if b.free > 0 && len(b.row) > 0 {
+					r.Fatalf("%d stand in the row although %d slots are free", len(b.row), b.free)
 				}
 			},
 		})

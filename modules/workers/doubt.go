@@ -18,11 +18,26 @@ type doubt struct {
 }
 
 // arise begins the doubt: a look at once, and some more within the length of a lease.
-func (p *Pool) arise(d *doubt) { *d = doubt{looks: 4, next: p.db.Now()} }
+func (p *Pool) arise() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doubt = doubt{looks: 4, next: p.db.Now()}
+	p.exhausted(false) // has the scout see to it
+}
 
-// dispel takes a look if it is time for one. Only the goroutine that claims may call it, for it must know every claim.
-func (p *Pool) dispel(ctx context.Context, d *doubt) {
+// doubtful reports whether looks are still to be taken.
+func (p *Pool) doubtful() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.doubt.looks > 0
+}
+
+// dispel takes a look if it is time for one.
+func (p *Pool) dispel(ctx context.Context) {
 	now := p.db.Now()
+	p.mu.Lock()
+	d := p.doubt
+	p.mu.Unlock()
 	if d.looks == 0 || now.Before(d.next) {
 		return
 	}
@@ -30,7 +45,11 @@ func (p *Pool) dispel(ctx context.Context, d *doubt) {
 		p.log.Warn("looking for claims whose answer was lost failed, trying again", zap.Error(err))
 		return
 	}
-	d.looks, d.next = d.looks-1, now.Add(p.config.Lease/3)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.doubt == d { // else another has arisen
+		p.doubt = doubt{looks: d.looks - 1, next: now.Add(p.config.Lease / 3)}
+	}
 }
 
 // giveBackStrays makes the tasks Ready again that are Running in this worker's name and that it does not run.
@@ -40,6 +59,8 @@ func (p *Pool) giveBackStrays(ctx context.Context) error {
 		version int64
 	}
 	known := map[held]bool{}
+	p.claiming.Lock() // no turn is under way whose claims this process does not know yet
+	defer p.claiming.Unlock()
 	p.mu.Lock()
 	for c := range p.running {
 		known[held{c.Task.ID, c.Task.Version}] = true

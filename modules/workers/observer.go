@@ -44,7 +44,7 @@ type State struct {
 func (p *Pool) State() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := State{Worker: p.id, Slots: p.config.Slots, Used: len(p.running)}
+	s := State{Worker: p.id, Slots: p.config.Slots, Used: p.taken}
 	if !p.expires.IsZero() {
 		s.LeaseLeft = p.expires.Sub(p.db.Now())
 	}

@@ -35,7 +35,7 @@ type Config struct {
 
 // Defaults of Config.
 const (
-	DefaultSlots = 64
+	DefaultSlots = 256
 	DefaultLease = 15 * time.Second
 	DefaultPoll  = 5 * time.Second
 	DefaultDrain = 30 * time.Second
@@ -64,16 +64,27 @@ type Pool struct {
 	log      *zap.Logger
 
 	results    chan *pipelines.Outcome
-	freed      chan struct{} // a slot has become free
+	kick       chan struct{} // a turn may be worth it
+	dry        chan bool     // a look found less than it asked for; true: nothing
 	ended      chan struct{} // another process has taken tasks from their workers
 	beginnings beginnings
 	unrecorded atomic.Bool // an outcome could not be written before the end
 
+	claiming sync.RWMutex // held for reading by every turn, from its beginning until its claims are in running
+
 	mu      sync.Mutex
 	id      string
 	expires db.Time
-	claims  int                                          // made so far: they take turns between queues, and between a priority's bulk and the rest
 	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
+	taken   int                                          // slots: of running tasks, and those reserved by turns under way
+	seat    *seat                                        // where the pool gets its slots
+	doubt   doubt
+
+	look            bool // the outbox may hold something due
+	backlog         bool // the last look found as much as it asked for
+	backlogPriority int  // of the least urgent task that it found
+	turnsMade       int
+	claims          int // looks made so far: they take turns between queues, and between a priority's bulk and the rest
 }
 
 // Deps are what a pool works with.
@@ -104,10 +115,12 @@ func New(c Config, d Deps) *Pool {
 	if c.Observer == nil {
 		c.Observer = unobserved{}
 	}
-	return &Pool{
+	p := &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
-		results: make(chan *pipelines.Outcome, c.Slots), freed: make(chan struct{}, 1), ended: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
+		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
 	}
+	p.seat = c.Budget.seat(p.wake)
+	return p
 }
 
 // Run registers the process as a worker and works until ctx ends; then it drains: it claims nothing more, waits for what runs,
@@ -126,17 +139,17 @@ func (p *Pool) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { p.giveUp(ctx, stop) })()
 	background.Go(func() { p.heartbeat(work) })
 	background.Go(func() { p.listen(work) })
-	recorded := make(chan struct{})
-	go func() {
-		defer close(recorded)
-		p.record(work)
-	}()
-	var handlers sync.WaitGroup
-	p.claimLoop(ctx, work, &handlers)
+	var handlers, turning sync.WaitGroup
+	for range loops {
+		turning.Go(func() { p.turns(ctx, work, &handlers) })
+	}
+	p.scout(ctx)
+	p.awaitLastClaim()
+	defer p.seat.leave()
 	p.drain(&handlers)
 	close(p.results)
 	last := time.AfterFunc(lastWrites, func() { stop(errStopping) })
-	<-recorded
+	turning.Wait()
 	last.Stop()
 	stop(errStopping)
 	background.Wait()
@@ -216,6 +229,12 @@ func (p *Pool) workerID() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.id
+}
+
+// awaitLastClaim returns when no turn that claims is under way; later ones see that their context has ended.
+func (p *Pool) awaitLastClaim() {
+	p.claiming.Lock()
+	defer p.claiming.Unlock()
 }
 
 // drain waits for running handlers, then ends their contexts, and waits for those that heed it.

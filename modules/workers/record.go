@@ -13,34 +13,20 @@ import (
 	"sluice/platform/db"
 )
 
-// most bounds one transaction of outcomes: past it, larger sets gain nothing and others wait longer.
-const most = 400
-
-// record writes outcomes in groups: whatever has come in while the last group was being committed. A single outcome does not
-// wait for company. It ends when the results do.
-func (p *Pool) record(ctx context.Context) {
-	for first := range p.results {
-		group := []*pipelines.Outcome{first}
-	gather:
-		for len(group) < most {
-			select {
-			case o, ok := <-p.results:
-				if !ok {
-					break gather
-				}
-				group = append(group, o)
-			default:
-				break gather
-			}
-		}
-		p.finish(ctx, group)
-		p.release(group)
-	}
-}
-
 // lastResort is after how many tries an error that nobody expects is taken for a refusal, so that one outcome does not hold
 // up all others for ever. They take some ten seconds.
 const lastResort = 10
+
+// release frees the slots of a group that has been recorded by itself.
+func (p *Pool) release(group []*pipelines.Outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range group {
+		delete(p.running, o.Claim)
+	}
+	p.taken -= len(group)
+	p.seat.give(len(group))
+}
 
 // finish records a group, however long the database is away: an outcome is never thrown away while its claim may still hold.
 func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {

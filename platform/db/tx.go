@@ -24,6 +24,8 @@ type Tx struct {
 type txState struct {
 	topics  []topic
 	witness witness
+	queue   []queued
+	send    sender
 	ending  bool // everything has been written: what fails from now on is the commit
 	silent  bool // the notification goes out later, with others
 }
@@ -58,18 +60,22 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 	}
 	for attempt := 1; ; attempt++ {
 		state := &txState{}
-		err := t.writer(ctx).Transaction(func(g *gorm.DB) error {
+		err := d.backend.transaction(t.writer(ctx), func(g *gorm.DB, send sender) error {
+			state.send = send
 			tx := Tx{Now: At(d.Now()), gorm: g, tenant: t.name, dialect: d.backend, state: state}
 			if err := fn(tx); err != nil {
 				return err
 			}
-			return d.finish(ctx, tx)
+			return d.finish(tx)
 		})
 		if err != nil && state.ending && state.witness.transaction != "" {
 			err = d.resolve(ctx, state.witness, err)
 		}
 		if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 			err = fmt.Errorf("%w: %w", ctx.Err(), err) // the end of ctx broke the connection or rolled back, and that is what it looks like
+		}
+		if err == nil {
+			d.commits.Add(1)
 		}
 		if err == nil && state.silent {
 			d.debounce.later(t.name, state.topics)
@@ -86,19 +92,19 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 	}
 }
 
-// finish does what comes before the commit: the notification, if one is due now, and the transaction's name.
-func (d *DB) finish(ctx context.Context, tx Tx) (err error) {
-	on := tx.gorm.Statement.ConnPool
+// finish does what comes before the commit, with whatever is queued: the notification, if one is due now, and the transaction's name.
+func (d *DB) finish(tx Tx) error {
 	if len(tx.state.topics) > 0 {
 		if d.debounce.allow(tx.tenant) {
-			err = d.backend.notify(ctx, on, tx.tenant, payload(d.instance, tx.state.topics))
+			d.backend.queueNotice(tx.state, tx.tenant, payload(d.instance, tx.state.topics))
 		} else {
 			tx.state.silent = true
 		}
 	}
-	if err == nil && tx.state.witness.table != "" {
-		tx.state.witness.transaction, err = d.backend.transactionID(ctx, on)
+	if tx.state.witness.table != "" {
+		d.backend.queueTransactionID(tx.state)
 	}
+	err := tx.Flush()
 	tx.state.ending = err == nil
 	return err
 }
@@ -145,31 +151,27 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// Exec runs a statement and gives the number of rows it changed. See Args for the statement's language.
+// Exec runs a statement, after those that are queued, and gives the number of rows it changed. See Args for the statement's
+// language.
 func (tx Tx) Exec(statement string, args Args) (int64, error) {
 	var n int64
-	err := eachChunk(tx.dialect, args, func(args Args) error {
-		sql, vars, err := render(tx.dialect, tx.tenant, statement, args)
-		if err != nil {
-			return err
-		}
-		// The statement is complete: it goes to the transaction's connection as it is, not through GORM's own placeholders.
-		r, err := tx.gorm.Statement.ConnPool.ExecContext(tx.gorm.Statement.Context, sql, vars...)
-		if err != nil {
-			return err
-		}
-		changed, err := r.RowsAffected()
+	err := tx.enqueue("", statement, args, nil, func(changed int64, _ bool) error {
 		n += changed
-		return err
+		return nil
 	})
+	if err == nil {
+		err = tx.Flush()
+	}
 	return n, err
 }
 
-// Query runs a statement and hands each row of its result to row, whose scan reads the row's columns in order.
+// Query runs a statement, after those that are queued, and hands each row of its result to row, whose scan reads the row's
+// columns in order.
 func (tx Tx) Query(statement string, args Args, row func(scan func(dest ...any) error) error) error {
-	return eachChunk(tx.dialect, args, func(args Args) error {
-		return query(tx.gorm, tx.dialect, tx.tenant, statement, args, row)
-	})
+	if err := tx.enqueue("", statement, args, row, nil); err != nil {
+		return err
+	}
+	return tx.Flush()
 }
 
 // Query runs a reading statement outside any transaction; see Tx.Query.
@@ -183,20 +185,19 @@ func (d *DB) Query(ctx context.Context, statement string, args Args, row func(sc
 	}))
 }
 
-func query(g *gorm.DB, dl dialect, tenant, statement string, args Args, row func(scan func(dest ...any) error) error) (err error) {
+func query(g *gorm.DB, dl dialect, tenant, statement string, args Args, row func(scan func(dest ...any) error) error) error {
 	sql, vars, err := render(dl, tenant, statement, args)
 	if err != nil {
 		return err
 	}
-	rows, err := g.Statement.ConnPool.QueryContext(g.Statement.Context, sql, vars...)
-	if err != nil {
-		return err
+	q := queued{sql: sql, vars: vars, row: row}
+	return q.run(g.Statement.Context, g.Statement.ConnPool)
+}
+
+// wrap says what was being done.
+func wrap(doing string, err error) error {
+	if err != nil && doing != "" {
+		return fmt.Errorf("%s: %w", doing, err)
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return err
 }

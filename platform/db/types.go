@@ -13,6 +13,9 @@ import (
 // ID is a UUID as both databases store it: uuid in Postgres, a 16-byte blob in SQLite. The zero ID is NULL.
 type ID uuid.UUID
 
+// Random bytes are fetched from the system in lots: a task's life takes seven ids.
+func init() { uuid.EnableRandPool() }
+
 // NewID makes a version 7 UUID, so that keys made one after the other lie beside each other in an index.
 func NewID() ID { return ID(uuid.Must(uuid.NewV7())) }
 
@@ -63,6 +66,15 @@ func (id ID) Value() (driver.Value, error) {
 // UUIDValue is the Postgres form.
 func (id ID) UUIDValue() (pgtype.UUID, error) {
 	return pgtype.UUID{Bytes: id, Valid: !id.IsZero()}, nil
+}
+
+// ScanUUID reads the Postgres form.
+func (id *ID) ScanUUID(v pgtype.UUID) error {
+	*id = ID{}
+	if v.Valid {
+		*id = v.Bytes
+	}
+	return nil
 }
 
 // Scan reads either form.
@@ -122,6 +134,15 @@ func (t Time) Value() (driver.Value, error) {
 // TimestamptzValue is the Postgres form.
 func (t Time) TimestamptzValue() (pgtype.Timestamptz, error) {
 	return pgtype.Timestamptz{Time: t.Time, Valid: !t.IsZero()}, nil
+}
+
+// ScanTimestamptz reads the Postgres form.
+func (t *Time) ScanTimestamptz(v pgtype.Timestamptz) error {
+	*t = Time{}
+	if v.Valid {
+		*t = At(v.Time)
+	}
+	return nil
 }
 
 // Scan reads either form.

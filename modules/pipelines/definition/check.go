@@ -7,8 +7,10 @@ import (
 	"unicode/utf8"
 )
 
+// MaxTasks is how many tasks a pipeline has at most.
+const MaxTasks = 100_000
+
 const (
-	maxTasks  = 100_000
 	maxRun    = 128<<10 - 1 // Linux hands no longer argument to a program
 	nameHint  = "letters, digits, _ . and -, at most 100, the first a letter or digit"
 	fieldHint = "letters, digits, _ and -, at most 100, the first a letter or _"
@@ -42,8 +44,8 @@ func (d *Definition) check(r *reporter, c Catalog) {
 	switch n := len(d.Tasks); {
 	case n == 0:
 		r.add(tasksPlace, "a pipeline has at least one", "the pipeline has no tasks")
-	case n > maxTasks:
-		r.add(tasksPlace, "", "%d tasks are more than the limit of %d", n, maxTasks)
+	case n > MaxTasks:
+		r.add(tasksPlace, "", "%d tasks are more than the limit of %d", n, MaxTasks)
 		return
 	}
 	for i := range d.Tasks {

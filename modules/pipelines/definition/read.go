@@ -115,8 +115,8 @@ func (r *reporter) tasks(n *yaml.Node, at *place, inherited settings) []Task {
 		r.addNode(n, at, "begin each task with - id:", "tasks must be a list, and is %s", describe(n))
 		return nil
 	}
-	if len(n.Content) > maxTasks {
-		r.addNode(n, at, "", "%d tasks are more than the limit of %d", len(n.Content), maxTasks)
+	if len(n.Content) > MaxTasks {
+		r.addNode(n, at, "", "%d tasks are more than the limit of %d", len(n.Content), MaxTasks)
 		return nil
 	}
 	out := make([]Task, len(n.Content))

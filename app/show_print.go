@@ -1,0 +1,132 @@
+package app
+
+import (
+	"fmt"
+	"strings"
+
+	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
+)
+
+func (c *cli) printShow(doc showDocument, f showFlags) {
+	p := paintFor(c.stdout)
+	c.printExecution(doc, p)
+	why := map[string]string{}
+	for _, w := range doc.Waiting {
+		why[w.TaskName] = w.Reason
+	}
+	rows := make([][]string, len(doc.Tasks))
+	for i, t := range doc.Tasks {
+		status := p.status(string(t.Status))
+		if t.SubStatus != tasks.NoSubStatus {
+			status += "/" + string(t.SubStatus)
+		}
+		v := view{now: doc.now}
+		note := why[t.TaskName]
+		if note == "" {
+			note = firstLine(string(t.Error), 80)
+		}
+		rows[i] = []string{t.TaskName, status, attempts(t), moment(t.StartedAt), taskTime(t, v), string(t.WorkerID), note}
+	}
+	fmt.Fprintln(c.stdout)
+	printTable(c.stdout, []string{"task", "status", "attempt", "started", "time", "worker", ""}, rows)
+	for _, a := range doc.Attempts {
+		c.printAttempt(a, f.logs, p)
+	}
+	if doc.account.truncated {
+		fmt.Fprintf(c.stdout, "\n%s removed by retention (`sluice cleanup-events`): the attempts are not known any more\n", counted(doc.Execution.EventsRemoved, "event"))
+	}
+	if f.timeline != timelineNone {
+		c.printTimeline(doc, f.timeline)
+	}
+	c.printNext(doc)
+}
+
+func (c *cli) printExecution(doc showDocument, p paint) {
+	x := doc.Execution
+	took := between(x.CreatedAt, x.CompletedAt)
+	if !x.Status.Terminal() {
+		took = span(doc.now.Sub(x.CreatedAt.Time)) + " so far"
+	}
+	counts := map[tasks.Status]int{}
+	for _, t := range doc.Tasks {
+		counts[t.Status]++
+	}
+	field := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(c.stdout, "%-10s %s\n", name, value)
+		}
+	}
+	fmt.Fprintf(c.stdout, "%s %s\n", x.PipelineName, p.status(string(x.Status)))
+	field("id", x.ID.String())
+	if doc.At != nil {
+		field("as of", doc.At.String())
+		field("claimable", doc.At.claimable())
+	}
+	field("started", moment(x.CreatedAt)+", "+took)
+	field("tasks", tally(counts))
+	if x.Status == pipelines.Paused {
+		field("paused", doc.account.pausedBy())
+	}
+	field("definition", x.DefinitionVersion)
+	field("key", string(x.IdempotencyKey))
+	if s := string(x.Input); s != "{}" {
+		field("input", s)
+	}
+	field("error", strings.TrimSpace(indent(string(x.Error), "           ")))
+}
+
+// printAttempt tells of an attempt that did not go well, or, asked for logs, of every one that wrote something.
+func (c *cli) printAttempt(a attempt, logs bool, p paint) {
+	bad := a.Error != ""
+	wrote := a.Stdout != "" || a.Stderr != ""
+	if !bad && (!logs || !wrote) {
+		return
+	}
+	fmt.Fprintf(c.stdout, "\n%s attempt %d %s %s %s\n", a.TaskName, a.Attempt, p.status(a.Status), moment(a.EndedAt), between(a.StartedAt, a.EndedAt))
+	if bad {
+		fmt.Fprintln(c.stdout, indent(string(a.Error), "  "))
+	}
+	for _, s := range []struct{ name, text string }{{"stdout", a.Stdout}, {"stderr", a.Stderr}} {
+		if s.text == "" {
+			continue
+		}
+		text := s.text
+		if !logs {
+			text = lastLines(text, 20)
+		}
+		fmt.Fprintln(c.stdout, indent(text, "  "+s.name+" | "))
+	}
+}
+
+// lastLines is the end of a text.
+func lastLines(s string, most int) string {
+	all := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	if len(all) <= most {
+		return s
+	}
+	left := len(all) - most
+	return fmt.Sprintf("… %s above: --logs\n", counted(int64(left), "line")) + strings.Join(all[left:], "\n")
+}
+
+// printNext says what to do about an execution.
+func (c *cli) printNext(doc showDocument) {
+	id := doc.Execution.ID
+	if doc.At != nil {
+		fmt.Fprintf(c.stdout, "\nnext: sluice show %s\n", id)
+		return
+	}
+	if doc.account.truncated {
+		// Without its history it can be neither retried nor told of.
+		fmt.Fprintf(c.stdout, "\nnext: sluice start %s\n", doc.Execution.PipelineName)
+		return
+	}
+	switch doc.Execution.Status {
+	case pipelines.Failed, pipelines.Cancelled:
+		fmt.Fprintf(c.stdout, "\nnext: sluice retry %s\n", id)
+	case pipelines.Paused:
+		fmt.Fprintf(c.stdout, "\nnext: sluice resume %s\n", id)
+	case pipelines.Completed, pipelines.Running:
+		fmt.Fprintf(c.stdout, "\nnext: sluice events --pipeline-execution %s\n", id)
+	}
+}

@@ -1,0 +1,194 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
+
+	"sluice/modules/history"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// What --timeline takes.
+const (
+	timelineTelling = "telling"
+	timelineAll     = "all"
+	timelineNone    = "none"
+)
+
+const (
+	tellingRows  = 30
+	defaultWidth = 100 // where there is no terminal to ask
+)
+
+// timelineDocument is where the time went. All of it is null where the history is not there, or broken.
+type timelineDocument struct {
+	Timeline     []history.Row  `json:"timeline"`
+	CriticalPath []history.Link `json:"critical_path"` // from the first task to the last
+	Spent        []spentTime    `json:"spent"`
+
+	drawn  *history.Timeline
+	broken error
+}
+
+// spentTime is how long tasks were of a kind, in milliseconds.
+type spentTime struct {
+	Kind           history.Kind `json:"kind"`
+	CriticalPathMS int64        `json:"critical_path_ms"`
+	AllTasksMS     int64        `json:"all_tasks_ms"`
+}
+
+func drawUp(log *history.Log, now time.Time) (timelineDocument, error) {
+	t, err := log.Timeline(db.At(now))
+	if err != nil {
+		return timelineDocument{}, err
+	}
+	d := timelineDocument{Timeline: t.Rows, CriticalPath: t.Critical, Spent: []spentTime{}, drawn: t}
+	for _, s := range t.Spent {
+		d.Spent = append(d.Spent, spentTime{s.Kind, s.CriticalPath.Milliseconds(), s.AllTasks.Milliseconds()})
+	}
+	return d, nil
+}
+
+func (c *cli) printTimeline(doc showDocument, rows string) {
+	switch {
+	case doc.broken != nil:
+		fmt.Fprintf(c.stdout, "\nno timeline: %v; `sluice verify %s` says more\n", doc.broken, doc.Execution.ID)
+	case doc.drawn != nil && len(doc.drawn.Rows) > 0:
+		l := look{width: widthOf(c.stdout), paint: paintFor(c.stdout), unicode: writesUTF8(os.Getenv)}
+		fmt.Fprint(c.stdout, "\n"+l.timeline(doc.drawn, rows, doc.Execution.Status.Terminal()))
+	}
+}
+
+// widthOf is how wide a line may be.
+func widthOf(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width >= 40 {
+			return width
+		}
+	}
+	return defaultWidth
+}
+
+// writesUTF8 reports whether the locale can show more than ASCII.
+func writesUTF8(env func(string) string) bool {
+	locale := strings.ToUpper(cmp.Or(env("LC_ALL"), env("LC_CTYPE"), env("LANG")))
+	return strings.Contains(locale, "UTF-8") || strings.Contains(locale, "UTF8")
+}
+
+// timeline draws it whole: an axis, a bar for each row that is chosen, the critical path, and the sums.
+func (l look) timeline(t *history.Timeline, rows string, ended bool) string {
+	critical := map[string]time.Duration{}
+	for _, link := range t.Critical {
+		if link.Duration() > 0 { // a task that is skipped with the end of another takes no time
+			critical[link.TaskName] = link.Duration()
+		}
+	}
+	chosen := t.Rows
+	if rows != timelineAll {
+		chosen = telling(t.Rows, critical, tellingRows)
+	}
+	var b strings.Builder
+	b.WriteString(l.bars(t, chosen, critical))
+	if left := len(t.Rows) - len(chosen); left > 0 {
+		fmt.Fprintf(&b, "%s more, which tell less: --timeline all\n", counted(int64(left), "task"))
+	}
+	b.WriteString(l.path(t.Critical, ended))
+	b.WriteString(l.spent(t))
+	return b.String()
+}
+
+// telling picks at most most rows, keeping their order: those that the execution waited for, then those that failed, then those
+// that took long.
+func telling(rows []history.Row, critical map[string]time.Duration, most int) []history.Row {
+	if len(rows) <= most {
+		return rows
+	}
+	rank := func(r history.Row) int {
+		_, on := critical[r.TaskName]
+		switch {
+		case on:
+			return 0
+		case r.Status == tasks.Failed || r.Status == tasks.Abandoned:
+			return 1
+		}
+		return 2
+	}
+	order := make([]int, len(rows))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		x, y := rows[a], rows[b]
+		return cmp.Or(cmp.Compare(rank(x), rank(y)), cmp.Compare(critical[y.TaskName], critical[x.TaskName]), cmp.Compare(y.Own(), x.Own()))
+	})
+	order = order[:most]
+	slices.Sort(order)
+	chosen := make([]history.Row, most)
+	for i, at := range order {
+		chosen[i] = rows[at]
+	}
+	return chosen
+}
+
+// path is the critical path on one line. Tasks that nothing waited for are left out.
+func (l look) path(links []history.Link, ended bool) string {
+	var words []string
+	for _, link := range links {
+		if link.Duration() > 0 {
+			words = append(words, link.TaskName+" "+span(link.Duration()))
+		}
+	}
+	if words == nil {
+		return ""
+	}
+	label := "critical path"
+	if !ended {
+		label += " so far"
+	}
+	arrow, rest := " → ", "…"
+	if !l.unicode {
+		arrow, rest = " > ", "..."
+	}
+	return text.Snip("* "+label+": "+strings.Join(words, arrow), l.width, rest) + "\n"
+}
+
+// spent is the table of sums.
+func (l look) spent(t *history.Timeline) string {
+	whole, all := t.To.Sub(t.From.Time), time.Duration(0)
+	for _, s := range t.Spent {
+		all += s.AllTasks
+	}
+	rows := [][]string{}
+	for _, s := range t.Spent {
+		rows = append(rows, []string{words(s.Kind), span(s.CriticalPath), share(s.CriticalPath, whole), span(s.AllTasks), share(s.AllTasks, all)})
+	}
+	if len(rows) == 0 {
+		return ""
+	}
+	rows = append(rows, []string{"together", span(whole), "", span(all), ""})
+	return "\n" + renderTable([]string{"where the time went", "critical path", "", "all tasks", ""}, rows, 0) + "\n"
+}
+
+// words names a kind for people.
+func words(k history.Kind) string {
+	if k == history.Ended {
+		return "ended, until a retry"
+	}
+	return strings.ReplaceAll(string(k), "_", " ")
+}
+
+func share(part, whole time.Duration) string {
+	if whole <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d%%", (100*part+whole/2)/whole)
+}

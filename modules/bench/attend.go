@@ -1,0 +1,137 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"sluice/modules/workers"
+)
+
+// The process that measures talks with its helpers over their standard input and output, a line each way. The end of the input
+// ends a helper, so that none outlives the process that began it.
+const (
+	askObserve = "observe"
+	askAccount = "account"
+)
+
+// message is a line from a helper.
+type message struct {
+	Done     int64    `json:"done,omitempty"` // tasks since the last line
+	Failure  string   `json:"failure,omitempty"`
+	Answered string   `json:"answered,omitempty"` // the request that this answers; askJoin without one
+	Account  *Account `json:"account,omitempty"`
+}
+
+const askJoin = "join" // nobody asks: a helper joins at once
+
+// tellEvery is how often a helper tells of what is done.
+const tellEvery = 5 * time.Millisecond
+
+// helper is the far side of a peer.
+type helper struct {
+	mu  sync.Mutex
+	out *json.Encoder
+}
+
+func (h *helper) say(m message) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.out.Encode(m); err != nil {
+		return fmt.Errorf("tell the benchmark's first process: %w", err)
+	}
+	return nil
+}
+
+// Attend works on another process's benchmark until in ends or ctx does.
+func Attend(ctx context.Context, deps workers.Deps, slots int, handler *Handler, in io.Reader, out io.Writer) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	h := &helper{out: json.NewEncoder(out)}
+	t := newTally()
+	m, err := join(ctx, deps, slots, handler, t)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.leave()) }()
+	if err := h.say(message{Answered: askJoin}); err != nil {
+		return err
+	}
+	telling := make(chan error, 1)
+	go func() { telling <- h.tell(ctx, t) }()
+	asked := make(chan string)
+	go read(ctx, in, asked)
+	for {
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), <-telling)
+		case err := <-telling:
+			return err
+		case request, open := <-asked:
+			if !open {
+				cancel()
+				return <-telling
+			}
+			if err := h.answer(ctx, m, request); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// read hands over the lines of in, and closes the channel at its end.
+func read(ctx context.Context, in io.Reader, asked chan<- string) {
+	defer close(asked)
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		select {
+		case asked <- lines.Text():
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (h *helper) answer(ctx context.Context, m *Member, request string) error {
+	reply := message{Answered: request}
+	switch request {
+	case askObserve:
+		if err := m.observe(ctx); err != nil {
+			return err
+		}
+	case askAccount:
+		a, err := m.account(ctx)
+		if err != nil {
+			return err
+		}
+		reply.Account = &a
+	default:
+		return fmt.Errorf("the benchmark's first process asks for %q, which this one does not know", request)
+	}
+	return h.say(reply)
+}
+
+// tell tells of what is done, until ctx ends.
+func (h *helper) tell(ctx context.Context, t *tally) error {
+	told := int64(0)
+	for ctx.Err() == nil {
+		if err := t.await(ctx, told+1); err != nil {
+			if ctx.Err() == nil {
+				return h.say(message{Failure: err.Error()})
+			}
+			break
+		}
+		n := t.count()
+		if err := h.say(message{Done: n - told}); err != nil {
+			return err
+		}
+		told = n
+		_ = pause(ctx, tellEvery) // cut short, the loop ends
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+// Package bench measures this engine on the database at hand: real workers, as `serve` has them, work off runs of tasks that do
+// nothing, in a tenant of their own. It measures and does not judge; it writes nothing but through the engine, and leaves nothing.
+package bench
+
+import (
+	"context"
+	"errors"
+	"runtime/pprof"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sluice/modules/audit"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/workers"
+	"sluice/platform/db"
+)
+
+// Deps are what a benchmark works with.
+type Deps struct {
+	Workers workers.Deps
+	Handler *Handler // one of the handlers of Workers
+	Auditor *audit.Auditor
+}
+
+// Bench runs one benchmark.
+type Bench struct {
+	deps  Deps
+	tally *tally
+	crew  []colleague
+}
+
+// colleague is a process of the benchmark: this one, or a further one.
+type colleague interface {
+	observe(ctx context.Context) error
+	account(ctx context.Context) (Account, error)
+	leave() error
+}
+
+// New makes a benchmark, which can be run once.
+func New(d Deps) *Bench { return &Bench{deps: d, tally: newTally()} }
+
+// dropping is how long the removal of the tenant may take.
+const dropping = 2 * time.Minute
+
+// Run makes the context's tenant, which must not be there, measures in it, has the checker look at all of it, and removes it again,
+// also when ctx ends. The result is whole only if there is no error; the report says what the checker found.
+func (b *Bench) Run(ctx context.Context, p Plan) (r Result, report audit.Report, err error) {
+	d := b.deps.Workers.DB
+	if !p.config.Keep {
+		defer func() {
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropping)
+			defer cancel()
+			if dropped := d.DropTenant(last, nil); !errors.Is(dropped, db.ErrNoTenant) {
+				err = errors.Join(err, dropped)
+			}
+		}()
+	}
+	if err := d.CreateTenant(ctx); err != nil {
+		return r, report, err
+	}
+	m, err := b.work(ctx, p)
+	if err != nil {
+		return r, report, err
+	}
+	ready, err := readyTimes(ctx, d, m.account.Samples, len(p.graph))
+	if err != nil {
+		return r, report, err
+	}
+	report, err = b.deps.Auditor.Verify(ctx, audit.Options{MaxBreaches: 100, Progress: func(r audit.Report) {
+		p.progress("checking", int64(r.Events), 0)
+	}})
+	if err != nil {
+		return r, report, err
+	}
+	return m.result(p, db.TenantOf(ctx), d.Backend(), ready, report), report, nil
+}
+
+// work brings the processes together, prepares the database, measures, and sends the processes home.
+func (b *Bench) work(ctx context.Context, p Plan) (m measured, err error) {
+	defer func() { err = errors.Join(err, b.dismiss()) }()
+	if err := b.gather(ctx, p); err != nil {
+		return m, err
+	}
+	if err := b.prepare(ctx, p); err != nil {
+		return m, err
+	}
+	if p.config.HoldSnapshot {
+		release, err := hold(ctx, b.deps.Workers.DB.URL())
+		if err != nil {
+			return m, err
+		}
+		defer func() { err = errors.Join(err, release()) }()
+	}
+	return b.measure(ctx, p)
+}
+
+// gather has all processes of the benchmark join.
+func (b *Bench) gather(ctx context.Context, p Plan) error {
+	m, err := join(ctx, b.deps.Workers, p.config.Slots, b.deps.Handler, b.tally)
+	if err != nil {
+		return err
+	}
+	b.crew = append(b.crew, m)
+	for range p.config.Processes - 1 {
+		far, err := begin(ctx, p.config.Helper(), b.tally)
+		if err != nil {
+			return err
+		}
+		b.crew = append(b.crew, far)
+	}
+	return nil
+}
+
+// dismiss ends all processes, this one's workers last.
+func (b *Bench) dismiss() error {
+	var errs []error
+	for len(b.crew) > 0 {
+		last := len(b.crew) - 1
+		errs = append(errs, b.crew[last].leave())
+		b.crew = b.crew[:last]
+	}
+	return errors.Join(errs...)
+}
+
+// run starts a load and waits until it has been worked off.
+func (b *Bench) run(ctx context.Context, p Plan, what string, l load) error {
+	from := b.tally.count()
+	done := p.watch(ctx, what, int64(l.tasks()), func() int64 { return b.tally.count() - from })
+	defer done()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return b.feed(ctx, l) })
+	group.Go(func() error { return b.tally.await(ctx, from+int64(l.tasks())) })
+	return group.Wait()
+}
+
+// measured is what was read before, meanwhile and after.
+type measured struct {
+	began, ended   time.Time // of the database's clock
+	before, after  db.Measure
+	events         int64   // that were there before
+	account        Account // of all processes together
+	server         float64 // processor seconds of the database's server
+	serverReadable bool
+}
+
+func (b *Bench) measure(ctx context.Context, p Plan) (m measured, err error) {
+	d := b.deps.Workers.DB
+	def, err := define(b.deps.Workers.Handlers, "bench-"+string(p.config.Shape), p.graph, definition.Task{Uses: handlerName})
+	if err != nil {
+		return m, err
+	}
+	if m.events, err = countEvents(ctx, d, p); err != nil {
+		return m, err
+	}
+	if m.before, err = d.Measure(ctx); err != nil {
+		return m, err
+	}
+	for _, c := range b.crew {
+		if err := c.observe(ctx); err != nil {
+			return m, err
+		}
+	}
+	cpu, readable := serverCPU(m.before.ServerPID)
+	if p.config.Profile != nil {
+		if err := pprof.StartCPUProfile(p.config.Profile); err != nil {
+			return m, err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	m.began = d.Now()
+	if err := b.run(ctx, p, "measuring", load{def: def, runs: p.runs, rate: p.config.Rate, ahead: p.config.Ahead}); err != nil {
+		return m, err
+	}
+	after, readableStill := serverCPU(m.before.ServerPID)
+	m.server, m.serverReadable = after-cpu, readable && readableStill
+	for _, c := range b.crew {
+		a, err := c.account(ctx)
+		if err != nil {
+			return m, err
+		}
+		m.account.add(a)
+	}
+	m.ended = time.UnixMicro(m.account.LastCommit)
+	m.after, err = d.Measure(ctx)
+	return m, err
+}

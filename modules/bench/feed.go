@@ -1,0 +1,134 @@
+package bench
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sluice/modules/pipelines"
+	"sluice/modules/pipelines/definition"
+)
+
+// load is runs to be started.
+type load struct {
+	def   *definition.Definition
+	runs  int
+	rate  float64 // runs that arrive per second, at random; 0: as fast as they are worked off
+	ahead int     // most tasks that are created before they are worked off, unless one run has more; 0: no bound
+}
+
+func (l load) tasks() int { return l.runs * len(l.def.Tasks) }
+
+const (
+	feeders     = 2   // goroutines that start runs
+	tasksPerSet = 500 // that one of them creates at once: a floor of set sizes lies about there, and larger ones make others wait
+)
+
+// perSet is how many runs are started at once.
+func (l load) perSet() int { return max(tasksPerSet/len(l.def.Tasks), 1) }
+
+// feed starts the runs of a load while workers work them off, and returns when the last has been started.
+func (b *Bench) feed(ctx context.Context, l load) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if l.rate > 0 {
+		arrivals := make(chan struct{}, l.runs)
+		group.Go(func() error { return l.arrive(ctx, b.deps.Workers.DB.Now, arrivals) })
+		for range feeders {
+			group.Go(func() error { return b.serve(ctx, l, arrivals) })
+		}
+		return group.Wait()
+	}
+	q := &quota{left: l.runs, before: b.tally.count()}
+	for range feeders {
+		group.Go(func() error {
+			for {
+				n, atLeast := q.take(l)
+				if n == 0 {
+					return nil
+				}
+				if err := b.tally.await(ctx, atLeast); err != nil {
+					return err
+				}
+				if err := b.start(ctx, l, n); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return group.Wait()
+}
+
+func (b *Bench) start(ctx context.Context, l load, n int) error {
+	requests := make([]pipelines.Request, n)
+	for i := range requests {
+		requests[i] = pipelines.Request{Definition: l.def, Actor: "bench"}
+	}
+	_, err := b.deps.Workers.Engine.Start(ctx, requests)
+	return err
+}
+
+// quota shares the runs of a load between feeders.
+type quota struct {
+	mu     sync.Mutex
+	left   int
+	taken  int   // tasks of the runs that were taken
+	before int64 // tasks that were done before
+}
+
+// take gives the next set of runs, 0 at the end, and how many tasks must be done before it may be started.
+func (q *quota) take(l load) (n int, atLeast int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n = min(l.perSet(), q.left)
+	q.left -= n
+	start := q.taken
+	q.taken += n * len(l.def.Tasks)
+	if l.ahead == 0 {
+		return n, 0
+	}
+	// A set that is larger than the bound waits until nothing else is there.
+	return n, q.before + int64(min(q.taken-l.ahead, start))
+}
+
+// arrive tells of each run when its time has come. The times between are those of a Poisson process.
+func (l load) arrive(ctx context.Context, now func() time.Time, arrivals chan<- struct{}) error {
+	defer close(arrivals)
+	next := now()
+	for range l.runs {
+		next = next.Add(time.Duration(rand.ExpFloat64() / l.rate * float64(time.Second)))
+		if err := pause(ctx, next.Sub(now())); err != nil {
+			return err
+		}
+		arrivals <- struct{}{} // there is room for all
+	}
+	return nil
+}
+
+// serve starts what has arrived: each run by itself, unless it lags behind.
+func (b *Bench) serve(ctx context.Context, l load, arrivals <-chan struct{}) error {
+	for range arrivals {
+		n := 1
+	gather:
+		for n < l.perSet() {
+			select {
+			case _, open := <-arrivals:
+				if !open {
+					break gather
+				}
+				n++
+			default:
+				break gather
+			}
+		}
+		if err := b.tally.await(ctx, 0); err != nil {
+			return err
+		}
+		if err := b.start(ctx, l, n); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}

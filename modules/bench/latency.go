@@ -1,0 +1,80 @@
+package bench
+
+import (
+	"math"
+	"slices"
+
+	"sluice/platform/db"
+)
+
+// Latency is how long something took, in milliseconds: so many cases in every hundred took no longer.
+type Latency struct {
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+	P99   float64 `json:"p99"`
+	Max   float64 `json:"max"`
+	Count int     `json:"count"` // of cases that were observed
+}
+
+// summarize gives the quantiles of microseconds; nil for none. A case below zero is the difference of two processes' readings of
+// one clock, and counts as zero.
+func summarize(us []int64) *Latency {
+	if len(us) == 0 {
+		return nil
+	}
+	slices.Sort(us)
+	at := func(q float64) float64 {
+		i := int(math.Ceil(q*float64(len(us)))) - 1
+		return float64(max(us[max(i, 0)], 0)) / 1000
+	}
+	return &Latency{P50: at(0.5), P90: at(0.9), P99: at(0.99), Max: at(1), Count: len(us)}
+}
+
+// task is one task of one run.
+type task struct {
+	execution db.ID
+	place     int
+}
+
+// calls joins samples by task. A task that was taken back and run again began with its first call and ended with its last.
+func calls(samples []Sample) map[task]Sample {
+	out := make(map[task]Sample, len(samples))
+	for _, s := range samples {
+		key := task{s.Execution, s.Place}
+		if first, again := out[key]; again {
+			s.Begin, s.End = min(s.Begin, first.Begin), max(s.End, first.End)
+		}
+		out[key] = s
+	}
+	return out
+}
+
+// steps is, for each task that needs others, the time from the end of the last handler that it waited for to the beginning of its own.
+func steps(calls map[task]Sample, graph [][]int) []int64 {
+	var out []int64
+	for key, s := range calls {
+		if len(graph[key.place]) == 0 {
+			continue
+		}
+		last, known := int64(math.MinInt64), true
+		for _, need := range graph[key.place] {
+			before, ok := calls[task{key.execution, need}]
+			last, known = max(last, before.End), known && ok
+		}
+		if known {
+			out = append(out, s.Begin-last)
+		}
+	}
+	return out
+}
+
+// waits is, for each task whose readiness is known, the time from then to the beginning of its handler.
+func waits(calls map[task]Sample, ready map[task]int64) []int64 {
+	var out []int64
+	for key, s := range calls {
+		if at, ok := ready[key]; ok {
+			out = append(out, s.Begin-at)
+		}
+	}
+	return out
+}

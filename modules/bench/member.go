@@ -1,0 +1,122 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"sluice/modules/pipelines"
+	"sluice/modules/workers"
+	"sluice/platform/db"
+)
+
+// Account is what one process has done and used while it was observed.
+type Account struct {
+	CPUSeconds   float64  `json:"cpu_seconds"`
+	PeakMemory   int64    `json:"peak_memory_bytes"` // since the process began
+	Transactions int64    `json:"transactions"`
+	LastCommit   int64    `json:"last_commit"` // microseconds since 1970 by the database's clock
+	Lost         int64    `json:"lost"`        // attempts whose claim was lost
+	Samples      []Sample `json:"samples"`
+}
+
+// Member is one process's share of the work: a pool as `serve` has it, and what is counted of it.
+type Member struct {
+	db      *db.DB
+	pool    *workers.Pool
+	handler *Handler
+	tally   *tally
+	stop    context.CancelFunc
+	ended   chan error
+
+	last, lost   atomic.Int64
+	cpu          float64 // when observing began, as the next
+	transactions int64
+}
+
+var errEndedEarly = errors.New("the workers ended before the work")
+
+// join starts a pool and waits until it has registered. Whoever joins must call leave.
+func join(ctx context.Context, deps workers.Deps, slots int, handler *Handler, t *tally) (*Member, error) {
+	m := &Member{db: deps.DB, handler: handler, tally: t, ended: make(chan error, 1)}
+	m.pool = workers.New(workers.Config{Slots: slots, Observer: m}, deps)
+	working, stop := context.WithCancel(ctx)
+	m.stop = stop
+	go func() {
+		err := m.pool.Run(working)
+		if working.Err() == nil {
+			t.fail(errors.Join(errEndedEarly, err))
+		}
+		m.ended <- err
+	}()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for m.pool.State().Worker == "" {
+		select {
+		case err := <-m.ended:
+			stop()
+			return nil, errors.Join(errEndedEarly, err, ctx.Err())
+		case <-tick.C:
+		}
+	}
+	return m, nil
+}
+
+// leave stops the pool, which gives back what it holds.
+func (m *Member) leave() error {
+	m.stop()
+	return <-m.ended
+}
+
+// observe counts from now on.
+func (m *Member) observe(context.Context) error {
+	cpu, _, err := usage()
+	if err != nil {
+		return err
+	}
+	m.cpu, m.transactions = cpu, m.db.Committed()
+	m.last.Store(0)
+	m.lost.Store(0)
+	m.handler.observe()
+	return nil
+}
+
+// account is what has been counted since observe.
+func (m *Member) account(context.Context) (Account, error) {
+	cpu, memory, err := usage()
+	if err != nil {
+		return Account{}, err
+	}
+	return Account{
+		CPUSeconds: cpu - m.cpu, PeakMemory: memory, Transactions: m.db.Committed() - m.transactions,
+		LastCommit: m.last.Load(), Lost: m.lost.Load(), Samples: m.handler.noted(),
+	}, nil
+}
+
+// Claimed is of no interest here, as Ran, Recorded and Recovered.
+func (m *Member) Claimed(int, time.Duration) {}
+
+// Ran see Claimed.
+func (m *Member) Ran(string, time.Duration) {}
+
+// Recorded see Claimed.
+func (m *Member) Recorded(int, time.Duration) {}
+
+// Recovered see Claimed.
+func (m *Member) Recovered(int) {}
+
+// Finished counts a task whose end, or deferral, has been committed.
+func (m *Member) Finished(kind pipelines.Kind) {
+	switch kind {
+	case pipelines.Succeeded, pipelines.Deferred:
+		m.last.Store(m.db.Now().UnixMicro())
+		m.tally.add(1)
+	case pipelines.Erred:
+		m.tally.fail(fmt.Errorf("a task of the benchmark failed: `sluice bench --keep` leaves its history to be looked at"))
+	}
+}
+
+// Lost counts an attempt that somebody else makes again.
+func (m *Member) Lost() { m.lost.Add(1) }

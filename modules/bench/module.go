@@ -1,0 +1,25 @@
+package bench
+
+import (
+	"go.uber.org/fx"
+
+	"sluice/modules/audit"
+	"sluice/modules/tasks"
+	"sluice/modules/workers"
+)
+
+type params struct {
+	fx.In
+	Workers workers.Deps
+	Handler *Handler
+	Auditor *audit.Auditor
+}
+
+// Module provides the benchmark and its handler. It belongs to the processes of a benchmark alone: no other worker has the handler.
+func Module(s Settings) fx.Option {
+	return fx.Module("bench",
+		fx.Supply(s),
+		fx.Provide(NewHandler, func(p params) *Bench { return New(Deps{Workers: p.Workers, Handler: p.Handler, Auditor: p.Auditor}) }),
+		tasks.ProvideHandler(func(h *Handler) *Handler { return h }),
+	)
+}

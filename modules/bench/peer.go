@@ -1,0 +1,123 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// peer is a further process that works on the benchmark: the near side of a helper.
+type peer struct {
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	tally   *tally
+	answers chan message
+	ended   chan struct{} // the helper has ended, err says how
+	err     error
+}
+
+// patience is how long a helper may take to end before it is killed.
+const patience = 20 * time.Second
+
+// begin starts a helper and waits until it has joined. It stands in a group of its own: an interrupt at the terminal reaches the
+// first process, which ends the others.
+func begin(ctx context.Context, cmd *exec.Cmd, t *tally) (*peer, error) {
+	p := &peer{cmd: cmd, tally: t, answers: make(chan message, 1), ended: make(chan struct{})}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.in = in
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start a further process: %w", err)
+	}
+	go p.listen(out)
+	if _, err := p.answer(ctx, askJoin); err != nil {
+		return nil, errors.Join(err, p.leave())
+	}
+	return p, nil
+}
+
+// listen reads what the helper says until it ends.
+func (p *peer) listen(out io.Reader) {
+	defer close(p.ended)
+	lines := json.NewDecoder(out)
+	for {
+		var m message
+		if err := lines.Decode(&m); err != nil {
+			break
+		}
+		p.tally.add(m.Done)
+		if m.Failure != "" {
+			p.tally.fail(fmt.Errorf("a further process: %s", m.Failure))
+		}
+		if m.Answered != "" {
+			p.answers <- m // there is room: one request is under way at a time
+		}
+	}
+	p.err = p.cmd.Wait()
+	p.tally.fail(fmt.Errorf("a further process of the benchmark has ended early: %w", errors.Join(errEndedEarly, p.err)))
+}
+
+// ask has the helper do something.
+func (p *peer) ask(ctx context.Context, request string) (message, error) {
+	if _, err := io.WriteString(p.in, request+"\n"); err != nil {
+		return message{}, fmt.Errorf("ask a further process: %w", err)
+	}
+	return p.answer(ctx, request)
+}
+
+func (p *peer) answer(ctx context.Context, request string) (message, error) {
+	select {
+	case m := <-p.answers:
+		if m.Answered != request {
+			return m, fmt.Errorf("a further process answers %q to %q", m.Answered, request)
+		}
+		return m, nil
+	case <-p.ended:
+		return message{}, fmt.Errorf("a further process has ended: %w", errors.Join(errEndedEarly, p.err))
+	case <-ctx.Done():
+		return message{}, ctx.Err()
+	}
+}
+
+func (p *peer) observe(ctx context.Context) error {
+	_, err := p.ask(ctx, askObserve)
+	return err
+}
+
+func (p *peer) account(ctx context.Context) (Account, error) {
+	m, err := p.ask(ctx, askAccount)
+	if err != nil {
+		return Account{}, err
+	}
+	return *m.Account, nil
+}
+
+// leave ends the helper: the end of its input tells it to, and if it does not, it is killed.
+func (p *peer) leave() error {
+	closed := p.in.Close()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-p.ended:
+		if p.err != nil {
+			return fmt.Errorf("a further process: %w", p.err)
+		}
+		return closed
+	case <-timer.C:
+	}
+	killed := p.cmd.Process.Kill()
+	<-p.ended
+	return errors.Join(fmt.Errorf("a further process did not end in %s and was killed", patience), killed)
+}

@@ -1,0 +1,150 @@
+package bench
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"time"
+
+	"sluice/modules/audit"
+	"sluice/modules/events"
+	"sluice/platform/db"
+)
+
+// Result is what was measured. Fields that can't be known are null.
+type Result struct {
+	Database       string            `json:"database"` // postgres or sqlite
+	ServerVersion  string            `json:"server_version"`
+	ServerSettings map[string]string `json:"server_settings"`
+	Tenant         string            `json:"tenant"`
+
+	Shape          Shape   `json:"shape"`
+	Tasks          int     `json:"tasks"`
+	Runs           int     `json:"runs"`
+	Seconds        float64 `json:"seconds"` // from before the first start to the last commit, creation included
+	TasksPerSecond float64 `json:"tasks_per_second"`
+	Events         int64   `json:"events"`
+	Transactions   int64   `json:"transactions"` // that wrote, of all processes: starts, claims, endings, heartbeats
+
+	// From the instant that the history has for the task's readiness, the beginning of that transaction, to the handler's beginning.
+	ReadyToStart *Latency `json:"ready_to_start_ms"`
+	// From the end of the last handler that a task waited for to the beginning of its own; null where no task needs another.
+	Step *Latency `json:"step_ms"`
+
+	CPUSeconds       float64  `json:"cpu_seconds"`        // of all processes of the benchmark, user and system
+	ServerCPUSeconds *float64 `json:"server_cpu_seconds"` // of a PostgreSQL server on this machine, all that it did meanwhile
+	PeakMemory       int64    `json:"peak_memory_bytes"`  // resident in the process that had most, since it began
+	WALPerTask       *float64 `json:"wal_bytes_per_task"` // of a PostgreSQL server, all that it wrote meanwhile
+	DataPerTask      float64  `json:"database_bytes_per_task"`
+	Lost             int64    `json:"claims_lost"`
+
+	Verified   Verified     `json:"verified"`
+	Settings   SettingsUsed `json:"settings"`
+	GOMAXPROCS int          `json:"gomaxprocs"`
+}
+
+// Verified is how much the checker has looked at, what lay there before included, and how many breaches it found.
+type Verified struct {
+	Pipelines  int `json:"pipelines"`
+	Tasks      int `json:"tasks"`
+	Events     int `json:"events"`
+	OutboxRows int `json:"outbox_rows"`
+	Breaches   int `json:"breaches"`
+}
+
+// SettingsUsed are the settings that the benchmark ran with.
+type SettingsUsed struct {
+	Length       int     `json:"length"` // 0: the shape has none, as the next
+	Width        int     `json:"width"`
+	Processes    int     `json:"processes"`
+	Workers      int     `json:"workers"` // slots of each process
+	Payload      int     `json:"payload"`
+	SleepMS      float64 `json:"sleep_ms"`
+	Rate         float64 `json:"rate"`
+	Ahead        int     `json:"ahead"`
+	HoldSnapshot bool    `json:"hold_snapshot"`
+	Pending      int     `json:"pending"`
+	History      int     `json:"history"`
+}
+
+// add joins the accounts of two processes.
+func (a *Account) add(b Account) {
+	a.CPUSeconds += b.CPUSeconds
+	a.PeakMemory = max(a.PeakMemory, b.PeakMemory)
+	a.Transactions += b.Transactions
+	a.LastCommit = max(a.LastCommit, b.LastCommit)
+	a.Lost += b.Lost
+	a.Samples = append(a.Samples, b.Samples...)
+}
+
+func (m measured) result(p Plan, tenant, database string, ready map[task]int64, report audit.Report) Result {
+	n, c := float64(p.tasks()), p.config
+	seconds := m.ended.Sub(m.began).Seconds()
+	observed := calls(m.account.Samples)
+	r := Result{
+		Database: database, ServerVersion: m.after.Version, ServerSettings: m.after.Settings, Tenant: tenant,
+		Shape: c.Shape, Tasks: p.tasks(), Runs: p.runs, Seconds: round(seconds, 1e6), TasksPerSecond: round(n/seconds, 10),
+		Events: int64(report.Events) - m.events, Transactions: m.account.Transactions,
+		ReadyToStart: summarize(waits(observed, ready)), Step: summarize(steps(observed, p.graph)),
+		CPUSeconds: round(m.account.CPUSeconds, 1000), PeakMemory: m.account.PeakMemory,
+		DataPerTask: round(float64(m.after.DataBytes-m.before.DataBytes)/n, 10), Lost: m.account.Lost,
+		Verified: Verified{report.Pipelines, report.Tasks, report.Events, report.OutboxRows, len(report.Breaches)},
+		Settings: SettingsUsed{
+			Processes: max(c.Processes, 1), Workers: c.Slots, Payload: c.Payload, SleepMS: float64(c.Sleep) / float64(time.Millisecond),
+			Rate: c.Rate, Ahead: c.Ahead, HoldSnapshot: c.HoldSnapshot, Pending: c.Pending, History: c.History,
+		},
+		GOMAXPROCS: runtime.GOMAXPROCS(0),
+	}
+	if c.Shape.HasLength() {
+		r.Settings.Length = c.Length
+	}
+	if c.Shape.HasWidth() {
+		r.Settings.Width = c.Width
+	}
+	if m.after.WALBytes > 0 {
+		wal := round(float64(m.after.WALBytes-m.before.WALBytes)/n, 10)
+		r.WALPerTask = &wal
+	}
+	if m.serverReadable {
+		server := round(m.server, 100)
+		r.ServerCPUSeconds = &server
+	}
+	return r
+}
+
+// round keeps so many parts of a unit; what lies behind is below the measurement.
+func round(v, parts float64) float64 { return math.Round(v*parts) / parts }
+
+// readyTimes reads, for the runs that were observed, when the history has each task made ready, in microseconds since 1970.
+func readyTimes(ctx context.Context, d *db.DB, samples []Sample, perRun int) (map[task]int64, error) {
+	const tasksAtOnce = 10_000
+	seen := map[db.ID]bool{}
+	var ids []db.ID
+	for _, s := range samples {
+		if !seen[s.Execution] {
+			seen[s.Execution] = true
+			ids = append(ids, s.Execution)
+		}
+	}
+	ready := make(map[task]int64, len(samples))
+	for len(ids) > 0 {
+		n := min(max(tasksAtOnce/perRun, 1), len(ids))
+		err := d.Query(ctx, `SELECT e.pipeline_execution_id, t.task_name, e.created_at FROM $x
+JOIN {execution_events} AS e ON e.pipeline_execution_id = x.id
+JOIN {task_executions} AS t ON t.id = e.task_execution_id
+WHERE e.event_type = $type AND e.version = 2`, db.Args{"x": db.IDSet(ids[:n]), "type": string(events.TaskMarkedReady)},
+			func(scan func(...any) error) error {
+				var id db.ID
+				var name string
+				var at db.Time
+				err := scan(&id, &name, &at)
+				ready[task{id, placeOf(name)}] = at.UnixMicro()
+				return err
+			})
+		if err != nil {
+			return nil, err
+		}
+		ids = ids[n:]
+	}
+	return ready, nil
+}

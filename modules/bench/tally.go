@@ -1,0 +1,75 @@
+package bench
+
+import (
+	"context"
+	"sync"
+)
+
+// tally counts the tasks that are done, in all processes, and lets goroutines wait for a number of them.
+type tally struct {
+	mu      sync.Mutex
+	done    int64
+	failure error // the first
+	waiting map[*waiter]bool
+}
+
+type waiter struct {
+	atLeast int64
+	reached chan struct{}
+}
+
+func newTally() *tally { return &tally{waiting: map[*waiter]bool{}} }
+
+// add counts n more.
+func (t *tally) add(n int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done += n
+	t.wake()
+}
+
+// fail ends all waiting: the benchmark can't succeed any more.
+func (t *tally) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failure == nil {
+		t.failure = err
+	}
+	t.wake()
+}
+
+func (t *tally) wake() {
+	for w := range t.waiting {
+		if t.failure != nil || t.done >= w.atLeast {
+			close(w.reached)
+			delete(t.waiting, w)
+		}
+	}
+}
+
+// count is how many are done.
+func (t *tally) count() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.done
+}
+
+// await waits until atLeast are done.
+func (t *tally) await(ctx context.Context, atLeast int64) error {
+	t.mu.Lock()
+	w := &waiter{atLeast, make(chan struct{})}
+	t.waiting[w] = true
+	t.wake()
+	t.mu.Unlock()
+	select {
+	case <-w.reached:
+	case <-ctx.Done():
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.waiting, w)
+	if t.failure != nil {
+		return t.failure
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,179 @@
+package history
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// Run is one execution with what is known of it.
+type Run struct {
+	Execution pipelines.Execution
+	Tasks     []tasks.Task
+	Timeline  *Timeline // nil: its history is not there any more
+}
+
+// Comparison is how two runs differ.
+type Comparison struct {
+	Differences []Difference // the executions', then the tasks' in the order of creation
+	Durations   []TaskTime   // those that differ most first; none if a timeline is missing
+	Critical    []KindTime   // of the critical paths, and so of the runs
+}
+
+// Difference is a value that is not the same. A side that has none is nil.
+type Difference struct {
+	TaskName db.Text `json:"task_name"` // null: of the execution
+	Field    string  `json:"field"`     // a column, with .key for a part of a document; task: it is in one run alone, with this status
+	First    any     `json:"first"`
+	Second   any     `json:"second"`
+}
+
+// TaskTime is how long a task took in both runs, from being ready to its end, in milliseconds. A run without the task has null.
+type TaskTime struct {
+	TaskName string `json:"task_name"`
+	Pair
+	Kinds []KindTime `json:"kinds"` // all kinds that occur, waiting for dependencies included
+}
+
+// KindTime is how long something was of a kind in both runs.
+type KindTime struct {
+	Kind Kind `json:"kind"`
+	Pair
+}
+
+// Pair is two durations in milliseconds and by how much the second is longer, what is missing counting as nothing.
+type Pair struct {
+	FirstMS  *int64 `json:"first_ms"`
+	SecondMS *int64 `json:"second_ms"`
+	DeltaMS  int64  `json:"delta_ms"`
+}
+
+func pair(first, second *time.Duration) Pair {
+	var p Pair
+	if first != nil {
+		ms := first.Milliseconds()
+		p.FirstMS, p.DeltaMS = &ms, -ms
+	}
+	if second != nil {
+		ms := second.Milliseconds()
+		p.SecondMS = &ms
+		p.DeltaMS += ms
+	}
+	return p
+}
+
+// Compare says how the second run differs from the first. Tasks are matched by name.
+func Compare(first, second Run) Comparison {
+	c := Comparison{Differences: compareExecutions(first.Execution, second.Execution), Durations: []TaskTime{}, Critical: []KindTime{}}
+	in1, in2 := byName(first.Tasks), byName(second.Tasks)
+	for _, t := range first.Tasks {
+		if other, ok := in2[t.TaskName]; ok {
+			c.Differences = append(c.Differences, compareTasks(t, other)...)
+		} else {
+			c.Differences = append(c.Differences, Difference{db.Text(t.TaskName), "task", t.Status, nil})
+		}
+	}
+	for _, t := range second.Tasks {
+		if _, ok := in1[t.TaskName]; !ok {
+			c.Differences = append(c.Differences, Difference{db.Text(t.TaskName), "task", nil, t.Status})
+		}
+	}
+	if first.Timeline != nil && second.Timeline != nil {
+		c.Durations = compareTimes(first.Timeline, second.Timeline)
+		c.Critical = compareSpent(first.Timeline.Spent, second.Timeline.Spent)
+	}
+	return c
+}
+
+func byName(list []tasks.Task) map[string]tasks.Task {
+	out := make(map[string]tasks.Task, len(list))
+	for _, t := range list {
+		out[t.TaskName] = t
+	}
+	return out
+}
+
+func compareExecutions(a, b pipelines.Execution) []Difference {
+	d := differences{list: []Difference{}}
+	d.text("pipeline_name", a.PipelineName, b.PipelineName)
+	d.text("definition_version", a.DefinitionVersion, b.DefinitionVersion)
+	d.text("status", string(a.Status), string(b.Status))
+	d.text("error", string(a.Error), string(b.Error))
+	d.document("input", a.Input, b.Input)
+	return d.list
+}
+
+func compareTasks(a, b tasks.Task) []Difference {
+	d := differences{task: db.Text(a.TaskName)}
+	d.text("handler", a.Handler, b.Handler)
+	d.text("status", string(a.Status), string(b.Status))
+	d.number("attempt", a.Attempt, b.Attempt)
+	d.number("recoveries", a.Recoveries, b.Recoveries)
+	d.text("error", string(a.Error), string(b.Error))
+	d.document("output", a.Output, b.Output)
+	return d.list
+}
+
+// compareTimes goes through the tasks of both runs.
+func compareTimes(first, second *Timeline) []TaskTime {
+	list := make([]TaskTime, 0, len(first.Rows))
+	other := map[string]Row{}
+	for _, r := range second.Rows {
+		other[r.TaskName] = r
+	}
+	for _, r := range first.Rows {
+		if s, ok := other[r.TaskName]; ok {
+			list = append(list, timesOf(r.TaskName, &r, &s))
+		} else {
+			list = append(list, timesOf(r.TaskName, &r, nil))
+		}
+		delete(other, r.TaskName)
+	}
+	for _, r := range second.Rows {
+		if _, left := other[r.TaskName]; left {
+			list = append(list, timesOf(r.TaskName, nil, &r))
+		}
+	}
+	slices.SortStableFunc(list, func(a, b TaskTime) int {
+		return cmp.Or(cmp.Compare(max(b.DeltaMS, -b.DeltaMS), max(a.DeltaMS, -a.DeltaMS)), cmp.Compare(a.TaskName, b.TaskName))
+	})
+	return list
+}
+
+func timesOf(name string, first, second *Row) TaskTime {
+	sum := func(r *Row, kinds ...Kind) *time.Duration {
+		if r == nil {
+			return nil
+		}
+		d := r.Of(kinds...)
+		return &d
+	}
+	t := TaskTime{TaskName: name, Pair: pair(sum(first, own...), sum(second, own...)), Kinds: []KindTime{}}
+	for _, k := range Kinds() {
+		a, b := sum(first, k), sum(second, k)
+		if a != nil && *a > 0 || b != nil && *b > 0 {
+			t.Kinds = append(t.Kinds, KindTime{k, pair(a, b)})
+		}
+	}
+	return t
+}
+
+func compareSpent(first, second []Spent) []KindTime {
+	list := []KindTime{}
+	find := func(in []Spent, k Kind) time.Duration {
+		if i := slices.IndexFunc(in, func(s Spent) bool { return s.Kind == k }); i >= 0 {
+			return in[i].CriticalPath
+		}
+		return 0
+	}
+	for _, k := range Kinds() {
+		if a, b := find(first, k), find(second, k); a > 0 || b > 0 {
+			list = append(list, KindTime{k, pair(&a, &b)})
+		}
+	}
+	return list
+}

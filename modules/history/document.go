@@ -1,0 +1,75 @@
+package history
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+
+	"sluice/platform/db"
+)
+
+// differences collects the values of one task, or of the executions, that are not the same.
+type differences struct {
+	task db.Text
+	list []Difference
+}
+
+func (d *differences) add(field string, first, second any) {
+	d.list = append(d.list, Difference{d.task, field, first, second})
+}
+
+// text takes the empty text for none.
+func (d *differences) text(field, first, second string) {
+	if first == second {
+		return
+	}
+	value := func(s string) any {
+		if s == "" {
+			return nil
+		}
+		return s
+	}
+	d.add(field, value(first), value(second))
+}
+
+func (d *differences) number(field string, first, second int) {
+	if first != second {
+		d.add(field, first, second)
+	}
+}
+
+// document compares JSON by what it means, and of two objects only the keys that differ.
+func (d *differences) document(field string, first, second db.JSON) {
+	a, b := meaning(first), meaning(second)
+	if reflect.DeepEqual(a, b) {
+		return
+	}
+	x, isObject := a.(map[string]any)
+	y, areObjects := b.(map[string]any)
+	if !isObject || !areObjects {
+		d.add(field, a, b)
+		return
+	}
+	keys := maps.Clone(x)
+	maps.Copy(keys, y)
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if !reflect.DeepEqual(x[key], y[key]) {
+			d.add(field+"."+key, x[key], y[key])
+		}
+	}
+}
+
+// meaning decodes a document, its numbers as they are written; what is none is taken as text.
+func meaning(j db.JSON) (v any) {
+	if len(j) == 0 {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(j))
+	dec.UseNumber()
+	if err := dec.Decode(&v); err != nil {
+		return string(j)
+	}
+	return v
+}

@@ -1,0 +1,137 @@
+// Package history reads the past of a pipeline execution from its events alone: how everything stood at a moment, where the time
+// went, and how two runs differ. It is pure: it is given events and rows, reads no database and writes nothing. The fold is the one
+// that modules/audit compares the rows with.
+package history
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"sluice/modules/audit"
+	"sluice/modules/events"
+	"sluice/platform/db"
+)
+
+// Errors that callers act on.
+var (
+	// ErrBroken is a history that is not whole, or not legal.
+	ErrBroken = audit.ErrHistory
+	// ErrBefore is a moment before the execution's first event.
+	ErrBefore = errors.New("the execution had not been started yet")
+	// ErrNoEvent is a number that no event of the execution has.
+	ErrNoEvent = errors.New("no such event of this execution")
+)
+
+// Log is the events of one execution in an order in which they may have been committed: each transaction's events at its place or
+// before it, each task's and the pipeline's own in the order of their versions (docs/adr/0009). It is not changed once made.
+type Log struct {
+	events []events.Event
+	times  []db.Time     // by position: the latest created_at up to there, for a transaction that had to wait was begun earlier
+	last   map[int64]int // the last position of what was written at an instant, in microseconds since 1970: one transaction's
+}
+
+// New orders all events of one execution, given in any order. It fails with ErrBroken if versions are missing or come twice.
+func New(list []events.Event) (*Log, error) {
+	sorted := slices.Clone(list)
+	slices.SortFunc(sorted, func(a, b events.Event) int { return cmp.Compare(a.SequenceNum, b.SequenceNum) })
+	o := ordering{out: make([]events.Event, 0, len(sorted)), done: map[db.ID]int64{}, early: map[db.ID]map[int64]events.Event{}}
+	for _, e := range sorted {
+		if err := o.take(e); err != nil {
+			return nil, err
+		}
+	}
+	if len(o.out) < len(sorted) {
+		return nil, fmt.Errorf("%w: %d of its %d events have no predecessor", ErrBroken, len(sorted)-len(o.out), len(sorted))
+	}
+	l := &Log{events: o.out, times: make([]db.Time, len(o.out)), last: map[int64]int{}}
+	var latest db.Time
+	for i, e := range l.events {
+		if e.CreatedAt.After(latest.Time) {
+			latest = e.CreatedAt
+		}
+		l.times[i], l.last[e.CreatedAt.UnixMicro()] = latest, i
+	}
+	return l, nil
+}
+
+// ordering brings events into the order of their versions, and otherwise leaves them in the order of their numbers.
+type ordering struct {
+	out   []events.Event
+	done  map[db.ID]int64                  // the version that has been reached, by task; the zero id is the pipeline's own
+	early map[db.ID]map[int64]events.Event // what came before its turn, by version
+}
+
+func (o *ordering) take(e events.Event) error {
+	if e.Version == nil {
+		o.out = append(o.out, e)
+		return nil
+	}
+	id := e.TaskExecutionID
+	if *e.Version <= o.done[id] {
+		return fmt.Errorf("%w: event %d is a second one of version %d", ErrBroken, e.SequenceNum, *e.Version)
+	}
+	if *e.Version > o.done[id]+1 {
+		if o.early[id] == nil {
+			o.early[id] = map[int64]events.Event{}
+		}
+		o.early[id][*e.Version] = e
+		return nil
+	}
+	for ok := true; ok; e, ok = o.early[id][o.done[id]+1] {
+		delete(o.early[id], *e.Version)
+		o.done[id] = *e.Version
+		o.out = append(o.out, e)
+	}
+	return nil
+}
+
+// Events gives the events in order. The caller must not change them.
+func (l *Log) Events() []events.Event { return l.events }
+
+// Last gives the latest moment of the log, and the number of its last event; zero for an empty one.
+func (l *Log) Last() (at db.Time, sequenceNum int64) {
+	if len(l.events) == 0 {
+		return db.Time{}, 0
+	}
+	n := len(l.events) - 1
+	return l.times[n], l.events[n].SequenceNum
+}
+
+// At is the log as it was when everything that was written at or before an instant had been committed. It fails with ErrBefore.
+func (l *Log) At(t db.Time) (*Log, error) {
+	upto := -1
+	for i, e := range l.events {
+		if !e.CreatedAt.After(t.Time) {
+			upto = i
+		}
+	}
+	if upto < 0 {
+		return nil, fmt.Errorf("%w at %s", ErrBefore, t.Format(db.TimeFormat))
+	}
+	return l.cut(upto), nil
+}
+
+// AtEvent is the log as it was when the transaction that wrote the event of this number had been committed. It fails with
+// ErrNoEvent.
+func (l *Log) AtEvent(sequenceNum int64) (*Log, error) {
+	for i, e := range l.events {
+		if e.SequenceNum == sequenceNum {
+			return l.cut(i), nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %d", ErrNoEvent, sequenceNum)
+}
+
+// cut keeps what is needed for the event at a position: all before it, and the whole of each transaction that has an event there.
+func (l *Log) cut(upto int) *Log {
+	for i := 0; i <= upto; i++ {
+		upto = max(upto, l.last[l.events[i].CreatedAt.UnixMicro()])
+	}
+	c := &Log{events: l.events[:upto+1], times: l.times[:upto+1], last: map[int64]int{}}
+	for i, e := range c.events {
+		c.last[e.CreatedAt.UnixMicro()] = i
+	}
+	return c
+}

@@ -1,0 +1,108 @@
+package history
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"sluice/modules/audit"
+	"sluice/modules/events"
+	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// State is how an execution stood at a moment.
+type State struct {
+	Execution pipelines.Execution
+	Tasks     []tasks.Task // in the order of creation
+	Outbox    []Claimable  // in the order of tasks
+}
+
+// Claimable is a task's outbox row, by what the history tells of it.
+type Claimable struct {
+	TaskExecutionID db.ID   `json:"task_execution_id"`
+	TaskName        string  `json:"task_name"`
+	Handler         string  `json:"handler"`
+	Queue           string  `json:"queue"`
+	AvailableAt     db.Time `json:"available_at"` // no claim before
+	CreatedAt       db.Time `json:"created_at"`
+}
+
+// Fold gives the rows that events, in any order but complete, make. It fails with ErrBroken. Not in the history, and so not in the state,
+// are input, idempotency_key and the outputs: see Complete.
+func Fold(list []events.Event) (State, error) {
+	l, err := New(list)
+	if err != nil {
+		return State{}, err
+	}
+	return l.State()
+}
+
+// State folds the log.
+func (l *Log) State() (State, error) {
+	replay := audit.NewReplay()
+	var ids []db.ID
+	var pipeline db.ID
+	for i := range l.events {
+		e := &l.events[i]
+		if err := replay.Step(e); err != nil {
+			return State{}, err
+		}
+		if e.EventType == events.TaskCreated {
+			ids = append(ids, e.TaskExecutionID)
+		}
+		pipeline = e.PipelineExecutionID
+	}
+	if replay.Pipeline().Status == "" {
+		return State{}, fmt.Errorf("%w: it has no %s", ErrBroken, events.PipelineStarted)
+	}
+	slices.SortFunc(ids, func(a, b db.ID) int { return bytes.Compare(a[:], b[:]) })
+	s := State{Execution: execution(pipeline, replay.Pipeline()), Tasks: make([]tasks.Task, len(ids)), Outbox: []Claimable{}}
+	needs, open := make([][]string, len(ids)), map[string]bool{}
+	for i, id := range ids {
+		t := &s.Tasks[i]
+		*t, needs[i] = replay.Task(id)
+		t.PipelineExecutionID = pipeline
+		switch {
+		case !t.Status.Terminal():
+			s.Execution.OpenTasks++
+			open[t.TaskName] = true
+		case t.Status != tasks.Completed:
+			s.Execution.UnsuccessfulTasks++
+		}
+		if created, available, ok := replay.Queued(id); ok {
+			s.Outbox = append(s.Outbox, Claimable{id, t.TaskName, t.Handler, t.Queue, available, created})
+		}
+	}
+	for i := range s.Tasks {
+		for _, name := range needs[i] {
+			if open[name] {
+				s.Tasks[i].RemainingDependencies++
+			}
+		}
+	}
+	return s, nil
+}
+
+func execution(id db.ID, p audit.PipelineState) pipelines.Execution {
+	return pipelines.Execution{
+		ID: id, PipelineName: p.PipelineName, DefinitionVersion: p.DefinitionVersion, Status: pipelines.Status(p.Status), Version: p.Version,
+		Error: db.Text(p.Error), CreatedAt: p.CreatedAt, CompletedAt: p.CompletedAt, PausedAt: p.PausedAt,
+	}
+}
+
+// Complete adds from today's rows what the history does not hold and what never changes once it is there: the input and the key of
+// the execution, and the outputs of tasks that had completed by then.
+func (s *State) Complete(x pipelines.Execution, rows []tasks.Task) {
+	s.Execution.Input, s.Execution.IdempotencyKey = x.Input, x.IdempotencyKey
+	outputs := make(map[db.ID]db.JSON, len(rows))
+	for i := range rows {
+		outputs[rows[i].ID] = rows[i].Output
+	}
+	for i := range s.Tasks {
+		if s.Tasks[i].Status == tasks.Completed {
+			s.Tasks[i].Output = outputs[s.Tasks[i].ID]
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package history
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"sluice/modules/audit"
+	"sluice/modules/events"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// Timeline is where the time of an execution went.
+type Timeline struct {
+	From     db.Time // the execution's start
+	To       db.Time // its end; of one that goes on, the moment of the report
+	Rows     []Row   // in the order of the tasks' creation
+	Critical []Link
+	Spent    []Spent
+}
+
+// Row is the life of a task.
+type Row struct {
+	TaskExecutionID db.ID        `json:"task_execution_id"`
+	TaskName        string       `json:"task_name"`
+	Status          tasks.Status `json:"status"`
+	Segments        []Segment    `json:"segments"`
+}
+
+// Of is how long the row was of the kinds.
+func (r Row) Of(kinds ...Kind) (sum time.Duration) {
+	for _, s := range r.Segments {
+		if slices.Contains(kinds, s.Kind) {
+			sum += s.Duration()
+		}
+	}
+	return sum
+}
+
+// Own is how long the task took from being ready to its end, whatever it did then.
+func (r Row) Own() time.Duration { return r.Of(own...) }
+
+// own are the kinds that a task answers for, and not those before it or nobody.
+var own = []Kind{Queued, Running, BackingOff, Deferred, Paused}
+
+// Spent is how long tasks were of a kind.
+type Spent struct {
+	Kind         Kind          `json:"kind"`
+	CriticalPath time.Duration `json:"-"` // of the time from the execution's start to its end
+	AllTasks     time.Duration `json:"-"` // of all tasks together
+}
+
+// walk builds a timeline.
+type walk struct {
+	log    *Log
+	replay *audit.Replay
+	lives  map[db.ID]*life
+	order  []*life
+	names  map[string]*life
+	paused bool
+}
+
+// Timeline draws up where the time went. now is the moment of the report, for what has not ended. It fails with ErrBroken.
+func (l *Log) Timeline(now db.Time) (*Timeline, error) {
+	w := &walk{log: l, replay: audit.NewReplay(), lives: map[db.ID]*life{}, names: map[string]*life{}}
+	for i := range l.events {
+		e := &l.events[i]
+		if err := w.replay.Step(e); err != nil {
+			return nil, err
+		}
+		if e.TaskExecutionID.IsZero() {
+			w.pipeline(e.EventType, l.times[i])
+		} else if e.EventType != events.Annotation {
+			w.task(e, i)
+		}
+	}
+	if last, _ := l.Last(); now.Before(last.Time) {
+		now = last
+	}
+	slices.SortFunc(w.order, func(a, b *life) int { return bytes.Compare(a.row.TaskExecutionID[:], b.row.TaskExecutionID[:]) })
+	return w.finish(now), nil
+}
+
+// pipeline turns the tasks that a pause stops, or that go on after it.
+func (w *walk) pipeline(by events.Type, at db.Time) {
+	if by != events.PipelinePaused && by != events.PipelineResumed {
+		return
+	}
+	w.paused = by == events.PipelinePaused
+	for _, l := range w.order {
+		if l.status == tasks.Ready {
+			t, _ := w.replay.Task(l.row.TaskExecutionID)
+			l.turn(t, w.paused, at, by, false)
+		}
+	}
+}
+
+func (w *walk) task(e *events.Event, position int) {
+	at := w.log.times[position]
+	t, needs := w.replay.Task(e.TaskExecutionID)
+	l, ok := w.lives[e.TaskExecutionID]
+	if !ok {
+		l = &life{row: Row{TaskExecutionID: e.TaskExecutionID, TaskName: t.TaskName, Segments: []Segment{}}, needs: needs}
+		w.lives[e.TaskExecutionID], w.names[t.TaskName] = l, l
+		w.order = append(w.order, l)
+	}
+	if e.EventType == events.TaskMarkedReady {
+		l.ready = append(l.ready, mark{position, at})
+	}
+	if t.Status.Terminal() {
+		l.ends = append(l.ends, mark{position, at})
+	}
+	if l.status == t.Status && l.sub == t.SubStatus {
+		return // a step within the same stretch
+	}
+	lost := e.WorkerID == "" // what a worker gives back bears its name
+	l.turn(t, w.paused, at, e.EventType, lost)
+}
+
+func (w *walk) finish(now db.Time) *Timeline {
+	t := &Timeline{Rows: make([]Row, len(w.order))}
+	if len(w.log.times) == 0 {
+		return t
+	}
+	state := w.replay.Pipeline()
+	t.From, t.To = state.CreatedAt, now
+	if !state.CompletedAt.IsZero() {
+		t.To = w.ended()
+	}
+	for i, l := range w.order {
+		if !l.status.Terminal() {
+			l.close(t.To, "")
+		}
+		t.Rows[i] = l.row
+	}
+	t.Critical = w.critical(t)
+	t.Spent = t.spent()
+	return t
+}
+
+// ended is the moment of the pipeline's last end.
+func (w *walk) ended() (at db.Time) {
+	for i, e := range w.log.events {
+		switch e.EventType {
+		case events.PipelineCompleted, events.PipelineFailed, events.PipelineCancelled:
+			at = w.log.times[i]
+		}
+	}
+	return at
+}
+
+func (t *Timeline) spent() (list []Spent) {
+	rows := map[string]Row{}
+	for _, r := range t.Rows {
+		rows[r.TaskName] = r
+	}
+	for _, k := range Kinds() {
+		s := Spent{Kind: k}
+		for _, r := range t.Rows {
+			s.AllTasks += r.Of(k)
+		}
+		for _, c := range t.Critical {
+			s.CriticalPath += rows[c.TaskName].within(k, c.From, c.To)
+		}
+		if s.AllTasks > 0 {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// within is how long the row was of a kind between two moments.
+func (r Row) within(k Kind, from, to db.Time) (sum time.Duration) {
+	for _, s := range r.Segments {
+		begin, end := s.From, s.To
+		if begin.Before(from.Time) {
+			begin = from
+		}
+		if end.After(to.Time) {
+			end = to
+		}
+		if s.Kind == k && begin.Before(end.Time) {
+			sum += end.Sub(begin.Time)
+		}
+	}
+	return sum
+}

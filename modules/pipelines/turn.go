@@ -1,0 +1,297 @@
+package pipelines
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"sluice/modules/outbox"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// Turn is what a worker hands over, and what it asks for, in one transaction: outcomes of tasks that have ended, and new ones for its
+// free slots.
+type Turn struct {
+	Worker         string
+	LeaseExpiresAt db.Time // of the worker, as it last renewed it
+	Outcomes       []*Outcome
+	Want           outbox.Want // its limit is the number of free slots, those of the outcomes included; 0: nothing is claimed
+	Look           bool        // claim what is due in the outbox
+	// Successors is how many tasks that become ready in this transaction may be claimed in it, ahead of what waits in the outbox,
+	// if they are at least as urgent as SuccessorPriority. Whoever sets it sees to it that the outbox has its turn.
+	Successors        int
+	SuccessorPriority int
+}
+
+// Turned is what came of a Turn.
+type Turned struct {
+	Lost    []error // an error for each outcome, see Engine.Finish
+	Claims  []Claim
+	Taken   int  // of the claims, those from the outbox; they are the last ones, the most urgent first
+	Expired bool // the worker's lease has expired, so nothing was claimed
+}
+
+// Turn records outcomes and claims tasks in one transaction.
+func (e *Engine) Turn(ctx context.Context, r Turn) (Turned, error) {
+	for trust := true; ; {
+		var t *turn
+		err := e.db.Transaction(ctx, func(tx db.Tx) error {
+			t = &turn{Turn: r, engine: e, tx: tx, trust: trust, locked: map[db.ID]Execution{}, lost: map[*Outcome]bool{}, gone: map[db.ID]error{}}
+			if err := t.run(ctx); err != nil {
+				return err
+			}
+			if len(t.gone) > 0 {
+				return errDefinitionGone // roll back: those executions are ended first
+			}
+			return nil
+		})
+		if err == nil {
+			if len(r.Outcomes) > 0 {
+				e.waker.committed(ctx, t.ready > 0)
+			}
+			return t.result(), nil
+		}
+		if trust && errors.Is(err, tasks.ErrMoved) {
+			trust = false // an outcome whose claim is lost is among them: which?
+			continue
+		}
+		if !isGone(err) || len(t.gone) == 0 {
+			return Turned{}, err
+		}
+		for id, reason := range t.gone {
+			if err := e.abandon(ctx, id, reason.Error()); err != nil {
+				return Turned{}, err
+			}
+		}
+	}
+}
+
+// turn is a Turn under way in a transaction.
+type turn struct {
+	Turn
+	engine *Engine
+	tx     db.Tx
+
+	trust  bool // the claims of the outcomes hold
+	leased bool // the worker's lease holds
+	locked map[db.ID]Execution
+	groups []*group
+	lost   map[*Outcome]bool
+	ready  int // tasks that have got an outbox row
+	claims []Claim
+	moves  []*tasks.Move // of the claims from the outbox
+	taken  int
+	gone   map[db.ID]error // executions whose definition can't be had
+}
+
+func (t *turn) run(ctx context.Context) error {
+	if err := t.read(); err != nil {
+		return err
+	}
+	plans, err := t.plan(ctx)
+	if err != nil {
+		return err
+	}
+	if t.leased {
+		t.claimSuccessors()
+		if err := t.claimDue(ctx); err != nil {
+			return err
+		}
+		if err := t.needs(); err != nil {
+			return err
+		}
+	}
+	if _, t.ready, err = t.engine.write(t.tx, plans, t.moves...); err != nil {
+		return err
+	}
+	return t.engine.tasks.KeepLogs(t.tx, logs(t.Outcomes, t.lost))
+}
+
+// read asks for all that the outcomes are about at once. The order is that of locks: the worker's row, then the executions.
+func (t *turn) read() error {
+	if t.Want.Limit > 0 {
+		if err := t.engine.leases.CheckLater(t.tx, t.Worker, &t.leased); err != nil {
+			return err
+		}
+	}
+	t.groups = grouped(t.Outcomes)
+	var names []tasks.Name
+	byID := make(map[db.ID]*group, len(t.groups))
+	for _, g := range t.groups {
+		byID[g.id] = g
+		names = append(names, g.surroundings(t.trust)...)
+	}
+	if err := t.engine.pipelines.countLater(t.tx, t.groups, t.locked); err != nil {
+		return err
+	}
+	var near []tasks.Task
+	if err := t.engine.tasks.LoadNamesLater(t.tx, distinct(names), &near); err != nil {
+		return err
+	}
+	if err := t.tx.Flush(); err != nil {
+		return err
+	}
+	for _, task := range near {
+		g := byID[task.PipelineExecutionID]
+		g.near = append(g.near, task)
+	}
+	return nil
+}
+
+// claimSuccessors claims tasks that have become ready just now, the most urgent first.
+func (t *turn) claimSuccessors() {
+	type successor struct {
+		g *group
+		n *node
+	}
+	var found []successor
+	for _, g := range t.groups {
+		if g.plan == nil || g.def == nil || g.plan.execution.Status != Running {
+			continue
+		}
+		for _, n := range g.plan.order {
+			if n.justReady() && n.task.Priority <= t.SuccessorPriority && t.Want.Serves(n.task.Queued(t.tx.Now)) {
+				found = append(found, successor{g, n})
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b successor) int { return a.n.task.Priority - b.n.task.Priority })
+	for _, s := range found[:min(len(found), t.Successors, t.Want.Limit)] {
+		s.n.move.Claim(t.Worker, t.LeaseExpiresAt, t.tx.Now).MarkStarted()
+		s.n.task = s.n.move.Task
+		definition, _ := s.g.def.Task(s.n.name)
+		t.claims = append(t.claims, Claim{
+			Task: s.n.task, Pipeline: s.g.def.Name, Definition: definition, Input: s.g.input, def: s.g.def, plan: s.g.plan,
+		})
+	}
+}
+
+// needs gives the claimed tasks the outputs that they may use: from what has ended in this transaction, else from the database.
+func (t *turn) needs() error {
+	var stored []tasks.Name
+	for i := range t.claims {
+		c := &t.claims[i]
+		list := c.Definition.OutputsNeeded()
+		if len(list) > 0 {
+			c.Needs = make(map[string]json.RawMessage, len(list))
+		}
+		for _, name := range list {
+			if n := c.plan.ended(name); n != nil {
+				c.Needs[name] = json.RawMessage(n.move.Task.Output)
+			} else {
+				stored = append(stored, tasks.Name{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: name})
+			}
+		}
+	}
+	if len(stored) == 0 {
+		return nil
+	}
+	found, err := t.engine.tasks.Outputs(t.tx, distinct(stored))
+	if err != nil {
+		return err
+	}
+	for i := range t.claims {
+		c := &t.claims[i]
+		for _, name := range c.Definition.OutputsNeeded() {
+			if c.plan.ended(name) == nil {
+				c.Needs[name] = json.RawMessage(found[tasks.Name{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: name}])
+			}
+		}
+	}
+	return nil
+}
+
+func (t *turn) result() Turned {
+	r := Turned{Lost: make([]error, len(t.Outcomes)), Claims: t.claims, Taken: t.taken, Expired: t.Want.Limit > 0 && !t.leased}
+	for i, o := range t.Outcomes {
+		if t.lost[o] {
+			r.Lost[i] = tasks.ErrClaimLost
+		}
+	}
+	for i := range r.Claims {
+		r.Claims[i].plan = nil // it has served
+	}
+	return r
+}
+
+// justReady reports a task that becomes ready in this plan for the first time, and so is due.
+func (n *node) justReady() bool {
+	return n.move != nil && n.task.Status == tasks.Ready && n.move.Steps[len(n.move.Steps)-1].Transition.Name == tasks.MarkReady.Name
+}
+
+// ended gives a task that completes in the plan; nil if it does not, or there is no plan.
+func (p *plan) ended(name string) *node {
+	if p == nil {
+		return nil
+	}
+	if n, ok := p.nodes[name]; ok && n.move != nil && n.task.Status == tasks.Completed {
+		return n
+	}
+	return nil
+}
+
+// claimDue takes what is due from the outbox, for the slots that are left.
+func (t *turn) claimDue(ctx context.Context) error {
+	want := t.Want
+	want.Limit -= len(t.claims)
+	if !t.Look || want.Limit <= 0 {
+		return nil
+	}
+	ids, err := t.engine.outbox.Take(t.tx, want)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	var list []tasks.Task
+	found := map[db.ID]Execution{}
+	if err := t.engine.tasks.LoadLater(t.tx, ids, &list); err != nil {
+		return err
+	}
+	if err := t.engine.pipelines.ofTasksLater(t.tx, ids, found); err != nil {
+		return err
+	}
+	if err := t.tx.Flush(); err != nil {
+		return err
+	}
+	byID := make(map[db.ID]tasks.Task, len(list))
+	for _, task := range list {
+		byID[task.ID] = task
+	}
+	for _, id := range ids {
+		task, ok := byID[id]
+		if !ok || task.Status != tasks.Ready {
+			continue // a stray row, made by another hand: taking it has removed it
+		}
+		if err := t.claim(ctx, task, found[task.PipelineExecutionID]); err != nil {
+			return err
+		}
+	}
+	t.taken = len(t.moves)
+	return nil
+}
+
+// claim claims a task whose outbox row has been taken.
+func (t *turn) claim(ctx context.Context, task tasks.Task, x Execution) error {
+	def, err := t.engine.definitions.find(ctx, t.tx, x.PipelineName, x.DefinitionVersion)
+	if isGone(err) {
+		t.gone[task.PipelineExecutionID] = err
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	definition, ok := def.Task(task.TaskName)
+	if !ok {
+		t.gone[task.PipelineExecutionID] = fmt.Errorf("%w: it has no task %q", errDefinitionGone, task.TaskName)
+		return nil
+	}
+	m := task.Claim(t.Worker, t.LeaseExpiresAt, t.tx.Now).MarkStarted()
+	t.moves = append(t.moves, m)
+	t.claims = append(t.claims, Claim{
+		Task: m.Task, Pipeline: x.PipelineName, Resumed: task.SubStatus == tasks.Deferred, Definition: definition,
+		Input: json.RawMessage(x.Input), def: def,
+	})
+	return nil
+}

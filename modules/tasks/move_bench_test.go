@@ -1,0 +1,33 @@
+package tasks
+
+import (
+	"testing"
+	"time"
+
+	"sluice/modules/events"
+	"sluice/platform/db"
+)
+
+// BenchmarkMoves is a task's whole life as moves with their events, without writing them: created and ready, claimed and started,
+// completed.
+func BenchmarkMoves(b *testing.B) {
+	now := db.At(time.Unix(1e9, 0))
+	created := New{ID: db.NewID(), PipelineExecutionID: db.NewID(), TaskName: "task", Handler: "any", Queue: DefaultQueue, Priority: Normal, TriggerRule: "all_success", MaxAttempts: 3}
+	history := make([]events.Event, 0, 8)
+	b.ReportAllocs()
+	for b.Loop() {
+		ready := NewTask(created, now).MarkReady(now)
+		started := ready.Task.Claim("worker", now, now).MarkStarted()
+		ended := started.Task.Complete(nil, now)
+		history = history[:0]
+		for _, m := range []*Move{ready, started, ended} {
+			var err error
+			if history, err = m.events(history); err != nil || m.failure != nil {
+				b.Fatal(err, m.failure)
+			}
+		}
+		if len(history) != 5 {
+			b.Fatalf("%d events", len(history))
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package workers
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"sluice/modules/outbox"
+)
+
+// taken is how long a look that got nothing waits at least: what was due is in another process's hands, or its commit is near.
+const taken = 5 * time.Millisecond
+
+// lookNow has the next turn look at the outbox.
+func (p *Pool) lookNow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.look = true
+	p.wake()
+}
+
+// wake has a turn taken if all wait for one.
+func (p *Pool) wake() {
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+}
+
+// exhausted tells the scout that the outbox holds no more for this process just now; empty: it held nothing.
+func (p *Pool) exhausted(empty bool) {
+	select {
+	case p.dry <- empty:
+	default: // it has been told
+	}
+}
+
+// scout knows when the outbox is worth a look: when somebody tells of work, when a task becomes due, and now and then, since
+// another process may have made work without telling.
+func (p *Pool) scout(ctx context.Context) {
+	ready, cancel := p.engine.Waker().Ready(ctx)
+	defer cancel()
+	p.lookNow()
+	timer := time.NewTimer(p.config.Poll)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			p.wake() // whoever waits sees that the end has come
+			return
+		case <-ready:
+			p.lookNow()
+		case empty := <-p.dry:
+			due := p.untilDue(ctx)
+			if empty {
+				due = max(due, taken)
+			}
+			p.expect(timer, due)
+		case <-timer.C:
+			p.expect(timer, p.untilDue(ctx))
+		}
+		p.dispel(ctx)
+	}
+}
+
+// expect sets the timer to when a task is due, at the latest to the next poll.
+func (p *Pool) expect(timer *time.Timer, due time.Duration) {
+	if due <= 0 {
+		p.lookNow()
+		due = p.config.Poll
+	}
+	due = min(due, p.config.Poll)
+	if p.doubtful() {
+		due = min(due, p.config.Lease/3)
+	}
+	timer.Reset(due)
+}
+
+// untilDue is how long no task that this process can run is due; longer than the poll interval if none is known.
+func (p *Pool) untilDue(ctx context.Context) time.Duration {
+	p.mu.Lock()
+	want := p.want(1)
+	p.mu.Unlock()
+	at, err := p.outbox.NextDue(ctx, want)
+	if err != nil || at.IsZero() {
+		return p.config.Poll + 1
+	}
+	return at.Sub(p.db.Now())
+}
+
+// bulkTurn is which of a pool's looks lets bulk go first.
+const bulkTurn = 4
+
+// want is what the next look takes. Callers hold the lock.
+func (p *Pool) want(limit int) outbox.Want {
+	n := p.claims % len(p.config.Queues)
+	return outbox.Want{
+		Handlers: p.handlers.Names(), Queues: slices.Concat(p.config.Queues[n:], p.config.Queues[:n]), Limit: limit,
+		BulkFirst: p.claims%bulkTurn == bulkTurn-1, PipelineExecutionID: p.config.PipelineExecutionID,
+	}
+}
+
+// sleep waits for d or for the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,113 @@
+package db
+
+import (
+	"context"
+	"errors"
+
+	"gorm.io/gorm"
+)
+
+// queued is a statement that waits to be sent.
+type queued struct {
+	sql  string
+	vars []any
+	row  func(scan func(dest ...any) error) error // of a query; nil: the statement answers with a number of rows
+	done func(changed int64) error                // nil: nobody asks
+	fail func(error) error                        // wraps the error of this statement
+}
+
+// sender hands statements to the database in their order, all of one transaction, in as few round trips as it takes.
+type sender func(ctx context.Context, list []queued) error
+
+// Later queues a statement of the transaction. It is sent, in its turn, together with whatever else is queued when a result is
+// needed or the transaction ends. An error of it ends the transaction, wrapped as what was being done.
+func (tx Tx) Later(doing, statement string, args Args) error {
+	return tx.enqueue(doing, statement, args, nil, nil)
+}
+
+// LaterExpect is Later for a statement that must change as many rows as expected: otherwise the transaction ends with the error
+// that short makes of the number.
+func (tx Tx) LaterExpect(doing, statement string, args Args, expected int64, short func(changed int64) error) error {
+	var total int64
+	return tx.enqueue(doing, statement, args, nil, func(changed int64, last bool) error {
+		if total += changed; last && total != expected {
+			return short(total)
+		}
+		return nil
+	})
+}
+
+// LaterQuery queues a query; row gets each row of its result by the time Flush returns.
+func (tx Tx) LaterQuery(doing, statement string, args Args, row func(scan func(dest ...any) error) error) error {
+	return tx.enqueue(doing, statement, args, row, nil)
+}
+
+// Flush sends what is queued and waits for all answers.
+func (tx Tx) Flush() error {
+	list := tx.state.queue
+	if len(list) == 0 {
+		return nil
+	}
+	tx.state.queue = nil
+	return tx.state.send(tx.gorm.Statement.Context, list)
+}
+
+// enqueue renders a statement, once for each part of a set that is too large for one; done is told of each part's rows.
+func (tx Tx) enqueue(doing, statement string, args Args, row func(func(...any) error) error, done func(changed int64, last bool) error) error {
+	fail := func(err error) error { return wrap(doing, err) }
+	from := len(tx.state.queue)
+	err := eachChunk(tx.dialect, args, func(args Args) error {
+		sql, vars, err := render(tx.dialect, tx.tenant, statement, args)
+		if err != nil {
+			return err
+		}
+		q := queued{sql: sql, vars: vars, row: row, fail: fail}
+		if done != nil {
+			q.done = func(changed int64) error { return done(changed, false) }
+		}
+		tx.state.queue = append(tx.state.queue, q)
+		return nil
+	})
+	if n := len(tx.state.queue); err == nil && done != nil && n > from {
+		tx.state.queue[n-1].done = func(changed int64) error { return done(changed, true) }
+	}
+	return wrap(doing, err)
+}
+
+// oneByOne is the sender of a database that answers without a round trip.
+func oneByOne(g *gorm.DB) sender {
+	return func(ctx context.Context, list []queued) error {
+		for i := range list {
+			if err := list[i].run(ctx, g.Statement.ConnPool); err != nil {
+				return list[i].fail(err)
+			}
+		}
+		return nil
+	}
+}
+
+func (q *queued) run(ctx context.Context, on gorm.ConnPool) (err error) {
+	if q.row == nil {
+		// The statement is complete: it goes to the connection as it is, not through GORM's own placeholders.
+		r, err := on.ExecContext(ctx, q.sql, q.vars...)
+		if err != nil || q.done == nil {
+			return err
+		}
+		changed, err := r.RowsAffected()
+		if err != nil {
+			return err
+		}
+		return q.done(changed)
+	}
+	rows, err := on.QueryContext(ctx, q.sql, q.vars...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := q.row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

@@ -1,0 +1,31 @@
+package db
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// BenchmarkRender spells a statement over a set as large as those of the engine, without sending it.
+func BenchmarkRender(b *testing.B) {
+	now := At(time.Unix(1e9, 0))
+	for _, d := range []backend{&sqlite{}, &postgres{}} {
+		for _, n := range []int{1, 64, 256} {
+			ids, texts, ints, times := make([]ID, n), make([]string, n), make([]int64, n), make([]Time, n)
+			for i := range n {
+				ids[i], texts[i], ints[i], times[i] = NewID(), "text", int64(i), now
+			}
+			b.Run(fmt.Sprintf("%s-%d", d.name(), n), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					set := IDSet(ids).Texts("status", texts).Ints("version", ints).Times("completed_at", times)
+					_, values, err := render(d, "acme", `UPDATE {task_executions} AS t SET status = x.status, version = x.version + 1, completed_at = $now
+FROM $x WHERE t.id = x.id AND t.version = x.version`, Args{"x": set, "now": now})
+					if err != nil || len(values) == 0 {
+						b.Fatal(len(values), err)
+					}
+				}
+			})
+		}
+	}
+}
