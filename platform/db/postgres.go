@@ -109,15 +109,6 @@ func (p *postgres) open(ctx context.Context, tenant string, _ bool) (handles, er
 // malformed: a server never hands out what is no database.
 func (p *postgres) malformed(error) bool { return false }
 
-func (p *postgres) create(ctx context.Context, tenant string) error {
-	_, err := p.sql.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{schemaOf(tenant)}.Sanitize())
-	// Two creators at once: the loser of the race is told of a duplicate, and the schema is there.
-	if code := sqlState(err); code == "23505" || code == "42P06" {
-		return nil
-	}
-	return err
-}
-
 func (p *postgres) newest() int64 { return newestOf(migrations.Postgres, postgresName) }
 
 func (p *postgres) schemaVersion(_ context.Context, read *gorm.DB) (int64, error) {

@@ -211,6 +211,10 @@ func TestInterruptedTenants(t *testing.T) {
 	t.Parallel()
 	leave := map[string]map[string]func(t *testing.T, d *db.DB){
 		"postgres": {
+			"an empty schema of ours": func(t *testing.T, d *db.DB) {
+				mustExec(t, d, `CREATE SCHEMA acme`, nil)
+				mustExec(t, d, `COMMENT ON SCHEMA acme IS 'sluice tenant'`, nil)
+			},
 			"an empty schema":   func(t *testing.T, d *db.DB) { mustExec(t, d, `CREATE SCHEMA acme`, nil) },
 			"no migration done": func(t *testing.T, d *db.DB) { unmigrated(t, d) },
 		},

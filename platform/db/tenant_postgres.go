@@ -10,9 +10,16 @@ import (
 	"gorm.io/gorm"
 )
 
-// A schema is a tenant's if it holds the tables of this program, or a first migration that has only begun, and then no other table.
-const ownSchema = `EXISTS (SELECT FROM pg_catalog.pg_class AS g WHERE g.relnamespace = n.oid AND g.relname = 'goose_db_version' AND g.relkind = 'r')
-  AND (` + hasExecutions + ` OR NOT ` + foreignSchema + `)`
+// mark is the comment of a schema that this program has made: so one whose first migration was interrupted is known.
+const mark = "sluice tenant"
+
+// A schema is a tenant's if it holds the tables of this program; or if it bears the mark or a first migration has begun in it, and
+// it holds nothing else.
+const ownSchema = `(` + hasExecutions + ` AND ` + hasMigrations + ` OR (` + hasMigrations + ` OR ` + marked + `) AND NOT ` + foreignSchema + `)`
+
+const hasMigrations = `EXISTS (SELECT FROM pg_catalog.pg_class AS g WHERE g.relnamespace = n.oid AND g.relname = 'goose_db_version' AND g.relkind = 'r')`
+
+const marked = `coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace') = '` + mark + `', false)`
 
 // foreignSchema: it holds a table, view or sequence, and none of ours.
 const foreignSchema = `EXISTS (SELECT FROM pg_catalog.pg_class AS o WHERE o.relnamespace = n.oid AND o.relname NOT LIKE 'goose\_db\_version%')`
@@ -36,12 +43,10 @@ FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1`, schemaOf(tenant)).Scan(
 // hasExecutions: a schema's first migration is complete.
 const hasExecutions = `EXISTS (SELECT FROM pg_catalog.pg_class AS p WHERE p.relnamespace = n.oid AND p.relname = 'pipeline_executions' AND p.relkind = 'r')`
 
-// tenants tells incarnations of a schema apart by its number, which no other schema ever had. It begins with the tables' name, of
-// which there is an index, and so passes by the tables of everybody else.
+// tenants tells incarnations of a schema apart by its number, which no other schema ever had.
 func (p *postgres) tenants(ctx context.Context) (map[string]Tenant, error) {
-	rows, err := p.pool.Query(ctx, `SELECT n.nspname::text, n.oid::text, NOT `+hasExecutions+` FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'public'
-UNION SELECT n.nspname::text, n.oid::text, NOT `+hasExecutions+`
-FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relname = 'goose_db_version' AND `+ownSchema)
+	rows, err := p.pool.Query(ctx, `SELECT n.nspname::text, n.oid::text, NOT `+hasExecutions+` FROM pg_catalog.pg_namespace AS n
+WHERE n.nspname = 'public' OR `+ownSchema)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +63,31 @@ FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.rel
 		return nil
 	})
 	return found, err
+}
+
+func (p *postgres) create(ctx context.Context, tenant string) error {
+	if schemaOf(tenant) == "public" {
+		_, err := p.sql.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS public`)
+		return err
+	}
+	var there bool
+	err := p.sql.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)`, schemaOf(tenant)).Scan(&there)
+	if err != nil || there {
+		return err
+	}
+	name := pgx.Identifier{schemaOf(tenant)}.Sanitize()
+	err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `CREATE SCHEMA `+name); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `COMMENT ON SCHEMA `+name+` IS '`+mark+`'`)
+		return err
+	})
+	// Two creators at once: the loser of the race is told of a duplicate, and the schema is there.
+	if code := sqlState(err); code == "23505" || code == "42P06" {
+		return nil
+	}
+	return err
 }
 
 func (p *postgres) size(ctx context.Context, tenant string) (int64, error) {
