@@ -20,14 +20,16 @@ type cli struct {
 	config      string
 	databaseURL string
 	creates     bool // the command may make a database file that is not there
-	bare        bool // the command makes its own tenant: the schema need not be there
+	bare        bool // the command sees to the schemas itself: that of its tenant need not be there
 	tenant      string
 	logLevel    string
 }
 
 // creators are the commands that may make a database file. The others would only look into an empty one, and leave it behind where
 // somebody was in the wrong directory.
-var creators = map[string]bool{"sluice run": true, "sluice serve": true, "sluice start": true, "sluice migrate": true, "sluice migrate up": true}
+var creators = map[string]bool{
+	"sluice run": true, "sluice serve": true, "sluice start": true, "sluice migrate": true, "sluice migrate up": true, "sluice tenants create": true,
+}
 
 const (
 	groupWork = "work"
@@ -69,7 +71,7 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
 		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.annotateCommand())
 	group(root, groupLook, c.listCommand(), c.showCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
-	group(root, groupCare, c.verifyCommand(), c.doctorCommand(), c.migrateCommand(), c.cleanupCommand(), c.benchCommand())
+	group(root, groupCare, c.verifyCommand(), c.doctorCommand(), c.migrateCommand(), c.tenantsCommand(), c.cleanupCommand(), c.benchCommand())
 	root.AddCommand(c.versionCommand(), c.benchHelperCommand())
 	completionErrors(root, c.stdout)
 	return root
@@ -128,15 +130,19 @@ func (c *cli) openReady(ctx context.Context) (*db.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case c.bare:
-	case d.Backend() == "sqlite":
-		err = d.Migrate(ctx)
-	default:
-		err = d.CheckSchema(ctx)
+	if c.bare {
+		return d, nil
 	}
-	if err != nil {
+	if err := ready(ctx, d); err != nil {
 		return nil, closing(err, d)
 	}
 	return d, nil
+}
+
+// ready sees to the schema of the context's tenant.
+func ready(ctx context.Context, d *db.DB) error {
+	if d.Backend() == "sqlite" {
+		return d.Migrate(ctx)
+	}
+	return d.CheckSchema(ctx)
 }

@@ -126,6 +126,7 @@ func exitCode(err error) int {
 func hintFor(err error) string {
 	var h hinted
 	var other *events.HistoryError
+	var gone *db.NoTenantError
 	switch {
 	case errors.As(err, &h):
 		return h.hint
@@ -136,6 +137,8 @@ func hintFor(err error) string {
 		return "name the primary with --database-url (SLUICE_DATABASE_URL)"
 	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, audit.ErrNotFound):
 		return "`sluice list` shows the executions of this database"
+	case errors.As(err, &gone) && gone.Tenant != db.DefaultTenant:
+		return "`sluice tenants create " + gone.Tenant + "` makes it; `sluice tenants list` shows those that are there"
 	case errors.Is(err, history.ErrBroken):
 		return "`sluice verify` says what is wrong with it"
 	case errors.Is(err, health.ErrAddress):

@@ -22,6 +22,21 @@ type program struct {
 	url        string
 	extensions []fx.Option
 	stdin      string
+	tenant     string // that it works in; empty: the default one
+}
+
+// of is the program in a tenant.
+func (p *program) of(tenant string) *program {
+	return &program{url: p.url, extensions: p.extensions, tenant: tenant}
+}
+
+// line is the command line of arguments.
+func (p *program) line(args []string) []string {
+	line := []string{"--database-url", p.url}
+	if p.tenant != "" {
+		line = append(line, "--tenant", p.tenant)
+	}
+	return append(line, args...)
 }
 
 // result is how a command line ended.
@@ -55,7 +70,7 @@ func (p *program) run(t *testing.T, args ...string) result {
 
 func (p *program) inContext(ctx context.Context, args ...string) result {
 	var stdout, stderr bytes.Buffer
-	code := app.Main(ctx, append([]string{"--database-url", p.url}, args...), strings.NewReader(p.stdin), &stdout, &stderr, p.extensions...)
+	code := app.Main(ctx, p.line(args), strings.NewReader(p.stdin), &stdout, &stderr, p.extensions...)
 	return result{code, stdout.String(), stderr.String()}
 }
 
@@ -131,7 +146,7 @@ func (p *program) begin(t *testing.T, args ...string) *running {
 	r := &running{interrupt: cancel, stderr: &watched{}, done: make(chan result, 1)}
 	var stdout bytes.Buffer
 	go func() {
-		code := app.Main(ctx, append([]string{"--database-url", p.url}, args...), strings.NewReader(p.stdin), &stdout, r.stderr, p.extensions...)
+		code := app.Main(ctx, p.line(args), strings.NewReader(p.stdin), &stdout, r.stderr, p.extensions...)
 		r.done <- result{code, stdout.String(), r.stderr.String()}
 	}()
 	t.Cleanup(func() { r.stop(t) })

@@ -46,7 +46,7 @@ func TestServeListens(t *testing.T) {
 		if status, body := ask(t, m[1], "/readyz"); status != http.StatusOK || !strings.Contains(body, `"ready":true`) {
 			t.Errorf("/readyz: %d %s", status, body)
 		}
-		if status, body := ask(t, m[1], "/metrics"); status != http.StatusOK || !strings.Contains(body, "\nsluice_tasks_claimed_total 1\n") || !strings.Contains(body, "\nsluice_slots{state=\"used\"} 1\n") {
+		if status, body := ask(t, m[1], "/metrics"); status != http.StatusOK || !strings.Contains(body, "\nsluice_tasks_claimed_total{tenant=\"default\"} 1\n") || !strings.Contains(body, "\nsluice_slots{state=\"used\"} 1\n") {
 			t.Errorf("/metrics: %d %s", status, body)
 		}
 		serve.interrupt()

@@ -32,63 +32,95 @@ type serveNeeds struct {
 
 const leastLease = 100 * time.Millisecond
 
+// serving is what `serve` was asked for.
+type serving struct {
+	workers.FleetConfig
+	dir, listen string
+}
+
 func (c *cli) serveCommand() *cobra.Command {
-	var dir, listen string
-	config := workers.Config{Slots: workers.DefaultSlots, Lease: workers.DefaultLease, Drain: workers.DefaultDrain}
+	var s serving
+	s.Config = workers.Config{Slots: workers.DefaultSlots, Lease: workers.DefaultLease, Drain: workers.DefaultDrain}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Register pipelines and work until told to stop",
 		Long: `Registers the pipelines of a directory and works on all executions of the database. Several processes on one
-PostgreSQL share the work. An interrupt or a termination signal makes it finish what runs; a second one ends it at once.`,
+PostgreSQL share the work. An interrupt or a termination signal makes it finish what runs; a second one ends it at once.
+With --tenants one process works for many tenants: they share its slots, and none keeps another waiting.`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.logLevel == "" {
 				c.logLevel = "info"
 			}
-			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error { return n.serve(ctx, dir, listen, config) })
+			several := cmd.Flags().Changed("tenants")
+			switch {
+			case several && c.tenant != db.DefaultTenant:
+				return withHint(usagef("--tenant and --tenants exclude each other"), "give --tenants all names")
+			case several:
+				c.bare = true
+			default:
+				s.Tenants = []string{c.tenant}
+			}
+			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error { return n.serve(ctx, s) })
 		},
 	}
-	cmd.Flags().StringVar(&dir, "pipelines", "", "register every *.yaml and *.yml of `DIR`")
-	cmd.Flags().Var(&count{&config.Slots, 1}, "workers", "run at most `N` tasks at once")
-	cmd.Flags().Var(&queueNames{&config.Queues}, "queues", "serve these `QUEUES`, separated by commas (default \"default\")")
-	cmd.Flags().Var(&duration{&config.Lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
-	cmd.Flags().Var(&address{&listen}, "listen", "answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
-	cmd.Flags().Var(&duration{&config.Drain, 0}, "drain", "when stopping, wait `DURATION` for running tasks before they are given back")
+	cmd.Flags().StringVar(&s.dir, "pipelines", "", "register every *.yaml and *.yml of `DIR`, for each tenant that is served")
+	cmd.Flags().Var(&tenantNames{value: &s.Tenants}, "tenants", "work for `TENANTS`: all, those made and dropped meanwhile included, or names separated by commas (default: the one of --tenant)")
+	cmd.Flags().Var(&count{&s.Slots, 1}, "workers", "run at most `N` tasks at once, of all tenants")
+	cmd.Flags().Var(&queueNames{&s.Queues}, "queues", "serve these `QUEUES`, separated by commas (default \"default\")")
+	cmd.Flags().Var(&duration{&s.Lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
+	cmd.Flags().Var(&address{&s.listen}, "listen", "answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
+	cmd.Flags().Var(&duration{&s.Drain, 0}, "drain", "when stopping, wait `DURATION` for running tasks before they are given back")
 	return cmd
 }
 
-func (n serveNeeds) serve(ctx context.Context, dir, listen string, config workers.Config) (err error) {
-	list, err := n.pipelines(dir)
+func (n serveNeeds) serve(ctx context.Context, s serving) (err error) {
+	list, err := n.pipelines(s.dir)
 	if err != nil {
 		return err
 	}
-	watch := func(*workers.Pool) {}
-	if listen != "" {
-		server, refused := health.Listen(ctx, listen, health.Deps{DB: n.DB, Outbox: n.Outbox, Log: n.Log})
+	share := func(*workers.Budget) {}
+	if s.listen != "" {
+		server, refused := health.Listen(ctx, s.listen, health.Deps{DB: n.DB, Outbox: n.Outbox, Log: n.Log})
 		if refused != nil {
 			return refused
 		}
 		// It is closed last: while the work drains it says that the process is not ready.
 		defer func() { err = errors.Join(err, server.Close(ctx)) }()
 		defer context.AfterFunc(ctx, server.Drain)()
-		watch, config.Observer = server.Watch, server.Observer()
+		s.Observer, s.Began, s.Ended = server.Observer, server.Watch, server.Unwatch
+		share = server.Share
 		n.Log.Info("answering /livez, /readyz and /metrics", zap.Stringer("listen", server.Addr()))
+	}
+	s.Prepare = func(ctx context.Context) error {
+		if err := n.prepare(ctx, list); err != nil {
+			return err
+		}
+		n.Log.Info("serving", zap.String("database", redacted(n.DB.URL())), zap.String("tenant", db.TenantOf(ctx)),
+			zap.Int("pipelines", len(list)), zap.Int("workers", s.Slots), zap.Duration("lease", s.Lease))
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() { n.Log.Info("stopping: no more tasks are taken", zap.Duration("drain", s.Drain)) })
+	defer stop()
+	fleet := workers.NewFleet(s.FleetConfig, n.Workers)
+	share(fleet.Budget())
+	if err := fleet.Run(ctx); err != nil {
+		return err
+	}
+	n.Log.Info("stopped")
+	return nil
+}
+
+// prepare makes a tenant ready to be worked for.
+func (n serveNeeds) prepare(ctx context.Context, list []*definition.Definition) error {
+	if err := ready(ctx, n.DB); err != nil {
+		return err
 	}
 	for _, def := range list {
 		if _, err := n.Engine.Register(ctx, def); err != nil {
 			return fmt.Errorf("register %q: %w", def.Name, err)
 		}
 	}
-	n.Log.Info("serving", zap.String("database", redacted(n.DB.URL())), zap.String("tenant", db.TenantOf(ctx)),
-		zap.Int("pipelines", len(list)), zap.Int("workers", config.Slots), zap.Duration("lease", config.Lease))
-	stop := context.AfterFunc(ctx, func() { n.Log.Info("stopping: no more tasks are taken", zap.Duration("drain", config.Drain)) })
-	defer stop()
-	pool := workers.New(config, n.Workers)
-	watch(pool)
-	if err := pool.Run(ctx); err != nil {
-		return err
-	}
-	n.Log.Info("stopped")
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"sluice/modules/health"
 	"sluice/modules/pipelines/definition"
 	"sluice/modules/tasks"
+	"sluice/platform/db"
 )
 
 // choice is a flag that takes one of a few words, in any case.
@@ -158,5 +159,33 @@ func (q *queueNames) Set(s string) error {
 		}
 	}
 	*q.value = list
+	return nil
+}
+
+// allTenants is what stands for every tenant.
+const allTenants = "all"
+
+// tenantNames is a flag that takes names of tenants, separated by commas; none means all.
+type tenantNames struct{ value *[]string }
+
+func (n *tenantNames) String() string { return strings.Join(*n.value, ",") }
+func (n *tenantNames) Type() string   { return "TENANTS" }
+
+func (n *tenantNames) Set(s string) error {
+	*n.value = nil
+	if s == allTenants {
+		return nil
+	}
+	var list []string
+	for name := range strings.SplitSeq(s, ",") {
+		name = strings.TrimSpace(name)
+		if err := db.CheckTenantName(name); err != nil {
+			return err
+		}
+		if !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	*n.value = list
 	return nil
 }

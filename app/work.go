@@ -80,7 +80,7 @@ func (w *work) run(ctx context.Context, slots int, lease time.Duration) (pipelin
 
 // watch shows the progress until the execution has ended, ctx has, or the pool gives up.
 func (w *work) watch(ctx context.Context, ended chan error) (pipelines.Execution, error) {
-	changed, cancel := w.Engine.Waker().Changed()
+	changed, cancel := w.Engine.Waker().Changed(ctx)
 	defer cancel()
 	for {
 		x, err := w.look(ctx, false)

@@ -51,7 +51,9 @@ func (b *Bench) Run(ctx context.Context, p Plan) (r Result, report audit.Report,
 		defer func() {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropping)
 			defer cancel()
-			err = errors.Join(err, d.DropTenant(last))
+			if dropped := d.DropTenant(last, nil); !errors.Is(dropped, db.ErrNoTenant) {
+				err = errors.Join(err, dropped)
+			}
 		}()
 	}
 	if err := d.CreateTenant(ctx); err != nil {

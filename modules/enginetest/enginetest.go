@@ -114,7 +114,7 @@ func (s *Stack) Wait(t testing.TB, ctx context.Context, id db.ID) pipelines.Exec
 // Until waits until a condition holds for an execution.
 func (s *Stack) Until(t testing.TB, ctx context.Context, id db.ID, holds func(pipelines.Execution) bool) pipelines.Execution {
 	t.Helper()
-	changed, cancel := s.Engine.Waker().Changed()
+	changed, cancel := s.Engine.Waker().Changed(ctx)
 	defer cancel()
 	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()

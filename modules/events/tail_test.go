@@ -70,7 +70,9 @@ func open(t *testing.T, d *db.DB, r *events.Repository, list ...events.Event) (e
 	t.Cleanup(func() { // of a test that has failed before
 		if !ended {
 			result <- context.Canceled
-			<-done // it was told to fail
+			if err := <-done; err == nil {
+				t.Error("a transaction that was told to fail has been committed")
+			}
 		}
 	})
 	return func(err error) {

@@ -5,32 +5,38 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/platform/db"
 )
 
 // gauges are what is asked for when somebody wants to know.
 type gauges struct {
-	server *Server
-	slots  *prometheus.Desc
-	lease  *prometheus.Desc
-	queued *prometheus.Desc
-	held   *prometheus.Desc
-	oldest *prometheus.Desc
+	server  *Server
+	slots   *prometheus.Desc
+	running *prometheus.Desc
+	lease   *prometheus.Desc
+	queued  *prometheus.Desc
+	held    *prometheus.Desc
+	oldest  *prometheus.Desc
 }
 
 func newGauges(s *Server) *gauges {
+	tenant := []string{"tenant"}
 	return &gauges{
-		server: s,
-		slots:  prometheus.NewDesc("sluice_slots", "Slots of this process; used by tasks whose outcome is not yet recorded.", []string{"state"}, nil),
-		lease:  prometheus.NewDesc("sluice_lease_seconds_left", "How long others leave this process its tasks; negative: expired.", nil, nil),
-		queued: prometheus.NewDesc("sluice_outbox_pending", "Tasks of the whole database that wait for a worker, due or not.", nil, nil),
-		held:   prometheus.NewDesc("sluice_events_held_back_seconds", "How long the oldest open transaction with events has been open: followers of events wait for it. Those of other users are seen by members of pg_monitor.", nil, nil),
-		oldest: prometheus.NewDesc("sluice_oldest_transaction_age", "How many transactions have begun on the database's server since the oldest that is open, or that a replication slot keeps.", nil, nil),
+		server:  s,
+		slots:   prometheus.NewDesc("sluice_slots", "Slots of this process; used by tasks whose outcome is not yet recorded, of all tenants.", []string{"state"}, nil),
+		running: prometheus.NewDesc("sluice_slots_used", "Slots of this process that a tenant's tasks use.", tenant, nil),
+		lease:   prometheus.NewDesc("sluice_lease_seconds_left", "How long others leave this process a tenant's tasks; negative: expired.", tenant, nil),
+		queued:  prometheus.NewDesc("sluice_outbox_pending", "Tasks of a tenant in the whole database that wait for a worker, due or not.", tenant, nil),
+		held:    prometheus.NewDesc("sluice_events_held_back_seconds", "How long the oldest open transaction with events has been open: followers of events wait for it. Those of other users are seen by members of pg_monitor.", tenant, nil),
+		oldest:  prometheus.NewDesc("sluice_oldest_transaction_age", "How many transactions have begun on the database's server since the oldest that is open, or that a replication slot keeps.", nil, nil),
 	}
 }
 
 // Describe names the gauges.
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 	to <- g.slots
+	to <- g.running
 	to <- g.lease
 	to <- g.queued
 	to <- g.held
@@ -39,27 +45,41 @@ func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 
 // Collect reads them. A database that does not answer costs a scrape what it would have told.
 func (g *gauges) Collect(to chan<- prometheus.Metric) {
-	state := g.server.state()
-	if state.Worker != "" {
-		to <- gauge(g.slots, float64(state.Used), "used")
-		to <- gauge(g.slots, float64(state.Slots-state.Used), "free")
-		to <- gauge(g.lease, state.LeaseLeft.Seconds())
+	list, slots, used := g.server.standings()
+	if slots > 0 {
+		to <- gauge(g.slots, float64(used), "used")
+		to <- gauge(g.slots, float64(slots-used), "free")
 	}
 	limited, cancel := context.WithTimeout(g.server.base, patience)
 	defer cancel()
-	n, err := g.server.deps.Outbox.CountPending(limited)
-	if err != nil {
-		to <- prometheus.NewInvalidMetric(g.queued, fmt.Errorf("count the outbox for a scrape: %w", err))
-	} else {
-		to <- gauge(g.queued, float64(n))
+	for _, p := range list {
+		if p.Worker != "" {
+			to <- gauge(g.running, float64(p.Used), p.tenant)
+			to <- gauge(g.lease, p.LeaseLeft.Seconds(), p.tenant)
+		}
+		n, err := g.server.deps.Outbox.CountPending(db.WithTenant(limited, p.tenant))
+		if err != nil {
+			to <- prometheus.NewInvalidMetric(g.queued, fmt.Errorf("count the outbox of tenant %s for a scrape: %w", p.tenant, err))
+			continue
+		}
+		to <- gauge(g.queued, float64(n), p.tenant)
 	}
-	h, err := g.server.deps.DB.Horizon(limited, "execution_events")
-	if err != nil {
-		to <- prometheus.NewInvalidMetric(g.held, fmt.Errorf("look for open transactions for a scrape: %w", err))
-		return
+	g.horizon(limited, to)
+}
+
+// horizon tells how far open transactions hold back each tenant's events, and how old the oldest is on the whole server.
+func (g *gauges) horizon(ctx context.Context, to chan<- prometheus.Metric) {
+	var oldest int64
+	for _, tenant := range g.server.tenants(ctx) {
+		h, err := g.server.deps.DB.Horizon(db.WithTenant(ctx, tenant), "execution_events")
+		if err != nil {
+			to <- prometheus.NewInvalidMetric(g.held, fmt.Errorf("look for open transactions of tenant %s for a scrape: %w", tenant, err))
+			return
+		}
+		to <- gauge(g.held, h.Lag(g.server.deps.DB.Now()).Seconds(), tenant)
+		oldest = max(oldest, h.Age())
 	}
-	to <- gauge(g.held, h.Lag(g.server.deps.DB.Now()).Seconds())
-	to <- gauge(g.oldest, float64(h.Age()))
+	to <- gauge(g.oldest, float64(oldest))
 }
 
 func gauge(d *prometheus.Desc, value float64, labels ...string) prometheus.Metric {

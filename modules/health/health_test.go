@@ -104,8 +104,8 @@ func TestReadyThroughALife(t *testing.T) {
 		if diff := cmp.Diff(map[string]string{"lease": "not yet registered"}, ready(t, s)); diff != "" {
 			t.Error(diff)
 		}
-		pool := enginetest.New(t, d).Pool(workers.Config{Slots: 1, Observer: s.Observer()})
-		s.Watch(pool)
+		pool := enginetest.New(t, d).Pool(workers.Config{Slots: 1, Observer: s.Observer(db.DefaultTenant)})
+		s.Watch(db.DefaultTenant, pool)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- pool.Run(ctx) }()
@@ -129,7 +129,7 @@ func TestNotReadyWithoutLease(t *testing.T) {
 	audittest.Each(t, func(t *testing.T, d *db.DB) {
 		s := listen(t, d, "127.0.0.1:0", zap.NewNop())
 		pool := enginetest.New(t, d).Pool(workers.Config{Slots: 1, Lease: 200 * time.Millisecond})
-		s.Watch(pool)
+		s.Watch(db.DefaultTenant, pool)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- pool.Run(ctx) }()
@@ -161,6 +161,7 @@ func TestNotReadyWithoutDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := listen(t, d, "127.0.0.1:0", zap.NewNop())
+	s.Watch(db.DefaultTenant, enginetest.New(t, d).Pool(workers.Config{Observer: s.Observer(db.DefaultTenant)}))
 	if got := ready(t, s); got["database"] != "" || got["schema"] != "" {
 		t.Errorf("open: %v", got)
 	}
@@ -171,7 +172,7 @@ func TestNotReadyWithoutDatabase(t *testing.T) {
 		t.Errorf("closed: %v", got)
 	}
 	status, body := get(t, s, "/metrics")
-	if status != http.StatusOK || strings.Contains(body, "\nsluice_outbox_pending ") || !strings.Contains(body, "\nsluice_tasks_claimed_total 0") {
+	if status != http.StatusOK || strings.Contains(body, "\nsluice_outbox_pending{") || !strings.Contains(body, "\nsluice_tasks_claimed_total{tenant=\"default\"} 0") {
 		t.Errorf("/metrics of a closed database: %d\n%s", status, body)
 	}
 }

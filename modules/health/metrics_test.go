@@ -45,13 +45,16 @@ func samples(t *testing.T, body string) (values map[string]float64, declared []s
 	return values, declared
 }
 
+func ofDefault(name string) string { return name + `{tenant="default"}` }
+
 // expected is the series that a worker which has met with everything shows, each above 0.
 var expected = []string{
-	"sluice_tasks_claimed_total", "sluice_claims_lost_total", "sluice_recovered_tasks_total", "sluice_outbox_pending", "sluice_lease_seconds_left",
-	`sluice_tasks_finished_total{outcome="completed"}`, `sluice_tasks_finished_total{outcome="failed"}`,
-	`sluice_tasks_finished_total{outcome="deferred"}`, `sluice_tasks_finished_total{outcome="released"}`,
+	ofDefault("sluice_tasks_claimed_total"), ofDefault("sluice_claims_lost_total"), ofDefault("sluice_recovered_tasks_total"),
+	ofDefault("sluice_outbox_pending"), ofDefault("sluice_lease_seconds_left"), ofDefault("sluice_slots_used"),
+	`sluice_tasks_finished_total{outcome="completed",tenant="default"}`, `sluice_tasks_finished_total{outcome="failed",tenant="default"}`,
+	`sluice_tasks_finished_total{outcome="deferred",tenant="default"}`, `sluice_tasks_finished_total{outcome="released",tenant="default"}`,
 	`sluice_slots{state="used"}`, `sluice_slots{state="free"}`,
-	"sluice_claim_seconds_count", "sluice_record_seconds_count", `sluice_task_seconds_count{handler="scripted"}`,
+	ofDefault("sluice_claim_seconds_count"), ofDefault("sluice_record_seconds_count"), `sluice_task_seconds_count{handler="scripted",tenant="default"}`,
 }
 
 // ofTransactions are what only a server with open transactions has: TestHeldBack.
@@ -70,7 +73,7 @@ func TestHeldBack(t *testing.T) {
 	rolledBack := errors.New("rolled back")
 	err := d.Transaction(t.Context(), func(tx db.Tx) error {
 		e := events.Event{PipelineExecutionID: db.NewID(), EventType: events.Annotation, EventData: db.JSON("{}")}
-		if err := events.NewRepository(d).Append(tx, []events.Event{e}); err != nil {
+		if err := errors.Join(events.NewRepository(d).Append(tx, []events.Event{e}), tx.Flush()); err != nil {
 			return err
 		}
 		// Others' transactions begin meanwhile, on the same server.
@@ -79,14 +82,14 @@ func TestHeldBack(t *testing.T) {
 				t.Error(err)
 			}
 			v := look()
-			return v["sluice_events_held_back_seconds"] > 0 && v["sluice_oldest_transaction_age"] > 0
+			return v[ofDefault("sluice_events_held_back_seconds")] > 0 && v["sluice_oldest_transaction_age"] > 0
 		})
 		return rolledBack
 	})
 	if !errors.Is(err, rolledBack) {
 		t.Fatal(err)
 	}
-	if v, there := look()["sluice_events_held_back_seconds"]; v != 0 || !there {
+	if v, there := look()[ofDefault("sluice_events_held_back_seconds")]; v != 0 || !there {
 		t.Errorf("held back for %f s by nobody", v)
 	}
 }
@@ -102,8 +105,8 @@ func TestEveryMetricAppears(t *testing.T) {
 		stack := enginetest.New(t, base.DB, &enginetest.Scripted{}, later())
 		server := listen(t, base.DB, "127.0.0.1:0", zap.NewNop())
 		loseOne(t, stack)
-		pool := stack.Pool(workers.Config{Slots: 3, Lease: 900 * time.Millisecond, Drain: time.Millisecond, Observer: server.Observer()})
-		server.Watch(pool)
+		pool := stack.Pool(workers.Config{Slots: 3, Lease: 900 * time.Millisecond, Drain: time.Millisecond, Observer: server.Observer(db.DefaultTenant)})
+		server.Watch(db.DefaultTenant, pool)
 		working, stop := context.WithCancel(ctx)
 		done := make(chan error, 1)
 		go func() { done <- pool.Run(working) }()
@@ -141,7 +144,7 @@ func TestEveryMetricAppears(t *testing.T) {
 			for _, name := range expected {
 				seen[name] = seen[name] || values[name] > 0
 			}
-			return all(seen, `sluice_tasks_finished_total{outcome="released"}`)
+			return all(seen, `sluice_tasks_finished_total{outcome="released",tenant="default"}`)
 		}
 		eventually(t, "every metric but the one of the drain", look)
 		stop()

@@ -57,22 +57,29 @@ func (s *Server) report(ctx context.Context) Report {
 	return report
 }
 
-// database asks for the schema's version, which tells of both.
+// database asks for the schema's version of each tenant, which tells of both.
 func (s *Server) database(ctx context.Context) []Check {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	tenants := s.tenants(ctx)
 	reachable, schema := Check{Name: "database", OK: true}, Check{Name: "schema", OK: true}
-	err := s.deps.DB.CheckSchema(limited)
-	switch {
-	case err == nil:
-	case errors.Is(err, db.ErrBehind):
-		schema.OK, schema.Reason = false, "behind this binary: run `sluice migrate`"
-	case errors.Is(err, db.ErrAhead):
-		schema.OK, schema.Reason = false, "ahead of this binary: install a newer sluice"
-	case limited.Err() != nil:
-		reachable.OK, reachable.Reason = false, "no answer within "+patience.String()
-	default:
-		reachable.OK, reachable.Reason = false, "unreachable"
+	for _, tenant := range tenants {
+		err := s.deps.DB.CheckSchema(db.WithTenant(limited, tenant))
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, db.ErrBehind):
+			schema.OK, schema.Reason = false, of(tenant)+"behind this binary: run `sluice migrate`"
+		case errors.Is(err, db.ErrAhead):
+			schema.OK, schema.Reason = false, of(tenant)+"ahead of this binary: install a newer sluice"
+		case errors.Is(err, db.ErrNoTenant):
+			schema.OK, schema.Reason = false, of(tenant)+"gone"
+		case limited.Err() != nil:
+			reachable.OK, reachable.Reason = false, "no answer within "+patience.String()
+		default:
+			reachable.OK, reachable.Reason = false, "unreachable"
+		}
+		break
 	}
 	if !reachable.OK {
 		schema.OK, schema.Reason = false, "unknown"
@@ -80,14 +87,27 @@ func (s *Server) database(ctx context.Context) []Check {
 	return []Check{reachable, schema}
 }
 
-// lease is whether others leave this process its tasks.
+// of says which tenant a reason is about, where it goes without saying not.
+func of(tenant string) string {
+	if tenant == db.DefaultTenant {
+		return ""
+	}
+	return "tenant " + tenant + ": "
+}
+
+// lease is whether others leave this process its tasks, of every tenant.
 func (s *Server) lease() Check {
-	state := s.state()
-	switch {
-	case state.Worker == "":
+	list, _, _ := s.standings()
+	if len(list) == 0 {
 		return Check{Name: "lease", Reason: "not yet registered"}
-	case state.LeaseLeft <= 0:
-		return Check{Name: "lease", Reason: "expired"}
+	}
+	for _, p := range list {
+		switch {
+		case p.Worker == "":
+			return Check{Name: "lease", Reason: of(p.tenant) + "not yet registered"}
+		case p.LeaseLeft <= 0:
+			return Check{Name: "lease", Reason: of(p.tenant) + "expired"}
+		}
 	}
 	return Check{Name: "lease", OK: true}
 }

@@ -6,8 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,27 +40,31 @@ type Deps struct {
 	Log    *zap.Logger
 }
 
-// Server answers GET /livez, /readyz and /metrics. Make it with Listen; its Observer is for the pool that it tells about.
+// Server answers GET /livez, /readyz and /metrics about the pools of a process, one for each tenant that it serves. Make it with
+// Listen; its Observers are for the pools that it tells about.
 type Server struct {
 	deps     Deps
-	base     context.Context // of the tenant that requests are about
+	base     context.Context
 	metrics  *metrics
 	listener net.Listener
 	http     *http.Server
-	pool     atomic.Pointer[workers.Pool]
 	draining atomic.Bool
 	ended    chan struct{}
+
+	mu     sync.Mutex
+	pools  map[string]*workers.Pool // by tenant
+	budget *workers.Budget
 }
 
 // Listen opens an address, which Address has read, and answers on it until Close. Until Watch has given it a pool the process is
-// not ready. ctx names the tenant; its end does not end the server. The error is ErrAddress.
+// not ready. The end of ctx does not end the server. The error is ErrAddress.
 func Listen(ctx context.Context, address string, d Deps) (*Server, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%w on %s: %w", ErrAddress, address, rootOf(err))
 	}
-	s := &Server{deps: d, base: context.WithoutCancel(ctx), listener: listener, ended: make(chan struct{})}
+	s := &Server{deps: d, base: context.WithoutCancel(ctx), listener: listener, ended: make(chan struct{}), pools: map[string]*workers.Pool{}}
 	s.metrics = newMetrics(s)
 	s.http = &http.Server{
 		Handler: s.routes(), ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
@@ -89,11 +96,30 @@ func (s *Server) serve() {
 // Addr is where the server listens, with the port that it took.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Observer is what the pool tells of its work; it goes into the pool's configuration.
-func (s *Server) Observer() workers.Observer { return s.metrics }
+// Observer is what a tenant's pool tells of its work; it goes into the pool's configuration.
+func (s *Server) Observer(tenant string) workers.Observer { return s.metrics.of(tenant) }
 
-// Watch has the server tell about a pool from now on.
-func (s *Server) Watch(p *workers.Pool) { s.pool.Store(p) }
+// Share has the server tell about the slots that the pools share.
+func (s *Server) Share(b *workers.Budget) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.budget = b
+}
+
+// Watch has the server tell about a tenant's pool from now on.
+func (s *Server) Watch(tenant string, p *workers.Pool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pools[tenant] = p
+}
+
+// Unwatch ends that: the tenant is not served any more.
+func (s *Server) Unwatch(tenant string) {
+	s.mu.Lock()
+	delete(s.pools, tenant)
+	s.mu.Unlock()
+	s.metrics.forget(tenant)
+}
 
 // Drain says that the process takes no more work: it is not ready any more, and still answers.
 func (s *Server) Drain() { s.draining.Store(true) }
@@ -121,10 +147,35 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
-// state is the pool's state; without a pool, one that has nothing.
-func (s *Server) state() workers.State {
-	if p := s.pool.Load(); p != nil {
-		return p.State()
+// standing is how a tenant's pool stands.
+type standing struct {
+	tenant string
+	workers.State
+}
+
+// tenants names those that are served; before that, the context's.
+func (s *Server) tenants(ctx context.Context) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pools) == 0 {
+		return []string{db.TenantOf(ctx)}
 	}
-	return workers.State{}
+	return slices.Sorted(maps.Keys(s.pools))
+}
+
+// standings gives the pools' states in the order of their tenants, and the slots of the process.
+func (s *Server) standings() (list []standing, slots, used int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, tenant := range slices.Sorted(maps.Keys(s.pools)) {
+		state := s.pools[tenant].State()
+		list = append(list, standing{tenant, state})
+		if state.Worker != "" {
+			slots, used = slots+state.Slots, used+state.Used
+		}
+	}
+	if s.budget != nil {
+		slots, used = s.budget.State()
+	}
+	return list, slots, used
 }

@@ -137,6 +137,13 @@ func (r *Repository) List(ctx context.Context) ([]Worker, error) {
 	return list, wrap("list workers", q.Order("started_at, id").Find(&list).Error)
 }
 
+// CountLive counts the workers that hold their leases.
+func (r *Repository) CountLive(tx db.Tx) (n int64, err error) {
+	err = tx.Query(`SELECT count(*) FROM {workers} WHERE lease_expires_at > $now`, db.Args{"now": tx.Now},
+		func(scan func(...any) error) error { return scan(&n) })
+	return n, wrap("count live workers", err)
+}
+
 func wrap(doing string, err error) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)

@@ -28,7 +28,7 @@ func (e *Engine) control(ctx context.Context, id db.ID, do func(tx db.Tx, x Exec
 		return err
 	})
 	if err == nil {
-		e.waker.committed(ready > 0)
+		e.waker.committed(ctx, ready > 0)
 	}
 	return err
 }

@@ -62,7 +62,7 @@ func (e *Engine) recoverExpired(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	if recovered > 0 {
-		e.waker.committed(ready > 0)
+		e.waker.committed(ctx, ready > 0)
 	}
 	return recovered, nil
 }

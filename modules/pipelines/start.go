@@ -67,7 +67,7 @@ func (e *Engine) startBatch(ctx context.Context, requests []Request) ([]Started,
 	if err != nil {
 		return nil, err
 	}
-	e.waker.committed(ready > 0)
+	e.waker.committed(ctx, ready > 0)
 	return started, nil
 }
 

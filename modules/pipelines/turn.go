@@ -50,7 +50,7 @@ func (e *Engine) Turn(ctx context.Context, r Turn) (Turned, error) {
 		})
 		if err == nil {
 			if len(r.Outcomes) > 0 {
-				e.waker.committed(t.ready > 0)
+				e.waker.committed(ctx, t.ready > 0)
 			}
 			return t.result(), nil
 		}

@@ -1,34 +1,51 @@
 package pipelines
 
-import "sync"
+import (
+	"context"
+	"sync"
 
-// Waker tells goroutines of this process that something has been committed. It carries no news: whoever is woken looks for
-// itself, so a signal lost or doubled does no harm.
+	"sluice/platform/db"
+)
+
+// Waker tells goroutines of this process that something has been committed in their tenant. It carries no news: whoever is woken
+// looks for itself, so a signal lost or doubled does no harm.
 type Waker struct {
 	mu      sync.Mutex
-	ready   map[chan struct{}]bool
-	changed map[chan struct{}]bool
+	ready   subscribers
+	changed subscribers
 }
 
-func newWaker() *Waker {
-	return &Waker{ready: map[chan struct{}]bool{}, changed: map[chan struct{}]bool{}}
+// subscribers are the channels of each tenant.
+type subscribers map[string]map[chan struct{}]bool
+
+func newWaker() *Waker { return &Waker{ready: subscribers{}, changed: subscribers{}} }
+
+// Ready gives a channel that receives after a commit that made tasks of the context's tenant available, and a function that ends
+// it.
+func (w *Waker) Ready(ctx context.Context) (<-chan struct{}, func()) {
+	return w.subscribe(w.ready, db.TenantOf(ctx))
 }
 
-// Ready gives a channel that receives after a commit that made tasks available, and a function that ends it.
-func (w *Waker) Ready() (<-chan struct{}, func()) { return w.subscribe(w.ready) }
+// Changed gives a channel that receives after any commit in the context's tenant, and a function that ends it.
+func (w *Waker) Changed(ctx context.Context) (<-chan struct{}, func()) {
+	return w.subscribe(w.changed, db.TenantOf(ctx))
+}
 
-// Changed gives a channel that receives after any commit, and a function that ends it.
-func (w *Waker) Changed() (<-chan struct{}, func()) { return w.subscribe(w.changed) }
-
-func (w *Waker) subscribe(set map[chan struct{}]bool) (<-chan struct{}, func()) {
+func (w *Waker) subscribe(to subscribers, tenant string) (<-chan struct{}, func()) {
 	c := make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	set[c] = true
+	if to[tenant] == nil {
+		to[tenant] = map[chan struct{}]bool{}
+	}
+	to[tenant][c] = true
 	return c, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		delete(set, c)
+		delete(to[tenant], c)
+		if len(to[tenant]) == 0 {
+			delete(to, tenant)
+		}
 	}
 }
 
@@ -38,16 +55,17 @@ const (
 	TopicEnded = "ended" // running tasks were taken from their workers
 )
 
-// Told signals what another process has committed.
-func (w *Waker) Told() { w.committed(true) }
+// Told signals what another process has committed in the context's tenant.
+func (w *Waker) Told(ctx context.Context) { w.committed(ctx, true) }
 
 // committed signals; ready says whether tasks became available.
-func (w *Waker) committed(ready bool) {
+func (w *Waker) committed(ctx context.Context, ready bool) {
+	tenant := db.TenantOf(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	signal(w.changed)
+	signal(w.changed[tenant])
 	if ready {
-		signal(w.ready)
+		signal(w.ready[tenant])
 	}
 }
 

@@ -30,6 +30,7 @@ type Config struct {
 	Drain               time.Duration // how long a stopping process waits for running tasks before it gives them back
 	PipelineExecutionID db.ID         // work on this execution alone; zero: on any
 	Observer            Observer      // is told what the pool does; nil: nobody
+	Budget              *Budget       // the slots are shared with other pools; nil: they are the pool's own
 }
 
 // Defaults of Config.
@@ -76,6 +77,7 @@ type Pool struct {
 	expires db.Time
 	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
 	taken   int                                          // slots: of running tasks, and those reserved by turns under way
+	seat    *seat                                        // where the pool gets its slots
 	doubt   doubt
 
 	look            bool // the outbox may hold something due
@@ -113,10 +115,12 @@ func New(c Config, d Deps) *Pool {
 	if c.Observer == nil {
 		c.Observer = unobserved{}
 	}
-	return &Pool{
+	p := &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
 		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
 	}
+	p.seat = c.Budget.seat(p.wake)
+	return p
 }
 
 // Run registers the process as a worker and works until ctx ends; then it drains: it claims nothing more, waits for what runs,
@@ -132,6 +136,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	var background sync.WaitGroup
+	defer context.AfterFunc(ctx, func() { p.giveUp(ctx, stop) })()
 	background.Go(func() { p.heartbeat(work) })
 	background.Go(func() { p.listen(work) })
 	var handlers, turning sync.WaitGroup
@@ -140,6 +145,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 	p.scout(ctx)
 	p.awaitLastClaim()
+	defer p.seat.leave()
 	p.drain(&handlers)
 	close(p.results)
 	last := time.AfterFunc(lastWrites, func() { stop(errStopping) })
@@ -147,10 +153,20 @@ func (p *Pool) Run(ctx context.Context) error {
 	last.Stop()
 	stop(errStopping)
 	background.Wait()
+	if errors.Is(context.Cause(ctx), db.ErrNoTenant) {
+		return context.Cause(ctx)
+	}
 	if p.unrecorded.Load() {
 		return errUnrecorded // the row stays: when its lease expires, others take those tasks back
 	}
 	return p.deregister(context.WithoutCancel(ctx))
+}
+
+// giveUp ends all work at once if the tenant is gone: there is nowhere to record an outcome.
+func (p *Pool) giveUp(ctx context.Context, stop context.CancelCauseFunc) {
+	if gone := context.Cause(ctx); errors.Is(gone, db.ErrNoTenant) {
+		stop(gone)
+	}
 }
 
 // deregister gives back what is Running in this worker's name although nothing runs, and takes the worker off. The database may be
@@ -174,7 +190,7 @@ func (p *Pool) deregister(ctx context.Context) error {
 func (p *Pool) listen(ctx context.Context) {
 	err := p.db.Listen(ctx, func(topic string) {
 		if topic != pipelines.TopicEnded {
-			p.engine.Waker().Told()
+			p.engine.Waker().Told(ctx)
 		}
 		if topic != pipelines.TopicReady {
 			select {

@@ -25,6 +25,7 @@ func (p *Pool) release(group []*pipelines.Outcome) {
 		delete(p.running, o.Claim)
 	}
 	p.taken -= len(group)
+	p.seat.give(len(group))
 }
 
 // finish records a group, however long the database is away: an outcome is never thrown away while its claim may still hold.

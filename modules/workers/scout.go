@@ -38,7 +38,7 @@ func (p *Pool) exhausted(empty bool) {
 // scout knows when the outbox is worth a look: when somebody tells of work, when a task becomes due, and now and then, since
 // another process may have made work without telling.
 func (p *Pool) scout(ctx context.Context) {
-	ready, cancel := p.engine.Waker().Ready()
+	ready, cancel := p.engine.Waker().Ready(ctx)
 	defer cancel()
 	p.lookNow()
 	timer := time.NewTimer(p.config.Poll)

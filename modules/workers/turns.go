@@ -65,14 +65,18 @@ func (p *Pool) gather() (group []*pipelines.Outcome, more bool) {
 func (p *Pool) mayClaim(ctx context.Context) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.look && p.taken < p.config.Slots && ctx.Err() == nil
+	if !p.look || p.taken >= p.config.Slots || ctx.Err() != nil {
+		p.seat.leave()
+		return false
+	}
+	return p.seat.may(p.config.Slots - p.taken)
 }
 
 // turn is one transaction, and the beginning of the handlers of what it claimed.
 func (p *Pool) turn(ctx, work context.Context, handlers *sync.WaitGroup, group []*pipelines.Outcome) {
 	// Whoever must know every claim of this process waits until each has been entered.
 	p.claiming.RLock()
-	request := p.reserve(ctx, group)
+	request, reserved := p.reserve(ctx, group)
 	if len(group) == 0 && request.Want.Limit == 0 {
 		p.claiming.RUnlock()
 		return
@@ -81,12 +85,12 @@ func (p *Pool) turn(ctx, work context.Context, handlers *sync.WaitGroup, group [
 	result, err := p.engineTurn(work, request)
 	took := p.db.Now().Sub(began)
 	if err != nil {
-		p.cancelReservation(request)
+		p.cancelReservation(reserved)
 		p.claiming.RUnlock()
 		p.turnFailed(ctx, work, group, request, err)
 		return
 	}
-	begun := p.settle(work, request, result)
+	begun := p.settle(work, request, reserved, result)
 	for i := range begun {
 		handlers.Go(begun[i])
 	}
@@ -143,15 +147,19 @@ func (p *Pool) lookLater(ctx context.Context, wait bool) {
 }
 
 // reserve works out what a turn may claim and reserves slots for it. The slots of its outcomes are free once it is committed.
-func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) pipelines.Turn {
+func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r pipelines.Turn, reserved int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := pipelines.Turn{Worker: p.id, LeaseExpiresAt: p.expires, Outcomes: group}
-	free := p.config.Slots - p.taken + len(group)
-	if free <= 0 || ctx.Err() != nil {
-		return r
+	r = pipelines.Turn{Worker: p.id, LeaseExpiresAt: p.expires, Outcomes: group}
+	if ctx.Err() != nil {
+		return r, 0
 	}
-	p.taken += free - len(group)
+	keep, reserved := p.seat.reserve(len(group), p.config.Slots-p.taken)
+	free := keep + reserved
+	if free <= 0 {
+		return r, 0
+	}
+	p.taken += reserved
 	p.turnsMade++
 	r.Look, p.look = p.look, false
 	if r.Look {
@@ -165,30 +173,27 @@ func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) pipeline
 	if r.Look && p.turnsMade%outboxTurn == 0 {
 		r.Successors = 0
 	}
-	return r
+	return r, reserved
 }
 
 // cancelReservation gives back what reserve took.
-func (p *Pool) cancelReservation(r pipelines.Turn) {
-	if r.Want.Limit > 0 {
-		p.mu.Lock()
-		p.taken -= r.Want.Limit - len(r.Outcomes)
-		p.mu.Unlock()
-	}
+func (p *Pool) cancelReservation(reserved int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken -= reserved
+	p.seat.give(reserved)
 }
 
 // settle enters what a turn has done, and gives what is to be run.
-func (p *Pool) settle(work context.Context, r pipelines.Turn, result pipelines.Turned) (begun []func()) {
+func (p *Pool) settle(work context.Context, r pipelines.Turn, reserved int, result pipelines.Turned) (begun []func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range r.Outcomes {
 		delete(p.running, o.Claim)
 	}
-	if r.Want.Limit == 0 {
-		p.taken -= len(r.Outcomes)
-	} else {
-		p.taken -= r.Want.Limit - len(result.Claims)
-	}
+	freed := reserved + len(r.Outcomes) - len(result.Claims)
+	p.taken -= freed
+	p.seat.give(freed)
 	for i := range result.Claims {
 		c := &result.Claims[i]
 		run, cancel := context.WithCancelCause(work)

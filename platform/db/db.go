@@ -44,8 +44,10 @@ type DB struct {
 	creates  bool // the default tenant's file may be made
 	commits  atomic.Int64
 
-	mu      sync.Mutex
-	tenants map[string]*tenant
+	mu       sync.Mutex
+	closed   bool
+	tenants  map[string]*tenant
+	openings map[string]*opening
 }
 
 // backend is what differs between the databases, and the whole of it.
@@ -57,8 +59,6 @@ type backend interface {
 	open(ctx context.Context, tenant string, create bool) (handles, error)
 	// create makes an empty tenant; one that is there already is left alone.
 	create(ctx context.Context, tenant string) error
-	// drop removes a tenant with all that it holds, if it is there.
-	drop(ctx context.Context, tenant string) error
 	// measure see DB.Measure.
 	measure(ctx context.Context, tenant string, read *gorm.DB) (Measure, error)
 	// migrate brings a tenant's schema up under a lock, however many processes start at once.
@@ -98,13 +98,8 @@ type backend interface {
 	// snapshot begins a read-only transaction that sees one moment.
 	snapshot(ctx context.Context, read *gorm.DB, fn func(*gorm.DB) error) error
 	dialect
+	tenancy
 	close() error
-}
-
-// tenant is the open handles of one tenant.
-type tenant struct {
-	name string
-	handles
 }
 
 // DefaultTenant is the tenant of those who name none: the schema public in Postgres, the named file itself in SQLite.
@@ -160,7 +155,7 @@ func open(ctx context.Context, url string, create bool) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{url: url, instance: NewID().String()[24:], backend: b, creates: create, tenants: map[string]*tenant{}}
+	d := &DB{url: url, instance: NewID().String()[24:], backend: b, creates: create, tenants: map[string]*tenant{}, openings: map[string]*opening{}}
 	d.debounce = newDebouncer(d.sendLater)
 	if err := d.SyncClock(ctx); err != nil {
 		return nil, errors.Join(err, b.close())
@@ -173,11 +168,10 @@ func (d *DB) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var errs []error
+	d.closed = true
 	for name, t := range d.tenants {
 		delete(d.tenants, name)
-		if d.backend.name() == sqliteName {
-			errs = append(errs, closeGorm(t.write), closeGorm(t.read))
-		}
+		errs = append(errs, d.backend.closeHandles(t.handles))
 	}
 	return errors.Join(append(errs, d.backend.close())...)
 }
@@ -229,29 +223,6 @@ func (d *DB) Snapshot(ctx context.Context, fn func(*gorm.DB) error) error {
 		return err
 	}
 	return d.wrap(d.backend.snapshot(ctx, t.reader(ctx), fn))
-}
-
-// tenant opens the context's tenant on first use.
-func (d *DB) tenant(ctx context.Context) (*tenant, error) {
-	name := TenantOf(ctx)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if t, ok := d.tenants[name]; ok {
-		return t, nil
-	}
-	if err := checkTenantName(name); err != nil {
-		return nil, err
-	}
-	h, err := d.backend.open(ctx, name, d.creates)
-	if err != nil && name != DefaultTenant {
-		err = fmt.Errorf("open tenant %q: %w", name, err)
-	}
-	if err != nil {
-		return nil, d.wrap(err)
-	}
-	t := &tenant{name, h}
-	d.tenants[name] = t
-	return t, nil
 }
 
 // wrap marks errors of the connection as ErrUnavailable and those of the data as ErrRefused. A caller who cancels breaks the

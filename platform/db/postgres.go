@@ -28,6 +28,8 @@ type postgres struct {
 	pool   *pgxpool.Pool
 	sql    *sql.DB
 
+	switchboard *switchboard
+
 	reserved    *pgxpool.Pool // for heartbeats, and for questions about lost commits
 	reservedSQL *sql.DB
 }
@@ -71,7 +73,7 @@ func newPostgres(ctx context.Context, url string) (backend, error) {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
 	return &postgres{
-		config: cfg, pool: pool, sql: stdlib.OpenDBFromPool(pool), reserved: reserved, reservedSQL: stdlib.OpenDBFromPool(reserved),
+		switchboard: newSwitchboard(cfg.ConnConfig), config: cfg, pool: pool, sql: stdlib.OpenDBFromPool(pool), reserved: reserved, reservedSQL: stdlib.OpenDBFromPool(reserved),
 	}, nil
 }
 
@@ -93,12 +95,8 @@ func schemaOf(tenant string) string {
 }
 
 func (p *postgres) open(ctx context.Context, tenant string, _ bool) (handles, error) {
-	var found bool
-	if err := p.sql.QueryRowContext(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, schemaOf(tenant)).Scan(&found); err != nil {
+	if err := p.checkSchema(ctx, p.sql, tenant); err != nil {
 		return handles{}, err
-	}
-	if !found {
-		return handles{}, fmt.Errorf("%w: the database has no schema %q", ErrNoTenant, schemaOf(tenant))
 	}
 	write, err := gorm.Open(pgdriver.New(pgdriver.Config{Conn: p.sql}), gormConfig(schemaOf(tenant)+"."))
 	if err != nil {
@@ -110,15 +108,6 @@ func (p *postgres) open(ctx context.Context, tenant string, _ bool) (handles, er
 
 // malformed: a server never hands out what is no database.
 func (p *postgres) malformed(error) bool { return false }
-
-func (p *postgres) create(ctx context.Context, tenant string) error {
-	_, err := p.sql.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{schemaOf(tenant)}.Sanitize())
-	// Two creators at once: the loser of the race is told of a duplicate, and the schema is there.
-	if code := sqlState(err); code == "23505" || code == "42P06" {
-		return nil
-	}
-	return err
-}
 
 func (p *postgres) newest() int64 { return newestOf(migrations.Postgres, postgresName) }
 

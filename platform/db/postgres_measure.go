@@ -3,14 +3,8 @@ package db
 import (
 	"context"
 
-	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 )
-
-func (p *postgres) drop(ctx context.Context, tenant string) error {
-	_, err := p.sql.ExecContext(ctx, `DROP SCHEMA IF EXISTS `+pgx.Identifier{schemaOf(tenant)}.Sanitize()+` CASCADE`)
-	return err
-}
 
 // measure takes the server for one of this machine when the connection did not leave it.
 func (p *postgres) measure(ctx context.Context, tenant string, _ *gorm.DB) (Measure, error) {

@@ -2,15 +2,18 @@ package db
 
 import (
 	"context"
-	"errors"
-	"time"
 
-	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 )
 
-// channel is the name under which a tenant's processes talk. The tenant's name has been checked, so it needs no quoting.
-func channel(tenant string) string { return "sluice_" + schemaOf(tenant) }
+// channel is the name under which a tenant's processes talk, and for allTenants that under which all do. The tenant's name has been
+// checked, so it needs no quoting.
+func channel(tenant string) string {
+	if tenant == allTenants {
+		return "sluice"
+	}
+	return "sluice_" + schemaOf(tenant)
+}
 
 func (p *postgres) notify(ctx context.Context, on gorm.ConnPool, tenant, text string) error {
 	_, err := on.ExecContext(ctx, `SELECT pg_notify($1, $2)`, channel(tenant), text)
@@ -23,51 +26,16 @@ func (p *postgres) queueNotice(state *txState, tenant, text string) {
 	})
 }
 
-// silence is after how long without a word a listener asks whether its connection is still there.
-const silence = 30 * time.Second
-
-// listen holds a connection of its own, outside all pools.
+// listen shares one connection, outside all pools, with everybody who listens.
 func (p *postgres) listen(ctx context.Context, tenant, instance string, heard func(topic)) error {
-	for attempt := 1; ctx.Err() == nil; attempt++ {
-		if err := p.listenOnce(ctx, tenant, func() { attempt = 1; heard("") }, func(text string) { hear(instance, text, heard) }); err != nil && ctx.Err() == nil {
-			if err := pause(ctx, attempt+4); err != nil {
-				return nil //nolint:nilerr // ctx has ended: that is how listening ends
-			}
+	p.switchboard.listen(ctx, channel(tenant), func(text string) {
+		if text == missed {
+			heard("")
+			return
 		}
-	}
+		hear(instance, text, heard)
+	})
 	return nil
-}
-
-func (p *postgres) listenOnce(ctx context.Context, tenant string, connected func(), heard func(string)) (err error) {
-	conn, err := pgx.ConnectConfig(ctx, p.config.ConnConfig.Copy())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	if _, err := conn.Exec(ctx, `LISTEN `+channel(tenant)); err != nil {
-		return err
-	}
-	connected()
-	for {
-		wait, cancel := context.WithTimeout(ctx, silence)
-		n, err := conn.WaitForNotification(wait)
-		cancel()
-		switch {
-		case err == nil:
-			heard(n.Payload)
-		case ctx.Err() != nil:
-			return nil
-		case wait.Err() != nil:
-			ask, cancel := context.WithTimeout(ctx, silence)
-			err := conn.Ping(ask)
-			cancel()
-			if err != nil {
-				return err
-			}
-		default:
-			return err
-		}
-	}
 }
 
 // queueTransactionID asks for the name of the transaction, so that the fate of its commit can be asked for later.

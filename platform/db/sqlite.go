@@ -5,12 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/bits"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mattn/go-sqlite3"
@@ -22,7 +25,11 @@ import (
 
 // sqlite is a file for the default tenant, and one beside it for each other tenant.
 type sqlite struct {
-	path string
+	path      string
+	listeners atomic.Int64
+
+	mu   sync.Mutex
+	seen map[string]fs.FileInfo // files that were found to be this program's, by tenant
 }
 
 func newSQLite(path string) (backend, error) {
@@ -32,7 +39,7 @@ func newSQLite(path string) (backend, error) {
 	if dir := filepath.Dir(path); !isDir(dir) {
 		return nil, fmt.Errorf("%w: there is no directory %s for the file %s", ErrUnavailable, dir, filepath.Base(path))
 	}
-	return &sqlite{path: path}, nil
+	return &sqlite{path: path, seen: map[string]fs.FileInfo{}}, nil
 }
 
 func isDir(path string) bool {
@@ -77,6 +84,9 @@ func (l *sqlite) sqlOpenPlain(tenant string, options url.Values) (*sql.DB, error
 	options.Set("_foreign_keys", "on")
 	options.Set("_cache_size", "-65536")
 	options.Set("_stmt_cache_size", "256")
+	if tenant != DefaultTenant && !options.Has("mode") {
+		options.Set("mode", "rw") // a connection that is opened anew after a drop must not make an empty file
+	}
 	return sql.Open(sqliteDriver, "file:"+(&url.URL{Path: l.file(tenant)}).EscapedPath()+"?"+options.Encode())
 }
 
@@ -85,6 +95,17 @@ func (l *sqlite) open(ctx context.Context, tenant string, create bool) (handles,
 	if err != nil {
 		return handles{}, err
 	}
+	h, err := l.openFile(ctx, tenant, readOnly)
+	if err != nil {
+		return handles{}, err
+	}
+	if h.file, err = os.Stat(l.file(tenant)); err != nil {
+		return handles{}, errors.Join(err, l.closeHandles(h))
+	}
+	return h, nil
+}
+
+func (l *sqlite) openFile(ctx context.Context, tenant string, readOnly error) (handles, error) {
 	if readOnly != nil {
 		read, err := l.handle(ctx, tenant, l.sqlOpenPlain, readOnlyOptions(l.file(tenant)), 4)
 		return handles{write: read, read: read, reserved: read, readOnly: readOnly}, err
@@ -107,6 +128,9 @@ func (l *sqlite) handle(ctx context.Context, tenant string, open func(string, ur
 	}
 	s.SetMaxOpenConns(conns)
 	s.SetMaxIdleConns(conns)
+	if tenant != DefaultTenant {
+		s.SetConnMaxIdleTime(idleFile) // with many tenants, those that nobody uses cost no file
+	}
 	if err := s.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", l.file(tenant), err), s.Close())
 	}
@@ -121,7 +145,21 @@ func closeGorm(g *gorm.DB) error {
 	return s.Close()
 }
 
-func (l *sqlite) create(_ context.Context, tenant string) error {
+// idleFile is how long a connection to the file of a tenant other than the default one stays open without use.
+const idleFile = 30 * time.Second
+
+// create makes an empty file, and ends a drop of the name that was interrupted.
+func (l *sqlite) create(ctx context.Context, tenant string) (err error) {
+	unlock, err := lockFile(ctx, l.file(tenant)+lockSuffix)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if tenant != DefaultTenant {
+		if _, err := l.remove(ctx, tenant, false); err != nil {
+			return err
+		}
+	}
 	f, err := os.OpenFile(l.file(tenant), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
@@ -137,11 +175,14 @@ func (l *sqlite) schemaVersion(_ context.Context, read *gorm.DB) (int64, error) 
 
 // migrate runs under a lock on a file beside the database, for SQLite has no lock that covers several transactions.
 func (l *sqlite) migrate(ctx context.Context, tenant string) (err error) {
-	unlock, err := lockFile(ctx, l.file(tenant)+".lock")
+	unlock, err := lockFile(ctx, l.file(tenant)+lockSuffix)
 	if err != nil {
 		return fmt.Errorf("wait for other migrations: %w", err)
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	if _, err := l.inspect(ctx, tenant, true); err != nil {
+		return err // dropped while this waited
+	}
 	s, err := l.sqlOpen(tenant, url.Values{"_txlock": {"immediate"}})
 	if err != nil {
 		return err

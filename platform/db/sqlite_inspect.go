@@ -4,6 +4,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
@@ -20,7 +21,7 @@ func (l *sqlite) inspect(ctx context.Context, tenant string, create bool) (readO
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && tenant != DefaultTenant:
-		return nil, fmt.Errorf("%w: there is no file %s", ErrNoTenant, path)
+		return nil, &NoTenantError{tenant, "there is no file " + path}
 	case errors.Is(err, os.ErrNotExist) && !create:
 		return nil, fmt.Errorf("%w %s", ErrNoFile, path)
 	case errors.Is(err, os.ErrNotExist):
@@ -45,17 +46,48 @@ func (l *sqlite) checkOwn(ctx context.Context, tenant string, options url.Values
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	var ours, others int
-	err = s.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE name IN ('goose_db_version', 'pipeline_executions')),
-		count(*) FILTER (WHERE name NOT IN ('goose_db_version', 'pipeline_executions') AND name NOT LIKE 'sqlite_%')
-		FROM sqlite_master WHERE type = 'table'`).Scan(&ours, &others)
+	found, err := countTables(ctx, s)
 	switch {
 	case err != nil:
 		return fmt.Errorf("open %s: %w", l.file(tenant), err)
-	case ours < 2 && others > 0:
+	case found.ours < 2 && found.others > 0:
 		return fmt.Errorf("%w: %s holds the tables of another program", ErrForeign, l.file(tenant))
+	case found.erased() && tenant != DefaultTenant:
+		return &NoTenantError{tenant, "its drop was interrupted: drop or create it again"}
 	}
 	return nil
+}
+
+// tables is how many a file holds.
+type tables struct {
+	ours    int // that show that the file is this program's: at most 2
+	others  int
+	workers int
+}
+
+// erased: a drop has begun, and has not taken the file away.
+func (t tables) erased() bool { return t.ours == 2 && t.workers == 0 }
+
+func countTables(ctx context.Context, s *sql.DB) (t tables, err error) {
+	err = s.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE name IN ('goose_db_version', 'pipeline_executions')),
+		count(*) FILTER (WHERE name NOT IN ('goose_db_version', 'pipeline_executions') AND name NOT LIKE 'sqlite_%'),
+		count(*) FILTER (WHERE name = 'workers')
+		FROM sqlite_master WHERE type = 'table'`).Scan(&t.ours, &t.others, &t.workers)
+	return t, err
+}
+
+// erased reports whether a tenant's file is one that a drop has erased, or that is not there any more.
+func (l *sqlite) erased(ctx context.Context, tenant string) (_ bool, err error) {
+	if _, err := os.Stat(l.file(tenant)); errors.Is(err, os.ErrNotExist) {
+		return true, nil
+	}
+	s, err := l.sqlOpenPlain(tenant, url.Values{"mode": {"rw"}})
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	found, err := countTables(ctx, s)
+	return found.erased(), err
 }
 
 // readOnlyReason says why a file can't be written: it, or where its log would be, is closed to this user. nil: it can.

@@ -3,24 +3,10 @@ package db
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"os"
 
 	"github.com/mattn/go-sqlite3"
 	"gorm.io/gorm"
 )
-
-// drop removes a tenant's file with what SQLite and migrations keep beside it. The file goes first: whoever looks then finds no
-// tenant, instead of one without its log.
-func (l *sqlite) drop(_ context.Context, tenant string) error {
-	var errs []error
-	for _, beside := range []string{"", "-wal", "-shm", ".lock"} {
-		if err := os.Remove(l.file(tenant) + beside); !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
 
 func (l *sqlite) measure(ctx context.Context, _ string, read *gorm.DB) (Measure, error) {
 	m := Measure{Settings: map[string]string{}}

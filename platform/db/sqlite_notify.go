@@ -10,11 +10,20 @@ import (
 )
 
 // glance is how often a process looks whether another has written to the file. The look reads a counter in shared memory and
-// no table: a microsecond.
+// no table: some microseconds. A process that looks at many files looks at each less often.
 const glance = 20 * time.Millisecond
+
+// glances is how many files are looked at as often as one.
+const glances = 10
 
 // listen notices commits of any connection but its own; SQLite has nothing else to tell.
 func (l *sqlite) listen(ctx context.Context, tenant, _ string, heard func(topic)) (err error) {
+	if tenant == allTenants {
+		<-ctx.Done()
+		return nil
+	}
+	l.listeners.Add(1)
+	defer l.listeners.Add(-1)
 	s, err := l.sqlOpen(tenant, url.Values{"_query_only": {"on"}})
 	if err != nil {
 		return err
@@ -25,8 +34,8 @@ func (l *sqlite) listen(ctx context.Context, tenant, _ string, heard func(topic)
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	tick := time.NewTicker(glance)
-	defer tick.Stop()
+	timer := time.NewTimer(glance)
+	defer timer.Stop()
 	last := int64(-1)
 	for {
 		var version int64
@@ -37,7 +46,8 @@ func (l *sqlite) listen(ctx context.Context, tenant, _ string, heard func(topic)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-timer.C:
+			timer.Reset(glance * time.Duration(1+l.listeners.Load()/glances))
 		}
 	}
 }

@@ -8,21 +8,26 @@ import (
 
 var tenantName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 
-// checkTenantName refuses what could be taken for anything but a plain name: it becomes a schema or part of a file name.
-func checkTenantName(name string) error {
+// CheckTenantName refuses what could be taken for anything but a plain name, for it becomes a schema or part of a file name:
+// ErrTenantName.
+func CheckTenantName(name string) error {
 	switch {
 	case !tenantName.MatchString(name):
-		return fmt.Errorf("%w: %q is no tenant name: use a small letter, then up to 39 small letters, digits and _", ErrTenantName, name)
-	case name == "public", name == "information_schema", len(name) > 2 && name[:3] == "pg_":
+		return fmt.Errorf("%w: %.60q is no tenant name: use a small letter, then up to 39 small letters, digits and _", ErrTenantName, name)
+	case name == "public", name == "information_schema", name == "all", len(name) > 2 && name[:3] == "pg_":
 		return fmt.Errorf("%w: %q is reserved", ErrTenantName, name)
 	}
 	return nil
 }
 
-// CreateTenant makes the context's tenant, if it is not there, and brings its schema up.
+// CreateTenant makes the context's tenant, if it is not there, and brings its schema up. It may be repeated after it was
+// interrupted, and ends a drop that was. A schema or a file that holds another program's tables is refused: ErrForeign.
 func (d *DB) CreateTenant(ctx context.Context) error {
 	name := TenantOf(ctx)
-	if err := checkTenantName(name); err != nil {
+	if err := CheckTenantName(name); err != nil {
+		return err
+	}
+	if err := d.forgetFormer(ctx); err != nil {
 		return err
 	}
 	if err := d.backend.create(ctx, name); err != nil {
@@ -53,7 +58,7 @@ func (d *DB) Migrate(ctx context.Context) error {
 	if err := d.backend.migrate(ctx, TenantOf(ctx)); err != nil {
 		return d.wrap(fmt.Errorf("migrate tenant %q: %w", TenantOf(ctx), err))
 	}
-	return nil
+	return d.wrap(d.backend.notify(ctx, t.write.Statement.ConnPool, allTenants, payload(d.instance, []topic{topicTenants})))
 }
 
 // SchemaStatus is a schema's version beside the binary's.

@@ -96,13 +96,14 @@ func TestHostileTenantNames(t *testing.T) {
 	t.Parallel()
 	names := []string{
 		"../acme", "a/b", `a"b`, "a;b", "a'b", "a b", "a.b", "A", "1a", "_a", "é", "a\x00", "a\n", "-a", "public", "pg_catalog", "pg_temp",
-		"information_schema", strings.Repeat("a", 41), `x"; DROP SCHEMA public CASCADE; --`,
+		"information_schema", "all", "pg_toast", strings.Repeat("a", 41), strings.Repeat("x", 1<<20), "аcme", "ａcme", "acme\u200b", "acme\r",
+		"acme/..", `..\acme`, "acme%00", "a$1", "{workers}", "tenant--", `x"; DROP SCHEMA public CASCADE; --`,
 	}
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		before := files(t, d)
 		for _, name := range names {
 			ctx := db.WithTenant(t.Context(), name)
-			for what, err := range map[string]error{"CreateTenant": d.CreateTenant(ctx), "Migrate": d.Migrate(ctx)} {
+			for what, err := range map[string]error{"CreateTenant": d.CreateTenant(ctx), "Migrate": d.Migrate(ctx), "DropTenant": d.DropTenant(ctx, nil)} {
 				if !errors.Is(err, db.ErrTenantName) {
 					t.Errorf("%s of %q gave %v, expected ErrTenantName", what, name, err)
 				}

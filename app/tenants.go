@@ -1,0 +1,243 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"sluice/modules/leases"
+	"sluice/modules/pipelines"
+	"sluice/platform/db"
+)
+
+type tenantsNeeds struct {
+	fx.In
+	DB         *db.DB
+	Executions *pipelines.Repository
+	Leases     *leases.Repository
+}
+
+// tenantRow is a tenant as `tenants list` tells of it.
+type tenantRow struct {
+	Tenant        string `json:"tenant"`
+	SchemaVersion int64  `json:"schema_version"` // 0: not migrated yet
+	State         string `json:"state"`          // current, behind, ahead; unused: a default tenant that nobody has migrated
+	OpenRuns      *int64 `json:"open_runs"`      // null: the schema is not this binary's
+	SizeBytes     int64  `json:"size_bytes"`
+}
+
+func (c *cli) tenantsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "tenants",
+		Short: "Make, list and drop tenants",
+		Long: `A tenant has tables of its own: a schema of the PostgreSQL database, or a file beside SQLite's (sluice.acme.db beside
+sluice.db). Every other command works in the tenant that --tenant names.`,
+		Args: unknownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(c.tenantsCreateCommand(), c.tenantsListCommand(), c.tenantsDropCommand())
+	return cmd
+}
+
+func (c *cli) tenantsCreateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "create NAME…",
+		Short: "Make tenants and their tables; those that are there are brought up to this version",
+		Args:  arguments(1, -1, "the name of a tenant"),
+	}
+	format := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		for _, name := range names {
+			if err := checkOther(name); err != nil {
+				return err
+			}
+		}
+		return c.withTenants(cmd.Context(), func(ctx context.Context, n tenantsNeeds) error {
+			rows := []tenantRow{}
+			for _, name := range names {
+				ctx := db.WithTenant(ctx, name)
+				if err := n.DB.CreateTenant(ctx); err != nil {
+					return fmt.Errorf("tenant %q: %w", name, err)
+				}
+				row, err := n.row(ctx)
+				if err != nil {
+					return err
+				}
+				rows = append(rows, row)
+			}
+			return c.printTenants(rows, *format)
+		})
+	}
+	return cmd
+}
+
+func (c *cli) tenantsListCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List the tenants, their schemas' versions and their open runs", Args: arguments(0, 0, "")}
+	format := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return c.withTenants(cmd.Context(), func(ctx context.Context, n tenantsNeeds) error {
+			list, err := n.DB.Tenants(ctx)
+			if err != nil {
+				return err
+			}
+			rows := []tenantRow{}
+			for _, t := range list {
+				row, err := n.row(db.WithTenant(ctx, t.Name))
+				if errors.Is(err, db.ErrNoTenant) {
+					continue // dropped meanwhile
+				}
+				if err != nil {
+					return fmt.Errorf("tenant %q: %w", t.Name, err)
+				}
+				if t.Unused && t.Name == db.DefaultTenant {
+					row.State = "unused"
+				}
+				rows = append(rows, row)
+			}
+			return c.printTenants(rows, *format)
+		})
+	}
+	return cmd
+}
+
+func (c *cli) tenantsDropCommand() *cobra.Command {
+	force := false
+	cmd := &cobra.Command{
+		Use:   "drop NAME",
+		Short: "Remove a tenant with its whole history",
+		Long: `Removes a tenant with all its executions and their whole history; nothing brings them back. It refuses while runs are
+open or workers are live, unless --force is given. A process that serves the tenant notices and goes on with the others.`,
+		Args: arguments(1, 1, "the name of a tenant"),
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "drop it although runs are open or workers are live")
+	format := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		name := args[0]
+		if err := checkOther(name); err != nil {
+			return err
+		}
+		return c.withTenants(cmd.Context(), func(ctx context.Context, n tenantsNeeds) error {
+			allow := n.idle
+			if force {
+				allow = nil
+			}
+			if err := n.DB.DropTenant(db.WithTenant(ctx, name), allow); err != nil {
+				return fmt.Errorf("tenant %q: %w", name, err)
+			}
+			if *format == formatJSON {
+				return printJSON(c.stdout, map[string]any{"tenant": name, "dropped": true})
+			}
+			fmt.Fprintf(c.stdout, "dropped %s\n", name)
+			return nil
+		})
+	}
+	return cmd
+}
+
+// withTenants opens the database without regard to the schema of any tenant.
+func (c *cli) withTenants(ctx context.Context, use func(context.Context, tenantsNeeds) error) error {
+	c.bare = true
+	return with(ctx, c, use)
+}
+
+// checkOther refuses what is no name of a tenant that can be made and dropped.
+func checkOther(name string) error {
+	if name == db.DefaultTenant {
+		return withHint(usagef("the default tenant can't be made or dropped: it is there with the database"), "`sluice migrate` brings its schema up")
+	}
+	return db.CheckTenantName(name)
+}
+
+// idle refuses a drop of a tenant that is in use.
+func (n tenantsNeeds) idle(tx db.Tx) error {
+	runs, err := n.Executions.CountOpenIn(tx)
+	if err != nil {
+		return err
+	}
+	live, err := n.Leases.CountLive(tx)
+	if err != nil || runs == 0 && live == 0 {
+		return err
+	}
+	return withHint(usagef("it has %s and %s", counted(runs, "open run"), counted(live, "live worker")),
+		"let the runs end or cancel them, and stop its workers; or drop it with --force")
+}
+
+func (n tenantsNeeds) row(ctx context.Context) (tenantRow, error) {
+	s, err := n.DB.SchemaStatus(ctx)
+	if err != nil {
+		return tenantRow{}, err
+	}
+	row := tenantRow{Tenant: s.Tenant, SchemaVersion: s.Current, State: "current"}
+	switch {
+	case s.Current < s.Newest:
+		row.State = "behind"
+	case s.Current > s.Newest:
+		row.State = "ahead"
+	default:
+		open, err := n.Executions.CountOpen(ctx)
+		if err != nil {
+			return row, err
+		}
+		row.OpenRuns = &open
+	}
+	row.SizeBytes, err = n.DB.TenantSize(ctx)
+	return row, err
+}
+
+func (c *cli) printTenants(list []tenantRow, format string) error {
+	if format == formatJSON {
+		return printJSON(c.stdout, list)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(c.stderr, "no tenants: `sluice tenants create NAME` makes one")
+		return nil
+	}
+	rows := make([][]string, len(list))
+	for i, t := range list {
+		open := ""
+		if t.OpenRuns != nil {
+			open = strconv.FormatInt(*t.OpenRuns, 10)
+		}
+		rows[i] = []string{t.Tenant, strconv.FormatInt(t.SchemaVersion, 10), t.State, open, bytesOf(t.SizeBytes)}
+	}
+	printTable(c.stdout, []string{"tenant", "schema", "", "open runs", "size"}, rows)
+	if slices.ContainsFunc(list, func(t tenantRow) bool { return t.State == "behind" }) {
+		fmt.Fprintln(c.stderr, "`sluice migrate --all-tenants` brings those up that are behind")
+	}
+	return nil
+}
+
+// bytesOf writes a size in the unit that fits.
+func bytesOf(n int64) string {
+	const unit = 1024
+	if n < unit*unit {
+		return fmt.Sprintf("%d KiB", (n+unit-1)/unit)
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(unit*unit))
+}
+
+// eachTenant does something in every tenant that has been used, and gives their errors in the tenants' order.
+func eachTenant(ctx context.Context, d *db.DB, do func(ctx context.Context, t db.Tenant) error) error {
+	list, err := d.Tenants(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, t := range list {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if t.Unused && t.Name == db.DefaultTenant {
+			continue // a server's public schema that nobody uses
+		}
+		if err := do(db.WithTenant(ctx, t.Name), t); err != nil {
+			errs = append(errs, fmt.Errorf("tenant %s: %w", t.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}

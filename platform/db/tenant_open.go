@@ -1,0 +1,99 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// NoTenantError says which tenant is not there, and what was looked for. It is an ErrNoTenant.
+type NoTenantError struct {
+	Tenant string
+	Reason string
+}
+
+func (e *NoTenantError) Error() string {
+	return fmt.Sprintf("%s %q: %s", ErrNoTenant, e.Tenant, e.Reason)
+}
+
+// Is makes it an ErrNoTenant.
+func (e *NoTenantError) Is(target error) bool { return target == ErrNoTenant }
+
+// tenant is the open handles of one tenant.
+type tenant struct {
+	name string
+	handles
+}
+
+// opening is a tenant that is being opened. Those who want it too wait for it, and those who want another one don't.
+type opening struct {
+	done   chan struct{}
+	tenant *tenant
+	err    error
+}
+
+// tenant opens the context's tenant on first use.
+func (d *DB) tenant(ctx context.Context) (*tenant, error) {
+	name := TenantOf(ctx)
+	if err := CheckTenantName(name); err != nil {
+		return nil, err
+	}
+	for {
+		d.mu.Lock()
+		if t, ok := d.tenants[name]; ok {
+			d.mu.Unlock()
+			return t, nil
+		}
+		o, underWay := d.openings[name]
+		if !underWay {
+			o = &opening{done: make(chan struct{})}
+			d.openings[name] = o
+		}
+		d.mu.Unlock()
+		if !underWay {
+			d.openTenant(ctx, name, o)
+			return o.tenant, o.err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-o.done:
+		}
+		// An opening that its caller called off tells the others nothing.
+		if o.err == nil || !errors.Is(o.err, context.Canceled) && !errors.Is(o.err, context.DeadlineExceeded) {
+			return o.tenant, o.err
+		}
+	}
+}
+
+func (d *DB) openTenant(ctx context.Context, name string, o *opening) {
+	h, err := d.backend.open(ctx, name, d.creates)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil && d.closed {
+		err = errors.Join(errClosed, d.backend.closeHandles(h))
+	}
+	if err != nil {
+		o.err = d.wrap(err)
+	} else {
+		o.tenant = &tenant{name, h}
+		d.tenants[name] = o.tenant
+	}
+	delete(d.openings, name)
+	close(o.done)
+}
+
+var errClosed = errors.New("the database has been closed")
+
+// Forget closes what this process has open of the context's tenant, which has been dropped or made anew by another process. Whoever
+// uses it next opens it again.
+func (d *DB) Forget(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t, ok := d.tenants[TenantOf(ctx)]
+	if !ok {
+		return nil
+	}
+	delete(d.tenants, t.name)
+	return d.backend.closeHandles(t.handles)
+}

@@ -1,0 +1,146 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"gorm.io/gorm"
+)
+
+// beside is what SQLite and this program put next to a file.
+var beside = []string{"-wal", "-shm", "-journal"}
+
+// tenants looks for files named after the default tenant's: sluice.acme.db beside sluice.db.
+func (l *sqlite) tenants(ctx context.Context) (map[string]Tenant, error) {
+	found := map[string]Tenant{}
+	entries, err := os.ReadDir(filepath.Dir(l.path))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	ext := filepath.Ext(l.path)
+	prefix := strings.TrimSuffix(filepath.Base(l.path), ext) + "."
+	for _, e := range entries {
+		name, ok := strings.CutPrefix(e.Name(), prefix)
+		if name, ok = cutSuffix(name, ext, ok); e.Name() == filepath.Base(l.path) {
+			name, ok = DefaultTenant, true
+		} else if name == DefaultTenant {
+			ok = false // sluice.default.db has no name here
+		}
+		if !ok || CheckTenantName(name) != nil {
+			continue
+		}
+		own, incarnation, err := l.own(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if own {
+			found[name] = Tenant{Name: name, Incarnation: incarnation}
+		}
+	}
+	return found, nil
+}
+
+func cutSuffix(s, suffix string, ok bool) (string, bool) {
+	before, found := strings.CutSuffix(s, suffix)
+	return before, ok && found
+}
+
+// own reports whether a tenant's file is this program's. One that was once found to be is not opened again.
+func (l *sqlite) own(ctx context.Context, name string) (own bool, incarnation string, err error) {
+	info, err := os.Stat(l.file(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, "", nil
+	}
+	if err != nil {
+		return false, "", fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if l.known(name, info) {
+		return true, incarnationOf(info), nil
+	}
+	_, err = l.inspect(ctx, name, false)
+	switch {
+	case errors.Is(err, ErrForeign), errors.Is(err, ErrMalformed), errors.Is(err, ErrNoTenant), l.malformed(err):
+		return false, "", nil
+	case err != nil:
+		return false, "", err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen[name] = info
+	return true, incarnationOf(info), nil
+}
+
+func (l *sqlite) known(name string, info fs.FileInfo) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seen, ok := l.seen[name]
+	return ok && os.SameFile(seen, info)
+}
+
+func (l *sqlite) size(_ context.Context, tenant string) (n int64, err error) {
+	for _, suffix := range append([]string{""}, beside...) {
+		info, err := os.Stat(l.file(tenant) + suffix)
+		if err == nil {
+			n += info.Size()
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
+		}
+	}
+	return n, nil
+}
+
+// guard holds off migrations, and takes the file of their lock away in the end.
+func (l *sqlite) guard(ctx context.Context, tenant string) (func() error, error) {
+	path := l.file(tenant) + lockSuffix
+	unlock, err := lockFile(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return errors.Join(os.Remove(path), unlock()) }, nil
+}
+
+// seize: a writing transaction is alone from its start.
+func (l *sqlite) seize(context.Context, gorm.ConnPool, string) error { return nil }
+
+// erase takes one table away, so that a process that has the file open fails from then on instead of writing into a file that has no
+// name any more. It marks a drop that was interrupted, too.
+func (l *sqlite) erase(ctx context.Context, on gorm.ConnPool, _ string) error {
+	_, err := on.ExecContext(ctx, `DROP TABLE IF EXISTS workers`)
+	return err
+}
+
+// remove takes the files away. One that no drop has erased stays.
+func (l *sqlite) remove(ctx context.Context, tenant string, erased bool) (removed bool, err error) {
+	if !erased {
+		if erased, err = l.erased(ctx, tenant); err != nil || !erased {
+			return false, err
+		}
+	}
+	l.mu.Lock()
+	delete(l.seen, tenant)
+	l.mu.Unlock()
+	// The file itself goes first: without it the tenant is gone.
+	for _, suffix := range append([]string{""}, beside...) {
+		err := os.Remove(l.file(tenant) + suffix)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return removed, err
+		}
+		removed = removed || err == nil
+	}
+	return removed, nil
+}
+
+// former reports whether handles lead to a file that does not bear the tenant's name any more.
+func (l *sqlite) former(tenant string, h handles) bool {
+	info, err := os.Stat(l.file(tenant))
+	return err != nil || h.file == nil || !os.SameFile(info, h.file)
+}
+
+func (l *sqlite) closeHandles(h handles) error {
+	return errors.Join(closeGorm(h.write), closeGorm(h.read))
+}
