@@ -27,12 +27,12 @@ build: ## build bin/sluice
 	@go build -o bin/sluice .
 
 .PHONY: test
-test: ## everything: build, vet, lint, and all tests on both databases under the race detector
+test: ## everything: build, vet, lint, all tests on both databases, and the fault tests at one hundredth, under the race detector
 	@scripts/setup.sh compiler postgres
 	@$(MAKE) build
 	@go vet ./...
 	@$(MAKE) lint
-	@$(PGSERVER) -- go run ./scripts/testcount -race -timeout $(TEST_TIMEOUT) ./...
+	@$(PGSERVER) -- go run ./scripts/testcount -race -timeout $(TEST_TIMEOUT) ./... -- -race -tags chaos -timeout $(TEST_TIMEOUT) ./chaos/...
 
 .PHONY: test-short
 test-short: ## all tests on both databases, without the race detector and lint

@@ -2,6 +2,7 @@
 // of what failed, the slowest tests, and last the count.
 //
 //	go run ./scripts/testcount -race ./...
+//	go run ./scripts/testcount -race ./... -- -race -tags chaos ./chaos/...   # one after the other, counted together
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -31,23 +33,38 @@ func main() {
 
 // run reports whether all went well: each test that ran passed, and there were some.
 func run(args []string, out io.Writer) (bool, error) {
+	c := newCounter(out)
+	for more := true; more; {
+		part := args
+		end := slices.Index(args, "--")
+		if more = end >= 0; more {
+			part, args = args[:end], args[end+1:]
+		}
+		if err := c.test(part); err != nil {
+			return false, err
+		}
+	}
+	return c.report(), nil
+}
+
+// test runs `go test` once.
+func (c *counter) test(args []string) error {
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		return false, err
+		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return false, err
+		return err
 	}
-	c := newCounter(out)
 	reading := c.read(stdout)
 	err = cmd.Wait()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		c.exitCode, err = exit.ExitCode(), nil
+		c.exitCode, err = max(c.exitCode, exit.ExitCode()), nil
 	}
-	return c.report(), errors.Join(reading, err)
+	return errors.Join(reading, err)
 }
 
 // event is a line of `go test -json`; see `go doc test2json`.
