@@ -32,23 +32,32 @@ type Want struct {
 	Limit               int      // no more than its free slots
 	BulkFirst           bool     // bulk goes before the rest of its priority; every few claims, so that neither starves
 	PipelineExecutionID db.ID    // of this execution alone; zero: of any
+	Heads               *Heads   // where to begin; nil: at the beginning
 }
 
 // Take removes due rows and returns their tasks, in the order of priority and then of time. Rows that another transaction is
 // taking are passed by (Postgres), or are not there any more (SQLite, whose writers come one after the other).
 func (r *Repository) Take(tx db.Tx, want Want) ([]db.ID, error) {
 	args := db.Args{"now": tx.Now, "limit": want.Limit}
-	statement := want.statement(args) + `
-DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM due) RETURNING id, task_execution_id, lane, available_at`
+	l := want.Heads.begin(tx.Now, tx.OldestOpen())
+	statement := want.statement(args, l) + `
+DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM due) RETURNING id, task_execution_id, queue, lane, available_at`
 	var rows []Row
+	last := map[lane]db.Time{}
 	err := tx.Query(statement, args, func(scan func(...any) error) error {
 		var row Row
-		err := scan(&row.ID, &row.TaskExecutionID, &row.Lane, &row.AvailableAt)
+		err := scan(&row.ID, &row.TaskExecutionID, &row.Queue, &row.Lane, &row.AvailableAt)
 		rows = append(rows, row)
+		if at := last[lane{row.Queue, row.Lane}]; row.AvailableAt.After(at.Time) {
+			last[lane{row.Queue, row.Lane}] = row.AvailableAt
+		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("take from the outbox: %w", err)
+	}
+	if l != nil {
+		l.found(r.db.Now(), want.queues(), last, len(rows) >= want.Limit)
 	}
 	slices.SortFunc(rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(a.Lane/2, b.Lane/2), a.AvailableAt.Compare(b.AvailableAt.Time), cmp.Compare(a.ID, b.ID))
@@ -62,7 +71,7 @@ DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM due) RETURNING id, task_ex
 
 // statement builds the look at the outbox: a short range of the index for each lane of each queue, the higher priority first,
 // each taking what those before it have left of the limit.
-func (w Want) statement(args db.Args) string {
+func (w Want) statement(args db.Args, l *look) string {
 	if !w.PipelineExecutionID.IsZero() {
 		return `WITH due AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE available_at <= $now` + w.filter(args) + `
 ORDER BY available_at, id LIMIT $limit $skip_locked)`
@@ -80,7 +89,7 @@ ORDER BY available_at, id LIMIT $limit $skip_locked)`
 			}
 			name := "l" + strconv.Itoa(len(names))
 			parts = append(parts, name+` AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE queue = `+quoted(queue)+` AND lane = `+strconv.Itoa(lane)+
-				` AND available_at <= $now`+filter+` ORDER BY available_at, id LIMIT `+left+` $skip_locked)`)
+				` AND available_at <= $now`+l.bound(args, queue, lane)+filter+` ORDER BY available_at, id LIMIT `+left+` $skip_locked)`)
 			names = append(names, name)
 		}
 	}
@@ -125,13 +134,14 @@ func quoted(name string) string { return "'" + strings.ReplaceAll(name, "'", "''
 func (r *Repository) NextDue(ctx context.Context, want Want) (db.Time, error) {
 	args := db.Args{}
 	filter := want.filter(args)
+	l := want.Heads.begin(db.At(r.db.Now()), db.Time{})
 	statement := `SELECT available_at FROM {task_outbox} WHERE true` + filter + ` ORDER BY available_at, id LIMIT 1`
 	if want.PipelineExecutionID.IsZero() {
 		var parts []string
 		for _, queue := range want.queues() {
 			for lane := range lanes {
 				parts = append(parts, `SELECT (SELECT available_at FROM {task_outbox} WHERE queue = `+quoted(queue)+` AND lane = `+
-					strconv.Itoa(lane)+filter+` ORDER BY available_at, id LIMIT 1) AS at`)
+					strconv.Itoa(lane)+l.bound(args, queue, lane)+filter+` ORDER BY available_at, id LIMIT 1) AS at`)
 			}
 		}
 		statement = `SELECT min(at) FROM (` + strings.Join(parts, " UNION ALL ") + `) AS x`
@@ -141,5 +151,7 @@ func (r *Repository) NextDue(ctx context.Context, want Want) (db.Time, error) {
 	if err != nil {
 		return db.Time{}, fmt.Errorf("look for the next due task: %w", err)
 	}
+	now := r.db.Now()
+	l.saw(now, !at.IsZero() && !at.After(now))
 	return at, nil
 }

@@ -80,6 +80,7 @@ type Pool struct {
 	seat    *seat                                        // where the pool gets its slots
 	doubt   doubt
 
+	heads           outbox.Heads
 	look            bool // the outbox may hold something due
 	backlog         bool // the last look found as much as it asked for
 	backlogPriority int  // of the least urgent task that it found

@@ -70,6 +70,9 @@ func (p *Pool) expect(timer *time.Timer, due time.Duration) {
 		due = p.config.Poll
 	}
 	due = min(due, p.config.Poll)
+	if rest, partial := p.heads.Rest(p.db.Now()); partial {
+		due = min(due, max(rest, taken))
+	}
 	if p.doubtful() {
 		due = min(due, p.config.Lease/3)
 	}
@@ -96,7 +99,7 @@ func (p *Pool) want(limit int) outbox.Want {
 	n := p.claims % len(p.config.Queues)
 	return outbox.Want{
 		Handlers: p.handlers.Names(), Queues: slices.Concat(p.config.Queues[n:], p.config.Queues[:n]), Limit: limit,
-		BulkFirst: p.claims%bulkTurn == bulkTurn-1, PipelineExecutionID: p.config.PipelineExecutionID,
+		BulkFirst: p.claims%bulkTurn == bulkTurn-1, PipelineExecutionID: p.config.PipelineExecutionID, Heads: &p.heads,
 	}
 }
 

@@ -122,6 +122,7 @@ func (p *Pool) engineTurn(work context.Context, request pipelines.Turn) (pipelin
 func (p *Pool) turnFailed(ctx, work context.Context, group []*pipelines.Outcome, request pipelines.Turn, err error) {
 	if request.Want.Limit > 0 {
 		p.arise()
+		p.heads.Forget() // what it took is there again
 	}
 	if len(group) > 0 {
 		if request.Want.Limit > 0 {

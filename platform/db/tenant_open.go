@@ -23,6 +23,7 @@ func (e *NoTenantError) Is(target error) bool { return target == ErrNoTenant }
 type tenant struct {
 	name string
 	handles
+	open openTransactions
 }
 
 // opening is a tenant that is being opened. Those who want it too wait for it, and those who want another one don't.
@@ -76,7 +77,7 @@ func (d *DB) openTenant(ctx context.Context, name string, o *opening) {
 	if err != nil {
 		o.err = d.wrap(err)
 	} else {
-		o.tenant = &tenant{name, h}
+		o.tenant = &tenant{name: name, handles: h}
 		d.tenants[name] = o.tenant
 	}
 	delete(d.openings, name)

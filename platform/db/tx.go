@@ -25,6 +25,7 @@ type Tx struct {
 type txState struct {
 	topics  []topic
 	witness witness
+	open    *openTransactions
 	queue   []queued
 	send    sender
 	ending  bool // everything has been written: what fails from now on is the commit
@@ -61,15 +62,16 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 		return t.readOnly
 	}
 	for attempt := 1; ; attempt++ {
-		state := &txState{}
+		state := &txState{open: &t.open}
 		err := d.backend.transaction(t.writer(ctx), func(g *gorm.DB, send sender) error {
 			state.send = send
-			tx := Tx{Now: At(d.Now()), gorm: g, tenant: t.name, dialect: d.backend, state: state}
+			tx := Tx{Now: t.open.enter(state, d.Now), gorm: g, tenant: t.name, dialect: d.backend, state: state}
 			if err := fn(tx); err != nil {
 				return err
 			}
 			return d.finish(tx)
 		})
+		t.open.leave(state)
 		if err != nil && state.ending && state.witness.transaction != "" {
 			err = d.resolve(ctx, state.witness, err)
 		}
