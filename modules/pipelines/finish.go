@@ -108,8 +108,7 @@ func (g *group) surroundings(trust bool) (names []tasks.Name) {
 	return names
 }
 
-// plan works out what follows from the outcomes: for executions where all went well so far, from the ended tasks and their direct
-// dependents alone.
+// plan works out what follows from the outcomes, from the ended tasks and their direct dependents alone, if that will do.
 func (t *turn) plan(ctx context.Context) ([]*plan, error) {
 	plans := make([]*plan, 0, len(t.groups))
 	for _, g := range t.groups {
@@ -120,20 +119,25 @@ func (t *turn) plan(ctx context.Context) ([]*plan, error) {
 			}
 			continue
 		}
+		var lost []*Outcome
 		err := errNeedWhole
-		if g.def != nil && x.UnsuccessfulTasks == 0 {
+		if g.def != nil {
 			x.Input = db.JSON(g.input)
 			g.plan = newPlan(x, g.def, g.near, false, t.tx.Now)
+			g.plan.fetch = t.fetch(g.id)
 			g.plan.outputs = t.engine.outputs(t.tx, g.plan)
-			err = g.plan.finish(t.Worker, g.outcomes, t.lost)
+			lost, err = g.plan.finish(t.Worker, g.outcomes)
 		}
 		if errors.Is(err, errNeedWhole) {
 			if g.plan, err = t.engine.whole(ctx, t.tx, t.locked[g.id]); err == nil {
-				err = g.plan.finish(t.Worker, g.outcomes, t.lost)
+				lost, err = g.plan.finish(t.Worker, g.outcomes)
 			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("pipeline execution %s: %w", g.id, err)
+		}
+		for _, o := range lost {
+			t.lost[o] = true
 		}
 		g.plan.written = &g.written
 		plans = append(plans, g.plan)
@@ -141,22 +145,21 @@ func (t *turn) plan(ctx context.Context) ([]*plan, error) {
 	return plans, nil
 }
 
-// finish enters outcomes into the plan. An outcome whose claim is lost moves nothing.
-func (p *plan) finish(worker string, outcomes []*Outcome, lost map[*Outcome]bool) error {
+// finish enters outcomes into the plan, and gives those whose claim is lost: they move nothing.
+func (p *plan) finish(worker string, outcomes []*Outcome) (lost []*Outcome, err error) {
 	p.worker = worker
 	for _, o := range outcomes {
 		n, ok := p.nodes[o.Claim.Task.TaskName]
 		if !ok || n.task.Status != tasks.Running || n.task.Version != o.Claim.Task.Version {
-			lost[o] = true
+			lost = append(lost, o)
 			continue
 		}
 		p.take(n, p.outcome(n.task, o))
 	}
-	if err := p.propagate(); err != nil {
-		return err
+	if err = p.propagate(); err == nil {
+		_, err = p.settle() // does this plan know enough to end the execution?
 	}
-	_, err := p.settle() // does this plan know enough to end the execution?
-	return err
+	return lost, err
 }
 
 // outcome is the move that an outcome means.
@@ -178,6 +181,20 @@ func (p *plan) outcome(t tasks.Task, o *Outcome) *tasks.Move {
 		return t.ScheduleRetry(o.ErrorKind, o.Error, policy.DelayAfter(t.Attempt-t.Recoveries, random()), p.now)
 	}
 	return t.Fail(o.ErrorKind, o.Error, p.now)
+}
+
+// fetch reads tasks of an execution by name.
+func (t *turn) fetch(id db.ID) func([]string) ([]tasks.Task, error) {
+	return func(names []string) (list []tasks.Task, err error) {
+		of := make([]tasks.Name, len(names))
+		for i, name := range names {
+			of[i] = tasks.Name{PipelineExecutionID: id, TaskName: name}
+		}
+		if err = t.engine.tasks.LoadNamesLater(t.tx, of, &list); err == nil {
+			err = t.tx.Flush()
+		}
+		return list, err
+	}
 }
 
 func logs(outcomes []*Outcome, lost map[*Outcome]bool) []tasks.Log {

@@ -17,8 +17,8 @@ var errNeedWhole = errors.New("the plan needs the whole graph")
 // plan works out what follows from the moves of one pipeline execution's tasks: successors ready or skipped, counters, the
 // pipeline's own end. It is pure: it reads what it was given, writes nothing, and is thrown away if it fails.
 //
-// As long as every task that ended has Completed, the direct dependents are all it needs to know. Anything else (a failure, a
-// skip) needs the whole graph.
+// As long as every task that ended has Completed, the direct dependents are all it needs to know. After a failure or a skip it asks
+// for what it meets, and for the whole graph if that is much, or at the end of the execution.
 type plan struct {
 	execution Execution
 	def       *definition.Definition
@@ -28,6 +28,9 @@ type plan struct {
 	worker    string  // who acts, if a worker does
 	actor     string  // who asked, if anybody did
 	written   *counts // what the row has by now; nil: what the plan began with, or nothing
+	// fetch reads further tasks by name; nil: nothing but the whole graph helps.
+	fetch   func(names []string) ([]tasks.Task, error)
+	fetches int
 	// outputs gives outputs of completed tasks of this execution, those that end in this plan included.
 	outputs func(names []string) (map[string]json.RawMessage, error)
 
@@ -45,10 +48,45 @@ type node struct {
 
 func newPlan(e Execution, def *definition.Definition, list []tasks.Task, whole bool, now db.Time) *plan {
 	p := &plan{execution: e, def: def, nodes: make(map[string]*node, len(list)), whole: whole, now: now}
+	p.add(list)
+	return p
+}
+
+func (p *plan) add(list []tasks.Task) {
 	for _, t := range list {
 		p.nodes[t.TaskName] = &node{name: t.TaskName, task: t, remaining: t.RemainingDependencies}
 	}
-	return p
+}
+
+// mostFetches bounds the reading bit by bit: past it, the whole graph is read at once.
+const mostFetches = 8
+
+// know sees to it that the plan has nodes of these tasks.
+func (p *plan) know(names []string) error {
+	var missing []string
+	for _, name := range names {
+		if _, ok := p.nodes[name]; !ok {
+			missing = append(missing, name)
+		}
+	}
+	switch {
+	case len(missing) == 0:
+		return nil
+	case p.whole:
+		return fmt.Errorf("task %q of pipeline execution %s has no row", missing[0], p.execution.ID)
+	case p.fetch == nil || p.fetches == mostFetches:
+		return errNeedWhole
+	}
+	p.fetches++
+	list, err := p.fetch(missing)
+	if err != nil {
+		return err
+	}
+	p.add(list)
+	if len(list) != len(missing) {
+		return errNeedWhole // which says what is missing
+	}
+	return nil
 }
 
 // take enters a move of a task into the plan.
@@ -86,14 +124,12 @@ func (p *plan) propagate() error {
 	for len(p.queue) > 0 {
 		ended := p.queue[0]
 		p.queue = p.queue[1:]
-		for _, name := range p.def.Dependents(ended.name) {
-			n, ok := p.nodes[name]
-			if !ok {
-				if p.whole {
-					return fmt.Errorf("task %q of pipeline execution %s has no row", name, p.execution.ID)
-				}
-				return errNeedWhole
-			}
+		dependents := p.def.Dependents(ended.name)
+		if err := p.know(dependents); err != nil {
+			return err
+		}
+		for _, name := range dependents {
+			n := p.nodes[name]
 			n.task.RemainingDependencies--
 			if n.task.Status == tasks.NotStarted && n.task.RemainingDependencies == 0 {
 				if err := p.decide(n); err != nil {
@@ -130,9 +166,6 @@ func (p *plan) decide(n *node) error {
 	holds, err := t.Condition(values)
 	switch {
 	case err != nil:
-		if !p.whole {
-			return errNeedWhole
-		}
 		p.take(n, n.next().Abandon(tasks.CleanText(err.Error(), tasks.MaxError), p.now).By(p.worker))
 		return nil
 	case !holds:
@@ -143,24 +176,24 @@ func (p *plan) decide(n *node) error {
 }
 
 func (p *plan) skip(n *node, t *definition.Task, reason string) error {
-	if !p.whole {
-		return errNeedWhole
-	}
 	p.take(n, n.next().Skip(reason, string(t.TriggerRule), p.now).By(p.worker))
 	return nil
 }
 
 // dependencies gives the statuses of a task's dependencies, all terminal.
 func (p *plan) dependencies(t *definition.Task) ([]tasks.Status, error) {
+	if p.execution.UnsuccessfulTasks > 0 {
+		if err := p.know(t.Needs); err != nil {
+			return nil, err
+		}
+	}
 	statuses := make([]tasks.Status, len(t.Needs))
 	for i, name := range t.Needs {
 		switch n, ok := p.nodes[name]; {
 		case ok && n.task.Status.Terminal():
 			statuses[i] = n.task.Status
-		case !p.whole && p.execution.UnsuccessfulTasks == 0:
+		case !ok && p.execution.UnsuccessfulTasks == 0:
 			statuses[i] = tasks.Completed // terminal, and nothing in this execution ended otherwise
-		case !p.whole:
-			return nil, errNeedWhole
 		default:
 			return nil, fmt.Errorf("task %q counts no open dependency, but %q is not terminal", t.ID, name)
 		}

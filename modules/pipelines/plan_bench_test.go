@@ -91,7 +91,7 @@ func BenchmarkPlanFinish(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				p := newPlan(x, def, rows, false, plannedAt)
-				if err := p.finish("worker", outcomes, map[*Outcome]bool{}); err != nil {
+				if _, err := p.finish("worker", outcomes); err != nil {
 					b.Fatal(err)
 				}
 				if moves, _ := p.result(); len(moves) != c.ends+1 {

@@ -54,11 +54,11 @@ func (e *Engine) Turn(ctx context.Context, r Turn) (Turned, error) {
 			}
 			return t.result(), nil
 		}
-		if trust && errors.Is(err, tasks.ErrMoved) {
-			trust = false // an outcome whose claim is lost is among them: which?
+		if t != nil && trust && (t.planning || errors.Is(err, tasks.ErrMoved)) && !errors.Is(err, db.ErrUnavailable) {
+			trust = false // an outcome whose claim is lost may be among them: the rows show which
 			continue
 		}
-		if !isGone(err) || len(t.gone) == 0 {
+		if t == nil || !isGone(err) || len(t.gone) == 0 {
 			return Turned{}, err
 		}
 		for id, reason := range t.gone {
@@ -75,26 +75,29 @@ type turn struct {
 	engine *Engine
 	tx     db.Tx
 
-	trust  bool // the claims of the outcomes hold
-	leased bool // the worker's lease holds
-	locked map[db.ID]Execution
-	groups []*group
-	lost   map[*Outcome]bool
-	ready  int // tasks that have got an outbox row
-	claims []Claim
-	moves  []*tasks.Move // of the claims from the outbox
-	taken  int
-	gone   map[db.ID]error // executions whose definition can't be had
+	trust    bool // the claims of the outcomes hold
+	planning bool // what follows from the outcomes is not known yet
+	leased   bool // the worker's lease holds
+	locked   map[db.ID]Execution
+	groups   []*group
+	lost     map[*Outcome]bool
+	ready    int // tasks that have got an outbox row
+	claims   []Claim
+	moves    []*tasks.Move // of the claims from the outbox
+	taken    int
+	gone     map[db.ID]error // executions whose definition can't be had
 }
 
 func (t *turn) run(ctx context.Context) error {
 	if err := t.read(); err != nil {
 		return err
 	}
+	t.planning = true
 	plans, err := t.plan(ctx)
 	if err != nil {
 		return err
 	}
+	t.planning = false
 	if t.leased {
 		t.claimSuccessors()
 		if err := t.claimDue(ctx); err != nil {
