@@ -190,10 +190,9 @@ func TestTailOfACopiedFile(t *testing.T) {
 	defer cancel()
 	replaced := false
 	for _, err := range r.Tail(ctx, all[18].Cursor, events.TailOptions{}) {
-		var refused *events.HistoryError
 		if replaced {
-			if !errors.As(err, &refused) {
-				t.Errorf("got %v, expected a refusal", err)
+			if err == nil {
+				t.Error("the tail goes on over a database that has been closed")
 			}
 			break
 		}
