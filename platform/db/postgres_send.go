@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -139,7 +140,7 @@ type wholeArray struct{}
 func (wholeArray) Encode(value any, buf []byte) ([]byte, error) {
 	switch list := value.(type) {
 	case idArray:
-		buf = arrayHeader(buf, len(list), pgtype.UUIDOID)
+		buf = arrayHeader(slices.Grow(buf, headerSize+20*len(list)), len(list), pgtype.UUIDOID)
 		for i := range list {
 			if list[i].IsZero() {
 				buf = binary.BigEndian.AppendUint32(buf, 0xffffffff) // NULL
@@ -149,13 +150,17 @@ func (wholeArray) Encode(value any, buf []byte) ([]byte, error) {
 			buf = append(buf, list[i][:]...)
 		}
 	case textArray:
-		buf = arrayHeader(buf, len(list), pgtype.TextOID)
+		size := headerSize
+		for _, s := range list {
+			size += 4 + len(s)
+		}
+		buf = arrayHeader(slices.Grow(buf, size), len(list), pgtype.TextOID)
 		for _, s := range list {
 			buf = binary.BigEndian.AppendUint32(buf, uint32(len(s))) //nolint:gosec // a text is at most some MiB
 			buf = append(buf, s...)
 		}
 	case intArray:
-		buf = arrayHeader(buf, len(list), pgtype.Int8OID)
+		buf = arrayHeader(slices.Grow(buf, headerSize+12*len(list)), len(list), pgtype.Int8OID)
 		for _, n := range list {
 			buf = binary.BigEndian.AppendUint32(buf, 8)
 			buf = binary.BigEndian.AppendUint64(buf, uint64(n)) //nolint:gosec // the bits are what is sent
@@ -165,6 +170,8 @@ func (wholeArray) Encode(value any, buf []byte) ([]byte, error) {
 	}
 	return buf, nil
 }
+
+const headerSize = 20
 
 func arrayHeader(buf []byte, n int, element uint32) []byte {
 	const mayHoldNull = 1
