@@ -73,22 +73,22 @@ func (h *Heads) begin(now, settled db.Time) *look {
 }
 
 // from is where a lane is looked at from.
-func (l *look) from(queue string, number int) db.Time {
-	if l.whole {
-		return db.Time{}
+func (l *look) from(of lane) db.Time {
+	if l == nil || l.whole {
+		return earliest
 	}
 	l.heads.mu.Lock()
 	defer l.heads.mu.Unlock()
-	return l.heads.floor[lane{queue, number}]
+	return cmp.Or(l.heads.floor[of], earliest)
 }
 
 // bound is the condition on a row of a lane to be looked at.
-func (l *look) bound(args db.Args, queue string, number int) string {
+func (l *look) bound(args db.Args, of lane) string {
 	if l == nil {
 		return ""
 	}
 	name := "from" + strconv.Itoa(len(args))
-	args[name] = cmp.Or(l.from(queue, number), earliest)
+	args[name] = l.from(of)
 	return " AND available_at >= $" + name
 }
 

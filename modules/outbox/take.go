@@ -38,63 +38,115 @@ type Want struct {
 // Take removes due rows and returns their tasks, in the order of priority and then of time. Rows that another transaction is
 // taking are passed by (Postgres), or are not there any more (SQLite, whose writers come one after the other).
 func (r *Repository) Take(tx db.Tx, want Want) ([]db.ID, error) {
+	t, err := r.TakeLater(tx, want)
+	if err == nil {
+		err = tx.Flush()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.Tasks(), nil
+}
+
+// Taking is a Take whose answer comes with the next Flush.
+type Taking struct {
+	repository *Repository
+	want       Want
+	look       *look
+	rows       []Row
+}
+
+// TakeLater is Take for which Tasks has the answer after the next Flush.
+func (r *Repository) TakeLater(tx db.Tx, want Want) (*Taking, error) {
+	t := &Taking{repository: r, want: want, look: want.Heads.begin(tx.Now, tx.OldestOpen())}
 	args := db.Args{"now": tx.Now, "limit": want.Limit}
-	l := want.Heads.begin(tx.Now, tx.OldestOpen())
-	statement := want.statement(args, l) + `
+	statement := want.statement(r.db, args, t.look) + `
 DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM due) RETURNING id, task_execution_id, queue, lane, available_at`
-	var rows []Row
-	last := map[lane]db.Time{}
-	err := tx.Query(statement, args, func(scan func(...any) error) error {
+	return t, tx.LaterQuery("take from the outbox", statement, args, func(scan func(...any) error) error {
 		var row Row
 		err := scan(&row.ID, &row.TaskExecutionID, &row.Queue, &row.Lane, &row.AvailableAt)
-		rows = append(rows, row)
-		if at := last[lane{row.Queue, row.Lane}]; row.AvailableAt.After(at.Time) {
-			last[lane{row.Queue, row.Lane}] = row.AvailableAt
-		}
+		t.rows = append(t.rows, row)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("take from the outbox: %w", err)
+}
+
+// Tasks gives the tasks whose rows were taken. It is to be called once.
+func (t *Taking) Tasks() []db.ID {
+	if t.look != nil {
+		last := map[lane]db.Time{}
+		for _, row := range t.rows {
+			if at := last[lane{row.Queue, row.Lane}]; row.AvailableAt.After(at.Time) {
+				last[lane{row.Queue, row.Lane}] = row.AvailableAt
+			}
+		}
+		t.look.found(t.repository.db.Now(), t.want.queues(), last, len(t.rows) >= t.want.Limit)
 	}
-	if l != nil {
-		l.found(r.db.Now(), want.queues(), last, len(rows) >= want.Limit)
-	}
-	slices.SortFunc(rows, func(a, b Row) int {
+	slices.SortFunc(t.rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(a.Lane/2, b.Lane/2), a.AvailableAt.Compare(b.AvailableAt.Time), cmp.Compare(a.ID, b.ID))
 	})
-	ids := make([]db.ID, len(rows))
-	for i, row := range rows {
+	ids := make([]db.ID, len(t.rows))
+	for i, row := range t.rows {
 		ids[i] = row.TaskExecutionID
 	}
-	return ids, nil
+	return ids
 }
+
+// ofOne looks for the rows of one execution.
+const ofOne = `WITH due AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE available_at <= $now%s
+ORDER BY available_at, id LIMIT $limit $skip_locked)`
+
+// lateral looks at a short range of the index for each lane of each queue, until there are enough.
+const lateral = `WITH due AS MATERIALIZED (SELECT o.id FROM $x CROSS JOIN LATERAL (
+  SELECT id FROM {task_outbox} WHERE queue = x.queue AND lane = x.lane AND available_at >= x.since AND available_at <= $now%s
+  ORDER BY available_at, id LIMIT $limit $skip_locked) AS o LIMIT $limit)`
 
 // statement builds the look at the outbox: a short range of the index for each lane of each queue, the higher priority first,
 // each taking what those before it have left of the limit.
-func (w Want) statement(args db.Args, l *look) string {
-	if !w.PipelineExecutionID.IsZero() {
-		return `WITH due AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE available_at <= $now` + w.filter(args) + `
-ORDER BY available_at, id LIMIT $limit $skip_locked)`
-	}
+func (w Want) statement(d *db.DB, args db.Args, l *look) string {
 	filter := w.filter(args)
+	if !w.PipelineExecutionID.IsZero() {
+		return fmt.Sprintf(ofOne, filter)
+	}
+	if d.Lateral() {
+		args["x"] = w.lanes(l)
+		return fmt.Sprintf(lateral, filter)
+	}
 	var parts, names []string
-	for lane := range lanes {
-		if w.BulkFirst {
-			lane ^= bulk
+	for _, lane := range w.order() {
+		left := "$limit"
+		for _, name := range names {
+			left += " - (SELECT count(*) FROM " + name + ")"
 		}
-		for _, queue := range w.queues() {
-			left := "$limit"
-			for _, name := range names {
-				left += " - (SELECT count(*) FROM " + name + ")"
-			}
-			name := "l" + strconv.Itoa(len(names))
-			parts = append(parts, name+` AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE queue = `+quoted(queue)+` AND lane = `+strconv.Itoa(lane)+
-				` AND available_at <= $now`+l.bound(args, queue, lane)+filter+` ORDER BY available_at, id LIMIT `+left+` $skip_locked)`)
-			names = append(names, name)
-		}
+		name := "l" + strconv.Itoa(len(names))
+		parts = append(parts, name+` AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE queue = `+quoted(lane.queue)+` AND lane = `+
+			strconv.Itoa(lane.number)+` AND available_at <= $now`+l.bound(args, lane)+filter+` ORDER BY available_at, id LIMIT `+left+` $skip_locked)`)
+		names = append(names, name)
 	}
 	return "WITH " + strings.Join(parts, ",\n") + `,
 due AS (SELECT id FROM ` + strings.Join(names, " UNION ALL SELECT id FROM ") + `)`
+}
+
+// order is the lanes in the order in which they are looked at.
+func (w Want) order() (list []lane) {
+	for number := range lanes {
+		if w.BulkFirst {
+			number ^= bulk
+		}
+		for _, queue := range w.queues() {
+			list = append(list, lane{queue, number})
+		}
+	}
+	return list
+}
+
+// lanes is order as a set, with where each is looked at from.
+func (w Want) lanes(l *look) *db.Set {
+	order := w.order()
+	queues, numbers, since := make([]string, len(order)), make([]int64, len(order)), make([]db.Time, len(order))
+	for i, lane := range order {
+		queues[i], numbers[i], since[i] = lane.queue, int64(lane.number), l.from(lane)
+	}
+	return db.NewSet(len(order)).Texts("queue", queues).Ints("lane", numbers).Times("since", since)
 }
 
 func (w Want) queues() []string {
@@ -136,13 +188,17 @@ func (r *Repository) NextDue(ctx context.Context, want Want) (db.Time, error) {
 	filter := want.filter(args)
 	l := want.Heads.begin(db.At(r.db.Now()), db.Time{})
 	statement := `SELECT available_at FROM {task_outbox} WHERE true` + filter + ` ORDER BY available_at, id LIMIT 1`
-	if want.PipelineExecutionID.IsZero() {
+	switch {
+	case !want.PipelineExecutionID.IsZero():
+	case r.db.Lateral():
+		args["x"] = want.lanes(l)
+		statement = `SELECT min(o.available_at) FROM $x CROSS JOIN LATERAL (SELECT available_at FROM {task_outbox}
+  WHERE queue = x.queue AND lane = x.lane AND available_at >= x.since` + filter + ` ORDER BY available_at, id LIMIT 1) AS o`
+	default:
 		var parts []string
-		for _, queue := range want.queues() {
-			for lane := range lanes {
-				parts = append(parts, `SELECT (SELECT available_at FROM {task_outbox} WHERE queue = `+quoted(queue)+` AND lane = `+
-					strconv.Itoa(lane)+l.bound(args, queue, lane)+filter+` ORDER BY available_at, id LIMIT 1) AS at`)
-			}
+		for _, lane := range want.order() {
+			parts = append(parts, `SELECT (SELECT available_at FROM {task_outbox} WHERE queue = `+quoted(lane.queue)+` AND lane = `+
+				strconv.Itoa(lane.number)+l.bound(args, lane)+filter+` ORDER BY available_at, id LIMIT 1) AS at`)
 		}
 		statement = `SELECT min(at) FROM (` + strings.Join(parts, " UNION ALL ") + `) AS x`
 	}

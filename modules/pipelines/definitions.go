@@ -65,10 +65,9 @@ func (s *definitions) save(tx db.Tx, def *definition.Definition, newest bool) (s
 	if newest {
 		conflict, at = "UPDATE SET registered_at = excluded.registered_at", tx.Now
 	}
-	_, err = tx.Exec(`INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
+	return version, tx.Later("store the definition", `INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
 VALUES ($name, $version, $doc, $at) ON CONFLICT (pipeline_name, version) DO `+conflict,
 		db.Args{"name": def.Name, "version": version, "doc": db.JSON(doc), "at": at})
-	return version, wrap("store the definition", err)
 }
 
 // find gives the definition that a run pinned. It fails with errDefinitionGone.

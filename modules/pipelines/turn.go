@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 
+	"sluice/modules/leases"
 	"sluice/modules/outbox"
 	"sluice/modules/tasks"
 	"sluice/platform/db"
@@ -48,6 +48,9 @@ func (e *Engine) Turn(ctx context.Context, r Turn) (Turned, error) {
 			}
 			return nil
 		})
+		if errors.Is(err, leases.ErrExpired) {
+			return Turned{Expired: true}, nil
+		}
 		if err == nil {
 			if len(r.Outcomes) > 0 {
 				e.waker.committed(ctx, t.ready > 0)
@@ -84,6 +87,7 @@ type turn struct {
 	ready    int // tasks that have got an outbox row
 	claims   []Claim
 	moves    []*tasks.Move // of the claims from the outbox
+	taking   *outbox.Taking
 	taken    int
 	gone     map[db.ID]error // executions whose definition can't be had
 }
@@ -130,12 +134,21 @@ func (t *turn) read() error {
 	if err := t.engine.pipelines.countLater(t.tx, t.groups, t.locked); err != nil {
 		return err
 	}
+	if len(t.groups) == 0 && t.Want.Limit > 0 && t.Look {
+		var err error // nothing comes before it
+		if t.taking, err = t.engine.outbox.TakeLater(t.tx, t.Want); err != nil {
+			return err
+		}
+	}
 	var near []tasks.Task
 	if err := t.engine.tasks.LoadNamesLater(t.tx, distinct(names), &near); err != nil {
 		return err
 	}
 	if err := t.tx.Flush(); err != nil {
 		return err
+	}
+	if t.taking != nil && !t.leased {
+		return leases.ErrExpired // roll back what has been taken
 	}
 	for _, task := range near {
 		g := byID[task.PipelineExecutionID]
@@ -233,68 +246,5 @@ func (p *plan) ended(name string) *node {
 	if n, ok := p.nodes[name]; ok && n.move != nil && n.task.Status == tasks.Completed {
 		return n
 	}
-	return nil
-}
-
-// claimDue takes what is due from the outbox, for the slots that are left.
-func (t *turn) claimDue(ctx context.Context) error {
-	want := t.Want
-	want.Limit -= len(t.claims)
-	if !t.Look || want.Limit <= 0 {
-		return nil
-	}
-	ids, err := t.engine.outbox.Take(t.tx, want)
-	if err != nil || len(ids) == 0 {
-		return err
-	}
-	var list []tasks.Task
-	found := map[db.ID]Execution{}
-	if err := t.engine.tasks.LoadLater(t.tx, ids, &list); err != nil {
-		return err
-	}
-	if err := t.engine.pipelines.ofTasksLater(t.tx, ids, found); err != nil {
-		return err
-	}
-	if err := t.tx.Flush(); err != nil {
-		return err
-	}
-	byID := make(map[db.ID]tasks.Task, len(list))
-	for _, task := range list {
-		byID[task.ID] = task
-	}
-	for _, id := range ids {
-		task, ok := byID[id]
-		if !ok || task.Status != tasks.Ready {
-			continue // a stray row, made by another hand: taking it has removed it
-		}
-		if err := t.claim(ctx, task, found[task.PipelineExecutionID]); err != nil {
-			return err
-		}
-	}
-	t.taken = len(t.moves)
-	return nil
-}
-
-// claim claims a task whose outbox row has been taken.
-func (t *turn) claim(ctx context.Context, task tasks.Task, x Execution) error {
-	def, err := t.engine.definitions.find(ctx, t.tx, x.PipelineName, x.DefinitionVersion)
-	if isGone(err) {
-		t.gone[task.PipelineExecutionID] = err
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	definition, ok := def.Task(task.TaskName)
-	if !ok {
-		t.gone[task.PipelineExecutionID] = fmt.Errorf("%w: it has no task %q", errDefinitionGone, task.TaskName)
-		return nil
-	}
-	m := task.Claim(t.Worker, t.LeaseExpiresAt, t.tx.Now).MarkStarted()
-	t.moves = append(t.moves, m)
-	t.claims = append(t.claims, Claim{
-		Task: m.Task, Pipeline: x.PipelineName, Resumed: task.SubStatus == tasks.Deferred, Definition: definition,
-		Input: json.RawMessage(x.Input), def: def,
-	})
 	return nil
 }

@@ -179,6 +179,9 @@ func (d *DB) Close() error {
 // Backend is "postgres" or "sqlite", for people and reports; no statement may depend on it.
 func (d *DB) Backend() string { return d.backend.name() }
 
+// Lateral reports whether a statement may use LATERAL: with it, one short look for each row of a set is one statement to plan.
+func (d *DB) Lateral() bool { return d.backend.lateral() }
+
 // URL is what the database was opened with, its password included.
 func (d *DB) URL() string { return d.url }
 

@@ -28,6 +28,8 @@ type dialect interface {
 	set(n int, name string, s *Set) (string, []any)
 	// maxRows is how many of the rows left of a set the next statement takes.
 	maxRows(s *Set, left int) int
+	// lateral reports whether FROM may hold a subquery about what stands before it.
+	lateral() bool
 	// skipLocked is what makes a claiming SELECT pass by rows that others are claiming; empty where there is one writer.
 	skipLocked() string
 	// share keeps rows that a SELECT reads from being locked by forUpdate or skipLocked until the transaction ends, while they can

@@ -1,0 +1,81 @@
+package pipelines
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// due takes tasks from the outbox.
+func (t *turn) due() ([]db.ID, error) {
+	if t.taking != nil {
+		return t.taking.Tasks(), nil
+	}
+	want := t.Want
+	want.Limit -= len(t.claims)
+	if !t.Look || want.Limit <= 0 {
+		return nil, nil
+	}
+	return t.engine.outbox.Take(t.tx, want)
+}
+
+// claimDue takes what is due from the outbox, for the slots that are left.
+func (t *turn) claimDue(ctx context.Context) error {
+	ids, err := t.due()
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	var list []tasks.Task
+	found := map[db.ID]Execution{}
+	if err := t.engine.tasks.LoadLater(t.tx, ids, &list); err != nil {
+		return err
+	}
+	if err := t.engine.pipelines.ofTasksLater(t.tx, ids, found); err != nil {
+		return err
+	}
+	if err := t.tx.Flush(); err != nil {
+		return err
+	}
+	byID := make(map[db.ID]tasks.Task, len(list))
+	for _, task := range list {
+		byID[task.ID] = task
+	}
+	for _, id := range ids {
+		task, ok := byID[id]
+		if !ok || task.Status != tasks.Ready {
+			continue // a stray row, made by another hand: taking it has removed it
+		}
+		if err := t.claim(ctx, task, found[task.PipelineExecutionID]); err != nil {
+			return err
+		}
+	}
+	t.taken = len(t.moves)
+	return nil
+}
+
+// claim claims a task whose outbox row has been taken.
+func (t *turn) claim(ctx context.Context, task tasks.Task, x Execution) error {
+	def, err := t.engine.definitions.find(ctx, t.tx, x.PipelineName, x.DefinitionVersion)
+	if isGone(err) {
+		t.gone[task.PipelineExecutionID] = err
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	definition, ok := def.Task(task.TaskName)
+	if !ok {
+		t.gone[task.PipelineExecutionID] = fmt.Errorf("%w: it has no task %q", errDefinitionGone, task.TaskName)
+		return nil
+	}
+	m := task.Claim(t.Worker, t.LeaseExpiresAt, t.tx.Now).MarkStarted()
+	t.moves = append(t.moves, m)
+	t.claims = append(t.claims, Claim{
+		Task: m.Task, Pipeline: x.PipelineName, Resumed: task.SubStatus == tasks.Deferred, Definition: definition,
+		Input: json.RawMessage(x.Input), def: def,
+	})
+	return nil
+}
