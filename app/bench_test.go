@@ -30,6 +30,7 @@ type measurement struct {
 	Tasks          int               `json:"tasks"`
 	Seconds        float64           `json:"seconds"`
 	TasksPerSecond float64           `json:"tasks_per_second"`
+	Thirds         []float64         `json:"thirds_tasks_per_second"`
 	Events         int               `json:"events"`
 	Transactions   int               `json:"transactions"`
 	ReadyToStart   *quantiles        `json:"ready_to_start_ms"`
@@ -134,10 +135,18 @@ func TestBenchDocument(t *testing.T) {
 		if got := m.TasksPerSecond * m.Seconds; got < 199 || got > 201 {
 			t.Errorf("%v tasks per second in %v seconds", m.TasksPerSecond, m.Seconds)
 		}
+		// The three thirds of the tasks took as long as all of them.
+		took := 0.0
+		for i, n := range []float64{67, 67, 66} {
+			took += n / m.Thirds[i]
+		}
+		if len(m.Thirds) != 3 || took < m.Seconds*0.99 || took > m.Seconds*1.01 {
+			t.Errorf("thirds %v took %v seconds, not %v", m.Thirds, took, m.Seconds)
+		}
 		if onServer := m.Database == "postgres"; onServer != (m.WALPerTask != nil) || onServer && *m.WALPerTask <= 0 || len(m.Server) == 0 {
 			t.Errorf("log per task: %v, settings %v", m.WALPerTask, m.Server)
 		}
-		for key, want := range map[string]any{"rate": 400., "pending": 151., "history": 100., "hold_snapshot": true, "workers": 64., "processes": 1., "length": 0.} {
+		for key, want := range map[string]any{"rate": 400., "pending": 151., "history": 100., "hold_snapshot": true, "workers": 256., "processes": 1., "length": 0.} {
 			if m.Settings[key] != want {
 				t.Errorf("setting %s is %v, expected %v", key, m.Settings[key], want)
 			}
