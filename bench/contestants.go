@@ -43,9 +43,7 @@ func (b *bench) inProcess(ctx context.Context, name string, t measure.Task) (o m
 	if err != nil {
 		return o, err
 	}
-	err = json.Unmarshal(out, &o)
-	o.Versions = versions()
-	return o, err
+	return o, json.Unmarshal(out, &o)
 }
 
 func (b *bench) liteRiver(ctx context.Context, t measure.Task) (o measure.Outcome, err error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"sluice/bench/measure"
@@ -76,7 +77,7 @@ func figures() []figure {
 		latency("river-idle-99", "the same, 99 %", "river-idle", idle99),
 		latency("river-default-idle", "the same of River at its defaults, median", "river-default-idle", idle50),
 		latency("river-default-idle-99", "the same, 99 %", "river-default-idle", idle99),
-		latency("step", "a step of a chain: from one task's end to the next one's beginning, median", "steps", func(o measure.Outcome) float64 { return p50(o.Step) }),
+		latency("step", "a step of a chain: from one task's end to the next one's beginning, median", stepsKey, func(o measure.Outcome) float64 { return p50(o.Step) }),
 		{"verify", "verify of 1,000,000 events", []string{"verify"}, func(o []measure.Outcome) float64 { return o[0].Seconds }, "%.1f s"},
 	}
 }
@@ -113,7 +114,8 @@ func (f figure) of(r *results) (v value, ok bool) {
 		}
 		list[i] = f.one(o)
 	}
-	return summarize(list), true
+	v = summarize(list)
+	return v, !math.IsNaN(v.low) && !math.IsInf(v.high, 0) // nothing was used, or none took any time: too small a scale
 }
 
 func (f figure) show(v value) (median, spread string) {

@@ -24,6 +24,7 @@ type options struct {
 	scale             float64
 	out, render, docs string
 	sluice, riverlite string
+	revision          string
 	list              bool
 }
 
@@ -91,6 +92,7 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.docs, "docs", "", "write the page to `FILE` (default: to stdout)")
 	f.StringVar(&o.sluice, "sluice", beside("sluice"), "the `PROGRAM` to measure")
 	f.StringVar(&o.riverlite, "riverlite", beside("riverlite"), "the `PROGRAM` built from bench/riverlite")
+	f.StringVar(&o.revision, "revision", "", "what to call the `VERSION` of sluice that is measured")
 	f.BoolVar(&o.list, "list", false, "name the figures")
 	if err := f.Parse(args); err != nil {
 		return o, err

@@ -35,7 +35,7 @@ func measureAll(ctx context.Context, o options) (err error) {
 		return err
 	}
 	b := &bench{options: o}
-	r := &results{Scale: o.scale, Rounds: o.rounds, Began: time.Now().UTC(), Runs: map[string][]measure.Outcome{}}
+	r := &results{Scale: o.scale, Rounds: o.rounds, Began: time.Now().UTC(), Revision: o.revision, Versions: versions(), Runs: map[string][]measure.Outcome{}}
 	if err := b.open(ctx, r); err != nil {
 		return errors.Join(err, b.close(ctx))
 	}
@@ -88,11 +88,19 @@ func (b *bench) open(ctx context.Context, r *results) (err error) {
 	if b.server, err = localpg.Start(ctx, localpg.Config{Durable: true, Settings: serverSettings}); err != nil {
 		return err
 	}
-	if b.admin, err = pgx.Connect(ctx, b.server.URL()); err != nil {
-		return fmt.Errorf("connect to the server: %w", err)
+	if b.admin, err = connect(ctx, b.server.URL()); err != nil {
+		return err
 	}
 	r.Machine, err = describe(ctx, b.admin, b.dir)
 	return err
+}
+
+func connect(ctx context.Context, url string) (*pgx.Conn, error) {
+	c, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the server: %w", err)
+	}
+	return c, nil
 }
 
 func (b *bench) close(ctx context.Context) error {

@@ -9,10 +9,7 @@ import (
 	"sluice/bench/measure"
 )
 
-const (
-	barWidth = 40
-	tick     = "`"
-)
+const barWidth = 40
 
 // render writes the page.
 func render(r *results) string {
@@ -46,7 +43,7 @@ var names = map[string]string{
 // atFullSpeed are the runs whose rate is their own, and not that of arrivals.
 func atFullSpeed(r *results, lite bool) (list []run) {
 	for _, x := range runs() {
-		if len(r.Runs[x.key]) > 0 && x.lite == lite && x.task.Rate == 0 && !x.verify && !slices.Contains(x.flags, "--rate") && x.key != "steps" {
+		if len(r.Runs[x.key]) > 0 && x.lite == lite && !x.paced() && !x.once && x.key != stepsKey {
 			list = append(list, x)
 		}
 	}
@@ -118,20 +115,21 @@ func rates(b *strings.Builder, r *results) {
 		}
 		fmt.Fprintf(b, "| %s | %s%s | %s | %s | %s – %s | %s | %s | %s |\n", names[x.who], x.what, where, thousands(float64(all[0].Tasks)), thousands(v.median),
 			thousands(v.low), thousands(v.high), perTask(func(o measure.Outcome) float64 { return o.CPU }),
-			perTask(func(o measure.Outcome) float64 { return o.ServerCPU }), latencies(all))
+			perTask(func(o measure.Outcome) float64 { return o.ServerCPU }), latencies(x, all))
 	}
 	b.WriteString("\nLatency is, where tasks arrive at a rate, from the creation of a task to its beginning: for sluice from the beginning of the transaction that\n" +
-		"made it ready, for River from before the call that inserts it. In chains it is from the end of a task to the beginning of the next.\n\n")
+		"made it ready, for River from before the call that inserts it. In the chain of 500 it is from the end of a task to the beginning of the next.\n\n")
 }
 
-func latencies(all []measure.Outcome) string {
+// latencies are shown where they are an engine's, and not those of a full queue.
+func latencies(x run, all []measure.Outcome) string {
 	var half, most []float64
 	for _, o := range all {
-		l := o.Step
-		if l == nil {
-			l = o.Latency
+		l := o.Latency
+		if x.key == stepsKey {
+			l = o.Step
 		}
-		if l == nil {
+		if l == nil || x.key != stepsKey && !x.paced() {
 			return ""
 		}
 		half, most = append(half, l.P50), append(most, l.P99)
@@ -141,7 +139,7 @@ func latencies(all []measure.Outcome) string {
 
 func place(b *strings.Builder, r *results) {
 	m := r.Machine
-	fmt.Fprintf(b, "## Where and how\n\n%s, %d rounds of everything short, in turn, each run in a process and on a database of its own.\n\n", r.Began.Format("2 January 2006"), r.Rounds)
+	fmt.Fprintf(b, "## Where and how\n\n%s, %s everything short, in turn, each run in a process and on a database of its own.\n\n", r.Began.Format("2 January 2006"), rounds(r.Rounds))
 	fmt.Fprintf(b, "- %s, %d cores, %.0f GB, Linux %s; 8 KiB are on the disk after %.2f ms (median). Engines and server share the cores.\n", m.CPU, m.Cores, m.MemoryGB, m.Kernel, m.SyncMS)
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(m.Settings)) {
@@ -149,16 +147,18 @@ func place(b *strings.Builder, r *results) {
 	}
 	fmt.Fprintf(b, "- PostgreSQL %s on loopback: %s; the rest default. SQLite: WAL, synchronous FULL, for everybody.\n", m.Postgres, strings.Join(list, ", "))
 	fmt.Fprintf(b, "- %s; tasks that do nothing, without input and output.\n", m.Go)
-	seen := map[string]bool{}
-	for _, x := range runs() {
-		for _, o := range r.Runs[x.key] {
-			if v := strings.TrimSpace(o.Versions); v != "" && !seen[v] {
-				seen[v] = true
-				fmt.Fprintf(b, "- %s: %s\n", names[x.who], v)
-			}
-		}
+	fmt.Fprintf(b, "- sluice %s; %s\n", r.Revision, r.Versions)
+	for _, o := range r.Runs["lite-river"][:min(1, len(r.Runs["lite-river"]))] {
+		fmt.Fprintf(b, "- River on SQLite: %s\n", o.Versions)
 	}
 	b.WriteString("\n")
+}
+
+func rounds(n int) string {
+	if n == 1 {
+		return "One round of"
+	}
+	return fmt.Sprintf("%d rounds of", n)
 }
 
 func settings(b *strings.Builder, r *results) {
@@ -167,7 +167,7 @@ func settings(b *strings.Builder, r *results) {
 		if all := r.Runs[x.key]; len(all) > 0 {
 			s := all[0].Settings
 			if x.who == "sluice" {
-				s += ". " + tick + "sluice bench " + strings.Join(x.arguments(), " ") + tick
+				s += ": `sluice bench " + strings.Join(x.scaled(r.Scale).arguments(), " ") + "`"
 			}
 			fmt.Fprintf(b, "| %s | %s | %s |\n", names[x.who], x.what, s)
 		}

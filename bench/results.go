@@ -18,11 +18,13 @@ import (
 
 // results are all that was measured: what -out writes and -render reads.
 type results struct {
-	Began   time.Time                    `json:"began"`
-	Scale   float64                      `json:"scale"`
-	Rounds  int                          `json:"rounds"`
-	Machine machine                      `json:"machine"`
-	Runs    map[string][]measure.Outcome `json:"runs"` // by round
+	Began    time.Time                    `json:"began"`
+	Scale    float64                      `json:"scale"`
+	Rounds   int                          `json:"rounds"`
+	Machine  machine                      `json:"machine"`
+	Revision string                       `json:"revision"` // of sluice
+	Versions string                       `json:"versions"` // of what this program was built with
+	Runs     map[string][]measure.Outcome `json:"runs"`     // by round
 }
 
 // machine is where it was measured.

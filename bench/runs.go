@@ -40,6 +40,12 @@ func otherRun(key, who, what string, t measure.Task) run {
 	return run{key: key, who: who, what: what, task: t}
 }
 
+// stepsKey is the run whose steps are measured: one chain at a time.
+const stepsKey = "steps"
+
+// paced reports whether tasks arrive at a rate, so that the rate measured is not the engine's.
+func (r run) paced() bool { return r.task.Rate > 0 || slices.Contains(r.flags, "--rate") }
+
 func (r run) onSQLite() run { r.lite = true; return r }
 func (r run) onlyOnce() run { r.once = true; return r }
 
@@ -64,7 +70,7 @@ func runs() []run {
 		sluiceRun("single", "pipelines of one task", many, "--shape", "single"),
 		sluiceRun("fan-in", "1,000 tasks, and one that needs them all", many, "--shape", "fan-in", "--width", "1000"),
 		sluiceRun("chain-4", "chains of 10, 4 processes", many, flags("--processes", "4")...),
-		sluiceRun("steps", "one chain of 500 at a time", many/40, "--shape", "chain", "--length", "500", "--ahead", "1"),
+		sluiceRun(stepsKey, "one chain of 500 at a time", many/40, "--shape", "chain", "--length", "500", "--ahead", "1"),
 		sluiceRun("idle", fmt.Sprintf("single tasks, %d/s at random", idleRate), idleRate*minute/6, single(idleRate)...),
 		otherRun("river-idle", "river", fmt.Sprintf("single jobs, %d/s at random, tuned", idleRate), measure.Task{Tasks: idleRate * minute / 6, Rate: idleRate}),
 		otherRun("river-default-idle", "river", fmt.Sprintf("single jobs, %d/s at random, at its defaults", idleRate), measure.Task{Tasks: idleRate * minute / 6, Rate: idleRate, Defaults: true}),
