@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-
 	"sluice/bench/measure"
 )
 

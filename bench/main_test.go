@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"strings"
-	"testing"
-
 	"sluice/bench/measure"
 	"sluice/platform/db/dbtest/localpg"
+	"strings"
+	"testing"
 )
 
 // TestFigures: each figure has a name of its own, and needs what can be measured.

@@ -8,12 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sluice/bench/measure"
+	"sluice/platform/db/dbtest/localpg"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"sluice/bench/measure"
-	"sluice/platform/db/dbtest/localpg"
 )
 
 // serverSettings are those of the Postgres server; all others are its defaults, fsync and synchronous_commit on.

@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
-
 	"sluice/bench/measure"
+	"strings"
 )
 
 const barWidth = 40

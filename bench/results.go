@@ -7,13 +7,12 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sluice/bench/measure"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"sluice/bench/measure"
 )
 
 // results are all that was measured: what -out writes and -render reads.

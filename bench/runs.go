@@ -3,9 +3,8 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strconv"
-
 	"sluice/bench/measure"
+	"strconv"
 )
 
 // run is one thing that is measured.

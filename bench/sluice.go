@@ -4,9 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
-
 	"sluice/bench/measure"
+	"time"
 )
 
 // document is what this program reads of `sluice bench`.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sluice/bench/measure"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,8 +13,6 @@ import (
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
-
-	"sluice/bench/measure"
 )
 
 // Workflows are started in the process that runs them, the way its authors advise for throughput: a queue would add its polling.
@@ -110,7 +109,7 @@ func (c *chain) check(ctx context.Context, pool *pgxpool.Pool, runs, length int)
 		return fmt.Errorf("count workflows: %w", err)
 	}
 	if ended != runs || steps != runs*length || c.done.Load() != int64(runs*length) {
-		return fmt.Errorf("DBOS has %d ended workflows and %d steps, and ran %d; expected %d of %d", ended, steps, c.done.Load(), runs, length)
+		return fmt.Errorf("there are %d ended workflows and %d steps, and %d were run; expected %d of %d", ended, steps, c.done.Load(), runs, length)
 	}
 	return nil
 }

@@ -3,13 +3,12 @@ package floor
 import (
 	"context"
 	"fmt"
+	"sluice/bench/measure"
+	"sluice/migrations"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"golang.org/x/sync/errgroup"
-
-	"sluice/bench/measure"
-	"sluice/migrations"
 )
 
 // Sizes from which on a floor of sizes lies, on two processor cores.

@@ -5,12 +5,11 @@ import (
 	"database/sql"
 	"fmt"
 	"net/url"
+	"sluice/bench/measure"
+	"sluice/migrations"
 	"unsafe"
 
 	"github.com/mattn/go-sqlite3"
-
-	"sluice/bench/measure"
-	"sluice/migrations"
 )
 
 // liteAtOnce is smaller than on Postgres: SQLite pays for each page that a transaction changes, and has no round trips.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sluice/bench/measure"
 	"sync/atomic"
 	"time"
 
@@ -14,8 +15,6 @@ import (
 	"github.com/cschleiden/go-workflows/client"
 	"github.com/cschleiden/go-workflows/worker"
 	"github.com/cschleiden/go-workflows/workflow"
-
-	"sluice/bench/measure"
 )
 
 const (

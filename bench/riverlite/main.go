@@ -87,7 +87,7 @@ func run(ctx context.Context, path string, n int) error {
 	}
 	seconds := time.Since(began).Seconds()
 	if got := w.worked.Load(); got < int64(n) {
-		return fmt.Errorf("River worked %d jobs, expected %d", got, n)
+		return fmt.Errorf("%d jobs were worked, expected %d", got, n)
 	}
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"versions": versions(), "tasks": n, "seconds": seconds, "tasks_per_second": float64(n) / seconds, "cpu_seconds": ownCPU() - cpu,
@@ -145,7 +145,7 @@ func wait(ctx context.Context, db *sql.DB, n int) error {
 		return err
 	}
 	if completed != n {
-		return fmt.Errorf("River has %d completed jobs, expected %d", completed, n)
+		return fmt.Errorf("there are %d completed jobs, expected %d", completed, n)
 	}
 	return nil
 }

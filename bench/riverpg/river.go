@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sluice/bench/measure"
 	"sync"
 	"time"
 
@@ -14,8 +15,6 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
-
-	"sluice/bench/measure"
 )
 
 // The settings of River's own benchmark, and of its advice on throughput.
@@ -195,7 +194,7 @@ func check(ctx context.Context, pool *pgxpool.Pool, n int) error {
 		return fmt.Errorf("count jobs: %w", err)
 	}
 	if completed != n {
-		return fmt.Errorf("River has %d completed jobs, expected %d", completed, n)
+		return fmt.Errorf("there are %d completed jobs, expected %d", completed, n)
 	}
 	return nil
 }
