@@ -120,7 +120,12 @@ func TestBenchDocument(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
 		profile := filepath.Join(t.TempDir(), "cpu.pprof")
-		out := p.ok(t, "bench", "--tasks", "200", "--rate", "400", "--pending", "151", "--history", "100", "--hold-snapshot", "--cpu-profile", profile)
+		args := []string{"bench", "--tasks", "200", "--rate", "400", "--pending", "151", "--history", "100", "--hold-snapshot"}
+		profiled := strings.HasPrefix(p.url, "sqlite") // one at a time: a process has one processor profile, and the other database's test may run
+		if profiled {
+			args = append(args, "--cpu-profile", profile)
+		}
+		out := p.ok(t, args...)
 		m := decode[measurement](t, out)
 		if !strings.HasPrefix(p.url, m.Database) || m.ServerVersion == "" || m.Tasks != 200 || m.Events != 1400 || m.GOMAXPROCS < 1 || m.Program["go"] == "" {
 			t.Errorf("what was measured: %+v", m)
@@ -160,7 +165,7 @@ func TestBenchDocument(t *testing.T) {
 				t.Errorf("no %s in the document", key)
 			}
 		}
-		if info, err := os.Stat(profile); err != nil || info.Size() == 0 {
+		if info, err := os.Stat(profile); profiled && (err != nil || info.Size() == 0) {
 			t.Errorf("profile: %v", err)
 		}
 		p.leavesNothing(t)

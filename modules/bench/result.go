@@ -144,10 +144,11 @@ func readyTimes(ctx context.Context, d *db.DB, samples []Sample, perRun int) (ma
 	ready := make(map[task]int64, len(samples))
 	for len(ids) > 0 {
 		n := min(max(tasksAtOnce/perRun, 1), len(ids))
+		// In a CASE, the condition leads no planner without statistics to believe that few events hold it, and to begin with those.
 		err := d.Query(ctx, `SELECT e.pipeline_execution_id, t.task_name, e.created_at FROM $x
 JOIN {execution_events} AS e ON e.pipeline_execution_id = x.id
 JOIN {task_executions} AS t ON t.id = e.task_execution_id
-WHERE e.event_type = $type AND e.version = 2`, db.Args{"x": db.IDSet(ids[:n]), "type": string(events.TaskMarkedReady)},
+WHERE CASE WHEN e.event_type = $type AND e.version = 2 THEN true ELSE false END`, db.Args{"x": db.IDSet(ids[:n]), "type": string(events.TaskMarkedReady)},
 			func(scan func(...any) error) error {
 				var id db.ID
 				var name string
