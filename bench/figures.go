@@ -28,6 +28,12 @@ func ratio(name, title, first, second string) figure {
 	return figure{name, title, []string{first, second}, rateTo, asRatio}
 }
 
+// cost compares processor time a task: other work on the machine moves it far less than a rate.
+func cost(name, title, first, second string) figure {
+	perTask := func(o measure.Outcome) float64 { return (o.CPU + o.ServerCPU) / float64(o.Tasks) }
+	return figure{name, title, []string{first, second}, func(o []measure.Outcome) float64 { return perTask(o[0]) / perTask(o[1]) }, asRatio}
+}
+
 func latency(name, title, key string, of func(o measure.Outcome) float64) figure {
 	return figure{name, title, []string{key}, func(o []measure.Outcome) float64 { return of(o[0]) }, asMillis}
 }
@@ -54,6 +60,8 @@ func figures() []figure {
 	return []figure{
 		ratio("floor", "chains of 10 on Postgres, to the floor", "chain", "floor"),
 		ratio("river", "chains of 10, to River's single jobs, tuned, insert and work", "chain", "river"),
+		cost("floor-cost", "processor time of a task in chains of 10, engine and server, to the floor's", "chain", "floor"),
+		cost("river-cost", "the same, to River's single jobs, tuned", "chain", "river"),
 		ratio("river-default", "chains of 10, to River's single jobs at its defaults", "chain", "river-default"),
 		ratio("dbos", "chains of 10, to DBOS workflows of 10 steps", "chain", "dbos"),
 		ratio("wide", "pipelines of 10,000 tasks, to chains of 10", "wide", "chain"),
@@ -61,6 +69,7 @@ func figures() []figure {
 		ratio("fan-in", "fan-in of 1,000, to chains of 10", "fan-in", "chain"),
 		ratio("processes", "4 processes on the same cores, to 1", "chain-4", "chain"),
 		ratio("sqlite-floor", "chains of 10 on SQLite, synchronous FULL, to its floor", "lite-chain", "lite-floor"),
+		cost("sqlite-floor-cost", "processor time of a task in chains of 10 on SQLite, to the floor's", "lite-chain", "lite-floor"),
 		ratio("sqlite-river", "chains of 10 on SQLite, to River's single jobs on SQLite, tuned", "lite-chain", "lite-river"),
 		ratio("goworkflows", "chains of 10 on SQLite, to go-workflows of 10 activities", "lite-chain", "goworkflows"),
 		{"long", "last third of 500,000 tasks, to the first, an old snapshot held", []string{"long"}, func(o []measure.Outcome) float64 {
