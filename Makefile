@@ -49,6 +49,26 @@ chaos-short: ## the fault tests at one hundredth of their size, some minutes
 	@scripts/setup.sh compiler postgres
 	@go run ./scripts/testcount -race -tags chaos -timeout $(TEST_TIMEOUT) ./chaos/...
 
+# What the comparison is told, such as -scale 0.1 for a quick look, or -only river,floor: make bench ARGS='-scale 0.1'
+ARGS :=
+
+.PHONY: bench
+bench: build bench-build ## compare with other engines and the floor, some twenty minutes on a quiet machine; writes docs/benchmarks.md
+	@scripts/setup.sh postgres
+	@bin/compare -revision "$$(git describe --always --dirty)" -out results.json -docs docs/benchmarks.md $(ARGS)
+
+.PHONY: bench-build
+bench-build:
+	@scripts/setup.sh compiler
+	@cd bench && go build -o ../bin/compare .
+	@cd bench/riverlite && go build -o ../../bin/riverlite .
+
+.PHONY: bench-check
+bench-check: bench-build $(LINT) ## build, vet, lint and test the comparison: modules of their own, with the other engines
+	@scripts/setup.sh postgres
+	@cd bench && go vet ./... && ../$(LINT) run ./... && go test ./...
+	@cd bench/riverlite && go vet ./... && ../../$(LINT) run -c ../.golangci.yml ./...
+
 .PHONY: lint
 lint: $(LINT) ## check the code's form (.golangci.yml says what and why)
 	@$(LINT) run

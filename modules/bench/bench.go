@@ -134,6 +134,23 @@ func (b *Bench) run(ctx context.Context, p Plan, what string, l load) error {
 	return group.Wait()
 }
 
+// runInThirds runs a load and notes when a third and two thirds of it were done.
+func (b *Bench) runInThirds(ctx context.Context, p Plan, l load, thirds *[2]time.Time) error {
+	from := b.tally.count()
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range thirds {
+		group.Go(func() error {
+			if err := b.tally.await(ctx, from+p.third(i+1)); err != nil {
+				return err
+			}
+			thirds[i] = b.deps.Workers.DB.Now()
+			return nil
+		})
+	}
+	group.Go(func() error { return b.run(ctx, p, "measuring", l) })
+	return group.Wait()
+}
+
 // measured is what was read before, meanwhile and after.
 type measured struct {
 	began, ended   time.Time // of the database's clock
@@ -142,6 +159,7 @@ type measured struct {
 	account        Account // of all processes together
 	server         float64 // processor seconds of the database's server
 	serverReadable bool
+	thirds         [2]time.Time // when a third and two thirds of the tasks were done
 }
 
 func (b *Bench) measure(ctx context.Context, p Plan) (m measured, err error) {
@@ -169,7 +187,7 @@ func (b *Bench) measure(ctx context.Context, p Plan) (m measured, err error) {
 		defer pprof.StopCPUProfile()
 	}
 	m.began = d.Now()
-	if err := b.run(ctx, p, "measuring", load{def: def, runs: p.runs, rate: p.config.Rate, ahead: p.config.Ahead}); err != nil {
+	if err := b.runInThirds(ctx, p, load{def: def, runs: p.runs, rate: p.config.Rate, ahead: p.config.Ahead}, &m.thirds); err != nil {
 		return m, err
 	}
 	after, readableStill := serverCPU(m.before.ServerPID)

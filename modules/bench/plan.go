@@ -51,6 +51,9 @@ func NewPlan(c Config) (Plan, error) {
 // tasks is how many tasks are created.
 func (p Plan) tasks() int { return p.runs * len(p.graph) }
 
+// third is after how many tasks the i-th third ends.
+func (p Plan) third(i int) int64 { return (int64(p.tasks())*int64(i) + 2) / 3 }
+
 // Settings are what each process of the benchmark must be told.
 func (p Plan) Settings() Settings {
 	every := (p.tasks() + mostObserved - 1) / mostObserved

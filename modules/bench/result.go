@@ -23,8 +23,10 @@ type Result struct {
 	Runs           int     `json:"runs"`
 	Seconds        float64 `json:"seconds"` // from before the first start to the last commit, creation included
 	TasksPerSecond float64 `json:"tasks_per_second"`
-	Events         int64   `json:"events"`
-	Transactions   int64   `json:"transactions"` // that wrote, of all processes: starts, claims, endings, heartbeats
+	// The rates of the first, second and last third of the tasks: a queue that grows slow shows here. The first one holds the start.
+	Thirds       [3]float64 `json:"thirds_tasks_per_second"`
+	Events       int64      `json:"events"`
+	Transactions int64      `json:"transactions"` // that wrote, of all processes: starts, claims, endings, heartbeats
 
 	// From the instant that the history has for the task's readiness, the beginning of that transaction, to the handler's beginning.
 	ReadyToStart *Latency `json:"ready_to_start_ms"`
@@ -93,7 +95,7 @@ func (m measured) result(p Plan, tenant, database string, ready map[task]int64, 
 			Processes: max(c.Processes, 1), Workers: c.Slots, Payload: c.Payload, SleepMS: float64(c.Sleep) / float64(time.Millisecond),
 			Rate: c.Rate, Ahead: c.Ahead, HoldSnapshot: c.HoldSnapshot, Pending: c.Pending, History: c.History,
 		},
-		GOMAXPROCS: runtime.GOMAXPROCS(0),
+		Thirds: m.thirdRates(p), GOMAXPROCS: runtime.GOMAXPROCS(0),
 	}
 	if c.Shape.HasLength() {
 		r.Settings.Length = c.Length
@@ -110,6 +112,19 @@ func (m measured) result(p Plan, tenant, database string, ready map[task]int64, 
 		r.ServerCPUSeconds = &server
 	}
 	return r
+}
+
+// thirdRates are tasks per second. A third of no length, which few tasks may have, has the rate 0.
+func (m measured) thirdRates(p Plan) (rates [3]float64) {
+	from, done := m.began, int64(0)
+	for i, to := range []time.Time{m.thirds[0], m.thirds[1], m.ended} {
+		n := p.third(i+1) - done
+		if took := to.Sub(from).Seconds(); took > 0 {
+			rates[i] = round(float64(n)/took, 10)
+		}
+		from, done = to, done+n
+	}
+	return rates
 }
 
 // round keeps so many parts of a unit; what lies behind is below the measurement.
@@ -129,10 +144,11 @@ func readyTimes(ctx context.Context, d *db.DB, samples []Sample, perRun int) (ma
 	ready := make(map[task]int64, len(samples))
 	for len(ids) > 0 {
 		n := min(max(tasksAtOnce/perRun, 1), len(ids))
+		// In a CASE, the condition leads no planner without statistics to believe that few events hold it, and to begin with those.
 		err := d.Query(ctx, `SELECT e.pipeline_execution_id, t.task_name, e.created_at FROM $x
 JOIN {execution_events} AS e ON e.pipeline_execution_id = x.id
 JOIN {task_executions} AS t ON t.id = e.task_execution_id
-WHERE e.event_type = $type AND e.version = 2`, db.Args{"x": db.IDSet(ids[:n]), "type": string(events.TaskMarkedReady)},
+WHERE CASE WHEN e.event_type = $type AND e.version = 2 THEN true ELSE false END`, db.Args{"x": db.IDSet(ids[:n]), "type": string(events.TaskMarkedReady)},
 			func(scan func(...any) error) error {
 				var id db.ID
 				var name string
