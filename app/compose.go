@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"sluice/modules/audit"
+	"sluice/modules/chores"
 	"sluice/modules/events"
 	"sluice/modules/handlers/http"
 	"sluice/modules/handlers/shell"
@@ -17,6 +18,7 @@ import (
 	"sluice/modules/leases"
 	"sluice/modules/outbox"
 	"sluice/modules/pipelines"
+	"sluice/modules/retention"
 	"sluice/modules/tasks"
 	"sluice/modules/workers"
 	"sluice/platform/db"
@@ -34,6 +36,8 @@ var modules = fx.Options(
 	shell.Module,
 	http.Module,
 	wait.Module,
+	chores.Module,
+	retention.Module,
 	fx.Provide(audit.New),
 )
 

@@ -14,13 +14,17 @@ import (
 // place each, so that no path can forget one of them.
 var mayWrite = map[string][]string{
 	"pipeline_definitions": {"modules/pipelines/definitions.go"},
-	"pipeline_executions":  {"modules/pipelines/repository.go", "modules/events/retention.go"},
-	"task_executions":      {"modules/tasks/apply.go", "modules/tasks/columns.go", "modules/tasks/read.go"},
-	"execution_events":     {"modules/events/repository.go", "modules/events/retention.go"},
+	"pipeline_executions":  {"modules/pipelines/repository.go", retaining},
+	"task_executions":      {"modules/tasks/apply.go", "modules/tasks/columns.go", "modules/tasks/read.go", retaining},
+	"execution_events":     {"modules/events/repository.go", retaining},
 	"task_outbox":          {"modules/outbox/outbox.go", "modules/outbox/take.go"},
-	"task_logs":            {"modules/tasks/logs.go"},
+	"task_logs":            {"modules/tasks/logs.go", retaining},
+	"chores":               {"modules/chores/chores.go"},
 	"workers":              {"modules/leases/leases.go"},
 }
+
+// retaining removes what has been kept long enough, of ended executions alone, and moves no status.
+const retaining = "modules/retention/store.go"
 
 var writes = regexp.MustCompile(`(?i)\b(?:INSERT\s+INTO|REPLACE\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE)\s+["{]([a-z_]+)`)
 

@@ -28,12 +28,14 @@ type serveNeeds struct {
 	Outbox  *outbox.Repository
 	Workers workers.Deps
 	Log     *zap.Logger
+	Keeping keeping
 }
 
 const leastLease = 100 * time.Millisecond
 
 func (c *cli) serveCommand() *cobra.Command {
 	var dir, listen string
+	var keep keepFlags
 	config := workers.Config{Slots: workers.DefaultSlots, Lease: workers.DefaultLease, Drain: workers.DefaultDrain}
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -45,7 +47,14 @@ PostgreSQL share the work. An interrupt or a termination signal makes it finish 
 			if c.logLevel == "" {
 				c.logLevel = "info"
 			}
-			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error { return n.serve(ctx, dir, listen, config) })
+			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error {
+				stop, err := n.Keeping.start(ctx, keep, n.Log)
+				if err != nil {
+					return err
+				}
+				defer stop()
+				return n.serve(ctx, dir, listen, config)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&dir, "pipelines", "", "register every *.yaml and *.yml of `DIR`")
@@ -54,6 +63,7 @@ PostgreSQL share the work. An interrupt or a termination signal makes it finish 
 	cmd.Flags().Var(&duration{&config.Lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
 	cmd.Flags().Var(&address{&listen}, "listen", "answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
 	cmd.Flags().Var(&duration{&config.Drain, 0}, "drain", "when stopping, wait `DURATION` for running tasks before they are given back")
+	keep.add(cmd)
 	return cmd
 }
 

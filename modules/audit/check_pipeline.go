@@ -29,6 +29,12 @@ func (p *page) checkPipeline(x *pipeline) {
 	if x.bad != nil {
 		now(Data, strings.Join(x.bad, "; "), "readable columns")
 	}
+	if x.outputsGone.set {
+		p.run.report.NoOutputs++
+		if !x.status.terminal() {
+			now(Data, "outputs removed at "+x.outputsGone.instant()+", and it is "+orNull(string(x.status)), "retention takes outputs of ended executions alone, and none is run again after that")
+		}
+	}
 	same := false
 	if x.retained() {
 		p.run.report.Retained++

@@ -17,6 +17,7 @@ type pipeline struct {
 
 	open, unsuccessful, removed number
 	created, ended, pausedAt    number // microseconds since 1970
+	outputsGone                 number // when retention took its outputs
 
 	bad     []string // columns that can't be read
 	history history
@@ -28,14 +29,14 @@ type pipeline struct {
 
 var pipelineColumns = []string{
 	"id", "status", "pipeline_name", "definition_version", "version", "error",
-	"open_tasks", "unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at",
+	"open_tasks", "unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at", "outputs_removed_at",
 }
 
 func readPipeline(r *record) *pipeline {
 	p := &pipeline{
 		id: r.id(0), status: pipelineStatus(r.text(1)), name: r.text(2), definition: r.text(3), version: r.must(4), err: r.text(5),
 		open: r.must(6), unsuccessful: r.must(7), removed: r.must(8),
-		created: r.instant(9), ended: r.instant(10), pausedAt: r.instant(11),
+		created: r.instant(9), ended: r.instant(10), pausedAt: r.instant(11), outputsGone: r.instant(12),
 	}
 	p.bad = r.bad
 	return p

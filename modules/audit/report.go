@@ -45,8 +45,9 @@ type Report struct {
 	Tasks      int      `json:"tasks"`
 	Events     int      `json:"events"`
 	OutboxRows int      `json:"outbox_rows"`
-	Retained   int      `json:"retained"`  // pipelines whose events retention has taken: only their rows could be checked
-	Truncated  bool     `json:"truncated"` // Options.MaxBreaches was reached: there may be more
+	Retained   int      `json:"retained"`        // pipelines whose events retention has taken: only their rows could be checked
+	NoOutputs  int      `json:"outputs_removed"` // pipelines whose outputs retention has taken
+	Truncated  bool     `json:"truncated"`       // Options.MaxBreaches was reached: there may be more
 	Breaches   []Breach `json:"breaches"`
 }
 
@@ -58,7 +59,10 @@ func (r Report) Summary() string {
 	s := fmt.Sprintf("checked %s, %s, %s, %s", plural(r.Pipelines, "pipeline execution"), plural(r.Tasks, "task"),
 		plural(r.Events, "event"), plural(r.OutboxRows, "outbox row"))
 	if r.Retained > 0 {
-		s += fmt.Sprintf(" (%s by rows alone, their events being removed by retention)", plural(r.Retained, "execution"))
+		s += fmt.Sprintf(" (%s with a retained summary alone: retention has removed the events)", plural(r.Retained, "execution"))
+	}
+	if r.NoOutputs > 0 {
+		s += fmt.Sprintf(" (%s without outputs: retention has removed them)", plural(r.NoOutputs, "execution"))
 	}
 	switch {
 	case r.Truncated:

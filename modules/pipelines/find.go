@@ -13,7 +13,7 @@ func (r *Repository) Find(ctx context.Context, ids []db.ID) (map[db.ID]Execution
 		func(scan func(...any) error) error {
 			var e Execution
 			err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Error, &e.OpenTasks, &e.UnsuccessfulTasks,
-				&e.EventsRemoved, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
+				&e.EventsRemoved, &e.OutputsRemovedAt, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
 			out[e.ID] = e
 			return err
 		})
