@@ -68,7 +68,7 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
 		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.annotateCommand())
 	group(root, groupLook, c.listCommand(), c.showCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
-	group(root, groupCare, c.verifyCommand(), c.migrateCommand(), c.cleanupCommand(), c.cleanupEventsCommand())
+	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.migrateCommand(), c.cleanupCommand(), c.cleanupEventsCommand())
 	root.AddCommand(c.versionCommand())
 	completionErrors(root, c.stdout)
 	return root

@@ -19,6 +19,7 @@ import (
 	"sluice/modules/outbox"
 	"sluice/modules/pipelines"
 	"sluice/modules/retention"
+	"sluice/modules/seal"
 	"sluice/modules/tasks"
 	"sluice/modules/workers"
 	"sluice/platform/db"
@@ -38,6 +39,7 @@ var modules = fx.Options(
 	wait.Module,
 	chores.Module,
 	retention.Module,
+	seal.Module,
 	fx.Provide(audit.New),
 )
 

@@ -14,7 +14,7 @@ import (
 // place each, so that no path can forget one of them.
 var mayWrite = map[string][]string{
 	"pipeline_definitions": {"modules/pipelines/definitions.go"},
-	"pipeline_executions":  {"modules/pipelines/repository.go", retaining},
+	"pipeline_executions":  {"modules/pipelines/repository.go", retaining, "modules/seal/sealer.go", "modules/seal/store.go"},
 	"task_executions":      {"modules/tasks/apply.go", "modules/tasks/columns.go", "modules/tasks/read.go", retaining},
 	"execution_events":     {"modules/events/repository.go", retaining},
 	"task_outbox":          {"modules/outbox/outbox.go", "modules/outbox/take.go"},
