@@ -26,7 +26,7 @@ type cli struct {
 
 // creators are the commands that may make a database file. The others would only look into an empty one, and leave it behind where
 // somebody was in the wrong directory.
-var creators = map[string]bool{"sluice run": true, "sluice serve": true, "sluice start": true, "sluice migrate": true, "sluice migrate up": true}
+var creators = map[string]bool{"sluice run": true, "sluice serve": true, "sluice start": true, "sluice migrate": true, "sluice migrate up": true, "sluice import": true}
 
 const (
 	groupWork = "work"
@@ -68,7 +68,8 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
 		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.annotateCommand())
 	group(root, groupLook, c.listCommand(), c.showCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
-	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.migrateCommand(), c.cleanupCommand(), c.cleanupEventsCommand())
+	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.migrateCommand(), c.cleanupCommand(), c.cleanupEventsCommand(),
+		c.exportCommand(), c.importCommand())
 	root.AddCommand(c.versionCommand())
 	completionErrors(root, c.stdout)
 	return root

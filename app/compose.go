@@ -9,6 +9,7 @@ import (
 	"go.uber.org/fx/fxevent"
 	"go.uber.org/zap"
 
+	"sluice/modules/archive"
 	"sluice/modules/audit"
 	"sluice/modules/chores"
 	"sluice/modules/events"
@@ -40,6 +41,7 @@ var modules = fx.Options(
 	chores.Module,
 	retention.Module,
 	seal.Module,
+	archive.Module,
 	fx.Provide(audit.New),
 )
 

@@ -67,7 +67,7 @@ func appendCanonical(b []byte, v any) []byte {
 // mostZeros bounds how far a number is spelt out; the product stores none beyond.
 const mostZeros = 2000
 
-// plainNumber spells a JSON number as a plain decimal: 1.50e2 is 150, -0 is 0.
+// plainNumber spells a JSON number as a plain decimal: 1.50e1 is 15.0, -0 is 0.
 func plainNumber(s string) string {
 	digits, exponent, _ := strings.Cut(strings.ToLower(s), "e")
 	e := 0
@@ -92,14 +92,13 @@ func plainNumber(s string) string {
 	if whole = strings.TrimLeft(whole, "0"); whole == "" {
 		whole = "0"
 	}
-	out := whole
-	if fraction = strings.TrimRight(fraction, "0"); fraction != "" {
-		out += "." + fraction
+	if negative && strings.Trim(all, "0") != "" {
+		whole = "-" + whole
 	}
-	if negative && out != "0" {
-		out = "-" + out
+	if fraction != "" {
+		return whole + "." + fraction
 	}
-	return out
+	return whole
 }
 
 // AppendString writes a JSON string in canonical form: quote, backslash and control characters are escaped, nothing else is.
