@@ -41,12 +41,12 @@ the file was written then counts as lost with its worker, and runs again: see to
 	}
 	cmd.Flags().BoolVar(&as, "as-they-are", false, "import executions that have not ended too")
 	format := outputFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		in, err := c.seekable(args[0])
 		if err != nil {
 			return err
 		}
-		defer in.Close()
+		defer func() { err = closing(err, in) }()
 		return with(cmd.Context(), c, func(ctx context.Context, n importNeeds) error {
 			doc, err := c.load(ctx, n, in, as)
 			if err != nil {
