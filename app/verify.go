@@ -99,7 +99,7 @@ func (c *cli) verify(ctx context.Context, n verifyNeeds, f verifyFlags, o audit.
 		return audit.Report{}, err
 	}
 	if len(o.IDs) == 0 {
-		o.Progress, o.Save = bar.verified, place.keep
+		o.Progress, o.Keep = bar.verified, place.keep
 	}
 	report, err := n.Auditor.Verify(ctx, o)
 	bar.clear()

@@ -33,7 +33,7 @@ type Options struct {
 	MaxBreaches int          // stop after so many breaches; 0: find all
 	From        State        // go on after what an earlier verification has done; not with IDs
 	Progress    func(Report) // called after each page with the counts so far, if set; it must not keep the breaches
-	Save        func(State)  // called after each page with what is needed to go on from there, if set
+	Keep        func(State)  // called after each page with what is needed to go on from there, if set
 }
 
 // State is how far a verification has come: all executions up to an id, and what was found in them.

@@ -71,7 +71,7 @@ func TestGoesOn(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			var last State
 			pages := 0
-			_, err := a.Verify(ctx, Options{Save: func(s State) {
+			_, err := a.Verify(ctx, Options{Keep: func(s State) {
 				if pages++; pages <= stop {
 					last = s
 				}

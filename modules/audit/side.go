@@ -117,8 +117,8 @@ func (s *sides) finish(page int, d done) {
 		s.merged++
 		s.run.merge(d.report)
 		s.run.progress()
-		if s.run.options.Save != nil && !d.upto.IsZero() {
-			s.run.options.Save(State{d.upto, s.run.report})
+		if s.run.options.Keep != nil && !d.upto.IsZero() {
+			s.run.options.Keep(State{d.upto, s.run.report})
 		}
 	}
 }
