@@ -23,7 +23,7 @@ const (
 
 // After each batch the keeper rests a few times as long as the batch took, so that work under way hardly notices.
 const (
-	restTimes = 4
+	restTimes = 9
 	leastRest = 5 * time.Millisecond
 	mostRest  = 2 * time.Second
 )
