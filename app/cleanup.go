@@ -2,78 +2,118 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/fx"
+	"go.uber.org/zap"
 
-	"sluice/modules/events"
-	"sluice/modules/pipelines"
-	"sluice/platform/db"
+	"sluice/modules/retention"
 )
 
-type cleanupNeeds struct {
-	fx.In
-	DB     *db.DB
-	Engine *pipelines.Engine
-	Events *events.Repository
+// retainFlags are the settings of retention, which `serve` and `cleanup` share: one configuration file serves both.
+type retainFlags struct {
+	events, outputs, logs, executions time.Duration
 }
 
-// cleanupDocument is what was removed, or would be.
-type cleanupDocument struct {
-	OlderThan  db.Time `json:"older_than"`
-	Events     int64   `json:"events"`
-	Executions int64   `json:"executions"`
-	DryRun     bool    `json:"dry_run"`
+func (f *retainFlags) add(cmd *cobra.Command) {
+	const rest = " of executions that ended more than `AGE` ago, such as 90d; a pipeline's own retention: goes first (default: keep)"
+	cmd.Flags().Var(&duration{&f.events, 0}, "retain-events", "remove the events"+rest)
+	cmd.Flags().Var(&duration{&f.outputs, 0}, "retain-outputs", "remove the outputs"+rest)
+	cmd.Flags().Var(&duration{&f.logs, 0}, "retain-logs", "remove stdout and stderr"+rest)
+	cmd.Flags().Var(&duration{&f.executions, 0}, "retain-executions", "remove all there is"+rest)
+}
+
+func (f *retainFlags) ages() retention.Ages {
+	return retention.Ages{retention.Events: f.events, retention.Outputs: f.outputs, retention.Logs: f.logs, retention.Executions: f.executions}
+}
+
+// background runs retention beside a server until the function that it returns is called, which waits for it.
+func (f *retainFlags) background(ctx context.Context, k *retention.Keeper, every time.Duration, log *zap.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var ended sync.WaitGroup
+	ended.Go(func() { k.Watch(ctx, retention.Options{Ages: f.ages()}, every, log) })
+	return func() {
+		cancel()
+		ended.Wait()
+	}
+}
+
+// cleanedDocument is what retention removed, or would.
+type cleanedDocument struct {
+	DryRun  bool                `json:"dry_run"`
+	Removed []retention.Removal `json:"removed"`
 }
 
 func (c *cli) cleanupCommand() *cobra.Command {
-	var age time.Duration
+	var f retainFlags
+	var pipeline string
 	var dry bool
 	cmd := &cobra.Command{
-		Use:     "cleanup-events --older-than AGE",
-		Short:   "Remove old events of executions that have ended",
-		Example: "  sluice cleanup-events --older-than 90d --dry-run",
+		Use:   "cleanup",
+		Short: "Remove what has been kept long enough, as the settings say",
+		Long: `Does at once what ` + "`sluice serve`" + ` does in the background: removes events, outputs, logs and whole executions
+once they are as old as the retention: of their pipeline says, or else these settings. Only what has ended
+is touched, in small transactions. A whole execution goes with all that belongs to it, its idempotency key
+too; one that loses its events keeps its summary and its seal, one that loses its outputs can't be retried.`,
+		Example: "  sluice cleanup --dry-run\n  sluice cleanup --retain-events 90d --retain-logs 30d --pipeline nightly",
 		Args:    arguments(0, 0, ""),
 	}
-	cmd.Flags().Var(&duration{&age, 0}, "older-than", "remove the events of executions that ended more than `AGE` ago, such as 90d")
+	f.add(cmd)
+	cmd.Flags().StringVar(&pipeline, "pipeline", "", "only executions of the pipeline `NAME`")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only count")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if !cmd.Flags().Changed("older-than") {
-			return withHint(usagef("%s needs --older-than", cmd.CommandPath()), "for instance --older-than 90d; --dry-run only counts")
-		}
 		return with(cmd.Context(), c, func(ctx context.Context, n cleanupNeeds) error {
-			doc, err := n.remove(ctx, age, dry, func(removed int64) {
-				if isTerminal(c.stderr) {
-					fmt.Fprintf(c.stderr, "\r\x1b[K%s removed\r", counted(removed, "event"))
-				}
-			})
-			if err != nil {
+			doc, err := n.clean(ctx, c, retention.Options{Ages: f.ages(), Pipeline: pipeline}, dry)
+			if err != nil && len(doc.Removed) == 0 {
 				return err
 			}
-			if *format == formatJSON {
-				return printJSON(c.stdout, doc)
-			}
-			verb := "removed"
-			if dry {
-				verb = "would remove"
-			}
-			fmt.Fprintf(c.stdout, "%s %s of %s that ended before %s\n", verb, counted(doc.Events, "event"), counted(doc.Executions, "execution"), moment(doc.OlderThan))
-			return nil
+			return errors.Join(c.printCleaned(doc, *format), err)
 		})
 	}
 	return cmd
 }
 
-func (n cleanupNeeds) remove(ctx context.Context, age time.Duration, dry bool, progress func(int64)) (cleanupDocument, error) {
-	doc := cleanupDocument{OlderThan: db.At(n.DB.Now().Add(-age)), DryRun: dry}
-	var err error
-	doc.Events, doc.Executions, err = n.Events.CountOlderThan(ctx, doc.OlderThan)
-	if err != nil || dry {
+func (n cleanupNeeds) clean(ctx context.Context, c *cli, o retention.Options, dry bool) (doc cleanedDocument, err error) {
+	doc.DryRun = dry
+	if dry {
+		doc.Removed, err = n.Retention.Count(ctx, o)
 		return doc, err
 	}
-	doc.Events, err = n.Engine.RemoveEvents(ctx, doc.OlderThan, progress)
+	if isTerminal(c.stderr) {
+		rows := int64(0)
+		o.Progress = func(r retention.Removal) {
+			rows += r.Rows
+			fmt.Fprintf(c.stderr, "\r\x1b[K%s removed\r", counted(rows, "row"))
+		}
+	}
+	doc.Removed, err = n.Retention.Run(ctx, o)
+	if errors.Is(err, retention.ErrBusy) {
+		err = withHint(usageError{err}, "it does what this command would do; --dry-run shows what is left")
+	}
 	return doc, err
+}
+
+func (c *cli) printCleaned(doc cleanedDocument, format string) error {
+	if format == formatJSON {
+		return printJSON(c.stdout, doc)
+	}
+	if len(doc.Removed) == 0 {
+		fmt.Fprintln(c.stdout, "nothing is old enough to be removed")
+		return nil
+	}
+	rows := make([][]string, len(doc.Removed))
+	for i, r := range doc.Removed {
+		rows[i] = []string{r.PipelineName, string(r.Kind), strconv.FormatInt(r.Executions, 10), strconv.FormatInt(r.Rows, 10)}
+	}
+	what := "removed"
+	if doc.DryRun {
+		what = "would remove"
+	}
+	fmt.Fprintln(c.stdout, renderTable([]string{"pipeline", what, "of executions", "rows"}, rows, 0))
+	return nil
 }

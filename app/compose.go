@@ -9,7 +9,9 @@ import (
 	"go.uber.org/fx/fxevent"
 	"go.uber.org/zap"
 
+	"sluice/modules/archive"
 	"sluice/modules/audit"
+	"sluice/modules/chores"
 	"sluice/modules/events"
 	"sluice/modules/handlers/http"
 	"sluice/modules/handlers/shell"
@@ -17,6 +19,8 @@ import (
 	"sluice/modules/leases"
 	"sluice/modules/outbox"
 	"sluice/modules/pipelines"
+	"sluice/modules/retention"
+	"sluice/modules/seal"
 	"sluice/modules/tasks"
 	"sluice/modules/workers"
 	"sluice/platform/db"
@@ -34,6 +38,10 @@ var modules = fx.Options(
 	shell.Module,
 	http.Module,
 	wait.Module,
+	chores.Module,
+	retention.Module,
+	seal.Module,
+	archive.Module,
 	fx.Provide(audit.New),
 )
 

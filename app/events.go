@@ -222,7 +222,7 @@ func (c *cli) printNoEvents(ctx context.Context, n eventsNeeds, f events.Filter)
 		}
 	}
 	if x.EventsRemoved > 0 {
-		fmt.Fprintf(c.stderr, "no events: retention (`sluice cleanup-events`) has removed the history of this execution, %s\n", counted(x.EventsRemoved, "event"))
+		fmt.Fprintf(c.stderr, "no events: retention has removed the history of this execution, %s\n", counted(x.EventsRemoved, "event"))
 		return nil
 	}
 	fmt.Fprintln(c.stderr, "no events")

@@ -244,6 +244,7 @@ type task struct {
 
 type event struct {
 	SequenceNum         int64           `json:"sequence_num"`
+	ID                  string          `json:"id"`
 	PipelineExecutionID string          `json:"pipeline_execution_id"`
 	TaskExecutionID     *string         `json:"task_execution_id"`
 	EventType           string          `json:"event_type"`

@@ -13,14 +13,26 @@ import (
 // mayWrite is which files hold the statements that write a table. A status, its event and its outbox row are written in one
 // place each, so that no path can forget one of them.
 var mayWrite = map[string][]string{
-	"pipeline_definitions": {"modules/pipelines/definitions.go"},
-	"pipeline_executions":  {"modules/pipelines/repository.go", "modules/events/retention.go"},
-	"task_executions":      {"modules/tasks/apply.go", "modules/tasks/columns.go", "modules/tasks/read.go"},
-	"execution_events":     {"modules/events/repository.go", "modules/events/retention.go"},
-	"task_outbox":          {"modules/outbox/outbox.go", "modules/outbox/take.go"},
-	"task_logs":            {"modules/tasks/logs.go"},
-	"workers":              {"modules/leases/leases.go"},
+	"pipeline_definitions": {"modules/pipelines/definitions.go", importing},
+	"pipeline_executions":  {"modules/pipelines/repository.go", retaining, importing, "modules/seal/sealer.go", "modules/seal/store.go"},
+	"task_executions":      {"modules/tasks/apply.go", "modules/tasks/columns.go", "modules/tasks/read.go", retaining, importingRows},
+	"execution_events":     {"modules/events/repository.go", retaining, importingRows},
+	"task_outbox":          {"modules/outbox/outbox.go", "modules/outbox/take.go", importingRows},
+	"task_logs":            {"modules/tasks/logs.go", retaining, importingRows},
+	"chores":               {"modules/chores/chores.go"},
+	"removed_events":       {retaining},
+	"workers":              {"modules/leases/leases.go", importingRows},
 }
+
+// importing copies what transitions have written in another database, with the statuses, events and outbox rows that they gave it: it
+// inserts what is not there, and moves nothing.
+const (
+	importing     = "modules/archive/store.go"
+	importingRows = "modules/archive/store_rows.go"
+)
+
+// retaining removes what has been kept long enough, of ended executions alone, and moves no status.
+const retaining = "modules/retention/store.go"
 
 var writes = regexp.MustCompile(`(?i)\b(?:INSERT\s+INTO|REPLACE\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE)\s+["{]([a-z_]+)`)
 

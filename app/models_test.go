@@ -3,6 +3,7 @@ package app_test
 import (
 	"testing"
 
+	"sluice/modules/chores"
 	"sluice/modules/events"
 	"sluice/modules/leases"
 	"sluice/modules/outbox"
@@ -17,7 +18,7 @@ func TestModelsMatchMigrations(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		for _, model := range []any{
-			&events.Event{}, &leases.Worker{}, &outbox.Row{}, &pipelines.Execution{}, &pipelines.Registered{}, &tasks.Log{}, &tasks.Task{},
+			&chores.Chore{}, &events.Event{}, &leases.Worker{}, &outbox.Row{}, &pipelines.Execution{}, &pipelines.Registered{}, &tasks.Log{}, &tasks.Task{},
 		} {
 			dbtest.CheckModel(t, d, model)
 		}

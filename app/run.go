@@ -29,9 +29,16 @@ Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with i
 	input.add(cmd)
 	cmd.Flags().Var(&count{&slots, 1}, "workers", "run at most `N` tasks at once")
 	cmd.Flags().Var(&duration{&lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
+	var seal bool
+	sealFlag(cmd, &seal)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workNeeds) error {
+			if seal {
+				if err := n.Sealer.Enable(ctx); err != nil {
+					return err
+				}
+			}
 			w, err := c.begin(ctx, n, args[0], input)
 			if err != nil {
 				return err
@@ -39,6 +46,9 @@ Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with i
 			x, err := w.run(ctx, slots, lease)
 			if err != nil {
 				return fmt.Errorf("run %s: %w", w.id, err)
+			}
+			if _, err := n.Sealer.Run(context.WithoutCancel(ctx), w.id); err != nil { // if it ended, and ends are sealed
+				return err
 			}
 			return c.outcome(ctx, w, x, *format)
 		})

@@ -28,6 +28,7 @@ type serveNeeds struct {
 	Outbox  *outbox.Repository
 	Workers workers.Deps
 	Log     *zap.Logger
+	Keeping keeping
 }
 
 const leastLease = 100 * time.Millisecond
@@ -41,6 +42,7 @@ type serving struct {
 func (c *cli) serveCommand() *cobra.Command {
 	var s serving
 	s.Config = workers.Config{Slots: workers.DefaultSlots, Lease: workers.DefaultLease, Drain: workers.DefaultDrain}
+	var keep keepFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Register pipelines and work until told to stop",
@@ -61,7 +63,7 @@ With --tenants one process works for many tenants: they share its slots, and non
 			default:
 				s.Tenants = []string{c.tenant}
 			}
-			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error { return n.serve(ctx, s) })
+			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error { return n.serve(ctx, s, keep) })
 		},
 	}
 	cmd.Flags().StringVar(&s.dir, "pipelines", "", "register every *.yaml and *.yml of `DIR`, for each tenant that is served")
@@ -71,10 +73,11 @@ With --tenants one process works for many tenants: they share its slots, and non
 	cmd.Flags().Var(&duration{&s.Lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
 	cmd.Flags().Var(&address{&s.listen}, "listen", "answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
 	cmd.Flags().Var(&duration{&s.Drain, 0}, "drain", "when stopping, wait `DURATION` for running tasks before they are given back")
+	keep.add(cmd)
 	return cmd
 }
 
-func (n serveNeeds) serve(ctx context.Context, s serving) (err error) {
+func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err error) {
 	list, err := n.pipelines(s.dir)
 	if err != nil {
 		return err
@@ -93,13 +96,16 @@ func (n serveNeeds) serve(ctx context.Context, s serving) (err error) {
 		n.Log.Info("answering /livez, /readyz and /metrics", zap.Stringer("listen", server.Addr()))
 	}
 	s.Prepare = func(ctx context.Context) error {
-		if err := n.prepare(ctx, list); err != nil {
+		if err := errors.Join(n.prepare(ctx, list), n.Keeping.prepare(ctx, keep)); err != nil {
 			return err
 		}
 		n.Log.Info("serving", zap.String("database", redacted(n.DB.URL())), zap.String("tenant", db.TenantOf(ctx)),
 			zap.Int("pipelines", len(list)), zap.Int("workers", s.Slots), zap.Duration("lease", s.Lease))
 		return nil
 	}
+	keepers := newKeepers(ctx, n.Keeping, keep, n.Log)
+	defer keepers.stopAll()
+	s.Began, s.Ended = both(s.Began, func(tenant string, _ *workers.Pool) { keepers.begin(tenant) }), bothEnds(s.Ended, keepers.end)
 	stop := context.AfterFunc(ctx, func() { n.Log.Info("stopping: no more tasks are taken", zap.Duration("drain", s.Drain)) })
 	defer stop()
 	fleet := workers.NewFleet(s.FleetConfig, n.Workers)

@@ -34,7 +34,13 @@ func (c *cli) printShow(doc showDocument, f showFlags) {
 		c.printAttempt(a, f.logs, p)
 	}
 	if doc.account.truncated {
-		fmt.Fprintf(c.stdout, "\n%s removed by retention (`sluice cleanup-events`): the attempts are not known any more\n", counted(doc.Execution.EventsRemoved, "event"))
+		fmt.Fprintf(c.stdout, "\n%s removed by retention: the attempts are not known any more\n", counted(doc.Execution.EventsRemoved, "event"))
+	}
+	if at := doc.Execution.OutputsRemovedAt; !at.IsZero() {
+		fmt.Fprintf(c.stdout, "\nretention removed the outputs of the tasks on %s\n", moment(at))
+	}
+	if at := doc.Execution.LogsRemovedAt; !at.IsZero() {
+		fmt.Fprintf(c.stdout, "\nretention removed what the attempts wrote on %s\n", moment(at))
 	}
 	if f.timeline != timelineNone {
 		c.printTimeline(doc, f.timeline)

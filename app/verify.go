@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
 	"sluice/modules/audit"
+	"sluice/modules/seal"
 	"sluice/platform/db"
 )
 
@@ -16,6 +18,15 @@ type verifyNeeds struct {
 	fx.In
 	DB      *db.DB
 	Auditor *audit.Auditor
+	Sealer  *seal.Sealer
+}
+
+// verifyFlags are what narrows a verification.
+type verifyFlags struct {
+	most         int
+	since, until string
+	resume       string
+	root         bool
 }
 
 // tenantReport is what was found in one tenant of several.
@@ -25,36 +36,49 @@ type tenantReport struct {
 }
 
 func (c *cli) verifyCommand() *cobra.Command {
-	most := 1000
+	f := verifyFlags{most: 1000}
 	cmd := &cobra.Command{
 		Use:   "verify [ID…]",
 		Short: "Prove that history, state and outbox agree",
 		Long: `Reads executions, their tasks, events and outbox rows, folds each history through the transition table, and compares.
-Without ids it checks the whole tenant. It changes nothing and blocks nobody. Exit code 1 means that something does not agree.`,
-		Args: cobra.ArbitraryArgs,
+Without ids it checks the whole tenant. It changes nothing and blocks nobody. Exit code 1 means that something does not agree.
+
+--since looks only at executions that have not ended, or were created or ended since, by their rows: it is quick,
+and tells nothing of what was done to older ones. An interrupted verification leaves a file, and --resume goes on from there.
+--print-root checks nothing: it prints one hash over the seals of what ended in a period, to be kept elsewhere.`,
+		Example: "  sluice verify --since 1d\n  sluice verify --resume nightly-verify.json\n  sluice verify --print-root --since 2026-11-01T00:00:00Z --until 2026-12-01T00:00:00Z",
+		Args:    cobra.ArbitraryArgs,
 	}
-	cmd.Flags().Var(&count{&most, 0}, "max-breaches", "stop after `N` breaches; 0 finds all")
+	cmd.Flags().Var(&count{&f.most, 0}, "max-breaches", "stop after `N` breaches; 0 finds all")
+	cmd.Flags().StringVar(&f.since, "since", "", "only executions that are open, or were created or ended at `TIME` or later: an instant, or how long ago")
+	cmd.Flags().StringVar(&f.until, "until", "", "with --print-root, only executions that ended before `TIME`")
+	cmd.Flags().StringVar(&f.resume, "resume", "", "keep the place in `FILE`, and go on from there if it exists; it is removed at the end")
+	cmd.Flags().BoolVar(&f.root, "print-root", false, "print one hash over the seals of a period, and check nothing")
 	format, all := outputFlag(cmd), allTenantsFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ids, err := parseIDs(args)
 		if err != nil {
 			return err
 		}
+		if err := f.check(ids, *all); err != nil {
+			return err
+		}
 		if *all {
-			if len(ids) > 0 {
-				return usagef("--all-tenants takes no ids: an execution is one tenant's")
-			}
-			return c.verifyTenants(cmd.Context(), audit.Options{MaxBreaches: most}, *format)
+			return c.verifyTenants(cmd.Context(), audit.Options{MaxBreaches: f.most}, f.since, *format)
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n verifyNeeds) error {
-			o := audit.Options{IDs: ids, MaxBreaches: most}
-			if isTerminal(c.stderr) {
-				o.Progress = func(r audit.Report) { fmt.Fprintf(c.stderr, "\r\x1b[Kchecking: %s", counted(int64(r.Events), "event")) }
+			since, err := parseInstant("--since", f.since, n.DB.Now())
+			if err != nil {
+				return err
 			}
-			report, err := n.Auditor.Verify(ctx, o)
-			if o.Progress != nil {
-				fmt.Fprint(c.stderr, "\r\x1b[K")
+			if f.root {
+				until, err := parseInstant("--until", f.until, n.DB.Now())
+				if err != nil {
+					return err
+				}
+				return c.printRoot(ctx, n.Sealer, since, until, *format)
 			}
+			report, err := c.verify(ctx, n, f, audit.Options{IDs: ids, MaxBreaches: f.most, Since: since})
 			if err != nil {
 				return err
 			}
@@ -65,9 +89,13 @@ Without ids it checks the whole tenant. It changes nothing and blocks nobody. Ex
 }
 
 // verifyTenants checks each tenant. One that can't be checked does not keep it from the others, and is an error in the end.
-func (c *cli) verifyTenants(ctx context.Context, o audit.Options, format string) error {
+func (c *cli) verifyTenants(ctx context.Context, o audit.Options, since, format string) error {
 	c.bare = true
 	return with(ctx, c, func(ctx context.Context, n verifyNeeds) error {
+		var err error
+		if o.Since, err = parseInstant("--since", since, n.DB.Now()); err != nil {
+			return err
+		}
 		list, sound := []tenantReport{}, true
 		failed := eachTenant(ctx, n.DB, func(ctx context.Context, t db.Tenant) error {
 			if err := ready(ctx, n.DB); err != nil {
@@ -93,6 +121,48 @@ func (c *cli) verifyTenants(ctx context.Context, o audit.Options, format string)
 	})
 }
 
+func (f *verifyFlags) check(ids []db.ID, all bool) error {
+	switch {
+	case all && (len(ids) > 0 || f.resume != "" || f.root):
+		return usagef("--all-tenants takes no ids, --resume or --print-root: those are one tenant's")
+	case len(ids) > 0 && (f.since != "" || f.resume != "" || f.root):
+		return withHint(usagef("ids, and --since, --resume or --print-root, don't go together"), "leave the ids out")
+	case f.root && f.resume != "":
+		return usagef("--print-root and --resume don't go together")
+	case f.until != "" && !f.root:
+		return withHint(usagef("--until is for --print-root"), "a verification goes up to now")
+	}
+	return nil
+}
+
+// verify checks, shows how far it is, and keeps its place.
+func (c *cli) verify(ctx context.Context, n verifyNeeds, f verifyFlags, o audit.Options) (audit.Report, error) {
+	bar, place := newBar(c.stderr, n.DB.Now), newPlace(f.resume, n.DB)
+	var err error
+	if o.From, err = place.load(ctx, &o); err != nil {
+		return audit.Report{}, err
+	}
+	if len(o.IDs) == 0 {
+		o.Progress, o.Keep = bar.verified, place.keep
+	}
+	report, err := n.Auditor.Verify(ctx, o)
+	bar.clear()
+	switch {
+	case err == nil:
+		return report, place.remove()
+	case ctx.Err() == nil || len(o.IDs) > 0:
+		return report, err
+	}
+	path, saving := place.save()
+	if saving != nil {
+		return report, errors.Join(err, saving)
+	}
+	if path != "" {
+		fmt.Fprintf(c.stderr, "%s so far; `sluice verify --resume %s` goes on from there\n", report.Summary(), path)
+	}
+	return report, err
+}
+
 func (c *cli) printReport(report audit.Report, format string) error {
 	if format == formatJSON {
 		if err := printJSON(c.stdout, report); err != nil {
@@ -105,4 +175,13 @@ func (c *cli) printReport(report audit.Report, format string) error {
 		return exitStatus(exitFailed)
 	}
 	return nil
+}
+
+// parseInstant reads an instant, or how long ago it was; zero for nothing.
+func parseInstant(flag, s string, now time.Time) (db.Time, error) {
+	at, err := parseSince(s, now)
+	if err != nil {
+		return at, withHint(usagef("%s: %q is no time", flag, s), hintFor(err))
+	}
+	return at, nil
 }

@@ -1,6 +1,11 @@
 package app_test
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
 	"strings"
 	"testing"
 
@@ -96,5 +101,35 @@ SELECT id, handler, created_at, created_at FROM {task_executions} WHERE id = $ta
 			t.Errorf("again: %s", got)
 		}
 		p.ok(t, "cancel", waiting)
+	})
+}
+
+// TestVerifyGoesOn: a file with the place of an interrupted verification is gone on from, and goes when that is done; one of
+// something else is refused and left alone.
+func TestVerifyGoesOn(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p *program) {
+		p.ok(t, "run", "../examples/first.yaml", "--set", "dir="+t.TempDir())
+		first := p.newest(t).Execution.ID
+		p.ok(t, "run", "../examples/first.yaml", "--set", "dir="+t.TempDir())
+		u, err := url.Parse(p.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state := func(tenant string) string {
+			return fmt.Sprintf(`{"sluice_verify": 1, "database": %q, "tenant": %q, "since": null, "state": {"after": %q, "report": {"pipelines": 41, "breaches": []}}}`,
+				u.Redacted(), tenant, first)
+		}
+		path := file(t, "place.json", state("default"))
+		contains(t, p.ok(t, "verify", "--resume", path), "checked 42 pipeline executions", "no breach")
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the file is still there: %v", err)
+		}
+		contains(t, p.ok(t, "verify", "--resume", path), "checked 2 pipeline executions", "no breach")
+		p.fails(t, 2, []string{"of another verification", "remove the file"}, "verify", "--resume", file(t, "other.json", state("other")))
+		p.fails(t, 2, []string{"no file of an interrupted verification"}, "verify", "--resume", file(t, "broken.json", "{"))
+		p.fails(t, 2, []string{"don't go together"}, "verify", first, "--since", "1h")
+		contains(t, p.ok(t, "verify", "--since", "1h"), "checked 2 pipeline executions")
+		contains(t, p.ok(t, "verify", "--since", "2999-01-01T00:00:00Z"), "checked 0 pipeline executions")
 	})
 }

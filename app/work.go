@@ -11,6 +11,7 @@ import (
 	"sluice/modules/events"
 	"sluice/modules/pipelines"
 	"sluice/modules/pipelines/definition"
+	"sluice/modules/seal"
 	"sluice/modules/tasks"
 	"sluice/modules/workers"
 	"sluice/platform/db"
@@ -24,6 +25,7 @@ type workNeeds struct {
 	Tasks   *tasks.Repository
 	Events  *events.Repository
 	Workers workers.Deps
+	Sealer  *seal.Sealer
 	Log     *zap.Logger
 }
 

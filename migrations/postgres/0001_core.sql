@@ -22,6 +22,12 @@ CREATE TABLE pipeline_executions (
   open_tasks         integer NOT NULL,        -- tasks that are not terminal
   unsuccessful_tasks integer NOT NULL,        -- terminal tasks that are not Completed: 0 means no trigger rule needs a look
   events_removed     bigint NOT NULL DEFAULT 0, -- how many events retention has taken; verify then has a summary only
+  outputs_removed_at timestamptz,             -- when retention last took the tasks' outputs
+  logs_removed_at    timestamptz,             -- and what they wrote
+  seal               text,                    -- SHA-256 over the history at the last end that was sealed (docs/seal.md)
+  former_seal        text,                    -- the seal of the end before, which this one covers
+  sealed_version     bigint,                  -- the version that seal is about
+  seal_due           integer NOT NULL DEFAULT 0, -- 1: ended, and to be sealed
   created_at         timestamptz NOT NULL,
   completed_at       timestamptz,
   paused_at          timestamptz
@@ -29,6 +35,8 @@ CREATE TABLE pipeline_executions (
 CREATE UNIQUE INDEX pipeline_executions_idempotency ON pipeline_executions (pipeline_name, idempotency_key) WHERE idempotency_key IS NOT NULL;
 -- What has not ended: few rows however long the history, each leaving the index once.
 CREATE INDEX pipeline_executions_open ON pipeline_executions (id) WHERE status IN ('Running', 'Paused');
+-- Empty but for the moment between an end and its seal.
+CREATE INDEX pipeline_executions_unsealed ON pipeline_executions (id) WHERE seal_due = 1;
 
 -- Only columns that never change are indexed, and half of each page is kept free: every update stays on its page (HOT).
 CREATE TABLE task_executions (
@@ -108,3 +116,19 @@ CREATE TABLE workers (
   started_at       timestamptz NOT NULL,
   lease_expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
+
+-- Up to which number retention has removed events together with their executions: whoever follows the events from a place that is
+-- gone can tell that from a database that was restored from an older copy.
+CREATE TABLE removed_events (
+  id    integer PRIMARY KEY,                  -- 1: there is one row
+  up_to bigint NOT NULL
+);
+INSERT INTO removed_events (id, up_to) VALUES (1, 0);
+
+-- Work in the background that one process at a time takes care of, on the database's clock. The row seal says that ends are sealed.
+CREATE TABLE chores (
+  name        text PRIMARY KEY,
+  holder      text,                           -- who is at it; null: nobody
+  expires_at  timestamptz,                    -- when others may take it from a holder that is silent
+  finished_at timestamptz                     -- when it was last brought to its end
+);

@@ -22,6 +22,12 @@ CREATE TABLE pipeline_executions (
   open_tasks         integer NOT NULL,        -- tasks that are not terminal
   unsuccessful_tasks integer NOT NULL,        -- terminal tasks that are not Completed: 0 means no trigger rule needs a look
   events_removed     integer NOT NULL DEFAULT 0, -- how many events retention has taken; verify then has a summary only
+  outputs_removed_at integer,                 -- when retention last took the tasks' outputs
+  logs_removed_at    integer,                 -- and what they wrote
+  seal               text,                    -- SHA-256 over the history at the last end that was sealed (docs/seal.md)
+  former_seal        text,                    -- the seal of the end before, which this one covers
+  sealed_version     integer,                 -- the version that seal is about
+  seal_due           integer NOT NULL DEFAULT 0, -- 1: ended, and to be sealed
   created_at         integer NOT NULL,
   completed_at       integer,
   paused_at          integer
@@ -29,6 +35,8 @@ CREATE TABLE pipeline_executions (
 CREATE UNIQUE INDEX pipeline_executions_idempotency ON pipeline_executions (pipeline_name, idempotency_key) WHERE idempotency_key IS NOT NULL;
 -- What has not ended: few rows however long the history, each leaving the index once.
 CREATE INDEX pipeline_executions_open ON pipeline_executions (id) WHERE status IN ('Running', 'Paused');
+-- Empty but for the moment between an end and its seal.
+CREATE INDEX pipeline_executions_unsealed ON pipeline_executions (id) WHERE seal_due = 1;
 
 CREATE TABLE task_executions (
   id                     blob NOT NULL PRIMARY KEY,
@@ -106,10 +114,29 @@ CREATE TABLE workers (
   lease_expires_at integer NOT NULL
 );
 
+-- Up to which number retention has removed events together with their executions: whoever follows the events from a place that is
+-- gone can tell that from a database that was restored from an older copy.
+CREATE TABLE removed_events (
+  id    integer PRIMARY KEY,                  -- 1: there is one row
+  up_to integer NOT NULL
+);
+INSERT INTO removed_events (id, up_to) VALUES (1, 0);
+
+-- Work in the background that one process at a time takes care of. The row seal says that ends are sealed.
+CREATE TABLE chores (
+  name        text NOT NULL PRIMARY KEY,
+  holder      text,                           -- who is at it; null: nobody
+  expires_at  integer,                        -- when others may take it from a holder that is silent
+  finished_at integer                         -- when it was last brought to its end
+);
+
 -- +goose StatementBegin
 CREATE VIEW pipeline_executions_text AS SELECT
   lower(substr(hex(id),1,8)||'-'||substr(hex(id),9,4)||'-'||substr(hex(id),13,4)||'-'||substr(hex(id),17,4)||'-'||substr(hex(id),21)) AS id,
   pipeline_name, definition_version, status, version, input, error, idempotency_key, open_tasks, unsuccessful_tasks, events_removed,
+  strftime('%Y-%m-%dT%H:%M:%S', outputs_removed_at/1000000, 'unixepoch')||printf('.%06dZ', outputs_removed_at%1000000) AS outputs_removed_at,
+  strftime('%Y-%m-%dT%H:%M:%S', logs_removed_at/1000000, 'unixepoch')||printf('.%06dZ', logs_removed_at%1000000) AS logs_removed_at,
+  seal, former_seal, sealed_version, seal_due,
   strftime('%Y-%m-%dT%H:%M:%S', created_at/1000000, 'unixepoch')||printf('.%06dZ', created_at%1000000) AS created_at,
   strftime('%Y-%m-%dT%H:%M:%S', completed_at/1000000, 'unixepoch')||printf('.%06dZ', completed_at%1000000) AS completed_at,
   strftime('%Y-%m-%dT%H:%M:%S', paused_at/1000000, 'unixepoch')||printf('.%06dZ', paused_at%1000000) AS paused_at

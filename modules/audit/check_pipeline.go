@@ -24,10 +24,16 @@ func (p *page) report(x *pipeline, t *task, b breachAt) {
 // what does not fit together, which often follows from that.
 func (p *page) checkPipeline(x *pipeline) {
 	now := func(invariant, found, expected string) {
-		p.report(x, nil, breachAt{problem{invariant, found, expected}, x.history.refs()})
+		p.report(x, nil, breachAt{problem: problem{invariant, found, expected}, events: x.history.refs()})
 	}
 	if x.bad != nil {
 		now(Data, strings.Join(x.bad, "; "), "readable columns")
+	}
+	if x.outputsGone.set {
+		p.run.report.NoOutputs++
+		if !x.status.terminal() {
+			now(Data, "outputs removed at "+x.outputsGone.instant()+", and it is "+orNull(string(x.status)), "retention takes outputs of ended executions alone, and none is run again after that")
+		}
 	}
 	same := false
 	if x.retained() {
@@ -42,6 +48,10 @@ func (p *page) checkPipeline(x *pipeline) {
 			now(c.invariant, c.found, c.expected)
 		}
 	}
+	if x.seal != "" {
+		p.run.report.Seals++
+		x.checkSeal(now)
+	}
 	for _, t := range x.tasks {
 		p.checkTask(x, t)
 	}
@@ -55,7 +65,7 @@ func (p *page) checkTogether(x *pipeline, same bool, now func(invariant, found, 
 		open, ends := g.needs(t)
 		p.checkPlace(x, t, open, ends)
 		for _, name := range g.missing(t) {
-			p.report(x, t, breachAt{problem{I7, "it depends on the task " + short(name) + ", which does not exist", "each dependency is a task of its pipeline"}, t.history.refs()})
+			p.report(x, t, breachAt{problem: problem{I7, "it depends on the task " + short(name) + ", which does not exist", "each dependency is a task of its pipeline"}, events: t.history.refs()})
 		}
 	}
 	if same {

@@ -69,7 +69,7 @@ func (t *task) compare() *problem {
 // checkTask reports what is wrong with one task by itself: its row and its history.
 func (p *page) checkTask(x *pipeline, t *task) {
 	now := func(invariant, found, expected string) {
-		p.report(x, t, breachAt{problem{invariant, found, expected}, t.history.refs()})
+		p.report(x, t, breachAt{problem: problem{invariant, found, expected}, events: t.history.refs()})
 	}
 	if t.bad != nil {
 		now(Data, strings.Join(t.bad, "; "), "readable columns")
@@ -83,7 +83,7 @@ func (p *page) checkTask(x *pipeline, t *task) {
 // are not terminal, -1 if that is not known; ends is how all of them stand.
 func (p *page) checkPlace(x *pipeline, t *task, openNeeds int, ends []tasks.Status) {
 	now := func(invariant, found, expected string) {
-		p.report(x, t, breachAt{problem{invariant, found, expected}, t.history.refs()})
+		p.report(x, t, breachAt{problem: problem{invariant, found, expected}, events: t.history.refs()})
 	}
 	x.checkQueued(t, now)
 	if openNeeds >= 0 {

@@ -44,7 +44,8 @@ type fold interface {
 // How many events a report shows, and how far ahead of its turn an event may come: transactions may number their events
 // otherwise than they version them, but not by more than one batch writes for one task.
 const (
-	shownEvents = 3
+	shownEvents = 3 // before, and shownAfter after
+	shownAfter  = 2
 	mostPending = 16
 )
 
@@ -65,6 +66,7 @@ type history struct {
 type breachAt struct {
 	problem
 	events []EventRef
+	after  int // of the events: those that came after it
 }
 
 // take adds the next event in the order of sequence_num, which is not an annotation.
@@ -155,7 +157,19 @@ func (h *history) gap() string {
 }
 
 func (h *history) add(p problem, e *event) {
-	h.found = append(h.found, breachAt{p, append(h.refs(), e.ref())})
+	here := e.ref()
+	here.Here = true
+	h.found = append(h.found, breachAt{problem: p, events: append(h.refs(), here)})
+}
+
+// follow shows an event with the faults that came shortly before it.
+func (h *history) follow(e *event) {
+	for i := range h.found {
+		if b := &h.found[i]; b.after < shownAfter {
+			b.after++
+			b.events = append(b.events, e.ref())
+		}
+	}
 }
 
 // refs are the last events, oldest first.
@@ -183,5 +197,5 @@ func (h *history) finish(version number) (comparable bool) {
 
 func (h *history) end(p problem) {
 	h.incomplete = true
-	h.found = append(h.found, breachAt{p, h.refs()})
+	h.found = append(h.found, breachAt{problem: p, events: h.refs(), after: shownAfter})
 }

@@ -1,7 +1,10 @@
 package audit
 
 import (
+	"slices"
+
 	"sluice/modules/events"
+	"sluice/modules/seal"
 	"sluice/modules/tasks"
 	"sluice/platform/db"
 )
@@ -17,6 +20,11 @@ type pipeline struct {
 
 	open, unsuccessful, removed number
 	created, ended, pausedAt    number // microseconds since 1970
+	outputsGone                 number // when retention took its outputs
+
+	seal, formerSeal string
+	sealed           number       // the version that seal is about
+	digest           *seal.Digest // of the history, if the seal is of the row's version
 
 	bad     []string // columns that can't be read
 	history history
@@ -28,14 +36,19 @@ type pipeline struct {
 
 var pipelineColumns = []string{
 	"id", "status", "pipeline_name", "definition_version", "version", "error",
-	"open_tasks", "unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at",
+	"open_tasks", "unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at", "outputs_removed_at",
+	"seal", "former_seal", "sealed_version",
 }
 
 func readPipeline(r *record) *pipeline {
 	p := &pipeline{
 		id: r.id(0), status: pipelineStatus(r.text(1)), name: r.text(2), definition: r.text(3), version: r.must(4), err: r.text(5),
 		open: r.must(6), unsuccessful: r.must(7), removed: r.must(8),
-		created: r.instant(9), ended: r.instant(10), pausedAt: r.instant(11),
+		created: r.instant(9), ended: r.instant(10), pausedAt: r.instant(11), outputsGone: r.instant(12),
+		seal: r.text(13), formerSeal: r.text(14), sealed: r.number(15),
+	}
+	if p.seal != "" && !p.retained() && p.sealed == p.version {
+		p.digest = &seal.Digest{}
 	}
 	p.bad = r.bad
 	return p
@@ -99,6 +112,16 @@ func readTask(r *record) *task {
 
 var eventColumns = []string{
 	"sequence_num", "pipeline_execution_id", "task_execution_id", "event_type", "version", "worker_id", "created_at", "event_data",
+}
+
+// sealColumns are what a seal covers besides.
+var sealColumns = append(slices.Clone(eventColumns), "id", "actor")
+
+// sealed is the event as its seal has it.
+func (e *event) sealed(r *record, task db.ID) *seal.Event {
+	return &seal.Event{
+		ID: r.id(8), TaskExecutionID: task, Version: e.version.v, Type: e.typ, Data: e.data, Worker: e.worker, Actor: r.text(9), CreatedAt: e.at.v,
+	}
 }
 
 // readEvent fills e; its data is good until the next row.

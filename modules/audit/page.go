@@ -17,11 +17,13 @@ type page struct {
 	after any // the page begins after this id; nil: at the first
 	upto  any // and ends with this one; nil: at the last
 	only  db.ID
+	since db.Time // only executions that are open, or were created or ended since; zero: all
 
 	pipelines []*pipeline
 	byID      map[db.ID]*pipeline
 	tasks     map[db.ID]*task
 	lost      map[db.ID]*lost // by the id of a pipeline that is not there
+	sealed    bool            // some pipeline has a seal to be checked
 }
 
 // lost counts what names a pipeline that is not there.
@@ -44,6 +46,13 @@ func (p *page) within(column string) (string, []any) {
 	if !p.only.IsZero() {
 		return column + " = ?", []any{p.only}
 	}
+	if !p.since.IsZero() && len(p.pipelines) > 0 {
+		ids := make([]db.ID, len(p.pipelines)) // others lie between them
+		for i, x := range p.pipelines {
+			ids[i] = x.id
+		}
+		return column + " IN ?", []any{ids}
+	}
 	var conditions []string
 	var args []any
 	if p.after != nil {
@@ -58,9 +67,19 @@ func (p *page) within(column string) (string, []any) {
 	return strings.Join(conditions, " AND "), args
 }
 
+// chosen is the condition that an execution is to be looked at.
+func (p *page) chosen() (string, []any) {
+	if p.since.IsZero() {
+		return "1 = 1", nil
+	}
+	return "(status IN ('Running', 'Paused') OR completed_at >= ? OR created_at >= ?)", []any{p.since, p.since}
+}
+
 // loadPipelines reads the pipelines that the page may hold, and ends the page where they get too many or their tasks do.
 func (p *page) loadPipelines(mostPipelines, mostTasks int) error {
 	where, args := p.within("id")
+	chosen, more := p.chosen()
+	where, args = where+" AND "+chosen, append(args, more...)
 	var bounds []any
 	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY id LIMIT %d", strings.Join(pipelineColumns, ", "),
 		table(p.g, "pipeline_executions"), where, mostPipelines)
@@ -85,6 +104,7 @@ func (p *page) loadPipelines(mostPipelines, mostTasks int) error {
 	}
 	for _, x := range p.pipelines {
 		p.byID[x.id] = x
+		p.sealed = p.sealed || x.digest != nil
 	}
 	return nil
 }
@@ -149,9 +169,13 @@ func (p *page) lose(id db.ID) *lost {
 // loadEvents reads the page's events in their order and gives each to the task or pipeline that it is about.
 func (p *page) loadEvents() error {
 	where, args := p.within("pipeline_execution_id")
+	columns := eventColumns
+	if p.sealed {
+		columns = sealColumns
+	}
 	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY pipeline_execution_id, sequence_num",
-		strings.Join(eventColumns, ", "), table(p.g, "execution_events"), where)
-	err := scan(p.g, eventColumns, query, args, p.addEvent)
+		strings.Join(columns, ", "), table(p.g, "execution_events"), where)
+	err := scan(p.g, columns, query, args, p.addEvent)
 	if err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
@@ -176,6 +200,9 @@ func (p *page) addEvent(r *record) {
 		}
 		return
 	}
+	if x.digest != nil {
+		x.digest.Add(e.sealed(r, taskID))
+	}
 	if taskID.IsZero() {
 		giveEvent(&x.history, &x.fold, &e, false)
 		return
@@ -190,6 +217,7 @@ func (p *page) addEvent(r *record) {
 
 // giveEvent hands an event to a history, unless its type is none that such a history may hold.
 func giveEvent(h *history, f fold, e *event, ofTask bool) {
+	h.follow(e)
 	_, known := required[e.typ]
 	switch {
 	case e.typ == events.Annotation:

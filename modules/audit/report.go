@@ -8,15 +8,16 @@ import (
 	"sluice/platform/db"
 )
 
-// The names under which a breach is reported: the invariants, and Data for what can't be read or belongs to nothing.
+// The names under which a breach is reported: the invariants, Seal, and Data for what can't be read or belongs to nothing.
 const (
-	I1   = "I1" // complete: versions 1..n, one event each
-	I2   = "I2" // faithful: the fold of the events is the row
-	I3   = "I3" // legal: each step is in the transition table and its guard held
-	I4   = "I4" // claimable: an outbox row if and only if Ready in a Running pipeline
-	I5   = "I5" // fenced: nobody but the holder of the claim wrote
-	I6   = "I6" // settled: a pipeline has ended if and only if all its tasks have
-	I7   = "I7" // counted: the counters are what counting gives
+	I1   = "I1"   // complete: versions 1..n, one event each
+	I2   = "I2"   // faithful: the fold of the events is the row
+	I3   = "I3"   // legal: each step is in the transition table and its guard held
+	I4   = "I4"   // claimable: an outbox row if and only if Ready in a Running pipeline
+	I5   = "I5"   // fenced: nobody but the holder of the claim wrote
+	I6   = "I6"   // settled: a pipeline has ended if and only if all its tasks have
+	I7   = "I7"   // counted: the counters are what counting gives
+	Seal = "seal" // the history is the one that was sealed
 	Data = "data"
 )
 
@@ -26,17 +27,18 @@ type EventRef struct {
 	EventType   events.Type `json:"event_type"`
 	Version     *int64      `json:"version"`
 	CreatedAt   db.Time     `json:"created_at"`
+	Here        bool        `json:"here,omitempty"` // it is the one that the breach is about
 }
 
 // Breach is one thing that is not as the invariants say. Ids that do not apply are null.
 type Breach struct {
-	Invariant           string     `json:"invariant"` // I1 to I7, or data
+	Invariant           string     `json:"invariant"` // I1 to I7, seal, or data
 	PipelineExecutionID db.ID      `json:"pipeline_execution_id"`
 	TaskExecutionID     db.ID      `json:"task_execution_id"`
 	TaskName            string     `json:"task_name"`
 	Found               string     `json:"found"`
 	Expected            string     `json:"expected"`
-	Events              []EventRef `json:"events"` // the last events before it, oldest first
+	Events              []EventRef `json:"events"` // those around it, oldest first
 }
 
 // Report is what a verification looked at and what it found.
@@ -45,8 +47,11 @@ type Report struct {
 	Tasks      int      `json:"tasks"`
 	Events     int      `json:"events"`
 	OutboxRows int      `json:"outbox_rows"`
-	Retained   int      `json:"retained"`  // pipelines whose events retention has taken: only their rows could be checked
-	Truncated  bool     `json:"truncated"` // Options.MaxBreaches was reached: there may be more
+	Retained   int      `json:"retained"`        // pipelines whose events retention has taken: only their rows could be checked
+	Seals      int      `json:"seals"`           // pipelines that have one
+	NoOutputs  int      `json:"outputs_removed"` // pipelines whose outputs retention has taken
+	Total      int      `json:"-"`               // executions to be checked, if somebody watches the progress
+	Truncated  bool     `json:"truncated"`       // Options.MaxBreaches was reached: there may be more
 	Breaches   []Breach `json:"breaches"`
 }
 
@@ -57,8 +62,14 @@ func (r Report) OK() bool { return len(r.Breaches) == 0 }
 func (r Report) Summary() string {
 	s := fmt.Sprintf("checked %s, %s, %s, %s", plural(r.Pipelines, "pipeline execution"), plural(r.Tasks, "task"),
 		plural(r.Events, "event"), plural(r.OutboxRows, "outbox row"))
+	if r.Seals > 0 {
+		s += ", " + plural(r.Seals, "seal")
+	}
 	if r.Retained > 0 {
-		s += fmt.Sprintf(" (%s by rows alone, their events being removed by retention)", plural(r.Retained, "execution"))
+		s += fmt.Sprintf(" (%s with a retained summary alone: retention has removed the events)", plural(r.Retained, "execution"))
+	}
+	if r.NoOutputs > 0 {
+		s += fmt.Sprintf(" (%s without outputs: retention has removed them)", plural(r.NoOutputs, "execution"))
 	}
 	switch {
 	case r.Truncated:
@@ -81,7 +92,7 @@ func (r Report) String() string {
 	return b.String()
 }
 
-// String is one paragraph: where, which invariant, what was found and expected, the events before it, and what it may mean.
+// String is one paragraph: where, which invariant, what was found and expected, the events around it, and what it may mean.
 func (x Breach) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", x.Invariant, meaning[x.Invariant].name)
@@ -100,7 +111,11 @@ func (x Breach) String() string {
 		if i == 0 {
 			label = "  events: "
 		}
-		fmt.Fprintf(&b, "%s  #%d %s %s version %s\n", label, e.SequenceNum, e.CreatedAt.UTC().Format(db.TimeFormat), e.EventType, versionText(e.Version))
+		mark := " "
+		if e.Here {
+			mark = ">"
+		}
+		fmt.Fprintf(&b, "%s%s #%d %s %s version %s\n", label, mark, e.SequenceNum, e.CreatedAt.UTC().Format(db.TimeFormat), e.EventType, versionText(e.Version))
 	}
 	fmt.Fprintf(&b, "  hint:     %s\n", meaning[x.Invariant].hint)
 	return b.String()
@@ -115,6 +130,7 @@ var meaning = map[string]struct{ name, hint string }{
 	I5:   {"fenced", "a worker wrote after it had lost its claim, or the event was changed after it was written"},
 	I6:   {"settled", "the end of a task and the end of its pipeline were not one transaction, or a status was changed by hand"},
 	I7:   {"counted", "a counter was changed outside a transition, or rows were added or removed by hand"},
+	Seal: {"sealed", "an event was changed, added or removed after the execution had ended, or the seal itself was"},
 	Data: {"unreadable or astray", "rows were changed, added or removed by hand, or the database is damaged: compare with a backup"},
 }
 

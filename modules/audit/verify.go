@@ -15,7 +15,15 @@ import (
 // with the report so far.
 func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
 	r := &run{options: o, report: Report{Breaches: []Breach{}}}
+	if !o.From.After.IsZero() {
+		r.report = o.From.Report
+	}
 	var err error
+	if o.Progress != nil {
+		if r.report.Total, err = a.total(ctx, o); err != nil {
+			return r.report, err
+		}
+	}
 	if len(o.IDs) > 0 {
 		err = a.verifyIDs(ctx, r)
 	} else {
@@ -24,7 +32,7 @@ func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
 	return r.report, err
 }
 
-// run is one verification.
+// run collects what one verification, or one page of it, finds.
 type run struct {
 	options Options
 	report  Report
@@ -41,6 +49,17 @@ func (r *run) add(b Breach) {
 		b.Events = []EventRef{}
 	}
 	r.report.Breaches = append(r.report.Breaches, b)
+}
+
+// merge adds what a page has found.
+func (r *run) merge(page Report) {
+	t := &r.report
+	t.Pipelines, t.Tasks, t.Events, t.OutboxRows = t.Pipelines+page.Pipelines, t.Tasks+page.Tasks, t.Events+page.Events, t.OutboxRows+page.OutboxRows
+	t.Retained, t.NoOutputs, t.Seals = t.Retained+page.Retained, t.NoOutputs+page.NoOutputs, t.Seals+page.Seals
+	for _, b := range page.Breaches {
+		r.add(b)
+	}
+	t.Truncated = t.Truncated || page.Truncated
 }
 
 func (r *run) progress() {
@@ -70,30 +89,11 @@ func (a *Auditor) verifyIDs(ctx context.Context, r *run) error {
 	return nil
 }
 
-func (a *Auditor) verifyAll(ctx context.Context, r *run) error {
-	var after any
-	for more := true; more && !r.full(); {
-		err := a.db.Snapshot(ctx, func(g *gorm.DB) error {
-			p := newPage(g, r, after)
-			if err := p.loadPipelines(a.pagePipelines, a.pageTasks); err != nil {
-				return err
-			}
-			after, more = p.upto, p.upto != nil
-			return p.examine()
-		})
-		if err != nil {
-			return err
-		}
-		r.progress()
-	}
-	if r.full() {
-		return nil
-	}
-	return a.db.Snapshot(ctx, func(g *gorm.DB) error { return strayOutbox(g, r) })
-}
-
 // examine reads what belongs to the page's pipelines and checks it.
 func (p *page) examine() error {
+	if !p.since.IsZero() && len(p.pipelines) == 0 {
+		return nil
+	}
 	if err := p.loadTasks(); err != nil {
 		return err
 	}
@@ -138,4 +138,19 @@ func idText(c *cell, id db.ID) string {
 		return c.String()
 	}
 	return id.String()
+}
+
+// total is how many executions there are to be checked, for who waits.
+func (a *Auditor) total(ctx context.Context, o Options) (n int, err error) {
+	if len(o.IDs) > 0 {
+		return len(o.IDs), nil
+	}
+	err = a.db.Snapshot(ctx, func(g *gorm.DB) error {
+		where, args := (&page{since: o.Since}).chosen()
+		return g.Raw("SELECT count(*) FROM "+table(g, "pipeline_executions")+" WHERE "+where, args...).Row().Scan(&n)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count pipeline executions: %w", err)
+	}
+	return n, nil
 }

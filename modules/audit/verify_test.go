@@ -91,6 +91,7 @@ func TestCorrectHistoriesAreClean(t *testing.T) {
 				}
 			}
 		}
+		want.Total = want.Pipelines
 		var last Report
 		got := verify(t, d, Options{Progress: func(r Report) { last = r }})
 		if diff := cmp.Diff(want, got); diff != "" {

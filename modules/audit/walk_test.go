@@ -112,7 +112,7 @@ func TestRandomWalks(t *testing.T) {
 				check(op)
 			}
 		})
-		if _, err := s.Engine.RemoveEvents(ctx, db.At(s.DB.Now().Add(time.Hour)), func(int64) {}); err != nil {
+		if _, err := s.Retention.RemoveEvents(ctx, db.At(s.DB.Now().Add(time.Hour)), func(int64) {}); err != nil {
 			t.Fatal(err)
 		}
 		r, err := audit.New(s.DB).Verify(ctx, audit.Options{})

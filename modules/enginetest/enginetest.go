@@ -12,11 +12,13 @@ import (
 	"go.uber.org/zap"
 
 	"sluice/modules/audit/audittest"
+	"sluice/modules/chores"
 	"sluice/modules/events"
 	"sluice/modules/leases"
 	"sluice/modules/outbox"
 	"sluice/modules/pipelines"
 	"sluice/modules/pipelines/definition"
+	"sluice/modules/retention"
 	"sluice/modules/tasks"
 	"sluice/modules/workers"
 	"sluice/platform/db"
@@ -32,6 +34,7 @@ type Stack struct {
 	Leases    *leases.Repository
 	Engine    *pipelines.Engine
 	Handlers  *tasks.Registry
+	Retention *retention.Keeper
 }
 
 // Each runs a test on SQLite and on Postgres with a stack of its own; the checker closes both.
@@ -51,6 +54,7 @@ func New(t testing.TB, d *db.DB, handlers ...tasks.Handler) *Stack {
 	s.Tasks = tasks.NewRepository(d, s.Events, s.Outbox)
 	s.Pipelines = pipelines.NewRepository(d, s.Events)
 	s.Engine = pipelines.NewEngine(d, s.Leases, s.Events, s.Outbox, s.Tasks, s.Pipelines)
+	s.Retention = retention.New(d, chores.NewRepository(d), s.Engine, s.Pipelines)
 	return s
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"sluice/modules/enginetest"
 	"sluice/modules/events"
+	"sluice/modules/retention"
 	"sluice/modules/tasks"
 	"sluice/platform/db"
 	"sluice/platform/db/dbtest"
@@ -212,28 +213,33 @@ func TestTailOfACopiedFile(t *testing.T) {
 	whole(t, r, 25)
 }
 
-// TestTailAfterRetention: a place whose event retention has taken is good all the same.
+// TestTailAfterRetention: a place whose event retention has taken is good all the same, with its execution or without.
 func TestTailAfterRetention(t *testing.T) {
 	t.Parallel()
-	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {
-		def := s.Define(t, "short", step("a"))
-		stop := s.Work(t, t.Context(), workersConfig)
-		first := s.Wait(t, t.Context(), s.Start(t, t.Context(), def, ""))
-		stop()
-		all := take(t, s.Events, "", 7)
-		removed, err := s.Engine.RemoveEvents(t.Context(), db.At(s.DB.Now().Add(time.Second)), func(int64) {})
-		if err != nil || removed != 7 {
-			t.Fatalf("%d events removed of %s: %v", removed, first.ID, err)
-		}
-		next := s.Start(t, t.Context(), def, "")
-		for _, e := range all {
-			for _, got := range take(t, s.Events, e.Cursor.String(), 3) {
-				if got.PipelineExecutionID != next {
-					t.Errorf("behind %s comes %s of %s", e.EventType, got.EventType, got.PipelineExecutionID)
+	for _, kind := range []retention.Kind{retention.Events, retention.Executions} {
+		t.Run(string(kind), func(t *testing.T) {
+			enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {
+				def := s.Define(t, "short", step("a"))
+				stop := s.Work(t, t.Context(), workersConfig)
+				s.Wait(t, t.Context(), s.Start(t, t.Context(), def, ""))
+				stop()
+				all := take(t, s.Events, "", 7)
+				<-time.After(time.Millisecond)
+				removed, err := s.Retention.Run(t.Context(), retention.Options{Ages: retention.Ages{kind: time.Microsecond}})
+				if err != nil || len(removed) != 1 {
+					t.Fatalf("removed: %v (%v)", removed, err)
 				}
-			}
-		}
-	})
+				next := s.Start(t, t.Context(), def, "")
+				for _, e := range all {
+					for _, got := range take(t, s.Events, e.Cursor.String(), 3) {
+						if got.PipelineExecutionID != next {
+							t.Errorf("behind %s comes %s of %s", e.EventType, got.EventType, got.PipelineExecutionID)
+						}
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestTailOfAnotherTenant: a place is a tenant's own.

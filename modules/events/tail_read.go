@@ -107,13 +107,14 @@ func (t *tail) check(ctx context.Context) error {
 	case !id.IsZero():
 		return c.refused("there is another event in the place of its own, so the database was restored from an older copy and has gone on from there")
 	}
-	var removed int64
-	err = t.frontier.Query(ctx, `SELECT events_removed FROM {pipeline_executions} WHERE id = $pipeline`, db.Args{"pipeline": c.pipeline},
+	var removed bool // the events of its execution, or all of the execution
+	err = t.frontier.Query(ctx, `SELECT CASE WHEN p.id IS NULL THEN r.up_to >= $n ELSE p.events_removed > 0 END
+FROM {removed_events} AS r LEFT JOIN {pipeline_executions} AS p ON p.id = $pipeline`, db.Args{"pipeline": c.pipeline, "n": c.sequence},
 		func(scan func(...any) error) error { return scan(&removed) })
 	switch {
 	case err != nil:
 		return wrap("look for the cursor's execution", err)
-	case removed == 0:
+	case !removed:
 		return c.refused("its event is not there and retention has not removed it, so the database was restored from an older copy")
 	}
 	return nil

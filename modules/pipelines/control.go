@@ -185,6 +185,9 @@ func (e *Engine) Retry(ctx context.Context, o Order, from string) error {
 		if x.EventsRemoved > 0 {
 			return 0, fmt.Errorf("%w: the history of %s has been removed: start a new run", ErrState, x.ID)
 		}
+		if !x.OutputsRemovedAt.IsZero() {
+			return 0, fmt.Errorf("%w: retention has removed the outputs of %s, which the tasks to come may need: start a new run", ErrState, x.ID)
+		}
 		if !Restart.allows(x.Status) {
 			return 0, restart(x, nil, "").failure
 		}

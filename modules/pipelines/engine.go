@@ -169,30 +169,5 @@ func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 	})
 }
 
-// RemoveEvents is retention: it removes the events of executions that ended before the cutoff, in batches, each its own
-// transaction, and tells progress after each.
-func (e *Engine) RemoveEvents(ctx context.Context, cutoff db.Time, progress func(removed int64)) (total int64, err error) {
-	const batch = 200
-	var after db.ID
-	for {
-		var removed int64
-		var last db.ID
-		err := e.db.Transaction(ctx, func(tx db.Tx) (err error) {
-			removed, last, err = e.events.DeleteOlderThan(tx, cutoff, after, batch)
-			return err
-		})
-		if err != nil {
-			return total, err
-		}
-		total, after = total+removed, last
-		if progress != nil {
-			progress(total)
-		}
-		if last.IsZero() {
-			return total, nil
-		}
-	}
-}
-
 // isGone reports whether an error means that a run's pinned definition can't be had.
 func isGone(err error) bool { return errors.Is(err, errDefinitionGone) }

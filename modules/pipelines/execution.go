@@ -82,6 +82,12 @@ type Execution struct {
 	OpenTasks         int     `json:"open_tasks"`         // tasks that are not terminal
 	UnsuccessfulTasks int     `json:"unsuccessful_tasks"` // terminal tasks that are not Completed
 	EventsRemoved     int64   `json:"events_removed"`     // by retention
+	OutputsRemovedAt  db.Time `json:"outputs_removed_at"` // by retention; null: never
+	LogsRemovedAt     db.Time `json:"logs_removed_at"`    // by retention; null: never
+	Seal              db.Text `json:"seal"`               // hex SHA-256 over the history at SealedVersion (docs/seal.md); null: not sealed
+	FormerSeal        db.Text `json:"former_seal"`        // of the end before a retry, which Seal covers
+	SealedVersion     *int64  `json:"sealed_version"`
+	SealDue           int     `json:"-"` // 1: ended, and not sealed yet though it should be
 	CreatedAt         db.Time `json:"created_at"`
 	CompletedAt       db.Time `json:"completed_at"`
 	PausedAt          db.Time `json:"paused_at"`

@@ -211,7 +211,7 @@ func (m *model) retention(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "really") > 0 {
 		return
 	}
-	if _, err := m.s.Engine.RemoveEvents(bg, db.At(m.s.DB.Now().Add(time.Hour)), nil); err != nil {
+	if _, err := m.s.Retention.RemoveEvents(bg, db.At(m.s.DB.Now().Add(time.Hour)), nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range m.runs {

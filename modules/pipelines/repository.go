@@ -75,7 +75,8 @@ func (r *Repository) apply(tx db.Tx, moves []*move) error {
 	set := db.IDSet(ids).Ints("version", versions).Texts("status", statuses).NullTexts("error", failures).
 		Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful).Times("completed_at", completed).Times("paused_at", paused)
 	err := tx.LaterExpect("write pipeline executions", `UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error,
-  open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks, completed_at = x.completed_at, paused_at = x.paused_at
+  open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks, completed_at = x.completed_at, paused_at = x.paused_at,
+  seal_due = CASE WHEN x.completed_at IS NOT NULL AND EXISTS (SELECT 1 FROM {chores} AS c WHERE c.name = 'seal') THEN 1 ELSE 0 END
 FROM $x WHERE p.id = x.id AND p.version = x.version - 1`, db.Args{"x": set}, int64(n), func(int64) error { return fmt.Errorf("write pipeline executions: %w", errMoved) })
 	if err != nil {
 		return err
@@ -105,12 +106,12 @@ func (r *Repository) count(tx db.Tx, list []Execution) error {
 FROM $x WHERE p.id = x.id`, db.Args{"x": db.IDSet(ids).Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful)})
 }
 
-const fields = `id, pipeline_name, definition_version, status, version, error, open_tasks, unsuccessful_tasks, events_removed, created_at,
-  completed_at, paused_at`
+const fields = `id, pipeline_name, definition_version, status, version, error, open_tasks, unsuccessful_tasks, events_removed,
+  outputs_removed_at, created_at, completed_at, paused_at`
 
 func scanExecution(e *Execution, scan func(...any) error) error {
 	return scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Error, &e.OpenTasks, &e.UnsuccessfulTasks,
-		&e.EventsRemoved, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
+		&e.EventsRemoved, &e.OutputsRemovedAt, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
 }
 
 // lock reads executions, without their inputs, and holds their rows until the transaction ends, in the order of their ids. All

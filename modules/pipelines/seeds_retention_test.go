@@ -28,7 +28,7 @@ func counted(t *testing.T, h *byHand) (events, removed int64) {
 // removable counts what retention would take, and of how many runs.
 func removable(t *testing.T, h *byHand, cutoff db.Time) [2]int64 {
 	t.Helper()
-	events, executions, err := h.s.Events.CountOlderThan(h.ctx, cutoff)
+	events, executions, err := h.s.Retention.CountEvents(h.ctx, cutoff)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestEventCountAndDeletion(t *testing.T) {
 			t.Errorf("%v events and runs can go, expected 24 of 2", got)
 		}
 		var told []int64
-		removed, err := s.Engine.RemoveEvents(t.Context(), cutoff, func(n int64) { told = append(told, n) })
+		removed, err := s.Retention.RemoveEvents(t.Context(), cutoff, func(n int64) { told = append(told, n) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +79,7 @@ func TestEventCountAndDeletion(t *testing.T) {
 func again(t *testing.T, s *enginetest.Stack, cutoff db.Time) {
 	t.Helper()
 	before := dbtest.Dump(t, s.DB)
-	if n, err := s.Engine.RemoveEvents(t.Context(), cutoff, nil); err != nil || n != 0 {
+	if n, err := s.Retention.RemoveEvents(t.Context(), cutoff, nil); err != nil || n != 0 {
 		t.Errorf("a second time %d events were removed (%v), expected none", n, err)
 	}
 	if after := dbtest.Dump(t, s.DB); len(after["execution_events"]) != len(before["execution_events"]) {
@@ -102,7 +102,7 @@ func closed(t *testing.T, h *byHand) {
 // TestRetentionInBatches: more runs than one batch holds lose their events all the same, each batch whole.
 func TestRetentionInBatches(t *testing.T) {
 	t.Parallel()
-	const runs = 450 // the engine removes 200 at a time
+	const runs = 250 // 100 go at a time
 	enginetest.Each(t, scripted, func(t *testing.T, s *enginetest.Stack) {
 		def := s.Define(t, "none", withCondition(work("a"), "false"))
 		requests := make([]pipelines.Request, runs)
@@ -113,7 +113,7 @@ func TestRetentionInBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 		var told []int64
-		n, err := s.Engine.RemoveEvents(t.Context(), db.At(s.DB.Now().Add(1e9)), func(n int64) { told = append(told, n) })
+		n, err := s.Retention.RemoveEvents(t.Context(), db.At(s.DB.Now().Add(1e9)), func(n int64) { told = append(told, n) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +139,7 @@ func TestRetentionIsAtomic(t *testing.T) {
 			{Table: "execution_events", On: "DELETE", When: "OLD.event_type = 'pipeline_completed'"},
 		} {
 			mend := dbtest.Inject(t, s.DB, f)
-			n, err := s.Engine.RemoveEvents(t.Context(), cutoff, nil)
+			n, err := s.Retention.RemoveEvents(t.Context(), cutoff, nil)
 			mend()
 			if !dbtest.Injected(err) || n != 0 {
 				t.Errorf("%s: %d events removed, error %v, expected none and the fault", f, n, err)

@@ -118,7 +118,7 @@ func leaveOthersHistory(t *testing.T, own, other *byHand) {
 		return list
 	}
 	before := read(other.ctx)
-	if n, err := own.s.Engine.RemoveEvents(own.ctx, db.At(own.s.DB.Now().Add(1e9)), nil); err != nil || n != 12 {
+	if n, err := own.s.Retention.RemoveEvents(own.ctx, db.At(own.s.DB.Now().Add(1e9)), nil); err != nil || n != 12 {
 		t.Errorf("%d events were removed (%v), expected the tenant's own 12", n, err)
 	}
 	if len(read(own.ctx)) != 0 {

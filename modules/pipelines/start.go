@@ -117,7 +117,7 @@ func (e *Engine) start(tx db.Tx, requests []Request, inputs []json.RawMessage) (
 // planStart plans the creation of all tasks, and what becomes of the roots.
 func planStart(x Execution, def *definition.Definition, now db.Time, actor string) (*plan, error) {
 	p := newPlan(x, def, nil, true, now)
-	p.actor, p.written = actor, &counts{open: x.OpenTasks} // as it was inserted
+	p.actor, p.written = actor, &counts{open: x.OpenTasks}                             // as it was inserted
 	p.outputs = func([]string) (map[string]json.RawMessage, error) { return nil, nil } // nothing has run, so no condition can see any
 	for i := range def.Tasks {
 		t := &def.Tasks[i]

@@ -28,9 +28,8 @@ var (
 	ErrForeign     = errors.New("the file is no sluice database")
 	ErrMalformed   = errors.New("the file is no database, or is damaged")
 	ErrReadOnly    = errors.New("the database is read-only")
-	// ErrUnknown is a commit whose answer was lost and whose fate could not be found out in time.
-	ErrUnknown = errors.New("it is not known whether the transaction was committed")
-	ErrRefused = errors.New("the database refuses the data") // trying again is of no use
+	ErrUnknown     = errors.New("it is not known whether the transaction was committed") // the answer of the commit was lost
+	ErrRefused     = errors.New("the database refuses the data")                         // trying again is of no use
 )
 
 // DB is one database server or SQLite file set, for any number of tenants over shared connections.
@@ -97,6 +96,8 @@ type backend interface {
 	storage(ctx context.Context, tenant, table string) (Storage, error)
 	// snapshot begins a read-only transaction that sees one moment.
 	snapshot(ctx context.Context, read *gorm.DB, fn func(*gorm.DB) error) error
+	// reserve see DB.Reserve.
+	reserve(tx Tx, table, column string, n int64) (int64, error)
 	dialect
 	tenancy
 	close() error

@@ -201,6 +201,8 @@ func (p *postgres) skipLocked() string { return "FOR UPDATE SKIP LOCKED" }
 func (p *postgres) share() string      { return "FOR KEY SHARE" }
 func (p *postgres) forUpdate() string  { return "FOR UPDATE" }
 
+func (p *postgres) givenNumbers() string { return "OVERRIDING SYSTEM VALUE" }
+
 // scalar casts each value, for the server can't infer a type everywhere.
 func (p *postgres) scalar(n int, value any) (string, any) {
 	cast := ""

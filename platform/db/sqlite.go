@@ -234,6 +234,22 @@ func (l *sqlite) lateral() bool               { return false }
 func (l *sqlite) skipLocked() string          { return "" }
 func (l *sqlite) share() string               { return "" }
 func (l *sqlite) forUpdate() string           { return "" }
+func (l *sqlite) givenNumbers() string        { return "" }
+
+// reserve moves the count on from which the table gives numbers.
+func (l *sqlite) reserve(tx Tx, table, _ string, n int64) (base int64, err error) {
+	args := Args{"name": table, "n": n}
+	_, err = tx.Exec(`INSERT INTO sqlite_sequence (name, seq) SELECT $name, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = $name)`, args)
+	if err != nil {
+		return 0, err
+	}
+	err = tx.Query(`SELECT seq FROM sqlite_sequence WHERE name = $name`, args, func(scan func(...any) error) error { return scan(&base) })
+	if err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(`UPDATE sqlite_sequence SET seq = seq + $n WHERE name = $name`, args)
+	return base, err
+}
 
 // numbered: no. SQLite looks a numbered or named placeholder up among all others, which is quadratic.
 func (l *sqlite) numbered() bool { return false }

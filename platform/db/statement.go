@@ -37,6 +37,8 @@ type dialect interface {
 	share() string
 	// forUpdate locks the rows that a SELECT reads until the transaction ends; empty where there is one writer.
 	forUpdate() string
+	// givenNumbers makes an INSERT, after its list of columns, take numbers that the table would give itself.
+	givenNumbers() string
 }
 
 // piece is a part of a parsed statement: text, a table or a value.
@@ -75,6 +77,8 @@ func render(d dialect, tenant, statement string, args Args) (string, []any, erro
 			b.WriteString(d.share())
 		case x.value == "for_update":
 			b.WriteString(d.forUpdate())
+		case x.value == "given_numbers":
+			b.WriteString(d.givenNumbers())
 		case x.value != "":
 			text, ok := spelt[x.value]
 			if !ok {

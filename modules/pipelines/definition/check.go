@@ -40,6 +40,7 @@ func (d *Definition) check(r *reporter, c Catalog) {
 		r.add((*place)(nil).key("name"), nameHint, "%.100q is no name for a pipeline", d.Name)
 	}
 	d.checkFields(r)
+	d.Retention.check(r)
 	tasksPlace := (*place)(nil).key("tasks")
 	switch n := len(d.Tasks); {
 	case n == 0:

@@ -15,6 +15,8 @@ type Definition struct {
 	Input []InputField `json:"input,omitempty"` // in the order of declaration
 	Tasks []Task       `json:"tasks"`           // in the order of declaration
 
+	Retention *Retention `json:"retention,omitempty"` // nil: the settings of `sluice serve`
+
 	index      map[string]int // task id to its place in Tasks
 	dependents [][]string     // by place: the tasks that name it in their needs, in the order of declaration
 	order      []int          // places in topological order
@@ -46,6 +48,15 @@ type Task struct {
 	Priority    tasks.Priority    `json:"priority"` // among the tasks of its queue
 
 	compiled *compiled // expressions, ready to evaluate; made by Check and Decode
+}
+
+// Retention says how long after an execution's end its data is kept; 0: as the settings of `sluice serve` say. The newest registered
+// definition decides, also over executions of former ones. Nanoseconds in JSON.
+type Retention struct {
+	Events     time.Duration `json:"events,omitempty"`
+	Outputs    time.Duration `json:"outputs,omitempty"`
+	Logs       time.Duration `json:"logs,omitempty"`
+	Executions time.Duration `json:"executions,omitempty"` // all of it
 }
 
 // ShellHandler is the handler that runs a task's Run text.

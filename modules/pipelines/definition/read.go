@@ -11,10 +11,11 @@ import (
 )
 
 var (
-	pipelineKeys = []string{"name", "input", "defaults", "tasks"}
+	pipelineKeys = []string{"name", "input", "defaults", "tasks", "retention"}
 	fieldKeys    = []string{"type", "required", "default", "description"}
 	defaultsKeys = []string{"retry", "timeout", "env", "queue", "priority"}
 	taskKeys     = []string{"id", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "timeout", "retry", "queue", "priority"}
+	retainKeys   = []string{"events", "outputs", "logs", "executions"}
 	retryKeys    = []string{"max_attempts", "backoff", "delay", "max_delay", "jitter", "permanent_errors"}
 )
 
@@ -46,6 +47,8 @@ func (r *reporter) pipeline(root *yaml.Node) (*Definition, bool) {
 			d.Input = r.fields(p.value, at)
 		case "defaults":
 			inherited = r.defaults(p.value, at, inherited)
+		case "retention":
+			d.Retention = r.retention(p.value, at)
 		case "tasks":
 			list = p.value // last: the defaults may stand below
 		}

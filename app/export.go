@@ -1,0 +1,110 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"sluice/modules/archive"
+	"sluice/platform/db"
+)
+
+type exportNeeds struct {
+	fx.In
+	DB      *db.DB
+	Archive *archive.Archive
+}
+
+const (
+	formatLines = "jsonl"
+	formatCSV   = "csv"
+)
+
+func (c *cli) exportCommand() *cobra.Command {
+	var all, ended bool
+	var since, path string
+	format := formatLines
+	cmd := &cobra.Command{
+		Use:   "export [ID…|--all|--since TIME]",
+		Short: "Write executions with all that belongs to them into a file",
+		Long: `Writes executions with their definitions, tasks, events, outbox rows and logs as JSON Lines, for ` + "`sluice import`" + `.
+Each execution is of one moment, and nobody waits. The same executions give the same bytes on SQLite and PostgreSQL.
+-o csv writes the events alone, for reading elsewhere.`,
+		Example: "  sluice export --all --ended --output history.jsonl\n  sluice export --since 7d -o csv > events.csv",
+		Args:    cobra.ArbitraryArgs,
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "all executions")
+	cmd.Flags().BoolVar(&ended, "ended", false, "none that is still open")
+	cmd.Flags().StringVar(&since, "since", "", "those that are open, or were created or ended at `TIME` or later: an instant, or how long ago")
+	cmd.Flags().StringVar(&path, "output", "", "write to `FILE`, which appears when it is whole (default: standard output)")
+	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatLines, formatCSV}, kind: "FORMAT"}, "format", "o", "`FORMAT` of the file: jsonl, or csv for the events alone")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ids, err := parseIDs(args)
+		if err != nil {
+			return err
+		}
+		switch {
+		case len(ids) > 0 && (all || since != "" || ended):
+			return withHint(usagef("ids, and --all, --since or --ended, don't go together"), "leave one out")
+		case len(ids) == 0 && !all && since == "":
+			return withHint(usagef("%s needs ids, --all or --since", cmd.CommandPath()), "`sluice list` shows the executions of this database")
+		}
+		return with(cmd.Context(), c, func(ctx context.Context, n exportNeeds) error {
+			from, err := parseInstant("--since", since, n.DB.Now())
+			if err != nil {
+				return err
+			}
+			return c.export(ctx, n, archive.Choice{IDs: ids, Since: from, Ended: ended}, format, path)
+		})
+	}
+	return cmd
+}
+
+func (c *cli) export(ctx context.Context, n exportNeeds, choice archive.Choice, format, path string) (err error) {
+	bar := newBar(c.stderr, n.DB.Now)
+	choice.Progress = func(x archive.Counts) {
+		bar.show(0, 0, "written "+counted(x.Executions, "execution")+", "+counted(x.Events, "event"))
+	}
+	write := n.Archive.Export
+	if format == formatCSV {
+		write = n.Archive.ExportEvents
+	}
+	var counts archive.Counts
+	err = toFile(path, c.stdout, func(out io.Writer) (err error) {
+		counts, err = write(ctx, choice, out)
+		return err
+	})
+	bar.clear()
+	if err == nil {
+		fmt.Fprintf(c.stderr, "exported %s, %s\n", counted(counts.Executions, "execution"), counted(counts.Events, "event"))
+	}
+	return err
+}
+
+// toFile writes a file under another name and renames it when it is whole; without a path it writes to out.
+func toFile(path string, out io.Writer, write func(io.Writer) error) error {
+	if path == "" {
+		return write(out)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*")
+	if err != nil {
+		return fileError(err)
+	}
+	err = write(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = closing(err, f); err == nil {
+		if err = os.Rename(f.Name(), path); err == nil {
+			return nil
+		}
+		err = fileError(err)
+	}
+	return errors.Join(err, os.Remove(f.Name()))
+}

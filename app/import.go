@@ -1,0 +1,118 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"sluice/modules/archive"
+	"sluice/modules/audit"
+	"sluice/platform/db"
+)
+
+type importNeeds struct {
+	fx.In
+	DB      *db.DB
+	Archive *archive.Archive
+	Auditor *audit.Auditor
+}
+
+// importDocument is what was imported, and what a verification of the database has found since.
+type importDocument struct {
+	Imported archive.Counts `json:"imported"`
+	Verified audit.Report   `json:"verified"`
+}
+
+func (c *cli) importCommand() *cobra.Command {
+	var as bool
+	cmd := &cobra.Command{
+		Use:   "import FILE|-",
+		Short: "Read a file of `sluice export` into this database",
+		Long: `Reads executions into a database that has none of them, all or nothing, and verifies it afterwards. A file that is
+damaged or cut off is refused before anything is written, and what is there is never changed. Executions that have not ended
+are refused too: with --as-they-are they come along, and whoever serves this database goes on with them. What ran when
+the file was written then counts as lost with its worker, and runs again: see to it that the original does not go on.`,
+		Args: arguments(1, 1, "a file, or - for standard input"),
+	}
+	cmd.Flags().BoolVar(&as, "as-they-are", false, "import executions that have not ended too")
+	format := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		in, err := c.seekable(args[0])
+		if err != nil {
+			return err
+		}
+		defer func() { err = closing(err, in) }()
+		return with(cmd.Context(), c, func(ctx context.Context, n importNeeds) error {
+			doc, err := c.load(ctx, n, in, as)
+			if err != nil {
+				return explainImport(err)
+			}
+			if *format == formatJSON {
+				err = printJSON(c.stdout, doc)
+			} else {
+				fmt.Fprintf(c.stdout, "imported %s, %s, %s\n%s", counted(doc.Imported.Executions, "execution"), counted(doc.Imported.Tasks, "task"),
+					counted(doc.Imported.Events, "event"), doc.Verified)
+			}
+			if err == nil && !doc.Verified.OK() {
+				err = exitStatus(exitFailed)
+			}
+			return err
+		})
+	}
+	return cmd
+}
+
+func (c *cli) load(ctx context.Context, n importNeeds, in io.ReadSeeker, as bool) (doc importDocument, err error) {
+	bar := newBar(c.stderr, n.DB.Now)
+	defer bar.clear()
+	doc.Imported, err = n.Archive.Import(ctx, in, archive.Import{AsTheyAre: as, Progress: func(x archive.Counts) {
+		bar.show(0, 0, "read "+counted(x.Executions, "execution")+", "+counted(x.Events, "event"))
+	}})
+	if err != nil {
+		return doc, err
+	}
+	doc.Verified, err = n.Auditor.Verify(ctx, audit.Options{MaxBreaches: 1000, Progress: bar.verified})
+	return doc, err
+}
+
+func explainImport(err error) error {
+	switch {
+	case errors.Is(err, archive.ErrOpen):
+		return withHint(usageError{err}, "export with --ended, or import with --as-they-are (`sluice import --help` says what that means)")
+	case errors.Is(err, archive.ErrExists):
+		return withHint(usageError{err}, "nothing was written: an import never changes what is there")
+	case errors.Is(err, archive.ErrFormat), errors.Is(err, archive.ErrCut):
+		return withHint(usageError{err}, "nothing was written")
+	}
+	return err
+}
+
+// seekable opens a file that is read twice. What comes through a pipe is kept in a file that goes with it.
+func (c *cli) seekable(path string) (*os.File, error) {
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fileError(err)
+		}
+		return f, nil
+	}
+	f, err := os.CreateTemp("", "sluice-import-*")
+	if err != nil {
+		return nil, fileError(err)
+	}
+	if err = os.Remove(f.Name()); err == nil { // it lives as long as it is open
+		_, err = io.Copy(f, c.stdin)
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, closing(fileError(err), f)
+	}
+	return f, nil
+}

@@ -1,0 +1,126 @@
+package app
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+	"go.uber.org/zap"
+
+	"sluice/modules/retention"
+	"sluice/modules/seal"
+	"sluice/modules/workers"
+	"sluice/platform/db"
+)
+
+// keepFlags are the settings of what a server does for the history beside its work.
+type keepFlags struct {
+	retain retainFlags
+	every  time.Duration
+	seal   bool
+}
+
+func (f *keepFlags) add(cmd *cobra.Command) {
+	f.retain.add(cmd)
+	f.every = time.Hour
+	cmd.Flags().Var(&duration{&f.every, leastLease}, "retain-every", "look for what is old enough once in `DURATION`, whatever the number of processes")
+	sealFlag(cmd, &f.seal)
+}
+
+// keeping is what looks after the history.
+type keeping struct {
+	fx.In
+	Retention *retention.Keeper
+	Sealer    *seal.Sealer
+}
+
+// prepare does what must be done before a tenant is served.
+func (k keeping) prepare(ctx context.Context, f keepFlags) error {
+	if f.seal {
+		return k.Sealer.Enable(ctx)
+	}
+	return nil
+}
+
+// start begins the work beside a server's; stop ends it and waits.
+func (k keeping) start(ctx context.Context, f keepFlags, log *zap.Logger) (stop func()) {
+	stopRetention := f.retain.background(ctx, k.Retention, f.every, log)
+	ctx, cancel := context.WithCancel(ctx)
+	var ended sync.WaitGroup
+	ended.Go(func() { k.Sealer.Watch(ctx, log) }) // what any process ends is sealed here, if the database says so
+	return func() {
+		cancel()
+		ended.Wait()
+		stopRetention()
+	}
+}
+
+// keepers look after the histories of the tenants that are served.
+type keepers struct {
+	ctx     context.Context
+	keeping keeping
+	flags   keepFlags
+	log     *zap.Logger
+
+	mu    sync.Mutex
+	stops map[string]func()
+}
+
+func newKeepers(ctx context.Context, k keeping, f keepFlags, log *zap.Logger) *keepers {
+	return &keepers{ctx: ctx, keeping: k, flags: f, log: log, stops: map[string]func(){}}
+}
+
+func (k *keepers) begin(tenant string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stops[tenant] = k.keeping.start(db.WithTenant(k.ctx, tenant), k.flags, k.log.With(zap.String("tenant", tenant)))
+}
+
+func (k *keepers) end(tenant string) {
+	k.mu.Lock()
+	stop := k.stops[tenant]
+	delete(k.stops, tenant)
+	k.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+func (k *keepers) stopAll() {
+	k.mu.Lock()
+	tenants := slices.Collect(maps.Keys(k.stops))
+	k.mu.Unlock()
+	for _, tenant := range tenants {
+		k.end(tenant)
+	}
+}
+
+// both calls two functions that are told of a pool's beginning; either may be nil.
+func both(a, b func(string, *workers.Pool)) func(string, *workers.Pool) {
+	if a == nil {
+		return b
+	}
+	return func(tenant string, p *workers.Pool) {
+		a(tenant, p)
+		b(tenant, p)
+	}
+}
+
+// bothEnds is both for the end.
+func bothEnds(a, b func(string)) func(string) {
+	if a == nil {
+		return b
+	}
+	return func(tenant string) {
+		a(tenant)
+		b(tenant)
+	}
+}
+
+func sealFlag(cmd *cobra.Command, on *bool) {
+	cmd.Flags().BoolVar(on, "seal", false, "seal executions when they end, from now on and whichever process ends them; 'sluice seal --off' ends that")
+}

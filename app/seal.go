@@ -1,0 +1,100 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"sluice/modules/seal"
+	"sluice/platform/db"
+)
+
+type sealNeeds struct {
+	fx.In
+	Sealer *seal.Sealer
+}
+
+// sealDocument is how things stand after the command.
+type sealDocument struct {
+	Enabled bool  `json:"enabled"`
+	Sealed  int64 `json:"sealed"` // executions, by this command
+}
+
+func (c *cli) sealCommand() *cobra.Command {
+	var on, off, all bool
+	cmd := &cobra.Command{
+		Use:   "seal",
+		Short: "Seal executions that have ended, and switch sealing on or off",
+		Long: `A seal is a SHA-256 over the whole history of an execution that has ended, kept with it and checked by
+` + "`sluice verify`" + `. With sealing on, whatever ends is marked in the same transaction, and sealed within moments
+by any ` + "`sluice serve`" + `, by the ` + "`sluice run`" + ` that ended it, or by this command.
+` + "`sluice verify --print-root`" + ` gives one hash over all seals of a period, to be kept elsewhere.`,
+		Example: "  sluice seal --on --all",
+		Args:    arguments(0, 0, ""),
+	}
+	cmd.Flags().BoolVar(&on, "on", false, "seal whatever ends from now on")
+	cmd.Flags().BoolVar(&off, "off", false, "seal nothing that ends from now on; seals that there are stay")
+	cmd.Flags().BoolVar(&all, "all", false, "also seal what ended earlier and still has its events")
+	format := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if on && off {
+			return usagef("--on and --off don't go together")
+		}
+		return with(cmd.Context(), c, func(ctx context.Context, n sealNeeds) error {
+			doc, err := n.seal(ctx, on, off, all)
+			if err != nil {
+				return err
+			}
+			if *format == formatJSON {
+				return printJSON(c.stdout, doc)
+			}
+			state := "off: what ends is not sealed"
+			if doc.Enabled {
+				state = "on: what ends is sealed"
+			}
+			fmt.Fprintf(c.stdout, "sealed %s; sealing is %s\n", counted(doc.Sealed, "execution"), state)
+			return nil
+		})
+	}
+	return cmd
+}
+
+func (n sealNeeds) seal(ctx context.Context, on, off, all bool) (doc sealDocument, err error) {
+	switch {
+	case on:
+		err = n.Sealer.Enable(ctx)
+	case off:
+		err = n.Sealer.Disable(ctx)
+	}
+	if err != nil {
+		return doc, err
+	}
+	if all {
+		if _, err := n.Sealer.Due(ctx); err != nil {
+			return doc, err
+		}
+	}
+	if doc.Sealed, err = n.Sealer.Run(ctx); err != nil {
+		return doc, err
+	}
+	doc.Enabled, err = n.Sealer.Enabled(ctx)
+	return doc, err
+}
+
+// printRoot prints the hash over the seals of a period.
+func (c *cli) printRoot(ctx context.Context, s *seal.Sealer, since, until db.Time, format string) error {
+	root, err := s.Root(ctx, since, until)
+	if err != nil {
+		return err
+	}
+	if format == formatJSON {
+		return printJSON(c.stdout, root)
+	}
+	fmt.Fprintf(c.stdout, "%s\nover the seals of %s\n", root.Root, counted(root.Executions, "execution"))
+	if root.Unsealed > 0 {
+		fmt.Fprintf(c.stdout, "%s of the period without a seal: `sluice seal --all` gives them one\n", counted(root.Unsealed, "execution"))
+	}
+	return nil
+}

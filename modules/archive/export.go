@@ -1,0 +1,187 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"sluice/modules/pipelines"
+	"sluice/platform/db"
+)
+
+// perPage is how many executions are read in one snapshot. Their rows go to the file as they come, so memory does not grow with
+// them. It is a power of two, so that one statement has a whole page on either database.
+const perPage = 64
+
+// Archive exports from and imports into one database, tenant by tenant.
+type Archive struct {
+	db *db.DB
+}
+
+// New makes an archive of a database.
+func New(d *db.DB) *Archive { return &Archive{d} }
+
+// Choice says which executions are exported.
+type Choice struct {
+	IDs      []db.ID      // only these; none: all
+	Since    db.Time      // only those that are open, or were created or ended at this instant or later; zero: all
+	Ended    bool         // none that is open
+	Progress func(Counts) // called after each page, if set
+}
+
+// Export writes the executions that are chosen, with their definitions, as JSON Lines. Each page of executions is read in a snapshot
+// of its own, so each execution is of one moment. The same executions give the same bytes, whichever database keeps them.
+func (a *Archive) Export(ctx context.Context, c Choice, out io.Writer) (Counts, error) {
+	w := newWriter(out)
+	if err := w.write(header{Format}); err != nil {
+		return w.counts(), err
+	}
+	if len(c.IDs) == 0 {
+		if err := a.db.View(ctx, func(v db.View) error { return w.definitions(v, nil) }); err != nil {
+			return w.counts(), err
+		}
+	}
+	err := a.pages(ctx, c, func(v db.View, ids []db.ID) error {
+		if err := w.page(v, ids); err != nil {
+			return err
+		}
+		if c.Progress != nil {
+			c.Progress(w.counts())
+		}
+		return nil
+	})
+	if err != nil {
+		return w.counts(), err
+	}
+	return w.counts(), w.close()
+}
+
+// pages hands the chosen executions over, some at a time, by their ids.
+func (a *Archive) pages(ctx context.Context, c Choice, page func(v db.View, ids []db.ID) error) error {
+	if len(c.IDs) > 0 {
+		return a.named(ctx, c.IDs, page)
+	}
+	where := "1 = 1"
+	if c.Ended {
+		where = "status IN ('Completed', 'Failed', 'Cancelled')"
+	}
+	if !c.Since.IsZero() {
+		where += " AND (status IN ('Running', 'Paused') OR completed_at >= $since OR created_at >= $since)"
+	}
+	var after db.ID
+	for more := true; more; {
+		err := a.db.View(ctx, func(v db.View) error {
+			beyond := ""
+			if !after.IsZero() {
+				beyond = " AND id > $after"
+			}
+			ids, err := idsOf(v, `SELECT id FROM {pipeline_executions} WHERE `+where+beyond+` ORDER BY id LIMIT $limit`,
+				db.Args{"since": c.Since, "after": after, "limit": perPage})
+			if more = len(ids) == perPage; err != nil || len(ids) == 0 {
+				return err
+			}
+			after = ids[len(ids)-1]
+			return page(v, ids)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// named is pages for executions that are named.
+func (a *Archive) named(ctx context.Context, ids []db.ID, page func(v db.View, ids []db.ID) error) error {
+	ids = slices.Clone(ids)
+	slices.SortFunc(ids, compareIDs)
+	ids = slices.Compact(ids)
+	for part := range slices.Chunk(ids, perPage) {
+		err := a.db.View(ctx, func(v db.View) error {
+			found, err := idsOf(v, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": db.IDSet(part)})
+			if err != nil {
+				return err
+			}
+			for _, id := range part {
+				if !slices.Contains(found, id) {
+					return fmt.Errorf("%w: %s", pipelines.ErrNotFound, id)
+				}
+			}
+			return page(v, part)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func idsOf(v db.View, statement string, args db.Args) (ids []db.ID, err error) {
+	err = v.Query(statement, args, func(scan func(...any) error) error {
+		ids = append(ids, db.ID{})
+		return scan(&ids[len(ids)-1])
+	})
+	if err != nil {
+		return nil, fmt.Errorf("choose executions: %w", err)
+	}
+	return ids, nil
+}
+
+func compareIDs(a, b db.ID) int { return bytes.Compare(a[:], b[:]) }
+
+// definitions writes those that are not in the file yet: of the given executions, or all.
+func (w *writer) definitions(v db.View, ids []db.ID) error {
+	var list []pipelines.Registered
+	among, args := "", db.Args{}
+	if len(ids) > 0 {
+		among = ` WHERE EXISTS (SELECT 1 FROM {pipeline_executions} AS p WHERE p.pipeline_name = d.pipeline_name AND p.definition_version = d.version
+  AND p.id IN (SELECT id FROM $x))`
+		args["x"] = db.IDSet(ids)
+	}
+	err := v.Query(`SELECT d.pipeline_name, d.version, d.definition, d.registered_at FROM {pipeline_definitions} AS d`+among, args,
+		func(scan func(...any) error) error {
+			var d pipelines.Registered
+			err := scan(&d.PipelineName, &d.Version, &d.Definition, &d.RegisteredAt)
+			if key := d.PipelineName + "/" + d.Version; !w.known[key] {
+				w.known[key] = true
+				list = append(list, d)
+			}
+			return err
+		})
+	if err != nil {
+		return fmt.Errorf("read definitions: %w", err)
+	}
+	slices.SortFunc(list, func(a, b pipelines.Registered) int { // here, for databases sort texts differently
+		return strings.Compare(a.PipelineName+"/"+a.Version, b.PipelineName+"/"+b.Version)
+	})
+	for i := range list {
+		if err := canonical(&list[i].Definition); err != nil {
+			return err
+		}
+		if err := w.line(&line{Definition: &list[i]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func canonical(docs ...*db.JSON) error {
+	for _, d := range docs {
+		c, err := d.Canonical()
+		if err != nil {
+			return err
+		}
+		*d = c
+	}
+	return nil
+}
+
+// encoder writes lines without escaping what HTML would need escaped.
+func encoder(out io.Writer) *json.Encoder {
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
+	return e
+}

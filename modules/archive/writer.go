@@ -1,0 +1,162 @@
+package archive
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+
+	"sluice/modules/events"
+	"sluice/modules/pipelines"
+	"sluice/modules/tasks"
+	"sluice/platform/db"
+)
+
+// writer writes a file and keeps the books for its trailer.
+type writer struct {
+	out   *bufio.Writer
+	sum   hash.Hash
+	enc   *json.Encoder
+	known map[string]bool // definitions in the file, by name and version
+	end   trailer
+}
+
+func newWriter(out io.Writer) *writer {
+	w := &writer{out: bufio.NewWriterSize(out, 1<<16), sum: sha256.New(), known: map[string]bool{}}
+	w.enc = encoder(io.MultiWriter(w.out, w.sum))
+	return w
+}
+
+func (w *writer) counts() Counts { return w.end.Counts }
+
+func (w *writer) write(v any) error {
+	if err := w.enc.Encode(v); err != nil {
+		return fmt.Errorf("write the export: %w", err)
+	}
+	return nil
+}
+
+func (w *writer) line(l *line) error {
+	w.end.count(l)
+	return w.write(l)
+}
+
+// close writes the trailer.
+func (w *writer) close() error {
+	w.end.SHA256 = hex.EncodeToString(w.sum.Sum(nil))
+	if err := w.write(line{Trailer: &w.end}); err != nil {
+		return err
+	}
+	if err := w.out.Flush(); err != nil {
+		return fmt.Errorf("write the export: %w", err)
+	}
+	return nil
+}
+
+// page writes executions with all that belongs to them, as it comes from the database.
+func (w *writer) page(v db.View, ids []db.ID) error {
+	if err := w.definitions(v, ids); err != nil {
+		return err
+	}
+	args := db.Args{"x": db.IDSet(ids)}
+	for _, part := range []struct {
+		what, statement string
+		row             func(scan func(...any) error) error
+	}{
+		{"executions", selectExecutions, w.execution},
+		{"tasks", selectTasks, w.task},
+		{"events", selectEvents, w.event},
+		{"the outbox", selectOutbox, w.queued},
+		{"logs", selectLogs, w.log},
+	} {
+		if err := v.Query(part.statement, args, part.row); err != nil {
+			return fmt.Errorf("export %s: %w", part.what, err)
+		}
+	}
+	return nil
+}
+
+// The statements of a page, each in an order that no database changes.
+const (
+	selectExecutions = `SELECT id, pipeline_name, definition_version, status, version, input, error, idempotency_key, open_tasks, unsuccessful_tasks,
+  events_removed, outputs_removed_at, logs_removed_at, seal, former_seal, sealed_version, created_at, completed_at, paused_at
+FROM {pipeline_executions} WHERE id IN (SELECT id FROM $x) ORDER BY id`
+	selectTasks = `SELECT id, pipeline_execution_id, task_name, handler, queue, priority, status, sub_status, version, attempt, max_attempts,
+  remaining_dependencies, worker_id, retry_at, recoveries, output, error, created_at, started_at, completed_at
+FROM {task_executions} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, id`
+	selectEvents = `SELECT sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at
+FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, sequence_num`
+	selectOutbox = `SELECT o.task_execution_id, o.handler, o.queue, o.lane, o.available_at, o.created_at FROM {task_executions} AS t
+JOIN {task_outbox} AS o ON o.task_execution_id = t.id
+WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, o.task_execution_id`
+	selectLogs = `SELECT l.task_execution_id, l.attempt, l.stdout, l.stderr, l.created_at FROM {task_executions} AS t
+JOIN {task_logs} AS l ON l.task_execution_id = t.id
+WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, l.task_execution_id, l.attempt`
+)
+
+func (w *writer) execution(scan func(...any) error) error {
+	var e pipelines.Execution
+	err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Input, &e.Error, &e.IdempotencyKey, &e.OpenTasks,
+		&e.UnsuccessfulTasks, &e.EventsRemoved, &e.OutputsRemovedAt, &e.LogsRemovedAt, &e.Seal, &e.FormerSeal, &e.SealedVersion, &e.CreatedAt,
+		&e.CompletedAt, &e.PausedAt)
+	if err == nil {
+		err = canonical(&e.Input)
+	}
+	if err != nil {
+		return err
+	}
+	if !e.Status.Terminal() {
+		w.end.Open++
+	}
+	return w.line(&line{Execution: &e})
+}
+
+func (w *writer) task(scan func(...any) error) error {
+	var t tasks.Task
+	err := scan(&t.ID, &t.PipelineExecutionID, &t.TaskName, &t.Handler, &t.Queue, &t.Priority, &t.Status, &t.SubStatus, &t.Version, &t.Attempt,
+		&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.Output, &t.Error, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
+	if err == nil {
+		err = canonical(&t.Output)
+	}
+	if err != nil {
+		return err
+	}
+	return w.line(&line{Task: &t})
+}
+
+func (w *writer) event(scan func(...any) error) error {
+	e, err := scanEvent(scan)
+	if err != nil {
+		return err
+	}
+	w.end.SequenceNum = max(w.end.SequenceNum, e.SequenceNum)
+	return w.line(&line{Event: &e})
+}
+
+func scanEvent(scan func(...any) error) (events.Event, error) {
+	var e events.Event
+	err := scan(&e.SequenceNum, &e.ID, &e.PipelineExecutionID, &e.TaskExecutionID, &e.EventType, &e.Version, &e.EventData, &e.WorkerID, &e.Actor, &e.CreatedAt)
+	if err == nil {
+		err = canonical(&e.EventData)
+	}
+	return e, err
+}
+
+func (w *writer) queued(scan func(...any) error) error {
+	var q queued
+	if err := scan(&q.TaskExecutionID, &q.Handler, &q.Queue, &q.Lane, &q.AvailableAt, &q.CreatedAt); err != nil {
+		return err
+	}
+	return w.line(&line{Outbox: &q})
+}
+
+func (w *writer) log(scan func(...any) error) error {
+	var l tasks.Log
+	if err := scan(&l.TaskExecutionID, &l.Attempt, &l.Stdout, &l.Stderr, &l.CreatedAt); err != nil {
+		return err
+	}
+	return w.line(&line{Log: &l})
+}

@@ -1,0 +1,133 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"gorm.io/gorm"
+
+	"sluice/platform/db"
+)
+
+// place is where the next page begins. Whoever holds it reads which executions the page has, and hands the place after them on,
+// so that pages follow each other without a gap while they are checked side by side.
+type place struct {
+	after any // an id; nil: at the first
+	page  int
+	end   bool // there is no more
+}
+
+// sides is a verification of everything, by several workers.
+type sides struct {
+	auditor *Auditor
+	next    chan place // holds one
+
+	mu      sync.Mutex
+	run     *run
+	waiting map[int]done // pages that are checked before one in front of them is
+	merged  int
+	errs    []error
+}
+
+// done is a page that has been checked, and the id that it ends with; zero for the last.
+type done struct {
+	report Report
+	upto   db.ID
+}
+
+func (a *Auditor) verifyAll(ctx context.Context, r *run) error {
+	s := &sides{auditor: a, next: make(chan place, 1), run: r, waiting: map[int]done{}}
+	first := place{}
+	if id := r.options.From.After; !id.IsZero() {
+		first.after = id
+	}
+	s.next <- first
+	var workers sync.WaitGroup
+	for range a.workers {
+		workers.Go(func() {
+			for s.page(ctx) {
+			}
+		})
+	}
+	workers.Wait()
+	switch {
+	case len(s.errs) > 0:
+		return errors.Join(s.errs...)
+	case r.full() || !r.options.Since.IsZero():
+		return nil
+	}
+	return a.db.Snapshot(ctx, func(g *gorm.DB) error { return strayOutbox(g, r) })
+}
+
+// page checks the next page, and reports whether there may be more.
+func (s *sides) page(ctx context.Context) (more bool) {
+	here := <-s.next
+	if here.end || s.stopped() {
+		s.next <- place{end: true}
+		return false
+	}
+	handed := false
+	hand := func(p place) {
+		if !handed {
+			handed = true
+			s.next <- p
+		}
+	}
+	r := &run{options: Options{MaxBreaches: s.run.options.MaxBreaches}, report: Report{Breaches: []Breach{}}}
+	var upto any
+	err := s.auditor.db.Snapshot(ctx, func(g *gorm.DB) error {
+		p := newPage(g, r, here.after)
+		p.since = s.run.options.Since
+		if err := p.loadPipelines(s.auditor.pagePipelines, s.auditor.pageTasks); err != nil {
+			return err
+		}
+		upto = p.upto
+		hand(place{after: upto, page: here.page + 1, end: upto == nil})
+		return p.examine()
+	})
+	hand(place{end: true})
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.errs = append(s.errs, err)
+		return false
+	}
+	s.finish(here.page, done{r.report, idOf(upto)})
+	return true
+}
+
+func (s *sides) stopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.run.full() || len(s.errs) > 0
+}
+
+// finish takes pages over in their order, so that a report is the same however many workers there are.
+func (s *sides) finish(page int, d done) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting[page] = d
+	for {
+		d, ok := s.waiting[s.merged]
+		if !ok || s.run.full() {
+			return
+		}
+		delete(s.waiting, s.merged)
+		s.merged++
+		s.run.merge(d.report)
+		s.run.progress()
+		if s.run.options.Keep != nil && !d.upto.IsZero() {
+			s.run.options.Keep(State{d.upto, s.run.report})
+		}
+	}
+}
+
+// idOf reads the bound of a page; zero if that is no id.
+func idOf(bound any) db.ID {
+	var id db.ID
+	if err := id.Scan(bound); err != nil {
+		return db.ID{}
+	}
+	return id
+}

@@ -1,0 +1,40 @@
+package definition
+
+import (
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+func (r *reporter) retention(n *yaml.Node, at *place) *Retention {
+	out := &Retention{}
+	for _, p := range r.mapping(n, at, "retention", retainKeys) {
+		*out.field(p.name) = r.duration(p.value, at.key(p.name), p.name, 0)
+	}
+	return out
+}
+
+// field gives a setting by its key.
+func (t *Retention) field(key string) *time.Duration {
+	switch key {
+	case "events":
+		return &t.Events
+	case "outputs":
+		return &t.Outputs
+	case "logs":
+		return &t.Logs
+	}
+	return &t.Executions
+}
+
+// check looks at what was built in Go.
+func (t *Retention) check(r *reporter) {
+	if t == nil {
+		return
+	}
+	for _, key := range retainKeys {
+		if *t.field(key) < 0 {
+			r.add((*place)(nil).key("retention").key(key), durationHint, "retention of %s is negative", key)
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package retention_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sluice/modules/enginetest"
+	"sluice/modules/pipelines"
+	"sluice/modules/pipelines/definition"
+	"sluice/modules/retention"
+	"sluice/modules/tasks"
+	"sluice/modules/workers"
+	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var broken = tasks.NewHandler("broken", func(context.Context, struct{}) (struct{}, error) {
+	return struct{}{}, tasks.Permanent(errors.New("no"))
+})
+
+// fail starts runs that end at once, in failure, and so can be retried.
+func fail(t *testing.T, s *enginetest.Stack, n int) []db.ID {
+	t.Helper()
+	def := s.Define(t, "broken", definition.Task{ID: "a", Uses: "broken"})
+	stop := s.Work(t, t.Context(), workers.Config{Slots: 16})
+	defer stop()
+	requests := make([]pipelines.Request, n)
+	for i := range requests {
+		requests[i].Definition = def
+	}
+	started, err := s.Engine.Start(t.Context(), requests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := make([]db.ID, n)
+	for i, x := range started {
+		ids[i] = s.Wait(t, t.Context(), x.ID).ID
+	}
+	return ids
+}
+
+var all = retention.Options{Ages: retention.Ages{retention.Executions: time.Nanosecond}}
+
+// TestRaceWithRetry: whichever comes first, a run that is retried while retention is at it is either whole or gone.
+func TestRaceWithRetry(t *testing.T) {
+	t.Parallel()
+	enginetest.Each(t, []tasks.Handler{broken}, func(t *testing.T, s *enginetest.Stack) {
+		ids := fail(t, s, 40)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := s.Retention.Run(t.Context(), all)
+			ended <- err
+		}()
+		retried := 0
+		for _, id := range ids {
+			err := s.Engine.Retry(t.Context(), pipelines.Order{ID: id}, "")
+			switch {
+			case err == nil:
+				retried++
+			case !errors.Is(err, pipelines.ErrNotFound):
+				t.Errorf("retry: %v", err)
+			}
+		}
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		list, err := s.Pipelines.List(t.Context(), pipelines.Filter{})
+		if err != nil || len(list) != retried {
+			t.Errorf("%d runs are left, %d were retried (%v)", len(list), retried, err)
+		}
+		for _, x := range list {
+			if x.Status != pipelines.Running {
+				t.Errorf("%s is %s", x.ID, x.Status)
+			}
+		}
+	})
+}
+
+// TestInterrupted: what ends a pass in the middle leaves whole batches gone and the rest as it was, the chore free, and the next pass
+// finishes.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	enginetest.Each(t, []tasks.Handler{broken}, func(t *testing.T, s *enginetest.Stack) {
+		fail(t, s, 130) // more than one batch
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		o := all
+		o.Progress = func(retention.Removal) { cancel() }
+		removed, err := s.Retention.Run(ctx, o)
+		if !errors.Is(err, context.Canceled) || len(removed) != 1 || removed[0].Executions != 100 {
+			t.Fatalf("removed %v, %v", removed, err)
+		}
+		left, err := s.Retention.Count(t.Context(), all)
+		if err != nil || len(left) != 1 || left[0].Executions != 30 {
+			t.Fatalf("left %v, %v", left, err)
+		}
+		if removed, err = s.Retention.Run(t.Context(), all); err != nil || len(removed) != 1 || removed[0].Executions != 30 {
+			t.Errorf("then removed %v, %v", removed, err)
+		}
+	})
+}
+
+// TestAtomic: if any statement of a batch fails, nothing of the batch is gone.
+func TestAtomic(t *testing.T) {
+	t.Parallel()
+	enginetest.Each(t, []tasks.Handler{broken}, func(t *testing.T, s *enginetest.Stack) {
+		fail(t, s, 3)
+		for _, table := range []string{"execution_events", "task_executions", "pipeline_executions"} {
+			mend := dbtest.Inject(t, s.DB, dbtest.Fault{Table: table, On: "DELETE"})
+			removed, err := s.Retention.Run(t.Context(), all)
+			mend()
+			if !dbtest.Injected(err) || len(removed) != 0 {
+				t.Errorf("%s: removed %v, %v", table, removed, err)
+			}
+			if left, err := s.Retention.Count(t.Context(), all); err != nil || len(left) != 1 || left[0].Executions != 3 {
+				t.Errorf("%s: left %v, %v", table, left, err)
+			}
+		}
+	})
+}

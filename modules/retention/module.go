@@ -1,0 +1,6 @@
+package retention
+
+import "go.uber.org/fx"
+
+// Module provides the keeper.
+var Module = fx.Module("retention", fx.Provide(New))

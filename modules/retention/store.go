@@ -1,0 +1,201 @@
+package retention
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"sluice/platform/db"
+)
+
+// store holds the statements of retention. It is the one place that deletes from the history, and it deletes of nothing but ended
+// executions.
+type store struct {
+	db *db.DB
+}
+
+// wanted is, for each kind, the condition that an ended execution p still has some of it. An execution that was retried after its
+// outputs or logs went has new ones.
+var wanted = map[Kind]string{
+	Executions: `1 = 1`,
+	Events:     `p.events_removed = 0 AND p.seal_due = 0`, // a seal that is due needs them
+	Outputs:    `(p.outputs_removed_at IS NULL OR p.outputs_removed_at < p.completed_at)`,
+	Logs:       `(p.logs_removed_at IS NULL OR p.logs_removed_at < p.completed_at)`,
+}
+
+const ended = `p.status IN ('Completed', 'Failed', 'Cancelled')`
+
+// counting gives the rows of each kind that an execution p has.
+var counting = map[Kind]string{
+	Executions: `1`,
+	Events:     `(SELECT count(*) FROM {execution_events} AS e WHERE e.pipeline_execution_id = p.id AND (e.version IS NOT NULL OR e.created_at < x.cutoff))`,
+	Outputs:    `(SELECT count(*) FROM {task_executions} AS t WHERE t.pipeline_execution_id = p.id AND t.output IS NOT NULL)`,
+	Logs: `(SELECT count(*) FROM {task_executions} AS t JOIN {task_logs} AS l ON l.task_execution_id = t.id
+  WHERE t.pipeline_execution_id = p.id)`,
+}
+
+// candidate is an execution that has something to remove.
+type candidate struct {
+	id       db.ID
+	version  int64 // as it was found: one that has gone on since is left alone
+	pipeline string
+	cutoff   db.Time
+	tasks    int64
+}
+
+// pipelines lists the names of all pipelines that have executions.
+func (s *store) pipelines(ctx context.Context) ([]string, error) {
+	var names []string
+	err := s.db.Query(ctx, `SELECT DISTINCT pipeline_name FROM {pipeline_executions}`, nil, func(scan func(...any) error) error {
+		names = append(names, "")
+		return scan(&names[len(names)-1])
+	})
+	return names, wrap("list the pipelines of executions", err)
+}
+
+func setOf(list []cutoff) *db.Set {
+	names, at := make([]string, len(list)), make([]db.Time, len(list))
+	for i, c := range list {
+		names[i], at[i] = c.pipeline, c.at
+	}
+	return db.NewSet(len(list)).Texts("name", names).Times("cutoff", at)
+}
+
+// count gives how many executions of each pipeline a kind would be removed of, and how many rows.
+func (s *store) count(ctx context.Context, kind Kind, list []cutoff) (out []Removal, err error) {
+	err = s.db.Query(ctx, `SELECT c.name, count(*), CAST(sum(c.n) AS bigint) FROM (
+  SELECT x.name, `+counting[kind]+` AS n FROM $x JOIN {pipeline_executions} AS p ON p.pipeline_name = x.name
+  WHERE `+ended+` AND p.completed_at < x.cutoff AND `+wanted[kind]+`) AS c WHERE c.n > 0 GROUP BY c.name`,
+		db.Args{"x": setOf(list)}, func(scan func(...any) error) error {
+			r := Removal{Kind: kind}
+			err := scan(&r.PipelineName, &r.Executions, &r.Rows)
+			out = append(out, r)
+			return err
+		})
+	return out, wrap("count old "+string(kind), err)
+}
+
+// find gives the next executions to remove a kind of, by id. It locks nothing.
+func (s *store) find(ctx context.Context, kind Kind, list []cutoff, after db.ID) (found []candidate, err error) {
+	beyond := ""
+	if !after.IsZero() {
+		beyond = `p.id > $after AND `
+	}
+	err = s.db.Query(ctx, `SELECT p.id, p.version, p.pipeline_name, x.cutoff,
+  (SELECT count(*) FROM {task_executions} AS t WHERE t.pipeline_execution_id = p.id)
+FROM {pipeline_executions} AS p JOIN $x ON x.name = p.pipeline_name
+WHERE `+beyond+ended+` AND p.completed_at < x.cutoff AND `+wanted[kind]+` ORDER BY p.id LIMIT $limit`,
+		db.Args{"x": setOf(list), "after": after, "limit": mostExecutions}, func(scan func(...any) error) error {
+			var c candidate
+			err := scan(&c.id, &c.version, &c.pipeline, &c.cutoff, &c.tasks)
+			found = append(found, c)
+			return err
+		})
+	// A long list of pipelines is asked for in parts, each with its own first ones.
+	slices.SortFunc(found, func(a, b candidate) int { return bytes.Compare(a.id[:], b.id[:]) })
+	found = found[:min(len(found), mostExecutions)]
+	return found, wrap("find old "+string(kind), err)
+}
+
+// lock holds the rows of those candidates that are as they were found.
+func (s *store) lock(tx db.Tx, list []candidate) ([]candidate, error) {
+	ids := make([]db.ID, len(list))
+	for i, c := range list {
+		ids[i] = c.id
+	}
+	versions := map[db.ID]int64{}
+	err := tx.Query(`SELECT p.id, p.version FROM {pipeline_executions} AS p WHERE p.id IN (SELECT id FROM $x) AND `+ended+` ORDER BY p.id $for_update`,
+		db.Args{"x": db.IDSet(ids)}, func(scan func(...any) error) error {
+			var id db.ID
+			var version int64
+			err := scan(&id, &version)
+			versions[id] = version
+			return err
+		})
+	var held []candidate
+	for _, c := range list {
+		if versions[c.id] == c.version {
+			held = append(held, c)
+		}
+	}
+	return held, wrap("lock ended executions", err)
+}
+
+// remove takes a kind off locked executions and says how many rows of each went.
+func (s *store) remove(tx db.Tx, kind Kind, list []candidate) (rows map[db.ID]int64, err error) {
+	ids, cutoffs := make([]db.ID, len(list)), make([]db.Time, len(list))
+	for i, c := range list {
+		ids[i], cutoffs[i] = c.id, c.cutoff
+	}
+	args := db.Args{"x": db.IDSet(ids).Times("cutoff", cutoffs), "now": tx.Now}
+	if kind == Executions {
+		if err := tx.Later("note what is removed", noting, args); err != nil {
+			return nil, err
+		}
+	}
+	rows = make(map[db.ID]int64, len(ids))
+	for _, statement := range removing[kind] {
+		err := tx.Query(statement, args, func(scan func(...any) error) error {
+			var id db.ID
+			err := scan(&id)
+			rows[id]++
+			return err
+		})
+		if err != nil {
+			return nil, wrap("remove old "+string(kind), err)
+		}
+	}
+	if kind == Executions {
+		for _, id := range ids {
+			rows[id] = 1
+		}
+		return rows, nil
+	}
+	counts := make([]int64, len(ids))
+	for i, id := range ids {
+		counts[i] = rows[id]
+	}
+	_, err = tx.Exec(`UPDATE {pipeline_executions} AS p SET `+marking[kind]+` FROM $x WHERE p.id = x.id`,
+		db.Args{"x": db.IDSet(ids).Ints("n", counts), "now": tx.Now})
+	return rows, wrap("mark executions", err)
+}
+
+// noting keeps up to which number events have gone without a trace of their execution, for those who follow the events.
+const noting = `UPDATE {removed_events} SET up_to = n.up_to FROM (
+  SELECT max(e.sequence_num) AS up_to FROM $x JOIN {execution_events} AS e ON e.pipeline_execution_id = x.id) AS n
+WHERE {removed_events}.up_to < n.up_to`
+
+const removeLogs = `DELETE FROM {task_logs} WHERE task_execution_id IN (
+  SELECT t.id FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id)
+RETURNING (SELECT t.pipeline_execution_id FROM {task_executions} AS t WHERE t.id = task_execution_id)`
+
+// removing is what each kind comes to, in order. Each statement gives the execution of every row that it took. An annotation that
+// was written after the cutoff stays.
+var removing = map[Kind][]string{
+	Events: {`DELETE FROM {execution_events} WHERE (version IS NOT NULL OR created_at < (SELECT x.cutoff FROM $x WHERE x.id = pipeline_execution_id))
+  AND pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`},
+	Outputs: {`UPDATE {task_executions} SET output = NULL WHERE output IS NOT NULL AND pipeline_execution_id IN (SELECT id FROM $x)
+RETURNING pipeline_execution_id`},
+	Logs: {removeLogs},
+	Executions: {
+		removeLogs,
+		`DELETE FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`,
+		`DELETE FROM {task_executions} WHERE pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`,
+		`DELETE FROM {pipeline_executions} WHERE id IN (SELECT id FROM $x) RETURNING id`,
+	},
+}
+
+// marking is how an execution says what it goes on without.
+var marking = map[Kind]string{
+	Events:  `events_removed = x.n`,
+	Outputs: `outputs_removed_at = $now`,
+	Logs:    `logs_removed_at = $now`,
+}
+
+func wrap(doing string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
+}

@@ -1,0 +1,16 @@
+package db
+
+// reserve moves the column's sequence on. The lock keeps others from taking numbers in between; it is short.
+func (p *postgres) reserve(tx Tx, table, column string, n int64) (base int64, err error) {
+	name := p.table(tx.tenant, table)
+	if _, err := tx.Exec(`LOCK TABLE `+name+` IN SHARE ROW EXCLUSIVE MODE`, nil); err != nil {
+		return 0, err
+	}
+	err = tx.Query(`SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence($name, $column)::regclass), 0)`,
+		Args{"name": name, "column": column}, func(scan func(...any) error) error { return scan(&base) })
+	if err != nil || n == 0 {
+		return base, err
+	}
+	return base, tx.Query(`SELECT setval(pg_get_serial_sequence($name, $column)::regclass, $last)`,
+		Args{"name": name, "column": column, "last": base + n}, func(scan func(...any) error) error { return scan(&n) })
+}
