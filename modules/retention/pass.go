@@ -28,11 +28,11 @@ func (p *pass) kind(ctx context.Context, kind Kind, list []cutoff) error {
 		}
 		for len(found) > 0 {
 			n := batch(found)
-			began := p.keeper.db.Now()
-			if err := p.remove(ctx, kind, found[:n]); err != nil {
+			took, err := p.remove(ctx, kind, found[:n])
+			if err != nil {
 				return err
 			}
-			if err := rest(ctx, p.keeper.db.Now().Sub(began)); err != nil {
+			if err := rest(ctx, took); err != nil {
 				return err
 			}
 			after, found = found[n-1].id, found[n:]
@@ -51,11 +51,12 @@ func batch(list []candidate) int {
 	return len(list)
 }
 
-// remove is one batch, and one transaction.
-func (p *pass) remove(ctx context.Context, kind Kind, list []candidate) error {
+// remove is one batch, and one transaction. It says how long that took.
+func (p *pass) remove(ctx context.Context, kind Kind, list []candidate) (took time.Duration, err error) {
+	began := p.keeper.db.Now()
 	var rows map[db.ID]int64
 	var held []candidate
-	err := p.keeper.db.Transaction(ctx, func(tx db.Tx) (err error) {
+	err = p.keeper.db.Transaction(ctx, func(tx db.Tx) (err error) {
 		if p.holder != "" {
 			if err := p.keeper.chores.Renew(tx, chore, p.holder); err != nil {
 				return err
@@ -68,12 +69,13 @@ func (p *pass) remove(ctx context.Context, kind Kind, list []candidate) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
+	took = p.keeper.db.Now().Sub(began)
 	for _, c := range held {
 		p.add(kind, c.pipeline, rows[c.id])
 	}
-	return nil
+	return took, nil
 }
 
 func (p *pass) add(kind Kind, pipeline string, rows int64) {
