@@ -61,7 +61,6 @@ func (k keeping) start(ctx context.Context, f keepFlags, log *zap.Logger) (stop 
 
 // keepers look after the histories of the tenants that are served.
 type keepers struct {
-	ctx     context.Context
 	keeping keeping
 	flags   keepFlags
 	log     *zap.Logger
@@ -70,14 +69,14 @@ type keepers struct {
 	stops map[string]func()
 }
 
-func newKeepers(ctx context.Context, k keeping, f keepFlags, log *zap.Logger) *keepers {
-	return &keepers{ctx: ctx, keeping: k, flags: f, log: log, stops: map[string]func(){}}
+func newKeepers(k keeping, f keepFlags, log *zap.Logger) *keepers {
+	return &keepers{keeping: k, flags: f, log: log, stops: map[string]func(){}}
 }
 
-func (k *keepers) begin(tenant string) {
+func (k *keepers) begin(ctx context.Context, tenant string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.stops[tenant] = k.keeping.start(db.WithTenant(k.ctx, tenant), k.flags, k.log.With(zap.String("tenant", tenant)))
+	k.stops[tenant] = k.keeping.start(db.WithTenant(ctx, tenant), k.flags, k.log.With(zap.String("tenant", tenant)))
 }
 
 func (k *keepers) end(tenant string) {

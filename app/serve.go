@@ -103,9 +103,9 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err e
 			zap.Int("pipelines", len(list)), zap.Int("workers", s.Slots), zap.Duration("lease", s.Lease))
 		return nil
 	}
-	keepers := newKeepers(ctx, n.Keeping, keep, n.Log)
+	keepers := newKeepers(n.Keeping, keep, n.Log)
 	defer keepers.stopAll()
-	s.Began, s.Ended = both(s.Began, func(tenant string, _ *workers.Pool) { keepers.begin(tenant) }), bothEnds(s.Ended, keepers.end)
+	s.Began, s.Ended = both(s.Began, func(tenant string, _ *workers.Pool) { keepers.begin(ctx, tenant) }), bothEnds(s.Ended, keepers.end)
 	stop := context.AfterFunc(ctx, func() { n.Log.Info("stopping: no more tasks are taken", zap.Duration("drain", s.Drain)) })
 	defer stop()
 	fleet := workers.NewFleet(s.FleetConfig, n.Workers)

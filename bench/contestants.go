@@ -8,15 +8,16 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
 	"sluice/bench/dbos"
 	"sluice/bench/floor"
 	"sluice/bench/goworkflows"
 	"sluice/bench/measure"
 	"sluice/bench/riverpg"
-	"strconv"
-	"strings"
-	"syscall"
-	"time"
 )
 
 // contestants are those that this program holds. The others are programs: sluice, and River on SQLite.

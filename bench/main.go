@@ -11,9 +11,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"sluice/bench/measure"
 	"strings"
 	"syscall"
+
+	"sluice/bench/measure"
 )
 
 // options are what the command line says.

@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"sluice/bench/measure"
-	"sluice/platform/db/dbtest/localpg"
 	"strings"
 	"testing"
+
+	"sluice/bench/measure"
+	"sluice/platform/db/dbtest/localpg"
 )
 
 // TestFigures: each figure has a name of its own, and needs what can be measured.

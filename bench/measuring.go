@@ -8,9 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
+
 	"sluice/bench/measure"
 	"sluice/platform/db/dbtest/localpg"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sluice/bench/measure"
 	"strings"
+
+	"sluice/bench/measure"
 )
 
 const barWidth = 40

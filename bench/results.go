@@ -7,10 +7,11 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"sluice/bench/measure"
 	"strings"
 	"syscall"
 	"time"
+
+	"sluice/bench/measure"
 
 	"github.com/jackc/pgx/v5"
 )

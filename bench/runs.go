@@ -3,8 +3,9 @@ package main
 import (
 	"fmt"
 	"slices"
-	"sluice/bench/measure"
 	"strconv"
+
+	"sluice/bench/measure"
 )
 
 // run is one thing that is measured.

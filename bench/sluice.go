@@ -4,8 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sluice/bench/measure"
 	"time"
+
+	"sluice/bench/measure"
 )
 
 // document is what this program reads of `sluice bench`.

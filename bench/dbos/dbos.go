@@ -5,10 +5,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sluice/bench/measure"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"sluice/bench/measure"
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
 	"github.com/jackc/pgx/v5/pgxpool"

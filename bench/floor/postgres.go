@@ -3,6 +3,7 @@ package floor
 import (
 	"context"
 	"fmt"
+
 	"sluice/bench/measure"
 	"sluice/migrations"
 

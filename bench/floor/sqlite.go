@@ -5,9 +5,10 @@ import (
 	"database/sql"
 	"fmt"
 	"net/url"
+	"unsafe"
+
 	"sluice/bench/measure"
 	"sluice/migrations"
-	"unsafe"
 
 	"github.com/mattn/go-sqlite3"
 )

@@ -5,9 +5,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sluice/bench/measure"
 	"sync/atomic"
 	"time"
+
+	"sluice/bench/measure"
 
 	"github.com/cschleiden/go-workflows/backend"
 	"github.com/cschleiden/go-workflows/backend/monoprocess"

@@ -59,17 +59,6 @@ func (l *sqlite) file(tenant string) string {
 	return strings.TrimSuffix(l.path, ext) + "." + tenant + ext
 }
 
-// sqliteDriver is SQLite with a log that is copied into the file less often: after 40 MB instead of 4. That costs no safety, each
-// commit being synced into the log, and a sixth less time.
-const sqliteDriver = "sluice-sqlite3"
-
-func init() {
-	sql.Register(sqliteDriver, &sqlite3.SQLiteDriver{ConnectHook: func(c *sqlite3.SQLiteConn) error {
-		_, err := c.Exec("PRAGMA wal_autocheckpoint = 10000", nil)
-		return err
-	}})
-}
-
 // sqlOpen opens a file to write. Every writing transaction takes the write lock at its start (immediate): one that read first and
 // then wrote would fail at once instead of waiting. FULL makes each commit survive a power cut.
 func (l *sqlite) sqlOpen(tenant string, options url.Values) (*sql.DB, error) {

@@ -25,7 +25,9 @@ func (d *DB) View(ctx context.Context, fn func(v View) error) error {
 // Query runs a reading statement and hands each row to row as it comes; see Tx.Query. The parts of a set that is too large for one
 // statement follow each other in its order.
 func (v View) Query(statement string, args Args, row func(scan func(dest ...any) error) error) error {
-	return eachChunk(v.dialect, args, func(args Args) error { return query(v.gorm.Statement.Context, v.gorm.Statement.ConnPool, v.dialect, v.tenant, statement, args, row) })
+	return eachChunk(v.dialect, args, func(args Args) error {
+		return query(v.gorm.Statement.Context, v.gorm.Statement.ConnPool, v.dialect, v.tenant, statement, args, row)
+	})
 }
 
 // Reserve keeps the next n numbers that a table would give a column for the caller, and gives the last one before them. They stay
