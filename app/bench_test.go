@@ -143,7 +143,9 @@ func TestBenchDocument(t *testing.T) {
 		// The three thirds of the tasks took as long as all of them.
 		took := 0.0
 		for i, n := range []float64{67, 67, 66} {
-			took += n / m.Thirds[i]
+			if m.Thirds[i] > 0 { // 0: it ended with the one before, in one transaction
+				took += n / m.Thirds[i]
+			}
 		}
 		if len(m.Thirds) != 3 || took < m.Seconds*0.99 || took > m.Seconds*1.01 {
 			t.Errorf("thirds %v took %v seconds, not %v", m.Thirds, took, m.Seconds)

@@ -263,7 +263,12 @@ func TestServeTenantsComeAndGo(t *testing.T) {
 			held := p.of("acme").start(t, "gated")
 			<-g.begun
 			address := listening.FindStringSubmatch(serve.stderr.String())[1]
-			status, body := ask(t, address, "/metrics")
+			var status int
+			var body string
+			eventually(t, "no slot is reserved beside the one in use", func() bool {
+				status, body = ask(t, address, "/metrics")
+				return strings.Contains(body, `sluice_slots{state="used"} 1`)
+			})
 			contains(t, body, `sluice_slots_used{tenant="acme"} 1`, `sluice_tasks_claimed_total{tenant="acme"} 1`, `sluice_outbox_pending{tenant="globex"} 0`, `sluice_slots{state="used"} 1`)
 			if ready, report := ask(t, address, "/readyz"); status != http.StatusOK || ready != http.StatusOK {
 				t.Errorf("/metrics %d, /readyz %d %s", status, ready, report)

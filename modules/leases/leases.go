@@ -52,19 +52,24 @@ VALUES ($id, $hostname, $pid, $slots, $handlers, $queues, $now, $expires)`, db.A
 	return expires, wrap("register the worker", err)
 }
 
-// Renew prolongs a lease that has not expired, and returns when it ends now. ErrExpired: the worker's tasks are, or may be at any
-// moment, somebody else's.
-func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) (expires db.Time, err error) {
+// Renew prolongs a lease that has not expired, and returns when it ends now, and whether somebody's has ended. ErrExpired: the
+// worker's tasks are, or may be at any moment, somebody else's.
+func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) (expires db.Time, others bool, err error) {
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
 		expires = db.At(tx.Now.Add(lease))
-		n, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $expires WHERE id = $id AND lease_expires_at > $now`,
-			db.Args{"id": id, "expires": expires, "now": tx.Now})
-		if err == nil && n == 0 {
+		renewed := false
+		err := tx.Query(`UPDATE {workers} SET lease_expires_at = $expires WHERE id = $id AND lease_expires_at > $now
+RETURNING EXISTS (SELECT 1 FROM {workers} AS w WHERE w.lease_expires_at <= $now)`,
+			db.Args{"id": id, "expires": expires, "now": tx.Now}, func(scan func(...any) error) error {
+				renewed = true
+				return scan(&others)
+			})
+		if err == nil && !renewed {
 			return ErrExpired
 		}
 		return err
 	})
-	return expires, wrap("renew the lease", err)
+	return expires, others, wrap("renew the lease", err)
 }
 
 // Check fails with ErrExpired if a worker's lease has expired, or nobody knows the worker: it must not be given work, for nobody

@@ -239,7 +239,7 @@ func (m *model) renew(t *rapid.T) {
 	if w == nil {
 		return
 	}
-	_, err := m.s.Leases.Renew(bg, w.id, time.Hour)
+	_, _, err := m.s.Leases.Renew(bg, w.id, time.Hour)
 	if w.expired != errors.Is(err, leases.ErrExpired) || !w.expired && err != nil {
 		t.Fatalf("renew: %v; expired: %v", err, w.expired)
 	}

@@ -23,7 +23,7 @@ const (
 const perBatch = 100
 
 // lookEvery is how often a server looks for ended executions that have no seal yet.
-const lookEvery = 5 * time.Second
+const lookEvery = 15 * time.Second
 
 // Sealer seals ended executions, tenant by tenant. It is safe for concurrent use: a seal is written once for each end.
 type Sealer struct {

@@ -28,6 +28,9 @@ type FleetConfig struct {
 // DefaultLook is how often a process looks which tenants there are. On PostgreSQL it is told of them besides.
 const DefaultLook = 2 * time.Second
 
+// seldom is DefaultLook for a process of one tenant.
+const seldom = 30 * time.Second
+
 // refusedLooks is how many looks a tenant that could not be served is left alone.
 const refusedLooks = 5
 
@@ -66,6 +69,9 @@ type end struct {
 func NewFleet(c FleetConfig, d Deps) *Fleet {
 	if c.Look <= 0 {
 		c.Look = DefaultLook
+		if len(c.Tenants) == 1 {
+			c.Look = seldom // all that it can learn is that its one tenant is gone, and its pool notices that too
+		}
 	}
 	f := &Fleet{config: c, deps: d, members: map[string]*member{}, refused: map[string]refusal{}, ends: make(chan end)}
 	if len(c.Tenants) != 1 {

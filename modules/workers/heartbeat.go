@@ -41,25 +41,33 @@ func (p *Pool) heartbeat(ctx context.Context) {
 				p.log.Warn("reading the database's clock failed, trying again", zap.Error(err))
 			}
 		case <-renew.C:
-			p.renew(ctx)
-			if n, err := p.engine.Recover(ctx); err != nil {
-				p.log.Warn("recovering tasks of lost workers failed, trying again", zap.Error(err))
-			} else if n > 0 {
-				p.config.Observer.Recovered(n)
-				p.log.Info("took tasks back from workers that were lost", zap.Int("tasks", n))
+			if p.renew(ctx) {
+				p.recover(ctx)
 			}
 		}
 	}
 }
 
+// recover takes the tasks of lost workers back.
+func (p *Pool) recover(ctx context.Context) {
+	if n, err := p.engine.Recover(ctx); err != nil {
+		p.log.Warn("recovering tasks of lost workers failed, trying again", zap.Error(err))
+	} else if n > 0 {
+		p.config.Observer.Recovered(n)
+		p.log.Info("took tasks back from workers that were lost", zap.Int("tasks", n))
+	}
+}
+
 // renew prolongs the lease. If it has expired, everything this process holds is lost, and it starts anew under another name.
-func (p *Pool) renew(ctx context.Context) {
-	expires, err := p.leases.Renew(ctx, p.workerID(), p.config.Lease)
+// It reports whether there may be tasks to take back.
+func (p *Pool) renew(ctx context.Context) bool {
+	expires, others, err := p.leases.Renew(ctx, p.workerID(), p.config.Lease)
 	switch {
 	case err == nil:
 		p.mu.Lock()
 		p.expires = expires
 		p.mu.Unlock()
+		return others
 	case errors.Is(err, leases.ErrExpired):
 		p.log.Error("the lease has expired: running tasks are given up")
 		p.cancelRunning(errClaimLost)
@@ -69,6 +77,7 @@ func (p *Pool) renew(ctx context.Context) {
 	default:
 		p.log.Warn("renewing the lease failed, trying again", zap.Error(err))
 	}
+	return true
 }
 
 // cancelLost ends the handlers of tasks that have moved on without them.

@@ -94,6 +94,9 @@ func TestLeaseLostIsNoFailure(t *testing.T) {
 			t.Errorf("status %s: %s", e.Status, e.Error)
 		}
 		is, err := s.Leases.List(ctx)
+		for deadline := time.Now().Add(time.Minute); err == nil && len(is) > 1 && time.Now().Before(deadline); is, err = s.Leases.List(ctx) {
+			<-time.After(10 * time.Millisecond) // the old name goes when its tasks are looked for, which may be after they are done
+		}
 		must(t, err)
 		if len(is) != 1 || len(was) != 1 || is[0].ID == was[0].ID {
 			t.Errorf("registered before: %+v, after: %+v; want another name", was, is)
@@ -158,13 +161,13 @@ func TestLeaseRenewedInTime(t *testing.T) {
 		ctx, s := context.Background(), open(&enginetest.Scripted{})
 		s.Start(t, ctx, s.Define(t, "lease", step("a", nil)), "")
 		worker, _ := claimAs(t, s, 1)
-		_, err := s.Leases.Renew(ctx, worker, time.Hour)
+		_, _, err := s.Leases.Renew(ctx, worker, time.Hour)
 		must(t, err)
 		if n, err := s.Engine.Recover(ctx); n != 0 || err != nil {
 			t.Errorf("%d tasks taken from a worker that renews (%v)", n, err)
 		}
 		expire(t, s)
-		if _, err := s.Leases.Renew(ctx, worker, time.Hour); !errors.Is(err, leases.ErrExpired) {
+		if _, _, err := s.Leases.Renew(ctx, worker, time.Hour); !errors.Is(err, leases.ErrExpired) {
 			t.Errorf("a renewal that came too late: %v", err)
 		}
 		if n, err := s.Engine.Recover(ctx); n != 1 || err != nil {

@@ -79,6 +79,7 @@ type Pool struct {
 	taken   int                                          // slots: of running tasks, and those reserved by turns under way
 	seat    *seat                                        // where the pool gets its slots
 	doubt   doubt
+	doubted bool // a claim has failed since the beginning
 
 	heads           outbox.Heads
 	look            bool // the outbox may hold something due
@@ -170,13 +171,16 @@ func (p *Pool) giveUp(ctx context.Context, stop context.CancelCauseFunc) {
 	}
 }
 
-// deregister gives back what is Running in this worker's name although nothing runs, and takes the worker off. The database may be
+// deregister takes the worker off, and first gives back what is Running in its name although nothing runs, if a claim has ever failed. The database may be
 // away just then; if it stays away, so does the row, and others take those tasks back when its lease expires.
 func (p *Pool) deregister(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lastWrites)
 	defer cancel()
 	for {
-		err := p.giveBackStrays(ctx)
+		var err error
+		if p.hasDoubted() {
+			err = p.giveBackStrays(ctx)
+		}
 		if err == nil {
 			err = p.leases.Remove(ctx, p.workerID())
 		}
