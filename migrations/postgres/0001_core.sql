@@ -78,7 +78,6 @@ CREATE TABLE execution_events (
   created_at            timestamptz NOT NULL
 );
 CREATE INDEX execution_events_pipeline ON execution_events (pipeline_execution_id, sequence_num);
-CREATE INDEX execution_events_created ON execution_events USING brin (created_at);
 -- Rare types alone: a common type is found soon by reading backwards, and its events stay free of this index's cost.
 CREATE INDEX execution_events_rare ON execution_events (event_type, sequence_num)
   WHERE event_type NOT IN ('task_created', 'task_marked_ready', 'task_claimed', 'task_started', 'task_completed', 'pipeline_started', 'pipeline_completed');
