@@ -25,9 +25,9 @@ func held(t *testing.T) (path string, release func()) {
 	text := fmt.Sprintf(`
 name: held
 tasks:
-  - {id: wait, run: 'echo begun; until [ -e %q ]; do sleep 0.02; done'}
+  - {id: wait, run: 'echo begun; : > %q; until [ -e %q ]; do sleep 0.02; done'}
   - {id: after, needs: [wait], run: echo done}
-`, gate)
+`, begunBeside(path), gate)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -37,6 +37,9 @@ tasks:
 		}
 	}
 }
+
+// begunBeside is the file that a held pipeline's first task makes.
+func begunBeside(path string) string { return filepath.Join(filepath.Dir(path), "begun") }
 
 func TestExamples(t *testing.T) {
 	t.Parallel()

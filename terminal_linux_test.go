@@ -96,6 +96,11 @@ func TestControlC(t *testing.T) {
 		x := onTerminal(t, cmd)
 		runs := regexp.MustCompile(`wait +\x1b\[36mRunning\x1b\[0m +1/1`)
 		eventually(t, "the task runs", func() bool { return runs.MatchString(x.screen.String()) })
+		// Until it runs, a child may still be in the terminal's own group of processes, and the key ends it too.
+		eventually(t, "its shell runs", func() bool {
+			_, err := os.Stat(begunBeside(path))
+			return err == nil
+		})
 		if _, err := x.keyboard.Write([]byte{3}); err != nil {
 			t.Fatal(err)
 		}
