@@ -105,7 +105,7 @@ func TestInterrupt(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		path, release := held(t)
 		run := p.begin(t, "run", path)
-		eventually(t, "the task starts", func() bool { return strings.Contains(run.stderr.String(), "wait started") })
+		dbtest.Eventually(t, "the task starts", func() bool { return strings.Contains(run.stderr.String(), "wait started") })
 		run.signal(os.Interrupt)
 		run.signal(os.Interrupt) // as a wrapper that passes it on would
 		if code := run.wait(t); code != 130 {
@@ -132,12 +132,12 @@ func TestServeDrains(t *testing.T) {
 		path, release := held(t)
 		id := strings.TrimSpace(p.ok(t, "start", path))
 		serve := p.begin(t, "serve", "--pipelines", filepath.Dir(path))
-		eventually(t, "the task runs", func() bool {
+		dbtest.Eventually(t, "the task runs", func() bool {
 			_, tasks := p.status(t, id)
 			return tasks["wait"] == "Running"
 		})
 		serve.signal(syscall.SIGTERM)
-		eventually(t, "it stops", func() bool { return strings.Contains(serve.stderr.String(), "stopping: no more tasks are taken") })
+		dbtest.Eventually(t, "it stops", func() bool { return strings.Contains(serve.stderr.String(), "stopping: no more tasks are taken") })
 		release()
 		if code := serve.wait(t); code != 0 {
 			t.Errorf("exit code %d\n%s", code, serve.stderr)
@@ -160,7 +160,7 @@ func TestSecondSignal(t *testing.T) {
 		path, release := held(t)
 		id := strings.TrimSpace(p.ok(t, "start", path))
 		serve := p.begin(t, "serve", "--drain", "1h", "--lease", "1s")
-		eventually(t, "the task runs", func() bool {
+		dbtest.Eventually(t, "the task runs", func() bool {
 			_, tasks := p.status(t, id)
 			return tasks["wait"] == "Running"
 		})
@@ -192,7 +192,7 @@ func TestKilledWorker(t *testing.T) {
 		path, release := held(t)
 		id := strings.TrimSpace(p.ok(t, "start", path))
 		first := p.begin(t, "serve", "--lease", "1s")
-		eventually(t, "the task runs", func() bool {
+		dbtest.Eventually(t, "the task runs", func() bool {
 			_, tasks := p.status(t, id)
 			return tasks["wait"] == "Running"
 		})
@@ -248,7 +248,7 @@ func TestPasswordIsNotShown(t *testing.T) {
 	u.User = url.UserPassword(u.User.Username(), "topsecret") // the tests' server asks for none
 	p := program{path, u.String()}
 	serve := p.begin(t, "serve")
-	eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), "serving") })
+	dbtest.Eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), "serving") })
 	serve.signal(syscall.SIGTERM)
 	serve.wait(t)
 	_, _, stderr := program{path, "postgres://u:topsecret@127.0.0.1:1/x"}.run(t, "list")

@@ -155,21 +155,6 @@ func (w *watched) String() string {
 	return w.buf.String()
 }
 
-// eventually waits until a condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(time.Minute)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
 // status gives the status of an execution and of its tasks.
 func (p program) status(t *testing.T, id string) (execution string, tasks map[string]string) {
 	t.Helper()
@@ -195,7 +180,7 @@ func (p program) status(t *testing.T, id string) (execution string, tasks map[st
 // completes waits until an execution has completed.
 func (p program) completes(t *testing.T, id string) {
 	t.Helper()
-	eventually(t, "the run completes", func() bool {
+	dbtest.Eventually(t, "the run completes", func() bool {
 		s, _ := p.status(t, id)
 		return s == "Completed"
 	})

@@ -59,7 +59,7 @@ func TestReadmeServer(t *testing.T) {
 	}
 	p := program{path, dbtest.EmptyPostgresURL(t)}
 	shell := p.paste(t, string(pasted[1]))
-	eventually(t, "all runs complete", func() bool {
+	dbtest.Eventually(t, "all runs complete", func() bool {
 		if shell.ended() {
 			t.Fatalf("the shell ended:\n%s", shell.output)
 		}

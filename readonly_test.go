@@ -36,7 +36,7 @@ func TestReadOnlyFile(t *testing.T) {
 	})
 	t.Run("while it is written", func(t *testing.T) {
 		serve := owner.begin(t, "serve")
-		eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), "serving") })
+		dbtest.Eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), "serving") })
 		t.Run("looking", func(t *testing.T) {
 			protect(t, file)
 			reader.looks(t, file, id)

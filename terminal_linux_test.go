@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"sluice/platform/db/dbtest"
 )
 
 // terminal is a pseudo-terminal: what a person would see, and a keyboard.
@@ -95,9 +96,9 @@ func TestControlC(t *testing.T) {
 		cmd := p.command("run", path)
 		x := onTerminal(t, cmd)
 		runs := regexp.MustCompile(`wait +\x1b\[36mRunning\x1b\[0m +1/1`)
-		eventually(t, "the task runs", func() bool { return runs.MatchString(x.screen.String()) })
+		dbtest.Eventually(t, "the task runs", func() bool { return runs.MatchString(x.screen.String()) })
 		// Until it runs, a child may still be in the terminal's own group of processes, and the key ends it too.
-		eventually(t, "its shell runs", func() bool {
+		dbtest.Eventually(t, "its shell runs", func() bool {
 			_, err := os.Stat(begunBeside(path))
 			return err == nil
 		})

@@ -203,7 +203,7 @@ func TestBenchInterrupt(t *testing.T) {
 			{"--rate", "0.01"},
 		} {
 			bench := p.begin(t, append([]string{"bench"}, args...)...)
-			eventually(t, "it has begun", func() bool { return p.eventsThere(t) > 0 || args[0] == "--rate" && len(p.tenants(t)) > 0 })
+			dbtest.Eventually(t, "it has begun", func() bool { return p.eventsThere(t) > 0 || args[0] == "--rate" && len(p.tenants(t)) > 0 })
 			if r := bench.stop(t); r.code != 130 || r.stdout != "" {
 				t.Errorf("%v: exit code %d\n%s%s", args, r.code, r.stdout, r.stderr)
 			}
@@ -230,7 +230,7 @@ func TestBenchBreach(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
 		bench := p.begin(t, "bench", "--tasks", "1", "--history", "52", "--sleep", "5s")
-		eventually(t, "the history has been written", func() bool { return p.eventsThere(t) > 52 })
+		dbtest.Eventually(t, "the history has been written", func() bool { return p.eventsThere(t) > 52 })
 		d := dbtest.Open(t, p.url)
 		err := d.Transaction(db.WithTenant(t.Context(), p.tenants(t)[0]), func(tx db.Tx) error {
 			_, err := tx.Exec(`UPDATE {pipeline_executions} SET error = 'by hand' WHERE status = 'Completed'`, nil)
@@ -374,7 +374,7 @@ func TestBenchProcessesEnd(t *testing.T) {
 			each(t, func(t *testing.T, p *program) {
 				cmd, stdout, stderr := p.bench(t, "--processes", "2", "--sleep", "1h")
 				var pids []int
-				eventually(t, "both work", func() bool {
+				dbtest.Eventually(t, "both work", func() bool {
 					pids = p.workersIn(t)
 					return len(pids) == 2 && p.eventsThere(t) > 0
 				})
@@ -389,7 +389,7 @@ func TestBenchProcessesEnd(t *testing.T) {
 					p.leavesNothing(t)
 				}
 				for _, pid := range pids {
-					eventually(t, "its processes end", func() bool { return gone(pid) })
+					dbtest.Eventually(t, "its processes end", func() bool { return gone(pid) })
 				}
 			})
 		})

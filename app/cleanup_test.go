@@ -133,9 +133,9 @@ func TestServeRetains(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := p.begin(t, "serve", "--pipelines", dir, "--retain-events", "1ms", "--retain-every", "100ms")
-		eventually(t, "registration", func() bool { return p.run(t, "start", "kept").code == 0 })
+		dbtest.Eventually(t, "registration", func() bool { return p.run(t, "start", "kept").code == 0 })
 		run := p.newest(t).Execution.ID
-		eventually(t, "retention", func() bool {
+		dbtest.Eventually(t, "retention", func() bool {
 			text := p.run(t, "show", run).stdout
 			return strings.Contains(text, "events removed by retention") && strings.Contains(text, "removed what the attempts wrote")
 		})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/fx"
+	"sluice/platform/db/dbtest"
 )
 
 // TestControl: orders take effect for the next claim, say what they did, and are refused at the wrong time.
@@ -53,7 +54,7 @@ func TestRetry(t *testing.T) {
 		contains(t, p.ok(t, "retry", id, "--from", "second"), "1 task to do")
 		g.open <- nil
 		serve := p.begin(t, "serve")
-		eventually(t, "the retried run completes", func() bool { return p.show(t, id).Execution.Status == "Completed" })
+		dbtest.Eventually(t, "the retried run completes", func() bool { return p.show(t, id).Execution.Status == "Completed" })
 		serve.stop(t)
 		doc := p.show(t, id)
 		var got []string

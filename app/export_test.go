@@ -142,7 +142,7 @@ func TestImportOfOpenOnes(t *testing.T) {
 			<-g.begun
 			g.open <- nil
 		}
-		eventually(t, "the end of both", func() bool { return strings.Count(p.run(t, "list").stdout, "Completed") == 2 })
+		dbtest.Eventually(t, "the end of both", func() bool { return strings.Count(p.run(t, "list").stdout, "Completed") == 2 })
 		serve.stop(t)
 		contains(t, p.ok(t, "events", "--type", "task_reset"), "task_reset", "was lost")
 	})

@@ -121,10 +121,10 @@ func TestFollowSaysWhyItWaits(t *testing.T) {
 	end := holdOpen(t, d)
 	following := p.begin(t, "events", "--follow", "--limit", "12", "-o", "json")
 	p.ok(t, "run", file(t, "two.yaml", two))
-	eventually(t, "it says why", func() bool { return strings.Contains(following.stderr.String(), "culprit") })
+	dbtest.Eventually(t, "it says why", func() bool { return strings.Contains(following.stderr.String(), "culprit") })
 	contains(t, following.stderr.String(), "behind open transactions that may have earlier ones; nothing is lost", "idle in transaction", "pid ", "`sluice doctor`")
 	var tail found
-	eventually(t, "doctor says so", func() bool {
+	dbtest.Eventually(t, "doctor says so", func() bool {
 		tail = check(t, p.run(t, "doctor", "-o", "json"), "tail")
 		return tail.State == "warn"
 	})
@@ -154,8 +154,8 @@ func TestFollowComesBack(t *testing.T) {
 WHERE datname = current_database() AND application_name = 'sluice tail' AND query LIKE 'SELECT last_value%'`, nil, func(scan func(...any) error) error { return scan(&n) })
 		return err == nil && n > 0
 	}
-	eventually(t, "its connection is ended", terminate)
-	eventually(t, "it is back", func() bool { return strings.Contains(following.stderr.String(), "the database is back") })
+	dbtest.Eventually(t, "its connection is ended", terminate)
+	dbtest.Eventually(t, "it is back", func() bool { return strings.Contains(following.stderr.String(), "the database is back") })
 	p.ok(t, "run", path)
 	if got := lines(t, following.wait(t).stdout); len(got) != 24 || got[23].SequenceNum != 24 {
 		t.Errorf("%d events, the last %+v", len(got), got[len(got)-1])
@@ -192,7 +192,7 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("exit code %d: %+v", r.code, f)
 		}
 		p.begin(t, "serve", "--workers", "1")
-		eventually(t, "the worker is there", func() bool { return check(t, p.run(t, "doctor", "-o", "json"), "workers").State == "ok" })
+		dbtest.Eventually(t, "the worker is there", func() bool { return check(t, p.run(t, "doctor", "-o", "json"), "workers").State == "ok" })
 		for _, f := range decode[[]found](t, p.ok(t, "doctor", "-o", "json")) {
 			if f.State != "ok" || f.Advice != nil || f.Found == "" || len(f.Sessions) > 0 {
 				t.Errorf("%+v", f)

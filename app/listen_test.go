@@ -50,7 +50,7 @@ func TestServeListens(t *testing.T) {
 			t.Errorf("/metrics: %d %s", status, body)
 		}
 		serve.interrupt()
-		eventually(t, "it is not ready", func() bool { status, _ := ask(t, m[1], "/readyz"); return status == http.StatusServiceUnavailable })
+		dbtest.Eventually(t, "it is not ready", func() bool { status, _ := ask(t, m[1], "/readyz"); return status == http.StatusServiceUnavailable })
 		if status, body := ask(t, m[1], "/livez"); status != http.StatusOK || body != "ok\n" {
 			t.Errorf("/livez: %d %s", status, body)
 		}

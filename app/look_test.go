@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/fx"
+	"sluice/platform/db/dbtest"
 )
 
 // TestShowFailure: every attempt with its error and what it wrote.
@@ -84,7 +85,7 @@ tasks: [{id: again, run: exit 1, retry: {max_attempts: 2, delay: 1h, jitter: 0}}
 		g.open <- nil
 		<-g.begun
 		g.open <- nil
-		eventually(t, "the deferral and the retry", func() bool {
+		dbtest.Eventually(t, "the deferral and the retry", func() bool {
 			return strings.Contains(p.ok(t, "show", waiting), ": the exchange is closed (due in 59m") && strings.Contains(p.ok(t, "show", retried), "retry due in 59m")
 		})
 		contains(t, p.ok(t, "show", waiting), "deferred until 20", "Ready/Deferred")

@@ -12,6 +12,7 @@ import (
 
 	"sluice/modules/pipelines"
 	"sluice/modules/pipelines/definition"
+	"sluice/platform/db/dbtest"
 )
 
 func TestRunShowsProgressAndOutcome(t *testing.T) {
@@ -166,7 +167,7 @@ func TestRunRefusesWhatItCannotWorkOff(t *testing.T) {
 		g := newGate()
 		rich := &program{url: p.url, extensions: []fx.Option{g.option()}}
 		serve := rich.begin(t, "serve", "--pipelines", filepath.Dir(file(t, "gated.yaml", gated)))
-		eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), "serving") })
+		dbtest.Eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), "serving") })
 		serve.stop(t)
 		p.fails(t, 2, []string{`no handler "gate"`, "`sluice start gated`"}, "run", "gated")
 		p.fails(t, 3, []string{`did you mean "gated"?`}, "run", "gatde")
@@ -196,7 +197,7 @@ func TestInterruptedRun(t *testing.T) {
 		g.open <- nil
 		<-g.begun
 		g.open <- nil
-		eventually(t, "the run completes", func() bool { return p.show(t, id).Execution.Status == "Completed" })
+		dbtest.Eventually(t, "the run completes", func() bool { return p.show(t, id).Execution.Status == "Completed" })
 		if r := serve.stop(t); r.code != 0 {
 			t.Errorf("serve: exit code %d\n%s", r.code, r.stderr)
 		}
@@ -214,7 +215,7 @@ func TestRunEndedByOthers(t *testing.T) {
 		id := decode[[]execution](t, p.ok(t, "list", "-o", "json"))[0].ID
 		contains(t, p.ok(t, "pause", id, "--reason", "the disk is full"), "paused gated "+id, "`sluice resume "+id+"`")
 		g.open <- nil
-		eventually(t, "the pause shows", func() bool {
+		dbtest.Eventually(t, "the pause shows", func() bool {
 			return strings.Contains(running.stderr.String(), "pipeline gated paused by cli:") &&
 				strings.Contains(running.stderr.String(), "first completed")
 		})

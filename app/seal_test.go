@@ -112,7 +112,7 @@ func TestSeal(t *testing.T) {
 			p.ok(t, "retry", id)
 			contains(t, p.ok(t, "verify"), "no breach")
 			s := p.begin(t, "serve")
-			eventually(t, "the second seal", func() bool { return *p.sealOf(t, id).Execution.Seal != *first.Execution.Seal })
+			dbtest.Eventually(t, "the second seal", func() bool { return *p.sealOf(t, id).Execution.Seal != *first.Execution.Seal })
 			s.stop(t)
 			second := p.sealOf(t, id)
 			if *second.Execution.Seal != p.recomputed(t, second) || *second.Execution.FormerSeal != *first.Execution.Seal {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"go.uber.org/fx"
+	"sluice/platform/db/dbtest"
 )
 
 // TestServe: it registers what a directory holds, works on what is started by name, drains, and says so.
@@ -22,17 +23,17 @@ func TestServe(t *testing.T) {
 			}
 		}
 		serve := p.begin(t, "serve", "--pipelines", dir, "--workers", "3", "--lease", "5s")
-		eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
+		dbtest.Eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
 		contains(t, serve.stderr.String(), `"pipelines":2`, `"workers":3`, `"lease":"5s"`)
 		if strings.Contains(serve.stderr.String(), "password") {
 			t.Errorf("the log tells the password:\n%s", serve.stderr.String())
 		}
 		small := p.start(t, "small")
-		eventually(t, "the run completes", func() bool { return p.show(t, small).Execution.Status == "Completed" })
+		dbtest.Eventually(t, "the run completes", func() bool { return p.show(t, small).Execution.Status == "Completed" })
 		held := p.start(t, "gated")
 		<-g.begun
 		serve.interrupt()
-		eventually(t, "draining", func() bool { return strings.Contains(serve.stderr.String(), "stopping") })
+		dbtest.Eventually(t, "draining", func() bool { return strings.Contains(serve.stderr.String(), "stopping") })
 		g.open <- nil // what runs may end
 		if r := serve.wait(t); r.code != 0 || !strings.Contains(r.stderr, `"msg":"stopped"`) {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)
@@ -102,7 +103,7 @@ func TestLostWorker(t *testing.T) {
 		alive.open <- nil
 		<-alive.begun
 		alive.open <- nil
-		eventually(t, "the run completes", func() bool { return p.show(t, id).Execution.Status == "Completed" })
+		dbtest.Eventually(t, "the run completes", func() bool { return p.show(t, id).Execution.Status == "Completed" })
 		serve.stop(t)
 		dead.open <- nil // too late
 		held.stop(t)

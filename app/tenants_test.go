@@ -62,7 +62,7 @@ func TestTenants(t *testing.T) {
 		p.fails(t, 2, []string{"1 open run"}, "tenants", "drop", "acme")
 		acme.ok(t, "cancel", id)
 		serve := acme.begin(t, "serve")
-		eventually(t, "it serves", func() bool { return strings.Contains(acme.ok(t, "workers"), "ends in") })
+		dbtest.Eventually(t, "it serves", func() bool { return strings.Contains(acme.ok(t, "workers"), "ends in") })
 		p.fails(t, 2, []string{"it has 0 open runs and 1 live worker"}, "tenants", "drop", "acme")
 		serve.stop(t)
 		if got := p.ok(t, "tenants", "drop", "acme"); got != "dropped acme\n" {
@@ -170,12 +170,12 @@ func TestFiftyTenants(t *testing.T) {
 		for i := range n {
 			q := p.of(name(i))
 			start := []string{"start", "same", "--idempotency-key", "k", "--set", "who=" + name(i)}
-			eventually(t, "the pipeline is registered", func() bool { return q.run(t, "start", "none").code == 3 && q.run(t, start...).code == 0 })
+			dbtest.Eventually(t, "the pipeline is registered", func() bool { return q.run(t, "start", "none").code == 3 && q.run(t, start...).code == 0 })
 			runs[name(i)] = q.start(t, start[1:]...) // the same one, by its key
 		}
 		for i := range n {
 			q := p.of(name(i))
-			eventually(t, "the run completes", func() bool { return q.show(t, runs[name(i)]).Execution.Status == "Completed" })
+			dbtest.Eventually(t, "the run completes", func() bool { return q.show(t, runs[name(i)]).Execution.Status == "Completed" })
 		}
 		for i := range n {
 			p.of(name(i)).seesOnly(t, name(i), runs[name(i)], runs[name(i+1)])
@@ -257,7 +257,7 @@ func TestServeTenantsComeAndGo(t *testing.T) {
 		for round := range 2 {
 			p.ok(t, "tenants", "create", "acme", "globex")
 			globex := p.of("globex")
-			eventually(t, "it is served", func() bool {
+			dbtest.Eventually(t, "it is served", func() bool {
 				return strings.Contains(p.of("acme").run(t, "workers").stdout, "ends in") && strings.Contains(globex.run(t, "workers").stdout, "ends in")
 			})
 			held := p.of("acme").start(t, "gated")
@@ -265,7 +265,7 @@ func TestServeTenantsComeAndGo(t *testing.T) {
 			address := listening.FindStringSubmatch(serve.stderr.String())[1]
 			var status int
 			var body string
-			eventually(t, "no slot is reserved beside the one in use", func() bool {
+			dbtest.Eventually(t, "no slot is reserved beside the one in use", func() bool {
 				status, body = ask(t, address, "/metrics")
 				return strings.Contains(body, `sluice_slots{state="used"} 1`)
 			})
@@ -276,9 +276,9 @@ func TestServeTenantsComeAndGo(t *testing.T) {
 			p.fails(t, 2, []string{"1 open run and 1 live worker"}, "tenants", "drop", "acme")
 			p.of("acme").ok(t, "show", held)
 			p.ok(t, "tenants", "drop", "acme", "--force")
-			eventually(t, "the log tells", func() bool { return strings.Count(serve.stderr.String(), `"msg":"the tenant is gone`) == round+1 })
+			dbtest.Eventually(t, "the log tells", func() bool { return strings.Count(serve.stderr.String(), `"msg":"the tenant is gone`) == round+1 })
 			id := globex.start(t, "same", "--set", "who=globex")
-			eventually(t, "the others go on", func() bool { return globex.show(t, id).Execution.Status == "Completed" })
+			dbtest.Eventually(t, "the others go on", func() bool { return globex.show(t, id).Execution.Status == "Completed" })
 			if _, body := ask(t, address, "/metrics"); strings.Contains(body, `tenant="acme"`) {
 				t.Errorf("metrics of a dropped tenant:\n%s", body)
 			}
@@ -300,7 +300,7 @@ func TestServeEndsWithItsTenant(t *testing.T) {
 		p.ok(t, "tenants", "create", "acme")
 		acme := p.of("acme")
 		serve := acme.begin(t, "serve")
-		eventually(t, "it serves", func() bool { return strings.Contains(acme.ok(t, "workers"), "ends in") })
+		dbtest.Eventually(t, "it serves", func() bool { return strings.Contains(acme.ok(t, "workers"), "ends in") })
 		p.ok(t, "tenants", "drop", "acme", "--force")
 		if r := serve.wait(t); r.code != 3 || !strings.Contains(r.stderr, "`sluice tenants create acme` makes it") {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)
@@ -330,8 +330,8 @@ func TestMigrateAllTenants(t *testing.T) {
 	contains(t, p.ok(t, "migrate", "status", "--all-tenants"), "database schema is behind", "up to date")
 	serve := p.begin(t, "serve", "--tenants", "all", "--pipelines", pipelinesDir(t, same))
 	fit := p.of("fit")
-	eventually(t, "the other is served", func() bool { return strings.Contains(fit.run(t, "workers").stdout, "ends in") })
-	eventually(t, "the log tells", func() bool {
+	dbtest.Eventually(t, "the other is served", func() bool { return strings.Contains(fit.run(t, "workers").stdout, "ends in") })
+	dbtest.Eventually(t, "the log tells", func() bool {
 		return strings.Contains(serve.stderr.String(), `"msg":"the tenant is not served","tenant":"behind","error":"database schema is behind`)
 	})
 	p.fails(t, 4, []string{"tenant behind: database schema is behind"}, "verify", "--all-tenants")
@@ -340,7 +340,7 @@ func TestMigrateAllTenants(t *testing.T) {
 		t.Errorf("migrated: %v", got)
 	}
 	late := p.of("behind")
-	eventually(t, "it is served", func() bool { return strings.Contains(late.run(t, "workers").stdout, "ends in") })
+	dbtest.Eventually(t, "it is served", func() bool { return strings.Contains(late.run(t, "workers").stdout, "ends in") })
 	serve.stop(t)
 	contains(t, p.ok(t, "verify", "--all-tenants"), "tenant behind: checked", "tenant fit: checked")
 }

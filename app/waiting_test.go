@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"sluice/platform/db/dbtest"
 )
 
 // process starts the program as a process of its own. It is killed at the end of the test at the latest.
@@ -56,11 +57,11 @@ func TestDeferralSurvivesKill(t *testing.T) {
 	each(t, func(t *testing.T, p *program) {
 		id := p.start(t, file(t, "sleeping.yaml", sleeping))
 		first, _ := p.process(t, "serve", "--lease", "1s", "--workers", "1")
-		eventually(t, "it sleeps", func() bool { return strings.Contains(p.ok(t, "show", id), "Ready/Deferred") })
+		dbtest.Eventually(t, "it sleeps", func() bool { return strings.Contains(p.ok(t, "show", id), "Ready/Deferred") })
 		contains(t, p.ok(t, "show", id), "deferred until 20", ": sleeping for 3s (due in ")
 		kill(t, first)
 		p.process(t, "serve", "--lease", "1s", "--workers", "1")
-		eventually(t, "it completes", func() bool { return p.show(t, id).Execution.Status == "Completed" })
+		dbtest.Eventually(t, "it completes", func() bool { return p.show(t, id).Execution.Status == "Completed" })
 		nap := p.show(t, id).Tasks[0]
 		var types, workers []string
 		var resumeAt, resumed string
@@ -94,7 +95,7 @@ func TestWaitingExample(t *testing.T) {
 	each(t, func(t *testing.T, p *program) {
 		path := filepath.Join(t.TempDir(), "it's here.txt")
 		run := p.begin(t, "run", "../examples/waiting.yaml", "--set", "pause=100ms", "--set", "file="+path, "-o", "json")
-		eventually(t, "it waits", func() bool { return strings.Contains(run.stderr.String(), "file deferred until ") })
+		dbtest.Eventually(t, "it waits", func() bool { return strings.Contains(run.stderr.String(), "file deferred until ") })
 		if err := os.WriteFile(path, []byte("12345"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +143,7 @@ func TestWorkers(t *testing.T) {
 		id := p.start(t, file(t, "long.yaml", "name: long\ntasks: [{id: work, run: exec sleep 1000}]"))
 		serve, _ := p.process(t, "serve", "--lease", "1s", "--workers", "2")
 		rows := func() []workerRow { return decode[[]workerRow](t, p.ok(t, "workers", "-o", "json")) }
-		eventually(t, "it works", func() bool { list := rows(); return len(list) == 1 && list[0].SlotsUsed == 1 })
+		dbtest.Eventually(t, "it works", func() bool { list := rows(); return len(list) == 1 && list[0].SlotsUsed == 1 })
 		w := rows()[0]
 		if !w.Alive || w.LeaseMS <= 0 || w.LeaseMS > 1000 || w.Slots != 2 || w.StartedAt == "" || len(w.Tasks) != 1 {
 			t.Fatalf("%+v", w)
@@ -152,7 +153,7 @@ func TestWorkers(t *testing.T) {
 		}
 		contains(t, p.ok(t, "workers"), w.ID, "1/2", "ends in ", "long/work for ")
 		kill(t, serve)
-		eventually(t, "its lease expires", func() bool { return !rows()[0].Alive })
+		dbtest.Eventually(t, "its lease expires", func() bool { return !rows()[0].Alive })
 		contains(t, p.ok(t, "workers"), w.ID, "1/2", "expired ", "long/work for ")
 		contains(t, p.ok(t, "show", id), "the lease of its worker expired ", "a live worker takes the task back")
 		if got := p.show(t, id).statuses()["work"]; got != "Running" {
@@ -167,10 +168,10 @@ func TestWhyItWaitsForAQueue(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
 		serve := p.begin(t, "serve", "--workers", "1", "--queues", "other")
-		eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
+		dbtest.Eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
 		id := p.start(t, file(t, "plain.yaml", "name: plain\ntasks: [{id: a, run: \"true\"}, {id: b, needs: [a], run: \"true\"}]"))
 		reason := "no live worker with handler \"shell\" serves queue \"default\": start `sluice serve --queues default`"
-		eventually(t, "the worker is there", func() bool { return strings.Contains(p.ok(t, "outbox"), reason) })
+		dbtest.Eventually(t, "the worker is there", func() bool { return strings.Contains(p.ok(t, "outbox"), reason) })
 		contains(t, p.ok(t, "show", id), reason, "waits for a (Ready)")
 		p.ok(t, "pause", id, "--reason", "stocktaking")
 		year := time.Now().Format("2006-")

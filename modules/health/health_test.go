@@ -82,21 +82,6 @@ func ready(t *testing.T, s *health.Server) map[string]string {
 	return failing
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.NewTimer(30 * time.Second)
-	defer deadline.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
 // TestReadyThroughALife: not before the worker has its lease, then ready, not any more while it drains; alive all the time.
 func TestReadyThroughALife(t *testing.T) {
 	audittest.Each(t, func(t *testing.T, d *db.DB) {
@@ -109,7 +94,7 @@ func TestReadyThroughALife(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- pool.Run(ctx) }()
-		eventually(t, "ready", func() bool { return len(ready(t, s)) == 0 })
+		dbtest.Eventually(t, "ready", func() bool { return len(ready(t, s)) == 0 })
 		s.Drain()
 		if diff := cmp.Diff(map[string]string{"accepting": "the process is stopping"}, ready(t, s)); diff != "" {
 			t.Error(diff)
@@ -133,12 +118,12 @@ func TestNotReadyWithoutLease(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- pool.Run(ctx) }()
-		eventually(t, "ready", func() bool { return len(ready(t, s)) == 0 })
+		dbtest.Eventually(t, "ready", func() bool { return len(ready(t, s)) == 0 })
 		cancel()
 		if err := <-done; err != nil { // it renews no more
 			t.Fatal(err)
 		}
-		eventually(t, "expired", func() bool { return ready(t, s)["lease"] == "expired" })
+		dbtest.Eventually(t, "expired", func() bool { return ready(t, s)["lease"] == "expired" })
 	})
 }
 

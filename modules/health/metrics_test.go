@@ -77,7 +77,7 @@ func TestHeldBack(t *testing.T) {
 			return err
 		}
 		// Others' transactions begin meanwhile, on the same server.
-		eventually(t, "it shows", func() bool {
+		dbtest.Eventually(t, "it shows", func() bool {
 			if err := leases.NewRepository(d).Remove(t.Context(), "nobody"); err != nil {
 				t.Error(err)
 			}
@@ -123,12 +123,12 @@ func TestEveryMetricAppears(t *testing.T) {
 				return list[0].Status == tasks.Running
 			}
 		}
-		eventually(t, "it hangs", running(lost))
+		dbtest.Eventually(t, "it hangs", running(lost))
 		if err := stack.Engine.Cancel(ctx, lost); err != nil {
 			t.Fatal(err)
 		}
 		given := pipelines.Order{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
-		eventually(t, "it hangs again", running(given))
+		dbtest.Eventually(t, "it hangs again", running(given))
 		other := enginetest.New(t, base.DB, &strange{})
 		waiting := pipelines.Order{ID: other.Start(t, ctx, other.Define(t, "strange", definition.Task{ID: "s", Uses: "strange"}), ""), Actor: "test"}
 
@@ -146,7 +146,7 @@ func TestEveryMetricAppears(t *testing.T) {
 			}
 			return all(seen, `sluice_tasks_finished_total{outcome="released",tenant="default"}`)
 		}
-		eventually(t, "every metric but the one of the drain", look)
+		dbtest.Eventually(t, "every metric but the one of the drain", look)
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)

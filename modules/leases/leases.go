@@ -72,21 +72,9 @@ RETURNING EXISTS (SELECT 1 FROM {workers} AS w WHERE w.lease_expires_at <= $now)
 	return expires, others, wrap("renew the lease", err)
 }
 
-// Check fails with ErrExpired if a worker's lease has expired, or nobody knows the worker: it must not be given work, for nobody
-// would take that back from it. Until the transaction ends, nobody finds the lease expired; it can be renewed.
-func (r *Repository) Check(tx db.Tx, id string) error {
-	var valid bool
-	err := r.CheckLater(tx, id, &valid)
-	if err == nil {
-		err = tx.Flush()
-	}
-	if err == nil && !valid {
-		err = wrap("look at the lease", ErrExpired)
-	}
-	return err
-}
-
-// CheckLater is Check for which valid has the answer after the next Flush.
+// CheckLater finds out whether a worker's lease holds; valid has the answer after the next Flush. A worker whose lease has expired, or
+// that nobody knows, must not be given work, for nobody would take that back from it. Until the transaction ends, nobody finds the
+// lease expired; it can be renewed.
 func (r *Repository) CheckLater(tx db.Tx, id string, valid *bool) error {
 	*valid = false
 	return tx.LaterQuery("look at the lease", `SELECT 1 FROM {workers} WHERE id = $id AND lease_expires_at > $now $share`, db.Args{"id": id, "now": tx.Now},

@@ -1,6 +1,7 @@
 package pipelines_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -54,8 +55,8 @@ func TestControlWaitsForClaimsUnderWay(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					list, err := s.Tasks.Load(tx, ids)
-					if err != nil {
+					var list []tasks.Task
+					if err := errors.Join(s.Tasks.LoadLater(tx, ids, &list), tx.Flush()); err != nil {
 						return err
 					}
 					m := list[0].Claim("w", db.At(tx.Now.Add(time.Minute)), tx.Now).MarkStarted()

@@ -26,17 +26,7 @@ func scanInto(list *[]Task) func(scan func(...any) error) error {
 	}
 }
 
-// Load reads tasks by id, without their outputs. Ids that do not exist are left out.
-func (r *Repository) Load(tx db.Tx, ids []db.ID) ([]Task, error) {
-	var list []Task
-	err := r.LoadLater(tx, ids, &list)
-	if err == nil {
-		err = tx.Flush()
-	}
-	return list, err
-}
-
-// LoadLater is Load for which list has the tasks after the next Flush.
+// LoadLater reads tasks by id, without their outputs; list has them after the next Flush. Ids that do not exist are left out.
 func (r *Repository) LoadLater(tx db.Tx, ids []db.ID, list *[]Task) error {
 	return tx.LaterQuery("load tasks", `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id`, db.Args{"x": db.IDSet(ids)}, scanInto(list))
 }

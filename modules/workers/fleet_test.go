@@ -22,6 +22,7 @@ import (
 	"sluice/modules/tasks"
 	"sluice/modules/workers"
 	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
 )
 
 // fleetOf runs a fleet until stop is called, which gives how it ended.
@@ -49,20 +50,6 @@ func inTenant(t *testing.T, d *db.DB, name string) context.Context {
 	ctx := db.WithTenant(context.Background(), name)
 	must(t, d.CreateTenant(ctx))
 	return ctx
-}
-
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(time.Minute)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
 }
 
 // TestFleetFairness: one tenant has a thousand tasks queued and all slots taken; another's few run within a few groups of them.
@@ -176,7 +163,7 @@ func TestFleetComesAndGoes(t *testing.T) {
 			if name := <-ended; name != "acme" {
 				t.Errorf("it ended serving %s", name)
 			}
-			until(t, "the log tells", func() bool { return logs.FilterMessageSnippet("the tenant is gone").Len() == round+1 })
+			dbtest.Eventually(t, "the log tells", func() bool { return logs.FilterMessageSnippet("the tenant is gone").Len() == round+1 })
 		}
 		if n := logs.FilterMessageSnippet("the tenant is gone").FilterField(zap.String("tenant", "acme")).Len(); n != 2 {
 			t.Errorf("the tenant is named in %d of 2", n)
@@ -221,7 +208,7 @@ func TestFleetRefusals(t *testing.T) {
 		}
 		stop, logs := fleetOf(t, s, c)
 		s.Wait(t, ctx, s.Start(t, ctx, s.Define(t, "ok", step("a", nil, "ok")), ""))
-		until(t, "it is tried again", func() bool { return tried.Load() > 6 })
+		dbtest.Eventually(t, "it is tried again", func() bool { return tried.Load() > 6 })
 		if n := logs.FilterMessage("the tenant is not served").Len(); n != 1 {
 			t.Errorf("told %d times", n)
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -67,22 +66,6 @@ func read(t *testing.T, s *enginetest.Stack, id db.ID, name string) tasks.Task {
 	}
 	t.Fatalf("no task %q", name)
 	return tasks.Task{}
-}
-
-// until waits until a condition holds, looking often.
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.NewTimer(30 * time.Second)
-	defer deadline.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
 }
 
 // field reads a key of an event's data.

@@ -14,6 +14,7 @@ import (
 	"sluice/modules/pipelines/definition"
 	"sluice/modules/tasks"
 	"sluice/modules/workers"
+	"sluice/platform/db/dbtest"
 )
 
 const slept = "created marked_ready claimed started deferred claimed resumed started completed"
@@ -76,7 +77,7 @@ func TestSleepersHoldNoSlot(t *testing.T) {
 		if e := s.Wait(t, ctx, urgent); e.Status != pipelines.Completed {
 			t.Errorf("status %s", e.Status)
 		}
-		until(t, "all sleep", func() bool {
+		dbtest.Eventually(t, "all sleep", func() bool {
 			all, err := s.Tasks.ListByPipeline(ctx, order.ID)
 			if err != nil {
 				t.Fatal(err)
@@ -101,7 +102,7 @@ func TestSleepIsNotBegunAnew(t *testing.T) {
 		ctx := context.Background()
 		id := s.Start(t, ctx, s.Define(t, "doomed", task("nap", "sleep", `{"duration": "3s"}`)), "")
 		stop := s.Work(t, ctx, workers.Config{Slots: 1})
-		until(t, "it sleeps", func() bool { return read(t, s, id, "nap").SubStatus == tasks.Deferred })
+		dbtest.Eventually(t, "it sleeps", func() bool { return read(t, s, id, "nap").SubStatus == tasks.Deferred })
 		stop()
 		dieWith(t, s, "sleep")
 		s.Work(t, ctx, workers.Config{Slots: 1})
@@ -126,14 +127,14 @@ func dieWith(t *testing.T, s *enginetest.Stack, handler string) {
 	request := pipelines.ClaimRequest{
 		Worker: "doomed", LeaseExpiresAt: expires, Want: outbox.Want{Handlers: []string{handler}, Queues: []string{tasks.DefaultQueue}, Limit: 1},
 	}
-	until(t, "it is due", func() bool {
+	dbtest.Eventually(t, "it is due", func() bool {
 		claims, err := s.Engine.Claim(ctx, request)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return len(claims) == 1
 	})
-	until(t, "it is taken back", func() bool {
+	dbtest.Eventually(t, "it is taken back", func() bool {
 		n, err := s.Engine.Recover(ctx)
 		if err != nil {
 			t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"sluice/modules/pipelines"
 	"sluice/modules/tasks"
 	"sluice/modules/workers"
+	"sluice/platform/db/dbtest"
 )
 
 // TestWaitForFile: it looks until the file is there, in one attempt, and says how long it took.
@@ -31,7 +32,7 @@ func TestWaitForFile(t *testing.T) {
 		}
 		s.Work(t, ctx, workers.Config{Slots: 1})
 		id := s.Start(t, ctx, s.Define(t, "post", task("parcel", "wait", string(with))), "")
-		until(t, "a second look", func() bool { types, _ := history(t, s, id, "parcel"); return strings.Count(types, "deferred") >= 2 })
+		dbtest.Eventually(t, "a second look", func() bool { types, _ := history(t, s, id, "parcel"); return strings.Count(types, "deferred") >= 2 })
 		_, list := history(t, s, id, "parcel")
 		if why := field(t, list[4], "reason"); why != `file "`+path+`" is not there yet` {
 			t.Errorf("reason: %v", why)
@@ -108,7 +109,7 @@ func TestWaitLimit(t *testing.T) {
 		parcel.Retry = tasks.RetryPolicy{MaxAttempts: 3, Backoff: tasks.Fixed, Delay: time.Millisecond}
 		id := first.Start(t, ctx, first.Define(t, "post", parcel), "")
 		stop := first.Work(t, ctx, workers.Config{Slots: 1})
-		until(t, "the first look", func() bool { return read(t, first, id, "parcel").SubStatus == tasks.Deferred })
+		dbtest.Eventually(t, "the first look", func() bool { return read(t, first, id, "parcel").SubStatus == tasks.Deferred })
 		stop()
 		dieWith(t, first, "wait") // it would know by heart when the task began
 		w := wait.NewWait()
