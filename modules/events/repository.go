@@ -22,11 +22,11 @@ func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 // give: what the caller set there is ignored.
 func (r *Repository) Append(tx db.Tx, list []Event) error {
 	n := len(list)
-	ids, pipelines, tasks := make([]db.ID, n), make([]db.ID, n), make([]db.ID, n)
+	ids, pipelines, tasks := db.NewIDs(n), make([]db.ID, n), make([]db.ID, n)
 	types, data, workers, actors := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	versions := make([]int64, n)
 	for i, e := range list {
-		ids[i], pipelines[i], tasks[i] = db.NewID(), e.PipelineExecutionID, e.TaskExecutionID
+		pipelines[i], tasks[i] = e.PipelineExecutionID, e.TaskExecutionID
 		types[i], data[i], workers[i], actors[i] = string(e.EventType), string(e.EventData), string(e.WorkerID), string(e.Actor)
 		if e.Version != nil {
 			versions[i] = *e.Version
@@ -35,7 +35,7 @@ func (r *Repository) Append(tx db.Tx, list []Event) error {
 	if n > 0 {
 		tx.Witness("execution_events", "pipeline_execution_id", pipelines[0], ids[0])
 	}
-	set := db.NewSet(n).IDs("id", ids).IDs("pipeline_execution_id", pipelines).NullIDs("task_execution_id", tasks).
+	set := db.NewSet(n).IDs("id", ids).Payload().IDs("pipeline_execution_id", pipelines).NullIDs("task_execution_id", tasks).
 		Texts("event_type", types).NullInts("version", versions).JSONs("event_data", data).
 		NullTexts("worker_id", workers).NullTexts("actor", actors)
 	return tx.LaterExpect("append events", `INSERT INTO {execution_events}

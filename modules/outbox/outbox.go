@@ -51,7 +51,7 @@ func (r *Repository) Create(tx db.Tx, rows []Row) error {
 			lanes[i] = int64(row.Lane | bulk)
 		}
 	}
-	set := db.NewSet(n).IDs("id", ids).Texts("handler", handlers).Texts("queue", queues).Ints("lane", lanes).Times("available_at", at)
+	set := db.NewSet(n).IDs("id", ids).Payload().Texts("handler", handlers).Texts("queue", queues).Ints("lane", lanes).Times("available_at", at)
 	return tx.Later("add to the outbox", `INSERT INTO {task_outbox} (task_execution_id, handler, queue, lane, available_at, created_at)
 SELECT x.id, x.handler, x.queue, x.lane, x.available_at, $now FROM $x`, db.Args{"x": set, "now": tx.Now})
 }

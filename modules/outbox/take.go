@@ -60,14 +60,33 @@ type Taking struct {
 func (r *Repository) TakeLater(tx db.Tx, want Want) (*Taking, error) {
 	t := &Taking{repository: r, want: want, look: want.Heads.begin(tx.Now, tx.OldestOpen())}
 	args := db.Args{"now": tx.Now, "limit": want.Limit}
-	statement := want.statement(r.db, args, t.look) + `
-DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM due) RETURNING id, task_execution_id, queue, lane, available_at`
-	return t, tx.LaterQuery("take from the outbox", statement, args, func(scan func(...any) error) error {
-		var row Row
-		err := scan(&row.ID, &row.TaskExecutionID, &row.Queue, &row.Lane, &row.AvailableAt)
-		t.rows = append(t.rows, row)
-		return err
-	})
+	filter := want.filter(args)
+	switch {
+	case !want.PipelineExecutionID.IsZero():
+		return t, tx.LaterQuery(taking, fmt.Sprintf(ofOne, filter)+take, args, t.row)
+	case r.db.Lateral():
+		args["x"] = want.lanes(t.look)
+		return t, tx.LaterQuery(taking, fmt.Sprintf(lateral, filter)+take, args, t.row)
+	}
+	for _, lane := range want.order() {
+		if args["limit"] = want.Limit - len(t.rows); len(t.rows) == want.Limit {
+			break
+		}
+		args["queue"], args["lane"], args["since"] = lane.queue, lane.number, t.look.from(lane)
+		if err := tx.Query(fmt.Sprintf(ofLane, filter)+take, args, t.row); err != nil {
+			return nil, fmt.Errorf("%s: %w", taking, err)
+		}
+	}
+	return t, nil
+}
+
+const taking = "take from the outbox"
+
+func (t *Taking) row(scan func(...any) error) error {
+	var row Row
+	err := scan(&row.ID, &row.TaskExecutionID, &row.Queue, &row.Lane, &row.AvailableAt)
+	t.rows = append(t.rows, row)
+	return err
 }
 
 // Tasks gives the tasks whose rows were taken. It is to be called once.
@@ -91,40 +110,23 @@ func (t *Taking) Tasks() []db.ID {
 	return ids
 }
 
+// take removes what a look has found.
+const take = `
+DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM due) RETURNING id, task_execution_id, queue, lane, available_at`
+
 // ofOne looks for the rows of one execution.
 const ofOne = `WITH due AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE available_at <= $now%s
 ORDER BY available_at, id LIMIT $limit $skip_locked)`
 
-// lateral looks at a short range of the index for each lane of each queue, until there are enough.
+// ofLane looks at a short range of the index, for one lane.
+const ofLane = `WITH due AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE queue = $queue AND lane = $lane AND available_at >= $since
+  AND available_at <= $now%s ORDER BY available_at, id LIMIT $limit)`
+
+// lateral does so for each lane of each queue, the higher priority first, until there are enough: in one statement, where each is a
+// round trip.
 const lateral = `WITH due AS MATERIALIZED (SELECT o.id FROM $x CROSS JOIN LATERAL (
   SELECT id FROM {task_outbox} WHERE queue = x.queue AND lane = x.lane AND available_at >= x.since AND available_at <= $now%s
   ORDER BY available_at, id LIMIT $limit $skip_locked) AS o LIMIT $limit)`
-
-// statement builds the look at the outbox: a short range of the index for each lane of each queue, the higher priority first,
-// each taking what those before it have left of the limit.
-func (w Want) statement(d *db.DB, args db.Args, l *look) string {
-	filter := w.filter(args)
-	if !w.PipelineExecutionID.IsZero() {
-		return fmt.Sprintf(ofOne, filter)
-	}
-	if d.Lateral() {
-		args["x"] = w.lanes(l)
-		return fmt.Sprintf(lateral, filter)
-	}
-	var parts, names []string
-	for _, lane := range w.order() {
-		left := "$limit"
-		for _, name := range names {
-			left += " - (SELECT count(*) FROM " + name + ")"
-		}
-		name := "l" + strconv.Itoa(len(names))
-		parts = append(parts, name+` AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE queue = `+quoted(lane.queue)+` AND lane = `+
-			strconv.Itoa(lane.number)+` AND available_at <= $now`+l.bound(args, lane)+filter+` ORDER BY available_at, id LIMIT `+left+` $skip_locked)`)
-		names = append(names, name)
-	}
-	return "WITH " + strings.Join(parts, ",\n") + `,
-due AS (SELECT id FROM ` + strings.Join(names, " UNION ALL SELECT id FROM ") + `)`
-}
 
 // order is the lanes in the order in which they are looked at.
 func (w Want) order() (list []lane) {

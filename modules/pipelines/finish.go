@@ -87,7 +87,8 @@ func grouped(outcomes []*Outcome) []*group {
 }
 
 // surroundings names what is to be read of the tasks: those that follow directly, and those that the outcomes are about, unless the
-// claims are trusted. A trusted claim is how the row is, or the guard of its version ends the transaction.
+// claims are trusted. A trusted claim is how the row is, or the guard of its version ends the transaction; so is a successor that
+// nothing can have moved yet.
 func (g *group) surroundings(trust bool) (names []tasks.Name) {
 	if g.def == nil {
 		return nil
@@ -99,13 +100,32 @@ func (g *group) surroundings(trust bool) (names []tasks.Name) {
 		} else {
 			names = append(names, tasks.Name{PipelineExecutionID: g.id, TaskName: name})
 		}
-		if o.Kind == Succeeded {
-			for _, d := range g.def.Dependents(name) {
+		if o.Kind != Succeeded {
+			continue
+		}
+		for _, d := range g.def.Dependents(name) {
+			if next, known := g.untouched(&o.Claim.Task, d); trust && known {
+				g.near = append(g.near, next)
+			} else {
 				names = append(names, tasks.Name{PipelineExecutionID: g.id, TaskName: d})
 			}
 		}
 	}
 	return names
+}
+
+// atFirst is the version of a task that runs for the first time: created, ready, claimed, started.
+const atFirst = 4
+
+// untouched gives a dependent as it was created, if it waits for the ended task alone and that one has run but once: then nothing
+// has moved it, or the guard of its version shows it.
+func (g *group) untouched(ended *tasks.Task, dependent string) (t tasks.Task, known bool) {
+	i, from := g.def.Place(dependent), g.def.Place(ended.TaskName)
+	if ended.Version != atFirst || from < 0 || i < 0 || len(g.def.Tasks[i].Needs) != 1 || ended.ID != g.id.Next(from+1) {
+		return t, false
+	}
+	n := newTask(g.id, g.def, i)
+	return n.Created(), true
 }
 
 // plan works out what follows from the outcomes, from the ended tasks and their direct dependents alone, if that will do.

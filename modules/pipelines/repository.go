@@ -36,7 +36,7 @@ func (r *Repository) insert(tx db.Tx, moves []*move) (map[db.ID]bool, error) {
 		ids[i], names[i], versions[i] = e.ID, e.PipelineName, e.DefinitionVersion
 		inputs[i], keys[i], open[i] = string(e.Input), string(e.IdempotencyKey), int64(e.OpenTasks)
 	}
-	set := db.IDSet(ids).Texts("name", names).Texts("definition_version", versions).JSONs("input", inputs).
+	set := db.IDSet(ids).Payload().Texts("name", names).Texts("definition_version", versions).JSONs("input", inputs).
 		NullTexts("idempotency_key", keys).Ints("open_tasks", open)
 	written := make(map[db.ID]bool, n)
 	err := tx.Query(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, input, idempotency_key,
@@ -72,7 +72,7 @@ func (r *Repository) apply(tx db.Tx, moves []*move) error {
 		ids[i], versions[i], statuses[i], failures[i] = e.ID, e.Version, string(e.Status), string(e.Error)
 		open[i], unsuccessful[i], completed[i], paused[i] = int64(e.OpenTasks), int64(e.UnsuccessfulTasks), e.CompletedAt, e.PausedAt
 	}
-	set := db.IDSet(ids).Ints("version", versions).Texts("status", statuses).NullTexts("error", failures).
+	set := db.IDSet(ids).Ints("version", versions).Payload().Texts("status", statuses).NullTexts("error", failures).
 		Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful).Times("completed_at", completed).Times("paused_at", paused)
 	err := tx.LaterExpect("write pipeline executions", `UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error,
   open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks, completed_at = x.completed_at, paused_at = x.paused_at,
@@ -137,7 +137,7 @@ func (r *Repository) lockLater(tx db.Tx, ids []db.ID, out map[db.ID]Execution) e
 }
 
 // countLater is lockLater for groups of outcomes, which counts the tasks that succeed off at once: for most runs that is all there is
-// to write. The executions in out are as they were before; the groups know what has been written.
+// to write. The executions in out are as they were before, as far as outcomes ask; the groups know what has been written.
 func (r *Repository) countLater(tx db.Tx, groups []*group, out map[db.ID]Execution) error {
 	groups = slices.Clone(groups)
 	slices.SortFunc(groups, func(a, b *group) int { return bytes.Compare(a.id[:], b.id[:]) })
@@ -146,11 +146,11 @@ func (r *Repository) countLater(tx db.Tx, groups []*group, out map[db.ID]Executi
 	for i, g := range groups {
 		ids[i], done[i], byID[g.id] = g.id, g.succeeded(), g
 	}
-	set := db.NewSet(len(ids)).IDs("execution", ids).Ints("done", done)
+	set := db.NewSet(len(ids)).IDs("execution", ids).Payload().Ints("done", done)
 	return tx.LaterQuery("lock pipeline executions", `UPDATE {pipeline_executions} SET open_tasks = open_tasks - x.done FROM $x WHERE id = x.execution
-RETURNING `+fields, db.Args{"x": set}, func(scan func(...any) error) error {
+RETURNING id, pipeline_name, definition_version, status, version, open_tasks, unsuccessful_tasks, created_at`, db.Args{"x": set}, func(scan func(...any) error) error {
 		var e Execution
-		err := scanExecution(&e, scan)
+		err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.OpenTasks, &e.UnsuccessfulTasks, &e.CreatedAt)
 		g := byID[e.ID]
 		g.written = counts{e.OpenTasks, e.UnsuccessfulTasks}
 		e.OpenTasks += int(g.succeeded())

@@ -120,15 +120,10 @@ func planStart(x Execution, def *definition.Definition, now db.Time, actor strin
 	p.actor, p.written = actor, &counts{open: x.OpenTasks}                             // as it was inserted
 	p.outputs = func([]string) (map[string]json.RawMessage, error) { return nil, nil } // nothing has run, so no condition can see any
 	for i := range def.Tasks {
-		t := &def.Tasks[i]
-		m := tasks.NewTask(tasks.New{
-			ID: db.NewID(), PipelineExecutionID: x.ID, TaskName: t.ID, Handler: t.Handler(), Queue: t.Queue, Priority: t.Priority,
-			Dependencies: t.Needs,
-			TriggerRule:  string(t.TriggerRule), MaxAttempts: t.Retry.MaxAttempts,
-		}, now)
-		n := &node{name: t.ID, task: tasks.Task{Status: ""}}
-		p.nodes[t.ID] = n
-		p.take(n, m)
+		created := newTask(x.ID, def, i)
+		n := &node{name: created.TaskName, task: tasks.Task{Status: ""}}
+		p.nodes[n.name] = n
+		p.take(n, tasks.NewTask(created, now))
 	}
 	for i := range def.Tasks {
 		if len(def.Tasks[i].Needs) == 0 {
@@ -141,6 +136,16 @@ func planStart(x Execution, def *definition.Definition, now db.Time, actor strin
 		return nil, fmt.Errorf("start pipeline %q: %w", def.Name, err)
 	}
 	return p, nil
+}
+
+// newTask is what the i-th task of a definition is created with. Its id follows from the execution's, so that whoever works on the
+// execution knows how a task that nothing has moved yet looks, and need not read it.
+func newTask(execution db.ID, def *definition.Definition, i int) tasks.New {
+	t := &def.Tasks[i]
+	return tasks.New{
+		ID: execution.Next(i + 1), PipelineExecutionID: execution, TaskName: t.ID, Handler: t.Handler(), Queue: t.Queue, Priority: t.Priority,
+		Dependencies: t.Needs, TriggerRule: string(t.TriggerRule), MaxAttempts: t.Retry.MaxAttempts,
+	}
 }
 
 // Register stores a definition as the newest of its name: what `start NAME` takes from then on.

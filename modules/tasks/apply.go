@@ -82,7 +82,7 @@ func (r *Repository) writeRows(tx db.Tx, moves []*Move) error {
 		for i, m := range group {
 			ids[i], versions[i] = m.Task.ID, m.From
 		}
-		set := db.IDSet(ids).Ints("version", versions)
+		set := db.IDSet(ids).Ints("version", versions).Payload()
 		for _, c := range u.columns {
 			c.add(set, c.name, group)
 		}
@@ -107,7 +107,7 @@ func insert(tx db.Tx, moves []*Move) error {
 		ids[i], pipelines[i], names[i], handlers[i], queues[i] = t.ID, t.PipelineExecutionID, t.TaskName, t.Handler, t.Queue
 		statuses[i], versions[i], priorities[i] = string(t.Status), t.Version, int64(t.Priority)
 	}
-	set := db.IDSet(ids).IDs("pipeline_execution_id", pipelines).Texts("task_name", names).Texts("handler", handlers).
+	set := db.IDSet(ids).Payload().IDs("pipeline_execution_id", pipelines).Texts("task_name", names).Texts("handler", handlers).
 		Texts("queue", queues).Ints("priority", priorities).Texts("status", statuses).Ints("version", versions)
 	for _, c := range []column{maxAttempts, remaining, errorText, completedAt} {
 		c.add(set, c.name, moves)

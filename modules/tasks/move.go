@@ -63,16 +63,28 @@ type New struct {
 	MaxAttempts             int
 }
 
+// Created is the row that NewTask leads to, but for the time.
+func (n *New) Created() Task {
+	t := n.before()
+	t.Status, t.Version = Create.To, 1
+	return t
+}
+
+func (n *New) before() Task {
+	return Task{
+		ID: n.ID, PipelineExecutionID: n.PipelineExecutionID, TaskName: n.TaskName, Handler: n.Handler,
+		Queue: n.Queue, Priority: n.Priority.Level(), MaxAttempts: n.MaxAttempts, RemainingDependencies: len(n.Dependencies),
+	}
+}
+
 // NewTask creates a task, NotStarted.
 func NewTask(n New, now db.Time) *Move {
 	deps := n.Dependencies
 	if deps == nil {
 		deps = []string{}
 	}
-	m := Begin(Task{
-		ID: n.ID, PipelineExecutionID: n.PipelineExecutionID, TaskName: n.TaskName, Handler: n.Handler,
-		Queue: n.Queue, Priority: n.Priority.Level(), MaxAttempts: n.MaxAttempts, RemainingDependencies: len(n.Dependencies), CreatedAt: now,
-	})
+	m := Begin(n.before())
+	m.Task.CreatedAt = now
 	return m.step(Create, createdData{n.TaskName, n.Handler, n.Queue, n.Priority, deps, n.TriggerRule, n.MaxAttempts})
 }
 

@@ -20,7 +20,7 @@ const most = 400
 
 // outboxTurn is which of a pool's turns leaves all free slots to what waits in the outbox. In the others, what becomes ready in the
 // turn itself goes first, if nothing more urgent waits: so neither starves, and a run that has begun comes to its end.
-const outboxTurn = 4
+const outboxTurn = 8
 
 // turn hands over outcomes and claims for free slots, again and again, until there are no outcomes to come. A group is whatever
 // has come in while the last one was being committed; a single outcome does not wait for company.

@@ -225,38 +225,6 @@ func (p *postgres) scalar(n int, value any) (string, any) {
 	return "$" + strconv.Itoa(n) + cast, value
 }
 
-// set is an unnest of one array a column. NULL travels as the zero value: arrays of plain values encode several times faster.
-func (p *postgres) set(n int, name string, s *Set) (string, []any) {
-	var arrays, inner, outer []string
-	vars := make([]any, len(s.columns))
-	for i, c := range s.columns {
-		ph, col := "$"+strconv.Itoa(n+i), "c"+strconv.Itoa(i)
-		inner = append(inner, col)
-		switch c.kind {
-		case kindID:
-			arrays, vars[i] = append(arrays, ph+"::uuid[]"), idArray(c.ids) // a zero ID encodes as NULL
-		case kindText:
-			arrays, vars[i] = append(arrays, ph+"::text[]"), textArray(c.texts)
-			if c.nullable {
-				col = "NULLIF(" + col + ", '')"
-			}
-		case kindJSON:
-			arrays, vars[i] = append(arrays, ph+"::text[]"), textArray(c.texts)
-			col = "NULLIF(" + col + ", '')::jsonb"
-		case kindInt:
-			arrays, vars[i] = append(arrays, ph+"::bigint[]"), intArray(c.ints)
-			if c.nullable {
-				col = "NULLIF(" + col + ", 0)"
-			}
-		case kindTime:
-			arrays, vars[i] = append(arrays, ph+"::bigint[]"), intArray(c.ints)
-			col = "timestamptz 'epoch' + NULLIF(" + col + ", 0) * interval '1 microsecond'"
-		}
-		outer = append(outer, col+" AS "+c.name)
-	}
-	return "(SELECT " + strings.Join(outer, ", ") + " FROM unnest(" + strings.Join(arrays, ", ") + ") AS u(" + strings.Join(inner, ", ") + ")) AS " + name, vars
-}
-
 func (p *postgres) maxRows(*Set, int) int { return 20000 }
 
 func (p *postgres) numbered() bool { return true }

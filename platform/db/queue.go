@@ -74,11 +74,15 @@ func (tx Tx) enqueue(doing, statement string, args Args, row func(func(...any) e
 	return wrap(doing, err)
 }
 
-// oneByOne is the sender of a database that answers without a round trip.
+// oneByOne is the sender of a database that answers without a round trip. It heeds the end of ctx between statements: the driver
+// would watch over each of them from another goroutine.
 func oneByOne(g *gorm.DB) sender {
 	return func(ctx context.Context, list []queued) error {
 		for i := range list {
-			if err := list[i].run(ctx, g.Statement.ConnPool); err != nil {
+			if ctx.Err() != nil {
+				return list[i].fail(ctx.Err())
+			}
+			if err := list[i].run(context.WithoutCancel(ctx), g.Statement.ConnPool); err != nil {
 				return list[i].fail(err)
 			}
 		}

@@ -5,6 +5,7 @@ package db
 type Set struct {
 	columns []column
 	rows    int
+	payload bool // what is added from now on
 }
 
 type kind int
@@ -21,6 +22,7 @@ type column struct {
 	name     string
 	kind     kind
 	nullable bool
+	payload  bool // is written, and finds nothing
 	ids      []ID
 	texts    []string
 	ints     []int64 // kindTime: microseconds since 1970
@@ -85,8 +87,46 @@ func (s *Set) add(c column, n int) *Set {
 	if n != s.rows {
 		panic("set column " + c.name + " has another length than its set")
 	}
+	c.payload = s.payload
 	s.columns = append(s.columns, c)
 	return s
+}
+
+// Payload says that the columns added from now on are only written: no condition of the statement names them. Those that have the
+// same value in all rows are then handed over once. A condition on such a value could have the planner begin with the table instead
+// of the set, and read all of it.
+func (s *Set) Payload() *Set {
+	s.payload = true
+	return s
+}
+
+// constant reports which columns are handed over as one value: of a single row all, for it finds at most one row by its key.
+func (s *Set) constant() []bool {
+	out := make([]bool, len(s.columns))
+	for i := range s.columns {
+		out[i] = s.rows == 1 || s.columns[i].payload && s.columns[i].constant()
+	}
+	return out
+}
+
+func (c *column) constant() bool {
+	switch c.kind {
+	case kindID:
+		return same(c.ids)
+	case kindText, kindJSON:
+		return same(c.texts)
+	default:
+		return same(c.ints)
+	}
+}
+
+func same[T comparable](list []T) bool {
+	for i := 1; i < len(list); i++ {
+		if list[i] != list[0] {
+			return false
+		}
+	}
+	return true
 }
 
 // slice is the rows from..to as a set of their own, sharing memory.

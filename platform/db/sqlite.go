@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/bits"
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -244,51 +242,3 @@ func (l *sqlite) reserve(tx Tx, table, _ string, n int64) (base int64, err error
 func (l *sqlite) numbered() bool { return false }
 
 func (l *sqlite) scalar(_ int, value any) (string, any) { return "?", value }
-
-// set is a list of VALUES.
-func (l *sqlite) set(_ int, name string, s *Set) (string, []any) {
-	vars := make([]any, 0, s.rows*len(s.columns))
-	var b strings.Builder
-	b.WriteString("(SELECT ")
-	for i, c := range s.columns {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString("column" + strconv.Itoa(i+1) + " AS " + c.name)
-	}
-	row := ",(?" + strings.Repeat(",?", len(s.columns)-1) + ")"
-	b.WriteString(" FROM (VALUES ")
-	b.WriteString(strings.Repeat(row, s.rows)[1:])
-	b.WriteString(")) AS " + name)
-	for r := range s.rows {
-		for i := range s.columns {
-			vars = append(vars, s.columns[i].value(r))
-		}
-	}
-	return b.String(), vars
-}
-
-// value is the r-th value of a column as SQLite keeps it.
-func (c *column) value(r int) any {
-	switch c.kind {
-	case kindID:
-		if c.nullable && c.ids[r].IsZero() {
-			return nil
-		}
-		return c.ids[r][:]
-	case kindText, kindJSON:
-		if c.nullable && c.texts[r] == "" {
-			return nil
-		}
-		return c.texts[r]
-	default:
-		if c.nullable && c.ints[r] == 0 {
-			return nil
-		}
-		return c.ints[r]
-	}
-}
-
-// maxRows is the greatest power of two that is left, up to 256: so a statement comes in nine lengths, and the connection keeps
-// each prepared. Longer ones gain nothing.
-func (l *sqlite) maxRows(_ *Set, left int) int { return 1 << min(bits.Len(uint(left))-1, 8) }

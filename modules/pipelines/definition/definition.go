@@ -88,6 +88,14 @@ func (d *Definition) Task(id string) (*Task, bool) {
 	return &d.Tasks[i], true
 }
 
+// Place is a task's place in Tasks; -1 if there is none with this id.
+func (d *Definition) Place(id string) int {
+	if i, ok := d.index[id]; ok {
+		return i
+	}
+	return -1
+}
+
 // Dependents lists the tasks that need the given one, in the order of declaration.
 func (d *Definition) Dependents(id string) []string {
 	if i, ok := d.index[id]; ok {

@@ -1,0 +1,69 @@
+package db
+
+import (
+	"math/bits"
+	"strconv"
+	"strings"
+)
+
+// set is a list of VALUES, beside single values for the columns that have but one.
+func (l *sqlite) set(_ int, name string, s *Set) (string, []any) {
+	constant := s.constant()
+	vars := make([]any, 0, s.rows*len(s.columns))
+	var b strings.Builder
+	b.WriteString("(SELECT ")
+	varied := 0
+	for i := range s.columns {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if constant[i] {
+			b.WriteByte('?')
+			vars = append(vars, s.columns[i].value(0))
+		} else {
+			varied++
+			b.WriteString("column" + strconv.Itoa(varied))
+		}
+		b.WriteString(" AS " + s.columns[i].name)
+	}
+	if varied > 0 {
+		row := ",(?" + strings.Repeat(",?", varied-1) + ")"
+		b.WriteString(" FROM (VALUES ")
+		b.WriteString(strings.Repeat(row, s.rows)[1:])
+		b.WriteString(")")
+		for r := range s.rows {
+			for i := range s.columns {
+				if !constant[i] {
+					vars = append(vars, s.columns[i].value(r))
+				}
+			}
+		}
+	}
+	b.WriteString(") AS " + name)
+	return b.String(), vars
+}
+
+// value is the r-th value of a column as SQLite keeps it.
+func (c *column) value(r int) any {
+	switch c.kind {
+	case kindID:
+		if c.nullable && c.ids[r].IsZero() {
+			return nil
+		}
+		return c.ids[r][:]
+	case kindText, kindJSON:
+		if c.nullable && c.texts[r] == "" {
+			return nil
+		}
+		return c.texts[r]
+	default:
+		if c.nullable && c.ints[r] == 0 {
+			return nil
+		}
+		return c.ints[r]
+	}
+}
+
+// maxRows is the greatest power of two that is left, up to 256: so a statement comes in nine lengths, and the connection keeps
+// each prepared. Longer ones gain nothing.
+func (l *sqlite) maxRows(_ *Set, left int) int { return 1 << min(bits.Len(uint(left))-1, 8) }
