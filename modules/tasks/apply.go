@@ -36,18 +36,20 @@ func (r *Repository) Apply(tx db.Tx, moves []*Move) error {
 	if len(moves) == 0 {
 		return nil
 	}
-	history := make([]events.Event, 0, 2*len(moves))
 	for _, m := range moves {
 		if m.failure != nil {
 			return m.failure
 		}
-		var err error
-		if history, err = m.events(history); err != nil {
-			return err
-		}
 	}
 	if err := r.writeRows(tx, moves); err != nil {
 		return err
+	}
+	history, known := make([]events.Event, 0, 3*len(moves)), encoded{}
+	for _, m := range moves {
+		var err error
+		if history, err = m.events(history, known); err != nil {
+			return err
+		}
 	}
 	if err := r.events.Append(tx, history); err != nil {
 		return err

@@ -1,6 +1,10 @@
 package tasks
 
-import "sluice/platform/db"
+import (
+	"encoding/json"
+
+	"sluice/platform/db"
+)
 
 // Causes of a reset.
 const (
@@ -8,14 +12,31 @@ const (
 	CauseOperator     = "operator"
 )
 
-// The data of each event (docs/events.md).
+// list is names as a JSON array, so that data which holds one can be compared.
+type list string
+
+func listOf(names []string) list {
+	if len(names) == 0 {
+		return "[]"
+	}
+	doc, err := json.Marshal(names)
+	if err != nil {
+		panic(err) // names are text
+	}
+	return list(doc)
+}
+
+// MarshalJSON gives the array.
+func (l list) MarshalJSON() ([]byte, error) { return []byte(l), nil }
+
+// The data of each event (docs/events.md). All of it can be compared.
 type (
 	createdData struct {
 		TaskName     string   `json:"task_name"`
 		Handler      string   `json:"handler"`
 		Queue        string   `json:"queue"`
 		Priority     Priority `json:"priority"`
-		Dependencies []string `json:"dependencies"`
+		Dependencies list     `json:"dependencies"`
 		TriggerRule  string   `json:"trigger_rule"`
 		MaxAttempts  int      `json:"max_attempts"`
 	}

@@ -79,13 +79,9 @@ func (n *New) before() Task {
 
 // NewTask creates a task, NotStarted.
 func NewTask(n New, now db.Time) *Move {
-	deps := n.Dependencies
-	if deps == nil {
-		deps = []string{}
-	}
 	m := Begin(n.before())
 	m.Task.CreatedAt = now
-	return m.step(Create, createdData{n.TaskName, n.Handler, n.Queue, n.Priority, deps, n.TriggerRule, n.MaxAttempts})
+	return m.step(Create, createdData{n.TaskName, n.Handler, n.Queue, n.Priority, listOf(n.Dependencies), n.TriggerRule, n.MaxAttempts})
 }
 
 // MarkReady makes a task whose dependencies are terminal, and whose trigger rule holds, available at once.
@@ -208,17 +204,33 @@ func since(from, to db.Time) int64 {
 	return max(0, to.Sub(from.Time).Milliseconds())
 }
 
+// encoded is the data of events, each encoded once: in a transaction of many tasks most of it is the same.
+type encoded map[any]json.RawMessage
+
+func (e encoded) of(s *Step) (json.RawMessage, error) {
+	if data, ok := e[s.Data]; ok {
+		return data, nil
+	}
+	data, err := json.Marshal(s.Data)
+	if err != nil {
+		return nil, fmt.Errorf("encode the data of %s: %w", s.Transition.Event, err)
+	}
+	e[s.Data] = data
+	return data, nil
+}
+
 // events encodes the history of the move.
-func (m *Move) events(list []events.Event) ([]events.Event, error) {
-	for i, s := range m.Steps {
-		data, err := json.Marshal(s.Data)
+func (m *Move) events(list []events.Event, known encoded) ([]events.Event, error) {
+	for i := range m.Steps {
+		s := &m.Steps[i]
+		data, err := known.of(s)
 		if err != nil {
-			return nil, fmt.Errorf("encode the data of %s: %w", s.Transition.Event, err)
+			return nil, err
 		}
 		version := m.From + int64(i) + 1
 		list = append(list, events.Event{
 			PipelineExecutionID: m.Task.PipelineExecutionID, TaskExecutionID: m.Task.ID, EventType: s.Transition.Event,
-			Version: &version, EventData: data, WorkerID: s.Worker, Actor: db.Text(m.Actor),
+			Version: &version, EventData: db.JSON(data), WorkerID: s.Worker, Actor: db.Text(m.Actor),
 		})
 	}
 	return list, nil
