@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,12 +28,13 @@ func LaneOf(priority int) int { return 2 * priority }
 
 // Want says which rows a claim takes.
 type Want struct {
-	Handlers            []string // what the worker can run
-	Queues              []string // those that it serves, the first served first; empty: the default one
-	Limit               int      // no more than its free slots
-	BulkFirst           bool     // bulk goes before the rest of its priority; every few claims, so that neither starves
-	PipelineExecutionID db.ID    // of this execution alone; zero: of any
-	Heads               *Heads   // where to begin; nil: at the beginning
+	Handlers            []string       // what the worker can run
+	Queues              []string       // those that it serves, the first served first; empty: the default one
+	Limit               int            // no more than its free slots
+	Rooms               map[string]int // no more than so many tasks of a handler; one that is not named has no limit of its own
+	BulkFirst           bool           // bulk goes before the rest of its priority; every few claims, so that neither starves
+	PipelineExecutionID db.ID          // of this execution alone; zero: of any
+	Heads               *Heads         // where to begin; nil: at the beginning
 }
 
 // Take removes due rows and returns their tasks, in the order of priority and then of time. Rows that another transaction is
@@ -61,10 +63,10 @@ func (r *Repository) TakeLater(tx db.Tx, want Want) (*Taking, error) {
 	t := &Taking{repository: r, want: want, look: want.Heads.begin(tx.Now, tx.OldestOpen())}
 	args := db.Args{"now": tx.Now, "limit": want.Limit}
 	statement := want.statement(r.db, args, t.look) + `
-DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM due) RETURNING id, task_execution_id, queue, lane, available_at`
+DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM ` + want.fitting(args) + `) RETURNING id, task_execution_id, handler, queue, lane, available_at`
 	return t, tx.LaterQuery("take from the outbox", statement, args, func(scan func(...any) error) error {
 		var row Row
-		err := scan(&row.ID, &row.TaskExecutionID, &row.Queue, &row.Lane, &row.AvailableAt)
+		err := scan(&row.ID, &row.TaskExecutionID, &row.Handler, &row.Queue, &row.Lane, &row.AvailableAt)
 		t.rows = append(t.rows, row)
 		return err
 	})
@@ -72,7 +74,9 @@ DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM due) RETURNING id, task_ex
 
 // Tasks gives the tasks whose rows were taken. It is to be called once.
 func (t *Taking) Tasks() []db.ID {
-	if t.look != nil {
+	if t.look != nil && t.squeezed() {
+		t.look.saw(t.repository.db.Now(), false) // rows may lie before those that it took: it knows no head
+	} else if t.look != nil {
 		last := map[lane]db.Time{}
 		for _, row := range t.rows {
 			if at := last[lane{row.Queue, row.Lane}]; row.AvailableAt.After(at.Time) {
@@ -91,25 +95,42 @@ func (t *Taking) Tasks() []db.ID {
 	return ids
 }
 
+// squeezed reports whether rows of a handler may have been left because there was no room for them.
+func (t *Taking) squeezed() bool {
+	taken := map[string]int{}
+	for _, row := range t.rows {
+		taken[row.Handler]++
+	}
+	for handler, room := range t.want.tight() {
+		if taken[handler] >= room {
+			return true
+		}
+	}
+	return false
+}
+
 // ofOne looks for the rows of one execution.
-const ofOne = `WITH due AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE available_at <= $now%s
+const ofOne = `WITH due AS MATERIALIZED (SELECT %s FROM {task_outbox} WHERE available_at <= $now%s
 ORDER BY available_at, id LIMIT $limit $skip_locked)`
 
 // lateral looks at a short range of the index for each lane of each queue, until there are enough.
-const lateral = `WITH due AS MATERIALIZED (SELECT o.id FROM $x CROSS JOIN LATERAL (
-  SELECT id FROM {task_outbox} WHERE queue = x.queue AND lane = x.lane AND available_at >= x.since AND available_at <= $now%s
+const lateral = `WITH due AS MATERIALIZED (SELECT o.* FROM $x CROSS JOIN LATERAL (
+  SELECT %s FROM {task_outbox} WHERE queue = x.queue AND lane = x.lane AND available_at >= x.since AND available_at <= $now%s
   ORDER BY available_at, id LIMIT $limit $skip_locked) AS o LIMIT $limit)`
 
 // statement builds the look at the outbox: a short range of the index for each lane of each queue, the higher priority first,
 // each taking what those before it have left of the limit.
 func (w Want) statement(d *db.DB, args db.Args, l *look) string {
-	filter := w.filter(args)
+	filter, columns := w.filter(args), "id"
+	if len(w.tight()) > 0 {
+		columns = "id, handler, lane, available_at"
+	}
 	if !w.PipelineExecutionID.IsZero() {
-		return fmt.Sprintf(ofOne, filter)
+		return fmt.Sprintf(ofOne, columns, filter)
 	}
 	if d.Lateral() {
 		args["x"] = w.lanes(l)
-		return fmt.Sprintf(lateral, filter)
+		return fmt.Sprintf(lateral, columns, filter)
 	}
 	var parts, names []string
 	for _, lane := range w.order() {
@@ -118,12 +139,12 @@ func (w Want) statement(d *db.DB, args db.Args, l *look) string {
 			left += " - (SELECT count(*) FROM " + name + ")"
 		}
 		name := "l" + strconv.Itoa(len(names))
-		parts = append(parts, name+` AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE queue = `+quoted(lane.queue)+` AND lane = `+
+		parts = append(parts, name+` AS MATERIALIZED (SELECT `+columns+` FROM {task_outbox} WHERE queue = `+quoted(lane.queue)+` AND lane = `+
 			strconv.Itoa(lane.number)+` AND available_at <= $now`+l.bound(args, lane)+filter+` ORDER BY available_at, id LIMIT `+left+` $skip_locked)`)
 		names = append(names, name)
 	}
 	return "WITH " + strings.Join(parts, ",\n") + `,
-due AS (SELECT id FROM ` + strings.Join(names, " UNION ALL SELECT id FROM ") + `)`
+due AS (SELECT * FROM ` + strings.Join(names, " UNION ALL SELECT * FROM ") + `)`
 }
 
 // order is the lanes in the order in which they are looked at.
@@ -154,6 +175,33 @@ func (w Want) queues() []string {
 		return []string{DefaultQueue}
 	}
 	return w.Queues
+}
+
+// tight gives the handlers looked for that have less room than the look may take in all.
+func (w Want) tight() map[string]int {
+	rooms := maps.Clone(w.Rooms)
+	maps.DeleteFunc(rooms, func(handler string, room int) bool { return room >= w.Limit || !slices.Contains(w.Handlers, handler) })
+	return rooms
+}
+
+// fitting is those of the due rows that there is room for: of a handler with little room, its first ones.
+func (w Want) fitting(args db.Args) string {
+	tight := w.tight()
+	if len(tight) == 0 {
+		return "due"
+	}
+	bulkLast := "lane"
+	if w.BulkFirst {
+		bulkLast = "lane DESC"
+	}
+	var fits []string
+	for _, handler := range slices.Sorted(maps.Keys(tight)) {
+		name := "room" + strconv.Itoa(len(args))
+		args[name] = tight[handler]
+		fits = append(fits, "NOT (handler = "+quoted(handler)+" AND place > $"+name+")")
+	}
+	return `(SELECT id, handler, row_number() OVER (PARTITION BY handler ORDER BY lane / 2, ` + bulkLast + `, available_at, id) AS place FROM due) AS d
+WHERE ` + strings.Join(fits, " AND ")
 }
 
 // Serves reports whether a row, were it due, would be taken if nothing else waited.

@@ -74,12 +74,13 @@ func NewFleet(c FleetConfig, d Deps) *Fleet {
 		}
 	}
 	f := &Fleet{config: c, deps: d, members: map[string]*member{}, refused: map[string]refusal{}, ends: make(chan end)}
+	if c.Slots <= 0 {
+		f.config.Slots = DefaultSlots
+	}
 	if len(c.Tenants) != 1 {
-		if c.Slots <= 0 {
-			f.config.Slots = DefaultSlots
-		}
 		f.budget = NewBudget(f.config.Slots)
 	}
+	f.config.Limits = NewLimits(d.Handlers, c.HandlerLimits, f.config.Slots)
 	return f
 }
 
