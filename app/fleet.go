@@ -93,8 +93,8 @@ func (f fleet) full(serving []leases.Worker, handler string) string {
 	if crowded == 0 {
 		return fmt.Sprintf("due: waiting for a free worker slot (%d of %d taken)", used, slots)
 	}
-	return fmt.Sprintf("due: all %d places for %s are taken in %s (`serve --handler-limit %s=N` changes that)",
-		places, handler, counted(int64(crowded), "worker"), handler)
+	return fmt.Sprintf("due: waiting for a free place for %s (%d of %d taken in %s: `serve --handler-limit %s=N` changes that)",
+		handler, places, places, counted(int64(crowded), "worker"), handler)
 }
 
 // runs counts the tasks of a handler that a worker runs.

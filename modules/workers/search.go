@@ -98,9 +98,10 @@ func (p *Pool) candidates(want int, ended map[string]int) []*search {
 	return list
 }
 
-// crowd gives a handler a search of its own. Callers hold the lock.
+// crowd gives a handler a search of its own, which comes after those that are there: a handler that is crowded again and again keeps no
+// other look waiting. Callers hold the lock.
 func (p *Pool) crowd(handler string) *search {
-	s := &search{handler: handler, look: true}
+	s := &search{handler: handler, look: true, last: p.looks}
 	p.crowded[handler] = s
 	return s
 }
