@@ -59,10 +59,10 @@ func (p *Pool) reserveRooms(held *reservation, free int, group []*pipelines.Outc
 	held.rooms = make(map[string]int, len(p.rooms))
 	for name, seat := range p.rooms {
 		keep, others := seat.share(ended[name]), 0
-		switch crowded := p.crowded[name]; {
-		case crowded == nil:
+		switch p.crowded[name] {
+		case nil:
 			keep, others = seat.reserve(ended[name], min(free, (seat.room()+1)/2))
-		case crowded == held.search:
+		case held.search:
 			if keep, others = seat.reserve(ended[name], free); keep+others == 0 {
 				held.search = nil // another pool was quicker
 			}
@@ -74,7 +74,7 @@ func (p *Pool) reserveRooms(held *reservation, free int, group []*pipelines.Outc
 
 // ask says what the turn is to look for in the outbox, and what may go before that. Callers hold the lock.
 func (p *Pool) ask(r *pipelines.Turn, chosen *search, free int) {
-	r.Successors, r.SuccessorPriority, r.SuccessorPriorities = free, p.common.urgency(), map[string]int{}
+	r.Successors, r.SuccessorPriority, r.SuccessorPriorities = free, p.common.urgency(), make(map[string]int, len(p.crowded))
 	for name, s := range p.crowded {
 		r.SuccessorPriorities[name] = s.urgency()
 	}
