@@ -89,8 +89,8 @@ func TestTakeHasRoom(t *testing.T) {
 			others[i].Lane = outbox.LaneOf(1)
 		}
 		f.put(append(shells, others...)...)
+		var heads, alone outbox.Heads
 		for _, bulkFirst := range []bool{false, true} {
-			var heads outbox.Heads
 			want := outbox.Want{
 				Handlers: []string{"other", "shell"}, Limit: 100, Rooms: map[string]int{"shell": 3, "unasked": 0}, BulkFirst: bulkFirst, Heads: &heads,
 			}
@@ -104,10 +104,9 @@ func TestTakeHasRoom(t *testing.T) {
 			want.Rooms["shell"] = 0
 			f.same("without room", nil, nilIfEmpty(f.take(want)))
 		}
-		var heads outbox.Heads
-		want := outbox.Want{Handlers: []string{"shell"}, Limit: 1, Heads: &heads}
+		want := outbox.Want{Handlers: []string{"shell"}, Limit: 1, Heads: &alone}
 		f.same("by itself", tasksOf(shells[5]), f.take(want))
-		want.Handlers, want.Limit, want.Rooms = []string{"other", "shell"}, 50, map[string]int{"shell": 2}
+		want = outbox.Want{Handlers: []string{"other", "shell"}, Limit: 50, Rooms: map[string]int{"shell": 2}, Heads: &heads}
 		f.same("together", tasksOf(shells[6:8]...), f.take(want))
 		want.Rooms = map[string]int{"shell": 50}
 		f.same("with room for all", tasksOf(shells[8:19]...), f.take(want))

@@ -39,14 +39,19 @@ type loop struct {
 	idle           int      // times in a row that it found a turn worth it, and then not
 }
 
-func newWorld(r *rapid.T) *world {
+func limitedHandlers(t rapid.TB) *tasks.Registry {
 	none := func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }
 	handlers, err := tasks.NewRegistry([]tasks.Handler{
 		tasks.NewHandler("free", none), tasks.WithLimit(tasks.NewHandler("one", none), 1), tasks.WithLimit(tasks.NewHandler("three", none), 3),
 	})
 	if err != nil {
-		r.Fatal(err)
+		t.Fatal(err)
 	}
+	return handlers
+}
+
+func newWorld(r *rapid.T) *world {
+	handlers := limitedHandlers(r)
 	w := &world{r: r, slots: rapid.IntRange(1, 8).Draw(r, "slots")}
 	w.limits = NewLimits(handlers, nil, w.slots)
 	c := Config{Slots: w.slots, Limits: w.limits}
@@ -289,4 +294,22 @@ func TestSearchModel(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestCrowdedStandsInFrontOfNobody: behind more tasks of a handler than a look may take, those of another are found without anybody telling
+// of them again; and both searches have their turn.
+func TestCrowdedStandsInFrontOfNobody(t *testing.T) {
+	w := &world{slots: 8}
+	s := &simulated{pool: New(Config{Slots: w.slots}, Deps{Handlers: limitedHandlers(t)})}
+	s.add(slices.Concat(slices.Repeat([]string{"three"}, 20), slices.Repeat([]string{"free"}, 3))...)
+	for moved := true; moved; {
+		moved = w.step(s, &s.loops[0], "", false)
+	}
+	claimed := map[string]int{}
+	for _, c := range s.running {
+		claimed[c.Task.Handler]++
+	}
+	if claimed["three"] != 3 || claimed["free"] != 3 {
+		t.Errorf("%v run", claimed)
+	}
 }
