@@ -280,14 +280,25 @@ func TestFleetSharesLimits(t *testing.T) {
 			<-g.entered // the lone tenant has all
 		}
 		for _, name := range names[1:] {
-			ids[name] = s.Start(t, inTenant(t, s.DB, name), def, "")
+			ctx := inTenant(t, s.DB, name)
+			ids[name] = s.Start(t, ctx, def, "")
+			dbtest.Eventually(t, "the tenant is served", func() bool {
+				list, err := s.Leases.List(ctx)
+				return err == nil && len(list) == 1
+			})
 		}
 		for range 3*each - limit {
-			if len(g.entered) > 0 {
-				t.Error("a handler runs without room")
-			}
 			g.out <- struct{}{}
 			<-g.entered
+			running := 0
+			for _, name := range names {
+				list, err := s.Tasks.ListRunning(db.WithTenant(context.Background(), name))
+				must(t, err)
+				running += len(list)
+			}
+			if running > limit || len(g.entered) > 0 {
+				t.Errorf("%d tasks run, and %d more have begun, with the limit %d", running, len(g.entered), limit)
+			}
 		}
 		close(g.out)
 		for _, name := range names {

@@ -313,3 +313,27 @@ func TestCrowdedStandsInFrontOfNobody(t *testing.T) {
 		t.Errorf("%v run", claimed)
 	}
 }
+
+// TestHeadsBelongToTheirHandlers: what was learnt when others were looked for is not believed, and not everything is remembered for ever.
+func TestHeadsBelongToTheirHandlers(t *testing.T) {
+	p := New(Config{Slots: 8}, Deps{Handlers: limitedHandlers(t)})
+	common := p.want(&p.common, 1)
+	if again := p.want(&p.common, 1); again.Heads != common.Heads {
+		t.Error("the common search forgets its heads")
+	}
+	s := p.crowd("three")
+	own, rest := p.want(s, 1), p.want(&p.common, 1)
+	if own.Heads == rest.Heads || own.Heads == common.Heads || rest.Heads == common.Heads {
+		t.Error("looks for different handlers share their heads")
+	}
+	p.uncrowd(s)
+	if again := p.want(&p.common, 1); again.Heads != common.Heads || slices.Compare(again.Handlers, common.Handlers) != 0 {
+		t.Error("the common search is not as it was")
+	}
+	for i := range 10 * mostHeads {
+		p.headsOf([]string{string(rune('a' + i))})
+	}
+	if len(p.heads) > mostHeads {
+		t.Errorf("%d heads are remembered", len(p.heads))
+	}
+}
