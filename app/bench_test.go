@@ -153,7 +153,7 @@ func TestBenchDocument(t *testing.T) {
 		if onServer := m.Database == "postgres"; onServer != (m.WALPerTask != nil) || onServer && *m.WALPerTask <= 0 || len(m.Server) == 0 {
 			t.Errorf("log per task: %v, settings %v", m.WALPerTask, m.Server)
 		}
-		for key, want := range map[string]any{"rate": 400., "pending": 151., "history": 100., "hold_snapshot": true, "workers": 256., "processes": 1., "length": 0.} {
+		for key, want := range map[string]any{"rate": 400., "pending": 151., "history": 100., "hold_snapshot": true, "workers": 1000., "processes": 1., "length": 0.} {
 			if m.Settings[key] != want {
 				t.Errorf("setting %s is %v, expected %v", key, m.Settings[key], want)
 			}

@@ -73,14 +73,38 @@ func (f fleet) due(at db.Time, handler, queue string) string {
 	case len(serving) == 0:
 		return fmt.Sprintf("no live worker with handler %q serves queue %q: start `sluice serve --queues %s`", handler, queue, queue)
 	}
-	slots, used := 0, 0
+	return f.full(serving, handler)
+}
+
+// full says what the workers that serve a task have none left of: slots, or places for its handler.
+func (f fleet) full(serving []leases.Worker, handler string) string {
+	slots, used, places, crowded := 0, 0, 0, 0
 	for _, w := range serving {
 		slots, used = slots+w.Slots, used+len(f.running[w.ID])
+		if len(f.running[w.ID]) >= w.Slots {
+			continue
+		}
+		limit := limitOf(w.Limits, handler)
+		if limit == 0 || f.runs(w, handler) < limit {
+			return "due: about to be claimed"
+		}
+		places, crowded = places+limit, crowded+1
 	}
-	if used < slots {
-		return "due: about to be claimed"
+	if crowded == 0 {
+		return fmt.Sprintf("due: waiting for a free worker slot (%d of %d taken)", used, slots)
 	}
-	return fmt.Sprintf("due: waiting for a free worker slot (%d of %d taken)", used, slots)
+	return fmt.Sprintf("due: waiting for a free place for %s (%d of %d taken in %s: `serve --handler-limit %s=N` changes that)",
+		handler, places, places, counted(int64(crowded), "worker"), handler)
+}
+
+// runs counts the tasks of a handler that a worker runs.
+func (f fleet) runs(w leases.Worker, handler string) (n int) {
+	for _, t := range f.running[w.ID] {
+		if t.Handler == handler {
+			n++
+		}
+	}
+	return n
 }
 
 // lost says what becomes of a running task whose worker is not alive; empty for one whose worker is.

@@ -69,6 +69,7 @@ With --tenants one process works for many tenants: they share its slots, and non
 	cmd.Flags().StringVar(&s.dir, "pipelines", "", "register every *.yaml and *.yml of `DIR`, for each tenant that is served")
 	cmd.Flags().Var(&tenantNames{value: &s.Tenants}, "tenants", "work for `TENANTS`: all, those made and dropped meanwhile included, or names separated by commas (default: the one of --tenant)")
 	cmd.Flags().Var(&count{&s.Slots, 1}, "workers", "run at most `N` tasks at once, of all tenants")
+	cmd.Flags().Var(&handlerLimits{&s.HandlerLimits}, "handler-limit", "run at most N tasks of a handler at once, as `HANDLER=N`; repeatable (default shell=64, http=256; others have none)")
 	cmd.Flags().Var(&queueNames{&s.Queues}, "queues", "serve these `QUEUES`, separated by commas (default \"default\")")
 	cmd.Flags().Var(&duration{&s.Lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
 	cmd.Flags().Var(&address{&s.listen}, "listen", "answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
@@ -78,6 +79,9 @@ With --tenants one process works for many tenants: they share its slots, and non
 }
 
 func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err error) {
+	if err := knownHandlers(s.HandlerLimits, n.Handlers); err != nil {
+		return err
+	}
 	list, err := n.pipelines(s.dir)
 	if err != nil {
 		return err
@@ -95,12 +99,14 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err e
 		share = server.Share
 		n.Log.Info("answering /livez, /readyz and /metrics", zap.Stringer("listen", server.Addr()))
 	}
+	var fleet *workers.Fleet
 	s.Prepare = func(ctx context.Context) error {
 		if err := errors.Join(n.prepare(ctx, list), n.Keeping.prepare(ctx, keep)); err != nil {
 			return err
 		}
 		n.Log.Info("serving", zap.String("database", redacted(n.DB.URL())), zap.String("tenant", db.TenantOf(ctx)),
-			zap.Int("pipelines", len(list)), zap.Int("workers", s.Slots), zap.Duration("lease", s.Lease))
+			zap.Int("pipelines", len(list)), zap.Int("workers", s.Slots),
+			zap.Stringer("limits", fleet.Limits()), zap.Duration("lease", s.Lease))
 		return nil
 	}
 	keepers := newKeepers(n.Keeping, keep, n.Log)
@@ -108,7 +114,7 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err e
 	s.Began, s.Ended = both(s.Began, func(tenant string, _ *workers.Pool) { keepers.begin(ctx, tenant) }), bothEnds(s.Ended, keepers.end)
 	stop := context.AfterFunc(ctx, func() { n.Log.Info("stopping: no more tasks are taken", zap.Duration("drain", s.Drain)) })
 	defer stop()
-	fleet := workers.NewFleet(s.FleetConfig, n.Workers)
+	fleet = workers.NewFleet(s.FleetConfig, n.Workers)
 	share(fleet.Budget())
 	if err := fleet.Run(ctx); err != nil {
 		return err

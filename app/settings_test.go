@@ -42,6 +42,40 @@ func TestSettingsPrecedence(t *testing.T) {
 	p.fails(t, 2, []string{`SLUICE_LIMIT: "many": expected a whole number from 1`}, "list")
 }
 
+// TestHandlerLimitSettings: several in one variable, a list or a text in the file; and the flag takes the place of either.
+func TestHandlerLimitSettings(t *testing.T) {
+	p := &program{url: dbtest.SQLiteURL(t)}
+	limits := func(args ...string) string {
+		t.Helper()
+		serve := p.begin(t, append([]string{"serve"}, args...)...)
+		var list []limitedRow
+		dbtest.Eventually(t, "serving", func() bool {
+			list = decode[[]limitedRow](t, p.ok(t, "workers", "-o", "json"))
+			return len(list) == 1
+		})
+		serve.stop(t)
+		return list[0].Limits
+	}
+	for want, args := range map[string][]string{
+		"http=256,shell=64":       nil,
+		"http=256,shell=3,wait=4": {"--config", file(t, "list.yaml", "handler-limit: [shell=3, wait=4]\n")},
+		"http=256,shell=5":        {"--config", file(t, "text.yaml", "handler-limit: shell=5\n")},
+		"http=6,shell=7":          {"--config", file(t, "both.yaml", "handler-limit: shell=5\n"), "--handler-limit", "http=6", "--handler-limit=shell=7"},
+		"http=256":                {"--handler-limit", "shell=1000"},
+		"":                        {"--workers", "8"},
+	} {
+		if got := limits(args...); got != want {
+			t.Errorf("%q: %q, want %q", args, got, want)
+		}
+	}
+	t.Setenv("SLUICE_HANDLER_LIMIT", "shell=8,sleep=9")
+	if got := limits(); got != "http=256,shell=8,sleep=9" {
+		t.Errorf("by the environment: %q", got)
+	}
+	t.Setenv("SLUICE_HANDLER_LIMIT", "shell")
+	p.fails(t, 2, []string{`SLUICE_HANDLER_LIMIT: "shell": `, "such as shell=64"}, "serve")
+}
+
 // TestTaskEnvironmentIsNoSetting: a command within a task finds SLUICE_INPUT and SLUICE_OUTPUT, which are its task's files.
 func TestTaskEnvironmentIsNoSetting(t *testing.T) {
 	p := &program{url: dbtest.SQLiteURL(t)}

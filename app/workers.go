@@ -110,9 +110,9 @@ func (c *cli) printWorkers(list []workerRow, f fleet) {
 				lease = "expired " + span(msec(-w.LeaseMS)) + " ago"
 			}
 		}
-		rows[i] = []string{w.ID, w.Hostname, since, slots, lease, w.Queues, w.Handlers, doing(w.Tasks, f)}
+		rows[i] = []string{w.ID, w.Hostname, since, slots, lease, w.Queues, w.Handlers, w.Limits, doing(w.Tasks, f)}
 	}
-	printTable(c.stdout, []string{"id", "host", "since", "slots", "lease", "queues", "handlers", "doing"}, rows)
+	printTable(c.stdout, []string{"id", "host", "since", "slots", "lease", "queues", "handlers", "limits", "doing"}, rows)
 }
 
 // doing tells of the tasks that a worker has had for longest.

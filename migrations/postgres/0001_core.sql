@@ -112,6 +112,7 @@ CREATE TABLE workers (
   slots            integer NOT NULL,
   handlers         text NOT NULL,             -- comma-separated
   queues           text NOT NULL DEFAULT 'default', -- comma-separated
+  limits           text NOT NULL DEFAULT '',  -- of handlers: http=256,shell=64
   started_at       timestamptz NOT NULL,
   lease_expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);

@@ -14,6 +14,7 @@ type gauges struct {
 	server  *Server
 	slots   *prometheus.Desc
 	running *prometheus.Desc
+	rooms   *prometheus.Desc
 	lease   *prometheus.Desc
 	queued  *prometheus.Desc
 	held    *prometheus.Desc
@@ -26,6 +27,7 @@ func newGauges(s *Server) *gauges {
 		server:  s,
 		slots:   prometheus.NewDesc("sluice_slots", "Slots of this process; used by tasks whose outcome is not yet recorded, of all tenants.", []string{"state"}, nil),
 		running: prometheus.NewDesc("sluice_slots_used", "Slots of this process that a tenant's tasks use.", tenant, nil),
+		rooms:   prometheus.NewDesc("sluice_handler_places", "How many tasks of a handler with a limit this process runs at once; used by tasks whose outcome is not yet recorded, of all tenants.", []string{"handler", "state"}, nil),
 		lease:   prometheus.NewDesc("sluice_lease_seconds_left", "How long others leave this process a tenant's tasks; negative: expired.", tenant, nil),
 		queued:  prometheus.NewDesc("sluice_outbox_pending", "Tasks of a tenant in the whole database that wait for a worker, due or not.", tenant, nil),
 		held:    prometheus.NewDesc("sluice_events_held_back_seconds", "How long the oldest open transaction with events has been open: followers of events wait for it. Those of other users are seen by members of pg_monitor.", tenant, nil),
@@ -37,6 +39,7 @@ func newGauges(s *Server) *gauges {
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 	to <- g.slots
 	to <- g.running
+	to <- g.rooms
 	to <- g.lease
 	to <- g.queued
 	to <- g.held
@@ -49,6 +52,12 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	if slots > 0 {
 		to <- gauge(g.slots, float64(used), "used")
 		to <- gauge(g.slots, float64(slots-used), "free")
+	}
+	if len(list) > 0 {
+		for _, r := range list[0].Rooms { // the same for all pools
+			to <- gauge(g.rooms, float64(r.Used), r.Handler, "used")
+			to <- gauge(g.rooms, float64(r.Limit-r.Used), r.Handler, "free")
+		}
 	}
 	limited, cancel := context.WithTimeout(g.server.base, patience)
 	defer cancel()

@@ -54,6 +54,7 @@ var expected = []string{
 	`sluice_tasks_finished_total{outcome="completed",tenant="default"}`, `sluice_tasks_finished_total{outcome="failed",tenant="default"}`,
 	`sluice_tasks_finished_total{outcome="deferred",tenant="default"}`, `sluice_tasks_finished_total{outcome="released",tenant="default"}`,
 	`sluice_slots{state="used"}`, `sluice_slots{state="free"}`,
+	`sluice_handler_places{handler="scripted",state="used"}`, `sluice_handler_places{handler="scripted",state="free"}`,
 	ofDefault("sluice_claim_seconds_count"), ofDefault("sluice_record_seconds_count"), `sluice_task_seconds_count{handler="scripted",tenant="default"}`,
 }
 
@@ -105,7 +106,7 @@ func TestEveryMetricAppears(t *testing.T) {
 		stack := enginetest.New(t, base.DB, &enginetest.Scripted{}, later())
 		server := listen(t, base.DB, "127.0.0.1:0", zap.NewNop())
 		loseOne(t, stack)
-		pool := stack.Pool(workers.Config{Slots: 3, Lease: 900 * time.Millisecond, Drain: time.Millisecond, Observer: server.Observer(db.DefaultTenant)})
+		pool := stack.Pool(workers.Config{Slots: 3, HandlerLimits: map[string]int{"scripted": 2}, Lease: 900 * time.Millisecond, Drain: time.Millisecond, Observer: server.Observer(db.DefaultTenant)})
 		server.Watch(db.DefaultTenant, pool)
 		working, stop := context.WithCancel(ctx)
 		done := make(chan error, 1)

@@ -24,6 +24,7 @@ type Worker struct {
 	Slots          int     `json:"slots"` // tasks that it runs at once
 	Handlers       string  `json:"handlers"`
 	Queues         string  `json:"queues"` // that it serves
+	Limits         string  `json:"limits"` // of its tasks at once, of handlers for which the slots alone are too many: http=256,shell=64
 	StartedAt      db.Time `json:"started_at"`
 	LeaseExpiresAt db.Time `json:"lease_expires_at"`
 }
@@ -43,9 +44,10 @@ func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 func (r *Repository) Register(ctx context.Context, w Worker, lease time.Duration) (expires db.Time, err error) {
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
 		expires = db.At(tx.Now.Add(lease))
-		_, err := tx.Exec(`INSERT INTO {workers} (id, hostname, pid, slots, handlers, queues, started_at, lease_expires_at)
-VALUES ($id, $hostname, $pid, $slots, $handlers, $queues, $now, $expires)`, db.Args{
-			"id": w.ID, "hostname": w.Hostname, "pid": w.PID, "slots": w.Slots, "handlers": w.Handlers, "queues": w.Queues, "now": tx.Now, "expires": expires,
+		_, err := tx.Exec(`INSERT INTO {workers} (id, hostname, pid, slots, handlers, queues, limits, started_at, lease_expires_at)
+VALUES ($id, $hostname, $pid, $slots, $handlers, $queues, $limits, $now, $expires)`, db.Args{
+			"id": w.ID, "hostname": w.Hostname, "pid": w.PID, "slots": w.Slots, "handlers": w.Handlers, "queues": w.Queues, "limits": w.Limits,
+			"now": tx.Now, "expires": expires,
 		})
 		return err
 	})

@@ -71,3 +71,44 @@ func TestNextDueFindsWhatIsLate(t *testing.T) {
 		f.same("then", tasksOf(late), f.take(want))
 	})
 }
+
+// TestTakeHasRoom: of a handler with little room its most urgent and oldest rows are taken, and all of the others'; and a look that left
+// some has the next one find them, wherever they lie.
+func TestTakeHasRoom(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		var shells, others []outbox.Row
+		for i := range 20 {
+			shells = append(shells, f.row("shell", -time.Hour+time.Duration(i)*time.Minute))
+			others = append(others, f.row("other", -time.Hour+time.Duration(i)*time.Minute+time.Second))
+		}
+		shells[19].Lane = outbox.LaneOf(0) // urgent, though the youngest
+		for i := range 19 {
+			shells[i].Lane = outbox.LaneOf(1)
+		}
+		for i := range others {
+			others[i].Lane = outbox.LaneOf(1)
+		}
+		f.put(append(shells, others...)...)
+		var heads, alone outbox.Heads
+		for _, bulkFirst := range []bool{false, true} {
+			want := outbox.Want{
+				Handlers: []string{"other", "shell"}, Limit: 100, Rooms: map[string]int{"shell": 3, "unasked": 0}, BulkFirst: bulkFirst, Heads: &heads,
+			}
+			got := f.take(want)
+			if !bulkFirst {
+				all := append([]outbox.Row{shells[19], shells[0], others[0], shells[1]}, others[1:]...)
+				f.same("the first look", tasksOf(all...), got)
+			} else {
+				f.same("the second look", tasksOf(shells[2:5]...), got)
+			}
+			want.Rooms["shell"] = 0
+			f.same("without room", nil, nilIfEmpty(f.take(want)))
+		}
+		want := outbox.Want{Handlers: []string{"shell"}, Limit: 1, Heads: &alone}
+		f.same("by itself", tasksOf(shells[5]), f.take(want))
+		want = outbox.Want{Handlers: []string{"other", "shell"}, Limit: 50, Rooms: map[string]int{"shell": 2}, Heads: &heads}
+		f.same("together", tasksOf(shells[6:8]...), f.take(want))
+		want.Rooms = map[string]int{"shell": 50}
+		f.same("with room for all", tasksOf(shells[8:19]...), f.take(want))
+	})
+}

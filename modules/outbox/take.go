@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,12 +28,13 @@ func LaneOf(priority int) int { return 2 * priority }
 
 // Want says which rows a claim takes.
 type Want struct {
-	Handlers            []string // what the worker can run
-	Queues              []string // those that it serves, the first served first; empty: the default one
-	Limit               int      // no more than its free slots
-	BulkFirst           bool     // bulk goes before the rest of its priority; every few claims, so that neither starves
-	PipelineExecutionID db.ID    // of this execution alone; zero: of any
-	Heads               *Heads   // where to begin; nil: at the beginning
+	Handlers            []string       // what the worker can run
+	Queues              []string       // those that it serves, the first served first; empty: the default one
+	Limit               int            // no more than its free slots
+	Rooms               map[string]int // no more than so many tasks of a handler; one that is not named has no limit of its own
+	BulkFirst           bool           // bulk goes before the rest of its priority; every few claims, so that neither starves
+	PipelineExecutionID db.ID          // of this execution alone; zero: of any
+	Heads               *Heads         // where to begin; nil: at the beginning
 }
 
 // Take removes due rows and returns their tasks, in the order of priority and then of time. Rows that another transaction is
@@ -59,39 +61,67 @@ type Taking struct {
 // TakeLater is Take for which Tasks has the answer after the next Flush.
 func (r *Repository) TakeLater(tx db.Tx, want Want) (*Taking, error) {
 	t := &Taking{repository: r, want: want, look: want.Heads.begin(tx.Now, tx.OldestOpen())}
+	if want.PipelineExecutionID.IsZero() && !r.db.Lateral() {
+		return t, t.byLane(tx)
+	}
 	args := db.Args{"now": tx.Now, "limit": want.Limit}
-	filter := want.filter(args)
-	switch {
-	case !want.PipelineExecutionID.IsZero():
-		return t, tx.LaterQuery(taking, fmt.Sprintf(ofOne, filter)+take, args, t.row)
-	case r.db.Lateral():
+	statement := fmt.Sprintf(ofOne, want.filter(args))
+	if want.PipelineExecutionID.IsZero() {
 		args["x"] = want.lanes(t.look)
-		return t, tx.LaterQuery(taking, fmt.Sprintf(lateral, filter)+take, args, t.row)
+		statement = fmt.Sprintf(lateral, want.filter(args))
 	}
-	for _, lane := range want.order() {
-		if args["limit"] = want.Limit - len(t.rows); len(t.rows) == want.Limit {
-			break
-		}
-		args["queue"], args["lane"], args["since"] = lane.queue, lane.number, t.look.from(lane)
-		if err := tx.Query(fmt.Sprintf(ofLane, filter)+take, args, t.row); err != nil {
-			return nil, fmt.Errorf("%s: %w", taking, err)
-		}
-	}
-	return t, nil
+	return t, tx.LaterQuery(taking, statement+want.take(args), args, t.row)
 }
 
 const taking = "take from the outbox"
 
+// byLane takes by a statement for each lane: where none is a round trip, that is quicker than one about all of them.
+func (t *Taking) byLane(tx db.Tx) error {
+	for _, lane := range t.want.order() {
+		left := t.left()
+		if left.Limit == 0 {
+			break
+		}
+		args := db.Args{"now": tx.Now, "limit": left.Limit, "queue": lane.queue, "lane": lane.number, "since": t.look.from(lane)}
+		if err := tx.Query(fmt.Sprintf(ofLane, left.filter(args))+left.take(args), args, t.row); err != nil {
+			return fmt.Errorf("%s: %w", taking, err)
+		}
+	}
+	return nil
+}
+
+// left is what is still wanted after what has been taken.
+func (t *Taking) left() Want {
+	w := t.want
+	w.Limit -= len(t.rows)
+	if len(w.Rooms) == 0 {
+		return w
+	}
+	w.Rooms = maps.Clone(w.Rooms)
+	for _, row := range t.rows {
+		if _, limited := w.Rooms[row.Handler]; limited {
+			w.Rooms[row.Handler]--
+		}
+	}
+	w.Handlers = slices.DeleteFunc(slices.Clone(w.Handlers), func(name string) bool {
+		room, limited := w.Rooms[name]
+		return limited && room <= 0
+	})
+	return w
+}
+
 func (t *Taking) row(scan func(...any) error) error {
 	var row Row
-	err := scan(&row.ID, &row.TaskExecutionID, &row.Queue, &row.Lane, &row.AvailableAt)
+	err := scan(&row.ID, &row.TaskExecutionID, &row.Handler, &row.Queue, &row.Lane, &row.AvailableAt)
 	t.rows = append(t.rows, row)
 	return err
 }
 
 // Tasks gives the tasks whose rows were taken. It is to be called once.
 func (t *Taking) Tasks() []db.ID {
-	if t.look != nil {
+	if t.look != nil && t.squeezed() {
+		t.look.saw(t.repository.db.Now(), false) // rows may lie before those that it took: it knows no head
+	} else if t.look != nil {
 		last := map[lane]db.Time{}
 		for _, row := range t.rows {
 			if at := last[lane{row.Queue, row.Lane}]; row.AvailableAt.After(at.Time) {
@@ -110,22 +140,31 @@ func (t *Taking) Tasks() []db.ID {
 	return ids
 }
 
-// take removes what a look has found.
-const take = `
-DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM due) RETURNING id, task_execution_id, queue, lane, available_at`
+// squeezed reports whether rows of a handler may have been left because there was no room for them.
+func (t *Taking) squeezed() bool {
+	taken := map[string]int{}
+	for _, row := range t.rows {
+		taken[row.Handler]++
+	}
+	for handler, room := range t.want.tight() {
+		if taken[handler] >= room {
+			return true
+		}
+	}
+	return false
+}
 
 // ofOne looks for the rows of one execution.
-const ofOne = `WITH due AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE available_at <= $now%s
+const ofOne = `WITH due AS MATERIALIZED (SELECT id, handler, lane, available_at FROM {task_outbox} WHERE available_at <= $now%s
 ORDER BY available_at, id LIMIT $limit $skip_locked)`
 
 // ofLane looks at a short range of the index, for one lane.
-const ofLane = `WITH due AS MATERIALIZED (SELECT id FROM {task_outbox} WHERE queue = $queue AND lane = $lane AND available_at >= $since
-  AND available_at <= $now%s ORDER BY available_at, id LIMIT $limit)`
+const ofLane = `WITH due AS MATERIALIZED (SELECT id, handler, lane, available_at FROM {task_outbox}
+  WHERE queue = $queue AND lane = $lane AND available_at >= $since AND available_at <= $now%s ORDER BY available_at, id LIMIT $limit)`
 
-// lateral does so for each lane of each queue, the higher priority first, until there are enough: in one statement, where each is a
-// round trip.
-const lateral = `WITH due AS MATERIALIZED (SELECT o.id FROM $x CROSS JOIN LATERAL (
-  SELECT id FROM {task_outbox} WHERE queue = x.queue AND lane = x.lane AND available_at >= x.since AND available_at <= $now%s
+// lateral does so for each lane of each queue, the higher priority first, until there are enough.
+const lateral = `WITH due AS MATERIALIZED (SELECT o.* FROM $x CROSS JOIN LATERAL (
+  SELECT id, handler, lane, available_at FROM {task_outbox} WHERE queue = x.queue AND lane = x.lane AND available_at >= x.since AND available_at <= $now%s
   ORDER BY available_at, id LIMIT $limit $skip_locked) AS o LIMIT $limit)`
 
 // order is the lanes in the order in which they are looked at.
@@ -156,6 +195,38 @@ func (w Want) queues() []string {
 		return []string{DefaultQueue}
 	}
 	return w.Queues
+}
+
+// tight gives the handlers looked for that have less room than the look may take in all.
+func (w Want) tight() map[string]int {
+	rooms := maps.Clone(w.Rooms)
+	maps.DeleteFunc(rooms, func(handler string, room int) bool { return room >= w.Limit || !slices.Contains(w.Handlers, handler) })
+	return rooms
+}
+
+// take removes those of the due rows that there is room for: of a handler with little room, its first ones.
+func (w Want) take(args db.Args) string {
+	fitting := "due"
+	if tight := w.tight(); len(tight) > 0 {
+		fitting = w.fitting(tight, args)
+	}
+	return `
+DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM ` + fitting + `) RETURNING id, task_execution_id, handler, queue, lane, available_at`
+}
+
+func (w Want) fitting(tight map[string]int, args db.Args) string {
+	bulkLast := "lane"
+	if w.BulkFirst {
+		bulkLast = "lane DESC"
+	}
+	var fits []string
+	for _, handler := range slices.Sorted(maps.Keys(tight)) {
+		name := "room" + strconv.Itoa(len(args))
+		args[name] = tight[handler]
+		fits = append(fits, "NOT (handler = "+quoted(handler)+" AND place > $"+name+")")
+	}
+	return `(SELECT id, handler, row_number() OVER (PARTITION BY handler ORDER BY lane / 2, ` + bulkLast + `, available_at, id) AS place FROM due) AS d
+WHERE ` + strings.Join(fits, " AND ")
 }
 
 // Serves reports whether a row, were it due, would be taken if nothing else waited.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 
 	"sluice/modules/leases"
@@ -20,18 +21,22 @@ type Turn struct {
 	Outcomes       []*Outcome
 	Want           outbox.Want // its limit is the number of free slots, those of the outcomes included; 0: nothing is claimed
 	Look           bool        // claim what is due in the outbox
+	LookFor        []string    // of the handlers wanted, those that are looked for there; empty: all
 	// Successors is how many tasks that become ready in this transaction may be claimed in it, ahead of what waits in the outbox,
 	// if they are at least as urgent as SuccessorPriority. Whoever sets it sees to it that the outbox has its turn.
 	Successors        int
 	SuccessorPriority int
+	// SuccessorPriorities are those of handlers that have another.
+	SuccessorPriorities map[string]int
 }
 
 // Turned is what came of a Turn.
 type Turned struct {
 	Lost    []error // an error for each outcome, see Engine.Finish
 	Claims  []Claim
-	Taken   int  // of the claims, those from the outbox; they are the last ones, the most urgent first
-	Expired bool // the worker's lease has expired, so nothing was claimed
+	Taken   int         // of the claims, those from the outbox; they are the last ones, the most urgent first
+	Asked   outbox.Want // what the outbox was asked for, when it was: that for which the other claims had left slots and room
+	Expired bool        // the worker's lease has expired, so nothing was claimed
 }
 
 // Turn records outcomes and claims tasks in one transaction.
@@ -87,6 +92,7 @@ type turn struct {
 	ready    int // tasks that have got an outbox row
 	claims   []Claim
 	moves    []*tasks.Move // of the claims from the outbox
+	asked    outbox.Want   // see Turned
 	taking   *outbox.Taking
 	taken    int
 	gone     map[db.ID]error // executions whose definition can't be had
@@ -136,7 +142,7 @@ func (t *turn) read() error {
 	}
 	if len(t.groups) == 0 && t.Want.Limit > 0 && t.Look {
 		var err error // nothing comes before it
-		if t.taking, err = t.engine.outbox.TakeLater(t.tx, t.Want); err != nil {
+		if t.taking, err = t.engine.outbox.TakeLater(t.tx, t.ask()); err != nil {
 			return err
 		}
 	}
@@ -169,13 +175,24 @@ func (t *turn) claimSuccessors() {
 			continue
 		}
 		for _, n := range g.plan.order {
-			if n.justReady() && n.task.Priority <= t.SuccessorPriority && t.Want.Serves(n.task.Queued(t.tx.Now)) {
+			if n.justReady() && t.urgent(n.task) && t.Want.Serves(n.task.Queued(t.tx.Now)) {
 				found = append(found, successor{g, n})
 			}
 		}
 	}
 	slices.SortStableFunc(found, func(a, b successor) int { return a.n.task.Priority - b.n.task.Priority })
-	for _, s := range found[:min(len(found), t.Successors, t.Want.Limit)] {
+	rooms, most := maps.Clone(t.Want.Rooms), min(t.Successors, t.Want.Limit)
+	for _, s := range found {
+		room, limited := rooms[s.n.task.Handler]
+		if len(t.claims) == most {
+			break
+		}
+		if limited {
+			if room <= 0 {
+				continue // it gets a row in the outbox
+			}
+			rooms[s.n.task.Handler]--
+		}
 		s.n.move.Claim(t.Worker, t.LeaseExpiresAt, t.tx.Now).MarkStarted()
 		s.n.task = s.n.move.Task
 		definition, _ := s.g.def.Task(s.n.name)
@@ -183,6 +200,14 @@ func (t *turn) claimSuccessors() {
 			Task: s.n.task, Pipeline: s.g.def.Name, Definition: definition, Input: s.g.input, def: s.g.def, plan: s.g.plan,
 		})
 	}
+}
+
+// urgent reports whether nothing that waits in the outbox comes before a task that has become ready.
+func (t *turn) urgent(task tasks.Task) bool {
+	if bound, ok := t.SuccessorPriorities[task.Handler]; ok {
+		return task.Priority <= bound
+	}
+	return task.Priority <= t.SuccessorPriority
 }
 
 // needs gives the claimed tasks the outputs that they may use: from what has ended in this transaction, else from the database.
@@ -221,7 +246,7 @@ func (t *turn) needs() error {
 }
 
 func (t *turn) result() Turned {
-	r := Turned{Lost: make([]error, len(t.Outcomes)), Claims: t.claims, Taken: t.taken, Expired: t.Want.Limit > 0 && !t.leased}
+	r := Turned{Lost: make([]error, len(t.Outcomes)), Claims: t.claims, Taken: t.taken, Asked: t.asked, Expired: t.Want.Limit > 0 && !t.leased}
 	for i, o := range t.Outcomes {
 		if t.lost[o] {
 			r.Lost[i] = tasks.ErrClaimLost

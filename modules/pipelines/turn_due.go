@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 
+	"sluice/modules/outbox"
 	"sluice/modules/tasks"
 	"sluice/platform/db"
 )
@@ -14,12 +16,41 @@ func (t *turn) due() ([]db.ID, error) {
 	if t.taking != nil {
 		return t.taking.Tasks(), nil
 	}
-	want := t.Want
-	want.Limit -= len(t.claims)
-	if !t.Look || want.Limit <= 0 {
+	if !t.Look {
+		return nil, nil
+	}
+	want := t.ask()
+	if want.Limit <= 0 {
 		return nil, nil
 	}
 	return t.engine.outbox.Take(t.tx, want)
+}
+
+// ask works out what the outbox is asked for: the claims so far have taken slots, and room of handlers with limits.
+func (t *turn) ask() outbox.Want {
+	want := t.Want
+	want.Limit -= len(t.claims)
+	want.Rooms = maps.Clone(want.Rooms)
+	for i := range t.claims {
+		if _, limited := want.Rooms[t.claims[i].Task.Handler]; limited {
+			want.Rooms[t.claims[i].Task.Handler]--
+		}
+	}
+	if len(t.LookFor) > 0 {
+		want.Handlers = t.LookFor
+	}
+	room := 0
+	for _, name := range want.Handlers {
+		n, limited := want.Rooms[name]
+		if !limited {
+			room = want.Limit
+			break
+		}
+		room += n
+	}
+	want.Limit = min(want.Limit, room)
+	t.asked = want
+	return want
 }
 
 // claimDue takes what is due from the outbox, for the slots that are left.

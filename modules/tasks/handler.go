@@ -23,6 +23,22 @@ type Handler interface {
 	Run(ctx context.Context, call *Call) (json.RawMessage, error)
 }
 
+// Limited is a handler of whose tasks one process runs no more than so many at once, however many slots it has: because each is a
+// program, or a connection. A Handler that is none, and a limit of 0, is bounded by the slots alone.
+type Limited interface {
+	Limit() int
+}
+
+// WithLimit gives a handler a limit of tasks that one process runs at once; 0: none.
+func WithLimit(h Handler, n int) Handler { return &limitedHandler{h, n} }
+
+type limitedHandler struct {
+	Handler
+	limit int
+}
+
+func (h *limitedHandler) Limit() int { return h.limit }
+
 // Call is one attempt of one task, as its handler sees it.
 type Call struct {
 	PipelineExecutionID db.ID

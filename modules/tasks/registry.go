@@ -17,7 +17,7 @@ type Registry struct {
 var handlerName = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,62}$`)
 
 // NewRegistry refuses, in one error that names each: a handler that is nil, a name that is not a lower-case letter followed by at
-// most 62 of a-z, 0-9, '_', '.' and '-', and a name that two handlers bear.
+// most 62 of a-z, 0-9, '_', '.' and '-', a name that two handlers bear, and a limit below 0.
 func NewRegistry(handlers []Handler) (*Registry, error) {
 	r := &Registry{handlers: make(map[string]Handler, len(handlers))}
 	var errs []error
@@ -43,6 +43,9 @@ func (r *Registry) add(h Handler) error {
 	if first, ok := r.handlers[name]; ok {
 		return fmt.Errorf("two handlers are named %q: %T and %T", name, first, h)
 	}
+	if limit := limitOf(h); limit < 0 {
+		return fmt.Errorf("handler %q has the limit %d: expected at least 1, or 0 for none", name, limit)
+	}
 	r.handlers[name] = h
 	return nil
 }
@@ -51,6 +54,16 @@ func (r *Registry) add(h Handler) error {
 func (r *Registry) Handler(name string) (Handler, bool) {
 	h, ok := r.handlers[name]
 	return h, ok
+}
+
+// Limit is how many tasks of a handler one process runs at once; 0: as many as it has slots.
+func (r *Registry) Limit(name string) int { return limitOf(r.handlers[name]) }
+
+func limitOf(h Handler) int {
+	if l, ok := h.(Limited); ok {
+		return l.Limit()
+	}
+	return 0
 }
 
 // Names lists the handlers, sorted.

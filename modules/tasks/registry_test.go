@@ -36,6 +36,21 @@ func TestRegistry(t *testing.T) {
 	}
 }
 
+func TestRegistryLimits(t *testing.T) {
+	r, err := NewRegistry([]Handler{named("free"), WithLimit(named("few"), 3), WithLimit(named("any"), 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]int{"free": 0, "few": 3, "any": 0, "unknown": 0} {
+		if got := r.Limit(name); got != want {
+			t.Errorf("%s: limit %d, want %d", name, got, want)
+		}
+	}
+	if _, err := NewRegistry([]Handler{WithLimit(named("less"), -1)}); err == nil {
+		t.Error("a limit below 0 was taken")
+	}
+}
+
 func TestRegistryNames(t *testing.T) {
 	for name, valid := range map[string]bool{
 		"a": true, "http": true, "acme.mail-v2_x": true, "a" + strings.Repeat("9", 62): true,

@@ -83,6 +83,23 @@ func (s *seat) reserve(outcomes, want int) (keep, others int) {
 	return outcomes / (beside + 1), others
 }
 
+// share is how many of the slots that outcomes free a turn may keep.
+func (s *seat) share(outcomes int) int {
+	s.budget.mu.Lock()
+	defer s.budget.mu.Unlock()
+	return outcomes / (s.budget.others(s) + 1)
+}
+
+// room is how many slots reserve would give just now.
+func (s *seat) room() int {
+	s.budget.mu.Lock()
+	defer s.budget.mu.Unlock()
+	if s.budget.others(s) > 0 {
+		return s.granted
+	}
+	return s.granted + s.budget.free
+}
+
 // give gives n slots back.
 func (s *seat) give(n int) {
 	if s == nil || n == 0 {

@@ -74,17 +74,21 @@ func NewFleet(c FleetConfig, d Deps) *Fleet {
 		}
 	}
 	f := &Fleet{config: c, deps: d, members: map[string]*member{}, refused: map[string]refusal{}, ends: make(chan end)}
+	if c.Slots <= 0 {
+		f.config.Slots = DefaultSlots
+	}
 	if len(c.Tenants) != 1 {
-		if c.Slots <= 0 {
-			f.config.Slots = DefaultSlots
-		}
 		f.budget = NewBudget(f.config.Slots)
 	}
+	f.config.Limits = NewLimits(d.Handlers, c.HandlerLimits, f.config.Slots)
 	return f
 }
 
 // Budget is what the pools share; nil if there can be but one.
 func (f *Fleet) Budget() *Budget { return f.budget }
+
+// Limits are those of the process.
+func (f *Fleet) Limits() *Limits { return f.config.Limits }
 
 // Run works for the tenants until ctx ends; then each pool drains. A tenant that can't be served is told of in the log and tried
 // again, and the others are served. Run ends by itself when tenants were named and none of them can be served; the error is the

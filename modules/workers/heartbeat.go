@@ -3,7 +3,6 @@ package workers
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -99,10 +98,14 @@ func (p *Pool) cancelLost(ctx context.Context) {
 		p.log.Warn("looking at claims failed, trying again", zap.Error(err))
 		return
 	}
+	lost := make(map[db.ID]bool, len(moved))
+	for _, id := range moved {
+		lost[id] = true
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c, cancel := range p.running {
-		if slices.Contains(moved, c.Task.ID) && c.Task.Version == versions[c.Task.ID] {
+		if lost[c.Task.ID] && c.Task.Version == versions[c.Task.ID] {
 			cancel(errClaimLost)
 		}
 	}

@@ -37,6 +37,7 @@ type State struct {
 	Worker    string        // its name; empty before it has registered
 	Slots     int           // in all
 	Used      int           // of them, by tasks whose outcome is not yet recorded
+	Rooms     []Room        // of handlers with a limit, shared by the pools of a process
 	LeaseLeft time.Duration // by the database's clock; 0 or less: expired, or not yet taken
 }
 
@@ -44,7 +45,7 @@ type State struct {
 func (p *Pool) State() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := State{Worker: p.id, Slots: p.config.Slots, Used: p.taken}
+	s := State{Worker: p.id, Slots: p.config.Slots, Used: p.taken, Rooms: p.config.Limits.State()}
 	if !p.expires.IsZero() {
 		s.LeaseLeft = p.expires.Sub(p.db.Now())
 	}

@@ -23,19 +23,21 @@ import (
 
 // Config says how a process works.
 type Config struct {
-	Slots               int           // tasks run at once, at least 1
-	Queues              []string      // the queues that the process serves; empty: the default one
-	Lease               time.Duration // how long the process may be silent before others take its tasks
-	Poll                time.Duration // the longest sleep between two looks at the outbox
-	Drain               time.Duration // how long a stopping process waits for running tasks before it gives them back
-	PipelineExecutionID db.ID         // work on this execution alone; zero: on any
-	Observer            Observer      // is told what the pool does; nil: nobody
-	Budget              *Budget       // the slots are shared with other pools; nil: they are the pool's own
+	Slots               int            // tasks run at once, at least 1
+	Queues              []string       // the queues that the process serves; empty: the default one
+	Lease               time.Duration  // how long the process may be silent before others take its tasks
+	Poll                time.Duration  // the longest sleep between two looks at the outbox
+	Drain               time.Duration  // how long a stopping process waits for running tasks before it gives them back
+	PipelineExecutionID db.ID          // work on this execution alone; zero: on any
+	Observer            Observer       // is told what the pool does; nil: nobody
+	Budget              *Budget        // the slots are shared with other pools; nil: they are the pool's own
+	HandlerLimits       map[string]int // how many tasks of a handler are run at once, where that is not the handler's own limit
+	Limits              *Limits        // shared with other pools; nil: the pool's own, by HandlerLimits
 }
 
 // Defaults of Config.
 const (
-	DefaultSlots = 256
+	DefaultSlots = 1000
 	DefaultLease = 15 * time.Second
 	DefaultPoll  = 5 * time.Second
 	DefaultDrain = 30 * time.Second
@@ -81,12 +83,11 @@ type Pool struct {
 	doubt   doubt
 	doubted bool // a claim has failed since the beginning
 
-	heads           outbox.Heads
-	look            bool // the outbox may hold something due
-	backlog         bool // the last look found as much as it asked for
-	backlogPriority int  // of the least urgent task that it found
-	turnsMade       int
-	claims          int // looks made so far: they take turns between queues, and between a priority's bulk and the rest
+	rooms   map[string]*seat // of handlers with a limit: where the pool gets room for their tasks
+	common  search
+	crowded map[string]*search // the searches of handlers that have too little room for the common one
+	heads   map[string]*outbox.Heads
+	looks   int
 }
 
 // Deps are what a pool works with.
@@ -117,11 +118,16 @@ func New(c Config, d Deps) *Pool {
 	if c.Observer == nil {
 		c.Observer = unobserved{}
 	}
+	if c.Limits == nil {
+		c.Limits = NewLimits(d.Handlers, c.HandlerLimits, c.Slots)
+	}
 	p := &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
 		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
+		crowded: map[string]*search{},
 	}
 	p.seat = c.Budget.seat(p.wake)
+	p.rooms = p.config.Limits.seats(p.wake)
 	return p
 }
 
@@ -147,7 +153,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 	p.scout(ctx)
 	p.awaitLastClaim()
-	defer p.seat.leave()
+	defer p.leave()
 	p.drain(&handlers)
 	close(p.results)
 	last := time.AfterFunc(lastWrites, func() { stop(errStopping) })
@@ -219,6 +225,7 @@ func (p *Pool) register(ctx context.Context) error {
 	w := leases.Worker{
 		ID: id, Hostname: host, PID: os.Getpid(), Slots: p.config.Slots,
 		Handlers: strings.Join(p.handlers.Names(), ","), Queues: strings.Join(p.config.Queues, ","),
+		Limits: p.config.Limits.String(),
 	}
 	expires, err := p.leases.Register(ctx, w, p.config.Lease)
 	if err != nil {

@@ -17,15 +17,14 @@ import (
 // up all others for ever. They take some ten seconds.
 const lastResort = 10
 
-// release frees the slots of a group that has been recorded by itself.
+// release frees the slots and the room of a group that has been recorded by itself.
 func (p *Pool) release(group []*pipelines.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range group {
 		delete(p.running, o.Claim)
 	}
-	p.taken -= len(group)
-	p.seat.give(len(group))
+	p.giveBack(reservation{}, group, nil)
 }
 
 // finish records a group, however long the database is away: an outcome is never thrown away while its claim may still hold.

@@ -15,7 +15,7 @@ const taken = 5 * time.Millisecond
 func (p *Pool) lookNow() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.look = true
+	p.lookForAll()
 	p.wake()
 }
 
@@ -70,7 +70,7 @@ func (p *Pool) expect(timer *time.Timer, due time.Duration) {
 		due = p.config.Poll
 	}
 	due = min(due, p.config.Poll)
-	if rest, partial := p.heads.Rest(p.db.Now()); partial {
+	if rest, partial := p.rest(); partial {
 		due = min(due, max(rest, taken))
 	}
 	if p.doubtful() {
@@ -82,8 +82,11 @@ func (p *Pool) expect(timer *time.Timer, due time.Duration) {
 // untilDue is how long no task that this process can run is due; longer than the poll interval if none is known.
 func (p *Pool) untilDue(ctx context.Context) time.Duration {
 	p.mu.Lock()
-	want := p.want(1)
+	want := p.want(&p.common, 1) // the others are looked for when there is room, due or not
 	p.mu.Unlock()
+	if len(want.Handlers) == 0 {
+		return p.config.Poll + 1
+	}
 	at, err := p.outbox.NextDue(ctx, want)
 	if err != nil || at.IsZero() {
 		return p.config.Poll + 1
@@ -94,13 +97,20 @@ func (p *Pool) untilDue(ctx context.Context) time.Duration {
 // bulkTurn is which of a pool's looks lets bulk go first.
 const bulkTurn = 4
 
-// want is what the next look takes. Callers hold the lock.
-func (p *Pool) want(limit int) outbox.Want {
-	n := p.claims % len(p.config.Queues)
+// want is what the next look of a search takes. Callers hold the lock.
+func (p *Pool) want(s *search, limit int) outbox.Want {
+	n, handlers := s.looks%len(p.config.Queues), p.handlersOf(s)
 	return outbox.Want{
-		Handlers: p.handlers.Names(), Queues: slices.Concat(p.config.Queues[n:], p.config.Queues[:n]), Limit: limit,
-		BulkFirst: p.claims%bulkTurn == bulkTurn-1, PipelineExecutionID: p.config.PipelineExecutionID, Heads: &p.heads,
+		Handlers: handlers, Queues: slices.Concat(p.config.Queues[n:], p.config.Queues[:n]), Limit: limit,
+		BulkFirst: s.looks%bulkTurn == bulkTurn-1, PipelineExecutionID: p.config.PipelineExecutionID, Heads: p.headsOf(handlers),
 	}
+}
+
+// rest is how long it is until a look from the beginning is due, if the last one of the common search was none.
+func (p *Pool) rest() (rest time.Duration, partial bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.headsOf(p.handlersOf(&p.common)).Rest(p.db.Now())
 }
 
 // sleep waits for d or for the end of ctx.

@@ -9,7 +9,6 @@ import (
 
 	"sluice/modules/leases"
 	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
 )
 
 // loops is how many transactions a pool has under way at once: while one waits for the disk, the other works.
@@ -65,7 +64,12 @@ func (p *Pool) gather() (group []*pipelines.Outcome, more bool) {
 func (p *Pool) mayClaim(ctx context.Context) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.look || p.taken >= p.config.Slots || ctx.Err() != nil {
+	if p.taken >= p.config.Slots || ctx.Err() != nil {
+		p.leaveRows()
+		return false
+	}
+	// Room may be kept while slots are waited for, but never the other way round: so no two pools wait for each other.
+	if len(p.candidates(p.config.Slots-p.taken, nil)) == 0 {
 		p.seat.leave()
 		return false
 	}
@@ -76,7 +80,7 @@ func (p *Pool) mayClaim(ctx context.Context) bool {
 func (p *Pool) turn(ctx, work context.Context, handlers *sync.WaitGroup, group []*pipelines.Outcome) {
 	// Whoever must know every claim of this process waits until each has been entered.
 	p.claiming.RLock()
-	request, reserved := p.reserve(ctx, group)
+	request, held := p.reserve(ctx, group)
 	if len(group) == 0 && request.Want.Limit == 0 {
 		p.claiming.RUnlock()
 		return
@@ -85,12 +89,12 @@ func (p *Pool) turn(ctx, work context.Context, handlers *sync.WaitGroup, group [
 	result, err := p.engineTurn(work, request)
 	took := p.db.Now().Sub(began)
 	if err != nil {
-		p.cancelReservation(reserved)
+		p.cancelReservation(held)
 		p.claiming.RUnlock()
 		p.turnFailed(ctx, work, group, request, err)
 		return
 	}
-	begun := p.settle(work, request, reserved, result)
+	begun := p.settle(work, request, held, result)
 	for i := range begun {
 		handlers.Go(begun[i])
 	}
@@ -122,7 +126,7 @@ func (p *Pool) engineTurn(work context.Context, request pipelines.Turn) (pipelin
 func (p *Pool) turnFailed(ctx, work context.Context, group []*pipelines.Outcome, request pipelines.Turn, err error) {
 	if request.Want.Limit > 0 {
 		p.arise()
-		p.heads.Forget() // what it took is there again
+		p.forgetHeads() // what it took is there again
 	}
 	if len(group) > 0 {
 		if request.Want.Limit > 0 {
@@ -147,54 +151,14 @@ func (p *Pool) lookLater(ctx context.Context, wait bool) {
 	p.lookNow()
 }
 
-// reserve works out what a turn may claim and reserves slots for it. The slots of its outcomes are free once it is committed.
-func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r pipelines.Turn, reserved int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	r = pipelines.Turn{Worker: p.id, LeaseExpiresAt: p.expires, Outcomes: group}
-	if ctx.Err() != nil {
-		return r, 0
-	}
-	keep, reserved := p.seat.reserve(len(group), p.config.Slots-p.taken)
-	free := keep + reserved
-	if free <= 0 {
-		return r, 0
-	}
-	p.taken += reserved
-	p.turnsMade++
-	r.Look, p.look = p.look, false
-	if r.Look {
-		p.claims++
-	}
-	r.Want = p.want(free)
-	r.Successors, r.SuccessorPriority = free, tasks.LeastUrgent
-	if r.Look && p.backlog {
-		r.SuccessorPriority = p.backlogPriority
-	}
-	if r.Look && p.turnsMade%outboxTurn == 0 {
-		r.Successors = 0
-	}
-	return r, reserved
-}
-
-// cancelReservation gives back what reserve took.
-func (p *Pool) cancelReservation(reserved int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.taken -= reserved
-	p.seat.give(reserved)
-}
-
 // settle enters what a turn has done, and gives what is to be run.
-func (p *Pool) settle(work context.Context, r pipelines.Turn, reserved int, result pipelines.Turned) (begun []func()) {
+func (p *Pool) settle(work context.Context, r pipelines.Turn, held reservation, result pipelines.Turned) (begun []func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range r.Outcomes {
 		delete(p.running, o.Claim)
 	}
-	freed := reserved + len(r.Outcomes) - len(result.Claims)
-	p.taken -= freed
-	p.seat.give(freed)
+	p.giveBack(held, r.Outcomes, result.Claims)
 	for i := range result.Claims {
 		c := &result.Claims[i]
 		run, cancel := context.WithCancelCause(work)
@@ -204,25 +168,9 @@ func (p *Pool) settle(work context.Context, r pipelines.Turn, reserved int, resu
 			p.results <- p.run(run, r.Worker, c)
 		})
 	}
-	p.looked(r, result)
-	return begun
-}
-
-// looked draws conclusions from a look at the outbox: as much as was asked for means that there is more. Callers hold the lock.
-func (p *Pool) looked(r pipelines.Turn, result pipelines.Turned) {
-	asked := r.Want.Limit - (len(result.Claims) - result.Taken)
-	switch {
-	case !r.Look || result.Expired:
-	case asked <= 0:
-		p.look = true // there was no slot left to look for
-	case result.Taken == asked:
-		p.look, p.backlog = true, true
-		p.backlogPriority = result.Claims[len(result.Claims)-1].Task.Priority
-	default:
-		p.backlog = false
-		p.exhausted(result.Taken == 0)
-	}
-	if p.look && p.taken < p.config.Slots {
+	p.looked(held.search, result)
+	if (p.common.look || len(p.crowded) > 0) && p.taken < p.config.Slots {
 		p.wake()
 	}
+	return begun
 }

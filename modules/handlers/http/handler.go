@@ -16,6 +16,7 @@ import (
 
 // Limits on one request.
 const (
+	DefaultLimit    = 256       // requests of one process at once, unless it is told otherwise: each holds a connection
 	DefaultMaxSaved = 100 << 20 // bytes of a body that is saved to a file, unless max_bytes says otherwise
 	MaxRedirects    = 10
 
@@ -51,6 +52,9 @@ func (h *Handler) Close() { h.transport.CloseIdleConnections() }
 
 // Name is "http".
 func (h *Handler) Name() string { return "http" }
+
+// Limit is DefaultLimit.
+func (h *Handler) Limit() int { return DefaultLimit }
 
 // Check looks at everything in `with` that does not hang on an expression. Its error is a *tasks.FieldError.
 func (h *Handler) Check(fields map[string]any) error {

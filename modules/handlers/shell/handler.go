@@ -16,6 +16,9 @@ import (
 	"sluice/modules/tasks"
 )
 
+// DefaultLimit is how many commands one process runs at once unless it is told otherwise: each is a program of its own.
+const DefaultLimit = 64
+
 // DefaultGrace is how long a command that is to stop may take to do so.
 const DefaultGrace = 5 * time.Second
 
@@ -41,6 +44,9 @@ func New() *Handler {
 
 // Name is "shell".
 func (h *Handler) Name() string { return "shell" }
+
+// Limit is DefaultLimit.
+func (h *Handler) Limit() int { return DefaultLimit }
 
 // Check wants a script that is not blank, and nothing else. Its error is a *tasks.FieldError.
 func (h *Handler) Check(fields map[string]any) error {

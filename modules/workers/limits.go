@@ -1,0 +1,65 @@
+package workers
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"sluice/modules/tasks"
+)
+
+// Limits are those of handlers of whose tasks a process runs fewer at once than it has slots. Pools that share them share the room:
+// each handler's is a Budget of its own, and so is as fair as that of the slots.
+type Limits struct {
+	budgets map[string]*Budget // by handler
+}
+
+// NewLimits makes the limits of a process with so many slots: the handlers' own, but for those that are given.
+func NewLimits(handlers *tasks.Registry, given map[string]int, slots int) *Limits {
+	l := &Limits{budgets: map[string]*Budget{}}
+	for _, name := range handlers.Names() {
+		limit, ok := given[name]
+		if !ok {
+			limit = handlers.Limit(name)
+		}
+		if limit > 0 && limit < slots { // else the slots see to it
+			l.budgets[name] = NewBudget(limit)
+		}
+	}
+	return l
+}
+
+// Room is how many tasks of a handler with a limit a process runs at once, and how many it does.
+type Room struct {
+	Handler     string
+	Limit, Used int
+}
+
+// State gives the rooms, in the order of their handlers.
+func (l *Limits) State() []Room {
+	var list []Room
+	for _, name := range slices.Sorted(maps.Keys(l.budgets)) {
+		limit, used := l.budgets[name].State()
+		list = append(list, Room{name, limit, used})
+	}
+	return list
+}
+
+// String is the limits as the table of workers has them: http=256,shell=64.
+func (l *Limits) String() string {
+	var parts []string
+	for _, r := range l.State() {
+		parts = append(parts, fmt.Sprintf("%s=%d", r.Handler, r.Limit))
+	}
+	return strings.Join(parts, ",")
+}
+
+// seats gives a pool its seat in each budget.
+func (l *Limits) seats(wake func()) map[string]*seat {
+	seats := make(map[string]*seat, len(l.budgets))
+	for name, b := range l.budgets {
+		seats[name] = b.seat(wake)
+	}
+	return seats
+}
