@@ -19,40 +19,37 @@ func (p *postgres) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) err
 		if !ok {
 			return fmt.Errorf("a connection was expected, not %T", g.Statement.ConnPool)
 		}
-		return g.Transaction(func(t *gorm.DB) error { return fn(t, pipelined{conn}) })
+		return g.Transaction(func(t *gorm.DB) error { return fn(t, pipelined(conn)) })
 	})
 }
 
 // errNoTransaction means that the connection is in no transaction any more: it was rolled back when its context ended.
 var errNoTransaction = errors.New("the transaction has been rolled back")
 
-// pipelined sends statements together: the answers come back together, too.
-type pipelined struct{ conn *sql.Conn }
-
-func (p pipelined) begin(context.Context, []queued) bool { return false }
-
-func (p pipelined) send(ctx context.Context, list []queued) error {
-	var failure error
-	err := p.conn.Raw(func(dc any) error {
-		c, ok := dc.(*stdlib.Conn)
-		if !ok {
-			return fmt.Errorf("a connection of pgx was expected, not %T", dc)
-		}
-		// What is sent outside a transaction would be committed at once.
-		if status := c.Conn().PgConn().TxStatus(); status != 'T' {
-			failure = errNoTransaction
-			if ctx.Err() != nil {
-				failure = ctx.Err()
+func pipelined(conn *sql.Conn) sender {
+	return func(ctx context.Context, list []queued) error {
+		var failure error
+		err := conn.Raw(func(dc any) error {
+			c, ok := dc.(*stdlib.Conn)
+			if !ok {
+				return fmt.Errorf("a connection of pgx was expected, not %T", dc)
 			}
-			return nil
+			// What is sent outside a transaction would be committed at once.
+			if status := c.Conn().PgConn().TxStatus(); status != 'T' {
+				failure = errNoTransaction
+				if ctx.Err() != nil {
+					failure = ctx.Err()
+				}
+				return nil
+			}
+			failure = sendBatch(ctx, c.Conn(), list)
+			return nil // and not that the connection broke: what would take it out of the pool waits for the transaction to end
+		})
+		if failure != nil {
+			return failure
 		}
-		failure = sendBatch(ctx, c.Conn(), list)
-		return nil // and not that the connection broke: what would take it out of the pool waits for the transaction to end
-	})
-	if failure != nil {
-		return failure
+		return err
 	}
-	return err
 }
 
 func sendBatch(ctx context.Context, conn *pgx.Conn, list []queued) (err error) {

@@ -16,16 +16,8 @@ type queued struct {
 	fail func(error) error                        // wraps the error of this statement
 }
 
-// sender hands statements to the database in their order, all of one transaction.
-type sender interface {
-	// send hands them over, in as few round trips as it takes, and waits for all answers, also of those that were begun.
-	send(ctx context.Context, list []queued) error
-	// begin lets the database work on them while further ones are put together; false: they are to be sent later.
-	begin(ctx context.Context, list []queued) bool
-}
-
-// large is how many rows of a set make it worth to begin with a statement before others are known.
-const large = 64
+// sender hands statements to the database in their order, all of one transaction, in as few round trips as it takes.
+type sender func(ctx context.Context, list []queued) error
 
 // Later queues a statement of the transaction. It is sent, in its turn, together with whatever else is queued when a result is
 // needed or the transaction ends. An error of it ends the transaction, wrapped as what was being done.
@@ -53,18 +45,17 @@ func (tx Tx) LaterQuery(doing, statement string, args Args, row func(scan func(d
 // Flush sends what is queued and waits for all answers.
 func (tx Tx) Flush() error {
 	list := tx.state.queue
-	if len(list) == 0 && !tx.state.begun {
+	if len(list) == 0 {
 		return nil
 	}
-	tx.state.queue, tx.state.begun = nil, false
-	return tx.state.send.send(tx.gorm.Statement.Context, list)
+	tx.state.queue = nil
+	return tx.state.send(tx.gorm.Statement.Context, list)
 }
 
 // enqueue renders a statement, once for each part of a set that is too large for one; done is told of each part's rows.
 func (tx Tx) enqueue(doing, statement string, args Args, row func(func(...any) error) error, done func(changed int64, last bool) error) error {
 	fail := func(err error) error { return wrap(doing, err) }
 	from := len(tx.state.queue)
-	rows := 0
 	err := eachChunk(tx.dialect, args, func(args Args) error {
 		sql, vars, err := render(tx.dialect, tx.tenant, statement, args)
 		if err != nil {
@@ -75,26 +66,28 @@ func (tx Tx) enqueue(doing, statement string, args Args, row func(func(...any) e
 			q.done = func(changed int64) error { return done(changed, false) }
 		}
 		tx.state.queue = append(tx.state.queue, q)
-		rows += setRows(args)
 		return nil
 	})
 	if n := len(tx.state.queue); err == nil && done != nil && n > from {
 		tx.state.queue[n-1].done = func(changed int64) error { return done(changed, true) }
 	}
-	if err == nil && rows >= large && tx.state.send.begin(tx.gorm.Statement.Context, tx.state.queue) {
-		tx.state.queue, tx.state.begun = nil, true
-	}
 	return wrap(doing, err)
 }
 
-// setRows is the number of rows of the set among the arguments; 0 if there is none.
-func setRows(args Args) int {
-	for _, v := range args {
-		if s, ok := v.(*Set); ok {
-			return s.Len()
+// oneByOne is the sender of a database that answers without a round trip. It heeds the end of ctx between statements: the driver
+// would watch over each of them from another goroutine.
+func oneByOne(g *gorm.DB) sender {
+	return func(ctx context.Context, list []queued) error {
+		for i := range list {
+			if ctx.Err() != nil {
+				return list[i].fail(ctx.Err())
+			}
+			if err := list[i].run(context.WithoutCancel(ctx), g.Statement.ConnPool); err != nil {
+				return list[i].fail(err)
+			}
 		}
+		return nil
 	}
-	return 0
 }
 
 func (q *queued) run(ctx context.Context, on gorm.ConnPool) (err error) {

@@ -71,6 +71,7 @@ func (l *sqlite) sqlOpenPlain(tenant string, options url.Values) (*sql.DB, error
 	options.Set("_foreign_keys", "on")
 	options.Set("_cache_size", "-65536")
 	options.Set("_stmt_cache_size", "256")
+	options.Set("_mutex", "no") // a connection is used by one goroutine at a time, which database/sql sees to
 	if tenant != DefaultTenant && !options.Has("mode") {
 		options.Set("mode", "rw") // a connection that is opened anew after a drop must not make an empty file
 	}

@@ -59,6 +59,10 @@ func (l *sqlite) queueNotice(*txState, string, string) {}
 // queueTransactionID: none. A commit to a file has no answer that could be lost.
 func (l *sqlite) queueTransactionID(*txState) {}
 
+func (l *sqlite) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) error {
+	return on.Transaction(func(g *gorm.DB) error { return fn(g, oneByOne(g)) })
+}
+
 func (l *sqlite) committed(_ context.Context, _ witness, cause error) (bool, error) {
 	return false, cause
 }

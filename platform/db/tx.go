@@ -27,7 +27,6 @@ type txState struct {
 	witness witness
 	open    *openTransactions
 	queue   []queued
-	begun   bool // the database works on statements that nobody has waited for
 	send    sender
 	ending  bool // everything has been written: what fails from now on is the commit
 	silent  bool // the notification goes out later, with others
