@@ -31,7 +31,7 @@ type benchDocument struct {
 }
 
 func (c *cli) benchCommand() *cobra.Command {
-	config := bench.Config{Shape: bench.Single, Length: 10, Width: 10, Tasks: 20_000, Slots: workers.DefaultSlots, Processes: 1, Ahead: 10_000}
+	config := bench.Config{Shape: bench.Single, Length: 10, Width: 10, Tasks: 20_000, Slots: workers.DefaultSlots, Processes: 1}
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure this engine on this database",
@@ -87,7 +87,7 @@ func benchFlags(cmd *cobra.Command, config *bench.Config) (profile *string) {
 	f.Var(&bounded{count{&config.Payload, 0}, tasks.MaxOutput}, "payload", "each task gives `N` bytes of output, no two alike")
 	f.Var(&duration{&config.Sleep, 0}, "sleep", "each task takes `DURATION`")
 	f.Var(&rate{&config.Rate}, "rate", "`N` runs arrive per second, at random (default: as fast as they are worked off)")
-	f.Var(&count{&config.Ahead, 1}, "ahead", "without --rate, create at most `N` tasks before they are worked off")
+	f.Var(&count{&config.Ahead, 1}, "ahead", "without --rate, create at most `N` tasks before they are worked off (default: 10000, or two runs if they have more)")
 	f.BoolVar(&config.HoldSnapshot, "hold-snapshot", false, "another connection keeps a snapshot open meanwhile, as a backup does")
 	f.Var(&count{&config.Pending, 0}, "pending", "first put `N` tasks into the outbox that stay there: half due in a year, half of a queue that nobody serves")
 	f.Var(&count{&config.History, 0}, "history", "first write `N` events, or some more, of runs that have ended")

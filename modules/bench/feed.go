@@ -23,8 +23,8 @@ type load struct {
 func (l load) tasks() int { return l.runs * len(l.def.Tasks) }
 
 const (
-	feeders     = 2   // goroutines that start runs
-	tasksPerSet = 500 // that one of them creates at once: a floor of set sizes lies about there, and larger ones make others wait
+	feeders     = 2    // goroutines that start runs
+	tasksPerSet = 2000 // that one of them creates at once, as `start --count` does
 )
 
 // perSet is how many runs are started at once.

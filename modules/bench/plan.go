@@ -15,7 +15,7 @@ type Config struct {
 	Payload       int // bytes of each task's output
 	Sleep         time.Duration
 	Rate          float64 // runs that arrive per second, at random; 0: as fast as they are worked off
-	Ahead         int     // most tasks that are created before they are worked off; does not hold with a rate
+	Ahead         int     // most tasks that are created before they are worked off; 0: usualAhead, or two runs; does not hold with a rate
 	HoldSnapshot  bool    // another connection looks at the database as it was, all the while
 	Pending       int     // rows that lie in the outbox before: half of them due in a year, half of a queue that nobody serves
 	History       int     // events, at least, of runs that have ended before
@@ -39,11 +39,18 @@ type Plan struct {
 // mostObserved bounds the tasks that are observed one by one: in memory each takes some forty bytes.
 const mostObserved = 100_000
 
+// usualAhead is how many tasks are created before they are worked off, unless two runs have more: then one is created while another
+// is worked off.
+const usualAhead = 10_000
+
 // NewPlan checks a configuration. It fails with ErrShape.
 func NewPlan(c Config) (Plan, error) {
 	graph, err := c.Shape.Graph(c.Length, c.Width)
 	if err != nil {
 		return Plan{}, err
+	}
+	if c.Ahead == 0 {
+		c.Ahead = max(usualAhead, 2*len(graph))
 	}
 	return Plan{config: c, graph: graph, runs: (c.Tasks + len(graph) - 1) / len(graph)}, nil
 }
