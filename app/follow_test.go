@@ -3,7 +3,6 @@ package app_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -100,8 +99,8 @@ func holdOpen(t *testing.T, d *db.DB) (end func()) {
 	go func() {
 		defer close(done)
 		_ = d.Transaction(context.Background(), func(tx db.Tx) error { // it is rolled back
-			err := events.NewRepository(d).Append(tx, []events.Event{{PipelineExecutionID: db.NewID(), EventType: events.Annotation, EventData: db.JSON("{}")}})
-			if err := errors.Join(err, tx.Flush()); err != nil {
+			events.NewRepository(d).Append(tx, []events.Event{{PipelineExecutionID: db.NewID(), EventType: events.Annotation, EventData: db.JSON("{}")}})
+			if err := tx.Flush(); err != nil {
 				t.Errorf("append: %v", err)
 			}
 			close(held)

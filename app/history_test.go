@@ -20,7 +20,8 @@ func TestFollowerMissesNothing(t *testing.T) {
 	id := db.NewID()
 	write := func(kind events.Type) func(db.Tx) error {
 		return func(tx db.Tx) error {
-			return repo.Append(tx, []events.Event{{PipelineExecutionID: id, EventType: kind, EventData: db.JSON("{}")}})
+			repo.Append(tx, []events.Event{{PipelineExecutionID: id, EventType: kind, EventData: db.JSON("{}")}})
+			return nil
 		}
 	}
 	f := newFollower(repo, id)

@@ -20,7 +20,7 @@ func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 
 // Append writes events within the transaction of what they record, in the order given. Ids and times are the transaction's to
 // give: what the caller set there is ignored.
-func (r *Repository) Append(tx db.Tx, list []Event) error {
+func (r *Repository) Append(tx db.Tx, list []Event) {
 	n := len(list)
 	ids, pipelines, tasks := db.NewIDs(n), make([]db.ID, n), make([]db.ID, n)
 	types, data, workers, actors := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
@@ -38,11 +38,11 @@ func (r *Repository) Append(tx db.Tx, list []Event) error {
 	set := db.NewSet(n).IDs("id", ids).Payload().IDs("pipeline_execution_id", pipelines).NullIDs("task_execution_id", tasks).
 		Texts("event_type", types).NullInts("version", versions).JSONs("event_data", data).
 		NullTexts("worker_id", workers).NullTexts("actor", actors)
-	return tx.LaterExpect("append events", `INSERT INTO {execution_events}
+	tx.LaterInsert("append events", `INSERT INTO {execution_events}
   (id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at)
 SELECT x.id, x.pipeline_execution_id, x.task_execution_id, x.event_type, x.version, x.event_data, x.worker_id, x.actor, $now FROM $x`,
-		db.Args{"x": set, "now": tx.Now}, int64(n), func(written int64) error {
-			return fmt.Errorf("append events: %d of %d were written", written, n)
+		set, db.Args{"now": tx.Now}, func(written, expected int64) error {
+			return fmt.Errorf("append events: %d of %d were written", written, expected)
 		})
 }
 

@@ -31,7 +31,8 @@ func add(t *testing.T, d *db.DB, r *events.Repository, list ...events.Event) db.
 	var now db.Time
 	err := d.Transaction(t.Context(), func(tx db.Tx) error {
 		now = tx.Now
-		return r.Append(tx, list)
+		r.Append(tx, list)
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +97,8 @@ func TestAppendIsPartOfItsTransaction(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
 		failed := errors.New("something else failed")
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
-			return errors.Join(r.Append(tx, []events.Event{about(db.NewID(), events.TaskClaimed)}), failed)
+			r.Append(tx, []events.Event{about(db.NewID(), events.TaskClaimed)})
+			return errors.Join(tx.Flush(), failed)
 		})
 		if !errors.Is(err, failed) {
 			t.Fatalf("got %v, expected %v", err, failed)
@@ -113,7 +115,8 @@ func TestAppendRefused(t *testing.T) {
 		bad := about(db.NewID(), events.TaskClaimed)
 		bad.EventData = nil
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
-			return r.Append(tx, []events.Event{about(db.NewID(), events.TaskClaimed), bad})
+			r.Append(tx, []events.Event{about(db.NewID(), events.TaskClaimed), bad})
+			return nil
 		})
 		if !errors.Is(err, db.ErrRefused) || !strings.Contains(err.Error(), "append events: ") {
 			t.Errorf("an event without data: got %v, expected an error of appending", err)

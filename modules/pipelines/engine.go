@@ -26,6 +26,7 @@ type Engine struct {
 	pipelines   *Repository
 	definitions *definitions
 	waker       *Waker
+	fresh       fresh
 }
 
 // NewEngine makes an engine over a database.
@@ -162,10 +163,11 @@ func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 		if x.EventsRemoved > 0 {
 			return fmt.Errorf("%w: the history of %s has been removed", ErrState, x.ID)
 		}
-		return e.events.Append(tx, []events.Event{{
+		e.events.Append(tx, []events.Event{{
 			PipelineExecutionID: x.ID, TaskExecutionID: a.TaskExecutionID, EventType: events.Annotation, EventData: a.Data,
 			WorkerID: db.Text(a.Worker), Actor: db.Text(a.Actor),
 		}})
+		return nil
 	})
 }
 

@@ -38,19 +38,27 @@ func (r *Repository) insert(tx db.Tx, moves []*move) (map[db.ID]bool, error) {
 	}
 	set := db.IDSet(ids).Payload().Texts("name", names).Texts("definition_version", versions).JSONs("input", inputs).
 		NullTexts("idempotency_key", keys).Ints("open_tasks", open)
-	written := make(map[db.ID]bool, n)
-	err := tx.Query(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, input, idempotency_key,
+	written, keyed := make(map[db.ID]bool, n), false
+	for i, id := range ids {
+		written[id], keyed = keys[i] == "", keyed || keys[i] != ""
+	}
+	statement, args := `INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, input, idempotency_key,
   open_tasks, unsuccessful_tasks, created_at)
-SELECT x.id, x.name, x.definition_version, 'Running', 1, x.input, x.idempotency_key, x.open_tasks, 0, $now FROM $x WHERE true
-ON CONFLICT (pipeline_name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING id`,
-		db.Args{"x": set, "now": tx.Now}, func(scan func(...any) error) error {
-			var id db.ID
-			err := scan(&id)
-			written[id] = true
-			return err
-		})
+SELECT x.id, x.name, x.definition_version, 'Running', 1, x.input, x.idempotency_key, x.open_tasks, 0, $now FROM $x WHERE true`, db.Args{"x": set, "now": tx.Now}
+	var err error
+	if keyed {
+		err = tx.Query(statement+` ON CONFLICT (pipeline_name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING id`,
+			args, func(scan func(...any) error) error {
+				var id db.ID
+				err := scan(&id)
+				written[id] = true
+				return err
+			})
+	} else {
+		err = tx.Later("insert pipeline executions", statement, args)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("insert pipeline executions: %w", err)
+		return nil, wrap("insert pipeline executions", err)
 	}
 	return written, r.append(tx, slices.DeleteFunc(slices.Clone(moves), func(m *move) bool { return !written[m.execution.ID] }))
 }
@@ -93,7 +101,8 @@ func (r *Repository) append(tx db.Tx, moves []*move) error {
 		}
 		list[i] = e
 	}
-	return r.events.Append(tx, list)
+	r.events.Append(tx, list)
+	return nil
 }
 
 // count writes the counters of executions that no transition moves.

@@ -59,19 +59,23 @@ func (e *Engine) startBatch(ctx context.Context, requests []Request) ([]Started,
 		inputs[i] = in
 	}
 	var started []Started
+	var plans []*plan
 	ready := 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) (err error) {
-		started, ready, err = e.start(tx, requests, inputs)
+		if started, plans, err = e.start(tx, requests, inputs); err == nil {
+			_, ready, err = e.write(tx, plans)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	e.fresh.add(plans)
 	e.waker.committed(ctx, ready > 0)
 	return started, nil
 }
 
-func (e *Engine) start(tx db.Tx, requests []Request, inputs []json.RawMessage) ([]Started, int, error) {
+func (e *Engine) start(tx db.Tx, requests []Request, inputs []json.RawMessage) ([]Started, []*plan, error) {
 	started := make([]Started, len(requests))
 	moves := make([]*move, len(requests))
 	versions := map[*definition.Definition]string{}
@@ -80,7 +84,7 @@ func (e *Engine) start(tx db.Tx, requests []Request, inputs []json.RawMessage) (
 		if !ok {
 			var err error
 			if version, err = e.definitions.save(tx, r.Definition, false); err != nil {
-				return nil, 0, err
+				return nil, nil, err
 			}
 			versions[r.Definition] = version
 		}
@@ -93,25 +97,24 @@ func (e *Engine) start(tx db.Tx, requests []Request, inputs []json.RawMessage) (
 	}
 	written, err := e.pipelines.insert(tx, moves)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	var plans []*plan
 	for i, r := range requests {
 		if !written[started[i].ID] {
 			started[i].Existing = true
 			if started[i].ID, err = e.pipelines.byKey(tx, r.Definition.Name, r.IdempotencyKey); err != nil {
-				return nil, 0, err
+				return nil, nil, err
 			}
 			continue
 		}
 		p, err := planStart(moves[i].execution, r.Definition, tx.Now, r.Actor)
 		if err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
 		plans = append(plans, p)
 	}
-	_, ready, err := e.write(tx, plans)
-	return started, ready, err
+	return started, plans, nil
 }
 
 // planStart plans the creation of all tasks, and what becomes of the roots.

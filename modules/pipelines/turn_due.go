@@ -61,10 +61,16 @@ func (t *turn) claimDue(ctx context.Context) error {
 	}
 	var list []tasks.Task
 	found := map[db.ID]Execution{}
-	if err := t.engine.tasks.LoadLater(t.tx, ids, &list); err != nil {
+	unknown := ids
+	if t.trust {
+		unknown = t.engine.fresh.take(ids, func(r freshRow) {
+			list, found[r.execution.ID] = append(list, r.task), r.execution
+		})
+	}
+	if err := t.engine.tasks.LoadLater(t.tx, unknown, &list); err != nil {
 		return err
 	}
-	if err := t.engine.pipelines.ofTasksLater(t.tx, ids, found); err != nil {
+	if err := t.engine.pipelines.ofTasksLater(t.tx, unknown, found); err != nil {
 		return err
 	}
 	if err := t.tx.Flush(); err != nil {

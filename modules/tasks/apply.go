@@ -51,9 +51,7 @@ func (r *Repository) Apply(tx db.Tx, moves []*Move) error {
 			return err
 		}
 	}
-	if err := r.events.Append(tx, history); err != nil {
-		return err
-	}
+	r.events.Append(tx, history)
 	return r.changeOutbox(tx, moves)
 }
 

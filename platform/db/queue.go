@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"gorm.io/gorm"
 )
@@ -37,6 +38,41 @@ func (tx Tx) LaterExpect(doing, statement string, args Args, expected int64, sho
 	})
 }
 
+// LaterInsert is LaterExpect for the insertion of a set that no other queued statement asks for: all that are queued of one statement
+// are sent as one, at the end of the queue. The set is called x.
+func (tx Tx) LaterInsert(doing, statement string, set *Set, args Args, short func(written, expected int64) error) {
+	for _, i := range tx.state.inserts {
+		if i.statement == statement {
+			i.set.append(set)
+			return
+		}
+	}
+	tx.state.inserts = append(tx.state.inserts, &insert{doing, statement, set, args, short})
+}
+
+// insert is rows that wait to be inserted.
+type insert struct {
+	doing, statement string
+	set              *Set
+	args             Args
+	short            func(written, expected int64) error
+}
+
+// enqueueInserts puts the gathered inserts at the end of the queue.
+func (tx Tx) enqueueInserts() error {
+	inserts := tx.state.inserts
+	tx.state.inserts = nil
+	for _, i := range inserts {
+		args := maps.Clone(i.args)
+		args["x"] = i.set
+		n := int64(i.set.Len())
+		if err := tx.LaterExpect(i.doing, i.statement, args, n, func(written int64) error { return i.short(written, n) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // LaterQuery queues a query; row gets each row of its result by the time Flush returns.
 func (tx Tx) LaterQuery(doing, statement string, args Args, row func(scan func(dest ...any) error) error) error {
 	return tx.enqueue(doing, statement, args, row, nil)
@@ -44,6 +80,9 @@ func (tx Tx) LaterQuery(doing, statement string, args Args, row func(scan func(d
 
 // Flush sends what is queued and waits for all answers.
 func (tx Tx) Flush() error {
+	if err := tx.enqueueInserts(); err != nil {
+		return err
+	}
 	list := tx.state.queue
 	if len(list) == 0 {
 		return nil

@@ -129,6 +129,15 @@ func same[T comparable](list []T) bool {
 	return true
 }
 
+// append adds the rows of another set with the same columns.
+func (s *Set) append(more *Set) {
+	s.rows += more.rows
+	for i := range s.columns {
+		c, m := &s.columns[i], &more.columns[i]
+		c.ids, c.texts, c.ints = append(c.ids, m.ids...), append(c.texts, m.texts...), append(c.ints, m.ints...)
+	}
+}
+
 // slice is the rows from..to as a set of their own, sharing memory.
 func (s *Set) slice(from, to int) *Set {
 	out := &Set{rows: to - from, columns: make([]column, len(s.columns))}

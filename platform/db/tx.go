@@ -27,6 +27,7 @@ type txState struct {
 	witness witness
 	open    *openTransactions
 	queue   []queued
+	inserts []*insert
 	send    sender
 	ending  bool // everything has been written: what fails from now on is the commit
 	silent  bool // the notification goes out later, with others
