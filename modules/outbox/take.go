@@ -70,7 +70,7 @@ func (r *Repository) TakeLater(tx db.Tx, want Want) (*Taking, error) {
 		args["x"] = want.lanes(t.look)
 		statement = fmt.Sprintf(lateral, want.filter(args))
 	}
-	return t, tx.LaterQuery(taking, statement+want.take(args), args, t.row)
+	return t, tx.LaterQuery(taking, statement+want.take(args, r.db.In), args, t.row)
 }
 
 const taking = "take from the outbox"
@@ -83,7 +83,7 @@ func (t *Taking) byLane(tx db.Tx) error {
 			break
 		}
 		args := db.Args{"now": tx.Now, "limit": left.Limit, "queue": lane.queue, "lane": lane.number, "since": t.look.from(lane)}
-		if err := tx.Query(fmt.Sprintf(ofLane, left.filter(args))+left.take(args), args, t.row); err != nil {
+		if err := tx.Query(fmt.Sprintf(ofLane, left.filter(args))+left.take(args, t.repository.db.In), args, t.row); err != nil {
 			return fmt.Errorf("%s: %w", taking, err)
 		}
 	}
@@ -205,13 +205,13 @@ func (w Want) tight() map[string]int {
 }
 
 // take removes those of the due rows that there is room for: of a handler with little room, its first ones.
-func (w Want) take(args db.Args) string {
+func (w Want) take(args db.Args, in func(query string) string) string {
 	fitting := "due"
 	if tight := w.tight(); len(tight) > 0 {
 		fitting = w.fitting(tight, args)
 	}
 	return `
-DELETE FROM {task_outbox} WHERE id IN (SELECT id FROM ` + fitting + `) RETURNING id, task_execution_id, handler, queue, lane, available_at`
+DELETE FROM {task_outbox} WHERE id ` + in(`SELECT id FROM `+fitting) + ` RETURNING id, task_execution_id, handler, queue, lane, available_at`
 }
 
 func (w Want) fitting(tight map[string]int, args db.Args) string {

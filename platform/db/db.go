@@ -183,6 +183,10 @@ func (d *DB) Backend() string { return d.backend.name() }
 // Lateral reports whether a statement may use LATERAL: with it, one short look for each row of a set is one statement to plan.
 func (d *DB) Lateral() bool { return d.backend.lateral() }
 
+// In is the condition that a key is one of those that a query finds. Where planning counts, the query is no part of a join that would
+// have to be planned.
+func (d *DB) In(query string) string { return d.backend.in(query) }
+
 // URL is what the database was opened with, its password included.
 func (d *DB) URL() string { return d.url }
 

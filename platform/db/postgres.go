@@ -196,10 +196,11 @@ func (p *postgres) table(tenant, name string) string {
 	return `"` + schemaOf(tenant) + `"."` + name + `"`
 }
 
-func (p *postgres) lateral() bool      { return true }
-func (p *postgres) skipLocked() string { return "FOR UPDATE SKIP LOCKED" }
-func (p *postgres) share() string      { return "FOR KEY SHARE" }
-func (p *postgres) forUpdate() string  { return "FOR UPDATE" }
+func (p *postgres) lateral() bool          { return true }
+func (p *postgres) in(query string) string { return "= ANY (ARRAY(" + query + "))" }
+func (p *postgres) skipLocked() string     { return "FOR UPDATE SKIP LOCKED" }
+func (p *postgres) share() string          { return "FOR KEY SHARE" }
+func (p *postgres) forUpdate() string      { return "FOR UPDATE" }
 
 func (p *postgres) givenNumbers() string { return "OVERRIDING SYSTEM VALUE" }
 

@@ -219,6 +219,7 @@ func (l *sqlite) refused(err error) bool {
 
 func (l *sqlite) table(_, name string) string { return `"` + name + `"` }
 func (l *sqlite) lateral() bool               { return false }
+func (l *sqlite) in(query string) string      { return "IN (" + query + ")" }
 func (l *sqlite) skipLocked() string          { return "" }
 func (l *sqlite) share() string               { return "" }
 func (l *sqlite) forUpdate() string           { return "" }

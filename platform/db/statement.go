@@ -30,6 +30,8 @@ type dialect interface {
 	maxRows(s *Set, left int) int
 	// lateral reports whether FROM may hold a subquery about what stands before it.
 	lateral() bool
+	// in is the condition that a key is one of those that a query finds.
+	in(query string) string
 	// skipLocked is what makes a claiming SELECT pass by rows that others are claiming; empty where there is one writer.
 	skipLocked() string
 	// share keeps rows that a SELECT reads from being locked by forUpdate or skipLocked until the transaction ends, while they can
