@@ -40,7 +40,7 @@ func (r *Repository) Append(tx db.Tx, list []Event) {
 		NullTexts("worker_id", workers).NullTexts("actor", actors)
 	tx.LaterInsert("append events", `INSERT INTO {execution_events}
   (id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at)
-SELECT x.id, x.pipeline_execution_id, x.task_execution_id, x.event_type, x.version, x.event_data, x.worker_id, x.actor, $now FROM $x`,
+SELECT x.id, x.pipeline_execution_id, x.task_execution_id, x.event_type, x.version, x.event_data, x.worker_id, x.actor, $now FROM $x $keep_plan`,
 		set, db.Args{"now": tx.Now}, func(written, expected int64) error {
 			return fmt.Errorf("append events: %d of %d were written", written, expected)
 		})

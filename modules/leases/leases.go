@@ -79,7 +79,7 @@ RETURNING EXISTS (SELECT 1 FROM {workers} AS w WHERE w.lease_expires_at <= $now)
 // lease expired; it can be renewed.
 func (r *Repository) CheckLater(tx db.Tx, id string, valid *bool) error {
 	*valid = false
-	return tx.LaterQuery("look at the lease", `SELECT 1 FROM {workers} WHERE id = $id AND lease_expires_at > $now $share`, db.Args{"id": id, "now": tx.Now},
+	return tx.LaterQuery("look at the lease", `SELECT 1 FROM {workers} WHERE id = $id AND lease_expires_at > $now $share $keep_plan`, db.Args{"id": id, "now": tx.Now},
 		func(scan func(...any) error) error {
 			var one int
 			*valid = true

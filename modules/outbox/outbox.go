@@ -53,7 +53,7 @@ func (r *Repository) Create(tx db.Tx, rows []Row) error {
 	}
 	set := db.NewSet(n).IDs("id", ids).Payload().Texts("handler", handlers).Texts("queue", queues).Ints("lane", lanes).Times("available_at", at)
 	return tx.Later("add to the outbox", `INSERT INTO {task_outbox} (task_execution_id, handler, queue, lane, available_at, created_at)
-SELECT x.id, x.handler, x.queue, x.lane, x.available_at, $now FROM $x`, db.Args{"x": set, "now": tx.Now})
+SELECT x.id, x.handler, x.queue, x.lane, x.available_at, $now FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
 }
 
 // DeleteByTask removes the rows of tasks, if they have any, waiting for claims of them that are under way.

@@ -165,7 +165,7 @@ const ofLane = `WITH due AS MATERIALIZED (SELECT id, handler, lane, available_at
 // lateral does so for each lane of each queue, the higher priority first, until there are enough.
 const lateral = `WITH due AS MATERIALIZED (SELECT o.* FROM $x CROSS JOIN LATERAL (
   SELECT id, handler, lane, available_at FROM {task_outbox} WHERE queue = x.queue AND lane = x.lane AND available_at >= x.since AND available_at <= $now%s
-  ORDER BY available_at, id LIMIT $limit $skip_locked) AS o LIMIT $limit)`
+  ORDER BY available_at, id LIMIT $limit $skip_locked) AS o LIMIT $limit) $keep_plan`
 
 // order is the lanes in the order in which they are looked at.
 func (w Want) order() (list []lane) {

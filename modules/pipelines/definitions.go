@@ -66,7 +66,7 @@ func (s *definitions) save(tx db.Tx, def *definition.Definition, newest bool) (s
 		conflict, at = "UPDATE SET registered_at = excluded.registered_at", tx.Now
 	}
 	return version, tx.Later("store the definition", `INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
-VALUES ($name, $version, $doc, $at) ON CONFLICT (pipeline_name, version) DO `+conflict,
+VALUES ($name, $version, $doc, $at) ON CONFLICT (pipeline_name, version) DO `+conflict+` $keep_plan`,
 		db.Args{"name": def.Name, "version": version, "doc": db.JSON(doc), "at": at})
 }
 

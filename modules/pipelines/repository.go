@@ -44,7 +44,7 @@ func (r *Repository) insert(tx db.Tx, moves []*move) (map[db.ID]bool, error) {
 	}
 	statement, args := `INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, input, idempotency_key,
   open_tasks, unsuccessful_tasks, created_at)
-SELECT x.id, x.name, x.definition_version, 'Running', 1, x.input, x.idempotency_key, x.open_tasks, 0, $now FROM $x WHERE true`, db.Args{"x": set, "now": tx.Now}
+SELECT x.id, x.name, x.definition_version, 'Running', 1, x.input, x.idempotency_key, x.open_tasks, 0, $now FROM $x WHERE true $keep_plan`, db.Args{"x": set, "now": tx.Now}
 	var err error
 	if keyed {
 		err = tx.Query(statement+` ON CONFLICT (pipeline_name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING id`,
@@ -85,7 +85,7 @@ func (r *Repository) apply(tx db.Tx, moves []*move) error {
 	err := tx.LaterExpect("write pipeline executions", `UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error,
   open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks, completed_at = x.completed_at, paused_at = x.paused_at,
   seal_due = CASE WHEN x.completed_at IS NOT NULL AND EXISTS (SELECT 1 FROM {chores} AS c WHERE c.name = 'seal') THEN 1 ELSE 0 END
-FROM $x WHERE p.id = x.id AND p.version = x.version - 1`, db.Args{"x": set}, int64(n), func(int64) error { return fmt.Errorf("write pipeline executions: %w", errMoved) })
+FROM $x WHERE p.id = x.id AND p.version = x.version - 1 $keep_plan_of_one`, db.Args{"x": set}, int64(n), func(int64) error { return fmt.Errorf("write pipeline executions: %w", errMoved) })
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (r *Repository) countLater(tx db.Tx, groups []*group, out map[db.ID]Executi
 		ids[i], done[i], byID[g.id] = g.id, g.succeeded(), g
 	}
 	set := db.NewSet(len(ids)).IDs("execution", ids).Payload().Ints("done", done)
-	return tx.LaterQuery("lock pipeline executions", `UPDATE {pipeline_executions} SET open_tasks = open_tasks - x.done FROM $x WHERE id = x.execution
+	return tx.LaterQuery("lock pipeline executions", `UPDATE {pipeline_executions} SET open_tasks = open_tasks - x.done FROM $x WHERE id = x.execution $keep_plan_of_one
 RETURNING id, pipeline_name, definition_version, status, version, open_tasks, unsuccessful_tasks, created_at`, db.Args{"x": set}, func(scan func(...any) error) error {
 		var e Execution
 		err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.OpenTasks, &e.UnsuccessfulTasks, &e.CreatedAt)

@@ -115,7 +115,7 @@ func insert(tx db.Tx, moves []*Move) error {
 	return tx.Later("write tasks", `INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status, version, max_attempts,
   remaining_dependencies, error, completed_at, attempt, recoveries, created_at)
 SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priority, x.status, x.version, x.max_attempts,
-  x.remaining_dependencies, x.error, x.completed_at, 0, 0, $now FROM $x`, db.Args{"x": set, "now": tx.Now})
+  x.remaining_dependencies, x.error, x.completed_at, 0, 0, $now FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
 }
 
 // changeOutbox removes the rows of tasks that stop being Ready and adds those of tasks that become so. The row of a claimed task

@@ -115,7 +115,7 @@ func updateFor(steps []Step) *update {
 			}
 		}
 	}
-	u.sql = "UPDATE {task_executions} AS t SET " + set.String() + " FROM $x WHERE t.id = x.id AND t.version = x.version"
+	u.sql = "UPDATE {task_executions} AS t SET " + set.String() + " FROM $x WHERE t.id = x.id AND t.version = x.version $keep_plan_of_one"
 	stored, _ := updates.LoadOrStore(names.String(), u)
 	return stored.(*update)
 }

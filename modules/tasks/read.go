@@ -28,7 +28,7 @@ func scanInto(list *[]Task) func(scan func(...any) error) error {
 
 // LoadLater reads tasks by id, without their outputs; list has them after the next Flush. Ids that do not exist are left out.
 func (r *Repository) LoadLater(tx db.Tx, ids []db.ID, list *[]Task) error {
-	return tx.LaterQuery("load tasks", `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id`, db.Args{"x": db.IDSet(ids)}, scanInto(list))
+	return tx.LaterQuery("load tasks", `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id $keep_plan_of_one`, db.Args{"x": db.IDSet(ids)}, scanInto(list))
 }
 
 // LoadPipelines reads all tasks of pipeline executions, without their outputs, in no order.
@@ -47,7 +47,7 @@ type Name struct {
 
 // LoadNamesLater reads tasks by name, without their outputs; list has them after the next Flush.
 func (r *Repository) LoadNamesLater(tx db.Tx, names []Name, list *[]Task) error {
-	return tx.LaterQuery("load tasks", `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id AND t.task_name = x.name`,
+	return tx.LaterQuery("load tasks", `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id AND t.task_name = x.name $keep_plan_of_one`,
 		db.Args{"x": nameSet(names)}, scanInto(list))
 }
 

@@ -22,7 +22,7 @@ func (p *postgres) notify(ctx context.Context, on gorm.ConnPool, tenant, text st
 
 func (p *postgres) queueNotice(state *txState, tenant, text string) {
 	state.queue = append(state.queue, queued{
-		sql: `SELECT pg_notify($1, $2)`, vars: []any{channel(tenant), text}, fail: func(err error) error { return wrap("notify", err) },
+		sql: `SELECT pg_notify($1, $2)`, vars: []any{channel(tenant), text}, kept: true, fail: func(err error) error { return wrap("notify", err) },
 	})
 }
 
@@ -42,6 +42,7 @@ func (p *postgres) listen(ctx context.Context, tenant, instance string, heard fu
 func (p *postgres) queueTransactionID(state *txState) {
 	state.queue = append(state.queue, queued{
 		sql:  `SELECT coalesce(pg_current_xact_id_if_assigned()::text, '')`,
+		kept: true,
 		row:  func(scan func(...any) error) error { return scan(&state.witness.transaction) },
 		fail: func(err error) error { return wrap("name the transaction", err) },
 	})

@@ -19,14 +19,15 @@ func (p *postgres) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) err
 		if !ok {
 			return fmt.Errorf("a connection was expected, not %T", g.Statement.ConnPool)
 		}
-		return g.Transaction(func(t *gorm.DB) error { return fn(t, pipelined(conn)) })
+		return g.Transaction(func(t *gorm.DB) error { return fn(t, pipelined(conn, new(bool))) })
 	})
 }
 
 // errNoTransaction means that the connection is in no transaction any more: it was rolled back when its context ended.
 var errNoTransaction = errors.New("the transaction has been rolled back")
 
-func pipelined(conn *sql.Conn) sender {
+// pipelined sends statements of one transaction; kept says whether it is now in the mode in which plans are kept.
+func pipelined(conn *sql.Conn, kept *bool) sender {
 	return func(ctx context.Context, list []queued) error {
 		var failure error
 		err := conn.Raw(func(dc any) error {
@@ -42,7 +43,7 @@ func pipelined(conn *sql.Conn) sender {
 				}
 				return nil
 			}
-			failure = sendBatch(ctx, c.Conn(), list)
+			failure = sendBatch(ctx, c.Conn(), withModes(list, kept))
 			return nil // and not that the connection broke: what would take it out of the pool waits for the transaction to end
 		})
 		if failure != nil {
@@ -50,6 +51,20 @@ func pipelined(conn *sql.Conn) sender {
 		}
 		return err
 	}
+}
+
+// withModes puts the changes of mode between statements. They end with the transaction, and no statement outside one is affected.
+func withModes(list []queued, kept *bool) []queued {
+	modes := map[bool]string{true: `SET LOCAL plan_cache_mode = force_generic_plan`, false: `SET LOCAL plan_cache_mode = force_custom_plan`}
+	out := make([]queued, 0, len(list)+2)
+	for i := range list {
+		if list[i].kept != *kept {
+			*kept = list[i].kept
+			out = append(out, queued{sql: modes[*kept], fail: func(err error) error { return wrap("choose how to plan", err) }})
+		}
+		out = append(out, list[i])
+	}
+	return out
 }
 
 func sendBatch(ctx context.Context, conn *pgx.Conn, list []queued) (err error) {

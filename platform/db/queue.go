@@ -12,6 +12,7 @@ import (
 type queued struct {
 	sql  string
 	vars []any
+	kept bool                                     // its plan may be kept
 	row  func(scan func(dest ...any) error) error // of a query; nil: the statement answers with a number of rows
 	done func(changed int64) error                // nil: nobody asks
 	fail func(error) error                        // wraps the error of this statement
@@ -100,7 +101,7 @@ func (tx Tx) enqueue(doing, statement string, args Args, row func(func(...any) e
 		if err != nil {
 			return err
 		}
-		q := queued{sql: sql, vars: vars, row: row, fail: fail}
+		q := queued{sql: sql, vars: vars, kept: kept(statement, args), row: row, fail: fail}
 		if done != nil {
 			q.done = func(changed int64) error { return done(changed, false) }
 		}

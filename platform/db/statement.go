@@ -14,6 +14,10 @@ import (
 // and is called by its name. A set too large for the database is handed over in parts, so a statement holds at most one
 // set and must mean the same when it is run once for each part. It holds no ? and no @, even in quotes, for the layer below
 // takes them for placeholders.
+//
+// $keep_plan stands for nothing. It says that the statement has but one sensible plan, whatever the tables hold: it only inserts a
+// set, or looks at ranges of an index that nothing else can replace. So it need not be planned again each time. $keep_plan_of_one
+// says so of one that finds rows by whole keys of an index, if its set has one row.
 type Args map[string]any
 
 // dialect is how a statement is spelt for one database.
@@ -48,6 +52,29 @@ type piece struct {
 	text, table, value string
 }
 
+const keepPlan, keepPlanOfOne = "keep_plan", "keep_plan_of_one"
+
+// kept reports whether the plan of a statement that has been rendered may be kept.
+func kept(statement string, args Args) bool {
+	pieces, _ := parsed.Load(statement)
+	for _, p := range pieces.([]piece) {
+		if p.value == keepPlan || p.value == keepPlanOfOne && setRows(args) <= 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// setRows is the number of rows of the set among the arguments; 0 if there is none.
+func setRows(args Args) int {
+	for _, v := range args {
+		if s, ok := v.(*Set); ok {
+			return s.Len()
+		}
+	}
+	return 0
+}
+
 var parsed sync.Map // statement to []piece
 
 // errStatement is a mistake in the program's text, which shows whenever the statement runs.
@@ -79,6 +106,7 @@ func render(d dialect, tenant, statement string, args Args) (string, []any, erro
 			b.WriteString(d.share())
 		case x.value == "for_update":
 			b.WriteString(d.forUpdate())
+		case x.value == keepPlan || x.value == keepPlanOfOne: // see kept
 		case x.value == "given_numbers":
 			b.WriteString(d.givenNumbers())
 		case x.value != "":
