@@ -119,6 +119,7 @@ func TestGuardsOfATask(t *testing.T) {
 		{"release by another", tasks.Running, tasks.Active, false, events.TaskReset, "w2", `{"cause": "operator", "worker": "w1", "recoveries": 0}`, I5},
 		{"release counted as recovery", tasks.Running, tasks.Active, false, events.TaskReset, "w1", `{"cause": "operator", "worker": "w1", "recoveries": 1}`, I2},
 		{"reset for no cause", tasks.Running, tasks.Active, false, events.TaskReset, "", `{"cause": "boredom", "worker": "w1", "recoveries": 1}`, I2},
+		{"given back with another budget", tasks.Running, tasks.Active, false, events.TaskReset, "w1", `{"cause": "operator", "worker": "w1", "recoveries": 0, "max_attempts": 7}`, I2},
 		{"reopened by an expired lease", tasks.Failed, "", false, events.TaskReset, "", `{"cause": "lease_expired", "recoveries": 0, "max_attempts": 4}`, I2},
 		{"reopened without a budget", tasks.Failed, "", false, events.TaskReset, "", `{"cause": "operator", "recoveries": 0}`, I2},
 		{"reopened with another budget", tasks.Failed, "", false, events.TaskReset, "", `{"cause": "operator", "recoveries": 0, "max_attempts": 5}`, I2},

@@ -86,6 +86,9 @@ func (f *taskFold) guardReset(t tasks.Transition, e *event, d *eventData) *probl
 	if p := f.guardHeld(e, d); p != nil {
 		return p
 	}
+	if d.MaxAttempts != nil && *d.MaxAttempts != f.maxAttempts+1 { // the attempt that was given back does not count
+		return &problem{I2, fmt.Sprintf("task_reset with max_attempts %d", *d.MaxAttempts), fmt.Sprint("max_attempts ", f.maxAttempts+1)}
+	}
 	return wrongRecoveries(*d.Recoveries, f.recoveries)
 }
 
