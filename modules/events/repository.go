@@ -18,22 +18,32 @@ type Repository struct {
 // NewRepository makes a repository over a database.
 func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 
-// Append writes events within the transaction of what they record, in the order given. Ids and times are the transaction's to
-// give: what the caller set there is ignored.
+// Append writes events within the transaction of what they record. Those of one task, or of one pipeline, are written in the order
+// given, and the steps that many take, step by step. Ids and times are the transaction's to give: what the caller set there is ignored.
 func (r *Repository) Append(tx db.Tx, list []Event) {
+	if len(list) == 0 {
+		return
+	}
+	groups, first := grouped(list), db.NewID()
+	tx.Witness("execution_events", "pipeline_execution_id", groups[0][0].PipelineExecutionID, first)
+	for _, group := range groups {
+		r.insert(tx, group, first)
+		first = first.Next(len(group))
+	}
+}
+
+func (r *Repository) insert(tx db.Tx, list []Event, first db.ID) {
 	n := len(list)
-	ids, pipelines, tasks := db.NewIDs(n), make([]db.ID, n), make([]db.ID, n)
+	ids, pipelines, tasks := make([]db.ID, n), make([]db.ID, n), make([]db.ID, n)
 	types, data, workers, actors := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	versions := make([]int64, n)
-	for i, e := range list {
-		pipelines[i], tasks[i] = e.PipelineExecutionID, e.TaskExecutionID
+	for i := range list {
+		e := &list[i]
+		ids[i], pipelines[i], tasks[i] = first.Next(i), e.PipelineExecutionID, e.TaskExecutionID
 		types[i], data[i], workers[i], actors[i] = string(e.EventType), string(e.EventData), string(e.WorkerID), string(e.Actor)
 		if e.Version != nil {
 			versions[i] = *e.Version
 		}
-	}
-	if n > 0 {
-		tx.Witness("execution_events", "pipeline_execution_id", pipelines[0], ids[0])
 	}
 	set := db.NewSet(n).IDs("id", ids).Payload().IDs("pipeline_execution_id", pipelines).NullIDs("task_execution_id", tasks).
 		Texts("event_type", types).NullInts("version", versions).JSONs("event_data", data).

@@ -214,7 +214,7 @@ func (p *postgres) scalar(n int, value any) (string, any) {
 		cast = "::timestamptz"
 	case string, Text:
 		cast = "::text"
-	case int, int64:
+	case int, int64, *int64:
 		cast = "::bigint"
 	case bool:
 		cast = "::boolean"

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -21,11 +22,12 @@ func (p *postgres) set(n int, name string, s *Set) (string, []any) {
 		c := &s.columns[i]
 		ph, col := "$"+strconv.Itoa(n+i), "c"+strconv.Itoa(i)
 		if constant[i] {
-			col, vars[i] = ph+"::"+c.sqlType(), c.first()
+			col, vars[i] = p.scalar(n+i, c.first())
 		} else {
 			inner, arrays, vars[i] = append(inner, col), append(arrays, ph+"::"+c.sqlType()+"[]"), c.array()
+			col = c.fromWire(col)
 		}
-		outer = append(outer, c.fromWire(col)+" AS "+c.name)
+		outer = append(outer, col+" AS "+c.name)
 	}
 	text := "(SELECT " + strings.Join(outer, ", ")
 	if len(arrays) > 0 {
@@ -72,15 +74,25 @@ func (c *column) array() any {
 	}
 }
 
+// first is the first value as a scalar.
 func (c *column) first() any {
-	switch c.kind {
-	case kindID:
+	switch {
+	case c.kind == kindID:
 		return c.ids[0]
-	case kindText, kindJSON:
+	case c.kind == kindJSON:
+		return JSON(c.texts[0])
+	case c.kind == kindText && c.nullable:
+		return Text(c.texts[0])
+	case c.kind == kindText:
 		return c.texts[0]
-	default:
-		return c.ints[0]
+	case c.kind == kindTime && c.ints[0] != 0:
+		return At(time.UnixMicro(c.ints[0]))
+	case c.kind == kindTime:
+		return Time{}
+	case c.nullable && c.ints[0] == 0:
+		return (*int64)(nil)
 	}
+	return c.ints[0]
 }
 
 // Columns of sets are encoded whole: one value at a time, through the driver's general arrays, took longer than the server's

@@ -39,12 +39,16 @@ func (tx Tx) LaterExpect(doing, statement string, args Args, expected int64, sho
 	})
 }
 
-// LaterInsert is LaterExpect for the insertion of a set that no other queued statement asks for: all that are queued of one statement
-// are sent as one, at the end of the queue. The set is called x.
+// Large is from how many rows on a set is worth a statement of its own.
+const Large = 64
+
+// LaterInsert is LaterExpect for the insertion of a set that no other queued statement asks for, at the end of the queue. Smaller sets
+// of one statement that come one after the other are sent as one. The set is called x.
 func (tx Tx) LaterInsert(doing, statement string, set *Set, args Args, short func(written, expected int64) error) {
-	for _, i := range tx.state.inserts {
-		if i.statement == statement {
-			i.set.append(set)
+	if n := len(tx.state.inserts); n > 0 {
+		last := tx.state.inserts[n-1]
+		if last.statement == statement && last.set.Len() < Large && set.Len() < Large {
+			last.set.append(set)
 			return
 		}
 	}

@@ -1,0 +1,66 @@
+package events
+
+import (
+	"slices"
+
+	"sluice/platform/db"
+)
+
+// kin is what many events of a transaction have in common: they differ in nothing but whom they are about.
+type kin struct {
+	step          int // which of its subject's events it is
+	eventType     Type
+	version       int64
+	data          string
+	worker, actor db.Text
+}
+
+// grouped parts events so that those alike, if they are many, are by themselves: what they have in common then travels once. The
+// steps come one after the other, so that the events of each task and pipeline stay in their order; a subject's must stand together.
+func grouped(list []Event) [][]Event {
+	if len(list) < 2*db.Large {
+		return [][]Event{list}
+	}
+	of := make([]kin, len(list))
+	number := make(map[kin]int, 8)
+	step, most := 0, 0
+	for i := range list {
+		e := &list[i]
+		if step++; i == 0 || e.TaskExecutionID != list[i-1].TaskExecutionID || e.PipelineExecutionID != list[i-1].PipelineExecutionID {
+			step = 0
+		}
+		of[i] = kin{step: step, eventType: e.EventType, data: string(e.EventData), worker: e.WorkerID, actor: e.Actor}
+		if e.Version != nil {
+			of[i].version = *e.Version
+		}
+		number[of[i]]++
+		most = max(most, step)
+	}
+	var groups [][]Event
+	for step := range most + 1 {
+		groups = append(groups, ofStep(list, of, number, step)...)
+	}
+	return groups
+}
+
+// ofStep gives the groups of one step: those alike, and last the others.
+func ofStep(list []Event, of []kin, number map[kin]int, step int) [][]Event {
+	place := map[kin]int{}
+	var groups [][]Event
+	var others []Event
+	for i := range list {
+		switch k := of[i]; {
+		case k.step != step:
+		case number[k] < db.Large:
+			others = append(others, list[i])
+		default:
+			n, ok := place[k]
+			if !ok {
+				n = len(groups)
+				place[k], groups = n, append(groups, make([]Event, 0, number[k]))
+			}
+			groups[n] = append(groups[n], list[i])
+		}
+	}
+	return slices.DeleteFunc(append(groups, others), func(g []Event) bool { return len(g) == 0 })
+}
