@@ -28,7 +28,7 @@ func payloads() map[string]func(i int) wide {
 	at, one := db.At(time.Unix(1e9, 123456000)), db.NewID()
 	full := wide{id: one, nullID: one, text: "é'\"\n\\", nullText: "$1 ?", doc: db.JSON(`{"a": [1, null, "ü"]}`), number: -7, nullNumber: 1 << 40, at: at}
 	return map[string]func(i int) wide{
-		"alike": func(int) wide { return full },
+		"alike":           func(int) wide { return full },
 		"alike and empty": func(int) wide { return wide{id: one} },
 		"different": func(i int) wide {
 			return wide{
