@@ -78,13 +78,17 @@ const taking = "take from the outbox"
 // byLane takes by a statement for each lane: where none is a round trip, that is quicker than one about all of them.
 func (t *Taking) byLane(tx db.Tx) error {
 	for _, lane := range t.want.order() {
-		left := t.left()
-		if left.Limit == 0 {
-			break
-		}
-		args := db.Args{"now": tx.Now, "limit": left.Limit, "queue": lane.queue, "lane": lane.number, "since": t.look.from(lane)}
-		if err := tx.Query(fmt.Sprintf(ofLane, left.filter(args))+left.take(args, t.repository.db.In), args, t.row); err != nil {
-			return fmt.Errorf("%s: %w", taking, err)
+		for again := true; again; {
+			left := t.left()
+			if left.Limit == 0 {
+				return nil
+			}
+			args := db.Args{"now": tx.Now, "limit": left.Limit, "queue": lane.queue, "lane": lane.number, "since": t.look.from(lane)}
+			if err := tx.Query(fmt.Sprintf(ofLane, left.filter(args))+left.take(args, t.repository.db.In), args, t.row); err != nil {
+				return fmt.Errorf("%s: %w", taking, err)
+			}
+			// Rows that there was no room for may stand before others of this lane, which come before the next one.
+			again = len(t.left().Handlers) < len(left.Handlers)
 		}
 	}
 	return nil

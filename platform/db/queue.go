@@ -52,7 +52,8 @@ func (tx Tx) LaterInsert(doing, statement string, set *Set, args Args, short fun
 			return
 		}
 	}
-	tx.state.inserts = append(tx.state.inserts, &insert{doing, statement, set, args, short})
+	own := set.slice(0, set.rows) // it will grow, and the caller's does not
+	tx.state.inserts = append(tx.state.inserts, &insert{doing, statement, own, args, short})
 }
 
 // insert is rows that wait to be inserted.
@@ -68,8 +69,8 @@ func (tx Tx) enqueueInserts() error {
 	inserts := tx.state.inserts
 	tx.state.inserts = nil
 	for _, i := range inserts {
-		args := maps.Clone(i.args)
-		args["x"] = i.set
+		args := Args{"x": i.set}
+		maps.Copy(args, i.args)
 		n := int64(i.set.Len())
 		if err := tx.LaterExpect(i.doing, i.statement, args, n, func(written int64) error { return i.short(written, n) }); err != nil {
 			return err

@@ -103,8 +103,13 @@ func (s *Set) Payload() *Set {
 // constant reports which columns are handed over as one value: of a single row all, for it finds at most one row by its key.
 func (s *Set) constant() []bool {
 	out := make([]bool, len(s.columns))
+	all := s.rows > 1
 	for i := range s.columns {
 		out[i] = s.rows == 1 || s.columns[i].payload && s.columns[i].constant()
+		all = all && out[i]
+	}
+	if all && len(out) > 0 {
+		out[0] = false // one has to say how many rows there are
 	}
 	return out
 }
@@ -138,17 +143,17 @@ func (s *Set) append(more *Set) {
 	}
 }
 
-// slice is the rows from..to as a set of their own, sharing memory.
+// slice is the rows from..to as a set of their own, sharing memory: what is appended to it goes elsewhere.
 func (s *Set) slice(from, to int) *Set {
 	out := &Set{rows: to - from, columns: make([]column, len(s.columns))}
 	for i, c := range s.columns {
 		switch c.kind {
 		case kindID:
-			c.ids = c.ids[from:to]
+			c.ids = c.ids[from:to:to]
 		case kindText, kindJSON:
-			c.texts = c.texts[from:to]
+			c.texts = c.texts[from:to:to]
 		default:
-			c.ints = c.ints[from:to]
+			c.ints = c.ints[from:to:to]
 		}
 		out.columns[i] = c
 	}

@@ -1,0 +1,148 @@
+package db_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/platform/db"
+	"sluice/platform/db/dbtest"
+)
+
+// oneConnection opens a Postgres database through a pool of one connection, so that what the session keeps can be looked at.
+func oneConnection(t *testing.T) *db.DB {
+	t.Helper()
+	u := dbtest.PostgresURL(t)
+	sign := "?"
+	if strings.Contains(u, "?") {
+		sign = "&"
+	}
+	return dbtest.Open(t, u+sign+"pool_max_conns=1")
+}
+
+// planned gives how often a prepared statement that holds a mark had a generic and a custom plan.
+func planned(t *testing.T, d *db.DB, mark string) (statements, generic, custom int64) {
+	t.Helper()
+	err := d.Query(t.Context(), `SELECT count(*), coalesce(sum(generic_plans), 0)::bigint, coalesce(sum(custom_plans), 0)::bigint
+FROM pg_catalog.pg_prepared_statements WHERE position($mark IN statement) > 0 AND position('pg_prepared_statements' IN statement) = 0`, db.Args{"mark": mark},
+		func(scan func(...any) error) error { return scan(&statements, &generic, &custom) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return statements, generic, custom
+}
+
+func planMode(t *testing.T, d *db.DB) (mode string) {
+	t.Helper()
+	err := d.Query(t.Context(), `SELECT current_setting('plan_cache_mode')`, nil, func(scan func(...any) error) error { return scan(&mode) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mode
+}
+
+// TestKeptPlans: a statement that says so has a plan that is kept, whatever stands beside it in its transaction; one of a single row if
+// its set has one; no other has. The session is afterwards as it was, whichever way the transaction ended.
+func TestKeptPlans(t *testing.T) {
+	t.Parallel()
+	d := oneConnection(t)
+	makeProbe(t, d)
+	statements := map[string]struct {
+		sql  string
+		rows int64
+		kept bool
+	}{
+		"mark_kept":     {`INSERT INTO {probe} (n) SELECT x.n AS mark_kept FROM $x WHERE true $keep_plan`, 3, true},
+		"mark_other":    {`INSERT INTO {probe} (n) SELECT x.n AS mark_other FROM $x WHERE true`, 3, false},
+		"mark_single":   {`UPDATE {probe} AS mark_single SET txt = 'a' FROM $x WHERE mark_single.n = x.n $keep_plan_of_one`, 1, true},
+		"mark_several":  {`UPDATE {probe} AS mark_several SET txt = 'b' FROM $x WHERE mark_several.n = x.n $keep_plan_of_one`, 2, false},
+		"mark_returned": {`DELETE FROM {probe} AS mark_returned USING $x WHERE mark_returned.n = -x.n $keep_plan RETURNING 1`, 2, true},
+	}
+	bad := errors.New("rolled back")
+	const transactions = 9 // more than the five after which the server itself would choose
+	for i := range transactions {
+		err := d.Transaction(t.Context(), func(tx db.Tx) error {
+			for mark, s := range statements {
+				n := make([]int64, s.rows)
+				for j := range n {
+					n[j] = int64(i*10 + j)
+				}
+				if err := tx.Later(mark, s.sql, db.Args{"x": db.NewSet(len(n)).Ints("n", n)}); err != nil {
+					return err
+				}
+			}
+			if i%3 == 1 {
+				return errors.Join(tx.Flush(), bad)
+			}
+			if i%3 == 2 {
+				return tx.Later("fail", `INSERT INTO {no_such_table} SELECT 1 $keep_plan`, nil)
+			}
+			return nil
+		})
+		if wantErr := i%3 != 0; (err != nil) != wantErr || i%3 == 1 && !errors.Is(err, bad) {
+			t.Fatalf("transaction %d: %v", i, err)
+		}
+		if mode := planMode(t, d); mode != "force_custom_plan" {
+			t.Fatalf("after transaction %d plan_cache_mode is %s", i, mode)
+		}
+	}
+	for mark, s := range statements {
+		n, generic, custom := planned(t, d, mark)
+		got := fmt.Sprintf("%d statements, generic %t, custom %t", n, generic > 0, custom > 0)
+		if diff := cmp.Diff(fmt.Sprintf("1 statements, generic %t, custom %t", s.kept, !s.kept), got); diff != "" {
+			t.Errorf("%s: %d generic plans, %d custom ones (-want +got):\n%s", mark, generic, custom, diff)
+		}
+	}
+}
+
+// TestLaterInsertWrites on both databases: behind the query that it stands before, all or nothing.
+func TestLaterInsertWrites(t *testing.T) {
+	t.Parallel()
+	const statement = `INSERT INTO {probe} (n, txt) SELECT x.n, $txt FROM $x WHERE x.n < 1000`
+	errShort, errBad := errors.New("short"), errors.New("bad")
+	set := func(from, to int64) *db.Set {
+		var n []int64
+		for ; from < to; from++ {
+			n = append(n, from)
+		}
+		return db.NewSet(len(n)).Ints("n", n)
+	}
+	withProbe(t, func(t *testing.T, d *db.DB) {
+		for _, test := range []struct {
+			name  string
+			last  int64 // of the rows; beyond 1,000 they are not written
+			flush bool
+			end   error
+			want  error
+			left  int64
+		}{
+			{name: "both", last: 900, left: 900},
+			{name: "parted by a flush", last: 900, flush: true, left: 900},
+			{name: "one row short", last: 1001, want: errShort},
+			{name: "given up", last: 900, end: errBad, want: errBad},
+			{name: "given up after a flush", last: 900, flush: true, end: errBad, want: errBad},
+		} {
+			mustExec(t, d, `DELETE FROM {probe}`, nil)
+			err := d.Transaction(t.Context(), func(tx db.Tx) error {
+				short := func(written, expected int64) error { return fmt.Errorf("%w: %d of %d", errShort, written, expected) }
+				tx.LaterInsert("first", statement, set(0, 300), db.Args{"txt": "a"}, short)
+				if test.flush {
+					if err := tx.Flush(); err != nil {
+						return err
+					}
+				}
+				tx.LaterInsert("second", statement, set(300, test.last), db.Args{"txt": "a"}, short)
+				return test.end
+			})
+			if !errors.Is(err, test.want) || test.want == nil && err != nil {
+				t.Errorf("%s: %v, expected %v", test.name, err, test.want)
+			}
+			if n := count(t, d, `SELECT count(DISTINCT n) FROM {probe} WHERE txt = 'a'`, nil); n != test.left {
+				t.Errorf("%s: %d rows are there, expected %d", test.name, n, test.left)
+			}
+		}
+	})
+}
