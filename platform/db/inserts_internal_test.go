@@ -47,8 +47,8 @@ func values(q queued) (list []int64) {
 	return list
 }
 
-// TestLaterInsertGathers: what is queued of one statement is one INSERT with the rows in their order, behind what else is queued;
-// a Flush sends what there is by then.
+// TestLaterInsertGathers: small sets of one statement that come one after the other are one INSERT with the rows in their order, behind
+// what else is queued; a Flush sends what there is by then.
 func TestLaterInsertGathers(t *testing.T) {
 	t.Parallel()
 	for _, d := range []dialect{&sqlite{}, &postgres{}} {
@@ -61,8 +61,8 @@ func TestLaterInsertGathers(t *testing.T) {
 		roomy[0], roomy[1] = 1, 2
 		behind := append(roomy, 77)
 		tx.LaterInsert("a", insertA, numbers(roomy...), nil, wrong)
-		tx.LaterInsert("b", insertB, numbers(10), Args{"k": "text"}, wrong)
 		tx.LaterInsert("a", insertA, numbers(3, 4), nil, wrong)
+		tx.LaterInsert("b", insertB, numbers(10), Args{"k": "text"}, wrong)
 		if err := tx.Later("other", `DELETE FROM {a}`, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestLaterInsertGathers(t *testing.T) {
 	}
 }
 
-// TestLaterInsertCounts the rows of all calls and all parts together, once.
+// TestLaterInsertCounts the rows of all parts of a set together, once, and sends large sets by themselves.
 func TestLaterInsertCounts(t *testing.T) {
 	t.Parallel()
 	errShort := errors.New("short")
@@ -129,7 +129,7 @@ func TestLaterInsertCounts(t *testing.T) {
 			}
 			var want [][2]int64
 			if missing > 0 {
-				want = [][2]int64{{700, 701}}
+				want = [][2]int64{{299, 300}}
 			}
 			if diff := cmp.Diff(want, told); diff != "" || errors.Is(err, errShort) != (missing > 0) {
 				t.Errorf("%T, %d missing: %v %s", d, missing, err, diff)
