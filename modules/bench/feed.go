@@ -28,7 +28,13 @@ const (
 )
 
 // perSet is how many runs are started at once.
-func (l load) perSet() int { return max(tasksPerSet/len(l.def.Tasks), 1) }
+func (l load) perSet() int {
+	tasks := tasksPerSet
+	if l.ahead > 0 {
+		tasks = min(tasks, l.ahead)
+	}
+	return max(tasks/len(l.def.Tasks), 1)
+}
 
 // feed starts the runs of a load while workers work them off, and returns when the last has been started.
 func (b *Bench) feed(ctx context.Context, l load) error {
