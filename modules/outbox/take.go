@@ -94,19 +94,21 @@ func (t *Taking) byLane(tx db.Tx) error {
 	return nil
 }
 
-// left is what is still wanted after what has been taken.
-func (t *Taking) left() Want {
-	w := t.want
-	w.Limit -= len(t.rows)
-	if len(w.Rooms) == 0 {
-		return w
-	}
+// Less is what is still wanted after tasks of these handlers: fewer in all, and less room for each of those.
+func Less[T any](w Want, taken []T, handler func(T) string) Want {
+	w.Limit -= len(taken)
 	w.Rooms = maps.Clone(w.Rooms)
-	for _, row := range t.rows {
-		if _, limited := w.Rooms[row.Handler]; limited {
-			w.Rooms[row.Handler]--
+	for _, x := range taken {
+		if _, limited := w.Rooms[handler(x)]; limited {
+			w.Rooms[handler(x)]--
 		}
 	}
+	return w
+}
+
+// left is what is still wanted after what has been taken.
+func (t *Taking) left() Want {
+	w := Less(t.want, t.rows, func(row Row) string { return row.Handler })
 	w.Handlers = slices.DeleteFunc(slices.Clone(w.Handlers), func(name string) bool {
 		room, limited := w.Rooms[name]
 		return limited && room <= 0

@@ -37,6 +37,15 @@ func newByHand(t *testing.T, s *enginetest.Stack, name string, list ...definitio
 	return &byHand{t: t, ctx: t.Context(), s: s, def: s.Define(t, name, slices.Clone(list)...), worker: "worker-" + db.NewID().String(), held: map[string]*pipelines.Claim{}}
 }
 
+// works are so many tasks side by side.
+func works(n int) []definition.Task {
+	list := make([]definition.Task, n)
+	for i := range list {
+		list[i] = work(fmt.Sprintf("t%03d", i))
+	}
+	return list
+}
+
 // work is a task of the scripted handler. It may fail once, and its retry is due at once.
 func work(id string, needs ...string) definition.Task {
 	return definition.Task{

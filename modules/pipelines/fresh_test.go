@@ -11,7 +11,6 @@ import (
 	"sluice/modules/enginetest"
 	"sluice/modules/outbox"
 	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
 	"sluice/modules/tasks"
 	"sluice/platform/db"
 	"sluice/platform/db/dbtest"
@@ -126,10 +125,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	const width, runs = 500, 22
 	enginetest.Each(t, scripted, func(t *testing.T, s *enginetest.Stack) {
-		list := make([]definition.Task, width)
-		for i := range list {
-			list[i] = work(fmt.Sprintf("t%03d", i))
-		}
+		list := works(width)
 		h := newByHand(t, s, "many", list...)
 		for i := range runs {
 			h.steps(h.start)

@@ -13,7 +13,6 @@ import (
 	"sluice/modules/events"
 	"sluice/modules/outbox"
 	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
 	"sluice/modules/tasks"
 	"sluice/platform/db"
 	"sluice/platform/db/dbtest"
@@ -94,10 +93,7 @@ func TestConcurrentClaimingNoDuplicates(t *testing.T) {
 	t.Parallel()
 	const runs, width, handles, workersEach = 5, 100, 4, 3
 	enginetest.Each(t, scripted, func(t *testing.T, s *enginetest.Stack) {
-		list := make([]definition.Task, width)
-		for i := range list {
-			list[i] = work(fmt.Sprintf("t%03d", i))
-		}
+		list := works(width)
 		h := newByHand(t, s, "wide", list...)
 		for range runs {
 			h.steps(h.start)

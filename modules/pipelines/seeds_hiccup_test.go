@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"sluice/modules/enginetest"
-	"sluice/modules/pipelines/definition"
 	"sluice/platform/db"
 	"sluice/platform/db/dbtest"
 )
@@ -51,10 +50,7 @@ func TestClaimingThroughHiccups(t *testing.T) {
 	t.Parallel()
 	const width, workers = 200, 4
 	enginetest.Each(t, scripted, func(t *testing.T, s *enginetest.Stack) {
-		list := make([]definition.Task, width)
-		for i := range list {
-			list[i] = work(fmt.Sprintf("t%03d", i))
-		}
+		list := works(width)
 		h := newByHand(t, s, "wide", list...)
 		h.steps(h.start)
 		end := hiccups(t, s.DB)

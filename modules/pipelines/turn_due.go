@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 
 	"sluice/modules/outbox"
 	"sluice/modules/tasks"
@@ -28,14 +27,7 @@ func (t *turn) due() ([]db.ID, error) {
 
 // ask works out what the outbox is asked for: the claims so far have taken slots, and room of handlers with limits.
 func (t *turn) ask() outbox.Want {
-	want := t.Want
-	want.Limit -= len(t.claims)
-	want.Rooms = maps.Clone(want.Rooms)
-	for i := range t.claims {
-		if _, limited := want.Rooms[t.claims[i].Task.Handler]; limited {
-			want.Rooms[t.claims[i].Task.Handler]--
-		}
-	}
+	want := outbox.Less(t.Want, t.claims, func(c Claim) string { return c.Task.Handler })
 	if len(t.LookFor) > 0 {
 		want.Handlers = t.LookFor
 	}

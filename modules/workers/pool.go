@@ -177,8 +177,8 @@ func (p *Pool) giveUp(ctx context.Context, stop context.CancelCauseFunc) {
 	}
 }
 
-// deregister takes the worker off, and first gives back what is Running in its name although nothing runs, if a claim has ever failed. The database may be
-// away just then; if it stays away, so does the row, and others take those tasks back when its lease expires.
+// deregister takes the worker off, and first gives back what is Running in its name although nothing runs, if a claim has ever failed.
+// The database may be away just then; if it stays away, so does the row, and others take those tasks back when its lease expires.
 func (p *Pool) deregister(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lastWrites)
 	defer cancel()

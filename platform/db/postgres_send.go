@@ -19,15 +19,16 @@ func (p *postgres) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) err
 		if !ok {
 			return fmt.Errorf("a connection was expected, not %T", g.Statement.ConnPool)
 		}
-		return g.Transaction(func(t *gorm.DB) error { return fn(t, pipelined(conn, new(bool))) })
+		return g.Transaction(func(t *gorm.DB) error { return fn(t, pipelined(conn)) })
 	})
 }
 
 // errNoTransaction means that the connection is in no transaction any more: it was rolled back when its context ended.
 var errNoTransaction = errors.New("the transaction has been rolled back")
 
-// pipelined sends statements of one transaction; kept says whether it is now in the mode in which plans are kept.
-func pipelined(conn *sql.Conn, kept *bool) sender {
+// pipelined sends statements of one transaction together.
+func pipelined(conn *sql.Conn) sender {
+	kept := false // the mode in which plans are kept is on
 	return func(ctx context.Context, list []queued) error {
 		var failure error
 		err := conn.Raw(func(dc any) error {
@@ -43,7 +44,7 @@ func pipelined(conn *sql.Conn, kept *bool) sender {
 				}
 				return nil
 			}
-			failure = sendBatch(ctx, c.Conn(), withModes(list, kept))
+			failure = sendBatch(ctx, c.Conn(), withModes(list, &kept))
 			return nil // and not that the connection broke: what would take it out of the pool waits for the transaction to end
 		})
 		if failure != nil {
