@@ -6,8 +6,8 @@ import (
 	"os"
 	_ "time/tzdata" // zones for machines that have none
 
-	"sluice/app"
-	"sluice/examples/wordcount"
+	"github.com/sluiceworks/sluice/app"
+	"github.com/sluiceworks/sluice/examples/wordcount"
 )
 
 func main() {

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // The tests of this file run the program as its users do: built, as a process, with signals.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // TestReadme: the README's first pipeline does what the README says.

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 const stranger = 65534 // a user to whom nothing belongs

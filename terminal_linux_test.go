@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 	"golang.org/x/sys/unix"
-	"sluice/platform/db/dbtest"
 )
 
 // terminal is a pseudo-terminal: what a person would see, and a keyboard.

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"slices"
 
-	"sluice/modules/events"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // attempt is one run of a task's handler, as the history and the logs tell it.

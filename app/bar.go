@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"sluice/modules/audit"
+	"github.com/sluiceworks/sluice/modules/audit"
 )
 
 const (

@@ -13,10 +13,10 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
-	"sluice/modules/bench"
-	"sluice/modules/tasks"
-	"sluice/modules/workers"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/bench"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 type benchNeeds struct {

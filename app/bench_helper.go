@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
-	"sluice/modules/bench"
-	"sluice/modules/tasks"
-	"sluice/modules/workers"
+	"github.com/sluiceworks/sluice/modules/bench"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/workers"
 )
 
 type benchHelperNeeds struct {

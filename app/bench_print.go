@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"sluice/modules/bench"
+	"github.com/sluiceworks/sluice/modules/bench"
 )
 
 // printBench writes what was measured for people.

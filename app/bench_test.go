@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // quantiles is a latency as bench prints it.

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"sluice/modules/retention"
+	"github.com/sluiceworks/sluice/modules/retention"
 )
 
 // retainFlags are the settings of retention, which `serve` and `cleanup` share: one configuration file serves both.

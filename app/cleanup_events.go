@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
-	"sluice/modules/retention"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/retention"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 type cleanupNeeds struct {

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 const kept = `

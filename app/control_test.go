@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 	"go.uber.org/fx"
-	"sluice/platform/db/dbtest"
 )
 
 // TestControl: orders take effect for the next claim, say what they did, and are refused at the wrong time.

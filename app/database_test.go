@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 func TestDatabaseUnreachable(t *testing.T) {

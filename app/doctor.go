@@ -8,11 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sluice/modules/events"
-	"sluice/modules/leases"
-	"sluice/modules/outbox"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/leases"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // How a finding is.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // How long something may last before it is worth a word, and before it is bad.

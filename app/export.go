@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
-	"sluice/modules/archive"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/archive"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 type exportNeeds struct {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // full gives a database a bit of everything: ended well and badly, retried, annotated, sealed, stripped of outputs, with logs.

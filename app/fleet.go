@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"sluice/modules/leases"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/leases"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // fleet is the worker processes and what they are doing.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // follow shows the tail of the history.

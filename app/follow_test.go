@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 const two = "name: two\ntasks: [{id: a, run: echo a}, {id: b, needs: [a], run: echo b}]\n"

@@ -6,7 +6,7 @@ import (
 
 	"go.uber.org/fx"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // gate is a handler that tells when an attempt has begun and holds it until the test lets it go.

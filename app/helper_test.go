@@ -13,8 +13,8 @@ import (
 
 	"go.uber.org/fx"
 
-	"sluice/app"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/app"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // program is sluice over one database.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 const (

@@ -150,7 +150,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		}
 		used[key] = true
 		for _, p := range s.imports(t) {
-			if own, ok := strings.CutPrefix(p, "sluice/"); ok && !s.mayImport(own, allowed) {
+			if own, ok := strings.CutPrefix(p, "github.com/sluiceworks/sluice/"); ok && !s.mayImport(own, allowed) {
 				t.Errorf("%s: %s may not import %s; it may import %v", s.path, s.pkg, own, allowed)
 			}
 		}

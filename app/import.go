@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
-	"sluice/modules/archive"
-	"sluice/modules/audit"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/archive"
+	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 type importNeeds struct {

@@ -11,10 +11,10 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/zap"
 
-	"sluice/modules/retention"
-	"sluice/modules/seal"
-	"sluice/modules/workers"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/retention"
+	"github.com/sluiceworks/sluice/modules/seal"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // keepFlags are the settings of what a server does for the history beside its work.

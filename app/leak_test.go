@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sluice/app"
+	"github.com/sluiceworks/sluice/app"
 )
 
 // asProgram is the variable that makes the tests' binary the program itself, for tests that kill it.

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // handlerLimits is a flag that takes limits of handlers as HANDLER=N: several of it, or several in one, separated by commas.

@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/fx"
 
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // TestHandlerLimitMistakes: each is wrong usage, with what would be right, before anything is served.

@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/fx"
 
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 var listening = regexp.MustCompile(`"listen":"(127\.0\.0\.1:\d+)"`)

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 	"go.uber.org/fx"
-	"sluice/platform/db/dbtest"
 )
 
 // TestShowFailure: every attempt with its error and what it wrote.

@@ -8,10 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sluice/modules/events"
-	"sluice/modules/history"
-	"sluice/modules/pipelines/definition"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/history"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // pastFlags choose a moment of an execution's past.

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // lines shows progress as one line for each thing that happens.

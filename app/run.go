@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
-	"sluice/modules/workers"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/workers"
 )
 
 func (c *cli) runCommand() *cobra.Command {

@@ -10,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/fx"
 
-	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 func TestRunShowsProgressAndOutcome(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
-	"sluice/modules/seal"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/seal"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 type sealNeeds struct {

@@ -13,12 +13,12 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/zap"
 
-	"sluice/modules/health"
-	"sluice/modules/outbox"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
-	"sluice/modules/workers"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/health"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 type serveNeeds struct {

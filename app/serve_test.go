@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 	"go.uber.org/fx"
-	"sluice/platform/db/dbtest"
 )
 
 // TestServe: it registers what a directory holds, works on what is started by name, drains, and says so.

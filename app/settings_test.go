@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // TestSettingsPrecedence: flag, then environment, then file, then default. The tests of this file do not run in parallel, for the

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 func (c *cli) printShow(doc showDocument, f showFlags) {

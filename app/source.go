@@ -10,9 +10,9 @@ import (
 
 	"go.uber.org/fx"
 
-	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Sources is where definitions come from. It is exported for fx, which fills in no other embedded struct.

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sluice/modules/pipelines"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 func (c *cli) startCommand() *cobra.Command {

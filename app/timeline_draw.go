@@ -8,8 +8,8 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"sluice/modules/history"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/history"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // look is how pictures are drawn on one stream.

@@ -9,10 +9,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/fx"
 
-	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 const nobody = "0197c2a4-7b1e-7000-8000-0123456789ab"

@@ -10,10 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sluice/modules/health"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/health"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // choice is a flag that takes one of a few words, in any case.

@@ -9,9 +9,9 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
-	"sluice/modules/audit"
-	"sluice/modules/seal"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/modules/seal"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 type verifyNeeds struct {

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"sluice/modules/audit"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 const (

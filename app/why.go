@@ -5,9 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"sluice/modules/events"
-	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // waiting says why a task is not running, or won't run on; empty for one that runs or has ended.

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strings"
 
-	"sluice/modules/events"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // eventData is what any event's data may hold (docs/events.md).

@@ -13,11 +13,11 @@ import (
 	"syscall"
 	"time"
 
-	"sluice/bench/dbos"
-	"sluice/bench/floor"
-	"sluice/bench/goworkflows"
-	"sluice/bench/measure"
-	"sluice/bench/riverpg"
+	"github.com/sluiceworks/sluice/bench/dbos"
+	"github.com/sluiceworks/sluice/bench/floor"
+	"github.com/sluiceworks/sluice/bench/goworkflows"
+	"github.com/sluiceworks/sluice/bench/measure"
+	"github.com/sluiceworks/sluice/bench/riverpg"
 )
 
 // contestants are those that this program holds. The others are programs: sluice, and River on SQLite.

@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"sluice/bench/measure"
+	"github.com/sluiceworks/sluice/bench/measure"
 )
 
 // figure is a line of the table of ratios.

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"syscall"
 
-	"sluice/bench/measure"
+	"github.com/sluiceworks/sluice/bench/measure"
 )
 
 // options are what the command line says.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/bench/measure"
-	"sluice/platform/db/dbtest/localpg"
+	"github.com/sluiceworks/sluice/bench/measure"
+	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 )
 
 // TestFigures: each figure has a name of its own, and needs what can be measured.

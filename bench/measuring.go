@@ -10,8 +10,8 @@ import (
 	"slices"
 	"time"
 
-	"sluice/bench/measure"
-	"sluice/platform/db/dbtest/localpg"
+	"github.com/sluiceworks/sluice/bench/measure"
+	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 
 	"github.com/jackc/pgx/v5"
 )

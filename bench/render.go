@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"sluice/bench/measure"
+	"github.com/sluiceworks/sluice/bench/measure"
 )
 
 const barWidth = 40

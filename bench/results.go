@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"sluice/bench/measure"
+	"github.com/sluiceworks/sluice/bench/measure"
 
 	"github.com/jackc/pgx/v5"
 )

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strconv"
 
-	"sluice/bench/measure"
+	"github.com/sluiceworks/sluice/bench/measure"
 )
 
 // run is one thing that is measured.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"sluice/bench/measure"
+	"github.com/sluiceworks/sluice/bench/measure"
 )
 
 // document is what this program reads of `sluice bench`.

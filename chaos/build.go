@@ -13,7 +13,7 @@ import (
 )
 
 // workerPackage is the program of the worker processes.
-const workerPackage = "sluice/chaos/worker"
+const workerPackage = "github.com/sluiceworks/sluice/chaos/worker"
 
 // Skew is how far the clock of a process built by BuildSkewed is ahead.
 const Skew = time.Hour

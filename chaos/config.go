@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Config says how large a run is. Every number is reached, or the run says which was not.

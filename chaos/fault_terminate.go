@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // terminate ends the backend of a random connection of a worker.

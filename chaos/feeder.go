@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sluice/chaos/step"
-	"sluice/modules/pipelines"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/chaos/step"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // feeder keeps a number of pipelines open. It is a client like any other: its link is cut too, and then it asks again with the

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"sluice/chaos/step"
+	"github.com/sluiceworks/sluice/chaos/step"
 )
 
 // fleet keeps a number of worker processes alive, whatever happens to them.

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // judge holds the three accounts against each other when all is quiet.

@@ -12,9 +12,9 @@ import (
 	"strconv"
 	"strings"
 
-	"sluice/chaos/step"
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/chaos/step"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // call is one attempt in the hands of one worker. It is more than one call when the attempt was deferred in between.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"sluice/chaos/step"
-	"sluice/modules/pipelines"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/chaos/step"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // executions checks that each run ended as its pipeline does when nothing is broken. Only a run that has lost a task to the cap

@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // TestALinkIsCutAroundACommit: what was cut before is not there, and what was cut after is, though nobody said so.

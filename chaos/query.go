@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 const (

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // watch looks twice a second whether anything has come to rest that should not.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // TestWhatRestsIsSeen: a run that nobody works on is stuck, once it is old enough.

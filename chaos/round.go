@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"sluice/modules/audit"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // round is one run of faults over a database of its own, from an empty schema to the last check.

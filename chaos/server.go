@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // server is a PostgreSQL server with the settings that a production server has by default, durable above all. Unlike the tests'

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"sluice/modules/audit"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // image is a SQLite database as a crash left it: a file, and a log of commits of which any end may be missing.

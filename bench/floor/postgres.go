@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"sluice/bench/measure"
-	"sluice/migrations"
+	"github.com/sluiceworks/sluice/bench/measure"
+	"github.com/sluiceworks/sluice/migrations"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"

@@ -7,8 +7,8 @@ import (
 	"net/url"
 	"unsafe"
 
-	"sluice/bench/measure"
-	"sluice/migrations"
+	"github.com/sluiceworks/sluice/bench/measure"
+	"github.com/sluiceworks/sluice/migrations"
 
 	"github.com/mattn/go-sqlite3"
 )

@@ -1,5 +1,5 @@
 // River on SQLite, apart from River on Postgres: its newest SQLite driver to be had works with an older River alone.
-module sluice/bench/riverlite
+module github.com/sluiceworks/sluice/bench/riverlite
 
 go 1.26.8
 

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"sluice/bench/measure"
+	"github.com/sluiceworks/sluice/bench/measure"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"

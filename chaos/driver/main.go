@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"sluice/chaos"
+	"github.com/sluiceworks/sluice/chaos"
 )
 
 // options are the command line.

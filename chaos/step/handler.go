@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // ExitCode is the status of a process whose handler called os.Exit.

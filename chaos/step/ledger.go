@@ -5,7 +5,7 @@ import (
 	"io"
 	"os"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // LedgerEnv names the environment variable with the path of a worker's ledger.

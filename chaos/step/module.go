@@ -5,9 +5,9 @@ package step
 import (
 	"go.uber.org/fx"
 
-	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Module is what the worker is built with. Its ledger is the file that LedgerEnv names.

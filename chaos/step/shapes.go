@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Shape is a pipeline of the fault tests.

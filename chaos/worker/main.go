@@ -5,8 +5,8 @@ import (
 	"context"
 	"os"
 
-	"sluice/app"
-	"sluice/chaos/step"
+	"github.com/sluiceworks/sluice/app"
+	"github.com/sluiceworks/sluice/chaos/step"
 )
 
 func main() {

@@ -3,8 +3,8 @@ package wordcount
 import (
 	"encoding/json"
 
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // newDefinition is the pipeline. What it leaves out, such as timeouts, gets its default when the program checks it.

@@ -7,8 +7,8 @@ package wordcount
 import (
 	"go.uber.org/fx"
 
-	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Module is what main.go names.

@@ -7,7 +7,7 @@ import (
 	"io"
 	"strconv"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // ExportEvents writes the events of the executions that are chosen as CSV, with a line of headings. It is for reading elsewhere;

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"sluice/modules/pipelines"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // perPage is how many executions are read in one snapshot. Their rows go to the file as they come, so memory does not grow with

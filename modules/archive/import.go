@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Rows are written in sets of so many, or of fewer if their lines are long.

@@ -3,10 +3,10 @@ package archive
 import (
 	"fmt"
 
-	"sluice/modules/events"
-	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // batch is rows of one table that are written together.

@@ -1,9 +1,9 @@
 package archive
 
 import (
-	"sluice/modules/events"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 func (b *batch) writeTasks(tx db.Tx) (int64, error) {

@@ -6,7 +6,7 @@ package audit
 import (
 	"errors"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // ErrNotFound is an id that no pipeline execution has.

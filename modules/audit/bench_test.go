@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 var benchPipelines = flag.Int("pipelines", 1000, "pipelines of ten tasks (52 events) that the benchmark verifies")

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // report files a breach of a pipeline, or of a task of it.

@@ -3,7 +3,7 @@ package audit
 import (
 	"fmt"
 
-	"sluice/modules/seal"
+	"github.com/sluiceworks/sluice/modules/seal"
 )
 
 // checkSeal sees that the history is the one that was sealed. The seal of an execution that was retried since is covered by its

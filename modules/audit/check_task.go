@@ -5,7 +5,7 @@ import (
 	"math"
 	"strings"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // comparison collects the columns in which a row is not what its events make of it.

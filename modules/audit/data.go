@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events"
 )
 
 // eventData is every key of every event's data that a fold needs or that must be there (docs/events.md). Nil: absent or null.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events"
 )
 
 // pipelineStatus is where a pipeline execution stands; what writes it has the same names of its own.

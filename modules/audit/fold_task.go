@@ -3,8 +3,8 @@ package audit
 import (
 	"fmt"
 
-	"sluice/modules/events"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // taskFold is a task as its events tell it.

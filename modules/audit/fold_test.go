@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/modules/events"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // example is a legal event for each transition, for a task in its first attempt, held by w1 where it runs.

@@ -1,6 +1,6 @@
 package audit
 
-import "sluice/modules/tasks"
+import "github.com/sluiceworks/sluice/modules/tasks"
 
 // graph is the dependencies between a pipeline's tasks, as the events of their creation tell them.
 type graph struct {

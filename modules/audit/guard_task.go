@@ -3,8 +3,8 @@ package audit
 import (
 	"fmt"
 
-	"sluice/modules/events"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // guard checks what a transition demands besides its status: who may write it, and which attempt it speaks of. It is where

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // event is one row of the history. Its data is only good while its row is the current one.

@@ -3,10 +3,10 @@ package audit
 import (
 	"slices"
 
-	"sluice/modules/events"
-	"sluice/modules/seal"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/seal"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // pipeline is a pipeline execution under examination: its row, what its own events make of it, and its tasks.

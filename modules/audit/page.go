@@ -6,8 +6,8 @@ import (
 
 	"gorm.io/gorm"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // page is a range of pipeline executions with all that belongs to them, read in one snapshot.

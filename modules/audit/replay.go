@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	"sluice/modules/events"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // ErrHistory is a history that is not whole, or not legal: no fold of it says how things stood.

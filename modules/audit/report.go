@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // The names under which a breach is reported: the invariants, Seal, and Data for what can't be read or belongs to nothing.

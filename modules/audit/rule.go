@@ -1,6 +1,6 @@
 package audit
 
-import "sluice/modules/tasks"
+import "github.com/sluiceworks/sluice/modules/tasks"
 
 // ruleHolds evaluates a trigger rule over how the dependencies ended, apart from the engine's own evaluation. Failed and
 // Abandoned are failures; Skipped and Cancelled are neither failure nor success.

@@ -7,7 +7,7 @@ import (
 
 	"gorm.io/gorm"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // place is where the next page begins. Whoever holds it reads which executions the page has, and hands the place after them on,

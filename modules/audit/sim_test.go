@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/events"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // sim is a pipeline execution written down by docs/events.md alone: it makes rows and events as the documentation has them,

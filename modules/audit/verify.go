@@ -6,7 +6,7 @@ import (
 
 	"gorm.io/gorm"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Verify checks the invariants in the context's tenant, over all or over the executions that the options name. Each page is

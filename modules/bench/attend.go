@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"sluice/modules/workers"
+	"github.com/sluiceworks/sluice/modules/workers"
 )
 
 // The process that measures talks with its helpers over their standard input and output, a line each way. The end of the input

@@ -10,12 +10,12 @@ import (
 
 	"go.uber.org/zap"
 
-	"sluice/modules/audit/audittest"
-	"sluice/modules/bench"
-	"sluice/modules/enginetest"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/workers"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/audit/audittest"
+	"github.com/sluiceworks/sluice/modules/bench"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // attending is a helper beside the test, which plays the first process.

@@ -10,10 +10,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"sluice/modules/audit"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/workers"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Deps are what a benchmark works with.

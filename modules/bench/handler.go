@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // handlerName is what the benchmark's definitions use. Only the processes of a benchmark have it.

@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Latency is how long something took, in milliseconds: so many cases in every hundred took no longer.

@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sluice/modules/pipelines"
-	"sluice/modules/workers"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Account is what one process has done and used while it was observed.

@@ -3,9 +3,9 @@ package bench
 import (
 	"go.uber.org/fx"
 
-	"sluice/modules/audit"
-	"sluice/modules/tasks"
-	"sluice/modules/workers"
+	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/workers"
 )
 
 type params struct {

@@ -9,9 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // TestPayload: JSON of exactly the length, and another for each task.

@@ -8,8 +8,8 @@ import (
 
 	"gorm.io/gorm"
 
-	"sluice/modules/pipelines/definition"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 const (

@@ -6,9 +6,9 @@ import (
 	"runtime"
 	"time"
 
-	"sluice/modules/audit"
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Result is what was measured. Fields that can't be known are null.

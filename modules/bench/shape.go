@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
 // Shape is how the tasks of a run hang together.

@@ -11,7 +11,7 @@ import (
 
 	"gorm.io/gorm/schema"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // ErrHeld answers who wants a chore that somebody else is at.

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/chores"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/chores"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // TestOneHolder: of many at once one gets the chore, a silent holder loses it, and whoever lost it neither renews nor gives back.

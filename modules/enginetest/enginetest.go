@@ -11,17 +11,17 @@ import (
 
 	"go.uber.org/zap"
 
-	"sluice/modules/audit/audittest"
-	"sluice/modules/chores"
-	"sluice/modules/events"
-	"sluice/modules/leases"
-	"sluice/modules/outbox"
-	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/retention"
-	"sluice/modules/tasks"
-	"sluice/modules/workers"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/audit/audittest"
+	"github.com/sluiceworks/sluice/modules/chores"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/leases"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/retention"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Stack is the modules over one database.

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Scripted is a handler that does in each call what the task's `with` says: {"do": ["error", "defer", "ok"]}, the last word for

@@ -9,7 +9,7 @@ import (
 	"hash/fnv"
 	"time"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // ErrCursor is a text that is no cursor.

@@ -8,9 +8,9 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // TestCursorText: a cursor survives its text, and nothing else is taken for one.

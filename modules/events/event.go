@@ -5,7 +5,7 @@ package events
 import (
 	"gorm.io/gorm/schema"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Event is one row of the history. docs/events.md says what each type holds.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // First gives the instant of a task's first event of a type after the last event of one of the other types, by version; zero if

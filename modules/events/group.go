@@ -3,7 +3,7 @@ package events
 import (
 	"slices"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // kin is what many events of a transaction have in common: they differ in nothing but whom they are about.

@@ -5,7 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // TestGrouped: every event is in one group; a subject's events stay in their order; what is by itself is alike, and many.

@@ -7,7 +7,7 @@ import (
 
 	"gorm.io/gorm"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Repository reads and appends events.

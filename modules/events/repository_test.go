@@ -11,9 +11,9 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -6,7 +6,7 @@ import (
 	"iter"
 	"time"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // TailOptions say what a tail gives. The zero value is everything.

@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/events"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/workers"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
-	"sluice/platform/db/dbtest/localpg"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 )
 
 var workersConfig = workers.Config{Slots: 4, Poll: 50 * time.Millisecond}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 const (

@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/enginetest"
-	"sluice/modules/events"
-	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
-	"sluice/modules/workers"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // stormEnv sets how many seconds the writers write: `SLUICE_TAIL_SECONDS=600 go test -v -run TailStorm -timeout 20m ./modules/events`.

@@ -17,13 +17,13 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"sluice/modules/audit/audittest"
-	"sluice/modules/enginetest"
-	"sluice/modules/health"
-	"sluice/modules/outbox"
-	"sluice/modules/workers"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/audit/audittest"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/health"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

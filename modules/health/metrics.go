@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
-	"sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines"
 )
 
 // metrics counts what pools do, by tenant, in a registry of its own.

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // patience is how long a check waits for the database.

@@ -16,9 +16,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"sluice/modules/outbox"
-	"sluice/modules/workers"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // ErrAddress is an address that can't be listened on.

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"time"
 
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Link is a task of the critical path: the chain of tasks of which each waited for the one before it, and the last of which ended

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sluice/modules/events"
-	"sluice/modules/history"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/history"
 )
 
 // created starts a run of tasks, each with what it needs as a JSON list.

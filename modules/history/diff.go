@@ -5,9 +5,9 @@ import (
 	"slices"
 	"time"
 
-	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Run is one execution with what is known of it.

@@ -7,7 +7,7 @@ import (
 	"reflect"
 	"slices"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // differences collects the values of one task, or of the executions, that are not the same.

@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"slices"
 
-	"sluice/modules/audit"
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Errors that callers act on.

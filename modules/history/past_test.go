@@ -11,15 +11,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sluice/modules/enginetest"
-	"sluice/modules/events"
-	"sluice/modules/history"
-	"sluice/modules/leases"
-	"sluice/modules/outbox"
-	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/history"
+	"github.com/sluiceworks/sluice/modules/leases"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // runs is how many random runs a test makes on each database.

@@ -10,16 +10,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sluice/modules/audit/audittest"
-	"sluice/modules/enginetest"
-	"sluice/modules/events"
-	"sluice/modules/history"
-	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
-	"sluice/modules/workers"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/audit/audittest"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/history"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // TestThePastOfARace: two programs work off the same runs while orders come in, so transactions wait for each other and end in

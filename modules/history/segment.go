@@ -3,9 +3,9 @@ package history
 import (
 	"time"
 
-	"sluice/modules/events"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Kind is what a task is doing for a while.

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/history"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/history"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // checkTimeline sees that a timeline leaves nothing out and counts nothing twice: the segments of a task follow each other from its

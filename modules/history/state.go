@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"slices"
 
-	"sluice/modules/audit"
-	"sluice/modules/events"
-	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // State is how an execution stood at a moment.

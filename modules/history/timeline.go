@@ -5,10 +5,10 @@ import (
 	"slices"
 	"time"
 
-	"sluice/modules/audit"
-	"sluice/modules/events"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Timeline is where the time of an execution went.

@@ -10,7 +10,7 @@ import (
 
 	"gorm.io/gorm/schema"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // ErrExpired answers a renewal that came too late, or a worker that nobody knows.

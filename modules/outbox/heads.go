@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Heads remembers where the rows of each lane begin. An index entry of a row that has been taken stays until no transaction of the

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/outbox"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // TestHeadsMissNothing: looks that begin where the last one ended find what comes later at once, and what is committed late, due

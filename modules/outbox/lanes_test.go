@@ -10,9 +10,9 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sluice/modules/outbox"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // TestTakeGoesByPriority: a handler whose room is used up makes no way for less urgent tasks of another.

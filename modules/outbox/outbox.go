@@ -8,7 +8,7 @@ import (
 
 	"gorm.io/gorm/schema"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Row is a task that waits for a worker.

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // A lane is a priority's due tasks, in two parts: what pipelines queue within their share, and bulk, what one queues beyond it

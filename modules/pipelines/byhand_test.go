@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/enginetest"
-	"sluice/modules/leases"
-	"sluice/modules/outbox"
-	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/leases"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // byHand is one run whose workers are the test: it claims, and says how each task comes out. Nothing moves between two calls.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"sluice/modules/outbox"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Order is an operator's word: to which execution, why, and who gave it.

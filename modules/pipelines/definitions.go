@@ -9,8 +9,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 
-	"sluice/modules/pipelines/definition"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // errDefinitionGone is a pinned definition that is not stored, or that this binary can't read.

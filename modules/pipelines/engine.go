@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"sluice/modules/events"
-	"sluice/modules/leases"
-	"sluice/modules/outbox"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/leases"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Engine moves pipeline executions. Each exported method is one use case and one transaction, with all that follows from it.

@@ -8,8 +8,8 @@ import (
 
 	"gorm.io/gorm/schema"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Status is where a pipeline execution stands.

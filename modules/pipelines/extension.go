@@ -6,8 +6,8 @@ import (
 	"maps"
 	"slices"
 
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Extensions holds the definitions that the program was built with, by name. It never changes, so it is safe for concurrent use.

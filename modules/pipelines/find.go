@@ -3,7 +3,7 @@ package pipelines
 import (
 	"context"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Find reads executions by id, without their inputs. Ids that do not exist are left out.

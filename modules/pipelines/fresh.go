@@ -3,8 +3,8 @@ package pipelines
 import (
 	"sync"
 
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // fresh remembers the tasks that this process has made ready by starting their runs, until it claims them: it need not read what it

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"time"
 
-	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // move is a transition of the run.

@@ -11,13 +11,13 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sluice/modules/enginetest"
-	"sluice/modules/leases"
-	"sluice/modules/outbox"
-	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/leases"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // modelHandler is a handler that is only ever claimed for: the test itself says how an attempt comes out.

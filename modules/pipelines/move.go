@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"sluice/modules/events"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // move is one transition of a pipeline execution with its event's data, and the row that it leads to.

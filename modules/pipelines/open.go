@@ -3,7 +3,7 @@ package pipelines
 import (
 	"context"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 const countOpen = `SELECT count(*) FROM {pipeline_executions} WHERE status IN ('Running', 'Paused')`

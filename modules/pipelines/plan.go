@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // errNeedWhole means that a plan met a task that was not loaded: it must be made again over the whole graph.

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // joined is a run of n tasks, and with join one more that needs them all; without it each needs the one before.

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // oracle knows the statuses of a run's tasks, and how often each has failed. It keeps no counter and looks at everything each time.

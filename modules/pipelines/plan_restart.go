@@ -3,7 +3,7 @@ package pipelines
 import (
 	"fmt"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // reopen plans an operator's retry over the whole graph: every task that did not complete, or, given from, that task, what follows

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // MaxRecoveries is how often a task may be taken from a worker that died with it.

@@ -9,8 +9,8 @@ import (
 
 	"gorm.io/gorm"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // errMoved means that a row changed between being read and being written; the transaction must not commit.

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"testing"
 
-	"sluice/modules/enginetest"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // hiccups makes the database roll every so many claims back for a reason that passes, and returns what ends that: serialization

@@ -5,10 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/enginetest"
-	"sluice/modules/outbox"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // awaitLock returns when a transaction of this test's database waits for another's lock. SQLite's writers wait before they read

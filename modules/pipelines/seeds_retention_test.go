@@ -4,11 +4,11 @@ import (
 	"errors"
 	"testing"
 
-	"sluice/modules/enginetest"
-	"sluice/modules/events"
-	"sluice/modules/pipelines"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // counted reads how many events a run has and how many of them retention has taken.

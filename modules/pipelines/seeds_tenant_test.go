@@ -7,12 +7,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sluice/modules/audit/audittest"
-	"sluice/modules/enginetest"
-	"sluice/modules/events"
-	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/audit/audittest"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // TestTenantIsolation: the same pipeline runs in two tenants and in the default one, by one engine over one database. Nobody sees

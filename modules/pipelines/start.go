@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"slices"
 
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Request is a run to be started.

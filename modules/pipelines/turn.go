@@ -7,10 +7,10 @@ import (
 	"maps"
 	"slices"
 
-	"sluice/modules/leases"
-	"sluice/modules/outbox"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/leases"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Turn is what a worker hands over, and what it asks for, in one transaction: outcomes of tasks that have ended, and new ones for its

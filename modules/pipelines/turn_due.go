@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"sluice/modules/outbox"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // due takes tasks from the outbox.

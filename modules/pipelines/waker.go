@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Waker tells goroutines of this process that something has been committed in their tenant. It carries no news: whoever is woken

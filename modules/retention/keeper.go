@@ -10,9 +10,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"sluice/modules/chores"
-	"sluice/modules/pipelines"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/chores"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // A batch is one transaction: it ends at the first of these bounds. One execution goes whole, however many tasks it has.

@@ -8,14 +8,14 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sluice/modules/enginetest"
-	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/retention"
-	"sluice/modules/tasks"
-	"sluice/modules/workers"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/retention"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // pass goes over the executions once for each kind, by their ids.

@@ -7,8 +7,8 @@ import (
 	"context"
 	"time"
 
-	"sluice/modules/pipelines/definition"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Kind is a sort of data that is kept for a while.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // store holds the statements of retention. It is the one place that deletes from the history, and it deletes of nothing but ended

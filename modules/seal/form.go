@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"time"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Form is the version of the canonical form, the first word of what is hashed.

@@ -8,8 +8,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"sluice/modules/chores"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/chores"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // mark is the chore whose row says that ends are to be sealed; the transaction that ends an execution looks for it. sealing is the

@@ -6,8 +6,8 @@ import (
 	"encoding/hex"
 	"fmt"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // pending is an ended execution that has no seal for its end.

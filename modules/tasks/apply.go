@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"slices"
 
-	"sluice/modules/events"
-	"sluice/modules/outbox"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // ErrClaimLost answers a write by a worker whose claim another write has ended: it changed nothing.

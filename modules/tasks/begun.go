@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Begun is when the handler was first started since a task was made ready or an attempt of it failed; see Call. The history knows,

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"sync"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // column is one that a transition may write besides status, sub_status and version, and how its values get into a set.

@@ -3,7 +3,7 @@ package tasks
 import (
 	"encoding/json"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Causes of a reset.

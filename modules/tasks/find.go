@@ -3,7 +3,7 @@ package tasks
 import (
 	"context"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Find reads tasks by id outside any transaction, without their outputs. Ids that do not exist are left out.

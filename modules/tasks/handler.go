@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Handler runs one kind of task: what a task's `uses` names. It is safe for concurrent use.

@@ -5,7 +5,7 @@ import (
 
 	"gorm.io/gorm/schema"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Log is what one attempt of a task wrote to its stdout and stderr, cut to MaxLog bytes each.

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // ErrIllegal is a move that the transition table does not have.

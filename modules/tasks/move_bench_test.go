@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/events"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // BenchmarkMoves is a task's whole life as moves with their events, without writing them: created and ready, claimed and started,

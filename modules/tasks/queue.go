@@ -4,7 +4,7 @@ import (
 	"regexp"
 	"slices"
 
-	"sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/outbox"
 )
 
 // DefaultQueue is the queue of tasks, and of workers, that name none.

@@ -7,7 +7,7 @@ import (
 
 	"gorm.io/gorm"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // ErrNotFound is a task execution that does not exist.

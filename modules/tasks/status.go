@@ -3,7 +3,7 @@ package tasks
 import (
 	"database/sql/driver"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Status is where a task stands.

@@ -6,8 +6,8 @@ package tasks
 import (
 	"gorm.io/gorm/schema"
 
-	"sluice/modules/outbox"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Task is one task execution.

@@ -3,7 +3,7 @@ package tasks
 import (
 	"slices"
 
-	"sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events"
 )
 
 // Effect is what a transition does to the outbox.

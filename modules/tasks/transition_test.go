@@ -4,8 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"sluice/modules/events"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // TestTransitionTable holds the table to what must be true of it whatever it says.

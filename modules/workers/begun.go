@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"sluice/modules/pipelines"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // remembered bounds the beginnings that a process keeps in mind. What it forgets it asks the history for.

@@ -6,8 +6,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"sluice/modules/pipelines"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // doubt follows a claim that failed: its commit may stand although its answer was lost, or may even be under way still. Then its

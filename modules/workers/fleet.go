@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // FleetConfig says which tenants a process works for, and how.

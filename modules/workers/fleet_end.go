@@ -8,7 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // ended notes the end of a pool that was not asked to stop.

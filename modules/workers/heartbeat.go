@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"sluice/modules/leases"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/leases"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // watch is how often a worker looks whether its running tasks are still its own: a cancelled pipeline's handlers end within it.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Limits are those of handlers of whose tasks a process runs fewer at once than it has slots. Pools that share them share the room:

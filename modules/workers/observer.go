@@ -3,7 +3,7 @@ package workers
 import (
 	"time"
 
-	"sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines"
 )
 
 // Observer is told what a pool does, as it does it, by several goroutines at once. It must be quick: the pool waits for it.

@@ -8,9 +8,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // lastResort is after how many tries an error that nobody expects is taken for a refusal, so that one outcome does not hold

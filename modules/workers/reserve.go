@@ -3,7 +3,7 @@ package workers
 import (
 	"context"
 
-	"sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines"
 )
 
 // reservation is what a turn has reserved beside the slots and the room of its outcomes, which are free once it is committed.

@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/audit/audittest"
-	"sluice/modules/enginetest"
-	"sluice/modules/pipelines"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/workers"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/audit/audittest"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // shapes are runs of about n tasks in all: pipelines of one definition.

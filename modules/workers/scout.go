@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/outbox"
 )
 
 // taken is how long a look that got nothing waits at least: what was due is in another process's hands, or its commit is near.

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"sluice/modules/outbox"
-	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // search is what a pool looks for in the outbox by one look: the common one for all handlers, as long as there is room for what it

@@ -7,9 +7,9 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sluice/modules/outbox"
-	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // world is pools of one process over outboxes that are lists, step by step: loops, wakings and looks as in the real ones.

@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"sluice/modules/leases"
-	"sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/leases"
+	"github.com/sluiceworks/sluice/modules/pipelines"
 )
 
 // loops is how many transactions a pool has under way at once: while one waits for the disk, the other works.

@@ -7,8 +7,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 func TestCanonical(t *testing.T) {

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // TestClockIsTheDatabases: Now, which asks nobody, is the database's own reading, to half of what the reading took.

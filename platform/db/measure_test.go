@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // TestMeasure: what is written shows in the bytes, in its own tenant alone, and every commit counts once.

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"testing"
 
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // TestConcurrentStarts: many processes find an empty database, and each step is applied once.

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
-	"sluice/platform/db/dbtest/localpg"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 )
 
 func TestWrongURLs(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // oneConnection opens a Postgres database through a pool of one connection, so that what the session keeps can be looked at.

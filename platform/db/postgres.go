@@ -19,7 +19,7 @@ import (
 	pgdriver "gorm.io/driver/postgres"
 	"gorm.io/gorm"
 
-	"sluice/migrations"
+	"github.com/sluiceworks/sluice/migrations"
 )
 
 // postgres is one server, with a pool that all tenants share.

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 const insertRows = `INSERT INTO {probe} (n, id, txt, doc, at) SELECT s.n, s.id, s.txt, s.doc, s.at FROM $s WHERE true`

@@ -6,7 +6,7 @@ import (
 
 	"gorm.io/gorm"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // TestSnapshotSeesOneMoment: a transaction that commits meanwhile is not kept waiting, and not seen.

@@ -18,7 +18,7 @@ import (
 	litedriver "gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 
-	"sluice/migrations"
+	"github.com/sluiceworks/sluice/migrations"
 )
 
 // sqlite is a file for the default tenant, and one beside it for each other tenant.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 const insertWorker = `INSERT INTO {workers} (id, hostname, pid, slots, handlers, started_at, lease_expires_at) VALUES ($id, 'h', 1, 1, '', $now, $now)`

@@ -6,9 +6,9 @@ import (
 	"context"
 	"testing"
 
-	"sluice/modules/audit"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // Each runs a test on both databases, as dbtest.Each does, and at the end of each verifies the whole default tenant.

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // recorder stands in for a test that is about to fail, and keeps what it says.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 var errTooLarge = errors.New("the body is too large")

@@ -15,7 +15,7 @@ import (
 
 	"go.uber.org/fx"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 func TestBodyMustFit(t *testing.T) {

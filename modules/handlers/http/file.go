@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // file is where a body is saved. It appears under its name when it is complete, and not before: whoever reads that name gets a

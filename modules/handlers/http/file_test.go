@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // files lists everything below the working directory.

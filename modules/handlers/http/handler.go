@@ -11,7 +11,7 @@ import (
 	nethttp "net/http"
 	"time"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Limits on one request.

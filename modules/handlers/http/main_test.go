@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -3,7 +3,7 @@ package http
 import (
 	"go.uber.org/fx"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Module provides the handler, and closes its connections when the program stops.

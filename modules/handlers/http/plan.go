@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // plan is a request that has been checked, with the defaults filled in.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // with is what a task hands over.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 func TestCheckAccepts(t *testing.T) {

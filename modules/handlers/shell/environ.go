@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // environ is the command's environment: this process's, then the task's own, then what the engine says. The later wins, so that

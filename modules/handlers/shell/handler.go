@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // DefaultLimit is how many commands one process runs at once unless it is told otherwise: each is a program of its own.

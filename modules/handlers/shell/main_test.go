@@ -10,8 +10,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // workerScript makes the test binary a worker that runs the script it holds and nothing else: some tests kill a whole worker.

@@ -3,7 +3,7 @@ package shell
 import (
 	"go.uber.org/fx"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Module provides the handler.

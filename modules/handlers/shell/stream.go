@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // How much of its last output stands in a failed command's error.

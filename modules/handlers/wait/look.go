@@ -11,7 +11,7 @@ import (
 	"slices"
 	"syscall"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // looked is what one look found.

@@ -8,12 +8,12 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sluice/modules/enginetest"
-	"sluice/modules/events"
-	"sluice/modules/handlers/wait"
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/handlers/wait"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

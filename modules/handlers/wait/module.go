@@ -3,7 +3,7 @@ package wait
 import (
 	"go.uber.org/fx"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Module provides both handlers, and closes wait's connections when the program stops.

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Sleep ends its task after a duration or at an instant. Make it by NewSleep.

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Defaults of a task that waits.

@@ -12,12 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/enginetest"
-	"sluice/modules/handlers/wait"
-	"sluice/modules/pipelines"
-	"sluice/modules/tasks"
-	"sluice/modules/workers"
-	"sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/modules/enginetest"
+	"github.com/sluiceworks/sluice/modules/handlers/wait"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // TestWaitForFile: it looks until the file is there, in one attempt, and says how long it took.

@@ -7,8 +7,8 @@ import (
 	"net/url"
 	"time"
 
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // The types of this file check themselves when they are read, so that a mistake shows when its definition is registered.

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/handlers/wait"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/handlers/wait"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // TestCheck: mistakes are found when a definition is registered, and again when only its expressions show them.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // fill sets what a task made in Go leaves out. A policy without anything set is the default one; in others MaxDelay and Jitter

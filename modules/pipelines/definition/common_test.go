@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"testing"
 
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 type fetchInput struct {

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Definition is one version of a pipeline. Make it by Parse from YAML, or in Go and then call Check; Decode reads a pinned one.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
 func TestCheckInput(t *testing.T) {

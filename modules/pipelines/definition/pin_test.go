@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
-	"sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
 var exported = cmpopts.IgnoreUnexported(definition.Definition{}, definition.Task{})

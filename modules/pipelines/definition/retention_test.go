@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
 // TestRetention: the block is read, is part of the version, and says what is wrong with it.

@@ -3,7 +3,7 @@ package definition
 import (
 	"slices"
 
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Rule says when a task runs, given how its dependencies ended. It is evaluated once all of them are terminal; where it is

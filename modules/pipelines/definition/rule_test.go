@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/modules/pipelines/definition"
-	"sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 func TestRuleHolds(t *testing.T) {

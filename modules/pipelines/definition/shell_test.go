@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
 // hostile are values that do harm, or fall apart, wherever a shell reads them as anything but data.

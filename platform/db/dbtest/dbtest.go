@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Each runs a test on both databases, as parallel subtests "sqlite" and "postgres". The database is closed after the cleanups

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Fault is a write that the database refuses. It is made of triggers, so that the program under test has no hook for it.

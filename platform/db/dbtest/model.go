@@ -12,7 +12,7 @@ import (
 
 	"gorm.io/gorm/schema"
 
-	"sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // column is a column of a real table.

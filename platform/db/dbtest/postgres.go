@@ -14,9 +14,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"sluice/migrations"
-	"sluice/platform/db"
-	"sluice/platform/db/dbtest/localpg"
+	"github.com/sluiceworks/sluice/migrations"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 )
 
 // URLEnv names the environment variable with the URL of a server to use, its user a superuser.

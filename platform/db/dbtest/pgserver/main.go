@@ -13,7 +13,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"sluice/platform/db/dbtest/localpg"
+	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 )
 
 // exitUsage is what a shell's own commands return for wrong usage; a failure of the server has a code of its own, so that it
