@@ -100,16 +100,19 @@ func (r *Repository) SetRemaining(tx db.Tx, list []Counter) error {
 		db.Args{"x": db.IDSet(ids).Ints("n", n)})
 }
 
-// Moved gives those of the tasks that no longer have the version given with them: their claims are lost.
-func (r *Repository) Moved(ctx context.Context, versions map[db.ID]int64) ([]db.ID, error) {
-	ids, v := make([]db.ID, 0, len(versions)), make([]int64, 0, len(versions))
-	for id, version := range versions {
-		ids, v = append(ids, id), append(v, version)
+// Moved returns the places in the list of those claims under which their tasks are no more.
+func (r *Repository) Moved(ctx context.Context, claims []Task) (moved []int, err error) {
+	n := len(claims)
+	ids, versions, holders, since, places := make([]db.ID, n), make([]int64, n), make([]string, n), make([]db.Time, n), make([]int64, n)
+	for i := range claims {
+		places[i] = int64(i)
+		ids[i], versions[i], holders[i], since[i] = claims[i].ID, claims[i].Version, string(claims[i].WorkerID), claims[i].StartedAt
 	}
-	var moved []db.ID
-	err := r.db.Query(ctx, `SELECT x.id FROM $x LEFT JOIN {task_executions} AS t ON t.id = x.id WHERE t.version IS NULL OR t.version <> x.version`,
-		db.Args{"x": db.IDSet(ids).Ints("version", v)}, func(scan func(...any) error) error {
-			moved = append(moved, db.ID{})
+	err = r.db.Query(ctx, `SELECT x.place FROM $x LEFT JOIN {task_executions} AS t ON t.id = x.id AND t.version = x.version
+  AND t.worker_id = x.holder AND t.started_at = x.since WHERE t.id IS NULL`,
+		db.Args{"x": db.IDSet(ids).Ints("version", versions).Texts("holder", holders).Times("since", since).Ints("place", places)},
+		func(scan func(...any) error) error {
+			moved = append(moved, 0)
 			return scan(&moved[len(moved)-1])
 		})
 	return moved, wrap("look at claims", err)

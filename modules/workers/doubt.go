@@ -21,15 +21,8 @@ type doubt struct {
 func (p *Pool) arise() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.doubted, p.doubt = true, doubt{looks: 4, next: p.db.Now()}
+	p.doubt = doubt{looks: 4, next: p.db.Now()}
 	p.exhausted(false) // has the scout see to it
-}
-
-// hasDoubted reports whether a claim has failed since the beginning: else nothing can be Running that this process does not know.
-func (p *Pool) hasDoubted() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.doubted
 }
 
 // doubtful reports whether looks are still to be taken.

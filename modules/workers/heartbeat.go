@@ -8,6 +8,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/leases"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -37,7 +39,7 @@ func (p *Pool) heartbeat(ctx context.Context) {
 			p.cancelLost(ctx)
 		case <-clock.C:
 			if err := p.db.SyncClock(ctx); err != nil {
-				p.log.Warn("reading the database's clock failed, trying again", zap.Error(err))
+				p.outage.Warn("reading the database's clock failed, trying again", zap.Error(err))
 			}
 		case <-renew.C:
 			if p.renew(ctx) {
@@ -50,7 +52,7 @@ func (p *Pool) heartbeat(ctx context.Context) {
 // recover takes the tasks of lost workers back.
 func (p *Pool) recover(ctx context.Context) {
 	if n, err := p.engine.Recover(ctx); err != nil {
-		p.log.Warn("recovering tasks of lost workers failed, trying again", zap.Error(err))
+		p.outage.Warn("recovering tasks of lost workers failed, trying again", zap.Error(err))
 	} else if n > 0 {
 		p.config.Observer.Recovered(n)
 		p.log.Info("took tasks back from workers that were lost", zap.Int("tasks", n))
@@ -71,41 +73,38 @@ func (p *Pool) renew(ctx context.Context) bool {
 		p.log.Error("the lease has expired: running tasks are given up")
 		p.cancelRunning(errClaimLost)
 		if err := p.register(ctx); err != nil {
-			p.log.Warn("registering anew failed, trying again", zap.Error(err))
+			p.outage.Warn("registering anew failed, trying again", zap.Error(err))
 		}
 	default:
-		p.log.Warn("renewing the lease failed, trying again", zap.Error(err))
+		p.outage.Warn("renewing the lease failed, trying again", zap.Error(err))
 	}
 	return true
 }
 
 // cancelLost ends the handlers of tasks that have moved on without them.
 func (p *Pool) cancelLost(ctx context.Context) {
-	versions := map[db.ID]int64{}
 	p.mu.Lock()
+	claims := make([]*pipelines.Claim, 0, len(p.running))
+	list := make([]tasks.Task, 0, len(p.running))
 	for c := range p.running {
-		versions[c.Task.ID] = c.Task.Version
+		claims, list = append(claims, c), append(list, c.Task)
 	}
 	p.mu.Unlock()
-	if len(versions) == 0 {
+	if len(list) == 0 {
 		return
 	}
-	moved, err := p.tasks.Moved(ctx, versions)
+	moved, err := p.tasks.Moved(ctx, list)
 	if ctx.Err() != nil {
 		return
 	}
 	if err != nil {
-		p.log.Warn("looking at claims failed, trying again", zap.Error(err))
+		p.outage.Warn("looking at claims failed, trying again", zap.Error(err))
 		return
-	}
-	lost := make(map[db.ID]bool, len(moved))
-	for _, id := range moved {
-		lost[id] = true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for c, cancel := range p.running {
-		if lost[c.Task.ID] && c.Task.Version == versions[c.Task.ID] {
+	for _, i := range moved {
+		if cancel, running := p.running[claims[i]]; running {
 			cancel(errClaimLost)
 		}
 	}

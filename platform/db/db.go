@@ -84,6 +84,10 @@ type backend interface {
 	queueTransactionID(state *txState)
 	// committed finds out what became of a transaction whose commit failed with cause.
 	committed(ctx context.Context, w witness, cause error) (bool, error)
+	// readOnly reports whether an error means that what is connected to takes no writes.
+	readOnly(err error) bool
+	// letGo gives up idle connections if an error says that the database has none left for a reserved one.
+	letGo(ctx context.Context, err error)
 	// refused reports whether an error is the fault of the data, so that trying again is of no use.
 	refused(err error) bool
 	// malformed reports whether an error means that what was opened is no database, or is a damaged one.
@@ -237,8 +241,11 @@ func (d *DB) Snapshot(ctx context.Context, fn func(*gorm.DB) error) error {
 // connection too, and that is no fault of the database.
 func (d *DB) wrap(err error) error {
 	switch {
-	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, ErrRefused), errors.Is(err, ErrMalformed), errors.Is(err, context.Canceled):
+	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, ErrRefused), errors.Is(err, ErrMalformed), errors.Is(err, ErrReadOnly),
+		errors.Is(err, context.Canceled):
 		return err
+	case d.backend.readOnly(err):
+		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	case d.backend.malformed(err):
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	case d.backend.unreachable(err):

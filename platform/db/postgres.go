@@ -60,21 +60,25 @@ func newPostgres(ctx context.Context, url string) (backend, error) {
 	if !strings.Contains(url, "pool_max_conns") {
 		cfg.MaxConns = 10
 	}
-	cfg.AfterConnect = fastArrays
+	p := &postgres{config: cfg}
+	prepareSessions(cfg, func() { p.switchboard.redial() })
+	p.switchboard = newSwitchboard(cfg.ConnConfig)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
 	few := cfg.Copy()
-	few.MaxConns, few.MinConns, few.MinIdleConns = reservedConns, 0, 0
+	few.MaxConns, few.MinConns, few.MinIdleConns, few.MaxConnIdleTime = reservedConns, 0, 0, keptFor
+	if !strings.Contains(url, "pool_max_conn_lifetime") {
+		few.MaxConnLifetime = keptFor
+	}
 	reserved, err := pgxpool.NewWithConfig(ctx, few)
 	if err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
-	return &postgres{
-		switchboard: newSwitchboard(cfg.ConnConfig), config: cfg, pool: pool, sql: stdlib.OpenDBFromPool(pool), reserved: reserved, reservedSQL: stdlib.OpenDBFromPool(reserved),
-	}, nil
+	p.pool, p.sql, p.reserved, p.reservedSQL = pool, stdlib.OpenDBFromPool(pool), reserved, stdlib.OpenDBFromPool(reserved)
+	return p, nil
 }
 
 func (p *postgres) name() string { return postgresName }
@@ -156,10 +160,11 @@ func sqlState(err error) string {
 	return ""
 }
 
-// retryable: serialization failure, deadlock, lock not available. The server has rolled the transaction back.
+// retryable: serialization failure, deadlock, lock not available, no connection left. The server has rolled the transaction back, or it
+// has not begun.
 func (p *postgres) retryable(err error) bool {
 	switch sqlState(err) {
-	case "40001", "40P01", "55P03":
+	case "40001", "40P01", "55P03", tooManyState:
 		return true
 	}
 	return false
@@ -185,6 +190,9 @@ func (p *postgres) unreachable(err error) bool {
 	}
 	return false
 }
+
+// readOnly: the server, or the session, takes no writes.
+func (p *postgres) readOnly(err error) bool { return sqlState(err) == readOnlyState }
 
 // refused: a fault of the data (22), a constraint (23), or a limit of the server (54).
 func (p *postgres) refused(err error) bool {

@@ -211,6 +211,11 @@ func (l *sqlite) malformed(err error) bool {
 	return errors.As(err, &se) && (se.Code == sqlite3.ErrNotADB || se.Code == sqlite3.ErrCorrupt)
 }
 
+// readOnly: a file that can't be written is found out when it is opened, and a disk that has become so is unreachable.
+func (l *sqlite) readOnly(error) bool { return false }
+
+func (l *sqlite) letGo(context.Context, error) {}
+
 // refused: the data is too large, of the wrong kind, or against a constraint.
 func (l *sqlite) refused(err error) bool {
 	var se sqlite3.Error
