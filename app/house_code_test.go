@@ -20,6 +20,7 @@ var mayWrite = map[string][]string{
 	"task_outbox":          {"modules/outbox/outbox.go", "modules/outbox/take.go", importingRows},
 	"task_logs":            {"modules/tasks/logs.go", retaining, importingRows},
 	"chores":               {"modules/chores/chores.go"},
+	"recoveries":           {"modules/leases/recoveries.go"},
 	"removed_events":       {retaining},
 	"workers":              {"modules/leases/leases.go", importingRows},
 }

@@ -24,7 +24,7 @@ type Move struct {
 	// After lost commits another claim of the task may have reached the same version.
 	Holder db.Text
 	Since  db.Time
-	Hold  bool   // the pipeline is not Running: a task that becomes Ready gets no outbox row yet
+	Hold   bool // the pipeline is not Running: a task that becomes Ready gets no outbox row yet
 
 	failure error
 }

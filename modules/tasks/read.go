@@ -74,14 +74,56 @@ func nameSet(list []Name) *db.Set {
 	return db.IDSet(ids).Texts("name", names)
 }
 
-// HeldBy reads the running tasks of workers. It looks through the open executions, for an index by worker would cost every
-// claim; workers die seldom.
-func (r *Repository) HeldBy(tx db.Tx, workers []string) ([]Task, error) {
-	var list []Task
-	err := tx.Query(`SELECT `+fields+` FROM {pipeline_executions} AS p JOIN {task_executions} AS t ON t.pipeline_execution_id = p.id
-WHERE p.status IN ('Running', 'Paused') AND t.status = 'Running' AND t.worker_id IN (SELECT id FROM $x)`,
-		db.Args{"x": db.NewSet(len(workers)).Texts("id", workers)}, scanInto(&list))
-	return list, wrap("find the tasks of workers", err)
+// Held reads the tasks that run in a worker's name, of one execution or, if that is zero, of all. It looks through the open
+// executions: an index by worker or status would cost every transition (a column that changes, in an index or in its condition, ends
+// the updates within a page), and this is asked for seldom. It locks nothing.
+func (r *Repository) Held(ctx context.Context, worker string, execution db.ID) (list []Task, err error) {
+	err = r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} AS p JOIN {task_executions} AS t ON t.pipeline_execution_id = p.id
+WHERE p.status IN ('Running', 'Paused') AND t.status = 'Running' AND t.worker_id = $worker`+only(execution),
+		db.Args{"worker": worker, "execution": execution}, scanInto(&list))
+	return list, wrap("find the tasks of a worker", err)
+}
+
+func only(execution db.ID) string {
+	if execution.IsZero() {
+		return ""
+	}
+	return ` AND p.id = $execution`
+}
+
+// Lost is where a worker that holds no lease has running tasks.
+type Lost struct {
+	PipelineExecutionID db.ID
+	WorkerID            string
+}
+
+// Lost looks through the open executions for running tasks whose worker holds no lease, because it has expired or the worker has no row.
+// It locks nothing.
+func (r *Repository) Lost(ctx context.Context) (list []Lost, err error) {
+	err = r.db.Query(ctx, `SELECT DISTINCT t.pipeline_execution_id, COALESCE(t.worker_id, '') FROM {pipeline_executions} AS p
+JOIN {task_executions} AS t ON t.pipeline_execution_id = p.id WHERE p.status IN ('Running', 'Paused') AND t.status = 'Running'
+  AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = t.worker_id AND w.lease_expires_at > $now)`,
+		db.Args{"now": db.At(r.db.Now())}, func(scan func(...any) error) error {
+			list = append(list, Lost{})
+			x := &list[len(list)-1]
+			return scan(&x.PipelineExecutionID, &x.WorkerID)
+		})
+	return list, wrap("find the tasks of lost workers", err)
+}
+
+// StillHeld returns those of the workers in whose name a task runs that nobody has entered for recovery.
+func (r *Repository) StillHeld(tx db.Tx, workers []string) (held map[string]bool, err error) {
+	held = map[string]bool{}
+	err = tx.Query(`SELECT DISTINCT t.worker_id FROM {pipeline_executions} AS p JOIN {task_executions} AS t ON t.pipeline_execution_id = p.id
+WHERE p.status IN ('Running', 'Paused') AND t.status = 'Running' AND t.worker_id IN (SELECT x.id FROM $x)
+  AND NOT EXISTS (SELECT 1 FROM {recoveries} AS r WHERE r.pipeline_execution_id = p.id)`,
+		db.Args{"x": db.NewSet(len(workers)).Texts("id", workers)}, func(scan func(...any) error) error {
+			var id string
+			err := scan(&id)
+			held[id] = true
+			return err
+		})
+	return held, wrap("find the tasks of workers", err)
 }
 
 // Counter is the number of a task's dependencies that are not terminal.

@@ -20,6 +20,8 @@ type Observer interface {
 	Lost()
 	// Recovered tells of n tasks that were taken back from workers whose leases had expired.
 	Recovered(n int)
+	// RecoveryFailed tells of an execution whose tasks could not be taken back.
+	RecoveryFailed()
 }
 
 // unobserved is the Observer of a pool that nobody watches.
@@ -31,6 +33,7 @@ func (unobserved) Recorded(int, time.Duration) {}
 func (unobserved) Finished(pipelines.Kind)     {}
 func (unobserved) Lost()                       {}
 func (unobserved) Recovered(int)               {}
+func (unobserved) RecoveryFailed()             {}
 
 // State is how a pool stands.
 type State struct {

@@ -80,22 +80,28 @@ type Pool struct {
 	unrecorded atomic.Bool // an outcome could not be written before the end
 	outage     *zap.Logger // for what is said again and again while the database is unwell
 
+	doubts  chan struct{} // tasks may be Running in this worker's name that it does not run
+	lost    chan struct{} // there may be tasks of lost workers
+	claimed atomic.Bool   // something was claimed since claims were compared last
+
+	server       string // names the database server since its last start; see leases.Renewed. Of the heartbeat alone, as the next two.
+	sessions     int64
+	recoverAfter time.Time
+
 	retrying sync.WaitGroup // sets of outcomes that are tried again
 	retries  chan struct{}  // holds one for each such try under way
 
 	claiming sync.RWMutex // held for reading by every turn, from its beginning until its claims are in running
 
-	mu      sync.Mutex
-	id      string
-	expires db.Time
-	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
-	taken   int                                          // slots: of running tasks, and those reserved by turns under way
-	seat    *seat                                        // where the pool gets its slots
-	doubt   doubt
-
-	waiting       int       // outcomes that the database has not taken yet
-	claimFailures int       // in a row
-	claimAfter    time.Time // no claim before, after one that failed
+	mu            sync.Mutex
+	id            string
+	expires       db.Time
+	running       map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
+	taken         int                                          // slots: of running tasks, and those reserved by turns under way
+	seat          *seat                                        // where the pool gets its slots
+	waiting       int                                          // outcomes that the database has not taken yet
+	claimFailures int                                          // in a row
+	claimAfter    time.Time                                    // no claim before, after one that failed
 
 	rooms   map[string]*seat // of handlers with a limit: where the pool gets room for their tasks
 	common  search
@@ -140,7 +146,8 @@ func New(c Config, d Deps) *Pool {
 	}
 	p := &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
-		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
+		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), doubts: make(chan struct{}, 1), lost: make(chan struct{}, 1),
+		running: map[*pipelines.Claim]context.CancelCauseFunc{},
 		crowded: map[string]*search{}, retries: make(chan struct{}, retryLimit), outage: d.Log.WithOptions(seldomLines),
 	}
 	p.seat = c.Budget.seat(p.wake)
@@ -151,7 +158,8 @@ func New(c Config, d Deps) *Pool {
 // Run registers the process as a worker and works until ctx ends; then it drains: it claims nothing more, waits for what runs,
 // gives back what does not end in time, and deregisters. It returns what kept it from beginning, or from ending in order.
 func (p *Pool) Run(ctx context.Context) error {
-	if err := p.register(ctx); err != nil {
+	// The heartbeat's connection is made first: a server whose connections are all taken gives no other.
+	if err := p.register(db.Reserved(ctx), ""); err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped before it began: an end in order
 		}
@@ -163,6 +171,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	defer context.AfterFunc(ctx, func() { p.giveUp(ctx, stop) })()
 	background.Go(func() { p.heartbeat(work) })
+	background.Go(func() { p.attend(work) })
 	background.Go(func() { p.listen(work) })
 	var handlers, turning sync.WaitGroup
 	for range loops {
@@ -237,13 +246,16 @@ func (p *Pool) listen(ctx context.Context) {
 	}
 }
 
-// register announces this process under a name that nobody has had before: a name used again could take an old claim for its own.
-func (p *Pool) register(ctx context.Context) error {
+// register announces this process, under a name that nobody has had before: a name used again could take an old claim for its own.
+// A worker whose row is gone announces itself again under its own name.
+func (p *Pool) register(ctx context.Context, id string) error {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	id := fmt.Sprintf("%s-%d-%s", host, os.Getpid(), db.NewID().String()[24:])
+	if id == "" {
+		id = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), db.NewID().String()[24:])
+	}
 	w := leases.Worker{
 		ID: id, Hostname: host, PID: os.Getpid(), Slots: p.config.Slots,
 		Handlers: strings.Join(p.handlers.Names(), ","), Queues: strings.Join(p.config.Queues, ","),

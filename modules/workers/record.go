@@ -60,7 +60,7 @@ func (p *Pool) retry(ctx context.Context, group []*pipelines.Outcome) {
 			p.unrecorded.Store(true)
 			p.log.Error("outcomes could not be recorded", zap.Int("tasks", len(group)), zap.Error(err))
 			return
-		case len(group) > 1 && !unwell(err):
+		case len(group) > 1 && !db.Away(err):
 			first := group[:len(group)/2]
 			group = group[len(first):]
 			p.retrying.Go(func() { p.retry(ctx, first) })
@@ -85,11 +85,6 @@ func (p *Pool) tryFinish(ctx context.Context, group []*pipelines.Outcome) ([]err
 	return p.engine.Finish(ctx, p.workerID(), group)
 }
 
-// unwell reports whether an error means that the database takes nothing at all just now, whatever it is given.
-func unwell(err error) bool {
-	return errors.Is(err, db.ErrUnavailable) || errors.Is(err, db.ErrReadOnly) || errors.Is(err, db.ErrUnknown)
-}
-
 // refused turns an outcome that the database will not take into the record of that.
 func refused(o *pipelines.Outcome, err error) {
 	o.Kind, o.Output, o.Stdout, o.Stderr = pipelines.Erred, nil, "", ""
@@ -103,6 +98,7 @@ func (p *Pool) reportLost(group []*pipelines.Outcome, lost []error) {
 			p.config.Observer.Finished(group[i].Kind)
 		} else {
 			p.config.Observer.Lost()
+			p.arise()
 			t := &group[i].Claim.Task
 			p.log.Warn("a late outcome was refused", zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Error(err))
 		}

@@ -169,6 +169,9 @@ func (p *Pool) settle(work context.Context, r pipelines.Turn, held reservation, 
 	if r.Want.Limit > 0 && !result.Expired {
 		p.claimFailures = 0
 	}
+	if len(result.Claims) > 0 && !p.claimed.Load() {
+		p.claimed.Store(true)
+	}
 	for i := range result.Claims {
 		c := &result.Claims[i]
 		run, cancel := context.WithCancelCause(work)

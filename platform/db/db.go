@@ -86,6 +86,8 @@ type backend interface {
 	committed(ctx context.Context, w witness, cause error) (bool, error)
 	// readOnly reports whether an error means that what is connected to takes no writes.
 	readOnly(err error) bool
+	// reservedMade see DB.Sessions.
+	reservedMade() int64
 	// letGo gives up idle connections if an error says that the database has none left for a reserved one.
 	letGo(ctx context.Context, err error)
 	// refused reports whether an error is the fault of the data, so that trying again is of no use.
@@ -254,6 +256,27 @@ func (d *DB) wrap(err error) error {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return err
+}
+
+// Away reports whether an error means that the database takes nothing at all just now, whatever it is asked.
+func Away(err error) bool {
+	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrReadOnly) || errors.Is(err, ErrUnknown)
+}
+
+// Sessions counts the reserved connections that have been made. If it rises, the server may have been started anew.
+func (d *DB) Sessions() int64 { return d.backend.reservedMade() }
+
+// Unwell reports whether an error speaks about the database and its state, and not about what it was asked to do: it is unreachable,
+// read-only, locked, out of time, or refuses a right or a table that it had before. The same request may succeed later. An error about
+// the data (ErrRefused) and one of the program's own are not of this kind.
+func Unwell(err error) bool {
+	switch {
+	case err == nil, errors.Is(err, ErrRefused):
+		return false
+	case Away(err), errors.Is(err, ErrMalformed):
+		return true
+	}
+	return sqlState(err) != "" || isSQLiteError(err)
 }
 
 // gormConfig is shared by all handles: no implicit transactions, errors returned and not logged, tables under their own names.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +31,7 @@ type postgres struct {
 
 	switchboard *switchboard
 
+	made        atomic.Int64  // reserved connections
 	reserved    *pgxpool.Pool // for heartbeats, and for questions about lost commits
 	reservedSQL *sql.DB
 }
@@ -68,6 +70,10 @@ func newPostgres(ctx context.Context, url string) (backend, error) {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
 	few := cfg.Copy()
+	few.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		p.made.Add(1)
+		return cfg.AfterConnect(ctx, conn)
+	}
 	few.MaxConns, few.MinConns, few.MinIdleConns, few.MaxConnIdleTime = reservedConns, 0, 0, keptFor
 	if !strings.Contains(url, "pool_max_conn_lifetime") {
 		few.MaxConnLifetime = keptFor
@@ -209,6 +215,11 @@ func (p *postgres) in(query string) string { return "= ANY (ARRAY(" + query + ")
 func (p *postgres) skipLocked() string     { return "FOR UPDATE SKIP LOCKED" }
 func (p *postgres) share() string          { return "FOR KEY SHARE" }
 func (p *postgres) forUpdate() string      { return "FOR UPDATE" }
+
+func (p *postgres) serverName() string { return "pg_postmaster_start_time()::text" }
+func (p *postgres) clockReading() string {
+	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+}
 
 func (p *postgres) givenNumbers() string { return "OVERRIDING SYSTEM VALUE" }
 

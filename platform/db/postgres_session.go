@@ -72,6 +72,8 @@ func prepareSessions(cfg *pgxpool.Config, readOnly func()) {
 // no other.
 const keptFor = 365 * 24 * time.Hour
 
+func (p *postgres) reservedMade() int64 { return p.made.Load() }
+
 // letGo closes the idle connections of the pool for work, if an error says that the server has none left: the heartbeat needs one.
 func (p *postgres) letGo(ctx context.Context, err error) {
 	if sqlState(err) != tooManyState {
