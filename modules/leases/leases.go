@@ -69,12 +69,17 @@ func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) 
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
 		n = Renewed{ExpiresAt: db.At(tx.Now.Add(lease))}
 		renewed, clock := false, int64(0)
-		err := tx.Query(`UPDATE {workers} SET lease_expires_at = $expires WHERE id = $id RETURNING
+		err := tx.LaterQuery("look at the lease", `SELECT lease_expires_at <= $now FROM {workers} WHERE id = $id`, db.Args{"id": id, "now": tx.Now},
+			func(scan func(...any) error) error { return scan(&n.Late) })
+		if err != nil {
+			return err
+		}
+		err = tx.Query(`UPDATE {workers} SET lease_expires_at = $expires WHERE id = $id RETURNING
   EXISTS (SELECT 1 FROM {workers} AS w WHERE w.lease_expires_at <= $now AND w.id <> $id) OR EXISTS (SELECT 1 FROM {recoveries} AS x WHERE x.next_at <= $now),
-  EXISTS (SELECT 1 FROM {workers} AS w WHERE w.lease_expires_at <= $now AND w.id = $id), $server, $clock`,
+  $server, $clock`,
 			db.Args{"id": id, "expires": n.ExpiresAt, "now": tx.Now}, func(scan func(...any) error) error {
 				renewed = true
-				return scan(&n.Others, &n.Late, &n.Server, &clock)
+				return scan(&n.Others, &n.Server, &clock)
 			})
 		if err == nil && !renewed {
 			return ErrExpired

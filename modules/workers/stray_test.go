@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluiceworks/sluice/modules/audit"
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
@@ -28,6 +29,28 @@ WHERE id = $id`, db.Args{"id": c.Task.ID})
 		_, third := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at) VALUES ($id, $handler, $now, $now)`,
 			db.Args{"id": c.Task.ID, "handler": c.Task.Handler, "now": tx.Now})
 		return errors.Join(first, second, third)
+	}))
+}
+
+// refuseReset has the database refuse to make a running task Ready again, as it refuses data that it can't hold.
+func refuseReset(t *testing.T, s *enginetest.Stack, task db.ID) {
+	t.Helper()
+	statements := []string{`CREATE TRIGGER refuse BEFORE UPDATE ON {task_executions} WHEN hex(OLD.id) = '` + strings.ToUpper(strings.ReplaceAll(task.String(), "-", "")) +
+		`' AND NEW.status = 'Ready' BEGIN SELECT RAISE(ABORT, 'refused'); END`}
+	if s.DB.Backend() == "postgres" {
+		statements = []string{
+			`CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''refused'' USING ERRCODE = ''check_violation''; END'`,
+			`CREATE TRIGGER refuse BEFORE UPDATE ON {task_executions} FOR EACH ROW WHEN (OLD.id = '` + task.String() +
+				`' AND NEW.status = 'Ready') EXECUTE FUNCTION public.refuse()`,
+		}
+	}
+	must(t, s.DB.Transaction(context.Background(), func(tx db.Tx) error {
+		for _, statement := range statements {
+			if _, err := tx.Exec(statement, nil); err != nil {
+				return err
+			}
+		}
+		return nil
 	}))
 }
 
@@ -124,10 +147,7 @@ func TestRecoveryOfEachByItself(t *testing.T) {
 		}
 		_, claims := claimAs(t, s, 5)
 		broken := claims[2].Task
-		must(t, s.DB.Transaction(ctx, func(tx db.Tx) error { // a claim that nobody holds can't be ended
-			_, err := tx.Exec(`UPDATE {task_executions} SET worker_id = NULL WHERE id = $id`, db.Args{"id": broken.ID})
-			return err
-		}))
+		refuseReset(t, s, broken.ID)
 		expire(t, s)
 		for try := range pipelines.MaxRecoveryAttempts {
 			n, err := s.Engine.RecoverLost(ctx, time.Microsecond)
@@ -195,11 +215,8 @@ func TestRecoveryIsSaid(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, s := context.Background(), open(&enginetest.Scripted{})
 		id := s.Start(t, ctx, s.Define(t, "broken", step("a", nil)), "")
-		claimAs(t, s, 1)
-		must(t, s.DB.Transaction(ctx, func(tx db.Tx) error {
-			_, err := tx.Exec(`UPDATE {task_executions} SET worker_id = NULL WHERE pipeline_execution_id = $id`, db.Args{"id": id})
-			return err
-		}))
+		_, claims := claimAs(t, s, 1)
+		refuseReset(t, s, claims[0].Task.ID)
 		expire(t, s)
 		stop, logs := observed(t, s, workers.Config{Slots: 1, Lease: 200 * time.Millisecond})
 		dbtest.Eventually(t, "said", func() bool { return logs.FilterMessageSnippet("could not be recovered").Len() > 0 })
@@ -213,6 +230,29 @@ func TestRecoveryIsSaid(t *testing.T) {
 		list, err := s.Leases.List(ctx)
 		if err != nil || len(list) > 0 {
 			t.Errorf("workers that are left: %+v, %v", list, err)
+		}
+	})
+}
+
+// TestUnheldIsReported: verify names a running task that no live worker holds, and does not take it for a breach.
+func TestUnheldIsReported(t *testing.T) {
+	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
+		ctx, s := context.Background(), open(&enginetest.Scripted{})
+		id := s.Start(t, ctx, s.Define(t, "unheld", step("a", nil)), "")
+		worker, claims := claimAs(t, s, 1)
+		auditor := audit.New(s.DB)
+		if r, err := auditor.Verify(ctx, audit.Options{}); err != nil || len(r.Unheld) > 0 {
+			t.Errorf("a task that is held: %+v, %v", r, err)
+		}
+		must(t, s.DB.Transaction(ctx, func(tx db.Tx) error {
+			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $at`, db.Args{"at": db.At(tx.Now.Add(-2 * audit.UnheldAfter))})
+			return err
+		}))
+		for _, ids := range [][]db.ID{nil, {id}} {
+			r, err := auditor.Verify(ctx, audit.Options{IDs: ids})
+			if err != nil || !r.OK() || len(r.Unheld) != 1 || r.Unheld[0].TaskExecutionID != claims[0].Task.ID || string(r.Unheld[0].WorkerID) != worker {
+				t.Errorf("a task of a dead worker: %s, %v", r, err)
+			}
 		}
 	})
 }
