@@ -116,35 +116,15 @@ func (r *Repository) Delete(tx db.Tx, ids []string) error {
 	return wrap("remove workers", err)
 }
 
-// Expired locks the workers whose lease has expired and that no other transaction is dealing with. A renewal waits.
-func (r *Repository) Expired(tx db.Tx) ([]string, error) {
+// Expired locks the workers whose lease has expired and that no other transaction is dealing with, all but one. A renewal waits.
+func (r *Repository) Expired(tx db.Tx, but string) ([]string, error) {
 	var ids []string
-	err := tx.Query(`SELECT id FROM {workers} WHERE lease_expires_at <= $now ORDER BY id $skip_locked`, db.Args{"now": tx.Now},
+	err := tx.Query(`SELECT id FROM {workers} WHERE lease_expires_at <= $now AND id <> $but ORDER BY id $skip_locked`, db.Args{"now": tx.Now, "but": but},
 		func(scan func(...any) error) error {
 			ids = append(ids, "")
 			return scan(&ids[len(ids)-1])
 		})
 	return ids, wrap("find expired leases", err)
-}
-
-// Gone returns those of the workers that hold no lease: theirs has expired, or they have no row. No one of them can renew until the
-// transaction ends.
-func (r *Repository) Gone(tx db.Tx, ids []string) (gone map[string]bool, err error) {
-	gone = make(map[string]bool, len(ids))
-	for _, id := range ids {
-		gone[id] = true
-	}
-	err = tx.Query(`SELECT w.id, w.lease_expires_at FROM {workers} AS w WHERE w.id IN (SELECT x.id FROM $x) ORDER BY w.id $for_update`,
-		db.Args{"x": db.NewSet(len(ids)).Texts("id", ids)}, func(scan func(...any) error) error {
-			var id string
-			var expires db.Time
-			err := scan(&id, &expires)
-			if expires.After(tx.Now.Time) {
-				delete(gone, id)
-			}
-			return err
-		})
-	return gone, wrap("look at the leases of workers", err)
 }
 
 // List gives the workers, oldest first.

@@ -39,25 +39,20 @@ UNION ALL SELECT 1 FROM {recoveries} WHERE next_at <= $now LIMIT 1`, db.Args{"no
 
 // Take enters executions that need recovery, and returns those that nobody else is at, for the caller to recover. Others leave them
 // alone for the length of hold. Rows of executions that were recovered in another way are removed.
-func (r *Repository) Take(ctx context.Context, executions []db.ID, hold time.Duration) (list []Recovery, err error) {
-	err = r.db.Transaction(ctx, func(tx db.Tx) error {
-		list = nil
-		err := tx.Query(`INSERT INTO {recoveries} AS r (pipeline_execution_id, taken, attempts, created_at, next_at)
+func (r *Repository) Take(tx db.Tx, executions []db.ID, hold time.Duration) (list []Recovery, err error) {
+	err = tx.Query(`INSERT INTO {recoveries} AS r (pipeline_execution_id, taken, attempts, created_at, next_at)
 SELECT x.id, 1, 0, $now, $next FROM $x WHERE true
 ON CONFLICT (pipeline_execution_id) DO UPDATE SET taken = r.taken + 1, next_at = excluded.next_at WHERE r.next_at <= $now
 RETURNING pipeline_execution_id, taken, attempts, error`,
-			db.Args{"x": db.IDSet(executions), "now": tx.Now, "next": db.At(tx.Now.Add(hold))}, func(scan func(...any) error) error {
-				var x Recovery
-				err := scan(&x.PipelineExecutionID, &x.Taken, &x.Attempts, &x.Error)
-				list = append(list, x)
-				return err
-			})
-		if err != nil {
+		db.Args{"x": db.IDSet(executions), "now": tx.Now, "next": db.At(tx.Now.Add(hold))}, func(scan func(...any) error) error {
+			var x Recovery
+			err := scan(&x.PipelineExecutionID, &x.Taken, &x.Attempts, &x.Error)
+			list = append(list, x)
 			return err
-		}
+		})
+	if err == nil {
 		_, err = tx.Exec(`DELETE FROM {recoveries} WHERE next_at <= $now`, db.Args{"now": tx.Now})
-		return err
-	})
+	}
 	return list, wrap("enter recoveries", err)
 }
 

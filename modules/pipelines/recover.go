@@ -65,26 +65,25 @@ func (e *Engine) Recover(ctx context.Context) (int, error) {
 	if err != nil || !found {
 		return 0, err
 	}
-	return e.RecoverLost(ctx, recoveryHold)
+	return e.RecoverLost(ctx, "", recoveryHold)
 }
 
-// RecoverLost is Recover that also looks for tasks whose worker has no row. Others leave an execution for the length of hold to
-// whoever has begun with it.
-func (e *Engine) RecoverLost(ctx context.Context, hold time.Duration) (recovered int, err error) {
-	list, err := e.tasks.Lost(ctx)
+// RecoverLost is Recover that also looks for tasks whose worker has no row. It is called by a worker, whose own lease it leaves alone, or
+// by nobody's, the empty text. Others leave an execution for the length of hold to whoever has begun with it.
+func (e *Engine) RecoverLost(ctx context.Context, worker string, hold time.Duration) (recovered int, err error) {
+	if found, err := e.leases.Due(ctx); err != nil {
+		return 0, err
+	} else if !found {
+		if found, err = e.tasks.AnyLost(ctx); err != nil || !found {
+			return 0, err
+		}
+	}
+	r := &recovery{engine: e, worker: worker, hold: hold}
+	taken, err := r.take(ctx)
 	if err != nil {
 		return 0, err
 	}
-	r := &recovery{engine: e, hold: hold, holders: map[db.ID][]string{}}
-	var executions []db.ID
-	for _, x := range list {
-		executions = append(executions, x.PipelineExecutionID)
-		r.holders[x.PipelineExecutionID] = append(r.holders[x.PipelineExecutionID], x.WorkerID)
-	}
-	if err := r.run(ctx, distinct(executions)); err != nil {
-		return r.recovered, err
-	}
-	if err := e.removeLost(ctx); err != nil {
+	if err := r.run(ctx, taken); err != nil {
 		return r.recovered, err
 	}
 	if len(r.failed) > 0 {
@@ -93,41 +92,49 @@ func (e *Engine) RecoverLost(ctx context.Context, hold time.Duration) (recovered
 	return r.recovered, nil
 }
 
-// removeLost removes the workers whose lease has expired and whose tasks have been taken back, or are entered for that.
-func (e *Engine) removeLost(ctx context.Context) error {
-	return e.db.Transaction(ctx, func(tx db.Tx) error {
-		gone, err := e.leases.Expired(tx)
-		if err != nil || len(gone) == 0 {
-			return err
-		}
-		held, err := e.tasks.StillHeld(tx, gone)
-		if err != nil {
-			return err
-		}
-		gone = slices.DeleteFunc(gone, func(id string) bool { return held[id] })
-		if len(gone) == 0 {
-			return nil
-		}
-		return e.leases.Delete(tx, gone)
-	})
-}
-
 // recovery is one pass over executions that have lost workers.
 type recovery struct {
 	engine    *Engine
+	worker    string // who recovers
 	hold      time.Duration
-	holders   map[db.ID][]string // the lost workers of each execution
+	lost      map[string]bool // workers without a row, which none of them gets again
 	recovered int
 	failed    RecoveryErrors
 }
 
+// take removes the workers whose lease has expired and enters the executions in which tasks run without a worker, in one transaction:
+// from then on a worker cannot go on, and its tasks are not forgotten whoever dies. It returns those that nobody else is at.
+func (r *recovery) take(ctx context.Context) (taken []leases.Recovery, err error) {
+	e := r.engine
+	err = e.db.Transaction(ctx, func(tx db.Tx) error {
+		r.lost, taken = map[string]bool{}, nil
+		expired, err := e.leases.Expired(tx, r.worker)
+		if err != nil {
+			return err
+		}
+		if len(expired) > 0 {
+			if err := e.leases.Delete(tx, expired); err != nil {
+				return err
+			}
+		}
+		list, err := e.tasks.Lost(tx)
+		if err != nil {
+			return err
+		}
+		var executions []db.ID
+		for _, x := range list {
+			r.lost[x.WorkerID] = true
+			executions = append(executions, x.PipelineExecutionID)
+		}
+		taken, err = e.leases.Take(tx, distinct(executions), r.hold)
+		return err
+	})
+	return taken, err
+}
+
 // run recovers executions in batches, and one by one those of a batch that fails and those that somebody has begun with before: that
 // one's process may have ended of it. Those that failed least come first, so that what ends this process too comes last.
-func (r *recovery) run(ctx context.Context, executions []db.ID) error {
-	taken, err := r.engine.leases.Take(ctx, executions, r.hold)
-	if err != nil {
-		return err
-	}
+func (r *recovery) run(ctx context.Context, taken []leases.Recovery) error {
 	var alone, fresh []leases.Recovery
 	for _, x := range taken {
 		if x.Taken > 1 {
@@ -160,7 +167,7 @@ func (r *recovery) together(ctx context.Context, batch []leases.Recovery) error 
 	for i := range batch {
 		ids[i] = batch[i].PipelineExecutionID
 	}
-	n, err := r.engine.recoverIn(ctx, ids, r.holders)
+	n, err := r.engine.recoverIn(ctx, ids, r.lost)
 	r.recovered += n
 	return err
 }
@@ -184,7 +191,7 @@ func (r *recovery) single(ctx context.Context, x leases.Recovery) error {
 	if err := r.engine.leases.Attempt(ctx, id, r.hold); err != nil {
 		return err
 	}
-	n, err := r.engine.recoverIn(ctx, []db.ID{id}, r.holders)
+	n, err := r.engine.recoverIn(ctx, []db.ID{id}, r.lost)
 	r.recovered += n
 	switch {
 	case err == nil:
@@ -222,19 +229,10 @@ func (r *recovery) giveUp(ctx context.Context, x leases.Recovery) error {
 }
 
 // recoverIn takes the tasks of lost workers back in one transaction of some executions.
-func (e *Engine) recoverIn(ctx context.Context, ids []db.ID, holders map[db.ID][]string) (recovered int, err error) {
-	var workers []string
-	for _, id := range ids {
-		workers = append(workers, holders[id]...)
-	}
+func (e *Engine) recoverIn(ctx context.Context, ids []db.ID, lost map[string]bool) (recovered int, err error) {
 	ready := 0
-	err = e.db.Transaction(ctx, func(tx db.Tx) error {
-		recovered, ready = 0, 0
-		gone, err := e.leases.Gone(tx, distinct(workers))
-		if err != nil {
-			return err
-		}
-		if recovered, ready, err = e.recover(ctx, tx, ids, gone); err != nil {
+	err = e.db.Transaction(ctx, func(tx db.Tx) (err error) {
+		if recovered, ready, err = e.recover(ctx, tx, ids, lost); err != nil {
 			return err
 		}
 		return e.leases.Recovered(tx, ids)

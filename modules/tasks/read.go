@@ -91,39 +91,33 @@ func only(execution db.ID) string {
 	return ` AND p.id = $execution`
 }
 
-// Lost is where a worker that holds no lease has running tasks.
+// Lost is where a worker without a row has running tasks.
 type Lost struct {
 	PipelineExecutionID db.ID
 	WorkerID            string
 }
 
-// Lost looks through the open executions for running tasks whose worker holds no lease, because it has expired or the worker has no row.
-// It locks nothing.
-func (r *Repository) Lost(ctx context.Context) (list []Lost, err error) {
-	err = r.db.Query(ctx, `SELECT DISTINCT t.pipeline_execution_id, COALESCE(t.worker_id, '') FROM {pipeline_executions} AS p
-JOIN {task_executions} AS t ON t.pipeline_execution_id = p.id WHERE p.status IN ('Running', 'Paused') AND t.status = 'Running'
-  AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = t.worker_id AND w.lease_expires_at > $now)`,
-		db.Args{"now": db.At(r.db.Now())}, func(scan func(...any) error) error {
-			list = append(list, Lost{})
-			x := &list[len(list)-1]
-			return scan(&x.PipelineExecutionID, &x.WorkerID)
-		})
+const lostTasks = ` FROM {pipeline_executions} AS p JOIN {task_executions} AS t ON t.pipeline_execution_id = p.id
+WHERE p.status IN ('Running', 'Paused') AND t.status = 'Running' AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = t.worker_id)`
+
+// Lost looks through the open executions for running tasks whose worker has no row.
+func (r *Repository) Lost(tx db.Tx) (list []Lost, err error) {
+	err = tx.Query(`SELECT DISTINCT t.pipeline_execution_id, COALESCE(t.worker_id, '')`+lostTasks, nil, func(scan func(...any) error) error {
+		list = append(list, Lost{})
+		x := &list[len(list)-1]
+		return scan(&x.PipelineExecutionID, &x.WorkerID)
+	})
 	return list, wrap("find the tasks of lost workers", err)
 }
 
-// StillHeld returns those of the workers in whose name a task runs that nobody has entered for recovery.
-func (r *Repository) StillHeld(tx db.Tx, workers []string) (held map[string]bool, err error) {
-	held = map[string]bool{}
-	err = tx.Query(`SELECT DISTINCT t.worker_id FROM {pipeline_executions} AS p JOIN {task_executions} AS t ON t.pipeline_execution_id = p.id
-WHERE p.status IN ('Running', 'Paused') AND t.status = 'Running' AND t.worker_id IN (SELECT x.id FROM $x)
-  AND NOT EXISTS (SELECT 1 FROM {recoveries} AS r WHERE r.pipeline_execution_id = p.id)`,
-		db.Args{"x": db.NewSet(len(workers)).Texts("id", workers)}, func(scan func(...any) error) error {
-			var id string
-			err := scan(&id)
-			held[id] = true
-			return err
-		})
-	return held, wrap("find the tasks of workers", err)
+// AnyLost reports whether Lost would find anything. It locks nothing.
+func (r *Repository) AnyLost(ctx context.Context) (found bool, err error) {
+	err = r.db.Query(ctx, `SELECT 1`+lostTasks+` LIMIT 1`, nil, func(scan func(...any) error) error {
+		var one int
+		found = true
+		return scan(&one)
+	})
+	return found, wrap("look for the tasks of lost workers", err)
 }
 
 // Counter is the number of a task's dependencies that are not terminal.

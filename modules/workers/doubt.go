@@ -64,7 +64,7 @@ func (p *Pool) attend(ctx context.Context) {
 
 // recover takes the tasks of lost workers back.
 func (p *Pool) recover(ctx context.Context) {
-	n, err := p.engine.RecoverLost(ctx, p.config.Lease)
+	n, err := p.engine.RecoverLost(ctx, p.workerID(), p.config.Lease)
 	if n > 0 {
 		p.config.Observer.Recovered(n)
 		p.log.Info("took tasks back from workers that were lost", zap.Int("tasks", n))

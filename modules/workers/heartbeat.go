@@ -50,19 +50,17 @@ func (p *Pool) heartbeat(ctx context.Context) {
 	}
 }
 
-// renew prolongs the lease, also one that has ended: what nobody has taken meanwhile goes on. A worker whose row is gone registers again
-// under its name, and gives up what was taken from it.
+// renew prolongs the lease, also one that has ended: what nobody has taken meanwhile goes on. A worker whose row is gone has lost
+// everything, and starts anew under another name.
 func (p *Pool) renew(ctx context.Context) {
 	n, err := p.leases.Renew(ctx, p.workerID(), p.config.Lease)
 	switch {
 	case errors.Is(err, leases.ErrExpired):
-		p.log.Error("the lease has expired and others have taken over: what they have not taken goes on")
-		if err := p.register(ctx, p.workerID()); err != nil {
+		p.log.Error("the lease has expired and others have taken over: running tasks are given up")
+		p.cancelRunning(errClaimLost)
+		if err := p.register(ctx); err != nil {
 			p.outage.Warn("registering anew failed, trying again", zap.Error(err))
-			return
 		}
-		p.cancelLost(ctx)
-		p.arise()
 		return
 	case err != nil:
 		p.outage.Warn("renewing the lease failed, trying again", zap.Error(err))

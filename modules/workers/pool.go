@@ -159,7 +159,7 @@ func New(c Config, d Deps) *Pool {
 // gives back what does not end in time, and deregisters. It returns what kept it from beginning, or from ending in order.
 func (p *Pool) Run(ctx context.Context) error {
 	// The heartbeat's connection is made first: a server whose connections are all taken gives no other.
-	if err := p.register(db.Reserved(ctx), ""); err != nil {
+	if err := p.register(db.Reserved(ctx)); err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped before it began: an end in order
 		}
@@ -246,16 +246,13 @@ func (p *Pool) listen(ctx context.Context) {
 	}
 }
 
-// register announces this process, under a name that nobody has had before: a name used again could take an old claim for its own.
-// A worker whose row is gone announces itself again under its own name.
-func (p *Pool) register(ctx context.Context, id string) error {
+// register announces this process under a name that nobody has had before: a name used again could take an old claim for its own.
+func (p *Pool) register(ctx context.Context) error {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	if id == "" {
-		id = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), db.NewID().String()[24:])
-	}
+	id := fmt.Sprintf("%s-%d-%s", host, os.Getpid(), db.NewID().String()[24:])
 	w := leases.Worker{
 		ID: id, Hostname: host, PID: os.Getpid(), Slots: p.config.Slots,
 		Handlers: strings.Join(p.handlers.Names(), ","), Queues: strings.Join(p.config.Queues, ","),

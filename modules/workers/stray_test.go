@@ -150,7 +150,7 @@ func TestRecoveryOfEachByItself(t *testing.T) {
 		refuseReset(t, s, broken.ID)
 		expire(t, s)
 		for try := range pipelines.MaxRecoveryAttempts {
-			n, err := s.Engine.RecoverLost(ctx, time.Microsecond)
+			n, err := s.Engine.RecoverLost(ctx, "", time.Microsecond)
 			var failed pipelines.RecoveryErrors
 			if want := 4 * max(0, 1-try); n != want || !errors.As(err, &failed) || len(failed) != 1 ||
 				failed[0].PipelineExecutionID != broken.PipelineExecutionID || failed[0].Attempts != try+1 || failed[0].Abandoned {
@@ -190,18 +190,21 @@ func TestRecoveryThatKills(t *testing.T) {
 		id := s.Start(t, ctx, s.Define(t, "killer", step("a", nil)), "")
 		claimAs(t, s, 1)
 		expire(t, s)
-		taken, err := s.Leases.Take(ctx, []db.ID{id}, time.Hour)
-		if err != nil || len(taken) != 1 {
-			t.Fatalf("%+v, %v", taken, err)
-		}
-		if n, err := s.Engine.RecoverLost(ctx, time.Hour); n != 0 || err != nil {
+		must(t, s.DB.Transaction(ctx, func(tx db.Tx) error {
+			taken, err := s.Leases.Take(tx, []db.ID{id}, time.Hour)
+			if err == nil && len(taken) != 1 {
+				t.Errorf("%+v", taken)
+			}
+			return err
+		}))
+		if n, err := s.Engine.RecoverLost(ctx, "", time.Hour); n != 0 || err != nil {
 			t.Errorf("somebody else is at it: %d, %v", n, err)
 		}
 		for range pipelines.MaxRecoveryAttempts {
 			must(t, s.Leases.Attempt(ctx, id, time.Microsecond))
 		}
 		var failed pipelines.RecoveryErrors
-		if _, err := s.Engine.RecoverLost(ctx, time.Hour); !errors.As(err, &failed) || !failed[0].Abandoned {
+		if _, err := s.Engine.RecoverLost(ctx, "", time.Hour); !errors.As(err, &failed) || !failed[0].Abandoned {
 			t.Errorf("after as many deaths: %v", err)
 		}
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Failed || !strings.Contains(string(e.Error), "the process that tried ended") {
