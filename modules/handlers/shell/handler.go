@@ -1,4 +1,4 @@
-// Package shell runs a task's `run` text by `sh -c`. It sees to it that a command gets its input, that what it prints and what it
+// Package shell runs a task's `run` text by a shell, `sh -e` unless the task names another. It sees to it that a command gets its input, that what it prints and what it
 // ends with is recorded, and that nothing it started outlives it. It does not evaluate expressions (the definition has put their
 // values into the environment), does not store anything, and isolates nothing: a command may do what the worker may do.
 package shell
@@ -26,13 +26,10 @@ const DefaultGrace = 5 * time.Second
 type Handler struct {
 	// Grace is the time between SIGTERM and SIGKILL for a command whose context has ended.
 	Grace time.Duration
+	// Environment selects the variables of this process that a command gets.
+	Environment Environment
 
 	typed tasks.Handler
-}
-
-// with is what a task hands over.
-type with struct {
-	Script string `json:"script" sluice:"required"`
 }
 
 // New makes the handler with DefaultGrace.
@@ -59,7 +56,8 @@ func (h *Handler) Check(fields map[string]any) error {
 	return nil
 }
 
-// Run runs the script in the working directory of this process and gives back what it wrote to the file $SLUICE_OUTPUT.
+// Run runs the script, in the working directory of this process unless the task names another, and returns what it wrote to the file
+// $SLUICE_OUTPUT.
 //
 // The error is of KindExit if the command ended with a status other than 0 or by a signal, with the last lines it printed; of
 // KindInvalidOutput if the output is no JSON or too large; permanent if the script can never be started; and wraps ctx.Err() if
@@ -73,20 +71,21 @@ func (h *Handler) run(ctx context.Context, in with) (json.RawMessage, error) {
 	if !ok {
 		return nil, errors.New("shell: no call in the context")
 	}
-	if strings.ContainsRune(in.Script, 0) {
-		return nil, tasks.Permanent(errors.New("the script holds a NUL byte"))
-	}
 	files, err := newExchange(call)
 	if err != nil {
 		return nil, err
 	}
 	defer files.remove(call.Stderr)
-	env, err := environ(call, files)
+	cmd, err := in.command(files)
 	if err != nil {
-		return nil, tasks.Permanent(err)
+		return nil, err
 	}
-	cmd := exec.Command("sh", "-c", in.Script) //nolint:noctx // its context ends the whole group, and with a grace: see process.wait
-	cmd.Env = env
+	if cmd.Env, err = h.environ(call, &in, files); err != nil {
+		return nil, err
+	}
+	if cmd.Dir != "" {
+		cmd.Env = append(cmd.Env, "PWD="+cmd.Dir)
+	}
 	if err := h.execute(ctx, cmd, call); err != nil {
 		return nil, err
 	}
