@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,4 +79,74 @@ func (p program) output(t *testing.T, id, task string) string {
 	}
 	t.Fatalf("no task %s", task)
 	return ""
+}
+
+// TestExitCodes: what a task says of its command's exit codes decides, and the code stands in every answer.
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p program) {
+		path := filepath.Join(t.TempDir(), "codes.yaml")
+		text := `
+name: codes
+defaults: {retry: {max_attempts: 3, backoff: fixed, delay: 1ms, jitter: 0}, permanent_exit_codes: [2, 64-78], skip_exit_codes: [99]}
+tasks:
+  - {id: permanent, run: exit 70}
+  - {id: retried, run: exit 3}
+  - {id: skipped, run: 'if [ "$SLUICE_ATTEMPT" = 1 ]; then exit 1; fi; exit 99'}
+  - {id: killed, retry: {max_attempts: 1}, run: kill -9 $$}
+  - {id: done, run: "true"}
+  - {id: after, needs: [skipped], run: "true"}
+  - {id: anyway, needs: [skipped, done], trigger_rule: none_failed, run: "true"}
+`
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run := p.begin(t, "run", path)
+		if code := run.wait(t); code != 1 || !strings.Contains(run.stderr.String(), "skipped skipped") || !strings.Contains(run.stderr.String(), "exit code 99") {
+			t.Errorf("exit code %d\n%s", code, run.stderr)
+		}
+		id := strings.Fields(run.stderr.String())[1]
+		_, status := p.status(t, id)
+		want := map[string]string{
+			"permanent": "Failed", "retried": "Failed", "skipped": "Skipped", "killed": "Failed", "done": "Completed", "after": "Skipped", "anyway": "Completed",
+		}
+		if diff := cmp.Diff(want, status); diff != "" {
+			t.Error(diff)
+		}
+		got := p.exitCodes(t, id)
+		if diff := cmp.Diff(map[string]string{
+			"permanent": "Failed 70", "retried": "Failed 3, Failed 3, Failed 3", "skipped": "Failed 1, Skipped 99", "killed": "Failed -",
+			"done": "Completed 0", "anyway": "Completed 0",
+		}, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// exitCodes are the attempts of each task, with how they ended and their command's exit code.
+func (p program) exitCodes(t *testing.T, id string) map[string]string {
+	t.Helper()
+	var doc struct {
+		Attempts []struct {
+			TaskName string `json:"task_name"`
+			Status   string `json:"status"`
+			ExitCode *int   `json:"exit_code"`
+		} `json:"attempts"`
+	}
+	if err := json.Unmarshal([]byte(p.ok(t, "show", id, "-o", "json")), &doc); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, a := range doc.Attempts {
+		code := "-"
+		if a.ExitCode != nil {
+			code = strconv.Itoa(*a.ExitCode)
+		}
+		text := a.Status + " " + code
+		if out[a.TaskName] != "" {
+			text = out[a.TaskName] + ", " + text
+		}
+		out[a.TaskName] = text
+	}
+	return out
 }

@@ -86,14 +86,14 @@ func (h *Handler) run(ctx context.Context, in with) (json.RawMessage, error) {
 	if cmd.Dir != "" {
 		cmd.Env = append(cmd.Env, "PWD="+cmd.Dir)
 	}
-	if err := h.execute(ctx, cmd, call); err != nil {
+	if err := h.execute(ctx, cmd, call, &in); err != nil {
 		return nil, err
 	}
 	return files.readOutput()
 }
 
 // execute runs cmd to its end, or to the end of ctx.
-func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call) error {
+func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call, in *with) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("command not started: %w", err)
 	}
@@ -109,11 +109,26 @@ func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call) 
 	case stopped:
 		return fmt.Errorf("command stopped: %w%s", ctx.Err(), last)
 	case errors.As(err, &exit):
-		return tasks.WithKind(tasks.KindExit, fmt.Errorf("%s%s", describe(exit), last))
+		return in.exitError(exit, last)
 	case err != nil:
 		return fmt.Errorf("wait for command: %w", err)
 	}
+	call.Exit = new(int)
 	return nil
+}
+
+// exitError is what a command's end other than by exit code 0 means.
+func (in *with) exitError(exit *exec.ExitError, last string) error {
+	failed := &tasks.KindedError{Kind: tasks.KindExit, Err: fmt.Errorf("%s%s", describe(exit), last)}
+	if !exit.Exited() { // a signal ended it
+		return failed
+	}
+	code := exit.ExitCode()
+	if in.SkipExitCodes.Contains(code) {
+		return &tasks.SkipError{Exit: code}
+	}
+	failed.Exit, failed.Final = &code, in.PermanentExitCodes.Contains(code)
+	return failed
 }
 
 // startError tells what no further attempt can mend from what passes, such as a lack of memory or of process ids.
