@@ -65,7 +65,7 @@ func (p program) output(t *testing.T, id, task string) string {
 	t.Helper()
 	var doc struct {
 		Tasks []struct {
-			TaskName string          `json:"task_name"`
+			TaskName string          `json:"id"`
 			Output   json.RawMessage `json:"output"`
 		} `json:"tasks"`
 	}
@@ -128,7 +128,7 @@ func (p program) exitCodes(t *testing.T, id string) map[string]string {
 	t.Helper()
 	var doc struct {
 		Attempts []struct {
-			TaskName string `json:"task_name"`
+			TaskName string `json:"id"`
 			Status   string `json:"status"`
 			ExitCode *int   `json:"exit_code"`
 		} `json:"attempts"`
