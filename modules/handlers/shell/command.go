@@ -1,7 +1,6 @@
 package shell
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -33,7 +32,7 @@ func (in *with) command(files *exchange) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(context.Background(), words[0], words[1:]...) // the end of its context ends the whole group: see process.wait
+	cmd := exec.Command(words[0], words[1:]...) //nolint:noctx // the end of its context ends the whole group: see process.wait
 	if in.WorkingDirectory != "" {
 		if cmd.Dir, err = filepath.Abs(in.WorkingDirectory); err != nil {
 			return nil, fmt.Errorf("working_directory: %w", err)

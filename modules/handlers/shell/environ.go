@@ -40,7 +40,7 @@ func CheckPass(pattern string) error {
 	case pattern == "" || strings.ContainsAny(name, "=*\x00 \t\n"):
 		return fmt.Errorf("%q is not the name of a variable or a prefix with * at its end", pattern)
 	case strings.HasPrefix(name, ownPrefix):
-		return errors.New("sluice's own settings are not passed on: a task that needs one declares it in env: or env_file:")
+		return errors.New("sluice's own settings are not passed on: a task that needs one declares it in env or env_file")
 	}
 	return nil
 }
