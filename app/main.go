@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/fx"
+
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // lessCollecting lets the heap grow to five times of what lives in it, which is little, unless the environment says otherwise: a
@@ -34,6 +37,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	defer stop()
 	// After the first signal the next has its usual effect again, but not at once: programs that run others often pass one signal on twice.
 	context.AfterFunc(ctx, func() { time.AfterFunc(signalEcho, stop) })
+	ctx = db.WithWaitReport(ctx, func(message string) { fmt.Fprintln(stderr, "sluice: "+message) })
 	lessCollecting()
 	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, extensions: extensions}
 	root := c.rootCommand() //nolint:contextcheck // a command's context comes when it runs

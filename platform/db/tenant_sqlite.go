@@ -141,6 +141,11 @@ func (l *sqlite) former(tenant string, h handles) bool {
 	return err != nil || h.file == nil || !os.SameFile(info, h.file)
 }
 
+// closeHandles leaves handles of a file that was replaced open: SQLite's last close removes the log by its name, which is the log of
+// the file that has the name now.
 func (l *sqlite) closeHandles(h handles) error {
+	if h.replaced() {
+		return nil
+	}
 	return errors.Join(closeGorm(h.write), closeGorm(h.read))
 }
