@@ -29,6 +29,10 @@ func Advice(err error) string {
 	switch {
 	case errors.Is(err, ErrEncoding):
 		return "make a database with CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0, and move the data there"
+	case errors.Is(err, ErrBackup):
+		return "use pg_dump, or a base backup with pg_basebackup (docs/operations.md)"
+	case errors.Is(err, ErrFileExists):
+		return "name a file that does not exist yet"
 	case errors.Is(err, ErrReplaced):
 		return "put the file back, or start again with the file that is there now; nothing was written to either since it was noticed"
 	case errors.Is(err, ErrHardLink):
