@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -42,7 +43,8 @@ For PostgreSQL use pg_dump or pg_basebackup.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n backupNeeds) error {
 			doc, err := c.backup(ctx, n, args[0])
-			if errors.Is(err, db.ErrBackup) || errors.Is(err, db.ErrFileExists) {
+			var path *fs.PathError
+			if errors.Is(err, db.ErrBackup) || errors.Is(err, db.ErrFileExists) || errors.As(err, &path) {
 				err = usageError{err}
 			}
 			if err != nil {

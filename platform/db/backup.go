@@ -26,12 +26,12 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 	if err := d.backend.checkFile(t.name, t.handles); err != nil {
 		return err
 	}
-	return d.wrap(d.backend.backup(ctx, t.handles, path))
+	return d.wrap(d.backend.backup(ctx, t.name, t.readOnly != nil, path))
 }
 
-func (p *postgres) backup(context.Context, handles, string) error { return ErrBackup }
+func (p *postgres) backup(context.Context, string, bool, string) error { return ErrBackup }
 
-func (l *sqlite) backup(ctx context.Context, h handles, path string) (err error) {
+func (l *sqlite) backup(ctx context.Context, tenant string, readOnly bool, path string) (err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: %s", ErrFileExists, path)
@@ -47,7 +47,16 @@ func (l *sqlite) backup(ctx context.Context, h handles, path string) (err error)
 			err = errors.Join(err, os.Remove(path))
 		}
 	}()
-	if err := h.read.WithContext(ctx).Exec(`VACUUM INTO ?`, path).Error; err != nil {
+	options := url.Values{"mode": {"rw"}}
+	if readOnly {
+		options = readOnlyOptions(l.file(tenant))
+	}
+	s, err := l.sqlOpenPlain(tenant, options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if _, err := s.ExecContext(ctx, `VACUUM INTO ?`, path); err != nil {
 		return fmt.Errorf("copy the database: %w", err)
 	}
 	if err := checkIntegrity(ctx, path); err != nil {

@@ -79,7 +79,7 @@ type backend interface {
 	// migrate brings a tenant's schema up under a lock, however many processes start at once.
 	migrate(ctx context.Context, tenant string) error
 	// schemaVersion gives the version of a tenant's schema, 0 for an empty one.
-	backup(ctx context.Context, h handles, path string) error
+	backup(ctx context.Context, tenant string, readOnly bool, path string) error
 	// checkFile returns ErrReplaced if the tenant's file is not what the handles lead to any more.
 	checkFile(tenant string, h handles) error
 	schemaVersion(ctx context.Context, read *gorm.DB) (int64, error)
