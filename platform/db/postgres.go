@@ -38,9 +38,9 @@ type postgres struct {
 const reservedConns = 2
 
 func newPostgres(ctx context.Context, url string) (backend, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+	cfg, err := parsePostgres(url)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrURL, err)
+		return nil, err
 	}
 	setup, err := newSessionSetup(cfg.ConnConfig)
 	if err != nil {
