@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -32,6 +33,7 @@ type Outcome struct {
 	Error          string          // of Erred: clean text
 	Exit           *int            // exit code of the attempt's command, if it ran one to its end
 	Final          bool            // of Erred: no further attempt, whatever the policy says
+	RetryAfter     time.Duration   // of Erred: the next attempt comes no earlier, if there is one
 	Until          db.Time         // of Deferred
 	Reason         string          // of Deferred and Released
 	Stdout, Stderr string          // what the attempt wrote; clean text
@@ -202,7 +204,8 @@ func (p *plan) outcome(t tasks.Task, o *Outcome) *tasks.Move {
 	}
 	policy := o.Claim.Definition.Retry
 	if !o.Final && t.AttemptsLeft() && policy.Retryable(o.ErrorKind) {
-		return t.ScheduleRetry(o.ErrorKind, o.Error, o.Exit, policy.DelayAfter(t.Attempt-t.Recoveries, random()), p.now)
+		delay := max(policy.DelayAfter(t.Attempt-t.Recoveries, random()), min(o.RetryAfter, tasks.LongestDelay))
+		return t.ScheduleRetry(o.ErrorKind, o.Error, o.Exit, delay, p.now)
 	}
 	return t.Fail(o.ErrorKind, o.Error, o.Exit, p.now)
 }
