@@ -103,7 +103,7 @@ func TestImportChangesNoName(t *testing.T) {
 		p.ok(t, "import", file(t, "theirs.jsonl", resealed(text)), "--as-they-are")
 		started := p.start(t, "deploy")
 		version := func(id string) string { return p.sealOf(t, id).Execution.DefinitionVersion }
-		ours := decode[[]execution](t, p.ok(t, "list", "-o", "json"))
+		ours := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items
 		if len(ours) < 3 || version(started) != version(ours[len(ours)-1].ID) {
 			t.Errorf("the import changed what `start deploy` takes: %+v", ours)
 		}
