@@ -17,7 +17,7 @@ var closureFunctions = []Function{
 	{Name: "findLast", Least: 2, Most: 2, closure: find(true, func(i int, v any) any { return v }, nil)},
 	{Name: "findIndex", Least: 2, Most: 2, closure: find(false, func(i int, v any) any { return i }, -1)},
 	{Name: "findLastIndex", Least: 2, Most: 2, closure: find(true, func(i int, v any) any { return i }, -1)},
-	{Name: "sum", Least: 1, Most: 2, closure: sum},
+	{Name: "sum", Least: 1, Most: 2, closure: sumOf},
 	{Name: "groupBy", Least: 2, Most: 2, closure: groupBy},
 	{Name: "sortBy", Least: 2, Most: 3, closure: sortBy},
 	{Name: "reduce", Least: 2, Most: 3, closure: reduce},
@@ -173,7 +173,7 @@ func find(backwards bool, result func(i int, v any) any, none any) func(*evaluat
 	}
 }
 
-func sum(v *evaluator, args []ast.Node) (any, error) {
+func sumOf(v *evaluator, args []ast.Node) (any, error) {
 	list, err := v.elements(args)
 	if err != nil {
 		return nil, err

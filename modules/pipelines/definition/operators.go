@@ -133,8 +133,8 @@ func (v *evaluator) texts(n *ast.BinaryNode, a, b any) (any, error) {
 }
 
 const (
-	maxPattern     = 1000 // bytes of a regular expression
-	maxPatternSize = 2000 // of its parts, after its repetitions are written out
+	maxRegexp      = 1000 // bytes of a regular expression
+	maxRegexpParts = 2000 // of its parts, after its repetitions are written out
 	patternSteps   = 20_000
 )
 
@@ -145,16 +145,16 @@ type pattern struct {
 }
 
 func newPattern(text string) (*pattern, error) {
-	if len(text) > maxPattern {
-		return nil, fmt.Errorf("the regular expression has %d bytes, more than the limit of %d", len(text), maxPattern)
+	if len(text) > maxRegexp {
+		return nil, fmt.Errorf("the regular expression has %d bytes, more than the limit of %d", len(text), maxRegexp)
 	}
 	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		return nil, err
 	}
 	size := patternSize(tree)
-	if size > maxPatternSize {
-		return nil, fmt.Errorf("the regular expression has %d parts with its repetitions written out, more than the limit of %d", size, maxPatternSize)
+	if size > maxRegexpParts {
+		return nil, fmt.Errorf("the regular expression has %d parts with its repetitions written out, more than the limit of %d", size, maxRegexpParts)
 	}
 	p, err := regexp.Compile(text)
 	return &pattern{p, size}, err
