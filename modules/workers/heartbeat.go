@@ -62,6 +62,10 @@ func (p *Pool) renew(ctx context.Context) {
 			p.outage.Warn("registering anew failed, trying again", zap.Error(err))
 		}
 		return
+	case errors.Is(err, db.ErrReplaced):
+		p.log.Error("the database file is gone: this process stops, and records nothing more", zap.Error(err))
+		p.abort(err)
+		return
 	case err != nil:
 		p.outage.Warn("renewing the lease failed, trying again", zap.Error(err))
 		return

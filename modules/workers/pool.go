@@ -96,6 +96,7 @@ type Pool struct {
 	mu            sync.Mutex
 	id            string
 	expires       db.Time
+	abort         context.CancelCauseFunc                      // ends Run for a reason that is fatal
 	running       map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
 	taken         int                                          // slots: of running tasks, and those reserved by turns under way
 	seat          *seat                                        // where the pool gets its slots
@@ -165,6 +166,8 @@ func (p *Pool) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	ctx, p.abort = context.WithCancelCause(ctx)
+	defer p.abort(nil)
 	// What is under way must be recorded, whatever became of ctx.
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
@@ -189,7 +192,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	last.Stop()
 	stop(errStopping)
 	background.Wait()
-	if errors.Is(context.Cause(ctx), db.ErrNoTenant) {
+	if isFatal(context.Cause(ctx)) {
 		return context.Cause(ctx)
 	}
 	if p.unrecorded.Load() {
@@ -199,12 +202,15 @@ func (p *Pool) Run(ctx context.Context) error {
 	return nil
 }
 
-// giveUp ends all work at once if the tenant is gone: there is nowhere to record an outcome.
+// giveUp ends all work at once if the database is gone: there is nowhere to record an outcome.
 func (p *Pool) giveUp(ctx context.Context, stop context.CancelCauseFunc) {
-	if gone := context.Cause(ctx); errors.Is(gone, db.ErrNoTenant) {
-		stop(gone)
+	if cause := context.Cause(ctx); isFatal(cause) {
+		stop(cause)
 	}
 }
+
+// isFatal reports an error after which the pool's database does not come back.
+func isFatal(err error) bool { return errors.Is(err, db.ErrNoTenant) || errors.Is(err, db.ErrReplaced) }
 
 // deregister takes the worker off, and first gives back what is Running in its name although nothing runs: after a claim whose answer
 // was lost, or after commits that the database has lost. If the database does not let it, the row stays, and others take those tasks back
@@ -220,7 +226,7 @@ func (p *Pool) deregister(ctx context.Context) {
 		if err == nil {
 			return
 		}
-		if ctx.Err() != nil || errors.Is(err, db.ErrNoTenant) {
+		if ctx.Err() != nil || isFatal(err) {
 			p.log.Warn("deregistering failed: others take over when the lease expires", zap.Error(err))
 			return
 		}

@@ -3,84 +3,156 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// useless reports whether an error says that its connection will never again do what this program needs: the server has become read-only
-// (25006: after a failover the old primary may be a standby), or ends the session (57P01 to 57P05, an idle session's timeout included).
-// Whoever connects anew may reach the right server.
-func useless(code string) bool {
-	return code == readOnlyState || strings.HasPrefix(code, "57P")
-}
+// setting is a parameter of a PostgreSQL session.
+type setting struct{ name, value string }
 
-const (
-	readOnlyState = "25006" // read_only_sql_transaction
-	tooManyState  = "53300" // too_many_connections
-)
-
-// closeUseless has the driver close a connection that an error shows to be useless, as it does after every fatal error. A pool replaces
-// it. readOnly is told of a server that takes no writes: other connections to it are of no use either.
-func closeUseless(config *pgconn.Config, readOnly func()) {
-	fatal := config.OnPgError
-	config.OnPgError = func(c *pgconn.PgConn, e *pgconn.PgError) bool {
-		if e.Code == readOnlyState {
-			readOnly()
-		}
-		return !useless(e.Code) && (fatal == nil || fatal(c, e))
-	}
-}
-
-// sessionSettings are what every session must have, each as the arguments of a SELECT set_config(…) with its condition.
+// sessionSettings hold on every connection. They are sent by SET after connecting: a pooler such as PgBouncer refuses most of them as
+// startup parameters, and may be told to ignore them silently.
 //
-// A commit that the server may forget after it has answered would let a task run twice, so a server, database or role that defaults to
-// that is overruled; stricter values (remote_apply, remote_write) stay, and so does what the URL asks for.
-func sessionSettings(asked map[string]string) (list []string) {
-	if _, ok := asked["synchronous_commit"]; !ok && !strings.Contains(asked["options"], "synchronous_commit") {
-		list = append(list, `set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`)
-	}
-	return list
+// The first group keeps young tables, which have no statistics, from plans that read them whole: a generic plan made while a table
+// was empty cost a factor of 5 to 20 (docs/adr/0002). Every statement finds its rows by an index, so a nested loop is right.
+var sessionSettings = []setting{
+	{"plan_cache_mode", "force_custom_plan"},
+	{"enable_hashjoin", "off"},
+	{"enable_mergejoin", "off"},
+	{"enable_seqscan", "off"},
+	{"enable_bitmapscan", "off"}, // a bitmap scan reads all that an index finds before a LIMIT applies
+	{"jit", "off"},
+
+	{"synchronous_commit", "on"}, // a commit that was reported survives a crash; see Transaction
+	{"default_transaction_isolation", "read committed"},
+	{"default_transaction_deferrable", "off"},
+	{"search_path", ""}, // an unqualified name fails, instead of reaching another tenant's table
+	{"client_encoding", "UTF8"},
+	{"timezone", "UTC"},
+	{"datestyle", "ISO, MDY"},
+	{"standard_conforming_strings", "on"},
 }
 
-// prepareSessions has every new connection of a pool set up.
-func prepareSessions(cfg *pgxpool.Config, readOnly func()) {
-	closeUseless(&cfg.ConnConfig.Config, readOnly)
-	settings := sessionSettings(cfg.ConnConfig.RuntimeParams)
+// sessionSetup prepares the connections of a pool.
+type sessionSetup struct {
+	// transactionPooling: a pooler assigns a server connection per transaction, so nothing outside a transaction holds.
+	transactionPooling bool
+	settings           []setting
+
+	mu   sync.Mutex
+	open map[string]*pgx.Conn // by backend
+	of   map[*pgx.Conn]string
+}
+
+// newSessionSetup takes sluice's own parameter pool_mode out of the configuration, and refuses a search_path.
+func newSessionSetup(cfg *pgx.ConnConfig) (*sessionSetup, error) {
+	s := &sessionSetup{open: map[string]*pgx.Conn{}, of: map[*pgx.Conn]string{}}
+	params := cfg.RuntimeParams
+	switch mode := params["pool_mode"]; mode {
+	case "", "session":
+	case "transaction":
+		s.transactionPooling = true
+		if cfg.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+			cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // a prepared statement would belong to one server connection
+		}
+	default:
+		return nil, fmt.Errorf("%w: unknown pool_mode %q: use session or transaction", ErrURL, mode)
+	}
+	delete(params, "pool_mode")
+	if path := params["search_path"]; path != "" {
+		return nil, fmt.Errorf("%w: search_path %q is not supported: a tenant is a schema, so use --tenant (SLUICE_TENANT)", ErrURL, path)
+	}
+	if strings.Contains(params["options"], "search_path") {
+		return nil, fmt.Errorf("%w: search_path in options is not supported: a tenant is a schema, so use --tenant (SLUICE_TENANT)", ErrURL)
+	}
+	s.settings = slices.DeleteFunc(slices.Clone(sessionSettings), func(x setting) bool {
+		_, given := params[x.name]
+		return given && x.name == "synchronous_commit" // a choice of durability that the user may make
+	})
+	if params["application_name"] == "" {
+		params["application_name"] = "sluice"
+	}
+	return s, nil
+}
+
+// attach makes the pool's connections pass through prepare.
+func (s *sessionSetup) attach(cfg *pgxpool.Config) {
 	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		if err := fastArrays(ctx, conn); err != nil {
+		if err := s.prepare(ctx, conn, ""); err != nil {
 			return err
 		}
-		var batch strings.Builder
-		for _, s := range settings {
-			batch.WriteString("SELECT " + s + ";")
+		if err := s.register(ctx, conn); err != nil {
+			return err
 		}
-		if batch.Len() == 0 {
-			return nil
+		return fastArrays(ctx, conn)
+	}
+	cfg.BeforeClose = s.forget
+}
+
+// prepare sets the session's settings, with searchPath in place of the empty one, and refuses a database that can't hold every text.
+func (s *sessionSetup) prepare(ctx context.Context, conn *pgx.Conn, searchPath string) error {
+	if encoding := conn.PgConn().ParameterStatus("server_encoding"); encoding != "UTF8" {
+		return fmt.Errorf("%w: the database's encoding is %s", ErrEncoding, encoding)
+	}
+	if s.transactionPooling {
+		return nil // see local
+	}
+	var sql strings.Builder
+	for _, x := range s.settings {
+		value := quoteLiteral(x.value)
+		if x.name == "search_path" && searchPath != "" {
+			value = pgx.Identifier{searchPath}.Sanitize()
 		}
-		if _, err := conn.PgConn().Exec(ctx, batch.String()).ReadAll(); err != nil {
-			return fmt.Errorf("set up the session: %w", err)
-		}
+		fmt.Fprintf(&sql, "SET %s = %s;", x.name, value)
+	}
+	if _, err := conn.PgConn().Exec(ctx, sql.String()).ReadAll(); err != nil {
+		return fmt.Errorf("set the session's parameters: %w", err)
+	}
+	return nil
+}
+
+// local returns a statement that makes the settings hold for one transaction, for a pooler that assigns connections per transaction.
+func (s *sessionSetup) local() string {
+	calls := make([]string, len(s.settings))
+	for i, x := range s.settings {
+		calls[i] = fmt.Sprintf("set_config(%s, %s, true)", quoteLiteral(x.name), quoteLiteral(x.value))
+	}
+	return "SELECT " + strings.Join(calls, ", ")
+}
+
+// register refuses a connection whose server process serves another connection of this pool: then a pooler assigns server connections
+// per transaction, and the settings of one client would reach others.
+func (s *sessionSetup) register(ctx context.Context, conn *pgx.Conn) error {
+	if s.transactionPooling {
 		return nil
 	}
+	var backend string
+	err := conn.QueryRow(ctx, `SELECT pid::text || ' ' || backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()`,
+		pgx.QueryExecModeSimpleProtocol).Scan(&backend)
+	if err != nil {
+		return fmt.Errorf("identify the server process: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.open[backend]; other != nil && other != conn {
+		return ErrTransactionPooling
+	}
+	s.open[backend], s.of[conn] = conn, backend
+	return nil
 }
 
-// keptFor is how long a reserved connection may live: it is made first and kept, for a server whose connections are all taken gives
-// no other.
-const keptFor = 365 * 24 * time.Hour
-
-func (p *postgres) reservedMade() int64 { return p.made.Load() }
-
-// letGo closes the idle connections of the pool for work, if an error says that the server has none left: the heartbeat needs one.
-func (p *postgres) letGo(ctx context.Context, err error) {
-	if sqlState(err) != tooManyState {
-		return
-	}
-	for _, c := range p.pool.AcquireAllIdle(ctx) {
-		_ = c.Conn().Close(ctx) // it is given up either way
-		c.Release()
+func (s *sessionSetup) forget(conn *pgx.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if backend, ok := s.of[conn]; ok {
+		delete(s.of, conn)
+		delete(s.open, backend)
 	}
 }
+
+// quoteLiteral writes a constant of this package as an SQL literal.
+func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
