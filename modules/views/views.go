@@ -32,17 +32,23 @@ type Execution struct {
 	CompletedAt       db.Time          `json:"completed_at"`
 	PausedAt          db.Time          `json:"paused_at"`
 	DurationMS        int64            `json:"duration_ms"` // so far, if it has not ended
+
+	Labels map[string]string `json:"labels"`
 }
 
 // OfExecution shows an execution. now is the database's time.
 func OfExecution(x pipelines.Execution, now time.Time) Execution {
-	return Execution{
+	v := Execution{
 		ID: x.ID, Pipeline: x.PipelineName, DefinitionVersion: x.DefinitionVersion, Status: x.Status, Version: x.Version, Input: x.Input,
 		Error: x.Error, IdempotencyKey: x.IdempotencyKey, OpenTasks: x.OpenTasks, UnsuccessfulTasks: x.UnsuccessfulTasks,
 		EventsRemoved: x.EventsRemoved, OutputsRemovedAt: x.OutputsRemovedAt, LogsRemovedAt: x.LogsRemovedAt, Seal: x.Seal,
 		FormerSeal: x.FormerSeal, SealedVersion: x.SealedVersion, CreatedAt: x.CreatedAt, CompletedAt: x.CompletedAt, PausedAt: x.PausedAt,
-		DurationMS: milliseconds(x.CreatedAt, x.CompletedAt, now),
+		DurationMS: milliseconds(x.CreatedAt, x.CompletedAt, now), Labels: x.Labels,
 	}
+	if v.Labels == nil {
+		v.Labels = map[string]string{}
+	}
+	return v
 }
 
 // OfExecutions shows several.
