@@ -17,12 +17,12 @@ import (
 
 // writer writes a file and keeps the books for its trailer.
 type writer struct {
-	out   *bufio.Writer
-	sum   hash.Hash
-	enc   *json.Encoder
-	known map[string]bool // definitions in the file, by name and version
+	out    *bufio.Writer
+	sum    hash.Hash
+	enc    *json.Encoder
+	known  map[string]bool             // definitions in the file, by name and version
 	labels map[db.ID]map[string]string // of the page's executions
-	end   trailer
+	end    trailer
 }
 
 func newWriter(out io.Writer) *writer {

@@ -15,8 +15,8 @@ import (
 // Request is a run to be started.
 type Request struct {
 	Definition     *definition.Definition
-	Input          json.RawMessage // checked against the definition; nil: {}
-	IdempotencyKey string          // a second start of the pipeline with the same key finds the first; empty: none
+	Input          json.RawMessage   // checked against the definition; nil: {}
+	IdempotencyKey string            // a second start of the pipeline with the same key finds the first; empty: none
 	Labels         map[string]string // besides those of the definition, over which they win
 	Actor          string
 }
