@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluiceworks/sluice/modules/handlers/shell"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/views"
@@ -19,30 +20,36 @@ import (
 
 func (c *cli) runCommand() *cobra.Command {
 	var input inputFlags
+	var labels map[string]string
 	slots, lease := workers.DefaultSlots, workers.DefaultLease
 	cmd := &cobra.Command{
 		Use:   "run FILE|NAME",
 		Short: "Start a pipeline and work it off here, with live progress",
 		Long: `Starts a pipeline and works it off in this process, with live progress on standard error.
-Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.`,
+Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.
+Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASSFILE.`,
 		Example: `  sluice run nightly.yaml --set day=2026-11-21
   sluice run wordcount -o json`,
 		Args: arguments(1, 1, "a file or the name of a pipeline"),
 	}
 	input.add(cmd)
+	labelFlag(cmd, &labels, "mark the run with the label `NAME=VALUE`; may be repeated, and wins over the pipeline's labels")
 	cmd.Flags().Var(&count{&slots, 1}, "workers", "run at most `N` tasks at once")
 	cmd.Flags().Var(&duration{&lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
+	var pass passEnv
+	pass.add(cmd, "pass `NAME` or PREFIX* to commands although it is left out by default (PGPASSWORD, PGPASSFILE); repeatable")
 	var seal bool
 	sealFlag(cmd, &seal)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workNeeds) error {
+			setEnvironment(n.Handlers, shell.Environment{All: true, Pass: pass.patterns})
 			if seal {
 				if err := n.Sealer.Enable(ctx); err != nil {
 					return err
 				}
 			}
-			w, err := c.begin(ctx, n, args[0], input)
+			w, err := c.begin(ctx, n, args[0], input, labels)
 			if err != nil {
 				return err
 			}
@@ -60,7 +67,7 @@ Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with i
 }
 
 // begin starts the execution.
-func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFlags) (*work, error) {
+func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFlags, labels map[string]string) (*work, error) {
 	def, err := n.find(ctx, c.stdin, arg)
 	if err != nil {
 		return nil, err
@@ -72,7 +79,7 @@ func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFla
 	if err != nil {
 		return nil, err
 	}
-	started, err := n.Engine.Start(ctx, []pipelines.Request{{Definition: def, Input: raw, Actor: actor()}})
+	started, err := n.Engine.Start(ctx, []pipelines.Request{{Definition: def, Input: raw, Labels: labels, Actor: actor()}})
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +120,11 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 		if x, err = w.Executions.Get(ctx, w.id); err != nil {
 			return err
 		}
-		if err := printJSON(c.stdout, runDocument{views.OfExecution(x, w.DB.Now()), views.OfTasks(list, w.needs(list), w.DB.Now())}); err != nil {
+		starts, err := w.Executions.Starts(ctx, []pipelines.Execution{x})
+		if err != nil {
+			return err
+		}
+		if err := printJSON(c.stdout, runDocument{views.OfExecution(x, starts[x.ID], w.DB.Now()), views.OfTasks(list, w.needs(list), w.DB.Now())}); err != nil {
 			return err
 		}
 	} else if x.Status.Terminal() {

@@ -15,8 +15,9 @@ import (
 // Request is a run to be started.
 type Request struct {
 	Definition     *definition.Definition
-	Input          json.RawMessage // checked against the definition; nil: {}
-	IdempotencyKey string          // a second start of the pipeline with the same key finds the first; empty: none
+	Input          json.RawMessage   // checked against the definition; nil: {}
+	IdempotencyKey string            // a second start of the pipeline with the same key finds the first; empty: none
+	Labels         map[string]string // besides those of the definition, over which they win
 	Actor          string
 }
 
@@ -62,7 +63,7 @@ func (e *Engine) startBatch(ctx context.Context, requests []Request) ([]Started,
 	var plans []*plan
 	ready := 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) (err error) {
-		if started, plans, err = e.start(tx, requests, inputs); err == nil {
+		if started, plans, err = e.start(ctx, tx, requests, inputs); err == nil {
 			_, ready, err = e.write(tx, plans)
 		}
 		return err
@@ -75,7 +76,7 @@ func (e *Engine) startBatch(ctx context.Context, requests []Request) ([]Started,
 	return started, nil
 }
 
-func (e *Engine) start(tx db.Tx, requests []Request, inputs []json.RawMessage) ([]Started, []*plan, error) {
+func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs []json.RawMessage) ([]Started, []*plan, error) {
 	started := make([]Started, len(requests))
 	moves := make([]*move, len(requests))
 	versions := map[*definition.Definition]string{}
@@ -83,7 +84,7 @@ func (e *Engine) start(tx db.Tx, requests []Request, inputs []json.RawMessage) (
 		version, ok := versions[r.Definition]
 		if !ok {
 			var err error
-			if version, err = e.definitions.save(tx, r.Definition, false); err != nil {
+			if version, err = e.definitions.save(ctx, tx, r.Definition, false); err != nil {
 				return nil, nil, err
 			}
 			versions[r.Definition] = version
@@ -92,6 +93,7 @@ func (e *Engine) start(tx db.Tx, requests []Request, inputs []json.RawMessage) (
 		moves[i] = start(Execution{
 			ID: started[i].ID, PipelineName: r.Definition.Name, DefinitionVersion: version, Input: db.JSON(inputs[i]),
 			IdempotencyKey: db.Text(r.IdempotencyKey), OpenTasks: len(r.Definition.Tasks), CreatedAt: tx.Now,
+			Labels: mergedLabels(r.Definition.Labels, r.Labels),
 		}, len(r.Definition.Tasks))
 		moves[i].actor = r.Actor
 	}
@@ -154,7 +156,7 @@ func newTask(execution db.ID, def *definition.Definition, i int) tasks.New {
 // Register stores a definition as the newest of its name: what `start NAME` takes from then on.
 func (e *Engine) Register(ctx context.Context, def *definition.Definition) (version string, err error) {
 	err = e.db.Transaction(ctx, func(tx db.Tx) error {
-		version, err = e.definitions.save(tx, def, true)
+		version, err = e.definitions.save(ctx, tx, def, true)
 		return err
 	})
 	return version, err
@@ -166,7 +168,7 @@ func (e *Engine) Registered(ctx context.Context, name string) (*definition.Defin
 	if err != nil {
 		return nil, err
 	}
-	def, err := definition.Decode(r.Definition)
+	def, err := decodeStored(r.Definition, name, r.Version)
 	if err != nil {
 		return nil, fmt.Errorf("the registered definition of %q: %w", name, err)
 	}
