@@ -130,7 +130,7 @@ func (h *account) list(all []tasks.Task, logs []tasks.Log) []attempt {
 	return out
 }
 
-// ended keeps the logs of attempts that are over, for logs are written then.
+// ended keeps the logs of attempts that are over.
 func (h *account) ended(logs []tasks.Log) []tasks.Log {
 	return slices.DeleteFunc(logs, func(l tasks.Log) bool {
 		a := h.attempts[attemptKey{l.TaskExecutionID, l.Attempt}]

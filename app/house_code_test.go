@@ -18,7 +18,7 @@ var mayWrite = map[string][]string{
 	"task_executions":      {"modules/tasks/apply.go", "modules/tasks/columns.go", "modules/tasks/read.go", retaining, importingRows},
 	"execution_events":     {"modules/events/repository.go", retaining, importingRows},
 	"task_outbox":          {"modules/outbox/outbox.go", "modules/outbox/take.go", importingRows},
-	"task_logs":            {"modules/tasks/logs.go", retaining, importingRows},
+	"log_chunks":           {"modules/tasks/logs.go", retaining, importingRows},
 	"chores":               {"modules/chores/chores.go"},
 	"removed_events":       {retaining},
 	"workers":              {"modules/leases/leases.go", importingRows},

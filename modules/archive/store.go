@@ -17,7 +17,7 @@ type batch struct {
 	tasks       []*tasks.Task
 	events      []*events.Event
 	outbox      []*queued
-	logs        []*tasks.Log
+	logs        []*tasks.Chunk
 }
 
 func (b *batch) add(l *line) {

@@ -27,18 +27,21 @@ type returned struct {
 
 // run runs one attempt to its outcome, whatever the handler does.
 func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipelines.Outcome {
-	var stdout, stderr tasks.LogBuffer
+	written := tasks.NewOutput(c.Task, c.Resumed, p.logs.add)
 	out := &pipelines.Outcome{Claim: c}
-	call, err := p.call(worker, c, &stdout, &stderr)
+	call, err := p.call(worker, c)
 	if err != nil {
 		return erred(out, tasks.KindExpression, err)
 	}
+	var ended func()
+	call.Stdout, call.Stderr, ended = p.writers(c, written)
+	defer ended()
 	timed, cancel := context.WithTimeout(ctx, c.Definition.Timeout)
 	defer cancel()
 	began := p.db.Now()
 	r := p.await(timed, call, c)
 	p.config.Observer.Ran(c.Task.Handler, p.db.Now().Sub(began))
-	out.Stdout, out.Stderr = stdout.String(), stderr.String()
+	out.Logs = written.Close()
 	var again *tasks.DeferError
 	var kinded *tasks.KindedError
 	switch {
@@ -59,7 +62,7 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 }
 
 // call resolves the task's expressions.
-func (p *Pool) call(worker string, c *pipelines.Claim, stdout, stderr *tasks.LogBuffer) (*tasks.Call, error) {
+func (p *Pool) call(worker string, c *pipelines.Claim) (*tasks.Call, error) {
 	resolved, err := c.Definition.Resolve(definition.Values{Input: c.Input, Needs: c.Needs})
 	if err != nil {
 		return nil, err
@@ -67,7 +70,7 @@ func (p *Pool) call(worker string, c *pipelines.Claim, stdout, stderr *tasks.Log
 	return &tasks.Call{
 		PipelineExecutionID: c.Task.PipelineExecutionID, TaskExecutionID: c.Task.ID, PipelineName: c.Pipeline, TaskName: c.Task.TaskName,
 		Attempt: c.Task.Attempt, Resumed: c.Resumed, Worker: worker, With: resolved.With, Env: resolved.Env, Input: c.Input, Needs: c.Needs,
-		Stdout: stdout, Stderr: stderr, Annotate: p.annotate(worker, c), Now: p.db.Now, Begun: p.begun(c),
+		Annotate: p.annotate(worker, c), Now: p.db.Now, Begun: p.begun(c),
 	}, nil
 }
 
