@@ -29,7 +29,7 @@ func newBar(out io.Writer, now func() time.Time) *bar {
 
 // verified shows how far a verification is.
 func (b *bar) verified(r audit.Report) {
-	b.show(r.Pipelines, r.Total, "checked "+counted(int64(r.Pipelines), "execution")+", "+counted(int64(r.Events), "event"))
+	b.show(r.Executions, r.Total, "checked "+counted(int64(r.Executions), "execution")+", "+counted(int64(r.Events), "event"))
 }
 
 // show draws done of total, unless it has just done so; a total of 0 is unknown.

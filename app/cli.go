@@ -23,6 +23,7 @@ type cli struct {
 	bare        bool // the command sees to the schemas itself: that of its tenant need not be there
 	tenant      string
 	logLevel    string
+	json        bool // errors are told as JSON
 }
 
 // creators are the commands that may make a database file. The others would only look into an empty one, and leave it behind where

@@ -10,10 +10,13 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/views"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 type controlNeeds struct {
 	fx.In
+	DB         *db.DB
 	Engine     *pipelines.Engine
 	Executions *pipelines.Repository
 }
@@ -40,7 +43,7 @@ func (c *cli) controlCommand(use, short string, give func(context.Context, *pipe
 				return err
 			}
 			if *format == formatJSON {
-				return printJSON(c.stdout, x)
+				return printJSON(c.stdout, views.OfExecution(x, n.DB.Now()))
 			}
 			fmt.Fprintln(c.stdout, said(x))
 			return nil

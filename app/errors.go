@@ -29,6 +29,7 @@ const (
 	exitUsage       = 2
 	exitNotFound    = 3
 	exitDatabase    = 4
+	exitState       = 5 // not possible in this state
 	exitInterrupted = 130
 )
 
@@ -68,19 +69,28 @@ func (c *cli) report(ctx context.Context, err error) int {
 	case errors.As(err, &status):
 		return int(status)
 	case ctx.Err() != nil:
-		fmt.Fprintln(c.stderr, "sluice: interrupted")
-		return exitInterrupted
+		return c.tell(errors.New("interrupted"), exitInterrupted)
+	}
+	return c.tell(err, exitCode(err))
+}
+
+// tell writes an error that ends the program with a code.
+func (c *cli) tell(err error, code int) int {
+	if c.json {
+		if printing := printJSON(c.stderr, errorDocument{bodyOf(err, code)}); printing == nil {
+			return code
+		}
 	}
 	var problems definition.Problems
 	if errors.As(err, &problems) {
 		c.reportProblems(problems)
-		return exitUsage
+		return code
 	}
 	fmt.Fprintf(c.stderr, "sluice: %s\n", oneLine(err.Error()))
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintf(c.stderr, "  %s\n", hint)
 	}
-	return exitCode(err)
+	return code
 }
 
 // oneLine folds what a driver or a list of errors has spread over several.
@@ -106,8 +116,11 @@ func (c *cli) reportProblems(list definition.Problems) {
 // exitCode classifies. What nobody expected comes from the database or the machine, and is no fault of a pipeline's.
 func exitCode(err error) int {
 	var usage usageError
+	var problems definition.Problems
 	switch {
-	case errors.As(err, &usage), errors.Is(err, pipelines.ErrState), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),
+	case errors.Is(err, pipelines.ErrState):
+		return exitState
+	case errors.As(err, &usage), errors.As(err, &problems), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),
 		errors.Is(err, db.ErrTenantName), errors.Is(err, health.ErrAddress):
 		return exitUsage
 	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, pipelines.ErrUnknown), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound),

@@ -71,7 +71,7 @@ writes an event a line with its cursor: given to --cursor later, that goes on be
 				return err
 			}
 			if *format == formatJSON {
-				return printJSON(c.stdout, list)
+				return printList(c.stdout, list, "")
 			}
 			names, err := n.names(ctx, list)
 			if err != nil {

@@ -30,6 +30,20 @@ func printJSON(w io.Writer, v any) error {
 	return nil
 }
 
+// listDocument is the answer of every command that lists something.
+type listDocument[T any] struct {
+	Items []T     `json:"items"`
+	Next  db.Text `json:"next"` // what --cursor takes to go on behind the last item; null: there is no more
+}
+
+// printList writes a list as one document. next is empty where the list is whole.
+func printList[T any](w io.Writer, items []T, next string) error {
+	if items == nil {
+		items = []T{}
+	}
+	return printJSON(w, listDocument[T]{items, db.Text(next)})
+}
+
 // printTable writes rows under a heading, columns aligned, nothing drawn around them.
 func printTable(w io.Writer, heading []string, rows [][]string) {
 	fmt.Fprintln(w, renderTable(heading, rows, 0))

@@ -47,6 +47,7 @@ var mayImport = map[string][]string{
 	"modules/health":          {"modules/workers", "modules/pipelines", "modules/outbox", "platform/db"},
 	"modules/audit":           {"modules/events", "modules/seal", "modules/tasks", "platform/db"},
 	"modules/history":         {"modules/audit", "modules/pipelines", "modules/tasks", "modules/events", "platform/db"},
+	"modules/views":           {"modules/pipelines", "modules/tasks", "platform/db"},
 	"modules/audit/audittest": {"modules/audit", "platform/db", "platform/db/dbtest"},
 	"modules/enginetest":      {"modules/*", "modules/pipelines/definition", "modules/audit/audittest", "platform/db", "platform/db/dbtest"},
 	"app":                     {"modules/*", "modules/pipelines/definition", "modules/handlers/*", "platform/db"},

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -46,7 +47,7 @@ func (c *cli) listCommand() *cobra.Command {
 				return err
 			}
 			if *format == formatJSON {
-				return printJSON(c.stdout, list)
+				return printList(c.stdout, views.OfExecutions(list, n.DB.Now()), "")
 			}
 			c.printExecutions(list, n.DB.Now(), f)
 			return nil

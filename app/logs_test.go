@@ -137,8 +137,9 @@ func TestLogsCommand(t *testing.T) {
 		}
 		type document struct {
 			Items []struct {
-				Task, Stream, Text string
-				Attempt            int
+				Task         string `json:"id"`
+				Stream, Text string
+				Attempt      int
 			}
 			Next *string
 		}

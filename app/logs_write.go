@@ -92,7 +92,7 @@ func (l *logLines) end() error {
 
 // logChunk is a chunk as JSON shows it.
 type logChunk struct {
-	Task string `json:"task"`
+	Task string `json:"id"` // as in the YAML
 	tasks.Chunk
 }
 

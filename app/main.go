@@ -26,7 +26,7 @@ func lessCollecting() {
 const signalEcho = 500 * time.Millisecond
 
 // Main runs one command line and returns the exit code: 0 done; 1 the pipeline failed or a breach was found; 2 wrong usage, an
-// invalid file or input, or not possible in this state; 3 no such thing; 4 the database cannot be used; 130 interrupted.
+// invalid file or input; 3 no such thing; 4 the database cannot be used; 5 not possible in this state; 130 interrupted.
 // The end of ctx, an interrupt and a termination signal all mean: end in order; a second signal ends the process at once.
 // extensions are fx modules with further handlers and definitions.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, extensions ...fx.Option) int {
@@ -41,5 +41,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return c.report(ctx, root.ExecuteContext(ctx))
+	cmd, err := root.ExecuteContextC(ctx)
+	c.json = wantsJSON(cmd, args)
+	return c.report(ctx, err)
 }

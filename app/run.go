@@ -11,7 +11,9 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 func (c *cli) runCommand() *cobra.Command {
@@ -115,7 +117,7 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 		if x, err = w.Executions.Get(ctx, w.id); err != nil {
 			return err
 		}
-		if err := printJSON(c.stdout, runDocument{x, list}); err != nil {
+		if err := printJSON(c.stdout, runDocument{views.OfExecution(x, w.DB.Now()), views.OfTasks(list, w.needs(list), w.DB.Now())}); err != nil {
 			return err
 		}
 	} else if x.Status.Terminal() {
@@ -131,9 +133,22 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 	return nil
 }
 
+// needs is what each task needs, by the id of its execution.
+func (w *work) needs(list []tasks.Task) map[db.ID][]string {
+	byName := map[string][]string{}
+	for i := range w.def.Tasks {
+		byName[w.def.Tasks[i].ID] = w.def.Tasks[i].Needs
+	}
+	out := make(map[db.ID][]string, len(list))
+	for _, t := range list {
+		out[t.ID] = append([]string{}, byName[t.TaskName]...)
+	}
+	return out
+}
+
 type runDocument struct {
-	Execution pipelines.Execution `json:"execution"`
-	Tasks     []tasks.Task        `json:"tasks"`
+	Execution views.Execution `json:"execution"`
+	Tasks     []views.Task    `json:"tasks"`
 }
 
 func (c *cli) printOutcome(x pipelines.Execution, list []tasks.Task) {

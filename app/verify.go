@@ -112,7 +112,7 @@ func (c *cli) verifyTenants(ctx context.Context, o audit.Options, since, format 
 			return nil
 		})
 		if format == formatJSON {
-			failed = errors.Join(failed, printJSON(c.stdout, list))
+			failed = errors.Join(failed, printList(c.stdout, list, ""))
 		}
 		if failed == nil && !sound {
 			return exitStatus(exitFailed)
