@@ -9,12 +9,13 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // cli is one run of the program: its streams, its extensions, and the settings that all commands share.
 type cli struct {
 	stdin          io.Reader
-	stdout, stderr io.Writer
+	stdout, stderr *terminal.Writer
 	extensions     []fx.Option
 
 	config      string

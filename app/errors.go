@@ -20,6 +20,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // The exit codes of the program.
@@ -86,9 +87,9 @@ func (c *cli) tell(err error, code int) int {
 		c.reportProblems(problems)
 		return code
 	}
-	fmt.Fprintf(c.stderr, "sluice: %s\n", oneLine(err.Error()))
+	fmt.Fprintf(c.stderr, "sluice: %s\n", terminal.Inline(oneLine(err.Error())))
 	if hint := hintFor(err); hint != "" {
-		fmt.Fprintf(c.stderr, "  %s\n", hint)
+		fmt.Fprintf(c.stderr, "  %s\n", terminal.Inline(hint))
 	}
 	return code
 }
@@ -99,16 +100,16 @@ func oneLine(s string) string {
 	for i := range lines {
 		lines[i] = strings.TrimSpace(lines[i])
 	}
-	return strings.Join(slices.Compact(lines), "; ")
+	return strings.ReplaceAll(strings.Join(slices.Compact(lines), "; "), ":; ", ": ")
 }
 
 // reportProblems writes each mistake on a line; those in a file begin with their place, where editors look for it.
 func (c *cli) reportProblems(list definition.Problems) {
 	for _, p := range list {
 		if p.Line == 0 {
-			fmt.Fprintf(c.stderr, "sluice: %s\n", p)
+			fmt.Fprintf(c.stderr, "sluice: %s\n", terminal.Inline(p.String()))
 		} else {
-			fmt.Fprintln(c.stderr, p)
+			fmt.Fprintln(c.stderr, terminal.Inline(p.String()))
 		}
 	}
 }

@@ -72,7 +72,7 @@ func (c *cli) printExecutions(list []pipelines.Execution, now time.Time, f pipel
 		if !x.Status.Terminal() {
 			took = span(now.Sub(x.CreatedAt.Time))
 		}
-		rows[i] = []string{x.ID.String(), x.PipelineName, p.status(string(x.Status)), moment(x.CreatedAt), took, openTasks(x), firstLine(string(x.Error), 60)}
+		rows[i] = []string{x.ID.String(), x.PipelineName, p.status(string(x.Status)), moment(x.CreatedAt), took, openTasks(x), errorLine(string(x.Error), 60)}
 	}
 	printTable(c.stdout, []string{"id", "pipeline", "status", "started", "duration", "open tasks", "error"}, rows)
 	if len(list) == f.Limit {

@@ -2,22 +2,20 @@ package app
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/text"
-	"golang.org/x/term"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // live shows progress as a table that is drawn over itself, on a terminal.
 type live struct {
-	out   io.Writer
+	out   *terminal.Writer
 	size  func() (width, height int)
 	paint paint
 	def   *definition.Definition
@@ -28,15 +26,15 @@ type live struct {
 // mostLast is how many lines of output stand under the progress.
 const mostLast = 8
 
-func newLive(f *os.File, p paint, def *definition.Definition) *live {
+func newLive(out *terminal.Writer, p paint, def *definition.Definition) *live {
 	size := func() (int, int) {
-		width, height, err := term.GetSize(int(f.Fd()))
-		if err != nil || width < 20 || height < 5 {
+		width, height, ok := out.Size()
+		if !ok || width < 20 || height < 5 {
 			return 80, 24
 		}
 		return width, height
 	}
-	return &live{out: f, size: size, paint: p, def: def}
+	return &live{out: out, size: size, paint: p, def: def}
 }
 
 func (l *live) every() time.Duration { return 80 * time.Millisecond }
@@ -51,8 +49,7 @@ func (l *live) show(v view) error {
 		up = fmt.Sprintf("\x1b[%dA\r\x1b[J", l.drawn)
 	}
 	l.drawn = strings.Count(picture, "\n")
-	_, err := io.WriteString(l.out, up+picture)
-	return err
+	return l.out.Redraw(up, picture)
 }
 
 // draw gives the lines of the picture, none wider than the terminal and together fewer than its height: what is under way comes
@@ -75,12 +72,12 @@ func (l *live) draw(v view, width, height int) string {
 	if v.execution.Status == pipelines.Paused {
 		head += "  `sluice resume " + v.execution.ID.String() + "`"
 	}
-	picture := text.Snip(head, width-1, "…") + "\n" + renderTable([]string{"task", "status", "attempt", "time", ""}, rows, width-1) + "\n"
+	picture := text.Snip(terminal.Inline(head), width-1, "…") + "\n" + renderTable([]string{"task", "status", "attempt", "time", ""}, rows, width-1) + "\n"
 	if left > 0 {
 		picture += fmt.Sprintf("… %s\n", counted(int64(left), "more task"))
 	}
 	for _, o := range last {
-		picture += text.Snip(visible(o.String()), width-1, "…") + "\n"
+		picture += text.Snip(terminal.Inline(o.String()), width-1, "…") + "\n"
 	}
 	return picture
 }
@@ -129,11 +126,11 @@ func (l *live) note(t tasks.Task, v view) string {
 	case t.SubStatus == tasks.Deferred:
 		return "deferred, again in " + span(t.RetryAt.Sub(v.now))
 	case t.Status == tasks.Ready && t.RetryAt.After(v.now):
-		return "again in " + span(t.RetryAt.Sub(v.now)) + ": " + firstLine(string(t.Error), 60)
+		return "again in " + span(t.RetryAt.Sub(v.now)) + ": " + errorLine(string(t.Error), 60)
 	case t.Status == tasks.Ready:
 		return "waits for a free worker slot"
 	}
-	return firstLine(string(t.Error), 100)
+	return errorLine(string(t.Error), 100)
 }
 
 // openNeeds lists the dependencies of a task that have not ended.

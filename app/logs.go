@@ -174,7 +174,7 @@ func (l *logReader) follow(ctx context.Context) error {
 		x, err := l.look(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // interrupted: an end in order
 		case errors.Is(err, db.ErrUnavailable):
 			l.needs.Log.Warn("the database is away, trying again", zap.Error(err))
 		case err != nil:
@@ -236,5 +236,5 @@ func (c *cli) logWriter(format string, follow bool) logWriter {
 	if format == formatJSON {
 		return &logJSON{to: c.stdout, stream: follow}
 	}
-	return &logLines{to: c.stdout, terminal: isTerminal(c.stdout), follows: follow, streams: map[logStream]*logStreamState{}}
+	return &logLines{to: c.stdout, follows: follow, streams: map[logStream]*logStreamState{}}
 }

@@ -8,17 +8,17 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // logLines writes chunks as lines.
 type logLines struct {
-	to       io.Writer
-	terminal bool
-	many     bool
-	follows  bool // chunks of several attempts come mixed
-	streams  map[logStream]*logStreamState
-	order    []logStream
-	failure  error
+	to      io.Writer
+	many    bool
+	follows bool // chunks of several attempts come mixed
+	streams map[logStream]*logStreamState
+	order   []logStream
+	failure error
 }
 
 // logStream is a stream of an attempt.
@@ -68,9 +68,6 @@ func (l *logLines) write(task string, c tasks.Chunk) error {
 }
 
 func (l *logLines) line(s string) {
-	if l.terminal {
-		s = visible(s)
-	}
 	if _, err := fmt.Fprintln(l.to, s); err != nil && l.failure == nil {
 		l.failure = fmt.Errorf("write the logs: %w", err)
 	}
@@ -154,5 +151,5 @@ func encodeJSON(v any, indent string) (string, error) {
 	if err := enc.Encode(v); err != nil {
 		return "", fmt.Errorf("write the logs: %w", err)
 	}
-	return strings.TrimSuffix(b.String(), "\n"), nil
+	return string(terminal.JSON([]byte(strings.TrimSuffix(b.String(), "\n")))), nil
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/fx"
+
+	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // lessCollecting lets the heap grow to five times of what lives in it, which is little, unless the environment says otherwise: a
@@ -35,13 +37,15 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	// After the first signal the next has its usual effect again, but not at once: programs that run others often pass one signal on twice.
 	context.AfterFunc(ctx, func() { time.AfterFunc(signalEcho, stop) })
 	lessCollecting()
-	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, extensions: extensions}
+	c := &cli{stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr), extensions: extensions}
 	root := c.rootCommand() //nolint:contextcheck // a command's context comes when it runs
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	c.json = wantsJSON(cmd, args)
-	return c.report(ctx, err)
+	code := c.report(ctx, err)
+	_, _ = c.stdout.Flush(), c.stderr.Flush() // an output that is closed has been reported, or is nobody's any more
+	return code
 }

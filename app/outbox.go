@@ -115,7 +115,7 @@ func reason(r outbox.Row, t tasks.Task, f fleet) string {
 	case t.SubStatus == tasks.Deferred:
 		return "deferred until " + moment(r.AvailableAt) + " (" + why + ")"
 	case t.Error != "":
-		return fmt.Sprintf("attempt %d after an error, %s: %s", t.Attempt+1, why, firstLine(string(t.Error), 60))
+		return fmt.Sprintf("attempt %d after an error, %s: %s", t.Attempt+1, why, errorLine(string(t.Error), 60))
 	}
 	return why
 }

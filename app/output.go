@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
-	"unicode"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
@@ -119,14 +117,4 @@ func (s *outputStream) emit(line []byte) {
 	l := s.line
 	l.text = tasks.CleanText(string(line), mostLine)
 	s.output.add(l)
-}
-
-// visible replaces what moves the cursor, colours or rings on a terminal.
-func visible(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\t' || !unicode.IsControl(r) && !unicode.Is(unicode.Bidi_Control, r) {
-			return r
-		}
-		return '\uFFFD'
-	}, s)
 }

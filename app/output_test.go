@@ -10,6 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 func said(o *output) (list []string) {
@@ -62,7 +63,7 @@ func TestOutputIsBounded(t *testing.T) {
 func TestLiveShowsLastLines(t *testing.T) {
 	t.Parallel()
 	def := &definition.Definition{Name: "p"}
-	l := &live{def: def, size: func() (int, int) { return 40, 20 }, out: &strings.Builder{}}
+	l := &live{def: def, size: func() (int, int) { return 40, 20 }, out: terminal.New(&strings.Builder{})}
 	v := view{execution: pipelines.Execution{PipelineName: "p"}, tasks: []tasks.Task{{ID: db.NewID(), TaskName: "a", Status: tasks.Running}}}
 	for range 30 {
 		v.output = append(v.output, outputLine{name: "a", text: "\x1b[2Jline\r" + strings.Repeat("z", 100)})
@@ -73,7 +74,7 @@ func TestLiveShowsLastLines(t *testing.T) {
 	}
 	picture := l.draw(v, 40, 20)
 	lines := strings.Split(strings.TrimSuffix(picture, "\n"), "\n")
-	if n := len(lines); n > 19 || lines[n-1] != "a | last" || !strings.HasPrefix(lines[n-2], "a | \uFFFD[2Jline\uFFFDzz") {
+	if n := len(lines); n > 19 || lines[n-1] != "a | last" || !strings.HasPrefix(lines[n-2], `a | \x1b[2Jline\rzz`) {
 		t.Errorf("\n%s", picture)
 	}
 	if strings.Contains(picture, "\x1b[2J") || strings.Contains(picture, "\r") {

@@ -14,6 +14,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 func (c *cli) runCommand() *cobra.Command {
@@ -89,8 +90,8 @@ func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFla
 	for _, t := range list {
 		w.tasks = append(w.tasks, t.ID)
 	}
-	if f, ok := c.stderr.(*os.File); ok && isTerminal(f) {
-		w.display = newLive(f, paintFor(f), def)
+	if c.stderr.IsTerminal() {
+		w.display = newLive(c.stderr, paintFor(c.stderr), def)
 	}
 	fmt.Fprintf(c.stderr, "%s %s\n", def.Name, id)
 	return w, nil
@@ -156,7 +157,7 @@ func (c *cli) printOutcome(x pipelines.Execution, list []tasks.Task) {
 	for _, t := range list {
 		counts[t.Status]++
 	}
-	fmt.Fprintf(c.stdout, "%s %s in %s: %s\n", x.PipelineName, paintFor(c.stdout).status(string(x.Status)), between(x.CreatedAt, x.CompletedAt),
+	fmt.Fprintf(c.stdout, "%s %s in %s: %s\n", terminal.Inline(x.PipelineName), paintFor(c.stdout).status(string(x.Status)), between(x.CreatedAt, x.CompletedAt),
 		tally(counts))
 	for _, t := range list {
 		if t.Status == tasks.Failed || t.Status == tasks.Abandoned {

@@ -58,6 +58,12 @@ func (s story) String() string {
 	return line
 }
 
+// brief is the story in one line.
+func (s story) brief() string {
+	s.text = errorLine(s.text, 100)
+	return s.String()
+}
+
 // tell puts an event into words.
 func tell(e events.Event) (story, error) {
 	d, err := dataOf(e)
