@@ -91,5 +91,7 @@ type (
 	endedData struct {
 		Reason string  `json:"reason"`
 		Worker db.Text `json:"worker"` // who had it
+		// ErrorKind is that of a reason which is an error.
+		ErrorKind ErrorKind `json:"error_kind,omitempty"`
 	}
 )

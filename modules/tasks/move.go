@@ -186,7 +186,15 @@ func (t Task) Reopen(maxAttempts, remaining int) *Move {
 func (m *Move) Abandon(reason string, now db.Time) *Move {
 	had := m.Task.WorkerID
 	m.Task.Error, m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = db.Text(reason), now, "", db.Time{}
-	return m.step(Abandon, endedData{reason, had})
+	return m.step(Abandon, endedData{Reason: reason, Worker: had})
+}
+
+// AbandonAs is Abandon for a reason that is an error of a kind.
+func (m *Move) AbandonAs(kind ErrorKind, reason string, now db.Time) *Move {
+	had := m.Task.WorkerID
+	m.Abandon(reason, now)
+	m.Steps[len(m.Steps)-1].Data = endedData{Reason: reason, Worker: had, ErrorKind: kind}
+	return m
 }
 
 // Cancel ends a task with its pipeline.
@@ -194,7 +202,7 @@ func (t Task) Cancel(reason string, now db.Time) *Move {
 	m := Begin(t)
 	m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = now, "", db.Time{}
 	m.Task.RemainingDependencies = 0 // they end in the same transaction
-	return m.step(Cancel, endedData{reason, t.WorkerID})
+	return m.step(Cancel, endedData{Reason: reason, Worker: t.WorkerID})
 }
 
 func since(from, to db.Time) int64 {

@@ -29,15 +29,15 @@ type returned struct {
 func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipelines.Outcome {
 	written := tasks.NewOutput(c.Task, c.Resumed, p.logs.add)
 	out := &pipelines.Outcome{Claim: c}
-	call, err := p.call(worker, c)
+	timed, cancel := context.WithTimeout(ctx, c.Definition.Timeout)
+	defer cancel()
+	call, err := p.call(timed, worker, c)
 	if err != nil {
-		return erred(out, tasks.KindExpression, err)
+		return unresolved(ctx, out, err)
 	}
 	var ended func()
 	call.Stdout, call.Stderr, ended = p.writers(c, written)
 	defer ended()
-	timed, cancel := context.WithTimeout(ctx, c.Definition.Timeout)
-	defer cancel()
 	began := p.db.Now()
 	r := p.await(timed, call, c)
 	p.config.Observer.Ran(c.Task.Handler, p.db.Now().Sub(began))
@@ -65,9 +65,21 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	return erred(out, tasks.KindError, r.err)
 }
 
+// unresolved is the outcome of an attempt whose expressions could not be evaluated.
+func unresolved(ctx context.Context, out *pipelines.Outcome, err error) *pipelines.Outcome {
+	switch {
+	case ctx.Err() != nil: // the worker ended it
+		out.Kind, out.Reason = pipelines.Released, context.Cause(ctx).Error()
+		return out
+	case errors.Is(err, context.DeadlineExceeded):
+		return erred(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", out.Claim.Definition.Timeout, err))
+	}
+	return erred(out, tasks.KindExpression, err)
+}
+
 // call resolves the task's expressions.
-func (p *Pool) call(worker string, c *pipelines.Claim) (*tasks.Call, error) {
-	resolved, err := c.Definition.Resolve(definition.Values{Input: c.Input, Needs: c.Needs})
+func (p *Pool) call(ctx context.Context, worker string, c *pipelines.Claim) (*tasks.Call, error) {
+	resolved, err := c.Definition.Resolve(ctx, c.Values())
 	if err != nil {
 		return nil, err
 	}

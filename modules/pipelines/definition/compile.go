@@ -15,9 +15,10 @@ type compiled struct {
 	with      any                  // else the decoded With, with *template in the place of texts that hold expressions; nil: fixed
 	env       map[string]*template // else the variables that depend on values; empty: all are fixed
 	reads     reads                // of with, env and run
-	needs     []string             // of those, the dependencies, in order
 	outputs   []string             // what OutputsNeeded says
-	ifNeeds   []string             // what ConditionNeeds says
+	pasts     []string             // what PastsNeeded says
+	ifOutputs []string             // what ConditionNeeds says
+	ifPasts   []string
 }
 
 // template is a text with expressions in it.
@@ -66,8 +67,7 @@ func (c *taskCompiler) task(t *Task) {
 	} else if t.With != nil {
 		c.with(t.With)
 	}
-	c.out.needs = c.out.reads.inOrder(t.Needs)
-	c.out.outputs = c.out.needs
+	c.out.outputs, c.out.pasts = inOrder(t.Needs, c.out.reads.outputs), inOrder(t.Needs, c.out.reads.pasts)
 	if t.Run != "" {
 		c.out.outputs = t.Needs
 	}
@@ -97,7 +97,8 @@ func (c *taskCompiler) condition(t *Task) {
 		c.wrong(c.place().key("if"), wrong)
 		return
 	}
-	c.out.condition, c.out.ifNeeds = e, e.reads.inOrder(t.Needs)
+	c.out.condition = e
+	c.out.ifOutputs, c.out.ifPasts = inOrder(t.Needs, e.reads.outputs), inOrder(t.Needs, e.reads.pasts)
 }
 
 func (c *taskCompiler) wrong(at *place, m *mistake) {
