@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluiceworks/sluice/modules/handlers/shell"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/views"
@@ -25,7 +26,8 @@ func (c *cli) runCommand() *cobra.Command {
 		Short: "Start a pipeline and work it off here, with live progress",
 		Long: `Starts a pipeline and works it off in this process, with live progress on standard error and what the tasks write, each line
 after the task's name; on a terminal the last lines stand under the progress. ` + "`sluice logs ID`" + ` shows all of it.
-Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.`,
+Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.
+Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASSFILE.`,
 		Example: `  sluice run nightly.yaml --set day=2026-11-21
   sluice run wordcount -o json`,
 		Args: arguments(1, 1, "a file or the name of a pipeline"),
@@ -35,10 +37,13 @@ Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with i
 	cmd.Flags().Var(&duration{&lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
 	var seal, quiet bool
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "do not show what the tasks write")
+	var pass passEnv
+	pass.add(cmd, "pass `NAME` or PREFIX* to commands although it is left out by default (PGPASSWORD, PGPASSFILE); repeatable")
 	sealFlag(cmd, &seal)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workNeeds) error {
+			setEnvironment(n.Handlers, shell.Environment{All: true, Pass: pass.patterns})
 			if seal {
 				if err := n.Sealer.Enable(ctx); err != nil {
 					return err

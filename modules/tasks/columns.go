@@ -74,6 +74,7 @@ var writes = map[string][]column{
 	ScheduleRetry.Name: {workerID, retryAt, errorText},
 	Fail.Name:          {errorText, completedAt},
 	Skip.Name:          {remaining, completedAt},
+	SkipRunning.Name:   {errorText, completedAt},
 	Reset.Name:         {workerID, retryAt, recoveries, maxAttempts},
 	Reopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, completedAt},
 	Abandon.Name:       {workerID, retryAt, errorText, completedAt, remaining},

@@ -23,6 +23,7 @@ const grace = 10 * time.Second
 type returned struct {
 	output json.RawMessage
 	err    error
+	exit   *int // of the command that it ran
 }
 
 // run runs one attempt to its outcome, whatever the handler does.
@@ -44,6 +45,8 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	out.Logs = written.Close()
 	var again *tasks.DeferError
 	var kinded *tasks.KindedError
+	var skip *tasks.SkipError
+	out.Exit = r.exit
 	var later *tasks.RetryAfterError
 	if errors.As(r.err, &later) {
 		out.RetryAfter = later.Wait
@@ -53,13 +56,16 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 		return succeeded(out, r.output)
 	case errors.As(r.err, &again):
 		return deferred(out, again)
+	case errors.As(r.err, &skip):
+		out.Kind, out.Exit = pipelines.SkippedItself, &skip.Exit
+		return out
 	case ctx.Err() != nil: // the worker ended it, not the handler
 		out.Kind, out.Reason = pipelines.Released, context.Cause(ctx).Error()
 		return out
 	case timed.Err() != nil:
 		return erred(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", c.Definition.Timeout, r.err))
 	case errors.As(r.err, &kinded):
-		out.Final = kinded.Final
+		out.Final, out.Exit = kinded.Final, kinded.Exit
 		return erred(out, kinded.Kind, r.err)
 	}
 	return erred(out, tasks.KindError, r.err)
@@ -145,7 +151,7 @@ func guarded(ctx context.Context, h tasks.Handler, call *tasks.Call) (r returned
 	if err != nil {
 		readable(err)
 	}
-	return returned{output: out, err: err}
+	return returned{output: out, err: err, exit: call.Exit}
 }
 
 // readable asks an error all that is asked of it later, here where a panic in its methods is the handler's.

@@ -63,7 +63,7 @@ func (c *taskCompiler) task(t *Task) {
 	}
 	c.out.fixed = Resolved{With: json.RawMessage("{}"), Env: fixed}
 	if t.Run != "" {
-		c.out.fixed.With = c.run(t.Run)
+		c.arguments(t, c.run(t))
 	} else if t.With != nil {
 		c.with(t.With)
 	}
@@ -201,15 +201,15 @@ func (c *taskCompiler) expression(at *place, p part) *expression {
 	return e
 }
 
-// run compiles a command: each expression becomes a shell parameter, whose value arrives through the environment.
-func (c *taskCompiler) run(script string) json.RawMessage {
-	if !hasExpressions(script) {
-		return shellArguments{script}.encode()
+// run compiles a command and returns its script: each expression becomes a shell parameter, whose value arrives through the environment.
+func (c *taskCompiler) run(t *Task) string {
+	if !hasExpressions(t.Run) {
+		return t.Run
 	}
-	parts, wrong := split(script)
+	parts, wrong := split(t.Run)
 	if wrong != nil {
 		c.wrong(c.place().key("run"), wrong)
-		return nil
+		return ""
 	}
 	var text strings.Builder
 	sh := newShellReader()
@@ -221,6 +221,9 @@ func (c *taskCompiler) run(script string) json.RawMessage {
 			continue
 		}
 		way, wrong := sh.expression()
+		if !t.posix() {
+			wrong = &mistake{msg: "${{ }} is not evaluated in a script for " + t.Shell, hint: otherLanguage}
+		}
 		if wrong != nil {
 			wrong.offset = p.offset
 			c.wrong(c.place().key("run"), wrong)
@@ -237,5 +240,5 @@ func (c *taskCompiler) run(script string) json.RawMessage {
 		}
 		text.WriteString(way.parameter(name))
 	}
-	return shellArguments{text.String()}.encode()
+	return text.String()
 }
