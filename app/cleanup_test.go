@@ -106,7 +106,7 @@ func TestCleanupKeepsWhatIsNeeded(t *testing.T) {
 		p.run(t, "run", "../examples/failing.yaml")
 		failed := p.newest(t).Execution.ID
 		p.ok(t, "cleanup", "--retain-outputs", "1ms")
-		p.fails(t, 2, []string{"retention has removed the outputs", "start a new run"}, "retry", failed)
+		p.fails(t, 5, []string{"retention has removed the outputs", "start a new run"}, "retry", failed)
 
 		path := file(t, "kept.yaml", kept)
 		first := p.start(t, path, "--idempotency-key", "monday")

@@ -19,6 +19,7 @@ var mayWrite = map[string][]string{
 	"task_executions":      {"modules/tasks/apply.go", "modules/tasks/columns.go", "modules/tasks/read.go", retaining, importingRows},
 	"execution_events":     {"modules/events/repository.go", retaining, importingRows},
 	"task_outbox":          {"modules/outbox/outbox.go", "modules/outbox/take.go", importingRows},
+	"execution_labels":     {"modules/pipelines/labels.go", retaining, importing},
 	"log_chunks":           {"modules/tasks/logs.go", retaining, importingRows},
 	"chores":               {"modules/chores/chores.go"},
 	"removed_events":       {retaining},

@@ -186,6 +186,7 @@ RETURNING pipeline_execution_id`},
 		removeLogs,
 		`DELETE FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`,
 		`DELETE FROM {task_executions} WHERE pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`,
+		`DELETE FROM {execution_labels} WHERE pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`,
 		`DELETE FROM {pipeline_executions} WHERE id IN (SELECT id FROM $x) RETURNING id`,
 	},
 }
