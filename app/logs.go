@@ -42,7 +42,7 @@ after the name of its task; that of a second attempt is NAME#2.
 
 With --follow it goes on with what is written until the execution has ended; it asks the database once a second.
 With -o json it then writes a chunk a line.`,
-		Example: `  sluice logs ID
+		Example: `  sluice logs latest
   sluice logs ID build --attempt 2
   sluice logs ID --follow
   sluice logs ID --failed`,
@@ -56,11 +56,14 @@ With -o json it then writes a chunk a line.`,
 		if f.follow && f.failed {
 			return withHint(usagef("--follow and --failed exclude each other"), "what fails is known when it has ended")
 		}
-		id, err := parseID(args[0])
-		if err != nil {
+		if err := checkIDs(args[0]); err != nil {
 			return err
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n logsNeeds) error {
+			id, err := resolveID(ctx, n.Executions, args[0])
+			if err != nil {
+				return err
+			}
 			l := &logReader{needs: n, flags: f, id: id, out: c.logWriter(*format, f.follow)}
 			if err := l.find(ctx, args[1:]); err != nil {
 				return err
