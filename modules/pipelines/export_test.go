@@ -1,5 +1,7 @@
 package pipelines
 
+import "github.com/sluiceworks/sluice/platform/db"
+
 // MostFresh is the bound of Remembered.
 const MostFresh = mostFresh
 
@@ -9,3 +11,6 @@ func (e *Engine) Remembered() int {
 	defer e.fresh.mu.Unlock()
 	return len(e.fresh.rows)
 }
+
+// ListStatement is the statement that reads a page of ids.
+func ListStatement(f Filter) (string, db.Args) { return f.query(`p.id`) }
