@@ -31,10 +31,10 @@ func (p *Pool) release(group []*pipelines.Outcome) {
 func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
 	began := p.db.Now()
 	for attempt := 0; ; attempt++ {
-		lost, err := p.engine.Finish(ctx, p.workerID(), group)
+		result, err := p.engine.Turn(ctx, pipelines.Turn{Worker: p.workerID(), Outcomes: group})
 		if err == nil {
 			p.config.Observer.Recorded(len(group), p.db.Now().Sub(began))
-			p.reportLost(group, lost)
+			p.report(group, result)
 			return
 		}
 		if ctx.Err() != nil {
@@ -66,15 +66,22 @@ func refused(o *pipelines.Outcome, err error) {
 	o.Error = tasks.CleanText(fmt.Sprintf("the outcome could not be recorded: %v", err), tasks.MaxError)
 }
 
-func (p *Pool) reportLost(group []*pipelines.Outcome, lost []error) {
-	for i, err := range lost {
+// report tells of what has been recorded.
+func (p *Pool) report(group []*pipelines.Outcome, result pipelines.Turned) {
+	for i, err := range result.Lost {
 		if err == nil {
 			p.config.Observer.Finished(group[i].Kind)
+			p.logFailure(group[i])
 		} else {
 			p.config.Observer.Lost()
 			p.logs.late(group[i].Logs)
 			t := &group[i].Claim.Task
 			p.log.Warn("a late outcome was refused", zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Error(err))
+		}
+	}
+	if p.config.LogOutcomes {
+		for i := range result.Ended {
+			p.logEnd(&result.Ended[i])
 		}
 	}
 }
