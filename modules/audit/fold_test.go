@@ -19,7 +19,7 @@ var example = map[string]struct{ worker, data string }{
 	"complete":       {"w1", `{"attempt": 1, "duration_ms": 0}`},
 	"schedule retry": {"w1", `{"attempt": 1, "next_attempt": 2, "error": "x", "error_kind": "error", "delay_ms": 1, "retry_at": "2026-11-21T12:00:00.000000Z"}`},
 	"fail":           {"w1", `{"attempt": 1, "error": "x", "error_kind": "error"}`},
-	"skip":           {"", `{"reason": "", "rule": "all_success"}`},
+	"skip":           {"", `{"reason": "condition", "rule": "all_success", "detail": ""}`},
 	"reset":          {"", `{"cause": "lease_expired", "worker": "w1", "recoveries": 1}`},
 	"reopen":         {"", `{"cause": "operator", "recoveries": 0, "max_attempts": 4}`},
 	"abandon":        {"", `{"reason": "gone", "worker": null}`},

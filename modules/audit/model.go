@@ -67,6 +67,7 @@ type task struct {
 	handler    string
 	worker     string
 	err        string
+	skipReason string
 
 	version, attempt, maxAttempts, remaining, recoveries number
 	retryAt, created, started, completed                 number // microseconds since 1970
@@ -93,7 +94,7 @@ var taskColumns = []string{
 	"t.id", "t.pipeline_execution_id", "t.status", "t.sub_status", "t.task_name", "t.handler", "t.worker_id", "t.error",
 	"t.version", "t.attempt", "t.max_attempts", "t.remaining_dependencies", "t.recoveries",
 	"t.retry_at", "t.created_at", "t.started_at", "t.completed_at",
-	"o.id", "o.available_at", "o.handler",
+	"o.id", "o.available_at", "o.handler", "t.skip_reason",
 }
 
 func readTask(r *record) *task {
@@ -106,6 +107,7 @@ func readTask(r *record) *task {
 	if id := r.number(17); id.set || id.bad {
 		t.queued = []queued{{id, r.instant(18), r.text(19)}}
 	}
+	t.skipReason = r.text(20)
 	t.bad = r.bad
 	return t
 }

@@ -75,7 +75,7 @@ type snapshot struct {
 
 func newRecorder(t *testing.T, s *enginetest.Stack, rt *rand.Rand, n int) *recorder {
 	t.Helper()
-	rules := []definition.Rule{"all_success", "all_success", "all_done", "one_failed", "all_failed", "one_success", "none_failed", "always"}
+	rules := append(definition.Rules(), "all_success", "all_success")
 	list := make([]definition.Task, between(rt, 1, 6))
 	for i := range list {
 		list[i] = definition.Task{ID: fmt.Sprint("t", i), Uses: "scripted", Queue: pick(rt, []string{"default", "other"})}

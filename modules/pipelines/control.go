@@ -2,7 +2,6 @@ package pipelines
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -167,7 +166,7 @@ func (e *Engine) endAll(tx db.Tx, x *Execution, actor string, how func(tasks.Tas
 			m.Actor = actor
 			moves = append(moves, m)
 		} else if t.RemainingDependencies > 0 {
-			counters = append(counters, tasks.Counter{ID: t.ID, Remaining: 0})
+			counters = append(counters, tasks.Counter{ID: t.ID, Ended: t.RemainingDependencies})
 		}
 	}
 	x.UnsuccessfulTasks += x.OpenTasks
@@ -175,41 +174,5 @@ func (e *Engine) endAll(tx db.Tx, x *Execution, actor string, how func(tasks.Tas
 	if err := e.tasks.Apply(tx, moves); err != nil {
 		return err
 	}
-	return e.tasks.SetRemaining(tx, sortCounters(counters))
-}
-
-// Retry runs a failed or cancelled execution again: all that did not complete, or, given from, that task, what follows from it, and
-// what was cancelled. Completed tasks keep their outputs and are not run again.
-func (e *Engine) Retry(ctx context.Context, o Order, from string) error {
-	return e.control(ctx, o.ID, func(tx db.Tx, x Execution) (int, error) {
-		if x.EventsRemoved > 0 {
-			return 0, fmt.Errorf("%w: the history of %s has been removed: start a new run", ErrState, x.ID)
-		}
-		if !x.OutputsRemovedAt.IsZero() {
-			return 0, fmt.Errorf("%w: retention has removed the outputs of %s, which the tasks to come may need: start a new run", ErrState, x.ID)
-		}
-		if !Restart.allows(x.Status) {
-			return 0, restart(x, nil, "").failure
-		}
-		p, err := e.whole(ctx, tx, x)
-		if err != nil {
-			return 0, err
-		}
-		p.actor = o.Actor
-		p.execution.Status = Running
-		names, err := p.reopen(from)
-		if err != nil {
-			return 0, err
-		}
-		m := restart(x, names, from)
-		m.actor = o.Actor
-		m.execution.OpenTasks, m.execution.UnsuccessfulTasks = p.execution.OpenTasks, p.execution.UnsuccessfulTasks
-		if err := e.pipelines.apply(tx, []*move{m}); err != nil {
-			return 0, err
-		}
-		m.execution.Input = p.execution.Input
-		p.execution = m.execution
-		_, ready, err := e.write(tx, []*plan{p})
-		return ready, err
-	})
+	return e.tasks.CountDependencies(tx, sortCounters(counters))
 }

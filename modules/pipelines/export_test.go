@@ -9,3 +9,9 @@ func (e *Engine) Remembered() int {
 	defer e.fresh.mu.Unlock()
 	return len(e.fresh.rows)
 }
+
+// OracleRule and OracleKind are the trigger rules in the words of the documentation.
+var (
+	OracleRule = oracleRule
+	OracleKind = oracleKind
+)

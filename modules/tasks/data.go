@@ -39,6 +39,8 @@ type (
 		Dependencies list     `json:"dependencies"`
 		TriggerRule  string   `json:"trigger_rule"`
 		MaxAttempts  int      `json:"max_attempts"`
+
+		ContinueOnError bool `json:"continue_on_error,omitempty"`
 	}
 	readyData struct {
 		AvailableAt db.Time `json:"available_at"`
@@ -77,8 +79,9 @@ type (
 		DurationMS int64     `json:"duration_ms"`
 	}
 	skippedData struct {
-		Reason string `json:"reason"`
-		Rule   string `json:"rule"`
+		Reason SkipReason `json:"reason"`
+		Rule   string     `json:"rule"`
+		Detail string     `json:"detail"` // for people
 	}
 	resetData struct {
 		Cause       string   `json:"cause"`

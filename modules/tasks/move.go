@@ -61,6 +61,7 @@ type New struct {
 	Dependencies            []string
 	TriggerRule             string
 	MaxAttempts             int
+	ContinueOnError         bool
 }
 
 // Created is the row that NewTask leads to, but for the time.
@@ -81,20 +82,21 @@ func (n *New) before() Task {
 func NewTask(n New, now db.Time) *Move {
 	m := Begin(n.before())
 	m.Task.CreatedAt = now
-	return m.step(Create, createdData{n.TaskName, n.Handler, n.Queue, n.Priority, listOf(n.Dependencies), n.TriggerRule, n.MaxAttempts})
+	return m.step(Create, createdData{
+		n.TaskName, n.Handler, n.Queue, n.Priority, listOf(n.Dependencies), n.TriggerRule, n.MaxAttempts, n.ContinueOnError,
+	})
 }
 
-// MarkReady makes a task whose dependencies are terminal, and whose trigger rule holds, available at once.
+// MarkReady makes a task whose trigger rule holds available at once. Its dependencies are terminal, unless the rule is decided
+// by the first of them that ends so.
 func (m *Move) MarkReady(now db.Time) *Move {
-	m.Task.RemainingDependencies = 0
 	return m.step(MarkReady, readyData{now})
 }
 
-// Skip ends a task whose dependencies are terminal and whose trigger rule or condition is false.
-func (m *Move) Skip(reason, rule string, now db.Time) *Move {
-	m.Task.RemainingDependencies = 0
-	m.Task.CompletedAt = now
-	return m.step(Skip, skippedData{reason, rule})
+// Skip ends a task whose trigger rule or condition is false. detail is the reason in words, for people.
+func (m *Move) Skip(reason SkipReason, rule, detail string, now db.Time) *Move {
+	m.Task.CompletedAt, m.Task.SkipReason = now, reason
+	return m.step(Skip, skippedData{reason, rule, detail})
 }
 
 // Claim gives a Ready task, whose outbox row has been taken in the same transaction, to a worker. A task that was deferred
@@ -174,11 +176,12 @@ func (t Task) Release(reason string, now db.Time) *Move {
 	return m
 }
 
-// Reopen makes a terminal task, not a completed one, NotStarted for an operator's retry, with a whole budget of attempts.
+// Reopen makes a terminal task NotStarted for an operator's retry, with a whole budget of attempts. It has no output any more.
 func (t Task) Reopen(maxAttempts, remaining int) *Move {
 	m := Begin(t)
 	m.Task.MaxAttempts, m.Task.Recoveries, m.Task.RemainingDependencies = t.Attempt+maxAttempts, 0, remaining
 	m.Task.WorkerID, m.Task.Error, m.Task.RetryAt, m.Task.CompletedAt = "", "", db.Time{}, db.Time{}
+	m.Task.SkipReason, m.Task.Output = NoSkipReason, nil
 	return m.step(Reopen, resetData{Cause: CauseOperator, Recoveries: 0, MaxAttempts: m.Task.MaxAttempts})
 }
 

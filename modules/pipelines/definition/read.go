@@ -14,7 +14,7 @@ var (
 	pipelineKeys = []string{"name", "input", "defaults", "tasks", "retention"}
 	fieldKeys    = []string{"type", "required", "default", "description"}
 	defaultsKeys = []string{"retry", "timeout", "env", "queue", "priority"}
-	taskKeys     = []string{"id", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "timeout", "retry", "queue", "priority"}
+	taskKeys     = []string{"id", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "continue_on_error", "timeout", "retry", "queue", "priority"}
 	retainKeys   = []string{"events", "outputs", "logs", "executions"}
 	retryKeys    = []string{"max_attempts", "backoff", "delay", "max_delay", "jitter", "permanent_errors"}
 )
@@ -153,6 +153,8 @@ func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
 			t.If = r.anyText(p.value, at, "if")
 		case "trigger_rule":
 			t.TriggerRule = Rule(r.text(p.value, at, "trigger_rule"))
+		case "continue_on_error":
+			t.ContinueOnError = r.flag(p.value, at, "continue_on_error")
 		case "timeout":
 			t.Timeout = r.duration(p.value, at, "timeout", t.Timeout)
 		case "retry":
