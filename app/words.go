@@ -90,7 +90,7 @@ func tell(e events.Event) (story, error) {
 	case events.TaskFailed:
 		return story{what: "failed", how: took, text: d.Error}, nil
 	case events.TaskSkipped:
-		return story{what: "skipped", how: d.Reason, text: d.Detail}, nil
+		return story{what: "skipped", text: d.Detail}, nil
 	case events.TaskReset:
 		return tellReset(d), nil
 	case events.TaskAbandoned:

@@ -199,7 +199,7 @@ func TestEveryStepOfAPipeline(t *testing.T) {
 		"pipeline_started ": running, "pipeline_completed Running": completed, "pipeline_completed Paused": completed,
 		"pipeline_failed Running": failed, "pipeline_failed Paused": failed, "pipeline_paused Running": paused,
 		"pipeline_resumed Paused": running, "pipeline_cancelled Running": cancelled, "pipeline_cancelled Paused": cancelled,
-		"pipeline_restarted Failed": running, "pipeline_restarted Cancelled": running,
+		"pipeline_restarted Completed": running, "pipeline_restarted Failed": running, "pipeline_restarted Cancelled": running,
 	}
 	for typ, raw := range data {
 		for _, from := range []pipelineStatus{"", running, paused, completed, failed, cancelled} {

@@ -2,8 +2,10 @@ package pipelines
 
 import (
 	"context"
+	"slices"
 
 	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -115,6 +117,35 @@ func (e *Engine) Cancel(ctx context.Context, o Order) error {
 		}
 		return 0, e.pipelines.apply(tx, []*move{m})
 	})
+}
+
+// CancelledCleanups returns the names of an execution's clean-up tasks, with trigger rule all_done or always, that were cancelled with
+// it, in the order of declaration.
+func (e *Engine) CancelledCleanups(ctx context.Context, id db.ID) (names []string, err error) {
+	err = e.db.Transaction(ctx, func(tx db.Tx) error {
+		names = nil
+		x, err := e.locked(tx, id)
+		if err != nil {
+			return err
+		}
+		def, err := e.definitions.find(ctx, tx, x.PipelineName, x.DefinitionVersion)
+		if isGone(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		list, err := e.tasks.LoadPipelines(tx, []db.ID{id})
+		for i := range def.Tasks {
+			t := &def.Tasks[i]
+			cancelled := slices.ContainsFunc(list, func(x tasks.Task) bool { return x.TaskName == t.ID && x.Status == tasks.Cancelled })
+			if cancelled && (t.TriggerRule == definition.AllDone || t.TriggerRule == definition.Always) {
+				names = append(names, t.ID)
+			}
+		}
+		return err
+	})
+	return names, err
 }
 
 // abandon ends an execution that can't be run any more.

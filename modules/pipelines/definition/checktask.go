@@ -51,6 +51,7 @@ func (t *Task) check(r *reporter, i int, c Catalog) {
 	if t.ID != "" && !namePattern.MatchString(t.ID) {
 		r.add(taskPlace(i).key("id"), nameHint, "%.100q is no id for a task", t.ID)
 	}
+	checkDescription(r, taskPlace(i).key("description"), t.Description)
 	t.checkWork(r, i, c)
 	t.checkEnv(r, i)
 	checkText(r, taskPlace(i).key("if"), "if", t.If)

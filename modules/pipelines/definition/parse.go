@@ -34,6 +34,7 @@ func Parse(file string, src []byte, c Catalog) (*Definition, error) {
 
 // document gives the only document's content, or nil after reporting why there is nothing to go on with.
 func (r *reporter) document() *yaml.Node {
+	r.source = bytes.TrimPrefix(r.source, []byte("\ufeff"))
 	if len(r.source) > maxFile {
 		r.append(1, 1, nil, "", "the file has "+strconv.Itoa(len(r.source))+" bytes, more than the limit of "+strconv.Itoa(maxFile))
 		return nil
@@ -66,6 +67,9 @@ func (r *reporter) document() *yaml.Node {
 	if r.refuse(root, 0); len(r.list) > 0 {
 		return nil
 	}
+	if root = r.expand(root); root == nil {
+		return nil
+	}
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
 		r.append(1, 1, nil, "a pipeline has a name and tasks", "the file is empty")
 		return nil
@@ -79,21 +83,13 @@ func (r *reporter) lineColumn(offset int) (line, column int) {
 	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(last) + 1
 }
 
-// refuse reports what this format leaves out of YAML: nothing in a definition stands for something elsewhere, and nothing is
-// more than JSON can say.
+// refuse reports what no pipeline may hold: tags, which would make a value something that JSON cannot say, NUL bytes, and a nesting
+// that is too deep.
 func (r *reporter) refuse(n *yaml.Node, depth int) {
-	const spellOut = "write the value out, or use defaults:"
 	switch {
 	case depth > maxDepth:
 		r.append(n.Line, n.Column, nil, "", "this is nested deeper than "+strconv.Itoa(maxDepth))
 		return
-	case n.Kind == yaml.AliasNode:
-		r.append(n.Line, n.Column, nil, spellOut, "aliases (*"+n.Value+") are not supported")
-		return
-	case n.Anchor != "":
-		r.append(n.Line, n.Column, nil, spellOut, "anchors (&"+n.Anchor+") are not supported")
-	case n.Tag == "!!merge":
-		r.append(n.Line, n.Column, nil, spellOut, "merge keys (<<) are not supported")
 	case n.Style&yaml.TaggedStyle != 0:
 		r.append(n.Line, n.Column, nil, "put a text that begins with ! into quotes", "tags ("+n.Tag+") are not supported")
 	case strings.IndexByte(n.Value, 0) >= 0:

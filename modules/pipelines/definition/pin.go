@@ -34,6 +34,11 @@ func Decode(doc []byte) (*Definition, error) {
 		return nil, fmt.Errorf("decode pinned definition: %w", err)
 	}
 	r := &reporter{}
+	for i := range d.Input {
+		if err := d.Input[i].compilePattern(); err != nil {
+			return nil, fmt.Errorf("decode pinned definition: the pattern of the input field %s: %w", d.Input[i].Name, err)
+		}
+	}
 	d.link(r)
 	d.compile(r)
 	if err := r.err(); err != nil {

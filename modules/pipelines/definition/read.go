@@ -11,10 +11,12 @@ import (
 )
 
 var (
-	pipelineKeys = []string{"name", "input", "defaults", "tasks", "retention"}
-	fieldKeys    = []string{"type", "required", "default", "description"}
+	pipelineKeys = []string{"name", "description", "labels", "input", "defaults", "tasks", "retention"}
+	fieldKeys    = []string{"type", "required", "default", "description", "choices", "min", "max", "pattern"}
 	defaultsKeys = []string{"retry", "timeout", "env", "queue", "priority"}
-	taskKeys     = []string{"id", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "continue_on_error", "timeout", "retry", "queue", "priority"}
+	taskKeys     = []string{
+		"id", "description", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "continue_on_error", "timeout", "retry", "queue", "priority",
+	}
 	retainKeys   = []string{"events", "outputs", "logs", "executions"}
 	retryKeys    = []string{"max_attempts", "backoff", "delay", "max_delay", "jitter", "permanent_errors"}
 )
@@ -38,11 +40,15 @@ func (r *reporter) pipeline(root *yaml.Node) (*Definition, bool) {
 	d := &Definition{}
 	inherited := settings{retry: tasks.DefaultRetryPolicy(), timeout: DefaultTimeout, queue: tasks.DefaultQueue, priority: tasks.Normal}
 	var list *yaml.Node
-	for _, p := range r.mapping(root, nil, "the pipeline", pipelineKeys) {
+	for _, p := range r.mapping(withoutExtensions(root), nil, "the pipeline", pipelineKeys) {
 		at := (*place)(nil).key(p.name)
 		switch p.name {
 		case "name":
 			d.Name = r.text(p.value, at, "name")
+		case "description":
+			d.Description = r.text(p.value, at, "description")
+		case "labels":
+			d.Labels = r.labels(p.value, at)
 		case "input":
 			d.Input = r.fields(p.value, at)
 		case "defaults":
@@ -56,7 +62,7 @@ func (r *reporter) pipeline(root *yaml.Node) (*Definition, bool) {
 	if list != nil {
 		d.Tasks = r.tasks(list, (*place)(nil).key("tasks"), inherited)
 	}
-	return d, true
+	return d, r.expanded <= maxExpanded
 }
 
 func (r *reporter) fields(n *yaml.Node, at *place) []InputField {
@@ -89,6 +95,14 @@ func (r *reporter) field(p pair, at *place) InputField {
 			f.Description = r.text(q.value, at, "description")
 		case "default":
 			f.Default = mustEncode(r.value(q.value, at))
+		case "choices":
+			f.Choices = r.choices(q.value, at)
+		case "min":
+			f.Min = r.number(q.value, at, q.name)
+		case "max":
+			f.Max = r.number(q.value, at, q.name)
+		case "pattern":
+			f.Pattern = r.text(q.value, at, "pattern")
 		}
 	}
 	return f
@@ -124,6 +138,9 @@ func (r *reporter) tasks(n *yaml.Node, at *place, inherited settings) []Task {
 	}
 	out := make([]Task, len(n.Content))
 	for i, c := range n.Content {
+		if !r.inherit(inherited) {
+			return nil
+		}
 		out[i] = r.task(c, at.at(i), inherited)
 	}
 	return out
@@ -131,7 +148,7 @@ func (r *reporter) tasks(n *yaml.Node, at *place, inherited settings) []Task {
 
 func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
 	t := Task{
-		Retry: inherited.retry, Timeout: inherited.timeout, Env: maps.Clone(inherited.env),
+		Retry: inherited.retry, Timeout: inherited.timeout, Env: inherited.env,
 		Queue: inherited.queue, Priority: inherited.priority,
 	}
 	for _, p := range r.mapping(n, at, "the task", taskKeys) {
@@ -139,6 +156,8 @@ func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
 		switch p.name {
 		case "id":
 			t.ID = r.text(p.value, at, "id")
+		case "description":
+			t.Description = r.text(p.value, at, "description")
 		case "needs":
 			t.Needs = r.texts(p.value, at, "needs")
 		case "uses":
@@ -148,7 +167,7 @@ func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
 		case "run":
 			t.Run = r.text(p.value, at, "run")
 		case "env":
-			t.Env = r.env(p.value, at, t.Env)
+			t.Env = r.env(p.value, at, maps.Clone(inherited.env))
 		case "if":
 			t.If = r.anyText(p.value, at, "if")
 		case "trigger_rule":

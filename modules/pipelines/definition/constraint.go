@@ -1,0 +1,158 @@
+package definition
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const maxPattern = 1000 // bytes
+
+// choices reads a list of single values.
+func (r *reporter) choices(n *yaml.Node, at *place) []json.RawMessage {
+	if n.Kind != yaml.SequenceNode {
+		r.addNode(n, at, "choices: [small, large]", "choices must be a list of values, and is %s", describe(n))
+		return nil
+	}
+	if len(n.Content) == 0 {
+		r.addNode(n, at, "give it a value or leave the key out", "choices is empty")
+		return nil
+	}
+	out := make([]json.RawMessage, len(n.Content))
+	for i, c := range n.Content {
+		if c.Kind != yaml.ScalarNode || c.Tag == "!!null" {
+			r.addNode(c, at.at(i), "", "a choice is a text, a number, true or false, and this is %s", describe(c))
+			return nil
+		}
+		out[i] = mustEncode(r.value(c, at.at(i)))
+	}
+	return out
+}
+
+// number reads a bound; empty after reporting a mistake.
+func (r *reporter) number(n *yaml.Node, at *place, what string) json.Number {
+	if n.Kind == yaml.ScalarNode && (n.Tag == "!!int" || n.Tag == "!!float") {
+		if number, ok := jsonNumber(n.Value); ok {
+			return number
+		}
+	}
+	r.addNode(n, at, "", "%s must be a number, and is %s", what, describe(n))
+	return ""
+}
+
+// checkConstraints looks at what a field allows besides its type, and makes the pattern.
+func (f *InputField) checkConstraints(r *reporter, at *place) {
+	for i, c := range f.Choices {
+		v, err := decodeExact(c)
+		if err != nil || CheckJSON(c, MaxInput) != nil {
+			r.add(at.key("choices").at(i), "", "a choice is no usable JSON")
+			return
+		}
+		if hint, ok := matches(f.Type, v); !ok {
+			r.add(at.key("choices").at(i), hint, "the choice %.100s is %s, and the field's type is %s", c, kindOf(v), f.Type)
+		}
+	}
+	numeric := f.Type == TypeInteger || f.Type == TypeNumber
+	for _, bound := range []struct {
+		name  string
+		value json.Number
+	}{{"min", f.Min}, {"max", f.Max}} {
+		switch {
+		case bound.value == "":
+		case !numeric:
+			r.add(at.key(bound.name), "type: integer or type: number", "%s is for numbers, and the field's type is %s", bound.name, f.Type)
+		case exactNumber(bound.value) == nil:
+			r.add(at.key(bound.name), "", "invalid %s %.100q", bound.name, bound.value)
+		}
+	}
+	if low, high := exactNumber(f.Min), exactNumber(f.Max); low != nil && high != nil && low.Cmp(high) > 0 {
+		r.add(at.key("max"), "", "max (%s) is less than min (%s)", f.Max, f.Min)
+	}
+	switch {
+	case f.Pattern == "":
+	case f.Type != TypeString:
+		r.add(at.key("pattern"), "type: string", "pattern is for texts, and the field's type is %s", f.Type)
+	case len(f.Pattern) > maxPattern:
+		r.add(at.key("pattern"), "", "the pattern has %d bytes, more than the limit of %d", len(f.Pattern), maxPattern)
+	default:
+		if err := f.compilePattern(); err != nil {
+			r.add(at.key("pattern"), "the syntax is RE2: https://github.com/google/re2/wiki/Syntax", "%v", err)
+		}
+	}
+}
+
+func (f *InputField) compilePattern() (err error) {
+	if f.Pattern != "" {
+		f.pattern, err = regexp.Compile(f.Pattern)
+	}
+	return err
+}
+
+// violated says why a value of the field's type is not allowed; empty if it is.
+func (f *InputField) violated(v any) string {
+	if len(f.Choices) > 0 && !f.isChoice(v) {
+		texts := make([]string, len(f.Choices))
+		for i, c := range f.Choices {
+			texts[i] = string(c)
+		}
+		return fmt.Sprintf("it is %s, and must be one of %s", shown(v), cut(strings.Join(texts, ", ")))
+	}
+	switch v := v.(type) {
+	case json.Number:
+		n := exactNumber(v)
+		if low := exactNumber(f.Min); low != nil && n != nil && n.Cmp(low) < 0 {
+			return fmt.Sprintf("it is %s, and must be at least %s", shown(v), f.Min)
+		}
+		if high := exactNumber(f.Max); high != nil && n != nil && n.Cmp(high) > 0 {
+			return fmt.Sprintf("it is %s, and must be at most %s", shown(v), f.Max)
+		}
+	case string:
+		if f.pattern != nil && !f.pattern.MatchString(v) {
+			return fmt.Sprintf("it is %s, and must match the pattern %s", shown(v), f.Pattern)
+		}
+	}
+	return ""
+}
+
+func (f *InputField) isChoice(v any) bool {
+	given := mustEncode(v)
+	for _, c := range f.Choices {
+		if bytes.Equal(c, given) {
+			return true
+		}
+		if n, ok := v.(json.Number); ok {
+			if a, b := exactNumber(n), exactNumber(json.Number(c)); a != nil && b != nil && a.Cmp(b) == 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// exactNumber returns the exact value of a number within the range that CheckJSON allows, or nil.
+func exactNumber(n json.Number) *big.Rat {
+	if n == "" || !json.Valid([]byte(n)) || !storableNumber(string(n)) {
+		return nil
+	}
+	v, ok := new(big.Rat).SetString(string(n))
+	if !ok {
+		return nil
+	}
+	return v
+}
+
+func shown(v any) string { return cut(string(mustEncode(v))) }
+
+// cut keeps a value from filling a message.
+func cut(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

@@ -1,0 +1,171 @@
+package definition
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxExpanded bounds a file with its aliases, merge keys and defaults written out, in bytes: the length of each text and nodeCost for
+// each node. A file without any of them is far below: it has at most maxFile bytes.
+const (
+	maxExpanded = 16 << 20
+	nodeCost    = 16
+)
+
+const mergeHint = "<<: takes *NAME of a mapping, or a list of such"
+
+// expander replaces aliases by what they stand for, and merge keys by the entries that they bring. Nodes are shared, not copied,
+// so the work is bounded by the file, whatever it expands to.
+type expander struct {
+	r      *reporter
+	done   map[*yaml.Node]measured
+	merges int // what all merge keys have brought, in nodes
+}
+
+// measured is an expanded node: what it costs when it is written out, and how deep it is.
+type measured struct {
+	node   *yaml.Node
+	size   int
+	height int
+}
+
+// expand returns the document without aliases and merge keys, or nil after reporting why that is impossible.
+func (r *reporter) expand(root *yaml.Node) *yaml.Node {
+	e := &expander{r: r, done: map[*yaml.Node]measured{}}
+	m := e.node(root)
+	switch {
+	case len(r.list) > 0:
+		return nil
+	case m.height > maxDepth:
+		r.append(root.Line, root.Column, nil, "", "with its aliases written out, this is nested deeper than "+strconv.Itoa(maxDepth))
+		return nil
+	case m.size > maxExpanded:
+		r.append(root.Line, root.Column, nil, "use fewer or smaller aliases", expandsTo(m.size))
+		return nil
+	}
+	r.expanded = m.size
+	return m.node
+}
+
+func expandsTo(size int) string {
+	return "written out in full, the file has " + strconv.Itoa(size) + " bytes, more than the limit of " + strconv.Itoa(maxExpanded)
+}
+
+func (e *expander) node(n *yaml.Node) measured {
+	if n.Kind == yaml.AliasNode {
+		m, seen := e.done[n.Alias]
+		switch {
+		case !seen:
+			m = e.node(n.Alias)
+		case m.node == nil: // its own expansion has not ended
+			e.r.append(n.Line, n.Column, nil, "", "the alias *"+n.Value+" stands within what it is an alias of")
+			return measured{node: n}
+		}
+		return m
+	}
+	if m, seen := e.done[n]; seen {
+		return m
+	}
+	e.done[n] = measured{}
+	if isMerge(n) {
+		n.Tag = "!!str" // it is no key, and means nothing special
+	}
+	m := measured{node: n, size: nodeCost + len(n.Value)}
+	content := n.Content
+	if n.Kind == yaml.MappingNode {
+		content = e.merged(n)
+	}
+	for i, c := range content {
+		x := e.node(c)
+		content[i] = x.node
+		m.size = sum(m.size, x.size)
+		m.height = max(m.height, x.height+1)
+	}
+	n.Content = content
+	e.done[n] = m
+	return m
+}
+
+// merged returns a mapping's entries with those of its merge key. The mapping's own entries win; of several mappings that are merged,
+// the first one wins.
+func (e *expander) merged(n *yaml.Node) []*yaml.Node {
+	at := mergeKey(n.Content)
+	if at < 0 {
+		return n.Content
+	}
+	own := slices.Concat(n.Content[:at], n.Content[at+2:])
+	if i := mergeKey(own); i >= 0 {
+		e.r.append(own[i].Line, own[i].Column, nil, "write <<: [*A, *B]", "the merge key << stands twice in one mapping")
+		return nil
+	}
+	seen := map[string]bool{}
+	for i := 0; i < len(own); i += 2 {
+		seen[e.node(own[i]).node.Value] = true
+	}
+	source := n.Content[at+1]
+	sources := []*yaml.Node{source}
+	if source.Kind == yaml.SequenceNode {
+		sources = source.Content
+	}
+	var brought []*yaml.Node
+	for _, s := range sources {
+		m := e.node(s).node
+		switch {
+		case m.Kind == yaml.AliasNode:
+			continue // it stands within itself, which has been reported
+		case m.Kind != yaml.MappingNode:
+			e.r.append(s.Line, s.Column, nil, mergeHint, "a merge key needs a mapping, and this is "+describe(m))
+			continue
+		}
+		if e.merges = sum(e.merges, len(m.Content)); e.merges*nodeCost > maxExpanded {
+			e.r.append(s.Line, s.Column, nil, mergeHint, "the merge keys of this file bring more than "+strconv.Itoa(maxExpanded/nodeCost)+" keys and values")
+			return nil
+		}
+		for i := 0; i+1 < len(m.Content); i += 2 {
+			if key := m.Content[i].Value; !seen[key] {
+				seen[key] = true
+				brought = append(brought, m.Content[i], m.Content[i+1])
+			}
+		}
+	}
+	return slices.Concat(own[:at], brought, own[at:])
+}
+
+// mergeKey returns the place of the first merge key among keys and values; -1 if there is none.
+func mergeKey(content []*yaml.Node) int {
+	for i := 0; i+1 < len(content); i += 2 {
+		if isMerge(content[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+func isMerge(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!merge" }
+
+// sum does not overflow.
+func sum(a, b int) int {
+	if a > math.MaxInt/2-b {
+		return math.MaxInt / 2
+	}
+	return a + b
+}
+
+// withoutExtensions returns the pipeline without its keys that begin with x-. They mean nothing: they are a place for anchors.
+func withoutExtensions(n *yaml.Node) *yaml.Node {
+	if n.Kind != yaml.MappingNode {
+		return n
+	}
+	out := *n
+	out.Content = nil
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if !strings.HasPrefix(n.Content[i].Value, "x-") {
+			out.Content = append(out.Content, n.Content[i], n.Content[i+1])
+		}
+	}
+	return &out
+}
