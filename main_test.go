@@ -163,7 +163,7 @@ func (p program) status(t *testing.T, id string) (execution string, tasks map[st
 			Status string `json:"status"`
 		} `json:"execution"`
 		Tasks []struct {
-			TaskName string `json:"task_name"`
+			TaskName string `json:"id"`
 			Status   string `json:"status"`
 		} `json:"tasks"`
 	}

@@ -11,7 +11,7 @@ import (
 
 // attempt is one run of a task's handler, as the history and the logs tell it.
 type attempt struct {
-	TaskName  string  `json:"task_name"`
+	TaskName  string  `json:"id"`
 	Attempt   int     `json:"attempt"`
 	Status    string  `json:"status"` // Running, Completed, Failed, Deferred, Lost (with its worker), Released (by it), Abandoned or Cancelled
 	WorkerID  db.Text `json:"worker_id"`

@@ -84,11 +84,11 @@ func (n cleanupNeeds) clean(ctx context.Context, c *cli, o retention.Options, dr
 		doc.Removed, err = n.Retention.Count(ctx, o)
 		return doc, err
 	}
-	if isTerminal(c.stderr) {
+	if c.stderr.IsTerminal() {
 		rows := int64(0)
 		o.Progress = func(r retention.Removal) {
 			rows += r.Rows
-			fmt.Fprintf(c.stderr, "\r\x1b[K%s removed\r", counted(rows, "row"))
+			c.progress(counted(rows, "row") + " removed")
 		}
 	}
 	doc.Removed, err = n.Retention.Run(ctx, o)

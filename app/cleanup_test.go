@@ -21,7 +21,7 @@ tasks:
 type cleaned struct {
 	DryRun  bool `json:"dry_run"`
 	Removed []struct {
-		PipelineName string `json:"pipeline_name"`
+		PipelineName string `json:"pipeline"`
 		Kind         string `json:"kind"`
 		Executions   int    `json:"executions"`
 		Rows         int    `json:"rows"`

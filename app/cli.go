@@ -9,12 +9,13 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // cli is one run of the program: its streams, its extensions, and the settings that all commands share.
 type cli struct {
 	stdin          io.Reader
-	stdout, stderr io.Writer
+	stdout, stderr *terminal.Writer
 	extensions     []fx.Option
 
 	config      string
@@ -23,6 +24,7 @@ type cli struct {
 	bare        bool // the command sees to the schemas itself: that of its tenant need not be there
 	tenant      string
 	logLevel    string
+	json        bool // errors are told as JSON
 }
 
 // creators are the commands that may make a database file. The others would only look into an empty one, and leave it behind where

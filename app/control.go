@@ -11,10 +11,13 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/views"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 type controlNeeds struct {
 	fx.In
+	DB         *db.DB
 	Engine     *pipelines.Engine
 	Executions *pipelines.Repository
 }
@@ -41,7 +44,7 @@ func (c *cli) controlCommand(use, short string, give func(context.Context, *pipe
 				return err
 			}
 			if *format == formatJSON {
-				return printJSON(c.stdout, x)
+				return printJSON(c.stdout, views.OfExecution(x, n.DB.Now()))
 			}
 			fmt.Fprintln(c.stdout, said(x))
 			return nil
@@ -132,7 +135,7 @@ func (c *cli) previewRetry(cmd *cobra.Command, arg, from string) error {
 			return withHint(err, stateHint(err, id.String()))
 		}
 		if cmd.Flag("output").Value.String() == formatJSON {
-			return printJSON(c.stdout, map[string]any{"pipeline_execution_id": id, "tasks": list})
+			return printList(c.stdout, list, "")
 		}
 		fmt.Fprintln(c.stdout, runsAgain(list))
 		return nil

@@ -37,7 +37,7 @@ type diffDocument struct {
 // diffSide is one of the two.
 type diffSide struct {
 	ID                db.ID            `json:"id"`
-	PipelineName      string           `json:"pipeline_name"`
+	PipelineName      string           `json:"pipeline"`
 	DefinitionVersion string           `json:"definition_version"`
 	Status            pipelines.Status `json:"status"`
 	CreatedAt         db.Time          `json:"created_at"`

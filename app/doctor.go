@@ -68,7 +68,7 @@ tail of events or the vacuum back, and space. It changes nothing. Exit code 1 if
 			return err
 		}
 		if *format == formatJSON {
-			err = printJSON(c.stdout, list)
+			err = printList(c.stdout, list, "")
 		} else {
 			c.printFindings(list)
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // The exit codes of the program.
@@ -29,6 +30,7 @@ const (
 	exitUsage       = 2
 	exitNotFound    = 3
 	exitDatabase    = 4
+	exitState       = 5 // not possible in this state
 	exitInterrupted = 130
 )
 
@@ -68,19 +70,28 @@ func (c *cli) report(ctx context.Context, err error) int {
 	case errors.As(err, &status):
 		return int(status)
 	case ctx.Err() != nil:
-		fmt.Fprintln(c.stderr, "sluice: interrupted")
-		return exitInterrupted
+		return c.tell(errors.New("interrupted"), exitInterrupted)
+	}
+	return c.tell(err, exitCode(err))
+}
+
+// tell writes an error that ends the program with a code.
+func (c *cli) tell(err error, code int) int {
+	if c.json {
+		if printing := printJSON(c.stderr, errorDocument{bodyOf(err, code)}); printing == nil {
+			return code
+		}
 	}
 	var problems definition.Problems
 	if errors.As(err, &problems) {
 		c.reportProblems(problems)
-		return exitUsage
+		return code
 	}
-	fmt.Fprintf(c.stderr, "sluice: %s\n", oneLine(err.Error()))
+	fmt.Fprintf(c.stderr, "sluice: %s\n", terminal.Inline(oneLine(err.Error())))
 	if hint := hintFor(err); hint != "" {
-		fmt.Fprintf(c.stderr, "  %s\n", hint)
+		fmt.Fprintf(c.stderr, "  %s\n", terminal.Inline(hint))
 	}
-	return exitCode(err)
+	return code
 }
 
 // oneLine folds what a driver or a list of errors has spread over several.
@@ -89,16 +100,16 @@ func oneLine(s string) string {
 	for i := range lines {
 		lines[i] = strings.TrimSpace(lines[i])
 	}
-	return strings.Join(slices.Compact(lines), "; ")
+	return strings.ReplaceAll(strings.Join(slices.Compact(lines), "; "), ":; ", ": ")
 }
 
 // reportProblems writes each mistake on a line; those in a file begin with their place, where editors look for it.
 func (c *cli) reportProblems(list definition.Problems) {
 	for _, p := range list {
 		if p.Line == 0 {
-			fmt.Fprintf(c.stderr, "sluice: %s\n", p)
+			fmt.Fprintf(c.stderr, "sluice: %s\n", terminal.Inline(p.String()))
 		} else {
-			fmt.Fprintln(c.stderr, p)
+			fmt.Fprintln(c.stderr, terminal.Inline(p.String()))
 		}
 	}
 }
@@ -106,8 +117,11 @@ func (c *cli) reportProblems(list definition.Problems) {
 // exitCode classifies. What nobody expected comes from the database or the machine, and is no fault of a pipeline's.
 func exitCode(err error) int {
 	var usage usageError
+	var problems definition.Problems
 	switch {
-	case errors.As(err, &usage), errors.Is(err, pipelines.ErrState), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),
+	case errors.Is(err, pipelines.ErrState):
+		return exitState
+	case errors.As(err, &usage), errors.As(err, &problems), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),
 		errors.Is(err, db.ErrTenantName), errors.Is(err, health.ErrAddress):
 		return exitUsage
 	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, pipelines.ErrUnknown), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound),

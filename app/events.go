@@ -12,7 +12,6 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -71,7 +70,7 @@ writes an event a line with its cursor: given to --cursor later, that goes on be
 				return err
 			}
 			if *format == formatJSON {
-				return printJSON(c.stdout, list)
+				return printList(c.stdout, list, "")
 			}
 			names, err := n.names(ctx, list)
 			if err != nil {
@@ -132,23 +131,8 @@ func (f eventsFlags) filter(now time.Time) (events.Filter, error) {
 	if f.limit == 0 && f.pipeline == "" && f.task == "" {
 		filter.Limit = defaultEvents
 	}
-	filter.Since, err = parseSince(f.since, now)
+	filter.Since, err = parseInstant("--since", f.since, now)
 	return filter, err
-}
-
-// parseSince reads an instant, or how long ago it was.
-func parseSince(s string, now time.Time) (db.Time, error) {
-	if s == "" {
-		return db.Time{}, nil
-	}
-	if d, err := definition.ParseDuration(s); err == nil {
-		return db.At(now.Add(-d)), nil
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return db.Time{}, withHint(usagef("--since: %q is no time", s), "write 2026-11-21T08:00:00Z, or how long ago: 30m, 1h, 7d")
-	}
-	return db.At(t), nil
 }
 
 // known refuses an id that does not exist: no events would look like a run without any.
@@ -262,7 +246,7 @@ func eventRow(e events.Event, names map[db.ID]string, many bool) ([]string, erro
 		version = fmt.Sprint(*e.Version)
 	}
 	by := strings.Join(slices.DeleteFunc([]string{string(e.WorkerID), string(e.Actor)}, func(s string) bool { return s == "" }), ", ")
-	row := []string{e.CreatedAt.Local().Format("2006-01-02 15:04:05.000"), names[e.TaskExecutionID], string(e.EventType), version, firstLine(s.String(), 100), by}
+	row := []string{momentMS(e.CreatedAt.Time), names[e.TaskExecutionID], string(e.EventType), version, s.brief(), by}
 	if many {
 		row = append([]string{e.PipelineExecutionID.String(), names[e.PipelineExecutionID]}, row...)
 	}

@@ -76,7 +76,7 @@ func (c *cli) export(ctx context.Context, n exportNeeds, choice archive.Choice, 
 		write = n.Archive.ExportEvents
 	}
 	var counts archive.Counts
-	err = toFile(path, c.stdout, func(out io.Writer) (err error) {
+	err = toFile(path, c.stdout.Data(), func(out io.Writer) (err error) {
 		counts, err = write(ctx, choice, out)
 		return err
 	})

@@ -91,7 +91,7 @@ func TestImportRefuses(t *testing.T) {
 		_, text := source.export(t, "--all")
 		all := slices.Collect(strings.Lines(text))
 		for what, c := range map[string]struct{ text, words string }{
-			"another header":  {strings.Replace(text, `"sluice_export":1`, `"sluice_export":2`, 1), "it has format 2"},
+			"another header":  {strings.Replace(text, `"sluice_export":2`, `"sluice_export":3`, 1), "it has format 3"},
 			"no header":       {strings.Join(all[1:], ""), "no header"},
 			"nothing":         {"", "no trailer"},
 			"no trailer":      {strings.Join(all[:len(all)-1], ""), "no trailer"},
@@ -166,7 +166,7 @@ func TestExportCSV(t *testing.T) {
 // nothing sees that there is no execution.
 func (p *program) nothing(t *testing.T) {
 	t.Helper()
-	if list := decode[[]execution](t, p.ok(t, "list", "-o", "json")); len(list) != 0 {
+	if list := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items; len(list) != 0 {
 		t.Errorf("there are %d executions", len(list))
 	}
 }

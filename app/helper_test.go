@@ -195,7 +195,7 @@ type document struct {
 	Execution execution `json:"execution"`
 	Tasks     []task    `json:"tasks"`
 	Attempts  []struct {
-		TaskName  string  `json:"task_name"`
+		TaskName  string  `json:"id"`
 		Attempt   int     `json:"attempt"`
 		Status    string  `json:"status"`
 		WorkerID  *string `json:"worker_id"`
@@ -208,9 +208,15 @@ type document struct {
 	} `json:"attempts"`
 }
 
+// listing is what every command that lists something prints.
+type listing[T any] struct {
+	Items []T     `json:"items"`
+	Next  *string `json:"next"`
+}
+
 type execution struct {
 	ID           string          `json:"id"`
-	PipelineName string          `json:"pipeline_name"`
+	PipelineName string          `json:"pipeline"`
 	Status       string          `json:"status"`
 	Input        json.RawMessage `json:"input"`
 	Error        *string         `json:"error"`
@@ -218,8 +224,8 @@ type execution struct {
 }
 
 type task struct {
-	ID       string          `json:"id"`
-	TaskName string          `json:"task_name"`
+	ID       string          `json:"task_execution_id"`
+	TaskName string          `json:"id"`
 	Status   string          `json:"status"`
 	Attempt  int             `json:"attempt"`
 	WorkerID *string         `json:"worker_id"`
@@ -250,7 +256,7 @@ func (p *program) show(t *testing.T, id string) document {
 
 func (p *program) events(t *testing.T, args ...string) []event {
 	t.Helper()
-	return decode[[]event](t, p.ok(t, append([]string{"events", "-o", "json"}, args...)...))
+	return decode[listing[event]](t, p.ok(t, append([]string{"events", "-o", "json"}, args...)...)).Items
 }
 
 // statuses gives the status of each task by its name.

@@ -83,7 +83,7 @@ func TestAttempts(t *testing.T) {
 			CreatedAt: db.At(time.Unix(version, 0)),
 		})
 	}
-	add(events.TaskCreated, `{"dependencies": ["a"]}`)
+	add(events.TaskCreated, `{"needs": ["a"]}`)
 	add(events.TaskMarkedReady, `{}`)
 	add(events.TaskClaimed, `{"attempt": 1}`)
 	add(events.TaskDeferred, `{"attempt": 1}`)

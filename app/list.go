@@ -10,6 +10,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -46,7 +47,7 @@ func (c *cli) listCommand() *cobra.Command {
 				return err
 			}
 			if *format == formatJSON {
-				return printJSON(c.stdout, list)
+				return printList(c.stdout, views.OfExecutions(list, n.DB.Now()), "")
 			}
 			c.printExecutions(list, n.DB.Now(), f)
 			return nil
@@ -71,7 +72,7 @@ func (c *cli) printExecutions(list []pipelines.Execution, now time.Time, f pipel
 		if !x.Status.Terminal() {
 			took = span(now.Sub(x.CreatedAt.Time))
 		}
-		rows[i] = []string{x.ID.String(), x.PipelineName, p.status(string(x.Status)), moment(x.CreatedAt), took, openTasks(x), firstLine(string(x.Error), 60)}
+		rows[i] = []string{x.ID.String(), x.PipelineName, p.status(string(x.Status)), moment(x.CreatedAt), took, openTasks(x), errorLine(string(x.Error), 60)}
 	}
 	printTable(c.stdout, []string{"id", "pipeline", "status", "started", "duration", "open tasks", "error"}, rows)
 	if len(list) == f.Limit {

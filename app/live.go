@@ -2,37 +2,35 @@ package app
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/text"
-	"golang.org/x/term"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // live shows progress as a table that is drawn over itself, on a terminal.
 type live struct {
-	out   io.Writer
+	out   *terminal.Writer
 	size  func() (width, height int)
 	paint paint
 	def   *definition.Definition
 	drawn int // lines on the screen
 }
 
-func newLive(f *os.File, p paint, def *definition.Definition) *live {
+func newLive(out *terminal.Writer, p paint, def *definition.Definition) *live {
 	size := func() (int, int) {
-		width, height, err := term.GetSize(int(f.Fd()))
-		if err != nil || width < 20 || height < 5 {
+		width, height, ok := out.Size()
+		if !ok || width < 20 || height < 5 {
 			return 80, 24
 		}
 		return width, height
 	}
-	return &live{out: f, size: size, paint: p, def: def}
+	return &live{out: out, size: size, paint: p, def: def}
 }
 
 func (l *live) every() time.Duration { return 80 * time.Millisecond }
@@ -45,8 +43,7 @@ func (l *live) show(v view) error {
 		up = fmt.Sprintf("\x1b[%dA\r\x1b[J", l.drawn)
 	}
 	l.drawn = strings.Count(picture, "\n")
-	_, err := io.WriteString(l.out, up+picture)
-	return err
+	return l.out.Redraw(up, picture)
 }
 
 // draw gives the lines of the picture, none wider than the terminal and together fewer than its height: what is under way comes
@@ -68,7 +65,7 @@ func (l *live) draw(v view, width, height int) string {
 	if v.execution.Status == pipelines.Paused {
 		head += "  `sluice resume " + v.execution.ID.String() + "`"
 	}
-	picture := text.Snip(head, width-1, "…") + "\n" + renderTable([]string{"task", "status", "attempt", "time", ""}, rows, width-1) + "\n"
+	picture := text.Snip(terminal.Inline(head), width-1, "…") + "\n" + renderTable([]string{"task", "status", "attempt", "time", ""}, rows, width-1) + "\n"
 	if left > 0 {
 		picture += fmt.Sprintf("… %s\n", counted(int64(left), "more task"))
 	}
@@ -119,11 +116,11 @@ func (l *live) note(t tasks.Task, v view) string {
 	case t.SubStatus == tasks.Deferred:
 		return "deferred, again in " + span(t.RetryAt.Sub(v.now))
 	case t.Status == tasks.Ready && t.RetryAt.After(v.now):
-		return "again in " + span(t.RetryAt.Sub(v.now)) + ": " + firstLine(string(t.Error), 60)
+		return "again in " + span(t.RetryAt.Sub(v.now)) + ": " + errorLine(string(t.Error), 60)
 	case t.Status == tasks.Ready:
 		return "waits for a free worker slot"
 	}
-	return firstLine(string(t.Error), 100)
+	return errorLine(string(t.Error), 100)
 }
 
 // openNeeds lists the dependencies of a task that have not ended.

@@ -2,12 +2,9 @@ package app
 
 import (
 	"fmt"
-	"io"
-	"os"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"golang.org/x/term"
 )
 
 // logger writes to stderr: for people on a terminal, else JSON.
@@ -22,17 +19,11 @@ func (c *cli) logger() (*zap.Logger, error) {
 	}
 	config := zap.NewProductionEncoderConfig()
 	config.EncodeTime, config.EncodeDuration = zapcore.RFC3339NanoTimeEncoder, zapcore.StringDurationEncoder
-	encoder := zapcore.NewJSONEncoder(config)
-	if isTerminal(c.stderr) {
+	encoder, out := zapcore.NewJSONEncoder(config), c.stderr.JSONLines()
+	if c.stderr.IsTerminal() {
 		config.EncodeTime = zapcore.TimeEncoderOfLayout(clockLayout)
 		config.EncodeLevel = zapcore.CapitalLevelEncoder
-		encoder = zapcore.NewConsoleEncoder(config)
+		encoder, out = zapcore.NewConsoleEncoder(config), c.stderr
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(c.stderr)), level)), nil
-}
-
-// isTerminal reports whether a person sees what is written there at once.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), level)), nil
 }

@@ -95,7 +95,7 @@ tasks: [{id: again, run: exit 1, retry: {max_attempts: 2, delay: 1h, jitter: 0}}
 			t.Errorf("serve: %+v", r)
 		}
 		contains(t, p.run(t, "workers").stderr, "no workers: `sluice serve` starts one")
-		if rows := decode[[]map[string]any](t, p.ok(t, "outbox", "-o", "json")); len(rows) != 2 || rows[0]["task_name"] == nil || rows[0]["waiting"] == nil {
+		if rows := decode[listing[map[string]any]](t, p.ok(t, "outbox", "-o", "json")).Items; len(rows) != 2 || rows[0]["id"] == nil || rows[0]["waiting"] == nil {
 			t.Errorf("outbox: %v", rows)
 		}
 		contains(t, p.run(t, "outbox", "--limit", "1").stderr, "and 1 more row")

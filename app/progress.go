@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // lines shows progress as one line for each thing that happens.
@@ -55,7 +56,7 @@ func (l *lines) line(v view, e events.Event) error {
 		}
 	}
 	first, rest, more := strings.Cut(s.String(), "\n")
-	fmt.Fprintf(l.out, "%s %s %s\n", clock(e.CreatedAt), name, first)
+	fmt.Fprintf(l.out, "%s %s %s\n", clock(e.CreatedAt), terminal.Inline(name), terminal.Inline(first))
 	if more && strings.TrimSpace(rest) != "" {
 		fmt.Fprintln(l.out, indent(rest, "             | "))
 	}

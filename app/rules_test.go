@@ -117,7 +117,7 @@ tasks:
 		if got := p.show(t, id).ending(); got != "prepare Completed, work Completed, tidy Completed, apart Completed" {
 			t.Error(got)
 		}
-		p.fails(t, 2, []string{"has completed", "name the task to run again from"}, "retry", id)
+		p.fails(t, 5, []string{"has completed", "name the task to run again from"}, "retry", id)
 		contains(t, p.ok(t, "retry", id, "--from", "tidy", "--dry-run"), "runs again: tidy (Completed)")
 		p.ok(t, "retry", id, "--from", "apart")
 		p.untilEnd(t, id)

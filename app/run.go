@@ -11,7 +11,10 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 func (c *cli) runCommand() *cobra.Command {
@@ -82,8 +85,8 @@ func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFla
 	for _, t := range list {
 		w.tasks = append(w.tasks, t.ID)
 	}
-	if f, ok := c.stderr.(*os.File); ok && isTerminal(f) {
-		w.display = newLive(f, paintFor(f), def)
+	if c.stderr.IsTerminal() {
+		w.display = newLive(c.stderr, paintFor(c.stderr), def)
 	}
 	fmt.Fprintf(c.stderr, "%s %s\n", def.Name, id)
 	return w, nil
@@ -110,7 +113,7 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 		if x, err = w.Executions.Get(ctx, w.id); err != nil {
 			return err
 		}
-		if err := printJSON(c.stdout, runDocument{x, list}); err != nil {
+		if err := printJSON(c.stdout, runDocument{views.OfExecution(x, w.DB.Now()), views.OfTasks(list, w.needs(list), w.DB.Now())}); err != nil {
 			return err
 		}
 	} else if x.Status.Terminal() {
@@ -126,9 +129,22 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 	return nil
 }
 
+// needs is what each task needs, by the id of its execution.
+func (w *work) needs(list []tasks.Task) map[db.ID][]string {
+	byName := map[string][]string{}
+	for i := range w.def.Tasks {
+		byName[w.def.Tasks[i].ID] = w.def.Tasks[i].Needs
+	}
+	out := make(map[db.ID][]string, len(list))
+	for _, t := range list {
+		out[t.ID] = append([]string{}, byName[t.TaskName]...)
+	}
+	return out
+}
+
 type runDocument struct {
-	Execution pipelines.Execution `json:"execution"`
-	Tasks     []tasks.Task        `json:"tasks"`
+	Execution views.Execution `json:"execution"`
+	Tasks     []views.Task    `json:"tasks"`
 }
 
 func (c *cli) printOutcome(x pipelines.Execution, list []tasks.Task) {
@@ -136,7 +152,7 @@ func (c *cli) printOutcome(x pipelines.Execution, list []tasks.Task) {
 	for _, t := range list {
 		counts[t.Status]++
 	}
-	fmt.Fprintf(c.stdout, "%s %s in %s: %s\n", x.PipelineName, paintFor(c.stdout).status(string(x.Status)), between(x.CreatedAt, x.CompletedAt),
+	fmt.Fprintf(c.stdout, "%s %s in %s: %s\n", terminal.Inline(x.PipelineName), paintFor(c.stdout).status(string(x.Status)), between(x.CreatedAt, x.CompletedAt),
 		tally(counts))
 	for _, t := range list {
 		if t.Status == tasks.Failed || t.Status == tasks.Abandoned {

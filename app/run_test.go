@@ -124,7 +124,7 @@ func TestInput(t *testing.T) {
 			p.fails(t, 2, c.words, append([]string{"run", path}, c.args...)...)
 			p.fails(t, 2, c.words, append([]string{"start", path}, c.args...)...)
 		}
-		if list := decode[[]execution](t, p.ok(t, "list", "-o", "json", "--status", "running")); len(list) != 0 {
+		if list := decode[listing[execution]](t, p.ok(t, "list", "-o", "json", "--status", "running")).Items; len(list) != 0 {
 			t.Errorf("refused input started %d runs", len(list))
 		}
 	})
@@ -188,7 +188,7 @@ func TestInterruptedRun(t *testing.T) {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)
 		}
 		contains(t, r.stderr, "interrupted; the run ", "2 tasks to do", "`sluice serve` goes on with it", "first given back: the worker is stopping")
-		id := decode[[]execution](t, p.ok(t, "list", "-o", "json"))[0].ID
+		id := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items[0].ID
 		if got := p.show(t, id).statuses()["first"]; got != "Ready" {
 			t.Errorf("first is %s", got)
 		}
@@ -212,7 +212,7 @@ func TestRunEndedByOthers(t *testing.T) {
 		p.extensions = []fx.Option{g.option()}
 		running := p.begin(t, "run", file(t, "gated.yaml", gated))
 		<-g.begun
-		id := decode[[]execution](t, p.ok(t, "list", "-o", "json"))[0].ID
+		id := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items[0].ID
 		contains(t, p.ok(t, "pause", id, "--reason", "the disk is full"), "paused gated "+id, "`sluice resume "+id+"`")
 		g.open <- nil
 		dbtest.Eventually(t, "the pause shows", func() bool {

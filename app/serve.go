@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/redact"
 )
 
 type serveNeeds struct {
@@ -104,7 +104,7 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err e
 		if err := errors.Join(n.prepare(ctx, list), n.Keeping.prepare(ctx, keep)); err != nil {
 			return err
 		}
-		n.Log.Info("serving", zap.String("database", redacted(n.DB.URL())), zap.String("tenant", db.TenantOf(ctx)),
+		n.Log.Info("serving", zap.String("database", redact.Database(n.DB.URL())), zap.String("tenant", db.TenantOf(ctx)),
 			zap.Int("pipelines", len(list)), zap.Int("workers", s.Slots),
 			zap.Stringer("limits", fleet.Limits()), zap.Duration("lease", s.Lease))
 		return nil
@@ -200,13 +200,4 @@ func parseDirectory(dir string, handlers *tasks.Registry) ([]parsed, error) {
 		return nil, problems
 	}
 	return list, nil
-}
-
-// redacted is a URL without its password.
-func redacted(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "a URL that cannot be shown"
-	}
-	return u.Redacted()
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -27,21 +28,38 @@ type showNeeds struct {
 
 // showDocument is one execution with all that belongs to it, as it stands or as it stood.
 type showDocument struct {
-	Execution pipelines.Execution `json:"execution"`
-	Tasks     []tasks.Task        `json:"tasks"`
-	Attempts  []attempt           `json:"attempts"`
-	Waiting   []waitingTask       `json:"waiting"` // in the order of tasks
+	Execution pipelines.Execution
+	Tasks     []tasks.Task
+	Attempts  []attempt
+	Waiting   []waitingTask // in the order of tasks
 	timelineDocument
-	At *pastMoment `json:"at,omitempty"` // of the past
+	At *pastMoment // of the past
 
 	account *account
 	fleet   fleet
 	now     time.Time
 }
 
+// showView is a document as JSON shows it.
+type showView struct {
+	Execution views.Execution `json:"execution"`
+	Tasks     []views.Task    `json:"tasks"`
+	Attempts  []attempt       `json:"attempts"`
+	Waiting   []waitingTask   `json:"waiting"`
+	timelineDocument
+	At *pastMoment `json:"at,omitempty"`
+}
+
+func (doc *showDocument) view() showView {
+	return showView{
+		Execution: views.OfExecution(doc.Execution, doc.now), Tasks: views.OfTasks(doc.Tasks, doc.account.needs, doc.now),
+		Attempts: doc.Attempts, Waiting: doc.Waiting, timelineDocument: doc.timelineDocument, At: doc.At,
+	}
+}
+
 // waitingTask is a task that is not running, with the reason.
 type waitingTask struct {
-	TaskName string `json:"task_name"`
+	TaskName string `json:"id"`
 	Reason   string `json:"reason"`
 }
 
@@ -83,7 +101,7 @@ time went. With --at or --at-event it shows all that as it was, and which tasks 
 				return err
 			}
 			if *format == formatJSON {
-				return printJSON(c.stdout, doc)
+				return printJSON(c.stdout, doc.view())
 			}
 			c.printShow(doc, f)
 			return nil

@@ -191,7 +191,7 @@ func (n tenantsNeeds) row(ctx context.Context) (tenantRow, error) {
 
 func (c *cli) printTenants(list []tenantRow, format string) error {
 	if format == formatJSON {
-		return printJSON(c.stdout, list)
+		return printList(c.stdout, list, "")
 	}
 	if len(list) == 0 {
 		fmt.Fprintln(c.stderr, "no tenants: `sluice tenants create NAME` makes one")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
@@ -112,7 +111,7 @@ func (c *cli) verifyTenants(ctx context.Context, o audit.Options, since, format 
 			return nil
 		})
 		if format == formatJSON {
-			failed = errors.Join(failed, printJSON(c.stdout, list))
+			failed = errors.Join(failed, printList(c.stdout, list, ""))
 		}
 		if failed == nil && !sound {
 			return exitStatus(exitFailed)
@@ -175,13 +174,4 @@ func (c *cli) printReport(report audit.Report, format string) error {
 		return exitStatus(exitFailed)
 	}
 	return nil
-}
-
-// parseInstant reads an instant, or how long ago it was; zero for nothing.
-func parseInstant(flag, s string, now time.Time) (db.Time, error) {
-	at, err := parseSince(s, now)
-	if err != nil {
-		return at, withHint(usagef("%s: %q is no time", flag, s), hintFor(err))
-	}
-	return at, nil
 }

@@ -12,10 +12,10 @@ import (
 
 // eventData is what any event's data may hold (docs/events.md).
 type eventData struct {
-	TaskName     string         `json:"task_name"`
-	PipelineName string         `json:"pipeline_name"`
+	TaskName     string         `json:"id"`
+	PipelineName string         `json:"pipeline"`
 	TaskCount    int            `json:"task_count"`
-	Dependencies []string       `json:"dependencies"`
+	Dependencies []string       `json:"needs"`
 	Attempt      int            `json:"attempt"`
 	Error        string         `json:"error"`
 	ErrorKind    string         `json:"error_kind"`
@@ -57,6 +57,12 @@ func (s story) String() string {
 		line += ": " + s.text
 	}
 	return line
+}
+
+// brief is the story in one line.
+func (s story) brief() string {
+	s.text = errorLine(s.text, 100)
+	return s.String()
 }
 
 // tell puts an event into words.

@@ -36,10 +36,10 @@ type workerRow struct {
 
 // workingTask is a task that a worker holds.
 type workingTask struct {
-	ID                  db.ID   `json:"id"`
+	TaskName            string  `json:"id"`
+	TaskExecutionID     db.ID   `json:"task_execution_id"`
 	PipelineExecutionID db.ID   `json:"pipeline_execution_id"`
-	PipelineName        string  `json:"pipeline_name"`
-	TaskName            string  `json:"task_name"`
+	PipelineName        string  `json:"pipeline"`
 	Attempt             int     `json:"attempt"`
 	StartedAt           db.Time `json:"started_at"`
 }
@@ -58,7 +58,7 @@ func (c *cli) workersCommand() *cobra.Command {
 				return err
 			}
 			if *format == formatJSON {
-				return printJSON(c.stdout, rows)
+				return printList(c.stdout, rows, "")
 			}
 			c.printWorkers(rows, f)
 			return nil
@@ -86,7 +86,7 @@ func (n workersNeeds) rows(ctx context.Context, f fleet) ([]workerRow, error) {
 		}
 		for _, t := range f.running[w.ID] {
 			row.Tasks = append(row.Tasks, workingTask{
-				ID: t.ID, PipelineExecutionID: t.PipelineExecutionID, PipelineName: runs[t.PipelineExecutionID].PipelineName,
+				TaskExecutionID: t.ID, PipelineExecutionID: t.PipelineExecutionID, PipelineName: runs[t.PipelineExecutionID].PipelineName,
 				TaskName: t.TaskName, Attempt: t.Attempt, StartedAt: t.StartedAt,
 			})
 		}

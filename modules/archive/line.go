@@ -13,7 +13,7 @@ import (
 )
 
 // Format is the version of the file that this binary writes and reads.
-const Format = 1
+const Format = 2
 
 // Errors that callers act on.
 var (

@@ -10,7 +10,7 @@ import (
 
 // example is a legal event for each transition, for a task in its first attempt, held by w1 where it runs.
 var example = map[string]struct{ worker, data string }{
-	"create":         {"", `{"task_name": "a", "handler": "shell", "dependencies": [], "trigger_rule": "all_success", "max_attempts": 3}`},
+	"create":         {"", `{"id": "a", "uses": "shell", "needs": [], "trigger_rule": "all_success", "max_attempts": 3}`},
 	"mark ready":     {"", `{"available_at": "2026-11-21T12:00:00.000000Z"}`},
 	"claim":          {"w1", `{"attempt": 2, "lease_expires_at": "2026-11-21T12:00:00.000000Z"}`},
 	"resume":         {"w1", `{"deferred_for": 10}`},
@@ -187,7 +187,7 @@ func TestEveryEventTypeIsKnown(t *testing.T) {
 
 func TestEveryStepOfAPipeline(t *testing.T) {
 	data := map[events.Type]string{
-		events.PipelineStarted:   `{"pipeline_name": "p", "definition_version": "v", "task_count": 1}`,
+		events.PipelineStarted:   `{"pipeline": "p", "definition_version": "v", "task_count": 1}`,
 		events.PipelineCompleted: `{"counts": {}, "duration_ms": 1}`,
 		events.PipelineFailed:    `{"counts": {}, "duration_ms": 1, "error": "x"}`,
 		events.PipelinePaused:    `{"reason": ""}`,

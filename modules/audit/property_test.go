@@ -253,7 +253,7 @@ func TestWritersMakeNoFalseAlarmAndAreNotBlocked(t *testing.T) {
 			if err != nil || !r.OK() {
 				t.Errorf("%v\n%s", err, r)
 			}
-			most = max(most, r.Pipelines)
+			most = max(most, r.Executions)
 		}
 		cancel()
 		writers.Wait()

@@ -35,7 +35,7 @@ type Breach struct {
 	Invariant           string     `json:"invariant"` // I1 to I7, seal, or data
 	PipelineExecutionID db.ID      `json:"pipeline_execution_id"`
 	TaskExecutionID     db.ID      `json:"task_execution_id"`
-	TaskName            string     `json:"task_name"`
+	TaskName            string     `json:"id"`
 	Found               string     `json:"found"`
 	Expected            string     `json:"expected"`
 	Events              []EventRef `json:"events"` // those around it, oldest first
@@ -43,7 +43,7 @@ type Breach struct {
 
 // Report is what a verification looked at and what it found.
 type Report struct {
-	Pipelines  int      `json:"pipelines"`
+	Executions int      `json:"executions"`
 	Tasks      int      `json:"tasks"`
 	Events     int      `json:"events"`
 	OutboxRows int      `json:"outbox_rows"`
@@ -60,7 +60,7 @@ func (r Report) OK() bool { return len(r.Breaches) == 0 }
 
 // Summary is one line: what was checked and how many breaches there are.
 func (r Report) Summary() string {
-	s := fmt.Sprintf("checked %s, %s, %s, %s", plural(r.Pipelines, "pipeline execution"), plural(r.Tasks, "task"),
+	s := fmt.Sprintf("checked %s, %s, %s, %s", plural(r.Executions, "pipeline execution"), plural(r.Tasks, "task"),
 		plural(r.Events, "event"), plural(r.OutboxRows, "outbox row"))
 	if r.Seals > 0 {
 		s += ", " + plural(r.Seals, "seal")

@@ -62,7 +62,7 @@ type simSpec struct {
 func startSim(specs ...simSpec) *sim {
 	s := &sim{pid: db.NewID(), id: "nightly", definition: "v1", now: db.At(time.Date(2026, 11, 21, 12, 0, 0, 123456000, time.UTC))}
 	s.created, s.status = s.now, "Running"
-	s.emit(nil, "pipeline_started", "", fields{"pipeline_name": s.id, "definition_version": s.definition, "task_count": len(specs)})
+	s.emit(nil, "pipeline_started", "", fields{"pipeline": s.id, "definition_version": s.definition, "task_count": len(specs)})
 	for _, x := range specs {
 		if x.rule == "" {
 			x.rule = "all_success"
@@ -72,7 +72,7 @@ func startSim(specs ...simSpec) *sim {
 		}
 		t := &simTask{id: db.NewID(), name: x.name, needs: x.needs, rule: x.rule, continues: x.continues, status: tasks.NotStarted, max: 3, remaining: int64(len(x.needs)), created: s.now}
 		s.tasks = append(s.tasks, t)
-		data := fields{"task_name": t.name, "handler": "shell", "dependencies": t.needs, "trigger_rule": t.rule, "max_attempts": t.max}
+		data := fields{"id": t.name, "uses": "shell", "needs": t.needs, "trigger_rule": t.rule, "max_attempts": t.max}
 		if t.continues {
 			data["continue_on_error"] = true
 		}

@@ -54,7 +54,7 @@ func (r *run) add(b Breach) {
 // merge adds what a page has found.
 func (r *run) merge(page Report) {
 	t := &r.report
-	t.Pipelines, t.Tasks, t.Events, t.OutboxRows = t.Pipelines+page.Pipelines, t.Tasks+page.Tasks, t.Events+page.Events, t.OutboxRows+page.OutboxRows
+	t.Executions, t.Tasks, t.Events, t.OutboxRows = t.Executions+page.Executions, t.Tasks+page.Tasks, t.Events+page.Events, t.OutboxRows+page.OutboxRows
 	t.Retained, t.NoOutputs, t.Seals = t.Retained+page.Retained, t.NoOutputs+page.NoOutputs, t.Seals+page.Seals
 	for _, b := range page.Breaches {
 		r.add(b)
@@ -100,7 +100,7 @@ func (p *page) examine() error {
 	if err := p.loadEvents(); err != nil {
 		return err
 	}
-	p.run.report.Pipelines += len(p.pipelines)
+	p.run.report.Executions += len(p.pipelines)
 	for _, x := range p.pipelines {
 		p.checkPipeline(x)
 		if err := p.checkStrangers(x); err != nil {

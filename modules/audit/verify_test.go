@@ -82,7 +82,7 @@ func TestCorrectHistoriesAreClean(t *testing.T) {
 		want := Report{Breaches: []Breach{}}
 		for _, s := range scenarios() {
 			save(t, d, s)
-			want.Pipelines++
+			want.Executions++
 			want.Tasks += len(s.tasks)
 			want.Events += len(s.events)
 			for _, x := range s.tasks {
@@ -91,14 +91,14 @@ func TestCorrectHistoriesAreClean(t *testing.T) {
 				}
 			}
 		}
-		want.Total = want.Pipelines
+		want.Total = want.Executions
 		var last Report
 		got := verify(t, d, Options{Progress: func(r Report) { last = r }})
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("report differs (-want +got):\n%s\n%s", diff, got)
 		}
-		if last.Pipelines != want.Pipelines {
-			t.Errorf("the last progress has %d pipelines", last.Pipelines)
+		if last.Executions != want.Executions {
+			t.Errorf("the last progress has %d pipelines", last.Executions)
 		}
 	})
 }
@@ -153,8 +153,8 @@ var tamperings = []tampering{
 	{"event without its task", "under way", `UPDATE {execution_events} SET task_execution_id = NULL WHERE task_execution_id = $t AND version = 4`, "b", []string{"I1 b", "I3 -"}, "among the events of a pipeline", ""},
 	{"illegal pipeline step", "paused", `UPDATE {execution_events} SET event_type = 'pipeline_resumed' WHERE pipeline_execution_id = $p AND event_type = 'pipeline_paused'`, "", []string{"I3 -"}, "pipeline_resumed of a pipeline that is Running", ""},
 	{"deferral not resumed", "restarted", `UPDATE {execution_events} SET event_type = 'task_started', event_data = $data WHERE task_execution_id = $t AND event_type = 'task_resumed'`, "a", []string{"I3 a"}, "after the claim of a deferred task", `{"attempt": 3}`},
-	{"ran against its rule", "continued", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "rescue", []string{"I3 rescue", "I6 -"}, "trigger rule all_success is false", `{"task_name": "rescue", "handler": "shell", "dependencies": ["a"], "trigger_rule": "all_success", "max_attempts": 3}`},
-	{"unknown rule", "completed", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "a", []string{"I3 a"}, "whenever", `{"task_name": "a", "handler": "shell", "dependencies": [], "trigger_rule": "whenever", "max_attempts": 3}`},
+	{"ran against its rule", "continued", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "rescue", []string{"I3 rescue"}, "trigger rule all_success is false", `{"id": "rescue", "uses": "shell", "needs": ["a"], "trigger_rule": "all_success", "max_attempts": 3}`},
+	{"unknown rule", "completed", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "a", []string{"I3 a"}, "whenever", `{"id": "a", "uses": "shell", "needs": [], "trigger_rule": "whenever", "max_attempts": 3}`},
 
 	{"outbox row lost", "under way", `DELETE FROM {task_outbox} WHERE task_execution_id = $t`, "d", []string{"I4 d"}, "no outbox row", ""},
 	{"outbox row of a running task", "under way", `INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at) SELECT id, handler, created_at, created_at FROM {task_executions} WHERE id = $t`, "b", []string{"I4 b"}, `"Running" in a pipeline that is "Running"`, ""},
@@ -172,15 +172,15 @@ var tamperings = []tampering{
 	{"unknown pipeline status", "completed", `UPDATE {pipeline_executions} SET status = 'Odd' WHERE id = $p`, "", []string{"I2 -", "I6 -"}, "", ""},
 	{"failed without a failure", "continued", `UPDATE {pipeline_executions} SET status = 'Failed' WHERE id = $p`, "", []string{"I2 -", "I6 -"}, "", ""},
 	{"completed over a failure", "failed", `UPDATE {pipeline_executions} SET status = 'Completed' WHERE id = $p`, "", []string{"I2 -", "I6 -"}, "", ""},
-	{"stuck", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "c", []string{"I6 c", "I7 c"}, "", `{"task_name": "c", "handler": "shell", "dependencies": ["a"], "trigger_rule": "all_success", "max_attempts": 3}`},
-	{"ready too early", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "d", []string{"I3 d", "I7 d"}, "", `{"task_name": "d", "handler": "shell", "dependencies": ["b"], "trigger_rule": "all_success", "max_attempts": 3}`},
+	{"stuck", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "c", []string{"I6 c", "I7 c"}, "", `{"id": "c", "uses": "shell", "needs": ["a"], "trigger_rule": "all_success", "max_attempts": 3}`},
+	{"ready too early", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "d", []string{"I3 d", "I7 d"}, "", `{"id": "d", "uses": "shell", "needs": ["b"], "trigger_rule": "all_success", "max_attempts": 3}`},
 
 	{"remaining_dependencies changed", "under way", `UPDATE {task_executions} SET remaining_dependencies = 2 WHERE id = $t`, "c", []string{"I7 c"}, "remaining_dependencies 2", ""},
 	{"open_tasks changed", "under way", `UPDATE {pipeline_executions} SET open_tasks = 0 WHERE id = $p`, "", []string{"I7 -"}, "open_tasks 0", ""},
 	{"unsuccessful_tasks changed", "failed", `UPDATE {pipeline_executions} SET unsuccessful_tasks = 0 WHERE id = $p`, "", []string{"I7 -"}, "unsuccessful_tasks 0", ""},
 	{"counts of the end changed", "completed", `UPDATE {execution_events} SET event_data = $data WHERE pipeline_execution_id = $p AND event_type = 'pipeline_completed'`, "", []string{"I7 -"}, "tasks by status: 1 Completed\n  expected: 2 Completed, 1 \"Odd\", as the event", `{"counts": {"Completed": 2, "Failed": 0, "Odd": 1}, "duration_ms": 5}`},
-	{"task_count changed", "completed", `UPDATE {execution_events} SET event_data = $data WHERE pipeline_execution_id = $p AND event_type = 'pipeline_started'`, "", []string{"I7 -"}, "1 tasks", `{"pipeline_name": "nightly", "definition_version": "v1", "task_count": 2}`},
-	{"dependency that is not there", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "c", []string{"I7 c"}, `"ghost", which does not exist`, `{"task_name": "c", "handler": "shell", "dependencies": ["a", "ghost"], "trigger_rule": "all_success", "max_attempts": 3}`},
+	{"task_count changed", "completed", `UPDATE {execution_events} SET event_data = $data WHERE pipeline_execution_id = $p AND event_type = 'pipeline_started'`, "", []string{"I7 -"}, "1 tasks", `{"pipeline": "nightly", "definition_version": "v1", "task_count": 2}`},
+	{"dependency that is not there", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "c", []string{"I7 c"}, `"ghost", which does not exist`, `{"id": "c", "uses": "shell", "needs": ["a", "ghost"], "trigger_rule": "all_success", "max_attempts": 3}`},
 
 	{"data emptied", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 3`, "b", []string{"I2 b"}, "without attempt", `{}`},
 	{"data of another shape", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 3`, "b", []string{"I2 b"}, "event_data of task_claimed", `[1]`},
@@ -323,7 +323,7 @@ checked 1 pipeline execution, 4 tasks, 21 events, 1 outbox row: 1 breach
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{`"breaches":[{"invariant":"I2"`, `"task_name":"b"`, `"outbox_rows":1`, `{"sequence_num":16,"event_type":"task_started","version":4,"created_at":"2026-11-21T12:00:05.123456Z"}`} {
+	for _, part := range []string{`"breaches":[{"invariant":"I2"`, `"id":"b"`, `"outbox_rows":1`, `{"sequence_num":16,"event_type":"task_started","version":4,"created_at":"2026-11-21T12:00:05.123456Z"}`} {
 		if !strings.Contains(string(raw), part) {
 			t.Errorf("%s is not in %s", part, raw)
 		}

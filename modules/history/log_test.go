@@ -49,9 +49,9 @@ func moment(second int) db.Time { return db.At(time.Date(2026, 11, 22, 8, 0, sec
 
 // begin starts a run of the tasks a and b, b needing a, and makes a ready.
 func begin() *told {
-	return tell().add(0, "", events.PipelineStarted, "", `{"pipeline_name": "p", "definition_version": "v", "task_count": 2}`).
-		add(0, "a", events.TaskCreated, "", `{"task_name": "a", "handler": "shell", "queue": "default", "priority": "high", "dependencies": [], "trigger_rule": "all_success", "max_attempts": 2}`).
-		add(0, "b", events.TaskCreated, "", `{"task_name": "b", "handler": "shell", "queue": "default", "priority": "low", "dependencies": ["a"], "trigger_rule": "all_success", "max_attempts": 1}`).
+	return tell().add(0, "", events.PipelineStarted, "", `{"pipeline": "p", "definition_version": "v", "task_count": 2}`).
+		add(0, "a", events.TaskCreated, "", `{"id": "a", "uses": "shell", "queue": "default", "priority": "high", "needs": [], "trigger_rule": "all_success", "max_attempts": 2}`).
+		add(0, "b", events.TaskCreated, "", `{"id": "b", "uses": "shell", "queue": "default", "priority": "low", "needs": ["a"], "trigger_rule": "all_success", "max_attempts": 1}`).
 		add(0, "a", events.TaskMarkedReady, "", `{"available_at": "2026-11-22T08:00:00.000000Z"}`)
 }
 

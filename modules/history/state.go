@@ -22,8 +22,8 @@ type State struct {
 // Claimable is a task's outbox row, by what the history tells of it.
 type Claimable struct {
 	TaskExecutionID db.ID   `json:"task_execution_id"`
-	TaskName        string  `json:"task_name"`
-	Handler         string  `json:"handler"`
+	TaskName        string  `json:"id"`
+	Handler         string  `json:"uses"`
 	Queue           string  `json:"queue"`
 	AvailableAt     db.Time `json:"available_at"` // no claim before
 	CreatedAt       db.Time `json:"created_at"`

@@ -62,6 +62,14 @@ func Transitions() []Transition {
 	return []Transition{Start, Complete, Fail, Pause, Resume, Cancel, Restart}
 }
 
+// verb is what an operator calls the transition.
+func (t Transition) verb() string {
+	if t.Name == Restart.Name {
+		return "retry"
+	}
+	return t.Name
+}
+
 func (t Transition) allows(from Status) bool {
 	if len(t.From) == 0 {
 		return from == ""

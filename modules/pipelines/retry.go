@@ -10,7 +10,7 @@ import (
 
 // RunsAgain is a task that a retry resets, and how it stood before.
 type RunsAgain struct {
-	TaskName string       `json:"task_name"`
+	TaskName string       `json:"id"` // of the task in the definition
 	Status   tasks.Status `json:"status"`
 }
 

@@ -32,11 +32,11 @@ func (l list) MarshalJSON() ([]byte, error) { return []byte(l), nil }
 // The data of each event (docs/events.md). All of it can be compared.
 type (
 	createdData struct {
-		TaskName     string   `json:"task_name"`
-		Handler      string   `json:"handler"`
+		TaskName     string   `json:"id"`
+		Handler      string   `json:"uses"`
 		Queue        string   `json:"queue"`
 		Priority     Priority `json:"priority"`
-		Dependencies list     `json:"dependencies"`
+		Dependencies list     `json:"needs"`
 		TriggerRule  string   `json:"trigger_rule"`
 		MaxAttempts  int      `json:"max_attempts"`
 

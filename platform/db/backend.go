@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gorm.io/gorm"
+
+	"github.com/sluiceworks/sluice/platform/redact"
 )
 
 const (
@@ -53,5 +55,5 @@ func newBackend(ctx context.Context, url string) (backend, error) {
 	case found && scheme != "sqlite":
 		return nil, fmt.Errorf("%w: unknown scheme %q: use sqlite://path or postgres://user@host/database", ErrURL, scheme)
 	}
-	return nil, fmt.Errorf("%w: %q: use sqlite://path or postgres://user@host/database", ErrURL, url)
+	return nil, fmt.Errorf("%w: %q: use sqlite://path or postgres://user@host/database", ErrURL, redact.Database(url))
 }

@@ -47,9 +47,9 @@ var planSettings = map[string]string{
 }
 
 func newPostgres(ctx context.Context, url string) (backend, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+	cfg, err := parsePostgres(url)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrURL, err)
+		return nil, err
 	}
 	for k, v := range planSettings {
 		cfg.ConnConfig.RuntimeParams[k] = v

@@ -17,8 +17,8 @@ var (
 	taskKeys     = []string{
 		"id", "description", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "continue_on_error", "timeout", "retry", "queue", "priority",
 	}
-	retainKeys   = []string{"events", "outputs", "logs", "executions"}
-	retryKeys    = []string{"max_attempts", "backoff", "delay", "max_delay", "jitter", "permanent_errors"}
+	retainKeys = []string{"events", "outputs", "logs", "executions"}
+	retryKeys  = []string{"max_attempts", "backoff", "delay", "max_delay", "jitter", "permanent_errors"}
 )
 
 // settings are what tasks inherit.

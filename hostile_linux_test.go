@@ -1,0 +1,97 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// hostileText is a task that writes what a terminal would obey, in its output, its error and its logs: it clears the screen, fills the
+// clipboard, goes back to the start of the line, hides, and turns the direction of the text.
+const hostileText = `name: hostile
+input: {note: {type: string, default: "in\u001b[2Jput\u202e\u009b"}}
+tasks:
+  - id: a
+    run: |
+      printf '{"k\\u001b[2J": "out\\u202eput"}' > "$SLUICE_OUTPUT"
+      printf 'fine \033[2J\033]0;owned\007\033]52;c;ZXZpbA==\007\rover \302\233 \342\200\256rtl \342\200\213\n'
+  - id: b
+    run: |
+      printf 'first\033[2J\nshown\rover \033]0;owned\007 \302\233 \342\200\256rtl\n' >&2
+      exit 1
+  - id: c
+    needs: [b]
+    run: echo never
+`
+
+// TestHostileData: no command lets what comes from data reach the terminal as anything but visible text, and -o json stays the same.
+func TestHostileData(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p program) {
+		path := filepath.Join(t.TempDir(), "hostile.yaml")
+		if err := os.WriteFile(path, []byte(hostileText), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		seen := p.onScreen(t, 1, "run", path)
+		id := regexp.MustCompile(`[0-9a-f-]{36}`).FindString(seen)
+		const reason = "why\x1b[2J\r\u202e\u009b\nforged"
+		key := strings.TrimSpace(p.ok(t, "start", path, "--idempotency-key", "key\x1b[2J\u202e"))
+		p.ok(t, "pause", key, "--reason", reason)
+		p.ok(t, "annotate", key, "--data", `{"note": "\u001b[2J\u202e"}`)
+		for _, c := range []struct {
+			code int
+			line []string
+		}{
+			{0, []string{"list"}},
+			{0, []string{"show", id}},
+			{0, []string{"show", id, "--logs"}},
+			{0, []string{"show", key}},
+			{0, []string{"events"}},
+			{0, []string{"events", "--follow", "--since", "1h", "--limit", "20"}},
+			{0, []string{"diff", id, key}},
+			{0, []string{"outbox"}},
+			{0, []string{"workers"}},
+			{0, []string{"doctor"}},
+			{0, []string{"verify"}},
+			{0, []string{"export", "--all"}},
+			{0, []string{"export", "--all", "-o", "csv"}},
+			{0, []string{"show", id, "-o", "json"}},
+			{0, []string{"list", "-o", "json"}},
+			{0, []string{"start", path, "--idempotency-key", "key\x1b[2J\u202e"}},
+			{2, []string{"show", "\x1b[2J\u202e"}},
+			{2, []string{"\x1b[2J\rnew"}},
+			{2, []string{"validate", "no\x1b[2J\u202e.yaml"}},
+			{2, []string{"run", path, "--set", "x\x1b[2J\u202e=1"}},
+			{0, []string{"cancel", key, "--reason", reason}},
+		} {
+			p.onScreen(t, c.code, c.line...)
+		}
+	})
+}
+
+// ours are the sequences that the program itself sends: colours, and the ways back to the start of a line or of a picture.
+var ours = regexp.MustCompile("\x1b\\[(?:0|2|3[1-6])m|\r\x1b\\[K|\x1b\\[\\d+A\r\x1b\\[J")
+
+// onScreen runs a command on a terminal, and gives what it showed, having looked for what a terminal obeys.
+func (p program) onScreen(t *testing.T, code int, args ...string) string {
+	t.Helper()
+	cmd := p.command(args...)
+	x := onTerminal(t, cmd)
+	_ = cmd.Wait() // its exit code is compared
+	<-x.closed
+	seen := x.screen.String()
+	if got := cmd.ProcessState.ExitCode(); got != code {
+		t.Errorf("%q: exit code %d, want %d\n%q", args, got, code, seen)
+	}
+	rest := strings.ReplaceAll(ours.ReplaceAllString(seen, ""), "\r\n", "\n")
+	for _, r := range rest {
+		if r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf) || r == unicode.ReplacementChar {
+			t.Errorf("%q shows %q:\n%q", args, r, rest)
+			break
+		}
+	}
+	return seen
+}

@@ -1,0 +1,115 @@
+// Package views holds executions and tasks as JSON shows them: in the words of the YAML where it has one, the same in every command
+// and in the data of events. The rows of an export keep the names of the columns.
+package views
+
+import (
+	"time"
+
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// Execution is one run of a pipeline.
+type Execution struct {
+	ID                db.ID            `json:"id"`
+	Pipeline          string           `json:"pipeline"`
+	DefinitionVersion string           `json:"definition_version"`
+	Status            pipelines.Status `json:"status"`
+	Version           int64            `json:"version"` // counts transitions
+	Input             db.JSON          `json:"input"`
+	Error             db.Text          `json:"error"`
+	IdempotencyKey    db.Text          `json:"idempotency_key"`
+	OpenTasks         int              `json:"open_tasks"`         // tasks that are not terminal
+	UnsuccessfulTasks int              `json:"unsuccessful_tasks"` // terminal tasks that are not Completed
+	EventsRemoved     int64            `json:"events_removed"`     // by retention
+	OutputsRemovedAt  db.Time          `json:"outputs_removed_at"` // by retention; null: never
+	LogsRemovedAt     db.Time          `json:"logs_removed_at"`    // by retention; null: never
+	Seal              db.Text          `json:"seal"`
+	FormerSeal        db.Text          `json:"former_seal"`
+	SealedVersion     *int64           `json:"sealed_version"`
+	CreatedAt         db.Time          `json:"created_at"`
+	CompletedAt       db.Time          `json:"completed_at"`
+	PausedAt          db.Time          `json:"paused_at"`
+	DurationMS        int64            `json:"duration_ms"` // so far, if it has not ended
+}
+
+// OfExecution shows an execution. now is the database's time.
+func OfExecution(x pipelines.Execution, now time.Time) Execution {
+	return Execution{
+		ID: x.ID, Pipeline: x.PipelineName, DefinitionVersion: x.DefinitionVersion, Status: x.Status, Version: x.Version, Input: x.Input,
+		Error: x.Error, IdempotencyKey: x.IdempotencyKey, OpenTasks: x.OpenTasks, UnsuccessfulTasks: x.UnsuccessfulTasks,
+		EventsRemoved: x.EventsRemoved, OutputsRemovedAt: x.OutputsRemovedAt, LogsRemovedAt: x.LogsRemovedAt, Seal: x.Seal,
+		FormerSeal: x.FormerSeal, SealedVersion: x.SealedVersion, CreatedAt: x.CreatedAt, CompletedAt: x.CompletedAt, PausedAt: x.PausedAt,
+		DurationMS: milliseconds(x.CreatedAt, x.CompletedAt, now),
+	}
+}
+
+// OfExecutions shows several.
+func OfExecutions(list []pipelines.Execution, now time.Time) []Execution {
+	out := make([]Execution, len(list))
+	for i, x := range list {
+		out[i] = OfExecution(x, now)
+	}
+	return out
+}
+
+// Task is one task of a run.
+type Task struct {
+	ID                    string           `json:"id"` // its name in the YAML
+	TaskExecutionID       db.ID            `json:"task_execution_id"`
+	PipelineExecutionID   db.ID            `json:"pipeline_execution_id"`
+	Uses                  string           `json:"uses"`  // the handler
+	Needs                 []string         `json:"needs"` // null: retention has removed the history, which tells it
+	Queue                 string           `json:"queue"`
+	Priority              tasks.Priority   `json:"priority"`
+	Status                tasks.Status     `json:"status"`
+	SubStatus             tasks.SubStatus  `json:"sub_status"`
+	Version               int64            `json:"version"` // counts transitions
+	Attempt               int              `json:"attempt"` // the number of the last attempt begun
+	MaxAttempts           int              `json:"max_attempts"`
+	RemainingDependencies int              `json:"remaining_dependencies"` // those that are not terminal
+	WorkerID              db.Text          `json:"worker_id"`
+	RetryAt               db.Time          `json:"retry_at"`    // of a Ready task: no claim before
+	Recoveries            int              `json:"recoveries"`  // attempts lost with their worker
+	SkipReason            tasks.SkipReason `json:"skip_reason"` // of a Skipped task
+	Output                db.JSON          `json:"output"`
+	Error                 db.Text          `json:"error"` // of the last failed attempt, until one completes
+	CreatedAt             db.Time          `json:"created_at"`
+	StartedAt             db.Time          `json:"started_at"` // of the last attempt; of a deferred task, when it was deferred
+	CompletedAt           db.Time          `json:"completed_at"`
+	DurationMS            *int64           `json:"duration_ms"` // since StartedAt, so far if it is running; null: it is not, and has not been
+}
+
+// OfTask shows a task that needs others. now is the database's time.
+func OfTask(t tasks.Task, needs []string, now time.Time) Task {
+	v := Task{
+		ID: t.TaskName, TaskExecutionID: t.ID, PipelineExecutionID: t.PipelineExecutionID, Uses: t.Handler, Needs: needs, Queue: t.Queue,
+		Priority: tasks.PriorityOf(t.Priority), Status: t.Status, SubStatus: t.SubStatus, Version: t.Version, Attempt: t.Attempt,
+		MaxAttempts: t.MaxAttempts, RemainingDependencies: t.RemainingDependencies, WorkerID: t.WorkerID, RetryAt: t.RetryAt,
+		Recoveries: t.Recoveries, SkipReason: t.SkipReason, Output: t.Output, Error: t.Error, CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt,
+	}
+	if !t.StartedAt.IsZero() && (t.Status == tasks.Running || !t.CompletedAt.IsZero()) {
+		ms := milliseconds(t.StartedAt, t.CompletedAt, now)
+		v.DurationMS = &ms
+	}
+	return v
+}
+
+// OfTasks shows several; needs is by the id of the task execution.
+func OfTasks(list []tasks.Task, needs map[db.ID][]string, now time.Time) []Task {
+	out := make([]Task, len(list))
+	for i, t := range list {
+		out[i] = OfTask(t, needs[t.ID], now)
+	}
+	return out
+}
+
+// milliseconds is how long something took, or has taken by now.
+func milliseconds(from, to db.Time, now time.Time) int64 {
+	end := to.Time
+	if to.IsZero() {
+		end = now
+	}
+	return max(0, end.Sub(from.Time).Milliseconds())
+}
