@@ -28,7 +28,7 @@ build: ## build bin/sluice
 
 .PHONY: test
 test: ## everything: build, vet, lint, all tests on both databases, and the fault tests at one hundredth, under the race detector
-	@scripts/setup.sh compiler postgres
+	@scripts/setup.sh compiler postgres pooler
 	@$(MAKE) build
 	@go vet ./...
 	@$(MAKE) lint
@@ -36,7 +36,7 @@ test: ## everything: build, vet, lint, all tests on both databases, and the faul
 
 .PHONY: test-short
 test-short: ## all tests on both databases, without the race detector and lint
-	@scripts/setup.sh compiler postgres
+	@scripts/setup.sh compiler postgres pooler
 	@$(PGSERVER) -- go run ./scripts/testcount -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: chaos
@@ -78,8 +78,8 @@ fmt: $(LINT) ## format the code
 	@$(LINT) fmt
 
 .PHONY: setup
-setup: ## install what building and testing need: gcc, PostgreSQL's programs, the linter
-	@scripts/setup.sh compiler postgres
+setup: ## install what building and testing need: gcc, PostgreSQL's programs, PgBouncer, the linter
+	@scripts/setup.sh compiler postgres pooler
 	@$(MAKE) $(LINT)
 	@echo "setup: all there"
 

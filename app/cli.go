@@ -74,7 +74,7 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
 		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.annotateCommand())
 	group(root, groupLook, c.listCommand(), c.showCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
-	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.doctorCommand(), c.migrateCommand(), c.tenantsCommand(), c.cleanupCommand(),
+	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.doctorCommand(), c.migrateCommand(), c.backupCommand(), c.tenantsCommand(), c.cleanupCommand(),
 		c.cleanupEventsCommand(), c.exportCommand(), c.importCommand(), c.benchCommand())
 	root.AddCommand(c.versionCommand(), c.benchHelperCommand())
 	completionErrors(root, c.stdout)

@@ -154,7 +154,7 @@ func (p patient) storage(ctx context.Context) ([]finding, error) {
 func examineLog(s db.Storage) finding {
 	f := ok("log", "the file's log has %d MiB", s.WALBytes>>20)
 	if s.WALBytes > walWarn {
-		return f.warn("some process reads for long, and the log can't be folded back: end it, then `sqlite3 FILE 'PRAGMA wal_checkpoint(TRUNCATE)'`")
+		return f.warn("a process reads, or has read, for long, so the log could not be folded back: it shrinks with the next writes once nobody reads")
 	}
 	return f
 }

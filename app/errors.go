@@ -157,6 +157,8 @@ func hintFor(err error) string {
 		return "`sluice verify` says what is wrong with it"
 	case errors.Is(err, health.ErrAddress):
 		return "choose another address for --listen (SLUICE_LISTEN)"
+	case db.Advice(err) != "":
+		return db.Advice(err)
 	case errors.Is(err, db.ErrNoFile):
 		return "`sluice run FILE` makes one, or name another with --database-url (SLUICE_DATABASE_URL)"
 	case errors.Is(err, db.ErrForeign), errors.Is(err, db.ErrMalformed):

@@ -35,8 +35,8 @@ var mayImport = map[string][]string{
 	"modules/workers": {
 		"modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/leases", "modules/events", "modules/outbox", "platform/db",
 	},
-	"modules/handlers/*":    {"modules/tasks", "platform/redact"},
-	"modules/handlers/wait": {"modules/tasks", "modules/pipelines/definition", "platform/redact"},
+	"modules/handlers/*":    {"modules/handlers/web", "modules/tasks", "platform/redact"},
+	"modules/handlers/wait": {"modules/handlers/web", "modules/tasks", "modules/pipelines/definition", "platform/redact"},
 	"modules/bench": {
 		"modules/workers", "modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/events", "modules/audit", "platform/db",
 	},

@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -13,6 +14,7 @@ import (
 
 	"go.uber.org/fx"
 
+	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -36,6 +38,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	defer stop()
 	// After the first signal the next has its usual effect again, but not at once: programs that run others often pass one signal on twice.
 	context.AfterFunc(ctx, func() { time.AfterFunc(signalEcho, stop) })
+	ctx = db.WithWaitReport(ctx, func(message string) { fmt.Fprintln(terminal.New(stderr), "sluice: "+message) })
 	lessCollecting()
 	c := &cli{stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr), extensions: extensions}
 	root := c.rootCommand() //nolint:contextcheck // a command's context comes when it runs

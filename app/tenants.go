@@ -26,7 +26,7 @@ type tenantsNeeds struct {
 type tenantRow struct {
 	Tenant        string `json:"tenant"`
 	SchemaVersion int64  `json:"schema_version"` // 0: not migrated yet
-	State         string `json:"state"`          // current, behind, ahead; unused: a default tenant that nobody has migrated
+	State         string `json:"state"`          // current, behind, ahead; unused: a default tenant that nobody has migrated; unreadable
 	OpenRuns      *int64 `json:"open_runs"`      // null: the schema is not this binary's
 	SizeBytes     int64  `json:"size_bytes"`
 }
@@ -91,8 +91,12 @@ func (c *cli) tenantsListCommand() *cobra.Command {
 				if errors.Is(err, db.ErrNoTenant) {
 					continue // dropped meanwhile
 				}
+				if err != nil && ctx.Err() != nil {
+					return err
+				}
 				if err != nil {
-					return fmt.Errorf("tenant %q: %w", t.Name, err)
+					fmt.Fprintf(c.stderr, "tenant %s can't be read: %s\n", t.Name, oneLine(err.Error()))
+					row = tenantRow{Tenant: t.Name, State: "unreadable"}
 				}
 				if t.Unused && t.Name == db.DefaultTenant {
 					row.State = "unused"

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -30,6 +31,7 @@ type Outcome struct {
 	ErrorKind      tasks.ErrorKind // of Erred
 	Error          string          // of Erred: clean text
 	Final          bool            // of Erred: no further attempt, whatever the policy says
+	RetryAfter     time.Duration   // of Erred: the next attempt comes no earlier, if there is one
 	Until          db.Time         // of Deferred
 	Reason         string          // of Deferred and Released
 	Stdout, Stderr string          // what the attempt wrote; clean text
@@ -198,7 +200,8 @@ func (p *plan) outcome(t tasks.Task, o *Outcome) *tasks.Move {
 	}
 	policy := o.Claim.Definition.Retry
 	if !o.Final && t.AttemptsLeft() && policy.Retryable(o.ErrorKind) {
-		return t.ScheduleRetry(o.ErrorKind, o.Error, policy.DelayAfter(t.Attempt-t.Recoveries, random()), p.now)
+		delay := max(policy.DelayAfter(t.Attempt-t.Recoveries, random()), min(o.RetryAfter, tasks.LongestDelay))
+		return t.ScheduleRetry(o.ErrorKind, o.Error, delay, p.now)
 	}
 	return t.Fail(o.ErrorKind, o.Error, p.now)
 }

@@ -101,6 +101,19 @@ func WithKind(kind ErrorKind, err error) error { return &KindedError{Kind: kind,
 // Final gives an error its kind, and marks it as one that no further attempt can mend.
 func Final(kind ErrorKind, err error) error { return &KindedError{Kind: kind, Err: err, Final: true} }
 
+// RetryAfterError is an error with the least time until the next attempt.
+type RetryAfterError struct {
+	Err  error
+	Wait time.Duration
+}
+
+func (e *RetryAfterError) Error() string { return e.Err.Error() }
+func (e *RetryAfterError) Unwrap() error { return e.Err }
+
+// RetryAfter returned by a handler fails the attempt with err, and the next attempt, if the retry policy has one, begins no earlier
+// than wait from now on: the later of that and the policy's delay counts. The kind of err, if it has one, counts as without it.
+func RetryAfter(err error, wait time.Duration) error { return &RetryAfterError{Err: err, Wait: wait} }
+
 // DeferError is how a handler asks to be called again later.
 type DeferError struct {
 	Until  time.Time

@@ -59,9 +59,11 @@ func (p RetryPolicy) Retryable(kind ErrorKind) bool {
 	return kind != KindPermanent && kind != KindInvalidOutput && !slices.Contains(p.PermanentErrors, kind)
 }
 
+// LongestDelay bounds every delay: it leaves a time that both databases can keep.
+const LongestDelay = 100 * 365 * 24 * time.Hour
+
 // DelayAfter gives the wait after the given number of failed attempts (at least 1). random is in [0,1) and spreads the jitter.
 func (p RetryPolicy) DelayAfter(failures int, random float64) time.Duration {
-	const longest = float64(100 * 365 * 24 * time.Hour)
 	d := float64(p.Delay)
 	switch p.Backoff {
 	case Linear:
@@ -72,6 +74,6 @@ func (p RetryPolicy) DelayAfter(failures int, random float64) time.Duration {
 	if p.MaxDelay > 0 {
 		d = min(d, float64(p.MaxDelay))
 	}
-	d = min(d, longest)
+	d = min(d, float64(LongestDelay))
 	return time.Duration(d * (1 + p.Jitter*(2*random-1)))
 }

@@ -73,6 +73,9 @@ func (p *Pool) renew(ctx context.Context) bool {
 		if err := p.register(ctx); err != nil {
 			p.log.Warn("registering anew failed, trying again", zap.Error(err))
 		}
+	case errors.Is(err, db.ErrReplaced):
+		p.log.Error("the database file is gone: this process stops, and records nothing more", zap.Error(err))
+		p.abort(err)
 	default:
 		p.log.Warn("renewing the lease failed, trying again", zap.Error(err))
 	}

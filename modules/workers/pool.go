@@ -77,6 +77,7 @@ type Pool struct {
 	mu      sync.Mutex
 	id      string
 	expires db.Time
+	abort   context.CancelCauseFunc                      // ends Run for a reason that is fatal
 	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
 	taken   int                                          // slots: of running tasks, and those reserved by turns under way
 	seat    *seat                                        // where the pool gets its slots
@@ -140,6 +141,8 @@ func (p *Pool) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	ctx, p.abort = context.WithCancelCause(ctx)
+	defer p.abort(nil)
 	// What is under way must be recorded, whatever became of ctx.
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
@@ -161,7 +164,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	last.Stop()
 	stop(errStopping)
 	background.Wait()
-	if errors.Is(context.Cause(ctx), db.ErrNoTenant) {
+	if isFatal(context.Cause(ctx)) {
 		return context.Cause(ctx)
 	}
 	if p.unrecorded.Load() {
@@ -170,12 +173,15 @@ func (p *Pool) Run(ctx context.Context) error {
 	return p.deregister(context.WithoutCancel(ctx))
 }
 
-// giveUp ends all work at once if the tenant is gone: there is nowhere to record an outcome.
+// giveUp ends all work at once if the database is gone: there is nowhere to record an outcome.
 func (p *Pool) giveUp(ctx context.Context, stop context.CancelCauseFunc) {
-	if gone := context.Cause(ctx); errors.Is(gone, db.ErrNoTenant) {
-		stop(gone)
+	if cause := context.Cause(ctx); isFatal(cause) {
+		stop(cause)
 	}
 }
+
+// isFatal reports an error after which the pool's database does not come back.
+func isFatal(err error) bool { return errors.Is(err, db.ErrNoTenant) || errors.Is(err, db.ErrReplaced) }
 
 // deregister takes the worker off, and first gives back what is Running in its name although nothing runs, if a claim has ever failed.
 // The database may be away just then; if it stays away, so does the row, and others take those tasks back when its lease expires.

@@ -41,6 +41,10 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	out.Stdout, out.Stderr = stdout.String(), stderr.String()
 	var again *tasks.DeferError
 	var kinded *tasks.KindedError
+	var later *tasks.RetryAfterError
+	if errors.As(r.err, &later) {
+		out.RetryAfter = later.Wait
+	}
 	switch {
 	case r.err == nil:
 		return succeeded(out, r.output)
@@ -133,7 +137,8 @@ func guarded(ctx context.Context, h tasks.Handler, call *tasks.Call) (r returned
 func readable(err error) {
 	var again *tasks.DeferError
 	var kinded *tasks.KindedError
-	_, _, _ = errors.As(err, &again), errors.As(err, &kinded), err.Error()
+	var later *tasks.RetryAfterError
+	_, _, _, _ = errors.As(err, &again), errors.As(err, &kinded), errors.As(err, &later), err.Error()
 }
 
 // deferred checks that the databases and the history can keep the time.

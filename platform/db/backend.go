@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"gorm.io/gorm"
@@ -22,6 +23,16 @@ type handles struct {
 	reserved    *gorm.DB    // on connections that are kept for what must not wait for others
 	readOnly    error       // why nothing can be written, an ErrReadOnly; nil: it can
 	file        fs.FileInfo // what was opened, where it is a file
+	path        string      // under which name
+}
+
+// replaced reports whether another file has the name of the one that was opened.
+func (h handles) replaced() bool {
+	if h.file == nil {
+		return false
+	}
+	info, err := os.Stat(h.path)
+	return err == nil && !os.SameFile(info, h.file)
 }
 
 // tenancy is how tenants are found and dropped.

@@ -30,6 +30,22 @@ var (
 	ErrReadOnly    = errors.New("the database is read-only")
 	ErrUnknown     = errors.New("it is not known whether the transaction was committed") // the answer of the commit was lost
 	ErrRefused     = errors.New("the database refuses the data")                         // trying again is of no use
+
+	// ErrReplaced: the SQLite file that was opened is not the one of that name any more. Nothing is written from then on.
+	ErrReplaced = errors.New("the database file was moved, removed or replaced while it was open")
+	// ErrHardLink: SQLite's log belongs to one name of a file, and two names would corrupt it.
+	ErrHardLink = errors.New("the database file has more than one name")
+	// ErrNetworkFile: SQLite's locks and shared memory do not work between machines.
+	ErrNetworkFile = errors.New("the database file is on a network file system")
+
+	// ErrEncoding: PostgreSQL databases must be UTF8, because inputs, outputs and logs hold any text.
+	ErrEncoding = errors.New("the database's encoding is not supported: UTF8 is needed")
+	// ErrSearchPath: a migration would have written to another schema.
+	ErrSearchPath = errors.New("the connection does not keep its search_path")
+	// ErrTransactionPooling: a pooler assigns server connections per transaction, and the URL does not say so.
+	ErrTransactionPooling = errors.New("the connection goes through a pooler in transaction mode")
+	// ErrMigratePooled: schema changes need a session.
+	ErrMigratePooled = errors.New("migrations need a direct connection or a pooler in session mode")
 )
 
 // DB is one database server or SQLite file set, for any number of tenants over shared connections.
@@ -63,6 +79,9 @@ type backend interface {
 	// migrate brings a tenant's schema up under a lock, however many processes start at once.
 	migrate(ctx context.Context, tenant string) error
 	// schemaVersion gives the version of a tenant's schema, 0 for an empty one.
+	backup(ctx context.Context, tenant string, readOnly bool, path string) error
+	// checkFile returns ErrReplaced if the tenant's file is not what the handles lead to any more.
+	checkFile(tenant string, h handles) error
 	schemaVersion(ctx context.Context, read *gorm.DB) (int64, error)
 	// newest is the version that this binary knows.
 	newest() int64

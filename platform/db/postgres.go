@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -28,6 +27,7 @@ type postgres struct {
 	pool   *pgxpool.Pool
 	sql    *sql.DB
 
+	setup       *sessionSetup
 	switchboard *switchboard
 
 	reserved    *pgxpool.Pool // for heartbeats, and for questions about lost commits
@@ -37,30 +37,19 @@ type postgres struct {
 // reservedConns is enough for one heartbeat and one question.
 const reservedConns = 2
 
-// planSettings keep young tables, which have no statistics, from plans that read them whole: a generic plan made while a table
-// was empty cost a factor of 5 to 20 (docs/adr/0002). Every statement finds its rows by an index, so a nested loop is right.
-var planSettings = map[string]string{
-	"plan_cache_mode": "force_custom_plan", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off",
-	"enable_bitmapscan": "off", // it reads all that an index finds before a LIMIT applies
-	"search_path":       "",    // an unqualified name fails, instead of reaching another tenant's table
-	"timezone":          "UTC",
-}
-
 func newPostgres(ctx context.Context, url string) (backend, error) {
 	cfg, err := parsePostgres(url)
 	if err != nil {
 		return nil, err
 	}
-	for k, v := range planSettings {
-		cfg.ConnConfig.RuntimeParams[k] = v
-	}
-	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
-		cfg.ConnConfig.RuntimeParams["application_name"] = "sluice"
+	setup, err := newSessionSetup(cfg.ConnConfig)
+	if err != nil {
+		return nil, err
 	}
 	if !strings.Contains(url, "pool_max_conns") {
 		cfg.MaxConns = 10
 	}
-	cfg.AfterConnect = fastArrays
+	setup.attach(cfg)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
@@ -73,7 +62,8 @@ func newPostgres(ctx context.Context, url string) (backend, error) {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
 	return &postgres{
-		switchboard: newSwitchboard(cfg.ConnConfig), config: cfg, pool: pool, sql: stdlib.OpenDBFromPool(pool), reserved: reserved, reservedSQL: stdlib.OpenDBFromPool(reserved),
+		switchboard: newSwitchboard(cfg.ConnConfig), setup: setup, config: cfg,
+		pool: pool, sql: stdlib.OpenDBFromPool(pool), reserved: reserved, reservedSQL: stdlib.OpenDBFromPool(reserved),
 	}, nil
 }
 
@@ -109,33 +99,13 @@ func (p *postgres) open(ctx context.Context, tenant string, _ bool) (handles, er
 // malformed: a server never hands out what is no database.
 func (p *postgres) malformed(error) bool { return false }
 
+// checkFile: a server's files are its own.
+func (p *postgres) checkFile(string, handles) error { return nil }
+
 func (p *postgres) newest() int64 { return newestOf(migrations.Postgres, postgresName) }
 
 func (p *postgres) schemaVersion(_ context.Context, read *gorm.DB) (int64, error) {
 	return readVersion(read, "42P01")
-}
-
-// migrate runs on connections of its own whose search_path is the tenant's schema alone: the steps name no schema.
-func (p *postgres) migrate(ctx context.Context, tenant string) (err error) {
-	conf := p.config.ConnConfig.Copy()
-	conf.RuntimeParams["search_path"] = pgx.Identifier{schemaOf(tenant)}.Sanitize()
-	conn := stdlib.OpenDB(*conf)
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	// A lock that waits, held by a session of its own, so that any number of processes may start together.
-	locker, err := conn.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, locker.Close()) }()
-	const lock = `pg_advisory_lock(hashtext('sluice migrate'), hashtext($1))`
-	if _, err := locker.ExecContext(ctx, `SELECT `+lock, schemaOf(tenant)); err != nil {
-		return fmt.Errorf("wait for other migrations: %w", err)
-	}
-	defer func() {
-		_, unlock := locker.ExecContext(context.WithoutCancel(ctx), `SELECT `+strings.Replace(lock, "lock", "unlock", 1), schemaOf(tenant))
-		err = errors.Join(err, unlock)
-	}()
-	return migrateUp(ctx, conn, migrations.Postgres, postgresName)
 }
 
 func (p *postgres) now(ctx context.Context) (time.Time, error) {

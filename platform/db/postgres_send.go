@@ -19,7 +19,7 @@ func (p *postgres) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) err
 		if !ok {
 			return fmt.Errorf("a connection was expected, not %T", g.Statement.ConnPool)
 		}
-		return g.Transaction(func(t *gorm.DB) error { return fn(t, pipelined(conn)) })
+		return g.Transaction(func(t *gorm.DB) error { return fn(t, pipelined(conn, p.setup)) })
 	})
 }
 
@@ -27,8 +27,9 @@ func (p *postgres) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) err
 var errNoTransaction = errors.New("the transaction has been rolled back")
 
 // pipelined sends statements of one transaction together.
-func pipelined(conn *sql.Conn) sender {
+func pipelined(conn *sql.Conn, setup *sessionSetup) sender {
 	kept := false // the mode in which plans are kept is on
+	first := true
 	return func(ctx context.Context, list []queued) error {
 		var failure error
 		err := conn.Raw(func(dc any) error {
@@ -44,6 +45,11 @@ func pipelined(conn *sql.Conn) sender {
 				}
 				return nil
 			}
+			if first && setup.transactionPooling {
+				local := queued{sql: setup.local(), fail: func(err error) error { return wrap("set the transaction's parameters", err) }}
+				list = append([]queued{local}, list...)
+			}
+			first = false
 			failure = sendBatch(ctx, c.Conn(), withModes(list, &kept))
 			return nil // and not that the connection broke: what would take it out of the pool waits for the transaction to end
 		})

@@ -62,6 +62,9 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 	if t.readOnly != nil {
 		return t.readOnly
 	}
+	if err := d.backend.checkFile(t.name, t.handles); err != nil {
+		return err
+	}
 	for attempt := 1; ; attempt++ {
 		state := &txState{open: &t.open}
 		err := d.backend.transaction(t.writer(ctx), func(g *gorm.DB, send sender) error {

@@ -1,0 +1,82 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
+)
+
+// TestSearchPathOfTheURL: a search_path in the URL is refused, because tenants choose the schema.
+func TestSearchPathOfTheURL(t *testing.T) {
+	t.Parallel()
+	database := dbtest.EmptyPostgresURL(t)
+	for _, url := range []string{withParameter(t, database, "search_path", "other"), withParameter(t, database, "options", "-csearch_path=other")} {
+		p := &program{url: url}
+		p.fails(t, 2, []string{"search_path", "--tenant"}, "migrate")
+	}
+}
+
+// TestEncodings: a database that can't hold every text is refused before anything is written.
+func TestEncodings(t *testing.T) {
+	t.Parallel()
+	for _, encoding := range []string{"LATIN1", "SQL_ASCII", "EUC_JP"} {
+		p := &program{url: dbtest.PostgresURLWith(t, "ENCODING '"+encoding+"' LC_COLLATE 'C' LC_CTYPE 'C'")}
+		p.fails(t, 4, []string{"encoding is " + encoding, "UTF8", "CREATE DATABASE"}, "migrate")
+		p.fails(t, 4, []string{"encoding is " + encoding}, "run", "../examples/first.yaml")
+	}
+}
+
+// TestRights: who may not create tables is told what to grant, and a schema of the user's own works.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	database := dbtest.EmptyPostgresURL(t)
+	d := dbtest.Open(t, database)
+	role := "limited_" + db.NewID().String()[24:]
+	mustExec(t, d, `CREATE ROLE `+role+` LOGIN`, nil)
+	defer func() {
+		mustExec(t, d, `DROP OWNED BY `+role+` CASCADE`, nil)
+		mustExec(t, d, `DROP ROLE `+role, nil)
+	}()
+	mustExec(t, d, `CREATE SCHEMA own AUTHORIZATION `+role, nil)
+	p := &program{url: withUser(t, database, role)}
+	p.fails(t, 4, []string{"permission denied", "GRANT CREATE", "--tenant"}, "migrate")
+	own := p.of("own")
+	own.ok(t, "migrate")
+	own.ok(t, "run", "../examples/first.yaml")
+	contains(t, own.ok(t, "verify"), "no breach")
+}
+
+// TestMigrationSaysForWhomItWaits: a lock that another session holds is named, and nothing is left behind after an interrupt.
+func TestMigrationSaysForWhomItWaits(t *testing.T) {
+	t.Parallel()
+	database := dbtest.EmptyPostgresURL(t)
+	d := dbtest.Open(t, database)
+	p := &program{url: database}
+	held, release := make(chan struct{}), make(chan struct{})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- d.Transaction(t.Context(), func(tx db.Tx) error {
+			const lock = `SELECT pg_catalog.pg_advisory_xact_lock(hashtext('sluice migrate'), hashtext('public'))`
+			if _, err := tx.Exec(lock, nil); err != nil {
+				return err
+			}
+			close(held)
+			<-release
+			return nil
+		})
+	}()
+	<-held
+	waiting := p.begin(t, "migrate")
+	dbtest.Eventually(t, "the wait is reported", func() bool { return strings.Contains(waiting.stderr.String(), "waiting for process") })
+	close(release)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	r := waiting.wait(t)
+	if r.code != 0 {
+		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
+	contains(t, r.stderr, "waiting for process", "another migration or drop holds the lock")
+}

@@ -1,0 +1,158 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// setting is a parameter of a PostgreSQL session.
+type setting struct{ name, value string }
+
+// sessionSettings hold on every connection. They are sent by SET after connecting: a pooler such as PgBouncer refuses most of them as
+// startup parameters, and may be told to ignore them silently.
+//
+// The first group keeps young tables, which have no statistics, from plans that read them whole: a generic plan made while a table
+// was empty cost a factor of 5 to 20 (docs/adr/0002). Every statement finds its rows by an index, so a nested loop is right.
+var sessionSettings = []setting{
+	{"plan_cache_mode", "force_custom_plan"},
+	{"enable_hashjoin", "off"},
+	{"enable_mergejoin", "off"},
+	{"enable_seqscan", "off"},
+	{"enable_bitmapscan", "off"}, // a bitmap scan reads all that an index finds before a LIMIT applies
+	{"jit", "off"},
+
+	{"synchronous_commit", "on"}, // a commit that was reported survives a crash; see Transaction
+	{"default_transaction_isolation", "read committed"},
+	{"default_transaction_deferrable", "off"},
+	{"search_path", ""}, // an unqualified name fails, instead of reaching another tenant's table
+	{"client_encoding", "UTF8"},
+	{"timezone", "UTC"},
+	{"datestyle", "ISO, MDY"},
+	{"standard_conforming_strings", "on"},
+}
+
+// sessionSetup prepares the connections of a pool.
+type sessionSetup struct {
+	// transactionPooling: a pooler assigns a server connection per transaction, so nothing outside a transaction holds.
+	transactionPooling bool
+	settings           []setting
+
+	mu   sync.Mutex
+	open map[string]*pgx.Conn // by backend
+	of   map[*pgx.Conn]string
+}
+
+// newSessionSetup takes sluice's own parameter pool_mode out of the configuration, and refuses a search_path.
+func newSessionSetup(cfg *pgx.ConnConfig) (*sessionSetup, error) {
+	s := &sessionSetup{open: map[string]*pgx.Conn{}, of: map[*pgx.Conn]string{}}
+	params := cfg.RuntimeParams
+	switch mode := params["pool_mode"]; mode {
+	case "", "session":
+	case "transaction":
+		s.transactionPooling = true
+		if cfg.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+			cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // a prepared statement would belong to one server connection
+		}
+	default:
+		return nil, fmt.Errorf("%w: unknown pool_mode %q: use session or transaction", ErrURL, mode)
+	}
+	delete(params, "pool_mode")
+	if path := params["search_path"]; path != "" {
+		return nil, fmt.Errorf("%w: search_path %q is not supported: a tenant is a schema, so use --tenant (SLUICE_TENANT)", ErrURL, path)
+	}
+	if strings.Contains(params["options"], "search_path") {
+		return nil, fmt.Errorf("%w: search_path in options is not supported: a tenant is a schema, so use --tenant (SLUICE_TENANT)", ErrURL)
+	}
+	s.settings = slices.DeleteFunc(slices.Clone(sessionSettings), func(x setting) bool {
+		_, given := params[x.name]
+		return given && x.name == "synchronous_commit" // a choice of durability that the user may make
+	})
+	if params["application_name"] == "" {
+		params["application_name"] = "sluice"
+	}
+	return s, nil
+}
+
+// attach makes the pool's connections pass through prepare.
+func (s *sessionSetup) attach(cfg *pgxpool.Config) {
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		if err := s.prepare(ctx, conn, ""); err != nil {
+			return err
+		}
+		if err := s.register(ctx, conn); err != nil {
+			return err
+		}
+		return fastArrays(ctx, conn)
+	}
+	cfg.BeforeClose = s.forget
+}
+
+// prepare sets the session's settings, with searchPath in place of the empty one, and refuses a database that can't hold every text.
+func (s *sessionSetup) prepare(ctx context.Context, conn *pgx.Conn, searchPath string) error {
+	if encoding := conn.PgConn().ParameterStatus("server_encoding"); encoding != "UTF8" {
+		return fmt.Errorf("%w: the database's encoding is %s", ErrEncoding, encoding)
+	}
+	if s.transactionPooling {
+		return nil // see local
+	}
+	var sql strings.Builder
+	for _, x := range s.settings {
+		value := quoteLiteral(x.value)
+		if x.name == "search_path" && searchPath != "" {
+			value = pgx.Identifier{searchPath}.Sanitize()
+		}
+		fmt.Fprintf(&sql, "SET %s = %s;", x.name, value)
+	}
+	if _, err := conn.PgConn().Exec(ctx, sql.String()).ReadAll(); err != nil {
+		return fmt.Errorf("set the session's parameters: %w", err)
+	}
+	return nil
+}
+
+// local returns a statement that makes the settings hold for one transaction, for a pooler that assigns connections per transaction.
+func (s *sessionSetup) local() string {
+	calls := make([]string, len(s.settings))
+	for i, x := range s.settings {
+		calls[i] = fmt.Sprintf("set_config(%s, %s, true)", quoteLiteral(x.name), quoteLiteral(x.value))
+	}
+	return "SELECT " + strings.Join(calls, ", ")
+}
+
+// register refuses a connection whose server process serves another connection of this pool: then a pooler assigns server connections
+// per transaction, and the settings of one client would reach others.
+func (s *sessionSetup) register(ctx context.Context, conn *pgx.Conn) error {
+	if s.transactionPooling {
+		return nil
+	}
+	var backend string
+	err := conn.QueryRow(ctx, `SELECT pid::text || ' ' || backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()`,
+		pgx.QueryExecModeSimpleProtocol).Scan(&backend)
+	if err != nil {
+		return fmt.Errorf("identify the server process: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.open[backend]; other != nil && other != conn {
+		return ErrTransactionPooling
+	}
+	s.open[backend], s.of[conn] = conn, backend
+	return nil
+}
+
+func (s *sessionSetup) forget(conn *pgx.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if backend, ok := s.of[conn]; ok {
+		delete(s.of, conn)
+		delete(s.open, backend)
+	}
+}
+
+// quoteLiteral writes a constant of this package as an SQL literal.
+func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

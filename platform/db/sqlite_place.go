@@ -1,0 +1,58 @@
+//go:build unix
+
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+	"gorm.io/gorm"
+)
+
+// checkPlace refuses a file that can't be written safely where it is.
+func (l *sqlite) checkPlace(path string, info fs.FileInfo) error {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Nlink > 1 {
+		return fmt.Errorf("%w: %s has %d hard links", ErrHardLink, path, s.Nlink)
+	}
+	return l.checkFileSystem(path)
+}
+
+// keepLog has the open connections of a pool leave the log's file alone when they are closed.
+func keepLog(g *gorm.DB) (err error) {
+	const persistWAL = 10 // SQLITE_FCNTL_PERSIST_WAL
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	pool, err := g.DB()
+	if err != nil {
+		return err
+	}
+	var conns []*sql.Conn
+	defer func() {
+		for _, c := range conns {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	for range pool.Stats().OpenConnections {
+		c, err := pool.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		conns = append(conns, c)
+		if err := c.Raw(func(dc any) error {
+			s, ok := dc.(*sqlite3.SQLiteConn)
+			if !ok {
+				return fmt.Errorf("a connection of SQLite was expected, not %T", dc)
+			}
+			return s.SetFileControlInt("main", persistWAL, 1)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
