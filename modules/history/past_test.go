@@ -274,7 +274,14 @@ func (r *recorder) same(t *testing.T, cut *history.Log, then snapshot, last hist
 		t.Fatal(err)
 	}
 	got.Complete(last.Execution, last.Tasks)
-	if diff := cmp.Diff(then.state, got); diff != "" {
+	want := then.state
+	want.Tasks = slices.Clone(want.Tasks)
+	for i, today := range last.Tasks {
+		if today.Status != tasks.Completed || today.Attempt != want.Tasks[i].Attempt {
+			want.Tasks[i].Output = nil // it has run again since, or was to
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("run %d at %s, recorded after %s (-recorded +history):\n%s", r.n, where, then.after, diff)
 	}
 }
