@@ -106,7 +106,14 @@ type process struct {
 
 func (p program) begin(t *testing.T, args ...string) *process {
 	t.Helper()
+	return p.beginIn(t, nil, args...)
+}
+
+// beginIn is begin with further variables in its environment.
+func (p program) beginIn(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
 	r := &process{cmd: p.command(args...), stderr: &watched{}, ended: make(chan struct{})}
+	r.cmd.Env = append(r.cmd.Env, env...)
 	r.cmd.Stdout, r.cmd.Stderr = r.stderr, r.stderr
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -13,12 +13,13 @@ import (
 type attempt struct {
 	TaskName  string  `json:"id"`
 	Attempt   int     `json:"attempt"`
-	Status    string  `json:"status"` // Running, Completed, Failed, Deferred, Lost (with its worker), Released (by it), Abandoned or Cancelled
+	Status    string  `json:"status"` // Running, Completed, Failed, Deferred, Lost (with its worker), Released (by it), Skipped, Abandoned or Cancelled
 	WorkerID  db.Text `json:"worker_id"`
 	StartedAt db.Time `json:"started_at"`
 	EndedAt   db.Time `json:"ended_at"`
 	Error     db.Text `json:"error"`
 	ErrorKind db.Text `json:"error_kind"`
+	ExitCode  *int    `json:"exit_code"` // of its command; null if it ran none to its end
 	Stdout    string  `json:"stdout"`
 	Stderr    string  `json:"stderr"`
 }
@@ -80,8 +81,13 @@ func (h *account) step(e events.Event, d eventData) {
 		h.current[id] = a
 	case events.TaskCompleted:
 		a.end(string(tasks.Completed), e, "", "")
+		a.exited(d)
 	case events.TaskFailed, events.TaskRetryScheduled:
 		a.end(string(tasks.Failed), e, d.Error, d.ErrorKind)
+		a.exited(d)
+	case events.TaskSkipped:
+		a.end(string(tasks.Skipped), e, "", "")
+		a.exited(d)
 	case events.TaskDeferred:
 		a.end(string(tasks.Deferred), e, "", "")
 	case events.TaskAbandoned:
@@ -103,6 +109,12 @@ func (a *attempt) end(status string, e events.Event, text, kind string) {
 		return
 	}
 	a.Status, a.EndedAt, a.Error, a.ErrorKind = status, e.CreatedAt, db.Text(text), db.Text(kind)
+}
+
+func (a *attempt) exited(d eventData) {
+	if a != nil {
+		a.ExitCode = d.ExitCode
+	}
 }
 
 // list gives the attempts in the order of tasks, with what they wrote.

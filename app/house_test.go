@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"modules/outbox":               {"platform/db"},
 	"modules/leases":               {"platform/db"},
 	"modules/tasks":                {"modules/events", "modules/outbox", "platform/db"},
-	"modules/pipelines/definition": {"modules/tasks"},
+	"modules/pipelines/definition": {"modules/tasks", "platform/db"},
 	"modules/pipelines": {
 		"modules/pipelines/definition", "modules/tasks", "modules/leases", "modules/events", "modules/outbox", "platform/db",
 	},
@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 		"modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/events", "modules/outbox", "platform/db",
 	},
 	"modules/health":          {"modules/workers", "modules/pipelines", "modules/outbox", "platform/db"},
-	"modules/audit":           {"modules/events", "modules/seal", "modules/tasks", "platform/db"},
+	"modules/audit":           {"modules/events", "modules/pipelines/definition", "modules/seal", "modules/tasks", "platform/db"},
 	"modules/history":         {"modules/audit", "modules/pipelines", "modules/tasks", "modules/events", "platform/db"},
 	"modules/views":           {"modules/pipelines", "modules/tasks", "platform/db"},
 	"modules/audit/audittest": {"modules/audit", "platform/db", "platform/db/dbtest"},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluiceworks/sluice/modules/handlers/shell"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/views"
@@ -24,7 +25,8 @@ func (c *cli) runCommand() *cobra.Command {
 		Use:   "run FILE|NAME",
 		Short: "Start a pipeline and work it off here, with live progress",
 		Long: `Starts a pipeline and works it off in this process, with live progress on standard error.
-Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.`,
+Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.
+Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASSFILE.`,
 		Example: `  sluice run nightly.yaml --set day=2026-11-21
   sluice run wordcount -o json`,
 		Args: arguments(1, 1, "a file or the name of a pipeline"),
@@ -32,11 +34,14 @@ Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with i
 	input.add(cmd)
 	cmd.Flags().Var(&count{&slots, 1}, "workers", "run at most `N` tasks at once")
 	cmd.Flags().Var(&duration{&lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
+	var pass passEnv
+	pass.add(cmd, "pass `NAME` or PREFIX* to commands although it is left out by default (PGPASSWORD, PGPASSFILE); repeatable")
 	var seal bool
 	sealFlag(cmd, &seal)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workNeeds) error {
+			setEnvironment(n.Handlers, shell.Environment{All: true, Pass: pass.patterns})
 			if seal {
 				if err := n.Sealer.Enable(ctx); err != nil {
 					return err

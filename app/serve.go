@@ -12,6 +12,7 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/zap"
 
+	"github.com/sluiceworks/sluice/modules/handlers/shell"
 	"github.com/sluiceworks/sluice/modules/health"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
@@ -43,12 +44,15 @@ func (c *cli) serveCommand() *cobra.Command {
 	var s serving
 	s.Config = workers.Config{Slots: workers.DefaultSlots, Lease: workers.DefaultLease, Drain: workers.DefaultDrain}
 	var keep keepFlags
+	var pass passEnv
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Register pipelines and work until told to stop",
 		Long: `Registers the pipelines of a directory and works on all executions of the database. Several processes on one
 PostgreSQL share the work. An interrupt or a termination signal makes it finish what runs; a second one ends it at once.
-With --tenants one process works for many tenants: they share its slots, and none keeps another waiting.`,
+With --tenants one process works for many tenants: they share its slots, and none keeps another waiting.
+Commands get of this process's environment PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR, the proxies (http_proxy, https_proxy, no_proxy,
+also in capitals), and what --pass-env names.`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.logLevel == "" {
@@ -63,7 +67,10 @@ With --tenants one process works for many tenants: they share its slots, and non
 			default:
 				s.Tenants = []string{c.tenant}
 			}
-			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error { return n.serve(ctx, s, keep) })
+			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error {
+				setEnvironment(n.Handlers, shell.Environment{Pass: pass.patterns})
+				return n.serve(ctx, s, keep)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&s.dir, "pipelines", "", "register every *.yaml and *.yml of `DIR`, for each tenant that is served")
@@ -74,6 +81,7 @@ With --tenants one process works for many tenants: they share its slots, and non
 	cmd.Flags().Var(&duration{&s.Lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
 	cmd.Flags().Var(&address{&s.listen}, "listen", "answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
 	cmd.Flags().Var(&duration{&s.Drain, 0}, "drain", "when stopping, wait `DURATION` for running tasks before they are given back")
+	pass.add(cmd, "pass the variable `NAME`, or all that begin with PREFIX*, to commands; separated by commas, repeatable")
 	keep.add(cmd)
 	return cmd
 }

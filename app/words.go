@@ -19,6 +19,7 @@ type eventData struct {
 	Attempt      int            `json:"attempt"`
 	Error        string         `json:"error"`
 	ErrorKind    string         `json:"error_kind"`
+	ExitCode     *int           `json:"exit_code"`
 	DelayMS      int64          `json:"delay_ms"`
 	DurationMS   int64          `json:"duration_ms"`
 	DeferredFor  int64          `json:"deferred_for"`
@@ -96,6 +97,9 @@ func tell(e events.Event) (story, error) {
 	case events.TaskFailed:
 		return story{what: "failed", how: took, text: d.Error}, nil
 	case events.TaskSkipped:
+		if d.Reason == string(tasks.SkipExitCode) && d.ExitCode != nil {
+			return story{what: "skipped", how: took, text: fmt.Sprintf("exit code %d", *d.ExitCode)}, nil
+		}
 		return story{what: "skipped", text: d.Detail}, nil
 	case events.TaskReset:
 		return tellReset(d), nil

@@ -1,6 +1,6 @@
 // Package archive writes executions with all that belongs to them into a file, and reads such a file into a database. It is the one
 // place besides the transitions that writes statuses, events and outbox rows: it copies what transitions have written elsewhere,
-// never changes what is there, and leaves it to `sluice verify` to prove the copy. docs/export.md describes the file.
+// never changes what is there, and has the copy verified before it commits. docs/export.md describes the file.
 package archive
 
 import (
@@ -21,6 +21,8 @@ var (
 	ErrCut    = errors.New("the export is cut off or damaged")
 	ErrOpen   = errors.New("the export holds executions that have not ended")
 	ErrExists = errors.New("is in this database already")
+
+	ErrContent = errors.New("the export holds what no export writes")
 )
 
 // header is the first line.

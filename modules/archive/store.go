@@ -18,6 +18,8 @@ type batch struct {
 	events      []*events.Event
 	outbox      []*queued
 	logs        []*tasks.Log
+
+	registered map[string]bool // pipelines that have a registered definition without the import
 }
 
 func (b *batch) add(l *line) {
@@ -87,11 +89,23 @@ func optional(n *int64) int64 {
 	return *n
 }
 
+// registeredAt keeps an import from changing what `start NAME` takes: where the database has a registered definition of the name, that
+// one stays the newest, and none is registered in the future.
+func (b *batch) registeredAt(d *pipelines.Registered, now db.Time) db.Time {
+	switch {
+	case b.registered[d.PipelineName]:
+		return db.Time{}
+	case d.RegisteredAt.After(now.Time):
+		return now
+	}
+	return d.RegisteredAt
+}
+
 func (b *batch) writeDefinitions(tx db.Tx) (int64, error) {
 	type D = pipelines.Registered
 	l := b.definitions
 	set := db.NewSet(len(l)).Texts("name", of(l, func(d *D) string { return d.PipelineName })).Texts("version", of(l, func(d *D) string { return d.Version })).
-		JSONs("definition", of(l, func(d *D) string { return document(d.Definition) })).Times("registered_at", of(l, func(d *D) db.Time { return d.RegisteredAt }))
+		JSONs("definition", of(l, func(d *D) string { return document(d.Definition) })).Times("registered_at", of(l, func(d *D) db.Time { return b.registeredAt(d, tx.Now) }))
 	return tx.Exec(`INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
 SELECT x.name, x.version, x.definition, x.registered_at FROM $x WHERE true ON CONFLICT (pipeline_name, version) DO NOTHING`, db.Args{"x": set})
 }

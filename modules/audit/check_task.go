@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -54,6 +55,8 @@ func (t *task) compare() *problem {
 	c.text("sub_status", string(t.sub), string(f.sub))
 	c.text("task_name", t.name, f.name)
 	c.text("handler", t.handler, f.handler)
+	c.text("queue", t.queue, cmp.Or(f.queue, tasks.DefaultQueue))
+	c.number("priority", t.priority, int64(cmp.Or(tasks.Priority(f.priority), tasks.Normal).Level()))
 	c.number("attempt", t.attempt, f.attempt)
 	c.number("max_attempts", t.maxAttempts, f.maxAttempts)
 	c.number("recoveries", t.recoveries, f.recoveries)
@@ -169,6 +172,8 @@ func (x *pipeline) checkQueued(t *task, now func(invariant, found, expected stri
 		now(I4, fmt.Sprintf("%d outbox rows", len(t.queued)), "one outbox row")
 	case want && t.queued[0].handler != t.handler:
 		now(I4, "an outbox row for the handler "+orNull(t.queued[0].handler), "for "+orNull(t.handler)+", or no worker claims it")
+	case want && t.queued[0].queue != t.queue:
+		now(I4, "an outbox row for the queue "+orNull(t.queued[0].queue), "for "+orNull(t.queue)+", or workers of that queue never claim it")
 	case want && t.retryAt.set && t.queued[0].available.v < t.retryAt.v:
 		now(I4, "an outbox row available at "+t.queued[0].available.instant(), "not before retry_at "+t.retryAt.instant())
 	case want && t.queued[0].available.v > x.latestDue(t):

@@ -22,6 +22,7 @@ type eventData struct {
 	DurationMS        *int64           `json:"duration_ms"`
 	Error             *string          `json:"error"`
 	ErrorKind         *string          `json:"error_kind"`
+	ExitCode          *int64           `json:"exit_code"`
 	Handler           *string          `json:"uses"`
 	LeaseExpiresAt    *string          `json:"lease_expires_at"`
 	MaxAttempts       *int64           `json:"max_attempts"`

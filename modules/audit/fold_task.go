@@ -100,6 +100,7 @@ func (f *taskFold) move(t tasks.Transition, e *event, d *eventData) {
 		f.err = *d.Error
 	case events.TaskSkipped:
 		f.skipReason = *d.Reason
+		f.err = "" // of an attempt before the one that its command had skipped
 	case events.TaskReset:
 		f.recoveries, f.worker, f.retryAt = *d.Recoveries, "", number{}
 		if d.MaxAttempts != nil {

@@ -65,12 +65,13 @@ type task struct {
 	sub        tasks.SubStatus
 	name       string
 	handler    string
+	queue      string
 	worker     string
 	err        string
 	skipReason string
 
-	version, attempt, maxAttempts, remaining, recoveries number
-	retryAt, created, started, completed                 number // microseconds since 1970
+	priority, version, attempt, maxAttempts, remaining, recoveries number
+	retryAt, created, started, completed                           number // microseconds since 1970
 
 	queued  []queued
 	bad     []string // columns that can't be read
@@ -80,8 +81,8 @@ type task struct {
 
 // queued is an outbox row of a task.
 type queued struct {
-	id, available number
-	handler       string
+	id, available  number
+	handler, queue string
 }
 
 // stranger counts the events that name a task which is none of their pipeline's.
@@ -94,7 +95,7 @@ var taskColumns = []string{
 	"t.id", "t.pipeline_execution_id", "t.status", "t.sub_status", "t.task_name", "t.handler", "t.worker_id", "t.error",
 	"t.version", "t.attempt", "t.max_attempts", "t.remaining_dependencies", "t.recoveries",
 	"t.retry_at", "t.created_at", "t.started_at", "t.completed_at",
-	"o.id", "o.available_at", "o.handler", "t.skip_reason",
+	"o.id", "o.available_at", "o.handler", "t.queue", "t.priority", "o.queue", "t.skip_reason",
 }
 
 func readTask(r *record) *task {
@@ -105,9 +106,9 @@ func readTask(r *record) *task {
 		retryAt: r.instant(13), created: r.instant(14), started: r.instant(15), completed: r.instant(16),
 	}
 	if id := r.number(17); id.set || id.bad {
-		t.queued = []queued{{id, r.instant(18), r.text(19)}}
+		t.queued = []queued{{id, r.instant(18), r.text(19), r.text(22)}}
 	}
-	t.skipReason = r.text(20)
+	t.queue, t.priority, t.skipReason = r.text(20), r.must(21), r.text(23)
 	t.bad = r.bad
 	return t
 }

@@ -54,10 +54,15 @@ func (a *Auditor) verifyAll(ctx context.Context, r *run) error {
 	switch {
 	case len(s.errs) > 0:
 		return errors.Join(s.errs...)
-	case r.full() || !r.options.Since.IsZero():
+	case r.full():
 		return nil
 	}
-	return a.db.Snapshot(ctx, func(g *gorm.DB) error { return strayOutbox(g, r) })
+	return a.db.Snapshot(ctx, func(g *gorm.DB) error {
+		if err := checkDefinitions(g, r, nil); err != nil || !r.options.Since.IsZero() {
+			return err
+		}
+		return strayOutbox(g, r)
+	})
 }
 
 // page checks the next page, and reports whether there may be more.

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"gorm.io/gorm"
 
@@ -29,6 +30,39 @@ func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
 	} else {
 		err = a.verifyAll(ctx, r)
 	}
+	r.report.scope(o)
+	return r.report, err
+}
+
+// VerifyIn checks executions as a transaction sees them, with what it has written and not committed. It ends after a thousand breaches.
+func (a *Auditor) VerifyIn(tx db.Tx, ids []db.ID) (Report, error) {
+	o := Options{IDs: ids, MaxBreaches: 1000}
+	r := &run{options: o, report: Report{Breaches: []Breach{}}}
+	err := tx.Snapshot(func(g *gorm.DB) error {
+		for chunk := range slices.Chunk(ids, a.pagePipelines) {
+			part := chunk
+			for len(part) > 0 && !r.full() {
+				p := newPage(g, r, nil)
+				p.among = part
+				if err := p.loadPipelines(len(part), a.pageTasks); err != nil {
+					return err
+				}
+				if len(p.pipelines) == 0 {
+					return fmt.Errorf("%w: %s", ErrNotFound, part[0])
+				}
+				p.among = part[:len(p.pipelines)]
+				if err := p.examine(); err != nil {
+					return err
+				}
+				part = part[len(p.pipelines):]
+			}
+			if err := checkDefinitions(g, r, chunk); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	r.report.scope(o)
 	return r.report, err
 }
 
@@ -86,7 +120,7 @@ func (a *Auditor) verifyIDs(ctx context.Context, r *run) error {
 		}
 		r.progress()
 	}
-	return nil
+	return a.db.Snapshot(ctx, func(g *gorm.DB) error { return checkDefinitions(g, r, r.options.IDs) })
 }
 
 // examine reads what belongs to the page's pipelines and checks it.

@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
@@ -92,6 +94,7 @@ func TestCorrectHistoriesAreClean(t *testing.T) {
 			}
 		}
 		want.Total = want.Executions
+		want.scope(Options{})
 		var last Report
 		got := verify(t, d, Options{Progress: func(r Report) { last = r }})
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -126,6 +129,9 @@ var tamperings = []tampering{
 	{"annotation with a version", "under way", `UPDATE {execution_events} SET version = 9 WHERE task_execution_id = $t AND event_type = 'annotation'`, "b", []string{"I1 b"}, "annotation of version 9", ""},
 	{"pipeline's event removed", "paused", `DELETE FROM {execution_events} WHERE pipeline_execution_id = $p AND event_type = 'pipeline_paused'`, "", []string{"I1 -"}, "row has version 2", ""},
 	{"pipeline moved silently", "paused", `UPDATE {pipeline_executions} SET version = 7 WHERE id = $p`, "", []string{"I1 -"}, "row has version 7", ""},
+	{"queue changed", "under way", `UPDATE {task_executions} SET queue = 'other' WHERE id = $t`, "b", []string{"I2 b"}, `queue "other"`, ""},
+	{"priority changed", "under way", `UPDATE {task_executions} SET priority = 0 WHERE id = $t`, "b", []string{"I2 b"}, "priority 0", ""},
+	{"outbox row in another queue", "under way", `UPDATE {task_outbox} SET queue = 'other' WHERE task_execution_id = $t`, "d", []string{"I4 d"}, `for the queue "other"`, ""},
 
 	{"status changed", "under way", `UPDATE {task_executions} SET status = 'Ready', sub_status = 'Deferred' WHERE id = $t`, "b", []string{"I2 b", "I4 b"}, `status "Ready", sub_status "Deferred"`, ""},
 	{"sub_status changed", "under way", `UPDATE {task_executions} SET sub_status = NULL WHERE id = $t`, "b", []string{"I2 b"}, "sub_status null", ""},
@@ -300,6 +306,51 @@ func TestCausesComeFirst(t *testing.T) {
 	})
 }
 
+// TestStoredDefinitions: the version of a definition is the hash of its content, whichever database keeps it.
+func TestStoredDefinitions(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		doc := `{"tasks":[{"with":{"b":1.50,"aa":"é"},"id":"a","uses":"x"}],"name":"p"}`
+		version, err := definition.VersionOf([]byte(doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec(t, d, `INSERT INTO {pipeline_definitions} (pipeline_name, version, definition) VALUES ('p', $v, $doc)`, db.Args{"v": version, "doc": db.JSON(doc)})
+		if r := verify(t, d, Options{}); !r.OK() || r.Definitions != 1 {
+			t.Fatal(r)
+		}
+		exec(t, d, `UPDATE {pipeline_definitions} SET definition = $doc`, db.Args{"doc": db.JSON(strings.Replace(doc, "1.50", "1.5", 1))})
+		for _, o := range []Options{{}, {Since: db.At(time.Now())}} {
+			r := verify(t, d, o)
+			if diff := cmp.Diff([]string{"definition -"}, names(r.Breaches)); diff != "" || !strings.Contains(r.String(), version) {
+				t.Errorf("%s\n%s", diff, r)
+			}
+		}
+	})
+}
+
+// TestNumbersAgainstVersions: a history is read by sequence_num, so that has to be the order of the versions.
+func TestNumbersAgainstVersions(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		for task, want := range map[string]string{"b": "I1 b", "": "I1 -"} {
+			s := scenarios()["paused"]
+			save(t, d, s)
+			args, of := db.Args{"p": s.pid}, "task_execution_id IS NULL"
+			if task != "" {
+				args["t"], of = s.task(task).id, "task_execution_id = $t"
+			}
+			exec(t, d, `INSERT INTO {execution_events} (sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id,
+  actor, created_at) $given_numbers
+SELECT -sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at
+FROM {execution_events} WHERE pipeline_execution_id = $p AND `+of, args)
+			exec(t, d, `DELETE FROM {execution_events} WHERE sequence_num > 0 AND pipeline_execution_id = $p AND `+of, args)
+			r := verify(t, d, Options{IDs: []db.ID{s.pid}})
+			if diff := cmp.Diff([]string{want}, names(r.Breaches)); diff != "" || !strings.Contains(r.String(), "sequence_num grows with the version") {
+				t.Errorf("%s\n%s", diff, r)
+			}
+		}
+	})
+}
+
 func TestReportReads(t *testing.T) {
 	d := dbtest.SQLite(t)
 	s := scenarios()["under way"]
@@ -315,6 +366,8 @@ func TestReportReads(t *testing.T) {
   hint:     the row was changed by something else than a transition, or the event was changed after it was written
 
 checked 1 pipeline execution, 4 tasks, 21 events, 1 outbox row: 1 breach
+  covers:         ` + strings.Join(r.Covers, "; ") + `
+  does not cover: ` + strings.Join(r.DoesNotCover, "; ") + `
 `
 	if diff := cmp.Diff(want, r.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -37,6 +37,7 @@ const tenantLabel = "tenant"
 // outcomes are the labels of attempts by how they came out. One that failed may be followed by another.
 var outcomes = map[pipelines.Kind]string{
 	pipelines.Succeeded: "completed", pipelines.Erred: "failed", pipelines.Deferred: "deferred", pipelines.Released: "released",
+	pipelines.SkippedItself: "skipped",
 }
 
 // Buckets in seconds: transactions take milliseconds, tasks anything.

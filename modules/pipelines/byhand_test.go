@@ -126,7 +126,11 @@ func (h *byHand) outcome(task string, kind pipelines.Kind) *pipelines.Outcome {
 // finish records the outcome of a held task. A lost claim is an error here.
 func (h *byHand) finish(task string, kind pipelines.Kind) error {
 	h.t.Helper()
-	return h.record(h.outcome(task, kind))
+	o := h.outcome(task, kind)
+	if kind == pipelines.SkippedItself {
+		o.Exit = new(int)
+	}
+	return h.record(o)
 }
 
 func (h *byHand) record(list ...*pipelines.Outcome) error {

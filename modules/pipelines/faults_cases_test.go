@@ -116,6 +116,7 @@ func taskCases() []*transitionCase {
 		{move: &tasks.Complete, from: "Running", task: "a", tasks: two, reach: running, act: ends("a", pipelines.Succeeded)},
 		{move: &tasks.ScheduleRetry, from: "Running", task: "a", tasks: one, reach: running, act: ends("a", pipelines.Erred)},
 		{move: &tasks.Fail, from: "Running", task: "a", tasks: one, reach: running, act: breaks("a")},
+		{move: &tasks.SkipRunning, from: "Running", task: "a", tasks: two, reach: running, act: ends("a", pipelines.SkippedItself)},
 		{move: &tasks.Skip, from: "NotStarted", task: "b", tasks: two, reach: running, act: breaks("a")},
 		{
 			move: &tasks.Reset, from: "Running", variant: "recovery", task: "a", tasks: one,

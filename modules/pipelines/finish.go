@@ -21,6 +21,7 @@ const (
 	Erred
 	Deferred
 	Released
+	SkippedItself // the handler found nothing to do
 )
 
 // Outcome is how one claimed task came out.
@@ -30,6 +31,7 @@ type Outcome struct {
 	Output         db.JSON         // of Succeeded: checked JSON or nil
 	ErrorKind      tasks.ErrorKind // of Erred
 	Error          string          // of Erred: clean text
+	Exit           *int            // exit code of the attempt's command, if it ran one to its end
 	Final          bool            // of Erred: no further attempt, whatever the policy says
 	RetryAfter     time.Duration   // of Erred: the next attempt comes no earlier, if there is one
 	Until          db.Time         // of Deferred
@@ -188,7 +190,7 @@ func (p *plan) finish(worker string, outcomes []*Outcome) (lost []*Outcome, err 
 func (p *plan) outcome(t tasks.Task, o *Outcome) *tasks.Move {
 	switch o.Kind {
 	case Succeeded:
-		return t.Complete(o.Output, p.now)
+		return t.Complete(o.Output, o.Exit, p.now)
 	case Deferred:
 		until := o.Until
 		if until.Before(p.now.Time) {
@@ -197,13 +199,15 @@ func (p *plan) outcome(t tasks.Task, o *Outcome) *tasks.Move {
 		return t.Defer(until, o.Reason, p.now)
 	case Released:
 		return t.Release(o.Reason, p.now)
+	case SkippedItself:
+		return t.SkipRunning(*o.Exit, string(o.Claim.Definition.TriggerRule), p.now)
 	}
 	policy := o.Claim.Definition.Retry
 	if !o.Final && t.AttemptsLeft() && policy.Retryable(o.ErrorKind) {
 		delay := max(policy.DelayAfter(t.Attempt-t.Recoveries, random()), min(o.RetryAfter, tasks.LongestDelay))
-		return t.ScheduleRetry(o.ErrorKind, o.Error, delay, p.now)
+		return t.ScheduleRetry(o.ErrorKind, o.Error, o.Exit, delay, p.now)
 	}
-	return t.Fail(o.ErrorKind, o.Error, p.now)
+	return t.Fail(o.ErrorKind, o.Error, o.Exit, p.now)
 }
 
 // fetch reads tasks of an execution by name.

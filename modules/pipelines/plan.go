@@ -33,6 +33,7 @@ type plan struct {
 	fetches int
 	// outputs gives outputs of completed tasks of this execution, those that end in this plan included.
 	outputs func(names []string) (map[string]json.RawMessage, error)
+	values  *definition.Values // of the conditions, once one has been evaluated
 
 	order []*node // nodes with a move, in the order of their moves
 	queue []*node // terminal nodes whose dependents have not been told
@@ -189,16 +190,14 @@ func (p *plan) decide(n *node, t *definition.Task, deps definition.Ended) error 
 		p.take(n, n.next().MarkReady(p.now).By(p.worker))
 		return nil
 	}
-	values := definition.Values{Input: json.RawMessage(p.execution.Input)}
-	var err error
-	if values.Needs, err = p.outputs(t.ConditionNeeds()); err != nil {
-		return err
-	}
-	holds, err := t.Condition(values)
+	holds, err := p.condition(t)
+	var broken *conditionError
 	switch {
-	case err != nil:
-		p.take(n, n.next().Abandon(tasks.CleanText(err.Error(), tasks.MaxError), p.now).By(p.worker))
+	case errors.As(err, &broken):
+		p.take(n, n.next().AbandonAs(tasks.KindExpression, tasks.CleanText(err.Error(), tasks.MaxError), p.now).By(p.worker))
 		return nil
+	case err != nil:
+		return err
 	case !holds:
 		return p.skip(n, t, tasks.SkipCondition, "condition is false: "+t.If)
 	}

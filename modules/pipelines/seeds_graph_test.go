@@ -70,7 +70,7 @@ func TestOutputsArriveInDeclaredOrder(t *testing.T) {
 			if diff := cmp.Diff([]string{"c", "a", "b"}, claim.Definition.OutputsNeeded()); diff != "" {
 				t.Fatalf("order %v: outputs needed (-declared +got):\n%s", order, diff)
 			}
-			resolved, err := claim.Definition.Resolve(definition.Values{Input: claim.Input, Needs: claim.Needs})
+			resolved, err := claim.Definition.Resolve(t.Context(), claim.Values())
 			if err != nil {
 				t.Fatal(err)
 			}

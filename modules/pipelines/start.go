@@ -62,7 +62,7 @@ func (e *Engine) startBatch(ctx context.Context, requests []Request) ([]Started,
 	var plans []*plan
 	ready := 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) (err error) {
-		if started, plans, err = e.start(tx, requests, inputs); err == nil {
+		if started, plans, err = e.start(ctx, tx, requests, inputs); err == nil {
 			_, ready, err = e.write(tx, plans)
 		}
 		return err
@@ -75,7 +75,7 @@ func (e *Engine) startBatch(ctx context.Context, requests []Request) ([]Started,
 	return started, nil
 }
 
-func (e *Engine) start(tx db.Tx, requests []Request, inputs []json.RawMessage) ([]Started, []*plan, error) {
+func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs []json.RawMessage) ([]Started, []*plan, error) {
 	started := make([]Started, len(requests))
 	moves := make([]*move, len(requests))
 	versions := map[*definition.Definition]string{}
@@ -83,7 +83,7 @@ func (e *Engine) start(tx db.Tx, requests []Request, inputs []json.RawMessage) (
 		version, ok := versions[r.Definition]
 		if !ok {
 			var err error
-			if version, err = e.definitions.save(tx, r.Definition, false); err != nil {
+			if version, err = e.definitions.save(ctx, tx, r.Definition, false); err != nil {
 				return nil, nil, err
 			}
 			versions[r.Definition] = version
@@ -155,7 +155,7 @@ func newTask(execution db.ID, def *definition.Definition, i int) tasks.New {
 // Register stores a definition as the newest of its name: what `start NAME` takes from then on.
 func (e *Engine) Register(ctx context.Context, def *definition.Definition) (version string, err error) {
 	err = e.db.Transaction(ctx, func(tx db.Tx) error {
-		version, err = e.definitions.save(tx, def, true)
+		version, err = e.definitions.save(ctx, tx, def, true)
 		return err
 	})
 	return version, err
@@ -167,7 +167,7 @@ func (e *Engine) Registered(ctx context.Context, name string) (*definition.Defin
 	if err != nil {
 		return nil, err
 	}
-	def, err := definition.Decode(r.Definition)
+	def, err := decodeStored(r.Definition, name, r.Version)
 	if err != nil {
 		return nil, fmt.Errorf("the registered definition of %q: %w", name, err)
 	}

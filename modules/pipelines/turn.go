@@ -116,6 +116,9 @@ func (t *turn) run(ctx context.Context) error {
 		if err := t.needs(); err != nil {
 			return err
 		}
+		if err := t.pasts(); err != nil {
+			return err
+		}
 	}
 	if _, t.ready, err = t.engine.write(t.tx, plans, t.moves...); err != nil {
 		return err

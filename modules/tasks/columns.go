@@ -76,6 +76,7 @@ var writes = map[string][]column{
 	ScheduleRetry.Name: {workerID, retryAt, errorText},
 	Fail.Name:          {errorText, completedAt},
 	Skip.Name:          {remaining, completedAt, skipReason},
+	SkipRunning.Name:   {errorText, completedAt, skipReason},
 	Reset.Name:         {workerID, retryAt, recoveries, maxAttempts},
 	Reopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, completedAt, skipReason, output},
 	Abandon.Name:       {workerID, retryAt, errorText, completedAt, remaining},

@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"encoding/json"
+	"strconv"
 
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -28,6 +29,24 @@ func listOf(names []string) list {
 
 // MarshalJSON gives the array.
 func (l list) MarshalJSON() ([]byte, error) { return []byte(l), nil }
+
+// exitCode is the exit code of a command in decimal; empty if it is not known. It can be compared, as a pointer to a number could not.
+type exitCode string
+
+func exitCodeOf(code *int) exitCode {
+	if code == nil {
+		return ""
+	}
+	return exitCode(strconv.Itoa(*code))
+}
+
+// MarshalJSON writes the number.
+func (c exitCode) MarshalJSON() ([]byte, error) {
+	if c == "" {
+		return []byte("null"), nil
+	}
+	return []byte(c), nil
+}
 
 // The data of each event (docs/events.md). All of it can be compared.
 type (
@@ -61,8 +80,9 @@ type (
 		Reason   string  `json:"reason"`
 	}
 	completedData struct {
-		Attempt    int   `json:"attempt"`
-		DurationMS int64 `json:"duration_ms"`
+		Attempt    int      `json:"attempt"`
+		DurationMS int64    `json:"duration_ms"`
+		ExitCode   exitCode `json:"exit_code,omitempty"`
 	}
 	retryData struct {
 		Attempt     int       `json:"attempt"`
@@ -71,17 +91,26 @@ type (
 		ErrorKind   ErrorKind `json:"error_kind"`
 		DelayMS     int64     `json:"delay_ms"`
 		RetryAt     db.Time   `json:"retry_at"`
+		ExitCode    exitCode  `json:"exit_code,omitempty"`
 	}
 	failedData struct {
 		Attempt    int       `json:"attempt"`
 		Error      string    `json:"error"`
 		ErrorKind  ErrorKind `json:"error_kind"`
 		DurationMS int64     `json:"duration_ms"`
+		ExitCode   exitCode  `json:"exit_code,omitempty"`
 	}
 	skippedData struct {
 		Reason SkipReason `json:"reason"`
 		Rule   string     `json:"rule"`
 		Detail string     `json:"detail"` // for people
+	}
+	// skippedRunningData is of a task that its own command had skipped.
+	skippedRunningData struct {
+		skippedData
+		Attempt    int      `json:"attempt"`
+		ExitCode   exitCode `json:"exit_code"`
+		DurationMS int64    `json:"duration_ms"`
 	}
 	resetData struct {
 		Cause       string   `json:"cause"`
@@ -94,5 +123,7 @@ type (
 	endedData struct {
 		Reason string  `json:"reason"`
 		Worker db.Text `json:"worker"` // who had it
+		// ErrorKind is that of a reason which is an error.
+		ErrorKind ErrorKind `json:"error_kind,omitempty"`
 	}
 )

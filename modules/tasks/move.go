@@ -123,26 +123,33 @@ func (m *Move) Claim(worker string, leaseExpires, now db.Time) *Move {
 // MarkStarted says that from this commit on the handler may have run.
 func (m *Move) MarkStarted() *Move { return m.step(MarkStarted, startedData{m.Task.Attempt}) }
 
-// Complete ends a running task with its output.
-func (t Task) Complete(output db.JSON, now db.Time) *Move {
+// Complete ends a running task with its output. exit is its command's exit code, if it ran one.
+func (t Task) Complete(output db.JSON, exit *int, now db.Time) *Move {
 	m := Begin(t)
 	m.Task.Output, m.Task.Error, m.Task.CompletedAt = output, "", now
-	return m.step(Complete, completedData{t.Attempt, since(t.StartedAt, now)})
+	return m.step(Complete, completedData{t.Attempt, since(t.StartedAt, now), exitCodeOf(exit)})
 }
 
-// Fail ends a running task whose attempt failed for good.
-func (t Task) Fail(kind ErrorKind, text string, now db.Time) *Move {
+// SkipRunning ends a running task whose command ended with one of its skip_exit_codes.
+func (t Task) SkipRunning(exit int, rule string, now db.Time) *Move {
+	m := Begin(t)
+	m.Task.Error, m.Task.CompletedAt, m.Task.SkipReason = "", now, SkipExitCode
+	return m.step(SkipRunning, skippedRunningData{skippedData{SkipExitCode, rule, fmt.Sprintf("exit code %d", exit)}, t.Attempt, exitCodeOf(&exit), since(t.StartedAt, now)})
+}
+
+// Fail ends a running task whose attempt failed for good. exit is its command's exit code, if there is one.
+func (t Task) Fail(kind ErrorKind, text string, exit *int, now db.Time) *Move {
 	m := Begin(t)
 	m.Task.Error, m.Task.CompletedAt = db.Text(text), now
-	return m.step(Fail, failedData{t.Attempt, text, kind, since(t.StartedAt, now)})
+	return m.step(Fail, failedData{t.Attempt, text, kind, since(t.StartedAt, now), exitCodeOf(exit)})
 }
 
 // ScheduleRetry puts a running task, whose attempt failed, back into the outbox, due after the delay.
-func (t Task) ScheduleRetry(kind ErrorKind, text string, delay time.Duration, now db.Time) *Move {
+func (t Task) ScheduleRetry(kind ErrorKind, text string, exit *int, delay time.Duration, now db.Time) *Move {
 	m := Begin(t)
 	at := db.At(now.Add(delay))
 	m.Task.Error, m.Task.RetryAt = db.Text(text), at
-	m.step(ScheduleRetry, retryData{t.Attempt, t.Attempt + 1, text, kind, delay.Milliseconds(), at})
+	m.step(ScheduleRetry, retryData{t.Attempt, t.Attempt + 1, text, kind, delay.Milliseconds(), at, exitCodeOf(exit)})
 	m.Task.WorkerID = ""
 	return m
 }
@@ -189,7 +196,15 @@ func (t Task) Reopen(maxAttempts, remaining int) *Move {
 func (m *Move) Abandon(reason string, now db.Time) *Move {
 	had := m.Task.WorkerID
 	m.Task.Error, m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = db.Text(reason), now, "", db.Time{}
-	return m.step(Abandon, endedData{reason, had})
+	return m.step(Abandon, endedData{Reason: reason, Worker: had})
+}
+
+// AbandonAs is Abandon for a reason that is an error of a kind.
+func (m *Move) AbandonAs(kind ErrorKind, reason string, now db.Time) *Move {
+	had := m.Task.WorkerID
+	m.Abandon(reason, now)
+	m.Steps[len(m.Steps)-1].Data = endedData{Reason: reason, Worker: had, ErrorKind: kind}
+	return m
 }
 
 // Cancel ends a task with its pipeline.
@@ -197,7 +212,7 @@ func (t Task) Cancel(reason string, now db.Time) *Move {
 	m := Begin(t)
 	m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = now, "", db.Time{}
 	m.Task.RemainingDependencies = 0 // they end in the same transaction
-	return m.step(Cancel, endedData{reason, t.WorkerID})
+	return m.step(Cancel, endedData{Reason: reason, Worker: t.WorkerID})
 }
 
 func since(from, to db.Time) int64 {

@@ -64,6 +64,7 @@ const (
 	SkipUpstreamFailed SkipReason = "upstream_failed" // its trigger rule did not hold because of a failure above it
 	SkipTriggerRule    SkipReason = "trigger_rule"    // its trigger rule did not hold, for another reason
 	SkipCondition      SkipReason = "condition"       // its `if` was false
+	SkipExitCode       SkipReason = "exit_code"       // its command ended with one of its skip_exit_codes
 )
 
 // Value is NULL for none.

@@ -23,24 +23,27 @@ const grace = 10 * time.Second
 type returned struct {
 	output json.RawMessage
 	err    error
+	exit   *int // of the command that it ran
 }
 
 // run runs one attempt to its outcome, whatever the handler does.
 func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipelines.Outcome {
 	var stdout, stderr tasks.LogBuffer
 	out := &pipelines.Outcome{Claim: c}
-	call, err := p.call(worker, c, &stdout, &stderr)
-	if err != nil {
-		return erred(out, tasks.KindExpression, err)
-	}
 	timed, cancel := context.WithTimeout(ctx, c.Definition.Timeout)
 	defer cancel()
+	call, err := p.call(timed, worker, c, &stdout, &stderr)
+	if err != nil {
+		return unresolved(ctx, out, err)
+	}
 	began := p.db.Now()
 	r := p.await(timed, call, c)
 	p.config.Observer.Ran(c.Task.Handler, p.db.Now().Sub(began))
 	out.Stdout, out.Stderr = stdout.String(), stderr.String()
 	var again *tasks.DeferError
 	var kinded *tasks.KindedError
+	var skip *tasks.SkipError
+	out.Exit = r.exit
 	var later *tasks.RetryAfterError
 	if errors.As(r.err, &later) {
 		out.RetryAfter = later.Wait
@@ -50,21 +53,36 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 		return succeeded(out, r.output)
 	case errors.As(r.err, &again):
 		return deferred(out, again)
+	case errors.As(r.err, &skip):
+		out.Kind, out.Exit = pipelines.SkippedItself, &skip.Exit
+		return out
 	case ctx.Err() != nil: // the worker ended it, not the handler
 		out.Kind, out.Reason = pipelines.Released, context.Cause(ctx).Error()
 		return out
 	case timed.Err() != nil:
 		return erred(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", c.Definition.Timeout, r.err))
 	case errors.As(r.err, &kinded):
-		out.Final = kinded.Final
+		out.Final, out.Exit = kinded.Final, kinded.Exit
 		return erred(out, kinded.Kind, r.err)
 	}
 	return erred(out, tasks.KindError, r.err)
 }
 
+// unresolved is the outcome of an attempt whose expressions could not be evaluated.
+func unresolved(ctx context.Context, out *pipelines.Outcome, err error) *pipelines.Outcome {
+	switch {
+	case ctx.Err() != nil: // the worker ended it
+		out.Kind, out.Reason = pipelines.Released, context.Cause(ctx).Error()
+		return out
+	case errors.Is(err, context.DeadlineExceeded):
+		return erred(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", out.Claim.Definition.Timeout, err))
+	}
+	return erred(out, tasks.KindExpression, err)
+}
+
 // call resolves the task's expressions.
-func (p *Pool) call(worker string, c *pipelines.Claim, stdout, stderr *tasks.LogBuffer) (*tasks.Call, error) {
-	resolved, err := c.Definition.Resolve(definition.Values{Input: c.Input, Needs: c.Needs})
+func (p *Pool) call(ctx context.Context, worker string, c *pipelines.Claim, stdout, stderr *tasks.LogBuffer) (*tasks.Call, error) {
+	resolved, err := c.Definition.Resolve(ctx, c.Values())
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +148,7 @@ func guarded(ctx context.Context, h tasks.Handler, call *tasks.Call) (r returned
 	if err != nil {
 		readable(err)
 	}
-	return returned{output: out, err: err}
+	return returned{output: out, err: err, exit: call.Exit}
 }
 
 // readable asks an error all that is asked of it later, here where a panic in its methods is the handler's.

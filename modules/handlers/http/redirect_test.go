@@ -139,9 +139,18 @@ func TestRetryAfter(t *testing.T) {
 		after  string
 		want   time.Duration
 	}{
-		{429, "5", 5 * time.Second}, {503, "Wed, 21 Oct 2015 07:30:00 GMT", 2 * time.Minute}, {503, "Wed, 21 Oct 2015 07:27:00 GMT", 0},
-		{429, "0", 0}, {429, "-5", 0}, {429, "soon", 0}, {429, "", 0}, {429, "86400", time.Hour}, {429, "99999999999999999999", time.Hour},
-		{503, "Wed, 21 Oct 2099 07:28:00 GMT", time.Hour}, {500, "5", 0}, {404, "5", 0},
+		{429, "5", 5 * time.Second},
+		{503, "Wed, 21 Oct 2015 07:30:00 GMT", 2 * time.Minute},
+		{503, "Wed, 21 Oct 2015 07:27:00 GMT", 0},
+		{429, "0", 0},
+		{429, "-5", 0},
+		{429, "soon", 0},
+		{429, "", 0},
+		{429, "86400", time.Hour},
+		{429, "99999999999999999999", time.Hour},
+		{503, "Wed, 21 Oct 2099 07:28:00 GMT", time.Hour},
+		{500, "5", 0},
+		{404, "5", 0},
 	} {
 		_, err := do(t.Context(), h, fmt.Sprintf(`{"url": "%s/?status=%d&after=%s"}`, base, c.status, strings.ReplaceAll(c.after, " ", "+")))
 		var later *tasks.RetryAfterError
@@ -180,9 +189,14 @@ func TestContentEncoding(t *testing.T) {
 		_, _ = io.WriteString(w, body)
 	})
 	for _, c := range []struct{ coding, body, want, kind, text string }{
-		{"gzip", zipped("hello"), "hello", "", ""}, {"X-GZIP", zipped("hello"), "hello", "", ""}, {"deflate", deflated("hello"), "hello", "", ""},
-		{"deflate", deflated("hello")[2:], "hello", "", ""}, {"deflate, gzip", zipped(deflated("hello")), "hello", "", ""}, {"identity", "hello", "hello", "", ""},
-		{"gzip", "hello", "", string(tasks.KindHTTP), "says that it is encoded as gzip and is not"}, {"br", "hello", "", string(tasks.KindHTTP), `encoded as "br"`},
+		{"gzip", zipped("hello"), "hello", "", ""},
+		{"X-GZIP", zipped("hello"), "hello", "", ""},
+		{"deflate", deflated("hello"), "hello", "", ""},
+		{"deflate", deflated("hello")[2:], "hello", "", ""},
+		{"deflate, gzip", zipped(deflated("hello")), "hello", "", ""},
+		{"identity", "hello", "hello", "", ""},
+		{"gzip", "hello", "", string(tasks.KindHTTP), "says that it is encoded as gzip and is not"},
+		{"br", "hello", "", string(tasks.KindHTTP), `encoded as "br"`},
 		{"gzip", zipped("hello, a text")[:20], "", string(tasks.KindError), "unexpected EOF"},
 		{"gzip", zipped(strings.Repeat("a", 4<<20)), "", string(tasks.KindInvalidOutput), "too large"},
 	} {
@@ -210,9 +224,13 @@ func TestCharsets(t *testing.T) {
 		_, _ = io.WriteString(w, body)
 	})
 	for _, c := range []struct{ contentType, body, want, encoding string }{
-		{"text/plain", "café", `"café"`, ""}, {"text/plain", "\ufeffcafé", `"café"`, ""}, {"text/plain; charset=ISO-8859-1", latin, `"café"`, ""},
-		{"text/plain", latin, `"Y2Fm6Q=="`, "base64"}, {"application/octet-stream", "a\x00b", `"YQBi"`, "base64"},
-		{"application/json", "\ufeff{\"a\": 1.10}", `{"a":1.10}`, ""}, {"application/json", wide, `{"a":"é"}`, ""},
+		{"text/plain", "café", `"café"`, ""},
+		{"text/plain", "\ufeffcafé", `"café"`, ""},
+		{"text/plain; charset=ISO-8859-1", latin, `"café"`, ""},
+		{"text/plain", latin, `"Y2Fm6Q=="`, "base64"},
+		{"application/octet-stream", "a\x00b", `"YQBi"`, "base64"},
+		{"application/json", "\ufeff{\"a\": 1.10}", `{"a":1.10}`, ""},
+		{"application/json", wide, `{"a":"é"}`, ""},
 		{"application/json; charset=latin1", `{"a": "` + latin + `"}`, `{"a":"café"}`, ""},
 		{"application/json", `{"n": 12345678901234567890, "m": 1.10, "e": 1e2}`, `{"n":12345678901234567890,"m":1.10,"e":1e2}`, ""},
 	} {

@@ -39,6 +39,15 @@ func newExchange(call *tasks.Call) (*exchange, error) {
 	return x, nil
 }
 
+// writeScript puts the script into a file of the directory and returns its path.
+func (x *exchange) writeScript(script string) (string, error) {
+	path := filepath.Join(x.dir, "script")
+	if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
+		return "", fmt.Errorf("write the script's file: %w", err)
+	}
+	return path, nil
+}
+
 // remove leaves a note in the task's log if the directory cannot be removed: the command made something in it that this user may
 // not delete, which is no reason to fail the task.
 func (x *exchange) remove(log io.Writer) {

@@ -29,7 +29,7 @@ func TestCheck(t *testing.T) {
 		{"empty", map[string]any{"script": ""}, "script"},
 		{"blank", map[string]any{"script": " \n\t"}, "script"},
 		{"number", map[string]any{"script": 1}, "script"},
-		{"unknown key", map[string]any{"script": "true", "shell": "bash"}, "shell"},
+		{"unknown key", map[string]any{"script": "true", "shel": "bash"}, "shel"},
 	} {
 		err := New().Check(c.with)
 		var field *tasks.FieldError
@@ -84,10 +84,12 @@ func TestOutput(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	t.Setenv("FROM_WORKER", "w")
 	t.Setenv("OVERRIDDEN", "worker")
+	h := New()
+	h.Environment = Environment{Pass: []string{"FROM_*", "OVERRIDDEN"}}
 	c := call(`printf '%s\n' "$FROM_WORKER" "$OVERRIDDEN" "$FROM_TASK" "$SLUICE_PIPELINE_EXECUTION_ID" "$SLUICE_TASK_EXECUTION_ID" "$SLUICE_ATTEMPT"; pwd`)
 	c.Attempt = 7
 	c.Env = map[string]string{"OVERRIDDEN": "task", "FROM_TASK": "a b\n$(echo x)\"'", "SLUICE_ATTEMPT": "forged"}
-	if _, err := New().Run(t.Context(), c); err != nil {
+	if _, err := h.Run(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	dir, err := os.Getwd()

@@ -110,6 +110,7 @@ func (p *process) wait(ctx context.Context, grace time.Duration) (stopped bool, 
 // Whoever still works holds the output open.
 func (p *process) terminate(grace time.Duration) {
 	p.signal(syscall.SIGTERM)
+	p.signal(syscall.SIGCONT) // a stopped process gets the signal only when it continues
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	for _, done := range []chan struct{}{p.exited, p.drained} {

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attributes put the command at the head of its own group and have the kernel kill it when the worker dies without a chance to do
+// attributes put the command at the head of its own session, and so of its own group and without a terminal, and have the kernel kill it when the worker dies without a chance to do
 // it, as by SIGKILL. That reaches the shell itself, so that no further line of the script is run; a program that the shell is just
 // running ends its work.
 func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
 
 // awaitExit returns when cmd has ended, and leaves it to be reaped.

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// attributes put the command at the head of its own group. These systems have no signal for the death of a parent.
+// attributes put the command at the head of its own session, and so of its own group and without a terminal. These systems have no signal for the death of a parent.
 func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true}
+	return &syscall.SysProcAttr{Setsid: true}
 }
 
 // awaitExit returns when cmd has ended. It reaps it: not all of these systems let one wait without. Its process id is then free for

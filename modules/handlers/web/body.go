@@ -29,7 +29,7 @@ func Decoded(resp *http.Response) (io.Reader, error) {
 			return nil, fmt.Errorf("the answer is encoded as %q, which was not asked for: gzip and deflate can be read", coding)
 		}
 		in := bufio.NewReader(body)
-		if _, err := in.Peek(1); err == io.EOF { //nolint:errorlint // bufio returns it bare
+		if _, err := in.Peek(1); err == io.EOF {
 			return in, nil // to HEAD, or with 204: there is nothing to decode
 		}
 		next, err := decoder(coding, in)

@@ -1,7 +1,6 @@
 package definition
 
 import (
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -91,6 +90,7 @@ func (t *Task) checkWork(r *reporter, i int, c Catalog) {
 }
 
 func (t *Task) checkRun(r *reporter, at *place) {
+	t.checkCommand(r, at)
 	checkText(r, at.key("run"), "run", t.Run)
 	if len(t.Run) > maxRun {
 		r.add(at.key("run"), "put it into a file and run that", "run has %d bytes, more than the limit of %d", len(t.Run), maxRun)
@@ -101,6 +101,7 @@ func (t *Task) checkRun(r *reporter, at *place) {
 }
 
 func (t *Task) checkUses(r *reporter, at *place, c Catalog) {
+	t.checkNoCommand(r, at)
 	if t.Uses == ShellHandler {
 		r.add(at.key("uses"), "write run: and the command", "the shell is not used by its name")
 		return
@@ -173,7 +174,7 @@ func (t *Task) checkEnv(r *reporter, i int) {
 		switch {
 		case !envPattern.MatchString(name):
 			r.add(at(), envHint, "%.100q is no name for an environment variable", name)
-		case strings.HasPrefix(name, "SLUICE_"):
+		case strings.HasPrefix(name, "SLUICE_") && !slices.Contains(settingsOfSluice, name):
 			r.add(at(), "choose another name", "names with SLUICE_ at the start are set by the worker: %s", name)
 		}
 		checkText(r, at(), "the value of "+name, t.Env[name])
@@ -212,10 +213,3 @@ const (
 	attemptsHint = "from 1, which is no retry, to 1000"
 	jitterHint   = "from 0 to 1: 0.2 varies the delay by ± 20 %"
 )
-
-// shellArguments is what the shell handler takes.
-type shellArguments struct {
-	Script string `json:"script"`
-}
-
-func (s shellArguments) encode() json.RawMessage { return mustEncode(s) }

@@ -15,9 +15,10 @@ type compiled struct {
 	with      any                  // else the decoded With, with *template in the place of texts that hold expressions; nil: fixed
 	env       map[string]*template // else the variables that depend on values; empty: all are fixed
 	reads     reads                // of with, env and run
-	needs     []string             // of those, the dependencies, in order
 	outputs   []string             // what OutputsNeeded says
-	ifNeeds   []string             // what ConditionNeeds says
+	pasts     []string             // what PastsNeeded says
+	ifOutputs []string             // what ConditionNeeds says
+	ifPasts   []string
 }
 
 // template is a text with expressions in it.
@@ -62,12 +63,11 @@ func (c *taskCompiler) task(t *Task) {
 	}
 	c.out.fixed = Resolved{With: json.RawMessage("{}"), Env: fixed}
 	if t.Run != "" {
-		c.out.fixed.With = c.run(t.Run)
+		c.arguments(t, c.run(t))
 	} else if t.With != nil {
 		c.with(t.With)
 	}
-	c.out.needs = c.out.reads.inOrder(t.Needs)
-	c.out.outputs = c.out.needs
+	c.out.outputs, c.out.pasts = inOrder(t.Needs, c.out.reads.outputs), inOrder(t.Needs, c.out.reads.pasts)
 	if t.Run != "" {
 		c.out.outputs = t.Needs
 	}
@@ -97,7 +97,8 @@ func (c *taskCompiler) condition(t *Task) {
 		c.wrong(c.place().key("if"), wrong)
 		return
 	}
-	c.out.condition, c.out.ifNeeds = e, e.reads.inOrder(t.Needs)
+	c.out.condition = e
+	c.out.ifOutputs, c.out.ifPasts = inOrder(t.Needs, e.reads.outputs), inOrder(t.Needs, e.reads.pasts)
 }
 
 func (c *taskCompiler) wrong(at *place, m *mistake) {
@@ -200,15 +201,15 @@ func (c *taskCompiler) expression(at *place, p part) *expression {
 	return e
 }
 
-// run compiles a command: each expression becomes a shell parameter, whose value arrives through the environment.
-func (c *taskCompiler) run(script string) json.RawMessage {
-	if !hasExpressions(script) {
-		return shellArguments{script}.encode()
+// run compiles a command and returns its script: each expression becomes a shell parameter, whose value arrives through the environment.
+func (c *taskCompiler) run(t *Task) string {
+	if !hasExpressions(t.Run) {
+		return t.Run
 	}
-	parts, wrong := split(script)
+	parts, wrong := split(t.Run)
 	if wrong != nil {
 		c.wrong(c.place().key("run"), wrong)
-		return nil
+		return ""
 	}
 	var text strings.Builder
 	sh := newShellReader()
@@ -220,6 +221,9 @@ func (c *taskCompiler) run(script string) json.RawMessage {
 			continue
 		}
 		way, wrong := sh.expression()
+		if !t.posix() {
+			wrong = &mistake{msg: "${{ }} is not evaluated in a script for " + t.Shell, hint: otherLanguage}
+		}
 		if wrong != nil {
 			wrong.offset = p.offset
 			c.wrong(c.place().key("run"), wrong)
@@ -236,5 +240,5 @@ func (c *taskCompiler) run(script string) json.RawMessage {
 		}
 		text.WriteString(way.parameter(name))
 	}
-	return shellArguments{text.String()}.encode()
+	return text.String()
 }

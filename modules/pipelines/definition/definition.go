@@ -50,6 +50,7 @@ type Task struct {
 	Uses        string            `json:"uses,omitempty"`
 	With        json.RawMessage   `json:"with,omitempty"` // an object; strings in it may hold ${{ }}
 	Run         string            `json:"run,omitempty"`
+	Command                       // of a task with Run
 	Env         map[string]string `json:"env,omitempty"`
 	If          string            `json:"if,omitempty"`
 	TriggerRule Rule              `json:"trigger_rule"`

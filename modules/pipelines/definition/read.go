@@ -2,6 +2,7 @@ package definition
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,6 +30,7 @@ type settings struct {
 
 	queue    string
 	priority tasks.Priority
+	command  Command
 }
 
 // pipeline reads the document; what is wrong in it is reported and left at its zero value or its default.
@@ -109,7 +111,7 @@ func (r *reporter) field(p pair, at *place) InputField {
 }
 
 func (r *reporter) defaults(n *yaml.Node, at *place, s settings) settings {
-	for _, p := range r.mapping(n, at, "defaults", defaultsKeys) {
+	for _, p := range r.mapping(n, at, "defaults", slices.Concat(defaultsKeys, commandKeys)) {
 		at := at.key(p.name)
 		switch p.name {
 		case "retry":
@@ -122,6 +124,8 @@ func (r *reporter) defaults(n *yaml.Node, at *place, s settings) settings {
 			s.queue = r.text(p.value, at, "queue")
 		case "priority":
 			s.priority = choice(r, p.value, at, "priority", tasks.Priorities(), s.priority)
+		default:
+			r.command(&s.command, p, at)
 		}
 	}
 	return s
@@ -151,7 +155,7 @@ func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
 		Retry: inherited.retry, Timeout: inherited.timeout, Env: inherited.env,
 		Queue: inherited.queue, Priority: inherited.priority,
 	}
-	for _, p := range r.mapping(n, at, "the task", taskKeys) {
+	for _, p := range r.mapping(n, at, "the task", allTaskKeys) {
 		at := at.key(p.name)
 		switch p.name {
 		case "id":
@@ -182,7 +186,12 @@ func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
 			t.Queue = r.text(p.value, at, "queue")
 		case "priority":
 			t.Priority = choice(r, p.value, at, "priority", tasks.Priorities(), t.Priority)
+		default:
+			r.command(&t.Command, p, at)
 		}
+	}
+	if t.Run != "" {
+		t.inherit(&inherited.command)
 	}
 	return t
 }

@@ -1,0 +1,54 @@
+package app
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluiceworks/sluice/modules/handlers/shell"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+)
+
+// passEnv is a flag that names variables of the environment, or their prefixes, separated by commas; it may be repeated.
+type passEnv struct{ patterns []string }
+
+func (p *passEnv) String() string     { return strings.Join(p.patterns, ",") }
+func (p *passEnv) Type() string       { return "NAME" }
+func (p *passEnv) GetSlice() []string { return p.patterns }
+
+func (p *passEnv) Set(s string) error { return p.Append(s) }
+
+func (p *passEnv) Append(s string) error {
+	for _, pattern := range strings.Split(s, ",") {
+		pattern = strings.TrimSpace(pattern)
+		if err := shell.CheckPass(pattern); err != nil {
+			return err
+		}
+		p.patterns = append(p.patterns, pattern)
+	}
+	return nil
+}
+
+func (p *passEnv) Replace(list []string) error {
+	p.patterns = nil
+	for _, s := range list {
+		if err := p.Append(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *passEnv) add(cmd *cobra.Command, what string) {
+	cmd.Flags().Var(p, "pass-env", what)
+}
+
+// setEnvironment says what commands get of this process's environment. It must come before the first task.
+func setEnvironment(handlers *tasks.Registry, e shell.Environment) {
+	if h, ok := handlers.Handler(definition.ShellHandler); ok {
+		if h, ok := h.(*shell.Handler); ok {
+			h.Environment = e
+		}
+	}
+}

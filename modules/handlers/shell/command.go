@@ -1,0 +1,85 @@
+package shell
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/sluiceworks/sluice/modules/tasks"
+)
+
+// with is what a task hands over.
+type with struct {
+	Script             string          `json:"script" sluice:"required"`
+	Shell              string          `json:"shell"`
+	WorkingDirectory   string          `json:"working_directory"`
+	EnvFile            []string        `json:"env_file"`
+	PermanentExitCodes tasks.ExitCodes `json:"permanent_exit_codes"`
+	SkipExitCodes      tasks.ExitCodes `json:"skip_exit_codes"`
+}
+
+const scriptPlace = "{0}"
+
+// command makes the command that runs the script; files has room for one.
+func (in *with) command(files *exchange) (*exec.Cmd, error) {
+	if strings.ContainsRune(in.Script+in.Shell+in.WorkingDirectory, 0) {
+		return nil, tasks.Permanent(errors.New("the script, its shell or its working directory holds a NUL byte"))
+	}
+	words, err := in.words(files)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(words[0], words[1:]...) //nolint:noctx // the end of its context ends the whole group: see process.wait
+	if in.WorkingDirectory != "" {
+		if cmd.Dir, err = filepath.Abs(in.WorkingDirectory); err != nil {
+			return nil, fmt.Errorf("working_directory: %w", err)
+		}
+		if err := isDirectory(cmd.Dir); err != nil {
+			return nil, fmt.Errorf("working_directory: %w", err)
+		}
+	}
+	return cmd, nil
+}
+
+// words are the program and its arguments.
+func (in *with) words(files *exchange) ([]string, error) {
+	switch in.Shell {
+	case "", "sh":
+		return []string{"sh", "-e", "-c", in.Script}, nil
+	case "bash":
+		return []string{"bash", "-eo", "pipefail", "-c", in.Script}, nil
+	case "python":
+		program := "python3"
+		if _, err := exec.LookPath(program); err != nil {
+			program = "python"
+		}
+		return []string{program, "-c", in.Script}, nil
+	}
+	if !strings.Contains(in.Shell, scriptPlace) {
+		return nil, tasks.Permanent(fmt.Errorf("unknown shell %q", in.Shell))
+	}
+	path, err := files.writeScript(in.Script)
+	if err != nil {
+		return nil, err
+	}
+	words := strings.Fields(in.Shell)
+	for i := range words {
+		words[i] = strings.ReplaceAll(words[i], scriptPlace, path)
+	}
+	return words, nil
+}
+
+// isDirectory says what is wrong with a directory in words of its own: a failed start would blame the program.
+func isDirectory(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a directory", path)
+	}
+	return nil
+}

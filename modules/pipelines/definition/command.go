@@ -1,0 +1,206 @@
+package definition
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sluiceworks/sluice/modules/tasks"
+)
+
+// Command is how a task's Run text is run. The zero value runs it by `sh -e` in the directory of the worker.
+type Command struct {
+	Shell            string   `json:"shell,omitempty"`             // sh (the default), bash, python, or a template with {0} for the script's file
+	WorkingDirectory string   `json:"working_directory,omitempty"` // may hold ${{ }}
+	EnvFile          []string `json:"env_file,omitempty"`          // files of NAME=value lines, read when an attempt starts; may hold ${{ }}
+
+	PermanentExitCodes tasks.ExitCodes `json:"permanent_exit_codes,omitempty"` // no further attempt after one of these
+	SkipExitCodes      tasks.ExitCodes `json:"skip_exit_codes,omitempty"`      // the task becomes Skipped
+}
+
+// commandKeys belong to tasks with `run`; defaults have them, too.
+var commandKeys = []string{"shell", "working_directory", "env_file", "permanent_exit_codes", "skip_exit_codes"}
+
+// settingsOfSluice are the variables with SLUICE_ at the start that a task may declare: a command that calls sluice itself needs them,
+// and gets none from the worker.
+var settingsOfSluice = []string{"SLUICE_DATABASE_URL", "SLUICE_TENANT", "SLUICE_CONFIG"}
+
+var allTaskKeys = slices.Concat(taskKeys, commandKeys)
+
+const (
+	exitCodeHint = "from 1 to 255, such as [2, 64-78]"
+	shellHint    = "sh, bash, python, or a command with {0} for the script's file, such as: perl {0}"
+)
+
+// scriptPlace stands for the script's file in a template of Shell.
+const scriptPlace = "{0}"
+
+// command reads one of commandKeys and reports whether name is one.
+func (r *reporter) command(c *Command, p pair, at *place) bool {
+	switch p.name {
+	case "shell":
+		c.Shell = r.text(p.value, at, p.name)
+	case "working_directory":
+		c.WorkingDirectory = r.text(p.value, at, p.name)
+	case "env_file":
+		c.EnvFile = r.texts(p.value, at, p.name)
+	case "permanent_exit_codes":
+		c.PermanentExitCodes = r.exitCodes(p.value, at, p.name)
+	case "skip_exit_codes":
+		c.SkipExitCodes = r.exitCodes(p.value, at, p.name)
+	default:
+		return false
+	}
+	return true
+}
+
+func (r *reporter) exitCodes(n *yaml.Node, at *place, what string) tasks.ExitCodes {
+	entries := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		entries = n.Content
+	}
+	codes := tasks.ExitCodes{}
+	for i, e := range entries {
+		at := at
+		if n.Kind == yaml.SequenceNode {
+			at = at.at(i)
+		}
+		if e.Kind != yaml.ScalarNode {
+			r.addNode(e, at, exitCodeHint, "%s must be exit codes, and holds %s", what, describe(e))
+			continue
+		}
+		code, err := tasks.ParseExitCodeRange(e.Value)
+		if err != nil {
+			r.addNode(e, at, exitCodeHint, "%s: %v", what, err)
+			continue
+		}
+		codes = append(codes, code)
+	}
+	return codes
+}
+
+// checkCommand checks how a task with Run is run.
+func (t *Task) checkCommand(r *reporter, at *place) {
+	checkText(r, at.key("shell"), "shell", t.Shell)
+	switch template := strings.Contains(t.Shell, scriptPlace); {
+	case hasExpressions(t.Shell):
+		r.add(at.key("shell"), "", "shell holds ${{ }}, which is not evaluated there")
+	case template && strings.HasPrefix(strings.TrimSpace(t.Shell), scriptPlace):
+		r.add(at.key("shell"), shellHint, "shell begins with {0}, and must begin with a program")
+	case t.Shell != "" && !template && !slices.Contains([]string{"sh", "bash", "python"}, t.Shell):
+		r.add(at.key("shell"), shellHint, "unknown shell %q", t.Shell)
+	}
+	checkText(r, at.key("working_directory"), "working_directory", t.WorkingDirectory)
+	for i, file := range t.EnvFile {
+		checkText(r, at.key("env_file").at(i), "env_file", file)
+		if strings.TrimSpace(file) == "" && !r.isSettled(at.key("env_file").at(i)) {
+			r.add(at.key("env_file").at(i), "", "an entry of env_file is empty")
+		}
+	}
+	t.checkExitCodes(r, at)
+}
+
+func (t *Task) checkExitCodes(r *reporter, at *place) {
+	check := func(key string, codes tasks.ExitCodes) {
+		for i, c := range codes {
+			if _, err := tasks.ParseExitCodeRange(c.String()); err != nil {
+				r.add(at.key(key).at(i), exitCodeHint, "%s: %v", key, err)
+			}
+		}
+	}
+	check("permanent_exit_codes", t.PermanentExitCodes)
+	check("skip_exit_codes", t.SkipExitCodes)
+	for i, s := range t.SkipExitCodes {
+		for _, p := range t.PermanentExitCodes {
+			if s.From <= p.To && p.From <= s.To {
+				r.add(at.key("skip_exit_codes").at(i), "", "skip_exit_codes %s and permanent_exit_codes %s overlap", s, p)
+			}
+		}
+	}
+}
+
+// inherit takes from the defaults what the task does not say itself.
+func (c *Command) inherit(defaults *Command) {
+	if c.Shell == "" {
+		c.Shell = defaults.Shell
+	}
+	if c.WorkingDirectory == "" {
+		c.WorkingDirectory = defaults.WorkingDirectory
+	}
+	if c.EnvFile == nil {
+		c.EnvFile = defaults.EnvFile
+	}
+	if c.PermanentExitCodes == nil {
+		c.PermanentExitCodes = defaults.PermanentExitCodes
+	}
+	if c.SkipExitCodes == nil {
+		c.SkipExitCodes = defaults.SkipExitCodes
+	}
+}
+
+// checkNoCommand refuses the settings of a command for a task that runs none.
+func (t *Task) checkNoCommand(r *reporter, at *place) {
+	set := []bool{
+		t.Shell != "", t.WorkingDirectory != "", t.EnvFile != nil, t.PermanentExitCodes != nil, t.SkipExitCodes != nil,
+	}
+	for i, key := range commandKeys {
+		if set[i] {
+			r.add(at.key(key), "", "%s belongs to run, and the task has uses", key)
+		}
+	}
+}
+
+// posix reports whether the text is read by a shell in which an expression can stand as a parameter.
+func (c *Command) posix() bool {
+	program, _, _ := strings.Cut(strings.TrimSpace(c.Shell), " ")
+	switch path.Base(program) {
+	case "sh", "bash", "dash", "ksh", "zsh", "ash", ".":
+		return true
+	}
+	return false
+}
+
+// arguments compiles what the shell handler gets besides the script. Each is text, whatever its expressions evaluate to.
+func (c *taskCompiler) arguments(t *Task, script string) {
+	fixed := shellArguments{script, t.Command}
+	c.out.fixed.With = mustEncode(fixed)
+	if !hasExpressions(t.WorkingDirectory) && !slices.ContainsFunc(t.EnvFile, hasExpressions) {
+		return
+	}
+	v, err := decodeExact(c.out.fixed.With)
+	if err != nil {
+		c.report.add(c.place().key("run"), "", "run: %v", err)
+		return
+	}
+	with, dynamic := v.(map[string]any), false
+	text := func(at *place, s string) any {
+		value, d := c.tree(at, s)
+		dynamic = dynamic || d
+		if t, ok := value.(*template); ok {
+			t.parts = append(t.parts, templatePart{}) // more than one part: evaluates to text
+		}
+		return value
+	}
+	if t.WorkingDirectory != "" {
+		with["working_directory"] = text(c.place().key("working_directory"), t.WorkingDirectory)
+	}
+	for i, file := range t.EnvFile {
+		with["env_file"].([]any)[i] = text(c.place().key("env_file").at(i), file)
+	}
+	if dynamic {
+		c.out.with = with
+	} else {
+		c.out.fixed.With = mustEncode(with)
+	}
+}
+
+// shellArguments is what the shell handler takes.
+type shellArguments struct {
+	Script string `json:"script"`
+	Command
+}
+
+// otherLanguage is what to do instead of an expression in a script that no POSIX shell reads.
+const otherLanguage = "give it a name in env: and read that environment variable in the script"

@@ -1,0 +1,270 @@
+package definition
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+var errDeep = fmt.Errorf("%w: lists and objects are nested deeper than %d", errBudget, maxValueDepth)
+
+// equal compares two values, numbers without rounding.
+func (m *meter) equal(a, b any, depth int) (bool, error) {
+	if depth > maxValueDepth {
+		return false, errDeep
+	}
+	if err := m.step(1); err != nil {
+		return false, err
+	}
+	switch x := a.(type) {
+	case string:
+		y, ok := b.(string)
+		if !ok || len(x) != len(y) {
+			return false, nil
+		}
+		return x == y, m.scan(len(x))
+	case []any:
+		return m.equalLists(x, b, depth)
+	case map[string]any:
+		return m.equalObjects(x, b, depth)
+	case bool, nil:
+		return a == b, nil
+	}
+	return isNumber(b) && compareNumbers(a, b) == 0, nil
+}
+
+func (m *meter) equalLists(x []any, b any, depth int) (bool, error) {
+	y, ok := b.([]any)
+	if !ok || len(x) != len(y) {
+		return false, nil
+	}
+	for i := range x {
+		if same, err := m.equal(x[i], y[i], depth+1); err != nil || !same {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (m *meter) equalObjects(x map[string]any, b any, depth int) (bool, error) {
+	y, ok := b.(map[string]any)
+	if !ok || len(x) != len(y) {
+		return false, nil
+	}
+	for k, v := range x {
+		w, ok := y[k]
+		if !ok {
+			return false, nil
+		}
+		if same, err := m.equal(v, w, depth+1); err != nil || !same {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// compare orders two numbers or two strings.
+func (m *meter) compare(a, b any) (int, error) {
+	x, ok := a.(string)
+	y, also := b.(string)
+	switch {
+	case ok && also:
+		return strings.Compare(x, y), m.scan(min(len(x), len(y)))
+	case isNumber(a) && isNumber(b):
+		return compareNumbers(a, b), m.step(1)
+	}
+	return 0, fmt.Errorf("invalid operation: %s cannot be compared with %s", kindOf(a), kindOf(b))
+}
+
+// ordered is < <= > >=. Null is neither smaller nor larger than anything.
+func (m *meter) ordered(operator string, a, b any) (any, error) {
+	if a == nil || b == nil {
+		return false, nil
+	}
+	sign, err := m.compare(a, b)
+	switch operator {
+	case "<":
+		return sign < 0, err
+	case "<=":
+		return sign <= 0, err
+	case ">":
+		return sign > 0, err
+	}
+	return sign >= 0, err
+}
+
+// in looks for a value in a list, or for a key in an object.
+func (m *meter) in(a, b any) (any, error) {
+	switch b := b.(type) {
+	case nil:
+		return false, nil
+	case []any:
+		for i := range b {
+			if same, err := m.equal(a, b[i], 0); err != nil || same {
+				return same, err
+			}
+		}
+		return false, nil
+	case map[string]any:
+		k, ok := a.(string)
+		if !ok {
+			return false, nil
+		}
+		_, found := b[k]
+		return found, nil
+	}
+	return nil, fmt.Errorf("in takes a list or an object, not %s", kindOf(b))
+}
+
+// document is the text of a list or an object, and exact that of a number which is neither an int nor a float64: keys of their own.
+type (
+	documentKey string
+	exactKey    string
+)
+
+// key is a value that is equal, as a key of a Go map, for values that are equal.
+func (m *meter) key(v any) (any, error) {
+	switch v := calculable(v).(type) {
+	case float64:
+		if v == math.Trunc(v) {
+			if i, err := truncate(v); err == nil {
+				return i, nil
+			}
+		}
+		return v, nil
+	case json.Number:
+		return exactKey(rational(v).RatString()), nil
+	case []any, map[string]any:
+		e := encoder{m: m, canonical: true}
+		err := e.value(v, 0)
+		return documentKey(e.b), err
+	default:
+		return v, nil
+	}
+}
+
+// encoder writes JSON in one line with sorted keys and the characters <, > and & as they are.
+type encoder struct {
+	m         *meter
+	b         []byte
+	canonical bool // numbers that are equal have the same text
+}
+
+func (e *encoder) value(v any, depth int) error {
+	if depth > maxValueDepth {
+		return errDeep
+	}
+	if err := e.m.alloc(24); err != nil {
+		return err
+	}
+	switch v := v.(type) {
+	case nil:
+		e.b = append(e.b, "null"...)
+	case bool:
+		e.b = strconv.AppendBool(e.b, v)
+	case string:
+		return e.string(v)
+	case int, float64, json.Number:
+		return e.number(v)
+	case []any:
+		return e.list(v, depth)
+	case map[string]any:
+		return e.object(v, depth)
+	default:
+		return errors.New("the value is no JSON")
+	}
+	return nil
+}
+
+func (e *encoder) number(v any) error {
+	if e.canonical {
+		k, err := e.m.key(v)
+		e.b = fmt.Append(e.b, k)
+		return err
+	}
+	if i, ok := v.(int); ok {
+		e.b = strconv.AppendInt(e.b, int64(i), 10)
+		return nil
+	}
+	b, err := encode(v)
+	e.b = append(e.b, b...)
+	return err
+}
+
+func (e *encoder) string(s string) error {
+	if err := e.m.text(len(s)); err != nil {
+		return err
+	}
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			if err := e.m.text(6 * len(s)); err != nil {
+				return err
+			}
+			b, err := encode(s)
+			e.b = append(e.b, b...)
+			return err
+		}
+	}
+	e.b = append(append(append(e.b, '"'), s...), '"')
+	return nil
+}
+
+func (e *encoder) list(v []any, depth int) error {
+	e.b = append(e.b, '[')
+	for i := range v {
+		if i > 0 {
+			e.b = append(e.b, ',')
+		}
+		if err := e.value(v[i], depth+1); err != nil {
+			return err
+		}
+	}
+	e.b = append(e.b, ']')
+	return nil
+}
+
+func (e *encoder) object(v map[string]any, depth int) error {
+	keys, err := e.m.keys(v)
+	if err != nil {
+		return err
+	}
+	e.b = append(e.b, '{')
+	for i, k := range keys {
+		if i > 0 {
+			e.b = append(e.b, ',')
+		}
+		if err := e.string(k); err != nil {
+			return err
+		}
+		e.b = append(e.b, ':')
+		if err := e.value(v[k], depth+1); err != nil {
+			return err
+		}
+	}
+	e.b = append(e.b, '}')
+	return nil
+}
+
+// json is a value as JSON.
+func (m *meter) json(v any) ([]byte, error) {
+	e := encoder{m: m}
+	err := e.value(v, 0)
+	return e.b, err
+}
+
+// render is a value as part of a text: strings are put in as they are, other values as JSON. Null is no text.
+func (m *meter) render(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case nil:
+		return "", errNull
+	}
+	b, err := m.json(v)
+	return string(b), err
+}
+
+var errNull = errors.New(`the value is null, which is no text: write ?? for what is to stand there instead, such as ?? ""`)

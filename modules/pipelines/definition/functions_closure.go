@@ -1,0 +1,256 @@
+package definition
+
+import (
+	"github.com/expr-lang/expr/ast"
+)
+
+// The functions that evaluate an expression for each element of a list. In it, # is the element and #index its place, from 0.
+var closureFunctions = []Function{
+	{Name: "all", Least: 2, Most: 2, closure: quantifier(func(holds, of int) bool { return holds == of }, false)},
+	{Name: "any", Least: 2, Most: 2, closure: quantifier(func(holds, _ int) bool { return holds > 0 }, true)},
+	{Name: "none", Least: 2, Most: 2, closure: quantifier(func(holds, _ int) bool { return holds == 0 }, true)},
+	{Name: "one", Least: 2, Most: 2, closure: quantifier(func(holds, _ int) bool { return holds == 1 })},
+	{Name: "count", Least: 1, Most: 2, closure: count},
+	{Name: "filter", Least: 2, Most: 2, closure: filter},
+	{Name: "map", Least: 2, Most: 2, closure: mapList},
+	{Name: "find", Least: 2, Most: 2, closure: find(false, func(i int, v any) any { return v }, nil)},
+	{Name: "findLast", Least: 2, Most: 2, closure: find(true, func(i int, v any) any { return v }, nil)},
+	{Name: "findIndex", Least: 2, Most: 2, closure: find(false, func(i int, v any) any { return i }, -1)},
+	{Name: "findLastIndex", Least: 2, Most: 2, closure: find(true, func(i int, v any) any { return i }, -1)},
+	{Name: "sum", Least: 1, Most: 2, closure: sumOf},
+	{Name: "groupBy", Least: 2, Most: 2, closure: groupBy},
+	{Name: "sortBy", Least: 2, Most: 3, closure: sortBy},
+	{Name: "reduce", Least: 2, Most: 3, closure: reduce},
+}
+
+// elements evaluates the first argument.
+func (v *evaluator) elements(args []ast.Node) ([]any, error) {
+	r, err := v.eval(args[0])
+	if err != nil {
+		return nil, err
+	}
+	list, ok := r.([]any)
+	if !ok {
+		return nil, wrongArgument("it takes a list, not %s", kindOf(r))
+	}
+	return list, nil
+}
+
+// predicate is the body of the second argument; nil if there is none.
+func predicate(args []ast.Node) ast.Node {
+	if len(args) < 2 {
+		return nil
+	}
+	if p, ok := args[1].(*ast.PredicateNode); ok {
+		return p.Node
+	}
+	return args[1]
+}
+
+// each evaluates the second argument for each element, from the last one if backwards, until do returns false.
+func (v *evaluator) each(list []any, args []ast.Node, backwards bool, do func(i int, r any) (more bool, err error)) error {
+	body := predicate(args)
+	v.items = append(v.items, iteration{})
+	depth := len(v.items)
+	defer func() { v.items = v.items[:depth-1] }()
+	for n := range list {
+		i := n
+		if backwards {
+			i = len(list) - 1 - n
+		}
+		r := list[i]
+		if body != nil {
+			v.items[depth-1] = iteration{index: i, item: list[i]}
+			var err error
+			if r, err = v.eval(body); err != nil {
+				return err
+			}
+		} else if err := v.step(1); err != nil {
+			return err
+		}
+		if more, err := do(i, r); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// holds counts the elements for which the second argument is true. It ends at the first whose value is among stop.
+func (v *evaluator) holds(list []any, args []ast.Node, stop ...bool) (n int, err error) {
+	err = v.each(list, args, false, func(_ int, r any) (bool, error) {
+		yes, ok := r.(bool)
+		if !ok {
+			return false, wrongArgument("the condition must be true or false, not %s", kindOf(r))
+		}
+		if yes {
+			n++
+		}
+		return len(stop) == 0 || yes != stop[0], nil
+	})
+	return n, err
+}
+
+func quantifier(decide func(holds, of int) bool, stop ...bool) func(*evaluator, []ast.Node) (any, error) {
+	return func(v *evaluator, args []ast.Node) (any, error) {
+		list, err := v.elements(args)
+		if err != nil {
+			return nil, err
+		}
+		n, err := v.holds(list, args, stop...)
+		return decide(n, len(list)), err
+	}
+}
+
+func count(v *evaluator, args []ast.Node) (any, error) {
+	list, err := v.elements(args)
+	if err != nil {
+		return nil, err
+	}
+	return v.holds(list, args)
+}
+
+func filter(v *evaluator, args []ast.Node) (any, error) {
+	list, err := v.elements(args)
+	if err == nil {
+		err = v.list(len(list))
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := make([]any, 0, len(list))
+	err = v.each(list, args, false, func(i int, r any) (bool, error) {
+		yes, ok := r.(bool)
+		if !ok {
+			return false, wrongArgument("the condition must be true or false, not %s", kindOf(r))
+		}
+		if yes {
+			out = append(out, list[i])
+		}
+		return true, nil
+	})
+	return out, err
+}
+
+// mapped is what the second argument is for each element.
+func (v *evaluator) mapped(list []any, args []ast.Node) ([]any, error) {
+	if err := v.alloc(times(len(list), 24) + 24); err != nil {
+		return nil, err
+	}
+	out := make([]any, len(list))
+	err := v.each(list, args, false, func(i int, r any) (bool, error) {
+		out[i] = r
+		return true, nil
+	})
+	return out, err
+}
+
+func mapList(v *evaluator, args []ast.Node) (any, error) {
+	list, err := v.elements(args)
+	if err != nil {
+		return nil, err
+	}
+	return v.mapped(list, args)
+}
+
+func find(backwards bool, result func(i int, v any) any, none any) func(*evaluator, []ast.Node) (any, error) {
+	return func(v *evaluator, args []ast.Node) (any, error) {
+		list, err := v.elements(args)
+		if err != nil {
+			return nil, err
+		}
+		found := none
+		err = v.each(list, args, backwards, func(i int, r any) (bool, error) {
+			yes, ok := r.(bool)
+			if !ok {
+				return false, wrongArgument("the condition must be true or false, not %s", kindOf(r))
+			}
+			if yes {
+				found = result(i, list[i])
+			}
+			return !yes, nil
+		})
+		return found, err
+	}
+}
+
+func sumOf(v *evaluator, args []ast.Node) (any, error) {
+	list, err := v.elements(args)
+	if err != nil {
+		return nil, err
+	}
+	var sum any = 0
+	err = v.each(list, args, false, func(_ int, r any) (_ bool, err error) {
+		sum, err = calculate("+", sum, r)
+		return true, err
+	})
+	return sum, err
+}
+
+// groupBy collects the elements of a list by a key; keys that are no strings become their JSON.
+func groupBy(v *evaluator, args []ast.Node) (any, error) {
+	list, err := v.elements(args)
+	if err == nil {
+		err = v.alloc(times(len(list), 112))
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]any{}
+	err = v.each(list, args, false, func(i int, r any) (bool, error) {
+		k, err := textOf(v.meter, r)
+		if err != nil {
+			return false, err
+		}
+		group, _ := out[k].([]any)
+		out[k] = append(group, list[i])
+		return true, v.scan(len(k))
+	})
+	return out, err
+}
+
+func sortBy(v *evaluator, args []ast.Node) (any, error) {
+	list, err := v.elements(args)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := v.mapped(list, args)
+	if err != nil {
+		return nil, err
+	}
+	order, err := v.evalAll(args[2:])
+	if err != nil {
+		return nil, err
+	}
+	return v.sorted(list, keys, order)
+}
+
+// reduce carries a value, #acc, over the elements of a list. It begins with the third argument, or else with the first element.
+func reduce(v *evaluator, args []ast.Node) (any, error) {
+	list, err := v.elements(args)
+	if err != nil {
+		return nil, err
+	}
+	var acc any
+	from := 0
+	switch {
+	case len(args) == 3:
+		if acc, err = v.eval(args[2]); err != nil {
+			return nil, err
+		}
+	case len(list) == 0:
+		return nil, wrongArgument("of an empty list there is nothing to begin with: write the value to begin with as the third argument")
+	default:
+		acc, from = list[0], 1
+	}
+	body := predicate(args)
+	v.items = append(v.items, iteration{})
+	depth := len(v.items)
+	defer func() { v.items = v.items[:depth-1] }()
+	for i := from; i < len(list); i++ {
+		v.items[depth-1] = iteration{index: i, item: list[i], accumulated: acc}
+		if acc, err = v.eval(body); err != nil {
+			return nil, err
+		}
+	}
+	return acc, nil
+}

@@ -1,0 +1,297 @@
+package definition
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+var listFunctions = []Function{
+	{Name: "len", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) { return m.length(args[0]) }},
+	{Name: "first", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) { return elementOf(args, func(n int) int { return 0 }) }},
+	{Name: "last", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) { return elementOf(args, func(n int) int { return n - 1 }) }},
+	{Name: "take", Least: 2, Most: 2, plain: take},
+	{Name: "reverse", Least: 1, Most: 1, plain: reverse},
+	{Name: "uniq", Least: 1, Most: 1, plain: uniq},
+	{Name: "concat", Least: 1, Most: -1, plain: concat},
+	{Name: "flatten", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) {
+		list, err := listAt(args, 0)
+		if err != nil {
+			return nil, err
+		}
+		return flatten(m, []any{}, list, 0)
+	}},
+	{Name: "sort", Least: 1, Most: 2, plain: sortList},
+}
+
+var objectFunctions = []Function{
+	{Name: "keys", Least: 1, Most: 1, plain: ofObject(func(k string, _ any) any { return k })},
+	{Name: "values", Least: 1, Most: 1, plain: ofObject(func(_ string, v any) any { return v })},
+	{Name: "toPairs", Least: 1, Most: 1, plain: ofObject(func(k string, v any) any { return []any{k, v} })},
+	{Name: "fromPairs", Least: 1, Most: 1, plain: fromPairs},
+	{Name: "get", Least: 2, Most: 2, plain: get},
+	{Name: "type", Least: 1, Most: 1, plain: func(_ *meter, args []any) (any, error) { return typeName(args[0]), nil }},
+}
+
+// length is the number of elements of a list, of keys of an object or of characters of a string.
+func (m *meter) length(v any) (int, error) {
+	switch v := v.(type) {
+	case string:
+		return utf8.RuneCountInString(v), m.scan(len(v))
+	case []any:
+		return len(v), nil
+	case map[string]any:
+		return len(v), nil
+	}
+	return 0, wrongArgument("a list, an object or a string is needed, not %s", kindOf(v))
+}
+
+func elementOf(args []any, index func(n int) int) (any, error) {
+	if args[0] == nil {
+		return nil, nil
+	}
+	list, err := listAt(args, 0)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return list[index(len(list))], nil
+}
+
+func take(_ *meter, args []any) (any, error) {
+	list, err := listAt(args, 0)
+	if err != nil {
+		return nil, err
+	}
+	n, err := whole(args[1])
+	if err != nil {
+		return nil, err
+	}
+	if n < 0 {
+		return nil, wrongArgument("the number of elements is negative: %d", n)
+	}
+	return slices.Clip(list[:min(n, len(list))]), nil
+}
+
+func reverse(m *meter, args []any) (any, error) {
+	list, err := listAt(args, 0)
+	if err == nil {
+		err = m.list(len(list))
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := slices.Clone(list)
+	slices.Reverse(out)
+	return out, nil
+}
+
+func uniq(m *meter, args []any) (any, error) {
+	list, err := listAt(args, 0)
+	if err == nil {
+		err = m.alloc(times(len(list), 64))
+	}
+	if err != nil {
+		return nil, err
+	}
+	seen, out := make(map[any]bool, len(list)), make([]any, 0, len(list))
+	for _, v := range list {
+		if s, ok := v.(string); ok {
+			err = m.scan(len(s))
+		} else {
+			err = m.step(2)
+		}
+		if err != nil {
+			return nil, err
+		}
+		k, err := m.key(v)
+		if err != nil {
+			return nil, err
+		}
+		if !seen[k] {
+			seen[k] = true
+			out = append(out, v)
+		}
+	}
+	return out, nil
+}
+
+func concat(m *meter, args []any) (any, error) {
+	size := 0
+	for i := range args {
+		list, err := listAt(args, i)
+		if err != nil {
+			return nil, err
+		}
+		size += len(list)
+	}
+	if err := m.list(size); err != nil {
+		return nil, err
+	}
+	out := make([]any, 0, size)
+	for _, a := range args {
+		out = append(out, a.([]any)...)
+	}
+	return out, nil
+}
+
+func flatten(m *meter, out, list []any, depth int) ([]any, error) {
+	if depth > maxValueDepth {
+		return nil, errDeep
+	}
+	if err := m.alloc(times(len(list), 32) + 16); err != nil {
+		return nil, err
+	}
+	if err := m.step(int64(len(list)) + 1); err != nil {
+		return nil, err
+	}
+	for _, v := range list {
+		inner, ok := v.([]any)
+		if !ok {
+			out = append(out, v)
+			continue
+		}
+		var err error
+		if out, err = flatten(m, out, inner, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// sortList sorts numbers or strings; elements that are equal keep their order.
+func sortList(m *meter, args []any) (any, error) {
+	list, err := listAt(args, 0)
+	if err != nil {
+		return nil, err
+	}
+	return m.sorted(list, list, args[1:])
+}
+
+// sorted is a list in the order of its keys; order holds "asc" or "desc", or nothing.
+func (m *meter) sorted(list, keys []any, order []any) (any, error) {
+	sign := 1
+	if len(order) > 0 {
+		switch order[0] {
+		case "asc":
+		case "desc":
+			sign = -1
+		default:
+			return nil, wrongArgument(`the order is "asc" or "desc"`)
+		}
+	}
+	if err := m.sorting(len(list)); err != nil {
+		return nil, err
+	}
+	if err := m.alloc(times(len(list), 40)); err != nil {
+		return nil, err
+	}
+	places := make([]int, len(list))
+	for i := range places {
+		places[i] = i
+	}
+	var failed error
+	slices.SortStableFunc(places, func(i, j int) int {
+		if failed != nil {
+			return 0
+		}
+		c := 0
+		x, y := keys[i], keys[j]
+		if isNumber(x) && isNumber(y) { // counted above
+			c = compareNumbers(x, y)
+		} else {
+			c, failed = m.compare(x, y)
+		}
+		return sign * c
+	})
+	out := make([]any, len(list))
+	for i, p := range places {
+		out[i] = list[p]
+	}
+	return out, failed
+}
+
+// keys lists the keys of an object in order.
+func (m *meter) keys(v map[string]any) ([]string, error) {
+	if err := m.list(len(v)); err != nil {
+		return nil, err
+	}
+	if err := m.sorting(len(v)); err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(v)), nil
+}
+
+func ofObject(f func(k string, v any) any) func(*meter, []any) (any, error) {
+	return func(m *meter, args []any) (any, error) {
+		o, err := objectAt(args, 0)
+		if err != nil {
+			return nil, err
+		}
+		keys, err := m.keys(o)
+		if err == nil {
+			err = m.alloc(times(len(keys), 88))
+		}
+		if err != nil {
+			return nil, err
+		}
+		out := make([]any, len(keys))
+		for i, k := range keys {
+			out[i] = f(k, o[k])
+		}
+		return out, nil
+	}
+}
+
+func fromPairs(m *meter, args []any) (any, error) {
+	list, err := listAt(args, 0)
+	if err == nil {
+		err = m.object(len(list))
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]any, len(list))
+	for i, v := range list {
+		pair, ok := v.([]any)
+		if !ok || len(pair) != 2 {
+			return nil, wrongArgument("element %d is no list of a key and a value", i)
+		}
+		k, ok := pair[0].(string)
+		if !ok {
+			return nil, wrongArgument("the key of element %d is %s, not a string", i, kindOf(pair[0]))
+		}
+		out[k] = pair[1]
+	}
+	return out, nil
+}
+
+// get reads a key of an object or an element of a list, which may be missing.
+func get(m *meter, args []any) (any, error) {
+	r, _, err := (&evaluator{meter: m}).at(args[0], args[1])
+	return r, err
+}
+
+func typeName(v any) string {
+	switch v := calculable(v).(type) {
+	case nil:
+		return "nil"
+	case bool:
+		return "bool"
+	case int:
+		return "int"
+	case float64:
+		return "float"
+	case json.Number:
+		if !strings.ContainsAny(string(v), ".eE") {
+			return "int"
+		}
+		return "float"
+	case string:
+		return "string"
+	case []any:
+		return "array"
+	}
+	return "map"
+}

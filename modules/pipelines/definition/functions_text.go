@@ -1,0 +1,264 @@
+package definition
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"net/url"
+	"reflect"
+	"strings"
+	"unicode/utf8"
+)
+
+var textFunctions = []Function{
+	{Name: "trim", Least: 1, Most: 2, plain: trim},
+	{Name: "trimPrefix", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return strings.TrimPrefix(s, t) })},
+	{Name: "trimSuffix", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return strings.TrimSuffix(s, t) })},
+	{Name: "hasPrefix", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return strings.HasPrefix(s, t) })},
+	{Name: "hasSuffix", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return strings.HasSuffix(s, t) })},
+	{Name: "indexOf", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return inCharacters(s, strings.Index(s, t)) })},
+	{Name: "lastIndexOf", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return inCharacters(s, strings.LastIndex(s, t)) })},
+	{Name: "upper", Least: 1, Most: 1, plain: ofText(3, func(s string) (any, error) { return strings.ToUpper(s), nil })},
+	{Name: "lower", Least: 1, Most: 1, plain: ofText(3, func(s string) (any, error) { return strings.ToLower(s), nil })},
+	{Name: "toBase64", Least: 1, Most: 1, plain: ofText(2, func(s string) (any, error) { return base64.StdEncoding.EncodeToString([]byte(s)), nil })},
+	{Name: "fromBase64", Least: 1, Most: 1, plain: ofText(2, fromBase64)},
+	{Name: "split", Least: 2, Most: 3, plain: splitting(strings.SplitN)},
+	{Name: "splitAfter", Least: 2, Most: 3, plain: splitting(strings.SplitAfterN)},
+	{Name: "replace", Least: 3, Most: 4, plain: replace},
+	{Name: "repeat", Least: 2, Most: 2, plain: repeat},
+	{Name: "join", Least: 1, Most: 2, plain: join},
+	{Name: "urlencode", Least: 1, Most: 1, plain: urlencode, types: []reflect.Type{reflect.TypeFor[func(any) string]()}},
+	{Name: "string", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) { return textOf(m, args[0]) }},
+	{Name: "toJSON", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) {
+		b, err := m.json(args[0])
+		return string(b), err
+	}},
+	{Name: "fromJSON", Least: 1, Most: 1, plain: fromJSON},
+}
+
+// ofText is a function of one string whose result is at most growth times as long.
+func ofText(growth int, f func(string) (any, error)) func(*meter, []any) (any, error) {
+	return func(m *meter, args []any) (any, error) {
+		s, err := textAt(args, 0)
+		if err == nil {
+			err = m.text(growth * len(s))
+		}
+		if err != nil {
+			return nil, err
+		}
+		return f(s)
+	}
+}
+
+// ofTwoTexts is a function of two strings that allocates nothing.
+func ofTwoTexts(f func(s, t string) any) func(*meter, []any) (any, error) {
+	return func(m *meter, args []any) (any, error) {
+		s, err := textAt(args, 0)
+		if err != nil {
+			return nil, err
+		}
+		t, err := textAt(args, 1)
+		if err == nil {
+			err = m.scan(len(s) + len(t))
+		}
+		if err != nil {
+			return nil, err
+		}
+		return f(s, t), nil
+	}
+}
+
+// inCharacters turns an offset in bytes, if it is one, into one in characters.
+func inCharacters(s string, at int) int {
+	if at < 0 {
+		return at
+	}
+	return utf8.RuneCountInString(s[:at])
+}
+
+func trim(m *meter, args []any) (any, error) {
+	s, err := textAt(args, 0)
+	if err == nil {
+		err = m.step(int64(len(s))>>2 + 1)
+	}
+	if err != nil || len(args) == 1 {
+		return strings.TrimSpace(s), err
+	}
+	cut, err := textAt(args, 1)
+	if err == nil {
+		err = m.alloc(int64(len(cut)) * 16)
+	}
+	if err != nil {
+		return nil, err
+	}
+	set := map[rune]bool{}
+	for _, c := range cut {
+		set[c] = true
+	}
+	return strings.TrimFunc(s, func(c rune) bool { return set[c] }), nil
+}
+
+func fromBase64(s string) (any, error) {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return nil, wrongArgument("%v", err)
+	}
+	if !utf8.Valid(b) {
+		return nil, wrongArgument("the result is no valid UTF-8")
+	}
+	return string(b), nil
+}
+
+func splitting(f func(s, separator string, n int) []string) func(*meter, []any) (any, error) {
+	return func(m *meter, args []any) (any, error) {
+		s, err := textAt(args, 0)
+		if err != nil {
+			return nil, err
+		}
+		separator, err := textAt(args, 1)
+		if err != nil {
+			return nil, err
+		}
+		n := -1
+		if len(args) == 3 {
+			if n, err = whole(args[2]); err != nil {
+				return nil, err
+			}
+		}
+		if err := m.scan(len(s)); err != nil {
+			return nil, err
+		}
+		pieces := strings.Count(s, separator) + 1
+		if n >= 0 {
+			pieces = min(pieces, n)
+		}
+		if err := m.alloc(times(pieces, 48)); err != nil {
+			return nil, err
+		}
+		out := make([]any, 0, pieces)
+		for _, piece := range f(s, separator, n) {
+			out = append(out, piece)
+		}
+		return out, nil
+	}
+}
+
+func replace(m *meter, args []any) (any, error) {
+	var t [3]string
+	for i := range t {
+		var err error
+		if t[i], err = textAt(args, i); err != nil {
+			return nil, err
+		}
+	}
+	n := -1
+	if len(args) == 4 {
+		var err error
+		if n, err = whole(args[3]); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.scan(len(t[0])); err != nil {
+		return nil, err
+	}
+	found := strings.Count(t[0], t[1])
+	if n >= 0 {
+		found = min(found, n)
+	}
+	if err := m.alloc(times(found, len(t[2]))); err != nil {
+		return nil, err
+	}
+	if err := m.text(len(t[0])); err != nil {
+		return nil, err
+	}
+	if err := m.step(int64(found)); err != nil {
+		return nil, err
+	}
+	return strings.Replace(t[0], t[1], t[2], n), nil
+}
+
+func repeat(m *meter, args []any) (any, error) {
+	s, err := textAt(args, 0)
+	if err != nil {
+		return nil, err
+	}
+	n, err := whole(args[1])
+	if err != nil {
+		return nil, err
+	}
+	if n < 0 {
+		return nil, wrongArgument("the number of repetitions is negative: %d", n)
+	}
+	if err := m.alloc(times(len(s), n)); err != nil {
+		return nil, err
+	}
+	if s == "" {
+		return s, nil
+	}
+	return strings.Repeat(s, n), nil
+}
+
+func join(m *meter, args []any) (any, error) {
+	list, err := listAt(args, 0)
+	if err != nil {
+		return nil, err
+	}
+	separator := ""
+	if len(args) == 2 {
+		if separator, err = textAt(args, 1); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.alloc(times(max(len(list)-1, 0), len(separator))); err != nil {
+		return nil, err
+	}
+	if err := m.list(len(list)); err != nil {
+		return nil, err
+	}
+	pieces := make([]string, len(list))
+	for i, v := range list {
+		if pieces[i], err = textOf(m, v); err != nil {
+			return nil, err
+		}
+		if err := m.text(len(pieces[i])); err != nil {
+			return nil, err
+		}
+	}
+	return strings.Join(pieces, separator), nil
+}
+
+// textOf is a value as text: of a string itself, of anything else but null its JSON.
+func textOf(m *meter, v any) (string, error) {
+	if v == nil {
+		return "", wrongArgument("null is no text: write ?? for what is to stand there instead")
+	}
+	return m.render(v)
+}
+
+// urlencode writes a value so that it stands for itself in the path or the query of a URL.
+func urlencode(m *meter, args []any) (any, error) {
+	switch args[0].(type) {
+	case string, bool, int, float64, json.Number:
+	default:
+		return nil, wrongArgument("it takes a string, a number or a boolean, not %s", kindOf(args[0]))
+	}
+	s, err := m.render(args[0])
+	if err == nil {
+		err = m.text(6 * len(s))
+	}
+	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20"), err
+}
+
+func fromJSON(m *meter, args []any) (any, error) {
+	s, err := textAt(args, 0)
+	if err == nil {
+		err = m.text(len(s))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := CheckJSON([]byte(s), math.MaxInt); err != nil {
+		return nil, wrongArgument("%v", err)
+	}
+	return m.decode([]byte(s))
+}

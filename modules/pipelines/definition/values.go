@@ -1,0 +1,182 @@
+package definition
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// Values is what the expressions of one run are evaluated with. It remembers what it has decoded, so it serves one goroutine at a time.
+type Values struct {
+	Input json.RawMessage            // the run's input, as CheckInput returned it; nil counts as {}
+	Needs map[string]json.RawMessage // outputs by task; a task that is missing or nil has the output null
+	Past  map[string]Past            // by task, of those whose past an expression reads
+	Run   Run
+
+	input     any
+	hasInput  bool
+	outputs   map[string]any
+	planSteps int64 // that conditions have used
+}
+
+// Past is how a dependency ended.
+type Past struct {
+	Status    string // a status of a task: Completed, Failed, Skipped, Abandoned or Cancelled
+	Error     string // of the last attempt that failed, or why it was abandoned; empty: none
+	ErrorKind string
+	Attempts  int // begun
+}
+
+// Run is what an expression reads of the run itself.
+type Run struct {
+	ID       string
+	Pipeline string
+	Attempt  int    // 1, and 1 more for each restart of the run
+	DueAt    string // RFC 3339; empty: the run was not started by a schedule
+}
+
+// result is GitHub's word for a task's status.
+func (p Past) result() any {
+	switch p.Status {
+	case "Completed":
+		return "success"
+	case "Failed", "Abandoned":
+		return "failure"
+	case "Skipped":
+		return "skipped"
+	case "Cancelled":
+		return "cancelled"
+	}
+	return nil
+}
+
+var (
+	results  = []string{"success", "failure", "skipped", "cancelled"}
+	statuses = []string{"Completed", "Failed", "Skipped", "Abandoned", "Cancelled"}
+)
+
+// ref is what a name in an expression stands for.
+type ref struct {
+	of    string // input, needs or run
+	task  string // needs
+	field string // of needs or run; empty: the dependency's output
+}
+
+func (r ref) String() string {
+	switch r.of {
+	case "needs":
+		if r.field == "" {
+			return "needs" + selector(r.task)
+		}
+		return "needs" + selector(r.task) + "." + r.field
+	case "run":
+		return "run." + r.field
+	}
+	return r.of
+}
+
+// The words that follow needs.<task>, and those of run.
+var (
+	needFields = []string{"attempts", "error", "output", "outputs", "result", "status"}
+	runFields  = []string{"id", "pipeline"}
+)
+
+// isOutput reports whether the name reads the dependency's output, not how it ended.
+func (r ref) isOutput() bool { return r.field == "" || r.field == "output" || r.field == "outputs" }
+
+// typed is the name, which no expression can spell, under which the type of what is read is known to the checker.
+func (r ref) typed() string {
+	switch {
+	case r.field == "attempts", r.field == "attempt":
+		return "an int"
+	case r.field == "status", r.field == "result", r.of == "run" && r.field != "due_at":
+		return "a string"
+	}
+	return "anything"
+}
+
+// lookup reads what a name stands for.
+func (v *Values) lookup(m *meter, r ref) (any, error) {
+	switch {
+	case r.of == "input":
+		return v.decodedInput(m)
+	case r.of == "run":
+		return v.Run.field(r.field), nil
+	case r.isOutput():
+		return v.output(m, r.task)
+	}
+	p := v.Past[r.task]
+	switch r.field {
+	case "status":
+		return orNull(p.Status), nil
+	case "result":
+		return p.result(), nil
+	case "error":
+		return orNull(p.Error), nil
+	case "error_kind":
+		return orNull(p.ErrorKind), nil
+	}
+	return p.Attempts, nil
+}
+
+func (r *Run) field(name string) any {
+	switch name {
+	case "id":
+		return r.ID
+	case "pipeline":
+		return r.Pipeline
+	case "attempt":
+		return r.Attempt
+	}
+	return orNull(r.DueAt)
+}
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func (v *Values) decodedInput(m *meter) (any, error) {
+	if v.hasInput {
+		return v.input, nil
+	}
+	var in any = map[string]any{}
+	if len(v.Input) > 0 {
+		var err error
+		if in, err = m.decode(v.Input); err != nil {
+			return nil, fmt.Errorf("input: %w", err)
+		}
+	}
+	v.input, v.hasInput = in, true
+	return in, nil
+}
+
+func (v *Values) output(m *meter, task string) (any, error) {
+	if out, ok := v.outputs[task]; ok {
+		return out, nil
+	}
+	var out any
+	if raw := v.Needs[task]; len(raw) > 0 {
+		var err error
+		if out, err = m.decode(raw); err != nil {
+			return nil, fmt.Errorf("output of %s: %w", task, err)
+		}
+	}
+	if v.outputs == nil {
+		v.outputs = map[string]any{}
+	}
+	v.outputs[task] = out
+	return out, nil
+}
+
+// decode reads JSON as expressions see it.
+func (m *meter) decode(raw []byte) (any, error) {
+	objects, others := bytes.Count(raw, []byte("{")), bytes.Count(raw, []byte(","))+bytes.Count(raw, []byte("["))
+	if err := m.alloc(times(objects, 280) + times(others+1, 48) + int64(len(raw))); err != nil {
+		return nil, err
+	}
+	v, err := decodeExact(raw)
+	return forExpressions(v), err
+}

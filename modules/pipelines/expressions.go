@@ -1,0 +1,106 @@
+package pipelines
+
+import (
+	"encoding/json"
+
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/tasks"
+)
+
+// Values is what the expressions of the claimed task are evaluated with.
+func (c *Claim) Values() *definition.Values {
+	return &definition.Values{Input: c.Input, Needs: c.Needs, Past: c.Past, Run: runOf(c.Task.PipelineExecutionID.String(), c.Pipeline)}
+}
+
+func runOf(id, pipeline string) definition.Run { return definition.Run{ID: id, Pipeline: pipeline} }
+
+// pastOf is what expressions read of a task that has ended.
+func pastOf(t tasks.Task) definition.Past {
+	return definition.Past{Status: string(t.Status), Error: string(t.Error), Attempts: t.Attempt}
+}
+
+// pasts tells the claimed tasks how dependencies ended, if their expressions ask.
+func (t *turn) pasts() error {
+	var stored []tasks.Name
+	for i := range t.claims {
+		c := &t.claims[i]
+		for _, name := range c.Definition.PastsNeeded() {
+			stored = append(stored, tasks.Name{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: name})
+		}
+	}
+	if len(stored) == 0 {
+		return nil
+	}
+	var list []tasks.Task
+	if err := t.engine.tasks.LoadNamesLater(t.tx, distinct(stored), &list); err != nil {
+		return err
+	}
+	if err := t.tx.Flush(); err != nil {
+		return err
+	}
+	found := make(map[tasks.Name]tasks.Task, len(list))
+	for _, task := range list {
+		found[tasks.Name{PipelineExecutionID: task.PipelineExecutionID, TaskName: task.TaskName}] = task
+	}
+	for i := range t.claims {
+		c := &t.claims[i]
+		names := c.Definition.PastsNeeded()
+		if len(names) > 0 {
+			c.Past = make(map[string]definition.Past, len(names))
+		}
+		for _, name := range names {
+			task := found[tasks.Name{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: name}]
+			if n := c.plan.moved(name); n != nil {
+				task = n.task // it ends in this transaction
+			}
+			c.Past[name] = pastOf(task)
+		}
+	}
+	return nil
+}
+
+// moved is a task that the plan moves; nil if it does not, or there is no plan.
+func (p *plan) moved(name string) *node {
+	if p == nil {
+		return nil
+	}
+	if n, ok := p.nodes[name]; ok && n.move != nil {
+		return n
+	}
+	return nil
+}
+
+// condition evaluates a task's If. The values of one plan serve all its conditions, so that the input is decoded once.
+func (p *plan) condition(t *definition.Task) (bool, error) {
+	if p.values == nil {
+		p.values = &definition.Values{
+			Input: json.RawMessage(p.execution.Input), Needs: map[string]json.RawMessage{}, Past: map[string]definition.Past{},
+			Run: runOf(p.execution.ID.String(), p.execution.PipelineName),
+		}
+	}
+	names, pasts := t.ConditionNeeds()
+	outputs, err := p.outputs(names)
+	if err != nil {
+		return false, err
+	}
+	for name, output := range outputs {
+		p.values.Needs[name] = output
+	}
+	if err := p.know(pasts); err != nil {
+		return false, err
+	}
+	for _, name := range pasts {
+		p.values.Past[name] = pastOf(p.nodes[name].task)
+	}
+	holds, err := t.Condition(p.values)
+	if err != nil {
+		return false, &conditionError{err}
+	}
+	return holds, nil
+}
+
+// conditionError is what keeps a condition from being evaluated, and not what keeps the plan from being made.
+type conditionError struct{ err error }
+
+func (e *conditionError) Error() string { return e.err.Error() }
+func (e *conditionError) Unwrap() error { return e.err }
