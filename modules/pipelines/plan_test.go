@@ -154,9 +154,23 @@ func (s *store) outcome(t *rapid.T, name string, last bool) *Outcome {
 	return o
 }
 
-// same compares what two stores hold.
+// same compares what two stores hold, but for the words of a condition that fails before all dependencies have ended: which of them
+// it finds there depends on the order.
 func (s *store) same(t *rapid.T, other *store, what string) {
-	diff := cmp.Diff(s.rows, other.rows) + cmp.Diff(s.queued, other.queued) + cmp.Diff(s.x, other.x)
+	early := func(name string) bool {
+		d, _ := s.def.Task(name)
+		return d.TriggerRule.Early()
+	}
+	words := cmp.Transformer("words", func(t tasks.Task) tasks.Task {
+		if t.Status == tasks.Abandoned && t.Attempt == 0 && early(t.TaskName) {
+			t.Error = ""
+		}
+		return t
+	})
+	diff := cmp.Diff(s.rows, other.rows, cmp.FilterPath(func(p cmp.Path) bool {
+		_, element := p.Last().(cmp.MapIndex)
+		return element
+	}, words)) + cmp.Diff(s.queued, other.queued) + cmp.Diff(s.x, other.x)
 	if diff != "" {
 		t.Fatalf("the same outcomes %s (-at once +so):\n%s", what, diff)
 	}
