@@ -142,7 +142,23 @@ func (h *account) list(all []tasks.Task, logs []tasks.Log) []attempt {
 	return out
 }
 
-// ended keeps the logs of attempts that are over, for logs are written then.
+// firstStart is when the first task started; zero if none has. Where retention has removed the history, the rows have to do.
+func (h *account) firstStart(all []tasks.Task) (first db.Time) {
+	earlier := func(t db.Time) {
+		if !t.IsZero() && (first.IsZero() || t.Before(first.Time)) {
+			first = t
+		}
+	}
+	for _, a := range h.attempts {
+		earlier(a.StartedAt)
+	}
+	for _, t := range all {
+		earlier(t.StartedAt)
+	}
+	return first
+}
+
+// ended keeps the logs of attempts that are over.
 func (h *account) ended(logs []tasks.Log) []tasks.Log {
 	return slices.DeleteFunc(logs, func(l tasks.Log) bool {
 		a := h.attempts[attemptKey{l.TaskExecutionID, l.Attempt}]

@@ -121,8 +121,8 @@ func TestList(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
 		contains(t, p.run(t, "list").stderr, "no executions: `sluice run FILE` makes one")
-		if got := strings.TrimSpace(p.ok(t, "list", "-o", "json")); got != "[]" {
-			t.Errorf("an empty list: %s", got)
+		if got := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")); got.Items == nil || len(got.Items) > 0 || got.Next != nil {
+			t.Errorf("an empty list: %+v", got)
 		}
 		ids := strings.Fields(p.ok(t, "start", "../examples/first.yaml", "--count", "3"))
 		other := p.start(t, "../examples/failing.yaml")
@@ -137,19 +137,19 @@ func TestList(t *testing.T) {
 			{nil, []string{other, ids[2], ids[1], ids[0]}},
 			{[]string{"--status", "cancelled"}, []string{other}},
 			{[]string{"--pipeline", "first", "--limit", "2"}, []string{ids[2], ids[1]}},
-			{[]string{"--before", ids[2]}, []string{ids[1], ids[0]}},
+			{[]string{"--cursor", ids[2]}, []string{ids[1], ids[0]}},
 		} {
 			if diff := cmp.Diff(c.want, names(c.args...)); diff != "" {
 				t.Errorf("%q: %s", c.args, diff)
 			}
 		}
-		for _, filter := range [][]string{{"--status", "Failed"}, {"--pipeline", "nobodys"}, {"--before", nobody}} {
+		for _, filter := range [][]string{{"--status", "Failed"}, {"--pipeline", "nobodys"}, {"--cursor", nobody}} {
 			if r := p.run(t, append([]string{"list"}, filter...)...); r.code != 0 || r.stderr != "no execution matches\n" {
 				t.Errorf("%q: %+v", filter, r)
 			}
 		}
 		r := p.run(t, "list", "--limit", "2")
 		contains(t, r.stdout, "ID ", "PIPELINE", other, "Cancelled")
-		contains(t, r.stderr, "older ones: sluice list --before "+ids[2])
+		contains(t, r.stderr, "older ones: sluice list --limit 2 --cursor "+ids[2])
 	})
 }

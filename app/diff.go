@@ -63,12 +63,19 @@ and how long each took of what, those that differ most first. A task's time coun
 	cmd.Flags().BoolVar(&f.all, "all", false, "print every difference (else the first 40, and the 20 tasks whose times differ most); json has all")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ids, err := parseIDs(args)
-		if err != nil {
+		if err := checkIDs(args...); err != nil {
 			return err
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n diffNeeds) error {
-			doc, err := n.compare(ctx, ids[0], ids[1], f.force)
+			first, err := resolveID(ctx, n.Executions, args[0])
+			if err != nil {
+				return err
+			}
+			second, err := resolveID(ctx, n.Executions, args[1])
+			if err != nil {
+				return err
+			}
+			doc, err := n.compare(ctx, first, second, f.force)
 			if err != nil {
 				return err
 			}

@@ -118,10 +118,11 @@ func (c *cli) reportProblems(list definition.Problems) {
 func exitCode(err error) int {
 	var usage usageError
 	var problems definition.Problems
+	var ambiguous *ambiguousError
 	switch {
 	case errors.Is(err, pipelines.ErrState):
 		return exitState
-	case errors.As(err, &usage), errors.As(err, &problems), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),
+	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &ambiguous), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),
 		errors.Is(err, db.ErrTenantName), errors.Is(err, health.ErrAddress):
 		return exitUsage
 	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, pipelines.ErrUnknown), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound),
@@ -141,9 +142,12 @@ func hintFor(err error) string {
 	var h hinted
 	var other *events.HistoryError
 	var gone *db.NoTenantError
+	var ambiguous *ambiguousError
 	switch {
 	case errors.As(err, &h):
 		return h.hint
+	case errors.As(err, &ambiguous):
+		return ambiguous.hint()
 	case errors.As(err, &other):
 		return "go on without the cursor and with --since " + other.Since.Format(time.RFC3339) + " (a minute before its event), and expect some events again; " +
 			"or name the database that it was made for"
@@ -207,24 +211,13 @@ func arguments(least, most int, names string) cobra.PositionalArgs {
 	}
 }
 
-// parseID reads the id of an execution.
-func parseID(s string) (db.ID, error) {
+// parseTaskID reads the id of a task execution.
+func parseTaskID(s string) (db.ID, error) {
 	id, err := db.ParseID(s)
 	if err != nil {
-		return db.ID{}, withHint(usageError{err}, "`sluice list` shows the ids")
+		return db.ID{}, withHint(usageError{err}, "`sluice show ID -o json` has the ids of an execution's tasks as task_execution_id")
 	}
 	return id, nil
-}
-
-func parseIDs(args []string) ([]db.ID, error) {
-	ids := make([]db.ID, len(args))
-	for i, s := range args {
-		var err error
-		if ids[i], err = parseID(s); err != nil {
-			return nil, err
-		}
-	}
-	return ids, nil
 }
 
 // nearest finds the one that name was probably meant to be, or nothing. cobra knows how to look for a misspelt command, so the

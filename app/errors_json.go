@@ -21,6 +21,8 @@ type errorBody struct {
 	Message  string    `json:"message"`
 	Hint     db.Text   `json:"hint"`               // what to do about it; null: nothing is known
 	Problems []mistake `json:"problems,omitempty"` // of a definition or an input
+
+	Candidates []string `json:"candidates,omitempty"` // ids that a shortened one may mean
 }
 
 // bodyOf tells of an error that ends the program with a code.
@@ -29,6 +31,10 @@ func bodyOf(err error, code int) errorBody {
 	var problems definition.Problems
 	if errors.As(err, &problems) {
 		body.Problems = mistakesOf(problems)
+	}
+	var ambiguous *ambiguousError
+	if errors.As(err, &ambiguous) {
+		body.Candidates = ambiguous.ids()
 	}
 	return body
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
@@ -61,7 +60,7 @@ writes an event a line with its cursor: given to --cursor later, that goes on be
 			if f.follow {
 				return c.follow(ctx, n, f, from, *format)
 			}
-			filter, err := f.filter(n.DB.Now())
+			filter, err := n.filter(ctx, f)
 			if err != nil {
 				return err
 			}
@@ -114,24 +113,24 @@ func (f eventsFlags) place() (events.Cursor, error) {
 	return from, nil
 }
 
-// filter reads the flags. now is the database's time.
-func (f eventsFlags) filter(now time.Time) (events.Filter, error) {
+// filter reads the flags.
+func (n eventsNeeds) filter(ctx context.Context, f eventsFlags) (events.Filter, error) {
 	filter := events.Filter{EventType: events.Type(f.kind), Newest: true, Page: events.Page{Limit: f.limit}}
 	var err error
 	if f.pipeline != "" {
-		if filter.PipelineExecutionID, err = parseID(f.pipeline); err != nil {
+		if filter.PipelineExecutionID, err = resolveID(ctx, n.Executions, f.pipeline); err != nil {
 			return filter, err
 		}
 	}
 	if f.task != "" {
-		if filter.TaskExecutionID, err = parseID(f.task); err != nil {
+		if filter.TaskExecutionID, err = parseTaskID(f.task); err != nil {
 			return filter, err
 		}
 	}
 	if f.limit == 0 && f.pipeline == "" && f.task == "" {
 		filter.Limit = defaultEvents
 	}
-	filter.Since, err = parseInstant("--since", f.since, now)
+	filter.Since, err = parseInstant("--since", f.since, n.DB.Now())
 	return filter, err
 }
 

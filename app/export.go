@@ -12,6 +12,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/archive"
+	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -19,6 +20,8 @@ type exportNeeds struct {
 	fx.In
 	DB      *db.DB
 	Archive *archive.Archive
+
+	Executions *pipelines.Repository
 }
 
 const (
@@ -45,18 +48,21 @@ Each execution is of one moment, and nobody waits. The same executions give the 
 	cmd.Flags().StringVar(&path, "output", "", "write to `FILE`, which appears when it is whole (default: standard output)")
 	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatLines, formatCSV}, kind: "FORMAT"}, "format", "o", "`FORMAT` of the file: jsonl, or csv for the events alone")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ids, err := parseIDs(args)
-		if err != nil {
+		if err := checkIDs(args...); err != nil {
 			return err
 		}
 		switch {
-		case len(ids) > 0 && (all || since != "" || ended):
+		case len(args) > 0 && (all || since != "" || ended):
 			return withHint(usagef("ids, and --all, --since or --ended, don't go together"), "leave one out")
-		case len(ids) == 0 && !all && since == "":
+		case len(args) == 0 && !all && since == "":
 			return withHint(usagef("%s needs ids, --all or --since", cmd.CommandPath()), "`sluice list` shows the executions of this database")
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n exportNeeds) error {
 			from, err := parseInstant("--since", since, n.DB.Now())
+			if err != nil {
+				return err
+			}
+			ids, err := resolveIDs(ctx, n.Executions, args)
 			if err != nil {
 				return err
 			}

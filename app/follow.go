@@ -16,7 +16,7 @@ import (
 
 // follow shows the tail of the history.
 func (c *cli) follow(ctx context.Context, n eventsNeeds, f eventsFlags, from events.Cursor, format string) error {
-	filter, err := f.filter(n.DB.Now())
+	filter, err := n.filter(ctx, f)
 	if err != nil {
 		return err
 	}

@@ -180,7 +180,7 @@ func TestCleanupEvents(t *testing.T) {
 			contains(t, p.run(t, append([]string{"events"}, of...)...).stderr, "no events: retention", fmt.Sprintf("%d events", n))
 		}
 		contains(t, p.ok(t, "verify", id), "no breach")
-		p.fails(t, 2, []string{"the history of " + id + " has been removed"}, "retry", id)
+		p.fails(t, 5, []string{"the history of " + id + " has been removed"}, "retry", id)
 		if got := p.events(t, "--pipeline-execution", open); len(got) == 0 {
 			t.Error("the events of an open execution were removed")
 		}

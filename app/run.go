@@ -20,11 +20,13 @@ import (
 
 func (c *cli) runCommand() *cobra.Command {
 	var input inputFlags
+	var labels map[string]string
 	slots, lease := workers.DefaultSlots, workers.DefaultLease
 	cmd := &cobra.Command{
 		Use:   "run FILE|NAME",
 		Short: "Start a pipeline and work it off here, with live progress",
-		Long: `Starts a pipeline and works it off in this process, with live progress on standard error.
+		Long: `Starts a pipeline and works it off in this process, with live progress on standard error and what the tasks write, each line
+after the task's name; on a terminal the last lines stand under the progress. ` + "`sluice logs ID`" + ` shows all of it.
 Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.
 Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASSFILE.`,
 		Example: `  sluice run nightly.yaml --set day=2026-11-21
@@ -32,11 +34,13 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 		Args: arguments(1, 1, "a file or the name of a pipeline"),
 	}
 	input.add(cmd)
+	labelFlag(cmd, &labels, "mark the run with the label `NAME=VALUE`; may be repeated, and wins over the pipeline's labels")
 	cmd.Flags().Var(&count{&slots, 1}, "workers", "run at most `N` tasks at once")
 	cmd.Flags().Var(&duration{&lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
+	var seal, quiet bool
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "do not show what the tasks write")
 	var pass passEnv
 	pass.add(cmd, "pass `NAME` or PREFIX* to commands although it is left out by default (PGPASSWORD, PGPASSFILE); repeatable")
-	var seal bool
 	sealFlag(cmd, &seal)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -47,9 +51,12 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 					return err
 				}
 			}
-			w, err := c.begin(ctx, n, args[0], input)
+			w, err := c.begin(ctx, n, args[0], input, labels)
 			if err != nil {
 				return err
+			}
+			if !quiet {
+				w.output = newOutput()
 			}
 			x, err := w.run(ctx, slots, lease)
 			if err != nil {
@@ -65,7 +72,7 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 }
 
 // begin starts the execution.
-func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFlags) (*work, error) {
+func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFlags, labels map[string]string) (*work, error) {
 	def, err := n.find(ctx, c.stdin, arg)
 	if err != nil {
 		return nil, err
@@ -77,7 +84,7 @@ func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFla
 	if err != nil {
 		return nil, err
 	}
-	started, err := n.Engine.Start(ctx, []pipelines.Request{{Definition: def, Input: raw, Actor: actor()}})
+	started, err := n.Engine.Start(ctx, []pipelines.Request{{Definition: def, Input: raw, Labels: labels, Actor: actor()}})
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +125,11 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 		if x, err = w.Executions.Get(ctx, w.id); err != nil {
 			return err
 		}
-		if err := printJSON(c.stdout, runDocument{views.OfExecution(x, w.DB.Now()), views.OfTasks(list, w.needs(list), w.DB.Now())}); err != nil {
+		starts, err := w.Executions.Starts(ctx, []pipelines.Execution{x})
+		if err != nil {
+			return err
+		}
+		if err := printJSON(c.stdout, runDocument{views.OfExecution(x, starts[x.ID], w.DB.Now()), views.OfTasks(list, w.needs(list), w.DB.Now())}); err != nil {
 			return err
 		}
 	} else if x.Status.Terminal() {

@@ -36,6 +36,7 @@ type showDocument struct {
 	At *pastMoment // of the past
 
 	account *account
+	started db.Time // the first task; zero: none has
 	fleet   fleet
 	now     time.Time
 }
@@ -52,7 +53,7 @@ type showView struct {
 
 func (doc *showDocument) view() showView {
 	return showView{
-		Execution: views.OfExecution(doc.Execution, doc.now), Tasks: views.OfTasks(doc.Tasks, doc.account.needs, doc.now),
+		Execution: views.OfExecution(doc.Execution, doc.started, doc.now), Tasks: views.OfTasks(doc.Tasks, doc.account.needs, doc.now),
 		Attempts: doc.Attempts, Waiting: doc.Waiting, timelineDocument: doc.timelineDocument, At: doc.At,
 	}
 }
@@ -88,14 +89,17 @@ time went. With --at or --at-event it shows all that as it was, and which tasks 
 	f.past.add(cmd)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := parseID(args[0])
-		if err != nil {
+		if err := checkIDs(args[0]); err != nil {
 			return err
 		}
 		if err := f.past.check(); err != nil {
 			return err
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n showNeeds) error {
+			id, err := resolveID(ctx, n.Executions, args[0])
+			if err != nil {
+				return err
+			}
 			doc, err := n.read(ctx, id, f.past)
 			if err != nil {
 				return err
@@ -151,7 +155,7 @@ func (n showNeeds) read(ctx context.Context, id db.ID, past pastFlags) (showDocu
 	if doc.At != nil {
 		written = doc.account.ended(written)
 	}
-	doc.Attempts = doc.account.list(doc.Tasks, written)
+	doc.Attempts, doc.started = doc.account.list(doc.Tasks, written), doc.account.firstStart(doc.Tasks)
 	return doc, doc.explain(ctx, n)
 }
 

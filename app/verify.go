@@ -9,6 +9,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/seal"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -18,6 +19,8 @@ type verifyNeeds struct {
 	DB      *db.DB
 	Auditor *audit.Auditor
 	Sealer  *seal.Sealer
+
+	Executions *pipelines.Repository
 }
 
 // verifyFlags are what narrows a verification.
@@ -55,11 +58,10 @@ and tells nothing of what was done to older ones. An interrupted verification le
 	cmd.Flags().BoolVar(&f.root, "print-root", false, "print one hash over the seals of a period, and check nothing")
 	format, all := outputFlag(cmd), allTenantsFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ids, err := parseIDs(args)
-		if err != nil {
+		if err := checkIDs(args...); err != nil {
 			return err
 		}
-		if err := f.check(ids, *all); err != nil {
+		if err := f.check(args, *all); err != nil {
 			return err
 		}
 		if *all {
@@ -76,6 +78,10 @@ and tells nothing of what was done to older ones. An interrupted verification le
 					return err
 				}
 				return c.printRoot(ctx, n.Sealer, since, until, *format)
+			}
+			ids, err := resolveIDs(ctx, n.Executions, args)
+			if err != nil {
+				return err
 			}
 			report, err := c.verify(ctx, n, f, audit.Options{IDs: ids, MaxBreaches: f.most, Since: since})
 			if err != nil {
@@ -120,7 +126,7 @@ func (c *cli) verifyTenants(ctx context.Context, o audit.Options, since, format 
 	})
 }
 
-func (f *verifyFlags) check(ids []db.ID, all bool) error {
+func (f *verifyFlags) check(ids []string, all bool) error {
 	switch {
 	case all && (len(ids) > 0 || f.resume != "" || f.root):
 		return usagef("--all-tenants takes no ids, --resume or --print-root: those are one tenant's")

@@ -17,7 +17,7 @@ type batch struct {
 	tasks       []*tasks.Task
 	events      []*events.Event
 	outbox      []*queued
-	logs        []*tasks.Log
+	logs        []*tasks.Chunk
 
 	registered map[string]bool // pipelines that have a registered definition without the import
 }
@@ -49,6 +49,7 @@ func (b *batch) write(tx db.Tx, base int64) error {
 	}{
 		{"definitions", 0, b.writeDefinitions}, // those that are known are left as they are
 		{"executions", len(b.executions), b.writeExecutions},
+		{"labels", 0, b.writeLabels},
 		{"tasks", len(b.tasks), b.writeTasks},
 		{"events", len(b.events), func(tx db.Tx) (int64, error) { return b.writeEvents(tx, base) }},
 		{"the outbox", len(b.outbox), b.writeOutbox},
@@ -140,6 +141,21 @@ func (b *batch) writeExecutions(tx db.Tx) (int64, error) {
 SELECT x.id, x.pipeline_name, x.definition_version, x.status, x.version, x.input, x.error, x.idempotency_key, x.open_tasks,
   x.unsuccessful_tasks, x.events_removed, x.outputs_removed_at, x.logs_removed_at, x.seal, x.former_seal, x.sealed_version, x.created_at,
   x.completed_at, x.paused_at FROM $x`, db.Args{"x": set})
+}
+
+func (b *batch) writeLabels(tx db.Tx) (int64, error) {
+	var ids []db.ID
+	var names, values []string
+	for _, e := range b.executions {
+		for name, value := range e.Labels {
+			ids, names, values = append(ids, e.ID), append(names, name), append(values, value)
+		}
+	}
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	return tx.Exec(`INSERT INTO {execution_labels} (name, value, pipeline_execution_id) SELECT x.name, x.value, x.id FROM $x`,
+		db.Args{"x": db.IDSet(ids).Texts("name", names).Texts("value", values)})
 }
 
 // free sees that the database has none of the executions, and none of their idempotency keys.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
@@ -34,89 +33,12 @@ func (e *Engine) control(ctx context.Context, id db.ID, do func(tx db.Tx, x Exec
 	return err
 }
 
-// Pause stops an execution from starting tasks: once Pause has returned, none starts. Running tasks finish; what they release
-// becomes Ready and waits.
-func (e *Engine) Pause(ctx context.Context, o Order) error {
-	return e.control(ctx, o.ID, func(tx db.Tx, x Execution) (int, error) {
-		m := pause(x, o.Reason, tx.Now)
-		m.actor = o.Actor
-		if m.failure != nil {
-			return 0, m.failure
-		}
-		ready, err := e.readyTasks(tx, x.ID)
-		if err != nil {
-			return 0, err
-		}
-		if err := e.outbox.DeleteByTask(tx, ids(ready)); err != nil {
-			return 0, err
-		}
-		return 0, e.pipelines.apply(tx, []*move{m})
-	})
-}
-
-// Resume lets a paused execution go on.
-func (e *Engine) Resume(ctx context.Context, o Order) error {
-	return e.control(ctx, o.ID, func(tx db.Tx, x Execution) (int, error) {
-		m := resume(x)
-		m.actor = o.Actor
-		if m.failure != nil {
-			return 0, m.failure
-		}
-		ready, err := e.readyTasks(tx, x.ID)
-		if err != nil {
-			return 0, err
-		}
-		rows := make([]outbox.Row, len(ready))
-		for i, t := range ready {
-			at := tx.Now
-			if t.RetryAt.After(at.Time) {
-				at = t.RetryAt
-			}
-			rows[i] = t.Queued(at)
-		}
-		if len(rows) > 0 {
-			tx.Notify(TopicReady)
-		}
-		if err := e.outbox.Create(tx, rows); err != nil {
-			return 0, err
-		}
-		return len(rows), e.pipelines.apply(tx, []*move{m})
-	})
-}
-
-func (e *Engine) readyTasks(tx db.Tx, id db.ID) ([]tasks.Task, error) {
-	list, err := e.tasks.LoadPipelines(tx, []db.ID{id})
-	var ready []tasks.Task
-	for _, t := range list {
-		if t.Status == tasks.Ready {
-			ready = append(ready, t)
-		}
-	}
-	return ready, err
-}
-
 func ids(list []tasks.Task) []db.ID {
 	out := make([]db.ID, len(list))
 	for i, t := range list {
 		out[i] = t.ID
 	}
 	return out
-}
-
-// Cancel ends an execution and all its tasks. Handlers that run have their context cancelled; what they return is fenced off.
-func (e *Engine) Cancel(ctx context.Context, o Order) error {
-	return e.control(ctx, o.ID, func(tx db.Tx, x Execution) (int, error) {
-		m := cancel(x, o.Reason, tx.Now)
-		m.actor = o.Actor
-		if m.failure != nil {
-			return 0, m.failure
-		}
-		err := e.endAll(tx, &m.execution, o.Actor, func(t tasks.Task) *tasks.Move { return t.Cancel(o.Reason, tx.Now) })
-		if err != nil {
-			return 0, err
-		}
-		return 0, e.pipelines.apply(tx, []*move{m})
-	})
 }
 
 // CancelledCleanups returns the names of an execution's clean-up tasks, with trigger rule all_done or always, that were cancelled with
@@ -155,7 +77,7 @@ func (e *Engine) abandon(ctx context.Context, id db.ID, reason string) error {
 			return 0, nil
 		}
 		counts := map[tasks.Status]int{}
-		err := e.endAll(tx, &x, "", func(t tasks.Task) *tasks.Move {
+		err := e.endAll(tx, []*Execution{&x}, "", func(t tasks.Task) *tasks.Move {
 			m := tasks.Begin(t).Abandon(reason, tx.Now)
 			m.Task.RemainingDependencies = 0 // they end in the same transaction
 			return m
@@ -174,10 +96,14 @@ func (e *Engine) abandon(ctx context.Context, id db.ID, reason string) error {
 	})
 }
 
-// endAll ends every open task of an execution, and counts.
-func (e *Engine) endAll(tx db.Tx, x *Execution, actor string, how func(tasks.Task) *tasks.Move) error {
+// endAll ends every open task of executions, and counts.
+func (e *Engine) endAll(tx db.Tx, executions []*Execution, actor string, how func(tasks.Task) *tasks.Move) error {
 	tx.Notify(TopicEnded)
-	ready, err := e.readyTasks(tx, x.ID)
+	of := make([]db.ID, len(executions))
+	for i, x := range executions {
+		of[i] = x.ID
+	}
+	ready, err := e.readyTasks(tx, of)
 	if err != nil {
 		return err
 	}
@@ -185,7 +111,7 @@ func (e *Engine) endAll(tx db.Tx, x *Execution, actor string, how func(tasks.Tas
 	if err := e.outbox.DeleteByTask(tx, ids(ready)); err != nil {
 		return err
 	}
-	list, err := e.tasks.LoadPipelines(tx, []db.ID{x.ID})
+	list, err := e.tasks.LoadPipelines(tx, of)
 	if err != nil {
 		return err
 	}
@@ -200,8 +126,10 @@ func (e *Engine) endAll(tx db.Tx, x *Execution, actor string, how func(tasks.Tas
 			counters = append(counters, tasks.Counter{ID: t.ID, Ended: t.RemainingDependencies})
 		}
 	}
-	x.UnsuccessfulTasks += x.OpenTasks
-	x.OpenTasks = 0
+	for _, x := range executions {
+		x.UnsuccessfulTasks += x.OpenTasks
+		x.OpenTasks = 0
+	}
 	if err := e.tasks.Apply(tx, moves); err != nil {
 		return err
 	}

@@ -99,6 +99,8 @@ type Execution struct {
 	CreatedAt         db.Time `json:"created_at"`
 	CompletedAt       db.Time `json:"completed_at"`
 	PausedAt          db.Time `json:"paused_at"`
+
+	Labels map[string]string `json:"labels,omitempty" gorm:"-"` // they have a table of their own
 }
 
 // TableName puts the table into the tenant's schema.

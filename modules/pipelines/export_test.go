@@ -1,5 +1,7 @@
 package pipelines
 
+import "github.com/sluiceworks/sluice/platform/db"
+
 // MostFresh is the bound of Remembered.
 const MostFresh = mostFresh
 
@@ -15,3 +17,6 @@ var (
 	OracleRule = oracleRule
 	OracleKind = oracleKind
 )
+
+// ListStatement is the statement that reads a page of ids.
+func ListStatement(f Filter) (string, db.Args) { return f.query(`p.id`) }

@@ -14,29 +14,6 @@ type RunsAgain struct {
 	Status   tasks.Status `json:"status"`
 }
 
-// Retry runs an execution that has ended again: what failed, was abandoned or was cancelled, and all that depends on it, completed or
-// not. Given from, it runs that task again, however it ended, with all that depends on it, and what was cancelled. What else has
-// completed keeps its output. A completed execution needs from. It fails with ErrState where nothing can be run again, and with
-// tasks.ErrNotFound for a task that the pipeline does not have.
-func (e *Engine) Retry(ctx context.Context, o Order, from string) error {
-	return e.control(ctx, o.ID, func(tx db.Tx, x Execution) (int, error) {
-		p, names, err := e.planRetry(ctx, tx, x, from, o.Actor)
-		if err != nil {
-			return 0, err
-		}
-		m := restart(x, names, from)
-		m.actor = o.Actor
-		m.execution.OpenTasks, m.execution.UnsuccessfulTasks = p.execution.OpenTasks, p.execution.UnsuccessfulTasks
-		if err := e.pipelines.apply(tx, []*move{m}); err != nil {
-			return 0, err
-		}
-		m.execution.Input = p.execution.Input
-		p.execution = m.execution
-		_, ready, err := e.write(tx, []*plan{p})
-		return ready, err
-	})
-}
-
 // PreviewRetry returns the tasks that Retry would reset now, in the order of declaration, and changes nothing. It fails as Retry does.
 func (e *Engine) PreviewRetry(ctx context.Context, id db.ID, from string) (list []RunsAgain, err error) {
 	err = e.db.Transaction(ctx, func(tx db.Tx) error {

@@ -15,8 +15,9 @@ import (
 // Request is a run to be started.
 type Request struct {
 	Definition     *definition.Definition
-	Input          json.RawMessage // checked against the definition; nil: {}
-	IdempotencyKey string          // a second start of the pipeline with the same key finds the first; empty: none
+	Input          json.RawMessage   // checked against the definition; nil: {}
+	IdempotencyKey string            // a second start of the pipeline with the same key finds the first; empty: none
+	Labels         map[string]string // besides those of the definition, over which they win
 	Actor          string
 }
 
@@ -92,6 +93,7 @@ func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs
 		moves[i] = start(Execution{
 			ID: started[i].ID, PipelineName: r.Definition.Name, DefinitionVersion: version, Input: db.JSON(inputs[i]),
 			IdempotencyKey: db.Text(r.IdempotencyKey), OpenTasks: len(r.Definition.Tasks), CreatedAt: tx.Now,
+			Labels: mergedLabels(r.Definition.Labels, r.Labels),
 		}, len(r.Definition.Tasks))
 		moves[i].actor = r.Actor
 	}

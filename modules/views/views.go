@@ -29,27 +29,41 @@ type Execution struct {
 	FormerSeal        db.Text          `json:"former_seal"`
 	SealedVersion     *int64           `json:"sealed_version"`
 	CreatedAt         db.Time          `json:"created_at"`
+	StartedAt         db.Time          `json:"started_at"` // of its first task; null: none has started, it is queued
 	CompletedAt       db.Time          `json:"completed_at"`
 	PausedAt          db.Time          `json:"paused_at"`
-	DurationMS        int64            `json:"duration_ms"` // so far, if it has not ended
+	WaitedMS          int64            `json:"waited_ms"`   // from its creation to its first task's start; so far, or until it ended without
+	DurationMS        *int64           `json:"duration_ms"` // since its first task started, so far if it has not ended; null: none has
+
+	Labels map[string]string `json:"labels"`
 }
 
-// OfExecution shows an execution. now is the database's time.
-func OfExecution(x pipelines.Execution, now time.Time) Execution {
-	return Execution{
+// OfExecution shows an execution whose first task started at an instant, or has not (zero). now is the database's time.
+func OfExecution(x pipelines.Execution, started db.Time, now time.Time) Execution {
+	v := Execution{
 		ID: x.ID, Pipeline: x.PipelineName, DefinitionVersion: x.DefinitionVersion, Status: x.Status, Version: x.Version, Input: x.Input,
 		Error: x.Error, IdempotencyKey: x.IdempotencyKey, OpenTasks: x.OpenTasks, UnsuccessfulTasks: x.UnsuccessfulTasks,
 		EventsRemoved: x.EventsRemoved, OutputsRemovedAt: x.OutputsRemovedAt, LogsRemovedAt: x.LogsRemovedAt, Seal: x.Seal,
-		FormerSeal: x.FormerSeal, SealedVersion: x.SealedVersion, CreatedAt: x.CreatedAt, CompletedAt: x.CompletedAt, PausedAt: x.PausedAt,
-		DurationMS: milliseconds(x.CreatedAt, x.CompletedAt, now),
+		FormerSeal: x.FormerSeal, SealedVersion: x.SealedVersion, CreatedAt: x.CreatedAt, StartedAt: started, CompletedAt: x.CompletedAt,
+		PausedAt: x.PausedAt, Labels: x.Labels,
 	}
+	if started.IsZero() {
+		v.WaitedMS = milliseconds(x.CreatedAt, x.CompletedAt, now)
+	} else {
+		ms := milliseconds(started, x.CompletedAt, now)
+		v.WaitedMS, v.DurationMS = milliseconds(x.CreatedAt, started, now), &ms
+	}
+	if v.Labels == nil {
+		v.Labels = map[string]string{}
+	}
+	return v
 }
 
-// OfExecutions shows several.
-func OfExecutions(list []pipelines.Execution, now time.Time) []Execution {
+// OfExecutions shows several; started is by id.
+func OfExecutions(list []pipelines.Execution, started map[db.ID]db.Time, now time.Time) []Execution {
 	out := make([]Execution, len(list))
 	for i, x := range list {
-		out[i] = OfExecution(x, now)
+		out[i] = OfExecution(x, started[x.ID], now)
 	}
 	return out
 }

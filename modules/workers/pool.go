@@ -33,6 +33,7 @@ type Config struct {
 	Budget              *Budget        // the slots are shared with other pools; nil: they are the pool's own
 	HandlerLimits       map[string]int // how many tasks of a handler are run at once, where that is not the handler's own limit
 	Limits              *Limits        // shared with other pools; nil: the pool's own, by HandlerLimits
+	Echo                Echo           // is given what the tasks write, as they write it; nil: nobody
 }
 
 // Defaults of Config.
@@ -70,6 +71,7 @@ type Pool struct {
 	dry        chan bool     // a look found less than it asked for; true: nothing
 	ended      chan struct{} // another process has taken tasks from their workers
 	beginnings beginnings
+	logs       *collector
 	unrecorded atomic.Bool // an outcome could not be written before the end
 
 	claiming sync.RWMutex // held for reading by every turn, from its beginning until its claims are in running
@@ -127,6 +129,7 @@ func New(c Config, d Deps) *Pool {
 		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
 		crowded: map[string]*search{},
 	}
+	p.logs = newCollector(p)
 	p.seat = c.Budget.seat(p.wake)
 	p.rooms = p.config.Limits.seats(p.wake)
 	return p
@@ -150,6 +153,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { p.giveUp(ctx, stop) })()
 	background.Go(func() { p.heartbeat(work) })
 	background.Go(func() { p.listen(work) })
+	background.Go(func() { p.logs.run(work) })
 	var handlers, turning sync.WaitGroup
 	for range loops {
 		turning.Go(func() { p.turns(ctx, work, &handlers) })
@@ -167,6 +171,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	if isFatal(context.Cause(ctx)) {
 		return context.Cause(ctx)
 	}
+	p.logs.last(context.WithoutCancel(ctx))
 	if p.unrecorded.Load() {
 		return errUnrecorded // the row stays: when its lease expires, others take those tasks back
 	}

@@ -1,0 +1,104 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// latest is what may stand for the id of the newest execution, or with :NAME of the newest of a pipeline.
+const latest = "latest"
+
+const idHint = "an id, at least 4 of its first hex digits, latest or latest:PIPELINE; `sluice list` shows the ids"
+
+// ambiguousError is a shortened id that several executions have.
+type ambiguousError struct {
+	prefix     string
+	candidates []pipelines.Execution
+	more       bool // there are others
+}
+
+func (e *ambiguousError) Error() string {
+	return fmt.Sprintf("%q is ambiguous: %s", e.prefix, counted(int64(len(e.candidates)), "execution")+map[bool]string{true: " and more"}[e.more]+" begin so")
+}
+
+// ids are the candidates' ids.
+func (e *ambiguousError) ids() []string {
+	out := make([]string, len(e.candidates))
+	for i, x := range e.candidates {
+		out[i] = x.ID.String()
+	}
+	return out
+}
+
+// hint lists the candidates.
+func (e *ambiguousError) hint() string {
+	out := make([]string, len(e.candidates))
+	for i, x := range e.candidates {
+		out[i] = fmt.Sprintf("%s (%s, %s)", x.ID, x.PipelineName, x.Status)
+	}
+	return strings.Join(out, ", ")
+}
+
+// checkIDs refuses what can't be the id of an execution, before the database is opened.
+func checkIDs(args ...string) error {
+	for _, s := range args {
+		if _, _, ok := db.PrefixRange(s); !ok && s != latest && !strings.HasPrefix(s, latest+":") {
+			return withHint(usagef("invalid id %q", s), "expected "+idHint)
+		}
+	}
+	return nil
+}
+
+// resolveIDs finds the executions that arguments name, each once.
+func resolveIDs(ctx context.Context, r *pipelines.Repository, args []string) ([]db.ID, error) {
+	ids, seen := []db.ID{}, map[db.ID]bool{}
+	for _, s := range args {
+		id, err := resolveID(ctx, r, s)
+		if err != nil {
+			return nil, err
+		}
+		if !seen[id] {
+			ids, seen[id] = append(ids, id), true
+		}
+	}
+	return ids, nil
+}
+
+// resolveID finds the execution that an argument names. A whole id is taken as it is, whether there is such an execution or not.
+func resolveID(ctx context.Context, r *pipelines.Repository, s string) (db.ID, error) {
+	if err := checkIDs(s); err != nil {
+		return db.ID{}, err
+	}
+	if name, ok := strings.CutPrefix(s, latest); ok {
+		name = strings.TrimPrefix(name, ":")
+		found, err := r.IDs(ctx, pipelines.Filter{PipelineName: name, Limit: 1})
+		switch {
+		case err != nil:
+			return db.ID{}, err
+		case len(found) == 0 && name != "":
+			return db.ID{}, fmt.Errorf("%w of %q", pipelines.ErrNotFound, name)
+		case len(found) == 0:
+			return db.ID{}, pipelines.ErrNotFound
+		}
+		return found[0], nil
+	}
+	first, last, _ := db.PrefixRange(s)
+	if first == last {
+		return first, nil
+	}
+	const most = 10
+	found, err := r.Prefixed(ctx, first, last, most+1)
+	switch {
+	case err != nil:
+		return db.ID{}, err
+	case len(found) == 0:
+		return db.ID{}, fmt.Errorf("%w: none begins with %s", pipelines.ErrNotFound, s)
+	case len(found) > 1:
+		return db.ID{}, &ambiguousError{s, found[:min(most, len(found))], len(found) > most}
+	}
+	return found[0].ID, nil
+}

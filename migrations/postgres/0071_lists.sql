@@ -1,0 +1,13 @@
+-- +goose Up
+-- Listings by pipeline and status, newest first, and counts of both. One entry a run, and one more when it ends.
+CREATE INDEX pipeline_executions_pipeline ON pipeline_executions (pipeline_name, status, id);
+-- What ended badly: few rows, so a search in their errors reads no others.
+CREATE INDEX pipeline_executions_failed ON pipeline_executions (id) WHERE status IN ('Failed', 'Cancelled');
+-- What a run was marked with. A run without labels has no row here.
+CREATE TABLE execution_labels (
+  name                  text NOT NULL,
+  value                 text NOT NULL,
+  pipeline_execution_id uuid NOT NULL,
+  PRIMARY KEY (name, value, pipeline_execution_id)
+);
+CREATE INDEX execution_labels_execution ON execution_labels (pipeline_execution_id);

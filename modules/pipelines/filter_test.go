@@ -1,0 +1,201 @@
+package pipelines_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
+)
+
+const listed = 10_000
+
+// listedRun is a run of the table that the listings of these tests read.
+type listedRun struct {
+	id       db.ID
+	pipeline string
+	status   pipelines.Status
+	created  db.Time
+	failure  string
+	team     string // a label; empty: none
+}
+
+var listedBegin = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+
+// fillList writes runs, one a minute, the oldest first, as rows alone: listings read nothing else.
+func fillList(t *testing.T, d *db.DB) []listedRun {
+	t.Helper()
+	runs := make([]listedRun, listed)
+	for i := range runs {
+		at := db.At(listedBegin.Add(time.Duration(i) * time.Minute))
+		r := listedRun{id: db.FirstIDAt(at.Time), pipeline: fmt.Sprintf("p%d", i%7), status: pipelines.Completed, created: at}
+		binary.BigEndian.PutUint32(r.id[12:], uint32(i))
+		switch i % 100 {
+		case 3:
+			r.status, r.failure = pipelines.Failed, fmt.Sprintf("task a failed: 100%% of Host_%d refused", i%5)
+		case 5:
+			r.status = pipelines.Running
+		case 7:
+			r.status = pipelines.Cancelled
+		case 9:
+			r.status = pipelines.Paused
+		}
+		if i%50 == 3 {
+			r.team = []string{"sales", "ops"}[i/50%2]
+		}
+		runs[i] = r
+	}
+	err := d.Transaction(t.Context(), func(tx db.Tx) error {
+		for part := range slices.Chunk(runs, 2000) {
+			if err := insertListed(tx, part); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(`ANALYZE`, nil)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runs
+}
+
+func insertListed(tx db.Tx, runs []listedRun) error {
+	n := len(runs)
+	ids, names, statuses, created, failures := make([]db.ID, n), make([]string, n), make([]string, n), make([]db.Time, n), make([]string, n)
+	var labelled []db.ID
+	var values []string
+	for i, r := range runs {
+		ids[i], names[i], statuses[i], created[i], failures[i] = r.id, r.pipeline, string(r.status), r.created, r.failure
+		if r.team != "" {
+			labelled, values = append(labelled, r.id), append(values, r.team)
+		}
+	}
+	_, err := tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, error, open_tasks, unsuccessful_tasks, created_at)
+SELECT x.id, x.name, 'v', x.status, 1, x.error, 0, 0, x.created_at FROM $x`, db.Args{"x": db.IDSet(ids).Texts("name", names).Texts("status", statuses).
+		NullTexts("error", failures).Times("created_at", created)})
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO {execution_labels} (name, value, pipeline_execution_id) SELECT 'team', x.value, x.id FROM $x`,
+		db.Args{"x": db.IDSet(labelled).Texts("value", values)})
+	return err
+}
+
+var listings = map[string]pipelines.Filter{
+	"all":                 {},
+	"pipeline":            {PipelineName: "p3"},
+	"status":              {Statuses: []pipelines.Status{pipelines.Failed}},
+	"statuses":            {Statuses: []pipelines.Status{pipelines.Running, pipelines.Cancelled}},
+	"completed":           {Statuses: []pipelines.Status{pipelines.Completed}},
+	"pipeline and status": {PipelineName: "p3", Statuses: []pipelines.Status{pipelines.Failed, pipelines.Running}},
+	"since":               {Since: db.At(listedBegin.Add(9000 * time.Minute))},
+	"until":               {Until: db.At(listedBegin.Add(100 * time.Minute))},
+	"period of a status":  {Statuses: []pipelines.Status{pipelines.Failed}, Since: db.At(listedBegin.Add(5000 * time.Minute)), Until: db.At(listedBegin.Add(6000 * time.Minute))},
+	"error":               {Error: "100% of host_3"},
+	"error of a pipeline": {PipelineName: "p1", Error: "HOST"},
+	"no pattern":          {Error: "host.3"},
+	"label":               {Labels: map[string]string{"team": "sales"}},
+	"label and status":    {Labels: map[string]string{"team": "sales"}, Statuses: []pipelines.Status{pipelines.Failed}, PipelineName: "p1"},
+	"two labels":          {Labels: map[string]string{"team": "sales", "tier": "1"}},
+}
+
+// chosen is what a filter chooses, by going through all runs.
+func chosen(runs []listedRun, f pipelines.Filter) (ids []db.ID) {
+	for _, r := range slices.Backward(runs) {
+		switch {
+		case f.PipelineName != "" && r.pipeline != f.PipelineName, len(f.Statuses) > 0 && !slices.Contains(f.Statuses, r.status),
+			!f.Since.IsZero() && r.created.Before(f.Since.Time), !f.Until.IsZero() && !r.created.Before(f.Until.Time),
+			f.Error != "" && !strings.Contains(strings.ToLower(r.failure), strings.ToLower(f.Error)),
+			len(f.Labels) > 0 && r.team != f.Labels["team"], len(f.Labels) > 1,
+			!f.Before.IsZero() && r.id.String() >= f.Before.String():
+		default:
+			ids = append(ids, r.id)
+		}
+	}
+	return ids
+}
+
+// TestListings: each filter chooses what it says, page by page, newest first; counts agree; and an index serves it on both databases.
+func TestListings(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		r := pipelines.NewRepository(d, events.NewRepository(d))
+		runs := fillList(t, d)
+		for name, f := range listings {
+			want := chosen(runs, f)
+			got, err := r.IDs(t.Context(), f)
+			if err != nil || !slices.Equal(got, want) {
+				t.Fatalf("%s: %d executions, want %d (%v)", name, len(got), len(want), err)
+			}
+			if n, err := r.Count(t.Context(), f); err != nil || n != int64(len(want)) {
+				t.Errorf("%s: counted %d, want %d (%v)", name, n, len(want), err)
+			}
+			counts, err := r.Counts(t.Context(), f)
+			sum := int64(0)
+			for _, c := range counts {
+				sum += c.Count
+			}
+			if err != nil || sum != int64(len(want)) {
+				t.Errorf("%s: %v sum up to %d, want %d (%v)", name, counts, sum, len(want), err)
+			}
+			f.Limit = 20
+			pages(t, r, name, f, want[:min(len(want), 65)])
+			for _, line := range plan(t, d, f) {
+				if strings.Contains(line, "Seq Scan") || strings.Contains(line, "SCAN") && !strings.Contains(line, "SCAN (subquery") &&
+					!strings.Contains(line, "SCAN u") && !strings.Contains(line, "SCAN b") && !byIndex(line, f) {
+					t.Errorf("%s is not served by an index:\n%s", name, strings.Join(plan(t, d, f), "\n"))
+					break
+				}
+			}
+		}
+	})
+}
+
+// byIndex reports whether a walk through a whole index, newest first, is what a listing without any condition is to do.
+func byIndex(line string, f pipelines.Filter) bool {
+	return strings.Contains(line, "USING") && strings.Contains(line, "INDEX") && f.PipelineName == "" && len(f.Labels) == 0
+}
+
+func pages(t *testing.T, r *pipelines.Repository, name string, f pipelines.Filter, want []db.ID) {
+	t.Helper()
+	for at := 0; at < len(want); at += f.Limit {
+		page, err := r.IDs(t.Context(), f)
+		end := min(at+f.Limit, len(want))
+		if err != nil || len(page) < end-at || !slices.Equal(page[:end-at], want[at:end]) {
+			t.Fatalf("%s: page from %d: %v (%v)", name, at, page, err)
+		}
+		f.Before = page[len(page)-1]
+	}
+}
+
+// plan is how the database would answer a filter.
+func plan(t *testing.T, d *db.DB, f pipelines.Filter) (lines []string) {
+	t.Helper()
+	text, args := pipelines.ListStatement(f)
+	prefix := "EXPLAIN "
+	if d.Backend() == "sqlite" {
+		prefix = "EXPLAIN QUERY PLAN "
+	}
+	err := d.Query(t.Context(), prefix+text, args, func(scan func(...any) error) error {
+		var line string
+		var a, b, c int
+		lines = append(lines, "")
+		if d.Backend() == "sqlite" {
+			err := scan(&a, &b, &c, &line)
+			lines[len(lines)-1] = line
+			return err
+		}
+		return scan(&lines[len(lines)-1])
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}

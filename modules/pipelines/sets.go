@@ -1,0 +1,210 @@
+package pipelines
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// Orders is an operator's word about several executions: to which, why, and who gave it. No id comes twice.
+type Orders struct {
+	IDs    []db.ID
+	Reason string
+	Actor  string
+}
+
+// The bounds of a transaction over many executions: past them, larger sets gain nothing and others wait longer.
+const (
+	runsPerOrder  = 500
+	tasksPerOrder = 4000
+	retriesAtOnce = 100 // each is planned by itself
+)
+
+// set runs an operator's use case over the first of several executions, as many as one transaction takes, at least one. The answer has
+// an error for each of those, in their order: nil where the order was carried out, ErrState or ErrNotFound where it was not
+// possible, which keeps it from none of the others. With the second result not nil nothing was done.
+func (e *Engine) set(ctx context.Context, o Orders, most int, begin func(db.Tx, Execution) (*move, error), then func(db.Tx, []*move) (ready int, err error)) ([]error, error) {
+	var results []error
+	ready := 0
+	err := e.db.Transaction(ctx, func(tx db.Tx) error {
+		results = nil
+		ids := o.IDs[:min(most, len(o.IDs))]
+		found, err := e.pipelines.lock(tx, ids)
+		if err != nil {
+			return err
+		}
+		var moves []*move
+		size := 0
+		for _, id := range ids {
+			x, ok := found[id]
+			if size += x.OpenTasks; len(results) > 0 && size > tasksPerOrder {
+				break
+			}
+			if !ok {
+				results = append(results, fmt.Errorf("%w: %s", ErrNotFound, id))
+				continue
+			}
+			m, err := begin(tx, x)
+			if err != nil && !refused(err) {
+				return err
+			}
+			if err == nil {
+				m.actor, err = o.Actor, m.failure
+			}
+			if results = append(results, err); err == nil {
+				moves = append(moves, m)
+			}
+		}
+		if len(moves) == 0 {
+			return nil
+		}
+		ready, err = then(tx, moves)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.waker.committed(ctx, ready > 0)
+	return results, nil
+}
+
+// refused tells what keeps an order from one execution from what keeps it from all.
+func refused(err error) bool { return errors.Is(err, ErrState) || errors.Is(err, tasks.ErrNotFound) }
+
+// one is the answer of a set of one.
+func one(results []error, err error) error {
+	if err != nil {
+		return err
+	}
+	return results[0]
+}
+
+// of is the order about one execution as one about several.
+func (o Order) of() Orders { return Orders{[]db.ID{o.ID}, o.Reason, o.Actor} }
+
+// Pause stops an execution from starting tasks: once Pause has returned, none starts. Running tasks finish; what they release
+// becomes Ready and waits.
+func (e *Engine) Pause(ctx context.Context, o Order) error { return one(e.PauseAll(ctx, o.of())) }
+
+// PauseAll is Pause for the first of several executions. It answers as set does.
+func (e *Engine) PauseAll(ctx context.Context, o Orders) ([]error, error) {
+	return e.set(ctx, o, runsPerOrder, func(tx db.Tx, x Execution) (*move, error) { return pause(x, o.Reason, tx.Now), nil },
+		func(tx db.Tx, moves []*move) (int, error) {
+			ready, err := e.readyTasks(tx, executionsOf(moves))
+			if err != nil {
+				return 0, err
+			}
+			if err := e.outbox.DeleteByTask(tx, ids(ready)); err != nil {
+				return 0, err
+			}
+			return 0, e.pipelines.apply(tx, moves)
+		})
+}
+
+// Resume lets a paused execution go on.
+func (e *Engine) Resume(ctx context.Context, o Order) error { return one(e.ResumeAll(ctx, o.of())) }
+
+// ResumeAll is Resume for the first of several executions. It answers as set does.
+func (e *Engine) ResumeAll(ctx context.Context, o Orders) ([]error, error) {
+	return e.set(ctx, o, runsPerOrder, func(_ db.Tx, x Execution) (*move, error) { return resume(x), nil },
+		func(tx db.Tx, moves []*move) (int, error) {
+			ready, err := e.readyTasks(tx, executionsOf(moves))
+			if err != nil {
+				return 0, err
+			}
+			rows := make([]outbox.Row, len(ready))
+			for i, t := range ready {
+				at := tx.Now
+				if t.RetryAt.After(at.Time) {
+					at = t.RetryAt
+				}
+				rows[i] = t.Queued(at)
+			}
+			if len(rows) > 0 {
+				tx.Notify(TopicReady)
+			}
+			if err := e.outbox.Create(tx, rows); err != nil {
+				return 0, err
+			}
+			return len(rows), e.pipelines.apply(tx, moves)
+		})
+}
+
+// Cancel ends an execution and all its tasks. Handlers that run have their context cancelled; what they return is fenced off.
+func (e *Engine) Cancel(ctx context.Context, o Order) error { return one(e.CancelAll(ctx, o.of())) }
+
+// CancelAll is Cancel for the first of several executions. It answers as set does.
+func (e *Engine) CancelAll(ctx context.Context, o Orders) ([]error, error) {
+	return e.set(ctx, o, runsPerOrder, func(tx db.Tx, x Execution) (*move, error) { return cancel(x, o.Reason, tx.Now), nil },
+		func(tx db.Tx, moves []*move) (int, error) {
+			executions := make([]*Execution, len(moves))
+			for i, m := range moves {
+				executions[i] = &m.execution
+			}
+			err := e.endAll(tx, executions, o.Actor, func(t tasks.Task) *tasks.Move { return t.Cancel(o.Reason, tx.Now) })
+			if err != nil {
+				return 0, err
+			}
+			return 0, e.pipelines.apply(tx, moves)
+		})
+}
+
+// Retry runs an execution that has ended again: what failed, was abandoned or was cancelled, and all that depends on it, completed or
+// not. Given from, it runs that task again, however it ended, with all that depends on it, and what was cancelled. What else has
+// completed keeps its output. A completed execution needs from. It fails with ErrState where nothing can be run again, and with
+// tasks.ErrNotFound for a task that the pipeline does not have.
+func (e *Engine) Retry(ctx context.Context, o Order, from string) error {
+	return one(e.RetryAll(ctx, o.of(), from))
+}
+
+// RetryAll is Retry for the first of several executions. It answers as set does.
+func (e *Engine) RetryAll(ctx context.Context, o Orders, from string) ([]error, error) {
+	plans := map[db.ID]*plan{}
+	return e.set(ctx, o, retriesAtOnce, func(tx db.Tx, x Execution) (*move, error) {
+		p, names, err := e.planRetry(ctx, tx, x, from, o.Actor)
+		if err != nil {
+			return nil, err
+		}
+		m := restart(x, names, from)
+		m.execution.OpenTasks, m.execution.UnsuccessfulTasks = p.execution.OpenTasks, p.execution.UnsuccessfulTasks
+		plans[x.ID] = p
+		return m, nil
+	}, func(tx db.Tx, moves []*move) (int, error) {
+		list := make([]*plan, len(moves))
+		for i, m := range moves {
+			p := plans[m.execution.ID]
+			input := p.execution.Input
+			p.execution = m.execution
+			p.execution.Input = input
+			list[i] = p
+		}
+		if err := e.pipelines.apply(tx, moves); err != nil {
+			return 0, err
+		}
+		_, ready, err := e.write(tx, list)
+		return ready, err
+	})
+}
+
+func executionsOf(moves []*move) []db.ID {
+	list := make([]db.ID, len(moves))
+	for i, m := range moves {
+		list[i] = m.execution.ID
+	}
+	return list
+}
+
+func (e *Engine) readyTasks(tx db.Tx, executions []db.ID) ([]tasks.Task, error) {
+	list, err := e.tasks.LoadPipelines(tx, executions)
+	var ready []tasks.Task
+	for _, t := range list {
+		if t.Status == tasks.Ready {
+			ready = append(ready, t)
+		}
+	}
+	return ready, err
+}

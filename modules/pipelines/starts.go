@@ -1,0 +1,50 @@
+package pipelines
+
+import (
+	"context"
+
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// firstTime is the highest version of a task that has run but once: created, ready, claimed, started, ended.
+const firstTime = 5
+
+// Starts returns when the first task of each execution started; an execution none of whose tasks has is left out. It reads the rows of
+// the tasks, and the history of executions a task of which ran again, unless retention has removed that.
+func (r *Repository) Starts(ctx context.Context, list []Execution) (map[db.ID]db.Time, error) {
+	ids := make([]db.ID, len(list))
+	removed := map[db.ID]bool{}
+	for i, x := range list {
+		ids[i], removed[x.ID] = x.ID, x.EventsRemoved > 0
+	}
+	out := make(map[db.ID]db.Time, len(list))
+	var again []db.ID
+	err := r.db.Query(ctx, `SELECT t.pipeline_execution_id, min(t.started_at), max(t.version) FROM {task_executions} AS t
+WHERE t.pipeline_execution_id IN (SELECT x.execution FROM $x) GROUP BY t.pipeline_execution_id`,
+		db.Args{"x": db.NewSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
+			var id db.ID
+			var at db.Time
+			var version int64
+			err := scan(&id, &at, &version)
+			if !at.IsZero() {
+				out[id] = at
+			}
+			if version > firstTime && !removed[id] {
+				again = append(again, id)
+			}
+			return err
+		})
+	if err != nil || len(again) == 0 {
+		return out, wrap("read when pipeline executions started", err)
+	}
+	err = r.db.Query(ctx, `SELECT e.pipeline_execution_id, min(e.created_at) FROM {execution_events} AS e
+WHERE e.pipeline_execution_id IN (SELECT x.execution FROM $x) AND e.event_type = 'task_started' GROUP BY e.pipeline_execution_id`,
+		db.Args{"x": db.NewSet(len(again)).IDs("execution", again)}, func(scan func(...any) error) error {
+			var id db.ID
+			var at db.Time
+			err := scan(&id, &at)
+			out[id] = at
+			return err
+		})
+	return out, wrap("read when pipeline executions started", err)
+}
