@@ -162,7 +162,8 @@ func (m *model) finish(t *rapid.T) {
 
 func (m *model) outcome(t *rapid.T, c modelClaim) *pipelines.Outcome {
 	now := m.s.DB.Now()
-	o := &pipelines.Outcome{Claim: c.Claim, Output: db.JSON(`{"n": 1}`), ErrorKind: tasks.KindError, Error: "it fails", Until: db.At(now), Reason: "why", Stdout: "words"}
+	o := &pipelines.Outcome{Claim: c.Claim, Output: db.JSON(`{"n": 1}`), ErrorKind: tasks.KindError, Error: "it fails", Until: db.At(now), Reason: "why"}
+	o.Logs = tasks.Written{Chunks: []tasks.Chunk{{TaskExecutionID: c.Claim.Task.ID, Attempt: c.Claim.Task.Attempt, Seq: c.Claim.Task.Version << 32, Stream: tasks.Stdout, ByteCount: 5, Text: "words"}}}
 	o.Kind = rapid.SampledFrom([]pipelines.Kind{
 		pipelines.Succeeded, pipelines.Succeeded, pipelines.Succeeded, pipelines.Erred, pipelines.Erred, pipelines.Deferred, pipelines.Released,
 	}).Draw(t, "kind")

@@ -86,7 +86,8 @@ func TestExpensiveExpressions(t *testing.T) {
 			if i >= len(expensive) { // half of them as conditions, too
 				want = tasks.Abandoned
 			}
-			if row.Status != want || !strings.Contains(string(row.Error), "too expensive") || !strings.Contains(string(row.Error), expensive[i%len(expensive)]) {
+			if row.Status != want || !strings.Contains(string(row.Error), "too expensive") ||
+				!strings.Contains(string(row.Error), expensive[i%len(expensive)]) {
 				t.Errorf("%s: %s: %s", expensive[i%len(expensive)], row.Status, row.Error)
 			}
 			if kind := lastKind(t, s, x); kind != "expression" {

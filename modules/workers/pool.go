@@ -34,6 +34,7 @@ type Config struct {
 	Budget              *Budget        // the slots are shared with other pools; nil: they are the pool's own
 	HandlerLimits       map[string]int // how many tasks of a handler are run at once, where that is not the handler's own limit
 	Limits              *Limits        // shared with other pools; nil: the pool's own, by HandlerLimits
+	Echo                Echo           // is given what the tasks write, as they write it; nil: nobody
 }
 
 // Defaults of Config.
@@ -77,6 +78,7 @@ type Pool struct {
 	dry        chan bool     // a look found less than it asked for; true: nothing
 	ended      chan struct{} // another process has taken tasks from their workers
 	beginnings beginnings
+	logs       *collector
 	unrecorded atomic.Bool // an outcome could not be written before the end
 	outage     *zap.Logger // for what is said again and again while the database is unwell
 
@@ -151,6 +153,7 @@ func New(c Config, d Deps) *Pool {
 		running: map[*pipelines.Claim]context.CancelCauseFunc{},
 		crowded: map[string]*search{}, retries: make(chan struct{}, retryLimit), outage: d.Log.WithOptions(seldomLines),
 	}
+	p.logs = newCollector(p)
 	p.seat = c.Budget.seat(p.wake)
 	p.rooms = p.config.Limits.seats(p.wake)
 	return p
@@ -176,6 +179,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	background.Go(func() { p.heartbeat(work) })
 	background.Go(func() { p.attend(work) })
 	background.Go(func() { p.listen(work) })
+	background.Go(func() { p.logs.run(work) })
 	var handlers, turning sync.WaitGroup
 	for range loops {
 		turning.Go(func() { p.turns(ctx, work, &handlers) })
@@ -195,6 +199,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	if isFatal(context.Cause(ctx)) {
 		return context.Cause(ctx)
 	}
+	p.logs.last(context.WithoutCancel(ctx))
 	if p.unrecorded.Load() {
 		return errUnrecorded // the row stays: when its lease expires, others take those tasks back
 	}

@@ -87,7 +87,7 @@ func (p *Pool) tryFinish(ctx context.Context, group []*pipelines.Outcome) ([]err
 
 // refused turns an outcome that the database will not take into the record of that.
 func refused(o *pipelines.Outcome, err error) {
-	o.Kind, o.Output, o.Stdout, o.Stderr = pipelines.Erred, nil, "", ""
+	o.Kind, o.Output, o.Logs = pipelines.Erred, nil, tasks.Written{}
 	o.ErrorKind = tasks.KindInvalidOutput
 	o.Error = tasks.CleanText(fmt.Sprintf("the outcome could not be recorded: %v", err), tasks.MaxError)
 }
@@ -99,6 +99,7 @@ func (p *Pool) reportLost(group []*pipelines.Outcome, lost []error) {
 		} else {
 			p.config.Observer.Lost()
 			p.arise()
+			p.logs.late(group[i].Logs)
 			t := &group[i].Claim.Task
 			p.log.Warn("a late outcome was refused", zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Error(err))
 		}
