@@ -174,7 +174,7 @@ func (p *plan) finish(worker string, outcomes []*Outcome) (lost []*Outcome, err 
 	p.worker = worker
 	for _, o := range outcomes {
 		n, ok := p.nodes[o.Claim.Task.TaskName]
-		if !ok || n.task.Status != tasks.Running || n.task.Version != o.Claim.Task.Version {
+		if !ok || !n.task.UnderClaim(&o.Claim.Task) {
 			lost = append(lost, o)
 			continue
 		}

@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,6 +54,7 @@ var (
 	recoveries  = column{"recoveries", ints(func(t *Task) int { return t.Recoveries })}
 	errorText   = column{"error", texts(func(t *Task) string { return string(t.Error) })}
 	startedAt   = column{"started_at", times(func(t *Task) db.Time { return t.StartedAt })}
+	skipReason  = column{"skip_reason", texts(func(t *Task) string { return string(t.SkipReason) })}
 	completedAt = column{"completed_at", times(func(t *Task) db.Time { return t.CompletedAt })}
 	output      = column{"output", func(s *db.Set, name string, moves []*Move) {
 		v := make([]string, len(moves))
@@ -73,18 +75,26 @@ var writes = map[string][]column{
 	Complete.Name:      {output, errorText, completedAt},
 	ScheduleRetry.Name: {workerID, retryAt, errorText},
 	Fail.Name:          {errorText, completedAt},
-	Skip.Name:          {remaining, completedAt},
-	SkipRunning.Name:   {errorText, completedAt},
+	Skip.Name:          {remaining, completedAt, skipReason},
+	SkipRunning.Name:   {errorText, completedAt, skipReason},
 	Reset.Name:         {workerID, retryAt, recoveries, maxAttempts},
-	Reopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, completedAt},
+	Reopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, completedAt, skipReason, output},
 	Abandon.Name:       {workerID, retryAt, errorText, completedAt, remaining},
 	Cancel.Name:        {workerID, retryAt, completedAt, remaining},
+}
+
+// WritesRemaining reports whether the move writes the number of open dependencies with the row; else it is counted apart.
+func (m *Move) WritesRemaining() bool {
+	return m.From == 0 || slices.ContainsFunc(m.Steps, func(s Step) bool {
+		return slices.ContainsFunc(writes[s.Transition.Name], func(c column) bool { return c.name == remaining.name })
+	})
 }
 
 // update is the statement for all moves that take the same transitions.
 type update struct {
 	sql     string
 	columns []column
+	fenced  bool // it ends a claim, which the row must still be under
 }
 
 var updates sync.Map // names of the steps, joined, to *update
@@ -116,7 +126,11 @@ func updateFor(steps []Step) *update {
 			}
 		}
 	}
-	u.sql = "UPDATE {task_executions} AS t SET " + set.String() + " FROM $x WHERE t.id = x.id AND t.version = x.version $keep_plan_of_one"
+	fence := ""
+	if from := steps[0].Transition.From; len(from) == 1 && from[0] == Running {
+		u.fenced, fence = true, " AND t.worker_id = $holder AND t.started_at = x.since"
+	}
+	u.sql = "UPDATE {task_executions} AS t SET " + set.String() + " FROM $x WHERE t.id = x.id AND t.version = x.version" + fence + " $keep_plan_of_one"
 	stored, _ := updates.LoadOrStore(names.String(), u)
 	return stored.(*update)
 }

@@ -20,7 +20,11 @@ type Move struct {
 	From  int64  // the version that was read; 0: the row does not exist yet
 	Steps []Step // at least one
 	Actor string // who asked for it, if anybody did
-	Hold  bool   // the pipeline is not Running: a task that becomes Ready gets no outbox row yet
+	// Holder and Since are whose claim the row was under, and since when, as it was read: beside the version they are the fence.
+	// After lost commits another claim of the task may have reached the same version.
+	Holder db.Text
+	Since  db.Time
+	Hold   bool // the pipeline is not Running: a task that becomes Ready gets no outbox row yet
 
 	failure error
 }
@@ -33,7 +37,9 @@ type Step struct {
 }
 
 // Begin makes a move of a task as it was read, with no step yet.
-func Begin(t Task) *Move { return &Move{Task: t, From: t.Version} }
+func Begin(t Task) *Move {
+	return &Move{Task: t, From: t.Version, Holder: t.WorkerID, Since: t.StartedAt}
+}
 
 // step takes a transition: the table decides, and the version counts.
 func (m *Move) step(t Transition, data any) *Move {
@@ -61,6 +67,7 @@ type New struct {
 	Dependencies            []string
 	TriggerRule             string
 	MaxAttempts             int
+	ContinueOnError         bool
 }
 
 // Created is the row that NewTask leads to, but for the time.
@@ -81,20 +88,21 @@ func (n *New) before() Task {
 func NewTask(n New, now db.Time) *Move {
 	m := Begin(n.before())
 	m.Task.CreatedAt = now
-	return m.step(Create, createdData{n.TaskName, n.Handler, n.Queue, n.Priority, listOf(n.Dependencies), n.TriggerRule, n.MaxAttempts})
+	return m.step(Create, createdData{
+		n.TaskName, n.Handler, n.Queue, n.Priority, listOf(n.Dependencies), n.TriggerRule, n.MaxAttempts, n.ContinueOnError,
+	})
 }
 
-// MarkReady makes a task whose dependencies are terminal, and whose trigger rule holds, available at once.
+// MarkReady makes a task whose trigger rule holds available at once. Its dependencies are terminal, unless the rule is decided
+// by the first of them that ends so.
 func (m *Move) MarkReady(now db.Time) *Move {
-	m.Task.RemainingDependencies = 0
 	return m.step(MarkReady, readyData{now})
 }
 
-// Skip ends a task whose dependencies are terminal and whose trigger rule or condition is false.
-func (m *Move) Skip(reason, rule string, now db.Time) *Move {
-	m.Task.RemainingDependencies = 0
-	m.Task.CompletedAt = now
-	return m.step(Skip, skippedData{reason, rule})
+// Skip ends a task whose trigger rule or condition is false. detail is the reason in words, for people.
+func (m *Move) Skip(reason SkipReason, rule, detail string, now db.Time) *Move {
+	m.Task.CompletedAt, m.Task.SkipReason = now, reason
+	return m.step(Skip, skippedData{reason, rule, detail})
 }
 
 // Claim gives a Ready task, whose outbox row has been taken in the same transaction, to a worker. A task that was deferred
@@ -131,8 +139,8 @@ func (t Task) Complete(output db.JSON, exit *int, now db.Time) *Move {
 // SkipRunning ends a running task whose command ended with one of its skip_exit_codes.
 func (t Task) SkipRunning(exit int, rule string, now db.Time) *Move {
 	m := Begin(t)
-	m.Task.Error, m.Task.CompletedAt = "", now
-	return m.step(SkipRunning, skippedRunningData{skippedData{ReasonExitCode, rule}, t.Attempt, exitCodeOf(&exit), since(t.StartedAt, now)})
+	m.Task.Error, m.Task.CompletedAt, m.Task.SkipReason = "", now, SkipExitCode
+	return m.step(SkipRunning, skippedRunningData{skippedData{SkipExitCode, rule, fmt.Sprintf("exit code %d", exit)}, t.Attempt, exitCodeOf(&exit), since(t.StartedAt, now)})
 }
 
 // Fail ends a running task whose attempt failed for good. exit is its command's exit code, if there is one.
@@ -181,11 +189,12 @@ func (t Task) Release(reason string, now db.Time) *Move {
 	return m
 }
 
-// Reopen makes a terminal task, not a completed one, NotStarted for an operator's retry, with a whole budget of attempts.
+// Reopen makes a terminal task NotStarted for an operator's retry, with a whole budget of attempts. It has no output any more.
 func (t Task) Reopen(maxAttempts, remaining int) *Move {
 	m := Begin(t)
 	m.Task.MaxAttempts, m.Task.Recoveries, m.Task.RemainingDependencies = t.Attempt+maxAttempts, 0, remaining
 	m.Task.WorkerID, m.Task.Error, m.Task.RetryAt, m.Task.CompletedAt = "", "", db.Time{}, db.Time{}
+	m.Task.SkipReason, m.Task.Output = NoSkipReason, nil
 	return m.step(Reopen, resetData{Cause: CauseOperator, Recoveries: 0, MaxAttempts: m.Task.MaxAttempts})
 }
 
