@@ -158,7 +158,7 @@ func (h *account) firstStart(all []tasks.Task) (first db.Time) {
 	return first
 }
 
-// ended keeps the logs of attempts that are over, for logs are written then.
+// ended keeps the logs of attempts that are over.
 func (h *account) ended(logs []tasks.Log) []tasks.Log {
 	return slices.DeleteFunc(logs, func(l tasks.Log) bool {
 		a := h.attempts[attemptKey{l.TaskExecutionID, l.Attempt}]

@@ -89,7 +89,7 @@ func (p *program) empty(t *testing.T, execution string) {
 		`SELECT count(*) FROM {pipeline_executions} WHERE id = $id`,
 		`SELECT count(*) FROM {task_executions} WHERE pipeline_execution_id = $id`,
 		`SELECT count(*) FROM {execution_events} WHERE pipeline_execution_id = $id`,
-		`SELECT count(*) FROM {task_logs}`,
+		`SELECT count(*) FROM {log_chunks}`,
 	} {
 		n := -1
 		if err := open.Query(t.Context(), q, db.Args{"id": id(t, execution)}, func(scan func(...any) error) error { return scan(&n) }); err != nil || n != 0 {

@@ -73,7 +73,7 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 		&cobra.Group{ID: groupCare, Title: "Look after the database:"})
 	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
 		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.annotateCommand())
-	group(root, groupLook, c.listCommand(), c.countCommand(), c.showCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
+	group(root, groupLook, c.listCommand(), c.countCommand(), c.showCommand(), c.logsCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
 	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.doctorCommand(), c.migrateCommand(), c.backupCommand(), c.tenantsCommand(), c.cleanupCommand(),
 		c.cleanupEventsCommand(), c.exportCommand(), c.importCommand(), c.benchCommand())
 	root.AddCommand(c.versionCommand(), c.benchHelperCommand())

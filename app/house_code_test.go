@@ -20,8 +20,9 @@ var mayWrite = map[string][]string{
 	"execution_events":     {"modules/events/repository.go", retaining, importingRows},
 	"task_outbox":          {"modules/outbox/outbox.go", "modules/outbox/take.go", importingRows},
 	"execution_labels":     {"modules/pipelines/labels.go", retaining, importing},
-	"task_logs":            {"modules/tasks/logs.go", retaining, importingRows},
+	"log_chunks":           {"modules/tasks/logs.go", retaining, importingRows},
 	"chores":               {"modules/chores/chores.go"},
+	"recoveries":           {"modules/leases/recoveries.go"},
 	"removed_events":       {retaining},
 	"workers":              {"modules/leases/leases.go", importingRows},
 }

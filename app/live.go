@@ -20,7 +20,11 @@ type live struct {
 	paint paint
 	def   *definition.Definition
 	drawn int // lines on the screen
+	last  []outputLine
 }
+
+// mostLast is how many lines of output stand under the progress.
+const mostLast = 8
 
 func newLive(out *terminal.Writer, p paint, def *definition.Definition) *live {
 	size := func() (int, int) {
@@ -37,6 +41,8 @@ func (l *live) every() time.Duration { return 80 * time.Millisecond }
 
 func (l *live) show(v view) error {
 	width, height := l.size()
+	l.last = append(l.last, v.output...)
+	l.last = l.last[max(len(l.last)-mostLast, 0):]
 	picture := l.draw(v, width, height)
 	up := ""
 	if l.drawn > 0 {
@@ -49,7 +55,8 @@ func (l *live) show(v view) error {
 // draw gives the lines of the picture, none wider than the terminal and together fewer than its height: what is under way comes
 // before what waits, and that before what has ended, where there is no room for all.
 func (l *live) draw(v view, width, height int) string {
-	chosen, left := choose(v.tasks, height-4)
+	last := l.last[max(len(l.last)-max(height-4, 0)/2, 0):]
+	chosen, left := choose(v.tasks, height-4-len(last))
 	rows := make([][]string, len(chosen))
 	for i, t := range chosen {
 		rows[i] = []string{t.TaskName, l.paint.status(string(t.Status)), attempts(t), taskTime(t, v), l.note(t, v)}
@@ -68,6 +75,9 @@ func (l *live) draw(v view, width, height int) string {
 	picture := text.Snip(terminal.Inline(head), width-1, "…") + "\n" + renderTable([]string{"task", "status", "attempt", "time", ""}, rows, width-1) + "\n"
 	if left > 0 {
 		picture += fmt.Sprintf("… %s\n", counted(int64(left), "more task"))
+	}
+	for _, o := range last {
+		picture += text.Snip(terminal.Inline(o.String()), width-1, "…") + "\n"
 	}
 	return picture
 }

@@ -32,7 +32,11 @@ func (l *lines) show(v view) error {
 			l.names[t.ID] = t.TaskName
 		}
 	}
+	left := v.output
 	for _, e := range v.fresh {
+		if ends[e.EventType] {
+			left = l.write(left, e)
+		}
 		if quiet[e.EventType] {
 			continue
 		}
@@ -40,7 +44,28 @@ func (l *lines) show(v view) error {
 			return err
 		}
 	}
+	for _, o := range left {
+		fmt.Fprintln(l.out, o.String())
+	}
 	return nil
+}
+
+// ends are the events after which an attempt writes nothing.
+var ends = map[events.Type]bool{
+	events.TaskCompleted: true, events.TaskFailed: true, events.TaskRetryScheduled: true, events.TaskDeferred: true, events.TaskReset: true,
+}
+
+// write writes the lines of the attempt that an event ends, and returns the others.
+func (l *lines) write(all []outputLine, end events.Event) (others []outputLine) {
+	d, err := dataOf(end)
+	for _, o := range all {
+		if o.task != end.TaskExecutionID || err == nil && d.Attempt > 0 && o.attempt > d.Attempt {
+			others = append(others, o)
+			continue
+		}
+		fmt.Fprintln(l.out, o.String())
+	}
+	return others
 }
 
 func (l *lines) line(v view, e events.Event) error {

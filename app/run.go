@@ -25,7 +25,8 @@ func (c *cli) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run FILE|NAME",
 		Short: "Start a pipeline and work it off here, with live progress",
-		Long: `Starts a pipeline and works it off in this process, with live progress on standard error.
+		Long: `Starts a pipeline and works it off in this process, with live progress on standard error and what the tasks write, each line
+after the task's name; on a terminal the last lines stand under the progress. ` + "`sluice logs ID`" + ` shows all of it.
 Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.
 Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASSFILE.`,
 		Example: `  sluice run nightly.yaml --set day=2026-11-21
@@ -36,9 +37,10 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 	labelFlag(cmd, &labels, "mark the run with the label `NAME=VALUE`; may be repeated, and wins over the pipeline's labels")
 	cmd.Flags().Var(&count{&slots, 1}, "workers", "run at most `N` tasks at once")
 	cmd.Flags().Var(&duration{&lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
+	var seal, quiet bool
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "do not show what the tasks write")
 	var pass passEnv
 	pass.add(cmd, "pass `NAME` or PREFIX* to commands although it is left out by default (PGPASSWORD, PGPASSFILE); repeatable")
-	var seal bool
 	sealFlag(cmd, &seal)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -52,6 +54,9 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 			w, err := c.begin(ctx, n, args[0], input, labels)
 			if err != nil {
 				return err
+			}
+			if !quiet {
+				w.output = newOutput()
 			}
 			x, err := w.run(ctx, slots, lease)
 			if err != nil {

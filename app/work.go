@@ -44,6 +44,7 @@ type work struct {
 	tasks   []db.ID // in the order of creation
 	follow  *follower
 	display display
+	output  *output // what the tasks write; nil: it is not shown
 }
 
 // view is what a display shows.
@@ -51,7 +52,8 @@ type view struct {
 	execution pipelines.Execution
 	tasks     []tasks.Task // in the order of creation
 	fresh     []events.Event
-	now       time.Time // the database's
+	output    []outputLine // fresh, in the order of writing
+	now       time.Time    // the database's
 }
 
 // display shows how an execution gets on.
@@ -63,7 +65,11 @@ type display interface {
 
 // run works until the execution has ended or ctx has. It gives the execution as it stands then.
 func (w *work) run(ctx context.Context, slots int, lease time.Duration) (pipelines.Execution, error) {
-	pool := workers.New(workers.Config{Slots: slots, Lease: lease, Poll: runPoll, Drain: runDrain, PipelineExecutionID: w.id}, w.Workers)
+	config := workers.Config{Slots: slots, Lease: lease, Poll: runPoll, Drain: runDrain, PipelineExecutionID: w.id}
+	if w.output != nil {
+		config.Echo = w.output.open
+	}
+	pool := workers.New(config, w.Workers)
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
@@ -135,5 +141,6 @@ func (w *work) look(ctx context.Context, back bool) (pipelines.Execution, error)
 	for _, id := range w.tasks {
 		v.tasks = append(v.tasks, byID[id])
 	}
+	v.output = w.output.take()
 	return x, w.display.show(v)
 }

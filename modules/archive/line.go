@@ -37,7 +37,7 @@ type Counts struct {
 	Tasks       int64 `json:"tasks"`
 	Events      int64 `json:"events"`
 	Outbox      int64 `json:"outbox"`
-	Logs        int64 `json:"logs"`
+	Logs        int64 `json:"logs"` // chunks of output
 }
 
 // trailer is the last line. Without it, or with others before it than it says, a file is not whole.
@@ -56,7 +56,7 @@ type line struct {
 	Task       *tasks.Task           `json:"task,omitempty"`
 	Event      *events.Event         `json:"event,omitempty"`
 	Outbox     *queued               `json:"outbox,omitempty"`
-	Log        *tasks.Log            `json:"log,omitempty"`
+	Log        *tasks.Chunk          `json:"log,omitempty"`
 
 	Trailer *trailer `json:"trailer,omitempty"`
 }

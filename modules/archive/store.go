@@ -17,7 +17,7 @@ type batch struct {
 	tasks       []*tasks.Task
 	events      []*events.Event
 	outbox      []*queued
-	logs        []*tasks.Log
+	logs        []*tasks.Chunk
 
 	registered map[string]bool // pipelines that have a registered definition without the import
 }

@@ -96,13 +96,16 @@ SELECT x.id, x.handler, x.queue, x.lane, x.available_at, x.created_at FROM $x`, 
 }
 
 func (b *batch) writeLogs(tx db.Tx) (int64, error) {
-	type L = tasks.Log
+	type L = tasks.Chunk
 	l := b.logs
 	set := db.IDSet(of(l, func(x *L) db.ID { return x.TaskExecutionID })).
 		Ints("attempt", of(l, func(x *L) int64 { return int64(x.Attempt) })).
-		Texts("stdout", of(l, func(x *L) string { return x.Stdout })).
-		Texts("stderr", of(l, func(x *L) string { return x.Stderr })).
+		Ints("seq", of(l, func(x *L) int64 { return x.Seq })).
+		Texts("stream", of(l, func(x *L) string { return string(x.Stream) })).
+		Ints("byte_offset", of(l, func(x *L) int64 { return x.ByteOffset })).
+		Ints("byte_count", of(l, func(x *L) int64 { return int64(x.ByteCount) })).
+		Texts("text", of(l, func(x *L) string { return x.Text })).
 		Times("created_at", of(l, func(x *L) db.Time { return x.CreatedAt }))
-	return tx.Exec(`INSERT INTO {task_logs} (task_execution_id, attempt, stdout, stderr, created_at)
-SELECT x.id, x.attempt, x.stdout, x.stderr, x.created_at FROM $x`, db.Args{"x": set})
+	return tx.Exec(`INSERT INTO {log_chunks} (task_execution_id, attempt, seq, stream, byte_offset, byte_count, text, created_at)
+SELECT x.id, x.attempt, x.seq, x.stream, x.byte_offset, x.byte_count, x.text, x.created_at FROM $x`, db.Args{"x": set})
 }

@@ -64,7 +64,8 @@ func (v *validator) line(raw []byte) error {
 	}
 	l := x.Log
 	return first(v.known(l.TaskExecutionID), within("attempt", int64(l.Attempt), 1, math.MaxInt32), instants(l.CreatedAt), needed("created_at", l.CreatedAt),
-		text("stdout", l.Stdout, 2*tasks.MaxLog), text("stderr", l.Stderr, 2*tasks.MaxLog))
+		within("seq", l.Seq, 1, math.MaxInt64), stream(l.Stream), within("byte_offset", l.ByteOffset, 0, math.MaxInt64/2),
+		within("byte_count", int64(l.ByteCount), 0, math.MaxInt32), text("text", l.Text, 2*tasks.MaxLog))
 }
 
 // decodeLine reads a line, which holds exactly one thing, the one that its beginning names.
@@ -244,6 +245,13 @@ func instants(list ...db.Time) error {
 func needed(what string, t db.Time) error {
 	if t.IsZero() {
 		return fmt.Errorf("%s is missing", what)
+	}
+	return nil
+}
+
+func stream(s tasks.Stream) error {
+	if s != tasks.Stdout && s != tasks.Stderr {
+		return fmt.Errorf("stream is %q: expected %s or %s", s, tasks.Stdout, tasks.Stderr)
 	}
 	return nil
 }

@@ -96,9 +96,9 @@ FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER
 	selectOutbox = `SELECT o.task_execution_id, o.handler, o.queue, o.lane, o.available_at, o.created_at FROM {task_executions} AS t
 JOIN {task_outbox} AS o ON o.task_execution_id = t.id
 WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, o.task_execution_id`
-	selectLogs = `SELECT l.task_execution_id, l.attempt, l.stdout, l.stderr, l.created_at FROM {task_executions} AS t
-JOIN {task_logs} AS l ON l.task_execution_id = t.id
-WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, l.task_execution_id, l.attempt`
+	selectLogs = `SELECT l.task_execution_id, l.attempt, l.seq, l.stream, l.byte_offset, l.byte_count, l.text, l.created_at FROM {task_executions} AS t
+JOIN {log_chunks} AS l ON l.task_execution_id = t.id
+WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, l.task_execution_id, l.attempt, l.seq`
 )
 
 // label keeps a label for the line of its execution, in which they are sorted by name.
@@ -171,8 +171,8 @@ func (w *writer) queued(scan func(...any) error) error {
 }
 
 func (w *writer) log(scan func(...any) error) error {
-	var l tasks.Log
-	if err := scan(&l.TaskExecutionID, &l.Attempt, &l.Stdout, &l.Stderr, &l.CreatedAt); err != nil {
+	var l tasks.Chunk
+	if err := scan(&l.TaskExecutionID, &l.Attempt, &l.Seq, &l.Stream, &l.ByteOffset, &l.ByteCount, &l.Text, &l.CreatedAt); err != nil {
 		return err
 	}
 	return w.line(&line{Log: &l})

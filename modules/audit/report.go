@@ -57,6 +57,7 @@ type Report struct {
 	Total       int      `json:"-"`               // executions to be checked, if somebody watches the progress
 	Truncated   bool     `json:"truncated"`       // Options.MaxBreaches was reached: there may be more
 	Breaches    []Breach `json:"breaches"`
+	Unheld      []Unheld `json:"unheld"` // running tasks that no live worker holds: findings, and no breaches
 
 	Covers       []string `json:"covers"`         // what was checked
 	DoesNotCover []string `json:"does_not_cover"` // what may have been changed without a breach
@@ -105,6 +106,9 @@ func (r Report) Summary() string {
 	if r.NoOutputs > 0 {
 		s += fmt.Sprintf(" (%s without outputs: retention has removed them)", plural(r.NoOutputs, "execution"))
 	}
+	if len(r.Unheld) > 0 {
+		s += fmt.Sprintf(" (%s without a live worker)", plural(len(r.Unheld), "running task"))
+	}
 	switch {
 	case r.Truncated:
 		return s + fmt.Sprintf(": stopped after %s", plural(len(r.Breaches), "breach"))
@@ -118,6 +122,10 @@ func (r Report) Summary() string {
 func (r Report) String() string {
 	var b strings.Builder
 	for _, x := range r.Breaches {
+		b.WriteString(x.String())
+		b.WriteByte('\n')
+	}
+	for _, x := range r.Unheld {
 		b.WriteString(x.String())
 		b.WriteByte('\n')
 	}

@@ -79,7 +79,7 @@ func (s *sides) page(ctx context.Context) (more bool) {
 			s.next <- p
 		}
 	}
-	r := &run{options: Options{MaxBreaches: s.run.options.MaxBreaches}, report: Report{Breaches: []Breach{}}}
+	r := &run{options: Options{MaxBreaches: s.run.options.MaxBreaches}, now: s.run.now, report: Report{Breaches: []Breach{}}}
 	var upto any
 	err := s.auditor.db.Snapshot(ctx, func(g *gorm.DB) error {
 		p := newPage(g, r, here.after)

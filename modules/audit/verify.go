@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -15,9 +16,10 @@ import (
 // bounded by the page. A breach is no error: errors are ErrNotFound, those of the database, and the end of the context,
 // with the report so far.
 func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
-	r := &run{options: o, report: Report{Breaches: []Breach{}}}
+	r := &run{options: o, now: a.db.Now(), report: Report{Breaches: []Breach{}, Unheld: []Unheld{}}}
 	if !o.From.After.IsZero() {
 		r.report = o.From.Report
+		r.report.Unheld = append([]Unheld{}, r.report.Unheld...)
 	}
 	var err error
 	if o.Progress != nil {
@@ -69,6 +71,7 @@ func (a *Auditor) VerifyIn(tx db.Tx, ids []db.ID) (Report, error) {
 // run collects what one verification, or one page of it, finds.
 type run struct {
 	options Options
+	now     time.Time // the database's
 	report  Report
 }
 
@@ -93,6 +96,7 @@ func (r *run) merge(page Report) {
 	for _, b := range page.Breaches {
 		r.add(b)
 	}
+	t.Unheld = append(t.Unheld, page.Unheld...)
 	t.Truncated = t.Truncated || page.Truncated
 }
 
@@ -142,7 +146,7 @@ func (p *page) examine() error {
 		}
 	}
 	p.checkLost()
-	return nil
+	return p.checkUnheld()
 }
 
 // strayOutbox finds outbox rows whose task is not there; all others have been seen with their tasks.

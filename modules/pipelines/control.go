@@ -43,8 +43,8 @@ func ids(list []tasks.Task) []db.ID {
 // abandon ends an execution that can't be run any more.
 func (e *Engine) abandon(ctx context.Context, id db.ID, reason string) error {
 	return e.control(ctx, id, func(tx db.Tx, x Execution) (int, error) {
-		if x.Status.Terminal() {
-			return 0, nil
+		if err := e.leases.Recovered(tx, []db.ID{id}); err != nil || x.Status.Terminal() {
+			return 0, err
 		}
 		counts := map[tasks.Status]int{}
 		err := e.endAll(tx, []*Execution{&x}, "", func(t tasks.Task) *tasks.Move {

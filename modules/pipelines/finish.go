@@ -26,17 +26,17 @@ const (
 
 // Outcome is how one claimed task came out.
 type Outcome struct {
-	Claim          *Claim
-	Kind           Kind
-	Output         db.JSON         // of Succeeded: checked JSON or nil
-	ErrorKind      tasks.ErrorKind // of Erred
-	Error          string          // of Erred: clean text
-	Exit           *int            // exit code of the attempt's command, if it ran one to its end
-	Final          bool            // of Erred: no further attempt, whatever the policy says
-	RetryAfter     time.Duration   // of Erred: the next attempt comes no earlier, if there is one
-	Until          db.Time         // of Deferred
-	Reason         string          // of Deferred and Released
-	Stdout, Stderr string          // what the attempt wrote; clean text
+	Claim      *Claim
+	Kind       Kind
+	Output     db.JSON         // of Succeeded: checked JSON or nil
+	ErrorKind  tasks.ErrorKind // of Erred
+	Error      string          // of Erred: clean text
+	Exit       *int            // exit code of the attempt's command, if it ran one to its end
+	Final      bool            // of Erred: no further attempt, whatever the policy says
+	RetryAfter time.Duration   // of Erred: the next attempt comes no earlier, if there is one
+	Until      db.Time         // of Deferred
+	Reason     string          // of Deferred and Released
+	Logs       tasks.Written   // what the attempt wrote and has not stored yet
 }
 
 // Finish records outcomes, and all that follows from them: retries, successors ready or skipped, pipelines ended: a Turn that claims
@@ -174,7 +174,7 @@ func (p *plan) finish(worker string, outcomes []*Outcome) (lost []*Outcome, err 
 	p.worker = worker
 	for _, o := range outcomes {
 		n, ok := p.nodes[o.Claim.Task.TaskName]
-		if !ok || n.task.Status != tasks.Running || n.task.Version != o.Claim.Task.Version {
+		if !ok || !n.task.UnderClaim(&o.Claim.Task) {
 			lost = append(lost, o)
 			continue
 		}
@@ -224,11 +224,11 @@ func (t *turn) fetch(id db.ID) func([]string) ([]tasks.Task, error) {
 	}
 }
 
-func logs(outcomes []*Outcome, lost map[*Outcome]bool) []tasks.Log {
-	var list []tasks.Log
+func logs(outcomes []*Outcome, lost map[*Outcome]bool) []tasks.Written {
+	var list []tasks.Written
 	for _, o := range outcomes {
-		if !lost[o] && (o.Stdout != "" || o.Stderr != "") {
-			list = append(list, tasks.Log{TaskExecutionID: o.Claim.Task.ID, Attempt: o.Claim.Task.Attempt, Stdout: o.Stdout, Stderr: o.Stderr})
+		if !lost[o] && !o.Logs.Empty() {
+			list = append(list, o.Logs)
 		}
 	}
 	return list

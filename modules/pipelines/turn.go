@@ -123,7 +123,7 @@ func (t *turn) run(ctx context.Context) error {
 	if _, t.ready, err = t.engine.write(t.tx, plans, t.moves...); err != nil {
 		return err
 	}
-	return t.engine.tasks.KeepLogs(t.tx, logs(t.Outcomes, t.lost))
+	return t.engine.tasks.WriteChunks(t.tx, logs(t.Outcomes, t.lost))
 }
 
 // read asks for all that the outcomes are about at once. The order is that of locks: the worker's row, then the executions.

@@ -59,41 +59,61 @@ func (r *Repository) Apply(tx db.Tx, moves []*Move) error {
 // their ids so that no two transactions wait for each other.
 func (r *Repository) writeRows(tx db.Tx, moves []*Move) error {
 	var created []*Move
-	groups := map[*update][]*Move{}
-	var order []*update
+	groups := map[kind][]*Move{}
+	var order []kind
 	for _, m := range moves {
 		if m.From == 0 {
 			created = append(created, m)
 			continue
 		}
-		u := updateFor(m.Steps)
-		if groups[u] == nil {
-			order = append(order, u)
+		k := kind{update: updateFor(m.Steps)}
+		if k.update.fenced {
+			k.holder = m.Holder
 		}
-		groups[u] = append(groups[u], m)
+		if groups[k] == nil {
+			order = append(order, k)
+		}
+		groups[k] = append(groups[k], m)
 	}
 	if err := insert(tx, created); err != nil {
 		return err
 	}
-	for _, u := range order {
-		group := groups[u]
-		slices.SortFunc(group, func(a, b *Move) int { return bytes.Compare(a.Task.ID[:], b.Task.ID[:]) })
-		ids, versions := make([]db.ID, len(group)), make([]int64, len(group))
-		for i, m := range group {
-			ids[i], versions[i] = m.Task.ID, m.From
-		}
-		set := db.IDSet(ids).Ints("version", versions).Payload()
-		for _, c := range u.columns {
-			c.add(set, c.name, group)
-		}
-		err := tx.LaterExpect("write tasks", u.sql, db.Args{"x": set}, int64(len(group)), func(n int64) error {
-			return fmt.Errorf("%w: %d of %d rows had the version that was read", ErrMoved, n, len(group))
-		})
-		if err != nil {
+	for _, k := range order {
+		if err := k.write(tx, groups[k]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// kind is what moves that one statement writes have in common: their transitions, and the holder of the claims that they end.
+type kind struct {
+	update *update
+	holder db.Text
+}
+
+func (k kind) write(tx db.Tx, group []*Move) error {
+	slices.SortFunc(group, func(a, b *Move) int { return bytes.Compare(a.Task.ID[:], b.Task.ID[:]) })
+	ids, versions := make([]db.ID, len(group)), make([]int64, len(group))
+	for i, m := range group {
+		ids[i], versions[i] = m.Task.ID, m.From
+	}
+	set, args := db.IDSet(ids).Ints("version", versions), db.Args{}
+	if k.update.fenced {
+		since := make([]db.Time, len(group))
+		for i, m := range group {
+			since[i] = m.Since
+		}
+		set.Times("since", since)
+		args["holder"] = k.holder
+	}
+	args["x"] = set.Payload()
+	for _, c := range k.update.columns {
+		c.add(set, c.name, group)
+	}
+	return tx.LaterExpect("write tasks", k.update.sql, args, int64(len(group)), func(n int64) error {
+		return fmt.Errorf("%w: %d of %d rows had the version and the claim that were read", ErrMoved, n, len(group))
+	})
 }
 
 // insert writes new rows as their moves leave them.

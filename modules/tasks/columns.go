@@ -85,6 +85,7 @@ var writes = map[string][]column{
 type update struct {
 	sql     string
 	columns []column
+	fenced  bool // it ends a claim, which the row must still be under
 }
 
 var updates sync.Map // names of the steps, joined, to *update
@@ -116,7 +117,11 @@ func updateFor(steps []Step) *update {
 			}
 		}
 	}
-	u.sql = "UPDATE {task_executions} AS t SET " + set.String() + " FROM $x WHERE t.id = x.id AND t.version = x.version $keep_plan_of_one"
+	fence := ""
+	if from := steps[0].Transition.From; len(from) == 1 && from[0] == Running {
+		u.fenced, fence = true, " AND t.worker_id = $holder AND t.started_at = x.since"
+	}
+	u.sql = "UPDATE {task_executions} AS t SET " + set.String() + " FROM $x WHERE t.id = x.id AND t.version = x.version" + fence + " $keep_plan_of_one"
 	stored, _ := updates.LoadOrStore(names.String(), u)
 	return stored.(*update)
 }

@@ -20,7 +20,11 @@ type Move struct {
 	From  int64  // the version that was read; 0: the row does not exist yet
 	Steps []Step // at least one
 	Actor string // who asked for it, if anybody did
-	Hold  bool   // the pipeline is not Running: a task that becomes Ready gets no outbox row yet
+	// Holder and Since are whose claim the row was under, and since when, as it was read: beside the version they are the fence.
+	// After lost commits another claim of the task may have reached the same version.
+	Holder db.Text
+	Since  db.Time
+	Hold   bool // the pipeline is not Running: a task that becomes Ready gets no outbox row yet
 
 	failure error
 }
@@ -33,7 +37,9 @@ type Step struct {
 }
 
 // Begin makes a move of a task as it was read, with no step yet.
-func Begin(t Task) *Move { return &Move{Task: t, From: t.Version} }
+func Begin(t Task) *Move {
+	return &Move{Task: t, From: t.Version, Holder: t.WorkerID, Since: t.StartedAt}
+}
 
 // step takes a transition: the table decides, and the version counts.
 func (m *Move) step(t Transition, data any) *Move {

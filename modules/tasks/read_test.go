@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -93,17 +94,21 @@ func TestReads(t *testing.T) {
 	})
 }
 
-// TestMoved names the claims that are lost: another version, or no row any more.
+// TestMoved names the claims that are lost: another version, another worker, another claim of the same one, or no row any more.
 func TestMoved(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		own, nobody := family(t, d), db.NewID()
-		got, err := repository(d).Moved(t.Context(), map[db.ID]int64{own[0].ID: own[0].Version, own[1].ID: own[1].Version - 1, nobody: 1})
+		claims := []tasks.Task{own[0], own[1], own[0], own[0], {ID: nobody, Version: 1, WorkerID: "w", StartedAt: db.At(d.Now())}}
+		claims[1].Version--
+		claims[2].WorkerID = "another"
+		claims[3].StartedAt = db.At(claims[3].StartedAt.Add(time.Microsecond))
+		got, err := repository(d).Moved(t.Context(), claims)
 		if err != nil {
 			t.Fatal(err)
 		}
-		slices.SortFunc(got, func(a, b db.ID) int { return slices.Compare(a[:], b[:]) })
-		if diff := cmp.Diff([]db.ID{own[1].ID, nobody}, got); diff != "" {
+		slices.Sort(got)
+		if diff := cmp.Diff([]int{1, 2, 3, 4}, got); diff != "" {
 			t.Errorf("moved (-want +got):\n%s", diff)
 		}
 	})

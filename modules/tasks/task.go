@@ -45,5 +45,11 @@ func (t *Task) Queued(at db.Time) outbox.Row {
 	}
 }
 
+// UnderClaim reports whether a row is still under a claim: the version alone does not say so, for after lost commits another claim may have
+// reached the same one.
+func (t *Task) UnderClaim(claim *Task) bool {
+	return t.Status == Running && t.Version == claim.Version && t.WorkerID == claim.WorkerID && t.StartedAt.Equal(claim.StartedAt.Time)
+}
+
 // AttemptsLeft reports whether a failed attempt may be followed by another. Attempts lost with their worker do not count.
 func (t *Task) AttemptsLeft() bool { return t.Attempt-t.Recoveries < t.MaxAttempts }

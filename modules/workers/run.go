@@ -28,18 +28,21 @@ type returned struct {
 
 // run runs one attempt to its outcome, whatever the handler does.
 func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipelines.Outcome {
-	var stdout, stderr tasks.LogBuffer
+	written := tasks.NewOutput(c.Task, c.Resumed, p.logs.add)
 	out := &pipelines.Outcome{Claim: c}
 	timed, cancel := context.WithTimeout(ctx, c.Definition.Timeout)
 	defer cancel()
-	call, err := p.call(timed, worker, c, &stdout, &stderr)
+	call, err := p.call(timed, worker, c)
 	if err != nil {
 		return unresolved(ctx, out, err)
 	}
+	var ended func()
+	call.Stdout, call.Stderr, ended = p.writers(c, written)
+	defer ended()
 	began := p.db.Now()
 	r := p.await(timed, call, c)
 	p.config.Observer.Ran(c.Task.Handler, p.db.Now().Sub(began))
-	out.Stdout, out.Stderr = stdout.String(), stderr.String()
+	out.Logs = written.Close()
 	var again *tasks.DeferError
 	var kinded *tasks.KindedError
 	var skip *tasks.SkipError
@@ -81,7 +84,7 @@ func unresolved(ctx context.Context, out *pipelines.Outcome, err error) *pipelin
 }
 
 // call resolves the task's expressions.
-func (p *Pool) call(ctx context.Context, worker string, c *pipelines.Claim, stdout, stderr *tasks.LogBuffer) (*tasks.Call, error) {
+func (p *Pool) call(ctx context.Context, worker string, c *pipelines.Claim) (*tasks.Call, error) {
 	resolved, err := c.Definition.Resolve(ctx, c.Values())
 	if err != nil {
 		return nil, err
@@ -89,7 +92,7 @@ func (p *Pool) call(ctx context.Context, worker string, c *pipelines.Claim, stdo
 	return &tasks.Call{
 		PipelineExecutionID: c.Task.PipelineExecutionID, TaskExecutionID: c.Task.ID, PipelineName: c.Pipeline, TaskName: c.Task.TaskName,
 		Attempt: c.Task.Attempt, Resumed: c.Resumed, Worker: worker, With: resolved.With, Env: resolved.Env, Input: c.Input, Needs: c.Needs,
-		Stdout: stdout, Stderr: stderr, Annotate: p.annotate(worker, c), Now: p.db.Now, Begun: p.begun(c),
+		Annotate: p.annotate(worker, c), Now: p.db.Now, Begun: p.begun(c),
 	}, nil
 }
 

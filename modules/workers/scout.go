@@ -59,7 +59,6 @@ func (p *Pool) scout(ctx context.Context) {
 		case <-timer.C:
 			p.expect(timer, p.untilDue(ctx))
 		}
-		p.dispel(ctx)
 	}
 }
 
@@ -72,9 +71,6 @@ func (p *Pool) expect(timer *time.Timer, due time.Duration) {
 	due = min(due, p.config.Poll)
 	if rest, partial := p.rest(); partial {
 		due = min(due, max(rest, taken))
-	}
-	if p.doubtful() {
-		due = min(due, p.config.Lease/3)
 	}
 	timer.Reset(due)
 }

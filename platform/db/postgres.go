@@ -10,8 +10,10 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -30,6 +32,7 @@ type postgres struct {
 	setup       *sessionSetup
 	switchboard *switchboard
 
+	made        atomic.Int64  // reserved connections
 	reserved    *pgxpool.Pool // for heartbeats, and for questions about lost commits
 	reservedSQL *sql.DB
 }
@@ -49,22 +52,30 @@ func newPostgres(ctx context.Context, url string) (backend, error) {
 	if !strings.Contains(url, "pool_max_conns") {
 		cfg.MaxConns = 10
 	}
+	p := &postgres{config: cfg, setup: setup}
+	closeUseless(&cfg.ConnConfig.Config, func() { p.switchboard.redial() })
+	p.switchboard = newSwitchboard(cfg.ConnConfig)
 	setup.attach(cfg)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
 	few := cfg.Copy()
-	few.MaxConns, few.MinConns, few.MinIdleConns = reservedConns, 0, 0
+	few.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		p.made.Add(1)
+		return cfg.AfterConnect(ctx, conn)
+	}
+	few.MaxConns, few.MinConns, few.MinIdleConns, few.MaxConnIdleTime = reservedConns, 0, 0, keptFor
+	if !strings.Contains(url, "pool_max_conn_lifetime") {
+		few.MaxConnLifetime = keptFor
+	}
 	reserved, err := pgxpool.NewWithConfig(ctx, few)
 	if err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
-	return &postgres{
-		switchboard: newSwitchboard(cfg.ConnConfig), setup: setup, config: cfg,
-		pool: pool, sql: stdlib.OpenDBFromPool(pool), reserved: reserved, reservedSQL: stdlib.OpenDBFromPool(reserved),
-	}, nil
+	p.pool, p.sql, p.reserved, p.reservedSQL = pool, stdlib.OpenDBFromPool(pool), reserved, stdlib.OpenDBFromPool(reserved)
+	return p, nil
 }
 
 func (p *postgres) name() string { return postgresName }
@@ -126,10 +137,11 @@ func sqlState(err error) string {
 	return ""
 }
 
-// retryable: serialization failure, deadlock, lock not available. The server has rolled the transaction back.
+// retryable: serialization failure, deadlock, lock not available, no connection left. The server has rolled the transaction back, or it
+// has not begun.
 func (p *postgres) retryable(err error) bool {
 	switch sqlState(err) {
-	case "40001", "40P01", "55P03":
+	case "40001", "40P01", "55P03", tooManyState:
 		return true
 	}
 	return false
@@ -156,6 +168,9 @@ func (p *postgres) unreachable(err error) bool {
 	return false
 }
 
+// readOnly: the server, or the session, takes no writes.
+func (p *postgres) readOnly(err error) bool { return sqlState(err) == readOnlyState }
+
 // refused: a fault of the data (22), a constraint (23), or a limit of the server (54).
 func (p *postgres) refused(err error) bool {
 	code := sqlState(err)
@@ -171,6 +186,11 @@ func (p *postgres) in(query string) string { return "= ANY (ARRAY(" + query + ")
 func (p *postgres) skipLocked() string     { return "FOR UPDATE SKIP LOCKED" }
 func (p *postgres) share() string          { return "FOR KEY SHARE" }
 func (p *postgres) forUpdate() string      { return "FOR UPDATE" }
+
+func (p *postgres) serverName() string { return "pg_postmaster_start_time()::text" }
+func (p *postgres) clockReading() string {
+	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+}
 
 func (p *postgres) givenNumbers() string { return "OVERRIDING SYSTEM VALUE" }
 

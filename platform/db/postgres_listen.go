@@ -30,6 +30,7 @@ type line struct {
 	changed     func() // has the listener look at the subscribers again
 	stop        func()
 	ended       chan struct{}
+	stale       bool // the server that is listened to may not be the right one any more
 }
 
 // subscriber hears what is said on a channel.
@@ -67,6 +68,19 @@ func (s *switchboard) listen(ctx context.Context, channel string, heard func(tex
 	}
 }
 
+// errStale ends a listening connection on purpose.
+var errStale = errors.New("the connection may lead to a server that has been replaced")
+
+// redial has the listener connect anew.
+func (s *switchboard) redial() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line != nil {
+		s.line.stale = true
+		s.line.changed()
+	}
+}
+
 func (s *switchboard) open(ctx context.Context) *line {
 	ctx, stop := context.WithCancel(ctx)
 	l := &line{subscribers: map[*subscriber]bool{}, changed: func() {}, stop: stop, ended: make(chan struct{})}
@@ -91,7 +105,11 @@ func (s *switchboard) connect(ctx context.Context, l *line, connected func()) (e
 	listening := map[string]bool{}
 	for first := true; ; first = false {
 		wait, cancel := context.WithTimeout(ctx, silence)
-		wanted := s.wanted(l, cancel, first)
+		wanted, stale := s.wanted(l, cancel, first)
+		if stale {
+			cancel()
+			return errStale
+		}
 		if err := adjust(ctx, conn, listening, wanted); err != nil {
 			cancel()
 			return err
@@ -121,17 +139,19 @@ func (s *switchboard) connect(ctx context.Context, l *line, connected func()) (e
 	}
 }
 
-// wanted gives the channels of the subscribers. On a new connection each of them has missed something. changed will end the wait.
-func (s *switchboard) wanted(l *line, changed func(), first bool) map[string]bool {
+// wanted returns the channels of the subscribers, and whether the connection is stale. On a new connection each of them has missed
+// something. changed will end the wait.
+func (s *switchboard) wanted(l *line, changed func(), first bool) (wanted map[string]bool, stale bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.changed = changed
-	wanted := map[string]bool{}
+	stale, l.stale = l.stale && !first, false
+	wanted = map[string]bool{}
 	for sub := range l.subscribers {
 		wanted[sub.channel] = true
 		sub.told = sub.told && !first
 	}
-	return wanted
+	return wanted, stale
 }
 
 // adjust has the server send what is wanted, and no more.

@@ -264,6 +264,18 @@ func (l *sqlite) malformed(err error) bool {
 	return errors.As(err, &se) && (se.Code == sqlite3.ErrNotADB || se.Code == sqlite3.ErrCorrupt)
 }
 
+func isSQLiteError(err error) bool {
+	var se sqlite3.Error
+	return errors.As(err, &se)
+}
+
+// readOnly: a file that can't be written is found out when it is opened, and a disk that has become so is unreachable.
+func (l *sqlite) readOnly(error) bool { return false }
+
+func (l *sqlite) reservedMade() int64 { return 0 }
+
+func (l *sqlite) letGo(context.Context, error) {}
+
 // refused: the data is too large, of the wrong kind, or against a constraint.
 func (l *sqlite) refused(err error) bool {
 	var se sqlite3.Error
@@ -277,6 +289,8 @@ func (l *sqlite) skipLocked() string          { return "" }
 func (l *sqlite) share() string               { return "" }
 func (l *sqlite) forUpdate() string           { return "" }
 func (l *sqlite) givenNumbers() string        { return "" }
+func (l *sqlite) serverName() string          { return "''" }
+func (l *sqlite) clockReading() string        { return "0" }
 
 // reserve moves the count on from which the table gives numbers.
 func (l *sqlite) reserve(tx Tx, table, _ string, n int64) (base int64, err error) {

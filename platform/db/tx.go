@@ -91,8 +91,11 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 		if err == nil || !d.backend.retryable(err) {
 			return d.wrap(err)
 		}
+		if ctx.Value(reservedKey{}) != nil {
+			d.backend.letGo(ctx, err)
+		}
 		if attempt == maxAttempts {
-			return fmt.Errorf("gave up after %d attempts: %w", attempt, err)
+			return d.wrap(fmt.Errorf("gave up after %d attempts: %w", attempt, err))
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return err

@@ -1,11 +1,13 @@
 package shell
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -35,8 +37,26 @@ func call(script string) *tasks.Call {
 	}
 	return &tasks.Call{
 		PipelineExecutionID: db.NewID(), TaskExecutionID: db.NewID(), Attempt: 1, With: with,
-		Stdout: new(tasks.LogBuffer), Stderr: new(tasks.LogBuffer),
+		Stdout: new(logBuffer), Stderr: new(logBuffer),
 	}
+}
+
+// logBuffer keeps what a call writes.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func kindOf(err error) tasks.ErrorKind {
@@ -50,5 +70,5 @@ func kindOf(err error) tasks.ErrorKind {
 // printed is what a call made by call has printed so far.
 func printed(t *testing.T, c *tasks.Call) string {
 	t.Helper()
-	return c.Stdout.(*tasks.LogBuffer).String()
+	return c.Stdout.(*logBuffer).String()
 }

@@ -196,7 +196,7 @@ func (m *meter) sorted(list, keys []any, order []any) (any, error) {
 		if failed != nil {
 			return 0
 		}
-		c := 0
+		var c int
 		x, y := keys[i], keys[j]
 		if isNumber(x) && isNumber(y) { // counted above
 			c = compareNumbers(x, y)

@@ -5,15 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"runtime"
+	"sync/atomic"
 )
 
 // Limits of one evaluation. A step is the evaluation of one operator, name, literal or function, or native work that takes about as long.
 const (
-	resolveSteps  = 5_000_000 // of all expressions in a task's with, run and env together
-	resolveMemory = 64 << 20  // bytes, those of the decoded values included
+	resolveSteps  = 4_000_000 // of all expressions in a task's with, run and env together
+	resolveMemory = 48 << 20  // bytes, those of the decoded values included
 
 	conditionSteps  = 1_000_000 // of one condition: the engine evaluates it within a transaction
-	conditionMemory = 64 << 20
+	conditionMemory = 48 << 20
 	planSteps       = 8_000_000 // of all conditions that are decided in one step of a run
 
 	maxValueDepth = maxDepth // of lists and objects in one another
@@ -24,10 +26,10 @@ var errBudget = errors.New("the expression is too expensive")
 
 // meter bounds one evaluation in time and memory.
 type meter struct {
-	ctx    context.Context
-	steps  int64 // left
-	memory int64 // left, in bytes
-	poll   int64 // the number of steps left at which ctx is looked at next
+	ctx    context.Context // ends the evaluation; nil: only the limits do
+	steps  int64           // left
+	memory int64           // left, in bytes
+	poll   int64           // the number of steps left at which ctx is looked at next
 	most   limits
 	heavy  bool // the evaluation holds the gate
 }
@@ -40,8 +42,8 @@ type limits struct {
 
 const pollSteps = 10_000
 
-func newMeter(ctx context.Context, l limits) *meter {
-	return &meter{ctx: ctx, steps: l.steps, memory: l.memory, poll: l.steps - pollSteps, most: l}
+func newMeter(l limits) *meter {
+	return &meter{steps: l.steps, memory: l.memory, poll: l.steps - pollSteps, most: l}
 }
 
 // gate lets one evaluation at a time, in this process, allocate more than ungated bytes.
@@ -98,13 +100,23 @@ func (m *meter) enter() error {
 	}
 }
 
-// close ends the evaluation.
+// close ends the evaluation. What a large one leaves is collected at once: the collector waits until the heap has grown by a multiple of
+// what was alive at its last run, which may have been in the midst of such an evaluation.
 func (m *meter) close() {
-	if m.heavy {
+	switch {
+	case m.heavy:
 		m.heavy = false
+		runtime.GC()
 		<-gate
+	case m.most.memory-m.memory > ungated && collecting.CompareAndSwap(false, true):
+		go func() { // a transaction does not wait for it
+			runtime.GC()
+			collecting.Store(false)
+		}()
 	}
 }
+
+var collecting atomic.Bool
 
 // text counts a string of n bytes that is about to be made.
 func (m *meter) text(n int) error { return m.alloc(int64(n) + 16) }

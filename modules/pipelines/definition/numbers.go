@@ -123,7 +123,7 @@ func floats(operator string, f, g float64) (any, error) {
 
 // integers calculates with whole numbers; done is false where the result is not whole.
 func integers(operator string, i, j int) (r int, done bool, err error) {
-	overflow := false
+	var overflow bool
 	switch operator {
 	case "+":
 		r = i + j

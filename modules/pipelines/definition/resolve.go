@@ -28,8 +28,11 @@ func (t *Task) Condition(v *Values) (bool, error) {
 	if c.condition == nil {
 		return true, nil
 	}
-	m := newMeter(nil, limits{steps: min(conditionSteps, max(planSteps-v.planSteps, 0)), memory: conditionMemory})
-	defer func() { v.planSteps += m.most.steps - m.steps }()
+	m := newMeter(limits{steps: min(conditionSteps, max(planSteps-v.planSteps, 0)), memory: conditionMemory})
+	defer func() {
+		v.planSteps += m.most.steps - m.steps
+		m.close()
+	}()
 	result, err := c.condition.run(m, v)
 	if err != nil {
 		return false, fmt.Errorf("if: %s: %w", shortened(c.condition.source), err)
@@ -59,7 +62,8 @@ func (t *Task) Resolve(ctx context.Context, v *Values) (Resolved, error) {
 	if c.with == nil && len(c.env) == 0 {
 		return c.fixed, nil
 	}
-	r := resolver{newMeter(ctx, limits{steps: resolveSteps, memory: resolveMemory, gated: true}), v}
+	r := resolver{newMeter(limits{steps: resolveSteps, memory: resolveMemory, gated: true}), v}
+	r.ctx = ctx
 	defer r.close()
 	out := c.fixed
 	if len(c.env) > 0 {

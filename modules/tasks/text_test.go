@@ -1,0 +1,43 @@
+package tasks
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+func TestCleanText(t *testing.T) {
+	for _, c := range []struct {
+		in    string
+		limit int
+		want  string
+	}{
+		{"plain", 5, "plain"},
+		{"", 0, ""},
+		{"a\x00b\xffc\xfe\xfd", 100, "ab?c?"},
+		{"a\xff", 1, "a"},
+		{strings.Repeat("é", 40), 40, strings.Repeat("é", 9) + "… (80 bytes in all)"},
+		{"🙂🙂", 7, "🙂"},
+		{"🙂", 3, ""},
+	} {
+		if got := CleanText(c.in, c.limit); got != c.want {
+			t.Errorf("CleanText(%q, %d) = %q, want %q", c.in, c.limit, got, c.want)
+		}
+	}
+}
+
+func TestCleanTextHolds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "text"))
+		limit := rapid.IntRange(0, 64).Draw(t, "limit")
+		got := CleanText(s, limit)
+		if len(got) > limit || !utf8.ValidString(got) || strings.Contains(got, "\x00") {
+			t.Fatalf("CleanText(%q, %d) = %q", s, limit, got)
+		}
+		if again := CleanText(got, limit); again != got {
+			t.Fatalf("cleaning twice changed %q to %q", got, again)
+		}
+	})
+}

@@ -1,0 +1,152 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// Echo opens a copy of a stream of a claimed task's attempt, which is written as the attempt writes, and closed when it has ended. Its
+// Write must be quick and return no error.
+type Echo func(t tasks.Task, stream tasks.Stream) io.WriteCloser
+
+// logsEvery is how long output waits before it is stored, unless its attempt ends before.
+const logsEvery = time.Second
+
+// mostLogs bounds one transaction of the collector, in bytes: on SQLite the other writers wait for it.
+const mostLogs = 1 << 20
+
+// collector stores what the pool's attempts write while they run: all of it about once a second, in transactions of its own. What is
+// left when an attempt ends goes with its outcome.
+type collector struct {
+	pool  *Pool
+	kick  chan struct{} // there is something to store
+	queue []tasks.Written
+
+	mu     sync.Mutex
+	ready  []*tasks.Output // have something to take
+	behind []tasks.Written // of attempts whose claims were lost
+}
+
+func newCollector(p *Pool) *collector { return &collector{pool: p, kick: make(chan struct{}, 1)} }
+
+// add notes that an output has something to take.
+func (c *collector) add(o *tasks.Output) {
+	c.mu.Lock()
+	c.ready = append(c.ready, o)
+	c.mu.Unlock()
+	c.wake()
+}
+
+// late notes what an attempt wrote whose outcome was refused. Its output is kept all the same.
+func (c *collector) late(w tasks.Written) {
+	if w.Empty() {
+		return
+	}
+	c.mu.Lock()
+	c.behind = append(c.behind, w)
+	c.mu.Unlock()
+	c.wake()
+}
+
+func (c *collector) wake() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// run stores until ctx ends.
+func (c *collector) run(ctx context.Context) {
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.kick:
+		}
+		sleep(ctx, logsEvery)
+		if ctx.Err() != nil {
+			return
+		}
+		err := c.store(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.wake()
+			if !failing {
+				c.pool.log.Warn("storing logs failed, trying again", zap.Error(err))
+			}
+		}
+		failing = err != nil
+	}
+}
+
+// last stores what is left at the end of the pool.
+func (c *collector) last(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastWrites)
+	defer cancel()
+	if err := c.store(ctx); err != nil {
+		c.pool.log.Warn("the last logs could not be stored", zap.Error(err))
+	}
+}
+
+// store writes everything that there is. What could not be written comes first the next time, and nothing else is taken before.
+func (c *collector) store(ctx context.Context) error {
+	if len(c.queue) == 0 {
+		c.mu.Lock()
+		ready := c.ready
+		c.queue, c.ready, c.behind = c.behind, nil, nil
+		c.mu.Unlock()
+		for _, o := range ready {
+			if w := o.Take(); !w.Empty() {
+				c.queue = append(c.queue, w)
+			}
+		}
+	}
+	for len(c.queue) > 0 {
+		n := batch(c.queue)
+		err := c.pool.engine.KeepLogs(ctx, c.queue[:n])
+		if err != nil && !errors.Is(err, db.ErrRefused) {
+			return err
+		}
+		if err != nil {
+			c.pool.log.Error("the database refuses logs: they are left out", zap.Error(err))
+		}
+		c.queue = c.queue[n:]
+	}
+	c.queue = nil
+	return nil
+}
+
+// batch is how many of the list one transaction takes, at least one.
+func batch(list []tasks.Written) int {
+	bytes := 0
+	for i := range list {
+		for _, c := range list[i].Chunks {
+			bytes += len(c.Text)
+		}
+		if bytes > mostLogs {
+			return max(i, 1)
+		}
+	}
+	return len(list)
+}
+
+// writers gives the writers of a call, and what to do at its end.
+func (p *Pool) writers(c *pipelines.Claim, written *tasks.Output) (stdout, stderr io.Writer, end func()) {
+	stdout, stderr = written.Writer(tasks.Stdout), written.Writer(tasks.Stderr)
+	if p.config.Echo == nil {
+		return stdout, stderr, func() {}
+	}
+	first, second := p.config.Echo(c.Task, tasks.Stdout), p.config.Echo(c.Task, tasks.Stderr)
+	return io.MultiWriter(stdout, first), io.MultiWriter(stderr, second), func() {
+		_, _ = first.Close(), second.Close() // a copy that cannot be shown is no fault of the task
+	}
+}

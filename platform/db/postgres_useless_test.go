@@ -1,0 +1,91 @@
+package db_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"testing"
+
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
+)
+
+// setting reads a setting of the sessions of a database.
+func setting(t *testing.T, d *db.DB, name string) (value string) {
+	t.Helper()
+	err := d.Query(t.Context(), `SELECT current_setting($name)`, db.Args{"name": name}, func(scan func(...any) error) error { return scan(&value) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func execute(t *testing.T, d *db.DB, ctx context.Context, statement string) error {
+	t.Helper()
+	return d.Transaction(ctx, func(tx db.Tx) error {
+		_, err := tx.Exec(statement, nil)
+		return err
+	})
+}
+
+// TestCommitsAreDurable although the database defaults to what a crash forgets, unless the URL asks for that.
+func TestCommitsAreDurable(t *testing.T) {
+	t.Parallel()
+	u := dbtest.PostgresURL(t)
+	parsed, err := url.Parse(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := parsed.Path[1:]
+	for _, test := range []struct{ given, asked, want string }{
+		{"off", "", "on"}, {"local", "", "on"}, {"on", "off", "off"}, {"off", "off", "off"},
+	} {
+		if err := execute(t, dbtest.Open(t, u), t.Context(), `ALTER DATABASE "`+name+`" SET synchronous_commit = `+test.given); err != nil {
+			t.Fatal(err)
+		}
+		asked := *parsed
+		if test.asked != "" {
+			q := asked.Query()
+			q.Set("synchronous_commit", test.asked)
+			asked.RawQuery = q.Encode()
+		}
+		if got := setting(t, dbtest.Open(t, asked.String()), "synchronous_commit"); got != test.want {
+			t.Errorf("the database has %q, the URL %q: %q, expected %q", test.given, test.asked, got, test.want)
+		}
+	}
+}
+
+// TestUselessConnections are replaced: a session that has become read-only is not used again.
+func TestUselessConnections(t *testing.T) {
+	t.Parallel()
+	u := dbtest.PostgresURL(t)
+	parsed, err := url.Parse(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, admin := dbtest.Open(t, u), dbtest.Open(t, u)
+	other := func(statement string) {
+		t.Helper()
+		if err := execute(t, admin, t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const write = `INSERT INTO {chores} (name) VALUES ('useless') ON CONFLICT DO NOTHING`
+	other(`ALTER DATABASE "` + parsed.Path[1:] + `" SET default_transaction_read_only = on`)
+	for _, ctx := range []context.Context{t.Context(), db.Reserved(t.Context())} {
+		if err := execute(t, d, ctx, `SET default_transaction_read_only = on`); err != nil && !errors.Is(err, db.ErrReadOnly) {
+			t.Fatal(err)
+		}
+		if err := execute(t, d, ctx, write); !errors.Is(err, db.ErrReadOnly) || errors.Is(err, db.ErrUnavailable) || !db.Away(err) || !db.Unwell(err) {
+			t.Errorf("a write on a read-only session: %v", err)
+		}
+	}
+	before := d.Sessions()
+	other(`ALTER DATABASE "` + parsed.Path[1:] + `" SET default_transaction_read_only = off`)
+	for _, ctx := range []context.Context{t.Context(), db.Reserved(t.Context())} {
+		dbtest.Eventually(t, "writable", func() bool { return execute(t, d, ctx, write) == nil })
+	}
+	if d.Sessions() <= before {
+		t.Errorf("the reserved connection was not replaced: %d made before and after", before)
+	}
+}
