@@ -93,7 +93,7 @@ func TestWhereAttemptsAreKept(t *testing.T) {
 		t.Errorf("a large input: %v", got)
 	}
 	if inMemory("/dev/shm") {
-		dir, err := os.MkdirTemp("/dev/shm", "sluice-test-")
+		dir, err := os.MkdirTemp("/dev/shm", "sluice-test-") //nolint:usetesting // it has to be there
 		if err != nil {
 			t.Fatal(err)
 		}
