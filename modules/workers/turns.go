@@ -101,7 +101,7 @@ func (p *Pool) turn(ctx, work context.Context, handlers *sync.WaitGroup, group [
 	p.claiming.RUnlock()
 	if len(group) > 0 {
 		p.config.Observer.Recorded(len(group), took)
-		p.reportLost(group, result.Lost)
+		p.report(group, result)
 	}
 	if request.Want.Limit > 0 {
 		p.config.Observer.Claimed(len(result.Claims), took)
