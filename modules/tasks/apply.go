@@ -105,7 +105,7 @@ func (k kind) write(tx db.Tx, group []*Move) error {
 			since[i] = m.Since
 		}
 		set.Times("since", since)
-		args["holder"] = k.holder
+		args["holder"] = string(k.holder)
 	}
 	args["x"] = set.Payload()
 	for _, c := range k.update.columns {

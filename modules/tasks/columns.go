@@ -128,7 +128,8 @@ func updateFor(steps []Step) *update {
 	}
 	fence := ""
 	if from := steps[0].Transition.From; len(from) == 1 && from[0] == Running {
-		u.fenced, fence = true, " AND t.worker_id = $holder AND t.started_at = x.since"
+		// A plain condition on a value that all rows share would have SQLite read the whole table (TestUpdatesFindRowsByKey).
+		u.fenced, fence = true, " AND COALESCE(t.worker_id, '') = $holder AND t.started_at = x.since"
 	}
 	u.sql = "UPDATE {task_executions} AS t SET " + set.String() + " FROM $x WHERE t.id = x.id AND t.version = x.version" + fence + " $keep_plan_of_one"
 	stored, _ := updates.LoadOrStore(names.String(), u)

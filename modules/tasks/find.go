@@ -21,7 +21,6 @@ func (r *Repository) Find(ctx context.Context, ids []db.ID) (map[db.ID]Task, err
 // for an index by status would cost every transition; people ask seldom.
 func (r *Repository) ListRunning(ctx context.Context) ([]Task, error) {
 	list := []Task{}
-	err := r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} AS p JOIN {task_executions} AS t ON t.pipeline_execution_id = p.id
-WHERE p.status IN ('Running', 'Paused') AND t.status = 'Running' ORDER BY t.started_at, t.id`, nil, scanInto(&list))
+	err := r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' ORDER BY t.started_at, t.id`, nil, scanInto(&list))
 	return list, wrap("list running tasks", err)
 }

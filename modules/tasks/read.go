@@ -74,12 +74,16 @@ func nameSet(list []Name) *db.Set {
 	return db.IDSet(ids).Texts("name", names)
 }
 
+// openTasks is the tasks of executions that have not ended, however long the history is: CROSS JOIN has SQLite begin with the executions,
+// which it would otherwise look up for each task that there ever was.
+const openTasks = `{pipeline_executions} AS p CROSS JOIN {task_executions} AS t WHERE t.pipeline_execution_id = p.id
+  AND p.status IN ('Running', 'Paused')`
+
 // Held reads the tasks that run in a worker's name, of one execution or, if that is zero, of all. It looks through the open
 // executions: an index by worker or status would cost every transition (a column that changes, in an index or in its condition, ends
 // the updates within a page), and this is asked for seldom. It locks nothing.
 func (r *Repository) Held(ctx context.Context, worker string, execution db.ID) (list []Task, err error) {
-	err = r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} AS p JOIN {task_executions} AS t ON t.pipeline_execution_id = p.id
-WHERE p.status IN ('Running', 'Paused') AND t.status = 'Running' AND t.worker_id = $worker`+only(execution),
+	err = r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' AND t.worker_id = $worker`+only(execution),
 		db.Args{"worker": worker, "execution": execution}, scanInto(&list))
 	return list, wrap("find the tasks of a worker", err)
 }
@@ -97,8 +101,7 @@ type Lost struct {
 	WorkerID            string
 }
 
-const lostTasks = ` FROM {pipeline_executions} AS p JOIN {task_executions} AS t ON t.pipeline_execution_id = p.id
-WHERE p.status IN ('Running', 'Paused') AND t.status = 'Running' AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = t.worker_id)`
+const lostTasks = ` FROM ` + openTasks + ` AND t.status = 'Running' AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = t.worker_id)`
 
 // Lost looks through the open executions for running tasks whose worker has no row.
 func (r *Repository) Lost(tx db.Tx) (list []Lost, err error) {
