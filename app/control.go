@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
@@ -27,6 +28,9 @@ type control struct {
 	possible   []pipelines.Status // which executions it is for, of those that a filter chooses
 	give       func(context.Context, *pipelines.Engine, pipelines.Orders) ([]error, error)
 	said       func(x pipelines.Execution) string // what it did to one
+
+	preview func(context.Context, *pipelines.Engine, db.ID) ([]pipelines.RunsAgain, error) // what it will do to one; nil: it is plain
+	more    func(context.Context, *pipelines.Engine, db.ID) (string, error)                // what there is to add; nil: nothing
 }
 
 // controlFlags are what all such commands take.
@@ -74,7 +78,7 @@ Exit code 5: it was not possible for one of them, which the answer names.`,
 			if err != nil {
 				return err
 			}
-			if len(ids) == 1 && !f.dryRun {
+			if len(ids) == 1 && (!f.dryRun || o.preview != nil) {
 				return c.controlOne(ctx, n, o, f, ids[0])
 			}
 			return c.controlIDs(ctx, n, o, f, ids)
@@ -85,6 +89,19 @@ Exit code 5: it was not possible for one of them, which the answer names.`,
 
 // controlOne gives the order to one execution.
 func (c *cli) controlOne(ctx context.Context, n controlNeeds, o control, f controlFlags, id db.ID) error {
+	if o.preview != nil {
+		list, err := o.preview(ctx, n.Engine, id)
+		switch {
+		case err != nil:
+			return withHint(err, stateHint(err, id.String()))
+		case f.dryRun && *f.format == formatJSON:
+			return printList(c.stdout, list, "")
+		case f.dryRun:
+			fmt.Fprintln(c.stdout, runsAgain(list))
+			return nil
+		}
+		fmt.Fprintln(c.stderr, runsAgain(list))
+	}
 	results, err := o.give(ctx, n.Engine, pipelines.Orders{IDs: []db.ID{id}, Reason: f.reason, Actor: actor()})
 	if err == nil {
 		err = results[0]
@@ -104,7 +121,33 @@ func (c *cli) controlOne(ctx context.Context, n controlNeeds, o control, f contr
 		return printJSON(c.stdout, views.OfExecution(x, starts[id], n.DB.Now()))
 	}
 	fmt.Fprintln(c.stdout, o.said(x))
-	return nil
+	if o.more == nil {
+		return nil
+	}
+	text, err := o.more(ctx, n.Engine, id)
+	if text != "" {
+		fmt.Fprintln(c.stdout, text)
+	}
+	return err
+}
+
+// runsAgain lists what a retry runs again, and how that stood.
+func runsAgain(list []pipelines.RunsAgain) string {
+	names := make([]string, len(list))
+	for i, r := range list {
+		names[i] = fmt.Sprintf("%s (%s)", r.TaskName, r.Status)
+	}
+	return "runs again: " + strings.Join(names, ", ")
+}
+
+// cancelledCleanups says which clean-up does not run.
+func cancelledCleanups(ctx context.Context, e *pipelines.Engine, id db.ID) (string, error) {
+	names, err := e.CancelledCleanups(ctx, id)
+	if len(names) == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("cancelled too, and did not clean up: %s with trigger_rule all_done or always (%s)",
+		counted(int64(len(names)), "task"), strings.Join(names, ", ")), err
 }
 
 func (c *cli) pauseCommand() *cobra.Command {
@@ -140,6 +183,7 @@ func (c *cli) cancelCommand() *cobra.Command {
 		said: func(x pipelines.Execution) string {
 			return fmt.Sprintf("cancelled %s %s: `sluice retry %s` would take it up again", x.PipelineName, x.ID, x.ID)
 		},
+		more: cancelledCleanups,
 	}, "End executions and all their tasks", "  sluice cancel latest --reason 'wrong day'\n  sluice cancel --pipeline orders --since 10m --dry-run")
 }
 
@@ -153,9 +197,12 @@ func (c *cli) retryCommand() *cobra.Command {
 		said: func(x pipelines.Execution) string {
 			return fmt.Sprintf("restarted %s %s, %s to do by `sluice serve`", x.PipelineName, x.ID, counted(int64(x.OpenTasks), "task"))
 		},
-	}, "Run again what did not complete of failed or cancelled executions",
-		"  sluice retry latest:orders\n  sluice retry ID --from load\n  sluice retry --status failed --error 'connection refused' --since 1d")
-	cmd.Flags().StringVar(&from, "from", "", "only `TASK` and what follows from it")
+		preview: func(ctx context.Context, e *pipelines.Engine, id db.ID) ([]pipelines.RunsAgain, error) {
+			return e.PreviewRetry(ctx, id, from)
+		},
+	}, "Run again what did not complete of executions that have ended, and all that depends on it, completed clean-up and alerts included",
+		"  sluice retry latest:orders\n  sluice retry ID --from load --dry-run\n  sluice retry --status failed --error 'connection refused' --since 1d")
+	cmd.Flags().StringVar(&from, "from", "", "only `TASK`, completed or not, and all that depends on it; an execution that completed is run again only so")
 	return cmd
 }
 

@@ -231,6 +231,8 @@ type task struct {
 	WorkerID *string         `json:"worker_id"`
 	Output   json.RawMessage `json:"output"`
 	Error    *string         `json:"error"`
+
+	SkipReason *string `json:"skip_reason"`
 }
 
 type event struct {

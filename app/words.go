@@ -26,6 +26,7 @@ type eventData struct {
 	RetryAt      db.Time        `json:"retry_at"`
 	ResumeAt     db.Time        `json:"resume_at"`
 	Reason       string         `json:"reason"`
+	Detail       string         `json:"detail"`
 	Cause        string         `json:"cause"`
 	Worker       string         `json:"worker"`
 	Tasks        []string       `json:"tasks"`
@@ -96,10 +97,10 @@ func tell(e events.Event) (story, error) {
 	case events.TaskFailed:
 		return story{what: "failed", how: took, text: d.Error}, nil
 	case events.TaskSkipped:
-		if d.Reason == tasks.ReasonExitCode && d.ExitCode != nil {
+		if d.Reason == string(tasks.SkipExitCode) && d.ExitCode != nil {
 			return story{what: "skipped", how: took, text: fmt.Sprintf("exit code %d", *d.ExitCode)}, nil
 		}
-		return story{what: "skipped", text: d.Reason}, nil
+		return story{what: "skipped", text: d.Detail}, nil
 	case events.TaskReset:
 		return tellReset(d), nil
 	case events.TaskAbandoned:

@@ -89,7 +89,7 @@ const (
 FROM {pipeline_executions} WHERE id IN (SELECT id FROM $x) ORDER BY id`
 	selectLabels = `SELECT pipeline_execution_id, name, value FROM {execution_labels} WHERE pipeline_execution_id IN (SELECT id FROM $x)`
 	selectTasks  = `SELECT id, pipeline_execution_id, task_name, handler, queue, priority, status, sub_status, version, attempt, max_attempts,
-  remaining_dependencies, worker_id, retry_at, recoveries, output, error, created_at, started_at, completed_at
+  remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, output, error, created_at, started_at, completed_at
 FROM {task_executions} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, id`
 	selectEvents = `SELECT sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at
 FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, sequence_num`
@@ -134,7 +134,7 @@ func (w *writer) execution(scan func(...any) error) error {
 func (w *writer) task(scan func(...any) error) error {
 	var t tasks.Task
 	err := scan(&t.ID, &t.PipelineExecutionID, &t.TaskName, &t.Handler, &t.Queue, &t.Priority, &t.Status, &t.SubStatus, &t.Version, &t.Attempt,
-		&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.Output, &t.Error, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
+		&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Output, &t.Error, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
 	if err == nil {
 		err = canonical(&t.Output)
 	}

@@ -13,6 +13,7 @@ type eventData struct {
 	Attempt           *int64           `json:"attempt"`
 	AvailableAt       *string          `json:"available_at"`
 	Cause             *string          `json:"cause"`
+	ContinueOnError   bool             `json:"continue_on_error"`
 	Counts            map[string]int64 `json:"counts"`
 	DeferredFor       *int64           `json:"deferred_for"`
 	DefinitionVersion *string          `json:"definition_version"`

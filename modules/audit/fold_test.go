@@ -19,7 +19,7 @@ var example = map[string]struct{ worker, data string }{
 	"complete":       {"w1", `{"attempt": 1, "duration_ms": 0}`},
 	"schedule retry": {"w1", `{"attempt": 1, "next_attempt": 2, "error": "x", "error_kind": "error", "delay_ms": 1, "retry_at": "2026-11-21T12:00:00.000000Z"}`},
 	"fail":           {"w1", `{"attempt": 1, "error": "x", "error_kind": "error"}`},
-	"skip":           {"", `{"reason": "", "rule": "all_success"}`},
+	"skip":           {"", `{"reason": "condition", "rule": "all_success", "detail": ""}`},
 	"skip running":   {"w1", `{"reason": "exit_code", "rule": "all_success", "attempt": 1, "exit_code": 99}`},
 	"reset":          {"", `{"cause": "lease_expired", "worker": "w1", "recoveries": 1}`},
 	"reopen":         {"", `{"cause": "operator", "recoveries": 0, "max_attempts": 4}`},
@@ -203,7 +203,7 @@ func TestEveryStepOfAPipeline(t *testing.T) {
 		"pipeline_started ": running, "pipeline_completed Running": completed, "pipeline_completed Paused": completed,
 		"pipeline_failed Running": failed, "pipeline_failed Paused": failed, "pipeline_paused Running": paused,
 		"pipeline_resumed Paused": running, "pipeline_cancelled Running": cancelled, "pipeline_cancelled Paused": cancelled,
-		"pipeline_restarted Failed": running, "pipeline_restarted Cancelled": running,
+		"pipeline_restarted Completed": running, "pipeline_restarted Failed": running, "pipeline_restarted Cancelled": running,
 	}
 	for typ, raw := range data {
 		for _, from := range []pipelineStatus{"", running, paused, completed, failed, cancelled} {

@@ -68,6 +68,7 @@ type task struct {
 	queue      string
 	worker     string
 	err        string
+	skipReason string
 
 	priority, version, attempt, maxAttempts, remaining, recoveries number
 	retryAt, created, started, completed                           number // microseconds since 1970
@@ -94,7 +95,7 @@ var taskColumns = []string{
 	"t.id", "t.pipeline_execution_id", "t.status", "t.sub_status", "t.task_name", "t.handler", "t.worker_id", "t.error",
 	"t.version", "t.attempt", "t.max_attempts", "t.remaining_dependencies", "t.recoveries",
 	"t.retry_at", "t.created_at", "t.started_at", "t.completed_at",
-	"o.id", "o.available_at", "o.handler", "t.queue", "t.priority", "o.queue",
+	"o.id", "o.available_at", "o.handler", "t.queue", "t.priority", "o.queue", "t.skip_reason",
 }
 
 func readTask(r *record) *task {
@@ -107,7 +108,7 @@ func readTask(r *record) *task {
 	if id := r.number(17); id.set || id.bad {
 		t.queued = []queued{{id, r.instant(18), r.text(19), r.text(22)}}
 	}
-	t.queue, t.priority = r.text(20), r.must(21)
+	t.queue, t.priority, t.skipReason = r.text(20), r.must(21), r.text(23)
 	t.bad = r.bad
 	return t
 }

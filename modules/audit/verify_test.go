@@ -39,13 +39,13 @@ func scenarios() map[string]*sim {
 	s.complete("a")
 	all["completed"] = s
 
-	// a failure that is handled, another that is not, and a skip.
-	s = startSim(simSpec{name: "a"}, simSpec{name: "rescue", needs: []string{"a"}, rule: "one_failed"}, simSpec{name: "after", needs: []string{"a"}})
+	// a failure that the pipeline continues after, another that it does not, and a skip.
+	s = startSim(simSpec{name: "a", continues: true}, simSpec{name: "rescue", needs: []string{"a"}, rule: "one_failed"}, simSpec{name: "after", needs: []string{"a"}})
 	s.claim("a", "w1")
 	s.fail("a", "boom")
 	s.claim("rescue", "w1")
 	s.complete("rescue")
-	all["handled"] = s
+	all["continued"] = s
 
 	s = startSim(simSpec{name: "a"}, simSpec{name: "after", needs: []string{"a"}}, simSpec{name: "clean", needs: []string{"after"}, rule: "all_done"})
 	s.claim("a", "w1")
@@ -160,7 +160,7 @@ var tamperings = []tampering{
 	{"event without its task", "under way", `UPDATE {execution_events} SET task_execution_id = NULL WHERE task_execution_id = $t AND version = 4`, "b", []string{"I1 b", "I3 -"}, "among the events of a pipeline", ""},
 	{"illegal pipeline step", "paused", `UPDATE {execution_events} SET event_type = 'pipeline_resumed' WHERE pipeline_execution_id = $p AND event_type = 'pipeline_paused'`, "", []string{"I3 -"}, "pipeline_resumed of a pipeline that is Running", ""},
 	{"deferral not resumed", "restarted", `UPDATE {execution_events} SET event_type = 'task_started', event_data = $data WHERE task_execution_id = $t AND event_type = 'task_resumed'`, "a", []string{"I3 a"}, "after the claim of a deferred task", `{"attempt": 3}`},
-	{"ran against its rule", "handled", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "rescue", []string{"I3 rescue", "I6 -"}, "trigger rule all_success is false", `{"id": "rescue", "uses": "shell", "needs": ["a"], "trigger_rule": "all_success", "max_attempts": 3}`},
+	{"ran against its rule", "continued", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "rescue", []string{"I3 rescue"}, "trigger rule all_success is false", `{"id": "rescue", "uses": "shell", "needs": ["a"], "trigger_rule": "all_success", "max_attempts": 3}`},
 	{"unknown rule", "completed", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "a", []string{"I3 a"}, "whenever", `{"id": "a", "uses": "shell", "needs": [], "trigger_rule": "whenever", "max_attempts": 3}`},
 
 	{"outbox row lost", "under way", `DELETE FROM {task_outbox} WHERE task_execution_id = $t`, "d", []string{"I4 d"}, "no outbox row", ""},
@@ -177,7 +177,7 @@ var tamperings = []tampering{
 	{"ended with an open task", "under way", `UPDATE {pipeline_executions} SET status = 'Completed' WHERE id = $p`, "", []string{"I2 -", "I4 d", "I6 -"}, "", ""},
 	{"never ended", "completed", `UPDATE {pipeline_executions} SET status = 'Running', completed_at = NULL WHERE id = $p`, "", []string{"I2 -", "I6 -"}, "", ""},
 	{"unknown pipeline status", "completed", `UPDATE {pipeline_executions} SET status = 'Odd' WHERE id = $p`, "", []string{"I2 -", "I6 -"}, "", ""},
-	{"failed without a failure", "handled", `UPDATE {pipeline_executions} SET status = 'Failed' WHERE id = $p`, "", []string{"I2 -", "I6 -"}, "", ""},
+	{"failed without a failure", "continued", `UPDATE {pipeline_executions} SET status = 'Failed' WHERE id = $p`, "", []string{"I2 -", "I6 -"}, "", ""},
 	{"completed over a failure", "failed", `UPDATE {pipeline_executions} SET status = 'Completed' WHERE id = $p`, "", []string{"I2 -", "I6 -"}, "", ""},
 	{"stuck", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "c", []string{"I6 c", "I7 c"}, "", `{"id": "c", "uses": "shell", "needs": ["a"], "trigger_rule": "all_success", "max_attempts": 3}`},
 	{"ready too early", "under way", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "d", []string{"I3 d", "I7 d"}, "", `{"id": "d", "uses": "shell", "needs": ["b"], "trigger_rule": "all_success", "max_attempts": 3}`},

@@ -188,7 +188,7 @@ func TestSegments(t *testing.T) {
 		add(13, "a", events.TaskReset, "", `{"cause": "lease_expired", "worker": "w", "recoveries": 1, "available_at": "2026-11-22T08:00:13.000000Z"}`).
 		claim(14, "a", "3").
 		add(15, "a", events.TaskFailed, "w", `{"attempt": 3, "error": "x", "error_kind": "exit"}`).
-		add(15, "b", events.TaskSkipped, "w", `{"reason": "", "rule": "all_success"}`).
+		add(15, "b", events.TaskSkipped, "w", `{"reason": "upstream_failed", "rule": "all_success", "detail": ""}`).
 		add(15, "", events.PipelineFailed, "w", `{"counts": {"Failed": 1, "Skipped": 1}, "duration_ms": 15000, "error": "x"}`).
 		add(20, "", events.PipelineRestarted, "", `{"tasks": ["a", "b"]}`).
 		add(20, "a", events.TaskReset, "", `{"cause": "operator", "recoveries": 0, "max_attempts": 5}`).

@@ -92,17 +92,18 @@ func execution(id db.ID, p audit.PipelineState) pipelines.Execution {
 	}
 }
 
-// Complete adds from today's rows what the history does not hold and what never changes once it is there: the input and the key of
-// the execution, and the outputs of tasks that had completed by then.
+// Complete adds from today's rows what the history does not hold: the input and the key of the execution, and the outputs of tasks
+// that had completed by then. The output of a task that has been run again since is not there any more.
 func (s *State) Complete(x pipelines.Execution, rows []tasks.Task) {
 	s.Execution.Input, s.Execution.IdempotencyKey = x.Input, x.IdempotencyKey
-	outputs := make(map[db.ID]db.JSON, len(rows))
+	today := make(map[db.ID]*tasks.Task, len(rows))
 	for i := range rows {
-		outputs[rows[i].ID] = rows[i].Output
+		today[rows[i].ID] = &rows[i]
 	}
 	for i := range s.Tasks {
-		if s.Tasks[i].Status == tasks.Completed {
-			s.Tasks[i].Output = outputs[s.Tasks[i].ID]
+		t := &s.Tasks[i]
+		if row := today[t.ID]; t.Status == tasks.Completed && row != nil && row.Status == tasks.Completed && row.Attempt == t.Attempt {
+			t.Output = row.Output
 		}
 	}
 }

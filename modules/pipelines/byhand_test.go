@@ -174,6 +174,10 @@ func (h *byHand) resume() error { return h.s.Engine.Resume(h.ctx, h.order()) }
 func (h *byHand) cancel() error { return h.s.Engine.Cancel(h.ctx, h.order()) }
 func (h *byHand) retry() error  { return h.s.Engine.Retry(h.ctx, h.order(), "") }
 
+func retryFrom(task string) func(h *byHand) error {
+	return func(h *byHand) error { return h.s.Engine.Retry(h.ctx, h.order(), task) }
+}
+
 // steps runs until one step fails, which fails the test.
 func (h *byHand) steps(list ...func() error) {
 	h.t.Helper()

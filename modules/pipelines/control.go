@@ -2,8 +2,9 @@ package pipelines
 
 import (
 	"context"
-	"fmt"
+	"slices"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -38,6 +39,35 @@ func ids(list []tasks.Task) []db.ID {
 		out[i] = t.ID
 	}
 	return out
+}
+
+// CancelledCleanups returns the names of an execution's clean-up tasks, with trigger rule all_done or always, that were cancelled with
+// it, in the order of declaration.
+func (e *Engine) CancelledCleanups(ctx context.Context, id db.ID) (names []string, err error) {
+	err = e.db.Transaction(ctx, func(tx db.Tx) error {
+		names = nil
+		x, err := e.locked(tx, id)
+		if err != nil {
+			return err
+		}
+		def, err := e.definitions.find(ctx, tx, x.PipelineName, x.DefinitionVersion)
+		if isGone(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		list, err := e.tasks.LoadPipelines(tx, []db.ID{id})
+		for i := range def.Tasks {
+			t := &def.Tasks[i]
+			cancelled := slices.ContainsFunc(list, func(x tasks.Task) bool { return x.TaskName == t.ID && x.Status == tasks.Cancelled })
+			if cancelled && (t.TriggerRule == definition.AllDone || t.TriggerRule == definition.Always) {
+				names = append(names, t.ID)
+			}
+		}
+		return err
+	})
+	return names, err
 }
 
 // abandon ends an execution that can't be run any more.
@@ -93,7 +123,7 @@ func (e *Engine) endAll(tx db.Tx, executions []*Execution, actor string, how fun
 			m.Actor = actor
 			moves = append(moves, m)
 		} else if t.RemainingDependencies > 0 {
-			counters = append(counters, tasks.Counter{ID: t.ID, Remaining: 0})
+			counters = append(counters, tasks.Counter{ID: t.ID, Ended: t.RemainingDependencies})
 		}
 	}
 	for _, x := range executions {
@@ -103,25 +133,5 @@ func (e *Engine) endAll(tx db.Tx, executions []*Execution, actor string, how fun
 	if err := e.tasks.Apply(tx, moves); err != nil {
 		return err
 	}
-	return e.tasks.SetRemaining(tx, sortCounters(counters))
-}
-
-// planRetry plans a retry over the whole graph, and names the tasks that it resets.
-func (e *Engine) planRetry(ctx context.Context, tx db.Tx, x Execution, from, actor string) (*plan, []string, error) {
-	switch {
-	case x.EventsRemoved > 0:
-		return nil, nil, fmt.Errorf("%w: the history of %s has been removed: start a new run", ErrState, x.ID)
-	case !x.OutputsRemovedAt.IsZero():
-		return nil, nil, fmt.Errorf("%w: retention has removed the outputs of %s, which the tasks to come may need: start a new run", ErrState, x.ID)
-	case !Restart.allows(x.Status):
-		return nil, nil, restart(x, nil, "").failure
-	}
-	p, err := e.whole(ctx, tx, x)
-	if err != nil {
-		return nil, nil, err
-	}
-	p.actor = actor
-	p.execution.Status = Running
-	names, err := p.reopen(from)
-	return p, names, err
+	return e.tasks.CountDependencies(tx, sortCounters(counters))
 }

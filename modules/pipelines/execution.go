@@ -54,7 +54,7 @@ var (
 	Pause    = Transition{Name: "pause", From: []Status{Running}, To: Paused, Event: events.PipelinePaused}
 	Resume   = Transition{Name: "resume", From: []Status{Paused}, To: Running, Event: events.PipelineResumed}
 	Cancel   = Transition{Name: "cancel", From: []Status{Running, Paused}, To: Cancelled, Event: events.PipelineCancelled}
-	Restart  = Transition{Name: "restart", From: []Status{Failed, Cancelled}, To: Running, Event: events.PipelineRestarted}
+	Restart  = Transition{Name: "restart", From: []Status{Completed, Failed, Cancelled}, To: Running, Event: events.PipelineRestarted}
 )
 
 // Transitions lists the whole table.
@@ -85,7 +85,7 @@ type Execution struct {
 	Status            Status  `json:"status"`
 	Version           int64   `json:"version"` // counts transitions
 	Input             db.JSON `json:"input"`
-	Error             db.Text `json:"error"` // of a failed execution: the first failure that nothing handled
+	Error             db.Text `json:"error"` // of a failed execution: the first failure that it does not continue after
 	IdempotencyKey    db.Text `json:"idempotency_key"`
 	OpenTasks         int     `json:"open_tasks"`         // tasks that are not terminal
 	UnsuccessfulTasks int     `json:"unsuccessful_tasks"` // terminal tasks that are not Completed

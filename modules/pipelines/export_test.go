@@ -12,5 +12,11 @@ func (e *Engine) Remembered() int {
 	return len(e.fresh.rows)
 }
 
+// OracleRule and OracleKind are the trigger rules in the words of the documentation.
+var (
+	OracleRule = oracleRule
+	OracleKind = oracleKind
+)
+
 // ListStatement is the statement that reads a page of ids.
 func ListStatement(f Filter) (string, db.Args) { return f.query(`p.id`) }

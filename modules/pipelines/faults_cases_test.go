@@ -139,6 +139,7 @@ func endedTaskCases() []*transitionCase {
 			move: &tasks.Reopen, from: "Failed", task: "b", tasks: []definition.Task{work("a"), withRule(work("b", "a"), definition.Always)},
 			reach: inTurn(running, breaks("a"), claims(1), breaks("b")), act: retry,
 		},
+		{move: &tasks.Reopen, from: "Completed", task: "a", tasks: two, reach: inTurn(running, ends("a", pipelines.Succeeded), claims(1), breaks("b")), act: retryFrom("a")},
 		{move: &tasks.Reopen, from: "Abandoned", task: "b", tasks: two, reach: inTurn(gone, claims(1), remember), act: retry},
 		{move: &tasks.Reopen, from: "Cancelled", task: "b", tasks: two, reach: inTurn(running, cancel), act: retry},
 		{move: &tasks.Reopen, from: "Skipped", task: "b", tasks: two, reach: inTurn(running, breaks("a")), act: retry},
@@ -170,6 +171,7 @@ func pipelineCases() []*transitionCase {
 		{run: &pipelines.Cancel, from: "Running", tasks: one, reach: start, act: cancel, pipeline: tasks.Remove},
 		{run: &pipelines.Cancel, from: "Paused", tasks: one, reach: inTurn(start, pause), act: cancel},
 		{run: &pipelines.Restart, from: "Failed", tasks: one, reach: inTurn(running, breaks("a")), act: retry, pipeline: tasks.Add},
+		{run: &pipelines.Restart, from: "Completed", tasks: one, reach: inTurn(running, ends("a", pipelines.Succeeded)), act: retryFrom("a"), pipeline: tasks.Add},
 		{run: &pipelines.Restart, from: "Cancelled", tasks: one, reach: inTurn(start, cancel), act: retry, pipeline: tasks.Add},
 	}
 }

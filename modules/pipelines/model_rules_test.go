@@ -86,25 +86,20 @@ func (r *modelRun) cancel() {
 
 // chosen is what a retry runs again.
 func (r *modelRun) chosen(from string) (list []*modelTask) {
-	if from != "" {
-		if x := r.tasks[from]; x == nil || x.status == tasks.Completed {
-			return nil
-		}
+	if from == "" && r.status == pipelines.Completed || from != "" && r.tasks[from] == nil {
+		return nil
 	}
-	again, behind := map[string]bool{}, map[string]bool{} // behind: the named task, and what follows from it
+	again := map[string]bool{}
 	for _, name := range r.def.Order() {
 		x := r.tasks[name]
-		after := func(set map[string]bool) bool {
-			return slices.ContainsFunc(x.def.Needs, func(need string) bool { return set[need] })
-		}
-		behind[name] = name == from || after(behind)
 		switch x.status {
 		case tasks.Failed, tasks.Abandoned:
-			again[name] = from == "" || behind[name]
+			again[name] = from == ""
 		case tasks.Cancelled:
 			again[name] = true
-		case tasks.Skipped:
-			again[name] = behind[name] || after(again)
+		}
+		if name == from || slices.ContainsFunc(x.def.Needs, func(need string) bool { return again[need] }) {
+			again[name] = true
 		}
 		if again[name] {
 			list = append(list, x)
@@ -133,7 +128,7 @@ func (r *modelRun) reopen(list []*modelTask) {
 	r.move(pipelines.Running)
 	for _, x := range list {
 		x.move(tasks.NotStarted, "")
-		x.worker, x.failures, x.recoveries = "", 0, 0
+		x.worker, x.failures, x.recoveries, x.above = "", 0, 0, false
 	}
 	r.follow()
 }
@@ -160,40 +155,33 @@ func (r *modelRun) counts() (open, unsuccessful int) {
 	return open, unsuccessful
 }
 
-// follow decides, in topological order, the tasks whose dependencies have ended, and ends the run if nothing is open.
+// follow decides, in topological order, the tasks whose rule says what becomes of them, and ends the run if nothing is open.
 func (r *modelRun) follow() {
 	for _, name := range r.def.Order() {
 		x := r.tasks[name]
-		if x.status != tasks.NotStarted || r.open(x) > 0 {
+		if x.status != tasks.NotStarted {
 			continue
 		}
-		var ends []tasks.Status
+		var ended []string
 		for _, need := range x.def.Needs {
-			ends = append(ends, r.tasks[need].status)
+			ended = append(ended, pipelines.OracleKind(r.tasks[need].status, r.tasks[need].above))
 		}
-		if x.def.TriggerRule.Holds(ends) {
+		switch says := pipelines.OracleRule(string(x.def.TriggerRule), ended); says {
+		case "run":
 			x.move(tasks.Ready, "")
-		} else {
+		case "skip", "fail":
 			x.move(tasks.Skipped, "")
+			x.above = says == "fail"
 		}
 	}
 	if open, _ := r.counts(); open > 0 || r.status.Terminal() {
 		return
 	}
 	end := pipelines.Completed
-	for name, x := range r.tasks {
-		if (x.status == tasks.Failed || x.status == tasks.Abandoned) && !r.handled(name) {
+	for _, x := range r.tasks {
+		if (x.status == tasks.Failed || x.status == tasks.Abandoned) && !x.def.ContinueOnError {
 			end = pipelines.Failed
 		}
 	}
 	r.move(end)
-}
-
-func (r *modelRun) handled(name string) bool {
-	for _, dependent := range r.def.Dependents(name) {
-		if x := r.tasks[dependent]; x.def.TriggerRule.HandlesFailure() && x.status == tasks.Completed {
-			return true
-		}
-	}
-	return false
 }

@@ -76,6 +76,7 @@ func drawModelDefinition(t *rapid.T, s *enginetest.Stack) *definition.Definition
 				rules = append(definition.Rules(), definition.AllSuccess, definition.AllSuccess)
 			}
 		}
+		x.ContinueOnError = rapid.IntRange(0, 3).Draw(t, "continues") == 0
 		x.TriggerRule = rapid.SampledFrom(rules).Draw(t, "rule")
 		list[i] = x
 	}
@@ -207,7 +208,7 @@ func (m *model) retry(t *rapid.T) {
 	from := rapid.SampledFrom([]string{"", "", "t0", "t1", "t2", "t3", "no such task"}).Draw(t, "from")
 	m.operate(t, func(bg context.Context, o pipelines.Order) error { return m.s.Engine.Retry(bg, o, from) },
 		func(r *modelRun) bool {
-			return (r.status == pipelines.Failed || r.status == pipelines.Cancelled) && !r.removed && len(r.chosen(from)) > 0 && !r.useless(from)
+			return r.status.Terminal() && !r.removed && len(r.chosen(from)) > 0 && !r.useless(from)
 		},
 		func(r *modelRun) { r.reopen(r.chosen(from)) })
 }

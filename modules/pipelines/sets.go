@@ -153,8 +153,10 @@ func (e *Engine) CancelAll(ctx context.Context, o Orders) ([]error, error) {
 		})
 }
 
-// Retry runs a failed or cancelled execution again: all that did not complete, or, given from, that task, what follows from it, and
-// what was cancelled. Completed tasks keep their outputs and are not run again.
+// Retry runs an execution that has ended again: what failed, was abandoned or was cancelled, and all that depends on it, completed or
+// not. Given from, it runs that task again, however it ended, with all that depends on it, and what was cancelled. What else has
+// completed keeps its output. A completed execution needs from. It fails with ErrState where nothing can be run again, and with
+// tasks.ErrNotFound for a task that the pipeline does not have.
 func (e *Engine) Retry(ctx context.Context, o Order, from string) error {
 	return one(e.RetryAll(ctx, o.of(), from))
 }

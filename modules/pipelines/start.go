@@ -132,7 +132,7 @@ func planStart(x Execution, def *definition.Definition, now db.Time, actor strin
 	}
 	for i := range def.Tasks {
 		if len(def.Tasks[i].Needs) == 0 {
-			if err := p.decide(p.nodes[def.Tasks[i].ID]); err != nil {
+			if err := p.decide(p.nodes[def.Tasks[i].ID], &def.Tasks[i], definition.Ended{}); err != nil {
 				return nil, err
 			}
 		}
@@ -150,6 +150,7 @@ func newTask(execution db.ID, def *definition.Definition, i int) tasks.New {
 	return tasks.New{
 		ID: execution.Next(i + 1), PipelineExecutionID: execution, TaskName: t.ID, Handler: t.Handler(), Queue: t.Queue, Priority: t.Priority,
 		Dependencies: t.Needs, TriggerRule: string(t.TriggerRule), MaxAttempts: t.Retry.MaxAttempts,
+		ContinueOnError: t.ContinueOnError,
 	}
 }
 

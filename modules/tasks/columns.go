@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,6 +54,7 @@ var (
 	recoveries  = column{"recoveries", ints(func(t *Task) int { return t.Recoveries })}
 	errorText   = column{"error", texts(func(t *Task) string { return string(t.Error) })}
 	startedAt   = column{"started_at", times(func(t *Task) db.Time { return t.StartedAt })}
+	skipReason  = column{"skip_reason", texts(func(t *Task) string { return string(t.SkipReason) })}
 	completedAt = column{"completed_at", times(func(t *Task) db.Time { return t.CompletedAt })}
 	output      = column{"output", func(s *db.Set, name string, moves []*Move) {
 		v := make([]string, len(moves))
@@ -73,12 +75,19 @@ var writes = map[string][]column{
 	Complete.Name:      {output, errorText, completedAt},
 	ScheduleRetry.Name: {workerID, retryAt, errorText},
 	Fail.Name:          {errorText, completedAt},
-	Skip.Name:          {remaining, completedAt},
-	SkipRunning.Name:   {errorText, completedAt},
+	Skip.Name:          {remaining, completedAt, skipReason},
+	SkipRunning.Name:   {errorText, completedAt, skipReason},
 	Reset.Name:         {workerID, retryAt, recoveries, maxAttempts},
-	Reopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, completedAt},
+	Reopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, completedAt, skipReason, output},
 	Abandon.Name:       {workerID, retryAt, errorText, completedAt, remaining},
 	Cancel.Name:        {workerID, retryAt, completedAt, remaining},
+}
+
+// WritesRemaining reports whether the move writes the number of open dependencies with the row; else it is counted apart.
+func (m *Move) WritesRemaining() bool {
+	return m.From == 0 || slices.ContainsFunc(m.Steps, func(s Step) bool {
+		return slices.ContainsFunc(writes[s.Transition.Name], func(c column) bool { return c.name == remaining.name })
+	})
 }
 
 // update is the statement for all moves that take the same transitions.

@@ -30,9 +30,6 @@ func listOf(names []string) list {
 // MarshalJSON gives the array.
 func (l list) MarshalJSON() ([]byte, error) { return []byte(l), nil }
 
-// ReasonExitCode is the reason of a skip by one of a task's skip_exit_codes.
-const ReasonExitCode = "exit_code"
-
 // exitCode is the exit code of a command in decimal; empty if it is not known. It can be compared, as a pointer to a number could not.
 type exitCode string
 
@@ -61,6 +58,8 @@ type (
 		Dependencies list     `json:"needs"`
 		TriggerRule  string   `json:"trigger_rule"`
 		MaxAttempts  int      `json:"max_attempts"`
+
+		ContinueOnError bool `json:"continue_on_error,omitempty"`
 	}
 	readyData struct {
 		AvailableAt db.Time `json:"available_at"`
@@ -102,8 +101,9 @@ type (
 		ExitCode   exitCode  `json:"exit_code,omitempty"`
 	}
 	skippedData struct {
-		Reason string `json:"reason"`
-		Rule   string `json:"rule"`
+		Reason SkipReason `json:"reason"`
+		Rule   string     `json:"rule"`
+		Detail string     `json:"detail"` // for people
 	}
 	// skippedRunningData is of a task that its own command had skipped.
 	skippedRunningData struct {

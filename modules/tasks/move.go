@@ -67,6 +67,7 @@ type New struct {
 	Dependencies            []string
 	TriggerRule             string
 	MaxAttempts             int
+	ContinueOnError         bool
 }
 
 // Created is the row that NewTask leads to, but for the time.
@@ -87,20 +88,21 @@ func (n *New) before() Task {
 func NewTask(n New, now db.Time) *Move {
 	m := Begin(n.before())
 	m.Task.CreatedAt = now
-	return m.step(Create, createdData{n.TaskName, n.Handler, n.Queue, n.Priority, listOf(n.Dependencies), n.TriggerRule, n.MaxAttempts})
+	return m.step(Create, createdData{
+		n.TaskName, n.Handler, n.Queue, n.Priority, listOf(n.Dependencies), n.TriggerRule, n.MaxAttempts, n.ContinueOnError,
+	})
 }
 
-// MarkReady makes a task whose dependencies are terminal, and whose trigger rule holds, available at once.
+// MarkReady makes a task whose trigger rule holds available at once. Its dependencies are terminal, unless the rule is decided
+// by the first of them that ends so.
 func (m *Move) MarkReady(now db.Time) *Move {
-	m.Task.RemainingDependencies = 0
 	return m.step(MarkReady, readyData{now})
 }
 
-// Skip ends a task whose dependencies are terminal and whose trigger rule or condition is false.
-func (m *Move) Skip(reason, rule string, now db.Time) *Move {
-	m.Task.RemainingDependencies = 0
-	m.Task.CompletedAt = now
-	return m.step(Skip, skippedData{reason, rule})
+// Skip ends a task whose trigger rule or condition is false. detail is the reason in words, for people.
+func (m *Move) Skip(reason SkipReason, rule, detail string, now db.Time) *Move {
+	m.Task.CompletedAt, m.Task.SkipReason = now, reason
+	return m.step(Skip, skippedData{reason, rule, detail})
 }
 
 // Claim gives a Ready task, whose outbox row has been taken in the same transaction, to a worker. A task that was deferred
@@ -137,8 +139,8 @@ func (t Task) Complete(output db.JSON, exit *int, now db.Time) *Move {
 // SkipRunning ends a running task whose command ended with one of its skip_exit_codes.
 func (t Task) SkipRunning(exit int, rule string, now db.Time) *Move {
 	m := Begin(t)
-	m.Task.Error, m.Task.CompletedAt = "", now
-	return m.step(SkipRunning, skippedRunningData{skippedData{ReasonExitCode, rule}, t.Attempt, exitCodeOf(&exit), since(t.StartedAt, now)})
+	m.Task.Error, m.Task.CompletedAt, m.Task.SkipReason = "", now, SkipExitCode
+	return m.step(SkipRunning, skippedRunningData{skippedData{SkipExitCode, rule, fmt.Sprintf("exit code %d", exit)}, t.Attempt, exitCodeOf(&exit), since(t.StartedAt, now)})
 }
 
 // Fail ends a running task whose attempt failed for good. exit is its command's exit code, if there is one.
@@ -187,11 +189,12 @@ func (t Task) Release(reason string, now db.Time) *Move {
 	return m
 }
 
-// Reopen makes a terminal task, not a completed one, NotStarted for an operator's retry, with a whole budget of attempts.
+// Reopen makes a terminal task NotStarted for an operator's retry, with a whole budget of attempts. It has no output any more.
 func (t Task) Reopen(maxAttempts, remaining int) *Move {
 	m := Begin(t)
 	m.Task.MaxAttempts, m.Task.Recoveries, m.Task.RemainingDependencies = t.Attempt+maxAttempts, 0, remaining
 	m.Task.WorkerID, m.Task.Error, m.Task.RetryAt, m.Task.CompletedAt = "", "", db.Time{}, db.Time{}
+	m.Task.SkipReason, m.Task.Output = NoSkipReason, nil
 	return m.step(Reopen, resetData{Cause: CauseOperator, Recoveries: 0, MaxAttempts: m.Task.MaxAttempts})
 }
 

@@ -31,13 +31,15 @@ var makers = map[string]func(t tasks.Task) *tasks.Move{
 	tasks.Complete.Name:      func(t tasks.Task) *tasks.Move { return t.Complete(db.JSON(`{"a": 1}`), nil, now) },
 	tasks.ScheduleRetry.Name: func(t tasks.Task) *tasks.Move { return t.ScheduleRetry(tasks.KindExit, "broke", nil, time.Hour, now) },
 	tasks.Fail.Name:          func(t tasks.Task) *tasks.Move { return t.Fail(tasks.KindExit, "broke", nil, now) },
-	tasks.Skip.Name:          func(t tasks.Task) *tasks.Move { return tasks.Begin(t).Skip("rule", "all_success", now) },
-	tasks.SkipRunning.Name:   func(t tasks.Task) *tasks.Move { return t.SkipRunning(99, "all_success", now) },
-	tasks.Reset.Name:         func(t tasks.Task) *tasks.Move { return t.Recover(now) },
-	"release":                func(t tasks.Task) *tasks.Move { return t.Release("stopping", now) },
-	tasks.Reopen.Name:        func(t tasks.Task) *tasks.Move { return t.Reopen(3, 2) },
-	tasks.Abandon.Name:       func(t tasks.Task) *tasks.Move { return tasks.Begin(t).Abandon("gone", now) },
-	tasks.Cancel.Name:        func(t tasks.Task) *tasks.Move { return t.Cancel("enough", now) },
+	tasks.Skip.Name: func(t tasks.Task) *tasks.Move {
+		return tasks.Begin(t).Skip(tasks.SkipTriggerRule, "all_success", "trigger rule all_success is not met", now)
+	},
+	tasks.SkipRunning.Name: func(t tasks.Task) *tasks.Move { return t.SkipRunning(99, "all_success", now) },
+	tasks.Reset.Name:       func(t tasks.Task) *tasks.Move { return t.Recover(now) },
+	"release":              func(t tasks.Task) *tasks.Move { return t.Release("stopping", now) },
+	tasks.Reopen.Name:      func(t tasks.Task) *tasks.Move { return t.Reopen(3, 2) },
+	tasks.Abandon.Name:     func(t tasks.Task) *tasks.Move { return tasks.Begin(t).Abandon("gone", now) },
+	tasks.Cancel.Name:      func(t tasks.Task) *tasks.Move { return t.Cancel("enough", now) },
 }
 
 // transitionOf is the row of the table that a maker begins with.

@@ -15,14 +15,14 @@ var ErrNotFound = errors.New("no such task execution")
 
 // fields are what moves need of a row: all but its output, which may be large.
 const fields = `t.id, t.pipeline_execution_id, t.task_name, t.handler, t.queue, t.priority, t.status, t.sub_status, t.version, t.attempt, t.max_attempts,
-  t.remaining_dependencies, t.worker_id, t.retry_at, t.recoveries, t.error, t.created_at, t.started_at, t.completed_at`
+  t.remaining_dependencies, t.worker_id, t.retry_at, t.recoveries, t.skip_reason, t.error, t.created_at, t.started_at, t.completed_at`
 
 func scanInto(list *[]Task) func(scan func(...any) error) error {
 	return func(scan func(...any) error) error {
 		*list = append(*list, Task{})
 		t := &(*list)[len(*list)-1]
 		return scan(&t.ID, &t.PipelineExecutionID, &t.TaskName, &t.Handler, &t.Queue, &t.Priority, &t.Status, &t.SubStatus, &t.Version, &t.Attempt,
-			&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.Error, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
+			&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Error, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
 	}
 }
 
@@ -120,19 +120,20 @@ func (r *Repository) AnyLost(ctx context.Context) (found bool, err error) {
 	return found, wrap("look for the tasks of lost workers", err)
 }
 
-// Counter is the number of a task's dependencies that are not terminal.
+// Counter says how many of a task's dependencies have ended, of those that its row counts as open. A negative number reopens.
 type Counter struct {
-	ID        db.ID
-	Remaining int
+	ID    db.ID
+	Ended int
 }
 
-// SetRemaining writes counters of tasks that no transition moves. The pipeline's row is locked, so nothing else counts.
-func (r *Repository) SetRemaining(tx db.Tx, list []Counter) error {
+// CountDependencies counts dependencies off, of tasks whose moves do not write the number. The pipeline's row is locked, so
+// nothing else counts; a claim may move the task meanwhile.
+func (r *Repository) CountDependencies(tx db.Tx, list []Counter) error {
 	ids, n := make([]db.ID, len(list)), make([]int64, len(list))
 	for i, c := range list {
-		ids[i], n[i] = c.ID, int64(c.Remaining)
+		ids[i], n[i] = c.ID, int64(c.Ended)
 	}
-	return tx.Later("count dependencies", `UPDATE {task_executions} AS t SET remaining_dependencies = x.n FROM $x WHERE t.id = x.id`,
+	return tx.Later("count dependencies", `UPDATE {task_executions} AS t SET remaining_dependencies = t.remaining_dependencies - x.n FROM $x WHERE t.id = x.id`,
 		db.Args{"x": db.IDSet(ids).Ints("n", n)})
 }
 

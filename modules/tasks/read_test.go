@@ -114,18 +114,18 @@ func TestMoved(t *testing.T) {
 	})
 }
 
-// TestSetRemaining writes counters and nothing else: no version rises.
-func TestSetRemaining(t *testing.T) {
+// TestCountDependencies writes counters and nothing else: no version rises.
+func TestCountDependencies(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		own := family(t, d)
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
-			return repository(d).SetRemaining(tx, []tasks.Counter{{ID: own[2].ID, Remaining: 7}})
+			return repository(d).CountDependencies(tx, []tasks.Counter{{ID: own[2].ID, Ended: -7}})
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		own[2].RemainingDependencies = 7
+		own[2].RemainingDependencies += 7
 		for _, want := range own {
 			if diff := cmp.Diff(want, stored(t, d, want.ID)); diff != "" {
 				t.Errorf("task %s (-want +got):\n%s", want.TaskName, diff)

@@ -42,7 +42,7 @@ var (
 	Skip          = Transition{Name: "skip", From: []Status{NotStarted}, To: Skipped, Event: events.TaskSkipped}
 	SkipRunning   = Transition{Name: "skip running", From: []Status{Running}, To: Skipped, Event: events.TaskSkipped}
 	Reset         = Transition{Name: "reset", From: []Status{Running}, To: Ready, Event: events.TaskReset, Outbox: Add}
-	Reopen        = Transition{Name: "reopen", From: []Status{Failed, Abandoned, Cancelled, Skipped}, To: NotStarted, Event: events.TaskReset}
+	Reopen        = Transition{Name: "reopen", From: []Status{Completed, Failed, Abandoned, Cancelled, Skipped}, To: NotStarted, Event: events.TaskReset}
 	Abandon       = Transition{Name: "abandon", From: []Status{NotStarted, Ready, Running}, To: Abandoned, Event: events.TaskAbandoned, Outbox: Remove}
 	Cancel        = Transition{Name: "cancel", From: []Status{NotStarted, Ready, Running}, To: Cancelled, Event: events.TaskCancelled, Outbox: Remove}
 )

@@ -70,28 +70,29 @@ func OfExecutions(list []pipelines.Execution, started map[db.ID]db.Time, now tim
 
 // Task is one task of a run.
 type Task struct {
-	ID                    string          `json:"id"` // its name in the YAML
-	TaskExecutionID       db.ID           `json:"task_execution_id"`
-	PipelineExecutionID   db.ID           `json:"pipeline_execution_id"`
-	Uses                  string          `json:"uses"`  // the handler
-	Needs                 []string        `json:"needs"` // null: retention has removed the history, which tells it
-	Queue                 string          `json:"queue"`
-	Priority              tasks.Priority  `json:"priority"`
-	Status                tasks.Status    `json:"status"`
-	SubStatus             tasks.SubStatus `json:"sub_status"`
-	Version               int64           `json:"version"` // counts transitions
-	Attempt               int             `json:"attempt"` // the number of the last attempt begun
-	MaxAttempts           int             `json:"max_attempts"`
-	RemainingDependencies int             `json:"remaining_dependencies"` // those that are not terminal
-	WorkerID              db.Text         `json:"worker_id"`
-	RetryAt               db.Time         `json:"retry_at"`   // of a Ready task: no claim before
-	Recoveries            int             `json:"recoveries"` // attempts lost with their worker
-	Output                db.JSON         `json:"output"`
-	Error                 db.Text         `json:"error"` // of the last failed attempt, until one completes
-	CreatedAt             db.Time         `json:"created_at"`
-	StartedAt             db.Time         `json:"started_at"` // of the last attempt; of a deferred task, when it was deferred
-	CompletedAt           db.Time         `json:"completed_at"`
-	DurationMS            *int64          `json:"duration_ms"` // since StartedAt, so far if it is running; null: it is not, and has not been
+	ID                    string           `json:"id"` // its name in the YAML
+	TaskExecutionID       db.ID            `json:"task_execution_id"`
+	PipelineExecutionID   db.ID            `json:"pipeline_execution_id"`
+	Uses                  string           `json:"uses"`  // the handler
+	Needs                 []string         `json:"needs"` // null: retention has removed the history, which tells it
+	Queue                 string           `json:"queue"`
+	Priority              tasks.Priority   `json:"priority"`
+	Status                tasks.Status     `json:"status"`
+	SubStatus             tasks.SubStatus  `json:"sub_status"`
+	Version               int64            `json:"version"` // counts transitions
+	Attempt               int              `json:"attempt"` // the number of the last attempt begun
+	MaxAttempts           int              `json:"max_attempts"`
+	RemainingDependencies int              `json:"remaining_dependencies"` // those that are not terminal
+	WorkerID              db.Text          `json:"worker_id"`
+	RetryAt               db.Time          `json:"retry_at"`    // of a Ready task: no claim before
+	Recoveries            int              `json:"recoveries"`  // attempts lost with their worker
+	SkipReason            tasks.SkipReason `json:"skip_reason"` // of a Skipped task
+	Output                db.JSON          `json:"output"`
+	Error                 db.Text          `json:"error"` // of the last failed attempt, until one completes
+	CreatedAt             db.Time          `json:"created_at"`
+	StartedAt             db.Time          `json:"started_at"` // of the last attempt; of a deferred task, when it was deferred
+	CompletedAt           db.Time          `json:"completed_at"`
+	DurationMS            *int64           `json:"duration_ms"` // since StartedAt, so far if it is running; null: it is not, and has not been
 }
 
 // OfTask shows a task that needs others. now is the database's time.
@@ -100,7 +101,7 @@ func OfTask(t tasks.Task, needs []string, now time.Time) Task {
 		ID: t.TaskName, TaskExecutionID: t.ID, PipelineExecutionID: t.PipelineExecutionID, Uses: t.Handler, Needs: needs, Queue: t.Queue,
 		Priority: tasks.PriorityOf(t.Priority), Status: t.Status, SubStatus: t.SubStatus, Version: t.Version, Attempt: t.Attempt,
 		MaxAttempts: t.MaxAttempts, RemainingDependencies: t.RemainingDependencies, WorkerID: t.WorkerID, RetryAt: t.RetryAt,
-		Recoveries: t.Recoveries, Output: t.Output, Error: t.Error, CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt,
+		Recoveries: t.Recoveries, SkipReason: t.SkipReason, Output: t.Output, Error: t.Error, CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt,
 	}
 	if !t.StartedAt.IsZero() && (t.Status == tasks.Running || !t.CompletedAt.IsZero()) {
 		ms := milliseconds(t.StartedAt, t.CompletedAt, now)

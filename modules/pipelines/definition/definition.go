@@ -54,10 +54,13 @@ type Task struct {
 	Env         map[string]string `json:"env,omitempty"`
 	If          string            `json:"if,omitempty"`
 	TriggerRule Rule              `json:"trigger_rule"`
-	Timeout     time.Duration     `json:"timeout"` // of one attempt, nanoseconds in JSON
-	Retry       tasks.RetryPolicy `json:"retry"`
-	Queue       string            `json:"queue"`    // which workers may take it
-	Priority    tasks.Priority    `json:"priority"` // among the tasks of its queue
+	// ContinueOnError: the task's failure does not make the run fail. Its dependents see the failure all the same.
+	ContinueOnError bool `json:"continue_on_error,omitempty"`
+
+	Timeout  time.Duration     `json:"timeout"` // of one attempt, nanoseconds in JSON
+	Retry    tasks.RetryPolicy `json:"retry"`
+	Queue    string            `json:"queue"`    // which workers may take it
+	Priority tasks.Priority    `json:"priority"` // among the tasks of its queue
 
 	compiled *compiled // expressions, ready to evaluate; made by Check and Decode
 }

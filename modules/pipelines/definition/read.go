@@ -15,9 +15,11 @@ var (
 	pipelineKeys = []string{"name", "description", "labels", "input", "defaults", "tasks", "retention"}
 	fieldKeys    = []string{"type", "required", "default", "description", "choices", "min", "max", "pattern"}
 	defaultsKeys = []string{"retry", "timeout", "env", "queue", "priority"}
-	taskKeys     = []string{"id", "description", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "timeout", "retry", "queue", "priority"}
-	retainKeys   = []string{"events", "outputs", "logs", "executions"}
-	retryKeys    = []string{"max_attempts", "backoff", "delay", "max_delay", "jitter", "permanent_errors"}
+	taskKeys     = []string{
+		"id", "description", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "continue_on_error", "timeout", "retry", "queue", "priority",
+	}
+	retainKeys = []string{"events", "outputs", "logs", "executions"}
+	retryKeys  = []string{"max_attempts", "backoff", "delay", "max_delay", "jitter", "permanent_errors"}
 )
 
 // settings are what tasks inherit.
@@ -174,6 +176,8 @@ func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
 			t.If = r.anyText(p.value, at, "if")
 		case "trigger_rule":
 			t.TriggerRule = Rule(r.text(p.value, at, "trigger_rule"))
+		case "continue_on_error":
+			t.ContinueOnError = r.flag(p.value, at, "continue_on_error")
 		case "timeout":
 			t.Timeout = r.duration(p.value, at, "timeout", t.Timeout)
 		case "retry":
