@@ -93,10 +93,7 @@ func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFla
 	if err != nil {
 		return nil, err
 	}
-	w := &work{workNeeds: n, id: id, def: def, follow: newFollower(n.Events, id), display: &lines{out: c.stderr}}
-	for _, t := range list {
-		w.tasks = append(w.tasks, t.ID)
-	}
+	w := &work{workNeeds: n, id: id, def: def, follow: newFollower(n.Events, id), display: &lines{out: c.stderr}, tasks: list}
 	if c.stderr.IsTerminal() {
 		w.display = newLive(c.stderr, paintFor(c.stderr), def)
 	}

@@ -37,7 +37,7 @@ type serving struct {
 
 func (c *cli) serveCommand() *cobra.Command {
 	var s serving
-	s.Config = workers.Config{Slots: workers.DefaultSlots, Lease: workers.DefaultLease, Drain: workers.DefaultDrain}
+	s.Config = workers.Config{LogOutcomes: true, Slots: workers.DefaultSlots, Lease: workers.DefaultLease, Drain: workers.DefaultDrain}
 	var keep keepFlags
 	var pass passEnv
 	cmd := &cobra.Command{
