@@ -137,7 +137,8 @@ func (p *Pool) turnFailed(work context.Context, group []*pipelines.Outcome, requ
 	}
 }
 
-// The wait after a claim that failed, while the database is away or refuses, doubles from the one to the other.
+// The wait after a claim that failed, while the database is away or refuses, doubles from the one to the other, or to the time between two
+// heartbeats if that is shorter.
 const (
 	firstReclaim = 250 * time.Millisecond
 	lastReclaim  = 4 * time.Second
@@ -147,7 +148,7 @@ const (
 func (p *Pool) claimFailed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wait := min(firstReclaim<<min(p.claimFailures, 10), lastReclaim)
+	wait := min(firstReclaim<<min(p.claimFailures, 10), lastReclaim, max(p.config.Lease/3, firstReclaim))
 	p.claimFailures++
 	p.claimAfter = p.db.Now().Add(wait)
 	time.AfterFunc(wait, p.lookNow)
