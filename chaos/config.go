@@ -31,6 +31,7 @@ type Config struct {
 	Disk     string        // where the database's own small disk is mounted, for the fault FullDisk
 	File     string        // SQLite's file, which may be there already; empty: a new one in Dir
 	Before   string        // folder of ledgers from before, of a file that is there already and may have lost its last commits
+	Forgets  bool          // the server forgets commits that it has answered: the faults are those that make it do so
 	Brutal   bool          // at the end the processes are killed, and nothing is checked
 	Progress io.Writer     // a line now and then
 }
@@ -40,7 +41,7 @@ type Config struct {
 var pace = map[string]time.Duration{
 	"kill": 900 * time.Millisecond, "graceful stop": 4 * time.Second, "zombie": 4 * time.Second, "immediate stop": 4500 * time.Millisecond,
 	"backend terminated": 3 * time.Second, "link cut before COMMIT": 6 * time.Second, "link cut after COMMIT": 6 * time.Second,
-	FullDisk: 2 * time.Second,
+	FullDisk: 2 * time.Second, Crash: 4 * time.Second, Failover: 8 * time.Second, Restore: 8 * time.Second,
 }
 
 // Names of the databases, as reports call them.
@@ -61,7 +62,10 @@ func (c Config) stale() time.Duration { return 2*c.Lease + 10*time.Second }
 // streams are the faults that this configuration asks for and this database can have.
 func (c Config) streams(postgres bool) []stream {
 	faults := []fault{kill{}, term{}, &freeze{}, fullDisk{}}
-	if postgres {
+	switch {
+	case c.Forgets:
+		faults = append(faults, crash{}, failover{}, restore{})
+	case postgres:
 		faults = append(faults, &immediate{}, terminate{}, sever{after: false}, sever{after: true})
 	}
 	var list []stream

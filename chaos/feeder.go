@@ -3,7 +3,6 @@ package chaos
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -123,7 +122,7 @@ func (f *feeder) start(ctx context.Context, requests []pipelines.Request) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !errors.Is(err, db.ErrUnavailable) {
+		if !db.Away(err) {
 			f.mu.Lock()
 			f.errors = append(f.errors, "starting runs: "+err.Error())
 			f.mu.Unlock()

@@ -27,6 +27,14 @@ func FullSize(scale float64) Config {
 	return c
 }
 
+// ForgetfulSize is what the claim is for a server that forgets commits that it has answered.
+func ForgetfulSize(scale float64) Config {
+	return Config{
+		Workers: 4, Slots: 16, Lease: time.Second, Open: 40, Forgets: true,
+		Strikes: map[string]int{Crash: max(1, int(100*scale)), Failover: max(1, int(20*scale)), Restore: max(1, int(20*scale))},
+	}
+}
+
 // Names are the faults, sorted.
 func (c Config) Names() []string { return slices.Sorted(maps.Keys(c.Strikes)) }
 

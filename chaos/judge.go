@@ -56,7 +56,7 @@ func (r *round) judgeHistory(ctx context.Context) error {
 		}
 	}
 	var breaches []string
-	r.report.Account, breaches = l.compare(excuses{ended: violent, links: r.server != nil, forgotten: r.config.Before != ""})
+	r.report.Account, breaches = l.compare(excuses{ended: violent, links: r.server != nil, forgotten: r.config.Before != "" || r.config.Forgets})
 	if r.report.SameName, err = sameName(r.fleet.ledgers); err != nil {
 		return err
 	}
@@ -69,7 +69,11 @@ func (r *round) judgeHistory(ctx context.Context) error {
 
 // judgeRest counts, and looks at what must be left: no run open, no row in the outbox, each run as its pipeline ends.
 func (r *round) judgeRest(ctx context.Context) error {
-	abandoned, breaches, err := executions(ctx, r.db, r.feeder.told)
+	told := r.feeder.told
+	if r.config.Forgets {
+		told = nil // a run may have been forgotten that a client was told of
+	}
+	abandoned, breaches, err := executions(ctx, r.db, told)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type round struct {
 	mu      sync.Mutex
 	report  Report
 	outages []span
+	back    time.Time // when a server that forgets was last there again
 }
 
 // Run runs the faults over a new database of the given server, or over a new SQLite file when there is none.
@@ -78,6 +79,9 @@ func (r *round) prepare(ctx context.Context, dir string) (direct, through string
 	r.name = "chaos_" + short(db.NewID())
 	if err := r.server.createDatabase(ctx, r.name); err != nil {
 		return "", "", err
+	}
+	if r.config.Forgets {
+		return r.server.eitherURL(r.name, driverApplication, false), r.server.eitherURL(r.name, workerApplication, true), nil
 	}
 	if r.proxy, err = startProxy(ctx, r.server.address()); err != nil {
 		return "", "", err
@@ -181,7 +185,7 @@ const again = 50 * time.Millisecond
 func (r *round) insist(ctx context.Context, try func() error) error {
 	for {
 		err := try()
-		if err == nil || !errors.Is(err, db.ErrUnavailable) || ctx.Err() != nil {
+		if err == nil || !db.Away(err) || ctx.Err() != nil {
 			return err
 		}
 		pause(ctx, again)

@@ -22,8 +22,13 @@ import (
 // shared server it can be stopped without warning and started again on what that left.
 type server struct {
 	bin, dir, port string
+	folder         string // of the data, in dir
+	otherPort      string // for the server that takes this one's place
+	copies         int    // of the data that were made
 	owner          *syscall.Credential
 	settings       []string // further command-line arguments
+
+	busy sync.Mutex // held by a fault that stops the server, until it is there again
 
 	mu   sync.Mutex
 	proc *child
@@ -58,7 +63,7 @@ func startServer(ctx context.Context, dir string, settings []string) (*server, e
 	if err != nil {
 		return nil, err
 	}
-	s := &server{bin: bin, dir: dir}
+	s := &server{bin: bin, dir: dir, folder: "data"}
 	for _, setting := range settings {
 		s.settings = append(s.settings, "-c", setting)
 	}
@@ -70,7 +75,10 @@ func startServer(ctx context.Context, dir string, settings []string) (*server, e
 			return nil, err
 		}
 	}
-	if s.port, err = freePort(ctx); err != nil {
+	var other error
+	s.port, err = freePort(ctx)
+	s.otherPort, other = freePort(ctx)
+	if err := errors.Join(err, other); err != nil {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "initdb"), "--pgdata="+s.data(), "--username="+superuser, "--auth=trust",
@@ -119,7 +127,7 @@ func freePort(ctx context.Context) (string, error) {
 	return port, errors.Join(err, l.Close())
 }
 
-func (s *server) data() string    { return filepath.Join(s.dir, "data") }
+func (s *server) data() string    { return filepath.Join(s.dir, s.folder) }
 func (s *server) address() string { return net.JoinHostPort("127.0.0.1", s.port) }
 
 // url names a database of the server, reached at the given address; application is what the server calls the connection.
@@ -127,6 +135,16 @@ func (s *server) url(address, database, application string) string {
 	u := url.URL{Scheme: "postgres", User: url.User(superuser), Host: address, Path: "/" + database}
 	u.RawQuery = url.Values{"sslmode": {"disable"}, "application_name": {application}}.Encode()
 	return u.String()
+}
+
+// eitherURL is url for whichever of the server's two addresses takes writes, with asynchronous commits if that is asked for.
+func (s *server) eitherURL(database, application string, asynchronous bool) string {
+	u := fmt.Sprintf("postgres://%s@%s,127.0.0.1:%s/%s?sslmode=disable&application_name=%s&target_session_attrs=read-write", superuser,
+		s.address(), s.otherPort, database, application)
+	if asynchronous {
+		u += "&synchronous_commit=off"
+	}
+	return u
 }
 
 // start starts the server and waits until it accepts connections. It may have to do so more than once: what it finds may be

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -35,7 +36,7 @@ func main() {
 	flag.Float64Var(&o.minutes, "minutes", 30, "end the faults after so many minutes, whatever is still missing")
 	flag.Float64Var(&o.scale, "scale", 1, "this share of the full size")
 	flag.IntVar(&o.rounds, "rounds", 10, "spread the work over so many databases")
-	flag.StringVar(&o.only, "only", "", "only these faults, comma-separated: "+strings.Join(chaos.FullSize(1).Names(), ", "))
+	flag.StringVar(&o.only, "only", "", "only these faults, comma-separated: "+strings.Join(append(chaos.FullSize(1).Names(), chaos.ForgetfulSize(1).Names()...), ", "))
 	flag.StringVar(&o.state, "state", "", "add to the figures in this `file`, and keep them there")
 	flag.StringVar(&o.report, "report", "", "write the report to this `file`")
 	flag.Parse()
@@ -53,6 +54,9 @@ func main() {
 // run reports whether all went as it should.
 func run(ctx context.Context, o options) (ok bool, err error) {
 	goal := chaos.FullSize(o.scale).Only(o.only)
+	if o.only != "" && len(goal.Strikes) == 0 {
+		goal.Transitions, goal.Refused = 0, 0 // only faults that have a round of their own
+	}
 	total, err := chaos.Load(o.state)
 	if err != nil || o.rounds == 0 {
 		return finish(total, goal, o, err)
@@ -87,7 +91,38 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 			return false, err
 		}
 	}
+	if err := forget(ctx, dir, &goal, &total, o, deadline); err != nil {
+		return false, err
+	}
 	return finish(total, goal, o, nil)
+}
+
+// forget runs the faults that make a server forget commits, on a server of its own, and adds them to the goal and to what was reached.
+func forget(ctx context.Context, dir string, goal *chaos.Config, total *chaos.Report, o options, deadline time.Time) (err error) {
+	c := chaos.ForgetfulSize(o.scale).Only(o.only)
+	if len(c.Strikes) == 0 {
+		return nil
+	}
+	c.Worker, c.Dir, c.Progress = goal.Worker, goal.Dir, goal.Progress
+	files := filepath.Join(dir, "forgetful")
+	if err := os.Mkdir(files, 0o755); err != nil {
+		return err
+	}
+	server, err := chaos.StartServer(ctx, files, chaos.ForgetfulSettings...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Stop(context.WithoutCancel(ctx))) }()
+	goal.Strikes = maps.Clone(goal.Strikes)
+	maps.Copy(goal.Strikes, c.Strikes)
+	round := c.Share(*total, 1)
+	if round.Limit = time.Until(deadline); round.Limit <= 0 || len(c.Missing(*total)) == 0 {
+		return nil
+	}
+	report, err := chaos.Run(ctx, round, server)
+	total.Add(report)
+	fmt.Fprintf(os.Stderr, "the round of forgotten commits: %s\n", report.Summary())
+	return errors.Join(err, total.Store(o.state))
 }
 
 func prepare(ctx context.Context, dir, worker string) (*chaos.Server, error) {

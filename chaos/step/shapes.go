@@ -28,7 +28,7 @@ func Shapes() []Shape {
 		{Definition: FanIn("fan-in", 12), Weight: 3},
 		{Definition: retried(), Weight: 2},
 		{Definition: deferred(), Weight: 2},
-		{Definition: alerted(), Weight: 2},
+		{Definition: alerted(), Weight: 2, Fails: true},
 		// Only started by name: a thousand predecessors that end side by side.
 		{Definition: FanIn("thousand", 1000)},
 	}
@@ -106,7 +106,7 @@ func deferred() *definition.Definition {
 	}
 }
 
-// alerted completes: its failure is handled by the alert.
+// alerted fails: an alert reports a failure and does not undo it.
 func alerted() *definition.Definition {
 	alert := task("alert", "", "fails")
 	alert.TriggerRule = definition.OneFailed

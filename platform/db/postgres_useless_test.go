@@ -20,7 +20,7 @@ func setting(t *testing.T, d *db.DB, name string) (value string) {
 	return value
 }
 
-func execute(t *testing.T, d *db.DB, ctx context.Context, statement string) error {
+func execute(ctx context.Context, t *testing.T, d *db.DB, statement string) error {
 	t.Helper()
 	return d.Transaction(ctx, func(tx db.Tx) error {
 		_, err := tx.Exec(statement, nil)
@@ -40,7 +40,7 @@ func TestCommitsAreDurable(t *testing.T) {
 	for _, test := range []struct{ given, asked, want string }{
 		{"off", "", "on"}, {"local", "", "on"}, {"on", "off", "off"}, {"off", "off", "off"},
 	} {
-		if err := execute(t, dbtest.Open(t, u), t.Context(), `ALTER DATABASE "`+name+`" SET synchronous_commit = `+test.given); err != nil {
+		if err := execute(t.Context(), t, dbtest.Open(t, u), `ALTER DATABASE "`+name+`" SET synchronous_commit = `+test.given); err != nil {
 			t.Fatal(err)
 		}
 		asked := *parsed
@@ -66,24 +66,24 @@ func TestUselessConnections(t *testing.T) {
 	d, admin := dbtest.Open(t, u), dbtest.Open(t, u)
 	other := func(statement string) {
 		t.Helper()
-		if err := execute(t, admin, t.Context(), statement); err != nil {
+		if err := execute(t.Context(), t, admin, statement); err != nil {
 			t.Fatal(err)
 		}
 	}
 	const write = `INSERT INTO {chores} (name) VALUES ('useless') ON CONFLICT DO NOTHING`
 	other(`ALTER DATABASE "` + parsed.Path[1:] + `" SET default_transaction_read_only = on`)
 	for _, ctx := range []context.Context{t.Context(), db.Reserved(t.Context())} {
-		if err := execute(t, d, ctx, `SET default_transaction_read_only = on`); err != nil && !errors.Is(err, db.ErrReadOnly) {
+		if err := execute(ctx, t, d, `SET default_transaction_read_only = on`); err != nil && !errors.Is(err, db.ErrReadOnly) {
 			t.Fatal(err)
 		}
-		if err := execute(t, d, ctx, write); !errors.Is(err, db.ErrReadOnly) || errors.Is(err, db.ErrUnavailable) || !db.Away(err) || !db.Unwell(err) {
+		if err := execute(ctx, t, d, write); !errors.Is(err, db.ErrReadOnly) || errors.Is(err, db.ErrUnavailable) || !db.Away(err) || !db.Unwell(err) {
 			t.Errorf("a write on a read-only session: %v", err)
 		}
 	}
 	before := d.Sessions()
 	other(`ALTER DATABASE "` + parsed.Path[1:] + `" SET default_transaction_read_only = off`)
 	for _, ctx := range []context.Context{t.Context(), db.Reserved(t.Context())} {
-		dbtest.Eventually(t, "writable", func() bool { return execute(t, d, ctx, write) == nil })
+		dbtest.Eventually(t, "writable", func() bool { return execute(ctx, t, d, write) == nil })
 	}
 	if d.Sessions() <= before {
 		t.Errorf("the reserved connection was not replaced: %d made before and after", before)

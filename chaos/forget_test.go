@@ -1,0 +1,18 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"testing"
+	"time"
+)
+
+// TestForgottenCommits: workers that live through a crash with asynchronous commits, a failover to a standby that is behind, and a restore
+// of an older state, leave nothing Running that nobody runs, and no outcome of a forgotten claim is accepted.
+func TestForgottenCommits(t *testing.T) {
+	dir := scratch(t)
+	c := ForgetfulSize(0.04)
+	c.Worker, c.Dir, c.Limit, c.Strikes[Failover], c.Strikes[Restore] = worker, dir, 3*time.Minute, 2, 2
+	report, err := Run(t.Context(), c, startTestServer(t, dir, ForgetfulSettings...))
+	check(t, c, report, err)
+}

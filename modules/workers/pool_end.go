@@ -1,0 +1,72 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// giveUp ends all work at once if the database is gone: there is nowhere to record an outcome.
+func (p *Pool) giveUp(ctx context.Context, stop context.CancelCauseFunc) {
+	if cause := context.Cause(ctx); isFatal(cause) {
+		stop(cause)
+	}
+}
+
+// isFatal reports an error after which the pool's database does not come back.
+func isFatal(err error) bool { return errors.Is(err, db.ErrNoTenant) || errors.Is(err, db.ErrReplaced) }
+
+// deregister takes the worker off, and first gives back what is Running in its name although nothing runs: after a claim whose answer
+// was lost, or after commits that the database has lost. If the database does not let it, the row stays, and others take those tasks back
+// when its lease expires.
+func (p *Pool) deregister(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastWrites)
+	defer cancel()
+	for {
+		err := p.giveBackStrays(ctx)
+		if err == nil {
+			err = p.leases.Remove(ctx, p.workerID())
+		}
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil || isFatal(err) {
+			p.log.Warn("deregistering failed: others take over when the lease expires", zap.Error(err))
+			return
+		}
+		sleep(ctx, 100*time.Millisecond)
+	}
+}
+
+// drain waits for running handlers, then ends their contexts, and waits for those that heed it.
+func (p *Pool) drain(handlers *sync.WaitGroup) {
+	done := make(chan struct{})
+	go func() {
+		handlers.Wait()
+		close(done)
+	}()
+	timer := time.NewTimer(p.config.Drain)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return
+	case <-timer.C:
+	}
+	p.log.Info("giving back tasks that did not end in time", zap.Duration("drain", p.config.Drain))
+	p.cancelRunning(errStopping)
+	<-done // a handler that ignores its context is given up by its attempt
+}
+
+// cancelRunning ends the contexts of all running handlers.
+func (p *Pool) cancelRunning(cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, cancel := range p.running {
+		cancel(cause)
+	}
+}
