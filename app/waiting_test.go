@@ -137,8 +137,8 @@ type workerRow struct {
 func TestWorkers(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
-		if got := strings.TrimSpace(p.ok(t, "workers", "-o", "json")); got != "[]" {
-			t.Errorf("no workers: %s", got)
+		if got := decode[listing[workerRow]](t, p.ok(t, "workers", "-o", "json")).Items; len(got) != 0 {
+			t.Errorf("no workers: %v", got)
 		}
 		id := p.start(t, file(t, "long.yaml", "name: long\ntasks: [{id: work, run: exec sleep 1000}]"))
 		serve, _ := p.process(t, "serve", "--lease", "1s", "--workers", "2")

@@ -158,7 +158,7 @@ var lifecycle = map[string][]string{
 		"1 started for starter {definition_version:HASH,pipeline:lifecycle,task_count:8}",
 		"2 paused for operator {reason:because}",
 		"3 resumed for operator {}",
-		"4 completed by worker-3 {counts:{Completed:6,Failed:1,Skipped:1},duration_ms:MS}",
+		"4 failed by worker-3 {counts:{Completed:6,Failed:1,Skipped:1},duration_ms:MS,error:task broken failed: attempt 1 of broken fails}",
 	},
 	"fine": join(created("fine", "all_success", ""), "2 marked_ready for starter {available_at:TIME}", begun(3, 1, "worker-1"), done(5, 1, "worker-1")),
 	"flaky": join(
@@ -188,7 +188,7 @@ var lifecycle = map[string][]string{
 	),
 	"after": {
 		created("after", "all_success", "broken"),
-		"2 skipped by worker-3 {reason:trigger rule all_success is not met,rule:all_success}",
+		"2 skipped by worker-3 {detail:trigger rule all_success is not met, because of a failure above,reason:upstream_failed,rule:all_success}",
 	},
 	"alert": join(created("alert", "one_failed", "broken"), readied("worker-3"), begun(3, 1, "worker-3"), done(5, 1, "worker-3")),
 }
@@ -223,6 +223,6 @@ var unhappy = map[string][]string{
 		created("b", "all_success", "a"),
 		"2 cancelled for operator {reason:because,worker:null}",
 		"3 reset for operator {cause:operator,max_attempts:2,recoveries:0,worker:null}",
-		"4 abandoned by worker-1 {reason:IF,worker:null}",
+		"4 abandoned by worker-1 {error_kind:expression,reason:IF,worker:null}",
 	},
 }

@@ -118,7 +118,7 @@ func (x *exchange) readOutput() (json.RawMessage, error) {
 
 // document checks that raw is nothing, or one JSON value.
 func document(raw []byte) (json.RawMessage, error) {
-	raw = bytes.TrimSpace(raw)
+	raw = bytes.TrimSpace(bytes.TrimPrefix(raw, []byte("\ufeff")))
 	switch {
 	case len(raw) == 0:
 		return nil, nil
