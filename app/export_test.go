@@ -36,6 +36,25 @@ func (p *program) export(t *testing.T, args ...string) (path, text string) {
 	return path, string(raw)
 }
 
+// TestExportKeepsFile: a file that is there is replaced only on request.
+func TestExportKeepsFile(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p *program) {
+		p.ok(t, "run", file(t, "one.yaml", pipelineText("one", "1")))
+		path := file(t, "mine.txt", "mine")
+		p.fails(t, 2, []string{"mine.txt exists", "--force"}, "export", "--all", "--output", path)
+		if raw, err := os.ReadFile(path); err != nil || string(raw) != "mine" {
+			t.Errorf("%q, %v", raw, err)
+		}
+		p.ok(t, "export", "--all", "--force", "--output", path)
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		contains(t, string(raw), `"one"`)
+	})
+}
+
 // TestExportImport: SQLite → Postgres → SQLite, and the other way round, gives the same bytes, the same answers and the same root,
 // and every copy verifies.
 func TestExportImport(t *testing.T) {

@@ -105,10 +105,7 @@ func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, arg
 	if err != nil {
 		return nil, err
 	}
-	w := &work{workNeeds: n, pool: pool, id: id, def: def, follow: newFollower(n.Events, id), display: &lines{out: c.stderr}}
-	for _, t := range list {
-		w.tasks = append(w.tasks, t.ID)
-	}
+	w := &work{workNeeds: n, pool: pool, id: id, def: def, follow: newFollower(n.Events, id), display: &lines{out: c.stderr}, tasks: list}
 	if c.stderr.IsTerminal() {
 		w.display = newLive(c.stderr, paintFor(c.stderr), def)
 	}

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/fx"
@@ -42,7 +44,7 @@ type work struct {
 	pool    *workers.Pool
 	id      db.ID
 	def     *definition.Definition
-	tasks   []db.ID // in the order of creation
+	tasks   []tasks.Task // in the order of creation
 	follow  *follower
 	display display
 	output  *output // what the tasks write; nil: it is not shown
@@ -129,14 +131,31 @@ func (w *work) look(ctx context.Context, back bool) (pipelines.Execution, error)
 	if err != nil {
 		return x, err
 	}
-	byID, err := w.Tasks.Find(ctx, w.tasks)
-	if err != nil {
+	if err := w.refresh(ctx, fresh); err != nil {
 		return x, err
 	}
-	v := view{execution: x, fresh: fresh, now: now}
-	for _, id := range w.tasks {
-		v.tasks = append(v.tasks, byID[id])
+	return x, w.display.show(view{execution: x, tasks: w.tasks, fresh: fresh, output: w.output.take(), now: now})
+}
+
+// refresh reads the tasks again that the events are about: each change of a task has its event.
+func (w *work) refresh(ctx context.Context, fresh []events.Event) error {
+	changed := map[db.ID]bool{}
+	for _, e := range fresh {
+		if !e.TaskExecutionID.IsZero() {
+			changed[e.TaskExecutionID] = true
+		}
 	}
-	v.output = w.output.take()
-	return x, w.display.show(v)
+	if len(changed) == 0 {
+		return nil
+	}
+	found, err := w.Tasks.Find(ctx, slices.Collect(maps.Keys(changed)))
+	if err != nil {
+		return err
+	}
+	for i := range w.tasks {
+		if t, ok := found[w.tasks[i].ID]; ok {
+			w.tasks[i] = t
+		}
+	}
+	return nil
 }

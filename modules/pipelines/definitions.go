@@ -110,24 +110,29 @@ func cacheKey(ctx context.Context, name, version string) string {
 	return db.TenantOf(ctx) + "/" + name + "/" + version
 }
 
-// save stores a definition and returns its version. newest makes it what `start NAME` takes. It fails with ErrDefinitionChanged if
+// save stores a definition. registered makes it the newest of its name; zero leaves that as it is. It fails with ErrDefinitionChanged if
 // something else is stored under that version.
-func (s *definitions) save(ctx context.Context, tx db.Tx, def *definition.Definition, newest bool) (string, error) {
+func (s *definitions) save(ctx context.Context, tx db.Tx, def *definition.Definition, e encoded, registered db.Time) error {
+	conflict := "NOTHING"
+	if !registered.IsZero() {
+		conflict = "UPDATE SET registered_at = excluded.registered_at"
+	}
+	err := tx.Later("store the definition", `INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
+VALUES ($name, $version, $doc, $at) ON CONFLICT (pipeline_name, version) DO `+conflict+` $keep_plan`,
+		db.Args{"name": def.Name, "version": e.version, "doc": db.JSON(e.doc), "at": registered})
+	if err != nil {
+		return err
+	}
+	return s.confirm(ctx, tx, def, e)
+}
+
+// pin stores the definition of a run and returns its version.
+func (s *definitions) pin(ctx context.Context, tx db.Tx, def *definition.Definition) (string, error) {
 	e, err := s.encode(def)
 	if err != nil {
 		return "", err
 	}
-	conflict, at := "NOTHING", db.Time{}
-	if newest {
-		conflict, at = "UPDATE SET registered_at = excluded.registered_at", tx.Now
-	}
-	err = tx.Later("store the definition", `INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
-VALUES ($name, $version, $doc, $at) ON CONFLICT (pipeline_name, version) DO `+conflict+` $keep_plan`,
-		db.Args{"name": def.Name, "version": e.version, "doc": db.JSON(e.doc), "at": at})
-	if err != nil {
-		return "", err
-	}
-	return e.version, s.confirm(ctx, tx, def, e)
+	return e.version, s.save(ctx, tx, def, e, db.Time{})
 }
 
 // confirm sees that what is stored under a version is this definition: another content may have been put there by hand, or have

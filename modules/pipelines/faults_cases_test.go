@@ -2,6 +2,7 @@ package pipelines_test
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/pipelines"
@@ -78,7 +79,7 @@ func forget(h *byHand) error {
 
 // remember stores it again.
 func remember(h *byHand) error {
-	_, err := h.s.Engine.Register(h.ctx, h.def)
+	_, err := h.s.Engine.Register(h.ctx, h.def, time.Time{})
 	return err
 }
 

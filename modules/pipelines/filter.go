@@ -22,11 +22,6 @@ type Filter struct {
 	Limit        int               // 0: all
 }
 
-// IsZero reports whether the filter chooses all.
-func (f Filter) IsZero() bool {
-	return f.PipelineName == "" && len(f.Statuses) == 0 && f.Since.IsZero() && f.Until.IsZero() && f.Error == "" && len(f.Labels) == 0 && f.Before.IsZero()
-}
-
 // clockSkew is by how much the clock of a process that starts runs may differ from the database's: ids hold the one, created_at the
 // other, and a listing finds a period by ids.
 const clockSkew = time.Hour
@@ -34,6 +29,7 @@ const clockSkew = time.Hour
 // The conditions of the partial indexes, letter by letter, so that SQLite sees that they apply.
 const (
 	open        = `p.status IN ('Running', 'Paused')`
+	ended       = `p.status IN ('Completed', 'Failed', 'Cancelled')`
 	endedBadly  = `p.status IN ('Failed', 'Cancelled')`
 	theLabelled = `{execution_labels} AS l JOIN {pipeline_executions} AS p ON p.id = l.pipeline_execution_id`
 	all         = `{pipeline_executions} AS p`
@@ -44,37 +40,41 @@ type branch struct {
 	from, where, order string
 }
 
-// branches parts what the filter chooses, so that each part is found by one index: by a label; else by pipeline and status; else by
-// status, where few have it; else by id.
-func (f Filter) branches() []branch {
+// branches parts what the filter chooses, so that each part is found by one index: by a label; else by pipeline and status, once it
+// has ended; else by status, where few have it; else by id. What is counted needs no order, and is found by pipeline and status too.
+func (f Filter) branches(counted bool) []branch {
 	statuses := f.Statuses
-	if f.Error != "" && len(statuses) == 0 {
-		statuses = []Status{Failed} // others have no error
+	if len(statuses) == 0 {
+		statuses = Statuses()
 	}
-	switch {
-	case len(f.Labels) > 0:
-		return []branch{{theLabelled, `l.name = $label0 AND l.value = $value0` + among(statuses), `l.pipeline_execution_id`}}
-	case f.PipelineName != "":
-		if len(statuses) == 0 {
-			statuses = Statuses()
-		}
-		var list []branch
-		for _, s := range statuses {
-			list = append(list, branch{all, `p.pipeline_name = $pipeline` + among([]Status{s}), `p.id`})
-		}
-		return list
-	case len(statuses) == 0 || slices.Contains(statuses, Completed):
-		return []branch{{all, `true` + among(statuses), `p.id`}}
+	if f.Error != "" {
+		statuses = slices.DeleteFunc(slices.Clone(statuses), func(s Status) bool { return s != Failed }) // others have no error
+	}
+	chosen := func(of ...Status) []Status {
+		return slices.DeleteFunc(of, func(s Status) bool { return !slices.Contains(statuses, s) })
 	}
 	var list []branch
-	for _, part := range []struct {
-		condition string
-		of        []Status
-	}{{open, []Status{Running, Paused}}, {endedBadly, []Status{Failed, Cancelled}}} {
-		chosen := slices.DeleteFunc(slices.Clone(part.of), func(s Status) bool { return !slices.Contains(statuses, s) })
-		if len(chosen) > 0 {
-			list = append(list, branch{all, part.condition + among(chosen), `p.id`})
+	add := func(condition string, of []Status) {
+		if len(of) > 0 {
+			list = append(list, branch{all, condition + among(of), `p.id`})
 		}
+	}
+	switch {
+	case len(f.Labels) > 0 && len(statuses) > 0:
+		return []branch{{theLabelled, `l.name = $label0 AND l.value = $value0` + among(statuses), `l.pipeline_execution_id`}}
+	case f.PipelineName != "":
+		add(open, chosen(Running, Paused))
+		for _, s := range chosen(Completed, Failed, Cancelled) {
+			add(ended, []Status{s})
+		}
+	case counted && f.Since.IsZero() && f.Until.IsZero() && f.Before.IsZero():
+		add(open, chosen(Running, Paused))
+		add(ended, chosen(Completed, Failed, Cancelled))
+	case slices.Contains(statuses, Completed):
+		add(`true`, statuses)
+	default:
+		add(open, chosen(Running, Paused))
+		add(endedBadly, chosen(Failed, Cancelled))
 	}
 	return list
 }
@@ -82,7 +82,7 @@ func (f Filter) branches() []branch {
 // among is the condition that the status is one of a list; the statuses are the program's own words.
 func among(statuses []Status) string {
 	switch len(statuses) {
-	case 0:
+	case len(Statuses()):
 		return ""
 	case 1:
 		return ` AND p.status = '` + string(statuses[0]) + `'`
@@ -134,7 +134,7 @@ func likePart(s string) string {
 func (f Filter) query(columns string) (string, db.Args) {
 	var args db.Args
 	var parts []string
-	for _, b := range f.branches() {
+	for _, b := range f.branches(f.Limit == 0) {
 		var more string
 		more, args = f.condition(b.order)
 		text := `SELECT ` + columns + ` FROM ` + b.from + ` WHERE ` + b.where + more

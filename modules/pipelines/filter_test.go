@@ -147,20 +147,26 @@ func TestListings(t *testing.T) {
 			}
 			f.Limit = 20
 			pages(t, r, name, f, want[:min(len(want), 65)])
-			for _, line := range plan(t, d, f) {
-				if strings.Contains(line, "Seq Scan") || strings.Contains(line, "SCAN") && !strings.Contains(line, "SCAN (subquery") &&
-					!strings.Contains(line, "SCAN u") && !strings.Contains(line, "SCAN b") && !byIndex(line, f) {
-					t.Errorf("%s is not served by an index:\n%s", name, strings.Join(plan(t, d, f), "\n"))
-					break
-				}
+			if lines := plan(t, d, f); slices.ContainsFunc(lines, func(line string) bool { return scansAll(line, f) }) {
+				t.Errorf("%s is not served by an index:\n%s", name, strings.Join(lines, "\n"))
 			}
 		}
 	})
 }
 
-// byIndex reports whether a walk through a whole index, newest first, is what a listing without any condition is to do.
-func byIndex(line string, f pipelines.Filter) bool {
-	return strings.Contains(line, "USING") && strings.Contains(line, "INDEX") && f.PipelineName == "" && len(f.Labels) == 0
+// scansAll reports whether a line of a plan reads a whole table, or a whole index where there is a condition.
+func scansAll(line string, f pipelines.Filter) bool {
+	if strings.Contains(line, "Seq Scan") {
+		return true
+	}
+	_, table, scan := strings.Cut(line, "SCAN ")
+	if !scan || strings.HasPrefix(table, "(subquery") || strings.HasPrefix(table, "b") {
+		return false
+	}
+	if strings.Contains(line, "pipeline_executions_open") || strings.Contains(line, "pipeline_executions_failed") {
+		return false // a partial index, of few runs
+	}
+	return !strings.Contains(line, "USING") || f.PipelineName != "" || len(f.Labels) > 0
 }
 
 func pages(t *testing.T, r *pipelines.Repository, name string, f pipelines.Filter, want []db.ID) {

@@ -28,7 +28,7 @@ func TestRunKeepsItsDefinition(t *testing.T) {
 		old := newByHand(t, s, "changing", work("a"), withRule(work("b", "a"), definition.AllFailed), work("c", "a"))
 		changed := s.Define(t, "changing", work("a"), work("b", "a"), work("d", "a"))
 		old.steps(func() error { return remember(old) }, old.start, func() error { return old.claim(1) })
-		if _, err := s.Engine.Register(t.Context(), changed); err != nil {
+		if _, err := s.Engine.Register(t.Context(), changed, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 		old.s = enginetest.New(t, s.DB, scripted...) // another process, which has read nothing yet

@@ -86,7 +86,7 @@ func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs
 		version, ok := versions[r.Definition]
 		if !ok {
 			var err error
-			if version, err = e.definitions.save(ctx, tx, r.Definition, false); err != nil {
+			if version, err = e.definitions.pin(ctx, tx, r.Definition); err != nil {
 				return nil, nil, err
 			}
 			versions[r.Definition] = version
@@ -179,15 +179,6 @@ func newTask(execution db.ID, def *definition.Definition, i int) tasks.New {
 		Dependencies: t.Needs, TriggerRule: string(t.TriggerRule), MaxAttempts: t.Retry.MaxAttempts,
 		ContinueOnError: t.ContinueOnError,
 	}
-}
-
-// Register stores a definition as the newest of its name: what `start NAME` takes from then on.
-func (e *Engine) Register(ctx context.Context, def *definition.Definition) (version string, err error) {
-	err = e.db.Transaction(ctx, func(tx db.Tx) error {
-		version, err = e.definitions.save(ctx, tx, def, true)
-		return err
-	})
-	return version, err
 }
 
 // Registered gives the newest registered definition of a pipeline.

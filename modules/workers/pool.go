@@ -35,6 +35,7 @@ type Config struct {
 	Budget              *Budget        // the slots are shared with other pools; nil: they are the pool's own
 	HandlerLimits       map[string]int // how many tasks of a handler are run at once, where that is not the handler's own limit
 	Limits              *Limits        // shared with other pools; nil: the pool's own, by HandlerLimits
+	LogOutcomes         bool           // log each attempt that fails and each execution that ends
 	Echo                Echo           // is given what the tasks write, as they write it; nil: nobody
 }
 

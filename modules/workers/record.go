@@ -48,12 +48,12 @@ func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
 func (p *Pool) retry(ctx context.Context, group []*pipelines.Outcome) {
 	began := p.db.Now()
 	for attempt := 0; ; {
-		lost, err := p.tryFinish(ctx, group)
+		result, err := p.tryFinish(ctx, group)
 		switch {
 		case err == nil:
 			p.release(group)
 			p.config.Observer.Recorded(len(group), p.db.Now().Sub(began))
-			p.reportLost(group, lost)
+			p.report(group, result)
 			return
 		case ctx.Err() != nil:
 			p.release(group)
@@ -75,14 +75,14 @@ func (p *Pool) retry(ctx context.Context, group []*pipelines.Outcome) {
 	}
 }
 
-func (p *Pool) tryFinish(ctx context.Context, group []*pipelines.Outcome) ([]error, error) {
+func (p *Pool) tryFinish(ctx context.Context, group []*pipelines.Outcome) (pipelines.Turned, error) {
 	select {
 	case p.retries <- struct{}{}:
 		defer func() { <-p.retries }()
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return pipelines.Turned{}, context.Cause(ctx)
 	}
-	return p.engine.Finish(ctx, p.workerID(), group)
+	return p.engine.Turn(ctx, pipelines.Turn{Worker: p.workerID(), Outcomes: group})
 }
 
 // refused turns an outcome that the database will not take into the record of that.
@@ -92,16 +92,23 @@ func refused(o *pipelines.Outcome, err error) {
 	o.Error = tasks.CleanText(fmt.Sprintf("the outcome could not be recorded: %v", err), tasks.MaxError)
 }
 
-func (p *Pool) reportLost(group []*pipelines.Outcome, lost []error) {
-	for i, err := range lost {
+// report tells of what has been recorded.
+func (p *Pool) report(group []*pipelines.Outcome, result pipelines.Turned) {
+	for i, err := range result.Lost {
 		if err == nil {
 			p.config.Observer.Finished(group[i].Kind)
+			p.logFailure(group[i])
 		} else {
 			p.config.Observer.Lost()
 			p.arise()
 			p.logs.late(group[i].Logs)
 			t := &group[i].Claim.Task
 			p.log.Warn("a late outcome was refused", zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Error(err))
+		}
+	}
+	if p.config.LogOutcomes {
+		for i := range result.Ended {
+			p.logEnd(&result.Ended[i])
 		}
 	}
 }

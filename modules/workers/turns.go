@@ -101,7 +101,7 @@ func (p *Pool) turn(ctx, work context.Context, handlers *sync.WaitGroup, group [
 	p.claiming.RUnlock()
 	if len(group) > 0 {
 		p.config.Observer.Recorded(len(group), took)
-		p.reportLost(group, result.Lost)
+		p.report(group, result)
 	}
 	if request.Want.Limit > 0 {
 		p.config.Observer.Claimed(len(result.Claims), took)
@@ -137,7 +137,8 @@ func (p *Pool) turnFailed(work context.Context, group []*pipelines.Outcome, requ
 	}
 }
 
-// The wait after a claim that failed, while the database is away or refuses, doubles from the one to the other.
+// The wait after a claim that failed, while the database is away or refuses, doubles from the one to the other, or to the time between two
+// heartbeats if that is shorter.
 const (
 	firstReclaim = 250 * time.Millisecond
 	lastReclaim  = 4 * time.Second
@@ -147,7 +148,7 @@ const (
 func (p *Pool) claimFailed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wait := min(firstReclaim<<min(p.claimFailures, 10), lastReclaim)
+	wait := min(firstReclaim<<min(p.claimFailures, 10), lastReclaim, max(p.config.Lease/3, firstReclaim))
 	p.claimFailures++
 	p.claimAfter = p.db.Now().Add(wait)
 	time.AfterFunc(wait, p.lookNow)

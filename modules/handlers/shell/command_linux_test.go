@@ -51,7 +51,7 @@ func TestShells(t *testing.T) {
 				}
 			}
 			task := callWith(t, with{Script: c.script, Shell: c.shell})
-			_, err := New().Run(t.Context(), task)
+			_, err := handler(t).Run(t.Context(), task)
 			switch {
 			case c.failure == "" && err != nil:
 				t.Error(err)
@@ -66,11 +66,11 @@ func TestShells(t *testing.T) {
 }
 
 func TestUnknownShell(t *testing.T) {
-	_, err := New().Run(t.Context(), callWith(t, with{Script: "true", Shell: "fish"}))
+	_, err := handler(t).Run(t.Context(), callWith(t, with{Script: "true", Shell: "fish"}))
 	if kindOf(err) != tasks.KindPermanent || !strings.Contains(err.Error(), `unknown shell "fish"`) {
 		t.Errorf("got %v", err)
 	}
-	_, err = New().Run(t.Context(), callWith(t, with{Script: "true", Shell: "no-such-program {0}"}))
+	_, err = handler(t).Run(t.Context(), callWith(t, with{Script: "true", Shell: "no-such-program {0}"}))
 	if kindOf(err) != tasks.KindPermanent || !strings.Contains(err.Error(), "no-such-program") {
 		t.Errorf("got %v", err)
 	}
@@ -82,7 +82,7 @@ func TestWorkingDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := callWith(t, with{Script: "pwd; echo $PWD; ls", WorkingDirectory: dir})
-	if _, err := New().Run(t.Context(), c); err != nil {
+	if _, err := handler(t).Run(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(dir+"\n"+dir+"\nfile\n", printed(t, c)); diff != "" {
@@ -92,7 +92,7 @@ func TestWorkingDirectory(t *testing.T) {
 		filepath.Join(dir, "none"): "no such file or directory",
 		filepath.Join(dir, "file"): "is not a directory",
 	} {
-		_, err := New().Run(t.Context(), callWith(t, with{Script: "true", WorkingDirectory: path}))
+		_, err := handler(t).Run(t.Context(), callWith(t, with{Script: "true", WorkingDirectory: path}))
 		if err == nil || !strings.HasPrefix(err.Error(), "working_directory: ") || !strings.Contains(err.Error(), problem) || kindOf(err) != "" {
 			t.Errorf("got %v, want %s", err, problem)
 		}
@@ -117,7 +117,7 @@ func TestEnvFile(t *testing.T) {
 		EnvFile: []string{base, over},
 	})
 	c.Env = map[string]string{"TASK": "task"}
-	if _, err := New().Run(t.Context(), c); err != nil {
+	if _, err := handler(t).Run(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	want := "PLAIN=a b|HASH=a#b|SINGLE=a $x \\n|DOUBLE=a\n\"b\" $x \\z|EMPTY=|NONE=|OVER=second|TASK=task|SLUICE_DATABASE_URL=sqlite://own.db|SLUICE_ATTEMPT=1|"
@@ -133,13 +133,13 @@ func TestEnvFile(t *testing.T) {
 		strings.Repeat("#", maxEnvFile+1): "at most 1048576 are read",
 	} {
 		bad := write("bad.env", text)
-		_, err := New().Run(t.Context(), callWith(t, with{Script: "true", EnvFile: []string{bad}}))
+		_, err := handler(t).Run(t.Context(), callWith(t, with{Script: "true", EnvFile: []string{bad}}))
 		if err == nil || !strings.HasPrefix(err.Error(), "env_file: ") || !strings.Contains(err.Error(), problem) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%.20q: got %v, want %s", text, err, problem)
 		}
 	}
 	for _, path := range []string{filepath.Join(dir, "none"), dir} {
-		_, err := New().Run(t.Context(), callWith(t, with{Script: "true", EnvFile: []string{path}}))
+		_, err := handler(t).Run(t.Context(), callWith(t, with{Script: "true", EnvFile: []string{path}}))
 		if err == nil || !strings.HasPrefix(err.Error(), "env_file: ") || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: got %v", path, err)
 		}
@@ -189,7 +189,7 @@ func TestStoppedGroupEnds(t *testing.T) {
 // TestNoTerminal: a command has no terminal to ask, whatever this process has.
 func TestNoTerminal(t *testing.T) {
 	c := call(`ps -o sid= -p $$ | tr -d ' '; echo $$; : < /dev/tty`)
-	_, err := New().Run(t.Context(), c)
+	_, err := handler(t).Run(t.Context(), c)
 	if kindOf(err) != tasks.KindExit || !strings.Contains(err.Error(), "/dev/tty") {
 		t.Errorf("got %v", err)
 	}

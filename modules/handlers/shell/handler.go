@@ -22,14 +22,15 @@ const DefaultLimit = 64
 // DefaultGrace is how long a command that is to stop may take to do so.
 const DefaultGrace = 5 * time.Second
 
-// Handler runs commands. Make it by New; set its fields before the first use.
+// Handler runs commands. Make it by New; set its fields before the first use, and Close it after the last.
 type Handler struct {
 	// Grace is the time between SIGTERM and SIGKILL for a command whose context has ended.
 	Grace time.Duration
 	// Environment selects the variables of this process that a command gets.
 	Environment Environment
 
-	typed tasks.Handler
+	typed   tasks.Handler
+	scratch scratch
 }
 
 // New makes the handler with DefaultGrace.
@@ -38,6 +39,9 @@ func New() *Handler {
 	h.typed = tasks.NewHandler(h.Name(), h.run)
 	return h
 }
+
+// Close removes the directory that held the attempts' files. No command may be running.
+func (h *Handler) Close() error { return h.scratch.close() }
 
 // Name is "shell".
 func (h *Handler) Name() string { return "shell" }
@@ -71,7 +75,7 @@ func (h *Handler) run(ctx context.Context, in with) (json.RawMessage, error) {
 	if !ok {
 		return nil, errors.New("shell: no call in the context")
 	}
-	files, err := newExchange(call)
+	files, err := newExchange(&h.scratch, call)
 	if err != nil {
 		return nil, err
 	}

@@ -23,11 +23,24 @@ func TestMain(m *testing.M) {
 	if script, ok := os.LookupEnv(workerScript); ok {
 		c := call(script)
 		c.Stdout, c.Stderr = os.Stdout, os.Stderr
-		_, err := New().Run(context.Background(), c)
-		fmt.Println("ended", err)
+		h := New()
+		_, err := h.Run(context.Background(), c)
+		fmt.Println("ended", errors.Join(err, h.Close()))
 		return
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// handler is one that is closed with the test.
+func handler(t *testing.T) *Handler {
+	t.Helper()
+	h := New()
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
 }
 
 func call(script string) *tasks.Call {

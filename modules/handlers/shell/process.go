@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -30,6 +29,9 @@ type process struct {
 	result  chan error    // what reaping it gave
 }
 
+// commands starts the commands of all handlers of this process.
+var commands spawners
+
 // start starts cmd, whose output is copied to the writers.
 func start(cmd *exec.Cmd, stdout, stderr io.Writer) (*process, error) {
 	p := &process{
@@ -45,28 +47,20 @@ func start(cmd *exec.Cmd, stdout, stderr io.Writer) (*process, error) {
 	}
 	p.readers = []*os.File{outR, errR}
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = outW, errW, attributes()
-	started := make(chan error)
-	go p.own(started)
-	err = <-started
+	err = commands.start(cmd)
 	_, _ = outW.Close(), errW.Close() // the command has its own; while these are open, its output has no end
 	if err != nil {
 		p.closeReaders()
 		return nil, err
 	}
+	go p.reap()
 	go p.drain(stdout, stderr)
 	return p, nil
 }
 
-// own starts the leader and reaps it, on one thread that lives as long as the leader: the death signal in attributes is sent when
-// the thread that started it ends, and the runtime ends a thread when a goroutine returns that has locked it.
-func (p *process) own(started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := p.cmd.Start()
-	started <- err
-	if err != nil {
-		return
-	}
+// reap reaps the leader.
+func (p *process) reap() {
+	defer commands.ended()
 	reaped, err := awaitExit(p.cmd)
 	close(p.exited)
 	<-p.release
@@ -76,11 +70,21 @@ func (p *process) own(started chan<- error) {
 	p.result <- err
 }
 
+// buffers are for reading output: there are two for each command that runs.
+var buffers = sync.Pool{New: func() any { return new([copySize]byte) }}
+
+const copySize = 16 << 10
+
 func (p *process) drain(stdout, stderr io.Writer) {
 	var wg sync.WaitGroup
 	for i, w := range []io.Writer{stdout, stderr} {
-		// The error is that the reader was closed; a stream takes all that is written to it.
-		wg.Go(func() { _, _ = io.Copy(w, p.readers[i]) })
+		wg.Go(func() {
+			buf := buffers.Get().(*[copySize]byte) //nolint:forcetypeassert // by New
+			defer buffers.Put(buf)
+			// Without its other methods, the file is read by way of the buffer. The error is that the reader was closed; a stream takes
+			// all that is written to it.
+			_, _ = io.CopyBuffer(w, struct{ io.Reader }{p.readers[i]}, buf[:])
+		})
 	}
 	wg.Wait()
 	close(p.drained)

@@ -64,11 +64,16 @@ type running struct {
 // run starts a script whose context, and grace, the test chooses.
 func run(t *testing.T, ctx context.Context, grace time.Duration, script string) *running {
 	t.Helper()
+	h := handler(t)
+	h.Grace = grace
+	return runWith(t, ctx, h, script)
+}
+
+func runWith(t *testing.T, ctx context.Context, h *Handler, script string) *running {
+	t.Helper()
 	r, w := io.Pipe()
 	c := call(script)
 	c.Stdout = w
-	h := New()
-	h.Grace = grace
 	result := make(chan error, 1)
 	go func() {
 		_, err := h.Run(ctx, c)
@@ -234,7 +239,7 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 		}
 		return len(open)
 	}
-	h := New()
+	h := handler(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	once := func() {

@@ -10,7 +10,7 @@ import (
 )
 
 // maxExpanded bounds a file with its aliases, merge keys and defaults written out, in bytes: the length of each text and nodeCost for
-// each node. A file without any of them is far below: it has at most maxFile bytes.
+// each node. A file without any of them is far below: it has at most MaxFile bytes.
 const (
 	maxExpanded = 16 << 20
 	nodeCost    = 16

@@ -13,7 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-const maxFile = 1 << 20
+// MaxFile is the largest source of a pipeline that Parse takes, in bytes.
+const MaxFile = 1 << 20
 
 // Parse reads a pipeline from YAML and does all that Check does. file is the name that mistakes are reported under. The error
 // is Problems: every mistake with its line, column and, where there is something to say, a hint (of more than a thousand,
@@ -35,8 +36,8 @@ func Parse(file string, src []byte, c Catalog) (*Definition, error) {
 // document gives the only document's content, or nil after reporting why there is nothing to go on with.
 func (r *reporter) document() *yaml.Node {
 	r.source = bytes.TrimPrefix(r.source, []byte("\ufeff"))
-	if len(r.source) > maxFile {
-		r.append(1, 1, nil, "", "the file has "+strconv.Itoa(len(r.source))+" bytes, more than the limit of "+strconv.Itoa(maxFile))
+	if len(r.source) > MaxFile {
+		r.append(1, 1, nil, "", "the file has "+strconv.Itoa(len(r.source))+" bytes, more than the limit of "+strconv.Itoa(MaxFile))
 		return nil
 	}
 	if at := invalidUTF8(r.source); at >= 0 {

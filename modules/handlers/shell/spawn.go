@@ -1,0 +1,66 @@
+package shell
+
+import (
+	"os/exec"
+	"runtime"
+	"sync"
+)
+
+// spawnerCount is how many commands are started at the same time. The runtime forks one at a time; a second spawner prepares the
+// next command meanwhile.
+const spawnerCount = 2
+
+// spawners start commands from threads that live at least as long as every command that they have started: the kernel sends a
+// command its death signal (see attributes) when the thread that started it ends, not only when the process does.
+type spawners struct {
+	mu       sync.Mutex
+	commands int // that are to start or run
+	requests chan spawnRequest
+}
+
+type spawnRequest struct {
+	cmd    *exec.Cmd
+	result chan<- error
+}
+
+// start starts cmd. If it succeeds, the caller calls ended when the command has been reaped.
+func (s *spawners) start(cmd *exec.Cmd) error {
+	result := make(chan error, 1)
+	s.acquire() <- spawnRequest{cmd, result}
+	err := <-result
+	if err != nil {
+		s.ended()
+	}
+	return err
+}
+
+// acquire counts a command, and starts the spawners if it is the only one.
+func (s *spawners) acquire() chan<- spawnRequest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.commands++; s.commands == 1 {
+		s.requests = make(chan spawnRequest)
+		for range spawnerCount {
+			go spawn(s.requests)
+		}
+	}
+	return s.requests
+}
+
+// ended counts a command off. The spawners end with the last.
+func (s *spawners) ended() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.commands--; s.commands == 0 {
+		close(s.requests)
+	}
+}
+
+// spawn starts commands until there are no more. It unlocks its thread at the end, so that the runtime keeps the thread.
+func spawn(requests <-chan spawnRequest) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for r := range requests {
+		r.result <- r.cmd.Start()
+	}
+}

@@ -1,0 +1,59 @@
+package pipelines
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// Registration is what registering a definition did to the current version of its pipeline.
+type Registration struct {
+	Version string // of the definition
+	Before  string // the current version before; empty: there was none
+	Kept    bool   // Before is still the current version: it was registered later, and the definition is a former version
+}
+
+// Changed reports whether the current version is another one now.
+func (r Registration) Changed() bool { return !r.Kept && r.Before != r.Version }
+
+// Register stores a definition and makes it the current version of its pipeline: what `start NAME` takes from then on. modified is
+// when its source was last written. A version that was current before, and was replaced by one that was registered later, becomes
+// the current one again only if modified is after that: a worker that starts anew with an old file does not undo a newer definition.
+func (e *Engine) Register(ctx context.Context, def *definition.Definition, modified time.Time) (r Registration, err error) {
+	err = e.db.Transaction(ctx, func(tx db.Tx) error {
+		r, err = e.definitions.register(ctx, tx, def, modified)
+		return err
+	})
+	return r, err
+}
+
+func (s *definitions) register(ctx context.Context, tx db.Tx, def *definition.Definition, modified time.Time) (r Registration, err error) {
+	e, err := s.encode(def)
+	if err != nil {
+		return r, err
+	}
+	r.Version = e.version
+	at, former := tx.Now, false
+	err = tx.Query(`SELECT version, registered_at FROM {pipeline_definitions} WHERE pipeline_name = $name AND registered_at IS NOT NULL ORDER BY registered_at`,
+		db.Args{"name": def.Name}, func(scan func(...any) error) error {
+			former = former || r.Before == e.version
+			return scan(&r.Before, &at)
+		})
+	if err != nil {
+		return r, wrap("read the versions of the definition", err)
+	}
+	switch {
+	case r.Before == e.version:
+		return r, s.confirm(ctx, tx, def, e)
+	case former && !modified.After(at.Time):
+		r.Kept = true
+		return r, nil
+	case r.Before != "" && !tx.Now.After(at.Time): // the database's clock was set back
+		at = db.Time{Time: at.Add(time.Microsecond)}
+	default:
+		at = tx.Now
+	}
+	return r, s.save(ctx, tx, def, e, at)
+}
