@@ -39,10 +39,8 @@ func (c *cli) listCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&counts, "counts", false, "count by pipeline and status instead")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if cursor != "" {
-			if err := checkIDs(cursor); err != nil {
-				return err
-			}
+		if err := checkIDs(cursor); cursor != "" && err != nil {
+			return err
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n listNeeds) error {
 			filter, err := f.filter(n.DB.Now())

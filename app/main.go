@@ -31,10 +31,10 @@ const signalEcho = 500 * time.Millisecond
 
 // Main runs one command line and returns the exit code: 0 done; 1 the pipeline failed or a breach was found; 2 wrong usage, an
 // invalid file or input; 3 no such thing; 4 the database cannot be used; 5 not possible in this state; 130 interrupted.
-// The end of ctx, an interrupt and a termination signal all mean: end in order; a second signal ends the process at once.
+// The end of ctx, an interrupt, a hangup and a termination signal all mean: end in order; a second signal ends the process at once.
 // extensions are fx modules with further handlers and definitions.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, extensions ...fx.Option) int {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, endSignals()...)
 	defer stop()
 	// After the first signal the next has its usual effect again, but not at once: programs that run others often pass one signal on twice.
 	context.AfterFunc(ctx, func() { time.AfterFunc(signalEcho, stop) })
@@ -51,4 +51,16 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	code := c.report(ctx, err)
 	_, _ = c.stdout.Flush(), c.stderr.Flush() // an output that is closed has been reported, or is nobody's any more
 	return code
+}
+
+// endSignals are the signals that end the process in order. An interrupt or hangup that was ignored at the start, as by nohup, stays
+// ignored.
+func endSignals() []os.Signal {
+	list := []os.Signal{syscall.SIGTERM}
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			list = append(list, s)
+		}
+	}
+	return list
 }

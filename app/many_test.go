@@ -88,8 +88,14 @@ func TestShortIDs(t *testing.T) {
 			}
 		}
 		for _, args := range [][]string{
-			{"verify", "latest"}, {"events", "--pipeline-execution", "latest"}, {"diff", "latest", "latest:two"}, {"export", "latest"},
-			{"annotate", "latest", "--data", "{}"}, {"pause", "latest:one"}, {"resume", one[:common+1]}, {"list", "--cursor", "latest"},
+			{"verify", "latest"},
+			{"events", "--pipeline-execution", "latest"},
+			{"diff", "latest", "latest:two"},
+			{"export", "latest"},
+			{"annotate", "latest", "--data", "{}"},
+			{"pause", "latest:one"},
+			{"resume", one[:common+1]},
+			{"list", "--cursor", "latest"},
 		} {
 			p.ok(t, args...)
 		}

@@ -1,5 +1,5 @@
 #!/bin/bash
-# setup.sh [compiler] [postgres] [pooler] installs what is missing of these on a Debian machine: a C compiler (SQLite's driver is C) and
+# setup.sh [compiler] [postgres] [pooler] [python] installs what is missing of these on a Debian machine: a C compiler (SQLite's driver is C) and
 # PostgreSQL's programs and PgBouncer (the tests start servers of their own). What is there already is left alone, and needs no network.
 set -euo pipefail
 
@@ -16,6 +16,7 @@ has_postgres() {
   done
   return 1
 }
+has_python() { command -v python3 >/dev/null; }
 has_pooler() { command -v pgbouncer >/dev/null || [[ -x /usr/sbin/pgbouncer ]]; }
 
 missing=()
@@ -23,6 +24,7 @@ for need in "$@"; do
   case $need in
     compiler) has_compiler || missing+=(gcc libc6-dev) ;;
     postgres) has_postgres || missing+=(postgresql) ;;
+    python) has_python || missing+=(python3) ;;
     pooler) has_pooler || missing+=(pgbouncer) ;;
     *) die "unknown need: $need" ;;
   esac

@@ -53,8 +53,10 @@ func (f *taskFold) guardHeld(e *event, d *eventData) *problem {
 func (f *taskFold) guardSkip(e *event, d *eventData) *problem {
 	running := f.status == tasks.Running
 	if running != (*d.Reason == string(tasks.SkipExitCode)) || running && (d.Attempt == nil || d.ExitCode == nil) {
-		return &problem{I3, fmt.Sprintf("task_skipped of a task that is %s, reason %s", f.status, short(*d.Reason)),
-			"the reason exit_code, with attempt and exit_code, if and only if it is Running"}
+		return &problem{
+			I3, fmt.Sprintf("task_skipped of a task that is %s, reason %s", f.status, short(*d.Reason)),
+			"the reason exit_code, with attempt and exit_code, if and only if it is Running",
+		}
 	}
 	if !running {
 		return nil

@@ -366,7 +366,11 @@ func TestReportReads(t *testing.T) {
             #16 2026-11-21T12:00:05.123456Z task_started version 4
   hint:     the row was changed by something else than a transition, or the event was changed after it was written
 
-checked 1 pipeline execution, 4 tasks, 21 events, 1 outbox row: 1 breach
+unheld · pipeline execution ` + s.pid.String() + ` · task b (` + s.task("b").id.String() + `)
+  found:    Running, but its worker has no row; it was started at 2026-11-21T12:00:05.123456Z
+  hint:     a live worker takes it back; ` + "`sluice doctor`" + ` says if none does
+
+checked 1 pipeline execution, 4 tasks, 21 events, 1 outbox row (1 running task without a live worker): 1 breach
   covers:         ` + strings.Join(r.Covers, "; ") + `
   does not cover: ` + strings.Join(r.DoesNotCover, "; ") + `
 `

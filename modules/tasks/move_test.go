@@ -88,7 +88,12 @@ func TestIllegalMoves(t *testing.T) {
 			for _, from := range tasks.Statuses() {
 				task := created(t, d, "x")
 				task.Status = from
-				dbtest.Exec(t, d, `UPDATE {task_executions} SET status = '`+string(from)+`'`, `DELETE FROM {task_outbox}`)
+				claim := ""
+				if from == tasks.Running {
+					task.WorkerID, task.StartedAt = "w", task.CreatedAt
+					claim = `, worker_id = 'w', started_at = created_at`
+				}
+				dbtest.Exec(t, d, `UPDATE {task_executions} SET status = '`+string(from)+`'`+claim, `DELETE FROM {task_outbox}`)
 				before := dbtest.Dump(t, d)
 				err := apply(t, d, makes(task))
 				switch legal := slices.Contains(x.From, from); {

@@ -47,7 +47,7 @@ func TestShells(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			if c.shell == "python" {
 				if _, err := exec.LookPath("python3"); err != nil {
-					t.Skip("there is no python3")
+					t.Fatal("python3 is missing: make setup installs it")
 				}
 			}
 			task := callWith(t, with{Script: c.script, Shell: c.shell})
