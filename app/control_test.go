@@ -109,6 +109,8 @@ func TestStart(t *testing.T) {
 		if first.Existing || !again.Existing || !cmp.Equal(first.IDs, again.IDs) {
 			t.Errorf("with a key: %+v, then %+v", first, again)
 		}
+		p.fails(t, 5, []string{`"k" started pipeline execution ` + first.IDs[0], "another input"}, "start", path, "--idempotency-key", "k", "--set", "report=false")
+		p.fails(t, 5, []string{first.IDs[0], "another definition"}, "start", file(t, "first.yaml", "name: first\ninput: {dir: {type: string, default: '.'}, report: {type: boolean, default: true}}\ntasks:\n  - {id: a, run: echo}\n"), "--idempotency-key", "k")
 		p.fails(t, 2, []string{"--idempotency-key names one run"}, "start", path, "--idempotency-key", "k", "--count", "2")
 		p.fails(t, 2, []string{"expected a whole number from 1"}, "start", path, "--count", "0")
 		if list := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items; len(list) != 4 {

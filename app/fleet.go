@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/leases"
+	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -65,6 +66,9 @@ func (f fleet) due(at db.Time, handler, queue string) string {
 	if at.After(f.now) {
 		return "due in " + span(at.Sub(f.now))
 	}
+	if worker, private := outbox.PrivateWorker(queue); private {
+		return f.reserved(worker, handler)
+	}
 	able := f.live(func(w leases.Worker) bool { return listed(w.Handlers, handler) })
 	serving := slices.DeleteFunc(slices.Clone(able), func(w leases.Worker) bool { return !listed(w.Queues, queue) })
 	switch {
@@ -74,6 +78,15 @@ func (f fleet) due(at db.Time, handler, queue string) string {
 		return fmt.Sprintf("no live worker with handler %q serves queue %q: start `sluice serve --queues %s`", handler, queue, queue)
 	}
 	return f.full(serving, handler)
+}
+
+// reserved says why a due task has not been claimed that is reserved for one worker.
+func (f fleet) reserved(worker, handler string) string {
+	alone := f.live(func(w leases.Worker) bool { return w.ID == worker })
+	if len(alone) == 0 {
+		return "due: reserved for a sluice run process that is not heard of any more (worker " + worker + "): any worker may claim it once the lease is over"
+	}
+	return fmt.Sprintf("reserved for the sluice run process %d on %s, %s", alone[0].PID, alone[0].Hostname, f.full(alone, handler))
 }
 
 // full says what the workers that serve a task have none left of: slots, or places for its handler.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -27,7 +28,8 @@ func (c *cli) runCommand() *cobra.Command {
 		Short: "Start a pipeline and work it off here, with live progress",
 		Long: `Starts a pipeline and works it off in this process, with live progress on standard error and what the tasks write, each line
 after the task's name; on a terminal the last lines stand under the progress. ` + "`sluice logs ID`" + ` shows all of it.
-Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.
+No other worker claims its tasks as long as this process lives, whatever queues they are in. Interrupted, or lost, it leaves the run as it is:
+` + "`sluice serve`" + ` goes on with it.
 Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASSFILE.`,
 		Example: `  sluice run nightly.yaml --set day=2026-11-21
   sluice run wordcount -o json`,
@@ -51,14 +53,18 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 					return err
 				}
 			}
-			w, err := c.begin(ctx, n, args[0], input, labels)
+			config := workers.Config{Slots: slots, Lease: lease, Poll: runPoll, Drain: runDrain, Private: true}
+			var output *output
+			if !quiet {
+				output = newOutput()
+				config.Echo = output.open
+			}
+			w, err := c.begin(ctx, n, config, args[0], input, labels)
 			if err != nil {
 				return err
 			}
-			if !quiet {
-				w.output = newOutput()
-			}
-			x, err := w.run(ctx, slots, lease)
+			w.output = output
+			x, err := w.run(ctx)
 			if err != nil {
 				return fmt.Errorf("run %s: %w", w.id, err)
 			}
@@ -71,8 +77,8 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 	return cmd
 }
 
-// begin starts the execution.
-func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFlags, labels map[string]string) (*work, error) {
+// begin starts the execution, reserved for this process's worker.
+func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, arg string, input inputFlags, labels map[string]string) (*work, error) {
 	def, err := n.find(ctx, c.stdin, arg)
 	if err != nil {
 		return nil, err
@@ -84,16 +90,22 @@ func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFla
 	if err != nil {
 		return nil, err
 	}
-	started, err := n.Engine.Start(ctx, []pipelines.Request{{Definition: def, Input: raw, Labels: labels, Actor: actor()}})
+	pool := workers.New(config, n.Workers)
+	worker, err := pool.Register(ctx)
 	if err != nil {
 		return nil, err
 	}
+	started, err := n.Engine.Start(ctx, []pipelines.Request{{Definition: def, Input: raw, Labels: labels, Actor: actor(), ReservedFor: worker}})
+	if err != nil {
+		return nil, errors.Join(err, n.Engine.Deregister(context.WithoutCancel(ctx), worker))
+	}
 	id := started[0].ID
+	pool.WorkOn(id)
 	list, err := n.Tasks.ListByPipeline(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	w := &work{workNeeds: n, id: id, def: def, follow: newFollower(n.Events, id), display: &lines{out: c.stderr}, tasks: list}
+	w := &work{workNeeds: n, pool: pool, id: id, def: def, follow: newFollower(n.Events, id), display: &lines{out: c.stderr}, tasks: list}
 	if c.stderr.IsTerminal() {
 		w.display = newLive(c.stderr, paintFor(c.stderr), def)
 	}

@@ -25,7 +25,7 @@ func (c *cli) startCommand() *cobra.Command {
 	input.add(cmd)
 	labelFlag(cmd, &labels, "mark the run with the label `NAME=VALUE`; may be repeated, and wins over the pipeline's labels")
 	cmd.Flags().Var(&count{&number, 1}, "count", "start `N` runs")
-	cmd.Flags().StringVar(&key, "idempotency-key", "", "a second start of the pipeline with the same `KEY` finds the first run")
+	cmd.Flags().StringVar(&key, "idempotency-key", "", "a second start of the pipeline with the same `KEY` and input finds the first run; with another input it fails with exit code 5")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if key != "" && number > 1 {
@@ -42,7 +42,7 @@ func (c *cli) startCommand() *cobra.Command {
 			}
 			requests := make([]pipelines.Request, number)
 			for i := range requests {
-				requests[i] = pipelines.Request{Definition: def, Input: raw, IdempotencyKey: key, Labels: labels, Actor: actor()}
+				requests[i] = pipelines.Request{Definition: def, Input: raw, IdempotencyKey: key, ThisDefinition: isFile(args[0]), Labels: labels, Actor: actor()}
 			}
 			started, err := n.Engine.Start(ctx, requests)
 			if err != nil && len(started) == 0 {

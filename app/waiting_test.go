@@ -16,13 +16,19 @@ import (
 // process starts the program as a process of its own. It is killed at the end of the test at the latest.
 func (p *program) process(t *testing.T, args ...string) (*exec.Cmd, *watched) {
 	t.Helper()
+	return p.processIn(t, "", nil, args...)
+}
+
+// processIn starts it in a directory, with further variables in its environment.
+func (p *program) processIn(t *testing.T, dir string, env []string, args ...string) (*exec.Cmd, *watched) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	stderr := &watched{}
 	cmd := exec.Command(self, append([]string{"--database-url", p.url}, args...)...)
-	cmd.Env, cmd.Stderr = append(os.Environ(), asProgram+"=1"), stderr
+	cmd.Dir, cmd.Env, cmd.Stderr = dir, append(append(os.Environ(), asProgram+"=1"), env...), stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +112,7 @@ func TestWaitingExample(t *testing.T) {
 		}
 		late := p.run(t, "run", "../examples/waiting.yaml", "--set", "pause=0", "--set", "limit=200ms", "--set", "file="+path+".late", "-o", "json")
 		want = map[string]string{"pause": "Completed", "file": "Failed", "use": "Skipped", "missing": "Completed"}
-		if diff := cmp.Diff(want, decode[document](t, late.stdout).statuses()); diff != "" || late.code != 0 {
+		if diff := cmp.Diff(want, decode[document](t, late.stdout).statuses()); diff != "" || late.code != 1 {
 			t.Errorf("exit code %d, %s", late.code, diff)
 		}
 		contains(t, late.stderr, fmt.Sprintf("waited 200ms in vain: file %q is not there yet", path+".late"))

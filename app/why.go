@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
@@ -22,7 +23,7 @@ func (h *account) waiting(t tasks.Task, x pipelines.Execution, all map[string]ta
 	case x.Status == pipelines.Paused:
 		return h.pausedBy()
 	}
-	why := f.due(t.RetryAt, t.Handler, t.Queue)
+	why := f.due(t.RetryAt, t.Handler, queueOf(t, x))
 	last, known := h.last[t.ID]
 	switch {
 	case !known:
@@ -33,6 +34,14 @@ func (h *account) waiting(t tasks.Task, x pipelines.Execution, all map[string]ta
 		return "retry " + why
 	}
 	return fmt.Sprintf("ready for %s, %s", span(f.now.Sub(last.CreatedAt.Time)), why)
+}
+
+// queueOf is the queue that a task waits in: its own, or that of the sluice run process that its run is reserved for.
+func queueOf(t tasks.Task, x pipelines.Execution) string {
+	if x.ReservedFor != "" {
+		return outbox.PrivateQueue(string(x.ReservedFor))
+	}
+	return t.Queue
 }
 
 // waitsFor names the dependencies, and where they can't go on either, why not.

@@ -41,6 +41,7 @@ const (
 // work is the working off of one execution in this process.
 type work struct {
 	workNeeds
+	pool    *workers.Pool
 	id      db.ID
 	def     *definition.Definition
 	tasks   []tasks.Task // in the order of creation
@@ -66,16 +67,11 @@ type display interface {
 }
 
 // run works until the execution has ended or ctx has. It gives the execution as it stands then.
-func (w *work) run(ctx context.Context, slots int, lease time.Duration) (pipelines.Execution, error) {
-	config := workers.Config{Slots: slots, Lease: lease, Poll: runPoll, Drain: runDrain, PipelineExecutionID: w.id}
-	if w.output != nil {
-		config.Echo = w.output.open
-	}
-	pool := workers.New(config, w.Workers)
+func (w *work) run(ctx context.Context) (pipelines.Execution, error) {
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- pool.Run(working) }()
+	go func() { ended <- w.pool.Run(working) }()
 	x, err := w.watch(ctx, ended)
 	stop()
 	if poolErr := <-ended; err == nil && ctx.Err() == nil {

@@ -93,7 +93,7 @@ FROM {pipeline_executions} WHERE id IN (SELECT id FROM $x) ORDER BY id`
 FROM {task_executions} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, id`
 	selectEvents = `SELECT sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at
 FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, sequence_num`
-	selectOutbox = `SELECT o.task_execution_id, o.handler, o.queue, o.lane, o.available_at, o.created_at FROM {task_executions} AS t
+	selectOutbox = `SELECT o.task_execution_id, o.handler, t.queue, o.lane, o.available_at, o.created_at FROM {task_executions} AS t
 JOIN {task_outbox} AS o ON o.task_execution_id = t.id
 WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, o.task_execution_id`
 	selectLogs = `SELECT l.task_execution_id, l.attempt, l.seq, l.stream, l.byte_offset, l.byte_count, l.text, l.created_at FROM {task_executions} AS t

@@ -172,13 +172,21 @@ func (x *pipeline) checkQueued(t *task, now func(invariant, found, expected stri
 		now(I4, fmt.Sprintf("%d outbox rows", len(t.queued)), "one outbox row")
 	case want && t.queued[0].handler != t.handler:
 		now(I4, "an outbox row for the handler "+orNull(t.queued[0].handler), "for "+orNull(t.handler)+", or no worker claims it")
-	case want && t.queued[0].queue != t.queue:
-		now(I4, "an outbox row for the queue "+orNull(t.queued[0].queue), "for "+orNull(t.queue)+", or workers of that queue never claim it")
+	case want && t.queued[0].queue != x.queueOf(t):
+		now(I4, "an outbox row for the queue "+orNull(t.queued[0].queue), "for "+orNull(x.queueOf(t))+", or workers of that queue never claim it")
 	case want && t.retryAt.set && t.queued[0].available.v < t.retryAt.v:
 		now(I4, "an outbox row available at "+t.queued[0].available.instant(), "not before retry_at "+t.retryAt.instant())
 	case want && t.queued[0].available.v > x.latestDue(t):
 		now(I4, "an outbox row available at "+t.queued[0].available.instant(), "not after "+instantText(x.latestDue(t)))
 	}
+}
+
+// queueOf is the queue that a task's outbox row belongs to: its own, or the private one of the worker that the pipeline is reserved for.
+func (x *pipeline) queueOf(t *task) string {
+	if x.reservedFor != "" {
+		return "@" + x.reservedFor
+	}
+	return t.queue
 }
 
 // latestDue is when a Ready task is due at the latest: at its retry_at, or at once when it, or its pipeline, became what it is.

@@ -22,6 +22,8 @@ type pipeline struct {
 	created, ended, pausedAt    number // microseconds since 1970
 	outputsGone                 number // when retention took its outputs
 
+	reservedFor string // the one worker that may claim its tasks
+
 	seal, formerSeal string
 	sealed           number       // the version that seal is about
 	digest           *seal.Digest // of the history, if the seal is of the row's version
@@ -37,7 +39,7 @@ type pipeline struct {
 var pipelineColumns = []string{
 	"id", "status", "pipeline_name", "definition_version", "version", "error",
 	"open_tasks", "unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at", "outputs_removed_at",
-	"seal", "former_seal", "sealed_version",
+	"seal", "former_seal", "sealed_version", "reserved_for",
 }
 
 func readPipeline(r *record) *pipeline {
@@ -46,6 +48,7 @@ func readPipeline(r *record) *pipeline {
 		open: r.must(6), unsuccessful: r.must(7), removed: r.must(8),
 		created: r.instant(9), ended: r.instant(10), pausedAt: r.instant(11), outputsGone: r.instant(12),
 		seal: r.text(13), formerSeal: r.text(14), sealed: r.number(15),
+		reservedFor: r.text(16),
 	}
 	if p.seal != "" && !p.retained() && p.sealed == p.version {
 		p.digest = &seal.Digest{}

@@ -83,7 +83,7 @@ func TestHeldBack(t *testing.T) {
 		}
 		// Others' transactions begin meanwhile, on the same server.
 		dbtest.Eventually(t, "it shows", func() bool {
-			if err := leases.NewRepository(d).Remove(t.Context(), "nobody"); err != nil {
+			if err := d.Transaction(t.Context(), func(other db.Tx) error { return leases.NewRepository(d).Delete(other, []string{"nobody"}) }); err != nil {
 				t.Error(err)
 			}
 			v := look()

@@ -105,11 +105,6 @@ func (r *Repository) CheckLater(tx db.Tx, id string, valid *bool) error {
 		})
 }
 
-// Remove takes a worker off that holds no task any more.
-func (r *Repository) Remove(ctx context.Context, id string) error {
-	return wrap("deregister the worker", r.db.Transaction(ctx, func(tx db.Tx) error { return r.Delete(tx, []string{id}) }))
-}
-
 // Delete removes workers whose tasks have been taken back.
 func (r *Repository) Delete(tx db.Tx, ids []string) error {
 	_, err := tx.Exec(`DELETE FROM {workers} WHERE id IN (SELECT id FROM $x)`, db.Args{"x": db.NewSet(len(ids)).Texts("id", ids)})

@@ -237,8 +237,10 @@ WHERE ` + strings.Join(fits, " AND ")
 
 // Serves reports whether a row, were it due, would be taken if nothing else waited.
 func (w Want) Serves(row Row) bool {
-	return slices.Contains(w.Handlers, row.Handler) && slices.Contains(w.queues(), cmp.Or(row.Queue, DefaultQueue)) &&
-		(w.PipelineExecutionID.IsZero() || w.PipelineExecutionID == row.PipelineExecutionID)
+	if !w.PipelineExecutionID.IsZero() { // whatever queues its tasks are in
+		return slices.Contains(w.Handlers, row.Handler) && w.PipelineExecutionID == row.PipelineExecutionID
+	}
+	return slices.Contains(w.Handlers, row.Handler) && slices.Contains(w.queues(), cmp.Or(row.Queue, DefaultQueue))
 }
 
 // filter keeps to what the worker can run.

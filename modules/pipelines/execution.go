@@ -4,6 +4,7 @@ package pipelines
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"gorm.io/gorm/schema"
@@ -36,6 +37,9 @@ var (
 	ErrUnknown  = errors.New("no such pipeline")
 	ErrState    = errors.New("not possible in this state")
 	ErrInvalid  = errors.New("invalid")
+
+	// ErrKeyReused answers a start whose idempotency key has started a run with another input, or of another definition.
+	ErrKeyReused = fmt.Errorf("%w: the idempotency key was used before", ErrState)
 )
 
 // Transition is one row of the pipeline's state machine. From is empty for the start.
@@ -95,12 +99,18 @@ type Execution struct {
 	Seal              db.Text `json:"seal"`               // hex SHA-256 over the history at SealedVersion (docs/seal.md); null: not sealed
 	FormerSeal        db.Text `json:"former_seal"`        // of the end before a retry, which Seal covers
 	SealedVersion     *int64  `json:"sealed_version"`
-	SealDue           int     `json:"-"` // 1: ended, and not sealed yet though it should be
+	ReservedFor       db.Text `json:"reserved_for"` // the worker of the sluice run process that alone claims its tasks; null: any worker may
+	SealDue           int     `json:"-"`            // 1: ended, and not sealed yet though it should be
 	CreatedAt         db.Time `json:"created_at"`
 	CompletedAt       db.Time `json:"completed_at"`
 	PausedAt          db.Time `json:"paused_at"`
 
 	Labels map[string]string `json:"labels,omitempty" gorm:"-"` // they have a table of their own
+}
+
+// claimableBy reports whether a worker may claim the execution's tasks.
+func (e *Execution) claimableBy(worker string) bool {
+	return e.ReservedFor == "" || string(e.ReservedFor) == worker
 }
 
 // TableName puts the table into the tenant's schema.

@@ -47,6 +47,9 @@ func step(e Execution, t Transition, data any) *move {
 		m.failure = fmt.Errorf("%w: cannot %s pipeline execution %s, which is %s", ErrState, t.verb(), e.ID, e.Status)
 	}
 	m.execution.Status = t.To
+	if t.To.Terminal() {
+		m.execution.ReservedFor = ""
+	}
 	m.execution.Version++
 	return m
 }

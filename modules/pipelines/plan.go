@@ -269,7 +269,7 @@ func failed(s tasks.Status) bool { return s == tasks.Failed || s == tasks.Abando
 // result returns the tasks' moves in order, and how many dependencies are to be counted off where a move does not write that.
 func (p *plan) result() (moves []*tasks.Move, counters []tasks.Counter) {
 	for _, n := range p.order {
-		n.move.Hold = p.execution.Status == Paused
+		n.move.Hold, n.move.ReservedFor = p.execution.Status == Paused, string(p.execution.ReservedFor)
 		n.move.Task.RemainingDependencies = n.task.RemainingDependencies
 		moves = append(moves, n.move)
 	}

@@ -106,14 +106,18 @@ type recovery struct {
 // from then on a worker cannot go on, and its tasks are not forgotten whoever dies. It returns those that nobody else is at.
 func (r *recovery) take(ctx context.Context) (taken []leases.Recovery, err error) {
 	e := r.engine
+	published := int64(0) // outbox rows that only a worker that is gone looked at
 	err = e.db.Transaction(ctx, func(tx db.Tx) error {
-		r.lost, taken = map[string]bool{}, nil
+		r.lost, taken, published = map[string]bool{}, nil, 0
 		expired, err := e.leases.Expired(tx, r.worker)
 		if err != nil {
 			return err
 		}
 		if len(expired) > 0 {
 			if err := e.leases.Delete(tx, expired); err != nil {
+				return err
+			}
+			if published, err = e.publish(tx, expired); err != nil {
 				return err
 			}
 		}
@@ -129,6 +133,9 @@ func (r *recovery) take(ctx context.Context) (taken []leases.Recovery, err error
 		taken, err = e.leases.Take(tx, distinct(executions), r.hold)
 		return err
 	})
+	if err == nil && published > 0 {
+		e.waker.committed(ctx, true)
+	}
 	return taken, err
 }
 

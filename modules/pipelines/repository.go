@@ -42,9 +42,19 @@ func (r *Repository) insert(tx db.Tx, moves []*move) (map[db.ID]bool, error) {
 	for i, id := range ids {
 		written[id], keyed = keys[i] == "", keyed || keys[i] != ""
 	}
+	reserved := "NULL"
+	if slices.ContainsFunc(moves, func(m *move) bool { return m.execution.ReservedFor != "" }) {
+		workers := make([]string, n)
+		for i, m := range moves {
+			workers[i] = string(m.execution.ReservedFor)
+		}
+		set.NullTexts("reserved_for", workers)
+		reserved = "x.reserved_for"
+	}
 	statement, args := `INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, input, idempotency_key,
-  open_tasks, unsuccessful_tasks, created_at)
-SELECT x.id, x.name, x.definition_version, 'Running', 1, x.input, x.idempotency_key, x.open_tasks, 0, $now FROM $x WHERE true $keep_plan`, db.Args{"x": set, "now": tx.Now}
+  open_tasks, unsuccessful_tasks, reserved_for, created_at)
+SELECT x.id, x.name, x.definition_version, 'Running', 1, x.input, x.idempotency_key, x.open_tasks, 0, `+reserved+`, $now
+FROM $x WHERE true $keep_plan`, db.Args{"x": set, "now": tx.Now}
 	var err error
 	if keyed {
 		err = tx.Query(statement+` ON CONFLICT (pipeline_name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING id`,
@@ -88,6 +98,7 @@ func (r *Repository) apply(tx db.Tx, moves []*move) error {
 		Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful).Times("completed_at", completed).Times("paused_at", paused)
 	err := tx.LaterExpect("write pipeline executions", `UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error,
   open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks, completed_at = x.completed_at, paused_at = x.paused_at,
+  reserved_for = CASE WHEN x.completed_at IS NULL THEN p.reserved_for END,
   seal_due = CASE WHEN x.completed_at IS NOT NULL AND EXISTS (SELECT 1 FROM {chores} AS c WHERE c.name = 'seal') THEN 1 ELSE 0 END
 FROM $x WHERE p.id = x.id AND p.version = x.version - 1 $keep_plan_of_one`, db.Args{"x": set}, int64(n), func(int64) error { return fmt.Errorf("write pipeline executions: %w", errMoved) })
 	if err != nil {
@@ -120,11 +131,11 @@ FROM $x WHERE p.id = x.id`, db.Args{"x": db.IDSet(ids).Ints("open_tasks", open).
 }
 
 const fields = `id, pipeline_name, definition_version, status, version, error, open_tasks, unsuccessful_tasks, events_removed,
-  outputs_removed_at, created_at, completed_at, paused_at`
+  outputs_removed_at, reserved_for, created_at, completed_at, paused_at`
 
 func scanExecution(e *Execution, scan func(...any) error) error {
 	return scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Error, &e.OpenTasks, &e.UnsuccessfulTasks,
-		&e.EventsRemoved, &e.OutputsRemovedAt, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
+		&e.EventsRemoved, &e.OutputsRemovedAt, &e.ReservedFor, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
 }
 
 // lock reads executions, without their inputs, and holds their rows until the transaction ends, in the order of their ids. All
@@ -161,9 +172,9 @@ func (r *Repository) countLater(tx db.Tx, groups []*group, out map[db.ID]Executi
 	}
 	set := db.NewSet(len(ids)).IDs("execution", ids).Payload().Ints("done", done)
 	return tx.LaterQuery("lock pipeline executions", `UPDATE {pipeline_executions} SET open_tasks = open_tasks - x.done FROM $x WHERE id = x.execution $keep_plan_of_one
-RETURNING id, pipeline_name, definition_version, status, version, open_tasks, unsuccessful_tasks, created_at`, db.Args{"x": set}, func(scan func(...any) error) error {
+RETURNING id, pipeline_name, definition_version, status, version, open_tasks, unsuccessful_tasks, reserved_for, created_at`, db.Args{"x": set}, func(scan func(...any) error) error {
 		var e Execution
-		err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.OpenTasks, &e.UnsuccessfulTasks, &e.CreatedAt)
+		err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.OpenTasks, &e.UnsuccessfulTasks, &e.ReservedFor, &e.CreatedAt)
 		g := byID[e.ID]
 		g.written = counts{e.OpenTasks, e.UnsuccessfulTasks}
 		e.OpenTasks += int(g.succeeded())
@@ -196,12 +207,11 @@ func (r *Repository) inputs(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) 
 	return out, wrap("read inputs", err)
 }
 
-// byKey finds the execution that an idempotency key started.
-func (r *Repository) byKey(tx db.Tx, pipeline, key string) (db.ID, error) {
-	var id db.ID
-	err := tx.Query(`SELECT id FROM {pipeline_executions} WHERE pipeline_name = $pipeline AND idempotency_key = $key`,
-		db.Args{"pipeline": pipeline, "key": key}, func(scan func(...any) error) error { return scan(&id) })
-	return id, wrap("look for the idempotency key", err)
+// byKey finds the execution that an idempotency key started: its id, definition and input.
+func (r *Repository) byKey(tx db.Tx, pipeline, key string) (e Execution, err error) {
+	err = tx.Query(`SELECT id, definition_version, input FROM {pipeline_executions} WHERE pipeline_name = $pipeline AND idempotency_key = $key`,
+		db.Args{"pipeline": pipeline, "key": key}, func(scan func(...any) error) error { return scan(&e.ID, &e.DefinitionVersion, &e.Input) })
+	return e, wrap("look for the idempotency key", err)
 }
 
 // Get reads one execution, whole.

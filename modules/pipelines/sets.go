@@ -116,6 +116,10 @@ func (e *Engine) ResumeAll(ctx context.Context, o Orders) ([]error, error) {
 			if err != nil {
 				return 0, err
 			}
+			reserved := make(map[db.ID]string, len(moves))
+			for _, m := range moves {
+				reserved[m.execution.ID] = string(m.execution.ReservedFor)
+			}
 			rows := make([]outbox.Row, len(ready))
 			for i, t := range ready {
 				at := tx.Now
@@ -123,6 +127,9 @@ func (e *Engine) ResumeAll(ctx context.Context, o Orders) ([]error, error) {
 					at = t.RetryAt
 				}
 				rows[i] = t.Queued(at)
+				if w := reserved[t.PipelineExecutionID]; w != "" {
+					rows[i].Queue = outbox.PrivateQueue(w)
+				}
 			}
 			if len(rows) > 0 {
 				tx.Notify(TopicReady)

@@ -16,9 +16,11 @@ import (
 type Request struct {
 	Definition     *definition.Definition
 	Input          json.RawMessage   // checked against the definition; nil: {}
-	IdempotencyKey string            // a second start of the pipeline with the same key finds the first; empty: none
+	IdempotencyKey string            // a second start of the pipeline with the same key finds the first; with another input it fails with ErrKeyReused
+	ThisDefinition bool              // the key's first run must be of this definition too, not of any of the pipeline
 	Labels         map[string]string // besides those of the definition, over which they win
 	Actor          string
+	ReservedFor    string // the worker that alone claims the run's tasks, as long as it lives; empty: any
 }
 
 // Started is the answer to a Request.
@@ -93,9 +95,12 @@ func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs
 		moves[i] = start(Execution{
 			ID: started[i].ID, PipelineName: r.Definition.Name, DefinitionVersion: version, Input: db.JSON(inputs[i]),
 			IdempotencyKey: db.Text(r.IdempotencyKey), OpenTasks: len(r.Definition.Tasks), CreatedAt: tx.Now,
-			Labels: mergedLabels(r.Definition.Labels, r.Labels),
+			Labels: mergedLabels(r.Definition.Labels, r.Labels), ReservedFor: db.Text(r.ReservedFor),
 		}, len(r.Definition.Tasks))
 		moves[i].actor = r.Actor
+	}
+	if err := e.checkReserved(tx, requests); err != nil {
+		return nil, nil, err
 	}
 	written, err := e.pipelines.insert(tx, moves)
 	if err != nil {
@@ -105,7 +110,7 @@ func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs
 	for i, r := range requests {
 		if !written[started[i].ID] {
 			started[i].Existing = true
-			if started[i].ID, err = e.pipelines.byKey(tx, r.Definition.Name, r.IdempotencyKey); err != nil {
+			if started[i].ID, err = e.repeated(tx, r, &moves[i].execution); err != nil {
 				return nil, nil, err
 			}
 			continue
@@ -117,6 +122,28 @@ func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs
 		plans = append(plans, p)
 	}
 	return started, plans, nil
+}
+
+// repeated finds the run that a request's key has started, and sees that the request asks for the same.
+func (e *Engine) repeated(tx db.Tx, r Request, asked *Execution) (db.ID, error) {
+	before, err := e.pipelines.byKey(tx, r.Definition.Name, r.IdempotencyKey)
+	if err != nil {
+		return db.ID{}, err
+	}
+	was, err := before.Input.Canonical()
+	if err != nil {
+		return db.ID{}, fmt.Errorf("input of pipeline execution %s: %w", before.ID, err)
+	}
+	is, err := asked.Input.Canonical()
+	switch {
+	case err != nil:
+		return db.ID{}, err
+	case !bytes.Equal(was, is):
+		return db.ID{}, fmt.Errorf("%w: %q started pipeline execution %s with another input", ErrKeyReused, r.IdempotencyKey, before.ID)
+	case r.ThisDefinition && before.DefinitionVersion != asked.DefinitionVersion:
+		return db.ID{}, fmt.Errorf("%w: %q started pipeline execution %s of another definition", ErrKeyReused, r.IdempotencyKey, before.ID)
+	}
+	return before.ID, nil
 }
 
 // planStart plans the creation of all tasks, and what becomes of the roots.

@@ -176,7 +176,7 @@ func (t *turn) claimSuccessors() {
 	}
 	var found []successor
 	for _, g := range t.groups {
-		if g.plan == nil || g.def == nil || g.plan.execution.Status != Running {
+		if g.plan == nil || g.def == nil || g.plan.execution.Status != Running || !g.plan.execution.claimableBy(t.Worker) {
 			continue
 		}
 		for _, n := range g.plan.order {

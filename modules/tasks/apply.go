@@ -156,7 +156,11 @@ func (r *Repository) changeOutbox(tx db.Tx, moves []*Move) error {
 			if at.IsZero() {
 				at = tx.Now
 			}
-			add = append(add, m.Task.Queued(at))
+			row := m.Task.Queued(at)
+			if m.ReservedFor != "" {
+				row.Queue = outbox.PrivateQueue(m.ReservedFor)
+			}
+			add = append(add, row)
 		case last.Outbox == Remove && m.From > 0:
 			remove = append(remove, m.Task.ID)
 		}

@@ -26,6 +26,8 @@ type Move struct {
 	Since  db.Time
 	Hold   bool // the pipeline is not Running: a task that becomes Ready gets no outbox row yet
 
+	ReservedFor string // the worker that the pipeline execution is reserved for; empty: none
+
 	failure error
 }
 

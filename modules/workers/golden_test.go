@@ -130,13 +130,13 @@ func TestGoldenEventSequences(t *testing.T) {
 			map[string]string{"pipeline": "started failed", "a": "created marked_ready claimed started failed"},
 		},
 		{
-			"handled failure",
+			"failure and alert",
 			[]definition.Task{
 				step("a", nil, "error"), rule(definition.OneFailed).to(step("alert", []string{"a"})),
 				rule(definition.AllDone).to(step("clean", []string{"a"})), step("next", []string{"a"}),
 			},
 			map[string]string{
-				"pipeline": "started completed", "a": "created marked_ready claimed started failed", "alert": ran, "clean": ran,
+				"pipeline": "started failed", "a": "created marked_ready claimed started failed", "alert": ran, "clean": ran,
 				"next": "created skipped",
 			},
 		},

@@ -29,6 +29,7 @@ type Config struct {
 	Lease               time.Duration  // how long the process may be silent before others take its tasks
 	Poll                time.Duration  // the longest sleep between two looks at the outbox
 	Drain               time.Duration  // how long a stopping process waits for running tasks before it gives them back
+	Private             bool           // it works on one execution alone, which is reserved for it: see Pool.WorkOn
 	PipelineExecutionID db.ID          // work on this execution alone; zero: on any
 	Observer            Observer       // is told what the pool does; nil: nobody
 	Budget              *Budget        // the slots are shared with other pools; nil: they are the pool's own
@@ -163,12 +164,13 @@ func New(c Config, d Deps) *Pool {
 // Run registers the process as a worker and works until ctx ends; then it drains: it claims nothing more, waits for what runs,
 // gives back what does not end in time, and deregisters. It returns what kept it from beginning, or from ending in order.
 func (p *Pool) Run(ctx context.Context) error {
-	// The heartbeat's connection is made first: a server whose connections are all taken gives no other.
-	if err := p.register(db.Reserved(ctx)); err != nil {
-		if ctx.Err() != nil {
-			return nil // stopped before it began: an end in order
+	if p.workerID() == "" {
+		if _, err := p.Register(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil // stopped before it began: an end in order
+			}
+			return err
 		}
-		return err
 	}
 	ctx, p.abort = context.WithCancelCause(ctx)
 	defer p.abort(nil)
@@ -226,6 +228,19 @@ func (p *Pool) listen(ctx context.Context) {
 	}
 }
 
+// Register announces the process before Run does, and returns the worker's id, for which a run may be reserved. Whoever does not go on to
+// Run calls Engine.Deregister.
+func (p *Pool) Register(ctx context.Context) (worker string, err error) {
+	// The heartbeat's connection is made first: a server whose connections are all taken gives no other.
+	if err := p.register(db.Reserved(ctx)); err != nil {
+		return "", err
+	}
+	return p.workerID(), nil
+}
+
+// WorkOn says, before Run, which execution a private pool works on.
+func (p *Pool) WorkOn(id db.ID) { p.config.PipelineExecutionID = id }
+
 // register announces this process under a name that nobody has had before: a name used again could take an old claim for its own.
 func (p *Pool) register(ctx context.Context) error {
 	host, err := os.Hostname()
@@ -237,6 +252,9 @@ func (p *Pool) register(ctx context.Context) error {
 		ID: id, Hostname: host, PID: os.Getpid(), Slots: p.config.Slots,
 		Handlers: strings.Join(p.handlers.Names(), ","), Queues: strings.Join(p.config.Queues, ","),
 		Limits: p.config.Limits.String(),
+	}
+	if p.config.Private {
+		w.Queues = outbox.PrivateQueue(id)
 	}
 	expires, err := p.leases.Register(ctx, w, p.config.Lease)
 	if err != nil {

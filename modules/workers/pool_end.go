@@ -30,7 +30,7 @@ func (p *Pool) deregister(ctx context.Context) {
 	for {
 		err := p.giveBackStrays(ctx)
 		if err == nil {
-			err = p.leases.Remove(ctx, p.workerID())
+			err = p.engine.Deregister(ctx, p.workerID())
 		}
 		if err == nil {
 			return

@@ -125,7 +125,7 @@ func TestStrayOfNobody(t *testing.T) {
 		ctx, s := context.Background(), open(&enginetest.Scripted{})
 		id := s.Start(t, ctx, s.Define(t, "orphan", step("a", nil)), "")
 		worker, _ := claimAs(t, s, 1)
-		must(t, s.Leases.Remove(ctx, worker))
+		must(t, s.Engine.Deregister(ctx, worker))
 		s.Work(t, ctx, workers.Config{Slots: 1})
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
 			t.Errorf("status %s", e.Status)
