@@ -160,8 +160,16 @@ func (h *byHand) lose() error {
 	})
 }
 
+// recover takes lost tasks back. A recovery that has failed is tried again at once, and as often as it is asked for.
 func (h *byHand) recover() error {
-	_, err := h.s.Engine.Recover(h.ctx)
+	err := h.s.DB.Transaction(h.ctx, func(tx db.Tx) error {
+		_, err := tx.Exec(`UPDATE {recoveries} SET attempts = 0, next_at = $now`, db.Args{"now": tx.Now})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = h.s.Engine.Recover(h.ctx)
 	return err
 }
 

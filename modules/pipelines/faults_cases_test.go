@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
@@ -69,8 +70,10 @@ func (c *transitionCase) effect() tasks.Effect {
 	return c.move.Outbox
 }
 
-// forget removes the stored definition, as an operator's hand or a lost backup would.
+// forget removes the stored definition, as an operator's hand or a lost backup would. What follows is done by another process, which
+// has no copy in memory.
 func forget(h *byHand) error {
+	h.s = enginetest.New(h.t, h.s.DB, &enginetest.Scripted{})
 	return h.s.DB.Transaction(h.ctx, func(tx db.Tx) error {
 		_, err := tx.Exec(`DELETE FROM {pipeline_definitions}`, nil)
 		return err
@@ -139,7 +142,10 @@ func endedTaskCases() []*transitionCase {
 			move: &tasks.Reopen, from: "Failed", task: "b", tasks: []definition.Task{work("a"), withRule(work("b", "a"), definition.Always)},
 			reach: inTurn(running, breaks("a"), claims(1), breaks("b")), act: retry,
 		},
-		{move: &tasks.Reopen, from: "Completed", task: "a", tasks: two, reach: inTurn(running, ends("a", pipelines.Succeeded), claims(1), breaks("b")), act: retryFrom("a")},
+		{
+			move: &tasks.Reopen, from: "Completed", task: "b", tasks: []definition.Task{work("a"), work("b", "a"), work("c", "b")},
+			reach: inTurn(running, ends("a", pipelines.Succeeded), claims(1), ends("b", pipelines.Succeeded), claims(1), breaks("c")), act: retryFrom("a"),
+		},
 		{move: &tasks.Reopen, from: "Abandoned", task: "b", tasks: two, reach: inTurn(gone, claims(1), remember), act: retry},
 		{move: &tasks.Reopen, from: "Cancelled", task: "b", tasks: two, reach: inTurn(running, cancel), act: retry},
 		{move: &tasks.Reopen, from: "Skipped", task: "b", tasks: two, reach: inTurn(running, breaks("a")), act: retry},
