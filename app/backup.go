@@ -44,7 +44,7 @@ For PostgreSQL use pg_dump or pg_basebackup.`,
 		return with(cmd.Context(), c, func(ctx context.Context, n backupNeeds) error {
 			doc, err := c.backup(ctx, n, args[0])
 			var path *fs.PathError
-			if errors.Is(err, db.ErrBackup) || errors.Is(err, db.ErrFileExists) || errors.As(err, &path) {
+			if errors.Is(err, db.ErrNoBackup) || errors.Is(err, db.ErrFileExists) || errors.As(err, &path) {
 				err = usageError{err}
 			}
 			if err != nil {

@@ -29,7 +29,7 @@ func Advice(err error) string {
 	switch {
 	case errors.Is(err, ErrEncoding):
 		return "make a database with CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0, and move the data there"
-	case errors.Is(err, ErrBackup):
+	case errors.Is(err, ErrNoBackup):
 		return "use pg_dump, or a base backup with pg_basebackup (docs/operations.md)"
 	case errors.Is(err, ErrFileExists):
 		return "name a file that does not exist yet"

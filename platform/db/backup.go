@@ -10,14 +10,14 @@ import (
 	"os"
 )
 
-// ErrBackup: the database has means of its own for copies.
-var ErrBackup = errors.New("only a SQLite database is copied into a file")
+// ErrNoBackup is returned where the database has means of its own for copies.
+var ErrNoBackup = errors.New("only a SQLite database is copied into a file")
 
-// ErrFileExists: a copy never overwrites a file.
+// ErrFileExists is returned for a path that is taken: a copy never overwrites a file.
 var ErrFileExists = errors.New("the file exists")
 
 // Backup writes a copy of the context's tenant, as of one moment, into a new file that its owner alone may read. Others may read and
-// write the database meanwhile. The copy is complete in one file: it has no log. On PostgreSQL it returns ErrBackup.
+// write the database meanwhile. The copy is complete in one file: it has no log. On PostgreSQL it returns ErrNoBackup.
 func (d *DB) Backup(ctx context.Context, path string) error {
 	t, err := d.tenant(ctx)
 	if err != nil {
@@ -29,7 +29,7 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 	return d.wrap(d.backend.backup(ctx, t.name, t.readOnly != nil, path))
 }
 
-func (p *postgres) backup(context.Context, string, bool, string) error { return ErrBackup }
+func (p *postgres) backup(context.Context, string, bool, string) error { return ErrNoBackup }
 
 func (l *sqlite) backup(ctx context.Context, tenant string, readOnly bool, path string) (err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)

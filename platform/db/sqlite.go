@@ -123,7 +123,7 @@ func (l *sqlite) open(ctx context.Context, tenant string, create bool) (handles,
 	}
 	h.path = l.file(tenant)
 	if h.file, err = os.Stat(h.path); err != nil {
-		return handles{}, errors.Join(err, l.closeHandles(h))
+		return handles{}, errors.Join(err, closeGorm(h.write), closeGorm(h.read))
 	}
 	return h, nil
 }
