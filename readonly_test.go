@@ -91,7 +91,7 @@ func (p reader) looks(t *testing.T, file, id string) {
 	}
 	for _, args := range [][]string{{"retry", id}, {"start", "examples/first.yaml"}, {"run", "examples/first.yaml"}, {"cleanup-events", "--older-than", "0"}} {
 		code, stdout, stderr := p.runAs(t, args...)
-		if code != 4 || !strings.Contains(stderr, "sluice: the database is read-only: this user may not write "+file) {
+		if code != 4 || !strings.Contains(stderr, "the database is read-only: this user may not write "+file) {
 			t.Errorf("%q: exit code %d\n%s%s", args, code, stdout, stderr)
 		}
 	}

@@ -98,7 +98,7 @@ func TestBenchShapes(t *testing.T) {
 			each(t, func(t *testing.T, p *program) {
 				m := decode[measurement](t, p.ok(t, append([]string{"bench", "--shape"}, c.args...)...))
 				events := 5*c.tasks + 2*c.runs // created, ready, claimed, started and completed; a run's start and end
-				want := map[string]int{"pipelines": c.runs, "tasks": c.tasks, "events": events, "outbox_rows": 0, "breaches": 0}
+				want := map[string]int{"executions": c.runs, "tasks": c.tasks, "events": events, "outbox_rows": 0, "breaches": 0}
 				if m.Shape != c.args[0] || m.Tasks != c.tasks || m.Events != events || fmt.Sprint(m.Verified) != fmt.Sprint(want) {
 					t.Errorf("%+v, expected %d tasks, %d events", m, c.tasks, events)
 				}
@@ -253,7 +253,7 @@ func TestBenchUsage(t *testing.T) {
 	p := &program{url: dbtest.EmptySQLiteURL(t)}
 	for _, c := range []struct{ args, words []string }{
 		{[]string{"--shape", "spiral"}, []string{"expected one of single, chain, wide, diamond, fan-in, layers"}},
-		{[]string{"--shape", "chian"}, []string{`did you mean "chain"?`}},
+		{[]string{"--shape", "chian"}, []string{`did you mean`, `chain`}},
 		{[]string{"--tasks", "0"}, []string{"expected a whole number from 1"}},
 		{[]string{"--tasks", "many"}, []string{"expected a whole number from 1"}},
 		{[]string{"--processes", "0"}, []string{"expected a whole number from 1"}},
@@ -358,7 +358,7 @@ func TestBenchProcessesEnd(t *testing.T) {
 		end   func(first *os.Process, pids []int) error
 		words string
 	}{
-		"interrupt": {func(first *os.Process, _ []int) error { return first.Signal(os.Interrupt) }, "sluice: interrupted"},
+		"interrupt": {func(first *os.Process, _ []int) error { return first.Signal(os.Interrupt) }, "interrupted"},
 		"a helper is killed": {func(first *os.Process, pids []int) error {
 			i := slices.IndexFunc(pids, func(pid int) bool { return pid != first.Pid })
 			helper, err := os.FindProcess(pids[i])

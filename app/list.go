@@ -55,15 +55,9 @@ func (c *cli) listCommand() *cobra.Command {
 					return err
 				}
 			}
-			filter.Limit = limit + 1
-			list, err := n.Executions.List(ctx, filter)
+			list, next, err := n.page(ctx, filter, limit)
 			if err != nil {
 				return err
-			}
-			next := ""
-			if len(list) > limit {
-				list = list[:limit]
-				next = list[limit-1].ID.String()
 			}
 			starts, err := n.Executions.Starts(ctx, list)
 			if err != nil {
@@ -80,6 +74,16 @@ func (c *cli) listCommand() *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// page reads at most limit executions, and returns the cursor of the next page, empty for the last.
+func (n listNeeds) page(ctx context.Context, f pipelines.Filter, limit int) (list []pipelines.Execution, next string, err error) {
+	f.Limit = limit + 1
+	list, err = n.Executions.List(ctx, f)
+	if err != nil || len(list) <= limit {
+		return list, "", err
+	}
+	return list[:limit], list[limit-1].ID.String(), nil
 }
 
 // counts prints how many executions there are by pipeline and status.
