@@ -28,7 +28,7 @@ build: ## build bin/sluice
 
 .PHONY: test
 test: ## everything: build, vet, lint, all tests on both databases, and the fault tests at one hundredth, under the race detector
-	@scripts/setup.sh compiler postgres pooler python
+	@scripts/setup.sh compiler postgres
 	@$(MAKE) build
 	@go vet ./...
 	@$(MAKE) lint
@@ -36,7 +36,7 @@ test: ## everything: build, vet, lint, all tests on both databases, and the faul
 
 .PHONY: test-short
 test-short: ## all tests on both databases, without the race detector and lint
-	@scripts/setup.sh compiler postgres pooler python
+	@scripts/setup.sh compiler postgres
 	@$(PGSERVER) -- go run ./scripts/testcount -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: chaos
@@ -78,8 +78,8 @@ fmt: $(LINT) ## format the code
 	@$(LINT) fmt
 
 .PHONY: setup
-setup: ## install what building and testing need: gcc, PostgreSQL's programs, PgBouncer, the linter
-	@scripts/setup.sh compiler postgres pooler python
+setup: ## install what building and testing need: gcc, PostgreSQL's programs, the linter
+	@scripts/setup.sh compiler postgres
 	@$(MAKE) $(LINT)
 	@echo "setup: all there"
 

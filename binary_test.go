@@ -74,7 +74,7 @@ func TestWordcount(t *testing.T) {
 		}
 		var doc struct {
 			Tasks []struct {
-				TaskName string          `json:"id"`
+				TaskName string          `json:"task_name"`
 				Output   json.RawMessage `json:"output"`
 			} `json:"tasks"`
 		}

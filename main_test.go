@@ -106,14 +106,7 @@ type process struct {
 
 func (p program) begin(t *testing.T, args ...string) *process {
 	t.Helper()
-	return p.beginIn(t, nil, args...)
-}
-
-// beginIn is begin with further variables in its environment.
-func (p program) beginIn(t *testing.T, env []string, args ...string) *process {
-	t.Helper()
 	r := &process{cmd: p.command(args...), stderr: &watched{}, ended: make(chan struct{})}
-	r.cmd.Env = append(r.cmd.Env, env...)
 	r.cmd.Stdout, r.cmd.Stderr = r.stderr, r.stderr
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -170,7 +163,7 @@ func (p program) status(t *testing.T, id string) (execution string, tasks map[st
 			Status string `json:"status"`
 		} `json:"execution"`
 		Tasks []struct {
-			TaskName string `json:"id"`
+			TaskName string `json:"task_name"`
 			Status   string `json:"status"`
 		} `json:"tasks"`
 	}

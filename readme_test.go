@@ -32,8 +32,7 @@ func TestReadme(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, stdout, stderr := p.run(t, "run", path, "--set", "who=you; exit 1")
-		if code != 0 || !strings.Contains(stdout, "2 Completed, 1 Skipped") || !strings.Contains(stderr, "flaky failed, again in ") ||
-			!strings.Contains(stderr, "\ngreet | hello, you; exit 1\n") || !strings.Contains(stderr, "\nflaky | not yet\n") {
+		if code != 0 || !strings.Contains(stdout, "2 Completed, 1 Skipped") || !strings.Contains(stderr, "flaky failed, again in ") {
 			t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 		}
 		id := strings.Fields(stderr)[1]

@@ -36,7 +36,8 @@ func (c *cli) annotateCommand() *cobra.Command {
 	cmd.Flags().StringVar(&worker, "worker", "", "in the name of the worker `ID`, as sluice workers lists it")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := checkIDs(args[0]); err != nil {
+		id, err := parseID(args[0])
+		if err != nil {
 			return err
 		}
 		if raw := bytes.TrimSpace([]byte(data)); !json.Valid(raw) || raw[0] != '{' {
@@ -46,10 +47,6 @@ func (c *cli) annotateCommand() *cobra.Command {
 			return usagef("--data: %w", err)
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n annotateNeeds) error {
-			id, err := resolveID(ctx, n.Executions, args[0])
-			if err != nil {
-				return err
-			}
 			a := pipelines.Annotation{PipelineExecutionID: id, Data: db.JSON(data), Worker: worker, Actor: actor()}
 			about := "execution " + id.String()
 			if task != "" {

@@ -11,15 +11,14 @@ import (
 
 // attempt is one run of a task's handler, as the history and the logs tell it.
 type attempt struct {
-	TaskName  string  `json:"id"`
+	TaskName  string  `json:"task_name"`
 	Attempt   int     `json:"attempt"`
-	Status    string  `json:"status"` // Running, Completed, Failed, Deferred, Lost (with its worker), Released (by it), Skipped, Abandoned or Cancelled
+	Status    string  `json:"status"` // Running, Completed, Failed, Deferred, Lost (with its worker), Released (by it), Abandoned or Cancelled
 	WorkerID  db.Text `json:"worker_id"`
 	StartedAt db.Time `json:"started_at"`
 	EndedAt   db.Time `json:"ended_at"`
 	Error     db.Text `json:"error"`
 	ErrorKind db.Text `json:"error_kind"`
-	ExitCode  *int    `json:"exit_code"` // of its command; null if it ran none to its end
 	Stdout    string  `json:"stdout"`
 	Stderr    string  `json:"stderr"`
 }
@@ -81,13 +80,8 @@ func (h *account) step(e events.Event, d eventData) {
 		h.current[id] = a
 	case events.TaskCompleted:
 		a.end(string(tasks.Completed), e, "", "")
-		a.exited(d)
 	case events.TaskFailed, events.TaskRetryScheduled:
 		a.end(string(tasks.Failed), e, d.Error, d.ErrorKind)
-		a.exited(d)
-	case events.TaskSkipped:
-		a.end(string(tasks.Skipped), e, "", "")
-		a.exited(d)
 	case events.TaskDeferred:
 		a.end(string(tasks.Deferred), e, "", "")
 	case events.TaskAbandoned:
@@ -109,12 +103,6 @@ func (a *attempt) end(status string, e events.Event, text, kind string) {
 		return
 	}
 	a.Status, a.EndedAt, a.Error, a.ErrorKind = status, e.CreatedAt, db.Text(text), db.Text(kind)
-}
-
-func (a *attempt) exited(d eventData) {
-	if a != nil {
-		a.ExitCode = d.ExitCode
-	}
 }
 
 // list gives the attempts in the order of tasks, with what they wrote.
@@ -142,23 +130,7 @@ func (h *account) list(all []tasks.Task, logs []tasks.Log) []attempt {
 	return out
 }
 
-// firstStart is when the first task started; zero if none has. Where retention has removed the history, the rows have to do.
-func (h *account) firstStart(all []tasks.Task) (first db.Time) {
-	earlier := func(t db.Time) {
-		if !t.IsZero() && (first.IsZero() || t.Before(first.Time)) {
-			first = t
-		}
-	}
-	for _, a := range h.attempts {
-		earlier(a.StartedAt)
-	}
-	for _, t := range all {
-		earlier(t.StartedAt)
-	}
-	return first
-}
-
-// ended keeps the logs of attempts that are over.
+// ended keeps the logs of attempts that are over, for logs are written then.
 func (h *account) ended(logs []tasks.Log) []tasks.Log {
 	return slices.DeleteFunc(logs, func(l tasks.Log) bool {
 		a := h.attempts[attemptKey{l.TaskExecutionID, l.Attempt}]

@@ -2,11 +2,11 @@ package app
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/audit"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 const (
@@ -15,29 +15,21 @@ const (
 	lineEvery = 10 * time.Second // where there is no terminal
 )
 
-// clearLine is what a terminal obeys: go back to the start of the line, and empty it.
-const clearLine = "\r\x1b[K"
-
-// progress replaces what stands on the last line of a terminal.
-func (c *cli) progress(text string) {
-	_ = c.stderr.Redraw(clearLine, text) // nothing depends on it
-}
-
 // bar shows how far a long command is: a bar on a terminal, a line now and then elsewhere.
 type bar struct {
-	out      *terminal.Writer
+	out      io.Writer
 	now      func() time.Time
 	terminal bool
 	shown    time.Time
 }
 
-func newBar(out *terminal.Writer, now func() time.Time) *bar {
-	return &bar{out: out, now: now, terminal: out.IsTerminal(), shown: now()}
+func newBar(out io.Writer, now func() time.Time) *bar {
+	return &bar{out: out, now: now, terminal: isTerminal(out), shown: now()}
 }
 
 // verified shows how far a verification is.
 func (b *bar) verified(r audit.Report) {
-	b.show(r.Executions, r.Total, "checked "+counted(int64(r.Executions), "execution")+", "+counted(int64(r.Events), "event"))
+	b.show(r.Pipelines, r.Total, "checked "+counted(int64(r.Pipelines), "execution")+", "+counted(int64(r.Events), "event"))
 }
 
 // show draws done of total, unless it has just done so; a total of 0 is unknown.
@@ -61,7 +53,7 @@ func (b *bar) show(done, total int, text string) {
 		}
 	}
 	if b.terminal {
-		_ = b.out.Redraw(clearLine, percent+text) // nothing depends on it
+		fmt.Fprintf(b.out, "\r\x1b[K%s%s", percent, text)
 		return
 	}
 	fmt.Fprintf(b.out, "%s%s\n", strings.TrimLeft(percent, " "), text)
@@ -70,6 +62,6 @@ func (b *bar) show(done, total int, text string) {
 // clear takes the bar away.
 func (b *bar) clear() {
 	if b.terminal {
-		_ = b.out.Redraw(clearLine, "")
+		fmt.Fprint(b.out, "\r\x1b[K")
 	}
 }

@@ -120,16 +120,16 @@ func (c *cli) benchPlan(config bench.Config) (bench.Plan, error) {
 		cmd := exec.Command(executable, "bench-helper", "--tenant", c.tenant, "--workers", strconv.Itoa(config.Slots),
 			"--payload", strconv.Itoa(settings.Payload), "--sleep", settings.Sleep.String(), "--every", strconv.Itoa(settings.Every))
 		cmd.Env = append(os.Environ(), variable("database-url")+"="+c.databaseURL) // not an argument: it may hold a password
-		cmd.Stderr = c.stderr.Data()
+		cmd.Stderr = c.stderr
 		return cmd
 	}
-	if c.stderr.IsTerminal() {
+	if isTerminal(c.stderr) {
 		config.Progress = func(what string, done, total int64) {
 			of := ""
 			if total > 0 {
 				of = fmt.Sprintf(" of %d", total)
 			}
-			c.progress(fmt.Sprintf("%s: %d%s", what, done, of))
+			fmt.Fprintf(c.stderr, "\r\x1b[K%s: %d%s", what, done, of)
 		}
 	}
 	return bench.NewPlan(config)
@@ -137,8 +137,8 @@ func (c *cli) benchPlan(config bench.Config) (bench.Plan, error) {
 
 func (c *cli) runBench(ctx context.Context, b *bench.Bench, plan bench.Plan, keep bool, format string) error {
 	result, report, err := b.Run(ctx, plan)
-	if c.stderr.IsTerminal() {
-		c.progress("")
+	if isTerminal(c.stderr) {
+		fmt.Fprint(c.stderr, "\r\x1b[K")
 	}
 	if keep {
 		fmt.Fprintf(c.stderr, "the tenant %s is left: look at it with --tenant %s\n", c.tenant, c.tenant)

@@ -27,7 +27,7 @@ func (c *cli) benchHelperCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.extensions = slices.Concat(c.extensions, []fx.Option{bench.Module(settings)})
 			return with(cmd.Context(), c, func(ctx context.Context, n benchHelperNeeds) error {
-				return bench.Attend(ctx, n.Workers, slots, n.Handler, c.stdin, c.stdout.Data())
+				return bench.Attend(ctx, n.Workers, slots, n.Handler, c.stdin, c.stdout)
 			})
 		},
 	}

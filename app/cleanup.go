@@ -84,11 +84,11 @@ func (n cleanupNeeds) clean(ctx context.Context, c *cli, o retention.Options, dr
 		doc.Removed, err = n.Retention.Count(ctx, o)
 		return doc, err
 	}
-	if c.stderr.IsTerminal() {
+	if isTerminal(c.stderr) {
 		rows := int64(0)
 		o.Progress = func(r retention.Removal) {
 			rows += r.Rows
-			c.progress(counted(rows, "row") + " removed")
+			fmt.Fprintf(c.stderr, "\r\x1b[K%s removed\r", counted(rows, "row"))
 		}
 	}
 	doc.Removed, err = n.Retention.Run(ctx, o)

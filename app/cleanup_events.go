@@ -45,8 +45,8 @@ func (c *cli) cleanupEventsCommand() *cobra.Command {
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n cleanupNeeds) error {
 			doc, err := n.remove(ctx, age, dry, func(removed int64) {
-				if c.stderr.IsTerminal() {
-					c.progress(counted(removed, "event") + " removed")
+				if isTerminal(c.stderr) {
+					fmt.Fprintf(c.stderr, "\r\x1b[K%s removed\r", counted(removed, "event"))
 				}
 			})
 			if err != nil {

@@ -9,13 +9,12 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/platform/db"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // cli is one run of the program: its streams, its extensions, and the settings that all commands share.
 type cli struct {
 	stdin          io.Reader
-	stdout, stderr *terminal.Writer
+	stdout, stderr io.Writer
 	extensions     []fx.Option
 
 	config      string
@@ -24,7 +23,6 @@ type cli struct {
 	bare        bool // the command sees to the schemas itself: that of its tenant need not be there
 	tenant      string
 	logLevel    string
-	json        bool // errors are told as JSON
 }
 
 // creators are the commands that may make a database file. The others would only look into an empty one, and leave it behind where
@@ -73,8 +71,8 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 		&cobra.Group{ID: groupCare, Title: "Look after the database:"})
 	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
 		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.annotateCommand())
-	group(root, groupLook, c.listCommand(), c.countCommand(), c.showCommand(), c.logsCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
-	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.doctorCommand(), c.migrateCommand(), c.backupCommand(), c.tenantsCommand(), c.cleanupCommand(),
+	group(root, groupLook, c.listCommand(), c.showCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
+	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.doctorCommand(), c.migrateCommand(), c.tenantsCommand(), c.cleanupCommand(),
 		c.cleanupEventsCommand(), c.exportCommand(), c.importCommand(), c.benchCommand())
 	root.AddCommand(c.versionCommand(), c.benchHelperCommand())
 	completionErrors(root, c.stdout)

@@ -6,6 +6,8 @@ import (
 
 	"go.uber.org/dig"
 	"go.uber.org/fx"
+	"go.uber.org/fx/fxevent"
+	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/archive"
 	"github.com/sluiceworks/sluice/modules/audit"
@@ -59,7 +61,7 @@ func with[T any](ctx context.Context, c *cli, use func(context.Context, T) error
 	}()
 	var needs T
 	program := fx.New(
-		fx.NopLogger, // what it provides and calls says nothing to who runs pipelines
+		c.fxLog(log),
 		fx.RecoverFromPanics(),
 		fx.Supply(log),
 		fx.Provide(func() (*db.DB, error) {
@@ -82,4 +84,11 @@ func with[T any](ctx context.Context, c *cli, use func(context.Context, T) error
 	// Taking down must go on after an interrupt.
 	defer func() { err = errors.Join(err, program.Stop(context.WithoutCancel(ctx))) }()
 	return use(ctx, needs)
+}
+
+func (c *cli) fxLog(log *zap.Logger) fx.Option {
+	if c.logLevel == "debug" {
+		return fx.WithLogger(func() fxevent.Logger { return &fxevent.ZapLogger{Logger: log} })
+	}
+	return fx.NopLogger
 }

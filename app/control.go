@@ -4,205 +4,83 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/modules/views"
-	"github.com/sluiceworks/sluice/platform/db"
 )
 
 type controlNeeds struct {
 	fx.In
-	DB         *db.DB
 	Engine     *pipelines.Engine
 	Executions *pipelines.Repository
 }
 
-// control is a command that gives an order to executions.
-type control struct {
-	verb, past string             // cancel, cancelled
-	possible   []pipelines.Status // which executions it is for, of those that a filter chooses
-	give       func(context.Context, *pipelines.Engine, pipelines.Orders) ([]error, error)
-	said       func(x pipelines.Execution) string // what it did to one
-
-	preview func(context.Context, *pipelines.Engine, db.ID) ([]pipelines.RunsAgain, error) // what it will do to one; nil: it is plain
-	more    func(context.Context, *pipelines.Engine, db.ID) (string, error)                // what there is to add; nil: nothing
-}
-
-// controlFlags are what all such commands take.
-type controlFlags struct {
-	filter      filterFlags
-	reason      string
-	yes, dryRun bool
-	format      *string
-}
-
-// controlCommand makes the command.
-func (c *cli) controlCommand(o control, short, example string) *cobra.Command {
-	var f controlFlags
-	cmd := &cobra.Command{
-		Use:   o.verb + " ID…|FILTER",
-		Short: short,
-		Long: short + `.
-
-It takes ids, or the flags of ` + "`sluice list`" + ` to choose all that they match and for which it is possible; then it says how many
-those are and asks first. It works in sets of some hundred; interrupted, what is done is done, and the same command goes on.
-Exit code 5: it was not possible for one of them, which the answer names.`,
-		Example: example,
-		Args:    cobra.ArbitraryArgs,
-	}
-	f.filter.add(cmd)
-	cmd.Flags().StringVar(&f.reason, "reason", "", "`TEXT` for the history: why")
-	cmd.Flags().BoolVar(&f.yes, "yes", false, "do not ask")
-	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what it would be done to, and do nothing")
-	f.format = outputFlag(cmd)
+// controlCommand is a command that gives one order to one execution. said tells what it did.
+func (c *cli) controlCommand(use, short string, give func(context.Context, *pipelines.Engine, pipelines.Order) error,
+	said func(x pipelines.Execution) string,
+) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{Use: use, Short: short, Args: arguments(1, 1, "the id of an execution")}
+	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` for the history: why")
+	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		switch {
-		case len(args) > 0 && f.filter.given():
-			return withHint(usagef("ids and filters don't go together"), "leave one out")
-		case len(args) == 0 && !f.filter.given():
-			return withHint(usagef("%s needs the id of an execution, or a filter", cmd.CommandPath()), "`"+cmd.CommandPath()+" --help` says more")
-		}
-		if err := checkIDs(args...); err != nil {
+		id, err := parseID(args[0])
+		if err != nil {
 			return err
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n controlNeeds) error {
-			if len(args) == 0 {
-				return c.controlFilter(ctx, n, o, f)
+			if err := give(ctx, n.Engine, pipelines.Order{ID: id, Reason: reason, Actor: actor()}); err != nil {
+				return withHint(err, stateHint(err, id.String()))
 			}
-			ids, err := resolveIDs(ctx, n.Executions, args)
+			x, err := n.Executions.Get(ctx, id)
 			if err != nil {
 				return err
 			}
-			if len(ids) == 1 && (!f.dryRun || o.preview != nil) {
-				return c.controlOne(ctx, n, o, f, ids[0])
+			if *format == formatJSON {
+				return printJSON(c.stdout, x)
 			}
-			return c.controlIDs(ctx, n, o, f, ids)
+			fmt.Fprintln(c.stdout, said(x))
+			return nil
 		})
 	}
 	return cmd
 }
 
-// controlOne gives the order to one execution.
-func (c *cli) controlOne(ctx context.Context, n controlNeeds, o control, f controlFlags, id db.ID) error {
-	if o.preview != nil {
-		list, err := o.preview(ctx, n.Engine, id)
-		switch {
-		case err != nil:
-			return withHint(err, stateHint(err, id.String()))
-		case f.dryRun && *f.format == formatJSON:
-			return printList(c.stdout, list, "")
-		case f.dryRun:
-			fmt.Fprintln(c.stdout, runsAgain(list))
-			return nil
-		}
-		fmt.Fprintln(c.stderr, runsAgain(list))
-	}
-	results, err := o.give(ctx, n.Engine, pipelines.Orders{IDs: []db.ID{id}, Reason: f.reason, Actor: actor()})
-	if err == nil {
-		err = results[0]
-	}
-	if err != nil {
-		return withHint(err, stateHint(err, id.String()))
-	}
-	x, err := n.Executions.Get(ctx, id)
-	if err != nil {
-		return err
-	}
-	if *f.format == formatJSON {
-		starts, err := n.Executions.Starts(ctx, []pipelines.Execution{x})
-		if err != nil {
-			return err
-		}
-		return printJSON(c.stdout, views.OfExecution(x, starts[id], n.DB.Now()))
-	}
-	fmt.Fprintln(c.stdout, o.said(x))
-	if o.more == nil {
-		return nil
-	}
-	text, err := o.more(ctx, n.Engine, id)
-	if text != "" {
-		fmt.Fprintln(c.stdout, text)
-	}
-	return err
-}
-
-// runsAgain lists what a retry runs again, and how that stood.
-func runsAgain(list []pipelines.RunsAgain) string {
-	names := make([]string, len(list))
-	for i, r := range list {
-		names[i] = fmt.Sprintf("%s (%s)", r.TaskName, r.Status)
-	}
-	return "runs again: " + strings.Join(names, ", ")
-}
-
-// cancelledCleanups says which clean-up does not run.
-func cancelledCleanups(ctx context.Context, e *pipelines.Engine, id db.ID) (string, error) {
-	names, err := e.CancelledCleanups(ctx, id)
-	if len(names) == 0 {
-		return "", err
-	}
-	return fmt.Sprintf("cancelled too, and did not clean up: %s with trigger_rule all_done or always (%s)",
-		counted(int64(len(names)), "task"), strings.Join(names, ", ")), err
-}
-
 func (c *cli) pauseCommand() *cobra.Command {
-	return c.controlCommand(control{
-		verb: "pause", past: "paused", possible: []pipelines.Status{pipelines.Running},
-		give: func(ctx context.Context, e *pipelines.Engine, o pipelines.Orders) ([]error, error) {
-			return e.PauseAll(ctx, o)
-		},
-		said: func(x pipelines.Execution) string {
+	return c.controlCommand("pause ID", "Start no more tasks of an execution; running ones finish",
+		func(ctx context.Context, e *pipelines.Engine, o pipelines.Order) error { return e.Pause(ctx, o) },
+		func(x pipelines.Execution) string {
 			return fmt.Sprintf("paused %s %s: `sluice resume %s` lets it go on", x.PipelineName, x.ID, x.ID)
-		},
-	}, "Start no more tasks of executions; running ones finish", "  sluice pause latest\n  sluice pause --pipeline orders --reason 'database is moved'")
+		})
 }
 
 func (c *cli) resumeCommand() *cobra.Command {
-	return c.controlCommand(control{
-		verb: "resume", past: "resumed", possible: []pipelines.Status{pipelines.Paused},
-		give: func(ctx context.Context, e *pipelines.Engine, o pipelines.Orders) ([]error, error) {
-			return e.ResumeAll(ctx, o)
-		},
-		said: func(x pipelines.Execution) string {
+	return c.controlCommand("resume ID", "Let a paused execution go on",
+		func(ctx context.Context, e *pipelines.Engine, o pipelines.Order) error { return e.Resume(ctx, o) },
+		func(x pipelines.Execution) string {
 			return fmt.Sprintf("resumed %s %s, %s to do", x.PipelineName, x.ID, counted(int64(x.OpenTasks), "task"))
-		},
-	}, "Let paused executions go on", "  sluice resume latest\n  sluice resume --pipeline orders --yes")
+		})
 }
 
 func (c *cli) cancelCommand() *cobra.Command {
-	return c.controlCommand(control{
-		verb: "cancel", past: "cancelled", possible: []pipelines.Status{pipelines.Running, pipelines.Paused},
-		give: func(ctx context.Context, e *pipelines.Engine, o pipelines.Orders) ([]error, error) {
-			return e.CancelAll(ctx, o)
-		},
-		said: func(x pipelines.Execution) string {
+	return c.controlCommand("cancel ID", "End an execution and all its tasks",
+		func(ctx context.Context, e *pipelines.Engine, o pipelines.Order) error { return e.Cancel(ctx, o) },
+		func(x pipelines.Execution) string {
 			return fmt.Sprintf("cancelled %s %s: `sluice retry %s` would take it up again", x.PipelineName, x.ID, x.ID)
-		},
-		more: cancelledCleanups,
-	}, "End executions and all their tasks", "  sluice cancel latest --reason 'wrong day'\n  sluice cancel --pipeline orders --since 10m --dry-run")
+		})
 }
 
 func (c *cli) retryCommand() *cobra.Command {
 	var from string
-	cmd := c.controlCommand(control{
-		verb: "retry", past: "restarted", possible: []pipelines.Status{pipelines.Failed, pipelines.Cancelled},
-		give: func(ctx context.Context, e *pipelines.Engine, o pipelines.Orders) ([]error, error) {
-			return e.RetryAll(ctx, o, from)
-		},
-		said: func(x pipelines.Execution) string {
+	cmd := c.controlCommand("retry ID", "Run again what did not complete of a failed or cancelled execution",
+		func(ctx context.Context, e *pipelines.Engine, o pipelines.Order) error { return e.Retry(ctx, o, from) },
+		func(x pipelines.Execution) string {
 			return fmt.Sprintf("restarted %s %s, %s to do by `sluice serve`", x.PipelineName, x.ID, counted(int64(x.OpenTasks), "task"))
-		},
-		preview: func(ctx context.Context, e *pipelines.Engine, id db.ID) ([]pipelines.RunsAgain, error) {
-			return e.PreviewRetry(ctx, id, from)
-		},
-	}, "Run again what did not complete of executions that have ended, and all that depends on it, completed clean-up and alerts included",
-		"  sluice retry latest:orders\n  sluice retry ID --from load --dry-run\n  sluice retry --status failed --error 'connection refused' --since 1d")
-	cmd.Flags().StringVar(&from, "from", "", "only `TASK`, completed or not, and all that depends on it; an execution that completed is run again only so")
+		})
+	cmd.Flags().StringVar(&from, "from", "", "only `TASK` and what follows from it")
 	return cmd
 }
 

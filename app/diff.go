@@ -37,7 +37,7 @@ type diffDocument struct {
 // diffSide is one of the two.
 type diffSide struct {
 	ID                db.ID            `json:"id"`
-	PipelineName      string           `json:"pipeline"`
+	PipelineName      string           `json:"pipeline_name"`
 	DefinitionVersion string           `json:"definition_version"`
 	Status            pipelines.Status `json:"status"`
 	CreatedAt         db.Time          `json:"created_at"`
@@ -63,19 +63,12 @@ and how long each took of what, those that differ most first. A task's time coun
 	cmd.Flags().BoolVar(&f.all, "all", false, "print every difference (else the first 40, and the 20 tasks whose times differ most); json has all")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := checkIDs(args...); err != nil {
+		ids, err := parseIDs(args)
+		if err != nil {
 			return err
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n diffNeeds) error {
-			first, err := resolveID(ctx, n.Executions, args[0])
-			if err != nil {
-				return err
-			}
-			second, err := resolveID(ctx, n.Executions, args[1])
-			if err != nil {
-				return err
-			}
-			doc, err := n.compare(ctx, first, second, f.force)
+			doc, err := n.compare(ctx, ids[0], ids[1], f.force)
 			if err != nil {
 				return err
 			}

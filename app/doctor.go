@@ -68,7 +68,7 @@ tail of events or the vacuum back, and space. It changes nothing. Exit code 1 if
 			return err
 		}
 		if *format == formatJSON {
-			err = printList(c.stdout, list, "")
+			err = printJSON(c.stdout, list)
 		} else {
 			c.printFindings(list)
 		}
@@ -105,47 +105,14 @@ func (c *cli) examine(ctx context.Context) (list []finding, err error) {
 	history := events.NewRepository(d)
 	p := patient{db: d, leases: leases.NewRepository(d), outbox: outbox.NewRepository(d)}
 	p.tasks = tasks.NewRepository(d, history, p.outbox)
-	role := func(ctx context.Context) ([]finding, error) { return examineRole(ctx, d) }
-	for _, check := range []func(context.Context) ([]finding, error){role, p.workers, p.horizon, p.storage} {
-		found, err := examineWithin(ctx, check)
+	for _, check := range []func(context.Context) ([]finding, error){p.workers, p.horizon, p.storage} {
+		found, err := check(ctx)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, found...)
 	}
 	return list, nil
-}
-
-// checkTimeout is how long a check may wait: what it reads may be locked, and then that is the finding.
-const checkTimeout = 10 * time.Second
-
-func examineWithin(ctx context.Context, check func(context.Context) ([]finding, error)) ([]finding, error) {
-	limited, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	found, err := check(limited)
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return []finding{ok("locks", "a check got no answer within %s", span(checkTimeout)).
-			bad("some session locks a table of sluice: end it (pg_stat_activity, pg_blocking_pids), or wait for it")}, nil
-	}
-	return found, err
-}
-
-// examineRole finds out whether the server takes writes.
-func examineRole(ctx context.Context, d *db.DB) (list []finding, err error) {
-	if d.Backend() == "sqlite" {
-		return nil, nil
-	}
-	var recovering, readOnly bool
-	const question = `SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')::boolean`
-	err = d.Query(ctx, question, nil, func(scan func(...any) error) error { return scan(&recovering, &readOnly) })
-	role := ok("role", "the server takes writes")
-	switch {
-	case recovering:
-		role = ok("role", "the server is a standby").bad("name the primary, or all hosts with target_session_attrs=read-write")
-	case readOnly:
-		role = ok("role", "the server or the user is read-only").bad("see default_transaction_read_only of the server, the database and the role")
-	}
-	return []finding{role}, err
 }
 
 // unreachable is a finding too, unless the command line is what is wrong.

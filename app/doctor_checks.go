@@ -1,15 +1,11 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/sluiceworks/sluice/modules/audit"
-	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -65,46 +61,8 @@ func (p patient) workers(ctx context.Context) ([]finding, error) {
 	case expired > 0:
 		working = working.warn("look at `sluice workers`: a live worker takes their tasks back within a lease")
 	}
-	stranded, err := p.stranded(ctx, f)
-	if err != nil {
-		return nil, err
-	}
 	pending, err := p.pending(ctx, f)
-	return []finding{working, stranded, pending}, err
-}
-
-// mostNamed bounds the executions that a finding names.
-const mostNamed = 5
-
-// stranded looks for running tasks that no live worker holds, and for executions whose recovery fails.
-func (p patient) stranded(ctx context.Context, f fleet) (finding, error) {
-	list, err := p.leases.Recoveries(ctx)
-	if err != nil {
-		return finding{}, err
-	}
-	var failing []string
-	for _, r := range list {
-		if r.Attempts > 0 {
-			failing = append(failing, fmt.Sprintf("%s (%d of %d tries: %s)", r.PipelineExecutionID, r.Attempts, pipelines.MaxRecoveryAttempts,
-				cmp.Or(string(r.Error), "the process that tried ended")))
-		}
-	}
-	var unheld []string
-	for _, running := range f.running {
-		for _, t := range running {
-			if f.unheld(t) > audit.UnheldAfter {
-				unheld = append(unheld, fmt.Sprintf("%s of %s", t.TaskName, t.PipelineExecutionID))
-			}
-		}
-	}
-	slices.Sort(unheld)
-	found := ok("recovery", "%s without a live worker, %d executions whose recovery fails", counted(int64(len(unheld)), "running task"), len(failing))
-	named := slices.Concat(failing, unheld)
-	if len(named) == 0 {
-		return found, nil
-	}
-	found.Found += ": " + strings.Join(named[:min(len(named), mostNamed)], ", ")
-	return found.warn("a live worker takes these tasks back; an execution that fails each time is abandoned: `sluice show ID`, and `sluice cancel ID` ends it now"), nil
+	return []finding{working, pending}, err
 }
 
 func (p patient) pending(ctx context.Context, f fleet) (finding, error) {
@@ -196,7 +154,7 @@ func (p patient) storage(ctx context.Context) ([]finding, error) {
 func examineLog(s db.Storage) finding {
 	f := ok("log", "the file's log has %d MiB", s.WALBytes>>20)
 	if s.WALBytes > walWarn {
-		return f.warn("a process reads, or has read, for long, so the log could not be folded back: it shrinks with the next writes once nobody reads")
+		return f.warn("some process reads for long, and the log can't be folded back: end it, then `sqlite3 FILE 'PRAGMA wal_checkpoint(TRUNCATE)'`")
 	}
 	return f
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // The exit codes of the program.
@@ -30,7 +29,6 @@ const (
 	exitUsage       = 2
 	exitNotFound    = 3
 	exitDatabase    = 4
-	exitState       = 5 // not possible in this state
 	exitInterrupted = 130
 )
 
@@ -70,28 +68,19 @@ func (c *cli) report(ctx context.Context, err error) int {
 	case errors.As(err, &status):
 		return int(status)
 	case ctx.Err() != nil:
-		return c.tell(errors.New("interrupted"), exitInterrupted)
-	}
-	return c.tell(err, exitCode(err))
-}
-
-// tell writes an error that ends the program with a code.
-func (c *cli) tell(err error, code int) int {
-	if c.json {
-		if printing := printJSON(c.stderr, errorDocument{bodyOf(err, code)}); printing == nil {
-			return code
-		}
+		fmt.Fprintln(c.stderr, "sluice: interrupted")
+		return exitInterrupted
 	}
 	var problems definition.Problems
 	if errors.As(err, &problems) {
 		c.reportProblems(problems)
-		return code
+		return exitUsage
 	}
-	fmt.Fprintf(c.stderr, "sluice: %s\n", terminal.Inline(oneLine(err.Error())))
+	fmt.Fprintf(c.stderr, "sluice: %s\n", oneLine(err.Error()))
 	if hint := hintFor(err); hint != "" {
-		fmt.Fprintf(c.stderr, "  %s\n", terminal.Inline(hint))
+		fmt.Fprintf(c.stderr, "  %s\n", hint)
 	}
-	return code
+	return exitCode(err)
 }
 
 // oneLine folds what a driver or a list of errors has spread over several.
@@ -100,16 +89,16 @@ func oneLine(s string) string {
 	for i := range lines {
 		lines[i] = strings.TrimSpace(lines[i])
 	}
-	return strings.ReplaceAll(strings.Join(slices.Compact(lines), "; "), ":; ", ": ")
+	return strings.Join(slices.Compact(lines), "; ")
 }
 
 // reportProblems writes each mistake on a line; those in a file begin with their place, where editors look for it.
 func (c *cli) reportProblems(list definition.Problems) {
 	for _, p := range list {
 		if p.Line == 0 {
-			fmt.Fprintf(c.stderr, "sluice: %s\n", terminal.Inline(p.String()))
+			fmt.Fprintf(c.stderr, "sluice: %s\n", p)
 		} else {
-			fmt.Fprintln(c.stderr, terminal.Inline(p.String()))
+			fmt.Fprintln(c.stderr, p)
 		}
 	}
 }
@@ -117,12 +106,8 @@ func (c *cli) reportProblems(list definition.Problems) {
 // exitCode classifies. What nobody expected comes from the database or the machine, and is no fault of a pipeline's.
 func exitCode(err error) int {
 	var usage usageError
-	var problems definition.Problems
-	var ambiguous *ambiguousError
 	switch {
-	case errors.Is(err, pipelines.ErrState):
-		return exitState
-	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &ambiguous), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),
+	case errors.As(err, &usage), errors.Is(err, pipelines.ErrState), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),
 		errors.Is(err, db.ErrTenantName), errors.Is(err, health.ErrAddress):
 		return exitUsage
 	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, pipelines.ErrUnknown), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound),
@@ -142,12 +127,9 @@ func hintFor(err error) string {
 	var h hinted
 	var other *events.HistoryError
 	var gone *db.NoTenantError
-	var ambiguous *ambiguousError
 	switch {
 	case errors.As(err, &h):
 		return h.hint
-	case errors.As(err, &ambiguous):
-		return ambiguous.hint()
 	case errors.As(err, &other):
 		return "go on without the cursor and with --since " + other.Since.Format(time.RFC3339) + " (a minute before its event), and expect some events again; " +
 			"or name the database that it was made for"
@@ -161,8 +143,6 @@ func hintFor(err error) string {
 		return "`sluice verify` says what is wrong with it"
 	case errors.Is(err, health.ErrAddress):
 		return "choose another address for --listen (SLUICE_LISTEN)"
-	case db.Advice(err) != "":
-		return db.Advice(err)
 	case errors.Is(err, db.ErrNoFile):
 		return "`sluice run FILE` makes one, or name another with --database-url (SLUICE_DATABASE_URL)"
 	case errors.Is(err, db.ErrForeign), errors.Is(err, db.ErrMalformed):
@@ -211,13 +191,24 @@ func arguments(least, most int, names string) cobra.PositionalArgs {
 	}
 }
 
-// parseTaskID reads the id of a task execution.
-func parseTaskID(s string) (db.ID, error) {
+// parseID reads the id of an execution.
+func parseID(s string) (db.ID, error) {
 	id, err := db.ParseID(s)
 	if err != nil {
-		return db.ID{}, withHint(usageError{err}, "`sluice show ID -o json` has the ids of an execution's tasks as task_execution_id")
+		return db.ID{}, withHint(usageError{err}, "`sluice list` shows the ids")
 	}
 	return id, nil
+}
+
+func parseIDs(args []string) ([]db.ID, error) {
+	ids := make([]db.ID, len(args))
+	for i, s := range args {
+		var err error
+		if ids[i], err = parseID(s); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
 }
 
 // nearest finds the one that name was probably meant to be, or nothing. cobra knows how to look for a misspelt command, so the

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -60,7 +62,7 @@ writes an event a line with its cursor: given to --cursor later, that goes on be
 			if f.follow {
 				return c.follow(ctx, n, f, from, *format)
 			}
-			filter, err := n.filter(ctx, f)
+			filter, err := f.filter(n.DB.Now())
 			if err != nil {
 				return err
 			}
@@ -69,7 +71,7 @@ writes an event a line with its cursor: given to --cursor later, that goes on be
 				return err
 			}
 			if *format == formatJSON {
-				return printList(c.stdout, list, "")
+				return printJSON(c.stdout, list)
 			}
 			names, err := n.names(ctx, list)
 			if err != nil {
@@ -113,25 +115,40 @@ func (f eventsFlags) place() (events.Cursor, error) {
 	return from, nil
 }
 
-// filter reads the flags.
-func (n eventsNeeds) filter(ctx context.Context, f eventsFlags) (events.Filter, error) {
+// filter reads the flags. now is the database's time.
+func (f eventsFlags) filter(now time.Time) (events.Filter, error) {
 	filter := events.Filter{EventType: events.Type(f.kind), Newest: true, Page: events.Page{Limit: f.limit}}
 	var err error
 	if f.pipeline != "" {
-		if filter.PipelineExecutionID, err = resolveID(ctx, n.Executions, f.pipeline); err != nil {
+		if filter.PipelineExecutionID, err = parseID(f.pipeline); err != nil {
 			return filter, err
 		}
 	}
 	if f.task != "" {
-		if filter.TaskExecutionID, err = parseTaskID(f.task); err != nil {
+		if filter.TaskExecutionID, err = parseID(f.task); err != nil {
 			return filter, err
 		}
 	}
 	if f.limit == 0 && f.pipeline == "" && f.task == "" {
 		filter.Limit = defaultEvents
 	}
-	filter.Since, err = parseInstant("--since", f.since, n.DB.Now())
+	filter.Since, err = parseSince(f.since, now)
 	return filter, err
+}
+
+// parseSince reads an instant, or how long ago it was.
+func parseSince(s string, now time.Time) (db.Time, error) {
+	if s == "" {
+		return db.Time{}, nil
+	}
+	if d, err := definition.ParseDuration(s); err == nil {
+		return db.At(now.Add(-d)), nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return db.Time{}, withHint(usagef("--since: %q is no time", s), "write 2026-11-21T08:00:00Z, or how long ago: 30m, 1h, 7d")
+	}
+	return db.At(t), nil
 }
 
 // known refuses an id that does not exist: no events would look like a run without any.
@@ -245,7 +262,7 @@ func eventRow(e events.Event, names map[db.ID]string, many bool) ([]string, erro
 		version = fmt.Sprint(*e.Version)
 	}
 	by := strings.Join(slices.DeleteFunc([]string{string(e.WorkerID), string(e.Actor)}, func(s string) bool { return s == "" }), ", ")
-	row := []string{momentMS(e.CreatedAt.Time), names[e.TaskExecutionID], string(e.EventType), version, s.brief(), by}
+	row := []string{e.CreatedAt.Local().Format("2006-01-02 15:04:05.000"), names[e.TaskExecutionID], string(e.EventType), version, firstLine(s.String(), 100), by}
 	if many {
 		row = append([]string{e.PipelineExecutionID.String(), names[e.PipelineExecutionID]}, row...)
 	}

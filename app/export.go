@@ -12,7 +12,6 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/archive"
-	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -20,8 +19,6 @@ type exportNeeds struct {
 	fx.In
 	DB      *db.DB
 	Archive *archive.Archive
-
-	Executions *pipelines.Repository
 }
 
 const (
@@ -30,7 +27,7 @@ const (
 )
 
 func (c *cli) exportCommand() *cobra.Command {
-	var all, ended, force bool
+	var all, ended bool
 	var since, path string
 	format := formatLines
 	cmd := &cobra.Command{
@@ -46,27 +43,20 @@ Each execution is of one moment, and nobody waits. The same executions give the 
 	cmd.Flags().BoolVar(&ended, "ended", false, "none that is still open")
 	cmd.Flags().StringVar(&since, "since", "", "those that are open, or were created or ended at `TIME` or later: an instant, or how long ago")
 	cmd.Flags().StringVar(&path, "output", "", "write to `FILE`, which appears when it is whole (default: standard output)")
-	cmd.Flags().BoolVar(&force, "force", false, "replace the file of --output if it is there")
 	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatLines, formatCSV}, kind: "FORMAT"}, "format", "o", "`FORMAT` of the file: jsonl, or csv for the events alone")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := checkIDs(args...); err != nil {
+		ids, err := parseIDs(args)
+		if err != nil {
 			return err
 		}
 		switch {
-		case len(args) > 0 && (all || since != "" || ended):
+		case len(ids) > 0 && (all || since != "" || ended):
 			return withHint(usagef("ids, and --all, --since or --ended, don't go together"), "leave one out")
-		case len(args) == 0 && !all && since == "":
+		case len(ids) == 0 && !all && since == "":
 			return withHint(usagef("%s needs ids, --all or --since", cmd.CommandPath()), "`sluice list` shows the executions of this database")
-		}
-		if err := unused(path); err != nil && !force {
-			return withHint(err, "name another file, or replace this one with --force")
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n exportNeeds) error {
 			from, err := parseInstant("--since", since, n.DB.Now())
-			if err != nil {
-				return err
-			}
-			ids, err := resolveIDs(ctx, n.Executions, args)
 			if err != nil {
 				return err
 			}
@@ -86,7 +76,7 @@ func (c *cli) export(ctx context.Context, n exportNeeds, choice archive.Choice, 
 		write = n.Archive.ExportEvents
 	}
 	var counts archive.Counts
-	err = toFile(path, c.stdout.Data(), func(out io.Writer) (err error) {
+	err = toFile(path, c.stdout, func(out io.Writer) (err error) {
 		counts, err = write(ctx, choice, out)
 		return err
 	})
@@ -95,17 +85,6 @@ func (c *cli) export(ctx context.Context, n exportNeeds, choice archive.Choice, 
 		fmt.Fprintf(c.stderr, "exported %s, %s\n", counted(counts.Executions, "execution"), counted(counts.Events, "event"))
 	}
 	return err
-}
-
-// unused refuses the path of a file that is there.
-func unused(path string) error {
-	if path == "" {
-		return nil
-	}
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return nil //nolint:nilerr // writing says what is wrong with the path
-	}
-	return usagef("%s exists", path)
 }
 
 // toFile writes a file under another name and renames it when it is whole; without a path it writes to out.

@@ -107,16 +107,6 @@ func (f fleet) runs(w leases.Worker, handler string) (n int) {
 	return n
 }
 
-// unheld is for how long no live worker has held a running task; 0 if one holds it.
-func (f fleet) unheld(t tasks.Task) time.Duration {
-	for _, w := range f.workers {
-		if w.ID == string(t.WorkerID) {
-			return max(0, f.now.Sub(w.LeaseExpiresAt.Time))
-		}
-	}
-	return f.now.Sub(t.StartedAt.Time)
-}
-
 // lost says what becomes of a running task whose worker is not alive; empty for one whose worker is.
 func (f fleet) lost(t tasks.Task) string {
 	for _, w := range f.workers {

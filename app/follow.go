@@ -5,18 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/platform/db"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // follow shows the tail of the history.
 func (c *cli) follow(ctx context.Context, n eventsNeeds, f eventsFlags, from events.Cursor, format string) error {
-	filter, err := n.filter(ctx, f)
+	filter, err := f.filter(n.DB.Now())
 	if err != nil {
 		return err
 	}
@@ -84,20 +84,20 @@ func describeSession(s db.Session) string {
 
 // eventLines writes events a line each, as they come: as JSON, or in columns of fixed widths, for what is to come is not known.
 type eventLines struct {
-	to         *terminal.Writer
+	to         io.Writer
 	json, many bool
 	begun      bool
 	names      map[db.ID]string // of those that came last
 }
 
 // columnWidths of the table; what is longer pushes the rest of its line to the right.
-var columnWidths = []int{29, 16, 20, 3, 40, 0}
+var columnWidths = []int{23, 16, 20, 3, 40, 0}
 
 const mostNames = 10_000
 
 func (l *eventLines) write(ctx context.Context, n eventsNeeds, list []events.Tailed) error {
 	if l.json {
-		enc := json.NewEncoder(l.to.JSONLines())
+		enc := json.NewEncoder(l.to)
 		enc.SetEscapeHTML(false)
 		for _, e := range list {
 			if err := enc.Encode(e); err != nil {
@@ -161,7 +161,7 @@ func (l *eventLines) line(row []string) error {
 	}
 	var b strings.Builder
 	for i, cell := range row {
-		b.WriteString(text.Pad(terminal.Inline(cell), widths[i], ' '))
+		b.WriteString(text.Pad(cell, widths[i], ' '))
 		b.WriteString("  ")
 	}
 	_, err := fmt.Fprintln(l.to, strings.TrimRight(b.String(), " "))

@@ -173,7 +173,7 @@ type found struct {
 
 func check(t *testing.T, r result, name string) found {
 	t.Helper()
-	for _, f := range decode[listing[found]](t, r.stdout).Items {
+	for _, f := range decode[[]found](t, r.stdout) {
 		if f.Check == name {
 			return f
 		}
@@ -192,7 +192,7 @@ func TestDoctor(t *testing.T) {
 		}
 		p.begin(t, "serve", "--workers", "1")
 		dbtest.Eventually(t, "the worker is there", func() bool { return check(t, p.run(t, "doctor", "-o", "json"), "workers").State == "ok" })
-		for _, f := range decode[listing[found]](t, p.ok(t, "doctor", "-o", "json")).Items {
+		for _, f := range decode[[]found](t, p.ok(t, "doctor", "-o", "json")) {
 			if f.State != "ok" || f.Advice != nil || f.Found == "" || len(f.Sessions) > 0 {
 				t.Errorf("%+v", f)
 			}

@@ -12,32 +12,22 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/sluiceworks/sluice/platform/db"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
-// printJSON writes one document, control characters and those that reorder text as \u escapes.
-func printJSON(w *terminal.Writer, v any) error {
-	enc := json.NewEncoder(w.JSONLines())
+const (
+	momentLayout = "2006-01-02 15:04:05"
+	clockLayout  = "15:04:05.000"
+)
+
+// printJSON writes one document.
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
 	return nil
-}
-
-// listDocument is the answer of every command that lists something.
-type listDocument[T any] struct {
-	Items []T     `json:"items"`
-	Next  db.Text `json:"next"` // what --cursor takes to go on behind the last item; null: there is no more
-}
-
-// printList writes a list as one document. next is empty where the list is whole.
-func printList[T any](w *terminal.Writer, items []T, next string) error {
-	if items == nil {
-		items = []T{}
-	}
-	return printJSON(w, listDocument[T]{items, db.Text(next)})
 }
 
 // printTable writes rows under a heading, columns aligned, nothing drawn around them.
@@ -68,7 +58,7 @@ func renderTable(heading []string, rows [][]string, width int) string {
 func cells(values []string) table.Row {
 	row := make(table.Row, len(values))
 	for i, v := range values {
-		row[i] = terminal.Inline(v) // before its width is counted
+		row[i] = v
 	}
 	return row
 }
@@ -77,9 +67,9 @@ func cells(values []string) table.Row {
 type paint bool
 
 // paintFor is plain unless a person looks on and has not said otherwise.
-func paintFor(w *terminal.Writer) paint {
+func paintFor(w io.Writer) paint {
 	_, refused := os.LookupEnv("NO_COLOR")
-	return paint(w.IsTerminal() && !refused)
+	return paint(isTerminal(w) && !refused)
 }
 
 // status colours the status of a task, an attempt or a pipeline execution.
@@ -91,8 +81,18 @@ func (p paint) status(s string) string {
 	if !p || code == "" {
 		return s
 	}
-	return terminal.Paint(code, s)
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
+
+// moment writes an instant for people, in their zone.
+func moment(t db.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format(momentLayout)
+}
+
+func clock(t db.Time) string { return t.Local().Format(clockLayout) }
 
 // span writes a duration in the two units that matter.
 func span(d time.Duration) string {
@@ -119,23 +119,14 @@ func between(from, to db.Time) string {
 	return span(to.Sub(from.Time))
 }
 
-// errorLine is the line of an error that says the most, cut to a width of most characters: the last that is not empty, where
-// programs name what went wrong after all that led to it. A panic says it in front of its stack.
-func errorLine(s string, most int) string {
-	s = strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n"))
-	line := s
-	if strings.HasPrefix(s, "panic: ") {
-		line, _, _ = strings.Cut(s, "\n")
-	} else if at := strings.LastIndexByte(s, '\n'); at >= 0 {
-		line = strings.TrimSpace(s[at+1:])
-	}
-	return text.Snip(terminal.Inline(line), most, "…")
-}
-
-// firstLine is a text's first line, cut to a width of most characters.
+// firstLine is a text's first line, shortened to most characters.
 func firstLine(s string, most int) string {
 	line, rest, _ := strings.Cut(strings.TrimSpace(s), "\n")
-	if line = text.Snip(terminal.Inline(line), most, "…"); rest != "" && !strings.HasSuffix(line, "…") {
+	r := []rune(line)
+	if len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	if rest != "" {
 		return line + " …"
 	}
 	return line

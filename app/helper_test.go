@@ -195,7 +195,7 @@ type document struct {
 	Execution execution `json:"execution"`
 	Tasks     []task    `json:"tasks"`
 	Attempts  []struct {
-		TaskName  string  `json:"id"`
+		TaskName  string  `json:"task_name"`
 		Attempt   int     `json:"attempt"`
 		Status    string  `json:"status"`
 		WorkerID  *string `json:"worker_id"`
@@ -208,15 +208,9 @@ type document struct {
 	} `json:"attempts"`
 }
 
-// listing is what every command that lists something prints.
-type listing[T any] struct {
-	Items []T     `json:"items"`
-	Next  *string `json:"next"`
-}
-
 type execution struct {
 	ID           string          `json:"id"`
-	PipelineName string          `json:"pipeline"`
+	PipelineName string          `json:"pipeline_name"`
 	Status       string          `json:"status"`
 	Input        json.RawMessage `json:"input"`
 	Error        *string         `json:"error"`
@@ -224,15 +218,13 @@ type execution struct {
 }
 
 type task struct {
-	ID       string          `json:"task_execution_id"`
-	TaskName string          `json:"id"`
+	ID       string          `json:"id"`
+	TaskName string          `json:"task_name"`
 	Status   string          `json:"status"`
 	Attempt  int             `json:"attempt"`
 	WorkerID *string         `json:"worker_id"`
 	Output   json.RawMessage `json:"output"`
 	Error    *string         `json:"error"`
-
-	SkipReason *string `json:"skip_reason"`
 }
 
 type event struct {
@@ -256,7 +248,7 @@ func (p *program) show(t *testing.T, id string) document {
 
 func (p *program) events(t *testing.T, args ...string) []event {
 	t.Helper()
-	return decode[listing[event]](t, p.ok(t, append([]string{"events", "-o", "json"}, args...)...)).Items
+	return decode[[]event](t, p.ok(t, append([]string{"events", "-o", "json"}, args...)...))
 }
 
 // statuses gives the status of each task by its name.

@@ -83,12 +83,12 @@ func TestAttempts(t *testing.T) {
 			CreatedAt: db.At(time.Unix(version, 0)),
 		})
 	}
-	add(events.TaskCreated, `{"needs": ["a"]}`)
+	add(events.TaskCreated, `{"dependencies": ["a"]}`)
 	add(events.TaskMarkedReady, `{}`)
 	add(events.TaskClaimed, `{"attempt": 1}`)
 	add(events.TaskDeferred, `{"attempt": 1}`)
 	add(events.TaskClaimed, `{"attempt": 1}`)
-	add(events.TaskRetryScheduled, `{"attempt": 1, "error": "no", "error_kind": "exit", "exit_code": 7}`)
+	add(events.TaskRetryScheduled, `{"attempt": 1, "error": "no", "error_kind": "exit"}`)
 	add(events.TaskClaimed, `{"attempt": 2}`)
 	add(events.TaskReset, `{"cause": "lease_expired", "worker": "w"}`)
 	add(events.TaskClaimed, `{"attempt": 3}`)
@@ -104,12 +104,11 @@ func TestAttempts(t *testing.T) {
 	logs := []tasks.Log{{TaskExecutionID: id, Attempt: 3, Stderr: "oh"}}
 	got := h.list([]tasks.Task{{ID: id, TaskName: "b", Attempt: 4}}, logs)
 	at := func(s int64) db.Time { return db.At(time.Unix(s, 0)) }
-	code := 7
 	want := []attempt{
-		{"b", 1, "Failed", "w", at(3), at(6), "no", "exit", &code, "", ""},
-		{"b", 2, "Lost", "w", at(7), at(8), "its worker was lost", "", nil, "", ""},
-		{"b", 3, "Failed", "w", at(9), at(10), "never", "permanent", nil, "", "oh"},
-		{"b", 4, "Cancelled", "w", at(13), at(14), "enough", "", nil, "", ""},
+		{"b", 1, "Failed", "w", at(3), at(6), "no", "exit", "", ""},
+		{"b", 2, "Lost", "w", at(7), at(8), "its worker was lost", "", "", ""},
+		{"b", 3, "Failed", "w", at(9), at(10), "never", "permanent", "", "oh"},
+		{"b", 4, "Cancelled", "w", at(13), at(14), "enough", "", "", ""},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

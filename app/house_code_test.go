@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -19,10 +18,8 @@ var mayWrite = map[string][]string{
 	"task_executions":      {"modules/tasks/apply.go", "modules/tasks/columns.go", "modules/tasks/read.go", retaining, importingRows},
 	"execution_events":     {"modules/events/repository.go", retaining, importingRows},
 	"task_outbox":          {"modules/outbox/outbox.go", "modules/outbox/take.go", importingRows},
-	"execution_labels":     {"modules/pipelines/labels.go", retaining, importing},
-	"log_chunks":           {"modules/tasks/logs.go", retaining, importingRows},
+	"task_logs":            {"modules/tasks/logs.go", retaining, importingRows},
 	"chores":               {"modules/chores/chores.go"},
-	"recoveries":           {"modules/leases/recoveries.go"},
 	"removed_events":       {retaining},
 	"workers":              {"modules/leases/leases.go", importingRows},
 }
@@ -155,34 +152,6 @@ func TestSizes(t *testing.T) {
 			}
 			if lines := s.files.Position(body.End()).Line - s.files.Position(n.Pos()).Line + 1; lines > longestFunc {
 				t.Errorf("%s: a function of %d lines, allowed are %d", s.at(n), lines, longestFunc)
-			}
-			return true
-		})
-	}
-}
-
-// TestOneWayToTheTerminal: what is printed goes through a terminal.Writer, which escapes what comes from data. No code has a way round
-// it: the process's own streams are for main alone, and a sequence that a terminal obeys is made in few places, none of them data.
-func TestOneWayToTheTerminal(t *testing.T) {
-	t.Parallel()
-	mayObey := []string{"platform/terminal/writer.go", "app/bar.go", "app/live.go"}
-	for _, s := range sources(t) {
-		if s.test || s.pkg != "app" && !strings.HasPrefix(s.pkg, "modules/") && !strings.HasPrefix(s.pkg, "platform/") || strings.HasPrefix(s.pkg, "platform/db/dbtest") {
-			continue
-		}
-		ast.Inspect(s.tree, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.SelectorExpr:
-				if x, ok := n.X.(*ast.Ident); ok && x.Name == "os" && (n.Sel.Name == "Stdout" || n.Sel.Name == "Stderr") {
-					t.Errorf("%s uses os.%s: print to a command's own stdout or stderr", s.at(n), n.Sel.Name)
-				}
-				if x, ok := n.X.(*ast.Ident); ok && x.Name == "fmt" && slices.Contains([]string{"Print", "Printf", "Println"}, n.Sel.Name) {
-					t.Errorf("%s uses fmt.%s: print to a command's own stdout", s.at(n), n.Sel.Name)
-				}
-			case *ast.BasicLit:
-				if text, err := strconv.Unquote(n.Value); n.Kind == token.STRING && err == nil && strings.Contains(text, "\x1b") && !slices.Contains(mayObey, s.path) {
-					t.Errorf("%s holds an escape sequence: paint by terminal.Paint, move by terminal.Writer.Redraw", s.at(n))
-				}
 			}
 			return true
 		})

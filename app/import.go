@@ -33,8 +33,8 @@ func (c *cli) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE|-",
 		Short: "Read a file of `sluice export` into this database",
-		Long: `Reads executions into a database that has none of them, and verifies them, in one transaction: all or nothing. A file
-that is damaged or cut off, or that no export has written so, is refused before anything is written, and what is there is never changed. Executions that have not ended
+		Long: `Reads executions into a database that has none of them, all or nothing, and verifies it afterwards. A file that is
+damaged or cut off is refused before anything is written, and what is there is never changed. Executions that have not ended
 are refused too: with --as-they-are they come along, and whoever serves this database goes on with them. What ran when
 the file was written then counts as lost with its worker, and runs again: see to it that the original does not go on.`,
 		Args: arguments(1, 1, "a file, or - for standard input"),
@@ -49,19 +49,16 @@ the file was written then counts as lost with its worker, and runs again: see to
 		defer func() { err = closing(err, in) }()
 		return with(cmd.Context(), c, func(ctx context.Context, n importNeeds) error {
 			doc, err := c.load(ctx, n, in, as)
-			unsound := errors.Is(err, errUnsound)
-			switch {
-			case err != nil && !unsound:
+			if err != nil {
 				return explainImport(err)
-			case *format == formatJSON:
+			}
+			if *format == formatJSON {
 				err = printJSON(c.stdout, doc)
-			case unsound:
-				fmt.Fprintf(c.stdout, "nothing was imported: the copy does not verify\n%s", doc.Verified)
-			default:
+			} else {
 				fmt.Fprintf(c.stdout, "imported %s, %s, %s\n%s", counted(doc.Imported.Executions, "execution"), counted(doc.Imported.Tasks, "task"),
 					counted(doc.Imported.Events, "event"), doc.Verified)
 			}
-			if unsound && (err == nil || errors.Is(err, errUnsound)) {
+			if err == nil && !doc.Verified.OK() {
 				err = exitStatus(exitFailed)
 			}
 			return err
@@ -73,23 +70,15 @@ the file was written then counts as lost with its worker, and runs again: see to
 func (c *cli) load(ctx context.Context, n importNeeds, in io.ReadSeeker, as bool) (doc importDocument, err error) {
 	bar := newBar(c.stderr, n.DB.Now)
 	defer bar.clear()
-	doc.Imported, err = n.Archive.Import(ctx, in, archive.Import{
-		AsTheyAre: as,
-		Progress: func(x archive.Counts) {
-			bar.show(0, 0, "read "+counted(x.Executions, "execution")+", "+counted(x.Events, "event"))
-		},
-		Verify: func(tx db.Tx, ids []db.ID) (err error) {
-			if doc.Verified, err = n.Auditor.VerifyIn(tx, ids); err == nil && !doc.Verified.OK() {
-				err = errUnsound
-			}
-			return err
-		},
-	})
+	doc.Imported, err = n.Archive.Import(ctx, in, archive.Import{AsTheyAre: as, Progress: func(x archive.Counts) {
+		bar.show(0, 0, "read "+counted(x.Executions, "execution")+", "+counted(x.Events, "event"))
+	}})
+	if err != nil {
+		return doc, err
+	}
+	doc.Verified, err = n.Auditor.Verify(ctx, audit.Options{MaxBreaches: 1000, Progress: bar.verified})
 	return doc, err
 }
-
-// errUnsound undoes an import whose copy does not verify.
-var errUnsound = errors.New("the imported executions do not verify")
 
 func explainImport(err error) error {
 	switch {
@@ -97,7 +86,7 @@ func explainImport(err error) error {
 		return withHint(usageError{err}, "export with --ended, or import with --as-they-are (`sluice import --help` says what that means)")
 	case errors.Is(err, archive.ErrExists):
 		return withHint(usageError{err}, "nothing was written: an import never changes what is there")
-	case errors.Is(err, archive.ErrFormat), errors.Is(err, archive.ErrCut), errors.Is(err, archive.ErrContent):
+	case errors.Is(err, archive.ErrFormat), errors.Is(err, archive.ErrCut):
 		return withHint(usageError{err}, "nothing was written")
 	}
 	return err

@@ -8,9 +8,9 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
@@ -79,22 +79,58 @@ func (f *inputFlags) document(stdin io.Reader) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fileError(err)
 	}
-	if raw = bytes.TrimSpace(bytes.TrimPrefix(raw, []byte("\ufeff"))); !json.Valid(raw) {
+	if raw = bytes.TrimSpace(raw); !json.Valid(raw) {
 		return nil, withHint(usagef("--input: this is no JSON"), `write --input '{"key": "value"}', or --input @FILE, or --set key=value`)
 	}
 	return raw, nil
 }
 
-// fieldValue reads a value: what is declared to be a string is taken as it stands; else what is exactly JSON is that JSON, its numbers
-// digit for digit, and anything else is text.
+// fieldValue reads a value by the declared type of its field: a string is taken as it stands, anything else as in YAML.
 func fieldValue(def *definition.Definition, key, value string) (json.RawMessage, error) {
 	i := slices.IndexFunc(def.Input, func(f definition.InputField) bool { return f.Name == key })
-	isText := i >= 0 && def.Input[i].Type == definition.TypeString
-	if !isText && json.Valid([]byte(value)) && strings.TrimSpace(value) == value {
-		return json.RawMessage(value), nil
+	if i >= 0 && def.Input[i].Type == definition.TypeString {
+		return json.Marshal(value)
 	}
-	if !utf8.ValidString(value) {
-		return nil, errors.New("it is not valid UTF-8")
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(value), &doc); err != nil || len(doc.Content) == 0 {
+		return json.Marshal(value)
 	}
-	return json.Marshal(value)
+	return toJSON(doc.Content[0])
+}
+
+// toJSON writes a YAML value as JSON, numbers digit by digit and dates as the text that they are.
+func toJSON(n *yaml.Node) (json.RawMessage, error) {
+	switch n.Kind {
+	case yaml.ScalarNode:
+		plain := n.Tag == "!!bool" || n.Tag == "!!int" || n.Tag == "!!float"
+		switch {
+		case n.Tag == "!!null":
+			return json.RawMessage("null"), nil
+		case plain && json.Valid([]byte(n.Value)):
+			return json.RawMessage(n.Value), nil
+		case n.Tag == "!!bool":
+			return json.RawMessage(strings.ToLower(n.Value)), nil
+		}
+		return json.Marshal(n.Value)
+	case yaml.SequenceNode:
+		list := make([]json.RawMessage, len(n.Content))
+		for i, item := range n.Content {
+			var err error
+			if list[i], err = toJSON(item); err != nil {
+				return nil, err
+			}
+		}
+		return json.Marshal(list)
+	case yaml.MappingNode:
+		object := map[string]json.RawMessage{}
+		for i := 0; i < len(n.Content); i += 2 {
+			v, err := toJSON(n.Content[i+1])
+			if err != nil {
+				return nil, err
+			}
+			object[n.Content[i].Value] = v
+		}
+		return json.Marshal(object)
+	}
+	return nil, errors.New("aliases are not supported")
 }

@@ -48,7 +48,7 @@ func TestFullHandlerIsTold(t *testing.T) {
 		g := newGate()
 		p.extensions = []fx.Option{g.option()}
 		serve := p.begin(t, "serve", "--handler-limit", "gate=1", "--handler-limit", "http=7,wait=5")
-		rows := func() []limitedRow { return decode[listing[limitedRow]](t, p.ok(t, "workers", "-o", "json")).Items }
+		rows := func() []limitedRow { return decode[[]limitedRow](t, p.ok(t, "workers", "-o", "json")) }
 		dbtest.Eventually(t, "serving", func() bool { return len(rows()) == 1 })
 		if w := rows()[0]; w.Limits != "gate=1,http=7,shell=64,wait=5" || w.Slots != 1000 {
 			t.Errorf("%+v", w)

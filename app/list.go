@@ -10,7 +10,6 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -21,122 +20,44 @@ type listNeeds struct {
 }
 
 func (c *cli) listCommand() *cobra.Command {
-	var f filterFlags
-	var cursor string
-	var counts bool
-	limit := 50
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List executions, newest first",
-		Example: `  sluice list --status failed,cancelled --since 1d
-  sluice list --pipeline orders --error 'connection refused' --label team=sales
-  sluice list --counts --since 1h`,
-		Args: arguments(0, 0, ""),
+	var status, before string
+	f := pipelines.Filter{Limit: 50}
+	allowed := []string{}
+	for _, s := range pipelines.Statuses() {
+		allowed = append(allowed, string(s))
 	}
-	f.add(cmd)
-	cmd.Flags().Var(&count{&limit, 1}, "limit", "at most `N`")
-	cmd.Flags().StringVar(&cursor, "cursor", "", "go on behind the execution `ID`: the field next of the answer before")
-	cmd.Flags().BoolVar(&counts, "counts", false, "count by pipeline and status instead")
+	cmd := &cobra.Command{Use: "list", Short: "List executions, newest first", Args: arguments(0, 0, "")}
+	cmd.Flags().Var(&choice{value: &status, allowed: allowed, kind: "STATUS"}, "status", "only those with `STATUS`: Running, Paused, Completed, Failed or Cancelled")
+	cmd.Flags().StringVar(&f.PipelineName, "pipeline", "", "only those of the pipeline `NAME`")
+	cmd.Flags().Var(&count{&f.Limit, 1}, "limit", "at most `N`")
+	cmd.Flags().StringVar(&before, "before", "", "only those older than the execution `ID`")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := checkIDs(cursor); cursor != "" && err != nil {
-			return err
+		f.Status = pipelines.Status(status)
+		if before != "" {
+			var err error
+			if f.Before, err = parseID(before); err != nil {
+				return err
+			}
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n listNeeds) error {
-			filter, err := f.filter(n.DB.Now())
-			if err != nil {
-				return err
-			}
-			if counts {
-				return c.counts(ctx, n, filter, *format)
-			}
-			if cursor != "" {
-				if filter.Before, err = resolveID(ctx, n.Executions, cursor); err != nil {
-					return err
-				}
-			}
-			filter.Limit = limit + 1
-			list, err := n.Executions.List(ctx, filter)
-			if err != nil {
-				return err
-			}
-			next := ""
-			if len(list) > limit {
-				list = list[:limit]
-				next = list[limit-1].ID.String()
-			}
-			starts, err := n.Executions.Starts(ctx, list)
+			list, err := n.Executions.List(ctx, f)
 			if err != nil {
 				return err
 			}
 			if *format == formatJSON {
-				return printList(c.stdout, views.OfExecutions(list, starts, n.DB.Now()), next)
+				return printJSON(c.stdout, list)
 			}
-			c.printExecutions(list, starts, n.DB.Now(), f.given() || cursor != "")
-			if next != "" {
-				fmt.Fprintf(c.stderr, "older ones: sluice list%s --limit %d --cursor %s\n", f.line(), limit, next)
-			}
+			c.printExecutions(list, n.DB.Now(), f)
 			return nil
 		})
 	}
 	return cmd
 }
 
-// counts prints how many executions there are by pipeline and status.
-func (c *cli) counts(ctx context.Context, n listNeeds, f pipelines.Filter, format string) error {
-	list, err := n.Executions.Counts(ctx, f)
-	if err != nil {
-		return err
-	}
-	if format == formatJSON {
-		return printList(c.stdout, list, "")
-	}
-	p := paintFor(c.stdout)
-	rows, total := make([][]string, len(list)), int64(0)
-	for i, x := range list {
-		rows[i] = []string{x.Pipeline, p.status(string(x.Status)), strconv.FormatInt(x.Count, 10)}
-		total += x.Count
-	}
-	if len(rows) > 0 {
-		printTable(c.stdout, []string{"pipeline", "status", "executions"}, rows)
-	}
-	fmt.Fprintf(c.stderr, "%s\n", counted(total, "execution"))
-	return nil
-}
-
-func (c *cli) countCommand() *cobra.Command {
-	var f filterFlags
-	cmd := &cobra.Command{
-		Use:     "count",
-		Short:   "Count executions",
-		Example: "  sluice count --status running\n  sluice count --pipeline orders --status failed --since 1d -o json",
-		Args:    arguments(0, 0, ""),
-	}
-	f.add(cmd)
-	format := outputFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return with(cmd.Context(), c, func(ctx context.Context, n listNeeds) error {
-			filter, err := f.filter(n.DB.Now())
-			if err != nil {
-				return err
-			}
-			total, err := n.Executions.Count(ctx, filter)
-			if err != nil {
-				return err
-			}
-			if *format == formatJSON {
-				return printJSON(c.stdout, map[string]int64{"count": total})
-			}
-			fmt.Fprintln(c.stdout, total)
-			return nil
-		})
-	}
-	return cmd
-}
-
-func (c *cli) printExecutions(list []pipelines.Execution, starts map[db.ID]db.Time, now time.Time, chosen bool) {
+func (c *cli) printExecutions(list []pipelines.Execution, now time.Time, f pipelines.Filter) {
 	switch {
-	case len(list) == 0 && chosen:
+	case len(list) == 0 && f != pipelines.Filter{Limit: f.Limit}:
 		fmt.Fprintln(c.stderr, "no execution matches")
 		return
 	case len(list) == 0:
@@ -146,39 +67,16 @@ func (c *cli) printExecutions(list []pipelines.Execution, starts map[db.ID]db.Ti
 	p := paintFor(c.stdout)
 	rows := make([][]string, len(list))
 	for i, x := range list {
-		started, took := starts[x.ID], ""
-		switch {
-		case started.IsZero():
-		case x.Status.Terminal():
-			took = between(started, x.CompletedAt)
-		default:
-			took = span(now.Sub(started.Time))
+		took := between(x.CreatedAt, x.CompletedAt)
+		if !x.Status.Terminal() {
+			took = span(now.Sub(x.CreatedAt.Time))
 		}
-		rows[i] = []string{
-			x.ID.String(), x.PipelineName, p.status(progressOf(x, started)), moment(x.CreatedAt), waitedFor(x, started, now), took, openTasks(x),
-			firstLine(string(x.Error), 60),
-		}
+		rows[i] = []string{x.ID.String(), x.PipelineName, p.status(string(x.Status)), moment(x.CreatedAt), took, openTasks(x), firstLine(string(x.Error), 60)}
 	}
-	printTable(c.stdout, []string{"id", "pipeline", "status", "created", "waited", "duration", "open tasks", "error"}, rows)
-}
-
-// progressOf is the status of a run in words: one none of whose tasks has started is queued.
-func progressOf(x pipelines.Execution, started db.Time) string {
-	if x.Status == pipelines.Running && started.IsZero() {
-		return "Queued"
+	printTable(c.stdout, []string{"id", "pipeline", "status", "started", "duration", "open tasks", "error"}, rows)
+	if len(list) == f.Limit {
+		fmt.Fprintf(c.stderr, "older ones: sluice list --before %s\n", list[len(list)-1].ID)
 	}
-	return string(x.Status)
-}
-
-// waitedFor is how long a run waited for its first task to start.
-func waitedFor(x pipelines.Execution, started db.Time, now time.Time) string {
-	switch {
-	case !started.IsZero():
-		return between(x.CreatedAt, started)
-	case x.Status.Terminal():
-		return between(x.CreatedAt, x.CompletedAt)
-	}
-	return span(now.Sub(x.CreatedAt.Time))
 }
 
 func openTasks(x pipelines.Execution) string {

@@ -2,61 +2,57 @@ package app
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // live shows progress as a table that is drawn over itself, on a terminal.
 type live struct {
-	out   *terminal.Writer
+	out   io.Writer
 	size  func() (width, height int)
 	paint paint
 	def   *definition.Definition
 	drawn int // lines on the screen
-	last  []outputLine
 }
 
-// mostLast is how many lines of output stand under the progress.
-const mostLast = 8
-
-func newLive(out *terminal.Writer, p paint, def *definition.Definition) *live {
+func newLive(f *os.File, p paint, def *definition.Definition) *live {
 	size := func() (int, int) {
-		width, height, ok := out.Size()
-		if !ok || width < 20 || height < 5 {
+		width, height, err := term.GetSize(int(f.Fd()))
+		if err != nil || width < 20 || height < 5 {
 			return 80, 24
 		}
 		return width, height
 	}
-	return &live{out: out, size: size, paint: p, def: def}
+	return &live{out: f, size: size, paint: p, def: def}
 }
 
 func (l *live) every() time.Duration { return 80 * time.Millisecond }
 
 func (l *live) show(v view) error {
 	width, height := l.size()
-	l.last = append(l.last, v.output...)
-	l.last = l.last[max(len(l.last)-mostLast, 0):]
 	picture := l.draw(v, width, height)
 	up := ""
 	if l.drawn > 0 {
 		up = fmt.Sprintf("\x1b[%dA\r\x1b[J", l.drawn)
 	}
 	l.drawn = strings.Count(picture, "\n")
-	return l.out.Redraw(up, picture)
+	_, err := io.WriteString(l.out, up+picture)
+	return err
 }
 
 // draw gives the lines of the picture, none wider than the terminal and together fewer than its height: what is under way comes
 // before what waits, and that before what has ended, where there is no room for all.
 func (l *live) draw(v view, width, height int) string {
-	last := l.last[max(len(l.last)-max(height-4, 0)/2, 0):]
-	chosen, left := choose(v.tasks, height-4-len(last))
+	chosen, left := choose(v.tasks, height-4)
 	rows := make([][]string, len(chosen))
 	for i, t := range chosen {
 		rows[i] = []string{t.TaskName, l.paint.status(string(t.Status)), attempts(t), taskTime(t, v), l.note(t, v)}
@@ -72,12 +68,9 @@ func (l *live) draw(v view, width, height int) string {
 	if v.execution.Status == pipelines.Paused {
 		head += "  `sluice resume " + v.execution.ID.String() + "`"
 	}
-	picture := text.Snip(terminal.Inline(head), width-1, "…") + "\n" + renderTable([]string{"task", "status", "attempt", "time", ""}, rows, width-1) + "\n"
+	picture := text.Snip(head, width-1, "…") + "\n" + renderTable([]string{"task", "status", "attempt", "time", ""}, rows, width-1) + "\n"
 	if left > 0 {
 		picture += fmt.Sprintf("… %s\n", counted(int64(left), "more task"))
-	}
-	for _, o := range last {
-		picture += text.Snip(terminal.Inline(o.String()), width-1, "…") + "\n"
 	}
 	return picture
 }
@@ -126,11 +119,11 @@ func (l *live) note(t tasks.Task, v view) string {
 	case t.SubStatus == tasks.Deferred:
 		return "deferred, again in " + span(t.RetryAt.Sub(v.now))
 	case t.Status == tasks.Ready && t.RetryAt.After(v.now):
-		return "again in " + span(t.RetryAt.Sub(v.now)) + ": " + errorLine(string(t.Error), 60)
+		return "again in " + span(t.RetryAt.Sub(v.now)) + ": " + firstLine(string(t.Error), 60)
 	case t.Status == tasks.Ready:
 		return "waits for a free worker slot"
 	}
-	return errorLine(string(t.Error), 100)
+	return firstLine(string(t.Error), 100)
 }
 
 // openNeeds lists the dependencies of a task that have not ended.

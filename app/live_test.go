@@ -13,7 +13,6 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // sample is an execution with a task in each state of interest.
@@ -50,7 +49,7 @@ TASK    STATUS      ATTEMPT  TIME
 fetch   Completed   1/1      1.2s
 count   Running     2/3      5.0s
 again   Ready       1/3             again in 12.0s: exit code 1
-broken  Failed      1/1      1m30s  luck
+broken  Failed      1/1      1m30s  no …
 join    NotStarted                  waits for count, again
 `
 	if diff := cmp.Diff(want, l.draw(v, 100, 24)); diff != "" {
@@ -84,7 +83,7 @@ func TestLiveRedraws(t *testing.T) {
 	t.Parallel()
 	def, v := sample(t)
 	var out bytes.Buffer
-	l := &live{out: terminal.New(&out), size: func() (int, int) { return 80, 24 }, paint: true, def: def}
+	l := &live{out: &out, size: func() (int, int) { return 80, 24 }, paint: true, def: def}
 	for range 2 {
 		if err := l.show(v); err != nil {
 			t.Fatal(err)

@@ -2,9 +2,12 @@ package app
 
 import (
 	"fmt"
+	"io"
+	"os"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
 )
 
 // logger writes to stderr: for people on a terminal, else JSON.
@@ -19,11 +22,17 @@ func (c *cli) logger() (*zap.Logger, error) {
 	}
 	config := zap.NewProductionEncoderConfig()
 	config.EncodeTime, config.EncodeDuration = zapcore.RFC3339NanoTimeEncoder, zapcore.StringDurationEncoder
-	encoder, out := zapcore.NewJSONEncoder(config), c.stderr.JSONLines()
-	if c.stderr.IsTerminal() {
+	encoder := zapcore.NewJSONEncoder(config)
+	if isTerminal(c.stderr) {
 		config.EncodeTime = zapcore.TimeEncoderOfLayout(clockLayout)
 		config.EncodeLevel = zapcore.CapitalLevelEncoder
-		encoder, out = zapcore.NewConsoleEncoder(config), c.stderr
+		encoder = zapcore.NewConsoleEncoder(config)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), level)), nil
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(c.stderr)), level)), nil
+}
+
+// isTerminal reports whether a person sees what is written there at once.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -4,7 +4,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -13,9 +12,6 @@ import (
 	"time"
 
 	"go.uber.org/fx"
-
-	"github.com/sluiceworks/sluice/platform/db"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // lessCollecting lets the heap grow to five times of what lives in it, which is little, unless the environment says otherwise: a
@@ -30,37 +26,20 @@ func lessCollecting() {
 const signalEcho = 500 * time.Millisecond
 
 // Main runs one command line and returns the exit code: 0 done; 1 the pipeline failed or a breach was found; 2 wrong usage, an
-// invalid file or input; 3 no such thing; 4 the database cannot be used; 5 not possible in this state; 130 interrupted.
-// The end of ctx, an interrupt, a hangup and a termination signal all mean: end in order; a second signal ends the process at once.
+// invalid file or input, or not possible in this state; 3 no such thing; 4 the database cannot be used; 130 interrupted.
+// The end of ctx, an interrupt and a termination signal all mean: end in order; a second signal ends the process at once.
 // extensions are fx modules with further handlers and definitions.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, extensions ...fx.Option) int {
-	ctx, stop := signal.NotifyContext(ctx, endSignals()...)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// After the first signal the next has its usual effect again, but not at once: programs that run others often pass one signal on twice.
 	context.AfterFunc(ctx, func() { time.AfterFunc(signalEcho, stop) })
-	ctx = db.WithWaitReport(ctx, func(message string) { fmt.Fprintln(terminal.New(stderr), "sluice: "+message) })
 	lessCollecting()
-	c := &cli{stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr), extensions: extensions}
+	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, extensions: extensions}
 	root := c.rootCommand() //nolint:contextcheck // a command's context comes when it runs
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(c.stdout)
-	root.SetErr(c.stderr)
-	cmd, err := root.ExecuteContextC(ctx)
-	c.json = wantsJSON(cmd, args)
-	code := c.report(ctx, err)
-	_, _ = c.stdout.Flush(), c.stderr.Flush() // an output that is closed has been reported, or is nobody's any more
-	return code
-}
-
-// endSignals are the signals that end the process in order. An interrupt or hangup that was ignored at the start, as by nohup, stays
-// ignored.
-func endSignals() []os.Signal {
-	list := []os.Signal{syscall.SIGTERM}
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
-		if !signal.Ignored(s) {
-			list = append(list, s)
-		}
-	}
-	return list
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return c.report(ctx, root.ExecuteContext(ctx))
 }

@@ -66,7 +66,7 @@ func (c *cli) schema(ctx context.Context, format string, all bool, do func(conte
 	if len(list) == 0 && failed != nil {
 		return failed
 	}
-	return errors.Join(failed, c.printSchemas(list, listDocument[db.SchemaStatus]{Items: list}, format))
+	return errors.Join(failed, c.printSchemas(list, list, format))
 }
 
 func (c *cli) printSchemas(list []db.SchemaStatus, document any, format string) error {

@@ -18,8 +18,7 @@ func TestModelsMatchMigrations(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		for _, model := range []any{
-			&chores.Chore{}, &events.Event{}, &leases.Worker{}, &leases.Recovery{}, &outbox.Row{}, &pipelines.Execution{},
-			&pipelines.Registered{}, &tasks.Chunk{}, &tasks.Task{},
+			&chores.Chore{}, &events.Event{}, &leases.Worker{}, &outbox.Row{}, &pipelines.Execution{}, &pipelines.Registered{}, &tasks.Log{}, &tasks.Task{},
 		} {
 			dbtest.CheckModel(t, d, model)
 		}

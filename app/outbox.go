@@ -26,18 +26,12 @@ type outboxNeeds struct {
 
 // pending is an outbox row with what it stands for.
 type pending struct {
-	ID                  db.Text        `json:"id"` // of the task in the YAML; null: there is no such task
-	TaskExecutionID     db.ID          `json:"task_execution_id"`
-	PipelineExecutionID db.ID          `json:"pipeline_execution_id"`
-	Pipeline            db.Text        `json:"pipeline"`
-	Uses                string         `json:"uses"`
-	Queue               string         `json:"queue"`
-	Priority            tasks.Priority `json:"priority"`
-	Row                 int64          `json:"row"`
-	AvailableAt         db.Time        `json:"available_at"` // no claim before
-	CreatedAt           db.Time        `json:"created_at"`
-	AgeMS               int64          `json:"age_ms"` // since CreatedAt
-	Waiting             string         `json:"waiting"`
+	outbox.Row
+	PipelineExecutionID db.ID   `json:"pipeline_execution_id"`
+	PipelineName        db.Text `json:"pipeline_name"`
+	TaskName            db.Text `json:"task_name"`
+	AgeMS               int64   `json:"age_ms"` // since it was written
+	Waiting             string  `json:"waiting"`
 }
 
 func (c *cli) outboxCommand() *cobra.Command {
@@ -57,7 +51,7 @@ func (c *cli) outboxCommand() *cobra.Command {
 				return err
 			}
 			if *format == formatJSON {
-				return printList(c.stdout, rows, "")
+				return printJSON(c.stdout, rows)
 			}
 			total, err := n.Outbox.CountPending(ctx)
 			c.printPending(rows, total)
@@ -97,9 +91,8 @@ func (n outboxNeeds) pending(ctx context.Context, limit int) ([]pending, error) 
 		t := found[r.TaskExecutionID]
 		x := runs[t.PipelineExecutionID]
 		list[i] = pending{
-			ID: db.Text(t.TaskName), TaskExecutionID: r.TaskExecutionID, PipelineExecutionID: t.PipelineExecutionID,
-			Pipeline: db.Text(x.PipelineName), Uses: r.Handler, Queue: r.Queue, Priority: tasks.PriorityOf(r.Lane / 2), Row: r.ID,
-			AvailableAt: r.AvailableAt, CreatedAt: r.CreatedAt, AgeMS: f.now.Sub(r.CreatedAt.Time).Milliseconds(), Waiting: reason(r, t, f),
+			Row: r, PipelineExecutionID: t.PipelineExecutionID, PipelineName: db.Text(x.PipelineName), TaskName: db.Text(t.TaskName),
+			AgeMS: f.now.Sub(r.CreatedAt.Time).Milliseconds(), Waiting: reason(r, t, f),
 		}
 		if t.Status != tasks.Ready || x.Status != pipelines.Running {
 			list[i].Waiting = "stray: it stands for no work; `sluice verify` says more, --remove-stray removes it"
@@ -115,7 +108,7 @@ func reason(r outbox.Row, t tasks.Task, f fleet) string {
 	case t.SubStatus == tasks.Deferred:
 		return "deferred until " + moment(r.AvailableAt) + " (" + why + ")"
 	case t.Error != "":
-		return fmt.Sprintf("attempt %d after an error, %s: %s", t.Attempt+1, why, errorLine(string(t.Error), 60))
+		return fmt.Sprintf("attempt %d after an error, %s: %s", t.Attempt+1, why, firstLine(string(t.Error), 60))
 	}
 	return why
 }
@@ -128,7 +121,7 @@ func (c *cli) printPending(list []pending, total int64) {
 	rows := make([][]string, len(list))
 	for i, r := range list {
 		rows[i] = []string{
-			strconv.FormatInt(r.Row, 10), string(r.Pipeline), string(r.ID), r.Uses, r.Queue, moment(r.AvailableAt),
+			strconv.FormatInt(r.ID, 10), string(r.PipelineName), string(r.TaskName), r.Handler, r.Queue, moment(r.AvailableAt),
 			span(msec(r.AgeMS)), r.Waiting, r.PipelineExecutionID.String(),
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/history"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -44,7 +45,7 @@ type pastMoment struct {
 
 // String tells it to people.
 func (m *pastMoment) String() string {
-	return fmt.Sprintf("%s, after event %d (%d of %d)", momentMS(m.Time.Time), m.SequenceNum, m.Events, m.TotalEvents)
+	return fmt.Sprintf("%s, after event %d (%d of %d)", m.Time.Local().Format(momentLayout+".000"), m.SequenceNum, m.Events, m.TotalEvents)
 }
 
 // claimable lists the tasks that had an outbox row, and from when on they could be claimed.
@@ -105,18 +106,15 @@ func (f pastFlags) cut(whole *history.Log, now time.Time) (log *history.Log, at 
 		}
 		return log, at, err
 	}
-	if at, err = parseInstant("--at", f.at, now); err != nil {
-		return nil, at, err
+	if d, err := definition.ParseDuration(f.at); err == nil {
+		at = db.At(now.Add(-d))
+	} else if t, err := time.Parse(time.RFC3339, f.at); err == nil {
+		at = db.At(t)
+	} else {
+		return nil, at, withHint(usagef("--at: %q is no time", f.at), "write 2026-11-21T08:00:00Z, or how long ago: 90s, 30m, 7d")
 	}
 	if at.After(now) {
-		return nil, at, withHint(usagef("--at: %s is in the future", moment(at)), "by the database's clock it is "+moment(db.At(now)))
-	}
-	if at.Nanosecond() == 0 {
-		// It is written to the second, as `show` and `list` write it: what happened within that second is part of it.
-		at = db.At(at.Add(time.Second - time.Microsecond))
-		if at.After(now) {
-			at = db.At(now)
-		}
+		return nil, at, withHint(usagef("--at: %s is in the future", at.Format(time.RFC3339)), "by the database's clock it is "+now.Format(time.RFC3339))
 	}
 	log, err = whole.At(at)
 	return log, at, err

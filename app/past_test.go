@@ -20,7 +20,7 @@ type pastDocument struct {
 	Attempts  []map[string]any `json:"attempts"`
 	Waiting   []map[string]any `json:"waiting"`
 	Timeline  []struct {
-		TaskName string `json:"id"`
+		TaskName string `json:"task_name"`
 		Segments []struct {
 			Kind    string    `json:"kind"`
 			From    time.Time `json:"from"`
@@ -30,7 +30,7 @@ type pastDocument struct {
 		} `json:"segments"`
 	} `json:"timeline"`
 	CriticalPath []struct {
-		TaskName string `json:"id"`
+		TaskName string `json:"task_name"`
 	} `json:"critical_path"`
 	Spent []struct {
 		Kind           string `json:"kind"`
@@ -42,7 +42,7 @@ type pastDocument struct {
 		Events      int   `json:"events"`
 		TotalEvents int   `json:"total_events"`
 		Outbox      []struct {
-			TaskName    string `json:"id"`
+			TaskName    string `json:"task_name"`
 			AvailableAt string `json:"available_at"`
 		} `json:"outbox"`
 	} `json:"at"`
@@ -190,12 +190,12 @@ func TestDiff(t *testing.T) {
 		doc := decode[struct {
 			First, Second struct{ ID string }
 			Differences   []struct {
-				TaskName      *string `json:"id"`
+				TaskName      *string `json:"task_name"`
 				Field         string
 				First, Second json.RawMessage
 			}
 			Durations []struct {
-				TaskName string `json:"id"`
+				TaskName string `json:"task_name"`
 				DeltaMS  int64  `json:"delta_ms"`
 			}
 			CriticalPath []struct{ Kind string } `json:"critical_path"`
@@ -218,7 +218,7 @@ func TestDiff(t *testing.T) {
 		contains(t, p.ok(t, "diff", good, good), "nothing went differently")
 		other := p.start(t, "../examples/first.yaml")
 		p.fails(t, 2, []string{"is an execution of failing, and " + other + " one of first", "--force"}, "diff", bad, other)
-		contains(t, p.ok(t, "diff", bad, other, "--force"), "pipeline", "definition_version", "so far")
+		contains(t, p.ok(t, "diff", bad, other, "--force"), "pipeline_name", "definition_version", "so far")
 		p.fails(t, 2, []string{"sluice diff needs the ids of two executions"}, "diff", bad)
 		p.fails(t, 3, []string{"no such pipeline execution: " + nobody}, "diff", bad, nobody)
 		p.ok(t, "cancel", other)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/platform/db"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // lines shows progress as one line for each thing that happens.
@@ -32,11 +31,7 @@ func (l *lines) show(v view) error {
 			l.names[t.ID] = t.TaskName
 		}
 	}
-	left := v.output
 	for _, e := range v.fresh {
-		if ends[e.EventType] {
-			left = l.write(left, e)
-		}
 		if quiet[e.EventType] {
 			continue
 		}
@@ -44,28 +39,7 @@ func (l *lines) show(v view) error {
 			return err
 		}
 	}
-	for _, o := range left {
-		fmt.Fprintln(l.out, o.String())
-	}
 	return nil
-}
-
-// ends are the events after which an attempt writes nothing.
-var ends = map[events.Type]bool{
-	events.TaskCompleted: true, events.TaskFailed: true, events.TaskRetryScheduled: true, events.TaskDeferred: true, events.TaskReset: true,
-}
-
-// write writes the lines of the attempt that an event ends, and returns the others.
-func (l *lines) write(all []outputLine, end events.Event) (others []outputLine) {
-	d, err := dataOf(end)
-	for _, o := range all {
-		if o.task != end.TaskExecutionID || err == nil && d.Attempt > 0 && o.attempt > d.Attempt {
-			others = append(others, o)
-			continue
-		}
-		fmt.Fprintln(l.out, o.String())
-	}
-	return others
 }
 
 func (l *lines) line(v view, e events.Event) error {
@@ -81,7 +55,7 @@ func (l *lines) line(v view, e events.Event) error {
 		}
 	}
 	first, rest, more := strings.Cut(s.String(), "\n")
-	fmt.Fprintf(l.out, "%s %s %s\n", clock(e.CreatedAt), terminal.Inline(name), terminal.Inline(first))
+	fmt.Fprintf(l.out, "%s %s %s\n", clock(e.CreatedAt), name, first)
 	if more && strings.TrimSpace(rest) != "" {
 		fmt.Fprintln(l.out, indent(rest, "             | "))
 	}

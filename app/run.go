@@ -9,54 +9,39 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluiceworks/sluice/modules/handlers/shell"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/modules/workers"
-	"github.com/sluiceworks/sluice/platform/db"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 func (c *cli) runCommand() *cobra.Command {
 	var input inputFlags
-	var labels map[string]string
 	slots, lease := workers.DefaultSlots, workers.DefaultLease
 	cmd := &cobra.Command{
 		Use:   "run FILE|NAME",
 		Short: "Start a pipeline and work it off here, with live progress",
-		Long: `Starts a pipeline and works it off in this process, with live progress on standard error and what the tasks write, each line
-after the task's name; on a terminal the last lines stand under the progress. ` + "`sluice logs ID`" + ` shows all of it.
-Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.
-Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASSFILE.`,
+		Long: `Starts a pipeline and works it off in this process, with live progress on standard error.
+Interrupted, it leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.`,
 		Example: `  sluice run nightly.yaml --set day=2026-11-21
   sluice run wordcount -o json`,
 		Args: arguments(1, 1, "a file or the name of a pipeline"),
 	}
 	input.add(cmd)
-	labelFlag(cmd, &labels, "mark the run with the label `NAME=VALUE`; may be repeated, and wins over the pipeline's labels")
 	cmd.Flags().Var(&count{&slots, 1}, "workers", "run at most `N` tasks at once")
 	cmd.Flags().Var(&duration{&lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
-	var seal, quiet bool
-	cmd.Flags().BoolVar(&quiet, "quiet", false, "do not show what the tasks write")
-	var pass passEnv
-	pass.add(cmd, "pass `NAME` or PREFIX* to commands although it is left out by default (PGPASSWORD, PGPASSFILE); repeatable")
+	var seal bool
 	sealFlag(cmd, &seal)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workNeeds) error {
-			setEnvironment(n.Handlers, shell.Environment{All: true, Pass: pass.patterns})
 			if seal {
 				if err := n.Sealer.Enable(ctx); err != nil {
 					return err
 				}
 			}
-			w, err := c.begin(ctx, n, args[0], input, labels)
+			w, err := c.begin(ctx, n, args[0], input)
 			if err != nil {
 				return err
-			}
-			if !quiet {
-				w.output = newOutput()
 			}
 			x, err := w.run(ctx, slots, lease)
 			if err != nil {
@@ -72,7 +57,7 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 }
 
 // begin starts the execution.
-func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFlags, labels map[string]string) (*work, error) {
+func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFlags) (*work, error) {
 	def, err := n.find(ctx, c.stdin, arg)
 	if err != nil {
 		return nil, err
@@ -84,7 +69,7 @@ func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFla
 	if err != nil {
 		return nil, err
 	}
-	started, err := n.Engine.Start(ctx, []pipelines.Request{{Definition: def, Input: raw, Labels: labels, Actor: actor()}})
+	started, err := n.Engine.Start(ctx, []pipelines.Request{{Definition: def, Input: raw, Actor: actor()}})
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +78,12 @@ func (c *cli) begin(ctx context.Context, n workNeeds, arg string, input inputFla
 	if err != nil {
 		return nil, err
 	}
-	w := &work{workNeeds: n, id: id, def: def, follow: newFollower(n.Events, id), display: &lines{out: c.stderr}, tasks: list}
-	if c.stderr.IsTerminal() {
-		w.display = newLive(c.stderr, paintFor(c.stderr), def)
+	w := &work{workNeeds: n, id: id, def: def, follow: newFollower(n.Events, id), display: &lines{out: c.stderr}}
+	for _, t := range list {
+		w.tasks = append(w.tasks, t.ID)
+	}
+	if f, ok := c.stderr.(*os.File); ok && isTerminal(f) {
+		w.display = newLive(f, paintFor(f), def)
 	}
 	fmt.Fprintf(c.stderr, "%s %s\n", def.Name, id)
 	return w, nil
@@ -122,11 +110,7 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 		if x, err = w.Executions.Get(ctx, w.id); err != nil {
 			return err
 		}
-		starts, err := w.Executions.Starts(ctx, []pipelines.Execution{x})
-		if err != nil {
-			return err
-		}
-		if err := printJSON(c.stdout, runDocument{views.OfExecution(x, starts[x.ID], w.DB.Now()), views.OfTasks(list, w.needs(list), w.DB.Now())}); err != nil {
+		if err := printJSON(c.stdout, runDocument{x, list}); err != nil {
 			return err
 		}
 	} else if x.Status.Terminal() {
@@ -142,22 +126,9 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 	return nil
 }
 
-// needs is what each task needs, by the id of its execution.
-func (w *work) needs(list []tasks.Task) map[db.ID][]string {
-	byName := map[string][]string{}
-	for i := range w.def.Tasks {
-		byName[w.def.Tasks[i].ID] = w.def.Tasks[i].Needs
-	}
-	out := make(map[db.ID][]string, len(list))
-	for _, t := range list {
-		out[t.ID] = append([]string{}, byName[t.TaskName]...)
-	}
-	return out
-}
-
 type runDocument struct {
-	Execution views.Execution `json:"execution"`
-	Tasks     []views.Task    `json:"tasks"`
+	Execution pipelines.Execution `json:"execution"`
+	Tasks     []tasks.Task        `json:"tasks"`
 }
 
 func (c *cli) printOutcome(x pipelines.Execution, list []tasks.Task) {
@@ -165,7 +136,7 @@ func (c *cli) printOutcome(x pipelines.Execution, list []tasks.Task) {
 	for _, t := range list {
 		counts[t.Status]++
 	}
-	fmt.Fprintf(c.stdout, "%s %s in %s: %s\n", terminal.Inline(x.PipelineName), paintFor(c.stdout).status(string(x.Status)), between(x.CreatedAt, x.CompletedAt),
+	fmt.Fprintf(c.stdout, "%s %s in %s: %s\n", x.PipelineName, paintFor(c.stdout).status(string(x.Status)), between(x.CreatedAt, x.CompletedAt),
 		tally(counts))
 	for _, t := range list {
 		if t.Status == tasks.Failed || t.Status == tasks.Abandoned {

@@ -99,27 +99,9 @@ func TestInput(t *testing.T) {
 			{[]string{"--input", "@" + given}, `{"text":"from the file","number":12345678901234567}`},
 			{[]string{"--input", "@-"}, `{"text":"from standard input","number":7}`},
 			{
-				[]string{"--set", "text=a=b", "--set", "number=8", "--set", `list=[1, "two", {"k": null}]`, "--set", `object={"a": 1.50}`},
+				[]string{"--set", "text=a=b", "--set", "number=8", "--set", "list=[1, two, {k: null}]", "--set", "object={a: 1.50}"},
 				`{"text":"a=b","number":8,"list":[1,"two",{"k":null}],"object":{"a":1.50}}`,
 			},
-			{[]string{"--set", "text=", "--set", "free=fix #12"}, `{"text":"","number":7,"free":"fix #12"}`},
-			{[]string{"--set", "text=", "--set", "free=note: done"}, `{"text":"","number":7,"free":"note: done"}`},
-			{[]string{"--set", "text=", "--set", "free=!important"}, `{"text":"","number":7,"free":"!important"}`},
-			{[]string{"--set", "text=", "--set", "free=&x"}, `{"text":"","number":7,"free":"&x"}`},
-			{[]string{"--set", "text=", "--set", "free=~"}, `{"text":"","number":7,"free":"~"}`},
-			{[]string{"--set", "text=", "--set", "free=- item"}, `{"text":"","number":7,"free":"- item"}`},
-			{[]string{"--set", "text=", "--set", "free=x:"}, `{"text":"","number":7,"free":"x:"}`},
-			{[]string{"--set", "text=", "--set", "free=\"quoted\""}, `{"text":"","number":7,"free":"quoted"}`},
-			{[]string{"--set", "text=", "--set", "free= lead"}, `{"text":"","number":7,"free":" lead"}`},
-			{[]string{"--set", "text=", "--set", "free=1.10"}, `{"text":"","number":7,"free":1.10}`},
-			{[]string{"--set", "text=", "--set", "free=12345678901234567890"}, `{"text":"","number":7,"free":12345678901234567890}`},
-			{[]string{"--set", "text=", "--set", "free=1_000"}, `{"text":"","number":7,"free":"1_000"}`},
-			{[]string{"--set", "text=", "--set", "free=NaN"}, `{"text":"","number":7,"free":"NaN"}`},
-			{[]string{"--set", "text=", "--set", "free=[1, two]"}, `{"text":"","number":7,"free":"[1, two]"}`},
-			{[]string{"--set", "text=", "--set", "free=null"}, `{"text":"","number":7,"free":null}`},
-			{[]string{"--set", "text=1.10"}, `{"text":"1.10","number":7}`},
-			{[]string{"--set", "text=\"q\""}, `{"text":"\"q\"","number":7}`},
-			{[]string{"--input", "\ufeff{\"text\": \"a\"}"}, `{"text":"a","number":7}`},
 			{[]string{"--set", "text=", "--set", "free=2026-11-21"}, `{"text":"","number":7,"free":"2026-11-21"}`},
 		} {
 			id := p.start(t, append([]string{path}, c.args...)...)
@@ -142,7 +124,7 @@ func TestInput(t *testing.T) {
 			p.fails(t, 2, c.words, append([]string{"run", path}, c.args...)...)
 			p.fails(t, 2, c.words, append([]string{"start", path}, c.args...)...)
 		}
-		if list := decode[listing[execution]](t, p.ok(t, "list", "-o", "json", "--status", "running")).Items; len(list) != 0 {
+		if list := decode[[]execution](t, p.ok(t, "list", "-o", "json", "--status", "running")); len(list) != 0 {
 			t.Errorf("refused input started %d runs", len(list))
 		}
 	})
@@ -206,7 +188,7 @@ func TestInterruptedRun(t *testing.T) {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)
 		}
 		contains(t, r.stderr, "interrupted; the run ", "2 tasks to do", "`sluice serve` goes on with it", "first given back: the worker is stopping")
-		id := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items[0].ID
+		id := decode[[]execution](t, p.ok(t, "list", "-o", "json"))[0].ID
 		if got := p.show(t, id).statuses()["first"]; got != "Ready" {
 			t.Errorf("first is %s", got)
 		}
@@ -230,7 +212,7 @@ func TestRunEndedByOthers(t *testing.T) {
 		p.extensions = []fx.Option{g.option()}
 		running := p.begin(t, "run", file(t, "gated.yaml", gated))
 		<-g.begun
-		id := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items[0].ID
+		id := decode[[]execution](t, p.ok(t, "list", "-o", "json"))[0].ID
 		contains(t, p.ok(t, "pause", id, "--reason", "the disk is full"), "paused gated "+id, "`sluice resume "+id+"`")
 		g.open <- nil
 		dbtest.Eventually(t, "the pause shows", func() bool {

@@ -19,7 +19,7 @@ import (
 type sealed struct {
 	Execution struct {
 		ID                string  `json:"id"`
-		PipelineName      string  `json:"pipeline"`
+		PipelineName      string  `json:"pipeline_name"`
 		DefinitionVersion string  `json:"definition_version"`
 		Version           int64   `json:"version"`
 		Seal              *string `json:"seal"`

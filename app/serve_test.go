@@ -64,6 +64,27 @@ func TestServeGivesBack(t *testing.T) {
 	})
 }
 
+// TestServeRefuses: the mistakes of all files at once, and names that are taken.
+func TestServeRefuses(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p *program) {
+		dir := t.TempDir()
+		for name, text := range map[string]string{
+			"a.yaml": "name: one\ntasks: [{id: a, run: \"true\"}]\n", "b.yaml": "name: one\ntasks: [{id: a, run: \"true\"}]\n",
+			"c.yaml": "name: two\n", "d.yml": "name: three\ntasks: [{id: a, uses: shel}]\n",
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.fails(t, 2, []string{
+			`b.yaml:1:1: the pipeline "one" is defined in ` + filepath.Join(dir, "a.yaml") + " already", "c.yaml:1:1: the pipeline has no tasks",
+			`d.yml:2:23: there is no handler "shel"`,
+		}, "serve", "--pipelines", dir)
+		p.fails(t, 3, []string{"no such pipeline"}, "start", "one")
+	})
+}
+
 // TestLostWorker: a worker whose lease has run out loses its task to another, and the attempt is told as lost.
 func TestLostWorker(t *testing.T) {
 	t.Parallel()

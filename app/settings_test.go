@@ -48,13 +48,13 @@ func TestHandlerLimitSettings(t *testing.T) {
 	limits := func(args ...string) string {
 		t.Helper()
 		serve := p.begin(t, append([]string{"serve"}, args...)...)
-		var rows []limitedRow
+		var list []limitedRow
 		dbtest.Eventually(t, "serving", func() bool {
-			rows = decode[listing[limitedRow]](t, p.ok(t, "workers", "-o", "json")).Items
-			return len(rows) == 1
+			list = decode[[]limitedRow](t, p.ok(t, "workers", "-o", "json"))
+			return len(list) == 1
 		})
 		serve.stop(t)
-		return rows[0].Limits
+		return list[0].Limits
 	}
 	for want, args := range map[string][]string{
 		"http=256,shell=64":       nil,

@@ -13,7 +13,6 @@ import (
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -28,39 +27,21 @@ type showNeeds struct {
 
 // showDocument is one execution with all that belongs to it, as it stands or as it stood.
 type showDocument struct {
-	Execution pipelines.Execution
-	Tasks     []tasks.Task
-	Attempts  []attempt
-	Waiting   []waitingTask // in the order of tasks
+	Execution pipelines.Execution `json:"execution"`
+	Tasks     []tasks.Task        `json:"tasks"`
+	Attempts  []attempt           `json:"attempts"`
+	Waiting   []waitingTask       `json:"waiting"` // in the order of tasks
 	timelineDocument
-	At *pastMoment // of the past
+	At *pastMoment `json:"at,omitempty"` // of the past
 
 	account *account
-	started db.Time // the first task; zero: none has
 	fleet   fleet
 	now     time.Time
 }
 
-// showView is a document as JSON shows it.
-type showView struct {
-	Execution views.Execution `json:"execution"`
-	Tasks     []views.Task    `json:"tasks"`
-	Attempts  []attempt       `json:"attempts"`
-	Waiting   []waitingTask   `json:"waiting"`
-	timelineDocument
-	At *pastMoment `json:"at,omitempty"`
-}
-
-func (doc *showDocument) view() showView {
-	return showView{
-		Execution: views.OfExecution(doc.Execution, doc.started, doc.now), Tasks: views.OfTasks(doc.Tasks, doc.account.needs, doc.now),
-		Attempts: doc.Attempts, Waiting: doc.Waiting, timelineDocument: doc.timelineDocument, At: doc.At,
-	}
-}
-
 // waitingTask is a task that is not running, with the reason.
 type waitingTask struct {
-	TaskName string `json:"id"`
+	TaskName string `json:"task_name"`
 	Reason   string `json:"reason"`
 }
 
@@ -89,23 +70,20 @@ time went. With --at or --at-event it shows all that as it was, and which tasks 
 	f.past.add(cmd)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := checkIDs(args[0]); err != nil {
+		id, err := parseID(args[0])
+		if err != nil {
 			return err
 		}
 		if err := f.past.check(); err != nil {
 			return err
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n showNeeds) error {
-			id, err := resolveID(ctx, n.Executions, args[0])
-			if err != nil {
-				return err
-			}
 			doc, err := n.read(ctx, id, f.past)
 			if err != nil {
 				return err
 			}
 			if *format == formatJSON {
-				return printJSON(c.stdout, doc.view())
+				return printJSON(c.stdout, doc)
 			}
 			c.printShow(doc, f)
 			return nil
@@ -155,7 +133,7 @@ func (n showNeeds) read(ctx context.Context, id db.ID, past pastFlags) (showDocu
 	if doc.At != nil {
 		written = doc.account.ended(written)
 	}
-	doc.Attempts, doc.started = doc.account.list(doc.Tasks, written), doc.account.firstStart(doc.Tasks)
+	doc.Attempts = doc.account.list(doc.Tasks, written)
 	return doc, doc.explain(ctx, n)
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 func (c *cli) printShow(doc showDocument, f showFlags) {
@@ -25,7 +24,7 @@ func (c *cli) printShow(doc showDocument, f showFlags) {
 		v := view{now: doc.now}
 		note := why[t.TaskName]
 		if note == "" {
-			note = errorLine(string(t.Error), 80)
+			note = firstLine(string(t.Error), 80)
 		}
 		rows[i] = []string{t.TaskName, status, attempts(t), moment(t.StartedAt), taskTime(t, v), string(t.WorkerID), note}
 	}
@@ -59,13 +58,12 @@ func (c *cli) printExecution(doc showDocument, p paint) {
 	for _, t := range doc.Tasks {
 		counts[t.Status]++
 	}
-	lines := func(name, value string) {
+	field := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(c.stdout, "%-10s %s\n", name, value)
 		}
 	}
-	field := func(name, value string) { lines(name, terminal.Inline(value)) }
-	fmt.Fprintf(c.stdout, "%s %s\n", terminal.Inline(x.PipelineName), p.status(string(x.Status)))
+	fmt.Fprintf(c.stdout, "%s %s\n", x.PipelineName, p.status(string(x.Status)))
 	field("id", x.ID.String())
 	if doc.At != nil {
 		field("as of", doc.At.String())
@@ -81,7 +79,7 @@ func (c *cli) printExecution(doc showDocument, p paint) {
 	if s := string(x.Input); s != "{}" {
 		field("input", s)
 	}
-	lines("error", strings.TrimSpace(indent(string(x.Error), "           ")))
+	field("error", strings.TrimSpace(indent(string(x.Error), "           ")))
 }
 
 // printAttempt tells of an attempt that did not go well, or, asked for logs, of every one that wrote something.
@@ -91,7 +89,7 @@ func (c *cli) printAttempt(a attempt, logs bool, p paint) {
 	if !bad && (!logs || !wrote) {
 		return
 	}
-	fmt.Fprintf(c.stdout, "\n%s attempt %d %s %s %s\n", terminal.Inline(a.TaskName), a.Attempt, p.status(a.Status), moment(a.EndedAt), between(a.StartedAt, a.EndedAt))
+	fmt.Fprintf(c.stdout, "\n%s attempt %d %s %s %s\n", a.TaskName, a.Attempt, p.status(a.Status), moment(a.EndedAt), between(a.StartedAt, a.EndedAt))
 	if bad {
 		fmt.Fprintln(c.stdout, indent(string(a.Error), "  "))
 	}
@@ -126,7 +124,7 @@ func (c *cli) printNext(doc showDocument) {
 	}
 	if doc.account.truncated {
 		// Without its history it can be neither retried nor told of.
-		fmt.Fprintf(c.stdout, "\nnext: sluice start %s\n", terminal.Inline(doc.Execution.PipelineName))
+		fmt.Fprintf(c.stdout, "\nnext: sluice start %s\n", doc.Execution.PipelineName)
 		return
 	}
 	switch doc.Execution.Status {

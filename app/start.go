@@ -12,7 +12,6 @@ import (
 
 func (c *cli) startCommand() *cobra.Command {
 	var input inputFlags
-	var labels map[string]string
 	var key string
 	number := 1
 	cmd := &cobra.Command{
@@ -23,7 +22,6 @@ func (c *cli) startCommand() *cobra.Command {
 		Args: arguments(1, 1, "the name of a pipeline or a file"),
 	}
 	input.add(cmd)
-	labelFlag(cmd, &labels, "mark the run with the label `NAME=VALUE`; may be repeated, and wins over the pipeline's labels")
 	cmd.Flags().Var(&count{&number, 1}, "count", "start `N` runs")
 	cmd.Flags().StringVar(&key, "idempotency-key", "", "a second start of the pipeline with the same `KEY` finds the first run")
 	format := outputFlag(cmd)
@@ -42,7 +40,7 @@ func (c *cli) startCommand() *cobra.Command {
 			}
 			requests := make([]pipelines.Request, number)
 			for i := range requests {
-				requests[i] = pipelines.Request{Definition: def, Input: raw, IdempotencyKey: key, Labels: labels, Actor: actor()}
+				requests[i] = pipelines.Request{Definition: def, Input: raw, IdempotencyKey: key, Actor: actor()}
 			}
 			started, err := n.Engine.Start(ctx, requests)
 			if err != nil && len(started) == 0 {

@@ -26,7 +26,7 @@ type tenantsNeeds struct {
 type tenantRow struct {
 	Tenant        string `json:"tenant"`
 	SchemaVersion int64  `json:"schema_version"` // 0: not migrated yet
-	State         string `json:"state"`          // current, behind, ahead; unused: a default tenant that nobody has migrated; unreadable
+	State         string `json:"state"`          // current, behind, ahead; unused: a default tenant that nobody has migrated
 	OpenRuns      *int64 `json:"open_runs"`      // null: the schema is not this binary's
 	SizeBytes     int64  `json:"size_bytes"`
 }
@@ -91,12 +91,8 @@ func (c *cli) tenantsListCommand() *cobra.Command {
 				if errors.Is(err, db.ErrNoTenant) {
 					continue // dropped meanwhile
 				}
-				if err != nil && ctx.Err() != nil {
-					return err
-				}
 				if err != nil {
-					fmt.Fprintf(c.stderr, "tenant %s can't be read: %s\n", t.Name, oneLine(err.Error()))
-					row = tenantRow{Tenant: t.Name, State: "unreadable"}
+					return fmt.Errorf("tenant %q: %w", t.Name, err)
 				}
 				if t.Unused && t.Name == db.DefaultTenant {
 					row.State = "unused"
@@ -195,7 +191,7 @@ func (n tenantsNeeds) row(ctx context.Context) (tenantRow, error) {
 
 func (c *cli) printTenants(list []tenantRow, format string) error {
 	if format == formatJSON {
-		return printList(c.stdout, list, "")
+		return printJSON(c.stdout, list)
 	}
 	if len(list) == 0 {
 		fmt.Fprintln(c.stderr, "no tenants: `sluice tenants create NAME` makes one")

@@ -3,17 +3,18 @@ package app
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
 
 	"github.com/sluiceworks/sluice/modules/history"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // What --timeline takes.
@@ -68,9 +69,11 @@ func (c *cli) printTimeline(doc showDocument, rows string) {
 }
 
 // widthOf is how wide a line may be.
-func widthOf(w *terminal.Writer) int {
-	if width, _, ok := w.Size(); ok && width >= 40 {
-		return width
+func widthOf(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width >= 40 {
+			return width
+		}
 	}
 	return defaultWidth
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/history"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // look is how pictures are drawn on one stream.
@@ -60,7 +59,7 @@ const (
 func (l look) bars(t *history.Timeline, rows []history.Row, critical map[string]time.Duration) string {
 	name := len("timeline")
 	for _, r := range rows {
-		name = max(name, min(text.StringWidthWithoutEscSequences(terminal.Inline(r.TaskName)), widestName))
+		name = max(name, min(text.StringWidthWithoutEscSequences(r.TaskName), widestName))
 	}
 	cells := max(l.width-name-timeWidth-3, leastCells)
 	var b strings.Builder
@@ -75,7 +74,7 @@ func (l look) bars(t *history.Timeline, rows []history.Row, critical map[string]
 		for _, k := range bar {
 			seen[k] = true
 		}
-		line := fmt.Sprintf("%s %s %s", text.Pad(text.Snip(terminal.Inline(r.TaskName), name, "~"), name, ' '), mark, l.draw(bar))
+		line := fmt.Sprintf("%s %s %s", text.Pad(text.Snip(r.TaskName, name, "~"), name, ' '), mark, l.draw(bar))
 		fmt.Fprintf(&b, "%s %*s\n", line, timeWidth-1, span(r.Own()))
 	}
 	b.WriteString(l.legend(seen) + "\n")
@@ -128,7 +127,7 @@ func (l look) draw(bar []history.Kind) string {
 		}
 		part := strings.Repeat(string(r), n-i)
 		if l.paint && colour != "" {
-			part = terminal.Paint(colour, part)
+			part = "\x1b[" + colour + "m" + part + "\x1b[0m"
 		}
 		b.WriteString(part)
 		i = n

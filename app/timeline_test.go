@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,7 +11,6 @@ import (
 	"github.com/sluiceworks/sluice/modules/history"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
-	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 func second(s float64) db.Time {
@@ -76,9 +74,7 @@ func TestTimelineDrawing(t *testing.T) {
 	} {
 		got := c.look.timeline(story20(), timelineTelling, true)
 		if name == "in colour" {
-			var out bytes.Buffer
-			fmt.Fprint(terminal.New(&out), strings.Split(got, "\n")[1])
-			got = out.String()
+			got = strings.Split(got, "\n")[1]
 		}
 		if diff := cmp.Diff(strings.TrimPrefix(c.want, "\n"), got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s\n%s", name, diff, got)

@@ -102,7 +102,7 @@ func TestValidate(t *testing.T) {
 	type validated struct {
 		File         string
 		OK           bool
-		PipelineName string `json:"pipeline"`
+		PipelineName string `json:"pipeline_name"`
 		TaskCount    int    `json:"task_count"`
 		Problems     []struct {
 			File, Message, Hint string
@@ -110,7 +110,7 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	data := p.run(t, "validate", "-o", "json", "../examples/first.yaml", "../examples/mistakes/invalid.yaml", "/nowhere.yaml")
-	list := decode[listing[validated]](t, data.stdout).Items
+	list := decode[[]validated](t, data.stdout)
 	if data.code != 2 || data.stderr != "" || len(list) != 3 {
 		t.Fatalf("as JSON: %+v", data)
 	}

@@ -21,7 +21,7 @@ type validateNeeds struct {
 type validated struct {
 	File         string    `json:"file"`
 	OK           bool      `json:"ok"`
-	PipelineName string    `json:"pipeline"` // empty unless ok
+	PipelineName string    `json:"pipeline_name"` // empty unless ok
 	TaskCount    int       `json:"task_count"`
 	Problems     []mistake `json:"problems"`
 
@@ -70,7 +70,9 @@ func (c *cli) validate(path string, handlers *tasks.Registry) validated {
 	var problems definition.Problems
 	switch {
 	case errors.As(err, &problems):
-		v.Problems = mistakesOf(problems)
+		for _, p := range problems {
+			v.Problems = append(v.Problems, mistake{p.File, p.Line, p.Column, p.Message, p.Hint})
+		}
 	case err != nil:
 		v.Problems = append(v.Problems, mistake{File: path, Message: err.Error()})
 	default:
@@ -82,7 +84,7 @@ func (c *cli) validate(path string, handlers *tasks.Registry) validated {
 
 func (c *cli) printValidated(list []validated, format string) error {
 	if format == formatJSON {
-		return printList(c.stdout, list, "")
+		return printJSON(c.stdout, list)
 	}
 	for _, v := range list {
 		var problems definition.Problems

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/audit"
-	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/seal"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -19,8 +19,6 @@ type verifyNeeds struct {
 	DB      *db.DB
 	Auditor *audit.Auditor
 	Sealer  *seal.Sealer
-
-	Executions *pipelines.Repository
 }
 
 // verifyFlags are what narrows a verification.
@@ -58,10 +56,11 @@ and tells nothing of what was done to older ones. An interrupted verification le
 	cmd.Flags().BoolVar(&f.root, "print-root", false, "print one hash over the seals of a period, and check nothing")
 	format, all := outputFlag(cmd), allTenantsFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := checkIDs(args...); err != nil {
+		ids, err := parseIDs(args)
+		if err != nil {
 			return err
 		}
-		if err := f.check(args, *all); err != nil {
+		if err := f.check(ids, *all); err != nil {
 			return err
 		}
 		if *all {
@@ -78,10 +77,6 @@ and tells nothing of what was done to older ones. An interrupted verification le
 					return err
 				}
 				return c.printRoot(ctx, n.Sealer, since, until, *format)
-			}
-			ids, err := resolveIDs(ctx, n.Executions, args)
-			if err != nil {
-				return err
 			}
 			report, err := c.verify(ctx, n, f, audit.Options{IDs: ids, MaxBreaches: f.most, Since: since})
 			if err != nil {
@@ -117,7 +112,7 @@ func (c *cli) verifyTenants(ctx context.Context, o audit.Options, since, format 
 			return nil
 		})
 		if format == formatJSON {
-			failed = errors.Join(failed, printList(c.stdout, list, ""))
+			failed = errors.Join(failed, printJSON(c.stdout, list))
 		}
 		if failed == nil && !sound {
 			return exitStatus(exitFailed)
@@ -126,7 +121,7 @@ func (c *cli) verifyTenants(ctx context.Context, o audit.Options, since, format 
 	})
 }
 
-func (f *verifyFlags) check(ids []string, all bool) error {
+func (f *verifyFlags) check(ids []db.ID, all bool) error {
 	switch {
 	case all && (len(ids) > 0 || f.resume != "" || f.root):
 		return usagef("--all-tenants takes no ids, --resume or --print-root: those are one tenant's")
@@ -180,4 +175,13 @@ func (c *cli) printReport(report audit.Report, format string) error {
 		return exitStatus(exitFailed)
 	}
 	return nil
+}
+
+// parseInstant reads an instant, or how long ago it was; zero for nothing.
+func parseInstant(flag, s string, now time.Time) (db.Time, error) {
+	at, err := parseSince(s, now)
+	if err != nil {
+		return at, withHint(usagef("%s: %q is no time", flag, s), hintFor(err))
+	}
+	return at, nil
 }

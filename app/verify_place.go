@@ -12,7 +12,6 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/audit"
 	"github.com/sluiceworks/sluice/platform/db"
-	"github.com/sluiceworks/sluice/platform/redact"
 )
 
 const (
@@ -39,7 +38,7 @@ type place struct {
 }
 
 func newPlace(path string, d *db.DB) *place {
-	return &place{path: path, db: d, saved: d.Now(), doc: placeDocument{Format: 2, Database: redact.Database(d.URL())}}
+	return &place{path: path, db: d, saved: d.Now(), doc: placeDocument{Format: 1, Database: redacted(d.URL())}}
 }
 
 // load reads the place of an earlier verification of the same sort, whose --since it takes over.

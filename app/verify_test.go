@@ -50,7 +50,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 // newest shows the newest execution.
 func (p *program) newest(t *testing.T) document {
 	t.Helper()
-	return p.show(t, decode[listing[execution]](t, p.ok(t, "list", "--limit", "1", "-o", "json")).Items[0].ID)
+	return p.show(t, decode[[]execution](t, p.ok(t, "list", "--limit", "1", "-o", "json"))[0].ID)
 }
 
 func id(t *testing.T, s string) db.ID {
@@ -75,13 +75,13 @@ func (p *program) finds(t *testing.T, doc document, invariant string, args ...st
 	}
 	r = p.run(t, append([]string{"verify", "-o", "json"}, args...)...)
 	report := decode[struct {
-		Executions int
-		Breaches   []struct {
+		Pipelines int
+		Breaches  []struct {
 			Invariant           string
 			PipelineExecutionID string `json:"pipeline_execution_id"`
 		}
 	}](t, r.stdout)
-	if r.code != 1 || report.Executions != 1 || len(report.Breaches) == 0 || report.Breaches[0].PipelineExecutionID != doc.Execution.ID {
+	if r.code != 1 || report.Pipelines != 1 || len(report.Breaches) == 0 || report.Breaches[0].PipelineExecutionID != doc.Execution.ID {
 		t.Errorf("exit code %d, report: %+v", r.code, report)
 	}
 }
@@ -117,7 +117,7 @@ func TestVerifyGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		state := func(tenant string) string {
-			return fmt.Sprintf(`{"sluice_verify": 2, "database": %q, "tenant": %q, "since": null, "state": {"after": %q, "report": {"executions": 41, "breaches": []}}}`,
+			return fmt.Sprintf(`{"sluice_verify": 1, "database": %q, "tenant": %q, "since": null, "state": {"after": %q, "report": {"pipelines": 41, "breaches": []}}}`,
 				u.Redacted(), tenant, first)
 		}
 		path := file(t, "place.json", state("default"))

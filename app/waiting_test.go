@@ -126,8 +126,8 @@ type workerRow struct {
 	StartedAt string `json:"started_at"`
 	Tasks     []struct {
 		PipelineExecutionID string `json:"pipeline_execution_id"`
-		PipelineName        string `json:"pipeline"`
-		TaskName            string `json:"id"`
+		PipelineName        string `json:"pipeline_name"`
+		TaskName            string `json:"task_name"`
 		Attempt             int    `json:"attempt"`
 		StartedAt           string `json:"started_at"`
 	} `json:"tasks"`
@@ -142,7 +142,7 @@ func TestWorkers(t *testing.T) {
 		}
 		id := p.start(t, file(t, "long.yaml", "name: long\ntasks: [{id: work, run: exec sleep 1000}]"))
 		serve, _ := p.process(t, "serve", "--lease", "1s", "--workers", "2")
-		rows := func() []workerRow { return decode[listing[workerRow]](t, p.ok(t, "workers", "-o", "json")).Items }
+		rows := func() []workerRow { return decode[[]workerRow](t, p.ok(t, "workers", "-o", "json")) }
 		dbtest.Eventually(t, "it works", func() bool { list := rows(); return len(list) == 1 && list[0].SlotsUsed == 1 })
 		w := rows()[0]
 		if !w.Alive || w.LeaseMS <= 0 || w.LeaseMS > 1000 || w.Slots != 2 || w.StartedAt == "" || len(w.Tasks) != 1 {
@@ -178,7 +178,7 @@ func TestWhyItWaitsForAQueue(t *testing.T) {
 		contains(t, p.ok(t, "show", id), "the pipeline was paused by cli:", " at "+year, ": stocktaking", "waits for a (Ready); the pipeline was paused by ")
 		type waiting struct {
 			Waiting []struct {
-				TaskName string `json:"id"`
+				TaskName string `json:"task_name"`
 				Reason   string `json:"reason"`
 			} `json:"waiting"`
 		}

@@ -12,21 +12,19 @@ import (
 
 // eventData is what any event's data may hold (docs/events.md).
 type eventData struct {
-	TaskName     string         `json:"id"`
-	PipelineName string         `json:"pipeline"`
+	TaskName     string         `json:"task_name"`
+	PipelineName string         `json:"pipeline_name"`
 	TaskCount    int            `json:"task_count"`
-	Dependencies []string       `json:"needs"`
+	Dependencies []string       `json:"dependencies"`
 	Attempt      int            `json:"attempt"`
 	Error        string         `json:"error"`
 	ErrorKind    string         `json:"error_kind"`
-	ExitCode     *int           `json:"exit_code"`
 	DelayMS      int64          `json:"delay_ms"`
 	DurationMS   int64          `json:"duration_ms"`
 	DeferredFor  int64          `json:"deferred_for"`
 	RetryAt      db.Time        `json:"retry_at"`
 	ResumeAt     db.Time        `json:"resume_at"`
 	Reason       string         `json:"reason"`
-	Detail       string         `json:"detail"`
 	Cause        string         `json:"cause"`
 	Worker       string         `json:"worker"`
 	Tasks        []string       `json:"tasks"`
@@ -60,12 +58,6 @@ func (s story) String() string {
 	return line
 }
 
-// brief is the story in one line.
-func (s story) brief() string {
-	s.text = errorLine(s.text, 100)
-	return s.String()
-}
-
 // tell puts an event into words.
 func tell(e events.Event) (story, error) {
 	d, err := dataOf(e)
@@ -97,10 +89,7 @@ func tell(e events.Event) (story, error) {
 	case events.TaskFailed:
 		return story{what: "failed", how: took, text: d.Error}, nil
 	case events.TaskSkipped:
-		if d.Reason == string(tasks.SkipExitCode) && d.ExitCode != nil {
-			return story{what: "skipped", how: took, text: fmt.Sprintf("exit code %d", *d.ExitCode)}, nil
-		}
-		return story{what: "skipped", text: d.Detail}, nil
+		return story{what: "skipped", text: d.Reason}, nil
 	case events.TaskReset:
 		return tellReset(d), nil
 	case events.TaskAbandoned:

@@ -3,8 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"time"
 
 	"go.uber.org/fx"
@@ -43,10 +41,9 @@ type work struct {
 	workNeeds
 	id      db.ID
 	def     *definition.Definition
-	tasks   []tasks.Task // in the order of creation
+	tasks   []db.ID // in the order of creation
 	follow  *follower
 	display display
-	output  *output // what the tasks write; nil: it is not shown
 }
 
 // view is what a display shows.
@@ -54,8 +51,7 @@ type view struct {
 	execution pipelines.Execution
 	tasks     []tasks.Task // in the order of creation
 	fresh     []events.Event
-	output    []outputLine // fresh, in the order of writing
-	now       time.Time    // the database's
+	now       time.Time // the database's
 }
 
 // display shows how an execution gets on.
@@ -67,11 +63,7 @@ type display interface {
 
 // run works until the execution has ended or ctx has. It gives the execution as it stands then.
 func (w *work) run(ctx context.Context, slots int, lease time.Duration) (pipelines.Execution, error) {
-	config := workers.Config{Slots: slots, Lease: lease, Poll: runPoll, Drain: runDrain, PipelineExecutionID: w.id}
-	if w.output != nil {
-		config.Echo = w.output.open
-	}
-	pool := workers.New(config, w.Workers)
+	pool := workers.New(workers.Config{Slots: slots, Lease: lease, Poll: runPoll, Drain: runDrain, PipelineExecutionID: w.id}, w.Workers)
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
@@ -135,31 +127,13 @@ func (w *work) look(ctx context.Context, back bool) (pipelines.Execution, error)
 	if err != nil {
 		return x, err
 	}
-	if err := w.refresh(ctx, fresh); err != nil {
+	byID, err := w.Tasks.Find(ctx, w.tasks)
+	if err != nil {
 		return x, err
 	}
-	return x, w.display.show(view{execution: x, tasks: w.tasks, fresh: fresh, output: w.output.take(), now: now})
-}
-
-// refresh reads the tasks again that the events are about: each change of a task has its event.
-func (w *work) refresh(ctx context.Context, fresh []events.Event) error {
-	changed := map[db.ID]bool{}
-	for _, e := range fresh {
-		if !e.TaskExecutionID.IsZero() {
-			changed[e.TaskExecutionID] = true
-		}
+	v := view{execution: x, fresh: fresh, now: now}
+	for _, id := range w.tasks {
+		v.tasks = append(v.tasks, byID[id])
 	}
-	if len(changed) == 0 {
-		return nil
-	}
-	found, err := w.Tasks.Find(ctx, slices.Collect(maps.Keys(changed)))
-	if err != nil {
-		return err
-	}
-	for i := range w.tasks {
-		if t, ok := found[w.tasks[i].ID]; ok {
-			w.tasks[i] = t
-		}
-	}
-	return nil
+	return x, w.display.show(v)
 }

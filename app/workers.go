@@ -36,10 +36,10 @@ type workerRow struct {
 
 // workingTask is a task that a worker holds.
 type workingTask struct {
-	TaskName            string  `json:"id"`
-	TaskExecutionID     db.ID   `json:"task_execution_id"`
+	ID                  db.ID   `json:"id"`
 	PipelineExecutionID db.ID   `json:"pipeline_execution_id"`
-	PipelineName        string  `json:"pipeline"`
+	PipelineName        string  `json:"pipeline_name"`
+	TaskName            string  `json:"task_name"`
 	Attempt             int     `json:"attempt"`
 	StartedAt           db.Time `json:"started_at"`
 }
@@ -58,7 +58,7 @@ func (c *cli) workersCommand() *cobra.Command {
 				return err
 			}
 			if *format == formatJSON {
-				return printList(c.stdout, rows, "")
+				return printJSON(c.stdout, rows)
 			}
 			c.printWorkers(rows, f)
 			return nil
@@ -86,7 +86,7 @@ func (n workersNeeds) rows(ctx context.Context, f fleet) ([]workerRow, error) {
 		}
 		for _, t := range f.running[w.ID] {
 			row.Tasks = append(row.Tasks, workingTask{
-				TaskExecutionID: t.ID, PipelineExecutionID: t.PipelineExecutionID, PipelineName: runs[t.PipelineExecutionID].PipelineName,
+				ID: t.ID, PipelineExecutionID: t.PipelineExecutionID, PipelineName: runs[t.PipelineExecutionID].PipelineName,
 				TaskName: t.TaskName, Attempt: t.Attempt, StartedAt: t.StartedAt,
 			})
 		}

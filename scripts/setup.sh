@@ -1,6 +1,6 @@
 #!/bin/bash
-# setup.sh [compiler] [postgres] [pooler] [python] installs what is missing of these on a Debian machine: a C compiler (SQLite's driver is C) and
-# PostgreSQL's programs and PgBouncer (the tests start servers of their own). What is there already is left alone, and needs no network.
+# setup.sh [compiler] [postgres] installs what is missing of these on a Debian machine: a C compiler (SQLite's driver is C) and
+# PostgreSQL's programs (the tests start a server of their own). What is there already is left alone, and needs no network.
 set -euo pipefail
 
 say() { echo "setup: $*"; }
@@ -16,16 +16,12 @@ has_postgres() {
   done
   return 1
 }
-has_python() { command -v python3 >/dev/null; }
-has_pooler() { command -v pgbouncer >/dev/null || [[ -x /usr/sbin/pgbouncer ]]; }
 
 missing=()
 for need in "$@"; do
   case $need in
     compiler) has_compiler || missing+=(gcc libc6-dev) ;;
     postgres) has_postgres || missing+=(postgresql) ;;
-    python) has_python || missing+=(python3) ;;
-    pooler) has_pooler || missing+=(pgbouncer) ;;
     *) die "unknown need: $need" ;;
   esac
 done

@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // prefixes tell what a line is without reading it whole.
@@ -34,9 +32,7 @@ func lines(in io.Reader, each func(number int, text []byte) error) error {
 		part, err := r.ReadSlice('\n')
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-			if long = append(long, part...); len(long) > maxLine {
-				return fmt.Errorf("%w: line %d has more than %d bytes", ErrCut, number, maxLine)
-			}
+			long = append(long, part...)
 			continue
 		case errors.Is(err, io.EOF) && len(part) == 0 && len(long) == 0:
 			return nil
@@ -58,13 +54,10 @@ func lines(in io.Reader, each func(number int, text []byte) error) error {
 	}
 }
 
-// check reads a whole file and sees that it is one, before anything of it is written: that it is whole, that each line is one that
-// an export writes and within its bounds, and that what it says of itself is so. It returns the trailer and the executions' ids.
-func check(in io.Reader) (trailer, []db.ID, error) {
+// check reads a whole file and sees that it is one, before anything of it is written.
+func check(in io.Reader) (trailer, error) {
 	var end *trailer
 	var counts Counts
-	v := &validator{definitions: map[string]bool{}, page: map[db.ID]int64{}, tasks: map[db.ID]db.ID{}}
-	var wrong error // with a line: it is reported if the file is whole
 	sum := sha256.New()
 	err := lines(in, func(number int, text []byte) error {
 		if end != nil {
@@ -87,28 +80,21 @@ func check(in io.Reader) (trailer, []db.ID, error) {
 			return nil
 		} else if !tally(&counts, text) {
 			return fmt.Errorf("%w: line %d is of no sort that this binary knows", ErrCut, number)
-		} else if err := v.line(text); err != nil && wrong == nil {
-			wrong = fmt.Errorf("%w: line %d: %w", ErrContent, number, err)
 		}
 		sum.Write(text)
 		return nil
 	})
 	switch {
 	case err != nil:
-		return trailer{}, nil, err
+		return trailer{}, err
 	case end == nil:
-		return trailer{}, nil, fmt.Errorf("%w: it has no trailer", ErrCut)
+		return trailer{}, fmt.Errorf("%w: it has no trailer", ErrCut)
 	case end.Counts != counts:
-		return trailer{}, nil, fmt.Errorf("%w: its trailer counts %+v, and there are %+v", ErrCut, end.Counts, counts)
+		return trailer{}, fmt.Errorf("%w: its trailer counts %+v, and there are %+v", ErrCut, end.Counts, counts)
 	case end.SHA256 != hex.EncodeToString(sum.Sum(nil)):
-		return trailer{}, nil, fmt.Errorf("%w: its contents are not those that its trailer is about", ErrCut)
-	case wrong != nil:
-		return trailer{}, nil, wrong
-	case end.Open != v.open || end.SequenceNum != v.highest:
-		return trailer{}, nil, fmt.Errorf("%w: its trailer has %d open executions and the sequence_num %d, and there are %d and %d",
-			ErrContent, end.Open, end.SequenceNum, v.open, v.highest)
+		return trailer{}, fmt.Errorf("%w: its contents are not those that its trailer is about", ErrCut)
 	}
-	return *end, v.ids, nil
+	return *end, nil
 }
 
 func tally(c *Counts, text []byte) bool {

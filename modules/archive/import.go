@@ -20,86 +20,46 @@ const (
 type Import struct {
 	AsTheyAre bool         // open executions too: whoever serves the database goes on with them
 	Progress  func(Counts) // called now and then with what has been written, if set
-
-	// Verify checks the executions with these ids as the transaction sees them. An error from it undoes the import.
-	Verify func(tx db.Tx, ids []db.ID) error
 }
 
 // Import writes a file into the database, all of it or nothing, in one transaction. It fails with ErrFormat or ErrCut for a file that
-// is not whole, with ErrContent for one that no export has written so, with ErrOpen for one with open executions unless they are
-// asked for, and with ErrExists if the database has one of its executions already, or an idempotency key of one. Sequence numbers keep
-// their order, and in an empty database their values. Nothing is written, and no number is reserved, before the file has been
-// checked.
+// is not whole, with ErrOpen for one with open executions unless they are asked for, and with ErrExists if the database has one of
+// its executions already, or an idempotency key of one. Sequence numbers keep their order, and in an empty database their values.
 func (a *Archive) Import(ctx context.Context, in io.ReadSeeker, o Import) (Counts, error) {
-	end, ids, err := check(in)
+	end, err := check(in)
 	if err != nil {
 		return Counts{}, err
 	}
 	if end.Open > 0 && !o.AsTheyAre {
 		return Counts{}, fmt.Errorf("%w: %d of %d", ErrOpen, end.Open, end.Executions)
 	}
-	registered, err := a.prepare(ctx, ids)
-	if err != nil {
-		return Counts{}, err
-	}
 	base, err := a.db.Reserve(ctx, "execution_events", "sequence_num", end.SequenceNum)
 	if err != nil {
 		return Counts{}, err
 	}
 	err = a.db.Transaction(ctx, func(tx db.Tx) error {
-		if err := load(in, &loader{tx: tx, base: base, progress: o.Progress, pending: batch{registered: registered}}); err != nil {
+		if _, err := in.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("read the export: %w", err)
+		}
+		l := &loader{tx: tx, base: base, progress: o.Progress}
+		err := lines(in, func(number int, text []byte) error {
+			if number == 1 || bytes.HasPrefix(text, []byte(`{"trailer":`)) {
+				return nil
+			}
+			if err := l.take(text); err != nil {
+				return fmt.Errorf("line %d: %w", number, err)
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
-		if o.Verify == nil {
-			return nil
-		}
-		return o.Verify(tx, ids)
+		return l.flush()
 	})
 	if err != nil {
 		return Counts{}, err
 	}
 	return end.Counts, nil
-}
-
-// prepare sees that the database has none of the executions, before a number is reserved for their events, and returns which pipelines
-// have a registered definition.
-func (a *Archive) prepare(ctx context.Context, ids []db.ID) (registered map[string]bool, err error) {
-	registered = map[string]bool{}
-	err = a.db.View(ctx, func(v db.View) error {
-		found, err := idsOf(v, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": db.IDSet(ids)})
-		if err != nil {
-			return err
-		}
-		if len(found) > 0 {
-			return fmt.Errorf("pipeline execution %s %w", found[0], ErrExists)
-		}
-		return v.Query(`SELECT DISTINCT pipeline_name FROM {pipeline_definitions} WHERE registered_at IS NOT NULL`, nil, func(scan func(...any) error) error {
-			var name string
-			err := scan(&name)
-			registered[name] = true
-			return err
-		})
-	})
-	return registered, err
-}
-
-func load(in io.ReadSeeker, l *loader) error {
-	if _, err := in.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("read the export: %w", err)
-	}
-	err := lines(in, func(number int, text []byte) error {
-		if number == 1 || bytes.HasPrefix(text, []byte(`{"trailer":`)) {
-			return nil
-		}
-		if err := l.take(text); err != nil {
-			return fmt.Errorf("line %d: %w", number, err)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return l.flush()
 }
 
 // loader gathers lines of one sort until there is a set to be written.
@@ -138,7 +98,7 @@ func (l *loader) flush() error {
 		return nil
 	}
 	err := l.pending.write(l.tx, l.base)
-	l.pending, l.size = batch{registered: l.pending.registered}, 0
+	l.pending, l.size = batch{}, 0
 	if err == nil && l.progress != nil {
 		l.progress(l.written)
 	}

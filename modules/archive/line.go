@@ -1,6 +1,6 @@
 // Package archive writes executions with all that belongs to them into a file, and reads such a file into a database. It is the one
 // place besides the transitions that writes statuses, events and outbox rows: it copies what transitions have written elsewhere,
-// never changes what is there, and has the copy verified before it commits. docs/export.md describes the file.
+// never changes what is there, and leaves it to `sluice verify` to prove the copy. docs/export.md describes the file.
 package archive
 
 import (
@@ -13,7 +13,7 @@ import (
 )
 
 // Format is the version of the file that this binary writes and reads.
-const Format = 2
+const Format = 1
 
 // Errors that callers act on.
 var (
@@ -21,8 +21,6 @@ var (
 	ErrCut    = errors.New("the export is cut off or damaged")
 	ErrOpen   = errors.New("the export holds executions that have not ended")
 	ErrExists = errors.New("is in this database already")
-
-	ErrContent = errors.New("the export holds what no export writes")
 )
 
 // header is the first line.
@@ -37,7 +35,7 @@ type Counts struct {
 	Tasks       int64 `json:"tasks"`
 	Events      int64 `json:"events"`
 	Outbox      int64 `json:"outbox"`
-	Logs        int64 `json:"logs"` // chunks of output
+	Logs        int64 `json:"logs"`
 }
 
 // trailer is the last line. Without it, or with others before it than it says, a file is not whole.
@@ -56,7 +54,7 @@ type line struct {
 	Task       *tasks.Task           `json:"task,omitempty"`
 	Event      *events.Event         `json:"event,omitempty"`
 	Outbox     *queued               `json:"outbox,omitempty"`
-	Log        *tasks.Chunk          `json:"log,omitempty"`
+	Log        *tasks.Log            `json:"log,omitempty"`
 
 	Trailer *trailer `json:"trailer,omitempty"`
 }

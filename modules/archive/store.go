@@ -17,9 +17,7 @@ type batch struct {
 	tasks       []*tasks.Task
 	events      []*events.Event
 	outbox      []*queued
-	logs        []*tasks.Chunk
-
-	registered map[string]bool // pipelines that have a registered definition without the import
+	logs        []*tasks.Log
 }
 
 func (b *batch) add(l *line) {
@@ -49,7 +47,6 @@ func (b *batch) write(tx db.Tx, base int64) error {
 	}{
 		{"definitions", 0, b.writeDefinitions}, // those that are known are left as they are
 		{"executions", len(b.executions), b.writeExecutions},
-		{"labels", 0, b.writeLabels},
 		{"tasks", len(b.tasks), b.writeTasks},
 		{"events", len(b.events), func(tx db.Tx) (int64, error) { return b.writeEvents(tx, base) }},
 		{"the outbox", len(b.outbox), b.writeOutbox},
@@ -90,23 +87,11 @@ func optional(n *int64) int64 {
 	return *n
 }
 
-// registeredAt keeps an import from changing what `start NAME` takes: where the database has a registered definition of the name, that
-// one stays the newest, and none is registered in the future.
-func (b *batch) registeredAt(d *pipelines.Registered, now db.Time) db.Time {
-	switch {
-	case b.registered[d.PipelineName]:
-		return db.Time{}
-	case d.RegisteredAt.After(now.Time):
-		return now
-	}
-	return d.RegisteredAt
-}
-
 func (b *batch) writeDefinitions(tx db.Tx) (int64, error) {
 	type D = pipelines.Registered
 	l := b.definitions
 	set := db.NewSet(len(l)).Texts("name", of(l, func(d *D) string { return d.PipelineName })).Texts("version", of(l, func(d *D) string { return d.Version })).
-		JSONs("definition", of(l, func(d *D) string { return document(d.Definition) })).Times("registered_at", of(l, func(d *D) db.Time { return b.registeredAt(d, tx.Now) }))
+		JSONs("definition", of(l, func(d *D) string { return document(d.Definition) })).Times("registered_at", of(l, func(d *D) db.Time { return d.RegisteredAt }))
 	return tx.Exec(`INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
 SELECT x.name, x.version, x.definition, x.registered_at FROM $x WHERE true ON CONFLICT (pipeline_name, version) DO NOTHING`, db.Args{"x": set})
 }
@@ -141,21 +126,6 @@ func (b *batch) writeExecutions(tx db.Tx) (int64, error) {
 SELECT x.id, x.pipeline_name, x.definition_version, x.status, x.version, x.input, x.error, x.idempotency_key, x.open_tasks,
   x.unsuccessful_tasks, x.events_removed, x.outputs_removed_at, x.logs_removed_at, x.seal, x.former_seal, x.sealed_version, x.created_at,
   x.completed_at, x.paused_at FROM $x`, db.Args{"x": set})
-}
-
-func (b *batch) writeLabels(tx db.Tx) (int64, error) {
-	var ids []db.ID
-	var names, values []string
-	for _, e := range b.executions {
-		for name, value := range e.Labels {
-			ids, names, values = append(ids, e.ID), append(names, name), append(values, value)
-		}
-	}
-	if len(ids) == 0 {
-		return 0, nil
-	}
-	return tx.Exec(`INSERT INTO {execution_labels} (name, value, pipeline_execution_id) SELECT x.name, x.value, x.id FROM $x`,
-		db.Args{"x": db.IDSet(ids).Texts("name", names).Texts("value", values)})
 }
 
 // free sees that the database has none of the executions, and none of their idempotency keys.

@@ -24,16 +24,15 @@ func (b *batch) writeTasks(tx db.Tx) (int64, error) {
 		NullTexts("worker_id", of(l, func(t *T) string { return string(t.WorkerID) })).
 		Times("retry_at", of(l, func(t *T) db.Time { return t.RetryAt })).
 		Ints("recoveries", of(l, func(t *T) int64 { return int64(t.Recoveries) })).
-		NullTexts("skip_reason", of(l, func(t *T) string { return string(t.SkipReason) })).
 		JSONs("output", of(l, func(t *T) string { return document(t.Output) })).
 		NullTexts("error", of(l, func(t *T) string { return string(t.Error) })).
 		Times("created_at", of(l, func(t *T) db.Time { return t.CreatedAt })).
 		Times("started_at", of(l, func(t *T) db.Time { return t.StartedAt })).
 		Times("completed_at", of(l, func(t *T) db.Time { return t.CompletedAt }))
 	n, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status, sub_status, version, attempt,
-  max_attempts, remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, output, error, created_at, started_at, completed_at)
+  max_attempts, remaining_dependencies, worker_id, retry_at, recoveries, output, error, created_at, started_at, completed_at)
 SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priority, x.status, x.sub_status, x.version, x.attempt,
-  x.max_attempts, x.remaining_dependencies, x.worker_id, x.retry_at, x.recoveries, x.skip_reason, x.output, x.error, x.created_at, x.started_at, x.completed_at FROM $x`,
+  x.max_attempts, x.remaining_dependencies, x.worker_id, x.retry_at, x.recoveries, x.output, x.error, x.created_at, x.started_at, x.completed_at FROM $x`,
 		db.Args{"x": set})
 	if err != nil {
 		return 0, err
@@ -97,16 +96,13 @@ SELECT x.id, x.handler, x.queue, x.lane, x.available_at, x.created_at FROM $x`, 
 }
 
 func (b *batch) writeLogs(tx db.Tx) (int64, error) {
-	type L = tasks.Chunk
+	type L = tasks.Log
 	l := b.logs
 	set := db.IDSet(of(l, func(x *L) db.ID { return x.TaskExecutionID })).
 		Ints("attempt", of(l, func(x *L) int64 { return int64(x.Attempt) })).
-		Ints("seq", of(l, func(x *L) int64 { return x.Seq })).
-		Texts("stream", of(l, func(x *L) string { return string(x.Stream) })).
-		Ints("byte_offset", of(l, func(x *L) int64 { return x.ByteOffset })).
-		Ints("byte_count", of(l, func(x *L) int64 { return int64(x.ByteCount) })).
-		Texts("text", of(l, func(x *L) string { return x.Text })).
+		Texts("stdout", of(l, func(x *L) string { return x.Stdout })).
+		Texts("stderr", of(l, func(x *L) string { return x.Stderr })).
 		Times("created_at", of(l, func(x *L) db.Time { return x.CreatedAt }))
-	return tx.Exec(`INSERT INTO {log_chunks} (task_execution_id, attempt, seq, stream, byte_offset, byte_count, text, created_at)
-SELECT x.id, x.attempt, x.seq, x.stream, x.byte_offset, x.byte_count, x.text, x.created_at FROM $x`, db.Args{"x": set})
+	return tx.Exec(`INSERT INTO {task_logs} (task_execution_id, attempt, stdout, stderr, created_at)
+SELECT x.id, x.attempt, x.stdout, x.stderr, x.created_at FROM $x`, db.Args{"x": set})
 }

@@ -17,12 +17,11 @@ import (
 
 // writer writes a file and keeps the books for its trailer.
 type writer struct {
-	out    *bufio.Writer
-	sum    hash.Hash
-	enc    *json.Encoder
-	known  map[string]bool             // definitions in the file, by name and version
-	labels map[db.ID]map[string]string // of the page's executions
-	end    trailer
+	out   *bufio.Writer
+	sum   hash.Hash
+	enc   *json.Encoder
+	known map[string]bool // definitions in the file, by name and version
+	end   trailer
 }
 
 func newWriter(out io.Writer) *writer {
@@ -63,12 +62,10 @@ func (w *writer) page(v db.View, ids []db.ID) error {
 		return err
 	}
 	args := db.Args{"x": db.IDSet(ids)}
-	w.labels = map[db.ID]map[string]string{}
 	for _, part := range []struct {
 		what, statement string
 		row             func(scan func(...any) error) error
 	}{
-		{"labels", selectLabels, w.label},
 		{"executions", selectExecutions, w.execution},
 		{"tasks", selectTasks, w.task},
 		{"events", selectEvents, w.event},
@@ -87,38 +84,24 @@ const (
 	selectExecutions = `SELECT id, pipeline_name, definition_version, status, version, input, error, idempotency_key, open_tasks, unsuccessful_tasks,
   events_removed, outputs_removed_at, logs_removed_at, seal, former_seal, sealed_version, created_at, completed_at, paused_at
 FROM {pipeline_executions} WHERE id IN (SELECT id FROM $x) ORDER BY id`
-	selectLabels = `SELECT pipeline_execution_id, name, value FROM {execution_labels} WHERE pipeline_execution_id IN (SELECT id FROM $x)`
-	selectTasks  = `SELECT id, pipeline_execution_id, task_name, handler, queue, priority, status, sub_status, version, attempt, max_attempts,
-  remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, output, error, created_at, started_at, completed_at
+	selectTasks = `SELECT id, pipeline_execution_id, task_name, handler, queue, priority, status, sub_status, version, attempt, max_attempts,
+  remaining_dependencies, worker_id, retry_at, recoveries, output, error, created_at, started_at, completed_at
 FROM {task_executions} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, id`
 	selectEvents = `SELECT sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at
 FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, sequence_num`
 	selectOutbox = `SELECT o.task_execution_id, o.handler, o.queue, o.lane, o.available_at, o.created_at FROM {task_executions} AS t
 JOIN {task_outbox} AS o ON o.task_execution_id = t.id
 WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, o.task_execution_id`
-	selectLogs = `SELECT l.task_execution_id, l.attempt, l.seq, l.stream, l.byte_offset, l.byte_count, l.text, l.created_at FROM {task_executions} AS t
-JOIN {log_chunks} AS l ON l.task_execution_id = t.id
-WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, l.task_execution_id, l.attempt, l.seq`
+	selectLogs = `SELECT l.task_execution_id, l.attempt, l.stdout, l.stderr, l.created_at FROM {task_executions} AS t
+JOIN {task_logs} AS l ON l.task_execution_id = t.id
+WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, l.task_execution_id, l.attempt`
 )
-
-// label keeps a label for the line of its execution, in which they are sorted by name.
-func (w *writer) label(scan func(...any) error) error {
-	var id db.ID
-	var name, value string
-	err := scan(&id, &name, &value)
-	if w.labels[id] == nil {
-		w.labels[id] = map[string]string{}
-	}
-	w.labels[id][name] = value
-	return err
-}
 
 func (w *writer) execution(scan func(...any) error) error {
 	var e pipelines.Execution
 	err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Input, &e.Error, &e.IdempotencyKey, &e.OpenTasks,
 		&e.UnsuccessfulTasks, &e.EventsRemoved, &e.OutputsRemovedAt, &e.LogsRemovedAt, &e.Seal, &e.FormerSeal, &e.SealedVersion, &e.CreatedAt,
 		&e.CompletedAt, &e.PausedAt)
-	e.Labels = w.labels[e.ID]
 	if err == nil {
 		err = canonical(&e.Input)
 	}
@@ -134,7 +117,7 @@ func (w *writer) execution(scan func(...any) error) error {
 func (w *writer) task(scan func(...any) error) error {
 	var t tasks.Task
 	err := scan(&t.ID, &t.PipelineExecutionID, &t.TaskName, &t.Handler, &t.Queue, &t.Priority, &t.Status, &t.SubStatus, &t.Version, &t.Attempt,
-		&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Output, &t.Error, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
+		&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.Output, &t.Error, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
 	if err == nil {
 		err = canonical(&t.Output)
 	}
@@ -171,8 +154,8 @@ func (w *writer) queued(scan func(...any) error) error {
 }
 
 func (w *writer) log(scan func(...any) error) error {
-	var l tasks.Chunk
-	if err := scan(&l.TaskExecutionID, &l.Attempt, &l.Seq, &l.Stream, &l.ByteOffset, &l.ByteCount, &l.Text, &l.CreatedAt); err != nil {
+	var l tasks.Log
+	if err := scan(&l.TaskExecutionID, &l.Attempt, &l.Stdout, &l.Stderr, &l.CreatedAt); err != nil {
 		return err
 	}
 	return w.line(&line{Log: &l})

@@ -62,7 +62,8 @@ func (p *page) checkPipeline(x *pipeline) {
 func (p *page) checkTogether(x *pipeline, same bool, now func(invariant, found, expected string)) {
 	g := newGraph(x)
 	for _, t := range x.tasks {
-		p.checkPlace(x, t, g.needs(t))
+		open, ends := g.needs(t)
+		p.checkPlace(x, t, open, ends)
 		for _, name := range g.missing(t) {
 			p.report(x, t, breachAt{problem: problem{I7, "it depends on the task " + short(name) + ", which does not exist", "each dependency is a task of its pipeline"}, events: t.history.refs()})
 		}
@@ -188,12 +189,12 @@ func (x *pipeline) checkSettled(g *graph, now func(invariant, found, expected st
 	if x.status != completed && x.status != failed || !g.known {
 		return
 	}
-	culprit := x.culprit()
+	culprit := g.unhandled()
 	switch {
 	case x.status == completed && culprit != nil:
-		now(I6, fmt.Sprintf("Completed, though task %s is %s and does not say continue_on_error", short(culprit.name), culprit.status), "Failed")
-	case x.status == failed && culprit == nil && !x.givenUp():
-		now(I6, "Failed, though every task that failed says continue_on_error", "Completed")
+		now(I6, fmt.Sprintf("Completed, though task %s is %s and no dependent that asks for failure has Completed", short(culprit.name), culprit.status), "Failed")
+	case x.status == failed && culprit == nil:
+		now(I6, "Failed, though no task failed without a dependent that asks for failure having Completed", "Completed")
 	}
 }
 

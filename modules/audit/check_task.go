@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -55,14 +54,11 @@ func (t *task) compare() *problem {
 	c.text("sub_status", string(t.sub), string(f.sub))
 	c.text("task_name", t.name, f.name)
 	c.text("handler", t.handler, f.handler)
-	c.text("queue", t.queue, cmp.Or(f.queue, tasks.DefaultQueue))
-	c.number("priority", t.priority, int64(cmp.Or(tasks.Priority(f.priority), tasks.Normal).Level()))
 	c.number("attempt", t.attempt, f.attempt)
 	c.number("max_attempts", t.maxAttempts, f.maxAttempts)
 	c.number("recoveries", t.recoveries, f.recoveries)
 	c.text("worker_id", t.worker, f.worker)
 	c.text("error", t.err, f.err)
-	c.text("skip_reason", t.skipReason, f.skipReason)
 	c.instant("retry_at", t.retryAt, f.retryAt)
 	c.instant("created_at", t.created, f.created)
 	c.instant("started_at", t.started, f.started)
@@ -83,14 +79,15 @@ func (p *page) checkTask(x *pipeline, t *task) {
 	}
 }
 
-// checkPlace reports where a task does not fit with its pipeline, the outbox or its dependencies; needs is nil if these are not known.
-func (p *page) checkPlace(x *pipeline, t *task, needs *needs) {
+// checkPlace reports where a task does not fit with its pipeline, the outbox or its dependencies. openNeeds is how many of these
+// are not terminal, -1 if that is not known; ends is how all of them stand.
+func (p *page) checkPlace(x *pipeline, t *task, openNeeds int, ends []tasks.Status) {
 	now := func(invariant, found, expected string) {
 		p.report(x, t, breachAt{problem: problem{invariant, found, expected}, events: t.history.refs()})
 	}
 	x.checkQueued(t, now)
-	if needs != nil {
-		x.checkNeeds(t, needs, now)
+	if openNeeds >= 0 {
+		x.checkNeeds(t, openNeeds, ends, now)
 	}
 }
 
@@ -112,51 +109,32 @@ func (p *page) checkTaskHistory(x *pipeline, t *task, now func(invariant, found,
 }
 
 // checkNeeds sees that a task stands where its dependencies put it.
-func (x *pipeline) checkNeeds(t *task, needs *needs, now func(invariant, found, expected string)) {
-	if !t.remaining.bad && t.remaining != some(int64(needs.open)) {
-		now(I7, "remaining_dependencies "+t.remaining.String(), fmt.Sprintf("%d: so many of its dependencies are not terminal", needs.open))
+func (x *pipeline) checkNeeds(t *task, openNeeds int, ends []tasks.Status, now func(invariant, found, expected string)) {
+	if !t.remaining.bad && t.remaining != some(int64(openNeeds)) {
+		now(I7, "remaining_dependencies "+t.remaining.String(), fmt.Sprintf("%d: so many of its dependencies are not terminal", openNeeds))
 	}
-	found, expected := unguarded(t, needs)
-	if found != "" {
-		now(I3, found, expected)
+	if found := x.unguarded(t, openNeeds, ends); found != "" {
+		now(I3, found, "the guard of mark ready: all dependencies terminal, the trigger rule true")
 	}
-	if t.status == tasks.NotStarted && x.status.open() && ruleSays(t.fold.rule, needs) != waits {
-		found := "all its dependencies are terminal"
-		if needs.open > 0 {
-			found = "its trigger rule " + t.fold.rule + " holds"
-		}
-		now(I6, "NotStarted, though "+found+": nothing will start it", "Ready or Skipped")
+	if openNeeds == 0 && t.status == tasks.NotStarted && x.status.open() {
+		now(I6, "NotStarted, though all its dependencies are terminal: nothing will start it", "Ready or Skipped")
 	}
 }
 
-// unguarded says why a task should never have become ready, or been skipped. A retry by an operator reopens all that follows from
-// what it reopens, so the dependencies stand as they stood then, or have only ended since.
-func unguarded(t *task, needs *needs) (found, expected string) {
+// unguarded says why a task should never have become ready. What a retry by an operator has reopened since can't be judged.
+func (x *pipeline) unguarded(t *task, openNeeds int, ends []tasks.Status) string {
 	waiting := t.status == tasks.Ready || t.status == tasks.Running
-	ended := t.status == tasks.Completed || t.status == tasks.Failed || t.status == tasks.Skipped
-	if !waiting && !ended {
-		return "", ""
+	ran := t.status == tasks.Completed || t.status == tasks.Failed
+	if !waiting && (!ran || x.fold.restarted) {
+		return ""
 	}
-	says := ruleSays(t.fold.rule, needs)
-	if t.status == tasks.Skipped {
-		return unguardedSkip(t, says)
+	switch {
+	case openNeeds > 0:
+		return fmt.Sprintf("%s, with %d dependencies that are not terminal", t.status, openNeeds)
+	case !ruleHolds(t.fold.rule, ends):
+		return fmt.Sprintf("%s, though its trigger rule %s is false", t.status, t.fold.rule)
 	}
-	const guard = "the guard of mark ready: the trigger rule true, all dependencies terminal unless one decides it"
-	switch says {
-	case runs:
-		return "", ""
-	case waits:
-		return fmt.Sprintf("%s, with %d dependencies that are not terminal", t.status, needs.open), guard
-	}
-	return fmt.Sprintf("%s, though its trigger rule %s is false", t.status, t.fold.rule), guard
-}
-
-// unguardedSkip judges a skip whose reason is the trigger rule.
-func unguardedSkip(t *task, says string) (found, expected string) {
-	if t.skipReason != byFailure && t.skipReason != byRule || says == t.skipReason {
-		return "", ""
-	}
-	return fmt.Sprintf("Skipped because of %s, and its trigger rule %s says: %s", t.skipReason, t.fold.rule, says), "a skip that the rule asks for"
+	return ""
 }
 
 // checkQueued is I4 of a task.
@@ -172,8 +150,6 @@ func (x *pipeline) checkQueued(t *task, now func(invariant, found, expected stri
 		now(I4, fmt.Sprintf("%d outbox rows", len(t.queued)), "one outbox row")
 	case want && t.queued[0].handler != t.handler:
 		now(I4, "an outbox row for the handler "+orNull(t.queued[0].handler), "for "+orNull(t.handler)+", or no worker claims it")
-	case want && t.queued[0].queue != t.queue:
-		now(I4, "an outbox row for the queue "+orNull(t.queued[0].queue), "for "+orNull(t.queue)+", or workers of that queue never claim it")
 	case want && t.retryAt.set && t.queued[0].available.v < t.retryAt.v:
 		now(I4, "an outbox row available at "+t.queued[0].available.instant(), "not before retry_at "+t.retryAt.instant())
 	case want && t.queued[0].available.v > x.latestDue(t):

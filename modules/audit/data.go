@@ -13,21 +13,19 @@ type eventData struct {
 	Attempt           *int64           `json:"attempt"`
 	AvailableAt       *string          `json:"available_at"`
 	Cause             *string          `json:"cause"`
-	ContinueOnError   bool             `json:"continue_on_error"`
 	Counts            map[string]int64 `json:"counts"`
 	DeferredFor       *int64           `json:"deferred_for"`
 	DefinitionVersion *string          `json:"definition_version"`
 	DelayMS           *int64           `json:"delay_ms"`
-	Dependencies      []string         `json:"needs"`
+	Dependencies      []string         `json:"dependencies"`
 	DurationMS        *int64           `json:"duration_ms"`
 	Error             *string          `json:"error"`
 	ErrorKind         *string          `json:"error_kind"`
-	ExitCode          *int64           `json:"exit_code"`
-	Handler           *string          `json:"uses"`
+	Handler           *string          `json:"handler"`
 	LeaseExpiresAt    *string          `json:"lease_expires_at"`
 	MaxAttempts       *int64           `json:"max_attempts"`
 	NextAttempt       *int64           `json:"next_attempt"`
-	PipelineName      *string          `json:"pipeline"`
+	PipelineName      *string          `json:"pipeline_name"`
 	Priority          string           `json:"priority"`
 	Queue             string           `json:"queue"`
 	Reason            *string          `json:"reason"`
@@ -36,7 +34,7 @@ type eventData struct {
 	RetryAt           *string          `json:"retry_at"`
 	Rule              *string          `json:"rule"`
 	TaskCount         *int64           `json:"task_count"`
-	TaskName          *string          `json:"id"`
+	TaskName          *string          `json:"task_name"`
 	Tasks             []string         `json:"tasks"`
 	TriggerRule       *string          `json:"trigger_rule"`
 	Worker            *string          `json:"worker"`
@@ -60,22 +58,22 @@ var (
 	keyDeferredFor = at("deferred_for", func(d *eventData) *int64 { return d.DeferredFor })
 	keyDefinition  = at("definition_version", func(d *eventData) *string { return d.DefinitionVersion })
 	keyDelay       = at("delay_ms", func(d *eventData) *int64 { return d.DelayMS })
-	keyNeeds       = key{"needs", func(d *eventData) bool { return d.Dependencies != nil }}
+	keyNeeds       = key{"dependencies", func(d *eventData) bool { return d.Dependencies != nil }}
 	keyDuration    = at("duration_ms", func(d *eventData) *int64 { return d.DurationMS })
 	keyError       = at("error", func(d *eventData) *string { return d.Error })
 	keyErrorKind   = at("error_kind", func(d *eventData) *string { return d.ErrorKind })
-	keyHandler     = at("uses", func(d *eventData) *string { return d.Handler })
+	keyHandler     = at("handler", func(d *eventData) *string { return d.Handler })
 	keyLease       = at("lease_expires_at", func(d *eventData) *string { return d.LeaseExpiresAt })
 	keyMaxAttempts = at("max_attempts", func(d *eventData) *int64 { return d.MaxAttempts })
 	keyNextAttempt = at("next_attempt", func(d *eventData) *int64 { return d.NextAttempt })
-	keyPipeline    = at("pipeline", func(d *eventData) *string { return d.PipelineName })
+	keyPipeline    = at("pipeline_name", func(d *eventData) *string { return d.PipelineName })
 	keyReason      = at("reason", func(d *eventData) *string { return d.Reason })
 	keyRecoveries  = at("recoveries", func(d *eventData) *int64 { return d.Recoveries })
 	keyResumeAt    = at("resume_at", func(d *eventData) *string { return d.ResumeAt })
 	keyRetryAt     = at("retry_at", func(d *eventData) *string { return d.RetryAt })
 	keyRule        = at("rule", func(d *eventData) *string { return d.Rule })
 	keyTaskCount   = at("task_count", func(d *eventData) *int64 { return d.TaskCount })
-	keyTaskName    = at("id", func(d *eventData) *string { return d.TaskName })
+	keyTaskName    = at("task_name", func(d *eventData) *string { return d.TaskName })
 	keyTasks       = key{"tasks", func(d *eventData) bool { return d.Tasks != nil }}
 	keyTriggerRule = at("trigger_rule", func(d *eventData) *string { return d.TriggerRule })
 )

@@ -33,7 +33,7 @@ var pipelineTable = map[events.Type]struct {
 	events.PipelinePaused:    {[]pipelineStatus{running}, paused},
 	events.PipelineResumed:   {[]pipelineStatus{paused}, running},
 	events.PipelineCancelled: {[]pipelineStatus{running, paused}, cancelled},
-	events.PipelineRestarted: {[]pipelineStatus{completed, failed, cancelled}, running},
+	events.PipelineRestarted: {[]pipelineStatus{failed, cancelled}, running},
 }
 
 // pipelineFold is a pipeline execution as its own events tell it.
@@ -43,7 +43,8 @@ type pipelineFold struct {
 	err              string
 	taskCount        int64
 	counts           map[string]int64 // tasks by status at its last end; nil if that was no end by itself
-	created, ended   number           // microseconds since 1970
+	restarted        bool
+	created, ended   number // microseconds since 1970
 	pausedAt         number
 }
 
@@ -70,7 +71,7 @@ func (f *pipelineFold) apply(e *event) *problem {
 	case events.PipelinePaused:
 		f.pausedAt = e.at
 	case events.PipelineRestarted:
-		f.err = ""
+		f.err, f.restarted = "", true
 	}
 	return nil
 }

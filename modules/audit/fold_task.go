@@ -18,8 +18,7 @@ type taskFold struct {
 
 	attempt, maxAttempts, recoveries     int64
 	allowed                              int64 // attempts that its definition allows, before any operator's retry
-	worker, err, skipReason              string
-	forgiven                             bool   // its failure does not make the pipeline fail
+	worker, err                          string
 	retryAt, created, started, completed number // microseconds since 1970
 	resumes                              bool   // the last event claimed a deferred task: it must be resumed next
 
@@ -83,7 +82,7 @@ func (f *taskFold) move(t tasks.Transition, e *event, d *eventData) {
 	case events.TaskCreated:
 		f.name, f.handler, f.rule, f.needs = *d.TaskName, *d.Handler, *d.TriggerRule, d.Dependencies
 		f.allowed, f.maxAttempts, f.created = *d.MaxAttempts, *d.MaxAttempts, e.at
-		f.queue, f.priority, f.forgiven = d.Queue, d.Priority, d.ContinueOnError
+		f.queue, f.priority = d.Queue, d.Priority
 	case events.TaskMarkedReady:
 		f.due = micros(d.AvailableAt)
 	case events.TaskClaimed:
@@ -98,16 +97,13 @@ func (f *taskFold) move(t tasks.Transition, e *event, d *eventData) {
 		f.due = f.retryAt
 	case events.TaskFailed:
 		f.err = *d.Error
-	case events.TaskSkipped:
-		f.skipReason = *d.Reason
-		f.err = "" // of an attempt before the one that its command had skipped
 	case events.TaskReset:
 		f.recoveries, f.worker, f.retryAt = *d.Recoveries, "", number{}
 		if d.MaxAttempts != nil {
 			f.maxAttempts = *d.MaxAttempts
 		}
 		if t.To == tasks.NotStarted {
-			f.err, f.skipReason = "", ""
+			f.err = ""
 		}
 	case events.TaskAbandoned:
 		f.err, f.worker, f.retryAt = *d.Reason, "", number{}

@@ -10,7 +10,7 @@ import (
 
 // example is a legal event for each transition, for a task in its first attempt, held by w1 where it runs.
 var example = map[string]struct{ worker, data string }{
-	"create":         {"", `{"id": "a", "uses": "shell", "needs": [], "trigger_rule": "all_success", "max_attempts": 3}`},
+	"create":         {"", `{"task_name": "a", "handler": "shell", "dependencies": [], "trigger_rule": "all_success", "max_attempts": 3}`},
 	"mark ready":     {"", `{"available_at": "2026-11-21T12:00:00.000000Z"}`},
 	"claim":          {"w1", `{"attempt": 2, "lease_expires_at": "2026-11-21T12:00:00.000000Z"}`},
 	"resume":         {"w1", `{"deferred_for": 10}`},
@@ -19,8 +19,7 @@ var example = map[string]struct{ worker, data string }{
 	"complete":       {"w1", `{"attempt": 1, "duration_ms": 0}`},
 	"schedule retry": {"w1", `{"attempt": 1, "next_attempt": 2, "error": "x", "error_kind": "error", "delay_ms": 1, "retry_at": "2026-11-21T12:00:00.000000Z"}`},
 	"fail":           {"w1", `{"attempt": 1, "error": "x", "error_kind": "error"}`},
-	"skip":           {"", `{"reason": "condition", "rule": "all_success", "detail": ""}`},
-	"skip running":   {"w1", `{"reason": "exit_code", "rule": "all_success", "attempt": 1, "exit_code": 99}`},
+	"skip":           {"", `{"reason": "", "rule": "all_success"}`},
 	"reset":          {"", `{"cause": "lease_expired", "worker": "w1", "recoveries": 1}`},
 	"reopen":         {"", `{"cause": "operator", "recoveries": 0, "max_attempts": 4}`},
 	"abandon":        {"", `{"reason": "gone", "worker": null}`},
@@ -112,9 +111,6 @@ func TestGuardsOfATask(t *testing.T) {
 		{"completion by nobody", tasks.Running, tasks.Active, false, events.TaskCompleted, "", example["complete"].data, I5},
 		{"completion of another attempt", tasks.Running, tasks.Active, false, events.TaskCompleted, "w1", `{"attempt": 2, "duration_ms": 1}`, I5},
 		{"failure by another", tasks.Running, tasks.Active, false, events.TaskFailed, "w2", example["fail"].data, I5},
-		{"skip of a running task by another", tasks.Running, tasks.Active, false, events.TaskSkipped, "w2", example["skip running"].data, I5},
-		{"skip of a running task for a rule", tasks.Running, tasks.Active, false, events.TaskSkipped, "w1", example["skip"].data, I3},
-		{"skip by exit code of a task that never ran", tasks.NotStarted, "", false, events.TaskSkipped, "", example["skip running"].data, I3},
 		{"deferral by another", tasks.Running, tasks.Active, false, events.TaskDeferred, "w2", example["defer"].data, I5},
 		{"retry by another", tasks.Running, tasks.Active, false, events.TaskRetryScheduled, "w2", example["schedule retry"].data, I5},
 		{"retry skips a number", tasks.Running, tasks.Active, false, events.TaskRetryScheduled, "w1", strings.Replace(example["schedule retry"].data, ": 2", ": 3", 1), I5},
@@ -191,7 +187,7 @@ func TestEveryEventTypeIsKnown(t *testing.T) {
 
 func TestEveryStepOfAPipeline(t *testing.T) {
 	data := map[events.Type]string{
-		events.PipelineStarted:   `{"pipeline": "p", "definition_version": "v", "task_count": 1}`,
+		events.PipelineStarted:   `{"pipeline_name": "p", "definition_version": "v", "task_count": 1}`,
 		events.PipelineCompleted: `{"counts": {}, "duration_ms": 1}`,
 		events.PipelineFailed:    `{"counts": {}, "duration_ms": 1, "error": "x"}`,
 		events.PipelinePaused:    `{"reason": ""}`,
@@ -203,7 +199,7 @@ func TestEveryStepOfAPipeline(t *testing.T) {
 		"pipeline_started ": running, "pipeline_completed Running": completed, "pipeline_completed Paused": completed,
 		"pipeline_failed Running": failed, "pipeline_failed Paused": failed, "pipeline_paused Running": paused,
 		"pipeline_resumed Paused": running, "pipeline_cancelled Running": cancelled, "pipeline_cancelled Paused": cancelled,
-		"pipeline_restarted Completed": running, "pipeline_restarted Failed": running, "pipeline_restarted Cancelled": running,
+		"pipeline_restarted Failed": running, "pipeline_restarted Cancelled": running,
 	}
 	for typ, raw := range data {
 		for _, from := range []pipelineStatus{"", running, paused, completed, failed, cancelled} {

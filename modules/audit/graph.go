@@ -25,25 +25,23 @@ func newGraph(x *pipeline) *graph {
 	return g
 }
 
-// needs is how the dependencies of a task stand.
-type needs struct {
-	good, bad, skipped, open int
-}
-
-// needs counts the dependencies of a task; nil where they are not known or not there.
-func (g *graph) needs(t *task) *needs {
+// needs counts the dependencies of a task that are not terminal, and lists how all of them stand. The count is -1 where the
+// dependencies are not known or not there.
+func (g *graph) needs(t *task) (open int, ends []tasks.Status) {
 	if t.fold.status == "" {
-		return nil
+		return -1, nil
 	}
-	n := &needs{}
 	for _, name := range t.fold.needs {
 		d, ok := g.byName[name]
 		if !ok {
-			return nil
+			return -1, nil
 		}
-		n.count(d.status, d.skipReason)
+		if !d.status.Terminal() {
+			open++
+		}
+		ends = append(ends, d.status)
 	}
-	return n
+	return open, ends
 }
 
 // missing lists the dependencies of a task that are no tasks of its pipeline.
@@ -56,22 +54,21 @@ func (g *graph) missing(t *task) (names []string) {
 	return names
 }
 
-// culprit gives a task whose failure makes the pipeline fail; nil if there is none.
-func (x *pipeline) culprit() *task {
-	for _, t := range x.tasks {
-		if (t.status == tasks.Failed || t.status == tasks.Abandoned) && !t.fold.forgiven {
+// unhandled gives a task that failed or was abandoned, and no direct dependent that asks for failure has completed; nil if
+// there is none.
+func (g *graph) unhandled() *task {
+	handled := map[string]bool{}
+	for _, t := range g.x.tasks {
+		if t.status == tasks.Completed && asksForFailure(t.fold.rule) {
+			for _, name := range t.fold.needs {
+				handled[name] = true
+			}
+		}
+	}
+	for _, t := range g.x.tasks {
+		if (t.status == tasks.Failed || t.status == tasks.Abandoned) && !handled[t.name] {
 			return t
 		}
 	}
 	return nil
-}
-
-// givenUp reports a pipeline that was ended from outside, such as for a definition that is gone: its error is that of its tasks.
-func (x *pipeline) givenUp() bool {
-	for _, t := range x.tasks {
-		if t.status == tasks.Abandoned && t.err == x.err {
-			return true
-		}
-	}
-	return false
 }

@@ -15,8 +15,6 @@ func (f *taskFold) guard(t tasks.Transition, e *event, d *eventData) *problem {
 		return f.guardClaim(e, d)
 	case events.TaskResumed, events.TaskStarted, events.TaskDeferred, events.TaskCompleted, events.TaskFailed:
 		return f.guardHeld(e, d)
-	case events.TaskSkipped:
-		return f.guardSkip(e, d)
 	case events.TaskRetryScheduled:
 		return f.guardRetry(e, d)
 	case events.TaskReset:
@@ -47,21 +45,6 @@ func (f *taskFold) guardHeld(e *event, d *eventData) *problem {
 		return nil
 	}
 	return wrongAttempt(e.typ, *d.Attempt, f.attempt)
-}
-
-// guardSkip: a running task is skipped by its own command alone, and only the holder of the claim knows its exit code.
-func (f *taskFold) guardSkip(e *event, d *eventData) *problem {
-	running := f.status == tasks.Running
-	if running != (*d.Reason == string(tasks.SkipExitCode)) || running && (d.Attempt == nil || d.ExitCode == nil) {
-		return &problem{
-			I3, fmt.Sprintf("task_skipped of a task that is %s, reason %s", f.status, short(*d.Reason)),
-			"the reason exit_code, with attempt and exit_code, if and only if it is Running",
-		}
-	}
-	if !running {
-		return nil
-	}
-	return f.guardHeld(e, d)
 }
 
 func (f *taskFold) guardRetry(e *event, d *eventData) *problem {

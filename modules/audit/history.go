@@ -54,12 +54,10 @@ const (
 type history struct {
 	count      int64 // versions 1..count have been seen
 	total      int   // events with a version
-	last       int64 // the sequence_num of the last step
 	newest     int64 // when the latest was written, in microseconds since 1970
 	pending    []event
 	recent     [shownEvents]event
 	incomplete bool // the versions are not 1..count: I1 has been reported
-	disordered bool // sequence_num runs against the version: I1 has been reported
 	broken     bool // a step could not be taken: the fold stands before it
 	found      []breachAt
 }
@@ -136,14 +134,6 @@ func (h *history) drain(f fold) {
 
 func (h *history) step(f fold, e *event) {
 	h.count++
-	if e.seq < h.last && !h.disordered {
-		h.disordered = true
-		h.add(problem{
-			I1, fmt.Sprintf("version %d has the sequence_num %d, and the version before it %d", h.count, e.seq, h.last),
-			"sequence_num grows with the version",
-		}, e)
-	}
-	h.last = e.seq
 	if !h.broken {
 		if p := f.apply(e); p != nil {
 			h.broken = true

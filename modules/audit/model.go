@@ -65,13 +65,11 @@ type task struct {
 	sub        tasks.SubStatus
 	name       string
 	handler    string
-	queue      string
 	worker     string
 	err        string
-	skipReason string
 
-	priority, version, attempt, maxAttempts, remaining, recoveries number
-	retryAt, created, started, completed                           number // microseconds since 1970
+	version, attempt, maxAttempts, remaining, recoveries number
+	retryAt, created, started, completed                 number // microseconds since 1970
 
 	queued  []queued
 	bad     []string // columns that can't be read
@@ -81,8 +79,8 @@ type task struct {
 
 // queued is an outbox row of a task.
 type queued struct {
-	id, available  number
-	handler, queue string
+	id, available number
+	handler       string
 }
 
 // stranger counts the events that name a task which is none of their pipeline's.
@@ -95,7 +93,7 @@ var taskColumns = []string{
 	"t.id", "t.pipeline_execution_id", "t.status", "t.sub_status", "t.task_name", "t.handler", "t.worker_id", "t.error",
 	"t.version", "t.attempt", "t.max_attempts", "t.remaining_dependencies", "t.recoveries",
 	"t.retry_at", "t.created_at", "t.started_at", "t.completed_at",
-	"o.id", "o.available_at", "o.handler", "t.queue", "t.priority", "o.queue", "t.skip_reason",
+	"o.id", "o.available_at", "o.handler",
 }
 
 func readTask(r *record) *task {
@@ -106,9 +104,8 @@ func readTask(r *record) *task {
 		retryAt: r.instant(13), created: r.instant(14), started: r.instant(15), completed: r.instant(16),
 	}
 	if id := r.number(17); id.set || id.bad {
-		t.queued = []queued{{id, r.instant(18), r.text(19), r.text(22)}}
+		t.queued = []queued{{id, r.instant(18), r.text(19)}}
 	}
-	t.queue, t.priority, t.skipReason = r.text(20), r.must(21), r.text(23)
 	t.bad = r.bad
 	return t
 }

@@ -17,7 +17,6 @@ type page struct {
 	after any // the page begins after this id; nil: at the first
 	upto  any // and ends with this one; nil: at the last
 	only  db.ID
-	among []db.ID // only these, in ascending order
 	since db.Time // only executions that are open, or were created or ended since; zero: all
 
 	pipelines []*pipeline
@@ -46,9 +45,6 @@ func table(g *gorm.DB, name string) string {
 func (p *page) within(column string) (string, []any) {
 	if !p.only.IsZero() {
 		return column + " = ?", []any{p.only}
-	}
-	if len(p.among) > 0 {
-		return column + " IN ?", []any{p.among}
 	}
 	if !p.since.IsZero() && len(p.pipelines) > 0 {
 		ids := make([]db.ID, len(p.pipelines)) // others lie between them

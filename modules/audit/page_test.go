@@ -157,7 +157,7 @@ func TestEverySortOfGarbageIsABreachAndNoError(t *testing.T) {
 		"pipeline_executions": {"id", "pipeline_name", "definition_version", "status", "version", "error", "open_tasks", "unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at", "outputs_removed_at", "seal", "former_seal", "sealed_version"},
 		"task_executions": {
 			"id", "pipeline_execution_id", "task_name", "handler", "status", "sub_status", "version", "attempt", "max_attempts",
-			"remaining_dependencies", "worker_id", "retry_at", "recoveries", "skip_reason", "error", "created_at", "started_at", "completed_at",
+			"remaining_dependencies", "worker_id", "retry_at", "recoveries", "error", "created_at", "started_at", "completed_at",
 		},
 		"execution_events": {"pipeline_execution_id", "task_execution_id", "event_type", "version", "event_data", "worker_id", "created_at"},
 		"task_outbox":      {"task_execution_id", "handler", "available_at"},

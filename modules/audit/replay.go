@@ -105,7 +105,7 @@ func (r *Replay) Task(id db.ID) (t tasks.Task, needs []string) {
 		ID: id, TaskName: f.name, Handler: f.handler, Queue: f.queue, Priority: tasks.Priority(f.priority).Level(),
 		Status: f.status, SubStatus: f.sub, Version: x.history.count, Attempt: int(f.attempt), MaxAttempts: int(f.maxAttempts),
 		WorkerID: db.Text(f.worker), RetryAt: f.retryAt.time(), Recoveries: int(f.recoveries), Error: db.Text(f.err),
-		SkipReason: tasks.SkipReason(f.skipReason), CreatedAt: f.created.time(), StartedAt: f.started.time(), CompletedAt: f.completed.time(),
+		CreatedAt: f.created.time(), StartedAt: f.started.time(), CompletedAt: f.completed.time(),
 	}, f.needs
 }
 

@@ -8,8 +8,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// The names under which a breach is reported: the invariants, Seal, Definition, and Data for what can't be read or belongs
-// to nothing.
+// The names under which a breach is reported: the invariants, Seal, and Data for what can't be read or belongs to nothing.
 const (
 	I1   = "I1"   // complete: versions 1..n, one event each
 	I2   = "I2"   // faithful: the fold of the events is the row
@@ -20,8 +19,6 @@ const (
 	I7   = "I7"   // counted: the counters are what counting gives
 	Seal = "seal" // the history is the one that was sealed
 	Data = "data"
-
-	Definition = "definition" // the version of a stored definition is the hash of its content
 )
 
 // EventRef points to an event of the history.
@@ -35,10 +32,10 @@ type EventRef struct {
 
 // Breach is one thing that is not as the invariants say. Ids that do not apply are null.
 type Breach struct {
-	Invariant           string     `json:"invariant"` // I1 to I7, seal, definition, or data
+	Invariant           string     `json:"invariant"` // I1 to I7, seal, or data
 	PipelineExecutionID db.ID      `json:"pipeline_execution_id"`
 	TaskExecutionID     db.ID      `json:"task_execution_id"`
-	TaskName            string     `json:"id"`
+	TaskName            string     `json:"task_name"`
 	Found               string     `json:"found"`
 	Expected            string     `json:"expected"`
 	Events              []EventRef `json:"events"` // those around it, oldest first
@@ -46,45 +43,16 @@ type Breach struct {
 
 // Report is what a verification looked at and what it found.
 type Report struct {
-	Executions  int      `json:"executions"`
-	Tasks       int      `json:"tasks"`
-	Events      int      `json:"events"`
-	OutboxRows  int      `json:"outbox_rows"`
-	Definitions int      `json:"definitions"`
-	Retained    int      `json:"retained"`        // pipelines whose events retention has taken: only their rows could be checked
-	Seals       int      `json:"seals"`           // pipelines that have one
-	NoOutputs   int      `json:"outputs_removed"` // pipelines whose outputs retention has taken
-	Total       int      `json:"-"`               // executions to be checked, if somebody watches the progress
-	Truncated   bool     `json:"truncated"`       // Options.MaxBreaches was reached: there may be more
-	Breaches    []Breach `json:"breaches"`
-	Unheld      []Unheld `json:"unheld"` // running tasks that no live worker holds: findings, and no breaches
-
-	Covers       []string `json:"covers"`         // what was checked
-	DoesNotCover []string `json:"does_not_cover"` // what may have been changed without a breach
-}
-
-// scope says what a verification with the given options can and cannot find.
-func (r *Report) scope(o Options) {
-	r.Covers = []string{
-		"status, attempts, times, errors, handler, queue and priority of each row, against its history",
-		"the order of each history by version and by sequence_num, and its transitions",
-		"counters, outbox rows and trigger rules",
-		"the hash of each stored definition that was read",
-	}
-	r.DoesNotCover = []string{"logs", "annotations written after an end, or in a history without a seal"}
-	r.DoesNotCover = append(r.DoesNotCover, "inputs, outputs and idempotency keys")
-	if r.Seals > 0 {
-		r.Covers = append(r.Covers, "each event of a history that has a seal")
-	}
-	if r.Retained > 0 {
-		r.DoesNotCover = append(r.DoesNotCover, "histories that retention has removed")
-	}
-	switch {
-	case len(o.IDs) > 0:
-		r.DoesNotCover = append(r.DoesNotCover, "other executions, and rows that belong to none")
-	case !o.Since.IsZero():
-		r.DoesNotCover = append(r.DoesNotCover, "executions that ended before "+o.Since.Format(db.TimeFormat)+", and rows that belong to none")
-	}
+	Pipelines  int      `json:"pipelines"`
+	Tasks      int      `json:"tasks"`
+	Events     int      `json:"events"`
+	OutboxRows int      `json:"outbox_rows"`
+	Retained   int      `json:"retained"`        // pipelines whose events retention has taken: only their rows could be checked
+	Seals      int      `json:"seals"`           // pipelines that have one
+	NoOutputs  int      `json:"outputs_removed"` // pipelines whose outputs retention has taken
+	Total      int      `json:"-"`               // executions to be checked, if somebody watches the progress
+	Truncated  bool     `json:"truncated"`       // Options.MaxBreaches was reached: there may be more
+	Breaches   []Breach `json:"breaches"`
 }
 
 // OK reports whether no breach was found.
@@ -92,11 +60,8 @@ func (r Report) OK() bool { return len(r.Breaches) == 0 }
 
 // Summary is one line: what was checked and how many breaches there are.
 func (r Report) Summary() string {
-	s := fmt.Sprintf("checked %s, %s, %s, %s", plural(r.Executions, "pipeline execution"), plural(r.Tasks, "task"),
+	s := fmt.Sprintf("checked %s, %s, %s, %s", plural(r.Pipelines, "pipeline execution"), plural(r.Tasks, "task"),
 		plural(r.Events, "event"), plural(r.OutboxRows, "outbox row"))
-	if r.Definitions > 0 {
-		s += ", " + plural(r.Definitions, "definition")
-	}
 	if r.Seals > 0 {
 		s += ", " + plural(r.Seals, "seal")
 	}
@@ -105,9 +70,6 @@ func (r Report) Summary() string {
 	}
 	if r.NoOutputs > 0 {
 		s += fmt.Sprintf(" (%s without outputs: retention has removed them)", plural(r.NoOutputs, "execution"))
-	}
-	if len(r.Unheld) > 0 {
-		s += fmt.Sprintf(" (%s without a live worker)", plural(len(r.Unheld), "running task"))
 	}
 	switch {
 	case r.Truncated:
@@ -125,20 +87,8 @@ func (r Report) String() string {
 		b.WriteString(x.String())
 		b.WriteByte('\n')
 	}
-	for _, x := range r.Unheld {
-		b.WriteString(x.String())
-		b.WriteByte('\n')
-	}
 	b.WriteString(r.Summary())
 	b.WriteByte('\n')
-	for _, part := range []struct {
-		title string
-		lines []string
-	}{{"covers:        ", r.Covers}, {"does not cover:", r.DoesNotCover}} {
-		if len(part.lines) > 0 {
-			b.WriteString("  " + part.title + " " + strings.Join(part.lines, "; ") + "\n")
-		}
-	}
 	return b.String()
 }
 
@@ -173,16 +123,15 @@ func (x Breach) String() string {
 
 // meaning is how an invariant is called and what its breach usually comes from.
 var meaning = map[string]struct{ name, hint string }{
-	I1:         {"complete", "a status was changed without its event, or events were added or removed by hand"},
-	I2:         {"faithful", "the row was changed by something else than a transition, or the event was changed after it was written"},
-	I3:         {"legal", "something wrote an event, or changed one, outside the transition table"},
-	I4:         {"claimable", "the outbox was changed outside a transition; without its row a Ready task waits for ever, with a stray one it may run when it must not"},
-	I5:         {"fenced", "a worker wrote after it had lost its claim, or the event was changed after it was written"},
-	I6:         {"settled", "the end of a task and the end of its pipeline were not one transaction, or a status was changed by hand"},
-	I7:         {"counted", "a counter was changed outside a transition, or rows were added or removed by hand"},
-	Seal:       {"sealed", "an event was changed, added or removed after the execution had ended, or the seal itself was"},
-	Definition: {"definitions", "the stored definition was changed by hand, or the file it was imported from was: runs that are pinned to it are abandoned"},
-	Data:       {"unreadable or astray", "rows were changed, added or removed by hand, or the database is damaged: compare with a backup"},
+	I1:   {"complete", "a status was changed without its event, or events were added or removed by hand"},
+	I2:   {"faithful", "the row was changed by something else than a transition, or the event was changed after it was written"},
+	I3:   {"legal", "something wrote an event, or changed one, outside the transition table"},
+	I4:   {"claimable", "the outbox was changed outside a transition; without its row a Ready task waits for ever, with a stray one it may run when it must not"},
+	I5:   {"fenced", "a worker wrote after it had lost its claim, or the event was changed after it was written"},
+	I6:   {"settled", "the end of a task and the end of its pipeline were not one transaction, or a status was changed by hand"},
+	I7:   {"counted", "a counter was changed outside a transition, or rows were added or removed by hand"},
+	Seal: {"sealed", "an event was changed, added or removed after the execution had ended, or the seal itself was"},
+	Data: {"unreadable or astray", "rows were changed, added or removed by hand, or the database is damaged: compare with a backup"},
 }
 
 func versionText(v *int64) string {

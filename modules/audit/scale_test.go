@@ -83,8 +83,8 @@ func TestGoesOn(t *testing.T) {
 			if pages < 6 && !errors.Is(err, context.Canceled) {
 				t.Fatalf("interrupted after %d pages: %v", pages, err)
 			}
-			if last.After != all[stop-1].pid || last.Report.Executions != stop {
-				t.Fatalf("after %d pages the place is %s and %d executions", stop, last.After, last.Report.Executions)
+			if last.After != all[stop-1].pid || last.Report.Pipelines != stop {
+				t.Fatalf("after %d pages the place is %s and %d executions", stop, last.After, last.Report.Pipelines)
 			}
 			got, err := a.Verify(t.Context(), Options{From: last})
 			if err != nil {
@@ -118,7 +118,7 @@ func TestSince(t *testing.T) {
 		for _, b := range r.Breaches {
 			seen[b.PipelineExecutionID] = true
 		}
-		if r.Executions != 2 || seen[old.pid] || !seen[recent.pid] || !seen[open.pid] {
+		if r.Pipelines != 2 || seen[old.pid] || !seen[recent.pid] || !seen[open.pid] {
 			t.Errorf("%s", r)
 		}
 	})
@@ -141,10 +141,10 @@ func TestBlocksNoWriter(t *testing.T) {
 			save(t, d, chain(2))
 			return p.examine()
 		})
-		if err != nil || !r.report.OK() || r.report.Executions != 1 || r.report.Events != len(s.events) {
+		if err != nil || !r.report.OK() || r.report.Pipelines != 1 || r.report.Events != len(s.events) {
 			t.Errorf("%v\n%s", err, r.report)
 		}
-		if after := verify(t, d, Options{}); after.OK() || after.Executions != 2 {
+		if after := verify(t, d, Options{}); after.OK() || after.Pipelines != 2 {
 			t.Errorf("what was written meanwhile is not there:\n%s", after)
 		}
 	})

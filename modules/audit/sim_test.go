@@ -28,8 +28,7 @@ type sim struct {
 
 type simTask struct {
 	id                                        db.ID
-	name, rule, reason                        string
-	continues                                 bool
+	name, rule                                string
 	needs                                     []string
 	status                                    tasks.Status
 	sub                                       string
@@ -55,14 +54,12 @@ type simSpec struct {
 	name  string
 	needs []string
 	rule  string
-
-	continues bool // after its failure
 }
 
 func startSim(specs ...simSpec) *sim {
 	s := &sim{pid: db.NewID(), id: "nightly", definition: "v1", now: db.At(time.Date(2026, 11, 21, 12, 0, 0, 123456000, time.UTC))}
 	s.created, s.status = s.now, "Running"
-	s.emit(nil, "pipeline_started", "", fields{"pipeline": s.id, "definition_version": s.definition, "task_count": len(specs)})
+	s.emit(nil, "pipeline_started", "", fields{"pipeline_name": s.id, "definition_version": s.definition, "task_count": len(specs)})
 	for _, x := range specs {
 		if x.rule == "" {
 			x.rule = "all_success"
@@ -70,13 +67,9 @@ func startSim(specs ...simSpec) *sim {
 		if x.needs == nil {
 			x.needs = []string{}
 		}
-		t := &simTask{id: db.NewID(), name: x.name, needs: x.needs, rule: x.rule, continues: x.continues, status: tasks.NotStarted, max: 3, remaining: int64(len(x.needs)), created: s.now}
+		t := &simTask{id: db.NewID(), name: x.name, needs: x.needs, rule: x.rule, status: tasks.NotStarted, max: 3, remaining: int64(len(x.needs)), created: s.now}
 		s.tasks = append(s.tasks, t)
-		data := fields{"id": t.name, "uses": "shell", "needs": t.needs, "trigger_rule": t.rule, "max_attempts": t.max}
-		if t.continues {
-			data["continue_on_error"] = true
-		}
-		s.emit(t, "task_created", "", data)
+		s.emit(t, "task_created", "", fields{"task_name": t.name, "handler": "shell", "dependencies": t.needs, "trigger_rule": t.rule, "max_attempts": t.max})
 	}
 	for _, t := range s.tasks {
 		if t.remaining == 0 {
@@ -111,27 +104,21 @@ func (s *sim) task(name string) *simTask {
 	return s.tasks[i]
 }
 
-// says is what a task's trigger rule says by now.
-func (s *sim) says(t *simTask) string {
-	n := &needs{}
-	for _, name := range t.needs {
-		d := s.task(name)
-		n.count(d.status, d.reason)
+func (s *sim) needsOf(t *simTask) (ends []tasks.Status) {
+	for _, n := range t.needs {
+		ends = append(ends, s.task(n).status)
 	}
-	return ruleSays(t.rule, n)
+	return ends
 }
 
 func (s *sim) decide(t *simTask) {
-	switch says := s.says(t); says {
-	case waits:
-	case runs:
+	if ruleHolds(t.rule, s.needsOf(t)) {
 		t.status, t.due = tasks.Ready, s.now
 		s.emit(t, "task_marked_ready", "", fields{"available_at": s.now})
-	default:
-		t.reason = says
-		s.emit(t, "task_skipped", "", fields{"reason": says, "rule": t.rule, "detail": "for people"})
-		s.end(t, tasks.Skipped)
+		return
 	}
+	s.emit(t, "task_skipped", "", fields{"reason": "trigger rule", "rule": t.rule})
+	s.end(t, tasks.Skipped)
 }
 
 // end makes a task terminal, with all that follows.
@@ -140,7 +127,7 @@ func (s *sim) end(t *simTask, status tasks.Status) {
 	for _, d := range s.tasks {
 		if slices.Contains(d.needs, t.name) {
 			d.remaining--
-			if d.status == tasks.NotStarted {
+			if d.remaining == 0 && d.status == tasks.NotStarted {
 				s.decide(d)
 			}
 		}
@@ -156,7 +143,7 @@ func (s *sim) settle() {
 		if !t.status.Terminal() {
 			open++
 		}
-		if (t.status == tasks.Failed || t.status == tasks.Abandoned) && !t.continues {
+		if (t.status == tasks.Failed || t.status == tasks.Abandoned) && !s.handled(t) {
 			culprit = t.name
 		}
 	}
@@ -170,6 +157,12 @@ func (s *sim) settle() {
 	}
 	s.status, s.err = "Failed", "task "+culprit+" failed"
 	s.emit(nil, "pipeline_failed", "", fields{"counts": counts, "duration_ms": 5, "error": s.err})
+}
+
+func (s *sim) handled(t *simTask) bool {
+	return slices.ContainsFunc(s.tasks, func(d *simTask) bool {
+		return slices.Contains(d.needs, t.name) && (d.rule == "one_failed" || d.rule == "all_failed") && d.status == tasks.Completed
+	})
 }
 
 func (s *sim) claim(name, worker string) *simTask {
@@ -278,17 +271,15 @@ func (s *sim) cancel() {
 	}
 }
 
-// restart reopens all tasks that did not complete, and what depends on them; of a completed pipeline, all.
+// restart reopens all tasks that did not complete.
 func (s *sim) restart() {
 	s.tick()
-	all := s.status == "Completed"
 	s.status, s.ended, s.err = "Running", db.Time{}, ""
 	names := []string{}
-	for _, t := range s.tasks { // in topological order
-		after := slices.ContainsFunc(t.needs, func(name string) bool { return slices.Contains(names, name) })
-		if all || after || t.status != tasks.Completed {
+	for _, t := range s.tasks {
+		if t.status != tasks.Completed {
 			names = append(names, t.name)
-			t.status, t.sub, t.max, t.recover, t.worker, t.err, t.reason = tasks.NotStarted, "", t.attempt+3, 0, "", "", ""
+			t.status, t.sub, t.max, t.recover, t.worker, t.err = tasks.NotStarted, "", t.attempt+3, 0, "", ""
 			t.retryAt, t.completed = db.Time{}, db.Time{}
 			s.emit(t, "task_reset", "", fields{"cause": "operator", "recoveries": 0, "max_attempts": t.max})
 		}
@@ -296,14 +287,14 @@ func (s *sim) restart() {
 	s.emit(nil, "pipeline_restarted", "", fields{"tasks": names})
 	for _, t := range s.tasks {
 		t.remaining = 0
-		for _, name := range t.needs {
-			if !s.task(name).status.Terminal() {
+		for _, e := range s.needsOf(t) {
+			if !e.Terminal() {
 				t.remaining++
 			}
 		}
 	}
 	for _, t := range s.tasks {
-		if t.status == tasks.NotStarted {
+		if t.status == tasks.NotStarted && t.remaining == 0 {
 			s.decide(t)
 		}
 	}
@@ -358,11 +349,11 @@ VALUES ($id, $pipeline, $task, $type, NULLIF($version, 0), $data, $worker, $at)`
 
 func (s *sim) writeTask(tx db.Tx, t *simTask) error {
 	_, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, status, sub_status, version, attempt, max_attempts,
-  remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, error, created_at, started_at, completed_at)
-VALUES ($id, $pipeline, $name, 'shell', $status, $sub, $version, $attempt, $max, $remaining, $worker, $retry_at, $recoveries, $reason, $error, $created, $started, $completed)`, db.Args{
+  remaining_dependencies, worker_id, retry_at, recoveries, error, created_at, started_at, completed_at)
+VALUES ($id, $pipeline, $name, 'shell', $status, $sub, $version, $attempt, $max, $remaining, $worker, $retry_at, $recoveries, $error, $created, $started, $completed)`, db.Args{
 		"id": t.id, "pipeline": s.pid, "name": t.name, "status": string(t.status), "sub": db.Text(t.sub), "version": t.version, "attempt": t.attempt,
 		"max": t.max, "remaining": t.remaining, "worker": db.Text(t.worker), "retry_at": t.retryAt, "recoveries": t.recover, "error": db.Text(t.err),
-		"reason": db.Text(t.reason), "created": t.created, "started": t.started, "completed": t.completed,
+		"created": t.created, "started": t.started, "completed": t.completed,
 	})
 	if err != nil || t.status != tasks.Ready || s.status != "Running" {
 		return err

@@ -3,8 +3,6 @@ package audit
 import (
 	"context"
 	"fmt"
-	"slices"
-	"time"
 
 	"gorm.io/gorm"
 
@@ -16,10 +14,9 @@ import (
 // bounded by the page. A breach is no error: errors are ErrNotFound, those of the database, and the end of the context,
 // with the report so far.
 func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
-	r := &run{options: o, now: a.db.Now(), report: Report{Breaches: []Breach{}, Unheld: []Unheld{}}}
+	r := &run{options: o, report: Report{Breaches: []Breach{}}}
 	if !o.From.After.IsZero() {
 		r.report = o.From.Report
-		r.report.Unheld = append([]Unheld{}, r.report.Unheld...)
 	}
 	var err error
 	if o.Progress != nil {
@@ -32,46 +29,12 @@ func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
 	} else {
 		err = a.verifyAll(ctx, r)
 	}
-	r.report.scope(o)
-	return r.report, err
-}
-
-// VerifyIn checks executions as a transaction sees them, with what it has written and not committed. It ends after a thousand breaches.
-func (a *Auditor) VerifyIn(tx db.Tx, ids []db.ID) (Report, error) {
-	o := Options{IDs: ids, MaxBreaches: 1000}
-	r := &run{options: o, report: Report{Breaches: []Breach{}}}
-	err := tx.Snapshot(func(g *gorm.DB) error {
-		for chunk := range slices.Chunk(ids, a.pagePipelines) {
-			part := chunk
-			for len(part) > 0 && !r.full() {
-				p := newPage(g, r, nil)
-				p.among = part
-				if err := p.loadPipelines(len(part), a.pageTasks); err != nil {
-					return err
-				}
-				if len(p.pipelines) == 0 {
-					return fmt.Errorf("%w: %s", ErrNotFound, part[0])
-				}
-				p.among = part[:len(p.pipelines)]
-				if err := p.examine(); err != nil {
-					return err
-				}
-				part = part[len(p.pipelines):]
-			}
-			if err := checkDefinitions(g, r, chunk); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	r.report.scope(o)
 	return r.report, err
 }
 
 // run collects what one verification, or one page of it, finds.
 type run struct {
 	options Options
-	now     time.Time // the database's
 	report  Report
 }
 
@@ -91,12 +54,11 @@ func (r *run) add(b Breach) {
 // merge adds what a page has found.
 func (r *run) merge(page Report) {
 	t := &r.report
-	t.Executions, t.Tasks, t.Events, t.OutboxRows = t.Executions+page.Executions, t.Tasks+page.Tasks, t.Events+page.Events, t.OutboxRows+page.OutboxRows
+	t.Pipelines, t.Tasks, t.Events, t.OutboxRows = t.Pipelines+page.Pipelines, t.Tasks+page.Tasks, t.Events+page.Events, t.OutboxRows+page.OutboxRows
 	t.Retained, t.NoOutputs, t.Seals = t.Retained+page.Retained, t.NoOutputs+page.NoOutputs, t.Seals+page.Seals
 	for _, b := range page.Breaches {
 		r.add(b)
 	}
-	t.Unheld = append(t.Unheld, page.Unheld...)
 	t.Truncated = t.Truncated || page.Truncated
 }
 
@@ -124,7 +86,7 @@ func (a *Auditor) verifyIDs(ctx context.Context, r *run) error {
 		}
 		r.progress()
 	}
-	return a.db.Snapshot(ctx, func(g *gorm.DB) error { return checkDefinitions(g, r, r.options.IDs) })
+	return nil
 }
 
 // examine reads what belongs to the page's pipelines and checks it.
@@ -138,7 +100,7 @@ func (p *page) examine() error {
 	if err := p.loadEvents(); err != nil {
 		return err
 	}
-	p.run.report.Executions += len(p.pipelines)
+	p.run.report.Pipelines += len(p.pipelines)
 	for _, x := range p.pipelines {
 		p.checkPipeline(x)
 		if err := p.checkStrangers(x); err != nil {
@@ -146,7 +108,7 @@ func (p *page) examine() error {
 		}
 	}
 	p.checkLost()
-	return p.checkUnheld()
+	return nil
 }
 
 // strayOutbox finds outbox rows whose task is not there; all others have been seen with their tasks.

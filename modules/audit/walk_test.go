@@ -25,7 +25,7 @@ func TestRandomWalks(t *testing.T) {
 		ctx := t.Context()
 		rapid.Check(t, func(rt *rapid.T) {
 			n++
-			rules := append(definition.Rules(), "all_success", "all_success")
+			rules := []definition.Rule{"all_success", "all_success", "all_done", "one_failed", "all_failed", "one_success", "none_failed", "always"}
 			list := make([]definition.Task, rapid.IntRange(1, 6).Draw(rt, "tasks"))
 			for i := range list {
 				list[i].ID = fmt.Sprint("t", i)
@@ -37,7 +37,6 @@ func TestRandomWalks(t *testing.T) {
 					}
 				}
 				if list[i].Needs != nil {
-					list[i].ContinueOnError = rapid.IntRange(0, 3).Draw(rt, "continues") == 0
 					list[i].TriggerRule = rapid.SampledFrom(rules).Draw(rt, "rule")
 				}
 				if rapid.IntRange(0, 8).Draw(rt, "if") == 0 {

@@ -107,9 +107,6 @@ func (m *Member) Recorded(int, time.Duration) {}
 // Recovered see Claimed.
 func (m *Member) Recovered(int) {}
 
-// RecoveryFailed is of no interest to a measurement.
-func (m *Member) RecoveryFailed() {}
-
 // Finished counts a task whose end, or deferral, has been committed.
 func (m *Member) Finished(kind pipelines.Kind) {
 	switch kind {

@@ -47,7 +47,7 @@ type Result struct {
 
 // Verified is how much the checker has looked at, what lay there before included, and how many breaches it found.
 type Verified struct {
-	Executions int `json:"executions"`
+	Pipelines  int `json:"pipelines"`
 	Tasks      int `json:"tasks"`
 	Events     int `json:"events"`
 	OutboxRows int `json:"outbox_rows"`
@@ -90,7 +90,7 @@ func (m measured) result(p Plan, tenant, database string, ready map[task]int64, 
 		ReadyToStart: summarize(waits(observed, ready)), Step: summarize(steps(observed, p.graph)),
 		CPUSeconds: round(m.account.CPUSeconds, 1000), PeakMemory: m.account.PeakMemory,
 		DataPerTask: round(float64(m.after.DataBytes-m.before.DataBytes)/n, 10), Lost: m.account.Lost,
-		Verified: Verified{report.Executions, report.Tasks, report.Events, report.OutboxRows, len(report.Breaches)},
+		Verified: Verified{report.Pipelines, report.Tasks, report.Events, report.OutboxRows, len(report.Breaches)},
 		Settings: SettingsUsed{
 			Processes: max(c.Processes, 1), Workers: c.Slots, Payload: c.Payload, SleepMS: float64(c.Sleep) / float64(time.Millisecond),
 			Rate: c.Rate, Ahead: c.Ahead, HoldSnapshot: c.HoldSnapshot, Pending: c.Pending, History: c.History,

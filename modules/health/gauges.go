@@ -16,7 +16,6 @@ type gauges struct {
 	running *prometheus.Desc
 	rooms   *prometheus.Desc
 	lease   *prometheus.Desc
-	waiting *prometheus.Desc
 	queued  *prometheus.Desc
 	held    *prometheus.Desc
 	oldest  *prometheus.Desc
@@ -30,7 +29,6 @@ func newGauges(s *Server) *gauges {
 		running: prometheus.NewDesc("sluice_slots_used", "Slots of this process that a tenant's tasks use.", tenant, nil),
 		rooms:   prometheus.NewDesc("sluice_handler_places", "How many tasks of a handler with a limit this process runs at once; used by tasks whose outcome is not yet recorded, of all tenants.", []string{"handler", "state"}, nil),
 		lease:   prometheus.NewDesc("sluice_lease_seconds_left", "How long others leave this process a tenant's tasks; negative: expired.", tenant, nil),
-		waiting: prometheus.NewDesc("sluice_outcomes_waiting", "Outcomes of a tenant's tasks that the database has not taken yet, and that this process tries to record again.", tenant, nil),
 		queued:  prometheus.NewDesc("sluice_outbox_pending", "Tasks of a tenant in the whole database that wait for a worker, due or not.", tenant, nil),
 		held:    prometheus.NewDesc("sluice_events_held_back_seconds", "How long the oldest open transaction with events has been open: followers of events wait for it. Those of other users are seen by members of pg_monitor.", tenant, nil),
 		oldest:  prometheus.NewDesc("sluice_oldest_transaction_age", "How many transactions have begun on the database's server since the oldest that is open, or that a replication slot keeps.", nil, nil),
@@ -43,7 +41,6 @@ func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 	to <- g.running
 	to <- g.rooms
 	to <- g.lease
-	to <- g.waiting
 	to <- g.queued
 	to <- g.held
 	to <- g.oldest
@@ -68,7 +65,6 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		if p.Worker != "" {
 			to <- gauge(g.running, float64(p.Used), p.tenant)
 			to <- gauge(g.lease, p.LeaseLeft.Seconds(), p.tenant)
-			to <- gauge(g.waiting, float64(p.Waiting), p.tenant)
 		}
 		n, err := g.server.deps.Outbox.CountPending(db.WithTenant(limited, p.tenant))
 		if err != nil {

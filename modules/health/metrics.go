@@ -19,7 +19,6 @@ type metrics struct {
 	finished  *prometheus.CounterVec
 	lost      *prometheus.CounterVec
 	recovered *prometheus.CounterVec
-	stuck     *prometheus.CounterVec
 	claim     *prometheus.HistogramVec
 	record    *prometheus.HistogramVec
 	task      *prometheus.HistogramVec
@@ -27,10 +26,10 @@ type metrics struct {
 
 // observer counts what one tenant's pool does (workers.Observer).
 type observer struct {
-	claimed, lost, recovered, stuck prometheus.Counter
-	claim, record                   prometheus.Observer
-	finished                        *prometheus.CounterVec
-	task                            prometheus.ObserverVec
+	claimed, lost, recovered prometheus.Counter
+	claim, record            prometheus.Observer
+	finished                 *prometheus.CounterVec
+	task                     prometheus.ObserverVec
 }
 
 const tenantLabel = "tenant"
@@ -38,7 +37,6 @@ const tenantLabel = "tenant"
 // outcomes are the labels of attempts by how they came out. One that failed may be followed by another.
 var outcomes = map[pipelines.Kind]string{
 	pipelines.Succeeded: "completed", pipelines.Erred: "failed", pipelines.Deferred: "deferred", pipelines.Released: "released",
-	pipelines.SkippedItself: "skipped",
 }
 
 // Buckets in seconds: transactions take milliseconds, tasks anything.
@@ -54,12 +52,11 @@ func newMetrics(s *Server) *metrics {
 		finished:  counter("sluice_tasks_finished_total", "Attempts whose outcome has been recorded, by outcome; a failed one may be tried again.", "outcome"),
 		lost:      counter("sluice_claims_lost_total", "Attempts whose claim was lost, so that their outcome changed nothing."),
 		recovered: counter("sluice_recovered_tasks_total", "Tasks that this process has taken back from workers whose leases had expired."),
-		stuck:     counter("sluice_failed_recoveries_total", "Tries of this process to take an execution's tasks back from lost workers that failed."),
 		claim:     histogram("sluice_claim_seconds", "Transactions that claim, those that got nothing included.", transactionBuckets),
 		record:    histogram("sluice_record_seconds", "From the first try to record a group of outcomes to its commit.", transactionBuckets),
 		task:      histogram("sluice_task_seconds", "How long handlers ran, by handler.", taskBuckets, "handler"),
 	}
-	m.registry.MustRegister(m.claimed, m.finished, m.lost, m.recovered, m.stuck, m.claim, m.record, m.task, newGauges(s),
+	m.registry.MustRegister(m.claimed, m.finished, m.lost, m.recovered, m.claim, m.record, m.task, newGauges(s),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -76,7 +73,7 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 func (m *metrics) of(tenant string) *observer {
 	labels := prometheus.Labels{tenantLabel: tenant}
 	o := &observer{
-		claimed: m.claimed.With(labels), lost: m.lost.With(labels), recovered: m.recovered.With(labels), stuck: m.stuck.With(labels),
+		claimed: m.claimed.With(labels), lost: m.lost.With(labels), recovered: m.recovered.With(labels),
 		claim: m.claim.With(labels), record: m.record.With(labels),
 		finished: m.finished.MustCurryWith(labels), task: m.task.MustCurryWith(labels),
 	}
@@ -90,7 +87,7 @@ func (m *metrics) of(tenant string) *observer {
 func (m *metrics) forget(tenant string) {
 	labels := prometheus.Labels{tenantLabel: tenant}
 	for _, v := range []*prometheus.MetricVec{
-		m.claimed.MetricVec, m.finished.MetricVec, m.lost.MetricVec, m.recovered.MetricVec, m.stuck.MetricVec, m.claim.MetricVec, m.record.MetricVec, m.task.MetricVec,
+		m.claimed.MetricVec, m.finished.MetricVec, m.lost.MetricVec, m.recovered.MetricVec, m.claim.MetricVec, m.record.MetricVec, m.task.MetricVec,
 	} {
 		v.DeletePartialMatch(labels)
 	}
@@ -125,6 +122,3 @@ func (o *observer) Lost() { o.lost.Inc() }
 
 // Recovered counts tasks taken back.
 func (o *observer) Recovered(n int) { o.recovered.Add(float64(n)) }
-
-// RecoveryFailed counts a recovery that failed.
-func (o *observer) RecoveryFailed() { o.stuck.Inc() }

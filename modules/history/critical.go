@@ -11,7 +11,7 @@ import (
 // Link is a task of the critical path: the chain of tasks of which each waited for the one before it, and the last of which ended
 // the execution. From is when the one before it ended (the start, for the first), so that the links fill the execution's time.
 type Link struct {
-	TaskName string  `json:"id"`
+	TaskName string  `json:"task_name"`
 	From     db.Time `json:"from"`
 	To       db.Time `json:"to"`
 }

@@ -13,10 +13,10 @@ import (
 
 // created starts a run of tasks, each with what it needs as a JSON list.
 func created(tasks ...[2]string) *told {
-	h := tell().add(0, "", events.PipelineStarted, "", fmt.Sprintf(`{"pipeline": "p", "definition_version": "v", "task_count": %d}`, len(tasks)))
+	h := tell().add(0, "", events.PipelineStarted, "", fmt.Sprintf(`{"pipeline_name": "p", "definition_version": "v", "task_count": %d}`, len(tasks)))
 	for _, x := range tasks {
 		h.add(0, x[0], events.TaskCreated, "", fmt.Sprintf(
-			`{"id": %q, "uses": "shell", "needs": %s, "trigger_rule": "all_done", "max_attempts": 1}`, x[0], x[1]))
+			`{"task_name": %q, "handler": "shell", "dependencies": %s, "trigger_rule": "all_done", "max_attempts": 1}`, x[0], x[1]))
 	}
 	return h
 }

@@ -26,15 +26,15 @@ type Comparison struct {
 
 // Difference is a value that is not the same. A side that has none is nil.
 type Difference struct {
-	TaskName db.Text `json:"id"`    // null: of the execution
-	Field    string  `json:"field"` // a column, with .key for a part of a document; task: it is in one run alone, with this status
+	TaskName db.Text `json:"task_name"` // null: of the execution
+	Field    string  `json:"field"`     // a column, with .key for a part of a document; task: it is in one run alone, with this status
 	First    any     `json:"first"`
 	Second   any     `json:"second"`
 }
 
 // TaskTime is how long a task took in both runs, from being ready to its end, in milliseconds. A run without the task has null.
 type TaskTime struct {
-	TaskName string `json:"id"`
+	TaskName string `json:"task_name"`
 	Pair
 	Kinds []KindTime `json:"kinds"` // all kinds that occur, waiting for dependencies included
 }
@@ -99,7 +99,7 @@ func byName(list []tasks.Task) map[string]tasks.Task {
 
 func compareExecutions(a, b pipelines.Execution) []Difference {
 	d := differences{list: []Difference{}}
-	d.text("pipeline", a.PipelineName, b.PipelineName)
+	d.text("pipeline_name", a.PipelineName, b.PipelineName)
 	d.text("definition_version", a.DefinitionVersion, b.DefinitionVersion)
 	d.text("status", string(a.Status), string(b.Status))
 	d.text("error", string(a.Error), string(b.Error))
@@ -109,7 +109,7 @@ func compareExecutions(a, b pipelines.Execution) []Difference {
 
 func compareTasks(a, b tasks.Task) []Difference {
 	d := differences{task: db.Text(a.TaskName)}
-	d.text("uses", a.Handler, b.Handler)
+	d.text("handler", a.Handler, b.Handler)
 	d.text("status", string(a.Status), string(b.Status))
 	d.number("attempt", a.Attempt, b.Attempt)
 	d.number("recoveries", a.Recoveries, b.Recoveries)

@@ -22,8 +22,8 @@ type State struct {
 // Claimable is a task's outbox row, by what the history tells of it.
 type Claimable struct {
 	TaskExecutionID db.ID   `json:"task_execution_id"`
-	TaskName        string  `json:"id"`
-	Handler         string  `json:"uses"`
+	TaskName        string  `json:"task_name"`
+	Handler         string  `json:"handler"`
 	Queue           string  `json:"queue"`
 	AvailableAt     db.Time `json:"available_at"` // no claim before
 	CreatedAt       db.Time `json:"created_at"`
@@ -92,18 +92,17 @@ func execution(id db.ID, p audit.PipelineState) pipelines.Execution {
 	}
 }
 
-// Complete adds from today's rows what the history does not hold: the input and the key of the execution, and the outputs of tasks
-// that had completed by then. The output of a task that has been run again since is not there any more.
+// Complete adds from today's rows what the history does not hold and what never changes once it is there: the input and the key of
+// the execution, and the outputs of tasks that had completed by then.
 func (s *State) Complete(x pipelines.Execution, rows []tasks.Task) {
 	s.Execution.Input, s.Execution.IdempotencyKey = x.Input, x.IdempotencyKey
-	today := make(map[db.ID]*tasks.Task, len(rows))
+	outputs := make(map[db.ID]db.JSON, len(rows))
 	for i := range rows {
-		today[rows[i].ID] = &rows[i]
+		outputs[rows[i].ID] = rows[i].Output
 	}
 	for i := range s.Tasks {
-		t := &s.Tasks[i]
-		if row := today[t.ID]; t.Status == tasks.Completed && row != nil && row.Status == tasks.Completed && row.Attempt == t.Attempt {
-			t.Output = row.Output
+		if s.Tasks[i].Status == tasks.Completed {
+			s.Tasks[i].Output = outputs[s.Tasks[i].ID]
 		}
 	}
 }

@@ -23,7 +23,7 @@ type Timeline struct {
 // Row is the life of a task.
 type Row struct {
 	TaskExecutionID db.ID        `json:"task_execution_id"`
-	TaskName        string       `json:"id"`
+	TaskName        string       `json:"task_name"`
 	Status          tasks.Status `json:"status"`
 	Segments        []Segment    `json:"segments"`
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrExpired answers a worker without a row, and one that would claim although its lease has expired.
+// ErrExpired answers a renewal that came too late, or a worker that nobody knows.
 var ErrExpired = errors.New("the worker's lease has expired")
 
 // Worker is one worker process.
@@ -54,42 +54,24 @@ VALUES ($id, $hostname, $pid, $slots, $handlers, $queues, $limits, $now, $expire
 	return expires, wrap("register the worker", err)
 }
 
-// Renewed is what a renewal tells.
-type Renewed struct {
-	ExpiresAt db.Time   // when the lease ends now
-	Late      bool      // it had ended before, and nobody has taken the worker's row away
-	Others    bool      // there may be something to recover: another worker's lease has ended, or a recovery is due
-	Server    string    // names the database server since its start; another name than before: commits may have been lost
-	Clock     time.Time // the database's, when it renewed; zero where this machine's clock is the database's
-}
-
-// Renew prolongs a lease. One that has ended is prolonged as well, as long as the worker's row is there: what nobody has taken from it is
-// still its own. ErrExpired: the row is gone, and so are its tasks, or may be.
-func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) (n Renewed, err error) {
+// Renew prolongs a lease that has not expired, and returns when it ends now, and whether somebody's has ended. ErrExpired: the
+// worker's tasks are, or may be at any moment, somebody else's.
+func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) (expires db.Time, others bool, err error) {
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
-		n = Renewed{ExpiresAt: db.At(tx.Now.Add(lease))}
-		renewed, clock := false, int64(0)
-		err := tx.LaterQuery("look at the lease", `SELECT lease_expires_at <= $now FROM {workers} WHERE id = $id`, db.Args{"id": id, "now": tx.Now},
-			func(scan func(...any) error) error { return scan(&n.Late) })
-		if err != nil {
-			return err
-		}
-		err = tx.Query(`UPDATE {workers} SET lease_expires_at = $expires WHERE id = $id RETURNING
-  EXISTS (SELECT 1 FROM {workers} AS w WHERE w.lease_expires_at <= $now AND w.id <> $id) OR EXISTS (SELECT 1 FROM {recoveries} AS x WHERE x.next_at <= $now),
-  $server, $clock`,
-			db.Args{"id": id, "expires": n.ExpiresAt, "now": tx.Now}, func(scan func(...any) error) error {
+		expires = db.At(tx.Now.Add(lease))
+		renewed := false
+		err := tx.Query(`UPDATE {workers} SET lease_expires_at = $expires WHERE id = $id AND lease_expires_at > $now
+RETURNING EXISTS (SELECT 1 FROM {workers} AS w WHERE w.lease_expires_at <= $now)`,
+			db.Args{"id": id, "expires": expires, "now": tx.Now}, func(scan func(...any) error) error {
 				renewed = true
-				return scan(&n.Others, &n.Server, &clock)
+				return scan(&others)
 			})
 		if err == nil && !renewed {
 			return ErrExpired
 		}
-		if clock != 0 {
-			n.Clock = time.UnixMicro(clock)
-		}
 		return err
 	})
-	return n, wrap("renew the lease", err)
+	return expires, others, wrap("renew the lease", err)
 }
 
 // CheckLater finds out whether a worker's lease holds; valid has the answer after the next Flush. A worker whose lease has expired, or
@@ -110,16 +92,29 @@ func (r *Repository) Remove(ctx context.Context, id string) error {
 	return wrap("deregister the worker", r.db.Transaction(ctx, func(tx db.Tx) error { return r.Delete(tx, []string{id}) }))
 }
 
-// Delete removes workers whose tasks have been taken back.
+// Delete removes workers within the transaction that takes their tasks back.
 func (r *Repository) Delete(tx db.Tx, ids []string) error {
 	_, err := tx.Exec(`DELETE FROM {workers} WHERE id IN (SELECT id FROM $x)`, db.Args{"x": db.NewSet(len(ids)).Texts("id", ids)})
 	return wrap("remove workers", err)
 }
 
-// Expired locks the workers whose lease has expired and that no other transaction is dealing with, all but one. A renewal waits.
-func (r *Repository) Expired(tx db.Tx, but string) ([]string, error) {
+// AnyExpired reports whether there is a worker to take tasks back from. It locks nothing.
+func (r *Repository) AnyExpired(ctx context.Context) (bool, error) {
+	found := false
+	err := r.db.Query(ctx, `SELECT 1 FROM {workers} WHERE lease_expires_at <= $now LIMIT 1`, db.Args{"now": db.At(r.db.Now())},
+		func(scan func(...any) error) error {
+			var one int
+			found = true
+			return scan(&one)
+		})
+	return found, wrap("look for expired leases", err)
+}
+
+// Expired locks the workers whose lease has expired and that no other transaction is dealing with. A renewal waits, and finds
+// that it is too late.
+func (r *Repository) Expired(tx db.Tx) ([]string, error) {
 	var ids []string
-	err := tx.Query(`SELECT id FROM {workers} WHERE lease_expires_at <= $now AND id <> $but ORDER BY id $skip_locked`, db.Args{"now": tx.Now, "but": but},
+	err := tx.Query(`SELECT id FROM {workers} WHERE lease_expires_at <= $now ORDER BY id $skip_locked`, db.Args{"now": tx.Now},
 		func(scan func(...any) error) error {
 			ids = append(ids, "")
 			return scan(&ids[len(ids)-1])

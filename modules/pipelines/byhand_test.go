@@ -126,11 +126,7 @@ func (h *byHand) outcome(task string, kind pipelines.Kind) *pipelines.Outcome {
 // finish records the outcome of a held task. A lost claim is an error here.
 func (h *byHand) finish(task string, kind pipelines.Kind) error {
 	h.t.Helper()
-	o := h.outcome(task, kind)
-	if kind == pipelines.SkippedItself {
-		o.Exit = new(int)
-	}
-	return h.record(o)
+	return h.record(h.outcome(task, kind))
 }
 
 func (h *byHand) record(list ...*pipelines.Outcome) error {
@@ -173,10 +169,6 @@ func (h *byHand) pause() error  { return h.s.Engine.Pause(h.ctx, h.order()) }
 func (h *byHand) resume() error { return h.s.Engine.Resume(h.ctx, h.order()) }
 func (h *byHand) cancel() error { return h.s.Engine.Cancel(h.ctx, h.order()) }
 func (h *byHand) retry() error  { return h.s.Engine.Retry(h.ctx, h.order(), "") }
-
-func retryFrom(task string) func(h *byHand) error {
-	return func(h *byHand) error { return h.s.Engine.Retry(h.ctx, h.order(), task) }
-}
 
 // steps runs until one step fails, which fails the test.
 func (h *byHand) steps(list ...func() error) {

@@ -26,7 +26,6 @@ type Claim struct {
 	Definition *definition.Task
 	Input      json.RawMessage
 	Needs      map[string]json.RawMessage // outputs of the dependencies that the task may use
-	Past       map[string]definition.Past // how dependencies ended, as far as the task's expressions ask
 
 	def  *definition.Definition // the whole; nil: unknown
 	plan *plan                  // in which it became ready, within the turn that claims it

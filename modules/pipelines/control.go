@@ -2,9 +2,9 @@ package pipelines
 
 import (
 	"context"
-	"slices"
+	"fmt"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -33,6 +33,67 @@ func (e *Engine) control(ctx context.Context, id db.ID, do func(tx db.Tx, x Exec
 	return err
 }
 
+// Pause stops an execution from starting tasks: once Pause has returned, none starts. Running tasks finish; what they release
+// becomes Ready and waits.
+func (e *Engine) Pause(ctx context.Context, o Order) error {
+	return e.control(ctx, o.ID, func(tx db.Tx, x Execution) (int, error) {
+		m := pause(x, o.Reason, tx.Now)
+		m.actor = o.Actor
+		if m.failure != nil {
+			return 0, m.failure
+		}
+		ready, err := e.readyTasks(tx, x.ID)
+		if err != nil {
+			return 0, err
+		}
+		if err := e.outbox.DeleteByTask(tx, ids(ready)); err != nil {
+			return 0, err
+		}
+		return 0, e.pipelines.apply(tx, []*move{m})
+	})
+}
+
+// Resume lets a paused execution go on.
+func (e *Engine) Resume(ctx context.Context, o Order) error {
+	return e.control(ctx, o.ID, func(tx db.Tx, x Execution) (int, error) {
+		m := resume(x)
+		m.actor = o.Actor
+		if m.failure != nil {
+			return 0, m.failure
+		}
+		ready, err := e.readyTasks(tx, x.ID)
+		if err != nil {
+			return 0, err
+		}
+		rows := make([]outbox.Row, len(ready))
+		for i, t := range ready {
+			at := tx.Now
+			if t.RetryAt.After(at.Time) {
+				at = t.RetryAt
+			}
+			rows[i] = t.Queued(at)
+		}
+		if len(rows) > 0 {
+			tx.Notify(TopicReady)
+		}
+		if err := e.outbox.Create(tx, rows); err != nil {
+			return 0, err
+		}
+		return len(rows), e.pipelines.apply(tx, []*move{m})
+	})
+}
+
+func (e *Engine) readyTasks(tx db.Tx, id db.ID) ([]tasks.Task, error) {
+	list, err := e.tasks.LoadPipelines(tx, []db.ID{id})
+	var ready []tasks.Task
+	for _, t := range list {
+		if t.Status == tasks.Ready {
+			ready = append(ready, t)
+		}
+	}
+	return ready, err
+}
+
 func ids(list []tasks.Task) []db.ID {
 	out := make([]db.ID, len(list))
 	for i, t := range list {
@@ -41,43 +102,30 @@ func ids(list []tasks.Task) []db.ID {
 	return out
 }
 
-// CancelledCleanups returns the names of an execution's clean-up tasks, with trigger rule all_done or always, that were cancelled with
-// it, in the order of declaration.
-func (e *Engine) CancelledCleanups(ctx context.Context, id db.ID) (names []string, err error) {
-	err = e.db.Transaction(ctx, func(tx db.Tx) error {
-		names = nil
-		x, err := e.locked(tx, id)
+// Cancel ends an execution and all its tasks. Handlers that run have their context cancelled; what they return is fenced off.
+func (e *Engine) Cancel(ctx context.Context, o Order) error {
+	return e.control(ctx, o.ID, func(tx db.Tx, x Execution) (int, error) {
+		m := cancel(x, o.Reason, tx.Now)
+		m.actor = o.Actor
+		if m.failure != nil {
+			return 0, m.failure
+		}
+		err := e.endAll(tx, &m.execution, o.Actor, func(t tasks.Task) *tasks.Move { return t.Cancel(o.Reason, tx.Now) })
 		if err != nil {
-			return err
+			return 0, err
 		}
-		def, err := e.definitions.find(ctx, tx, x.PipelineName, x.DefinitionVersion)
-		if isGone(err) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		list, err := e.tasks.LoadPipelines(tx, []db.ID{id})
-		for i := range def.Tasks {
-			t := &def.Tasks[i]
-			cancelled := slices.ContainsFunc(list, func(x tasks.Task) bool { return x.TaskName == t.ID && x.Status == tasks.Cancelled })
-			if cancelled && (t.TriggerRule == definition.AllDone || t.TriggerRule == definition.Always) {
-				names = append(names, t.ID)
-			}
-		}
-		return err
+		return 0, e.pipelines.apply(tx, []*move{m})
 	})
-	return names, err
 }
 
 // abandon ends an execution that can't be run any more.
 func (e *Engine) abandon(ctx context.Context, id db.ID, reason string) error {
 	return e.control(ctx, id, func(tx db.Tx, x Execution) (int, error) {
-		if err := e.leases.Recovered(tx, []db.ID{id}); err != nil || x.Status.Terminal() {
-			return 0, err
+		if x.Status.Terminal() {
+			return 0, nil
 		}
 		counts := map[tasks.Status]int{}
-		err := e.endAll(tx, []*Execution{&x}, "", func(t tasks.Task) *tasks.Move {
+		err := e.endAll(tx, &x, "", func(t tasks.Task) *tasks.Move {
 			m := tasks.Begin(t).Abandon(reason, tx.Now)
 			m.Task.RemainingDependencies = 0 // they end in the same transaction
 			return m
@@ -96,14 +144,10 @@ func (e *Engine) abandon(ctx context.Context, id db.ID, reason string) error {
 	})
 }
 
-// endAll ends every open task of executions, and counts.
-func (e *Engine) endAll(tx db.Tx, executions []*Execution, actor string, how func(tasks.Task) *tasks.Move) error {
+// endAll ends every open task of an execution, and counts.
+func (e *Engine) endAll(tx db.Tx, x *Execution, actor string, how func(tasks.Task) *tasks.Move) error {
 	tx.Notify(TopicEnded)
-	of := make([]db.ID, len(executions))
-	for i, x := range executions {
-		of[i] = x.ID
-	}
-	ready, err := e.readyTasks(tx, of)
+	ready, err := e.readyTasks(tx, x.ID)
 	if err != nil {
 		return err
 	}
@@ -111,7 +155,7 @@ func (e *Engine) endAll(tx db.Tx, executions []*Execution, actor string, how fun
 	if err := e.outbox.DeleteByTask(tx, ids(ready)); err != nil {
 		return err
 	}
-	list, err := e.tasks.LoadPipelines(tx, of)
+	list, err := e.tasks.LoadPipelines(tx, []db.ID{x.ID})
 	if err != nil {
 		return err
 	}
@@ -123,15 +167,49 @@ func (e *Engine) endAll(tx db.Tx, executions []*Execution, actor string, how fun
 			m.Actor = actor
 			moves = append(moves, m)
 		} else if t.RemainingDependencies > 0 {
-			counters = append(counters, tasks.Counter{ID: t.ID, Ended: t.RemainingDependencies})
+			counters = append(counters, tasks.Counter{ID: t.ID, Remaining: 0})
 		}
 	}
-	for _, x := range executions {
-		x.UnsuccessfulTasks += x.OpenTasks
-		x.OpenTasks = 0
-	}
+	x.UnsuccessfulTasks += x.OpenTasks
+	x.OpenTasks = 0
 	if err := e.tasks.Apply(tx, moves); err != nil {
 		return err
 	}
-	return e.tasks.CountDependencies(tx, sortCounters(counters))
+	return e.tasks.SetRemaining(tx, sortCounters(counters))
+}
+
+// Retry runs a failed or cancelled execution again: all that did not complete, or, given from, that task, what follows from it, and
+// what was cancelled. Completed tasks keep their outputs and are not run again.
+func (e *Engine) Retry(ctx context.Context, o Order, from string) error {
+	return e.control(ctx, o.ID, func(tx db.Tx, x Execution) (int, error) {
+		if x.EventsRemoved > 0 {
+			return 0, fmt.Errorf("%w: the history of %s has been removed: start a new run", ErrState, x.ID)
+		}
+		if !x.OutputsRemovedAt.IsZero() {
+			return 0, fmt.Errorf("%w: retention has removed the outputs of %s, which the tasks to come may need: start a new run", ErrState, x.ID)
+		}
+		if !Restart.allows(x.Status) {
+			return 0, restart(x, nil, "").failure
+		}
+		p, err := e.whole(ctx, tx, x)
+		if err != nil {
+			return 0, err
+		}
+		p.actor = o.Actor
+		p.execution.Status = Running
+		names, err := p.reopen(from)
+		if err != nil {
+			return 0, err
+		}
+		m := restart(x, names, from)
+		m.actor = o.Actor
+		m.execution.OpenTasks, m.execution.UnsuccessfulTasks = p.execution.OpenTasks, p.execution.UnsuccessfulTasks
+		if err := e.pipelines.apply(tx, []*move{m}); err != nil {
+			return 0, err
+		}
+		m.execution.Input = p.execution.Input
+		p.execution = m.execution
+		_, ready, err := e.write(tx, []*plan{p})
+		return ready, err
+	})
 }

@@ -2,7 +2,6 @@ package pipelines
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -14,11 +13,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// errDefinitionGone is a pinned definition that is not stored, that is not what was stored, or that this binary can't read.
+// errDefinitionGone is a pinned definition that is not stored, or that this binary can't read.
 var errDefinitionGone = errors.New("definition gone")
-
-// ErrDefinitionChanged is a stored definition whose content is not that of its version.
-var ErrDefinitionChanged = errors.New("the stored definition is not what its version says")
 
 // Registered is a stored version of a definition.
 type Registered struct {
@@ -34,172 +30,69 @@ func (Registered) TableName(n schema.Namer) string { return n.TableName("pipelin
 // definitions stores definitions by version, so that a run keeps the one it started with. Read ones are kept in memory: a version
 // is a hash of its content and never changes.
 type definitions struct {
-	db      *db.DB
-	mu      sync.Mutex
-	known   map[string]known                   // by tenant, name and version: what is stored, and has been found to be what its version says
-	encoded map[*definition.Definition]encoded // what is started again and again
+	db    *db.DB
+	mu    sync.Mutex
+	known map[string]*definition.Definition // by tenant, name and version
 }
 
-type known struct {
-	def *definition.Definition
-	sum [sha256.Size]byte // of the canonical document
-}
-
-type encoded struct {
-	doc     []byte
-	version string
-	sum     [sha256.Size]byte
-}
-
-// These bound the memory: past them a cache starts anew.
-const (
-	mostKnown   = 1000
-	mostEncoded = 100
-)
+// mostKnown bounds the memory: past it the cache starts anew.
+const mostKnown = 1000
 
 func newDefinitions(d *db.DB) *definitions {
-	return &definitions{db: d, known: map[string]known{}, encoded: map[*definition.Definition]encoded{}}
+	return &definitions{db: d, known: map[string]*definition.Definition{}}
 }
 
-func (s *definitions) remember(key string, def *definition.Definition, sum [sha256.Size]byte) {
+func (s *definitions) remember(key string, def *definition.Definition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.known) >= mostKnown {
 		clear(s.known)
 	}
-	s.known[key] = known{def, sum}
-}
-
-func (s *definitions) recall(key string) (known, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	k, ok := s.known[key]
-	return k, ok
-}
-
-func (s *definitions) encode(def *definition.Definition) (encoded, error) {
-	s.mu.Lock()
-	e, ok := s.encoded[def]
-	s.mu.Unlock()
-	if ok {
-		return e, nil
-	}
-	doc, version, err := def.Encode()
-	if err != nil {
-		return e, fmt.Errorf("encode the definition of %q: %w", def.Name, err)
-	}
-	e = encoded{doc: doc, version: version}
-	if e.sum, err = contentSum(doc); err != nil {
-		return e, fmt.Errorf("encode the definition of %q: %w", def.Name, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.encoded) >= mostEncoded {
-		clear(s.encoded)
-	}
-	s.encoded[def] = e
-	return e, nil
-}
-
-func contentSum(doc []byte) ([sha256.Size]byte, error) {
-	canonical, err := db.JSON(doc).Canonical()
-	return sha256.Sum256(canonical), err
+	s.known[key] = def
 }
 
 func cacheKey(ctx context.Context, name, version string) string {
 	return db.TenantOf(ctx) + "/" + name + "/" + version
 }
 
-// save stores a definition. registered makes it the newest of its name; zero leaves that as it is. It fails with ErrDefinitionChanged if
-// something else is stored under that version.
-func (s *definitions) save(ctx context.Context, tx db.Tx, def *definition.Definition, e encoded, registered db.Time) error {
-	conflict := "NOTHING"
-	if !registered.IsZero() {
-		conflict = "UPDATE SET registered_at = excluded.registered_at"
+// save stores a definition and gives its version. newest makes it what `start NAME` takes.
+func (s *definitions) save(tx db.Tx, def *definition.Definition, newest bool) (string, error) {
+	doc, version, err := def.Encode()
+	if err != nil {
+		return "", fmt.Errorf("encode the definition of %q: %w", def.Name, err)
 	}
-	err := tx.Later("store the definition", `INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
+	conflict, at := "NOTHING", db.Time{}
+	if newest {
+		conflict, at = "UPDATE SET registered_at = excluded.registered_at", tx.Now
+	}
+	return version, tx.Later("store the definition", `INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
 VALUES ($name, $version, $doc, $at) ON CONFLICT (pipeline_name, version) DO `+conflict+` $keep_plan`,
-		db.Args{"name": def.Name, "version": e.version, "doc": db.JSON(e.doc), "at": registered})
-	if err != nil {
-		return err
-	}
-	return s.confirm(ctx, tx, def, e)
+		db.Args{"name": def.Name, "version": version, "doc": db.JSON(doc), "at": at})
 }
 
-// pin stores the definition of a run and returns its version.
-func (s *definitions) pin(ctx context.Context, tx db.Tx, def *definition.Definition) (string, error) {
-	e, err := s.encode(def)
-	if err != nil {
-		return "", err
-	}
-	return e.version, s.save(ctx, tx, def, e, db.Time{})
-}
-
-// confirm sees that what is stored under a version is this definition: another content may have been put there by hand, or have
-// the same hash. Each process looks once.
-func (s *definitions) confirm(ctx context.Context, tx db.Tx, def *definition.Definition, e encoded) error {
-	k, ok := s.recall(cacheKey(ctx, def.Name, e.version))
-	if !ok {
-		doc, err := s.read(tx, def.Name, e.version)
-		if err != nil {
-			return err
-		}
-		if k.sum, err = contentSum(doc); err != nil {
-			return fmt.Errorf("%w: %s version %s: %w", ErrDefinitionChanged, def.Name, e.version, err)
-		}
-	}
-	switch {
-	case k.sum != e.sum:
-		return fmt.Errorf("%w: %s version %s was changed by hand, or two definitions have the same hash", ErrDefinitionChanged, def.Name, e.version)
-	case !ok:
-		s.remember(cacheKey(ctx, def.Name, e.version), def, e.sum)
-	}
-	return nil
-}
-
-func (s *definitions) read(tx db.Tx, name, version string) (doc db.JSON, err error) {
-	err = tx.Query(`SELECT definition FROM {pipeline_definitions} WHERE pipeline_name = $name AND version = $version`,
-		db.Args{"name": name, "version": version}, func(scan func(...any) error) error { return scan(&doc) })
-	return doc, wrap("read the definition", err)
-}
-
-// find returns the definition that a run pinned. It fails with errDefinitionGone.
+// find gives the definition that a run pinned. It fails with errDefinitionGone.
 func (s *definitions) find(ctx context.Context, tx db.Tx, name, version string) (*definition.Definition, error) {
 	key := cacheKey(ctx, name, version)
-	if k, ok := s.recall(key); ok {
-		return k.def, nil
+	s.mu.Lock()
+	def := s.known[key]
+	s.mu.Unlock()
+	if def != nil {
+		return def, nil
 	}
-	doc, err := s.read(tx, name, version)
+	var doc db.JSON
+	err := tx.Query(`SELECT definition FROM {pipeline_definitions} WHERE pipeline_name = $name AND version = $version`,
+		db.Args{"name": name, "version": version}, func(scan func(...any) error) error { return scan(&doc) })
 	if err != nil {
-		return nil, err
+		return nil, wrap("read the definition", err)
 	}
 	if doc == nil {
 		return nil, fmt.Errorf("%w: %s version %s is not stored", errDefinitionGone, name, version)
 	}
-	def, err := decodeStored(doc, name, version)
+	def, err = definition.Decode(doc)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errDefinitionGone, err)
+		return nil, fmt.Errorf("%w: %s version %s: %w", errDefinitionGone, name, version, err)
 	}
-	sum, err := contentSum(doc)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errDefinitionGone, err)
-	}
-	s.remember(key, def, sum)
-	return def, nil
-}
-
-// decodeStored reads a stored definition, which must be what its name and version say.
-func decodeStored(doc db.JSON, name, version string) (*definition.Definition, error) {
-	if !definition.HasVersion(doc, version) {
-		return nil, fmt.Errorf("%w: %s version %s", ErrDefinitionChanged, name, version)
-	}
-	def, err := definition.Decode(doc)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%s version %s: %w", name, version, err)
-	case def.Name != name:
-		return nil, fmt.Errorf("%w: %s version %s is a definition of %q", ErrDefinitionChanged, name, version, def.Name)
-	}
+	s.remember(key, def)
 	return def, nil
 }
 

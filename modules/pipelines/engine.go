@@ -65,7 +65,7 @@ func (e *Engine) write(tx db.Tx, plans []*plan, moves ...*tasks.Move) (settled [
 	if err := e.tasks.Apply(tx, moves); err != nil {
 		return nil, 0, err
 	}
-	if err := e.tasks.CountDependencies(tx, sortCounters(counters)); err != nil {
+	if err := e.tasks.SetRemaining(tx, sortCounters(counters)); err != nil {
 		return nil, 0, err
 	}
 	if err := e.pipelines.apply(tx, settled); err != nil {

@@ -54,20 +54,12 @@ var (
 	Pause    = Transition{Name: "pause", From: []Status{Running}, To: Paused, Event: events.PipelinePaused}
 	Resume   = Transition{Name: "resume", From: []Status{Paused}, To: Running, Event: events.PipelineResumed}
 	Cancel   = Transition{Name: "cancel", From: []Status{Running, Paused}, To: Cancelled, Event: events.PipelineCancelled}
-	Restart  = Transition{Name: "restart", From: []Status{Completed, Failed, Cancelled}, To: Running, Event: events.PipelineRestarted}
+	Restart  = Transition{Name: "restart", From: []Status{Failed, Cancelled}, To: Running, Event: events.PipelineRestarted}
 )
 
 // Transitions lists the whole table.
 func Transitions() []Transition {
 	return []Transition{Start, Complete, Fail, Pause, Resume, Cancel, Restart}
-}
-
-// verb is what an operator calls the transition.
-func (t Transition) verb() string {
-	if t.Name == Restart.Name {
-		return "retry"
-	}
-	return t.Name
 }
 
 func (t Transition) allows(from Status) bool {
@@ -85,7 +77,7 @@ type Execution struct {
 	Status            Status  `json:"status"`
 	Version           int64   `json:"version"` // counts transitions
 	Input             db.JSON `json:"input"`
-	Error             db.Text `json:"error"` // of a failed execution: the first failure that it does not continue after
+	Error             db.Text `json:"error"` // of a failed execution: the first failure that nothing handled
 	IdempotencyKey    db.Text `json:"idempotency_key"`
 	OpenTasks         int     `json:"open_tasks"`         // tasks that are not terminal
 	UnsuccessfulTasks int     `json:"unsuccessful_tasks"` // terminal tasks that are not Completed
@@ -99,8 +91,6 @@ type Execution struct {
 	CreatedAt         db.Time `json:"created_at"`
 	CompletedAt       db.Time `json:"completed_at"`
 	PausedAt          db.Time `json:"paused_at"`
-
-	Labels map[string]string `json:"labels,omitempty" gorm:"-"` // they have a table of their own
 }
 
 // TableName puts the table into the tenant's schema.

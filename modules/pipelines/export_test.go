@@ -1,7 +1,5 @@
 package pipelines
 
-import "github.com/sluiceworks/sluice/platform/db"
-
 // MostFresh is the bound of Remembered.
 const MostFresh = mostFresh
 
@@ -11,12 +9,3 @@ func (e *Engine) Remembered() int {
 	defer e.fresh.mu.Unlock()
 	return len(e.fresh.rows)
 }
-
-// OracleRule and OracleKind are the trigger rules in the words of the documentation.
-var (
-	OracleRule = oracleRule
-	OracleKind = oracleKind
-)
-
-// ListStatement is the statement that reads a page of ids.
-func ListStatement(f Filter) (string, db.Args) { return f.query(`p.id`) }

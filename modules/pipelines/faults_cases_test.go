@@ -2,7 +2,6 @@ package pipelines_test
 
 import (
 	"cmp"
-	"time"
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/pipelines"
@@ -79,7 +78,7 @@ func forget(h *byHand) error {
 
 // remember stores it again.
 func remember(h *byHand) error {
-	_, err := h.s.Engine.Register(h.ctx, h.def, time.Time{})
+	_, err := h.s.Engine.Register(h.ctx, h.def)
 	return err
 }
 
@@ -117,7 +116,6 @@ func taskCases() []*transitionCase {
 		{move: &tasks.Complete, from: "Running", task: "a", tasks: two, reach: running, act: ends("a", pipelines.Succeeded)},
 		{move: &tasks.ScheduleRetry, from: "Running", task: "a", tasks: one, reach: running, act: ends("a", pipelines.Erred)},
 		{move: &tasks.Fail, from: "Running", task: "a", tasks: one, reach: running, act: breaks("a")},
-		{move: &tasks.SkipRunning, from: "Running", task: "a", tasks: two, reach: running, act: ends("a", pipelines.SkippedItself)},
 		{move: &tasks.Skip, from: "NotStarted", task: "b", tasks: two, reach: running, act: breaks("a")},
 		{
 			move: &tasks.Reset, from: "Running", variant: "recovery", task: "a", tasks: one,
@@ -139,7 +137,6 @@ func endedTaskCases() []*transitionCase {
 			move: &tasks.Reopen, from: "Failed", task: "b", tasks: []definition.Task{work("a"), withRule(work("b", "a"), definition.Always)},
 			reach: inTurn(running, breaks("a"), claims(1), breaks("b")), act: retry,
 		},
-		{move: &tasks.Reopen, from: "Completed", task: "a", tasks: two, reach: inTurn(running, ends("a", pipelines.Succeeded), claims(1), breaks("b")), act: retryFrom("a")},
 		{move: &tasks.Reopen, from: "Abandoned", task: "b", tasks: two, reach: inTurn(gone, claims(1), remember), act: retry},
 		{move: &tasks.Reopen, from: "Cancelled", task: "b", tasks: two, reach: inTurn(running, cancel), act: retry},
 		{move: &tasks.Reopen, from: "Skipped", task: "b", tasks: two, reach: inTurn(running, breaks("a")), act: retry},
@@ -171,7 +168,6 @@ func pipelineCases() []*transitionCase {
 		{run: &pipelines.Cancel, from: "Running", tasks: one, reach: start, act: cancel, pipeline: tasks.Remove},
 		{run: &pipelines.Cancel, from: "Paused", tasks: one, reach: inTurn(start, pause), act: cancel},
 		{run: &pipelines.Restart, from: "Failed", tasks: one, reach: inTurn(running, breaks("a")), act: retry, pipeline: tasks.Add},
-		{run: &pipelines.Restart, from: "Completed", tasks: one, reach: inTurn(running, ends("a", pipelines.Succeeded)), act: retryFrom("a"), pipeline: tasks.Add},
 		{run: &pipelines.Restart, from: "Cancelled", tasks: one, reach: inTurn(start, cancel), act: retry, pipeline: tasks.Add},
 	}
 }

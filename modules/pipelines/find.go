@@ -19,17 +19,6 @@ func (r *Repository) Find(ctx context.Context, ids []db.ID) (map[db.ID]Execution
 	return out, wrap("find pipeline executions", err)
 }
 
-// Prefixed lists executions whose ids lie between first and last, at most so many, the oldest first.
-func (r *Repository) Prefixed(ctx context.Context, first, last db.ID, limit int) ([]Execution, error) {
-	var list []Execution
-	err := r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} WHERE id >= $first AND id <= $last ORDER BY id LIMIT $limit`,
-		db.Args{"first": first, "last": last, "limit": limit}, func(scan func(...any) error) error {
-			list = append(list, Execution{})
-			return scanExecution(&list[len(list)-1], scan)
-		})
-	return list, wrap("look for pipeline executions", err)
-}
-
 // Names lists the registered pipelines, sorted.
 func (r *Repository) Names(ctx context.Context) ([]string, error) {
 	var names []string

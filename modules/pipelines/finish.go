@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -21,22 +20,19 @@ const (
 	Erred
 	Deferred
 	Released
-	SkippedItself // the handler found nothing to do
 )
 
 // Outcome is how one claimed task came out.
 type Outcome struct {
-	Claim      *Claim
-	Kind       Kind
-	Output     db.JSON         // of Succeeded: checked JSON or nil
-	ErrorKind  tasks.ErrorKind // of Erred
-	Error      string          // of Erred: clean text
-	Exit       *int            // exit code of the attempt's command, if it ran one to its end
-	Final      bool            // of Erred: no further attempt, whatever the policy says
-	RetryAfter time.Duration   // of Erred: the next attempt comes no earlier, if there is one
-	Until      db.Time         // of Deferred
-	Reason     string          // of Deferred and Released
-	Logs       tasks.Written   // what the attempt wrote and has not stored yet
+	Claim          *Claim
+	Kind           Kind
+	Output         db.JSON         // of Succeeded: checked JSON or nil
+	ErrorKind      tasks.ErrorKind // of Erred
+	Error          string          // of Erred: clean text
+	Final          bool            // of Erred: no further attempt, whatever the policy says
+	Until          db.Time         // of Deferred
+	Reason         string          // of Deferred and Released
+	Stdout, Stderr string          // what the attempt wrote; clean text
 }
 
 // Finish records outcomes, and all that follows from them: retries, successors ready or skipped, pipelines ended: a Turn that claims
@@ -174,7 +170,7 @@ func (p *plan) finish(worker string, outcomes []*Outcome) (lost []*Outcome, err 
 	p.worker = worker
 	for _, o := range outcomes {
 		n, ok := p.nodes[o.Claim.Task.TaskName]
-		if !ok || !n.task.UnderClaim(&o.Claim.Task) {
+		if !ok || n.task.Status != tasks.Running || n.task.Version != o.Claim.Task.Version {
 			lost = append(lost, o)
 			continue
 		}
@@ -190,7 +186,7 @@ func (p *plan) finish(worker string, outcomes []*Outcome) (lost []*Outcome, err 
 func (p *plan) outcome(t tasks.Task, o *Outcome) *tasks.Move {
 	switch o.Kind {
 	case Succeeded:
-		return t.Complete(o.Output, o.Exit, p.now)
+		return t.Complete(o.Output, p.now)
 	case Deferred:
 		until := o.Until
 		if until.Before(p.now.Time) {
@@ -199,15 +195,12 @@ func (p *plan) outcome(t tasks.Task, o *Outcome) *tasks.Move {
 		return t.Defer(until, o.Reason, p.now)
 	case Released:
 		return t.Release(o.Reason, p.now)
-	case SkippedItself:
-		return t.SkipRunning(*o.Exit, string(o.Claim.Definition.TriggerRule), p.now)
 	}
 	policy := o.Claim.Definition.Retry
 	if !o.Final && t.AttemptsLeft() && policy.Retryable(o.ErrorKind) {
-		delay := max(policy.DelayAfter(t.Attempt-t.Recoveries, random()), min(o.RetryAfter, tasks.LongestDelay))
-		return t.ScheduleRetry(o.ErrorKind, o.Error, o.Exit, delay, p.now)
+		return t.ScheduleRetry(o.ErrorKind, o.Error, policy.DelayAfter(t.Attempt-t.Recoveries, random()), p.now)
 	}
-	return t.Fail(o.ErrorKind, o.Error, o.Exit, p.now)
+	return t.Fail(o.ErrorKind, o.Error, p.now)
 }
 
 // fetch reads tasks of an execution by name.
@@ -224,11 +217,11 @@ func (t *turn) fetch(id db.ID) func([]string) ([]tasks.Task, error) {
 	}
 }
 
-func logs(outcomes []*Outcome, lost map[*Outcome]bool) []tasks.Written {
-	var list []tasks.Written
+func logs(outcomes []*Outcome, lost map[*Outcome]bool) []tasks.Log {
+	var list []tasks.Log
 	for _, o := range outcomes {
-		if !lost[o] && !o.Logs.Empty() {
-			list = append(list, o.Logs)
+		if !lost[o] && (o.Stdout != "" || o.Stderr != "") {
+			list = append(list, tasks.Log{TaskExecutionID: o.Claim.Task.ID, Attempt: o.Claim.Task.Attempt, Stdout: o.Stdout, Stderr: o.Stderr})
 		}
 	}
 	return list

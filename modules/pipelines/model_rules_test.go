@@ -86,20 +86,25 @@ func (r *modelRun) cancel() {
 
 // chosen is what a retry runs again.
 func (r *modelRun) chosen(from string) (list []*modelTask) {
-	if from == "" && r.status == pipelines.Completed || from != "" && r.tasks[from] == nil {
-		return nil
+	if from != "" {
+		if x := r.tasks[from]; x == nil || x.status == tasks.Completed {
+			return nil
+		}
 	}
-	again := map[string]bool{}
+	again, behind := map[string]bool{}, map[string]bool{} // behind: the named task, and what follows from it
 	for _, name := range r.def.Order() {
 		x := r.tasks[name]
+		after := func(set map[string]bool) bool {
+			return slices.ContainsFunc(x.def.Needs, func(need string) bool { return set[need] })
+		}
+		behind[name] = name == from || after(behind)
 		switch x.status {
 		case tasks.Failed, tasks.Abandoned:
-			again[name] = from == ""
+			again[name] = from == "" || behind[name]
 		case tasks.Cancelled:
 			again[name] = true
-		}
-		if name == from || slices.ContainsFunc(x.def.Needs, func(need string) bool { return again[need] }) {
-			again[name] = true
+		case tasks.Skipped:
+			again[name] = behind[name] || after(again)
 		}
 		if again[name] {
 			list = append(list, x)
@@ -128,7 +133,7 @@ func (r *modelRun) reopen(list []*modelTask) {
 	r.move(pipelines.Running)
 	for _, x := range list {
 		x.move(tasks.NotStarted, "")
-		x.worker, x.failures, x.recoveries, x.above = "", 0, 0, false
+		x.worker, x.failures, x.recoveries = "", 0, 0
 	}
 	r.follow()
 }
@@ -155,33 +160,40 @@ func (r *modelRun) counts() (open, unsuccessful int) {
 	return open, unsuccessful
 }
 
-// follow decides, in topological order, the tasks whose rule says what becomes of them, and ends the run if nothing is open.
+// follow decides, in topological order, the tasks whose dependencies have ended, and ends the run if nothing is open.
 func (r *modelRun) follow() {
 	for _, name := range r.def.Order() {
 		x := r.tasks[name]
-		if x.status != tasks.NotStarted {
+		if x.status != tasks.NotStarted || r.open(x) > 0 {
 			continue
 		}
-		var ended []string
+		var ends []tasks.Status
 		for _, need := range x.def.Needs {
-			ended = append(ended, pipelines.OracleKind(r.tasks[need].status, r.tasks[need].above))
+			ends = append(ends, r.tasks[need].status)
 		}
-		switch says := pipelines.OracleRule(string(x.def.TriggerRule), ended); says {
-		case "run":
+		if x.def.TriggerRule.Holds(ends) {
 			x.move(tasks.Ready, "")
-		case "skip", "fail":
+		} else {
 			x.move(tasks.Skipped, "")
-			x.above = says == "fail"
 		}
 	}
 	if open, _ := r.counts(); open > 0 || r.status.Terminal() {
 		return
 	}
 	end := pipelines.Completed
-	for _, x := range r.tasks {
-		if (x.status == tasks.Failed || x.status == tasks.Abandoned) && !x.def.ContinueOnError {
+	for name, x := range r.tasks {
+		if (x.status == tasks.Failed || x.status == tasks.Abandoned) && !r.handled(name) {
 			end = pipelines.Failed
 		}
 	}
 	r.move(end)
+}
+
+func (r *modelRun) handled(name string) bool {
+	for _, dependent := range r.def.Dependents(name) {
+		if x := r.tasks[dependent]; x.def.TriggerRule.HandlesFailure() && x.status == tasks.Completed {
+			return true
+		}
+	}
+	return false
 }

@@ -66,7 +66,6 @@ type modelTask struct {
 	failures   int // since the run was last reopened
 	recoveries int
 	worker     string
-	above      bool // Skipped because of a failure above
 	late       bool // Ready, and not to be claimed for an hour
 }
 
@@ -227,7 +226,7 @@ type modelRow struct {
 	Version                                 int64
 	Attempt, Recoveries, Open, Unsuccessful int
 	Worker                                  string
-	Queued, Late, Removed, Above            bool
+	Queued, Late, Removed                   bool
 }
 
 // check compares every row and the outbox, and has the history checked.
@@ -273,13 +272,12 @@ func (m *model) compare(t *rapid.T, r *modelRun, queued map[db.ID]outbox.Row, wa
 		mustQueue := x.status == tasks.Ready && r.status == pipelines.Running
 		want[name] = modelRow{
 			Status: string(x.status), Sub: x.sub, Version: x.version, Attempt: x.attempt, Recoveries: x.recoveries, Open: r.open(x), Worker: x.worker,
-			Queued: mustQueue, Late: mustQueue && x.late, Above: x.above,
+			Queued: mustQueue, Late: mustQueue && x.late,
 		}
 		got[name] = modelRow{
 			Status: string(t.Status), Sub: t.SubStatus, Version: t.Version, Attempt: t.Attempt, Recoveries: t.Recoveries,
 			Open: t.RemainingDependencies, Worker: string(t.WorkerID), Queued: isQueued,
-			Above: t.SkipReason == tasks.SkipUpstreamFailed,
-			Late:  entry.AvailableAt.After(m.s.DB.Now().Add(time.Minute)),
+			Late: entry.AvailableAt.After(m.s.DB.Now().Add(time.Minute)),
 		}
 	}
 }

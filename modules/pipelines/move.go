@@ -22,7 +22,7 @@ type move struct {
 // The data of each event (docs/events.md).
 type (
 	startedData struct {
-		PipelineName      string `json:"pipeline"`
+		PipelineName      string `json:"pipeline_name"`
 		DefinitionVersion string `json:"definition_version"`
 		TaskCount         int    `json:"task_count"`
 	}
@@ -44,7 +44,7 @@ type (
 func step(e Execution, t Transition, data any) *move {
 	m := &move{execution: e, transition: t, data: data}
 	if !t.allows(e.Status) {
-		m.failure = fmt.Errorf("%w: cannot %s pipeline execution %s, which is %s", ErrState, t.verb(), e.ID, e.Status)
+		m.failure = fmt.Errorf("%w: cannot %s pipeline execution %s, which is %s", ErrState, t.Name, e.ID, e.Status)
 	}
 	m.execution.Status = t.To
 	m.execution.Version++

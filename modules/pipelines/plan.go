@@ -33,7 +33,6 @@ type plan struct {
 	fetches int
 	// outputs gives outputs of completed tasks of this execution, those that end in this plan included.
 	outputs func(names []string) (map[string]json.RawMessage, error)
-	values  *definition.Values // of the conditions, once one has been evaluated
 
 	order []*node // nodes with a move, in the order of their moves
 	queue []*node // terminal nodes whose dependents have not been told
@@ -107,9 +106,7 @@ func (p *plan) take(n *node, m *tasks.Move) {
 		p.queue = append(p.queue, n)
 	case was.Terminal() && !n.task.Status.Terminal():
 		p.execution.OpenTasks++
-		if was != tasks.Completed {
-			p.execution.UnsuccessfulTasks--
-		}
+		p.execution.UnsuccessfulTasks--
 	}
 }
 
@@ -132,103 +129,76 @@ func (p *plan) propagate() error {
 			return err
 		}
 		for _, name := range dependents {
-			if err := p.tell(p.nodes[name], ended); err != nil {
-				return err
+			n := p.nodes[name]
+			n.task.RemainingDependencies--
+			if n.task.Status == tasks.NotStarted && n.task.RemainingDependencies == 0 {
+				if err := p.decide(n); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// tell counts a dependency of a task off, and decides the task if its trigger rule can say by now what becomes of it. A task that
-// the first of its dependencies has started, or skipped, only counts.
-func (p *plan) tell(n, ended *node) error {
-	n.task.RemainingDependencies--
-	if n.task.Status != tasks.NotStarted {
-		return nil
+// decide says what becomes of a task whose dependencies are all terminal: ready, skipped, or abandoned if its condition can't
+// be evaluated.
+func (p *plan) decide(n *node) error {
+	t, ok := p.def.Task(n.name)
+	if !ok {
+		return fmt.Errorf("task %q is not in the definition %s of pipeline %q", n.name, p.execution.DefinitionVersion, p.execution.PipelineName)
 	}
-	t, err := p.definition(n)
+	statuses, err := p.dependencies(t)
 	if err != nil {
 		return err
 	}
-	var deps definition.Ended
-	switch {
-	case n.task.RemainingDependencies == 0:
-		if deps, err = p.dependencies(t); err != nil {
-			return err
-		}
-	case t.TriggerRule.Early(): // those that ended before did not decide it
-		deps.Add(ended.task.Status, ended.task.SkipReason)
-		deps.Open = n.task.RemainingDependencies
-	default:
-		return nil
-	}
-	return p.decide(n, t, deps)
-}
-
-func (p *plan) definition(n *node) (*definition.Task, error) {
-	t, ok := p.def.Task(n.name)
-	if !ok {
-		return nil, fmt.Errorf("task %q is not in the definition %s of pipeline %q", n.name, p.execution.DefinitionVersion, p.execution.PipelineName)
-	}
-	return t, nil
-}
-
-// decide says what becomes of a task whose trigger rule is decided: ready, skipped, or abandoned if its condition can't be
-// evaluated. As long as the rule is not decided, it does nothing.
-func (p *plan) decide(n *node, t *definition.Task, deps definition.Ended) error {
-	switch t.TriggerRule.Decide(deps) {
-	case definition.Undecided:
-		return nil
-	case definition.SkippedByRule:
-		return p.skip(n, t, tasks.SkipTriggerRule, fmt.Sprintf("trigger rule %s is not met", t.TriggerRule))
-	case definition.SkippedUpstreamFailed:
-		return p.skip(n, t, tasks.SkipUpstreamFailed, fmt.Sprintf("trigger rule %s is not met, because of a failure above", t.TriggerRule))
-	case definition.Runs:
+	if !t.TriggerRule.Holds(statuses) {
+		return p.skip(n, t, fmt.Sprintf("trigger rule %s is not met", t.TriggerRule))
 	}
 	if t.If == "" {
 		p.take(n, n.next().MarkReady(p.now).By(p.worker))
 		return nil
 	}
-	holds, err := p.condition(t)
-	var broken *conditionError
-	switch {
-	case errors.As(err, &broken):
-		p.take(n, n.next().AbandonAs(tasks.KindExpression, tasks.CleanText(err.Error(), tasks.MaxError), p.now).By(p.worker))
-		return nil
-	case err != nil:
+	values := definition.Values{Input: json.RawMessage(p.execution.Input)}
+	if values.Needs, err = p.outputs(t.ConditionNeeds()); err != nil {
 		return err
+	}
+	holds, err := t.Condition(values)
+	switch {
+	case err != nil:
+		p.take(n, n.next().Abandon(tasks.CleanText(err.Error(), tasks.MaxError), p.now).By(p.worker))
+		return nil
 	case !holds:
-		return p.skip(n, t, tasks.SkipCondition, "condition is false: "+t.If)
+		return p.skip(n, t, "condition is false: "+t.If)
 	}
 	p.take(n, n.next().MarkReady(p.now).By(p.worker))
 	return nil
 }
 
-func (p *plan) skip(n *node, t *definition.Task, reason tasks.SkipReason, detail string) error {
-	p.take(n, n.next().Skip(reason, string(t.TriggerRule), detail, p.now).By(p.worker))
+func (p *plan) skip(n *node, t *definition.Task, reason string) error {
+	p.take(n, n.next().Skip(reason, string(t.TriggerRule), p.now).By(p.worker))
 	return nil
 }
 
-// dependencies counts how a task's dependencies, all terminal, ended.
-func (p *plan) dependencies(t *definition.Task) (deps definition.Ended, err error) {
+// dependencies gives the statuses of a task's dependencies, all terminal.
+func (p *plan) dependencies(t *definition.Task) ([]tasks.Status, error) {
 	if p.execution.UnsuccessfulTasks > 0 {
 		if err := p.know(t.Needs); err != nil {
-			return deps, err
+			return nil, err
 		}
 	}
-	for _, name := range t.Needs {
+	statuses := make([]tasks.Status, len(t.Needs))
+	for i, name := range t.Needs {
 		switch n, ok := p.nodes[name]; {
-		case ok:
-			deps.Add(n.task.Status, n.task.SkipReason)
-		case p.execution.UnsuccessfulTasks == 0:
-			deps.Succeeded++ // terminal, and nothing in this execution ended otherwise
+		case ok && n.task.Status.Terminal():
+			statuses[i] = n.task.Status
+		case !ok && p.execution.UnsuccessfulTasks == 0:
+			statuses[i] = tasks.Completed // terminal, and nothing in this execution ended otherwise
+		default:
+			return nil, fmt.Errorf("task %q counts no open dependency, but %q is not terminal", t.ID, name)
 		}
 	}
-	if deps.Open > 0 {
-		return deps, fmt.Errorf("task %q counts no open dependency, but %d of them are not terminal", t.ID, deps.Open)
-	}
-	return deps, nil
+	return statuses, nil
 }
 
 // settle ends the execution if no task is open, and says nil otherwise; a late outcome may find it ended already.
@@ -247,7 +217,7 @@ func (p *plan) settle() (*move, error) {
 		for i := range p.def.Tasks {
 			n := p.nodes[p.def.Tasks[i].ID]
 			counts[n.task.Status]++
-			if failed(n.task.Status) && !p.def.Tasks[i].ContinueOnError && (failure == "" || n.task.CompletedAt.Before(first)) {
+			if p.unhandled(n) && (failure == "" || n.task.CompletedAt.Before(first)) {
 				failure, first = fmt.Sprintf("task %s %s: %s", n.name, verb(n.task.Status), n.task.Error), n.task.CompletedAt.Time
 			}
 		}
@@ -264,9 +234,21 @@ func verb(s tasks.Status) string {
 	return "failed"
 }
 
-func failed(s tasks.Status) bool { return s == tasks.Failed || s == tasks.Abandoned }
+// unhandled reports a failure that no direct dependent, whose rule asks for failure, has completed after.
+func (p *plan) unhandled(n *node) bool {
+	if n.task.Status != tasks.Failed && n.task.Status != tasks.Abandoned {
+		return false
+	}
+	for _, name := range p.def.Dependents(n.name) {
+		d, _ := p.def.Task(name)
+		if d.TriggerRule.HandlesFailure() && p.nodes[name].task.Status == tasks.Completed {
+			return false
+		}
+	}
+	return true
+}
 
-// result returns the tasks' moves in order, and how many dependencies are to be counted off where a move does not write that.
+// moves gives the tasks' moves in order, and the counters of those that only count.
 func (p *plan) result() (moves []*tasks.Move, counters []tasks.Counter) {
 	for _, n := range p.order {
 		n.move.Hold = p.execution.Status == Paused
@@ -274,8 +256,8 @@ func (p *plan) result() (moves []*tasks.Move, counters []tasks.Counter) {
 		moves = append(moves, n.move)
 	}
 	for _, n := range p.nodes {
-		if ended := n.remaining - n.task.RemainingDependencies; ended != 0 && (n.move == nil || !n.move.WritesRemaining()) {
-			counters = append(counters, tasks.Counter{ID: n.task.ID, Ended: ended})
+		if n.move == nil && n.task.RemainingDependencies != n.remaining {
+			counters = append(counters, tasks.Counter{ID: n.task.ID, Remaining: n.task.RemainingDependencies})
 		}
 	}
 	return moves, counters

@@ -16,12 +16,11 @@ import (
 type oracle struct {
 	def      *definition.Definition
 	at       map[string]tasks.Status
-	above    map[string]bool // skipped because of a failure above
 	failures map[string]int
 }
 
 func newOracle(def *definition.Definition) *oracle {
-	o := &oracle{def: def, at: map[string]tasks.Status{}, above: map[string]bool{}, failures: map[string]int{}}
+	o := &oracle{def: def, at: map[string]tasks.Status{}, failures: map[string]int{}}
 	for _, t := range def.Tasks {
 		o.at[t.ID] = tasks.NotStarted
 	}
@@ -55,27 +54,19 @@ func (o *oracle) open(t *definition.Task) (n int) {
 	return n
 }
 
-// follow decides the tasks whose rule says what becomes of them, until nothing changes.
+// follow decides tasks whose dependencies have ended, until nothing changes.
 func (o *oracle) follow() {
 	for again := true; again; {
 		again = false
 		for i := range o.def.Tasks {
 			t := &o.def.Tasks[i]
-			if o.at[t.ID] != tasks.NotStarted {
-				continue
-			}
-			var ended []string
-			for _, need := range t.Needs {
-				ended = append(ended, oracleKind(o.at[need], o.above[need]))
-			}
-			says := oracleRule(string(t.TriggerRule), ended)
-			if says == "wait" {
+			if o.at[t.ID] != tasks.NotStarted || o.open(t) > 0 {
 				continue
 			}
 			again = true
 			switch {
-			case says == "skip", says == "fail", t.If == "false":
-				o.at[t.ID], o.above[t.ID] = tasks.Skipped, says == "fail"
+			case !o.holds(t), t.If == "false":
+				o.at[t.ID] = tasks.Skipped
 			case strings.HasSuffix(t.If, broken):
 				o.at[t.ID] = tasks.Abandoned
 			default:
@@ -85,59 +76,23 @@ func (o *oracle) follow() {
 	}
 }
 
-// oracleKind is what a dependency counts as: good, bad, skipped, or open.
-func oracleKind(at tasks.Status, above bool) string {
-	switch {
-	case !at.Terminal():
-		return "open"
-	case at == tasks.Completed:
-		return "good"
-	case at == tasks.Skipped && !above:
-		return "skipped"
-	}
-	return "bad"
-}
-
-// oracleRule is the trigger rule, in the words of the documentation: wait, run, skip, or fail.
-func oracleRule(rule string, ended []string) string {
-	all := func(kinds ...string) bool {
-		return !slices.ContainsFunc(ended, func(k string) bool { return !slices.Contains(kinds, k) })
-	}
-	one := func(kinds ...string) bool {
-		return slices.ContainsFunc(ended, func(k string) bool { return slices.Contains(kinds, k) })
-	}
-	or := func(holds bool, instead string) string {
-		switch {
-		case holds:
-			return "run"
-		case one("open"):
-			return "wait"
-		case one("bad"):
-			return instead
+// holds is the trigger rule, by counting.
+func (o *oracle) holds(t *definition.Task) bool {
+	good, bad, cancelled, all := 0, 0, 0, len(t.Needs)
+	for _, need := range t.Needs {
+		switch o.at[need] {
+		case tasks.Completed:
+			good++
+		case tasks.Failed, tasks.Abandoned:
+			bad++
+		case tasks.Cancelled:
+			cancelled++
 		}
-		return "skip"
 	}
-	switch rule {
-	case "one_success":
-		return or(one("good"), "fail")
-	case "one_failed":
-		return or(one("bad"), "skip")
-	case "one_done":
-		return or(one("good", "bad"), "skip")
-	case "all_success":
-		return or(all("good"), "fail")
-	case "all_failed":
-		return or(all("bad"), "skip")
-	case "all_skipped":
-		return or(all("skipped"), "skip")
-	case "none_failed":
-		return or(all("good", "skipped"), "fail")
-	case "none_failed_min_one_success":
-		return or(all("good", "skipped") && one("good"), "fail")
-	case "none_skipped":
-		return or(all("good", "bad"), "skip")
-	}
-	return or(all("good", "bad", "skipped"), "") // all_done and always
+	return map[definition.Rule]bool{
+		definition.AllSuccess: good == all, definition.AllDone: true, definition.Always: true, definition.AllFailed: all > 0 && bad == all,
+		definition.OneSuccess: good > 0, definition.OneFailed: bad > 0, definition.NoneFailed: bad+cancelled == 0,
+	}[t.TriggerRule]
 }
 
 // end is how the run stands, given how it stood.
@@ -147,28 +102,45 @@ func (o *oracle) end(was Status) Status {
 		switch at := o.at[t.ID]; {
 		case !at.Terminal():
 			return was
-		case (at == tasks.Failed || at == tasks.Abandoned) && !t.ContinueOnError:
+		case (at == tasks.Failed || at == tasks.Abandoned) && !o.handled(t.ID):
 			end = Failed
 		}
 	}
 	return end
 }
 
+func (o *oracle) handled(name string) bool {
+	return slices.ContainsFunc(o.def.Tasks, func(t definition.Task) bool {
+		asks := t.TriggerRule == definition.OneFailed || t.TriggerRule == definition.AllFailed
+		return asks && slices.Contains(t.Needs, name) && o.at[t.ID] == tasks.Completed
+	})
+}
+
 // reopen says what a retry runs again, in the order of declaration, and enters it.
 func (o *oracle) reopen(from string) (names []string) {
-	again := map[string]bool{from: true}
-	for _, name := range o.def.Order() {
-		t, _ := o.def.Task(name)
-		bad := o.at[name] == tasks.Failed || o.at[name] == tasks.Abandoned
-		again[name] = name == from || from == "" && bad || slices.ContainsFunc(t.Needs, func(need string) bool { return again[need] })
+	chosen, behind := map[string]bool{}, map[string]bool{} // behind: the named task, and what follows from it
+	if o.at[from] != tasks.Completed {
+		for _, name := range o.def.Order() {
+			t, _ := o.def.Task(name)
+			after := func(set map[string]bool) bool {
+				return slices.ContainsFunc(t.Needs, func(need string) bool { return set[need] })
+			}
+			behind[name] = name == from || after(behind)
+			switch o.at[name] {
+			case tasks.Failed, tasks.Abandoned:
+				chosen[name] = from == "" || behind[name]
+			case tasks.Skipped:
+				chosen[name] = behind[name] || after(chosen)
+			}
+		}
 	}
 	for _, t := range o.def.Tasks {
-		if again[t.ID] {
+		if chosen[t.ID] {
 			names = append(names, t.ID)
 		}
 	}
 	for _, name := range names {
-		o.at[name], o.above[name], o.failures[name] = tasks.NotStarted, false, 0
+		o.at[name], o.failures[name] = tasks.NotStarted, 0
 	}
 	o.follow()
 	return names
@@ -179,15 +151,11 @@ func (s *store) check(t *rapid.T, after string) {
 	o := s.oracle
 	o.follow()
 	got, remaining, wantRemaining, queued := map[string]tasks.Status{}, map[string]int{}, map[string]int{}, map[string]bool{}
-	above := map[string]bool{}
 	open, unsuccessful := 0, 0
 	for i := range o.def.Tasks {
 		d := &o.def.Tasks[i]
 		row := s.rows[d.ID]
 		got[d.ID], remaining[d.ID], wantRemaining[d.ID] = row.Status, row.RemainingDependencies, o.open(d)
-		if above[d.ID] = row.SkipReason == tasks.SkipUpstreamFailed; above[d.ID] != o.above[d.ID] || (row.SkipReason != "") != (row.Status == tasks.Skipped) {
-			t.Fatalf("after %s: task %s is %s with skip_reason %q\n%s", after, d.ID, row.Status, row.SkipReason, s)
-		}
 		if row.Status == tasks.Ready && s.x.Status == Running {
 			queued[d.ID] = true
 		}

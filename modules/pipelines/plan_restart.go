@@ -3,11 +3,11 @@ package pipelines
 import (
 	"fmt"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// reopen plans an operator's retry over the whole graph (see choose). It returns the names of what is reopened.
+// reopen plans an operator's retry over the whole graph: every task that did not complete, or, given from, that task, what follows
+// from it, and what was cancelled. Completed tasks are not run again. It returns the names of what is reopened.
 func (p *plan) reopen(from string) ([]string, error) {
 	chosen, err := p.choose(from)
 	if err != nil {
@@ -37,9 +37,8 @@ func (p *plan) reopen(from string) ([]string, error) {
 		}
 	}
 	for _, name := range names {
-		if n := p.nodes[name]; n.task.Status == tasks.NotStarted {
-			t, _ := p.def.Task(name)
-			if err := p.decide(n, t, p.endedOf(t)); err != nil {
+		if n := p.nodes[name]; n.task.Status == tasks.NotStarted && n.task.RemainingDependencies == 0 {
+			if err := p.decide(n); err != nil {
 				return nil, err
 			}
 		}
@@ -53,24 +52,23 @@ func (p *plan) reopen(from string) ([]string, error) {
 	return names, nil
 }
 
-// endedOf counts how a task's dependencies stand, in a plan of the whole graph.
-func (p *plan) endedOf(t *definition.Task) (deps definition.Ended) {
-	for _, name := range t.Needs {
-		n := p.nodes[name]
-		deps.Add(n.task.Status, n.task.SkipReason)
-	}
-	return deps
-}
-
-// choose picks the tasks to reopen: what did not come to a good end, or from on; what was cancelled, for it came to no end of its own;
-// and all that depends on one of these, completed or not: clean-up and alerts belong to what they follow.
+// choose picks the tasks to reopen. What was cancelled ran to no end of its own, so a retry from one task on reopens that too: else
+// the execution would end with holes in it.
 func (p *plan) choose(from string) (map[string]bool, error) {
 	chosen := map[string]bool{}
 	if from != "" {
-		if _, ok := p.nodes[from]; !ok {
+		n, ok := p.nodes[from]
+		switch {
+		case !ok:
 			return nil, fmt.Errorf("%w: pipeline %q has no task %q", tasks.ErrNotFound, p.execution.PipelineName, from)
+		case n.task.Status == tasks.Completed:
+			return nil, fmt.Errorf("%w: task %q has completed and is not run again: name one that did not", ErrState, from)
 		}
-		chosen[from] = true
+		for _, name := range append([]string{from}, p.def.Descendants(from)...) {
+			if p.nodes[name].task.Status != tasks.Completed {
+				chosen[name] = true
+			}
+		}
 	}
 	for name, n := range p.nodes {
 		switch n.task.Status {
@@ -80,10 +78,12 @@ func (p *plan) choose(from string) (map[string]bool, error) {
 			chosen[name] = chosen[name] || from == ""
 		}
 	}
+	// What was skipped is decided anew where it follows from a task that runs again.
 	for _, name := range p.def.Order() {
-		t, _ := p.def.Task(name)
-		for _, need := range t.Needs {
-			chosen[name] = chosen[name] || chosen[need]
+		if t, _ := p.def.Task(name); p.nodes[name].task.Status == tasks.Skipped {
+			for _, need := range t.Needs {
+				chosen[name] = chosen[name] || chosen[need]
+			}
 		}
 	}
 	return chosen, nil

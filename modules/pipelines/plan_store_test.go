@@ -97,18 +97,12 @@ func (s *store) write(t *rapid.T, p *plan) {
 		if last := m.Steps[len(m.Steps)-1].Transition; last.Outbox == tasks.Add && !m.Hold {
 			s.queued[m.Task.TaskName] = true
 		}
-		remaining := s.rows[m.Task.TaskName].RemainingDependencies
 		s.rows[m.Task.TaskName] = m.Task
-		if !m.WritesRemaining() { // what the move carries may be old
-			row = m.Task
-			row.RemainingDependencies = remaining
-			s.rows[m.Task.TaskName] = row
-		}
 	}
 	for _, c := range counters {
 		for name, row := range s.rows {
 			if row.ID == c.ID {
-				row.RemainingDependencies -= c.Ended
+				row.RemainingDependencies = c.Remaining
 				s.rows[name] = row
 			}
 		}

@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"time"
 
-	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -16,226 +12,51 @@ import (
 // MaxRecoveries is how often a task may be taken from a worker that died with it.
 const MaxRecoveries = 3
 
-// MaxRecoveryAttempts is how often the recovery of one execution is tried before the execution is abandoned.
-const MaxRecoveryAttempts = 3
-
-const (
-	// recoveryBatch is how many executions are recovered in one transaction, as long as none of them fails.
-	recoveryBatch = 50
-	// recoveryHold is for how long others leave an execution alone whose recovery has been begun, by callers that name no time.
-	recoveryHold = 15 * time.Second
-	// longestRecoveryWait bounds the wait before a recovery that has failed is tried again.
-	longestRecoveryWait = time.Hour
-)
-
-// RecoveryError is a recovery that failed. It keeps no other execution from being recovered.
-type RecoveryError struct {
-	PipelineExecutionID db.ID
-	Attempts            int  // that have failed, this one included
-	Abandoned           bool // the execution was given up for it
-	Err                 error
-}
-
-func (e *RecoveryError) Error() string {
-	what := "recovery of pipeline execution %s failed %d times: %v"
-	if e.Abandoned {
-		what = "pipeline execution %s was abandoned after its recovery failed %d times: %v"
-	}
-	return fmt.Sprintf(what, e.PipelineExecutionID, e.Attempts, e.Err)
-}
-
-func (e *RecoveryError) Unwrap() error { return e.Err }
-
-// RecoveryErrors are those of one Recover.
-type RecoveryErrors []*RecoveryError
-
-func (e RecoveryErrors) Error() string {
-	list := make([]string, len(e))
-	for i := range e {
-		list[i] = e[i].Error()
-	}
-	return strings.Join(list, "; ")
-}
-
-// Recover takes tasks back from workers whose lease has expired, removes those workers, and returns the number of tasks. Executions are
-// recovered independently of each other: those that fail are in the error, a RecoveryErrors, and are tried again later, alone; after
-// MaxRecoveryAttempts such an execution is abandoned, all its tasks with it. Tries that fail for the state of the database do not count.
+// Recover takes the tasks of workers whose lease has expired back, all in one transaction, and removes the workers. It returns
+// the number of tasks. An execution whose definition is gone is ended first, in a transaction of its own, so that it does not keep
+// the others from coming back.
 func (e *Engine) Recover(ctx context.Context) (int, error) {
-	found, err := e.leases.Due(ctx)
-	if err != nil || !found {
+	if found, err := e.leases.AnyExpired(ctx); err != nil || !found {
 		return 0, err
 	}
-	return e.RecoverLost(ctx, "", recoveryHold)
-}
-
-// RecoverLost is Recover that also looks for tasks whose worker has no row. It is called by a worker, whose own lease it leaves alone, or
-// by nobody's, the empty text. Others leave an execution for the length of hold to whoever has begun with it.
-func (e *Engine) RecoverLost(ctx context.Context, worker string, hold time.Duration) (recovered int, err error) {
-	if found, err := e.leases.Due(ctx); err != nil {
-		return 0, err
-	} else if !found {
-		if found, err = e.tasks.AnyLost(ctx); err != nil || !found {
+	for {
+		n, err := e.recoverExpired(ctx)
+		var gone *goneError
+		if !errors.As(err, &gone) {
+			return n, err
+		}
+		if err := e.abandon(ctx, gone.id, gone.Error()); err != nil {
 			return 0, err
 		}
 	}
-	r := &recovery{engine: e, worker: worker, hold: hold}
-	taken, err := r.take(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if err := r.run(ctx, taken); err != nil {
-		return r.recovered, err
-	}
-	if len(r.failed) > 0 {
-		return r.recovered, r.failed
-	}
-	return r.recovered, nil
 }
 
-// recovery is one pass over executions that have lost workers.
-type recovery struct {
-	engine    *Engine
-	worker    string // who recovers
-	hold      time.Duration
-	lost      map[string]bool // workers without a row, which none of them gets again
-	recovered int
-	failed    RecoveryErrors
+// goneError is errDefinitionGone, and of which execution.
+type goneError struct {
+	id  db.ID
+	err error
 }
 
-// take removes the workers whose lease has expired and enters the executions in which tasks run without a worker, in one transaction:
-// from then on a worker cannot go on, and its tasks are not forgotten whoever dies. It returns those that nobody else is at.
-func (r *recovery) take(ctx context.Context) (taken []leases.Recovery, err error) {
-	e := r.engine
-	err = e.db.Transaction(ctx, func(tx db.Tx) error {
-		r.lost, taken = map[string]bool{}, nil
-		expired, err := e.leases.Expired(tx, r.worker)
+func (e *goneError) Error() string { return e.err.Error() }
+func (e *goneError) Unwrap() error { return e.err }
+
+func (e *Engine) recoverExpired(ctx context.Context) (int, error) {
+	recovered, ready := 0, 0
+	err := e.db.Transaction(ctx, func(tx db.Tx) error {
+		recovered, ready = 0, 0
+		dead, err := e.leases.Expired(tx)
+		if err != nil || len(dead) == 0 {
+			return err
+		}
+		held, err := e.tasks.HeldBy(tx, dead)
 		if err != nil {
 			return err
 		}
-		if len(expired) > 0 {
-			if err := e.leases.Delete(tx, expired); err != nil {
-				return err
-			}
-		}
-		list, err := e.tasks.Lost(tx)
-		if err != nil {
+		recovered = len(held)
+		if ready, err = e.recover(ctx, tx, held); err != nil {
 			return err
 		}
-		var executions []db.ID
-		for _, x := range list {
-			r.lost[x.WorkerID] = true
-			executions = append(executions, x.PipelineExecutionID)
-		}
-		taken, err = e.leases.Take(tx, distinct(executions), r.hold)
-		return err
-	})
-	return taken, err
-}
-
-// run recovers executions in batches, and one by one those of a batch that fails and those that somebody has begun with before: that
-// one's process may have ended of it. Those that failed least come first, so that what ends this process too comes last.
-func (r *recovery) run(ctx context.Context, taken []leases.Recovery) error {
-	var alone, fresh []leases.Recovery
-	for _, x := range taken {
-		if x.Taken > 1 {
-			alone = append(alone, x)
-		} else {
-			fresh = append(fresh, x)
-		}
-	}
-	for batch := range slices.Chunk(fresh, recoveryBatch) {
-		err := r.together(ctx, batch)
-		switch {
-		case err == nil:
-		case ctx.Err() != nil || db.Away(err):
-			return r.withdraw(ctx, batch, err)
-		default:
-			alone = append(alone, batch...)
-		}
-	}
-	slices.SortStableFunc(alone, func(a, b leases.Recovery) int { return a.Attempts - b.Attempts })
-	for _, x := range alone {
-		if err := r.single(ctx, x); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *recovery) together(ctx context.Context, batch []leases.Recovery) error {
-	ids := make([]db.ID, len(batch))
-	for i := range batch {
-		ids[i] = batch[i].PipelineExecutionID
-	}
-	n, err := r.engine.recoverIn(ctx, ids, r.lost)
-	r.recovered += n
-	return err
-}
-
-// withdraw has executions tried again at once, when the database is well.
-func (r *recovery) withdraw(ctx context.Context, list []leases.Recovery, cause error) error {
-	for _, x := range list {
-		if err := r.engine.leases.Failed(ctx, x.PipelineExecutionID, cause.Error(), 0); err != nil {
-			break // the database is unwell: the hold ends by itself
-		}
-	}
-	return cause
-}
-
-// single recovers one execution. Only an error that stands in the way of all others is returned.
-func (r *recovery) single(ctx context.Context, x leases.Recovery) error {
-	id := x.PipelineExecutionID
-	if x.Attempts >= MaxRecoveryAttempts {
-		return r.giveUp(ctx, x)
-	}
-	if err := r.engine.leases.Attempt(ctx, id, r.hold); err != nil {
-		return err
-	}
-	n, err := r.engine.recoverIn(ctx, []db.ID{id}, r.lost)
-	r.recovered += n
-	switch {
-	case err == nil:
-		return nil
-	case isGone(err):
-		return r.engine.abandon(ctx, id, err.Error())
-	case ctx.Err() != nil, db.Away(err):
-		return errors.Join(err, r.engine.leases.Withdraw(ctx, id))
-	case db.Unwell(err): // about this execution at most: it is locked, or takes too long
-		r.failed = append(r.failed, &RecoveryError{PipelineExecutionID: id, Attempts: x.Attempts, Err: err})
-		return r.engine.leases.Withdraw(ctx, id)
-	}
-	r.failed = append(r.failed, &RecoveryError{PipelineExecutionID: id, Attempts: x.Attempts + 1, Err: err})
-	return r.engine.leases.Failed(ctx, id, tasks.CleanText(err.Error(), tasks.MaxError), min(r.hold<<(x.Attempts+1), longestRecoveryWait))
-}
-
-// giveUp abandons an execution whose recovery failed too often.
-func (r *recovery) giveUp(ctx context.Context, x leases.Recovery) error {
-	why := string(x.Error)
-	if why == "" {
-		why = "the process that tried ended"
-	}
-	failure := &RecoveryError{PipelineExecutionID: x.PipelineExecutionID, Attempts: x.Attempts, Err: errors.New(why)}
-	r.failed = append(r.failed, failure)
-	err := r.engine.abandon(ctx, x.PipelineExecutionID, tasks.CleanText(fmt.Sprintf("its recovery failed %d times: %s", x.Attempts, why), tasks.MaxError))
-	if err == nil {
-		failure.Abandoned = true
-		return nil
-	}
-	if ctx.Err() != nil || db.Unwell(err) {
-		return err
-	}
-	failure.Err = errors.Join(failure.Err, fmt.Errorf("abandon it: %w", err))
-	return r.engine.leases.Failed(ctx, x.PipelineExecutionID, why, longestRecoveryWait)
-}
-
-// recoverIn takes the tasks of lost workers back in one transaction of some executions.
-func (e *Engine) recoverIn(ctx context.Context, ids []db.ID, lost map[string]bool) (recovered int, err error) {
-	ready := 0
-	err = e.db.Transaction(ctx, func(tx db.Tx) (err error) {
-		if recovered, ready, err = e.recover(ctx, tx, ids, lost); err != nil {
-			return err
-		}
-		return e.leases.Recovered(tx, ids)
+		return e.leases.Delete(tx, dead)
 	})
 	if err != nil {
 		return 0, err
@@ -246,9 +67,13 @@ func (e *Engine) recoverIn(ctx context.Context, ids []db.ID, lost map[string]boo
 	return recovered, nil
 }
 
-// Held reads the tasks that run in a worker's name, without their outputs, of one execution or, if that is zero, of all.
-func (e *Engine) Held(ctx context.Context, worker string, execution db.ID) ([]tasks.Task, error) {
-	return e.tasks.Held(ctx, worker, execution)
+// Held gives the tasks that are Running in a worker's name, without their outputs.
+func (e *Engine) Held(ctx context.Context, worker string) (held []tasks.Task, err error) {
+	err = e.db.Transaction(ctx, func(tx db.Tx) error {
+		held, err = e.tasks.HeldBy(tx, []string{worker})
+		return err
+	})
+	return held, err
 }
 
 // lost is what becomes of a task whose worker is gone: it is given up once it has lost too many, for it may be what kills them.
@@ -259,35 +84,39 @@ func lost(t tasks.Task, now db.Time) *tasks.Move {
 	return t.Recover(now)
 }
 
-// recover takes the tasks of executions from the workers that are gone.
-func (e *Engine) recover(ctx context.Context, tx db.Tx, ids []db.ID, gone map[string]bool) (recovered, ready int, err error) {
+// recover takes tasks from their workers.
+func (e *Engine) recover(ctx context.Context, tx db.Tx, held []tasks.Task) (ready int, err error) {
+	var pipelines []db.ID
+	holder := map[db.ID]tasks.Task{}
+	for _, t := range held {
+		pipelines, holder[t.ID] = append(pipelines, t.PipelineExecutionID), t
+	}
 	tx.Notify(TopicEnded)
-	locked, err := e.pipelines.lock(tx, ids)
+	locked, err := e.pipelines.lock(tx, distinct(pipelines))
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	var plans []*plan
-	for _, id := range ids {
-		x, exists := locked[id]
-		if !exists || x.Status.Terminal() {
-			continue // ended between being found and being locked
+	for _, id := range distinct(pipelines) {
+		p, err := e.whole(ctx, tx, locked[id])
+		if isGone(err) {
+			return 0, &goneError{id, err}
 		}
-		p, err := e.whole(ctx, tx, x)
 		if err != nil {
-			return 0, 0, fmt.Errorf("pipeline execution %s: %w", id, err)
+			return 0, fmt.Errorf("pipeline execution %s: %w", id, err)
 		}
 		for i := range p.def.Tasks {
-			n, ok := p.nodes[p.def.Tasks[i].ID]
-			if ok && n.task.Status == tasks.Running && gone[string(n.task.WorkerID)] {
-				p.take(n, lost(n.task, tx.Now))
-				recovered++
+			n := p.nodes[p.def.Tasks[i].ID]
+			if h, ok := holder[n.task.ID]; !ok || n.task.Version != h.Version {
+				continue // ended between being found and being locked
 			}
+			p.take(n, lost(n.task, tx.Now))
 		}
 		if err := p.propagate(); err != nil {
-			return 0, 0, fmt.Errorf("pipeline execution %s: %w", id, err)
+			return 0, err
 		}
 		plans = append(plans, p)
 	}
 	_, ready, err = e.write(tx, plans)
-	return recovered, ready, err
+	return ready, err
 }

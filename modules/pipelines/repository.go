@@ -60,11 +60,7 @@ SELECT x.id, x.name, x.definition_version, 'Running', 1, x.input, x.idempotency_
 	if err != nil {
 		return nil, wrap("insert pipeline executions", err)
 	}
-	fresh := slices.DeleteFunc(slices.Clone(moves), func(m *move) bool { return !written[m.execution.ID] })
-	if err := r.label(tx, fresh); err != nil {
-		return nil, err
-	}
-	return written, r.append(tx, fresh)
+	return written, r.append(tx, slices.DeleteFunc(slices.Clone(moves), func(m *move) bool { return !written[m.execution.ID] }))
 }
 
 // apply writes moves: the rows, guarded by the versions that were read, and an event for each.
@@ -215,12 +211,37 @@ func (r *Repository) Get(ctx context.Context, id db.ID) (Execution, error) {
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return Execution{}, fmt.Errorf("%w: %s", ErrNotFound, id)
 	}
+	return e, wrap("read pipeline execution", err)
+}
+
+// Filter chooses executions. Zero fields choose all.
+type Filter struct {
+	PipelineName string
+	Status       Status
+	Before       db.ID // only older ones than this
+	Limit        int   // 0: all
+}
+
+// List gives executions, newest first.
+func (r *Repository) List(ctx context.Context, f Filter) ([]Execution, error) {
+	q, err := r.db.Read(ctx)
 	if err != nil {
-		return e, wrap("read pipeline execution", err)
+		return nil, err
 	}
-	labels, err := r.Labels(ctx, []db.ID{id})
-	e.Labels = labels[id]
-	return e, err
+	if f.PipelineName != "" {
+		q = q.Where("pipeline_name = ?", f.PipelineName)
+	}
+	if f.Status != "" {
+		q = q.Where("status = ?", string(f.Status))
+	}
+	if !f.Before.IsZero() {
+		q = q.Where("id < ?", f.Before)
+	}
+	if f.Limit > 0 {
+		q = q.Limit(f.Limit)
+	}
+	list := []Execution{}
+	return list, wrap("list pipeline executions", q.Order("id DESC").Find(&list).Error)
 }
 
 func wrap(doing string, err error) error {

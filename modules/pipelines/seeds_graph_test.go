@@ -28,7 +28,7 @@ func TestRunKeepsItsDefinition(t *testing.T) {
 		old := newByHand(t, s, "changing", work("a"), withRule(work("b", "a"), definition.AllFailed), work("c", "a"))
 		changed := s.Define(t, "changing", work("a"), work("b", "a"), work("d", "a"))
 		old.steps(func() error { return remember(old) }, old.start, func() error { return old.claim(1) })
-		if _, err := s.Engine.Register(t.Context(), changed, time.Time{}); err != nil {
+		if _, err := s.Engine.Register(t.Context(), changed); err != nil {
 			t.Fatal(err)
 		}
 		old.s = enginetest.New(t, s.DB, scripted...) // another process, which has read nothing yet
@@ -70,7 +70,7 @@ func TestOutputsArriveInDeclaredOrder(t *testing.T) {
 			if diff := cmp.Diff([]string{"c", "a", "b"}, claim.Definition.OutputsNeeded()); diff != "" {
 				t.Fatalf("order %v: outputs needed (-declared +got):\n%s", order, diff)
 			}
-			resolved, err := claim.Definition.Resolve(t.Context(), claim.Values())
+			resolved, err := claim.Definition.Resolve(definition.Values{Input: claim.Input, Needs: claim.Needs})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -134,7 +134,7 @@ func done(version, attempt int, worker string) string {
 }
 
 func created(task, rule, needs string) string {
-	return fmt.Sprintf("1 created for starter {id:%s,max_attempts:2,needs:[%s],priority:normal,queue:default,trigger_rule:%s,uses:scripted}", task, needs, rule)
+	return fmt.Sprintf("1 created for starter {dependencies:[%s],handler:scripted,max_attempts:2,priority:normal,queue:default,task_name:%s,trigger_rule:%s}", needs, task, rule)
 }
 
 func readied(worker string) string { return "2 marked_ready by " + worker + " {available_at:TIME}" }
@@ -155,7 +155,7 @@ func join(parts ...any) []string {
 // The workers: worker-1 works, worker-2 dies, worker-3 goes on.
 var lifecycle = map[string][]string{
 	"": {
-		"1 started for starter {definition_version:HASH,pipeline:lifecycle,task_count:8}",
+		"1 started for starter {definition_version:HASH,pipeline_name:lifecycle,task_count:8}",
 		"2 paused for operator {reason:because}",
 		"3 resumed for operator {}",
 		"4 completed by worker-3 {counts:{Completed:6,Failed:1,Skipped:1},duration_ms:MS}",
@@ -208,7 +208,7 @@ func TestDALEmitsEventsOnUnhappyEnds(t *testing.T) {
 
 var unhappy = map[string][]string{
 	"": {
-		"1 started for starter {definition_version:HASH,pipeline:unhappy,task_count:2}",
+		"1 started for starter {definition_version:HASH,pipeline_name:unhappy,task_count:2}",
 		"2 cancelled for operator {reason:because}",
 		"3 restarted for operator {tasks:[a,b]}",
 		"4 failed by worker-1 {counts:{Abandoned:1,Completed:1},duration_ms:MS,error:task b was abandoned: IF}",

@@ -15,9 +15,8 @@ import (
 // Request is a run to be started.
 type Request struct {
 	Definition     *definition.Definition
-	Input          json.RawMessage   // checked against the definition; nil: {}
-	IdempotencyKey string            // a second start of the pipeline with the same key finds the first; empty: none
-	Labels         map[string]string // besides those of the definition, over which they win
+	Input          json.RawMessage // checked against the definition; nil: {}
+	IdempotencyKey string          // a second start of the pipeline with the same key finds the first; empty: none
 	Actor          string
 }
 
@@ -63,7 +62,7 @@ func (e *Engine) startBatch(ctx context.Context, requests []Request) ([]Started,
 	var plans []*plan
 	ready := 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) (err error) {
-		if started, plans, err = e.start(ctx, tx, requests, inputs); err == nil {
+		if started, plans, err = e.start(tx, requests, inputs); err == nil {
 			_, ready, err = e.write(tx, plans)
 		}
 		return err
@@ -76,7 +75,7 @@ func (e *Engine) startBatch(ctx context.Context, requests []Request) ([]Started,
 	return started, nil
 }
 
-func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs []json.RawMessage) ([]Started, []*plan, error) {
+func (e *Engine) start(tx db.Tx, requests []Request, inputs []json.RawMessage) ([]Started, []*plan, error) {
 	started := make([]Started, len(requests))
 	moves := make([]*move, len(requests))
 	versions := map[*definition.Definition]string{}
@@ -84,7 +83,7 @@ func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs
 		version, ok := versions[r.Definition]
 		if !ok {
 			var err error
-			if version, err = e.definitions.pin(ctx, tx, r.Definition); err != nil {
+			if version, err = e.definitions.save(tx, r.Definition, false); err != nil {
 				return nil, nil, err
 			}
 			versions[r.Definition] = version
@@ -93,7 +92,6 @@ func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs
 		moves[i] = start(Execution{
 			ID: started[i].ID, PipelineName: r.Definition.Name, DefinitionVersion: version, Input: db.JSON(inputs[i]),
 			IdempotencyKey: db.Text(r.IdempotencyKey), OpenTasks: len(r.Definition.Tasks), CreatedAt: tx.Now,
-			Labels: mergedLabels(r.Definition.Labels, r.Labels),
 		}, len(r.Definition.Tasks))
 		moves[i].actor = r.Actor
 	}
@@ -132,7 +130,7 @@ func planStart(x Execution, def *definition.Definition, now db.Time, actor strin
 	}
 	for i := range def.Tasks {
 		if len(def.Tasks[i].Needs) == 0 {
-			if err := p.decide(p.nodes[def.Tasks[i].ID], &def.Tasks[i], definition.Ended{}); err != nil {
+			if err := p.decide(p.nodes[def.Tasks[i].ID]); err != nil {
 				return nil, err
 			}
 		}
@@ -150,8 +148,16 @@ func newTask(execution db.ID, def *definition.Definition, i int) tasks.New {
 	return tasks.New{
 		ID: execution.Next(i + 1), PipelineExecutionID: execution, TaskName: t.ID, Handler: t.Handler(), Queue: t.Queue, Priority: t.Priority,
 		Dependencies: t.Needs, TriggerRule: string(t.TriggerRule), MaxAttempts: t.Retry.MaxAttempts,
-		ContinueOnError: t.ContinueOnError,
 	}
+}
+
+// Register stores a definition as the newest of its name: what `start NAME` takes from then on.
+func (e *Engine) Register(ctx context.Context, def *definition.Definition) (version string, err error) {
+	err = e.db.Transaction(ctx, func(tx db.Tx) error {
+		version, err = e.definitions.save(tx, def, true)
+		return err
+	})
+	return version, err
 }
 
 // Registered gives the newest registered definition of a pipeline.
@@ -160,7 +166,7 @@ func (e *Engine) Registered(ctx context.Context, name string) (*definition.Defin
 	if err != nil {
 		return nil, err
 	}
-	def, err := decodeStored(r.Definition, name, r.Version)
+	def, err := definition.Decode(r.Definition)
 	if err != nil {
 		return nil, fmt.Errorf("the registered definition of %q: %w", name, err)
 	}

@@ -56,7 +56,7 @@ type Options struct {
 
 // Removal is what was removed of one pipeline, or would be.
 type Removal struct {
-	PipelineName string `json:"pipeline"`
+	PipelineName string `json:"pipeline_name"`
 	Kind         Kind   `json:"kind"`
 	Executions   int64  `json:"executions"` // of how many
 	Rows         int64  `json:"rows"`

@@ -31,7 +31,7 @@ var counting = map[Kind]string{
 	Executions: `1`,
 	Events:     `(SELECT count(*) FROM {execution_events} AS e WHERE e.pipeline_execution_id = p.id AND (e.version IS NOT NULL OR e.created_at < x.cutoff))`,
 	Outputs:    `(SELECT count(*) FROM {task_executions} AS t WHERE t.pipeline_execution_id = p.id AND t.output IS NOT NULL)`,
-	Logs: `(SELECT count(*) FROM {task_executions} AS t JOIN {log_chunks} AS l ON l.task_execution_id = t.id
+	Logs: `(SELECT count(*) FROM {task_executions} AS t JOIN {task_logs} AS l ON l.task_execution_id = t.id
   WHERE t.pipeline_execution_id = p.id)`,
 }
 
@@ -166,12 +166,9 @@ const noting = `UPDATE {removed_events} SET up_to = n.up_to FROM (
   SELECT max(e.sequence_num) AS up_to FROM $x JOIN {execution_events} AS e ON e.pipeline_execution_id = x.id) AS n
 WHERE {removed_events}.up_to < n.up_to`
 
-const removeLogs = `DELETE FROM {log_chunks} WHERE task_execution_id IN (
+const removeLogs = `DELETE FROM {task_logs} WHERE task_execution_id IN (
   SELECT t.id FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id)
 RETURNING (SELECT t.pipeline_execution_id FROM {task_executions} AS t WHERE t.id = task_execution_id)`
-
-// lockTasks keeps a worker from writing logs of what is removed: it locks a task's row when it writes late.
-const lockTasks = `SELECT t.pipeline_execution_id FROM {task_executions} AS t WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.id $for_update`
 
 // removing is what each kind comes to, in order. Each statement gives the execution of every row that it took. An annotation that
 // was written after the cutoff stays.
@@ -182,11 +179,9 @@ var removing = map[Kind][]string{
 RETURNING pipeline_execution_id`},
 	Logs: {removeLogs},
 	Executions: {
-		lockTasks,
 		removeLogs,
 		`DELETE FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`,
 		`DELETE FROM {task_executions} WHERE pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`,
-		`DELETE FROM {execution_labels} WHERE pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`,
 		`DELETE FROM {pipeline_executions} WHERE id IN (SELECT id FROM $x) RETURNING id`,
 	},
 }

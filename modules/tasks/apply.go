@@ -59,61 +59,41 @@ func (r *Repository) Apply(tx db.Tx, moves []*Move) error {
 // their ids so that no two transactions wait for each other.
 func (r *Repository) writeRows(tx db.Tx, moves []*Move) error {
 	var created []*Move
-	groups := map[kind][]*Move{}
-	var order []kind
+	groups := map[*update][]*Move{}
+	var order []*update
 	for _, m := range moves {
 		if m.From == 0 {
 			created = append(created, m)
 			continue
 		}
-		k := kind{update: updateFor(m.Steps)}
-		if k.update.fenced {
-			k.holder = m.Holder
+		u := updateFor(m.Steps)
+		if groups[u] == nil {
+			order = append(order, u)
 		}
-		if groups[k] == nil {
-			order = append(order, k)
-		}
-		groups[k] = append(groups[k], m)
+		groups[u] = append(groups[u], m)
 	}
 	if err := insert(tx, created); err != nil {
 		return err
 	}
-	for _, k := range order {
-		if err := k.write(tx, groups[k]); err != nil {
+	for _, u := range order {
+		group := groups[u]
+		slices.SortFunc(group, func(a, b *Move) int { return bytes.Compare(a.Task.ID[:], b.Task.ID[:]) })
+		ids, versions := make([]db.ID, len(group)), make([]int64, len(group))
+		for i, m := range group {
+			ids[i], versions[i] = m.Task.ID, m.From
+		}
+		set := db.IDSet(ids).Ints("version", versions).Payload()
+		for _, c := range u.columns {
+			c.add(set, c.name, group)
+		}
+		err := tx.LaterExpect("write tasks", u.sql, db.Args{"x": set}, int64(len(group)), func(n int64) error {
+			return fmt.Errorf("%w: %d of %d rows had the version that was read", ErrMoved, n, len(group))
+		})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// kind is what moves that one statement writes have in common: their transitions, and the holder of the claims that they end.
-type kind struct {
-	update *update
-	holder db.Text
-}
-
-func (k kind) write(tx db.Tx, group []*Move) error {
-	slices.SortFunc(group, func(a, b *Move) int { return bytes.Compare(a.Task.ID[:], b.Task.ID[:]) })
-	ids, versions := make([]db.ID, len(group)), make([]int64, len(group))
-	for i, m := range group {
-		ids[i], versions[i] = m.Task.ID, m.From
-	}
-	set, args := db.IDSet(ids).Ints("version", versions), db.Args{}
-	if k.update.fenced {
-		since := make([]db.Time, len(group))
-		for i, m := range group {
-			since[i] = m.Since
-		}
-		set.Times("since", since)
-		args["holder"] = k.holder
-	}
-	args["x"] = set.Payload()
-	for _, c := range k.update.columns {
-		c.add(set, c.name, group)
-	}
-	return tx.LaterExpect("write tasks", k.update.sql, args, int64(len(group)), func(n int64) error {
-		return fmt.Errorf("%w: %d of %d rows had the version and the claim that were read", ErrMoved, n, len(group))
-	})
 }
 
 // insert writes new rows as their moves leave them.
@@ -132,15 +112,10 @@ func insert(tx db.Tx, moves []*Move) error {
 	for _, c := range []column{maxAttempts, remaining, errorText, completedAt} {
 		c.add(set, c.name, moves)
 	}
-	reason := "NULL"
-	if slices.ContainsFunc(moves, func(m *Move) bool { return m.Task.SkipReason != NoSkipReason }) {
-		skipReason.add(set, skipReason.name, moves)
-		reason = "x.skip_reason"
-	}
 	return tx.Later("write tasks", `INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status, version, max_attempts,
-  remaining_dependencies, error, completed_at, attempt, recoveries, skip_reason, created_at)
+  remaining_dependencies, error, completed_at, attempt, recoveries, created_at)
 SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priority, x.status, x.version, x.max_attempts,
-  x.remaining_dependencies, x.error, x.completed_at, 0, 0, `+reason+`, $now FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
+  x.remaining_dependencies, x.error, x.completed_at, 0, 0, $now FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
 }
 
 // changeOutbox removes the rows of tasks that stop being Ready and adds those of tasks that become so. The row of a claimed task

@@ -1,7 +1,6 @@
 package tasks
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,7 +53,6 @@ var (
 	recoveries  = column{"recoveries", ints(func(t *Task) int { return t.Recoveries })}
 	errorText   = column{"error", texts(func(t *Task) string { return string(t.Error) })}
 	startedAt   = column{"started_at", times(func(t *Task) db.Time { return t.StartedAt })}
-	skipReason  = column{"skip_reason", texts(func(t *Task) string { return string(t.SkipReason) })}
 	completedAt = column{"completed_at", times(func(t *Task) db.Time { return t.CompletedAt })}
 	output      = column{"output", func(s *db.Set, name string, moves []*Move) {
 		v := make([]string, len(moves))
@@ -75,26 +73,17 @@ var writes = map[string][]column{
 	Complete.Name:      {output, errorText, completedAt},
 	ScheduleRetry.Name: {workerID, retryAt, errorText},
 	Fail.Name:          {errorText, completedAt},
-	Skip.Name:          {remaining, completedAt, skipReason},
-	SkipRunning.Name:   {errorText, completedAt, skipReason},
+	Skip.Name:          {remaining, completedAt},
 	Reset.Name:         {workerID, retryAt, recoveries, maxAttempts},
-	Reopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, completedAt, skipReason, output},
+	Reopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, completedAt},
 	Abandon.Name:       {workerID, retryAt, errorText, completedAt, remaining},
 	Cancel.Name:        {workerID, retryAt, completedAt, remaining},
-}
-
-// WritesRemaining reports whether the move writes the number of open dependencies with the row; else it is counted apart.
-func (m *Move) WritesRemaining() bool {
-	return m.From == 0 || slices.ContainsFunc(m.Steps, func(s Step) bool {
-		return slices.ContainsFunc(writes[s.Transition.Name], func(c column) bool { return c.name == remaining.name })
-	})
 }
 
 // update is the statement for all moves that take the same transitions.
 type update struct {
 	sql     string
 	columns []column
-	fenced  bool // it ends a claim, which the row must still be under
 }
 
 var updates sync.Map // names of the steps, joined, to *update
@@ -126,11 +115,7 @@ func updateFor(steps []Step) *update {
 			}
 		}
 	}
-	fence := ""
-	if from := steps[0].Transition.From; len(from) == 1 && from[0] == Running {
-		u.fenced, fence = true, " AND t.worker_id = $holder AND t.started_at = x.since"
-	}
-	u.sql = "UPDATE {task_executions} AS t SET " + set.String() + " FROM $x WHERE t.id = x.id AND t.version = x.version" + fence + " $keep_plan_of_one"
+	u.sql = "UPDATE {task_executions} AS t SET " + set.String() + " FROM $x WHERE t.id = x.id AND t.version = x.version $keep_plan_of_one"
 	stored, _ := updates.LoadOrStore(names.String(), u)
 	return stored.(*update)
 }

@@ -2,7 +2,6 @@ package tasks
 
 import (
 	"encoding/json"
-	"strconv"
 
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -30,36 +29,16 @@ func listOf(names []string) list {
 // MarshalJSON gives the array.
 func (l list) MarshalJSON() ([]byte, error) { return []byte(l), nil }
 
-// exitCode is the exit code of a command in decimal; empty if it is not known. It can be compared, as a pointer to a number could not.
-type exitCode string
-
-func exitCodeOf(code *int) exitCode {
-	if code == nil {
-		return ""
-	}
-	return exitCode(strconv.Itoa(*code))
-}
-
-// MarshalJSON writes the number.
-func (c exitCode) MarshalJSON() ([]byte, error) {
-	if c == "" {
-		return []byte("null"), nil
-	}
-	return []byte(c), nil
-}
-
 // The data of each event (docs/events.md). All of it can be compared.
 type (
 	createdData struct {
-		TaskName     string   `json:"id"`
-		Handler      string   `json:"uses"`
+		TaskName     string   `json:"task_name"`
+		Handler      string   `json:"handler"`
 		Queue        string   `json:"queue"`
 		Priority     Priority `json:"priority"`
-		Dependencies list     `json:"needs"`
+		Dependencies list     `json:"dependencies"`
 		TriggerRule  string   `json:"trigger_rule"`
 		MaxAttempts  int      `json:"max_attempts"`
-
-		ContinueOnError bool `json:"continue_on_error,omitempty"`
 	}
 	readyData struct {
 		AvailableAt db.Time `json:"available_at"`
@@ -80,9 +59,8 @@ type (
 		Reason   string  `json:"reason"`
 	}
 	completedData struct {
-		Attempt    int      `json:"attempt"`
-		DurationMS int64    `json:"duration_ms"`
-		ExitCode   exitCode `json:"exit_code,omitempty"`
+		Attempt    int   `json:"attempt"`
+		DurationMS int64 `json:"duration_ms"`
 	}
 	retryData struct {
 		Attempt     int       `json:"attempt"`
@@ -91,26 +69,16 @@ type (
 		ErrorKind   ErrorKind `json:"error_kind"`
 		DelayMS     int64     `json:"delay_ms"`
 		RetryAt     db.Time   `json:"retry_at"`
-		ExitCode    exitCode  `json:"exit_code,omitempty"`
 	}
 	failedData struct {
 		Attempt    int       `json:"attempt"`
 		Error      string    `json:"error"`
 		ErrorKind  ErrorKind `json:"error_kind"`
 		DurationMS int64     `json:"duration_ms"`
-		ExitCode   exitCode  `json:"exit_code,omitempty"`
 	}
 	skippedData struct {
-		Reason SkipReason `json:"reason"`
-		Rule   string     `json:"rule"`
-		Detail string     `json:"detail"` // for people
-	}
-	// skippedRunningData is of a task that its own command had skipped.
-	skippedRunningData struct {
-		skippedData
-		Attempt    int      `json:"attempt"`
-		ExitCode   exitCode `json:"exit_code"`
-		DurationMS int64    `json:"duration_ms"`
+		Reason string `json:"reason"`
+		Rule   string `json:"rule"`
 	}
 	resetData struct {
 		Cause       string   `json:"cause"`
@@ -123,7 +91,5 @@ type (
 	endedData struct {
 		Reason string  `json:"reason"`
 		Worker db.Text `json:"worker"` // who had it
-		// ErrorKind is that of a reason which is an error.
-		ErrorKind ErrorKind `json:"error_kind,omitempty"`
 	}
 )

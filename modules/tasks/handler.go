@@ -53,7 +53,6 @@ type Call struct {
 	Input               json.RawMessage            // the run's input; an object
 	Needs               map[string]json.RawMessage // outputs of the dependencies that this task may use; null where there is none
 	Stdout, Stderr      io.Writer                  // kept per attempt, up to a limit; safe for concurrent use
-	Exit                *int                       // set by a handler that ran a command which succeeded: its exit code
 	// Annotate writes an annotation into the history at once.
 	Annotate func(ctx context.Context, data any) error
 	// Now reads the database's clock, by which deferrals fall due. A handler that compares with this machine's instead is called
@@ -87,7 +86,6 @@ func (e *FieldError) Error() string {
 type KindedError struct {
 	Kind  ErrorKind
 	Err   error
-	Exit  *int // the exit code of the command that failed, if there is one
 	Final bool // no further attempt can mend it, whatever the retry policy says of its kind
 }
 
@@ -102,26 +100,6 @@ func WithKind(kind ErrorKind, err error) error { return &KindedError{Kind: kind,
 
 // Final gives an error its kind, and marks it as one that no further attempt can mend.
 func Final(kind ErrorKind, err error) error { return &KindedError{Kind: kind, Err: err, Final: true} }
-
-// SkipError is how a handler says that there is nothing to do: the task becomes Skipped.
-type SkipError struct {
-	Exit int // the exit code of the command that said so
-}
-
-func (e *SkipError) Error() string { return fmt.Sprintf("skipped by exit code %d", e.Exit) }
-
-// RetryAfterError is an error with the least time until the next attempt.
-type RetryAfterError struct {
-	Err  error
-	Wait time.Duration
-}
-
-func (e *RetryAfterError) Error() string { return e.Err.Error() }
-func (e *RetryAfterError) Unwrap() error { return e.Err }
-
-// RetryAfter returned by a handler fails the attempt with err, and the next attempt, if the retry policy has one, begins no earlier
-// than wait from now on: the later of that and the policy's delay counts. The kind of err, if it has one, counts as without it.
-func RetryAfter(err error, wait time.Duration) error { return &RetryAfterError{Err: err, Wait: wait} }
 
 // DeferError is how a handler asks to be called again later.
 type DeferError struct {

@@ -2,235 +2,49 @@ package tasks
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
 	"gorm.io/gorm/schema"
 
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Stream is one of the two that an attempt writes.
-type Stream string
-
-// The streams.
-const (
-	Stdout Stream = "stdout"
-	Stderr Stream = "stderr"
-)
-
-// Chunk is a piece of what one attempt of a task wrote, as it was stored: text without NUL, never half a character.
-type Chunk struct {
-	TaskExecutionID db.ID `gorm:"primaryKey" json:"task_execution_id"`
-	Attempt         int   `gorm:"primaryKey" json:"attempt"`
-	// Seq is the order of an attempt's chunks. Its upper bits are the version of the task at the claim, so that no two claims
-	// of one attempt write the same.
-	Seq        int64   `gorm:"primaryKey" json:"seq"`
-	Stream     Stream  `json:"stream"`
-	ByteOffset int64   `json:"byte_offset"` // where the chunk begins in its stream, as it was written; what is missing was left out
-	ByteCount  int     `json:"byte_count"`  // of the stream, before it was made text
-	Text       string  `json:"text"`
-	CreatedAt  db.Time `json:"created_at"` // when it was stored
+// Log is what one attempt of a task wrote to its stdout and stderr, cut to MaxLog bytes each.
+type Log struct {
+	TaskExecutionID db.ID   `json:"task_execution_id"`
+	Attempt         int     `json:"attempt"`
+	Stdout          string  `json:"stdout"`
+	Stderr          string  `json:"stderr"`
+	CreatedAt       db.Time `json:"created_at"`
 }
-
-const seqBits = 32
 
 // TableName puts the table into the tenant's schema.
-func (Chunk) TableName(n schema.Namer) string { return n.TableName("log_chunks") }
+func (Log) TableName(n schema.Namer) string { return n.TableName("task_logs") }
 
-// End is the offset of what follows the chunk in its stream.
-func (c *Chunk) End() int64 { return c.ByteOffset + int64(c.ByteCount) }
-
-// Written is what an attempt has written since the last time, to be stored in one transaction.
-type Written struct {
-	Chunks   []Chunk
-	Replaced []Chunk // stored earlier; they are removed, because only the last half is kept. Only the keys are set
-	Resumed  bool    // the attempt goes on after a deferral, and may have stored chunks before
-}
-
-// Empty reports that there is nothing to store.
-func (w *Written) Empty() bool { return len(w.Chunks) == 0 }
-
-// WriteChunks stores chunks within the transaction that ends their attempts, whose executions it holds. A chunk that is there
-// already stays as it is.
-func (r *Repository) WriteChunks(tx db.Tx, list []Written) error { return writeChunks(tx, list, "") }
-
-// WriteLateChunks stores chunks at any time. Those of tasks that do not exist any more are dropped: a row of each task is locked
-// against its removal until the transaction ends.
-func (r *Repository) WriteLateChunks(tx db.Tx, list []Written) error {
-	return writeChunks(tx, list, "JOIN {task_executions} AS t ON t.id = x.id ")
-}
-
-const (
-	insertChunks = `INSERT INTO {log_chunks} (task_execution_id, attempt, seq, stream, byte_offset, byte_count, text, created_at)
-SELECT x.id, x.attempt, x.seq, x.stream, x.byte_offset%s, x.byte_count, x.text, $now FROM $x %sWHERE true%s
-ON CONFLICT (task_execution_id, attempt, seq) DO NOTHING%s`
-	// offsetBefore is where an earlier claim of the attempt ended the stream.
-	offsetBefore = ` + coalesce((SELECT b.byte_offset + b.byte_count FROM {log_chunks} AS b WHERE b.task_execution_id = x.id
-    AND b.attempt = x.attempt AND b.seq < x.first AND b.stream = x.stream ORDER BY b.seq DESC LIMIT 1), 0)`
-	deleteChunks = `DELETE FROM {log_chunks} WHERE (task_execution_id, attempt, seq) IN (SELECT x.id, x.attempt, x.seq FROM $x)`
-	// trimChunks holds an attempt that goes on again and again to its limit: the oldest chunks go. Each counts a little more than
-	// its text, so that many short ones have a bound too.
-	trimChunks = `DELETE FROM {log_chunks} WHERE (task_execution_id, attempt, seq) IN (SELECT k.task_execution_id, k.attempt, k.seq FROM (
-  SELECT c.task_execution_id, c.attempt, c.seq,
-    sum(c.byte_count + 256) OVER (PARTITION BY c.task_execution_id, c.attempt, c.stream ORDER BY c.seq DESC) AS total
-  FROM $x JOIN {log_chunks} AS c ON c.task_execution_id = x.id AND c.attempt = x.attempt) AS k WHERE k.total > $most)`
-)
-
-func writeChunks(tx db.Tx, list []Written, exists string) error {
-	var first, again, replaced []Chunk
-	for i := range list {
-		w := &list[i]
-		if w.Resumed {
-			again = append(again, w.Chunks...)
-		} else {
-			first = append(first, w.Chunks...)
-		}
-		replaced = append(replaced, w.Replaced...)
+// KeepLogs writes logs within the transaction that ends their attempts. An attempt that was deferred and goes on has written
+// before: its later words follow the earlier.
+func (r *Repository) KeepLogs(tx db.Tx, logs []Log) error {
+	n := len(logs)
+	ids, attempts, stdout, stderr := make([]db.ID, n), make([]int64, n), make([]string, n), make([]string, n)
+	for i, l := range logs {
+		ids[i], attempts[i], stdout[i], stderr[i] = l.TaskExecutionID, int64(l.Attempt), l.Stdout, l.Stderr
 	}
-	share, keep := "", " $keep_plan"
-	if exists != "" {
-		share, keep = " $share", ""
-	}
-	for _, s := range []struct {
-		chunks []Chunk
-		offset string
-	}{{first, ""}, {again, offsetBefore}} {
-		if len(s.chunks) == 0 {
-			continue
-		}
-		statement := fmt.Sprintf(insertChunks, s.offset, exists, share, keep)
-		if err := tx.Later("write logs", statement, db.Args{"x": chunkSet(s.chunks), "now": tx.Now}); err != nil {
-			return err
-		}
-	}
-	if len(replaced) > 0 {
-		if err := tx.Later("replace logs", deleteChunks, db.Args{"x": keySet(replaced)}); err != nil {
-			return err
-		}
-	}
-	if len(again) == 0 {
-		return nil
-	}
-	return tx.Later("trim logs", trimChunks, db.Args{"x": attemptSet(again), "most": 2 * MaxLog})
-}
-
-func keySet(list []Chunk) *db.Set {
-	ids, attempts, seqs := make([]db.ID, len(list)), make([]int64, len(list)), make([]int64, len(list))
-	for i := range list {
-		ids[i], attempts[i], seqs[i] = list[i].TaskExecutionID, int64(list[i].Attempt), list[i].Seq
-	}
-	return db.IDSet(ids).Ints("attempt", attempts).Ints("seq", seqs)
-}
-
-// attemptSet has one row for each attempt.
-func attemptSet(list []Chunk) *db.Set {
-	var ids []db.ID
-	var attempts []int64
-	for i := range list {
-		if n := len(ids); n > 0 && ids[n-1] == list[i].TaskExecutionID && attempts[n-1] == int64(list[i].Attempt) {
-			continue
-		}
-		ids, attempts = append(ids, list[i].TaskExecutionID), append(attempts, int64(list[i].Attempt))
-	}
-	return db.IDSet(ids).Ints("attempt", attempts)
-}
-
-func chunkSet(list []Chunk) *db.Set {
-	first, offsets, counts := make([]int64, len(list)), make([]int64, len(list)), make([]int64, len(list))
-	streams, texts := make([]string, len(list)), make([]string, len(list))
-	for i := range list {
-		c := &list[i]
-		first[i], offsets[i], counts[i] = c.Seq>>seqBits<<seqBits, c.ByteOffset, int64(c.ByteCount)
-		streams[i], texts[i] = string(c.Stream), c.Text
-	}
-	return keySet(list).Ints("first", first).Texts("stream", streams).Ints("byte_offset", offsets).Ints("byte_count", counts).Texts("text", texts)
-}
-
-// Log is what one attempt of a task wrote, with a note where something was left out.
-type Log struct {
-	TaskExecutionID db.ID
-	Attempt         int
-	Stdout, Stderr  string
+	set := db.IDSet(ids).Ints("attempt", attempts).Texts("stdout", stdout).Texts("stderr", stderr)
+	return tx.Later("keep logs", `INSERT INTO {task_logs} AS l (task_execution_id, attempt, stdout, stderr, created_at)
+SELECT x.id, x.attempt, x.stdout, x.stderr, $now FROM $x WHERE true
+ON CONFLICT (task_execution_id, attempt) DO UPDATE SET
+  stdout = substr(l.stdout || excluded.stdout, 1, CAST($most AS integer)), stderr = substr(l.stderr || excluded.stderr, 1, CAST($most AS integer))`,
+		db.Args{"x": set, "now": tx.Now, "most": 2 * MaxLog})
 }
 
 // Logs reads what the attempts of a pipeline execution's tasks wrote, in the order of attempts.
 func (r *Repository) Logs(ctx context.Context, pipeline db.ID) ([]Log, error) {
-	type half struct {
-		text strings.Builder
-		end  int64
-	}
-	list, err := r.Chunks(ctx, pipeline)
+	q, err := r.db.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	logs := []Log{}
-	for len(list) > 0 {
-		l := Log{TaskExecutionID: list[0].TaskExecutionID, Attempt: list[0].Attempt}
-		halves := map[Stream]*half{Stdout: {}, Stderr: {}}
-		for len(list) > 0 && list[0].TaskExecutionID == l.TaskExecutionID && list[0].Attempt == l.Attempt {
-			c := &list[0]
-			h := halves[c.Stream]
-			h.text.WriteString(LeftOut(h.end, c))
-			h.text.WriteString(c.Text)
-			h.end, list = c.End(), list[1:]
-		}
-		l.Stdout, l.Stderr = halves[Stdout].text.String(), halves[Stderr].text.String()
-		logs = append(logs, l)
-	}
-	return logs, nil
-}
-
-// LeftOut is the note of what is missing between the end of what came before in a chunk's stream and the chunk; else nothing.
-func LeftOut(end int64, c *Chunk) string {
-	if left := c.ByteOffset - end; left > 0 {
-		return fmt.Sprintf("\n… %d bytes left out …\n", left)
-	}
-	return ""
-}
-
-// Chunks reads what the attempts of a pipeline execution's tasks wrote, by task, attempt and seq.
-func (r *Repository) Chunks(ctx context.Context, pipeline db.ID) ([]Chunk, error) {
-	list := []Chunk{}
-	err := r.db.Query(ctx, `SELECT `+chunkFields+` FROM {task_executions} AS t JOIN {log_chunks} AS c ON c.task_execution_id = t.id
-WHERE t.pipeline_execution_id = $id ORDER BY c.task_execution_id, c.attempt, c.seq`, db.Args{"id": pipeline}, scanChunks(&list))
+	list := []Log{}
+	tasks := q.NamingStrategy.TableName("task_executions")
+	err = q.Where("task_execution_id IN (SELECT id FROM "+tasks+" WHERE pipeline_execution_id = ?)", pipeline).
+		Order("task_execution_id, attempt").Find(&list).Error
 	return list, wrap("read logs", err)
-}
-
-const chunkFields = `c.task_execution_id, c.attempt, c.seq, c.stream, c.byte_offset, c.byte_count, c.text, c.created_at`
-
-func scanChunks(to *[]Chunk) func(scan func(...any) error) error {
-	return func(scan func(...any) error) error {
-		var c Chunk
-		err := scan(&c.TaskExecutionID, &c.Attempt, &c.Seq, &c.Stream, &c.ByteOffset, &c.ByteCount, &c.Text, &c.CreatedAt)
-		*to = append(*to, c)
-		return err
-	}
-}
-
-// Position is how far the chunks of a task have been read: those after it come next. The zero attempt and seq are the beginning.
-type Position struct {
-	TaskExecutionID db.ID
-	Attempt         int
-	Seq             int64
-}
-
-// ReadChunks hands over the chunks of tasks that come after the positions, one for each task, by task, attempt and seq.
-func (r *Repository) ReadChunks(ctx context.Context, after []Position, row func(Chunk) error) error {
-	ids, attempts, seqs := make([]db.ID, len(after)), make([]int64, len(after)), make([]int64, len(after))
-	for i, p := range after {
-		ids[i], attempts[i], seqs[i] = p.TaskExecutionID, int64(p.Attempt), p.Seq
-	}
-	var one []Chunk
-	read := scanChunks(&one)
-	err := r.db.Query(ctx, `SELECT `+chunkFields+` FROM $x JOIN {log_chunks} AS c ON c.task_execution_id = x.id
-WHERE (c.attempt, c.seq) > (x.attempt, x.seq) ORDER BY c.task_execution_id, c.attempt, c.seq`,
-		db.Args{"x": db.IDSet(ids).Ints("attempt", attempts).Ints("seq", seqs)}, func(scan func(...any) error) error {
-			one = one[:0]
-			if err := read(scan); err != nil {
-				return err
-			}
-			return row(one[0])
-		})
-	return wrap("read logs", err)
 }

@@ -20,11 +20,7 @@ type Move struct {
 	From  int64  // the version that was read; 0: the row does not exist yet
 	Steps []Step // at least one
 	Actor string // who asked for it, if anybody did
-	// Holder and Since are whose claim the row was under, and since when, as it was read: beside the version they are the fence.
-	// After lost commits another claim of the task may have reached the same version.
-	Holder db.Text
-	Since  db.Time
-	Hold   bool // the pipeline is not Running: a task that becomes Ready gets no outbox row yet
+	Hold  bool   // the pipeline is not Running: a task that becomes Ready gets no outbox row yet
 
 	failure error
 }
@@ -37,9 +33,7 @@ type Step struct {
 }
 
 // Begin makes a move of a task as it was read, with no step yet.
-func Begin(t Task) *Move {
-	return &Move{Task: t, From: t.Version, Holder: t.WorkerID, Since: t.StartedAt}
-}
+func Begin(t Task) *Move { return &Move{Task: t, From: t.Version} }
 
 // step takes a transition: the table decides, and the version counts.
 func (m *Move) step(t Transition, data any) *Move {
@@ -67,7 +61,6 @@ type New struct {
 	Dependencies            []string
 	TriggerRule             string
 	MaxAttempts             int
-	ContinueOnError         bool
 }
 
 // Created is the row that NewTask leads to, but for the time.
@@ -88,21 +81,20 @@ func (n *New) before() Task {
 func NewTask(n New, now db.Time) *Move {
 	m := Begin(n.before())
 	m.Task.CreatedAt = now
-	return m.step(Create, createdData{
-		n.TaskName, n.Handler, n.Queue, n.Priority, listOf(n.Dependencies), n.TriggerRule, n.MaxAttempts, n.ContinueOnError,
-	})
+	return m.step(Create, createdData{n.TaskName, n.Handler, n.Queue, n.Priority, listOf(n.Dependencies), n.TriggerRule, n.MaxAttempts})
 }
 
-// MarkReady makes a task whose trigger rule holds available at once. Its dependencies are terminal, unless the rule is decided
-// by the first of them that ends so.
+// MarkReady makes a task whose dependencies are terminal, and whose trigger rule holds, available at once.
 func (m *Move) MarkReady(now db.Time) *Move {
+	m.Task.RemainingDependencies = 0
 	return m.step(MarkReady, readyData{now})
 }
 
-// Skip ends a task whose trigger rule or condition is false. detail is the reason in words, for people.
-func (m *Move) Skip(reason SkipReason, rule, detail string, now db.Time) *Move {
-	m.Task.CompletedAt, m.Task.SkipReason = now, reason
-	return m.step(Skip, skippedData{reason, rule, detail})
+// Skip ends a task whose dependencies are terminal and whose trigger rule or condition is false.
+func (m *Move) Skip(reason, rule string, now db.Time) *Move {
+	m.Task.RemainingDependencies = 0
+	m.Task.CompletedAt = now
+	return m.step(Skip, skippedData{reason, rule})
 }
 
 // Claim gives a Ready task, whose outbox row has been taken in the same transaction, to a worker. A task that was deferred
@@ -129,33 +121,26 @@ func (m *Move) Claim(worker string, leaseExpires, now db.Time) *Move {
 // MarkStarted says that from this commit on the handler may have run.
 func (m *Move) MarkStarted() *Move { return m.step(MarkStarted, startedData{m.Task.Attempt}) }
 
-// Complete ends a running task with its output. exit is its command's exit code, if it ran one.
-func (t Task) Complete(output db.JSON, exit *int, now db.Time) *Move {
+// Complete ends a running task with its output.
+func (t Task) Complete(output db.JSON, now db.Time) *Move {
 	m := Begin(t)
 	m.Task.Output, m.Task.Error, m.Task.CompletedAt = output, "", now
-	return m.step(Complete, completedData{t.Attempt, since(t.StartedAt, now), exitCodeOf(exit)})
+	return m.step(Complete, completedData{t.Attempt, since(t.StartedAt, now)})
 }
 
-// SkipRunning ends a running task whose command ended with one of its skip_exit_codes.
-func (t Task) SkipRunning(exit int, rule string, now db.Time) *Move {
-	m := Begin(t)
-	m.Task.Error, m.Task.CompletedAt, m.Task.SkipReason = "", now, SkipExitCode
-	return m.step(SkipRunning, skippedRunningData{skippedData{SkipExitCode, rule, fmt.Sprintf("exit code %d", exit)}, t.Attempt, exitCodeOf(&exit), since(t.StartedAt, now)})
-}
-
-// Fail ends a running task whose attempt failed for good. exit is its command's exit code, if there is one.
-func (t Task) Fail(kind ErrorKind, text string, exit *int, now db.Time) *Move {
+// Fail ends a running task whose attempt failed for good.
+func (t Task) Fail(kind ErrorKind, text string, now db.Time) *Move {
 	m := Begin(t)
 	m.Task.Error, m.Task.CompletedAt = db.Text(text), now
-	return m.step(Fail, failedData{t.Attempt, text, kind, since(t.StartedAt, now), exitCodeOf(exit)})
+	return m.step(Fail, failedData{t.Attempt, text, kind, since(t.StartedAt, now)})
 }
 
 // ScheduleRetry puts a running task, whose attempt failed, back into the outbox, due after the delay.
-func (t Task) ScheduleRetry(kind ErrorKind, text string, exit *int, delay time.Duration, now db.Time) *Move {
+func (t Task) ScheduleRetry(kind ErrorKind, text string, delay time.Duration, now db.Time) *Move {
 	m := Begin(t)
 	at := db.At(now.Add(delay))
 	m.Task.Error, m.Task.RetryAt = db.Text(text), at
-	m.step(ScheduleRetry, retryData{t.Attempt, t.Attempt + 1, text, kind, delay.Milliseconds(), at, exitCodeOf(exit)})
+	m.step(ScheduleRetry, retryData{t.Attempt, t.Attempt + 1, text, kind, delay.Milliseconds(), at})
 	m.Task.WorkerID = ""
 	return m
 }
@@ -189,12 +174,11 @@ func (t Task) Release(reason string, now db.Time) *Move {
 	return m
 }
 
-// Reopen makes a terminal task NotStarted for an operator's retry, with a whole budget of attempts. It has no output any more.
+// Reopen makes a terminal task, not a completed one, NotStarted for an operator's retry, with a whole budget of attempts.
 func (t Task) Reopen(maxAttempts, remaining int) *Move {
 	m := Begin(t)
 	m.Task.MaxAttempts, m.Task.Recoveries, m.Task.RemainingDependencies = t.Attempt+maxAttempts, 0, remaining
 	m.Task.WorkerID, m.Task.Error, m.Task.RetryAt, m.Task.CompletedAt = "", "", db.Time{}, db.Time{}
-	m.Task.SkipReason, m.Task.Output = NoSkipReason, nil
 	return m.step(Reopen, resetData{Cause: CauseOperator, Recoveries: 0, MaxAttempts: m.Task.MaxAttempts})
 }
 
@@ -202,15 +186,7 @@ func (t Task) Reopen(maxAttempts, remaining int) *Move {
 func (m *Move) Abandon(reason string, now db.Time) *Move {
 	had := m.Task.WorkerID
 	m.Task.Error, m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = db.Text(reason), now, "", db.Time{}
-	return m.step(Abandon, endedData{Reason: reason, Worker: had})
-}
-
-// AbandonAs is Abandon for a reason that is an error of a kind.
-func (m *Move) AbandonAs(kind ErrorKind, reason string, now db.Time) *Move {
-	had := m.Task.WorkerID
-	m.Abandon(reason, now)
-	m.Steps[len(m.Steps)-1].Data = endedData{Reason: reason, Worker: had, ErrorKind: kind}
-	return m
+	return m.step(Abandon, endedData{reason, had})
 }
 
 // Cancel ends a task with its pipeline.
@@ -218,7 +194,7 @@ func (t Task) Cancel(reason string, now db.Time) *Move {
 	m := Begin(t)
 	m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = now, "", db.Time{}
 	m.Task.RemainingDependencies = 0 // they end in the same transaction
-	return m.step(Cancel, endedData{Reason: reason, Worker: t.WorkerID})
+	return m.step(Cancel, endedData{reason, t.WorkerID})
 }
 
 func since(from, to db.Time) int64 {

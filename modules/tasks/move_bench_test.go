@@ -18,7 +18,7 @@ func BenchmarkMoves(b *testing.B) {
 	for b.Loop() {
 		ready := NewTask(created, now).MarkReady(now)
 		started := ready.Task.Claim("worker", now, now).MarkStarted()
-		ended := started.Task.Complete(nil, nil, now)
+		ended := started.Task.Complete(nil, now)
 		history = history[:0]
 		for _, m := range []*Move{ready, started, ended} {
 			var err error

@@ -41,11 +41,3 @@ func (p Priority) Level() int {
 	}
 	return Normal.Level()
 }
-
-// PriorityOf is the priority of a level; Normal for a level that there is not.
-func PriorityOf(level int) Priority {
-	if all := Priorities(); level >= 0 && level < len(all) {
-		return all[level]
-	}
-	return Normal
-}

@@ -15,14 +15,14 @@ var ErrNotFound = errors.New("no such task execution")
 
 // fields are what moves need of a row: all but its output, which may be large.
 const fields = `t.id, t.pipeline_execution_id, t.task_name, t.handler, t.queue, t.priority, t.status, t.sub_status, t.version, t.attempt, t.max_attempts,
-  t.remaining_dependencies, t.worker_id, t.retry_at, t.recoveries, t.skip_reason, t.error, t.created_at, t.started_at, t.completed_at`
+  t.remaining_dependencies, t.worker_id, t.retry_at, t.recoveries, t.error, t.created_at, t.started_at, t.completed_at`
 
 func scanInto(list *[]Task) func(scan func(...any) error) error {
 	return func(scan func(...any) error) error {
 		*list = append(*list, Task{})
 		t := &(*list)[len(*list)-1]
 		return scan(&t.ID, &t.PipelineExecutionID, &t.TaskName, &t.Handler, &t.Queue, &t.Priority, &t.Status, &t.SubStatus, &t.Version, &t.Attempt,
-			&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Error, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
+			&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.Error, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
 	}
 }
 
@@ -74,82 +74,42 @@ func nameSet(list []Name) *db.Set {
 	return db.IDSet(ids).Texts("name", names)
 }
 
-// Held reads the tasks that run in a worker's name, of one execution or, if that is zero, of all. It looks through the open
-// executions: an index by worker or status would cost every transition (a column that changes, in an index or in its condition, ends
-// the updates within a page), and this is asked for seldom. It locks nothing.
-func (r *Repository) Held(ctx context.Context, worker string, execution db.ID) (list []Task, err error) {
-	err = r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} AS p JOIN {task_executions} AS t ON t.pipeline_execution_id = p.id
-WHERE p.status IN ('Running', 'Paused') AND t.status = 'Running' AND t.worker_id = $worker`+only(execution),
-		db.Args{"worker": worker, "execution": execution}, scanInto(&list))
-	return list, wrap("find the tasks of a worker", err)
+// HeldBy reads the running tasks of workers. It looks through the open executions, for an index by worker would cost every
+// claim; workers die seldom.
+func (r *Repository) HeldBy(tx db.Tx, workers []string) ([]Task, error) {
+	var list []Task
+	err := tx.Query(`SELECT `+fields+` FROM {pipeline_executions} AS p JOIN {task_executions} AS t ON t.pipeline_execution_id = p.id
+WHERE p.status IN ('Running', 'Paused') AND t.status = 'Running' AND t.worker_id IN (SELECT id FROM $x)`,
+		db.Args{"x": db.NewSet(len(workers)).Texts("id", workers)}, scanInto(&list))
+	return list, wrap("find the tasks of workers", err)
 }
 
-func only(execution db.ID) string {
-	if execution.IsZero() {
-		return ""
-	}
-	return ` AND p.id = $execution`
-}
-
-// Lost is where a worker without a row has running tasks.
-type Lost struct {
-	PipelineExecutionID db.ID
-	WorkerID            string
-}
-
-const lostTasks = ` FROM {pipeline_executions} AS p JOIN {task_executions} AS t ON t.pipeline_execution_id = p.id
-WHERE p.status IN ('Running', 'Paused') AND t.status = 'Running' AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = t.worker_id)`
-
-// Lost looks through the open executions for running tasks whose worker has no row.
-func (r *Repository) Lost(tx db.Tx) (list []Lost, err error) {
-	err = tx.Query(`SELECT DISTINCT t.pipeline_execution_id, COALESCE(t.worker_id, '')`+lostTasks, nil, func(scan func(...any) error) error {
-		list = append(list, Lost{})
-		x := &list[len(list)-1]
-		return scan(&x.PipelineExecutionID, &x.WorkerID)
-	})
-	return list, wrap("find the tasks of lost workers", err)
-}
-
-// AnyLost reports whether Lost would find anything. It locks nothing.
-func (r *Repository) AnyLost(ctx context.Context) (found bool, err error) {
-	err = r.db.Query(ctx, `SELECT 1`+lostTasks+` LIMIT 1`, nil, func(scan func(...any) error) error {
-		var one int
-		found = true
-		return scan(&one)
-	})
-	return found, wrap("look for the tasks of lost workers", err)
-}
-
-// Counter says how many of a task's dependencies have ended, of those that its row counts as open. A negative number reopens.
+// Counter is the number of a task's dependencies that are not terminal.
 type Counter struct {
-	ID    db.ID
-	Ended int
+	ID        db.ID
+	Remaining int
 }
 
-// CountDependencies counts dependencies off, of tasks whose moves do not write the number. The pipeline's row is locked, so
-// nothing else counts; a claim may move the task meanwhile.
-func (r *Repository) CountDependencies(tx db.Tx, list []Counter) error {
+// SetRemaining writes counters of tasks that no transition moves. The pipeline's row is locked, so nothing else counts.
+func (r *Repository) SetRemaining(tx db.Tx, list []Counter) error {
 	ids, n := make([]db.ID, len(list)), make([]int64, len(list))
 	for i, c := range list {
-		ids[i], n[i] = c.ID, int64(c.Ended)
+		ids[i], n[i] = c.ID, int64(c.Remaining)
 	}
-	return tx.Later("count dependencies", `UPDATE {task_executions} AS t SET remaining_dependencies = t.remaining_dependencies - x.n FROM $x WHERE t.id = x.id`,
+	return tx.Later("count dependencies", `UPDATE {task_executions} AS t SET remaining_dependencies = x.n FROM $x WHERE t.id = x.id`,
 		db.Args{"x": db.IDSet(ids).Ints("n", n)})
 }
 
-// Moved returns the places in the list of those claims under which their tasks are no more.
-func (r *Repository) Moved(ctx context.Context, claims []Task) (moved []int, err error) {
-	n := len(claims)
-	ids, versions, holders, since, places := make([]db.ID, n), make([]int64, n), make([]string, n), make([]db.Time, n), make([]int64, n)
-	for i := range claims {
-		places[i] = int64(i)
-		ids[i], versions[i], holders[i], since[i] = claims[i].ID, claims[i].Version, string(claims[i].WorkerID), claims[i].StartedAt
+// Moved gives those of the tasks that no longer have the version given with them: their claims are lost.
+func (r *Repository) Moved(ctx context.Context, versions map[db.ID]int64) ([]db.ID, error) {
+	ids, v := make([]db.ID, 0, len(versions)), make([]int64, 0, len(versions))
+	for id, version := range versions {
+		ids, v = append(ids, id), append(v, version)
 	}
-	err = r.db.Query(ctx, `SELECT x.place FROM $x LEFT JOIN {task_executions} AS t ON t.id = x.id AND t.version = x.version
-  AND t.worker_id = x.holder AND t.started_at = x.since WHERE t.id IS NULL`,
-		db.Args{"x": db.IDSet(ids).Ints("version", versions).Texts("holder", holders).Times("since", since).Ints("place", places)},
-		func(scan func(...any) error) error {
-			moved = append(moved, 0)
+	var moved []db.ID
+	err := r.db.Query(ctx, `SELECT x.id FROM $x LEFT JOIN {task_executions} AS t ON t.id = x.id WHERE t.version IS NULL OR t.version <> x.version`,
+		db.Args{"x": db.IDSet(ids).Ints("version", v)}, func(scan func(...any) error) error {
+			moved = append(moved, db.ID{})
 			return scan(&moved[len(moved)-1])
 		})
 	return moved, wrap("look at claims", err)

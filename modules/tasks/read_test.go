@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -94,38 +93,34 @@ func TestReads(t *testing.T) {
 	})
 }
 
-// TestMoved names the claims that are lost: another version, another worker, another claim of the same one, or no row any more.
+// TestMoved names the claims that are lost: another version, or no row any more.
 func TestMoved(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		own, nobody := family(t, d), db.NewID()
-		claims := []tasks.Task{own[0], own[1], own[0], own[0], {ID: nobody, Version: 1, WorkerID: "w", StartedAt: db.At(d.Now())}}
-		claims[1].Version--
-		claims[2].WorkerID = "another"
-		claims[3].StartedAt = db.At(claims[3].StartedAt.Add(time.Microsecond))
-		got, err := repository(d).Moved(t.Context(), claims)
+		got, err := repository(d).Moved(t.Context(), map[db.ID]int64{own[0].ID: own[0].Version, own[1].ID: own[1].Version - 1, nobody: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		slices.Sort(got)
-		if diff := cmp.Diff([]int{1, 2, 3, 4}, got); diff != "" {
+		slices.SortFunc(got, func(a, b db.ID) int { return slices.Compare(a[:], b[:]) })
+		if diff := cmp.Diff([]db.ID{own[1].ID, nobody}, got); diff != "" {
 			t.Errorf("moved (-want +got):\n%s", diff)
 		}
 	})
 }
 
-// TestCountDependencies writes counters and nothing else: no version rises.
-func TestCountDependencies(t *testing.T) {
+// TestSetRemaining writes counters and nothing else: no version rises.
+func TestSetRemaining(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		own := family(t, d)
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
-			return repository(d).CountDependencies(tx, []tasks.Counter{{ID: own[2].ID, Ended: -7}})
+			return repository(d).SetRemaining(tx, []tasks.Counter{{ID: own[2].ID, Remaining: 7}})
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		own[2].RemainingDependencies += 7
+		own[2].RemainingDependencies = 7
 		for _, want := range own {
 			if diff := cmp.Diff(want, stored(t, d, want.ID)); diff != "" {
 				t.Errorf("task %s (-want +got):\n%s", want.TaskName, diff)

@@ -59,11 +59,9 @@ func (p RetryPolicy) Retryable(kind ErrorKind) bool {
 	return kind != KindPermanent && kind != KindInvalidOutput && !slices.Contains(p.PermanentErrors, kind)
 }
 
-// LongestDelay bounds every delay: it leaves a time that both databases can keep.
-const LongestDelay = 100 * 365 * 24 * time.Hour
-
 // DelayAfter gives the wait after the given number of failed attempts (at least 1). random is in [0,1) and spreads the jitter.
 func (p RetryPolicy) DelayAfter(failures int, random float64) time.Duration {
+	const longest = float64(100 * 365 * 24 * time.Hour)
 	d := float64(p.Delay)
 	switch p.Backoff {
 	case Linear:
@@ -74,6 +72,6 @@ func (p RetryPolicy) DelayAfter(failures int, random float64) time.Duration {
 	if p.MaxDelay > 0 {
 		d = min(d, float64(p.MaxDelay))
 	}
-	d = min(d, float64(LongestDelay))
+	d = min(d, longest)
 	return time.Duration(d * (1 + p.Jitter*(2*random-1)))
 }

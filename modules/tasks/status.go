@@ -53,25 +53,3 @@ func (s *SubStatus) Scan(src any) error { return (*db.Text)(s).Scan(src) }
 
 // MarshalJSON writes null for none.
 func (s SubStatus) MarshalJSON() ([]byte, error) { return db.Text(s).MarshalJSON() }
-
-// SkipReason says why a task is Skipped; it is empty (NULL) for any other.
-type SkipReason string
-
-// The reasons of a skip. A task that was skipped because of a failure above it counts as failed for the trigger rules of its
-// dependents; one that was skipped for another reason counts as skipped.
-const (
-	NoSkipReason       SkipReason = ""
-	SkipUpstreamFailed SkipReason = "upstream_failed" // its trigger rule did not hold because of a failure above it
-	SkipTriggerRule    SkipReason = "trigger_rule"    // its trigger rule did not hold, for another reason
-	SkipCondition      SkipReason = "condition"       // its `if` was false
-	SkipExitCode       SkipReason = "exit_code"       // its command ended with one of its skip_exit_codes
-)
-
-// Value is NULL for none.
-func (s SkipReason) Value() (driver.Value, error) { return db.Text(s).Value() }
-
-// Scan reads NULL as none.
-func (s *SkipReason) Scan(src any) error { return (*db.Text)(s).Scan(src) }
-
-// MarshalJSON writes null for none.
-func (s SkipReason) MarshalJSON() ([]byte, error) { return db.Text(s).MarshalJSON() }

@@ -40,16 +40,15 @@ var (
 	ScheduleRetry = Transition{Name: "schedule retry", From: []Status{Running}, To: Ready, Event: events.TaskRetryScheduled, Outbox: Add}
 	Fail          = Transition{Name: "fail", From: []Status{Running}, To: Failed, Event: events.TaskFailed}
 	Skip          = Transition{Name: "skip", From: []Status{NotStarted}, To: Skipped, Event: events.TaskSkipped}
-	SkipRunning   = Transition{Name: "skip running", From: []Status{Running}, To: Skipped, Event: events.TaskSkipped}
 	Reset         = Transition{Name: "reset", From: []Status{Running}, To: Ready, Event: events.TaskReset, Outbox: Add}
-	Reopen        = Transition{Name: "reopen", From: []Status{Completed, Failed, Abandoned, Cancelled, Skipped}, To: NotStarted, Event: events.TaskReset}
+	Reopen        = Transition{Name: "reopen", From: []Status{Failed, Abandoned, Cancelled, Skipped}, To: NotStarted, Event: events.TaskReset}
 	Abandon       = Transition{Name: "abandon", From: []Status{NotStarted, Ready, Running}, To: Abandoned, Event: events.TaskAbandoned, Outbox: Remove}
 	Cancel        = Transition{Name: "cancel", From: []Status{NotStarted, Ready, Running}, To: Cancelled, Event: events.TaskCancelled, Outbox: Remove}
 )
 
 // Transitions lists the whole table.
 func Transitions() []Transition {
-	return []Transition{Create, MarkReady, Claim, Resume, MarkStarted, Defer, Complete, ScheduleRetry, Fail, Skip, SkipRunning, Reset, Reopen, Abandon, Cancel}
+	return []Transition{Create, MarkReady, Claim, Resume, MarkStarted, Defer, Complete, ScheduleRetry, Fail, Skip, Reset, Reopen, Abandon, Cancel}
 }
 
 // Find gives the transition that an event of this type records for a task in status from ("" before its creation).

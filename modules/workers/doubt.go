@@ -2,138 +2,94 @@ package workers
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// doubtLooks is how often a worker compares after something that may have left tasks in its name that it does not run: at once, and
-// again with each heartbeat of one lease, for a commit may still be under way.
-const doubtLooks = 4
-
-// compareShare bounds the time that comparing without a reason takes: one part in so many.
-const compareShare = 100
-
-// arise has the worker compare soon: a claim failed whose commit may stand, an outcome was refused, or the database may have lost commits.
-func (p *Pool) arise() { signal(p.doubts) }
-
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default: // it has been told
-	}
+// doubt follows a claim that failed: its commit may stand although its answer was lost, or may even be under way still. Then its
+// tasks are Running in the name of a worker that lives and does not know of them, and no lease would ever bring them back.
+type doubt struct {
+	looks int // still to be taken
+	next  time.Time
 }
 
-// attend does what a heartbeat must not wait for: it recovers the tasks of lost workers, and compares what the database says this worker
-// runs with what it runs. It compares with each heartbeat while there is doubt, and else if something was claimed since, as long as that
-// takes little of the time: what a worker runs is found by looking through all open executions.
-func (p *Pool) attend(ctx context.Context) {
-	tick := time.NewTicker(p.config.Lease / 3)
-	defer tick.Stop()
-	looks, next := 0, p.db.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-p.lost:
-			p.recover(ctx)
-			continue
-		case <-p.doubts:
-			looks = doubtLooks
-		case <-tick.C:
-			if looks == 0 && (p.db.Now().Before(next) || !p.claimed.Load()) {
-				continue
-			}
-		}
-		began := p.db.Now()
-		p.claimed.Store(false)
-		if err := p.giveBackStrays(ctx); err != nil {
-			p.claimed.Store(true)
-			p.outage.Warn("comparing claims with the database failed, trying again", zap.Error(err))
-			continue
-		}
-		looks = max(looks-1, 0)
-		next = p.db.Now().Add(compareShare * p.db.Now().Sub(began))
-	}
-}
-
-// recover takes the tasks of lost workers back.
-func (p *Pool) recover(ctx context.Context) {
-	n, err := p.engine.RecoverLost(ctx, p.workerID(), p.config.Lease)
-	if n > 0 {
-		p.config.Observer.Recovered(n)
-		p.log.Info("took tasks back from workers that were lost", zap.Int("tasks", n))
-	}
-	var failed pipelines.RecoveryErrors
-	switch {
-	case errors.As(err, &failed):
-		for _, f := range failed {
-			p.config.Observer.RecoveryFailed()
-			p.log.Error("an execution could not be recovered: `sluice doctor` shows it", zap.Stringer("pipeline_execution_id", f.PipelineExecutionID),
-				zap.Int("attempts", f.Attempts), zap.Bool("abandoned", f.Abandoned), zap.Error(f.Err))
-		}
-	case err != nil && ctx.Err() == nil:
-		signal(p.lost)
-		p.outage.Warn("recovering tasks of lost workers failed, trying again", zap.Error(err))
-		sleep(ctx, min(time.Second, p.config.Lease/3))
-	}
-}
-
-// claimKey names a claim.
-type claimKey struct {
-	task    db.ID
-	version int64
-	since   int64
-}
-
-func keyOf(t *tasks.Task) claimKey { return claimKey{t.ID, t.Version, t.StartedAt.UnixMicro()} }
-
-// knowRunning adds the claims that this process runs.
-func (p *Pool) knowRunning(known map[claimKey]bool) {
+// arise begins the doubt: a look at once, and some more within the length of a lease.
+func (p *Pool) arise() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for c := range p.running {
-		known[keyOf(&c.Task)] = true
+	p.doubted, p.doubt = true, doubt{looks: 4, next: p.db.Now()}
+	p.exhausted(false) // has the scout see to it
+}
+
+// hasDoubted reports whether a claim has failed since the beginning: else nothing can be Running that this process does not know.
+func (p *Pool) hasDoubted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.doubted
+}
+
+// doubtful reports whether looks are still to be taken.
+func (p *Pool) doubtful() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.doubt.looks > 0
+}
+
+// dispel takes a look if it is time for one.
+func (p *Pool) dispel(ctx context.Context) {
+	now := p.db.Now()
+	p.mu.Lock()
+	d := p.doubt
+	p.mu.Unlock()
+	if d.looks == 0 || now.Before(d.next) {
+		return
+	}
+	if err := p.giveBackStrays(ctx); err != nil {
+		p.log.Warn("looking for claims whose answer was lost failed, trying again", zap.Error(err))
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.doubt == d { // else another has arisen
+		p.doubt = doubt{looks: d.looks - 1, next: now.Add(p.config.Lease / 3)}
 	}
 }
 
-// giveBackStrays makes the tasks Ready again that are Running in this worker's name and that it does not run. What it has begun or ended
-// while the database was asked is no stray, and the fence refuses what has moved on.
+// giveBackStrays makes the tasks Ready again that are Running in this worker's name and that it does not run.
 func (p *Pool) giveBackStrays(ctx context.Context) error {
-	known := map[claimKey]bool{}
-	p.knowRunning(known)
-	list, err := p.engine.Held(ctx, p.workerID(), p.config.PipelineExecutionID)
-	if err != nil || len(list) == 0 {
+	type held struct {
+		task    db.ID
+		version int64
+	}
+	known := map[held]bool{}
+	p.claiming.Lock() // no turn is under way whose claims this process does not know yet
+	defer p.claiming.Unlock()
+	p.mu.Lock()
+	for c := range p.running {
+		known[held{c.Task.ID, c.Task.Version}] = true
+	}
+	worker := p.id
+	p.mu.Unlock()
+	list, err := p.engine.Held(ctx, worker)
+	if err != nil {
 		return err
 	}
-	p.awaitLastClaim() // claims that are committed have been entered
-	p.knowRunning(known)
 	var strays []*pipelines.Outcome
-	for i := range list {
-		if !known[keyOf(&list[i])] {
+	for _, t := range list {
+		if !known[held{t.ID, t.Version}] {
 			strays = append(strays, &pipelines.Outcome{
-				Claim: &pipelines.Claim{Task: list[i]}, Kind: pipelines.Released,
-				Reason: "its worker does not run it: the answer to the claim, or a later commit, was lost",
+				Claim: &pipelines.Claim{Task: t}, Kind: pipelines.Released, Reason: "the answer to the claim was lost",
 			})
 		}
 	}
 	if len(strays) == 0 {
 		return nil
 	}
-	lost, err := p.engine.Finish(ctx, p.workerID(), strays)
-	given := 0
-	for _, l := range lost {
-		if l == nil {
-			given++
-		}
-	}
-	if given > 0 {
-		p.log.Warn("gave back tasks that were Running in this worker's name and that it does not run", zap.Int("tasks", given))
-	}
+	p.log.Warn("giving back tasks whose claim's answer was lost", zap.Int("tasks", len(strays)))
+	_, err = p.engine.Finish(ctx, worker, strays) // one that has moved on meanwhile is no stray any more
 	return err
 }

@@ -8,8 +8,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/leases"
-	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -19,10 +17,8 @@ const watch = time.Second
 // clockEvery is how often the database's clock is read: this machine's monotonic clock carries the reading on between.
 const clockEvery = time.Minute
 
-// clockStep is by how much the database's clock must differ from what this process carries on before it counts as set.
-const clockStep = time.Second
-
-// heartbeat renews the lease three times in its length, and cancels handlers whose claim is lost.
+// heartbeat renews the lease three times in its length, recovers the tasks of workers that did not, and cancels handlers whose
+// claim is lost.
 func (p *Pool) heartbeat(ctx context.Context) {
 	ctx = db.Reserved(ctx)
 	renew := time.NewTicker(p.config.Lease / 3)
@@ -31,9 +27,6 @@ func (p *Pool) heartbeat(ctx context.Context) {
 	defer look.Stop()
 	clock := time.NewTicker(clockEvery)
 	defer clock.Stop()
-	if p.config.PipelineExecutionID.IsZero() {
-		signal(p.lost) // what was lost before this process began may have no worker's row any more
-	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -43,112 +36,76 @@ func (p *Pool) heartbeat(ctx context.Context) {
 		case <-p.ended:
 			p.cancelLost(ctx)
 		case <-clock.C:
-			p.syncClock(ctx)
+			if err := p.db.SyncClock(ctx); err != nil {
+				p.log.Warn("reading the database's clock failed, trying again", zap.Error(err))
+			}
 		case <-renew.C:
-			p.renew(ctx)
+			if p.renew(ctx) {
+				p.recover(ctx)
+			}
 		}
 	}
 }
 
-// renew prolongs the lease, also one that has ended: what nobody has taken meanwhile goes on. A worker whose row is gone has lost
-// everything, and starts anew under another name.
-func (p *Pool) renew(ctx context.Context) {
-	n, err := p.leases.Renew(ctx, p.workerID(), p.config.Lease)
+// recover takes the tasks of lost workers back.
+func (p *Pool) recover(ctx context.Context) {
+	if n, err := p.engine.Recover(ctx); err != nil {
+		p.log.Warn("recovering tasks of lost workers failed, trying again", zap.Error(err))
+	} else if n > 0 {
+		p.config.Observer.Recovered(n)
+		p.log.Info("took tasks back from workers that were lost", zap.Int("tasks", n))
+	}
+}
+
+// renew prolongs the lease. If it has expired, everything this process holds is lost, and it starts anew under another name.
+// It reports whether there may be tasks to take back.
+func (p *Pool) renew(ctx context.Context) bool {
+	expires, others, err := p.leases.Renew(ctx, p.workerID(), p.config.Lease)
 	switch {
+	case err == nil:
+		p.mu.Lock()
+		p.expires = expires
+		p.mu.Unlock()
+		return others
 	case errors.Is(err, leases.ErrExpired):
-		p.log.Error("the lease has expired and others have taken over: running tasks are given up")
+		p.log.Error("the lease has expired: running tasks are given up")
 		p.cancelRunning(errClaimLost)
 		if err := p.register(ctx); err != nil {
-			p.outage.Warn("registering anew failed, trying again", zap.Error(err))
+			p.log.Warn("registering anew failed, trying again", zap.Error(err))
 		}
-		return
-	case errors.Is(err, db.ErrReplaced):
-		p.log.Error("the database file is gone: this process stops, and records nothing more", zap.Error(err))
-		p.abort(err)
-		return
-	case err != nil:
-		p.outage.Warn("renewing the lease failed, trying again", zap.Error(err))
-		return
-	case n.Late:
-		p.log.Warn("the lease had expired: running tasks that nobody has taken go on")
-		p.cancelLost(ctx)
-	}
-	p.mu.Lock()
-	p.expires = n.ExpiresAt
-	p.mu.Unlock()
-	if p.serverChanged(n.Server) {
-		p.arise()
-		signal(p.lost)
-	}
-	if p.clockSet(ctx, n.Clock) {
-		return
-	}
-	if n.Others && !p.db.Now().Before(p.recoverAfter) {
-		signal(p.lost)
-	}
-}
-
-// serverChanged reports whether the database server has been started anew, or its connections have been made anew, since the last
-// heartbeat: commits that it had answered may be lost.
-func (p *Pool) serverChanged(server string) bool {
-	sessions := p.db.Sessions()
-	changed := p.server != "" && (server != p.server || sessions != p.sessions)
-	p.server, p.sessions = server, sessions
-	return changed
-}
-
-// clockSet follows the database's clock, and reports whether that has been set. If it was set forward, all leases seem to have expired:
-// nothing is recovered until each worker that lives has renewed.
-func (p *Pool) clockSet(ctx context.Context, clock time.Time) bool {
-	before := p.db.Now()
-	if !clock.IsZero() && clock.Sub(before).Abs() < clockStep {
-		return false
-	}
-	p.syncClock(ctx)
-	moved := p.db.Now().Sub(before)
-	if moved.Abs() < clockStep {
-		return false
-	}
-	p.log.Warn("the database's clock has been set", zap.Duration("by", moved.Round(time.Millisecond)))
-	p.recoverAfter = p.db.Now().Add(p.config.Lease)
-	if n, err := p.leases.Renew(ctx, p.workerID(), p.config.Lease); err == nil {
-		p.mu.Lock()
-		p.expires = n.ExpiresAt
-		p.mu.Unlock()
+	default:
+		p.log.Warn("renewing the lease failed, trying again", zap.Error(err))
 	}
 	return true
 }
 
-func (p *Pool) syncClock(ctx context.Context) {
-	if err := p.db.SyncClock(ctx); err != nil {
-		p.outage.Warn("reading the database's clock failed, trying again", zap.Error(err))
-	}
-}
-
 // cancelLost ends the handlers of tasks that have moved on without them.
 func (p *Pool) cancelLost(ctx context.Context) {
+	versions := map[db.ID]int64{}
 	p.mu.Lock()
-	claims := make([]*pipelines.Claim, 0, len(p.running))
-	list := make([]tasks.Task, 0, len(p.running))
 	for c := range p.running {
-		claims, list = append(claims, c), append(list, c.Task)
+		versions[c.Task.ID] = c.Task.Version
 	}
 	p.mu.Unlock()
-	if len(list) == 0 {
+	if len(versions) == 0 {
 		return
 	}
-	moved, err := p.tasks.Moved(ctx, list)
+	moved, err := p.tasks.Moved(ctx, versions)
 	if ctx.Err() != nil {
 		return
 	}
 	if err != nil {
-		p.outage.Warn("looking at claims failed, trying again", zap.Error(err))
+		p.log.Warn("looking at claims failed, trying again", zap.Error(err))
 		return
+	}
+	lost := make(map[db.ID]bool, len(moved))
+	for _, id := range moved {
+		lost[id] = true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, i := range moved {
-		if cancel, running := p.running[claims[i]]; running {
+	for c, cancel := range p.running {
+		if lost[c.Task.ID] && c.Task.Version == versions[c.Task.ID] {
 			cancel(errClaimLost)
 		}
 	}

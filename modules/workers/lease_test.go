@@ -3,7 +3,6 @@ package workers_test
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +19,6 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
-	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // expire ends the leases of all workers there are, by the database's clock.
@@ -79,52 +77,8 @@ func TestLeaseLost(t *testing.T) {
 	})
 }
 
-// takeOver ends the lease of a worker and has its tasks recovered, before it renews.
-func takeOver(t *testing.T, s *enginetest.Stack, worker string) {
-	t.Helper()
-	dbtest.Eventually(t, "the worker is removed", func() bool {
-		list, err := s.Leases.List(context.Background())
-		must(t, err)
-		if !slices.ContainsFunc(list, func(w leases.Worker) bool { return w.ID == worker }) {
-			return true
-		}
-		expire(t, s)
-		_, err = s.Engine.Recover(context.Background())
-		must(t, err)
-		return false
-	})
-}
-
-// TestLeaseRevived: a worker that was suspended beyond its lease goes on with what nobody has taken.
-func TestLeaseRevived(t *testing.T) {
-	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
-		ctx, g := context.Background(), newGate()
-		s := open(g.handler("gate"))
-		id := s.Start(t, ctx, s.Define(t, "lease", definition.Task{ID: "a", Uses: "gate"}), "")
-		stop, logs := observed(t, s, workers.Config{Slots: 1, Lease: 900 * time.Millisecond, Drain: time.Minute})
-		<-g.entered
-		was, err := s.Leases.List(ctx)
-		must(t, err)
-		expire(t, s)
-		dbtest.Eventually(t, "renewed", func() bool { return logs.FilterMessageSnippet("the lease had expired").Len() > 0 })
-		is, err := s.Leases.List(ctx)
-		must(t, err)
-		if len(is) != 1 || len(was) != 1 || is[0].ID != was[0].ID {
-			t.Errorf("registered before: %+v, after: %+v; want the same name", was, is)
-		}
-		close(g.out)
-		if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
-			t.Errorf("status %s: %s", e.Status, e.Error)
-		}
-		stop()
-		if diff := cmp.Diff(map[string]string{"pipeline": "started completed", "a": ran}, sequences(t, s, id)); diff != "" {
-			t.Errorf("history (-want +got):\n%s", diff)
-		}
-		nobody(t, s)
-	})
-}
-
-// TestLeaseLostIsNoFailure: a worker gives up what was taken from it, which costs the tasks no attempt of theirs, and goes on.
+// TestLeaseLostIsNoFailure: a worker that finds its lease expired gives up what it runs, which costs the tasks no attempt of
+// theirs, and goes on under another name.
 func TestLeaseLostIsNoFailure(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, called := context.Background(), make(chan string, 100)
@@ -135,16 +89,19 @@ func TestLeaseLostIsNoFailure(t *testing.T) {
 		<-called
 		was, err := s.Leases.List(ctx)
 		must(t, err)
-		takeOver(t, open(), was[0].ID)
+		expire(t, s)
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
 			t.Errorf("status %s: %s", e.Status, e.Error)
 		}
 		is, err := s.Leases.List(ctx)
+		for deadline := time.Now().Add(time.Minute); err == nil && len(is) > 1 && time.Now().Before(deadline); is, err = s.Leases.List(ctx) {
+			<-time.After(10 * time.Millisecond) // the old name goes when its tasks are looked for, which may be after they are done
+		}
 		must(t, err)
-		if len(is) != 1 || is[0].ID == was[0].ID {
+		if len(is) != 1 || len(was) != 1 || is[0].ID == was[0].ID {
 			t.Errorf("registered before: %+v, after: %+v; want another name", was, is)
 		}
-		if logs.FilterMessageSnippet("the lease ha").Len() == 0 {
+		if logs.FilterMessageSnippet("the lease has expired").Len() == 0 {
 			t.Errorf("the pool does not speak of its lease: %v", logs.All())
 		}
 		stop()
@@ -198,30 +155,23 @@ func TestLeaseSweepersCountOnce(t *testing.T) {
 	})
 }
 
-// TestLeaseRenewedInTime: a heartbeat that comes before anybody looks wins, also after the lease's end; one that comes later is refused.
+// TestLeaseRenewedInTime: a heartbeat that comes before anybody looks wins; one after the lease's end is refused.
 func TestLeaseRenewedInTime(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, s := context.Background(), open(&enginetest.Scripted{})
 		s.Start(t, ctx, s.Define(t, "lease", step("a", nil)), "")
 		worker, _ := claimAs(t, s, 1)
-		_, err := s.Leases.Renew(ctx, worker, time.Hour)
+		_, _, err := s.Leases.Renew(ctx, worker, time.Hour)
 		must(t, err)
 		if n, err := s.Engine.Recover(ctx); n != 0 || err != nil {
 			t.Errorf("%d tasks taken from a worker that renews (%v)", n, err)
 		}
 		expire(t, s)
-		if n, err := s.Leases.Renew(ctx, worker, time.Hour); err != nil || !n.Late {
-			t.Errorf("a renewal before anybody looked: %+v, %v", n, err)
+		if _, _, err := s.Leases.Renew(ctx, worker, time.Hour); !errors.Is(err, leases.ErrExpired) {
+			t.Errorf("a renewal that came too late: %v", err)
 		}
-		if n, err := s.Engine.Recover(ctx); n != 0 || err != nil {
-			t.Errorf("%d tasks taken from a worker that has renewed late (%v)", n, err)
-		}
-		expire(t, s)
 		if n, err := s.Engine.Recover(ctx); n != 1 || err != nil {
 			t.Errorf("%d tasks taken back (%v), want 1", n, err)
-		}
-		if _, err := s.Leases.Renew(ctx, worker, time.Hour); !errors.Is(err, leases.ErrExpired) {
-			t.Errorf("a renewal that came too late: %v", err)
 		}
 	})
 }

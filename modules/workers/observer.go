@@ -20,8 +20,6 @@ type Observer interface {
 	Lost()
 	// Recovered tells of n tasks that were taken back from workers whose leases had expired.
 	Recovered(n int)
-	// RecoveryFailed tells of an execution whose tasks could not be taken back.
-	RecoveryFailed()
 }
 
 // unobserved is the Observer of a pool that nobody watches.
@@ -33,7 +31,6 @@ func (unobserved) Recorded(int, time.Duration) {}
 func (unobserved) Finished(pipelines.Kind)     {}
 func (unobserved) Lost()                       {}
 func (unobserved) Recovered(int)               {}
-func (unobserved) RecoveryFailed()             {}
 
 // State is how a pool stands.
 type State struct {
@@ -41,7 +38,6 @@ type State struct {
 	Slots     int           // in all
 	Used      int           // of them, by tasks whose outcome is not yet recorded
 	Rooms     []Room        // of handlers with a limit, shared by the pools of a process
-	Waiting   int           // outcomes that the database has not taken yet, and that are tried again
 	LeaseLeft time.Duration // by the database's clock; 0 or less: expired, or not yet taken
 }
 
@@ -49,7 +45,7 @@ type State struct {
 func (p *Pool) State() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := State{Worker: p.id, Slots: p.config.Slots, Used: p.taken, Waiting: p.waiting, Rooms: p.config.Limits.State()}
+	s := State{Worker: p.id, Slots: p.config.Slots, Used: p.taken, Rooms: p.config.Limits.State()}
 	if !p.expires.IsZero() {
 		s.LeaseLeft = p.expires.Sub(p.db.Now())
 	}

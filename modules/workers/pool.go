@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
@@ -34,8 +33,6 @@ type Config struct {
 	Budget              *Budget        // the slots are shared with other pools; nil: they are the pool's own
 	HandlerLimits       map[string]int // how many tasks of a handler are run at once, where that is not the handler's own limit
 	Limits              *Limits        // shared with other pools; nil: the pool's own, by HandlerLimits
-	LogOutcomes         bool           // log each attempt that fails and each execution that ends
-	Echo                Echo           // is given what the tasks write, as they write it; nil: nobody
 }
 
 // Defaults of Config.
@@ -46,14 +43,8 @@ const (
 	DefaultDrain = 30 * time.Second
 )
 
-// lastWrites is how long a pool that stops keeps trying to record its last outcomes while the database is unwell, if the time for the
-// drain is over.
+// lastWrites is how long a pool that stops keeps trying to record its last outcomes while the database is away.
 const lastWrites = 10 * time.Second
-
-// seldomLines lets one line of each text pass in ten seconds.
-var seldomLines = zap.WrapCore(func(c zapcore.Core) zapcore.Core {
-	return zapcore.NewSamplerWithOptions(c, 10*time.Second, 1, 0)
-})
 
 // Reasons for which a handler's context ends before its time is up.
 var (
@@ -79,33 +70,18 @@ type Pool struct {
 	dry        chan bool     // a look found less than it asked for; true: nothing
 	ended      chan struct{} // another process has taken tasks from their workers
 	beginnings beginnings
-	logs       *collector
 	unrecorded atomic.Bool // an outcome could not be written before the end
-	outage     *zap.Logger // for what is said again and again while the database is unwell
-
-	doubts  chan struct{} // tasks may be Running in this worker's name that it does not run
-	lost    chan struct{} // there may be tasks of lost workers
-	claimed atomic.Bool   // something was claimed since claims were compared last
-
-	server       string // names the database server since its last start; see leases.Renewed. Of the heartbeat alone, as the next two.
-	sessions     int64
-	recoverAfter time.Time
-
-	retrying sync.WaitGroup // sets of outcomes that are tried again
-	retries  chan struct{}  // holds one for each such try under way
 
 	claiming sync.RWMutex // held for reading by every turn, from its beginning until its claims are in running
 
-	mu            sync.Mutex
-	id            string
-	expires       db.Time
-	abort         context.CancelCauseFunc                      // ends Run for a reason that is fatal
-	running       map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
-	taken         int                                          // slots: of running tasks, and those reserved by turns under way
-	seat          *seat                                        // where the pool gets its slots
-	waiting       int                                          // outcomes that the database has not taken yet
-	claimFailures int                                          // in a row
-	claimAfter    time.Time                                    // no claim before, after one that failed
+	mu      sync.Mutex
+	id      string
+	expires db.Time
+	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
+	taken   int                                          // slots: of running tasks, and those reserved by turns under way
+	seat    *seat                                        // where the pool gets its slots
+	doubt   doubt
+	doubted bool // a claim has failed since the beginning
 
 	rooms   map[string]*seat // of handlers with a limit: where the pool gets room for their tasks
 	common  search
@@ -145,16 +121,11 @@ func New(c Config, d Deps) *Pool {
 	if c.Limits == nil {
 		c.Limits = NewLimits(d.Handlers, c.HandlerLimits, c.Slots)
 	}
-	if d.Log == nil {
-		d.Log = zap.NewNop()
-	}
 	p := &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
-		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), doubts: make(chan struct{}, 1), lost: make(chan struct{}, 1),
-		running: map[*pipelines.Claim]context.CancelCauseFunc{},
-		crowded: map[string]*search{}, retries: make(chan struct{}, retryLimit), outage: d.Log.WithOptions(seldomLines),
+		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), running: map[*pipelines.Claim]context.CancelCauseFunc{},
+		crowded: map[string]*search{},
 	}
-	p.logs = newCollector(p)
 	p.seat = c.Budget.seat(p.wake)
 	p.rooms = p.config.Limits.seats(p.wake)
 	return p
@@ -163,24 +134,19 @@ func New(c Config, d Deps) *Pool {
 // Run registers the process as a worker and works until ctx ends; then it drains: it claims nothing more, waits for what runs,
 // gives back what does not end in time, and deregisters. It returns what kept it from beginning, or from ending in order.
 func (p *Pool) Run(ctx context.Context) error {
-	// The heartbeat's connection is made first: a server whose connections are all taken gives no other.
-	if err := p.register(db.Reserved(ctx)); err != nil {
+	if err := p.register(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped before it began: an end in order
 		}
 		return err
 	}
-	ctx, p.abort = context.WithCancelCause(ctx)
-	defer p.abort(nil)
 	// What is under way must be recorded, whatever became of ctx.
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	var background sync.WaitGroup
 	defer context.AfterFunc(ctx, func() { p.giveUp(ctx, stop) })()
 	background.Go(func() { p.heartbeat(work) })
-	background.Go(func() { p.attend(work) })
 	background.Go(func() { p.listen(work) })
-	background.Go(func() { p.logs.run(work) })
 	var handlers, turning sync.WaitGroup
 	for range loops {
 		turning.Go(func() { p.turns(ctx, work, &handlers) })
@@ -188,53 +154,44 @@ func (p *Pool) Run(ctx context.Context) error {
 	p.scout(ctx)
 	p.awaitLastClaim()
 	defer p.leave()
-	draining := p.db.Now()
 	p.drain(&handlers)
 	close(p.results)
-	last := time.AfterFunc(max(lastWrites, p.config.Drain-p.db.Now().Sub(draining)), func() { stop(errStopping) })
+	last := time.AfterFunc(lastWrites, func() { stop(errStopping) })
 	turning.Wait()
-	p.retrying.Wait()
 	last.Stop()
 	stop(errStopping)
 	background.Wait()
-	if isFatal(context.Cause(ctx)) {
+	if errors.Is(context.Cause(ctx), db.ErrNoTenant) {
 		return context.Cause(ctx)
 	}
-	p.logs.last(context.WithoutCancel(ctx))
 	if p.unrecorded.Load() {
 		return errUnrecorded // the row stays: when its lease expires, others take those tasks back
 	}
-	p.deregister(context.WithoutCancel(ctx))
-	return nil
+	return p.deregister(context.WithoutCancel(ctx))
 }
 
-// giveUp ends all work at once if the database is gone: there is nowhere to record an outcome.
+// giveUp ends all work at once if the tenant is gone: there is nowhere to record an outcome.
 func (p *Pool) giveUp(ctx context.Context, stop context.CancelCauseFunc) {
-	if cause := context.Cause(ctx); isFatal(cause) {
-		stop(cause)
+	if gone := context.Cause(ctx); errors.Is(gone, db.ErrNoTenant) {
+		stop(gone)
 	}
 }
 
-// isFatal reports an error after which the pool's database does not come back.
-func isFatal(err error) bool { return errors.Is(err, db.ErrNoTenant) || errors.Is(err, db.ErrReplaced) }
-
-// deregister takes the worker off, and first gives back what is Running in its name although nothing runs: after a claim whose answer
-// was lost, or after commits that the database has lost. If the database does not let it, the row stays, and others take those tasks back
-// when its lease expires.
-func (p *Pool) deregister(ctx context.Context) {
+// deregister takes the worker off, and first gives back what is Running in its name although nothing runs, if a claim has ever failed.
+// The database may be away just then; if it stays away, so does the row, and others take those tasks back when its lease expires.
+func (p *Pool) deregister(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lastWrites)
 	defer cancel()
 	for {
-		err := p.giveBackStrays(ctx)
+		var err error
+		if p.hasDoubted() {
+			err = p.giveBackStrays(ctx)
+		}
 		if err == nil {
 			err = p.leases.Remove(ctx, p.workerID())
 		}
-		if err == nil {
-			return
-		}
-		if ctx.Err() != nil || isFatal(err) {
-			p.log.Warn("deregistering failed: others take over when the lease expires", zap.Error(err))
-			return
+		if !errors.Is(err, db.ErrUnavailable) || ctx.Err() != nil {
+			return err
 		}
 		sleep(ctx, 100*time.Millisecond)
 	}

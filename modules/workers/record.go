@@ -13,102 +13,67 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// retryLimit bounds the transactions under way at once that try to record outcomes again.
-const retryLimit = 4
+// lastResort is after how many tries an error that nobody expects is taken for a refusal, so that one outcome does not hold
+// up all others for ever. They take some ten seconds.
+const lastResort = 10
 
-// The wait between two tries to record the same outcomes doubles from the one to the other.
-const (
-	firstRetry = 50 * time.Millisecond
-	lastRetry  = 5 * time.Second
-)
-
-// release frees the slots and the room of outcomes that need them no longer.
+// release frees the slots and the room of a group that has been recorded by itself.
 func (p *Pool) release(group []*pipelines.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range group {
 		delete(p.running, o.Claim)
 	}
-	p.waiting -= len(group)
 	p.giveBack(reservation{}, group, nil)
 }
 
-// finish records outcomes that a turn could not, in a goroutine of its own, so that no other outcome waits for them. They keep their
-// slots until they are recorded. ErrRefused is the only error that speaks about the data; any other one speaks about the state of the
-// database, and so the outcome waits.
+// finish records a group, however long the database is away: an outcome is never thrown away while its claim may still hold.
 func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
-	p.mu.Lock()
-	p.waiting += len(group)
-	p.mu.Unlock()
-	p.retrying.Go(func() { p.retry(ctx, group) })
-}
-
-// retry tries until the outcomes are recorded or ctx ends. A set that the database does not take as a whole is halved, so that
-// an outcome that it does not take holds up no other.
-func (p *Pool) retry(ctx context.Context, group []*pipelines.Outcome) {
 	began := p.db.Now()
-	for attempt := 0; ; {
-		result, err := p.tryFinish(ctx, group)
-		switch {
-		case err == nil:
-			p.release(group)
+	for attempt := 0; ; attempt++ {
+		lost, err := p.engine.Finish(ctx, p.workerID(), group)
+		if err == nil {
 			p.config.Observer.Recorded(len(group), p.db.Now().Sub(began))
-			p.report(group, result)
+			p.reportLost(group, lost)
 			return
-		case ctx.Err() != nil:
-			p.release(group)
+		}
+		if ctx.Err() != nil {
 			p.unrecorded.Store(true)
 			p.log.Error("outcomes could not be recorded", zap.Int("tasks", len(group)), zap.Error(err))
 			return
-		case len(group) > 1 && !db.Away(err):
-			first := group[:len(group)/2]
-			group = group[len(first):]
-			p.retrying.Go(func() { p.retry(ctx, first) })
-			continue
-		case errors.Is(err, db.ErrRefused):
-			refused(group[0], err)
-			continue
 		}
-		p.outage.Warn("recording outcomes failed, trying again", zap.Int("waiting", p.State().Waiting), zap.Error(err))
-		sleep(ctx, min(firstRetry<<min(attempt, 10), lastRetry))
-		attempt++
+		if !errors.Is(err, db.ErrUnavailable) {
+			if len(group) > 1 {
+				// One of them is what the database refuses: each by itself, so that it takes no other with it.
+				for _, o := range group {
+					p.finish(ctx, []*pipelines.Outcome{o})
+				}
+				return
+			}
+			if errors.Is(err, db.ErrRefused) || attempt == lastResort {
+				refused(group[0], err)
+			}
+		}
+		p.log.Warn("recording outcomes failed, trying again", zap.Int("tasks", len(group)), zap.Error(err))
+		sleep(ctx, min(50*time.Millisecond<<min(attempt, 6), 2*time.Second))
 	}
-}
-
-func (p *Pool) tryFinish(ctx context.Context, group []*pipelines.Outcome) (pipelines.Turned, error) {
-	select {
-	case p.retries <- struct{}{}:
-		defer func() { <-p.retries }()
-	case <-ctx.Done():
-		return pipelines.Turned{}, context.Cause(ctx)
-	}
-	return p.engine.Turn(ctx, pipelines.Turn{Worker: p.workerID(), Outcomes: group})
 }
 
 // refused turns an outcome that the database will not take into the record of that.
 func refused(o *pipelines.Outcome, err error) {
-	o.Kind, o.Output, o.Logs = pipelines.Erred, nil, tasks.Written{}
+	o.Kind, o.Output, o.Stdout, o.Stderr = pipelines.Erred, nil, "", ""
 	o.ErrorKind = tasks.KindInvalidOutput
 	o.Error = tasks.CleanText(fmt.Sprintf("the outcome could not be recorded: %v", err), tasks.MaxError)
 }
 
-// report tells of what has been recorded.
-func (p *Pool) report(group []*pipelines.Outcome, result pipelines.Turned) {
-	for i, err := range result.Lost {
+func (p *Pool) reportLost(group []*pipelines.Outcome, lost []error) {
+	for i, err := range lost {
 		if err == nil {
 			p.config.Observer.Finished(group[i].Kind)
-			p.logFailure(group[i])
 		} else {
 			p.config.Observer.Lost()
-			p.arise()
-			p.logs.late(group[i].Logs)
 			t := &group[i].Claim.Task
 			p.log.Warn("a late outcome was refused", zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Error(err))
-		}
-	}
-	if p.config.LogOutcomes {
-		for i := range result.Ended {
-			p.logEnd(&result.Ended[i])
 		}
 	}
 }

@@ -27,7 +27,7 @@ func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r pipel
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r = pipelines.Turn{Worker: p.id, LeaseExpiresAt: p.expires, Outcomes: group}
-	if ctx.Err() != nil || p.claimsPaused() {
+	if ctx.Err() != nil {
 		return r, held
 	}
 	keep, slots := p.seat.reserve(len(group), p.config.Slots-p.taken)

@@ -23,76 +23,51 @@ const grace = 10 * time.Second
 type returned struct {
 	output json.RawMessage
 	err    error
-	exit   *int // of the command that it ran
 }
 
 // run runs one attempt to its outcome, whatever the handler does.
 func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipelines.Outcome {
-	written := tasks.NewOutput(c.Task, c.Resumed, p.logs.add)
+	var stdout, stderr tasks.LogBuffer
 	out := &pipelines.Outcome{Claim: c}
+	call, err := p.call(worker, c, &stdout, &stderr)
+	if err != nil {
+		return erred(out, tasks.KindExpression, err)
+	}
 	timed, cancel := context.WithTimeout(ctx, c.Definition.Timeout)
 	defer cancel()
-	call, err := p.call(timed, worker, c)
-	if err != nil {
-		return unresolved(ctx, out, err)
-	}
-	var ended func()
-	call.Stdout, call.Stderr, ended = p.writers(c, written)
-	defer ended()
 	began := p.db.Now()
 	r := p.await(timed, call, c)
 	p.config.Observer.Ran(c.Task.Handler, p.db.Now().Sub(began))
-	out.Logs = written.Close()
+	out.Stdout, out.Stderr = stdout.String(), stderr.String()
 	var again *tasks.DeferError
 	var kinded *tasks.KindedError
-	var skip *tasks.SkipError
-	out.Exit = r.exit
-	var later *tasks.RetryAfterError
-	if errors.As(r.err, &later) {
-		out.RetryAfter = later.Wait
-	}
 	switch {
 	case r.err == nil:
 		return succeeded(out, r.output)
 	case errors.As(r.err, &again):
 		return deferred(out, again)
-	case errors.As(r.err, &skip):
-		out.Kind, out.Exit = pipelines.SkippedItself, &skip.Exit
-		return out
 	case ctx.Err() != nil: // the worker ended it, not the handler
 		out.Kind, out.Reason = pipelines.Released, context.Cause(ctx).Error()
 		return out
 	case timed.Err() != nil:
 		return erred(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", c.Definition.Timeout, r.err))
 	case errors.As(r.err, &kinded):
-		out.Final, out.Exit = kinded.Final, kinded.Exit
+		out.Final = kinded.Final
 		return erred(out, kinded.Kind, r.err)
 	}
 	return erred(out, tasks.KindError, r.err)
 }
 
-// unresolved is the outcome of an attempt whose expressions could not be evaluated.
-func unresolved(ctx context.Context, out *pipelines.Outcome, err error) *pipelines.Outcome {
-	switch {
-	case ctx.Err() != nil: // the worker ended it
-		out.Kind, out.Reason = pipelines.Released, context.Cause(ctx).Error()
-		return out
-	case errors.Is(err, context.DeadlineExceeded):
-		return erred(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", out.Claim.Definition.Timeout, err))
-	}
-	return erred(out, tasks.KindExpression, err)
-}
-
 // call resolves the task's expressions.
-func (p *Pool) call(ctx context.Context, worker string, c *pipelines.Claim) (*tasks.Call, error) {
-	resolved, err := c.Definition.Resolve(ctx, c.Values())
+func (p *Pool) call(worker string, c *pipelines.Claim, stdout, stderr *tasks.LogBuffer) (*tasks.Call, error) {
+	resolved, err := c.Definition.Resolve(definition.Values{Input: c.Input, Needs: c.Needs})
 	if err != nil {
 		return nil, err
 	}
 	return &tasks.Call{
 		PipelineExecutionID: c.Task.PipelineExecutionID, TaskExecutionID: c.Task.ID, PipelineName: c.Pipeline, TaskName: c.Task.TaskName,
 		Attempt: c.Task.Attempt, Resumed: c.Resumed, Worker: worker, With: resolved.With, Env: resolved.Env, Input: c.Input, Needs: c.Needs,
-		Annotate: p.annotate(worker, c), Now: p.db.Now, Begun: p.begun(c),
+		Stdout: stdout, Stderr: stderr, Annotate: p.annotate(worker, c), Now: p.db.Now, Begun: p.begun(c),
 	}, nil
 }
 
@@ -151,15 +126,14 @@ func guarded(ctx context.Context, h tasks.Handler, call *tasks.Call) (r returned
 	if err != nil {
 		readable(err)
 	}
-	return returned{output: out, err: err, exit: call.Exit}
+	return returned{output: out, err: err}
 }
 
 // readable asks an error all that is asked of it later, here where a panic in its methods is the handler's.
 func readable(err error) {
 	var again *tasks.DeferError
 	var kinded *tasks.KindedError
-	var later *tasks.RetryAfterError
-	_, _, _, _ = errors.As(err, &again), errors.As(err, &kinded), errors.As(err, &later), err.Error()
+	_, _, _ = errors.As(err, &again), errors.As(err, &kinded), err.Error()
 }
 
 // deferred checks that the databases and the history can keep the time.

@@ -59,6 +59,7 @@ func (p *Pool) scout(ctx context.Context) {
 		case <-timer.C:
 			p.expect(timer, p.untilDue(ctx))
 		}
+		p.dispel(ctx)
 	}
 }
 
@@ -71,6 +72,9 @@ func (p *Pool) expect(timer *time.Timer, due time.Duration) {
 	due = min(due, p.config.Poll)
 	if rest, partial := p.rest(); partial {
 		due = min(due, max(rest, taken))
+	}
+	if p.doubtful() {
+		due = min(due, p.config.Lease/3)
 	}
 	timer.Reset(due)
 }

@@ -64,7 +64,7 @@ func (p *Pool) gather() (group []*pipelines.Outcome, more bool) {
 func (p *Pool) mayClaim(ctx context.Context) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.taken >= p.config.Slots || ctx.Err() != nil || p.claimsPaused() {
+	if p.taken >= p.config.Slots || ctx.Err() != nil {
 		p.leaveRows()
 		return false
 	}
@@ -91,7 +91,7 @@ func (p *Pool) turn(ctx, work context.Context, handlers *sync.WaitGroup, group [
 	if err != nil {
 		p.cancelReservation(held)
 		p.claiming.RUnlock()
-		p.turnFailed(work, group, request, err)
+		p.turnFailed(ctx, work, group, request, err)
 		return
 	}
 	begun := p.settle(work, request, held, result)
@@ -101,14 +101,14 @@ func (p *Pool) turn(ctx, work context.Context, handlers *sync.WaitGroup, group [
 	p.claiming.RUnlock()
 	if len(group) > 0 {
 		p.config.Observer.Recorded(len(group), took)
-		p.report(group, result)
+		p.reportLost(group, result.Lost)
 	}
 	if request.Want.Limit > 0 {
 		p.config.Observer.Claimed(len(result.Claims), took)
 	}
 	if result.Expired {
-		p.outage.Warn("claiming failed, trying again", zap.Error(leases.ErrExpired))
-		p.claimFailed()
+		p.log.Warn("claiming failed, trying again", zap.Error(leases.ErrExpired))
+		p.lookLater(ctx, len(group) == 0)
 	}
 }
 
@@ -122,41 +122,33 @@ func (p *Pool) engineTurn(work context.Context, request pipelines.Turn) (pipelin
 	return p.engine.Turn(work, request)
 }
 
-// turnFailed goes on after a turn that left nothing: its outcomes are tried again by themselves.
-func (p *Pool) turnFailed(work context.Context, group []*pipelines.Outcome, request pipelines.Turn, err error) {
+// turnFailed goes on after a turn that left nothing: outcomes are recorded by themselves, however long that takes.
+func (p *Pool) turnFailed(ctx, work context.Context, group []*pipelines.Outcome, request pipelines.Turn, err error) {
 	if request.Want.Limit > 0 {
 		p.arise()
 		p.forgetHeads() // what it took is there again
 	}
 	if len(group) > 0 {
+		if request.Want.Limit > 0 {
+			p.log.Warn("recording outcomes and claiming failed, trying again", zap.Int("tasks", len(group)), zap.Error(err))
+		}
 		p.finish(work, group)
+		p.release(group)
+	} else {
+		p.log.Warn("claiming failed, trying again", zap.Error(err))
 	}
-	if request.Want.Limit > 0 || len(group) == 0 {
-		p.outage.Warn("claiming failed, trying again", zap.Error(err))
-		p.claimFailed()
-	}
+	p.lookLater(ctx, len(group) == 0)
 }
 
-// The wait after a claim that failed, while the database is away or refuses, doubles from the one to the other, or to the time between two
-// heartbeats if that is shorter.
-const (
-	firstReclaim = 250 * time.Millisecond
-	lastReclaim  = 4 * time.Second
-)
+// retryClaim is the wait after a claim that failed: the database is away, or refuses.
+const retryClaim = 250 * time.Millisecond
 
-// claimFailed has nothing claimed for a while. Outcomes are recorded meanwhile.
-func (p *Pool) claimFailed() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	wait := min(firstReclaim<<min(p.claimFailures, 10), lastReclaim, max(p.config.Lease/3, firstReclaim))
-	p.claimFailures++
-	p.claimAfter = p.db.Now().Add(wait)
-	time.AfterFunc(wait, p.lookNow)
-}
-
-// claimsPaused reports whether nothing is to be claimed for now, after a claim that failed. Callers hold the lock.
-func (p *Pool) claimsPaused() bool {
-	return p.claimFailures > 0 && p.db.Now().Before(p.claimAfter)
+// lookLater has the outbox looked at again, after a while if nothing else has passed the time.
+func (p *Pool) lookLater(ctx context.Context, wait bool) {
+	if wait {
+		sleep(ctx, retryClaim)
+	}
+	p.lookNow()
 }
 
 // settle enters what a turn has done, and gives what is to be run.
@@ -167,12 +159,6 @@ func (p *Pool) settle(work context.Context, r pipelines.Turn, held reservation, 
 		delete(p.running, o.Claim)
 	}
 	p.giveBack(held, r.Outcomes, result.Claims)
-	if r.Want.Limit > 0 && !result.Expired {
-		p.claimFailures = 0
-	}
-	if len(result.Claims) > 0 && !p.claimed.Load() {
-		p.claimed.Store(true)
-	}
 	for i := range result.Claims {
 		c := &result.Claims[i]
 		run, cancel := context.WithCancelCause(work)

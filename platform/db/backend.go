@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"gorm.io/gorm"
-
-	"github.com/sluiceworks/sluice/platform/redact"
 )
 
 const (
@@ -23,16 +20,6 @@ type handles struct {
 	reserved    *gorm.DB    // on connections that are kept for what must not wait for others
 	readOnly    error       // why nothing can be written, an ErrReadOnly; nil: it can
 	file        fs.FileInfo // what was opened, where it is a file
-	path        string      // under which name
-}
-
-// replaced reports whether another file has the name of the one that was opened.
-func (h handles) replaced() bool {
-	if h.file == nil {
-		return false
-	}
-	info, err := os.Stat(h.path)
-	return err == nil && !os.SameFile(info, h.file)
 }
 
 // tenancy is how tenants are found and dropped.
@@ -66,5 +53,5 @@ func newBackend(ctx context.Context, url string) (backend, error) {
 	case found && scheme != "sqlite":
 		return nil, fmt.Errorf("%w: unknown scheme %q: use sqlite://path or postgres://user@host/database", ErrURL, scheme)
 	}
-	return nil, fmt.Errorf("%w: %q: use sqlite://path or postgres://user@host/database", ErrURL, redact.Database(url))
+	return nil, fmt.Errorf("%w: %q: use sqlite://path or postgres://user@host/database", ErrURL, url)
 }

@@ -30,22 +30,6 @@ var (
 	ErrReadOnly    = errors.New("the database is read-only")
 	ErrUnknown     = errors.New("it is not known whether the transaction was committed") // the answer of the commit was lost
 	ErrRefused     = errors.New("the database refuses the data")                         // trying again is of no use
-
-	// ErrReplaced: the SQLite file that was opened is not the one of that name any more. Nothing is written from then on.
-	ErrReplaced = errors.New("the database file was moved, removed or replaced while it was open")
-	// ErrHardLink: SQLite's log belongs to one name of a file, and two names would corrupt it.
-	ErrHardLink = errors.New("the database file has more than one name")
-	// ErrNetworkFile: SQLite's locks and shared memory do not work between machines.
-	ErrNetworkFile = errors.New("the database file is on a network file system")
-
-	// ErrEncoding: PostgreSQL databases must be UTF8, because inputs, outputs and logs hold any text.
-	ErrEncoding = errors.New("the database's encoding is not supported: UTF8 is needed")
-	// ErrSearchPath: a migration would have written to another schema.
-	ErrSearchPath = errors.New("the connection does not keep its search_path")
-	// ErrTransactionPooling: a pooler assigns server connections per transaction, and the URL does not say so.
-	ErrTransactionPooling = errors.New("the connection goes through a pooler in transaction mode")
-	// ErrMigratePooled: schema changes need a session.
-	ErrMigratePooled = errors.New("migrations need a direct connection or a pooler in session mode")
 )
 
 // DB is one database server or SQLite file set, for any number of tenants over shared connections.
@@ -79,9 +63,6 @@ type backend interface {
 	// migrate brings a tenant's schema up under a lock, however many processes start at once.
 	migrate(ctx context.Context, tenant string) error
 	// schemaVersion gives the version of a tenant's schema, 0 for an empty one.
-	backup(ctx context.Context, tenant string, readOnly bool, path string) error
-	// checkFile returns ErrReplaced if the tenant's file is not what the handles lead to any more.
-	checkFile(tenant string, h handles) error
 	schemaVersion(ctx context.Context, read *gorm.DB) (int64, error)
 	// newest is the version that this binary knows.
 	newest() int64
@@ -103,12 +84,6 @@ type backend interface {
 	queueTransactionID(state *txState)
 	// committed finds out what became of a transaction whose commit failed with cause.
 	committed(ctx context.Context, w witness, cause error) (bool, error)
-	// readOnly reports whether an error means that what is connected to takes no writes.
-	readOnly(err error) bool
-	// reservedMade see DB.Sessions.
-	reservedMade() int64
-	// letGo gives up idle connections if an error says that the database has none left for a reserved one.
-	letGo(ctx context.Context, err error)
 	// refused reports whether an error is the fault of the data, so that trying again is of no use.
 	refused(err error) bool
 	// malformed reports whether an error means that what was opened is no database, or is a damaged one.
@@ -262,11 +237,8 @@ func (d *DB) Snapshot(ctx context.Context, fn func(*gorm.DB) error) error {
 // connection too, and that is no fault of the database.
 func (d *DB) wrap(err error) error {
 	switch {
-	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, ErrRefused), errors.Is(err, ErrMalformed), errors.Is(err, ErrReadOnly),
-		errors.Is(err, context.Canceled):
+	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, ErrRefused), errors.Is(err, ErrMalformed), errors.Is(err, context.Canceled):
 		return err
-	case d.backend.readOnly(err):
-		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	case d.backend.malformed(err):
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	case d.backend.unreachable(err):
@@ -275,27 +247,6 @@ func (d *DB) wrap(err error) error {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return err
-}
-
-// Away reports whether an error means that the database takes nothing at all just now, whatever it is asked.
-func Away(err error) bool {
-	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrReadOnly) || errors.Is(err, ErrUnknown)
-}
-
-// Sessions counts the reserved connections that have been made. If it rises, the server may have been started anew.
-func (d *DB) Sessions() int64 { return d.backend.reservedMade() }
-
-// Unwell reports whether an error speaks about the database and its state, and not about what it was asked to do: it is unreachable,
-// read-only, locked, out of time, or refuses a right or a table that it had before. The same request may succeed later. An error about
-// the data (ErrRefused) and one of the program's own are not of this kind.
-func Unwell(err error) bool {
-	switch {
-	case err == nil, errors.Is(err, ErrRefused):
-		return false
-	case Away(err), errors.Is(err, ErrMalformed):
-		return true
-	}
-	return sqlState(err) != "" || isSQLiteError(err)
 }
 
 // gormConfig is shared by all handles: no implicit transactions, errors returned and not logged, tables under their own names.

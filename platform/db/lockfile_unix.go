@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 )
 
@@ -20,12 +18,9 @@ func lockFile(ctx context.Context, path string) (unlock func() error, err error)
 	if err != nil {
 		return nil, err
 	}
-	stop := reportWait(ctx, func() string { return lockHolder(path) })
-	defer stop()
 	for attempt := 1; ; attempt++ {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil && named(f, path) {
-			writePID(f)
 			return f.Close, nil
 		}
 		if err == nil { // it was removed before this had it
@@ -59,21 +54,4 @@ func named(f *os.File, path string) bool {
 	}
 	there, err := os.Stat(path)
 	return err == nil && os.SameFile(open, there)
-}
-
-// writePID leaves this process's id in the lock's file, for those who wait. It is a hint and nothing more.
-func writePID(f *os.File) {
-	if err := f.Truncate(0); err == nil {
-		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	}
-}
-
-// lockHolder names the process that left its id in the lock's file.
-func lockHolder(path string) string {
-	content, err := os.ReadFile(path)
-	pid := strings.TrimSpace(string(content))
-	if _, bad := strconv.Atoi(pid); err != nil || bad != nil {
-		return "the lock " + path
-	}
-	return "the lock " + path + " (process " + pid + ")"
 }

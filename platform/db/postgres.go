@@ -10,7 +10,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,10 +28,8 @@ type postgres struct {
 	pool   *pgxpool.Pool
 	sql    *sql.DB
 
-	setup       *sessionSetup
 	switchboard *switchboard
 
-	made        atomic.Int64  // reserved connections
 	reserved    *pgxpool.Pool // for heartbeats, and for questions about lost commits
 	reservedSQL *sql.DB
 }
@@ -40,42 +37,44 @@ type postgres struct {
 // reservedConns is enough for one heartbeat and one question.
 const reservedConns = 2
 
+// planSettings keep young tables, which have no statistics, from plans that read them whole: a generic plan made while a table
+// was empty cost a factor of 5 to 20 (docs/adr/0002). Every statement finds its rows by an index, so a nested loop is right.
+var planSettings = map[string]string{
+	"plan_cache_mode": "force_custom_plan", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off",
+	"enable_bitmapscan": "off", // it reads all that an index finds before a LIMIT applies
+	"search_path":       "",    // an unqualified name fails, instead of reaching another tenant's table
+	"timezone":          "UTC",
+}
+
 func newPostgres(ctx context.Context, url string) (backend, error) {
-	cfg, err := parsePostgres(url)
+	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrURL, err)
 	}
-	setup, err := newSessionSetup(cfg.ConnConfig)
-	if err != nil {
-		return nil, err
+	for k, v := range planSettings {
+		cfg.ConnConfig.RuntimeParams[k] = v
+	}
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "sluice"
 	}
 	if !strings.Contains(url, "pool_max_conns") {
 		cfg.MaxConns = 10
 	}
-	p := &postgres{config: cfg, setup: setup}
-	closeUseless(&cfg.ConnConfig.Config, func() { p.switchboard.redial() })
-	p.switchboard = newSwitchboard(cfg.ConnConfig)
-	setup.attach(cfg)
+	cfg.AfterConnect = fastArrays
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
 	few := cfg.Copy()
-	few.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		p.made.Add(1)
-		return cfg.AfterConnect(ctx, conn)
-	}
-	few.MaxConns, few.MinConns, few.MinIdleConns, few.MaxConnIdleTime = reservedConns, 0, 0, keptFor
-	if !strings.Contains(url, "pool_max_conn_lifetime") {
-		few.MaxConnLifetime = keptFor
-	}
+	few.MaxConns, few.MinConns, few.MinIdleConns = reservedConns, 0, 0
 	reserved, err := pgxpool.NewWithConfig(ctx, few)
 	if err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
-	p.pool, p.sql, p.reserved, p.reservedSQL = pool, stdlib.OpenDBFromPool(pool), reserved, stdlib.OpenDBFromPool(reserved)
-	return p, nil
+	return &postgres{
+		switchboard: newSwitchboard(cfg.ConnConfig), config: cfg, pool: pool, sql: stdlib.OpenDBFromPool(pool), reserved: reserved, reservedSQL: stdlib.OpenDBFromPool(reserved),
+	}, nil
 }
 
 func (p *postgres) name() string { return postgresName }
@@ -110,13 +109,33 @@ func (p *postgres) open(ctx context.Context, tenant string, _ bool) (handles, er
 // malformed: a server never hands out what is no database.
 func (p *postgres) malformed(error) bool { return false }
 
-// checkFile: a server's files are its own.
-func (p *postgres) checkFile(string, handles) error { return nil }
-
 func (p *postgres) newest() int64 { return newestOf(migrations.Postgres, postgresName) }
 
 func (p *postgres) schemaVersion(_ context.Context, read *gorm.DB) (int64, error) {
 	return readVersion(read, "42P01")
+}
+
+// migrate runs on connections of its own whose search_path is the tenant's schema alone: the steps name no schema.
+func (p *postgres) migrate(ctx context.Context, tenant string) (err error) {
+	conf := p.config.ConnConfig.Copy()
+	conf.RuntimeParams["search_path"] = pgx.Identifier{schemaOf(tenant)}.Sanitize()
+	conn := stdlib.OpenDB(*conf)
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	// A lock that waits, held by a session of its own, so that any number of processes may start together.
+	locker, err := conn.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, locker.Close()) }()
+	const lock = `pg_advisory_lock(hashtext('sluice migrate'), hashtext($1))`
+	if _, err := locker.ExecContext(ctx, `SELECT `+lock, schemaOf(tenant)); err != nil {
+		return fmt.Errorf("wait for other migrations: %w", err)
+	}
+	defer func() {
+		_, unlock := locker.ExecContext(context.WithoutCancel(ctx), `SELECT `+strings.Replace(lock, "lock", "unlock", 1), schemaOf(tenant))
+		err = errors.Join(err, unlock)
+	}()
+	return migrateUp(ctx, conn, migrations.Postgres, postgresName)
 }
 
 func (p *postgres) now(ctx context.Context) (time.Time, error) {
@@ -137,11 +156,10 @@ func sqlState(err error) string {
 	return ""
 }
 
-// retryable: serialization failure, deadlock, lock not available, no connection left. The server has rolled the transaction back, or it
-// has not begun.
+// retryable: serialization failure, deadlock, lock not available. The server has rolled the transaction back.
 func (p *postgres) retryable(err error) bool {
 	switch sqlState(err) {
-	case "40001", "40P01", "55P03", tooManyState:
+	case "40001", "40P01", "55P03":
 		return true
 	}
 	return false
@@ -168,9 +186,6 @@ func (p *postgres) unreachable(err error) bool {
 	return false
 }
 
-// readOnly: the server, or the session, takes no writes.
-func (p *postgres) readOnly(err error) bool { return sqlState(err) == readOnlyState }
-
 // refused: a fault of the data (22), a constraint (23), or a limit of the server (54).
 func (p *postgres) refused(err error) bool {
 	code := sqlState(err)
@@ -186,11 +201,6 @@ func (p *postgres) in(query string) string { return "= ANY (ARRAY(" + query + ")
 func (p *postgres) skipLocked() string     { return "FOR UPDATE SKIP LOCKED" }
 func (p *postgres) share() string          { return "FOR KEY SHARE" }
 func (p *postgres) forUpdate() string      { return "FOR UPDATE" }
-
-func (p *postgres) serverName() string { return "pg_postmaster_start_time()::text" }
-func (p *postgres) clockReading() string {
-	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-}
 
 func (p *postgres) givenNumbers() string { return "OVERRIDING SYSTEM VALUE" }
 

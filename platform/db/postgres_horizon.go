@@ -6,8 +6,8 @@ import (
 	"errors"
 )
 
-// openSessions are who has a transaction open, one row each, with the columns of Session.
-const openSessions = `(SELECT 'session' AS kind, pid, NULL AS name, datname::text AS database, usename::text AS "user", application_name AS application,
+// sessions are who has a transaction open, one row each, with the columns of Session.
+const sessions = `(SELECT 'session' AS kind, pid, NULL AS name, datname::text AS database, usename::text AS "user", application_name AS application,
     state, xact_start AS since, CASE WHEN state IS NOT NULL THEN left(query, 120) END AS query,
     greatest(age(backend_xid), age(backend_xmin))::bigint AS age, NULL::text AS vxid
   FROM pg_stat_activity WHERE (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL) AND pid <> pg_backend_pid()
@@ -20,7 +20,7 @@ const openSessions = `(SELECT 'session' AS kind, pid, NULL AS name, datname::tex
 const sessionColumns = `s.kind, s.pid, s.name, s.database, s."user", s.application, s.state, s.since, s.query, coalesce(s.age, 0)`
 
 func (p *postgres) horizon(ctx context.Context, tenant, table string) (h Horizon, err error) {
-	h.Writers, err = p.sessions(ctx, `SELECT `+sessionColumns+` FROM `+openSessions+` WHERE EXISTS (
+	h.Writers, err = p.sessions(ctx, `SELECT `+sessionColumns+` FROM `+sessions+` WHERE EXISTS (
   SELECT 1 FROM pg_locks AS l WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted AND l.relation = $1::regclass
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND (l.pid = s.pid OR l.pid IS NULL AND l.virtualtransaction = s.vxid))
@@ -28,7 +28,7 @@ ORDER BY s.since NULLS FIRST, s.age DESC LIMIT 20`, p.table(tenant, table))
 	if err != nil {
 		return h, err
 	}
-	h.Oldest, err = p.sessions(ctx, `SELECT `+sessionColumns+` FROM `+openSessions+` ORDER BY coalesce(s.age, 0) DESC, s.since LIMIT 3`)
+	h.Oldest, err = p.sessions(ctx, `SELECT `+sessionColumns+` FROM `+sessions+` ORDER BY coalesce(s.age, 0) DESC, s.since LIMIT 3`)
 	return h, err
 }
 

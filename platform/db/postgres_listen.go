@@ -30,7 +30,6 @@ type line struct {
 	changed     func() // has the listener look at the subscribers again
 	stop        func()
 	ended       chan struct{}
-	stale       bool // the server that is listened to may not be the right one any more
 }
 
 // subscriber hears what is said on a channel.
@@ -68,19 +67,6 @@ func (s *switchboard) listen(ctx context.Context, channel string, heard func(tex
 	}
 }
 
-// errStale ends a listening connection on purpose.
-var errStale = errors.New("the connection may lead to a server that has been replaced")
-
-// redial has the listener connect anew.
-func (s *switchboard) redial() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.line != nil {
-		s.line.stale = true
-		s.line.changed()
-	}
-}
-
 func (s *switchboard) open(ctx context.Context) *line {
 	ctx, stop := context.WithCancel(ctx)
 	l := &line{subscribers: map[*subscriber]bool{}, changed: func() {}, stop: stop, ended: make(chan struct{})}
@@ -105,11 +91,7 @@ func (s *switchboard) connect(ctx context.Context, l *line, connected func()) (e
 	listening := map[string]bool{}
 	for first := true; ; first = false {
 		wait, cancel := context.WithTimeout(ctx, silence)
-		wanted, stale := s.wanted(l, cancel, first)
-		if stale {
-			cancel()
-			return errStale
-		}
+		wanted := s.wanted(l, cancel, first)
 		if err := adjust(ctx, conn, listening, wanted); err != nil {
 			cancel()
 			return err
@@ -139,19 +121,17 @@ func (s *switchboard) connect(ctx context.Context, l *line, connected func()) (e
 	}
 }
 
-// wanted returns the channels of the subscribers, and whether the connection is stale. On a new connection each of them has missed
-// something. changed will end the wait.
-func (s *switchboard) wanted(l *line, changed func(), first bool) (wanted map[string]bool, stale bool) {
+// wanted gives the channels of the subscribers. On a new connection each of them has missed something. changed will end the wait.
+func (s *switchboard) wanted(l *line, changed func(), first bool) map[string]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.changed = changed
-	stale, l.stale = l.stale && !first, false
-	wanted = map[string]bool{}
+	wanted := map[string]bool{}
 	for sub := range l.subscribers {
 		wanted[sub.channel] = true
 		sub.told = sub.told && !first
 	}
-	return wanted, stale
+	return wanted
 }
 
 // adjust has the server send what is wanted, and no more.

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"time"
 
 	"gorm.io/gorm"
 )
@@ -27,23 +26,8 @@ func (p *postgres) queueNotice(state *txState, tenant, text string) {
 	})
 }
 
-// pooledPoll is how often a listener behind a pooler in transaction mode assumes that it has missed something: LISTEN needs a session.
-const pooledPoll = time.Second
-
 // listen shares one connection, outside all pools, with everybody who listens.
 func (p *postgres) listen(ctx context.Context, tenant, instance string, heard func(topic)) error {
-	if p.setup.transactionPooling {
-		ticker := time.NewTicker(pooledPoll)
-		defer ticker.Stop()
-		for {
-			heard("")
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-ticker.C:
-			}
-		}
-	}
 	p.switchboard.listen(ctx, channel(tenant), func(text string) {
 		if text == missed {
 			heard("")

@@ -19,7 +19,7 @@ func (p *postgres) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) err
 		if !ok {
 			return fmt.Errorf("a connection was expected, not %T", g.Statement.ConnPool)
 		}
-		return g.Transaction(func(t *gorm.DB) error { return fn(t, pipelined(conn, p.setup)) })
+		return g.Transaction(func(t *gorm.DB) error { return fn(t, pipelined(conn)) })
 	})
 }
 
@@ -27,9 +27,8 @@ func (p *postgres) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) err
 var errNoTransaction = errors.New("the transaction has been rolled back")
 
 // pipelined sends statements of one transaction together.
-func pipelined(conn *sql.Conn, setup *sessionSetup) sender {
+func pipelined(conn *sql.Conn) sender {
 	kept := false // the mode in which plans are kept is on
-	first := true
 	return func(ctx context.Context, list []queued) error {
 		var failure error
 		err := conn.Raw(func(dc any) error {
@@ -45,11 +44,6 @@ func pipelined(conn *sql.Conn, setup *sessionSetup) sender {
 				}
 				return nil
 			}
-			if first && setup.transactionPooling {
-				local := queued{sql: setup.local(), fail: func(err error) error { return wrap("set the transaction's parameters", err) }}
-				list = append([]queued{local}, list...)
-			}
-			first = false
 			failure = sendBatch(ctx, c.Conn(), withModes(list, &kept))
 			return nil // and not that the connection broke: what would take it out of the pool waits for the transaction to end
 		})

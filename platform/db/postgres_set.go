@@ -54,8 +54,7 @@ func (c *column) fromWire(v string) string {
 	case c.kind == kindJSON:
 		return "NULLIF(" + v + ", '')::jsonb"
 	case c.kind == kindTime:
-		// In two parts: a number times an interval is computed in floating point, which has no room for all of the microseconds.
-		return "timestamptz 'epoch' + NULLIF(" + v + ", 0) / 1000000 * interval '1 second' + " + v + " % 1000000 * interval '1 microsecond'"
+		return "timestamptz 'epoch' + NULLIF(" + v + ", 0) * interval '1 microsecond'"
 	case c.kind == kindText && c.nullable:
 		return "NULLIF(" + v + ", '')"
 	case c.kind == kindInt && c.nullable:

@@ -23,8 +23,7 @@ import (
 
 // sqlite is a file for the default tenant, and one beside it for each other tenant.
 type sqlite struct {
-	path      string // with links resolved, so that every name of the file leads to one lock and one log
-	network   bool   // a network file system is allowed
+	path      string
 	listeners atomic.Int64
 
 	mu   sync.Mutex
@@ -32,42 +31,13 @@ type sqlite struct {
 }
 
 func newSQLite(path string) (backend, error) {
-	path, network := strings.CutSuffix(path, networkOption)
 	if strings.ContainsAny(path, "?\x00") || path == ":memory:" {
-		return nil, fmt.Errorf("%w: %q: sqlite:// takes the path of a file and no option but %s", ErrURL, path, networkOption)
+		return nil, fmt.Errorf("%w: %q: sqlite:// takes the path of a file and no options", ErrURL, path)
 	}
 	if dir := filepath.Dir(path); !isDir(dir) {
 		return nil, fmt.Errorf("%w: there is no directory %s for the file %s", ErrUnavailable, dir, filepath.Base(path))
 	}
-	path, err := resolveLinks(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	return &sqlite{path: path, network: network, seen: map[string]fs.FileInfo{}}, nil
-}
-
-// networkOption at the end of a path allows a file on a network file system, for those who know that one machine alone uses it.
-const networkOption = "?allow_network_file_system=true"
-
-// resolveLinks returns the path of what a symbolic link leads to, also if that file is still to be made.
-func resolveLinks(path string) (string, error) {
-	const maxLinks = 40
-	path = filepath.Clean(path)
-	for range maxLinks {
-		target, err := os.Readlink(path)
-		if err != nil {
-			break // not a link, or not there yet
-		}
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(filepath.Dir(path), target)
-		}
-		path = target
-	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(dir, filepath.Base(path)), nil
+	return &sqlite{path: path, seen: map[string]fs.FileInfo{}}, nil
 }
 
 func isDir(path string) bool {
@@ -113,17 +83,11 @@ func (l *sqlite) open(ctx context.Context, tenant string, create bool) (handles,
 	if err != nil {
 		return handles{}, err
 	}
-	if create && readOnly == nil && tenant == DefaultTenant {
-		if err := l.makeFile(tenant); err != nil {
-			return handles{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-	}
 	h, err := l.openFile(ctx, tenant, readOnly)
 	if err != nil {
 		return handles{}, err
 	}
-	h.path = l.file(tenant)
-	if h.file, err = os.Stat(h.path); err != nil {
+	if h.file, err = os.Stat(l.file(tenant)); err != nil {
 		return handles{}, errors.Join(err, l.closeHandles(h))
 	}
 	return h, nil
@@ -184,28 +148,11 @@ func (l *sqlite) create(ctx context.Context, tenant string) (err error) {
 			return err
 		}
 	}
-	return l.makeFile(tenant)
-}
-
-// makeFile makes an empty file for its owner alone, if there is none: logs and outputs may hold secrets. SQLite gives its log the same
-// mode.
-func (l *sqlite) makeFile(tenant string) error {
-	f, err := os.OpenFile(l.file(tenant), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
+	f, err := os.OpenFile(l.file(tenant), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	return f.Close()
-}
-
-// checkFile notices that the default tenant's file was moved, removed or replaced. Another tenant's is watched by those who serve it.
-func (l *sqlite) checkFile(tenant string, h handles) error {
-	if tenant != DefaultTenant || !l.former(tenant, h) {
-		return nil
-	}
-	return fmt.Errorf("%w: %s", ErrReplaced, l.file(tenant))
 }
 
 func (l *sqlite) newest() int64 { return newestOf(migrations.SQLite, sqliteName) }
@@ -264,18 +211,6 @@ func (l *sqlite) malformed(err error) bool {
 	return errors.As(err, &se) && (se.Code == sqlite3.ErrNotADB || se.Code == sqlite3.ErrCorrupt)
 }
 
-func isSQLiteError(err error) bool {
-	var se sqlite3.Error
-	return errors.As(err, &se)
-}
-
-// readOnly: a file that can't be written is found out when it is opened, and a disk that has become so is unreachable.
-func (l *sqlite) readOnly(error) bool { return false }
-
-func (l *sqlite) reservedMade() int64 { return 0 }
-
-func (l *sqlite) letGo(context.Context, error) {}
-
 // refused: the data is too large, of the wrong kind, or against a constraint.
 func (l *sqlite) refused(err error) bool {
 	var se sqlite3.Error
@@ -289,8 +224,6 @@ func (l *sqlite) skipLocked() string          { return "" }
 func (l *sqlite) share() string               { return "" }
 func (l *sqlite) forUpdate() string           { return "" }
 func (l *sqlite) givenNumbers() string        { return "" }
-func (l *sqlite) serverName() string          { return "''" }
-func (l *sqlite) clockReading() string        { return "0" }
 
 // reserve moves the count on from which the table gives numbers.
 func (l *sqlite) reserve(tx Tx, table, _ string, n int64) (base int64, err error) {

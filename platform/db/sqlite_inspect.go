@@ -25,14 +25,11 @@ func (l *sqlite) inspect(ctx context.Context, tenant string, create bool) (readO
 	case errors.Is(err, os.ErrNotExist) && !create:
 		return nil, fmt.Errorf("%w %s", ErrNoFile, path)
 	case errors.Is(err, os.ErrNotExist):
-		return nil, l.checkFileSystem(filepath.Dir(path))
+		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case info.IsDir():
 		return nil, fmt.Errorf("%w: %s is a directory", ErrMalformed, path)
-	}
-	if err := l.checkPlace(path, info); err != nil {
-		return nil, err
 	}
 	options := url.Values{"mode": {"rw"}}
 	if readOnly = readOnlyReason(path); readOnly != nil {

@@ -15,9 +15,6 @@ import (
 // set and must mean the same when it is run once for each part. It holds no ? and no @, even in quotes, for the layer below
 // takes them for placeholders.
 //
-// $server stands for a text that names the database server since its last start, $clock for the database's clock in microseconds since
-// 1970; where the database is a file, for the empty text and 0.
-//
 // $keep_plan stands for nothing. It says that the statement has but one sensible plan, whatever the tables hold: it only inserts a
 // set, or looks at ranges of an index that nothing else can replace. So it need not be planned again each time. $keep_plan_of_one
 // says so of one that finds rows by whole keys of an index, if its set has one row.
@@ -46,10 +43,6 @@ type dialect interface {
 	share() string
 	// forUpdate locks the rows that a SELECT reads until the transaction ends; empty where there is one writer.
 	forUpdate() string
-	// serverName is a text that names the database server since its last start; empty where there is none.
-	serverName() string
-	// clockReading is the database's clock in microseconds; 0 where it is this machine's.
-	clockReading() string
 	// givenNumbers makes an INSERT, after its list of columns, take numbers that the table would give itself.
 	givenNumbers() string
 }
@@ -116,10 +109,6 @@ func render(d dialect, tenant, statement string, args Args) (string, []any, erro
 		case x.value == keepPlan || x.value == keepPlanOfOne: // see kept
 		case x.value == "given_numbers":
 			b.WriteString(d.givenNumbers())
-		case x.value == "server":
-			b.WriteString(d.serverName())
-		case x.value == "clock":
-			b.WriteString(d.clockReading())
 		case x.value != "":
 			text, ok := spelt[x.value]
 			if !ok {

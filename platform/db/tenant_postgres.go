@@ -104,10 +104,7 @@ func (p *postgres) guard(context.Context, string) (func() error, error) {
 
 // seize waits for whoever migrates or writes the tenant.
 func (p *postgres) seize(ctx context.Context, on gorm.ConnPool, tenant string) error {
-	stop := reportWait(ctx, func() string { return "the schema " + schemaOf(tenant) })
-	_, err := on.ExecContext(ctx, `SELECT pg_catalog.pg_advisory_xact_lock(hashtext('sluice migrate'), hashtext($1))`, schemaOf(tenant))
-	stop()
-	if err != nil {
+	if _, err := on.ExecContext(ctx, `SELECT pg_catalog.pg_advisory_xact_lock(hashtext('sluice migrate'), hashtext($1))`, schemaOf(tenant)); err != nil {
 		return fmt.Errorf("wait for migrations: %w", err)
 	}
 	if err := p.checkSchema(ctx, on, tenant); err != nil {

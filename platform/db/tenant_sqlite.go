@@ -141,12 +141,6 @@ func (l *sqlite) former(tenant string, h handles) bool {
 	return err != nil || h.file == nil || !os.SameFile(info, h.file)
 }
 
-// closeHandles closes a file's connections. If another file has the name by now, the last one must not remove the log by its name.
 func (l *sqlite) closeHandles(h handles) error {
-	if h.replaced() {
-		if err := errors.Join(keepLog(h.write), keepLog(h.read)); err != nil {
-			return err // left open, until the process ends
-		}
-	}
 	return errors.Join(closeGorm(h.write), closeGorm(h.read))
 }

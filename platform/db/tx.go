@@ -62,9 +62,6 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 	if t.readOnly != nil {
 		return t.readOnly
 	}
-	if err := d.backend.checkFile(t.name, t.handles); err != nil {
-		return err
-	}
 	for attempt := 1; ; attempt++ {
 		state := &txState{open: &t.open}
 		err := d.backend.transaction(t.writer(ctx), func(g *gorm.DB, send sender) error {
@@ -91,11 +88,8 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 		if err == nil || !d.backend.retryable(err) {
 			return d.wrap(err)
 		}
-		if ctx.Value(reservedKey{}) != nil {
-			d.backend.letGo(ctx, err)
-		}
 		if attempt == maxAttempts {
-			return d.wrap(fmt.Errorf("gave up after %d attempts: %w", attempt, err))
+			return fmt.Errorf("gave up after %d attempts: %w", attempt, err)
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return err

@@ -3,10 +3,8 @@ package db
 import (
 	"database/sql/driver"
 	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,36 +37,6 @@ func (id ID) Next(n int) ID {
 	low := binary.BigEndian.Uint64(id[8:])
 	binary.BigEndian.PutUint64(id[8:], low&^random|(low+uint64(n))&random) //nolint:gosec // n counts, from 0 on
 	return id
-}
-
-// FirstIDAt is a lower bound of the ids that are made at t or later.
-func FirstIDAt(t time.Time) ID {
-	var id ID
-	ms := max(t.UnixMilli(), 0)
-	for i := range 6 {
-		id[i] = byte(ms >> (8 * (5 - i)))
-	}
-	return id
-}
-
-// LeastPrefix is how many hex digits a shortened id has at least.
-const LeastPrefix = 4
-
-// PrefixRange is the first and the last id that begin with the hex digits of a prefix, dashes apart. ok is false for a text that is no
-// prefix of at least LeastPrefix digits.
-func PrefixRange(prefix string) (first, last ID, ok bool) {
-	digits := strings.ToLower(strings.ReplaceAll(prefix, "-", ""))
-	if len(digits) < LeastPrefix || len(digits) > 2*len(first) {
-		return first, last, false
-	}
-	low, err := hex.DecodeString(digits + strings.Repeat("0", 2*len(first)-len(digits)))
-	if err != nil {
-		return first, last, false
-	}
-	high, err := hex.DecodeString(digits + strings.Repeat("f", 2*len(first)-len(digits)))
-	copy(first[:], low)
-	copy(last[:], high)
-	return first, last, err == nil
 }
 
 // ParseID reads the usual text form.

@@ -30,14 +30,6 @@ func (v View) Query(statement string, args Args, row func(scan func(dest ...any)
 	})
 }
 
-// Snapshot gives fn a handle that reads what the transaction sees, its own writes included. It must not write.
-func (tx Tx) Snapshot(fn func(g *gorm.DB) error) error {
-	if err := tx.Flush(); err != nil {
-		return err
-	}
-	return fn(tx.gorm)
-}
-
 // Reserve keeps the next n numbers that a table would give a column for the caller, and gives the last one before them. They stay
 // reserved although the transaction may fail.
 func (d *DB) Reserve(ctx context.Context, table, column string, n int64) (base int64, err error) {

@@ -5,14 +5,12 @@ package http
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	nethttp "net/http"
 	"time"
 
-	"github.com/sluiceworks/sluice/modules/handlers/web"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -20,6 +18,7 @@ import (
 const (
 	DefaultLimit    = 256       // requests of one process at once, unless it is told otherwise: each holds a connection
 	DefaultMaxSaved = 100 << 20 // bytes of a body that is saved to a file, unless max_bytes says otherwise
+	MaxRedirects    = 10
 
 	errorStart = 1 << 10 // bytes of an unexpected answer that stand in the error
 	userAgent  = "sluice"
@@ -43,7 +42,6 @@ func New() *Handler {
 		MaxIdleConnsPerHost:    16,
 		MaxResponseHeaderBytes: 1 << 20,
 		ForceAttemptHTTP2:      true,
-		DisableCompression:     true, // what is asked for and decoded is seen to by package web
 	}}
 	h.typed = tasks.NewHandler(h.Name(), h.run)
 	return h
@@ -94,32 +92,30 @@ func (h *Handler) run(ctx context.Context, in with) (*answer, error) {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("request ended: %w", ctx.Err())
 	case limited.Err() != nil:
-		return nil, tasks.WithKind(tasks.KindTimeout, fmt.Errorf("%s: no complete answer within %s", plan, plan.timeout))
+		return nil, tasks.WithKind(tasks.KindTimeout, fmt.Errorf("%s %s: no complete answer within %s", plan.method, plan.url.Redacted(), plan.timeout))
 	}
 	return nil, err
 }
 
 // exchange sends the request and takes the answer in. file is nil if the body is part of the output.
 func (h *Handler) exchange(ctx context.Context, plan *plan, file *file) (*answer, error) {
-	resp, err := web.Do(ctx, h.transport, plan.request())
-	switch {
-	case errors.Is(err, web.ErrBodyElsewhere):
-		return nil, tasks.Permanent(fmt.Errorf("%w: name that URL, if it is to have the body", err))
-	case err != nil:
+	req, err := plan.request(ctx)
+	if err != nil {
+		return nil, tasks.Permanent(err)
+	}
+	client := &nethttp.Client{Transport: h.transport, CheckRedirect: plan.redirect}
+	resp, err := client.Do(req)
+	if err != nil {
 		return nil, tasks.WithKind(tasks.KindError, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // the connection is then used again, or not: nothing to tell
 	if !plan.expects(resp.StatusCode) {
-		return nil, later(ctx, resp, unexpected(plan, resp))
+		return nil, unexpected(plan, resp)
 	}
-	decoded, err := web.Decoded(resp)
-	if err != nil {
-		return nil, tasks.WithKind(tasks.KindHTTP, fmt.Errorf("%s: %w", plan, err))
-	}
-	if decoded == resp.Body && plan.method != nethttp.MethodHead && resp.ContentLength > plan.maxBytes {
+	if req.Method != nethttp.MethodHead && resp.ContentLength > plan.maxBytes {
 		return nil, bodyError(errTooLarge, plan.maxBytes)
 	}
-	body := &limitedBody{r: decoded, limit: plan.maxBytes}
+	body := &limitedBody{r: resp.Body, limit: plan.maxBytes}
 	if file != nil {
 		return saved(resp, body, file)
 	}
@@ -128,11 +124,8 @@ func (h *Handler) exchange(ctx context.Context, plan *plan, file *file) (*answer
 
 func unexpected(plan *plan, resp *nethttp.Response) error {
 	// A body that breaks off still explains the status better than nothing.
-	var start []byte
-	if body, err := web.Decoded(resp); err == nil {
-		start, _ = io.ReadAll(io.LimitReader(body, errorStart))
-	}
-	err := fmt.Errorf("%s: answered %s", plan, tasks.CleanText(resp.Status, errorStart))
+	start, _ := io.ReadAll(io.LimitReader(resp.Body, errorStart))
+	err := fmt.Errorf("%s %s: answered %s", plan.method, plan.url.Redacted(), resp.Status)
 	if text := tasks.CleanText(string(start), errorStart); text != "" {
 		err = fmt.Errorf("%w: %s", err, text)
 	}
@@ -140,19 +133,6 @@ func unexpected(plan *plan, resp *nethttp.Response) error {
 		return tasks.WithKind(tasks.KindHTTP, err)
 	}
 	return tasks.Permanent(err)
-}
-
-// later adds to an error when the server wants to be asked again, if it says so.
-func later(ctx context.Context, resp *nethttp.Response, err error) error {
-	call, _ := tasks.CallFrom(ctx)
-	now := time.Time{}
-	if call.Now != nil {
-		now = call.Now()
-	}
-	if wait := web.RetryAfter(resp, now); wait > 0 {
-		return tasks.RetryAfter(err, wait)
-	}
-	return err
 }
 
 // passes tells whether the same request may be answered otherwise later.

@@ -1,17 +1,18 @@
 package http
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	nethttp "net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/sluiceworks/sluice/modules/handlers/web"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/redact"
 )
 
 // plan is a request that has been checked, with the defaults filled in.
@@ -30,7 +31,7 @@ func (w *with) plan() (*plan, error) {
 	if err := w.check(func(string) bool { return true }); err != nil {
 		return nil, err
 	}
-	u, err := web.ParseURL(w.URL)
+	u, err := parseURL(w.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -89,21 +90,27 @@ func (p *plan) context(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, p.timeout)
 }
 
-func (p *plan) request() web.Request {
-	r := web.Request{Method: p.method, URL: p.url, Header: nethttp.Header{}, Body: p.body, Expects: p.wanted}
+func (p *plan) request(ctx context.Context) (*nethttp.Request, error) {
+	var body io.Reader
 	if p.body != nil {
-		r.Header.Set("Content-Type", p.contentType)
+		body = bytes.NewReader(p.body)
 	}
-	r.Header.Set("User-Agent", userAgent)
-	r.Header.Set("Accept-Encoding", web.AcceptEncoding)
+	req, err := nethttp.NewRequestWithContext(ctx, p.method, p.url.String(), body)
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	if p.body != nil {
+		req.Header.Set("Content-Type", p.contentType)
+	}
+	req.Header.Set("User-Agent", userAgent)
 	for name, value := range p.headers {
 		if strings.EqualFold(name, "Host") {
-			r.Host = string(value)
+			req.Host = string(value)
 			continue
 		}
-		r.Header.Set(name, string(value))
+		req.Header.Set(name, string(value))
 	}
-	return r
+	return req, nil
 }
 
 func (p *plan) expects(status int) bool {
@@ -113,8 +120,13 @@ func (p *plan) expects(status int) bool {
 	return slices.Contains(p.expected, status)
 }
 
-// wanted tells whether a status is one that the task names: a redirection of such a status is not followed.
-func (p *plan) wanted(status int) bool { return len(p.expected) > 0 && p.expects(status) }
-
-// String is the request for errors, without what may be a secret in it.
-func (p *plan) String() string { return p.method + " " + redact.Request(p.url) }
+// redirect follows a redirection unless its status is one that the task expects, and then wants to see.
+func (p *plan) redirect(req *nethttp.Request, via []*nethttp.Request) error {
+	switch {
+	case len(p.expected) > 0 && p.expects(req.Response.StatusCode):
+		return nethttp.ErrUseLastResponse
+	case len(via) > MaxRedirects:
+		return fmt.Errorf("more than %d redirections", MaxRedirects)
+	}
+	return nil
+}

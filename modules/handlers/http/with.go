@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	nethttp "net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/sluiceworks/sluice/modules/handlers/web"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -46,7 +46,7 @@ var checks = []struct {
 	field string
 	check func(w *with) error
 }{
-	{"url", func(w *with) error { _, err := web.ParseURL(w.URL); return err }},
+	{"url", func(w *with) error { _, err := parseURL(w.URL); return err }},
 	{"method", func(w *with) error { return checkToken(w.Method) }},
 	{"headers", func(w *with) error { return checkHeaders(w.Headers) }},
 	{"timeout", func(w *with) error { _, err := parseTimeout(w.Timeout); return err }},
@@ -88,6 +88,22 @@ func checkSettled(fields map[string]any) error {
 		return &tasks.FieldError{Msg: err.Error()}
 	}
 	return w.check(func(field string) bool { _, ok := settled[field]; return ok })
+}
+
+func parseURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	var parse *url.Error
+	switch {
+	case errors.As(err, &parse):
+		return nil, fmt.Errorf("is no URL: %w", parse.Err) // without the URL itself, which may hold a password
+	case err != nil:
+		return nil, fmt.Errorf("is no URL: %w", err)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, errors.New("does not start with http:// or https://")
+	case u.Hostname() == "":
+		return nil, errors.New("names no host")
+	}
+	return u, nil
 }
 
 // checkToken wants what HTTP calls a token: a method, or a header's name.

@@ -1,7 +1,6 @@
 package shell
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -12,89 +11,17 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// Environment says which of the worker's variables a command gets besides what its task declares.
-//
-// The zero value passes PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR, and http_proxy, https_proxy and no_proxy in lower and in upper case.
-// Names that begin with SLUICE_ are never passed, because they are sluice's own settings, the database's password among them.
-type Environment struct {
-	// All passes everything but PGPASSWORD and PGPASSFILE, which Pass can name.
-	All bool
-	// Pass names further variables; a * at the end stands for any rest: see CheckPass.
-	Pass []string
-}
-
-var passed = []string{
-	"PATH", "HOME", "USER", "LANG", "LC_*", "TZ", "TMPDIR",
-	"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-}
-
-// secrets are settings of sluice's own connection that its environment holds under names of others.
-var secrets = []string{"PGPASSWORD", "PGPASSFILE"}
-
-const ownPrefix = "SLUICE_"
-
-// CheckPass reports whether pattern can stand in Environment.Pass: a variable's name, or the start of names followed by *.
-func CheckPass(pattern string) error {
-	name := strings.TrimSuffix(pattern, "*")
-	switch {
-	case pattern == "" || strings.ContainsAny(name, "=*\x00 \t\n"):
-		return fmt.Errorf("%q is not the name of a variable or a prefix with * at its end", pattern)
-	case strings.HasPrefix(name, ownPrefix):
-		return errors.New("sluice's own settings are not passed on: a task that needs one declares it in env or env_file")
-	}
-	return nil
-}
-
-// of selects from variables of the form NAME=value.
-func (e *Environment) of(variables []string) []string {
-	out := make([]string, 0, len(variables)+8)
-	for _, v := range variables {
-		if name, _, ok := strings.Cut(v, "="); ok && e.passes(name) {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
-func (e *Environment) passes(name string) bool {
-	switch {
-	case strings.HasPrefix(name, ownPrefix):
-		return false
-	case matches(e.Pass, name):
-		return true
-	case e.All:
-		return !slices.Contains(secrets, name)
-	}
-	return matches(passed, name)
-}
-
-func matches(patterns []string, name string) bool {
-	for _, p := range patterns {
-		if prefix, ok := strings.CutSuffix(p, "*"); ok && strings.HasPrefix(name, prefix) || p == name {
-			return true
-		}
-	}
-	return false
-}
-
-// environ is the command's environment: what is passed of this process's, then the files of env_file, then the task's own, then what
-// the engine says. The later wins, so that no task can pass itself off as another.
-func (h *Handler) environ(call *tasks.Call, in *with, files *exchange) ([]string, error) {
-	env := h.Environment.of(os.Environ())
-	for _, file := range in.EnvFile {
-		declared, err := readEnvFile(file)
-		if err != nil {
-			return nil, err
-		}
-		env = append(env, declared...)
-	}
+// environ is the command's environment: this process's, then the task's own, then what the engine says. The later wins, so that
+// no task can pass itself off as another.
+func environ(call *tasks.Call, files *exchange) ([]string, error) {
+	env := os.Environ()
 	for _, name := range slices.Sorted(maps.Keys(call.Env)) {
 		value := call.Env[name]
 		if name == "" || strings.ContainsAny(name, "=\x00") {
-			return nil, tasks.Permanent(fmt.Errorf("env: invalid name of a variable %q", name))
+			return nil, fmt.Errorf("env: %q is no name for a variable", name)
 		}
 		if strings.ContainsRune(value, 0) {
-			return nil, tasks.Permanent(fmt.Errorf("env: the value of %s holds a NUL byte", name))
+			return nil, fmt.Errorf("env: the value of %s holds a NUL byte", name)
 		}
 		env = append(env, name+"="+value)
 	}

@@ -22,42 +22,26 @@ type exchange struct {
 	output string
 }
 
-func newExchange(s *scratch, call *tasks.Call) (*exchange, error) {
+func newExchange(call *tasks.Call) (*exchange, error) {
 	input, err := inputDocument(call)
 	if err != nil {
 		return nil, tasks.Permanent(err)
 	}
-	dir, err := s.dir(len(input))
+	dir, err := os.MkdirTemp("", "sluice-task-")
 	if err != nil {
 		return nil, fmt.Errorf("make the attempt's directory: %w", err)
 	}
 	x := &exchange{dir: dir, input: filepath.Join(dir, "input.json"), output: filepath.Join(dir, "output.json")}
-	if err = os.WriteFile(x.input, input, 0o600); err == nil {
-		err = os.WriteFile(x.output, nil, 0o600) // some programs, such as a container's bind mount, want the file to be there
-	}
+	err = errors.Join(os.WriteFile(x.input, input, 0o600), os.WriteFile(x.output, nil, 0o600))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("write the attempt's files: %w", err), os.RemoveAll(dir))
 	}
 	return x, nil
 }
 
-// writeScript puts the script into a file of the directory and returns its path.
-func (x *exchange) writeScript(script string) (string, error) {
-	path := filepath.Join(x.dir, "script")
-	if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
-		return "", fmt.Errorf("write the script's file: %w", err)
-	}
-	return path, nil
-}
-
 // remove leaves a note in the task's log if the directory cannot be removed: the command made something in it that this user may
 // not delete, which is no reason to fail the task.
 func (x *exchange) remove(log io.Writer) {
-	// The usual case by three system calls.
-	_, _ = syscall.Unlink(x.input), syscall.Unlink(x.output)
-	if syscall.Rmdir(x.dir) == nil {
-		return
-	}
 	if err := os.RemoveAll(x.dir); err != nil && log != nil {
 		_, _ = fmt.Fprintf(log, "sluice: the attempt's directory is left behind: %v\n", err)
 	}
@@ -118,7 +102,7 @@ func (x *exchange) readOutput() (json.RawMessage, error) {
 
 // document checks that raw is nothing, or one JSON value.
 func document(raw []byte) (json.RawMessage, error) {
-	raw = bytes.TrimSpace(bytes.TrimPrefix(raw, []byte("\ufeff")))
+	raw = bytes.TrimSpace(raw)
 	switch {
 	case len(raw) == 0:
 		return nil, nil

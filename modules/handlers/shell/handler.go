@@ -1,4 +1,4 @@
-// Package shell runs a task's `run` text by a shell, `sh -e` unless the task names another. It sees to it that a command gets its input, that what it prints and what it
+// Package shell runs a task's `run` text by `sh -c`. It sees to it that a command gets its input, that what it prints and what it
 // ends with is recorded, and that nothing it started outlives it. It does not evaluate expressions (the definition has put their
 // values into the environment), does not store anything, and isolates nothing: a command may do what the worker may do.
 package shell
@@ -22,15 +22,17 @@ const DefaultLimit = 64
 // DefaultGrace is how long a command that is to stop may take to do so.
 const DefaultGrace = 5 * time.Second
 
-// Handler runs commands. Make it by New; set its fields before the first use, and Close it after the last.
+// Handler runs commands. Make it by New; set its fields before the first use.
 type Handler struct {
 	// Grace is the time between SIGTERM and SIGKILL for a command whose context has ended.
 	Grace time.Duration
-	// Environment selects the variables of this process that a command gets.
-	Environment Environment
 
-	typed   tasks.Handler
-	scratch scratch
+	typed tasks.Handler
+}
+
+// with is what a task hands over.
+type with struct {
+	Script string `json:"script" sluice:"required"`
 }
 
 // New makes the handler with DefaultGrace.
@@ -39,9 +41,6 @@ func New() *Handler {
 	h.typed = tasks.NewHandler(h.Name(), h.run)
 	return h
 }
-
-// Close removes the directory that held the attempts' files. No command may be running.
-func (h *Handler) Close() error { return h.scratch.close() }
 
 // Name is "shell".
 func (h *Handler) Name() string { return "shell" }
@@ -60,8 +59,7 @@ func (h *Handler) Check(fields map[string]any) error {
 	return nil
 }
 
-// Run runs the script, in the working directory of this process unless the task names another, and returns what it wrote to the file
-// $SLUICE_OUTPUT.
+// Run runs the script in the working directory of this process and gives back what it wrote to the file $SLUICE_OUTPUT.
 //
 // The error is of KindExit if the command ended with a status other than 0 or by a signal, with the last lines it printed; of
 // KindInvalidOutput if the output is no JSON or too large; permanent if the script can never be started; and wraps ctx.Err() if
@@ -75,29 +73,28 @@ func (h *Handler) run(ctx context.Context, in with) (json.RawMessage, error) {
 	if !ok {
 		return nil, errors.New("shell: no call in the context")
 	}
-	files, err := newExchange(&h.scratch, call)
+	if strings.ContainsRune(in.Script, 0) {
+		return nil, tasks.Permanent(errors.New("the script holds a NUL byte"))
+	}
+	files, err := newExchange(call)
 	if err != nil {
 		return nil, err
 	}
 	defer files.remove(call.Stderr)
-	cmd, err := in.command(files)
+	env, err := environ(call, files)
 	if err != nil {
-		return nil, err
+		return nil, tasks.Permanent(err)
 	}
-	if cmd.Env, err = h.environ(call, &in, files); err != nil {
-		return nil, err
-	}
-	if cmd.Dir != "" {
-		cmd.Env = append(cmd.Env, "PWD="+cmd.Dir)
-	}
-	if err := h.execute(ctx, cmd, call, &in); err != nil {
+	cmd := exec.Command("sh", "-c", in.Script) //nolint:noctx // its context ends the whole group, and with a grace: see process.wait
+	cmd.Env = env
+	if err := h.execute(ctx, cmd, call); err != nil {
 		return nil, err
 	}
 	return files.readOutput()
 }
 
 // execute runs cmd to its end, or to the end of ctx.
-func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call, in *with) error {
+func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("command not started: %w", err)
 	}
@@ -113,26 +110,11 @@ func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call, 
 	case stopped:
 		return fmt.Errorf("command stopped: %w%s", ctx.Err(), last)
 	case errors.As(err, &exit):
-		return in.exitError(exit, last)
+		return tasks.WithKind(tasks.KindExit, fmt.Errorf("%s%s", describe(exit), last))
 	case err != nil:
 		return fmt.Errorf("wait for command: %w", err)
 	}
-	call.Exit = new(int)
 	return nil
-}
-
-// exitError is what a command's end other than by exit code 0 means.
-func (in *with) exitError(exit *exec.ExitError, last string) error {
-	failed := &tasks.KindedError{Kind: tasks.KindExit, Err: fmt.Errorf("%s%s", describe(exit), last)}
-	if !exit.Exited() { // a signal ended it
-		return failed
-	}
-	code := exit.ExitCode()
-	if in.SkipExitCodes.Contains(code) {
-		return &tasks.SkipError{Exit: code}
-	}
-	failed.Exit, failed.Final = &code, in.PermanentExitCodes.Contains(code)
-	return failed
 }
 
 // startError tells what no further attempt can mend from what passes, such as a lack of memory or of process ids.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/fx"
@@ -28,9 +29,9 @@ func TestCheck(t *testing.T) {
 		{"empty", map[string]any{"script": ""}, "script"},
 		{"blank", map[string]any{"script": " \n\t"}, "script"},
 		{"number", map[string]any{"script": 1}, "script"},
-		{"unknown key", map[string]any{"script": "true", "shel": "bash"}, "shel"},
+		{"unknown key", map[string]any{"script": "true", "shell": "bash"}, "shell"},
 	} {
-		err := handler(t).Check(c.with)
+		err := New().Check(c.with)
 		var field *tasks.FieldError
 		if c.field == "" && err != nil || c.field != "" && (!errors.As(err, &field) || field.Field != c.field) {
 			t.Errorf("%s: got %v, want a mistake in %q", c.name, err, c.field)
@@ -66,7 +67,7 @@ func TestOutput(t *testing.T) {
 		{"directory", `rm "$SLUICE_OUTPUT"; mkdir "$SLUICE_OUTPUT"`, "", "no longer a plain file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := handler(t).Run(t.Context(), call(c.script))
+			got, err := New().Run(t.Context(), call(c.script))
 			if string(got) != c.want {
 				t.Errorf("got %.80s, want %.80s", got, c.want)
 			}
@@ -83,12 +84,10 @@ func TestOutput(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	t.Setenv("FROM_WORKER", "w")
 	t.Setenv("OVERRIDDEN", "worker")
-	h := handler(t)
-	h.Environment = Environment{Pass: []string{"FROM_*", "OVERRIDDEN"}}
 	c := call(`printf '%s\n' "$FROM_WORKER" "$OVERRIDDEN" "$FROM_TASK" "$SLUICE_PIPELINE_EXECUTION_ID" "$SLUICE_TASK_EXECUTION_ID" "$SLUICE_ATTEMPT"; pwd`)
 	c.Attempt = 7
 	c.Env = map[string]string{"OVERRIDDEN": "task", "FROM_TASK": "a b\n$(echo x)\"'", "SLUICE_ATTEMPT": "forged"}
-	if _, err := h.Run(t.Context(), c); err != nil {
+	if _, err := New().Run(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	dir, err := os.Getwd()
@@ -120,7 +119,7 @@ func TestInputFile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			task := call(`cat "$SLUICE_INPUT"`)
 			task.Input, task.Needs = json.RawMessage(c.input), c.needs
-			if _, err := handler(t).Run(t.Context(), task); err != nil {
+			if _, err := New().Run(t.Context(), task); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(c.want+"\n", printed(t, task)); diff != "" {
@@ -134,21 +133,15 @@ func TestAttemptDirectory(t *testing.T) {
 	base := t.TempDir()
 	t.Setenv("TMPDIR", base)
 	c := call(`cd "$(dirname "$SLUICE_OUTPUT")"; stat -c %a . input.json output.json; mkdir -p sub/sub; touch sub/sub/file; exit 1`)
-	h := New()
-	if _, err := h.Run(t.Context(), c); kindOf(err) != tasks.KindExit {
+	if _, err := New().Run(t.Context(), c); kindOf(err) != tasks.KindExit {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff("700\n600\n600\n", printed(t, c)); diff != "" {
 		t.Error(diff)
 	}
-	if left := entries(t, filepath.Join(base, workerPrefix+"*", "*")); len(left) != 1 || filepath.Base(left[0]) != lockName {
-		t.Errorf("left behind by the attempt: %v", left)
-	}
-	if err := h.Close(); err != nil {
-		t.Error(err)
-	}
-	if left := entries(t, filepath.Join(base, "*")); len(left) != 0 {
-		t.Errorf("left behind: %v", left)
+	left, err := filepath.Glob(filepath.Join(base, "*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 
@@ -175,7 +168,7 @@ func TestFailure(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			out, err := handler(t).Run(t.Context(), call(c.script))
+			out, err := New().Run(t.Context(), call(c.script))
 			if out != nil || kindOf(err) != tasks.KindExit {
 				t.Fatalf("got %s, %v, want an error of kind exit", out, err)
 			}
@@ -187,7 +180,7 @@ func TestFailure(t *testing.T) {
 }
 
 func TestOutputOfFailedCommandIsDropped(t *testing.T) {
-	out, err := handler(t).Run(t.Context(), call(`echo '{"half": true}' >"$SLUICE_OUTPUT"; exit 1`))
+	out, err := New().Run(t.Context(), call(`echo '{"half": true}' >"$SLUICE_OUTPUT"; exit 1`))
 	if out != nil || kindOf(err) != tasks.KindExit {
 		t.Errorf("got %s, %v", out, err)
 	}
@@ -196,13 +189,14 @@ func TestOutputOfFailedCommandIsDropped(t *testing.T) {
 func TestLargeAndHostileLogs(t *testing.T) {
 	const size = 10 << 20
 	c := call(fmt.Sprintf(`head -c %d /dev/urandom; head -c %d /dev/zero | tr '\0' x >&2; exit 1`, size, size))
-	_, err := handler(t).Run(t.Context(), c)
+	_, err := New().Run(t.Context(), c)
 	if kindOf(err) != tasks.KindExit || len(err.Error()) > lastBytes+100 {
 		t.Errorf("got %.200v", err)
 	}
-	for _, log := range []*logBuffer{c.Stdout.(*logBuffer), c.Stderr.(*logBuffer)} {
-		if n := len(log.String()); n != size {
-			t.Errorf("wrote %d bytes of %d", n, size)
+	for _, log := range []*tasks.LogBuffer{c.Stdout.(*tasks.LogBuffer), c.Stderr.(*tasks.LogBuffer)} {
+		text := log.String()
+		if log.Len() != size || len(text) > tasks.MaxLog+100 || !utf8.ValidString(text) || strings.Contains(text, "\x00") {
+			t.Errorf("kept %d bytes of %d", len(text), log.Len())
 		}
 	}
 }
@@ -214,13 +208,13 @@ func (refusingWriter) Write([]byte) (int, error) { return 0, errors.New("no room
 func TestLogThatTakesNothing(t *testing.T) {
 	c := call(`head -c 1000000 /dev/zero; echo 1 >"$SLUICE_OUTPUT"`)
 	c.Stdout, c.Stderr = refusingWriter{}, nil
-	if out, err := handler(t).Run(t.Context(), c); string(out) != "1" || err != nil {
+	if out, err := New().Run(t.Context(), c); string(out) != "1" || err != nil {
 		t.Errorf("got %s, %v", out, err)
 	}
 }
 
 func TestNothingToReadFromStdin(t *testing.T) {
-	if _, err := handler(t).Run(t.Context(), call(`test "$(cat | wc -c)" = 0`)); err != nil {
+	if _, err := New().Run(t.Context(), call(`test "$(cat | wc -c)" = 0`)); err != nil {
 		t.Error(err)
 	}
 }
@@ -239,7 +233,7 @@ func TestPermanent(t *testing.T) {
 	} {
 		c := call("true")
 		prepare(c)
-		if out, err := handler(t).Run(t.Context(), c); out != nil || kindOf(err) != tasks.KindPermanent {
+		if out, err := New().Run(t.Context(), c); out != nil || kindOf(err) != tasks.KindPermanent {
 			t.Errorf("%s: got %s, %v, want a permanent error", name, out, err)
 		}
 	}
@@ -247,7 +241,7 @@ func TestPermanent(t *testing.T) {
 
 func TestNoShell(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	_, err := handler(t).Run(t.Context(), call("true"))
+	_, err := New().Run(t.Context(), call("true"))
 	if kindOf(err) != tasks.KindPermanent || !strings.Contains(err.Error(), "find the shell") {
 		t.Errorf("got %v", err)
 	}
@@ -257,13 +251,13 @@ func TestEndedBeforeItStarts(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	c := call("echo started")
-	if _, err := handler(t).Run(ctx, c); !errors.Is(err, context.Canceled) || printed(t, c) != "" {
+	if _, err := New().Run(ctx, c); !errors.Is(err, context.Canceled) || printed(t, c) != "" {
 		t.Errorf("got %v, printed %q", err, printed(t, c))
 	}
 }
 
 func TestManyAtOnce(t *testing.T) {
-	h := handler(t)
+	h := New()
 	results := make(chan error)
 	for i := range 40 {
 		go func() {

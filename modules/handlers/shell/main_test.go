@@ -1,13 +1,11 @@
 package shell
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -23,24 +21,11 @@ func TestMain(m *testing.M) {
 	if script, ok := os.LookupEnv(workerScript); ok {
 		c := call(script)
 		c.Stdout, c.Stderr = os.Stdout, os.Stderr
-		h := New()
-		_, err := h.Run(context.Background(), c)
-		fmt.Println("ended", errors.Join(err, h.Close()))
+		_, err := New().Run(context.Background(), c)
+		fmt.Println("ended", err)
 		return
 	}
 	goleak.VerifyTestMain(m)
-}
-
-// handler is one that is closed with the test.
-func handler(t *testing.T) *Handler {
-	t.Helper()
-	h := New()
-	t.Cleanup(func() {
-		if err := h.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return h
 }
 
 func call(script string) *tasks.Call {
@@ -50,26 +35,8 @@ func call(script string) *tasks.Call {
 	}
 	return &tasks.Call{
 		PipelineExecutionID: db.NewID(), TaskExecutionID: db.NewID(), Attempt: 1, With: with,
-		Stdout: new(logBuffer), Stderr: new(logBuffer),
+		Stdout: new(tasks.LogBuffer), Stderr: new(tasks.LogBuffer),
 	}
-}
-
-// logBuffer keeps what a call writes.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func kindOf(err error) tasks.ErrorKind {
@@ -83,5 +50,5 @@ func kindOf(err error) tasks.ErrorKind {
 // printed is what a call made by call has printed so far.
 func printed(t *testing.T, c *tasks.Call) string {
 	t.Helper()
-	return c.Stdout.(*logBuffer).String()
+	return c.Stdout.(*tasks.LogBuffer).String()
 }

@@ -7,8 +7,4 @@ import (
 )
 
 // Module provides the handler.
-var Module = fx.Module("handlers/shell", tasks.ProvideHandler(func(lc fx.Lifecycle) *Handler {
-	h := New()
-	lc.Append(fx.StopHook(h.Close))
-	return h
-}))
+var Module = fx.Module("handlers/shell", tasks.ProvideHandler(New))

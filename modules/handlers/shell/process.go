@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -29,9 +30,6 @@ type process struct {
 	result  chan error    // what reaping it gave
 }
 
-// commands starts the commands of all handlers of this process.
-var commands spawners
-
 // start starts cmd, whose output is copied to the writers.
 func start(cmd *exec.Cmd, stdout, stderr io.Writer) (*process, error) {
 	p := &process{
@@ -47,20 +45,28 @@ func start(cmd *exec.Cmd, stdout, stderr io.Writer) (*process, error) {
 	}
 	p.readers = []*os.File{outR, errR}
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = outW, errW, attributes()
-	err = commands.start(cmd)
+	started := make(chan error)
+	go p.own(started)
+	err = <-started
 	_, _ = outW.Close(), errW.Close() // the command has its own; while these are open, its output has no end
 	if err != nil {
 		p.closeReaders()
 		return nil, err
 	}
-	go p.reap()
 	go p.drain(stdout, stderr)
 	return p, nil
 }
 
-// reap reaps the leader.
-func (p *process) reap() {
-	defer commands.ended()
+// own starts the leader and reaps it, on one thread that lives as long as the leader: the death signal in attributes is sent when
+// the thread that started it ends, and the runtime ends a thread when a goroutine returns that has locked it.
+func (p *process) own(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := p.cmd.Start()
+	started <- err
+	if err != nil {
+		return
+	}
 	reaped, err := awaitExit(p.cmd)
 	close(p.exited)
 	<-p.release
@@ -70,21 +76,11 @@ func (p *process) reap() {
 	p.result <- err
 }
 
-// buffers are for reading output: there are two for each command that runs.
-var buffers = sync.Pool{New: func() any { return new([copySize]byte) }}
-
-const copySize = 16 << 10
-
 func (p *process) drain(stdout, stderr io.Writer) {
 	var wg sync.WaitGroup
 	for i, w := range []io.Writer{stdout, stderr} {
-		wg.Go(func() {
-			buf := buffers.Get().(*[copySize]byte) //nolint:forcetypeassert // by New
-			defer buffers.Put(buf)
-			// Without its other methods, the file is read by way of the buffer. The error is that the reader was closed; a stream takes
-			// all that is written to it.
-			_, _ = io.CopyBuffer(w, struct{ io.Reader }{p.readers[i]}, buf[:])
-		})
+		// The error is that the reader was closed; a stream takes all that is written to it.
+		wg.Go(func() { _, _ = io.Copy(w, p.readers[i]) })
 	}
 	wg.Wait()
 	close(p.drained)
@@ -114,7 +110,6 @@ func (p *process) wait(ctx context.Context, grace time.Duration) (stopped bool, 
 // Whoever still works holds the output open.
 func (p *process) terminate(grace time.Duration) {
 	p.signal(syscall.SIGTERM)
-	p.signal(syscall.SIGCONT) // a stopped process gets the signal only when it continues
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	for _, done := range []chan struct{}{p.exited, p.drained} {

@@ -64,16 +64,11 @@ type running struct {
 // run starts a script whose context, and grace, the test chooses.
 func run(t *testing.T, ctx context.Context, grace time.Duration, script string) *running {
 	t.Helper()
-	h := handler(t)
-	h.Grace = grace
-	return runWith(t, ctx, h, script)
-}
-
-func runWith(t *testing.T, ctx context.Context, h *Handler, script string) *running {
-	t.Helper()
 	r, w := io.Pipe()
 	c := call(script)
 	c.Stdout = w
+	h := New()
+	h.Grace = grace
 	result := make(chan error, 1)
 	go func() {
 		_, err := h.Run(ctx, c)
@@ -239,7 +234,7 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 		}
 		return len(open)
 	}
-	h := handler(t)
+	h := New()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	once := func() {
@@ -255,34 +250,5 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 	}
 	if after := count(); after > before {
 		t.Errorf("%d descriptors before, %d after", before, after)
-	}
-}
-
-func withCancel(t *testing.T) (context.Context, context.CancelFunc) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(cancel)
-	return ctx, cancel
-}
-
-// stopped waits until the process has stopped.
-func stopped(t *testing.T, pid int) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(string(stat), ") T ") {
-			return
-		}
-		select {
-		case <-deadline:
-			t.Fatalf("process %d does not stop: %s", pid, stat)
-		case <-tick.C:
-		}
 	}
 }

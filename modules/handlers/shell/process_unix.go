@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// attributes put the command at the head of its own session, and so of its own group and without a terminal. These systems have no signal for the death of a parent.
+// attributes put the command at the head of its own group. These systems have no signal for the death of a parent.
 func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setsid: true}
+	return &syscall.SysProcAttr{Setpgid: true}
 }
 
 // awaitExit returns when cmd has ended. It reaps it: not all of these systems let one wait without. Its process id is then free for
@@ -17,6 +17,3 @@ func attributes() *syscall.SysProcAttr {
 func awaitExit(cmd *exec.Cmd) (reaped bool, err error) {
 	return true, cmd.Wait()
 }
-
-// inMemory reports whether dir is on a file system in memory. It does not know these systems'.
-func inMemory(string) bool { return false }

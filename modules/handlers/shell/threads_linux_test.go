@@ -20,7 +20,7 @@ func TestCommandsOutliveOtherThreads(t *testing.T) {
 		}()
 	}
 	const commands = 200
-	h, results := handler(t), make(chan error)
+	h, results := New(), make(chan error)
 	for range commands {
 		go func() {
 			_, err := h.Run(t.Context(), call("sleep 0.05"))

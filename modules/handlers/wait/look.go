@@ -6,29 +6,29 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"syscall"
-	"time"
 
-	"github.com/sluiceworks/sluice/modules/handlers/web"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/redact"
 )
 
 // looked is what one look found.
 type looked struct {
 	holds  bool
-	reason string        // why it does not hold
-	status int           // of an answer that holds
-	after  time.Duration // how long the server wants to be left alone; 0: it says nothing
+	reason string // why it does not hold
+	status int    // of an answer that holds
 }
 
-const userAgent = "sluice"
+const (
+	maxRedirects = 10
+	userAgent    = "sluice"
+)
 
-func (w *Wait) look(ctx context.Context, in waitWith, now time.Time) (looked, error) {
+func (w *Wait) look(ctx context.Context, in waitWith) (looked, error) {
 	if in.URL != nil {
-		return w.ask(ctx, in, now)
+		return w.ask(ctx, in)
 	}
 	_, err := os.Stat(in.File)
 	switch {
@@ -41,12 +41,18 @@ func (w *Wait) look(ctx context.Context, in waitWith, now time.Time) (looked, er
 }
 
 // ask makes one request. That nobody answers is what the task waits for to change, and no error.
-func (w *Wait) ask(ctx context.Context, in waitWith, now time.Time) (looked, error) {
+func (w *Wait) ask(ctx context.Context, in waitWith) (looked, error) {
 	limited, cancel := context.WithTimeout(ctx, in.timeout())
 	defer cancel()
-	request := web.Request{Method: http.MethodGet, URL: in.URL.url, Header: http.Header{"User-Agent": {userAgent}}, Expects: in.wanted}
-	resp, err := web.Do(limited, w.transport, request)
-	name := redact.Request(in.URL.url)
+	req, err := http.NewRequestWithContext(limited, http.MethodGet, in.URL.url.String(), nil)
+	if err != nil {
+		return looked{}, tasks.Permanent(fmt.Errorf("make the request: %w", err))
+	}
+	req.Header.Set("User-Agent", userAgent)
+	client := &http.Client{Transport: w.transport, CheckRedirect: in.redirect}
+	resp, err := client.Do(req)
+	name := in.URL.url.Redacted()
+	var failed *url.Error
 	switch {
 	case err == nil:
 		defer func() { _ = resp.Body.Close() }() // nobody reads it
@@ -54,12 +60,13 @@ func (w *Wait) ask(ctx context.Context, in waitWith, now time.Time) (looked, err
 		return looked{}, fmt.Errorf("request ended: %w", ctx.Err())
 	case limited.Err() != nil:
 		return looked{reason: fmt.Sprintf("%s did not answer within %s", name, in.timeout())}, nil
+	case errors.As(err, &failed):
+		return looked{reason: fmt.Sprintf("%s: %v", name, failed.Err)}, nil // without the URL again, which may hold a password
 	default:
-		return looked{reason: tasks.CleanText(err.Error(), tasks.MaxError)}, nil
+		return looked{reason: fmt.Sprintf("%s: %v", name, err)}, nil
 	}
 	if !in.expects(resp.StatusCode) {
-		reason := fmt.Sprintf("%s answered %s", name, tasks.CleanText(resp.Status, 200))
-		return looked{reason: reason, after: web.RetryAfter(resp, now)}, nil
+		return looked{reason: fmt.Sprintf("%s answered %s", name, tasks.CleanText(resp.Status, 200))}, nil
 	}
 	return looked{holds: true, status: resp.StatusCode}, nil
 }
@@ -71,5 +78,13 @@ func (in *waitWith) expects(status int) bool {
 	return slices.Contains(in.ExpectStatus, status)
 }
 
-// wanted tells whether a status is one that the task names: a redirection of such a status is not followed.
-func (in *waitWith) wanted(status int) bool { return len(in.ExpectStatus) > 0 && in.expects(status) }
+// redirect follows a redirection unless its status is one that the task waits for.
+func (in *waitWith) redirect(req *http.Request, via []*http.Request) error {
+	switch {
+	case len(in.ExpectStatus) > 0 && in.expects(req.Response.StatusCode):
+		return http.ErrUseLastResponse
+	case len(via) > maxRedirects:
+		return fmt.Errorf("more than %d redirections", maxRedirects)
+	}
+	return nil
+}

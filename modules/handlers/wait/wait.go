@@ -93,7 +93,7 @@ func (w *Wait) run(ctx context.Context, in waitWith) (*waited, error) {
 		return nil, tasks.Permanent(&tasks.FieldError{Field: "expect_status", Msg: "an entry is null or 0"})
 	}
 	call, _ := tasks.CallFrom(ctx)
-	found, err := w.look(ctx, in, call.Now())
+	found, err := w.look(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (w *Wait) run(ctx context.Context, in waitWith) (*waited, error) {
 	if found.holds {
 		return &waited{WaitedMS: now.Sub(begun).Milliseconds(), Status: found.status}, nil
 	}
-	next := now.Add(max(in.every(), found.after))
+	next := now.Add(in.every())
 	if in.For != nil {
 		most := time.Duration(*in.For)
 		end := begun.Add(most)

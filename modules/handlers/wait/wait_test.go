@@ -91,7 +91,7 @@ func TestWaitForURL(t *testing.T) {
 			}
 		}
 		gone := read(t, s, id, "gone")
-		if gone.Status != tasks.Failed || !strings.Contains(string(gone.Error), "waited 150ms in vain: GET http://xxxxx@127.0.0.1:1/: ") {
+		if gone.Status != tasks.Failed || !strings.Contains(string(gone.Error), "waited 150ms in vain: http://me:xxxxx@127.0.0.1:1/: ") {
 			t.Errorf("gone is %s: %s", gone.Status, gone.Error)
 		}
 		if list, _ := history(t, s, id, "up"); asked.Load() < 2 || !strings.Contains(list, "completed") {

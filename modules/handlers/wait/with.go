@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/sluiceworks/sluice/modules/handlers/web"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
@@ -88,9 +87,20 @@ func (e *endpoint) UnmarshalJSON(raw []byte) error {
 	if err := json.Unmarshal(raw, &text); err != nil {
 		return fmt.Errorf("is %s, expected a URL", raw)
 	}
-	u, err := web.ParseURL(text)
+	u, err := url.Parse(text)
+	var parse *url.Error
+	switch {
+	case errors.As(err, &parse):
+		return fmt.Errorf("is no URL: %w", parse.Err) // without the URL itself, which may hold a password
+	case err != nil:
+		return fmt.Errorf("is no URL: %w", err)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("does not start with http:// or https://")
+	case u.Hostname() == "":
+		return errors.New("names no host")
+	}
 	e.url = u
-	return err
+	return nil
 }
 
 // statuses is one HTTP status or a list of them. An entry that is still an expression is 0.

@@ -39,8 +39,6 @@ func (d *Definition) check(r *reporter, c Catalog) {
 	} else if !namePattern.MatchString(d.Name) {
 		r.add((*place)(nil).key("name"), nameHint, "%.100q is no name for a pipeline", d.Name)
 	}
-	checkDescription(r, (*place)(nil).key("description"), d.Description)
-	checkLabels(r, d.Labels)
 	d.checkFields(r)
 	d.Retention.check(r)
 	tasksPlace := (*place)(nil).key("tasks")
@@ -80,12 +78,11 @@ func (f *InputField) check(r *reporter, at *place) {
 	if f.Type == "" {
 		f.Type = TypeAny
 	}
-	checkDescription(r, at.key("description"), f.Description)
+	checkText(r, at.key("description"), "the description", f.Description)
 	if !known(f.Type, fieldTypes) {
 		r.add(at.key("type"), r.suggest(f.Type, fieldTypes), "unknown type %q", f.Type)
 		return
 	}
-	f.checkConstraints(r, at)
 	if f.Default == nil {
 		return
 	}
@@ -103,10 +100,6 @@ func (f *InputField) check(r *reporter, at *place) {
 	}
 	if hint, ok := matches(f.Type, v); !ok {
 		r.add(at.key("default"), hint, "the default is %s, and the field's type is %s", kindOf(v), f.Type)
-		return
-	}
-	if wrong := f.violated(v); wrong != "" {
-		r.add(at.key("default"), "", "the default: %s", wrong)
 		return
 	}
 	f.Default = mustEncode(v)

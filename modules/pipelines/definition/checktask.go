@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -50,7 +51,6 @@ func (t *Task) check(r *reporter, i int, c Catalog) {
 	if t.ID != "" && !namePattern.MatchString(t.ID) {
 		r.add(taskPlace(i).key("id"), nameHint, "%.100q is no id for a task", t.ID)
 	}
-	checkDescription(r, taskPlace(i).key("description"), t.Description)
 	t.checkWork(r, i, c)
 	t.checkEnv(r, i)
 	checkText(r, taskPlace(i).key("if"), "if", t.If)
@@ -90,7 +90,6 @@ func (t *Task) checkWork(r *reporter, i int, c Catalog) {
 }
 
 func (t *Task) checkRun(r *reporter, at *place) {
-	t.checkCommand(r, at)
 	checkText(r, at.key("run"), "run", t.Run)
 	if len(t.Run) > maxRun {
 		r.add(at.key("run"), "put it into a file and run that", "run has %d bytes, more than the limit of %d", len(t.Run), maxRun)
@@ -101,7 +100,6 @@ func (t *Task) checkRun(r *reporter, at *place) {
 }
 
 func (t *Task) checkUses(r *reporter, at *place, c Catalog) {
-	t.checkNoCommand(r, at)
 	if t.Uses == ShellHandler {
 		r.add(at.key("uses"), "write run: and the command", "the shell is not used by its name")
 		return
@@ -174,7 +172,7 @@ func (t *Task) checkEnv(r *reporter, i int) {
 		switch {
 		case !envPattern.MatchString(name):
 			r.add(at(), envHint, "%.100q is no name for an environment variable", name)
-		case strings.HasPrefix(name, "SLUICE_") && !slices.Contains(settingsOfSluice, name):
+		case strings.HasPrefix(name, "SLUICE_"):
 			r.add(at(), "choose another name", "names with SLUICE_ at the start are set by the worker: %s", name)
 		}
 		checkText(r, at(), "the value of "+name, t.Env[name])
@@ -213,3 +211,10 @@ const (
 	attemptsHint = "from 1, which is no retry, to 1000"
 	jitterHint   = "from 0 to 1: 0.2 varies the delay by ± 20 %"
 )
+
+// shellArguments is what the shell handler takes.
+type shellArguments struct {
+	Script string `json:"script"`
+}
+
+func (s shellArguments) encode() json.RawMessage { return mustEncode(s) }

@@ -47,8 +47,8 @@ func task(t testing.TB, d *definition.Definition, id string) *definition.Task {
 	return found
 }
 
-func values(input string, needs map[string]string) *definition.Values {
-	v := &definition.Values{Input: json.RawMessage(input), Needs: map[string]json.RawMessage{}}
+func values(input string, needs map[string]string) definition.Values {
+	v := definition.Values{Input: json.RawMessage(input), Needs: map[string]json.RawMessage{}}
 	for id, out := range needs {
 		v.Needs[id] = json.RawMessage(out)
 	}

@@ -15,10 +15,9 @@ type compiled struct {
 	with      any                  // else the decoded With, with *template in the place of texts that hold expressions; nil: fixed
 	env       map[string]*template // else the variables that depend on values; empty: all are fixed
 	reads     reads                // of with, env and run
+	needs     []string             // of those, the dependencies, in order
 	outputs   []string             // what OutputsNeeded says
-	pasts     []string             // what PastsNeeded says
-	ifOutputs []string             // what ConditionNeeds says
-	ifPasts   []string
+	ifNeeds   []string             // what ConditionNeeds says
 }
 
 // template is a text with expressions in it.
@@ -63,11 +62,12 @@ func (c *taskCompiler) task(t *Task) {
 	}
 	c.out.fixed = Resolved{With: json.RawMessage("{}"), Env: fixed}
 	if t.Run != "" {
-		c.arguments(t, c.run(t))
+		c.out.fixed.With = c.run(t.Run)
 	} else if t.With != nil {
 		c.with(t.With)
 	}
-	c.out.outputs, c.out.pasts = inOrder(t.Needs, c.out.reads.outputs), inOrder(t.Needs, c.out.reads.pasts)
+	c.out.needs = c.out.reads.inOrder(t.Needs)
+	c.out.outputs = c.out.needs
 	if t.Run != "" {
 		c.out.outputs = t.Needs
 	}
@@ -97,8 +97,7 @@ func (c *taskCompiler) condition(t *Task) {
 		c.wrong(c.place().key("if"), wrong)
 		return
 	}
-	c.out.condition = e
-	c.out.ifOutputs, c.out.ifPasts = inOrder(t.Needs, e.reads.outputs), inOrder(t.Needs, e.reads.pasts)
+	c.out.condition, c.out.ifNeeds = e, e.reads.inOrder(t.Needs)
 }
 
 func (c *taskCompiler) wrong(at *place, m *mistake) {
@@ -201,15 +200,15 @@ func (c *taskCompiler) expression(at *place, p part) *expression {
 	return e
 }
 
-// run compiles a command and returns its script: each expression becomes a shell parameter, whose value arrives through the environment.
-func (c *taskCompiler) run(t *Task) string {
-	if !hasExpressions(t.Run) {
-		return t.Run
+// run compiles a command: each expression becomes a shell parameter, whose value arrives through the environment.
+func (c *taskCompiler) run(script string) json.RawMessage {
+	if !hasExpressions(script) {
+		return shellArguments{script}.encode()
 	}
-	parts, wrong := split(t.Run)
+	parts, wrong := split(script)
 	if wrong != nil {
 		c.wrong(c.place().key("run"), wrong)
-		return ""
+		return nil
 	}
 	var text strings.Builder
 	sh := newShellReader()
@@ -221,9 +220,6 @@ func (c *taskCompiler) run(t *Task) string {
 			continue
 		}
 		way, wrong := sh.expression()
-		if !t.posix() {
-			wrong = &mistake{msg: "${{ }} is not evaluated in a script for " + t.Shell, hint: otherLanguage}
-		}
 		if wrong != nil {
 			wrong.offset = p.offset
 			c.wrong(c.place().key("run"), wrong)
@@ -240,5 +236,5 @@ func (c *taskCompiler) run(t *Task) string {
 		}
 		text.WriteString(way.parameter(name))
 	}
-	return text.String()
+	return shellArguments{text.String()}.encode()
 }

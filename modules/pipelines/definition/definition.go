@@ -4,7 +4,6 @@ package definition
 
 import (
 	"encoding/json"
-	"regexp"
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -16,9 +15,7 @@ type Definition struct {
 	Input []InputField `json:"input,omitempty"` // in the order of declaration
 	Tasks []Task       `json:"tasks"`           // in the order of declaration
 
-	Description string            `json:"description,omitempty"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	Retention   *Retention        `json:"retention,omitempty"` // nil: the settings of `sluice serve`
+	Retention *Retention `json:"retention,omitempty"` // nil: the settings of `sluice serve`
 
 	index      map[string]int // task id to its place in Tasks
 	dependents [][]string     // by place: the tasks that name it in their needs, in the order of declaration
@@ -33,34 +30,22 @@ type InputField struct {
 	Required    bool            `json:"required,omitempty"`
 	Default     json.RawMessage `json:"default,omitempty"`
 	Description string          `json:"description,omitempty"`
-
-	Choices []json.RawMessage `json:"choices,omitempty"` // the only values allowed: texts, numbers, true and false
-	Min     json.Number       `json:"min,omitempty"`     // the least number allowed
-	Max     json.Number       `json:"max,omitempty"`     // the greatest number allowed
-	Pattern string            `json:"pattern,omitempty"` // a regular expression (RE2) that matches somewhere in each text allowed
-
-	pattern *regexp.Regexp // made by Check and Decode
 }
 
 // Task is one node of the graph. Exactly one of Uses and Run is set.
 type Task struct {
 	ID          string            `json:"id"`
 	Needs       []string          `json:"needs,omitempty"`
-	Description string            `json:"description,omitempty"`
 	Uses        string            `json:"uses,omitempty"`
 	With        json.RawMessage   `json:"with,omitempty"` // an object; strings in it may hold ${{ }}
 	Run         string            `json:"run,omitempty"`
-	Command                       // of a task with Run
 	Env         map[string]string `json:"env,omitempty"`
 	If          string            `json:"if,omitempty"`
 	TriggerRule Rule              `json:"trigger_rule"`
-	// ContinueOnError: the task's failure does not make the run fail. Its dependents see the failure all the same.
-	ContinueOnError bool `json:"continue_on_error,omitempty"`
-
-	Timeout  time.Duration     `json:"timeout"` // of one attempt, nanoseconds in JSON
-	Retry    tasks.RetryPolicy `json:"retry"`
-	Queue    string            `json:"queue"`    // which workers may take it
-	Priority tasks.Priority    `json:"priority"` // among the tasks of its queue
+	Timeout     time.Duration     `json:"timeout"` // of one attempt, nanoseconds in JSON
+	Retry       tasks.RetryPolicy `json:"retry"`
+	Queue       string            `json:"queue"`    // which workers may take it
+	Priority    tasks.Priority    `json:"priority"` // among the tasks of its queue
 
 	compiled *compiled // expressions, ready to evaluate; made by Check and Decode
 }

@@ -11,46 +11,40 @@ import (
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/checker"
 	"github.com/expr-lang/expr/checker/nature"
+	"github.com/expr-lang/expr/compiler"
 	"github.com/expr-lang/expr/conf"
 	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/optimizer"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/types"
+	"github.com/expr-lang/expr/vm"
 )
 
 // expression is compiled and safe for concurrent use.
 type expression struct {
-	source   string
-	node     ast.Node
-	refs     map[*ast.IdentifierNode]ref
-	patterns map[*ast.BinaryNode]*pattern // regular expressions that are written out
-	reads    reads
+	program *vm.Program
+	reads   reads
 }
 
 // reads is what expressions read.
 type reads struct {
-	input   bool            // the run's input
-	outputs map[string]bool // the outputs of these dependencies
-	pasts   map[string]bool // how these dependencies ended
+	input bool            // the run's input
+	needs map[string]bool // the outputs of these dependencies
 }
 
 func (r *reads) add(other reads) {
 	r.input = r.input || other.input
-	r.outputs, r.pasts = union(r.outputs, other.outputs), union(r.pasts, other.pasts)
-}
-
-func union(a, b map[string]bool) map[string]bool {
-	if a == nil && len(b) > 0 {
-		a = make(map[string]bool, len(b))
+	if r.needs == nil && len(other.needs) > 0 {
+		r.needs = make(map[string]bool, len(other.needs))
 	}
-	maps.Copy(a, b)
-	return a
+	maps.Copy(r.needs, other.needs)
 }
 
-// inOrder lists those among needs that are in a set, in the order of needs.
-func inOrder(needs []string, set map[string]bool) []string {
+// inOrder lists the dependencies that are read in the order of needs.
+func (r *reads) inOrder(needs []string) []string {
 	var out []string
 	for _, id := range needs {
-		if set[id] {
+		if r.needs[id] {
 			out = append(out, id)
 		}
 	}
@@ -117,12 +111,14 @@ func (s *scope) prepare() {
 	}
 	if s.conf == nil {
 		s.conf = newConfig()
-		s.conf.WithEnv(types.Map{"input": s.input, "anything": types.Any, "a string": types.String, "an int": types.Int})
 	}
+	needs := types.Map{}
 	s.needs = make(map[string]bool, len(s.task.Needs))
 	for _, id := range s.task.Needs {
+		needs[id] = types.Any
 		s.needs[id] = true
 	}
+	s.conf.WithEnv(types.Map{"input": s.input, "needs": needs})
 	s.prepared = true
 }
 
@@ -145,59 +141,27 @@ func (s *scope) compile(source string) (_ *expression, wrong *mistake) {
 	if err != nil {
 		return nil, s.explain(source, err)
 	}
-	names := &nameReader{scope: s, source: source, refs: map[*ast.IdentifierNode]ref{}, alone: map[*ast.IdentifierNode]bool{}}
+	names := &nameReader{scope: s, source: source}
 	ast.Walk(&tree.Node, names)
 	if wrong := names.mistake(); wrong != nil {
 		return nil, wrong
 	}
-	if _, err := new(checker.Checker).Check(tree, s.conf); err != nil {
+	check := new(checker.Checker)
+	if _, err := check.Check(tree, s.conf); err != nil {
 		return nil, s.explain(source, err)
 	}
-	constants := &constantReader{source: source, patterns: map[*ast.BinaryNode]*pattern{}}
-	ast.Walk(&tree.Node, constants)
-	if constants.first != nil {
-		return nil, constants.first
+	ast.Walk(&tree.Node, orderings{})
+	if _, err := check.Check(tree, s.conf); err != nil {
+		return nil, s.explain(source, err)
 	}
-	return &expression{
-		source: source, node: tree.Node, refs: names.refs, patterns: constants.patterns, reads: names.reads(),
-	}, nil
-}
-
-// constantReader finds what is wrong with literals: arithmetic that is an error for ever, and regular expressions.
-type constantReader struct {
-	source   string
-	patterns map[*ast.BinaryNode]*pattern
-	first    *mistake
-}
-
-// Visit is called for a node after its children.
-func (c *constantReader) Visit(node *ast.Node) {
-	n, ok := (*node).(*ast.BinaryNode)
-	if !ok {
-		return
+	if err := optimizer.Optimize(&tree.Node, s.conf); err != nil {
+		return nil, s.explain(source, err)
 	}
-	var err error
-	if text, ok := n.Right.(*ast.StringNode); ok && n.Operator == "matches" {
-		c.patterns[n], err = newPattern(text.Value)
-	} else if isArithmetic(n.Operator) {
-		left, right := literal(n.Left), literal(n.Right)
-		if left != nil && right != nil {
-			_, err = calculate(n.Operator, left, right)
-		}
+	program, err := compiler.Compile(tree, s.conf)
+	if err != nil {
+		return nil, s.explain(source, err)
 	}
-	if err != nil && c.first == nil {
-		c.first = &mistake{byteOffset(c.source, n.Location().From), err.Error(), ""}
-	}
-}
-
-func literal(n ast.Node) any {
-	switch n := n.(type) {
-	case *ast.IntegerNode:
-		return n.Value
-	case *ast.FloatNode:
-		return n.Value
-	}
-	return nil
+	return &expression{program: program, reads: names.reads}, nil
 }
 
 var unknownName = regexp.MustCompile(`^unknown name (\S+)$`)
@@ -228,10 +192,7 @@ func (s *scope) nameHint(name string) string {
 	case s.needs[name]:
 		return "did you mean needs" + selector(name) + "?"
 	}
-	if best := nearest(name, slices.Sorted(maps.Keys(functions))); best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
-	}
-	return suggest(name, []string{"input", "needs", "run", "true", "false", "nil"})
+	return suggest(name, []string{"input", "needs", "true", "false", "nil"})
 }
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -47,7 +47,7 @@ func resolveText(t *testing.T, text string) (string, error) {
 	if err := d.Check(catalog(t)); err != nil {
 		t.Fatal(err)
 	}
-	got, err := task(t, &d, "last").Resolve(t.Context(), values(sampleInput, map[string]string{"a": outputOfA, "my-task": `{"z":1}`}))
+	got, err := task(t, &d, "last").Resolve(values(sampleInput, map[string]string{"a": outputOfA, "my-task": `{"z":1}`}))
 	if err != nil {
 		return "", err
 	}
@@ -81,21 +81,15 @@ func TestExpressionValues(t *testing.T) {
 		`${{ needs.a.output.n }}`:                                    `5`,
 		`${{ needs.a["outputs"].n }}`:                                `5`,
 		`${{ needs.a.outputs.outputs }}`:                             `"own"`,
-		`${{ needs.a?.missing }}`:                                    `null`,
-		`${{ needs.a?.missing.deeper.still }}`:                       `null`,
-		`${{ needs.a.null }}`:                                        `null`,
-		`${{ needs.a.null?.x }}`:                                     `null`,
-		`${{ needs.a.missing ?? "d" }}`:                              `"d"`,
-		`${{ needs.a.null.x ?? "d" }}`:                               `"d"`,
-		`${{ len(needs.a.missing) ?? 0 }}`:                           `0`,
-		`${{ needs.a.items[7] ?? "d" }}`:                             `"d"`,
-		`x${{ needs.a?.missing ?? "" }}`:                             `"x"`,
+		`${{ needs.a.missing }}`:                                     `null`,
+		`${{ needs.a.missing.deeper.still }}`:                        `null`,
+		`${{ needs.a.null.x }}`:                                      `null`,
 		`${{ needs.a[needs.a.missing.key]?.x ?? "d" }}`:              `"d"`,
-		`${{ needs.a?.missing > 3 }}`:                                `false`,
-		`${{ needs.a?.missing <= 3 }}`:                               `false`,
-		`${{ 3 > needs.a?.missing }}`:                                `false`,
-		`${{ needs.a?.missing == nil }}`:                             `true`,
-		`${{ needs.a?.missing == "x" }}`:                             `false`,
+		`${{ needs.a.missing > 3 }}`:                                 `false`,
+		`${{ needs.a.missing <= 3 }}`:                                `false`,
+		`${{ 3 > needs.a.missing }}`:                                 `false`,
+		`${{ needs.a.missing == nil }}`:                              `true`,
+		`${{ needs.a.missing == "x" }}`:                              `false`,
 		`${{ needs.a.huge > needs.a.n }}`:                            `true`,
 		`${{ needs.a.huge < 1e20 }}`:                                 `true`,
 		`${{ needs.a.n >= 5 and needs.a.f < 2 }}`:                    `true`,
@@ -134,23 +128,16 @@ func TestExpressionValues(t *testing.T) {
 func TestExpressionRunErrors(t *testing.T) {
 	tests := map[string]string{
 		`${{ needs.a.s + needs.a.n }}`:             `with.v: ${{ needs.a.s + needs.a.n }}: invalid operation`,
-		`${{ needs.a.items[7] }}`:                  `needs.a.items has no element 7: write ?. or ??`,
-		`${{ needs.a.missing }}`:                   `needs.a has no key "missing"`,
-		`${{ needs.a.missing.x }}`:                 `needs.a has no key "missing"`,
-		`${{ needs.a.null.x }}`:                    `needs.a.null is null and has no key "x"`,
-		`${{ needs.a.missing > 3 }}`:               `needs.a has no key "missing"`,
-		`rm ${{ needs.a.missing }}`:                `needs.a has no key "missing"`,
-		`rm ${{ needs.a.null }}`:                   `the value is null, which is no text`,
-		`rm ${{ input.opt }}`:                      `the value is null, which is no text`,
+		`${{ needs.a.items[7] }}`:                  `index out of range`,
 		`${{ needs.a.s.x.y }}`:                     `a key is read of a value that is no object`,
-		`${{ needs.a.huge + 1 }}`:                  `12345678901234567890 has more digits than can be calculated with: whole numbers range from`,
+		`${{ needs.a.huge + 1 }}`:                  `invalid operation`,
 		`${{ needs.a.items > 3 }}`:                 `invalid operation`,
 		`${{ keys(needs.a.s) }}`:                   `it takes an object, not a string`,
 		`${{ fromJSON("[") }}`:                     `not JSON`,
-		`${{ needs.a.f / 0 }}`:                     `division by zero`,
-		`x${{ needs.a.f / 0 }}`:                    `division by zero`,
-		`${{ repeat("x", 100000000) }}`:            `too expensive`,
-		`${{ map(1..100000, map(1..100000, #)) }}`: `too expensive`,
+		`${{ needs.a.f / 0 }}`:                     `unsupported value`,
+		`x${{ needs.a.f / 0 }}`:                    `unsupported value`,
+		`${{ repeat("x", 10000000) }}`:             `memory budget`,
+		`${{ map(1..100000, map(1..100000, #)) }}`: `memory budget`,
 	}
 	for text, want := range tests {
 		t.Run(text, func(t *testing.T) {
@@ -191,13 +178,7 @@ func TestExpressionCheckErrors(t *testing.T) {
 		`${{ 1 + }}`:                   `unexpected token`,
 		`${{ nofunc(1) }}`:             `unknown name "nofunc"`,
 		`${{ len() }}`:                 `invalid number of arguments (expected 1, got 0)`,
-		`${{ keys(input, 1) }}`:        `keys: invalid number of arguments (expected 1, got 2)`,
-		`${{ 1 / 0 }}`:                 `division by zero`,
-		`${{ 9223372036854775807+1 }}`: `9223372036854775807 + 1 is out of range`,
-		`${{ needs.a.b() }}`:           `only functions can be called`,
-		`${{ b"x" }}`:                  `bytes are no value`,
-		`${{ bitand(1, 2) }}`:          `unknown name "bitand"`,
-		`${{ uper("a") }}`:             `unknown name "uper" (did you mean "upper"?)`,
+		`${{ keys(input, 1) }}`:        `too many arguments`,
 		`${{ }}`:                       `the expression is empty`,
 		`${{ input.day }`:              `${{ is never closed by }} (write $${{ for a literal ${{)`,
 		`${{ "}} `:                     `${{ is never closed by }}`,
@@ -228,13 +209,13 @@ func TestCondition(t *testing.T) {
 		{text: `needs.a.n == 5`, want: true},
 		{text: `${{ needs.a.n == 5 }}`, want: true},
 		{text: ` ${{ needs.a.n != 5 }} `},
-		{text: `needs.a?.missing > 1`},
-		{text: `not (needs.a?.missing > 1)`, want: true},
+		{text: `needs.a.missing > 1`},
+		{text: `not (needs.a.missing > 1)`, want: true},
 		{text: `needs.a.outputs.ok && input.day startsWith "2026"`, want: true},
 		{text: `input.day contains "${{"`},
-		{text: `needs.a.n`, err: `if: needs.a.n: the result is a number, and must be true or false`},
-		{text: `needs.a?.missing`, err: `if: needs.a?.missing: the result is null, and must be true or false`},
-		{text: `needs.a.s + 1`, err: `if: needs.a.s + 1: invalid operation`},
+		{text: `needs.a.n`, err: `if: the result is a number, and must be true or false`},
+		{text: `needs.a.missing`, err: `if: the result is null, and must be true or false`},
+		{text: `needs.a.s + 1`, err: `if: invalid operation`},
 	}
 	for _, test := range tests {
 		t.Run(test.text, func(t *testing.T) {
@@ -292,8 +273,7 @@ tasks:
 		"a": {nil, nil}, "shell": {{"b"}, {"c", "a", "b"}}, "used": {{"c", "a"}, {"c", "b"}}, "plain": {nil, nil},
 	}
 	for id, w := range want {
-		outputs, _ := task(t, d, id).ConditionNeeds()
-		got := [2][]string{outputs, task(t, d, id).OutputsNeeded()}
+		got := [2][]string{task(t, d, id).ConditionNeeds(), task(t, d, id).OutputsNeeded()}
 		if diff := cmp.Diff(w, got); diff != "" {
 			t.Errorf("%s: %s", id, diff)
 		}
@@ -314,7 +294,7 @@ tasks:
       dollars: "$${{ x }}"
     env: {FIXED: "1.10", N: "${{ needs.a.n }}", ESCAPED: "$${{ x }}", NUMBER: 007}
 `)
-	got, err := task(t, d, "b").Resolve(t.Context(), values("", map[string]string{"a": `{"n":7}`}))
+	got, err := task(t, d, "b").Resolve(values("", map[string]string{"a": `{"n":7}`}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,11 +305,11 @@ tasks:
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	again, err := task(t, d, "b").Resolve(t.Context(), values("", map[string]string{"a": `{"n":8}`}))
+	again, err := task(t, d, "b").Resolve(values("", map[string]string{"a": `{"n":8}`}))
 	if err != nil || again.Env["N"] != "8" || got.Env["N"] != "7" {
 		t.Errorf("a second call: %v %v, the first now %v", again.Env, err, got.Env)
 	}
-	plain, err := task(t, d, "a").Resolve(t.Context(), &definition.Values{})
+	plain, err := task(t, d, "a").Resolve(definition.Values{})
 	if err != nil || string(plain.With) != `{"script":"true"}` || len(plain.Env) != 0 {
 		t.Errorf("without expressions: %s %v %v", plain.With, plain.Env, err)
 	}
@@ -350,7 +330,7 @@ tasks:
 		{"b", `{`, `output of a`},
 	}
 	for _, test := range tests {
-		_, err := task(t, d, test.id).Resolve(t.Context(), values("", map[string]string{"a": test.v}))
+		_, err := task(t, d, test.id).Resolve(values("", map[string]string{"a": test.v}))
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", test.id, err, test.want)
 		}

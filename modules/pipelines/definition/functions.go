@@ -1,122 +1,156 @@
 package definition
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
+	"math/big"
 	"reflect"
 	"slices"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/vm/runtime"
 )
 
-// Function is a function of the language of expressions.
-type Function struct {
-	Name    string
-	Least   int // the number of arguments
-	Most    int // -1: any
-	plain   func(m *meter, args []any) (any, error)
-	types   []reflect.Type                                   // of a function that the library lacks
-	closure func(v *evaluator, args []ast.Node) (any, error) // the second argument is evaluated for each element of the first
-}
-
-var functions = map[string]*Function{}
-
-func init() {
-	for _, group := range [][]Function{textFunctions, numberFunctions, listFunctions, objectFunctions, closureFunctions} {
-		for i := range group {
-			functions[group[i].Name] = &group[i]
-		}
-	}
-}
-
-// Functions lists every function that expressions may call, by name.
-func Functions() []Function {
-	var out []Function
-	for _, name := range slices.Sorted(maps.Keys(functions)) {
-		out = append(out, *functions[name])
-	}
-	return out
-}
-
-// newConfig is the language: what the expression library knows and the table of functions does not have, is unknown. That is all that
-// reads the clock or the machine's time zones, so that an expression evaluated twice has the same value.
+// newConfig is the language of expressions without what reads the clock or the machine's time zones, and with functions of ours
+// for those whose result depends on the order of a map or rounds large integers: evaluated twice, an expression gives the same.
 func newConfig() *conf.Config {
 	c := conf.CreateNew()
-	for _, name := range builtin.Names {
-		if functions[name] == nil {
-			c.Disabled[name] = true
-			delete(c.Builtins, name)
-		}
+	for _, name := range []string{"now", "date", "timezone", "duration"} {
+		c.Disabled[name] = true
+		delete(c.Builtins, name)
 	}
-	for name, f := range functions {
-		if len(f.types) > 0 {
-			c.Functions[name] = &builtin.Function{Name: name, Func: neverCalled, Types: f.types}
-		}
+	for name, f := range map[string]func(any) (any, error){
+		"toJSON": toJSON, "fromJSON": fromJSON, "keys": sortedKeys, "values": sortedValues, "toPairs": sortedPairs,
+	} {
+		c.Disabled[name] = true
+		delete(c.Builtins, name)
+		c.Functions[name] = function(name, func(args ...any) (any, error) { return f(args[0]) }, new(func(any) any))
+	}
+	for operator, accept := range map[string]func(sign int) bool{
+		"<": func(s int) bool { return s < 0 }, "<=": func(s int) bool { return s <= 0 },
+		">": func(s int) bool { return s > 0 }, ">=": func(s int) bool { return s >= 0 },
+	} {
+		name := orderingPrefix + operator
+		c.Functions[name] = function(name, func(args ...any) (any, error) { return ordered(args[0], args[1], accept) }, new(func(any, any) bool))
 	}
 	return c
 }
 
-func neverCalled(...any) (any, error) { panic("the library's machine is not used") }
-
-func (v *evaluator) call(name string, nodes []ast.Node) (any, error) {
-	f := functions[name]
-	if f == nil {
-		return nil, fmt.Errorf("unknown function %q", name)
-	}
-	if f.closure != nil {
-		r, err := f.closure(v, nodes)
-		return r, named(name, err)
-	}
-	args, err := v.evalAll(nodes)
-	if err != nil {
-		return nil, err
-	}
-	r, err := f.plain(v.meter, args)
-	return r, named(name, err)
+func function(name string, f func(...any) (any, error), signature any) *builtin.Function {
+	return &builtin.Function{Name: name, Func: f, Types: []reflect.Type{reflect.TypeOf(signature).Elem()}}
 }
 
-// argumentError is a function's complaint about what it was given.
-type argumentError struct{ msg string }
+// orderingPrefix makes names that no expression can spell.
+const orderingPrefix = "order "
 
-func (e *argumentError) Error() string { return e.msg }
+// orderings replaces < <= > >= where the checker could not tell the operands' types: there one may be nil, from a key that an
+// output lacks.
+type orderings struct{}
 
-func wrongArgument(format string, args ...any) error {
-	return &argumentError{fmt.Sprintf(format, args...)}
-}
-
-// named puts the function's name before its own complaint.
-func named(name string, err error) error {
-	if e, ok := err.(*argumentError); ok { //nolint:errorlint // a wrapped one has its name already
-		return fmt.Errorf("%s: %w", name, e)
+func (orderings) Visit(node *ast.Node) {
+	b, ok := (*node).(*ast.BinaryNode)
+	if !ok || b.Operator != "<" && b.Operator != "<=" && b.Operator != ">" && b.Operator != ">=" {
+		return
 	}
-	return err
+	if definite(b.Left) && definite(b.Right) {
+		return
+	}
+	ast.Patch(node, &ast.CallNode{
+		Callee:    &ast.IdentifierNode{Value: orderingPrefix + b.Operator},
+		Arguments: []ast.Node{b.Left, b.Right},
+	})
 }
 
-// arguments says what is wrong with a number of arguments; empty: nothing.
-func (f *Function) arguments(n int) string {
+func definite(n ast.Node) bool {
+	switch n.Type().Kind() {
+	case reflect.Int, reflect.Float64, reflect.String:
+		return true
+	}
+	return false
+}
+
+// ordered compares two values: nil is neither smaller nor larger than anything, and large numbers are not rounded.
+func ordered(a, b any, accept func(sign int) bool) (bool, error) {
+	if a == nil || b == nil {
+		return false, nil
+	}
+	x, xok := rational(a)
+	y, yok := rational(b)
 	switch {
-	case n >= f.Least && (f.Most < 0 || n <= f.Most):
-		return ""
-	case f.Least == f.Most:
-		return fmt.Sprintf("invalid number of arguments (expected %d, got %d)", f.Least, n)
-	case n < f.Least:
-		return fmt.Sprintf("not enough arguments (expected at least %d, got %d)", f.Least, n)
+	case xok && yok:
+		return accept(x.Cmp(y)), nil
+	case runtime.Less(a, b): // panics, as the operator does, where the two cannot be compared
+		return accept(-1), nil
+	case runtime.Less(b, a):
+		return accept(1), nil
 	}
-	return fmt.Sprintf("too many arguments (expected at most %d, got %d)", f.Most, n)
+	return accept(0), nil
 }
 
-func argument[T any](args []any, i int, what string) (T, error) {
-	v, ok := args[i].(T)
+// rational gives a number exactly. Numbers of JSON have been checked to be no larger than a thousand digits.
+func rational(v any) (*big.Rat, bool) {
+	switch v := v.(type) {
+	case int:
+		return new(big.Rat).SetInt64(int64(v)), true
+	case float64:
+		r := new(big.Rat).SetFloat64(v)
+		return r, r != nil
+	case json.Number:
+		if !storableNumber(string(v)) {
+			return nil, false
+		}
+		return new(big.Rat).SetString(string(v))
+	}
+	return nil, false
+}
+
+func toJSON(v any) (any, error) {
+	b, err := encode(v)
+	return string(b), err
+}
+
+func fromJSON(v any) (any, error) {
+	s, ok := v.(string)
 	if !ok {
-		return v, wrongArgument("it takes %s, not %s", what, kindOf(args[i]))
+		return nil, fmt.Errorf("fromJSON takes a string, not %s", kindOf(v))
 	}
-	return v, nil
+	if err := CheckJSON([]byte(s), MaxInput); err != nil {
+		return nil, fmt.Errorf("fromJSON: %w", err)
+	}
+	out, err := decodeExact([]byte(s))
+	return forExpressions(out), err
 }
 
-func textAt(args []any, i int) (string, error) { return argument[string](args, i, "a string") }
-func listAt(args []any, i int) ([]any, error)  { return argument[[]any](args, i, "a list") }
-func objectAt(args []any, i int) (map[string]any, error) {
-	return argument[map[string]any](args, i, "an object")
+func object(v any) (map[string]any, []string, error) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, nil, fmt.Errorf("it takes an object, not %s", kindOf(v))
+	}
+	return m, slices.Sorted(maps.Keys(m)), nil
+}
+
+func sortedKeys(v any) (any, error) {
+	_, keys, err := object(v)
+	return collect(keys, func(k string) any { return k }), err
+}
+
+func sortedValues(v any) (any, error) {
+	m, keys, err := object(v)
+	return collect(keys, func(k string) any { return m[k] }), err
+}
+
+func sortedPairs(v any) (any, error) {
+	m, keys, err := object(v)
+	return collect(keys, func(k string) any { return []any{k, m[k]} }), err
+}
+
+func collect(keys []string, of func(string) any) []any {
+	out := make([]any, len(keys))
+	for i, k := range keys {
+		out[i] = of(k)
+	}
+	return out
 }

@@ -67,8 +67,7 @@ func (d *Definition) checkGiven(r *reporter, given map[string]any) json.RawMessa
 		out.Write(value)
 	}
 	declared := make([]string, len(d.Input))
-	for i := range d.Input {
-		f := &d.Input[i]
+	for i, f := range d.Input {
 		declared[i] = f.Name
 		v, present := given[f.Name]
 		delete(given, f.Name)
@@ -79,8 +78,6 @@ func (d *Definition) checkGiven(r *reporter, given map[string]any) json.RawMessa
 		case present:
 			if hint, ok := matches(f.Type, v); !ok {
 				r.add(top.key(f.Name), hint, "it is %s, and must be of type %s", kindOf(v), f.Type)
-			} else if wrong := f.violated(v); wrong != "" {
-				r.add(top.key(f.Name), f.Description, "%s", wrong)
 			} else {
 				write(f.Name, mustEncode(v))
 			}

@@ -2,20 +2,21 @@ package definition
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
 )
 
-// nameReader walks an expression from the leaves up. It replaces what is read of input, needs and run by names of its own, whose meaning
-// is in refs, and finds names that nobody declared and functions that do not exist.
+// nameReader walks an expression from the leaves up. It collects what is read of input and needs, finds names that nobody
+// declared, takes the alias needs.x.outputs out, and lets every access to a key of nil give nil.
 type nameReader struct {
-	scope  *scope
-	source string
-	refs   map[*ast.IdentifierNode]ref
-	alone  map[*ast.IdentifierNode]bool // mentions of needs and run without a name after them
-	first  *mistake                     // the mistake that is met first
+	scope     *scope
+	source    string
+	reads     reads
+	bareNeeds int      // mentions of needs without a task after it
+	bareAt    int      // where the last of them is
+	first     *mistake // the mistake that is met first
+	unaliased ast.Node // needs.x after its alias has been taken out: a further outputs is a key
 }
 
 // Visit is called for a node after its children.
@@ -24,106 +25,57 @@ func (n *nameReader) Visit(node *ast.Node) {
 	case *ast.IdentifierNode:
 		n.identifier(v)
 	case *ast.MemberNode:
-		if r, ok := n.member(v); ok {
-			name := &ast.IdentifierNode{Value: r.typed()}
-			ast.Patch(node, name)
-			n.refs[name] = r
-		} else if n.isInputField(v) {
-			v.Optional = true // a declared field that was not given is null
-			ast.Patch(node, &ast.ChainNode{Node: v})
+		if inner, ok := n.outputAlias(v); ok {
+			*node, n.unaliased = inner, inner
+			return
 		}
-	case *ast.BinaryNode:
-		n.words(v)
-	case *ast.BuiltinNode:
-		n.arguments(v, v.Name, len(v.Arguments))
-	case *ast.CallNode:
-		n.call(v)
-	case *ast.BytesNode:
-		n.wrong(v, "bytes are no value of an expression", "write a string, without the b before it")
+		n.member(v)
+		v.Optional = true
+		ast.Patch(node, &ast.ChainNode{Node: v})
 	}
 }
 
 func (n *nameReader) identifier(v *ast.IdentifierNode) {
 	switch v.Value {
 	case "input":
-		n.refs[v] = ref{of: "input"}
-	case "needs", "run":
-		n.alone[v] = true
+		n.reads.input = true
+	case "needs":
+		n.bareNeeds++
+		n.bareAt = v.Location().From
 	case "$env":
-		n.wrong(v, "unknown name \"$env\"", "write input, needs or run")
+		n.wrong(v, "unknown name \"$env\"", "write input or needs")
 	}
 }
 
-func (n *nameReader) call(v *ast.CallNode) {
-	callee, ok := v.Callee.(*ast.IdentifierNode)
-	if !ok {
-		n.wrong(v, "only functions can be called", "")
-		return
+// outputAlias recognises needs.x.outputs and needs.x.output: both are needs.x.
+func (n *nameReader) outputAlias(v *ast.MemberNode) (ast.Node, bool) {
+	name, ok := v.Property.(*ast.StringNode)
+	if !ok || v.Node == n.unaliased || name.Value != "outputs" && name.Value != "output" {
+		return nil, false
 	}
-	n.arguments(v, callee.Value, len(v.Arguments))
+	inner, ok := unchained(v.Node).(*ast.MemberNode)
+	return v.Node, ok && isNamed(inner.Node, "needs")
 }
 
-func (n *nameReader) arguments(v ast.Node, name string, count int) {
-	if f := functions[name]; f != nil {
-		if msg := f.arguments(count); msg != "" {
-			n.wrong(v, name+": "+msg, "")
-		}
-	}
-}
-
-// member recognises needs.<task>, needs.<task>.<word> and run.<word>, and checks the names of input's fields.
-func (n *nameReader) member(v *ast.MemberNode) (_ ref, replaced bool) {
-	base, ok := unchained(v.Node).(*ast.IdentifierNode)
-	if !ok {
-		return ref{}, false
-	}
+func (n *nameReader) member(v *ast.MemberNode) {
 	name, constant := v.Property.(*ast.StringNode)
 	switch {
-	case n.alone[base]:
-		delete(n.alone, base)
+	case isNamed(v.Node, "needs"):
+		n.bareNeeds--
 		if !constant {
-			n.wrong(v, fmt.Sprintf("the name after %s must be named, not computed", base.Value), "")
-			return ref{}, false
+			n.wrong(v, "the task after needs must be named, not computed", "")
+			return
 		}
-		if base.Value == "run" {
-			return n.runField(v, name.Value)
-		}
-		return n.need(v, name.Value)
-	case !constant:
-		return ref{}, false
-	}
-	switch r := n.refs[base]; {
-	case r.of == "input" && len(n.scope.fields) > 0 && !n.scope.isField[name.Value]:
+		n.need(v, name.Value)
+	case isNamed(v.Node, "input") && constant && len(n.scope.fields) > 0 && !n.scope.isField[name.Value]:
 		n.wrong(v, fmt.Sprintf("input has no field %q", name.Value), n.hint("input", name.Value, n.scope.fields))
-	case r.of == "needs" && r.field == "" && slices.Contains(needFields, name.Value):
-		delete(n.refs, base)
-		r.field = name.Value
-		return r, true
 	}
-	return ref{}, false
 }
 
-func (n *nameReader) isInputField(v *ast.MemberNode) bool {
-	base, ok := unchained(v.Node).(*ast.IdentifierNode)
-	name, constant := v.Property.(*ast.StringNode)
-	return ok && constant && n.refs[base].of == "input" && n.scope.isField[name.Value]
-}
-
-func (n *nameReader) runField(v ast.Node, name string) (ref, bool) {
-	if slices.Contains(runFields, name) {
-		return ref{of: "run", field: name}, true
-	}
-	hint := n.scope.suggest(name, runFields)
-	if hint == "" {
-		hint = "there are run." + strings.Join(runFields, ", run.")
-	}
-	n.wrong(v, fmt.Sprintf("run has no field %q", name), hint)
-	return ref{}, false
-}
-
-func (n *nameReader) need(v ast.Node, id string) (ref, bool) {
+func (n *nameReader) need(v ast.Node, id string) {
 	if n.scope.needs[id] {
-		return ref{of: "needs", task: id}, true
+		n.reads.add(reads{needs: map[string]bool{id: true}})
+		return
 	}
 	hint := "the task needs nothing"
 	if n.scope.isTask(id) {
@@ -132,50 +84,6 @@ func (n *nameReader) need(v ast.Node, id string) (ref, bool) {
 		hint = n.hint("needs", id, listed)
 	}
 	n.wrong(v, fmt.Sprintf("%q is not among the task's needs", id), hint)
-	return ref{}, false
-}
-
-// words checks what a status or a result is compared with: a word that is none of theirs would be false for ever.
-func (n *nameReader) words(v *ast.BinaryNode) {
-	sides := [][2]ast.Node{{v.Left, v.Right}, {v.Right, v.Left}}
-	if v.Operator == "in" {
-		sides = sides[:1]
-	} else if v.Operator != "==" && v.Operator != "!=" {
-		return
-	}
-	for _, side := range sides {
-		name, ok := unchained(side[0]).(*ast.IdentifierNode)
-		if !ok {
-			continue
-		}
-		known := map[string][]string{"status": statuses, "result": results}[n.refs[name].field]
-		if n.refs[name].of != "needs" || known == nil {
-			continue
-		}
-		compared := []ast.Node{side[1]}
-		if list, ok := side[1].(*ast.ArrayNode); ok {
-			compared = list.Nodes
-		}
-		for _, c := range compared {
-			n.word(n.refs[name], c, known)
-		}
-	}
-}
-
-func (n *nameReader) word(r ref, compared ast.Node, known []string) {
-	switch c := compared.(type) {
-	case *ast.StringNode:
-		if !slices.Contains(known, c.Value) {
-			hint := n.scope.suggest(c.Value, known)
-			if hint == "" {
-				hint = "it is one of " + strings.Join(known, ", ")
-			}
-			n.wrong(c, fmt.Sprintf("%s is never %q", r, c.Value), hint)
-		}
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		output := ref{of: "needs", task: r.task, field: "output." + r.field}
-		n.wrong(c, fmt.Sprintf("%s is how the task ended, a string", r), "a key of its output is written "+output.String())
-	}
 }
 
 func (n *nameReader) hint(of, name string, known []string) string {
@@ -202,32 +110,15 @@ func (n *nameReader) wrong(v ast.Node, msg, hint string) {
 }
 
 func (n *nameReader) mistake() *mistake {
-	for v := range n.alone {
-		if n.first == nil {
-			hint := "name a task: needs.<task>"
-			if v.Value == "run" {
-				hint = "name a field: run.id"
-			}
-			n.wrong(v, v.Value+" stands alone", hint)
-		}
+	if n.first == nil && n.bareNeeds > 0 {
+		return &mistake{byteOffset(n.source, n.bareAt), "needs stands alone", "name a task: needs.<task>"}
 	}
 	return n.first
 }
 
-// reads is what the expression reads.
-func (n *nameReader) reads() reads {
-	r := reads{outputs: map[string]bool{}, pasts: map[string]bool{}}
-	for _, ref := range n.refs {
-		switch {
-		case ref.of == "input":
-			r.input = true
-		case ref.of == "needs" && ref.isOutput():
-			r.outputs[ref.task] = true
-		case ref.of == "needs":
-			r.pasts[ref.task] = true
-		}
-	}
-	return r
+func isNamed(v ast.Node, name string) bool {
+	id, ok := v.(*ast.IdentifierNode)
+	return ok && id.Value == name
 }
 
 func unchained(v ast.Node) ast.Node {

@@ -13,8 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// MaxFile is the largest source of a pipeline that Parse takes, in bytes.
-const MaxFile = 1 << 20
+const maxFile = 1 << 20
 
 // Parse reads a pipeline from YAML and does all that Check does. file is the name that mistakes are reported under. The error
 // is Problems: every mistake with its line, column and, where there is something to say, a hint (of more than a thousand,
@@ -35,9 +34,8 @@ func Parse(file string, src []byte, c Catalog) (*Definition, error) {
 
 // document gives the only document's content, or nil after reporting why there is nothing to go on with.
 func (r *reporter) document() *yaml.Node {
-	r.source = bytes.TrimPrefix(r.source, []byte("\ufeff"))
-	if len(r.source) > MaxFile {
-		r.append(1, 1, nil, "", "the file has "+strconv.Itoa(len(r.source))+" bytes, more than the limit of "+strconv.Itoa(MaxFile))
+	if len(r.source) > maxFile {
+		r.append(1, 1, nil, "", "the file has "+strconv.Itoa(len(r.source))+" bytes, more than the limit of "+strconv.Itoa(maxFile))
 		return nil
 	}
 	if at := invalidUTF8(r.source); at >= 0 {
@@ -68,9 +66,6 @@ func (r *reporter) document() *yaml.Node {
 	if r.refuse(root, 0); len(r.list) > 0 {
 		return nil
 	}
-	if root = r.expand(root); root == nil {
-		return nil
-	}
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
 		r.append(1, 1, nil, "a pipeline has a name and tasks", "the file is empty")
 		return nil
@@ -84,13 +79,21 @@ func (r *reporter) lineColumn(offset int) (line, column int) {
 	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(last) + 1
 }
 
-// refuse reports what no pipeline may hold: tags, which would make a value something that JSON cannot say, NUL bytes, and a nesting
-// that is too deep.
+// refuse reports what this format leaves out of YAML: nothing in a definition stands for something elsewhere, and nothing is
+// more than JSON can say.
 func (r *reporter) refuse(n *yaml.Node, depth int) {
+	const spellOut = "write the value out, or use defaults:"
 	switch {
 	case depth > maxDepth:
 		r.append(n.Line, n.Column, nil, "", "this is nested deeper than "+strconv.Itoa(maxDepth))
 		return
+	case n.Kind == yaml.AliasNode:
+		r.append(n.Line, n.Column, nil, spellOut, "aliases (*"+n.Value+") are not supported")
+		return
+	case n.Anchor != "":
+		r.append(n.Line, n.Column, nil, spellOut, "anchors (&"+n.Anchor+") are not supported")
+	case n.Tag == "!!merge":
+		r.append(n.Line, n.Column, nil, spellOut, "merge keys (<<) are not supported")
 	case n.Style&yaml.TaggedStyle != 0:
 		r.append(n.Line, n.Column, nil, "put a text that begins with ! into quotes", "tags ("+n.Tag+") are not supported")
 	case strings.IndexByte(n.Value, 0) >= 0:

@@ -278,7 +278,7 @@ tasks:
 			t, v := task(b, d, id), values(`{}`, map[string]string{"fixed": `{"x":"y"}`})
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := t.Resolve(b.Context(), v); err != nil {
+				if _, err := t.Resolve(v); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -7,13 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-
-	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Encode returns the document that a run pins, and the definition's version (see VersionOf). Two definitions that mean the same
-// settings have the same version, wherever they were written. It refuses a definition that has not been through Parse, Check or
-// Decode.
+// Encode gives the document that a run pins, canonical JSON, and the definition's version: the first 16 hex digits of the
+// document's SHA-256. Two definitions that mean the same settings have the same version, wherever they were written. It
+// refuses a definition that has not been through Parse, Check or Decode.
 func (d *Definition) Encode() (doc []byte, version string, err error) {
 	if d.index == nil {
 		return nil, "", errors.New("encode definition: it has not been checked")
@@ -22,79 +20,24 @@ func (d *Definition) Encode() (doc []byte, version string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("encode definition: %w", err)
 	}
-	if version, err = VersionOf(doc); err != nil {
-		return nil, "", fmt.Errorf("encode definition: %w", err)
-	}
-	return doc, version, nil
-}
-
-// VersionOf returns the version of a document: the first 16 hex digits of the SHA-256 of its canonical form (docs/seal.md), which is
-// the same whichever database kept the document.
-func VersionOf(doc []byte) (string, error) {
-	canonical, err := db.JSON(doc).Canonical()
-	if err != nil {
-		return "", err
-	}
-	return version(canonical), nil
-}
-
-func version(doc []byte) string {
 	sum := sha256.Sum256(doc)
-	return hex.EncodeToString(sum[:8])
-}
-
-// HasVersion reports whether a stored document is the one that was stored under a version. Versions of before the canonical form,
-// which hash the document with its keys in the order of the Go types, are recognized too.
-func HasVersion(doc []byte, v string) bool {
-	now, err := VersionOf(doc)
-	return err == nil && (now == v || formerVersion(doc) == v)
-}
-
-// formerVersion returns the version of a document as it was before the canonical form; empty if the document is no definition.
-func formerVersion(doc []byte) string {
-	d, err := decode(doc)
-	if err != nil {
-		return ""
-	}
-	raw := make([]*json.RawMessage, 0, len(d.Tasks)+len(d.Input))
-	for i := range d.Tasks {
-		raw = append(raw, &d.Tasks[i].With)
-	}
-	for i := range d.Input {
-		raw = append(raw, &d.Input[i].Default)
-	}
-	for _, r := range raw {
-		if v, err := decodeExact(*r); err == nil {
-			*r = mustEncode(v) // a database may have put its keys into another order
-		}
-	}
-	return version(mustEncode(d))
+	return doc, hex.EncodeToString(sum[:8]), nil
 }
 
 // Decode reads what Encode wrote. It needs no catalog: a run goes on with the definition it started with although a handler has
 // gone since. It checks only what it builds upon, so that stricter checks of a later release leave pinned definitions readable.
 func Decode(doc []byte) (*Definition, error) {
-	d, err := decode(doc)
-	if err != nil {
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	dec.DisallowUnknownFields()
+	d := &Definition{}
+	if err := dec.Decode(d); err != nil {
 		return nil, fmt.Errorf("decode pinned definition: %w", err)
 	}
 	r := &reporter{}
-	for i := range d.Input {
-		if err := d.Input[i].compilePattern(); err != nil {
-			return nil, fmt.Errorf("decode pinned definition: the pattern of the input field %s: %w", d.Input[i].Name, err)
-		}
-	}
 	d.link(r)
 	d.compile(r)
 	if err := r.err(); err != nil {
 		return nil, fmt.Errorf("decode pinned definition: %w", err)
 	}
 	return d, nil
-}
-
-func decode(doc []byte) (*Definition, error) {
-	dec := json.NewDecoder(bytes.NewReader(doc))
-	dec.DisallowUnknownFields()
-	d := &Definition{}
-	return d, dec.Decode(d)
 }

@@ -50,7 +50,7 @@ func TestDecodeNeedsNoHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := values("", map[string]string{"a": `{"x":2}`})
-	got, err := task(t, d, "b").Resolve(t.Context(), v)
+	got, err := task(t, d, "b").Resolve(v)
 	if err != nil || string(got.With) != `{"x":2}` {
 		t.Errorf("%s %v", got.With, err)
 	}

@@ -49,16 +49,15 @@ const (
 
 // reporter collects mistakes and finds where in the text they are.
 type reporter struct {
-	file     string
-	root     *yaml.Node // nil for a definition that was made in Go
-	source   []byte
-	lines    []string // of source, once needed
-	list     Problems
-	seen     map[Problem]bool
-	settled  map[string]bool // places already reported on, whose absence is no second mistake
-	hints    int
-	expanded int  // what has been written out so far of maxExpanded
-	more     bool // there were mistakes beyond the limit
+	file    string
+	root    *yaml.Node // nil for a definition that was made in Go
+	source  []byte
+	lines   []string // of source, once needed
+	list    Problems
+	seen    map[Problem]bool
+	settled map[string]bool // places already reported on, whose absence is no second mistake
+	hints   int
+	more    bool // there were mistakes beyond the limit
 }
 
 // add reports a mistake at a place. Nothing is said about a place that reading the text has found fault with already.

@@ -2,7 +2,6 @@ package definition
 
 import (
 	"maps"
-	"slices"
 	"strconv"
 	"time"
 
@@ -12,14 +11,12 @@ import (
 )
 
 var (
-	pipelineKeys = []string{"name", "description", "labels", "input", "defaults", "tasks", "retention"}
-	fieldKeys    = []string{"type", "required", "default", "description", "choices", "min", "max", "pattern"}
+	pipelineKeys = []string{"name", "input", "defaults", "tasks", "retention"}
+	fieldKeys    = []string{"type", "required", "default", "description"}
 	defaultsKeys = []string{"retry", "timeout", "env", "queue", "priority"}
-	taskKeys     = []string{
-		"id", "description", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "continue_on_error", "timeout", "retry", "queue", "priority",
-	}
-	retainKeys = []string{"events", "outputs", "logs", "executions"}
-	retryKeys  = []string{"max_attempts", "backoff", "delay", "max_delay", "jitter", "permanent_errors"}
+	taskKeys     = []string{"id", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "timeout", "retry", "queue", "priority"}
+	retainKeys   = []string{"events", "outputs", "logs", "executions"}
+	retryKeys    = []string{"max_attempts", "backoff", "delay", "max_delay", "jitter", "permanent_errors"}
 )
 
 // settings are what tasks inherit.
@@ -30,7 +27,6 @@ type settings struct {
 
 	queue    string
 	priority tasks.Priority
-	command  Command
 }
 
 // pipeline reads the document; what is wrong in it is reported and left at its zero value or its default.
@@ -42,15 +38,11 @@ func (r *reporter) pipeline(root *yaml.Node) (*Definition, bool) {
 	d := &Definition{}
 	inherited := settings{retry: tasks.DefaultRetryPolicy(), timeout: DefaultTimeout, queue: tasks.DefaultQueue, priority: tasks.Normal}
 	var list *yaml.Node
-	for _, p := range r.mapping(withoutExtensions(root), nil, "the pipeline", pipelineKeys) {
+	for _, p := range r.mapping(root, nil, "the pipeline", pipelineKeys) {
 		at := (*place)(nil).key(p.name)
 		switch p.name {
 		case "name":
 			d.Name = r.text(p.value, at, "name")
-		case "description":
-			d.Description = r.text(p.value, at, "description")
-		case "labels":
-			d.Labels = r.labels(p.value, at)
 		case "input":
 			d.Input = r.fields(p.value, at)
 		case "defaults":
@@ -64,7 +56,7 @@ func (r *reporter) pipeline(root *yaml.Node) (*Definition, bool) {
 	if list != nil {
 		d.Tasks = r.tasks(list, (*place)(nil).key("tasks"), inherited)
 	}
-	return d, r.expanded <= maxExpanded
+	return d, true
 }
 
 func (r *reporter) fields(n *yaml.Node, at *place) []InputField {
@@ -97,21 +89,13 @@ func (r *reporter) field(p pair, at *place) InputField {
 			f.Description = r.text(q.value, at, "description")
 		case "default":
 			f.Default = mustEncode(r.value(q.value, at))
-		case "choices":
-			f.Choices = r.choices(q.value, at)
-		case "min":
-			f.Min = r.number(q.value, at, q.name)
-		case "max":
-			f.Max = r.number(q.value, at, q.name)
-		case "pattern":
-			f.Pattern = r.text(q.value, at, "pattern")
 		}
 	}
 	return f
 }
 
 func (r *reporter) defaults(n *yaml.Node, at *place, s settings) settings {
-	for _, p := range r.mapping(n, at, "defaults", slices.Concat(defaultsKeys, commandKeys)) {
+	for _, p := range r.mapping(n, at, "defaults", defaultsKeys) {
 		at := at.key(p.name)
 		switch p.name {
 		case "retry":
@@ -124,8 +108,6 @@ func (r *reporter) defaults(n *yaml.Node, at *place, s settings) settings {
 			s.queue = r.text(p.value, at, "queue")
 		case "priority":
 			s.priority = choice(r, p.value, at, "priority", tasks.Priorities(), s.priority)
-		default:
-			r.command(&s.command, p, at)
 		}
 	}
 	return s
@@ -142,9 +124,6 @@ func (r *reporter) tasks(n *yaml.Node, at *place, inherited settings) []Task {
 	}
 	out := make([]Task, len(n.Content))
 	for i, c := range n.Content {
-		if !r.inherit(inherited) {
-			return nil
-		}
 		out[i] = r.task(c, at.at(i), inherited)
 	}
 	return out
@@ -152,16 +131,14 @@ func (r *reporter) tasks(n *yaml.Node, at *place, inherited settings) []Task {
 
 func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
 	t := Task{
-		Retry: inherited.retry, Timeout: inherited.timeout, Env: inherited.env,
+		Retry: inherited.retry, Timeout: inherited.timeout, Env: maps.Clone(inherited.env),
 		Queue: inherited.queue, Priority: inherited.priority,
 	}
-	for _, p := range r.mapping(n, at, "the task", allTaskKeys) {
+	for _, p := range r.mapping(n, at, "the task", taskKeys) {
 		at := at.key(p.name)
 		switch p.name {
 		case "id":
 			t.ID = r.text(p.value, at, "id")
-		case "description":
-			t.Description = r.text(p.value, at, "description")
 		case "needs":
 			t.Needs = r.texts(p.value, at, "needs")
 		case "uses":
@@ -171,13 +148,11 @@ func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
 		case "run":
 			t.Run = r.text(p.value, at, "run")
 		case "env":
-			t.Env = r.env(p.value, at, maps.Clone(inherited.env))
+			t.Env = r.env(p.value, at, t.Env)
 		case "if":
 			t.If = r.anyText(p.value, at, "if")
 		case "trigger_rule":
 			t.TriggerRule = Rule(r.text(p.value, at, "trigger_rule"))
-		case "continue_on_error":
-			t.ContinueOnError = r.flag(p.value, at, "continue_on_error")
 		case "timeout":
 			t.Timeout = r.duration(p.value, at, "timeout", t.Timeout)
 		case "retry":
@@ -186,12 +161,7 @@ func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
 			t.Queue = r.text(p.value, at, "queue")
 		case "priority":
 			t.Priority = choice(r, p.value, at, "priority", tasks.Priorities(), t.Priority)
-		default:
-			r.command(&t.Command, p, at)
 		}
-	}
-	if t.Run != "" {
-		t.inherit(&inherited.command)
 	}
 	return t
 }

@@ -1,19 +1,25 @@
 package definition
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/vm"
 )
 
 // maxVariable is what Linux lets NAME=value of one variable have in bytes.
 const maxVariable = 128<<10 - 1
 
-// maxWith is the size of an evaluated With in bytes.
-const maxWith = 8 << 20
+// Values is what expressions are evaluated with.
+type Values struct {
+	Input json.RawMessage            // the run's input, as CheckInput gave it; nil counts as {}
+	Needs map[string]json.RawMessage // outputs by task; a task that is missing or nil has the output null
+}
 
 // Resolved is a task's settings with their expressions evaluated. The caller must not change it: it may be shared.
 type Resolved struct {
@@ -21,99 +27,106 @@ type Resolved struct {
 	Env  map[string]string // the task's env and, for a task with Run, the values of its expressions
 }
 
-// Condition evaluates If; an empty one is true. The error says what could not be evaluated, or that the result is no boolean. It is meant
-// for a transaction: its limits are tight, and those of all conditions that are evaluated with the same values together as well.
-func (t *Task) Condition(v *Values) (bool, error) {
+// Condition evaluates If; an empty one is true. The error says what could not be evaluated, or that the result is no boolean.
+func (t *Task) Condition(v Values) (bool, error) {
 	c := t.compiled
 	if c.condition == nil {
 		return true, nil
 	}
-	m := newMeter(limits{steps: min(conditionSteps, max(planSteps-v.planSteps, 0)), memory: conditionMemory})
-	defer func() {
-		v.planSteps += m.most.steps - m.steps
-		m.close()
-	}()
-	result, err := c.condition.run(m, v)
+	env, err := v.decode(c.condition.reads.input, c.ifNeeds)
 	if err != nil {
-		return false, fmt.Errorf("if: %s: %w", shortened(c.condition.source), err)
+		return false, fmt.Errorf("if: %w", err)
+	}
+	result, err := c.condition.run(env)
+	if err != nil {
+		return false, fmt.Errorf("if: %w", err)
 	}
 	yes, ok := result.(bool)
 	if !ok {
-		return false, fmt.Errorf("if: %s: the result is %s, and must be true or false", shortened(c.condition.source), kindOf(result))
+		return false, fmt.Errorf("if: the result is %s, and must be true or false", kindOf(result))
 	}
 	return yes, nil
 }
 
-// ConditionNeeds lists the dependencies whose outputs If reads, and those of which it reads how they ended, in the order of Needs.
-func (t *Task) ConditionNeeds() (outputs, pasts []string) {
-	return t.compiled.ifOutputs, t.compiled.ifPasts
-}
+// ConditionNeeds lists the dependencies whose outputs If reads, in the order of Needs.
+func (t *Task) ConditionNeeds() []string { return t.compiled.ifNeeds }
 
 // OutputsNeeded lists the dependencies whose outputs Resolve or the handler may read, in the order of Needs: all of them for a
 // command, which finds them in a file, and for other tasks those that with and env name.
 func (t *Task) OutputsNeeded() []string { return t.compiled.outputs }
 
-// PastsNeeded lists the dependencies of which Resolve reads how they ended, in the order of Needs.
-func (t *Task) PastsNeeded() []string { return t.compiled.pasts }
-
-// Resolve evaluates the expressions in With or Run and in Env, until ctx ends. The error names the setting and the expression.
-func (t *Task) Resolve(ctx context.Context, v *Values) (Resolved, error) {
+// Resolve evaluates the expressions in With or Run and in Env. The error names the setting and the expression.
+func (t *Task) Resolve(v Values) (Resolved, error) {
 	c := t.compiled
 	if c.with == nil && len(c.env) == 0 {
 		return c.fixed, nil
 	}
-	r := resolver{newMeter(limits{steps: resolveSteps, memory: resolveMemory, gated: true}), v}
-	r.ctx = ctx
-	defer r.close()
+	env, err := v.decode(c.reads.input, c.needs)
+	if err != nil {
+		return Resolved{}, err
+	}
 	out := c.fixed
 	if len(c.env) > 0 {
 		out.Env = maps.Clone(out.Env)
 	}
-	var err error
 	for _, name := range slices.Sorted(maps.Keys(c.env)) {
-		if out.Env[name], err = r.variable(c.env[name], name); err != nil {
+		if out.Env[name], err = c.env[name].variable(name, env); err != nil {
 			return Resolved{}, err
 		}
 	}
 	if c.with == nil {
 		return out, nil
 	}
-	with, err := r.with("with", c.with)
+	with, err := render("with", c.with, env)
 	if err != nil {
 		return Resolved{}, err
 	}
-	e := encoder{m: r.meter}
-	if err := e.value(with, -maxDepth); err != nil {
+	if out.With, err = encode(with); err != nil {
 		return Resolved{}, fmt.Errorf("with: %w", err)
 	}
-	if len(e.b) > maxWith {
-		return Resolved{}, fmt.Errorf("with: its values have %d bytes together, more than the limit of %d", len(e.b), maxWith)
-	}
-	out.With = e.b
 	return out, nil
 }
 
-// run evaluates the expression. What a user wrote must never end a process, so that a panic too is an error.
-func (e *expression) run(m *meter, v *Values) (_ any, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the expression cannot be evaluated: %v", p)
+// decode reads as much of the values as expressions do.
+func (v Values) decode(readsInput bool, reads []string) (map[string]any, error) {
+	input, needs := any(map[string]any{}), make(map[string]any, len(reads))
+	if readsInput && len(v.Input) > 0 {
+		in, err := decodeExact(v.Input)
+		if err != nil {
+			return nil, fmt.Errorf("input: %w", err)
 		}
-	}()
-	return (&evaluator{meter: m, e: e, values: v}).eval(e.node)
+		input = forExpressions(in)
+	}
+	for _, id := range reads {
+		needs[id] = nil
+		if raw := v.Needs[id]; len(raw) > 0 {
+			out, err := decodeExact(raw)
+			if err != nil {
+				return nil, fmt.Errorf("output of %s: %w", id, err)
+			}
+			needs[id] = forExpressions(out)
+		}
+	}
+	return map[string]any{"input": input, "needs": needs}, nil
 }
 
-// resolver evaluates the texts of one task.
-type resolver struct {
-	*meter
-	values *Values
+func (e *expression) run(env map[string]any) (any, error) {
+	result, err := vm.Run(e.program, env)
+	var at *file.Error
+	switch {
+	case !errors.As(err, &at):
+		return result, err
+	case at.Message == "invalid operation: int(string)": // a key taken for the index of an array or a text
+		return nil, errors.New("a key is read of a value that is no object")
+	}
+	return nil, errors.New(at.Message) // without the drawing of where: the caller quotes the expression
 }
 
-// with evaluates the templates in a decoded With.
-func (r resolver) with(at string, v any) (any, error) {
+// render evaluates the templates in a decoded With.
+func render(at string, v any, env map[string]any) (any, error) {
 	switch v := v.(type) {
 	case *template:
-		value, err := r.value(v)
+		value, err := v.value(env)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", at, err)
 		}
@@ -121,7 +134,7 @@ func (r resolver) with(at string, v any) (any, error) {
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
-			e, err := r.with(at, v[i])
+			e, err := render(at, v[i], env)
 			if err != nil {
 				return nil, err
 			}
@@ -131,7 +144,7 @@ func (r resolver) with(at string, v any) (any, error) {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			e, err := r.with(at+"."+k, v[k])
+			e, err := render(at+"."+k, v[k], env)
 			if err != nil {
 				return nil, err
 			}
@@ -155,60 +168,61 @@ func (t *template) fixed() (string, bool) {
 }
 
 // value keeps the JSON type of an expression that is the whole text; within a longer text it becomes part of a string.
-func (r resolver) value(t *template) (any, error) {
+func (t *template) value(env map[string]any) (any, error) {
 	if len(t.parts) == 1 && t.parts[0].expression != nil {
-		return r.evaluate(t.parts[0])
+		return t.parts[0].evaluate(env)
 	}
-	return r.template(t)
+	return t.text(env)
 }
 
-// template puts strings in as they are and other values as JSON.
-func (r resolver) template(t *template) (string, error) {
+// text puts strings in as they are and other values as JSON.
+func (t *template) text(env map[string]any) (string, error) {
 	var b strings.Builder
 	for _, p := range t.parts {
 		if p.expression == nil {
 			b.WriteString(p.literal)
 			continue
 		}
-		v, err := r.evaluate(p)
+		v, err := p.evaluate(env)
 		if err != nil {
 			return "", err
 		}
-		s, err := r.render(v)
-		if err == nil {
-			err = r.text(2 * len(s))
+		if s, ok := v.(string); ok {
+			b.WriteString(s)
+			continue
 		}
+		j, err := encode(v)
 		if err != nil {
-			return "", fmt.Errorf("${{ %s }}: %w", shortened(p.source), err)
+			return "", fmt.Errorf("${{%s}}: %w", p.source, err)
 		}
-		b.WriteString(s)
+		b.Write(j)
 	}
 	return b.String(), nil
 }
 
-func (r resolver) evaluate(p templatePart) (any, error) {
-	v, err := p.expression.run(r.meter, r.values)
+func (p templatePart) evaluate(env map[string]any) (any, error) {
+	v, err := p.expression.run(env)
 	if err != nil {
-		return nil, fmt.Errorf("${{ %s }}: %w", shortened(p.source), err)
+		return nil, fmt.Errorf("${{%s}}: %w", p.source, err)
 	}
 	return v, nil
 }
 
 // variable is text for an environment variable, which cannot hold everything.
-func (r resolver) variable(t *template, name string) (string, error) {
+func (t *template) variable(name string, env map[string]any) (string, error) {
 	at := "env." + name
 	if strings.HasPrefix(name, "SLUICE_") {
 		at = "run"
 	}
-	s, err := r.template(t)
+	s, err := t.text(env)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("%s: %w", at, err)
 	case strings.IndexByte(s, 0) >= 0:
-		return "", fmt.Errorf("%s: the value of %s holds a NUL byte, which no environment variable can", at, shortened(t.String()))
+		return "", fmt.Errorf("%s: the value of %s holds a NUL byte, which no environment variable can", at, t.String())
 	case len(name)+1+len(s) > maxVariable:
 		return "", fmt.Errorf("%s: the value of %s has %d bytes, more than an environment variable can hold: read it from the file $SLUICE_INPUT",
-			at, shortened(t.String()), len(s))
+			at, t.String(), len(s))
 	}
 	return s, nil
 }

@@ -34,7 +34,7 @@ func runScript(t *testing.T, shell, script, value string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := task(t, d, "b").Resolve(t.Context(), values("", map[string]string{"a": string(out)}))
+	got, err := task(t, d, "b").Resolve(values("", map[string]string{"a": string(out)}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestShellTextWithoutExpressionsIsUntouched(t *testing.T) {
 		if err := d.Check(catalog(t)); err != nil {
 			t.Fatal(err)
 		}
-		got, err := task(t, d, "b").Resolve(t.Context(), &definition.Values{})
+		got, err := task(t, d, "b").Resolve(definition.Values{})
 		if err != nil {
 			t.Fatal(err)
 		}

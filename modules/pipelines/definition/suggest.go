@@ -11,7 +11,7 @@ func suggest(name string, known []string) string {
 	if best := nearest(name, known); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
-	if len(known) == 0 || len(known) > 30 {
+	if len(known) == 0 || len(known) > 15 {
 		return ""
 	}
 	return "known: " + strings.Join(known, ", ")

@@ -30,14 +30,12 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// forExpressions turns whole numbers into ints where that keeps every character. Other numbers stay as they are written, until they are
-// calculated with.
+// forExpressions turns numbers into what expressions calculate with: int where it fits, float64 where that loses nothing. A
+// number with more digits stays a json.Number: it can be passed on and compared, not calculated with.
 func forExpressions(v any) any {
 	switch v := v.(type) {
 	case json.Number:
-		if i, err := strconv.Atoi(string(v)); err == nil && strconv.Itoa(i) == string(v) {
-			return i
-		}
+		return number(string(v))
 	case []any:
 		for i := range v {
 			v[i] = forExpressions(v[i])
@@ -48,6 +46,17 @@ func forExpressions(v any) any {
 		}
 	}
 	return v
+}
+
+func number(s string) any {
+	if i, err := strconv.Atoi(s); err == nil {
+		return i
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || significant(s) != significant(strconv.FormatFloat(f, 'e', -1, 64)) {
+		return json.Number(s)
+	}
+	return f
 }
 
 // significant gives a number's digits without sign, point, exponent and zeros at either end.
@@ -67,7 +76,7 @@ func kindOf(v any) string {
 		return "a boolean"
 	case json.Number, int, float64:
 		return "a number"
-	case []any:
+	case []any, []int:
 		return "an array"
 	}
 	return "an object"

@@ -64,7 +64,7 @@ func TestDump(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		before := dbtest.Dump(t, d)
-		for _, table := range []string{"execution_events", "pipeline_executions", "task_executions", "task_outbox", "log_chunks", "workers", "pipeline_definitions"} {
+		for _, table := range []string{"execution_events", "pipeline_executions", "task_executions", "task_outbox", "task_logs", "workers", "pipeline_definitions"} {
 			if _, ok := before[table]; !ok {
 				t.Errorf("the dump lacks %s", table)
 			}

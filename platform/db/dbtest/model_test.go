@@ -13,58 +13,46 @@ import (
 
 type status string
 
-// log is a model of log_chunks as a module would write it; the others below are wrong in one way each.
+// log is a model of task_logs as a module would write it; the others below are wrong in one way each.
 type log struct {
 	TaskExecutionID db.ID `gorm:"primaryKey"`
 	Attempt         int   `gorm:"primaryKey"`
-	Seq             int64 `gorm:"primaryKey"`
-	ByteOffset      int64
-	ByteCount       int
-	Text            string
-	Stream          status
+	Stdout          string
+	Stderr          status
 	CreatedAt       db.Time
 }
 
-func (log) TableName(n schema.Namer) string { return n.TableName("log_chunks") }
+func (log) TableName(n schema.Namer) string { return n.TableName("task_logs") }
 
 type extraColumn struct {
 	TaskExecutionID db.ID `gorm:"primaryKey"`
 	Attempt         int   `gorm:"primaryKey"`
-	Seq             int64 `gorm:"primaryKey"`
-	ByteOffset      int64
-	ByteCount       int
-	Text            string
-	Stream          string
+	Stdout          string
+	Stderr          string
 	CreatedAt       db.Time
 	Colour          string
 }
 
-func (extraColumn) TableName(n schema.Namer) string { return n.TableName("log_chunks") }
+func (extraColumn) TableName(n schema.Namer) string { return n.TableName("task_logs") }
 
 type missingColumn struct {
 	TaskExecutionID db.ID `gorm:"primaryKey"`
 	Attempt         int   `gorm:"primaryKey"`
-	Seq             int64 `gorm:"primaryKey"`
-	ByteOffset      int64
-	ByteCount       int
-	Text            string
+	Stdout          string
 	CreatedAt       db.Time
 }
 
-func (missingColumn) TableName(n schema.Namer) string { return n.TableName("log_chunks") }
+func (missingColumn) TableName(n schema.Namer) string { return n.TableName("task_logs") }
 
 type wrongType struct {
 	TaskExecutionID string `gorm:"primaryKey"`
 	Attempt         int    `gorm:"primaryKey"`
-	Seq             int64  `gorm:"primaryKey"`
-	ByteOffset      int64
-	ByteCount       int
-	Text            string
-	Stream          string
+	Stdout          string
+	Stderr          string
 	CreatedAt       db.JSON
 }
 
-func (wrongType) TableName(n schema.Namer) string { return n.TableName("log_chunks") }
+func (wrongType) TableName(n schema.Namer) string { return n.TableName("task_logs") }
 
 type event struct {
 	SequenceNum         int64
@@ -106,7 +94,7 @@ func TestCompareFindsEachDifference(t *testing.T) {
 			want  []string
 		}{
 			{&extraColumn{}, []string{"the table has no column colour"}},
-			{&missingColumn{}, []string{"the model has no field for column stream"}},
+			{&missingColumn{}, []string{"the model has no field for column stderr"}},
 			{&wrongType{}, wrong[d.Backend()]},
 			{&event{}, []string{"column worker_id may be NULL, its field string can't"}},
 			{&noTable{}, []string{"there is no such table"}},

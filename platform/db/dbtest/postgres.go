@@ -52,22 +52,16 @@ func PostgresURL(t testing.TB) string {
 	if err != nil {
 		t.Fatal("prepare PostgreSQL for tests: ", err)
 	}
-	return createDatabase(t, from+" STRATEGY FILE_COPY")
+	return createDatabase(t, from)
 }
 
 // EmptyPostgresURL is PostgresURL without any schema, for tests of migrations.
 func EmptyPostgresURL(t testing.TB) string {
 	t.Helper()
-	return createDatabase(t, "template0 STRATEGY FILE_COPY")
+	return createDatabase(t, "template0")
 }
 
-// PostgresURLWith is EmptyPostgresURL of a database made with further options of CREATE DATABASE, such as an encoding.
-func PostgresURLWith(t testing.TB, options string) string {
-	t.Helper()
-	return createDatabase(t, "template0 "+options)
-}
-
-// createDatabase copies a database for the time of a test. from is a template with options; FILE_COPY is several times faster than the default for a small one.
+// createDatabase copies a database for the time of a test. FILE_COPY is several times faster than the default for a small one.
 func createDatabase(t testing.TB, from string) string {
 	t.Helper()
 	name := "test_" + hex.EncodeToString(newID())
@@ -77,7 +71,7 @@ func createDatabase(t testing.TB, from string) string {
 			t.Errorf("drop the test's database: %v", err)
 		}
 	})
-	if err := admin(t.Context(), `CREATE DATABASE `+name+` TEMPLATE `+from); err != nil {
+	if err := admin(t.Context(), `CREATE DATABASE `+name+` TEMPLATE `+from+` STRATEGY FILE_COPY`); err != nil {
 		t.Fatal("make a PostgreSQL database for the test: ", err)
 	}
 	u, err := onServer(name)
