@@ -22,6 +22,7 @@ var mayWrite = map[string][]string{
 	"execution_labels":     {"modules/pipelines/labels.go", retaining, importing},
 	"log_chunks":           {"modules/tasks/logs.go", retaining, importingRows},
 	"chores":               {"modules/chores/chores.go"},
+	"run_ends":             {"modules/pipelines/ends.go"},
 	"recoveries":           {"modules/leases/recoveries.go"},
 	"removed_events":       {retaining},
 	"workers":              {"modules/leases/leases.go", importingRows},

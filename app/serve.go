@@ -12,6 +12,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/handlers/shell"
 	"github.com/sluiceworks/sluice/modules/health"
 	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/redact"
@@ -20,11 +21,12 @@ import (
 type serveNeeds struct {
 	fx.In
 	Sources
-	DB      *db.DB
-	Outbox  *outbox.Repository
-	Workers workers.Deps
-	Log     *zap.Logger
-	Keeping keeping
+	DB        *db.DB
+	Outbox    *outbox.Repository
+	Pipelines *pipelines.Repository
+	Workers   workers.Deps
+	Log       *zap.Logger
+	Keeping   keeping
 }
 
 const leastLease = 100 * time.Millisecond
@@ -92,7 +94,7 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err e
 	}
 	share := func(*workers.Budget) {}
 	if s.listen != "" {
-		server, refused := health.Listen(ctx, s.listen, health.Deps{DB: n.DB, Outbox: n.Outbox, Log: n.Log})
+		server, refused := health.Listen(ctx, s.listen, health.Deps{DB: n.DB, Outbox: n.Outbox, Pipelines: n.Pipelines, Log: n.Log})
 		if refused != nil {
 			return refused
 		}

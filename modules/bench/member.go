@@ -104,6 +104,12 @@ func (m *Member) Ran(string, time.Duration) {}
 // Recorded see Claimed.
 func (m *Member) Recorded(int, time.Duration) {}
 
+// Waited see Claimed.
+func (m *Member) Waited(string, string, time.Duration) {}
+
+// RunEnded see Claimed.
+func (m *Member) RunEnded(*pipelines.Execution) {}
+
 // Recovered see Claimed.
 func (m *Member) Recovered(int) {}
 

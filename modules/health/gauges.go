@@ -3,11 +3,16 @@ package health
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluiceworks/sluice/platform/db"
 )
+
+// mostNames is how many pipelines a scrape asks for the last success of.
+const mostNames = 1000
 
 // gauges are what is asked for when somebody wants to know.
 type gauges struct {
@@ -20,6 +25,7 @@ type gauges struct {
 	queued  *prometheus.Desc
 	held    *prometheus.Desc
 	oldest  *prometheus.Desc
+	success *prometheus.Desc
 }
 
 func newGauges(s *Server) *gauges {
@@ -34,6 +40,7 @@ func newGauges(s *Server) *gauges {
 		queued:  prometheus.NewDesc("sluice_outbox_pending", "Tasks of a tenant in the whole database that wait for a worker, due or not.", tenant, nil),
 		held:    prometheus.NewDesc("sluice_events_held_back_seconds", "How long the oldest open transaction with events has been open: followers of events wait for it. Those of other users are seen by members of pg_monitor.", tenant, nil),
 		oldest:  prometheus.NewDesc("sluice_oldest_transaction_age", "How many transactions have begun on the database's server since the oldest that is open, or that a replication slot keeps.", nil, nil),
+		success: prometheus.NewDesc("sluice_pipeline_last_success_timestamp_seconds", "When a run of the pipeline last completed, whichever process ended it; missing: none has, or its runs have been removed.", []string{"tenant", "pipeline"}, nil),
 	}
 }
 
@@ -47,6 +54,7 @@ func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 	to <- g.queued
 	to <- g.held
 	to <- g.oldest
+	to <- g.success
 }
 
 // Collect reads them. A database that does not answer costs a scrape what it would have told.
@@ -78,6 +86,26 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		to <- gauge(g.queued, float64(n), p.tenant)
 	}
 	g.horizon(limited, to)
+	g.successes(limited, to)
+}
+
+// successes tells when each pipeline last succeeded.
+func (g *gauges) successes(ctx context.Context, to chan<- prometheus.Metric) {
+	for _, tenant := range g.server.tenants(ctx) {
+		found, err := g.server.deps.Pipelines.LastSuccesses(db.WithTenant(ctx, tenant), mostNames)
+		if err != nil {
+			to <- prometheus.NewInvalidMetric(g.success, fmt.Errorf("look for the last successes of tenant %s for a scrape: %w", tenant, err))
+			return
+		}
+		last := map[string]float64{}
+		for _, name := range slices.Sorted(maps.Keys(found)) {
+			label := g.server.metrics.pipelines.of(tenant, name)
+			last[label] = max(last[label], float64(found[name].UnixMicro())/1e6)
+		}
+		for label, at := range last {
+			to <- gauge(g.success, at, tenant, label)
+		}
+	}
 }
 
 // horizon tells how far open transactions hold back each tenant's events, and how old the oldest is on the whole server.

@@ -23,6 +23,10 @@ type metrics struct {
 	claim     *prometheus.HistogramVec
 	record    *prometheus.HistogramVec
 	task      *prometheus.HistogramVec
+	wait      *prometheus.HistogramVec
+	runs      *prometheus.CounterVec
+	run       *prometheus.HistogramVec
+	pipelines labels
 }
 
 // observer counts what one tenant's pool does (workers.Observer).
@@ -30,7 +34,9 @@ type observer struct {
 	claimed, lost, recovered, stuck prometheus.Counter
 	claim, record                   prometheus.Observer
 	finished                        *prometheus.CounterVec
-	task                            prometheus.ObserverVec
+	task, wait, run                 prometheus.ObserverVec
+	runs                            *prometheus.CounterVec
+	label                           func(pipeline string) string
 }
 
 const tenantLabel = "tenant"
@@ -45,6 +51,7 @@ var outcomes = map[pipelines.Kind]string{
 var (
 	transactionBuckets = prometheus.ExponentialBuckets(0.0005, 2, 15) // half a millisecond to 8 s
 	taskBuckets        = prometheus.ExponentialBuckets(0.001, 4, 12)  // a millisecond to 70 min
+	runBuckets         = prometheus.ExponentialBuckets(0.01, 4, 12)   // 10 milliseconds to 12 h
 )
 
 func newMetrics(s *Server) *metrics {
@@ -59,7 +66,10 @@ func newMetrics(s *Server) *metrics {
 		record:    histogram("sluice_record_seconds", "From the first try to record a group of outcomes to its commit.", transactionBuckets),
 		task:      histogram("sluice_task_seconds", "How long handlers ran, by handler.", taskBuckets, "handler"),
 	}
-	m.registry.MustRegister(m.claimed, m.finished, m.lost, m.recovered, m.stuck, m.claim, m.record, m.task, newGauges(s),
+	m.wait = histogram("sluice_queue_wait_seconds", "From when a task was due to its claim, by queue and handler; 0 for what is claimed as it becomes ready.", taskBuckets, "queue", "handler")
+	m.runs = counter("sluice_runs_total", "Runs that have ended, by pipeline and status: those that this process has ended, and those of processes without metrics that it has learnt of.", "pipeline", "status")
+	m.run = histogram("sluice_run_seconds", "From the creation of runs to their end, by pipeline.", runBuckets, "pipeline")
+	m.registry.MustRegister(m.wait, m.runs, m.run, m.claimed, m.finished, m.lost, m.recovered, m.stuck, m.claim, m.record, m.task, newGauges(s),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -79,6 +89,8 @@ func (m *metrics) of(tenant string) *observer {
 		claimed: m.claimed.With(labels), lost: m.lost.With(labels), recovered: m.recovered.With(labels), stuck: m.stuck.With(labels),
 		claim: m.claim.With(labels), record: m.record.With(labels),
 		finished: m.finished.MustCurryWith(labels), task: m.task.MustCurryWith(labels),
+		wait: m.wait.MustCurryWith(labels), run: m.run.MustCurryWith(labels), runs: m.runs.MustCurryWith(labels),
+		label: func(pipeline string) string { return m.pipelines.of(tenant, pipeline) },
 	}
 	for _, outcome := range outcomes {
 		o.finished.WithLabelValues(outcome)
@@ -91,9 +103,11 @@ func (m *metrics) forget(tenant string) {
 	labels := prometheus.Labels{tenantLabel: tenant}
 	for _, v := range []*prometheus.MetricVec{
 		m.claimed.MetricVec, m.finished.MetricVec, m.lost.MetricVec, m.recovered.MetricVec, m.stuck.MetricVec, m.claim.MetricVec, m.record.MetricVec, m.task.MetricVec,
+		m.wait.MetricVec, m.runs.MetricVec, m.run.MetricVec,
 	} {
 		v.DeletePartialMatch(labels)
 	}
+	m.pipelines.forget(tenant)
 }
 
 // handler answers a scrape. What can't be gathered is left out and logged; the rest is answered.
@@ -112,6 +126,18 @@ func (o *observer) Claimed(n int, took time.Duration) {
 // Ran notes the time of a handler.
 func (o *observer) Ran(handler string, took time.Duration) {
 	o.task.WithLabelValues(handler).Observe(took.Seconds())
+}
+
+// Waited notes how long a task was due.
+func (o *observer) Waited(queue, handler string, d time.Duration) {
+	o.wait.WithLabelValues(queue, handler).Observe(max(d, 0).Seconds())
+}
+
+// RunEnded counts a run.
+func (o *observer) RunEnded(x *pipelines.Execution) {
+	name := o.label(x.PipelineName)
+	o.runs.WithLabelValues(name, string(x.Status)).Inc()
+	o.run.WithLabelValues(name).Observe(max(x.CompletedAt.Sub(x.CreatedAt.Time), 0).Seconds())
 }
 
 // Recorded notes the time of a group.

@@ -3,12 +3,14 @@ package health_test
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/enginetest"
@@ -56,6 +58,10 @@ var expected = []string{
 	`sluice_slots{state="used"}`, `sluice_slots{state="free"}`,
 	`sluice_handler_places{handler="scripted",state="used"}`, `sluice_handler_places{handler="scripted",state="free"}`,
 	ofDefault("sluice_claim_seconds_count"), ofDefault("sluice_record_seconds_count"), `sluice_task_seconds_count{handler="scripted",tenant="default"}`,
+	`sluice_queue_wait_seconds_count{handler="scripted",queue="default",tenant="default"}`,
+	`sluice_runs_total{pipeline="mixed",status="Failed",tenant="default"}`, `sluice_runs_total{pipeline="lost",status="Completed",tenant="default"}`,
+	`sluice_runs_total{pipeline="hang",status="Cancelled",tenant="default"}`, `sluice_run_seconds_count{pipeline="mixed",tenant="default"}`,
+	`sluice_pipeline_last_success_timestamp_seconds{pipeline="lost",tenant="default"}`,
 }
 
 // ofTransactions are what only a server with open transactions has: TestHeldBack.
@@ -171,6 +177,56 @@ func TestEveryMetricAppears(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPageListsEveryMetric: docs/metrics.md and what is served name the same metrics.
+func TestPageListsEveryMetric(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for line := range strings.Lines(string(page)) {
+		if name, ok := strings.CutPrefix(line, "| `sluice_"); ok {
+			name, _, _ = strings.Cut(name, "`")
+			listed = append(listed, "sluice_"+name)
+		}
+	}
+	var served []string
+	for _, name := range slices.Concat(expected, ofTransactions, ofFaults) { // TestEveryMetricAppears holds it to what is served
+		name, _, _ = strings.Cut(name, "{")
+		served = append(served, strings.TrimSuffix(name, "_count"))
+	}
+	slices.Sort(listed)
+	slices.Sort(served)
+	if diff := cmp.Diff(slices.Compact(served), listed); diff != "" {
+		t.Errorf("docs/metrics.md (-served +listed):\n%s", diff)
+	}
+}
+
+// TestPipelineLabelsAreBounded: beyond the bound pipelines share a label, and those that have one keep it.
+func TestPipelineLabelsAreBounded(t *testing.T) {
+	t.Parallel()
+	server := listen(t, dbtest.SQLite(t), "127.0.0.1:0", zap.NewNop())
+	o := server.Observer(db.DefaultTenant)
+	for i := range 500 {
+		o.RunEnded(&pipelines.Execution{PipelineName: "generated-" + strconv.Itoa(i), Status: pipelines.Failed})
+	}
+	o.RunEnded(&pipelines.Execution{PipelineName: "generated-0", Status: pipelines.Failed})
+	_, body := get(t, server, "/metrics")
+	values, _ := samples(t, body)
+	runs := 0
+	for name := range values {
+		if strings.HasPrefix(name, "sluice_runs_total{") {
+			runs++
+		}
+	}
+	first := values[`sluice_runs_total{pipeline="generated-0",status="Failed",tenant="default"}`]
+	other := values[`sluice_runs_total{pipeline="other",status="Failed",tenant="default"}`]
+	if runs != 201 || first != 2 || other != 300 {
+		t.Errorf("%d series, %v of the first pipeline, %v of others; want 201, 2, 300", runs, first, other)
+	}
 }
 
 // all reports whether every expected series has been seen, but for one.

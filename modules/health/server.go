@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -35,9 +36,10 @@ const (
 
 // Deps are what the server asks.
 type Deps struct {
-	DB     *db.DB
-	Outbox *outbox.Repository
-	Log    *zap.Logger
+	DB        *db.DB
+	Outbox    *outbox.Repository
+	Pipelines *pipelines.Repository
+	Log       *zap.Logger
 }
 
 // Server answers GET /livez, /readyz and /metrics about the pools of a process, one for each tenant that it serves. Make it with

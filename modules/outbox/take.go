@@ -123,8 +123,18 @@ func (t *Taking) row(scan func(...any) error) error {
 	return err
 }
 
-// Tasks gives the tasks whose rows were taken. It is to be called once.
+// Tasks gives the tasks whose rows were taken, in the order of Rows. Only one of the two is to be called, and once.
 func (t *Taking) Tasks() []db.ID {
+	rows := t.Rows()
+	ids := make([]db.ID, len(rows))
+	for i, row := range rows {
+		ids[i] = row.TaskExecutionID
+	}
+	return ids
+}
+
+// Rows gives the rows that were taken, in the order of priority and then of time.
+func (t *Taking) Rows() []Row {
 	if t.look != nil && t.squeezed() {
 		t.look.saw(t.repository.db.Now(), false) // rows may lie before those that it took: it knows no head
 	} else if t.look != nil {
@@ -139,11 +149,7 @@ func (t *Taking) Tasks() []db.ID {
 	slices.SortFunc(t.rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(a.Lane/2, b.Lane/2), a.AvailableAt.Compare(b.AvailableAt.Time), cmp.Compare(a.ID, b.ID))
 	})
-	ids := make([]db.ID, len(t.rows))
-	for i, row := range t.rows {
-		ids[i] = row.TaskExecutionID
-	}
-	return ids
+	return t.rows
 }
 
 // squeezed reports whether rows of a handler may have been left because there was no room for them.

@@ -3,6 +3,7 @@ package pipelines
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
@@ -22,7 +23,8 @@ type ClaimRequest struct {
 type Claim struct {
 	Task       tasks.Task // its Version is the fence: every write of the worker names it
 	Pipeline   string
-	Resumed    bool // after a deferral
+	Resumed    bool          // after a deferral
+	Waited     time.Duration // from when it was due to the claim; 0: it became ready in the same transaction
 	Definition *definition.Task
 	Input      json.RawMessage
 	Needs      map[string]json.RawMessage // outputs of the dependencies that the task may use

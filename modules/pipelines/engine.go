@@ -38,7 +38,8 @@ func NewEngine(d *db.DB, l *leases.Repository, e *events.Repository, o *outbox.R
 func (e *Engine) Waker() *Waker { return e.waker }
 
 // write puts plans' results, and further moves of tasks that change nothing of their executions, into the transaction.
-func (e *Engine) write(tx db.Tx, plans []*plan, moves ...*tasks.Move) (settled []*move, ready int, err error) {
+func (e *Engine) write(tx db.Tx, plans []*plan, moves ...*tasks.Move) (ready int, err error) {
+	var settled []*move
 	var counters []tasks.Counter
 	var counted []Execution
 	for _, p := range plans {
@@ -46,7 +47,7 @@ func (e *Engine) write(tx db.Tx, plans []*plan, moves ...*tasks.Move) (settled [
 		moves, counters = append(moves, m...), append(counters, c...)
 		end, err := p.settle()
 		if err != nil {
-			return nil, 0, err
+			return 0, err
 		}
 		if end != nil {
 			settled = append(settled, end)
@@ -63,15 +64,15 @@ func (e *Engine) write(tx db.Tx, plans []*plan, moves ...*tasks.Move) (settled [
 		tx.Notify(TopicReady)
 	}
 	if err := e.tasks.Apply(tx, moves); err != nil {
-		return nil, 0, err
+		return 0, err
 	}
 	if err := e.tasks.CountDependencies(tx, sortCounters(counters)); err != nil {
-		return nil, 0, err
+		return 0, err
 	}
 	if err := e.pipelines.apply(tx, settled); err != nil {
-		return nil, 0, err
+		return 0, err
 	}
-	return settled, ready, e.pipelines.count(tx, sortExecutions(counted))
+	return ready, e.pipelines.count(tx, sortExecutions(counted))
 }
 
 // outputs reads outputs for conditions: from the tasks that end in the same plan, else from the database.

@@ -37,6 +37,7 @@ type Outcome struct {
 	Until      db.Time         // of Deferred
 	Reason     string          // of Deferred and Released
 	Logs       tasks.Written   // what the attempt wrote and has not stored yet
+	RetryAt    db.Time         // of Erred, once it is recorded: when the next attempt is due; null: there is none
 }
 
 // Finish records outcomes, and all that follows from them: retries, successors ready or skipped, pipelines ended: a Turn that claims
@@ -203,9 +204,12 @@ func (p *plan) outcome(t tasks.Task, o *Outcome) *tasks.Move {
 		return t.SkipRunning(*o.Exit, string(o.Claim.Definition.TriggerRule), p.now)
 	}
 	policy := o.Claim.Definition.Retry
+	o.RetryAt = db.Time{}
 	if !o.Final && t.AttemptsLeft() && policy.Retryable(o.ErrorKind) {
 		delay := max(policy.DelayAfter(t.Attempt-t.Recoveries, random()), min(o.RetryAfter, tasks.LongestDelay))
-		return t.ScheduleRetry(o.ErrorKind, o.Error, o.Exit, delay, p.now)
+		m := t.ScheduleRetry(o.ErrorKind, o.Error, o.Exit, delay, p.now)
+		o.RetryAt = m.Task.RetryAt
+		return m
 	}
 	return t.Fail(o.ErrorKind, o.Error, o.Exit, p.now)
 }

@@ -295,6 +295,6 @@ func (e *Engine) recover(ctx context.Context, tx db.Tx, ids []db.ID, gone map[st
 		}
 		plans = append(plans, p)
 	}
-	_, ready, err = e.write(tx, plans)
+	ready, err = e.write(tx, plans)
 	return recovered, ready, err
 }

@@ -18,12 +18,15 @@ var errMoved = errors.New("pipeline execution changed since it was read")
 
 // Repository reads pipeline executions and applies moves to them.
 type Repository struct {
-	db     *db.DB
-	events *events.Repository
+	db       *db.DB
+	events   *events.Repository
+	watchers *watchers
 }
 
 // NewRepository makes a repository over a database.
-func NewRepository(d *db.DB, e *events.Repository) *Repository { return &Repository{db: d, events: e} }
+func NewRepository(d *db.DB, e *events.Repository) *Repository {
+	return &Repository{db: d, events: e, watchers: &watchers{}}
+}
 
 // insert writes new executions and their first events. One whose idempotency key is taken is left out: the result holds the ids
 // that were written.
@@ -104,7 +107,10 @@ FROM $x WHERE p.id = x.id AND p.version = x.version - 1 $keep_plan_of_one`, db.A
 	if err != nil {
 		return err
 	}
-	return r.append(tx, moves)
+	if err := r.append(tx, moves); err != nil {
+		return err
+	}
+	return r.told(tx, moves)
 }
 
 func (r *Repository) append(tx db.Tx, moves []*move) error {

@@ -192,7 +192,7 @@ func (e *Engine) RetryAll(ctx context.Context, o Orders, from string) ([]error, 
 		if err := e.pipelines.apply(tx, moves); err != nil {
 			return 0, err
 		}
-		_, ready, err := e.write(tx, list)
+		ready, err := e.write(tx, list)
 		return ready, err
 	})
 }

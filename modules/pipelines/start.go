@@ -66,7 +66,7 @@ func (e *Engine) startBatch(ctx context.Context, requests []Request) ([]Started,
 	ready := 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) (err error) {
 		if started, plans, err = e.start(ctx, tx, requests, inputs); err == nil {
-			_, ready, err = e.write(tx, plans)
+			ready, err = e.write(tx, plans)
 		}
 		return err
 	})

@@ -32,8 +32,7 @@ type Turn struct {
 
 // Turned is what came of a Turn.
 type Turned struct {
-	Lost    []error     // an error for each outcome, see Engine.Finish
-	Ended   []Execution // that the outcomes have ended, without their inputs
+	Lost    []error // an error for each outcome, see Engine.Finish
 	Claims  []Claim
 	Taken   int         // of the claims, those from the outbox; they are the last ones, the most urgent first
 	Asked   outbox.Want // what the outbox was asked for, when it was: that for which the other claims had left slots and room
@@ -91,7 +90,6 @@ type turn struct {
 	groups   []*group
 	lost     map[*Outcome]bool
 	ready    int // tasks that have got an outbox row
-	ended    []*move
 	claims   []Claim
 	moves    []*tasks.Move // of the claims from the outbox
 	asked    outbox.Want   // see Turned
@@ -122,7 +120,7 @@ func (t *turn) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if t.ended, t.ready, err = t.engine.write(t.tx, plans, t.moves...); err != nil {
+	if t.ready, err = t.engine.write(t.tx, plans, t.moves...); err != nil {
 		return err
 	}
 	return t.engine.tasks.WriteChunks(t.tx, logs(t.Outcomes, t.lost))
@@ -256,9 +254,6 @@ func (t *turn) result() Turned {
 		if t.lost[o] {
 			r.Lost[i] = tasks.ErrClaimLost
 		}
-	}
-	for _, m := range t.ended {
-		r.Ended = append(r.Ended, m.execution)
 	}
 	for i := range r.Claims {
 		r.Claims[i].plan = nil // it has served

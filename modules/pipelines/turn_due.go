@@ -11,18 +11,24 @@ import (
 )
 
 // due takes tasks from the outbox.
-func (t *turn) due() ([]db.ID, error) {
-	if t.taking != nil {
-		return t.taking.Tasks(), nil
+func (t *turn) due() ([]outbox.Row, error) {
+	if t.taking == nil {
+		if !t.Look {
+			return nil, nil
+		}
+		want := t.ask()
+		if want.Limit <= 0 {
+			return nil, nil
+		}
+		var err error
+		if t.taking, err = t.engine.outbox.TakeLater(t.tx, want); err == nil {
+			err = t.tx.Flush()
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	if !t.Look {
-		return nil, nil
-	}
-	want := t.ask()
-	if want.Limit <= 0 {
-		return nil, nil
-	}
-	return t.engine.outbox.Take(t.tx, want)
+	return t.taking.Rows(), nil
 }
 
 // ask works out what the outbox is asked for: the claims so far have taken slots, and room of handlers with limits.
@@ -47,9 +53,13 @@ func (t *turn) ask() outbox.Want {
 
 // claimDue takes what is due from the outbox, for the slots that are left.
 func (t *turn) claimDue(ctx context.Context) error {
-	ids, err := t.due()
-	if err != nil || len(ids) == 0 {
+	rows, err := t.due()
+	if err != nil || len(rows) == 0 {
 		return err
+	}
+	ids := make([]db.ID, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].TaskExecutionID
 	}
 	var list []tasks.Task
 	found := map[db.ID]Execution{}
@@ -72,12 +82,12 @@ func (t *turn) claimDue(ctx context.Context) error {
 	for _, task := range list {
 		byID[task.ID] = task
 	}
-	for _, id := range ids {
+	for i, id := range ids {
 		task, ok := byID[id]
 		if !ok || task.Status != tasks.Ready {
 			continue // a stray row, made by another hand: taking it has removed it
 		}
-		if err := t.claim(ctx, task, found[task.PipelineExecutionID]); err != nil {
+		if err := t.claim(ctx, task, found[task.PipelineExecutionID], rows[i].AvailableAt); err != nil {
 			return err
 		}
 	}
@@ -86,7 +96,7 @@ func (t *turn) claimDue(ctx context.Context) error {
 }
 
 // claim claims a task whose outbox row has been taken.
-func (t *turn) claim(ctx context.Context, task tasks.Task, x Execution) error {
+func (t *turn) claim(ctx context.Context, task tasks.Task, x Execution, due db.Time) error {
 	def, err := t.engine.definitions.find(ctx, t.tx, x.PipelineName, x.DefinitionVersion)
 	if isGone(err) {
 		t.gone[task.PipelineExecutionID] = err
@@ -104,7 +114,7 @@ func (t *turn) claim(ctx context.Context, task tasks.Task, x Execution) error {
 	t.moves = append(t.moves, m)
 	t.claims = append(t.claims, Claim{
 		Task: m.Task, Pipeline: x.PipelineName, Resumed: task.SubStatus == tasks.Deferred, Definition: definition,
-		Input: json.RawMessage(x.Input), def: def,
+		Input: json.RawMessage(x.Input), Waited: t.tx.Now.Sub(due.Time), def: def,
 	})
 	return nil
 }

@@ -10,6 +10,10 @@ import (
 type Observer interface {
 	// Claimed tells of a claim that has been committed, of n tasks or none, and how long its transaction took.
 	Claimed(n int, took time.Duration)
+	// Waited tells how long a task that was claimed had been due in its queue.
+	Waited(queue, handler string, d time.Duration)
+	// RunEnded tells of a run that has ended, once: by this process, or by one that nobody observes.
+	RunEnded(x *pipelines.Execution)
 	// Ran tells how long a handler ran.
 	Ran(handler string, took time.Duration)
 	// Recorded tells of a group of n outcomes that has been committed, and how long that took, tries that failed included.
@@ -27,13 +31,15 @@ type Observer interface {
 // unobserved is the Observer of a pool that nobody watches.
 type unobserved struct{}
 
-func (unobserved) Claimed(int, time.Duration)  {}
-func (unobserved) Ran(string, time.Duration)   {}
-func (unobserved) Recorded(int, time.Duration) {}
-func (unobserved) Finished(pipelines.Kind)     {}
-func (unobserved) Lost()                       {}
-func (unobserved) Recovered(int)               {}
-func (unobserved) RecoveryFailed()             {}
+func (unobserved) Claimed(int, time.Duration)           {}
+func (unobserved) Waited(string, string, time.Duration) {}
+func (unobserved) RunEnded(*pipelines.Execution)        {}
+func (unobserved) Ran(string, time.Duration)            {}
+func (unobserved) Recorded(int, time.Duration)          {}
+func (unobserved) Finished(pipelines.Kind)              {}
+func (unobserved) Lost()                                {}
+func (unobserved) Recovered(int)                        {}
+func (unobserved) RecoveryFailed()                      {}
 
 // State is how a pool stands.
 type State struct {

@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -19,9 +20,44 @@ func (p *Pool) logFailure(o *pipelines.Outcome) {
 		return
 	}
 	t := &o.Claim.Task
-	p.log.Warn("a task's attempt failed", zap.String("pipeline", o.Claim.Pipeline), zap.Stringer("execution", t.PipelineExecutionID),
-		zap.String("task", t.TaskName), zap.Int("attempt", t.Attempt), zap.Int("max_attempts", t.MaxAttempts),
-		zap.String("error_kind", string(o.ErrorKind)), zap.String("error", lastLine(o.Error)), zap.Duration("duration", p.since(t.StartedAt.Time)))
+	fields := []zap.Field{
+		zap.String("pipeline", o.Claim.Pipeline), zap.Stringer("pipeline_execution_id", t.PipelineExecutionID),
+		zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Int("attempt", t.Attempt), zap.Int("max_attempts", t.MaxAttempts),
+		zap.String("error_kind", string(o.ErrorKind)), zap.String("error", lastLine(o.Error)), zap.Duration("duration", p.since(t.StartedAt.Time)),
+		zap.Bool("retried", !o.RetryAt.IsZero()),
+	}
+	if !o.RetryAt.IsZero() {
+		fields = append(fields, zap.Time("retry_at", o.RetryAt.UTC()))
+	}
+	p.log.Warn("a task's attempt failed", fields...)
+}
+
+// takeEnds takes over the ends of runs that processes which nobody observes have stored, such as a command's: when one tells of it, and
+// with each heartbeat.
+func (p *Pool) takeEnds(ctx context.Context) {
+	tick := time.NewTicker(p.config.Lease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-p.ends:
+		}
+		if err := p.engine.TakeEnds(ctx); err != nil && ctx.Err() == nil {
+			p.outage.Warn("looking for runs that other processes have ended failed, trying again", zap.Error(err))
+		}
+	}
+}
+
+// runsEnded tells of runs that have ended.
+func (p *Pool) runsEnded(list []pipelines.Execution) {
+	for i := range list {
+		p.config.Observer.RunEnded(&list[i])
+		if p.config.LogOutcomes {
+			p.logEnd(&list[i])
+		}
+	}
 }
 
 // logEnd logs an execution that has ended.
@@ -34,7 +70,7 @@ func (p *Pool) logEnd(x *pipelines.Execution) {
 		message = "a run was cancelled"
 	}
 	if entry := p.log.Check(level, message); entry != nil {
-		fields := []zap.Field{zap.String("pipeline", x.PipelineName), zap.Stringer("execution", x.ID), zap.Duration("duration", p.since(x.CreatedAt.Time))}
+		fields := []zap.Field{zap.String("pipeline", x.PipelineName), zap.Stringer("pipeline_execution_id", x.ID), zap.Duration("duration", x.CompletedAt.Sub(x.CreatedAt.Time).Round(time.Millisecond))}
 		if x.Error != "" {
 			fields = append(fields, zap.String("error", lastLine(string(x.Error))))
 		}

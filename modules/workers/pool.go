@@ -79,6 +79,7 @@ type Pool struct {
 	kick       chan struct{} // a turn may be worth it
 	dry        chan bool     // a look found less than it asked for; true: nothing
 	ended      chan struct{} // another process has taken tasks from their workers
+	ends       chan struct{} // and may have ended runs
 	beginnings beginnings
 	logs       *collector
 	unrecorded atomic.Bool // an outcome could not be written before the end
@@ -151,7 +152,7 @@ func New(c Config, d Deps) *Pool {
 	}
 	p := &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
-		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), doubts: make(chan struct{}, 1), lost: make(chan struct{}, 1),
+		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), ends: make(chan struct{}, 1), doubts: make(chan struct{}, 1), lost: make(chan struct{}, 1),
 		running: map[*pipelines.Claim]context.CancelCauseFunc{},
 		crowded: map[string]*search{}, retries: make(chan struct{}, retryLimit), outage: d.Log.WithOptions(seldomLines),
 	}
@@ -182,6 +183,10 @@ func (p *Pool) Run(ctx context.Context) error {
 	background.Go(func() { p.heartbeat(work) })
 	background.Go(func() { p.attend(work) })
 	background.Go(func() { p.listen(work) })
+	if !p.config.Private { // its run's end is for the servers to tell of
+		defer p.engine.WatchEnds(ctx, p.runsEnded)()
+		background.Go(func() { p.takeEnds(work) })
+	}
 	background.Go(func() { p.logs.run(work) })
 	var handlers, turning sync.WaitGroup
 	for range loops {
@@ -217,10 +222,8 @@ func (p *Pool) listen(ctx context.Context) {
 			p.engine.Waker().Told(ctx)
 		}
 		if topic != pipelines.TopicReady {
-			select {
-			case p.ended <- struct{}{}:
-			default:
-			}
+			signal(p.ended)
+			signal(p.ends)
 		}
 	})
 	if err != nil {

@@ -106,9 +106,4 @@ func (p *Pool) report(group []*pipelines.Outcome, result pipelines.Turned) {
 			p.log.Warn("a late outcome was refused", zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Error(err))
 		}
 	}
-	if p.config.LogOutcomes {
-		for i := range result.Ended {
-			p.logEnd(&result.Ended[i])
-		}
-	}
 }

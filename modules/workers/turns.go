@@ -105,6 +105,10 @@ func (p *Pool) turn(ctx, work context.Context, handlers *sync.WaitGroup, group [
 	}
 	if request.Want.Limit > 0 {
 		p.config.Observer.Claimed(len(result.Claims), took)
+		for i := range result.Claims {
+			c := &result.Claims[i]
+			p.config.Observer.Waited(c.Task.Queue, c.Task.Handler, c.Waited)
+		}
 	}
 	if result.Expired {
 		p.outage.Warn("claiming failed, trying again", zap.Error(leases.ErrExpired))

@@ -31,6 +31,7 @@ type txState struct {
 	send    sender
 	ending  bool // everything has been written: what fails from now on is the commit
 	silent  bool // the notification goes out later, with others
+	after   []func()
 }
 
 // witness is what shows that a transaction was committed: a row that it wrote. Its id alone would not do: a server that crashes
@@ -47,6 +48,12 @@ type witness struct {
 func (tx Tx) Witness(table, column string, value, row ID) {
 	tx.state.witness = witness{tenant: tx.tenant, table: table, column: column, value: value, row: row}
 }
+
+// AfterCommit has fn called once the transaction is committed, before Transaction returns. It is not called if that fails. It must be quick.
+func (tx Tx) AfterCommit(fn func()) { tx.state.after = append(tx.state.after, fn) }
+
+// Tenant is whose transaction it is.
+func (tx Tx) Tenant() string { return tx.tenant }
 
 // Attempts of a transaction that the database rolled back for no fault of its own (deadlock, serialization, busy).
 const maxAttempts = 10
@@ -87,6 +94,11 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 		}
 		if err == nil && state.silent {
 			d.debounce.later(t.name, state.topics)
+		}
+		if err == nil {
+			for _, fn := range state.after {
+				fn()
+			}
 		}
 		if err == nil || !d.backend.retryable(err) {
 			return d.wrap(err)

@@ -1,0 +1,44 @@
+package health
+
+import "sync"
+
+// mostPipelines bounds the values of the label pipeline for each tenant, so that pipelines with generated names do not fill whoever
+// stores the metrics.
+const mostPipelines = 200
+
+// otherPipelines is the value of the label for all pipelines beyond the bound.
+const otherPipelines = "other"
+
+// labels are the pipelines that have a label of their own: the first ones that were met.
+type labels struct {
+	mu    sync.Mutex
+	known map[string]map[string]bool // by tenant
+}
+
+// of returns the label of a tenant's pipeline.
+func (l *labels) of(tenant, pipeline string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	known := l.known[tenant]
+	if known[pipeline] {
+		return pipeline
+	}
+	if len(known) >= mostPipelines {
+		return otherPipelines
+	}
+	if known == nil {
+		if l.known == nil {
+			l.known = map[string]map[string]bool{}
+		}
+		known = map[string]bool{}
+		l.known[tenant] = known
+	}
+	known[pipeline] = true
+	return pipeline
+}
+
+func (l *labels) forget(tenant string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.known, tenant)
+}

@@ -1,0 +1,158 @@
+package pipelines
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// mostEnds bounds one transaction that takes ends over from other processes.
+const mostEnds = 1000
+
+// keptEnds is for how long an end waits for a server.
+const keptEnds = time.Hour
+
+// watchers are the functions of this process that are told of runs that end, by tenant.
+type watchers struct {
+	mu sync.Mutex
+	of map[string][]*watcher
+}
+
+type watcher struct{ tell func([]Execution) }
+
+// WatchEnds has the process tell of each run of the context's tenant that it ends, in whatever way, once its end is committed, and of
+// those that TakeEnds takes over. The executions come without their inputs. Of several functions the first one that still watches is
+// called, so that each end is told once. The returned function ends it.
+func (e *Engine) WatchEnds(ctx context.Context, tell func([]Execution)) (stop func()) {
+	w, name, added := e.pipelines.watchers, db.TenantOf(ctx), &watcher{tell}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.of == nil {
+		w.of = map[string][]*watcher{}
+	}
+	w.of[name] = append(w.of[name], added)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		var left []*watcher
+		for _, x := range w.of[name] {
+			if x != added {
+				left = append(left, x)
+			}
+		}
+		w.of[name] = left
+	}
+}
+
+// first is the function to be told of a tenant's ends; nil if nobody watches.
+func (w *watchers) first(tenant string) *watcher {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if list := w.of[tenant]; len(list) > 0 {
+		return list[0]
+	}
+	return nil
+}
+
+// told arranges that each run which these moves end is told of once: by this process after the commit if it watches, else by a
+// server, for which the end is stored in the same transaction. What no server takes is removed with later ends.
+func (r *Repository) told(tx db.Tx, moves []*move) error {
+	var list []Execution
+	for _, m := range moves {
+		if m.execution.Status.Terminal() {
+			x := m.execution
+			x.Input = nil
+			list = append(list, x)
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	if w := r.watchers.first(tx.Tenant()); w != nil {
+		tx.AfterCommit(func() { w.tell(list) })
+		return nil
+	}
+	tx.Notify(TopicEnded)
+	n := len(list)
+	ids, versions, names, statuses, failures := make([]db.ID, n), make([]int64, n), make([]string, n), make([]string, n), make([]string, n)
+	created, completed := make([]db.Time, n), make([]db.Time, n)
+	for i, x := range list {
+		ids[i], versions[i], names[i], statuses[i], failures[i] = x.ID, x.Version, x.PipelineName, string(x.Status), string(x.Error)
+		created[i], completed[i] = x.CreatedAt, x.CompletedAt
+	}
+	set := db.IDSet(ids).Ints("version", versions).Payload().Texts("name", names).Texts("status", statuses).NullTexts("error", failures).
+		Times("created_at", created).Times("completed_at", completed)
+	err := tx.Later("remove old ends", `DELETE FROM {run_ends} WHERE (completed_at, pipeline_execution_id) IN (
+  SELECT completed_at, pipeline_execution_id FROM {run_ends} WHERE completed_at < $old ORDER BY completed_at, pipeline_execution_id LIMIT $limit $skip_locked)`,
+		db.Args{"old": db.At(tx.Now.Add(-keptEnds)), "limit": mostEnds})
+	if err != nil {
+		return err
+	}
+	return tx.Later("store ends", `INSERT INTO {run_ends} (pipeline_execution_id, version, pipeline_name, status, error, created_at, completed_at)
+SELECT x.id, x.version, x.name, x.status, x.error, x.created_at, x.completed_at FROM $x`, db.Args{"x": set})
+}
+
+// TakeEnds takes over the ends that processes without a watcher have stored, and tells this process's watcher of them after the commit.
+// Of several processes each end goes to one.
+func (e *Engine) TakeEnds(ctx context.Context) error {
+	w := e.pipelines.watchers.first(db.TenantOf(ctx))
+	for w != nil {
+		found := false
+		err := e.db.Query(ctx, `SELECT 1 FROM {run_ends} LIMIT 1`, nil, func(scan func(...any) error) error {
+			var one int
+			found = true
+			return scan(&one)
+		})
+		if err != nil || !found {
+			return wrap("look for ends of runs", err)
+		}
+		taken := 0
+		err = e.db.Transaction(ctx, func(tx db.Tx) error {
+			list, err := e.pipelines.takeEnds(tx)
+			taken = len(list)
+			tx.AfterCommit(func() { w.tell(list) })
+			return err
+		})
+		if err != nil || taken < mostEnds {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Repository) takeEnds(tx db.Tx) (list []Execution, err error) {
+	err = tx.Query(`DELETE FROM {run_ends} WHERE (completed_at, pipeline_execution_id) IN (
+  SELECT completed_at, pipeline_execution_id FROM {run_ends} ORDER BY completed_at, pipeline_execution_id LIMIT $limit $skip_locked)
+RETURNING pipeline_execution_id, version, pipeline_name, status, error, created_at, completed_at`, db.Args{"limit": mostEnds},
+		func(scan func(...any) error) error {
+			var x Execution
+			err := scan(&x.ID, &x.Version, &x.PipelineName, &x.Status, &x.Error, &x.CreatedAt, &x.CompletedAt)
+			list = append(list, x)
+			return err
+		})
+	return list, wrap("take ends of runs", err)
+}
+
+// recentSuccesses is how many of a pipeline's newest completed runs LastSuccesses looks at: one that began earlier may have ended later.
+const recentSuccesses = 10
+
+// LastSuccesses returns when a run of each pipeline last completed, for at most limit pipelines in the order of their names.
+func (r *Repository) LastSuccesses(ctx context.Context, limit int) (map[string]db.Time, error) {
+	out := map[string]db.Time{}
+	err := r.db.Query(ctx, `SELECT d.pipeline_name, (SELECT max(n.completed_at) FROM (
+    SELECT p.completed_at FROM {pipeline_executions} AS p WHERE p.pipeline_name = d.pipeline_name AND p.status = 'Completed'
+    ORDER BY p.id DESC LIMIT $recent) AS n)
+FROM (SELECT DISTINCT pipeline_name FROM {pipeline_definitions} ORDER BY pipeline_name LIMIT $limit) AS d`,
+		db.Args{"recent": recentSuccesses, "limit": limit}, func(scan func(...any) error) error {
+			var name string
+			var at db.Time
+			err := scan(&name, &at)
+			if !at.IsZero() {
+				out[name] = at
+			}
+			return err
+		})
+	return out, wrap("look for the last successes", err)
+}
