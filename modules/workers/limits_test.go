@@ -135,13 +135,15 @@ type turnsTaken struct {
 	n atomic.Int64
 }
 
-func (o *turnsTaken) Claimed(int, time.Duration)  { o.n.Add(1) }
-func (o *turnsTaken) Ran(string, time.Duration)   {}
-func (o *turnsTaken) Recorded(int, time.Duration) {}
-func (o *turnsTaken) Finished(pipelines.Kind)     {}
-func (o *turnsTaken) Lost()                       {}
-func (o *turnsTaken) Recovered(int)               {}
-func (o *turnsTaken) RecoveryFailed()             {}
+func (o *turnsTaken) Claimed(int, time.Duration)           { o.n.Add(1) }
+func (o *turnsTaken) Ran(string, time.Duration)            {}
+func (o *turnsTaken) Waited(string, string, time.Duration) {}
+func (o *turnsTaken) RunEnded(*pipelines.Execution)        {}
+func (o *turnsTaken) Recorded(int, time.Duration)          {}
+func (o *turnsTaken) Finished(pipelines.Kind)              {}
+func (o *turnsTaken) Lost()                                {}
+func (o *turnsTaken) Recovered(int)                        {}
+func (o *turnsTaken) RecoveryFailed()                      {}
 
 // TestFullHandlerStopsNobody: behind 2,000 tasks of a handler that is full, others are run; no turn is taken for the full one; and when
 // there is room again, all of its tasks are.
