@@ -30,7 +30,8 @@ const (
 	exitUsage       = 2
 	exitNotFound    = 3
 	exitDatabase    = 4
-	exitState       = 5 // not possible in this state
+	exitState       = 5   // not possible in this state
+	exitTimeout     = 124 // the time of `wait --timeout` is over, as timeout(1) has it
 	exitInterrupted = 130
 )
 
@@ -78,7 +79,7 @@ func (c *cli) report(ctx context.Context, err error) int {
 // tell writes an error that ends the program with a code.
 func (c *cli) tell(err error, code int) int {
 	if c.json {
-		if printing := printJSON(c.stderr, errorDocument{bodyOf(err, code)}); printing == nil {
+		if printing := printJSON(c.stderr, errorDocument{c.bodyOf(err, code)}); printing == nil {
 			return code
 		}
 	}
@@ -87,8 +88,8 @@ func (c *cli) tell(err error, code int) int {
 		c.reportProblems(problems)
 		return code
 	}
-	fmt.Fprintf(c.stderr, "sluice: %s\n", terminal.Inline(oneLine(err.Error())))
-	if hint := hintFor(err); hint != "" {
+	fmt.Fprintf(c.stderr, "sluice: %s\n", terminal.Inline(oneLine(c.again(err.Error()))))
+	if hint := c.again(hintFor(err)); hint != "" {
 		fmt.Fprintf(c.stderr, "  %s\n", terminal.Inline(hint))
 	}
 	return code
@@ -120,6 +121,8 @@ func exitCode(err error) int {
 	var problems definition.Problems
 	var ambiguous *ambiguousError
 	switch {
+	case errors.Is(err, errTimeout):
+		return exitTimeout
 	case errors.Is(err, pipelines.ErrState):
 		return exitState
 	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &ambiguous), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),

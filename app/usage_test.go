@@ -63,7 +63,7 @@ func TestHelpVersionCompletion(t *testing.T) {
 	help := p.ok(t)
 	contains(t, help, "Run pipelines:", "Look after the database:", "SLUICE_DATABASE_URL")
 	for _, command := range []string{
-		"run", "serve", "start", "validate", "list", "show", "diff", "events", "outbox", "pause", "resume", "cancel", "retry", "annotate", "verify",
+		"run", "serve", "start", "validate", "list", "show", "diff", "events", "outbox", "pause", "resume", "cancel", "retry", "rerun", "wait", "pipelines", "logs", "annotate", "verify",
 		"cleanup-events", "workers", "doctor", "migrate", "bench", "version", "completion",
 	} {
 		contains(t, help, "\n  "+command+" ")
@@ -74,6 +74,9 @@ func TestHelpVersionCompletion(t *testing.T) {
 		}
 	}
 	contains(t, p.ok(t, "version"), "sluice ", "go1.")
+	if got := p.ok(t, "--version"); got != p.ok(t, "version") {
+		t.Errorf("--version: %q", got)
+	}
 	if v := decode[map[string]any](t, p.ok(t, "version", "-o", "json")); v["go"] == "" || v["platform"] == "" {
 		t.Errorf("version: %v", v)
 	}
