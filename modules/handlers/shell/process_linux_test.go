@@ -204,7 +204,7 @@ func TestProcessThatLeftTheGroupHoldsNothingUp(t *testing.T) {
 
 func TestCommandDiesWithItsWorker(t *testing.T) {
 	worker := exec.Command(os.Args[0])
-	worker.Env = append(os.Environ(), workerScript+`=echo $$; while :; do read line </dev/null; done`)
+	worker.Env = append(os.Environ(), workerScript+`=echo $$; while :; do read line </dev/null || :; done`)
 	out, err := worker.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
