@@ -120,7 +120,7 @@ func (c *cli) controlOne(ctx context.Context, n controlNeeds, o control, f contr
 		}
 		return printJSON(c.stdout, views.OfExecution(x, starts[id], n.DB.Now()))
 	}
-	fmt.Fprintln(c.stdout, o.said(x))
+	fmt.Fprintln(c.stdout, c.again(o.said(x)))
 	if o.more == nil {
 		return nil
 	}

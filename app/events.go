@@ -222,7 +222,7 @@ func (c *cli) printEvents(list []events.Event, names map[db.ID]string, many bool
 		}
 		rows[i] = row
 	}
-	printTable(c.stdout, heading, rows)
+	printFitted(c.stdout, heading, rows, "what", "by", "pipeline", "task")
 	return nil
 }
 

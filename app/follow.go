@@ -58,7 +58,7 @@ func (c *cli) notice(n events.Notice) {
 		for _, s := range n.Held {
 			fmt.Fprintf(c.stderr, "  %s\n", describeSession(s))
 		}
-		fmt.Fprintln(c.stderr, "  `sluice doctor` says more")
+		fmt.Fprintln(c.stderr, c.again("  `sluice doctor` says more"))
 	}
 }
 

@@ -121,7 +121,7 @@ func TestFollowSaysWhyItWaits(t *testing.T) {
 	following := p.begin(t, "events", "--follow", "--limit", "12", "-o", "json")
 	p.ok(t, "run", file(t, "two.yaml", two))
 	dbtest.Eventually(t, "it says why", func() bool { return strings.Contains(following.stderr.String(), "culprit") })
-	contains(t, following.stderr.String(), "behind open transactions that may have earlier ones; nothing is lost", "idle in transaction", "pid ", "`sluice doctor`")
+	contains(t, p.plain(following.stderr.String()), "behind open transactions that may have earlier ones; nothing is lost", "idle in transaction", "pid ", "`sluice doctor`")
 	var tail found
 	dbtest.Eventually(t, "doctor says so", func() bool {
 		tail = check(t, p.run(t, "doctor", "-o", "json"), "tail")

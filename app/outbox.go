@@ -56,6 +56,9 @@ func (c *cli) outboxCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for i := range rows {
+				rows[i].Waiting = c.again(rows[i].Waiting)
+			}
 			if *format == formatJSON {
 				return printList(c.stdout, rows, "")
 			}
@@ -132,7 +135,7 @@ func (c *cli) printPending(list []pending, total int64) {
 			span(msec(r.AgeMS)), r.Waiting, r.PipelineExecutionID.String(),
 		}
 	}
-	printTable(c.stdout, []string{"row", "pipeline", "task", "handler", "queue", "available", "age", "why it waits", "execution"}, rows)
+	printFitted(c.stdout, []string{"row", "pipeline", "task", "handler", "queue", "available", "age", "why it waits", "execution"}, rows, "why it waits", "pipeline", "task")
 	if left := total - int64(len(list)); left > 0 {
 		fmt.Fprintf(c.stderr, "and %s: --limit shows more\n", counted(left, "more row"))
 	}

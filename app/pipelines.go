@@ -111,7 +111,7 @@ func (c *cli) pipelinesListCommand() *cobra.Command {
 					p.Pipeline, p.Version, strconv.Itoa(p.Versions), moment(p.RegisteredAt), strconv.Itoa(p.TaskCount), strings.Join(names, " "), firstLine(note, 60),
 				}
 			}
-			printTable(c.stdout, []string{"pipeline", "version", "versions", "registered", "tasks", "inputs (* required)", ""}, rows)
+			printFitted(c.stdout, []string{"pipeline", "version", "versions", "registered", "tasks", "inputs (* required)", ""}, rows, "", "inputs (* required)")
 			return nil
 		})
 	}
@@ -245,7 +245,7 @@ func (c *cli) printPipeline(p storedPipeline) {
 			rows[i] = []string{in.Name, in.Type, yes(in.Required), string(in.Default), in.allowed(), string(in.Description)}
 		}
 		fmt.Fprintln(c.stdout)
-		printTable(c.stdout, []string{"input", "type", "required", "default", "allowed", ""}, rows)
+		printFitted(c.stdout, []string{"input", "type", "required", "default", "allowed", ""}, rows, "", "allowed", "default")
 	}
 	rows := make([][]string, len(p.def.Tasks))
 	for i := range p.def.Tasks {
@@ -257,7 +257,7 @@ func (c *cli) printPipeline(p storedPipeline) {
 		rows[i] = []string{t.ID, strings.Join(t.Needs, " "), t.Handler(), t.Queue, firstLine(what, 60)}
 	}
 	fmt.Fprintln(c.stdout)
-	printTable(c.stdout, []string{"task", "needs", "uses", "queue", ""}, rows)
+	printFitted(c.stdout, []string{"task", "needs", "uses", "queue", ""}, rows, "", "needs")
 	if len(p.Versions) > 1 {
 		rows = rows[:0]
 		for _, v := range p.Versions {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/handlers/shell"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
@@ -181,7 +182,11 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 		if err != nil {
 			return err
 		}
-		if err := printJSON(c.stdout, runDocument{views.OfExecution(x, starts[x.ID], w.DB.Now()), views.OfTasks(list, w.needs(list), w.DB.Now())}); err != nil {
+		doc := runDocument{Execution: views.OfExecution(x, starts[x.ID], w.DB.Now()), Tasks: views.OfTasks(list, w.needs(list), w.DB.Now())}
+		if doc.Attempts, err = w.attempts(ctx, list); err != nil {
+			return err
+		}
+		if err := printJSON(c.stdout, doc); err != nil {
 			return err
 		}
 	} else if x.Status.Terminal() {
@@ -213,6 +218,24 @@ func (w *work) needs(list []tasks.Task) map[db.ID][]string {
 type runDocument struct {
 	Execution views.Execution `json:"execution"`
 	Tasks     []views.Task    `json:"tasks"`
+	Attempts  []attempt       `json:"attempts"`
+}
+
+// attempts reads what became of each attempt.
+func (w *work) attempts(ctx context.Context, list []tasks.Task) ([]attempt, error) {
+	history, err := w.Events.ListByPipeline(ctx, w.id, events.Page{})
+	if err != nil {
+		return nil, err
+	}
+	written, err := w.Tasks.Logs(ctx, w.id)
+	if err != nil {
+		return nil, err
+	}
+	account, err := readHistory(history, false)
+	if err != nil {
+		return nil, err
+	}
+	return account.list(list, written), nil
 }
 
 func (c *cli) printOutcome(x pipelines.Execution, list []tasks.Task) {

@@ -198,7 +198,7 @@ func (c *cli) printTenants(list []tenantRow, format string) error {
 		return printList(c.stdout, list, "")
 	}
 	if len(list) == 0 {
-		fmt.Fprintln(c.stderr, "no tenants: `sluice tenants create NAME` makes one")
+		fmt.Fprintln(c.stderr, c.again("no tenants: `sluice tenants create NAME` makes one"))
 		return nil
 	}
 	rows := make([][]string, len(list))
@@ -211,7 +211,7 @@ func (c *cli) printTenants(list []tenantRow, format string) error {
 	}
 	printTable(c.stdout, []string{"tenant", "schema", "", "open runs", "size"}, rows)
 	if slices.ContainsFunc(list, func(t tenantRow) bool { return t.State == "behind" }) {
-		fmt.Fprintln(c.stderr, "`sluice migrate --all-tenants` brings those up that are behind")
+		fmt.Fprintln(c.stderr, c.again("`sluice migrate --all-tenants` brings those up that are behind"))
 	}
 	return nil
 }
