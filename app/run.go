@@ -28,6 +28,7 @@ type workFlags struct {
 	lease       time.Duration
 	seal, quiet bool
 	pass        passEnv
+	dirs        runDirsFlag
 }
 
 func (f *workFlags) add(cmd *cobra.Command) {
@@ -35,6 +36,7 @@ func (f *workFlags) add(cmd *cobra.Command) {
 	cmd.Flags().Var(&count{&f.slots, 1}, "workers", "run at most `N` tasks at once")
 	cmd.Flags().Var(&duration{&f.lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
 	cmd.Flags().BoolVar(&f.quiet, "quiet", false, "do not show what the tasks write")
+	f.dirs.add(cmd)
 	f.pass.add(cmd, "pass `NAME` or PREFIX* to commands although it is left out by default (PGPASSWORD, PGPASSFILE); repeatable")
 	sealFlag(cmd, &f.seal)
 }
@@ -98,13 +100,17 @@ func (c *cli) workOff(ctx context.Context, n workNeeds, f workFlags, def *defini
 	if err := n.runnable(def); err != nil {
 		return err
 	}
+	store, err := f.dirs.store()
+	if err != nil {
+		return err
+	}
 	setEnvironment(n.Handlers, shell.Environment{All: true, Pass: f.pass.patterns})
 	if f.seal {
 		if err := n.Sealer.Enable(ctx); err != nil {
 			return err
 		}
 	}
-	config := workers.Config{Slots: f.slots, Lease: f.lease, Poll: runPoll, Drain: runDrain, Private: true}
+	config := workers.Config{Slots: f.slots, Lease: f.lease, Poll: runPoll, Drain: runDrain, Private: true, RunDirs: store}
 	var output *output
 	if !f.quiet {
 		output = newOutput()

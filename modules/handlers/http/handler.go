@@ -80,7 +80,7 @@ func (h *Handler) run(ctx context.Context, in with) (*answer, error) {
 	if err != nil {
 		return nil, tasks.Permanent(err)
 	}
-	file, err := newFile(in.SaveAs)
+	file, err := newFile(ctx, in.SaveAs)
 	if err != nil {
 		return nil, err
 	}
