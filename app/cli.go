@@ -50,7 +50,19 @@ func (c *cli) rootCommand() *cobra.Command {
 transaction with the event that records it; ` + "`sluice verify`" + ` proves it.
 
 Every flag is also an environment variable (--database-url is SLUICE_DATABASE_URL) and a key of a
-configuration file (database-url in ` + defaultConfig + `); the flag wins, then the variable, then the file.`,
+configuration file (database-url in ` + defaultConfig + `); the flag wins, then the variable, then the file.
+
+Exit codes:
+    0  done
+    1  a pipeline failed, or a check found something wrong
+    2  wrong usage, or an invalid file or input
+    3  no such thing
+    4  the database is unreachable, behind, or refuses the command
+    5  not possible in this state
+   70  an unexpected error
+  124  the time of wait --timeout is over
+  130  interrupted`,
+		Example:       "  sluice run examples/first.yaml\n  sluice serve --pipelines pipelines\n  sluice list --status failed",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          unknownCommand,

@@ -16,6 +16,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/health"
 	"github.com/sluiceworks/sluice/modules/history"
+	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -31,6 +32,7 @@ const (
 	exitNotFound    = 3
 	exitDatabase    = 4
 	exitState       = 5   // not possible in this state
+	exitUnexpected  = 70  // none of these: a fault of the program or of the machine
 	exitTimeout     = 124 // the time of `wait --timeout` is over, as timeout(1) has it
 	exitInterrupted = 130
 )
@@ -115,7 +117,7 @@ func (c *cli) reportProblems(list definition.Problems) {
 	}
 }
 
-// exitCode classifies. What nobody expected comes from the database or the machine, and is no fault of a pipeline's.
+// exitCode classifies.
 func exitCode(err error) int {
 	var usage usageError
 	var problems definition.Problems
@@ -126,7 +128,7 @@ func exitCode(err error) int {
 	case errors.Is(err, pipelines.ErrState):
 		return exitState
 	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &ambiguous), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),
-		errors.Is(err, db.ErrTenantName), errors.Is(err, health.ErrAddress):
+		errors.Is(err, db.ErrTenantName), errors.Is(err, health.ErrAddress), errors.Is(err, db.ErrNoBackup), errors.Is(err, db.ErrFileExists):
 		return exitUsage
 	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, pipelines.ErrUnknown), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound),
 		errors.Is(err, db.ErrNoTenant), errors.Is(err, history.ErrBefore), errors.Is(err, history.ErrNoEvent):
@@ -138,7 +140,25 @@ func exitCode(err error) int {
 	if errors.As(err, &other) {
 		return exitNotFound
 	}
-	return exitDatabase
+	if ofDatabase(err) {
+		return exitDatabase
+	}
+	return exitUnexpected
+}
+
+// ofDatabase reports whether an error speaks about the database: it is unreachable, behind or ahead, no database of sluice, or it refused
+// what it was asked.
+func ofDatabase(err error) bool {
+	for _, known := range []error{
+		db.ErrNoFile, db.ErrForeign, db.ErrStandby, db.ErrBehind, db.ErrAhead, db.ErrRefused, db.ErrReplaced,
+		db.ErrHardLink, db.ErrNetworkFile, db.ErrEncoding, db.ErrSearchPath, db.ErrTransactionPooling, db.ErrMigratePooled, leases.ErrExpired,
+		context.DeadlineExceeded,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return db.Unwell(err) || db.Advice(err) != ""
 }
 
 func hintFor(err error) string {

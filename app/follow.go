@@ -23,6 +23,11 @@ func (c *cli) follow(ctx context.Context, n eventsNeeds, f eventsFlags, from eve
 	if err := n.known(ctx, filter); err != nil {
 		return err
 	}
+	if f.since == "" && f.cursor == "" && f.pipeline == "" && f.task == "" {
+		if from, err = n.Events.End(ctx); err != nil {
+			return err
+		}
+	}
 	out := &eventLines{to: c.stdout, json: format == formatJSON, many: f.pipeline == "" && f.task == "", names: map[db.ID]string{}}
 	left := f.limit
 	for b, err := range n.Events.Tail(ctx, from, events.TailOptions{Filter: filter, Notice: c.notice}) {

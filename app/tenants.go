@@ -110,14 +110,15 @@ func (c *cli) tenantsListCommand() *cobra.Command {
 }
 
 func (c *cli) tenantsDropCommand() *cobra.Command {
-	force := false
+	force, yes := false, false
 	cmd := &cobra.Command{
 		Use:   "drop NAME",
 		Short: "Remove a tenant with its whole history",
 		Long: `Removes a tenant with all its executions and their whole history; nothing brings them back. It refuses while runs are
-open or workers are live, unless --force is given. A process that serves the tenant notices and goes on with the others.`,
+open or workers are live, unless --force is given. On a terminal it asks first; elsewhere it needs --yes. A process that serves the tenant notices and goes on with the others.`,
 		Args: arguments(1, 1, "the name of a tenant"),
 	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	cmd.Flags().BoolVar(&force, "force", false, "drop it although runs are open or workers are live")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -126,6 +127,10 @@ open or workers are live, unless --force is given. A process that serves the ten
 			return err
 		}
 		return c.withTenants(cmd.Context(), func(ctx context.Context, n tenantsNeeds) error {
+			question := fmt.Sprintf("drop the tenant %s with its whole history; nothing brings it back", name)
+			if err := c.confirm(yes, "drop a tenant", question, "--yes does it without asking"); err != nil {
+				return err
+			}
 			allow := n.idle
 			if force {
 				allow = nil

@@ -32,7 +32,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"list", "-o", "xml"}, []string{"expected one of table, json"}},
 		{[]string{"show", "17"}, []string{`invalid id "17"`, "`sluice list` shows the ids"}},
 		{[]string{"pause", "x"}, []string{"invalid id"}},
-		{[]string{"events", "--cursor", "x"}, []string{"--cursor goes with --follow"}},
+		{[]string{"events", "--cursor", "x"}, []string{"a cursor of --follow goes with --follow"}},
 		{[]string{"events", "--follow", "--cursor", "x"}, []string{"--cursor: not a cursor: it is damaged or cut short", "the field cursor of a line"}},
 		{[]string{"verify", "x"}, []string{"invalid id"}},
 		{[]string{"serve", "--lease", "1ms"}, []string{"expected at least 100ms"}},

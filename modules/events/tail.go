@@ -211,3 +211,19 @@ func (t *tail) tellLag(ctx context.Context, m db.Mark) {
 		t.options.Notice(Notice{Kind: HeldBack, Lag: lag, Held: h.Writers, Err: err})
 	}
 }
+
+// End returns the place behind all that has been committed by now: a tail from there gives what is committed later, and what open
+// transactions have begun.
+func (r *Repository) End(ctx context.Context) (Cursor, error) {
+	t := &tail{repository: r, options: TailOptions{Notice: func(Notice) {}}}
+	defer t.close()
+	if err := t.open(ctx); err != nil {
+		return Cursor{}, err
+	}
+	m, err := t.frontier.Look(ctx)
+	if err != nil {
+		return Cursor{}, err
+	}
+	err = t.pass(ctx, m.Settled)
+	return t.cursor, err
+}
