@@ -24,7 +24,7 @@ func (c *cli) follow(ctx context.Context, n eventsNeeds, f eventsFlags, from eve
 		return err
 	}
 	if f.since == "" && f.cursor == "" && f.pipeline == "" && f.task == "" {
-		if from, err = n.Events.End(ctx); err != nil {
+		if from, err = n.Events.End(ctx, c.notice); err != nil {
 			return err
 		}
 	}

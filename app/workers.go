@@ -45,7 +45,7 @@ type workingTask struct {
 }
 
 func (c *cli) workersCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "workers", Short: "List the worker processes, their leases, and what they are doing", Args: arguments(0, 0, "")}
+	cmd := &cobra.Command{Use: "workers", Example: "  sluice workers\n  sluice workers -o json", Short: "List the worker processes, their leases, and what they are doing", Args: arguments(0, 0, "")}
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workersNeeds) error {
