@@ -19,6 +19,7 @@ import (
 type inputFlags struct {
 	input string
 	set   []string
+	base  json.RawMessage // the document when --input is not given; nil: none
 }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
@@ -70,7 +71,7 @@ func (f *inputFlags) document(stdin io.Reader) (json.RawMessage, error) {
 	var err error
 	switch {
 	case f.input == "":
-		return nil, nil
+		return f.base, nil
 	case isFile && path == "-":
 		raw, err = io.ReadAll(stdin)
 	case isFile:

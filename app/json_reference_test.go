@@ -131,6 +131,10 @@ var answers = []struct {
 	{"seal", []string{"seal"}},
 	{"backup", []string{"backup BACKUP"}},
 	{"import", []string{"import EXPORT"}},
+	{"wait", []string{"wait OTHER"}},
+	{"count", []string{"count"}},
+	{"pipelines list", []string{"pipelines list"}},
+	{"rerun", []string{"rerun OTHER"}},
 	{"version", []string{"version"}},
 	{"an error", []string{"show 0197c2a4-7b1e-7000-8000-0123456789ab", "list --limit 0"}},
 }
