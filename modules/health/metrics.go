@@ -20,6 +20,7 @@ type metrics struct {
 	lost      *prometheus.CounterVec
 	recovered *prometheus.CounterVec
 	stuck     *prometheus.CounterVec
+	unstarted *prometheus.CounterVec
 	claim     *prometheus.HistogramVec
 	record    *prometheus.HistogramVec
 	task      *prometheus.HistogramVec
@@ -32,6 +33,7 @@ type metrics struct {
 // observer counts what one tenant's pool does (workers.Observer).
 type observer struct {
 	claimed, lost, recovered, stuck prometheus.Counter
+	unstarted                       prometheus.Counter
 	claim, record                   prometheus.Observer
 	finished                        *prometheus.CounterVec
 	task, wait, run                 prometheus.ObserverVec
@@ -62,6 +64,7 @@ func newMetrics(s *Server) *metrics {
 		lost:      counter("sluice_claims_lost_total", "Attempts whose claim was lost, so that their outcome changed nothing."),
 		recovered: counter("sluice_recovered_tasks_total", "Tasks that this process has taken back from workers whose leases had expired."),
 		stuck:     counter("sluice_failed_recoveries_total", "Tries of this process to take an execution's tasks back from lost workers that failed."),
+		unstarted: counter("sluice_tasks_not_started_total", "Tasks that were given back because this process could not start them."),
 		claim:     histogram("sluice_claim_seconds", "Transactions that claim, those that got nothing included.", transactionBuckets),
 		record:    histogram("sluice_record_seconds", "From the first try to record a group of outcomes to its commit.", transactionBuckets),
 		task:      histogram("sluice_task_seconds", "How long handlers ran, by handler.", taskBuckets, "handler"),
@@ -69,7 +72,7 @@ func newMetrics(s *Server) *metrics {
 	m.wait = histogram("sluice_queue_wait_seconds", "From when a task was due to its claim, by queue and handler; 0 for what is claimed as it becomes ready.", taskBuckets, "queue", "handler")
 	m.runs = counter("sluice_runs_total", "Runs that have ended, by pipeline and status: those that this process has ended, and those of processes without metrics that it has learnt of.", "pipeline", "status")
 	m.run = histogram("sluice_run_seconds", "From the creation of runs to their end, by pipeline.", runBuckets, "pipeline")
-	m.registry.MustRegister(m.wait, m.runs, m.run, m.claimed, m.finished, m.lost, m.recovered, m.stuck, m.claim, m.record, m.task, newGauges(s),
+	m.registry.MustRegister(m.wait, m.runs, m.run, m.claimed, m.finished, m.lost, m.recovered, m.stuck, m.unstarted, m.claim, m.record, m.task, newGauges(s),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -87,7 +90,8 @@ func (m *metrics) of(tenant string) *observer {
 	labels := prometheus.Labels{tenantLabel: tenant}
 	o := &observer{
 		claimed: m.claimed.With(labels), lost: m.lost.With(labels), recovered: m.recovered.With(labels), stuck: m.stuck.With(labels),
-		claim: m.claim.With(labels), record: m.record.With(labels),
+		unstarted: m.unstarted.With(labels),
+		claim:     m.claim.With(labels), record: m.record.With(labels),
 		finished: m.finished.MustCurryWith(labels), task: m.task.MustCurryWith(labels),
 		wait: m.wait.MustCurryWith(labels), run: m.run.MustCurryWith(labels), runs: m.runs.MustCurryWith(labels),
 		label: func(pipeline string) string { return m.pipelines.of(tenant, pipeline) },
@@ -102,7 +106,7 @@ func (m *metrics) of(tenant string) *observer {
 func (m *metrics) forget(tenant string) {
 	labels := prometheus.Labels{tenantLabel: tenant}
 	for _, v := range []*prometheus.MetricVec{
-		m.claimed.MetricVec, m.finished.MetricVec, m.lost.MetricVec, m.recovered.MetricVec, m.stuck.MetricVec, m.claim.MetricVec, m.record.MetricVec, m.task.MetricVec,
+		m.claimed.MetricVec, m.finished.MetricVec, m.lost.MetricVec, m.recovered.MetricVec, m.stuck.MetricVec, m.unstarted.MetricVec, m.claim.MetricVec, m.record.MetricVec, m.task.MetricVec,
 		m.wait.MetricVec, m.runs.MetricVec, m.run.MetricVec,
 	} {
 		v.DeletePartialMatch(labels)
@@ -154,3 +158,6 @@ func (o *observer) Recovered(n int) { o.recovered.Add(float64(n)) }
 
 // RecoveryFailed counts a recovery that failed.
 func (o *observer) RecoveryFailed() { o.stuck.Inc() }
+
+// NotStarted counts a task that could not be started.
+func (o *observer) NotStarted() { o.unstarted.Inc() }

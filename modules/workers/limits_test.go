@@ -144,6 +144,7 @@ func (o *turnsTaken) Finished(pipelines.Kind)              {}
 func (o *turnsTaken) Lost()                                {}
 func (o *turnsTaken) Recovered(int)                        {}
 func (o *turnsTaken) RecoveryFailed()                      {}
+func (o *turnsTaken) NotStarted()                          {}
 
 // TestFullHandlerStopsNobody: behind 2,000 tasks of a handler that is full, others are run; no turn is taken for the full one; and when
 // there is room again, all of its tasks are.

@@ -9,6 +9,7 @@ import (
 	nethttp "net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
@@ -39,7 +40,7 @@ func newFile(ctx context.Context, path string) (*file, error) {
 			return nil, errors.New("save_as: this process keeps no directories of runs")
 		}
 		if err := call.MakeRunDir(); err != nil {
-			return nil, err
+			return nil, tasks.CannotStart(err)
 		}
 		t.dir, t.path = call.RunDir, path
 	}
@@ -48,7 +49,7 @@ func newFile(ctx context.Context, path string) (*file, error) {
 	case errors.Is(err, os.ErrNotExist):
 		return nil, tasks.Permanent(fmt.Errorf("save_as: the directory of %s does not exist", path))
 	case err != nil:
-		return nil, fmt.Errorf("save_as: %w", err)
+		return nil, lacking(fmt.Errorf("save_as: %w", err))
 	}
 	t.root = root
 	if err := t.open(); err != nil {
@@ -56,6 +57,16 @@ func newFile(ctx context.Context, path string) (*file, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// lacking marks an error that comes before the request as this machine's, if it is a lack of something.
+func lacking(err error) error {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.EDQUOT} {
+		if errors.Is(err, e) {
+			return tasks.CannotStart(err)
+		}
+	}
+	return err
 }
 
 func (t *file) open() error {
@@ -71,7 +82,7 @@ func (t *file) open() error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("save_as: %w", err)
+		return lacking(fmt.Errorf("save_as: %w", err))
 	}
 	t.temp, t.f = temp, f
 	return nil
