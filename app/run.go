@@ -48,6 +48,7 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workNeeds) error {
 			setEnvironment(n.Handlers, shell.Environment{All: true, Pass: pass.patterns})
+			c.guardFiles(n.Handlers, n.DB)
 			if seal {
 				if err := n.Sealer.Enable(ctx); err != nil {
 					return err
@@ -86,7 +87,7 @@ func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, arg
 	if err := n.runnable(def); err != nil {
 		return nil, err
 	}
-	raw, err := input.resolve(def, c.stdin)
+	raw, err := input.resolve(ctx, def, c.stdin)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ type file struct {
 
 // newFile opens a file that will bear the name path. It is nil for no path. It comes before the request, for a request with an
 // effect should not be made when its answer cannot be kept.
-func newFile(path string) (*file, error) {
+func newFile(path string, guarded func(string) bool) (*file, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -34,11 +34,35 @@ func newFile(path string) (*file, error) {
 		return nil, fmt.Errorf("open the working directory: %w", err)
 	}
 	t := &file{root: root, path: filepath.Clean(path)}
-	if err := t.open(); err != nil {
+	err = t.refuse(guarded)
+	if err == nil {
+		err = t.open()
+	}
+	if err != nil {
 		t.discard()
 		return nil, err
 	}
 	return t, nil
+}
+
+// refuse fails for a file that is guarded, or a link to one: the link itself would be replaced.
+func (t *file) refuse(guarded func(string) bool) error {
+	if guarded == nil {
+		return nil
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(t.path))
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
+	if err != nil {
+		return nil // open says what is wrong with the directory
+	}
+	path := filepath.Join(dir, filepath.Base(t.path))
+	target, err := filepath.EvalSymlinks(path)
+	if guarded(path) || err == nil && guarded(target) {
+		return tasks.Permanent(fmt.Errorf("save_as: %s is a file of sluice itself, its database or its configuration", t.path))
+	}
+	return nil
 }
 
 func (t *file) open() error {

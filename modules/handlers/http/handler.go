@@ -27,6 +27,10 @@ const (
 
 // Handler makes requests, over one pool of connections. Make it by New and close it when it is no longer used.
 type Handler struct {
+	// Guarded reports whether save_as must not write a file, of which it is given the absolute path without links. nil guards
+	// none. It is set before the first task.
+	Guarded func(path string) bool
+
 	typed     tasks.Handler
 	transport *nethttp.Transport
 }
@@ -58,12 +62,9 @@ func (h *Handler) Name() string { return "http" }
 // Limit is DefaultLimit.
 func (h *Handler) Limit() int { return DefaultLimit }
 
-// Check looks at everything in `with` that does not hang on an expression. Its error is a *tasks.FieldError.
+// Check looks at everything in `with` that does not depend on an expression. Its error is tasks.FieldErrors.
 func (h *Handler) Check(fields map[string]any) error {
-	if err := h.typed.Check(fields); err != nil {
-		return err
-	}
-	return checkSettled(fields)
+	return tasks.JoinFields(h.typed.Check(fields), checkSettled(fields))
 }
 
 // Run makes the request. The output is documented at answer.
@@ -80,7 +81,7 @@ func (h *Handler) run(ctx context.Context, in with) (*answer, error) {
 	if err != nil {
 		return nil, tasks.Permanent(err)
 	}
-	file, err := newFile(in.SaveAs)
+	file, err := newFile(in.SaveAs, h.Guarded)
 	if err != nil {
 		return nil, err
 	}
