@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/retention"
+	"github.com/sluiceworks/sluice/modules/rundirs"
 )
 
 // retainFlags are the settings of retention, which `serve` and `cleanup` share: one configuration file serves both.
@@ -46,6 +47,7 @@ func (f *retainFlags) background(ctx context.Context, k *retention.Keeper, every
 type cleanedDocument struct {
 	DryRun  bool                `json:"dry_run"`
 	Removed []retention.Removal `json:"removed"`
+	RunDirs int                 `json:"run_dirs"` // directories of runs, on this machine
 }
 
 func (c *cli) cleanupCommand() *cobra.Command {
@@ -58,20 +60,29 @@ func (c *cli) cleanupCommand() *cobra.Command {
 		Long: `Does at once what ` + "`sluice serve`" + ` does in the background: removes events, outputs, logs and whole executions
 once they are as old as the retention: of their pipeline says, or else these settings. Only what has ended
 is touched, in small transactions. A whole execution goes with all that belongs to it, its idempotency key
-too; one that loses its events keeps its summary and its seal, one that loses its outputs can't be retried.`,
+too; one that loses its events keeps its summary and its seal, one that loses its outputs can't be retried.
+The directories of runs on this machine go with the executions, or with their outputs.`,
 		Example: "  sluice cleanup --dry-run\n  sluice cleanup --retain-events 90d --retain-logs 30d --pipeline nightly",
 		Args:    arguments(0, 0, ""),
 	}
 	f.add(cmd)
+	var dirs runDirsFlag
+	dirs.add(cmd)
 	cmd.Flags().StringVar(&pipeline, "pipeline", "", "only executions of the pipeline `NAME`")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only count")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n cleanupNeeds) error {
+			store, err := dirs.store()
+			if err != nil {
+				return err
+			}
 			doc, err := n.clean(ctx, c, retention.Options{Ages: f.ages(), Pipeline: pipeline}, dry)
 			if err != nil && len(doc.Removed) == 0 {
 				return err
 			}
+			swept, sweepErr := n.sweep(ctx, store, dry)
+			doc.RunDirs, err = swept, errors.Join(err, sweepErr)
 			return errors.Join(c.printCleaned(doc, *format), err)
 		})
 	}
@@ -98,11 +109,23 @@ func (n cleanupNeeds) clean(ctx context.Context, c *cli, o retention.Options, dr
 	return doc, err
 }
 
+// sweep removes this machine's directories of runs, or counts them.
+func (n cleanupNeeds) sweep(ctx context.Context, s *rundirs.Store, dry bool) (int, error) {
+	dirs, err := s.Of(ctx, n.DB)
+	switch {
+	case err != nil:
+		return 0, err
+	case dry:
+		return dirs.Count(ctx)
+	}
+	return dirs.Sweep(ctx)
+}
+
 func (c *cli) printCleaned(doc cleanedDocument, format string) error {
 	if format == formatJSON {
 		return printJSON(c.stdout, doc)
 	}
-	if len(doc.Removed) == 0 {
+	if len(doc.Removed) == 0 && doc.RunDirs == 0 {
 		fmt.Fprintln(c.stdout, "nothing is old enough to be removed")
 		return nil
 	}
@@ -114,6 +137,11 @@ func (c *cli) printCleaned(doc cleanedDocument, format string) error {
 	if doc.DryRun {
 		what = "would remove"
 	}
-	fmt.Fprintln(c.stdout, renderTable([]string{"pipeline", what, "of executions", "rows"}, rows, 0))
+	if len(rows) > 0 {
+		fmt.Fprintln(c.stdout, renderTable([]string{"pipeline", what, "of executions", "rows"}, rows, 0))
+	}
+	if doc.RunDirs > 0 {
+		fmt.Fprintf(c.stdout, "%s the directories of %s on this machine\n", what, counted(int64(doc.RunDirs), "run"))
+	}
 	return nil
 }

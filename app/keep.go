@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/retention"
+	"github.com/sluiceworks/sluice/modules/rundirs"
 	"github.com/sluiceworks/sluice/modules/seal"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
@@ -36,6 +37,7 @@ type keeping struct {
 	fx.In
 	Retention *retention.Keeper
 	Sealer    *seal.Sealer
+	DB        *db.DB
 }
 
 // prepare does what must be done before a tenant is served.
@@ -47,11 +49,12 @@ func (k keeping) prepare(ctx context.Context, f keepFlags) error {
 }
 
 // start begins the work beside a server's; stop ends it and waits.
-func (k keeping) start(ctx context.Context, f keepFlags, log *zap.Logger) (stop func()) {
+func (k keeping) start(ctx context.Context, f keepFlags, dirs *rundirs.Store, log *zap.Logger) (stop func()) {
 	stopRetention := f.retain.background(ctx, k.Retention, f.every, log)
 	ctx, cancel := context.WithCancel(ctx)
 	var ended sync.WaitGroup
 	ended.Go(func() { k.Sealer.Watch(ctx, log) }) // what any process ends is sealed here, if the database says so
+	ended.Go(func() { k.sweep(ctx, dirs, f.every, log) })
 	return func() {
 		cancel()
 		ended.Wait()
@@ -59,24 +62,39 @@ func (k keeping) start(ctx context.Context, f keepFlags, log *zap.Logger) (stop 
 	}
 }
 
+// sweep removes directories of runs now and once in every, until ctx ends: those of this machine, whichever process does the retention.
+func (k keeping) sweep(ctx context.Context, dirs *rundirs.Store, every time.Duration, log *zap.Logger) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		sweepRunDirs(ctx, dirs, k.DB, log)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // keepers look after the histories of the tenants that are served.
 type keepers struct {
 	keeping keeping
 	flags   keepFlags
+	dirs    *rundirs.Store
 	log     *zap.Logger
 
 	mu    sync.Mutex
 	stops map[string]func()
 }
 
-func newKeepers(k keeping, f keepFlags, log *zap.Logger) *keepers {
-	return &keepers{keeping: k, flags: f, log: log, stops: map[string]func(){}}
+func newKeepers(k keeping, f keepFlags, dirs *rundirs.Store, log *zap.Logger) *keepers {
+	return &keepers{keeping: k, flags: f, dirs: dirs, log: log, stops: map[string]func(){}}
 }
 
 func (k *keepers) begin(ctx context.Context, tenant string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.stops[tenant] = k.keeping.start(db.WithTenant(ctx, tenant), k.flags, k.log.With(zap.String("tenant", tenant)))
+	k.stops[tenant] = k.keeping.start(db.WithTenant(ctx, tenant), k.flags, k.dirs, k.log.With(zap.String("tenant", tenant)))
 }
 
 func (k *keepers) end(tenant string) {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
 // TestEveryMistakeOfAWith: validate names each mistake of a task's settings, not only the first, each at its place.
@@ -28,7 +30,7 @@ tasks:
 `)
 	r := p.run(t, "validate", path)
 	want := []string{
-		`:6:7: with.urll: is no known key (did you mean "url"?)`, `:7:7: with.zzz: is no known key (known keys: `, `:8:15: with.method: "a b" may not hold`,
+		`:6:13: with.urll: is no known key (did you mean "url"?)`, `:7:12: with.zzz: is no known key (known keys: `, `:8:15: with.method: "a b" may not hold`,
 		`:9:16: with.timeout: "soon" is no time`, `:10:22: with.expect_status: 99 is no status`, `:11:18: with.max_bytes: is a string, expected a whole number`,
 		`with.fil: is no known key (did you mean "file"?)`, `with.every: is shorter than`, `with.timeout: `, `with.extra: is no known key`, `with.until: is "now"`,
 		`with: expected one of duration and until`,
@@ -54,13 +56,13 @@ tasks:
       printf '[%s]' "$A" "$B" ${{ input.a }}
       printf '[end]'
 `)
-		p.config = windows("config.yaml", "log-level: error\nlimit: 1\n")
+		config := windows("config.yaml", "log-level: error\nlimit: 1\n")
 		p.ok(t, "run", pipeline, "--input", "@"+windows("input.json", "{\n \"a\": 1.50\n}\n"))
 		if got := p.ok(t, "logs", "latest"); got != "[1][two words][1.50][end]\n" {
 			t.Errorf("%q", got)
 		}
 		p.ok(t, "start", pipeline)
-		if r := p.run(t, "list"); strings.Count(r.stdout, "windows") != 1 {
+		if r := p.run(t, "list", "--config", config); strings.Count(r.stdout, "windows") != 1 {
 			t.Errorf("the setting limit was not read:\n%s", r.stdout)
 		}
 	})
@@ -72,7 +74,7 @@ func TestConfigFilesThatCannotBe(t *testing.T) {
 	p := &program{url: "sqlite://" + filepath.Join(t.TempDir(), "none.db")}
 	for text, words := range map[string]string{
 		"\xff\xfel\x00":                    "this is not valid UTF-8",
-		"limit: 1\n---\nlimit: 2\n":        ":3:1: a second document begins here",
+		"limit: 1\n---\nlimit: 2\n":        ":2:1: a second document begins here",
 		"limit: !!str 1\n":                 ":1:8: limit: tags (!!str) are not supported",
 		"limit: [1]\n":                     ":1:8: limit: expected one value",
 		"bogus: 1\n":                       `:1:1: there is no setting "bogus"` + "\n  the settings are the flags",
@@ -80,11 +82,10 @@ func TestConfigFilesThatCannotBe(t *testing.T) {
 		"- limit\n":                        ":1:1: expected settings as `key: value`",
 		strings.Repeat("#", 1<<20) + "\n#": "it is larger than the limit of 1048576 bytes",
 	} {
-		p.config = file(t, "config.yaml", text)
-		p.fails(t, 2, []string{words}, "list")
+		p.fails(t, 2, []string{words}, "list", "--config", file(t, "config.yaml", text))
 	}
-	p.config = file(t, "config.yaml", "tenant: &t acme\nlog-level: debug\nformer: *t\n")
-	p.fails(t, 2, []string{`there is no setting "former"`}, "list")
+	aliased := file(t, "config.yaml", "log-level: &level nothing\ntenant: *level\n")
+	p.fails(t, 2, []string{":1:12: log-level: "}, "list", "--config", aliased)
 }
 
 // TestPipeWithoutWriter: an interrupt ends the wait for a pipe's writer.
@@ -107,4 +108,38 @@ func TestPipeWithoutWriter(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestDownloadsReplaceNoDatabase: save_as writes over no file that the program itself needs, whoever runs the task.
+func TestDownloadsReplaceNoDatabase(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p *program) {
+		config := file(t, "config.yaml", "log-level: warn\n")
+		targets := map[string]string{"config": config}
+		if path, ok := strings.CutPrefix(p.url, "sqlite://"); ok {
+			for _, suffix := range []string{"", "-wal", "-shm", "-journal", ".lock"} {
+				targets["db"+strings.TrimLeft(suffix, ".-")] = path + suffix
+			}
+			targets["tenant"] = strings.TrimSuffix(path, filepath.Ext(path)) + ".acme" + filepath.Ext(path)
+		}
+		text := "name: guarded\ntasks:\n"
+		for id, path := range targets {
+			text += "  - {id: " + id + ", uses: http, with: {url: 'http://127.0.0.1:1/', save_as: '" + path + "'}}\n"
+		}
+		pipeline := file(t, "guarded.yaml", text)
+		ended := func(doc document) {
+			t.Helper()
+			for _, task := range doc.Tasks {
+				if task.Status != "Failed" || task.Error == nil || !strings.Contains(*task.Error, "is a file of sluice itself") {
+					t.Errorf("%s is %s: %v", task.TaskName, task.Status, task.Error)
+				}
+			}
+		}
+		ended(decode[document](t, p.run(t, "run", pipeline, "-o", "json", "--config", config).stdout))
+		id := p.start(t, pipeline)
+		serve := p.begin(t, "serve", "--config", config)
+		dbtest.Eventually(t, "the run ends", func() bool { return p.show(t, id).Execution.OpenTasks == 0 })
+		serve.stop(t)
+		ended(p.show(t, id))
+	})
 }

@@ -42,19 +42,24 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 	var seal, quiet bool
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "do not show what the tasks write")
 	var pass passEnv
+	var dirs runDirsFlag
+	dirs.add(cmd)
 	pass.add(cmd, "pass `NAME` or PREFIX* to commands although it is left out by default (PGPASSWORD, PGPASSFILE); repeatable")
 	sealFlag(cmd, &seal)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		store, err := dirs.store()
+		if err != nil {
+			return err
+		}
 		return with(cmd.Context(), c, func(ctx context.Context, n workNeeds) error {
 			setEnvironment(n.Handlers, shell.Environment{All: true, Pass: pass.patterns})
-			c.guardFiles(n.Handlers, n.DB)
 			if seal {
 				if err := n.Sealer.Enable(ctx); err != nil {
 					return err
 				}
 			}
-			config := workers.Config{Slots: slots, Lease: lease, Poll: runPoll, Drain: runDrain, Private: true}
+			config := workers.Config{Slots: slots, Lease: lease, Poll: runPoll, Drain: runDrain, Private: true, RunDirs: store}
 			var output *output
 			if !quiet {
 				output = newOutput()
@@ -80,6 +85,7 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 
 // begin starts the execution, reserved for this process's worker.
 func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, arg string, input inputFlags, labels map[string]string) (*work, error) {
+	c.guardFiles(n.Handlers, n.DB)
 	def, err := n.find(ctx, c.stdin, arg)
 	if err != nil {
 		return nil, err

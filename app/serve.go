@@ -40,6 +40,7 @@ func (c *cli) serveCommand() *cobra.Command {
 	s.Config = workers.Config{LogOutcomes: true, Slots: workers.DefaultSlots, Lease: workers.DefaultLease, Drain: workers.DefaultDrain}
 	var keep keepFlags
 	var pass passEnv
+	var dirs runDirsFlag
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Register pipelines and work until told to stop",
@@ -62,6 +63,10 @@ also in capitals), and what --pass-env names.`,
 			default:
 				s.Tenants = []string{c.tenant}
 			}
+			var err error
+			if s.RunDirs, err = dirs.store(); err != nil {
+				return err
+			}
 			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error {
 				setEnvironment(n.Handlers, shell.Environment{Pass: pass.patterns})
 				c.guardFiles(n.Handlers, n.DB)
@@ -79,6 +84,7 @@ also in capitals), and what --pass-env names.`,
 	cmd.Flags().Var(&address{&s.listen}, "listen", "answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
 	cmd.Flags().Var(&duration{&s.Drain, 0}, "drain", "when stopping, wait `DURATION` for running tasks before they are given back")
 	pass.add(cmd, "pass the variable `NAME`, or all that begin with PREFIX*, to commands; separated by commas, repeatable")
+	dirs.add(cmd)
 	keep.add(cmd)
 	return cmd
 }
@@ -114,7 +120,7 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err e
 			zap.Stringer("limits", fleet.Limits()), zap.Duration("lease", s.Lease))
 		return nil
 	}
-	keepers := newKeepers(n.Keeping, keep, n.Log)
+	keepers := newKeepers(n.Keeping, keep, s.RunDirs, n.Log)
 	defer keepers.stopAll()
 	s.Began, s.Ended = both(s.Began, func(tenant string, _ *workers.Pool) {
 		keepers.begin(ctx, tenant)

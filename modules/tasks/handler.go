@@ -54,6 +54,10 @@ type Call struct {
 	Needs               map[string]json.RawMessage // outputs of the dependencies that this task may use; null where there is none
 	Stdout, Stderr      io.Writer                  // kept per attempt, up to a limit; safe for concurrent use
 	Exit                *int                       // set by a handler that ran a command which succeeded: its exit code
+	// RunDir is the run's directory on this machine, an absolute path; empty: the process keeps none. It need not exist before
+	// MakeRunDir, which makes it for this process's user alone, and changes nothing if it is there.
+	RunDir     string
+	MakeRunDir func() error
 	// Annotate writes an annotation into the history at once.
 	Annotate func(ctx context.Context, data any) error
 	// Now reads the database's clock, by which deferrals fall due. A handler that compares with this machine's instead is called

@@ -18,6 +18,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/rundirs"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -36,6 +37,7 @@ type Config struct {
 	HandlerLimits       map[string]int // how many tasks of a handler are run at once, where that is not the handler's own limit
 	Limits              *Limits        // shared with other pools; nil: the pool's own, by HandlerLimits
 	LogOutcomes         bool           // log each attempt that fails and each execution that ends
+	RunDirs             *rundirs.Store // where runs have their directories; nil: nowhere
 	Echo                Echo           // is given what the tasks write, as they write it; nil: nobody
 }
 
@@ -75,6 +77,7 @@ type Pool struct {
 	db       *db.DB
 	log      *zap.Logger
 
+	runDirs    *rundirs.Dirs // nil: runs have none
 	results    chan *pipelines.Outcome
 	kick       chan struct{} // a turn may be worth it
 	dry        chan bool     // a look found less than it asked for; true: nothing
@@ -172,6 +175,9 @@ func (p *Pool) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := p.openRunDirs(ctx); err != nil {
+		return err
+	}
 	ctx, p.abort = context.WithCancelCause(ctx)
 	defer p.abort(nil)
 	// What is under way must be recorded, whatever became of ctx.
@@ -208,6 +214,15 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 	p.deregister(context.WithoutCancel(ctx))
 	return nil
+}
+
+// openRunDirs finds where this database's runs have their directories.
+func (p *Pool) openRunDirs(ctx context.Context) (err error) {
+	if p.config.RunDirs == nil {
+		return nil
+	}
+	p.runDirs, err = p.config.RunDirs.Of(ctx, p.db)
+	return err
 }
 
 // listen has this process look when another has told of something.

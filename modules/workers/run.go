@@ -89,11 +89,16 @@ func (p *Pool) call(ctx context.Context, worker string, c *pipelines.Claim) (*ta
 	if err != nil {
 		return nil, err
 	}
-	return &tasks.Call{
+	call := &tasks.Call{
 		PipelineExecutionID: c.Task.PipelineExecutionID, TaskExecutionID: c.Task.ID, PipelineName: c.Pipeline, TaskName: c.Task.TaskName,
 		Attempt: c.Task.Attempt, Resumed: c.Resumed, Worker: worker, With: resolved.With, Env: resolved.Env, Input: c.Input, Needs: c.Needs,
 		Annotate: p.annotate(worker, c), Now: p.db.Now, Begun: p.begun(c),
-	}, nil
+	}
+	if p.runDirs != nil {
+		call.RunDir = p.runDirs.Path(c.Task.PipelineExecutionID)
+		call.MakeRunDir = func() error { return p.runDirs.Make(c.Task.PipelineExecutionID) }
+	}
+	return call, nil
 }
 
 func (p *Pool) annotate(worker string, c *pipelines.Claim) func(context.Context, any) error {

@@ -39,6 +39,8 @@ func (h handles) replaced() bool {
 type tenancy interface {
 	// tenants gives the tenants that are this program's by name, the default one included.
 	tenants(ctx context.Context) (map[string]Tenant, error)
+	// identity names a tenant among all on any server and in any file.
+	identity(ctx context.Context, tenant string) (string, error)
 	// size is in bytes.
 	size(ctx context.Context, tenant string) (int64, error)
 	// guard keeps other drops and migrations of a tenant out for longer than a transaction, until release is called.

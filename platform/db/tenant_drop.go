@@ -45,6 +45,19 @@ func (d *DB) Tenants(ctx context.Context) ([]Tenant, error) {
 	return list, nil
 }
 
+// Identity names the context's tenant among those of all databases that one machine may use. It can stand in a file's name. It does not
+// depend on the URL. A copy of the database has another.
+func (d *DB) Identity(ctx context.Context) (string, error) {
+	if err := CheckTenantName(TenantOf(ctx)); err != nil {
+		return "", err
+	}
+	id, err := d.backend.identity(ctx, TenantOf(ctx))
+	if err != nil {
+		return "", d.wrap(fmt.Errorf("identify tenant %q: %w", TenantOf(ctx), err))
+	}
+	return id, nil
+}
+
 // TenantSize is how many bytes the context's tenant takes up: its tables and indexes, or its file with what lies beside it.
 func (d *DB) TenantSize(ctx context.Context) (int64, error) {
 	if err := CheckTenantName(TenantOf(ctx)); err != nil {

@@ -90,6 +90,14 @@ func (p *postgres) create(ctx context.Context, tenant string) error {
 	return err
 }
 
+// identity is the numbers of the cluster, the database and the schema: no other schema ever had the same, whatever the server's address.
+func (p *postgres) identity(ctx context.Context, tenant string) (id string, err error) {
+	err = p.sql.QueryRowContext(ctx, `SELECT 'postgres-' || c.system_identifier::text || '.' || d.oid::text || '.' || n.oid::text
+FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d, pg_catalog.pg_namespace AS n
+WHERE d.datname = pg_catalog.current_database() AND n.nspname = $1`, schemaOf(tenant)).Scan(&id)
+	return id, err
+}
+
 func (p *postgres) size(ctx context.Context, tenant string) (int64, error) {
 	var n int64
 	err := p.sql.QueryRowContext(ctx, `SELECT coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class AS c

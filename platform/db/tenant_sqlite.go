@@ -82,6 +82,15 @@ func (l *sqlite) known(name string, info fs.FileInfo) bool {
 	return ok && os.SameFile(seen, info)
 }
 
+// identity is the file's number: a moved file keeps it, and a copy has another.
+func (l *sqlite) identity(_ context.Context, tenant string) (string, error) {
+	info, err := os.Stat(l.file(tenant))
+	if err != nil {
+		return "", err
+	}
+	return "sqlite-" + incarnationOf(info), nil
+}
+
 func (l *sqlite) size(_ context.Context, tenant string) (n int64, err error) {
 	for _, suffix := range append([]string{""}, beside...) {
 		info, err := os.Stat(l.file(tenant) + suffix)

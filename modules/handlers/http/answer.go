@@ -19,7 +19,7 @@ type answer struct {
 	Bytes    int64             `json:"bytes"`              // length of the body
 	Body     any               `json:"body,omitempty"`     // JSON as it came if the content type says so, else text; not with save_as
 	Encoding string            `json:"encoding,omitempty"` // "base64" for a body that is neither
-	Path     string            `json:"path,omitempty"`     // with save_as: where the body is
+	Path     string            `json:"path,omitempty"`     // with save_as: where the body is, absolute
 }
 
 // keptHeaders are few, for others may hold secrets (cookies) and the history is not rewritten.

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -15,27 +16,42 @@ import (
 // file is where a body is saved. It appears under its name when it is complete, and not before: whoever reads that name gets a
 // whole body or the one that was there.
 //
-// Everything happens through an os.Root, so that no link on the way leads out of the working directory.
+// Everything happens through an os.Root, so that no link on the way leads out of the directory.
 type file struct {
 	root *os.Root
+	dir  string   // of root, absolute
 	path string   // relative to root
 	temp string   // in the same directory; empty when there is nothing to remove
 	f    *os.File // open for writing
 }
 
-// newFile opens a file that will bear the name path. It is nil for no path. It comes before the request, for a request with an
-// effect should not be made when its answer cannot be kept.
-func newFile(path string, guarded func(string) bool) (*file, error) {
+// newFile opens a file that will bear the name path: below the run's directory, or the absolute path that the task names. It is nil for
+// no path. It comes before the request, because a request with an effect should not be made when its answer cannot be kept.
+func newFile(ctx context.Context, path string, guarded func(string) bool) (*file, error) {
 	if path == "" {
 		return nil, nil
 	}
-	root, err := os.OpenRoot(".")
-	if err != nil {
-		return nil, fmt.Errorf("open the working directory: %w", err)
+	path = filepath.Clean(path)
+	t := &file{dir: filepath.Dir(path), path: filepath.Base(path)}
+	if !filepath.IsAbs(path) {
+		call, ok := tasks.CallFrom(ctx)
+		if !ok || call.RunDir == "" {
+			return nil, errors.New("save_as: this process keeps no directories of runs")
+		}
+		if err := call.MakeRunDir(); err != nil {
+			return nil, err
+		}
+		t.dir, t.path = call.RunDir, path
 	}
-	t := &file{root: root, path: filepath.Clean(path)}
-	err = t.refuse(guarded)
-	if err == nil {
+	root, err := os.OpenRoot(t.dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, tasks.Permanent(fmt.Errorf("save_as: the directory of %s does not exist", path))
+	case err != nil:
+		return nil, fmt.Errorf("save_as: %w", err)
+	}
+	t.root = root
+	if err = t.refuse(guarded); err == nil {
 		err = t.open()
 	}
 	if err != nil {
@@ -50,14 +66,12 @@ func (t *file) refuse(guarded func(string) bool) error {
 	if guarded == nil {
 		return nil
 	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(t.path))
-	if err == nil {
-		dir, err = filepath.Abs(dir)
-	}
+	named := filepath.Join(t.dir, t.path)
+	dir, err := filepath.EvalSymlinks(filepath.Dir(named))
 	if err != nil {
-		return nil // open says what is wrong with the directory
+		return nil // it is not there, or open says what is wrong with it
 	}
-	path := filepath.Join(dir, filepath.Base(t.path))
+	path := filepath.Join(dir, filepath.Base(named))
 	target, err := filepath.EvalSymlinks(path)
 	if guarded(path) || err == nil && guarded(target) {
 		return tasks.Permanent(fmt.Errorf("save_as: %s is a file of sluice itself, its database or its configuration", t.path))
@@ -69,10 +83,13 @@ func (t *file) open() error {
 	if info, err := t.root.Stat(t.path); err == nil && info.IsDir() {
 		return tasks.Permanent(fmt.Errorf("save_as: %s is a directory", t.path))
 	}
-	temp := filepath.Join(filepath.Dir(t.path), "."+filepath.Base(t.path)+"."+rand.Text()+".part")
+	parent := filepath.Dir(t.path)
+	temp := filepath.Join(parent, "."+filepath.Base(t.path)+"."+rand.Text()+".part")
 	f, err := t.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, os.ErrNotExist) {
-		return tasks.Permanent(fmt.Errorf("save_as: the directory of %s does not exist", t.path))
+		if err = t.root.MkdirAll(parent, 0o700); err == nil {
+			f, err = t.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("save_as: %w", err)
@@ -95,7 +112,7 @@ func saved(resp *nethttp.Response, body *limitedBody, t *file) (*answer, error) 
 		return nil, fmt.Errorf("save_as: %w", err)
 	}
 	a := newAnswer(resp, body.n)
-	a.Path = t.path
+	a.Path = filepath.Join(t.dir, t.path)
 	return a, nil
 }
 

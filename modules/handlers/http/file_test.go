@@ -50,16 +50,17 @@ func TestSaveAs(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, content)
 	})
-	t.Chdir(t.TempDir())
+	dir := t.TempDir()
+	t.Chdir(dir)
 	place(t, "sub/old.bin", "old")
-	for _, path := range []string{"new.bin", "sub/old.bin", "sub/../sub/./other"} {
+	for _, path := range []string{"new.bin", "sub/old.bin", "sub/../sub/./other", "made/for/it"} {
 		out, err := do(t.Context(), h, `{"url":"`+url+`","save_as":"`+path+`"}`)
-		want := `{"status":200,"headers":{"content-type":"application/json"},"bytes":9437184,"path":"` + filepath.Clean(path) + `"}`
+		want := `{"status":200,"headers":{"content-type":"application/json"},"bytes":9437184,"path":"` + filepath.Join(dir, path) + `"}`
 		if err != nil || string(out) != want {
 			t.Errorf("got %s, %v, want %s", out, err, want)
 		}
 	}
-	if diff := cmp.Diff(map[string]string{"new.bin": content, "sub/old.bin": content, "sub/other": content}, files(t)); diff != "" {
+	if diff := cmp.Diff(map[string]string{"new.bin": content, "sub/old.bin": content, "sub/other": content, "made/for/it": content}, files(t)); diff != "" {
 		t.Errorf("the files differ")
 	}
 }
@@ -107,8 +108,8 @@ func TestNoPlaceToSave(t *testing.T) {
 	if err := os.Symlink(outside, "link"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := do(t.Context(), h, `{"url":"`+url+`","save_as":"missing/x"}`)
-	wants(t, err, tasks.KindPermanent, "the directory of missing/x does not exist")
+	_, err := do(t.Context(), h, `{"url":"`+url+`","save_as":"/missing/x"}`)
+	wants(t, err, tasks.KindPermanent, "the directory of /missing/x does not exist")
 	_, err = do(t.Context(), h, `{"url":"`+url+`","save_as":"dir"}`)
 	wants(t, err, tasks.KindPermanent, "dir is a directory")
 	_, err = do(t.Context(), h, `{"url":"`+url+`","save_as":"dir/file/x"}`)
@@ -132,7 +133,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
-	f, err := newFile("data", nil)
+	f, err := newFile(t.Context(), filepath.Join(t.TempDir(), "data"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +169,7 @@ func TestGuardedFiles(t *testing.T) {
 	h.Guarded = func(path string) bool {
 		return slices.Contains([]string{filepath.Join(dir, "data.db"), filepath.Join(dir, "data.db-wal")}, path)
 	}
-	for _, name := range []string{"data.db", "./data.db", "below/../data.db", "data.db-wal", "link.db", "here/data.db"} {
+	for _, name := range []string{"data.db", "./data.db", "below/../data.db", "data.db-wal", "link.db", "here/data.db", dir + "/data.db", dir + "/here/link.db"} {
 		_, err := do(t.Context(), h, `{"url":"`+url+`","save_as":"`+name+`"}`)
 		wants(t, err, tasks.KindPermanent, "is a file of sluice itself")
 	}
@@ -178,4 +179,19 @@ func TestGuardedFiles(t *testing.T) {
 	if got, err := os.ReadFile("data.db"); err != nil || string(got) != "kept" {
 		t.Errorf("%q, %v", got, err)
 	}
+}
+
+// TestSaveAsAbsolutePath: the file is where the task says, and the output says so.
+func TestSaveAsAbsolutePath(t *testing.T) {
+	h, url := serve(t, func(w nethttp.ResponseWriter, _ *nethttp.Request) { _, _ = io.WriteString(w, "text") })
+	path := filepath.Join(t.TempDir(), "out.txt")
+	out, err := do(t.Context(), h, `{"url":"`+url+`","save_as":"`+path+`"}`)
+	if err != nil || !strings.Contains(string(out), `"path":"`+path+`"`) {
+		t.Errorf("got %s, %v", out, err)
+	}
+	if content, err := os.ReadFile(path); err != nil || string(content) != "text" {
+		t.Errorf("got %q, %v", content, err)
+	}
+	_, err = h.Run(t.Context(), &tasks.Call{With: []byte(`{"url":"` + url + `","save_as":"out.txt"}`)})
+	wants(t, err, "", "keeps no directories of runs")
 }

@@ -81,7 +81,7 @@ func (h *Handler) run(ctx context.Context, in with) (*answer, error) {
 	if err != nil {
 		return nil, tasks.Permanent(err)
 	}
-	file, err := newFile(in.SaveAs, h.Guarded)
+	file, err := newFile(ctx, in.SaveAs, h.Guarded)
 	if err != nil {
 		return nil, err
 	}

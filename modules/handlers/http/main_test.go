@@ -6,6 +6,7 @@ import (
 	"errors"
 	nethttp "net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -26,9 +27,13 @@ func serve(t *testing.T, f nethttp.HandlerFunc) (*Handler, string) {
 	return h, server.URL
 }
 
-// do runs a task whose `with` is the given JSON.
+// do runs a task whose `with` is the given JSON. The run's directory is the working directory.
 func do(ctx context.Context, h *Handler, with string) (json.RawMessage, error) {
-	return h.Run(ctx, &tasks.Call{With: json.RawMessage(with)})
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	return h.Run(ctx, &tasks.Call{With: json.RawMessage(with), RunDir: dir, MakeRunDir: func() error { return nil }})
 }
 
 func kindOf(err error) tasks.ErrorKind {

@@ -21,7 +21,7 @@ type with struct {
 	Body         json.RawMessage   `json:"body"`          // a string is sent as it is, anything else as JSON
 	Timeout      string            `json:"timeout"`       // of the whole exchange, such as 30s; the attempt's own if empty
 	ExpectStatus []int             `json:"expect_status"` // 200 to 299 if empty
-	SaveAs       string            `json:"save_as"`       // a file below the working directory
+	SaveAs       string            `json:"save_as"`       // a file: below the run's directory, unless the path is absolute
 	MaxBytes     int64             `json:"max_bytes"`     // of the body; DefaultMaxSaved with save_as, else tasks.MaxOutput
 }
 
@@ -140,8 +140,9 @@ func checkPath(path string) error {
 	if path == "" {
 		return nil
 	}
-	if !filepath.IsLocal(path) || filepath.Clean(path) == "." || strings.HasSuffix(path, "/") || strings.ContainsRune(path, 0) {
-		return fmt.Errorf("%q is no path of a file below the working directory", path)
+	local := filepath.IsLocal(path) || filepath.IsAbs(path) && filepath.Clean(path) != "/"
+	if !local || filepath.Clean(path) == "." || strings.HasSuffix(path, "/") || strings.ContainsRune(path, 0) {
+		return fmt.Errorf("%q is not the path of a file below the run's directory, and not absolute", path)
 	}
 	return nil
 }

@@ -77,6 +77,29 @@ func matches(patterns []string, name string) bool {
 	return false
 }
 
+const runDirName = ownPrefix + "RUN_DIR"
+
+// usesRunDir reports whether the run's directory is to be there when the command begins: its name stands in what the task says, or in
+// the environment that it declares. A program that learns of it in another way has to make it.
+func (in *with) usesRunDir(env []string) bool {
+	for _, text := range []string{in.Script, in.Shell, in.WorkingDirectory} {
+		if strings.Contains(text, runDirName) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(env, func(v string) bool { return strings.Contains(v, runDirName) })
+}
+
+// inRunDir is a path of the task with $SLUICE_RUN_DIR, or ${SLUICE_RUN_DIR}, at its beginning replaced.
+func inRunDir(path string, call *tasks.Call) string {
+	for _, name := range []string{"$" + runDirName, "${" + runDirName + "}"} {
+		if rest, ok := strings.CutPrefix(path, name); ok && call.RunDir != "" && (rest == "" || rest[0] == '/') {
+			return call.RunDir + rest
+		}
+	}
+	return path
+}
+
 // environ is the command's environment: what is passed of this process's, then the files of env_file, then the task's own, then what
 // the engine says. The later wins, so that no task can pass itself off as another.
 func (h *Handler) environ(call *tasks.Call, in *with, files *exchange) ([]string, error) {
@@ -97,6 +120,14 @@ func (h *Handler) environ(call *tasks.Call, in *with, files *exchange) ([]string
 			return nil, tasks.Permanent(fmt.Errorf("env: the value of %s holds a NUL byte", name))
 		}
 		env = append(env, name+"="+value)
+	}
+	if call.RunDir != "" {
+		if in.usesRunDir(env) {
+			if err := call.MakeRunDir(); err != nil {
+				return nil, err
+			}
+		}
+		env = append(env, runDirName+"="+call.RunDir)
 	}
 	return append(env,
 		"SLUICE_INPUT="+files.input,

@@ -80,13 +80,16 @@ func (h *Handler) run(ctx context.Context, in with) (json.RawMessage, error) {
 		return nil, err
 	}
 	defer files.remove(call.Stderr)
+	env, err := h.environ(call, &in, files)
+	if err != nil {
+		return nil, err
+	}
+	in.WorkingDirectory = inRunDir(in.WorkingDirectory, call)
 	cmd, err := in.command(files)
 	if err != nil {
 		return nil, err
 	}
-	if cmd.Env, err = h.environ(call, &in, files); err != nil {
-		return nil, err
-	}
+	cmd.Env = env
 	if cmd.Dir != "" {
 		cmd.Env = append(cmd.Env, "PWD="+cmd.Dir)
 	}

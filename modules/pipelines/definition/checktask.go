@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -148,6 +149,11 @@ func (t *Task) canonicalWith(r *reporter, at *place) (map[string]any, bool) {
 
 // reportWith puts a handler's complaints at the keys that they name.
 func reportWith(r *reporter, at *place, with map[string]any, err error) {
+	var one *tasks.FieldError
+	if !errors.As(err, &one) { // FieldErrors hold some
+		r.add(at, "", "%v", err)
+		return
+	}
 	for _, field := range tasks.FieldErrorsOf(err) {
 		reportField(r, at, with, field)
 	}

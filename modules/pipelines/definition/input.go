@@ -125,7 +125,7 @@ func matches(typ string, v any) (hint string, ok bool) {
 
 // unquoted is the hint for a text that would be right without its quotes.
 func unquoted(typ, text string) string {
-	if typ == TypeString || typ == TypeAny || len(text) > maxExponent {
+	if typ == TypeString || typ == TypeAny || len(text) > maxExponent || !json.Valid([]byte(text)) {
 		return ""
 	}
 	v, err := decodeExact([]byte(text))

@@ -10,6 +10,9 @@ import (
 	"unicode/utf8"
 )
 
+// maxPath is in characters.
+const maxPath = 100
+
 // jsonPlace says where in a document the byte at offset is: its line and column, both from 1, the column in characters, and the key
 // path of the value, if it is within one.
 func jsonPlace(raw []byte, offset int) string {
@@ -18,7 +21,9 @@ func jsonPlace(raw []byte, offset int) string {
 	line := bytes.Count(before, []byte("\n")) + 1
 	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
 	text := fmt.Sprintf("line %d, column %d", line, column)
-	if path := jsonPath(raw, offset); path != "" {
+	if path := jsonPath(raw, offset); utf8.RuneCountInString(path) > maxPath {
+		text += ", at " + characters(path, 0, maxPath) + "…"
+	} else if path != "" {
 		text += ", at " + path
 	}
 	return text

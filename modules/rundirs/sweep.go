@@ -1,0 +1,106 @@
+package rundirs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// batch is how many runs are asked for at once.
+const batch = 500
+
+// Sweep removes, on this machine, the directories of runs that the database no longer has, and of ended ones whose outputs retention
+// has removed: those cannot be retried. What cannot be removed is in the error, and the others are removed all the same.
+func (d *Dirs) Sweep(ctx context.Context) (removed int, err error) {
+	runs, err := d.list()
+	if err != nil {
+		return 0, err
+	}
+	var errs []error
+	for len(runs) > 0 && ctx.Err() == nil {
+		n := min(batch, len(runs))
+		kept, err := d.kept(ctx, runs[:n])
+		if err != nil {
+			return removed, errors.Join(append(errs, err)...)
+		}
+		for _, run := range runs[:n] {
+			if kept[run] {
+				continue
+			}
+			if err := removeAll(d.Path(run)); err != nil {
+				errs = append(errs, fmt.Errorf("remove a run's directory: %w", err))
+				continue
+			}
+			removed++
+		}
+		runs = runs[n:]
+	}
+	return removed, errors.Join(append(errs, ctx.Err())...)
+}
+
+// Count is how many directories Sweep would remove.
+func (d *Dirs) Count(ctx context.Context) (n int, err error) {
+	runs, err := d.list()
+	for len(runs) > 0 && err == nil {
+		var kept map[db.ID]bool
+		part := runs[:min(batch, len(runs))]
+		kept, err = d.kept(ctx, part)
+		n += len(part) - len(kept)
+		runs = runs[len(part):]
+	}
+	return n, err
+}
+
+// list reads which runs have a directory here. Their rows were committed before the directories were made.
+func (d *Dirs) list() ([]db.ID, error) {
+	entries, err := os.ReadDir(d.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the runs' directories: %w", err)
+	}
+	var runs []db.ID
+	for _, e := range entries {
+		if id, err := db.ParseID(e.Name()); err == nil && e.IsDir() && id.String() == e.Name() {
+			runs = append(runs, id)
+		}
+	}
+	return runs, nil
+}
+
+// kept are those of the runs whose directories stay.
+func (d *Dirs) kept(ctx context.Context, runs []db.ID) (map[db.ID]bool, error) {
+	kept := map[db.ID]bool{}
+	err := d.db.Query(ctx, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id
+WHERE p.status NOT IN ('Completed', 'Failed', 'Cancelled') OR p.outputs_removed_at IS NULL OR p.outputs_removed_at < p.completed_at`,
+		db.Args{"x": db.IDSet(runs)}, func(scan func(...any) error) error {
+			var id db.ID
+			err := scan(&id)
+			kept[id] = true
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("look for the runs of the directories: %w", err)
+	}
+	return kept, nil
+}
+
+// removeAll removes a directory with all that is in it, also below directories that are not writable: Go's module cache has such.
+func removeAll(dir string) error {
+	if os.RemoveAll(dir) == nil {
+		return nil
+	}
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, _ error) error {
+		if e != nil && e.IsDir() {
+			_ = os.Chmod(path, 0o700) //nolint:gosec // a directory, before it is read; what this cannot mend RemoveAll tells
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
+}
