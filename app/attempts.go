@@ -35,15 +35,17 @@ type account struct {
 	attempts  map[attemptKey]*attempt
 	current   map[db.ID]*attempt // the last of each task
 	needs     map[db.ID][]string
+	continues map[db.ID]bool         // tasks that the run does not fail for
 	last      map[db.ID]events.Event // of each task, annotations apart
 	paused    events.Event           // the last pipeline_paused
+	cancelled events.Event           // the last pipeline_cancelled
 	truncated bool                   // retention has removed events
 }
 
 // readHistory goes through the events in the order of their versions, which in Postgres is not that of their numbers.
 func readHistory(list []events.Event, truncated bool) (*account, error) {
 	h := &account{
-		attempts: map[attemptKey]*attempt{}, current: map[db.ID]*attempt{}, needs: map[db.ID][]string{}, last: map[db.ID]events.Event{},
+		attempts: map[attemptKey]*attempt{}, current: map[db.ID]*attempt{}, needs: map[db.ID][]string{}, continues: map[db.ID]bool{}, last: map[db.ID]events.Event{},
 		truncated: truncated,
 	}
 	steps := slices.DeleteFunc(slices.Clone(list), func(e events.Event) bool { return e.Version == nil })
@@ -51,6 +53,9 @@ func readHistory(list []events.Event, truncated bool) (*account, error) {
 	for _, e := range steps {
 		if e.EventType == events.PipelinePaused {
 			h.paused = e
+		}
+		if e.EventType == events.PipelineCancelled {
+			h.cancelled = e
 		}
 		if e.TaskExecutionID.IsZero() {
 			continue
@@ -70,7 +75,7 @@ func (h *account) step(e events.Event, d eventData) {
 	a := h.current[id]
 	switch e.EventType {
 	case events.TaskCreated:
-		h.needs[id] = d.Dependencies
+		h.needs[id], h.continues[id] = d.Dependencies, d.Continues
 	case events.TaskClaimed:
 		key := attemptKey{id, d.Attempt}
 		if a = h.attempts[key]; a == nil {

@@ -25,6 +25,8 @@ type cli struct {
 	tenant      string
 	logLevel    string
 	json        bool // errors are told as JSON
+
+	program string // how this program is called again on the same database: sluice and the shared flags that were given
 }
 
 // creators are the commands that may make a database file. The others would only look into an empty one, and leave it behind where
@@ -48,12 +50,26 @@ func (c *cli) rootCommand() *cobra.Command {
 transaction with the event that records it; ` + "`sluice verify`" + ` proves it.
 
 Every flag is also an environment variable (--database-url is SLUICE_DATABASE_URL) and a key of a
-configuration file (database-url in ` + defaultConfig + `); the flag wins, then the variable, then the file.`,
+configuration file (database-url in ` + defaultConfig + `); the flag wins, then the variable, then the file.
+
+Exit codes:
+    0  done
+    1  a pipeline failed, or a check found something wrong
+    2  wrong usage, or an invalid file or input
+    3  no such thing
+    4  the database is unreachable, behind, or refuses the command
+    5  not possible in this state
+   70  an unexpected error
+  124  the time of wait --timeout is over
+  130  interrupted`,
+		Example:       "  sluice run examples/first.yaml\n  sluice serve --pipelines pipelines\n  sluice list --status failed",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          unknownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version:       readBuildInfo().String(),
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			c.remember(cmd)
 			if err := c.applySettings(cmd); err != nil {
 				return err
 			}
@@ -68,12 +84,13 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 	flags.StringVar(&c.config, configFlag, "", "configuration `FILE` (default "+defaultConfig+", if there is one)")
 	flags.Var(&choice{value: &c.logLevel, allowed: []string{"debug", "info", "warn", "error"}, kind: "LEVEL"}, "log-level",
 		"least serious `LEVEL` of what is logged: debug, info, warn or error (default info for serve, else warn)")
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(&cobra.Group{ID: groupWork, Title: "Run pipelines:"}, &cobra.Group{ID: groupLook, Title: "Look:"},
 		&cobra.Group{ID: groupCare, Title: "Look after the database:"})
 	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
-		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.annotateCommand())
-	group(root, groupLook, c.listCommand(), c.countCommand(), c.showCommand(), c.logsCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
+		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.rerunCommand(), c.waitCommand(), c.annotateCommand())
+	group(root, groupLook, c.listCommand(), c.countCommand(), c.showCommand(), c.pipelinesCommand(), c.logsCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
 	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.doctorCommand(), c.migrateCommand(), c.backupCommand(), c.tenantsCommand(), c.cleanupCommand(),
 		c.cleanupEventsCommand(), c.exportCommand(), c.importCommand(), c.benchCommand())
 	root.AddCommand(c.versionCommand(), c.benchHelperCommand())

@@ -120,7 +120,7 @@ func (c *cli) controlOne(ctx context.Context, n controlNeeds, o control, f contr
 		}
 		return printJSON(c.stdout, views.OfExecution(x, starts[id], n.DB.Now()))
 	}
-	fmt.Fprintln(c.stdout, o.said(x))
+	fmt.Fprintln(c.stdout, c.again(o.said(x)))
 	if o.more == nil {
 		return nil
 	}
@@ -201,7 +201,8 @@ func (c *cli) retryCommand() *cobra.Command {
 			return e.PreviewRetry(ctx, id, from)
 		},
 	}, "Run again what did not complete of executions that have ended, and all that depends on it, completed clean-up and alerts included",
-		"  sluice retry latest:orders\n  sluice retry ID --from load --dry-run\n  sluice retry --status failed --error 'connection refused' --since 1d")
+		"  sluice retry latest:orders\n  sluice retry latest --run\n  sluice retry ID --from load --dry-run\n  sluice retry --status failed --error 'connection refused' --since 1d")
+	c.retryHere(cmd, &from)
 	cmd.Flags().StringVar(&from, "from", "", "only `TASK`, completed or not, and all that depends on it; an execution that completed is run again only so")
 	return cmd
 }

@@ -92,7 +92,7 @@ func (c *cli) controlFilter(ctx context.Context, n controlNeeds, o control, f co
 	}
 	fmt.Fprintf(c.stderr, "%s %s\n", o.verb, counted(m.doc.Matched, "execution"))
 	if m.doc.Matched > 0 {
-		if err := m.confirm(); err != nil {
+		if err := c.confirm(f.yes, o.verb+" by a filter", "", "--yes does it without asking; --dry-run shows which they are"); err != nil {
 			return err
 		}
 	}
@@ -137,19 +137,22 @@ func (m *many) give(ctx context.Context, ids []db.ID) error {
 	return nil
 }
 
-// confirm asks a person; where nobody can be asked --yes has to say so.
-func (m *many) confirm() error {
-	if m.flags.yes {
+// confirm asks a person to confirm what is to be done; where nobody can be asked --yes has to say so.
+func (c *cli) confirm(yes bool, what, question, hint string) error {
+	if yes {
 		return nil
 	}
-	in, ok := m.cli.stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) || !m.cli.stderr.IsTerminal() {
-		return withHint(usagef("%s by a filter asks first, and there is no terminal to ask on", m.order.verb), "--yes does it without asking; --dry-run shows which they are")
+	in, ok := c.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) || !c.stderr.IsTerminal() {
+		return withHint(usagef("%s asks first, and there is no terminal to ask on", what), hint)
 	}
-	fmt.Fprintf(m.cli.stderr, "go on? [y/N] ")
+	if question != "" {
+		fmt.Fprintln(c.stderr, question)
+	}
+	fmt.Fprintf(c.stderr, "go on? [y/N] ")
 	answer, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil || !slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer))) {
-		fmt.Fprintln(m.cli.stderr, "nothing was done")
+		fmt.Fprintln(c.stderr, "nothing was done")
 		return exitStatus(exitInterrupted)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,7 +124,14 @@ func (p patient) pending(ctx context.Context, f fleet) (finding, error) {
 			unserved, oldest = unserved+1, max(oldest, due)
 		}
 	}
-	found := ok("outbox", "%s wait, of those due no live worker serves %d", counted(total, "task"), unserved)
+	verb, capped := "wait", ""
+	if total == 1 {
+		verb = "waits"
+	}
+	if len(rows) == mostExamined && total > mostExamined {
+		capped = " of the first " + strconv.Itoa(mostExamined)
+	}
+	found := ok("outbox", "%s %s, of those due no live worker serves %d%s", counted(total, "task"), verb, unserved, capped)
 	if oldest > overdueWarn {
 		found.Found += ", the oldest due for " + span(oldest)
 		advice := "`sluice outbox` says which handler or queue is missing; start `sluice serve` with it"

@@ -16,6 +16,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/health"
 	"github.com/sluiceworks/sluice/modules/history"
+	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -30,7 +31,9 @@ const (
 	exitUsage       = 2
 	exitNotFound    = 3
 	exitDatabase    = 4
-	exitState       = 5 // not possible in this state
+	exitState       = 5   // not possible in this state
+	exitUnexpected  = 70  // none of these: a fault of the program or of the machine
+	exitTimeout     = 124 // the time of `wait --timeout` is over, as timeout(1) has it
 	exitInterrupted = 130
 )
 
@@ -78,7 +81,7 @@ func (c *cli) report(ctx context.Context, err error) int {
 // tell writes an error that ends the program with a code.
 func (c *cli) tell(err error, code int) int {
 	if c.json {
-		if printing := printJSON(c.stderr, errorDocument{bodyOf(err, code)}); printing == nil {
+		if printing := printJSON(c.stderr, errorDocument{c.bodyOf(err, code)}); printing == nil {
 			return code
 		}
 	}
@@ -87,8 +90,8 @@ func (c *cli) tell(err error, code int) int {
 		c.reportProblems(problems)
 		return code
 	}
-	fmt.Fprintf(c.stderr, "sluice: %s\n", terminal.Inline(oneLine(err.Error())))
-	if hint := hintFor(err); hint != "" {
+	fmt.Fprintf(c.stderr, "sluice: %s\n", terminal.Inline(oneLine(c.again(err.Error()))))
+	if hint := c.again(hintFor(err)); hint != "" {
 		fmt.Fprintf(c.stderr, "  %s\n", terminal.Inline(hint))
 	}
 	return code
@@ -114,16 +117,18 @@ func (c *cli) reportProblems(list definition.Problems) {
 	}
 }
 
-// exitCode classifies. What nobody expected comes from the database or the machine, and is no fault of a pipeline's.
+// exitCode classifies.
 func exitCode(err error) int {
 	var usage usageError
 	var problems definition.Problems
 	var ambiguous *ambiguousError
 	switch {
+	case errors.Is(err, errTimeout):
+		return exitTimeout
 	case errors.Is(err, pipelines.ErrState):
 		return exitState
 	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &ambiguous), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),
-		errors.Is(err, db.ErrTenantName), errors.Is(err, health.ErrAddress):
+		errors.Is(err, db.ErrTenantName), errors.Is(err, health.ErrAddress), errors.Is(err, db.ErrNoBackup), errors.Is(err, db.ErrFileExists):
 		return exitUsage
 	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, pipelines.ErrUnknown), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound),
 		errors.Is(err, db.ErrNoTenant), errors.Is(err, history.ErrBefore), errors.Is(err, history.ErrNoEvent):
@@ -135,7 +140,25 @@ func exitCode(err error) int {
 	if errors.As(err, &other) {
 		return exitNotFound
 	}
-	return exitDatabase
+	if ofDatabase(err) {
+		return exitDatabase
+	}
+	return exitUnexpected
+}
+
+// ofDatabase reports whether an error speaks about the database: it is unreachable, behind or ahead, no database of sluice, or it refused
+// what it was asked.
+func ofDatabase(err error) bool {
+	for _, known := range []error{
+		db.ErrNoFile, db.ErrForeign, db.ErrStandby, db.ErrBehind, db.ErrAhead, db.ErrRefused, db.ErrReplaced,
+		db.ErrHardLink, db.ErrNetworkFile, db.ErrEncoding, db.ErrSearchPath, db.ErrTransactionPooling, db.ErrMigratePooled, leases.ErrExpired,
+		context.DeadlineExceeded,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return db.Unwell(err) || db.Advice(err) != ""
 }
 
 func hintFor(err error) string {

@@ -26,8 +26,8 @@ type errorBody struct {
 }
 
 // bodyOf tells of an error that ends the program with a code.
-func bodyOf(err error, code int) errorBody {
-	body := errorBody{Code: code, Message: oneLine(err.Error()), Hint: db.Text(hintFor(err))}
+func (c *cli) bodyOf(err error, code int) errorBody {
+	body := errorBody{Code: code, Message: oneLine(c.again(err.Error())), Hint: db.Text(c.again(hintFor(err)))}
 	var problems definition.Problems
 	if errors.As(err, &problems) {
 		body.Problems = mistakesOf(problems)

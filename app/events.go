@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,14 +39,16 @@ func (c *cli) eventsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Show the history",
-		Long: `Shows the history, oldest first: of one execution or task whole, else the newest 100 events.
+		Long: `Shows the history, oldest first: of one execution or task whole, else the newest 100 events. Where older ones are left out, the answer
+has the cursor that --cursor takes to show them.
 
-With --follow it shows every event once, from the beginning, --since or --cursor on, and goes on with those that
-are committed from then on, until it is interrupted; it waits for a database that goes away. With -o json it
-writes an event a line with its cursor: given to --cursor later, that goes on behind the event.`,
+With --follow it shows each event that is committed from now on, once, until it is interrupted, as tail -f does; of an execution or task
+that is named also the events before. --since begins at a time, --since all (or 0) at the beginning of the history, --cursor behind an event. It
+waits for a database that goes away. With -o json it writes an event a line with its cursor: given to --follow --cursor later, that goes
+on behind the event.`,
 		Example: `  sluice events --pipeline-execution ID
   sluice events --type task_failed --since 7d
-  sluice events --follow --since 0s
+  sluice events --follow --since all
   sluice events --follow -o json --cursor CURSOR`,
 		Args: arguments(0, 0, ""),
 	}
@@ -64,19 +67,19 @@ writes an event a line with its cursor: given to --cursor later, that goes on be
 			if err != nil {
 				return err
 			}
-			list, err := n.read(ctx, filter)
+			list, next, err := n.page(ctx, filter)
 			if err != nil {
 				return err
 			}
 			if *format == formatJSON {
-				return printList(c.stdout, list, "")
+				return printList(c.stdout, list, next)
 			}
 			names, err := n.names(ctx, list)
 			if err != nil {
 				return err
 			}
-			if filter.Limit > 0 && len(list) == filter.Limit {
-				fmt.Fprintf(c.stderr, "the newest %d: --limit shows more\n", len(list))
+			if next != "" {
+				fmt.Fprintf(c.stderr, "older ones: %s events%s --limit %d --cursor %s\n", c.program, f.line(), filter.Limit, next)
 			}
 			if len(list) == 0 {
 				return c.printNoEvents(ctx, n, filter)
@@ -95,16 +98,19 @@ func (f *eventsFlags) declare(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.pipeline, "pipeline-execution", "", "only the events of the execution `ID` and of its tasks")
 	cmd.Flags().StringVar(&f.task, "task-execution", "", "only the events of the task execution `ID`")
 	cmd.Flags().Var(&choice{value: &f.kind, allowed: allowed, kind: "TYPE"}, "type", "only events of `TYPE`, such as task_failed")
-	cmd.Flags().StringVar(&f.since, "since", "", "only events since `TIME`: 2026-11-21T08:00:00Z, or a duration such as 1h or 7d ago")
+	cmd.Flags().StringVar(&f.since, "since", "", "only events since `TIME`: 2026-11-21T08:00:00Z, or a duration such as 1h or 7d ago; all or 0: since the beginning")
 	cmd.Flags().Var(&count{&f.limit, 1}, "limit", "only the newest `N`; with --follow, end after N")
 	cmd.Flags().BoolVar(&f.follow, "follow", false, "go on with what is committed from now on")
-	cmd.Flags().StringVar(&f.cursor, "cursor", "", "with --follow: begin behind the event with this `CURSOR`")
+	cmd.Flags().StringVar(&f.cursor, "cursor", "", "older events than those of the answer with this `CURSOR` as its next; with --follow, begin behind the event with this cursor")
 }
 
 // place reads where to begin.
 func (f eventsFlags) place() (events.Cursor, error) {
-	if f.cursor != "" && !f.follow {
-		return events.Cursor{}, withHint(usagef("--cursor goes with --follow"), "without it, --since TIME says from when on")
+	if !f.follow {
+		if n, err := strconv.ParseInt(f.cursor, 10, 64); f.cursor != "" && (err != nil || n < 1) {
+			return events.Cursor{}, withHint(usagef("--cursor: %q is not the field next of an answer", f.cursor), "a cursor of --follow goes with --follow")
+		}
+		return events.Cursor{}, nil
 	}
 	from, err := events.ParseCursor(f.cursor)
 	if err != nil {
@@ -130,8 +136,28 @@ func (n eventsNeeds) filter(ctx context.Context, f eventsFlags) (events.Filter, 
 	if f.limit == 0 && f.pipeline == "" && f.task == "" {
 		filter.Limit = defaultEvents
 	}
+	if !f.follow && f.cursor != "" {
+		filter.After, _ = strconv.ParseInt(f.cursor, 10, 64) // place has checked it
+	}
+	if f.all() {
+		return filter, nil
+	}
 	filter.Since, err = parseInstant("--since", f.since, n.DB.Now())
 	return filter, err
+}
+
+// all reports whether the history is asked for from its beginning.
+func (f eventsFlags) all() bool { return f.since == "all" || f.since == "0" }
+
+// line is the flags as they would be given again.
+func (f eventsFlags) line() string {
+	text := ""
+	for _, flag := range [][2]string{{"pipeline-execution", f.pipeline}, {"task-execution", f.task}, {"type", f.kind}, {"since", f.since}} {
+		if flag[1] != "" {
+			text += " --" + flag[0] + " " + quoted(flag[1])
+		}
+	}
+	return text
 }
 
 // known refuses an id that does not exist: no events would look like a run without any.
@@ -149,14 +175,22 @@ func (n eventsNeeds) known(ctx context.Context, f events.Filter) error {
 	return nil
 }
 
-// read gives the events, oldest first.
-func (n eventsNeeds) read(ctx context.Context, f events.Filter) ([]events.Event, error) {
+// page reads the events, oldest first, and returns the cursor of those before them, empty if there are none.
+func (n eventsNeeds) page(ctx context.Context, f events.Filter) (list []events.Event, next string, err error) {
 	if err := n.known(ctx, f); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	list, err := n.Events.List(ctx, f)
+	limit := f.Limit
+	if limit > 0 {
+		f.Limit++
+	}
+	list, err = n.Events.List(ctx, f)
+	if limit > 0 && len(list) > limit {
+		list = list[:limit]
+		next = strconv.FormatInt(list[limit-1].SequenceNum, 10)
+	}
 	slices.Reverse(list)
-	return list, err
+	return list, next, err
 }
 
 // names gives the tasks' and the pipelines' names by id.
@@ -222,7 +256,7 @@ func (c *cli) printEvents(list []events.Event, names map[db.ID]string, many bool
 		}
 		rows[i] = row
 	}
-	printTable(c.stdout, heading, rows)
+	printFitted(c.stdout, heading, rows, "what", "by", "pipeline", "task")
 	return nil
 }
 

@@ -73,7 +73,11 @@ func (f fleet) due(at db.Time, handler, queue string) string {
 	serving := slices.DeleteFunc(slices.Clone(able), func(w leases.Worker) bool { return !listed(w.Queues, queue) })
 	switch {
 	case len(able) == 0:
-		return fmt.Sprintf("no live worker serves handler %q: start `sluice serve`", handler)
+		serve := "sluice serve"
+		if queue != tasks.DefaultQueue {
+			serve += " --queues " + queue
+		}
+		return fmt.Sprintf("no live worker serves handler %q: start `%s`", handler, serve)
 	case len(serving) == 0:
 		return fmt.Sprintf("no live worker with handler %q serves queue %q: start `sluice serve --queues %s`", handler, queue, queue)
 	}

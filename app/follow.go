@@ -23,6 +23,11 @@ func (c *cli) follow(ctx context.Context, n eventsNeeds, f eventsFlags, from eve
 	if err := n.known(ctx, filter); err != nil {
 		return err
 	}
+	if f.since == "" && f.cursor == "" && f.pipeline == "" && f.task == "" {
+		if from, err = n.Events.End(ctx, c.notice); err != nil {
+			return err
+		}
+	}
 	out := &eventLines{to: c.stdout, json: format == formatJSON, many: f.pipeline == "" && f.task == "", names: map[db.ID]string{}}
 	left := f.limit
 	for b, err := range n.Events.Tail(ctx, from, events.TailOptions{Filter: filter, Notice: c.notice}) {
@@ -58,7 +63,7 @@ func (c *cli) notice(n events.Notice) {
 		for _, s := range n.Held {
 			fmt.Fprintf(c.stderr, "  %s\n", describeSession(s))
 		}
-		fmt.Fprintln(c.stderr, "  `sluice doctor` says more")
+		fmt.Fprintln(c.stderr, c.again("  `sluice doctor` says more"))
 	}
 }
 

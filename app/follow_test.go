@@ -42,7 +42,7 @@ func TestFollow(t *testing.T) {
 		path := file(t, "two.yaml", two)
 		p.ok(t, "run", path)
 		listed := p.events(t)
-		all := lines(t, p.ok(t, "events", "--follow", "--limit", fmt.Sprint(len(listed)), "-o", "json"))
+		all := lines(t, p.ok(t, "events", "--follow", "--since", "all", "--limit", fmt.Sprint(len(listed)), "-o", "json"))
 		for i, e := range all {
 			if e.SequenceNum != listed[i].SequenceNum || e.EventType != listed[i].EventType || e.Cursor == "" {
 				t.Errorf("line %d: %+v, listed %+v", i, e, listed[i])
@@ -54,7 +54,7 @@ func TestFollow(t *testing.T) {
 		if got := lines(t, r.stdout); r.code != 0 || len(got) != 5 || got[0].SequenceNum != all[len(all)-2].SequenceNum || got[4].EventType != "task_marked_ready" {
 			t.Errorf("exit code %d: %+v\n%s", r.code, got, r.stderr)
 		}
-		table := p.ok(t, "events", "--follow", "--limit", "3", "--type", "task_completed")
+		table := p.ok(t, "events", "--follow", "--since", "0", "--limit", "3", "--type", "task_completed")
 		contains(t, table, "EXECUTION", "PIPELINE", "completed (attempt 1", "  two  ", "  a  ", "  b  ")
 		if n := strings.Count(table, "\n"); n != 4 {
 			t.Errorf("%d lines:\n%s", n, table)
@@ -79,7 +79,7 @@ func TestFollowRefusesAnotherHistory(t *testing.T) {
 			other.url = dbtest.PostgresURL(t)
 		}
 		other.ok(t, "run", path)
-		cursor := lines(t, p.ok(t, "events", "--follow", "--limit", "1", "-o", "json"))[0].Cursor
+		cursor := lines(t, p.ok(t, "events", "--follow", "--since", "all", "--limit", "1", "-o", "json"))[0].Cursor
 		r := other.run(t, "events", "--follow", "--cursor", cursor)
 		if r.code != 3 {
 			t.Errorf("exit code %d", r.code)
@@ -118,10 +118,10 @@ func TestFollowSaysWhyItWaits(t *testing.T) {
 	p := &program{url: dbtest.PostgresURL(t)}
 	d := dbtest.Open(t, p.url+"&application_name=culprit")
 	end := holdOpen(t, d)
-	following := p.begin(t, "events", "--follow", "--limit", "12", "-o", "json")
+	following := p.begin(t, "events", "--follow", "--since", "all", "--limit", "12", "-o", "json")
 	p.ok(t, "run", file(t, "two.yaml", two))
 	dbtest.Eventually(t, "it says why", func() bool { return strings.Contains(following.stderr.String(), "culprit") })
-	contains(t, following.stderr.String(), "behind open transactions that may have earlier ones; nothing is lost", "idle in transaction", "pid ", "`sluice doctor`")
+	contains(t, p.plain(following.stderr.String()), "behind open transactions that may have earlier ones; nothing is lost", "idle in transaction", "pid ", "`sluice doctor`")
 	var tail found
 	dbtest.Eventually(t, "doctor says so", func() bool {
 		tail = check(t, p.run(t, "doctor", "-o", "json"), "tail")
@@ -145,7 +145,7 @@ func TestFollowComesBack(t *testing.T) {
 	p := &program{url: dbtest.PostgresURL(t)}
 	path := file(t, "two.yaml", two)
 	p.ok(t, "run", path)
-	following := p.begin(t, "events", "--follow", "--limit", "24", "-o", "json")
+	following := p.begin(t, "events", "--follow", "--since", "all", "--limit", "24", "-o", "json")
 	d := dbtest.Open(t, p.url)
 	terminate := func() bool {
 		n := 0

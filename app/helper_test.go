@@ -68,7 +68,13 @@ func (p *program) run(t *testing.T, args ...string) result {
 	return p.inContext(t.Context(), args...)
 }
 
+// inContext returns what the program wrote with its printed commands made plain; see raw.
 func (p *program) inContext(ctx context.Context, args ...string) result {
+	r := p.raw(ctx, args...)
+	return result{r.code, p.plain(r.stdout), p.plain(r.stderr)}
+}
+
+func (p *program) raw(ctx context.Context, args ...string) result {
 	var stdout, stderr bytes.Buffer
 	code := app.Main(ctx, p.line(args), strings.NewReader(p.stdin), &stdout, &stderr, p.extensions...)
 	return result{code, stdout.String(), stderr.String()}
@@ -97,6 +103,18 @@ func (p *program) fails(t *testing.T, code int, words []string, args ...string) 
 			t.Errorf("%q: a stack trace: %s", args, line)
 		}
 	}
+}
+
+// plain is a text without the shared flags that printed commands repeat.
+func (p *program) plain(text string) string {
+	line := "sluice --database-url " + p.url
+	if strings.ContainsAny(p.url, "?&") {
+		line = "sluice --database-url '" + p.url + "'"
+	}
+	if p.tenant != "" {
+		text = strings.ReplaceAll(text, line+" --tenant "+p.tenant, "sluice")
+	}
+	return strings.ReplaceAll(text, line, "sluice")
 }
 
 func contains(t *testing.T, text string, words ...string) {
@@ -147,7 +165,7 @@ func (p *program) begin(t *testing.T, args ...string) *running {
 	var stdout bytes.Buffer
 	go func() {
 		code := app.Main(ctx, p.line(args), strings.NewReader(p.stdin), &stdout, r.stderr, p.extensions...)
-		r.done <- result{code, stdout.String(), r.stderr.String()}
+		r.done <- result{code, p.plain(stdout.String()), p.plain(r.stderr.String())}
 	}()
 	t.Cleanup(func() { r.stop(t) })
 	return r

@@ -35,6 +35,16 @@ func newFollower(r *events.Repository, id db.ID) *follower {
 	return &follower{events: r, id: id, seen: map[int64]bool{}}
 }
 
+// skip leaves out what has been committed by now.
+func (f *follower) skip(ctx context.Context) error {
+	list, err := f.events.ListByPipeline(ctx, f.id, events.Page{})
+	for _, e := range list {
+		f.seen[e.SequenceNum] = true
+		f.highest = max(f.highest, e.SequenceNum)
+	}
+	return err
+}
+
 // next gives the events that have come. back makes it look back: what was committed by now is not missed.
 func (f *follower) next(ctx context.Context, now time.Time, back bool) ([]events.Event, error) {
 	after := f.highest

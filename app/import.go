@@ -31,8 +31,9 @@ type importDocument struct {
 func (c *cli) importCommand() *cobra.Command {
 	var as bool
 	cmd := &cobra.Command{
-		Use:   "import FILE|-",
-		Short: "Read a file of `sluice export` into this database",
+		Use:     "import FILE|-",
+		Example: "  sluice import history.jsonl\n  ssh elsewhere sluice export --all --ended | sluice import -",
+		Short:   "Read a file of `sluice export` into this database",
 		Long: `Reads executions into a database that has none of them, and verifies them, in one transaction: all or nothing. A file
 that is damaged or cut off, or that no export has written so, is refused before anything is written, and what is there is never changed. Executions that have not ended
 are refused too: with --as-they-are they come along, and whoever serves this database goes on with them. What ran when

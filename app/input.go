@@ -19,6 +19,7 @@ import (
 type inputFlags struct {
 	input string
 	set   []string
+	base  json.RawMessage // the document when --input is not given; nil: none
 }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
@@ -71,7 +72,7 @@ func (f *inputFlags) document(ctx context.Context, stdin io.Reader) (json.RawMes
 	var err error
 	switch {
 	case f.input == "":
-		return nil, nil
+		return f.base, nil
 	case isFile:
 		name = path
 		if path == "-" {

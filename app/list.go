@@ -68,7 +68,7 @@ func (c *cli) listCommand() *cobra.Command {
 			}
 			c.printExecutions(list, starts, n.DB.Now(), f.given() || cursor != "")
 			if next != "" {
-				fmt.Fprintf(c.stderr, "older ones: sluice list%s --limit %d --cursor %s\n", f.line(), limit, next)
+				fmt.Fprintf(c.stderr, "older ones: %s list%s --limit %d --cursor %s\n", c.program, f.line(), limit, next)
 			}
 			return nil
 		})
@@ -144,7 +144,7 @@ func (c *cli) printExecutions(list []pipelines.Execution, starts map[db.ID]db.Ti
 		fmt.Fprintln(c.stderr, "no execution matches")
 		return
 	case len(list) == 0:
-		fmt.Fprintln(c.stderr, "no executions: `sluice run FILE` makes one")
+		fmt.Fprintln(c.stderr, c.again("no executions: `sluice run FILE` makes one"))
 		return
 	}
 	p := paintFor(c.stdout)
@@ -160,10 +160,10 @@ func (c *cli) printExecutions(list []pipelines.Execution, starts map[db.ID]db.Ti
 		}
 		rows[i] = []string{
 			x.ID.String(), x.PipelineName, p.status(progressOf(x, started)), moment(x.CreatedAt), waitedFor(x, started, now), took, openTasks(x),
-			firstLine(string(x.Error), 60),
+			errorLine(string(x.Error), 100),
 		}
 	}
-	printTable(c.stdout, []string{"id", "pipeline", "status", "created", "waited", "duration", "open tasks", "error"}, rows)
+	printFitted(c.stdout, []string{"id", "pipeline", "status", "created", "waited", "duration", "open tasks", "error"}, rows, "error", "pipeline")
 }
 
 // progressOf is the status of a run in words: one none of whose tasks has started is queued.

@@ -19,14 +19,15 @@ type live struct {
 	size  func() (width, height int)
 	paint paint
 	def   *definition.Definition
-	drawn int // lines on the screen
+	again func(string) string // a text with the shared flags in its commands
+	drawn int                 // lines on the screen
 	last  []outputLine
 }
 
 // mostLast is how many lines of output stand under the progress.
 const mostLast = 8
 
-func newLive(out *terminal.Writer, p paint, def *definition.Definition) *live {
+func newLive(out *terminal.Writer, p paint, def *definition.Definition, again func(string) string) *live {
 	size := func() (int, int) {
 		width, height, ok := out.Size()
 		if !ok || width < 20 || height < 5 {
@@ -34,7 +35,7 @@ func newLive(out *terminal.Writer, p paint, def *definition.Definition) *live {
 		}
 		return width, height
 	}
-	return &live{out: out, size: size, paint: p, def: def}
+	return &live{out: out, size: size, paint: p, def: def, again: again}
 }
 
 func (l *live) every() time.Duration { return 80 * time.Millisecond }
@@ -70,7 +71,7 @@ func (l *live) draw(v view, width, height int) string {
 	head := fmt.Sprintf("%s  %s  %d of %s done  %s", v.execution.PipelineName, l.paint.status(string(v.execution.Status)), done,
 		counted(int64(len(v.tasks)), "task"), span(v.now.Sub(v.execution.CreatedAt.Time)))
 	if v.execution.Status == pipelines.Paused {
-		head += "  `sluice resume " + v.execution.ID.String() + "`"
+		head += l.again("  `sluice resume " + v.execution.ID.String() + "`")
 	}
 	picture := text.Snip(terminal.Inline(head), width-1, "…") + "\n" + renderTable([]string{"task", "status", "attempt", "time", ""}, rows, width-1) + "\n"
 	if left > 0 {

@@ -141,7 +141,7 @@ func TestEvents(t *testing.T) {
 		contains(t, p.ok(t, "events", "--pipeline-execution", id), "TIME", "import", "task_retry_scheduled",
 			"failed, again in ", "exit code 7: connection refused by the warehouse", "cli:")
 		contains(t, p.ok(t, "events"), "EXECUTION", "PIPELINE", "failing", id)
-		contains(t, p.run(t, "events", "--limit", "1").stderr, "the newest 1: --limit shows more")
+		contains(t, p.run(t, "events", "--limit", "1").stderr, "older ones: sluice events --limit 1 --cursor ")
 		p.fails(t, 2, []string{`did you mean "task_failed"?`}, "events", "--type", "task_faild")
 		p.fails(t, 2, []string{`--since: "yesterday" is no time`, "30m"}, "events", "--since", "yesterday")
 		p.fails(t, 3, []string{"no such pipeline execution"}, "events", "--pipeline-execution", nobody)

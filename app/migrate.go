@@ -12,14 +12,15 @@ import (
 
 func (c *cli) migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "migrate",
-		Short: "Bring the database's schema up to this version",
+		Use:     "migrate",
+		Example: "  sluice migrate\n  sluice migrate --all-tenants",
+		Short:   "Bring the database's schema up to this version",
 		Long: `Brings the schema of the tenant that --tenant names up to this version, or with --all-tenants those of all tenants.
 Any number of processes may call it at once.`,
 		Args: unknownCommand,
 	}
-	up := &cobra.Command{Use: "up", Short: "Bring the schema up (what migrate alone does)", Args: arguments(0, 0, "")}
-	status := &cobra.Command{Use: "status", Short: "Show the schema's version beside the program's", Args: arguments(0, 0, "")}
+	up := &cobra.Command{Use: "up", Example: "  sluice migrate up", Short: "Bring the schema up (what migrate alone does)", Args: arguments(0, 0, "")}
+	status := &cobra.Command{Use: "status", Example: "  sluice migrate status", Short: "Show the schema's version beside the program's", Args: arguments(0, 0, "")}
 	for _, sub := range []*cobra.Command{cmd, up, status} {
 		do := func(ctx context.Context, d *db.DB) error { return d.Migrate(ctx) }
 		if sub == status {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
@@ -43,35 +45,87 @@ type pending struct {
 func (c *cli) outboxCommand() *cobra.Command {
 	limit := 1000
 	var remove bool
-	cmd := &cobra.Command{Use: "outbox", Short: "List the tasks that wait for a worker, and why each waits", Args: arguments(0, 0, "")}
+	var cursor string
+	cmd := &cobra.Command{Use: "outbox", Short: "List the tasks that wait for a worker, and why each waits", Example: "  sluice outbox\n  sluice outbox --limit 20 -o json", Args: arguments(0, 0, "")}
 	cmd.Flags().Var(&count{&limit, 1}, "limit", "at most `N`, those due first")
+	cmd.Flags().StringVar(&cursor, "cursor", "", "go on behind the row `CURSOR`: the field next of the answer before")
 	cmd.Flags().BoolVar(&remove, "remove-stray", false, "remove rows that stand for no work (sluice verify finds them; there are none unless another hand wrote them)")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		after, err := parseRow(cursor)
+		if err != nil {
+			return err
+		}
 		return with(cmd.Context(), c, func(ctx context.Context, n outboxNeeds) error {
 			if remove {
 				return c.removeStray(ctx, n, *format)
 			}
-			rows, err := n.pending(ctx, limit)
+			rows, next, err := n.pending(ctx, after, limit)
 			if err != nil {
 				return err
 			}
-			if *format == formatJSON {
-				return printList(c.stdout, rows, "")
+			for i := range rows {
+				rows[i].Waiting = c.again(rows[i].Waiting)
 			}
-			total, err := n.Outbox.CountPending(ctx)
-			c.printPending(rows, total)
-			return err
+			if *format == formatJSON {
+				return printList(c.stdout, rows, next)
+			}
+			c.printPending(rows)
+			if next != "" {
+				fmt.Fprintf(c.stderr, "more: %s outbox --limit %d --cursor %s\n", c.program, limit, next)
+			}
+			return nil
 		})
 	}
 	return cmd
 }
 
-func (n outboxNeeds) pending(ctx context.Context, limit int) ([]pending, error) {
-	rows, err := n.Outbox.ListPending(ctx, limit)
-	if err != nil {
-		return nil, err
+// rowPlace is a place in the outbox: behind a row.
+type rowPlace struct {
+	at db.Time
+	id int64
+}
+
+// String is the cursor of the place.
+func (p rowPlace) String() string {
+	return p.at.UTC().Format(time.RFC3339Nano) + "/" + strconv.FormatInt(p.id, 10)
+}
+
+// parseRow reads a cursor; the empty one is the beginning.
+func parseRow(s string) (p rowPlace, err error) {
+	if s == "" {
+		return p, nil
 	}
+	at, id, _ := strings.Cut(s, "/")
+	t, wrong := time.Parse(time.RFC3339Nano, at)
+	if p.id, err = strconv.ParseInt(id, 10, 64); err != nil || wrong != nil {
+		return p, usagef("--cursor: %q is not the field next of an answer", s)
+	}
+	p.at = db.At(t)
+	return p, nil
+}
+
+// pending reads at most limit rows behind a place, and returns the cursor of the next ones, empty if there are none.
+func (n outboxNeeds) pending(ctx context.Context, after rowPlace, limit int) (list []pending, next string, err error) {
+	var rows []outbox.Row
+	if after.at.IsZero() {
+		rows, err = n.Outbox.ListPending(ctx, limit+1)
+	} else {
+		rows, err = n.Outbox.ListPendingAfter(ctx, after.at, after.id, limit+1)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		next = rowPlace{rows[limit-1].AvailableAt, rows[limit-1].ID}.String()
+	}
+	list, err = n.describe(ctx, rows)
+	return list, next, err
+}
+
+// describe says what rows stand for and why each is still there.
+func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Row) ([]pending, error) {
 	ids := make([]db.ID, len(rows))
 	for i, r := range rows {
 		ids[i] = r.TaskExecutionID
@@ -120,7 +174,7 @@ func reason(r outbox.Row, t tasks.Task, f fleet) string {
 	return why
 }
 
-func (c *cli) printPending(list []pending, total int64) {
+func (c *cli) printPending(list []pending) {
 	if len(list) == 0 {
 		fmt.Fprintln(c.stderr, "nothing waits for a worker")
 		return
@@ -132,10 +186,7 @@ func (c *cli) printPending(list []pending, total int64) {
 			span(msec(r.AgeMS)), r.Waiting, r.PipelineExecutionID.String(),
 		}
 	}
-	printTable(c.stdout, []string{"row", "pipeline", "task", "handler", "queue", "available", "age", "why it waits", "execution"}, rows)
-	if left := total - int64(len(list)); left > 0 {
-		fmt.Fprintf(c.stderr, "and %s: --limit shows more\n", counted(left, "more row"))
-	}
+	printFitted(c.stdout, []string{"row", "pipeline", "task", "handler", "queue", "available", "age", "why it waits", "execution"}, rows, "why it waits", "pipeline", "task")
 }
 
 // removeStray removes what stands for no work.

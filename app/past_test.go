@@ -93,7 +93,7 @@ func TestShowAt(t *testing.T) {
 		if diff := cmp.Diff(now, last); diff != "" {
 			t.Errorf("now (-rows +history):\n%s", diff)
 		}
-		contains(t, p.ok(t, "show", id, "--at-event", fmt.Sprint(list[0].SequenceNum)), "failing Running", "as of", fmt.Sprintf("of %d)", len(list)),
+		contains(t, p.ok(t, "show", id, "--at-event", fmt.Sprint(list[0].SequenceNum)), "failing Queued", "as of", fmt.Sprintf("of %d)", len(list)),
 			"claimable  extract", "due: waiting for a worker", "waits for extract (Ready)", "next: sluice show "+id)
 	})
 }

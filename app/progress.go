@@ -14,6 +14,7 @@ import (
 // lines shows progress as one line for each thing that happens.
 type lines struct {
 	out   io.Writer
+	again func(string) string // a text with the shared flags in its commands
 	names map[db.ID]string
 }
 
@@ -86,7 +87,7 @@ func (l *lines) line(v view, e events.Event) error {
 		fmt.Fprintln(l.out, indent(rest, "             | "))
 	}
 	if e.EventType == events.PipelinePaused {
-		fmt.Fprintf(l.out, "%s waiting: `sluice resume %s` lets it go on\n", clock(e.CreatedAt), v.execution.ID)
+		fmt.Fprintln(l.out, l.again(fmt.Sprintf("%s waiting: `sluice resume %s` lets it go on", clock(e.CreatedAt), v.execution.ID)))
 	}
 	return nil
 }

@@ -7,11 +7,14 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/handlers/shell"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/modules/workers"
@@ -19,10 +22,29 @@ import (
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
+// workFlags say how a command works one execution off in this process.
+type workFlags struct {
+	slots       int
+	lease       time.Duration
+	seal, quiet bool
+	pass        passEnv
+	dirs        runDirsFlag
+}
+
+func (f *workFlags) add(cmd *cobra.Command) {
+	f.slots, f.lease = workers.DefaultSlots, workers.DefaultLease
+	cmd.Flags().Var(&count{&f.slots, 1}, "workers", "run at most `N` tasks at once")
+	cmd.Flags().Var(&duration{&f.lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
+	cmd.Flags().BoolVar(&f.quiet, "quiet", false, "do not show what the tasks write")
+	f.dirs.add(cmd)
+	f.pass.add(cmd, "pass `NAME` or PREFIX* to commands although it is left out by default (PGPASSWORD, PGPASSFILE); repeatable")
+	sealFlag(cmd, &f.seal)
+}
+
 func (c *cli) runCommand() *cobra.Command {
 	var input inputFlags
 	var labels map[string]string
-	slots, lease := workers.DefaultSlots, workers.DefaultLease
+	var f workFlags
 	cmd := &cobra.Command{
 		Use:   "run FILE|NAME",
 		Short: "Start a pipeline and work it off here, with live progress",
@@ -37,84 +59,106 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 	}
 	input.add(cmd)
 	labelFlag(cmd, &labels, "mark the run with the label `NAME=VALUE`; may be repeated, and wins over the pipeline's labels")
-	cmd.Flags().Var(&count{&slots, 1}, "workers", "run at most `N` tasks at once")
-	cmd.Flags().Var(&duration{&lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
-	var seal, quiet bool
-	cmd.Flags().BoolVar(&quiet, "quiet", false, "do not show what the tasks write")
-	var pass passEnv
-	var dirs runDirsFlag
-	dirs.add(cmd)
-	pass.add(cmd, "pass `NAME` or PREFIX* to commands although it is left out by default (PGPASSWORD, PGPASSFILE); repeatable")
-	sealFlag(cmd, &seal)
+	f.add(cmd)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		store, err := dirs.store()
-		if err != nil {
-			return err
-		}
 		return with(cmd.Context(), c, func(ctx context.Context, n workNeeds) error {
-			setEnvironment(n.Handlers, shell.Environment{All: true, Pass: pass.patterns})
-			if seal {
-				if err := n.Sealer.Enable(ctx); err != nil {
-					return err
-				}
-			}
-			config := workers.Config{Slots: slots, Lease: lease, Poll: runPoll, Drain: runDrain, Private: true, RunDirs: store}
-			var output *output
-			if !quiet {
-				output = newOutput()
-				config.Echo = output.open
-			}
-			w, err := c.begin(ctx, n, config, args[0], input, labels)
+			def, err := n.find(ctx, c.stdin, args[0])
 			if err != nil {
 				return err
 			}
-			w.output = output
-			x, err := w.run(ctx)
+			raw, err := input.resolve(ctx, def, c.stdin)
 			if err != nil {
-				return fmt.Errorf("run %s: %w", w.id, err)
-			}
-			if _, err := n.Sealer.Run(context.WithoutCancel(ctx), w.id); err != nil { // if it ended, and ends are sealed
 				return err
 			}
-			return c.outcome(ctx, w, x, *format)
+			return c.workOff(ctx, n, f, def, *format, n.starting(pipelines.Request{Definition: def, Input: raw, Labels: labels, Actor: actor()}))
 		})
 	}
 	return cmd
 }
 
-// begin starts the execution, reserved for this process's worker.
-func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, arg string, input inputFlags, labels map[string]string) (*work, error) {
-	c.guardFiles(n.Handlers, n.DB)
-	def, err := n.find(ctx, c.stdin, arg)
-	if err != nil {
-		return nil, err
-	}
+// beginning starts an execution reserved for a worker, or starts again one that has a history already.
+type beginning struct {
+	again db.ID // zero: a new one
+	start func(ctx context.Context, worker string) (db.ID, error)
+}
+
+// starting is the beginning of a new execution.
+func (s Sources) starting(r pipelines.Request) beginning {
+	return beginning{start: func(ctx context.Context, worker string) (db.ID, error) {
+		r.ReservedFor = worker
+		started, err := s.Engine.Start(ctx, []pipelines.Request{r})
+		if err != nil {
+			return db.ID{}, err
+		}
+		return started[0].ID, nil
+	}}
+}
+
+// workOff works an execution off in this process, and prints how it came out.
+func (c *cli) workOff(ctx context.Context, n workNeeds, f workFlags, def *definition.Definition, format string, begin beginning) error {
 	if err := n.runnable(def); err != nil {
-		return nil, err
+		return err
 	}
-	raw, err := input.resolve(ctx, def, c.stdin)
+	store, err := f.dirs.store()
 	if err != nil {
-		return nil, err
+		return err
 	}
+	setEnvironment(n.Handlers, shell.Environment{All: true, Pass: f.pass.patterns})
+	c.guardFiles(n.Handlers, n.DB)
+	if f.seal {
+		if err := n.Sealer.Enable(ctx); err != nil {
+			return err
+		}
+	}
+	config := workers.Config{Slots: f.slots, Lease: f.lease, Poll: runPoll, Drain: runDrain, Private: true, RunDirs: store}
+	var output *output
+	if !f.quiet {
+		output = newOutput()
+		config.Echo = output.open
+	}
+	w, err := c.begin(ctx, n, config, def, begin)
+	if err != nil {
+		return err
+	}
+	w.output = output
+	x, err := w.run(ctx)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", w.id, err)
+	}
+	if _, err := n.Sealer.Run(context.WithoutCancel(ctx), w.id); err != nil { // if it ended, and ends are sealed
+		return err
+	}
+	return c.outcome(ctx, w, x, format)
+}
+
+// begin starts the execution, reserved for this process's worker.
+func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, def *definition.Definition, begin beginning) (*work, error) {
 	pool := workers.New(config, n.Workers)
 	worker, err := pool.Register(ctx)
 	if err != nil {
 		return nil, err
 	}
-	started, err := n.Engine.Start(ctx, []pipelines.Request{{Definition: def, Input: raw, Labels: labels, Actor: actor(), ReservedFor: worker}})
+	follow := newFollower(n.Events, begin.again)
+	if !begin.again.IsZero() {
+		err = follow.skip(ctx)
+	}
+	var id db.ID
+	if err == nil {
+		id, err = begin.start(ctx, worker)
+	}
 	if err != nil {
 		return nil, errors.Join(err, n.Engine.Deregister(context.WithoutCancel(ctx), worker))
 	}
-	id := started[0].ID
 	pool.WorkOn(id)
+	follow.id = id
 	list, err := n.Tasks.ListByPipeline(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	w := &work{workNeeds: n, pool: pool, id: id, def: def, follow: newFollower(n.Events, id), display: &lines{out: c.stderr}, tasks: list}
+	w := &work{workNeeds: n, pool: pool, id: id, def: def, follow: follow, display: &lines{out: c.stderr, again: c.again}, tasks: list}
 	if c.stderr.IsTerminal() {
-		w.display = newLive(c.stderr, paintFor(c.stderr), def)
+		w.display = newLive(c.stderr, paintFor(c.stderr), def, c.again)
 	}
 	fmt.Fprintf(c.stderr, "%s %s\n", def.Name, id)
 	return w, nil
@@ -145,7 +189,11 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 		if err != nil {
 			return err
 		}
-		if err := printJSON(c.stdout, runDocument{views.OfExecution(x, starts[x.ID], w.DB.Now()), views.OfTasks(list, w.needs(list), w.DB.Now())}); err != nil {
+		doc := runDocument{Execution: views.OfExecution(x, starts[x.ID], w.DB.Now()), Tasks: views.OfTasks(list, w.needs(list), w.DB.Now())}
+		if doc.Attempts, err = w.attempts(ctx, list); err != nil {
+			return err
+		}
+		if err := printJSON(c.stdout, doc); err != nil {
 			return err
 		}
 	} else if x.Status.Terminal() {
@@ -177,6 +225,24 @@ func (w *work) needs(list []tasks.Task) map[db.ID][]string {
 type runDocument struct {
 	Execution views.Execution `json:"execution"`
 	Tasks     []views.Task    `json:"tasks"`
+	Attempts  []attempt       `json:"attempts"`
+}
+
+// attempts reads what became of each attempt.
+func (w *work) attempts(ctx context.Context, list []tasks.Task) ([]attempt, error) {
+	history, err := w.Events.ListByPipeline(ctx, w.id, events.Page{})
+	if err != nil {
+		return nil, err
+	}
+	written, err := w.Tasks.Logs(ctx, w.id)
+	if err != nil {
+		return nil, err
+	}
+	account, err := readHistory(history, false)
+	if err != nil {
+		return nil, err
+	}
+	return account.list(list, written), nil
 }
 
 func (c *cli) printOutcome(x pipelines.Execution, list []tasks.Task) {
@@ -195,7 +261,7 @@ func (c *cli) printOutcome(x pipelines.Execution, list []tasks.Task) {
 	if x.Status == pipelines.Completed {
 		next = "verify"
 	}
-	fmt.Fprintf(c.stdout, "next: sluice %s %s\n", next, x.ID)
+	fmt.Fprintf(c.stdout, "next: %s %s %s\n", c.program, next, x.ID)
 }
 
 // tally counts tasks by status, in the order of the lifecycle.
@@ -218,5 +284,5 @@ func (c *cli) printInterrupted(x pipelines.Execution) {
 		return
 	}
 	fmt.Fprintf(c.stderr, "interrupted; the run %s is left as it is, %s to do\n", x.ID, counted(int64(x.OpenTasks), "task"))
-	fmt.Fprintf(c.stderr, "  `sluice serve` goes on with it; `sluice cancel %s` ends it\n", x.ID)
+	fmt.Fprintln(c.stderr, c.again(fmt.Sprintf("  `sluice serve` goes on with it; `sluice cancel %s` ends it", x.ID)))
 }

@@ -247,7 +247,7 @@ func TestRunEndedByOthers(t *testing.T) {
 			return strings.Contains(running.stderr.String(), "pipeline gated paused by cli:") &&
 				strings.Contains(running.stderr.String(), "first completed")
 		})
-		contains(t, running.stderr.String(), "the disk is full", "`sluice resume "+id+"` lets it go on")
+		contains(t, p.plain(running.stderr.String()), "the disk is full", "`sluice resume "+id+"` lets it go on")
 		contains(t, p.ok(t, "show", id), "the pipeline was paused by cli:", ": the disk is full")
 		p.ok(t, "resume", id)
 		<-g.begun

@@ -94,7 +94,7 @@ func (c *cli) printRoot(ctx context.Context, s *seal.Sealer, since, until db.Tim
 	}
 	fmt.Fprintf(c.stdout, "%s\nover the seals of %s\n", root.Root, counted(root.Executions, "execution"))
 	if root.Unsealed > 0 {
-		fmt.Fprintf(c.stdout, "%s of the period without a seal: `sluice seal --all` gives them one\n", counted(root.Unsealed, "execution"))
+		fmt.Fprintln(c.stdout, c.again(counted(root.Unsealed, "execution")+" of the period without a seal: `sluice seal --all` gives them one"))
 	}
 	return nil
 }

@@ -42,8 +42,9 @@ func (c *cli) serveCommand() *cobra.Command {
 	var pass passEnv
 	var dirs runDirsFlag
 	cmd := &cobra.Command{
-		Use:   "serve",
-		Short: "Register pipelines and work until told to stop",
+		Use:     "serve",
+		Example: "  sluice serve --pipelines pipelines --listen :8080\n  sluice serve --queues default,gpu --workers 8",
+		Short:   "Register pipelines and work until told to stop",
 		Long: `Registers the pipelines of a directory and works on all executions of the database. Several processes on one
 PostgreSQL share the work. An interrupt or a termination signal makes it finish what runs; a second one ends it at once.
 With --tenants one process works for many tenants: they share its slots, and none keeps another waiting.

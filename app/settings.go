@@ -67,7 +67,9 @@ func fromEnvironment(cmd *cobra.Command) error {
 }
 
 // isHelp tells the flags that are no settings.
-func isHelp(f *pflag.Flag) bool { return f.Name == "help" }
+func isHelp(f *pflag.Flag) bool {
+	return f.Name == "help" || f.Name == "version" && f.Value.Type() == "bool"
+}
 
 // explain says what a flag takes, where the package of flags says only what a Go function made of it.
 func explain(f *pflag.Flag, err error) error {

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,18 +36,20 @@ type showDocument struct {
 	timelineDocument
 	At *pastMoment // of the past
 
-	account *account
-	started db.Time // the first task; zero: none has
-	fleet   fleet
-	now     time.Time
+	failures []failedTask
+	account  *account
+	started  db.Time // the first task; zero: none has
+	fleet    fleet
+	now      time.Time
 }
 
 // showView is a document as JSON shows it.
 type showView struct {
+	Failures  []failedTask    `json:"failures"` // why the run failed, or will: the first causes first
+	Waiting   []waitingTask   `json:"waiting"`
 	Execution views.Execution `json:"execution"`
 	Tasks     []views.Task    `json:"tasks"`
 	Attempts  []attempt       `json:"attempts"`
-	Waiting   []waitingTask   `json:"waiting"`
 	timelineDocument
 	At *pastMoment `json:"at,omitempty"`
 }
@@ -54,7 +57,7 @@ type showView struct {
 func (doc *showDocument) view() showView {
 	return showView{
 		Execution: views.OfExecution(doc.Execution, doc.started, doc.now), Tasks: views.OfTasks(doc.Tasks, doc.account.needs, doc.now),
-		Attempts: doc.Attempts, Waiting: doc.Waiting, timelineDocument: doc.timelineDocument, At: doc.At,
+		Failures: doc.failures, Attempts: doc.Attempts, Waiting: doc.Waiting, timelineDocument: doc.timelineDocument, At: doc.At,
 	}
 }
 
@@ -76,7 +79,7 @@ func (c *cli) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show an execution with its tasks, attempts and timeline, and why what waits is waiting",
-		Long: `Shows an execution: its tasks, what became of each attempt, why what waits is waiting, and a timeline of where the
+		Long: `Shows an execution: what failed and why, what is waited for, its tasks, what became of each attempt, why what waits is waiting, and a timeline of where the
 time went. With --at or --at-event it shows all that as it was, and which tasks a worker could have claimed, by the history alone.`,
 		Example: `  sluice show ID
   sluice show ID --at 10m
@@ -103,6 +106,13 @@ time went. With --at or --at-event it shows all that as it was, and which tasks 
 			doc, err := n.read(ctx, id, f.past)
 			if err != nil {
 				return err
+			}
+			doc.failures = doc.account.failures(doc.Tasks)
+			for i, f := range doc.failures {
+				doc.failures[i].Logs = fmt.Sprintf("%s logs %s %s --attempt %d", c.program, id, f.TaskName, f.Attempt)
+			}
+			for i := range doc.Waiting {
+				doc.Waiting[i].Reason = c.again(doc.Waiting[i].Reason)
 			}
 			if *format == formatJSON {
 				return printJSON(c.stdout, doc.view())

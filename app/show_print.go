@@ -30,7 +30,7 @@ func (c *cli) printShow(doc showDocument, f showFlags) {
 		rows[i] = []string{t.TaskName, status, attempts(t), moment(t.StartedAt), taskTime(t, v), string(t.WorkerID), note}
 	}
 	fmt.Fprintln(c.stdout)
-	printTable(c.stdout, []string{"task", "status", "attempt", "started", "time", "worker", ""}, rows)
+	printFitted(c.stdout, []string{"task", "status", "attempt", "started", "time", "worker", ""}, rows, "", "worker")
 	for _, a := range doc.Attempts {
 		c.printAttempt(a, f.logs, p)
 	}
@@ -51,10 +51,6 @@ func (c *cli) printShow(doc showDocument, f showFlags) {
 
 func (c *cli) printExecution(doc showDocument, p paint) {
 	x := doc.Execution
-	took := between(x.CreatedAt, x.CompletedAt)
-	if !x.Status.Terminal() {
-		took = span(doc.now.Sub(x.CreatedAt.Time)) + " so far"
-	}
 	counts := map[tasks.Status]int{}
 	for _, t := range doc.Tasks {
 		counts[t.Status]++
@@ -65,13 +61,20 @@ func (c *cli) printExecution(doc showDocument, p paint) {
 		}
 	}
 	field := func(name, value string) { lines(name, terminal.Inline(value)) }
-	fmt.Fprintf(c.stdout, "%s %s\n", terminal.Inline(x.PipelineName), p.status(string(x.Status)))
+	fmt.Fprintf(c.stdout, "%s %s\n", terminal.Inline(x.PipelineName), p.status(progressOf(x, doc.started)))
+	c.printFailures(doc.failures, x)
+	field("cancelled", doc.account.cancelledBy(x))
+	for _, line := range doc.waitsFor() {
+		field("waiting", line)
+	}
 	field("id", x.ID.String())
+	field("labels", strings.Join(labelWords(x.Labels), ", "))
 	if doc.At != nil {
 		field("as of", doc.At.String())
 		field("claimable", doc.At.claimable())
 	}
-	field("started", moment(x.CreatedAt)+", "+took)
+	field("created", moment(x.CreatedAt))
+	field("started", doc.took())
 	field("tasks", tally(counts))
 	if x.Status == pipelines.Paused {
 		field("paused", doc.account.pausedBy())
@@ -121,20 +124,20 @@ func lastLines(s string, most int) string {
 func (c *cli) printNext(doc showDocument) {
 	id := doc.Execution.ID
 	if doc.At != nil {
-		fmt.Fprintf(c.stdout, "\nnext: sluice show %s\n", id)
+		fmt.Fprintf(c.stdout, "\nnext: %s show %s\n", c.program, id)
 		return
 	}
 	if doc.account.truncated {
 		// Without its history it can be neither retried nor told of.
-		fmt.Fprintf(c.stdout, "\nnext: sluice start %s\n", terminal.Inline(doc.Execution.PipelineName))
+		fmt.Fprintf(c.stdout, "\nnext: %s start %s\n", c.program, terminal.Inline(doc.Execution.PipelineName))
 		return
 	}
 	switch doc.Execution.Status {
 	case pipelines.Failed, pipelines.Cancelled:
-		fmt.Fprintf(c.stdout, "\nnext: sluice retry %s\n", id)
+		fmt.Fprintf(c.stdout, "\nnext: %s retry %s\n", c.program, id)
 	case pipelines.Paused:
-		fmt.Fprintf(c.stdout, "\nnext: sluice resume %s\n", id)
+		fmt.Fprintf(c.stdout, "\nnext: %s resume %s\n", c.program, id)
 	case pipelines.Completed, pipelines.Running:
-		fmt.Fprintf(c.stdout, "\nnext: sluice events --pipeline-execution %s\n", id)
+		fmt.Fprintf(c.stdout, "\nnext: %s events --pipeline-execution %s\n", c.program, id)
 	}
 }

@@ -29,10 +29,7 @@ func (s Sources) find(ctx context.Context, stdin io.Reader, arg string) (*defini
 	if isFile(arg) {
 		return parseFile(ctx, arg, stdin, s.Handlers)
 	}
-	if def, ok := s.Extensions.Definition(arg); ok {
-		return def, nil
-	}
-	def, err := s.Engine.Registered(ctx, arg)
+	def, err := s.current(ctx, arg)
 	if errors.Is(err, pipelines.ErrUnknown) && isDirectory(arg) {
 		return nil, withHint(usagef("%s is a directory", arg), "name a file in it; `sluice serve --pipelines "+arg+"` registers all of them")
 	}
@@ -40,6 +37,14 @@ func (s Sources) find(ctx context.Context, stdin io.Reader, arg string) (*defini
 		return nil, withHint(err, s.similar(ctx, arg))
 	}
 	return def, err
+}
+
+// current gives the definition that a pipeline's name means: one that the program was built with, else the newest registered.
+func (s Sources) current(ctx context.Context, name string) (*definition.Definition, error) {
+	if def, ok := s.Extensions.Definition(name); ok {
+		return def, nil
+	}
+	return s.Engine.Registered(ctx, name)
 }
 
 // similar is a hint for a name that nobody knows. It is not worth a second error.

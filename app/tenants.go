@@ -33,8 +33,9 @@ type tenantRow struct {
 
 func (c *cli) tenantsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "tenants",
-		Short: "Make, list and drop tenants",
+		Use:     "tenants",
+		Example: "  sluice tenants create acme\n  sluice --tenant acme list",
+		Short:   "Make, list and drop tenants",
 		Long: `A tenant has tables of its own: a schema of the PostgreSQL database, or a file beside SQLite's (sluice.acme.db beside
 sluice.db). Every other command works in the tenant that --tenant names.`,
 		Args: unknownCommand,
@@ -46,9 +47,10 @@ sluice.db). Every other command works in the tenant that --tenant names.`,
 
 func (c *cli) tenantsCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "create NAME…",
-		Short: "Make tenants and their tables; those that are there are brought up to this version",
-		Args:  arguments(1, -1, "the name of a tenant"),
+		Use:     "create NAME…",
+		Example: "  sluice tenants create acme globex",
+		Short:   "Make tenants and their tables; those that are there are brought up to this version",
+		Args:    arguments(1, -1, "the name of a tenant"),
 	}
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
@@ -77,7 +79,7 @@ func (c *cli) tenantsCreateCommand() *cobra.Command {
 }
 
 func (c *cli) tenantsListCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List the tenants, their schemas' versions and their open runs", Args: arguments(0, 0, "")}
+	cmd := &cobra.Command{Use: "list", Example: "  sluice tenants list", Short: "List the tenants, their schemas' versions and their open runs", Args: arguments(0, 0, "")}
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return c.withTenants(cmd.Context(), func(ctx context.Context, n tenantsNeeds) error {
@@ -110,14 +112,16 @@ func (c *cli) tenantsListCommand() *cobra.Command {
 }
 
 func (c *cli) tenantsDropCommand() *cobra.Command {
-	force := false
+	force, yes := false, false
 	cmd := &cobra.Command{
-		Use:   "drop NAME",
-		Short: "Remove a tenant with its whole history",
+		Use:     "drop NAME",
+		Example: "  sluice tenants drop acme",
+		Short:   "Remove a tenant with its whole history",
 		Long: `Removes a tenant with all its executions and their whole history; nothing brings them back. It refuses while runs are
-open or workers are live, unless --force is given. A process that serves the tenant notices and goes on with the others.`,
+open or workers are live, unless --force is given. On a terminal it asks first; elsewhere it needs --yes. A process that serves the tenant notices and goes on with the others.`,
 		Args: arguments(1, 1, "the name of a tenant"),
 	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	cmd.Flags().BoolVar(&force, "force", false, "drop it although runs are open or workers are live")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -126,6 +130,10 @@ open or workers are live, unless --force is given. A process that serves the ten
 			return err
 		}
 		return c.withTenants(cmd.Context(), func(ctx context.Context, n tenantsNeeds) error {
+			question := fmt.Sprintf("drop the tenant %s with its whole history; nothing brings it back", name)
+			if err := c.confirm(yes, "drop a tenant", question, "--yes does it without asking"); err != nil {
+				return err
+			}
 			allow := n.idle
 			if force {
 				allow = nil
@@ -198,7 +206,7 @@ func (c *cli) printTenants(list []tenantRow, format string) error {
 		return printList(c.stdout, list, "")
 	}
 	if len(list) == 0 {
-		fmt.Fprintln(c.stderr, "no tenants: `sluice tenants create NAME` makes one")
+		fmt.Fprintln(c.stderr, c.again("no tenants: `sluice tenants create NAME` makes one"))
 		return nil
 	}
 	rows := make([][]string, len(list))
@@ -211,7 +219,7 @@ func (c *cli) printTenants(list []tenantRow, format string) error {
 	}
 	printTable(c.stdout, []string{"tenant", "schema", "", "open runs", "size"}, rows)
 	if slices.ContainsFunc(list, func(t tenantRow) bool { return t.State == "behind" }) {
-		fmt.Fprintln(c.stderr, "`sluice migrate --all-tenants` brings those up that are behind")
+		fmt.Fprintln(c.stderr, c.again("`sluice migrate --all-tenants` brings those up that are behind"))
 	}
 	return nil
 }

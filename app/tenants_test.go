@@ -42,7 +42,7 @@ func TestTenants(t *testing.T) {
 		p.extensions = []fx.Option{g.option()}
 		acme := p.of("acme")
 		acme.fails(t, 3, []string{`no such tenant "acme"`, "`sluice tenants create acme` makes it"}, "list")
-		p.fails(t, 3, []string{`no such tenant "acme"`}, "tenants", "drop", "acme")
+		p.fails(t, 3, []string{`no such tenant "acme"`}, "tenants", "drop", "acme", "--yes")
 		contains(t, p.ok(t, "tenants", "create", "globex", "acme"), "TENANT", "acme", "globex", "current")
 		p.ok(t, "tenants", "create", "acme") // once more is no mistake
 		names, rows := p.tenantList(t)
@@ -57,21 +57,21 @@ func TestTenants(t *testing.T) {
 		if _, rows := p.tenantList(t); *rows["acme"].OpenRuns != 1 || *rows["globex"].OpenRuns != 0 {
 			t.Errorf("open runs: %v", rows)
 		}
-		p.fails(t, 2, []string{"it has 1 open run and 0 live workers", "--force"}, "tenants", "drop", "acme")
+		p.fails(t, 2, []string{"it has 1 open run and 0 live workers", "--force"}, "tenants", "drop", "acme", "--yes")
 		acme.ok(t, "pause", id)
-		p.fails(t, 2, []string{"1 open run"}, "tenants", "drop", "acme")
+		p.fails(t, 2, []string{"1 open run"}, "tenants", "drop", "acme", "--yes")
 		acme.ok(t, "cancel", id)
 		serve := acme.begin(t, "serve")
 		dbtest.Eventually(t, "it serves", func() bool { return strings.Contains(acme.ok(t, "workers"), "ends in") })
-		p.fails(t, 2, []string{"it has 0 open runs and 1 live worker"}, "tenants", "drop", "acme")
+		p.fails(t, 2, []string{"it has 0 open runs and 1 live worker"}, "tenants", "drop", "acme", "--yes")
 		serve.stop(t)
-		if got := p.ok(t, "tenants", "drop", "acme"); got != "dropped acme\n" {
+		if got := p.ok(t, "tenants", "drop", "acme", "--yes"); got != "dropped acme\n" {
 			t.Errorf("said %q", got)
 		}
 		acme.fails(t, 3, []string{"no such tenant"}, "show", id)
-		p.fails(t, 3, []string{"no such tenant"}, "tenants", "drop", "acme")
+		p.fails(t, 3, []string{"no such tenant"}, "tenants", "drop", "acme", "--yes")
 		p.of("globex").start(t, file(t, "gated.yaml", gated))
-		if got := p.ok(t, "tenants", "drop", "globex", "--force", "-o", "json"); !strings.Contains(got, `"dropped": true`) {
+		if got := p.ok(t, "tenants", "drop", "globex", "--yes", "--force", "-o", "json"); !strings.Contains(got, `"dropped": true`) {
 			t.Errorf("said %q", got)
 		}
 		if names, _ := p.tenantList(t); len(names) != 1 || names[0] != "default" {
@@ -93,7 +93,7 @@ func TestHostileTenants(t *testing.T) {
 			"", "default", "public", "pg_catalog", "pg_toast", "information_schema", "all", "Acme", "../acme", "acme/../acme", `acme"`, "acme'", "acme;",
 			`x"; DROP SCHEMA acme CASCADE; --`, "acme\x00", "acme\n", "аcme", "ａcme", "acme ", "-acme", "acme.db", "1acme", strings.Repeat("a", 41), strings.Repeat("b", 100_000),
 		} {
-			for _, args := range [][]string{{"tenants", "create", "fine", "--", name}, {"tenants", "drop", "--force", "--", name}} {
+			for _, args := range [][]string{{"tenants", "create", "fine", "--", name}, {"tenants", "drop", "--yes", "--force", "--", name}} {
 				r := p.run(t, args...)
 				if r.code != 2 || len(r.stderr) > 500 {
 					t.Errorf("%.60q: exit code %d\n%.600s", args, r.code, r.stderr)
@@ -273,9 +273,9 @@ func TestServeTenantsComeAndGo(t *testing.T) {
 			if ready, report := ask(t, address, "/readyz"); status != http.StatusOK || ready != http.StatusOK {
 				t.Errorf("/metrics %d, /readyz %d %s", status, ready, report)
 			}
-			p.fails(t, 2, []string{"1 open run and 1 live worker"}, "tenants", "drop", "acme")
+			p.fails(t, 2, []string{"1 open run and 1 live worker"}, "tenants", "drop", "acme", "--yes")
 			p.of("acme").ok(t, "show", held)
-			p.ok(t, "tenants", "drop", "acme", "--force")
+			p.ok(t, "tenants", "drop", "acme", "--yes", "--force")
 			dbtest.Eventually(t, "the log tells", func() bool { return strings.Count(serve.stderr.String(), `"msg":"the tenant is gone`) == round+1 })
 			id := globex.start(t, "same", "--set", "who=globex")
 			dbtest.Eventually(t, "the others go on", func() bool { return globex.show(t, id).Execution.Status == "Completed" })
@@ -301,7 +301,7 @@ func TestServeEndsWithItsTenant(t *testing.T) {
 		acme := p.of("acme")
 		serve := acme.begin(t, "serve")
 		dbtest.Eventually(t, "it serves", func() bool { return strings.Contains(acme.ok(t, "workers"), "ends in") })
-		p.ok(t, "tenants", "drop", "acme", "--force")
+		p.ok(t, "tenants", "drop", "acme", "--yes", "--force")
 		if r := serve.wait(t); r.code != 3 || !strings.Contains(r.stderr, "`sluice tenants create acme` makes it") {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)
 		}

@@ -60,7 +60,7 @@ func drawUp(log *history.Log, now time.Time) (timelineDocument, error) {
 func (c *cli) printTimeline(doc showDocument, rows string) {
 	switch {
 	case doc.broken != nil:
-		fmt.Fprintf(c.stdout, "\nno timeline: %v; `sluice verify %s` says more\n", doc.broken, doc.Execution.ID)
+		fmt.Fprintln(c.stdout, c.again(fmt.Sprintf("\nno timeline: %v; `sluice verify %s` says more", doc.broken, doc.Execution.ID)))
 	case doc.drawn != nil && len(doc.drawn.Rows) > 0:
 		l := look{width: widthOf(c.stdout), paint: paintFor(c.stdout), unicode: writesUTF8(os.Getenv)}
 		fmt.Fprint(c.stdout, "\n"+l.timeline(doc.drawn, rows, doc.Execution.Status.Terminal()))

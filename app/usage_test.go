@@ -3,6 +3,8 @@ package app_test
 import (
 	"context"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,7 +34,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"list", "-o", "xml"}, []string{"expected one of table, json"}},
 		{[]string{"show", "17"}, []string{`invalid id "17"`, "`sluice list` shows the ids"}},
 		{[]string{"pause", "x"}, []string{"invalid id"}},
-		{[]string{"events", "--cursor", "x"}, []string{"--cursor goes with --follow"}},
+		{[]string{"events", "--cursor", "x"}, []string{"a cursor of --follow goes with --follow"}},
 		{[]string{"events", "--follow", "--cursor", "x"}, []string{"--cursor: not a cursor: it is damaged or cut short", "the field cursor of a line"}},
 		{[]string{"verify", "x"}, []string{"invalid id"}},
 		{[]string{"serve", "--lease", "1ms"}, []string{"expected at least 100ms"}},
@@ -63,7 +65,7 @@ func TestHelpVersionCompletion(t *testing.T) {
 	help := p.ok(t)
 	contains(t, help, "Run pipelines:", "Look after the database:", "SLUICE_DATABASE_URL")
 	for _, command := range []string{
-		"run", "serve", "start", "validate", "list", "show", "diff", "events", "outbox", "pause", "resume", "cancel", "retry", "annotate", "verify",
+		"run", "serve", "start", "validate", "list", "show", "diff", "events", "outbox", "pause", "resume", "cancel", "retry", "rerun", "wait", "pipelines", "logs", "annotate", "verify",
 		"cleanup-events", "workers", "doctor", "migrate", "bench", "version", "completion",
 	} {
 		contains(t, help, "\n  "+command+" ")
@@ -74,6 +76,9 @@ func TestHelpVersionCompletion(t *testing.T) {
 		}
 	}
 	contains(t, p.ok(t, "version"), "sluice ", "go1.")
+	if got := p.ok(t, "--version"); got != p.ok(t, "version") {
+		t.Errorf("--version: %q", got)
+	}
 	if v := decode[map[string]any](t, p.ok(t, "version", "-o", "json")); v["go"] == "" || v["platform"] == "" {
 		t.Errorf("version: %v", v)
 	}
@@ -82,6 +87,34 @@ func TestHelpVersionCompletion(t *testing.T) {
 		t.Errorf("a database was made: %v", err)
 	}
 }
+
+// TestEveryCommandHasAnExample, which begins with the command, and prints its own help.
+func TestEveryCommandHasAnExample(t *testing.T) {
+	t.Parallel()
+	p := &program{url: dbtest.EmptySQLiteURL(t)}
+	var walk func(path []string)
+	walk = func(path []string) {
+		help := p.ok(t, append(path, "--help")...)
+		line := strings.Join(append([]string{"sluice"}, path...), " ")
+		contains(t, help, "Usage:\n  "+line)
+		_, examples, found := strings.Cut(help, "Examples:\n")
+		if !found || !strings.Contains(strings.SplitN(examples, "\n\n", 2)[0], line) {
+			t.Errorf("%s --help has no example of it:\n%s", line, help)
+		}
+		for _, list := range commandLists.FindAllStringSubmatch(help, -1) {
+			for command := range strings.Lines(list[1]) {
+				if name := strings.Fields(command)[0]; name != "help" && name != "completion" {
+					walk(append(slices.Clone(path), name))
+				}
+			}
+		}
+	}
+	walk(nil)
+	contains(t, p.ok(t, "--help"), "Exit codes:", "  0  done", "124  the time of wait --timeout is over")
+}
+
+// commandLists are the lists of commands in a help text: a heading and lines of two words or more that are indented by two.
+var commandLists = regexp.MustCompile(`(?m)^(?:Run pipelines|Look|Look after the database|Available Commands|Additional Commands):\n((?:  [a-z-]+ +\S.*\n)+)`)
 
 // TestValidate: every mistake of examples/mistakes/invalid.yaml, and nothing said against the others. It needs no database.
 func TestValidate(t *testing.T) {

@@ -39,9 +39,10 @@ type mistake struct {
 
 func (c *cli) validateCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "validate FILE…",
-		Short: "Say what is wrong with pipelines, with file, line and a hint",
-		Args:  arguments(1, -1, "at least one file"),
+		Use:     "validate FILE…",
+		Example: "  sluice validate pipelines/*.yaml\n  sluice validate nightly.yaml -o json",
+		Short:   "Say what is wrong with pipelines, with file, line and a hint",
+		Args:    arguments(1, -1, "at least one file"),
 	}
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

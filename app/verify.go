@@ -163,7 +163,7 @@ func (c *cli) verify(ctx context.Context, n verifyNeeds, f verifyFlags, o audit.
 		return report, errors.Join(err, saving)
 	}
 	if path != "" {
-		fmt.Fprintf(c.stderr, "%s so far; `sluice verify --resume %s` goes on from there\n", report.Summary(), path)
+		fmt.Fprintln(c.stderr, c.again(fmt.Sprintf("%s so far; `sluice verify --resume %s` goes on from there", report.Summary(), quoted(path))))
 	}
 	return report, err
 }

@@ -37,19 +37,24 @@ func readBuildInfo() buildInfo {
 	return b
 }
 
+// String is the line that `sluice version` and `sluice --version` print.
+func (b buildInfo) String() string {
+	line := "sluice " + b.Version
+	if b.Revision != "" {
+		line += " (" + b.Revision[:min(12, len(b.Revision))] + ")"
+	}
+	return line + " " + b.Go + " " + b.Platform
+}
+
 func (c *cli) versionCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "version", Short: "Say which version this is", Args: arguments(0, 0, "")}
+	cmd := &cobra.Command{Use: "version", Short: "Say which version this is", Example: "  sluice version -o json", Args: arguments(0, 0, "")}
 	format := outputFlag(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {
 		b := readBuildInfo()
 		if *format == formatJSON {
 			return printJSON(c.stdout, b)
 		}
-		line := "sluice " + b.Version
-		if b.Revision != "" {
-			line += " (" + b.Revision[:min(12, len(b.Revision))] + ")"
-		}
-		fmt.Fprintf(c.stdout, "%s %s %s\n", line, b.Go, b.Platform)
+		fmt.Fprintln(c.stdout, b)
 		return nil
 	}
 	return cmd

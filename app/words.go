@@ -16,6 +16,7 @@ type eventData struct {
 	PipelineName string         `json:"pipeline"`
 	TaskCount    int            `json:"task_count"`
 	Dependencies []string       `json:"needs"`
+	Continues    bool           `json:"continue_on_error"`
 	Attempt      int            `json:"attempt"`
 	Error        string         `json:"error"`
 	ErrorKind    string         `json:"error_kind"`

@@ -45,7 +45,7 @@ type workingTask struct {
 }
 
 func (c *cli) workersCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "workers", Short: "List the worker processes, their leases, and what they are doing", Args: arguments(0, 0, "")}
+	cmd := &cobra.Command{Use: "workers", Example: "  sluice workers\n  sluice workers -o json", Short: "List the worker processes, their leases, and what they are doing", Args: arguments(0, 0, "")}
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workersNeeds) error {
@@ -97,7 +97,7 @@ func (n workersNeeds) rows(ctx context.Context, f fleet) ([]workerRow, error) {
 
 func (c *cli) printWorkers(list []workerRow, f fleet) {
 	if len(list) == 0 {
-		fmt.Fprintln(c.stderr, "no workers: `sluice serve` starts one")
+		fmt.Fprintln(c.stderr, c.again("no workers: `sluice serve` starts one"))
 		return
 	}
 	rows := make([][]string, len(list))
@@ -110,9 +110,9 @@ func (c *cli) printWorkers(list []workerRow, f fleet) {
 				lease = "expired " + span(msec(-w.LeaseMS)) + " ago"
 			}
 		}
-		rows[i] = []string{w.ID, w.Hostname, since, slots, lease, w.Queues, w.Handlers, w.Limits, doing(w.Tasks, f)}
+		rows[i] = []string{w.ID, w.Hostname, since, slots, lease, doing(w.Tasks, f), w.Queues, w.Handlers, w.Limits}
 	}
-	printTable(c.stdout, []string{"id", "host", "since", "slots", "lease", "queues", "handlers", "limits", "doing"}, rows)
+	printFitted(c.stdout, []string{"id", "host", "since", "slots", "lease", "doing", "queues", "handlers", "limits"}, rows, "doing", "handlers", "limits", "queues", "host")
 }
 
 // doing tells of the tasks that a worker has had for longest.

@@ -21,7 +21,8 @@ func (f *immediate) heal(ctx context.Context, r *round) error {
 	err := r.server.start(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.outages = append(r.outages, span{from: f.since, to: time.Now()})
+	r.back = time.Now()
+	r.outages = append(r.outages, span{from: f.since, to: r.back})
 	return err
 }
 

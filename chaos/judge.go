@@ -63,7 +63,7 @@ func (r *round) judgeHistory(ctx context.Context) error {
 	zombies := h.zombies()
 	r.report.Accepted += len(zombies)
 	r.report.Breaches = slices.Concat(r.report.Breaches, breaches, zombies, h.expired())
-	r.report.Killed, r.report.Stopped = millis(h.delays(killed, lost, nil)), millis(h.delays(stopped, handed, r.outages))
+	r.report.Killed, r.report.Stopped = millis(h.delays(killed, lost, r.outages)), millis(h.delays(stopped, handed, r.outages))
 	return nil
 }
 

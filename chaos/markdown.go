@@ -51,7 +51,7 @@ func (r Report) findings(b *strings.Builder, goal Config) {
 		{"breaches, all kinds together", 0, len(r.Breaches)},
 		{"writes of zombies accepted", 0, r.Accepted},
 		{fmt.Sprintf("runs stuck for longer than %s", goal.stale()), 0, r.Stuck},
-		{"takeover after SIGKILL, 99 % (ms)", limit, Percentile(r.Killed, 0.99)},
+		{"takeover after SIGKILL, the database being there, 99 % (ms)", limit, Percentile(r.Killed, 0.99)},
 		{"takeover after a graceful stop, all (ms)", 2000, Percentile(r.Stopped, 1)},
 	} {
 		fmt.Fprintf(b, "| %v | %v | %v |\n", row.what, row.allowed, row.found)

@@ -27,8 +27,8 @@ func (r *round) watch(ctx context.Context) {
 func (r *round) rested(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.config.Forgets && time.Since(r.back) < r.config.stale() {
-		return // what was brought back, or had to wait for the server, looks as if it had not moved
+	if time.Since(r.back) < r.config.stale() {
+		return // what had to wait for the server, or was brought back, looks as if it had not moved
 	}
 	r.report.Stuck = max(r.report.Stuck, n)
 }

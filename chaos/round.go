@@ -27,7 +27,7 @@ type round struct {
 	mu      sync.Mutex
 	report  Report
 	outages []span
-	back    time.Time // when a server that forgets was last there again
+	back    time.Time // when the server was last there again
 }
 
 // Run runs the faults over a new database of the given server, or over a new SQLite file when there is none.

@@ -211,3 +211,34 @@ func (t *tail) tellLag(ctx context.Context, m db.Mark) {
 		t.options.Notice(Notice{Kind: HeldBack, Lag: lag, Held: h.Writers, Err: err})
 	}
 }
+
+// End returns the place behind all that has its number by now: a tail from there gives what gets one later. It waits for the transactions
+// that are open now, whose events may have smaller numbers, and tells notice of them as a tail does.
+func (r *Repository) End(ctx context.Context, notice func(Notice)) (Cursor, error) {
+	t := &tail{repository: r, options: TailOptions{Notice: notice}}
+	defer t.close()
+	if err := t.open(ctx); err != nil {
+		return Cursor{}, err
+	}
+	for end := int64(-1); ; {
+		m, err := t.frontier.Look(ctx)
+		if err != nil {
+			return Cursor{}, err
+		}
+		t.tellLag(ctx, m)
+		if end < 0 {
+			end = m.Issued
+		}
+		if m.Settled >= end {
+			err = t.pass(ctx, end)
+			return t.cursor, err
+		}
+		timer := time.NewTimer(waiting)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return Cursor{}, ctx.Err()
+		case <-timer.C:
+		}
+	}
+}

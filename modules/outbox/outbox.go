@@ -102,3 +102,17 @@ func (r *Repository) DeleteOlderThan(tx db.Tx, cutoff db.Time) (int64, error) {
 	}
 	return n, nil
 }
+
+// ListPendingAfter is ListPending for the rows behind one, by its instant and number.
+func (r *Repository) ListPendingAfter(ctx context.Context, at db.Time, id int64, limit int) ([]Row, error) {
+	q, err := r.db.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows := []Row{}
+	err = q.Where("available_at > ? OR available_at = ? AND id > ?", at, at, id).Order("available_at, id").Limit(limit).Find(&rows).Error
+	if err != nil {
+		return nil, fmt.Errorf("list the outbox: %w", err)
+	}
+	return rows, nil
+}

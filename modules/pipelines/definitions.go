@@ -14,8 +14,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// errDefinitionGone is a pinned definition that is not stored, that is not what was stored, or that this binary can't read.
-var errDefinitionGone = errors.New("definition gone")
+// ErrDefinitionGone is a pinned definition that is not stored, that is not what was stored, or that this program cannot read.
+var ErrDefinitionGone = errors.New("definition gone")
 
 // ErrDefinitionChanged is a stored definition whose content is not that of its version.
 var ErrDefinitionChanged = errors.New("the stored definition is not what its version says")
@@ -163,7 +163,7 @@ func (s *definitions) read(tx db.Tx, name, version string) (doc db.JSON, err err
 	return doc, wrap("read the definition", err)
 }
 
-// find returns the definition that a run pinned. It fails with errDefinitionGone.
+// find returns the definition that a run pinned. It fails with ErrDefinitionGone.
 func (s *definitions) find(ctx context.Context, tx db.Tx, name, version string) (*definition.Definition, error) {
 	key := cacheKey(ctx, name, version)
 	if k, ok := s.recall(key); ok {
@@ -174,15 +174,15 @@ func (s *definitions) find(ctx context.Context, tx db.Tx, name, version string) 
 		return nil, err
 	}
 	if doc == nil {
-		return nil, fmt.Errorf("%w: %s version %s is not stored", errDefinitionGone, name, version)
+		return nil, fmt.Errorf("%w: %s version %s is not stored", ErrDefinitionGone, name, version)
 	}
 	def, err := decodeStored(doc, name, version)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errDefinitionGone, err)
+		return nil, fmt.Errorf("%w: %w", ErrDefinitionGone, err)
 	}
 	sum, err := contentSum(doc)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errDefinitionGone, err)
+		return nil, fmt.Errorf("%w: %w", ErrDefinitionGone, err)
 	}
 	s.remember(key, def, sum)
 	return def, nil

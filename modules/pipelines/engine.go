@@ -172,4 +172,4 @@ func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 }
 
 // isGone reports whether an error means that a run's pinned definition can't be had.
-func isGone(err error) bool { return errors.Is(err, errDefinitionGone) }
+func isGone(err error) bool { return errors.Is(err, ErrDefinitionGone) }

@@ -7,7 +7,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// A run may be reserved for one worker: that of the process that started it by `sluice run`. Its outbox rows then lie in a queue that no
+// A run may be reserved for one worker: that of the process that started it, or started it again, to work it off itself. Its outbox rows then lie in a queue that no
 // other worker looks at. The reservation ends with the run, or with the worker's row, in the transaction that removes that row.
 
 // Deregister removes a worker that holds no task any more. What was reserved for it any worker may claim from then on.
@@ -44,13 +44,13 @@ func (e *Engine) publish(tx db.Tx, workers []string) (int64, error) {
 
 // checkReserved sees that whom a run is to be reserved for is there, and stays until the transaction ends: else nobody would end the
 // reservation.
-func (e *Engine) checkReserved(tx db.Tx, requests []Request) error {
-	for _, r := range requests {
-		if r.ReservedFor == "" {
+func (e *Engine) checkReserved(tx db.Tx, workers ...string) error {
+	for _, worker := range workers {
+		if worker == "" {
 			continue
 		}
 		valid := false
-		err := e.leases.CheckLater(tx, r.ReservedFor, &valid)
+		err := e.leases.CheckLater(tx, worker, &valid)
 		if err == nil {
 			err = tx.Flush()
 		}
@@ -78,4 +78,14 @@ func (r *Repository) reserved(tx db.Tx, workers []string) ([]db.ID, error) {
 func (r *Repository) clearReserved(tx db.Tx, ids []db.ID) error {
 	_, err := tx.Exec(`UPDATE {pipeline_executions} SET reserved_for = NULL WHERE id IN (SELECT x.id FROM $x)`, db.Args{"x": db.IDSet(ids)})
 	return wrap("end reservations", err)
+}
+
+// reserve reserves executions that run again for a worker. It does nothing without one: what has ended is reserved for nobody.
+func (r *Repository) reserve(tx db.Tx, ids []db.ID, worker string) error {
+	if worker == "" {
+		return nil
+	}
+	_, err := tx.Exec(`UPDATE {pipeline_executions} SET reserved_for = $worker WHERE id IN (SELECT x.id FROM $x)`,
+		db.Args{"worker": worker, "x": db.IDSet(ids)})
+	return wrap("reserve pipeline executions", err)
 }

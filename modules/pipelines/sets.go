@@ -12,9 +12,10 @@ import (
 
 // Orders is an operator's word about several executions: to which, why, and who gave it. No id comes twice.
 type Orders struct {
-	IDs    []db.ID
-	Reason string
-	Actor  string
+	IDs         []db.ID
+	Reason      string
+	Actor       string
+	ReservedFor string // of a retry: the worker that alone claims the tasks from then on, as long as it lives; empty: any worker may
 }
 
 // The bounds of a transaction over many executions: past them, larger sets gain nothing and others wait longer.
@@ -32,6 +33,9 @@ func (e *Engine) set(ctx context.Context, o Orders, most int, begin func(db.Tx, 
 	ready := 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) error {
 		results = nil
+		if err := e.checkReserved(tx, o.ReservedFor); err != nil {
+			return err
+		}
 		ids := o.IDs[:min(most, len(o.IDs))]
 		found, err := e.pipelines.lock(tx, ids)
 		if err != nil {
@@ -84,7 +88,7 @@ func one(results []error, err error) error {
 }
 
 // of is the order about one execution as one about several.
-func (o Order) of() Orders { return Orders{[]db.ID{o.ID}, o.Reason, o.Actor} }
+func (o Order) of() Orders { return Orders{IDs: []db.ID{o.ID}, Reason: o.Reason, Actor: o.Actor} }
 
 // Pause stops an execution from starting tasks: once Pause has returned, none starts. Running tasks finish; what they release
 // becomes Ready and waits.
@@ -172,6 +176,7 @@ func (e *Engine) Retry(ctx context.Context, o Order, from string) error {
 func (e *Engine) RetryAll(ctx context.Context, o Orders, from string) ([]error, error) {
 	plans := map[db.ID]*plan{}
 	return e.set(ctx, o, retriesAtOnce, func(tx db.Tx, x Execution) (*move, error) {
+		x.ReservedFor = db.Text(o.ReservedFor)
 		p, names, err := e.planRetry(ctx, tx, x, from, o.Actor)
 		if err != nil {
 			return nil, err
@@ -190,6 +195,9 @@ func (e *Engine) RetryAll(ctx context.Context, o Orders, from string) ([]error, 
 			list[i] = p
 		}
 		if err := e.pipelines.apply(tx, moves); err != nil {
+			return 0, err
+		}
+		if err := e.pipelines.reserve(tx, executionsOf(moves), o.ReservedFor); err != nil {
 			return 0, err
 		}
 		_, ready, err := e.write(tx, list)

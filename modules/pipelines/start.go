@@ -99,7 +99,11 @@ func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs
 		}, len(r.Definition.Tasks))
 		moves[i].actor = r.Actor
 	}
-	if err := e.checkReserved(tx, requests); err != nil {
+	reserved := make([]string, len(requests))
+	for i, r := range requests {
+		reserved[i] = r.ReservedFor
+	}
+	if err := e.checkReserved(tx, reserved...); err != nil {
 		return nil, nil, err
 	}
 	written, err := e.pipelines.insert(tx, moves)

@@ -50,7 +50,7 @@ func (e *Engine) Turn(ctx context.Context, r Turn) (Turned, error) {
 				return err
 			}
 			if len(t.gone) > 0 {
-				return errDefinitionGone // roll back: those executions are ended first
+				return ErrDefinitionGone // roll back: those executions are ended first
 			}
 			return nil
 		})

@@ -97,7 +97,7 @@ func (t *turn) claim(ctx context.Context, task tasks.Task, x Execution) error {
 	}
 	definition, ok := def.Task(task.TaskName)
 	if !ok {
-		t.gone[task.PipelineExecutionID] = fmt.Errorf("%w: it has no task %q", errDefinitionGone, task.TaskName)
+		t.gone[task.PipelineExecutionID] = fmt.Errorf("%w: it has no task %q", ErrDefinitionGone, task.TaskName)
 		return nil
 	}
 	m := task.Claim(t.Worker, t.LeaseExpiresAt, t.tx.Now).MarkStarted()

@@ -1,0 +1,62 @@
+package app
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/sluiceworks/sluice/platform/terminal"
+)
+
+// narrowest is how many characters of an elastic column are shown at the least.
+const narrowest = 10
+
+// printFitted is printTable that keeps the lines within the width of a terminal: it cuts the columns with the headings that are named, the
+// widest first, and what is still too long at the edge. Where no terminal is, nothing is cut: a program reads it.
+func printFitted(w *terminal.Writer, heading []string, rows [][]string, elastic ...string) {
+	width, _, ok := w.Size()
+	if !ok || width < 20 {
+		printTable(w, heading, rows)
+		return
+	}
+	fmt.Fprintln(w, renderTable(heading, fit(heading, rows, width, elastic), width))
+}
+
+// fit cuts the elastic columns so that the table has a width, if that is enough.
+func fit(heading []string, rows [][]string, width int, elastic []string) [][]string {
+	const between = 2
+	widths := make([]int, len(heading))
+	for _, row := range append([][]string{heading}, rows...) {
+		for i, cell := range row {
+			widths[i] = max(widths[i], text.StringWidthWithoutEscSequences(terminal.Inline(cell)))
+		}
+	}
+	over := -width
+	for _, n := range widths {
+		over += n + between
+	}
+	limits := slices.Clone(widths)
+	for ; over > 0; over-- {
+		widest := -1
+		for i, name := range heading {
+			if slices.Contains(elastic, name) && limits[i] > max(narrowest, len(name)) && (widest < 0 || limits[i] > limits[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		limits[widest]--
+	}
+	out := make([][]string, len(rows))
+	for r, row := range rows {
+		out[r] = slices.Clone(row)
+		for i := range row {
+			if limits[i] < widths[i] {
+				out[r][i] = text.Snip(terminal.Inline(row[i]), limits[i], "…")
+			}
+		}
+	}
+	return out
+}

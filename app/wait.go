@@ -1,0 +1,215 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+	"go.uber.org/zap"
+
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/views"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/terminal"
+)
+
+// errTimeout ends a wait whose time is over.
+var errTimeout = errors.New("the time is over")
+
+// The pause between two looks at executions that nobody tells of. SQLite tells of each commit, PostgreSQL of cancels; of the end of a
+// run PostgreSQL tells nobody, because a notification costs every commit that carries one.
+const (
+	firstLook = 50 * time.Millisecond
+	lastLook  = 500 * time.Millisecond
+)
+
+type waitNeeds struct {
+	fx.In
+	DB         *db.DB
+	Executions *pipelines.Repository
+	Log        *zap.Logger
+}
+
+// awaited is the waiting for executions.
+type awaited struct {
+	waitNeeds
+	ids   []db.ID
+	found map[db.ID]pipelines.Execution // as they were at the last look
+	ended func(pipelines.Execution) error
+}
+
+func (c *cli) waitCommand() *cobra.Command {
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "wait ID…",
+		Short: "Wait until executions have ended",
+		Long: `Waits until all the executions have ended, and prints each as it ends; with -o json it prints all of them at the end. It works nothing
+off itself, and waits for a database that goes away.
+
+Exit codes: 0 all have completed; 1 all have ended, and one of them Failed or was Cancelled; 124 the time of --timeout was over before.`,
+		Example: `  sluice wait latest
+  sluice wait $(sluice start orders --count 10) --timeout 1h
+  sluice wait ID -o json`,
+		Args: arguments(1, -1, "the id of an execution"),
+	}
+	cmd.Flags().Var(&duration{&timeout, time.Millisecond}, "timeout", "wait for at most `DURATION`; the executions go on all the same (default: for ever)")
+	format := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkIDs(args...); err != nil {
+			return err
+		}
+		return with(cmd.Context(), c, func(ctx context.Context, n waitNeeds) error {
+			ids, err := resolveIDs(ctx, n.Executions, args)
+			if err != nil {
+				return err
+			}
+			w := &awaited{waitNeeds: n, ids: ids, found: map[db.ID]pipelines.Execution{}, ended: func(x pipelines.Execution) error { return nil }}
+			if *format != formatJSON {
+				w.ended = c.printEnded
+			}
+			waiting := w.run(ctx, timeout)
+			if waiting != nil && !errors.Is(waiting, errTimeout) {
+				return waiting
+			}
+			if *format == formatJSON {
+				if err := c.printWaited(context.WithoutCancel(ctx), w); err != nil {
+					return err
+				}
+			}
+			return w.outcome(waiting)
+		})
+	}
+	return cmd
+}
+
+// outcome is the error that the command ends with.
+func (w *awaited) outcome(waiting error) error {
+	open, bad := 0, 0
+	for _, x := range w.found {
+		switch {
+		case !x.Status.Terminal():
+			open++
+		case x.Status != pipelines.Completed:
+			bad++
+		}
+	}
+	switch {
+	case waiting != nil && len(w.ids) == 1:
+		return withHint(fmt.Errorf("%w: the execution has not ended", errTimeout), "`sluice show "+w.ids[0].String()+"` says how it stands")
+	case waiting != nil:
+		return fmt.Errorf("%w: %d of %s have not ended", errTimeout, open, counted(int64(len(w.ids)), "execution"))
+	case bad > 0:
+		return exitStatus(exitFailed)
+	}
+	return nil
+}
+
+// run waits until all have ended. It fails with errTimeout when the time is over, 0 being for ever.
+func (w *awaited) run(ctx context.Context, timeout time.Duration) error {
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if timeout > 0 {
+		limited, cancel = context.WithTimeoutCause(ctx, timeout, errTimeout)
+	}
+	defer cancel()
+	told := make(chan struct{}, 1)
+	listening := make(chan error, 1)
+	listenCtx, stop := context.WithCancel(limited)
+	go func() {
+		listening <- w.DB.Listen(listenCtx, func(string) {
+			select {
+			case told <- struct{}{}:
+			default:
+			}
+		})
+	}()
+	defer func() {
+		stop()
+		if err := <-listening; err != nil {
+			w.Log.Info("not listening to other processes: ends are noticed by looking alone", zap.Error(err))
+		}
+	}()
+	pause := firstLook
+	for reached := false; ; {
+		done, err := w.look(limited)
+		switch {
+		case err == nil && done:
+			return nil
+		case limited.Err() != nil && ctx.Err() == nil:
+			return errTimeout
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && !(reached && errors.Is(err, db.ErrUnavailable)):
+			return err
+		case err != nil:
+			w.Log.Warn("the database is away, trying again", zap.Error(err))
+		}
+		reached = true
+		timer := time.NewTimer(pause)
+		select {
+		case <-limited.Done():
+		case <-told:
+		case <-timer.C:
+			pause = min(pause*5/4, lastLook)
+		}
+		timer.Stop()
+	}
+}
+
+// look reads those that had not ended, and says whether all have.
+func (w *awaited) look(ctx context.Context) (done bool, err error) {
+	var open []db.ID
+	for _, id := range w.ids {
+		if !w.found[id].Status.Terminal() {
+			open = append(open, id)
+		}
+	}
+	found, err := w.Executions.Find(ctx, open)
+	if err != nil {
+		return false, err
+	}
+	left := 0
+	for _, id := range open {
+		x, ok := found[id]
+		if !ok {
+			return false, fmt.Errorf("%w: %s", pipelines.ErrNotFound, id)
+		}
+		w.found[id] = x
+		if !x.Status.Terminal() {
+			left++
+		} else if err := w.ended(x); err != nil {
+			return false, err
+		}
+	}
+	return left == 0, nil
+}
+
+// printEnded writes the line of an execution that has ended.
+func (c *cli) printEnded(x pipelines.Execution) error {
+	line := fmt.Sprintf("%s %s %s in %s", x.ID, terminal.Inline(x.PipelineName), paintFor(c.stdout).status(string(x.Status)), between(x.CreatedAt, x.CompletedAt))
+	if x.Error != "" {
+		line += ": " + errorLine(string(x.Error), 100)
+	}
+	if _, err := fmt.Fprintln(c.stdout, line); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	return nil
+}
+
+// printWaited writes all executions as they are, in the order in which they were named.
+func (c *cli) printWaited(ctx context.Context, w *awaited) error {
+	list := make([]pipelines.Execution, len(w.ids))
+	for i, id := range w.ids {
+		var err error
+		if list[i], err = w.Executions.Get(ctx, id); err != nil {
+			return err
+		}
+	}
+	starts, err := w.Executions.Starts(ctx, list)
+	if err != nil {
+		return err
+	}
+	return printList(c.stdout, views.OfExecutions(list, starts, w.DB.Now()), "")
+}

@@ -1,0 +1,154 @@
+package definition
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sluiceworks/sluice/modules/tasks"
+)
+
+// YAML writes a definition as a file that Parse reads as the same version. What a task has by default, or inherited, is not told
+// apart: settings that are the defaults of Parse are left out, all others stand at the task.
+func (d *Definition) YAML() ([]byte, error) {
+	doc, _, err := d.Encode()
+	if err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	dec.UseNumber()
+	root, err := yamlNode(dec)
+	if err != nil {
+		return nil, fmt.Errorf("write the definition as YAML: %w", err)
+	}
+	for i := 2; i < len(root.Content); i += 2 {
+		if root.Content[i].Value == "description" { // below the name, where a reader looks for it
+			d := slices.Clone(root.Content[i : i+2])
+			root.Content = slices.Insert(slices.Delete(root.Content, i, i+2), 2, d...)
+		}
+	}
+	rewrite(root, "retention", func(n *yaml.Node) { durations(n, retainKeys) })
+	rewrite(root, "input", inputMapping)
+	rewrite(root, "tasks", func(list *yaml.Node) {
+		for i, n := range list.Content {
+			taskMapping(n, &d.Tasks[i])
+		}
+	})
+	var out bytes.Buffer
+	enc := yaml.NewEncoder(&out)
+	enc.SetIndent(2)
+	if err := enc.Encode(root); err != nil {
+		return nil, fmt.Errorf("write the definition as YAML: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// taskMapping puts a task's settings into the form of a file.
+func taskMapping(n *yaml.Node, t *Task) {
+	var given []*yaml.Node
+	for i := 0; i < len(n.Content); i += 2 {
+		if !t.isDefault(n.Content[i].Value) {
+			given = append(given, n.Content[i], n.Content[i+1])
+		}
+	}
+	n.Content = given
+	durations(n, []string{"timeout"})
+	rewrite(n, "needs", func(list *yaml.Node) { list.Style = yaml.FlowStyle })
+	rewrite(n, "retry", func(r *yaml.Node) { durations(r, []string{"delay", "max_delay"}) })
+}
+
+// isDefault reports whether a setting of the task is what Parse takes for one that is not there.
+func (t *Task) isDefault(key string) bool {
+	switch key {
+	case "timeout":
+		return t.Timeout == DefaultTimeout
+	case "retry":
+		return reflect.DeepEqual(t.Retry, tasks.DefaultRetryPolicy())
+	case "queue":
+		return t.Queue == tasks.DefaultQueue
+	case "priority":
+		return t.Priority == tasks.Normal
+	case "trigger_rule":
+		return t.TriggerRule == AllSuccess
+	}
+	return false
+}
+
+// inputMapping makes a list of fields, each with its name, a mapping from names to fields.
+func inputMapping(n *yaml.Node) {
+	out := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+	for _, f := range n.Content {
+		name := f.Content[1] // the name is the first field of InputField
+		f.Content = f.Content[2:]
+		f.Style = yaml.FlowStyle
+		out.Content = append(out.Content, name, f)
+	}
+	*n = *out
+}
+
+// durations writes numbers of nanoseconds as durations.
+func durations(n *yaml.Node, keys []string) {
+	for i := 0; i < len(n.Content); i += 2 {
+		value := n.Content[i+1]
+		var ns int64
+		if slices.Contains(keys, n.Content[i].Value) && value.Decode(&ns) == nil {
+			value.Tag, value.Value = "!!str", time.Duration(ns).String()
+		}
+	}
+}
+
+// rewrite changes the value of a key of a mapping, if it is there.
+func rewrite(n *yaml.Node, key string, change func(*yaml.Node)) {
+	for i := 0; i < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			change(n.Content[i+1])
+		}
+	}
+}
+
+// yamlNode reads one JSON value, keys in their order and numbers with their digits.
+func yamlNode(dec *json.Decoder) (*yaml.Node, error) {
+	token, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch v := token.(type) {
+	case json.Delim:
+		return yamlCollection(dec, v)
+	case string:
+		n := &yaml.Node{}
+		n.SetString(v)
+		return n, nil
+	case json.Number:
+		tag := "!!int"
+		if strings.ContainsAny(v.String(), ".eE") {
+			tag = "!!float"
+		}
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: v.String()}, nil
+	case bool:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: fmt.Sprint(v)}, nil
+	}
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}, nil
+}
+
+func yamlCollection(dec *json.Decoder, begin json.Delim) (*yaml.Node, error) {
+	n := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+	if begin == '[' {
+		n.Kind, n.Tag = yaml.SequenceNode, "!!seq"
+	}
+	for dec.More() {
+		child, err := yamlNode(dec)
+		if err != nil {
+			return nil, err
+		}
+		n.Content = append(n.Content, child)
+	}
+	_, err := dec.Token() // its end
+	return n, err
+}
