@@ -30,8 +30,8 @@ func lessCollecting() {
 const signalEcho = 500 * time.Millisecond
 
 // Main runs one command line and returns the exit code: 0 done; 1 the pipeline failed or a breach was found; 2 wrong usage, an
-// invalid file or input; 3 no such thing; 4 the database cannot be used; 5 not possible in this state; 124 the time of
-// wait --timeout is over; 130 interrupted.
+// invalid file or input; 3 no such thing; 4 the database cannot be used; 5 not possible in this state; 70 an unexpected
+// error; 124 the time of wait --timeout is over; 130 interrupted.
 // The end of ctx, an interrupt, a hangup and a termination signal all mean: end in order; a second signal ends the process at once.
 // extensions are fx modules with further handlers and definitions.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, extensions ...fx.Option) int {

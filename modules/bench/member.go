@@ -110,6 +110,9 @@ func (m *Member) Recovered(int) {}
 // RecoveryFailed is of no interest to a measurement.
 func (m *Member) RecoveryFailed() {}
 
+// NotStarted is nothing to a measurement: its tasks need nothing.
+func (m *Member) NotStarted() {}
+
 // Finished counts a task whose end, or deferral, has been committed.
 func (m *Member) Finished(kind pipelines.Kind) {
 	switch kind {

@@ -73,7 +73,7 @@ func ready(t *testing.T, s *health.Server) map[string]string {
 			failing[c.Name] = c.Reason
 		}
 	}
-	if diff := cmp.Diff([]string{"database", "schema", "lease", "accepting"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"database", "schema", "lease", "start", "accepting"}, names); diff != "" {
 		t.Errorf("checks: %s", diff)
 	}
 	if report.Ready != (status == http.StatusOK) || report.Ready != (len(failing) == 0) || !report.Ready && status != http.StatusServiceUnavailable {

@@ -20,6 +20,7 @@ type metrics struct {
 	lost      *prometheus.CounterVec
 	recovered *prometheus.CounterVec
 	stuck     *prometheus.CounterVec
+	unstarted *prometheus.CounterVec
 	claim     *prometheus.HistogramVec
 	record    *prometheus.HistogramVec
 	task      *prometheus.HistogramVec
@@ -28,6 +29,7 @@ type metrics struct {
 // observer counts what one tenant's pool does (workers.Observer).
 type observer struct {
 	claimed, lost, recovered, stuck prometheus.Counter
+	unstarted                       prometheus.Counter
 	claim, record                   prometheus.Observer
 	finished                        *prometheus.CounterVec
 	task                            prometheus.ObserverVec
@@ -55,11 +57,12 @@ func newMetrics(s *Server) *metrics {
 		lost:      counter("sluice_claims_lost_total", "Attempts whose claim was lost, so that their outcome changed nothing."),
 		recovered: counter("sluice_recovered_tasks_total", "Tasks that this process has taken back from workers whose leases had expired."),
 		stuck:     counter("sluice_failed_recoveries_total", "Tries of this process to take an execution's tasks back from lost workers that failed."),
+		unstarted: counter("sluice_tasks_not_started_total", "Tasks that were given back because this process could not start them."),
 		claim:     histogram("sluice_claim_seconds", "Transactions that claim, those that got nothing included.", transactionBuckets),
 		record:    histogram("sluice_record_seconds", "From the first try to record a group of outcomes to its commit.", transactionBuckets),
 		task:      histogram("sluice_task_seconds", "How long handlers ran, by handler.", taskBuckets, "handler"),
 	}
-	m.registry.MustRegister(m.claimed, m.finished, m.lost, m.recovered, m.stuck, m.claim, m.record, m.task, newGauges(s),
+	m.registry.MustRegister(m.claimed, m.finished, m.lost, m.recovered, m.stuck, m.unstarted, m.claim, m.record, m.task, newGauges(s),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -77,7 +80,8 @@ func (m *metrics) of(tenant string) *observer {
 	labels := prometheus.Labels{tenantLabel: tenant}
 	o := &observer{
 		claimed: m.claimed.With(labels), lost: m.lost.With(labels), recovered: m.recovered.With(labels), stuck: m.stuck.With(labels),
-		claim: m.claim.With(labels), record: m.record.With(labels),
+		unstarted: m.unstarted.With(labels),
+		claim:     m.claim.With(labels), record: m.record.With(labels),
 		finished: m.finished.MustCurryWith(labels), task: m.task.MustCurryWith(labels),
 	}
 	for _, outcome := range outcomes {
@@ -90,7 +94,7 @@ func (m *metrics) of(tenant string) *observer {
 func (m *metrics) forget(tenant string) {
 	labels := prometheus.Labels{tenantLabel: tenant}
 	for _, v := range []*prometheus.MetricVec{
-		m.claimed.MetricVec, m.finished.MetricVec, m.lost.MetricVec, m.recovered.MetricVec, m.stuck.MetricVec, m.claim.MetricVec, m.record.MetricVec, m.task.MetricVec,
+		m.claimed.MetricVec, m.finished.MetricVec, m.lost.MetricVec, m.recovered.MetricVec, m.stuck.MetricVec, m.unstarted.MetricVec, m.claim.MetricVec, m.record.MetricVec, m.task.MetricVec,
 	} {
 		v.DeletePartialMatch(labels)
 	}
@@ -128,3 +132,6 @@ func (o *observer) Recovered(n int) { o.recovered.Add(float64(n)) }
 
 // RecoveryFailed counts a recovery that failed.
 func (o *observer) RecoveryFailed() { o.stuck.Inc() }
+
+// NotStarted counts a task that could not be started.
+func (o *observer) NotStarted() { o.unstarted.Inc() }

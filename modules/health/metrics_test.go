@@ -62,7 +62,7 @@ var expected = []string{
 var ofTransactions = []string{"sluice_events_held_back_seconds", "sluice_oldest_transaction_age"}
 
 // ofFaults are what only an outage or a damaged database brings about.
-var ofFaults = []string{"sluice_failed_recoveries_total", "sluice_outcomes_waiting"}
+var ofFaults = []string{"sluice_failed_recoveries_total", "sluice_outcomes_waiting", "sluice_tasks_not_started_total"}
 
 // TestHeldBack: an open transaction with an event shows, and then it does not.
 func TestHeldBack(t *testing.T) {

@@ -22,7 +22,7 @@ type Report struct {
 
 // Check is one condition of being ready.
 type Check struct {
-	Name   string `json:"name"` // database, schema, lease or accepting
+	Name   string `json:"name"` // database, schema, lease, start or accepting
 	OK     bool   `json:"ok"`
 	Reason string `json:"reason,omitempty"` // why not, in fixed words: errors may say more than everybody should read
 }
@@ -50,7 +50,7 @@ func plain(w http.ResponseWriter, contentType string) {
 }
 
 func (s *Server) report(ctx context.Context) Report {
-	report := Report{Ready: true, Checks: append(s.database(ctx), s.lease(), s.open())}
+	report := Report{Ready: true, Checks: append(s.database(ctx), s.lease(), s.start(), s.open())}
 	for _, c := range report.Checks {
 		report.Ready = report.Ready && c.OK
 	}
@@ -110,6 +110,17 @@ func (s *Server) lease() Check {
 		}
 	}
 	return Check{Name: "lease", OK: true}
+}
+
+// start is whether this process can start the tasks that it claims.
+func (s *Server) start() Check {
+	list, _, _ := s.standings()
+	for _, p := range list {
+		if p.CannotRun != "" {
+			return Check{Name: "start", Reason: "cannot start tasks of handler " + p.CannotRun}
+		}
+	}
+	return Check{Name: "start", OK: true}
 }
 
 func (s *Server) open() Check {

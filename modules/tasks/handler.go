@@ -109,6 +109,29 @@ func (e *RetryAfterError) Unwrap() error { return e.Err }
 // than wait from now on: the later of that and the policy's delay counts. The kind of err, if it has one, counts as without it.
 func RetryAfter(err error, wait time.Duration) error { return &RetryAfterError{Err: err, Wait: wait} }
 
+// CannotStartError is an error of this process or its machine that came up before a task's work had begun.
+type CannotStartError struct{ Err error }
+
+func (e *CannotStartError) Error() string { return e.Err.Error() }
+func (e *CannotStartError) Unwrap() error { return e.Err }
+
+// CannotStart returned by a handler gives the task back, so that any worker may claim it at once: no attempt is used up. It is for what
+// this process lacks, such as file descriptors, memory or space on the disk, and only as long as nothing that the task asked for has
+// happened. The worker claims nothing for a while, longer with each such error in a row, and reports itself not ready meanwhile.
+func CannotStart(err error) error { return &CannotStartError{err} }
+
+// SelfTester is a handler that can try, without a task, whether this process is able to begin its tasks. A worker asks it after a
+// CannotStartError, and claims again when it returns nil.
+type SelfTester interface {
+	SelfTest(ctx context.Context) error
+}
+
+// FileUser is a handler whose tasks each keep up to a number of file descriptors of this process open. A worker runs no more of them at
+// once than its limit of open files allows.
+type FileUser interface {
+	FilesPerTask() int
+}
+
 // DeferError is how a handler asks to be called again later.
 type DeferError struct {
 	Until  time.Time

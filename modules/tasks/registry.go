@@ -59,6 +59,31 @@ func (r *Registry) Handler(name string) (Handler, bool) {
 // Limit is how many tasks of a handler one process runs at once; 0: as many as it has slots.
 func (r *Registry) Limit(name string) int { return limitOf(r.handlers[name]) }
 
+// SelfTester is the handler of that name, if it can test itself.
+func (r *Registry) SelfTester(name string) (SelfTester, bool) {
+	t, ok := unlimited(r.handlers[name]).(SelfTester)
+	return t, ok
+}
+
+// FilesPerTask is how many file descriptors a task of a handler keeps open; 0: unknown.
+func (r *Registry) FilesPerTask(name string) int {
+	if f, ok := unlimited(r.handlers[name]).(FileUser); ok {
+		return f.FilesPerTask()
+	}
+	return 0
+}
+
+// unlimited is the handler that WithLimit was given.
+func unlimited(h Handler) Handler {
+	for {
+		l, ok := h.(*limitedHandler)
+		if !ok {
+			return h
+		}
+		h = l.Handler
+	}
+}
+
 func limitOf(h Handler) int {
 	if l, ok := h.(Limited); ok {
 		return l.Limit()

@@ -81,6 +81,7 @@ func NewFleet(c FleetConfig, d Deps) *Fleet {
 		f.budget = NewBudget(f.config.Slots)
 	}
 	f.config.Limits = NewLimits(d.Handlers, c.HandlerLimits, f.config.Slots)
+	f.config.Limits.warn(d.Log)
 	return f
 }
 

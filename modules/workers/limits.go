@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -13,21 +15,48 @@ import (
 // each handler's is a Budget of its own, and so is as fair as that of the slots.
 type Limits struct {
 	budgets map[string]*Budget // by handler
+	lowered []lowered
 }
 
-// NewLimits makes the limits of a process with so many slots: the handlers' own, but for those that are given.
+// lowered is a handler of which the limit of open files allows fewer tasks at once.
+type lowered struct {
+	handler  string
+	from, to int
+}
+
+// NewLimits makes the limits of a process with so many slots: the handlers' own, but for those that are given, and none higher than the
+// process's limit of open files allows.
 func NewLimits(handlers *tasks.Registry, given map[string]int, slots int) *Limits {
 	l := &Limits{budgets: map[string]*Budget{}}
+	files := filesForTasks()
 	for _, name := range handlers.Names() {
 		limit, ok := given[name]
 		if !ok {
 			limit = handlers.Limit(name)
+		}
+		if per := handlers.FilesPerTask(name); per > 0 {
+			wanted := slots
+			if limit > 0 {
+				wanted = min(limit, slots)
+			}
+			if most := max(files/per, 1); most < wanted {
+				l.lowered = append(l.lowered, lowered{name, wanted, most})
+				limit = most
+			}
 		}
 		if limit > 0 && limit < slots { // else the slots see to it
 			l.budgets[name] = NewBudget(limit)
 		}
 	}
 	return l
+}
+
+// warn tells of limits that are lower than what was asked for.
+func (l *Limits) warn(log *zap.Logger) {
+	for _, x := range l.lowered {
+		log.Warn("fewer tasks are run at once than asked for, because the limit of open files (ulimit -n) is low",
+			zap.String("handler", x.handler), zap.Int("asked", x.from), zap.Int("limit", x.to))
+	}
 }
 
 // Room is how many tasks of a handler with a limit a process runs at once, and how many it does.

@@ -141,6 +141,7 @@ func (o *turnsTaken) Recorded(int, time.Duration) {}
 func (o *turnsTaken) Finished(pipelines.Kind)     {}
 func (o *turnsTaken) Lost()                       {}
 func (o *turnsTaken) Recovered(int)               {}
+func (o *turnsTaken) NotStarted()                 {}
 func (o *turnsTaken) RecoveryFailed()             {}
 
 // TestFullHandlerStopsNobody: behind 2,000 tasks of a handler that is full, others are run; no turn is taken for the full one; and when

@@ -20,6 +20,8 @@ type Observer interface {
 	Lost()
 	// Recovered tells of n tasks that were taken back from workers whose leases had expired.
 	Recovered(n int)
+	// NotStarted tells of a task that is given back because this process could not start it.
+	NotStarted()
 	// RecoveryFailed tells of an execution whose tasks could not be taken back.
 	RecoveryFailed()
 }
@@ -33,6 +35,7 @@ func (unobserved) Recorded(int, time.Duration) {}
 func (unobserved) Finished(pipelines.Kind)     {}
 func (unobserved) Lost()                       {}
 func (unobserved) Recovered(int)               {}
+func (unobserved) NotStarted()                 {}
 func (unobserved) RecoveryFailed()             {}
 
 // State is how a pool stands.
@@ -42,6 +45,7 @@ type State struct {
 	Used      int           // of them, by tasks whose outcome is not yet recorded
 	Rooms     []Room        // of handlers with a limit, shared by the pools of a process
 	Waiting   int           // outcomes that the database has not taken yet, and that are tried again
+	CannotRun string        // why tasks cannot be started, in fixed words; empty: they can
 	LeaseLeft time.Duration // by the database's clock; 0 or less: expired, or not yet taken
 }
 
@@ -50,6 +54,9 @@ func (p *Pool) State() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := State{Worker: p.id, Slots: p.config.Slots, Used: p.taken, Waiting: p.waiting, Rooms: p.config.Limits.State()}
+	if h := p.startup.handler; h != "" {
+		s.CannotRun = h + ": " + p.startup.reason
+	}
 	if !p.expires.IsZero() {
 		s.LeaseLeft = p.expires.Sub(p.db.Now())
 	}

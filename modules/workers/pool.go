@@ -82,6 +82,7 @@ type Pool struct {
 	kick       chan struct{} // a turn may be worth it
 	dry        chan bool     // a look found less than it asked for; true: nothing
 	ended      chan struct{} // another process has taken tasks from their workers
+	starts     chan struct{} // a task could not be started
 	beginnings beginnings
 	logs       *collector
 	unrecorded atomic.Bool // an outcome could not be written before the end
@@ -108,8 +109,9 @@ type Pool struct {
 	taken         int                                          // slots: of running tasks, and those reserved by turns under way
 	seat          *seat                                        // where the pool gets its slots
 	waiting       int                                          // outcomes that the database has not taken yet
-	claimFailures int                                          // in a row
-	claimAfter    time.Time                                    // no claim before, after one that failed
+	startup       startup
+	claimFailures int       // in a row
+	claimAfter    time.Time // no claim before, after one that failed
 
 	rooms   map[string]*seat // of handlers with a limit: where the pool gets room for their tasks
 	common  search
@@ -148,13 +150,16 @@ func New(c Config, d Deps) *Pool {
 	}
 	if c.Limits == nil {
 		c.Limits = NewLimits(d.Handlers, c.HandlerLimits, c.Slots)
+		if d.Log != nil {
+			c.Limits.warn(d.Log)
+		}
 	}
 	if d.Log == nil {
 		d.Log = zap.NewNop()
 	}
 	p := &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
-		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), doubts: make(chan struct{}, 1), lost: make(chan struct{}, 1),
+		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), doubts: make(chan struct{}, 1), starts: make(chan struct{}, 1), lost: make(chan struct{}, 1),
 		running: map[*pipelines.Claim]context.CancelCauseFunc{},
 		crowded: map[string]*search{}, retries: make(chan struct{}, retryLimit), outage: d.Log.WithOptions(seldomLines),
 	}
@@ -187,6 +192,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { p.giveUp(ctx, stop) })()
 	background.Go(func() { p.heartbeat(work) })
 	background.Go(func() { p.attend(work) })
+	background.Go(func() { p.resumeStarts(work) })
 	background.Go(func() { p.listen(work) })
 	background.Go(func() { p.logs.run(work) })
 	var handlers, turning sync.WaitGroup

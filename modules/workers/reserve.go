@@ -30,8 +30,9 @@ func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r pipel
 	if ctx.Err() != nil || p.claimsPaused() {
 		return r, held
 	}
-	keep, slots := p.seat.reserve(len(group), p.config.Slots-p.taken)
-	free := keep + slots
+	want := p.slots() - p.taken
+	keep, slots := p.seat.reserve(len(group), max(want, 0))
+	free := keep + slots + min(want, 0) // more may run than are to, since tasks could not be started
 	if free <= 0 {
 		return r, held
 	}

@@ -51,6 +51,11 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	if errors.As(r.err, &later) {
 		out.RetryAfter = later.Wait
 	}
+	var unstarted *tasks.CannotStartError
+	if ctx.Err() == nil && errors.As(r.err, &unstarted) {
+		return p.notStarted(out, began, r.err)
+	}
+	p.taskStarted(began)
 	switch {
 	case r.err == nil:
 		return succeeded(out, r.output)

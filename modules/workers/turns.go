@@ -64,16 +64,16 @@ func (p *Pool) gather() (group []*pipelines.Outcome, more bool) {
 func (p *Pool) mayClaim(ctx context.Context) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.taken >= p.config.Slots || ctx.Err() != nil || p.claimsPaused() {
+	if p.taken >= p.slots() || ctx.Err() != nil || p.claimsPaused() {
 		p.leaveRows()
 		return false
 	}
 	// Room may be kept while slots are waited for, but never the other way round: so no two pools wait for each other.
-	if len(p.candidates(p.config.Slots-p.taken, nil)) == 0 {
+	if len(p.candidates(p.slots()-p.taken, nil)) == 0 {
 		p.seat.leave()
 		return false
 	}
-	return p.seat.may(p.config.Slots - p.taken)
+	return p.seat.may(p.slots() - p.taken)
 }
 
 // turn is one transaction, and the beginning of the handlers of what it claimed.
@@ -154,9 +154,10 @@ func (p *Pool) claimFailed() {
 	time.AfterFunc(wait, p.lookNow)
 }
 
-// claimsPaused reports whether nothing is to be claimed for now, after a claim that failed. Callers hold the lock.
+// claimsPaused reports whether nothing is to be claimed for now, after a claim that failed or a task that could not be started. Callers
+// hold the lock.
 func (p *Pool) claimsPaused() bool {
-	return p.claimFailures > 0 && p.db.Now().Before(p.claimAfter)
+	return p.claimFailures > 0 && p.db.Now().Before(p.claimAfter) || p.startsPaused()
 }
 
 // settle enters what a turn has done, and gives what is to be run.
@@ -183,7 +184,7 @@ func (p *Pool) settle(work context.Context, r pipelines.Turn, held reservation, 
 		})
 	}
 	p.looked(held.search, result)
-	if (p.common.look || len(p.crowded) > 0) && p.taken < p.config.Slots {
+	if (p.common.look || len(p.crowded) > 0) && p.taken < p.slots() {
 		p.wake()
 	}
 	return begun

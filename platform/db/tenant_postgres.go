@@ -91,8 +91,9 @@ func (p *postgres) create(ctx context.Context, tenant string) error {
 }
 
 // identity is the numbers of the cluster, the database and the schema: no other schema ever had the same, whatever the server's address.
+// It asks on a reserved connection: a worker that has one gets along where the server has no other left.
 func (p *postgres) identity(ctx context.Context, tenant string) (id string, err error) {
-	err = p.sql.QueryRowContext(ctx, `SELECT 'postgres-' || c.system_identifier::text || '.' || d.oid::text || '.' || n.oid::text
+	err = p.reserved.QueryRow(ctx, `SELECT 'postgres-' || c.system_identifier::text || '.' || d.oid::text || '.' || n.oid::text
 FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d, pg_catalog.pg_namespace AS n
 WHERE d.datname = pg_catalog.current_database() AND n.nspname = $1`, schemaOf(tenant)).Scan(&id)
 	return id, err

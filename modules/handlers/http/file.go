@@ -9,6 +9,7 @@ import (
 	nethttp "net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
@@ -39,7 +40,7 @@ func newFile(ctx context.Context, path string, guarded func(string) bool) (*file
 			return nil, errors.New("save_as: this process keeps no directories of runs")
 		}
 		if err := call.MakeRunDir(); err != nil {
-			return nil, err
+			return nil, tasks.CannotStart(err)
 		}
 		t.dir, t.path = call.RunDir, path
 	}
@@ -48,7 +49,7 @@ func newFile(ctx context.Context, path string, guarded func(string) bool) (*file
 	case errors.Is(err, os.ErrNotExist):
 		return nil, tasks.Permanent(fmt.Errorf("save_as: the directory of %s does not exist", path))
 	case err != nil:
-		return nil, fmt.Errorf("save_as: %w", err)
+		return nil, lacking(fmt.Errorf("save_as: %w", err))
 	}
 	t.root = root
 	if err = t.refuse(guarded); err == nil {
@@ -79,6 +80,16 @@ func (t *file) refuse(guarded func(string) bool) error {
 	return nil
 }
 
+// lacking marks an error that comes before the request as this machine's, if it is a lack of something.
+func lacking(err error) error {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.EDQUOT} {
+		if errors.Is(err, e) {
+			return tasks.CannotStart(err)
+		}
+	}
+	return err
+}
+
 func (t *file) open() error {
 	if info, err := t.root.Stat(t.path); err == nil && info.IsDir() {
 		return tasks.Permanent(fmt.Errorf("save_as: %s is a directory", t.path))
@@ -92,7 +103,7 @@ func (t *file) open() error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("save_as: %w", err)
+		return lacking(fmt.Errorf("save_as: %w", err))
 	}
 	t.temp, t.f = temp, f
 	return nil

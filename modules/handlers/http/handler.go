@@ -12,6 +12,8 @@ import (
 	nethttp "net/http"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sluiceworks/sluice/modules/handlers/web"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
@@ -62,6 +64,18 @@ func (h *Handler) Name() string { return "http" }
 // Limit is DefaultLimit.
 func (h *Handler) Limit() int { return DefaultLimit }
 
+// FilesPerTask counts a connection, a file that is saved and its directory.
+func (h *Handler) FilesPerTask() int { return 3 }
+
+// SelfTest opens a socket.
+func (h *Handler) SelfTest(context.Context) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return fmt.Errorf("open a socket: %w", err)
+	}
+	return unix.Close(fd)
+}
+
 // Check looks at everything in `with` that does not depend on an expression. Its error is tasks.FieldErrors.
 func (h *Handler) Check(fields map[string]any) error {
 	return tasks.JoinFields(h.typed.Check(fields), checkSettled(fields))
@@ -103,7 +117,10 @@ func (h *Handler) run(ctx context.Context, in with) (*answer, error) {
 // exchange sends the request and takes the answer in. file is nil if the body is part of the output.
 func (h *Handler) exchange(ctx context.Context, plan *plan, file *file) (*answer, error) {
 	resp, err := web.Do(ctx, h.transport, plan.request())
+	var unsent *web.UnsentError
 	switch {
+	case errors.As(err, &unsent):
+		return nil, tasks.CannotStart(err)
 	case errors.Is(err, web.ErrBodyElsewhere):
 		return nil, tasks.Permanent(fmt.Errorf("%w: name that URL, if it is to have the body", err))
 	case err != nil:

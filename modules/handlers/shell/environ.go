@@ -106,7 +106,10 @@ func (h *Handler) environ(call *tasks.Call, in *with, files *exchange) ([]string
 	env := h.Environment.of(os.Environ())
 	for _, file := range in.EnvFile {
 		declared, err := readEnvFile(file)
-		if err != nil {
+		switch {
+		case err != nil && passing(err):
+			return nil, tasks.CannotStart(err)
+		case err != nil:
 			return nil, err
 		}
 		env = append(env, declared...)
@@ -124,7 +127,7 @@ func (h *Handler) environ(call *tasks.Call, in *with, files *exchange) ([]string
 	if call.RunDir != "" {
 		if in.usesRunDir(env) {
 			if err := call.MakeRunDir(); err != nil {
-				return nil, err
+				return nil, tasks.CannotStart(err)
 			}
 		}
 		env = append(env, runDirName+"="+call.RunDir)

@@ -29,14 +29,14 @@ func newExchange(s *scratch, call *tasks.Call) (*exchange, error) {
 	}
 	dir, err := s.dir(len(input))
 	if err != nil {
-		return nil, fmt.Errorf("make the attempt's directory: %w", err)
+		return nil, tasks.CannotStart(fmt.Errorf("make the attempt's directory: %w", err))
 	}
 	x := &exchange{dir: dir, input: filepath.Join(dir, "input.json"), output: filepath.Join(dir, "output.json")}
 	if err = os.WriteFile(x.input, input, 0o600); err == nil {
 		err = os.WriteFile(x.output, nil, 0o600) // some programs, such as a container's bind mount, want the file to be there
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("write the attempt's files: %w", err), os.RemoveAll(dir))
+		return nil, tasks.CannotStart(errors.Join(fmt.Errorf("write the attempt's files: %w", err), os.RemoveAll(dir)))
 	}
 	return x, nil
 }
@@ -45,7 +45,7 @@ func newExchange(s *scratch, call *tasks.Call) (*exchange, error) {
 func (x *exchange) writeScript(script string) (string, error) {
 	path := filepath.Join(x.dir, "script")
 	if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
-		return "", fmt.Errorf("write the script's file: %w", err)
+		return "", tasks.CannotStart(fmt.Errorf("write the script's file: %w", err))
 	}
 	return path, nil
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -107,7 +108,7 @@ func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call, 
 	stdout, stderr := &stream{log: call.Stdout}, &stream{log: call.Stderr}
 	p, err := start(cmd, stdout, stderr)
 	if err != nil {
-		return startError(err)
+		return in.startError(err)
 	}
 	stopped, err := p.wait(ctx, h.Grace)
 	last := lastLines(stderr, stdout)
@@ -138,10 +139,16 @@ func (in *with) exitError(exit *exec.ExitError, last string) error {
 	return failed
 }
 
-// startError tells what no further attempt can mend from what passes, such as a lack of memory or of process ids.
-func startError(err error) error {
+// startError tells what no further attempt can mend from what passes, and what is the task's fault from what is this process's: a lack
+// of memory, of process ids or of file descriptors, and a shell that is missing although the task does not name one.
+func (in *with) startError(err error) error {
+	missing := errors.Is(err, exec.ErrNotFound) || errors.Is(err, exec.ErrDot)
 	switch {
-	case errors.Is(err, exec.ErrNotFound), errors.Is(err, exec.ErrDot):
+	case passing(err):
+		return tasks.CannotStart(fmt.Errorf("start command: %w", err))
+	case missing && in.Shell == "":
+		return tasks.CannotStart(fmt.Errorf("find the shell: %w", err))
+	case missing:
 		return tasks.Permanent(fmt.Errorf("find the shell: %w", err))
 	case errors.Is(err, syscall.E2BIG):
 		return tasks.Permanent(fmt.Errorf("start command: the script or a value in its environment is too long for this system, "+
@@ -149,6 +156,25 @@ func startError(err error) error {
 	}
 	return fmt.Errorf("start command: %w", err)
 }
+
+// passing reports a lack of this process or its machine.
+func passing(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// SelfTest runs a command that does nothing, in the same way as a task's.
+func (h *Handler) SelfTest(ctx context.Context) error {
+	_, err := h.Run(ctx, &tasks.Call{With: json.RawMessage(`{"script":":"}`), Stdout: io.Discard, Stderr: io.Discard})
+	return err
+}
+
+// FilesPerTask counts both ends of two pipes, of which two are closed once the command has begun, and two descriptors of the process.
+func (h *Handler) FilesPerTask() int { return 6 }
 
 func describe(exit *exec.ExitError) string {
 	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {

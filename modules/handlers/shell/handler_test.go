@@ -248,8 +248,17 @@ func TestPermanent(t *testing.T) {
 func TestNoShell(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := handler(t).Run(t.Context(), call("true"))
-	if kindOf(err) != tasks.KindPermanent || !strings.Contains(err.Error(), "find the shell") {
-		t.Errorf("got %v", err)
+	var worker *tasks.CannotStartError
+	if !errors.As(err, &worker) || !strings.Contains(err.Error(), "find the shell") {
+		t.Errorf("got %v, want an error of this worker", err)
+	}
+	if err := handler(t).SelfTest(t.Context()); !errors.As(err, &worker) {
+		t.Errorf("the test of the handler: %v", err)
+	}
+	c := call("true")
+	c.With = []byte(`{"script": "true", "shell": "bash"}`)
+	if _, err := handler(t).Run(t.Context(), c); kindOf(err) != tasks.KindPermanent || errors.As(err, &worker) {
+		t.Errorf("a shell that the task names: %v", err)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // drainDelay is how long the output is still read once the whole group has been killed. What is in the pipes is there at once; only
@@ -39,11 +41,11 @@ func start(cmd *exec.Cmd, stdout, stderr io.Writer) (*process, error) {
 	}
 	outR, outW, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("pipe for stdout: %w", err)
+		return nil, tasks.CannotStart(fmt.Errorf("pipe for stdout: %w", err))
 	}
 	errR, errW, err := os.Pipe()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("pipe for stderr: %w", err), outR.Close(), outW.Close())
+		return nil, tasks.CannotStart(errors.Join(fmt.Errorf("pipe for stderr: %w", err), outR.Close(), outW.Close()))
 	}
 	p.readers = []*os.File{outR, errR}
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = outW, errW, attributes()
