@@ -9,6 +9,7 @@ import (
 	nethttp "net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -68,13 +69,14 @@ func (t *file) refuse(guarded func(string) bool) error {
 		return nil
 	}
 	named := filepath.Join(t.dir, t.path)
-	dir, err := filepath.EvalSymlinks(filepath.Dir(named))
-	if err != nil {
-		return nil // it is not there, or open says what is wrong with it
+	names := []string{named}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(named)); err == nil { // else open says what is wrong with it
+		names = append(names, filepath.Join(dir, filepath.Base(named)))
 	}
-	path := filepath.Join(dir, filepath.Base(named))
-	target, err := filepath.EvalSymlinks(path)
-	if guarded(path) || err == nil && guarded(target) {
+	if target, err := filepath.EvalSymlinks(named); err == nil {
+		names = append(names, target)
+	}
+	if slices.ContainsFunc(names, guarded) {
 		return tasks.Permanent(fmt.Errorf("save_as: %s is a file of sluice itself, its database or its configuration", t.path))
 	}
 	return nil
