@@ -36,9 +36,10 @@ var mayImport = map[string][]string{
 		"modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/leases", "modules/events", "modules/outbox", "modules/rundirs",
 		"platform/db",
 	},
-	"modules/rundirs":       {"platform/db"},
-	"modules/handlers/*":    {"modules/handlers/web", "modules/tasks", "platform/redact"},
-	"modules/handlers/wait": {"modules/handlers/web", "modules/tasks", "modules/pipelines/definition", "platform/redact"},
+	"modules/rundirs":        {"platform/db"},
+	"modules/handlers/*":     {"modules/handlers/web", "modules/tasks", "platform/redact"},
+	"modules/handlers/shell": {"modules/pipelines/definition", "modules/tasks"},
+	"modules/handlers/wait":  {"modules/handlers/web", "modules/tasks", "modules/pipelines/definition", "platform/redact"},
 	"modules/bench": {
 		"modules/workers", "modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/events", "modules/audit", "platform/db",
 	},

@@ -2,10 +2,10 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -28,8 +28,8 @@ func (f *inputFlags) add(cmd *cobra.Command) {
 }
 
 // resolve gives the input, checked against the definition.
-func (f *inputFlags) resolve(def *definition.Definition, stdin io.Reader) (json.RawMessage, error) {
-	raw, err := f.merged(def, stdin)
+func (f *inputFlags) resolve(ctx context.Context, def *definition.Definition, stdin io.Reader) (json.RawMessage, error) {
+	raw, err := f.merged(ctx, def, stdin)
 	if err != nil {
 		return nil, err
 	}
@@ -42,8 +42,8 @@ func (f *inputFlags) resolve(def *definition.Definition, stdin io.Reader) (json.
 }
 
 // merged lays the fields of --set over the document of --input.
-func (f *inputFlags) merged(def *definition.Definition, stdin io.Reader) (json.RawMessage, error) {
-	raw, err := f.document(stdin)
+func (f *inputFlags) merged(ctx context.Context, def *definition.Definition, stdin io.Reader) (json.RawMessage, error) {
+	raw, err := f.document(ctx, stdin)
 	if err != nil || len(f.set) == 0 {
 		return raw, err
 	}
@@ -65,26 +65,36 @@ func (f *inputFlags) merged(def *definition.Definition, stdin io.Reader) (json.R
 	return json.Marshal(fields)
 }
 
-func (f *inputFlags) document(stdin io.Reader) (json.RawMessage, error) {
+// document returns what --input holds, checked: one JSON value, no key twice in one object.
+func (f *inputFlags) document(ctx context.Context, stdin io.Reader) (json.RawMessage, error) {
 	path, isFile := strings.CutPrefix(f.input, "@")
-	raw := []byte(f.input)
+	raw, name := []byte(f.input), "--input"
 	var err error
 	switch {
 	case f.input == "":
 		return f.base, nil
-	case isFile && path == "-":
-		raw, err = io.ReadAll(stdin)
 	case isFile:
-		raw, err = os.ReadFile(path)
+		name = path
+		if path == "-" {
+			name = "standard input"
+		}
+		raw, err = readText(ctx, path, stdin, maxInputFile)
 	}
 	if err != nil {
-		return nil, fileError(err)
+		return nil, err
 	}
-	if raw = bytes.TrimSpace(bytes.TrimPrefix(raw, []byte("\ufeff"))); !json.Valid(raw) {
-		return nil, withHint(usagef("--input: this is no JSON"), `write --input '{"key": "value"}', or --input @FILE, or --set key=value`)
+	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
+	if err = definition.CheckJSON(raw, maxInputFile); err == nil {
+		err = definition.CheckUnique(raw)
 	}
-	return raw, nil
+	if err != nil {
+		return nil, withHint(usagef("%s: %w", name, err), `write --input '{"key": "value"}', or --input @FILE, or --set key=value`)
+	}
+	return bytes.TrimSpace(raw), nil
 }
+
+// maxInputFile bounds what is read, white space included. The input itself has at most definition.MaxInput bytes.
+const maxInputFile = 8 << 20
 
 // fieldValue reads a value: what is declared to be a string is taken as it stands; else what is exactly JSON is that JSON, its numbers
 // digit for digit, and anything else is text.

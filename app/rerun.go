@@ -144,7 +144,7 @@ func (c *cli) rerun(ctx context.Context, n workNeeds, id db.ID, f rerunFlags) (p
 	if f.input.input == "" {
 		f.input.base = []byte(x.Input)
 	}
-	raw, err := f.input.resolve(def, c.stdin)
+	raw, err := f.input.resolve(ctx, def, c.stdin)
 	if err != nil {
 		return pipelines.Request{}, err
 	}

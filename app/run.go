@@ -67,7 +67,7 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 			if err != nil {
 				return err
 			}
-			raw, err := input.resolve(def, c.stdin)
+			raw, err := input.resolve(ctx, def, c.stdin)
 			if err != nil {
 				return err
 			}
@@ -105,6 +105,7 @@ func (c *cli) workOff(ctx context.Context, n workNeeds, f workFlags, def *defini
 		return err
 	}
 	setEnvironment(n.Handlers, shell.Environment{All: true, Pass: f.pass.patterns})
+	c.guardFiles(n.Handlers, n.DB)
 	if f.seal {
 		if err := n.Sealer.Enable(ctx); err != nil {
 			return err

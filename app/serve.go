@@ -72,6 +72,7 @@ also in capitals), and what --pass-env names.`,
 			}
 			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error {
 				setEnvironment(n.Handlers, shell.Environment{Pass: pass.patterns})
+				c.guardFiles(n.Handlers, n.DB)
 				return n.serve(ctx, s, keep)
 			})
 		},

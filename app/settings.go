@@ -1,17 +1,22 @@
 package app
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
 const (
@@ -32,12 +37,12 @@ func (c *cli) applySettings(cmd *cobra.Command) error {
 	if path == "" {
 		path = defaultConfig
 	}
-	src, err := os.ReadFile(path)
+	src, err := readText(cmd.Context(), path, c.stdin, definition.MaxFile)
 	if errors.Is(err, fs.ErrNotExist) && c.config == "" {
 		return nil
 	}
 	if err != nil {
-		return fileError(err)
+		return err
 	}
 	return fromFile(cmd, path, src)
 }
@@ -75,28 +80,23 @@ func explain(f *pflag.Flag, err error) error {
 }
 
 func fromFile(cmd *cobra.Command, path string, src []byte) error {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(src, &doc); err != nil {
-		return usagef("%s: this is not YAML: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
-	}
-	if len(doc.Content) == 0 {
-		return nil
-	}
-	settings := doc.Content[0]
-	if settings.Kind != yaml.MappingNode {
-		return usagef("%s:%d:%d: expected settings as `key: value`", path, settings.Line, settings.Column)
+	settings, err := settingsNode(path, src)
+	if settings == nil || err != nil {
+		return err
 	}
 	flags := allFlags(cmd)
 	seen := map[string]bool{}
 	for i := 0; i < len(settings.Content); i += 2 {
 		key, value := settings.Content[i], settings.Content[i+1]
+		if value.Kind == yaml.AliasNode {
+			value = value.Alias
+		}
 		at := func(n *yaml.Node) string { return fmt.Sprintf("%s:%d:%d", path, n.Line, n.Column) }
 		switch {
 		case seen[key.Value]:
 			return usagef("%s: %q is set twice", at(key), key.Value)
 		case len(flags[key.Value]) == 0:
-			known := slices.Sorted(maps.Keys(flags)) // in order, so that of two as near the same is named each time
-			return withHint(usagef("%s: there is no setting %q", at(key), key.Value), didYouMean(key.Value, known, "the settings are the flags of the commands"))
+			return withHint(usagef("%s: there is no setting %q", at(key), key.Value), similarSetting(key.Value, slices.Sorted(maps.Keys(flags))))
 		}
 		seen[key.Value] = true
 		for _, f := range flags[key.Value] {
@@ -108,6 +108,40 @@ func fromFile(cmd *cobra.Command, path string, src []byte) error {
 	return nil
 }
 
+// settingsNode reads the file's only document; nil: there are no settings in it.
+func settingsNode(path string, src []byte) (*yaml.Node, error) {
+	if !utf8.Valid(src) {
+		return nil, withHint(usagef("%s: this is not valid UTF-8", path), "save the file as UTF-8")
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(src))
+	var doc, second yaml.Node
+	err := decoder.Decode(&doc)
+	if err == nil {
+		if err = decoder.Decode(&second); err == nil {
+			return nil, usagef("%s:%d:%d: a second document begins here: the settings are one", path, second.Line, second.Column)
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, usagef("%s: this is not YAML: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
+		return nil, nil
+	}
+	if settings := doc.Content[0]; settings.Kind == yaml.MappingNode {
+		return settings, nil
+	}
+	return nil, usagef("%s:%d:%d: expected settings as `key: value`", path, doc.Content[0].Line, doc.Content[0].Column)
+}
+
+// similarSetting is the hint for a setting that there is not. Settings are long words: one that shares less than two thirds of its
+// letters was not meant.
+func similarSetting(name string, known []string) string {
+	if best := nearest(name, known); best != "" && len(name) > 5 {
+		return fmt.Sprintf("did you mean %q?", best)
+	}
+	return "the settings are the flags of the commands, without the dashes in front"
+}
+
 // setFrom sets a flag that nothing of higher rank has set: from one value, or, where the flag may be repeated, from a list.
 func setFrom(f *pflag.Flag, value *yaml.Node) error {
 	values := []*yaml.Node{value}
@@ -117,6 +151,9 @@ func setFrom(f *pflag.Flag, value *yaml.Node) error {
 	for _, v := range values {
 		if v.Kind != yaml.ScalarNode {
 			return errors.New("expected one value")
+		}
+		if v.Style&yaml.TaggedStyle != 0 {
+			return fmt.Errorf("tags (%s) are not supported", v.Tag)
 		}
 	}
 	if f.Changed {

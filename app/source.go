@@ -27,7 +27,7 @@ type Sources struct {
 // find gives the definition that an argument means: a file, one that the program was built with, or the newest registered.
 func (s Sources) find(ctx context.Context, stdin io.Reader, arg string) (*definition.Definition, error) {
 	if isFile(arg) {
-		return parseFile(arg, stdin, s.Handlers)
+		return parseFile(ctx, arg, stdin, s.Handlers)
 	}
 	def, err := s.current(ctx, arg)
 	if errors.Is(err, pipelines.ErrUnknown) && isDirectory(arg) {
@@ -74,14 +74,13 @@ func isYAML(name string) bool {
 	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
 }
 
-func parseFile(path string, stdin io.Reader, handlers *tasks.Registry) (*definition.Definition, error) {
-	read := os.ReadFile
-	if path == "-" {
-		path, read = "stdin", func(string) ([]byte, error) { return io.ReadAll(stdin) }
-	}
-	src, err := read(path)
+func parseFile(ctx context.Context, path string, stdin io.Reader, handlers *tasks.Registry) (*definition.Definition, error) {
+	src, err := readText(ctx, path, stdin, definition.MaxFile)
 	if err != nil {
-		return nil, fileError(err)
+		return nil, err
+	}
+	if path == "-" {
+		path = "stdin"
 	}
 	return definition.Parse(path, src, handlers)
 }

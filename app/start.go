@@ -36,7 +36,7 @@ func (c *cli) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			raw, err := input.resolve(def, c.stdin)
+			raw, err := input.resolve(ctx, def, c.stdin)
 			if err != nil {
 				return err
 			}

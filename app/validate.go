@@ -46,11 +46,11 @@ func (c *cli) validateCommand() *cobra.Command {
 	}
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return with(cmd.Context(), c, func(_ context.Context, n validateNeeds) error {
+		return with(cmd.Context(), c, func(ctx context.Context, n validateNeeds) error {
 			list := make([]validated, len(args))
 			bad := false
 			for i, path := range args {
-				list[i] = c.validate(path, n.Handlers)
+				list[i] = c.validate(ctx, path, n.Handlers)
 				bad = bad || !list[i].OK
 			}
 			if err := c.printValidated(list, *format); err != nil {
@@ -65,9 +65,9 @@ func (c *cli) validateCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) validate(path string, handlers *tasks.Registry) validated {
+func (c *cli) validate(ctx context.Context, path string, handlers *tasks.Registry) validated {
 	v := validated{File: path, Problems: []mistake{}}
-	def, err := parseFile(path, c.stdin, handlers)
+	def, err := parseFile(ctx, path, c.stdin, handlers)
 	var problems definition.Problems
 	switch {
 	case errors.As(err, &problems):

@@ -49,7 +49,7 @@ func pointee(t reflect.Type) reflect.Type {
 
 // checkKeys finds keys that t does not know and keys that it misses, at any depth. encoding/json alone would take a key in other
 // capitals for the same, miss none, and give no hint. Values of a wrong type are left to decodeFields.
-func checkKeys(t reflect.Type, path string, v any) error {
+func checkKeys(t reflect.Type, path string, v any) FieldErrors {
 	t = pointee(t)
 	if decodesItself(t) {
 		return nil
@@ -61,16 +61,16 @@ func checkKeys(t reflect.Type, path string, v any) error {
 		if t.Kind() != reflect.Slice && t.Kind() != reflect.Array {
 			return nil
 		}
+		var wrong FieldErrors
 		for i, e := range v {
-			if err := checkKeys(t.Elem(), fmt.Sprintf("%s[%d]", path, i), e); err != nil {
-				return err
-			}
+			wrong = append(wrong, checkKeys(t.Elem(), fmt.Sprintf("%s[%d]", path, i), e)...)
 		}
+		return wrong
 	}
 	return nil
 }
 
-func checkObject(t reflect.Type, path string, object map[string]any) error {
+func checkObject(t reflect.Type, path string, object map[string]any) FieldErrors {
 	var fields []inputField
 	switch t.Kind() {
 	case reflect.Map:
@@ -79,29 +79,31 @@ func checkObject(t reflect.Type, path string, object map[string]any) error {
 	default:
 		return nil
 	}
+	var wrong FieldErrors
 	for _, key := range slices.Sorted(maps.Keys(object)) {
-		inner, err := elemType(t, fields, path, key)
-		if err != nil {
-			return err
+		inner, unknown := elemType(t, fields, path, key)
+		if unknown != nil {
+			wrong = append(wrong, unknown)
+			continue
 		}
-		if err := checkKeys(inner, join(path, key), object[key]); err != nil {
-			return err
-		}
+		wrong = append(wrong, checkKeys(inner, join(path, key), object[key])...)
 	}
-	// After the unknown keys, for a misspelt required key is one mistake, and its hint tells more.
-	return checkRequired(fields, path, object)
+	return append(wrong, missing(fields, path, object, wrong)...)
 }
 
-func checkRequired(fields []inputField, path string, object map[string]any) error {
+// missing finds required keys that are not there. One that an unknown key was meant to be is no second mistake.
+func missing(fields []inputField, path string, object map[string]any, unknown FieldErrors) FieldErrors {
+	var wrong FieldErrors
 	for _, f := range fields {
-		if f.required && object[f.name] == nil {
-			return &FieldError{Field: join(path, f.name), Msg: "is missing", Hint: "it is required"}
+		meant := func(e *FieldError) bool { return e.Hint == didYouMean(f.name) }
+		if f.required && object[f.name] == nil && !slices.ContainsFunc(unknown, meant) {
+			wrong = append(wrong, &FieldError{Field: join(path, f.name), Msg: "is missing", Hint: "it is required"})
 		}
 	}
-	return nil
+	return wrong
 }
 
-func elemType(t reflect.Type, fields []inputField, path, key string) (reflect.Type, error) {
+func elemType(t reflect.Type, fields []inputField, path, key string) (reflect.Type, *FieldError) {
 	if t.Kind() == reflect.Map {
 		return t.Elem(), nil
 	}
@@ -165,20 +167,30 @@ func settled(v any) any {
 	return v
 }
 
-// decodeFields decodes fields into the value that in points to. It decodes once more key by key if that does not succeed, to say
-// which key is wrong: a type that decodes itself gives an error without its place.
-func decodeFields(fields map[string]any, in any) error {
+// decodeFields decodes fields into the value that in points to; those that wrong names are left out. It decodes once more key by key
+// if that does not succeed, to say which keys are wrong: a type that decodes itself returns an error without its place.
+func decodeFields(fields map[string]any, in any, wrong FieldErrors) error {
+	if len(wrong) > 0 {
+		fields = maps.Clone(fields)
+		for _, w := range wrong {
+			delete(fields, w.root())
+		}
+	}
 	err := decodeStrict(fields, in)
 	if err == nil {
-		return nil
+		return JoinFields(wrong)
 	}
+	var mistyped FieldErrors
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		probe := reflect.New(reflect.TypeOf(in).Elem()).Interface()
 		if err := decodeStrict(map[string]any{key: fields[key]}, probe); err != nil {
-			return fieldError(key, err)
+			mistyped = append(mistyped, fieldError(key, err))
 		}
 	}
-	return fieldError("", err)
+	if len(mistyped) == 0 {
+		mistyped = FieldErrors{fieldError("", err)}
+	}
+	return JoinFields(wrong, mistyped)
 }
 
 func decodeStrict(fields map[string]any, in any) error {
@@ -192,7 +204,7 @@ func decodeStrict(fields map[string]any, in any) error {
 	return dec.Decode(in)
 }
 
-func fieldError(key string, err error) error {
+func fieldError(key string, err error) *FieldError {
 	var mistyped *json.UnmarshalTypeError
 	if !errors.As(err, &mistyped) {
 		return &FieldError{Field: key, Msg: err.Error()}

@@ -16,7 +16,7 @@ type Handler interface {
 	// Name is unique in a process.
 	Name() string
 	// Check looks at a task's `with` when its definition is registered. Values that are still ${{ }} expressions arrive as
-	// strings. The error names the key that is wrong and what was expected: *FieldError where a key can be named.
+	// strings. The error names each key that is wrong and what was expected: *FieldError or FieldErrors where keys can be named.
 	Check(with map[string]any) error
 	// Run does the work of one attempt. ctx ends when the attempt's time is up, its claim is lost, or its pipeline is cancelled.
 	// The output is JSON or nil. The error may be Permanent or Defer, or any other.
@@ -67,24 +67,6 @@ type Call struct {
 	// attempt and an operator's retry begin this time anew; a deferral, and a worker that was lost or stopped, do not. It is what
 	// a handler that defers itself measures its waiting by, for each call starts from the beginning.
 	Begun func(ctx context.Context) (time.Time, error)
-}
-
-// FieldError is a mistake in one key of a task's `with`.
-type FieldError struct {
-	Field string // the key; empty for the whole
-	Msg   string // what is wrong
-	Hint  string // what to do instead
-}
-
-func (e *FieldError) Error() string {
-	s := e.Msg
-	if e.Field != "" {
-		s = fmt.Sprintf("with.%s: %s", e.Field, e.Msg)
-	}
-	if e.Hint != "" {
-		s += " (" + e.Hint + ")"
-	}
-	return s
 }
 
 // KindedError is an error that knows its kind; see ErrorKind.

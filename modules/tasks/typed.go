@@ -34,10 +34,7 @@ func (h *typedHandler[In, Out]) Check(with map[string]any) error {
 	if with == nil {
 		with = map[string]any{}
 	}
-	if err := checkKeys(reflect.TypeFor[In](), "", with); err != nil {
-		return err
-	}
-	return decodeFields(withoutExpressions(with), new(In))
+	return decodeFields(withoutExpressions(with), new(In), checkKeys(reflect.TypeFor[In](), "", with))
 }
 
 func (h *typedHandler[In, Out]) Run(ctx context.Context, call *Call) (json.RawMessage, error) {
@@ -71,10 +68,7 @@ func decodeWith(with json.RawMessage, in any) error {
 	if err := dec.Decode(&fields); err != nil {
 		return &FieldError{Msg: "with is no JSON object: " + err.Error()}
 	}
-	if err := checkKeys(reflect.TypeOf(in).Elem(), "", fields); err != nil {
-		return err
-	}
-	return decodeFields(fields, in)
+	return decodeFields(fields, in, checkKeys(reflect.TypeOf(in).Elem(), "", fields))
 }
 
 func encodeOutput(out any) (json.RawMessage, error) {

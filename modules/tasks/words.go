@@ -59,10 +59,12 @@ func suggest(key string, known []string) string {
 		}
 	}
 	if best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
+		return didYouMean(best)
 	}
 	return "known keys: " + strings.Join(slices.Sorted(slices.Values(known)), ", ")
 }
+
+func didYouMean(name string) string { return fmt.Sprintf("did you mean %q?", name) }
 
 // editDistance counts the characters to insert, delete, replace or swap with their neighbour to get from a to b.
 func editDistance(a, b string) int {

@@ -55,6 +55,7 @@ type tenancy interface {
 	// former reports whether handles lead to what the tenant's name does not mean any more.
 	former(tenant string, h handles) bool
 	closeHandles(h handles) error
+	ownsFile(path string) bool
 }
 
 // newBackend chooses by the URL's scheme.

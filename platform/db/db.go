@@ -212,6 +212,10 @@ func (d *DB) Lateral() bool { return d.backend.lateral() }
 // have to be planned.
 func (d *DB) In(query string) string { return d.backend.in(query) }
 
+// OwnsFile reports whether a path, absolute and without links, is that of the database's file, of a tenant's, or of what stands
+// beside one (log, shared memory, lock), whether or not the file exists.
+func (d *DB) OwnsFile(path string) bool { return d.backend.ownsFile(path) }
+
 // URL is what the database was opened with, its password included.
 func (d *DB) URL() string { return d.url }
 

@@ -161,3 +161,5 @@ func (p *postgres) remove(context.Context, string, bool) (bool, error) {
 func (p *postgres) former(string, handles) bool { return false }
 
 func (p *postgres) closeHandles(handles) error { return nil } // all tenants share the pool
+
+func (p *postgres) ownsFile(string) bool { return false }

@@ -159,3 +159,21 @@ func (l *sqlite) closeHandles(h handles) error {
 	}
 	return errors.Join(closeGorm(h.write), closeGorm(h.read))
 }
+
+// ownsFile compares names alone, so that a file that is still to be made counts too.
+func (l *sqlite) ownsFile(path string) bool {
+	if filepath.Dir(path) != filepath.Dir(l.path) {
+		return false
+	}
+	name := filepath.Base(path)
+	for _, suffix := range append([]string{lockSuffix}, beside...) {
+		name = strings.TrimSuffix(name, suffix)
+	}
+	if name == filepath.Base(l.path) {
+		return true
+	}
+	ext := filepath.Ext(l.path)
+	rest, ok := strings.CutPrefix(name, strings.TrimSuffix(filepath.Base(l.path), ext)+".")
+	tenant, ok := cutSuffix(rest, ext, ok)
+	return ok && CheckTenantName(tenant) == nil
+}

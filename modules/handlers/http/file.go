@@ -9,6 +9,7 @@ import (
 	nethttp "net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -28,7 +29,7 @@ type file struct {
 
 // newFile opens a file that will bear the name path: below the run's directory, or the absolute path that the task names. It is nil for
 // no path. It comes before the request, because a request with an effect should not be made when its answer cannot be kept.
-func newFile(ctx context.Context, path string) (*file, error) {
+func newFile(ctx context.Context, path string, guarded func(string) bool) (*file, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -52,11 +53,33 @@ func newFile(ctx context.Context, path string) (*file, error) {
 		return nil, lacking(fmt.Errorf("save_as: %w", err))
 	}
 	t.root = root
-	if err := t.open(); err != nil {
+	if err = t.refuse(guarded); err == nil {
+		err = t.open()
+	}
+	if err != nil {
 		t.discard()
 		return nil, err
 	}
 	return t, nil
+}
+
+// refuse fails for a file that is guarded, or a link to one: the link itself would be replaced.
+func (t *file) refuse(guarded func(string) bool) error {
+	if guarded == nil {
+		return nil
+	}
+	named := filepath.Join(t.dir, t.path)
+	names := []string{named}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(named)); err == nil { // else open says what is wrong with it
+		names = append(names, filepath.Join(dir, filepath.Base(named)))
+	}
+	if target, err := filepath.EvalSymlinks(named); err == nil {
+		names = append(names, target)
+	}
+	if slices.ContainsFunc(names, guarded) {
+		return tasks.Permanent(fmt.Errorf("save_as: %s is a file of sluice itself, its database or its configuration", t.path))
+	}
+	return nil
 }
 
 // lacking marks an error that comes before the request as this machine's, if it is a lack of something.

@@ -7,6 +7,7 @@ import (
 	nethttp "net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -132,7 +133,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
-	f, err := newFile(t.Context(), filepath.Join(t.TempDir(), "data"))
+	f, err := newFile(t.Context(), filepath.Join(t.TempDir(), "data"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,6 +148,37 @@ func TestFullDisk(t *testing.T) {
 	}
 	_, err = h.exchange(t.Context(), plan, f)
 	wants(t, err, "", "save_as: write /dev/full: no space left on device")
+}
+
+// TestGuardedFiles: what must not be replaced is not, by whatever name, and no request is made.
+func TestGuardedFiles(t *testing.T) {
+	requests := 0
+	h, url := serve(t, func(nethttp.ResponseWriter, *nethttp.Request) { requests++ })
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	place(t, "data.db", "kept")
+	place(t, "below/x", "kept")
+	for link, target := range map[string]string{"link.db": "data.db", "here": "."} {
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Guarded = func(path string) bool {
+		return slices.Contains([]string{filepath.Join(dir, "data.db"), filepath.Join(dir, "data.db-wal")}, path)
+	}
+	for _, name := range []string{"data.db", "./data.db", "below/../data.db", "data.db-wal", "link.db", "here/data.db", dir + "/data.db", dir + "/here/link.db"} {
+		_, err := do(t.Context(), h, `{"url":"`+url+`","save_as":"`+name+`"}`)
+		wants(t, err, tasks.KindPermanent, "is a file of sluice itself")
+	}
+	if _, err := do(t.Context(), h, `{"url":"`+url+`","save_as":"below/data.db"}`); err != nil || requests != 1 {
+		t.Errorf("a file of the same name elsewhere: %v, %d requests", err, requests)
+	}
+	if got, err := os.ReadFile("data.db"); err != nil || string(got) != "kept" {
+		t.Errorf("%q, %v", got, err)
+	}
 }
 
 // TestSaveAsAbsolutePath: the file is where the task says, and the output says so.

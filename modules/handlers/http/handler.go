@@ -29,6 +29,10 @@ const (
 
 // Handler makes requests, over one pool of connections. Make it by New and close it when it is no longer used.
 type Handler struct {
+	// Guarded reports whether save_as must not write a file, of which it is given the absolute path without links. nil guards
+	// none. It is set before the first task.
+	Guarded func(path string) bool
+
 	typed     tasks.Handler
 	transport *nethttp.Transport
 }
@@ -72,12 +76,9 @@ func (h *Handler) SelfTest(context.Context) error {
 	return unix.Close(fd)
 }
 
-// Check looks at everything in `with` that does not hang on an expression. Its error is a *tasks.FieldError.
+// Check looks at everything in `with` that does not depend on an expression. Its error is tasks.FieldErrors.
 func (h *Handler) Check(fields map[string]any) error {
-	if err := h.typed.Check(fields); err != nil {
-		return err
-	}
-	return checkSettled(fields)
+	return tasks.JoinFields(h.typed.Check(fields), checkSettled(fields))
 }
 
 // Run makes the request. The output is documented at answer.
@@ -94,7 +95,7 @@ func (h *Handler) run(ctx context.Context, in with) (*answer, error) {
 	if err != nil {
 		return nil, tasks.Permanent(err)
 	}
-	file, err := newFile(ctx, in.SaveAs)
+	file, err := newFile(ctx, in.SaveAs, h.Guarded)
 	if err != nil {
 		return nil, err
 	}

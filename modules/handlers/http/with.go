@@ -55,39 +55,35 @@ var checks = []struct {
 	{"max_bytes", func(w *with) error { return checkMaxBytes(w.MaxBytes) }},
 }
 
+// check finds every mistake in the fields that has says are there.
 func (w *with) check(has func(field string) bool) error {
+	var wrong []error
 	for _, c := range checks {
 		if !has(c.field) {
 			continue
 		}
 		if err := c.check(w); err != nil {
-			return &tasks.FieldError{Field: c.field, Msg: err.Error()}
+			wrong = append(wrong, &tasks.FieldError{Field: c.field, Msg: err.Error()})
 		}
 	}
-	return nil
+	return tasks.JoinFields(wrong...)
 }
 
-// checkSettled checks the fields in which no expression stands. Their types are known to be right.
+// checkSettled checks the fields in which no expression stands. One of a wrong type is left out: somebody else says so.
 func checkSettled(fields map[string]any) error {
-	settled := map[string]any{}
-	for name, value := range fields {
-		raw, err := json.Marshal(value)
-		if err != nil {
-			return &tasks.FieldError{Field: name, Msg: err.Error()}
-		}
-		if value != nil && !strings.Contains(string(raw), "${{") {
-			settled[name] = value
-		}
-	}
-	raw, err := json.Marshal(settled)
-	if err != nil {
-		return &tasks.FieldError{Msg: err.Error()}
-	}
 	var w with
-	if err := json.Unmarshal(raw, &w); err != nil {
-		return &tasks.FieldError{Msg: err.Error()}
+	settled := map[string]bool{}
+	for _, c := range checks {
+		value, ok := fields[c.field]
+		if !ok || value == nil {
+			continue
+		}
+		raw, err := json.Marshal(map[string]any{c.field: value})
+		if err == nil && !strings.Contains(string(raw), "${{") && json.Unmarshal(raw, &w) == nil {
+			settled[c.field] = true
+		}
 	}
-	return w.check(func(field string) bool { _, ok := settled[field]; return ok })
+	return w.check(func(field string) bool { return settled[field] })
 }
 
 // checkToken wants what HTTP calls a token: a method, or a header's name.

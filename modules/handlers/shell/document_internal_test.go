@@ -1,6 +1,9 @@
 package shell
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestDocument: an output is nothing or one JSON value, with a byte order mark and ends of line of any kind around it.
 func TestDocument(t *testing.T) {
@@ -16,6 +19,16 @@ func TestDocument(t *testing.T) {
 	for _, raw := range []string{"{} {}", "{}\n{}", "1 x", "{}\ufeff", "\ufeff\ufeff{}"} {
 		if got, err := document([]byte(raw)); err == nil {
 			t.Errorf("%q: %q, expected an error", raw, got)
+		}
+	}
+	for raw, place := range map[string]string{
+		"{\n  \"a\": 1,\n}\n":               "line 3, column 1",
+		`{"a": {"b": [1, "\ud800"]}}`:       "line 1, column 18, at a.b[1]",
+		"{\"a\": \"x\",\n \"b\": \"\xff\"}": "line 2, column 8, at b",
+		`[1, 1e1001]`:                       "line 1, column 5, at [1]",
+	} {
+		if _, err := document([]byte(raw)); err == nil || !strings.Contains(err.Error(), place+": ") {
+			t.Errorf("%q: %v, expected the place %s", raw, err, place)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"unicode/utf8"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -118,16 +118,13 @@ func (x *exchange) readOutput() (json.RawMessage, error) {
 
 // document checks that raw is nothing, or one JSON value.
 func document(raw []byte) (json.RawMessage, error) {
-	raw = bytes.TrimSpace(bytes.TrimPrefix(raw, []byte("\ufeff")))
-	switch {
-	case len(raw) == 0:
+	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
+	value := bytes.TrimSpace(raw)
+	if len(value) == 0 {
 		return nil, nil
-	case !utf8.Valid(raw):
-		return nil, invalid("output is not UTF-8: it starts with %s", quoteStart(raw))
 	}
-	var value json.RawMessage
-	if err := json.Unmarshal(raw, &value); err != nil {
-		return nil, invalid("output is not one JSON value (%w): it starts with %s", err, quoteStart(raw))
+	if err := definition.CheckJSON(raw, tasks.MaxOutput); err != nil {
+		return nil, invalid("output: %w; it starts with %s", err, quoteStart(value))
 	}
 	return value, nil
 }

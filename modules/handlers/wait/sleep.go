@@ -30,12 +30,13 @@ type sleepWith struct {
 // Name is "sleep".
 func (s *Sleep) Name() string { return "sleep" }
 
-// Check looks at everything in `with` that does not hang on an expression. Its error is a *tasks.FieldError.
+// Check looks at everything in `with` that does not depend on an expression. Its error is tasks.FieldErrors.
 func (s *Sleep) Check(with map[string]any) error {
-	if err := s.typed.Check(with); err != nil {
-		return err
+	err := s.typed.Check(with)
+	if err != nil && with["duration"] == nil && with["until"] == nil {
+		return err // one of them may be misspelt
 	}
-	return oneOf(with, "duration", "until")
+	return tasks.JoinFields(err, oneOf(with, "duration", "until"))
 }
 
 // Run defers the task to the end of its sleep, or, that having come, ends it without output. The error is otherwise permanent: a

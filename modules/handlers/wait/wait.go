@@ -61,20 +61,18 @@ type waited struct {
 // Name is "wait".
 func (w *Wait) Name() string { return "wait" }
 
-// Check looks at everything in `with` that does not hang on an expression. Its error is a *tasks.FieldError.
+// Check looks at everything in `with` that does not depend on an expression. Its error is tasks.FieldErrors.
 func (w *Wait) Check(with map[string]any) error {
-	if err := w.typed.Check(with); err != nil {
-		return err
-	}
-	if err := oneOf(with, "file", "url"); err != nil {
-		return err
+	wrong := []error{w.typed.Check(with)}
+	if with["file"] != nil || with["url"] != nil || wrong[0] == nil { // else one of them may be misspelt
+		wrong = append(wrong, oneOf(with, "file", "url"))
 	}
 	for _, key := range []string{"expect_status", "timeout"} {
-		if with[key] != nil && with["url"] == nil {
-			return &tasks.FieldError{Field: key, Msg: "is for a url"}
+		if with[key] != nil && with["file"] != nil {
+			wrong = append(wrong, &tasks.FieldError{Field: key, Msg: "is for a url"})
 		}
 	}
-	return nil
+	return tasks.JoinFields(wrong...)
 }
 
 // Run looks once: it ends the task, defers it to the next look, or fails it.

@@ -74,11 +74,11 @@ func TestCheckReportsPaths(t *testing.T) {
 input.x.type: unknown type "strin" (did you mean "string"?)
 input.x: the input field "x" is declared twice
 input.: "" is no name for an input field (letters, digits, _ and -, at most 100, the first a letter or _)
-input.d.default: the default is no usable JSON: it is not JSON: unexpected end of JSON input
+input.d.default: the default is no usable JSON: it is not JSON: line 1, column 1: unexpected end of JSON input
 input.e.description: the description is no valid UTF-8
 tasks[0].with: with is an array, and must be an object
 tasks[0].timeout: timeout is negative (write such as 30s, 5m, 1h30m, 2d or 1w)
-tasks[1].with: with is no usable JSON: it is not JSON: unexpected end of JSON input
+tasks[1].with: with is no usable JSON: it is not JSON: line 1, column 1: unexpected end of JSON input
 tasks[2].run: run holds a NUL byte
 tasks[2].env.A: the value of A holds a NUL byte
 tasks[2].if: if holds a NUL byte

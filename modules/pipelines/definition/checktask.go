@@ -147,13 +147,19 @@ func (t *Task) canonicalWith(r *reporter, at *place) (map[string]any, bool) {
 	return with, true
 }
 
-// reportWith puts a handler's complaint at the key that it names.
+// reportWith puts a handler's complaints at the keys that they name.
 func reportWith(r *reporter, at *place, with map[string]any, err error) {
-	var field *tasks.FieldError
-	if !errors.As(err, &field) {
+	var one *tasks.FieldError
+	if !errors.As(err, &one) { // FieldErrors hold some
 		r.add(at, "", "%v", err)
 		return
 	}
+	for _, field := range tasks.FieldErrorsOf(err) {
+		reportField(r, at, with, field)
+	}
+}
+
+func reportField(r *reporter, at *place, with map[string]any, field *tasks.FieldError) {
 	if field.Field == "" {
 		r.add(at, field.Hint, "with: %s", field.Msg)
 		return

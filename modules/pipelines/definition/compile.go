@@ -24,6 +24,7 @@ type compiled struct {
 // template is a text with expressions in it.
 type template struct {
 	parts []templatePart
+	url   bool // values are encoded for their place in a URL
 }
 
 type templatePart struct {
@@ -65,7 +66,7 @@ func (c *taskCompiler) task(t *Task) {
 	if t.Run != "" {
 		c.arguments(t, c.run(t))
 	} else if t.With != nil {
-		c.with(t.With)
+		c.with(t)
 	}
 	c.out.outputs, c.out.pasts = inOrder(t.Needs, c.out.reads.outputs), inOrder(t.Needs, c.out.reads.pasts)
 	if t.Run != "" {
@@ -119,7 +120,8 @@ func (c *taskCompiler) variable(fixed map[string]string, name, value string) {
 	c.out.env[name] = t
 }
 
-func (c *taskCompiler) with(raw json.RawMessage) {
+func (c *taskCompiler) with(t *Task) {
+	raw := t.With
 	c.out.fixed.With = raw
 	if !hasExpressions(string(raw)) {
 		return
@@ -130,6 +132,7 @@ func (c *taskCompiler) with(raw json.RawMessage) {
 		return
 	}
 	if v, dynamic := c.tree(c.place().key("with"), v); dynamic {
+		markURL(t.Uses, v)
 		c.out.with = v
 	} else {
 		c.out.fixed.With = mustEncode(v)

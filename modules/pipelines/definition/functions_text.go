@@ -28,6 +28,7 @@ var textFunctions = []Function{
 	{Name: "repeat", Least: 2, Most: 2, plain: repeat},
 	{Name: "join", Least: 1, Most: 2, plain: join},
 	{Name: "urlencode", Least: 1, Most: 1, plain: urlencode, types: []reflect.Type{reflect.TypeFor[func(any) string]()}},
+	{Name: "urlraw", Least: 1, Most: 1, plain: urlraw, types: []reflect.Type{reflect.TypeFor[func(any) string]()}},
 	{Name: "string", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) { return textOf(m, args[0]) }},
 	{Name: "toJSON", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) {
 		b, err := m.json(args[0])
@@ -248,6 +249,9 @@ func urlencode(m *meter, args []any) (any, error) {
 	}
 	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20"), err
 }
+
+// urlraw is for a part of a URL that is encoded already, or that holds several of its parts: within `url` it is put in as it is.
+func urlraw(_ *meter, args []any) (any, error) { return textAt(args, 0) }
 
 func fromJSON(m *meter, args []any) (any, error) {
 	s, err := textAt(args, 0)

@@ -24,12 +24,15 @@ var fieldTypes = []string{TypeString, TypeInteger, TypeNumber, TypeBoolean, Type
 
 // CheckInput checks a run's input against the declared fields, fills in the defaults, and gives canonical JSON with the fields
 // in the order of declaration. No input at all counts as {}; null for a field, unless its type is any, as the field left out. A
-// definition that declares no input takes any object. The error is Problems, or says why raw is no usable JSON.
+// definition that declares no input takes any object; a key that stands twice in an object is a mistake. The error is Problems, or says why raw is no usable JSON.
 func (d *Definition) CheckInput(raw json.RawMessage) (json.RawMessage, error) {
 	if len(raw) == 0 {
 		raw = json.RawMessage("{}")
 	}
 	if err := CheckJSON(raw, MaxInput); err != nil {
+		return nil, fmt.Errorf("input: %w", err)
+	}
+	if err := CheckUnique(raw); err != nil {
 		return nil, fmt.Errorf("input: %w", err)
 	}
 	v, err := decodeExact(raw)
@@ -100,10 +103,7 @@ func (d *Definition) checkGiven(r *reporter, given map[string]any) json.RawMessa
 func matches(typ string, v any) (hint string, ok bool) {
 	switch v := v.(type) {
 	case string:
-		if typ == TypeInteger || typ == TypeNumber || typ == TypeBoolean {
-			hint = "write it without quotes"
-		}
-		return hint, is(typ, TypeString)
+		return unquoted(typ, v), is(typ, TypeString)
 	case bool:
 		return "", is(typ, TypeBoolean)
 	case json.Number:
@@ -121,6 +121,21 @@ func matches(typ string, v any) (hint string, ok bool) {
 		return "", is(typ, TypeObject)
 	}
 	return "", is(typ, TypeAny)
+}
+
+// unquoted is the hint for a text that would be right without its quotes.
+func unquoted(typ, text string) string {
+	if typ == TypeString || typ == TypeAny || len(text) > maxExponent || !json.Valid([]byte(text)) {
+		return ""
+	}
+	v, err := decodeExact([]byte(text))
+	if _, isText := v.(string); err != nil || isText {
+		return ""
+	}
+	if _, ok := matches(typ, v); !ok {
+		return ""
+	}
+	return "write it without quotes"
 }
 
 func is(typ, of string) bool { return typ == of || typ == TypeAny }

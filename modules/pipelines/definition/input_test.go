@@ -27,7 +27,6 @@ tasks: [{id: a, run: "true"}]
 		`{"z":"x","f":1.50,"b":false,"o":{"b":1,"a":2},"a":[]}`: `{"z":"x","n":5,"f":1.50,"b":false,"o":{"a":2,"b":1},"a":[]}`,
 		`{"z":"x","n":null,"f":null}`:                           `{"z":"x","n":5}`,
 		`{"z":"x","f":12345678901234567890}`:                    `{"z":"x","n":5,"f":12345678901234567890}`,
-		`{"z":"y","z":"x"}`:                                     `{"z":"x","n":5}`,
 	}
 	for raw, want := range good {
 		if got, err := d.CheckInput(json.RawMessage(raw)); err != nil || string(got) != want {
@@ -35,18 +34,23 @@ tasks: [{id: a, run: "true"}]
 		}
 	}
 	bad := map[string]string{
-		``:                "input.z: it is required and missing (the day)",
-		`{}`:              "input.z: it is required and missing (the day)",
-		`{"z":null}`:      "input.z: it is required and missing (the day)",
-		`[]`:              "input: it is an array, and must be an object",
-		`{`:               "input: it is not JSON: unexpected end of JSON input",
-		`{"z":"a\u0000"}`: `input: a string holds \u0000, which no database keeps`,
+		``:                  "input.z: it is required and missing (the day)",
+		`{}`:                "input.z: it is required and missing (the day)",
+		`{"z":null}`:        "input.z: it is required and missing (the day)",
+		`[]`:                "input: it is an array, and must be an object",
+		`{`:                 "input: it is not JSON: line 1, column 1: unexpected end of JSON input",
+		`{"z":"a\u0000"}`:   `input: line 1, column 8, at z: a string holds \u0000, which no database keeps`,
+		`{"z":"y","z":"x"}`: `input: line 1, column 10: the key "z" is there twice`,
+		"{\"o\":{\"é\":[1,{\"b\":1,\n\"b\":2}]}}": `input: line 2, column 1, at o["é"][1]: the key "b" is there twice`,
 		`{"z":3,"n":"5","b":"true","o":[],"a":{},"f":"1"}`: `input.z: it is a number, and must be of type string (put it into quotes)
 input.n: it is a string, and must be of type integer (write it without quotes)
 input.f: it is a string, and must be of type number (write it without quotes)
 input.b: it is a string, and must be of type boolean (write it without quotes)
 input.o: it is an array, and must be of type object
 input.a: it is an object, and must be of type array`,
+		`{"z":"x","n":"many","b":"yes","f":"1.5.0"}`: `input.n: it is a string, and must be of type integer
+input.f: it is a string, and must be of type number
+input.b: it is a string, and must be of type boolean`,
 		`{"z":"x","n":1.0}`:                            "input.n: it is a number, and must be of type integer (a whole number of 64 bits, without fraction and exponent)",
 		`{"z":"x","n":9223372036854775808}`:            "input.n: it is a number, and must be of type integer (a whole number of 64 bits, without fraction and exponent)",
 		`{"z":"x","anny":1,"zz":2}`:                    "input.anny: there is no such field (did you mean \"any\"?)\ninput.zz: there is no such field (known: z, n, f, b, o, a, any)",
@@ -85,14 +89,14 @@ func TestCheckJSON(t *testing.T) {
 	bad := map[string]string{
 		``:                  "it is empty",
 		` `:                 "it is empty",
-		`{"a":1} x`:         "it is not JSON: invalid character 'x'",
+		`{"a":1} x`:         "it is not JSON: line 1, column 9: invalid character 'x'",
 		`{"a":1}{}`:         "it is not JSON",
 		`[1,]`:              "it is not JSON",
 		`"\u0000"`:          `a string holds \u0000`,
 		`{"\u0000":1}`:      `a string holds \u0000`,
 		`"\\\u0000"`:        `a string holds \u0000`,
 		"\"a\x00b\"":        "it is not JSON",
-		"\"a\xff\"":         "byte 3 is not valid UTF-8",
+		"\"a\xff\"":         "line 1, column 3: byte 3 is not valid UTF-8",
 		"\"a\xed\xa0\x80\"": "byte 3 is not valid UTF-8",
 		`"\ud83d"`:          `a string holds \ud83d, which is half a character`,
 		`"\ud83dx"`:         `half a character`,

@@ -19,8 +19,8 @@ const (
 const MaxInput = 1 << 20
 
 // CheckJSON reports why raw is not one JSON value that both databases keep as it is: it is larger than maxBytes, no valid
-// UTF-8 or JSON, nested deeper than 100, or holds \u0000, half a surrogate pair or a number beyond 10^±1000. Keys that occur
-// twice are let through; the last one counts.
+// UTF-8 or JSON, nested deeper than 100, or holds \u0000, half a surrogate pair or a number beyond 10^±1000. The error begins with the
+// line, the column and the key path of the mistake. Keys that occur twice are let through, and the last one counts; see CheckUnique.
 func CheckJSON(raw []byte, maxBytes int) error {
 	if len(raw) > maxBytes {
 		return fmt.Errorf("%d bytes are more than the limit of %d", len(raw), maxBytes)
@@ -29,13 +29,13 @@ func CheckJSON(raw []byte, maxBytes int) error {
 		return errors.New("there is no JSON: it is empty")
 	}
 	if at := invalidUTF8(raw); at >= 0 {
-		return fmt.Errorf("byte %d is not valid UTF-8", at+1)
+		return fmt.Errorf("%s: byte %d is not valid UTF-8", jsonPlace(raw, at), at+1)
 	}
 	if err := checkNesting(raw); err != nil {
 		return err
 	}
 	if !json.Valid(raw) {
-		return fmt.Errorf("it is not JSON: %w", json.Unmarshal(raw, new(json.RawMessage)))
+		return fmt.Errorf("it is not JSON: %w", syntaxError(raw))
 	}
 	return checkScalars(raw)
 }
@@ -63,7 +63,7 @@ func checkNesting(raw []byte) error {
 			i += stringEnd(raw[i:])
 		case '{', '[':
 			if depth++; depth > maxDepth {
-				return fmt.Errorf("it is nested deeper than %d", maxDepth)
+				return fmt.Errorf("%s: it is nested deeper than %d", jsonPlace(raw[:i], i), maxDepth)
 			}
 		case '}', ']':
 			depth--
@@ -91,8 +91,8 @@ func checkScalars(raw []byte) error {
 		switch c := raw[i]; {
 		case c == '"':
 			end := i + stringEnd(raw[i:])
-			if err := checkString(raw[i+1 : end]); err != nil {
-				return err
+			if at, err := checkString(raw[i+1 : end]); err != nil {
+				return fmt.Errorf("%s: %w", jsonPlace(raw, i+1+at), err)
 			}
 			i = end
 		case c == '-' || c >= '0' && c <= '9':
@@ -101,7 +101,7 @@ func checkScalars(raw []byte) error {
 				end++
 			}
 			if number := string(raw[i:end]); !storableNumber(number) {
-				return fmt.Errorf("the number %.40s is out of range", number)
+				return fmt.Errorf("%s: the number %.40s is out of range: put it into quotes to keep it as a text", jsonPlace(raw, i), number)
 			}
 			i = end - 1
 		}
@@ -109,11 +109,13 @@ func checkScalars(raw []byte) error {
 	return nil
 }
 
-func checkString(s []byte) error {
+// checkString returns what is wrong with the inside of a string, and the offset of the escape that is.
+func checkString(s []byte) (at int, err error) {
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' {
 			continue
 		}
+		at = i
 		if i++; s[i] != 'u' {
 			continue
 		}
@@ -121,14 +123,14 @@ func checkString(s []byte) error {
 		i += 4
 		switch {
 		case code == 0:
-			return errors.New(`a string holds \u0000, which no database keeps`)
+			return at, errors.New(`a string holds \u0000, which no database keeps`)
 		case code >= 0xd800 && code < 0xdc00 && bytes.HasPrefix(s[i+1:], []byte(`\u`)) && isLowSurrogate(escapeCode(s[i+3:])):
 			i += 6
 		case code >= 0xd800 && code < 0xe000:
-			return fmt.Errorf(`a string holds \u%04x, which is half a character`, code)
+			return at, fmt.Errorf(`a string holds \u%04x, which is half a character`, code)
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 func isLowSurrogate(code uint64) bool { return code >= 0xdc00 && code < 0xe000 }

@@ -3,6 +3,7 @@ package definition
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -162,10 +163,10 @@ func (r resolver) value(t *template) (any, error) {
 	return r.template(t)
 }
 
-// template puts strings in as they are and other values as JSON.
+// template puts strings in as they are and other values as JSON; a URL gets them encoded.
 func (r resolver) template(t *template) (string, error) {
 	var b strings.Builder
-	for _, p := range t.parts {
+	for i, p := range t.parts {
 		if p.expression == nil {
 			b.WriteString(p.literal)
 			continue
@@ -175,6 +176,11 @@ func (r resolver) template(t *template) (string, error) {
 			return "", err
 		}
 		s, err := r.render(v)
+		if err == nil && t.url && !isEncoded(p.expression.node) {
+			if err = errors.Join(r.text(3*len(s)), r.scan(b.Len()), r.step(int64(len(t.parts)-i))); err == nil {
+				s, err = urlValue(b.String(), s, t.literalsFrom(i))
+			}
+		}
 		if err == nil {
 			err = r.text(2 * len(s))
 		}
