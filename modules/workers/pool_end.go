@@ -55,6 +55,7 @@ func (p *Pool) drain(handlers *sync.WaitGroup) {
 	select {
 	case <-done:
 		return
+	case <-p.config.Kill:
 	case <-timer.C:
 	}
 	p.log.Info("giving back tasks that did not end in time", zap.Duration("drain", p.config.Drain))
