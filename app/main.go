@@ -92,6 +92,14 @@ func untilSignals(ctx context.Context) (ended context.Context, kill <-chan struc
 	}
 }
 
+// outliveOutput keeps the process alive when it writes to a pipe that nobody reads any more, until stop is called: who works does not
+// depend on who watches. The commands of tasks get the signal as usual.
+func outliveOutput() (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGPIPE)
+	return func() { signal.Stop(signals) }
+}
+
 // endSignals are the signals that end the process in order. An interrupt or hangup that was ignored at the start, as by nohup, stays
 // ignored.
 func endSignals() []os.Signal {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,6 +105,7 @@ func (c *cli) workOff(ctx context.Context, n workNeeds, f workFlags, def *defini
 	if err != nil {
 		return err
 	}
+	defer outliveOutput()()
 	c.setCommands(n.Handlers, shell.Environment{All: true, Pass: f.pass.patterns})
 	c.guardFiles(n.Handlers, n.DB)
 	if f.seal {
@@ -193,7 +195,7 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 		if doc.Attempts, err = w.attempts(ctx, list); err != nil {
 			return err
 		}
-		if err := printJSON(c.stdout, doc); err != nil {
+		if err := printJSON(c.stdout, doc); err != nil && !errors.Is(err, syscall.EPIPE) {
 			return err
 		}
 	} else if x.Status.Terminal() {

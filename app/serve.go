@@ -73,6 +73,7 @@ also in capitals), and what --pass-env names.`,
 				return err
 			}
 			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error {
+				defer outliveOutput()()
 				c.setCommands(n.Handlers, shell.Environment{Pass: pass.patterns})
 				c.guardFiles(n.Handlers, n.DB)
 				return n.serve(ctx, s, keep)
