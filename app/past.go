@@ -20,7 +20,7 @@ type pastFlags struct {
 }
 
 func (f *pastFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.at, "at", "", "as it was at `TIME`: 2026-11-21T08:00:00Z, or a duration such as 90s or 7d ago")
+	cmd.Flags().StringVar(&f.at, "at", "", "as it was at the end of `TIME`: 2026-11-21T08:00:00Z is all of that second; or a duration such as 90s or 7d ago")
 	cmd.Flags().Var(&count{&f.event, 1}, "at-event", "as it was when the event of sequence_num `N` had just been committed")
 }
 
@@ -111,12 +111,8 @@ func (f pastFlags) cut(whole *history.Log, now time.Time) (log *history.Log, at 
 	if at.After(now) {
 		return nil, at, withHint(usagef("--at: %s is in the future", moment(at)), "by the database's clock it is "+moment(db.At(now)))
 	}
-	if at.Nanosecond() == 0 {
-		// It is written to the second, as `show` and `list` write it: what happened within that second is part of it.
-		at = db.At(at.Add(time.Second - time.Microsecond))
-		if at.After(now) {
-			at = db.At(now)
-		}
+	if at = db.At(endOf(f.at, at.Time)); at.After(now) {
+		at = db.At(now)
 	}
 	log, err = whole.At(at)
 	return log, at, err

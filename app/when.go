@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 	"time"
 
@@ -52,6 +53,23 @@ func readInstant(s string, now time.Time) (time.Time, error) {
 		}
 	}
 	return time.Time{}, errNoInstant
+}
+
+// fraction finds the seconds of an instant, and its part of a second.
+var fraction = regexp.MustCompile(`:\d{2}:\d{2}(\.\d+)?`)
+
+// endOf is the last instant that is written as s: tables show seconds or milliseconds, and what happened within them has happened. A
+// duration, and a time without seconds, mean just that.
+func endOf(s string, t time.Time) time.Time {
+	m := fraction.FindStringSubmatch(s)
+	if m == nil || len(m[1]) > len(".999999") {
+		return t
+	}
+	unit := time.Second
+	for range max(0, len(m[1])-1) {
+		unit /= 10
+	}
+	return t.Add(unit - time.Microsecond)
 }
 
 // parseInstant reads the value of a flag that takes an instant, or how long ago it was; zero for nothing.
