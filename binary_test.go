@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -153,36 +154,53 @@ func TestServeDrains(t *testing.T) {
 	})
 }
 
-// TestSecondSignal ends the process at once, though a task still runs.
+// TestSecondSignal kills what still runs, at once and whatever it traps, and gives the task back.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
-		path, release := held(t)
+		dir := t.TempDir()
+		path, pidFile := filepath.Join(dir, "deaf.yaml"), filepath.Join(dir, "pid")
+		text := fmt.Sprintf("name: deaf\ntasks:\n  - id: a\n    run: |\n      trap '' TERM\n      sleep 1000 & echo $! > %q.part; mv %q.part %q\n      wait; wait\n",
+			pidFile, pidFile, pidFile)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		id := strings.TrimSpace(p.ok(t, "start", path))
-		serve := p.begin(t, "serve", "--drain", "1h", "--lease", "1s")
+		serve := p.begin(t, "serve", "--drain", "1h", "--lease", "1h")
+		var pid int
 		dbtest.Eventually(t, "the task runs", func() bool {
-			_, tasks := p.status(t, id)
-			return tasks["wait"] == "Running"
+			text, err := os.ReadFile(pidFile)
+			if err == nil {
+				pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
+			}
+			return err == nil
 		})
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for ended := false; !ended; {
-			serve.signal(syscall.SIGTERM)
+			if !strings.Contains(serve.stderr.String(), "giving back") {
+				serve.signal(syscall.SIGTERM)
+			}
 			select {
 			case <-serve.ended:
 				ended = true
 			case <-tick.C:
 			}
 		}
-		if status, ok := serve.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGTERM {
-			t.Errorf("it ended with %v\n%s", serve.cmd.ProcessState, serve.stderr)
+		if code := serve.wait(t); code != 0 {
+			t.Errorf("exit code %d\n%s", code, serve.stderr)
 		}
-		release()
-		other := p.begin(t, "serve", "--lease", "1s") // finds the task when the lease has run out
-		p.completes(t, id)
-		other.signal(syscall.SIGTERM)
-		other.wait(t)
+		if _, tasks := p.status(t, id); tasks["a"] != "Ready" {
+			t.Errorf("it was not given back: %v", tasks)
+		}
+		dbtest.Eventually(t, "the program is dead", func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
 	})
+}
+
+// zombie reports whether a process has ended and only waits to be reaped.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
 // TestKilledWorker: after kill -9 another worker takes the task back within the lease.

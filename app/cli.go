@@ -17,6 +17,7 @@ type cli struct {
 	stdin          io.Reader
 	stdout, stderr *terminal.Writer
 	extensions     []fx.Option
+	kill           <-chan struct{} // closed when what runs is to be killed at once
 
 	config      string
 	databaseURL string

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -32,16 +33,15 @@ const signalEcho = 500 * time.Millisecond
 // Main runs one command line and returns the exit code: 0 done; 1 the pipeline failed or a breach was found; 2 wrong usage, an
 // invalid file or input; 3 no such thing; 4 the database cannot be used; 5 not possible in this state; 70 an unexpected
 // error; 124 the time of wait --timeout is over; 130 interrupted.
-// The end of ctx, an interrupt, a hangup and a termination signal all mean: end in order; a second signal ends the process at once.
+// The end of ctx, an interrupt, a hangup and a termination signal all mean: end in order; a second signal kills what
+// still runs, and a third ends the process at once.
 // extensions are fx modules with further handlers and definitions.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, extensions ...fx.Option) int {
-	ctx, stop := signal.NotifyContext(ctx, endSignals()...)
+	ctx, kill, stop := untilSignals(ctx)
 	defer stop()
-	// After the first signal the next has its usual effect again, but not at once: programs that run others often pass one signal on twice.
-	context.AfterFunc(ctx, func() { time.AfterFunc(signalEcho, stop) })
 	ctx = db.WithWaitReport(ctx, func(message string) { fmt.Fprintln(terminal.New(stderr), "sluice: "+message) })
 	lessCollecting()
-	c := &cli{stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr), extensions: extensions}
+	c := &cli{kill: kill, stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr), extensions: extensions}
 	root := c.rootCommand() //nolint:contextcheck // a command's context comes when it runs
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -52,6 +52,44 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	code := c.report(ctx, err)
 	_, _ = c.stdout.Flush(), c.stderr.Flush() // an output that is closed has been reported, or is nobody's any more
 	return code
+}
+
+// untilSignals gives a context that the first signal to end ends, and a channel that the second closes; the third has its usual effect.
+// What follows a signal at once is the same one: programs that run others often pass a signal on twice.
+func untilSignals(ctx context.Context) (ended context.Context, kill <-chan struct{}, stop func()) {
+	ended, end := context.WithCancel(ctx)
+	second, over := make(chan struct{}), make(chan struct{})
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, endSignals()...)
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		for _, act := range []func(){end, func() { close(second) }} {
+			select {
+			case <-signals:
+				act()
+			case <-over:
+				return
+			}
+			echo := time.NewTimer(signalEcho)
+			select {
+			case <-echo.C:
+			case <-over:
+				echo.Stop()
+				return
+			}
+			select {
+			case <-signals:
+			default:
+			}
+		}
+		signal.Stop(signals)
+	})
+	return ended, second, func() {
+		signal.Stop(signals)
+		close(over)
+		waiting.Wait()
+		end()
+	}
 }
 
 // endSignals are the signals that end the process in order. An interrupt or hangup that was ignored at the start, as by nohup, stays

@@ -44,11 +44,11 @@ func (p *passEnv) add(cmd *cobra.Command, what string) {
 	cmd.Flags().Var(p, "pass-env", what)
 }
 
-// setEnvironment says what commands get of this process's environment. It must come before the first task.
-func setEnvironment(handlers *tasks.Registry, e shell.Environment) {
+// setCommands says what commands get of this process's environment, and when they are killed. It must come before the first task.
+func (c *cli) setCommands(handlers *tasks.Registry, e shell.Environment) {
 	if h, ok := handlers.Handler(definition.ShellHandler); ok {
 		if h, ok := h.(*shell.Handler); ok {
-			h.Environment = e
+			h.Environment, h.Kill = e, c.kill
 		}
 	}
 }

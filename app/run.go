@@ -104,14 +104,14 @@ func (c *cli) workOff(ctx context.Context, n workNeeds, f workFlags, def *defini
 	if err != nil {
 		return err
 	}
-	setEnvironment(n.Handlers, shell.Environment{All: true, Pass: f.pass.patterns})
+	c.setCommands(n.Handlers, shell.Environment{All: true, Pass: f.pass.patterns})
 	c.guardFiles(n.Handlers, n.DB)
 	if f.seal {
 		if err := n.Sealer.Enable(ctx); err != nil {
 			return err
 		}
 	}
-	config := workers.Config{Slots: f.slots, Lease: f.lease, Poll: runPoll, Drain: runDrain, Private: true, RunDirs: store}
+	config := workers.Config{Slots: f.slots, Lease: f.lease, Poll: runPoll, Drain: runDrain, Private: true, RunDirs: store, Kill: c.kill}
 	var output *output
 	if !f.quiet {
 		output = newOutput()

@@ -48,7 +48,8 @@ func (c *cli) serveCommand() *cobra.Command {
 		Example: "  sluice serve --pipelines pipelines --listen :8080\n  sluice serve --queues default,gpu --workers 8",
 		Short:   "Register pipelines and work until told to stop",
 		Long: `Registers the pipelines of a directory and works on all executions of the database. Several processes on one
-PostgreSQL share the work. An interrupt or a termination signal makes it finish what runs; a second one ends it at once.
+PostgreSQL share the work. An interrupt or a termination signal makes it finish what runs; a second one kills
+what still runs and gives it back.
 With --tenants one process works for many tenants: they share its slots, and none keeps another waiting.
 Commands get of this process's environment PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR, the proxies (http_proxy, https_proxy, no_proxy,
 also in capitals), and what --pass-env names.`,
@@ -67,11 +68,12 @@ also in capitals), and what --pass-env names.`,
 				s.Tenants = []string{c.tenant}
 			}
 			var err error
+			s.Kill = c.kill
 			if s.RunDirs, err = dirs.store(); err != nil {
 				return err
 			}
 			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error {
-				setEnvironment(n.Handlers, shell.Environment{Pass: pass.patterns})
+				c.setCommands(n.Handlers, shell.Environment{Pass: pass.patterns})
 				c.guardFiles(n.Handlers, n.DB)
 				return n.serve(ctx, s, keep)
 			})

@@ -4,7 +4,6 @@ package workers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -25,20 +24,21 @@ import (
 
 // Config says how a process works.
 type Config struct {
-	Slots               int            // tasks run at once, at least 1
-	Queues              []string       // the queues that the process serves; empty: the default one
-	Lease               time.Duration  // how long the process may be silent before others take its tasks
-	Poll                time.Duration  // the longest sleep between two looks at the outbox
-	Drain               time.Duration  // how long a stopping process waits for running tasks before it gives them back
-	Private             bool           // it works on one execution alone, which is reserved for it: see Pool.WorkOn
-	PipelineExecutionID db.ID          // work on this execution alone; zero: on any
-	Observer            Observer       // is told what the pool does; nil: nobody
-	Budget              *Budget        // the slots are shared with other pools; nil: they are the pool's own
-	HandlerLimits       map[string]int // how many tasks of a handler are run at once, where that is not the handler's own limit
-	Limits              *Limits        // shared with other pools; nil: the pool's own, by HandlerLimits
-	LogOutcomes         bool           // log each attempt that fails and each execution that ends
-	RunDirs             *rundirs.Store // where runs have their directories; nil: nowhere
-	Echo                Echo           // is given what the tasks write, as they write it; nil: nobody
+	Slots               int             // tasks run at once, at least 1
+	Queues              []string        // the queues that the process serves; empty: the default one
+	Lease               time.Duration   // how long the process may be silent before others take its tasks
+	Poll                time.Duration   // the longest sleep between two looks at the outbox
+	Drain               time.Duration   // how long a stopping process waits for running tasks before it gives them back
+	Kill                <-chan struct{} // closed: a stopping process gives running tasks back at once; nil: never
+	Private             bool            // it works on one execution alone, which is reserved for it: see Pool.WorkOn
+	PipelineExecutionID db.ID           // work on this execution alone; zero: on any
+	Observer            Observer        // is told what the pool does; nil: nobody
+	Budget              *Budget         // the slots are shared with other pools; nil: they are the pool's own
+	HandlerLimits       map[string]int  // how many tasks of a handler are run at once, where that is not the handler's own limit
+	Limits              *Limits         // shared with other pools; nil: the pool's own, by HandlerLimits
+	LogOutcomes         bool            // log each attempt that fails and each execution that ends
+	RunDirs             *rundirs.Store  // where runs have their directories; nil: nowhere
+	Echo                Echo            // is given what the tasks write, as they write it; nil: nobody
 }
 
 // Defaults of Config.
@@ -57,14 +57,6 @@ const lastWrites = 10 * time.Second
 var seldomLines = zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 	return zapcore.NewSamplerWithOptions(c, 10*time.Second, 1, 0)
 })
-
-// Reasons for which a handler's context ends before its time is up.
-var (
-	errClaimLost = errors.New("the task was taken from this worker")
-	errStopping  = errors.New("the worker is stopping")
-)
-
-var errUnrecorded = errors.New("some outcomes could not be recorded: their tasks will be taken back when the lease expires")
 
 // Pool works with the given number of slots. Make it with New, and run it once.
 type Pool struct {

@@ -11,6 +11,14 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
+// Reasons for which a handler's context ends before its time is up.
+var (
+	errClaimLost = errors.New("the task was taken from this worker")
+	errStopping  = errors.New("the worker is stopping")
+)
+
+var errUnrecorded = errors.New("some outcomes could not be recorded: their tasks will be taken back when the lease expires")
+
 // giveUp ends all work at once if the database is gone: there is nowhere to record an outcome.
 func (p *Pool) giveUp(ctx context.Context, stop context.CancelCauseFunc) {
 	if cause := context.Cause(ctx); isFatal(cause) {
@@ -55,6 +63,7 @@ func (p *Pool) drain(handlers *sync.WaitGroup) {
 	select {
 	case <-done:
 		return
+	case <-p.config.Kill:
 	case <-timer.C:
 	}
 	p.log.Info("giving back tasks that did not end in time", zap.Duration("drain", p.config.Drain))

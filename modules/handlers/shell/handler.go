@@ -27,6 +27,8 @@ const DefaultGrace = 5 * time.Second
 type Handler struct {
 	// Grace is the time between SIGTERM and SIGKILL for a command whose context has ended.
 	Grace time.Duration
+	// Kill, once closed, ends all commands without the grace.
+	Kill <-chan struct{}
 	// Environment selects the variables of this process that a command gets.
 	Environment Environment
 
@@ -110,7 +112,7 @@ func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call, 
 	if err != nil {
 		return in.startError(err)
 	}
-	stopped, err := p.wait(ctx, h.Grace)
+	stopped, err := p.wait(ctx, h.Grace, h.Kill)
 	last := lastLines(stderr, stdout)
 	var exit *exec.ExitError
 	switch {

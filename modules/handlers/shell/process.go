@@ -94,12 +94,13 @@ func (p *process) drain(stdout, stderr io.Writer) {
 
 // wait returns when the group is dead and its output read. It reports whether ctx ended before the leader did. The error is the
 // leader's end as os/exec gives it.
-func (p *process) wait(ctx context.Context, grace time.Duration) (stopped bool, err error) {
+// When the context ends, the group has the grace to end by itself, unless kill is closed.
+func (p *process) wait(ctx context.Context, grace time.Duration, kill <-chan struct{}) (stopped bool, err error) {
 	select {
 	case <-p.exited:
 	case <-ctx.Done():
 		stopped = true
-		p.terminate(grace)
+		p.terminate(grace, kill)
 	}
 	p.signal(syscall.SIGKILL)
 	close(p.release)
@@ -114,7 +115,7 @@ func (p *process) wait(ctx context.Context, grace time.Duration) (stopped bool, 
 // terminate asks the group to end and returns when it has, or when the grace is over. The leader's end alone does not do: a shell
 // dies at once of a signal for which the program that it runs has a handler, and that program has the same right to the grace.
 // Whoever still works holds the output open.
-func (p *process) terminate(grace time.Duration) {
+func (p *process) terminate(grace time.Duration, kill <-chan struct{}) {
 	p.signal(syscall.SIGTERM)
 	p.signal(syscall.SIGCONT) // a stopped process gets the signal only when it continues
 	timer := time.NewTimer(grace)
@@ -122,6 +123,8 @@ func (p *process) terminate(grace time.Duration) {
 	for _, done := range []chan struct{}{p.exited, p.drained} {
 		select {
 		case <-done:
+		case <-kill:
+			return
 		case <-timer.C:
 			return
 		}
