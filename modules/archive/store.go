@@ -122,6 +122,7 @@ func (b *batch) writeExecutions(tx db.Tx) (int64, error) {
 		Texts("definition_version", of(l, func(e *E) string { return e.DefinitionVersion })).
 		Texts("status", of(l, func(e *E) string { return string(e.Status) })).
 		Ints("version", of(l, func(e *E) int64 { return e.Version })).
+		Ints("attempt", of(l, func(e *E) int64 { return int64(e.Attempt) })).
 		JSONs("input", of(l, func(e *E) string { return document(e.Input) })).
 		NullTexts("error", of(l, func(e *E) string { return string(e.Error) })).
 		NullTexts("idempotency_key", of(l, func(e *E) string { return string(e.IdempotencyKey) })).
@@ -136,9 +137,9 @@ func (b *batch) writeExecutions(tx db.Tx) (int64, error) {
 		Times("created_at", of(l, func(e *E) db.Time { return e.CreatedAt })).
 		Times("completed_at", of(l, func(e *E) db.Time { return e.CompletedAt })).
 		Times("paused_at", of(l, func(e *E) db.Time { return e.PausedAt }))
-	return tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, input, error, idempotency_key, open_tasks,
+	return tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, attempt, input, error, idempotency_key, open_tasks,
   unsuccessful_tasks, events_removed, outputs_removed_at, logs_removed_at, seal, former_seal, sealed_version, created_at, completed_at, paused_at)
-SELECT x.id, x.pipeline_name, x.definition_version, x.status, x.version, x.input, x.error, x.idempotency_key, x.open_tasks,
+SELECT x.id, x.pipeline_name, x.definition_version, x.status, x.version, x.attempt, x.input, x.error, x.idempotency_key, x.open_tasks,
   x.unsuccessful_tasks, x.events_removed, x.outputs_removed_at, x.logs_removed_at, x.seal, x.former_seal, x.sealed_version, x.created_at,
   x.completed_at, x.paused_at FROM $x`, db.Args{"x": set})
 }

@@ -27,13 +27,14 @@ func (b *batch) writeTasks(tx db.Tx) (int64, error) {
 		NullTexts("skip_reason", of(l, func(t *T) string { return string(t.SkipReason) })).
 		JSONs("output", of(l, func(t *T) string { return document(t.Output) })).
 		NullTexts("error", of(l, func(t *T) string { return string(t.Error) })).
+		NullTexts("error_kind", of(l, func(t *T) string { return string(t.ErrorKind) })).
 		Times("created_at", of(l, func(t *T) db.Time { return t.CreatedAt })).
 		Times("started_at", of(l, func(t *T) db.Time { return t.StartedAt })).
 		Times("completed_at", of(l, func(t *T) db.Time { return t.CompletedAt }))
 	n, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status, sub_status, version, attempt,
-  max_attempts, remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, output, error, created_at, started_at, completed_at)
+  max_attempts, remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, output, error, error_kind, created_at, started_at, completed_at)
 SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priority, x.status, x.sub_status, x.version, x.attempt,
-  x.max_attempts, x.remaining_dependencies, x.worker_id, x.retry_at, x.recoveries, x.skip_reason, x.output, x.error, x.created_at, x.started_at, x.completed_at FROM $x`,
+  x.max_attempts, x.remaining_dependencies, x.worker_id, x.retry_at, x.recoveries, x.skip_reason, x.output, x.error, x.error_kind, x.created_at, x.started_at, x.completed_at FROM $x`,
 		db.Args{"x": set})
 	if err != nil {
 		return 0, err

@@ -84,12 +84,12 @@ func (w *writer) page(v db.View, ids []db.ID) error {
 
 // The statements of a page, each in an order that no database changes.
 const (
-	selectExecutions = `SELECT id, pipeline_name, definition_version, status, version, input, error, idempotency_key, open_tasks, unsuccessful_tasks,
+	selectExecutions = `SELECT id, pipeline_name, definition_version, status, version, attempt, input, error, idempotency_key, open_tasks, unsuccessful_tasks,
   events_removed, outputs_removed_at, logs_removed_at, seal, former_seal, sealed_version, created_at, completed_at, paused_at
 FROM {pipeline_executions} WHERE id IN (SELECT id FROM $x) ORDER BY id`
 	selectLabels = `SELECT pipeline_execution_id, name, value FROM {execution_labels} WHERE pipeline_execution_id IN (SELECT id FROM $x)`
 	selectTasks  = `SELECT id, pipeline_execution_id, task_name, handler, queue, priority, status, sub_status, version, attempt, max_attempts,
-  remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, output, error, created_at, started_at, completed_at
+  remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, output, error, error_kind, created_at, started_at, completed_at
 FROM {task_executions} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, id`
 	selectEvents = `SELECT sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at
 FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, sequence_num`
@@ -115,7 +115,7 @@ func (w *writer) label(scan func(...any) error) error {
 
 func (w *writer) execution(scan func(...any) error) error {
 	var e pipelines.Execution
-	err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Input, &e.Error, &e.IdempotencyKey, &e.OpenTasks,
+	err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Attempt, &e.Input, &e.Error, &e.IdempotencyKey, &e.OpenTasks,
 		&e.UnsuccessfulTasks, &e.EventsRemoved, &e.OutputsRemovedAt, &e.LogsRemovedAt, &e.Seal, &e.FormerSeal, &e.SealedVersion, &e.CreatedAt,
 		&e.CompletedAt, &e.PausedAt)
 	e.Labels = w.labels[e.ID]
@@ -134,7 +134,7 @@ func (w *writer) execution(scan func(...any) error) error {
 func (w *writer) task(scan func(...any) error) error {
 	var t tasks.Task
 	err := scan(&t.ID, &t.PipelineExecutionID, &t.TaskName, &t.Handler, &t.Queue, &t.Priority, &t.Status, &t.SubStatus, &t.Version, &t.Attempt,
-		&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Output, &t.Error, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
+		&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Output, &t.Error, &t.ErrorKind, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
 	if err == nil {
 		err = canonical(&t.Output)
 	}

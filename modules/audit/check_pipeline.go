@@ -124,6 +124,7 @@ func (x *pipeline) compare() *problem {
 	c.text("pipeline_name", x.name, f.name)
 	c.text("definition_version", x.definition, f.definition)
 	c.text("error", x.err, f.err)
+	c.number("attempt", x.attempt, f.attempt)
 	c.instant("created_at", x.created, f.created)
 	c.instant("completed_at", x.ended, f.ended)
 	c.instant("paused_at", x.pausedAt, f.pausedAt)

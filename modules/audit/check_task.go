@@ -62,6 +62,7 @@ func (t *task) compare() *problem {
 	c.number("recoveries", t.recoveries, f.recoveries)
 	c.text("worker_id", t.worker, f.worker)
 	c.text("error", t.err, f.err)
+	c.text("error_kind", t.errKind, f.errKind)
 	c.text("skip_reason", t.skipReason, f.skipReason)
 	c.instant("retry_at", t.retryAt, f.retryAt)
 	c.instant("created_at", t.created, f.created)

@@ -42,6 +42,7 @@ type pipelineFold struct {
 	name, definition string
 	err              string
 	taskCount        int64
+	attempt          int64
 	counts           map[string]int64 // tasks by status at its last end; nil if that was no end by itself
 	created, ended   number           // microseconds since 1970
 	pausedAt         number
@@ -63,6 +64,7 @@ func (f *pipelineFold) apply(e *event) *problem {
 	switch e.typ {
 	case events.PipelineStarted:
 		f.name, f.definition, f.taskCount, f.created = *d.PipelineName, *d.DefinitionVersion, *d.TaskCount, e.at
+		f.attempt = 1
 	case events.PipelineCompleted:
 		f.counts = d.Counts
 	case events.PipelineFailed:
@@ -71,6 +73,7 @@ func (f *pipelineFold) apply(e *event) *problem {
 		f.pausedAt = e.at
 	case events.PipelineRestarted:
 		f.err = ""
+		f.attempt++
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ type taskFold struct {
 
 	attempt, maxAttempts, recoveries     int64
 	allowed                              int64 // attempts that its definition allows, before any operator's retry
-	worker, err, skipReason              string
+	worker, err, errKind, skipReason     string
 	forgiven                             bool   // its failure does not make the pipeline fail
 	retryAt, created, started, completed number // microseconds since 1970
 	resumes                              bool   // the last event claimed a deferred task: it must be resumed next
@@ -92,25 +92,28 @@ func (f *taskFold) move(t tasks.Transition, e *event, d *eventData) {
 		f.retryAt, f.worker, f.started = micros(d.ResumeAt), "", e.at // the row keeps when the deferral began
 		f.due = f.retryAt
 	case events.TaskCompleted:
-		f.err = ""
+		f.err, f.errKind = "", ""
 	case events.TaskRetryScheduled:
-		f.retryAt, f.err, f.worker = micros(d.RetryAt), *d.Error, ""
+		f.retryAt, f.err, f.errKind, f.worker = micros(d.RetryAt), *d.Error, *d.ErrorKind, ""
 		f.due = f.retryAt
 	case events.TaskFailed:
-		f.err = *d.Error
+		f.err, f.errKind = *d.Error, *d.ErrorKind
 	case events.TaskSkipped:
 		f.skipReason = *d.Reason
-		f.err = "" // of an attempt before the one that its command had skipped
+		f.err, f.errKind = "", "" // of an attempt before the one that its command had skipped
 	case events.TaskReset:
 		f.recoveries, f.worker, f.retryAt = *d.Recoveries, "", number{}
 		if d.MaxAttempts != nil {
 			f.maxAttempts = *d.MaxAttempts
 		}
 		if t.To == tasks.NotStarted {
-			f.err, f.skipReason = "", ""
+			f.err, f.errKind, f.skipReason = "", "", ""
 		}
 	case events.TaskAbandoned:
-		f.err, f.worker, f.retryAt = *d.Reason, "", number{}
+		f.err, f.errKind, f.worker, f.retryAt = *d.Reason, "", "", number{}
+		if d.ErrorKind != nil {
+			f.errKind = *d.ErrorKind
+		}
 	case events.TaskCancelled:
 		f.worker, f.retryAt = "", number{}
 	}

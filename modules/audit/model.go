@@ -17,6 +17,7 @@ type pipeline struct {
 	definition string
 	version    number
 	err        string
+	attempt    number // 1, and 1 more for each restart
 
 	open, unsuccessful, removed number
 	created, ended, pausedAt    number // microseconds since 1970
@@ -39,7 +40,7 @@ type pipeline struct {
 var pipelineColumns = []string{
 	"id", "status", "pipeline_name", "definition_version", "version", "error",
 	"open_tasks", "unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at", "outputs_removed_at",
-	"seal", "former_seal", "sealed_version", "reserved_for",
+	"seal", "former_seal", "sealed_version", "reserved_for", "attempt",
 }
 
 func readPipeline(r *record) *pipeline {
@@ -48,7 +49,7 @@ func readPipeline(r *record) *pipeline {
 		open: r.must(6), unsuccessful: r.must(7), removed: r.must(8),
 		created: r.instant(9), ended: r.instant(10), pausedAt: r.instant(11), outputsGone: r.instant(12),
 		seal: r.text(13), formerSeal: r.text(14), sealed: r.number(15),
-		reservedFor: r.text(16),
+		reservedFor: r.text(16), attempt: r.must(17),
 	}
 	if p.seal != "" && !p.retained() && p.sealed == p.version {
 		p.digest = &seal.Digest{}
@@ -72,6 +73,7 @@ type task struct {
 	worker     string
 	err        string
 	skipReason string
+	errKind    string
 
 	priority, version, attempt, maxAttempts, remaining, recoveries number
 	retryAt, created, started, completed                           number // microseconds since 1970
@@ -98,7 +100,7 @@ var taskColumns = []string{
 	"t.id", "t.pipeline_execution_id", "t.status", "t.sub_status", "t.task_name", "t.handler", "t.worker_id", "t.error",
 	"t.version", "t.attempt", "t.max_attempts", "t.remaining_dependencies", "t.recoveries",
 	"t.retry_at", "t.created_at", "t.started_at", "t.completed_at",
-	"o.id", "o.available_at", "o.handler", "t.queue", "t.priority", "o.queue", "t.skip_reason",
+	"o.id", "o.available_at", "o.handler", "t.queue", "t.priority", "o.queue", "t.skip_reason", "t.error_kind",
 }
 
 func readTask(r *record) *task {
@@ -112,6 +114,7 @@ func readTask(r *record) *task {
 		t.queued = []queued{{id, r.instant(18), r.text(19), r.text(22)}}
 	}
 	t.queue, t.priority, t.skipReason = r.text(20), r.must(21), r.text(23)
+	t.errKind = r.text(24)
 	t.bad = r.bad
 	return t
 }

@@ -154,10 +154,10 @@ func TestRetainedSummary(t *testing.T) {
 func TestEverySortOfGarbageIsABreachAndNoError(t *testing.T) {
 	garbage := []string{`NULL`, `''`, `'abc'`, `-1`, `1e300`, `9223372036854775807`, `-9223372036854775808`, `x'00ff'`, `zeroblob(16)`, `'` + strings.Repeat("z", 300) + `'`}
 	columns := map[string][]string{
-		"pipeline_executions": {"id", "pipeline_name", "definition_version", "status", "version", "error", "open_tasks", "unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at", "outputs_removed_at", "seal", "former_seal", "sealed_version", "reserved_for"},
+		"pipeline_executions": {"id", "pipeline_name", "definition_version", "status", "version", "error", "open_tasks", "unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at", "outputs_removed_at", "seal", "former_seal", "sealed_version", "reserved_for", "attempt"},
 		"task_executions": {
 			"id", "pipeline_execution_id", "task_name", "handler", "status", "sub_status", "version", "attempt", "max_attempts",
-			"remaining_dependencies", "worker_id", "retry_at", "recoveries", "skip_reason", "error", "created_at", "started_at", "completed_at",
+			"remaining_dependencies", "worker_id", "retry_at", "recoveries", "skip_reason", "error", "error_kind", "created_at", "started_at", "completed_at",
 		},
 		"execution_events": {"pipeline_execution_id", "task_execution_id", "event_type", "version", "event_data", "worker_id", "created_at"},
 		"task_outbox":      {"task_execution_id", "handler", "available_at"},

@@ -95,6 +95,7 @@ func (s *sim) mutate(t *rapid.T) string {
 		"recoveries":   func() { x.recover++ },
 		"worker":       func() { x.worker += "x" },
 		"error":        func() { x.err += "x" },
+		"error_kind":   func() { x.errKind += "x" },
 		"skip_reason":  func() { x.reason += "x" },
 		"name":         func() { x.name += "x" },
 		"retry_at":     func() { x.retryAt = later },
@@ -114,6 +115,7 @@ func (s *sim) mutatePipeline(t *rapid.T) string {
 			s.status = rapid.SampledFrom(without([]string{"Running", "Paused", "Completed", "Failed", "Cancelled"}, s.status)).Draw(t, "status")
 		},
 		"version":        func() { s.version-- },
+		"attempt":        func() { s.attempt++ },
 		"error":          func() { s.err += "x" },
 		"name":           func() { s.id += "x" },
 		"definition":     func() { s.definition += "x" },

@@ -80,6 +80,7 @@ type PipelineState struct {
 	PipelineName, DefinitionVersion  string
 	Status                           string // empty before pipeline_started
 	Version                          int64
+	Attempt                          int // 1, and 1 more for each restart
 	Error                            string
 	CreatedAt, CompletedAt, PausedAt db.Time
 }
@@ -88,7 +89,7 @@ type PipelineState struct {
 func (r *Replay) Pipeline() PipelineState {
 	f := &r.fold
 	return PipelineState{
-		PipelineName: f.name, DefinitionVersion: f.definition, Status: string(f.status), Version: r.history.count, Error: f.err,
+		PipelineName: f.name, DefinitionVersion: f.definition, Status: string(f.status), Version: r.history.count, Attempt: int(f.attempt), Error: f.err,
 		CreatedAt: f.created.time(), CompletedAt: f.ended.time(), PausedAt: f.pausedAt.time(),
 	}
 }
@@ -104,7 +105,7 @@ func (r *Replay) Task(id db.ID) (t tasks.Task, needs []string) {
 	return tasks.Task{
 		ID: id, TaskName: f.name, Handler: f.handler, Queue: f.queue, Priority: tasks.Priority(f.priority).Level(),
 		Status: f.status, SubStatus: f.sub, Version: x.history.count, Attempt: int(f.attempt), MaxAttempts: int(f.maxAttempts),
-		WorkerID: db.Text(f.worker), RetryAt: f.retryAt.time(), Recoveries: int(f.recoveries), Error: db.Text(f.err),
+		WorkerID: db.Text(f.worker), RetryAt: f.retryAt.time(), Recoveries: int(f.recoveries), Error: db.Text(f.err), ErrorKind: tasks.ErrorKind(f.errKind),
 		SkipReason: tasks.SkipReason(f.skipReason), CreatedAt: f.created.time(), StartedAt: f.started.time(), CompletedAt: f.completed.time(),
 	}, f.needs
 }

@@ -21,6 +21,7 @@ type sim struct {
 	status, err                   string
 	version                       int64
 	removed                       int64
+	attempt                       int64 // restarts so far
 	now, created, ended, pausedAt db.Time
 	tasks                         []*simTask
 	events                        []simEvent
@@ -34,7 +35,7 @@ type simTask struct {
 	status                                    tasks.Status
 	sub                                       string
 	version, attempt, max, remaining, recover int64
-	worker, err                               string
+	worker, err, errKind                      string
 	retryAt, created, started, completed      db.Time
 	due                                       db.Time // of its outbox row
 }
@@ -191,7 +192,7 @@ func (s *sim) claim(name, worker string) *simTask {
 func (s *sim) complete(name string) {
 	s.tick()
 	t := s.task(name)
-	t.err = ""
+	t.err, t.errKind = "", ""
 	s.emit(t, "task_completed", t.worker, fields{"attempt": t.attempt, "duration_ms": 7})
 	s.end(t, tasks.Completed)
 }
@@ -199,7 +200,7 @@ func (s *sim) complete(name string) {
 func (s *sim) fail(name, text string) {
 	s.tick()
 	t := s.task(name)
-	t.err = text
+	t.err, t.errKind = text, "error"
 	s.emit(t, "task_failed", t.worker, fields{"attempt": t.attempt, "error": text, "error_kind": "error"})
 	s.end(t, tasks.Failed)
 }
@@ -207,6 +208,7 @@ func (s *sim) fail(name, text string) {
 func (s *sim) retry(name, text string) {
 	s.tick()
 	t := s.task(name)
+	t.errKind = "exit"
 	t.status, t.sub, t.err, t.retryAt = tasks.Ready, "", text, db.At(s.now.Add(time.Minute))
 	t.due = t.retryAt
 	s.emit(t, "task_retry_scheduled", t.worker, fields{
@@ -244,7 +246,7 @@ func (s *sim) abandon(name string) {
 	s.tick()
 	t := s.task(name)
 	s.emit(t, "task_abandoned", "", fields{"reason": "gone", "worker": t.worker})
-	t.err, t.worker, t.retryAt = "gone", "", db.Time{}
+	t.err, t.errKind, t.worker, t.retryAt = "gone", "", "", db.Time{}
 	s.end(t, tasks.Abandoned)
 }
 
@@ -283,12 +285,13 @@ func (s *sim) restart() {
 	s.tick()
 	all := s.status == "Completed"
 	s.status, s.ended, s.err = "Running", db.Time{}, ""
+	s.attempt++
 	names := []string{}
 	for _, t := range s.tasks { // in topological order
 		after := slices.ContainsFunc(t.needs, func(name string) bool { return slices.Contains(names, name) })
 		if all || after || t.status != tasks.Completed {
 			names = append(names, t.name)
-			t.status, t.sub, t.max, t.recover, t.worker, t.err, t.reason = tasks.NotStarted, "", t.attempt+3, 0, "", "", ""
+			t.status, t.sub, t.max, t.recover, t.worker, t.err, t.errKind, t.reason = tasks.NotStarted, "", t.attempt+3, 0, "", "", "", ""
 			t.retryAt, t.completed = db.Time{}, db.Time{}
 			s.emit(t, "task_reset", "", fields{"cause": "operator", "recoveries": 0, "max_attempts": t.max})
 		}
@@ -331,10 +334,10 @@ func (s *sim) write(tx db.Tx) error {
 			return err
 		}
 	}
-	_, err := tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, error, open_tasks, unsuccessful_tasks,
+	_, err := tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, attempt, error, open_tasks, unsuccessful_tasks,
   events_removed, created_at, completed_at, paused_at)
-VALUES ($id, $name, $definition, $status, $version, $error, $open, $unsuccessful, $removed, $created, $ended, $paused)`, db.Args{
-		"id": s.pid, "name": s.id, "definition": s.definition, "status": s.status, "version": s.version, "error": db.Text(s.err), "open": open,
+VALUES ($id, $name, $definition, $status, $version, $attempt, $error, $open, $unsuccessful, $removed, $created, $ended, $paused)`, db.Args{
+		"id": s.pid, "name": s.id, "definition": s.definition, "status": s.status, "version": s.version, "attempt": s.attempt + 1, "error": db.Text(s.err), "open": open,
 		"unsuccessful": unsuccessful, "removed": s.removed, "created": s.created, "ended": s.ended, "paused": s.pausedAt,
 	})
 	if err != nil {
@@ -358,11 +361,11 @@ VALUES ($id, $pipeline, $task, $type, NULLIF($version, 0), $data, $worker, $at)`
 
 func (s *sim) writeTask(tx db.Tx, t *simTask) error {
 	_, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, status, sub_status, version, attempt, max_attempts,
-  remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, error, created_at, started_at, completed_at)
-VALUES ($id, $pipeline, $name, 'shell', $status, $sub, $version, $attempt, $max, $remaining, $worker, $retry_at, $recoveries, $reason, $error, $created, $started, $completed)`, db.Args{
+  remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, error, error_kind, created_at, started_at, completed_at)
+VALUES ($id, $pipeline, $name, 'shell', $status, $sub, $version, $attempt, $max, $remaining, $worker, $retry_at, $recoveries, $reason, $error, $kind, $created, $started, $completed)`, db.Args{
 		"id": t.id, "pipeline": s.pid, "name": t.name, "status": string(t.status), "sub": db.Text(t.sub), "version": t.version, "attempt": t.attempt,
 		"max": t.max, "remaining": t.remaining, "worker": db.Text(t.worker), "retry_at": t.retryAt, "recoveries": t.recover, "error": db.Text(t.err),
-		"reason": db.Text(t.reason), "created": t.created, "started": t.started, "completed": t.completed,
+		"reason": db.Text(t.reason), "kind": db.Text(t.errKind), "created": t.created, "started": t.started, "completed": t.completed,
 	})
 	if err != nil || t.status != tasks.Ready || s.status != "Running" {
 		return err

@@ -87,7 +87,7 @@ func (l *Log) State() (State, error) {
 
 func execution(id db.ID, p audit.PipelineState) pipelines.Execution {
 	return pipelines.Execution{
-		ID: id, PipelineName: p.PipelineName, DefinitionVersion: p.DefinitionVersion, Status: pipelines.Status(p.Status), Version: p.Version,
+		ID: id, PipelineName: p.PipelineName, DefinitionVersion: p.DefinitionVersion, Status: pipelines.Status(p.Status), Version: p.Version, Attempt: p.Attempt,
 		Error: db.Text(p.Error), CreatedAt: p.CreatedAt, CompletedAt: p.CompletedAt, PausedAt: p.PausedAt,
 	}
 }

@@ -23,6 +23,7 @@ type ClaimRequest struct {
 type Claim struct {
 	Task       tasks.Task // its Version is the fence: every write of the worker names it
 	Pipeline   string
+	RunAttempt int           // see Execution.Attempt
 	Resumed    bool          // after a deferral
 	Waited     time.Duration // from when it was due to the claim; 0: it became ready in the same transaction
 	Definition *definition.Task

@@ -88,6 +88,7 @@ type Execution struct {
 	DefinitionVersion string  `json:"definition_version"` // the run keeps the definition that it started with
 	Status            Status  `json:"status"`
 	Version           int64   `json:"version"` // counts transitions
+	Attempt           int     `json:"attempt"` // 1, and 1 more for each restart
 	Input             db.JSON `json:"input"`
 	Error             db.Text `json:"error"` // of a failed execution: the first failure that it does not continue after
 	IdempotencyKey    db.Text `json:"idempotency_key"`

@@ -5,18 +5,21 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Values is what the expressions of the claimed task are evaluated with.
 func (c *Claim) Values() *definition.Values {
-	return &definition.Values{Input: c.Input, Needs: c.Needs, Past: c.Past, Run: runOf(c.Task.PipelineExecutionID.String(), c.Pipeline)}
+	return &definition.Values{Input: c.Input, Needs: c.Needs, Past: c.Past, Run: runOf(c.Task.PipelineExecutionID, c.Pipeline, c.RunAttempt)}
 }
 
-func runOf(id, pipeline string) definition.Run { return definition.Run{ID: id, Pipeline: pipeline} }
+func runOf(id db.ID, pipeline string, attempt int) definition.Run {
+	return definition.Run{ID: id.String(), Pipeline: pipeline, Attempt: attempt}
+}
 
 // pastOf is what expressions read of a task that has ended.
 func pastOf(t tasks.Task) definition.Past {
-	return definition.Past{Status: string(t.Status), Error: string(t.Error), Attempts: t.Attempt}
+	return definition.Past{Status: string(t.Status), Error: string(t.Error), ErrorKind: string(t.ErrorKind), Attempts: t.Attempt}
 }
 
 // pasts tells the claimed tasks how dependencies ended, if their expressions ask.
@@ -75,7 +78,7 @@ func (p *plan) condition(t *definition.Task) (bool, error) {
 	if p.values == nil {
 		p.values = &definition.Values{
 			Input: json.RawMessage(p.execution.Input), Needs: map[string]json.RawMessage{}, Past: map[string]definition.Past{},
-			Run: runOf(p.execution.ID.String(), p.execution.PipelineName),
+			Run: runOf(p.execution.ID, p.execution.PipelineName, p.execution.Attempt),
 		}
 	}
 	names, pasts := t.ConditionNeeds()

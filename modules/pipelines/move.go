@@ -91,6 +91,7 @@ func cancel(e Execution, reason string, now db.Time) *move {
 func restart(e Execution, names []string, from string) *move {
 	m := step(e, Restart, restartedData{names, from})
 	m.execution.CompletedAt, m.execution.Error = db.Time{}, ""
+	m.execution.Attempt++
 	return m
 }
 

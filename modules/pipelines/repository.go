@@ -99,7 +99,16 @@ func (r *Repository) apply(tx db.Tx, moves []*move) error {
 	}
 	set := db.IDSet(ids).Ints("version", versions).Payload().Texts("status", statuses).NullTexts("error", failures).
 		Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful).Times("completed_at", completed).Times("paused_at", paused)
-	err := tx.LaterExpect("write pipeline executions", `UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error,
+	attempt := ""
+	if slices.ContainsFunc(moves, func(m *move) bool { return m.transition.Name == Restart.Name }) {
+		attempts := make([]int64, n)
+		for i, m := range moves {
+			attempts[i] = int64(m.execution.Attempt)
+		}
+		set.Ints("attempt", attempts)
+		attempt = ", attempt = x.attempt"
+	}
+	err := tx.LaterExpect("write pipeline executions", `UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error`+attempt+`,
   open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks, completed_at = x.completed_at, paused_at = x.paused_at,
   reserved_for = CASE WHEN x.completed_at IS NULL THEN p.reserved_for END,
   seal_due = CASE WHEN x.completed_at IS NOT NULL AND EXISTS (SELECT 1 FROM {chores} AS c WHERE c.name = 'seal') THEN 1 ELSE 0 END
@@ -136,11 +145,11 @@ func (r *Repository) count(tx db.Tx, list []Execution) error {
 FROM $x WHERE p.id = x.id`, db.Args{"x": db.IDSet(ids).Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful)})
 }
 
-const fields = `id, pipeline_name, definition_version, status, version, error, open_tasks, unsuccessful_tasks, events_removed,
+const fields = `id, pipeline_name, definition_version, status, version, attempt, error, open_tasks, unsuccessful_tasks, events_removed,
   outputs_removed_at, reserved_for, created_at, completed_at, paused_at`
 
 func scanExecution(e *Execution, scan func(...any) error) error {
-	return scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Error, &e.OpenTasks, &e.UnsuccessfulTasks,
+	return scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Attempt, &e.Error, &e.OpenTasks, &e.UnsuccessfulTasks,
 		&e.EventsRemoved, &e.OutputsRemovedAt, &e.ReservedFor, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
 }
 
@@ -178,9 +187,9 @@ func (r *Repository) countLater(tx db.Tx, groups []*group, out map[db.ID]Executi
 	}
 	set := db.NewSet(len(ids)).IDs("execution", ids).Payload().Ints("done", done)
 	return tx.LaterQuery("lock pipeline executions", `UPDATE {pipeline_executions} SET open_tasks = open_tasks - x.done FROM $x WHERE id = x.execution $keep_plan_of_one
-RETURNING id, pipeline_name, definition_version, status, version, open_tasks, unsuccessful_tasks, reserved_for, created_at`, db.Args{"x": set}, func(scan func(...any) error) error {
+RETURNING id, pipeline_name, definition_version, status, version, attempt, open_tasks, unsuccessful_tasks, reserved_for, created_at`, db.Args{"x": set}, func(scan func(...any) error) error {
 		var e Execution
-		err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.OpenTasks, &e.UnsuccessfulTasks, &e.ReservedFor, &e.CreatedAt)
+		err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Attempt, &e.OpenTasks, &e.UnsuccessfulTasks, &e.ReservedFor, &e.CreatedAt)
 		g := byID[e.ID]
 		g.written = counts{e.OpenTasks, e.UnsuccessfulTasks}
 		e.OpenTasks += int(g.succeeded())
@@ -191,7 +200,7 @@ RETURNING id, pipeline_name, definition_version, status, version, open_tasks, un
 
 // ofTasksLater reads what a claim needs of the executions of tasks: name, definition and input; out has them after the next Flush.
 func (r *Repository) ofTasksLater(tx db.Tx, tasks []db.ID, out map[db.ID]Execution) error {
-	return tx.LaterQuery("read inputs", `SELECT p.id, p.pipeline_name, p.definition_version, p.input FROM {pipeline_executions} AS p
+	return tx.LaterQuery("read inputs", `SELECT p.id, p.pipeline_name, p.definition_version, p.attempt, p.input FROM {pipeline_executions} AS p
 WHERE p.id IN (SELECT t.pipeline_execution_id FROM $x JOIN {task_executions} AS t ON t.id = x.id)`,
 		db.Args{"x": db.IDSet(tasks)}, scanInput(out))
 }
@@ -199,7 +208,7 @@ WHERE p.id IN (SELECT t.pipeline_execution_id FROM $x JOIN {task_executions} AS 
 func scanInput(out map[db.ID]Execution) func(scan func(...any) error) error {
 	return func(scan func(...any) error) error {
 		var e Execution
-		err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Input)
+		err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Attempt, &e.Input)
 		out[e.ID] = e
 		return err
 	}
@@ -208,7 +217,7 @@ func scanInput(out map[db.ID]Execution) func(scan func(...any) error) error {
 // inputs reads what a claim needs of executions: name, definition and input.
 func (r *Repository) inputs(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) {
 	out := make(map[db.ID]Execution, len(ids))
-	err := tx.Query(`SELECT p.id, p.pipeline_name, p.definition_version, p.input FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`,
+	err := tx.Query(`SELECT p.id, p.pipeline_name, p.definition_version, p.attempt, p.input FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`,
 		db.Args{"x": db.IDSet(ids)}, scanInput(out))
 	return out, wrap("read inputs", err)
 }

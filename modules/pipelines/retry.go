@@ -50,6 +50,7 @@ func (e *Engine) planRetry(ctx context.Context, tx db.Tx, x Execution, from, act
 	}
 	p.actor = actor
 	p.execution.Status = Running
+	p.execution.Attempt++
 	names, err := p.reopen(from)
 	return p, names, err
 }

@@ -94,7 +94,7 @@ func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs
 		started[i].ID = db.NewID()
 		moves[i] = start(Execution{
 			ID: started[i].ID, PipelineName: r.Definition.Name, DefinitionVersion: version, Input: db.JSON(inputs[i]),
-			IdempotencyKey: db.Text(r.IdempotencyKey), OpenTasks: len(r.Definition.Tasks), CreatedAt: tx.Now,
+			IdempotencyKey: db.Text(r.IdempotencyKey), Attempt: 1, OpenTasks: len(r.Definition.Tasks), CreatedAt: tx.Now,
 			Labels: mergedLabels(r.Definition.Labels, r.Labels), ReservedFor: db.Text(r.ReservedFor),
 		}, len(r.Definition.Tasks))
 		moves[i].actor = r.Actor

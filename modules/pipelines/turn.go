@@ -200,7 +200,7 @@ func (t *turn) claimSuccessors() {
 		s.n.task = s.n.move.Task
 		definition, _ := s.g.def.Task(s.n.name)
 		t.claims = append(t.claims, Claim{
-			Task: s.n.task, Pipeline: s.g.def.Name, Definition: definition, Input: s.g.input, def: s.g.def, plan: s.g.plan,
+			Task: s.n.task, Pipeline: s.g.def.Name, RunAttempt: s.g.plan.execution.Attempt, Definition: definition, Input: s.g.input, def: s.g.def, plan: s.g.plan,
 		})
 	}
 }

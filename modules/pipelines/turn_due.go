@@ -113,7 +113,7 @@ func (t *turn) claim(ctx context.Context, task tasks.Task, x Execution, due db.T
 	m := task.Claim(t.Worker, t.LeaseExpiresAt, t.tx.Now).MarkStarted()
 	t.moves = append(t.moves, m)
 	t.claims = append(t.claims, Claim{
-		Task: m.Task, Pipeline: x.PipelineName, Resumed: task.SubStatus == tasks.Deferred, Definition: definition,
+		Task: m.Task, Pipeline: x.PipelineName, RunAttempt: x.Attempt, Resumed: task.SubStatus == tasks.Deferred, Definition: definition,
 		Input: json.RawMessage(x.Input), Waited: t.tx.Now.Sub(due.Time), def: def,
 	})
 	return nil

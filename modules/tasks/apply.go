@@ -132,15 +132,19 @@ func insert(tx db.Tx, moves []*Move) error {
 	for _, c := range []column{maxAttempts, remaining, errorText, completedAt} {
 		c.add(set, c.name, moves)
 	}
-	reason := "NULL"
+	reason, kind := "NULL", "NULL"
 	if slices.ContainsFunc(moves, func(m *Move) bool { return m.Task.SkipReason != NoSkipReason }) {
 		skipReason.add(set, skipReason.name, moves)
 		reason = "x.skip_reason"
 	}
+	if slices.ContainsFunc(moves, func(m *Move) bool { return m.Task.ErrorKind != "" }) {
+		errorKind.add(set, errorKind.name, moves)
+		kind = "x.error_kind"
+	}
 	return tx.Later("write tasks", `INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status, version, max_attempts,
-  remaining_dependencies, error, completed_at, attempt, recoveries, skip_reason, created_at)
+  remaining_dependencies, error, completed_at, attempt, recoveries, skip_reason, error_kind, created_at)
 SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priority, x.status, x.version, x.max_attempts,
-  x.remaining_dependencies, x.error, x.completed_at, 0, 0, `+reason+`, $now FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
+  x.remaining_dependencies, x.error, x.completed_at, 0, 0, `+reason+`, `+kind+`, $now FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
 }
 
 // changeOutbox removes the rows of tasks that stop being Ready and adds those of tasks that become so. The row of a claimed task

@@ -9,7 +9,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// column is one that a transition may write besides status, sub_status and version, and how its values get into a set.
+// column is one that a transition may write besides status, sub_status and version, and how its values get into a set; add is nil for
+// one that is set to null.
 type column struct {
 	name string
 	add  func(s *db.Set, name string, moves []*Move)
@@ -53,6 +54,8 @@ var (
 	retryAt     = column{"retry_at", times(func(t *Task) db.Time { return t.RetryAt })}
 	recoveries  = column{"recoveries", ints(func(t *Task) int { return t.Recoveries })}
 	errorText   = column{"error", texts(func(t *Task) string { return string(t.Error) })}
+	errorKind   = column{"error_kind", texts(func(t *Task) string { return string(t.ErrorKind) })}
+	noErrorKind = column{name: "error_kind"} // cleared
 	startedAt   = column{"started_at", times(func(t *Task) db.Time { return t.StartedAt })}
 	skipReason  = column{"skip_reason", texts(func(t *Task) string { return string(t.SkipReason) })}
 	completedAt = column{"completed_at", times(func(t *Task) db.Time { return t.CompletedAt })}
@@ -72,14 +75,14 @@ var writes = map[string][]column{
 	Resume.Name:        {},
 	MarkStarted.Name:   {},
 	Defer.Name:         {workerID, retryAt, startedAt},
-	Complete.Name:      {output, errorText, completedAt},
-	ScheduleRetry.Name: {workerID, retryAt, errorText},
-	Fail.Name:          {errorText, completedAt},
+	Complete.Name:      {output, errorText, noErrorKind, completedAt},
+	ScheduleRetry.Name: {workerID, retryAt, errorText, errorKind},
+	Fail.Name:          {errorText, errorKind, completedAt},
 	Skip.Name:          {remaining, completedAt, skipReason},
-	SkipRunning.Name:   {errorText, completedAt, skipReason},
+	SkipRunning.Name:   {errorText, noErrorKind, completedAt, skipReason},
 	Reset.Name:         {workerID, retryAt, recoveries, maxAttempts},
-	Reopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, completedAt, skipReason, output},
-	Abandon.Name:       {workerID, retryAt, errorText, completedAt, remaining},
+	Reopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, errorKind, completedAt, skipReason, output},
+	Abandon.Name:       {workerID, retryAt, errorText, errorKind, completedAt, remaining},
 	Cancel.Name:        {workerID, retryAt, completedAt, remaining},
 }
 
@@ -121,6 +124,10 @@ func updateFor(steps []Step) *update {
 		for _, c := range writes[s.Transition.Name] {
 			if !seen[c.name] {
 				seen[c.name] = true
+				if c.add == nil {
+					set.WriteString(", " + c.name + " = NULL")
+					continue
+				}
 				u.columns = append(u.columns, c)
 				set.WriteString(", " + c.name + " = x." + c.name)
 			}

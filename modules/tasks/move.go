@@ -135,6 +135,7 @@ func (m *Move) MarkStarted() *Move { return m.step(MarkStarted, startedData{m.Ta
 func (t Task) Complete(output db.JSON, exit *int, now db.Time) *Move {
 	m := Begin(t)
 	m.Task.Output, m.Task.Error, m.Task.CompletedAt = output, "", now
+	m.Task.ErrorKind = ""
 	return m.step(Complete, completedData{t.Attempt, since(t.StartedAt, now), exitCodeOf(exit)})
 }
 
@@ -142,13 +143,14 @@ func (t Task) Complete(output db.JSON, exit *int, now db.Time) *Move {
 func (t Task) SkipRunning(exit int, rule string, now db.Time) *Move {
 	m := Begin(t)
 	m.Task.Error, m.Task.CompletedAt, m.Task.SkipReason = "", now, SkipExitCode
+	m.Task.ErrorKind = ""
 	return m.step(SkipRunning, skippedRunningData{skippedData{SkipExitCode, rule, fmt.Sprintf("exit code %d", exit)}, t.Attempt, exitCodeOf(&exit), since(t.StartedAt, now)})
 }
 
 // Fail ends a running task whose attempt failed for good. exit is its command's exit code, if there is one.
 func (t Task) Fail(kind ErrorKind, text string, exit *int, now db.Time) *Move {
 	m := Begin(t)
-	m.Task.Error, m.Task.CompletedAt = db.Text(text), now
+	m.Task.Error, m.Task.ErrorKind, m.Task.CompletedAt = db.Text(text), kind, now
 	return m.step(Fail, failedData{t.Attempt, text, kind, since(t.StartedAt, now), exitCodeOf(exit)})
 }
 
@@ -156,7 +158,7 @@ func (t Task) Fail(kind ErrorKind, text string, exit *int, now db.Time) *Move {
 func (t Task) ScheduleRetry(kind ErrorKind, text string, exit *int, delay time.Duration, now db.Time) *Move {
 	m := Begin(t)
 	at := db.At(now.Add(delay))
-	m.Task.Error, m.Task.RetryAt = db.Text(text), at
+	m.Task.Error, m.Task.ErrorKind, m.Task.RetryAt = db.Text(text), kind, at
 	m.step(ScheduleRetry, retryData{t.Attempt, t.Attempt + 1, text, kind, delay.Milliseconds(), at, exitCodeOf(exit)})
 	m.Task.WorkerID = ""
 	return m
@@ -196,7 +198,7 @@ func (t Task) Reopen(maxAttempts, remaining int) *Move {
 	m := Begin(t)
 	m.Task.MaxAttempts, m.Task.Recoveries, m.Task.RemainingDependencies = t.Attempt+maxAttempts, 0, remaining
 	m.Task.WorkerID, m.Task.Error, m.Task.RetryAt, m.Task.CompletedAt = "", "", db.Time{}, db.Time{}
-	m.Task.SkipReason, m.Task.Output = NoSkipReason, nil
+	m.Task.SkipReason, m.Task.Output, m.Task.ErrorKind = NoSkipReason, nil, ""
 	return m.step(Reopen, resetData{Cause: CauseOperator, Recoveries: 0, MaxAttempts: m.Task.MaxAttempts})
 }
 
@@ -204,6 +206,7 @@ func (t Task) Reopen(maxAttempts, remaining int) *Move {
 func (m *Move) Abandon(reason string, now db.Time) *Move {
 	had := m.Task.WorkerID
 	m.Task.Error, m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = db.Text(reason), now, "", db.Time{}
+	m.Task.ErrorKind = ""
 	return m.step(Abandon, endedData{Reason: reason, Worker: had})
 }
 
@@ -211,6 +214,7 @@ func (m *Move) Abandon(reason string, now db.Time) *Move {
 func (m *Move) AbandonAs(kind ErrorKind, reason string, now db.Time) *Move {
 	had := m.Task.WorkerID
 	m.Abandon(reason, now)
+	m.Task.ErrorKind = kind
 	m.Steps[len(m.Steps)-1].Data = endedData{Reason: reason, Worker: had, ErrorKind: kind}
 	return m
 }

@@ -15,14 +15,14 @@ var ErrNotFound = errors.New("no such task execution")
 
 // fields are what moves need of a row: all but its output, which may be large.
 const fields = `t.id, t.pipeline_execution_id, t.task_name, t.handler, t.queue, t.priority, t.status, t.sub_status, t.version, t.attempt, t.max_attempts,
-  t.remaining_dependencies, t.worker_id, t.retry_at, t.recoveries, t.skip_reason, t.error, t.created_at, t.started_at, t.completed_at`
+  t.remaining_dependencies, t.worker_id, t.retry_at, t.recoveries, t.skip_reason, t.error, t.error_kind, t.created_at, t.started_at, t.completed_at`
 
 func scanInto(list *[]Task) func(scan func(...any) error) error {
 	return func(scan func(...any) error) error {
 		*list = append(*list, Task{})
 		t := &(*list)[len(*list)-1]
 		return scan(&t.ID, &t.PipelineExecutionID, &t.TaskName, &t.Handler, &t.Queue, &t.Priority, &t.Status, &t.SubStatus, &t.Version, &t.Attempt,
-			&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Error, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
+			&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Error, &t.ErrorKind, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
 	}
 }
 

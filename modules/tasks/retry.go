@@ -1,9 +1,12 @@
 package tasks
 
 import (
+	"database/sql/driver"
 	"math"
 	"slices"
 	"time"
+
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // Backoff says how the delay grows from one failed attempt to the next.
@@ -33,6 +36,15 @@ const (
 	KindInvalidOutput ErrorKind = "invalid_output" // the output is too large, no JSON, or not to be stored
 	KindPermanent     ErrorKind = "permanent"      // the handler said that trying again is of no use
 )
+
+// Value is NULL for none.
+func (k ErrorKind) Value() (driver.Value, error) { return db.Text(k).Value() }
+
+// Scan reads NULL as none.
+func (k *ErrorKind) Scan(src any) error { return (*db.Text)(k).Scan(src) }
+
+// MarshalJSON writes null for none.
+func (k ErrorKind) MarshalJSON() ([]byte, error) { return db.Text(k).MarshalJSON() }
 
 // ErrorKinds lists every kind.
 func ErrorKinds() []ErrorKind {

@@ -29,7 +29,8 @@ type Task struct {
 	Recoveries            int        `json:"recoveries"`  // attempts lost with their worker; not counted against MaxAttempts
 	SkipReason            SkipReason `json:"skip_reason"` // of a Skipped task
 	Output                db.JSON    `json:"output"`
-	Error                 db.Text    `json:"error"` // of the last failed attempt, until one completes
+	Error                 db.Text    `json:"error"`      // of the last failed attempt, until one completes
+	ErrorKind             ErrorKind  `json:"error_kind"` // of Error; empty: none, or it was given up for a reason that has no kind
 	CreatedAt             db.Time    `json:"created_at"`
 	StartedAt             db.Time    `json:"started_at"` // of the last attempt; of a deferred task, when it was deferred
 	CompletedAt           db.Time    `json:"completed_at"`

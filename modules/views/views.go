@@ -17,6 +17,7 @@ type Execution struct {
 	DefinitionVersion string           `json:"definition_version"`
 	Status            pipelines.Status `json:"status"`
 	Version           int64            `json:"version"` // counts transitions
+	Attempt           int              `json:"attempt"` // 1, and 1 more for each retry of the run
 	Input             db.JSON          `json:"input"`
 	Error             db.Text          `json:"error"`
 	IdempotencyKey    db.Text          `json:"idempotency_key"`
@@ -42,7 +43,7 @@ type Execution struct {
 // OfExecution shows an execution whose first task started at an instant, or has not (zero). now is the database's time.
 func OfExecution(x pipelines.Execution, started db.Time, now time.Time) Execution {
 	v := Execution{
-		ID: x.ID, Pipeline: x.PipelineName, DefinitionVersion: x.DefinitionVersion, Status: x.Status, Version: x.Version, Input: x.Input,
+		ID: x.ID, Pipeline: x.PipelineName, DefinitionVersion: x.DefinitionVersion, Status: x.Status, Version: x.Version, Attempt: x.Attempt, Input: x.Input,
 		Error: x.Error, IdempotencyKey: x.IdempotencyKey, OpenTasks: x.OpenTasks, UnsuccessfulTasks: x.UnsuccessfulTasks,
 		EventsRemoved: x.EventsRemoved, OutputsRemovedAt: x.OutputsRemovedAt, LogsRemovedAt: x.LogsRemovedAt, Seal: x.Seal,
 		FormerSeal: x.FormerSeal, SealedVersion: x.SealedVersion, ReservedFor: x.ReservedFor, CreatedAt: x.CreatedAt, StartedAt: started, CompletedAt: x.CompletedAt,
@@ -90,6 +91,7 @@ type Task struct {
 	SkipReason            tasks.SkipReason `json:"skip_reason"` // of a Skipped task
 	Output                db.JSON          `json:"output"`
 	Error                 db.Text          `json:"error"` // of the last failed attempt, until one completes
+	ErrorKind             tasks.ErrorKind  `json:"error_kind"`
 	CreatedAt             db.Time          `json:"created_at"`
 	StartedAt             db.Time          `json:"started_at"` // of the last attempt; of a deferred task, when it was deferred
 	CompletedAt           db.Time          `json:"completed_at"`
@@ -102,7 +104,7 @@ func OfTask(t tasks.Task, needs []string, now time.Time) Task {
 		ID: t.TaskName, TaskExecutionID: t.ID, PipelineExecutionID: t.PipelineExecutionID, Uses: t.Handler, Needs: needs, Queue: t.Queue,
 		Priority: tasks.PriorityOf(t.Priority), Status: t.Status, SubStatus: t.SubStatus, Version: t.Version, Attempt: t.Attempt,
 		MaxAttempts: t.MaxAttempts, RemainingDependencies: t.RemainingDependencies, WorkerID: t.WorkerID, RetryAt: t.RetryAt,
-		Recoveries: t.Recoveries, SkipReason: t.SkipReason, Output: t.Output, Error: t.Error, CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt,
+		Recoveries: t.Recoveries, SkipReason: t.SkipReason, Output: t.Output, Error: t.Error, ErrorKind: t.ErrorKind, CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt,
 	}
 	if !t.StartedAt.IsZero() && (t.Status == tasks.Running || !t.CompletedAt.IsZero()) {
 		ms := milliseconds(t.StartedAt, t.CompletedAt, now)

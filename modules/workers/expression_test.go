@@ -17,6 +17,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // expensive are expressions that would take minutes or gigabytes.
@@ -146,7 +147,7 @@ func TestPast(t *testing.T) {
 		ctx := t.Context()
 		s.Work(t, ctx, workers.Config{Slots: 4})
 		said := `"${{ toJSON([needs.good.status, needs.good.result, needs.good.error, needs.good.attempts, needs.bad.status, needs.bad.result, ` +
-			`needs.bad.error, needs.bad.attempts, needs.not.result, run.id, run.pipeline]) }}"`
+			`needs.bad.error, needs.bad.attempts, needs.not.result, needs.good.error_kind, needs.bad.error_kind, run.id, run.pipeline, run.attempt, run.due_at]) }}"`
 		retry := tasks.RetryPolicy{MaxAttempts: 2, Backoff: tasks.Fixed, Delay: time.Millisecond}
 		needs := []string{"good", "bad", "not"}
 		def := s.Define(
@@ -156,29 +157,45 @@ func TestPast(t *testing.T) {
 			definition.Task{ID: "not", Uses: "ok", If: "false"},
 			definition.Task{
 				ID: "say", Uses: "echo", Needs: needs, TriggerRule: "all_done", With: json.RawMessage(`{"v": ` + said + `}`),
-				If: `needs.good.result == "success" and needs.bad.attempts == 2 and needs.bad.error contains "went wrong" and run.pipeline == "past"`,
+				If: `needs.good.result == "success" and needs.bad.attempts == 2 * run.attempt and needs.bad.error contains "went wrong" and run.pipeline == "past"
+					and needs.bad.error_kind == "error" and needs.good.error_kind == nil and run.due_at == nil`,
 			},
 			definition.Task{ID: "quiet", Uses: "ok", Needs: needs, TriggerRule: "all_done", If: `needs.bad.status == "Completed"`},
 		)
 		id := s.Start(t, ctx, def, "")
-		s.Wait(t, ctx, id)
-		list, err := s.Tasks.ListByPipeline(ctx, id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := fmt.Sprintf(`["Completed","success",null,1,"Failed","failure","it went wrong",2,"skipped","%s","past"]`, id)
-		for _, row := range list {
-			switch row.TaskName {
-			case "say":
-				var out struct{ V string }
-				if err := json.Unmarshal(row.Output, &out); err != nil || out.V != want {
-					t.Errorf("%s %s: %s (%v), want %s", row.Status, row.Error, out.V, err, want)
-				}
-			case "quiet":
-				if row.Status != tasks.Skipped {
-					t.Errorf("quiet is %s: %s", row.Status, row.Error)
-				}
+		for attempt := 1; attempt <= 2; attempt++ {
+			if x := s.Wait(t, ctx, id); x.Attempt != attempt {
+				t.Errorf("the run's attempt is %d, want %d", x.Attempt, attempt)
+			}
+			checkPast(t, s, id, attempt)
+			if attempt == 1 {
+				must(t, s.Engine.Retry(ctx, pipelines.Order{ID: id, Actor: "test"}, ""))
 			}
 		}
 	})
+}
+
+// checkPast sees what the tasks of TestPast have read.
+func checkPast(t *testing.T, s *enginetest.Stack, id db.ID, attempt int) {
+	t.Helper()
+	list, err := s.Tasks.ListByPipeline(t.Context(), id)
+	must(t, err)
+	want := fmt.Sprintf(`["Completed","success",null,1,"Failed","failure","it went wrong",%d,"skipped",null,"error","%s","past",%d,null]`, 2*attempt, id, attempt)
+	for _, row := range list {
+		switch row.TaskName {
+		case "say":
+			var out struct{ V string }
+			if err := json.Unmarshal(row.Output, &out); err != nil || out.V != want {
+				t.Errorf("%s %s: %s (%v), want %s", row.Status, row.Error, out.V, err, want)
+			}
+		case "bad":
+			if row.ErrorKind != tasks.KindError {
+				t.Errorf("error_kind of bad is %q", row.ErrorKind)
+			}
+		case "quiet":
+			if row.Status != tasks.Skipped {
+				t.Errorf("quiet is %s: %s", row.Status, row.Error)
+			}
+		}
+	}
 }

@@ -77,8 +77,8 @@ func (r ref) String() string {
 
 // The words that follow needs.<task>, and those of run.
 var (
-	needFields = []string{"attempts", "error", "output", "outputs", "result", "status"}
-	runFields  = []string{"id", "pipeline"}
+	needFields = []string{"attempts", "error", "error_kind", "output", "outputs", "result", "status"}
+	runFields  = []string{"attempt", "due_at", "id", "pipeline"}
 )
 
 // isOutput reports whether the name reads the dependency's output, not how it ended.
