@@ -25,7 +25,7 @@ input: {file: {type: string, default: declared}}
 tasks:
   - id: print
     env: {OWN: "1"}
-    run: env | cut -d= -f1 | sort | grep -v '^SLUICE_[IOPTA]' | tr '\n' ' ' | sed 's/.*/"&"/' > "$SLUICE_OUTPUT"
+    run: env | cut -d= -f1 | sort | grep -v '^SLUICE_[IOPTAR]' | tr '\n' ' ' | sed 's/.*/"&"/' > "$SLUICE_OUTPUT"
 `
 		for name, content := range map[string]string{path: text, filepath.Join(dir, "declared.env"): "FROM_FILE=x\n"} {
 			if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
