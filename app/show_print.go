@@ -79,6 +79,9 @@ func (c *cli) printExecution(doc showDocument, p paint) {
 	if x.Status == pipelines.Paused {
 		field("paused", doc.account.pausedBy())
 	}
+	if !x.DeadlineAt.IsZero() {
+		field("timeout", "ends the run at "+moment(x.DeadlineAt))
+	}
 	field("definition", x.DefinitionVersion)
 	field("key", string(x.IdempotencyKey))
 	if s := string(x.Input); s != "{}" {

@@ -76,24 +76,29 @@ func (e *Engine) abandon(ctx context.Context, id db.ID, reason string) error {
 		if err := e.leases.Recovered(tx, []db.ID{id}); err != nil || x.Status.Terminal() {
 			return 0, err
 		}
-		counts := map[tasks.Status]int{}
-		err := e.endAll(tx, []*Execution{&x}, "", func(t tasks.Task) *tasks.Move {
-			m := tasks.Begin(t).Abandon(reason, tx.Now)
-			m.Task.RemainingDependencies = 0 // they end in the same transaction
-			return m
-		})
-		if err != nil {
-			return 0, err
-		}
-		list, err := e.tasks.LoadPipelines(tx, []db.ID{id})
-		for _, t := range list {
-			counts[t.Status]++
-		}
-		if err != nil {
-			return 0, err
-		}
-		return 0, e.pipelines.apply(tx, []*move{end(x, counts, reason, tx.Now)})
+		return 0, e.abandonIn(tx, x, reason)
 	})
+}
+
+// abandonIn ends a locked execution that has not ended: its open tasks are Abandoned, and it has Failed.
+func (e *Engine) abandonIn(tx db.Tx, x Execution, reason string) error {
+	err := e.endAll(tx, []*Execution{&x}, "", func(t tasks.Task) *tasks.Move {
+		m := tasks.Begin(t).Abandon(reason, tx.Now)
+		m.Task.RemainingDependencies = 0 // they end in the same transaction
+		return m
+	})
+	if err != nil {
+		return err
+	}
+	list, err := e.tasks.LoadPipelines(tx, []db.ID{x.ID})
+	if err != nil {
+		return err
+	}
+	counts := map[tasks.Status]int{}
+	for _, t := range list {
+		counts[t.Status]++
+	}
+	return e.pipelines.apply(tx, []*move{end(x, counts, reason, tx.Now)})
 }
 
 // endAll ends every open task of executions, and counts.

@@ -105,6 +105,7 @@ type Execution struct {
 	CreatedAt         db.Time `json:"created_at"`
 	CompletedAt       db.Time `json:"completed_at"`
 	PausedAt          db.Time `json:"paused_at"`
+	DeadlineAt        db.Time `json:"deadline_at"` // when the pipeline's timeout ends it; null: it has none, or has ended
 
 	Labels map[string]string `json:"labels,omitempty" gorm:"-"` // they have a table of their own
 }

@@ -48,7 +48,7 @@ func step(e Execution, t Transition, data any) *move {
 	}
 	m.execution.Status = t.To
 	if t.To.Terminal() {
-		m.execution.ReservedFor = ""
+		m.execution.ReservedFor, m.execution.DeadlineAt = "", db.Time{}
 	}
 	m.execution.Version++
 	return m

@@ -54,9 +54,14 @@ func (r *Repository) insert(tx db.Tx, moves []*move) (map[db.ID]bool, error) {
 		set.NullTexts("reserved_for", workers)
 		reserved = "x.reserved_for"
 	}
+	deadline := "NULL"
+	if slices.ContainsFunc(moves, func(m *move) bool { return !m.execution.DeadlineAt.IsZero() }) {
+		set.Times("deadline_at", deadlines(moves))
+		deadline = "x.deadline_at"
+	}
 	statement, args := `INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, input, idempotency_key,
-  open_tasks, unsuccessful_tasks, reserved_for, created_at)
-SELECT x.id, x.name, x.definition_version, 'Running', 1, x.input, x.idempotency_key, x.open_tasks, 0, `+reserved+`, $now
+  open_tasks, unsuccessful_tasks, reserved_for, deadline_at, created_at)
+SELECT x.id, x.name, x.definition_version, 'Running', 1, x.input, x.idempotency_key, x.open_tasks, 0, `+reserved+`, `+deadline+`, $now
 FROM $x WHERE true $keep_plan`, db.Args{"x": set, "now": tx.Now}
 	var err error
 	if keyed {
@@ -99,18 +104,18 @@ func (r *Repository) apply(tx db.Tx, moves []*move) error {
 	}
 	set := db.IDSet(ids).Ints("version", versions).Payload().Texts("status", statuses).NullTexts("error", failures).
 		Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful).Times("completed_at", completed).Times("paused_at", paused)
-	attempt := ""
+	attempt, deadline := "", "CASE WHEN x.completed_at IS NULL THEN p.deadline_at END"
 	if slices.ContainsFunc(moves, func(m *move) bool { return m.transition.Name == Restart.Name }) {
 		attempts := make([]int64, n)
 		for i, m := range moves {
 			attempts[i] = int64(m.execution.Attempt)
 		}
-		set.Ints("attempt", attempts)
-		attempt = ", attempt = x.attempt"
+		set.Ints("attempt", attempts).Times("deadline_at", deadlines(moves))
+		attempt, deadline = ", attempt = x.attempt", "x.deadline_at" // restarts share their transaction's writes with no other transition
 	}
 	err := tx.LaterExpect("write pipeline executions", `UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error`+attempt+`,
   open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks, completed_at = x.completed_at, paused_at = x.paused_at,
-  reserved_for = CASE WHEN x.completed_at IS NULL THEN p.reserved_for END,
+  reserved_for = CASE WHEN x.completed_at IS NULL THEN p.reserved_for END, deadline_at = `+deadline+`,
   seal_due = CASE WHEN x.completed_at IS NOT NULL AND EXISTS (SELECT 1 FROM {chores} AS c WHERE c.name = 'seal') THEN 1 ELSE 0 END
 FROM $x WHERE p.id = x.id AND p.version = x.version - 1 $keep_plan_of_one`, db.Args{"x": set}, int64(n), func(int64) error { return fmt.Errorf("write pipeline executions: %w", errMoved) })
 	if err != nil {
@@ -146,11 +151,11 @@ FROM $x WHERE p.id = x.id`, db.Args{"x": db.IDSet(ids).Ints("open_tasks", open).
 }
 
 const fields = `id, pipeline_name, definition_version, status, version, attempt, error, open_tasks, unsuccessful_tasks, events_removed,
-  outputs_removed_at, reserved_for, created_at, completed_at, paused_at`
+  outputs_removed_at, reserved_for, created_at, completed_at, paused_at, deadline_at`
 
 func scanExecution(e *Execution, scan func(...any) error) error {
 	return scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Attempt, &e.Error, &e.OpenTasks, &e.UnsuccessfulTasks,
-		&e.EventsRemoved, &e.OutputsRemovedAt, &e.ReservedFor, &e.CreatedAt, &e.CompletedAt, &e.PausedAt)
+		&e.EventsRemoved, &e.OutputsRemovedAt, &e.ReservedFor, &e.CreatedAt, &e.CompletedAt, &e.PausedAt, &e.DeadlineAt)
 }
 
 // lock reads executions, without their inputs, and holds their rows until the transaction ends, in the order of their ids. All

@@ -183,6 +183,7 @@ func (e *Engine) RetryAll(ctx context.Context, o Orders, from string) ([]error, 
 		}
 		m := restart(x, names, from)
 		m.execution.OpenTasks, m.execution.UnsuccessfulTasks = p.execution.OpenTasks, p.execution.UnsuccessfulTasks
+		m.execution.DeadlineAt = deadline(p.def, tx.Now)
 		plans[x.ID] = p
 		return m, nil
 	}, func(tx db.Tx, moves []*move) (int, error) {

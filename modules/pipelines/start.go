@@ -96,6 +96,7 @@ func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs
 			ID: started[i].ID, PipelineName: r.Definition.Name, DefinitionVersion: version, Input: db.JSON(inputs[i]),
 			IdempotencyKey: db.Text(r.IdempotencyKey), Attempt: 1, OpenTasks: len(r.Definition.Tasks), CreatedAt: tx.Now,
 			Labels: mergedLabels(r.Definition.Labels, r.Labels), ReservedFor: db.Text(r.ReservedFor),
+			DeadlineAt: deadline(r.Definition, tx.Now),
 		}, len(r.Definition.Tasks))
 		moves[i].actor = r.Actor
 	}

@@ -34,6 +34,7 @@ type Execution struct {
 	StartedAt         db.Time          `json:"started_at"` // of its first task; null: none has started, it is queued
 	CompletedAt       db.Time          `json:"completed_at"`
 	PausedAt          db.Time          `json:"paused_at"`
+	DeadlineAt        db.Time          `json:"deadline_at"` // when the pipeline's timeout ends it; null: it has none, or has ended
 	WaitedMS          int64            `json:"waited_ms"`   // from its creation to its first task's start; so far, or until it ended without
 	DurationMS        *int64           `json:"duration_ms"` // since its first task started, so far if it has not ended; null: none has
 
@@ -47,7 +48,7 @@ func OfExecution(x pipelines.Execution, started db.Time, now time.Time) Executio
 		Error: x.Error, IdempotencyKey: x.IdempotencyKey, OpenTasks: x.OpenTasks, UnsuccessfulTasks: x.UnsuccessfulTasks,
 		EventsRemoved: x.EventsRemoved, OutputsRemovedAt: x.OutputsRemovedAt, LogsRemovedAt: x.LogsRemovedAt, Seal: x.Seal,
 		FormerSeal: x.FormerSeal, SealedVersion: x.SealedVersion, ReservedFor: x.ReservedFor, CreatedAt: x.CreatedAt, StartedAt: started, CompletedAt: x.CompletedAt,
-		PausedAt: x.PausedAt, Labels: x.Labels,
+		PausedAt: x.PausedAt, DeadlineAt: x.DeadlineAt, Labels: x.Labels,
 	}
 	if started.IsZero() {
 		v.WaitedMS = milliseconds(x.CreatedAt, x.CompletedAt, now)

@@ -83,6 +83,8 @@ type Pool struct {
 
 	doubts  chan struct{} // tasks may be Running in this worker's name that it does not run
 	lost    chan struct{} // there may be tasks of lost workers
+	overdue chan struct{} // a run may reach its deadline before the next look for overdue runs
+	nextDue atomic.Int64  // when that look is, in microseconds since 1970
 	claimed atomic.Bool   // something was claimed since claims were compared last
 
 	server       string // names the database server since its last start; see leases.Renewed. Of the heartbeat alone, as the next two.
@@ -153,7 +155,7 @@ func New(c Config, d Deps) *Pool {
 	p := &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
 		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), ends: make(chan struct{}, 1), doubts: make(chan struct{}, 1),
-		starts: make(chan struct{}, 1), lost: make(chan struct{}, 1),
+		starts: make(chan struct{}, 1), lost: make(chan struct{}, 1), overdue: make(chan struct{}, 1),
 		running: map[*pipelines.Claim]context.CancelCauseFunc{},
 		crowded: map[string]*search{}, retries: make(chan struct{}, retryLimit), outage: d.Log.WithOptions(seldomLines),
 	}
@@ -186,6 +188,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { p.giveUp(ctx, stop) })()
 	background.Go(func() { p.heartbeat(work) })
 	background.Go(func() { p.attend(work) })
+	background.Go(func() { p.endOverdue(work) })
 	background.Go(func() { p.resumeStarts(work) })
 	background.Go(func() { p.listen(work) })
 	if !p.config.Private { // its run's end is for the servers to tell of

@@ -182,6 +182,7 @@ func (p *Pool) settle(work context.Context, r pipelines.Turn, held reservation, 
 		c := &result.Claims[i]
 		run, cancel := context.WithCancelCause(work)
 		p.running[c] = cancel
+		p.noteTimeout(c.RunTimeout())
 		begun = append(begun, func() {
 			defer cancel(nil)
 			p.results <- p.run(run, r.Worker, c)

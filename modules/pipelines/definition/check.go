@@ -43,6 +43,9 @@ func (d *Definition) check(r *reporter, c Catalog) {
 	checkLabels(r, d.Labels)
 	d.checkFields(r)
 	d.Retention.check(r)
+	if d.Timeout < 0 {
+		r.add((*place)(nil).key("timeout"), durationHint, "timeout is negative")
+	}
 	tasksPlace := (*place)(nil).key("tasks")
 	switch n := len(d.Tasks); {
 	case n == 0:

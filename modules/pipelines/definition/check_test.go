@@ -56,6 +56,7 @@ func TestCheckFillsDefaults(t *testing.T) {
 
 func TestCheckReportsPaths(t *testing.T) {
 	d := definition.Definition{
+		Timeout: -1,
 		Input: []definition.InputField{
 			{Name: "x", Type: "strin"}, {Name: "x"}, {Name: "", Type: "any"}, {Name: "d", Default: json.RawMessage("{")}, {Name: "e", Description: "a\xff"},
 		},
@@ -76,6 +77,7 @@ input.x: the input field "x" is declared twice
 input.: "" is no name for an input field (letters, digits, _ and -, at most 100, the first a letter or _)
 input.d.default: the default is no usable JSON: it is not JSON: line 1, column 1: unexpected end of JSON input
 input.e.description: the description is no valid UTF-8
+timeout: timeout is negative (write such as 30s, 5m, 1h30m, 2d or 1w)
 tasks[0].with: with is an array, and must be an object
 tasks[0].timeout: timeout is negative (write such as 30s, 5m, 1h30m, 2d or 1w)
 tasks[1].with: with is no usable JSON: it is not JSON: line 1, column 1: unexpected end of JSON input

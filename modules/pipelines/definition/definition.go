@@ -19,6 +19,7 @@ type Definition struct {
 	Description string            `json:"description,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Retention   *Retention        `json:"retention,omitempty"` // nil: the settings of `sluice serve`
+	Timeout     time.Duration     `json:"timeout,omitempty"`   // of a run, from its start or its retry to its end; nanoseconds in JSON; 0: none
 
 	index      map[string]int // task id to its place in Tasks
 	dependents [][]string     // by place: the tasks that name it in their needs, in the order of declaration

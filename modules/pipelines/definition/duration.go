@@ -50,6 +50,18 @@ func ParseDuration(s string) (time.Duration, error) {
 	return exact, nil
 }
 
+// FormatDuration writes a duration without units that are zero: 1h, 1m30s.
+func FormatDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
 // amount gives number × unit as a float, which cannot overflow, and as an exact duration for when that says it fits.
 func amount(number string, unit time.Duration) (float64, time.Duration, error) {
 	f, err := strconv.ParseFloat(number, 64)

@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	pipelineKeys = []string{"name", "description", "labels", "input", "defaults", "tasks", "retention"}
+	pipelineKeys = []string{"name", "description", "labels", "input", "defaults", "tasks", "retention", "timeout"}
 	fieldKeys    = []string{"type", "required", "default", "description", "choices", "min", "max", "pattern"}
 	defaultsKeys = []string{"retry", "timeout", "env", "queue", "priority"}
 	taskKeys     = []string{
@@ -56,6 +56,8 @@ func (r *reporter) pipeline(root *yaml.Node) (*Definition, bool) {
 			inherited = r.defaults(p.value, at, inherited)
 		case "retention":
 			d.Retention = r.retention(p.value, at)
+		case "timeout":
+			d.Timeout = r.duration(p.value, at, "timeout", 0)
 		case "tasks":
 			list = p.value // last: the defaults may stand below
 		}

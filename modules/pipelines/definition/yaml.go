@@ -33,6 +33,7 @@ func (d *Definition) YAML() ([]byte, error) {
 			root.Content = slices.Insert(slices.Delete(root.Content, i, i+2), 2, d...)
 		}
 	}
+	durations(root, []string{"timeout"})
 	rewrite(root, "retention", func(n *yaml.Node) { durations(n, retainKeys) })
 	rewrite(root, "input", inputMapping)
 	rewrite(root, "tasks", func(list *yaml.Node) {

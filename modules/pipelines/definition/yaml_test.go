@@ -14,6 +14,7 @@ const everything = `name: everything
 description: "yes"
 labels: {team: "1", tier: gold}
 retention: {events: 90d, logs: 36h}
+timeout: 2h30m
 input:
   day: {type: string, required: true, description: "a day: 2026-11-21", pattern: '^\d{4}-'}
   size: {type: integer, default: 3, choices: [1, 3, 9007199254740993]}

@@ -1,0 +1,105 @@
+package pipelines
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// overdueBatch bounds how many executions one EndOverdue ends.
+const overdueBatch = 100
+
+// RunTimeout is the timeout of the claimed task's pipeline; 0: it has none.
+func (c *Claim) RunTimeout() time.Duration {
+	if c.def == nil {
+		return 0
+	}
+	return c.def.Timeout
+}
+
+// deadline is when a run that begins now is to have ended; zero: no time is set.
+func deadline(def *definition.Definition, now db.Time) db.Time {
+	if def.Timeout <= 0 {
+		return db.Time{}
+	}
+	return db.At(now.Add(def.Timeout))
+}
+
+func deadlines(moves []*move) []db.Time {
+	list := make([]db.Time, len(moves))
+	for i, m := range moves {
+		list[i] = m.execution.DeadlineAt
+	}
+	return list
+}
+
+// EndOverdue ends executions whose deadline has passed, those that are overdue for longest first and at most 100 of them, each in a
+// transaction of its own: its open tasks are Abandoned, and it has Failed. It returns those that it has ended, and the earliest deadline
+// of the others; zero if there is none. An execution that could not be ended is in the error, and keeps no other from being ended.
+func (e *Engine) EndOverdue(ctx context.Context) (ended []db.ID, next db.Time, err error) {
+	now := e.db.Now()
+	overdue, next, err := e.pipelines.overdue(ctx, db.At(now))
+	if err != nil {
+		return nil, next, err
+	}
+	var failed []error
+	for _, id := range overdue {
+		done, err := e.endOverdue(ctx, id)
+		switch {
+		case err == nil && done:
+			ended = append(ended, id)
+		case err == nil, errors.Is(err, ErrNotFound): // another process has ended it, or it runs again, or has been removed
+		case ctx.Err() != nil || db.Away(err):
+			return ended, next, err
+		default:
+			failed = append(failed, fmt.Errorf("end pipeline execution %s, whose timeout is over: %w", id, err))
+		}
+	}
+	return ended, next, errors.Join(failed...)
+}
+
+// endOverdue ends one execution, if its deadline has passed still.
+func (e *Engine) endOverdue(ctx context.Context, id db.ID) (ended bool, err error) {
+	err = e.control(ctx, id, func(tx db.Tx, x Execution) (int, error) {
+		ended = false
+		if x.Status.Terminal() || x.DeadlineAt.IsZero() || x.DeadlineAt.After(tx.Now.Time) {
+			return 0, nil
+		}
+		reason := "pipeline timeout is over"
+		def, err := e.definitions.find(ctx, tx, x.PipelineName, x.DefinitionVersion)
+		switch {
+		case err == nil:
+			reason = fmt.Sprintf("pipeline timeout of %s is over", definition.FormatDuration(def.Timeout))
+		case !isGone(err):
+			return 0, err
+		}
+		if err := e.leases.Recovered(tx, []db.ID{id}); err != nil {
+			return 0, err
+		}
+		ended = true
+		return 0, e.abandonIn(tx, x, reason)
+	})
+	return ended && err == nil, err
+}
+
+// overdue finds executions whose deadline has passed, and the earliest deadline of the others.
+func (r *Repository) overdue(ctx context.Context, now db.Time) (list []db.ID, next db.Time, err error) {
+	err = r.db.Query(ctx, `SELECT id, deadline_at FROM {pipeline_executions}
+WHERE deadline_at IS NOT NULL AND status IN ('Running', 'Paused') ORDER BY deadline_at LIMIT $limit`,
+		db.Args{"limit": overdueBatch + 1}, func(scan func(...any) error) error {
+			var id db.ID
+			var at db.Time
+			err := scan(&id, &at)
+			if !at.After(now.Time) && len(list) < overdueBatch {
+				list = append(list, id)
+			} else if next.IsZero() {
+				next = at
+			}
+			return err
+		})
+	return list, next, wrap("look for overdue pipeline executions", err)
+}
