@@ -98,7 +98,7 @@ tasks: [{id: again, run: exit 1, retry: {max_attempts: 2, delay: 1h, jitter: 0}}
 		if rows := decode[listing[map[string]any]](t, p.ok(t, "outbox", "-o", "json")).Items; len(rows) != 2 || rows[0]["id"] == nil || rows[0]["waiting"] == nil {
 			t.Errorf("outbox: %v", rows)
 		}
-		contains(t, p.run(t, "outbox", "--limit", "1").stderr, "and 1 more row")
+		contains(t, p.run(t, "outbox", "--limit", "1").stderr, "more: sluice outbox --limit 1 --cursor ")
 		p.ok(t, "cancel", waiting)
 		p.ok(t, "cancel", retried)
 	})

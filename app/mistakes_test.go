@@ -97,14 +97,16 @@ func TestPipeWithoutWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := p.begin(t, "validate", pipe)
+	var w *os.File
+	dbtest.Eventually(t, "the pipe is opened", func() (ok bool) {
+		var err error
+		w, err = os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0) // it fails as long as nobody reads
+		return err == nil
+	})
 	if r := begun.stop(t); r.code != 130 {
 		t.Errorf("exit code %d\n%s", r.code, r.stderr)
 	}
 	// Let the reader that was given up end.
-	w, err := os.OpenFile(pipe, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := w.Close(); err != nil {
 		t.Error(err)
 	}

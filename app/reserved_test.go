@@ -34,7 +34,8 @@ func (p *program) servers(t *testing.T, path string) {
 	}
 }
 
-// TestRunWorksOffItsOwnRun: beside servers in another directory and environment, a hundred runs each run in their own process alone.
+// TestRunWorksOffItsOwnRun: beside servers in another directory and environment, runs each run in their own process alone. -count=5 makes a
+// hundred of them on each database.
 func TestRunWorksOffItsOwnRun(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -47,7 +48,7 @@ func TestRunWorksOffItsOwnRun(t *testing.T) {
 		var runs sync.WaitGroup
 		for range 4 {
 			runs.Go(func() {
-				for range 25 {
+				for range 5 {
 					r := p.run(t, "run", path, "-o", "json")
 					if r.code != 0 {
 						t.Errorf("exit code %d\n%s", r.code, r.stderr)

@@ -152,11 +152,11 @@ func pipelinesDir(t *testing.T, texts ...string) string {
 	return dir
 }
 
-// TestFiftyTenants: the same pipelines, keys and work in fifty tenants at once, by one serving process; every command shows each
+// TestTwentyTenants: the same pipelines, keys and work in twenty tenants at once, by one serving process; every command shows each
 // its own, and another's id is unknown.
-func TestFiftyTenants(t *testing.T) {
+func TestTwentyTenants(t *testing.T) {
 	t.Parallel()
-	const n = 50
+	const n = 20
 	each(t, func(t *testing.T, p *program) {
 		p.extensions = []fx.Option{tellOption()}
 		name := func(i int) string { return fmt.Sprintf("t%02d", i%n) }

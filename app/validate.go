@@ -50,7 +50,9 @@ func (c *cli) validateCommand() *cobra.Command {
 			list := make([]validated, len(args))
 			bad := false
 			for i, path := range args {
-				list[i] = c.validate(ctx, path, n.Handlers)
+				if list[i] = c.validate(ctx, path, n.Handlers); ctx.Err() != nil {
+					return ctx.Err() // interrupted: the file may be right
+				}
 				bad = bad || !list[i].OK
 			}
 			if err := c.printValidated(list, *format); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -112,8 +113,9 @@ func (s *storm) run(t *testing.T) {
 	s.settle(t)
 	close(over)
 	watch.Wait()
+	expected := []string{"a late outcome was refused", "the lease had expired: running tasks that nobody has taken go on"} // on a busy machine
 	for _, e := range s.logs.All() {
-		if e.Message != "a late outcome was refused" {
+		if !slices.Contains(expected, e.Message) {
 			t.Errorf("a pool says: %s %v", e.Message, e.ContextMap())
 		}
 	}

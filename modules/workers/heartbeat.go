@@ -66,6 +66,8 @@ func (p *Pool) renew(ctx context.Context) {
 		p.log.Error("the database file is gone: this process stops, and records nothing more", zap.Error(err))
 		p.abort(err)
 		return
+	case err != nil && ctx.Err() != nil:
+		return // the end of the process, not of the database
 	case err != nil:
 		p.outage.Warn("renewing the lease failed, trying again", zap.Error(err))
 		return
