@@ -39,15 +39,15 @@ func (c *cli) exportCommand() *cobra.Command {
 		Long: `Writes executions with their definitions, tasks, events, outbox rows and logs as JSON Lines, for ` + "`sluice import`" + `.
 Each execution is of one moment, and nobody waits. The same executions give the same bytes on SQLite and PostgreSQL.
 -o csv writes the events alone, for reading elsewhere.`,
-		Example: "  sluice export --all --ended --output history.jsonl\n  sluice export --since 7d -o csv > events.csv",
+		Example: "  sluice export --all --ended --file history.jsonl\n  sluice export --since 7d -o csv > events.csv",
 		Args:    cobra.ArbitraryArgs,
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "all executions")
 	cmd.Flags().BoolVar(&ended, "ended", false, "none that is still open")
 	cmd.Flags().StringVar(&since, "since", "", "those that are open, or were created or ended at `TIME` or later: an instant, or how long ago")
-	cmd.Flags().StringVar(&path, "output", "", "write to `FILE`, which appears when it is whole (default: standard output)")
-	cmd.Flags().BoolVar(&force, "force", false, "replace the file of --output if it is there")
-	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatLines, formatCSV}, kind: "FORMAT"}, "format", "o", "`FORMAT` of the file: jsonl, or csv for the events alone")
+	cmd.Flags().StringVar(&path, "file", "", "write to `FILE`, which appears when it is whole (default: standard output)")
+	cmd.Flags().BoolVar(&force, "force", false, "replace the file of --file if it is there")
+	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatLines, formatCSV}, kind: "FORMAT"}, "output", "o", "`FORMAT` of the file: jsonl, or csv for the events alone")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkIDs(args...); err != nil {
 			return err

@@ -28,7 +28,7 @@ func (p *program) full(t *testing.T) {
 func (p *program) export(t *testing.T, args ...string) (path, text string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "export.jsonl")
-	p.ok(t, append([]string{"export", "--output", path}, args...)...)
+	p.ok(t, append([]string{"export", "--file", path}, args...)...)
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -42,11 +42,11 @@ func TestExportKeepsFile(t *testing.T) {
 	each(t, func(t *testing.T, p *program) {
 		p.ok(t, "run", file(t, "one.yaml", pipelineText("one", "1")))
 		path := file(t, "mine.txt", "mine")
-		p.fails(t, 2, []string{"mine.txt exists", "--force"}, "export", "--all", "--output", path)
+		p.fails(t, 2, []string{"mine.txt exists", "--force"}, "export", "--all", "--file", path)
 		if raw, err := os.ReadFile(path); err != nil || string(raw) != "mine" {
 			t.Errorf("%q, %v", raw, err)
 		}
-		p.ok(t, "export", "--all", "--force", "--output", path)
+		p.ok(t, "export", "--all", "--force", "--file", path)
 		raw, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

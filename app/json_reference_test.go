@@ -211,7 +211,7 @@ func (p *program) forAnswers(t *testing.T) *strings.Replacer {
 	p.ok(t, "run", first, "--set", "dir="+t.TempDir(), "--seal")
 	other := p.newest(t).Execution.ID
 	export := filepath.Join(t.TempDir(), "export.jsonl")
-	p.ok(t, "export", "--all", "--output", export)
+	p.ok(t, "export", "--all", "--file", export)
 	open := p.start(t, first, "--label", "night=1")
 	p.begin(t, "serve", "--queues", "elsewhere")
 	dbtest.Eventually(t, "a worker is there", func() bool { return strings.Contains(p.ok(t, "workers"), "elsewhere") })

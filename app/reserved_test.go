@@ -25,7 +25,7 @@ func (p *program) servers(t *testing.T, path string) {
 	t.Helper()
 	dir := t.TempDir()
 	for range 3 {
-		p.processIn(t, dir, []string{"MARKER=server"}, "serve", "--lease", "1s", "--queues", "default,gpu", "--pass-env", "MARKER")
+		p.processIn(t, dir, []string{"MARKER=server"}, "serve", "--lease", "5s", "--queues", "default,gpu", "--pass-env", "MARKER")
 	}
 	id := p.start(t, path)
 	dbtest.Eventually(t, "the servers work", func() bool { return p.show(t, id).Execution.Status == "Completed" })
@@ -82,7 +82,7 @@ func TestRunIsTakenOver(t *testing.T) {
 		for _, end := range []string{"interrupted", "killed"} {
 			dir := t.TempDir()
 			path := file(t, "held.yaml", fmt.Sprintf(held, dir))
-			cmd, stderr := p.process(t, "run", path, "--workers", "1", "--lease", "1s")
+			cmd, stderr := p.process(t, "run", path, "--workers", "1", "--lease", "5s")
 			started := func() bool { _, err := os.Stat(filepath.Join(dir, "started")); return err == nil }
 			dbtest.Eventually(t, "it holds its slot", started)
 			id := strings.Fields(strings.SplitN(stderr.String(), "\n", 2)[0])[1]
