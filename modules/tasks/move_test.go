@@ -116,7 +116,7 @@ func TestIllegalMoves(t *testing.T) {
 func held() tasks.Task {
 	return tasks.Task{
 		ID: db.NewID(), TaskName: "x", Status: tasks.Running, SubStatus: tasks.Active, Version: 9, Attempt: 2, MaxAttempts: 4,
-		RemainingDependencies: 0, WorkerID: "w", Recoveries: 1, Error: "the first attempt's", CreatedAt: then, StartedAt: then,
+		RemainingDependencies: 0, WorkerID: "w", Recoveries: 1, Error: "the first attempt's", ErrorKind: tasks.KindTimeout, CreatedAt: then, StartedAt: then,
 	}
 }
 
@@ -144,20 +144,20 @@ func TestMoveSetsAndClears(t *testing.T) {
 			t.WorkerID, t.RetryAt, t.StartedAt, t.SubStatus = "", later, now, tasks.Deferred
 		}},
 		tasks.Complete.Name: {held(), 1, func(t *tasks.Task) {
-			t.Output, t.Error, t.CompletedAt = db.JSON(`{"a": 1}`), "", now
+			t.Output, t.Error, t.ErrorKind, t.CompletedAt = db.JSON(`{"a": 1}`), "", "", now
 		}},
 		tasks.ScheduleRetry.Name: {held(), 1, func(t *tasks.Task) {
-			t.WorkerID, t.RetryAt, t.Error = "", db.At(now.Add(time.Hour)), "broke"
+			t.WorkerID, t.RetryAt, t.Error, t.ErrorKind = "", db.At(now.Add(time.Hour)), "broke", tasks.KindExit
 		}},
-		tasks.Fail.Name:   {held(), 1, func(t *tasks.Task) { t.Error, t.CompletedAt = "broke", now }},
+		tasks.Fail.Name:   {held(), 1, func(t *tasks.Task) { t.Error, t.ErrorKind, t.CompletedAt = "broke", tasks.KindExit, now }},
 		tasks.Reset.Name:  {held(), 1, func(t *tasks.Task) { t.WorkerID, t.Recoveries = "", 2 }},
 		"release":         {held(), 1, func(t *tasks.Task) { t.WorkerID, t.MaxAttempts = "", 5 }},
 		tasks.Cancel.Name: {held(), 1, func(t *tasks.Task) { t.WorkerID, t.CompletedAt = "", now }},
 		tasks.Abandon.Name: {waiting, 1, func(t *tasks.Task) {
-			t.RetryAt, t.Error, t.CompletedAt = db.Time{}, "gone", now
+			t.RetryAt, t.Error, t.ErrorKind, t.CompletedAt = db.Time{}, "gone", "", now
 		}},
 		tasks.Reopen.Name: {ended, 1, func(t *tasks.Task) {
-			t.WorkerID, t.Error, t.CompletedAt, t.Recoveries, t.MaxAttempts, t.RemainingDependencies = "", "", db.Time{}, 0, 5, 2
+			t.WorkerID, t.Error, t.ErrorKind, t.CompletedAt, t.Recoveries, t.MaxAttempts, t.RemainingDependencies = "", "", "", db.Time{}, 0, 5, 2
 		}},
 	}
 	for name, c := range cases {
