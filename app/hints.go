@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sluiceworks/sluice/platform/redact"
 )
 
 // remember notes the shared flags of the command line that choose the database, so that printed commands have them again. What the
@@ -26,28 +28,30 @@ func (c *cli) remember(cmd *cobra.Command) {
 	c.program = b.String()
 }
 
-// withoutPassword returns a database URL without its password.
+// withoutPassword returns a database URL without its passwords; "URL" if it is not known where they end.
 func withoutPassword(s string) string {
-	u, err := url.Parse(s)
-	if err != nil {
-		return "URL" // where its password ends is not known
+	if redact.Database(s) == s {
+		return s
 	}
-	changed := false
-	if _, has := u.User.Password(); has {
-		u.User, changed = url.User(u.User.Username()), true
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" {
+		return "URL"
+	}
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
 	}
 	query := u.Query()
 	for key := range query {
-		if strings.Contains(strings.ToLower(key), "password") {
+		setting := "postgres://host/?" + key + "=value"
+		if redact.Database(setting) != setting {
 			query.Del(key)
-			changed = true
 		}
 	}
-	if !changed {
-		return s
-	}
 	u.RawQuery = query.Encode()
-	return u.String()
+	if out := u.String(); redact.Database(out) == out {
+		return out
+	}
+	return "URL"
 }
 
 // again returns a text with the flags of remember in every command of this program that stands in it in backquotes.

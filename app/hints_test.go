@@ -187,3 +187,20 @@ func TestInterruptedOrder(t *testing.T) {
 		}
 	})
 }
+
+// TestUnreadableURLsAreNotPrinted: a printed command has no secret of a URL, whatever way it is written in, also a wrong one.
+func TestUnreadableURLsAreNotPrinted(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"host=127.0.0.1 user=someone password=verysecret dbname=none", "postgres:/someone:verysecret@127.0.0.1:1/none", "someone:verysecret@127.0.0.1/none",
+		"postgres://someone:very/secret@127.0.0.1:1/none", "postgres://someone@127.0.0.1:1/none?sslpassword=verysecret&sslmode=disable",
+		"postgres://someone@127.0.0.1:1/none?passphrase=verysecret",
+	} {
+		p := &program{url: url}
+		for _, args := range [][]string{{"show", "xyz"}, {"list"}, {"start", "none"}, {"list", "--limt", "1"}} {
+			if r := p.raw(t.Context(), args...); r.code == 0 || strings.Contains(r.stderr+r.stdout, "secret") {
+				t.Errorf("%s: %q: exit code %d\n%s%s", url, args, r.code, r.stdout, r.stderr)
+			}
+		}
+	}
+}
