@@ -3,8 +3,11 @@ package tasks
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/sluiceworks/sluice/platform/db"
@@ -119,6 +122,14 @@ func (e *CannotStartError) Unwrap() error { return e.Err }
 // this process lacks, such as file descriptors, memory or space on the disk, and only as long as nothing that the task asked for has
 // happened. The worker claims nothing for a while, longer with each such error in a row, and reports itself not ready meanwhile.
 func CannotStart(err error) error { return &CannotStartError{err} }
+
+// OutOfResources reports an error that means that this process or its machine has no more of what a task takes: file descriptors,
+// processes, memory or buffers. Fewer tasks at once may mend it.
+func OutOfResources(err error) bool {
+	return slices.ContainsFunc(resources, func(e error) bool { return errors.Is(err, e) })
+}
+
+var resources = []error{syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.ENOMEM, syscall.ENOBUFS}
 
 // SelfTester is a handler that can try, without a task, whether this process is able to begin its tasks. A worker asks it after a
 // CannotStartError, and claims again when it returns nil.

@@ -31,16 +31,6 @@ type startup struct {
 	began    int       // tasks started since most was changed
 }
 
-// exhausted reports a lack that fewer tasks at once may mend.
-func exhausted(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.ENOMEM, syscall.ENOBUFS} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
 // shortReason is what everybody may read of an error.
 func shortReason(err error) string {
 	var errno syscall.Errno
@@ -81,7 +71,7 @@ func (p *Pool) pauseStarts(handler string, err error) {
 	s.until = s.since.Add(wait)
 	if _, tests := p.handlers.SelfTester(handler); !tests {
 		s.most, s.began = 1, 0 // the next task is the test
-	} else if exhausted(err) {
+	} else if tasks.OutOfResources(err) {
 		s.most, s.began = max(min(p.slots(), p.taken)/2, 1), 0
 	}
 	p.outage.Warn("this worker cannot start tasks: they are given back, and it claims none for a while",

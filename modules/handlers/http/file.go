@@ -84,10 +84,8 @@ func (t *file) refuse(guarded func(string) bool) error {
 
 // lacking marks an error that comes before the request as this machine's, if it is a lack of something.
 func lacking(err error) error {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.EDQUOT} {
-		if errors.Is(err, e) {
-			return tasks.CannotStart(err)
-		}
+	if tasks.OutOfResources(err) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return tasks.CannotStart(err)
 	}
 	return err
 }

@@ -117,10 +117,10 @@ func (h *Handler) run(ctx context.Context, in with) (*answer, error) {
 // exchange sends the request and takes the answer in. file is nil if the body is part of the output.
 func (h *Handler) exchange(ctx context.Context, plan *plan, file *file) (*answer, error) {
 	resp, err := web.Do(ctx, h.transport, plan.request())
-	var unsent *web.UnsentError
+	var machine *tasks.CannotStartError
 	switch {
-	case errors.As(err, &unsent):
-		return nil, tasks.CannotStart(err)
+	case errors.As(err, &machine):
+		return nil, err
 	case errors.Is(err, web.ErrBodyElsewhere):
 		return nil, tasks.Permanent(fmt.Errorf("%w: name that URL, if it is to have the body", err))
 	case err != nil:

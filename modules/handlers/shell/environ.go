@@ -107,7 +107,7 @@ func (h *Handler) environ(call *tasks.Call, in *with, files *exchange) ([]string
 	for _, file := range in.EnvFile {
 		declared, err := readEnvFile(file)
 		switch {
-		case err != nil && passing(err):
+		case err != nil && tasks.OutOfResources(err):
 			return nil, tasks.CannotStart(err)
 		case err != nil:
 			return nil, err

@@ -146,7 +146,7 @@ func (in *with) exitError(exit *exec.ExitError, last string) error {
 func (in *with) startError(err error) error {
 	missing := errors.Is(err, exec.ErrNotFound) || errors.Is(err, exec.ErrDot)
 	switch {
-	case passing(err):
+	case tasks.OutOfResources(err):
 		return tasks.CannotStart(fmt.Errorf("start command: %w", err))
 	case missing && in.Shell == "":
 		return tasks.CannotStart(fmt.Errorf("find the shell: %w", err))
@@ -157,16 +157,6 @@ func (in *with) startError(err error) error {
 			"large values can be read from the file $SLUICE_INPUT: %w", err))
 	}
 	return fmt.Errorf("start command: %w", err)
-}
-
-// passing reports a lack of this process or its machine.
-func passing(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.ENOMEM} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }
 
 // SelfTest runs a command that does nothing, in the same way as a task's.

@@ -10,8 +10,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"syscall"
 
+	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/redact"
 )
 
@@ -34,22 +34,6 @@ type Request struct {
 // ErrBodyElsewhere is returned for a redirection that asks for the same request, body included, of another origin.
 var ErrBodyElsewhere = errors.New("redirected to another origin, to which the body is not sent")
 
-// UnsentError is a request of which nothing was sent, because this process could open no connection.
-type UnsentError struct{ Err error }
-
-func (e *UnsentError) Error() string { return e.Err.Error() }
-func (e *UnsentError) Unwrap() error { return e.Err }
-
-// noSocket reports that this machine has no more of what a connection takes.
-func noSocket(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
 // Do makes the request and follows redirections as RFC 9110 has it: 303 becomes GET; 301 and 302 turn POST into GET, as all browsers
 // do, and leave other methods; 307 and 308 repeat the request. A redirection whose status Expects takes is the answer.
 //
@@ -62,8 +46,8 @@ func Do(ctx context.Context, transport http.RoundTripper, r Request) (*http.Resp
 		resp, err := r.send(ctx, transport)
 		if err != nil {
 			shown := fmt.Errorf("%s %s: %w", r.Method, redact.Request(r.URL), redact.RequestError(err))
-			if n == 0 && noSocket(err) {
-				return nil, &UnsentError{shown}
+			if n == 0 && tasks.OutOfResources(err) {
+				return nil, tasks.CannotStart(shown) // nothing was sent
 			}
 			return nil, shown
 		}
