@@ -144,7 +144,7 @@ func (c *cli) confirm(yes bool, what, question, hint string) error {
 	}
 	in, ok := c.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) || !c.stderr.IsTerminal() {
-		return withHint(usagef("%s asks first, and there is no terminal to ask on", what), hint)
+		return withHint(usagef("%s asks for confirmation, and standard input is not a terminal", what), hint)
 	}
 	if question != "" {
 		fmt.Fprintln(c.stderr, question)

@@ -2,18 +2,15 @@ package app_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/sluiceworks/sluice/app"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
@@ -143,11 +140,9 @@ var answers = []struct {
 	{"an error", []string{"show 0197c2a4-7b1e-7000-8000-0123456789ab", "list --limit 0"}},
 }
 
-var updateJSON = flag.Bool("update-json", false, "write docs/json.md")
-
 const jsonHead = `# Answers as JSON
 
-<!-- Written by go test ./app -run TestJSONReference -update-json, from answers of the program. -->
+<!-- Written by go test ./app -run Reference -update, from answers of the program. -->
 
 Every command that answers takes ` + "`-o json`" + ` and then prints one JSON document on standard output; ` + "`events --follow`, `logs -f`" + ` print one a line. Every list is
 ` + "`{\"items\": […], \"next\": cursor}`" + `, where ` + "`next`" + ` is null or goes to ` + "`--cursor`" + `. An error is one document on standard error. Names are those of the
@@ -183,21 +178,8 @@ func TestJSONReference(t *testing.T) {
 		fmt.Fprintf(&b, "\n## %s\n\n| field | type |\n|---|---|\n", a.title)
 		s.write(&b, "")
 	}
-	const page = "../docs/json.md"
-	if *updateJSON {
-		if err := os.WriteFile(page, []byte(b.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
 	// Whether a field happened to be null depends on the moment.
-	sometimes := strings.NewReplacer(" null |", " |", "null, ", "", ", null", "")
-	if diff := cmp.Diff(sometimes.Replace(b.String()), sometimes.Replace(string(have))); diff != "" {
-		t.Errorf("docs/json.md (-answers +page): run go test ./app -run TestJSONReference -update-json\n%s", diff)
-	}
+	app.CompareReference(t, "../docs/json.md", b.String(), strings.NewReplacer(" null |", " |", "null, ", "", ", null", ""))
 }
 
 // forAnswers makes what the commands ask about.

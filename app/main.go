@@ -54,7 +54,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	return code
 }
 
-// untilSignals gives a context that the first signal to end ends, and a channel that the second closes; the third has its usual effect.
+// untilSignals returns a context that the first signal ends and a channel that the second closes. The third signal has its usual effect.
 // What follows a signal at once is the same one: programs that run others often pass a signal on twice.
 func untilSignals(ctx context.Context) (ended context.Context, kill <-chan struct{}, stop func()) {
 	ended, end := context.WithCancel(ctx)

@@ -39,7 +39,7 @@ func (s Sources) find(ctx context.Context, stdin io.Reader, arg string) (*defini
 	return def, err
 }
 
-// current gives the definition that a pipeline's name means: one that the program was built with, else the newest registered.
+// current returns the definition that a pipeline's name means: one that the program was built with, else the newest registered.
 func (s Sources) current(ctx context.Context, name string) (*definition.Definition, error) {
 	if def, ok := s.Extensions.Definition(name); ok {
 		return def, nil

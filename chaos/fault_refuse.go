@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // ReadOnly is the fault's name.
@@ -24,7 +22,7 @@ func (readOnly) apply(ctx context.Context, r *round) (bool, error) {
 	if err := r.server.statement(ctx, fmt.Sprintf(`ALTER DATABASE %s SET default_transaction_read_only = on`, r.name)); err != nil {
 		return false, nil //nolint:nilerr // another fault was there first
 	}
-	hit, err := endSessions(ctx, r)
+	hit, err := endSessions(ctx, r, allSessions)
 	pause(ctx, refusing)
 	return hit, err
 }
@@ -38,14 +36,4 @@ func (readOnly) heal(ctx context.Context, r *round) error {
 			return err // before that, another fault was under way
 		}
 	}
-}
-
-// endSessions ends the sessions of the workers, and reports whether there was one.
-func endSessions(ctx context.Context, r *round) (bool, error) {
-	n, err := count(ctx, r.db, `SELECT COUNT(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = $name) AS terminated`, db.Args{"name": workerApplication})
-	if db.Away(err) {
-		return false, nil // another fault was there first
-	}
-	return n > 0, err
 }

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"errors"
 
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -12,13 +11,20 @@ type terminate struct{}
 
 func (terminate) name() string { return "backend terminated" }
 
-func (terminate) apply(ctx context.Context, r *round) (bool, error) {
+func (terminate) apply(ctx context.Context, r *round) (bool, error) { return endSessions(ctx, r, 1) }
+
+func (terminate) heal(context.Context, *round) error { return nil }
+
+// allSessions is more than the workers have.
+const allSessions = 1000
+
+// endSessions ends at most so many sessions of the workers, chosen at random, and reports whether there was one.
+func endSessions(ctx context.Context, r *round, most int) (bool, error) {
 	n, err := count(ctx, r.db, `SELECT COUNT(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = $name ORDER BY random() LIMIT 1) AS terminated`, db.Args{"name": workerApplication})
-	if errors.Is(err, db.ErrUnavailable) {
+WHERE datname = current_database() AND application_name = $name ORDER BY random() LIMIT $most) AS terminated`,
+		db.Args{"name": workerApplication, "most": most})
+	if db.Away(err) {
 		return false, nil // another fault was there first
 	}
 	return n > 0, err
 }
-
-func (terminate) heal(context.Context, *round) error { return nil }

@@ -123,7 +123,7 @@ func (t *Taking) row(scan func(...any) error) error {
 	return err
 }
 
-// Tasks gives the tasks whose rows were taken, in the order of Rows. Only one of the two is to be called, and once.
+// Tasks returns the tasks whose rows were taken, in the order of Rows. Only one of the two is to be called, and once.
 func (t *Taking) Tasks() []db.ID {
 	rows := t.Rows()
 	ids := make([]db.ID, len(rows))
@@ -133,7 +133,7 @@ func (t *Taking) Tasks() []db.ID {
 	return ids
 }
 
-// Rows gives the rows that were taken, in the order of priority and then of time.
+// Rows returns the rows that were taken, in the order of priority and then of time.
 func (t *Taking) Rows() []Row {
 	if t.look != nil && t.squeezed() {
 		t.look.saw(t.repository.db.Now(), false) // rows may lie before those that it took: it knows no head

@@ -43,7 +43,7 @@ func shortReason(err error) string {
 	return "see the log"
 }
 
-// notStarted gives a task back that this process could not start, and has it claim nothing for a while.
+// notStarted returns the outcome that releases a task which this process could not start. The process claims nothing for a while.
 func (p *Pool) notStarted(out *pipelines.Outcome, began time.Time, err error) *pipelines.Outcome {
 	out.Kind, out.Reason = pipelines.Released, "not started: "+tasks.CleanText(err.Error(), tasks.MaxError/2)
 	p.config.Observer.NotStarted()

@@ -72,12 +72,12 @@ func (v *evaluator) at(base, key any) (r any, found bool, err error) {
 		}
 		return characters(b, i, i+1), true, nil
 	}
-	return nil, false, fmt.Errorf("a key is read of a value that is no object: it is %s", kindOf(base))
+	return nil, false, fmt.Errorf("cannot read a key of a value that is not an object: it is %s", kindOf(base))
 }
 
 func elementIndex(key any, length int) (int, error) {
 	if _, ok := key.(string); ok {
-		return 0, errors.New("a key is read of a value that is no object")
+		return 0, errors.New("cannot read a key of a value that is not an object")
 	}
 	i, err := whole(key)
 	if err != nil {

@@ -142,7 +142,7 @@ func TestExpressionRunErrors(t *testing.T) {
 		`rm ${{ needs.a.missing }}`:                `needs.a has no key "missing"`,
 		`rm ${{ needs.a.null }}`:                   `the value is null, which is no text`,
 		`rm ${{ input.opt }}`:                      `the value is null, which is no text`,
-		`${{ needs.a.s.x.y }}`:                     `a key is read of a value that is no object`,
+		`${{ needs.a.s.x.y }}`:                     `cannot read a key of a value that is not an object`,
 		`${{ needs.a.huge + 1 }}`:                  `12345678901234567890 has more digits than can be calculated with: whole numbers range from`,
 		`${{ needs.a.items > 3 }}`:                 `invalid operation`,
 		`${{ keys(needs.a.s) }}`:                   `it takes an object, not a string`,

@@ -106,7 +106,7 @@ func (r *reporter) integer(n *yaml.Node, at *place, what, hint string, lowest, h
 	return i
 }
 
-// duration reads a setting that must be more than nothing; it gives fallback after reporting a mistake.
+// duration reads a setting that must be more than nothing; it returns fallback after reporting a mistake.
 func (r *reporter) duration(n *yaml.Node, at *place, what string, fallback time.Duration) time.Duration {
 	if n.Kind != yaml.ScalarNode {
 		r.addNode(n, at, durationHint, "%s must be a duration, and is %s", what, describe(n))

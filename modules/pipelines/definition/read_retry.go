@@ -71,7 +71,7 @@ func (r *reporter) errorKinds(n *yaml.Node, at *place) []tasks.ErrorKind {
 	return out
 }
 
-// choice reads one value of a closed set; it gives fallback after reporting a mistake.
+// choice reads one value of a closed set; it returns fallback after reporting a mistake.
 func choice[S ~string](r *reporter, n *yaml.Node, at *place, what string, allowed []S, fallback S) S {
 	s := r.text(n, at, what)
 	if s == "" {
