@@ -11,6 +11,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
@@ -119,17 +120,9 @@ func between(from, to db.Time) string {
 	return span(to.Sub(from.Time))
 }
 
-// errorLine is the line of an error that says the most, cut to a width of most characters: the last that is not empty, where
-// programs name what went wrong after all that led to it. A panic says it in front of its stack.
+// errorLine is tasks.ErrorLine, cut to a width of most characters.
 func errorLine(s string, most int) string {
-	s = strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n"))
-	line := s
-	if strings.HasPrefix(s, "panic: ") {
-		line, _, _ = strings.Cut(s, "\n")
-	} else if at := strings.LastIndexByte(s, '\n'); at >= 0 {
-		line = strings.TrimSpace(s[at+1:])
-	}
-	return text.Snip(terminal.Inline(line), most, "…")
+	return text.Snip(terminal.Inline(tasks.ErrorLine(s)), most, "…")
 }
 
 // firstLine is a text's first line, cut to a width of most characters.

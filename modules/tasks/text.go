@@ -40,3 +40,14 @@ func CleanText(s string, limit int) string {
 	}
 	return cutBroken(s[:max(limit-len(note), 0)]) + note
 }
+
+// ErrorLine returns the line of an error's text that says the most: the last one that is not blank, because programs name what went
+// wrong after all that led to it. Of a panic it is the line before the stack.
+func ErrorLine(s string) string {
+	s = strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n"))
+	first, _, _ := strings.Cut(s, "\n")
+	if strings.HasPrefix(first, "panic: ") || strings.Contains(first, ": panic: ") {
+		return strings.TrimSpace(first)
+	}
+	return strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:])
+}

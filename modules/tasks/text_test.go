@@ -41,3 +41,18 @@ func TestCleanTextHolds(t *testing.T) {
 		}
 	})
 }
+
+func TestErrorLine(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                    "",
+		"one":                                 "one",
+		" first\n\nlast \n\n":                 "last",
+		"exit code 22:\r\ncurl: (22) 404\r\n": "curl: (22) 404",
+		"panic: boom\ngoroutine 7 [running]:\nmain.f()\n\t/x.go:3":                "panic: boom",
+		"task a failed: panic: boom\ngoroutine 7 [running]:\nmain.f()\n\t/x.go:3": "task a failed: panic: boom",
+	} {
+		if got := ErrorLine(in); got != want {
+			t.Errorf("ErrorLine(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

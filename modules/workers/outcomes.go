@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // mostLogged bounds an error in the log, in bytes: the history has all of it.
@@ -23,7 +24,7 @@ func (p *Pool) logFailure(o *pipelines.Outcome) {
 	fields := []zap.Field{
 		zap.String("pipeline", o.Claim.Pipeline), zap.Stringer("pipeline_execution_id", t.PipelineExecutionID),
 		zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Int("attempt", t.Attempt), zap.Int("max_attempts", t.MaxAttempts),
-		zap.String("error_kind", string(o.ErrorKind)), zap.String("error", lastLine(o.Error)), zap.Duration("duration", p.since(t.StartedAt.Time)),
+		zap.String("error_kind", string(o.ErrorKind)), zap.String("error", loggedError(o.Error)), zap.Duration("duration", p.since(t.StartedAt.Time)),
 		zap.Bool("retried", !o.RetryAt.IsZero()),
 	}
 	if !o.RetryAt.IsZero() {
@@ -72,7 +73,7 @@ func (p *Pool) logEnd(x *pipelines.Execution) {
 	if entry := p.log.Check(level, message); entry != nil {
 		fields := []zap.Field{zap.String("pipeline", x.PipelineName), zap.Stringer("pipeline_execution_id", x.ID), zap.Duration("duration", x.CompletedAt.Sub(x.CreatedAt.Time).Round(time.Millisecond))}
 		if x.Error != "" {
-			fields = append(fields, zap.String("error", lastLine(string(x.Error))))
+			fields = append(fields, zap.String("error", loggedError(string(x.Error))))
 		}
 		entry.Write(fields...)
 	}
@@ -80,10 +81,9 @@ func (p *Pool) logEnd(x *pipelines.Execution) {
 
 func (p *Pool) since(t time.Time) time.Duration { return p.db.Now().Sub(t).Round(time.Millisecond) }
 
-// lastLine is the last line of a text that is not blank: of most programs it says what went wrong.
-func lastLine(s string) string {
-	s = strings.TrimRight(s, " \t\r\n")
-	s = strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:])
+// loggedError is tasks.ErrorLine, without its beginning if it is too long for a line of the log.
+func loggedError(s string) string {
+	s = tasks.ErrorLine(s)
 	if len(s) > mostLogged {
 		s = "…" + strings.ToValidUTF8(s[len(s)-mostLogged:], "")
 	}
