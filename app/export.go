@@ -47,7 +47,7 @@ Each execution is of one moment, and nobody waits. The same executions give the 
 	cmd.Flags().StringVar(&since, "since", "", "those that are open, or were created or ended at `TIME` or later: an instant, or how long ago")
 	cmd.Flags().StringVar(&path, "file", "", "write to `FILE`, which appears when it is whole (default: standard output)")
 	cmd.Flags().BoolVar(&force, "force", false, "replace the file of --file if it is there")
-	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatLines, formatCSV}, kind: "FORMAT"}, "output", "o", "`FORMAT` of the file: jsonl, or csv for the events alone")
+	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatLines, formatCSV}, kind: "FORMAT"}, "format", "o", "`FORMAT` of the file: jsonl, or csv for the events alone")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkIDs(args...); err != nil {
 			return err

@@ -74,12 +74,12 @@ tasks:
 `)
 		id := p.start(t, path)
 		p.begin(t, "serve", "--workers", "2")
-		dbtest.Eventually(t, "it runs", func() bool { return p.show(t, id).Tasks[0].Status == "Running" })
+		dbtest.Eventually(t, "it runs and has written", func() bool { return strings.Contains(p.ok(t, "logs", id), "before\n") })
 		p.ok(t, "cancel", id)
 		follower := p.begin(t, "logs", id, "--follow")
-		dbtest.Eventually(t, "its words are there", func() bool {
+		dbtest.Eventually(t, "its last words are there", func() bool {
 			out := p.ok(t, "logs", id)
-			return strings.Contains(out, "cleaned\n") || strings.Contains(out, "before\n") // a shell that is killed at once says nothing
+			return strings.Contains(out, "cleaned\n") && strings.Contains(out, "before\n")
 		})
 		if r := follower.wait(t); r.code != 0 || r.stdout == "" {
 			t.Errorf("the follower ended with %d: %q, %s", r.code, r.stdout, r.stderr)
