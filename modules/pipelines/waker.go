@@ -55,8 +55,8 @@ const (
 	TopicEnded = "ended" // running tasks were taken from their workers
 )
 
-// Told signals what another process has committed in the context's tenant.
-func (w *Waker) Told(ctx context.Context) { w.committed(ctx, true) }
+// Told signals what another process has committed in the context's tenant; ready says whether it told of available tasks.
+func (w *Waker) Told(ctx context.Context, ready bool) { w.committed(ctx, ready) }
 
 // committed signals; ready says whether tasks became available.
 func (w *Waker) committed(ctx context.Context, ready bool) {

@@ -75,6 +75,7 @@ type Pool struct {
 	dry        chan bool     // a look found less than it asked for; true: nothing
 	ended      chan struct{} // another process has taken tasks from their workers
 	ends       chan struct{} // and may have ended runs
+	commits    chan struct{} // another process has committed something: a task may have become due
 	starts     chan struct{} // a task could not be started
 	beginnings beginnings
 	logs       *collector
@@ -154,7 +155,8 @@ func New(c Config, d Deps) *Pool {
 	}
 	p := &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
-		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), ends: make(chan struct{}, 1), doubts: make(chan struct{}, 1),
+		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), ends: make(chan struct{}, 1), commits: make(chan struct{}, 1),
+		doubts: make(chan struct{}, 1),
 		starts: make(chan struct{}, 1), lost: make(chan struct{}, 1), overdue: make(chan struct{}, 1),
 		running: map[*pipelines.Claim]context.CancelCauseFunc{},
 		crowded: map[string]*search{}, retries: make(chan struct{}, retryLimit), outage: d.Log.WithOptions(seldomLines),
@@ -235,8 +237,9 @@ func (p *Pool) openRunDirs(ctx context.Context) (err error) {
 // listen has this process look when another has told of something.
 func (p *Pool) listen(ctx context.Context) {
 	err := p.db.Listen(ctx, func(topic string) {
-		if topic != pipelines.TopicEnded {
-			p.engine.Waker().Told(ctx)
+		p.engine.Waker().Told(ctx, topic == pipelines.TopicReady)
+		if topic == "" { // something was committed, or may have been: neither SQLite nor a listener that was away knows what
+			signal(p.commits)
 		}
 		if topic != pipelines.TopicReady {
 			signal(p.ended)

@@ -50,6 +50,8 @@ func (p *Pool) scout(ctx context.Context) {
 			return
 		case <-ready:
 			p.lookNow()
+		case <-p.commits: // a look writes, and SQLite has one writer: look only when something is due
+			p.expect(timer, p.untilDue(ctx))
 		case empty := <-p.dry:
 			due := p.untilDue(ctx)
 			if empty {
