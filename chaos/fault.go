@@ -24,9 +24,13 @@ type stream struct {
 	times int
 }
 
-// run strikes until it has struck often enough or ctx ends; hit is called after each strike that hit, healed.
+// run strikes until it has struck often enough or ctx ends; hit is called after each strike that hit, healed. A frozen
+// worker that held no task writes nothing too late, so workers are frozen until enough late outcomes were refused.
 func (s stream) run(ctx context.Context, r *round, hit func()) error {
-	for n := 0; n < s.times && pause(ctx, s.every/2+rand.N(s.every)); {
+	missing := func(n int) bool {
+		return n < s.times || s.fault.name() == zombie && r.logs.lateOutcomes() < r.config.Refused
+	}
+	for n := 0; missing(n) && pause(ctx, s.every/2+rand.N(s.every)); {
 		struck, err := s.fault.apply(ctx, r)
 		// What was broken must be mended though the time is over.
 		if healing := s.fault.heal(context.WithoutCancel(ctx), r); err == nil {

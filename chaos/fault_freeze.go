@@ -7,6 +7,8 @@ import (
 	"time"
 )
 
+const zombie = "zombie"
+
 // freeze stops a random worker process past its lease, so that others take its tasks, and lets it go on: a zombie, whose handlers
 // end and whose outcomes come too late.
 type freeze struct {
@@ -14,7 +16,7 @@ type freeze struct {
 	place  *place
 }
 
-func (*freeze) name() string { return "zombie" }
+func (*freeze) name() string { return zombie }
 
 func (f *freeze) apply(ctx context.Context, r *round) (bool, error) {
 	p, err := r.fleet.borrow(ctx)
