@@ -7,7 +7,12 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
+
+// label is one whose value a terminal may show as another.
+const label = "team=x\u202ertl\u200b"
 
 // hostileText is a task that writes what a terminal would obey, in its output, its error and its logs: it clears the screen, fills the
 // clipboard, goes back to the start of the line, hides, and turns the direction of the text.
@@ -27,6 +32,18 @@ tasks:
     run: echo never
 `
 
+// hostileMistakes is a pipeline file that is wrong wherever it can be, in texts that a terminal would obey: in names, keys, and values.
+const hostileMistakes = `name: "bad\e[2J\u202e"
+"ke\e[2J\ry": 1
+input: {"in\e[2J": {type: "te\u202ext", "x\u009b": 1}}
+labels: {"l\e[2J": "v\u202e"}
+tasks:
+  - {id: "a\e]0;owned\a", run: "true", trigger_rule: "ru\e[2Jle", timeout: "1\e[2J"}
+  - {id: b, needs: ["no\e[2J\u202e"], uses: "han\e[2Jdler", with: {"k\r": 1}}
+  - {id: c, run: "echo ${{ inp\e[2J\u202eut.x }} ${{ needs.b.\u202e }}", shell: "z\e[2Jsh"}
+  - {id: d, uses: http, with: {url: "http://\e[2J\u202e", method: "G\e[2J", "he\e[2J": 1}}
+`
+
 // TestHostileData: no command lets what comes from data reach the terminal as anything but visible text, and -o json stays the same.
 func TestHostileData(t *testing.T) {
 	t.Parallel()
@@ -35,9 +52,14 @@ func TestHostileData(t *testing.T) {
 		if err := os.WriteFile(path, []byte(hostileText), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		seen := p.onScreen(t, 1, "run", path)
+		second, mistakes, config := hostileFiles(t)
+		seen := p.onScreen(t, 1, "run", path, "--label", label)
 		id := regexp.MustCompile(`[0-9a-f-]{36}`).FindString(seen)
 		const reason = "why\x1b[2J\r\u202e\u009b\nforged"
+		serve := p.begin(t, "serve", "--pipelines", filepath.Dir(second))
+		dbtest.Eventually(t, "it is registered", func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
+		serve.signal(os.Interrupt)
+		serve.wait(t)
 		key := strings.TrimSpace(p.ok(t, "start", path, "--idempotency-key", "key\x1b[2J\u202e"))
 		p.ok(t, "pause", key, "--reason", reason)
 		p.ok(t, "annotate", key, "--data", `{"note": "\u001b[2J\u202e"}`)
@@ -49,6 +71,15 @@ func TestHostileData(t *testing.T) {
 			{0, []string{"show", id}},
 			{0, []string{"show", id, "--logs"}},
 			{0, []string{"show", key}},
+			{0, []string{"show", id, "--at", "0s"}},
+			{0, []string{"logs", id}},
+			{0, []string{"logs", id, "--failed"}},
+			{1, []string{"wait", id}},
+			{0, []string{"count", "--label", label}},
+			{0, []string{"list", "--counts", "--error", "\x1b[2J\u202e"}},
+			{0, []string{"pipelines", "list"}},
+			{0, []string{"pipelines", "show", "hostile"}},
+			{0, []string{"pipelines", "diff", "hostile", p.version(t, id)}},
 			{0, []string{"events"}},
 			{0, []string{"events", "--follow", "--since", "1h", "--limit", "20"}},
 			{0, []string{"diff", id, key}},
@@ -64,12 +95,50 @@ func TestHostileData(t *testing.T) {
 			{2, []string{"show", "\x1b[2J\u202e"}},
 			{2, []string{"\x1b[2J\rnew"}},
 			{2, []string{"validate", "no\x1b[2J\u202e.yaml"}},
+			{2, []string{"validate", mistakes}},
 			{2, []string{"run", path, "--set", "x\x1b[2J\u202e=1"}},
+			{2, []string{"run", path, "--label", "x\x1b[2J\u202e"}},
+			{3, []string{"start", "no\x1b[2J\u202e"}},
+			{3, []string{"pipelines", "show", "no\x1b[2J\u202e"}},
+			{3, []string{"pipelines", "diff", "hostile", "no\x1b[2J\u202e"}},
+			{3, []string{"logs", id, "no\x1b[2J\u202e"}},
+			{2, []string{"wait", id, "--timeout", "1\x1b[2J\u202e"}},
+			{2, []string{"rerun", id, "--set", "x\x1b[2J\u202e=1"}},
+			{2, []string{"rerun", id, "--input", "{\"x\x1b[2J\u202e\": 1}"}},
+			{3, []string{"retry", id, "--from", "no\x1b[2J\u202e"}},
+			{2, []string{"list", "--config", config}},
 			{0, []string{"cancel", key, "--reason", reason}},
 		} {
 			p.onScreen(t, c.code, c.line...)
 		}
 	})
+}
+
+// hostileFiles writes another version of the hostile pipeline, a pipeline of mistakes, and a file of settings that cannot be.
+func hostileFiles(t *testing.T) (second, mistakes, config string) {
+	t.Helper()
+	dir := t.TempDir()
+	second, mistakes, config = filepath.Join(t.TempDir(), "second.yaml"), filepath.Join(dir, "mistakes.yaml"), filepath.Join(dir, "config.yaml")
+	for path, text := range map[string]string{
+		second:   strings.Replace(hostileText, "echo never", `"echo \e[2J\u202e"`, 1),
+		mistakes: hostileMistakes,
+		config:   "\"se\\e[2J\\u202etting\": 1\ndatabase_url: \"sqlite://\\e[2J\"\n",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return second, mistakes, config
+}
+
+// version returns the version of the definition that an execution started with.
+func (p program) version(t *testing.T, id string) string {
+	t.Helper()
+	found := regexp.MustCompile(`"definition_version": "([0-9a-f]+)"`).FindStringSubmatch(p.ok(t, "show", id, "-o", "json"))
+	if found == nil {
+		t.Fatal("the execution has no version")
+	}
+	return found[1]
 }
 
 // ours are the sequences that the program itself sends: colours, and the ways back to the start of a line or of a picture.

@@ -48,7 +48,11 @@ func (p patient) workers(ctx context.Context) ([]finding, error) {
 			expired++
 		}
 	}
+	draining := f.draining()
 	working := ok("workers", "%d alive, %d with an expired lease", alive, expired)
+	if draining > 0 {
+		working = ok("workers", "%d alive, of them %d draining, %d with an expired lease", alive, draining, expired)
+	}
 	lost := 0
 	for _, list := range f.running {
 		for _, t := range list {
@@ -63,6 +67,8 @@ func (p patient) workers(ctx context.Context) ([]finding, error) {
 		working = working.bad("start `sluice serve`: nobody takes the tasks of lost workers back")
 	case alive == 0:
 		working = working.warn("start `sluice serve`: nobody works")
+	case alive == draining:
+		working = working.warn("start `sluice serve`: a worker that is draining claims nothing more")
 	case expired > 0:
 		working = working.warn("look at `sluice workers`: a live worker takes their tasks back within a lease")
 	}

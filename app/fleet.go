@@ -38,10 +38,13 @@ func readFleet(ctx context.Context, d *db.DB, l *leases.Repository, r *tasks.Rep
 // alive reports whether a worker holds its lease.
 func (f fleet) alive(w leases.Worker) bool { return w.LeaseExpiresAt.After(f.now) }
 
-// live gives the workers that hold their lease and that a condition holds for.
+// live returns the workers that hold their lease and that a condition holds for.
 func (f fleet) live(holds func(leases.Worker) bool) []leases.Worker {
 	return slices.DeleteFunc(slices.Clone(f.workers), func(w leases.Worker) bool { return !f.alive(w) || !holds(w) })
 }
+
+// draining counts the workers that hold their lease and claim nothing more.
+func (f fleet) draining() int { return len(f.live(leases.Worker.Draining)) }
 
 // withGone gives the workers, and after them those that are not there any more and whose tasks nobody has taken back yet.
 func (f fleet) withGone() []leases.Worker {
@@ -69,7 +72,7 @@ func (f fleet) due(at db.Time, handler, queue string) string {
 	if worker, private := outbox.PrivateWorker(queue); private {
 		return f.reserved(worker, handler)
 	}
-	able := f.live(func(w leases.Worker) bool { return listed(w.Handlers, handler) })
+	able := f.live(func(w leases.Worker) bool { return listed(w.Handlers, handler) && !w.Draining() })
 	serving := slices.DeleteFunc(slices.Clone(able), func(w leases.Worker) bool { return !listed(w.Queues, queue) })
 	switch {
 	case len(able) == 0:
@@ -77,7 +80,11 @@ func (f fleet) due(at db.Time, handler, queue string) string {
 		if queue != tasks.DefaultQueue {
 			serve += " --queues " + queue
 		}
-		return fmt.Sprintf("no live worker serves handler %q: start `%s`", handler, serve)
+		only := ""
+		if n := f.draining(); n > 0 {
+			only = fmt.Sprintf(" (%d draining)", n)
+		}
+		return fmt.Sprintf("no live worker serves handler %q%s: start `%s`", handler, only, serve)
 	case len(serving) == 0:
 		return fmt.Sprintf("no live worker with handler %q serves queue %q: start `sluice serve --queues %s`", handler, queue, queue)
 	}
@@ -87,8 +94,12 @@ func (f fleet) due(at db.Time, handler, queue string) string {
 // reserved says why a due task has not been claimed that is reserved for one worker.
 func (f fleet) reserved(worker, handler string) string {
 	alone := f.live(func(w leases.Worker) bool { return w.ID == worker })
-	if len(alone) == 0 {
+	switch {
+	case len(alone) == 0:
 		return "due: reserved for a sluice run process that is not heard of any more (worker " + worker + "): any worker may claim it once the lease is over"
+	case alone[0].Draining():
+		return fmt.Sprintf("due: reserved for the sluice run process %d on %s, which is draining: any worker may claim it once that has ended",
+			alone[0].PID, alone[0].Hostname)
 	}
 	return fmt.Sprintf("reserved for the sluice run process %d on %s, %s", alone[0].PID, alone[0].Hostname, f.full(alone, handler))
 }

@@ -10,7 +10,8 @@ import (
 	"go.uber.org/fx"
 )
 
-// TestServe: it registers what a directory holds, works on what is started by name, drains, and says so.
+// TestServe: it registers what a directory holds, works on what is started by name, drains, and says so. While it drains, nothing counts it
+// as a worker that would claim something.
 func TestServe(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -34,6 +35,15 @@ func TestServe(t *testing.T) {
 		<-g.begun
 		serve.interrupt()
 		dbtest.Eventually(t, "draining", func() bool { return strings.Contains(serve.stderr.String(), "stopping") })
+		waiting := p.start(t, "small")
+		drains := func() bool {
+			list := decode[listing[workerRow]](t, p.ok(t, "workers", "-o", "json")).Items
+			return len(list) == 1 && list[0].Alive && list[0].Draining && list[0].SlotsUsed == 1
+		}
+		dbtest.Eventually(t, "it is marked as draining", drains)
+		contains(t, p.ok(t, "workers"), "draining, ends in ", "gated/first for ")
+		contains(t, p.ok(t, "doctor"), "1 alive, of them 1 draining, 0 with an expired lease", "of those due no live worker serves 1")
+		contains(t, p.ok(t, "show", waiting), "no live worker serves handler \"shell\" (1 draining): start `sluice serve`")
 		g.open <- nil // what runs may end
 		if r := serve.wait(t); r.code != 0 || !strings.Contains(r.stderr, `"msg":"stopped"`) {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)

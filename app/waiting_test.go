@@ -126,6 +126,7 @@ func TestWaitingExample(t *testing.T) {
 type workerRow struct {
 	ID        string `json:"id"`
 	Alive     bool   `json:"alive"`
+	Draining  bool   `json:"draining"`
 	LeaseMS   int64  `json:"lease_left_ms"`
 	Slots     int    `json:"slots"`
 	SlotsUsed int    `json:"slots_used"`
@@ -151,7 +152,7 @@ func TestWorkers(t *testing.T) {
 		rows := func() []workerRow { return decode[listing[workerRow]](t, p.ok(t, "workers", "-o", "json")).Items }
 		dbtest.Eventually(t, "it works", func() bool { list := rows(); return len(list) == 1 && list[0].SlotsUsed == 1 })
 		w := rows()[0]
-		if !w.Alive || w.LeaseMS <= 0 || w.LeaseMS > 1000 || w.Slots != 2 || w.StartedAt == "" || len(w.Tasks) != 1 {
+		if !w.Alive || w.Draining || w.LeaseMS <= 0 || w.LeaseMS > 1000 || w.Slots != 2 || w.StartedAt == "" || len(w.Tasks) != 1 {
 			t.Fatalf("%+v", w)
 		}
 		if x := w.Tasks[0]; x.PipelineExecutionID != id || x.PipelineName != "long" || x.TaskName != "work" || x.Attempt != 1 || x.StartedAt == "" {

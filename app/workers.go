@@ -29,6 +29,7 @@ type workersNeeds struct {
 type workerRow struct {
 	leases.Worker
 	Alive     bool          `json:"alive"`         // it holds its lease
+	Draining  bool          `json:"draining"`      // it finishes what it runs and claims nothing more
 	LeaseMS   int64         `json:"lease_left_ms"` // negative: expired
 	SlotsUsed int           `json:"slots_used"`
 	Tasks     []workingTask `json:"tasks"` // longest running first
@@ -80,9 +81,9 @@ func (n workersNeeds) rows(ctx context.Context, f fleet) ([]workerRow, error) {
 	}
 	rows := []workerRow{}
 	for _, w := range f.withGone() {
-		row := workerRow{Worker: w, Alive: f.alive(w), LeaseMS: w.LeaseExpiresAt.Sub(f.now).Milliseconds(), SlotsUsed: len(f.running[w.ID]), Tasks: []workingTask{}}
+		row := workerRow{Worker: w, Alive: f.alive(w), Draining: w.Draining(), LeaseMS: w.LeaseExpiresAt.Sub(f.now).Milliseconds(), SlotsUsed: len(f.running[w.ID]), Tasks: []workingTask{}}
 		if w.LeaseExpiresAt.IsZero() {
-			row.LeaseMS = 0
+			row.LeaseMS, row.Draining = 0, false
 		}
 		for _, t := range f.running[w.ID] {
 			row.Tasks = append(row.Tasks, workingTask{
@@ -106,6 +107,9 @@ func (c *cli) printWorkers(list []workerRow, f fleet) {
 		if !w.StartedAt.IsZero() {
 			since, slots = moment(w.StartedAt), fmt.Sprintf("%d/%d", w.SlotsUsed, w.Slots)
 			lease = "ends in " + span(msec(w.LeaseMS))
+			if w.Draining {
+				lease = "draining, " + lease
+			}
 			if !w.Alive {
 				lease = "expired " + span(msec(-w.LeaseMS)) + " ago"
 			}

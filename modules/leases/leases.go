@@ -23,11 +23,14 @@ type Worker struct {
 	PID            int     `json:"pid" gorm:"column:pid"`
 	Slots          int     `json:"slots"` // tasks that it runs at once
 	Handlers       string  `json:"handlers"`
-	Queues         string  `json:"queues"` // that it serves
+	Queues         string  `json:"queues"` // that it serves; empty: it is draining
 	Limits         string  `json:"limits"` // of its tasks at once, of handlers for which the slots alone are too many: http=256,shell=64
 	StartedAt      db.Time `json:"started_at"`
 	LeaseExpiresAt db.Time `json:"lease_expires_at"`
 }
+
+// Draining reports whether the worker has been told to stop: it finishes what it runs, and claims nothing more.
+func (w Worker) Draining() bool { return w.Queues == "" }
 
 // TableName puts the table into the tenant's schema.
 func (Worker) TableName(n schema.Namer) string { return n.TableName("workers") }
@@ -90,6 +93,14 @@ func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) 
 		return err
 	})
 	return n, wrap("renew the lease", err)
+}
+
+// Drain marks a worker as draining: it serves no queue any more. Its lease goes on. A worker without a row stays without.
+func (r *Repository) Drain(ctx context.Context, id string) error {
+	return wrap("mark the worker as draining", r.db.Transaction(ctx, func(tx db.Tx) error {
+		_, err := tx.Exec(`UPDATE {workers} SET queues = '' WHERE id = $id`, db.Args{"id": id})
+		return err
+	}))
 }
 
 // CheckLater finds out whether a worker's lease holds; valid has the answer after the next Flush. A worker whose lease has expired, or

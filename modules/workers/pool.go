@@ -206,6 +206,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	p.awaitLastClaim()
 	defer p.leave()
 	draining := p.db.Now()
+	background.Go(func() { p.markDraining(work) })
 	p.drain(&handlers)
 	close(p.results)
 	last := time.AfterFunc(max(lastWrites, p.config.Drain-p.db.Now().Sub(draining)), func() { stop(errStopping) })

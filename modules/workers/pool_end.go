@@ -51,6 +51,26 @@ func (p *Pool) deregister(ctx context.Context) {
 	}
 }
 
+// markDraining says in the worker's row that it claims nothing more, if anything still runs: the row of a worker that runs nothing goes at
+// once. Until the database takes that, operators see a worker like any other; nothing else depends on it.
+func (p *Pool) markDraining(ctx context.Context) {
+	for p.runs() && ctx.Err() == nil {
+		err := p.leases.Drain(ctx, p.workerID())
+		if err == nil {
+			return
+		}
+		p.outage.Warn("marking this worker as draining failed, trying again", zap.Error(err))
+		sleep(ctx, watch)
+	}
+}
+
+// runs reports whether a handler runs, or an outcome is not recorded yet.
+func (p *Pool) runs() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.running) > 0
+}
+
 // drain waits for running handlers, then ends their contexts, and waits for those that heed it.
 func (p *Pool) drain(handlers *sync.WaitGroup) {
 	done := make(chan struct{})
