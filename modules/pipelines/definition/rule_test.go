@@ -151,9 +151,9 @@ func ruleReference() []byte {
 
 <!-- Written by go test ./modules/pipelines/definition -run TestRuleReference -update. -->
 
-A task's ` + "`trigger_rule`" + ` says when it runs, given how its dependencies ended. The rules bear the names that Airflow documents, and have
-that meaning. A rule is decided once all dependencies have ended; ` + "`one_success`, `one_failed` and `one_done`" + ` start their task as soon as one
-dependency ends so, whatever the others still do. A task starts once: what ends later changes nothing. The run waits for all its tasks.
+A task's ` + "`trigger_rule`" + ` says when it runs, depending on how its dependencies ended. Names and meanings are those that
+Airflow documents. A rule is decided when all dependencies have ended; ` + "`one_success`, `one_failed` and `one_done`" + ` start their task as soon as one
+dependency has ended that way, while others may still run. A task starts once: dependencies that end later change nothing. The run waits for all its tasks.
 
 | rule | the task runs if | decided |
 |---|---|---|
@@ -177,7 +177,7 @@ dependency ends so, whatever the others still do. A task starts once: what ends 
 
 ` + "`continue_on_error`" + ` changes none of this: it says whether a failure makes the run fail.
 
-Cancelled counts as failed, because the work was not done, as a task that is killed has failed in Airflow. ` + "`one_done`" + ` counts
+Cancelled counts as failed, because the work was not done. In Airflow, too, a killed task has failed. ` + "`one_done`" + ` counts
 ` + "`upstream_failed`" + ` as failed, as every rule does.
 
 A task whose rule does not hold is Skipped. Its reason is ` + "`upstream_failed`" + ` if the rule asks for success (` + "`all_success`, `one_success`," + `
@@ -186,7 +186,7 @@ A task whose rule does not hold is Skipped. Its reason is ` + "`upstream_failed`
 
 ## Every rule and every mix
 
-What becomes of a task whose dependencies have ended in these ways, each at least once: **run**; skip: Skipped with reason
+What happens to a task whose dependencies have ended in these ways, each at least once: **run**; skip: Skipped with reason
 ` + "`trigger_rule`" + `; fail: Skipped with reason ` + "`upstream_failed`" + `.
 
 | dependencies |`)
