@@ -13,6 +13,9 @@ PGSERVER := go run ./platform/db/dbtest/pgserver
 # Beyond this a package hangs: the slowest takes a few minutes.
 TEST_TIMEOUT := 20m
 
+# Long computations in one goroutine, with bounds of memory: the race detector would make them ten times as long.
+HOSTILE := -run 'TestHostile|TestLargeInput' ./modules/pipelines/definition ./modules/workers
+
 .PHONY: help
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +35,8 @@ test: ## everything: build, vet, lint, all tests on both databases, and the faul
 	@$(MAKE) build
 	@go vet ./...
 	@$(MAKE) lint
-	@$(PGSERVER) -- go run ./scripts/testcount -race -timeout $(TEST_TIMEOUT) ./... -- -race -tags chaos -timeout $(TEST_TIMEOUT) ./chaos/...
+	@$(PGSERVER) -- go run ./scripts/testcount -race -timeout $(TEST_TIMEOUT) ./... \
+		-- $(HOSTILE) -- -race -tags chaos -timeout $(TEST_TIMEOUT) ./chaos/...
 
 .PHONY: test-short
 test-short: ## all tests on both databases, without the race detector and lint

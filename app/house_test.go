@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"platform/db":                  {"migrations", "platform/redact"},
 	"platform/terminal":            {},
 	"platform/redact":              {},
+	"platform/orphans":             {},
 	"platform/db/dbtest":           {"migrations", "platform/db", "platform/db/dbtest/localpg"},
 	"platform/db/dbtest/localpg":   {},
 	"platform/db/dbtest/pgserver":  {"platform/db/dbtest/localpg"},

@@ -3,16 +3,15 @@ package app_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
@@ -25,7 +24,18 @@ type sealed struct {
 		Seal              *string `json:"seal"`
 		FormerSeal        *string `json:"former_seal"`
 		SealedVersion     *int64  `json:"sealed_version"`
+		SealParts         string  `json:"seal_parts"`
+
+		IdempotencyKey *string           `json:"idempotency_key"`
+		Input          json.RawMessage   `json:"input"`
+		Labels         map[string]string `json:"labels"`
 	} `json:"execution"`
+	Tasks []sealedTask `json:"tasks"`
+}
+
+type sealedTask struct {
+	TaskExecutionID string          `json:"task_execution_id"`
+	Output          json.RawMessage `json:"output"`
 }
 
 func (p *program) sealOf(t *testing.T, id string) sealed {
@@ -33,18 +43,30 @@ func (p *program) sealOf(t *testing.T, id string) sealed {
 	return decode[sealed](t, p.ok(t, "show", id, "-o", "json"))
 }
 
-// recomputed is the seal of an execution as docs/seal.md tells an outsider to work it out, from what the program prints.
-func (p *program) recomputed(t *testing.T, s sealed) string {
+// plain writes a value in the canonical form of docs/seal.md. Numbers in these tests have no exponents: Go writes them as the form asks.
+func plain(t *testing.T, v any) string {
 	t.Helper()
-	text := func(v any) string {
-		var b bytes.Buffer
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
-		if err := e.Encode(v); err != nil {
+	if raw, ok := v.(json.RawMessage); ok {
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.UseNumber()
+		if err := dec.Decode(&v); err != nil {
 			t.Fatal(err)
 		}
-		return strings.TrimSpace(b.String())
 	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+func sha(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+
+// eventHashes are the hashes of an execution's events as docs/seal.md tells an outsider to write them.
+func (p *program) eventHashes(t *testing.T, s sealed) string {
+	t.Helper()
 	list := p.events(t, "--pipeline-execution", s.Execution.ID)
 	last := 0
 	for i, e := range list {
@@ -70,21 +92,66 @@ func (p *program) recomputed(t *testing.T, s sealed) string {
 		}
 		return int(*a.Version - *b.Version)
 	})
-	out := text([]any{"sluice-seal/1", s.Execution.ID, s.Execution.PipelineName, s.Execution.DefinitionVersion, s.Execution.Version, s.Execution.FormerSeal}) + "\n"
+	out := ""
 	for _, e := range slices.Concat(own, tasks, notes) {
-		var data any // numbers here are whole and small: Go writes them as the form asks
+		var data any
 		if err := json.Unmarshal(e.EventData, &data); err != nil {
 			t.Fatal(err)
 		}
-		line := text([]any{e.ID, e.TaskExecutionID, e.Version, e.EventType, data, e.WorkerID, e.Actor, e.CreatedAt})
-		out += fmt.Sprintf("%x\n", sha256.Sum256([]byte(line)))
+		out += sha(plain(t, []any{e.ID, e.TaskExecutionID, e.Version, e.EventType, data, e.WorkerID, e.Actor, e.CreatedAt})) + "\n"
 	}
-	sum := sha256.Sum256([]byte(out))
-	return hex.EncodeToString(sum[:])
+	return out
 }
 
-// TestSeal: off unless asked for; then what ends is sealed, an outsider gets the same seal, a retry's seal covers the former one,
-// and a change that no fold can see is found.
+// recomputed is the seal of form 2 of an execution as docs/seal.md tells an outsider to work it out, from what the program prints.
+func (p *program) recomputed(t *testing.T, s sealed) string {
+	t.Helper()
+	x := &s.Execution
+	sum := func(doc json.RawMessage) any {
+		if string(doc) == "null" {
+			return nil
+		}
+		return sha(plain(t, doc))
+	}
+	var definition json.RawMessage
+	for line := range strings.Lines(p.ok(t, "export", x.ID)) {
+		var d struct {
+			Definition struct{ Definition json.RawMessage }
+		}
+		if strings.HasPrefix(line, `{"definition":`) {
+			if err := json.Unmarshal([]byte(line), &d); err != nil {
+				t.Fatal(err)
+			}
+			definition = d.Definition.Definition
+		}
+	}
+	lines := [][]any{
+		{"sluice-seal/2", x.ID, x.PipelineName, x.DefinitionVersion, x.Version, x.FormerSeal},
+		{"input", sum(x.Input)},
+		{"idempotency_key", x.IdempotencyKey},
+		{"definition", sum(definition)},
+	}
+	for _, name := range slices.Sorted(maps.Keys(x.Labels)) {
+		lines = append(lines, []any{"label", name, x.Labels[name]})
+	}
+	lines = append(lines, []any{"events", sha(p.eventHashes(t, s))})
+	slices.SortFunc(s.Tasks, func(a, b sealedTask) int { return strings.Compare(a.TaskExecutionID, b.TaskExecutionID) })
+	for _, task := range s.Tasks {
+		if h := sum(task.Output); h != nil {
+			lines = append(lines, []any{"output", task.TaskExecutionID, h})
+		}
+	}
+	out := ""
+	for _, l := range lines {
+		out += plain(t, l) + "\n"
+	}
+	if out != x.SealParts {
+		t.Errorf("seal_parts is\n%s, and what is printed says\n%s", x.SealParts, out)
+	}
+	return sha(out)
+}
+
+// TestSeal: off unless asked for; then what ends is sealed, an outsider gets the same seal, and a retry's seal covers the former one.
 func TestSeal(t *testing.T) {
 	t.Parallel()
 	for backend, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
@@ -125,7 +192,6 @@ func TestSeal(t *testing.T) {
 			p.ok(t, "run", path)
 			contains(t, p.ok(t, "verify"), ", 2 seals: no breach")
 			p.roots(t)
-			p.tampered(t, id)
 		})
 	}
 }
@@ -149,35 +215,4 @@ func (p *program) roots(t *testing.T) {
 	p.ok(t, "cleanup", "--retain-events", "1ms", "--pipeline", "nobody")
 	p.fails(t, 2, []string{"--until: ", "is no time"}, "verify", "--print-root", "--until", "soon")
 	p.fails(t, 2, []string{"--until is for --print-root"}, "verify", "--until", "1h")
-}
-
-// tampered changes what no fold looks at, in several places, one after the other; what retention takes keeps its seal.
-func (p *program) tampered(t *testing.T, execution string) {
-	t.Helper()
-	d := dbtest.Open(t, p.url)
-	args := db.Args{"p": id(t, execution)}
-	for _, c := range [][2]string{
-		{
-			`UPDATE {execution_events} SET actor = 'somebody else' WHERE pipeline_execution_id = $p AND event_type = 'pipeline_restarted'`,
-			`UPDATE {execution_events} SET actor = (SELECT e.actor FROM {execution_events} AS e WHERE e.pipeline_execution_id = $p AND e.event_type = 'pipeline_started')
-WHERE pipeline_execution_id = $p AND event_type = 'pipeline_restarted'`,
-		},
-		{`UPDATE {pipeline_executions} SET former_seal = 'f00d' WHERE id = $p`, ``},
-	} {
-		mustExec(t, d, c[0], args)
-		r := p.run(t, "verify", execution)
-		if r.code != 1 || !strings.Contains(r.stdout, "seal sealed · pipeline execution "+execution) {
-			t.Errorf("%s: exit code %d\n%s", c[0], r.code, r.stdout)
-		}
-		if c[1] != "" {
-			mustExec(t, d, c[1], args)
-			contains(t, p.ok(t, "verify", execution), "no breach")
-		}
-	}
-	before := p.ok(t, "verify", "--print-root")
-	p.ok(t, "cleanup", "--retain-events", "1ms")
-	contains(t, p.ok(t, "verify"), "retained summary", "2 seals")
-	if after := p.ok(t, "verify", "--print-root"); after != before {
-		t.Errorf("the root changed with the retention of events:\n%s%s", before, after)
-	}
 }

@@ -133,15 +133,17 @@ func (b *batch) writeExecutions(tx db.Tx) (int64, error) {
 		Times("logs_removed_at", of(l, func(e *E) db.Time { return e.LogsRemovedAt })).
 		NullTexts("seal", of(l, func(e *E) string { return string(e.Seal) })).
 		NullTexts("former_seal", of(l, func(e *E) string { return string(e.FormerSeal) })).
+		NullTexts("seal_parts", of(l, func(e *E) string { return string(e.SealParts) })).
 		NullInts("sealed_version", of(l, func(e *E) int64 { return optional(e.SealedVersion) })).
 		Times("created_at", of(l, func(e *E) db.Time { return e.CreatedAt })).
 		Times("completed_at", of(l, func(e *E) db.Time { return e.CompletedAt })).
 		Times("paused_at", of(l, func(e *E) db.Time { return e.PausedAt })).
 		Times("deadline_at", of(l, func(e *E) db.Time { return e.DeadlineAt }))
 	return tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, attempt, input, error, idempotency_key, open_tasks,
-  unsuccessful_tasks, events_removed, outputs_removed_at, logs_removed_at, seal, former_seal, sealed_version, created_at, completed_at, paused_at, deadline_at)
+  unsuccessful_tasks, events_removed, outputs_removed_at, logs_removed_at, seal, former_seal, sealed_version, seal_parts,
+  created_at, completed_at, paused_at, deadline_at)
 SELECT x.id, x.pipeline_name, x.definition_version, x.status, x.version, x.attempt, x.input, x.error, x.idempotency_key, x.open_tasks,
-  x.unsuccessful_tasks, x.events_removed, x.outputs_removed_at, x.logs_removed_at, x.seal, x.former_seal, x.sealed_version, x.created_at,
+  x.unsuccessful_tasks, x.events_removed, x.outputs_removed_at, x.logs_removed_at, x.seal, x.former_seal, x.sealed_version, x.seal_parts, x.created_at,
   x.completed_at, x.paused_at, x.deadline_at FROM $x`, db.Args{"x": set})
 }
 

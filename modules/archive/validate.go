@@ -135,6 +135,7 @@ func (v *validator) execution(e *pipelines.Execution) error {
 		text("error", string(e.Error), 2*tasks.MaxError), short("idempotency_key", string(e.IdempotencyKey)),
 		within("open_tasks", int64(e.OpenTasks), 0, definition.MaxTasks), within("unsuccessful_tasks", int64(e.UnsuccessfulTasks), 0, definition.MaxTasks),
 		within("events_removed", e.EventsRemoved, 0, maxSequenceNum), short("seal", string(e.Seal)), short("former_seal", string(e.FormerSeal)),
+		text("seal_parts", string(e.SealParts), maxLine),
 		instants(e.OutputsRemovedAt, e.LogsRemovedAt, e.CreatedAt, e.CompletedAt, e.PausedAt, e.DeadlineAt), needed("created_at", e.CreatedAt))
 }
 

@@ -85,7 +85,7 @@ func (w *writer) page(v db.View, ids []db.ID) error {
 // The statements of a page, each in an order that no database changes.
 const (
 	selectExecutions = `SELECT id, pipeline_name, definition_version, status, version, attempt, input, error, idempotency_key, open_tasks, unsuccessful_tasks,
-  events_removed, outputs_removed_at, logs_removed_at, seal, former_seal, sealed_version, created_at, completed_at, paused_at, deadline_at
+  events_removed, outputs_removed_at, logs_removed_at, seal, former_seal, sealed_version, seal_parts, created_at, completed_at, paused_at, deadline_at
 FROM {pipeline_executions} WHERE id IN (SELECT id FROM $x) ORDER BY id`
 	selectLabels = `SELECT pipeline_execution_id, name, value FROM {execution_labels} WHERE pipeline_execution_id IN (SELECT id FROM $x)`
 	selectTasks  = `SELECT id, pipeline_execution_id, task_name, handler, queue, priority, status, sub_status, version, attempt, max_attempts,
@@ -116,8 +116,8 @@ func (w *writer) label(scan func(...any) error) error {
 func (w *writer) execution(scan func(...any) error) error {
 	var e pipelines.Execution
 	err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Attempt, &e.Input, &e.Error, &e.IdempotencyKey, &e.OpenTasks,
-		&e.UnsuccessfulTasks, &e.EventsRemoved, &e.OutputsRemovedAt, &e.LogsRemovedAt, &e.Seal, &e.FormerSeal, &e.SealedVersion, &e.CreatedAt,
-		&e.CompletedAt, &e.PausedAt, &e.DeadlineAt)
+		&e.UnsuccessfulTasks, &e.EventsRemoved, &e.OutputsRemovedAt, &e.LogsRemovedAt, &e.Seal, &e.FormerSeal, &e.SealedVersion, &e.SealParts,
+		&e.CreatedAt, &e.CompletedAt, &e.PausedAt, &e.DeadlineAt)
 	e.Labels = w.labels[e.ID]
 	if err == nil {
 		err = canonical(&e.Input)

@@ -50,7 +50,7 @@ func (p *page) checkPipeline(x *pipeline) {
 	}
 	if x.seal != "" {
 		p.run.report.Seals++
-		x.checkSeal(now)
+		p.checkSeal(x, now)
 	}
 	for _, t := range x.tasks {
 		p.checkTask(x, t)

@@ -28,6 +28,7 @@ type pipeline struct {
 	seal, formerSeal string
 	sealed           number       // the version that seal is about
 	digest           *seal.Digest // of the history, if the seal is of the row's version
+	contents         *contents    // if that seal is of form 2
 
 	bad     []string // columns that can't be read
 	history history

@@ -18,7 +18,7 @@ const (
 	I5   = "I5"   // fenced: nobody but the holder of the claim wrote
 	I6   = "I6"   // settled: a pipeline has ended if and only if all its tasks have
 	I7   = "I7"   // counted: the counters are what counting gives
-	Seal = "seal" // the history is the one that was sealed
+	Seal = "seal" // the execution is the one that was sealed
 	Data = "data"
 
 	Definition = "definition" // the version of a stored definition is the hash of its content
@@ -46,18 +46,22 @@ type Breach struct {
 
 // Report is what a verification looked at and what it found.
 type Report struct {
-	Executions  int      `json:"executions"`
-	Tasks       int      `json:"tasks"`
-	Events      int      `json:"events"`
-	OutboxRows  int      `json:"outbox_rows"`
-	Definitions int      `json:"definitions"`
-	Retained    int      `json:"retained"`        // pipelines whose events retention has taken: only their rows could be checked
-	Seals       int      `json:"seals"`           // pipelines that have one
-	NoOutputs   int      `json:"outputs_removed"` // pipelines whose outputs retention has taken
-	Total       int      `json:"-"`               // executions to be checked, if somebody watches the progress
-	Truncated   bool     `json:"truncated"`       // Options.MaxBreaches was reached: there may be more
-	Breaches    []Breach `json:"breaches"`
-	Unheld      []Unheld `json:"unheld"` // running tasks that no live worker holds: findings, and no breaches
+	Executions  int `json:"executions"`
+	Tasks       int `json:"tasks"`
+	Events      int `json:"events"`
+	OutboxRows  int `json:"outbox_rows"`
+	Definitions int `json:"definitions"`
+	Retained    int `json:"retained"`        // pipelines whose events retention has taken: only their rows could be checked
+	Seals       int `json:"seals"`           // pipelines that have one
+	NoOutputs   int `json:"outputs_removed"` // pipelines whose outputs retention has taken
+
+	SealedHistories int `json:"sealed_histories"` // pipelines whose events were compared with their seal
+	SealedContents  int `json:"sealed_contents"`  // pipelines whose input, outputs, definition, idempotency key and labels were: form 2
+
+	Total     int      `json:"-"`         // executions to be checked, if somebody watches the progress
+	Truncated bool     `json:"truncated"` // Options.MaxBreaches was reached: there may be more
+	Breaches  []Breach `json:"breaches"`
+	Unheld    []Unheld `json:"unheld"` // running tasks that no live worker holds: findings, and no breaches
 
 	Covers       []string `json:"covers"`         // what was checked
 	DoesNotCover []string `json:"does_not_cover"` // what may have been changed without a breach
@@ -71,10 +75,24 @@ func (r *Report) scope(o Options) {
 		"counters, outbox rows and trigger rules",
 		"the hash of each stored definition that was read",
 	}
-	r.DoesNotCover = []string{"logs", "annotations written after an end, or in a history without a seal"}
-	r.DoesNotCover = append(r.DoesNotCover, "inputs, outputs and idempotency keys")
-	if r.Seals > 0 {
-		r.Covers = append(r.Covers, "each event of a history that has a seal")
+	r.DoesNotCover = []string{
+		"logs", "annotations written after an end, or in a history without a seal",
+		"deadlines, run directories, and which version of a pipeline is the registered one",
+	}
+	if n := r.SealedHistories; n > 0 {
+		r.Covers = append(r.Covers, "each event of "+plural(n, "execution")+" with a seal")
+	}
+	if n := r.SealedContents; n > 0 {
+		r.Covers = append(r.Covers, "input, outputs, definition, idempotency key and labels of "+plural(n, "execution")+" with a seal of form 2")
+	}
+	if n := r.Executions - r.SealedContents; n > 0 {
+		r.DoesNotCover = append(r.DoesNotCover, "input, outputs, idempotency key and labels of "+plural(n, "execution")+" without a seal of form 2 of its present end")
+	}
+	if n := r.Executions - r.SealedHistories - r.Retained; n > 0 {
+		r.DoesNotCover = append(r.DoesNotCover, "what events say and no row holds, such as actors and exit codes, of "+plural(n, "execution")+" without a seal")
+	}
+	if r.NoOutputs > 0 {
+		r.DoesNotCover = append(r.DoesNotCover, "who removed outputs: an execution whose outputs_removed_at is set may lack them")
 	}
 	if r.Retained > 0 {
 		r.DoesNotCover = append(r.DoesNotCover, "histories that retention has removed")
@@ -180,7 +198,7 @@ var meaning = map[string]struct{ name, hint string }{
 	I5:         {"fenced", "a worker wrote after it had lost its claim, or the event was changed after it was written"},
 	I6:         {"settled", "the end of a task and the end of its pipeline were not one transaction, or a status was changed by hand"},
 	I7:         {"counted", "a counter was changed outside a transition, or rows were added or removed by hand"},
-	Seal:       {"sealed", "an event was changed, added or removed after the execution had ended, or the seal itself was"},
+	Seal:       {"sealed", "something was changed by hand after the execution had ended, or the seal itself was"},
 	Definition: {"definitions", "the stored definition was changed by hand, or the file it was imported from was: runs that are pinned to it are abandoned"},
 	Data:       {"unreadable or astray", "rows were changed, added or removed by hand, or the database is damaged: compare with a backup"},
 }

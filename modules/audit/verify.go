@@ -93,6 +93,7 @@ func (r *run) merge(page Report) {
 	t := &r.report
 	t.Executions, t.Tasks, t.Events, t.OutboxRows = t.Executions+page.Executions, t.Tasks+page.Tasks, t.Events+page.Events, t.OutboxRows+page.OutboxRows
 	t.Retained, t.NoOutputs, t.Seals = t.Retained+page.Retained, t.NoOutputs+page.NoOutputs, t.Seals+page.Seals
+	t.SealedHistories, t.SealedContents = t.SealedHistories+page.SealedHistories, t.SealedContents+page.SealedContents
 	for _, b := range page.Breaches {
 		r.add(b)
 	}
@@ -136,6 +137,9 @@ func (p *page) examine() error {
 		return err
 	}
 	if err := p.loadEvents(); err != nil {
+		return err
+	}
+	if err := p.loadContents(); err != nil {
 		return err
 	}
 	p.run.report.Executions += len(p.pipelines)

@@ -97,11 +97,12 @@ type Execution struct {
 	EventsRemoved     int64   `json:"events_removed"`     // by retention
 	OutputsRemovedAt  db.Time `json:"outputs_removed_at"` // by retention; null: never
 	LogsRemovedAt     db.Time `json:"logs_removed_at"`    // by retention; null: never
-	Seal              db.Text `json:"seal"`               // hex SHA-256 over the history at SealedVersion (docs/seal.md); null: not sealed
+	Seal              db.Text `json:"seal"`               // hex SHA-256 over what the execution is at SealedVersion (docs/seal.md); null: not sealed
 	FormerSeal        db.Text `json:"former_seal"`        // of the end before a retry, which Seal covers
 	SealedVersion     *int64  `json:"sealed_version"`
-	ReservedFor       db.Text `json:"reserved_for"` // the worker of the sluice run process that alone claims its tasks; null: any worker may
-	SealDue           int     `json:"-"`            // 1: ended, and not sealed yet though it should be
+	SealParts         db.Text `json:"seal_parts,omitempty"` // what Seal is the hash of; empty: not sealed, or a seal of form 1; lists leave it out
+	ReservedFor       db.Text `json:"reserved_for"`         // the worker of the sluice run process that alone claims its tasks; null: any worker may
+	SealDue           int     `json:"-"`                    // 1: ended, and not sealed yet though it should be
 	CreatedAt         db.Time `json:"created_at"`
 	CompletedAt       db.Time `json:"completed_at"`
 	PausedAt          db.Time `json:"paused_at"`

@@ -179,7 +179,7 @@ func (r *Repository) List(ctx context.Context, f Filter) ([]Execution, error) {
 			return nil, err
 		}
 		var found []Execution
-		if err := q.Where("id IN ?", part).Order("id DESC").Find(&found).Error; err != nil {
+		if err := q.Where("id IN ?", part).Omit("SealParts").Order("id DESC").Find(&found).Error; err != nil {
 			return nil, wrap("list pipeline executions", err)
 		}
 		labels, err := r.Labels(ctx, part)

@@ -19,8 +19,8 @@ type store struct {
 // outputs or logs went has new ones.
 var wanted = map[Kind]string{
 	Executions: `1 = 1`,
-	Events:     `p.events_removed = 0 AND p.seal_due = 0`, // a seal that is due needs them
-	Outputs:    `(p.outputs_removed_at IS NULL OR p.outputs_removed_at < p.completed_at)`,
+	Events:     `p.events_removed = 0 AND p.seal_due = 0`, // a seal that is due needs them, and outputs
+	Outputs:    `(p.outputs_removed_at IS NULL OR p.outputs_removed_at < p.completed_at) AND p.seal_due = 0`,
 	Logs:       `(p.logs_removed_at IS NULL OR p.logs_removed_at < p.completed_at)`,
 }
 

@@ -1,12 +1,14 @@
-// Package seal makes tampering with the past evident: when an execution has ended, a SHA-256 over its whole history is stored with
-// it, and one over all seals of a period can be kept where nobody who may change the database can reach. It decides nothing about
-// executions, and changes nothing of them but their seals. docs/seal.md describes the form, for who recomputes it without us.
+// Package seal makes tampering with the past evident: when an execution has ended, a SHA-256 over its history, input, outputs,
+// definition, idempotency key and labels is stored with it, and one over all seals of a period can be kept where nobody who may
+// change the database can reach. It decides nothing about executions, and changes nothing of them but their seals. docs/seal.md
+// describes the forms, so that others can recompute them.
 package seal
 
 import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
 	"slices"
 	"strconv"
 	"time"
@@ -15,8 +17,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Form is the version of the canonical form, the first word of what is hashed.
-const Form = "sluice-seal/1"
+// Form1 is the first word of what is hashed for a seal of form 1, which covers the history alone. New seals are of form 2.
+const Form1 = "sluice-seal/1"
 
 // Header is what a seal says of the execution itself.
 type Header struct {
@@ -101,8 +103,23 @@ func appendText(b []byte, s string) []byte {
 	return db.AppendString(b, s)
 }
 
-// Seal gives the seal, in hex.
+// Seal returns the seal of form 1, in hex.
 func (d *Digest) Seal(h Header) string {
+	sum := sha256.New()
+	sum.Write(h.append(nil, Form1))
+	d.writeTo(sum)
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// History returns the hash over the history that a seal of form 2 holds, in hex.
+func (d *Digest) History() string {
+	sum := sha256.New()
+	d.writeTo(sum)
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// writeTo writes the hash of each event and a line feed: the execution's own and those of tasks, then the annotations.
+func (d *Digest) writeTo(sum hash.Hash) {
 	slices.SortFunc(d.leaves, func(a, b leaf) int {
 		if n := bytes.Compare(a.task[:], b.task[:]); n != 0 {
 			return n
@@ -112,14 +129,6 @@ func (d *Digest) Seal(h Header) string {
 		}
 		return bytes.Compare(a.hash[:], b.hash[:])
 	})
-	b := db.AppendString([]byte{'['}, Form)
-	for _, s := range []string{h.PipelineExecutionID.String(), h.PipelineName, h.DefinitionVersion} {
-		b = db.AppendString(append(b, ','), s)
-	}
-	b = append(strconv.AppendInt(append(b, ','), h.Version, 10), ',')
-	b = append(appendText(b, h.Former), ']', '\n')
-	sum := sha256.New()
-	sum.Write(b)
 	var text [2*sha256.Size + 1]byte
 	text[2*sha256.Size] = '\n'
 	for _, list := range [][]leaf{d.leaves, d.notes[:d.covered]} {
@@ -128,5 +137,4 @@ func (d *Digest) Seal(h Header) string {
 			sum.Write(text[:])
 		}
 	}
-	return hex.EncodeToString(sum.Sum(nil))
 }

@@ -29,7 +29,8 @@ type Execution struct {
 	Seal              db.Text          `json:"seal"`
 	FormerSeal        db.Text          `json:"former_seal"`
 	SealedVersion     *int64           `json:"sealed_version"`
-	ReservedFor       db.Text          `json:"reserved_for"` // the worker of the sluice run process that alone claims its tasks; null: any worker may
+	SealParts         db.Text          `json:"seal_parts,omitempty"` // what Seal is the hash of; list leaves it out
+	ReservedFor       db.Text          `json:"reserved_for"`         // the worker of the sluice run process that alone claims its tasks; null: any worker may
 	CreatedAt         db.Time          `json:"created_at"`
 	StartedAt         db.Time          `json:"started_at"` // of its first task; null: none has started, it is queued
 	CompletedAt       db.Time          `json:"completed_at"`
@@ -47,7 +48,7 @@ func OfExecution(x pipelines.Execution, started db.Time, now time.Time) Executio
 		ID: x.ID, Pipeline: x.PipelineName, DefinitionVersion: x.DefinitionVersion, Status: x.Status, Version: x.Version, Attempt: x.Attempt, Input: x.Input,
 		Error: x.Error, IdempotencyKey: x.IdempotencyKey, OpenTasks: x.OpenTasks, UnsuccessfulTasks: x.UnsuccessfulTasks,
 		EventsRemoved: x.EventsRemoved, OutputsRemovedAt: x.OutputsRemovedAt, LogsRemovedAt: x.LogsRemovedAt, Seal: x.Seal,
-		FormerSeal: x.FormerSeal, SealedVersion: x.SealedVersion, ReservedFor: x.ReservedFor, CreatedAt: x.CreatedAt, StartedAt: started, CompletedAt: x.CompletedAt,
+		FormerSeal: x.FormerSeal, SealedVersion: x.SealedVersion, SealParts: x.SealParts, ReservedFor: x.ReservedFor, CreatedAt: x.CreatedAt, StartedAt: started, CompletedAt: x.CompletedAt,
 		PausedAt: x.PausedAt, DeadlineAt: x.DeadlineAt, Labels: x.Labels,
 	}
 	if started.IsZero() {

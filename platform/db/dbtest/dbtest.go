@@ -3,7 +3,11 @@
 package dbtest
 
 import (
+	"context"
+	"errors"
+	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/sluiceworks/sluice/platform/db"
@@ -45,17 +49,35 @@ func SQLite(t testing.TB) *db.DB {
 // SQLiteURL is the URL of a new, migrated file, for a test that starts the program.
 func SQLiteURL(t testing.TB) string {
 	t.Helper()
-	url := EmptySQLiteURL(t)
-	d, err := db.Open(t.Context(), url)
+	content, err := migratedFile()
 	if err != nil {
+		t.Fatal("prepare SQLite for tests: ", err)
+	}
+	path := filepath.Join(t.TempDir(), "sluice.db")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err = d.Migrate(t.Context())
-	if closing := d.Close(); err != nil || closing != nil {
-		t.Fatal(err, closing)
-	}
-	return url
+	return "sqlite://" + path
 }
+
+// migratedFile is the content of a migrated file, which each test's is a copy of.
+var migratedFile = sync.OnceValues(func() (content []byte, err error) {
+	dir, err := os.MkdirTemp("", "sluice-template")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "sluice.db")
+	ctx := context.Background()
+	d, err := db.Open(ctx, "sqlite://"+path)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(d.Migrate(ctx), d.Close()); err != nil { // closing moves the log into the file
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
 
 // EmptySQLiteURL is the URL of a file that is not there yet.
 func EmptySQLiteURL(t testing.TB) string {

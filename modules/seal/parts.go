@@ -1,0 +1,188 @@
+package seal
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// Form2 is the first word of the parts of a seal of form 2.
+const Form2 = "sluice-seal/2"
+
+// Parts is what a seal of form 2 covers. A hash is a SHA-256 in hex; empty: there is nothing.
+type Parts struct {
+	Header         Header
+	Input          string // hash of the input
+	IdempotencyKey string
+	Definition     string // hash of the definition that the run is pinned to
+	Labels         []Label
+	Events         string // hash over the history: see Digest.History
+	Outputs        []Output
+}
+
+// Label is one label of an execution.
+type Label struct {
+	Name, Value string
+}
+
+// Output is the output of one task.
+type Output struct {
+	TaskExecutionID db.ID
+	Hash            string
+}
+
+// Hash returns the hash of a document in canonical form; empty for none, and for null. Data that is not JSON, which only something
+// other than sluice writes, counts as a string.
+func Hash(doc []byte) string {
+	if len(doc) == 0 {
+		return ""
+	}
+	c, err := db.JSON(doc).Canonical()
+	if err != nil {
+		c = db.AppendString(nil, string(doc))
+	}
+	if string(c) == "null" {
+		return ""
+	}
+	sum := sha256.Sum256(c)
+	return hex.EncodeToString(sum[:])
+}
+
+// Text returns the parts as they are stored and hashed: a line of JSON for each, in a fixed order.
+func (p *Parts) Text() string {
+	slices.SortFunc(p.Labels, func(a, b Label) int {
+		if n := strings.Compare(a.Name, b.Name); n != 0 {
+			return n
+		}
+		return strings.Compare(a.Value, b.Value)
+	})
+	slices.SortFunc(p.Outputs, func(a, b Output) int { return bytes.Compare(a.TaskExecutionID[:], b.TaskExecutionID[:]) })
+	b := p.Header.append(make([]byte, 0, 512+120*len(p.Outputs)), Form2)
+	b = appendPart(b, "input", p.Input)
+	b = appendPart(b, "idempotency_key", p.IdempotencyKey)
+	b = appendPart(b, "definition", p.Definition)
+	for _, l := range p.Labels {
+		b = appendLine(b, "label", l.Name, l.Value)
+	}
+	b = appendPart(b, "events", p.Events)
+	for _, o := range p.Outputs {
+		b = appendLine(b, "output", o.TaskExecutionID.String(), o.Hash)
+	}
+	return string(b)
+}
+
+// appendPart writes a part of one value, which is null if it is empty.
+func appendPart(b []byte, name, value string) []byte {
+	b = append(db.AppendString(append(b, '['), name), ',')
+	return append(appendText(b, value), ']', '\n')
+}
+
+func appendLine(b []byte, words ...string) []byte {
+	for i, w := range words {
+		b = append(b, "[,"[min(i, 1)])
+		b = db.AppendString(b, w)
+	}
+	return append(b, ']', '\n')
+}
+
+// append writes the line that begins what is hashed.
+func (h *Header) append(b []byte, form string) []byte {
+	b = db.AppendString(append(b, '['), form)
+	for _, s := range []string{h.PipelineExecutionID.String(), h.PipelineName, h.DefinitionVersion} {
+		b = db.AppendString(append(b, ','), s)
+	}
+	b = append(strconv.AppendInt(append(b, ','), h.Version, 10), ',')
+	return append(appendText(b, h.Former), ']', '\n')
+}
+
+// Of returns the seal of form 2: the SHA-256 of the parts' text, in hex.
+func Of(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// ErrParts is a text that Parts.Text does not write.
+var ErrParts = errors.New("not the parts of a seal")
+
+// ReadParts reads what Text wrote. It fails with ErrParts for anything else.
+func ReadParts(text string) (*Parts, error) {
+	p := &Parts{}
+	for i, line := range strings.SplitAfter(text, "\n") {
+		if line == "" {
+			continue
+		}
+		if err := p.read(i, line); err != nil {
+			return nil, fmt.Errorf("%w: line %d: %w", ErrParts, i+1, err)
+		}
+	}
+	if p.Text() != text {
+		return nil, fmt.Errorf("%w: they are not in their form", ErrParts)
+	}
+	return p, nil
+}
+
+func (p *Parts) read(i int, line string) error {
+	var words []any
+	dec := json.NewDecoder(strings.NewReader(line))
+	dec.UseNumber()
+	if err := dec.Decode(&words); err != nil {
+		return err
+	}
+	word := func(i int) string { // what is no text shows when the text is written again
+		if i >= len(words) {
+			return ""
+		}
+		s, _ := words[i].(string)
+		return s
+	}
+	if i == 0 {
+		return p.Header.read(words, word)
+	}
+	switch value := word(1); word(0) {
+	case "input":
+		p.Input = value
+	case "idempotency_key":
+		p.IdempotencyKey = value
+	case "definition":
+		p.Definition = value
+	case "label":
+		p.Labels = append(p.Labels, Label{value, word(2)})
+	case "events":
+		p.Events = value
+	case "output":
+		id, err := db.ParseID(value)
+		if err != nil {
+			return err
+		}
+		p.Outputs = append(p.Outputs, Output{id, word(2)})
+	default:
+		return fmt.Errorf("unknown part %q", word(0))
+	}
+	return nil
+}
+
+func (h *Header) read(words []any, word func(int) string) (err error) {
+	if word(0) != Form2 {
+		return fmt.Errorf("unknown form %q: expected %s", word(0), Form2)
+	}
+	if len(words) != 6 {
+		return fmt.Errorf("%d words: expected 6", len(words))
+	}
+	if h.PipelineExecutionID, err = db.ParseID(word(1)); err != nil {
+		return err
+	}
+	n, _ := words[4].(json.Number)
+	if h.Version, err = n.Int64(); err != nil {
+		return err
+	}
+	h.PipelineName, h.DefinitionVersion, h.Former = word(2), word(3), word(5)
+	return nil
+}

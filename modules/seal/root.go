@@ -1,0 +1,50 @@
+package seal
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// Root is one hash over all seals of a period.
+type Root struct {
+	Root       string  `json:"root"` // hex SHA-256 over a line for each seal: id, space, seal
+	Executions int64   `json:"executions"`
+	Unsealed   int64   `json:"unsealed"` // that ended in the period and have no seal of their end
+	Since      db.Time `json:"since"`
+	Until      db.Time `json:"until"`
+}
+
+// Root goes over the executions that ended in a period, from since on and before until, by their ids. Zero times are no bounds.
+func (s *Sealer) Root(ctx context.Context, since, until db.Time) (Root, error) {
+	r := Root{Since: since, Until: until}
+	bounds, args := "", db.Args{"since": since, "until": until}
+	if !since.IsZero() {
+		bounds += ` AND completed_at >= $since`
+	}
+	if !until.IsZero() {
+		bounds += ` AND completed_at < $until`
+	}
+	sum := sha256.New()
+	err := s.db.Query(ctx, `SELECT id, seal, CASE WHEN seal IS NOT NULL AND sealed_version = version THEN 1 ELSE 0 END FROM {pipeline_executions}
+WHERE status IN ('Completed', 'Failed', 'Cancelled')`+bounds+` ORDER BY id`, args, func(scan func(...any) error) error {
+		var id db.ID
+		var seal db.Text
+		var sealed int
+		if err := scan(&id, &seal, &sealed); err != nil {
+			return err
+		}
+		if sealed == 0 {
+			r.Unsealed++
+			return nil
+		}
+		r.Executions++
+		_, err := fmt.Fprintf(sum, "%s %s\n", id, seal)
+		return err
+	})
+	r.Root = hex.EncodeToString(sum.Sum(nil))
+	return r, wrap("read seals", err)
+}

@@ -1,6 +1,0 @@
-//go:build race
-
-package dbtest
-
-// Race reports whether the race detector watches this program.
-const Race = true
