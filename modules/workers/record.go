@@ -112,8 +112,8 @@ func (p *Pool) report(group []*pipelines.Outcome, result pipelines.Turned) {
 	}
 }
 
-// withdrawn reports an outcome of a handler that was ended because its claim was found lost, as by the cancel of its run: that the
-// database refuses it is no news.
+// withdrawn reports an outcome of a handler that was ended because its task was found cancelled or abandoned: that the database refuses it is
+// no news.
 func withdrawn(o *pipelines.Outcome) bool {
-	return o.Kind == pipelines.Released && o.Reason == errClaimLost.Error()
+	return o.Kind == pipelines.Released && o.Reason == errTaskEnded.Error()
 }
