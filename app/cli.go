@@ -9,6 +9,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/orphans"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -18,6 +19,7 @@ type cli struct {
 	stdout, stderr *terminal.Writer
 	extensions     []fx.Option
 	kill           <-chan struct{} // closed when what runs is to be killed at once
+	orphans        *orphans.Reaper // nil if this is no program of its own
 
 	config      string
 	databaseURL string
@@ -56,13 +58,14 @@ configuration file (database-url in ` + defaultConfig + `); the flag wins, then 
 Exit codes:
     0  done
     1  a pipeline failed, or a check found something wrong
-    2  wrong usage, or an invalid file or input
+    2  wrong usage, or an invalid file or input; also a crash of the Go runtime, with stacks on stderr
     3  no such thing
     4  the database is unreachable, behind, or refuses the command
     5  not possible in this state
    70  an unexpected error
   124  the time of wait --timeout is over
-  130  interrupted`,
+  130  interrupted
+  131  ended by SIGQUIT, with stacks on stderr`,
 		Example:       "  sluice run examples/first.yaml\n  sluice serve --pipelines pipelines\n  sluice list --status failed",
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -35,6 +35,7 @@ const (
 	exitUnexpected  = 70  // none of these: a fault of the program or of the machine
 	exitTimeout     = 124 // the time of `wait --timeout` is over, as timeout(1) has it
 	exitInterrupted = 130
+	exitQuit        = 131 // SIGQUIT, as shells count it
 )
 
 // exitStatus ends the program with a code and no further word: the command has said what there is to say.

@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"os"
+	"runtime"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -13,9 +14,15 @@ import (
 // asProgram is the variable that makes the tests' binary the program itself, for tests that kill it.
 const asProgram = "APP_TEST_AS_PROGRAM"
 
+func init() {
+	if os.Getenv(asProgram) != "" {
+		runtime.LockOSThread()
+	}
+}
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		os.Exit(app.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(app.Program(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/orphans"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -22,16 +23,25 @@ const signalEcho = 500 * time.Millisecond
 
 // Main runs one command line and returns the exit code: 0 done; 1 the pipeline failed or a breach was found; 2 wrong usage, an
 // invalid file or input; 3 no such thing; 4 the database cannot be used; 5 not possible in this state; 70 an unexpected
-// error; 124 the time of wait --timeout is over; 130 interrupted.
+// error; 124 the time of wait --timeout is over; 130 interrupted; 131 ended by SIGQUIT (see Program). A crash of the Go runtime has 2, too.
 // The end of ctx, an interrupt, a hangup and a termination signal all mean: end in order; a second signal kills what
 // still runs, and a third ends the process at once.
 // extensions are fx modules with further handlers and definitions.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, extensions ...fx.Option) int {
+	return command(ctx, nil, args, stdin, stdout, stderr, extensions)
+}
+
+func command(
+	ctx context.Context, inherited *orphans.Reaper, args []string, stdin io.Reader, stdout, stderr io.Writer, extensions []fx.Option,
+) int {
 	ctx, kill, stop := untilSignals(ctx)
 	defer stop()
 	ctx = db.WithWaitReport(ctx, func(message string) { fmt.Fprintln(terminal.New(stderr), "sluice: "+message) })
 	lessCollecting()
-	c := &cli{kill: kill, stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr), extensions: extensions}
+	c := &cli{
+		kill: kill, orphans: inherited, extensions: extensions,
+		stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr),
+	}
 	root := c.rootCommand() //nolint:contextcheck // a command's context comes when it runs
 	root.SetArgs(args)
 	root.SetIn(stdin)

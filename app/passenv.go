@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/handlers/shell"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
@@ -44,11 +45,20 @@ func (p *passEnv) add(cmd *cobra.Command, what string) {
 	cmd.Flags().Var(p, "pass-env", what)
 }
 
-// setCommands says what commands get of this process's environment, and when they are killed. It must come before the first task.
-func (c *cli) setCommands(handlers *tasks.Registry, e shell.Environment) {
-	if h, ok := handlers.Handler(definition.ShellHandler); ok {
-		if h, ok := h.(*shell.Handler); ok {
-			h.Environment, h.Kill = e, c.kill
-		}
+// setCommands says what commands get of this process's environment, when they are killed, and what ends with them. It must come
+// before the first task.
+func (c *cli) setCommands(handlers *tasks.Registry, e shell.Environment, log *zap.Logger) {
+	named, _ := handlers.Handler(definition.ShellHandler)
+	h, ok := named.(*shell.Handler)
+	if !ok {
+		return
+	}
+	h.Environment, h.Kill = e, c.kill
+	if c.orphans == nil {
+		return
+	}
+	h.Orphans = c.orphans.Children
+	if err := c.orphans.Adopt(); err != nil {
+		log.Warn("processes that leave their command's session outlive it", zap.Error(err))
 	}
 }

@@ -106,7 +106,7 @@ func (c *cli) workOff(ctx context.Context, n workNeeds, f workFlags, def *defini
 		return err
 	}
 	defer outliveOutput()()
-	c.setCommands(n.Handlers, shell.Environment{All: true, Pass: f.pass.patterns})
+	c.setCommands(n.Handlers, shell.Environment{All: true, Pass: f.pass.patterns}, n.Log)
 	c.guardFiles(n.Handlers, n.DB)
 	if f.seal {
 		if err := n.Sealer.Enable(ctx); err != nil {

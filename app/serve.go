@@ -74,7 +74,7 @@ also in capitals), and what --pass-env names.`,
 			}
 			return with(cmd.Context(), c, func(ctx context.Context, n serveNeeds) error {
 				defer outliveOutput()()
-				c.setCommands(n.Handlers, shell.Environment{Pass: pass.patterns})
+				c.setCommands(n.Handlers, shell.Environment{Pass: pass.patterns}, n.Log)
 				c.guardFiles(n.Handlers, n.DB)
 				return n.serve(ctx, s, keep)
 			})

@@ -4,11 +4,14 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 
 	"github.com/sluiceworks/sluice/app"
 	"github.com/sluiceworks/sluice/chaos/step"
 )
 
+func init() { runtime.LockOSThread() }
+
 func main() {
-	os.Exit(app.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, step.Module))
+	os.Exit(app.Program(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, step.Module))
 }

@@ -132,11 +132,15 @@ func (h *Handler) environ(call *tasks.Call, in *with, files *exchange) ([]string
 		}
 		env = append(env, runDirName+"="+call.RunDir)
 	}
-	return append(env,
+	env = append(env,
 		"SLUICE_INPUT="+files.input,
 		"SLUICE_OUTPUT="+files.output,
 		"SLUICE_PIPELINE_EXECUTION_ID="+call.PipelineExecutionID.String(),
-		"SLUICE_TASK_EXECUTION_ID="+call.TaskExecutionID.String(),
-		"SLUICE_ATTEMPT="+strconv.Itoa(call.Attempt),
-	), nil
+	)
+	return append(env, marks(call)...), nil
+}
+
+// marks are the variables that tell an attempt's processes from all others.
+func marks(call *tasks.Call) []string {
+	return []string{"SLUICE_TASK_EXECUTION_ID=" + call.TaskExecutionID.String(), "SLUICE_ATTEMPT=" + strconv.Itoa(call.Attempt)}
 }

@@ -35,7 +35,11 @@ func newExchange(s *scratch, call *tasks.Call) (*exchange, error) {
 	if err = doc.write(x.input); err == nil {
 		err = os.WriteFile(x.output, nil, 0o600) // some programs, such as a container's bind mount, want the file to be there
 	}
-	if err != nil {
+	var malformed *json.SyntaxError
+	switch {
+	case errors.As(err, &malformed):
+		return nil, tasks.Permanent(errors.Join(err, os.RemoveAll(dir)))
+	case err != nil:
 		return nil, tasks.CannotStart(errors.Join(fmt.Errorf("write the attempt's files: %w", err), os.RemoveAll(dir)))
 	}
 	return x, nil

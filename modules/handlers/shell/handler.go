@@ -31,6 +31,9 @@ type Handler struct {
 	Kill <-chan struct{}
 	// Environment selects the variables of this process that a command gets.
 	Environment Environment
+	// Orphans returns the ids of the processes that others have left to this one. With it, what a command leaves behind ends with
+	// the command. nil: this process inherits none, and the command's process group alone ends with it.
+	Orphans func() []int
 
 	typed   tasks.Handler
 	scratch scratch
@@ -108,7 +111,7 @@ func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call, 
 		return fmt.Errorf("command not started: %w", err)
 	}
 	stdout, stderr := &stream{log: call.Stdout}, &stream{log: call.Stderr}
-	p, err := start(cmd, stdout, stderr)
+	p, err := start(cmd, owner{marks: marks(call), list: h.Orphans}, stdout, stderr)
 	if err != nil {
 		return in.startError(err)
 	}
@@ -158,6 +161,10 @@ func (in *with) startError(err error) error {
 	}
 	return fmt.Errorf("start command: %w", err)
 }
+
+// KillAll kills the process groups of all commands that handlers of this process run, and waits for nothing. It is for a process that
+// is about to end without an order.
+func KillAll() { commands.killAll() }
 
 // SelfTest runs a command that does nothing, in the same way as a task's.
 func (h *Handler) SelfTest(ctx context.Context) error {

@@ -15,7 +15,7 @@ import (
 )
 
 // drainDelay is how long the output is still read once the whole group has been killed. What is in the pipes is there at once; only
-// a process that has left the group (setsid) can hold them open longer, and it shall not hold up the task.
+// a process that has left the group (setsid), and that is not killed either, can hold them open longer. It does not hold up the task.
 const drainDelay = time.Second
 
 // process is a command with all that it starts: one process group.
@@ -24,6 +24,7 @@ const drainDelay = time.Second
 // the group has been killed: until then the system cannot give that id to anybody else.
 type process struct {
 	cmd     *exec.Cmd
+	owner   owner // of its orphans
 	readers []*os.File
 	exited  chan struct{} // closed when the leader has ended
 	drained chan struct{} // closed when nobody holds the output open any more, or reading it was given up
@@ -35,9 +36,9 @@ type process struct {
 var commands spawners
 
 // start starts cmd, whose output is copied to the writers.
-func start(cmd *exec.Cmd, stdout, stderr io.Writer) (*process, error) {
+func start(cmd *exec.Cmd, o owner, stdout, stderr io.Writer) (*process, error) {
 	p := &process{
-		cmd: cmd, exited: make(chan struct{}), drained: make(chan struct{}), release: make(chan struct{}), result: make(chan error, 1),
+		cmd: cmd, owner: o, exited: make(chan struct{}), drained: make(chan struct{}), release: make(chan struct{}), result: make(chan error, 1),
 	}
 	outR, outW, err := os.Pipe()
 	if err != nil {
@@ -55,6 +56,7 @@ func start(cmd *exec.Cmd, stdout, stderr io.Writer) (*process, error) {
 		p.closeReaders()
 		return nil, err
 	}
+	p.owner.session = cmd.Process.Pid
 	go p.reap()
 	go p.drain(stdout, stderr)
 	return p, nil
@@ -62,10 +64,10 @@ func start(cmd *exec.Cmd, stdout, stderr io.Writer) (*process, error) {
 
 // reap reaps the leader.
 func (p *process) reap() {
-	defer commands.ended()
 	reaped, err := awaitExit(p.cmd)
 	close(p.exited)
 	<-p.release
+	commands.ended(p.cmd.Process.Pid)
 	if !reaped {
 		err = p.cmd.Wait()
 	}
@@ -92,7 +94,7 @@ func (p *process) drain(stdout, stderr io.Writer) {
 	close(p.drained)
 }
 
-// wait returns when the group is dead and its output read. It reports whether ctx ended before the leader did. The error is the
+// wait returns when the group and what it left behind are dead, and its output read. It reports whether ctx ended before the leader did. The error is the
 // leader's end as os/exec gives it.
 // When the context ends, the group has the grace to end by itself, unless kill is closed.
 func (p *process) wait(ctx context.Context, grace time.Duration, kill <-chan struct{}) (stopped bool, err error) {
@@ -103,6 +105,8 @@ func (p *process) wait(ctx context.Context, grace time.Duration, kill <-chan str
 		p.terminate(grace, kill)
 	}
 	p.signal(syscall.SIGKILL)
+	<-p.exited            // whatever it left is now this process's
+	p.owner.killOrphans() // before the leader's id, which is that of its session, can be given to another
 	close(p.release)
 	err = <-p.result
 	giveUp := time.AfterFunc(drainDelay, p.closeReaders)
@@ -112,17 +116,28 @@ func (p *process) wait(ctx context.Context, grace time.Duration, kill <-chan str
 	return stopped, err
 }
 
-// terminate asks the group to end and returns when it has, or when the grace is over. The leader's end alone does not do: a shell
-// dies at once of a signal for which the program that it runs has a handler, and that program has the same right to the grace.
-// Whoever still works holds the output open.
+// terminate asks the group, and what it leaves behind, to end and returns when they have, or when the grace is over. The leader's end
+// alone does not do: a shell dies at once of a signal for which the program that it runs has a handler, and that program has the same
+// right to the grace. What still works in the group holds the output open.
 func (p *process) terminate(grace time.Duration, kill <-chan struct{}) {
 	p.signal(syscall.SIGTERM)
 	p.signal(syscall.SIGCONT) // a stopped process gets the signal only when it continues
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
-	for _, done := range []chan struct{}{p.exited, p.drained} {
+	poll := time.NewTicker(orphanPoll)
+	defer poll.Stop()
+	asked := map[int]bool{}
+	for exited, drained := p.exited, p.drained; ; {
+		orphans := p.owner.signalOrphans(asked, syscall.SIGTERM, syscall.SIGCONT)
+		if exited == nil && drained == nil && orphans == 0 {
+			return
+		}
 		select {
-		case <-done:
+		case <-exited:
+			exited = nil
+		case <-drained:
+			drained = nil
+		case <-poll.C:
 		case <-kill:
 			return
 		case <-timer.C:
