@@ -43,6 +43,22 @@ func TestReadme(t *testing.T) {
 	})
 }
 
+// TestReadmeProgram: the README's program in Go is the one that is built and vetted as examples/greeter.
+func TestReadmeProgram(t *testing.T) {
+	t.Parallel()
+	program, err := os.ReadFile("examples/greeter/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), "```go\n"+string(program)+"```\n") {
+		t.Error("the README's program differs from examples/greeter/main.go")
+	}
+}
+
 // TestReadmeServer: the README's commands for a server, all pasted at once into a shell, work off what they start.
 func TestReadmeServer(t *testing.T) {
 	t.Parallel()

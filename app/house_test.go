@@ -59,6 +59,7 @@ var mayImport = map[string][]string{
 	"app":                     {"modules/*", "modules/pipelines/definition", "modules/handlers/*", "platform/*"},
 	".":                       {"app", "examples/*"},
 	"examples/*":              {"modules/tasks", "modules/pipelines", "modules/pipelines/definition"},
+	"examples/greeter":        {"app", "modules/tasks"},
 	"scripts/*":               {},
 	"chaos":                   {"chaos/step", "modules/*", "modules/pipelines/definition", "platform/db", "platform/db/dbtest/localpg"},
 	"chaos/driver":            {"chaos"},

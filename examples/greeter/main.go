@@ -1,0 +1,26 @@
+// Command greeter is sluice with one more handler, greeter.greet.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/sluiceworks/sluice/app"
+	"github.com/sluiceworks/sluice/modules/tasks"
+)
+
+type in struct {
+	Name string `json:"name" sluice:"required"` // from the task's `with`
+}
+
+type out struct {
+	Text string `json:"text"` // ${{ needs.TASK.text }} in later tasks
+}
+
+func greet(_ context.Context, in in) (out, error) { return out{Text: "hello, " + in.Name}, nil }
+
+func newGreet() tasks.Handler { return tasks.NewHandler("greeter.greet", greet) }
+
+func main() {
+	os.Exit(app.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, tasks.ProvideHandler(newGreet)))
+}
