@@ -43,6 +43,26 @@ test-short: ## all tests on both databases, without the race detector and lint
 	@scripts/setup.sh compiler postgres pooler python
 	@$(PGSERVER) -- go run ./scripts/testcount -timeout $(TEST_TIMEOUT) ./...
 
+# One package and a pattern of tests, for test-one and watch.
+PKG :=
+RUN := .
+
+.PHONY: test-one
+test-one: ## some tests of one package: make test-one PKG=./modules/tasks RUN=TestApply
+	@test -n "$(PKG)" || { echo "say which package: make test-one PKG=./modules/tasks RUN=TestApply" >&2; exit 2; }
+	@scripts/setup.sh compiler postgres
+	@$(PGSERVER) -- go test -count=1 -run '$(RUN)' $(PKG)
+
+.PHONY: watch
+watch: ## the same, again after each change of a Go or SQL file, until interrupted
+	@stamp=$$(mktemp); trap 'rm -f "$$stamp"' EXIT; touch -d @0 "$$stamp"; \
+	while true; do \
+		if [ -n "$$(find . -name '*.go' -newer "$$stamp" -print -quit; find . -name '*.sql' -newer "$$stamp" -print -quit)" ]; then \
+			touch "$$stamp"; $(MAKE) test-one PKG='$(PKG)' RUN='$(RUN)' || true; \
+		fi; \
+		sleep 1; \
+	done
+
 .PHONY: chaos
 chaos: ## the fault tests at full size, within 30 minutes; writes docs/chaos.md
 	@scripts/setup.sh compiler postgres

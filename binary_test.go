@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,6 +121,27 @@ func TestInterrupt(t *testing.T) {
 		serve.signal(syscall.SIGTERM)
 		if code := serve.wait(t); code != 0 {
 			t.Errorf("serve: exit code %d\n%s", code, serve.stderr)
+		}
+	})
+}
+
+// TestCancelledRun: a run that somebody cancels ends `run` with 1, and its progress says nothing of outcomes that come too late.
+func TestCancelledRun(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p program) {
+		path, _ := held(t)
+		run := p.begin(t, "run", path)
+		dbtest.Eventually(t, "the task runs", func() bool {
+			_, err := os.Stat(begunBeside(path))
+			return err == nil
+		})
+		id := strings.Fields(run.stderr.String())[1]
+		p.ok(t, "cancel", id, "--reason", "not needed")
+		if code := run.wait(t); code != 1 {
+			t.Errorf("exit code %d", code)
+		}
+		if text := run.stderr.String(); strings.Contains(text, "late") || strings.Contains(text, `"level"`) || !strings.Contains(text, "Cancelled") {
+			t.Errorf("the progress:\n%s", text)
 		}
 	})
 }
@@ -248,31 +268,6 @@ func TestFirstRun(t *testing.T) {
 	} {
 		if !strings.Contains(string(out), words) {
 			t.Errorf("not found: %q in\n%s", words, out)
-		}
-	}
-}
-
-// TestPasswordIsNotShown: not in the log of serve, not in an error.
-func TestPasswordIsNotShown(t *testing.T) {
-	t.Parallel()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	u, err := url.Parse(dbtest.PostgresURL(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword(u.User.Username(), "topsecret") // the tests' server asks for none
-	p := program{path, u.String()}
-	serve := p.begin(t, "serve")
-	dbtest.Eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), "serving") })
-	serve.signal(syscall.SIGTERM)
-	serve.wait(t)
-	_, _, stderr := program{path, "postgres://u:topsecret@127.0.0.1:1/x"}.run(t, "list")
-	for _, text := range []string{serve.stderr.String(), stderr} {
-		if text == "" || strings.Contains(text, "topsecret") {
-			t.Errorf("the password shows:\n%s", text)
 		}
 	}
 }

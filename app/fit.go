@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
@@ -21,6 +22,38 @@ func printFitted(w *terminal.Writer, heading []string, rows [][]string, elastic 
 		return
 	}
 	fmt.Fprintln(w, renderTable(heading, fit(heading, rows, width, elastic), width))
+}
+
+// printWithErrors is printFitted for rows that end with an error. Where that would be cut, each error has the line below its row: it is what
+// people look for, and a column at the edge of a terminal would show its first letters, or nothing.
+func printWithErrors(w *terminal.Writer, heading []string, rows [][]string, elastic ...string) {
+	width, _, ok := w.Size()
+	whole := renderTable(heading, rows, 0)
+	if !ok || width < 20 || widestLine(whole) <= width {
+		printFitted(w, heading, rows, elastic...)
+		return
+	}
+	last := len(heading) - 1
+	heading, short := heading[:last], make([][]string, len(rows))
+	for i, row := range rows {
+		short[i] = row[:last]
+	}
+	lines := strings.Split(renderTable(heading, fit(heading, short, width, elastic), width), "\n")
+	for i, line := range lines {
+		fmt.Fprintln(w, line)
+		if i > 0 && rows[i-1][last] != "" {
+			fmt.Fprintln(w, "  "+text.Snip(terminal.Inline(rows[i-1][last]), width-len("  "), "…"))
+		}
+	}
+}
+
+// widestLine is the width of the widest line of a text.
+func widestLine(s string) int {
+	widest := 0
+	for line := range strings.Lines(s) {
+		widest = max(widest, text.StringWidthWithoutEscSequences(strings.TrimSuffix(line, "\n")))
+	}
+	return widest
 }
 
 // fit cuts the elastic columns so that the table has a width, if that is enough.

@@ -211,6 +211,11 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("exit code %d: %+v", r.code, f)
 		}
 	})
+	many := &program{url: dbtest.SQLiteURL(t)}
+	many.ok(t, "start", file(t, "far.yaml", "name: far\ntasks: [{id: a, run: echo a, queue: far}]\n"), "--count", "10001")
+	if f := check(t, many.run(t, "doctor", "-o", "json"), "outbox"); f.Found != "10001 tasks wait, of those due no live worker serves 10000 of the first 10000" {
+		t.Errorf("%+v", f)
+	}
 	for url, words := range map[string]string{
 		"postgres://postgres@127.0.0.1:1/nothing?connect_timeout=2": "check --database-url", dbtest.EmptyPostgresURL(t): "run `sluice migrate`",
 		dbtest.EmptySQLiteURL(t): "`sluice run FILE` makes one",

@@ -163,7 +163,7 @@ func (c *cli) printExecutions(list []pipelines.Execution, starts map[db.ID]db.Ti
 			errorLine(string(x.Error), 100),
 		}
 	}
-	printFitted(c.stdout, []string{"id", "pipeline", "status", "created", "waited", "duration", "open tasks", "error"}, rows, "error", "pipeline")
+	printWithErrors(c.stdout, []string{"id", "pipeline", "status", "created", "waited", "duration", "open tasks", "error"}, rows, "pipeline")
 }
 
 // progressOf is the status of a run in words: one none of whose tasks has started is queued.

@@ -54,13 +54,19 @@ func (p *program) onScreen(t *testing.T, width uint16, args ...string) string {
 	return strings.ReplaceAll(text, "\r\n", "\n")
 }
 
-// TestTablesFitTheTerminal: no line is wider than the terminal, what is cut says so, and ids are whole as long as they fit.
+// TestTablesFitTheTerminal: no line is wider than the terminal, what is cut says so, and ids are whole as long as they fit. An error
+// shows its last line however narrow the terminal is.
 func TestTablesFitTheTerminal(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	p := &program{url: dbtest.SQLiteURL(t)}
 	long := strings.Repeat("a long reason ", 20)
 	p.run(t, "run", file(t, "wide.yaml", "name: a-pipeline-with-a-rather-long-name\ntasks:\n  - {id: a-task-with-a-long-name, run: 'echo "+long+" >&2; exit 1'}\n"))
 	id := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items[0].ID
+	p.run(t, "run", file(t, "orders.yaml", `
+name: orders
+tasks:
+  - {id: a, run: 'printf "Traceback:\n  File orders.py\nKeyError: amount\n" >&2; exit 22'}
+`))
 	waiting := p.start(t, file(t, "queue.yaml", "name: queue\ntasks:\n  - {id: a, queue: gpu, run: 'true'}\n"))
 	cmd, _ := p.process(t, "serve", "--queues", "a-queue,another-queue,a-third-queue")
 	dbtest.Eventually(t, "the worker is there", func() bool { return len(decode[listing[any]](t, p.ok(t, "workers", "-o", "json")).Items) == 1 })
@@ -73,7 +79,8 @@ func TestTablesFitTheTerminal(t *testing.T) {
 				}
 			}
 		}
-		if text := p.onScreen(t, width, "list"); !strings.Contains(text, id) || !strings.Contains(text, waiting) || !strings.Contains(text, "…") {
+		if text := p.onScreen(t, width, "list"); !strings.Contains(text, id) || !strings.Contains(text, waiting) || !strings.Contains(text, "…") ||
+			!strings.Contains(text, "\n  KeyError: amount\n") {
 			t.Errorf("list on %d columns:\n%s", width, text)
 		}
 	}

@@ -25,7 +25,7 @@ var (
 )
 
 // Log is the events of one execution in an order in which they may have been committed: each transaction's events at its place or
-// before it, each task's and the pipeline's own in the order of their versions (docs/adr/0009). It is not changed once made.
+// before it, each task's and the pipeline's own in the order of their versions (docs/adr/0023). It is not changed once made.
 type Log struct {
 	events []events.Event
 	times  []db.Time     // by position: the latest created_at up to there, for a transaction that had to wait was begun earlier

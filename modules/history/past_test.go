@@ -23,9 +23,9 @@ import (
 )
 
 // runs is how many random runs a test makes on each database.
-const runs = 100
+const runs = 60
 
-// TestThePastIsWhatARecorderSaw: time travel at every event of a hundred random runs gives the rows and the outbox that were there
+// TestThePastIsWhatARecorderSaw: time travel at every event of random runs gives the rows and the outbox that were there
 // when the event had just been committed.
 func TestThePastIsWhatARecorderSaw(t *testing.T) {
 	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {

@@ -140,20 +140,27 @@ func (r *Repository) CountDependencies(tx db.Tx, list []Counter) error {
 		db.Args{"x": db.IDSet(ids).Ints("n", n)})
 }
 
-// Moved returns the places in the list of those claims under which their tasks are no more.
-func (r *Repository) Moved(ctx context.Context, claims []Task) (moved []int, err error) {
+// Moved is a claim under which its task is no more.
+type Moved struct {
+	Place int  // in the list that was asked about
+	Ended bool // the task has been cancelled or abandoned, and is not in another worker's hands
+}
+
+// Moved returns those claims under which their tasks are no more.
+func (r *Repository) Moved(ctx context.Context, claims []Task) (moved []Moved, err error) {
 	n := len(claims)
 	ids, versions, holders, since, places := make([]db.ID, n), make([]int64, n), make([]string, n), make([]db.Time, n), make([]int64, n)
 	for i := range claims {
 		places[i] = int64(i)
 		ids[i], versions[i], holders[i], since[i] = claims[i].ID, claims[i].Version, string(claims[i].WorkerID), claims[i].StartedAt
 	}
-	err = r.db.Query(ctx, `SELECT x.place FROM $x LEFT JOIN {task_executions} AS t ON t.id = x.id AND t.version = x.version
-  AND t.worker_id = x.holder AND t.started_at = x.since WHERE t.id IS NULL`,
+	err = r.db.Query(ctx, `SELECT x.place, coalesce(t.status IN ('Cancelled', 'Abandoned'), false) FROM $x LEFT JOIN {task_executions} AS t ON t.id = x.id
+WHERE NOT coalesce(t.version = x.version AND t.worker_id = x.holder AND t.started_at = x.since, false)`,
 		db.Args{"x": db.IDSet(ids).Ints("version", versions).Texts("holder", holders).Times("since", since).Ints("place", places)},
 		func(scan func(...any) error) error {
-			moved = append(moved, 0)
-			return scan(&moved[len(moved)-1])
+			moved = append(moved, Moved{})
+			m := &moved[len(moved)-1]
+			return scan(&m.Place, &m.Ended)
 		})
 	return moved, wrap("look at claims", err)
 }

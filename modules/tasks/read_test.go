@@ -94,7 +94,8 @@ func TestReads(t *testing.T) {
 	})
 }
 
-// TestMoved names the claims that are lost: another version, another worker, another claim of the same one, or no row any more.
+// TestMoved names the claims that are lost: another version, another worker, another claim of the same one, or no row any more; and those
+// whose tasks have been cancelled.
 func TestMoved(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -103,12 +104,19 @@ func TestMoved(t *testing.T) {
 		claims[1].Version--
 		claims[2].WorkerID = "another"
 		claims[3].StartedAt = db.At(claims[3].StartedAt.Add(time.Microsecond))
+		err := d.Transaction(t.Context(), func(tx db.Tx) error {
+			_, err := tx.Exec(`UPDATE {task_executions} SET status = 'Cancelled' WHERE id = $id`, db.Args{"id": own[1].ID})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		got, err := repository(d).Moved(t.Context(), claims)
 		if err != nil {
 			t.Fatal(err)
 		}
-		slices.Sort(got)
-		if diff := cmp.Diff([]int{1, 2, 3, 4}, got); diff != "" {
+		slices.SortFunc(got, func(a, b tasks.Moved) int { return a.Place - b.Place })
+		if diff := cmp.Diff([]tasks.Moved{{1, true}, {2, false}, {3, false}, {4, false}}, got); diff != "" {
 			t.Errorf("moved (-want +got):\n%s", diff)
 		}
 	})

@@ -52,7 +52,7 @@ func (p *Pool) attend(ctx context.Context) {
 		}
 		began := p.db.Now()
 		p.claimed.Store(false)
-		if err := p.giveBackStrays(ctx); err != nil {
+		if err := p.giveBackStrays(ctx); err != nil && ctx.Err() == nil {
 			p.claimed.Store(true)
 			p.outage.Warn("comparing claims with the database failed, trying again", zap.Error(err))
 			continue

@@ -271,7 +271,7 @@ func TestWakesOfOneTenant(t *testing.T) {
 // TestFleetOfMany: fifty tenants with the same names and the same work at once, by two processes; each has all of its own and
 // nothing else.
 func TestFleetOfMany(t *testing.T) {
-	const n = 50
+	const n = 30
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx := context.Background()
 		first, second := open(&enginetest.Scripted{}), open(&enginetest.Scripted{})

@@ -149,9 +149,13 @@ func (p *Pool) cancelLost(ctx context.Context) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, i := range moved {
-		if cancel, running := p.running[claims[i]]; running {
-			cancel(errClaimLost)
+	for _, m := range moved {
+		cause := errClaimLost
+		if m.Ended {
+			cause = errTaskEnded
+		}
+		if cancel, running := p.running[claims[m.Place]]; running {
+			cancel(cause)
 		}
 	}
 }

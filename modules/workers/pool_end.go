@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 // Reasons for which a handler's context ends before its time is up.
 var (
 	errClaimLost = errors.New("the task was taken from this worker")
+	errTaskEnded = fmt.Errorf("it was cancelled or abandoned: %w", errClaimLost)
 	errStopping  = errors.New("the worker is stopping")
 )
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -102,8 +103,17 @@ func (p *Pool) report(group []*pipelines.Outcome, result pipelines.Turned) {
 			p.config.Observer.Lost()
 			p.arise()
 			p.logs.late(group[i].Logs)
-			t := &group[i].Claim.Task
-			p.log.Warn("a late outcome was refused", zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Error(err))
+			t, level := &group[i].Claim.Task, zapcore.WarnLevel
+			if withdrawn(group[i]) {
+				level = zapcore.DebugLevel
+			}
+			p.log.Log(level, "a late outcome was refused", zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Error(err))
 		}
 	}
+}
+
+// withdrawn reports an outcome of a handler that was ended because its task was found cancelled or abandoned: that the database refuses it is
+// no news.
+func withdrawn(o *pipelines.Outcome) bool {
+	return o.Kind == pipelines.Released && o.Reason == errTaskEnded.Error()
 }

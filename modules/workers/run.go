@@ -140,7 +140,7 @@ func (p *Pool) await(ctx context.Context, call *tasks.Call, c *pipelines.Claim) 
 	select {
 	case r := <-done:
 		if r.err == nil && errors.Is(context.Cause(ctx), errClaimLost) {
-			r.err = errClaimLost
+			r.err = context.Cause(ctx)
 		}
 		return r
 	case <-timer.C:

@@ -25,13 +25,19 @@ func alter(t *testing.T, s *enginetest.Stack, statement string) {
 }
 
 // TestOutcomeWaitsForTheDatabase: an outcome that the database does not take, for a reason that says nothing about the outcome, is kept
-// for as long as that lasts and recorded then, and is not made a failure.
+// for as long as that lasts and recorded then, and is not made a failure. Nor does it, or the claims that fail meanwhile, flood the log.
 func TestOutcomeWaitsForTheDatabase(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, g := context.Background(), newGate()
 		s := open(g.handler("gate"))
-		id := s.Start(t, ctx, s.Define(t, "unwell", definition.Task{ID: "a", Uses: "gate"}), "")
-		stop, logs := observed(t, s, workers.Config{Slots: 1, Drain: time.Minute})
+		def := s.Define(t, "unwell", definition.Task{ID: "a", Uses: "gate"})
+		next := s.Start(t, ctx, def, "")
+		must(t, s.DB.Transaction(ctx, func(tx db.Tx) error { // it is to be claimed during the outage
+			_, err := tx.Exec(`UPDATE {task_outbox} SET available_at = $at`, db.Args{"at": db.At(tx.Now.Add(3 * time.Second))})
+			return err
+		}))
+		id := s.Start(t, ctx, def, "")
+		stop, logs := observed(t, s, workers.Config{Slots: 2, Drain: time.Minute})
 		<-g.entered
 		alter(t, s, `ALTER TABLE {execution_events} RENAME TO elsewhere`)
 		close(g.out)
@@ -47,9 +53,14 @@ func TestOutcomeWaitsForTheDatabase(t *testing.T) {
 		if diff := cmp.Diff(map[string]string{"pipeline": "started completed", "a": ran}, sequences(t, s, id)); diff != "" {
 			t.Errorf("history (-want +got):\n%s", diff)
 		}
+		if e := s.Wait(t, ctx, next); e.Status != pipelines.Completed {
+			t.Errorf("status %s: %s", e.Status, e.Error)
+		}
 		stop()
-		if n := logs.FilterMessageSnippet("recording outcomes failed").Len(); n < 1 || n > 3 {
-			t.Errorf("an outage of 14 s is told of in %d lines: %v", n, logs.All())
+		for _, what := range []string{"recording outcomes failed", "claiming failed"} {
+			if n := logs.FilterMessageSnippet(what).Len(); n < 1 || n > 3 {
+				t.Errorf("an outage of 14 s is told of in %d lines of %q: %v", n, what, logs.All())
+			}
 		}
 	})
 }

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -51,10 +50,7 @@ func (l *sqlite) backup(ctx context.Context, tenant string, readOnly bool, path 
 	if readOnly {
 		options = readOnlyOptions(l.file(tenant))
 	}
-	s, err := l.sqlOpenPlain(tenant, options)
-	if err != nil {
-		return err
-	}
+	s := l.sqlOpenPlain(tenant, options)
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if _, err := s.ExecContext(ctx, `VACUUM INTO ?`, path); err != nil {
 		return fmt.Errorf("copy the database: %w", err)
@@ -67,10 +63,7 @@ func (l *sqlite) backup(ctx context.Context, tenant string, readOnly bool, path 
 
 // checkIntegrity has SQLite examine a file's structure.
 func checkIntegrity(ctx context.Context, path string) (err error) {
-	s, err := sql.Open(sqliteDriver, "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=ro&immutable=1")
-	if err != nil {
-		return err
-	}
+	s := openSQLite(path, url.Values{"mode": {"ro"}, "immutable": {"1"}})
 	defer func() { err = errors.Join(err, s.Close()) }()
 	var found string
 	if err := s.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&found); err != nil {

@@ -88,23 +88,21 @@ func (l *sqlite) file(tenant string) string {
 
 // sqlOpen opens a file to write. Every writing transaction takes the write lock at its start (immediate): one that read first and
 // then wrote would fail at once instead of waiting. FULL makes each commit survive a power cut.
-func (l *sqlite) sqlOpen(tenant string, options url.Values) (*sql.DB, error) {
+func (l *sqlite) sqlOpen(tenant string, options url.Values) *sql.DB {
 	options.Set("_journal_mode", "WAL")
 	options.Set("_synchronous", "FULL")
 	return l.sqlOpenPlain(tenant, options)
 }
 
 // sqlOpenPlain changes nothing of the file by opening it.
-func (l *sqlite) sqlOpenPlain(tenant string, options url.Values) (*sql.DB, error) {
+func (l *sqlite) sqlOpenPlain(tenant string, options url.Values) *sql.DB {
 	options.Set("_busy_timeout", "10000")
 	options.Set("_foreign_keys", "on")
 	options.Set("_cache_size", "-65536")
-	options.Set("_stmt_cache_size", "256")
-	options.Set("_mutex", "no") // a connection is used by one goroutine at a time, which database/sql sees to
 	if tenant != DefaultTenant && !options.Has("mode") {
 		options.Set("mode", "rw") // a connection that is opened anew after a drop must not make an empty file
 	}
-	return sql.Open(sqliteDriver, "file:"+(&url.URL{Path: l.file(tenant)}).EscapedPath()+"?"+options.Encode())
+	return openSQLite(l.file(tenant), options)
 }
 
 func (l *sqlite) open(ctx context.Context, tenant string, create bool) (handles, error) {
@@ -144,11 +142,8 @@ func (l *sqlite) openFile(ctx context.Context, tenant string, readOnly error) (h
 	return handles{write: write, read: read, reserved: write}, nil // a file has one writer, whoever writes
 }
 
-func (l *sqlite) handle(ctx context.Context, tenant string, open func(string, url.Values) (*sql.DB, error), options url.Values, conns int) (*gorm.DB, error) {
-	s, err := open(tenant, options)
-	if err != nil {
-		return nil, err
-	}
+func (l *sqlite) handle(ctx context.Context, tenant string, open func(string, url.Values) *sql.DB, options url.Values, conns int) (*gorm.DB, error) {
+	s := open(tenant, options)
 	s.SetMaxOpenConns(conns)
 	s.SetMaxIdleConns(conns)
 	if tenant != DefaultTenant {
@@ -223,10 +218,7 @@ func (l *sqlite) migrate(ctx context.Context, tenant string) (err error) {
 	if _, err := l.inspect(ctx, tenant, true); err != nil {
 		return err // dropped while this waited
 	}
-	s, err := l.sqlOpen(tenant, url.Values{"_txlock": {"immediate"}})
-	if err != nil {
-		return err
-	}
+	s := l.sqlOpen(tenant, url.Values{"_txlock": {"immediate"}})
 	defer func() { err = errors.Join(err, s.Close()) }()
 	return migrateUp(ctx, s, migrations.SQLite, sqliteName)
 }

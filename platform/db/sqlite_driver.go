@@ -1,19 +1,48 @@
 package db
 
 import (
+	"context"
 	"database/sql"
-
-	"github.com/mattn/go-sqlite3"
+	"database/sql/driver"
+	"net/url"
 )
 
-// sqliteDriver is SQLite with a log that is copied into the file less often: after 40 MB instead of 4. That costs no safety, each
-// commit being synced into the log, and takes a sixth less time. A log that grew larger behind a long reader is cut back to that size
-// once it is written from its start again.
-const sqliteDriver = "sluice-sqlite3"
+// checkpointPages is how many pages the write-ahead log holds before SQLite copies it into the file: 40 MB instead of 4.
+// That costs no safety, because each commit is synced into the log, and saves a sixth of the time. A log that grew larger
+// behind a long reader is cut back to logBytes when it is written from its start again.
+const (
+	checkpointPages = "10000"
+	logBytes        = "41943040"
+)
 
-func init() {
-	sql.Register(sqliteDriver, &sqlite3.SQLiteDriver{ConnectHook: func(c *sqlite3.SQLiteConn) error {
-		_, err := c.Exec("PRAGMA wal_autocheckpoint = 10000; PRAGMA journal_size_limit = 41943040", nil)
-		return err
-	}})
+// sqliteConnector opens connections to one file. The driver is not registered under a name, because a program that
+// imports this package may have registered its own.
+type sqliteConnector struct {
+	driver driver.Driver
+	dsn    string
 }
+
+func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
+func (c sqliteConnector) Driver() driver.Driver                        { return c.driver }
+
+// openSQLite returns a pool of connections to a file. The options are those of
+// mattn/go-sqlite3, and parameters of SQLite's URI. It opens nothing yet.
+func openSQLite(path string, options url.Values) *sql.DB {
+	return sql.OpenDB(sqliteConnector{sqliteDriver, "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + sqliteOptions(options).Encode()})
+}
+
+// Primary result codes of SQLite.
+const (
+	sqlitePerm       = 3
+	sqliteBusy       = 5
+	sqliteLocked     = 6
+	sqliteReadOnly   = 8
+	sqliteIOErr      = 10
+	sqliteCorrupt    = 11
+	sqliteFull       = 13
+	sqliteCantOpen   = 14
+	sqliteTooBig     = 18
+	sqliteConstraint = 19
+	sqliteMismatch   = 20
+	sqliteNotADB     = 26
+)

@@ -31,14 +31,11 @@ func (l *sqlite) frontier(ctx context.Context, tenant, table, column string) (fr
 		return nil, err
 	}
 	if readOnly == nil {
-		f.pool, err = l.sqlOpen(tenant, url.Values{"_query_only": {"on"}})
+		f.pool = l.sqlOpen(tenant, url.Values{"_query_only": {"on"}})
 	} else {
 		options := readOnlyOptions(path)
 		f.frozen = options.Has("immutable")
-		f.pool, err = l.sqlOpenPlain(tenant, options)
-	}
-	if err != nil {
-		return nil, err
+		f.pool = l.sqlOpenPlain(tenant, options)
 	}
 	f.conn, err = pinned(ctx, f.pool)
 	return f, err

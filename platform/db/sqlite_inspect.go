@@ -44,10 +44,7 @@ func (l *sqlite) inspect(ctx context.Context, tenant string, create bool) (readO
 // checkOwn refuses a file that holds another program's tables. One that is empty, or in which a first migration has only begun,
 // is ours.
 func (l *sqlite) checkOwn(ctx context.Context, tenant string, options url.Values) (err error) {
-	s, err := l.sqlOpenPlain(tenant, options)
-	if err != nil {
-		return err
-	}
+	s := l.sqlOpenPlain(tenant, options)
 	defer func() { err = errors.Join(err, s.Close()) }()
 	found, err := countTables(ctx, s)
 	switch {
@@ -84,10 +81,7 @@ func (l *sqlite) erased(ctx context.Context, tenant string) (_ bool, err error) 
 	if _, err := os.Stat(l.file(tenant)); errors.Is(err, os.ErrNotExist) {
 		return true, nil
 	}
-	s, err := l.sqlOpenPlain(tenant, url.Values{"mode": {"rw"}})
-	if err != nil {
-		return false, err
-	}
+	s := l.sqlOpenPlain(tenant, url.Values{"mode": {"rw"}})
 	defer func() { err = errors.Join(err, s.Close()) }()
 	found, err := countTables(ctx, s)
 	return found.erased(), err

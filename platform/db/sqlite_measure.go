@@ -4,16 +4,14 @@ import (
 	"context"
 	"errors"
 
-	"github.com/mattn/go-sqlite3"
 	"gorm.io/gorm"
 )
 
 func (l *sqlite) measure(ctx context.Context, _ string, read *gorm.DB) (Measure, error) {
 	m := Measure{Settings: map[string]string{}}
-	m.Version, _, _ = sqlite3.Version()
 	on := read.Statement.ConnPool
 	var pages, size int64
-	err := errors.Join(on.QueryRowContext(ctx, `PRAGMA page_count`).Scan(&pages), on.QueryRowContext(ctx, `PRAGMA page_size`).Scan(&size))
+	err := errors.Join(on.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&m.Version), on.QueryRowContext(ctx, `PRAGMA page_count`).Scan(&pages), on.QueryRowContext(ctx, `PRAGMA page_size`).Scan(&size))
 	if err != nil {
 		return m, err
 	}

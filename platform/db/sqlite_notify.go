@@ -24,10 +24,7 @@ func (l *sqlite) listen(ctx context.Context, tenant, _ string, heard func(topic)
 	}
 	l.listeners.Add(1)
 	defer l.listeners.Add(-1)
-	s, err := l.sqlOpen(tenant, url.Values{"_query_only": {"on"}})
-	if err != nil {
-		return err
-	}
+	s := l.sqlOpen(tenant, url.Values{"_query_only": {"on"}})
 	defer func() { err = errors.Join(err, s.Close()) }()
 	conn, err := s.Conn(ctx) // the counter is the connection's own
 	if err != nil {

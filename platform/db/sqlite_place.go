@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/mattn/go-sqlite3"
 	"gorm.io/gorm"
 )
 
@@ -25,7 +24,6 @@ func (l *sqlite) checkPlace(path string, info fs.FileInfo) error {
 
 // keepLog has the open connections of a pool leave the log's file alone when they are closed.
 func keepLog(g *gorm.DB) (err error) {
-	const persistWAL = 10 // SQLITE_FCNTL_PERSIST_WAL
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	pool, err := g.DB()
@@ -44,13 +42,7 @@ func keepLog(g *gorm.DB) (err error) {
 			return err
 		}
 		conns = append(conns, c)
-		if err := c.Raw(func(dc any) error {
-			s, ok := dc.(*sqlite3.SQLiteConn)
-			if !ok {
-				return fmt.Errorf("a connection of SQLite was expected, not %T", dc)
-			}
-			return s.SetFileControlInt("main", persistWAL, 1)
-		}); err != nil {
+		if err := c.Raw(persistLog); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluiceworks/sluice/modules/audit/audittest"
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
@@ -65,7 +66,8 @@ func TestSleep(t *testing.T) {
 	})
 }
 
-// TestSleepersHoldNoSlot: ten sleep for an hour over one slot, and what is to run at once runs.
+// TestSleepersHoldNoSlot: ten sleep for an hour over one slot, two wait until the year 2266, and what is to run at once runs. Rows and history
+// agree on the instants, however far away.
 func TestSleepersHoldNoSlot(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *enginetest.Stack) {
@@ -74,6 +76,7 @@ func TestSleepersHoldNoSlot(t *testing.T) {
 		for i := range 10 {
 			list = append(list, task(fmt.Sprintf("sleeper%d", i), "sleep", `{"duration": "1h"}`))
 		}
+		list = append(list, task("long", "sleep", `{"duration": "2100000h"}`), task("rare", "wait", `{"file": "/nowhere/parcel", "every": "2100000h"}`))
 		order := pipelines.Order{ID: s.Start(t, ctx, s.Define(t, "crowd", list...), ""), Actor: "test"}
 		s.Work(t, ctx, workers.Config{Slots: 1})
 		urgent := s.Start(t, ctx, s.Define(t, "urgent", task("now", "scripted", "{}")), "")
@@ -92,6 +95,12 @@ func TestSleepersHoldNoSlot(t *testing.T) {
 			}
 			return true
 		})
+		for _, name := range []string{"long", "rare"} {
+			if at := read(t, s, order.ID, name).RetryAt; at.Year() < 2265 {
+				t.Errorf("%s goes on at %s", name, at)
+			}
+		}
+		audittest.Check(t, s.DB)
 		if err := s.Engine.Cancel(ctx, order); err != nil {
 			t.Fatal(err)
 		}

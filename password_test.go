@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sluiceworks/sluice/platform/db/dbtest"
+)
+
+// TestPasswordIsNotShown: not in the log of serve, not in an error, wherever the setting of the database has it.
+func TestPasswordIsNotShown(t *testing.T) {
+	t.Parallel()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(dbtest.PostgresURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, host, port, name := u.User.Username(), u.Hostname(), u.Port(), strings.TrimPrefix(u.Path, "/")
+	for place, form := range map[string]string{ // the tests' server asks for no password
+		"user":        fmt.Sprintf("postgres://%s:topsecret@%%s/%s?sslmode=disable", user, name),
+		"query":       fmt.Sprintf("postgres://%%s/%s?sslmode=disable&user=%s&password=topsecret", name, user),
+		"first":       fmt.Sprintf("postgresql://%s@%%s/%s?password=topsecret&sslmode=disable", user, name),
+		"certificate": fmt.Sprintf("postgres://%s@%%s/%s?sslmode=disable&sslpassword=topsecret", user, name),
+	} {
+		t.Run(place, func(t *testing.T) {
+			t.Parallel()
+			serve := program{path, fmt.Sprintf(form, net.JoinHostPort(host, port))}.begin(t, "serve")
+			dbtest.Eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
+			serve.signal(syscall.SIGTERM)
+			serve.wait(t)
+			_, _, stderr := program{path, fmt.Sprintf(form, "127.0.0.1:1")}.run(t, "list")
+			for _, text := range []string{serve.stderr.String(), stderr} {
+				if !strings.Contains(text, name) || strings.Contains(text, "topsecret") {
+					t.Errorf("the password shows, or not even the database:\n%s", text)
+				}
+			}
+		})
+	}
+}
