@@ -68,6 +68,7 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 			if err != nil {
 				return err
 			}
+			c.warn(def.Warnings())
 			raw, err := input.resolve(ctx, def, c.stdin)
 			if err != nil {
 				return err
