@@ -86,7 +86,7 @@ func (n annotateNeeds) task(ctx context.Context, id db.ID, name string) (db.ID, 
 	if _, err := n.Executions.Get(ctx, id); err != nil {
 		return db.ID{}, err
 	}
-	list, err := n.Tasks.ListByPipeline(ctx, id)
+	list, err := n.Tasks.Summaries(ctx, id)
 	if err != nil {
 		return db.ID{}, err
 	}

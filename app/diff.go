@@ -104,7 +104,10 @@ func (n diffNeeds) compare(ctx context.Context, first, second db.ID, force bool)
 		return diffDocument{}, withHint(usagef("%s is an execution of %s, and %s one of %s", first, x, second, y),
 			"`sluice list --pipeline "+x+"` lists what can be compared with the first; --force compares these two all the same")
 	}
-	c := history.Compare(a, b)
+	c, err := history.Compare(a, b)
+	if err != nil {
+		return diffDocument{}, err
+	}
 	doc := diffDocument{First: sideOf(a, now), Second: sideOf(b, now), Differences: c.Differences, Durations: c.Durations, CriticalPath: c.Critical}
 	if a.Timeline == nil || b.Timeline == nil {
 		doc.Durations, doc.CriticalPath = nil, nil
@@ -117,7 +120,8 @@ func (n diffNeeds) run(ctx context.Context, id db.ID, now db.Time) (r history.Ru
 	if r.Execution, err = n.Executions.Get(ctx, id); err != nil {
 		return r, err
 	}
-	if r.Tasks, err = n.Tasks.ListByPipeline(ctx, id); err != nil || r.Execution.EventsRemoved > 0 {
+	r.Outputs = func(ids []db.ID) (map[db.ID]db.JSON, error) { return n.Tasks.OutputsOf(ctx, ids) }
+	if r.Tasks, err = n.Tasks.Summaries(ctx, id); err != nil || r.Execution.EventsRemoved > 0 {
 		return r, err
 	}
 	list, err := n.Events.ListByPipeline(ctx, id, events.Page{})

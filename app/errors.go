@@ -118,6 +118,14 @@ func (c *cli) reportProblems(list definition.Problems) {
 	}
 }
 
+// warn writes what is allowed and probably not meant, as reportProblems writes mistakes.
+func (c *cli) warn(list definition.Problems) {
+	for _, p := range list {
+		p.Message = "warning: " + p.Message
+		fmt.Fprintln(c.stderr, terminal.Inline(p.String()))
+	}
+}
+
 // exitCode classifies.
 func exitCode(err error) int {
 	var usage usageError

@@ -126,6 +126,10 @@ func (f *folder) file(path string, first bool) {
 		return
 	}
 	s.def, s.source, s.told = def, info, ""
+	for _, warning := range def.Warnings() {
+		f.log.Warn("pipeline file: "+warning.Message, zap.String("file", path), zap.Int("line", warning.Line),
+			zap.Int("column", warning.Column), zap.String("hint", warning.Hint))
+	}
 }
 
 // leave logs, once, that a file is not read as a pipeline.

@@ -99,7 +99,7 @@ func (l *logReader) find(ctx context.Context, only []string) error {
 	if _, err := l.needs.Executions.Get(ctx, l.id); err != nil {
 		return err
 	}
-	list, err := l.needs.Tasks.ListByPipeline(ctx, l.id)
+	list, err := l.needs.Tasks.Summaries(ctx, l.id)
 	if err != nil {
 		return err
 	}

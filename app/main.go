@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -19,15 +18,6 @@ import (
 	"github.com/sluiceworks/sluice/platform/orphans"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
-
-// lessCollecting lets the heap grow to five times of what lives in it, which is little, unless the environment says otherwise: a
-// tenth of the processor time.
-func lessCollecting() {
-	const percent = 400
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(percent)
-	}
-}
 
 const signalEcho = 500 * time.Millisecond
 

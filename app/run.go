@@ -68,6 +68,7 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 			if err != nil {
 				return err
 			}
+			c.warn(def.Warnings())
 			raw, err := input.resolve(ctx, def, c.stdin)
 			if err != nil {
 				return err
@@ -154,7 +155,7 @@ func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, def
 	}
 	pool.WorkOn(id)
 	follow.id = id
-	list, err := n.Tasks.ListByPipeline(ctx, id)
+	list, err := n.Tasks.Summaries(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +180,7 @@ func actor() string {
 func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, format string) error {
 	interrupted := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
-	list, err := w.Tasks.ListByPipeline(ctx, w.id)
+	list, err := w.Tasks.Summaries(ctx, w.id)
 	if err != nil {
 		return err
 	}
@@ -191,11 +192,11 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 		if err != nil {
 			return err
 		}
-		doc := runDocument{Execution: views.OfExecution(x, starts[x.ID], w.DB.Now()), Tasks: views.OfTasks(list, w.needs(list), w.DB.Now())}
+		doc := runDocument{Execution: views.OfExecution(x, starts[x.ID], w.DB.Now()), Tasks: []views.Task{}}
 		if doc.Attempts, err = w.attempts(ctx, list); err != nil {
 			return err
 		}
-		if err := printJSON(c.stdout, doc); err != nil && !errors.Is(err, syscall.EPIPE) {
+		if err := printTasks(ctx, c.stdout, doc, views.OfTasks(list, w.needs(list), w.DB.Now()), w.Tasks); err != nil && !errors.Is(err, syscall.EPIPE) {
 			return err
 		}
 	} else if x.Status.Terminal() {

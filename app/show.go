@@ -115,7 +115,7 @@ time went. With --at or --at-event it shows all that as it was, and which tasks 
 				doc.Waiting[i].Reason = c.again(doc.Waiting[i].Reason)
 			}
 			if *format == formatJSON {
-				return printJSON(c.stdout, doc.view())
+				return n.printJSON(ctx, c, &doc)
 			}
 			c.printShow(doc, f)
 			return nil
@@ -124,14 +124,29 @@ time went. With --at or --at-event it shows all that as it was, and which tasks 
 	return cmd
 }
 
-// read reads an execution. The rows come before the events, which are then at least as new.
+// printJSON prints the document, with today's outputs as they are read unless it is of the past.
+func (n showNeeds) printJSON(ctx context.Context, c *cli, doc *showDocument) error {
+	v := doc.view()
+	if doc.At != nil {
+		return printJSON(c.stdout, v)
+	}
+	list := v.Tasks
+	v.Tasks = []views.Task{}
+	return printTasks(ctx, c.stdout, v, list, n.Tasks)
+}
+
+// read reads an execution, without today's outputs. The rows come before the events, which are then at least as new.
 func (n showNeeds) read(ctx context.Context, id db.ID, past pastFlags) (showDocument, error) {
 	doc := showDocument{now: n.DB.Now(), Waiting: []waitingTask{}}
 	var err error
 	if doc.Execution, err = n.Executions.Get(ctx, id); err != nil {
 		return doc, err
 	}
-	if doc.Tasks, err = n.Tasks.ListByPipeline(ctx, id); err != nil {
+	rows := n.Tasks.Summaries
+	if past.given() {
+		rows = n.Tasks.ListByPipeline // which outputs there were is for the history to say
+	}
+	if doc.Tasks, err = rows(ctx, id); err != nil {
 		return doc, err
 	}
 	list, err := n.Events.ListByPipeline(ctx, id, events.Page{})

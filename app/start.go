@@ -36,6 +36,7 @@ func (c *cli) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.warn(def.Warnings())
 			raw, err := input.resolve(ctx, def, c.stdin)
 			if err != nil {
 				return err

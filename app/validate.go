@@ -24,8 +24,10 @@ type validated struct {
 	PipelineName string    `json:"pipeline"` // empty unless ok
 	TaskCount    int       `json:"task_count"`
 	Problems     []mistake `json:"problems"`
+	Warnings     []mistake `json:"warnings"` // what is allowed and probably not meant
 
-	err error
+	err      error
+	warnings definition.Problems
 }
 
 // mistake is one problem of a file. Line and column count from 1; they are 0 where the file could not be read.
@@ -41,7 +43,7 @@ func (c *cli) validateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "validate FILE…",
 		Example: "  sluice validate pipelines/*.yaml\n  sluice validate nightly.yaml -o json",
-		Short:   "Say what is wrong with pipelines, with file, line and a hint",
+		Short:   "Say what is wrong with pipelines, with file, line and a hint; warnings alone are no failure",
 		Args:    arguments(1, -1, "at least one file"),
 	}
 	format := outputFlag(cmd)
@@ -68,7 +70,7 @@ func (c *cli) validateCommand() *cobra.Command {
 }
 
 func (c *cli) validate(ctx context.Context, path string, handlers *tasks.Registry) validated {
-	v := validated{File: path, Problems: []mistake{}}
+	v := validated{File: path, Problems: []mistake{}, Warnings: []mistake{}}
 	def, err := parseFile(ctx, path, c.stdin, handlers)
 	var problems definition.Problems
 	switch {
@@ -78,6 +80,7 @@ func (c *cli) validate(ctx context.Context, path string, handlers *tasks.Registr
 		v.Problems = append(v.Problems, mistake{File: path, Message: err.Error()})
 	default:
 		v.OK, v.PipelineName, v.TaskCount = true, def.Name, len(def.Tasks)
+		v.warnings, v.Warnings = def.Warnings(), mistakesOf(def.Warnings())
 	}
 	v.err = err
 	return v
@@ -95,6 +98,7 @@ func (c *cli) printValidated(list []validated, format string) error {
 		case v.err != nil:
 			fmt.Fprintf(c.stderr, "sluice: %v\n", v.err)
 		default:
+			c.warn(v.warnings)
 			fmt.Fprintf(c.stdout, "%s: ok (%s)\n", v.File, counted(int64(v.TaskCount), "task"))
 		}
 	}

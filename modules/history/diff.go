@@ -15,6 +15,32 @@ type Run struct {
 	Execution pipelines.Execution
 	Tasks     []tasks.Task
 	Timeline  *Timeline // nil: its history is not there any more
+
+	// Outputs reads outputs by the ids of tasks that have none in Tasks; nil: Tasks have theirs.
+	Outputs func(ids []db.ID) (map[db.ID]db.JSON, error)
+}
+
+// outputsAtOnce is how many tasks of each run are compared with their outputs in memory.
+const outputsAtOnce = 8
+
+// withOutputs returns tasks with their outputs.
+func (r *Run) withOutputs(list []tasks.Task) ([]tasks.Task, error) {
+	if r.Outputs == nil {
+		return list, nil
+	}
+	ids := make([]db.ID, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
+	}
+	found, err := r.Outputs(ids)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].Output = found[list[i].ID]
+	}
+	return list, nil
 }
 
 // Comparison is how two runs differ.
@@ -66,16 +92,16 @@ func pair(first, second *time.Duration) Pair {
 	return p
 }
 
-// Compare says how the second run differs from the first. Tasks are matched by name.
-func Compare(first, second Run) Comparison {
+// Compare says how the second run differs from the first. Tasks are matched by name. It fails as reading outputs does.
+func Compare(first, second Run) (Comparison, error) {
 	c := Comparison{Differences: compareExecutions(first.Execution, second.Execution), Durations: []TaskTime{}, Critical: []KindTime{}}
 	in1, in2 := byName(first.Tasks), byName(second.Tasks)
-	for _, t := range first.Tasks {
-		if other, ok := in2[t.TaskName]; ok {
-			c.Differences = append(c.Differences, compareTasks(t, other)...)
-		} else {
-			c.Differences = append(c.Differences, Difference{db.Text(t.TaskName), "task", t.Status, nil})
+	for part := range slices.Chunk(first.Tasks, outputsAtOnce) {
+		list, err := compareParts(&first, &second, part, in2)
+		if err != nil {
+			return c, err
 		}
+		c.Differences = append(c.Differences, list...)
 	}
 	for _, t := range second.Tasks {
 		if _, ok := in1[t.TaskName]; !ok {
@@ -86,7 +112,32 @@ func Compare(first, second Run) Comparison {
 		c.Durations = compareTimes(first.Timeline, second.Timeline)
 		c.Critical = compareSpent(first.Timeline.Spent, second.Timeline.Spent)
 	}
-	return c
+	return c, nil
+}
+
+// compareParts compares some tasks of the first run with those of their names in the second.
+func compareParts(first, second *Run, part []tasks.Task, in2 map[string]tasks.Task) (list []Difference, err error) {
+	others := make([]tasks.Task, 0, len(part))
+	for _, t := range part {
+		if other, ok := in2[t.TaskName]; ok {
+			others = append(others, other)
+		}
+	}
+	if part, err = first.withOutputs(part); err != nil {
+		return nil, err
+	}
+	if others, err = second.withOutputs(others); err != nil {
+		return nil, err
+	}
+	matched := byName(others)
+	for _, t := range part {
+		if other, ok := matched[t.TaskName]; ok {
+			list = append(list, compareTasks(t, other)...)
+		} else {
+			list = append(list, Difference{db.Text(t.TaskName), "task", t.Status, nil})
+		}
+	}
+	return list, nil
 }
 
 func byName(list []tasks.Task) map[string]tasks.Task {

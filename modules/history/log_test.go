@@ -239,7 +239,10 @@ func TestCompare(t *testing.T) {
 	b.Execution.Input = db.JSON(`{"n": 9007199254740992, "day": "mon"}`)
 	b.Tasks[0].Output = db.JSON(`{"ok": true, "rows": 4}`)
 	b.Tasks[1].TaskName, b.Timeline.Rows[1].TaskName = "c", "c"
-	got := history.Compare(a, b)
+	got, err := history.Compare(a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
 	type brief struct {
 		Task, Field   string
 		First, Second any
@@ -268,11 +271,11 @@ func TestCompare(t *testing.T) {
 		got.Durations[1].SecondMS != nil || got.Durations[2].FirstMS != nil {
 		t.Errorf("durations: %+v", got.Durations)
 	}
-	if same := history.Compare(a, a); len(same.Differences) != 0 || same.Durations[0].DeltaMS != 0 {
+	if same, _ := history.Compare(a, a); len(same.Differences) != 0 || same.Durations[0].DeltaMS != 0 {
 		t.Errorf("a run compared with itself: %+v", same)
 	}
 	a.Timeline = nil
-	if blind := history.Compare(a, history.Run{Execution: pipelines.Execution{}}); len(blind.Durations) != 0 || len(blind.Differences) == 0 {
+	if blind, _ := history.Compare(a, history.Run{Execution: pipelines.Execution{}}); len(blind.Durations) != 0 || len(blind.Differences) == 0 {
 		t.Errorf("without timelines: %+v", blind)
 	}
 }

@@ -30,6 +30,7 @@ type Claim struct {
 	Input      json.RawMessage
 	Needs      map[string]json.RawMessage // outputs of the dependencies that the task may use
 	Past       map[string]definition.Past // how dependencies ended, as far as the task's expressions ask
+	Excess     error                      // the outputs that the task needs are too large together: Needs is nil, and it cannot run
 
 	def  *definition.Definition // the whole; nil: unknown
 	plan *plan                  // in which it became ready, within the turn that claims it

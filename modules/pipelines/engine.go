@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/leases"
@@ -27,11 +28,12 @@ type Engine struct {
 	definitions *definitions
 	waker       *Waker
 	fresh       fresh
+	mostNeeds   int // tasks.MaxNeeds
 }
 
 // NewEngine makes an engine over a database.
 func NewEngine(d *db.DB, l *leases.Repository, e *events.Repository, o *outbox.Repository, t *tasks.Repository, p *Repository) *Engine {
-	return &Engine{db: d, leases: l, events: e, outbox: o, tasks: t, pipelines: p, definitions: newDefinitions(d), waker: newWaker()}
+	return &Engine{db: d, leases: l, events: e, outbox: o, tasks: t, pipelines: p, definitions: newDefinitions(d), waker: newWaker(), mostNeeds: tasks.MaxNeeds}
 }
 
 // Waker tells this process's workers of work that a transaction of this process has made available.
@@ -87,11 +89,24 @@ func (e *Engine) outputs(tx db.Tx, p *plan) func([]string) (map[string]json.RawM
 				stored = append(stored, tasks.Name{PipelineExecutionID: p.execution.ID, TaskName: name})
 			}
 		}
-		found, err := e.tasks.Outputs(tx, stored)
-		for name, v := range found {
-			out[name.TaskName] = json.RawMessage(v)
+		s, size := sizeSum{limit: e.mostNeeds}, needsPart
+		if e.few(len(stored)) {
+			size = max(1, len(stored))
 		}
-		return out, err
+		for part := range slices.Chunk(stored, size) {
+			found, err := e.tasks.Outputs(tx, part)
+			if err != nil {
+				return nil, err
+			}
+			for name, v := range found {
+				out[name.TaskName] = json.RawMessage(v)
+				s.add(name.TaskName, len(v))
+			}
+			if err := s.excess("the condition", len(names)); err != nil {
+				return nil, &conditionError{err}
+			}
+		}
+		return out, nil
 	}
 }
 

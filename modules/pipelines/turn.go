@@ -2,7 +2,6 @@ package pipelines
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -211,41 +210,6 @@ func (t *turn) urgent(task tasks.Task) bool {
 		return task.Priority <= bound
 	}
 	return task.Priority <= t.SuccessorPriority
-}
-
-// needs gives the claimed tasks the outputs that they may use: from what has ended in this transaction, else from the database.
-func (t *turn) needs() error {
-	var stored []tasks.Name
-	for i := range t.claims {
-		c := &t.claims[i]
-		list := c.Definition.OutputsNeeded()
-		if len(list) > 0 {
-			c.Needs = make(map[string]json.RawMessage, len(list))
-		}
-		for _, name := range list {
-			if n := c.plan.ended(name); n != nil {
-				c.Needs[name] = json.RawMessage(n.move.Task.Output)
-			} else {
-				stored = append(stored, tasks.Name{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: name})
-			}
-		}
-	}
-	if len(stored) == 0 {
-		return nil
-	}
-	found, err := t.engine.tasks.Outputs(t.tx, distinct(stored))
-	if err != nil {
-		return err
-	}
-	for i := range t.claims {
-		c := &t.claims[i]
-		for _, name := range c.Definition.OutputsNeeded() {
-			if c.plan.ended(name) == nil {
-				c.Needs[name] = json.RawMessage(found[tasks.Name{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: name}])
-			}
-		}
-	}
-	return nil
 }
 
 func (t *turn) result() Turned {

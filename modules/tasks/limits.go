@@ -7,3 +7,7 @@ const (
 	MaxLog    = 256 << 10 // kept of each of stdout and stderr
 	MaxError  = 8 << 10   // of an error's text
 )
+
+// MaxNeeds bounds the outputs of its dependencies that one task reads, in bytes together: those that its expressions name, and for a
+// command all, which it finds in $SLUICE_INPUT. A worker holds them in memory while the task runs.
+const MaxNeeds = 256 << 20

@@ -175,6 +175,27 @@ func (r *Repository) ListByPipeline(ctx context.Context, id db.ID) ([]Task, erro
 	return list, wrap("list tasks", q.Where("pipeline_execution_id = ?", id).Order("id").Find(&list).Error)
 }
 
+// Summaries reads the tasks of a pipeline execution without their outputs, in the order of their creation.
+func (r *Repository) Summaries(ctx context.Context, id db.ID) ([]Task, error) {
+	list := []Task{}
+	err := r.db.Query(ctx, `SELECT `+fields+` FROM {task_executions} AS t WHERE t.pipeline_execution_id = $id ORDER BY t.id`, db.Args{"id": id}, scanInto(&list))
+	return list, wrap("list tasks", err)
+}
+
+// OutputsOf reads the outputs of tasks by id. One that has none is left out.
+func (r *Repository) OutputsOf(ctx context.Context, ids []db.ID) (map[db.ID]db.JSON, error) {
+	out := make(map[db.ID]db.JSON, len(ids))
+	err := r.db.Query(ctx, `SELECT t.id, t.output FROM $x JOIN {task_executions} AS t ON t.id = x.id WHERE t.output IS NOT NULL`, db.Args{"x": db.IDSet(ids)},
+		func(scan func(...any) error) error {
+			var id db.ID
+			var v db.JSON
+			err := scan(&id, &v)
+			out[id] = v
+			return err
+		})
+	return out, wrap("read outputs", err)
+}
+
 // Get reads one task, whole.
 func (r *Repository) Get(ctx context.Context, id db.ID) (Task, error) {
 	q, err := r.db.Read(ctx)

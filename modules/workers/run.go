@@ -85,11 +85,15 @@ func unresolved(ctx context.Context, out *pipelines.Outcome, err error) *pipelin
 	case errors.Is(err, context.DeadlineExceeded):
 		return erred(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", out.Claim.Definition.Timeout, err))
 	}
+	out.Final = out.Claim.Excess != nil // another attempt would read the same outputs
 	return erred(out, tasks.KindExpression, err)
 }
 
 // call resolves the task's expressions.
 func (p *Pool) call(ctx context.Context, worker string, c *pipelines.Claim) (*tasks.Call, error) {
+	if c.Excess != nil {
+		return nil, c.Excess
+	}
 	resolved, err := c.Definition.Resolve(ctx, c.Values())
 	if err != nil {
 		return nil, err

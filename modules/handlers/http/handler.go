@@ -40,7 +40,7 @@ type Handler struct {
 // New makes the handler. Its connections go through the proxy that the environment names (HTTP_PROXY and its like).
 func New() *Handler {
 	h := &Handler{transport: &nethttp.Transport{
-		Proxy:                  nethttp.ProxyFromEnvironment,
+		Proxy:                  web.Proxy,
 		DialContext:            (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    15 * time.Second,
 		ExpectContinueTimeout:  time.Second,
@@ -121,6 +121,8 @@ func (h *Handler) exchange(ctx context.Context, plan *plan, file *file) (*answer
 	switch {
 	case errors.As(err, &machine):
 		return nil, err
+	case errors.As(err, new(*tasks.KindedError)):
+		return nil, err // it has no proxy
 	case errors.Is(err, web.ErrBodyElsewhere):
 		return nil, tasks.Permanent(fmt.Errorf("%w: name that URL, if it is to have the body", err))
 	case err != nil:

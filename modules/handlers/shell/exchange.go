@@ -23,19 +23,23 @@ type exchange struct {
 }
 
 func newExchange(s *scratch, call *tasks.Call) (*exchange, error) {
-	input, err := inputDocument(call)
+	doc, err := newInput(call)
 	if err != nil {
 		return nil, tasks.Permanent(err)
 	}
-	dir, err := s.dir(len(input))
+	dir, err := s.dir(doc.size())
 	if err != nil {
 		return nil, tasks.CannotStart(fmt.Errorf("make the attempt's directory: %w", err))
 	}
 	x := &exchange{dir: dir, input: filepath.Join(dir, "input.json"), output: filepath.Join(dir, "output.json")}
-	if err = os.WriteFile(x.input, input, 0o600); err == nil {
+	if err = doc.write(x.input); err == nil {
 		err = os.WriteFile(x.output, nil, 0o600) // some programs, such as a container's bind mount, want the file to be there
 	}
-	if err != nil {
+	var malformed *json.SyntaxError
+	switch {
+	case errors.As(err, &malformed):
+		return nil, tasks.Permanent(errors.Join(err, os.RemoveAll(dir)))
+	case err != nil:
 		return nil, tasks.CannotStart(errors.Join(fmt.Errorf("write the attempt's files: %w", err), os.RemoveAll(dir)))
 	}
 	return x, nil
@@ -61,32 +65,6 @@ func (x *exchange) remove(log io.Writer) {
 	if err := os.RemoveAll(x.dir); err != nil && log != nil {
 		_, _ = fmt.Fprintf(log, "sluice: the attempt's directory is left behind: %v\n", err)
 	}
-}
-
-// inputDocument is the run's input with the dependencies' outputs under `needs`, which takes the place of an input of that name.
-func inputDocument(call *tasks.Call) ([]byte, error) {
-	doc := map[string]any{}
-	if len(call.Input) > 0 {
-		var input map[string]json.RawMessage
-		if err := json.Unmarshal(call.Input, &input); err != nil {
-			return nil, fmt.Errorf("read the run's input: %w", err)
-		}
-		for k, v := range input {
-			doc[k] = v
-		}
-	}
-	needs := call.Needs
-	if needs == nil {
-		needs = map[string]json.RawMessage{}
-	}
-	doc["needs"] = needs
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(doc); err != nil {
-		return nil, fmt.Errorf("write the command's input: %w", err)
-	}
-	return buf.Bytes(), nil
 }
 
 // readOutput reads what the command left in its output file. The command may have put anything in the file's place: a link, a

@@ -54,6 +54,8 @@ func (w *Wait) ask(ctx context.Context, in waitWith, now time.Time) (looked, err
 		return looked{}, fmt.Errorf("request ended: %w", ctx.Err())
 	case limited.Err() != nil:
 		return looked{reason: fmt.Sprintf("%s did not answer within %s", name, in.timeout())}, nil
+	case errors.As(err, new(*tasks.KindedError)):
+		return looked{}, err // it has no proxy: waiting does not change that
 	default:
 		return looked{reason: tasks.CleanText(err.Error(), tasks.MaxError)}, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluiceworks/sluice/modules/handlers/web"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -27,7 +28,7 @@ type Wait struct {
 // NewWait makes the handler. Its connections go through the proxy that the environment names (HTTP_PROXY and its like).
 func NewWait() *Wait {
 	w := &Wait{transport: &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
+		Proxy:                  web.Proxy,
 		DialContext:            (&net.Dialer{Timeout: DefaultTimeout}).DialContext,
 		TLSHandshakeTimeout:    DefaultTimeout,
 		IdleConnTimeout:        time.Minute,

@@ -216,7 +216,7 @@ func (c *taskCompiler) run(t *Task) string {
 	}
 	var text strings.Builder
 	sh := newShellReader()
-	count := 0
+	count, offsets := 0, map[string]int{}
 	for i, p := range parts {
 		if !p.expression {
 			sh.read(p.literal, i == len(parts)-1)
@@ -238,10 +238,27 @@ func (c *taskCompiler) run(t *Task) string {
 		}
 		count++
 		name := "SLUICE_EXPR_" + strconv.Itoa(count)
+		offsets[name] = p.offset
 		if e := c.expression(c.place().key("run"), p); e != nil {
 			c.out.env[name] = &template{parts: []templatePart{{expression: e, source: p.source}}}
 		}
 		text.WriteString(way.parameter(name))
 	}
+	c.warnReparsed(text.String(), offsets)
 	return text.String()
+}
+
+// warnReparsed warns of the expressions, by their parameters' names and offsets, whose values a shell parses as code after all.
+func (c *taskCompiler) warnReparsed(script string, offsets map[string]int) {
+	if c.report.root == nil || !mayReparse(script) { // only who writes a text can be warned
+		return
+	}
+	search := reparsed{
+		known: func(name string) bool { _, ok := offsets[name]; return ok },
+		found: func(name, program, hint string) {
+			c.report.warnIn(c.place().key("run"), offsets[name], hint,
+				"the value of this ${{ }} becomes part of a text that %s parses as code", program)
+		},
+	}
+	search.search(script)
 }

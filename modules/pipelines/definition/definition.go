@@ -25,7 +25,12 @@ type Definition struct {
 	dependents [][]string     // by place: the tasks that name it in their needs, in the order of declaration
 	order      []int          // places in topological order
 	rank       []int          // by place: where in order it stands
+	warnings   Problems
 }
+
+// Warnings are what Parse has found in the text that is allowed and probably not meant, at most a hundred. Definitions that
+// were not made by Parse have none.
+func (d *Definition) Warnings() Problems { return d.warnings }
 
 // InputField is one declared field of a run's input.
 type InputField struct {

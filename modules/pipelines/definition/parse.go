@@ -26,6 +26,7 @@ func Parse(file string, src []byte, c Catalog) (*Definition, error) {
 		if d, ok := r.pipeline(root); ok {
 			d.check(r, c)
 			if len(r.list) == 0 {
+				d.warnings = r.warnings
 				return d, nil
 			}
 		}

@@ -2,6 +2,7 @@ package definition
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -43,6 +44,7 @@ func (p Problems) Error() string {
 }
 
 const (
+	maxWarnings = 100
 	maxProblems = 1000 // a file with more is not a definition; nobody reads on, and the work stays bounded
 	maxHints    = 20   // a search for the nearest name costs the number of names
 )
@@ -54,6 +56,7 @@ type reporter struct {
 	source   []byte
 	lines    []string // of source, once needed
 	list     Problems
+	warnings Problems
 	seen     map[Problem]bool
 	settled  map[string]bool // places already reported on, whose absence is no second mistake
 	hints    int
@@ -77,6 +80,19 @@ func (r *reporter) addIn(at *place, offset int, hint, format string, args ...any
 	}
 	line, column := r.positionIn(at, offset)
 	r.append(line, column, at, hint, fmt.Sprintf(format, args...))
+}
+
+// warnIn notes something within the text at a place, offset bytes into it, that is allowed and probably not meant.
+func (r *reporter) warnIn(at *place, offset int, hint, format string, args ...any) {
+	if len(r.warnings) >= maxWarnings {
+		return
+	}
+	line, column := r.positionIn(at, offset)
+	p := Problem{File: r.file, Line: line, Column: column, Path: at.String(), Message: fmt.Sprintf(format, args...), Hint: hint}
+	same := func(w Problem) bool { return w.Line == line && w.Column == column && w.Message == p.Message }
+	if line == 0 || !slices.ContainsFunc(r.warnings, same) { // settings inherited by many tasks are one warning
+		r.warnings = append(r.warnings, p)
+	}
 }
 
 // addNode reports a mistake found while reading the text.

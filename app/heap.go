@@ -1,0 +1,63 @@
+package app
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+)
+
+// How far the heap grows beyond what lives in it before it is collected.
+const (
+	mostPercent  = 400
+	leastPercent = 50
+	mostGarbage  = 256 << 20 // bytes, as long as that is more than leastPercent
+)
+
+// lessCollecting lets a small heap grow to five times of what lives in it, which saves a tenth of the processor time, and a large one by
+// mostGarbage or by half, unless the environment says otherwise. A process that calls Main again has it once.
+var lessCollecting = sync.OnceFunc(func() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	debug.SetGCPercent(mostPercent)
+	h := &heap{percent: mostPercent, sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
+	h.watch()
+})
+
+// heap adjusts the percentage after each collection.
+type heap struct {
+	percent int
+	sample  []metrics.Sample
+}
+
+// watch has the next collection call adjust: it finds an object that nothing uses.
+func (h *heap) watch() {
+	runtime.SetFinalizer(&struct{ bytes [64]byte }{}, func(any) {
+		h.adjust()
+		h.watch()
+	})
+}
+
+func (h *heap) adjust() {
+	metrics.Read(h.sample)
+	if h.sample[0].Value.Kind() != metrics.KindUint64 {
+		return
+	}
+	percent := percentFor(h.sample[0].Value.Uint64())
+	// Setting it stops the program for a moment: small changes are not worth that.
+	if percent*10 > h.percent*9 && percent*10 < h.percent*11 {
+		return
+	}
+	h.percent = percent
+	debug.SetGCPercent(percent)
+}
+
+// percentFor is the percentage for a heap in which so many bytes live.
+func percentFor(live uint64) int {
+	if live == 0 {
+		return mostPercent
+	}
+	return int(max(leastPercent, min(mostPercent, 100*mostGarbage/live)))
+}

@@ -1,0 +1,253 @@
+package definition
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// Bounds of a script that is looked at for texts that a shell parses again. The parser's time and stack grow with the
+// nesting.
+const (
+	maxReparse  = 16 << 10 // bytes
+	maxBrackets = 1000     // that open
+)
+
+// reparsed finds the parameters in a script that become part of a text which a shell parses as code once more: what
+// eval, trap, sh -c, su -c and ssh are given, and what a shell reads from a here-document or a pipe. It does not follow
+// variables, and finds nothing in a script that cannot be parsed.
+//
+// known says which parameters count; found is called with a name, the program that parses the text, and how to hand over
+// the value instead.
+type reparsed struct {
+	known func(name string) bool
+	found func(name, program, hint string)
+}
+
+const (
+	evalHint     = `give it a name in env: and have the text name it in single quotes, such as 'echo "$NAME"'`
+	argumentHint = `pass it as an argument, such as sh -c 'echo "$1"' sh ${{ … }}, or give it a name in env: ` +
+		`and use "$NAME" in single quotes`
+	sshHint   = `pass it on standard input, such as printf '%s\n' ${{ … }} | ssh HOST 'IFS= read -r v; echo "$v"'`
+	stdinHint = `give it a name in env: and have the text say "$NAME" for that shell to expand; ` +
+		`quote the end of a here-document, as in <<'EOF'`
+)
+
+// mayReparse is a cheap look for scripts in which search finds nothing.
+func mayReparse(script string) bool {
+	if len(script) > maxReparse || strings.Count(script, "(")+strings.Count(script, "{") > maxBrackets {
+		return false
+	}
+	programs := []string{"sh", "eval", "trap", "su", "runuser"}
+	return slices.ContainsFunc(programs, func(name string) bool { return strings.Contains(script, name) })
+}
+
+// search goes through a script.
+func (r *reparsed) search(script string) {
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(script), "")
+	if err != nil {
+		return
+	}
+	syntax.Walk(file, func(node syntax.Node) bool {
+		switch node := node.(type) {
+		case *syntax.Stmt:
+			r.statement(node)
+		case *syntax.BinaryCmd:
+			if program, hint := reader(node.Y); program != "" && (node.Op == syntax.Pipe || node.Op == syntax.PipeAll) {
+				if c, ok := node.X.Cmd.(*syntax.CallExpr); ok && len(c.Args) > 1 && slices.Contains(printers, c.Args[0].Lit()) {
+					r.words(c.Args[1:], program, hint)
+				}
+			}
+		}
+		return true
+	})
+}
+
+// printers print their arguments, and run none.
+var printers = []string{"echo", "printf"}
+
+func (r *reparsed) statement(s *syntax.Stmt) {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok || len(c.Args) == 0 || slices.Contains(printers, c.Args[0].Lit()) {
+		return
+	}
+	r.call(c.Args)
+	program, hint := reader(s)
+	if program == "" {
+		return
+	}
+	for _, redirect := range s.Redirs {
+		switch {
+		case redirect.Hdoc != nil:
+			r.words([]*syntax.Word{redirect.Hdoc}, program, hint)
+		case redirect.Op == syntax.WordHdoc:
+			r.words([]*syntax.Word{redirect.Word}, program, hint)
+		}
+	}
+}
+
+// call looks at the words of a command. A shell may stand behind others, as in sudo, env, xargs and find -exec.
+func (r *reparsed) call(args []*syntax.Word) {
+	for i, word := range args {
+		rest := args[i+1:]
+		switch program := path.Base(plainText(word)); {
+		case program == "eval" && leads(args[:i]):
+			r.words(rest, program, evalHint)
+			return
+		case program == "trap" && leads(args[:i]):
+			if len(rest) > 0 && plainText(rest[0]) == "--" {
+				rest = rest[1:]
+			}
+			r.words(rest[:min(1, len(rest))], program, evalHint)
+			return
+		case slices.Contains(shells, program):
+			if script, _ := shellScript(rest); script != nil {
+				r.words([]*syntax.Word{script}, program, argumentHint)
+				return
+			}
+		case program == "su" || program == "runuser":
+			for n, option := range rest {
+				if text := plainText(option); text == "-c" || text == "--command" {
+					r.words(rest[n+1:min(n+2, len(rest))], program, argumentHint)
+					return
+				}
+			}
+		case program == "ssh":
+			r.words(remote(rest), program, sshHint)
+			return
+		}
+	}
+}
+
+var shells = []string{"sh", "bash", "dash", "ksh", "zsh", "ash"}
+
+// leads reports whether a builtin can follow these words.
+func leads(words []*syntax.Word) bool {
+	return !slices.ContainsFunc(words, func(w *syntax.Word) bool {
+		return !slices.Contains([]string{"command", "builtin"}, plainText(w))
+	})
+}
+
+// shellScript is the word that follows -c in a shell's arguments. Without one, stdin reports whether it reads its script
+// from its input.
+func shellScript(args []*syntax.Word) (script *syntax.Word, stdin bool) {
+	given := false
+	for i := 0; i < len(args); i++ {
+		option := plainText(args[i])
+		if option == "-" || option == "--" || len(option) < 2 || option[0] != '-' && option[0] != '+' {
+			if option == "-" || option == "--" {
+				i++
+			}
+			if given && i < len(args) {
+				return args[i], false
+			}
+			return nil, !given && i >= len(args)
+		}
+		if strings.HasPrefix(option, "--") {
+			if option == "--rcfile" || option == "--init-file" {
+				i++
+			}
+			continue
+		}
+		if strings.Contains(option, "s") && !strings.Contains(option, "c") {
+			return nil, true
+		}
+		given = given || option[0] == '-' && strings.Contains(option, "c")
+		if strings.ContainsAny(option, "oO") {
+			i++ // the option's name
+		}
+	}
+	return nil, !given
+}
+
+// sshOptions are those of ssh that have a value.
+const sshOptions = "BbcDEeFIiJLlmOopPQRSWw"
+
+// remote are the words that ssh joins and hands to the shell of the other side.
+func remote(args []*syntax.Word) []*syntax.Word {
+	host := false
+	for i := 0; i < len(args); i++ {
+		option := plainText(args[i])
+		switch {
+		case option == "--" && !host:
+		case len(option) > 1 && option[0] == '-':
+			if strings.IndexAny(option[1:], sshOptions) == len(option)-2 {
+				i++ // the value, which may also stand in the option's own word
+			}
+		case !host:
+			host = true
+		default:
+			return args[i:]
+		}
+	}
+	return nil
+}
+
+// reader names the shell that reads its script from a statement's input, if one does.
+func reader(s *syntax.Stmt) (program, hint string) {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok {
+		return "", ""
+	}
+	for i, word := range c.Args {
+		switch program := path.Base(plainText(word)); {
+		case slices.Contains(shells, program):
+			if _, stdin := shellScript(c.Args[i+1:]); stdin {
+				return program, stdinHint
+			}
+			return "", ""
+		case program == "ssh":
+			command := remote(c.Args[i+1:])
+			if len(command) == 0 {
+				return program, sshHint
+			}
+			if !slices.Contains(shells, path.Base(plainText(command[0]))) {
+				return "", ""
+			}
+		}
+	}
+	return "", ""
+}
+
+// words reports the parameters that are part of the words themselves, and not of what a command in them prints.
+func (r *reparsed) words(words []*syntax.Word, program, hint string) {
+	for _, word := range words {
+		syntax.Walk(word, func(node syntax.Node) bool {
+			switch node := node.(type) {
+			case *syntax.CmdSubst, *syntax.ProcSubst:
+				return false
+			case *syntax.ParamExp:
+				if node.Param != nil && r.known(node.Param.Value) {
+					r.found(node.Param.Value, program, hint)
+				}
+			}
+			return true
+		})
+	}
+}
+
+// plainText is a word's text if all of it is known, and else empty.
+func plainText(w *syntax.Word) string {
+	var text strings.Builder
+	for _, p := range w.Parts {
+		switch p := p.(type) {
+		case *syntax.Lit:
+			text.WriteString(p.Value)
+		case *syntax.SglQuoted:
+			text.WriteString(p.Value)
+		case *syntax.DblQuoted:
+			for _, inner := range p.Parts {
+				l, ok := inner.(*syntax.Lit)
+				if !ok {
+					return ""
+				}
+				text.WriteString(l.Value)
+			}
+		default:
+			return ""
+		}
+	}
+	return text.String()
+}

@@ -1,0 +1,122 @@
+package pipelines
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// needsPart is how many outputs are read at once where they may be too large together.
+const needsPart = 32
+
+// few reports whether so many outputs stay below the limit whatever they hold: a stored output may have twice tasks.MaxOutput.
+func (e *Engine) few(outputs int) bool { return outputs <= e.mostNeeds/(2*tasks.MaxOutput) }
+
+// needs gives the claimed tasks the outputs that they may use: from what has ended in this transaction, else from the database.
+func (t *turn) needs() error {
+	var stored []tasks.Name
+	for i := range t.claims {
+		c := &t.claims[i]
+		list := c.Definition.OutputsNeeded()
+		if len(list) > 0 {
+			c.Needs = make(map[string]json.RawMessage, len(list))
+		}
+		if !t.engine.few(len(list)) {
+			if err := t.manyNeeds(c, list); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, name := range list {
+			if n := c.plan.ended(name); n != nil {
+				c.Needs[name] = json.RawMessage(n.move.Task.Output)
+			} else {
+				stored = append(stored, c.named(name))
+			}
+		}
+	}
+	if len(stored) == 0 {
+		return nil
+	}
+	found, err := t.engine.tasks.Outputs(t.tx, distinct(stored))
+	if err != nil {
+		return err
+	}
+	for i := range t.claims {
+		c := &t.claims[i]
+		list := c.Definition.OutputsNeeded()
+		if !t.engine.few(len(list)) {
+			continue
+		}
+		for _, name := range list {
+			if c.plan.ended(name) == nil {
+				c.Needs[name] = json.RawMessage(found[c.named(name)])
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Claim) named(task string) tasks.Name {
+	return tasks.Name{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: task}
+}
+
+// manyNeeds reads the outputs that one task needs in parts, until they are too large together.
+func (t *turn) manyNeeds(c *Claim, list []string) error {
+	s := sizeSum{limit: t.engine.mostNeeds}
+	for part := range slices.Chunk(list, needsPart) {
+		var stored []tasks.Name
+		for _, name := range part {
+			if n := c.plan.ended(name); n != nil {
+				c.Needs[name] = json.RawMessage(n.move.Task.Output)
+			} else {
+				stored = append(stored, c.named(name))
+			}
+		}
+		found := map[tasks.Name]db.JSON{}
+		if len(stored) > 0 {
+			var err error
+			if found, err = t.engine.tasks.Outputs(t.tx, stored); err != nil {
+				return err
+			}
+		}
+		for _, name := range stored {
+			c.Needs[name.TaskName] = json.RawMessage(found[name])
+		}
+		for _, name := range part {
+			s.add(name, len(c.Needs[name]))
+		}
+		if c.Excess = s.excess(fmt.Sprintf("task %q", c.Task.TaskName), len(list)); c.Excess != nil {
+			c.Needs = nil
+			return nil
+		}
+	}
+	return nil
+}
+
+// sizeSum adds sizes of outputs up.
+type sizeSum struct {
+	limit              int // in bytes
+	tasks, bytes, most int
+	largest            string
+}
+
+func (s *sizeSum) add(name string, size int) {
+	s.tasks, s.bytes = s.tasks+1, s.bytes+size
+	if size > s.most {
+		s.most, s.largest = size, name
+	}
+}
+
+// excess is the error of what reads outputs that are too large together; nil if they are not.
+func (s *sizeSum) excess(reader string, all int) error {
+	if s.bytes <= s.limit {
+		return nil
+	}
+	const mib = 1 << 20
+	return fmt.Errorf("the outputs that %s reads are too large together: the first %d of %d have %.1f MiB, more than the limit of %.1f MiB (the largest: %s, %.1f MiB); "+
+		"write large results to files and put their paths into the outputs", reader, s.tasks, all, float64(s.bytes)/mib, float64(s.limit)/mib, s.largest, float64(s.most)/mib)
+}

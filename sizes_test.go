@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// peak runs the program and returns the most memory that it had, in MiB.
+func (p program) peak(t *testing.T, args ...string) int64 {
+	t.Helper()
+	cmd := p.command(args...)
+	cmd.Stdout = io.Discard
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%q: %v", args, err)
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		t.Skip("this system does not say how much memory a process had")
+	}
+	return int64(usage.Maxrss) >> 10 //nolint:unconvert // 32 bits wide on some machines
+}
+
+// TestMemoryOfLargeRuns: the commands that show a run of 80 outputs of 1 MB do not hold them all, and a run whose last task reads them
+// holds them. docs/limits.md says what they need; to hold all outputs would take 7 to 12 times their size.
+func TestMemoryOfLargeRuns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes some seconds")
+	}
+	t.Parallel()
+	each(t, func(t *testing.T, p program) {
+		const outputs = 80
+		var b strings.Builder
+		b.WriteString("name: wide\ntasks:\n")
+		var names []string
+		for i := range outputs {
+			names = append(names, fmt.Sprintf("t%d", i))
+			fmt.Fprintf(&b, "  - {id: t%d, run: \"{ printf '\\\"'; head -c 1000000 /dev/zero | tr '\\\\0' x; printf '\\\"'; } > $SLUICE_OUTPUT\"}\n", i)
+		}
+		fmt.Fprintf(&b, "  - {id: join, needs: [%s], run: 'test $(wc -c < $SLUICE_INPUT) -gt %d000000'}\n", strings.Join(names, ", "), outputs)
+		path := filepath.Join(t.TempDir(), "wide.yaml")
+		if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			most int64 // MiB
+			args []string
+		}{
+			{650, []string{"run", path, "--quiet"}},
+			{350, []string{"show", "latest"}},
+			{350, []string{"show", "latest", "-o", "json"}},
+			{350, []string{"diff", "latest", "latest"}},
+			{350, []string{"events", "--pipeline-execution", "latest", "-o", "json"}},
+			{350, []string{"export", "latest"}},
+		} {
+			if got := p.peak(t, c.args...); got > c.most {
+				t.Errorf("%q had %d MiB, and at most %d are expected", c.args, got, c.most)
+			} else {
+				t.Logf("%q: %d MiB", c.args[0], got)
+			}
+		}
+	})
+}
