@@ -59,6 +59,34 @@ func TestReadmeProgram(t *testing.T) {
 	}
 }
 
+// TestDocs: lines of text have at most 120 characters, except tables, code and generated pages. Links to files lead to a file.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	wide := regexp.MustCompile("(?ms)<!-- Written by .*|^```.*?^```|^(\\||    )[^\n]*$")
+	long := regexp.MustCompile("(?m)^.{121,}$")
+	link := regexp.MustCompile(`\]\(([^):#\s]+)`)
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/adr/*.md", "bench/*.md"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil || len(paths) == 0 {
+			t.Fatal(pattern, err)
+		}
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if line := long.Find(wide.ReplaceAll(text, nil)); line != nil && path != "docs/benchmarks.md" && path != "docs/chaos.md" {
+				t.Errorf("%s: more than 120 characters in %q", path, line)
+			}
+			for _, to := range link.FindAllSubmatch(text, -1) {
+				if _, err := os.Stat(filepath.Join(filepath.Dir(path), string(to[1]))); err != nil {
+					t.Errorf("%s links to %v", path, err)
+				}
+			}
+		}
+	}
+}
+
 // TestReadmeServer: the README's commands for a server, all pasted at once into a shell, work off what they start.
 func TestReadmeServer(t *testing.T) {
 	t.Parallel()

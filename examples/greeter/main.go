@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 
 	"github.com/sluiceworks/sluice/app"
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -21,6 +22,9 @@ func greet(_ context.Context, in in) (out, error) { return out{Text: "hello, " +
 
 func newGreet() tasks.Handler { return tasks.NewHandler("greeter.greet", greet) }
 
+func init() { runtime.LockOSThread() } // see app.Program
+
 func main() {
-	os.Exit(app.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, tasks.ProvideHandler(newGreet)))
+	os.Exit(app.Program(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr,
+		tasks.ProvideHandler(newGreet)))
 }
