@@ -20,6 +20,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
@@ -73,7 +74,7 @@ func (c *cli) report(ctx context.Context, err error) int {
 		return exitDone
 	case errors.As(err, &status):
 		return int(status)
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !errors.Is(err, workers.ErrUnrecorded):
 		return c.tell(errors.New("interrupted"), exitInterrupted)
 	}
 	return c.tell(err, exitCode(err))
@@ -144,6 +145,8 @@ func exitCode(err error) int {
 		return exitNotFound
 	case errors.Is(err, history.ErrBroken):
 		return exitFailed
+	case errors.Is(err, workers.ErrUnrecorded):
+		return exitDatabase
 	}
 	var other *events.HistoryError
 	if errors.As(err, &other) {

@@ -220,7 +220,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 	p.logs.last(context.WithoutCancel(ctx))
 	if p.unrecorded.Load() {
-		return errUnrecorded // the row stays: when its lease expires, others take those tasks back
+		return ErrUnrecorded // the row stays: when its lease expires, others take those tasks back
 	}
 	p.deregister(context.WithoutCancel(ctx))
 	return nil
@@ -233,23 +233,6 @@ func (p *Pool) openRunDirs(ctx context.Context) (err error) {
 	}
 	p.runDirs, err = p.config.RunDirs.Of(ctx, p.db)
 	return err
-}
-
-// listen has this process look when another has told of something.
-func (p *Pool) listen(ctx context.Context) {
-	err := p.db.Listen(ctx, func(topic string) {
-		p.engine.Waker().Told(ctx, topic == pipelines.TopicReady)
-		if topic == "" { // something was committed, or may have been: neither SQLite nor a listener that was away knows what
-			signal(p.commits)
-		}
-		if topic != pipelines.TopicReady {
-			signal(p.ended)
-			signal(p.ends)
-		}
-	})
-	if err != nil {
-		p.log.Warn("not listening to other processes: they are noticed by polling alone", zap.Error(err))
-	}
 }
 
 // Register announces the process before Run does, and returns the worker's id, for which a run may be reserved. Whoever does not go on to

@@ -19,7 +19,9 @@ var (
 	errStopping  = errors.New("the worker is stopping")
 )
 
-var errUnrecorded = errors.New("some outcomes could not be recorded: their tasks will be taken back when the lease expires")
+// ErrUnrecorded is returned by Run when the database took some results neither while the process drained nor in the
+// seconds after that. Other workers run those tasks again when the lease expires.
+var ErrUnrecorded = errors.New("some results could not be saved: other workers run these tasks again when the lease expires")
 
 // giveUp ends all work at once if the database is gone: there is nowhere to record an outcome.
 func (p *Pool) giveUp(ctx context.Context, stop context.CancelCauseFunc) {

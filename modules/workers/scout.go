@@ -5,7 +5,10 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/sluiceworks/sluice/modules/outbox"
+	"github.com/sluiceworks/sluice/modules/pipelines"
 )
 
 // taken is how long a look that got nothing waits at least: what was due is in another process's hands, or its commit is near.
@@ -61,6 +64,23 @@ func (p *Pool) scout(ctx context.Context) {
 		case <-timer.C:
 			p.expect(timer, p.untilDue(ctx))
 		}
+	}
+}
+
+// listen has this process look when another has told of something.
+func (p *Pool) listen(ctx context.Context) {
+	err := p.db.Listen(ctx, func(topic string) {
+		p.engine.Waker().Told(ctx, topic == pipelines.TopicReady)
+		if topic == "" { // something was committed, or may have been: neither SQLite nor a listener that was away knows what
+			signal(p.commits)
+		}
+		if topic != pipelines.TopicReady {
+			signal(p.ended)
+			signal(p.ends)
+		}
+	})
+	if err != nil {
+		p.log.Warn("not listening to other processes: they are noticed by polling alone", zap.Error(err))
 	}
 }
 
