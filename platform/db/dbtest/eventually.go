@@ -5,17 +5,22 @@ import (
 	"time"
 )
 
-// Eventually waits, at most a minute, until a condition holds that nobody tells of, looking often.
+// Eventually waits, at most a minute, until a condition holds that nobody tells of. It looks often, but leaves the machine
+// to what it waits for: between two looks it pauses for twice as long as the last one took, at least 10 ms.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
 	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
-	for !holds() {
+	for {
+		began := time.Now()
+		if holds() {
+			return
+		}
+		pause := time.NewTimer(min(max(10*time.Millisecond, 2*time.Since(began)), time.Second))
 		select {
-		case <-tick.C:
+		case <-pause.C:
 		case <-deadline.C:
+			pause.Stop()
 			t.Fatalf("waited in vain: %s", what)
 		}
 	}
