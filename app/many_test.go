@@ -32,7 +32,7 @@ func TestManyAtOnce(t *testing.T) {
 		if n := count("--label", "batch=wrong"); n != 1200 {
 			t.Fatalf("%d have the label", n)
 		}
-		p.fails(t, 2, []string{"cancel 1200 executions", "no terminal to ask on", "--yes"}, "cancel", "--label", "batch=wrong")
+		p.fails(t, 2, []string{"cancel 1200 executions", "standard input is not a terminal", "--yes"}, "cancel", "--label", "batch=wrong")
 		dry := decode[manyDone](t, p.ok(t, "cancel", "--label", "batch=wrong", "--dry-run", "-o", "json"))
 		if !dry.DryRun || dry.Matched != 1200 || dry.Done != 0 || count("--status", "running") != 1201 {
 			t.Fatalf("a dry run: %+v", dry)

@@ -20,17 +20,14 @@ func (p program) peak(t *testing.T, args ...string) int64 {
 	}
 	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {
-		t.Skip("this system does not say how much memory a process had")
+		t.Fatalf("the process's usage is %T", cmd.ProcessState.SysUsage())
 	}
-	return int64(usage.Maxrss) >> 10 //nolint:unconvert // 32 bits wide on some machines
+	return int64(usage.Maxrss) >> 10 //nolint:unconvert // it has 32 bits on some machines
 }
 
-// TestMemoryOfLargeRuns: the commands that show a run of 80 outputs of 1 MB do not hold them all, and a run whose last task reads them
-// holds them. docs/limits.md says what they need; to hold all outputs would take 7 to 12 times their size.
+// TestMemoryOfLargeRuns: the commands that show a run of 80 outputs of 1 MB do not hold them all, and a run whose last task
+// reads them holds them. docs/limits.md says what they need; to hold all outputs would take 7 to 12 times their size.
 func TestMemoryOfLargeRuns(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes some seconds")
-	}
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
 		const outputs = 80
