@@ -60,7 +60,7 @@ func (p *Pool) deregister(ctx context.Context) {
 func (p *Pool) markDraining(ctx context.Context) {
 	for p.runs() && ctx.Err() == nil {
 		err := p.leases.Drain(ctx, p.workerID())
-		if err == nil {
+		if err == nil || ctx.Err() != nil { // what ran has ended meanwhile
 			return
 		}
 		p.outage.Warn("marking this worker as draining failed, trying again", zap.Error(err))

@@ -15,7 +15,6 @@ type counter struct {
 	order    []*test             // as they started
 	parents  map[key]bool        // tests that have subtests
 	loose    map[string][]string // output of packages, and of builds by import path
-	packages map[string]int      // tests of a package that are counted
 	exitCode int                 // of go test
 
 	passed, failed, skipped int
@@ -28,10 +27,11 @@ type test struct {
 	result  string // pass, fail or skip; empty for one that never ended
 	seconds float64
 	output  []string
+	counted bool // its package has ended; another go test may run the package again
 }
 
 func newCounter(out io.Writer) *counter {
-	return &counter{out: out, tests: map[key]*test{}, parents: map[key]bool{}, loose: map[string][]string{}, packages: map[string]int{}}
+	return &counter{out: out, tests: map[key]*test{}, parents: map[key]bool{}, loose: map[string][]string{}}
 }
 
 func (c *counter) add(e event) {
@@ -49,7 +49,7 @@ func (c *counter) add(e event) {
 func (c *counter) addTest(e event) {
 	k := key{e.Package, e.Test}
 	t := c.tests[k]
-	if t == nil {
+	if t == nil || t.counted {
 		t = &test{key: k}
 		c.tests[k], c.order = t, append(c.order, t)
 		for i := strings.LastIndexByte(k.name, '/'); i > 0; i = strings.LastIndexByte(k.name[:i], '/') {
@@ -73,28 +73,38 @@ func (c *counter) addPackage(e event) {
 		c.loose[e.Package] = append(c.loose[e.Package], e.Output)
 		return
 	}
-	failedBefore := c.failed
+	failedBefore, before := c.failed, c.total()
+	var ran []*test
 	for _, t := range c.order {
-		if t.pkg == e.Package {
-			c.count(t)
+		if t.pkg == e.Package && !t.counted {
+			ran = append(ran, t)
 		}
 	}
+	for _, t := range ran {
+		c.count(t, ran)
+	}
+	n := c.total() - before
 	if e.Action == "fail" && c.failed == failedBefore {
 		c.failed++ // it did not build, or ended without any test's failing
 	}
 	if c.failed > failedBefore {
-		c.tell(e.Package)
+		c.tell(e.Package, ran)
 	}
-	if n := c.packages[e.Package]; n > 0 || e.Action == "fail" {
+	delete(c.loose, e.Package)
+	for _, t := range ran {
+		t.counted = true
+	}
+	if n > 0 || e.Action == "fail" {
 		fmt.Fprintf(c.out, "%-4s %-50s %4d tests %8.1f s\n", map[bool]string{true: "ok", false: "FAIL"}[c.failed == failedBefore], e.Package, n, e.Elapsed)
 	}
 }
 
-func (c *counter) count(t *test) {
-	if c.parents[t.key] && (t.result != "fail" && t.result != "" || c.failedBelow(t)) {
+func (c *counter) total() int { return c.passed + c.failed + c.skipped }
+
+func (c *counter) count(t *test, ran []*test) {
+	if c.parents[t.key] && (t.result != "fail" && t.result != "" || t.failedBelow(ran)) {
 		return
 	}
-	c.packages[t.pkg]++
 	switch t.result {
 	case "pass":
 		c.passed++
@@ -105,16 +115,16 @@ func (c *counter) count(t *test) {
 	}
 }
 
-func (c *counter) failedBelow(parent *test) bool {
-	return slices.ContainsFunc(c.order, func(t *test) bool {
-		return t.pkg == parent.pkg && strings.HasPrefix(t.name, parent.name+"/") && (t.result == "fail" || t.result == "")
+func (parent *test) failedBelow(ran []*test) bool {
+	return slices.ContainsFunc(ran, func(t *test) bool {
+		return strings.HasPrefix(t.name, parent.name+"/") && (t.result == "fail" || t.result == "")
 	})
 }
 
 // tell shows all that a package's failed tests wrote, and what the package and its builds wrote outside any test.
-func (c *counter) tell(pkg string) {
-	for _, t := range c.order {
-		if t.pkg != pkg || t.result == "pass" || t.result == "skip" {
+func (c *counter) tell(pkg string, ran []*test) {
+	for _, t := range ran {
+		if t.result == "pass" || t.result == "skip" {
 			continue
 		}
 		if t.result == "" {
@@ -139,7 +149,7 @@ func (c *counter) report() bool {
 	for _, t := range slowest[:min(10, len(slowest))] {
 		fmt.Fprintf(c.out, "%8.1f s  %s %s\n", t.seconds, t.pkg, t.name)
 	}
-	total := c.passed + c.failed + c.skipped
+	total := c.total()
 	if total == 0 {
 		fmt.Fprintln(c.out, "no tests ran")
 	}

@@ -53,6 +53,8 @@ func TestCounts(t *testing.T) {
 	}{
 		{"./good", true, "3 passed, 0 failed", "ok   m/good"},
 		{"./good ./skips ./empty", true, "3 passed, 0 failed, 1 skipped", "TestParent/b/deep"},
+		{"./good -- ./good", true, "6 passed, 0 failed", "ok   m/good                                                3 tests"},
+		{"./bad -- -run TestParent/good ./bad", false, "2 passed, 1 failed", "ok   m/bad "},
 		{"./bad", false, "1 passed, 1 failed", "this is wrong"},
 		{"./parent", false, "1 passed, 1 failed", "the parent alone"},
 		{"./panics", false, "0 passed, 1 failed", "boom"},
