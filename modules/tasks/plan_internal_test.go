@@ -19,7 +19,7 @@ func TestUpdatesFindRowsByKey(t *testing.T) {
 			"defer": task.Defer(now, "x", now), "recover": task.Recover(now), "release": task.Release("x", now),
 			"cancel": task.Cancel("x", now), "abandon": Begin(task).Abandon("x", now),
 		} {
-			for _, n := range []int{1, 2, 64, 256} {
+			for _, n := range []int{1, 2, 64, 256, 2000} {
 				u := updateFor(m.Steps)
 				group := make([]*Move, n)
 				ids, versions, since := make([]db.ID, n), make([]int64, n), make([]db.Time, n)
@@ -38,6 +38,23 @@ func TestUpdatesFindRowsByKey(t *testing.T) {
 				if strings.Contains(plan, "SCAN t\n") || strings.Contains(plan, "SCAN t ") || strings.Contains(plan, "Seq Scan") || plan == "" {
 					t.Errorf("%s of %d:\n%s", name, n, plan)
 				}
+			}
+		}
+	})
+}
+
+// TestLoadingFindsRowsByKey: the tasks of many executions are read by an index.
+func TestLoadingFindsRowsByKey(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		for _, n := range []int{1, 64, 500, 2000} {
+			ids := make([]db.ID, n)
+			for i := range ids {
+				ids[i] = db.NewID()
+			}
+			plan := explain(t, d, loadPipelines, db.Args{"x": db.IDSet(ids)})
+			if strings.Contains(plan, "SCAN t\n") || strings.Contains(plan, "Seq Scan") || plan == "" {
+				t.Errorf("of %d:\n%s", n, plan)
 			}
 		}
 	})

@@ -31,10 +31,12 @@ func (r *Repository) LoadLater(tx db.Tx, ids []db.ID, list *[]Task) error {
 	return tx.LaterQuery("load tasks", `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id $keep_plan_of_one`, db.Args{"x": db.IDSet(ids)}, scanInto(list))
 }
 
+const loadPipelines = `SELECT ` + fields + ` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id`
+
 // LoadPipelines reads all tasks of pipeline executions, without their outputs, in no order.
 func (r *Repository) LoadPipelines(tx db.Tx, pipelines []db.ID) ([]Task, error) {
 	var list []Task
-	err := tx.Query(`SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id`,
+	err := tx.Query(loadPipelines,
 		db.Args{"x": db.IDSet(pipelines)}, scanInto(&list))
 	return list, wrap("load tasks", err)
 }

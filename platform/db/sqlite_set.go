@@ -6,7 +6,9 @@ import (
 	"strings"
 )
 
-// set is a list of VALUES, beside single values for the columns that have but one.
+// set is a list of VALUES, beside single values for the columns that have but one. The plus signs change no value. They make
+// the columns expressions, which SQLite cannot index: with some hundred rows it would otherwise read the whole of a joined
+// table and look each of its rows up in the set.
 func (l *sqlite) set(_ int, name string, s *Set) (string, []any) {
 	constant := s.constant()
 	vars := make([]any, 0, s.rows*len(s.columns))
@@ -22,7 +24,7 @@ func (l *sqlite) set(_ int, name string, s *Set) (string, []any) {
 			vars = append(vars, s.columns[i].value(0))
 		} else {
 			varied++
-			b.WriteString("column" + strconv.Itoa(varied))
+			b.WriteString("+column" + strconv.Itoa(varied))
 		}
 		b.WriteString(" AS " + s.columns[i].name)
 	}
