@@ -85,7 +85,8 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, append([]string{tenantLabel}, labels...))
 }
 
-// of returns the observer of a tenant. It creates most counters with value 0, because a rate needs a first sample.
+// of returns the observer of a tenant. Counters without further labels, and those of outcomes, start at 0, because a
+// rate needs a first sample.
 func (m *metrics) of(tenant string) *observer {
 	labels := prometheus.Labels{tenantLabel: tenant}
 	o := &observer{

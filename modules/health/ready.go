@@ -30,7 +30,7 @@ type Check struct {
 // live responds with 200 as long as the process can serve requests.
 func live(w http.ResponseWriter, _ *http.Request) {
 	plain(w, "text/plain; charset=utf-8")
-	_, _ = io.WriteString(w, "ok\n") // the client has gone: nobody to tell
+	_, _ = io.WriteString(w, "ok\n") // an error means that the client has disconnected
 }
 
 // ready responds with 200 if the process can accept work, else 503.
@@ -40,7 +40,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if !report.Ready {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(report) // the client has gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(report) // an error means that the client has disconnected
 }
 
 func plain(w http.ResponseWriter, contentType string) {

@@ -1,6 +1,5 @@
 // Package health reports the state of a worker process over HTTP: whether it is alive, whether it is ready for work,
-// and metrics of its work. It only reads, and it exposes no data of pipelines except their names. It requires no
-// credentials.
+// and metrics of its work. It only reads, and of pipelines it exposes names but no data. It requires no credentials.
 package health
 
 import (

@@ -64,7 +64,7 @@ type Renewed struct {
 	Late      bool      // the lease had expired before, but the row still existed
 	Others    bool      // another worker's lease has expired, or a recovery is due
 	Server    string    // identifies one start of the database server; if it changes, commits may have been lost
-	Clock     time.Time // the database's time of the renewal; zero if it uses this machine's clock
+	Clock     time.Time // of the database at the renewal; zero where that is this machine's clock
 }
 
 // Renew extends a lease. It also extends an expired lease if the worker's row still exists, because then no other

@@ -1,6 +1,6 @@
 // Package http implements the handler "http", which makes one request per attempt and stores the response as the
-// task's output or in a file. It keeps no session, cookies or credentials. It does not retry: its errors tell the
-// task's retry policy which failures are worth a retry.
+// task's output or in a file. It keeps no session, cookies or credentials. It does not retry: the task's retry policy
+// does, by the kind of the error.
 package http
 
 import (
@@ -30,8 +30,8 @@ const (
 
 // Handler makes HTTP requests over one connection pool. Create it with New and close it after the last use.
 type Handler struct {
-	// Guarded reports whether save_as must not write to path, which is absolute and has its symbolic links resolved
-	// where they can be. A nil func guards nothing. Set it before the first task.
+	// Guarded reports whether save_as must not write a file. It is called with the file's absolute path as named and
+	// with the path's symbolic links resolved. A nil Guarded guards nothing. Set it before the first task.
 	Guarded func(path string) bool
 
 	typed     tasks.Handler
@@ -87,8 +87,8 @@ func (h *Handler) Check(fields map[string]any) error {
 //
 // The error is of KindHTTP for an unexpected status, but permanent for a status of 400 to 499 except 408, 425 and
 // 429, which are transient. It is of KindInvalidOutput if the body is too large, of KindTimeout if the request's own
-// timeout expired, permanent if the request can never be made, of KindError if the connection failed, and wraps
-// ctx.Err() if the context ended first.
+// timeout expired, permanent if the request can never be made, a CannotStartError if this machine lacked a resource
+// before the request, of KindError if the connection failed, and wraps ctx.Err() if the context ended first.
 func (h *Handler) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
 	return h.typed.Run(ctx, call)
 }

@@ -18,7 +18,7 @@ import (
 // and upper case. Names that begin with SLUICE_ are never passed, because they are sluice's own settings and include
 // the database's password.
 type Environment struct {
-	// All passes all variables except PGPASSWORD and PGPASSFILE, which must be listed in Pass.
+	// All passes all variables except PGPASSWORD and PGPASSFILE, which only Pass can add.
 	All bool
 	// Pass lists additional variables. A pattern that ends with * matches every name with that prefix. See CheckPass.
 	Pass []string

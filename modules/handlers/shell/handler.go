@@ -59,7 +59,8 @@ func (h *Handler) Name() string { return "shell" }
 // Limit returns DefaultLimit.
 func (h *Handler) Limit() int { return DefaultLimit }
 
-// Check checks the fields' types, and that the script is not blank.
+// Check checks the types of the fields and that the script is not blank. Its error is tasks.FieldErrors or a
+// *tasks.FieldError.
 func (h *Handler) Check(fields map[string]any) error {
 	if err := h.typed.Check(fields); err != nil {
 		return err

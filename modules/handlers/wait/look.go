@@ -40,7 +40,7 @@ func (w *Wait) look(ctx context.Context, in waitWith, now time.Time) (looked, er
 	return looked{}, tasks.WithKind(tasks.KindError, fmt.Errorf("look for the file: %w", err))
 }
 
-// ask makes one request. That no server responds is not an error, because the task waits for it to change.
+// ask makes one request. A server that does not respond is not an error, because the task waits for it to respond.
 func (w *Wait) ask(ctx context.Context, in waitWith, now time.Time) (looked, error) {
 	limited, cancel := context.WithTimeout(ctx, in.timeout())
 	defer cancel()

@@ -41,8 +41,8 @@ func (s *Sleep) Check(with map[string]any) error {
 }
 
 // Run defers the task to the end of its sleep. When it is called after that, it completes the task without output.
-// Other errors are permanent for a `with` whose expressions have invalid values, and those of reading when the task
-// first started.
+// The error is permanent for a `with` whose expressions have invalid values. Run also fails if it cannot read when
+// the task first started.
 func (s *Sleep) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
 	return s.typed.Run(ctx, call)
 }

@@ -210,7 +210,7 @@ func reader(s *syntax.Stmt) (program, hint string) {
 	return "", ""
 }
 
-// words reports the parameters in the words themselves, but not those in command substitutions.
+// words reports the parameters in the words themselves, but not those in command or process substitutions.
 func (r *reparsed) words(words []*syntax.Word, program, hint string) {
 	for _, word := range words {
 		syntax.Walk(word, func(node syntax.Node) bool {
