@@ -129,6 +129,8 @@ func TestHostileConditions(t *testing.T) {
 	}
 }
 
+// TestHostileFiles parses files of up to the maximum size that are wrong throughout. Work that is quadratic in their
+// size would take minutes or hours for each.
 func TestHostileFiles(t *testing.T) {
 	repeat := func(n int, format string) string {
 		var b strings.Builder

@@ -94,8 +94,6 @@ func TestParseLimits(t *testing.T) {
 	}
 }
 
-// TestParseHostileFiles parses files of the maximum size that are wrong throughout. Quadratic work would take minutes
-// for each.
 func TestParseWithoutCatalog(t *testing.T) {
 	d, err := definition.Parse("p.yaml", []byte("name: p\ntasks: [{id: a, uses: unheard-of}]"), nil)
 	if err != nil || task(t, d, "a").Handler() != "unheard-of" {

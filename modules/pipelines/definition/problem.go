@@ -18,6 +18,8 @@ type Problem struct {
 	Hint    string // how to correct it; may be empty
 }
 
+// String returns the problem in one line, with file, line and column or else with its path, and with the hint in
+// parentheses.
 func (p Problem) String() string {
 	text := p.Message
 	if p.Hint != "" {
@@ -36,6 +38,7 @@ func (p Problem) String() string {
 // is one.
 type Problems []Problem
 
+// Error returns one line per problem.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
 	for i, problem := range p {

@@ -113,7 +113,8 @@ func (s *shellReader) read(text string, last bool) {
 	}
 }
 
-// step reads at least one character and returns how many bytes it has read.
+// step reads the next part of the text and returns how many bytes it has read. It returns 0 when it only ends a
+// comment.
 func (s *shellReader) step(text string, last bool) int {
 	f := s.top()
 	if f.region == hereDocument && s.lineStart {
