@@ -47,7 +47,7 @@ func newMeter(l limits) *meter {
 	return &meter{steps: l.steps, memory: l.memory, poll: l.steps - pollSteps, most: l}
 }
 
-// gate allows one evaluation at a time in this process to allocate more than ungated bytes.
+// gate allows one gated evaluation at a time in this process to allocate more than ungated bytes.
 var gate = make(chan struct{}, 1)
 
 const ungated = 8 << 20
