@@ -25,7 +25,7 @@ type Worker struct {
 	Slots          int     `json:"slots"` // tasks that it runs at once
 	Handlers       string  `json:"handlers"`
 	Queues         string  `json:"queues"` // that it serves; empty if it is draining
-	Limits         string  `json:"limits"` // per handler with a limit below the slots: http=256,shell=64
+	Limits         string  `json:"limits"` // concurrent tasks per handler, where below the slots: http=256,shell=64
 	StartedAt      db.Time `json:"started_at"`
 	LeaseExpiresAt db.Time `json:"lease_expires_at"`
 }

@@ -24,7 +24,7 @@ func NewSleep() *Sleep {
 
 // sleepWith is the task's `with`. Exactly one field must be set.
 type sleepWith struct {
-	Duration *span    `json:"duration"` // since the first start of the task
+	Duration *span    `json:"duration"` // from the first start of the task
 	Until    *instant `json:"until"`    // an instant in the past ends the task at once
 }
 

@@ -25,7 +25,7 @@ func RetryAfter(resp *http.Response, now time.Time) time.Duration {
 	if strings.Trim(value, "0123456789") == "" {
 		seconds, err := strconv.ParseInt(value, 10, 64)
 		if err != nil || seconds > int64(MaxRetryAfter/time.Second) {
-			return MaxRetryAfter // it overflows, so it exceeds the maximum
+			return MaxRetryAfter // out of range or above the maximum
 		}
 		return time.Duration(seconds) * time.Second
 	}
