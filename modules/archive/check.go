@@ -13,7 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// prefixes tell what a line is without reading it whole.
+// prefixes identify the kind of a line without decoding it.
 var prefixes = []struct {
 	prefix string
 	of     func(c *Counts) *int64
@@ -26,7 +26,8 @@ var prefixes = []struct {
 	{`{"definition":`, func(c *Counts) *int64 { return &c.Definitions }},
 }
 
-// lines hands over the lines of a file, each good until the next.
+// lines calls each with every line of a file. text is valid until each returns. A last line without a line feed, or a
+// line longer than maxLine, is ErrCut.
 func lines(in io.Reader, each func(number int, text []byte) error) error {
 	r := bufio.NewReaderSize(in, 1<<16)
 	var long []byte
@@ -58,13 +59,14 @@ func lines(in io.Reader, each func(number int, text []byte) error) error {
 	}
 }
 
-// check reads a whole file and sees that it is one, before anything of it is written: that it is whole, that each line is one that
-// an export writes and within its bounds, and that what it says of itself is so. It returns the trailer and the executions' ids.
+// check reads a whole file and validates it before anything is written: the file must be complete, each line must be
+// one that an export writes and within its bounds, and the trailer must be correct. It returns the trailer and the
+// executions' ids.
 func check(in io.Reader) (trailer, []db.ID, error) {
 	var end *trailer
 	var counts Counts
 	v := &validator{definitions: map[string]bool{}, page: map[db.ID]int64{}, tasks: map[db.ID]db.ID{}}
-	var wrong error // with a line: it is reported if the file is whole
+	var wrong error // about the content of a line; reported only if the file is complete
 	sum := sha256.New()
 	err := lines(in, func(number int, text []byte) error {
 		if end != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ExportEvents writes the events of the executions that are chosen as CSV, with a line of headings. It is for reading elsewhere;
-// there is no way back.
+// ExportEvents writes the events of the chosen executions as CSV with a header line. It is for other programs; the
+// CSV cannot be imported.
 func (a *Archive) ExportEvents(ctx context.Context, c Choice, out io.Writer) (Counts, error) {
 	var n Counts
 	w := csv.NewWriter(out)

@@ -13,28 +13,29 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// perPage is how many executions are read in one snapshot. Their rows go to the file as they come, so memory does not grow with
-// them. It is a power of two, so that one statement has a whole page on either database.
+// perPage is the number of executions that are read in one snapshot. Rows are written as they are read, so memory
+// does not grow with the number of rows. It is a power of two, so that one statement covers a whole page on either
+// database.
 const perPage = 64
 
-// Archive exports from and imports into one database, tenant by tenant.
+// Archive exports from and imports into one database, for one tenant per call.
 type Archive struct {
 	db *db.DB
 }
 
-// New makes an archive of a database.
+// New returns an Archive for a database.
 func New(d *db.DB) *Archive { return &Archive{d} }
 
-// Choice says which executions are exported.
+// Choice selects the executions to export.
 type Choice struct {
-	IDs      []db.ID      // only these; none: all
-	Since    db.Time      // only those that are open, or were created or ended at this instant or later; zero: all
-	Ended    bool         // none that is open
-	Progress func(Counts) // called after each page, if set
+	IDs      []db.ID      // only these; all if empty
+	Since    db.Time      // only those that are open, or were created or ended at or after this time; zero for all
+	Ended    bool         // only ended ones
+	Progress func(Counts) // called after each page; may be nil
 }
 
-// Export writes the executions that are chosen, with their definitions, as JSON Lines. Each page of executions is read in a snapshot
-// of its own, so each execution is of one moment. The same executions give the same bytes, whichever database keeps them.
+// Export writes the chosen executions and their definitions as JSON Lines. Each page of executions is read in its own
+// snapshot, so each execution is consistent. The same executions produce the same bytes on either database.
 func (a *Archive) Export(ctx context.Context, c Choice, out io.Writer) (Counts, error) {
 	w := newWriter(out)
 	if err := w.write(header{Format}); err != nil {
@@ -60,7 +61,7 @@ func (a *Archive) Export(ctx context.Context, c Choice, out io.Writer) (Counts, 
 	return w.counts(), w.close()
 }
 
-// pages hands the chosen executions over, some at a time, by their ids.
+// pages calls page with the chosen executions, at most perPage at a time, in the order of their ids.
 func (a *Archive) pages(ctx context.Context, c Choice, page func(v db.View, ids []db.ID) error) error {
 	if len(c.IDs) > 0 {
 		return a.named(ctx, c.IDs, page)
@@ -94,7 +95,7 @@ func (a *Archive) pages(ctx context.Context, c Choice, page func(v db.View, ids 
 	return nil
 }
 
-// named is pages for executions that are named.
+// named is pages for a list of ids. It fails with pipelines.ErrNotFound if one does not exist.
 func (a *Archive) named(ctx context.Context, ids []db.ID, page func(v db.View, ids []db.ID) error) error {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, compareIDs)
@@ -132,7 +133,8 @@ func idsOf(v db.View, statement string, args db.Args) (ids []db.ID, err error) {
 
 func compareIDs(a, b db.ID) int { return bytes.Compare(a[:], b[:]) }
 
-// definitions writes those that are not in the file yet: of the given executions, or all.
+// definitions writes the definitions that are not yet in the file: those of the given executions, or all if ids is
+// empty.
 func (w *writer) definitions(v db.View, ids []db.ID) error {
 	var list []pipelines.Registered
 	among, args := "", db.Args{}
@@ -154,7 +156,7 @@ func (w *writer) definitions(v db.View, ids []db.ID) error {
 	if err != nil {
 		return fmt.Errorf("read definitions: %w", err)
 	}
-	slices.SortFunc(list, func(a, b pipelines.Registered) int { // here, for databases sort texts differently
+	slices.SortFunc(list, func(a, b pipelines.Registered) int { // databases collate text differently
 		return strings.Compare(a.PipelineName+"/"+a.Version, b.PipelineName+"/"+b.Version)
 	})
 	for i := range list {
@@ -179,7 +181,7 @@ func canonical(docs ...*db.JSON) error {
 	return nil
 }
 
-// encoder writes lines without escaping what HTML would need escaped.
+// encoder returns a JSON encoder that does not escape HTML.
 func encoder(out io.Writer) *json.Encoder {
 	e := json.NewEncoder(out)
 	e.SetEscapeHTML(false)

@@ -10,26 +10,30 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Rows are written in sets of so many, or of fewer if their lines are long.
+// Rows are written in sets of at most setRows, or fewer once their lines reach setBytes.
 const (
 	setRows  = 512
 	setBytes = 4 << 20
 )
 
-// Import is how a file is imported.
+// Import configures an import.
 type Import struct {
-	AsTheyAre bool         // open executions too: whoever serves the database goes on with them
-	Progress  func(Counts) // called now and then with what has been written, if set
+	AsTheyAre bool         // import open executions too; the database's workers will continue them
+	Progress  func(Counts) // called after each set with the counts so far; may be nil
 
-	// Verify checks the executions with these ids as the transaction sees them. An error from it undoes the import.
+	// Verify checks the imported executions within the transaction. Its error rolls the import back. It may be nil.
 	Verify func(tx db.Tx, ids []db.ID) error
 }
 
-// Import writes a file into the database, all of it or nothing, in one transaction. It fails with ErrFormat or ErrCut for a file that
-// is not whole, with ErrContent for one that no export has written so, with ErrOpen for one with open executions unless they are
-// asked for, and with ErrExists if the database has one of its executions already, or an idempotency key of one. Sequence numbers keep
-// their order, and in an empty database their values. Nothing is written, and no number is reserved, before the file has been
-// checked.
+// Import writes a file into the database in one transaction, completely or not at all. It fails with:
+//
+//   - ErrFormat or ErrCut if the file is not a complete export,
+//   - ErrContent if the file contains what no export writes,
+//   - ErrOpen if the file has open executions and AsTheyAre is not set,
+//   - ErrExists if the database already has one of the executions or one of their idempotency keys.
+//
+// Sequence numbers keep their order and, in an empty database, their values. Nothing is written and no number is
+// reserved before the file has been validated.
 func (a *Archive) Import(ctx context.Context, in io.ReadSeeker, o Import) (Counts, error) {
 	end, ids, err := check(in)
 	if err != nil {
@@ -61,8 +65,8 @@ func (a *Archive) Import(ctx context.Context, in io.ReadSeeker, o Import) (Count
 	return end.Counts, nil
 }
 
-// prepare sees that the database has none of the executions, before a number is reserved for their events, and returns which pipelines
-// have a registered definition.
+// prepare checks that the database has none of the executions, before numbers are reserved for their events. It
+// returns the pipelines that have a registered definition.
 func (a *Archive) prepare(ctx context.Context, ids []db.ID) (registered map[string]bool, err error) {
 	registered = map[string]bool{}
 	err = a.db.View(ctx, func(v db.View) error {
@@ -102,13 +106,13 @@ func load(in io.ReadSeeker, l *loader) error {
 	return l.flush()
 }
 
-// loader gathers lines of one sort until there is a set to be written.
+// loader collects lines of one kind until a set is complete.
 type loader struct {
 	tx       db.Tx
-	base     int64 // what sequence numbers of the file are counted from
+	base     int64 // added to the file's sequence numbers
 	progress func(Counts)
 
-	kind    string // of what is gathered
+	kind    string // of the collected lines
 	size    int
 	pending batch
 	written Counts
@@ -132,7 +136,7 @@ func (l *loader) take(text []byte) error {
 	return nil
 }
 
-// flush writes what is gathered.
+// flush writes the collected lines.
 func (l *loader) flush() error {
 	if l.pending.rows == 0 {
 		return nil

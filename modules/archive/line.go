@@ -1,6 +1,7 @@
-// Package archive writes executions with all that belongs to them into a file, and reads such a file into a database. It is the one
-// place besides the transitions that writes statuses, events and outbox rows: it copies what transitions have written elsewhere,
-// never changes what is there, and has the copy verified before it commits. docs/export.md describes the file.
+// Package archive exports executions, with all their rows, to a file and imports such a file into a database. Apart
+// from the transitions, only this package writes statuses, events and outbox rows: it copies what transitions have
+// written elsewhere, never changes existing rows, and has the copy verified before it commits. docs/export.md
+// describes the file.
 package archive
 
 import (
@@ -12,10 +13,10 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Format is the version of the file that this binary writes and reads.
+// Format is the version of the file format that this binary writes and reads.
 const Format = 2
 
-// Errors that callers act on.
+// Errors of Import.
 var (
 	ErrFormat = errors.New("no export of sluice")
 	ErrCut    = errors.New("the export is cut off or damaged")
@@ -25,22 +26,22 @@ var (
 	ErrContent = errors.New("the export holds what no export writes")
 )
 
-// header is the first line.
+// header is the first line of a file.
 type header struct {
 	Format int `json:"sluice_export"`
 }
 
-// Counts is how many lines of each sort a file has.
+// Counts is the number of lines of each kind in a file.
 type Counts struct {
 	Definitions int64 `json:"definitions"`
 	Executions  int64 `json:"executions"`
 	Tasks       int64 `json:"tasks"`
 	Events      int64 `json:"events"`
 	Outbox      int64 `json:"outbox"`
-	Logs        int64 `json:"logs"` // chunks of output
+	Logs        int64 `json:"logs"` // chunks of tasks' output
 }
 
-// trailer is the last line. Without it, or with others before it than it says, a file is not whole.
+// trailer is the last line of a file. A file without it, or whose lines do not match it, is incomplete or damaged.
 type trailer struct {
 	Counts
 
@@ -49,7 +50,7 @@ type trailer struct {
 	SHA256      string `json:"sha256"` // of all bytes before this line, in hex
 }
 
-// line is one line between header and trailer; exactly one of its fields is set.
+// line is any line after the header. Exactly one field is set.
 type line struct {
 	Definition *pipelines.Registered `json:"definition,omitempty"`
 	Execution  *pipelines.Execution  `json:"execution,omitempty"`
@@ -61,7 +62,7 @@ type line struct {
 	Trailer *trailer `json:"trailer,omitempty"`
 }
 
-// queued is an outbox row, which has its number from each database anew.
+// queued is an outbox row without its number, which each database assigns itself.
 type queued struct {
 	TaskExecutionID db.ID   `json:"task_execution_id"`
 	Handler         string  `json:"handler"`
@@ -71,7 +72,7 @@ type queued struct {
 	CreatedAt       db.Time `json:"created_at"`
 }
 
-// count counts a line.
+// count adds a line to the counts.
 func (c *Counts) count(l *line) {
 	switch {
 	case l.Definition != nil:

@@ -2,5 +2,5 @@ package archive
 
 import "go.uber.org/fx"
 
-// Module provides export and import.
+// Module provides the Archive.
 var Module = fx.Module("archive", fx.Provide(New))

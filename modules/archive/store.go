@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// batch is rows of one table that are written together.
+// batch is a set of rows of one table that are written together.
 type batch struct {
 	rows        int
 	definitions []*pipelines.Registered
@@ -19,7 +19,7 @@ type batch struct {
 	outbox      []*queued
 	logs        []*tasks.Chunk
 
-	registered map[string]bool // pipelines that have a registered definition without the import
+	registered map[string]bool // pipelines with a registered definition before the import
 }
 
 func (b *batch) add(l *line) {
@@ -40,14 +40,14 @@ func (b *batch) add(l *line) {
 	}
 }
 
-// write writes the rows as they stand in the file. What is there already is never changed.
+// write inserts the rows as they are in the file. It never changes existing rows.
 func (b *batch) write(tx db.Tx, base int64) error {
 	for _, part := range []struct {
 		what  string
 		rows  int
 		write func(tx db.Tx) (int64, error)
 	}{
-		{"definitions", 0, b.writeDefinitions}, // those that are known are left as they are
+		{"definitions", 0, b.writeDefinitions}, // existing definitions are kept
 		{"executions", len(b.executions), b.writeExecutions},
 		{"labels", 0, b.writeLabels},
 		{"tasks", len(b.tasks), b.writeTasks},
@@ -66,7 +66,7 @@ func (b *batch) write(tx db.Tx, base int64) error {
 	return nil
 }
 
-// of gives a column of rows.
+// of returns one column of the rows.
 func of[T, V any](list []*T, get func(*T) V) []V {
 	out := make([]V, len(list))
 	for i, x := range list {
@@ -75,7 +75,7 @@ func of[T, V any](list []*T, get func(*T) V) []V {
 	return out
 }
 
-// document is a column of JSON, in which null stands for none.
+// document returns the value of a JSON column. null becomes the empty string, which is stored as NULL.
 func document(j db.JSON) string {
 	if string(j) == "null" {
 		return ""
@@ -90,8 +90,9 @@ func optional(n *int64) int64 {
 	return *n
 }
 
-// registeredAt keeps an import from changing what `start NAME` takes: where the database has a registered definition of the name, that
-// one stays the newest, and none is registered in the future.
+// registeredAt returns the registration time to store, so that an import does not change which definition `start
+// NAME` uses. If the database already has a registered definition of the name, that one stays the newest. No
+// definition is registered in the future.
 func (b *batch) registeredAt(d *pipelines.Registered, now db.Time) db.Time {
 	switch {
 	case b.registered[d.PipelineName]:
@@ -162,7 +163,8 @@ func (b *batch) writeLabels(tx db.Tx) (int64, error) {
 		db.Args{"x": db.IDSet(ids).Texts("name", names).Texts("value", values)})
 }
 
-// free sees that the database has none of the executions, and none of their idempotency keys.
+// free checks that the database has none of the executions and none of their idempotency keys. It fails with
+// ErrExists.
 func free(tx db.Tx, list []*pipelines.Execution) error {
 	set := db.IDSet(of(list, func(e *pipelines.Execution) db.ID { return e.ID })).
 		Texts("name", of(list, func(e *pipelines.Execution) string { return e.PipelineName })).

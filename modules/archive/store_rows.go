@@ -42,8 +42,8 @@ SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priorit
 	return n, mourn(tx, l)
 }
 
-// mourn notes the workers that hold imported tasks as such whose lease has expired: they are elsewhere, and the recovery that every
-// worker does takes the tasks back, with an event, before anybody runs them again.
+// mourn inserts the workers that hold imported running tasks, with an expired lease. Those workers run elsewhere. The
+// recovery that every worker performs then takes the tasks back, with an event, before they run again.
 func mourn(tx db.Tx, list []*tasks.Task) error {
 	seen := map[string]bool{}
 	var names []string

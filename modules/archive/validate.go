@@ -18,28 +18,29 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Bounds of what a file may hold. What an engine writes is far below them.
+// Bounds on the content of a file. What an engine writes is far below them.
 const (
 	maxLine        = 64 << 20 // bytes
-	maxName        = 1 << 10  // bytes of a name, an actor or a key
+	maxName        = 1 << 10  // bytes of a name, actor or key
 	maxData        = 8 << 20  // bytes of an event's data
-	maxSequenceNum = 1 << 48  // so that many imports leave room for what comes after them
+	maxSequenceNum = 1 << 48  // leaves numbers for many imports and all events after them
 )
 
-var latest = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) // the first instant that a text no longer holds
+var latest = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) // the first time that no longer fits the text form
 
-// validator sees that each line of a file is one that an export writes, and belongs to an execution of the same page of the file.
+// validator checks that each line of a file is one that an export writes, and that it belongs to an execution of the
+// same page of the file.
 type validator struct {
 	open        int64
 	highest     int64 // sequence_num
 	definitions map[string]bool
 	ids         []db.ID         // of the executions
-	page        map[db.ID]int64 // its executions, with the newest sequence_num of each
-	tasks       map[db.ID]db.ID // its tasks, with their executions
-	begun       bool            // the page has lines other than executions
+	page        map[db.ID]int64 // its executions and the latest sequence_num of each
+	tasks       map[db.ID]db.ID // its tasks and their executions
+	begun       bool            // the page has lines other than of executions
 }
 
-// line decodes a line and returns what is wrong with it.
+// line decodes a line and returns an error if it is invalid.
 func (v *validator) line(raw []byte) error {
 	if !utf8.Valid(raw) {
 		return errors.New("it is not UTF-8")
@@ -68,7 +69,7 @@ func (v *validator) line(raw []byte) error {
 		within("byte_count", int64(l.ByteCount), 0, math.MaxInt32), text("text", l.Text, 2*tasks.MaxLog))
 }
 
-// decodeLine reads a line, which holds exactly one thing, the one that its beginning names.
+// decodeLine decodes a line, which must contain exactly one entry.
 func decodeLine(text []byte) (*line, error) {
 	var parts map[string]json.RawMessage
 	if err := json.Unmarshal(text, &parts); err != nil {
@@ -213,7 +214,7 @@ func name(what, s string) error {
 
 func short(what, s string) error { return text(what, s, maxName) }
 
-// text is what both databases keep, within a length in bytes.
+// text checks that both databases can store a string, and that it has at most most bytes.
 func text(what, s string, most int) error {
 	switch {
 	case len(s) > most:

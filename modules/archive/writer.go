@@ -15,12 +15,12 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// writer writes a file and keeps the books for its trailer.
+// writer writes a file and computes its trailer.
 type writer struct {
 	out    *bufio.Writer
 	sum    hash.Hash
 	enc    *json.Encoder
-	known  map[string]bool             // definitions in the file, by name and version
+	known  map[string]bool             // written definitions, by name and version
 	labels map[db.ID]map[string]string // of the page's executions
 	end    trailer
 }
@@ -57,7 +57,7 @@ func (w *writer) close() error {
 	return nil
 }
 
-// page writes executions with all that belongs to them, as it comes from the database.
+// page writes executions with all their rows, as they are read from the database.
 func (w *writer) page(v db.View, ids []db.ID) error {
 	if err := w.definitions(v, ids); err != nil {
 		return err
@@ -82,7 +82,7 @@ func (w *writer) page(v db.View, ids []db.ID) error {
 	return nil
 }
 
-// The statements of a page, each in an order that no database changes.
+// The statements of a page. Each has an order that is the same on both databases.
 const (
 	selectExecutions = `SELECT id, pipeline_name, definition_version, status, version, attempt, input, error, idempotency_key, open_tasks, unsuccessful_tasks,
   events_removed, outputs_removed_at, logs_removed_at, seal, former_seal, sealed_version, seal_parts, created_at, completed_at, paused_at, deadline_at
@@ -101,7 +101,7 @@ JOIN {log_chunks} AS l ON l.task_execution_id = t.id
 WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, l.task_execution_id, l.attempt, l.seq`
 )
 
-// label keeps a label for the line of its execution, in which they are sorted by name.
+// label stores a label for the line of its execution, where labels are sorted by name.
 func (w *writer) label(scan func(...any) error) error {
 	var id db.ID
 	var name, value string

@@ -1,6 +1,6 @@
-// Package chores is work in the background that one process at a time takes care of: a row for each chore, with a lease that its
-// holder renews by the database's clock. A chore must be harmless when two do it at once, for a holder that was silent too long may
-// still be at it; the lease keeps the load down, not the data right.
+// Package chores runs background jobs in at most one process at a time. Each job has a row with a lease, which its
+// holder renews by the database's clock. A job must be harmless if two processes run it at once, because a holder
+// that was silent for too long may still be running. The lease limits the load; it does not protect data.
 package chores
 
 import (
@@ -14,33 +14,33 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrHeld answers who wants a chore that somebody else is at.
+// ErrHeld is returned by Renew if the caller no longer holds the chore.
 var ErrHeld = errors.New("another process is at it")
 
-// Lease is how long a holder may be silent before others take a chore over.
+// Lease is how long a holder may go without renewal before another process may take the chore.
 const Lease = time.Minute
 
-// Chore is one piece of work in the background.
+// Chore is the row of one background job.
 type Chore struct {
 	Name       string  `json:"name"`
-	Holder     db.Text `json:"holder"` // null: nobody is at it
+	Holder     db.Text `json:"holder"` // null if the chore is free
 	ExpiresAt  db.Time `json:"expires_at"`
-	FinishedAt db.Time `json:"finished_at"` // when it was last brought to its end
+	FinishedAt db.Time `json:"finished_at"` // when it was last finished
 }
 
-// TableName puts the table into the tenant's schema.
+// TableName returns the table's name in the tenant's schema.
 func (Chore) TableName(n schema.Namer) string { return n.TableName("chores") }
 
-// Repository keeps the chores.
+// Repository stores chores.
 type Repository struct {
 	db *db.DB
 }
 
-// NewRepository makes a repository over a database.
+// NewRepository returns a Repository for a database.
 func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 
-// Take takes a chore for a holder, and says whether it got it: not if another's lease holds, and not if the chore was finished less
-// than every ago (0: whenever that was).
+// Take acquires a chore for a holder and reports whether it did. It does not if another holder's lease is valid, or
+// if the chore was finished less than every ago. An every of 0 ignores when it was finished.
 func (r *Repository) Take(ctx context.Context, name, holder string, every time.Duration) (taken bool, err error) {
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
 		n, err := tx.Exec(`INSERT INTO {chores} AS c (name, holder, expires_at) VALUES ($name, $holder, $expires)
@@ -54,7 +54,8 @@ WHERE (c.holder IS NULL OR c.expires_at <= $now) AND (c.finished_at IS NULL OR c
 	return taken, wrap("take the chore "+name, err)
 }
 
-// Renew prolongs a holder's lease within a transaction of the chore. ErrHeld: it was silent too long, and another has it now.
+// Renew extends the holder's lease within a transaction of the chore. It fails with ErrHeld if the holder no longer
+// holds the chore.
 func (r *Repository) Renew(tx db.Tx, name, holder string) error {
 	n, err := tx.Exec(`UPDATE {chores} SET expires_at = $expires WHERE name = $name AND holder = $holder`,
 		db.Args{"name": name, "holder": holder, "expires": db.At(tx.Now.Add(Lease))})
@@ -64,7 +65,8 @@ func (r *Repository) Renew(tx db.Tx, name, holder string) error {
 	return wrap("renew the chore "+name, err)
 }
 
-// Release gives a chore back, finished or not. One that another has taken over is left alone.
+// Release frees a chore and, if finished is true, records that it was finished now. It does nothing if another holder
+// has acquired the chore.
 func (r *Repository) Release(ctx context.Context, name, holder string, finished bool) error {
 	set := `holder = NULL, expires_at = NULL`
 	if finished {
@@ -76,19 +78,19 @@ func (r *Repository) Release(ctx context.Context, name, holder string, finished 
 	}))
 }
 
-// Ensure makes sure that there is a row for a chore.
+// Ensure inserts the row of a chore if there is none.
 func (r *Repository) Ensure(tx db.Tx, name string) error {
 	_, err := tx.Exec(`INSERT INTO {chores} (name) VALUES ($name) ON CONFLICT (name) DO NOTHING`, db.Args{"name": name})
 	return wrap("note the chore "+name, err)
 }
 
-// Remove takes a chore off.
+// Remove deletes the row of a chore.
 func (r *Repository) Remove(tx db.Tx, name string) error {
 	_, err := tx.Exec(`DELETE FROM {chores} WHERE name = $name`, db.Args{"name": name})
 	return wrap("remove the chore "+name, err)
 }
 
-// Find reads a chore; found is false if there is none of the name.
+// Find returns a chore. found is false if it has no row.
 func (r *Repository) Find(ctx context.Context, name string) (c Chore, found bool, err error) {
 	err = r.db.Query(ctx, `SELECT name, holder, expires_at, finished_at FROM {chores} WHERE name = $name`, db.Args{"name": name},
 		func(scan func(...any) error) error {

@@ -10,7 +10,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestOneHolder: of many at once one gets the chore, a silent holder loses it, and whoever lost it neither renews nor gives back.
+// TestOneHolder checks that only one of many concurrent callers acquires the chore, that a silent holder loses it,
+// and that a former holder can neither renew nor release it.
 func TestOneHolder(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {

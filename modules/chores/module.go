@@ -2,5 +2,5 @@ package chores
 
 import "go.uber.org/fx"
 
-// Module provides the repository of chores.
+// Module provides the Repository.
 var Module = fx.Module("chores", fx.Provide(NewRepository))

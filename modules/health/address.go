@@ -9,8 +9,8 @@ import (
 
 const loopback = "127.0.0.1"
 
-// Address reads an address to listen on: HOST:PORT, or :PORT or PORT alone, which mean this machine's own programs only. Port 0
-// takes a free one.
+// Address returns the address to listen on for HOST:PORT, :PORT or PORT. Without a host it is the loopback address,
+// which only programs on this machine reach. Port 0 selects a free port.
 func Address(s string) (string, error) {
 	if s != "" && !strings.Contains(s, ":") {
 		s = ":" + s
@@ -30,7 +30,7 @@ func Address(s string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// isLoopback reports whether only this machine's own programs reach an address.
+// isLoopback reports whether only programs on this machine reach an address.
 func isLoopback(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()

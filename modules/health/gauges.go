@@ -11,10 +11,10 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// mostNames is how many pipelines a scrape asks for the last success of.
+// mostNames is the number of pipelines per tenant whose last success a scrape reads.
 const mostNames = 1000
 
-// gauges are what is asked for when somebody wants to know.
+// gauges collects the metrics that are read at each scrape.
 type gauges struct {
 	server  *Server
 	slots   *prometheus.Desc
@@ -44,7 +44,7 @@ func newGauges(s *Server) *gauges {
 	}
 }
 
-// Describe names the gauges.
+// Describe sends the descriptions of the gauges.
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 	to <- g.slots
 	to <- g.running
@@ -57,7 +57,8 @@ func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 	to <- g.success
 }
 
-// Collect reads them. A database that does not answer costs a scrape what it would have told.
+// Collect reads the gauges. If the database does not respond, only the metrics that need it are missing from the
+// scrape.
 func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	list, slots, used := g.server.standings()
 	if slots > 0 {
@@ -89,7 +90,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	g.successes(limited, to)
 }
 
-// successes tells when each pipeline last succeeded.
+// successes collects the time of each pipeline's last success.
 func (g *gauges) successes(ctx context.Context, to chan<- prometheus.Metric) {
 	for _, tenant := range g.server.tenants(ctx) {
 		found, err := g.server.deps.Pipelines.LastSuccesses(db.WithTenant(ctx, tenant), mostNames)
@@ -108,7 +109,8 @@ func (g *gauges) successes(ctx context.Context, to chan<- prometheus.Metric) {
 	}
 }
 
-// horizon tells how far open transactions hold back each tenant's events, and how old the oldest is on the whole server.
+// horizon collects how long open transactions have held back each tenant's events, and the age of the oldest
+// transaction on the whole server.
 func (g *gauges) horizon(ctx context.Context, to chan<- prometheus.Metric) {
 	var oldest int64
 	for _, tenant := range g.server.tenants(ctx) {

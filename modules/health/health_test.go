@@ -30,7 +30,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// listen starts a server on a free port for the time of the test.
+// listen starts a server on a free port for the duration of the test.
 func listen(t *testing.T, d *db.DB, address string, log *zap.Logger) *health.Server {
 	t.Helper()
 	s, err := health.Listen(t.Context(), address, health.Deps{DB: d, Outbox: outbox.NewRepository(d), Pipelines: pipelines.NewRepository(d, events.NewRepository(d)), Log: log})
@@ -46,7 +46,7 @@ func listen(t *testing.T, d *db.DB, address string, log *zap.Logger) *health.Ser
 	return s
 }
 
-// get asks the server.
+// get requests a path from the server and returns the status and the body.
 func get(t *testing.T, s *health.Server, path string) (status int, body string) {
 	t.Helper()
 	resp, err := http.Get("http://" + s.Addr().String() + path)
@@ -60,7 +60,7 @@ func get(t *testing.T, s *health.Server, path string) (status int, body string) 
 	return resp.StatusCode, string(raw)
 }
 
-// ready asks for the checks, and gives those that fail with their reasons.
+// ready returns the failed checks of /readyz with their reasons.
 func ready(t *testing.T, s *health.Server) map[string]string {
 	t.Helper()
 	status, body := get(t, s, "/readyz")
@@ -84,7 +84,8 @@ func ready(t *testing.T, s *health.Server) map[string]string {
 	return failing
 }
 
-// TestReadyThroughALife: not before the worker has its lease, then ready, not any more while it drains; alive all the time.
+// TestReadyThroughALife checks that a process is not ready before the worker has its lease, ready while it has, and
+// not ready while it drains, and that it is alive throughout.
 func TestReadyThroughALife(t *testing.T) {
 	audittest.Each(t, func(t *testing.T, d *db.DB) {
 		s := listen(t, d, "127.0.0.1:0", zap.NewNop())
@@ -111,7 +112,7 @@ func TestReadyThroughALife(t *testing.T) {
 	})
 }
 
-// TestNotReadyWithoutLease: a pool that can't renew knows when its lease is over without asking anybody.
+// TestNotReadyWithoutLease checks that a pool that cannot renew its lease reports it as expired without a query.
 func TestNotReadyWithoutLease(t *testing.T) {
 	audittest.Each(t, func(t *testing.T, d *db.DB) {
 		s := listen(t, d, "127.0.0.1:0", zap.NewNop())
@@ -122,14 +123,14 @@ func TestNotReadyWithoutLease(t *testing.T) {
 		go func() { done <- pool.Run(ctx) }()
 		dbtest.Eventually(t, "ready", func() bool { return len(ready(t, s)) == 0 })
 		cancel()
-		if err := <-done; err != nil { // it renews no more
+		if err := <-done; err != nil { // it no longer renews
 			t.Fatal(err)
 		}
 		dbtest.Eventually(t, "expired", func() bool { return ready(t, s)["lease"] == "expired" })
 	})
 }
 
-// TestNotReadyWithoutSchema: an empty database is behind.
+// TestNotReadyWithoutSchema checks that an empty database is reported as behind.
 func TestNotReadyWithoutSchema(t *testing.T) {
 	dbtest.EachEmpty(t, func(t *testing.T, url string) {
 		s := listen(t, dbtest.Open(t, url), "127.0.0.1:0", zap.NewNop())
@@ -139,8 +140,9 @@ func TestNotReadyWithoutSchema(t *testing.T) {
 	})
 }
 
-// TestNotReadyWithoutDatabase: a database that is gone is told apart from one that is behind, and costs a scrape one metric. A
-// SQLite file is opened when it is asked for, so only a server can be gone.
+// TestNotReadyWithoutDatabase checks that an unreachable database is distinguished from one that is behind, and that
+// a scrape then lacks only the metrics that need it. It uses PostgreSQL alone, because a SQLite file is opened on
+// demand.
 func TestNotReadyWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	d, err := db.Open(t.Context(), dbtest.PostgresURL(t))
@@ -181,7 +183,8 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// TestListen: a port that is taken is an error that says so; an address that others reach is warned of; nothing but GET is served.
+// TestListen checks that a port in use is reported as such, that an address reachable from other machines logs a
+// warning, and that only GET is served.
 func TestListen(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)

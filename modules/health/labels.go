@@ -2,14 +2,14 @@ package health
 
 import "sync"
 
-// mostPipelines bounds the values of the label pipeline for each tenant, so that pipelines with generated names do not fill whoever
-// stores the metrics.
+// mostPipelines bounds the values of the label "pipeline" per tenant, so that generated names do not overload the
+// metrics store.
 const mostPipelines = 200
 
-// otherPipelines is the value of the label for all pipelines beyond the bound.
+// otherPipelines is the label of all pipelines beyond the bound.
 const otherPipelines = "other"
 
-// labels are the pipelines that have a label of their own: the first ones that were met.
+// labels are the pipelines with a label of their own, which are the first ones seen.
 type labels struct {
 	mu    sync.Mutex
 	known map[string]map[string]bool // by tenant

@@ -12,7 +12,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines"
 )
 
-// metrics counts what pools do, by tenant, in a registry of its own.
+// metrics counts the work of pools, by tenant, in its own registry.
 type metrics struct {
 	registry  *prometheus.Registry
 	claimed   *prometheus.CounterVec
@@ -30,7 +30,7 @@ type metrics struct {
 	pipelines labels
 }
 
-// observer counts what one tenant's pool does (workers.Observer).
+// observer counts the work of one tenant's pool. It implements workers.Observer.
 type observer struct {
 	claimed, lost, recovered, stuck prometheus.Counter
 	unstarted                       prometheus.Counter
@@ -43,13 +43,13 @@ type observer struct {
 
 const tenantLabel = "tenant"
 
-// outcomes are the labels of attempts by how they came out. One that failed may be followed by another.
+// outcomes are the label values of an attempt's result. A failed attempt may be followed by another.
 var outcomes = map[pipelines.Kind]string{
 	pipelines.Succeeded: "completed", pipelines.Erred: "failed", pipelines.Deferred: "deferred", pipelines.Released: "released",
 	pipelines.SkippedItself: "skipped",
 }
 
-// Buckets in seconds: transactions take milliseconds, tasks anything.
+// Buckets in seconds. Transactions take milliseconds; tasks may take any time.
 var (
 	transactionBuckets = prometheus.ExponentialBuckets(0.0005, 2, 15) // half a millisecond to 8 s
 	taskBuckets        = prometheus.ExponentialBuckets(0.001, 4, 12)  // a millisecond to 70 min
@@ -85,7 +85,8 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, append([]string{tenantLabel}, labels...))
 }
 
-// of makes the observer of a tenant. What it counts is shown as 0 from the start: a rate needs a beginning.
+// of returns the observer of a tenant. Counters without further labels, and those of outcomes, start at 0, because a
+// rate needs a first sample.
 func (m *metrics) of(tenant string) *observer {
 	labels := prometheus.Labels{tenantLabel: tenant}
 	o := &observer{
@@ -102,7 +103,7 @@ func (m *metrics) of(tenant string) *observer {
 	return o
 }
 
-// forget removes what is told of a tenant.
+// forget removes the series of a tenant.
 func (m *metrics) forget(tenant string) {
 	labels := prometheus.Labels{tenantLabel: tenant}
 	for _, v := range []*prometheus.MetricVec{
@@ -114,49 +115,49 @@ func (m *metrics) forget(tenant string) {
 	m.pipelines.forget(tenant)
 }
 
-// handler answers a scrape. What can't be gathered is left out and logged; the rest is answered.
+// handler serves scrapes. Metrics that cannot be collected are logged and left out.
 func (m *metrics) handler(log *zap.Logger) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog: zap.NewStdLog(log), ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4,
 	})
 }
 
-// Claimed counts a claim.
+// Claimed counts n claimed tasks and observes the duration of the claim.
 func (o *observer) Claimed(n int, took time.Duration) {
 	o.claimed.Add(float64(n))
 	o.claim.Observe(took.Seconds())
 }
 
-// Ran notes the time of a handler.
+// Ran observes how long a handler ran.
 func (o *observer) Ran(handler string, took time.Duration) {
 	o.task.WithLabelValues(handler).Observe(took.Seconds())
 }
 
-// Waited notes how long a task was due.
+// Waited observes how long a task was due before it was claimed.
 func (o *observer) Waited(queue, handler string, d time.Duration) {
 	o.wait.WithLabelValues(queue, handler).Observe(max(d, 0).Seconds())
 }
 
-// RunEnded counts a run.
+// RunEnded counts an ended run and observes its duration.
 func (o *observer) RunEnded(x *pipelines.Execution) {
 	name := o.label(x.PipelineName)
 	o.runs.WithLabelValues(name, string(x.Status)).Inc()
 	o.run.WithLabelValues(name).Observe(max(x.CompletedAt.Sub(x.CreatedAt.Time), 0).Seconds())
 }
 
-// Recorded notes the time of a group.
+// Recorded observes how long recording a group of results took.
 func (o *observer) Recorded(_ int, took time.Duration) { o.record.Observe(took.Seconds()) }
 
-// Finished counts an outcome.
+// Finished counts a recorded result.
 func (o *observer) Finished(kind pipelines.Kind) { o.finished.WithLabelValues(outcomes[kind]).Inc() }
 
-// Lost counts a refused outcome.
+// Lost counts a result that was refused because its claim was lost.
 func (o *observer) Lost() { o.lost.Inc() }
 
-// Recovered counts tasks taken back.
+// Recovered counts n recovered tasks.
 func (o *observer) Recovered(n int) { o.recovered.Add(float64(n)) }
 
-// RecoveryFailed counts a recovery that failed.
+// RecoveryFailed counts a failed recovery.
 func (o *observer) RecoveryFailed() { o.stuck.Inc() }
 
 // NotStarted counts a task that could not be started.

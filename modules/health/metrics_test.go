@@ -25,7 +25,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// samples reads what /metrics answers: the value of each series of this program.
+// samples returns the value of each of this program's series in a response of /metrics.
 func samples(t *testing.T, body string) (values map[string]float64, declared []string) {
 	t.Helper()
 	values = map[string]float64{}
@@ -49,7 +49,7 @@ func samples(t *testing.T, body string) (values map[string]float64, declared []s
 
 func ofDefault(name string) string { return name + `{tenant="default"}` }
 
-// expected is the series that a worker which has met with everything shows, each above 0.
+// expected lists the series of a worker on which every event has occurred, each above 0.
 var expected = []string{
 	ofDefault("sluice_tasks_claimed_total"), ofDefault("sluice_claims_lost_total"), ofDefault("sluice_recovered_tasks_total"),
 	ofDefault("sluice_outbox_pending"), ofDefault("sluice_lease_seconds_left"), ofDefault("sluice_slots_used"),
@@ -64,13 +64,13 @@ var expected = []string{
 	`sluice_pipeline_last_success_timestamp_seconds{pipeline="lost",tenant="default"}`,
 }
 
-// ofTransactions are what only a server with open transactions has: TestHeldBack.
+// ofTransactions are the metrics that only a server with open transactions has. TestHeldBack covers them.
 var ofTransactions = []string{"sluice_events_held_back_seconds", "sluice_oldest_transaction_age"}
 
-// ofFaults are what only an outage or a damaged database brings about.
+// ofFaults are the metrics that only an outage or a damaged database raises.
 var ofFaults = []string{"sluice_failed_recoveries_total", "sluice_outcomes_waiting", "sluice_tasks_not_started_total"}
 
-// TestHeldBack: an open transaction with an event shows, and then it does not.
+// TestHeldBack checks that an open transaction with an event is reported, and is not reported once it has ended.
 func TestHeldBack(t *testing.T) {
 	t.Parallel()
 	d := dbtest.Postgres(t)
@@ -87,7 +87,7 @@ func TestHeldBack(t *testing.T) {
 		if err := tx.Flush(); err != nil {
 			return err
 		}
-		// Others' transactions begin meanwhile, on the same server.
+		// Other transactions begin on the same server in the meantime.
 		dbtest.Eventually(t, "it shows", func() bool {
 			if err := d.Transaction(t.Context(), func(other db.Tx) error { return leases.NewRepository(d).Delete(other, []string{"nobody"}) }); err != nil {
 				t.Error(err)
@@ -109,7 +109,7 @@ func step(id string, do string) definition.Task {
 	return definition.Task{ID: id, Uses: "scripted", With: []byte(`{"do": ` + do + `}`)}
 }
 
-// TestEveryMetricAppears drives a pool through all that may befall it, until each metric has counted something.
+// TestEveryMetricAppears drives a pool through every event until each metric has counted something.
 func TestEveryMetricAppears(t *testing.T) {
 	enginetest.Each(t, nil, func(t *testing.T, base *enginetest.Stack) {
 		ctx := context.Background()
@@ -179,7 +179,7 @@ func TestEveryMetricAppears(t *testing.T) {
 	})
 }
 
-// TestPageListsEveryMetric: docs/metrics.md and what is served name the same metrics.
+// TestPageListsEveryMetric checks that docs/metrics.md and /metrics contain the same metrics.
 func TestPageListsEveryMetric(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/metrics.md")
@@ -194,7 +194,7 @@ func TestPageListsEveryMetric(t *testing.T) {
 		}
 	}
 	var served []string
-	for _, name := range slices.Concat(expected, ofTransactions, ofFaults) { // TestEveryMetricAppears holds it to what is served
+	for _, name := range slices.Concat(expected, ofTransactions, ofFaults) { // TestEveryMetricAppears checks it
 		name, _, _ = strings.Cut(name, "{")
 		served = append(served, strings.TrimSuffix(name, "_count"))
 	}
@@ -205,7 +205,7 @@ func TestPageListsEveryMetric(t *testing.T) {
 	}
 }
 
-// TestPipelineLabelsAreBounded: beyond the bound pipelines share a label, and those that have one keep it.
+// TestPipelineLabelsAreBounded checks that pipelines beyond the bound share a label, and that the others keep theirs.
 func TestPipelineLabelsAreBounded(t *testing.T) {
 	t.Parallel()
 	server := listen(t, dbtest.SQLite(t), "127.0.0.1:0", zap.NewNop())
@@ -229,7 +229,7 @@ func TestPipelineLabelsAreBounded(t *testing.T) {
 	}
 }
 
-// all reports whether every expected series has been seen, but for one.
+// all reports whether every expected series except but has been seen.
 func all(seen map[string]bool, but string) bool {
 	for _, name := range expected {
 		if !seen[name] && name != but {
@@ -249,7 +249,7 @@ func isExpected(declared string) bool {
 	return false
 }
 
-// loseOne leaves a task with a worker that is dead.
+// loseOne leaves a claimed task with a dead worker.
 func loseOne(t *testing.T, s *enginetest.Stack) {
 	t.Helper()
 	ctx := context.Background()
@@ -266,7 +266,7 @@ func loseOne(t *testing.T, s *enginetest.Stack) {
 	}
 }
 
-// later is a handler that defers itself once.
+// later returns a handler that defers its task once.
 func later() tasks.Handler {
 	return tasks.NewHandler("later", func(ctx context.Context, _ struct{}) (struct{}, error) {
 		call, ok := tasks.CallFrom(ctx)
@@ -277,7 +277,7 @@ func later() tasks.Handler {
 	})
 }
 
-// strange is a handler that the watched pool does not have.
+// strange is a handler that the observed pool does not have.
 type strange struct{ enginetest.Scripted }
 
 func (*strange) Name() string { return "strange" }

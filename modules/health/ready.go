@@ -11,36 +11,36 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// patience is how long a check waits for the database.
+// patience bounds how long a check waits for the database.
 const patience = time.Second
 
-// Report is the answer of /readyz.
+// Report is the body of a response of /readyz.
 type Report struct {
 	Ready  bool    `json:"ready"`
 	Checks []Check `json:"checks"`
 }
 
-// Check is one condition of being ready.
+// Check is one condition for being ready.
 type Check struct {
 	Name   string `json:"name"` // database, schema, lease, start or accepting
 	OK     bool   `json:"ok"`
-	Reason string `json:"reason,omitempty"` // why not, in fixed words: errors may say more than everybody should read
+	Reason string `json:"reason,omitempty"` // why not, in fixed words: an error may reveal secrets
 }
 
-// live answers as long as the process can.
+// live responds with 200 as long as the process can serve requests.
 func live(w http.ResponseWriter, _ *http.Request) {
 	plain(w, "text/plain; charset=utf-8")
-	_, _ = io.WriteString(w, "ok\n") // the client has gone: nobody to tell
+	_, _ = io.WriteString(w, "ok\n") // an error means that the client has disconnected
 }
 
-// ready answers 200 if the process can take work, else 503.
+// ready responds with 200 if the process can accept work, else 503.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	report := s.report(r.Context())
 	plain(w, "application/json")
 	if !report.Ready {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(report) // the client has gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(report) // an error means that the client has disconnected
 }
 
 func plain(w http.ResponseWriter, contentType string) {
@@ -57,7 +57,7 @@ func (s *Server) report(ctx context.Context) Report {
 	return report
 }
 
-// database asks for the schema's version of each tenant, which tells of both.
+// database checks the schema version of each tenant, which also shows whether the database is reachable.
 func (s *Server) database(ctx context.Context) []Check {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -87,7 +87,7 @@ func (s *Server) database(ctx context.Context) []Check {
 	return []Check{reachable, schema}
 }
 
-// of says which tenant a reason is about, where it goes without saying not.
+// of returns the prefix that names a reason's tenant. It is empty for the default tenant.
 func of(tenant string) string {
 	if tenant == db.DefaultTenant {
 		return ""
@@ -95,7 +95,7 @@ func of(tenant string) string {
 	return "tenant " + tenant + ": "
 }
 
-// lease is whether others leave this process its tasks, of every tenant.
+// lease checks that this process holds its lease for every tenant.
 func (s *Server) lease() Check {
 	list, _, _ := s.standings()
 	if len(list) == 0 {
@@ -112,7 +112,7 @@ func (s *Server) lease() Check {
 	return Check{Name: "lease", OK: true}
 }
 
-// start is whether this process can start the tasks that it claims.
+// start checks that this process can start the tasks that it claims.
 func (s *Server) start() Check {
 	list, _, _ := s.standings()
 	for _, p := range list {

@@ -1,5 +1,5 @@
-// Package health tells over HTTP how a worker process is: whether it lives, whether it is ready for work, and what it has done. It
-// reads and never changes anything, and it shows no data of pipelines. It asks for no credentials.
+// Package health reports the state of a worker process over HTTP: whether it is alive, whether it is ready for work,
+// and metrics of its work. It only reads, and of pipelines it exposes names but no data. It requires no credentials.
 package health
 
 import (
@@ -22,19 +22,19 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrAddress is an address that can't be listened on.
+// ErrAddress is returned by Listen if it cannot listen on the address.
 var ErrAddress = errors.New("cannot listen")
 
-// Bounds on one exchange, so that no client holds on to the process.
+// Bounds on one request, so that no client can block the process.
 const (
 	readTimeout  = 5 * time.Second
 	writeTimeout = 15 * time.Second
 	idleTimeout  = time.Minute
 	maxHeader    = 16 << 10
-	closing      = 2 * time.Second // for exchanges under way when the server stops
+	closing      = 2 * time.Second // for pending requests when the server stops
 )
 
-// Deps are what the server asks.
+// Deps are the dependencies of a Server.
 type Deps struct {
 	DB        *db.DB
 	Outbox    *outbox.Repository
@@ -42,8 +42,8 @@ type Deps struct {
 	Log       *zap.Logger
 }
 
-// Server answers GET /livez, /readyz and /metrics about the pools of a process, one for each tenant that it serves. Make it with
-// Listen; its Observers are for the pools that it tells about.
+// Server serves GET /livez, /readyz and /metrics for the pools of a process, one for each tenant that it serves.
+// Create it with Listen, and pass its Observers to the pools.
 type Server struct {
 	deps     Deps
 	base     context.Context
@@ -58,8 +58,8 @@ type Server struct {
 	budget *workers.Budget
 }
 
-// Listen opens an address, which Address has read, and answers on it until Close. Until Watch has given it a pool the process is
-// not ready. The end of ctx does not end the server. The error is ErrAddress.
+// Listen listens on an address returned by Address and serves requests until Close. The process is not ready until
+// Watch has been called with a pool. The server does not end with ctx. The error is ErrAddress.
 func Listen(ctx context.Context, address string, d Deps) (*Server, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address)
@@ -79,7 +79,8 @@ func Listen(ctx context.Context, address string, d Deps) (*Server, error) {
 	return s, nil
 }
 
-// rootOf leaves out what net puts before the reason: the operation and the address, which the message has.
+// rootOf returns the reason of a net error, without the operation and the address, which the message already
+// contains.
 func rootOf(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -95,27 +96,27 @@ func (s *Server) serve() {
 	}
 }
 
-// Addr is where the server listens, with the port that it took.
+// Addr returns the address that the server listens on, with the actual port.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Observer is what a tenant's pool tells of its work; it goes into the pool's configuration.
+// Observer returns the observer of a tenant's pool, for the pool's configuration.
 func (s *Server) Observer(tenant string) workers.Observer { return s.metrics.of(tenant) }
 
-// Share has the server tell about the slots that the pools share.
+// Share sets the budget of slots that the pools share, which the server then reports.
 func (s *Server) Share(b *workers.Budget) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.budget = b
 }
 
-// Watch has the server tell about a tenant's pool from now on.
+// Watch adds a tenant's pool to those that the server reports on.
 func (s *Server) Watch(tenant string, p *workers.Pool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pools[tenant] = p
 }
 
-// Unwatch ends that: the tenant is not served any more.
+// Unwatch removes a tenant's pool and its metrics, because the process no longer serves the tenant.
 func (s *Server) Unwatch(tenant string) {
 	s.mu.Lock()
 	delete(s.pools, tenant)
@@ -123,10 +124,10 @@ func (s *Server) Unwatch(tenant string) {
 	s.metrics.forget(tenant)
 }
 
-// Drain says that the process takes no more work: it is not ready any more, and still answers.
+// Drain makes the process not ready, because it accepts no more work. The server keeps responding.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// Close ends the server; exchanges under way have a moment to end, even if ctx has ended.
+// Close stops the server. Pending requests get a short time to finish, even if ctx has ended.
 func (s *Server) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
 	defer cancel()
@@ -149,13 +150,13 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
-// standing is how a tenant's pool stands.
+// standing is the state of a tenant's pool.
 type standing struct {
 	tenant string
 	workers.State
 }
 
-// tenants names those that are served; before that, the context's.
+// tenants returns the tenants that are served or, before there are any, the context's tenant.
 func (s *Server) tenants(ctx context.Context) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +166,7 @@ func (s *Server) tenants(ctx context.Context) []string {
 	return slices.Sorted(maps.Keys(s.pools))
 }
 
-// standings gives the pools' states in the order of their tenants, and the slots of the process.
+// standings returns the pools' states in the order of their tenants, and the total and used slots of the process.
 func (s *Server) standings() (list []standing, slots, used int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,5 +1,6 @@
-// Package leases is who is alive: one row for each worker process, with a lease that it renews by the database's clock. It says
-// nothing about tasks; when a lease has expired, modules/pipelines takes the worker's tasks back.
+// Package leases records which worker processes are alive: one row per worker, with a lease that the worker renews by
+// the database's clock. It does not handle tasks. After a lease has expired, modules/pipelines recovers the worker's
+// tasks.
 package leases
 
 import (
@@ -13,37 +14,37 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrExpired answers a worker without a row, and one that would claim although its lease has expired.
+// ErrExpired means that a worker has no row, or that its lease has expired and it may not claim.
 var ErrExpired = errors.New("the worker's lease has expired")
 
-// Worker is one worker process.
+// Worker is the row of one worker process.
 type Worker struct {
 	ID             string  `json:"id"`
 	Hostname       string  `json:"hostname"`
 	PID            int     `json:"pid" gorm:"column:pid"`
 	Slots          int     `json:"slots"` // tasks that it runs at once
 	Handlers       string  `json:"handlers"`
-	Queues         string  `json:"queues"` // that it serves; empty: it is draining
-	Limits         string  `json:"limits"` // of its tasks at once, of handlers for which the slots alone are too many: http=256,shell=64
+	Queues         string  `json:"queues"` // that it serves; empty if it is draining
+	Limits         string  `json:"limits"` // concurrent tasks per handler, where below the slots: http=256,shell=64
 	StartedAt      db.Time `json:"started_at"`
 	LeaseExpiresAt db.Time `json:"lease_expires_at"`
 }
 
-// Draining reports whether the worker has been told to stop: it finishes what it runs, and claims nothing more.
+// Draining reports whether the worker is stopping: it finishes its running tasks and claims no more.
 func (w Worker) Draining() bool { return w.Queues == "" }
 
-// TableName puts the table into the tenant's schema.
+// TableName returns the table's name in the tenant's schema.
 func (Worker) TableName(n schema.Namer) string { return n.TableName("workers") }
 
-// Repository keeps leases.
+// Repository stores leases and recoveries.
 type Repository struct {
 	db *db.DB
 }
 
-// NewRepository makes a repository over a database.
+// NewRepository returns a Repository for a database.
 func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 
-// Register announces a worker, whose id nobody has had before, for the length of its first lease. It returns when that ends.
+// Register inserts a worker, whose id must be new, with its first lease. It returns when the lease expires.
 func (r *Repository) Register(ctx context.Context, w Worker, lease time.Duration) (expires db.Time, err error) {
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
 		expires = db.At(tx.Now.Add(lease))
@@ -57,17 +58,18 @@ VALUES ($id, $hostname, $pid, $slots, $handlers, $queues, $limits, $now, $expire
 	return expires, wrap("register the worker", err)
 }
 
-// Renewed is what a renewal tells.
+// Renewed is the result of a renewal.
 type Renewed struct {
-	ExpiresAt db.Time   // when the lease ends now
-	Late      bool      // it had ended before, and nobody has taken the worker's row away
-	Others    bool      // there may be something to recover: another worker's lease has ended, or a recovery is due
-	Server    string    // names the database server since its start; another name than before: commits may have been lost
-	Clock     time.Time // the database's, when it renewed; zero where this machine's clock is the database's
+	ExpiresAt db.Time   // when the renewed lease expires
+	Late      bool      // the lease had expired before, but the row still existed
+	Others    bool      // another worker's lease has expired, or a recovery is due
+	Server    string    // identifies one start of the database server; if it changes, commits may have been lost
+	Clock     time.Time // of the database at the renewal; zero where that is this machine's clock
 }
 
-// Renew prolongs a lease. One that has ended is prolonged as well, as long as the worker's row is there: what nobody has taken from it is
-// still its own. ErrExpired: the row is gone, and so are its tasks, or may be.
+// Renew extends a lease. It also extends an expired lease if the worker's row still exists, because then no other
+// process has recovered the worker's tasks. It fails with ErrExpired if the row does not exist; the worker's tasks
+// may then have been recovered.
 func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) (n Renewed, err error) {
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
 		n = Renewed{ExpiresAt: db.At(tx.Now.Add(lease))}
@@ -95,7 +97,8 @@ func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) 
 	return n, wrap("renew the lease", err)
 }
 
-// Drain marks a worker as draining: it serves no queue any more. Its lease goes on. A worker without a row stays without.
+// Drain marks a worker as draining: it no longer serves any queue. Its lease is unchanged. Drain does nothing if the
+// worker has no row.
 func (r *Repository) Drain(ctx context.Context, id string) error {
 	return wrap("mark the worker as draining", r.db.Transaction(ctx, func(tx db.Tx) error {
 		_, err := tx.Exec(`UPDATE {workers} SET queues = '' WHERE id = $id`, db.Args{"id": id})
@@ -103,9 +106,9 @@ func (r *Repository) Drain(ctx context.Context, id string) error {
 	}))
 }
 
-// CheckLater finds out whether a worker's lease holds; valid has the answer after the next Flush. A worker whose lease has expired, or
-// that nobody knows, must not be given work, for nobody would take that back from it. Until the transaction ends, nobody finds the
-// lease expired; it can be renewed.
+// CheckLater checks whether a worker's lease is valid, and sets valid at the next Flush. A worker without a valid
+// lease must not be given tasks, because no other process would recover them from it. Until the transaction ends, no
+// other process finds the lease expired, but it can be renewed.
 func (r *Repository) CheckLater(tx db.Tx, id string, valid *bool) error {
 	*valid = false
 	return tx.LaterQuery("look at the lease", `SELECT 1 FROM {workers} WHERE id = $id AND lease_expires_at > $now $share $keep_plan`, db.Args{"id": id, "now": tx.Now},
@@ -116,13 +119,14 @@ func (r *Repository) CheckLater(tx db.Tx, id string, valid *bool) error {
 		})
 }
 
-// Delete removes workers whose tasks have been taken back.
+// Delete removes workers whose tasks have been recovered.
 func (r *Repository) Delete(tx db.Tx, ids []string) error {
 	_, err := tx.Exec(`DELETE FROM {workers} WHERE id IN (SELECT id FROM $x)`, db.Args{"x": db.NewSet(len(ids)).Texts("id", ids)})
 	return wrap("remove workers", err)
 }
 
-// Expired locks the workers whose lease has expired and that no other transaction is dealing with, all but one. A renewal waits.
+// Expired locks and returns the workers, except but, whose lease has expired and that no other transaction has
+// locked. A renewal waits for the lock.
 func (r *Repository) Expired(tx db.Tx, but string) ([]string, error) {
 	var ids []string
 	err := tx.Query(`SELECT id FROM {workers} WHERE lease_expires_at <= $now AND id <> $but ORDER BY id $skip_locked`, db.Args{"now": tx.Now, "but": but},
@@ -133,7 +137,7 @@ func (r *Repository) Expired(tx db.Tx, but string) ([]string, error) {
 	return ids, wrap("find expired leases", err)
 }
 
-// List gives the workers, oldest first.
+// List returns the workers, oldest first.
 func (r *Repository) List(ctx context.Context) ([]Worker, error) {
 	q, err := r.db.Read(ctx)
 	if err != nil {
@@ -143,7 +147,7 @@ func (r *Repository) List(ctx context.Context) ([]Worker, error) {
 	return list, wrap("list workers", q.Order("started_at, id").Find(&list).Error)
 }
 
-// CountLive counts the workers that hold their leases.
+// CountLive returns the number of workers with a valid lease.
 func (r *Repository) CountLive(tx db.Tx) (n int64, err error) {
 	err = tx.Query(`SELECT count(*) FROM {workers} WHERE lease_expires_at > $now`, db.Args{"now": tx.Now},
 		func(scan func(...any) error) error { return scan(&n) })

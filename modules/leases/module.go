@@ -2,5 +2,5 @@ package leases
 
 import "go.uber.org/fx"
 
-// Module provides the leases' repository.
+// Module provides the Repository.
 var Module = fx.Module("leases", fx.Provide(NewRepository))

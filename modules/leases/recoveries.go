@@ -9,22 +9,23 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Recovery is an execution whose tasks are being taken back from workers that are gone. Its row is there from before the first try until
-// the transaction that takes the tasks back, so that a recovery that fails, or that ends the process which tries it, is known.
+// Recovery is an execution whose tasks are being recovered from lost workers. Its row exists from before the first
+// attempt until the transaction that recovers the tasks, so that an attempt that fails or crashes its process is
+// known.
 type Recovery struct {
 	PipelineExecutionID db.ID   `json:"pipeline_execution_id" gorm:"primaryKey"`
-	Taken               int     `json:"taken"`    // how often somebody has begun with it
-	Attempts            int     `json:"attempts"` // those that have failed, or whose process has not lived to tell
-	Error               db.Text `json:"error"`    // of the last one; empty: its process has not lived to tell
+	Taken               int     `json:"taken"`    // how often it has been taken
+	Attempts            int     `json:"attempts"` // attempts that failed, or whose process ended during them
+	Error               db.Text `json:"error"`    // of the last attempt; empty if its process ended
 	CreatedAt           db.Time `json:"created_at"`
-	NextAt              db.Time `json:"next_at"` // nobody begins with it before
+	NextAt              db.Time `json:"next_at"` // no process takes it before
 }
 
-// TableName puts the table into the tenant's schema.
+// TableName returns the table's name in the tenant's schema.
 func (Recovery) TableName(n schema.Namer) string { return n.TableName("recoveries") }
 
-// Due reports whether there is anything to recover: a worker whose lease has expired, or an execution whose next try is due. It locks
-// nothing.
+// Due reports whether there is anything to recover: a worker with an expired lease, or an execution whose next
+// attempt is due. It takes no locks.
 func (r *Repository) Due(ctx context.Context) (bool, error) {
 	found := false
 	err := r.db.Query(ctx, `SELECT 1 FROM {workers} WHERE lease_expires_at <= $now
@@ -37,8 +38,9 @@ UNION ALL SELECT 1 FROM {recoveries} WHERE next_at <= $now LIMIT 1`, db.Args{"no
 	return found, wrap("look for expired leases", err)
 }
 
-// Take enters executions that need recovery, and returns those that nobody else is at, for the caller to recover. Others leave them
-// alone for the length of hold. Rows of executions that were recovered in another way are removed.
+// Take records executions that need recovery and returns those that no other process is recovering. The caller must
+// recover them. Other processes do not take them for the duration hold. Take also deletes due rows of executions that
+// were recovered in another way.
 func (r *Repository) Take(tx db.Tx, executions []db.ID, hold time.Duration) (list []Recovery, err error) {
 	err = tx.Query(`INSERT INTO {recoveries} AS r (pipeline_execution_id, taken, attempts, created_at, next_at)
 SELECT x.id, 1, 0, $now, $next FROM $x WHERE true
@@ -56,18 +58,18 @@ RETURNING pipeline_execution_id, taken, attempts, error`,
 	return list, wrap("enter recoveries", err)
 }
 
-// Attempt counts a try before it is made, so that it counts also if the process ends of it. Others leave the execution alone for the
-// length of hold.
+// Attempt counts an attempt before it is made, so that it counts even if it crashes the process. Other processes do
+// not take the execution for the duration hold.
 func (r *Repository) Attempt(ctx context.Context, execution db.ID, hold time.Duration) error {
 	return wrap("enter a recovery", r.update(ctx, execution, 1, "", hold))
 }
 
-// Failed enters what a try that counts has come to, and when the next one is due.
+// Failed records the error of a counted attempt. The next one is due after wait.
 func (r *Repository) Failed(ctx context.Context, execution db.ID, reason string, wait time.Duration) error {
 	return wrap("enter a failed recovery", r.update(ctx, execution, 0, reason, wait))
 }
 
-// Withdraw takes back the count of a try that says nothing about the execution. The next one is due at once.
+// Withdraw uncounts an attempt whose failure was not caused by the execution. The next one is due at once.
 func (r *Repository) Withdraw(ctx context.Context, execution db.ID) error {
 	return wrap("withdraw a recovery", r.update(ctx, execution, -1, "", 0))
 }
@@ -80,12 +82,12 @@ func (r *Repository) update(ctx context.Context, execution db.ID, more int, reas
 	})
 }
 
-// Recovered removes executions within the transaction that recovers them.
+// Recovered deletes the rows of executions within the transaction that recovers them.
 func (r *Repository) Recovered(tx db.Tx, executions []db.ID) error {
 	return tx.Later("remove recoveries", `DELETE FROM {recoveries} WHERE pipeline_execution_id IN (SELECT id FROM $x)`, db.Args{"x": db.IDSet(executions)})
 }
 
-// Recoveries lists the executions whose recovery has not come to its end, oldest first.
+// Recoveries returns the executions whose recovery is not complete, oldest first.
 func (r *Repository) Recoveries(ctx context.Context) ([]Recovery, error) {
 	q, err := r.db.Read(ctx)
 	if err != nil {

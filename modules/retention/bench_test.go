@@ -18,8 +18,8 @@ import (
 
 var benchRuns = flag.Int("runs", 200, "runs of ten tasks (52 events) whose events the benchmark removes")
 
-// BenchmarkWorkDuringRetention measures what work is done a second alone, and while the events of -runs earlier runs are removed:
-// with -runs 20000 that is a million.
+// BenchmarkWorkDuringRetention measures the tasks per second alone and while the events of -runs earlier runs are
+// removed. With -runs 20000 those are a million events.
 func BenchmarkWorkDuringRetention(b *testing.B) {
 	noop := tasks.NewHandler("noop", func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
 	for name, open := range map[string]func(testing.TB) *db.DB{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
@@ -52,8 +52,9 @@ type bench struct {
 	def   *definition.Definition
 }
 
-// rates works in turns alone and beside retention, until that is done, and gives the tasks a second of both. Turn by turn, whatever
-// else the machine does falls on both alike. Retention is held back between two executions, in no transaction.
+// rates runs tasks alternately alone and beside retention until the retention is complete, and returns the tasks per
+// second of both. Because they alternate, other load on the machine affects both equally. Retention is paused between
+// two executions, outside a transaction.
 func (w *bench) rates(cutoff db.Time) (alone, beside float64) {
 	var gate sync.Mutex
 	ended := make(chan error, 1)
@@ -95,7 +96,7 @@ func (w *bench) rates(cutoff db.Time) (alone, beside float64) {
 	}
 }
 
-// work starts runs and waits for the end of all.
+// work starts runs and waits until all have ended.
 func (w *bench) work(runs int) {
 	requests := make([]pipelines.Request, runs)
 	for i := range requests {

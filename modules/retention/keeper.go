@@ -15,13 +15,14 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// A batch is one transaction: it ends at the first of these bounds. One execution goes whole, however many tasks it has.
+// A batch is one transaction. It ends at the first of these bounds. An execution is never split, however many tasks
+// it has.
 const (
 	mostExecutions = 100
 	mostTasks      = 1000
 )
 
-// After each batch the keeper rests a few times as long as the batch took, so that work under way hardly notices.
+// After each batch the keeper rests for a multiple of the batch's duration, so that it hardly slows running work.
 const (
 	restTimes = 9
 	leastRest = 5 * time.Millisecond
@@ -30,10 +31,10 @@ const (
 
 const chore = "retention"
 
-// ErrBusy is retention that another process is at.
+// ErrBusy is returned by Run if another process holds the retention chore.
 var ErrBusy = errors.New("retention is under way in another process")
 
-// Keeper removes what has been kept long enough, tenant by tenant. It is safe for concurrent use.
+// Keeper removes data whose retention time has passed, for one tenant per call. It is safe for concurrent use.
 type Keeper struct {
 	db        *db.DB
 	store     *store
@@ -42,27 +43,27 @@ type Keeper struct {
 	pipelines *pipelines.Repository
 }
 
-// New makes a keeper over a database.
+// New returns a Keeper for a database.
 func New(d *db.DB, c *chores.Repository, e *pipelines.Engine, p *pipelines.Repository) *Keeper {
 	return &Keeper{db: d, store: &store{d}, chores: c, engine: e, pipelines: p}
 }
 
-// Options says what a pass removes.
+// Options configures a pass.
 type Options struct {
-	Ages     Ages          // for pipelines that say nothing of their own
-	Pipeline string        // only of this one; empty: all
-	Progress func(Removal) // called for each execution with its rows, if set
+	Ages     Ages          // for pipelines without retention of their own
+	Pipeline string        // the only pipeline to process; empty for all
+	Progress func(Removal) // called for each execution with its rows; may be nil
 }
 
-// Removal is what was removed of one pipeline, or would be.
+// Removal counts what was, or would be, removed of one kind from one pipeline.
 type Removal struct {
 	PipelineName string `json:"pipeline"`
 	Kind         Kind   `json:"kind"`
-	Executions   int64  `json:"executions"` // of how many
+	Executions   int64  `json:"executions"` // number of executions affected
 	Rows         int64  `json:"rows"`
 }
 
-// Count says what Run would remove now.
+// Count returns what Run would remove now.
 func (k *Keeper) Count(ctx context.Context, o Options) ([]Removal, error) {
 	cutoffs, err := k.cutoffs(ctx, o)
 	if err != nil {
@@ -82,8 +83,8 @@ func (k *Keeper) Count(ctx context.Context, o Options) ([]Removal, error) {
 	return sorted(all), nil
 }
 
-// Run removes what is due, once. ErrBusy: another process is at it. If it fails, or ctx ends, what has been removed so far stays
-// removed and is in the answer.
+// Run removes what is due, once. It fails with ErrBusy if another process holds the chore. If it fails or ctx ends,
+// what has already been removed stays removed and is in the result.
 func (k *Keeper) Run(ctx context.Context, o Options) (removed []Removal, err error) {
 	removed, taken, err := k.run(ctx, o, 0)
 	if err == nil && !taken {
@@ -92,7 +93,7 @@ func (k *Keeper) Run(ctx context.Context, o Options) (removed []Removal, err err
 	return removed, err
 }
 
-// run is one pass, if the chore is free and was not finished within the time every.
+// run performs one pass if the chore is free and was not finished within the duration every.
 func (k *Keeper) run(ctx context.Context, o Options, every time.Duration) (removed []Removal, taken bool, err error) {
 	cutoffs, err := k.cutoffs(ctx, o)
 	if err != nil {
@@ -108,13 +109,13 @@ func (k *Keeper) run(ctx context.Context, o Options, every time.Duration) (remov
 			break
 		}
 	}
-	// Giving it back goes on after an interrupt, so that nobody has to wait for the lease.
+	// The release ignores the end of ctx, so that others need not wait for the lease to expire.
 	release := k.chores.Release(context.WithoutCancel(ctx), chore, me, err == nil && o.Pipeline == "")
 	return p.removed(), true, errors.Join(err, release)
 }
 
-// RemoveEvents removes the events of all executions that ended before the cutoff, whatever their pipelines say, and tells progress
-// after each execution.
+// RemoveEvents removes the events of all executions that ended before at, regardless of their pipelines' retention.
+// It calls progress, unless nil, after each execution with the number of events removed so far.
 func (k *Keeper) RemoveEvents(ctx context.Context, at db.Time, progress func(removed int64)) (total int64, err error) {
 	p := &pass{keeper: k, sums: map[string]*Removal{}, progress: func(r Removal) {
 		total += r.Rows
@@ -130,7 +131,7 @@ func (k *Keeper) RemoveEvents(ctx context.Context, at db.Time, progress func(rem
 	return total, err
 }
 
-// CountEvents counts the events that RemoveEvents would remove, and the executions that they belong to.
+// CountEvents returns the number of events that RemoveEvents would remove, and of the executions that they belong to.
 func (k *Keeper) CountEvents(ctx context.Context, at db.Time) (events, executions int64, err error) {
 	list, err := k.everywhere(ctx, at)
 	if err != nil {
@@ -152,8 +153,8 @@ func (k *Keeper) everywhere(ctx context.Context, at db.Time) ([]cutoff, error) {
 	return list, err
 }
 
-// Watch runs a pass whenever none has been finished for the time every, by this process or another, until ctx ends. What fails is
-// logged, and tried again with the next one.
+// Watch runs a pass whenever no process has finished one within the duration every, until ctx ends. Errors are
+// logged, and the next pass tries again.
 func (k *Keeper) Watch(ctx context.Context, o Options, every time.Duration, log *zap.Logger) {
 	tick := time.NewTicker(min(every, chores.Lease))
 	defer tick.Stop()
@@ -184,7 +185,7 @@ func sorted(list []Removal) []Removal {
 	return list
 }
 
-// String names one removal, for messages.
+// String returns the removal in one line for messages.
 func (r Removal) String() string {
 	return fmt.Sprintf("%s of %s: %d rows of %d executions", r.Kind, r.PipelineName, r.Rows, r.Executions)
 }

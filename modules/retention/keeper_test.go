@@ -24,7 +24,7 @@ var broken = tasks.NewHandler("broken", func(context.Context, struct{}) (struct{
 	return struct{}{}, tasks.Permanent(errors.New("no"))
 })
 
-// fail starts runs that end at once, in failure, and so can be retried.
+// fail starts runs that fail at once and can therefore be retried.
 func fail(t *testing.T, s *enginetest.Stack, n int) []db.ID {
 	t.Helper()
 	def := s.Define(t, "broken", definition.Task{ID: "a", Uses: "broken"})
@@ -47,7 +47,8 @@ func fail(t *testing.T, s *enginetest.Stack, n int) []db.ID {
 
 var all = retention.Options{Ages: retention.Ages{retention.Executions: time.Nanosecond}}
 
-// TestRaceWithRetry: whichever comes first, a run that is retried while retention is at it is either whole or gone.
+// TestRaceWithRetry checks that a run that is retried during retention is either complete or removed, whichever comes
+// first.
 func TestRaceWithRetry(t *testing.T) {
 	t.Parallel()
 	enginetest.Each(t, []tasks.Handler{broken}, func(t *testing.T, s *enginetest.Stack) {
@@ -82,8 +83,8 @@ func TestRaceWithRetry(t *testing.T) {
 	})
 }
 
-// TestInterrupted: what ends a pass in the middle leaves whole batches gone and the rest as it was, the chore free, and the next pass
-// finishes.
+// TestInterrupted checks that an interrupted pass has removed whole batches only and freed the chore, and that the
+// next pass completes the work.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	enginetest.Each(t, []tasks.Handler{broken}, func(t *testing.T, s *enginetest.Stack) {
@@ -106,7 +107,7 @@ func TestInterrupted(t *testing.T) {
 	})
 }
 
-// TestAtomic: if any statement of a batch fails, nothing of the batch is gone.
+// TestAtomic checks that nothing of a batch is removed if one of its statements fails.
 func TestAtomic(t *testing.T) {
 	t.Parallel()
 	enginetest.Each(t, []tasks.Handler{broken}, func(t *testing.T, s *enginetest.Stack) {

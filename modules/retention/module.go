@@ -2,5 +2,5 @@ package retention
 
 import "go.uber.org/fx"
 
-// Module provides the keeper.
+// Module provides the Keeper.
 var Module = fx.Module("retention", fx.Provide(New))

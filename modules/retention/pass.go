@@ -7,15 +7,15 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// pass goes over the executions once for each kind, by their ids.
+// pass processes the executions once for each kind, in the order of their ids.
 type pass struct {
 	keeper   *Keeper
-	holder   string // of the chore; empty: the pass is nobody's chore
+	holder   string // of the chore; empty if the pass needs no chore
 	progress func(Removal)
 	sums     map[string]*Removal // by pipeline and kind
 }
 
-// kind removes one kind of all that is old enough, batch by batch.
+// kind removes one kind of data from all executions that ended before their cutoff, batch by batch.
 func (p *pass) kind(ctx context.Context, kind Kind, list []cutoff) error {
 	if len(list) == 0 {
 		return nil
@@ -40,7 +40,7 @@ func (p *pass) kind(ctx context.Context, kind Kind, list []cutoff) error {
 	}
 }
 
-// batch is how many of the candidates, from the first, go together.
+// batch returns how many candidates, from the first, fit in one batch.
 func batch(list []candidate) int {
 	sum := int64(0)
 	for i, c := range list {
@@ -51,7 +51,7 @@ func batch(list []candidate) int {
 	return len(list)
 }
 
-// remove is one batch, and one transaction. It says how long that took.
+// remove removes one batch in one transaction. It returns the duration of the transaction.
 func (p *pass) remove(ctx context.Context, kind Kind, list []candidate) (took time.Duration, err error) {
 	began := p.keeper.db.Now()
 	var rows map[db.ID]int64
@@ -80,7 +80,7 @@ func (p *pass) remove(ctx context.Context, kind Kind, list []candidate) (took ti
 
 func (p *pass) add(kind Kind, pipeline string, rows int64) {
 	if rows == 0 {
-		return // marked, and it had none
+		return // marked as removed, but it had no rows
 	}
 	key := string(kind) + " " + pipeline
 	sum, ok := p.sums[key]
@@ -103,7 +103,7 @@ func (p *pass) removed() []Removal {
 	return sorted(list)
 }
 
-// rest waits until work under way has had its turn.
+// rest waits in proportion to the duration of the last batch, so that running work can proceed.
 func rest(ctx context.Context, took time.Duration) error {
 	timer := time.NewTimer(min(max(restTimes*took, leastRest), mostRest))
 	defer timer.Stop()

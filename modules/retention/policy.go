@@ -1,6 +1,6 @@
-// Package retention removes what has been kept long enough: events, outputs and logs of executions that have ended, and whole
-// executions. It touches nothing that has not ended, works in small transactions with rests between them, and leaves a mark
-// wherever an execution goes on without what was removed.
+// Package retention removes data whose retention time has passed: events, outputs and logs of ended executions, and
+// whole executions. It changes nothing that has not ended. It works in small transactions with pauses between them.
+// Where an execution remains without some of its data, it records that in the execution's row.
 package retention
 
 import (
@@ -11,10 +11,10 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Kind is a sort of data that is kept for a while.
+// Kind is a kind of data with a retention time.
 type Kind string
 
-// The kinds. Executions is all there is of one.
+// The kinds. Executions stands for a whole execution with all its rows.
 const (
 	Events     Kind = "events"
 	Outputs    Kind = "outputs"
@@ -22,13 +22,15 @@ const (
 	Executions Kind = "executions"
 )
 
-// Kinds lists every kind, in the order in which they are removed: what goes whole needs no marks first.
+// Kinds returns every kind in the order of removal. Executions come first, because they need no marks for the other
+// kinds.
 func Kinds() []Kind { return []Kind{Executions, Events, Outputs, Logs} }
 
-// Ages says how long after an execution's end each kind is kept. A kind that is missing, or 0, is kept for ever.
+// Ages maps each kind to how long it is kept after the end of its execution. A kind that is missing or 0 is kept for
+// ever.
 type Ages map[Kind]time.Duration
 
-// AgesOf reads the retention block of a definition.
+// AgesOf returns the ages in the retention block of a definition. It returns nil for nil.
 func AgesOf(r *definition.Retention) Ages {
 	if r == nil {
 		return nil
@@ -36,7 +38,7 @@ func AgesOf(r *definition.Retention) Ages {
 	return Ages{Events: r.Events, Outputs: r.Outputs, Logs: r.Logs, Executions: r.Executions}
 }
 
-// over gives the ages with those of a pipeline's own in front.
+// over returns the ages with those of own, where set, in place of a's.
 func (a Ages) over(own Ages) Ages {
 	out := Ages{}
 	for _, k := range Kinds() {
@@ -47,13 +49,13 @@ func (a Ages) over(own Ages) Ages {
 	return out
 }
 
-// cutoff is the instant before which a pipeline's executions must have ended.
+// cutoff is a pipeline and the time before which its executions must have ended.
 type cutoff struct {
 	pipeline string
 	at       db.Time
 }
 
-// cutoffs works out, for each kind, which pipelines it is removed of and from when on.
+// cutoffs returns, for each kind, the pipelines that the kind is removed from and their cutoffs.
 func (k *Keeper) cutoffs(ctx context.Context, o Options) (map[Kind][]cutoff, error) {
 	names := []string{o.Pipeline}
 	if o.Pipeline == "" {
@@ -78,7 +80,7 @@ func (k *Keeper) cutoffs(ctx context.Context, o Options) (map[Kind][]cutoff, err
 	return out, nil
 }
 
-// own gives the ages that registered pipelines set for themselves.
+// own returns the ages of the registered pipelines that set their own.
 func (k *Keeper) own(ctx context.Context) (map[string]Ages, error) {
 	names, err := k.pipelines.Names(ctx)
 	if err != nil {

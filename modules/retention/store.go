@@ -9,24 +9,24 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// store holds the statements of retention. It is the one place that deletes from the history, and it deletes of nothing but ended
+// store contains the SQL statements of retention. Only this type deletes from the history, and only from ended
 // executions.
 type store struct {
 	db *db.DB
 }
 
-// wanted is, for each kind, the condition that an ended execution p still has some of it. An execution that was retried after its
-// outputs or logs went has new ones.
+// wanted is, for each kind, the condition that an ended execution p still has data of that kind. An execution that
+// was retried after the removal of its outputs or logs has new ones.
 var wanted = map[Kind]string{
 	Executions: `1 = 1`,
-	Events:     `p.events_removed = 0 AND p.seal_due = 0`, // a seal that is due needs them, and outputs
+	Events:     `p.events_removed = 0 AND p.seal_due = 0`, // a pending seal needs events and outputs
 	Outputs:    `(p.outputs_removed_at IS NULL OR p.outputs_removed_at < p.completed_at) AND p.seal_due = 0`,
 	Logs:       `(p.logs_removed_at IS NULL OR p.logs_removed_at < p.completed_at)`,
 }
 
 const ended = `p.status IN ('Completed', 'Failed', 'Cancelled')`
 
-// counting gives the rows of each kind that an execution p has.
+// counting is, for each kind, the expression for the number of rows of an execution p.
 var counting = map[Kind]string{
 	Executions: `1`,
 	Events:     `(SELECT count(*) FROM {execution_events} AS e WHERE e.pipeline_execution_id = p.id AND (e.version IS NOT NULL OR e.created_at < x.cutoff))`,
@@ -35,16 +35,16 @@ var counting = map[Kind]string{
   WHERE t.pipeline_execution_id = p.id)`,
 }
 
-// candidate is an execution that has something to remove.
+// candidate is an execution with data to remove.
 type candidate struct {
 	id       db.ID
-	version  int64 // as it was found: one that has gone on since is left alone
+	version  int64 // when found; if it has changed since, the execution is skipped
 	pipeline string
 	cutoff   db.Time
 	tasks    int64
 }
 
-// pipelines lists the names of all pipelines that have executions.
+// pipelines returns the names of all pipelines with executions.
 func (s *store) pipelines(ctx context.Context) ([]string, error) {
 	var names []string
 	err := s.db.Query(ctx, `SELECT DISTINCT pipeline_name FROM {pipeline_executions}`, nil, func(scan func(...any) error) error {
@@ -62,7 +62,7 @@ func setOf(list []cutoff) *db.Set {
 	return db.NewSet(len(list)).Texts("name", names).Times("cutoff", at)
 }
 
-// count gives how many executions of each pipeline a kind would be removed of, and how many rows.
+// count returns, for each pipeline, how many executions and rows a removal of the kind would affect.
 func (s *store) count(ctx context.Context, kind Kind, list []cutoff) (out []Removal, err error) {
 	err = s.db.Query(ctx, `SELECT c.name, count(*), CAST(sum(c.n) AS bigint) FROM (
   SELECT x.name, `+counting[kind]+` AS n FROM $x JOIN {pipeline_executions} AS p ON p.pipeline_name = x.name
@@ -76,7 +76,7 @@ func (s *store) count(ctx context.Context, kind Kind, list []cutoff) (out []Remo
 	return out, wrap("count old "+string(kind), err)
 }
 
-// find gives the next executions to remove a kind of, by id. It locks nothing.
+// find returns the next executions, by id, that have data of the kind to remove. It takes no locks.
 func (s *store) find(ctx context.Context, kind Kind, list []cutoff, after db.ID) (found []candidate, err error) {
 	beyond := ""
 	if !after.IsZero() {
@@ -92,13 +92,13 @@ WHERE `+beyond+ended+` AND p.completed_at < x.cutoff AND `+wanted[kind]+` ORDER 
 			found = append(found, c)
 			return err
 		})
-	// A long list of pipelines is asked for in parts, each with its own first ones.
+	// A long list of pipelines is queried in parts, and each part returns its own first rows.
 	slices.SortFunc(found, func(a, b candidate) int { return bytes.Compare(a.id[:], b.id[:]) })
 	found = found[:min(len(found), mostExecutions)]
 	return found, wrap("find old "+string(kind), err)
 }
 
-// lock holds the rows of those candidates that are as they were found.
+// lock locks the rows of the candidates and returns those whose version is unchanged.
 func (s *store) lock(tx db.Tx, list []candidate) ([]candidate, error) {
 	ids := make([]db.ID, len(list))
 	for i, c := range list {
@@ -122,7 +122,7 @@ func (s *store) lock(tx db.Tx, list []candidate) ([]candidate, error) {
 	return held, wrap("lock ended executions", err)
 }
 
-// remove takes a kind off locked executions and says how many rows of each went.
+// remove removes a kind of data from locked executions and returns the number of rows removed from each.
 func (s *store) remove(tx db.Tx, kind Kind, list []candidate) (rows map[db.ID]int64, err error) {
 	ids, cutoffs := make([]db.ID, len(list)), make([]db.Time, len(list))
 	for i, c := range list {
@@ -161,7 +161,8 @@ func (s *store) remove(tx db.Tx, kind Kind, list []candidate) (rows map[db.ID]in
 	return rows, wrap("mark executions", err)
 }
 
-// noting keeps up to which number events have gone without a trace of their execution, for those who follow the events.
+// noting records the highest sequence number among the events of executions that are removed whole, so that readers
+// of the tail can detect the gap.
 const noting = `UPDATE {removed_events} SET up_to = n.up_to FROM (
   SELECT max(e.sequence_num) AS up_to FROM $x JOIN {execution_events} AS e ON e.pipeline_execution_id = x.id) AS n
 WHERE {removed_events}.up_to < n.up_to`
@@ -170,11 +171,12 @@ const removeLogs = `DELETE FROM {log_chunks} WHERE task_execution_id IN (
   SELECT t.id FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id)
 RETURNING (SELECT t.pipeline_execution_id FROM {task_executions} AS t WHERE t.id = task_execution_id)`
 
-// lockTasks keeps a worker from writing logs of what is removed: it locks a task's row when it writes late.
+// lockTasks locks the rows of the tasks, so that no worker writes logs of a removed task: a late write locks the row
+// too.
 const lockTasks = `SELECT t.pipeline_execution_id FROM {task_executions} AS t WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.id $for_update`
 
-// removing is what each kind comes to, in order. Each statement gives the execution of every row that it took. An annotation that
-// was written after the cutoff stays.
+// removing lists the statements of each kind, in order. Each returns the execution of every row that it removed.
+// Annotations written after the cutoff are kept.
 var removing = map[Kind][]string{
 	Events: {`DELETE FROM {execution_events} WHERE (version IS NOT NULL OR created_at < (SELECT x.cutoff FROM $x WHERE x.id = pipeline_execution_id))
   AND pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`},
@@ -191,7 +193,7 @@ RETURNING pipeline_execution_id`},
 	},
 }
 
-// marking is how an execution says what it goes on without.
+// marking is, for each kind, the assignment that records the removal in the execution's row.
 var marking = map[Kind]string{
 	Events:  `events_removed = x.n`,
 	Outputs: `outputs_removed_at = $now`,

@@ -1,5 +1,6 @@
-// Package rundirs keeps the directories of runs on this machine: one a run, made when a task first needs it, shared by the run's tasks
-// here, and removed when the database no longer keeps what the run left. It copies nothing between machines.
+// Package rundirs manages the directories of runs on this machine. Each run has at most one. It is created when a
+// task first needs it, shared by the run's tasks on this machine, and removed when the database no longer keeps the
+// run's outputs. Nothing is copied between machines.
 package rundirs
 
 import (
@@ -17,10 +18,11 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Store is the directory that holds those of the runs of all databases that this machine works for.
+// Store is the directory that contains the runs' directories of all databases that this machine works for.
 type Store struct{ base string }
 
-// New makes a store in dir; empty: in DefaultBase. Nothing is created yet. The error is that of a working directory that is gone.
+// New returns a Store in dir, or in DefaultBase if dir is empty. It creates nothing yet. It fails if dir is relative
+// and the working directory cannot be determined.
 func New(dir string) (*Store, error) {
 	if dir == "" {
 		dir = DefaultBase()
@@ -32,8 +34,8 @@ func New(dir string) (*Store, error) {
 	return &Store{base}, nil
 }
 
-// DefaultBase is $XDG_STATE_HOME/sluice/runs, else ~/.local/state/sluice/runs, and for a user without a home that can be written to a
-// directory of the user's own in $TMPDIR.
+// DefaultBase returns $XDG_STATE_HOME/sluice/runs, else ~/.local/state/sluice/runs, or a directory of the user in
+// $TMPDIR if the home directory is not writable.
 func DefaultBase() string {
 	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "sluice", "runs")
@@ -44,7 +46,8 @@ func DefaultBase() string {
 	return filepath.Join(os.TempDir(), "sluice-runs-"+strconv.Itoa(os.Geteuid()))
 }
 
-// Of opens the directories of the runs in the context's tenant of a database. Those of another database, or tenant, lie elsewhere.
+// Of returns the directories of the runs of the context's tenant in a database. Other databases and tenants have
+// separate directories.
 func (s *Store) Of(ctx context.Context, d *db.DB) (*Dirs, error) {
 	name, err := d.Identity(ctx)
 	if err != nil {
@@ -53,17 +56,17 @@ func (s *Store) Of(ctx context.Context, d *db.DB) (*Dirs, error) {
 	return &Dirs{db: d, base: s.base, dir: filepath.Join(s.base, name)}, nil
 }
 
-// Dirs are the directories of the runs of one tenant. They are safe for concurrent use, by several processes too.
+// Dirs is the directories of the runs of one tenant. It is safe for concurrent use, also by several processes.
 type Dirs struct {
 	db        *db.DB
 	base, dir string
 }
 
-// Path is a run's directory, which need not exist.
+// Path returns a run's directory, which need not exist.
 func (d *Dirs) Path(run db.ID) string { return filepath.Join(d.dir, run.String()) }
 
-// Make makes a run's directory if it is not there, open to this process's user alone. It refuses one below a directory that another
-// user could exchange.
+// Make creates a run's directory, accessible only to this process's user, unless it exists. It fails if another user
+// could replace the directory or one above it within the store.
 func (d *Dirs) Make(run db.ID) error {
 	path := d.Path(run)
 	err := os.Mkdir(path, 0o700)
@@ -83,7 +86,8 @@ func (d *Dirs) Make(run db.ID) error {
 	return nil
 }
 
-// trusted refuses a directory that is another user's, and a link that takes its place. The outermost may be root's.
+// trusted returns an error for a directory of another user and for a symbolic link. The outermost may be a link and
+// may belong to root.
 func trusted(dir string, outermost bool) error {
 	info, err := os.Lstat(dir)
 	if err != nil {

@@ -72,7 +72,7 @@ func TestDatabasesShareNothing(t *testing.T) {
 	})
 }
 
-// TestForeignPlace: a link where the database's directory should be is not followed.
+// TestForeignPlace checks that a symbolic link in place of the database's directory is refused.
 func TestForeignPlace(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		base, elsewhere, id := t.TempDir(), t.TempDir(), db.NewID()
@@ -86,7 +86,8 @@ func TestForeignPlace(t *testing.T) {
 	})
 }
 
-// TestSweep: what belongs to no run of the database goes, whatever its modes, and nothing else does.
+// TestSweep checks that directories that belong to no run of the database are removed, whatever their modes, and that
+// nothing else is.
 func TestSweep(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		dirs, id := open(t, t.TempDir(), d), db.NewID()

@@ -11,11 +11,12 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// batch is how many runs are asked for at once.
+// batch is the number of runs looked up at once.
 const batch = 500
 
-// Sweep removes, on this machine, the directories of runs that the database no longer has, and of ended ones whose outputs retention
-// has removed: those cannot be retried. What cannot be removed is in the error, and the others are removed all the same.
+// Sweep removes the directories of runs on this machine that the database no longer has, and of ended runs whose
+// outputs retention has removed, because those cannot be retried. It continues after an error and returns the number
+// of directories removed and all errors.
 func (d *Dirs) Sweep(ctx context.Context) (removed int, err error) {
 	runs, err := d.list()
 	if err != nil {
@@ -43,7 +44,7 @@ func (d *Dirs) Sweep(ctx context.Context) (removed int, err error) {
 	return removed, errors.Join(append(errs, ctx.Err())...)
 }
 
-// Count is how many directories Sweep would remove.
+// Count returns how many directories Sweep would remove.
 func (d *Dirs) Count(ctx context.Context) (n int, err error) {
 	runs, err := d.list()
 	for len(runs) > 0 && err == nil {
@@ -56,7 +57,7 @@ func (d *Dirs) Count(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// list reads which runs have a directory here. Their rows were committed before the directories were made.
+// list returns the runs with a directory. A run's row is committed before its directory is created.
 func (d *Dirs) list() ([]db.ID, error) {
 	entries, err := os.ReadDir(d.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -74,7 +75,7 @@ func (d *Dirs) list() ([]db.ID, error) {
 	return runs, nil
 }
 
-// kept are those of the runs whose directories stay.
+// kept returns the runs whose directories must be kept.
 func (d *Dirs) kept(ctx context.Context, runs []db.ID) (map[db.ID]bool, error) {
 	kept := map[db.ID]bool{}
 	err := d.db.Query(ctx, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id
@@ -91,14 +92,15 @@ WHERE p.status NOT IN ('Completed', 'Failed', 'Cancelled') OR p.outputs_removed_
 	return kept, nil
 }
 
-// removeAll removes a directory with all that is in it, also below directories that are not writable: Go's module cache has such.
+// removeAll removes a directory and its content, including directories that are not writable, such as those of Go's
+// module cache.
 func removeAll(dir string) error {
 	if os.RemoveAll(dir) == nil {
 		return nil
 	}
 	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, _ error) error {
 		if e != nil && e.IsDir() {
-			_ = os.Chmod(path, 0o700) //nolint:gosec // a directory, before it is read; what this cannot mend RemoveAll tells
+			_ = os.Chmod(path, 0o700) //nolint:gosec // a directory; RemoveAll reports what remains
 		}
 		return nil
 	})

@@ -1,7 +1,7 @@
-// Package seal makes tampering with the past evident: when an execution has ended, a SHA-256 over its history, input, outputs,
-// definition, idempotency key and labels is stored with it, and one over all seals of a period can be kept where nobody who may
-// change the database can reach. It decides nothing about executions, and changes nothing of them but their seals. docs/seal.md
-// describes the forms, so that others can recompute them.
+// Package seal makes tampering with the past evident. When an execution has ended, a SHA-256 of its history, input,
+// outputs, definition, idempotency key and labels is stored with it. One hash over all seals of a period can be
+// stored out of reach of everyone who can change the database. The package makes no decisions about executions and
+// changes only their seals. docs/seal.md describes the formats, so that others can recompute the hashes.
 package seal
 
 import (
@@ -17,34 +17,35 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Form1 is the first word of what is hashed for a seal of form 1, which covers the history alone. New seals are of form 2.
+// Form1 is the first word of the data hashed for a seal of form 1, which covers only the history. New seals are of
+// form 2.
 const Form1 = "sluice-seal/1"
 
-// Header is what a seal says of the execution itself.
+// Header contains the fields of the execution itself that a seal covers.
 type Header struct {
 	PipelineExecutionID db.ID
 	PipelineName        string
 	DefinitionVersion   string
-	Version             int64  // of the execution at its end
-	Former              string // the seal of the end before, if a retry followed it
+	Version             int64  // of the execution when it ended
+	Former              string // the previous seal, if the execution was retried after it
 }
 
-// Event is one event of the history, as it lies in the database.
+// Event is one event of the history, as stored in the database.
 type Event struct {
 	ID              db.ID
-	TaskExecutionID db.ID // zero: the pipeline's own
-	Version         int64 // 0: an annotation
+	TaskExecutionID db.ID // zero for an event of the pipeline
+	Version         int64 // 0 for an annotation
 	Type            events.Type
 	Data            []byte
 	Worker, Actor   string
 	CreatedAt       int64 // microseconds since 1970
 }
 
-// Digest takes the history of one execution up. It keeps a hash for each event.
+// Digest hashes the history of one execution. It keeps one hash per event.
 type Digest struct {
 	leaves  []leaf
-	notes   []leaf // annotations, in the order of their sequence numbers
-	covered int    // of the notes: those before the last end
+	notes   []leaf // annotations, by sequence number
+	covered int    // number of notes before the last end
 	line    []byte
 }
 
@@ -54,8 +55,8 @@ type leaf struct {
 	hash    [sha256.Size]byte
 }
 
-// Add takes the next event in the order of sequence numbers. Data that is no JSON, which only another hand can have written, stands
-// as a string.
+// Add adds the next event, in the order of sequence numbers. Invalid JSON, which only a program other than sluice can
+// have written, is hashed as a string.
 func (d *Digest) Add(e *Event) {
 	data, err := db.JSON(e.Data).Canonical()
 	if err != nil {
@@ -74,7 +75,7 @@ func (d *Digest) Add(e *Event) {
 	}
 }
 
-// append writes the event's line.
+// append appends the event's line to b.
 func (e *Event) append(b, data []byte) []byte {
 	b = append(db.AppendString(append(b, '['), e.ID.String()), ',')
 	if e.TaskExecutionID.IsZero() {
@@ -103,7 +104,7 @@ func appendText(b []byte, s string) []byte {
 	return db.AppendString(b, s)
 }
 
-// Seal returns the seal of form 1, in hex.
+// Seal returns the seal of form 1 in hex.
 func (d *Digest) Seal(h Header) string {
 	sum := sha256.New()
 	sum.Write(h.append(nil, Form1))
@@ -111,14 +112,15 @@ func (d *Digest) Seal(h Header) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// History returns the hash over the history that a seal of form 2 holds, in hex.
+// History returns the hash over the history that a seal of form 2 contains, in hex.
 func (d *Digest) History() string {
 	sum := sha256.New()
 	d.writeTo(sum)
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// writeTo writes the hash of each event and a line feed: the execution's own and those of tasks, then the annotations.
+// writeTo writes the hash of each event in hex and a line feed: first the events of the execution and its tasks, then
+// the annotations.
 func (d *Digest) writeTo(sum hash.Hash) {
 	slices.SortFunc(d.leaves, func(a, b leaf) int {
 		if n := bytes.Compare(a.task[:], b.task[:]); n != 0 {

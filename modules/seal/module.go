@@ -2,5 +2,5 @@ package seal
 
 import "go.uber.org/fx"
 
-// Module provides the sealer.
+// Module provides the Sealer.
 var Module = fx.Module("seal", fx.Provide(New))

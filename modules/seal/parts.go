@@ -17,14 +17,14 @@ import (
 // Form2 is the first word of the parts of a seal of form 2.
 const Form2 = "sluice-seal/2"
 
-// Parts is what a seal of form 2 covers. A hash is a SHA-256 in hex; empty: there is nothing.
+// Parts is what a seal of form 2 covers. A hash is a SHA-256 in hex, or empty if there is nothing to hash.
 type Parts struct {
 	Header         Header
 	Input          string // hash of the input
 	IdempotencyKey string
-	Definition     string // hash of the definition that the run is pinned to
+	Definition     string // hash of the run's definition
 	Labels         []Label
-	Events         string // hash over the history: see Digest.History
+	Events         string // hash over the history, from Digest.History
 	Outputs        []Output
 }
 
@@ -39,8 +39,8 @@ type Output struct {
 	Hash            string
 }
 
-// Hash returns the hash of a document in canonical form; empty for none, and for null. Data that is not JSON, which only something
-// other than sluice writes, counts as a string.
+// Hash returns the SHA-256 of a document in canonical form, in hex. It returns the empty string for an empty document
+// and for null. Invalid JSON, which only a program other than sluice can have written, is hashed as a string.
 func Hash(doc []byte) string {
 	if len(doc) == 0 {
 		return ""
@@ -56,7 +56,8 @@ func Hash(doc []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Text returns the parts as they are stored and hashed: a line of JSON for each, in a fixed order.
+// Text returns the parts in the form in which they are stored and hashed: one line of JSON per part, in a fixed
+// order. It sorts Labels and Outputs.
 func (p *Parts) Text() string {
 	slices.SortFunc(p.Labels, func(a, b Label) int {
 		if n := strings.Compare(a.Name, b.Name); n != 0 {
@@ -79,7 +80,7 @@ func (p *Parts) Text() string {
 	return string(b)
 }
 
-// appendPart writes a part of one value, which is null if it is empty.
+// appendPart appends a part with one value. An empty value becomes null.
 func appendPart(b []byte, name, value string) []byte {
 	b = append(db.AppendString(append(b, '['), name), ',')
 	return append(appendText(b, value), ']', '\n')
@@ -93,7 +94,7 @@ func appendLine(b []byte, words ...string) []byte {
 	return append(b, ']', '\n')
 }
 
-// append writes the line that begins what is hashed.
+// append appends the first line of the hashed text.
 func (h *Header) append(b []byte, form string) []byte {
 	b = db.AppendString(append(b, '['), form)
 	for _, s := range []string{h.PipelineExecutionID.String(), h.PipelineName, h.DefinitionVersion} {
@@ -109,10 +110,10 @@ func Of(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ErrParts is a text that Parts.Text does not write.
+// ErrParts is returned by ReadParts for text that Parts.Text did not write.
 var ErrParts = errors.New("not the parts of a seal")
 
-// ReadParts reads what Text wrote. It fails with ErrParts for anything else.
+// ReadParts parses the result of Parts.Text. It fails with ErrParts for any other text.
 func ReadParts(text string) (*Parts, error) {
 	p := &Parts{}
 	for i, line := range strings.SplitAfter(text, "\n") {
@@ -136,7 +137,7 @@ func (p *Parts) read(i int, line string) error {
 	if err := dec.Decode(&words); err != nil {
 		return err
 	}
-	word := func(i int) string { // what is no text shows when the text is written again
+	word := func(i int) string { // a word of another type makes the comparison with Text fail
 		if i >= len(words) {
 			return ""
 		}

@@ -53,7 +53,8 @@ func example(t *testing.T) Parts {
 	}
 }
 
-// TestExampleOfTheDocs: the bytes of form 2 and their seal are those that docs/seal.md prints, so they never change unnoticed.
+// TestExampleOfTheDocs checks that the bytes of form 2 and their seal equal those in docs/seal.md, so that a change
+// of the form is noticed.
 func TestExampleOfTheDocs(t *testing.T) {
 	p := example(t)
 	docs, err := os.ReadFile("../../docs/seal.md")
@@ -70,7 +71,7 @@ func TestExampleOfTheDocs(t *testing.T) {
 	}
 }
 
-// TestReadParts: what Text writes is read back, and nothing else is taken for it.
+// TestReadParts checks that ReadParts reads what Text writes and refuses other text.
 func TestReadParts(t *testing.T) {
 	p := example(t)
 	text := p.Text()

@@ -7,7 +7,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// read reads what the seals cover besides the executions' rows. Each row is hashed as it comes, so memory holds hashes and one row.
+// read reads what the seals cover other than the executions' rows. Each row is hashed when it is read, so memory
+// holds only the hashes and one row.
 func (s *Sealer) read(ctx context.Context, list []*pending) error {
 	ids := make([]db.ID, len(list))
 	byID := make(map[db.ID]*pending, len(list))

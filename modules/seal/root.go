@@ -11,14 +11,15 @@ import (
 
 // Root is one hash over all seals of a period.
 type Root struct {
-	Root       string  `json:"root"` // hex SHA-256 over a line for each seal: id, space, seal
+	Root       string  `json:"root"` // hex SHA-256 over one line "id seal" per execution
 	Executions int64   `json:"executions"`
-	Unsealed   int64   `json:"unsealed"` // that ended in the period and have no seal of their end
+	Unsealed   int64   `json:"unsealed"` // ended in the period without a seal of that end
 	Since      db.Time `json:"since"`
 	Until      db.Time `json:"until"`
 }
 
-// Root goes over the executions that ended in a period, from since on and before until, by their ids. Zero times are no bounds.
+// Root computes the hash over the executions that ended from since, inclusive, to until, exclusive, in the order of
+// their ids. A zero time is no bound.
 func (s *Sealer) Root(ctx context.Context, since, until db.Time) (Root, error) {
 	r := Root{Since: since, Until: until}
 	bounds, args := "", db.Args{"since": since, "until": until}

@@ -12,45 +12,46 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// mark is the chore whose row says that ends are to be sealed; the transaction that ends an execution looks for it. sealing is the
-// work itself.
+// mark is the chore whose row means that sealing is enabled; the transaction that ends an execution looks for it.
+// sealing is the chore of the work itself.
 const (
 	mark    = "seal"
 	sealing = "sealing"
 )
 
-// A batch is one read and one short transaction.
+// perBatch is the number of executions that one read and one short transaction seal.
 const perBatch = 100
 
-// lookEvery is how often a server looks for ended executions that have no seal yet.
+// lookEvery is the interval at which a server polls for ended executions without a seal.
 const lookEvery = 15 * time.Second
 
-// Sealer seals ended executions, tenant by tenant. It is safe for concurrent use: a seal is written once for each end.
+// Sealer seals ended executions, for one tenant per call. It is safe for concurrent use: each end gets one seal.
 type Sealer struct {
 	db     *db.DB
 	chores *chores.Repository
 }
 
-// New makes a sealer over a database.
+// New returns a Sealer for a database.
 func New(d *db.DB, c *chores.Repository) *Sealer { return &Sealer{d, c} }
 
-// Enable has every execution that ends from now on sealed, whichever process ends it.
+// Enable turns sealing on for executions that end from now on, whichever process ends them.
 func (s *Sealer) Enable(ctx context.Context) error {
 	return s.db.Transaction(ctx, func(tx db.Tx) error { return s.chores.Ensure(tx, mark) })
 }
 
-// Disable has executions that end from now on left without a seal. Seals that there are stay.
+// Disable turns sealing off for executions that end from now on. Existing seals are kept.
 func (s *Sealer) Disable(ctx context.Context) error {
 	return s.db.Transaction(ctx, func(tx db.Tx) error { return s.chores.Remove(tx, mark) })
 }
 
-// Enabled reports whether ends are sealed.
+// Enabled reports whether sealing is on.
 func (s *Sealer) Enabled(ctx context.Context) (bool, error) {
 	_, found, err := s.chores.Find(ctx, mark)
 	return found, err
 }
 
-// Due has what ended before sealing was switched on, and still has its events, sealed too. It says how many executions.
+// Due marks the executions that ended without a seal, and still have all their events, as due to be sealed. It
+// returns their number.
 func (s *Sealer) Due(ctx context.Context) (marked int64, err error) {
 	var after db.ID
 	for {
@@ -82,19 +83,21 @@ func (s *Sealer) Due(ctx context.Context) (marked int64, err error) {
 	}
 }
 
-// Run seals what is due: all of it, or of the given executions. It says how many.
+// Run seals the executions that are due, or of them only the given ones. It returns the number sealed.
 func (s *Sealer) Run(ctx context.Context, only ...db.ID) (sealed int64, err error) {
 	for {
 		n, found, err := s.batch(ctx, only)
 		sealed += n
-		// A batch of which nothing could be sealed has gone on meanwhile: it is for whoever comes when it ends again.
+		// If nothing in the batch could be sealed, its executions have changed since they were read. They are sealed
+		// after they end again.
 		if err != nil || found < perBatch || n == 0 {
 			return sealed, err
 		}
 	}
 }
 
-// Watch seals what is due until ctx ends, as long as no other process is at it. What fails is logged and tried again.
+// Watch seals the executions that are due until ctx ends, while no other process does. Errors are logged, and the
+// next poll tries again.
 func (s *Sealer) Watch(ctx context.Context, log *zap.Logger) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

@@ -6,13 +6,13 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// pending is an ended execution that has no seal for its end.
+// pending is an ended execution without a seal of its end.
 type pending struct {
 	parts  Parts
 	digest Digest
 }
 
-// due gives executions to be sealed, by id.
+// due returns executions that are to be sealed, by id.
 func (s *Sealer) due(ctx context.Context, only []db.ID, limit int) ([]*pending, error) {
 	var list []*pending
 	args := db.Args{"limit": limit}
@@ -35,8 +35,8 @@ WHERE p.seal_due = 1`+among+` ORDER BY p.id LIMIT $limit`, args, func(scan func(
 	return list, wrap("look for executions to seal", err)
 }
 
-// batch seals some executions. The history is read without a lock: if an execution has gone on since, its version says so, and the
-// seal is not written.
+// batch seals some executions. It reads the history without a lock. If an execution has changed since, its version
+// differs and the seal is not written.
 func (s *Sealer) batch(ctx context.Context, only []db.ID) (sealed int64, found int, err error) {
 	list, err := s.due(ctx, only, perBatch)
 	if err != nil || len(list) == 0 {

@@ -12,17 +12,18 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// answer is the output of a task that made a request.
+// answer is the output of an http task.
 type answer struct {
 	Status   int               `json:"status"`
-	Headers  map[string]string `json:"headers"`            // those of keptHeaders that the answer has, in lower case
+	Headers  map[string]string `json:"headers"`            // those of keptHeaders that are present, in lower case
 	Bytes    int64             `json:"bytes"`              // length of the body
-	Body     any               `json:"body,omitempty"`     // JSON as it came if the content type says so, else text; not with save_as
-	Encoding string            `json:"encoding,omitempty"` // "base64" for a body that is neither
-	Path     string            `json:"path,omitempty"`     // with save_as: where the body is, absolute
+	Body     any               `json:"body,omitempty"`     // a JSON value or text; absent with save_as
+	Encoding string            `json:"encoding,omitempty"` // "base64" if the body is neither JSON nor text
+	Path     string            `json:"path,omitempty"`     // with save_as: the absolute path of the saved body
 }
 
-// keptHeaders are few, for others may hold secrets (cookies) and the history is not rewritten.
+// keptHeaders are the response headers that the output records. The list is short because other headers may hold
+// secrets, such as cookies, and the history is never rewritten.
 var keptHeaders = []string{"Content-Type", "Etag", "Last-Modified", "Location"}
 
 func newAnswer(resp *nethttp.Response, size int64) *answer {
@@ -35,7 +36,8 @@ func newAnswer(resp *nethttp.Response, size int64) *answer {
 	return a
 }
 
-// read takes the body into the output: JSON if it says that it is, else text, else, for bytes that are no text, base64.
+// read returns an answer with the body: as JSON if the content type declares JSON, else as text, else, if the bytes
+// are not valid text, in base64.
 func read(resp *nethttp.Response, body *limitedBody) (*answer, error) {
 	raw, err := io.ReadAll(body)
 	if err != nil {
@@ -58,7 +60,7 @@ func read(resp *nethttp.Response, body *limitedBody) (*answer, error) {
 		return a, nil
 	}
 	if !ok || !json.Valid(text) {
-		// It may be a page of some proxy, or cut short; the next attempt may get what was asked for.
+		// The body may be a proxy's error page or truncated. The next attempt may get the right one.
 		return nil, tasks.WithKind(tasks.KindHTTP, fmt.Errorf("the answer says that it is JSON and is not: it starts with %q",
 			tasks.CleanText(string(text[:min(len(text), errorStart)]), errorStart)))
 	}

@@ -10,7 +10,7 @@ import (
 
 var errTooLarge = errors.New("the body is too large")
 
-// limitedBody reads a body, and gives errTooLarge in place of the byte after the limit.
+// limitedBody reads a body of at most limit bytes. Read returns errTooLarge once the body exceeds the limit.
 type limitedBody struct {
 	r     io.Reader
 	limit int64
@@ -29,7 +29,7 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// bodyError gives an error met while a body was read its kind.
+// bodyError classifies an error from reading a body: KindInvalidOutput if the body is too large, else KindError.
 func bodyError(err error, limit int64) error {
 	if errors.Is(err, errTooLarge) {
 		return tasks.WithKind(tasks.KindInvalidOutput, fmt.Errorf("%w: more than %d bytes", err, limit))

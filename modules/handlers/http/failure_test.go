@@ -25,7 +25,7 @@ func TestBodyMustFit(t *testing.T) {
 			t.Error(err)
 		}
 		if flush == 1 {
-			w.(nethttp.Flusher).Flush() // the length is then not known beforehand
+			w.(nethttp.Flusher).Flush() // so that the response has no Content-Length
 		} else {
 			w.Header().Set("Content-Length", fmt.Sprint(size))
 		}
@@ -42,7 +42,7 @@ func TestBodyMustFit(t *testing.T) {
 		wants(t, err, tasks.KindInvalidOutput, "too large: more than 1")
 	}
 	_, err := do(t.Context(), h, `{"url":"`+url+`/1048576/0"}`)
-	wants(t, err, tasks.KindInvalidOutput, "bytes of JSON") // the body fits, with what is said about it the output does not
+	wants(t, err, tasks.KindInvalidOutput, "bytes of JSON") // the body fits, but the output around it does not
 	if _, err := do(t.Context(), h, `{"url":"`+url+`/104857600/0","method":"HEAD"}`); err != nil {
 		t.Errorf("the length of a body that is not sent: %v", err)
 	}
@@ -155,7 +155,7 @@ func TestModule(t *testing.T) {
 	if _, err := h.Run(t.Context(), &tasks.Call{With: json.RawMessage(`{"url":"` + url + `"}`)}); err != nil {
 		t.Error(err)
 	}
-	if err := app.Stop(t.Context()); err != nil { // goleak sees whether its connection was closed
+	if err := app.Stop(t.Context()); err != nil { // goleak reports the connection if it was not closed
 		t.Error(err)
 	}
 }

@@ -15,20 +15,21 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// file is where a body is saved. It appears under its name when it is complete, and not before: whoever reads that name gets a
-// whole body or the one that was there.
+// file is the destination of a saved body. Its name appears only when the body is complete, so a reader of that name
+// gets either the whole new body or the previous file.
 //
-// Everything happens through an os.Root, so that no link on the way leads out of the directory.
+// All access goes through an os.Root, so that no symbolic link in the path leads out of the directory.
 type file struct {
 	root *os.Root
-	dir  string   // of root, absolute
+	dir  string   // absolute path of root
 	path string   // relative to root
 	temp string   // in the same directory; empty when there is nothing to remove
 	f    *os.File // open for writing
 }
 
-// newFile opens a file that will bear the name path: below the run's directory, or the absolute path that the task names. It is nil for
-// no path. It comes before the request, because a request with an effect should not be made when its answer cannot be kept.
+// newFile opens the temporary file of path, which is relative to the run's directory or absolute. It returns nil if
+// path is empty. The caller opens the file before it sends the request, because a request with side effects should
+// not be made if its response cannot be stored.
 func newFile(ctx context.Context, path string, guarded func(string) bool) (*file, error) {
 	if path == "" {
 		return nil, nil
@@ -63,14 +64,15 @@ func newFile(ctx context.Context, path string, guarded func(string) bool) (*file
 	return t, nil
 }
 
-// refuse fails for a file that is guarded, or a link to one: the link itself would be replaced.
+// refuse fails if the file, or the file that it links to, is guarded. The link is checked as well because the rename
+// would replace the link itself.
 func (t *file) refuse(guarded func(string) bool) error {
 	if guarded == nil {
 		return nil
 	}
 	named := filepath.Join(t.dir, t.path)
 	names := []string{named}
-	if dir, err := filepath.EvalSymlinks(filepath.Dir(named)); err == nil { // else open says what is wrong with it
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(named)); err == nil { // otherwise open reports what is wrong
 		names = append(names, filepath.Join(dir, filepath.Base(named)))
 	}
 	if target, err := filepath.EvalSymlinks(named); err == nil {
@@ -82,7 +84,7 @@ func (t *file) refuse(guarded func(string) bool) error {
 	return nil
 }
 
-// lacking marks an error that comes before the request as this machine's, if it is a lack of something.
+// lacking marks an error as CannotStart if this machine ran out of a resource. It is for errors before the request.
 func lacking(err error) error {
 	if tasks.OutOfResources(err) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return tasks.CannotStart(err)
@@ -109,9 +111,9 @@ func (t *file) open() error {
 	return nil
 }
 
-// saved writes the body to the file and gives the file its name.
+// saved copies the body to the file and renames the file to its final name.
 func saved(resp *nethttp.Response, body *limitedBody, t *file) (*answer, error) {
-	// io.Copy would give one error for both sides, and only that of the disk is this machine's.
+	// io.Copy returns the errors of both sides. Only an error of the disk is a fault of this machine.
 	if _, err := io.Copy(onlyWriter{t.f}, body); err != nil {
 		var disk *os.PathError
 		if errors.As(err, &disk) {
@@ -127,10 +129,10 @@ func saved(resp *nethttp.Response, body *limitedBody, t *file) (*answer, error) 
 	return a, nil
 }
 
-// onlyWriter hides that a file can read from the body by itself: body counts what goes through it.
+// onlyWriter hides the file's ReadFrom method, so that io.Copy reads through body, which counts the bytes.
 type onlyWriter struct{ io.Writer }
 
-// keep puts the file on the disk before its name, or a crash could leave the name with half of a body.
+// keep syncs the file before it renames it. Otherwise a crash could leave the final name with a partial body.
 func (t *file) keep() error {
 	if err := t.f.Sync(); err != nil {
 		return err
@@ -146,7 +148,7 @@ func (t *file) keep() error {
 	return nil
 }
 
-// discard removes what keep has not kept. It does nothing on nil.
+// discard closes the file and removes the temporary file unless keep has renamed it. It does nothing if t is nil.
 func (t *file) discard() {
 	if t == nil {
 		return

@@ -16,7 +16,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// files lists everything below the working directory.
+// files returns the paths of everything below the working directory.
 func files(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -45,7 +45,7 @@ func place(t *testing.T, path, content string) {
 }
 
 func TestSaveAs(t *testing.T) {
-	content := strings.Repeat("\x00\xff{", 3<<20) // more than any output
+	content := strings.Repeat("\x00\xff{", 3<<20) // larger than any output
 	h, url := serve(t, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, content)
@@ -150,7 +150,7 @@ func TestFullDisk(t *testing.T) {
 	wants(t, err, "", "save_as: write /dev/full: no space left on device")
 }
 
-// TestGuardedFiles: what must not be replaced is not, by whatever name, and no request is made.
+// TestGuardedFiles checks that a guarded file is not replaced under any of its names, and that no request is made.
 func TestGuardedFiles(t *testing.T) {
 	requests := 0
 	h, url := serve(t, func(nethttp.ResponseWriter, *nethttp.Request) { requests++ })
@@ -181,7 +181,8 @@ func TestGuardedFiles(t *testing.T) {
 	}
 }
 
-// TestSaveAsAbsolutePath: the file is where the task says, and the output says so.
+// TestSaveAsAbsolutePath checks that the file is at the absolute path of the task, and that the output contains the
+// path.
 func TestSaveAsAbsolutePath(t *testing.T) {
 	h, url := serve(t, func(w nethttp.ResponseWriter, _ *nethttp.Request) { _, _ = io.WriteString(w, "text") })
 	path := filepath.Join(t.TempDir(), "out.txt")

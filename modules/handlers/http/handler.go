@@ -1,5 +1,6 @@
-// Package http makes one request per attempt and hands on its answer, as the task's output or as a file. It keeps no session, no
-// cookies and no credentials, and retries nothing: that is for the task's retry policy, to which its errors say what is worth it.
+// Package http implements the handler "http", which makes one request per attempt and stores the response as the
+// task's output or in a file. It keeps no session, cookies or credentials. It does not retry: the task's retry policy
+// does, by the kind of the error.
 package http
 
 import (
@@ -20,24 +21,25 @@ import (
 
 // Limits on one request.
 const (
-	DefaultLimit    = 256       // requests of one process at once, unless it is told otherwise: each holds a connection
-	DefaultMaxSaved = 100 << 20 // bytes of a body that is saved to a file, unless max_bytes says otherwise
+	DefaultLimit    = 256       // concurrent requests per process, unless configured; each holds a connection
+	DefaultMaxSaved = 100 << 20 // maximum size in bytes of a body with save_as, unless max_bytes is set
 
-	errorStart = 1 << 10 // bytes of an unexpected answer that stand in the error
+	errorStart = 1 << 10 // bytes of an unexpected response that the error quotes
 	userAgent  = "sluice"
 )
 
-// Handler makes requests, over one pool of connections. Make it by New and close it when it is no longer used.
+// Handler makes HTTP requests over one connection pool. Create it with New and close it after the last use.
 type Handler struct {
-	// Guarded reports whether save_as must not write a file, of which it is given the absolute path without links. nil guards
-	// none. It is set before the first task.
+	// Guarded reports whether save_as must not write a file. It is called with the file's absolute path as named and
+	// with the path's symbolic links resolved. A nil Guarded guards nothing. Set it before the first task.
 	Guarded func(path string) bool
 
 	typed     tasks.Handler
 	transport *nethttp.Transport
 }
 
-// New makes the handler. Its connections go through the proxy that the environment names (HTTP_PROXY and its like).
+// New returns a Handler. Its connections use the proxy named by the environment (HTTP_PROXY, HTTPS_PROXY and
+// NO_PROXY).
 func New() *Handler {
 	h := &Handler{transport: &nethttp.Transport{
 		Proxy:                  web.Proxy,
@@ -49,25 +51,25 @@ func New() *Handler {
 		MaxIdleConnsPerHost:    16,
 		MaxResponseHeaderBytes: 1 << 20,
 		ForceAttemptHTTP2:      true,
-		DisableCompression:     true, // what is asked for and decoded is seen to by package web
+		DisableCompression:     true, // package web requests and decodes the compression
 	}}
 	h.typed = tasks.NewHandler(h.Name(), h.run)
 	return h
 }
 
-// Close closes the connections that no request is using.
+// Close closes the idle connections.
 func (h *Handler) Close() { h.transport.CloseIdleConnections() }
 
-// Name is "http".
+// Name returns "http".
 func (h *Handler) Name() string { return "http" }
 
-// Limit is DefaultLimit.
+// Limit returns DefaultLimit.
 func (h *Handler) Limit() int { return DefaultLimit }
 
-// FilesPerTask counts a connection, a file that is saved and its directory.
+// FilesPerTask returns 3: a connection, the saved file and its directory.
 func (h *Handler) FilesPerTask() int { return 3 }
 
-// SelfTest opens a socket.
+// SelfTest opens and closes a socket.
 func (h *Handler) SelfTest(context.Context) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -76,16 +78,17 @@ func (h *Handler) SelfTest(context.Context) error {
 	return unix.Close(fd)
 }
 
-// Check looks at everything in `with` that does not depend on an expression. Its error is tasks.FieldErrors.
+// Check validates everything in `with` that does not depend on an expression. Its error is tasks.FieldErrors.
 func (h *Handler) Check(fields map[string]any) error {
 	return tasks.JoinFields(h.typed.Check(fields), checkSettled(fields))
 }
 
-// Run makes the request. The output is documented at answer.
+// Run makes the request. The output is an answer.
 //
-// The error is of KindHTTP for a status that was not expected, and permanent for one of 400 to 499 besides 408, 425 and 429, which
-// pass; of KindInvalidOutput for a body that is too large; of KindTimeout if the request's own time is up; permanent for a request
-// that can never be made; of KindError if the connection failed; and wraps ctx.Err() if the context ended first.
+// The error is of KindHTTP for an unexpected status, but permanent for a status of 400 to 499 except 408, 425 and
+// 429, which are transient. It is of KindInvalidOutput if the body is too large, of KindTimeout if the request's own
+// timeout expired, permanent if the request can never be made, a CannotStartError if this machine lacked a resource
+// before the request, of KindError if the connection failed, and wraps ctx.Err() if the context ended first.
 func (h *Handler) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
 	return h.typed.Run(ctx, call)
 }
@@ -114,7 +117,7 @@ func (h *Handler) run(ctx context.Context, in with) (*answer, error) {
 	return nil, err
 }
 
-// exchange sends the request and takes the answer in. file is nil if the body is part of the output.
+// exchange sends the request and reads the response. A nil file makes the body part of the output.
 func (h *Handler) exchange(ctx context.Context, plan *plan, file *file) (*answer, error) {
 	resp, err := web.Do(ctx, h.transport, plan.request())
 	var machine *tasks.CannotStartError
@@ -122,13 +125,13 @@ func (h *Handler) exchange(ctx context.Context, plan *plan, file *file) (*answer
 	case errors.As(err, &machine):
 		return nil, err
 	case errors.As(err, new(*tasks.KindedError)):
-		return nil, err // it has no proxy
+		return nil, err // the proxy's configuration is invalid
 	case errors.Is(err, web.ErrBodyElsewhere):
 		return nil, tasks.Permanent(fmt.Errorf("%w: name that URL, if it is to have the body", err))
 	case err != nil:
 		return nil, tasks.WithKind(tasks.KindError, err)
 	}
-	defer func() { _ = resp.Body.Close() }() // the connection is then used again, or not: nothing to tell
+	defer func() { _ = resp.Body.Close() }() // an error only prevents reuse of the connection
 	if !plan.expects(resp.StatusCode) {
 		return nil, later(ctx, resp, unexpected(plan, resp))
 	}
@@ -147,7 +150,7 @@ func (h *Handler) exchange(ctx context.Context, plan *plan, file *file) (*answer
 }
 
 func unexpected(plan *plan, resp *nethttp.Response) error {
-	// A body that breaks off still explains the status better than nothing.
+	// A truncated body still helps to explain the status.
 	var start []byte
 	if body, err := web.Decoded(resp); err == nil {
 		start, _ = io.ReadAll(io.LimitReader(body, errorStart))
@@ -162,7 +165,7 @@ func unexpected(plan *plan, resp *nethttp.Response) error {
 	return tasks.Permanent(err)
 }
 
-// later adds to an error when the server wants to be asked again, if it says so.
+// later adds the wait that the server asks for in Retry-After, if any, to err.
 func later(ctx context.Context, resp *nethttp.Response, err error) error {
 	call, _ := tasks.CallFrom(ctx)
 	now := time.Time{}
@@ -175,7 +178,7 @@ func later(ctx context.Context, resp *nethttp.Response, err error) error {
 	return err
 }
 
-// passes tells whether the same request may be answered otherwise later.
+// passes reports whether the same request may succeed later.
 func passes(status int) bool {
 	switch status {
 	case nethttp.StatusRequestTimeout, nethttp.StatusTooEarly, nethttp.StatusTooManyRequests:

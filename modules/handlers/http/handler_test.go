@@ -80,7 +80,7 @@ func TestRequests(t *testing.T) {
 	}
 	h, url := serve(t, echo)
 	host := strings.TrimPrefix(url, "http://")
-	for _, c := range []struct{ name, with, want string }{ // with goes on after the URL
+	for _, c := range []struct{ name, with, want string }{ // with is appended to the JSON after the URL
 		{"least", ``, "GET /a?b=c " + host + "|sluice|||"},
 		{"method", `,"method":"delete"`, "DELETE /a?b=c " + host + "|sluice|||"},
 		{"text", `,"body":"x\ny"`, "POST /a?b=c " + host + "|sluice|text/plain; charset=utf-8||x\ny"},
@@ -134,7 +134,7 @@ func TestStatuses(t *testing.T) {
 		{429, "", tasks.KindHTTP},
 		{500, "", tasks.KindHTTP},
 		{503, "", tasks.KindHTTP},
-		{301, "", tasks.KindHTTP}, // without a Location there is nothing to follow
+		{301, "", tasks.KindHTTP}, // without a Location, the redirect cannot be followed
 		{404, "[404, 200]", ""},
 		{200, "[404]", tasks.KindHTTP},
 		{503, "[503]", ""},

@@ -44,7 +44,7 @@ func kindOf(err error) tasks.ErrorKind {
 	return ""
 }
 
-// wants fails the test unless err has the kind and says the text.
+// wants fails the test unless err has the kind and contains the text.
 func wants(t *testing.T, err error, kind tasks.ErrorKind, text string) {
 	t.Helper()
 	if err == nil || kindOf(err) != kind || !strings.Contains(err.Error(), text) {

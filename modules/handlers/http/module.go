@@ -6,7 +6,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// Module provides the handler, and closes its connections when the program stops.
+// Module provides the handler and closes its idle connections when the program stops.
 var Module = fx.Module("handlers/http", tasks.ProvideHandler(func(lc fx.Lifecycle) *Handler {
 	h := New()
 	lc.Append(fx.StopHook(h.Close))

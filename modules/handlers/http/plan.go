@@ -14,13 +14,13 @@ import (
 	"github.com/sluiceworks/sluice/platform/redact"
 )
 
-// plan is a request that has been checked, with the defaults filled in.
+// plan is a validated request with its defaults filled in.
 type plan struct {
 	method      string
 	url         *url.URL
 	headers     map[string]scalar
 	body        []byte // nil for none
-	contentType string // of the body, unless the headers say
+	contentType string // of the body, unless the headers set another
 	timeout     time.Duration
 	expected    []int // empty: 200 to 299
 	maxBytes    int64
@@ -81,7 +81,7 @@ func (p *plan) setBody(raw json.RawMessage) error {
 	return nil
 }
 
-// context bounds the request by its own timeout, if it has one.
+// context applies the request's own timeout, if it has one.
 func (p *plan) context(ctx context.Context) (context.Context, context.CancelFunc) {
 	if p.timeout == 0 {
 		return context.WithCancel(ctx)
@@ -113,8 +113,8 @@ func (p *plan) expects(status int) bool {
 	return slices.Contains(p.expected, status)
 }
 
-// wanted tells whether a status is one that the task names: a redirection of such a status is not followed.
+// wanted reports whether the task names the status explicitly. A redirect with such a status is not followed.
 func (p *plan) wanted(status int) bool { return len(p.expected) > 0 && p.expects(status) }
 
-// String is the request for errors, without what may be a secret in it.
+// String returns the request for error messages, with possible secrets removed.
 func (p *plan) String() string { return p.method + " " + redact.Request(p.url) }

@@ -21,13 +21,13 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// seen is a request as a server got it.
+// seen is a request as a server received it.
 type seen struct {
 	method, body, uri string
 	header            nethttp.Header
 }
 
-// recorder answers 200 and keeps the requests.
+// recorder responds with 200 and records the requests.
 func recorder(t *testing.T, tls bool) (*httptest.Server, *[]seen) {
 	t.Helper()
 	var got []seen
@@ -45,8 +45,9 @@ func recorder(t *testing.T, tls bool) (*httptest.Server, *[]seen) {
 	return server, &got
 }
 
-// TestRedirectElsewhere: whatever changes of scheme, host and port, neither a header that the task has set nor what is in its URL
-// goes along; a body is not sent, and the task fails instead of making another request than it was asked to.
+// TestRedirectElsewhere checks redirects that change the scheme, the host or the port. Neither a header that the task
+// has set nor credentials in its URL are sent along. A request with a body is not repeated: the task fails instead of
+// making a request that it was not asked to make.
 func TestRedirectElsewhere(t *testing.T) {
 	t.Parallel()
 	plain, toPlain := recorder(t, false)
@@ -87,7 +88,7 @@ func TestRedirectElsewhere(t *testing.T) {
 	}
 }
 
-// TestRedirectMethods: at the same origin headers stay, and method and body are those of RFC 9110.
+// TestRedirectMethods checks that headers are kept at the same origin, and that method and body follow RFC 9110.
 func TestRedirectMethods(t *testing.T) {
 	t.Parallel()
 	var got seen
@@ -122,8 +123,8 @@ func TestRedirectMethods(t *testing.T) {
 	}
 }
 
-// TestRetryAfter: the error says when the server wants to be asked again: in seconds, at a date by the server's own clock, at most
-// an hour, and for 429 and 503 alone.
+// TestRetryAfter checks that the error carries the wait that the server asks for: in seconds or as a date by the
+// server's own clock, at most an hour, and only for 429 and 503.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	h, base := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
@@ -165,7 +166,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestContentEncoding: a body arrives as what it was before it was encoded, within its limit; a wrong encoding is an error.
+// TestContentEncoding checks that a body is decoded, that the limit applies to the decoded body, and that a wrong
+// encoding is an error.
 func TestContentEncoding(t *testing.T) {
 	t.Parallel()
 	zipped := func(text string) string {
@@ -213,7 +215,8 @@ func TestContentEncoding(t *testing.T) {
 	}
 }
 
-// TestCharsets: a text is read by its mark, else by the charset that is declared; JSON too, digit for digit; other bytes are base64.
+// TestCharsets checks that text is decoded by its byte order mark, else by its declared charset, and that other bytes
+// are returned in base64. JSON is decoded in the same way and kept digit for digit.
 func TestCharsets(t *testing.T) {
 	t.Parallel()
 	latin, _ := charmap.ISO8859_1.NewEncoder().String("café")
@@ -252,7 +255,7 @@ func TestCharsets(t *testing.T) {
 	wants(t, err, tasks.KindHTTP, "is not")
 }
 
-// TestSecretsOfURLs: no error repeats what stands in a query, or in front of the host.
+// TestSecretsOfURLs checks that no error contains a query or what precedes the host in a URL.
 func TestSecretsOfURLs(t *testing.T) {
 	t.Parallel()
 	h, base := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
@@ -280,7 +283,7 @@ func TestSecretsOfURLs(t *testing.T) {
 	}
 }
 
-// TestQueryEncoding: what a request line cannot hold is encoded, and stays where it was put.
+// TestQueryEncoding checks that characters that a request line cannot contain are encoded in their place.
 func TestQueryEncoding(t *testing.T) {
 	t.Parallel()
 	var uris []string

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/text/encoding/unicode/utf32"
 )
 
-// marks are the byte order marks, the longer before those that they begin with.
+// marks are the byte order marks. A longer mark precedes the marks that are a prefix of it.
 var marks = []struct {
 	mark []byte
 	of   encoding.Encoding // nil: UTF-8
@@ -26,21 +26,21 @@ var marks = []struct {
 	{[]byte{0xfe, 0xff}, unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)},
 }
 
-// toUTF8 gives a body as UTF-8: by its byte order mark, else by the charset of its content type, else it is taken for UTF-8.
-// ok is false if it is no such text.
+// toUTF8 returns the body as UTF-8. The encoding is that of the byte order mark, else the charset of the content
+// type, else UTF-8. ok is false if the body is not valid text in that encoding. The error is for an unknown charset.
 func toUTF8(raw []byte, contentType string) (text []byte, ok bool, err error) {
 	for _, m := range marks {
 		if rest, found := bytes.CutPrefix(raw, m.mark); found {
 			return decoded(rest, m.of)
 		}
 	}
-	_, params, _ := mime.ParseMediaType(contentType) // one that cannot be read declares nothing
+	_, params, _ := mime.ParseMediaType(contentType) // an invalid content type counts as none
 	name := strings.ToLower(strings.TrimSpace(params["charset"]))
 	switch name {
 	case "", "utf-8", "utf8", "us-ascii":
 		return decoded(raw, nil)
 	case "utf-16":
-		return decoded(raw, unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)) // RFC 2781, of a text without a mark
+		return decoded(raw, unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)) // RFC 2781: big-endian if unmarked
 	}
 	of, err := htmlindex.Get(name)
 	if err != nil {
@@ -57,5 +57,5 @@ func decoded(raw []byte, of encoding.Encoding) ([]byte, bool, error) {
 	return text, err == nil && !bytes.ContainsRune(text, utf8.RuneError), nil
 }
 
-// inBase64 is how bytes that are no text stand in an output.
+// inBase64 returns the form of non-text bytes in an output.
 func inBase64(raw []byte) string { return base64.StdEncoding.EncodeToString(raw) }

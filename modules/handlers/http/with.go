@@ -13,19 +13,19 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// with is what a task hands over.
+// with is the task's `with`.
 type with struct {
 	URL          string            `json:"url" sluice:"required"`
 	Method       string            `json:"method"` // GET, or POST if there is a body
 	Headers      map[string]scalar `json:"headers"`
 	Body         json.RawMessage   `json:"body"`          // a string is sent as it is, anything else as JSON
-	Timeout      string            `json:"timeout"`       // of the whole exchange, such as 30s; the attempt's own if empty
+	Timeout      string            `json:"timeout"`       // of the whole exchange, such as 30s; empty: none
 	ExpectStatus []int             `json:"expect_status"` // 200 to 299 if empty
-	SaveAs       string            `json:"save_as"`       // a file: below the run's directory, unless the path is absolute
+	SaveAs       string            `json:"save_as"`       // a path, absolute or relative to the run's directory
 	MaxBytes     int64             `json:"max_bytes"`     // of the body; DefaultMaxSaved with save_as, else tasks.MaxOutput
 }
 
-// scalar is a string, or the text of a number or of true and false: what an expression gives keeps its type.
+// scalar is a string, or the text of a number or boolean, because an expression's value keeps its type.
 type scalar string
 
 func (s *scalar) UnmarshalJSON(raw []byte) error {
@@ -41,7 +41,7 @@ func (s *scalar) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// checks look at one field each, in this order; the error says what is wrong with it.
+// checks validate one field each, in this order. The error describes the fault of the field.
 var checks = []struct {
 	field string
 	check func(w *with) error
@@ -55,7 +55,7 @@ var checks = []struct {
 	{"max_bytes", func(w *with) error { return checkMaxBytes(w.MaxBytes) }},
 }
 
-// check finds every mistake in the fields that has says are there.
+// check returns every mistake in the fields for which has returns true.
 func (w *with) check(has func(field string) bool) error {
 	var wrong []error
 	for _, c := range checks {
@@ -69,7 +69,8 @@ func (w *with) check(has func(field string) bool) error {
 	return tasks.JoinFields(wrong...)
 }
 
-// checkSettled checks the fields in which no expression stands. One of a wrong type is left out: somebody else says so.
+// checkSettled validates the fields that contain no expression. It skips a field of a wrong type, because the typed
+// handler reports that one.
 func checkSettled(fields map[string]any) error {
 	var w with
 	settled := map[string]bool{}
@@ -86,7 +87,7 @@ func checkSettled(fields map[string]any) error {
 	return w.check(func(field string) bool { return settled[field] })
 }
 
-// checkToken wants what HTTP calls a token: a method, or a header's name.
+// checkToken checks that s contains only the characters of an HTTP token, as methods and header names are.
 func checkToken(s string) error {
 	for _, c := range []byte(s) {
 		letter := 'a' <= c|0x20 && c|0x20 <= 'z'

@@ -28,7 +28,7 @@ func TestCheckAccepts(t *testing.T) {
 	}
 }
 
-// mistakes are refused at registration, and at run time when an expression gives them.
+// mistakes are refused at registration, and at run time if an expression yields them.
 var mistakes = []struct {
 	field string
 	value any

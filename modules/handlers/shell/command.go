@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// with is what a task hands over.
+// with is the task's `with`.
 type with struct {
 	Script             string          `json:"script" sluice:"required"`
 	Shell              string          `json:"shell"`
@@ -23,7 +23,7 @@ type with struct {
 
 const scriptPlace = "{0}"
 
-// command makes the command that runs the script; files has room for one.
+// command returns the command that runs the script. It stores the script in a file of files if the shell needs one.
 func (in *with) command(files *exchange) (*exec.Cmd, error) {
 	if strings.ContainsRune(in.Script+in.Shell+in.WorkingDirectory, 0) {
 		return nil, tasks.Permanent(errors.New("the script, its shell or its working directory holds a NUL byte"))
@@ -32,7 +32,7 @@ func (in *with) command(files *exchange) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(words[0], words[1:]...) //nolint:noctx // the end of its context ends the whole group: see process.wait
+	cmd := exec.Command(words[0], words[1:]...) //nolint:noctx // process.wait ends the group with the context
 	if in.WorkingDirectory != "" {
 		if cmd.Dir, err = filepath.Abs(in.WorkingDirectory); err != nil {
 			return nil, fmt.Errorf("working_directory: %w", err)
@@ -44,7 +44,7 @@ func (in *with) command(files *exchange) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// words are the program and its arguments.
+// words returns the program and its arguments.
 func (in *with) words(files *exchange) ([]string, error) {
 	switch in.Shell {
 	case "", "sh":
@@ -72,7 +72,8 @@ func (in *with) words(files *exchange) ([]string, error) {
 	return words, nil
 }
 
-// isDirectory says what is wrong with a directory in words of its own: a failed start would blame the program.
+// isDirectory returns an error if path is not a directory. It is checked before the start, because an error of the
+// start would name the program instead of the directory.
 func isDirectory(path string) error {
 	info, err := os.Stat(path)
 	switch {

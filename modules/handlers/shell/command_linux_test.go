@@ -15,7 +15,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// callWith is a call with these settings.
+// callWith returns a call with these settings.
 func callWith(t *testing.T, in with) *tasks.Call {
 	t.Helper()
 	c := call("")
@@ -31,7 +31,7 @@ func TestShells(t *testing.T) {
 	for _, c := range []struct {
 		name, shell, script string
 		want                string // printed
-		failure             string // at the start of the error of kind exit
+		failure             string // start of the error of kind exit
 	}{
 		{"a failing line ends sh", "", "echo a\nfalse\necho b", "a\n", "exit code 1"},
 		{"so it does by name", "sh", "cd /no/such/directory\necho b", "", "exit code 2: sh: 1: cd: can't cd to /no/such/directory"},
@@ -173,7 +173,7 @@ func TestEnvironmentPolicy(t *testing.T) {
 	}
 }
 
-// TestStoppedGroupEnds: a process that has stopped itself gets the signal to end only when it continues.
+// TestStoppedGroupEnds checks that a stopped process is ended too. It handles the signal only when it continues.
 func TestStoppedGroupEnds(t *testing.T) {
 	ctx, cancel := withCancel(t)
 	r := run(t, ctx, patience, `trap 'echo cleaned; exit 0' TERM; echo $$; kill -STOP $$; while :; do :; done`)
@@ -186,7 +186,7 @@ func TestStoppedGroupEnds(t *testing.T) {
 	}
 }
 
-// TestNoTerminal: a command has no terminal to ask, whatever this process has.
+// TestNoTerminal checks that a command has no controlling terminal, even if this process has one.
 func TestNoTerminal(t *testing.T) {
 	c := call(`ps -o sid= -p $$ | tr -d ' '; echo $$; : < /dev/tty`)
 	_, err := handler(t).Run(t.Context(), c)

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestDocument: an output is nothing or one JSON value, with a byte order mark and ends of line of any kind around it.
+// TestDocument checks that an output is empty or one JSON value, with an optional byte order mark and any line
+// endings.
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{

@@ -13,10 +13,10 @@ const maxEnvFile = 1 << 20
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// readEnvFile reads variables from a file. Each line is NAME=value, empty, or a comment that begins with #; `export ` may stand before
-// the name. A value in single quotes is taken as it is; in double quotes, \n, \r, \t, \", \\ and \$ have their usual meaning; one
-// without quotes ends before " #" and its outer white space does not count. Nothing is expanded. The error names file and line, and
-// never holds a value, because values are often secrets.
+// readEnvFile returns the variables of a file as NAME=value. Each line is NAME=value, empty, or a comment that begins
+// with #. The name may follow `export `. A value in single quotes is literal. In double quotes, \n, \r, \t, \", \\
+// and \$ are escapes. An unquoted value ends before " #" and is trimmed of white space. Nothing is expanded. The
+// error names the file and the line but never contains a value, because values are often secrets.
 func readEnvFile(path string) ([]string, error) {
 	text, err := readRegular(path)
 	if err != nil {
@@ -37,13 +37,14 @@ func readEnvFile(path string) ([]string, error) {
 	return env, nil
 }
 
-// readRegular reads a file that may be somewhere a pipeline's author does not expect: it waits for no named pipe.
+// readRegular returns the content of a regular file of at most maxEnvFile bytes. It opens the file without blocking,
+// because the path may be a named pipe.
 func readRegular(path string) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	defer func() { _ = f.Close() }() // read only
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -99,7 +100,7 @@ func plainValue(s string) string {
 	return strings.TrimRight(s, " \t")
 }
 
-// quotedValue reads a value that begins with quote. Only a comment may follow it.
+// quotedValue returns the value of s, which begins with quote. Only a comment may follow the closing quote.
 func quotedValue(s string, quote byte) (string, error) {
 	var value strings.Builder
 	for i := 1; i < len(s); i++ {

@@ -12,14 +12,15 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// Environment says which of the worker's variables a command gets besides what its task declares.
+// Environment selects the worker's variables that a command inherits, in addition to those that its task declares.
 //
-// The zero value passes PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR, and http_proxy, https_proxy and no_proxy in lower and in upper case.
-// Names that begin with SLUICE_ are never passed, because they are sluice's own settings, the database's password among them.
+// The zero value passes PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR, and http_proxy, https_proxy and no_proxy in lower
+// and upper case. Names that begin with SLUICE_ are never passed, because they are sluice's own settings and include
+// the database's password.
 type Environment struct {
-	// All passes everything but PGPASSWORD and PGPASSFILE, which Pass can name.
+	// All passes all variables except PGPASSWORD and PGPASSFILE, which only Pass can add.
 	All bool
-	// Pass names further variables; a * at the end stands for any rest: see CheckPass.
+	// Pass lists additional variables. A pattern that ends with * matches every name with that prefix. See CheckPass.
 	Pass []string
 }
 
@@ -28,12 +29,13 @@ var passed = []string{
 	"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 }
 
-// secrets are settings of sluice's own connection that its environment holds under names of others.
+// secrets are settings of sluice's own database connection that have no SLUICE_ prefix.
 var secrets = []string{"PGPASSWORD", "PGPASSFILE"}
 
 const ownPrefix = "SLUICE_"
 
-// CheckPass reports whether pattern can stand in Environment.Pass: a variable's name, or the start of names followed by *.
+// CheckPass returns an error if pattern is not allowed in Environment.Pass. A pattern is a variable's name or a
+// prefix followed by *.
 func CheckPass(pattern string) error {
 	name := strings.TrimSuffix(pattern, "*")
 	switch {
@@ -45,7 +47,7 @@ func CheckPass(pattern string) error {
 	return nil
 }
 
-// of selects from variables of the form NAME=value.
+// of returns those of the variables, in the form NAME=value, that the command inherits.
 func (e *Environment) of(variables []string) []string {
 	out := make([]string, 0, len(variables)+8)
 	for _, v := range variables {
@@ -79,8 +81,9 @@ func matches(patterns []string, name string) bool {
 
 const runDirName = ownPrefix + "RUN_DIR"
 
-// usesRunDir reports whether the run's directory is to be there when the command begins: its name stands in what the task says, or in
-// the environment that it declares. A program that learns of it in another way has to make it.
+// usesRunDir reports whether the run's directory must exist when the command starts. It must if the task's fields or
+// its declared environment contain the variable's name. A program that learns the path in another way must create the
+// directory.
 func (in *with) usesRunDir(env []string) bool {
 	for _, text := range []string{in.Script, in.Shell, in.WorkingDirectory} {
 		if strings.Contains(text, runDirName) {
@@ -90,7 +93,7 @@ func (in *with) usesRunDir(env []string) bool {
 	return slices.ContainsFunc(env, func(v string) bool { return strings.Contains(v, runDirName) })
 }
 
-// inRunDir is a path of the task with $SLUICE_RUN_DIR, or ${SLUICE_RUN_DIR}, at its beginning replaced.
+// inRunDir returns path with a leading $SLUICE_RUN_DIR or ${SLUICE_RUN_DIR} replaced by the run's directory.
 func inRunDir(path string, call *tasks.Call) string {
 	for _, name := range []string{"$" + runDirName, "${" + runDirName + "}"} {
 		if rest, ok := strings.CutPrefix(path, name); ok && call.RunDir != "" && (rest == "" || rest[0] == '/') {
@@ -100,8 +103,9 @@ func inRunDir(path string, call *tasks.Call) string {
 	return path
 }
 
-// environ is the command's environment: what is passed of this process's, then the files of env_file, then the task's own, then what
-// the engine says. The later wins, so that no task can pass itself off as another.
+// environ returns the command's environment. It consists of the inherited variables, the files of env_file, the
+// task's env and the engine's variables, in this order. A later value overrides an earlier one, so a task cannot pose
+// as another task.
 func (h *Handler) environ(call *tasks.Call, in *with, files *exchange) ([]string, error) {
 	env := h.Environment.of(os.Environ())
 	for _, file := range in.EnvFile {
@@ -140,7 +144,7 @@ func (h *Handler) environ(call *tasks.Call, in *with, files *exchange) ([]string
 	return append(env, marks(call)...), nil
 }
 
-// marks are the variables that tell an attempt's processes from all others.
+// marks returns the variables that identify the processes of an attempt.
 func marks(call *tasks.Call) []string {
 	return []string{"SLUICE_TASK_EXECUTION_ID=" + call.TaskExecutionID.String(), "SLUICE_ATTEMPT=" + strconv.Itoa(call.Attempt)}
 }

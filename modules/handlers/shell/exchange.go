@@ -14,8 +14,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// exchange is the directory of one attempt, for no other user's eyes, with the files by which the command and the engine hand each
-// other documents.
+// exchange is the directory of one attempt, readable only by this user. It holds the files that pass the input to the
+// command and its output back.
 type exchange struct {
 	dir    string
 	input  string
@@ -33,7 +33,7 @@ func newExchange(s *scratch, call *tasks.Call) (*exchange, error) {
 	}
 	x := &exchange{dir: dir, input: filepath.Join(dir, "input.json"), output: filepath.Join(dir, "output.json")}
 	if err = doc.write(x.input); err == nil {
-		err = os.WriteFile(x.output, nil, 0o600) // some programs, such as a container's bind mount, want the file to be there
+		err = os.WriteFile(x.output, nil, 0o600) // a bind mount, for example, needs an existing file
 	}
 	var malformed *json.SyntaxError
 	switch {
@@ -45,7 +45,7 @@ func newExchange(s *scratch, call *tasks.Call) (*exchange, error) {
 	return x, nil
 }
 
-// writeScript puts the script into a file of the directory and returns its path.
+// writeScript writes the script to a file in the directory and returns the file's path.
 func (x *exchange) writeScript(script string) (string, error) {
 	path := filepath.Join(x.dir, "script")
 	if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
@@ -54,10 +54,10 @@ func (x *exchange) writeScript(script string) (string, error) {
 	return path, nil
 }
 
-// remove leaves a note in the task's log if the directory cannot be removed: the command made something in it that this user may
-// not delete, which is no reason to fail the task.
+// remove removes the directory. If it cannot, it writes a note to log, because files that the command made and this
+// user may not delete are no reason to fail the task.
 func (x *exchange) remove(log io.Writer) {
-	// The usual case by three system calls.
+	// These three system calls suffice in the usual case.
 	_, _ = syscall.Unlink(x.input), syscall.Unlink(x.output)
 	if syscall.Rmdir(x.dir) == nil {
 		return
@@ -67,8 +67,8 @@ func (x *exchange) remove(log io.Writer) {
 	}
 }
 
-// readOutput reads what the command left in its output file. The command may have put anything in the file's place: a link, a
-// named pipe and a directory are refused before they can be followed or block.
+// readOutput returns the content of the output file. The command may have replaced the file, so a link, a named pipe
+// or a directory is refused before it is followed or blocks.
 func (x *exchange) readOutput() (json.RawMessage, error) {
 	f, err := os.OpenFile(x.output, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	switch {
@@ -77,7 +77,7 @@ func (x *exchange) readOutput() (json.RawMessage, error) {
 	case err != nil:
 		return nil, invalid("output file: %w", err)
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	defer func() { _ = f.Close() }() // read only
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -94,7 +94,7 @@ func (x *exchange) readOutput() (json.RawMessage, error) {
 	return document(raw)
 }
 
-// document checks that raw is nothing, or one JSON value.
+// document returns the JSON value in raw, or nil if raw is blank. Anything else is an error of KindInvalidOutput.
 func document(raw []byte) (json.RawMessage, error) {
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
 	value := bytes.TrimSpace(raw)

@@ -1,6 +1,8 @@
-// Package shell runs a task's `run` text by a shell, `sh -e` unless the task names another. It sees to it that a command gets its input, that what it prints and what it
-// ends with is recorded, and that nothing it started outlives it. It does not evaluate expressions (the definition has put their
-// values into the environment), does not store anything, and isolates nothing: a command may do what the worker may do.
+// Package shell implements the handler "shell", which runs a task's `run` text with a shell: `sh -e` unless the task
+// names another. It passes the input to the command, records what the command prints and how it ends, and kills
+// everything that the command started and left behind. It does not evaluate expressions, because the definition has
+// already put their values into the environment. It stores nothing and isolates nothing: a command may do whatever
+// the worker may do.
 package shell
 
 import (
@@ -17,45 +19,48 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// DefaultLimit is how many commands one process runs at once unless it is told otherwise: each is a program of its own.
+// DefaultLimit is the number of commands that one process runs at once, unless configured. Each command is a separate
+// program.
 const DefaultLimit = 64
 
-// DefaultGrace is how long a command that is to stop may take to do so.
+// DefaultGrace is the default of Handler.Grace.
 const DefaultGrace = 5 * time.Second
 
-// Handler runs commands. Make it by New; set its fields before the first use, and Close it after the last.
+// Handler runs commands. Create it with New, set its fields before the first use, and close it after the last.
 type Handler struct {
 	// Grace is the time between SIGTERM and SIGKILL for a command whose context has ended.
 	Grace time.Duration
-	// Kill, once closed, ends all commands without the grace.
+	// Kill, once closed, ends all commands without the grace period.
 	Kill <-chan struct{}
 	// Environment selects the variables of this process that a command gets.
 	Environment Environment
-	// Orphans returns the ids of the processes that others have left to this one. With it, what a command leaves behind ends with
-	// the command. nil: this process inherits none, and the command's process group alone ends with it.
+	// Orphans returns the process ids of the orphans that this process has inherited. If it is set, a command's
+	// orphans end with the command. If it is nil, this process inherits none, and only the command's process group
+	// ends with it.
 	Orphans func() []int
 
 	typed   tasks.Handler
 	scratch scratch
 }
 
-// New makes the handler with DefaultGrace.
+// New returns a Handler with DefaultGrace.
 func New() *Handler {
 	h := &Handler{Grace: DefaultGrace}
 	h.typed = tasks.NewHandler(h.Name(), h.run)
 	return h
 }
 
-// Close removes the directory that held the attempts' files. No command may be running.
+// Close removes the directory of the attempts' files. No command may be running.
 func (h *Handler) Close() error { return h.scratch.close() }
 
-// Name is "shell".
+// Name returns "shell".
 func (h *Handler) Name() string { return "shell" }
 
-// Limit is DefaultLimit.
+// Limit returns DefaultLimit.
 func (h *Handler) Limit() int { return DefaultLimit }
 
-// Check wants a script that is not blank, and nothing else. Its error is a *tasks.FieldError.
+// Check checks the types of the fields and that the script is not blank. Its error is tasks.FieldErrors or a
+// *tasks.FieldError.
 func (h *Handler) Check(fields map[string]any) error {
 	if err := h.typed.Check(fields); err != nil {
 		return err
@@ -66,12 +71,13 @@ func (h *Handler) Check(fields map[string]any) error {
 	return nil
 }
 
-// Run runs the script, in the working directory of this process unless the task names another, and returns what it wrote to the file
-// $SLUICE_OUTPUT.
+// Run runs the script and returns what the script wrote to the file $SLUICE_OUTPUT. The working directory is that of
+// this process unless the task names another.
 //
-// The error is of KindExit if the command ended with a status other than 0 or by a signal, with the last lines it printed; of
-// KindInvalidOutput if the output is no JSON or too large; permanent if the script can never be started; and wraps ctx.Err() if
-// the context ended first.
+// The error is of KindExit, and includes the last lines of the output, if the command exited with a non-zero status
+// or was killed by a signal. It is of KindInvalidOutput if the output is not valid JSON or is too large, permanent if
+// the script can never be started, a CannotStartError if this process lacks a resource, and wraps ctx.Err() if the
+// context ended first.
 func (h *Handler) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
 	return h.typed.Run(ctx, call)
 }
@@ -105,7 +111,7 @@ func (h *Handler) run(ctx context.Context, in with) (json.RawMessage, error) {
 	return files.readOutput()
 }
 
-// execute runs cmd to its end, or to the end of ctx.
+// execute runs cmd until it ends or ctx ends.
 func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call, in *with) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("command not started: %w", err)
@@ -130,7 +136,7 @@ func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call, 
 	return nil
 }
 
-// exitError is what a command's end other than by exit code 0 means.
+// exitError returns the error for a command that did not end with exit code 0.
 func (in *with) exitError(exit *exec.ExitError, last string) error {
 	failed := &tasks.KindedError{Kind: tasks.KindExit, Err: fmt.Errorf("%s%s", describe(exit), last)}
 	if !exit.Exited() { // a signal ended it
@@ -144,8 +150,9 @@ func (in *with) exitError(exit *exec.ExitError, last string) error {
 	return failed
 }
 
-// startError tells what no further attempt can mend from what passes, and what is the task's fault from what is this process's: a lack
-// of memory, of process ids or of file descriptors, and a shell that is missing although the task does not name one.
+// startError classifies an error of the start. CannotStart means that the fault is this process's: it lacks memory,
+// process ids or file descriptors, or the default shell is missing. Permanent means that no further attempt can
+// succeed.
 func (in *with) startError(err error) error {
 	missing := errors.Is(err, exec.ErrNotFound) || errors.Is(err, exec.ErrDot)
 	switch {
@@ -162,17 +169,18 @@ func (in *with) startError(err error) error {
 	return fmt.Errorf("start command: %w", err)
 }
 
-// KillAll kills the process groups of all commands that handlers of this process run, and waits for nothing. It is for a process that
-// is about to end without an order.
+// KillAll kills the process groups of all commands that this process runs and returns without waiting. It is for a
+// process that is about to exit without a graceful shutdown.
 func KillAll() { commands.killAll() }
 
-// SelfTest runs a command that does nothing, in the same way as a task's.
+// SelfTest runs a command that does nothing, in the same way as a task's command.
 func (h *Handler) SelfTest(ctx context.Context) error {
 	_, err := h.Run(ctx, &tasks.Call{With: json.RawMessage(`{"script":":"}`), Stdout: io.Discard, Stderr: io.Discard})
 	return err
 }
 
-// FilesPerTask counts both ends of two pipes, of which two are closed once the command has begun, and two descriptors of the process.
+// FilesPerTask returns 6: both ends of two pipes, of which two are closed once the command has started, and two
+// descriptors for the process.
 func (h *Handler) FilesPerTask() int { return 6 }
 
 func describe(exit *exec.ExitError) string {

@@ -43,7 +43,7 @@ func TestOutput(t *testing.T) {
 	for _, c := range []struct {
 		name, script string
 		want         string // the output
-		problem      string // in an error of KindInvalidOutput
+		problem      string // of an error of KindInvalidOutput
 	}{
 		{"none", `true`, "", ""},
 		{"white space", `echo >"$SLUICE_OUTPUT"`, "", ""},

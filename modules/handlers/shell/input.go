@@ -12,8 +12,9 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// input is the document that a command reads: the run's input with the dependencies' outputs under needs, which takes the place of an
-// input of that name. It is written part by part, so memory does not hold it a second time.
+// input is the document that a command reads: the run's input, with the dependencies' outputs under "needs". That key
+// replaces an input of the same name. The document is written in parts, so that memory does not hold it a second
+// time.
 type input struct {
 	fields map[string]json.RawMessage
 	needs  map[string]json.RawMessage
@@ -30,7 +31,7 @@ func newInput(call *tasks.Call) (*input, error) {
 	return d, nil
 }
 
-// size is about how many bytes the document has, and not less unless names need escaping.
+// size returns an estimate of the document's length in bytes. The document is not longer unless names need escaping.
 func (d *input) size() int {
 	n := len(`{"needs":{}}`) + 1
 	for _, list := range []map[string]json.RawMessage{d.fields, d.needs} {
@@ -41,10 +42,10 @@ func (d *input) size() int {
 	return n
 }
 
-// flushAt is from how many bytes on the buffer is written to the file.
+// flushAt is the length in bytes at which the buffer is written to the file.
 const flushAt = 256 << 10
 
-// write writes the document to a new file. A small one is one write.
+// write writes the document to a new file. A small document takes one write.
 func (d *input) write(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -100,7 +101,7 @@ func (w *parts) object(list map[string]json.RawMessage) error {
 	return nil
 }
 
-// name writes a key and its colon.
+// name writes a key and a colon.
 func (w *parts) name(s string) error {
 	enc := json.NewEncoder(&w.buf)
 	enc.SetEscapeHTML(false)

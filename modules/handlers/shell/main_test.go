@@ -16,7 +16,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// workerScript makes the test binary a worker that runs the script it holds and nothing else: some tests kill a whole worker.
+// workerScript is the variable that turns the test binary into a worker that only runs the script in it, because some
+// tests kill a whole worker.
 const workerScript = "SHELL_TEST_WORKER_SCRIPT"
 
 func TestMain(m *testing.M) {
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// handler is one that is closed with the test.
+// handler returns a handler that is closed at the end of the test.
 func handler(t *testing.T) *Handler {
 	t.Helper()
 	h := New()
@@ -54,7 +55,7 @@ func call(script string) *tasks.Call {
 	}
 }
 
-// logBuffer keeps what a call writes.
+// logBuffer collects what a call writes.
 type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -80,7 +81,7 @@ func kindOf(err error) tasks.ErrorKind {
 	return ""
 }
 
-// printed is what a call made by call has printed so far.
+// printed returns what a call made by call has printed so far.
 func printed(t *testing.T, c *tasks.Call) string {
 	t.Helper()
 	return c.Stdout.(*logBuffer).String()

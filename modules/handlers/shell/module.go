@@ -6,7 +6,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// Module provides the handler.
+// Module provides the handler and closes it when the program stops.
 var Module = fx.Module("handlers/shell", tasks.ProvideHandler(func(lc fx.Lifecycle) *Handler {
 	h := New()
 	lc.Append(fx.StopHook(h.Close))

@@ -6,23 +6,25 @@ import (
 )
 
 const (
-	// orphanPoll is how often a command's orphans are looked for while they have the time to end by themselves.
+	// orphanPoll is the interval at which a command's orphans are listed during the grace period.
 	orphanPoll = 20 * time.Millisecond
-	// orphanPause is the first pause, and the longest is orphanPoll, while killed orphans die.
+	// orphanPause is the first pause while killed orphans die. The pause doubles up to orphanPoll.
 	orphanPause = time.Millisecond
-	// orphanLimit bounds how long an attempt's end waits for killed orphans to die. One that the kernel holds dies later.
+	// orphanLimit bounds how long the end of an attempt waits for killed orphans to die. One that is stuck in the
+	// kernel dies later.
 	orphanLimit = time.Second
 )
 
-// owner is an attempt, by what tells its processes from all others.
+// owner identifies the processes of one attempt.
 type owner struct {
-	session int      // of the command: its process id
-	marks   []string // variables NAME=value that only this attempt's processes have together
+	session int      // of the command, which is its process id
+	marks   []string // NAME=value; only processes of this attempt have all of them
 	list    func() []int
 }
 
-// signalOrphans sends the signals to each process that was left to this one and belongs to the attempt, except to those in asked, to
-// which it adds them. It returns how many of the attempt's processes live. One that is just being started counts as its.
+// signalOrphans sends the signals to each inherited process that belongs to the attempt, except those in asked, and
+// adds them to asked. It returns the number of the attempt's live processes. A process that is just being started is
+// counted too, because its owner cannot be determined yet.
 func (o *owner) signalOrphans(asked map[int]bool, signals ...syscall.Signal) (live int) {
 	if o.list == nil {
 		return 0
@@ -44,7 +46,8 @@ func (o *owner) signalOrphans(asked map[int]bool, signals ...syscall.Signal) (li
 	return live
 }
 
-// killOrphans kills what the attempt has left behind, and what those leave behind in turn.
+// killOrphans kills the attempt's orphans until none is left, because a killed orphan may leave orphans of its own.
+// It stops after orphanLimit.
 func (o *owner) killOrphans() {
 	if o.list == nil || o.signalOrphans(nil, syscall.SIGKILL) == 0 {
 		return

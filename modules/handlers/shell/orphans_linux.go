@@ -8,15 +8,15 @@ import (
 	"syscall"
 )
 
-// owns tells whether a live process belongs to the attempt: it is in the command's session, or it was started with the attempt's
-// variables.
+// owns reports whether a live process belongs to the attempt. It does if it is in the command's session or was
+// started with the attempt's variables.
 func (o *owner) owns(pid int) answer {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
 		return no // it has ended
 	}
-	// pid (name) state parent group session …; the name may hold anything
+	// The format is: pid (name) state parent group session … The name may contain any character.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	switch {
 	case len(fields) < 4, bytes.ContainsAny(fields[0], "ZX"):
@@ -28,11 +28,12 @@ func (o *owner) owns(pid int) answer {
 	if err != nil {
 		return no
 	}
-	// An environment that is read before execve has set it up is empty, as is the command line then. It must be read after that.
+	// Before execve has set up the environment, both the environment and the command line are empty. The command line
+	// must be read first: if the environment were read first, it could be empty although the command line is not.
 	environ, err := os.ReadFile(filepath.Join(dir, "environ"))
 	switch {
 	case err != nil:
-		return no // it has ended, or it hides from this process
+		return no // it has ended, or this process may not read it
 	case len(environ) == 0 && len(line) == 0:
 		return unknown
 	}
@@ -45,9 +46,10 @@ func (o *owner) owns(pid int) answer {
 	return yes
 }
 
-// signal sends the signals to a process and reports whether it took them. A process that has got the id of one that is dead gets none.
+// signal sends the signals to a process and reports whether the process accepted them. It checks the owner again
+// after it has opened the process, so that a process that reuses the id of a dead one receives nothing.
 func (o *owner) signal(pid int, signals []syscall.Signal) bool {
-	process, err := os.FindProcess(pid) // holds on to the process, not to its id, where the kernel can
+	process, err := os.FindProcess(pid) // a handle on the process, not its id, where the kernel supports it
 	if err != nil {
 		return false
 	}

@@ -4,7 +4,7 @@ package shell
 
 import "syscall"
 
-// These systems leave no process to this one.
+// On these systems, orphans are not inherited by this process.
 
 func (*owner) owns(int) answer { return no }
 

@@ -14,28 +14,28 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// drainDelay is how long the output is still read once the whole group has been killed. What is in the pipes is there at once; only
-// a process that has left the group (setsid), and that is not killed either, can hold them open longer. It does not hold up the task.
+// drainDelay bounds how long the output is read after the whole group has been killed. What is in the pipes can be
+// read immediately. Only a process that left the group (setsid) and was not killed can hold the pipes open longer.
 const drainDelay = time.Second
 
-// process is a command with all that it starts: one process group.
+// process is a command and everything that it starts, as one process group.
 //
-// The command becomes the group's leader, and a group's id is its leader's process id. The leader is therefore not reaped before
-// the group has been killed: until then the system cannot give that id to anybody else.
+// The command is the group's leader, and the group's id is the leader's process id. The leader is therefore not
+// reaped before the group has been killed: until then the system cannot reuse the id.
 type process struct {
 	cmd     *exec.Cmd
 	owner   owner // of its orphans
 	readers []*os.File
 	exited  chan struct{} // closed when the leader has ended
-	drained chan struct{} // closed when nobody holds the output open any more, or reading it was given up
+	drained chan struct{} // closed when the output has ended, or reading it was given up
 	release chan struct{} // closed when the leader may be reaped
-	result  chan error    // what reaping it gave
+	result  chan error    // the result of reaping the leader
 }
 
 // commands starts the commands of all handlers of this process.
 var commands spawners
 
-// start starts cmd, whose output is copied to the writers.
+// start starts cmd and copies its output to the writers.
 func start(cmd *exec.Cmd, o owner, stdout, stderr io.Writer) (*process, error) {
 	p := &process{
 		cmd: cmd, owner: o, exited: make(chan struct{}), drained: make(chan struct{}), release: make(chan struct{}), result: make(chan error, 1),
@@ -51,7 +51,7 @@ func start(cmd *exec.Cmd, o owner, stdout, stderr io.Writer) (*process, error) {
 	p.readers = []*os.File{outR, errR}
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = outW, errW, attributes()
 	err = commands.start(cmd)
-	_, _ = outW.Close(), errW.Close() // the command has its own; while these are open, its output has no end
+	_, _ = outW.Close(), errW.Close() // the command holds its own copies; the output does not end while these are open
 	if err != nil {
 		p.closeReaders()
 		return nil, err
@@ -62,7 +62,7 @@ func start(cmd *exec.Cmd, o owner, stdout, stderr io.Writer) (*process, error) {
 	return p, nil
 }
 
-// reap reaps the leader.
+// reap reaps the leader once release is closed.
 func (p *process) reap() {
 	reaped, err := awaitExit(p.cmd)
 	close(p.exited)
@@ -74,7 +74,7 @@ func (p *process) reap() {
 	p.result <- err
 }
 
-// buffers are for reading output: there are two for each command that runs.
+// buffers are for reading output. Each running command uses two.
 var buffers = sync.Pool{New: func() any { return new([copySize]byte) }}
 
 const copySize = 16 << 10
@@ -85,8 +85,8 @@ func (p *process) drain(stdout, stderr io.Writer) {
 		wg.Go(func() {
 			buf := buffers.Get().(*[copySize]byte) //nolint:forcetypeassert // by New
 			defer buffers.Put(buf)
-			// Without its other methods, the file is read by way of the buffer. The error is that the reader was closed; a stream takes
-			// all that is written to it.
+			// The struct hides the file's other methods, so that CopyBuffer uses the buffer. The error is ignored: it
+			// means that the reader was closed, because a stream's Write does not fail.
 			_, _ = io.CopyBuffer(w, struct{ io.Reader }{p.readers[i]}, buf[:])
 		})
 	}
@@ -94,9 +94,9 @@ func (p *process) drain(stdout, stderr io.Writer) {
 	close(p.drained)
 }
 
-// wait returns when the group and what it left behind are dead, and its output read. It reports whether ctx ended before the leader did. The error is the
-// leader's end as os/exec gives it.
-// When the context ends, the group has the grace to end by itself, unless kill is closed.
+// wait returns when the group and its orphans are dead and its output has been read. stopped reports whether ctx
+// ended before the leader did. err is the leader's result, as os/exec returns it. When the context ends, the group
+// gets the grace period to end by itself, unless kill is closed.
 func (p *process) wait(ctx context.Context, grace time.Duration, kill <-chan struct{}) (stopped bool, err error) {
 	select {
 	case <-p.exited:
@@ -105,8 +105,8 @@ func (p *process) wait(ctx context.Context, grace time.Duration, kill <-chan str
 		p.terminate(grace, kill)
 	}
 	p.signal(syscall.SIGKILL)
-	<-p.exited            // whatever it left is now this process's
-	p.owner.killOrphans() // before the leader's id, which is that of its session, can be given to another
+	<-p.exited            // this process has now inherited its orphans
+	p.owner.killOrphans() // before the leader's id, which is the session's, can be reused
 	close(p.release)
 	err = <-p.result
 	giveUp := time.AfterFunc(drainDelay, p.closeReaders)
@@ -116,12 +116,13 @@ func (p *process) wait(ctx context.Context, grace time.Duration, kill <-chan str
 	return stopped, err
 }
 
-// terminate asks the group, and what it leaves behind, to end and returns when they have, or when the grace is over. The leader's end
-// alone does not do: a shell dies at once of a signal for which the program that it runs has a handler, and that program has the same
-// right to the grace. What still works in the group holds the output open.
+// terminate sends SIGTERM to the group and its orphans, and returns when all have ended, grace has elapsed or kill is
+// closed. It does not return when only the leader has ended: a shell dies of a signal at once, while the program that
+// it runs may handle the signal and is entitled to the same grace period. A process of the group that still works
+// holds the output open.
 func (p *process) terminate(grace time.Duration, kill <-chan struct{}) {
 	p.signal(syscall.SIGTERM)
-	p.signal(syscall.SIGCONT) // a stopped process gets the signal only when it continues
+	p.signal(syscall.SIGCONT) // a stopped process handles the signal only when it continues
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	poll := time.NewTicker(orphanPoll)
@@ -146,11 +147,12 @@ func (p *process) terminate(grace time.Duration, kill <-chan struct{}) {
 	}
 }
 
-// signal cannot be refused but because there is nobody left to get it: the group is this process's own child.
+// signal sends s to the group. The only possible error is that no process is left, because the group is this
+// process's own child.
 func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
 
 func (p *process) closeReaders() {
 	for _, r := range p.readers {
-		_ = r.Close() // a reader loses nothing by it, and to close it twice is harmless
+		_ = r.Close() // closing a reader twice is harmless
 	}
 }

@@ -11,25 +11,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attributes put the command at the head of its own session, and so of its own group and without a terminal, and have the kernel kill it when the worker dies without a chance to do
-// it, as by SIGKILL. That reaches the shell itself, so that no further line of the script is run; a program that the shell is just
-// running ends its work.
+// attributes make the command the leader of its own session, and so of its own group and without a terminal. The
+// kernel kills the command if the worker dies without doing so itself, as after SIGKILL. That kills only the shell,
+// so that it runs no further line of the script; a program that the shell is running at that moment runs to its end.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// awaitExit returns when cmd has ended, and leaves it to be reaped. It waits by a pidfd and the runtime's poller, and so takes no
-// thread while the command runs.
+// awaitExit returns when cmd has ended. It does not reap cmd unless it returns reaped. It waits with a pidfd and the
+// runtime's poller, so it uses no thread while the command runs.
 func awaitExit(cmd *exec.Cmd) (reaped bool, err error) {
 	pid := cmd.Process.Pid
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
-	if err != nil { // a kernel before 5.10, or a container that forbids it
+	if err != nil { // a kernel older than 5.10, or a container that forbids it
 		return awaitBlocking(cmd)
 	}
 	file := os.NewFile(uintptr(fd), "pidfd")
-	defer func() { _ = file.Close() }() // it was only waited for
+	defer func() { _ = file.Close() }() // only waited on
 	if file.SetReadDeadline(time.Time{}) != nil {
-		return awaitBlocking(cmd) // the poller does not take it
+		return awaitBlocking(cmd) // the poller does not support it
 	}
 	conn, err := file.SyscallConn()
 	if err != nil {
@@ -46,7 +46,7 @@ func awaitExit(cmd *exec.Cmd) (reaped bool, err error) {
 	return false, nil
 }
 
-// hasEnded reports whether the child has ended and was not reaped.
+// hasEnded reports whether the child has ended and has not been reaped.
 func hasEnded(pid int) (bool, error) {
 	var info unix.Siginfo
 	for {
@@ -57,7 +57,7 @@ func hasEnded(pid int) (bool, error) {
 	}
 }
 
-// awaitBlocking is awaitExit for systems without pidfds. It takes a thread.
+// awaitBlocking is awaitExit for systems without pidfds. It uses a thread.
 func awaitBlocking(cmd *exec.Cmd) (reaped bool, err error) {
 	for {
 		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -70,7 +70,7 @@ func awaitBlocking(cmd *exec.Cmd) (reaped bool, err error) {
 	}
 }
 
-// inMemory reports whether dir is on a file system in memory that has enough space.
+// inMemory reports whether dir is on a tmpfs with enough free space.
 func inMemory(dir string) bool {
 	var fs unix.Statfs_t
 	return unix.Statfs(dir, &fs) == nil && fs.Type == unix.TMPFS_MAGIC && fs.Bavail*uint64(fs.Bsize) >= leastInMemory //nolint:gosec // a size

@@ -19,10 +19,11 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// patience bounds what a test waits for; nothing waits that long unless it is broken.
+// patience bounds each wait of a test. Only a broken test waits that long.
 const patience = 20 * time.Second
 
-// gone waits until no process has this id, or it is dead and only not reaped by whoever inherited it.
+// gone waits until no process has this id, or the process is dead and only not reaped by the process that inherited
+// it.
 func gone(t *testing.T, pid int) {
 	t.Helper()
 	fd, err := unix.PidfdOpen(pid, 0)
@@ -46,7 +47,7 @@ func gone(t *testing.T, pid int) {
 	}
 }
 
-// alive fails the test unless the process lives.
+// alive fails the test unless the process is alive.
 func alive(t *testing.T, pid int) {
 	t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -55,13 +56,13 @@ func alive(t *testing.T, pid int) {
 	}
 }
 
-// running is a command that a test watches by what it prints.
+// running is a command whose output the test watches.
 type running struct {
 	lines  *bufio.Scanner
 	result chan error
 }
 
-// run starts a script whose context, and grace, the test chooses.
+// run starts a script with the context and grace period that the test chooses.
 func run(t *testing.T, ctx context.Context, grace time.Duration, script string) *running {
 	t.Helper()
 	h := handler(t)
@@ -100,7 +101,7 @@ func (r *running) pid(t *testing.T) int {
 	return pid
 }
 
-// end reads what is left and gives the command's error.
+// end reads the remaining output and returns the command's error.
 func (r *running) end(t *testing.T) (rest []string, err error) {
 	t.Helper()
 	ended := make(chan error, 1)
@@ -157,7 +158,7 @@ func TestDeafGroupIsKilledAfterTheGrace(t *testing.T) {
 }
 
 func TestGraceLetsACommandCleanUp(t *testing.T) {
-	// They are busy without a program of their own: a shell that the signal meets between fork and exec may lose it.
+	// The loop uses shell builtins only, because a shell that receives the signal between fork and exec may lose it.
 	for name, script := range map[string]string{
 		"the shell":              `trap 'echo cleaned; exit 0' TERM; echo $$; while :; do :; done`,
 		"a program of the shell": `sh -c 'trap "sleep 0.2; echo cleaned; exit 0" TERM; echo $$; while :; do :; done'; echo never`,

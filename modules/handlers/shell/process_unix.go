@@ -7,16 +7,18 @@ import (
 	"syscall"
 )
 
-// attributes put the command at the head of its own session, and so of its own group and without a terminal. These systems have no signal for the death of a parent.
+// attributes make the command the leader of its own session, and so of its own group and without a terminal. These
+// systems have no signal for the death of a parent.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true}
 }
 
-// awaitExit returns when cmd has ended. It reaps it: not all of these systems let one wait without. Its process id is then free for
-// a moment before its group is signalled, and would have to be given away again within that moment to hit anybody else.
+// awaitExit returns when cmd has ended, and reaps it, because not all of these systems can wait without reaping. The
+// process id is therefore free for a moment before the group is signalled. A signal would reach another process only
+// if the system reused the id within that moment.
 func awaitExit(cmd *exec.Cmd) (reaped bool, err error) {
 	return true, cmd.Wait()
 }
 
-// inMemory reports whether dir is on a file system in memory. It does not know these systems'.
+// inMemory returns false, because it cannot detect file systems in memory on these systems.
 func inMemory(string) bool { return false }

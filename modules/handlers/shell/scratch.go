@@ -16,18 +16,20 @@ import (
 const (
 	workerPrefix = "sluice-worker-"
 	lockName     = "lock"
-	// largestInMemory bounds what one attempt's input may take of a file system in memory.
+	// largestInMemory is the size in bytes up to which an attempt's input is stored on a file system in memory.
 	largestInMemory = 256 << 10
-	// leastInMemory is the free space in bytes from which a file system in memory is used. Containers often have one of 64 MB.
+	// leastInMemory is the free space in bytes that a file system in memory must have to be used. Containers often
+	// have one of 64 MB.
 	leastInMemory = 256 << 20
 )
 
-// scratch makes the directories of attempts. Each is in a directory of this worker, which is made at the first attempt and locked by
-// flock for as long as the worker lives. Making one removes those of workers that have died, because their locks are free. A lock
-// tells a dead worker from a live one even where process ids do not, as between containers that share /tmp.
+// scratch creates the attempts' directories. They are in a directory of this worker, which is created at the first
+// attempt and locked with flock while the worker lives. Creating it removes the directories of dead workers, whose
+// locks are free. A lock distinguishes a dead worker from a live one even where process ids do not, as between
+// containers that share /tmp.
 type scratch struct {
 	mu    sync.Mutex
-	roots map[string]*root // by their parent directory
+	roots map[string]*root // by parent directory
 	next  int64
 }
 
@@ -37,7 +39,7 @@ type root struct {
 	lock *os.File
 }
 
-// dir makes a directory for an attempt whose files take size bytes.
+// dir creates a directory for an attempt whose files need size bytes and returns its path.
 func (s *scratch) dir(size int) (string, error) {
 	var errs []error
 	for _, base := range bases(size) {
@@ -50,7 +52,7 @@ func (s *scratch) dir(size int) (string, error) {
 	return "", errors.Join(errs...)
 }
 
-// in makes an attempt's directory in the worker's directory in base.
+// in creates an attempt's directory in the worker's directory below base.
 func (s *scratch) in(base string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,7 +64,7 @@ func (s *scratch) in(base string) (string, error) {
 		if err == nil || !errors.Is(err, os.ErrNotExist) {
 			return path, err
 		}
-		_ = r.lock.Close() // somebody has removed what it locks
+		_ = r.lock.Close() // the directory has been removed
 		delete(s.roots, base)
 	}
 	removeDead(base)
@@ -78,7 +80,8 @@ func (s *scratch) in(base string) (string, error) {
 	return path, os.Mkdir(path, 0o700)
 }
 
-// bases are the directories to try: $TMPDIR alone if it is set; else those in memory come first, because files cost less there.
+// bases returns the directories to try, in order. It is only $TMPDIR if that is set. Otherwise file systems in memory
+// come first for small inputs, because files are cheaper there.
 func bases(size int) []string {
 	if os.Getenv("TMPDIR") != "" || size > largestInMemory {
 		return []string{os.TempDir()}
@@ -92,7 +95,7 @@ func bases(size int) []string {
 	return append(list, os.TempDir())
 }
 
-// newRoot makes a directory and locks it before it gets the name by which removeDead finds it.
+// newRoot creates a worker's directory and locks it before it gives it the name that removeDead matches.
 func newRoot(base string) (*root, error) {
 	temporary, err := os.MkdirTemp(base, ".sluice-") // mode 0700
 	if err != nil {
@@ -114,8 +117,8 @@ func newRoot(base string) (*root, error) {
 	return &root{path, lock}, nil
 }
 
-// removeDead removes the directories in base of workers of this user that have died. It ignores errors: a directory that cannot be
-// removed is no reason to fail a task.
+// removeDead removes the directories in base that belong to dead workers of this user. It ignores errors, because a
+// directory that cannot be removed is no reason to fail a task.
 func removeDead(base string) {
 	found, err := filepath.Glob(filepath.Join(base, workerPrefix+"*"))
 	if err != nil {

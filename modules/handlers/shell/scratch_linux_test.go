@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// entries are the paths that match, hidden ones included.
+// entries returns the paths that match, including hidden ones.
 func entries(t *testing.T, pattern string) []string {
 	t.Helper()
 	found, err := filepath.Glob(pattern)
@@ -52,7 +52,8 @@ func kill(t *testing.T, p *exec.Cmd) {
 	}
 }
 
-// TestDirectoriesOfDeadWorkers: the next worker removes what a killed one left, and not what a live one uses.
+// TestDirectoriesOfDeadWorkers checks that the next worker removes the directory of a killed worker but not that of a
+// live one.
 func TestDirectoriesOfDeadWorkers(t *testing.T) {
 	base := t.TempDir()
 	dead, deadDirectory := worker(t, base)
@@ -80,7 +81,7 @@ func TestDirectoriesOfDeadWorkers(t *testing.T) {
 	}
 }
 
-// TestWhereAttemptsAreKept: in memory, but for large inputs and where TMPDIR names a place.
+// TestWhereAttemptsAreKept checks that attempts are in memory except for large inputs and if TMPDIR is set.
 func TestWhereAttemptsAreKept(t *testing.T) {
 	runtime, temporary := t.TempDir(), t.TempDir()
 	t.Setenv("TMPDIR", "")
@@ -93,7 +94,7 @@ func TestWhereAttemptsAreKept(t *testing.T) {
 		t.Errorf("a large input: %v", got)
 	}
 	if inMemory("/dev/shm") {
-		dir, err := os.MkdirTemp("/dev/shm", "sluice-test-") //nolint:usetesting // it has to be there
+		dir, err := os.MkdirTemp("/dev/shm", "sluice-test-") //nolint:usetesting // it must be there
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +110,8 @@ func TestWhereAttemptsAreKept(t *testing.T) {
 	}
 }
 
-// TestDirectoryThatWasRemoved: a cleaner of temporary files must not fail every task that follows.
+// TestDirectoryThatWasRemoved checks that tasks still run after a cleaner of temporary files has removed the
+// directory.
 func TestDirectoryThatWasRemoved(t *testing.T) {
 	base := t.TempDir()
 	t.Setenv("TMPDIR", base)
@@ -126,7 +128,7 @@ func TestDirectoryThatWasRemoved(t *testing.T) {
 	}
 }
 
-// TestNoThreadPerCommand: commands that wait take no threads.
+// TestNoThreadPerCommand checks that running commands use no threads.
 func TestNoThreadPerCommand(t *testing.T) {
 	if fd, err := unix.PidfdOpen(os.Getpid(), unix.PIDFD_NONBLOCK); err != nil {
 		t.Logf("this kernel has no pidfds (%v): each command takes a thread", err)

@@ -7,16 +7,16 @@ import (
 	"syscall"
 )
 
-// spawnerCount is how many commands are started at the same time. The runtime forks one at a time; a second spawner prepares the
-// next command meanwhile.
+// spawnerCount is the number of commands that are started concurrently. The runtime forks one at a time, but a second
+// spawner can prepare the next command during a fork.
 const spawnerCount = 2
 
-// spawners start commands from threads that live at least as long as every command that they have started: the kernel sends a
-// command its death signal (see attributes) when the thread that started it ends, not only when the process does.
+// spawners start commands from threads that live at least as long as the commands they started, because the kernel
+// sends a command its death signal (see attributes) when the starting thread ends, not only when the process ends.
 type spawners struct {
 	mu       sync.Mutex
-	commands int          // that are to start or run
-	groups   map[int]bool // of those that run, by their id
+	commands int          // to be started or running
+	groups   map[int]bool // of the running commands, by id
 	requests chan spawnRequest
 }
 
@@ -25,7 +25,7 @@ type spawnRequest struct {
 	result chan<- error
 }
 
-// start starts cmd. If it succeeds, the caller calls ended when the command has ended, before it reaps it.
+// start starts cmd. If it succeeds, the caller must call ended when the command has ended and before it is reaped.
 func (s *spawners) start(cmd *exec.Cmd) error {
 	result := make(chan error, 1)
 	s.acquire() <- spawnRequest{cmd, result}
@@ -40,7 +40,7 @@ func (s *spawners) start(cmd *exec.Cmd) error {
 	return nil
 }
 
-// acquire counts a command, and starts the spawners if it is the only one.
+// acquire counts a command and starts the spawners if the command is the only one.
 func (s *spawners) acquire() chan<- spawnRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,7 +53,8 @@ func (s *spawners) acquire() chan<- spawnRequest {
 	return s.requests
 }
 
-// ended counts a command off, by the id of its group if it has been started. The spawners end with the last.
+// ended removes a command from the count, by the id of its group if it was started. The spawners end with the last
+// command.
 func (s *spawners) ended(group int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,16 +64,16 @@ func (s *spawners) ended(group int) {
 	}
 }
 
-// killAll kills the groups of all commands that run.
+// killAll kills the groups of all running commands.
 func (s *spawners) killAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for group := range s.groups {
-		_ = syscall.Kill(-group, syscall.SIGKILL) // an error is that there is nobody left to get it
+		_ = syscall.Kill(-group, syscall.SIGKILL) // an error means that no process is left
 	}
 }
 
-// spawn starts commands until there are no more. It unlocks its thread at the end, so that the runtime keeps the thread.
+// spawn starts commands until requests is closed. It unlocks its thread at the end so that the runtime can reuse it.
 func spawn(requests <-chan spawnRequest) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

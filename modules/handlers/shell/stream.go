@@ -8,21 +8,22 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// How much of its last output stands in a failed command's error.
+// Bounds on the output that the error of a failed command includes.
 const (
 	lastBytes = 4 << 10
 	lastCount = 20
 )
 
-// stream takes what a command prints: all of it to the log, the end of it kept for an error. It is written by one goroutine and
-// read after that has ended.
+// stream writes all that a command prints to the log and keeps the end of it for the error. One goroutine writes it.
+// It is read after that goroutine has ended.
 type stream struct {
 	log  io.Writer // may be nil
 	last []byte    // at most lastBytes
-	cut  bool      // last is not all that was printed
+	cut  bool      // last is not all of the output
 }
 
-// Write takes all of p whatever the log does: a command must not hang or fail because its output finds no room.
+// Write writes p to the log and returns len(p), nil even if the log fails, because a command must not hang or fail
+// when its output cannot be stored.
 func (s *stream) Write(p []byte) (int, error) {
 	if s.log != nil {
 		_, _ = s.log.Write(p)
@@ -36,11 +37,11 @@ func (s *stream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lines are the last lines of the stream, at most lastCount, as text.
+// lines returns the last lines of the stream as text, at most lastCount.
 func (s *stream) lines() []string {
 	b := s.last
 	if _, rest, ok := bytes.Cut(b, []byte("\n")); s.cut && ok {
-		b = rest // the first line is only the end of one
+		b = rest // the first line may be incomplete
 	}
 	text := strings.TrimRight(tasks.CleanText(string(b), lastBytes), " \t\r\n")
 	if text == "" {
@@ -50,7 +51,8 @@ func (s *stream) lines() []string {
 	return lines[max(len(lines)-lastCount, 0):]
 }
 
-// lastLines are those of the first stream that has any, set so that they follow the head of an error: in its line if it is one.
+// lastLines returns the last lines of the first stream that has any, formatted to follow the head of an error. A
+// single line stays on the line of the head.
 func lastLines(streams ...*stream) string {
 	for _, s := range streams {
 		switch lines := s.lines(); len(lines) {

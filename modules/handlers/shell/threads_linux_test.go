@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestCommandsOutliveOtherThreads ends threads of this process all the while: a command whose death signal hung on one of them
-// would be killed by it.
+// TestCommandsOutliveOtherThreads ends threads of this process continuously. A command whose death signal depended on
+// one of them would be killed.
 func TestCommandsOutliveOtherThreads(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan struct{})
@@ -37,7 +37,7 @@ func TestCommandsOutliveOtherThreads(t *testing.T) {
 	<-stopped
 }
 
-// endOneThread uses that the runtime ends the thread of a goroutine that returns with the lock.
+// endOneThread ends a thread: the runtime ends the thread of a goroutine that returns while locked to it.
 func endOneThread() {
 	ended := make(chan struct{})
 	go func() {

@@ -16,12 +16,12 @@ import (
 	"github.com/sluiceworks/sluice/platform/redact"
 )
 
-// looked is what one look found.
+// looked is the result of one poll.
 type looked struct {
 	holds  bool
-	reason string        // why it does not hold
-	status int           // of an answer that holds
-	after  time.Duration // how long the server wants to be left alone; 0: it says nothing
+	reason string        // why the condition does not hold
+	status int           // of a response that meets the condition
+	after  time.Duration // the wait that the server asks for; 0 if none
 }
 
 const userAgent = "sluice"
@@ -40,7 +40,7 @@ func (w *Wait) look(ctx context.Context, in waitWith, now time.Time) (looked, er
 	return looked{}, tasks.WithKind(tasks.KindError, fmt.Errorf("look for the file: %w", err))
 }
 
-// ask makes one request. That nobody answers is what the task waits for to change, and no error.
+// ask makes one request. A server that does not respond is not an error, because the task waits for it to respond.
 func (w *Wait) ask(ctx context.Context, in waitWith, now time.Time) (looked, error) {
 	limited, cancel := context.WithTimeout(ctx, in.timeout())
 	defer cancel()
@@ -49,13 +49,13 @@ func (w *Wait) ask(ctx context.Context, in waitWith, now time.Time) (looked, err
 	name := redact.Request(in.URL.url)
 	switch {
 	case err == nil:
-		defer func() { _ = resp.Body.Close() }() // nobody reads it
+		defer func() { _ = resp.Body.Close() }() // the body is not read
 	case ctx.Err() != nil:
 		return looked{}, fmt.Errorf("request ended: %w", ctx.Err())
 	case limited.Err() != nil:
 		return looked{reason: fmt.Sprintf("%s did not answer within %s", name, in.timeout())}, nil
 	case errors.As(err, new(*tasks.KindedError)):
-		return looked{}, err // it has no proxy: waiting does not change that
+		return looked{}, err // the proxy's configuration is invalid, which waiting does not change
 	default:
 		return looked{reason: tasks.CleanText(err.Error(), tasks.MaxError)}, nil
 	}
@@ -73,5 +73,5 @@ func (in *waitWith) expects(status int) bool {
 	return slices.Contains(in.ExpectStatus, status)
 }
 
-// wanted tells whether a status is one that the task names: a redirection of such a status is not followed.
+// wanted reports whether the task names the status explicitly. A redirect with such a status is not followed.
 func (in *waitWith) wanted(status int) bool { return len(in.ExpectStatus) > 0 && in.expects(status) }

@@ -26,12 +26,12 @@ func each(t *testing.T, run func(t *testing.T, s *enginetest.Stack)) {
 	enginetest.Each(t, []tasks.Handler{wait.NewSleep(), w, &enginetest.Scripted{}}, run)
 }
 
-// task is one that uses a handler; with is JSON.
+// task returns a task that uses the handler. with is JSON.
 func task(id, uses, with string) definition.Task {
 	return definition.Task{ID: id, Uses: uses, With: json.RawMessage(with)}
 }
 
-// history gives the events of one task, in short and in order.
+// history returns the events of a task in short form, in their order.
 func history(t *testing.T, s *enginetest.Stack, id db.ID, name string) (types string, list []events.Event) {
 	t.Helper()
 	all, err := s.Tasks.ListByPipeline(context.Background(), id)
@@ -52,7 +52,7 @@ func history(t *testing.T, s *enginetest.Stack, id db.ID, name string) (types st
 	return types, list
 }
 
-// read gives a task as it is.
+// read returns the current row of a task.
 func read(t *testing.T, s *enginetest.Stack, id db.ID, name string) tasks.Task {
 	t.Helper()
 	all, err := s.Tasks.ListByPipeline(context.Background(), id)
@@ -68,7 +68,7 @@ func read(t *testing.T, s *enginetest.Stack, id db.ID, name string) tasks.Task {
 	return tasks.Task{}
 }
 
-// field reads a key of an event's data.
+// field returns the value of a key in an event's data.
 func field(t *testing.T, e events.Event, key string) any {
 	t.Helper()
 	var data map[string]any

@@ -6,7 +6,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// Module provides both handlers, and closes wait's connections when the program stops.
+// Module provides both handlers, and closes the connections of wait when the program stops.
 var Module = fx.Module("handlers/wait",
 	tasks.ProvideHandler(NewSleep),
 	tasks.ProvideHandler(func(lc fx.Lifecycle) *Wait {

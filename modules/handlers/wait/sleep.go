@@ -1,5 +1,6 @@
-// Package wait holds the handlers that pass time: sleep until an instant, and wait for a file or an answer. Neither holds a slot
-// meanwhile: each defers its task, which is durable, and is called again when there is something to look at.
+// Package wait implements the handlers "sleep", which waits for an instant, and "wait", which waits for a file or an
+// HTTP response. Neither holds a slot while it waits: it defers its task, which is durable, and is called again when
+// the time of the deferral has come.
 package wait
 
 import (
@@ -11,43 +12,44 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// Sleep ends its task after a duration or at an instant. Make it by NewSleep.
+// Sleep ends its task after a duration or at an instant. Create it with NewSleep.
 type Sleep struct{ typed tasks.Handler }
 
-// NewSleep makes the handler.
+// NewSleep returns a Sleep.
 func NewSleep() *Sleep {
 	s := &Sleep{}
 	s.typed = tasks.NewHandler(s.Name(), s.run)
 	return s
 }
 
-// sleepWith is what a task hands over: one of the two.
+// sleepWith is the task's `with`. Exactly one field must be set.
 type sleepWith struct {
-	Duration *span    `json:"duration"` // from the first start of the task on
-	Until    *instant `json:"until"`    // one that is past ends the task at once
+	Duration *span    `json:"duration"` // from the first start of the task
+	Until    *instant `json:"until"`    // an instant in the past ends the task at once
 }
 
-// Name is "sleep".
+// Name returns "sleep".
 func (s *Sleep) Name() string { return "sleep" }
 
-// Check looks at everything in `with` that does not depend on an expression. Its error is tasks.FieldErrors.
+// Check validates everything in `with` that does not depend on an expression. Its error is tasks.FieldErrors.
 func (s *Sleep) Check(with map[string]any) error {
 	err := s.typed.Check(with)
 	if err != nil && with["duration"] == nil && with["until"] == nil {
-		return err // one of them may be misspelt
+		return err // one of the keys may be misspelt
 	}
 	return tasks.JoinFields(err, oneOf(with, "duration", "until"))
 }
 
-// Run defers the task to the end of its sleep, or, that having come, ends it without output. The error is otherwise permanent: a
-// `with` whose expressions turned out wrong.
+// Run defers the task to the end of its sleep. When it is called after that, it completes the task without output.
+// The error is permanent for a `with` whose expressions have invalid values. Run also fails if it cannot read when
+// the task first started.
 func (s *Sleep) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
 	return s.typed.Run(ctx, call)
 }
 
 func (s *Sleep) run(ctx context.Context, in sleepWith) (struct{}, error) {
 	call, _ := tasks.CallFrom(ctx)
-	// The outbox gives a deferred task back when its time has come, so there is no need to look.
+	// The outbox delivers a deferred task only when its time has come, so the time is not checked again.
 	if call.Resumed {
 		return struct{}{}, nil
 	}
@@ -61,7 +63,8 @@ func (s *Sleep) run(ctx context.Context, in sleepWith) (struct{}, error) {
 	return struct{}{}, tasks.DeferUntil(end, reason)
 }
 
-// end is when the sleep ends. A task whose worker died while it was called again begins another attempt, not another sleep.
+// end returns when the sleep ends, and the reason for the deferral. The sleep counts from the first start of the
+// task, so an attempt after a worker's death does not begin another sleep.
 func (in sleepWith) end(ctx context.Context, call *tasks.Call) (time.Time, string, error) {
 	switch {
 	case (in.Duration == nil) == (in.Until == nil):

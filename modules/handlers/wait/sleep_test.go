@@ -20,7 +20,8 @@ import (
 
 const slept = "created marked_ready claimed started deferred claimed resumed started completed"
 
-// TestSleep: one deferral to the end of the sleep, which is when the task goes on, in the same attempt.
+// TestSleep checks that one deferral lasts until the end of the sleep, and that the task then continues in the same
+// attempt.
 func TestSleep(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *enginetest.Stack) {
@@ -66,8 +67,8 @@ func TestSleep(t *testing.T) {
 	})
 }
 
-// TestSleepersHoldNoSlot: ten sleep for an hour over one slot, two wait until the year 2266, and what is to run at once runs. Rows and history
-// agree on the instants, however far away.
+// TestSleepersHoldNoSlot checks that sleeping tasks hold no slot. With one slot, ten tasks sleep for an hour and two
+// until the year 2266, while other tasks still run. Rows and history agree on the instants, however distant.
 func TestSleepersHoldNoSlot(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *enginetest.Stack) {
@@ -107,7 +108,8 @@ func TestSleepersHoldNoSlot(t *testing.T) {
 	})
 }
 
-// TestSleepIsNotBegunAnew: a worker that dies when the sleep is over costs an attempt, and no second sleep.
+// TestSleepIsNotBegunAnew checks that the death of a worker after the end of the sleep costs an attempt but does not
+// begin a second sleep.
 func TestSleepIsNotBegunAnew(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *enginetest.Stack) {
@@ -128,7 +130,7 @@ func TestSleepIsNotBegunAnew(t *testing.T) {
 	})
 }
 
-// dieWith claims a due task for a worker that dies at once, and recovers it.
+// dieWith claims a due task for a worker that dies at once, and recovers the task.
 func dieWith(t *testing.T, s *enginetest.Stack, handler string) {
 	t.Helper()
 	ctx := context.Background()

@@ -13,19 +13,21 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// Defaults of a task that waits.
+// Defaults of the handler "wait".
 const (
-	DefaultEvery   = 5 * time.Second  // between two looks
+	DefaultEvery   = 5 * time.Second  // between two polls
 	DefaultTimeout = 10 * time.Second // of one request
 )
 
-// Wait ends its task when a file is there or a URL answers as expected. Make it by NewWait and close it when it is no longer used.
+// Wait ends its task when a file exists or a URL responds as expected. Create it with NewWait and close it after the
+// last use.
 type Wait struct {
 	typed     tasks.Handler
 	transport *http.Transport
 }
 
-// NewWait makes the handler. Its connections go through the proxy that the environment names (HTTP_PROXY and its like).
+// NewWait returns a Wait. Its connections use the proxy named by the environment (HTTP_PROXY, HTTPS_PROXY and
+// NO_PROXY).
 func NewWait() *Wait {
 	w := &Wait{transport: &http.Transport{
 		Proxy:                  web.Proxy,
@@ -40,32 +42,32 @@ func NewWait() *Wait {
 	return w
 }
 
-// Close closes the connections that no request is using.
+// Close closes the idle connections.
 func (w *Wait) Close() { w.transport.CloseIdleConnections() }
 
-// waitWith is what a task hands over: a file or a URL, and how to go about it.
+// waitWith is the task's `with`. Exactly one of File and URL must be set.
 type waitWith struct {
-	File         string    `json:"file"`          // from the directory where the worker was started
-	URL          *endpoint `json:"url"`           // asked by GET
+	File         string    `json:"file"`          // relative to the worker's working directory
+	URL          *endpoint `json:"url"`           // polled with GET
 	ExpectStatus statuses  `json:"expect_status"` // 200 to 299 if empty
 	Timeout      *limit    `json:"timeout"`       // of one request; DefaultTimeout if missing
 	Every        *interval `json:"every"`         // DefaultEvery if missing
-	For          *limit    `json:"for"`           // how long at most; without end if missing
+	For          *limit    `json:"for"`           // bound on the whole wait; none if missing
 }
 
 // waited is the output.
 type waited struct {
 	WaitedMS int64 `json:"waited_ms"`        // since the task was first started
-	Status   int   `json:"status,omitempty"` // that the URL answered with
+	Status   int   `json:"status,omitempty"` // of the URL's response
 }
 
-// Name is "wait".
+// Name returns "wait".
 func (w *Wait) Name() string { return "wait" }
 
-// Check looks at everything in `with` that does not depend on an expression. Its error is tasks.FieldErrors.
+// Check validates everything in `with` that does not depend on an expression. Its error is tasks.FieldErrors.
 func (w *Wait) Check(with map[string]any) error {
 	wrong := []error{w.typed.Check(with)}
-	if with["file"] != nil || with["url"] != nil || wrong[0] == nil { // else one of them may be misspelt
+	if with["file"] != nil || with["url"] != nil || wrong[0] == nil { // otherwise one of the keys may be misspelt
 		wrong = append(wrong, oneOf(with, "file", "url"))
 	}
 	for _, key := range []string{"expect_status", "timeout"} {
@@ -76,10 +78,10 @@ func (w *Wait) Check(with map[string]any) error {
 	return tasks.JoinFields(wrong...)
 }
 
-// Run looks once: it ends the task, defers it to the next look, or fails it.
+// Run polls once. It completes the task, defers it to the next poll, or fails it.
 //
-// The error is final and of KindTimeout when the time of `for` is up; permanent for a `with` whose expressions turned out wrong; of
-// KindError if a file can't be looked for; and wraps ctx.Err() if the context ended first.
+// The error is final and of KindTimeout when the time of `for` has elapsed, permanent for a `with` whose expressions
+// have invalid values, of KindError if the file cannot be looked up, and wraps ctx.Err() if the context ended first.
 func (w *Wait) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
 	return w.typed.Run(ctx, call)
 }
@@ -112,7 +114,7 @@ func (w *Wait) run(ctx context.Context, in waitWith) (*waited, error) {
 			return nil, tasks.Final(tasks.KindTimeout, fmt.Errorf("waited %s in vain: %s", most, found.reason))
 		}
 		if next.After(end) {
-			next = end // the last look is when the time is up
+			next = end // the last poll is at the end of the time
 		}
 	}
 	return nil, tasks.DeferUntil(next, found.reason)

@@ -20,7 +20,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestWaitForFile: it looks until the file is there, in one attempt, and says how long it took.
+// TestWaitForFile checks that the handler polls until the file exists, in one attempt, and outputs how long it
+// waited.
 func TestWaitForFile(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *enginetest.Stack) {
@@ -56,7 +57,8 @@ func TestWaitForFile(t *testing.T) {
 	})
 }
 
-// TestWaitForURL: what else is answered, and no answer, are waited out; an unexpected redirection is followed.
+// TestWaitForURL checks that the handler keeps waiting after an unexpected response or none, and follows a redirect
+// that is not expected.
 func TestWaitForURL(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *enginetest.Stack) {
@@ -100,7 +102,8 @@ func TestWaitForURL(t *testing.T) {
 	})
 }
 
-// TestWaitLimit: the time of `for` runs from the first start on, whoever takes the task up, and no attempt follows when it is up.
+// TestWaitLimit checks that the time of `for` counts from the first start, whichever worker claims the task, and that
+// no attempt follows when it has elapsed.
 func TestWaitLimit(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, first *enginetest.Stack) {
@@ -111,7 +114,7 @@ func TestWaitLimit(t *testing.T) {
 		stop := first.Work(t, ctx, workers.Config{Slots: 1})
 		dbtest.Eventually(t, "the first look", func() bool { return read(t, first, id, "parcel").SubStatus == tasks.Deferred })
 		stop()
-		dieWith(t, first, "wait") // it would know by heart when the task began
+		dieWith(t, first, "wait") // the first handler could have kept the start in memory
 		w := wait.NewWait()
 		t.Cleanup(w.Close)
 		second := enginetest.New(t, first.DB, w)
@@ -137,7 +140,7 @@ func TestWaitLimit(t *testing.T) {
 	})
 }
 
-// TestRetryBeginsAnew: an operator's retry of a task that waited in vain gives it its whole time again.
+// TestRetryBeginsAnew checks that an operator's retry of a task that timed out waits for the whole time again.
 func TestRetryBeginsAnew(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *enginetest.Stack) {
@@ -157,7 +160,8 @@ func TestRetryBeginsAnew(t *testing.T) {
 	})
 }
 
-// TestWaitEnds: the end of the context ends a request that nobody answers; its own timeout is only another look in vain.
+// TestWaitEnds checks that the end of the context ends a request without a response, and that the request's own
+// timeout only counts as an unsuccessful poll.
 func TestWaitEnds(t *testing.T) {
 	t.Parallel()
 	asked, done := make(chan struct{}, 8), make(chan struct{})

@@ -12,9 +12,10 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// The types of this file check themselves when they are read, so that a mistake shows when its definition is registered.
+// The types of this file validate themselves in UnmarshalJSON, so that mistakes are found when the definition is
+// registered.
 
-// span is a duration as pipelines write it.
+// span is a duration in the notation of pipelines.
 type span time.Duration
 
 func (s *span) UnmarshalJSON(raw []byte) error {
@@ -30,10 +31,11 @@ func (s *span) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// interval is a span between two looks.
+// interval is a span between two polls.
 type interval span
 
-// shortest bounds what a task that waits writes into its history: four events a look.
+// shortest is the least interval. It bounds what a waiting task writes to its history, because each poll writes four
+// events.
 const shortest = 100 * time.Millisecond
 
 func (i *interval) UnmarshalJSON(raw []byte) error {
@@ -48,7 +50,7 @@ func (i *interval) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// limit is a span that is not empty.
+// limit is a span greater than 0.
 type limit span
 
 func (l *limit) UnmarshalJSON(raw []byte) error {
@@ -63,7 +65,7 @@ func (l *limit) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// instant is a moment with its zone.
+// instant is a point in time with its zone.
 type instant time.Time
 
 func (i *instant) UnmarshalJSON(raw []byte) error {
@@ -80,7 +82,7 @@ func (i *instant) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// endpoint is where to ask over HTTP.
+// endpoint is an HTTP URL to poll.
 type endpoint struct{ url *url.URL }
 
 func (e *endpoint) UnmarshalJSON(raw []byte) error {
@@ -93,7 +95,7 @@ func (e *endpoint) UnmarshalJSON(raw []byte) error {
 	return err
 }
 
-// statuses is one HTTP status or a list of them. An entry that is still an expression is 0.
+// statuses is one HTTP status or a list of them. An entry that is still an unevaluated expression is 0.
 type statuses []int
 
 func (s *statuses) UnmarshalJSON(raw []byte) error {
@@ -115,7 +117,7 @@ func (s *statuses) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// oneOf wants exactly one of two keys.
+// oneOf returns an error unless exactly one of two keys is set.
 func oneOf(with map[string]any, a, b string) error {
 	if (with[a] == nil) == (with[b] == nil) {
 		return errOneOf(a, b)

@@ -12,7 +12,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// TestCheck: mistakes are found when a definition is registered, and again when only its expressions show them.
+// TestCheck checks that mistakes are found at registration, and at run time if only the value of an expression shows
+// them.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	w := wait.NewWait()
@@ -72,7 +73,8 @@ func TestCheck(t *testing.T) {
 
 func now(context.Context) (time.Time, error) { return time.Now(), nil }
 
-// TestCheckLeavesExpressions: what is not known yet is not held against a definition; null as a value is, when it is known.
+// TestCheckLeavesExpressions checks that a definition is not rejected for values that are not known yet, and that a
+// null value is rejected once it is known.
 func TestCheckLeavesExpressions(t *testing.T) {
 	t.Parallel()
 	w := wait.NewWait()

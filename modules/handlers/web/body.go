@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// AcceptEncoding is the header by which a request says what Decoded can read.
+// AcceptEncoding is the value of a request's Accept-Encoding header: the encodings that Decoded supports.
 const AcceptEncoding = "gzip, deflate"
 
-// Decoded is the body of an answer without its content encodings. A limit on its size has to be one on what is read from it: some
-// bytes of gzip may become very many.
+// Decoded returns the body of a response without its content encodings. Apply a size limit to what is read from it,
+// because a few bytes of gzip may expand to very many. The error is for an encoding that is unknown or invalid.
 func Decoded(resp *http.Response) (io.Reader, error) {
 	var body io.Reader = resp.Body
 	codings := strings.Split(strings.Join(resp.Header.Values("Content-Encoding"), ","), ",")
-	for i := len(codings) - 1; i >= 0; i-- { // the last was applied last
+	for i := len(codings) - 1; i >= 0; i-- { // the last one was applied last
 		coding := strings.ToLower(strings.TrimSpace(codings[i]))
 		switch coding {
 		case "", "identity":
@@ -30,7 +30,7 @@ func Decoded(resp *http.Response) (io.Reader, error) {
 		}
 		in := bufio.NewReader(body)
 		if _, err := in.Peek(1); err == io.EOF {
-			return in, nil // to HEAD, or with 204: there is nothing to decode
+			return in, nil // a response to HEAD or with status 204 has nothing to decode
 		}
 		next, err := decoder(coding, in)
 		if err != nil {
@@ -45,7 +45,7 @@ func decoder(coding string, in *bufio.Reader) (io.Reader, error) {
 	if coding != "deflate" {
 		return gzip.NewReader(in)
 	}
-	// By RFC 9110 this is zlib; some servers send the bare stream, and everybody reads it.
+	// RFC 9110 defines deflate as zlib, but some servers send the raw stream, and all clients accept it.
 	if head, err := in.Peek(2); err == nil && (head[0]&0x0f != 8 || (int(head[0])<<8|int(head[1]))%31 != 0) {
 		return flate.NewReader(in), nil
 	}

@@ -15,31 +15,33 @@ import (
 	"github.com/sluiceworks/sluice/platform/redact"
 )
 
-// MaxRedirects is how many redirections in a row are followed.
+// MaxRedirects is the maximum number of redirects in a row that are followed.
 const MaxRedirects = 10
 
-// drained is how much of a redirection's body is read so that its connection can be used again.
+// drained is how many bytes of a redirect's body are read so that the connection can be reused.
 const drained = 4 << 10
 
-// Request is one to be made.
+// Request is an HTTP request to make.
 type Request struct {
 	Method  string
 	URL     *url.URL
 	Header  http.Header
-	Host    string // the header Host, if it is not that of URL
+	Host    string // the Host header, if it differs from the host of URL
 	Body    []byte // nil for none
 	Expects func(status int) bool
 }
 
-// ErrBodyElsewhere is returned for a redirection that asks for the same request, body included, of another origin.
+// ErrBodyElsewhere is returned for a redirect that asks to repeat the request, body included, at another origin.
 var ErrBodyElsewhere = errors.New("redirected to another origin, to which the body is not sent")
 
-// Do makes the request and follows redirections as RFC 9110 has it: 303 becomes GET; 301 and 302 turn POST into GET, as all browsers
-// do, and leave other methods; 307 and 308 repeat the request. A redirection whose status Expects takes is the answer.
+// Do makes the request and follows redirects as RFC 9110 defines: 303 becomes GET; 301 and 302 turn POST into GET, as
+// all browsers do, and keep other methods; 307 and 308 repeat the request. A redirect is not followed if Expects
+// returns true for its status.
 //
-// Where the scheme, the host or the port changes, the next request carries no more than the headers in safeHeaders: what else a task
-// has set may be a credential, by whatever name. A body is not sent there either, and to repeat the request without it would be
-// another one: Do then fails with ErrBodyElsewhere. The errors hold no URL but redacted ones.
+// If the scheme, the host or the port changes, the next request carries only safeHeaders, because any other header
+// that a task has set may be a credential, whatever its name. A body is not sent to another origin either. The
+// request without its body would be a different request, so Do fails with ErrBodyElsewhere. Errors contain URLs in
+// redacted form only.
 func Do(ctx context.Context, transport http.RoundTripper, r Request) (*http.Response, error) {
 	r.Header = r.Header.Clone()
 	for n := 0; ; n++ {
@@ -47,14 +49,14 @@ func Do(ctx context.Context, transport http.RoundTripper, r Request) (*http.Resp
 		if err != nil {
 			shown := fmt.Errorf("%s %s: %w", r.Method, redact.Request(r.URL), redact.RequestError(err))
 			if n == 0 && tasks.OutOfResources(err) {
-				return nil, tasks.CannotStart(shown) // nothing was sent
+				return nil, tasks.CannotStart(shown) // no request was sent
 			}
 			return nil, shown
 		}
 		if !redirects(resp.StatusCode) || r.Expects(resp.StatusCode) || resp.Header.Get("Location") == "" {
 			return resp, nil
 		}
-		_, _ = io.CopyN(io.Discard, resp.Body, drained) // for the connection's sake alone
+		_, _ = io.CopyN(io.Discard, resp.Body, drained) // only to reuse the connection
 		_ = resp.Body.Close()
 		if n == MaxRedirects {
 			return nil, fmt.Errorf("%s %s: more than %d redirections", r.Method, redact.Request(r.URL), MaxRedirects)
@@ -65,7 +67,8 @@ func Do(ctx context.Context, transport http.RoundTripper, r Request) (*http.Resp
 	}
 }
 
-// send goes past http.Client, which would repeat a Location that it cannot read, send a Referer and choose methods by itself.
+// send makes one request without following redirects. It does not use http.Client, which would repeat a Location that
+// it cannot parse, send a Referer and choose methods itself.
 func (r *Request) send(ctx context.Context, transport http.RoundTripper) (*http.Response, error) {
 	var body io.Reader
 	if r.Body != nil {
@@ -94,10 +97,10 @@ func redirects(status int) bool {
 	return false
 }
 
-// safeHeaders go along to another origin.
+// safeHeaders are the headers that are also sent to another origin.
 var safeHeaders = []string{"Accept", "Accept-Encoding", "Accept-Language", "User-Agent"}
 
-// follow makes the request the one that a redirection asks for.
+// follow changes the request into the one that a redirect asks for.
 func (r *Request) follow(resp *http.Response) error {
 	next, err := r.URL.Parse(resp.Header.Get("Location"))
 	from := fmt.Sprintf("%s %s: answered %s", r.Method, redact.Request(r.URL), resp.Status)
@@ -113,7 +116,7 @@ func (r *Request) follow(resp *http.Response) error {
 	if becomesGet {
 		r.Method, r.Body = http.MethodGet, nil
 		for name := range r.Header {
-			if strings.HasPrefix(name, "Content-") { // they told of the body
+			if strings.HasPrefix(name, "Content-") { // they described the body
 				r.Header.Del(name)
 			}
 		}
@@ -137,7 +140,7 @@ func (r *Request) follow(resp *http.Response) error {
 	return nil
 }
 
-// sameOrigin tells whether scheme, host and port are the same.
+// sameOrigin reports whether scheme, host and port are equal.
 func sameOrigin(a, b *url.URL) bool {
 	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
 }

@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// MaxRetryAfter bounds what a server may ask for by Retry-After: one that asks for more is asked again after this long.
+// MaxRetryAfter is the longest wait that RetryAfter returns. A server that asks for more is asked again after this
+// long.
 const MaxRetryAfter = time.Hour
 
-// RetryAfter is how long the answer says to wait before the next request, in seconds or as a date, at most MaxRetryAfter; 0 if it
-// says nothing, or is neither 429 nor 503. A date counts from the answer's own Date, so that the two clocks need not agree; now
-// stands in for one that is missing.
+// RetryAfter returns the wait that the Retry-After header of a response with status 429 or 503 asks for, in seconds
+// or as a date, at most MaxRetryAfter. It returns 0 for other statuses and without a valid header. A date is relative
+// to the response's Date, because the two clocks may differ, or to now if the response has no Date.
 func RetryAfter(resp *http.Response, now time.Time) time.Duration {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return 0
@@ -24,7 +25,7 @@ func RetryAfter(resp *http.Response, now time.Time) time.Duration {
 	if strings.Trim(value, "0123456789") == "" {
 		seconds, err := strconv.ParseInt(value, 10, 64)
 		if err != nil || seconds > int64(MaxRetryAfter/time.Second) {
-			return MaxRetryAfter // too many digits are many seconds
+			return MaxRetryAfter // out of range or above the maximum
 		}
 		return time.Duration(seconds) * time.Second
 	}

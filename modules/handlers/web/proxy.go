@@ -15,22 +15,23 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// Proxy returns the proxy for a request, as the environment names it: http_proxy, https_proxy and no_proxy, or the same in
-// capitals. It is for http.Transport, and reads the environment at its first call. nil means none.
+// Proxy returns the proxy that the environment names for a request, or nil for none. It reads http_proxy, https_proxy
+// and no_proxy, in lower or upper case, once, at the first call. It is for http.Transport.
 //
-// A request that needs a proxy whose URL cannot be read fails, permanently: to send it directly could show it to who must not
-// see it. The error names the variable and nothing of its value, which may hold a password.
+// A request that needs a proxy whose URL is invalid fails permanently, because a direct request could expose it to
+// those who must not see it. The error names the variable but contains nothing of its value, which may hold a
+// password.
 func Proxy(r *http.Request) (*url.URL, error) { return fromEnvironment().of(r.URL) }
 
 var fromEnvironment = sync.OnceValue(func() *proxies { return newProxies(os.Getenv) })
 
-// proxies are those that an environment names.
+// proxies are the proxies of an environment.
 type proxies struct {
 	choose func(*url.URL) (*url.URL, error)
-	wrong  map[string]error // by the scheme of requests: why they have no proxy although one is named
+	wrong  map[string]error // by the scheme of the request: why the named proxy is invalid
 }
 
-// unreadable stands for a proxy whose URL cannot be read, so that it is known which requests need one.
+// unreadable replaces an invalid proxy URL, so that httpproxy still determines which requests need a proxy.
 const unreadable = "http://unreadable.invalid"
 
 func newProxies(getenv func(string) string) *proxies {
@@ -50,7 +51,7 @@ func newProxies(getenv func(string) string) *proxies {
 	return p
 }
 
-// lookup finds a variable by its name in small letters or, if that is empty, in capitals.
+// lookup returns the name and value of a variable: the lower-case name or, if that is empty, the upper-case one.
 func lookup(getenv func(string) string, name string) (found, value string) {
 	for _, found := range []string{name, strings.ToUpper(name)} {
 		if value := getenv(found); value != "" {
@@ -62,7 +63,7 @@ func lookup(getenv func(string) string, name string) (found, value string) {
 
 var proxySchemes = []string{"http", "https", "socks5", "socks5h"}
 
-// parseProxy returns a proxy's URL with its scheme, which is http if there is none. Its errors repeat nothing of the value.
+// parseProxy returns a proxy's URL with its scheme, which defaults to http. Its errors contain nothing of the value.
 func parseProxy(value string) (string, error) {
 	value = strings.TrimSpace(value)
 	if value == "" {

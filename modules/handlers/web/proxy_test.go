@@ -9,13 +9,13 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// TestProxies: which proxy a request goes through, and which requests a proxy that cannot be read keeps from being made.
+// TestProxies checks which proxy a request uses, and which requests fail because of an invalid proxy.
 func TestProxies(t *testing.T) {
 	t.Parallel()
 	const plain, secure = "http://a.example/x", "https://a.example/x"
 	for _, c := range []struct {
 		env           string // NAME=value, separated by spaces
-		request, want string // a proxy, or ! and the start of an error
+		request, want string // want: the proxy, or ! and the start of an error
 	}{
 		{"", plain, ""},
 		{"http_proxy=http://u:p4ss@p:1", plain, "http://u:p4ss@p:1"},

@@ -1,4 +1,5 @@
-// Package web is what the handlers that make requests have in common: the URL, what follows a redirection, and when to come again.
+// Package web is shared by the handlers that make HTTP requests. It parses URLs, chooses proxies, follows redirects,
+// decodes bodies and reads Retry-After.
 package web
 
 import (
@@ -10,12 +11,12 @@ import (
 	"github.com/sluiceworks/sluice/platform/redact"
 )
 
-// ParseURL reads the URL of a request. What a query may not hold as it stands, such as a space or a letter beyond ASCII, is
-// percent-encoded. Its errors do not repeat the URL, which may hold a password.
+// ParseURL parses the URL of a request. Characters that are not allowed in a query, such as a space or a non-ASCII
+// letter, are percent-encoded. Its errors do not contain the URL, which may hold a password.
 func ParseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
-	case err != nil && strings.Contains(err.Error(), "invalid port"): // which repeats what may be the half of a password
+	case err != nil && strings.Contains(err.Error(), "invalid port"): // err may contain a part of a password
 		return nil, errors.New("is no URL: invalid port after the host; in a user name or a password, percent-encode what is not a letter or a digit")
 	case err != nil:
 		return nil, fmt.Errorf("is no URL: %w", redact.RequestError(err))
@@ -28,7 +29,7 @@ func ParseURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// encodeQuery percent-encodes each byte that RFC 3986 lets stand in no query, and a % that begins no escape.
+// encodeQuery percent-encodes each byte that RFC 3986 does not allow in a query, and each % that begins no escape.
 func encodeQuery(query string) string {
 	var b strings.Builder
 	for i := range len(query) {

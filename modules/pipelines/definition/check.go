@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// MaxTasks is how many tasks a pipeline has at most.
+// MaxTasks is the maximum number of tasks of a pipeline.
 const MaxTasks = 100_000
 
 const (
-	maxRun    = 128<<10 - 1 // Linux hands no longer argument to a program
+	maxRun    = 128<<10 - 1 // longest argument that Linux passes to a program, in bytes
 	nameHint  = "letters, digits, _ . and -, at most 100, the first a letter or digit"
 	fieldHint = "letters, digits, _ and -, at most 100, the first a letter or _"
 	envHint   = "letters, digits and _, the first no digit"
@@ -23,10 +23,10 @@ var (
 	envPattern   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
-// Check makes a definition that was built in Go fit to run: it fills in what is not set (trigger rule, timeout, retry policy),
-// brings With and defaults into canonical JSON, checks everything that Parse checks, and compiles the expressions. The error is
-// Problems, with paths instead of lines. A nil catalog leaves out the check against handlers. After an error the definition
-// must not be used.
+// Check validates a definition that was built in Go and prepares it to run. It sets the defaults of empty fields
+// (trigger rule, timeout, retry policy), converts With and the defaults of inputs to canonical JSON, checks
+// everything that Parse checks, and compiles the expressions. The error is of type Problems, with paths instead of
+// lines. If c is nil, handlers are not checked. After an error the definition must not be used.
 func (d *Definition) Check(c Catalog) error {
 	r := &reporter{}
 	d.check(r, c)
@@ -62,7 +62,7 @@ func (d *Definition) check(r *reporter, c Catalog) {
 	d.compile(r)
 }
 
-// checkFields checks the declaration of the input.
+// checkFields checks the declarations of the input's fields.
 func (d *Definition) checkFields(r *reporter) {
 	seen := make(map[string]bool, len(d.Input))
 	for i := range d.Input {
@@ -115,7 +115,7 @@ func (f *InputField) check(r *reporter, at *place) {
 	f.Default = mustEncode(v)
 }
 
-// mustEncode is encode for what decodeExact has just read: there is nothing in it that JSON cannot hold.
+// mustEncode is encode for values read by decodeExact, which JSON can always represent.
 func mustEncode(v any) json.RawMessage {
 	b, err := encode(v)
 	if err != nil {
@@ -124,7 +124,7 @@ func mustEncode(v any) json.RawMessage {
 	return b
 }
 
-// checkText refuses what a database or a shell cannot hold.
+// checkText reports a string that a database or a shell cannot store: invalid UTF-8 and NUL bytes.
 func checkText(r *reporter, at *place, what, s string) {
 	if !utf8.ValidString(s) {
 		r.add(at, "", "%s is no valid UTF-8", what)

@@ -140,7 +140,7 @@ func TestCheckPlacesHandlersErrors(t *testing.T) {
 	}
 }
 
-// complaining is a handler written without NewHandler, whose Check always finds fault.
+// complaining is a handler that was not made with NewHandler and whose Check always returns an error.
 type complaining struct{ err error }
 
 func (c complaining) Name() string               { return "complaining" }

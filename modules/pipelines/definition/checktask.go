@@ -10,8 +10,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// fill sets what a task made in Go leaves out. A policy without anything set is the default one; in others MaxDelay and Jitter
-// keep their zero, which has a meaning.
+// fill sets the defaults of a task built in Go. A retry policy with no field set, except PermanentErrors, becomes the
+// default policy. In other policies MaxDelay and Jitter keep a zero value, because it has a meaning there.
 func (t *Task) fill() {
 	if t.TriggerRule == "" {
 		t.TriggerRule = AllSuccess
@@ -45,7 +45,7 @@ func (t *Task) fill() {
 	}
 }
 
-// check looks at one task by itself; link and compile see it among the others.
+// check checks one task on its own. link and compile check it together with the others.
 func (t *Task) check(r *reporter, i int, c Catalog) {
 	if t.ID != "" && !namePattern.MatchString(t.ID) {
 		r.add(taskPlace(i).key("id"), nameHint, "%.100q is no id for a task", t.ID)
@@ -72,7 +72,7 @@ func (t *Task) check(r *reporter, i int, c Catalog) {
 	}
 }
 
-// checkWork checks what the task does: run, or uses and with.
+// checkWork checks what the task runs: either run, or uses and with.
 func (t *Task) checkWork(r *reporter, i int, c Catalog) {
 	at := taskPlace(i)
 	switch {
@@ -124,7 +124,7 @@ func (t *Task) checkUses(r *reporter, at *place, c Catalog) {
 	}
 }
 
-// canonicalWith brings With into canonical form and gives it decoded, its numbers as json.Number.
+// canonicalWith converts With to canonical form and returns it decoded, with numbers as json.Number.
 func (t *Task) canonicalWith(r *reporter, at *place) (map[string]any, bool) {
 	if t.With == nil {
 		return map[string]any{}, true
@@ -147,10 +147,10 @@ func (t *Task) canonicalWith(r *reporter, at *place) (map[string]any, bool) {
 	return with, true
 }
 
-// reportWith puts a handler's complaints at the keys that they name.
+// reportWith reports a handler's errors at the keys that they name.
 func reportWith(r *reporter, at *place, with map[string]any, err error) {
 	var one *tasks.FieldError
-	if !errors.As(err, &one) { // FieldErrors hold some
+	if !errors.As(err, &one) { // FieldErrors contain one
 		r.add(at, "", "%v", err)
 		return
 	}

@@ -10,21 +10,22 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// Command is how a task's Run text is run. The zero value runs it by `sh -e` in the directory of the worker.
+// Command configures how a task's Run text is run. The zero value runs it with `sh -e` in the worker's directory.
+// EnvFile lists files of NAME=value lines, which are read when an attempt starts.
 type Command struct {
 	Shell            string   `json:"shell,omitempty"`             // sh (the default), bash, python, or a template with {0} for the script's file
-	WorkingDirectory string   `json:"working_directory,omitempty"` // may hold ${{ }}
-	EnvFile          []string `json:"env_file,omitempty"`          // files of NAME=value lines, read when an attempt starts; may hold ${{ }}
+	WorkingDirectory string   `json:"working_directory,omitempty"` // may contain ${{ }}
+	EnvFile          []string `json:"env_file,omitempty"`          // may contain ${{ }}
 
 	PermanentExitCodes tasks.ExitCodes `json:"permanent_exit_codes,omitempty"` // no further attempt after one of these
 	SkipExitCodes      tasks.ExitCodes `json:"skip_exit_codes,omitempty"`      // the task becomes Skipped
 }
 
-// commandKeys belong to tasks with `run`; defaults have them, too.
+// commandKeys are the keys that only tasks with `run`, and defaults, may have.
 var commandKeys = []string{"shell", "working_directory", "env_file", "permanent_exit_codes", "skip_exit_codes"}
 
-// settingsOfSluice are the variables with SLUICE_ at the start that a task may declare: a command that calls sluice itself needs them,
-// and gets none from the worker.
+// settingsOfSluice are the variables with the prefix SLUICE_ that a task may declare. A command that calls sluice
+// itself needs them, and the worker does not pass its own.
 var settingsOfSluice = []string{"SLUICE_DATABASE_URL", "SLUICE_TENANT", "SLUICE_CONFIG"}
 
 var allTaskKeys = slices.Concat(taskKeys, commandKeys)
@@ -34,10 +35,10 @@ const (
 	shellHint    = "sh, bash, python, or a command with {0} for the script's file, such as: perl {0}"
 )
 
-// scriptPlace stands for the script's file in a template of Shell.
+// scriptPlace is replaced by the path of the script's file in a template of Shell.
 const scriptPlace = "{0}"
 
-// command reads one of commandKeys and reports whether name is one.
+// command reads the value of p if its key is one of commandKeys, and reports whether it is.
 func (r *reporter) command(c *Command, p pair, at *place) bool {
 	switch p.name {
 	case "shell":
@@ -81,7 +82,7 @@ func (r *reporter) exitCodes(n *yaml.Node, at *place, what string) tasks.ExitCod
 	return codes
 }
 
-// checkCommand checks how a task with Run is run.
+// checkCommand checks the Command of a task with Run.
 func (t *Task) checkCommand(r *reporter, at *place) {
 	checkText(r, at.key("shell"), "shell", t.Shell)
 	switch template := strings.Contains(t.Shell, scriptPlace); {
@@ -121,7 +122,7 @@ func (t *Task) checkExitCodes(r *reporter, at *place) {
 	}
 }
 
-// inherit takes from the defaults what the task does not say itself.
+// inherit copies from the defaults the fields that are not set.
 func (c *Command) inherit(defaults *Command) {
 	if c.Shell == "" {
 		c.Shell = defaults.Shell
@@ -140,7 +141,7 @@ func (c *Command) inherit(defaults *Command) {
 	}
 }
 
-// checkNoCommand refuses the settings of a command for a task that runs none.
+// checkNoCommand reports fields of Command in a task without Run.
 func (t *Task) checkNoCommand(r *reporter, at *place) {
 	set := []bool{
 		t.Shell != "", t.WorkingDirectory != "", t.EnvFile != nil, t.PermanentExitCodes != nil, t.SkipExitCodes != nil,
@@ -152,7 +153,7 @@ func (t *Task) checkNoCommand(r *reporter, at *place) {
 	}
 }
 
-// posix reports whether the text is read by a shell in which an expression can stand as a parameter.
+// posix reports whether the script is run by a shell in which an expression can be a parameter expansion.
 func (c *Command) posix() bool {
 	program, _, _ := strings.Cut(strings.TrimSpace(c.Shell), " ")
 	switch path.Base(program) {
@@ -162,7 +163,8 @@ func (c *Command) posix() bool {
 	return false
 }
 
-// arguments compiles what the shell handler gets besides the script. Each is text, whatever its expressions evaluate to.
+// arguments compiles the arguments of the shell handler other than the script. Each is text, whatever type its
+// expressions have.
 func (c *taskCompiler) arguments(t *Task, script string) {
 	fixed := shellArguments{script, t.Command}
 	c.out.fixed.With = mustEncode(fixed)
@@ -179,7 +181,7 @@ func (c *taskCompiler) arguments(t *Task, script string) {
 		value, d := c.tree(at, s)
 		dynamic = dynamic || d
 		if t, ok := value.(*template); ok {
-			t.parts = append(t.parts, templatePart{}) // more than one part: evaluates to text
+			t.parts = append(t.parts, templatePart{}) // with more than one part it evaluates to text
 		}
 		return value
 	}
@@ -196,11 +198,11 @@ func (c *taskCompiler) arguments(t *Task, script string) {
 	}
 }
 
-// shellArguments is what the shell handler takes.
+// shellArguments are the arguments of the shell handler.
 type shellArguments struct {
 	Script string `json:"script"`
 	Command
 }
 
-// otherLanguage is what to do instead of an expression in a script that no POSIX shell reads.
+// otherLanguage is the hint for an expression in a script that is not for a POSIX shell.
 const otherLanguage = "give it a name in env: and read that environment variable in the script"

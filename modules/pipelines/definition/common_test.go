@@ -16,7 +16,7 @@ type fetchInput struct {
 	Body    any            `json:"body"`
 }
 
-// catalog holds two handlers made as extensions make theirs.
+// catalog contains two handlers that are made in the same way as those of extensions.
 func catalog(t testing.TB) definition.Catalog {
 	t.Helper()
 	r, err := tasks.NewRegistry([]tasks.Handler{

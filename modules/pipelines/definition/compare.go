@@ -11,7 +11,7 @@ import (
 
 var errDeep = fmt.Errorf("%w: lists and objects are nested deeper than %d", errBudget, maxValueDepth)
 
-// equal compares two values, numbers without rounding.
+// equal reports whether two values are equal. Numbers are compared exactly.
 func (m *meter) equal(a, b any, depth int) (bool, error) {
 	if depth > maxValueDepth {
 		return false, errDeep
@@ -66,7 +66,7 @@ func (m *meter) equalObjects(x map[string]any, b any, depth int) (bool, error) {
 	return true, nil
 }
 
-// compare orders two numbers or two strings.
+// compare compares two numbers or two strings. The result is negative, 0 or positive. Other types are an error.
 func (m *meter) compare(a, b any) (int, error) {
 	x, ok := a.(string)
 	y, also := b.(string)
@@ -79,7 +79,7 @@ func (m *meter) compare(a, b any) (int, error) {
 	return 0, fmt.Errorf("invalid operation: %s cannot be compared with %s", kindOf(a), kindOf(b))
 }
 
-// ordered is < <= > >=. Null is neither smaller nor larger than anything.
+// ordered evaluates the operators < <= > and >=. A comparison with null is false.
 func (m *meter) ordered(operator string, a, b any) (any, error) {
 	if a == nil || b == nil {
 		return false, nil
@@ -96,7 +96,7 @@ func (m *meter) ordered(operator string, a, b any) (any, error) {
 	return sign >= 0, err
 }
 
-// in looks for a value in a list, or for a key in an object.
+// in reports whether a list contains a value, or an object a key.
 func (m *meter) in(a, b any) (any, error) {
 	switch b := b.(type) {
 	case nil:
@@ -119,13 +119,14 @@ func (m *meter) in(a, b any) (any, error) {
 	return nil, fmt.Errorf("in takes a list or an object, not %s", kindOf(b))
 }
 
-// document is the text of a list or an object, and exact that of a number which is neither an int nor a float64: keys of their own.
+// documentKey is the key of a list or an object, and exactKey that of a number that is neither an int nor a float64.
+// They are distinct types so that they equal no string.
 type (
 	documentKey string
 	exactKey    string
 )
 
-// key is a value that is equal, as a key of a Go map, for values that are equal.
+// key returns a comparable value, usable as a key of a Go map. Equal values have equal keys.
 func (m *meter) key(v any) (any, error) {
 	switch v := calculable(v).(type) {
 	case float64:
@@ -146,11 +147,11 @@ func (m *meter) key(v any) (any, error) {
 	}
 }
 
-// encoder writes JSON in one line with sorted keys and the characters <, > and & as they are.
+// encoder writes JSON on one line, with sorted keys and without escaping <, > and &.
 type encoder struct {
 	m         *meter
 	b         []byte
-	canonical bool // numbers that are equal have the same text
+	canonical bool // equal numbers have equal text
 }
 
 func (e *encoder) value(v any, depth int) error {
@@ -248,14 +249,14 @@ func (e *encoder) object(v map[string]any, depth int) error {
 	return nil
 }
 
-// json is a value as JSON.
+// json returns a value as JSON.
 func (m *meter) json(v any) ([]byte, error) {
 	e := encoder{m: m}
 	err := e.value(v, 0)
 	return e.b, err
 }
 
-// render is a value as part of a text: strings are put in as they are, other values as JSON. Null is no text.
+// render returns a value as part of a text: a string as it is, another value as JSON. Null is an error.
 func (m *meter) render(v any) (string, error) {
 	switch v := v.(type) {
 	case string:

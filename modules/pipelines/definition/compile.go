@@ -8,23 +8,23 @@ import (
 	"strings"
 )
 
-// compiled is what a task's expressions became.
+// compiled is the result of compiling a task's expressions.
 type compiled struct {
-	condition *expression          // nil: always true
-	fixed     Resolved             // what does not depend on values
-	with      any                  // else the decoded With, with *template in the place of texts that hold expressions; nil: fixed
-	env       map[string]*template // else the variables that depend on values; empty: all are fixed
+	condition *expression          // nil for always true
+	fixed     Resolved             // the parts that depend on no values
+	with      any                  // the decoded With with *template for texts with expressions; nil: use fixed
+	env       map[string]*template // the variables that depend on values; empty: all are fixed
 	reads     reads                // of with, env and run
-	outputs   []string             // what OutputsNeeded says
-	pasts     []string             // what PastsNeeded says
-	ifOutputs []string             // what ConditionNeeds says
+	outputs   []string             // result of OutputsNeeded
+	pasts     []string             // result of PastsNeeded
+	ifOutputs []string             // result of ConditionNeeds
 	ifPasts   []string
 }
 
-// template is a text with expressions in it.
+// template is a text that contains expressions.
 type template struct {
 	parts []templatePart
-	url   bool // values are encoded for their place in a URL
+	url   bool // values are encoded for their position in a URL
 }
 
 type templatePart struct {
@@ -33,7 +33,7 @@ type templatePart struct {
 	source     string
 }
 
-// compile compiles the expressions of every task and reports what is wrong with them.
+// compile compiles the expressions of every task and reports their mistakes.
 func (d *Definition) compile(r *reporter) {
 	s := newScope(d, r.suggest)
 	for i := range d.Tasks {
@@ -106,7 +106,7 @@ func (c *taskCompiler) wrong(at *place, m *mistake) {
 	c.report.addIn(at, m.offset, m.hint, "%s", m.msg)
 }
 
-// variable compiles the value of one environment variable. A value with nothing to evaluate goes into fixed at once.
+// variable compiles the value of one environment variable. A value without anything to evaluate is stored in fixed.
 func (c *taskCompiler) variable(fixed map[string]string, name, value string) {
 	t, ok := c.template(c.place().key("env").key(name), value)
 	if !ok {
@@ -139,7 +139,7 @@ func (c *taskCompiler) with(t *Task) {
 	}
 }
 
-// tree replaces the texts in v, and reports whether any needs evaluating.
+// tree replaces the texts in v by templates or literals, and reports whether any must be evaluated.
 func (c *taskCompiler) tree(at *place, v any) (_ any, dynamic bool) {
 	switch v := v.(type) {
 	case string:
@@ -189,7 +189,8 @@ func (c *taskCompiler) template(at *place, s string) (*template, bool) {
 	return t, ok
 }
 
-// expression compiles one part of with, env or run, and notes what it reads.
+// expression compiles one part of with, env or run, and records what it reads. It returns nil after reporting a
+// mistake.
 func (c *taskCompiler) expression(at *place, p part) *expression {
 	if c.report.full() {
 		return nil
@@ -204,7 +205,8 @@ func (c *taskCompiler) expression(at *place, p part) *expression {
 	return e
 }
 
-// run compiles a command and returns its script: each expression becomes a shell parameter, whose value arrives through the environment.
+// run compiles a command and returns its script. Each expression becomes a shell parameter, whose value is passed in
+// the environment.
 func (c *taskCompiler) run(t *Task) string {
 	if !hasExpressions(t.Run) {
 		return t.Run
@@ -248,9 +250,10 @@ func (c *taskCompiler) run(t *Task) string {
 	return text.String()
 }
 
-// warnReparsed warns of the expressions, by their parameters' names and offsets, whose values a shell parses as code after all.
+// warnReparsed warns about expressions whose values a shell or another program parses as code. offsets maps the
+// parameters' names to the expressions' offsets.
 func (c *taskCompiler) warnReparsed(script string, offsets map[string]int) {
-	if c.report.root == nil || !mayReparse(script) { // only who writes a text can be warned
+	if c.report.root == nil || !mayReparse(script) { // a definition built in Go has no text to warn about
 		return
 	}
 	search := reparsed{

@@ -13,7 +13,7 @@ import (
 
 const maxPattern = 1000 // bytes
 
-// choices reads a list of single values.
+// choices reads a list of scalar values.
 func (r *reporter) choices(n *yaml.Node, at *place) []json.RawMessage {
 	if n.Kind != yaml.SequenceNode {
 		r.addNode(n, at, "choices: [small, large]", "choices must be a list of values, and is %s", describe(n))
@@ -34,7 +34,7 @@ func (r *reporter) choices(n *yaml.Node, at *place) []json.RawMessage {
 	return out
 }
 
-// number reads a bound; empty after reporting a mistake.
+// number reads a bound. It returns the empty string after reporting a mistake.
 func (r *reporter) number(n *yaml.Node, at *place, what string) json.Number {
 	if n.Kind == yaml.ScalarNode && (n.Tag == "!!int" || n.Tag == "!!float") {
 		if number, ok := jsonNumber(n.Value); ok {
@@ -45,7 +45,7 @@ func (r *reporter) number(n *yaml.Node, at *place, what string) json.Number {
 	return ""
 }
 
-// checkConstraints looks at what a field allows besides its type, and makes the pattern.
+// checkConstraints checks a field's constraints other than its type, and compiles the pattern.
 func (f *InputField) checkConstraints(r *reporter, at *place) {
 	for i, c := range f.Choices {
 		v, err := decodeExact(c)
@@ -93,7 +93,7 @@ func (f *InputField) compilePattern() (err error) {
 	return err
 }
 
-// violated says why a value of the field's type is not allowed; empty if it is.
+// violated returns the reason why a value of the field's type is not allowed, or the empty string if it is.
 func (f *InputField) violated(v any) string {
 	if len(f.Choices) > 0 && !f.isChoice(v) {
 		texts := make([]string, len(f.Choices))
@@ -148,7 +148,7 @@ func exactNumber(n json.Number) *big.Rat {
 
 func shown(v any) string { return cut(string(mustEncode(v))) }
 
-// cut keeps a value from filling a message.
+// cut shortens a value for a message.
 func cut(s string) string {
 	const most = 200
 	if len(s) <= most {

@@ -8,7 +8,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
-// TestInputConstraints: what a field allows is checked when a run starts, also with a definition that was pinned.
+// TestInputConstraints checks that constraints of fields are checked when a run starts, also with a pinned
+// definition.
 func TestInputConstraints(t *testing.T) {
 	d := parse(t, `name: p
 input:

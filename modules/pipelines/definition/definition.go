@@ -1,5 +1,5 @@
-// Package definition is what a pipeline is before it runs: its tasks, their order, and every check of what an author wrote.
-// It is pure: it reads no database and starts nothing. What runs a definition is the engine in modules/pipelines.
+// Package definition represents pipelines before they run: their tasks, the order of the tasks, and all checks of
+// what an author writes. It reads no database and starts nothing. The engine in modules/pipelines runs definitions.
 package definition
 
 import (
@@ -10,7 +10,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// Definition is one version of a pipeline. Make it by Parse from YAML, or in Go and then call Check; Decode reads a pinned one.
+// Definition is one version of a pipeline. Create it from YAML with Parse, build it in Go and call Check, or read a
+// pinned one with Decode.
 type Definition struct {
 	Name  string       `json:"name"`
 	Input []InputField `json:"input,omitempty"` // in the order of declaration
@@ -18,18 +19,18 @@ type Definition struct {
 
 	Description string            `json:"description,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
-	Retention   *Retention        `json:"retention,omitempty"` // nil: the settings of `sluice serve`
-	Timeout     time.Duration     `json:"timeout,omitempty"`   // of a run, from its start or its retry to its end; nanoseconds in JSON; 0: none
+	Retention   *Retention        `json:"retention,omitempty"` // nil for the settings of `sluice serve`
+	Timeout     time.Duration     `json:"timeout,omitempty"`   // of a run from start or retry, in ns; 0: none
 
-	index      map[string]int // task id to its place in Tasks
-	dependents [][]string     // by place: the tasks that name it in their needs, in the order of declaration
-	order      []int          // places in topological order
-	rank       []int          // by place: where in order it stands
+	index      map[string]int // index in Tasks by task id
+	dependents [][]string     // by index: the tasks whose needs name it, in the order of declaration
+	order      []int          // indexes in topological order
+	rank       []int          // by index: the position in order
 	warnings   Problems
 }
 
-// Warnings are what Parse has found in the text that is allowed and probably not meant, at most a hundred. Definitions that
-// were not made by Parse have none.
+// Warnings returns what is allowed in the text but probably unintended, as found by Parse, at most a hundred. A
+// Definition that was not created by Parse has none.
 func (d *Definition) Warnings() Problems { return d.warnings }
 
 // InputField is one declared field of a run's input.
@@ -41,11 +42,11 @@ type InputField struct {
 	Description string          `json:"description,omitempty"`
 
 	Choices []json.RawMessage `json:"choices,omitempty"` // the only values allowed: texts, numbers, true and false
-	Min     json.Number       `json:"min,omitempty"`     // the least number allowed
-	Max     json.Number       `json:"max,omitempty"`     // the greatest number allowed
-	Pattern string            `json:"pattern,omitempty"` // a regular expression (RE2) that matches somewhere in each text allowed
+	Min     json.Number       `json:"min,omitempty"`     // the smallest number allowed
+	Max     json.Number       `json:"max,omitempty"`     // the largest number allowed
+	Pattern string            `json:"pattern,omitempty"` // an RE2 regular expression that must match a part of the text
 
-	pattern *regexp.Regexp // made by Check and Decode
+	pattern *regexp.Regexp // set by Check and Decode
 }
 
 // Task is one node of the graph. Exactly one of Uses and Run is set.
@@ -54,39 +55,41 @@ type Task struct {
 	Needs       []string          `json:"needs,omitempty"`
 	Description string            `json:"description,omitempty"`
 	Uses        string            `json:"uses,omitempty"`
-	With        json.RawMessage   `json:"with,omitempty"` // an object; strings in it may hold ${{ }}
+	With        json.RawMessage   `json:"with,omitempty"` // an object; its strings may contain ${{ }}
 	Run         string            `json:"run,omitempty"`
-	Command                       // of a task with Run
+	Command                       // for a task with Run
 	Env         map[string]string `json:"env,omitempty"`
 	If          string            `json:"if,omitempty"`
 	TriggerRule Rule              `json:"trigger_rule"`
-	// ContinueOnError: the task's failure does not make the run fail. Its dependents see the failure all the same.
+	// ContinueOnError means that the task's failure does not make the run fail. The task's dependents still see it as
+	// failed.
 	ContinueOnError bool `json:"continue_on_error,omitempty"`
 
-	Timeout  time.Duration     `json:"timeout"` // of one attempt, nanoseconds in JSON
+	Timeout  time.Duration     `json:"timeout"` // of one attempt; nanoseconds in JSON
 	Retry    tasks.RetryPolicy `json:"retry"`
-	Queue    string            `json:"queue"`    // which workers may take it
+	Queue    string            `json:"queue"`    // selects the workers that may claim it
 	Priority tasks.Priority    `json:"priority"` // among the tasks of its queue
 
-	compiled *compiled // expressions, ready to evaluate; made by Check and Decode
+	compiled *compiled // compiled expressions; set by Check and Decode
 }
 
-// Retention says how long after an execution's end its data is kept; 0: as the settings of `sluice serve` say. The newest registered
-// definition decides, also over executions of former ones. Nanoseconds in JSON.
+// Retention sets how long data is kept after the end of its execution, in nanoseconds in JSON; 0 means as `sluice
+// serve` is configured. The newest registered definition applies to all executions of the pipeline, including those
+// of earlier definitions.
 type Retention struct {
 	Events     time.Duration `json:"events,omitempty"`
 	Outputs    time.Duration `json:"outputs,omitempty"`
 	Logs       time.Duration `json:"logs,omitempty"`
-	Executions time.Duration `json:"executions,omitempty"` // all of it
+	Executions time.Duration `json:"executions,omitempty"` // the whole execution
 }
 
 // ShellHandler is the handler that runs a task's Run text.
 const ShellHandler = "shell"
 
-// DefaultTimeout ends an attempt whose task names no timeout.
+// DefaultTimeout is the timeout of an attempt whose task sets none.
 const DefaultTimeout = time.Hour
 
-// Handler is the name of the handler that runs the task.
+// Handler returns the name of the handler that runs the task.
 func (t *Task) Handler() string {
 	if t.Run != "" {
 		return ShellHandler
@@ -94,13 +97,13 @@ func (t *Task) Handler() string {
 	return t.Uses
 }
 
-// Catalog is what a definition may use: the handlers of this process.
+// Catalog is the set of handlers that a definition may use.
 type Catalog interface {
 	Handler(name string) (tasks.Handler, bool)
 	Names() []string // sorted
 }
 
-// Task finds a task by its id.
+// Task returns the task with an id.
 func (d *Definition) Task(id string) (*Task, bool) {
 	i, ok := d.index[id]
 	if !ok {
@@ -109,7 +112,7 @@ func (d *Definition) Task(id string) (*Task, bool) {
 	return &d.Tasks[i], true
 }
 
-// Place is a task's place in Tasks; -1 if there is none with this id.
+// Place returns a task's index in Tasks, or -1 if no task has this id.
 func (d *Definition) Place(id string) int {
 	if i, ok := d.index[id]; ok {
 		return i
@@ -117,7 +120,7 @@ func (d *Definition) Place(id string) int {
 	return -1
 }
 
-// Dependents lists the tasks that need the given one, in the order of declaration.
+// Dependents returns the ids of the tasks that need the given one, in the order of declaration.
 func (d *Definition) Dependents(id string) []string {
 	if i, ok := d.index[id]; ok {
 		return d.dependents[i]

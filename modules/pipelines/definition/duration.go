@@ -16,8 +16,8 @@ var durationUnits = map[string]time.Duration{
 	"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
 }
 
-// ParseDuration reads a duration as people write it: Go's form with d (24 hours) and w (7 days) besides: 90d, 1h30m, 2w.
-// It refuses signs: no setting of a pipeline is negative.
+// ParseDuration parses a duration in the form of time.ParseDuration with the additional units d (24 hours) and w (7
+// days), such as 90d, 1h30m or 2w. It refuses signs, because no duration in a pipeline is negative.
 func ParseDuration(s string) (time.Duration, error) {
 	if s == "0" {
 		return 0, nil
@@ -50,7 +50,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	return exact, nil
 }
 
-// FormatDuration writes a duration without units that are zero: 1h, 1m30s.
+// FormatDuration returns a duration without trailing zero units, such as 1h or 1m30s.
 func FormatDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -62,7 +62,8 @@ func FormatDuration(d time.Duration) string {
 	return s
 }
 
-// amount gives number × unit as a float, which cannot overflow, and as an exact duration for when that says it fits.
+// amount returns number × unit as a float, which cannot overflow, and as an exact duration, which is valid only if
+// the float is in range.
 func amount(number string, unit time.Duration) (float64, time.Duration, error) {
 	f, err := strconv.ParseFloat(number, 64)
 	if err != nil {

@@ -7,14 +7,14 @@ import (
 	"github.com/expr-lang/expr/ast"
 )
 
-// evaluator walks the tree of one expression. The expression library parses and checks; its own machine is not used because it bounds
-// neither the time nor the memory of most of its functions, and rounds whole numbers.
+// evaluator evaluates the syntax tree of one expression. The expression library is used only to parse and check. Its
+// own virtual machine bounds neither the time nor the memory of most of its functions, and it rounds integers.
 type evaluator struct {
 	*meter
 	e      *expression
 	values *Values
-	locals []local     // of let, the innermost last
-	items  []iteration // of functions that go over a list, the innermost last
+	locals []local     // of let, innermost last
+	items  []iteration // of functions that iterate over a list, innermost last
 }
 
 type local struct {
@@ -22,21 +22,21 @@ type local struct {
 	value any
 }
 
-// iteration is where a function stands in a list.
+// iteration is the position of a function in a list.
 type iteration struct {
 	index       int
 	item        any
 	accumulated any
 }
 
-// missingError is the reading of what is not there. ?? and ?. answer it.
+// missingError is the error of reading a value that does not exist. ?? and ?. handle it.
 type missingError struct{ what string }
 
 func (e *missingError) Error() string {
 	return e.what + `: write ?. or ?? if that may be so, such as a?.b or a.b ?? ""`
 }
 
-// errEndChain ends a chain with ?. whose value is not there.
+// errEndChain ends a chain at a ?. whose value does not exist. The chain is then null.
 var errEndChain = errors.New("the chain ends in null")
 
 func (v *evaluator) eval(n ast.Node) (any, error) {
@@ -76,7 +76,7 @@ func (v *evaluator) eval(n ast.Node) (any, error) {
 	return v.evalCompound(n)
 }
 
-// evalCompound evaluates what has several parts.
+// evalCompound evaluates calls, conditionals, let, sequences, lists and objects.
 func (v *evaluator) evalCompound(n ast.Node) (any, error) {
 	switch n := n.(type) {
 	case *ast.BuiltinNode:

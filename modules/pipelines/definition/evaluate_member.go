@@ -43,7 +43,7 @@ func reading(key any) string {
 	return ""
 }
 
-// at reads a key of an object, an element of a list or a character of a string.
+// at returns the value of a key in an object, an element of a list or a character of a string.
 func (v *evaluator) at(base, key any) (r any, found bool, err error) {
 	switch b := base.(type) {
 	case nil:
@@ -89,7 +89,7 @@ func elementIndex(key any, length int) (int, error) {
 	return i, nil
 }
 
-// characters is s from one character to before another.
+// characters returns the characters of s from index from, inclusive, to index to, exclusive.
 func characters(s string, from, to int) string {
 	begin, n := len(s), 0
 	for i := range s {
@@ -143,7 +143,7 @@ func (v *evaluator) slice(n *ast.SliceNode) (any, error) {
 	return nil, fmt.Errorf("a part can be taken of a list or a string, not of %s", kindOf(base))
 }
 
-// describe names what a node reads, for a message.
+// describe returns a name, for messages, of what a node reads.
 func (e *expression) describe(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.ChainNode:
@@ -164,7 +164,7 @@ func (e *expression) describe(n ast.Node) string {
 	return "the value"
 }
 
-// shortened is the text of an expression, for a message.
+// shortened returns the source of an expression for a message, on one line and at most 160 characters.
 func shortened(source string) string {
 	source = strings.Join(strings.Fields(source), " ")
 	if utf8.RuneCountInString(source) > 160 {

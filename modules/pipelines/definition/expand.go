@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxExpanded bounds a file with its aliases, merge keys and defaults written out, in bytes: the length of each text and nodeCost for
-// each node. A file without any of them is far below: it has at most MaxFile bytes.
+// maxExpanded bounds the size in bytes of a file with its aliases, merge keys and defaults expanded: the length of
+// each text plus nodeCost per node. A file without them is far below, because it has at most MaxFile bytes.
 const (
 	maxExpanded = 16 << 20
 	nodeCost    = 16
@@ -18,22 +18,22 @@ const (
 
 const mergeHint = "<<: takes *NAME of a mapping, or a list of such"
 
-// expander replaces aliases by what they stand for, and merge keys by the entries that they bring. Nodes are shared, not copied,
-// so the work is bounded by the file, whatever it expands to.
+// expander replaces aliases by their anchors' nodes, and merge keys by the entries that they add. Nodes are shared,
+// not copied, so the work is bounded by the size of the file and not by its expansion.
 type expander struct {
 	r      *reporter
 	done   map[*yaml.Node]measured
-	merges int // what all merge keys have brought, in nodes
+	merges int // number of nodes that all merge keys have added
 }
 
-// measured is an expanded node: what it costs when it is written out, and how deep it is.
+// measured is an expanded node with its expanded size and its height.
 type measured struct {
 	node   *yaml.Node
 	size   int
 	height int
 }
 
-// expand returns the document without aliases and merge keys, or nil after reporting why that is impossible.
+// expand returns the document without aliases and merge keys, or nil after reporting a mistake.
 func (r *reporter) expand(root *yaml.Node) *yaml.Node {
 	e := &expander{r: r, done: map[*yaml.Node]measured{}}
 	m := e.node(root)
@@ -61,7 +61,7 @@ func (e *expander) node(n *yaml.Node) measured {
 		switch {
 		case !seen:
 			m = e.node(n.Alias)
-		case m.node == nil: // its own expansion has not ended
+		case m.node == nil: // its own expansion is in progress
 			e.r.append(n.Line, n.Column, nil, "", "the alias *"+n.Value+" stands within what it is an alias of")
 			return measured{node: n}
 		}
@@ -72,7 +72,7 @@ func (e *expander) node(n *yaml.Node) measured {
 	}
 	e.done[n] = measured{}
 	if isMerge(n) {
-		n.Tag = "!!str" // it is no key, and means nothing special
+		n.Tag = "!!str" // it is not a key, so it has no special meaning
 	}
 	m := measured{node: n, size: nodeCost + len(n.Value)}
 	content := n.Content
@@ -90,8 +90,8 @@ func (e *expander) node(n *yaml.Node) measured {
 	return m
 }
 
-// merged returns a mapping's entries with those of its merge key. The mapping's own entries win; of several mappings that are merged,
-// the first one wins.
+// merged returns a mapping's entries and those of its merge key. The mapping's own entries take precedence. Of
+// several merged mappings, the first takes precedence.
 func (e *expander) merged(n *yaml.Node) []*yaml.Node {
 	at := mergeKey(n.Content)
 	if at < 0 {
@@ -116,7 +116,7 @@ func (e *expander) merged(n *yaml.Node) []*yaml.Node {
 		m := e.node(s).node
 		switch {
 		case m.Kind == yaml.AliasNode:
-			continue // it stands within itself, which has been reported
+			continue // it contains itself, which has been reported
 		case m.Kind != yaml.MappingNode:
 			e.r.append(s.Line, s.Column, nil, mergeHint, "a merge key needs a mapping, and this is "+describe(m))
 			continue
@@ -135,7 +135,7 @@ func (e *expander) merged(n *yaml.Node) []*yaml.Node {
 	return slices.Concat(own[:at], brought, own[at:])
 }
 
-// mergeKey returns the place of the first merge key among keys and values; -1 if there is none.
+// mergeKey returns the index of the first merge key in a list of keys and values, or -1.
 func mergeKey(content []*yaml.Node) int {
 	for i := 0; i+1 < len(content); i += 2 {
 		if isMerge(content[i]) {
@@ -147,7 +147,7 @@ func mergeKey(content []*yaml.Node) int {
 
 func isMerge(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!merge" }
 
-// sum does not overflow.
+// sum adds without overflow.
 func sum(a, b int) int {
 	if a > math.MaxInt/2-b {
 		return math.MaxInt / 2
@@ -155,7 +155,8 @@ func sum(a, b int) int {
 	return a + b
 }
 
-// withoutExtensions returns the pipeline without its keys that begin with x-. They mean nothing: they are a place for anchors.
+// withoutExtensions returns the pipeline without keys that begin with x-. They have no meaning except to hold
+// anchors.
 func withoutExtensions(n *yaml.Node) *yaml.Node {
 	if n.Kind != yaml.MappingNode {
 		return n

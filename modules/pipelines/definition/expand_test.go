@@ -10,7 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
-// multiplied are small files that say much: each would have millions of entries if it were written out.
+// multiplied are small files that would have millions of entries if they were expanded.
 func multiplied() map[string]struct{ src, want string } {
 	many := func(format string, n int) string {
 		var b strings.Builder
@@ -37,11 +37,12 @@ func multiplied() map[string]struct{ src, want string } {
 	}
 }
 
-// TestMultipliedYAML: a file is refused for what it expands to, and reading it takes no more memory than the largest that is allowed.
+// TestMultipliedYAML checks that a file is refused for its expanded size, and that reading it takes no more memory
+// than the largest allowed file.
 func TestMultipliedYAML(t *testing.T) {
 	for name, tt := range multiplied() {
 		t.Run(name, func(t *testing.T) {
-			defer debug.SetGCPercent(debug.SetGCPercent(-1)) // what is allocated in all is what is measured
+			defer debug.SetGCPercent(debug.SetGCPercent(-1)) // measures all allocations
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			d, err := definition.Parse("p.yaml", []byte(tt.src), catalog(t))

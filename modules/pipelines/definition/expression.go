@@ -17,20 +17,20 @@ import (
 	"github.com/expr-lang/expr/types"
 )
 
-// expression is compiled and safe for concurrent use.
+// expression is a compiled expression. It is safe for concurrent use.
 type expression struct {
 	source   string
 	node     ast.Node
 	refs     map[*ast.IdentifierNode]ref
-	patterns map[*ast.BinaryNode]*pattern // regular expressions that are written out
+	patterns map[*ast.BinaryNode]*pattern // literal regular expressions
 	reads    reads
 }
 
-// reads is what expressions read.
+// reads records what expressions read.
 type reads struct {
 	input   bool            // the run's input
 	outputs map[string]bool // the outputs of these dependencies
-	pasts   map[string]bool // how these dependencies ended
+	pasts   map[string]bool // the ends of these dependencies
 }
 
 func (r *reads) add(other reads) {
@@ -46,7 +46,7 @@ func union(a, b map[string]bool) map[string]bool {
 	return a
 }
 
-// inOrder lists those among needs that are in a set, in the order of needs.
+// inOrder returns the needs that are in a set, in the order of needs.
 func inOrder(needs []string, set map[string]bool) []string {
 	var out []string
 	for _, id := range needs {
@@ -57,18 +57,18 @@ func inOrder(needs []string, set map[string]bool) []string {
 	return out
 }
 
-// scope is what the expressions of one task may name. It serves one task after the other, as its functions and the input's types
-// are the same for all.
+// scope is the set of names that the expressions of one task may use. It is reused for one task after another,
+// because the functions and the input's types are the same for all.
 type scope struct {
 	conf     *conf.Config // nil until the first expression
-	fields   []string     // declared input fields; none: any
+	fields   []string     // declared input fields; empty if any is allowed
 	input    types.Type
 	isField  map[string]bool
 	suggest  func(name string, known []string) string
 	task     *Task
 	needs    map[string]bool // the task's
 	isTask   func(id string) bool
-	prepared bool // conf knows the task's needs
+	prepared bool // needs is that of task
 }
 
 func newScope(d *Definition, suggest func(string, []string) string) *scope {
@@ -81,8 +81,8 @@ func newScope(d *Definition, suggest func(string, []string) string) *scope {
 	return s
 }
 
-// inputType types the fields that are sure to hold a value of one Go type, so that a comparison that can never be true is found
-// before the run.
+// inputType returns the type of the input. Fields that always have a value of one Go type are typed, so that a
+// comparison that can never be true is found before the run.
 func inputType(fields []InputField) types.Type {
 	if len(fields) == 0 {
 		return types.TypeOf(map[string]any{})
@@ -101,7 +101,7 @@ func inputType(fields []InputField) types.Type {
 	return fixedType{m, m.Nature()}
 }
 
-// fixedType saves a type with many fields from being worked out again for every task.
+// fixedType caches the nature of a type with many fields, so that it is not recomputed for every task.
 type fixedType struct {
 	types.Type
 	nature nature.Nature
@@ -126,11 +126,12 @@ func (s *scope) prepare() {
 	s.prepared = true
 }
 
-// maxExpression is in bytes. The parser calls itself for every bracket, and a stack that overflows ends the process.
+// maxExpression is the maximum length of an expression in bytes. The parser recurses for every bracket, and a stack
+// overflow ends the process.
 const maxExpression = 16 << 10
 
-// compile checks and compiles one expression. The library panics on nothing known, but what a user wrote must never end a
-// process, so that a panic too is a mistake in the expression.
+// compile checks and compiles one expression. It recovers panics of the library and reports them as a mistake,
+// because what a user writes must never end the process. No such panic is known.
 func (s *scope) compile(source string) (_ *expression, wrong *mistake) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -163,14 +164,14 @@ func (s *scope) compile(source string) (_ *expression, wrong *mistake) {
 	}, nil
 }
 
-// constantReader finds what is wrong with literals: arithmetic that is an error for ever, and regular expressions.
+// constantReader finds mistakes in literals: arithmetic that always fails, and invalid regular expressions.
 type constantReader struct {
 	source   string
 	patterns map[*ast.BinaryNode]*pattern
 	first    *mistake
 }
 
-// Visit is called for a node after its children.
+// Visit is called for a node after its children. It implements ast.Visitor.
 func (c *constantReader) Visit(node *ast.Node) {
 	n, ok := (*node).(*ast.BinaryNode)
 	if !ok {
@@ -202,7 +203,7 @@ func literal(n ast.Node) any {
 
 var unknownName = regexp.MustCompile(`^unknown name (\S+)$`)
 
-// explain turns an error of the expression library into a mistake with its place and, for names, a hint.
+// explain converts an error of the expression library to a mistake with its position and, for names, a hint.
 func (s *scope) explain(source string, err error) *mistake {
 	var at *file.Error
 	if !errors.As(err, &at) {
@@ -236,7 +237,7 @@ func (s *scope) nameHint(name string) string {
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// selector writes the access to a key the way an expression needs it.
+// selector returns the access to a key in the syntax of an expression.
 func selector(name string) string {
 	if identifier.MatchString(name) {
 		return "." + name
@@ -244,7 +245,7 @@ func selector(name string) string {
 	return fmt.Sprintf("[%q]", name)
 }
 
-// byteOffset turns an offset in characters into one in bytes.
+// byteOffset converts an offset in characters to one in bytes.
 func byteOffset(s string, runes int) int {
 	for i := range s {
 		if runes == 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
-// echoing is a pipeline whose last task is given the text v, evaluated.
+// echoing returns a pipeline whose last task gets the evaluated text v.
 func echoing(v string) definition.Definition {
 	with, err := json.Marshal(map[string]any{"v": v})
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 	"github.com/expr-lang/expr/conf"
 )
 
-// Function is a function of the language of expressions.
+// Function is a function of the expression language.
 type Function struct {
 	Name    string
-	Least   int // the number of arguments
-	Most    int // -1: any
+	Least   int // minimum number of arguments
+	Most    int // maximum number of arguments; -1 for any
 	plain   func(m *meter, args []any) (any, error)
-	types   []reflect.Type                                   // of a function that the library lacks
-	closure func(v *evaluator, args []ast.Node) (any, error) // the second argument is evaluated for each element of the first
+	types   []reflect.Type                                   // only for a function that the library lacks
+	closure func(v *evaluator, args []ast.Node) (any, error) // called instead of plain, with unevaluated arguments
 }
 
 var functions = map[string]*Function{}
@@ -31,7 +31,7 @@ func init() {
 	}
 }
 
-// Functions lists every function that expressions may call, by name.
+// Functions returns every function that expressions may call, sorted by name.
 func Functions() []Function {
 	var out []Function
 	for _, name := range slices.Sorted(maps.Keys(functions)) {
@@ -40,8 +40,9 @@ func Functions() []Function {
 	return out
 }
 
-// newConfig is the language: what the expression library knows and the table of functions does not have, is unknown. That is all that
-// reads the clock or the machine's time zones, so that an expression evaluated twice has the same value.
+// newConfig returns the configuration of the expression language. Functions of the library that are not in functions
+// are disabled. Those include all that read the clock or the machine's time zones, so that an expression evaluated
+// twice has the same value.
 func newConfig() *conf.Config {
 	c := conf.CreateNew()
 	for _, name := range builtin.Names {
@@ -77,7 +78,7 @@ func (v *evaluator) call(name string, nodes []ast.Node) (any, error) {
 	return r, named(name, err)
 }
 
-// argumentError is a function's complaint about what it was given.
+// argumentError is a function's error about its arguments.
 type argumentError struct{ msg string }
 
 func (e *argumentError) Error() string { return e.msg }
@@ -86,15 +87,15 @@ func wrongArgument(format string, args ...any) error {
 	return &argumentError{fmt.Sprintf(format, args...)}
 }
 
-// named puts the function's name before its own complaint.
+// named adds the function's name to its own argumentError.
 func named(name string, err error) error {
-	if e, ok := err.(*argumentError); ok { //nolint:errorlint // a wrapped one has its name already
+	if e, ok := err.(*argumentError); ok { //nolint:errorlint // a wrapped one already has its name
 		return fmt.Errorf("%s: %w", name, e)
 	}
 	return err
 }
 
-// arguments says what is wrong with a number of arguments; empty: nothing.
+// arguments returns what is wrong with a number of arguments, or the empty string.
 func (f *Function) arguments(n int) string {
 	switch {
 	case n >= f.Least && (f.Most < 0 || n <= f.Most):

@@ -4,7 +4,8 @@ import (
 	"github.com/expr-lang/expr/ast"
 )
 
-// The functions that evaluate an expression for each element of a list. In it, # is the element and #index its place, from 0.
+// closureFunctions evaluate an expression for each element of a list. In it, # is the element and #index its index
+// from 0.
 var closureFunctions = []Function{
 	{Name: "all", Least: 2, Most: 2, closure: quantifier(func(holds, of int) bool { return holds == of }, false)},
 	{Name: "any", Least: 2, Most: 2, closure: quantifier(func(holds, _ int) bool { return holds > 0 }, true)},
@@ -23,7 +24,7 @@ var closureFunctions = []Function{
 	{Name: "reduce", Least: 2, Most: 3, closure: reduce},
 }
 
-// elements evaluates the first argument.
+// elements evaluates the first argument, which must be a list.
 func (v *evaluator) elements(args []ast.Node) ([]any, error) {
 	r, err := v.eval(args[0])
 	if err != nil {
@@ -36,7 +37,7 @@ func (v *evaluator) elements(args []ast.Node) ([]any, error) {
 	return list, nil
 }
 
-// predicate is the body of the second argument; nil if there is none.
+// predicate returns the body of the second argument, or nil if there is none.
 func predicate(args []ast.Node) ast.Node {
 	if len(args) < 2 {
 		return nil
@@ -47,7 +48,9 @@ func predicate(args []ast.Node) ast.Node {
 	return args[1]
 }
 
-// each evaluates the second argument for each element, from the last one if backwards, until do returns false.
+// each evaluates the second argument for each element and calls do with the result, or with the element if there is
+// no second argument. It goes from the last element to the first if backwards is true, and stops when do returns
+// false.
 func (v *evaluator) each(list []any, args []ast.Node, backwards bool, do func(i int, r any) (more bool, err error)) error {
 	body := predicate(args)
 	v.items = append(v.items, iteration{})
@@ -75,7 +78,8 @@ func (v *evaluator) each(list []any, args []ast.Node, backwards bool, do func(i 
 	return nil
 }
 
-// holds counts the elements for which the second argument is true. It ends at the first whose value is among stop.
+// holds counts the elements for which the second argument is true. It stops after the first element for which it
+// equals stop, if given.
 func (v *evaluator) holds(list []any, args []ast.Node, stop ...bool) (n int, err error) {
 	err = v.each(list, args, false, func(_ int, r any) (bool, error) {
 		yes, ok := r.(bool)
@@ -131,7 +135,7 @@ func filter(v *evaluator, args []ast.Node) (any, error) {
 	return out, err
 }
 
-// mapped is what the second argument is for each element.
+// mapped returns the value of the second argument for each element.
 func (v *evaluator) mapped(list []any, args []ast.Node) ([]any, error) {
 	if err := v.alloc(times(len(list), 24) + 24); err != nil {
 		return nil, err
@@ -186,7 +190,7 @@ func sumOf(v *evaluator, args []ast.Node) (any, error) {
 	return sum, err
 }
 
-// groupBy collects the elements of a list by a key; keys that are no strings become their JSON.
+// groupBy groups the elements of a list by a key. A key that is not a string is converted to JSON.
 func groupBy(v *evaluator, args []ast.Node) (any, error) {
 	list, err := v.elements(args)
 	if err == nil {
@@ -224,7 +228,8 @@ func sortBy(v *evaluator, args []ast.Node) (any, error) {
 	return v.sorted(list, keys, order)
 }
 
-// reduce carries a value, #acc, over the elements of a list. It begins with the third argument, or else with the first element.
+// reduce combines the elements of a list into a value, #acc. It starts with the third argument, or else with the
+// first element.
 func reduce(v *evaluator, args []ast.Node) (any, error) {
 	list, err := v.elements(args)
 	if err != nil {

@@ -35,7 +35,7 @@ var objectFunctions = []Function{
 	{Name: "type", Least: 1, Most: 1, plain: func(_ *meter, args []any) (any, error) { return typeName(args[0]), nil }},
 }
 
-// length is the number of elements of a list, of keys of an object or of characters of a string.
+// length returns the number of elements of a list, keys of an object or characters of a string.
 func (m *meter) length(v any) (int, error) {
 	switch v := v.(type) {
 	case string:
@@ -160,7 +160,7 @@ func flatten(m *meter, out, list []any, depth int) ([]any, error) {
 	return out, nil
 }
 
-// sortList sorts numbers or strings; elements that are equal keep their order.
+// sortList sorts numbers or strings. The sort is stable.
 func sortList(m *meter, args []any) (any, error) {
 	list, err := listAt(args, 0)
 	if err != nil {
@@ -169,7 +169,7 @@ func sortList(m *meter, args []any) (any, error) {
 	return m.sorted(list, list, args[1:])
 }
 
-// sorted is a list in the order of its keys; order holds "asc" or "desc", or nothing.
+// sorted returns a list sorted by keys. order is empty or contains "asc" or "desc".
 func (m *meter) sorted(list, keys []any, order []any) (any, error) {
 	sign := 1
 	if len(order) > 0 {
@@ -198,7 +198,7 @@ func (m *meter) sorted(list, keys []any, order []any) (any, error) {
 		}
 		var c int
 		x, y := keys[i], keys[j]
-		if isNumber(x) && isNumber(y) { // counted above
+		if isNumber(x) && isNumber(y) { // counted by sorting
 			c = compareNumbers(x, y)
 		} else {
 			c, failed = m.compare(x, y)
@@ -212,7 +212,7 @@ func (m *meter) sorted(list, keys []any, order []any) (any, error) {
 	return out, failed
 }
 
-// keys lists the keys of an object in order.
+// keys returns the keys of an object, sorted.
 func (m *meter) keys(v map[string]any) ([]string, error) {
 	if err := m.list(len(v)); err != nil {
 		return nil, err
@@ -267,7 +267,7 @@ func fromPairs(m *meter, args []any) (any, error) {
 	return out, nil
 }
 
-// get reads a key of an object or an element of a list, which may be missing.
+// get returns a key of an object or an element of a list, or null if it does not exist.
 func get(m *meter, args []any) (any, error) {
 	r, _, err := (&evaluator{meter: m}).at(args[0], args[1])
 	return r, err

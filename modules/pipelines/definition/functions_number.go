@@ -81,7 +81,7 @@ func toFloat(m *meter, args []any) (any, error) {
 	return float(n)
 }
 
-// numbers are the numbers among arguments, each a number or a list of numbers.
+// numbers returns the numbers in the arguments, each of which must be a number or a list of numbers.
 func numbers(m *meter, args []any, depth int) ([]any, error) {
 	if depth > maxValueDepth {
 		return nil, errDeep

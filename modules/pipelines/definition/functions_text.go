@@ -37,7 +37,7 @@ var textFunctions = []Function{
 	{Name: "fromJSON", Least: 1, Most: 1, plain: fromJSON},
 }
 
-// ofText is a function of one string whose result is at most growth times as long.
+// ofText returns a function of one string. Its result is at most growth times as long as the string.
 func ofText(growth int, f func(string) (any, error)) func(*meter, []any) (any, error) {
 	return func(m *meter, args []any) (any, error) {
 		s, err := textAt(args, 0)
@@ -51,7 +51,7 @@ func ofText(growth int, f func(string) (any, error)) func(*meter, []any) (any, e
 	}
 }
 
-// ofTwoTexts is a function of two strings that allocates nothing.
+// ofTwoTexts returns a function of two strings that allocates nothing.
 func ofTwoTexts(f func(s, t string) any) func(*meter, []any) (any, error) {
 	return func(m *meter, args []any) (any, error) {
 		s, err := textAt(args, 0)
@@ -69,7 +69,7 @@ func ofTwoTexts(f func(s, t string) any) func(*meter, []any) (any, error) {
 	}
 }
 
-// inCharacters turns an offset in bytes, if it is one, into one in characters.
+// inCharacters converts an offset in bytes to one in characters. A negative offset is unchanged.
 func inCharacters(s string, at int) int {
 	if at < 0 {
 		return at
@@ -228,7 +228,7 @@ func join(m *meter, args []any) (any, error) {
 	return strings.Join(pieces, separator), nil
 }
 
-// textOf is a value as text: of a string itself, of anything else but null its JSON.
+// textOf returns a value as text: a string as it is, another value as JSON. Null is an error.
 func textOf(m *meter, v any) (string, error) {
 	if v == nil {
 		return "", wrongArgument("null is no text: write ?? for what is to stand there instead")
@@ -236,7 +236,7 @@ func textOf(m *meter, v any) (string, error) {
 	return m.render(v)
 }
 
-// urlencode writes a value so that it stands for itself in the path or the query of a URL.
+// urlencode encodes a value so that it is literal in the path or the query of a URL.
 func urlencode(m *meter, args []any) (any, error) {
 	switch args[0].(type) {
 	case string, bool, int, float64, json.Number:
@@ -250,7 +250,8 @@ func urlencode(m *meter, args []any) (any, error) {
 	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20"), err
 }
 
-// urlraw is for a part of a URL that is encoded already, or that holds several of its parts: within `url` it is put in as it is.
+// urlraw returns a string that is inserted into a `url` without encoding, because it is already encoded or consists
+// of several parts of the URL.
 func urlraw(_ *meter, args []any) (any, error) { return textAt(args, 0) }
 
 func fromJSON(m *meter, args []any) (any, error) {

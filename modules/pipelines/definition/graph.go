@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// link indexes the tasks, checks their needs, and puts them into order. Tasks whose own mistakes keep them out of the graph
-// (no id, an id given twice) are reported and left out.
+// link indexes the tasks, checks their needs and sorts them topologically. Tasks without an id or with a duplicate id
+// are reported and left out of the graph.
 func (d *Definition) link(r *reporter) {
 	d.index = make(map[string]int, len(d.Tasks))
 	ids := make([]string, 0, len(d.Tasks))
@@ -54,7 +54,7 @@ func (d *Definition) linkNeeds(r *reporter, i int, ids []string) {
 	}
 }
 
-// sort puts the tasks into topological order: of those that could come next, the one declared first.
+// sort sorts the tasks topologically. Among the tasks that could come next, the one declared first comes first.
 func (d *Definition) sort(r *reporter) {
 	waiting := make([]int, len(d.Tasks)) // dependencies that are not in the order yet
 	for i := range d.dependents {
@@ -86,7 +86,7 @@ func (d *Definition) sort(r *reporter) {
 	}
 }
 
-// places is a heap of places in the declaration.
+// places is a heap of indexes in Tasks.
 type places struct{ *sort.IntSlice }
 
 func (p places) Push(x any) { *p.IntSlice = append(*p.IntSlice, x.(int)) }
@@ -98,10 +98,10 @@ func (p places) Pop() any {
 	return last
 }
 
-// reportCycles walks from each task that never became free along the first of its needs that never did: every such walk ends in
-// a cycle. Each cycle that is met is reported once.
+// reportCycles reports each cycle that it finds once. From each task that never became free it follows the first need
+// that never did. Every such walk ends in a cycle.
 func (d *Definition) reportCycles(r *reporter, waiting []int) {
-	walks := make([]int, len(d.Tasks)) // by place: the number of the walk that passed it
+	walks := make([]int, len(d.Tasks)) // by index: the number of the walk that passed the task
 	for start := range d.Tasks {
 		if waiting[start] == 0 || walks[start] != 0 {
 			continue
@@ -144,7 +144,8 @@ func (d *Definition) reportCycle(r *reporter, cycle []int) {
 	r.add(at, "each needs the next; take one of these needs away", "cycle: %s", strings.Join(ids, " → "))
 }
 
-// Order lists the tasks so that each comes after all that it needs, otherwise in the order of declaration.
+// Order returns the ids of the tasks so that each task comes after all that it needs, otherwise in the order of
+// declaration.
 func (d *Definition) Order() []string {
 	ids := make([]string, len(d.order))
 	for i, n := range d.order {
@@ -153,7 +154,7 @@ func (d *Definition) Order() []string {
 	return ids
 }
 
-// Descendants lists all tasks downstream of the given one in topological order, itself not included.
+// Descendants returns the ids of all tasks downstream of the given one, in topological order and without itself.
 func (d *Definition) Descendants(id string) []string {
 	var found []int
 	seen := map[string]bool{id: true}

@@ -53,7 +53,7 @@ func TestLongCycleIsShortened(t *testing.T) {
 	}
 }
 
-// graph draws a graph without cycles, its tasks in any order.
+// graph generates an acyclic graph with its tasks in any order.
 func graph(t *rapid.T) *definition.Definition {
 	n := rapid.IntRange(1, 25).Draw(t, "tasks")
 	d := &definition.Definition{Name: "p"}
@@ -97,7 +97,7 @@ func TestOrderRespectsNeeds(t *testing.T) {
 	})
 }
 
-// below finds the descendants in one pass over the order.
+// below returns the descendants, found in one pass over the order.
 func below(d *definition.Definition, id string) []string {
 	found := []string{}
 	for _, next := range d.Order() {

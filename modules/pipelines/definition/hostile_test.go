@@ -2,7 +2,8 @@
 
 package definition_test
 
-// The tests of this file take much time and memory, all of it in one goroutine. The race detector would make it ten times as much.
+// The tests of this file take much time and memory, all in one goroutine. The race detector would take ten times as
+// much.
 
 import (
 	"encoding/json"
@@ -15,7 +16,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
-// expensive are expressions that would take minutes or gigabytes.
+// expensive are expressions that would take minutes or gigabytes without limits.
 var expensive = map[string]string{
 	"join with a long separator":  `join(map(1..20000, ""), repeat("x", 500000))`,
 	"replace of nothing":          `replace(repeat("a", 100000), "", repeat("b", 100000))`,
@@ -73,7 +74,7 @@ func TestHostileExpressions(t *testing.T) {
 	}
 }
 
-// TestLargeInput is ordinary work over an input of 1 MB, as a setting and as a condition.
+// TestLargeInput checks ordinary work over an input of 1 MB, as a setting and as a condition.
 func TestLargeInput(t *testing.T) {
 	input := `{"day":"d","count":3,"list":[` + strings.TrimSuffix(strings.Repeat(`"ab1",`, 100_000), ",") + `,` +
 		strings.TrimSuffix(strings.Repeat(`123456,`, 45_000), ",") + `]}`
@@ -102,7 +103,7 @@ func TestLargeInput(t *testing.T) {
 			t.Errorf("%s is %.100s (%v), want %s", source, with.V, err, want)
 		}
 		if strings.Contains(source, "sort(") {
-			continue // more than a transaction has time for
+			continue // takes too long for a transaction
 		}
 		if holds, err := task(t, &d, "last").Condition(values(input, nil)); err != nil || !holds {
 			t.Errorf("if: %s: %v (%v)", source, holds, err)
@@ -110,7 +111,7 @@ func TestLargeInput(t *testing.T) {
 	}
 }
 
-// TestHostileConditions bounds what one step of a run evaluates.
+// TestHostileConditions checks that the evaluation of one step of a run is bounded.
 func TestHostileConditions(t *testing.T) {
 	d := echoing("x")
 	d.Tasks[3].If = `count(1..900000, true) == 900000 or len(input.list) > 0`
@@ -128,6 +129,8 @@ func TestHostileConditions(t *testing.T) {
 	}
 }
 
+// TestHostileFiles parses files of up to the maximum size that are wrong throughout. Work that is quadratic in their
+// size would take minutes or hours for each.
 func TestHostileFiles(t *testing.T) {
 	repeat := func(n int, format string) string {
 		var b strings.Builder
@@ -161,7 +164,7 @@ func TestHostileFiles(t *testing.T) {
 			if _, err := definition.Parse("p.yaml", []byte(src), catalog(t)); err == nil && name != "escapes" {
 				t.Error("no error")
 			}
-			if took := time.Since(started); took > 2*time.Minute { // quadratic would be hours
+			if took := time.Since(started); took > 2*time.Minute { // quadratic time would be hours
 				t.Errorf("took %v", took)
 			}
 		})

@@ -17,14 +17,15 @@ const (
 	TypeBoolean = "boolean"
 	TypeObject  = "object"
 	TypeArray   = "array"
-	TypeAny     = "any" // any value, null too
+	TypeAny     = "any" // any value, including null
 )
 
 var fieldTypes = []string{TypeString, TypeInteger, TypeNumber, TypeBoolean, TypeObject, TypeArray, TypeAny}
 
-// CheckInput checks a run's input against the declared fields, fills in the defaults, and gives canonical JSON with the fields
-// in the order of declaration. No input at all counts as {}; null for a field, unless its type is any, as the field left out. A
-// definition that declares no input takes any object; a key that stands twice in an object is a mistake. The error is Problems, or says why raw is no usable JSON.
+// CheckInput validates a run's input against the declared fields, sets the defaults, and returns canonical JSON with
+// the fields in the order of declaration. An empty raw counts as {}. A field that is null counts as missing, unless
+// its type is any. A definition that declares no input accepts any object. Duplicate keys in an object are a mistake.
+// The error is of type Problems, or describes why raw is not valid JSON.
 func (d *Definition) CheckInput(raw json.RawMessage) (json.RawMessage, error) {
 	if len(raw) == 0 {
 		raw = json.RawMessage("{}")
@@ -57,7 +58,7 @@ func (d *Definition) CheckInput(raw json.RawMessage) (json.RawMessage, error) {
 	return checked, nil
 }
 
-// checkGiven writes the object field by field, as a Go map would lose the order.
+// checkGiven returns the checked input. It writes the object field by field, because a Go map would lose the order.
 func (d *Definition) checkGiven(r *reporter, given map[string]any) json.RawMessage {
 	top := (*place)(nil).key("input")
 	var out bytes.Buffer
@@ -99,7 +100,7 @@ func (d *Definition) checkGiven(r *reporter, given map[string]any) json.RawMessa
 	return json.RawMessage("{" + out.String() + "}")
 }
 
-// matches reports whether a decoded value is of the type, with a hint where the mistake is a usual one.
+// matches reports whether a decoded value is of the type, and returns a hint for common mistakes.
 func matches(typ string, v any) (hint string, ok bool) {
 	switch v := v.(type) {
 	case string:
@@ -123,7 +124,7 @@ func matches(typ string, v any) (hint string, ok bool) {
 	return "", is(typ, TypeAny)
 }
 
-// unquoted is the hint for a text that would be right without its quotes.
+// unquoted returns a hint for a text that would be of the type without its quotes.
 func unquoted(typ, text string) string {
 	if typ == TypeString || typ == TypeAny || len(text) > maxExponent || !json.Valid([]byte(text)) {
 		return ""

@@ -11,16 +11,17 @@ import (
 )
 
 const (
-	maxDepth    = 100  // of arrays and objects in one another
-	maxExponent = 1000 // of ten; databases keep larger numbers in full length, or refuse them
+	maxDepth    = 100  // levels of nested arrays and objects
+	maxExponent = 1000 // power of ten; databases store larger numbers in full length, or refuse them
 )
 
-// MaxInput is the size of a run's input in bytes.
+// MaxInput is the maximum size of a run's input in bytes.
 const MaxInput = 1 << 20
 
-// CheckJSON reports why raw is not one JSON value that both databases keep as it is: it is larger than maxBytes, no valid
-// UTF-8 or JSON, nested deeper than 100, or holds \u0000, half a surrogate pair or a number beyond 10^±1000. The error begins with the
-// line, the column and the key path of the mistake. Keys that occur twice are let through, and the last one counts; see CheckUnique.
+// CheckJSON returns an error unless raw is one JSON value that both databases can store. It must have at most
+// maxBytes bytes, be valid UTF-8 and JSON, and be nested at most 100 levels deep. It must not contain \u0000, half a
+// surrogate pair or a number beyond 10^±1000. The error begins with the line, the column and the key path of the
+// mistake. Duplicate keys are allowed, and the last one counts; see CheckUnique.
 func CheckJSON(raw []byte, maxBytes int) error {
 	if len(raw) > maxBytes {
 		return fmt.Errorf("%d bytes are more than the limit of %d", len(raw), maxBytes)
@@ -54,7 +55,7 @@ func invalidUTF8(raw []byte) int {
 	return -1
 }
 
-// checkNesting comes before anything that recurses.
+// checkNesting limits the nesting without recursion. It must be called before anything that recurses.
 func checkNesting(raw []byte) error {
 	depth := 0
 	for i := 0; i < len(raw); i++ {
@@ -72,7 +73,7 @@ func checkNesting(raw []byte) error {
 	return nil
 }
 
-// stringEnd gives the offset of the quote that closes the string at the start of raw, or of the last byte.
+// stringEnd returns the offset of the quote that closes the string at the start of raw, or of the last byte.
 func stringEnd(raw []byte) int {
 	for i := 1; i < len(raw); i++ {
 		switch raw[i] {
@@ -85,7 +86,7 @@ func stringEnd(raw []byte) int {
 	return len(raw) - 1
 }
 
-// checkScalars looks at the strings and numbers of valid JSON.
+// checkScalars checks the strings and numbers of valid JSON.
 func checkScalars(raw []byte) error {
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; {
@@ -109,7 +110,8 @@ func checkScalars(raw []byte) error {
 	return nil
 }
 
-// checkString returns what is wrong with the inside of a string, and the offset of the escape that is.
+// checkString returns an error for an escape in the inside of a string that cannot be stored, and the escape's
+// offset.
 func checkString(s []byte) (at int, err error) {
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' {
@@ -140,7 +142,7 @@ func escapeCode(s []byte) uint64 {
 	return code
 }
 
-// storableNumber refuses what a database would spell out into a thousand digits.
+// storableNumber reports whether a database stores a number without expanding it to more than a thousand digits.
 func storableNumber(s string) bool {
 	digits, exponent, found := strings.Cut(strings.ToLower(s), "e")
 	if len(digits) > maxExponent {

@@ -10,11 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxPath is in characters.
+// maxPath is the maximum length in characters of a path in a message.
 const maxPath = 100
 
-// jsonPlace says where in a document the byte at offset is: its line and column, both from 1, the column in characters, and the key
-// path of the value, if it is within one.
+// jsonPlace describes the position of the byte at offset in a document: its line and column, both from 1 and the
+// column in characters, and the key path of the value, if it is within one.
 func jsonPlace(raw []byte, offset int) string {
 	offset = min(max(offset, 0), len(raw))
 	before := raw[:offset]
@@ -29,7 +29,7 @@ func jsonPlace(raw []byte, offset int) string {
 	return text
 }
 
-// syntaxError says what keeps raw from being JSON, and where.
+// syntaxError returns the syntax error of raw with its position.
 func syntaxError(raw []byte) error {
 	err := json.Unmarshal(raw, new(json.RawMessage))
 	var wrong *json.SyntaxError
@@ -39,15 +39,15 @@ func syntaxError(raw []byte) error {
 	return fmt.Errorf("%s: %w", jsonPlace(raw, max(int(wrong.Offset)-1, 0)), err)
 }
 
-// jsonFrame is an object or a list that has been begun.
+// jsonFrame is an object or a list that has been opened.
 type jsonFrame struct {
 	key   string
-	index int             // in a list, of the element that is read
-	seen  map[string]bool // nil: a list
+	index int             // in a list, of the current element
+	seen  map[string]bool // nil for a list
 	isKey bool            // in an object, the next string is a key
 }
 
-// jsonWalker follows the tokens of a document.
+// jsonWalker tracks the path of the current token of a document.
 type jsonWalker struct {
 	dec   *json.Decoder
 	stack []jsonFrame
@@ -59,7 +59,7 @@ func newWalker(raw []byte) *jsonWalker {
 	return w
 }
 
-// next reads one token. twice is true of a key that its object has had before.
+// next reads one token. twice reports a duplicate key.
 func (w *jsonWalker) next() (twice bool, err error) {
 	token, err := w.dec.Token()
 	if err != nil {
@@ -89,7 +89,7 @@ func (w *jsonWalker) next() (twice bool, err error) {
 	return false, nil
 }
 
-// ended goes on to the next key or element.
+// ended advances to the next key or element.
 func (w *jsonWalker) ended() {
 	if n := len(w.stack); n == 0 {
 		return
@@ -100,7 +100,7 @@ func (w *jsonWalker) ended() {
 	}
 }
 
-// path is that of the value or key that comes next, or was just read.
+// path returns the path of the value or key that comes next, or was just read.
 func (w *jsonWalker) path() string {
 	text := ""
 	for i, f := range w.stack {
@@ -119,7 +119,7 @@ func (w *jsonWalker) path() string {
 	return text
 }
 
-// jsonPath is the path of what stands at offset, as far as the document can be read.
+// jsonPath returns the path at offset, as far as the document can be parsed.
 func jsonPath(raw []byte, offset int) string {
 	w := newWalker(raw)
 	for {
@@ -130,7 +130,7 @@ func jsonPath(raw []byte, offset int) string {
 	}
 }
 
-// CheckUnique reports a key that an object of a valid document has twice.
+// CheckUnique returns an error for a duplicate key in an object of a valid document.
 func CheckUnique(raw []byte) error {
 	w := newWalker(raw)
 	for {

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestYAMLReference: docs/yaml.md lists the keys that the program knows, and no others.
+// TestYAMLReference checks that docs/yaml.md lists exactly the keys that the program accepts.
 func TestYAMLReference(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile("../../../docs/yaml.md")

@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Bounds of what is written about a pipeline and does not change how it runs.
+// Bounds on labels and descriptions, which do not change how a pipeline runs.
 const (
 	MaxLabels      = 16
 	maxLabelValue  = 256  // characters
@@ -22,7 +22,7 @@ const (
 
 var labelPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]{0,62}$`)
 
-// labels reads a mapping of text to text; values are taken as they are written.
+// labels reads a mapping of texts. Scalar values are read as they are written.
 func (r *reporter) labels(n *yaml.Node, at *place) map[string]string {
 	out := map[string]string{}
 	for _, p := range r.mapping(n, at, "labels", nil) {
@@ -31,7 +31,7 @@ func (r *reporter) labels(n *yaml.Node, at *place) map[string]string {
 	return out
 }
 
-// CheckLabels reports what is wrong with the labels of a pipeline or a run, as Problems with paths below labels.
+// CheckLabels validates the labels of a pipeline or a run. The error is of type Problems, with paths below labels.
 func CheckLabels(labels map[string]string) error {
 	r := &reporter{}
 	checkLabels(r, labels)
@@ -57,7 +57,7 @@ func checkLabels(r *reporter, labels map[string]string) {
 	}
 }
 
-// checkDescription is for a description of anything; empty is none.
+// checkDescription checks a description. It may be empty.
 func checkDescription(r *reporter, at *place, text string) {
 	checkText(r, at, "the description", text)
 	if n := utf8.RuneCountInString(text); n > maxDescription {
@@ -65,7 +65,8 @@ func checkDescription(r *reporter, at *place, text string) {
 	}
 }
 
-// inherit counts what a task inherits towards the size of the file written out. It reports whether there is room for it.
+// inherit adds the defaults that a task inherits to the expanded size of the file. It reports whether the size is
+// still within maxExpanded.
 func (r *reporter) inherit(s settings) bool {
 	size := nodeCost * len(s.retry.PermanentErrors)
 	for name, value := range s.env {

@@ -9,35 +9,36 @@ import (
 	"sync/atomic"
 )
 
-// Limits of one evaluation. A step is the evaluation of one operator, name, literal or function, or native work that takes about as long.
+// Limits of one evaluation. A step is the evaluation of one operator, name, literal or function, or native work that
+// takes about as long.
 const (
-	resolveSteps  = 4_000_000 // of all expressions in a task's with, run and env together
-	resolveMemory = 48 << 20  // bytes, those of the decoded values included
+	resolveSteps  = 4_000_000 // for all expressions in a task's with, run and env together
+	resolveMemory = 48 << 20  // in bytes, including the decoded values
 
-	conditionSteps  = 1_000_000 // of one condition: the engine evaluates it within a transaction
+	conditionSteps  = 1_000_000 // for one condition, which the engine evaluates in a transaction
 	conditionMemory = 48 << 20
-	planSteps       = 8_000_000 // of all conditions that are decided in one step of a run
+	planSteps       = 8_000_000 // for all conditions decided in one step of a run
 
-	maxValueDepth = maxDepth // of lists and objects in one another
+	maxValueDepth = maxDepth // levels of nested lists and objects
 )
 
-// errBudget is what an evaluation that breaches a limit ends with.
+// errBudget is the error of an evaluation that exceeds a limit.
 var errBudget = errors.New("the expression is too expensive")
 
-// meter bounds one evaluation in time and memory.
+// meter bounds the time and memory of one evaluation.
 type meter struct {
-	ctx    context.Context // ends the evaluation; nil: only the limits do
-	steps  int64           // left
-	memory int64           // left, in bytes
-	poll   int64           // the number of steps left at which ctx is looked at next
+	ctx    context.Context // ends the evaluation; nil: only the limits end it
+	steps  int64           // remaining
+	memory int64           // remaining, in bytes
+	poll   int64           // the number of remaining steps at which ctx is checked next
 	most   limits
 	heavy  bool // the evaluation holds the gate
 }
 
-// limits are what a meter begins with.
+// limits are the initial values of a meter.
 type limits struct {
 	steps, memory int64
-	gated         bool // an evaluation that allocates much waits for others that do
+	gated         bool // evaluations that allocate more than ungated wait for the gate
 }
 
 const pollSteps = 10_000
@@ -46,12 +47,12 @@ func newMeter(l limits) *meter {
 	return &meter{steps: l.steps, memory: l.memory, poll: l.steps - pollSteps, most: l}
 }
 
-// gate lets one evaluation at a time, in this process, allocate more than ungated bytes.
+// gate allows one gated evaluation at a time in this process to allocate more than ungated bytes.
 var gate = make(chan struct{}, 1)
 
 const ungated = 8 << 20
 
-// step counts native work of so many steps.
+// step counts n steps of work.
 func (m *meter) step(n int64) error {
 	m.steps -= n
 	if m.steps < m.poll {
@@ -71,7 +72,7 @@ func (m *meter) look() error {
 	return nil
 }
 
-// alloc counts bytes that are about to be allocated; to fill them takes time, too.
+// alloc counts bytes that are about to be allocated, and the time to fill them.
 func (m *meter) alloc(bytes int64) error {
 	m.memory -= bytes
 	if m.memory < 0 || bytes < 0 {
@@ -100,8 +101,9 @@ func (m *meter) enter() error {
 	}
 }
 
-// close ends the evaluation. What a large one leaves is collected at once: the collector waits until the heap has grown by a multiple of
-// what was alive at its last run, which may have been in the midst of such an evaluation.
+// close ends the evaluation. It runs the garbage collector after a large one. The collector would otherwise wait
+// until the heap has grown by a multiple of what was live at its last run, which may have been during such an
+// evaluation.
 func (m *meter) close() {
 	switch {
 	case m.heavy:
@@ -109,7 +111,7 @@ func (m *meter) close() {
 		runtime.GC()
 		<-gate
 	case m.most.memory-m.memory > ungated && collecting.CompareAndSwap(false, true):
-		go func() { // a transaction does not wait for it
+		go func() { // so that a transaction need not wait for it
 			runtime.GC()
 			collecting.Store(false)
 		}()
@@ -118,13 +120,13 @@ func (m *meter) close() {
 
 var collecting atomic.Bool
 
-// text counts a string of n bytes that is about to be made.
+// text counts a string of n bytes that is about to be allocated.
 func (m *meter) text(n int) error { return m.alloc(int64(n) + 16) }
 
-// list counts a list of n elements that is about to be made.
+// list counts a list of n elements that is about to be allocated.
 func (m *meter) list(n int) error { return m.alloc(int64(n)*16 + 24) }
 
-// object counts an object of n keys that is about to be made.
+// object counts an object of n keys that is about to be allocated.
 func (m *meter) object(n int) error { return m.alloc(int64(n)*64 + 48) }
 
 // scan counts a pass over n bytes.
@@ -133,7 +135,7 @@ func (m *meter) scan(n int) error { return m.step(int64(n)>>6 + 1) }
 // sorting counts the sorting of n elements.
 func (m *meter) sorting(n int) error { return m.step(int64(n)*int64(bits.Len(uint(n)))/4 + 1) }
 
-// times multiplies sizes; the result is too large for every budget where it would overflow.
+// times multiplies two sizes. On overflow it returns a value that exceeds every limit.
 func times(a, b int) int64 {
 	high, low := bits.Mul64(uint64(max(a, 0)), uint64(max(b, 0)))
 	if high != 0 || low > 1<<62 {

@@ -8,17 +8,17 @@ import (
 	"github.com/expr-lang/expr/ast"
 )
 
-// nameReader walks an expression from the leaves up. It replaces what is read of input, needs and run by names of its own, whose meaning
-// is in refs, and finds names that nobody declared and functions that do not exist.
+// nameReader visits an expression from the leaves to the root. It replaces accesses to input, needs and run by names
+// of its own, whose meaning is in refs, and finds undeclared names and wrong numbers of arguments.
 type nameReader struct {
 	scope  *scope
 	source string
 	refs   map[*ast.IdentifierNode]ref
-	alone  map[*ast.IdentifierNode]bool // mentions of needs and run without a name after them
-	first  *mistake                     // the mistake that is met first
+	alone  map[*ast.IdentifierNode]bool // needs and run without a name after them
+	first  *mistake                     // the first mistake found
 }
 
-// Visit is called for a node after its children.
+// Visit is called for a node after its children. It implements ast.Visitor.
 func (n *nameReader) Visit(node *ast.Node) {
 	switch v := (*node).(type) {
 	case *ast.IdentifierNode:
@@ -29,7 +29,7 @@ func (n *nameReader) Visit(node *ast.Node) {
 			ast.Patch(node, name)
 			n.refs[name] = r
 		} else if n.isInputField(v) {
-			v.Optional = true // a declared field that was not given is null
+			v.Optional = true // a declared field that is missing is null
 			ast.Patch(node, &ast.ChainNode{Node: v})
 		}
 	case *ast.BinaryNode:
@@ -71,7 +71,7 @@ func (n *nameReader) arguments(v ast.Node, name string, count int) {
 	}
 }
 
-// member recognises needs.<task>, needs.<task>.<word> and run.<word>, and checks the names of input's fields.
+// member recognizes needs.<task>, needs.<task>.<word> and run.<word>, and checks the names of the input's fields.
 func (n *nameReader) member(v *ast.MemberNode) (_ ref, replaced bool) {
 	base, ok := unchained(v.Node).(*ast.IdentifierNode)
 	if !ok {
@@ -135,7 +135,8 @@ func (n *nameReader) need(v ast.Node, id string) (ref, bool) {
 	return ref{}, false
 }
 
-// words checks what a status or a result is compared with: a word that is none of theirs would be false for ever.
+// words checks the words that a status or a result is compared with, because a comparison with any other word is
+// always false.
 func (n *nameReader) words(v *ast.BinaryNode) {
 	sides := [][2]ast.Node{{v.Left, v.Right}, {v.Right, v.Left}}
 	if v.Operator == "in" {
@@ -185,7 +186,7 @@ func (n *nameReader) hint(of, name string, known []string) string {
 	return n.scope.suggest(name, known)
 }
 
-// startsWith finds the name of which an expression reads only the beginning, as my of my-task.
+// startsWith returns the known name of which an expression reads only the first part, such as my of my-task.
 func startsWith(name string, among []string) string {
 	for _, s := range among {
 		if strings.HasPrefix(s, name+"-") || strings.HasPrefix(s, name+".") {
@@ -214,7 +215,7 @@ func (n *nameReader) mistake() *mistake {
 	return n.first
 }
 
-// reads is what the expression reads.
+// reads returns what the expression reads.
 func (n *nameReader) reads() reads {
 	r := reads{outputs: map[string]bool{}, pasts: map[string]bool{}}
 	for _, ref := range n.refs {

@@ -19,7 +19,7 @@ type pair struct {
 	value *yaml.Node
 }
 
-// mapping gives the entries of a mapping in their order. With allowed keys given, others are reported.
+// mapping returns the entries of a mapping in their order. If allowed is not nil, it reports other keys.
 func (r *reporter) mapping(n *yaml.Node, at *place, what string, allowed []string) []pair {
 	if n.Kind != yaml.MappingNode {
 		r.addNode(n, at, "", "%s must be a mapping, and is %s", what, describe(n))
@@ -46,7 +46,8 @@ func (r *reporter) mapping(n *yaml.Node, at *place, what string, allowed []strin
 	return pairs
 }
 
-// unknownKey also settles the key that was most likely meant, lest it be called missing.
+// unknownKey reports an unknown key. It also settles the key that was probably meant, so that it is not reported as
+// missing.
 func (r *reporter) unknownKey(key *yaml.Node, at *place, what string, allowed []string, seen map[string]bool) {
 	hint := r.suggest(key.Value, allowed)
 	r.addNode(key, at.key(key.Value), hint, "%s has no key %q", what, key.Value)
@@ -55,7 +56,7 @@ func (r *reporter) unknownKey(key *yaml.Node, at *place, what string, allowed []
 	}
 }
 
-// text reads a scalar that must be text. A bare date is text too: nothing here is a time.
+// text reads a scalar that must be text. An unquoted date counts as text, because no setting is a time.
 func (r *reporter) text(n *yaml.Node, at *place, what string) string {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" && n.Tag != "!!timestamp" {
 		hint := ""
@@ -72,7 +73,7 @@ func (r *reporter) text(n *yaml.Node, at *place, what string) string {
 	return n.Value
 }
 
-// anyText reads any scalar as it is written: 1.10 stays 1.10.
+// anyText returns any scalar as it is written, so that 1.10 stays 1.10.
 func (r *reporter) anyText(n *yaml.Node, at *place, what string) string {
 	switch {
 	case n.Kind != yaml.ScalarNode:
@@ -92,7 +93,7 @@ func (r *reporter) flag(n *yaml.Node, at *place, what string) bool {
 	return strings.EqualFold(n.Value, "true")
 }
 
-// integer gives fallback after reporting a mistake.
+// integer reads a whole number within bounds. It returns fallback after reporting a mistake.
 func (r *reporter) integer(n *yaml.Node, at *place, what, hint string, lowest, highest, fallback int) int {
 	i, err := strconv.Atoi(n.Value)
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && n.Tag != "!!float" || err != nil {
@@ -106,7 +107,7 @@ func (r *reporter) integer(n *yaml.Node, at *place, what, hint string, lowest, h
 	return i
 }
 
-// duration reads a setting that must be more than nothing; it returns fallback after reporting a mistake.
+// duration reads a duration greater than 0. It returns fallback after reporting a mistake.
 func (r *reporter) duration(n *yaml.Node, at *place, what string, fallback time.Duration) time.Duration {
 	if n.Kind != yaml.ScalarNode {
 		r.addNode(n, at, durationHint, "%s must be a duration, and is %s", what, describe(n))
@@ -124,7 +125,7 @@ func (r *reporter) duration(n *yaml.Node, at *place, what string, fallback time.
 	return d
 }
 
-// describe names what stands at a node.
+// describe returns what a node contains, for a message.
 func describe(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -143,7 +144,7 @@ func describe(n *yaml.Node) string {
 	return "a text"
 }
 
-// value turns a node into what JSON can say.
+// value converts a node to a value that JSON can represent.
 func (r *reporter) value(n *yaml.Node, at *place) any {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -174,7 +175,8 @@ func (r *reporter) value(n *yaml.Node, at *place) any {
 	return n.Value
 }
 
-// jsonNumber keeps a number's digits as they are written. What only YAML can write (0x1f, 1_000, +1, .5) is rewritten.
+// jsonNumber returns a number with its digits as written. Forms that only YAML has (0x1f, 1_000, +1, .5) are
+// converted.
 func jsonNumber(s string) (json.Number, bool) {
 	if json.Valid([]byte(s)) {
 		return json.Number(s), storableNumber(s)

@@ -10,13 +10,13 @@ import (
 	"strconv"
 )
 
-// A number is an int, a float64, or a json.Number that keeps the digits of a document. Whole numbers are exact: what leaves the range
-// of 64 bits is an error.
+// A number is an int, a float64, or a json.Number that keeps the digits of a document. Whole numbers are exact. A
+// result outside the range of 64 bits is an error.
 
 var errRange = fmt.Errorf("whole numbers range from %d to %d", math.MinInt64, math.MaxInt64)
 
-// calculable turns a number into what is calculated and compared with: an int where it is whole, a float64 where that loses no digit.
-// A json.Number that is neither remains.
+// calculable converts a number for calculation and comparison: to an int if it is whole, or to a float64 if no digit
+// is lost. Any other json.Number is returned unchanged.
 func calculable(v any) any {
 	n, ok := v.(json.Number)
 	if !ok {
@@ -41,7 +41,7 @@ func isNumber(v any) bool {
 	return false
 }
 
-// operand is a number that can be calculated with.
+// operand returns a number as an int or a float64, or an error if it has too many digits.
 func operand(v any) (any, error) {
 	switch c := calculable(v).(type) {
 	case int, float64:
@@ -52,7 +52,7 @@ func operand(v any) (any, error) {
 	return nil, fmt.Errorf("a number is needed, not %s", kindOf(v))
 }
 
-// float converts a number; a whole one must not be rounded.
+// float converts a number to a float64. It fails for a whole number that would be rounded.
 func float(v any) (float64, error) {
 	switch v := v.(type) {
 	case float64:
@@ -121,7 +121,7 @@ func floats(operator string, f, g float64) (any, error) {
 	return r, nil
 }
 
-// integers calculates with whole numbers; done is false where the result is not whole.
+// integers calculates with whole numbers. done is false if the result is not whole.
 func integers(operator string, i, j int) (r int, done bool, err error) {
 	var overflow bool
 	switch operator {
@@ -207,7 +207,7 @@ func negate(v any) (any, error) {
 	return calculate("-", 0, n)
 }
 
-// compareNumbers compares without rounding.
+// compareNumbers compares two numbers without rounding.
 func compareNumbers(a, b any) int {
 	a, b = calculable(a), calculable(b)
 	switch x := a.(type) {
@@ -251,7 +251,8 @@ func order(less, more bool) int {
 	return 0
 }
 
-// rational is a number exactly. Numbers of JSON have been checked to have no more than a thousand digits, and floats are finite.
+// rational returns the exact value of a number. JSON numbers have been checked to have at most a thousand digits, and
+// floats are finite.
 func rational(v any) *big.Rat {
 	r := new(big.Rat)
 	switch v := v.(type) {
@@ -267,7 +268,7 @@ func rational(v any) *big.Rat {
 	return r
 }
 
-// whole is a number as an int.
+// whole returns a number as an int. It fails if the number is not whole or out of range.
 func whole(v any) (int, error) {
 	switch n := calculable(v).(type) {
 	case int:

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestExactNumbers is what 64 bits can hold, and that the rest is an error.
+// TestExactNumbers checks that numbers of 64 bits are exact and that others are errors.
 func TestExactNumbers(t *testing.T) {
 	tests := map[string]string{
 		`${{ 9007199254740993 == 9007199254740992.0 }}`:           `false`,

@@ -10,7 +10,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 )
 
-// binary evaluates an operator; && || and ?? evaluate their right side only if it is needed.
+// binary evaluates a binary operator. &&, || and ?? evaluate their right side only if it is needed.
 func (v *evaluator) binary(n *ast.BinaryNode) (any, error) {
 	switch n.Operator {
 	case "&&", "and", "||", "or":
@@ -68,7 +68,7 @@ func (v *evaluator) apply(n *ast.BinaryNode, a, b any) (any, error) {
 	return calculate(n.Operator, a, b)
 }
 
-// span is the list of the whole numbers from a to b.
+// span returns the list of the whole numbers from a to b, inclusive.
 func (v *evaluator) span(a, b any) (any, error) {
 	from, err := whole(a)
 	if err != nil {
@@ -95,7 +95,7 @@ func (v *evaluator) span(a, b any) (any, error) {
 	return out, nil
 }
 
-// texts applies an operator of two strings; it is false of null.
+// texts applies an operator to two strings. The result for null is false.
 func (v *evaluator) texts(n *ast.BinaryNode, a, b any) (any, error) {
 	if a == nil || b == nil {
 		return false, nil
@@ -134,11 +134,11 @@ func (v *evaluator) texts(n *ast.BinaryNode, a, b any) (any, error) {
 
 const (
 	maxRegexp      = 1000 // bytes of a regular expression
-	maxRegexpParts = 2000 // of its parts, after its repetitions are written out
+	maxRegexpParts = 2000 // parts of it, after its repetitions have been expanded
 	patternSteps   = 20_000
 )
 
-// pattern is a regular expression, and what a character of the text costs it at most.
+// pattern is a regular expression and the maximum cost of matching one character of text.
 type pattern struct {
 	*regexp.Regexp
 	size int

@@ -13,12 +13,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// MaxFile is the largest source of a pipeline that Parse takes, in bytes.
+// MaxFile is the maximum size in bytes of the source of a pipeline.
 const MaxFile = 1 << 20
 
-// Parse reads a pipeline from YAML and does all that Check does. file is the name that mistakes are reported under. The error
-// is Problems: every mistake with its line, column and, where there is something to say, a hint (of more than a thousand,
-// the first thousand). A nil catalog leaves out the check against handlers.
+// Parse parses a pipeline from YAML and does everything that Check does. Mistakes are reported under the name file.
+// The error is of type Problems and contains every mistake, up to a thousand, with its line, its column and usually a
+// hint. If c is nil, handlers are not checked.
 func Parse(file string, src []byte, c Catalog) (*Definition, error) {
 	r := &reporter{file: file, source: src}
 	if root := r.document(); root != nil {
@@ -34,7 +34,7 @@ func Parse(file string, src []byte, c Catalog) (*Definition, error) {
 	return nil, r.err()
 }
 
-// document gives the only document's content, or nil after reporting why there is nothing to go on with.
+// document returns the root of the only document, or nil after reporting a mistake that prevents further checks.
 func (r *reporter) document() *yaml.Node {
 	r.source = bytes.TrimPrefix(r.source, []byte("\ufeff"))
 	if len(r.source) > MaxFile {
@@ -85,8 +85,8 @@ func (r *reporter) lineColumn(offset int) (line, column int) {
 	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(last) + 1
 }
 
-// refuse reports what no pipeline may hold: tags, which would make a value something that JSON cannot say, NUL bytes, and a nesting
-// that is too deep.
+// refuse reports what no pipeline may contain: tags, which could create values that JSON cannot represent, NUL bytes,
+// and nesting that is too deep.
 func (r *reporter) refuse(n *yaml.Node, depth int) {
 	switch {
 	case depth > maxDepth:
@@ -104,11 +104,12 @@ func (r *reporter) refuse(n *yaml.Node, depth int) {
 
 var (
 	syntaxLine = regexp.MustCompile(`^(?:yaml: )?(?:line ([0-9]+): )?(?:yaml: )?`)
-	// Of these the reader gives the line before the one in which the block begins, and nothing of the place within.
+	// For these errors the parser returns only the line before the one in which the block begins.
 	blockError = regexp.MustCompile(`^did not find expected ('-'|key|','|node content)`)
 )
 
-// syntax reports an error of the YAML reader. It knows a line at best, and of mistakes in the first line not even that.
+// syntax reports an error of the YAML parser. The parser returns at most a line, and none for a mistake in the first
+// line.
 func (r *reporter) syntax(err error) {
 	text := err.Error()
 	m := syntaxLine.FindStringSubmatch(text)
@@ -139,7 +140,8 @@ func (r *reporter) syntax(err error) {
 	r.append(at, utf8.RuneCountInString(here[:column])+1, nil, hint, "this is not YAML: "+text)
 }
 
-// unquotedExpression guesses: within { } and [ ], a text with ${{ in it must be quoted.
+// unquotedExpression reports whether a line probably contains an unquoted ${{ within { } or [ ], where it must be
+// quoted.
 func unquotedExpression(line string) bool {
 	before, _, found := strings.Cut(line, open)
 	return found && strings.ContainsAny(before, "{[") && strings.Count(before, `"`)%2 == 0 && strings.Count(before, "'")%2 == 0

@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// TestParseGolden reads every file in testdata. What is expected of it, the definition or the mistakes, stands beside it.
+// TestParseGolden parses every file in testdata. The expected definition or mistakes are in a file beside it.
 func TestParseGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil || len(files) < 20 {
@@ -94,8 +94,6 @@ func TestParseLimits(t *testing.T) {
 	}
 }
 
-// TestParseHostileFiles has files that are as large as allowed and wrong throughout. Work that grows with the square of their
-// size would take minutes each.
 func TestParseWithoutCatalog(t *testing.T) {
 	d, err := definition.Parse("p.yaml", []byte("name: p\ntasks: [{id: a, uses: unheard-of}]"), nil)
 	if err != nil || task(t, d, "a").Handler() != "unheard-of" {
@@ -190,7 +188,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// large is a pipeline of n tasks in layers of a hundred, each with an expression.
+// large returns a pipeline of n tasks in layers of a hundred, each with an expression.
 func large(n int) []byte {
 	var b strings.Builder
 	b.WriteString("name: large\ninput: {day: string}\ntasks:\n")

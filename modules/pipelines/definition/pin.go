@@ -11,9 +11,9 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Encode returns the document that a run pins, and the definition's version (see VersionOf). Two definitions that mean the same
-// settings have the same version, wherever they were written. It refuses a definition that has not been through Parse, Check or
-// Decode.
+// Encode returns the document that a run pins and the definition's version (see VersionOf). Definitions with equal
+// settings have equal versions, however they were written. Encode fails if the definition was not created by Parse or
+// Decode or validated by Check.
 func (d *Definition) Encode() (doc []byte, version string, err error) {
 	if d.index == nil {
 		return nil, "", errors.New("encode definition: it has not been checked")
@@ -28,8 +28,8 @@ func (d *Definition) Encode() (doc []byte, version string, err error) {
 	return doc, version, nil
 }
 
-// VersionOf returns the version of a document: the first 16 hex digits of the SHA-256 of its canonical form (docs/seal.md), which is
-// the same whichever database kept the document.
+// VersionOf returns the version of a document: the first 16 hex digits of the SHA-256 of its canonical form
+// (docs/seal.md). It does not depend on the database that stored the document.
 func VersionOf(doc []byte) (string, error) {
 	canonical, err := db.JSON(doc).Canonical()
 	if err != nil {
@@ -43,14 +43,15 @@ func version(doc []byte) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// HasVersion reports whether a stored document is the one that was stored under a version. Versions of before the canonical form,
-// which hash the document with its keys in the order of the Go types, are recognized too.
+// HasVersion reports whether a stored document has a version. It also accepts versions from before the canonical
+// form, which are hashes of the document with its keys in the order of the Go types.
 func HasVersion(doc []byte, v string) bool {
 	now, err := VersionOf(doc)
 	return err == nil && (now == v || formerVersion(doc) == v)
 }
 
-// formerVersion returns the version of a document as it was before the canonical form; empty if the document is no definition.
+// formerVersion returns the version that a document had before the canonical form, or the empty string if the
+// document is not a definition.
 func formerVersion(doc []byte) string {
 	d, err := decode(doc)
 	if err != nil {
@@ -65,14 +66,15 @@ func formerVersion(doc []byte) string {
 	}
 	for _, r := range raw {
 		if v, err := decodeExact(*r); err == nil {
-			*r = mustEncode(v) // a database may have put its keys into another order
+			*r = mustEncode(v) // a database may have reordered its keys
 		}
 	}
 	return version(mustEncode(d))
 }
 
-// Decode reads what Encode wrote. It needs no catalog: a run goes on with the definition it started with although a handler has
-// gone since. It checks only what it builds upon, so that stricter checks of a later release leave pinned definitions readable.
+// Decode parses a document written by Encode. It needs no catalog, because a run keeps the definition that it started
+// with even if a handler has been removed since. It checks only what is needed to run, so that pinned definitions
+// stay readable when later releases have stricter checks.
 func Decode(doc []byte) (*Definition, error) {
 	d, err := decode(doc)
 	if err != nil {

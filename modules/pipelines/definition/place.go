@@ -2,8 +2,8 @@ package definition
 
 import "strconv"
 
-// place names a part of a definition, such as tasks[2].needs[0]. The nil place is the whole. Places are made when a mistake is
-// reported and not before, so that a correct definition pays nothing for them.
+// place identifies a part of a definition, such as tasks[2].needs[0]. The nil place is the whole definition. Places
+// are created only when a mistake is reported, so they cost nothing for a correct definition.
 type place struct {
 	parent *place
 	name   string
@@ -29,7 +29,7 @@ func (p *place) String() string {
 	return p.parent.String() + "." + p.name
 }
 
-// elements lists the places from the outermost inwards.
+// elements returns the places from the outermost to the innermost.
 func (p *place) elements() []*place {
 	if p == nil {
 		return nil

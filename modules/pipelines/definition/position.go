@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// err gives the mistakes sorted by where they are, or nil.
+// err returns the mistakes sorted by position, or nil.
 func (r *reporter) err() error {
 	if len(r.list) == 0 {
 		return nil
@@ -35,8 +35,8 @@ func (r *reporter) position(at *place) (line, column int) {
 	return 0, 0
 }
 
-// find gives the node at a place, or the innermost one around it. What a task does not say itself is looked for in the
-// defaults.
+// find returns the node at a place, or else the innermost node that contains the place. Settings that a task does not
+// have are looked up in the defaults.
 func (r *reporter) find(at *place) *yaml.Node {
 	if r.root == nil {
 		return nil
@@ -67,7 +67,7 @@ func child(n *yaml.Node, p *place) *yaml.Node {
 	case p.item && n.Kind == yaml.SequenceNode && p.index < len(n.Content):
 		return n.Content[p.index]
 	case p.item && n.Kind == yaml.ScalarNode && p.index == 0:
-		return n // one item may stand without its list
+		return n // a single item need not be in a list
 	case !p.item && n.Kind == yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			if n.Content[i].Value == p.name {
@@ -78,8 +78,8 @@ func child(n *yaml.Node, p *place) *yaml.Node {
 	return nil
 }
 
-// positionIn finds the place offset bytes into a scalar: exact in block literals and on single lines without escapes,
-// the scalar's start elsewhere.
+// positionIn returns the position offset bytes into a scalar. It is exact in block literals and on single lines
+// without escapes, and the scalar's start elsewhere.
 func (r *reporter) positionIn(at *place, offset int) (line, column int) {
 	n := r.find(at)
 	if n == nil {
@@ -100,7 +100,7 @@ func (r *reporter) positionIn(at *place, offset int) (line, column int) {
 	}
 	before := n.Value[:offset]
 	source := r.line(n.Line)
-	if len(source) > 1000 { // nobody counts columns there, and a thousand mistakes would each walk along it
+	if len(source) > 1000 { // columns are not useful there, and a thousand mistakes would each scan the line
 		return n.Line, n.Column
 	}
 	text := []rune(source)
@@ -124,7 +124,7 @@ func (r *reporter) inLiteral(n *yaml.Node, offset int) (line, column int) {
 	return line, column
 }
 
-// line gives a line of the source, counted from 1.
+// line returns a line of the source, counted from 1.
 func (r *reporter) line(n int) string {
 	if n < 1 || n > len(r.lines) {
 		return ""

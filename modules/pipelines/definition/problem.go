@@ -10,14 +10,16 @@ import (
 
 // Problem is one mistake in a definition or in a run's input.
 type Problem struct {
-	File    string // as given to Parse; empty for what was made in Go
-	Line    int    // from 1; 0 where there is no file
+	File    string // as passed to Parse; empty for a definition built in Go
+	Line    int    // from 1; 0 without a file
 	Column  int    // from 1, in characters
-	Path    string // such as tasks[2].needs; empty where the whole is meant
+	Path    string // such as tasks[2].needs; empty for the whole definition
 	Message string // what is wrong
-	Hint    string // what to do about it; may be empty
+	Hint    string // how to correct it; may be empty
 }
 
+// String returns the problem in one line, with file, line and column or else with its path, and with the hint in
+// parentheses.
 func (p Problem) String() string {
 	text := p.Message
 	if p.Hint != "" {
@@ -32,9 +34,11 @@ func (p Problem) String() string {
 	return text
 }
 
-// Problems is the error that Parse, Check and CheckInput give: every mistake, in the order of the text where there is one.
+// Problems is the error of Parse, Check and CheckInput. It contains every mistake, in the order of the text if there
+// is one.
 type Problems []Problem
 
+// Error returns one line per problem.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
 	for i, problem := range p {
@@ -45,26 +49,26 @@ func (p Problems) Error() string {
 
 const (
 	maxWarnings = 100
-	maxProblems = 1000 // a file with more is not a definition; nobody reads on, and the work stays bounded
-	maxHints    = 20   // a search for the nearest name costs the number of names
+	maxProblems = 1000 // bounds the work on a file that is not a definition
+	maxHints    = 20   // the search for the nearest name compares it with all names
 )
 
-// reporter collects mistakes and finds where in the text they are.
+// reporter collects mistakes and finds their positions in the text.
 type reporter struct {
 	file     string
-	root     *yaml.Node // nil for a definition that was made in Go
+	root     *yaml.Node // nil for a definition built in Go
 	source   []byte
-	lines    []string // of source, once needed
+	lines    []string // of source, split on demand
 	list     Problems
 	warnings Problems
 	seen     map[Problem]bool
-	settled  map[string]bool // places already reported on, whose absence is no second mistake
+	settled  map[string]bool // places already reported, so that they are not reported as missing
 	hints    int
-	expanded int  // what has been written out so far of maxExpanded
+	expanded int  // expanded size so far, bounded by maxExpanded
 	more     bool // there were mistakes beyond the limit
 }
 
-// add reports a mistake at a place. Nothing is said about a place that reading the text has found fault with already.
+// add reports a mistake at a place, unless a mistake at the place has been reported while reading the text.
 func (r *reporter) add(at *place, hint, format string, args ...any) {
 	if r.isSettled(at) || r.full() {
 		return
@@ -73,7 +77,7 @@ func (r *reporter) add(at *place, hint, format string, args ...any) {
 	r.append(line, column, at, hint, fmt.Sprintf(format, args...))
 }
 
-// addIn reports a mistake within the text at a place, offset bytes into it.
+// addIn reports a mistake offset bytes into the text at a place.
 func (r *reporter) addIn(at *place, offset int, hint, format string, args ...any) {
 	if r.isSettled(at) || r.full() {
 		return
@@ -82,7 +86,7 @@ func (r *reporter) addIn(at *place, offset int, hint, format string, args ...any
 	r.append(line, column, at, hint, fmt.Sprintf(format, args...))
 }
 
-// warnIn notes something within the text at a place, offset bytes into it, that is allowed and probably not meant.
+// warnIn adds a warning offset bytes into the text at a place: what is there is allowed but probably unintended.
 func (r *reporter) warnIn(at *place, offset int, hint, format string, args ...any) {
 	if len(r.warnings) >= maxWarnings {
 		return
@@ -90,7 +94,7 @@ func (r *reporter) warnIn(at *place, offset int, hint, format string, args ...an
 	line, column := r.positionIn(at, offset)
 	p := Problem{File: r.file, Line: line, Column: column, Path: at.String(), Message: fmt.Sprintf(format, args...), Hint: hint}
 	same := func(w Problem) bool { return w.Line == line && w.Column == column && w.Message == p.Message }
-	if line == 0 || !slices.ContainsFunc(r.warnings, same) { // settings inherited by many tasks are one warning
+	if line == 0 || !slices.ContainsFunc(r.warnings, same) { // a default inherited by many tasks is one warning
 		r.warnings = append(r.warnings, p)
 	}
 }
@@ -105,7 +109,7 @@ func (r *reporter) append(line, column int, at *place, hint, message string) {
 	p := Problem{File: r.file, Line: line, Column: column, Path: at.String(), Message: message, Hint: hint}
 	key := p
 	if line > 0 {
-		key.Path = "" // settings inherited by many tasks are one mistake in one place
+		key.Path = "" // a default inherited by many tasks is one mistake
 	}
 	if r.seen[key] {
 		return
@@ -120,7 +124,8 @@ func (r *reporter) append(line, column int, at *place, hint, message string) {
 	r.list = append(r.list, p)
 }
 
-// full reports whether a further mistake goes unlisted. To find its place and a hint would cost as much as for the others.
+// full reports whether no further mistakes are listed. Callers check it first, because finding the position and the
+// hint of a mistake costs as much as for a listed one.
 func (r *reporter) full() bool {
 	r.more = r.more || len(r.list) >= maxProblems
 	return r.more
@@ -145,7 +150,7 @@ func (r *reporter) isSettled(at *place) bool {
 	return false
 }
 
-// suggest is the package's suggest, until too many names have been searched for.
+// suggest calls the package's suggest for the first maxHints names, and returns the empty string after that.
 func (r *reporter) suggest(name string, known []string) string {
 	if r.hints++; r.hints > maxHints {
 		return ""

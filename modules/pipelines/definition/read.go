@@ -21,7 +21,7 @@ var (
 	retryKeys  = []string{"max_attempts", "backoff", "delay", "max_delay", "jitter", "permanent_errors"}
 )
 
-// settings are what tasks inherit.
+// settings are the defaults that tasks inherit.
 type settings struct {
 	retry   tasks.RetryPolicy
 	timeout time.Duration
@@ -32,7 +32,7 @@ type settings struct {
 	command  Command
 }
 
-// pipeline reads the document; what is wrong in it is reported and left at its zero value or its default.
+// pipeline reads the document. It reports mistakes and leaves their fields at the zero value or the default.
 func (r *reporter) pipeline(root *yaml.Node) (*Definition, bool) {
 	if root.Kind != yaml.MappingNode {
 		r.addNode(root, nil, "a pipeline has a name and tasks", "the file must hold a mapping, and holds %s", describe(root))
@@ -59,7 +59,7 @@ func (r *reporter) pipeline(root *yaml.Node) (*Definition, bool) {
 		case "timeout":
 			d.Timeout = r.duration(p.value, at, "timeout", 0)
 		case "tasks":
-			list = p.value // last: the defaults may stand below
+			list = p.value // read last, because defaults may follow
 		}
 	}
 	if list != nil {
@@ -76,7 +76,7 @@ func (r *reporter) fields(n *yaml.Node, at *place) []InputField {
 	return out
 }
 
-// field reads {type, required, default, description}, the type alone, or nothing at all, which is any.
+// field reads a mapping with fieldKeys, a type alone, or an empty value, which means any.
 func (r *reporter) field(p pair, at *place) InputField {
 	f := InputField{Name: p.name}
 	if p.value.Kind == yaml.ScalarNode {
@@ -205,7 +205,7 @@ func (r *reporter) with(n *yaml.Node, at *place) []byte {
 	return mustEncode(r.value(n, at))
 }
 
-// texts reads a list of texts, or one that stands alone.
+// texts reads a list of texts or a single text.
 func (r *reporter) texts(n *yaml.Node, at *place, what string) []string {
 	if n.Kind == yaml.ScalarNode {
 		if s := r.text(n, at, what); s != "" {
@@ -224,7 +224,7 @@ func (r *reporter) texts(n *yaml.Node, at *place, what string) []string {
 	return out
 }
 
-// env reads variables and lays them over those inherited.
+// env reads variables into over, which contains the inherited ones.
 func (r *reporter) env(n *yaml.Node, at *place, over map[string]string) map[string]string {
 	if over == nil {
 		over = map[string]string{}

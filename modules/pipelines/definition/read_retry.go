@@ -8,8 +8,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// retry reads a policy and lays it, setting by setting, over the one inherited. Only a cap and a delay that stand side by side
-// can contradict each other: against an inherited one, what is written here wins.
+// retry reads a policy into p, the inherited one. Only a max_delay and a delay in the same mapping can contradict
+// each other. Against an inherited one, the one written here takes precedence.
 func (r *reporter) retry(n *yaml.Node, at *place, p tasks.RetryPolicy) tasks.RetryPolicy {
 	var delay, limit *yaml.Node
 	for _, q := range r.mapping(n, at, "retry", retryKeys) {
@@ -71,7 +71,7 @@ func (r *reporter) errorKinds(n *yaml.Node, at *place) []tasks.ErrorKind {
 	return out
 }
 
-// choice reads one value of a closed set; it returns fallback after reporting a mistake.
+// choice reads one value of a closed set. It returns fallback after reporting a mistake.
 func choice[S ~string](r *reporter, n *yaml.Node, at *place, what string, allowed []S, fallback S) S {
 	s := r.text(n, at, what)
 	if s == "" {

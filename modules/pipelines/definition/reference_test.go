@@ -11,7 +11,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
-// TestFunctionReference evaluates the example of each function in the reference, which lists the functions that there are.
+// TestFunctionReference evaluates the example of each function in the reference, and checks that the reference lists
+// exactly the existing functions.
 func TestFunctionReference(t *testing.T) {
 	doc, err := os.ReadFile("../../../docs/expressions.md")
 	if err != nil {

@@ -8,19 +8,18 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// Bounds of a script that is looked at for texts that a shell parses again. The parser's time and stack grow with the
-// nesting.
+// Bounds on a script that is searched for reparsed texts. The parser's time and stack grow with the nesting.
 const (
 	maxReparse  = 16 << 10 // bytes
-	maxBrackets = 1000     // that open
+	maxBrackets = 1000     // opening ones
 )
 
-// reparsed finds the parameters in a script that become part of a text which a shell parses as code once more: what
-// eval, trap, sh -c, su -c and ssh are given, and what a shell reads from a here-document or a pipe. It does not follow
-// variables, and finds nothing in a script that cannot be parsed.
+// reparsed finds the parameters in a script that become part of a text that a shell parses as code once more: the
+// arguments of eval, trap, sh -c, su -c and ssh, and what a shell reads from a here-document or a pipe. It does not
+// follow variables, and finds nothing in a script that cannot be parsed.
 //
-// known says which parameters count; found is called with a name, the program that parses the text, and how to hand over
-// the value instead.
+// known reports which parameters to find. found is called with a parameter's name, the program that parses the text,
+// and a hint how to pass the value instead.
 type reparsed struct {
 	known func(name string) bool
 	found func(name, program, hint string)
@@ -35,7 +34,7 @@ const (
 		`quote the end of a here-document, as in <<'EOF'`
 )
 
-// mayReparse is a cheap look for scripts in which search finds nothing.
+// mayReparse is a cheap check. If it returns false, search finds nothing or the script is too large to be searched.
 func mayReparse(script string) bool {
 	if len(script) > maxReparse || strings.Count(script, "(")+strings.Count(script, "{") > maxBrackets {
 		return false
@@ -44,7 +43,7 @@ func mayReparse(script string) bool {
 	return slices.ContainsFunc(programs, func(name string) bool { return strings.Contains(script, name) })
 }
 
-// search goes through a script.
+// search searches a script.
 func (r *reparsed) search(script string) {
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(script), "")
 	if err != nil {
@@ -65,7 +64,7 @@ func (r *reparsed) search(script string) {
 	})
 }
 
-// printers print their arguments, and run none.
+// printers are commands that print their arguments and run none of them.
 var printers = []string{"echo", "printf"}
 
 func (r *reparsed) statement(s *syntax.Stmt) {
@@ -88,7 +87,7 @@ func (r *reparsed) statement(s *syntax.Stmt) {
 	}
 }
 
-// call looks at the words of a command. A shell may stand behind others, as in sudo, env, xargs and find -exec.
+// call checks the words of a command. A shell may follow other words, as in sudo, env, xargs and find -exec.
 func (r *reparsed) call(args []*syntax.Word) {
 	for i, word := range args {
 		rest := args[i+1:]
@@ -130,8 +129,8 @@ func leads(words []*syntax.Word) bool {
 	})
 }
 
-// shellScript is the word that follows -c in a shell's arguments. Without one, stdin reports whether it reads its script
-// from its input.
+// shellScript returns the word that is the script of -c in a shell's arguments. Without one, stdin reports whether
+// the shell reads its script from standard input.
 func shellScript(args []*syntax.Word) (script *syntax.Word, stdin bool) {
 	given := false
 	for i := 0; i < len(args); i++ {
@@ -156,16 +155,16 @@ func shellScript(args []*syntax.Word) (script *syntax.Word, stdin bool) {
 		}
 		given = given || option[0] == '-' && strings.Contains(option, "c")
 		if strings.ContainsAny(option, "oO") {
-			i++ // the option's name
+			i++ // skips the option's name
 		}
 	}
 	return nil, !given
 }
 
-// sshOptions are those of ssh that have a value.
+// sshOptions are the options of ssh that take a value.
 const sshOptions = "BbcDEeFIiJLlmOopPQRSWw"
 
-// remote are the words that ssh joins and hands to the shell of the other side.
+// remote returns the words that ssh joins and passes to the remote shell.
 func remote(args []*syntax.Word) []*syntax.Word {
 	host := false
 	for i := 0; i < len(args); i++ {
@@ -174,7 +173,7 @@ func remote(args []*syntax.Word) []*syntax.Word {
 		case option == "--" && !host:
 		case len(option) > 1 && option[0] == '-':
 			if strings.IndexAny(option[1:], sshOptions) == len(option)-2 {
-				i++ // the value, which may also stand in the option's own word
+				i++ // skips the value, which may also be in the option's own word
 			}
 		case !host:
 			host = true
@@ -185,7 +184,7 @@ func remote(args []*syntax.Word) []*syntax.Word {
 	return nil
 }
 
-// reader names the shell that reads its script from a statement's input, if one does.
+// reader returns the shell that reads its script from a statement's standard input, or the empty string.
 func reader(s *syntax.Stmt) (program, hint string) {
 	c, ok := s.Cmd.(*syntax.CallExpr)
 	if !ok {
@@ -211,7 +210,7 @@ func reader(s *syntax.Stmt) (program, hint string) {
 	return "", ""
 }
 
-// words reports the parameters that are part of the words themselves, and not of what a command in them prints.
+// words reports the parameters in the words themselves, but not those in command or process substitutions.
 func (r *reparsed) words(words []*syntax.Word, program, hint string) {
 	for _, word := range words {
 		syntax.Walk(word, func(node syntax.Node) bool {
@@ -228,7 +227,7 @@ func (r *reparsed) words(words []*syntax.Word, program, hint string) {
 	}
 }
 
-// plainText is a word's text if all of it is known, and else empty.
+// plainText returns a word's text if it is constant, else the empty string.
 func plainText(w *syntax.Word) string {
 	var text strings.Builder
 	for _, p := range w.Parts {

@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
-// warned are the words that each warning about a script stands at, with the program that it names.
+// warned returns the words at the position of each warning about a script, with the program that the warning names.
 func warned(t *testing.T, shell, script string) []string {
 	t.Helper()
 	var text strings.Builder
@@ -98,7 +98,8 @@ func TestWarningsOfTextThatIsParsedAgain(t *testing.T) {
 	}
 }
 
-// TestWarningsAreBounded: neither nesting nor number makes a file expensive, and a script that no parser takes is no error.
+// TestWarningsAreBounded checks that neither nesting nor the number of warnings makes a file expensive, and that a
+// script that cannot be parsed is not an error.
 func TestWarningsAreBounded(t *testing.T) {
 	for _, open := range []string{"(", "{ ", "$(", `"$(`, "if ", "[[ (", "! ", "case x in x) "} {
 		script := `eval "${{ input.x }}"; ` + strings.Repeat(open, (15<<10)/len(open))

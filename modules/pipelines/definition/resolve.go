@@ -10,20 +10,22 @@ import (
 	"strings"
 )
 
-// maxVariable is what Linux lets NAME=value of one variable have in bytes.
+// maxVariable is the maximum length in bytes of NAME=value of one environment variable on Linux.
 const maxVariable = 128<<10 - 1
 
-// maxWith is the size of an evaluated With in bytes.
+// maxWith is the maximum size of an evaluated With in bytes.
 const maxWith = 8 << 20
 
-// Resolved is a task's settings with their expressions evaluated. The caller must not change it: it may be shared.
+// Resolved contains a task's settings with their expressions evaluated. It may be shared, so the caller must not
+// change it.
 type Resolved struct {
 	With json.RawMessage   // an object; {"script": …} for a task with Run
 	Env  map[string]string // the task's env and, for a task with Run, the values of its expressions
 }
 
-// Condition evaluates If; an empty one is true. The error says what could not be evaluated, or that the result is no boolean. It is meant
-// for a transaction: its limits are tight, and those of all conditions that are evaluated with the same values together as well.
+// Condition evaluates If. An empty If is true. The error names the expression that failed or whose result is not a
+// boolean. Condition is meant for a transaction, so its limits are tight, also for all conditions evaluated with the
+// same values together.
 func (t *Task) Condition(v *Values) (bool, error) {
 	c := t.compiled
 	if c.condition == nil {
@@ -45,19 +47,22 @@ func (t *Task) Condition(v *Values) (bool, error) {
 	return yes, nil
 }
 
-// ConditionNeeds lists the dependencies whose outputs If reads, and those of which it reads how they ended, in the order of Needs.
+// ConditionNeeds returns the dependencies whose outputs If reads, and those whose end it reads, in the order of
+// Needs.
 func (t *Task) ConditionNeeds() (outputs, pasts []string) {
 	return t.compiled.ifOutputs, t.compiled.ifPasts
 }
 
-// OutputsNeeded lists the dependencies whose outputs Resolve or the handler may read, in the order of Needs: all of them for a
-// command, which finds them in a file, and for other tasks those that with and env name.
+// OutputsNeeded returns the dependencies whose outputs Resolve or the handler may read, in the order of Needs. For a
+// command these are all dependencies, because it reads them from a file. For other tasks they are those named in with
+// and env.
 func (t *Task) OutputsNeeded() []string { return t.compiled.outputs }
 
-// PastsNeeded lists the dependencies of which Resolve reads how they ended, in the order of Needs.
+// PastsNeeded returns the dependencies whose end Resolve reads, in the order of Needs.
 func (t *Task) PastsNeeded() []string { return t.compiled.pasts }
 
-// Resolve evaluates the expressions in With or Run and in Env, until ctx ends. The error names the setting and the expression.
+// Resolve evaluates the expressions in With or Run and in Env. It stops when ctx ends. The error names the setting
+// and the expression.
 func (t *Task) Resolve(ctx context.Context, v *Values) (Resolved, error) {
 	c := t.compiled
 	if c.with == nil && len(c.env) == 0 {
@@ -94,7 +99,7 @@ func (t *Task) Resolve(ctx context.Context, v *Values) (Resolved, error) {
 	return out, nil
 }
 
-// run evaluates the expression. What a user wrote must never end a process, so that a panic too is an error.
+// run evaluates the expression. It returns panics as errors, because what a user writes must never end the process.
 func (e *expression) run(m *meter, v *Values) (_ any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -104,7 +109,7 @@ func (e *expression) run(m *meter, v *Values) (_ any, err error) {
 	return (&evaluator{meter: m, e: e, values: v}).eval(e.node)
 }
 
-// resolver evaluates the texts of one task.
+// resolver evaluates the templates of one task.
 type resolver struct {
 	*meter
 	values *Values
@@ -143,7 +148,7 @@ func (r resolver) with(at string, v any) (any, error) {
 	return v, nil
 }
 
-// fixed gives the text of a template that has no expressions.
+// fixed returns the text of a template without expressions, and false if it has any.
 func (t *template) fixed() (string, bool) {
 	var b strings.Builder
 	for _, p := range t.parts {
@@ -155,7 +160,8 @@ func (t *template) fixed() (string, bool) {
 	return b.String(), true
 }
 
-// value keeps the JSON type of an expression that is the whole text; within a longer text it becomes part of a string.
+// value evaluates a template. If an expression is the whole text, its value keeps its JSON type; otherwise the result
+// is a string.
 func (r resolver) value(t *template) (any, error) {
 	if len(t.parts) == 1 && t.parts[0].expression != nil {
 		return r.evaluate(t.parts[0])
@@ -163,7 +169,8 @@ func (r resolver) value(t *template) (any, error) {
 	return r.template(t)
 }
 
-// template puts strings in as they are and other values as JSON; a URL gets them encoded.
+// template evaluates a template to text. Strings are inserted as they are and other values as JSON; in a URL both are
+// encoded.
 func (r resolver) template(t *template) (string, error) {
 	var b strings.Builder
 	for i, p := range t.parts {
@@ -200,7 +207,7 @@ func (r resolver) evaluate(p templatePart) (any, error) {
 	return v, nil
 }
 
-// variable is text for an environment variable, which cannot hold everything.
+// variable evaluates the value of an environment variable. It fails for a value that a variable cannot hold.
 func (r resolver) variable(t *template, name string) (string, error) {
 	at := "env." + name
 	if strings.HasPrefix(name, "SLUICE_") {
@@ -219,7 +226,7 @@ func (r resolver) variable(t *template, name string) (string, error) {
 	return s, nil
 }
 
-// String is the text as its author wrote it.
+// String returns the text as it was written.
 func (t *template) String() string {
 	var b strings.Builder
 	for _, p := range t.parts {

@@ -14,7 +14,7 @@ func (r *reporter) retention(n *yaml.Node, at *place) *Retention {
 	return out
 }
 
-// field gives a setting by its key.
+// field returns the setting with a key.
 func (t *Retention) field(key string) *time.Duration {
 	switch key {
 	case "events":
@@ -27,7 +27,7 @@ func (t *Retention) field(key string) *time.Duration {
 	return &t.Executions
 }
 
-// check looks at what was built in Go.
+// check checks a Retention, which may have been built in Go.
 func (t *Retention) check(r *reporter) {
 	if t == nil {
 		return

@@ -8,7 +8,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
-// TestRetention: the block is read, is part of the version, and says what is wrong with it.
+// TestRetention checks that the block is parsed, is part of the version, and has its mistakes reported.
 func TestRetention(t *testing.T) {
 	t.Parallel()
 	const task = "\ntasks:\n  - {id: a, uses: echo}\n"

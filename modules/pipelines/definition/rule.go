@@ -2,16 +2,17 @@ package definition
 
 import "github.com/sluiceworks/sluice/modules/tasks"
 
-// Rule says when a task runs, given how its dependencies ended. The rules bear Airflow's names and have Airflow's meaning
-// (docs/trigger-rules.md). OneSuccess, OneFailed and OneDone are decided by the first dependency that ends so; every other rule
-// once all dependencies are terminal. Where a rule does not hold, the task is skipped.
+// Rule decides, from how a task's dependencies ended, whether the task runs. The rules have the names and the meaning
+// that they have in Airflow (docs/trigger-rules.md). OneSuccess, OneFailed and OneDone are decided by the first
+// dependency that satisfies them. The other rules are decided when all dependencies are terminal. If the rule does
+// not hold, the task is skipped.
 type Rule string
 
-// The trigger rules. Ended tells what counts as succeeded, failed and skipped.
+// The trigger rules. Ended.Add defines what counts as succeeded, failed and skipped.
 const (
-	AllSuccess              Rule = "all_success"                 // every dependency succeeded; the rule of a task that names none
+	AllSuccess              Rule = "all_success"                 // every dependency succeeded; the default
 	AllFailed               Rule = "all_failed"                  // every dependency failed
-	AllDone                 Rule = "all_done"                    // every dependency ended, however
+	AllDone                 Rule = "all_done"                    // every dependency ended, in whatever way
 	AllSkipped              Rule = "all_skipped"                 // every dependency was skipped
 	OneSuccess              Rule = "one_success"                 // at least one succeeded
 	OneFailed               Rule = "one_failed"                  // at least one failed
@@ -19,24 +20,24 @@ const (
 	NoneFailed              Rule = "none_failed"                 // none failed
 	NoneFailedMinOneSuccess Rule = "none_failed_min_one_success" // none failed, and at least one succeeded
 	NoneSkipped             Rule = "none_skipped"                // none was skipped
-	Always                  Rule = "always"                      // another name of AllDone
+	Always                  Rule = "always"                      // same as AllDone
 )
 
-// Rules lists every trigger rule.
+// Rules returns every trigger rule.
 func Rules() []Rule {
 	return []Rule{
 		AllSuccess, AllFailed, AllDone, AllSkipped, OneSuccess, OneFailed, OneDone, NoneFailed, NoneFailedMinOneSuccess, NoneSkipped, Always,
 	}
 }
 
-// Ended counts dependencies by how they ended, as trigger rules see it.
+// Ended counts dependencies by how they ended, in the categories of trigger rules.
 type Ended struct {
 	Succeeded, Failed, Skipped int
-	Open                       int // not terminal yet
+	Open                       int // not yet terminal
 }
 
-// Add counts a dependency. Completed is a success. Failed, Abandoned and Cancelled are failures, and so is a task that was skipped
-// because of a failure above it. A task that was skipped for another reason is skipped.
+// Add counts a dependency. Completed is a success. Failed, Abandoned and Cancelled are failures, and so is a task
+// that was skipped because of an upstream failure. A task that was skipped for another reason counts as skipped.
 func (e *Ended) Add(status tasks.Status, reason tasks.SkipReason) {
 	switch {
 	case !status.Terminal():
@@ -50,7 +51,8 @@ func (e *Ended) Add(status tasks.Status, reason tasks.SkipReason) {
 	}
 }
 
-// Verdict is what a trigger rule says of a task: Undecided as long as it waits for dependencies, Runs, or why it is skipped.
+// Verdict is the decision of a trigger rule: Undecided while it depends on open dependencies, Runs, or the reason why
+// the task is skipped.
 type Verdict int
 
 // The verdicts.
@@ -58,13 +60,13 @@ const (
 	Undecided Verdict = iota
 	Runs
 	SkippedByRule         // the rule does not hold
-	SkippedUpstreamFailed // the rule does not hold because of a failure above the task
+	SkippedUpstreamFailed // the rule does not hold because of an upstream failure
 )
 
-// Early reports whether the first dependency that ends so decides the rule, before the others have ended.
+// Early reports whether one dependency can decide the rule before the others have ended.
 func (r Rule) Early() bool { return r == OneSuccess || r == OneFailed || r == OneDone }
 
-// Decide says what becomes of a task with this rule. An unknown rule never holds; Check lets none pass.
+// Decide returns the verdict of the rule. An unknown rule never holds, but Check refuses those.
 func (r Rule) Decide(e Ended) Verdict {
 	switch {
 	case e.Open > 0 && (!r.Early() || !r.holds(e)):
@@ -103,12 +105,12 @@ func (r Rule) holds(e Ended) bool {
 	return false
 }
 
-// stoppedByFailure reports whether the rule asks for success: then a failure is why it does not hold.
+// stoppedByFailure reports whether the rule requires success, so that a failure is the reason why it does not hold.
 func (r Rule) stoppedByFailure() bool {
 	return r == AllSuccess || r == OneSuccess || r == NoneFailed || r == NoneFailedMinOneSuccess
 }
 
-// needsDependencies reports whether the rule can never hold for a task that depends on nothing.
+// needsDependencies reports whether the rule can never hold for a task without dependencies.
 func (r Rule) needsDependencies() bool {
 	return r == AllFailed || r == AllSkipped || r == OneSuccess || r == OneFailed || r == OneDone || r == NoneFailedMinOneSuccess
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// ruleRow is one rule and what it says for each mix of dependencies that succeeded (S), failed (F) or were skipped (K): R runs,
-// K skipped for its rule, U skipped because of a failure above.
+// ruleRow is a rule and its verdict for each mix of dependencies that succeeded (S), failed (F) or were skipped (K):
+// R runs, K skipped by the rule, U skipped because of an upstream failure.
 type ruleRow struct {
 	rule          string
 	s, f, k       byte
@@ -35,7 +35,7 @@ var ruleTable = []ruleRow{
 	{"always", 'R', 'R', 'R', 'R', 'R', 'R', 'R', "", "another name of `all_done`"},
 }
 
-// says looks a mix up by which kinds are in it.
+// says returns the verdict for a mix of endings.
 func (r ruleRow) says(succeeded, failed, skipped bool) byte {
 	switch {
 	case succeeded && failed && skipped:
@@ -54,7 +54,7 @@ func (r ruleRow) says(succeeded, failed, skipped bool) byte {
 	return r.k
 }
 
-// endings are the ways a dependency may end, and what each counts as.
+// endings are the ways in which a dependency may end, and the category of each.
 var endings = []struct {
 	name   string
 	status tasks.Status
@@ -71,7 +71,7 @@ var endings = []struct {
 
 var verdicts = map[byte]definition.Verdict{'R': definition.Runs, 'K': definition.SkippedByRule, 'U': definition.SkippedUpstreamFailed}
 
-// mixes calls each for every set of endings but the empty one.
+// mixes calls each for every non-empty set of endings.
 func mixes(each func(names []string, ended definition.Ended, succeeded, failed, skipped bool)) {
 	for set := 1; set < 1<<len(endings); set++ {
 		var names []string
@@ -87,7 +87,8 @@ func mixes(each func(names []string, ended definition.Ended, succeeded, failed, 
 	}
 }
 
-// TestRuleDecides goes through every rule and every mix of endings, each once and twice, with all dependencies ended and with one open.
+// TestRuleDecides checks every rule with every mix of endings, each once and twice, with and without an open
+// dependency.
 func TestRuleDecides(t *testing.T) {
 	rules := definition.Rules()
 	if len(rules) != len(ruleTable) {
@@ -127,7 +128,7 @@ func TestRuleDecides(t *testing.T) {
 	}
 }
 
-// TestRuleReference compares docs/trigger-rules.md with what is generated from the table; -update writes it.
+// TestRuleReference compares docs/trigger-rules.md with the text generated from the table. -update writes the file.
 func TestRuleReference(t *testing.T) {
 	const file = "../../../docs/trigger-rules.md"
 	want := ruleReference()

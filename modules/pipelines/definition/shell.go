@@ -2,13 +2,13 @@ package definition
 
 import "strings"
 
-// way is how a shell parameter must be written at some point of a command for its value to arrive there in one piece.
+// way is how a shell parameter must be written at a position in a command so that its value is not split.
 type way int
 
 const (
-	quoted    way = iota // between words: in double quotes of its own
-	bare                 // where double quotes or a here-document keep it together already
-	inComment            // nobody reads it
+	quoted    way = iota // between words, in double quotes of its own
+	bare                 // where double quotes or a here-document already keep it together
+	inComment            // in a comment, where it is not evaluated
 )
 
 func (w way) parameter(name string) string {
@@ -18,7 +18,7 @@ func (w way) parameter(name string) string {
 	return "${" + name + "}"
 }
 
-// region is a part of a shell text with its own rules of quoting.
+// region is a kind of shell text with its own quoting rules.
 type region int
 
 const (
@@ -32,31 +32,31 @@ const (
 	comment                    // # to the end of the line
 )
 
-// frame is a region that is open.
+// frame is an open region.
 type frame struct {
 	region   region
-	brackets int  // open parentheses of a $( ) or $(( )), its own included; 0 for the text itself
-	literal  bool // parameter: within double quotes, where ' means itself
+	brackets int  // open parentheses of a $( ) or $(( )), including its own; 0 for the text itself
+	literal  bool // parameter: within double quotes, where ' is literal
 	document document
-	pending  []document // command: documents that begin after this line
+	pending  []document // command: here-documents that begin after this line
 }
 
 // document is a here-document.
 type document struct {
 	end    string // the line that ends it
-	tabs   bool   // <<-: tabs before that line do not count
+	tabs   bool   // <<-: leading tabs of that line are ignored
 	quoted bool   // nothing is expanded in it
 }
 
-// shellReader follows the quoting of a shell text, so far as it decides how a parameter is written. It need not be a whole
-// shell: the values never become text of the command, so that a place it misjudges (and it rather refuses than guesses) can
-// split a value into words, and not run it.
+// shellReader tracks the quoting of a shell text as far as it determines how a parameter must be written. It need not
+// be a complete shell parser, because values never become text of the command. At a position that it misjudges, a
+// value can be split into words but not run. Where it is not certain, it refuses instead of guessing.
 type shellReader struct {
 	frames    []frame
-	previous  byte   // the character before, within a command; 0 at its start
+	previous  byte   // the previous character within a command; 0 at its start
 	escaped   bool   // the text ended in a backslash
-	lineStart bool   // here-document: a line begins
-	lost      string // why the quoting is not known from here on
+	lineStart bool   // here-document: at the start of a line
+	lost      string // why the quoting is unknown from here on
 }
 
 func newShellReader() *shellReader { return &shellReader{frames: []frame{{region: command}}} }
@@ -75,7 +75,7 @@ func (s *shellReader) pop() {
 
 const useEnv = `give it a name in env: and use "$NAME" there`
 
-// expression says how to write a parameter at the point that has been read up to.
+// expression returns how to write a parameter at the current position.
 func (s *shellReader) expression() (way, *mistake) {
 	refuse := func(where, hint string) (way, *mistake) {
 		return 0, &mistake{msg: "${{ }} is not evaluated " + where, hint: hint}
@@ -105,7 +105,7 @@ func (s *shellReader) expression() (way, *mistake) {
 	return refuse("in $(( ))", "calculate in the expression")
 }
 
-// read goes over a piece of the text; last says that nothing follows it.
+// read reads a piece of the text. last means that nothing follows it.
 func (s *shellReader) read(text string, last bool) {
 	s.escaped = false
 	for i := 0; i < len(text); {
@@ -113,7 +113,8 @@ func (s *shellReader) read(text string, last bool) {
 	}
 }
 
-// step reads one character or more and says how many.
+// step reads the next part of the text and returns how many bytes it has read. It returns 0 when it only ends a
+// comment.
 func (s *shellReader) step(text string, last bool) int {
 	f := s.top()
 	if f.region == hereDocument && s.lineStart {
@@ -156,14 +157,14 @@ func (s *shellReader) step(text string, last bool) int {
 	case comment:
 		if text[0] == '\n' {
 			s.pop()
-			return 0 // the line's end counts for the command, too
+			return 0 // the end of the line is also read by the command
 		}
 		return 1
 	}
 	return s.expansion(text)
 }
 
-// escapes reports whether a backslash keeps the next character from its meaning here.
+// escapes reports whether a backslash escapes the next character in the current region.
 func (s *shellReader) escapes(text string) bool {
 	switch f := s.top(); f.region {
 	case singleQuotes, comment:
@@ -171,14 +172,14 @@ func (s *shellReader) escapes(text string) bool {
 	case hereDocument:
 		return !f.document.quoted
 	case command:
-		if !strings.HasPrefix(text, "\\\n") { // a line that goes on ends no word and starts none
+		if !strings.HasPrefix(text, "\\\n") { // a line continuation neither ends nor starts a word
 			s.previous = 'x'
 		}
 	}
 	return true
 }
 
-// expansion reads what begins with $ or `, and any other character.
+// expansion reads the start of an expansion, which begins with $ or `, or any other character.
 func (s *shellReader) expansion(text string) int {
 	switch {
 	case text[0] == '`':

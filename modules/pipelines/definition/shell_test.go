@@ -11,13 +11,13 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
-// hostile are values that do harm, or fall apart, wherever a shell reads them as anything but data.
+// hostile are values that do harm or are split wherever a shell reads them as anything but data.
 var hostile = []string{
 	`"; touch pwned #`, `$(touch pwned)`, "`touch pwned`", `'; touch pwned; '`, `" && touch pwned && "`, `${HOME}`, `\`, `\\"`, `*`, `a  b`,
 	"line one\nline two\n", "EOF\ntouch pwned\n", `~`, `!!`, `| touch pwned`, `> pwned`, `x"y'z`, "", " ", "-n", "%s%n", "ü…\t", `$((1+1))`, `}`, `)`,
 }
 
-// commandTask is a definition whose task b runs script with the output of a.
+// commandTask returns a definition whose task b runs script with the output of a.
 func commandTask(script string) *definition.Definition {
 	return &definition.Definition{Name: "p", Tasks: []definition.Task{
 		{ID: "a", Run: "true"}, {ID: "b", Needs: []string{"a"}, Run: script},
@@ -60,7 +60,7 @@ func runScript(t *testing.T, shell, script, value string) string {
 }
 
 func TestShellValuesAreData(t *testing.T) {
-	scripts := map[string]string{ // each prints the value between < and >, whole
+	scripts := map[string]string{ // each prints the whole value between < and >
 		"unquoted":                 `printf '<%s>' ${{ needs.a.v }}`,
 		"in a word":                `printf '%s' "<"${{ needs.a.v }}\>`,
 		"double quotes":            `printf '%s' "<${{ needs.a.v }}>"`,

@@ -2,7 +2,7 @@ package definition
 
 import "strings"
 
-// command reads on outside of all quotes.
+// command reads text outside of all quotes.
 func (s *shellReader) command(text string, last bool) int {
 	f, start := s.top(), s.wordStart()
 	before := s.previous
@@ -10,7 +10,7 @@ func (s *shellReader) command(text string, last bool) int {
 	switch c := text[0]; {
 	case c == '\'':
 		if before == '$' {
-			s.lost = "after $'" // its end depends on which shell reads it
+			s.lost = "after $'" // its end depends on the shell
 		}
 		s.push(frame{region: singleQuotes})
 	case c == '"':
@@ -44,7 +44,7 @@ func (s *shellReader) closeBracket() {
 	s.pop()
 }
 
-// wordStart reports whether a word would begin here.
+// wordStart reports whether a word would begin at the current position.
 func (s *shellReader) wordStart() bool {
 	return s.previous == 0 || strings.IndexByte(" \t\n;&|()<>", s.previous) >= 0
 }
@@ -54,7 +54,7 @@ func isWord(text, word string) bool {
 	return ok && (rest == "" || strings.IndexByte(" \t\n", rest[0]) >= 0)
 }
 
-// redirection reads << and what follows it: a here-document's end, or a third < with which no document begins.
+// redirection reads << and the word after it, which ends a here-document, or <<<, which begins no document.
 func (s *shellReader) redirection(text string, last bool) int {
 	if strings.HasPrefix(text, "<<<") {
 		return 3
@@ -81,7 +81,8 @@ func (s *shellReader) redirection(text string, last bool) int {
 	return i
 }
 
-// endCharacter adds the next character, or all that stands in quotes, to the word that ends a document.
+// endCharacter adds the next character, or a quoted string, to the word that ends a document. It returns the number
+// of bytes read.
 func (d *document) endCharacter(text string, end *strings.Builder) int {
 	switch c := text[0]; c {
 	case '\\':
@@ -102,7 +103,7 @@ func (d *document) endCharacter(text string, end *strings.Builder) int {
 	}
 }
 
-// beginDocument opens the next here-document of the line that has ended.
+// beginDocument opens the next here-document of the line that has just ended.
 func (s *shellReader) beginDocument() {
 	f := s.top()
 	if len(f.pending) == 0 {
@@ -114,7 +115,7 @@ func (s *shellReader) beginDocument() {
 	s.lineStart = true
 }
 
-// documentEnd looks whether the line that begins here ends the document.
+// documentEnd reports whether the line that begins here ends the document, and the number of bytes read.
 func (s *shellReader) documentEnd(text string, last bool) (int, bool) {
 	d := s.top().document
 	line, _, more := strings.Cut(text, "\n")

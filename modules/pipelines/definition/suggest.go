@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// suggest gives a hint for a name that is not among the known ones: the nearest of them, or else the list while it is short.
+// suggest returns a hint for an unknown name: the nearest known name, or else the list of all if it is short.
 func suggest(name string, known []string) string {
 	if best := nearest(name, known); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
@@ -17,7 +17,8 @@ func suggest(name string, known []string) string {
 	return "known: " + strings.Join(known, ", ")
 }
 
-// nearest finds the known name that the fewest slips turn into name; none when that takes more than a third of the letters.
+// nearest returns the known name with the fewest edits from name, or the empty string if that takes edits of more
+// than a third of the letters.
 func nearest(name string, known []string) string {
 	if len(name) > 100 {
 		return ""
@@ -35,7 +36,8 @@ func nearest(name string, known []string) string {
 	return best
 }
 
-// slips counts the letters to insert, drop, change or swap with a neighbour that turn a into b.
+// slips returns the edit distance of a and b: the number of letters to insert, delete, replace or swap with a
+// neighbor.
 func slips(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
@@ -60,7 +62,7 @@ func slips(a, b string) int {
 
 func abs(n int) int { return max(n, -n) }
 
-// names turns the values of a closed set into text.
+// names converts the values of a closed set to strings.
 func names[S ~string](values []S) []string {
 	out := make([]string, len(values))
 	for i, v := range values {

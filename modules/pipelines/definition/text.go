@@ -2,7 +2,7 @@ package definition
 
 import "strings"
 
-// part is a piece of a text: literal, or the source of an expression, which begins offset bytes into the text.
+// part is a literal piece of a text, or the source of an expression, which begins offset bytes into the text.
 type part struct {
 	literal    string
 	source     string
@@ -10,7 +10,7 @@ type part struct {
 	offset     int
 }
 
-// mistake is what is wrong with a text, offset bytes into it.
+// mistake is a mistake in a text, offset bytes into it.
 type mistake struct {
 	offset    int
 	msg, hint string
@@ -18,13 +18,13 @@ type mistake struct {
 
 const (
 	open    = "${{"
-	escaped = "$${{" // stands for a literal ${{
+	escaped = "$${{" // a literal ${{
 )
 
-// hasExpressions also is true of a text with nothing but an escaped ${{: it is not to be used as it stands.
+// hasExpressions reports whether a text must be split. It is also true if the text only contains an escaped ${{.
 func hasExpressions(s string) bool { return strings.Contains(s, open) }
 
-// split cuts a text at its ${{ }}.
+// split splits a text into literals and expressions.
 func split(s string) ([]part, *mistake) {
 	var parts []part
 	var literal strings.Builder
@@ -63,7 +63,7 @@ func split(s string) ([]part, *mistake) {
 	return parts, nil
 }
 
-// expressionEnd finds the }} that ends an expression, past those in its strings and its maps; -1 if there is none.
+// expressionEnd returns the offset of the }} that ends an expression, or -1. It skips those in strings and maps.
 func expressionEnd(s string) int {
 	depth := 0
 	for i := 0; i < len(s); i++ {

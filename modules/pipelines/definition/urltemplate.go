@@ -9,10 +9,10 @@ import (
 	"github.com/expr-lang/expr/ast"
 )
 
-// urlSettings are the settings of the built-in handlers that hold a URL, by the name of the handler.
+// urlSettings are the settings of built-in handlers that contain a URL, by handler.
 var urlSettings = map[string]string{"http": "url", "wait": "url"}
 
-// markURL makes the text of a setting that holds a URL encode the values that are put into it.
+// markURL marks the template of a setting that contains a URL, so that values inserted into it are encoded.
 func markURL(uses string, with any) {
 	settings, _ := with.(map[string]any)
 	if t, ok := settings[urlSettings[uses]].(*template); ok {
@@ -20,11 +20,11 @@ func markURL(uses string, with any) {
 	}
 }
 
-// urlFunctions return text that belongs into a URL as it is.
+// urlFunctions return text that is inserted into a URL as it is.
 var urlFunctions = []string{"urlencode", "urlraw"}
 
-// isEncoded reports whether the author has seen to the encoding: the value consists of what urlencode and urlraw return and of text
-// that is written out.
+// isEncoded reports whether the value is already encoded: it consists only of results of urlencode and urlraw and of
+// string literals.
 func isEncoded(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -42,10 +42,10 @@ func isEncoded(n ast.Node) bool {
 	return false
 }
 
-// urlValue encodes a value for its place in a URL: before is the URL so far, after the text that the author wrote behind it. At the
-// very start the value is the beginning of the URL, with its scheme and host, and stays as it is. In the host a port and the brackets
-// of an IPv6 address may stand; everywhere else each character that is not unreserved (RFC 3986) is percent-encoded. The error says
-// that no encoding keeps the value in its place.
+// urlValue encodes a value for its position in a URL. before is the URL up to the value, and after the literal text
+// that follows it. A value at the very start is not encoded, because it contains the scheme and the host. In the
+// host, a port and the brackets of an IPv6 address are kept. Elsewhere each character that is not unreserved (RFC
+// 3986) is percent-encoded. The error is for a value that no encoding keeps in its position.
 func urlValue(before, value, after string) (string, error) {
 	if before == "" {
 		return value, nil
@@ -65,7 +65,7 @@ func urlValue(before, value, after string) (string, error) {
 
 var hostPart = strings.NewReplacer("%3A", ":", "%5B", "[", "%5D", "]")
 
-// checkSegment refuses a value that makes a whole segment of the path "." or "..": servers take %2E for the dot itself.
+// checkSegment refuses a value that makes a whole path segment "." or "..", because servers treat %2E like a dot.
 func checkSegment(before, value, after string) error {
 	segment, _, _ := strings.Cut(after, "/")
 	segment, _, _ = strings.Cut(segment, "?")
@@ -76,7 +76,7 @@ func checkSegment(before, value, after string) error {
 	return nil
 }
 
-// authorityOf is the start of a text up to the end of a URL's user and host.
+// authorityOf returns the start of a text up to the end of a URL's user and host.
 func authorityOf(text string) string {
 	if end := strings.IndexAny(text, "/?#"); end >= 0 {
 		return text[:end]
@@ -84,7 +84,7 @@ func authorityOf(text string) string {
 	return text
 }
 
-// literalsFrom joins what the author wrote behind the expression at i, expressions left out.
+// literalsFrom returns the literal texts after the expression at i, joined without the expressions between them.
 func (t *template) literalsFrom(i int) string {
 	var b strings.Builder
 	for _, p := range t.parts[i+1:] {

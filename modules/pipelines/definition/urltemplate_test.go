@@ -8,7 +8,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
-// resolveURL evaluates the url of a task of a handler, with the text v as an input field.
+// resolveURL evaluates text as the url of a task with the handler uses. The input field v has the value v.
 func resolveURL(t *testing.T, uses, text, v string) (string, error) {
 	t.Helper()
 	with, err := json.Marshal(map[string]any{"url": text, "body": text})
@@ -40,7 +40,7 @@ func resolveURL(t *testing.T, uses, text, v string) (string, error) {
 	return out.URL, nil
 }
 
-// TestURLValues: a value stays in the place of a URL where its author put it, whatever it holds.
+// TestURLValues checks that a value stays in its position in the URL, whatever it contains.
 func TestURLValues(t *testing.T) {
 	for _, c := range []struct{ text, v, want string }{
 		{"${{ input.v }}", "https://h/a?b=c#d", "https://h/a?b=c#d"},
@@ -78,7 +78,7 @@ func TestURLValues(t *testing.T) {
 	}
 }
 
-// TestLongURL: a URL of very many expressions is refused before it costs much.
+// TestLongURL checks that a URL of very many expressions is refused before it takes much time.
 func TestLongURL(t *testing.T) {
 	if _, err := resolveURL(t, "http", "https://h/?q="+strings.Repeat(`${{ input.n }}`, 20_000), ""); err == nil || !strings.Contains(err.Error(), "too expensive") {
 		t.Errorf("got %v", err)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// decodeExact reads JSON with its numbers as they are written (json.Number).
+// decodeExact decodes JSON with its numbers as they are written (json.Number).
 func decodeExact(raw []byte) (any, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
@@ -19,7 +19,7 @@ func decodeExact(raw []byte) (any, error) {
 	return v, nil
 }
 
-// encode writes JSON in one line with sorted keys and the characters <, > and & as they are.
+// encode returns JSON on one line, with sorted keys and without escaping <, > and &.
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -30,8 +30,8 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// forExpressions turns whole numbers into ints where that keeps every character. Other numbers stay as they are written, until they are
-// calculated with.
+// forExpressions converts whole numbers to ints where that preserves every character. Other numbers stay as they are
+// written until they are used in a calculation.
 func forExpressions(v any) any {
 	switch v := v.(type) {
 	case json.Number:
@@ -50,13 +50,13 @@ func forExpressions(v any) any {
 	return v
 }
 
-// significant gives a number's digits without sign, point, exponent and zeros at either end.
+// significant returns a number's digits without sign, point, exponent, and leading and trailing zeros.
 func significant(s string) string {
 	digits, _, _ := strings.Cut(strings.ToLower(s), "e")
 	return strings.Trim(strings.Replace(strings.TrimPrefix(digits, "-"), ".", "", 1), "0")
 }
 
-// kindOf names the type of a JSON value, or of an expression's.
+// kindOf returns the name of the type of a JSON value or an expression's value.
 func kindOf(v any) string {
 	switch v.(type) {
 	case nil:

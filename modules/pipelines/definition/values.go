@@ -6,36 +6,37 @@ import (
 	"fmt"
 )
 
-// Values is what the expressions of one run are evaluated with. It remembers what it has decoded, so it serves one goroutine at a time.
+// Values contains the values that the expressions of one run read. It caches what it has decoded, so it must be used
+// by one goroutine at a time.
 type Values struct {
 	Input json.RawMessage            // the run's input, as CheckInput returned it; nil counts as {}
-	Needs map[string]json.RawMessage // outputs by task; a task that is missing or nil has the output null
-	Past  map[string]Past            // by task, of those whose past an expression reads
+	Needs map[string]json.RawMessage // outputs by task; null for a task that is missing or nil
+	Past  map[string]Past            // by task, for those whose end an expression reads
 	Run   Run
 
 	input     any
 	hasInput  bool
 	outputs   map[string]any
-	planSteps int64 // that conditions have used
+	planSteps int64 // steps used by conditions
 }
 
 // Past is how a dependency ended.
 type Past struct {
 	Status    string // a status of a task: Completed, Failed, Skipped, Abandoned or Cancelled
-	Error     string // of the last attempt that failed, or why it was abandoned; empty: none
+	Error     string // of the last failed attempt, or why it was abandoned; empty if none
 	ErrorKind string
-	Attempts  int // begun
+	Attempts  int // attempts begun
 }
 
-// Run is what an expression reads of the run itself.
+// Run contains what an expression can read of the run itself.
 type Run struct {
 	ID       string
 	Pipeline string
-	Attempt  int    // 1, and 1 more for each restart of the run
-	DueAt    string // RFC 3339; empty: the run was not started by a schedule
+	Attempt  int    // 1, plus 1 for each restart of the run
+	DueAt    string // RFC 3339; empty if no schedule started the run
 }
 
-// result is GitHub's word for a task's status.
+// result returns GitHub's word for the task's status, or null.
 func (p Past) result() any {
 	switch p.Status {
 	case "Completed":
@@ -55,11 +56,11 @@ var (
 	statuses = []string{"Completed", "Failed", "Skipped", "Abandoned", "Cancelled"}
 )
 
-// ref is what a name in an expression stands for.
+// ref is the meaning of a name in an expression.
 type ref struct {
 	of    string // input, needs or run
 	task  string // needs
-	field string // of needs or run; empty: the dependency's output
+	field string // of needs or run; empty for the dependency's output
 }
 
 func (r ref) String() string {
@@ -75,16 +76,16 @@ func (r ref) String() string {
 	return r.of
 }
 
-// The words that follow needs.<task>, and those of run.
+// needFields are the words that may follow needs.<task>, and runFields those that may follow run.
 var (
 	needFields = []string{"attempts", "error", "error_kind", "output", "outputs", "result", "status"}
 	runFields  = []string{"attempt", "due_at", "id", "pipeline"}
 )
 
-// isOutput reports whether the name reads the dependency's output, not how it ended.
+// isOutput reports whether the name reads the dependency's output, not its end.
 func (r ref) isOutput() bool { return r.field == "" || r.field == "output" || r.field == "outputs" }
 
-// typed is the name, which no expression can spell, under which the type of what is read is known to the checker.
+// typed returns the name by which the checker finds the type of what is read. No expression can contain the name.
 func (r ref) typed() string {
 	switch {
 	case r.field == "attempts", r.field == "attempt":
@@ -95,7 +96,7 @@ func (r ref) typed() string {
 	return "anything"
 }
 
-// lookup reads what a name stands for.
+// lookup returns the value that a name refers to.
 func (v *Values) lookup(m *meter, r ref) (any, error) {
 	switch {
 	case r.of == "input":
@@ -171,7 +172,7 @@ func (v *Values) output(m *meter, task string) (any, error) {
 	return out, nil
 }
 
-// decode reads JSON as expressions see it.
+// decode decodes JSON for expressions.
 func (m *meter) decode(raw []byte) (any, error) {
 	objects, others := bytes.Count(raw, []byte("{")), bytes.Count(raw, []byte(","))+bytes.Count(raw, []byte("["))
 	if err := m.alloc(times(objects, 280) + times(others+1, 48) + int64(len(raw))); err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// YAML writes a definition as a file that Parse reads as the same version. What a task has by default, or inherited, is not told
-// apart: settings that are the defaults of Parse are left out, all others stand at the task.
+// YAML returns the definition as a file that Parse reads as the same version. Defaults and inherited settings cannot
+// be distinguished: settings equal to Parse's defaults are left out, and all others are written at each task.
 func (d *Definition) YAML() ([]byte, error) {
 	doc, _, err := d.Encode()
 	if err != nil {
@@ -28,7 +28,7 @@ func (d *Definition) YAML() ([]byte, error) {
 		return nil, fmt.Errorf("write the definition as YAML: %w", err)
 	}
 	for i := 2; i < len(root.Content); i += 2 {
-		if root.Content[i].Value == "description" { // below the name, where a reader looks for it
+		if root.Content[i].Value == "description" { // moved below the name, where readers expect it
 			d := slices.Clone(root.Content[i : i+2])
 			root.Content = slices.Insert(slices.Delete(root.Content, i, i+2), 2, d...)
 		}
@@ -50,7 +50,7 @@ func (d *Definition) YAML() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// taskMapping puts a task's settings into the form of a file.
+// taskMapping converts a task's settings to the form of a file.
 func taskMapping(n *yaml.Node, t *Task) {
 	var given []*yaml.Node
 	for i := 0; i < len(n.Content); i += 2 {
@@ -64,7 +64,7 @@ func taskMapping(n *yaml.Node, t *Task) {
 	rewrite(n, "retry", func(r *yaml.Node) { durations(r, []string{"delay", "max_delay"}) })
 }
 
-// isDefault reports whether a setting of the task is what Parse takes for one that is not there.
+// isDefault reports whether a setting of the task has the value that Parse uses if it is missing.
 func (t *Task) isDefault(key string) bool {
 	switch key {
 	case "timeout":
@@ -81,7 +81,7 @@ func (t *Task) isDefault(key string) bool {
 	return false
 }
 
-// inputMapping makes a list of fields, each with its name, a mapping from names to fields.
+// inputMapping converts a list of fields with names to a mapping from names to fields.
 func inputMapping(n *yaml.Node) {
 	out := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	for _, f := range n.Content {
@@ -93,7 +93,7 @@ func inputMapping(n *yaml.Node) {
 	*n = *out
 }
 
-// durations writes numbers of nanoseconds as durations.
+// durations converts numbers of nanoseconds to durations.
 func durations(n *yaml.Node, keys []string) {
 	for i := 0; i < len(n.Content); i += 2 {
 		value := n.Content[i+1]
@@ -104,7 +104,7 @@ func durations(n *yaml.Node, keys []string) {
 	}
 }
 
-// rewrite changes the value of a key of a mapping, if it is there.
+// rewrite changes the value of a key of a mapping, if the key exists.
 func rewrite(n *yaml.Node, key string, change func(*yaml.Node)) {
 	for i := 0; i < len(n.Content); i += 2 {
 		if n.Content[i].Value == key {
@@ -113,7 +113,7 @@ func rewrite(n *yaml.Node, key string, change func(*yaml.Node)) {
 	}
 }
 
-// yamlNode reads one JSON value, keys in their order and numbers with their digits.
+// yamlNode reads one JSON value, with its keys in their order and numbers with their digits.
 func yamlNode(dec *json.Decoder) (*yaml.Node, error) {
 	token, err := dec.Token()
 	if err != nil {
@@ -150,6 +150,6 @@ func yamlCollection(dec *json.Decoder, begin json.Delim) (*yaml.Node, error) {
 		}
 		n.Content = append(n.Content, child)
 	}
-	_, err := dec.Token() // its end
+	_, err := dec.Token() // the closing delimiter
 	return n, err
 }

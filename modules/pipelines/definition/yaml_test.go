@@ -38,7 +38,7 @@ tasks:
   - {id: c, needs: [a, b], trigger_rule: one_failed, if: 'input.size > 1', run: "#!no comment", continue_on_error: true, retry: {max_attempts: 1, backoff: fixed}}
 `
 
-// TestYAML: what YAML writes is read as the same version, for every example and every setting.
+// TestYAML checks that YAML writes a file that is parsed as the same version, for every example and every setting.
 func TestYAML(t *testing.T) {
 	t.Parallel()
 	var list []tasks.Handler
