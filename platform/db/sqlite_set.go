@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// set is a list of VALUES, beside single values for the columns that have but one.
+// set renders a list of VALUES, and single values for the columns that have only one.
 func (l *sqlite) set(_ int, name string, s *Set) (string, []any) {
 	constant := s.constant()
 	vars := make([]any, 0, s.rows*len(s.columns))
@@ -43,7 +43,7 @@ func (l *sqlite) set(_ int, name string, s *Set) (string, []any) {
 	return b.String(), vars
 }
 
-// value is the r-th value of a column as SQLite keeps it.
+// value returns the r-th value of a column as SQLite stores it.
 func (c *column) value(r int) any {
 	switch c.kind {
 	case kindID:
@@ -64,6 +64,6 @@ func (c *column) value(r int) any {
 	}
 }
 
-// maxRows is the greatest power of two that is left, up to 256: so a statement comes in nine lengths, and the connection keeps
-// each prepared. Longer ones gain nothing.
+// maxRows returns the greatest power of two that is not above left, up to 256. A statement thus has at most nine
+// lengths, and the connection keeps all of them prepared. Longer statements are no faster.
 func (l *sqlite) maxRows(_ *Set, left int) int { return 1 << min(bits.Len(uint(left))-1, 8) }
