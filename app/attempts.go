@@ -35,11 +35,11 @@ type account struct {
 	attempts  map[attemptKey]*attempt
 	current   map[db.ID]*attempt // the last of each task
 	needs     map[db.ID][]string
-	continues map[db.ID]bool         // tasks that the run does not fail for
+	continues map[db.ID]bool         // the last of each task
 	last      map[db.ID]events.Event // of each task, annotations apart
-	paused    events.Event           // the last pipeline_paused
-	cancelled events.Event           // the last pipeline_cancelled
-	truncated bool                   // retention has removed events
+	paused    events.Event           // tasks whose failure does not make the run fail
+	cancelled events.Event           // of each task, without annotations
+	truncated bool                   // the last pipeline_paused
 }
 
 // readHistory goes through the events in the order of their versions, which in Postgres is not that of their numbers.
