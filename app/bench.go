@@ -116,11 +116,10 @@ func (c *cli) benchPlan(config bench.Config) (bench.Plan, error) {
 		return plan, fmt.Errorf("find this program's file: %w", err)
 	}
 	config.Helper = func() *exec.Cmd {
-		// the process ends when its input ends
-		//nolint:noctx // the end of its input ends it, in order
+		//nolint:noctx // the process ends when its input ends
 		cmd := exec.Command(executable, "bench-helper", "--tenant", c.tenant, "--workers", strconv.Itoa(config.Slots),
 			"--payload", strconv.Itoa(settings.Payload), "--sleep", settings.Sleep.String(), "--every", strconv.Itoa(settings.Every))
-		// not an argument, because it may hold a password
+		// The URL is not an argument, because it may hold a password.
 		cmd.Env = append(os.Environ(), variable("database-url")+"="+c.databaseURL)
 		cmd.Stderr = c.stderr.Data()
 		return cmd

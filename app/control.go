@@ -29,9 +29,9 @@ type control struct {
 	give       func(context.Context, *pipelines.Engine, pipelines.Orders) ([]error, error)
 	said       func(x pipelines.Execution) string // describes what it did to one execution
 
-	// what it will do to one execution; nil if that is obvious
+	// preview returns what it will do to one execution. It is nil if that is obvious.
 	preview func(context.Context, *pipelines.Engine, db.ID) ([]pipelines.RunsAgain, error)
-	// further output for one execution; nil if there is none
+	// more returns further output for one execution. It is nil if there is none.
 	more func(context.Context, *pipelines.Engine, db.ID) (string, error)
 }
 

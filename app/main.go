@@ -53,7 +53,7 @@ func command(
 	cmd, err := root.ExecuteContextC(ctx)
 	c.json = wantsJSON(cmd, args)
 	code := c.report(ctx, err)
-	// errors of a closed output have been reported, or nobody reads it any more
+	// Errors of a closed output have been reported, or nobody reads it any more.
 	_, _ = c.stdout.Flush(), c.stderr.Flush()
 	return code
 }

@@ -35,7 +35,7 @@ func (f pastFlags) check() error {
 
 // pastMoment is the moment of the past that a document shows.
 type pastMoment struct {
-	Time        db.Time             `json:"time"`         // the requested time; for --at-event, when that event was written
+	Time        db.Time             `json:"time"`         // as requested; for --at-event, when it was written
 	SequenceNum int64               `json:"sequence_num"` // of the last event that had been committed
 	Events      int                 `json:"events"`       // how many had been committed
 	TotalEvents int                 `json:"total_events"` // how many there are now

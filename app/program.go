@@ -18,10 +18,10 @@ import (
 
 // Program is Main for a program's main function, which has the process to itself. In addition to what Main does,
 //
-//   - processes that a task's command leaves behind end with it, including those that have left its session, and ended orphans
-//     are reaped, which is the duty of process 1 in a container;
-//   - SIGQUIT prints the stacks of all goroutines to stderr, kills the process groups of running commands, and ends the process
-//     immediately with exit code 131. If SIGQUIT was ignored at the start, it stays ignored.
+//   - processes that a task's command leaves behind end with it, including those that have left its session, and ended
+//     orphans are reaped, which is the duty of process 1 in a container;
+//   - SIGQUIT prints the stacks of all goroutines to stderr, kills the process groups of running commands, and ends the
+//     process immediately with exit code 131. If SIGQUIT was ignored at the start, it stays ignored.
 //
 // Call Program from the main goroutine, before any process is started, in a program whose init calls
 // runtime.LockOSThread. Without that call the first of the two may be missing.

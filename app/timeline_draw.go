@@ -140,7 +140,7 @@ func (l look) draw(bar []history.Kind) string {
 // cell.
 func barOf(t *history.Timeline, r history.Row, cells int) []history.Kind {
 	whole := max(t.To.Sub(t.From.Time), time.Microsecond)
-	// in floating point, because a product of nanoseconds would overflow within months
+	// The computation uses floating point, because a product of nanoseconds would overflow within months.
 	cellOf := func(at time.Time) int {
 		return min(max(int(float64(at.Sub(t.From.Time))/float64(whole)*float64(cells)), 0), cells-1)
 	}

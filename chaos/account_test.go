@@ -130,7 +130,7 @@ func TestWorkersOfOneNameAreCounted(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for file, workers := range map[string][]string{
-		// processes of the same place do not count
+		// Processes of the same place do not count.
 		"0-1": {"h-1-aa", "h-1-ab"}, "1-2": {"h-1-bb", "h-2-cc"}, "0-3": {"h-3-dd"}, "0-4": {"h-3-ee"},
 	} {
 		text := ""

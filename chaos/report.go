@@ -19,7 +19,7 @@ type Report struct {
 	Refused       int            `json:"refused"`         // writes of zombies, refused
 	Accepted      int            `json:"accepted"`        // writes of zombies, accepted
 	Stuck         int            `json:"stuck"`           // most tasks and runs that were stuck at the same time
-	Abandoned     int            `json:"abandoned"`       // runs with a task that was abandoned after too many recoveries
+	Abandoned     int            `json:"abandoned"`       // runs with a task that was abandoned after recoveries
 	Account       account        `json:"account"`         // ledgers compared with history
 	Killed        []Millis       `json:"takeover_killed"` // from SIGKILL to the next claim of each task it held
 	Stopped       []Millis       `json:"takeover_stopped"`

@@ -68,7 +68,7 @@ type CutReport struct {
 	Fewest    int // events left by one of the cuts
 	Whole     int // events without a cut
 	Breaches  []string
-	Remaining string // path of the last one, for work to go on with
+	Remaining string // path of the last one, with which to continue
 }
 
 // cutLog cuts the log of an image at random lengths. After each cut, the database must verify, and its history must

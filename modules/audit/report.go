@@ -51,13 +51,13 @@ type Report struct {
 	Events      int `json:"events"`
 	OutboxRows  int `json:"outbox_rows"`
 	Definitions int `json:"definitions"`
-	// pipelines of which only the rows could be checked, because retention removed their events
+	// Retained counts pipelines of which only the rows could be checked, because retention removed their events.
 	Retained  int `json:"retained"`
 	Seals     int `json:"seals"`           // pipelines with a seal
 	NoOutputs int `json:"outputs_removed"` // pipelines whose outputs retention has removed
 
 	SealedHistories int `json:"sealed_histories"` // pipelines whose events were compared with their seal
-	// pipelines whose input, outputs, definition, idempotency key and labels were compared with a seal of form 2
+	// SealedContents counts pipelines whose input, outputs, definition, idempotency key and labels were compared with a seal of form 2
 	SealedContents int `json:"sealed_contents"`
 
 	Total     int      `json:"-"`         // number of executions to check; only counted if Options.Progress is set

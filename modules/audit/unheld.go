@@ -19,7 +19,7 @@ type Unheld struct {
 	TaskExecutionID     db.ID   `json:"task_execution_id"`
 	TaskName            string  `json:"id"`
 	WorkerID            db.Text `json:"worker_id"`
-	// when its worker's lease ended, or when the task was started if the worker has no row
+	// Since is when its worker's lease ended, or when the task was started if the worker has no row.
 	Since db.Time `json:"since"`
 	Found string  `json:"found"`
 }

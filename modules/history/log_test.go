@@ -112,7 +112,7 @@ func TestATransactionIsSeenWhole(t *testing.T) {
 			t.Errorf("at event %d: %v, want %s", number, got, want)
 		}
 	}
-	// the annotation is between the two events of the claim
+	// The annotation is between the two events of the claim.
 	mixed := begin().claim(2, "a", "1").add(3, "", events.Annotation, "", `{}`).swap(5, 6)
 	cut, err := mixed.log(t).AtEvent(6)
 	if err != nil {

@@ -29,7 +29,7 @@ var (
 	ErrForeign     = errors.New("the file is no sluice database")
 	ErrMalformed   = errors.New("the file is no database, or is damaged")
 	ErrReadOnly    = errors.New("the database is read-only")
-	// the answer of the commit was lost
+	// ErrUnknown means that the answer of the commit was lost.
 	ErrUnknown = errors.New("it is not known whether the transaction was committed")
 	ErrRefused = errors.New("the database refuses the data") // trying again is of no use
 

@@ -52,7 +52,7 @@ func pipelined(conn *sql.Conn, setup *sessionSetup) sender {
 			}
 			first = false
 			failure = sendBatch(ctx, c.Conn(), withModes(list, &kept))
-			// reporting a broken connection would block: removing it from the pool waits for the transaction to end
+			// Reporting a broken connection would block, because removing it from the pool waits for the transaction.
 			return nil
 		})
 		if failure != nil {

@@ -59,7 +59,7 @@ func newSessionSetup(cfg *pgx.ConnConfig) (*sessionSetup, error) {
 	case "transaction":
 		s.transactionPooling = true
 		if cfg.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
-			// a prepared statement would belong to one server connection
+			// A prepared statement would belong to one server connection.
 			cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 		}
 	default:

@@ -141,7 +141,7 @@ func (l *sqlite) openFile(ctx context.Context, tenant string, readOnly error) (h
 	if err != nil {
 		return handles{}, errors.Join(err, closeGorm(write))
 	}
-	// a file has one writer, so there is no reserved connection
+	// A file has one writer, so there is no separate reserved connection.
 	return handles{write: write, read: read, reserved: write}, nil
 }
 

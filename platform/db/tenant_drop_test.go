@@ -251,7 +251,7 @@ func TestInterruptedTenants(t *testing.T) {
 				t.Fatalf("%s: dropped: %v", what, err)
 			}
 			leave(t, d)
-			// that schema could belong to anybody
+			// That schema could belong to anybody.
 			if err := d.DropTenant(in(t, "acme"), nil); err != nil && what != "an empty schema" {
 				t.Errorf("%s: dropped at once: %v", what, err)
 			}

@@ -90,7 +90,7 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 			err = d.resolve(ctx, state.witness, err)
 		}
 		if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-			// what looks like a broken connection was caused by the end of ctx
+			// What looks like a broken connection was caused by the end of ctx.
 			err = fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
 		if err == nil {

@@ -119,7 +119,7 @@ func TestCancelledDuring(t *testing.T) {
 	t.Parallel()
 	long := map[string]string{
 		"postgres": `SELECT 1 FROM pg_sleep(3600)`,
-		// the driver may miss a cancellation that comes before its first step
+		// The driver may miss a cancellation that comes before its first step.
 		"sqlite": `WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 20000000) SELECT count(*) FROM c`,
 	}
 	withProbe(t, func(t *testing.T, d *db.DB) {
