@@ -41,7 +41,7 @@ type with struct {
 	At int64  `json:"at"` // when a deferral ends, in Unix milliseconds
 }
 
-// Check refuses a word that Run does not know.
+// Check returns an error for an unknown word.
 func (*Handler) Check(values map[string]any) error {
 	if word, _ := values["do"].(string); word != "" && words[word] == nil {
 		return &tasks.FieldError{Field: "do", Msg: "is no known word"}

@@ -57,7 +57,8 @@ type Report struct {
 	NoOutputs int `json:"outputs_removed"` // pipelines whose outputs retention has removed
 
 	SealedHistories int `json:"sealed_histories"` // pipelines whose events were compared with their seal
-	// SealedContents counts pipelines whose input, outputs, definition, idempotency key and labels were compared with a seal of form 2
+	// SealedContents counts pipelines whose input, outputs, definition, idempotency key and labels were compared with a
+	// seal of form 2.
 	SealedContents int `json:"sealed_contents"`
 
 	Total     int      `json:"-"`         // number of executions to check; only counted if Options.Progress is set
