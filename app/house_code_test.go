@@ -75,7 +75,7 @@ func TestEachTableHasItsWriters(t *testing.T) {
 	}
 }
 
-// forbidden are calls that production code must not make, with the reason.
+// forbidden are calls that no code of this module may make, with the reason.
 var forbidden = map[string]string{
 	"time.Sleep":     "wait for what you wait for, under a context",
 	".Save":          "it writes every column, whoever changed it meanwhile",
@@ -87,7 +87,7 @@ var forbidden = map[string]string{
 	"context.TODO":   "say whose context it is",
 }
 
-// forbiddenInTests are calls that tests must not make, on values with a test's usual names.
+// forbiddenInTests are further calls that tests must not make, on values with the usual names of a test.
 var forbiddenInTests = regexp.MustCompile(`^(?:t|b|f|tb|rt)\.Skip(?:Now|f)?$`)
 
 func TestNoForbiddenCalls(t *testing.T) {

@@ -148,7 +148,7 @@ type account struct {
 // excuses are what may make the accounts differ.
 type excuses struct {
 	ended     map[int]bool // processes that a fault ended, which may not have begun what they had claimed
-	links     bool         // links to the database break, so a worker may not know of its claim
+	links     bool         // links to the database break, so the answer of a claim may be lost
 	forgotten bool         // the database has lost its last commits, so handlers may have run without history
 }
 

@@ -149,8 +149,8 @@ type (
 	reservedKey struct{}
 )
 
-// Reserved returns a context whose operations use separate connections, so that a heartbeat never waits for the tasks
-// of the worker that it keeps alive.
+// Reserved returns a context whose operations use separate connections, so that a heartbeat never waits behind the
+// work of its own worker.
 func Reserved(ctx context.Context) context.Context {
 	return context.WithValue(ctx, reservedKey{}, true)
 }

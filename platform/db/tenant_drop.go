@@ -14,12 +14,13 @@ type Tenant struct {
 	Name string
 	// Incarnation differs between a tenant and a later one of the same name that was created after a drop.
 	Incarnation string
-	// Unused says that the tenant has no table of executions, because it has not been migrated yet.
+	// Unused says that the tenant has no table of executions, because it has not been migrated yet. It is always false
+	// on SQLite.
 	Unused bool
 }
 
-// Tenants lists the existing tenants: those whose schema or file holds this program's tables and no others. The
-// default tenant comes first, unless its schema or file does not exist yet.
+// Tenants lists the existing tenants: those whose schema or file belongs to this program. The default tenant comes
+// first, unless its schema or file does not exist yet.
 func (d *DB) Tenants(ctx context.Context) ([]Tenant, error) {
 	found, err := d.backend.tenants(ctx)
 	if err != nil {

@@ -141,7 +141,7 @@ func (d *DB) finish(tx Tx) error {
 const longestDoubt = 30 * time.Second
 
 // resolve returns nil if a transaction whose commit failed with cause was committed after all, and cause if it was
-// not. If neither can be found out, it returns ErrUnknown.
+// not. If that cannot be found out, it returns ErrUnknown.
 func (d *DB) resolve(ctx context.Context, w witness, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestDoubt)
 	defer cancel()
