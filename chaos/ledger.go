@@ -140,7 +140,8 @@ func (l ledger) add(h history) {
 type account struct {
 	Starts  int // calls of handlers, by the ledgers
 	Started int // task_started events
-	// started by the history but not by a ledger: the process died in between, or the answer of its COMMIT was lost
+	// NeverBegun counts calls started by the history but not by a ledger, because the process died in between, or the
+	// answer of its COMMIT was lost.
 	NeverBegun int
 	Cut        int // begun and not ended: the process died within the handler
 }

@@ -20,7 +20,7 @@ var (
 	ErrBroken = audit.ErrHistory
 	// ErrBefore means that a moment is before the execution's first event.
 	ErrBefore = errors.New("the execution had not been started yet")
-	// ErrNoEvent means that no event of the execution has a number.
+	// ErrNoEvent means that no event of the execution has the given number.
 	ErrNoEvent = errors.New("no such event of this execution")
 )
 
