@@ -17,7 +17,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// held writes a pipeline whose first task waits for a file, and gives the pipeline's path and a function that makes the file.
+// held writes a pipeline whose first task waits for a file. It returns the pipeline's path and a function that
+// creates the file.
 func held(t *testing.T) (path string, release func()) {
 	t.Helper()
 	dir := t.TempDir()
@@ -38,7 +39,7 @@ tasks:
 	}
 }
 
-// begunBeside is the file that a held pipeline's first task makes.
+// begunBeside returns the path of the file that a held pipeline's first task creates.
 func begunBeside(path string) string { return filepath.Join(filepath.Dir(path), "begun") }
 
 func TestExamples(t *testing.T) {
@@ -62,7 +63,7 @@ func TestExamples(t *testing.T) {
 	})
 }
 
-// TestWordcount: the extension that main.go names brings its handlers and its pipeline.
+// TestWordcount checks that the extension in main.go provides its handlers and its pipeline.
 func TestWordcount(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -99,7 +100,7 @@ func TestWordcount(t *testing.T) {
 	})
 }
 
-// TestInterrupt: Ctrl-C once ends `run` with 130 and leaves the run to be continued.
+// TestInterrupt checks that one Ctrl-C ends `run` with 130 and leaves the run to be continued.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -125,7 +126,8 @@ func TestInterrupt(t *testing.T) {
 	})
 }
 
-// TestCancelledRun: a run that somebody cancels ends `run` with 1, and its progress says nothing of outcomes that come too late.
+// TestCancelledRun checks that `run` ends with 1 if somebody cancels the run, and that its progress does not mention
+// outcomes that come too late.
 func TestCancelledRun(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -146,7 +148,8 @@ func TestCancelledRun(t *testing.T) {
 	})
 }
 
-// TestServeDrains: TERM lets what runs finish, starts nothing more, and ends with 0; the password never shows.
+// TestServeDrains checks that SIGTERM lets running tasks finish, starts no more, and ends with 0, and that the
+// password is never shown.
 func TestServeDrains(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -174,7 +177,8 @@ func TestServeDrains(t *testing.T) {
 	})
 }
 
-// TestSecondSignal kills what still runs, at once and whatever it traps, and gives the task back.
+// TestSecondSignal checks that a second signal kills running tasks immediately, whatever signals they trap, and
+// releases them.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -217,13 +221,13 @@ func TestSecondSignal(t *testing.T) {
 	})
 }
 
-// zombie reports whether a process has ended and only waits to be reaped.
+// zombie reports whether a process has ended and waits to be reaped.
 func zombie(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
-// TestKilledWorker: after kill -9 another worker takes the task back within the lease.
+// TestKilledWorker checks that another worker recovers a task within the lease after kill -9.
 func TestKilledWorker(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -249,7 +253,7 @@ func TestKilledWorker(t *testing.T) {
 	})
 }
 
-// TestFirstRun: what `make run` shows.
+// TestFirstRun checks what `make run` shows.
 func TestFirstRun(t *testing.T) {
 	t.Parallel()
 	path, err := binary()

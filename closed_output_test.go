@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestClosedOutput: a run goes on to its end though nobody reads what it prints any more, and the exit code is the run's.
+// TestClosedOutput checks that a run continues to its end after the reader of its output has gone, with the run's
+// exit code.
 func TestClosedOutput(t *testing.T) {
 	t.Parallel()
 	const pipeline = "name: long\ntasks:\n  - {id: a, run: 'for i in $(seq 2000); do echo $i; done'}\n  - {id: b, needs: [a], run: 'echo b; exit $CODE'}\n"

@@ -11,11 +11,11 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// label is one whose value a terminal may show as another.
+// label has a value that a terminal may show as another one.
 const label = "team=x\u202ertl\u200b"
 
-// hostileText is a task that writes what a terminal would obey, in its output, its error and its logs: it clears the screen, fills the
-// clipboard, goes back to the start of the line, hides, and turns the direction of the text.
+// hostileText is a task that writes terminal sequences in its output, its error and its logs. They clear the screen,
+// fill the clipboard, return to the start of the line, hide text, and change the direction of text.
 const hostileText = `name: hostile
 input: {note: {type: string, default: "in\u001b[2Jput\u202e\u009b"}}
 tasks:
@@ -32,7 +32,7 @@ tasks:
     run: echo never
 `
 
-// hostileMistakes is a pipeline file that is wrong wherever it can be, in texts that a terminal would obey: in names, keys, and values.
+// hostileMistakes is a pipeline file with many mistakes in texts with terminal sequences: in names, keys and values.
 const hostileMistakes = `name: "bad\e[2J\u202e"
 "ke\e[2J\ry": 1
 input: {"in\e[2J": {type: "te\u202ext", "x\u009b": 1}}
@@ -44,7 +44,8 @@ tasks:
   - {id: d, uses: http, with: {url: "http://\e[2J\u202e", method: "G\e[2J", "he\e[2J": 1}}
 `
 
-// TestHostileData: no command lets what comes from data reach the terminal as anything but visible text, and -o json stays the same.
+// TestHostileData checks that data reaches the terminal only as visible text, whatever the command, and that -o json
+// keeps it.
 func TestHostileData(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -114,7 +115,8 @@ func TestHostileData(t *testing.T) {
 	})
 }
 
-// hostileFiles writes another version of the hostile pipeline, a pipeline of mistakes, and a file of settings that cannot be.
+// hostileFiles writes another version of the hostile pipeline, a pipeline with mistakes, and an invalid configuration
+// file.
 func hostileFiles(t *testing.T) (second, mistakes, config string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -141,10 +143,12 @@ func (p program) version(t *testing.T, id string) string {
 	return found[1]
 }
 
-// ours are the sequences that the program itself sends: colours, and the ways back to the start of a line or of a picture.
+// ours matches the sequences that the program itself sends: colours, and moves to the start of a line or of a
+// picture.
 var ours = regexp.MustCompile("\x1b\\[(?:0|2|3[1-6])m|\r\x1b\\[K|\x1b\\[\\d+A\r\x1b\\[J")
 
-// onScreen runs a command on a terminal, and gives what it showed, having looked for what a terminal obeys.
+// onScreen runs a command on a terminal and returns what it showed. It fails the test for terminal sequences that are
+// not ours.
 func (p program) onScreen(t *testing.T, code int, args ...string) string {
 	t.Helper()
 	cmd := p.command(args...)

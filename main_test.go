@@ -17,7 +17,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// The tests of this file run the program as its users do: built, as a process, with signals.
+// The tests of this file run the program as users do: built, as a process, with signals.
 
 var folder string
 
@@ -44,12 +44,12 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// program is the built program over one database.
+// program is the built program with one database.
 type program struct {
 	path, url string
 }
 
-// each runs a test on both databases, and has the program verify what it left.
+// each runs a test on both databases, and then verifies with the program what the test left.
 func each(t *testing.T, run func(t *testing.T, p program)) {
 	t.Helper()
 	path, err := binary()
@@ -68,7 +68,7 @@ func each(t *testing.T, run func(t *testing.T, p program)) {
 	}
 }
 
-// command is a process that is not started yet, with nothing in its environment that could be a setting of ours.
+// command returns a command that has not been started, without environment variables that are settings of sluice.
 func (p program) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(p.path, args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "SLUICE_DATABASE_URL=" + p.url}
@@ -97,7 +97,7 @@ func (p program) ok(t *testing.T, args ...string) string {
 	return stdout
 }
 
-// process is one that runs beside the test. It is killed at the end of the test at the latest.
+// process runs concurrently with the test. It is killed at the end of the test at the latest.
 type process struct {
 	cmd    *exec.Cmd
 	stderr *watched
@@ -109,7 +109,7 @@ func (p program) begin(t *testing.T, args ...string) *process {
 	return p.beginIn(t, nil, args...)
 }
 
-// beginIn is begin with further variables in its environment.
+// beginIn is begin with additional environment variables.
 func (p program) beginIn(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	r := &process{cmd: p.command(args...), stderr: &watched{}, ended: make(chan struct{})}
@@ -129,10 +129,10 @@ func (p program) beginIn(t *testing.T, env []string, args ...string) *process {
 	return r
 }
 
-// signal sends one; a process that has ended takes none.
+// signal sends a signal. It has no effect on a process that has ended.
 func (r *process) signal(s os.Signal) { _ = r.cmd.Process.Signal(s) }
 
-// wait gives the exit code.
+// wait returns the exit code.
 func (r *process) wait(t *testing.T) int {
 	t.Helper()
 	select {
@@ -144,7 +144,7 @@ func (r *process) wait(t *testing.T) int {
 	}
 }
 
-// watched is a buffer that one goroutine writes and another reads.
+// watched is a buffer that one goroutine writes and another one reads.
 type watched struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -162,7 +162,7 @@ func (w *watched) String() string {
 	return w.buf.String()
 }
 
-// status gives the status of an execution and of its tasks.
+// status returns the status of an execution and of its tasks.
 func (p program) status(t *testing.T, id string) (execution string, tasks map[string]string) {
 	t.Helper()
 	var doc struct {

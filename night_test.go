@@ -21,19 +21,20 @@ const (
 
 var updateNight = flag.Bool("update", false, "write what the program prints into docs/failed-night.md; shorten it by hand with lines of …")
 
-// night replays a page: the commands after "$ " in its console blocks, each of which prints what the page says.
+// night replays a page: it runs the commands after "$ " in its console blocks, each of which must print what the page
+// says.
 type night struct {
 	program
-	dir  string            // that the page calls nightDir
+	dir  string            // the directory that the page calls nightDir
 	ids  map[string]string // of the page, to those of this run
-	page string            // as it would be with what the program prints
+	page string            // the page as it would be with this run's output
 }
 
 var (
 	nightBlock = regexp.MustCompile("(?s)```console\n(.*?)```")
 	nightID    = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
-	// What differs from run to run, in this order.
+	// These parts differ between runs. They are replaced in this order.
 	nightVaries = []struct {
 		pattern *regexp.Regexp
 		word    string
@@ -56,7 +57,7 @@ func normal(line string) string {
 	return strings.TrimSpace(line)
 }
 
-// TestFailedNight replays docs/failed-night.md, in which a line "…" stands for any number of lines.
+// TestFailedNight replays docs/failed-night.md. A line "…" stands for any number of lines.
 func TestFailedNight(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(nightPage)
@@ -113,7 +114,7 @@ func (n *night) step(t *testing.T, step string) {
 	}
 }
 
-// shell runs a command of the page, whose sluice is the program.
+// shell runs a command of the page, in which sluice is the program.
 func (n *night) shell(t *testing.T, line string) string {
 	t.Helper()
 	cmd := exec.Command("sh", "-c", line)

@@ -13,7 +13,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// orphanScripts leave a process behind that writes its id into the file pid. Each ends at once, or waits if it is told to.
+// orphanScripts start a process that writes its id to the file pid and outlives the script. Each script ends
+// immediately, or waits if it is asked to.
 var orphanScripts = map[string]string{
 	"setsid":       `setsid sh -c 'echo $$ > "$PID.part"; mv "$PID.part" "$PID"; exec sleep 1000' >/dev/null 2>&1 &`,
 	"nohup":        `nohup sh -c 'echo $$ > "$PID.part"; mv "$PID.part" "$PID"; exec sleep 1000' >/dev/null 2>&1 &`,
@@ -22,7 +23,7 @@ var orphanScripts = map[string]string{
 	"own-group":    `set -m; sh -c 'echo $$ > "$PID.part"; mv "$PID.part" "$PID"; exec sleep 1000' &`,
 }
 
-// leaving writes a pipeline of a task for each of orphanScripts, which ends as end says once the process is there.
+// leaving writes a pipeline with a task for each of orphanScripts, which ends as end says when the process exists.
 func leaving(t *testing.T, end string) (path string, pids map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -40,7 +41,7 @@ func leaving(t *testing.T, end string) (path string, pids map[string]string) {
 	return path, pids
 }
 
-// left are the processes, by the names of their files, that live.
+// left returns the processes that are alive, by the names of their files.
 func left(t *testing.T, pids map[string]string) map[string]int {
 	t.Helper()
 	found := map[string]int{}
@@ -74,7 +75,8 @@ func thereAre(t *testing.T, pids map[string]string) {
 	})
 }
 
-// TestOrphansEndWithTheirAttempt: however an attempt ends, what it left behind is dead when its outcome is recorded.
+// TestOrphansEndWithTheirAttempt checks that, however an attempt ends, its orphans are dead when its outcome is
+// recorded.
 func TestOrphansEndWithTheirAttempt(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -91,7 +93,7 @@ func TestOrphansEndWithTheirAttempt(t *testing.T) {
 	})
 }
 
-// TestOrphansEndWhenStopped: a timeout, a cancellation and the end of the worker end them, too.
+// TestOrphansEndWhenStopped checks that a timeout, a cancellation and the end of the worker also end orphans.
 func TestOrphansEndWhenStopped(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -136,7 +138,7 @@ func TestOrphansEndWhenStopped(t *testing.T) {
 	})
 }
 
-// TestOrphanGetsTheGrace: a stopped attempt's orphan may clean up, and is asked to once.
+// TestOrphanGetsTheGrace checks that an orphan of a stopped attempt may clean up, and gets one signal.
 func TestOrphanGetsTheGrace(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -164,8 +166,8 @@ tasks:
 	})
 }
 
-// TestDaemonThatIsMeantToStay: a process in a session of its own, without the attempt's variables, is left alone. When it ends, the
-// worker reaps it.
+// TestDaemonThatIsMeantToStay checks that a process in its own session, without the attempt's variables, is left
+// alone, and that the worker reaps it when it ends.
 func TestDaemonThatIsMeantToStay(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {

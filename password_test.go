@@ -11,7 +11,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestPasswordIsNotShown: not in the log of serve, not in an error, wherever the setting of the database has it.
+// TestPasswordIsNotShown checks that neither the log of serve nor an error shows the password, wherever the database
+// is set.
 func TestPasswordIsNotShown(t *testing.T) {
 	t.Parallel()
 	path, err := binary()
@@ -23,7 +24,7 @@ func TestPasswordIsNotShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	user, host, port, name := u.User.Username(), u.Hostname(), u.Port(), strings.TrimPrefix(u.Path, "/")
-	for place, form := range map[string]string{ // the tests' server asks for no password
+	for place, form := range map[string]string{ // the tests' server needs no password
 		"user":        fmt.Sprintf("postgres://%s:topsecret@%%s/%s?sslmode=disable", user, name),
 		"query":       fmt.Sprintf("postgres://%%s/%s?sslmode=disable&user=%s&password=topsecret", name, user),
 		"first":       fmt.Sprintf("postgresql://%s@%%s/%s?password=topsecret&sslmode=disable", user, name),

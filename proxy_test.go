@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestProxyPassword: whatever the proxy's URL looks like and however the request ends, its password appears nowhere, and a request
-// that needs a proxy is never made without.
+// TestProxyPassword checks that a proxy's password is shown nowhere, whatever the proxy's URL and however the request
+// ends, and that a request that needs a proxy is never sent without it.
 func TestProxyPassword(t *testing.T) {
 	t.Parallel()
 	refuses := refusingProxy(t)
@@ -55,7 +55,7 @@ func TestProxyPassword(t *testing.T) {
 		for what, text := range map[string]string{
 			"events": p.ok(t, "events", "-o", "json"), "export": p.ok(t, "export", "--all"), "log": said,
 		} {
-			for _, secret := range []string{"S3cr3tWord", "dXNlcjpTM2NyM3RXb3Jk"} { // and as a header has it
+			for _, secret := range []string{"S3cr3tWord", "dXNlcjpTM2NyM3RXb3Jk"} { // and as it is in a header
 				if strings.Contains(text, secret) {
 					t.Errorf("%s holds the password:\n%s", what, text)
 				}

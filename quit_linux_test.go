@@ -8,8 +8,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestQuit: SIGQUIT shows what the program does, ends the commands that run, and has an exit code of its own; another worker takes
-// their tasks back.
+// TestQuit checks that SIGQUIT prints the stacks, ends running commands, and has its own exit code, and that another
+// worker recovers their tasks.
 func TestQuit(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -41,6 +41,6 @@ func TestQuit(t *testing.T) {
 		}
 		second.signal(syscall.SIGTERM)
 		second.wait(t)
-		left(t, pids) // what had left its group outlived the crash: the test's end kills it
+		left(t, pids) // what had left its group outlived the crash, so the end of the test kills it
 	})
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestReadme: the README's first pipeline does what the README says.
+// TestReadme checks that the README's first pipeline does what the README says.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")
@@ -43,7 +43,7 @@ func TestReadme(t *testing.T) {
 	})
 }
 
-// TestReadmeProgram: the README's program in Go is the one that is built and vetted as examples/greeter.
+// TestReadmeProgram checks that the README's program in Go is examples/greeter, which is built and vetted.
 func TestReadmeProgram(t *testing.T) {
 	t.Parallel()
 	program, err := os.ReadFile("examples/greeter/main.go")
@@ -59,7 +59,8 @@ func TestReadmeProgram(t *testing.T) {
 	}
 }
 
-// TestDocs: lines of text have at most 120 characters, except tables, code and generated pages. Links to files lead to a file.
+// TestDocs checks that lines of text have at most 120 characters, except in tables, code and generated pages, and
+// that links to files lead to a file.
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	wide := regexp.MustCompile("(?ms)<!-- Written by .*|^```.*?^```|^(\\||    )[^\n]*$")
@@ -87,7 +88,8 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// TestReadmeServer: the README's commands for a server, all pasted at once into a shell, work off what they start.
+// TestReadmeServer checks that the README's commands for a server, pasted together into a shell, complete what they
+// start.
 func TestReadmeServer(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")
@@ -119,7 +121,7 @@ func TestReadmeServer(t *testing.T) {
 	}
 }
 
-// pasted is a shell that has been given commands, the last of those in the background being the workers.
+// pasted is a shell that runs commands. The last background command is the workers.
 type pasted struct {
 	stdin  io.Closer
 	output *watched
@@ -127,8 +129,8 @@ type pasted struct {
 	cmd    *exec.Cmd
 }
 
-// paste runs commands as they are in a directory that looks like the checkout after a build. Once standard input ends, the shell
-// stops the workers and ends with their exit code.
+// paste runs commands unchanged in a directory that looks like the checkout after a build. When standard input ends,
+// the shell stops the workers and ends with their exit code.
 func (p program) paste(t *testing.T, commands string) *pasted {
 	t.Helper()
 	dir := t.TempDir()
@@ -171,7 +173,7 @@ func (s *pasted) ended() bool {
 	}
 }
 
-// finish has the shell stop the workers, and gives their exit code.
+// finish makes the shell stop the workers, and returns their exit code.
 func (s *pasted) finish(t *testing.T) int {
 	t.Helper()
 	if err := s.stdin.Close(); err != nil {

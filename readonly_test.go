@@ -15,10 +15,10 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-const stranger = 65534 // a user to whom nothing belongs
+const stranger = 65534 // a user who owns nothing
 
-// TestReadOnlyFile: another user may look into a database that it may not write, while a process writes and after it has ended,
-// changes nothing there, and is told so clearly where it tries.
+// TestReadOnlyFile checks that a user who may not write a database can read it, while a process writes it and after
+// that has ended, changes nothing, and gets clear errors for attempts to write.
 func TestReadOnlyFile(t *testing.T) {
 	t.Parallel()
 	path, err := binary()
@@ -48,7 +48,8 @@ func TestReadOnlyFile(t *testing.T) {
 	})
 }
 
-// reader runs the program as a user who may not write. Where the tests themselves are no root, that is this one, whom protect locks out.
+// reader runs the program as a user who may not write. If the tests do not run as root, it is their own user, for
+// whom protect removes the right.
 type reader struct {
 	program
 	credential *syscall.Credential
@@ -74,7 +75,7 @@ func (p reader) runAs(t *testing.T, args ...string) (code int, stdout, stderr st
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// looks has the user read everything, and fail to write.
+// looks checks that the user can read everything and fails to write.
 func (p reader) looks(t *testing.T, file, id string) {
 	t.Helper()
 	before, err := filepath.Glob(file + "*")
@@ -100,7 +101,7 @@ func (p reader) looks(t *testing.T, file, id string) {
 	}
 }
 
-// protect lets everybody read a database, but for the time of the test nobody write who is no root.
+// protect lets everybody read a database, and, until the end of the test, nobody except root write it.
 func protect(t *testing.T, file string) {
 	t.Helper()
 	files, err := filepath.Glob(file + "*")
@@ -116,7 +117,7 @@ func protect(t *testing.T, file string) {
 	}
 }
 
-// chmod sets a file's mode, and another at the end of the test.
+// chmod sets a file's mode, and another one at the end of the test.
 func chmod(t *testing.T, path string, mode, afterwards os.FileMode) {
 	t.Helper()
 	if err := os.Chmod(path, mode); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// runDirs lists the directories of runs in a base, over all databases.
+// runDirs lists the directories of runs in a base directory, for all databases.
 func runDirs(t *testing.T, base string) (found []string) {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(base, "*", "*"))
@@ -24,7 +24,8 @@ func runDirs(t *testing.T, base string) (found []string) {
 	return found
 }
 
-// TestRunDirectory: the tasks of a run share a directory that no other run has, made only for a run that uses it; it goes with the run.
+// TestRunDirectory checks that the tasks of a run share a directory that no other run has, that it is created only
+// for runs that use it, and that it is removed with the run.
 func TestRunDirectory(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.URL.Query().Get("n"))) }))
@@ -80,7 +81,8 @@ tasks:
 	})
 }
 
-// TestRunDirectoryAfterRetention: a worker removes the directories on its own disk when outputs are gone, whoever removed them.
+// TestRunDirectoryAfterRetention checks that a worker removes the directories on its own disk when outputs have been
+// removed, whoever removed them.
 func TestRunDirectoryAfterRetention(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {

@@ -12,7 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestTaskEnvironment: a command of serve gets what is declared, one of run what its caller has, and neither sluice's own settings.
+// TestTaskEnvironment checks that a command of serve gets what is declared, that one of run gets its caller's
+// environment, and that neither gets sluice's own settings.
 func TestTaskEnvironment(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -60,7 +61,7 @@ tasks:
 	})
 }
 
-// output is what a task left, as JSON text.
+// output returns a task's output as JSON text.
 func (p program) output(t *testing.T, id, task string) string {
 	t.Helper()
 	var doc struct {
@@ -81,7 +82,7 @@ func (p program) output(t *testing.T, id, task string) string {
 	return ""
 }
 
-// TestExitCodes: what a task says of its command's exit codes decides, and the code stands in every answer.
+// TestExitCodes checks that a task's settings for exit codes decide its outcome, and that every answer has the code.
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -123,7 +124,7 @@ tasks:
 	})
 }
 
-// exitCodes are the attempts of each task, with how they ended and their command's exit code.
+// exitCodes returns the attempts of each task, with how they ended and their command's exit code.
 func (p program) exitCodes(t *testing.T, id string) map[string]string {
 	t.Helper()
 	var doc struct {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// peak runs the program and returns the most memory that it had, in MiB.
+// peak runs the program and returns its peak memory in MiB.
 func (p program) peak(t *testing.T, args ...string) int64 {
 	t.Helper()
 	cmd := p.command(args...)
@@ -25,8 +25,9 @@ func (p program) peak(t *testing.T, args ...string) int64 {
 	return int64(usage.Maxrss) >> 10 //nolint:unconvert // it has 32 bits on some machines
 }
 
-// TestMemoryOfLargeRuns: the commands that show a run of 80 outputs of 1 MB do not hold them all, and a run whose last task
-// reads them holds them. docs/limits.md says what they need; to hold all outputs would take 7 to 12 times their size.
+// TestMemoryOfLargeRuns checks that commands that show a run with 80 outputs of 1 MB do not hold all of them, and
+// that a run whose last task reads them does. docs/limits.md has the limits. Holding all outputs would take 7 to 12
+// times their size.
 func TestMemoryOfLargeRuns(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {

@@ -16,7 +16,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestBrokenWorkerLeavesTheQueue: what a worker's machine lacks uses up no attempt, shows in /readyz, and leaves the tasks to others.
+// TestBrokenWorkerLeavesTheQueue checks that a failure of a worker's machine uses up no attempt, shows in /readyz,
+// and leaves the tasks to other workers.
 func TestBrokenWorkerLeavesTheQueue(t *testing.T) {
 	t.Parallel()
 	for reason, broken := range map[string]string{"no such file or directory": "TMPDIR=/nonexistent", "executable file not found": "PATH=/nonexistent"} {
@@ -58,7 +59,7 @@ func TestBrokenWorkerLeavesTheQueue(t *testing.T) {
 
 var listening = regexp.MustCompile(`"listen":"([^"]+)"`)
 
-// readiness is the answer of /readyz, once the process listens.
+// readiness returns the answer of /readyz, once the process listens.
 func readiness(serve *process) string {
 	found := listening.FindStringSubmatch(serve.stderr.String())
 	if found == nil {
@@ -76,7 +77,7 @@ func readiness(serve *process) string {
 	return string(body)
 }
 
-// TestFewFileDescriptors: a low limit of open files makes a run slower, and fails none of its tasks.
+// TestFewFileDescriptors checks that a low limit of open files makes a run slower, and fails none of its tasks.
 func TestFewFileDescriptors(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {

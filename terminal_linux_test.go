@@ -21,7 +21,7 @@ type terminal struct {
 	closed   chan struct{}
 }
 
-// onTerminal starts a command on a new terminal of 24 lines of 100 characters.
+// onTerminal starts a command on a new terminal with 24 lines of 100 characters.
 func onTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -65,7 +65,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
 	return x
 }
 
-// TestTerminal: on a terminal the progress is a table drawn over itself, in colour unless NO_COLOR is set.
+// TestTerminal checks that the progress on a terminal is a table that is redrawn, in colour unless NO_COLOR is set.
 func TestTerminal(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -88,7 +88,7 @@ func TestTerminal(t *testing.T) {
 	})
 }
 
-// TestControlC: the key itself.
+// TestControlC presses the key on a terminal.
 func TestControlC(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
@@ -97,7 +97,8 @@ func TestControlC(t *testing.T) {
 		x := onTerminal(t, cmd)
 		runs := regexp.MustCompile(`wait +\x1b\[36mRunning\x1b\[0m +1/1`)
 		dbtest.Eventually(t, "the task runs", func() bool { return runs.MatchString(x.screen.String()) })
-		// Until it runs, a child may still be in the terminal's own group of processes, and the key ends it too.
+		// Until the shell runs, a child may still be in the terminal's foreground process group, and the key would
+		// end it too.
 		dbtest.Eventually(t, "its shell runs", func() bool {
 			_, err := os.Stat(begunBeside(path))
 			return err == nil
@@ -113,8 +114,8 @@ func TestControlC(t *testing.T) {
 	})
 }
 
-// TestTerminalTimeline: on a terminal the timeline is as wide as that, in colour unless NO_COLOR is set, and in ASCII where the
-// locale has no more.
+// TestTerminalTimeline checks that the timeline has the terminal's width, in colour unless NO_COLOR is set, and in
+// ASCII if the locale has no more.
 func TestTerminalTimeline(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {

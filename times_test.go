@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestPrintedTimesAreTaken: each time that the program prints, in whatever zone, can be given back to it and means the same instant.
+// TestPrintedTimesAreTaken checks that each time that the program prints, in any zone, is accepted by its flags as
+// the same time.
 func TestPrintedTimesAreTaken(t *testing.T) {
 	t.Parallel()
 	printed := regexp.MustCompile(`\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})`)

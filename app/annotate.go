@@ -71,7 +71,7 @@ func (c *cli) annotateCommand() *cobra.Command {
 	return cmd
 }
 
-// annotationDocument is what was written, under the names of the event's columns.
+// annotationDocument is the written annotation, with the names of the event's columns.
 type annotationDocument struct {
 	PipelineExecutionID db.ID       `json:"pipeline_execution_id"`
 	TaskExecutionID     db.ID       `json:"task_execution_id"` // null: about the execution
@@ -81,7 +81,7 @@ type annotationDocument struct {
 	Actor               db.Text     `json:"actor"`
 }
 
-// task finds a task of an execution by its name.
+// task returns the id of an execution's task with the given name.
 func (n annotateNeeds) task(ctx context.Context, id db.ID, name string) (db.ID, error) {
 	if _, err := n.Executions.Get(ctx, id); err != nil {
 		return db.ID{}, err

@@ -9,40 +9,42 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// attempt is one run of a task's handler, as the history and the logs tell it.
+// attempt is one run of a task's handler, from the history and the logs.
 type attempt struct {
-	TaskName  string  `json:"id"`
-	Attempt   int     `json:"attempt"`
-	Status    string  `json:"status"` // Running, Completed, Failed, Deferred, Lost (with its worker), Released (by it), Skipped, Abandoned or Cancelled
+	TaskName string `json:"id"`
+	Attempt  int    `json:"attempt"`
+	// Status is Running, Completed, Failed, Deferred, Lost (with its worker), Released (by its worker), Skipped,
+	// Abandoned or Cancelled.
+	Status    string  `json:"status"`
 	WorkerID  db.Text `json:"worker_id"`
 	StartedAt db.Time `json:"started_at"`
 	EndedAt   db.Time `json:"ended_at"`
 	Error     db.Text `json:"error"`
 	ErrorKind db.Text `json:"error_kind"`
-	ExitCode  *int    `json:"exit_code"` // of its command; null if it ran none to its end
+	ExitCode  *int    `json:"exit_code"` // of its command; null if no command ran to its end
 	Stdout    string  `json:"stdout"`
 	Stderr    string  `json:"stderr"`
 }
 
-// attemptKey is one attempt of one task.
+// attemptKey identifies one attempt of one task.
 type attemptKey struct {
 	task    db.ID
 	attempt int
 }
 
-// account is what the events of one execution tell about its tasks.
+// account is what the events of one execution say about its tasks.
 type account struct {
 	attempts  map[attemptKey]*attempt
 	current   map[db.ID]*attempt // the last of each task
 	needs     map[db.ID][]string
-	continues map[db.ID]bool         // tasks that the run does not fail for
-	last      map[db.ID]events.Event // of each task, annotations apart
+	continues map[db.ID]bool         // tasks whose failure does not make the run fail
+	last      map[db.ID]events.Event // of each task, without annotations
 	paused    events.Event           // the last pipeline_paused
 	cancelled events.Event           // the last pipeline_cancelled
 	truncated bool                   // retention has removed events
 }
 
-// readHistory goes through the events in the order of their versions, which in Postgres is not that of their numbers.
+// readHistory reads the events in the order of their versions, which in PostgreSQL is not that of their numbers.
 func readHistory(list []events.Event, truncated bool) (*account, error) {
 	h := &account{
 		attempts: map[attemptKey]*attempt{}, current: map[db.ID]*attempt{}, needs: map[db.ID][]string{}, continues: map[db.ID]bool{}, last: map[db.ID]events.Event{},
@@ -108,7 +110,7 @@ func (h *account) step(e events.Event, d eventData) {
 	}
 }
 
-// end notes how an attempt ended that runs; events after it are not about it.
+// end records how a running attempt ended. Events after the end are not about the attempt.
 func (a *attempt) end(status string, e events.Event, text, kind string) {
 	if a == nil || a.Status != string(tasks.Running) {
 		return
@@ -122,7 +124,7 @@ func (a *attempt) exited(d eventData) {
 	}
 }
 
-// list gives the attempts in the order of tasks, with what they wrote.
+// list returns the attempts in the order of the tasks, with their output.
 func (h *account) list(all []tasks.Task, logs []tasks.Log) []attempt {
 	written := map[attemptKey]tasks.Log{}
 	for _, l := range logs {
@@ -147,7 +149,8 @@ func (h *account) list(all []tasks.Task, logs []tasks.Log) []attempt {
 	return out
 }
 
-// firstStart is when the first task started; zero if none has. Where retention has removed the history, the rows have to do.
+// firstStart returns when the first task started, or the zero time if none has. If retention has removed the history,
+// it uses the rows.
 func (h *account) firstStart(all []tasks.Task) (first db.Time) {
 	earlier := func(t db.Time) {
 		if !t.IsZero() && (first.IsZero() || t.Before(first.Time)) {
@@ -163,7 +166,7 @@ func (h *account) firstStart(all []tasks.Task) (first db.Time) {
 	return first
 }
 
-// ended keeps the logs of attempts that are over.
+// ended returns the logs of attempts that have ended.
 func (h *account) ended(logs []tasks.Log) []tasks.Log {
 	return slices.DeleteFunc(logs, func(l tasks.Log) bool {
 		a := h.attempts[attemptKey{l.TaskExecutionID, l.Attempt}]

@@ -20,7 +20,7 @@ type backupNeeds struct {
 	DB *db.DB
 }
 
-// backupDocument is what was copied, and what a verification of the copy found.
+// backupDocument is what was copied, and the result of verifying the copy.
 type backupDocument struct {
 	File     string       `json:"file"`
 	Bytes    int64        `json:"bytes"`
@@ -64,7 +64,8 @@ For PostgreSQL use pg_dump or pg_basebackup.`,
 	return cmd
 }
 
-// backup gives the copy its name once it has been verified, so that a file of that name is a good one.
+// backup writes the copy under another name and renames it after it was verified, so a file of that name was
+// verified.
 func (c *cli) backup(ctx context.Context, n backupNeeds, path string) (doc backupDocument, err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
@@ -87,7 +88,7 @@ func (c *cli) backup(ctx context.Context, n backupNeeds, path string) (doc backu
 		return doc, fileError(err)
 	}
 	doc.Bytes = info.Size()
-	if err := os.Link(partial, path); err != nil { // unlike a rename it replaces nothing
+	if err := os.Link(partial, path); err != nil { // unlike a rename, a link replaces nothing
 		return doc, errors.Join(fileError(err), removeDatabase(partial))
 	}
 	if err := os.Remove(partial); err != nil {
@@ -96,7 +97,7 @@ func (c *cli) backup(ctx context.Context, n backupNeeds, path string) (doc backu
 	return doc, nil
 }
 
-// verifyCopy checks the whole history in a copy.
+// verifyCopy verifies the whole history in a copy.
 func (c *cli) verifyCopy(ctx context.Context, path string) (report audit.Report, err error) {
 	d, err := db.OpenExisting(ctx, "sqlite://"+path)
 	if err != nil {

@@ -12,18 +12,18 @@ import (
 const (
 	barWidth  = 30
 	barEvery  = 80 * time.Millisecond
-	lineEvery = 10 * time.Second // where there is no terminal
+	lineEvery = 10 * time.Second // without a terminal
 )
 
-// clearLine is what a terminal obeys: go back to the start of the line, and empty it.
+// clearLine is the terminal sequence that returns to the start of the line and clears it.
 const clearLine = "\r\x1b[K"
 
-// progress replaces what stands on the last line of a terminal.
+// progress replaces the last line of a terminal.
 func (c *cli) progress(text string) {
-	_ = c.stderr.Redraw(clearLine, text) // nothing depends on it
+	_ = c.stderr.Redraw(clearLine, text) // an error here has no consequences
 }
 
-// bar shows how far a long command is: a bar on a terminal, a line now and then elsewhere.
+// bar shows the progress of a long command: a bar on a terminal, and an occasional line elsewhere.
 type bar struct {
 	out      *terminal.Writer
 	now      func() time.Time
@@ -35,12 +35,12 @@ func newBar(out *terminal.Writer, now func() time.Time) *bar {
 	return &bar{out: out, now: now, terminal: out.IsTerminal(), shown: now()}
 }
 
-// verified shows how far a verification is.
+// verified shows the progress of a verification.
 func (b *bar) verified(r audit.Report) {
 	b.show(r.Executions, r.Total, "checked "+counted(int64(r.Executions), "execution")+", "+counted(int64(r.Events), "event"))
 }
 
-// show draws done of total, unless it has just done so; a total of 0 is unknown.
+// show draws done of total, unless it has just done so. A total of 0 is unknown.
 func (b *bar) show(done, total int, text string) {
 	every := lineEvery
 	if b.terminal {
@@ -61,13 +61,13 @@ func (b *bar) show(done, total int, text string) {
 		}
 	}
 	if b.terminal {
-		_ = b.out.Redraw(clearLine, percent+text) // nothing depends on it
+		_ = b.out.Redraw(clearLine, percent+text) // an error here has no consequences
 		return
 	}
 	fmt.Fprintf(b.out, "%s%s\n", strings.TrimLeft(percent, " "), text)
 }
 
-// clear takes the bar away.
+// clear removes the bar.
 func (b *bar) clear() {
 	if b.terminal {
 		_ = b.out.Redraw(clearLine, "")

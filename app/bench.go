@@ -24,7 +24,7 @@ type benchNeeds struct {
 	Bench *bench.Bench
 }
 
-// benchDocument is the answer of bench.
+// benchDocument is the output of bench.
 type benchDocument struct {
 	bench.Result
 	Program buildInfo `json:"program"`
@@ -70,7 +70,7 @@ but other work on the same machine shows in the figures. Latencies of a run at f
 	return cmd
 }
 
-// benchFlags adds the flags. The result is the file for a profile.
+// benchFlags adds the flags. It returns the file name for a profile.
 func benchFlags(cmd *cobra.Command, config *bench.Config) (profile *string) {
 	var shapes []string
 	for _, s := range bench.Shapes() {
@@ -95,7 +95,7 @@ func benchFlags(cmd *cobra.Command, config *bench.Config) (profile *string) {
 	return f.String("cpu-profile", "", "write a profile of this process's measured time to `FILE`, for `go tool pprof`")
 }
 
-// benchMisfits refuses a measure that the shape does not have, rather than ignore it.
+// benchMisfits returns an error for a size that the shape does not have, instead of ignoring it.
 func benchMisfits(cmd *cobra.Command, shape bench.Shape) error {
 	for flag, fits := range map[string]bool{"length": shape.HasLength(), "width": shape.HasWidth()} {
 		if cmd.Flags().Changed(flag) && !fits {
@@ -116,10 +116,11 @@ func (c *cli) benchPlan(config bench.Config) (bench.Plan, error) {
 		return plan, fmt.Errorf("find this program's file: %w", err)
 	}
 	config.Helper = func() *exec.Cmd {
-		//nolint:noctx // the end of its input ends it, in order
+		//nolint:noctx // the process ends when its input ends
 		cmd := exec.Command(executable, "bench-helper", "--tenant", c.tenant, "--workers", strconv.Itoa(config.Slots),
 			"--payload", strconv.Itoa(settings.Payload), "--sleep", settings.Sleep.String(), "--every", strconv.Itoa(settings.Every))
-		cmd.Env = append(os.Environ(), variable("database-url")+"="+c.databaseURL) // not an argument: it may hold a password
+		// The URL is not an argument, because it may hold a password.
+		cmd.Env = append(os.Environ(), variable("database-url")+"="+c.databaseURL)
 		cmd.Stderr = c.stderr.Data()
 		return cmd
 	}

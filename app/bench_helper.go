@@ -18,7 +18,8 @@ type benchHelperNeeds struct {
 	Handler *bench.Handler
 }
 
-// benchHelperCommand is what `bench` starts its further processes with. It speaks with that process alone.
+// benchHelperCommand is the command of the additional processes that bench starts. It communicates only with the
+// process that started it.
 func (c *cli) benchHelperCommand() *cobra.Command {
 	var settings bench.Settings
 	slots := workers.DefaultSlots

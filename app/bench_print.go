@@ -7,7 +7,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/bench"
 )
 
-// printBench writes what was measured for people.
+// printBench writes the measurements for people.
 func (c *cli) printBench(d benchDocument) {
 	rows := [][]string{
 		{"database", d.Database + " " + d.ServerVersion},

@@ -79,7 +79,8 @@ func (p *program) leavesNothing(t *testing.T) {
 	}
 }
 
-// TestBenchShapes: each shape runs whole, every event of it is there, the checker agrees, and nothing is left.
+// TestBenchShapes checks that each shape runs completely, that all its events exist and verify, and that nothing is
+// left.
 func TestBenchShapes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -115,13 +116,15 @@ func TestBenchShapes(t *testing.T) {
 	}
 }
 
-// TestBenchDocument has what a reader needs to compare two of them.
+// TestBenchDocument checks that the document has what a reader needs to compare two of them.
 func TestBenchDocument(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
 		profile := filepath.Join(t.TempDir(), "cpu.pprof")
 		args := []string{"bench", "--tasks", "200", "--rate", "400", "--pending", "151", "--history", "100", "--hold-snapshot"}
-		profiled := strings.HasPrefix(p.url, "sqlite") // one at a time: a process has one processor profile, and the other database's test may run
+		// profiled is set for one database only: a process has one CPU profile, and the other database's test may
+		// run.
+		profiled := strings.HasPrefix(p.url, "sqlite")
 		if profiled {
 			args = append(args, "--cpu-profile", profile)
 		}
@@ -130,7 +133,8 @@ func TestBenchDocument(t *testing.T) {
 		if !strings.HasPrefix(p.url, m.Database) || m.ServerVersion == "" || m.Tasks != 200 || m.Events != 1400 || m.GOMAXPROCS < 1 || m.Program["go"] == "" {
 			t.Errorf("what was measured: %+v", m)
 		}
-		// Two runs of history; 75 tasks created, ready, claimed, started and deferred, and 76 created and ready, each in one run.
+		// There are two runs of history; 75 tasks are created, ready, claimed, started and deferred, and 76 are
+		// created and ready, each group in one run.
 		if m.Verified["events"] != 1400+2*52+75*5+1+76*2+1 || m.Verified["outbox_rows"] != 151 || m.Verified["tasks"] != 200+151+20 || m.Verified["breaches"] != 0 {
 			t.Errorf("what lay there: %v", m.Verified)
 		}
@@ -175,7 +179,7 @@ func TestBenchDocument(t *testing.T) {
 	})
 }
 
-// TestBenchKeep leaves the tenant, whole and closed in itself.
+// TestBenchKeep checks that --keep leaves a complete and consistent tenant.
 func TestBenchKeep(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -192,7 +196,7 @@ func TestBenchKeep(t *testing.T) {
 	})
 }
 
-// TestBenchInterrupt: an interrupt at any time leaves nothing.
+// TestBenchInterrupt checks that an interrupt at any time leaves nothing.
 func TestBenchInterrupt(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -212,20 +216,20 @@ func TestBenchInterrupt(t *testing.T) {
 	})
 }
 
-// eventsThere counts the events in the tenant of the benchmark that runs, 0 before it can be read.
+// eventsThere counts the events in the tenant of the running benchmark. It returns 0 before the tenant can be read.
 func (p *program) eventsThere(t *testing.T) (n int) {
 	t.Helper()
 	d := dbtest.Open(t, p.url)
 	for _, name := range p.tenants(t) {
 		err := d.Query(db.WithTenant(t.Context(), name), `SELECT count(*) FROM {execution_events}`, nil, func(scan func(...any) error) error { return scan(&n) })
 		if err != nil {
-			return 0 // its tables are not there yet
+			return 0 // its tables do not exist yet
 		}
 	}
 	return n
 }
 
-// TestBenchBreach: what another hand does to the benchmark's history meanwhile, the checker finds.
+// TestBenchBreach checks that the verification finds a change that somebody makes to the benchmark's history.
 func TestBenchBreach(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -279,7 +283,7 @@ func TestBenchUsage(t *testing.T) {
 	gone.fails(t, 4, []string{"database unreachable"}, "bench")
 }
 
-// TestBenchWithoutSchema: a database that nobody has migrated is as good as any, and stays as it was.
+// TestBenchWithoutSchema checks that a benchmark runs on a database without a schema, and leaves it without one.
 func TestBenchWithoutSchema(t *testing.T) {
 	t.Parallel()
 	dbtest.EachEmpty(t, func(t *testing.T, url string) {
@@ -296,7 +300,7 @@ func TestBenchWithoutSchema(t *testing.T) {
 	})
 }
 
-// bench starts a benchmark as a process of its own, which can start further ones.
+// bench starts a benchmark as a separate process, which can start further ones.
 func (p *program) bench(t *testing.T, args ...string) (cmd *exec.Cmd, stdout, stderr *watched) {
 	t.Helper()
 	self, err := os.Executable()
@@ -313,7 +317,7 @@ func (p *program) bench(t *testing.T, args ...string) (cmd *exec.Cmd, stdout, st
 	return cmd, stdout, stderr
 }
 
-// workersIn lists the process numbers of the workers in the tenant of the benchmark that runs.
+// workersIn lists the process ids of the workers in the tenant of the running benchmark.
 func (p *program) workersIn(t *testing.T) (pids []int) {
 	t.Helper()
 	d := dbtest.Open(t, p.url)
@@ -325,13 +329,13 @@ func (p *program) workersIn(t *testing.T) (pids []int) {
 			return err
 		})
 		if err != nil {
-			return nil // its tables are not there yet
+			return nil // its tables do not exist yet
 		}
 	}
 	return pids
 }
 
-// TestBenchProcesses: several processes share the work, and one document has all that they did.
+// TestBenchProcesses checks that several processes share the work, and that one document describes the work of all.
 func TestBenchProcesses(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -343,7 +347,7 @@ func TestBenchProcesses(t *testing.T) {
 		if m.Tasks != 120 || m.Events != 5*120+2*60 || m.Verified["breaches"] != 0 || m.ReadyToStart.Count != 120 || m.Step.Count != 60 {
 			t.Errorf("%+v", m)
 		}
-		// One process with two slots needs 1.2 s for that at least.
+		// One process with two slots would need at least 1.2 s for that.
 		if m.Settings["processes"] != 3. || m.Transactions < 60 {
 			t.Errorf("settings %v, %d transactions", m.Settings, m.Transactions)
 		}
@@ -351,7 +355,8 @@ func TestBenchProcesses(t *testing.T) {
 	})
 }
 
-// TestBenchProcessesEnd: however the first process or another ends, none is left, and only a kill of the first leaves the tenant.
+// TestBenchProcessesEnd checks that no process is left, however the first or another one ends, and that only a kill
+// of the first leaves the tenant.
 func TestBenchProcessesEnd(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -396,7 +401,7 @@ func TestBenchProcessesEnd(t *testing.T) {
 	}
 }
 
-// gone reports whether a process runs no more: one that has ended, and whose end nobody has asked for, counts as gone.
+// gone reports whether a process no longer runs. A zombie counts as gone.
 func gone(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || strings.Contains(string(stat), ") Z ")

@@ -15,7 +15,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/rundirs"
 )
 
-// retainFlags are the settings of retention, which `serve` and `cleanup` share: one configuration file serves both.
+// retainFlags are the settings of retention. serve and cleanup share them, so that one configuration file serves
+// both.
 type retainFlags struct {
 	events, outputs, logs, executions time.Duration
 }
@@ -32,7 +33,7 @@ func (f *retainFlags) ages() retention.Ages {
 	return retention.Ages{retention.Events: f.events, retention.Outputs: f.outputs, retention.Logs: f.logs, retention.Executions: f.executions}
 }
 
-// background runs retention beside a server until the function that it returns is called, which waits for it.
+// background runs retention beside a server. The returned function stops it and waits for its end.
 func (f *retainFlags) background(ctx context.Context, k *retention.Keeper, every time.Duration, log *zap.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var ended sync.WaitGroup
@@ -43,7 +44,7 @@ func (f *retainFlags) background(ctx context.Context, k *retention.Keeper, every
 	}
 }
 
-// cleanedDocument is what retention removed, or would.
+// cleanedDocument is what retention removed, or would remove.
 type cleanedDocument struct {
 	DryRun  bool                `json:"dry_run"`
 	Removed []retention.Removal `json:"removed"`

@@ -18,7 +18,7 @@ type cleanupNeeds struct {
 	Retention *retention.Keeper
 }
 
-// cleanupDocument is what was removed, or would be.
+// cleanupDocument is what was removed, or would be removed.
 type cleanupDocument struct {
 	OlderThan  db.Time `json:"older_than"`
 	Events     int64   `json:"events"`

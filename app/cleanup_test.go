@@ -41,8 +41,8 @@ func (p *program) clean(t *testing.T, args ...string) string {
 	return decode[cleaned](t, p.ok(t, append([]string{"cleanup", "-o", "json"}, args...)...)).text()
 }
 
-// TestCleanup: each kind goes on its own word, a dry run says the same as the run after it and touches nothing, and what is left
-// says what it lacks.
+// TestCleanup checks that each kind is removed only by its own setting, that a dry run reports the same as the run
+// after it and changes nothing, and that the remaining executions say what they lack.
 func TestCleanup(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -81,7 +81,7 @@ func TestCleanup(t *testing.T) {
 	})
 }
 
-// empty sees that no table has a trace of an execution.
+// empty checks that no table has a trace of an execution.
 func (p *program) empty(t *testing.T, execution string) {
 	t.Helper()
 	open := dbtest.Open(t, p.url)
@@ -98,8 +98,8 @@ func (p *program) empty(t *testing.T, execution string) {
 	}
 }
 
-// TestCleanupKeepsWhatIsNeeded: a run without its outputs can't be retried, and says why; the idempotency key of one that is gone
-// is free again.
+// TestCleanupKeepsWhatIsNeeded checks that a run without its outputs cannot be retried and says why, and that the
+// idempotency key of a removed run can be used again.
 func TestCleanupKeepsWhatIsNeeded(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -123,8 +123,8 @@ func TestCleanupKeepsWhatIsNeeded(t *testing.T) {
 	})
 }
 
-// TestServeRetains: a server removes what its settings and the pipelines' own say, and another process is told that it must wait
-// while one is at it.
+// TestServeRetains checks that a server removes what its settings and the pipelines' own settings say, and that
+// another process reports that retention is already running.
 func TestServeRetains(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

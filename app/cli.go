@@ -18,22 +18,23 @@ type cli struct {
 	stdin          io.Reader
 	stdout, stderr *terminal.Writer
 	extensions     []fx.Option
-	kill           <-chan struct{} // closed when what runs is to be killed at once
-	orphans        *orphans.Reaper // nil if this is no program of its own
+	kill           <-chan struct{} // closed when running tasks are to be killed immediately
+	orphans        *orphans.Reaper // nil if Main was not called by a program of its own
 
 	config      string
 	databaseURL string
-	creates     bool // the command may make a database file that is not there
-	bare        bool // the command sees to the schemas itself: that of its tenant need not be there
+	creates     bool // the command may create a missing database file
+	bare        bool // the command checks schemas itself, so that of its tenant may be missing
 	tenant      string
 	logLevel    string
-	json        bool // errors are told as JSON
+	json        bool // errors are written as JSON
 
-	program string // how this program is called again on the same database: sluice and the shared flags that were given
+	// program is how to call this program on the same database: sluice and the shared flags that were given.
+	program string
 }
 
-// creators are the commands that may make a database file. The others would only look into an empty one, and leave it behind where
-// somebody was in the wrong directory.
+// creators are the commands that may create a database file. Any other command would only read an empty one, and
+// leave it behind for a user who was in the wrong directory.
 var creators = map[string]bool{
 	"sluice run": true, "sluice serve": true, "sluice start": true, "sluice migrate": true, "sluice migrate up": true, "sluice tenants create": true,
 	"sluice import": true,
@@ -102,9 +103,9 @@ Exit codes:
 	return root
 }
 
-// completionErrors has the command that cobra brings along refuse wrong arguments as the others do.
+// completionErrors makes the completion command that cobra adds refuse wrong arguments as the other commands do.
 func completionErrors(root *cobra.Command, out io.Writer) {
-	root.SetOut(out) // it is asked for now, not when the command runs
+	root.SetOut(out) // cobra reads it now, not when the command runs
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() != "completion" {
@@ -140,7 +141,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return withHint(usagef("there is no command %q", strings.TrimPrefix(cmd.CommandPath()+" "+args[0], "sluice ")), didYouMean(args[0], names, otherwise))
 }
 
-// open opens the database that the settings name, and closes it when the function that it returns is called.
+// open opens the database that the settings name. It creates a missing file only for the commands in creators.
 func (c *cli) open(ctx context.Context) (*db.DB, error) {
 	if c.creates {
 		return db.Open(ctx, c.databaseURL)
@@ -148,8 +149,8 @@ func (c *cli) open(ctx context.Context) (*db.DB, error) {
 	return db.OpenExisting(ctx, c.databaseURL)
 }
 
-// openReady opens the database and sees to its schema: SQLite, which has one user, brings itself up; on a server that is an
-// operator's decision.
+// openReady opens the database and prepares its schema. It migrates SQLite, which has one user; on a server,
+// migrating is an operator's decision.
 func (c *cli) openReady(ctx context.Context) (*db.DB, error) {
 	d, err := c.open(ctx)
 	if err != nil {
@@ -164,7 +165,7 @@ func (c *cli) openReady(ctx context.Context) (*db.DB, error) {
 	return d, nil
 }
 
-// ready sees to the schema of the context's tenant.
+// ready migrates or checks the schema of the context's tenant.
 func ready(ctx context.Context, d *db.DB) error {
 	if d.Backend() == "sqlite" {
 		return d.Migrate(ctx)

@@ -24,7 +24,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// modules is the whole program but for its database, its log and its extensions.
+// modules is the whole program without its database, its log and its extensions.
 var modules = fx.Options(
 	events.Module,
 	outbox.Module,
@@ -43,8 +43,9 @@ var modules = fx.Options(
 	fx.Provide(audit.New),
 )
 
-// with composes the program, hands a command what it asks for (T is a struct with fx.In), and takes the program down again. The
-// database is opened if something needs it. Mistakes in the composition are reported by their root.
+// with composes the program, passes to a command what it needs (T is a struct with fx.In), and stops the program
+// afterwards. The database is opened only if something needs it. Errors in the composition are reported by their root
+// cause.
 func with[T any](ctx context.Context, c *cli, use func(context.Context, T) error) (err error) {
 	log, err := c.logger()
 	if err != nil {
@@ -59,7 +60,7 @@ func with[T any](ctx context.Context, c *cli, use func(context.Context, T) error
 	}()
 	var needs T
 	program := fx.New(
-		fx.NopLogger, // what it provides and calls says nothing to who runs pipelines
+		fx.NopLogger, // fx's messages do not help people who run pipelines
 		fx.RecoverFromPanics(),
 		fx.Supply(log),
 		fx.Provide(func() (*db.DB, error) {
@@ -74,12 +75,12 @@ func with[T any](ctx context.Context, c *cli, use func(context.Context, T) error
 		return opening
 	}
 	if err := program.Err(); err != nil {
-		return usageError{dig.RootCause(err)} // this program is put together wrongly
+		return usageError{dig.RootCause(err)} // the program is composed wrongly
 	}
 	if err := program.Start(ctx); err != nil {
 		return err
 	}
-	// Taking down must go on after an interrupt.
+	// Stopping must go on after an interrupt.
 	defer func() { err = errors.Join(err, program.Stop(context.WithoutCancel(ctx))) }()
 	return use(ctx, needs)
 }

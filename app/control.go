@@ -22,18 +22,20 @@ type controlNeeds struct {
 	Executions *pipelines.Repository
 }
 
-// control is a command that gives an order to executions.
+// control describes a command that controls executions.
 type control struct {
-	verb, past string             // cancel, cancelled
-	possible   []pipelines.Status // which executions it is for, of those that a filter chooses
+	verb, past string             // such as cancel, cancelled
+	possible   []pipelines.Status // the statuses that it applies to, for a filter without statuses
 	give       func(context.Context, *pipelines.Engine, pipelines.Orders) ([]error, error)
-	said       func(x pipelines.Execution) string // what it did to one
+	said       func(x pipelines.Execution) string // describes what it did to one execution
 
-	preview func(context.Context, *pipelines.Engine, db.ID) ([]pipelines.RunsAgain, error) // what it will do to one; nil: it is plain
-	more    func(context.Context, *pipelines.Engine, db.ID) (string, error)                // what there is to add; nil: nothing
+	// preview returns what it will do to one execution. It is nil if that is obvious.
+	preview func(context.Context, *pipelines.Engine, db.ID) ([]pipelines.RunsAgain, error)
+	// more returns further output for one execution. It is nil if there is none.
+	more func(context.Context, *pipelines.Engine, db.ID) (string, error)
 }
 
-// controlFlags are what all such commands take.
+// controlFlags are the flags of all such commands.
 type controlFlags struct {
 	filter      filterFlags
 	reason      string
@@ -41,7 +43,7 @@ type controlFlags struct {
 	format      *string
 }
 
-// controlCommand makes the command.
+// controlCommand returns the command.
 func (c *cli) controlCommand(o control, short, example string) *cobra.Command {
 	var f controlFlags
 	cmd := &cobra.Command{
@@ -87,7 +89,7 @@ Exit code 5: it was not possible for one of them, which the answer names.`,
 	return cmd
 }
 
-// controlOne gives the order to one execution.
+// controlOne applies the command to one execution.
 func (c *cli) controlOne(ctx context.Context, n controlNeeds, o control, f controlFlags, id db.ID) error {
 	if o.preview != nil {
 		list, err := o.preview(ctx, n.Engine, id)
@@ -131,7 +133,7 @@ func (c *cli) controlOne(ctx context.Context, n controlNeeds, o control, f contr
 	return err
 }
 
-// runsAgain lists what a retry runs again, and how that stood.
+// runsAgain lists the tasks that a retry runs again, with their statuses.
 func runsAgain(list []pipelines.RunsAgain) string {
 	names := make([]string, len(list))
 	for i, r := range list {
@@ -140,7 +142,7 @@ func runsAgain(list []pipelines.RunsAgain) string {
 	return "runs again: " + strings.Join(names, ", ")
 }
 
-// cancelledCleanups says which clean-up does not run.
+// cancelledCleanups lists the clean-up tasks that a cancellation prevented from running.
 func cancelledCleanups(ctx context.Context, e *pipelines.Engine, id db.ID) (string, error) {
 	names, err := e.CancelledCleanups(ctx, id)
 	if len(names) == 0 {
@@ -207,7 +209,7 @@ func (c *cli) retryCommand() *cobra.Command {
 	return cmd
 }
 
-// stateHint says what may be done where an order came at the wrong time.
+// stateHint returns a hint for an execution whose state does not allow the command.
 func stateHint(err error, id string) string {
 	switch {
 	case errors.Is(err, pipelines.ErrState):

@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	ordersPerPage   = 500 // ids that are looked up at once
+	ordersPerPage   = 500 // ids that are looked up in one query
 	shownRefusals   = 10
 	mostRefusals    = 1000 // in JSON
 	shownExecutions = 20   // by a dry run
 )
 
-// manyDocument is how an order to several executions came out.
+// manyDocument is the result of a command for several executions.
 type manyDocument struct {
 	Matched     int64     `json:"matched"`
 	Done        int64     `json:"done"`
@@ -33,13 +33,13 @@ type manyDocument struct {
 	missing bool // all refusals are of executions that do not exist
 }
 
-// refusal is an execution that an order was not possible for.
+// refusal is an execution for which the command was not possible.
 type refusal struct {
 	ID     db.ID  `json:"id"`
 	Reason string `json:"reason"`
 }
 
-// many is an order to several executions under way.
+// many is a command for several executions while it runs.
 type many struct {
 	cli   *cli
 	needs controlNeeds
@@ -49,7 +49,7 @@ type many struct {
 	bar   *bar
 }
 
-// controlIDs gives the order to executions that were named.
+// controlIDs applies the command to executions that were given by id.
 func (c *cli) controlIDs(ctx context.Context, n controlNeeds, o control, f controlFlags, ids []db.ID) error {
 	m := &many{cli: c, needs: n, order: o, flags: f, doc: manyDocument{Matched: int64(len(ids)), DryRun: f.dryRun}, bar: newBar(c.stderr, n.DB.Now)}
 	if f.dryRun {
@@ -64,7 +64,7 @@ func (c *cli) controlIDs(ctx context.Context, n controlNeeds, o control, f contr
 	return m.report(ctx, err)
 }
 
-// controlFilter gives the order to all executions that a filter chooses.
+// controlFilter applies the command to all executions that a filter selects.
 func (c *cli) controlFilter(ctx context.Context, n controlNeeds, o control, f controlFlags) error {
 	filter, err := f.filter.filter(n.DB.Now())
 	if err != nil {
@@ -99,7 +99,7 @@ func (c *cli) controlFilter(ctx context.Context, n controlNeeds, o control, f co
 	return m.report(ctx, m.pages(ctx, filter))
 }
 
-// pages goes through what the filter chooses, newest first; what is started meanwhile is not among it.
+// pages processes what the filter selects, newest first. It does not include executions that are started meanwhile.
 func (m *many) pages(ctx context.Context, f pipelines.Filter) error {
 	for m.doc.Matched > 0 {
 		ids, err := m.needs.Executions.IDs(ctx, f)
@@ -114,7 +114,7 @@ func (m *many) pages(ctx context.Context, f pipelines.Filter) error {
 	return nil
 }
 
-// give gives the order to executions, set by set.
+// give applies the command to executions, set by set.
 func (m *many) give(ctx context.Context, ids []db.ID) error {
 	for len(ids) > 0 {
 		results, err := m.order.give(ctx, m.needs.Engine, pipelines.Orders{IDs: ids, Reason: m.flags.reason, Actor: actor()})
@@ -137,7 +137,7 @@ func (m *many) give(ctx context.Context, ids []db.ID) error {
 	return nil
 }
 
-// confirm asks a person to confirm what is to be done; where nobody can be asked --yes has to say so.
+// confirm asks for confirmation. Without a terminal, --yes is required.
 func (c *cli) confirm(yes bool, what, question, hint string) error {
 	if yes {
 		return nil
@@ -158,7 +158,7 @@ func (c *cli) confirm(yes bool, what, question, hint string) error {
 	return nil
 }
 
-// dry shows what the order would be given to.
+// dry shows the executions that the command would apply to.
 func (m *many) dry(ctx context.Context, ids []db.ID, found map[db.ID]pipelines.Execution) error {
 	if *m.flags.format == formatJSON {
 		return m.print()
@@ -188,7 +188,7 @@ func (m *many) print() error {
 	return printJSON(m.cli.stdout, m.doc)
 }
 
-// report says how far it came and what was not possible. err is what ended it early.
+// report prints the result and what was not possible. err is the error that ended the command early.
 func (m *many) report(ctx context.Context, err error) error {
 	m.bar.clear()
 	if *m.flags.format == formatJSON {

@@ -10,7 +10,8 @@ import (
 	"go.uber.org/fx"
 )
 
-// TestControl: orders take effect for the next claim, say what they did, and are refused at the wrong time.
+// TestControl checks that control commands affect the next claim, print what they did, and are refused in a wrong
+// state.
 func TestControl(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -39,7 +40,7 @@ func TestControl(t *testing.T) {
 	})
 }
 
-// TestRetry: what completed is not run again; --from narrows.
+// TestRetry checks that completed tasks are not run again, and that --from narrows a retry.
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -35,7 +35,8 @@ func TestDatabaseUnreachable(t *testing.T) {
 	missing.fails(t, 4, nil, "list")
 }
 
-// TestSchema: a server's database that is behind or ahead is refused, with what to run; a file brings itself up.
+// TestSchema checks that a server's database that is behind or ahead is refused with a hint, and that a file is
+// migrated.
 func TestSchema(t *testing.T) {
 	t.Parallel()
 	type status struct {
@@ -82,7 +83,7 @@ func TestSchema(t *testing.T) {
 	})
 }
 
-// TestMissingFile: only what makes executions makes a database; a look into the wrong directory leaves nothing there.
+// TestMissingFile checks that only commands that create executions create a database file.
 func TestMissingFile(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.EmptySQLiteURL(t)}
@@ -115,12 +116,12 @@ func TestMissingFile(t *testing.T) {
 	}
 }
 
-// TestForeignDatabase: another program's file is refused by every command, and left as it is.
+// TestForeignDatabase checks that every command refuses another program's file and leaves it unchanged.
 func TestForeignDatabase(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.SQLiteURL(t)}
 	d := dbtest.Open(t, p.url)
-	// Without the table of executions what is left could be anybody's.
+	// Without the table of executions, the rest could belong to any program.
 	mustExec(t, d, "ALTER TABLE {pipeline_executions} RENAME TO customers", nil)
 	for _, args := range [][]string{
 		{"list"}, {"verify"}, {"run", "../examples/first.yaml"}, {"start", "../examples/first.yaml"}, {"serve"}, {"migrate"}, {"migrate", "status"},
@@ -129,7 +130,7 @@ func TestForeignDatabase(t *testing.T) {
 	}
 }
 
-// TestDirectoryForDatabase: a URL that names a directory.
+// TestDirectoryForDatabase uses a URL that names a directory.
 func TestDirectoryForDatabase(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -151,7 +152,7 @@ func mustExec(t *testing.T, d *db.DB, statement string, args db.Args) {
 	}
 }
 
-// expire puts the leases of all workers into the past, as if their processes had been silent for long.
+// expire sets the leases of all workers to the past, as if their processes had been silent.
 func expire(t *testing.T, url string) {
 	t.Helper()
 	d := dbtest.Open(t, url)

@@ -25,23 +25,23 @@ type diffNeeds struct {
 	Events     *events.Repository
 }
 
-// diffDocument is how two runs differ. The times are null where one of them has no history any more.
+// diffDocument is how two runs differ. The times are null if one of them has no history any more.
 type diffDocument struct {
 	First        diffSide             `json:"first"`
 	Second       diffSide             `json:"second"`
 	Differences  []history.Difference `json:"differences"`
-	Durations    []history.TaskTime   `json:"durations"` // those that differ most first
+	Durations    []history.TaskTime   `json:"durations"` // largest difference first
 	CriticalPath []history.KindTime   `json:"critical_path"`
 }
 
-// diffSide is one of the two.
+// diffSide is one of the two runs.
 type diffSide struct {
 	ID                db.ID            `json:"id"`
 	PipelineName      string           `json:"pipeline"`
 	DefinitionVersion string           `json:"definition_version"`
 	Status            pipelines.Status `json:"status"`
 	CreatedAt         db.Time          `json:"created_at"`
-	DurationMS        int64            `json:"duration_ms"` // so far, if it goes on
+	DurationMS        int64            `json:"duration_ms"` // so far, if it has not ended
 	EventsRemoved     int64            `json:"events_removed"`
 }
 
@@ -115,7 +115,7 @@ func (n diffNeeds) compare(ctx context.Context, first, second db.ID, force bool)
 	return doc, nil
 }
 
-// run reads one side. A history that is not there, or is broken, leaves it without times.
+// run reads one side. If the history is missing or broken, the side has no times.
 func (n diffNeeds) run(ctx context.Context, id db.ID, now db.Time) (r history.Run, err error) {
 	if r.Execution, err = n.Executions.Get(ctx, id); err != nil {
 		return r, err
@@ -232,7 +232,7 @@ func optional(ms *int64) string {
 	return span(msec(*ms))
 }
 
-// delta writes by how much something is longer.
+// delta writes a difference of two durations with its sign.
 func delta(ms int64) string {
 	switch {
 	case ms > 0:

@@ -21,8 +21,8 @@ tasks:
       printf '{"big": %s, "price": %s, "huge": %s, "read": %s}' ${{ needs.a.big }} "$PRICE" ${{ needs.a.huge }} "$(cat "$SLUICE_INPUT")" > "$SLUICE_OUTPUT"
 `
 
-// TestDigitsSurvive: numbers that no float and no int64 can hold come through input, expression, command, output, the next task, show,
-// export and import with the digits that they were given.
+// TestDigitsSurvive checks that numbers that neither a float nor an int64 can hold keep their digits in input,
+// expression, command, output, the next task, show, export and import.
 func TestDigitsSurvive(t *testing.T) {
 	t.Parallel()
 	for backend, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
@@ -43,7 +43,7 @@ func TestDigitsSurvive(t *testing.T) {
 	}
 }
 
-// digits sees that the input and both outputs have the digits.
+// digits checks that the input and both outputs have the digits.
 func (p *program) digits(t *testing.T, id string) {
 	t.Helper()
 	type numbers struct {

@@ -15,20 +15,20 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// How a finding is.
+// The states of a finding.
 const (
 	findingOK   = "ok"
 	findingWarn = "warn"
 	findingBad  = "bad"
 )
 
-// finding is what a check found.
+// finding is the result of a check.
 type finding struct {
 	Check    string       `json:"check"`
 	State    string       `json:"state"` // ok, warn or bad
 	Found    string       `json:"found"`
-	Advice   db.Text      `json:"advice"`             // what to do; null if it is ok
-	Sessions []db.Session `json:"sessions,omitempty"` // who is meant
+	Advice   db.Text      `json:"advice"`             // what to do; null if the state is ok
+	Sessions []db.Session `json:"sessions,omitempty"` // the sessions that the finding is about
 }
 
 func ok(check, format string, args ...any) finding {
@@ -45,7 +45,7 @@ func (f finding) bad(advice string) finding {
 	return f
 }
 
-// patient is one tenant's database under examination.
+// patient gives the checks access to one tenant's database.
 type patient struct {
 	db     *db.DB
 	leases *leases.Repository
@@ -83,7 +83,7 @@ tail of events or the vacuum back, and space. It changes nothing. Exit code 1 if
 	return cmd
 }
 
-// examine runs the checks. Without a database of the right schema there is nothing to examine beyond.
+// examine runs the checks. Without a reachable database of the right schema it stops after the first ones.
 func (c *cli) examine(ctx context.Context) (list []finding, err error) {
 	d, err := c.open(ctx)
 	if err != nil {
@@ -117,7 +117,8 @@ func (c *cli) examine(ctx context.Context) (list []finding, err error) {
 	return list, nil
 }
 
-// checkTimeout is how long a check may wait: what it reads may be locked, and then that is the finding.
+// checkTimeout is how long a check may take. If it takes longer, what it reads is locked, and that becomes the
+// finding.
 const checkTimeout = 10 * time.Second
 
 func examineWithin(ctx context.Context, check func(context.Context) ([]finding, error)) ([]finding, error) {
@@ -131,7 +132,7 @@ func examineWithin(ctx context.Context, check func(context.Context) ([]finding, 
 	return found, err
 }
 
-// examineRole finds out whether the server takes writes.
+// examineRole checks whether the server accepts writes.
 func examineRole(ctx context.Context, d *db.DB) (list []finding, err error) {
 	if d.Backend() == "sqlite" {
 		return nil, nil
@@ -149,7 +150,7 @@ func examineRole(ctx context.Context, d *db.DB) (list []finding, err error) {
 	return []finding{role}, err
 }
 
-// unreachable is a finding too, unless the command line is what is wrong.
+// unreachable returns an error of the database as a finding, and any other error as an error.
 func (c *cli) unreachable(ctx context.Context, err error) ([]finding, error) {
 	if ctx.Err() != nil || exitCode(err) != exitDatabase {
 		return nil, err
@@ -168,7 +169,7 @@ func examineSchema(s db.SchemaStatus) finding {
 	return ok("schema", "version %d", s.Current)
 }
 
-// Beyond these a clock is wrong, and not just read late.
+// Clock differences above these are wrong clocks, and not inexact readings.
 const (
 	skewWarn = time.Second
 	skewBad  = time.Hour

@@ -14,7 +14,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// How long something may last before it is worth a word, and before it is bad.
+// How long something may last before it is a warning, and before it is bad.
 const (
 	lagWarn     = 5 * time.Second
 	lagBad      = 10 * time.Minute
@@ -22,19 +22,19 @@ const (
 	overdueBad  = time.Hour
 )
 
-// Sizes likewise.
+// Sizes with the same meaning.
 const (
 	ageWarn      = 10_000_000    // transactions
-	ageBad       = 1_000_000_000 // the server stops at two thousand millions
+	ageBad       = 1_000_000_000 // the server stops at two thousand million
 	deadWarn     = 100_000       // rows
-	deadFactor   = 10            // dead rows to each live one
+	deadFactor   = 10            // dead rows per live row
 	walWarn      = 256 << 20
 	freeWarn     = 1 << 30
 	freeBad      = 100 << 20
 	mostExamined = 10_000 // outbox rows
 )
 
-// workers looks who is there, and at what is due that nobody takes.
+// workers checks which workers are alive, and whether due tasks have a worker that serves them.
 func (p patient) workers(ctx context.Context) ([]finding, error) {
 	f, err := readFleet(ctx, p.db, p.leases, p.tasks)
 	if err != nil {
@@ -83,7 +83,7 @@ func (p patient) workers(ctx context.Context) ([]finding, error) {
 // mostNamed bounds the executions that a finding names.
 const mostNamed = 5
 
-// stranded looks for running tasks that no live worker holds, and for executions whose recovery fails.
+// stranded finds running tasks that no live worker holds, and executions whose recovery fails.
 func (p patient) stranded(ctx context.Context, f fleet) (finding, error) {
 	list, err := p.leases.Recoveries(ctx)
 	if err != nil {
@@ -149,7 +149,7 @@ func (p patient) pending(ctx context.Context, f fleet) (finding, error) {
 	return found, nil
 }
 
-// horizon looks which transactions hold back the tail of events, and which the vacuum.
+// horizon finds the transactions that hold back the tail of events or the vacuum.
 func (p patient) horizon(ctx context.Context) ([]finding, error) {
 	h, err := p.db.Horizon(ctx, "execution_events")
 	if err != nil {
@@ -187,7 +187,7 @@ func (p patient) horizon(ctx context.Context) ([]finding, error) {
 	return []finding{tail, vacuum}, nil
 }
 
-// storage looks at what takes space.
+// storage checks the use of space.
 func (p patient) storage(ctx context.Context) ([]finding, error) {
 	s, err := p.db.Storage(ctx, "task_outbox")
 	if err != nil {

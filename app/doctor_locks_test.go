@@ -7,7 +7,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestDoctorOfALockedDatabase: doctor answers while a table is locked, and says that it is.
+// TestDoctorOfALockedDatabase checks that doctor answers while a table is locked, and reports the lock.
 func TestDoctorOfALockedDatabase(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.PostgresURL(t)}
@@ -34,7 +34,7 @@ func TestDoctorOfALockedDatabase(t *testing.T) {
 	contains(t, p.ok(t, "doctor"), "the server takes writes")
 }
 
-// TestTenantsThatCannotBeRead: a tenant that this user may not read hides none of the others.
+// TestTenantsThatCannotBeRead checks that a tenant that this user may not read does not hide the others.
 func TestTenantsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	database := dbtest.PostgresURL(t)

@@ -33,13 +33,13 @@ const (
 	exitNotFound    = 3
 	exitDatabase    = 4
 	exitState       = 5   // not possible in this state
-	exitUnexpected  = 70  // none of these: a fault of the program or of the machine
-	exitTimeout     = 124 // the time of `wait --timeout` is over, as timeout(1) has it
+	exitUnexpected  = 70  // none of the others: a fault of the program or of the machine
+	exitTimeout     = 124 // the time of `wait --timeout` is over; the code is that of timeout(1)
 	exitInterrupted = 130
-	exitQuit        = 131 // SIGQUIT, as shells count it
+	exitQuit        = 131 // SIGQUIT, as shells report it
 )
 
-// exitStatus ends the program with a code and no further word: the command has said what there is to say.
+// exitStatus ends the program with a code and no message, because the command has already printed one.
 type exitStatus int
 
 func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
@@ -51,7 +51,7 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// hinted is an error with what to do about it.
+// hinted is an error with a hint about what to do.
 type hinted struct {
 	error
 	hint string
@@ -66,7 +66,7 @@ func withHint(err error, hint string) error {
 	return hinted{err, hint}
 }
 
-// report tells what went wrong, if anything did, and gives the exit code.
+// report writes an error, if there is one, and returns the exit code.
 func (c *cli) report(ctx context.Context, err error) int {
 	var status exitStatus
 	switch {
@@ -99,7 +99,7 @@ func (c *cli) tell(err error, code int) int {
 	return code
 }
 
-// oneLine folds what a driver or a list of errors has spread over several.
+// oneLine joins the lines of an error of a driver, or of a list of errors.
 func oneLine(s string) string {
 	lines := strings.FieldsFunc(s, func(r rune) bool { return r == '\n' })
 	for i := range lines {
@@ -108,7 +108,7 @@ func oneLine(s string) string {
 	return strings.ReplaceAll(strings.Join(slices.Compact(lines), "; "), ":; ", ": ")
 }
 
-// reportProblems writes each mistake on a line; those in a file begin with their place, where editors look for it.
+// reportProblems writes each mistake on a line. Mistakes in a file begin with their place, where editors look for it.
 func (c *cli) reportProblems(list definition.Problems) {
 	for _, p := range list {
 		if p.Line == 0 {
@@ -119,7 +119,7 @@ func (c *cli) reportProblems(list definition.Problems) {
 	}
 }
 
-// warn writes what is allowed and probably not meant, as reportProblems writes mistakes.
+// warn writes what is allowed but probably a mistake, in the format of reportProblems.
 func (c *cli) warn(list definition.Problems) {
 	for _, p := range list {
 		p.Message = "warning: " + p.Message
@@ -127,7 +127,7 @@ func (c *cli) warn(list definition.Problems) {
 	}
 }
 
-// exitCode classifies.
+// exitCode returns the exit code for an error.
 func exitCode(err error) int {
 	var usage usageError
 	var problems definition.Problems
@@ -158,8 +158,8 @@ func exitCode(err error) int {
 	return exitUnexpected
 }
 
-// ofDatabase reports whether an error speaks about the database: it is unreachable, behind or ahead, no database of sluice, or it refused
-// what it was asked.
+// ofDatabase reports whether an error is about the database: it is unreachable, behind or ahead, not a database of
+// sluice, or it refused the request.
 func ofDatabase(err error) bool {
 	for _, known := range []error{
 		db.ErrNoFile, db.ErrForeign, db.ErrStandby, db.ErrBehind, db.ErrAhead, db.ErrRefused, db.ErrReplaced,
@@ -210,7 +210,7 @@ func hintFor(err error) string {
 	return ""
 }
 
-// fileError is what reading a file that the caller named ran into.
+// fileError returns an error about a file that the caller named as a usageError.
 func fileError(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -233,7 +233,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	return withHint(usageError{err}, hint)
 }
 
-// arguments checks the number of arguments; most -1 sets no upper bound. names is how the usage line calls them.
+// arguments checks the number of arguments. If most is -1, there is no upper bound. names is what the usage line
+// calls them.
 func arguments(least, most int, names string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
@@ -255,8 +256,8 @@ func parseTaskID(s string) (db.ID, error) {
 	return id, nil
 }
 
-// nearest finds the one that name was probably meant to be, or nothing. cobra knows how to look for a misspelt command, so the
-// known names are made into commands.
+// nearest returns the known name that was probably meant, or "". It uses cobra's search for misspelt commands, so the
+// known names are turned into commands.
 func nearest(name string, known []string) string {
 	parent := &cobra.Command{SuggestionsMinimumDistance: 2}
 	for _, k := range known {
@@ -268,7 +269,7 @@ func nearest(name string, known []string) string {
 	return ""
 }
 
-// didYouMean is a hint for an unknown name.
+// didYouMean returns a hint for an unknown name.
 func didYouMean(name string, known []string, otherwise string) string {
 	if best := nearest(name, known); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
@@ -276,5 +277,5 @@ func didYouMean(name string, known []string, otherwise string) string {
 	return otherwise
 }
 
-// closing keeps an error in front of one that cleaning up after it may give.
+// closing joins an error with the error of closing c, in this order.
 func closing(err error, c interface{ Close() error }) error { return errors.Join(err, c.Close()) }

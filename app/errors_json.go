@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// errorDocument is an error as -o json shows it, on standard error.
+// errorDocument is an error in the form of -o json, on standard error.
 type errorDocument struct {
 	Error errorBody `json:"error"`
 }
@@ -22,10 +22,10 @@ type errorBody struct {
 	Hint     db.Text   `json:"hint"`               // what to do about it; null: nothing is known
 	Problems []mistake `json:"problems,omitempty"` // of a definition or an input
 
-	Candidates []string `json:"candidates,omitempty"` // ids that a shortened one may mean
+	Candidates []string `json:"candidates,omitempty"` // ids that a shortened id may mean
 }
 
-// bodyOf tells of an error that ends the program with a code.
+// bodyOf describes an error that ends the program with a code.
 func (c *cli) bodyOf(err error, code int) errorBody {
 	body := errorBody{Code: code, Message: oneLine(c.again(err.Error())), Hint: db.Text(c.again(hintFor(err)))}
 	var problems definition.Problems
@@ -47,8 +47,8 @@ func mistakesOf(list definition.Problems) []mistake {
 	return out
 }
 
-// wantsJSON reports whether a command line asks for JSON. It reads the arguments themselves too, as a mistake in an earlier one
-// keeps the flag from being set.
+// wantsJSON reports whether a command line asks for JSON. It also reads the arguments themselves, because a mistake
+// in an earlier one keeps the flag from being set.
 func wantsJSON(cmd *cobra.Command, args []string) bool {
 	if f := cmd.Flags().Lookup("output"); f != nil && f.Value.String() == formatJSON {
 		return true

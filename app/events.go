@@ -24,10 +24,10 @@ type eventsNeeds struct {
 	Events     *events.Repository
 }
 
-// eventsFlags choose from the history.
+// eventsFlags select from the history.
 type eventsFlags struct {
 	pipeline, task, kind, since string
-	limit                       int // 0: all of one execution, else defaultEvents
+	limit                       int // 0: all of one execution, otherwise defaultEvents
 	follow                      bool
 	cursor                      string
 }
@@ -104,7 +104,7 @@ func (f *eventsFlags) declare(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.cursor, "cursor", "", "older events than those of the answer with this `CURSOR` as its next; with --follow, begin behind the event with this cursor")
 }
 
-// place reads where to begin.
+// place reads --cursor. Without --follow it only checks it.
 func (f eventsFlags) place() (events.Cursor, error) {
 	if !f.follow {
 		if n, err := strconv.ParseInt(f.cursor, 10, 64); f.cursor != "" && (err != nil || n < 1) {
@@ -146,10 +146,10 @@ func (n eventsNeeds) filter(ctx context.Context, f eventsFlags) (events.Filter, 
 	return filter, err
 }
 
-// all reports whether the history is asked for from its beginning.
+// all reports whether the flags ask for the whole history.
 func (f eventsFlags) all() bool { return f.since == "all" || f.since == "0" }
 
-// line is the flags as they would be given again.
+// line returns the flags as they would be given again.
 func (f eventsFlags) line() string {
 	text := ""
 	for _, flag := range [][2]string{{"pipeline-execution", f.pipeline}, {"task-execution", f.task}, {"type", f.kind}, {"since", f.since}} {
@@ -160,7 +160,7 @@ func (f eventsFlags) line() string {
 	return text
 }
 
-// known refuses an id that does not exist: no events would look like a run without any.
+// known returns an error for an id that does not exist, because an empty answer would look like a run without events.
 func (n eventsNeeds) known(ctx context.Context, f events.Filter) error {
 	if !f.PipelineExecutionID.IsZero() {
 		if _, err := n.Executions.Get(ctx, f.PipelineExecutionID); err != nil {
@@ -175,7 +175,7 @@ func (n eventsNeeds) known(ctx context.Context, f events.Filter) error {
 	return nil
 }
 
-// page reads the events, oldest first, and returns the cursor of those before them, empty if there are none.
+// page returns the events, oldest first, and the cursor of those before them, which is empty if there are none.
 func (n eventsNeeds) page(ctx context.Context, f events.Filter) (list []events.Event, next string, err error) {
 	if err := n.known(ctx, f); err != nil {
 		return nil, "", err
@@ -193,7 +193,7 @@ func (n eventsNeeds) page(ctx context.Context, f events.Filter) (list []events.E
 	return list, next, err
 }
 
-// names gives the tasks' and the pipelines' names by id.
+// names returns the names of tasks and pipelines by id.
 func (n eventsNeeds) names(ctx context.Context, list []events.Event) (map[db.ID]string, error) {
 	var taskIDs, pipelineIDs []db.ID
 	seen := map[db.ID]bool{}
@@ -221,7 +221,7 @@ func (n eventsNeeds) names(ctx context.Context, list []events.Event) (map[db.ID]
 	return names, err
 }
 
-// printNoEvents says why there are none, where retention has taken them.
+// printNoEvents says that there are no events, and whether retention removed them.
 func (c *cli) printNoEvents(ctx context.Context, n eventsNeeds, f events.Filter) error {
 	id := f.PipelineExecutionID
 	if !f.TaskExecutionID.IsZero() {
@@ -268,7 +268,7 @@ func eventHeading(many bool) []string {
 	return heading
 }
 
-// eventRow is an event under that heading.
+// eventRow returns an event as a row under eventHeading.
 func eventRow(e events.Event, names map[db.ID]string, many bool) ([]string, error) {
 	s, err := tell(e)
 	if err != nil {

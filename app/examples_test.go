@@ -13,16 +13,16 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// example is one run of a file in examples/pipelines: how it is called, how it ends, and what it leaves.
+// example is one run of a file in examples/pipelines: how it is started, how it ends, and what it leaves.
 type example struct {
 	pipeline string
-	variant  string // tells runs of one pipeline apart
+	variant  string // distinguishes runs of one pipeline
 	args     []string
 	code     int
-	ending   string            // each task with its status, or why it was skipped
-	says     string            // by a task
+	ending   string            // each task with its status, or with why it was skipped
+	says     string            // by task
 	files    map[string]string // below the directory of the test, with a part of their content
-	none     []string          // files that are not there
+	none     []string          // files that must not exist
 }
 
 // examples are run in a directory DIR that exampleData fills.
@@ -110,7 +110,7 @@ var examples = []example{
 	},
 }
 
-// exampleData makes what the examples read.
+// exampleData creates what the examples read.
 func exampleData(t *testing.T) (dir, api string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -137,7 +137,8 @@ func exampleData(t *testing.T) (dir, api string) {
 	return dir, server.URL
 }
 
-// TestExamples runs each file of examples/pipelines, also so that it fails: what went wrong is loud, and what stands beside it has run.
+// TestExamples runs each file of examples/pipelines, also so that it fails. Failures must be reported, and
+// independent tasks must have run.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -180,7 +181,8 @@ func (x *example) left(t *testing.T, dir string) {
 	}
 }
 
-// TestApprovalExample: nothing is removed before somebody approves this run, and the approval of another run is none.
+// TestApprovalExample checks that nothing is removed before this run is approved, and that the approval of another
+// run does not count.
 func TestApprovalExample(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -220,7 +222,7 @@ func TestApprovalExample(t *testing.T) {
 	})
 }
 
-// TestEveryExampleIsRun: a file that is added to examples/pipelines needs a run above.
+// TestEveryExampleIsRun checks that each file in examples/pipelines has a run above.
 func TestEveryExampleIsRun(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../examples/pipelines/*.yaml")

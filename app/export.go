@@ -97,18 +97,18 @@ func (c *cli) export(ctx context.Context, n exportNeeds, choice archive.Choice, 
 	return err
 }
 
-// unused refuses the path of a file that is there.
+// unused returns an error if a file exists at the path.
 func unused(path string) error {
 	if path == "" {
 		return nil
 	}
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return nil //nolint:nilerr // writing says what is wrong with the path
+		return nil //nolint:nilerr // writing reports what is wrong with the path
 	}
 	return usagef("%s exists", path)
 }
 
-// toFile writes a file under another name and renames it when it is whole; without a path it writes to out.
+// toFile writes a file under another name and renames it when it is complete. Without a path it writes to out.
 func toFile(path string, out io.Writer, write func(io.Writer) error) error {
 	if path == "" {
 		return write(out)

@@ -13,7 +13,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// full gives a database a bit of everything: ended well and badly, retried, annotated, sealed, stripped of outputs, with logs.
+// full fills a database with runs of every kind: completed and failed, retried, annotated, sealed, without outputs,
+// with logs.
 func (p *program) full(t *testing.T) {
 	t.Helper()
 	path := file(t, "kept.yaml", kept)
@@ -36,7 +37,7 @@ func (p *program) export(t *testing.T, args ...string) (path, text string) {
 	return path, string(raw)
 }
 
-// TestExportKeepsFile: a file that is there is replaced only on request.
+// TestExportKeepsFile checks that an existing file is replaced only with --force.
 func TestExportKeepsFile(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -55,8 +56,8 @@ func TestExportKeepsFile(t *testing.T) {
 	})
 }
 
-// TestExportImport: SQLite → Postgres → SQLite, and the other way round, gives the same bytes, the same answers and the same root,
-// and every copy verifies.
+// TestExportImport copies SQLite → PostgreSQL → SQLite and the reverse, and checks that the bytes, the answers and
+// the root are the same, and that every copy verifies.
 func TestExportImport(t *testing.T) {
 	t.Parallel()
 	other := map[string]func(testing.TB) string{"sqlite": dbtest.PostgresURL, "postgres": dbtest.SQLiteURL}
@@ -83,7 +84,7 @@ func TestExportImport(t *testing.T) {
 			originals := p.events(t, "--limit", "1000")
 			for i, e := range copied.events(t, "--limit", "1000") {
 				was := originals[i]
-				was.EventData, e.EventData = nil, nil // which databases spell differently, and exports do not
+				was.EventData, e.EventData = nil, nil // databases write it differently, and exports do not
 				if !cmp.Equal(e, was) {
 					t.Errorf("event %d is %+v, and was %+v", i, e, was)
 				}
@@ -101,7 +102,7 @@ func TestExportImport(t *testing.T) {
 	})
 }
 
-// TestImportRefuses: a file that is not whole changes nothing.
+// TestImportRefuses checks that an incomplete file changes nothing.
 func TestImportRefuses(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -131,7 +132,8 @@ func TestImportRefuses(t *testing.T) {
 	})
 }
 
-// TestImportOfOpenOnes: they are refused unless asked for; then what ran is taken back with an event, and runs to its end here.
+// TestImportOfOpenOnes checks that open executions are refused without a flag. With it, running tasks are recovered
+// with an event, and run to their end.
 func TestImportOfOpenOnes(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -167,7 +169,7 @@ func TestImportOfOpenOnes(t *testing.T) {
 	})
 }
 
-// TestExportCSV: the events alone, a line each.
+// TestExportCSV checks that CSV holds the events alone, one per line.
 func TestExportCSV(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -182,7 +184,7 @@ func TestExportCSV(t *testing.T) {
 	})
 }
 
-// nothing sees that there is no execution.
+// nothing checks that there is no execution.
 func (p *program) nothing(t *testing.T) {
 	t.Helper()
 	if list := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items; len(list) != 0 {

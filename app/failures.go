@@ -18,31 +18,31 @@ type failedTask struct {
 	TaskName        string       `json:"id"`
 	Status          tasks.Status `json:"status"`
 	Attempt         int          `json:"attempt"`
-	Error           db.Text      `json:"error"` // the line of it that says the most
+	Error           db.Text      `json:"error"` // its most informative line
 	ErrorKind       db.Text      `json:"error_kind"`
 	ExitCode        *int         `json:"exit_code"`
-	ContinueOnError bool         `json:"continue_on_error"` // the run does not fail for it
-	Root            bool         `json:"root"`              // nothing that it needs, however far above, has failed
-	Logs            string       `json:"logs"`              // the command that shows what it wrote
+	ContinueOnError bool         `json:"continue_on_error"` // its failure does not make the run fail
+	Root            bool         `json:"root"`              // nothing upstream has failed
+	Logs            string       `json:"logs"`              // the command that shows its output
 
 	of tasks.Task
 }
 
-// Bounds of what is shown of failures and waits in front of everything else.
+// Bounds of the failures and waits that are shown first.
 const (
 	mostFailures = 5
 	mostWaits    = 3
 )
 
-// failures lists the tasks that failed: those that the run fails for before the others, and of these the ones with nothing failed above
-// them before the others; then in the order in which they ended.
+// failures lists the tasks that failed. Tasks that make the run fail come first, and among them those without a
+// failed task upstream. Otherwise they are in the order in which they ended.
 func (h *account) failures(all []tasks.Task) []failedTask {
 	bad := func(t tasks.Task) bool { return t.Status == tasks.Failed || t.Status == tasks.Abandoned }
 	byName := make(map[string]tasks.Task, len(all))
 	for _, t := range all {
 		byName[t.TaskName] = t
 	}
-	below := map[string]bool{} // by name: something above it has failed
+	below := map[string]bool{} // by name: something upstream has failed
 	var visit func(t tasks.Task) bool
 	visit = func(t tasks.Task) bool {
 		known, seen := below[t.TaskName]
@@ -79,7 +79,7 @@ func (h *account) failures(all []tasks.Task) []failedTask {
 	return list
 }
 
-// printFailures says what failed and why, and the command that shows what it wrote.
+// printFailures prints what failed and why, and the command that shows the logs.
 func (c *cli) printFailures(list []failedTask, x pipelines.Execution) {
 	for _, f := range list[:min(len(list), mostFailures)] {
 		text := fmt.Sprintf("%s (attempt %s)", f.TaskName, attempts(f.of))
@@ -99,7 +99,7 @@ func (c *cli) printFailures(list []failedTask, x pipelines.Execution) {
 	}
 }
 
-// cancelledBy says who cancelled the execution and why; empty if nobody has.
+// cancelledBy says who cancelled the execution and why. It returns "" if nobody did.
 func (h *account) cancelledBy(x pipelines.Execution) string {
 	if x.Status != pipelines.Cancelled || h.cancelled.EventType == "" {
 		return ""
@@ -118,8 +118,8 @@ func (h *account) cancelledBy(x pipelines.Execution) string {
 	return text
 }
 
-// waitsFor says what keeps the execution from going on while nothing of it runs: the reasons of its tasks that only need a worker, a time or
-// a decision.
+// waitsFor says what an execution waits for while none of its tasks runs: the reasons of its tasks that need only a
+// worker, a time or a decision.
 func (doc *showDocument) waitsFor() []string {
 	if doc.Execution.Status.Terminal() {
 		return nil
@@ -150,7 +150,8 @@ func (doc *showDocument) waitsFor() []string {
 	return out
 }
 
-// took says when the first task started, how long the execution had waited for that, and how long it has taken since; empty if none has.
+// took says when the first task started, how long the execution had waited for that, and how long it has taken since.
+// It returns "" if none has started.
 func (doc *showDocument) took() string {
 	if doc.started.IsZero() {
 		return ""
@@ -162,7 +163,7 @@ func (doc *showDocument) took() string {
 	return text + span(doc.now.Sub(doc.started.Time)) + " so far"
 }
 
-// labelWords writes labels, sorted.
+// labelWords writes labels, sorted by name.
 func labelWords(labels map[string]string) []string {
 	out := []string{}
 	for _, name := range slices.Sorted(maps.Keys(labels)) {

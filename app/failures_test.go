@@ -13,8 +13,8 @@ tasks:
   - {id: gpu, queue: gpu, needs: [soft], trigger_rule: all_done, run: 'true'}
 `
 
-// TestShowBeginsWithFailures: show says first what failed and why, the first cause before what followed, and how to see the logs; list has
-// the line of the error that says the most.
+// TestShowBeginsWithFailures checks that show first prints what failed and why, root causes first, and how to see the
+// logs, and that list has the most informative line of the error.
 func TestShowBeginsWithFailures(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -73,7 +73,8 @@ func TestShowBeginsWithFailures(t *testing.T) {
 	})
 }
 
-// TestShowSaysWhatIsWaitedFor: a run none of whose tasks has started is Queued, with the time since its creation and what would start it.
+// TestShowSaysWhatIsWaitedFor checks that a run without a started task is Queued, with the time since its creation
+// and what would start it.
 func TestShowSaysWhatIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestFileIsItsOwners: a database file, its log and its copies are for their owner alone.
+// TestFileIsItsOwners checks that only the owner may read a database file, its log and its copies.
 func TestFileIsItsOwners(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "own.db")
@@ -32,7 +32,8 @@ func TestFileIsItsOwners(t *testing.T) {
 	}
 }
 
-// TestFileMoved: a server whose file is moved or replaced stops with a clear error within a lease, and writes nothing any more.
+// TestFileMoved checks that a server whose file is moved or replaced stops with a clear error within a lease, and
+// writes nothing more.
 func TestFileMoved(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, path string){
@@ -73,7 +74,7 @@ func TestFileMoved(t *testing.T) {
 	}
 }
 
-// TestLinks: every symbolic link leads to one file and one lock; a second hard link is refused.
+// TestLinks checks that every symbolic link leads to one file and one lock, and that a second hard link is refused.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	real, links := t.TempDir(), t.TempDir()
@@ -97,7 +98,7 @@ func TestLinks(t *testing.T) {
 	through.fails(t, 4, []string{"more than one name", "2 hard links", "find -samefile"}, "list")
 }
 
-// TestBackup: the copy is whole while others write, is verified, and replaces nothing.
+// TestBackup checks that the copy is consistent while others write, is verified, and replaces nothing.
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.SQLiteURL(t)}

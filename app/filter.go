@@ -14,7 +14,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
-// filterFlags choose executions.
+// filterFlags select executions.
 type filterFlags struct {
 	statuses                       []pipelines.Status
 	pipeline, since, until, errors string
@@ -45,7 +45,7 @@ func (f *filterFlags) filter(now time.Time) (pipelines.Filter, error) {
 	return out, err
 }
 
-// line is the flags as they would be given again.
+// line returns the flags as they would be given again.
 func (f *filterFlags) line() string {
 	var b strings.Builder
 	add := func(flag, value string) {
@@ -68,7 +68,7 @@ func (f *filterFlags) line() string {
 	return b.String()
 }
 
-// quoted is a word as a shell takes it.
+// quoted returns a word quoted for a shell, if it needs quotes.
 func quoted(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:,=@+", r)
@@ -79,13 +79,13 @@ func quoted(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// statusList is a flag that takes several statuses of executions, in any case.
+// statusList is a flag with several statuses of executions, in any case.
 type statusList struct{ value *[]pipelines.Status }
 
 func (l *statusList) Type() string   { return "STATUS" }
 func (l *statusList) String() string { return strings.Join(l.GetSlice(), ",") }
 
-// Set adds the statuses of one flag to those of the flags before it.
+// Set adds the statuses of one flag to those of earlier flags.
 func (l *statusList) Set(s string) error {
 	for part := range strings.SplitSeq(s, ",") {
 		if err := l.Append(strings.TrimSpace(part)); err != nil {
@@ -95,7 +95,7 @@ func (l *statusList) Set(s string) error {
 	return nil
 }
 
-// Append, Replace and GetSlice make it a flag that a configuration file may give as a list.
+// Append, Replace and GetSlice let a configuration file set the flag with a list.
 func (l *statusList) Append(s string) error {
 	allowed := []string{}
 	for _, x := range pipelines.Statuses() {
@@ -123,7 +123,7 @@ func (l *statusList) GetSlice() []string {
 	return out
 }
 
-// labelList is a flag that takes labels, one at a time.
+// labelList is a flag with one label, which may be repeated.
 type labelList struct{ value *map[string]string }
 
 func labelFlag(cmd *cobra.Command, value *map[string]string, usage string) {
@@ -135,7 +135,7 @@ func (l *labelList) String() string { return strings.Join(l.GetSlice(), ",") }
 
 func (l *labelList) Set(s string) error { return l.Append(s) }
 
-// Append, Replace and GetSlice make it a flag that a configuration file may give as a list.
+// Append, Replace and GetSlice let a configuration file set the flag with a list.
 func (l *labelList) Append(s string) error {
 	name, value, found := strings.Cut(s, "=")
 	if !found || name == "" {

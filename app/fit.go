@@ -10,11 +10,12 @@ import (
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
-// narrowest is how many characters of an elastic column are shown at the least.
+// narrowest is the minimum width of an elastic column, in characters.
 const narrowest = 10
 
-// printFitted is printTable that keeps the lines within the width of a terminal: it cuts the columns with the headings that are named, the
-// widest first, and what is still too long at the edge. Where no terminal is, nothing is cut: a program reads it.
+// printFitted is printTable with lines that fit the width of a terminal. It cuts the columns whose headings are in
+// elastic, the widest first, and cuts what is still too long at the edge. Without a terminal it cuts nothing, because
+// a program may read the output.
 func printFitted(w *terminal.Writer, heading []string, rows [][]string, elastic ...string) {
 	width, _, ok := w.Size()
 	if !ok || width < 20 {
@@ -24,8 +25,9 @@ func printFitted(w *terminal.Writer, heading []string, rows [][]string, elastic 
 	fmt.Fprintln(w, renderTable(heading, fit(heading, rows, width, elastic), width))
 }
 
-// printWithErrors is printFitted for rows that end with an error. Where that would be cut, each error has the line below its row: it is what
-// people look for, and a column at the edge of a terminal would show its first letters, or nothing.
+// printWithErrors is printFitted for rows that end with an error. If the lines would be too long, each error is
+// printed on the line below its row. The errors are what people look for, and a column at the edge would show only
+// their first letters.
 func printWithErrors(w *terminal.Writer, heading []string, rows [][]string, elastic ...string) {
 	width, _, ok := w.Size()
 	whole := renderTable(heading, rows, 0)
@@ -47,7 +49,7 @@ func printWithErrors(w *terminal.Writer, heading []string, rows [][]string, elas
 	}
 }
 
-// widestLine is the width of the widest line of a text.
+// widestLine returns the width of the widest line of a text.
 func widestLine(s string) int {
 	widest := 0
 	for line := range strings.Lines(s) {
@@ -56,7 +58,7 @@ func widestLine(s string) int {
 	return widest
 }
 
-// fit cuts the elastic columns so that the table has a width, if that is enough.
+// fit cuts the elastic columns so that the table fits a width, as far as that is possible.
 func fit(heading []string, rows [][]string, width int, elastic []string) [][]string {
 	const between = 2
 	widths := make([]int, len(heading))

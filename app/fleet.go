@@ -14,14 +14,15 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// fleet is the worker processes and what they are doing.
+// fleet is the worker processes and the tasks that they run.
 type fleet struct {
 	workers []leases.Worker
 	running map[string][]tasks.Task // by worker, longest running first
-	now     time.Time               // the database's
+	now     time.Time               // the database's time
 }
 
-// readFleet reads it as it is now. The tasks come first: a worker that has claimed one has registered before.
+// readFleet reads the fleet as it is now. It reads the tasks first, because a worker registers before it claims
+// tasks.
 func readFleet(ctx context.Context, d *db.DB, l *leases.Repository, r *tasks.Repository) (fleet, error) {
 	running, err := r.ListRunning(ctx)
 	if err != nil {
@@ -35,18 +36,18 @@ func readFleet(ctx context.Context, d *db.DB, l *leases.Repository, r *tasks.Rep
 	return f, err
 }
 
-// alive reports whether a worker holds its lease.
+// alive reports whether a worker's lease has not expired.
 func (f fleet) alive(w leases.Worker) bool { return w.LeaseExpiresAt.After(f.now) }
 
-// live returns the workers that hold their lease and that a condition holds for.
+// live returns the workers that are alive and for which holds returns true.
 func (f fleet) live(holds func(leases.Worker) bool) []leases.Worker {
 	return slices.DeleteFunc(slices.Clone(f.workers), func(w leases.Worker) bool { return !f.alive(w) || !holds(w) })
 }
 
-// draining counts the workers that hold their lease and claim nothing more.
+// draining counts the live workers that claim no more tasks.
 func (f fleet) draining() int { return len(f.live(leases.Worker.Draining)) }
 
-// withGone gives the workers, and after them those that are not there any more and whose tasks nobody has taken back yet.
+// withGone returns the workers, followed by those that have no row any more but whose tasks have not been recovered.
 func (f fleet) withGone() []leases.Worker {
 	list := slices.Clone(f.workers)
 	for _, id := range slices.Sorted(maps.Keys(f.running)) {
@@ -59,12 +60,12 @@ func (f fleet) withGone() []leases.Worker {
 
 func listed(list, name string) bool { return slices.Contains(strings.Split(list, ","), name) }
 
-// served reports whether a live worker would take a task, once it has a free slot.
+// served reports whether a live worker would claim a task when it has a free slot.
 func (f fleet) served(handler, queue string) bool {
 	return len(f.live(func(w leases.Worker) bool { return listed(w.Handlers, handler) && listed(w.Queues, queue) })) > 0
 }
 
-// due says why a task that may be claimed from an instant on has not been.
+// due says why a task that may be claimed from the time at has not been claimed.
 func (f fleet) due(at db.Time, handler, queue string) string {
 	if at.After(f.now) {
 		return "due in " + span(at.Sub(f.now))
@@ -91,7 +92,7 @@ func (f fleet) due(at db.Time, handler, queue string) string {
 	return f.full(serving, handler)
 }
 
-// reserved says why a due task has not been claimed that is reserved for one worker.
+// reserved says why a due task that is reserved for one worker has not been claimed.
 func (f fleet) reserved(worker, handler string) string {
 	alone := f.live(func(w leases.Worker) bool { return w.ID == worker })
 	switch {
@@ -104,7 +105,7 @@ func (f fleet) reserved(worker, handler string) string {
 	return fmt.Sprintf("reserved for the sluice run process %d on %s, %s", alone[0].PID, alone[0].Hostname, f.full(alone, handler))
 }
 
-// full says what the workers that serve a task have none left of: slots, or places for its handler.
+// full says what the workers that serve a task have used up: their slots, or their capacity for its handler.
 func (f fleet) full(serving []leases.Worker, handler string) string {
 	slots, used, places, crowded := 0, 0, 0, 0
 	for _, w := range serving {
@@ -135,7 +136,7 @@ func (f fleet) runs(w leases.Worker, handler string) (n int) {
 	return n
 }
 
-// unheld is for how long no live worker has held a running task; 0 if one holds it.
+// unheld returns how long no live worker has held a running task, or 0 if one holds it.
 func (f fleet) unheld(t tasks.Task) time.Duration {
 	for _, w := range f.workers {
 		if w.ID == string(t.WorkerID) {
@@ -145,7 +146,7 @@ func (f fleet) unheld(t tasks.Task) time.Duration {
 	return f.now.Sub(t.StartedAt.Time)
 }
 
-// lost says what becomes of a running task whose worker is not alive; empty for one whose worker is.
+// lost says what happens to a running task whose worker is not alive. It returns "" if the worker is alive.
 func (f fleet) lost(t tasks.Task) string {
 	for _, w := range f.workers {
 		switch {

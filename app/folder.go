@@ -19,32 +19,32 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// folder reads the pipelines of a directory and of those below it, again and again. It waits for nothing but a regular file, and no
-// file that it cannot use keeps it from the others.
+// folder reads the pipelines of a directory and its subdirectories, repeatedly. It opens only regular files, and a
+// file that it cannot use does not affect the others.
 type folder struct {
 	dir      string
 	handlers *tasks.Registry
 	reserved func(name string) bool // names that no file may define
 	log      *zap.Logger
 	files    map[string]*fileSeen // by path
-	owners   map[string]string    // of a pipeline's name, the path that defines it
+	owners   map[string]string    // the path that defines a pipeline, by the pipeline's name
 }
 
-// fileSeen is what is known of a file.
+// fileSeen is what is known about a file.
 type fileSeen struct {
 	info   fs.FileInfo            // when it was last read
-	next   fs.FileInfo            // what the last look found in place of it
-	def    *definition.Definition // the last good one; nil: none
+	next   fs.FileInfo            // a change that the last look found
+	def    *definition.Definition // the last valid one; nil: none
 	source fs.FileInfo            // of def
-	told   string                 // why the file is not used as it is; it has been logged
+	told   string                 // why the file is not used, as already logged
 }
 
 func newFolder(dir string, handlers *tasks.Registry, reserved func(string) bool, log *zap.Logger) *folder {
 	return &folder{dir: dir, handlers: handlers, reserved: reserved, log: log, files: map[string]*fileSeen{}, owners: map[string]string{}}
 }
 
-// look reads what has changed. A file that was there before is read when two looks have found it the same, because its writer may not
-// be done; first reads all. The error says that the directory itself cannot be read.
+// look reads what has changed. It reads a changed file after two looks have found it the same, because its writer may
+// not have finished. If first is set, it reads all files. It returns an error if the directory itself cannot be read.
 func (f *folder) look(first bool) error {
 	found := map[string]bool{}
 	if err := f.walk(f.dir, func(path string) {
@@ -65,7 +65,8 @@ func (f *folder) look(first bool) error {
 	return nil
 }
 
-// walk calls visit for each YAML file of a directory and of those below it, in order. Names that begin with a dot are left out.
+// walk calls visit for each YAML file of a directory and its subdirectories, in order. It leaves out names that begin
+// with a dot.
 func (f *folder) walk(dir string, visit func(path string)) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -77,7 +78,7 @@ func (f *folder) walk(dir string, visit func(path string)) error {
 		case strings.HasPrefix(e.Name(), "."):
 		case e.IsDir():
 			if err := f.walk(path, visit); err != nil {
-				visit(path) // which says why it cannot be read
+				visit(path) // visit reports why it cannot be read
 			}
 		case isYAML(e.Name()):
 			visit(path)
@@ -111,7 +112,7 @@ func (f *folder) file(path string, first bool) {
 	if err == nil {
 		err = looksLikePipeline(src)
 	} else if info.Mode().IsRegular() && info.Size() <= definition.MaxFile {
-		s.info = nil // rights may change without a trace in the file's times
+		s.info = nil // permissions may change without a trace in the file's times
 	}
 	if err != nil {
 		f.leave(path, s, err)
@@ -153,7 +154,7 @@ func (f *folder) leave(path string, s *fileSeen, why error) {
 	f.log.Log(level, "file left alone", zap.String("file", path), zap.String("reason", s.told))
 }
 
-// refuse logs the mistakes of a pipeline.
+// refuse logs the mistakes in a pipeline file.
 func (f *folder) refuse(path string, s *fileSeen, err error) {
 	s.told = err.Error()
 	message := "pipeline file has mistakes: it is not registered"
@@ -163,13 +164,13 @@ func (f *folder) refuse(path string, s *fileSeen, err error) {
 	f.log.Warn(message, zap.String("file", path), zap.Strings("mistakes", strings.Split(err.Error(), "\n")))
 }
 
-// offered is a definition to be registered.
+// offered is a definition to register.
 type offered struct {
 	def  *definition.Definition
 	from fs.FileInfo // the file that it was read from
 }
 
-// offers returns the good definitions. Of several files that define one name, the one that did so first counts.
+// offers returns the valid definitions. If several files define the same name, the first one that did so counts.
 func (f *folder) offers() []offered {
 	byName := map[string][]string{}
 	for path, s := range f.files {
@@ -210,13 +211,13 @@ func sameFile(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.Mode() == b.Mode() && a.ModTime().Equal(b.ModTime())
 }
 
-// readPipelineFile reads a regular file of bounded size. Nothing else is opened: a named pipe would wait for its writer, and a device
-// may do anything.
+// readPipelineFile reads a regular file of bounded size. It opens nothing else, because a named pipe would block
+// until there is a writer, and opening a device may have any effect.
 func readPipelineFile(path string, info fs.FileInfo) (src []byte, err error) {
 	if err := readable(info); err != nil {
 		return nil, err
 	}
-	// The file may have been replaced by a named pipe since.
+	// A named pipe may have replaced the file since.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -243,7 +244,8 @@ func readable(info fs.FileInfo) error {
 	return nil
 }
 
-// looksLikePipeline tells a pipeline, with whatever mistakes, from another YAML file: it has the keys name and tasks.
+// looksLikePipeline distinguishes a pipeline, with any mistakes, from another YAML file: it has the keys name and
+// tasks.
 func looksLikePipeline(src []byte) error {
 	var doc yaml.Node
 	keys := map[string]bool{}

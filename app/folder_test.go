@@ -13,7 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// pipelineText is a pipeline of one task that prints a text.
+// pipelineText returns a pipeline with one task that prints a text.
 func pipelineText(name, text string) string {
 	return fmt.Sprintf("name: %s\ntasks: [{id: a, run: \"echo %s\"}]\n", name, text)
 }
@@ -38,7 +38,8 @@ func awaitLog(t *testing.T, serve *running, words ...string) {
 	}
 }
 
-// TestServeFolder: what is no pipeline, has mistakes, or is no regular file keeps nothing else from being served, and each is logged.
+// TestServeFolder checks that files that are not pipelines, have mistakes, or are not regular files are logged and do
+// not affect the others.
 func TestServeFolder(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -82,7 +83,8 @@ func TestServeFolder(t *testing.T) {
 	})
 }
 
-// TestServeFollowsFolder: changes are registered while serving; a bad edit and a removed file leave what was registered.
+// TestServeFollowsFolder checks that changes are registered while serving, and that a bad edit and a removed file
+// leave the registered version.
 func TestServeFollowsFolder(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -119,8 +121,8 @@ func TestServeFollowsFolder(t *testing.T) {
 	})
 }
 
-// TestServeKeepsNewerDefinition: a server that starts anew with an older file leaves the newer version; one whose file was written since
-// puts the older text back.
+// TestServeKeepsNewerDefinition checks that a restarted server with an older file keeps the newer version, and that
+// one whose file was written since restores the older text.
 func TestServeKeepsNewerDefinition(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

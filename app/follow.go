@@ -49,7 +49,7 @@ func (c *cli) follow(ctx context.Context, n eventsNeeds, f eventsFlags, from eve
 	return nil
 }
 
-// notice says why nothing comes.
+// notice says why no events arrive.
 func (c *cli) notice(n events.Notice) {
 	switch n.Kind {
 	case events.Disconnected:
@@ -67,7 +67,7 @@ func (c *cli) notice(n events.Notice) {
 	}
 }
 
-// describeSession names who has a transaction open, with what a person needs to find it.
+// describeSession names a session with an open transaction, with what a person needs to find it.
 func describeSession(s db.Session) string {
 	if s.Kind != "session" {
 		return fmt.Sprintf("%s %q, database %s, since %s", map[string]string{"prepared": "prepared transaction", "slot": "replication slot"}[s.Kind],
@@ -87,15 +87,16 @@ func describeSession(s db.Session) string {
 	return strings.Join(parts, ", ")
 }
 
-// eventLines writes events a line each, as they come: as JSON, or in columns of fixed widths, for what is to come is not known.
+// eventLines writes events as they arrive, one per line: as JSON, or in columns of fixed widths, because the widths
+// of later events are not known.
 type eventLines struct {
 	to         *terminal.Writer
 	json, many bool
 	begun      bool
-	names      map[db.ID]string // of those that came last
+	names      map[db.ID]string // of the latest ones
 }
 
-// columnWidths of the table; what is longer pushes the rest of its line to the right.
+// columnWidths are the widths of the table. A longer cell moves the rest of its line to the right.
 var columnWidths = []int{29, 16, 20, 3, 40, 0}
 
 const mostNames = 10_000
@@ -132,7 +133,8 @@ func (l *eventLines) write(ctx context.Context, n eventsNeeds, list []events.Tai
 	return nil
 }
 
-// learn looks the names up that are not known yet. While the database is away the ids have to do: the events are there already.
+// learn looks up unknown names. If the database is unreachable, the events, which have been read already, are shown
+// without their names.
 func (l *eventLines) learn(ctx context.Context, n eventsNeeds, list []events.Tailed) error {
 	var unknown []events.Event
 	for _, e := range list {

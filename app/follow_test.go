@@ -34,8 +34,8 @@ func lines(t *testing.T, text string) []followed {
 	return out
 }
 
-// TestFollow: what --follow writes is what a listing has, from the beginning and from any cursor on; it goes on with what comes,
-// ends after --limit, and by an interrupt with 130.
+// TestFollow checks that --follow writes what a listing has, from the beginning and from any cursor, continues with
+// new events, and ends after --limit or with 130 after an interrupt.
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -68,7 +68,7 @@ func TestFollow(t *testing.T) {
 	})
 }
 
-// TestFollowRefusesAnotherHistory: with what to do, which works.
+// TestFollowRefusesAnotherHistory checks that a cursor of another history is refused with a hint that works.
 func TestFollowRefusesAnotherHistory(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -92,7 +92,7 @@ func TestFollowRefusesAnotherHistory(t *testing.T) {
 	})
 }
 
-// holdOpen begins a transaction with an event and gives the function that rolls it back.
+// holdOpen begins a transaction with an event, and returns the function that rolls it back.
 func holdOpen(t *testing.T, d *db.DB) (end func()) {
 	t.Helper()
 	held, release, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -112,7 +112,7 @@ func holdOpen(t *testing.T, d *db.DB) (end func()) {
 	return func() { close(release); <-done }
 }
 
-// TestFollowSaysWhyItWaits, and doctor too.
+// TestFollowSaysWhyItWaits checks that follow and doctor report open transactions.
 func TestFollowSaysWhyItWaits(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.PostgresURL(t)}
@@ -139,7 +139,7 @@ func TestFollowSaysWhyItWaits(t *testing.T) {
 	contains(t, r.stderr, "the open transactions have ended; going on")
 }
 
-// TestFollowComesBack: a database that goes away is waited for.
+// TestFollowComesBack checks that follow continues after an outage of the database.
 func TestFollowComesBack(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.PostgresURL(t)}
@@ -182,7 +182,7 @@ func check(t *testing.T, r result, name string) found {
 	return found{}
 }
 
-// TestDoctor: a database without workers, then with one, then with work that nobody serves, and one that is not there.
+// TestDoctor examines a database without workers, with one, with tasks that no worker serves, and a missing database.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -227,7 +227,7 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// age makes the outbox look as if it had waited for a while.
+// age makes the outbox look as if it had waited for some time.
 func age(t *testing.T, url string, d time.Duration) {
 	t.Helper()
 	h := dbtest.Open(t, url)

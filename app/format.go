@@ -16,7 +16,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
-// printJSON writes one document, control characters and those that reorder text as \u escapes.
+// printJSON writes one document. Control characters, and characters that reorder text, are written as \u escapes.
 func printJSON(w *terminal.Writer, v any) error {
 	enc := json.NewEncoder(w.JSONLines())
 	enc.SetEscapeHTML(false)
@@ -27,13 +27,13 @@ func printJSON(w *terminal.Writer, v any) error {
 	return nil
 }
 
-// listDocument is the answer of every command that lists something.
+// listDocument is the output of every command that lists something.
 type listDocument[T any] struct {
 	Items []T     `json:"items"`
-	Next  db.Text `json:"next"` // what --cursor takes to go on behind the last item; null: there is no more
+	Next  db.Text `json:"next"` // the --cursor for the next page; null: there is no more
 }
 
-// printList writes a list as one document. next is empty where the list is whole.
+// printList writes a list as one document. next is empty if the list is complete.
 func printList[T any](w *terminal.Writer, items []T, next string) error {
 	if items == nil {
 		items = []T{}
@@ -41,12 +41,12 @@ func printList[T any](w *terminal.Writer, items []T, next string) error {
 	return printJSON(w, listDocument[T]{items, db.Text(next)})
 }
 
-// printTable writes rows under a heading, columns aligned, nothing drawn around them.
+// printTable writes rows under a heading, with aligned columns and without lines.
 func printTable(w io.Writer, heading []string, rows [][]string) {
 	fmt.Fprintln(w, renderTable(heading, rows, 0))
 }
 
-// renderTable gives the lines of a table. Lines longer than width are cut; width 0 cuts none.
+// renderTable returns the lines of a table. Lines longer than width are cut; width 0 cuts none.
 func renderTable(heading []string, rows [][]string, width int) string {
 	t := table.NewWriter()
 	style := table.StyleDefault
@@ -69,7 +69,7 @@ func renderTable(heading []string, rows [][]string, width int) string {
 func cells(values []string) table.Row {
 	row := make(table.Row, len(values))
 	for i, v := range values {
-		row[i] = terminal.Inline(v) // before its width is counted
+		row[i] = terminal.Inline(v) // before its width is computed
 	}
 	return row
 }
@@ -77,7 +77,7 @@ func cells(values []string) table.Row {
 // paint colours words for one stream.
 type paint bool
 
-// paintFor is plain unless a person looks on and has not said otherwise.
+// paintFor returns a paint that colours only on a terminal, and only if NO_COLOR is not set.
 func paintFor(w *terminal.Writer) paint {
 	_, refused := os.LookupEnv("NO_COLOR")
 	return paint(w.IsTerminal() && !refused)
@@ -95,7 +95,7 @@ func (p paint) status(s string) string {
 	return terminal.Paint(code, s)
 }
 
-// span writes a duration in the two units that matter.
+// span writes a duration in its one or two largest units.
 func span(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -112,7 +112,7 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
 }
 
-// between is the span from one instant to another; empty where one is missing.
+// between returns the span from one time to another, or "" if one is missing.
 func between(from, to db.Time) string {
 	if from.IsZero() || to.IsZero() {
 		return ""
@@ -125,7 +125,7 @@ func errorLine(s string, most int) string {
 	return text.Snip(terminal.Inline(tasks.ErrorLine(s)), most, "…")
 }
 
-// firstLine is a text's first line, cut to a width of most characters.
+// firstLine returns a text's first line, cut to a width of most characters.
 func firstLine(s string, most int) string {
 	line, rest, _ := strings.Cut(strings.TrimSpace(s), "\n")
 	if line = text.Snip(terminal.Inline(line), most, "…"); rest != "" && !strings.HasSuffix(line, "…") {
@@ -134,7 +134,7 @@ func firstLine(s string, most int) string {
 	return line
 }
 
-// indent puts every line of a text behind a prefix.
+// indent puts a prefix in front of every line of a text.
 func indent(s, prefix string) string {
 	return prefix + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n"+prefix)
 }

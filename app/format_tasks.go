@@ -13,11 +13,11 @@ import (
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
-// outputsAtOnce is how many outputs are held in memory while tasks are printed.
+// outputsAtOnce is how many outputs are in memory while tasks are printed.
 const outputsAtOnce = 8
 
-// printTasks prints a document as printJSON does, with tasks in the place of its empty list "tasks". Their outputs are read and written a
-// few at a time, so memory does not hold them all.
+// printTasks prints a document as printJSON does, with the tasks in place of its empty list "tasks". It reads and
+// writes their outputs a few at a time, so that memory does not hold all of them.
 func printTasks(ctx context.Context, w *terminal.Writer, doc any, list []views.Task, from *tasks.Repository) error {
 	whole, err := indented(doc, "")
 	if err != nil {
@@ -66,7 +66,7 @@ func printTasks(ctx context.Context, w *terminal.Writer, doc any, list []views.T
 	return write(append([]byte("\n  ]"), append(after, '\n')...))
 }
 
-// indented encodes a value as printJSON does, without the line feed at its end.
+// indented encodes a value as printJSON does, without the line feed at the end.
 func indented(v any, prefix string) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

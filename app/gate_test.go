@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// gate is a handler that tells when an attempt has begun and holds it until the test lets it go.
+// gate is a handler that reports when an attempt has begun, and holds it until the test releases it.
 type gate struct {
 	begun chan int   // the attempt's number
 	open  chan error // what the attempt returns
@@ -20,7 +20,7 @@ func newGate() *gate {
 	return &gate{begun: make(chan int, 100), open: make(chan error, 100), heeds: true}
 }
 
-// option makes it the handler "gate".
+// option provides the handler under the name "gate".
 func (g *gate) option() fx.Option {
 	return tasks.ProvideHandler(func() tasks.Handler {
 		return tasks.NewHandler("gate", func(ctx context.Context, _ struct{}) (struct{}, error) {
@@ -39,7 +39,7 @@ func (g *gate) option() fx.Option {
 	})
 }
 
-// later is a handler that defers itself once for an hour.
+// laterOption provides a handler that defers itself once for an hour.
 func laterOption() fx.Option {
 	return tasks.ProvideHandler(func() tasks.Handler {
 		return tasks.NewHandler("later", func(context.Context, struct{}) (struct{}, error) {

@@ -9,7 +9,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// guardFiles keeps what tasks download from replacing the database and the configuration. It must come before the first task.
+// guardFiles keeps downloads of tasks from replacing the database and the configuration. It must be called before the
+// first task runs.
 func (c *cli) guardFiles(handlers *tasks.Registry, d *db.DB) {
 	named, _ := handlers.Handler("http")
 	h, ok := named.(*http.Handler)

@@ -13,7 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestHandlersReference: docs/handlers.md lists the settings that each handler takes, and the kinds of error that there are.
+// TestHandlersReference checks that docs/handlers.md lists the settings of each handler and the kinds of errors.
 func TestHandlersReference(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile("../docs/handlers.md")
@@ -49,7 +49,7 @@ func TestHandlersReference(t *testing.T) {
 	}
 }
 
-// settingsOf asks the program what a handler takes, by a setting that it does not.
+// settingsOf finds out what settings a handler has, with a setting that it does not have.
 func (p *program) settingsOf(t *testing.T, handler string) []string {
 	t.Helper()
 	r := p.run(t, "validate", file(t, "x.yaml", "name: x\ntasks: [{id: a, uses: "+handler+", with: {zzzz: 1}}]"))

@@ -8,15 +8,16 @@ import (
 	"sync"
 )
 
-// How far the heap grows beyond what lives in it before it is collected.
+// How much the heap grows, relative to its live bytes, before it is collected.
 const (
 	mostPercent  = 400
 	leastPercent = 50
-	mostGarbage  = 256 << 20 // bytes, as long as that is more than leastPercent
+	mostGarbage  = 256 << 20 // bytes, if that is more than leastPercent
 )
 
-// lessCollecting lets a small heap grow to five times of what lives in it, which saves a tenth of the processor time, and a large one by
-// mostGarbage or by half, unless the environment says otherwise. A process that calls Main again has it once.
+// lessCollecting lets a small heap grow to five times its live bytes, which saves a tenth of the processor time, and
+// a large one by mostGarbage or by half. It does nothing if GOGC is set. It takes effect once per process, even if
+// Main is called again.
 var lessCollecting = sync.OnceFunc(func() {
 	if os.Getenv("GOGC") != "" {
 		return
@@ -32,7 +33,7 @@ type heap struct {
 	sample  []metrics.Sample
 }
 
-// watch has the next collection call adjust: it finds an object that nothing uses.
+// watch makes the next collection call adjust, with a finalizer of an unused object.
 func (h *heap) watch() {
 	runtime.SetFinalizer(&struct{ bytes [64]byte }{}, func(any) {
 		h.adjust()
@@ -46,7 +47,7 @@ func (h *heap) adjust() {
 		return
 	}
 	percent := percentFor(h.sample[0].Value.Uint64())
-	// Setting it stops the program for a moment: small changes are not worth that.
+	// Setting it stops the program for a moment, which is not worthwhile for small changes.
 	if percent*10 > h.percent*9 && percent*10 < h.percent*11 {
 		return
 	}
@@ -54,7 +55,7 @@ func (h *heap) adjust() {
 	debug.SetGCPercent(percent)
 }
 
-// percentFor is the percentage for a heap in which so many bytes live.
+// percentFor returns the percentage for a heap with a number of live bytes.
 func percentFor(live uint64) int {
 	if live == 0 {
 		return mostPercent

@@ -17,7 +17,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// program is sluice over one database.
+// program is sluice with one database.
 type program struct {
 	url        string
 	extensions []fx.Option
@@ -25,12 +25,12 @@ type program struct {
 	tenant     string // that it works in; empty: the default one
 }
 
-// of is the program in a tenant.
+// of returns the program in a tenant.
 func (p *program) of(tenant string) *program {
 	return &program{url: p.url, extensions: p.extensions, tenant: tenant}
 }
 
-// line is the command line of arguments.
+// line returns the command line of arguments.
 func (p *program) line(args []string) []string {
 	line := []string{"--database-url", p.url}
 	if p.tenant != "" {
@@ -45,7 +45,7 @@ type result struct {
 	stdout, stderr string
 }
 
-// each runs a test of the program on both databases, and at its end has the program verify what the test left.
+// each runs a test of the program on both databases, and then verifies with the program what the test left.
 func each(t *testing.T, run func(t *testing.T, p *program)) {
 	t.Helper()
 	for name, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
@@ -68,7 +68,7 @@ func (p *program) run(t *testing.T, args ...string) result {
 	return p.inContext(t.Context(), args...)
 }
 
-// inContext returns what the program wrote with its printed commands made plain; see raw.
+// inContext returns what the program wrote, with the shared flags removed from printed commands; see raw.
 func (p *program) inContext(ctx context.Context, args ...string) result {
 	r := p.raw(ctx, args...)
 	return result{r.code, p.plain(r.stdout), p.plain(r.stderr)}
@@ -80,7 +80,7 @@ func (p *program) raw(ctx context.Context, args ...string) result {
 	return result{code, stdout.String(), stderr.String()}
 }
 
-// ok runs a command line that must end with exit code 0, and gives its standard output.
+// ok runs a command line that must end with exit code 0, and returns its standard output.
 func (p *program) ok(t *testing.T, args ...string) string {
 	t.Helper()
 	r := p.run(t, args...)
@@ -105,7 +105,7 @@ func (p *program) fails(t *testing.T, code int, words []string, args ...string) 
 	}
 }
 
-// plain is a text without the shared flags that printed commands repeat.
+// plain returns a text without the shared flags that printed commands repeat.
 func (p *program) plain(text string) string {
 	line := "sluice --database-url " + p.url
 	if strings.ContainsAny(p.url, "?&") {
@@ -140,7 +140,7 @@ func decode[T any](t *testing.T, text string) T {
 	return v
 }
 
-// file writes a file for the time of the test.
+// file writes a file that is removed at the end of the test.
 func file(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -150,14 +150,14 @@ func file(t *testing.T, name, text string) string {
 	return path
 }
 
-// running is a command line under way.
+// running is a command line that is running.
 type running struct {
 	interrupt context.CancelFunc
 	stderr    *watched
 	done      chan result
 }
 
-// begin runs a command line beside the test. It is interrupted at the end of the test at the latest.
+// begin starts a command line concurrently with the test. It is interrupted at the end of the test at the latest.
 func (p *program) begin(t *testing.T, args ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -171,7 +171,7 @@ func (p *program) begin(t *testing.T, args ...string) *running {
 	return r
 }
 
-// stop interrupts and waits.
+// stop interrupts the command and waits for its end.
 func (r *running) stop(t *testing.T) result {
 	t.Helper()
 	r.interrupt()
@@ -190,7 +190,7 @@ func (r *running) wait(t *testing.T) result {
 	}
 }
 
-// watched is a buffer that one goroutine writes and another reads.
+// watched is a buffer that one goroutine writes and another one reads.
 type watched struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -266,7 +266,7 @@ type event struct {
 	CreatedAt           string          `json:"created_at"`
 }
 
-// show reads an execution through the program.
+// show reads an execution with the program.
 func (p *program) show(t *testing.T, id string) document {
 	t.Helper()
 	return decode[document](t, p.ok(t, "show", id, "-o", "json"))
@@ -277,7 +277,7 @@ func (p *program) events(t *testing.T, args ...string) []event {
 	return decode[listing[event]](t, p.ok(t, append([]string{"events", "-o", "json"}, args...)...)).Items
 }
 
-// statuses gives the status of each task by its name.
+// statuses returns the status of each task by its name.
 func (d document) statuses() map[string]string {
 	out := map[string]string{}
 	for _, t := range d.Tasks {
@@ -286,7 +286,7 @@ func (d document) statuses() map[string]string {
 	return out
 }
 
-// start enqueues one run and gives its id.
+// start enqueues one run and returns its id.
 func (p *program) start(t *testing.T, args ...string) string {
 	t.Helper()
 	return strings.TrimSpace(p.ok(t, append([]string{"start"}, args...)...))

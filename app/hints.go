@@ -9,8 +9,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/redact"
 )
 
-// remember notes the shared flags of the command line that choose the database, so that printed commands have them again. What the
-// environment or a configuration file says holds for the next command too and is not repeated.
+// remember keeps the shared flags of the command line that select the database, so that printed commands contain
+// them. Settings from the environment or a configuration file apply to the next command too, and are not repeated.
 func (c *cli) remember(cmd *cobra.Command) {
 	var b strings.Builder
 	b.WriteString("sluice")
@@ -28,7 +28,7 @@ func (c *cli) remember(cmd *cobra.Command) {
 	c.program = b.String()
 }
 
-// withoutPassword returns a database URL without its passwords; "URL" if it is not known where they end.
+// withoutPassword returns a database URL without its passwords, or "URL" if their ends cannot be found.
 func withoutPassword(s string) string {
 	if redact.Database(s) == s {
 		return s
@@ -54,7 +54,7 @@ func withoutPassword(s string) string {
 	return "URL"
 }
 
-// again returns a text with the flags of remember in every command of this program that stands in it in backquotes.
+// again adds the flags of remember to every command of this program that a text contains in backquotes.
 func (c *cli) again(text string) string {
 	if c.program == "" || c.program == "sluice" {
 		return text

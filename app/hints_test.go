@@ -9,10 +9,10 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// printedCommand finds commands that the program prints for a reader to give.
+// printedCommand finds commands that the program prints for readers to run.
 var printedCommand = regexp.MustCompile("(?m)(?:^next: |^logs +|^older ones: |^more: |`)(sluice [^`\n]+)")
 
-// paste runs printed commands as a shell would, without anything but what is printed, and sees that each of them works.
+// paste runs printed commands as a shell would, exactly as printed, and checks that each of them works.
 func paste(t *testing.T, text string, least int) (printed []string) {
 	t.Helper()
 	for _, found := range printedCommand.FindAllStringSubmatch(text, -1) {
@@ -32,7 +32,7 @@ func paste(t *testing.T, text string, least int) (printed []string) {
 	return printed
 }
 
-// shellWords splits a line as a shell does that knows single quotes alone.
+// shellWords splits a line as a shell does that knows only single quotes.
 func shellWords(line string) (words []string) {
 	for i, part := range strings.Split(line, "'") {
 		if i%2 == 1 {
@@ -58,8 +58,8 @@ func shellWords(line string) (words []string) {
 	return out
 }
 
-// TestPrintedCommandsWork: what is printed to be given next repeats the database, the tenant, the filters and the limit, and works when it
-// is pasted.
+// TestPrintedCommandsWork checks that printed commands repeat the database, the tenant, the filters and the limit,
+// and work when they are pasted.
 func TestPrintedCommandsWork(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, root *program) {
@@ -92,7 +92,7 @@ func TestPrintedCommandsWork(t *testing.T) {
 	})
 }
 
-// TestPasswordsAreNotPrinted: a printed command has the database's URL without its password.
+// TestPasswordsAreNotPrinted checks that a printed command has the database's URL without its password.
 func TestPasswordsAreNotPrinted(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"postgres://someone:very%2Fsecret@127.0.0.1:1/none", "postgres://someone@127.0.0.1:1/none?password=very%2Fsecret&connect_timeout=1"} {
@@ -104,7 +104,8 @@ func TestPasswordsAreNotPrinted(t *testing.T) {
 	}
 }
 
-// TestPages: what next has, given to --cursor, goes on without a gap, in events and in the outbox; a whole list has none.
+// TestPages checks that next, given to --cursor, continues without a gap in events and in the outbox, and that a
+// complete list has no next.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -145,7 +146,7 @@ func TestPages(t *testing.T) {
 	})
 }
 
-// TestFollowBeginsNow: without --since only what is committed from then on comes.
+// TestFollowBeginsNow checks that without --since only later events are shown.
 func TestFollowBeginsNow(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -164,7 +165,8 @@ func TestFollowBeginsNow(t *testing.T) {
 	})
 }
 
-// TestInterruptedOrder: an order to many that is interrupted says how many were done, and the same command does the rest.
+// TestInterruptedOrder checks that an interrupted command for many executions reports how many were done, and that
+// the same command does the rest.
 func TestInterruptedOrder(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -188,7 +190,7 @@ func TestInterruptedOrder(t *testing.T) {
 	})
 }
 
-// TestUnreadableURLsAreNotPrinted: a printed command has no secret of a URL, whatever way it is written in, also a wrong one.
+// TestUnreadableURLsAreNotPrinted checks that a printed command has no secret of a URL, even of an invalid one.
 func TestUnreadableURLsAreNotPrinted(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{

@@ -10,11 +10,11 @@ import (
 
 const (
 	reread  = time.Second     // how often a follower looks back
-	settled = 5 * time.Second // no transaction of a run takes longer to become visible
+	settled = 5 * time.Second // assumed maximum time until a transaction of a run is visible
 )
 
-// follower reads the events of one execution as they are committed, each once. A number in the sequence may become visible after
-// a greater one, so it looks back over the last seconds now and then.
+// follower reads the events of one execution as they are committed, each once. A number may become visible after a
+// greater one, so it regularly looks back over the last seconds.
 type follower struct {
 	events *events.Repository
 	id     db.ID
@@ -35,7 +35,7 @@ func newFollower(r *events.Repository, id db.ID) *follower {
 	return &follower{events: r, id: id, seen: map[int64]bool{}}
 }
 
-// skip leaves out what has been committed by now.
+// skip leaves out the events that have been committed so far.
 func (f *follower) skip(ctx context.Context) error {
 	list, err := f.events.ListByPipeline(ctx, f.id, events.Page{})
 	for _, e := range list {
@@ -45,7 +45,7 @@ func (f *follower) skip(ctx context.Context) error {
 	return err
 }
 
-// next gives the events that have come. back makes it look back: what was committed by now is not missed.
+// next returns new events. If back is set, it looks back, so that it misses nothing that has been committed.
 func (f *follower) next(ctx context.Context, now time.Time, back bool) ([]events.Event, error) {
 	after := f.highest
 	if back = back || now.Sub(f.looked) >= reread; back {
@@ -69,7 +69,7 @@ func (f *follower) next(ctx context.Context, now time.Time, back bool) ([]events
 	return fresh, nil
 }
 
-// settle forgets what is settled, and gives the number from which there may still be something to come.
+// settle drops numbers that are settled, and returns the number after which more events may still appear.
 func (f *follower) settle(now time.Time) int64 {
 	f.marks = append(f.marks, mark{now, f.highest})
 	for len(f.marks) > 1 && now.Sub(f.marks[1].at) >= settled {

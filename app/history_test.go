@@ -12,7 +12,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestFollowerMissesNothing: an event whose transaction commits after one with a greater number is told all the same, once.
+// TestFollowerMissesNothing checks that an event whose transaction commits after one with a greater number is
+// returned, once.
 func TestFollowerMissesNothing(t *testing.T) {
 	t.Parallel()
 	d := dbtest.Postgres(t)
@@ -52,7 +53,7 @@ func TestFollowerMissesNothing(t *testing.T) {
 	if err := d.Transaction(t.Context(), write(events.TaskCompleted)); err != nil {
 		t.Fatal(err)
 	}
-	look(10*time.Millisecond, false) // sees the greater number alone
+	look(10*time.Millisecond, false) // sees only the greater number
 	close(release)
 	if err := <-slow; err != nil {
 		t.Fatal(err)
@@ -70,8 +71,8 @@ func TestFollowerMissesNothing(t *testing.T) {
 	}
 }
 
-// TestAttempts: a deferral goes on with its attempt, a lost worker and an operator's retry begin others, and what follows the end
-// of an attempt does not change it.
+// TestAttempts checks that a deferral continues its attempt, that a lost worker and an operator's retry begin new
+// ones, and that events after the end of an attempt do not change it.
 func TestAttempts(t *testing.T) {
 	t.Parallel()
 	id := db.NewID()
@@ -114,7 +115,7 @@ func TestAttempts(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	// Retention takes events, not logs.
+	// Retention removes events, not logs.
 	h, err = readHistory(nil, true)
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +125,7 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// TestTellKnowsEveryEvent: no type of event is left without words.
+// TestTellKnowsEveryEvent checks that every type of event has a description.
 func TestTellKnowsEveryEvent(t *testing.T) {
 	t.Parallel()
 	seen := map[string]events.Type{}

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// mayWrite is which files hold the statements that write a table. A status, its event and its outbox row are written in one
-// place each, so that no path can forget one of them.
+// mayWrite lists the files with the statements that write each table. A status, its event and its outbox row are
+// written in one place each, so that no code path can forget one of them.
 var mayWrite = map[string][]string{
 	"pipeline_definitions": {"modules/pipelines/definitions.go", importing},
 	"pipeline_executions":  {"modules/pipelines/repository.go", "modules/pipelines/reserved.go", retaining, importing, "modules/seal/sealer.go", "modules/seal/store.go"},
@@ -28,19 +28,19 @@ var mayWrite = map[string][]string{
 	"workers":              {"modules/leases/leases.go", importingRows},
 }
 
-// importing copies what transitions have written in another database, with the statuses, events and outbox rows that they gave it: it
-// inserts what is not there, and moves nothing.
+// importing copies what transitions have written in another database, with the statuses, events and outbox rows that
+// they wrote. It inserts missing rows, and changes no status.
 const (
 	importing     = "modules/archive/store.go"
 	importingRows = "modules/archive/store_rows.go"
 )
 
-// retaining removes what has been kept long enough, of ended executions alone, and moves no status.
+// retaining removes what is old enough, of ended executions only, and changes no status.
 const retaining = "modules/retention/store.go"
 
 var writes = regexp.MustCompile(`(?i)\b(?:INSERT\s+INTO|REPLACE\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE)\s+["{]([a-z_]+)`)
 
-// TestEachTableHasItsWriters: a statement that writes a table stands in that table's files, and none stands in another.
+// TestEachTableHasItsWriters checks that a statement that writes a table is in one of that table's files.
 func TestEachTableHasItsWriters(t *testing.T) {
 	t.Parallel()
 	found := map[string]bool{}
@@ -75,7 +75,7 @@ func TestEachTableHasItsWriters(t *testing.T) {
 	}
 }
 
-// forbidden are calls that the house does without, with the reason.
+// forbidden are calls that no code of this module may make, with the reason.
 var forbidden = map[string]string{
 	"time.Sleep":     "wait for what you wait for, under a context",
 	".Save":          "it writes every column, whoever changed it meanwhile",
@@ -87,7 +87,7 @@ var forbidden = map[string]string{
 	"context.TODO":   "say whose context it is",
 }
 
-// forbiddenInTests, besides, on what a test is called by habit.
+// forbiddenInTests are further calls that tests must not make, on values with the usual names of a test.
 var forbiddenInTests = regexp.MustCompile(`^(?:t|b|f|tb|rt)\.Skip(?:Now|f)?$`)
 
 func TestNoForbiddenCalls(t *testing.T) {
@@ -118,7 +118,7 @@ func TestNoForbiddenCalls(t *testing.T) {
 	}
 }
 
-// hook is a method that GORM calls by its name, behind the back of whoever reads the statement.
+// hook matches methods that GORM calls by their names, invisibly to readers of the statement.
 var hook = regexp.MustCompile(`^(?:(?:Before|After)(?:Create|Save|Update|Delete)|AfterFind)$`)
 
 func TestNoGORMHooks(t *testing.T) {
@@ -132,7 +132,7 @@ func TestNoGORMHooks(t *testing.T) {
 	}
 }
 
-// TestSizes: a file and a function are small enough to be read in one go.
+// TestSizes checks that files and functions are small enough to be read as a whole.
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	const longestFile, longestFunc = 300, 60
@@ -162,8 +162,9 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestOneWayToTheTerminal: what is printed goes through a terminal.Writer, which escapes what comes from data. No code has a way round
-// it: the process's own streams are for main alone, and a sequence that a terminal obeys is made in few places, none of them data.
+// TestOneWayToTheTerminal checks that everything that is printed goes through a terminal.Writer, which escapes data.
+// Only main uses the process's own streams, and only a few places, none of which handles data, make terminal
+// sequences.
 func TestOneWayToTheTerminal(t *testing.T) {
 	t.Parallel()
 	mayObey := []string{"platform/terminal/writer.go", "app/bar.go", "app/live.go"}

@@ -14,8 +14,9 @@ import (
 	"testing"
 )
 
-// mayImport is who may import whom among the packages of this module, * in a key standing for one name. Imports run one way,
-// from main down to platform/db, and a package that is not listed here fails the test: whoever adds one decides its place.
+// mayImport says which packages of this module may import which others. A * in a key stands for one name. Imports go
+// one way, from main down to platform/db. A package that is not listed fails the test, so whoever adds one decides
+// its place.
 var mayImport = map[string][]string{
 	"migrations":                   {},
 	"platform/db":                  {"migrations", "platform/redact"},
@@ -67,22 +68,22 @@ var mayImport = map[string][]string{
 	"chaos/worker":            {"app", "chaos/step"},
 }
 
-// testHelpers may be imported by any test, and otherwise only where the table names them.
+// testHelpers may be imported by any test, and otherwise only where the table allows it.
 var testHelpers = []string{"platform/db/dbtest", "platform/db/dbtest/localpg", "modules/audit/audittest", "modules/enginetest"}
 
-// drivers are the packages that know one database.
+// drivers are the packages for one database.
 var drivers = []string{"gorm.io/driver/", "github.com/jackc/pgx/", "github.com/mattn/go-sqlite3", "modernc.org/sqlite", "github.com/pressly/goose/", "github.com/lib/pq"}
 
 // source is a parsed file of this repository.
 type source struct {
 	path  string // from the root, with slashes
-	pkg   string // its folder, "." for the root
+	pkg   string // its directory, "." for the root
 	test  bool
 	tree  *ast.File
 	files *token.FileSet
 }
 
-// sources parses every Go file, whatever it is built for.
+// sources parses every Go file, whatever its build constraints.
 func sources(t *testing.T) []source {
 	t.Helper()
 	root := os.DirFS("..")
@@ -96,7 +97,7 @@ func sources(t *testing.T) []source {
 				return fs.SkipDir
 			}
 			if _, err := fs.Stat(root, path.Join(name, "go.mod")); err == nil && name != "." {
-				return fs.SkipDir // another module: the comparison with other engines, which this program holds nothing of
+				return fs.SkipDir // a separate module that compares other engines, of which this program uses nothing
 			}
 			return nil
 		}
@@ -120,7 +121,7 @@ func sources(t *testing.T) []source {
 	return all
 }
 
-// imports gives the paths that a file imports.
+// imports returns the paths that a file imports.
 func (s source) imports(t *testing.T) []string {
 	t.Helper()
 	var out []string
@@ -134,7 +135,7 @@ func (s source) imports(t *testing.T) []string {
 	return out
 }
 
-// at is where a node stands, for messages.
+// at returns the position of a node, for messages.
 func (s source) at(n ast.Node) string {
 	return s.path + ":" + strconv.Itoa(s.files.Position(n.Pos()).Line)
 }
@@ -146,7 +147,7 @@ func matches(patterns []string, pkg string) bool {
 	})
 }
 
-// TestImportsRunOneWay holds every file to the table.
+// TestImportsRunOneWay checks every file against the table.
 func TestImportsRunOneWay(t *testing.T) {
 	t.Parallel()
 	used := map[string]bool{}
@@ -170,11 +171,12 @@ func TestImportsRunOneWay(t *testing.T) {
 	}
 }
 
-// outside is what a module's integration tests may use besides: they stand outside the package, and drive the whole.
+// outside is what a module's integration tests may import in addition, because they are outside the package and test
+// the whole.
 var outside = []string{"modules/*", "modules/pipelines/definition"}
 
-// mayImport holds an import to its row of the table. A pattern does not mean a test helper; a test may have those, its own
-// package, and the database.
+// mayImport checks an import against its row of the table. Patterns do not match test helpers. A test may import
+// those, its own package, and the database.
 func (s source) mayImport(own string, allowed []string) bool {
 	helper := slices.Contains(testHelpers, own)
 	if s.test && strings.HasSuffix(s.tree.Name.Name, "_test") && matches(outside, own) {
@@ -186,7 +188,7 @@ func (s source) mayImport(own string, allowed []string) bool {
 	return matches(allowed, own) && (!helper || slices.Contains(allowed, own))
 }
 
-// lookup finds a package's row: by its own name, else by a pattern.
+// lookup returns a package's row: by its own name, or else by a pattern.
 func lookup(pkg string) (allowed []string, key string) {
 	if allowed, ok := mayImport[pkg]; ok {
 		return allowed, pkg
@@ -213,7 +215,7 @@ func TestOnlyPlatformDBImportsDrivers(t *testing.T) {
 	}
 }
 
-// TestFxIsForComposition: constructors are plain, and usable without fx.
+// TestFxIsForComposition checks that constructors are plain, and usable without fx.
 func TestFxIsForComposition(t *testing.T) {
 	t.Parallel()
 	for _, s := range sources(t) {

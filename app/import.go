@@ -22,7 +22,7 @@ type importNeeds struct {
 	Auditor *audit.Auditor
 }
 
-// importDocument is what was imported, and what a verification of the database has found since.
+// importDocument is what was imported, and the result of verifying it.
 type importDocument struct {
 	Imported archive.Counts `json:"imported"`
 	Verified audit.Report   `json:"verified"`
@@ -89,7 +89,7 @@ func (c *cli) load(ctx context.Context, n importNeeds, in io.ReadSeeker, as bool
 	return doc, err
 }
 
-// errUnsound undoes an import whose copy does not verify.
+// errUnsound rolls back an import whose executions do not verify.
 var errUnsound = errors.New("the imported executions do not verify")
 
 func explainImport(err error) error {
@@ -104,7 +104,7 @@ func explainImport(err error) error {
 	return err
 }
 
-// seekable opens a file that is read twice. What comes through a pipe is kept in a file that goes with it.
+// seekable opens a file that is read twice. Standard input is copied into a temporary file.
 func (c *cli) seekable(path string) (*os.File, error) {
 	if path != "-" {
 		f, err := os.Open(path)
@@ -117,7 +117,7 @@ func (c *cli) seekable(path string) (*os.File, error) {
 	if err != nil {
 		return nil, fileError(err)
 	}
-	if err = os.Remove(f.Name()); err == nil { // it lives as long as it is open
+	if err = os.Remove(f.Name()); err == nil { // it exists as long as it is open
 		_, err = io.Copy(f, c.stdin)
 	}
 	if err == nil {

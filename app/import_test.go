@@ -14,15 +14,15 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// resealed is an export with a trailer that is about its lines again, after somebody has changed them.
+// resealed returns an export with a trailer that fits its changed lines.
 func resealed(text string) string {
 	all := slices.Collect(strings.Lines(text))
 	body := strings.Join(all[:len(all)-1], "")
 	return body + regexp.MustCompile(`"sha256":"[0-9a-f]*"`).ReplaceAllString(all[len(all)-1], fmt.Sprintf(`"sha256":"%x"`, sha256.Sum256([]byte(body))))
 }
 
-// TestImportBelievesNothing: whatever a file says of itself is computed anew, every number has a bound, and what is refused leaves
-// nothing behind, not even a number that is never used.
+// TestImportBelievesNothing checks that everything that a file says about itself is recomputed, that every number has
+// a bound, and that a refused file leaves nothing, not even a reserved number.
 func TestImportBelievesNothing(t *testing.T) {
 	t.Parallel()
 	source := &program{url: dbtest.SQLiteURL(t)}
@@ -83,7 +83,7 @@ func lastOf(text, prefix, old, with string) string {
 	return strings.Join(all, "")
 }
 
-// TestImportChangesNoName: what `start NAME` takes is the registered definition that was there before an import.
+// TestImportChangesNoName checks that `start NAME` uses the definition that was registered before an import.
 func TestImportChangesNoName(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -111,8 +111,8 @@ func TestImportChangesNoName(t *testing.T) {
 	})
 }
 
-// TestChangedDefinitionIsNotRun: a stored definition that is not what its version says is found when a file is started, and when a run
-// that is pinned to it is worked off.
+// TestChangedDefinitionIsNotRun checks that a stored definition that does not match its version is found when a file
+// is started, and when a run that is pinned to it is run.
 func TestChangedDefinitionIsNotRun(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -15,11 +15,11 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
-// inputFlags are how a command takes a run's input.
+// inputFlags are the flags for a run's input.
 type inputFlags struct {
 	input string
 	set   []string
-	base  json.RawMessage // the document when --input is not given; nil: none
+	base  json.RawMessage // the document without --input; nil: none
 }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
@@ -27,7 +27,7 @@ func (f *inputFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "one field of the input as `KEY=VALUE`; may be repeated, and wins over --input")
 }
 
-// resolve gives the input, checked against the definition.
+// resolve returns the input, checked against the definition.
 func (f *inputFlags) resolve(ctx context.Context, def *definition.Definition, stdin io.Reader) (json.RawMessage, error) {
 	raw, err := f.merged(ctx, def, stdin)
 	if err != nil {
@@ -41,7 +41,7 @@ func (f *inputFlags) resolve(ctx context.Context, def *definition.Definition, st
 	return raw, err
 }
 
-// merged lays the fields of --set over the document of --input.
+// merged adds the fields of --set to the document of --input.
 func (f *inputFlags) merged(ctx context.Context, def *definition.Definition, stdin io.Reader) (json.RawMessage, error) {
 	raw, err := f.document(ctx, stdin)
 	if err != nil || len(f.set) == 0 {
@@ -65,7 +65,7 @@ func (f *inputFlags) merged(ctx context.Context, def *definition.Definition, std
 	return json.Marshal(fields)
 }
 
-// document returns what --input holds, checked: one JSON value, no key twice in one object.
+// document returns the document of --input, after checking that it is one JSON value without duplicate keys.
 func (f *inputFlags) document(ctx context.Context, stdin io.Reader) (json.RawMessage, error) {
 	path, isFile := strings.CutPrefix(f.input, "@")
 	raw, name := []byte(f.input), "--input"
@@ -93,11 +93,11 @@ func (f *inputFlags) document(ctx context.Context, stdin io.Reader) (json.RawMes
 	return bytes.TrimSpace(raw), nil
 }
 
-// maxInputFile bounds what is read, white space included. The input itself has at most definition.MaxInput bytes.
+// maxInputFile bounds what is read, with white space. The input itself has at most definition.MaxInput bytes.
 const maxInputFile = 8 << 20
 
-// fieldValue reads a value: what is declared to be a string is taken as it stands; else what is exactly JSON is that JSON, its numbers
-// digit for digit, and anything else is text.
+// fieldValue converts a value to JSON. If the field is declared as a string, the value is text. Otherwise a value
+// that is valid JSON is used unchanged, with all digits of its numbers, and anything else is text.
 func fieldValue(def *definition.Definition, key, value string) (json.RawMessage, error) {
 	i := slices.IndexFunc(def.Input, func(f definition.InputField) bool { return f.Name == key })
 	isText := i >= 0 && def.Input[i].Type == definition.TypeString

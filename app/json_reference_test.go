@@ -14,14 +14,14 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// shape is what JSON values at one place look like: which types they have, and what is in them.
+// shape describes the JSON values at one place: their types, and their parts.
 type shape struct {
 	types  map[string]bool
 	fields map[string]*shape // of objects
 	items  *shape            // of arrays
 }
 
-// asWritten are fields whose content is the user's, or differs from run to run.
+// asWritten are fields whose content is the user's, or differs between runs.
 var asWritten = map[string]bool{
 	"input": true, "output": true, "labels": true, "data": true, "default": true, "choices": true, "definition": true, "with": true,
 	"settings": true, "server": true, "counts": true,
@@ -75,7 +75,7 @@ func (s *shape) see(name string, v any) {
 	}
 }
 
-// write lists the fields, one a line, each below what it is in.
+// write lists the fields, one per line, each below the one that contains it.
 func (s *shape) write(b *strings.Builder, path string) {
 	for _, k := range slices.Sorted(maps.Keys(s.fields)) {
 		f, at := s.fields[k], path+k
@@ -97,10 +97,11 @@ func (s *shape) write(b *strings.Builder, path string) {
 	}
 }
 
-// answers are the commands whose JSON the reference lists. ID is a run that failed, OTHER one that completed, OPEN one that is open.
+// answers are the commands whose JSON the reference lists. ID is a run that failed, OTHER one that completed, OPEN
+// one that is open.
 var answers = []struct {
 	title    string
-	commands []string // of which the shape is taken together
+	commands []string // their shapes are combined
 }{
 	{"start", []string{"start FIRST --idempotency-key k"}},
 	{"run", []string{"run FIRST --quiet", "run FAILING --quiet"}},
@@ -152,7 +153,7 @@ are milliseconds. New fields may come with any release; none that is listed here
 What is ` + "`object`" + ` without further lines holds what the user wrote, or names as keys. [What each event holds in ` + "`data`" + `](events.md).
 `
 
-// TestJSONReference: docs/json.md lists the fields of each command's JSON, as answers have them.
+// TestJSONReference checks that docs/json.md lists the fields of each command's JSON.
 func TestJSONReference(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.SQLiteURL(t)}
@@ -178,11 +179,11 @@ func TestJSONReference(t *testing.T) {
 		fmt.Fprintf(&b, "\n## %s\n\n| field | type |\n|---|---|\n", a.title)
 		s.write(&b, "")
 	}
-	// Whether a field happened to be null depends on the moment.
+	// Whether a field is null can depend on the moment.
 	app.CompareReference(t, "../docs/json.md", b.String(), strings.NewReplacer(" null |", " |", "null, ", "", ", null", ""))
 }
 
-// forAnswers makes what the commands ask about.
+// forAnswers creates what the commands ask about.
 func (p *program) forAnswers(t *testing.T) *strings.Replacer {
 	t.Helper()
 	failing, first := "../examples/failing.yaml", "../examples/first.yaml"

@@ -18,7 +18,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// keepFlags are the settings of what a server does for the history beside its work.
+// keepFlags are a server's settings for retention and seals.
 type keepFlags struct {
 	retain retainFlags
 	every  time.Duration
@@ -32,7 +32,7 @@ func (f *keepFlags) add(cmd *cobra.Command) {
 	sealFlag(cmd, &f.seal)
 }
 
-// keeping is what looks after the history.
+// keeping runs retention and sealing.
 type keeping struct {
 	fx.In
 	Retention *retention.Keeper
@@ -48,12 +48,12 @@ func (k keeping) prepare(ctx context.Context, f keepFlags) error {
 	return nil
 }
 
-// start begins the work beside a server's; stop ends it and waits.
+// start starts retention and sealing beside a server. stop ends them and waits.
 func (k keeping) start(ctx context.Context, f keepFlags, dirs *rundirs.Store, log *zap.Logger) (stop func()) {
 	stopRetention := f.retain.background(ctx, k.Retention, f.every, log)
 	ctx, cancel := context.WithCancel(ctx)
 	var ended sync.WaitGroup
-	ended.Go(func() { k.Sealer.Watch(ctx, log) }) // what any process ends is sealed here, if the database says so
+	ended.Go(func() { k.Sealer.Watch(ctx, log) }) // seals what any process ended, if the database says so
 	ended.Go(func() { k.sweep(ctx, dirs, f.every, log) })
 	return func() {
 		cancel()
@@ -62,7 +62,8 @@ func (k keeping) start(ctx context.Context, f keepFlags, dirs *rundirs.Store, lo
 	}
 }
 
-// sweep removes directories of runs now and once in every, until ctx ends: those of this machine, whichever process does the retention.
+// sweep removes this machine's directories of runs now and once in every, until ctx ends, whichever process runs the
+// retention.
 func (k keeping) sweep(ctx context.Context, dirs *rundirs.Store, every time.Duration, log *zap.Logger) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -76,7 +77,7 @@ func (k keeping) sweep(ctx context.Context, dirs *rundirs.Store, every time.Dura
 	}
 }
 
-// keepers look after the histories of the tenants that are served.
+// keepers run the keeping of each served tenant.
 type keepers struct {
 	keeping keeping
 	flags   keepFlags
@@ -116,7 +117,7 @@ func (k *keepers) stopAll() {
 	}
 }
 
-// both calls two functions that are told of a pool's beginning; either may be nil.
+// both calls two functions when a pool begins. a may be nil.
 func both(a, b func(string, *workers.Pool)) func(string, *workers.Pool) {
 	if a == nil {
 		return b

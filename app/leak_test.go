@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/app"
 )
 
-// asProgram is the variable that makes the tests' binary the program itself, for tests that kill it.
+// asProgram is the variable that makes the test binary the program itself, for tests that kill it.
 const asProgram = "APP_TEST_AS_PROGRAM"
 
 func init() {

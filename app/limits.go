@@ -10,7 +10,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// handlerLimits is a flag that takes limits of handlers as HANDLER=N: several of it, or several in one, separated by commas.
+// handlerLimits is a flag with limits of handlers as HANDLER=N. It may be repeated, and may hold several, separated
+// by commas.
 type handlerLimits struct{ value *map[string]int }
 
 func (l *handlerLimits) Type() string   { return "HANDLER=N" }
@@ -18,7 +19,7 @@ func (l *handlerLimits) String() string { return strings.Join(l.GetSlice(), ",")
 
 func (l *handlerLimits) Set(s string) error { return l.add(strings.Split(s, ",")) }
 
-// Append, Replace and GetSlice make it a flag that a configuration file may give as a list.
+// Append, Replace and GetSlice let a configuration file set the flag with a list.
 func (l *handlerLimits) Append(s string) error { return l.Set(s) }
 
 func (l *handlerLimits) Replace(list []string) error {
@@ -51,7 +52,7 @@ func (l *handlerLimits) add(list []string) error {
 	return nil
 }
 
-// knownHandlers refuses limits of handlers that this program does not have.
+// knownHandlers returns an error for a limit of a handler that this program does not have.
 func knownHandlers(limits map[string]int, handlers *tasks.Registry) error {
 	for _, name := range slices.Sorted(maps.Keys(limits)) {
 		if _, ok := handlers.Handler(name); !ok {
@@ -63,7 +64,7 @@ func knownHandlers(limits map[string]int, handlers *tasks.Registry) error {
 	return nil
 }
 
-// limitOf finds a handler's limit in those of a worker, http=256,shell=64; 0: none.
+// limitOf returns a handler's limit from a worker's limits, such as http=256,shell=64, or 0 if it has none.
 func limitOf(limits, handler string) int {
 	for part := range strings.SplitSeq(limits, ",") {
 		if name, number, _ := strings.Cut(part, "="); name == handler {

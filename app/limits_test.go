@@ -10,7 +10,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestHandlerLimitMistakes: each is wrong usage, with what would be right, before anything is served.
+// TestHandlerLimitMistakes checks that each mistake is reported as wrong usage, with a correction, before anything is
+// served.
 func TestHandlerLimitMistakes(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -33,15 +34,16 @@ func TestHandlerLimitMistakes(t *testing.T) {
 	})
 }
 
-// limitedRow is what `workers` tells of limits.
+// limitedRow is what workers prints about limits.
 type limitedRow struct {
 	Slots     int    `json:"slots"`
 	SlotsUsed int    `json:"slots_used"`
 	Limits    string `json:"limits"`
 }
 
-// TestFullHandlerIsTold: a task that waits because its handler is at its limit in all workers says so; one of another handler runs; and
-// the workers' limits are shown, those of the handlers themselves unless the flag says otherwise.
+// TestFullHandlerIsTold checks that a task that waits because its handler is at its limit in all workers says so,
+// that a task of another handler runs, and that the workers' limits are shown: the handlers' own, unless the flag
+// sets others.
 func TestFullHandlerIsTold(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -61,7 +63,7 @@ func TestFullHandlerIsTold(t *testing.T) {
 		contains(t, p.ok(t, "show", id), reason)
 		contains(t, p.ok(t, "outbox"), reason)
 		second := p.begin(t, "serve", "--workers", "1")
-		<-g.begun // the other process has room
+		<-g.begun // the other process has capacity
 		dbtest.Eventually(t, "two workers", func() bool { return len(rows()) == 2 })
 		if list := rows(); !slices.ContainsFunc(list, func(r limitedRow) bool { return r.Slots == 1 && r.Limits == "" && r.SlotsUsed == 1 }) {
 			t.Errorf("workers: %+v", list)

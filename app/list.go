@@ -76,7 +76,7 @@ func (c *cli) listCommand() *cobra.Command {
 	return cmd
 }
 
-// page reads at most limit executions, and returns the cursor of the next page, empty for the last.
+// page returns at most limit executions, and the cursor of the next page, which is empty for the last page.
 func (n listNeeds) page(ctx context.Context, f pipelines.Filter, limit int) (list []pipelines.Execution, next string, err error) {
 	f.Limit = limit + 1
 	list, err = n.Executions.List(ctx, f)
@@ -166,7 +166,7 @@ func (c *cli) printExecutions(list []pipelines.Execution, starts map[db.ID]db.Ti
 	printWithErrors(c.stdout, []string{"id", "pipeline", "status", "created", "waited", "duration", "open tasks", "error"}, rows, "pipeline")
 }
 
-// progressOf is the status of a run in words: one none of whose tasks has started is queued.
+// progressOf returns the status of a run for display. A run of which no task has started is Queued.
 func progressOf(x pipelines.Execution, started db.Time) string {
 	if x.Status == pipelines.Running && started.IsZero() {
 		return "Queued"
@@ -174,7 +174,7 @@ func progressOf(x pipelines.Execution, started db.Time) string {
 	return string(x.Status)
 }
 
-// waitedFor is how long a run waited for its first task to start.
+// waitedFor returns how long a run waited for its first task to start.
 func waitedFor(x pipelines.Execution, started db.Time, now time.Time) string {
 	switch {
 	case !started.IsZero():

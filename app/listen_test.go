@@ -15,7 +15,7 @@ import (
 
 var listening = regexp.MustCompile(`"listen":"(127\.0\.0\.1:\d+)"`)
 
-// ask asks a server that listens: its status, 0 if there is none, and what it answered.
+// ask queries a server that listens. It returns the status, or 0 if there is no server, and the body.
 func ask(t *testing.T, address, path string) (int, string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -30,7 +30,8 @@ func ask(t *testing.T, address, path string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// TestServeListens: ready while it takes work, alive and not ready while it drains, gone when it has ended.
+// TestServeListens checks that a server is ready while it claims tasks, alive and not ready while it drains, and gone
+// when it has ended.
 func TestServeListens(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -65,7 +66,7 @@ func TestServeListens(t *testing.T) {
 	})
 }
 
-// TestServeRefusesToListen: an address that is none, or that is taken, ends it before it has taken any work.
+// TestServeRefusesToListen checks that an invalid or used address ends the server before it has claimed any task.
 func TestServeRefusesToListen(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.SQLiteURL(t)}

@@ -13,18 +13,18 @@ import (
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
-// live shows progress as a table that is drawn over itself, on a terminal.
+// live shows progress on a terminal, as a table that is redrawn in place.
 type live struct {
 	out   *terminal.Writer
 	size  func() (width, height int)
 	paint paint
 	def   *definition.Definition
-	again func(string) string // a text with the shared flags in its commands
+	again func(string) string // adds the shared flags to the commands in a text
 	drawn int                 // lines on the screen
 	last  []outputLine
 }
 
-// mostLast is how many lines of output stand under the progress.
+// mostLast is how many lines of output are shown under the progress.
 const mostLast = 8
 
 func newLive(out *terminal.Writer, p paint, def *definition.Definition, again func(string) string) *live {
@@ -53,8 +53,8 @@ func (l *live) show(v view) error {
 	return l.out.Redraw(up, picture)
 }
 
-// draw gives the lines of the picture, none wider than the terminal and together fewer than its height: what is under way comes
-// before what waits, and that before what has ended, where there is no room for all.
+// draw returns the lines of the picture. None is wider than the terminal, and there are fewer than its height. If
+// there is no room for all tasks, active tasks come before waiting ones, and those before ended ones.
 func (l *live) draw(v view, width, height int) string {
 	last := l.last[max(len(l.last)-max(height-4, 0)/2, 0):]
 	chosen, left := choose(v.tasks, height-4-len(last))
@@ -83,7 +83,7 @@ func (l *live) draw(v view, width, height int) string {
 	return picture
 }
 
-// choose picks at most most tasks, keeping their order.
+// choose returns at most most tasks in their order, and how many it left out.
 func choose(list []tasks.Task, most int) (chosen []tasks.Task, left int) {
 	if len(list) <= most {
 		return list, 0
@@ -160,7 +160,7 @@ func attempts(t tasks.Task) string {
 	return fmt.Sprintf("%d/%d", t.Attempt, t.MaxAttempts+t.Recoveries)
 }
 
-// taskTime is how long the last attempt took, or takes until now.
+// taskTime returns how long the last attempt took, or has taken so far.
 func taskTime(t tasks.Task, v view) string {
 	switch {
 	case t.Attempt == 0:

@@ -16,7 +16,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
-// sample is an execution with a task in each state of interest.
+// sample returns an execution with a task in each relevant state.
 func sample(t *testing.T) (*definition.Definition, view) {
 	t.Helper()
 	def := &definition.Definition{Name: "nightly", Tasks: []definition.Task{
@@ -58,7 +58,8 @@ join    NotStarted                  waits for count, again
 	}
 }
 
-// TestLiveFits: no line is wider than the terminal, there are fewer lines than it has, and what matters most stays.
+// TestLiveFits checks that no line is wider than the terminal, that there are fewer lines than it has, and that the
+// most important tasks stay.
 func TestLiveFits(t *testing.T) {
 	t.Parallel()
 	def, v := sample(t)
@@ -79,7 +80,7 @@ func TestLiveFits(t *testing.T) {
 	}
 }
 
-// TestLiveRedraws: each picture takes the place of the one before.
+// TestLiveRedraws checks that each picture replaces the one before.
 func TestLiveRedraws(t *testing.T) {
 	t.Parallel()
 	def, v := sample(t)

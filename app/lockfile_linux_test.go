@@ -9,7 +9,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestLockFileSaysForWhomItWaits: whoever waits for another process's migration of the same file says so, and goes on when that has ended.
+// TestLockFileSaysForWhomItWaits checks that a process that waits for another one's migration of the same file says
+// so, and continues afterwards.
 func TestLockFileSaysForWhomItWaits(t *testing.T) {
 	t.Parallel()
 	url := dbtest.EmptySQLiteURL(t)
@@ -18,7 +19,7 @@ func TestLockFileSaysForWhomItWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = lock.Close() }() // it is closed already, unless the test has failed
+	defer func() { _ = lock.Close() }() // it is already closed, unless the test has failed
 	if _, err := lock.WriteString("4711\n"); err != nil {
 		t.Fatal(err)
 	}

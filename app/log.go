@@ -7,7 +7,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// logger writes to stderr: for people on a terminal, else JSON.
+// logger writes to stderr: text on a terminal, and JSON elsewhere.
 func (c *cli) logger() (*zap.Logger, error) {
 	name := c.logLevel
 	if name == "" {

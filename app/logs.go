@@ -25,7 +25,7 @@ type logsNeeds struct {
 	Log        *zap.Logger
 }
 
-// logsFlags choose from what the tasks of a run have written.
+// logsFlags select from the output of a run's tasks.
 type logsFlags struct {
 	follow, failed bool
 	attempt        int
@@ -80,7 +80,7 @@ With -o json it then writes a chunk a line.`,
 	return cmd
 }
 
-// logReader reads the chunks of an execution.
+// logReader reads the log chunks of an execution.
 type logReader struct {
 	needs logsNeeds
 	flags logsFlags
@@ -94,7 +94,7 @@ type logReader struct {
 	versions map[db.ID]int64
 }
 
-// find looks the tasks up.
+// find looks up the tasks.
 func (l *logReader) find(ctx context.Context, only []string) error {
 	if _, err := l.needs.Executions.Get(ctx, l.id); err != nil {
 		return err
@@ -123,7 +123,7 @@ func (l *logReader) find(ctx context.Context, only []string) error {
 	return l.findFailed(ctx, list)
 }
 
-// findFailed looks up which attempts did not go well.
+// findFailed finds the attempts that failed.
 func (l *logReader) findFailed(ctx context.Context, list []tasks.Task) error {
 	history, err := l.needs.Events.ListByPipeline(ctx, l.id, events.Page{})
 	if err != nil {
@@ -145,7 +145,7 @@ func (l *logReader) findFailed(ctx context.Context, list []tasks.Task) error {
 	return nil
 }
 
-// all is where each task has been read to.
+// all returns the positions up to which each task has been read.
 func (l *logReader) all() []tasks.Position {
 	list := make([]tasks.Position, len(l.ids))
 	for i, id := range l.ids {
@@ -154,7 +154,7 @@ func (l *logReader) all() []tasks.Position {
 	return list
 }
 
-// read shows what has come after the positions.
+// read shows the chunks after the positions.
 func (l *logReader) read(ctx context.Context, after []tasks.Position) error {
 	return l.needs.Tasks.ReadChunks(ctx, after, func(c tasks.Chunk) error {
 		l.position[c.TaskExecutionID] = tasks.Position{TaskExecutionID: c.TaskExecutionID, Attempt: c.Attempt, Seq: c.Seq}
@@ -170,14 +170,14 @@ const (
 	followLate  = 3 * time.Second // handlers of a cancelled run may still write
 )
 
-// follow shows what comes until the execution has ended. A database that goes away is waited for.
+// follow shows new output until the execution has ended. If the database fails, it retries.
 func (l *logReader) follow(ctx context.Context) error {
 	var ended time.Time
 	for {
 		x, err := l.look(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // interrupted: an end in order
+			return nil //nolint:nilerr // an interrupt is a normal end
 		case errors.Is(err, db.ErrUnavailable):
 			l.needs.Log.Warn("the database is away, trying again", zap.Error(err))
 		case err != nil:
@@ -197,8 +197,8 @@ func (l *logReader) follow(ctx context.Context) error {
 	}
 }
 
-// look shows what has come. The execution is read first: what its tasks wrote before its end is there then. Of the tasks only those
-// are looked at that run, or have moved.
+// look shows new output. It reads the execution first, so that it sees everything that tasks wrote before the end. It
+// reads only tasks that run or have changed.
 func (l *logReader) look(ctx context.Context) (pipelines.Execution, error) {
 	found, err := l.needs.Executions.Find(ctx, []db.ID{l.id})
 	if err != nil {
@@ -229,10 +229,10 @@ func (l *logReader) look(ctx context.Context) (pipelines.Execution, error) {
 
 // logWriter writes chunks in one format.
 type logWriter interface {
-	several(bool) // there is more than one task
+	several(bool) // whether there is more than one task
 	write(task string, c tasks.Chunk) error
 	flush() error
-	end() error // all has been written
+	end() error // everything has been written
 }
 
 func (c *cli) logWriter(format string, follow bool) logWriter {

@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// waiting writes a pipeline whose task says something, waits for a file, and goes on.
+// waiting returns a pipeline whose task prints something, waits for a file, and continues.
 func waiting(t *testing.T, rest string) (pipeline, gate string) {
 	t.Helper()
 	gate = filepath.Join(t.TempDir(), "gate")
@@ -34,7 +34,7 @@ func open(t *testing.T, gate string) {
 	}
 }
 
-// TestLogsWhileTheyHappen: what a task writes can be read while it runs, and followed to its end.
+// TestLogsWhileTheyHappen checks that a task's output can be read while it runs, and followed to its end.
 func TestLogsWhileTheyHappen(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -63,7 +63,8 @@ func sorted(list []string) []string {
 	return out
 }
 
-// TestLogsOfCancelled: what a task has written stays when its run is cancelled, what it writes while it ends included.
+// TestLogsOfCancelled checks that output is kept when a run is cancelled, including what the task writes while it
+// ends.
 func TestLogsOfCancelled(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -88,7 +89,7 @@ tasks:
 	})
 }
 
-// TestLogsOfKilledWorker: what a task has written is there after its worker was killed, under the attempt that was lost.
+// TestLogsOfKilledWorker checks that output is kept after the worker was killed, for the attempt that was lost.
 func TestLogsOfKilledWorker(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -115,7 +116,7 @@ tasks:
   - {id: bad, needs: [good], run: 'echo trouble >&2; exit 1', retry: {max_attempts: 2, delay: 1ms}}
 `
 
-// TestLogsCommand: lines bear their task where there are several, and flags choose.
+// TestLogsCommand checks that lines have their task's name if there are several tasks, and that flags select.
 func TestLogsCommand(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -156,7 +157,7 @@ func TestLogsCommand(t *testing.T) {
 	})
 }
 
-// TestRunShowsOutput: what tasks write appears among the progress, each line between the beginning and the end of its task.
+// TestRunShowsOutput checks that output appears in the progress, each line between the start and the end of its task.
 func TestRunShowsOutput(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -15,7 +15,7 @@ import (
 type logLines struct {
 	to      io.Writer
 	many    bool
-	follows bool // chunks of several attempts come mixed
+	follows bool // chunks of several attempts are interleaved
 	streams map[logStream]*logStreamState
 	order   []logStream
 	failure error
@@ -30,8 +30,8 @@ type logStream struct {
 
 type logStreamState struct {
 	prefix string
-	end    int64  // what has been read of the stream
-	rest   string // a line whose end is to come
+	end    int64  // position up to which the stream has been read
+	rest   string // a line without its end
 }
 
 func (l *logLines) several(many bool) { l.many = many }
@@ -41,7 +41,7 @@ func (l *logLines) write(task string, c tasks.Chunk) error {
 	s := l.streams[key]
 	if s == nil {
 		if n := len(l.order); !l.follows && n > 0 && (l.order[n-1].task != key.task || l.order[n-1].attempt != key.attempt) {
-			_ = l.end() // the attempt before is whole; line keeps the error
+			_ = l.end() // the attempt before is complete; line keeps the error
 		}
 		s = &logStreamState{}
 		if l.many || c.Attempt > 1 {
@@ -75,7 +75,7 @@ func (l *logLines) line(s string) {
 
 func (l *logLines) flush() error { return l.failure }
 
-// end writes the last lines of streams that end without a line feed.
+// end writes the last lines of streams that do not end with a line feed.
 func (l *logLines) end() error {
 	for _, key := range l.order {
 		if s := l.streams[key]; s.rest != "" {
@@ -87,13 +87,13 @@ func (l *logLines) end() error {
 	return l.failure
 }
 
-// logChunk is a chunk as JSON shows it.
+// logChunk is a chunk in JSON.
 type logChunk struct {
 	Task string `json:"id"` // as in the YAML
 	tasks.Chunk
 }
 
-// logJSON writes one document, or one a line while it follows.
+// logJSON writes one document, or one chunk per line while it follows.
 type logJSON struct {
 	to     io.Writer
 	stream bool
@@ -140,7 +140,7 @@ func wrote(_ int, err error) error {
 	return nil
 }
 
-// encodeJSON encodes a value, in one line unless it is to be indented.
+// encodeJSON encodes a value, on one line unless indent is set.
 func encodeJSON(v any, indent string) (string, error) {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)

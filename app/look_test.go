@@ -10,7 +10,7 @@ import (
 	"go.uber.org/fx"
 )
 
-// TestShowFailure: every attempt with its error and what it wrote.
+// TestShowFailure checks that show prints every attempt with its error and its output.
 func TestShowFailure(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -39,7 +39,7 @@ func TestShowFailure(t *testing.T) {
 	})
 }
 
-// TestShowLogs: the end of what a failed attempt wrote, and with --logs all of it.
+// TestShowLogs checks that show prints the end of a failed attempt's output, and all of it with --logs.
 func TestShowLogs(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -60,7 +60,7 @@ tasks:
 	})
 }
 
-// TestWhyItWaits: show and outbox say why each task is not running.
+// TestWhyItWaits checks that show and outbox say why each task is not running.
 func TestWhyItWaits(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -77,7 +77,7 @@ tasks: [{id: again, run: exit 1, retry: {max_attempts: 2, delay: 1h, jitter: 0}}
 		serve := p.begin(t, "serve", "--workers", "1")
 		<-g.begun
 		g.open <- nil
-		<-g.begun // the only slot is taken now
+		<-g.begun // the only slot is used now
 		third := p.start(t, file(t, "gated.yaml", gated))
 		contains(t, p.ok(t, "show", third), "due: waiting for a free worker slot")
 		g.open <- nil
@@ -149,7 +149,8 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// TestCleanupEvents: a dry run counts, the real one removes, and what depends on the history says that it is gone.
+// TestCleanupEvents checks that a dry run counts, that the real run removes, and that commands that need the history
+// say that it was removed.
 func TestCleanupEvents(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

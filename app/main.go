@@ -1,5 +1,5 @@
-// Package app is the command line: one file for each command, the settings, and the composition of the modules. It decides nothing
-// about pipelines and tasks; it asks the modules and says in words what they answer.
+// Package app is the command line: one file for each command, the settings, and the composition of the modules. It
+// decides nothing about pipelines and tasks. It calls the modules and prints their results.
 package app
 
 import (
@@ -21,11 +21,14 @@ import (
 
 const signalEcho = 500 * time.Millisecond
 
-// Main runs one command line and returns the exit code: 0 done; 1 the pipeline failed or a breach was found; 2 wrong usage, an
-// invalid file or input; 3 no such thing; 4 the database cannot be used; 5 not possible in this state; 70 an unexpected
-// error; 124 the time of wait --timeout is over; 130 interrupted; 131 ended by SIGQUIT (see Program). A crash of the Go runtime has 2, too.
-// The end of ctx, an interrupt, a hangup and a termination signal all mean: end in order; a second signal kills what
-// still runs, and a third ends the process at once.
+// Main runs one command line and returns the exit code: 0 done; 1 the pipeline failed or a breach was found; 2 wrong
+// usage, an invalid file or input; 3 no such thing; 4 the database cannot be used; 5 not possible in this state; 70
+// an unexpected error; 124 the time of wait --timeout is over; 130 interrupted; 131 ended by SIGQUIT (see Program). A
+// crash of the Go runtime has exit code 2, too.
+//
+// The end of ctx, an interrupt, a hangup and a termination signal all begin an orderly shutdown. A second signal
+// kills what still runs, and a third ends the process immediately.
+//
 // extensions are fx modules with further handlers and definitions.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, extensions ...fx.Option) int {
 	return command(ctx, nil, args, stdin, stdout, stderr, extensions)
@@ -42,7 +45,7 @@ func command(
 		kill: kill, orphans: inherited, extensions: extensions,
 		stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr),
 	}
-	root := c.rootCommand() //nolint:contextcheck // a command's context comes when it runs
+	root := c.rootCommand() //nolint:contextcheck // a command gets its context when it runs
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(c.stdout)
@@ -50,12 +53,14 @@ func command(
 	cmd, err := root.ExecuteContextC(ctx)
 	c.json = wantsJSON(cmd, args)
 	code := c.report(ctx, err)
-	_, _ = c.stdout.Flush(), c.stderr.Flush() // an output that is closed has been reported, or is nobody's any more
+	// Errors of a closed output have been reported, or nobody reads it any more.
+	_, _ = c.stdout.Flush(), c.stderr.Flush()
 	return code
 }
 
-// untilSignals returns a context that the first signal ends and a channel that the second closes. The third signal has its usual effect.
-// What follows a signal at once is the same one: programs that run others often pass a signal on twice.
+// untilSignals returns a context that the first signal ends and a channel that the second signal closes. The third
+// signal has its default effect. A signal within signalEcho after another one is ignored, because programs that run
+// others often pass on a signal twice.
 func untilSignals(ctx context.Context) (ended context.Context, kill <-chan struct{}, stop func()) {
 	ended, end := context.WithCancel(ctx)
 	second, over := make(chan struct{}), make(chan struct{})
@@ -92,16 +97,16 @@ func untilSignals(ctx context.Context) (ended context.Context, kill <-chan struc
 	}
 }
 
-// outliveOutput keeps the process alive when it writes to a pipe that nobody reads any more, until stop is called: who works does not
-// depend on who watches. The commands of tasks get the signal as usual.
+// outliveOutput keeps the process alive when it writes to a pipe that has no reader any more, until stop is called,
+// because the tasks do not depend on the display. The commands of tasks get SIGPIPE as usual.
 func outliveOutput() (stop func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGPIPE)
 	return func() { signal.Stop(signals) }
 }
 
-// endSignals are the signals that end the process in order. An interrupt or hangup that was ignored at the start, as by nohup, stays
-// ignored.
+// endSignals returns the signals that begin an orderly shutdown. An interrupt or hangup that was ignored at the
+// start, as by nohup, stays ignored.
 func endSignals() []os.Signal {
 	list := []os.Signal{syscall.SIGTERM}
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {

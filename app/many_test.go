@@ -14,8 +14,8 @@ type manyDone struct {
 	DryRun      bool                          `json:"dry_run"`
 }
 
-// TestManyAtOnce: an order to what a filter chooses says how many those are, asks for --yes, works in sets and tells what was not
-// possible.
+// TestManyAtOnce checks that a command for a filter's executions says how many there are, requires --yes, works in
+// sets and reports what was not possible.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -68,7 +68,7 @@ func TestManyAtOnce(t *testing.T) {
 	})
 }
 
-// TestShortIDs: a prefix that one execution has, latest and latest:PIPELINE stand for its id in every command.
+// TestShortIDs checks that a unique prefix, latest and latest:PIPELINE can replace an id in every command.
 func TestShortIDs(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -33,13 +33,13 @@ Any number of processes may call it at once.`,
 	return cmd
 }
 
-// allTenantsFlag adds --all-tenants to a command. The result is read when the command runs.
+// allTenantsFlag adds --all-tenants to a command. Its value is valid when the command runs.
 func allTenantsFlag(cmd *cobra.Command) *bool {
 	return cmd.Flags().Bool("all-tenants", false, "do it for every tenant, the default one included")
 }
 
-// schema does something about the schema and prints how it stands then. With all it does so for every tenant, and one that fails
-// does not keep it from the others.
+// schema calls do and prints the version of the schema. If all is set, it does so for every tenant, and continues
+// with the others if one fails.
 func (c *cli) schema(ctx context.Context, format string, all bool, do func(context.Context, *db.DB) error) (err error) {
 	d, err := c.open(ctx)
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestEveryMistakeOfAWith: validate names each mistake of a task's settings, not only the first, each at its place.
+// TestEveryMistakeOfAWith checks that validate reports each mistake in a task's settings, not only the first, each
+// with its place.
 func TestEveryMistakeOfAWith(t *testing.T) {
 	t.Parallel()
 	p := &program{url: "sqlite://" + filepath.Join(t.TempDir(), "none.db")}
@@ -41,7 +42,7 @@ tasks:
 	}
 }
 
-// TestFilesOfWindows: a byte order mark and ends of line of two characters change nothing, in whatever file.
+// TestFilesOfWindows checks that byte order marks and line ends of two characters change nothing, in any file.
 func TestFilesOfWindows(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -68,7 +69,7 @@ tasks:
 	})
 }
 
-// TestConfigFilesThatCannotBe: what cannot be read as settings is refused with its place.
+// TestConfigFilesThatCannotBe checks that invalid configuration files are refused with the place of the mistake.
 func TestConfigFilesThatCannotBe(t *testing.T) {
 	t.Parallel()
 	p := &program{url: "sqlite://" + filepath.Join(t.TempDir(), "none.db")}
@@ -88,7 +89,7 @@ func TestConfigFilesThatCannotBe(t *testing.T) {
 	p.fails(t, 2, []string{":1:12: log-level: "}, "list", "--config", aliased)
 }
 
-// TestPipeWithoutWriter: an interrupt ends the wait for a pipe's writer.
+// TestPipeWithoutWriter checks that an interrupt ends the wait for a pipe's writer.
 func TestPipeWithoutWriter(t *testing.T) {
 	t.Parallel()
 	p := &program{url: "sqlite://" + filepath.Join(t.TempDir(), "none.db")}
@@ -100,19 +101,20 @@ func TestPipeWithoutWriter(t *testing.T) {
 	var w *os.File
 	dbtest.Eventually(t, "the pipe is opened", func() (ok bool) {
 		var err error
-		w, err = os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0) // it fails as long as nobody reads
+		w, err = os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0) // it fails while there is no reader
 		return err == nil
 	})
 	if r := begun.stop(t); r.code != 130 {
 		t.Errorf("exit code %d\n%s", r.code, r.stderr)
 	}
-	// Let the reader that was given up end.
+	// This lets the abandoned reader end.
 	if err := w.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestDownloadsReplaceNoDatabase: save_as writes over no file that the program itself needs, whoever runs the task.
+// TestDownloadsReplaceNoDatabase checks that save_as overwrites no file that the program itself needs, whoever runs
+// the task.
 func TestDownloadsReplaceNoDatabase(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -13,7 +13,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestModelsMatchMigrations: each model has the columns that its migrated table has, on both databases, and can hold them.
+// TestModelsMatchMigrations checks that each model has the columns of its migrated table, on both databases, with
+// types that can hold them.
 func TestModelsMatchMigrations(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {

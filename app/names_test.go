@@ -14,7 +14,7 @@ tasks:
   - {id: b, run: exit 7, needs: [a]}
 `
 
-// TestNames: JSON bears the names of the YAML, the same in every command and in the data of events.
+// TestNames checks that JSON uses the names of the YAML, in every command and in the data of events.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -73,7 +73,8 @@ func TestNames(t *testing.T) {
 	})
 }
 
-// TestErrorsAsJSON: with -o json an error is one document on standard error, and nothing is on standard output.
+// TestErrorsAsJSON checks that with -o json an error is one document on standard error, and that standard output is
+// empty.
 func TestErrorsAsJSON(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -26,7 +26,7 @@ type outboxNeeds struct {
 	Leases     *leases.Repository
 }
 
-// pending is an outbox row with what it stands for.
+// pending is an outbox row with its task.
 type pending struct {
 	ID                  db.Text        `json:"id"` // of the task in the YAML; null: there is no such task
 	TaskExecutionID     db.ID          `json:"task_execution_id"`
@@ -36,7 +36,7 @@ type pending struct {
 	Queue               string         `json:"queue"`
 	Priority            tasks.Priority `json:"priority"`
 	Row                 int64          `json:"row"`
-	AvailableAt         db.Time        `json:"available_at"` // no claim before
+	AvailableAt         db.Time        `json:"available_at"` // no claim before this time
 	CreatedAt           db.Time        `json:"created_at"`
 	AgeMS               int64          `json:"age_ms"` // since CreatedAt
 	Waiting             string         `json:"waiting"`
@@ -80,18 +80,18 @@ func (c *cli) outboxCommand() *cobra.Command {
 	return cmd
 }
 
-// rowPlace is a place in the outbox: behind a row.
+// rowPlace is a position in the outbox after a row.
 type rowPlace struct {
 	at db.Time
 	id int64
 }
 
-// String is the cursor of the place.
+// String returns the cursor of the position.
 func (p rowPlace) String() string {
 	return p.at.UTC().Format(time.RFC3339Nano) + "/" + strconv.FormatInt(p.id, 10)
 }
 
-// parseRow reads a cursor; the empty one is the beginning.
+// parseRow reads a cursor. The empty text is the beginning.
 func parseRow(s string) (p rowPlace, err error) {
 	if s == "" {
 		return p, nil
@@ -105,7 +105,8 @@ func parseRow(s string) (p rowPlace, err error) {
 	return p, nil
 }
 
-// pending reads at most limit rows behind a place, and returns the cursor of the next ones, empty if there are none.
+// pending returns at most limit rows after a position, and the cursor of the next page, which is empty if there is
+// none.
 func (n outboxNeeds) pending(ctx context.Context, after rowPlace, limit int) (list []pending, next string, err error) {
 	var rows []outbox.Row
 	if after.at.IsZero() {
@@ -124,7 +125,7 @@ func (n outboxNeeds) pending(ctx context.Context, after rowPlace, limit int) (li
 	return list, next, err
 }
 
-// describe says what rows stand for and why each is still there.
+// describe returns the rows with their tasks and with why each of them waits.
 func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Row) ([]pending, error) {
 	ids := make([]db.ID, len(rows))
 	for i, r := range rows {
@@ -162,7 +163,8 @@ func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Row) ([]pending
 	return list, nil
 }
 
-// reason says why a row is still there. For what a handler gave as the reason of a deferral, `show` has the history.
+// reason says why a row has not been claimed. It does not include a handler's reason for a deferral, which show reads
+// from the history.
 func reason(r outbox.Row, t tasks.Task, f fleet) string {
 	why := f.due(r.AvailableAt, r.Handler, r.Queue)
 	switch {
@@ -189,7 +191,7 @@ func (c *cli) printPending(list []pending) {
 	printFitted(c.stdout, []string{"row", "pipeline", "task", "handler", "queue", "available", "age", "why it waits", "execution"}, rows, "why it waits", "pipeline", "task")
 }
 
-// removeStray removes what stands for no work.
+// removeStray removes rows without a task to run.
 func (c *cli) removeStray(ctx context.Context, n outboxNeeds, format string) error {
 	var removed int64
 	err := n.DB.Transaction(ctx, func(tx db.Tx) (err error) {

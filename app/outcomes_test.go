@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// logged gives the lines of a log with that message.
+// logged returns the lines of a log with a message.
 func logged(t *testing.T, log, message string) (list []map[string]any) {
 	t.Helper()
 	for line := range strings.Lines(log) {
@@ -27,7 +27,8 @@ func logged(t *testing.T, log, message string) (list []map[string]any) {
 	return list
 }
 
-// TestServeLogsOutcomes: each attempt that fails and each run that ends has one line, with what a person needs to find it.
+// TestServeLogsOutcomes checks that each failed attempt and each ended run has one line, with what a person needs to
+// find it.
 func TestServeLogsOutcomes(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -10,10 +10,10 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Bounds of what is held for display, in bytes.
+// Bounds of what is kept for display, in bytes.
 const (
 	mostLine = 16 << 10 // of a line; a longer one is shown in parts
-	mostHeld = 1 << 20  // of the lines between two looks; more is left out
+	mostHeld = 1 << 20  // of the lines between two updates; further lines are left out
 )
 
 // outputLine is a line that a task wrote.
@@ -26,7 +26,7 @@ type outputLine struct {
 
 func (o outputLine) String() string { return logPrefix(o.name, o.attempt) + o.text }
 
-// logPrefix says whose line follows.
+// logPrefix returns the prefix of a task's lines.
 func logPrefix(task string, attempt int) string {
 	if attempt > 1 {
 		return fmt.Sprintf("%s#%d | ", task, attempt)
@@ -44,12 +44,12 @@ type output struct {
 
 func newOutput() *output { return &output{} }
 
-// open is a workers.Echo.
+// open implements workers.Echo.
 func (o *output) open(t tasks.Task, _ tasks.Stream) io.WriteCloser {
 	return &outputStream{output: o, line: outputLine{task: t.ID, name: t.TaskName, attempt: t.Attempt}}
 }
 
-// take gives the lines that have come since the last call.
+// take returns the lines since the last call.
 func (o *output) take() []outputLine {
 	if o == nil {
 		return nil
@@ -84,7 +84,7 @@ type outputStream struct {
 	rest []byte
 }
 
-// Write takes all of p.
+// Write accepts all of p.
 func (s *outputStream) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +102,7 @@ func (s *outputStream) Write(p []byte) (int, error) {
 	}
 }
 
-// Close shows a last line that has no end.
+// Close adds the last line if it has no line feed.
 func (s *outputStream) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

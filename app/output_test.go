@@ -20,7 +20,7 @@ func said(o *output) (list []string) {
 	return list
 }
 
-// TestOutputLines: streams are cut into lines, however they are written.
+// TestOutputLines checks that streams are cut into lines, however they are written.
 func TestOutputLines(t *testing.T) {
 	t.Parallel()
 	o := newOutput()
@@ -39,7 +39,8 @@ func TestOutputLines(t *testing.T) {
 	}
 }
 
-// TestOutputIsBounded: a task that writes more than a display takes is not held up, and what is missing is said.
+// TestOutputIsBounded checks that a task that writes more than a display keeps is not blocked, and that omissions are
+// reported.
 func TestOutputIsBounded(t *testing.T) {
 	t.Parallel()
 	o := newOutput()
@@ -48,7 +49,7 @@ func TestOutputIsBounded(t *testing.T) {
 	for range 2 << 10 {
 		_, _ = w.Write([]byte(line))
 	}
-	_, _ = w.Write([]byte(strings.Repeat("y", mostLine+1))) // no line at all
+	_, _ = w.Write([]byte(strings.Repeat("y", mostLine+1))) // not a complete line
 	list := said(o)
 	if n := len(list); n != 1<<10+1 || list[n-1] != "… | 1025 lines left out here, `sluice logs` shows them" {
 		t.Errorf("%d lines, the last %q", n, list[n-1])
@@ -59,7 +60,8 @@ func TestOutputIsBounded(t *testing.T) {
 	}
 }
 
-// TestLiveShowsLastLines: they stand under the progress, cut to the screen, and move nothing on it.
+// TestLiveShowsLastLines checks that the last lines are shown under the progress, cut to the screen, without moving
+// anything.
 func TestLiveShowsLastLines(t *testing.T) {
 	t.Parallel()
 	def := &definition.Definition{Name: "p"}

@@ -11,7 +11,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// passEnv is a flag that names variables of the environment, or their prefixes, separated by commas; it may be repeated.
+// passEnv is a flag with names of environment variables, or prefixes of names, separated by commas. It may be
+// repeated.
 type passEnv struct{ patterns []string }
 
 func (p *passEnv) String() string     { return strings.Join(p.patterns, ",") }
@@ -45,8 +46,8 @@ func (p *passEnv) add(cmd *cobra.Command, what string) {
 	cmd.Flags().Var(p, "pass-env", what)
 }
 
-// setCommands says what commands get of this process's environment, when they are killed, and what ends with them. It must come
-// before the first task.
+// setCommands configures the commands of tasks: their environment, when they are killed, and which orphans end with
+// them. It must be called before the first task runs.
 func (c *cli) setCommands(handlers *tasks.Registry, e shell.Environment, log *zap.Logger) {
 	named, _ := handlers.Handler(definition.ShellHandler)
 	h, ok := named.(*shell.Handler)

@@ -13,7 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// pastFlags choose a moment of an execution's past.
+// pastFlags select a moment in an execution's past.
 type pastFlags struct {
 	at    string
 	event int
@@ -33,21 +33,21 @@ func (f pastFlags) check() error {
 	return nil
 }
 
-// pastMoment is which moment of the past a document shows.
+// pastMoment is the moment of the past that a document shows.
 type pastMoment struct {
-	Time        db.Time             `json:"time"`         // what was asked for; for --at-event, when that event was written
-	SequenceNum int64               `json:"sequence_num"` // of the last event that had been committed by then
-	Events      int                 `json:"events"`       // how many had been
-	TotalEvents int                 `json:"total_events"` // how many there are by now
-	Outbox      []history.Claimable `json:"outbox"`       // what workers could claim, or would from available_at on
+	Time        db.Time             `json:"time"`         // as requested; for --at-event, when it was written
+	SequenceNum int64               `json:"sequence_num"` // of the last event that had been committed
+	Events      int                 `json:"events"`       // how many had been committed
+	TotalEvents int                 `json:"total_events"` // how many there are now
+	Outbox      []history.Claimable `json:"outbox"`       // what workers could claim, or could from available_at on
 }
 
-// String tells it to people.
+// String returns the moment as text for people.
 func (m *pastMoment) String() string {
 	return fmt.Sprintf("%s, after event %d (%d of %d)", momentMS(m.Time.Time), m.SequenceNum, m.Events, m.TotalEvents)
 }
 
-// claimable lists the tasks that had an outbox row, and from when on they could be claimed.
+// claimable lists the tasks that had an outbox row, and when they could be claimed.
 func (m *pastMoment) claimable() string {
 	const most = 10
 	if len(m.Outbox) == 0 {
@@ -68,7 +68,8 @@ func (m *pastMoment) claimable() string {
 	return strings.Join(words, ", ")
 }
 
-// travel makes the document one of the past: its rows are what the events up to then make of them. It gives those events.
+// travel changes the document to a moment of the past: its rows are computed from the events up to then. It returns
+// those events.
 func (doc *showDocument) travel(list []events.Event, f pastFlags) (*history.Log, error) {
 	x := doc.Execution
 	if x.EventsRemoved > 0 {
@@ -90,7 +91,7 @@ func (doc *showDocument) travel(list []events.Event, f pastFlags) (*history.Log,
 	state.Complete(x, doc.Tasks)
 	last, number := log.Last()
 	if last.After(at.Time) {
-		at = last // a transaction that had been begun by then had to wait
+		at = last // a transaction that had begun by then had to wait
 	}
 	doc.Execution, doc.Tasks, doc.now = state.Execution, state.Tasks, at.Time
 	doc.At = &pastMoment{Time: at, SequenceNum: number, Events: len(log.Events()), TotalEvents: len(list), Outbox: state.Outbox}
@@ -118,7 +119,7 @@ func (f pastFlags) cut(whole *history.Log, now time.Time) (log *history.Log, at 
 	return log, at, err
 }
 
-// pastHint says what may be asked for instead.
+// pastHint adds what can be asked for instead.
 func pastHint(err error, id db.ID, created db.Time) error {
 	switch {
 	case errors.Is(err, history.ErrBefore):

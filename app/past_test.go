@@ -13,7 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// pastDocument is what show prints of the past.
+// pastDocument is what show prints about the past.
 type pastDocument struct {
 	Execution map[string]any   `json:"execution"`
 	Tasks     []map[string]any `json:"tasks"`
@@ -56,7 +56,7 @@ func (d pastDocument) claimable() string {
 	return strings.Join(names, " ")
 }
 
-// TestShowAt: the program shows a run as it was at each of its events, and after the last as it is.
+// TestShowAt checks that show prints a run as it was at each of its events, and after the last one as it is.
 func TestShowAt(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -80,7 +80,8 @@ func TestShowAt(t *testing.T) {
 			}
 		}
 		want := []string{
-			// What becomes ready where a slot is free is claimed in the same transaction; what waits for its retry can be seen.
+			// A task that becomes ready while a slot is free is claimed in the same transaction. A task that waits
+			// for its retry can be seen.
 			"Running open 4, claimable extract", "Running open 4, claimable ", "Running open 3, claimable ",
 			"Running open 3, claimable import", "Running open 3, claimable ", "Running open 1, claimable ",
 			"Failed open 0, claimable ",
@@ -98,7 +99,7 @@ func TestShowAt(t *testing.T) {
 	})
 }
 
-// TestShowAtRefuses: what can't be known is not guessed.
+// TestShowAtRefuses checks that show does not guess what cannot be known.
 func TestShowAtRefuses(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -120,7 +121,7 @@ func TestShowAtRefuses(t *testing.T) {
 	})
 }
 
-// TestShowOfABrokenHistory: the rows are shown all the same; the past is not.
+// TestShowOfABrokenHistory checks that the rows are shown, and that the past is not.
 func TestShowOfABrokenHistory(t *testing.T) {
 	t.Parallel()
 	for backend, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
@@ -138,7 +139,7 @@ func TestShowOfABrokenHistory(t *testing.T) {
 	}
 }
 
-// TestShowTimeline: each attempt has its segment, and the sums are those of the segments.
+// TestShowTimeline checks that each attempt has its segment, and that the sums are those of the segments.
 func TestShowTimeline(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -175,7 +176,7 @@ func TestShowTimeline(t *testing.T) {
 	})
 }
 
-// TestDiff: what went differently between two runs of a pipeline, and in which the time went where.
+// TestDiff checks that diff shows what differs between two runs of a pipeline, and where the time went in each.
 func TestDiff(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -38,7 +38,7 @@ type pipelineRow struct {
 	Pipeline     string      `json:"pipeline"`
 	Version      string      `json:"version"` // the current one
 	RegisteredAt db.Time     `json:"registered_at"`
-	Versions     int         `json:"versions"` // that are stored
+	Versions     int         `json:"versions"` // number of stored versions
 	Description  db.Text     `json:"description"`
 	TaskCount    int         `json:"task_count"`
 	Inputs       []inputView `json:"inputs"`
@@ -118,7 +118,8 @@ func (c *cli) pipelinesListCommand() *cobra.Command {
 	return cmd
 }
 
-// registered reads the current version of each pipeline. One that this program cannot read keeps none of the others from being listed.
+// registered returns the current version of each pipeline. A definition that this program cannot read becomes a
+// Problem and does not affect the others.
 func (s Sources) registered(ctx context.Context) ([]pipelineRow, error) {
 	names, err := s.Executions.Names(ctx)
 	if err != nil {
@@ -145,7 +146,7 @@ func (s Sources) registered(ctx context.Context) ([]pipelineRow, error) {
 	return list, nil
 }
 
-// storedPipeline is a version of a pipeline, and which others there are.
+// storedPipeline is a version of a pipeline, with a list of all versions.
 type storedPipeline struct {
 	Pipeline   string                    `json:"pipeline"`
 	Version    string                    `json:"version"`
@@ -157,7 +158,7 @@ type storedPipeline struct {
 	def *definition.Definition
 }
 
-// stored reads a version of a pipeline that is named by the beginning of its hash; the current one if none is.
+// stored returns the version of a pipeline whose hash begins with version, or the current one if version is empty.
 func (s Sources) stored(ctx context.Context, name, version string) (storedPipeline, error) {
 	p := storedPipeline{Pipeline: name}
 	var err error
@@ -268,7 +269,7 @@ func (c *cli) printPipeline(p storedPipeline) {
 	}
 }
 
-// allowed is what values a field takes.
+// allowed describes the values that a field accepts.
 func (v inputView) allowed() string {
 	var words []string
 	for _, c := range v.Choices {

@@ -10,7 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// compactJSON writes a document in one way, whichever database kept it.
+// compactJSON writes a document in one form, whichever database stored it.
 func compactJSON(t *testing.T, doc []byte) string {
 	t.Helper()
 	var v any
@@ -43,8 +43,8 @@ type shownPipeline struct {
 	}
 }
 
-// TestPipelines: what is registered is listed with its inputs; a version is found by the beginning of its hash, and what is printed as
-// YAML is the same version again.
+// TestPipelines checks that registered pipelines are listed with their inputs, that a version is found by the
+// beginning of its hash, and that its YAML has the same version.
 func TestPipelines(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 )
 
-// throughPooler returns the database's URL through a PgBouncer that has its default settings.
+// throughPooler returns the database's URL through a PgBouncer with its default settings.
 func throughPooler(t *testing.T, database, mode string) string {
 	t.Helper()
 	pooler, err := localpg.StartPooler(t.Context(), database, mode)
@@ -37,7 +37,8 @@ func withParameter(t *testing.T, database, name, value string) string {
 	return u.String()
 }
 
-// TestPoolerInSessionMode: everything works with the pooler's defaults, tenants in schemas of their own.
+// TestPoolerInSessionMode checks that everything works with the pooler's defaults, with tenants in schemas of their
+// own.
 func TestPoolerInSessionMode(t *testing.T) {
 	t.Parallel()
 	direct := dbtest.EmptyPostgresURL(t)
@@ -58,7 +59,8 @@ func TestPoolerInSessionMode(t *testing.T) {
 	}
 }
 
-// TestPoolerInTransactionMode: it works once the URL says so; migrations and a URL that says nothing are refused with what to do.
+// TestPoolerInTransactionMode checks that everything works if the URL names the mode, and that migrations, and a URL
+// without it, are refused with a hint.
 func TestPoolerInTransactionMode(t *testing.T) {
 	t.Parallel()
 	direct := dbtest.EmptyPostgresURL(t)

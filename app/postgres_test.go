@@ -8,7 +8,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestSearchPathOfTheURL: a search_path in the URL is refused, because tenants choose the schema.
+// TestSearchPathOfTheURL checks that a search_path in the URL is refused, because tenants select the schema.
 func TestSearchPathOfTheURL(t *testing.T) {
 	t.Parallel()
 	database := dbtest.EmptyPostgresURL(t)
@@ -18,7 +18,7 @@ func TestSearchPathOfTheURL(t *testing.T) {
 	}
 }
 
-// TestEncodings: a database that can't hold every text is refused before anything is written.
+// TestEncodings checks that a database that cannot hold every text is refused before anything is written.
 func TestEncodings(t *testing.T) {
 	t.Parallel()
 	for _, encoding := range []string{"LATIN1", "SQL_ASCII", "EUC_JP"} {
@@ -28,7 +28,8 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// TestRights: who may not create tables is told what to grant, and a schema of the user's own works.
+// TestRights checks that a user who may not create tables gets a hint about what to grant, and that a schema of the
+// user's own works.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	database := dbtest.EmptyPostgresURL(t)
@@ -48,7 +49,8 @@ func TestRights(t *testing.T) {
 	contains(t, own.ok(t, "verify"), "no breach")
 }
 
-// TestMigrationSaysForWhomItWaits: a lock that another session holds is named, and nothing is left behind after an interrupt.
+// TestMigrationSaysForWhomItWaits checks that the holder of a lock is named, and that an interrupt leaves nothing
+// behind.
 func TestMigrationSaysForWhomItWaits(t *testing.T) {
 	t.Parallel()
 	database := dbtest.EmptyPostgresURL(t)
@@ -81,7 +83,8 @@ func TestMigrationSaysForWhomItWaits(t *testing.T) {
 	contains(t, r.stderr, "waiting for process", "another migration or drop holds the lock")
 }
 
-// TestConnectionLimit: a server whose role may have fewer connections than it would open keeps its lease and works everything off.
+// TestConnectionLimit checks that a server whose role may have fewer connections than it would open keeps its lease
+// and completes all tasks.
 func TestConnectionLimit(t *testing.T) {
 	t.Parallel()
 	database := dbtest.EmptyPostgresURL(t)
@@ -95,7 +98,7 @@ func TestConnectionLimit(t *testing.T) {
 	mustExec(t, d, `CREATE SCHEMA few AUTHORIZATION `+role, nil)
 	few := (&program{url: withUser(t, database, role)}).of("few")
 	few.ok(t, "migrate")
-	operator := (&program{url: database}).of("few") // whom the limit does not count
+	operator := (&program{url: database}).of("few") // a user whom the limit does not affect
 	server := few.begin(t, "serve")
 	operator.ok(t, "start", file(t, "many.yaml", "name: many\ntasks:\n  - {id: a, uses: sleep, with: {duration: 1ms}}\n  - {id: b, needs: [a], run: 'true'}\n"), "--count", "100")
 	dbtest.Eventually(t, "all runs complete", func() bool {

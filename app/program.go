@@ -16,15 +16,15 @@ import (
 	"github.com/sluiceworks/sluice/platform/orphans"
 )
 
-// Program is Main for a program's main function, which has the process to itself. Besides what Main does,
+// Program is Main for a program's main function, which has the process to itself. In addition to what Main does,
 //
-//   - processes that a task's command leaves behind end with it, also those that have left its session, and the ones that have ended
-//     are reaped, as they have to be of process 1 of a container;
-//   - SIGQUIT prints the stacks of all goroutines to stderr, kills the process groups of the commands that run, and ends the process
-//     at once with exit code 131. It is left alone if it was ignored at the start.
+//   - processes that a task's command leaves behind end with it, including those that have left its session, and ended
+//     orphans are reaped, which is the duty of process 1 in a container;
+//   - SIGQUIT prints the stacks of all goroutines to stderr, kills the process groups of running commands, and ends the
+//     process immediately with exit code 131. If SIGQUIT was ignored at the start, it stays ignored.
 //
-// Call it from the main goroutine, before any process is started, in a program whose init calls runtime.LockOSThread. Without
-// that call the first of the two may be missing.
+// Call Program from the main goroutine, before any process is started, in a program whose init calls
+// runtime.LockOSThread. Without that call the first of the two may be missing.
 func Program(
 	ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, extensions ...fx.Option,
 ) int {
@@ -32,8 +32,8 @@ func Program(
 	return orphans.Run(func(r *orphans.Reaper) int { return command(ctx, r, args, stdin, stdout, stderr, extensions) })
 }
 
-// quitOnSignal does what Program says of SIGQUIT, until stop is called. The runtime's own way would leave the commands running, and
-// its exit code is that of wrong usage.
+// quitOnSignal handles SIGQUIT as Program describes, until stop is called. The runtime's default would leave the
+// commands running and end with the exit code of wrong usage.
 func quitOnSignal(stderr io.Writer) (stop func()) {
 	if signal.Ignored(syscall.SIGQUIT) {
 		return func() {}
@@ -44,10 +44,10 @@ func quitOnSignal(stderr io.Writer) (stop func()) {
 	waiting.Go(func() {
 		select {
 		case <-signals:
-			signal.Stop(signals) // a second one has its usual effect
+			signal.Stop(signals) // a second one has its default effect
 			fmt.Fprintln(stderr, "sluice: SIGQUIT")
-			_ = pprof.Lookup("goroutine").WriteTo(stderr, 2) // in the form of a crash; an error changes nothing
-			shell.KillAll()                                  // last, so that no attempt is recorded as one that failed
+			_ = pprof.Lookup("goroutine").WriteTo(stderr, 2) // in the form of a crash; errors are ignored
+			shell.KillAll()                                  // last, so that no attempt is recorded as failed
 			os.Exit(exitQuit)
 		case <-over:
 		}

@@ -11,14 +11,14 @@ import (
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
-// lines shows progress as one line for each thing that happens.
+// lines shows progress as one line for each event.
 type lines struct {
 	out   io.Writer
-	again func(string) string // a text with the shared flags in its commands
+	again func(string) string // adds the shared flags to the commands in a text
 	names map[db.ID]string
 }
 
-// quiet are the events that say nothing that a line before or after does not.
+// quiet are the events that add nothing to the lines before or after them.
 var quiet = map[events.Type]bool{
 	events.TaskCreated: true, events.TaskMarkedReady: true, events.TaskClaimed: true, events.PipelineStarted: true,
 	events.PipelineCompleted: true, events.PipelineFailed: true,

@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// readText reads a file that the command line names, or standard input for "-", of at most limit bytes. The file may be a pipe, as in
-// a shell's <(COMMAND), whose writer may never come: the end of ctx ends the wait for it.
+// readText reads a file that the command line names, or standard input for "-", of at most limit bytes. The file may
+// be a pipe, as in a shell's <(COMMAND), which may never get a writer. The end of ctx ends the wait.
 func readText(ctx context.Context, path string, stdin io.Reader, limit int) ([]byte, error) {
 	type result struct {
 		raw []byte

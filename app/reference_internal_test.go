@@ -26,7 +26,8 @@ func reference() *cobra.Command {
 	return root
 }
 
-// CompareReference holds a file of docs to what is generated, or writes it. ignore takes out of both what may differ; nil: nothing.
+// CompareReference compares a file of docs with the generated text, or writes it. ignore removes from both what may
+// differ; it may be nil.
 func CompareReference(t *testing.T, path, want string, ignore *strings.Replacer) {
 	t.Helper()
 	if *update {
@@ -46,7 +47,7 @@ func CompareReference(t *testing.T, path, want string, ignore *strings.Replacer)
 	}
 }
 
-// TestCommandReference: docs/cli.md is what the help of each command says.
+// TestCommandReference checks that docs/cli.md is the help of all commands.
 func TestCommandReference(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
@@ -77,7 +78,8 @@ func describeCommands(b *strings.Builder, parent *cobra.Command) {
 	}
 }
 
-// TestConfigurationReference: docs/sluice.config.yaml has each setting of a server with what it is without one, and the program takes it.
+// TestConfigurationReference checks that docs/sluice.config.yaml has each setting of a server with its default, and
+// that the program accepts the file.
 func TestConfigurationReference(t *testing.T) {
 	t.Parallel()
 	root := reference()
@@ -104,7 +106,7 @@ func TestConfigurationReference(t *testing.T) {
 	}
 }
 
-// describeSettings writes each flag as a setting that is commented out, below what it means.
+// describeSettings writes each flag as a commented-out setting below its description.
 func describeSettings(b *strings.Builder, flags *pflag.FlagSet) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Hidden || f.Name == "help" || f.Name == configFlag {

@@ -16,8 +16,9 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// folderLook is the time between two looks at the files of --pipelines. Looking is simpler than being told of changes, and right on
-// network file systems, in containers and for files that are replaced through links, where notifications are not.
+// folderLook is the time between two scans of the files of --pipelines. Scanning is simpler than notifications. It
+// also works on network file systems, in containers and for files that are replaced through links, where
+// notifications do not.
 const folderLook = 2 * time.Second
 
 // registrar registers the definitions of a process for each tenant that it serves, and again when their files change.
@@ -31,14 +32,14 @@ type registrar struct {
 	tenants map[string]*registered
 }
 
-// registered is what a tenant has been given.
+// registered is what has been registered for a tenant.
 type registered struct {
 	defs    map[string]*definition.Definition // by name
 	served  bool
-	failing string // the last error; it has been logged
+	failing string // the last error, as already logged
 }
 
-// newRegistrar reads the definitions that are to be registered: the extensions' and those of a directory, if one is named.
+// newRegistrar reads the definitions to register: those of the extensions, and those of a directory if dir is set.
 func newRegistrar(s Sources, dir string, log *zap.Logger) (*registrar, error) {
 	r := &registrar{engine: s.Engine, log: log, tenants: map[string]*registered{}}
 	program := programFile()
@@ -61,7 +62,7 @@ func newRegistrar(s Sources, dir string, log *zap.Logger) (*registrar, error) {
 	return r, nil
 }
 
-// programFile is what the extensions' definitions come from; nil if it cannot be found.
+// programFile returns the file that the extensions' definitions come from, or nil if it cannot be found.
 func programFile() fs.FileInfo {
 	path, err := os.Executable()
 	if err != nil {
@@ -82,7 +83,7 @@ func (r *registrar) offers() []offered {
 	return r.list
 }
 
-// prepare registers all for the context's tenant, anew.
+// prepare registers all definitions for the context's tenant again.
 func (r *registrar) prepare(ctx context.Context) error {
 	given := &registered{defs: map[string]*definition.Definition{}}
 	if err := r.register(ctx, given); err != nil {
@@ -134,7 +135,7 @@ func (r *registrar) register(ctx context.Context, given *registered) error {
 	return nil
 }
 
-// start begins to watch; stop ends that and waits.
+// start starts watching the directory. stop ends that and waits.
 func (r *registrar) start(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var ended sync.WaitGroup
@@ -145,7 +146,7 @@ func (r *registrar) start(ctx context.Context) (stop func()) {
 	}
 }
 
-// watch looks at the directory until the context ends, and registers what has changed for each tenant that is served.
+// watch scans the directory until the context ends, and registers changes for each served tenant.
 func (r *registrar) watch(ctx context.Context) {
 	if r.folder == nil {
 		return
@@ -173,7 +174,7 @@ func (r *registrar) watch(ctx context.Context) {
 	}
 }
 
-// look takes over what the directory holds now. Definitions of the program come first and stay.
+// look reads the directory's current definitions. Definitions of the program come first and stay.
 func (r *registrar) look() error {
 	if err := r.folder.look(false); err != nil {
 		return err
@@ -203,13 +204,13 @@ func (r *registrar) served() map[string]*registered {
 	return list
 }
 
-// renew registers what has changed; what fails is tried again at the next look.
+// renew registers what has changed. What fails is tried again after the next scan.
 func (r *registrar) renew(ctx context.Context, given *registered) {
 	err := r.register(ctx, given)
 	switch {
 	case err == nil:
 		given.failing = ""
-	case ctx.Err() != nil || errors.Is(err, db.ErrNoTenant): // the process stops, or the fleet says so
+	case ctx.Err() != nil || errors.Is(err, db.ErrNoTenant): // the process stops, or the fleet reports it
 	case given.failing != err.Error():
 		given.failing = err.Error()
 		r.log.Warn("registering a changed definition failed, trying again", zap.String("tenant", db.TenantOf(ctx)), zap.Error(err))

@@ -12,7 +12,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// retryHere adds --run to the command: it works the retried execution off in this process, as `sluice run` does.
+// retryHere adds --run to a command, which then runs the retried execution in this process, as `sluice run` does.
 func (c *cli) retryHere(cmd *cobra.Command, from *string) {
 	var f workFlags
 	var here bool
@@ -51,7 +51,7 @@ func (c *cli) retryHere(cmd *cobra.Command, from *string) {
 	}
 }
 
-// pinned reads an execution and the definition that it started with.
+// pinned returns an execution and the definition that it started with.
 func (s Sources) pinned(ctx context.Context, id db.ID) (pipelines.Execution, *definition.Definition, error) {
 	x, err := s.Executions.Get(ctx, id)
 	if err != nil {
@@ -61,7 +61,7 @@ func (s Sources) pinned(ctx context.Context, id db.ID) (pipelines.Execution, *de
 	return x, def, err
 }
 
-// restarting is the beginning of one execution again.
+// restarting returns the beginning of a retry of one execution.
 func (s Sources) restarting(o pipelines.Orders, from string) beginning {
 	return beginning{again: o.IDs[0], start: func(ctx context.Context, worker string) (db.ID, error) {
 		o.ReservedFor = worker
@@ -73,7 +73,7 @@ func (s Sources) restarting(o pipelines.Orders, from string) beginning {
 	}}
 }
 
-// rerunFlags say how the new run differs from the one before.
+// rerunFlags say how the new run differs from the old one.
 type rerunFlags struct {
 	input  inputFlags
 	labels map[string]string
@@ -128,7 +128,7 @@ An idempotency key is not taken over. ` + "`sluice retry`" + ` goes on with the 
 	return cmd
 }
 
-// rerun is the request of a run like an execution.
+// rerun returns the request for a run like an existing execution.
 func (c *cli) rerun(ctx context.Context, n workNeeds, id db.ID, f rerunFlags) (pipelines.Request, error) {
 	x, def, err := n.pinned(ctx, id)
 	switch {

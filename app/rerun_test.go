@@ -9,7 +9,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestRetryRun: retry --run works the failed run off in its own process, beside servers elsewhere, whatever queues its tasks are in.
+// TestRetryRun checks that retry --run runs the failed run in its own process although servers run elsewhere,
+// whatever queues its tasks are in.
 func TestRetryRun(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -43,7 +44,7 @@ func TestRetryRun(t *testing.T) {
 	})
 }
 
-// TestRetryRunRefuses: what cannot be retried, and more than one, starts no worker and changes nothing.
+// TestRetryRunRefuses checks that a run that cannot be retried, or several runs, start no worker and change nothing.
 func TestRetryRunRefuses(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -57,7 +58,7 @@ func TestRetryRunRefuses(t *testing.T) {
 	})
 }
 
-// TestRerun: a new run with the same definition, input and labels, or what the flags change of them.
+// TestRerun checks that a new run has the same definition, input and labels, except for what the flags change.
 func TestRerun(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

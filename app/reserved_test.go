@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// where says in which directory and environment each task ran.
+// where is a pipeline whose tasks write in which directory and environment they ran.
 const where = `name: where
 defaults: {retry: {max_attempts: 2, delay: 1ms}}
 tasks:
@@ -20,7 +20,7 @@ tasks:
   - {id: third, needs: [second], run: '%[1]s'}
 `
 
-// servers starts three servers in a directory of their own and sees that they work.
+// servers starts three servers in a directory of their own, and checks that they work.
 func (p *program) servers(t *testing.T, path string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -34,8 +34,8 @@ func (p *program) servers(t *testing.T, path string) {
 	}
 }
 
-// TestRunWorksOffItsOwnRun: beside servers in another directory and environment, runs each run in their own process alone. -count=5 makes a
-// hundred of them on each database.
+// TestRunWorksOffItsOwnRun checks that, although servers run in another directory and environment, each run stays in
+// its own process. -count=5 makes a hundred runs on each database.
 func TestRunWorksOffItsOwnRun(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -66,7 +66,7 @@ func TestRunWorksOffItsOwnRun(t *testing.T) {
 	})
 }
 
-// held is a run of which one task holds the only slot and another waits for it.
+// held is a run in which one task holds the only slot and another waits for it.
 const held = `name: held
 tasks:
   - {id: hold, timeout: 5m, run: "echo started >> '%[1]s/started'; until test -e '%[1]s/open'; do sleep 0.05; done"}
@@ -74,7 +74,8 @@ tasks:
   - {id: after, needs: [hold, beside], queue: gpu, run: "true"}
 `
 
-// TestRunIsTakenOver: what waits says for whom, and once the process is interrupted, or killed, the servers go on with its run.
+// TestRunIsTakenOver checks that a waiting task names its process, and that the servers continue its run after the
+// process was interrupted or killed.
 func TestRunIsTakenOver(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -9,12 +9,12 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// latest is what may stand for the id of the newest execution, or with :NAME of the newest of a pipeline.
+// latest can be given as the id of the newest execution, or with :NAME, of the newest execution of a pipeline.
 const latest = "latest"
 
 const idHint = "an id, at least 4 of its first hex digits, latest or latest:PIPELINE; `sluice list` shows the ids"
 
-// ambiguousError is a shortened id that several executions have.
+// ambiguousError means that several executions have a shortened id.
 type ambiguousError struct {
 	prefix     string
 	candidates []pipelines.Execution
@@ -25,7 +25,7 @@ func (e *ambiguousError) Error() string {
 	return fmt.Sprintf("%q is ambiguous: %s", e.prefix, counted(int64(len(e.candidates)), "execution")+map[bool]string{true: " and more"}[e.more]+" begin so")
 }
 
-// ids are the candidates' ids.
+// ids returns the candidates' ids.
 func (e *ambiguousError) ids() []string {
 	out := make([]string, len(e.candidates))
 	for i, x := range e.candidates {
@@ -43,7 +43,7 @@ func (e *ambiguousError) hint() string {
 	return strings.Join(out, ", ")
 }
 
-// checkIDs refuses what can't be the id of an execution, before the database is opened.
+// checkIDs returns an error for a text that cannot be the id of an execution. It does not need the database.
 func checkIDs(args ...string) error {
 	for _, s := range args {
 		if _, _, ok := db.PrefixRange(s); !ok && s != latest && !strings.HasPrefix(s, latest+":") {
@@ -53,7 +53,7 @@ func checkIDs(args ...string) error {
 	return nil
 }
 
-// resolveIDs finds the executions that arguments name, each once.
+// resolveIDs returns the ids of the executions that arguments name, each once.
 func resolveIDs(ctx context.Context, r *pipelines.Repository, args []string) ([]db.ID, error) {
 	ids, seen := []db.ID{}, map[db.ID]bool{}
 	for _, s := range args {
@@ -68,7 +68,7 @@ func resolveIDs(ctx context.Context, r *pipelines.Repository, args []string) ([]
 	return ids, nil
 }
 
-// resolveID finds the execution that an argument names. A whole id is taken as it is, whether there is such an execution or not.
+// resolveID returns the id of the execution that an argument names. It does not check that a complete id exists.
 func resolveID(ctx context.Context, r *pipelines.Repository, s string) (db.ID, error) {
 	if err := checkIDs(s); err != nil {
 		return db.ID{}, err

@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// ending gives each task of a run as status, or as the reason of its skip.
+// ending returns each task of a run with its status, or with the reason of its skip.
 func (d document) ending() string {
 	var list []string
 	for _, t := range d.Tasks {
@@ -22,7 +22,8 @@ func (d document) ending() string {
 	return strings.Join(list, ", ")
 }
 
-// TestFailureAbove: an alert hears of a failure two steps up, and a report does not run; neither alert nor clean-up undoes the failure.
+// TestFailureAbove checks that an alert runs after a failure two steps upstream, that a report does not, and that
+// neither alert nor clean-up undoes the failure.
 func TestFailureAbove(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -48,7 +49,7 @@ tasks:
 	})
 }
 
-// TestContinueOnError: a failure that the run continues after, with its fallback, leaves it Completed.
+// TestContinueOnError checks that a run completes after a failure with continue_on_error, with its fallback.
 func TestContinueOnError(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -65,7 +66,8 @@ tasks:
 	})
 }
 
-// TestEarlyRules: one_failed does not wait for a dependency that still runs, and does not run twice when that one fails too.
+// TestEarlyRules checks that one_failed does not wait for a running dependency, and does not run twice if that one
+// fails too.
 func TestEarlyRules(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -89,7 +91,8 @@ tasks:
 	})
 }
 
-// TestRetryAfterCleanup: a retry runs the clean-up again, and from the task whose work the clean-up took away, the run completes.
+// TestRetryAfterCleanup checks that a retry runs the clean-up again, and that the run completes if it is retried from
+// the task whose results the clean-up removed.
 func TestRetryAfterCleanup(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -127,7 +130,7 @@ tasks:
 	})
 }
 
-// untilEnd has a server go on with a run until it has ended.
+// untilEnd runs a server until a run has ended.
 func (p *program) untilEnd(t *testing.T, id string) {
 	t.Helper()
 	serve := p.begin(t, "serve")
@@ -135,7 +138,7 @@ func (p *program) untilEnd(t *testing.T, id string) {
 	serve.stop(t)
 }
 
-// TestCancelNamesCleanup: the answer names the clean-up that does not run.
+// TestCancelNamesCleanup checks that cancel names the clean-up that does not run.
 func TestCancelNamesCleanup(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

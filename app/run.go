@@ -23,7 +23,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
-// workFlags say how a command works one execution off in this process.
+// workFlags say how a command runs one execution in this process.
 type workFlags struct {
 	slots       int
 	lease       time.Duration
@@ -79,13 +79,13 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 	return cmd
 }
 
-// beginning starts an execution reserved for a worker, or starts again one that has a history already.
+// beginning starts an execution that is reserved for a worker, or restarts one that already has a history.
 type beginning struct {
 	again db.ID // zero: a new one
 	start func(ctx context.Context, worker string) (db.ID, error)
 }
 
-// starting is the beginning of a new execution.
+// starting returns the beginning of a new execution.
 func (s Sources) starting(r pipelines.Request) beginning {
 	return beginning{start: func(ctx context.Context, worker string) (db.ID, error) {
 		r.ReservedFor = worker
@@ -97,7 +97,7 @@ func (s Sources) starting(r pipelines.Request) beginning {
 	}}
 }
 
-// workOff works an execution off in this process, and prints how it came out.
+// workOff runs an execution in this process, and prints the result.
 func (c *cli) workOff(ctx context.Context, n workNeeds, f workFlags, def *definition.Definition, format string, begin beginning) error {
 	if err := n.runnable(def); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (c *cli) workOff(ctx context.Context, n workNeeds, f workFlags, def *defini
 	if err != nil {
 		return fmt.Errorf("run %s: %w", w.id, err)
 	}
-	if _, err := n.Sealer.Run(context.WithoutCancel(ctx), w.id); err != nil { // if it ended, and ends are sealed
+	if _, err := n.Sealer.Run(context.WithoutCancel(ctx), w.id); err != nil { // if it ended, and sealing is on
 		return err
 	}
 	return c.outcome(ctx, w, x, format)
@@ -167,7 +167,7 @@ func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, def
 	return w, nil
 }
 
-// actor is who gives orders from this command line.
+// actor returns the actor of commands from this command line.
 func actor() string {
 	u, err := user.Current()
 	if err != nil {
@@ -176,7 +176,7 @@ func actor() string {
 	return "cli:" + u.Username
 }
 
-// outcome says how the run came out, and what to do next.
+// outcome prints the result of the run, and what to do next.
 func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, format string) error {
 	interrupted := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
@@ -212,7 +212,7 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 	return nil
 }
 
-// needs is what each task needs, by the id of its execution.
+// needs returns the dependencies of each task, by the id of its execution.
 func (w *work) needs(list []tasks.Task) map[db.ID][]string {
 	byName := map[string][]string{}
 	for i := range w.def.Tasks {
@@ -231,7 +231,7 @@ type runDocument struct {
 	Attempts  []attempt       `json:"attempts"`
 }
 
-// attempts reads what became of each attempt.
+// attempts returns the result of each attempt.
 func (w *work) attempts(ctx context.Context, list []tasks.Task) ([]attempt, error) {
 	history, err := w.Events.ListByPipeline(ctx, w.id, events.Page{})
 	if err != nil {

@@ -36,7 +36,7 @@ func TestRunShowsProgressAndOutcome(t *testing.T) {
 	})
 }
 
-// TestRunJSON: standard output holds the document and nothing else, and what an actor did bears the name of the actor.
+// TestRunJSON checks that standard output has only the document, and that events name their actor.
 func TestRunJSON(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -158,7 +158,8 @@ func TestInput(t *testing.T) {
 	})
 }
 
-// normal is JSON without its order of keys, which Postgres does not keep, and with its numbers as they are written.
+// normal returns JSON independent of the order of keys, which PostgreSQL does not keep, with its numbers as they are
+// written.
 func normal(t *testing.T, s string) any {
 	t.Helper()
 	dec := json.NewDecoder(strings.NewReader(s))
@@ -170,7 +171,7 @@ func normal(t *testing.T, s string) any {
 	return v
 }
 
-// TestRunByName: a definition of an extension, and one that serve has registered; a file from standard input.
+// TestRunByName runs a definition of an extension, one that serve has registered, and a file from standard input.
 func TestRunByName(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -188,7 +189,8 @@ func TestRunByName(t *testing.T) {
 	})
 }
 
-// TestRunRefusesWhatItCannotWorkOff: nobody would ever claim a task whose handler this process lacks.
+// TestRunRefusesWhatItCannotWorkOff checks that run refuses a task whose handler this process lacks, because nobody
+// would ever claim it.
 func TestRunRefusesWhatItCannotWorkOff(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -203,7 +205,7 @@ func TestRunRefusesWhatItCannotWorkOff(t *testing.T) {
 	})
 }
 
-// TestInterruptedRun: exit code 130, the task given back, and `serve` goes on with the run.
+// TestInterruptedRun checks for exit code 130, that the task is released, and that serve continues the run.
 func TestInterruptedRun(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -232,7 +234,7 @@ func TestInterruptedRun(t *testing.T) {
 	})
 }
 
-// TestRunEndedByOthers: a run that another process pauses, resumes and cancels.
+// TestRunEndedByOthers tests a run that another process pauses, resumes and cancels.
 func TestRunEndedByOthers(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

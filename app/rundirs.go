@@ -10,7 +10,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// runDirsFlag is where the directories of runs are. `run`, `serve` and `cleanup` share it: one configuration file serves all.
+// runDirsFlag is the flag for the place of the directories of runs. run, serve and cleanup share it, so that one
+// configuration file serves all of them.
 type runDirsFlag struct{ dir string }
 
 func (f *runDirsFlag) add(cmd *cobra.Command) {
@@ -20,7 +21,7 @@ func (f *runDirsFlag) add(cmd *cobra.Command) {
 
 func (f *runDirsFlag) store() (*rundirs.Store, error) { return rundirs.New(f.dir) }
 
-// sweepRunDirs removes this machine's directories of runs that the context's tenant does not keep any more.
+// sweepRunDirs removes this machine's directories of runs that the context's tenant no longer keeps.
 func sweepRunDirs(ctx context.Context, s *rundirs.Store, d *db.DB, log *zap.Logger) {
 	dirs, err := s.Of(ctx, d)
 	removed := 0

@@ -16,7 +16,7 @@ type sealNeeds struct {
 	Sealer *seal.Sealer
 }
 
-// sealDocument is how things stand after the command.
+// sealDocument is the state after the command.
 type sealDocument struct {
 	Enabled bool  `json:"enabled"`
 	Sealed  int64 `json:"sealed"` // executions, by this command

@@ -9,8 +9,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestSealNamesWhatWasChanged: each part of a sealed execution that somebody changes by hand, and that no fold can see, is named by
-// verify; with the old value it is whole again.
+// TestSealNamesWhatWasChanged checks that verify names each part of a sealed execution that was changed and that no
+// fold can detect, and that the old value makes it valid again.
 func TestSealNamesWhatWasChanged(t *testing.T) {
 	t.Parallel()
 	for backend, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
@@ -28,7 +28,7 @@ func TestSealNamesWhatWasChanged(t *testing.T) {
 	}
 }
 
-// sealedRun is a sealed run with an input, a key, labels, outputs and a retry.
+// sealedRun returns a sealed run with an input, a key, labels, outputs and a retry.
 func (p *program) sealedRun(t *testing.T) (execution string) {
 	t.Helper()
 	path := file(t, "paid.yaml", `name: paid
@@ -54,7 +54,7 @@ tasks:
 	return execution
 }
 
-// tampering is a statement, what verify says of it, and the statement that undoes it; empty: it stays.
+// tampering is a statement, what verify says about it, and the statement that undoes it, which may be empty.
 type tampering struct{ change, says, undo string }
 
 // documents are what tamperings write, as arguments of their statements.
@@ -92,7 +92,7 @@ func tamperings() []tampering {
 	}
 }
 
-// formOne: a seal that an earlier release made covers the history alone, and is verified as such.
+// formOne checks that a seal of an earlier release covers only the history, and is verified as such.
 func (p *program) formOne(t *testing.T, d *db.DB, execution string) {
 	t.Helper()
 	x := p.sealOf(t, execution)
@@ -125,7 +125,7 @@ func (p *program) tampered(t *testing.T, d *db.DB, execution string, c tampering
 	}
 }
 
-// sealKept: an export carries the seals to another database, and what retention removes is explained.
+// sealKept checks that an export carries the seals to another database, and that what retention removes is explained.
 func (p *program) sealKept(t *testing.T) {
 	t.Helper()
 	whole := &program{url: dbtest.SQLiteURL(t)}

@@ -43,7 +43,8 @@ func (p *program) sealOf(t *testing.T, id string) sealed {
 	return decode[sealed](t, p.ok(t, "show", id, "-o", "json"))
 }
 
-// plain writes a value in the canonical form of docs/seal.md. Numbers in these tests have no exponents: Go writes them as the form asks.
+// plain writes a value in the canonical form of docs/seal.md. Numbers in these tests have no exponents, so Go writes
+// them in that form.
 func plain(t *testing.T, v any) string {
 	t.Helper()
 	if raw, ok := v.(json.RawMessage); ok {
@@ -64,7 +65,7 @@ func plain(t *testing.T, v any) string {
 
 func sha(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 
-// eventHashes are the hashes of an execution's events as docs/seal.md tells an outsider to write them.
+// eventHashes returns the hashes of an execution's events, computed as docs/seal.md describes.
 func (p *program) eventHashes(t *testing.T, s sealed) string {
 	t.Helper()
 	list := p.events(t, "--pipeline-execution", s.Execution.ID)
@@ -103,7 +104,8 @@ func (p *program) eventHashes(t *testing.T, s sealed) string {
 	return out
 }
 
-// recomputed is the seal of form 2 of an execution as docs/seal.md tells an outsider to work it out, from what the program prints.
+// recomputed returns the seal of form 2 of an execution, computed as docs/seal.md describes from what the program
+// prints.
 func (p *program) recomputed(t *testing.T, s sealed) string {
 	t.Helper()
 	x := &s.Execution
@@ -151,7 +153,8 @@ func (p *program) recomputed(t *testing.T, s sealed) string {
 	return sha(out)
 }
 
-// TestSeal: off unless asked for; then what ends is sealed, an outsider gets the same seal, and a retry's seal covers the former one.
+// TestSeal checks that sealing is off by default, that what ends afterwards is sealed, that an outsider computes the
+// same seal, and that a retry's seal covers the former one.
 func TestSeal(t *testing.T) {
 	t.Parallel()
 	for backend, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
@@ -196,7 +199,7 @@ func TestSeal(t *testing.T) {
 	}
 }
 
-// roots: the root is of a period, and says what has no seal.
+// roots checks that the root covers a period, and reports executions without a seal.
 func (p *program) roots(t *testing.T) {
 	t.Helper()
 	type root struct {

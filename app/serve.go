@@ -31,7 +31,7 @@ type serveNeeds struct {
 
 const leastLease = 100 * time.Millisecond
 
-// serving is what `serve` was asked for.
+// serving holds the settings of serve.
 type serving struct {
 	workers.FleetConfig
 	dir, listen string
@@ -109,7 +109,7 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err e
 		if refused != nil {
 			return refused
 		}
-		// It is closed last: while the work drains it says that the process is not ready.
+		// It is closed last, because it reports that the process is not ready while the work drains.
 		defer func() { err = errors.Join(err, server.Close(ctx)) }()
 		defer context.AfterFunc(ctx, server.Drain)()
 		s.Observer, s.Began, s.Ended = server.Observer, server.Watch, server.Unwatch
@@ -144,7 +144,7 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err e
 	return nil
 }
 
-// prepare makes a tenant ready to be worked for.
+// prepare makes a tenant ready to be served.
 func (n serveNeeds) prepare(ctx context.Context, definitions *registrar) error {
 	if err := ready(ctx, n.DB); err != nil {
 		return err

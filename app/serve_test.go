@@ -10,8 +10,8 @@ import (
 	"go.uber.org/fx"
 )
 
-// TestServe: it registers what a directory holds, works on what is started by name, drains, and says so. While it drains, nothing counts it
-// as a worker that would claim something.
+// TestServe checks that serve registers a directory, works on runs started by name, and drains. While it drains,
+// nothing counts it as a worker that would claim a task.
 func TestServe(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -44,7 +44,7 @@ func TestServe(t *testing.T) {
 		contains(t, p.ok(t, "workers"), "draining, ends in ", "gated/first for ")
 		contains(t, p.ok(t, "doctor"), "1 alive, of them 1 draining, 0 with an expired lease", "of those due no live worker serves 1")
 		contains(t, p.ok(t, "show", waiting), "no live worker serves handler \"shell\" (1 draining): start `sluice serve`")
-		g.open <- nil // what runs may end
+		g.open <- nil // running tasks may end
 		if r := serve.wait(t); r.code != 0 || !strings.Contains(r.stderr, `"msg":"stopped"`) {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)
 		}
@@ -55,7 +55,7 @@ func TestServe(t *testing.T) {
 	})
 }
 
-// TestServeGivesBack: what does not end within the drain is given back, and is nobody's fault.
+// TestServeGivesBack checks that tasks that do not end within the drain are released, without an error.
 func TestServeGivesBack(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -74,7 +74,8 @@ func TestServeGivesBack(t *testing.T) {
 	})
 }
 
-// TestLostWorker: a worker whose lease has run out loses its task to another, and the attempt is told as lost.
+// TestLostWorker checks that another worker recovers the task of a worker whose lease has expired, and that the
+// attempt is shown as lost.
 func TestLostWorker(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -24,11 +24,11 @@ const (
 	defaultConfig = "sluice.config.yaml"
 )
 
-// notFromEnvironment are flags whose variables mean something else: a shell task finds its files under these names.
+// notFromEnvironment are flags whose variables have another meaning: shell tasks find their files under these names.
 var notFromEnvironment = map[string]bool{"input": true, "output": true}
 
-// applySettings gives each flag that the command line does not set its value from the environment, else from the configuration
-// file. Values for flags of other commands are checked too, so that a mistake shows at once.
+// applySettings sets each flag that is not on the command line from the environment, or else from the configuration
+// file. It also checks values for flags of other commands, so that a mistake is reported immediately.
 func (c *cli) applySettings(cmd *cobra.Command) error {
 	if err := fromEnvironment(cmd); err != nil {
 		return err
@@ -66,12 +66,12 @@ func fromEnvironment(cmd *cobra.Command) error {
 	return failure
 }
 
-// isHelp tells the flags that are no settings.
+// isHelp reports whether a flag is not a setting.
 func isHelp(f *pflag.Flag) bool {
 	return f.Name == "help" || f.Name == "version" && f.Value.Type() == "bool"
 }
 
-// explain says what a flag takes, where the package of flags says only what a Go function made of it.
+// explain replaces the error of a Boolean flag, which would only name a Go function, with what the flag accepts.
 func explain(f *pflag.Flag, err error) error {
 	if f.Value.Type() == "bool" {
 		return errors.New("expected true or false")
@@ -108,7 +108,7 @@ func fromFile(cmd *cobra.Command, path string, src []byte) error {
 	return nil
 }
 
-// settingsNode reads the file's only document; nil: there are no settings in it.
+// settingsNode returns the file's only document, or nil if it has no settings.
 func settingsNode(path string, src []byte) (*yaml.Node, error) {
 	if !utf8.Valid(src) {
 		return nil, withHint(usagef("%s: this is not valid UTF-8", path), "save the file as UTF-8")
@@ -133,8 +133,8 @@ func settingsNode(path string, src []byte) (*yaml.Node, error) {
 	return nil, usagef("%s:%d:%d: expected settings as `key: value`", path, doc.Content[0].Line, doc.Content[0].Column)
 }
 
-// similarSetting is the hint for a setting that there is not. Settings are long words: one that shares less than two thirds of its
-// letters was not meant.
+// similarSetting returns the hint for an unknown setting. It suggests no setting for a short name, because settings
+// are long words.
 func similarSetting(name string, known []string) string {
 	if best := nearest(name, known); best != "" && len(name) > 5 {
 		return fmt.Sprintf("did you mean %q?", best)
@@ -142,7 +142,8 @@ func similarSetting(name string, known []string) string {
 	return "the settings are the flags of the commands, without the dashes in front"
 }
 
-// setFrom sets a flag that nothing of higher rank has set: from one value, or, where the flag may be repeated, from a list.
+// setFrom sets a flag that nothing of higher precedence has set, from one value, or from a list if the flag may be
+// repeated.
 func setFrom(f *pflag.Flag, value *yaml.Node) error {
 	values := []*yaml.Node{value}
 	if _, repeatable := f.Value.(pflag.SliceValue); repeatable && value.Kind == yaml.SequenceNode {
@@ -168,7 +169,7 @@ func setFrom(f *pflag.Flag, value *yaml.Node) error {
 	return nil
 }
 
-// allFlags are the settings of all commands by name; several commands may have one of the same name.
+// allFlags returns the settings of all commands by name. Several commands may have a flag of the same name.
 func allFlags(cmd *cobra.Command) map[string][]*pflag.Flag {
 	all := map[string][]*pflag.Flag{}
 	add := func(f *pflag.Flag) {

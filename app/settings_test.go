@@ -9,8 +9,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestSettingsPrecedence: flag, then environment, then file, then default. The tests of this file do not run in parallel, for the
-// environment and the working directory belong to the process.
+// TestSettingsPrecedence checks the order: flag, environment, file, default. The tests of this file do not run in
+// parallel, because the environment and the working directory belong to the process.
 func TestSettingsPrecedence(t *testing.T) {
 	p := &program{url: dbtest.SQLiteURL(t)}
 	for range 4 {
@@ -42,7 +42,8 @@ func TestSettingsPrecedence(t *testing.T) {
 	p.fails(t, 2, []string{`SLUICE_LIMIT: "many": expected a whole number from 1`}, "list")
 }
 
-// TestHandlerLimitSettings: several in one variable, a list or a text in the file; and the flag takes the place of either.
+// TestHandlerLimitSettings checks several limits in one variable, and a list or a text in the file, which the flag
+// replaces.
 func TestHandlerLimitSettings(t *testing.T) {
 	p := &program{url: dbtest.SQLiteURL(t)}
 	limits := func(args ...string) string {
@@ -76,7 +77,8 @@ func TestHandlerLimitSettings(t *testing.T) {
 	p.fails(t, 2, []string{`SLUICE_HANDLER_LIMIT: "shell": `, "such as shell=64"}, "serve")
 }
 
-// TestTaskEnvironmentIsNoSetting: a command within a task finds SLUICE_INPUT and SLUICE_OUTPUT, which are its task's files.
+// TestTaskEnvironmentIsNoSetting checks that a command within a task ignores SLUICE_INPUT and SLUICE_OUTPUT, which
+// are its task's files.
 func TestTaskEnvironmentIsNoSetting(t *testing.T) {
 	p := &program{url: dbtest.SQLiteURL(t)}
 	t.Setenv("SLUICE_INPUT", "/tmp/input.json")

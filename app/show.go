@@ -27,25 +27,25 @@ type showNeeds struct {
 	Leases     *leases.Repository
 }
 
-// showDocument is one execution with all that belongs to it, as it stands or as it stood.
+// showDocument is one execution with everything that belongs to it, now or in the past.
 type showDocument struct {
 	Execution pipelines.Execution
 	Tasks     []tasks.Task
 	Attempts  []attempt
 	Waiting   []waitingTask // in the order of tasks
 	timelineDocument
-	At *pastMoment // of the past
+	At *pastMoment // set if the document shows the past
 
 	failures []failedTask
 	account  *account
-	started  db.Time // the first task; zero: none has
+	started  db.Time // when the first task started; zero: none has
 	fleet    fleet
 	now      time.Time
 }
 
-// showView is a document as JSON shows it.
+// showView is a document in JSON.
 type showView struct {
-	Failures  []failedTask    `json:"failures"` // why the run failed, or will: the first causes first
+	Failures  []failedTask    `json:"failures"` // why the run failed, or will fail: root causes first
 	Waiting   []waitingTask   `json:"waiting"`
 	Execution views.Execution `json:"execution"`
 	Tasks     []views.Task    `json:"tasks"`
@@ -124,7 +124,7 @@ time went. With --at or --at-event it shows all that as it was, and which tasks 
 	return cmd
 }
 
-// printJSON prints the document, with today's outputs as they are read unless it is of the past.
+// printJSON prints the document. Unless it shows the past, the current outputs are read while it is printed.
 func (n showNeeds) printJSON(ctx context.Context, c *cli, doc *showDocument) error {
 	v := doc.view()
 	if doc.At != nil {
@@ -135,7 +135,8 @@ func (n showNeeds) printJSON(ctx context.Context, c *cli, doc *showDocument) err
 	return printTasks(ctx, c.stdout, v, list, n.Tasks)
 }
 
-// read reads an execution, without today's outputs. The rows come before the events, which are then at least as new.
+// read returns an execution without its current outputs. It reads the rows before the events, so that the events are
+// at least as new.
 func (n showNeeds) read(ctx context.Context, id db.ID, past pastFlags) (showDocument, error) {
 	doc := showDocument{now: n.DB.Now(), Waiting: []waitingTask{}}
 	var err error
@@ -144,7 +145,7 @@ func (n showNeeds) read(ctx context.Context, id db.ID, past pastFlags) (showDocu
 	}
 	rows := n.Tasks.Summaries
 	if past.given() {
-		rows = n.Tasks.ListByPipeline // which outputs there were is for the history to say
+		rows = n.Tasks.ListByPipeline // the history says which outputs existed
 	}
 	if doc.Tasks, err = rows(ctx, id); err != nil {
 		return doc, err
@@ -184,7 +185,7 @@ func (n showNeeds) read(ctx context.Context, id db.ID, past pastFlags) (showDocu
 	return doc, doc.explain(ctx, n)
 }
 
-// explain says why what waits is waiting.
+// explain sets the reasons of the waiting tasks.
 func (doc *showDocument) explain(ctx context.Context, n showNeeds) (err error) {
 	statuses := statusesOf(doc.Tasks)
 	reason := func(t tasks.Task) string { return doc.account.waited(t, doc.Execution, statuses, doc.now) }

@@ -90,7 +90,7 @@ func (c *cli) printExecution(doc showDocument, p paint) {
 	lines("error", strings.TrimSpace(indent(string(x.Error), "           ")))
 }
 
-// printAttempt tells of an attempt that did not go well, or, asked for logs, of every one that wrote something.
+// printAttempt prints an attempt that failed, or with logs set, every attempt that wrote something.
 func (c *cli) printAttempt(a attempt, logs bool, p paint) {
 	bad := a.Error != ""
 	wrote := a.Stdout != "" || a.Stderr != ""
@@ -113,7 +113,7 @@ func (c *cli) printAttempt(a attempt, logs bool, p paint) {
 	}
 }
 
-// lastLines is the end of a text.
+// lastLines returns the last lines of a text.
 func lastLines(s string, most int) string {
 	all := strings.Split(strings.TrimRight(s, "\n"), "\n")
 	if len(all) <= most {
@@ -123,7 +123,7 @@ func lastLines(s string, most int) string {
 	return fmt.Sprintf("… %s above: --logs\n", counted(int64(left), "line")) + strings.Join(all[left:], "\n")
 }
 
-// printNext says what to do about an execution.
+// printNext prints what to do next about an execution.
 func (c *cli) printNext(doc showDocument) {
 	id := doc.Execution.ID
 	if doc.At != nil {
@@ -131,7 +131,7 @@ func (c *cli) printNext(doc showDocument) {
 		return
 	}
 	if doc.account.truncated {
-		// Without its history it can be neither retried nor told of.
+		// Without its history it can be neither retried nor described.
 		fmt.Fprintf(c.stdout, "\nnext: %s start %s\n", c.program, terminal.Inline(doc.Execution.PipelineName))
 		return
 	}

@@ -13,13 +13,14 @@ import (
 	"testing"
 )
 
-// TestHangup: a hangup ends serve in order, unless it was ignored at the start; an ignored interrupt stays ignored.
+// TestHangup checks that a hangup shuts serve down in order unless it was ignored at the start, and that an ignored
+// interrupt stays ignored.
 func TestHangup(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		trap string
 		end  syscall.Signal
-		mask uint64 // of what is ignored
+		mask uint64 // of ignored signals
 	}{
 		{"", syscall.SIGHUP, 0},
 		{"trap '' HUP INT; ", syscall.SIGTERM, 1<<(syscall.SIGHUP-1) | 1<<(syscall.SIGINT-1)},
@@ -54,7 +55,7 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// ignored is the mask of the signals that a process ignores.
+// ignored returns the mask of the signals that a process ignores.
 func ignored(t *testing.T, pid int) uint64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

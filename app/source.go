@@ -15,7 +15,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// Sources is where definitions come from. It is exported for fx, which fills in no other embedded struct.
+// Sources is where definitions come from. It is exported for fx, which fills in only exported embedded structs.
 type Sources struct {
 	fx.In
 	Engine     *pipelines.Engine
@@ -24,7 +24,8 @@ type Sources struct {
 	Extensions *pipelines.Extensions
 }
 
-// find gives the definition that an argument means: a file, one that the program was built with, or the newest registered.
+// find returns the definition that an argument names: a file, a definition of the program, or the newest registered
+// one.
 func (s Sources) find(ctx context.Context, stdin io.Reader, arg string) (*definition.Definition, error) {
 	if isFile(arg) {
 		return parseFile(ctx, arg, stdin, s.Handlers)
@@ -39,7 +40,7 @@ func (s Sources) find(ctx context.Context, stdin io.Reader, arg string) (*defini
 	return def, err
 }
 
-// current returns the definition that a pipeline's name means: one that the program was built with, else the newest registered.
+// current returns the definition of a pipeline's name: one of the program, or else the newest registered one.
 func (s Sources) current(ctx context.Context, name string) (*definition.Definition, error) {
 	if def, ok := s.Extensions.Definition(name); ok {
 		return def, nil
@@ -47,7 +48,7 @@ func (s Sources) current(ctx context.Context, name string) (*definition.Definiti
 	return s.Engine.Registered(ctx, name)
 }
 
-// similar is a hint for a name that nobody knows. It is not worth a second error.
+// similar returns a hint for an unknown name. It ignores errors.
 func (s Sources) similar(ctx context.Context, name string) string {
 	names, err := s.Executions.Names(ctx)
 	if err != nil {
@@ -56,7 +57,7 @@ func (s Sources) similar(ctx context.Context, name string) string {
 	return didYouMean(name, append(names, s.Extensions.Names()...), "")
 }
 
-// isFile tells a file from a pipeline's name.
+// isFile reports whether an argument is a file and not a pipeline's name.
 func isFile(arg string) bool {
 	if arg == "-" || strings.ContainsRune(arg, filepath.Separator) || isYAML(arg) {
 		return true
@@ -85,7 +86,7 @@ func parseFile(ctx context.Context, path string, stdin io.Reader, handlers *task
 	return definition.Parse(path, src, handlers)
 }
 
-// runnable refuses a definition that no worker of this process could work off.
+// runnable returns an error for a definition with a handler that this process does not have.
 func (s Sources) runnable(def *definition.Definition) error {
 	for i := range def.Tasks {
 		name := def.Tasks[i].Handler()

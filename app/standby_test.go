@@ -8,7 +8,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 )
 
-// startServer starts a PostgreSQL server of the test's own.
+// startServer starts a PostgreSQL server for one test.
 func startServer(t *testing.T, c localpg.Config) (url string) {
 	t.Helper()
 	s, err := localpg.Start(t.Context(), c)
@@ -23,8 +23,8 @@ func startServer(t *testing.T, c localpg.Config) (url string) {
 	return s.URL()
 }
 
-// TestStandby: on a server that replays another one, doctor and everything that writes say what it is and which server to name; what only
-// reads works.
+// TestStandby checks that on a standby, doctor and all commands that write report it and which server to name, and
+// that reading works.
 func TestStandby(t *testing.T) {
 	t.Parallel()
 	primary := &program{url: startServer(t, localpg.Config{})}

@@ -60,7 +60,7 @@ func (c *cli) startCommand() *cobra.Command {
 
 type startDocument struct {
 	IDs      []db.ID `json:"ids"`
-	Existing bool    `json:"existing"` // the idempotency key had started it before
+	Existing bool    `json:"existing"` // an earlier start with the idempotency key had started it
 }
 
 func (c *cli) printStarted(started []pipelines.Started, key, format string) error {

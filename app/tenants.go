@@ -22,13 +22,14 @@ type tenantsNeeds struct {
 	Leases     *leases.Repository
 }
 
-// tenantRow is a tenant as `tenants list` tells of it.
+// tenantRow is a tenant in the output of tenants list.
 type tenantRow struct {
 	Tenant        string `json:"tenant"`
 	SchemaVersion int64  `json:"schema_version"` // 0: not migrated yet
-	State         string `json:"state"`          // current, behind, ahead; unused: a default tenant that nobody has migrated; unreadable
-	OpenRuns      *int64 `json:"open_runs"`      // null: the schema is not this binary's
-	SizeBytes     int64  `json:"size_bytes"`
+	// State is current, behind, ahead, unused (a default tenant that has not been migrated) or unreadable.
+	State     string `json:"state"`
+	OpenRuns  *int64 `json:"open_runs"` // null: the schema is not this binary's
+	SizeBytes int64  `json:"size_bytes"`
 }
 
 func (c *cli) tenantsCommand() *cobra.Command {
@@ -151,13 +152,13 @@ open or workers are live, unless --force is given. On a terminal it asks first; 
 	return cmd
 }
 
-// withTenants opens the database without regard to the schema of any tenant.
+// withTenants opens the database without checking the schema of any tenant.
 func (c *cli) withTenants(ctx context.Context, use func(context.Context, tenantsNeeds) error) error {
 	c.bare = true
 	return with(ctx, c, use)
 }
 
-// checkOther refuses what is no name of a tenant that can be made and dropped.
+// checkOther returns an error unless the name is that of a tenant that can be created and dropped.
 func checkOther(name string) error {
 	if name == db.DefaultTenant {
 		return withHint(usagef("the default tenant can't be made or dropped: it is there with the database"), "`sluice migrate` brings its schema up")
@@ -165,7 +166,7 @@ func checkOther(name string) error {
 	return db.CheckTenantName(name)
 }
 
-// idle refuses a drop of a tenant that is in use.
+// idle returns an error if the tenant is in use.
 func (n tenantsNeeds) idle(tx db.Tx) error {
 	runs, err := n.Executions.CountOpenIn(tx)
 	if err != nil {
@@ -224,7 +225,7 @@ func (c *cli) printTenants(list []tenantRow, format string) error {
 	return nil
 }
 
-// bytesOf writes a size in the unit that fits.
+// bytesOf writes a size in KiB or MiB.
 func bytesOf(n int64) string {
 	const unit = 1024
 	if n < unit*unit {
@@ -233,7 +234,7 @@ func bytesOf(n int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(n)/(unit*unit))
 }
 
-// eachTenant does something in every tenant that has been used, and gives their errors in the tenants' order.
+// eachTenant calls do for every tenant that has been used, and returns the errors in the order of the tenants.
 func eachTenant(ctx context.Context, d *db.DB, do func(ctx context.Context, t db.Tenant) error) error {
 	list, err := d.Tenants(ctx)
 	if err != nil {
@@ -245,7 +246,7 @@ func eachTenant(ctx context.Context, d *db.DB, do func(ctx context.Context, t db
 			return ctx.Err()
 		}
 		if t.Unused && t.Name == db.DefaultTenant {
-			continue // a server's public schema that nobody uses
+			continue // a server's public schema that is not used
 		}
 		if err := do(db.WithTenant(ctx, t.Name), t); err != nil {
 			errs = append(errs, fmt.Errorf("tenant %s: %w", t.Name, err))

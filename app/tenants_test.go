@@ -34,7 +34,7 @@ func (p *program) tenantList(t *testing.T) (names []string, rows map[string]tena
 	return names, rows
 }
 
-// TestTenants: made, listed, and dropped only when nothing is going on in them.
+// TestTenants checks that tenants are created, listed, and dropped only if they are not in use.
 func TestTenants(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -44,7 +44,7 @@ func TestTenants(t *testing.T) {
 		acme.fails(t, 3, []string{`no such tenant "acme"`, "`sluice tenants create acme` makes it"}, "list")
 		p.fails(t, 3, []string{`no such tenant "acme"`}, "tenants", "drop", "acme", "--yes")
 		contains(t, p.ok(t, "tenants", "create", "globex", "acme"), "TENANT", "acme", "globex", "current")
-		p.ok(t, "tenants", "create", "acme") // once more is no mistake
+		p.ok(t, "tenants", "create", "acme") // a second time is not an error
 		names, rows := p.tenantList(t)
 		if diff := cmp.Diff([]string{"default", "acme", "globex"}, names); diff != "" {
 			t.Error(diff)
@@ -84,7 +84,8 @@ func TestTenants(t *testing.T) {
 	})
 }
 
-// TestHostileTenants: a name is a name, whatever it looks like; nothing is made or lost under any other.
+// TestHostileTenants checks that odd names are refused or used literally, and that nothing is created or removed
+// under another name.
 func TestHostileTenants(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -106,7 +107,7 @@ func TestHostileTenants(t *testing.T) {
 				t.Errorf("--tenant %.60q: exit code %d\n%.600s", name, r.code, r.stderr)
 			}
 			if strings.TrimSpace(name) == "acme" {
-				continue // between commas it is one
+				continue // between commas it is a name
 			}
 			if r := p.run(t, "serve", "--tenants", "acme,"+name); r.code != 2 {
 				t.Errorf("--tenants %.60q: exit code %d\n%.600s", name, r.code, r.stderr)
@@ -131,7 +132,7 @@ tasks:
   - {id: second, needs: [first], uses: tell, with: {who: "${{ needs.first.who }}"}}
 `
 
-// tellOption is a handler that returns what it is told.
+// tellOption provides a handler that returns its input.
 func tellOption() fx.Option {
 	type who struct {
 		Who string `json:"who"`
@@ -152,8 +153,8 @@ func pipelinesDir(t *testing.T, texts ...string) string {
 	return dir
 }
 
-// TestTwentyTenants: the same pipelines, keys and work in twenty tenants at once, by one serving process; every command shows each
-// its own, and another's id is unknown.
+// TestTwentyTenants runs the same pipelines, keys and tasks in twenty tenants at the same time, with one serving
+// process. Every command must show each tenant only its own runs, and refuse another tenant's id.
 func TestTwentyTenants(t *testing.T) {
 	t.Parallel()
 	const n = 20
@@ -199,7 +200,7 @@ func TestTwentyTenants(t *testing.T) {
 	})
 }
 
-// seesOnly: every command of a tenant that has had one run shows that and nothing else; stranger is another tenant's run.
+// seesOnly checks that every command of a tenant with one run shows only that run. stranger is another tenant's run.
 func (p *program) seesOnly(t *testing.T, tenant, own, stranger string) {
 	t.Helper()
 	list := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items
@@ -229,7 +230,7 @@ func (p *program) seesOnly(t *testing.T, tenant, own, stranger string) {
 		t.Errorf("%s has the workers %v, and its events %v", tenant, fleet, workersOf)
 	}
 	if !strings.HasSuffix(tenant, "0") {
-		return // what follows is the same for all
+		return // the rest is the same for all tenants
 	}
 	for _, args := range [][]string{
 		{"show", stranger},
@@ -249,7 +250,7 @@ func (p *program) seesOnly(t *testing.T, tenant, own, stranger string) {
 	}
 }
 
-// TestServeTenantsComeAndGo: tenants that are made and dropped while a process serves all.
+// TestServeTenantsComeAndGo creates and drops tenants while a process serves all.
 func TestServeTenantsComeAndGo(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -296,7 +297,7 @@ func TestServeTenantsComeAndGo(t *testing.T) {
 	})
 }
 
-// TestServeEndsWithItsTenant: a process that serves one tenant ends when that is dropped.
+// TestServeEndsWithItsTenant checks that a process that serves one tenant ends when that tenant is dropped.
 func TestServeEndsWithItsTenant(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -311,7 +312,8 @@ func TestServeEndsWithItsTenant(t *testing.T) {
 	})
 }
 
-// TestMigrateAllTenants: those that are behind are told of and refused, while the others are served, until they are brought up.
+// TestMigrateAllTenants checks that tenants that are behind are reported and refused until they are migrated, while
+// the others are served.
 func TestMigrateAllTenants(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.EmptyPostgresURL(t), extensions: []fx.Option{tellOption()}}

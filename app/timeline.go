@@ -16,7 +16,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
-// What --timeline takes.
+// The values of --timeline.
 const (
 	timelineTelling = "telling"
 	timelineAll     = "all"
@@ -25,10 +25,10 @@ const (
 
 const (
 	tellingRows  = 30
-	defaultWidth = 100 // where there is no terminal to ask
+	defaultWidth = 100 // without a terminal
 )
 
-// timelineDocument is where the time went. All of it is null where the history is not there, or broken.
+// timelineDocument shows where the time went. All fields are null if the history is missing or broken.
 type timelineDocument struct {
 	Timeline     []history.Row  `json:"timeline"`
 	CriticalPath []history.Link `json:"critical_path"` // from the first task to the last
@@ -67,7 +67,7 @@ func (c *cli) printTimeline(doc showDocument, rows string) {
 	}
 }
 
-// widthOf is how wide a line may be.
+// widthOf returns the maximum width of a line.
 func widthOf(w *terminal.Writer) int {
 	if width, _, ok := w.Size(); ok && width >= 40 {
 		return width
@@ -81,11 +81,11 @@ func writesUTF8(env func(string) string) bool {
 	return strings.Contains(locale, "UTF-8") || strings.Contains(locale, "UTF8")
 }
 
-// timeline draws it whole: an axis, a bar for each row that is chosen, the critical path, and the sums.
+// timeline draws an axis, a bar for each chosen row, the critical path, and the sums.
 func (l look) timeline(t *history.Timeline, rows string, ended bool) string {
 	critical := map[string]time.Duration{}
 	for _, link := range t.Critical {
-		if link.Duration() > 0 { // a task that is skipped with the end of another takes no time
+		if link.Duration() > 0 { // a task that is skipped when another ends takes no time
 			critical[link.TaskName] = link.Duration()
 		}
 	}
@@ -103,8 +103,8 @@ func (l look) timeline(t *history.Timeline, rows string, ended bool) string {
 	return b.String()
 }
 
-// telling picks at most most rows, keeping their order: those that the execution waited for, then those that failed, then those
-// that took long.
+// telling returns at most most rows in their order: those on the critical path, then those that failed, then the
+// longest.
 func telling(rows []history.Row, critical map[string]time.Duration, most int) []history.Row {
 	if len(rows) <= most {
 		return rows
@@ -136,7 +136,7 @@ func telling(rows []history.Row, critical map[string]time.Duration, most int) []
 	return chosen
 }
 
-// path is the critical path on one line. Tasks that nothing waited for are left out.
+// path writes the critical path on one line, without tasks that took no time on it.
 func (l look) path(links []history.Link, ended bool) string {
 	var words []string
 	for _, link := range links {
@@ -158,7 +158,7 @@ func (l look) path(links []history.Link, ended bool) string {
 	return text.Snip("* "+label+": "+strings.Join(words, arrow), l.width, rest) + "\n"
 }
 
-// spent is the table of sums.
+// spent returns the table of sums.
 func (l look) spent(t *history.Timeline) string {
 	whole, all := t.To.Sub(t.From.Time), time.Duration(0)
 	for _, s := range t.Spent {
@@ -175,7 +175,7 @@ func (l look) spent(t *history.Timeline) string {
 	return "\n" + renderTable([]string{"where the time went", "critical path", "", "all tasks", ""}, rows, 0) + "\n"
 }
 
-// words names a kind for people.
+// words returns the name of a kind for people.
 func words(k history.Kind) string {
 	if k == history.Ended {
 		return "ended, until a retry"

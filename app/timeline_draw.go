@@ -20,7 +20,7 @@ type look struct {
 	unicode bool
 }
 
-// glyph is how a cell of a bar shows what was.
+// glyph is how a cell of a bar shows a kind.
 type glyph struct {
 	ascii, unicode rune
 	colour         string
@@ -36,7 +36,7 @@ var glyphs = map[history.Kind]glyph{
 	history.Ended:      {' ', ' ', ""},
 }
 
-// failure is the last cell of an attempt that did not go well.
+// failure is the kind of the last cell of an attempt that failed.
 const failure history.Kind = "attempt that failed"
 
 func (l look) glyph(k history.Kind) (r rune, colour string) {
@@ -56,7 +56,7 @@ const (
 	leastCells = 10
 )
 
-// bars draws the axis and the rows below it. An asterisk marks those of the critical path.
+// bars draws the axis and the rows below it. An asterisk marks rows of the critical path.
 func (l look) bars(t *history.Timeline, rows []history.Row, critical map[string]time.Duration) string {
 	name := len("timeline")
 	for _, r := range rows {
@@ -93,7 +93,7 @@ func (l look) legend(seen map[history.Kind]bool) string {
 	return l.wrapped(append(legend, "* critical path"))
 }
 
-// wrapped joins words into lines that fit.
+// wrapped joins words into lines that fit the width.
 func (l look) wrapped(words []string) string {
 	var b strings.Builder
 	left := l.width
@@ -114,7 +114,7 @@ func (l look) wrapped(words []string) string {
 	return b.String()
 }
 
-// draw gives the cells in glyphs, coloured in runs.
+// draw returns the cells as glyphs. Equal neighbours are coloured together.
 func (l look) draw(bar []history.Kind) string {
 	var b strings.Builder
 	for i := 0; i < len(bar); {
@@ -136,15 +136,17 @@ func (l look) draw(bar []history.Kind) string {
 	return b.String()
 }
 
-// barOf gives what each cell of a row shows: what filled the most of its time. Each attempt has a cell at least.
+// barOf returns what each cell of a row shows: the kind that filled most of its time. Each attempt has at least one
+// cell.
 func barOf(t *history.Timeline, r history.Row, cells int) []history.Kind {
 	whole := max(t.To.Sub(t.From.Time), time.Microsecond)
-	cellOf := func(at time.Time) int { // in floating point, for a product of nanoseconds would overflow within months
+	// The computation uses floating point, because a product of nanoseconds would overflow within months.
+	cellOf := func(at time.Time) int {
 		return min(max(int(float64(at.Sub(t.From.Time))/float64(whole)*float64(cells)), 0), cells-1)
 	}
 	edge := func(cell int) time.Duration { return time.Duration(float64(whole) / float64(cells) * float64(cell)) }
 	bar, most := make([]history.Kind, cells), make([]time.Duration, cells)
-	filled := map[history.Kind]time.Duration{} // of the cell that is being filled
+	filled := map[history.Kind]time.Duration{} // of the current cell
 	at := -1
 	for _, s := range r.Segments {
 		from, to := s.From.Sub(t.From.Time), s.To.Sub(t.From.Time)
@@ -175,7 +177,7 @@ func barOf(t *history.Timeline, r history.Row, cells int) []history.Kind {
 	return bar
 }
 
-// bad reports whether an attempt came to no good end.
+// bad reports whether an attempt failed, was abandoned or was lost.
 func bad(s history.Segment) bool {
 	switch string(s.Result) {
 	case string(tasks.Failed), string(tasks.Abandoned), history.ResultLost:
@@ -184,7 +186,7 @@ func bad(s history.Segment) bool {
 	return false
 }
 
-// steps are the distances that ticks may have; beyond them whole days.
+// steps are the possible distances of ticks. Longer distances are doubled days.
 var steps = []time.Duration{
 	time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond,
 	100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second,
@@ -192,9 +194,9 @@ var steps = []time.Duration{
 	time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour,
 }
 
-// axis writes round times above the cells, and the whole span behind them.
+// axis writes round times above the cells, and the total after them.
 func axis(whole time.Duration, cells, room int) string {
-	const apart = 12 // cells from tick to tick, at least
+	const apart = 12 // minimum number of cells between ticks
 	line := []byte(strings.Repeat(" ", cells))
 	copy(line, "|0")
 	step := steps[len(steps)-1]

@@ -19,7 +19,7 @@ func second(s float64) db.Time {
 	return db.At(time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC).Add(time.Duration(s * float64(time.Second))))
 }
 
-// row makes a row of segments that follow each other: "running 2 Failed" is two seconds.
+// row makes a row of successive segments: "running 2 Failed" is two seconds.
 func row(name string, status tasks.Status, segments ...string) history.Row {
 	r := history.Row{TaskName: name, Status: status}
 	from := 0.0
@@ -63,7 +63,7 @@ func story20() *history.Timeline {
 	return t
 }
 
-// TestTimelineDrawing: fixed histories, letter by letter.
+// TestTimelineDrawing compares drawings of fixed histories literally.
 func TestTimelineDrawing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -86,7 +86,7 @@ func TestTimelineDrawing(t *testing.T) {
 	}
 }
 
-// TestTimelineOfMany: the rows that tell most are drawn, and how many are left out is said.
+// TestTimelineOfMany checks that the most relevant rows are drawn, and that the number of omitted rows is printed.
 func TestTimelineOfMany(t *testing.T) {
 	t.Parallel()
 	line := &history.Timeline{From: second(0), To: second(1000)}
@@ -115,7 +115,7 @@ func TestTimelineOfMany(t *testing.T) {
 	}
 }
 
-// TestAxis: round times at their places, whatever the span.
+// TestAxis checks for round times at their places, whatever the duration.
 func TestAxis(t *testing.T) {
 	t.Parallel()
 	for whole, want := range map[time.Duration]string{
@@ -135,7 +135,7 @@ func TestAxis(t *testing.T) {
 	}
 }
 
-// TestLocale: UTF-8 where the locale says so, in the order in which the C library asks.
+// TestLocale checks for UTF-8 if the locale says so, with the C library's order of variables.
 func TestLocale(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

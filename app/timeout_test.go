@@ -19,7 +19,8 @@ tasks:
 input: {pid: string}
 `
 
-// TestRunTimesOut: the pipeline's timeout ends the run and its command, and the progress and the exit code say so.
+// TestRunTimesOut checks that the pipeline's timeout ends the run and its command, and that the progress and the exit
+// code report it.
 func TestRunTimesOut(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -43,7 +44,8 @@ func TestRunTimesOut(t *testing.T) {
 	})
 }
 
-// TestServerTimesOutRunOfAnother: the server that ran a run is killed, and another one ends it when its timeout is over.
+// TestServerTimesOutRunOfAnother kills the server of a run, and checks that another one ends the run after its
+// timeout.
 func TestServerTimesOutRunOfAnother(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

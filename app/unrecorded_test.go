@@ -10,8 +10,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestServeThatCannotRecord: a server that is stopped while the database takes no results says so, and does not end as if
-// all had been well; another one runs the task again.
+// TestServeThatCannotRecord checks that a server that is stopped while the database accepts no results reports that
+// and has its own exit code, and that another server runs the task again.
 func TestServeThatCannotRecord(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.PostgresURL(t)}

@@ -88,7 +88,8 @@ func TestHelpVersionCompletion(t *testing.T) {
 	}
 }
 
-// TestEveryCommandHasAnExample, which begins with the command, and prints its own help.
+// TestEveryCommandHasAnExample checks that each command has an example that begins with the command, and prints its
+// own help.
 func TestEveryCommandHasAnExample(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.EmptySQLiteURL(t)}
@@ -113,10 +114,12 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 	contains(t, p.ok(t, "--help"), "Exit codes:", "  0  done", "124  the time of wait --timeout is over")
 }
 
-// commandLists are the lists of commands in a help text: a heading and lines of two words or more that are indented by two.
+// commandLists matches the lists of commands in a help text: a heading, and lines of at least two words that are
+// indented by two.
 var commandLists = regexp.MustCompile(`(?m)^(?:Run pipelines|Look|Look after the database|Available Commands|Additional Commands):\n((?:  [a-z-]+ +\S.*\n)+)`)
 
-// TestValidate: every mistake of examples/mistakes/invalid.yaml, and nothing said against the others. It needs no database.
+// TestValidate checks that every mistake in examples/mistakes/invalid.yaml is reported, and none in the other files.
+// It needs no database.
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	p := &program{url: "postgres://nobody@127.0.0.1:1/none"}
@@ -161,7 +164,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// TestComposition: a program put together wrongly says why in one line, whatever command is given.
+// TestComposition checks that a wrongly composed program says why on one line, whatever the command.
 func TestComposition(t *testing.T) {
 	t.Parallel()
 	handler := func(name string) fx.Option {
@@ -205,7 +208,8 @@ func TestComposition(t *testing.T) {
 	})
 }
 
-// TestDebugLog: the most detailed log leaves standard output alone, and speaks of runs, not of the composition.
+// TestDebugLog checks that the most detailed log does not affect standard output, and describes runs and not the
+// composition.
 func TestDebugLog(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.SQLiteURL(t)}

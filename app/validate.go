@@ -17,20 +17,20 @@ type validateNeeds struct {
 	Handlers *tasks.Registry
 }
 
-// validated is what there is to say about one file.
+// validated is the result for one file.
 type validated struct {
 	File         string    `json:"file"`
 	OK           bool      `json:"ok"`
 	PipelineName string    `json:"pipeline"` // empty unless ok
 	TaskCount    int       `json:"task_count"`
 	Problems     []mistake `json:"problems"`
-	Warnings     []mistake `json:"warnings"` // what is allowed and probably not meant
+	Warnings     []mistake `json:"warnings"` // what is allowed but probably a mistake
 
 	err      error
 	warnings definition.Problems
 }
 
-// mistake is one problem of a file. Line and column count from 1; they are 0 where the file could not be read.
+// mistake is one problem of a file. Line and column count from 1; they are 0 if the file could not be read.
 type mistake struct {
 	File    string `json:"file"`
 	Line    int    `json:"line"`

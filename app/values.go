@@ -16,7 +16,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// choice is a flag that takes one of a few words, in any case.
+// choice is a flag with one of a few words, in any case.
 type choice struct {
 	value   *string
 	allowed []string
@@ -35,7 +35,7 @@ func (c *choice) Set(s string) error {
 	return nil
 }
 
-// count is a flag that takes a whole number of at least least.
+// count is a flag with a whole number of at least least.
 type count struct {
 	value *int
 	least int
@@ -53,7 +53,7 @@ func (c *count) Set(s string) error {
 	return nil
 }
 
-// bounded is a count that is at most most.
+// bounded is a count of at most most.
 type bounded struct {
 	count
 	most int
@@ -67,12 +67,12 @@ func (b *bounded) Set(s string) error {
 	return b.count.Set(s)
 }
 
-// rate is a flag that takes a number of events per second.
+// rate is a flag with a number of events per second.
 type rate struct{ value *float64 }
 
 func (r *rate) Type() string { return "N" }
 
-// String is "0" for none, which the help does not print as a default.
+// String returns "0" if the rate is not set, which the help does not print as a default.
 func (r *rate) String() string { return strconv.FormatFloat(*r.value, 'g', -1, 64) }
 
 func (r *rate) Set(s string) error {
@@ -84,19 +84,19 @@ func (r *rate) Set(s string) error {
 	return nil
 }
 
-// Rates beyond these are waits that nobody bears, and arrivals that no clock tells apart.
+// Lower rates would wait too long, and higher ones exceed the clock's resolution.
 const (
 	leastRate = 0.001
 	mostRate  = 1e6
 )
 
-// duration is a flag that takes a duration as pipelines write it, days and weeks too, of at least least.
+// duration is a flag with a duration in the format of pipelines, with days and weeks, of at least least.
 type duration struct {
 	value *time.Duration
 	least time.Duration
 }
 
-// String is "0" for none, which the help does not print as a default.
+// String returns "0" if the duration is not set, which the help does not print as a default.
 func (d *duration) String() string {
 	if *d.value == 0 {
 		return "0"
@@ -123,14 +123,15 @@ const (
 	formatJSON  = "json"
 )
 
-// outputFlag adds -o to a command, with a table as the default unless another is named. The result is read when the command runs.
+// outputFlag adds -o to a command, with a table as the default unless another format is given. Its value is valid
+// when the command runs.
 func outputFlag(cmd *cobra.Command, otherwise ...string) *string {
 	format := append(otherwise, formatTable)[0]
 	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatTable, formatJSON}, kind: "FORMAT"}, "output", "o", "`FORMAT` of the answer: table or json")
 	return &format
 }
 
-// address is a flag that takes what a server listens on.
+// address is a flag with the address that a server listens on.
 type address struct{ value *string }
 
 func (a *address) String() string { return *a.value }
@@ -141,7 +142,7 @@ func (a *address) Set(s string) (err error) {
 	return err
 }
 
-// queueNames is a flag that takes names of queues, separated by commas.
+// queueNames is a flag with names of queues, separated by commas.
 type queueNames struct{ value *[]string }
 
 func (q *queueNames) String() string { return strings.Join(*q.value, ",") }
@@ -162,10 +163,10 @@ func (q *queueNames) Set(s string) error {
 	return nil
 }
 
-// allTenants is what stands for every tenant.
+// allTenants is the value that means every tenant.
 const allTenants = "all"
 
-// tenantNames is a flag that takes names of tenants, separated by commas; none means all.
+// tenantNames is a flag with names of tenants, separated by commas. An empty list means all.
 type tenantNames struct{ value *[]string }
 
 func (n *tenantNames) String() string { return strings.Join(*n.value, ",") }

@@ -23,7 +23,7 @@ type verifyNeeds struct {
 	Executions *pipelines.Repository
 }
 
-// verifyFlags are what narrows a verification.
+// verifyFlags narrow a verification.
 type verifyFlags struct {
 	most         int
 	since, until string
@@ -31,7 +31,7 @@ type verifyFlags struct {
 	root         bool
 }
 
-// tenantReport is what was found in one tenant of several.
+// tenantReport is the report of one of several tenants.
 type tenantReport struct {
 	Tenant string `json:"tenant"`
 	audit.Report
@@ -93,7 +93,8 @@ and tells nothing of what was done to older ones. An interrupted verification le
 	return cmd
 }
 
-// verifyTenants checks each tenant. One that can't be checked does not keep it from the others, and is an error in the end.
+// verifyTenants verifies each tenant. It continues after a tenant that cannot be verified, and returns that error at
+// the end.
 func (c *cli) verifyTenants(ctx context.Context, o audit.Options, since, format string) error {
 	c.bare = true
 	return with(ctx, c, func(ctx context.Context, n verifyNeeds) error {
@@ -140,7 +141,7 @@ func (f *verifyFlags) check(ids []string, all bool) error {
 	return nil
 }
 
-// verify checks, shows how far it is, and keeps its place.
+// verify verifies, shows its progress, and saves its position.
 func (c *cli) verify(ctx context.Context, n verifyNeeds, f verifyFlags, o audit.Options) (audit.Report, error) {
 	bar, place := newBar(c.stderr, n.DB.Now), newPlace(f.resume, n.DB)
 	var err error

@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	defaultPlace = "sluice-verify.json" // where an interrupted verification leaves its place
+	defaultPlace = "sluice-verify.json" // where an interrupted verification saves its position
 	saveEvery    = time.Second
 )
 
-// placeDocument is the file in which a verification keeps its place.
+// placeDocument is the file in which a verification saves its position.
 type placeDocument struct {
 	Format   int         `json:"sluice_verify"`
 	Database string      `json:"database"`
@@ -29,9 +29,9 @@ type placeDocument struct {
 	State    audit.State `json:"state"`
 }
 
-// place is the file and what stands in it.
+// place is the file and its content.
 type place struct {
-	path  string // empty: none was named
+	path  string // empty: none was given
 	db    *db.DB
 	doc   placeDocument
 	saved time.Time
@@ -42,7 +42,7 @@ func newPlace(path string, d *db.DB) *place {
 	return &place{path: path, db: d, saved: d.Now(), doc: placeDocument{Format: 2, Database: redact.Database(d.URL())}}
 }
 
-// load reads the place of an earlier verification of the same sort, whose --since it takes over.
+// load reads the position of an earlier verification of the same kind, and uses its --since.
 func (p *place) load(ctx context.Context, o *audit.Options) (audit.State, error) {
 	p.doc.Tenant, p.doc.Since = db.TenantOf(ctx), o.Since
 	if p.path == "" {
@@ -67,7 +67,7 @@ func (p *place) load(ctx context.Context, o *audit.Options) (audit.State, error)
 	return found.State, nil
 }
 
-// keep takes the state, and writes it now and then.
+// keep stores the state, and writes it from time to time.
 func (p *place) keep(s audit.State) {
 	p.doc.State = s
 	if now := p.db.Now(); p.path != "" && p.fault == nil && now.Sub(p.saved) >= saveEvery {
@@ -76,7 +76,8 @@ func (p *place) keep(s audit.State) {
 	}
 }
 
-// save writes the last state, to a file of its own name if none was given, and gives its path; empty if there is none yet.
+// save writes the last state and returns its path, which is defaultPlace if none was given. It returns "" if there is
+// no state yet.
 func (p *place) save() (string, error) {
 	if p.fault != nil || p.doc.State.After.IsZero() {
 		return "", p.fault
@@ -88,7 +89,7 @@ func (p *place) save() (string, error) {
 	return path, p.write(path)
 }
 
-// write replaces the file at once, so that a crash leaves the old one or the new one.
+// write replaces the file atomically, so that a crash leaves the old one or the new one.
 func (p *place) write(path string) error {
 	raw, err := json.Marshal(p.doc)
 	if err != nil {
@@ -108,7 +109,7 @@ func (p *place) write(path string) error {
 	return nil
 }
 
-// remove takes the file away: the verification has come to its end.
+// remove removes the file, because the verification is complete.
 func (p *place) remove() error {
 	if p.fault != nil {
 		return p.fault

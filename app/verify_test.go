@@ -13,7 +13,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestVerifyFindsTampering: each change by another hand is found by its invariant, in the execution alone and over all.
+// TestVerifyFindsTampering checks that each change made outside the engine is found with its invariant, in the
+// execution and in the whole tenant.
 func TestVerifyFindsTampering(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -47,7 +48,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 	}
 }
 
-// newest shows the newest execution.
+// newest returns the newest execution.
 func (p *program) newest(t *testing.T) document {
 	t.Helper()
 	return p.show(t, decode[listing[execution]](t, p.ok(t, "list", "--limit", "1", "-o", "json")).Items[0].ID)
@@ -62,7 +63,7 @@ func id(t *testing.T, s string) db.ID {
 	return v
 }
 
-// finds has verify find a breach of an invariant in an execution, in words and as JSON.
+// finds checks that verify finds a breach of an invariant in an execution, in text and in JSON.
 func (p *program) finds(t *testing.T, doc document, invariant string, args ...string) {
 	t.Helper()
 	r := p.run(t, append([]string{"verify"}, args...)...)
@@ -86,7 +87,7 @@ func (p *program) finds(t *testing.T, doc document, invariant string, args ...st
 	}
 }
 
-// TestRemoveStray: the one repair there is takes away what stands for no work, and nothing else.
+// TestRemoveStray checks that the only repair removes rows without a task to run, and nothing else.
 func TestRemoveStray(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -104,8 +105,8 @@ SELECT id, handler, created_at, created_at FROM {task_executions} WHERE id = $ta
 	})
 }
 
-// TestVerifyGoesOn: a file with the place of an interrupted verification is gone on from, and goes when that is done; one of
-// something else is refused and left alone.
+// TestVerifyGoesOn checks that an interrupted verification continues from its file, which is then removed, and that
+// another file is refused and left unchanged.
 func TestVerifyGoesOn(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -8,10 +8,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// buildInfo is what the program knows of its making.
+// buildInfo describes how the program was built.
 type buildInfo struct {
 	Version  string `json:"version"`
-	Revision string `json:"revision"` // of the source; empty when it was not built from a checkout
+	Revision string `json:"revision"` // of the source; empty if it was not built from a checkout
 	Modified bool   `json:"modified"` // the checkout had uncommitted changes
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
@@ -37,7 +37,7 @@ func readBuildInfo() buildInfo {
 	return b
 }
 
-// String is the line that `sluice version` and `sluice --version` print.
+// String returns the line that `sluice version` and `sluice --version` print.
 func (b buildInfo) String() string {
 	line := "sluice " + b.Version
 	if b.Revision != "" {

@@ -19,8 +19,9 @@ import (
 // errTimeout ends a wait whose time is over.
 var errTimeout = errors.New("the time is over")
 
-// The pause between two looks at executions that nobody tells of. SQLite tells of each commit, PostgreSQL of cancels; of the end of a
-// run PostgreSQL tells nobody, because a notification costs every commit that carries one.
+// The pause between two polls when there is no notification. SQLite notifies of each commit, and PostgreSQL of
+// cancellations. PostgreSQL does not notify of the end of a run, because a notification would slow every commit that
+// carries one.
 const (
 	firstLook = 50 * time.Millisecond
 	lastLook  = 500 * time.Millisecond
@@ -33,11 +34,11 @@ type waitNeeds struct {
 	Log        *zap.Logger
 }
 
-// awaited is the waiting for executions.
+// awaited is a wait for executions.
 type awaited struct {
 	waitNeeds
 	ids   []db.ID
-	found map[db.ID]pipelines.Execution // as they were at the last look
+	found map[db.ID]pipelines.Execution // as of the last poll
 	ended func(pipelines.Execution) error
 }
 
@@ -85,7 +86,7 @@ Exit codes: 0 all have completed; 1 all have ended, and one of them Failed or wa
 	return cmd
 }
 
-// outcome is the error that the command ends with.
+// outcome returns the error that the command ends with.
 func (w *awaited) outcome(waiting error) error {
 	open, bad := 0, 0
 	for _, x := range w.found {
@@ -107,7 +108,8 @@ func (w *awaited) outcome(waiting error) error {
 	return nil
 }
 
-// run waits until all have ended. It fails with errTimeout when the time is over, 0 being for ever.
+// run waits until all executions have ended. It returns errTimeout when the time is over; a timeout of 0 is
+// unlimited.
 func (w *awaited) run(ctx context.Context, timeout time.Duration) error {
 	limited, cancel := ctx, context.CancelFunc(func() {})
 	if timeout > 0 {
@@ -158,7 +160,7 @@ func (w *awaited) run(ctx context.Context, timeout time.Duration) error {
 	}
 }
 
-// look reads those that had not ended, and says whether all have.
+// look reads the executions that had not ended, and reports whether all have ended now.
 func (w *awaited) look(ctx context.Context) (done bool, err error) {
 	var open []db.ID
 	for _, id := range w.ids {
@@ -198,7 +200,7 @@ func (c *cli) printEnded(x pipelines.Execution) error {
 	return nil
 }
 
-// printWaited writes all executions as they are, in the order in which they were named.
+// printWaited writes all executions in their current state, in the order of the arguments.
 func (c *cli) printWaited(ctx context.Context, w *awaited) error {
 	list := make([]pipelines.Execution, len(w.ids))
 	for i, id := range w.ids {

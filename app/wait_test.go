@@ -8,14 +8,15 @@ import (
 	"testing"
 )
 
-// opened is a run that completes once a file is there, and fails once another is.
+// opened is a run that completes when a file exists, and fails when another one exists.
 const opened = `name: gate
 input: {to: {type: string, default: open}}
 tasks:
   - {id: a, run: "until test -e '%[1]s/open' -o -e '%[1]s/bad'; do sleep 0.02; done; test ! -e '%[1]s/bad'"}
 `
 
-// TestWait: wait ends when all have ended, with 0 if all completed, 1 if one ended badly, and 124 when its time is over.
+// TestWait checks that wait ends when all executions have ended: with 0 if all completed, with 1 if one did not, and
+// with 124 when its time is over.
 func TestWait(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

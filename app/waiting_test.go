@@ -13,13 +13,13 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// process starts the program as a process of its own. It is killed at the end of the test at the latest.
+// process starts the program as a separate process. It is killed at the end of the test at the latest.
 func (p *program) process(t *testing.T, args ...string) (*exec.Cmd, *watched) {
 	t.Helper()
 	return p.processIn(t, "", nil, args...)
 }
 
-// processIn starts it in a directory, with further variables in its environment.
+// processIn starts it in a directory, with additional environment variables.
 func (p *program) processIn(t *testing.T, dir string, env []string, args ...string) (*exec.Cmd, *watched) {
 	t.Helper()
 	self, err := os.Executable()
@@ -36,7 +36,7 @@ func (p *program) processIn(t *testing.T, dir string, env []string, args ...stri
 	return cmd, stderr
 }
 
-// kill ends a process at once, as the death of a machine would.
+// kill ends a process immediately, as a power failure would.
 func kill(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	if cmd.ProcessState != nil {
@@ -57,7 +57,8 @@ tasks:
   - {id: after, needs: [nap], run: "true"}
 `
 
-// TestDeferralSurvivesKill: the worker that deferred a task is killed with -9, and when the time has come another goes on.
+// TestDeferralSurvivesKill kills the worker that deferred a task with -9, and checks that another one resumes it in
+// time.
 func TestDeferralSurvivesKill(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -95,7 +96,8 @@ func TestDeferralSurvivesKill(t *testing.T) {
 	})
 }
 
-// TestWaitingExample: the file that examples/waiting.yaml waits for comes, or does not come in time.
+// TestWaitingExample checks both ends of examples/waiting.yaml: the file that it waits for appears, or does not
+// appear in time.
 func TestWaitingExample(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -140,7 +142,7 @@ type workerRow struct {
 	} `json:"tasks"`
 }
 
-// TestWorkers: who, since when, its lease, and what it is doing; also of one that has died.
+// TestWorkers checks that workers shows who runs, since when, the lease and the tasks, also of a worker that died.
 func TestWorkers(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
@@ -170,7 +172,8 @@ func TestWorkers(t *testing.T) {
 	})
 }
 
-// TestWhyItWaitsForAQueue: a live worker that has the handler serves another queue; and a pause says by whom and when.
+// TestWhyItWaitsForAQueue tests a live worker with the handler that serves another queue, and a pause that names who
+// paused and when.
 func TestWhyItWaitsForAQueue(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

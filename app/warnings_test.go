@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestWarnings: a ${{ }} in a text that a shell parses again is a warning wherever a file is read, and no failure.
+// TestWarnings checks that a ${{ }} in a text that a shell parses again leads to a warning wherever a file is read,
+// and not to a failure.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {

@@ -10,14 +10,15 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// How instants are written for people: with the zone's offset, in one word, so that every flag that takes a time takes them back.
+// How times are written for people: with the zone's offset and without spaces, so that every flag for a time accepts
+// them.
 const (
 	momentLayout  = time.RFC3339
 	preciseMoment = "2006-01-02T15:04:05.000Z07:00"
 	clockLayout   = "15:04:05.000"
 )
 
-// moment writes an instant for people, in their zone.
+// moment writes a time for people, in their zone.
 func moment(t db.Time) string {
 	if t.IsZero() {
 		return ""
@@ -30,7 +31,8 @@ func momentMS(t time.Time) string { return t.Local().Format(preciseMoment) }
 
 func clock(t db.Time) string { return t.Local().Format(clockLayout) }
 
-// instantLayouts are the ways to write an instant, besides RFC 3339. Without an offset it is one of this process's zone.
+// instantLayouts are the formats for times in addition to RFC 3339. A time without an offset is in this process's
+// zone.
 var instantLayouts = []string{
 	"2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 Z07:00", "2006-01-02 15:04Z07:00", "2006-01-02T15:04Z07:00",
 	"2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02T15:04", time.DateOnly,
@@ -38,7 +40,7 @@ var instantLayouts = []string{
 
 var errNoInstant = errors.New("no time")
 
-// readInstant reads an instant, or a duration as how long before now it was.
+// readInstant reads a time, or a duration that is subtracted from now.
 func readInstant(s string, now time.Time) (time.Time, error) {
 	if d, err := definition.ParseDuration(s); err == nil {
 		return now.Add(-d), nil
@@ -55,11 +57,11 @@ func readInstant(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, errNoInstant
 }
 
-// fraction finds the seconds of an instant, and its part of a second.
+// fraction finds the seconds of a time, and their fraction.
 var fraction = regexp.MustCompile(`:\d{2}:\d{2}(\.\d+)?`)
 
-// endOf is the last instant that is written as s: tables show seconds or milliseconds, and what happened within them has happened. A
-// duration, and a time without seconds, mean just that.
+// endOf returns the last time that is written as s, because tables show seconds or milliseconds, and a time from them
+// should include what happened within them. Durations, and times without seconds, are exact.
 func endOf(s string, t time.Time) time.Time {
 	m := fraction.FindStringSubmatch(s)
 	if m == nil || len(m[1]) > len(".999999") {
@@ -72,7 +74,7 @@ func endOf(s string, t time.Time) time.Time {
 	return t.Add(unit - time.Microsecond)
 }
 
-// parseInstant reads the value of a flag that takes an instant, or how long ago it was; zero for nothing.
+// parseInstant reads the value of a flag for a time or a duration before now. It returns the zero time for "".
 func parseInstant(flag, s string, now time.Time) (db.Time, error) {
 	if s == "" {
 		return db.Time{}, nil

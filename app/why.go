@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// waiting says why a task is not running, or won't run on; empty for one that runs or has ended.
+// waiting says why a task is not running, or will not continue. It returns "" for a task that runs or has ended.
 func (h *account) waiting(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status, f fleet) string {
 	switch {
 	case t.Status == tasks.NotStarted:
@@ -36,7 +36,8 @@ func (h *account) waiting(t tasks.Task, x pipelines.Execution, all map[string]ta
 	return fmt.Sprintf("ready for %s, %s", span(f.now.Sub(last.CreatedAt.Time)), why)
 }
 
-// queueOf is the queue that a task waits in: its own, or that of the sluice run process that its run is reserved for.
+// queueOf returns the queue that a task waits in: its own, or the private queue of the sluice run process that its
+// run is reserved for.
 func queueOf(t tasks.Task, x pipelines.Execution) string {
 	if x.ReservedFor != "" {
 		return outbox.PrivateQueue(string(x.ReservedFor))
@@ -44,7 +45,7 @@ func queueOf(t tasks.Task, x pipelines.Execution) string {
 	return t.Queue
 }
 
-// waitsFor names the dependencies, and where they can't go on either, why not.
+// waitsFor names the open dependencies of a task, and says that the pipeline is paused if it is.
 func (h *account) waitsFor(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status) string {
 	text := "waits for " + strings.Join(h.openNeeds(t, all), ", ")
 	if x.Status == pipelines.Paused {
@@ -53,7 +54,7 @@ func (h *account) waitsFor(t tasks.Task, x pipelines.Execution, all map[string]t
 	return text
 }
 
-// deferred tells of a deferral: until when, why, and what else keeps the task once its time has come.
+// deferred describes a deferral: until when, why, and what else the task waits for.
 func (h *account) deferred(last events.Event, why string) string {
 	s, err := tell(last)
 	if err != nil {
@@ -89,7 +90,7 @@ func (h *account) openNeeds(t tasks.Task, all map[string]tasks.Status) []string 
 	return open
 }
 
-// statusesOf gives the status of each task by its name.
+// statusesOf returns the status of each task by its name.
 func statusesOf(list []tasks.Task) map[string]tasks.Status {
 	out := make(map[string]tasks.Status, len(list))
 	for _, t := range list {
@@ -98,7 +99,7 @@ func statusesOf(list []tasks.Task) map[string]tasks.Status {
 	return out
 }
 
-// waited is waiting for the past, of whose workers nothing is known any more.
+// waited is waiting for a moment of the past, of which the workers are not known any more.
 func (h *account) waited(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status, now time.Time) string {
 	switch {
 	case t.Status == tasks.NotStarted:

@@ -15,7 +15,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// onScreen runs a command line with a terminal of some characters a line as its output, and returns what that shows.
+// onScreen runs a command line with a terminal of the given width as its output, and returns what the terminal shows.
 func (p *program) onScreen(t *testing.T, width uint16, args ...string) string {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -54,8 +54,8 @@ func (p *program) onScreen(t *testing.T, width uint16, args ...string) string {
 	return strings.ReplaceAll(text, "\r\n", "\n")
 }
 
-// TestTablesFitTheTerminal: no line is wider than the terminal, what is cut says so, and ids are whole as long as they fit. An error
-// shows its last line however narrow the terminal is.
+// TestTablesFitTheTerminal checks that no line is wider than the terminal, that cuts are marked, and that ids are
+// complete if they fit. An error shows its last line however narrow the terminal is.
 func TestTablesFitTheTerminal(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	p := &program{url: dbtest.SQLiteURL(t)}

@@ -10,7 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// eventData is what any event's data may hold (docs/events.md).
+// eventData is what the data of any event may hold (docs/events.md).
 type eventData struct {
 	TaskName     string         `json:"id"`
 	PipelineName string         `json:"pipeline"`
@@ -37,7 +37,7 @@ type eventData struct {
 func dataOf(e events.Event) (eventData, error) {
 	var d eventData
 	if e.EventType == events.Annotation {
-		return d, nil // its data is its writer's
+		return d, nil // its writer chose the data
 	}
 	if err := json.Unmarshal(e.EventData, &d); err != nil {
 		return d, fmt.Errorf("event %d: read its data: %w", e.SequenceNum, err)
@@ -45,7 +45,7 @@ func dataOf(e events.Event) (eventData, error) {
 	return d, nil
 }
 
-// story is an event in words: what happened, the circumstances in brief, and a text that came with it, such as an error.
+// story is an event in words: what happened, brief circumstances, and a text of the event, such as an error.
 type story struct {
 	what, how, text string
 }
@@ -61,13 +61,13 @@ func (s story) String() string {
 	return line
 }
 
-// brief is the story in one line.
+// brief returns the story on one line.
 func (s story) brief() string {
 	s.text = errorLine(s.text, 100)
 	return s.String()
 }
 
-// tell puts an event into words.
+// tell describes an event in words.
 func tell(e events.Event) (story, error) {
 	d, err := dataOf(e)
 	if err != nil {

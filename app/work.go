@@ -19,7 +19,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// workNeeds is what working off one execution takes.
+// workNeeds is what running one execution needs.
 type workNeeds struct {
 	fx.In
 	Sources
@@ -32,13 +32,14 @@ type workNeeds struct {
 }
 
 const (
-	lookEvery  = 200 * time.Millisecond // another process may work on the execution too, and tells nobody here
-	lookAtMost = 30 * time.Millisecond  // between two looks
-	runDrain   = 2 * time.Second        // for an interrupted run's tasks
+	// lookEvery is how often the execution is polled, because another process may work on it without a notification.
+	lookEvery  = 200 * time.Millisecond
+	lookAtMost = 30 * time.Millisecond // minimum time between two updates
+	runDrain   = 2 * time.Second       // for an interrupted run's tasks
 	runPoll    = 500 * time.Millisecond
 )
 
-// work is the working off of one execution in this process.
+// work is one execution that runs in this process.
 type work struct {
 	workNeeds
 	pool    *workers.Pool
@@ -55,18 +56,18 @@ type view struct {
 	execution pipelines.Execution
 	tasks     []tasks.Task // in the order of creation
 	fresh     []events.Event
-	output    []outputLine // fresh, in the order of writing
-	now       time.Time    // the database's
+	output    []outputLine // new lines, in the order of writing
+	now       time.Time    // the database's time
 }
 
-// display shows how an execution gets on.
+// display shows the progress of an execution.
 type display interface {
 	show(v view) error
-	// every is the least time between two calls of show.
+	// every is the minimum time between two calls of show.
 	every() time.Duration
 }
 
-// run works until the execution has ended or ctx has. It gives the execution as it stands then.
+// run works until the execution or ctx has ended. It returns the execution in its last state.
 func (w *work) run(ctx context.Context) (pipelines.Execution, error) {
 	working, stop := context.WithCancel(ctx)
 	defer stop()
@@ -78,13 +79,13 @@ func (w *work) run(ctx context.Context) (pipelines.Execution, error) {
 		err = poolErr
 	}
 	if ctx.Err() != nil {
-		// What the drain left is what there is to tell.
+		// Show the state that the drain left.
 		return w.look(context.WithoutCancel(ctx), true)
 	}
 	return x, err
 }
 
-// watch shows the progress until the execution has ended, ctx has, or the pool gives up.
+// watch shows the progress until the execution or ctx has ended, or the pool gives up.
 func (w *work) watch(ctx context.Context, ended chan error) (pipelines.Execution, error) {
 	changed, cancel := w.Engine.Waker().Changed(ctx)
 	defer cancel()
@@ -119,7 +120,7 @@ func (w *work) watch(ctx context.Context, ended chan error) (pipelines.Execution
 	}
 }
 
-// look reads how things stand and shows it. The execution is read first: the events are then at least as new.
+// look reads the current state and shows it. It reads the execution first, so that the events are at least as new.
 func (w *work) look(ctx context.Context, back bool) (pipelines.Execution, error) {
 	found, err := w.Executions.Find(ctx, []db.ID{w.id})
 	if err != nil {
@@ -137,7 +138,7 @@ func (w *work) look(ctx context.Context, back bool) (pipelines.Execution, error)
 	return x, w.display.show(view{execution: x, tasks: w.tasks, fresh: fresh, output: w.output.take(), now: now})
 }
 
-// refresh reads the tasks again that the events are about: each change of a task has its event.
+// refresh reads the tasks that the events are about again. Each change of a task has an event.
 func (w *work) refresh(ctx context.Context, fresh []events.Event) error {
 	changed := map[db.ID]bool{}
 	for _, e := range fresh {

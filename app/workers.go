@@ -24,12 +24,12 @@ type workersNeeds struct {
 	Leases     *leases.Repository
 }
 
-// workerRow is a worker process with what it is doing. One that is gone, and whose tasks nobody has taken back yet, has no more
-// than its id.
+// workerRow is a worker process with its tasks. A worker that has no row any more, but whose tasks have not been
+// recovered, has only an id.
 type workerRow struct {
 	leases.Worker
-	Alive     bool          `json:"alive"`         // it holds its lease
-	Draining  bool          `json:"draining"`      // it finishes what it runs and claims nothing more
+	Alive     bool          `json:"alive"`         // its lease has not expired
+	Draining  bool          `json:"draining"`      // it finishes its tasks and claims no more
 	LeaseMS   int64         `json:"lease_left_ms"` // negative: expired
 	SlotsUsed int           `json:"slots_used"`
 	Tasks     []workingTask `json:"tasks"` // longest running first
@@ -119,7 +119,7 @@ func (c *cli) printWorkers(list []workerRow, f fleet) {
 	printFitted(c.stdout, []string{"id", "host", "since", "slots", "lease", "doing", "queues", "handlers", "limits"}, rows, "doing", "handlers", "limits", "queues", "host")
 }
 
-// doing tells of the tasks that a worker has had for longest.
+// doing describes the tasks that a worker has held longest.
 func doing(list []workingTask, f fleet) string {
 	const most = 3
 	var parts []string

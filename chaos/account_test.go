@@ -20,7 +20,7 @@ const (
 	bob   = "host-22-bbbbbbbbbbbb"
 )
 
-// past is a task's history: claimed, started and ended as told, by one worker.
+// past returns a task's history: claimed, started and ended as given, by one worker.
 func past(worker string, attempt int, end events.Type) []event {
 	return []event{
 		{kind: events.TaskClaimed, worker: worker, attempt: attempt},
@@ -130,7 +130,8 @@ func TestWorkersOfOneNameAreCounted(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for file, workers := range map[string][]string{
-		"0-1": {"h-1-aa", "h-1-ab"}, "1-2": {"h-1-bb", "h-2-cc"}, "0-3": {"h-3-dd"}, "0-4": {"h-3-ee"}, // a place's own processes do not count
+		// Processes of the same place do not count.
+		"0-1": {"h-1-aa", "h-1-ab"}, "1-2": {"h-1-bb", "h-2-cc"}, "0-3": {"h-3-dd"}, "0-4": {"h-3-ee"},
 	} {
 		text := ""
 		for _, w := range workers {

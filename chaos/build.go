@@ -35,10 +35,10 @@ func build(ctx context.Context, env []string, args ...string) error {
 // now is the line of the standard library's package time in which Now reads the clock.
 const now = "\tsec, nsec, mono := runtimeNow()\n"
 
-// BuildSkewed builds a worker whose time.Now is Skew ahead of the machine's clock, its monotonic clock being right, as on a
-// machine whose clock was set wrongly. A program written in Go does not ask the C library for the time, so no preloaded library
-// can shift it: the standard library is built anew with one line more. Without C, which would take a minute to build again and
-// is for SQLite alone.
+// BuildSkewed builds a worker whose time.Now is Skew ahead of the machine's clock, with a correct monotonic clock, as
+// on a machine whose clock was set wrongly. A Go program does not get the time from the C library, so no preloaded
+// library can shift it. Instead the standard library is rebuilt with an additional line. SQLite's C code is compiled
+// without optimisation, because it would take a minute otherwise.
 func BuildSkewed(ctx context.Context, dir string) (path string, err error) {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
@@ -53,7 +53,7 @@ func BuildSkewed(ctx context.Context, dir string) (path string, err error) {
 		return "", errors.New("this Go's time.Now does not read the clock as expected: see BuildSkewed")
 	}
 	shifted := strings.Replace(string(source), now, fmt.Sprintf("%s\tsec += %d\n", now, int(Skew.Seconds())), 1)
-	// A path that is always the same lets the build cache find what it has built before.
+	// A constant path lets the build cache reuse what it has built.
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err

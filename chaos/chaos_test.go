@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// worker is the path of the worker's binary, built once for all tests.
+// worker is the path of the worker's binary, which is built once for all tests.
 var worker string
 
 func TestMain(m *testing.M) {
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// small is the size of the gate: one to two percent of the full run.
+// small returns the size for the regular tests: one to two percent of the full run.
 func small(dir string) Config {
 	return Config{
 		Workers: 4, Slots: 16, Lease: time.Second, Open: 40, Poison: 100, Transitions: 12_000, Worker: worker, Dir: dir, Limit: 2 * time.Minute,
@@ -42,10 +42,10 @@ func small(dir string) Config {
 	}
 }
 
-// scratch is a directory that Postgres's user can enter, kept when the test fails.
+// scratch returns a directory that PostgreSQL's user can enter. It is kept if the test fails.
 func scratch(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "chaos") //nolint:usetesting // it is kept when the test fails
+	dir, err := os.MkdirTemp("", "chaos") //nolint:usetesting // it is kept if the test fails
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,8 @@ type child struct {
 	err  error         // how it ended; read after done
 }
 
-// startChild starts a command whose SysProcAttr says what signal it gets when its parent dies. Its parent, in that sense, is
-// the thread that started it: so that thread stays with it to its end.
+// startChild starts a command whose SysProcAttr says what signal it gets when its parent dies. The parent, in that
+// sense, is the thread that started it, so that thread is kept until the child's end.
 func startChild(cmd *exec.Cmd) (*child, error) {
 	c := &child{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
@@ -34,7 +34,7 @@ func startChild(cmd *exec.Cmd) (*child, error) {
 	return c, <-started
 }
 
-// signal sends a signal; one that has ended already needs none.
+// signal sends a signal. A process that has ended is not an error.
 func (c *child) signal(s syscall.Signal) error {
 	if err := c.cmd.Process.Signal(s); !errors.Is(err, os.ErrProcessDone) {
 		return err
@@ -47,9 +47,9 @@ func (c *child) pid() int { return c.cmd.Process.Pid }
 // orderly is how long a process may take to stop when it is asked to.
 const orderly = 30 * time.Second
 
-// stop asks the process to end, and ends it when it does not.
+// stop asks the process to end, and kills it if it does not.
 func (c *child) stop() {
-	_ = c.signal(syscall.SIGTERM) // what is gone needs no signal
+	_ = c.signal(syscall.SIGTERM) // an ended process needs no signal
 	timer := time.NewTimer(orderly)
 	defer timer.Stop()
 	select {

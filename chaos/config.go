@@ -8,58 +8,59 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Config says how large a run is. Every number is reached, or the run says which was not.
+// Config says how large a run is. Every number is reached, or the run reports which one was not.
 type Config struct {
 	Workers int           // processes
-	Slots   int           // tasks that a process runs at once
+	Slots   int           // tasks that a process runs concurrently
 	Lease   time.Duration // of each process
-	Open    int           // runs kept open at once
-	Poison  int           // a misbehaving handler is in each so many-th run; 0: in none
+	Open    int           // runs kept open at the same time
+	Poison  int           // one in this many runs has a misbehaving handler; 0: none
 
-	Transitions int            // at least so many, by the events in the history
+	Transitions int            // at least this many, by the events in the history
 	Refused     int            // late outcomes of zombies
-	Strikes     map[string]int // how often each fault strikes, by its name; one that is not named does not
+	Strikes     map[string]int // how often each fault strikes, by name; a fault without a number does not
 
 	Start []string                            // pipelines started once, at the beginning, by name
-	Check func(context.Context, *db.DB) error // a further look at the end, if set
+	Check func(context.Context, *db.DB) error // a further check at the end, if set
 
 	Limit    time.Duration // the faults end after it, whatever is still missing
 	Worker   string        // path of the worker's binary
-	Skewed   string        // path of a worker's binary whose clock is an hour off, for one of the processes; empty: none
-	SameName bool          // two processes see themselves under one name: the same host and process id
+	Skewed   string        // path of a binary whose clock is an hour off, for one of the processes; empty: none
+	SameName bool          // two processes have the same host name and process id
 	Dir      string        // for the files of the run
 	Disk     string        // where the database's own small disk is mounted, for the fault FullDisk
-	File     string        // SQLite's file, which may be there already; empty: a new one in Dir
-	Before   string        // folder of ledgers from before, of a file that is there already and may have lost its last commits
-	Forgets  bool          // the server forgets commits that it has answered: the faults are those that make it do so
+	File     string        // SQLite's file, which may exist already; empty: a new one in Dir
+	Before   string        // directory of earlier ledgers, for an existing file that may have lost its last commits
+	Forgets  bool          // the server forgets commits that it has answered; only faults that cause this are used
 	Brutal   bool          // at the end the processes are killed, and nothing is checked
-	Progress io.Writer     // a line now and then
+	Progress io.Writer     // gets an occasional line
 }
 
-// pace is how long, on the average, each fault rests between two strikes. Together they leave a worker about as long alive as
-// its startup and a few tasks take.
+// pace is the average pause of each fault between two strikes. Together they let a worker live about as long as its
+// startup and a few tasks take.
 var pace = map[string]time.Duration{
 	"kill": 900 * time.Millisecond, "graceful stop": 4 * time.Second, "zombie": 4 * time.Second, "immediate stop": 4500 * time.Millisecond,
 	"backend terminated": 3 * time.Second, "link cut before COMMIT": 6 * time.Second, "link cut after COMMIT": 6 * time.Second,
 	ReadOnly: 6 * time.Second, FullDisk: 2 * time.Second, Crash: 4 * time.Second, Failover: 8 * time.Second, Restore: 8 * time.Second,
 }
 
-// Names of the databases, as reports call them.
+// Names of the databases in reports.
 const (
 	Postgres = "PostgreSQL"
 	SQLite   = "SQLite"
 )
 
-// What the server calls the connections of the workers, and of those that look at them.
+// Application names of the connections of the workers, and of those of the tests.
 const (
 	workerApplication = "chaos-worker"
 	driverApplication = "chaos-driver"
 )
 
-// stale is how old anything claimable or running may get: a lease to find out, one for a second misfortune, and ten seconds.
+// stale is how old anything claimable or running may get: a lease until it is noticed, a lease for a second fault,
+// and ten seconds.
 func (c Config) stale() time.Duration { return 2*c.Lease + 10*time.Second }
 
-// streams are the faults that this configuration asks for and this database can have.
+// streams returns the faults that this configuration asks for and that this database can have.
 func (c Config) streams(postgres bool) []stream {
 	faults := []fault{kill{}, term{}, &freeze{}, fullDisk{}}
 	switch {
@@ -77,5 +78,5 @@ func (c Config) streams(postgres bool) []stream {
 	return list
 }
 
-// short is an id's part that differs from run to run, for names.
+// short returns the part of an id that differs between runs, for names.
 func short(id db.ID) string { return id.String()[24:] }

@@ -1,5 +1,5 @@
-// Package chaos breaks a running installation in every way it can think of, and then proves that nothing was lost, doubled or
-// stranded. It starts real worker processes against a real database, keeps starting pipelines, injects faults side by side, and
-// compares three accounts that know nothing of each other: what `sluice verify` checks, what the handlers wrote into ledgers of
-// their own, and what the history says. It is for tests alone, and nothing of it is in the program.
+// Package chaos breaks a running installation in many ways, and then verifies that nothing was lost, doubled or
+// stranded. It starts real worker processes on a real database, keeps starting pipelines, injects faults
+// concurrently, and compares three independent accounts: what `sluice verify` checks, what the handlers wrote into
+// their own ledgers, and what the history says. It is only for tests, and is not part of the program.
 package chaos

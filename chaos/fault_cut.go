@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// sever cuts the link on which the next COMMIT travels, before the server has it, or after, before its answer is back.
+// sever cuts the link with the next COMMIT, either before the server receives it, or afterwards, before its answer is
+// back.
 type sever struct {
 	after bool
 }
@@ -17,7 +18,7 @@ func (s sever) name() string {
 	return "link cut before COMMIT"
 }
 
-// patience is how long to wait for a COMMIT: there is none while the server is away.
+// patience is how long to wait for a COMMIT. There is none while the server is down.
 const patience = 5 * time.Second
 
 func (s sever) apply(ctx context.Context, r *round) (bool, error) {
@@ -33,7 +34,7 @@ func (s sever) apply(ctx context.Context, r *round) (bool, error) {
 	case <-ctx.Done():
 	case <-time.After(patience):
 	}
-	// Not carried out, or begun on a link that broke before the answer came.
+	// The cut was not made, or was begun on a link that broke before the answer came.
 	select {
 	case <-r.proxy.orders:
 	default:

@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// fullDisk fills the database's disk to the last byte for a while.
+// fullDisk fills the database's disk completely for a while.
 type fullDisk struct{}
 
-// FullDisk is the fault's name. It needs a disk of the database's own: see MountDisk.
+// FullDisk is the fault's name. It needs a separate disk for the database; see MountDisk.
 const FullDisk = "full disk"
 
 func (fullDisk) name() string { return FullDisk }
 
 const (
 	full  = 1500 * time.Millisecond // how long the disk stays full
-	grain = 50 * time.Millisecond   // how often what became free meanwhile is filled too
+	grain = 50 * time.Millisecond   // how often newly free space is filled too
 )
 
 func filler(r *round) string { return filepath.Join(r.config.Disk, "filler") }
@@ -40,7 +40,7 @@ func (fullDisk) apply(ctx context.Context, r *round) (bool, error) {
 	return hit, f.Close()
 }
 
-// fill writes until the disk refuses, at last byte by byte.
+// fill writes until the disk is full, at the end byte by byte.
 func fill(f *os.File) error {
 	for _, size := range []int{1 << 20, 1 << 12, 1} {
 		block := make([]byte, size)
@@ -55,7 +55,7 @@ func fill(f *os.File) error {
 	return syscall.ENOSPC
 }
 
-// heal makes room, and does what an operator does then: start a server that has given up.
+// heal frees the disk, and does what an operator would then do: start a server that has stopped.
 func (fullDisk) heal(ctx context.Context, r *round) error {
 	if err := os.Remove(filler(r)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -66,8 +66,8 @@ func (fullDisk) heal(ctx context.Context, r *round) error {
 	return r.server.revive(ctx)
 }
 
-// MountDisk mounts a disk in memory, of the given size in bytes, in an empty directory. Only root can do so. The returned function
-// takes it away; nothing may be open on it any more.
+// MountDisk mounts a disk in memory, of the given size in bytes, on an empty directory. Only root can do so. The
+// returned function unmounts it; no file on it may be open then.
 func MountDisk(dir string, size int64) (unmount func() error, err error) {
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=755", size)); err != nil {
 		return nil, fmt.Errorf("mount a small disk on %s (the tests of a full disk need root): %w", dir, err)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// drain is how long a worker that stops waits for its running tasks before it gives them back: less than some of them take.
+// drain is how long a stopping worker waits for its running tasks before it releases them. Some tasks take longer.
 const drain = 50 * time.Millisecond
 
 // term stops a random worker process in order.

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// The faults that make a database forget commits that it has answered, under workers that live on.
+// The faults that make a database forget commits that it has answered, while the workers stay alive.
 const (
 	Crash    = "crash that forgets"
 	Failover = "asynchronous failover"
 	Restore  = "restore of an older state"
 )
 
-// forgetting is for how long what is committed will be forgotten.
+// forgetting is how long commits are made that will be forgotten.
 const forgetting = 700 * time.Millisecond
 
 // crash kills a server whose commits are asynchronous, with its log still in memory.
@@ -32,7 +32,7 @@ func (crash) apply(ctx context.Context, r *round) (bool, error) {
 	ctx = context.WithoutCancel(ctx)
 	writer, err := count(ctx, r.db, `SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'`, nil)
 	if err != nil || writer == 0 {
-		return false, nil //nolint:nilerr // the server is only just up
+		return false, nil //nolint:nilerr // the server has only just started
 	}
 	if err := syscall.Kill(writer, syscall.SIGSTOP); err != nil {
 		return false, err
@@ -42,7 +42,7 @@ func (crash) apply(ctx context.Context, r *round) (bool, error) {
 	stopping := make(chan error, 1)
 	go func() { stopping <- r.server.stopImmediately(ctx) }()
 	pause(ctx, 20*time.Millisecond)
-	_ = syscall.Kill(writer, syscall.SIGKILL) // a stopped process heeds nothing else; one that is gone needs no signal
+	_ = syscall.Kill(writer, syscall.SIGKILL) // a stopped process reacts to nothing else; an ended one needs no signal
 	if err := <-stopping; err != nil {
 		return false, err
 	}
@@ -65,7 +65,7 @@ func (crash) heal(ctx context.Context, r *round) error {
 	return err
 }
 
-// logEnd is where the server's log ends, in bytes.
+// logEnd returns where the server's log ends, in bytes.
 func logEnd(ctx context.Context, r *round) (n int, err error) {
 	err = r.insist(ctx, func() (err error) {
 		n, err = count(ctx, r.db, `SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint`, nil)
@@ -74,7 +74,7 @@ func logEnd(ctx context.Context, r *round) (n int, err error) {
 	return n, err
 }
 
-// failover promotes a standby that has not received the last commits, and lets the primary die.
+// failover promotes a standby that has not received the last commits, and kills the primary.
 type failover struct{}
 
 func (failover) name() string { return Failover }
@@ -113,7 +113,7 @@ func (failover) apply(ctx context.Context, r *round) (bool, error) {
 
 func (failover) heal(ctx context.Context, r *round) error { return crash{}.heal(ctx, r) }
 
-// restore puts a copy of the server's files, made some moments ago, in their place.
+// restore replaces the server's files with a copy made some moments before.
 type restore struct{}
 
 func (restore) name() string { return Restore }
@@ -138,13 +138,13 @@ func (restore) apply(ctx context.Context, r *round) (bool, error) {
 
 func (restore) heal(ctx context.Context, r *round) error { return crash{}.heal(ctx, r) }
 
-// nextFolder is where the next copy of the server's files goes.
+// nextFolder returns the directory for the next copy of the server's files.
 func (s *server) nextFolder() string {
 	s.copies++
 	return fmt.Sprintf("data%d", s.copies)
 }
 
-// copyTo copies the running server's files, reached at an address, into a folder beside its own.
+// copyTo copies the running server's files, reached at an address, into a directory beside its own.
 func (s *server) copyTo(ctx context.Context, folder, address string, options ...string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -161,7 +161,7 @@ func (s *server) copyTo(ctx context.Context, folder, address string, options ...
 	return nil
 }
 
-// statement runs one by the server's own client.
+// statement runs a statement with the server's own client.
 func (s *server) statement(ctx context.Context, sql string) error {
 	return s.tool(ctx, "psql", "-q", "-d", "postgres", "-c", sql)
 }
@@ -181,7 +181,7 @@ func (s *server) awaitStandby(ctx context.Context, r *round) error {
 	}
 }
 
-// become has the server be the other one from now on, and removes the files that it had.
+// become replaces the server by another one, and removes the files of the first.
 func (s *server) become(other *server) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,5 +190,5 @@ func (s *server) become(other *server) error {
 	return os.RemoveAll(former)
 }
 
-// ForgetfulSettings are those of a server that is to forget commits: its log stays in memory.
+// ForgetfulSettings are the settings of a server that forgets commits, because its log stays in memory.
 var ForgetfulSettings = []string{"wal_writer_delay=10s", "wal_buffers=64MB", "autovacuum=off", "checkpoint_timeout=1h"}

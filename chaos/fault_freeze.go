@@ -9,8 +9,8 @@ import (
 
 const zombie = "zombie"
 
-// freeze stops a random worker process past its lease, so that others take its tasks, and lets it go on: a zombie, whose handlers
-// end and whose outcomes come too late.
+// freeze stops a random worker process for longer than its lease, so that others recover its tasks, and then lets it
+// continue. It is then a zombie, whose handlers end with outcomes that come too late.
 type freeze struct {
 	frozen *child
 	place  *place
@@ -29,7 +29,7 @@ func (f *freeze) apply(ctx context.Context, r *round) (bool, error) {
 	if err := f.frozen.signal(syscall.SIGSTOP); err != nil {
 		return false, err
 	}
-	// Its last renewal may have been a moment ago; others look for expired leases three times a lease.
+	// Its last renewal may be recent, and others look for expired leases three times per lease.
 	select {
 	case <-ctx.Done():
 	case <-f.frozen.done:

@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// kill ends a random worker process by SIGKILL; the fleet starts another in its place.
+// kill ends a random worker process by SIGKILL. The fleet starts another one in its place.
 type kill struct{}
 
 func (kill) name() string { return "kill" }

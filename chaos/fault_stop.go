@@ -26,10 +26,10 @@ func (f *immediate) heal(ctx context.Context, r *round) error {
 	return err
 }
 
-// span is a time in which the database was away.
+// span is a time in which the database was down.
 type span struct{ from, to time.Time }
 
-// within reports whether the database was away at some time between two others.
+// within reports whether the database was down at some time between two times.
 func within(outages []span, from, to time.Time) bool {
 	for _, o := range outages {
 		if from.Before(o.to) && to.After(o.from) {

@@ -14,8 +14,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// feeder keeps a number of pipelines open. It is a client like any other: its link is cut too, and then it asks again with the
-// same key.
+// feeder keeps a number of pipelines open. It is a client like any other: if its link is cut, it repeats the request
+// with the same key.
 type feeder struct {
 	engine *pipelines.Engine
 	db     *db.DB
@@ -23,13 +23,13 @@ type feeder struct {
 	poison []step.Shape
 	byName map[string]step.Shape
 	open   int // how many to keep open
-	every  int // a misbehaving handler is in each so many-th run; 0: in none
+	every  int // one in this many runs has a misbehaving handler; 0: none
 
 	tasks atomic.Int64 // of the runs that it started
 
 	mu     sync.Mutex
-	told   []db.ID  // the runs of which a client was told
-	errors []string // what a client should not have to see
+	told   []db.ID  // the runs that were confirmed to a client
+	errors []string // errors that a client should not see
 }
 
 func newFeeder(d *db.DB, open, every int) (*feeder, error) {
@@ -65,7 +65,7 @@ func (f *feeder) run(ctx context.Context) {
 		}
 		open, err := count(ctx, f.db, openExecutions, nil)
 		if err != nil {
-			continue // the database is away
+			continue // the database is down
 		}
 		if missing := f.open - open; missing > 0 {
 			f.start(ctx, f.choose(missing))
@@ -107,7 +107,7 @@ func (f *feeder) startNamed(ctx context.Context, names []string) error {
 	return nil
 }
 
-// start starts runs, however often it must ask. A database that is away is what this is about; any other answer is a fault.
+// start starts runs, and repeats the request while the database is down. Any other error is recorded as a fault.
 func (f *feeder) start(ctx context.Context, requests []pipelines.Request) {
 	for {
 		answer, err := f.engine.Start(ctx, requests)

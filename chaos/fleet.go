@@ -19,14 +19,14 @@ import (
 type fleet struct {
 	config  Config
 	url     string
-	ledgers string // folder
+	ledgers string // directory
 	logs    *logs
 
-	idle chan *place // those that no fault has its hands on
+	idle chan *place // those that no fault uses
 
 	mu     sync.Mutex
 	ends   []end
-	faults []string // ends that nothing explains
+	faults []string // unexplained ends
 	seq    int
 }
 
@@ -40,24 +40,24 @@ type place struct {
 
 	mu      sync.Mutex
 	proc    *child
-	serving chan struct{} // closed when the present process works
-	wanted  bool          // a fault ends it: no cause for alarm
+	serving chan struct{} // closed when the current process works
+	wanted  bool          // a fault ends it, so its end is expected
 }
 
-// end is how and when a process was ended by a fault.
+// end is how and when a fault ended a process.
 type end struct {
 	pid  int
 	at   time.Time
 	kind string
 }
 
-// restartPause is how long a process that could not begin is left alone.
+// restartPause is the pause after a process that could not start.
 const restartPause = 200 * time.Millisecond
 
-// exitUnreachable is the program's status when it can't reach its database at its start.
+// exitUnreachable is the program's exit code if it cannot reach its database at its start.
 const exitUnreachable = 4
 
-// exitInterrupted is the program's status when it is stopped before it has begun.
+// exitInterrupted is the program's exit code if it is stopped before it has begun.
 const exitInterrupted = 130
 
 // run keeps the processes alive until ctx ends, and then stops them in order.
@@ -87,7 +87,7 @@ func (f *fleet) keep(ctx context.Context, p *place) error {
 	return nil
 }
 
-// live is the life of one process.
+// live runs one process to its end.
 func (f *fleet) live(ctx context.Context, p *place) error {
 	f.mu.Lock()
 	f.seq++
@@ -97,12 +97,12 @@ func (f *fleet) live(ctx context.Context, p *place) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // for people alone
+	defer func() { _ = log.Close() }() // only for people
 	binary := f.config.Worker
 	if f.config.Skewed != "" && p.number == 0 {
 		binary = f.config.Skewed
 	}
-	// The end of ctx is an orderly end: see stop.
+	// The end of ctx is an orderly end; see stop.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary, "--database-url", f.url, "serve", "--lease", f.config.Lease.String(),
 		"--workers", strconv.Itoa(f.config.Slots), "--drain", drain.String())
 	cmd.Env = append(os.Environ(), step.LedgerEnv+"="+filepath.Join(f.ledgers, name+".ledger"))
@@ -131,16 +131,16 @@ func (f *fleet) live(ctx context.Context, p *place) error {
 	return nil
 }
 
-// stop ends a process at the end of all.
+// stop ends a process at the end of the round.
 func (f *fleet) stop(proc *child) {
 	if f.config.Brutal {
-		_ = proc.signal(syscall.SIGKILL) // what is gone needs no signal
+		_ = proc.signal(syscall.SIGKILL) // an ended process needs no signal
 		return
 	}
 	proc.stop()
 }
 
-// ended judges the end of a process.
+// ended checks how a process ended, and records an unexplained end as a fault.
 func (f *fleet) ended(ctx context.Context, p *place, proc *child, last string) {
 	p.mu.Lock()
 	wanted := p.wanted
@@ -167,9 +167,9 @@ func (f *fleet) note(pid int, kind string) {
 	f.ends = append(f.ends, end{pid: pid, at: time.Now(), kind: kind})
 }
 
-// borrow takes a random place whose process works, for one fault at a time.
+// borrow takes a random place whose process works. Only one fault at a time has a place.
 func (f *fleet) borrow(ctx context.Context) (*place, error) {
-	// Channels are first in, first out: a random number of turns makes the choice random.
+	// Channels are first in, first out, so a random number of rounds makes the choice random.
 	for turns := rand.IntN(f.config.Workers); ; turns-- {
 		select {
 		case <-ctx.Done():
@@ -223,7 +223,7 @@ func (p *place) works() bool {
 	}
 }
 
-// end ends the present process by a signal that it is to die of.
+// end ends the current process with a signal.
 func (f *fleet) end(p *place, s syscall.Signal, kind string) (*child, error) {
 	p.mu.Lock()
 	p.wanted = true
@@ -233,7 +233,7 @@ func (f *fleet) end(p *place, s syscall.Signal, kind string) (*child, error) {
 	return proc, proc.signal(s)
 }
 
-// pause waits, and reports whether it did so to the end: ctx may end first.
+// pause waits, and reports whether it waited to the end. It returns false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -245,8 +245,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// namespaces gives two processes the same process id, each in a namespace of its own, and with it the same name but for what the
-// program adds to it.
+// namespaces gives two processes the same process id, each in its own namespace. Their worker names then differ only
+// in what the program adds.
 func (c Config) namespaces(place int) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if c.SameName && place < 2 {

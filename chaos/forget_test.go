@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// TestForgottenCommits: workers that live through a crash with asynchronous commits, a failover to a standby that is behind, and a restore
-// of an older state, leave nothing Running that nobody runs, and no outcome of a forgotten claim is accepted.
+// TestForgottenCommits runs workers through a crash with asynchronous commits, a failover to a standby that is
+// behind, and a restore of an older state. No task may stay Running without a worker, and no outcome of a forgotten
+// claim may be accepted.
 func TestForgottenCommits(t *testing.T) {
 	dir := scratch(t)
 	c := ForgetfulSize(0.04)

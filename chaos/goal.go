@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// FullSize is what the claim is: so much, without a breach. scale makes it smaller.
+// FullSize returns the goal that the report claims without a breach. scale makes it smaller.
 func FullSize(scale float64) Config {
 	c := Config{
 		Workers: 4, Slots: 16, Lease: time.Second, Open: 40, Poison: 300, Transitions: int(1_000_000 * scale), Refused: int(1000 * scale),
@@ -28,7 +28,7 @@ func FullSize(scale float64) Config {
 	return c
 }
 
-// ForgetfulSize is what the claim is for a server that forgets commits that it has answered.
+// ForgetfulSize returns the goal for a server that forgets commits that it has answered.
 func ForgetfulSize(scale float64) Config {
 	return Config{
 		Workers: 4, Slots: 16, Lease: time.Second, Open: 40, Forgets: true,
@@ -36,10 +36,10 @@ func ForgetfulSize(scale float64) Config {
 	}
 }
 
-// Names are the faults, sorted.
+// Names returns the names of the faults, sorted.
 func (c Config) Names() []string { return slices.Sorted(maps.Keys(c.Strikes)) }
 
-// Only leaves nothing but the named faults, comma-separated; all of them for an empty list.
+// Only returns the configuration with only the named faults, which are separated by commas. An empty list keeps all.
 func (c Config) Only(list string) Config {
 	if list == "" {
 		return c
@@ -50,7 +50,7 @@ func (c Config) Only(list string) Config {
 	return c
 }
 
-// Share is what one of so many rounds has to do of what is still missing.
+// Share returns one round's part of what is still missing.
 func (c Config) Share(done Report, rounds int) Config {
 	part := func(goal, done int) int { return (max(0, goal-done) + rounds - 1) / rounds }
 	c.Transitions, c.Refused = part(c.Transitions, done.Transitions), part(c.Refused, done.Refused)
@@ -62,7 +62,7 @@ func (c Config) Share(done Report, rounds int) Config {
 	return c
 }
 
-// Load reads a report that Store wrote; an empty path, or none there, is an empty report.
+// Load reads a report that Store wrote. If the path is empty or there is no file, it returns an empty report.
 func Load(path string) (r Report, err error) {
 	doc, err := os.ReadFile(path)
 	if path == "" || errors.Is(err, fs.ErrNotExist) {
@@ -77,7 +77,7 @@ func Load(path string) (r Report, err error) {
 	return r, nil
 }
 
-// Store keeps a report; an empty path keeps nothing.
+// Store writes a report. If the path is empty, it does nothing.
 func (r Report) Store(path string) error {
 	if path == "" {
 		return nil

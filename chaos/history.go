@@ -14,7 +14,7 @@ import (
 // history is the events of each task, by version.
 type history map[db.ID][]event
 
-// event is what the tests need of one.
+// event is the part of an event that the tests need.
 type event struct {
 	version int64
 	kind    events.Type
@@ -25,14 +25,14 @@ type event struct {
 	lost    string // the worker that a reset took the task from
 }
 
-// data is what the tests read of an event's data; modules/tasks writes it.
+// data is the part of an event's data that the tests read. modules/tasks writes it.
 type data struct {
 	Attempt int    `json:"attempt"`
 	Cause   string `json:"cause"`
 	Worker  string `json:"worker"`
 }
 
-// readHistory reads the whole history of all tasks, in the order of versions.
+// readHistory reads the history of all tasks, in the order of versions.
 func readHistory(ctx context.Context, d *db.DB) (history, error) {
 	h := history{}
 	err := d.Query(ctx, `SELECT task_execution_id, version, event_type, worker_id, event_data, created_at FROM {execution_events}
@@ -68,7 +68,7 @@ func (e event) outcome() bool {
 	return false
 }
 
-// zombies finds outcomes that were written by somebody else than the worker that held the task. `sluice verify` does too, by
+// zombies finds outcomes that were written by a worker that did not hold the task. `sluice verify` also does, with
 // other code.
 func (h history) zombies() []string {
 	var found []string
@@ -91,8 +91,8 @@ func (h history) zombies() []string {
 	return found
 }
 
-// expired finds claims by workers from which tasks had been taken before: their lease had expired, and with it the name under
-// which anybody would notice their end.
+// expired finds claims by workers from which tasks had been taken before. The lease of such a worker had expired, so
+// nobody would notice its end.
 func (h history) expired() []string {
 	first := map[string]time.Time{}
 	for _, list := range h {
@@ -113,15 +113,15 @@ func (h history) expired() []string {
 	return found
 }
 
-// delays are how long after its worker's end each task that was taken from it was claimed by another; ends by process id.
-// cause is that of the reset. What fell into one of the given outages does not count.
+// delays returns how long after its worker's end each recovered task was claimed again. ends has the times by process
+// id. cause is the cause of the reset. Delays that overlap an outage are left out.
 func (h history) delays(ends map[int]time.Time, cause string, outages []span) []time.Duration {
 	var list []time.Duration
 	for _, events := range h {
 		for i, e := range events {
 			at, ok := ends[processOf(e.lost)]
 			if !ok || e.cause != cause || e.at.Before(at) {
-				continue // not this kind of end, or taken before it: its lease had expired already
+				continue // another kind of end, or taken before it because its lease had expired
 			}
 			if next, ok := claimAfter(events[i+1:]); ok && !within(outages, at, next) {
 				list = append(list, next.Sub(at))
@@ -135,10 +135,10 @@ func claimAfter(list []event) (time.Time, bool) {
 	if len(list) > 0 && list[0].kind == events.TaskClaimed {
 		return list[0].at, true
 	}
-	return time.Time{}, false // abandoned, say
+	return time.Time{}, false // for example abandoned
 }
 
-// Causes of a reset, as the history tells them.
+// Causes of a reset in the history.
 const (
 	lost   = tasks.CauseLeaseExpired
 	handed = tasks.CauseOperator

@@ -10,7 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// judge holds the three accounts against each other when all is quiet.
+// judge compares the three accounts when all work has ended.
 func (r *round) judge(ctx context.Context) error {
 	err := errors.Join(
 		r.verify(ctx, nil, "everything"),
@@ -67,11 +67,12 @@ func (r *round) judgeHistory(ctx context.Context) error {
 	return nil
 }
 
-// judgeRest counts, and looks at what must be left: no run open, no row in the outbox, each run as its pipeline ends.
+// judgeRest counts, and checks the final state: no open run, no outbox row, and each run ended as its pipeline
+// should.
 func (r *round) judgeRest(ctx context.Context) error {
 	told := r.feeder.told
 	if r.config.Forgets {
-		told = nil // a run may have been forgotten that a client was told of
+		told = nil // a run that was confirmed to a client may have been forgotten
 	}
 	abandoned, breaches, err := executions(ctx, r.db, told)
 	if err != nil {

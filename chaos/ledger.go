@@ -17,20 +17,20 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// call is one attempt in the hands of one worker. It is more than one call when the attempt was deferred in between.
+// call is one attempt on one worker. A deferred attempt has more than one call.
 type call struct {
 	task    db.ID
 	attempt int
 	worker  string
 }
 
-// calls counts.
+// calls counts the calls of a handler.
 type calls struct {
 	starts, ends, ok        int // by the ledger
 	started, outcomes, wins int // by the history
 }
 
-// ledger is the account of the handlers themselves.
+// ledger is the handlers' own account.
 type ledger map[call]*calls
 
 func (l ledger) at(c call) *calls {
@@ -40,7 +40,7 @@ func (l ledger) at(c call) *calls {
 	return l[c]
 }
 
-// readLedgers reads the ledgers of all processes, which are in the given folders.
+// readLedgers reads the ledgers of all processes, which are in the given directories.
 func readLedgers(folders ...string) (ledger, error) {
 	var files []string
 	for _, folder := range folders {
@@ -87,8 +87,8 @@ func (l ledger) read(path string) (err error) {
 	return nil
 }
 
-// sameName counts hosts' process ids that workers of several places of the fleet had: nothing but what the program adds to a name
-// tells those apart. A ledger's file is named after its place.
+// sameName counts the pairs of host and process id that workers of several places had. Only what the program adds to
+// a name distinguishes those workers. A ledger's file is named after its place.
 func sameName(folder string) (n int, err error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.ledger"))
 	if err != nil {
@@ -118,7 +118,7 @@ func sameName(folder string) (n int, err error) {
 	return n, nil
 }
 
-// add enters what the history says about the same calls.
+// add adds what the history says about the same calls.
 func (l ledger) add(h history) {
 	for id, list := range h {
 		for _, e := range list {
@@ -136,22 +136,24 @@ func (l ledger) add(h history) {
 	}
 }
 
-// account is what the comparison of ledgers and history came to.
+// account is the result of comparing ledgers and history.
 type account struct {
-	Starts     int // calls of handlers, by the ledgers
-	Started    int // task_started events
-	NeverBegun int // started by the history, of which no handler knows: its process died in between, or its COMMIT was not answered
+	Starts  int // calls of handlers, by the ledgers
+	Started int // task_started events
+	// NeverBegun counts calls started by the history but not by a ledger, because the process died in between, or the
+	// answer of its COMMIT was lost.
+	NeverBegun int
 	Cut        int // begun and not ended: the process died within the handler
 }
 
 // excuses are what may make the accounts differ.
 type excuses struct {
-	ended     map[int]bool // processes that a fault ended: they may not have begun what they had claimed
-	links     bool         // links to the database break: so may a worker that was not told of its claim
-	forgotten bool         // the database has lost its last commits: handlers may have run without history
+	ended     map[int]bool // processes that a fault ended, which may not have begun what they had claimed
+	links     bool         // links to the database break, so the answer of a claim may be lost
+	forgotten bool         // the database has lost its last commits, so handlers may have run without history
 }
 
-// compare holds the two accounts against each other.
+// compare compares the two accounts.
 func (l ledger) compare(x excuses) (a account, breaches []string) {
 	for c, n := range l {
 		a.Starts += n.starts
@@ -176,10 +178,10 @@ func (l ledger) compare(x excuses) (a account, breaches []string) {
 	return a, breaches
 }
 
-// name is how the program makes a worker's: host, process, and something that no other has.
+// name matches the end of a worker's name, which consists of the host, the process id, and a unique suffix.
 var name = regexp.MustCompile(`-(\d+)-[0-9a-f]+$`)
 
-// processOf gives the process id in a worker's name, 0 if there is none.
+// processOf returns the process id in a worker's name, or 0 if there is none.
 func processOf(worker string) int {
 	m := name.FindStringSubmatch(worker)
 	if m == nil {

@@ -16,11 +16,11 @@ const (
 	msgRefused = "a late outcome was refused"
 )
 
-// logs counts what the workers of a round say.
+// logs counts the messages of a round's workers.
 type logs struct {
 	mu      sync.Mutex
 	counts  map[string]int
-	alarms  []string // what no worker should ever say
+	alarms  []string // messages that no worker should ever log
 	refused int
 	skew    time.Duration // the furthest that an entry's time was ahead
 }
@@ -35,17 +35,17 @@ type line struct {
 	At    time.Time `json:"ts"`
 }
 
-// alarming are texts that tell of a fault of the program, whatever was done to it.
+// alarming are texts that indicate a fault of the program, whatever was done to it.
 var alarming = []string{"deadlock", "gave up after", "illegal transition", "DATA RACE"}
 
-// read takes a worker's log to its end, copies it, and calls serving when the worker has begun. What is no log entry is the
-// process's last words, which it returns.
+// read reads a worker's log to its end, copies it, and calls serving when the worker has begun. It returns the text
+// that is not a log entry, which is the process's last output.
 func (l *logs) read(in io.Reader, out io.Writer, serving func()) (last string) {
 	lines := bufio.NewReader(in)
 	var words strings.Builder
 	for {
 		text, err := lines.ReadString('\n')
-		_, _ = io.WriteString(out, text) // a log refuses nothing that matters here
+		_, _ = io.WriteString(out, text) // errors are ignored
 		var entry line
 		switch {
 		case text == "":
@@ -84,7 +84,7 @@ func (l *logs) lateOutcomes() int {
 	return l.refused
 }
 
-// tell enters into a report what the workers said.
+// tell adds the counts and the alarms to a report.
 func (l *logs) tell(r *Report) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Markdown is the report for docs/, against the goal.
+// Markdown returns the report for docs/, compared with the goal.
 func (r Report) Markdown(goal Config) string {
 	var b strings.Builder
 	b.WriteString(preface)

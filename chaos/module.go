@@ -15,7 +15,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// compose makes the engine that starts pipelines, as the program composes it.
+// compose returns the engine that starts pipelines, composed as in the program.
 func compose(d *db.DB) (*pipelines.Engine, *tasks.Registry, error) {
 	var engine *pipelines.Engine
 	var registry *tasks.Registry

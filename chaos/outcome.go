@@ -9,9 +9,9 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// executions checks that each run ended as its pipeline does when nothing is broken. Only a run that has lost a task to the cap
-// of recoveries may fail besides. It gives the number of such runs.
-// told are those of which a client was told that they had been started.
+// executions checks that each run ended as its pipeline does without faults. Only a run that has an abandoned task
+// may end otherwise. It returns the number of such runs. told are the runs that were confirmed to a client, all of
+// which must exist.
 func executions(ctx context.Context, d *db.DB, told []db.ID) (abandoned int, breaches []string, err error) {
 	fails, found := map[string]bool{}, map[db.ID]bool{}
 	for _, s := range step.Shapes() {

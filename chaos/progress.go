@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// every is how often a long run says where it is.
+// every is how often a long run reports its progress.
 const every = 10 * time.Second
 
-// tell says now and then where the round is, until ctx ends.
+// tell reports the progress of the round regularly, until ctx ends.
 func (r *round) tell(ctx context.Context) {
 	if r.config.Progress == nil {
 		return

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 )
 
-// proxy stands between the workers and PostgreSQL, and can cut a link at the worst moment: around a COMMIT.
+// proxy is between the workers and PostgreSQL. It can cut a link at the worst moment, around a COMMIT.
 type proxy struct {
 	listener net.Listener
 	target   string
@@ -24,16 +24,16 @@ type proxy struct {
 	all   sync.WaitGroup
 }
 
-// cut is an order to cut the link on which the next COMMIT travels.
+// cut is an order to cut the link with the next COMMIT.
 type cut struct {
-	after bool          // let the server have it and keep its answer back; else the server never sees it
+	after bool          // let the server receive it and drop its answer; otherwise the server never receives it
 	done  chan struct{} // closed once the link is cut
 }
 
 // link is one connection of a worker.
 type link struct {
 	client, server net.Conn
-	pending        atomic.Pointer[cut] // the server's next word is not for the client
+	pending        atomic.Pointer[cut] // the server's next message is not for the client
 }
 
 func startProxy(ctx context.Context, target string) (*proxy, error) {
@@ -56,7 +56,7 @@ func (p *proxy) accept(ctx context.Context) {
 		}
 		server, err := new(net.Dialer).DialContext(ctx, "tcp", p.target)
 		if err != nil {
-			_ = client.Close() // the server is away: so is this link
+			_ = client.Close() // the server is down, and so is this link
 			continue
 		}
 		l := &link{client: client, server: server}
@@ -69,7 +69,7 @@ func (p *proxy) accept(ctx context.Context) {
 	}
 }
 
-// add enters a link, unless the proxy has been closed meanwhile.
+// add adds a link, unless the proxy has been closed.
 func (p *proxy) add(l *link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,13 +100,13 @@ func (p *proxy) drop(l *link) {
 	p.mu.Unlock()
 }
 
-// close may be called twice; that the other side was first is no fault.
+// close may be called twice. It ignores that the other side closed first.
 func (l *link) close() {
 	_ = l.client.Close()
 	_ = l.server.Close()
 }
 
-// down carries the server's words to the client.
+// down forwards the server's messages to the client.
 func (p *proxy) down(l *link) {
 	defer p.drop(l)
 	buf := make([]byte, 64<<10)
@@ -129,12 +129,12 @@ func (p *proxy) down(l *link) {
 
 var errCut = errors.New("cut as ordered")
 
-// up carries the client's messages to the server one by one, so that a COMMIT is seen before the server has it.
+// up forwards the client's messages to the server one by one, so that it sees a COMMIT before the server does.
 func (p *proxy) up(l *link) {
 	defer p.drop(l)
 	in := bufio.NewReaderSize(l.client, 64<<10)
 	out := bufio.NewWriterSize(l.server, 64<<10)
-	// The first message has no type: its length comes first.
+	// The first message has no type, so its length comes first.
 	if err := forward(in, out, 0); err != nil {
 		return
 	}
@@ -155,7 +155,7 @@ func (p *proxy) up(l *link) {
 	}
 }
 
-// commit obeys an order to cut, if there is one.
+// commit executes an order to cut, if there is one.
 func (p *proxy) commit(l *link, out *bufio.Writer) error {
 	select {
 	case c := <-p.orders:
@@ -164,7 +164,8 @@ func (p *proxy) commit(l *link, out *bufio.Writer) error {
 			close(c.done)
 			return errCut
 		}
-		// What came before has been answered, for a client waits for each answer within a transaction; so has what is in out.
+		// Everything before the COMMIT has been answered, because a client waits for each answer within a
+		// transaction. This includes what is in out.
 		l.pending.Store(c)
 		return nil
 	default:
@@ -172,7 +173,7 @@ func (p *proxy) commit(l *link, out *bufio.Writer) error {
 	}
 }
 
-// isCommit looks at the next message: a simple query of the one word that ends a transaction.
+// isCommit reports whether the next message is a simple query with only the word commit.
 func isCommit(in *bufio.Reader) bool {
 	head, err := in.Peek(5)
 	if err != nil || head[0] != 'Q' {
@@ -187,7 +188,7 @@ func isCommit(in *bufio.Reader) bool {
 	return err == nil && bytes.EqualFold(bytes.Trim(message[5:], "\x00; "), []byte("commit"))
 }
 
-// forward copies one message, whose length stands after the given number of bytes.
+// forward copies one message, whose length follows after the given number of bytes.
 func forward(in *bufio.Reader, out *bufio.Writer, before int) error {
 	head, err := in.Peek(before + 4)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// TestALinkIsCutAroundACommit: what was cut before is not there, and what was cut after is, though nobody said so.
+// TestALinkIsCutAroundACommit checks that a commit that was cut before the server got it does not exist, and that one
+// that was cut afterwards does, although its answer was lost.
 func TestALinkIsCutAroundACommit(t *testing.T) {
 	server := startTestServer(t, scratch(t)).server
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent()) // the server stays

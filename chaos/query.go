@@ -12,23 +12,24 @@ const (
 	outboxRows     = `SELECT COUNT(*) FROM {task_outbox}`
 	eventRows      = `SELECT COUNT(*) FROM {execution_events}`
 
-	// What should have moved on: a task that has run for longer than any handler does, or that nobody has claimed.
+	// A task should have ended that has run for longer than any handler does, and an outbox row should have been
+	// claimed.
 	longRunning = `SELECT COUNT(*) FROM {pipeline_executions} p JOIN {task_executions} t ON t.pipeline_execution_id = p.id
 WHERE p.status = 'Running' AND t.status = 'Running' AND t.started_at < $before`
-	// What nothing will ever move again, at once: no task runs, and none is ready to.
+	// A run is dead if none of its tasks runs or is ready to, because then nothing will ever continue it.
 	dead = `SELECT COUNT(*) FROM {pipeline_executions} p WHERE p.status = 'Running' AND NOT EXISTS (
 SELECT 1 FROM {task_executions} t WHERE t.pipeline_execution_id = p.id AND t.status IN ('Ready', 'Running'))`
 
 	longWaiting = `SELECT COUNT(*) FROM {task_outbox} WHERE available_at < $before`
 )
 
-// count runs a statement that gives one number.
+// count runs a statement that returns one number.
 func count(ctx context.Context, d *db.DB, statement string, args db.Args) (n int, err error) {
 	err = d.Query(ctx, statement, args, func(scan func(...any) error) error { return scan(&n) })
 	return n, err
 }
 
-// openIDs are the executions that have not ended.
+// openIDs returns the executions that have not ended.
 func openIDs(ctx context.Context, d *db.DB) (ids []db.ID, err error) {
 	err = d.Query(ctx, `SELECT id FROM {pipeline_executions} WHERE status IN ('Running', 'Paused')`, nil, func(scan func(...any) error) error {
 		var id db.ID
@@ -39,7 +40,7 @@ func openIDs(ctx context.Context, d *db.DB) (ids []db.ID, err error) {
 	return ids, err
 }
 
-// stuck counts what has not moved for the given time, or never will.
+// stuck counts what has not changed for the given time, or never will.
 func stuck(ctx context.Context, d *db.DB, limit time.Duration) (total int, err error) {
 	before := db.Args{"before": db.At(d.Now().Add(-limit))}
 	for _, look := range []struct {

@@ -7,25 +7,26 @@ import (
 	"time"
 )
 
-// Report is what a run did and found. Reports of several runs add up.
+// Report is what a run did and found. Reports of several runs can be added.
 type Report struct {
-	Transitions   int            `json:"transitions"` // events with a version, all verified
-	Runs          int            `json:"runs"`        // pipeline executions
-	Tasks         int            `json:"tasks"`
-	Strikes       map[string]int `json:"strikes"`         // of faults that hit something, by name
-	Seconds       float64        `json:"seconds"`         // that the runs took
-	Verifications int            `json:"verifications"`   // `sluice verify` over the open runs after each fault, and over all at each end
+	Transitions int            `json:"transitions"` // events with a version, all verified
+	Runs        int            `json:"runs"`        // pipeline executions
+	Tasks       int            `json:"tasks"`
+	Strikes     map[string]int `json:"strikes"` // of faults that hit something, by name
+	Seconds     float64        `json:"seconds"` // that the runs took
+	// runs of the verification: of open runs after each fault, and of everything at each end
+	Verifications int            `json:"verifications"`
 	Refused       int            `json:"refused"`         // writes of zombies, refused
 	Accepted      int            `json:"accepted"`        // writes of zombies, accepted
-	Stuck         int            `json:"stuck"`           // runs found with nothing moving
-	Abandoned     int            `json:"abandoned"`       // runs that lost a task to the cap of recoveries, as they should
-	Account       account        `json:"account"`         // ledgers against history
+	Stuck         int            `json:"stuck"`           // most tasks and runs that were stuck at the same time
+	Abandoned     int            `json:"abandoned"`       // runs with a task that was abandoned after recoveries
+	Account       account        `json:"account"`         // ledgers compared with history
 	Killed        []Millis       `json:"takeover_killed"` // from SIGKILL to the next claim of each task it held
 	Stopped       []Millis       `json:"takeover_stopped"`
 	Skew          time.Duration  `json:"skew"`      // the furthest that a worker's log was ahead of this machine's clock
-	SameName      int            `json:"same_name"` // hosts' process ids that workers of several places had
-	Said          map[string]int `json:"said"`      // what the workers' logs say, by level and message
-	Breaches      []string       `json:"breaches"`  // everything that should not be
+	SameName      int            `json:"same_name"` // pairs of host and process id that workers of several places had
+	Said          map[string]int `json:"said"`      // the workers' log messages, by level and text
+	Breaches      []string       `json:"breaches"`  // every violation
 }
 
 // Millis is a duration in milliseconds.
@@ -67,7 +68,7 @@ func sum(a, b map[string]int) map[string]int {
 	return out
 }
 
-// Percentile gives the value that the given share of a list does not exceed, 0 for an empty list.
+// Percentile returns the value that the given share of a list does not exceed, or 0 for an empty list.
 func Percentile(list []Millis, share float64) Millis {
 	if len(list) == 0 {
 		return 0
@@ -93,7 +94,7 @@ func (c Config) Missing(r Report) []string {
 	return list
 }
 
-// Summary is the report in a few lines.
+// Summary returns the report in a few lines.
 func (r Report) Summary() string {
 	return fmt.Sprintf(`%d transitions of %d tasks in %d runs; strikes %v; %d verifications; breaches %d
 zombie writes refused %d, accepted %d; stuck %d; runs with an abandoned task %d

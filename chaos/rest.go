@@ -8,7 +8,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// watch looks twice a second whether anything has come to rest that should not.
+// watch checks twice a second whether anything is stuck.
 func (r *round) watch(ctx context.Context) {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
@@ -28,15 +28,15 @@ func (r *round) rested(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if time.Since(r.back) < r.config.stale() {
-		return // what had to wait for the server, or was brought back, looks as if it had not moved
+		return // what had to wait for the server, or was restored, looks as if it were stuck
 	}
 	r.report.Stuck = max(r.report.Stuck, n)
 }
 
-// settling is how long the runs that are open may take to end once nothing is broken any more.
+// settling is how long open runs may take to end after the last fault.
 const settling = 2 * time.Minute
 
-// settle waits until all runs have ended, or nothing is left that will. What is stuck is for judge to tell.
+// settle waits until all runs have ended, or those that are left are stuck, which judge reports.
 func (r *round) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()

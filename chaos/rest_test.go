@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// TestWhatRestsIsSeen: a run that nobody works on is stuck, once it is old enough.
+// TestWhatRestsIsSeen checks that a run that nobody works on counts as stuck when it is old enough.
 func TestWhatRestsIsSeen(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

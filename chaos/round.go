@@ -13,13 +13,13 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// round is one run of faults over a database of its own, from an empty schema to the last check.
+// round is one run of faults with its own database, from an empty schema to the last check.
 type round struct {
 	config Config
 	server *server // nil with SQLite
 	proxy  *proxy  // nil with SQLite
 	name   string  // of the database in PostgreSQL
-	db     *db.DB  // the tests' own look at the database, past the proxy
+	db     *db.DB  // the tests' own connection to the database, without the proxy
 	fleet  *fleet
 	feeder *feeder
 	logs   *logs
@@ -27,10 +27,10 @@ type round struct {
 	mu      sync.Mutex
 	report  Report
 	outages []span
-	back    time.Time // when the server was last there again
+	back    time.Time // when the server last came back
 }
 
-// Run runs the faults over a new database of the given server, or over a new SQLite file when there is none.
+// Run runs the faults on a new database of the given server, or on a new SQLite file if s is nil.
 func Run(ctx context.Context, c Config, s *Server) (report Report, err error) {
 	begin := time.Now()
 	r := &round{config: c, logs: newLogs(), report: Report{Strikes: map[string]int{}}}
@@ -67,7 +67,7 @@ func Run(ctx context.Context, c Config, s *Server) (report Report, err error) {
 	return r.report, err
 }
 
-// prepare makes the database, and gives its URL for the tests and for the workers.
+// prepare creates the database, and returns its URL for the tests and for the workers.
 func (r *round) prepare(ctx context.Context, dir string) (direct, through string, err error) {
 	if r.server == nil {
 		file := r.config.File
@@ -100,7 +100,7 @@ func openMigrated(ctx context.Context, url string) (*db.DB, error) {
 	return d, nil
 }
 
-// run is the round itself: everything at once, then a time in which all must come to its end, then the checks.
+// run runs the faults, then waits for all runs to end, and then runs the checks.
 func (r *round) run(ctx context.Context) error {
 	working, stop := context.WithCancel(ctx)
 	defer stop()
@@ -117,7 +117,7 @@ func (r *round) run(ctx context.Context) error {
 	return r.judge(ctx)
 }
 
-// storm feeds and breaks until everything asked for has been reached or the time is over.
+// storm starts pipelines and injects faults until all goals have been reached or the time is over.
 func (r *round) storm(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, r.config.Limit)
 	defer cancel()
@@ -151,7 +151,7 @@ func (r *round) storm(ctx context.Context) error {
 	}
 }
 
-// perTask is how many transitions a task makes at least: created, ready, claimed, started, ended.
+// perTask is the minimum number of transitions of a task: created, ready, claimed, started, ended.
 const perTask = 5
 
 func (r *round) awaitTransitions(ctx context.Context) {
@@ -166,7 +166,7 @@ func (r *round) awaitTransitions(ctx context.Context) {
 	}
 }
 
-// struck counts a strike, and verifies what was under way when it came.
+// struck counts a strike, and verifies the runs that were open when it came.
 func (r *round) struck(ctx context.Context, name string) {
 	r.mu.Lock()
 	r.report.Strikes[name]++
@@ -178,10 +178,10 @@ func (r *round) struck(ctx context.Context, name string) {
 	}
 }
 
-// again is how long to wait before the database is asked again.
+// again is the pause before the database is tried again.
 const again = 50 * time.Millisecond
 
-// insist tries until the database can be reached.
+// insist calls try until the database can be reached.
 func (r *round) insist(ctx context.Context, try func() error) error {
 	for {
 		err := try()
@@ -200,7 +200,7 @@ func (r *round) verifyOpen(ctx context.Context, after string) error {
 	return r.verify(ctx, ids, after)
 }
 
-// verify runs the checker over some executions, or over all.
+// verify verifies some executions, or all.
 func (r *round) verify(ctx context.Context, ids []db.ID, after string) error {
 	report, err := audit.New(r.db).Verify(ctx, audit.Options{IDs: ids})
 	if err != nil {

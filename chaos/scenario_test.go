@@ -16,12 +16,12 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// TestMisbehavingHandlers: each is recorded as what it is, and the task after it runs.
+// TestMisbehavingHandlers checks that each misbehaviour is recorded correctly, and that the task after it runs.
 func TestMisbehavingHandlers(t *testing.T) {
 	dir := scratch(t)
 	server := startTestServer(t, dir)
 	for _, part := range []map[string]string{
-		{"poison-exit": "task_abandoned , then Completed"}, // by itself: it takes the others' processes with it
+		{"poison-exit": "task_abandoned , then Completed"}, // by itself, because it takes the others' processes with it
 		{
 			"poison-panic":  "task_failed panic, then Completed",
 			"poison-ignore": "task_failed timeout, then Completed",
@@ -43,7 +43,7 @@ func TestMisbehavingHandlers(t *testing.T) {
 	}
 }
 
-// misbehaved tells how each poisoned pipeline went.
+// misbehaved collects how each poisoned pipeline ended.
 func misbehaved(ctx context.Context, d *db.DB, got map[string]string) error {
 	return d.Query(ctx, `SELECT p.pipeline_name, a.status, e.event_type, COALESCE(e.event_data->>'error_kind', '')
 FROM {pipeline_executions} p
@@ -57,7 +57,8 @@ JOIN {execution_events} e ON e.task_execution_id = t.id AND e.version = t.versio
 	})
 }
 
-// TestAThousandPredecessors: four processes end a thousand tasks side by side; the one that needs them all starts once.
+// TestAThousandPredecessors checks that, when four processes end a thousand tasks concurrently, the task that needs
+// all of them starts once.
 func TestAThousandPredecessors(t *testing.T) {
 	dir := scratch(t)
 	c := small(dir)
@@ -112,13 +113,14 @@ func TestAFullDiskUnderSQLite(t *testing.T) {
 	check(t, c, report, err)
 }
 
-// TestALogCutAtRandomLengths: what a crash left of SQLite's log is a beginning of what was committed, and work goes on from there.
+// TestALogCutAtRandomLengths checks that what a crash left of SQLite's log is a beginning of what was committed, and
+// that work continues from there.
 func TestALogCutAtRandomLengths(t *testing.T) {
 	dir := scratch(t)
 	c := small(dir)
 	c.Transitions, c.Strikes = 2000, map[string]int{"kill": 1}
 	c.File, c.Brutal = filepath.Join(dir, "sluice.db"), true
-	keep, err := openMigrated(t.Context(), "sqlite://"+c.File) // the last to close a file would empty its log
+	keep, err := openMigrated(t.Context(), "sqlite://"+c.File) // the last one to close a file would empty its log
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,17 +18,17 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// server is a PostgreSQL server with the settings that a production server has by default, durable above all. Unlike the tests'
-// shared server it can be stopped without warning and started again on what that left.
+// server is a PostgreSQL server with the default settings of a production server, including durability. Unlike the
+// tests' shared server it can be stopped without warning and started again with its files.
 type server struct {
 	bin, dir, port string
 	folder         string // of the data, in dir
-	otherPort      string // for the server that takes this one's place
-	copies         int    // of the data that were made
+	otherPort      string // for the server that replaces this one
+	copies         int    // of the data, made so far
 	owner          *syscall.Credential
 	settings       []string // further command-line arguments
 
-	busy sync.Mutex // held by a fault that stops the server, until it is there again
+	busy sync.Mutex // held by a fault that stops the server, until it is running again
 
 	mu   sync.Mutex
 	proc *child
@@ -39,8 +39,8 @@ type Server struct {
 	server *server
 }
 
-// StartServer makes a server with its files in a directory whose parents its user can enter, with further settings as name=value.
-// It ends with this process, or by Stop.
+// StartServer starts a server with its files in a directory whose parents its user can enter. settings are further
+// settings as name=value. The server ends with this process, or by Stop.
 func StartServer(ctx context.Context, dir string, settings ...string) (*Server, error) {
 	s, err := startServer(ctx, dir, settings)
 	if err != nil {
@@ -49,15 +49,15 @@ func StartServer(ctx context.Context, dir string, settings ...string) (*Server, 
 	return &Server{server: s}, nil
 }
 
-// Stop ends the server.
+// Stop stops the server.
 func (s *Server) Stop(ctx context.Context) error { return s.server.stopImmediately(ctx) }
 
-// recovery is how long a server may take until it accepts connections again, on a busy machine.
+// recovery is how long a server may take to accept connections again, on a busy machine.
 const recovery = time.Minute
 
 const superuser = "postgres"
 
-// startServer makes a server in an empty directory, its data in the directory's folder data.
+// startServer creates a server in an empty directory, with its data in the subdirectory data.
 func startServer(ctx context.Context, dir string, settings []string) (*server, error) {
 	bin, err := programs()
 	if err != nil {
@@ -90,7 +90,7 @@ func startServer(ctx context.Context, dir string, settings []string) (*server, e
 	return s, s.start(ctx)
 }
 
-// programs is the folder of PostgreSQL's programs: where PATH has them, or where systems keep what they leave out of PATH.
+// programs returns the directory of PostgreSQL's programs: the one in PATH, or one of the usual places outside PATH.
 func programs() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		path, err = filepath.EvalSymlinks(path)
@@ -104,7 +104,8 @@ func programs() (string, error) {
 	return "", errors.New("no PostgreSQL programs: run `make setup`")
 }
 
-// owner is whom the server runs as: Postgres refuses root.
+// owner returns the user that runs the server, because PostgreSQL refuses root. It is nil if this process is not
+// root.
 func owner() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -130,14 +131,16 @@ func freePort(ctx context.Context) (string, error) {
 func (s *server) data() string    { return filepath.Join(s.dir, s.folder) }
 func (s *server) address() string { return net.JoinHostPort("127.0.0.1", s.port) }
 
-// url names a database of the server, reached at the given address; application is what the server calls the connection.
+// url returns the URL of a database of the server, reached at the given address. application is the connection's
+// name.
 func (s *server) url(address, database, application string) string {
 	u := url.URL{Scheme: "postgres", User: url.User(superuser), Host: address, Path: "/" + database}
 	u.RawQuery = url.Values{"sslmode": {"disable"}, "application_name": {application}}.Encode()
 	return u.String()
 }
 
-// eitherURL is url for whichever of the server's two addresses takes writes, with asynchronous commits if that is asked for.
+// eitherURL is url for whichever of the server's two addresses accepts writes, with asynchronous commits if asked
+// for.
 func (s *server) eitherURL(database, application string, asynchronous bool) string {
 	u := fmt.Sprintf("postgres://%s@%s,127.0.0.1:%s/%s?sslmode=disable&application_name=%s&target_session_attrs=read-write", superuser,
 		s.address(), s.otherPort, database, application)
@@ -147,8 +150,7 @@ func (s *server) eitherURL(database, application string, asynchronous bool) stri
 	return u
 }
 
-// start starts the server and waits until it accepts connections. It may have to do so more than once: what it finds may be
-// less than it needs while a disk is full.
+// start starts the server and waits until it accepts connections.
 func (s *server) start(ctx context.Context) error {
 	lasting := context.WithoutCancel(ctx)
 	ctx, cancel := context.WithTimeout(ctx, recovery)
@@ -190,7 +192,7 @@ func (s *server) await(ctx context.Context, proc *child) error {
 	}
 }
 
-// tail is the end of the server's log, as an error to show.
+// tail returns the end of the server's log as an error.
 func (s *server) tail() error {
 	log, err := os.ReadFile(filepath.Join(s.dir, "log"))
 	if err != nil {
@@ -199,7 +201,8 @@ func (s *server) tail() error {
 	return fmt.Errorf("its log ends: %s", log[max(0, len(log)-2000):])
 }
 
-// stopImmediately is `pg_ctl stop -m immediate`: no checkpoint, no goodbye to anybody, recovery at the next start.
+// stopImmediately does what `pg_ctl stop -m immediate` does: no checkpoint, no orderly disconnects, recovery at the
+// next start.
 func (s *server) stopImmediately(ctx context.Context) error {
 	s.mu.Lock()
 	proc := s.proc
@@ -215,7 +218,7 @@ func (s *server) stopImmediately(ctx context.Context) error {
 	}
 }
 
-// ended tells whether the server has gone by itself.
+// ended reports whether the server has ended.
 func (s *server) ended() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,7 +230,7 @@ func (s *server) ended() bool {
 	}
 }
 
-// revive waits until the server accepts connections again, and starts it if it has given up.
+// revive waits until the server accepts connections again, and starts it if it has ended.
 func (s *server) revive(ctx context.Context) error {
 	if s.ended() {
 		return s.start(ctx)
@@ -239,17 +242,17 @@ func (s *server) revive(ctx context.Context) error {
 	defer cancel()
 	err := s.await(ctx, proc)
 	if err != nil && s.ended() {
-		return s.start(ctx) // it gave up while it was being waited for
+		return s.start(ctx) // it ended during the wait
 	}
 	return err
 }
 
-// createDatabase makes an empty database.
+// createDatabase creates an empty database.
 func (s *server) createDatabase(ctx context.Context, name string) error {
 	return s.tool(ctx, "createdb", name)
 }
 
-// dropDatabase removes a database: at each recovery the server looks through the files of all that it has.
+// dropDatabase removes a database, because each recovery reads the files of all databases.
 func (s *server) dropDatabase(ctx context.Context, name string) error {
 	return s.tool(ctx, "dropdb", "--force", name)
 }

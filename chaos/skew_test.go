@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestAClockAnHourOffAndTwoProcessesOfOneName: of four processes one has its clock an hour ahead, and the first two see themselves
-// under the same host name and process id.
+// TestAClockAnHourOffAndTwoProcessesOfOneName runs four processes, of which one has its clock an hour ahead, and the
+// first two have the same host name and process id.
 func TestAClockAnHourOffAndTwoProcessesOfOneName(t *testing.T) {
 	dir := scratch(t)
 	skewed, err := BuildSkewed(t.Context(), dir)

@@ -14,11 +14,11 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// image is a SQLite database as a crash left it: a file, and a log of commits of which any end may be missing.
+// image is a SQLite database after a crash: a file, and a log of commits of which any part at the end may be missing.
 type image struct {
 	file     []byte
 	wal      []byte
-	from, to int64 // where the log may be cut: behind what has been copied into the file already
+	from, to int64 // where the log may be cut: after what has been copied into the file
 }
 
 // The layout of a log and of its index: https://sqlite.org/walformat.html.
@@ -31,8 +31,8 @@ const (
 	indexSize   = 136
 )
 
-// takeImage copies a database that nobody writes to. A log is cut only behind the frames that a checkpoint has begun to copy: it
-// makes those durable first, so that no crash can lose them.
+// takeImage copies a database that nobody writes to. The log may be cut only after the frames that a checkpoint has
+// begun to copy. A checkpoint makes those durable first, so that no crash can lose them.
 func takeImage(path string) (image, error) {
 	file, errFile := os.ReadFile(path)
 	wal, errWAL := os.ReadFile(path + "-wal")
@@ -62,17 +62,17 @@ func (i image) restore(path string, length int64) error {
 	return errors.Join(os.WriteFile(path, i.file, 0o600), os.WriteFile(path+"-wal", i.wal[:length], 0o600))
 }
 
-// CutReport is what cutting the log at random lengths came to.
+// CutReport is the result of cutting the log at random lengths.
 type CutReport struct {
 	Cuts      int
 	Fewest    int // events left by one of the cuts
 	Whole     int // events without a cut
 	Breaches  []string
-	Remaining string // path of the last one, for work to go on with
+	Remaining string // path of the last one, with which to continue
 }
 
-// cutLog cuts the log of an image at random lengths. After each, the checker must hold, and the history must be the beginning of
-// the whole one: commits are lost from the end, none from the middle and none by halves.
+// cutLog cuts the log of an image at random lengths. After each cut, the database must verify, and its history must
+// be a prefix of the whole one: commits are lost only from the end, and as a whole.
 func cutLog(ctx context.Context, i image, dir string, cuts int) (r CutReport, err error) {
 	whole, _, err := i.examine(ctx, filepath.Join(dir, "whole.db"), i.to)
 	if err != nil {
@@ -97,7 +97,7 @@ func cutLog(ctx context.Context, i image, dir string, cuts int) (r CutReport, er
 	return r, nil
 }
 
-// examine opens a cut image as the program does, and gives its events in the order in which they were written.
+// examine opens a cut image as the program does, and returns its events in the order in which they were written.
 func (i image) examine(ctx context.Context, path string, length int64) (events []db.ID, report audit.Report, err error) {
 	if err := i.restore(path, length); err != nil {
 		return nil, report, err

@@ -1,5 +1,5 @@
-// Command driver runs the fault tests at full size, in rounds, each over a database of its own, and writes what came of it as a
-// report. It ends with status 1 if there was a breach, or if something was not reached in the time given.
+// Command driver runs the fault tests at full size, in rounds with a database each, and writes a report. It exits
+// with status 1 if there was a breach, or if a goal was not reached in time.
 //
 //	go run ./chaos/driver -minutes 25 -report docs/chaos.md
 //	go run ./chaos/driver -only kill,zombie -state bin/chaos.json   # in stages: the state adds up
@@ -51,7 +51,7 @@ func main() {
 	}
 }
 
-// run reports whether all went as it should.
+// run reports whether all goals were reached without a breach.
 func run(ctx context.Context, o options) (ok bool, err error) {
 	goal := chaos.FullSize(o.scale).Only(o.only)
 	if o.only != "" && len(goal.Strikes) == 0 {
@@ -97,7 +97,8 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 	return finish(total, goal, o, nil)
 }
 
-// forget runs the faults that make a server forget commits, on a server of its own, and adds them to the goal and to what was reached.
+// forget runs the faults that make a server forget commits, on a separate server, and adds them to the goal and to
+// the total.
 func forget(ctx context.Context, dir string, goal *chaos.Config, total *chaos.Report, o options, deadline time.Time) (err error) {
 	c := chaos.ForgetfulSize(o.scale).Only(o.only)
 	if len(c.Strikes) == 0 {
@@ -136,7 +137,7 @@ func prepare(ctx context.Context, dir, worker string) (*chaos.Server, error) {
 	return chaos.StartServer(ctx, files, "shared_buffers=512MB", "max_wal_size=4GB")
 }
 
-// finish writes the report and says what was wrong.
+// finish writes the report and prints breaches and missed goals.
 func finish(total chaos.Report, goal chaos.Config, o options, failure error) (bool, error) {
 	if failure != nil {
 		return false, failure

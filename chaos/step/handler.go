@@ -16,31 +16,32 @@ import (
 // ExitCode is the status of a process whose handler called os.Exit.
 const ExitCode = 77
 
-// huge is the size of an output that no database should be given, in bytes.
+// huge is the size of an output that no database should receive, in bytes.
 const huge = 10 << 20
 
-// deaf is how long a handler goes on that does not look at its context.
+// deaf is how long a handler runs that ignores its context.
 const deaf = time.Second
 
-// Handler does what a task's `with` says: {"ms": how long at most, "do": a word}. It writes the ledger before and after.
+// Handler does what a task's `with` says: {"ms": maximum duration, "do": a word}. It writes to the ledger before and
+// after.
 type Handler struct {
 	ledger *Ledger
 }
 
-// NewHandler makes the handler.
+// NewHandler returns the handler.
 func NewHandler(l *Ledger) *Handler { return &Handler{ledger: l} }
 
-// Name is what definitions use.
+// Name returns the name that definitions use.
 func (*Handler) Name() string { return "chaos.step" }
 
 // with is a task's `with`.
 type with struct {
 	MS int    `json:"ms"`
 	Do string `json:"do"`
-	At int64  `json:"at"` // when a deferral ends, Unix milliseconds
+	At int64  `json:"at"` // when a deferral ends, in Unix milliseconds
 }
 
-// Check refuses a word that Run does not know.
+// Check returns an error for an unknown word.
 func (*Handler) Check(values map[string]any) error {
 	if word, _ := values["do"].(string); word != "" && words[word] == nil {
 		return &tasks.FieldError{Field: "do", Msg: "is no known word"}
@@ -48,7 +49,7 @@ func (*Handler) Check(values map[string]any) error {
 	return nil
 }
 
-// Run is one call.
+// Run handles one call.
 func (h *Handler) Run(ctx context.Context, call *tasks.Call) (out json.RawMessage, err error) {
 	var w with
 	if err := json.Unmarshal(call.With, &w); err != nil {
@@ -88,7 +89,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// words are what a handler may do, besides its work.
+// words are what a handler may do in addition to its work.
 var words = map[string]func(*tasks.Call, with) (json.RawMessage, error){
 	"retry": failTwice,
 	"defer": deferOnce,
@@ -120,7 +121,7 @@ func failTwice(call *tasks.Call, _ with) (json.RawMessage, error) {
 	return nil, nil
 }
 
-// deferOnce goes by a time that the run's input fixes, so that no process has to remember.
+// deferOnce uses a time from the run's input, so that no process has to remember it.
 func deferOnce(_ *tasks.Call, w with) (json.RawMessage, error) {
 	if at := time.UnixMilli(w.At); time.Now().Before(at) {
 		return nil, tasks.DeferUntil(at, "the run's input says so")

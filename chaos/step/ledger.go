@@ -8,10 +8,10 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// LedgerEnv names the environment variable with the path of a worker's ledger.
+// LedgerEnv is the environment variable with the path of a worker's ledger.
 const LedgerEnv = "CHAOS_LEDGER"
 
-// Ends of a call, as the ledger tells them. A call without an end died with its process.
+// Ends of a call in the ledger. A call without an end died with its process.
 const (
 	EndOK    = "ok"
 	EndErr   = "err"
@@ -19,13 +19,14 @@ const (
 	EndPanic = "panic"
 )
 
-// Ledger is a file to which each start and each end of a handler is appended, a line each: S or E, the task execution, the
-// attempt, the worker, the process, and for an end how it came. A line is one write, so a killed process leaves none by halves.
+// Ledger is a file with one line for each start and each end of a handler: S or E, the task execution, the attempt,
+// the worker, the process, and for an end its kind. Each line is a single write, so a killed process leaves no
+// partial line.
 type Ledger struct {
 	out io.Writer
 }
 
-// NewLedger makes a ledger over a writer whose writes are whole or not at all.
+// NewLedger returns a ledger for a writer whose writes are atomic.
 func NewLedger(out io.Writer) *Ledger { return &Ledger{out: out} }
 
 func openLedger() (*Ledger, error) {

@@ -1,5 +1,5 @@
-// Package step is the extension that the worker processes of the fault tests are built with: one handler, which writes each of
-// its calls into a ledger that no database knows of, and the pipelines that use it.
+// Package step is the extension of the worker processes in the fault tests: one handler, which writes each of its
+// calls to a ledger outside the database, and the pipelines that use it.
 package step
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// Module is what the worker is built with. Its ledger is the file that LedgerEnv names.
+// Module is the worker's extension. Its ledger is the file that LedgerEnv names.
 var Module = fx.Module("chaos",
 	fx.Provide(openLedger),
 	tasks.ProvideHandler(NewHandler),

@@ -13,14 +13,14 @@ import (
 type Shape struct {
 	Definition *definition.Definition
 	Weight     int  // how often it is started, in proportion to the others
-	Fails      bool // it ends Failed, also without any fault
-	Poison     bool // a handler that misbehaves is in it
+	Fails      bool // it ends Failed even without faults
+	Poison     bool // it has a handler that misbehaves
 }
 
-// work is how long a task's handler works at most, in milliseconds; half of it on the average.
+// work is the maximum duration of a task's handler, in milliseconds. The average is half of it.
 const work = 120
 
-// Shapes are all pipelines of the fault tests.
+// Shapes returns all pipelines of the fault tests.
 func Shapes() []Shape {
 	shapes := []Shape{
 		{Definition: chain(8), Weight: 6},
@@ -29,7 +29,7 @@ func Shapes() []Shape {
 		{Definition: retried(), Weight: 2},
 		{Definition: deferred(), Weight: 2},
 		{Definition: alerted(), Weight: 2, Fails: true},
-		// Only started by name: a thousand predecessors that end side by side.
+		// This one is only started by name: a thousand predecessors that end concurrently.
 		{Definition: FanIn("thousand", 1000)},
 	}
 	for _, word := range []string{"panic", "exit", "ignore", "huge", "nul", "utf8", "garble"} {
@@ -38,8 +38,8 @@ func Shapes() []Shape {
 	return shapes
 }
 
-// slowly gives each task of a pipeline the given time instead, in milliseconds at most: such a task is under way when a process is
-// stopped.
+// slowly sets the maximum duration of each task of a pipeline, in milliseconds, so that tasks are running when a
+// process is stopped.
 func slowly(d *definition.Definition, ms int) *definition.Definition {
 	for i := range d.Tasks {
 		d.Tasks[i].With = json.RawMessage(fmt.Sprintf(`{"ms": %d}`, ms))
@@ -47,7 +47,7 @@ func slowly(d *definition.Definition, ms int) *definition.Definition {
 	return d
 }
 
-// task is a task that works, and then does as the word says.
+// task returns a task that works, and then does what the word says.
 func task(id, word string, needs ...string) definition.Task {
 	values := map[string]any{"ms": work, "do": word}
 	if word == "defer" {
@@ -81,7 +81,7 @@ func diamond() *definition.Definition {
 	}}
 }
 
-// FanIn is a number of tasks side by side, and one, named join, that needs them all.
+// FanIn returns a pipeline with a number of independent tasks, and one, named join, that needs all of them.
 func FanIn(name string, width int) *definition.Definition {
 	d := &definition.Definition{Name: name}
 	join := task("join", "")
@@ -106,14 +106,14 @@ func deferred() *definition.Definition {
 	}
 }
 
-// alerted fails: an alert reports a failure and does not undo it.
+// alerted fails, because an alert reports a failure and does not undo it.
 func alerted() *definition.Definition {
 	alert := task("alert", "", "fails")
 	alert.TriggerRule = definition.OneFailed
 	return &definition.Definition{Name: "alerted", Tasks: []definition.Task{task("fails", "refuse"), task("skipped", "", "fails"), alert}}
 }
 
-// poisoned has a task whose handler misbehaves, and one that runs after it whatever became of it.
+// poisoned has a task whose handler misbehaves, and one that runs after it, however it ended.
 func poisoned(word string) *definition.Definition {
 	bad := task("poison", word)
 	bad.Retry.MaxAttempts = 2

@@ -1,4 +1,4 @@
-// Command worker is the program as it is, with the fault tests' handler as its one extension.
+// Command worker is the program with the fault tests' handler as its only extension.
 package main
 
 import (

@@ -12,7 +12,7 @@ import (
 
 var benchPipelines = flag.Int("pipelines", 1000, "pipelines of ten tasks (52 events) that the benchmark verifies")
 
-// chain is a completed pipeline of n tasks one after the other.
+// chain returns a completed pipeline of n tasks, each of which depends on the one before.
 func chain(n int) *sim {
 	specs := make([]simSpec, n)
 	for i := range specs {
@@ -29,7 +29,7 @@ func chain(n int) *sim {
 	return s
 }
 
-// saveSets writes ended executions with a statement for each table.
+// saveSets writes ended executions with one statement for each table.
 func saveSets(tb testing.TB, d *db.DB, sims []*sim) {
 	tb.Helper()
 	var pids, tids, tpids, eids, epids, etids []db.ID

@@ -12,7 +12,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// cell takes whatever a column holds, so that one bad value does not end a verification. It is reused from row to row.
+// cell accepts any value of a column, so that one bad value does not end a verification. It is reused for every row.
 type cell struct {
 	kind cellKind
 	n    int64 // an integer, or microseconds since 1970
@@ -30,7 +30,7 @@ const (
 	cellOther
 )
 
-// Scan keeps a copy: a driver's bytes are its own again at the next row.
+// Scan copies the value, because a driver reuses its bytes for the next row.
 func (c *cell) Scan(src any) error {
 	c.b = c.b[:0]
 	switch v := src.(type) {
@@ -50,7 +50,7 @@ func (c *cell) Scan(src any) error {
 	return nil
 }
 
-// raw is the value as the database compares it, for the bound of the next page.
+// raw returns the value in the form that the database compares, for the bound of the next page.
 func (c *cell) raw() any {
 	switch c.kind {
 	case cellInt:
@@ -75,7 +75,7 @@ func (c *cell) String() string {
 	return short(string(c.b))
 }
 
-// number is an integer, or an instant in microseconds since 1970, that may be null. A bad one has been reported already.
+// number is an integer, or a time in microseconds since 1970, that may be null. A bad one has already been reported.
 type number struct {
 	v        int64
 	set, bad bool
@@ -95,7 +95,7 @@ func (n number) instant() string {
 	return instantText(n.v)
 }
 
-// time is the instant; zero for null.
+// time returns the value as a time, or the zero time for null.
 func (n number) time() db.Time {
 	if !n.set {
 		return db.Time{}
@@ -107,12 +107,12 @@ func some(v int64) number { return number{v: v, set: true} }
 
 func instantText(us int64) string { return time.UnixMicro(us).UTC().Format(db.TimeFormat) }
 
-// record is the current row of a query: its cells by position, and what could not be read.
+// record is the current row of a query: its cells by position, and the columns that could not be read.
 type record struct {
 	columns []string
 	cells   []cell
 	bad     []string
-	words   map[string]string // texts that come again and again, to be kept once
+	words   map[string]string // texts that occur repeatedly, kept once
 }
 
 // mostWords bounds the memory of a record's words.
@@ -154,7 +154,7 @@ func (r *record) instant(i int) number {
 	return number{bad: true}
 }
 
-// text reads a null as the empty text.
+// text returns a column's text, and the empty text for null.
 func (r *record) text(i int) string {
 	c := &r.cells[i]
 	switch c.kind {
@@ -173,7 +173,7 @@ func (r *record) text(i int) string {
 	return s
 }
 
-// id reads a null as the zero id.
+// id returns a column's id, and the zero id for null.
 func (r *record) id(i int) db.ID {
 	c := &r.cells[i]
 	switch {
@@ -190,7 +190,7 @@ func (r *record) id(i int) db.ID {
 	return db.ID{}
 }
 
-// scan runs a query and hands each of its rows to row, as a record that is good until the next.
+// scan runs a query and calls row for each row of its result. The record is valid until the next row.
 func scan(g *gorm.DB, columns []string, query string, args []any, row func(*record)) error {
 	rows, err := g.Raw(query, args...).Rows()
 	if err != nil {
@@ -211,7 +211,7 @@ func scan(g *gorm.DB, columns []string, query string, args []any, row func(*reco
 	return errors.Join(rows.Err(), rows.Close())
 }
 
-// short quotes a text and cuts it where it gets too long for a report.
+// short quotes a text, and cuts it if it is too long for a report.
 func short(s string) string {
 	const most = 200
 	if len(s) > most {

@@ -11,7 +11,8 @@ import (
 
 var definitionColumns = []string{"pipeline_name", "version", "definition"}
 
-// checkDefinitions sees that each stored definition has the hash that is its version: all of them, or those of the given executions.
+// checkDefinitions checks that the version of each stored definition is the hash of its content. It checks all
+// definitions, or those of the given executions.
 func checkDefinitions(g *gorm.DB, r *run, ids []db.ID) error {
 	query, args := "SELECT d.pipeline_name, d.version, d.definition FROM "+table(g, "pipeline_definitions")+" AS d", []any(nil)
 	if len(ids) > 0 {

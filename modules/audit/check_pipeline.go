@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// report files a breach of a pipeline, or of a task of it.
+// report adds a breach of a pipeline, or of one of its tasks.
 func (p *page) report(x *pipeline, t *task, b breachAt) {
 	breach := Breach{Invariant: b.invariant, PipelineExecutionID: x.id, Found: b.found, Expected: b.expected, Events: b.events}
 	if t != nil {
@@ -20,8 +20,8 @@ func (p *page) report(x *pipeline, t *task, b breachAt) {
 	p.run.add(breach)
 }
 
-// checkPipeline reports what is wrong with a pipeline and its tasks: first what is wrong with each row and its own history, then
-// what does not fit together, which often follows from that.
+// checkPipeline reports the breaches of a pipeline and its tasks. First come those of each row and its own history,
+// and then those between rows, which often follow from the first.
 func (p *page) checkPipeline(x *pipeline) {
 	now := func(invariant, found, expected string) {
 		p.report(x, nil, breachAt{problem: problem{invariant, found, expected}, events: x.history.refs()})
@@ -58,7 +58,7 @@ func (p *page) checkPipeline(x *pipeline) {
 	p.checkTogether(x, same, now)
 }
 
-// checkTogether reports what does not fit together. same says that the pipeline's history is whole.
+// checkTogether reports the breaches between rows. same says that the pipeline's history is complete and legal.
 func (p *page) checkTogether(x *pipeline, same bool, now func(invariant, found, expected string)) {
 	g := newGraph(x)
 	for _, t := range x.tasks {
@@ -74,7 +74,7 @@ func (p *page) checkTogether(x *pipeline, same bool, now func(invariant, found, 
 	x.checkSettled(g, now)
 }
 
-// checkEndCounts compares the numbers of tasks with what the pipeline's whole history says.
+// checkEndCounts compares the numbers of tasks with those in the pipeline's complete history.
 func (x *pipeline) checkEndCounts(now func(invariant, found, expected string)) {
 	if f := &x.fold; f.status != "" && f.taskCount != int64(len(x.tasks)) {
 		now(I7, fmt.Sprintf("%d tasks", len(x.tasks)), fmt.Sprintf("%d, as pipeline_started says", f.taskCount))
@@ -91,7 +91,7 @@ func (x *pipeline) checkEndCounts(now func(invariant, found, expected string)) {
 	}
 }
 
-// countsText writes numbers by status in the order of the lifecycle, and after them what is no status.
+// countsText writes numbers by status in the order of the lifecycle, followed by names that are not statuses.
 func countsText(counts map[string]int64) string {
 	var parts []string
 	rest := withoutZeros(counts)
@@ -116,7 +116,7 @@ func withoutZeros(counts map[string]int64) map[string]int64 {
 	return out
 }
 
-// compare is I2 of a pipeline.
+// compare checks I2 of a pipeline.
 func (x *pipeline) compare() *problem {
 	var c comparison
 	f := &x.fold
@@ -131,7 +131,7 @@ func (x *pipeline) compare() *problem {
 	return c.problem()
 }
 
-// checkRetained sees that retention took only whole histories of what had ended.
+// checkRetained checks that retention removed only whole histories of ended executions.
 func (x *pipeline) checkRetained(now func(invariant, found, expected string)) {
 	if !x.status.terminal() {
 		now(I1, "events removed, and it is "+orNull(string(x.status)), "retention takes events of ended executions alone")
@@ -147,7 +147,7 @@ func (x *pipeline) checkRetained(now func(invariant, found, expected string)) {
 	}
 }
 
-// checkCounts is I7 of a pipeline.
+// checkCounts checks I7 of a pipeline.
 func (x *pipeline) checkCounts(now func(invariant, found, expected string)) {
 	open, unsuccessful := int64(0), int64(0)
 	for _, t := range x.tasks {
@@ -166,7 +166,7 @@ func (x *pipeline) checkCounts(now func(invariant, found, expected string)) {
 	}
 }
 
-// checkSettled is I6: it has ended if and only if its tasks have, and in the way that they give.
+// checkSettled checks I6: a pipeline has ended if and only if its tasks have, and its status follows from theirs.
 func (x *pipeline) checkSettled(g *graph, now func(invariant, found, expected string)) {
 	open := ""
 	for _, t := range x.tasks {
@@ -198,7 +198,7 @@ func (x *pipeline) checkSettled(g *graph, now func(invariant, found, expected st
 	}
 }
 
-// checkStrangers looks up the tasks that a pipeline's events name and that are not its own.
+// checkStrangers looks up tasks that the pipeline's events name but that do not belong to it.
 func (p *page) checkStrangers(x *pipeline) error {
 	for _, id := range sorted(x.strangers) {
 		s := x.strangers[id]
@@ -221,7 +221,7 @@ func (p *page) checkStrangers(x *pipeline) error {
 	return nil
 }
 
-// checkLost reports what names pipelines that are not there.
+// checkLost reports tasks and events of pipelines that do not exist.
 func (p *page) checkLost() {
 	for _, id := range sorted(p.lost) {
 		l := p.lost[id]
@@ -230,7 +230,7 @@ func (p *page) checkLost() {
 	}
 }
 
-// sorted gives the ids in order, so that two reports of the same breaches are the same.
+// sorted returns the ids in order, so that two reports of the same breaches are equal.
 func sorted[V any](m map[db.ID]V) []db.ID {
 	return slices.SortedFunc(maps.Keys(m), func(a, b db.ID) int { return bytes.Compare(a[:], b[:]) })
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/sluiceworks/sluice/modules/seal"
 )
 
-// header is what a seal says of the execution itself.
+// header returns the part of a seal that describes the execution itself.
 func (x *pipeline) header() seal.Header {
 	return seal.Header{
 		PipelineExecutionID: x.id, PipelineName: x.name, DefinitionVersion: x.definition, Version: x.version.v, Former: x.formerSeal,
 	}
 }
 
-// checkSeal sees that the execution is the one that was sealed. The seal of an execution that was retried since is covered by its
-// next one; of one whose events retention has removed, a seal of form 1 can only be kept.
+// checkSeal checks that the execution is unchanged since it was sealed. If the execution was retried after its seal,
+// the next seal covers the old one. If retention has removed the events, a seal of form 1 cannot be checked.
 func (p *page) checkSeal(x *pipeline, now func(invariant, found, expected string)) {
 	switch {
 	case x.sealed.bad || x.version.bad:
@@ -43,7 +43,7 @@ func (r *Report) sealedHistory(x *pipeline) {
 	}
 }
 
-// checkContents compares each part with what was sealed, so that a breach names what was changed.
+// checkContents compares each part with what was sealed, so that a breach names the changed part.
 func (p *page) checkContents(x *pipeline, now func(invariant, found, expected string)) {
 	c := x.contents
 	if got := seal.Of(c.text); got != x.seal {
@@ -71,7 +71,7 @@ func (p *page) checkContents(x *pipeline, now func(invariant, found, expected st
 	p.checkOutputs(x)
 }
 
-// checkOutputs compares the outputs. One that is missing is explained if retention has removed outputs of the execution.
+// checkOutputs compares the outputs. A missing output is allowed if retention has removed outputs of the execution.
 func (p *page) checkOutputs(x *pipeline) {
 	c := x.contents
 	was := make(map[string]string, len(c.sealed.Outputs))

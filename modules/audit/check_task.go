@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// comparison collects the columns in which a row is not what its events make of it.
+// comparison collects the columns in which a row differs from the fold of its events.
 type comparison struct {
 	row, fold []string
 }
@@ -32,7 +32,7 @@ func (c *comparison) instant(column string, row, fold number) {
 	}
 }
 
-// problem is nil when nothing differs.
+// problem returns nil if nothing differs.
 func (c *comparison) problem() *problem {
 	if c.row == nil {
 		return nil
@@ -47,7 +47,7 @@ func orNull(s string) string {
 	return short(s)
 }
 
-// compare is I2 of a task.
+// compare checks I2 of a task.
 func (t *task) compare() *problem {
 	var c comparison
 	f := &t.fold
@@ -71,7 +71,7 @@ func (t *task) compare() *problem {
 	return c.problem()
 }
 
-// checkTask reports what is wrong with one task by itself: its row and its history.
+// checkTask reports the breaches of a task's row and its history.
 func (p *page) checkTask(x *pipeline, t *task) {
 	now := func(invariant, found, expected string) {
 		p.report(x, t, breachAt{problem: problem{invariant, found, expected}, events: t.history.refs()})
@@ -84,7 +84,8 @@ func (p *page) checkTask(x *pipeline, t *task) {
 	}
 }
 
-// checkPlace reports where a task does not fit with its pipeline, the outbox or its dependencies; needs is nil if these are not known.
+// checkPlace reports where a task does not fit its pipeline, the outbox or its dependencies. needs is nil if the
+// dependencies are not known.
 func (p *page) checkPlace(x *pipeline, t *task, needs *needs) {
 	now := func(invariant, found, expected string) {
 		p.report(x, t, breachAt{problem: problem{invariant, found, expected}, events: t.history.refs()})
@@ -95,7 +96,7 @@ func (p *page) checkPlace(x *pipeline, t *task, needs *needs) {
 	}
 }
 
-// checkTaskHistory is I1, I2, I3 and I5 of a task.
+// checkTaskHistory checks I1, I2, I3 and I5 of a task.
 func (p *page) checkTaskHistory(x *pipeline, t *task, now func(invariant, found, expected string)) {
 	same := t.history.finish(t.version)
 	for _, b := range t.history.found {
@@ -112,7 +113,7 @@ func (p *page) checkTaskHistory(x *pipeline, t *task, now func(invariant, found,
 	}
 }
 
-// checkNeeds sees that a task stands where its dependencies put it.
+// checkNeeds checks that a task's status and counter follow from its dependencies.
 func (x *pipeline) checkNeeds(t *task, needs *needs, now func(invariant, found, expected string)) {
 	if !t.remaining.bad && t.remaining != some(int64(needs.open)) {
 		now(I7, "remaining_dependencies "+t.remaining.String(), fmt.Sprintf("%d: so many of its dependencies are not terminal", needs.open))
@@ -130,8 +131,9 @@ func (x *pipeline) checkNeeds(t *task, needs *needs, now func(invariant, found, 
 	}
 }
 
-// unguarded says why a task should never have become ready, or been skipped. A retry by an operator reopens all that follows from
-// what it reopens, so the dependencies stand as they stood then, or have only ended since.
+// unguarded says why a task should not have become ready, or should not have been skipped. An operator's retry
+// reopens everything that follows from what it reopens, so the dependencies have the statuses that they had then, or
+// have ended since.
 func unguarded(t *task, needs *needs) (found, expected string) {
 	waiting := t.status == tasks.Ready || t.status == tasks.Running
 	ended := t.status == tasks.Completed || t.status == tasks.Failed || t.status == tasks.Skipped
@@ -152,7 +154,7 @@ func unguarded(t *task, needs *needs) (found, expected string) {
 	return fmt.Sprintf("%s, though its trigger rule %s is false", t.status, t.fold.rule), guard
 }
 
-// unguardedSkip judges a skip whose reason is the trigger rule.
+// unguardedSkip checks a skip whose reason is the trigger rule.
 func unguardedSkip(t *task, says string) (found, expected string) {
 	if t.skipReason != byFailure && t.skipReason != byRule || says == t.skipReason {
 		return "", ""
@@ -160,7 +162,7 @@ func unguardedSkip(t *task, says string) (found, expected string) {
 	return fmt.Sprintf("Skipped because of %s, and its trigger rule %s says: %s", t.skipReason, t.fold.rule, says), "a skip that the rule asks for"
 }
 
-// checkQueued is I4 of a task.
+// checkQueued checks I4 of a task.
 func (x *pipeline) checkQueued(t *task, now func(invariant, found, expected string)) {
 	want := t.status == tasks.Ready && x.status == running
 	state := fmt.Sprintf("%s in a pipeline that is %s", orNull(string(t.status)), orNull(string(x.status)))
@@ -182,7 +184,8 @@ func (x *pipeline) checkQueued(t *task, now func(invariant, found, expected stri
 	}
 }
 
-// queueOf is the queue that a task's outbox row belongs to: its own, or the private one of the worker that the pipeline is reserved for.
+// queueOf returns the queue of a task's outbox row: the task's own, or the private queue of the worker that the
+// pipeline is reserved for.
 func (x *pipeline) queueOf(t *task) string {
 	if x.reservedFor != "" {
 		return "@" + x.reservedFor
@@ -190,7 +193,8 @@ func (x *pipeline) queueOf(t *task) string {
 	return t.queue
 }
 
-// latestDue is when a Ready task is due at the latest: at its retry_at, or at once when it, or its pipeline, became what it is.
+// latestDue returns the latest time, in microseconds since 1970, at which a Ready task may be due: its retry_at, or
+// the time of the latest event of the task or of its pipeline.
 func (x *pipeline) latestDue(t *task) int64 {
 	if x.history.incomplete || t.history.incomplete {
 		return math.MaxInt64

@@ -8,13 +8,13 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// contents is what a seal of form 2 covers besides the history: as it was sealed, and as it is.
+// contents is what a seal of form 2 covers in addition to the history: the sealed parts and the present ones.
 type contents struct {
-	text   string      // of the sealed parts, as it is stored
-	sealed *seal.Parts // nil: the text is not readable
-	bad    error       // why not
+	text   string      // of the sealed parts, as stored
+	sealed *seal.Parts // nil: the text cannot be read
+	bad    error       // why it cannot be read
 	now    seal.Parts
-	tasks  map[db.ID]string // the hash of each output that is there
+	tasks  map[db.ID]string // the hash of each present output
 }
 
 var (
@@ -23,8 +23,8 @@ var (
 	labelColumns   = []string{"pipeline_execution_id", "name", "value"}
 )
 
-// loadContents reads what the seals of form 2 on the page cover. Each input, output and definition is hashed as it is read, so memory
-// holds one of them.
+// loadContents reads what the seals of form 2 on the page cover. Each input, output and definition is hashed when it
+// is read, so only one of them is in memory at a time.
 func (p *page) loadContents() error {
 	var ids []db.ID
 	for _, x := range p.pipelines {
@@ -73,7 +73,7 @@ func (p *page) addContents(r *record) {
 	x.contents = c
 }
 
-// contentsOf returns what is sealed of an execution; nil for one without a seal of form 2.
+// contentsOf returns the sealed contents of an execution, or nil for one without a seal of form 2.
 func (p *page) contentsOf(id db.ID) *contents {
 	if x, ok := p.byID[id]; ok {
 		return x.contents

@@ -8,7 +8,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/events"
 )
 
-// eventData is every key of every event's data that a fold needs or that must be there (docs/events.md). Nil: absent or null.
+// eventData has every key of event data that a fold needs or that must be present (docs/events.md). Nil means absent
+// or null.
 type eventData struct {
 	Attempt           *int64           `json:"attempt"`
 	AvailableAt       *string          `json:"available_at"`
@@ -42,7 +43,7 @@ type eventData struct {
 	Worker            *string          `json:"worker"`
 }
 
-// key is one key of the data and whether it is there.
+// key is one key of the data with a test for its presence.
 type key struct {
 	name  string
 	there func(*eventData) bool
@@ -80,7 +81,8 @@ var (
 	keyTriggerRule = at("trigger_rule", func(d *eventData) *string { return d.TriggerRule })
 )
 
-// required is what the data of each event holds at least. An event type that is no key here is unknown to the folds.
+// required lists the keys that the data of each event must have. Event types that are not listed are unknown to the
+// folds.
 var required = map[events.Type][]key{
 	events.TaskCreated:        {keyTaskName, keyHandler, keyNeeds, keyTriggerRule, keyMaxAttempts},
 	events.TaskMarkedReady:    {keyAvailableAt},
@@ -104,7 +106,7 @@ var required = map[events.Type][]key{
 	events.PipelineRestarted:  {keyTasks},
 }
 
-// decode reads the data of an event of a known type, or says what is wrong with it.
+// decode reads the data of an event of a known type, or returns what is wrong with it.
 func decode(t events.Type, raw []byte) (*eventData, *problem) {
 	d := new(eventData)
 	if err := json.Unmarshal(raw, d); err != nil {
@@ -130,7 +132,7 @@ func decode(t events.Type, raw []byte) (*eventData, *problem) {
 	return d, nil
 }
 
-// micros is an instant of decoded data, which decode has found to be one.
+// micros returns a time of decoded data, which decode has checked.
 func micros(s *string) number {
 	t, err := time.Parse(time.RFC3339Nano, *s)
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/events"
 )
 
-// pipelineStatus is where a pipeline execution stands; what writes it has the same names of its own.
+// pipelineStatus is the status of a pipeline execution. The package that writes it has its own names for the same
+// values.
 type pipelineStatus string
 
 const (
@@ -22,7 +23,7 @@ func (s pipelineStatus) open() bool { return s == running || s == paused }
 
 func (s pipelineStatus) terminal() bool { return s == completed || s == failed || s == cancelled }
 
-// pipelineTable is the state machine of pipelines as docs/events.md has it, written here a second time on purpose.
+// pipelineTable is the state machine of pipelines in docs/events.md. It intentionally repeats the engine's table.
 var pipelineTable = map[events.Type]struct {
 	from []pipelineStatus
 	to   pipelineStatus
@@ -36,14 +37,14 @@ var pipelineTable = map[events.Type]struct {
 	events.PipelineRestarted: {[]pipelineStatus{completed, failed, cancelled}, running},
 }
 
-// pipelineFold is a pipeline execution as its own events tell it.
+// pipelineFold is a pipeline execution as its own events describe it.
 type pipelineFold struct {
 	status           pipelineStatus
 	name, definition string
 	err              string
 	taskCount        int64
 	attempt          int64
-	counts           map[string]int64 // tasks by status at its last end; nil if that was no end by itself
+	counts           map[string]int64 // tasks by status at its last end; nil if the event has none
 	created, ended   number           // microseconds since 1970
 	pausedAt         number
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// taskFold is a task as its events tell it.
+// taskFold is a task as its events describe it.
 type taskFold struct {
 	status  tasks.Status
 	sub     tasks.SubStatus
@@ -21,14 +21,15 @@ type taskFold struct {
 	worker, err, errKind, skipReason     string
 	forgiven                             bool   // its failure does not make the pipeline fail
 	retryAt, created, started, completed number // microseconds since 1970
-	resumes                              bool   // the last event claimed a deferred task: it must be resumed next
+	resumes                              bool   // the last event claimed a deferred task, so task_resumed must follow
 
-	// For a replay: what the outbox row of a Ready task says, but for pauses.
+	// The following fields describe the outbox row of a Ready task, apart from pauses. Only a replay needs them.
 	queue, priority string
 	due, ready      number // when it may be claimed, and when it became Ready
 }
 
-// legal is the transition table by event and status, made once: a verification looks it up for every event.
+// legal is the transition table by event and status. It is computed once, because a verification uses it for every
+// event.
 var legal = func() map[events.Type]map[tasks.Status]tasks.Transition {
 	table := map[events.Type]map[tasks.Status]tasks.Transition{}
 	for _, e := range events.Types() {
@@ -68,7 +69,7 @@ func (f *taskFold) wrongResume(e *event) *problem {
 	return &problem{I3, "task_resumed without the claim of a deferred task before it", "task_claimed of a task that is Ready/Deferred"}
 }
 
-// move sets and clears what docs/events.md says of each event.
+// move sets and clears fields as docs/events.md describes for each event.
 func (f *taskFold) move(t tasks.Transition, e *event, d *eventData) {
 	f.resumes = t.Event == events.TaskClaimed && f.sub == tasks.Deferred
 	f.status, f.sub = t.To, t.Sub
@@ -100,7 +101,7 @@ func (f *taskFold) move(t tasks.Transition, e *event, d *eventData) {
 		f.err, f.errKind = *d.Error, *d.ErrorKind
 	case events.TaskSkipped:
 		f.skipReason = *d.Reason
-		f.err, f.errKind = "", "" // of an attempt before the one that its command had skipped
+		f.err, f.errKind = "", "" // of an attempt before the one that its command skipped
 	case events.TaskReset:
 		f.recoveries, f.worker, f.retryAt = *d.Recoveries, "", number{}
 		if d.MaxAttempts != nil {

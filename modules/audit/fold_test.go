@@ -8,7 +8,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// example is a legal event for each transition, for a task in its first attempt, held by w1 where it runs.
+// example has a legal event for each transition, for a task in its first attempt, which w1 holds while it runs.
 var example = map[string]struct{ worker, data string }{
 	"create":         {"", `{"id": "a", "uses": "shell", "needs": [], "trigger_rule": "all_success", "max_attempts": 3}`},
 	"mark ready":     {"", `{"available_at": "2026-11-21T12:00:00.000000Z"}`},
@@ -27,7 +27,7 @@ var example = map[string]struct{ worker, data string }{
 	"cancel":         {"", `{"reason": "", "worker": null}`},
 }
 
-// standing is a task fold in a status, as the examples expect it.
+// standing returns a task fold in a status, as the examples expect it.
 func standing(status tasks.Status) *taskFold {
 	f := &taskFold{status: status, attempt: 1, maxAttempts: 3, allowed: 3}
 	switch status {
@@ -159,7 +159,7 @@ func TestDataThatCannotBeRead(t *testing.T) {
 		for _, raw := range []string{``, `{`, `[]`, `7`, `"x"`, `{"attempt": "one"}`, `{"attempt": 1e99}`, `{"attempt": 1.5}`} {
 			want := I2
 			if raw == "" || raw == "{" {
-				want = Data // no JSON at all
+				want = Data // not JSON
 			}
 			if _, p := decode(typ, []byte(raw)); p == nil || p.invariant != want {
 				t.Errorf("%s with %q: %+v, expected %s", typ, raw, p, want)
@@ -233,7 +233,7 @@ func TestVersionsOutOfTurnAreFoldedInOrder(t *testing.T) {
 		e := steps[i]
 		e.version = some(int64(i + 1))
 		h.take(&f, &e)
-		clear(e.data) // as the next row overwrites it
+		clear(e.data) // the next row overwrites it
 		steps[i].data = nil
 	}
 	if !h.finish(some(4)) || len(h.found) > 0 || f.status != tasks.Running {

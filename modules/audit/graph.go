@@ -2,9 +2,9 @@ package audit
 
 import "github.com/sluiceworks/sluice/modules/tasks"
 
-// graph is the dependencies between a pipeline's tasks, as the events of their creation tell them.
+// graph holds the dependencies between a pipeline's tasks, from the events of their creation.
 type graph struct {
-	known  bool // of every task
+	known  bool // whether the dependencies of every task are known
 	byName map[string]*task
 	x      *pipeline
 }
@@ -25,12 +25,12 @@ func newGraph(x *pipeline) *graph {
 	return g
 }
 
-// needs is how the dependencies of a task stand.
+// needs counts the dependencies of a task by how they ended.
 type needs struct {
 	good, bad, skipped, open int
 }
 
-// needs counts the dependencies of a task; nil where they are not known or not there.
+// needs counts the dependencies of a task. It returns nil if they are not known or do not exist.
 func (g *graph) needs(t *task) *needs {
 	if t.fold.status == "" {
 		return nil
@@ -46,7 +46,7 @@ func (g *graph) needs(t *task) *needs {
 	return n
 }
 
-// missing lists the dependencies of a task that are no tasks of its pipeline.
+// missing lists the dependencies of a task that are not tasks of its pipeline.
 func (g *graph) missing(t *task) (names []string) {
 	for _, name := range t.fold.needs {
 		if _, ok := g.byName[name]; !ok {
@@ -56,7 +56,7 @@ func (g *graph) missing(t *task) (names []string) {
 	return names
 }
 
-// culprit gives a task whose failure makes the pipeline fail; nil if there is none.
+// culprit returns a task whose failure makes the pipeline fail, or nil if there is none.
 func (x *pipeline) culprit() *task {
 	for _, t := range x.tasks {
 		if (t.status == tasks.Failed || t.status == tasks.Abandoned) && !t.fold.forgiven {
@@ -66,7 +66,8 @@ func (x *pipeline) culprit() *task {
 	return nil
 }
 
-// givenUp reports a pipeline that was ended from outside, such as for a definition that is gone: its error is that of its tasks.
+// givenUp reports whether a pipeline was ended from outside, for example because its definition is missing. Its error
+// is then that of its tasks.
 func (x *pipeline) givenUp() bool {
 	for _, t := range x.tasks {
 		if t.status == tasks.Abandoned && t.err == x.err {

@@ -7,8 +7,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// guard checks what a transition demands besides its status: who may write it, and which attempt it speaks of. It is where
-// the writes of a worker that had lost its claim show, although what they overwrote can't be seen any more.
+// guard checks the conditions of a transition other than its status: who may write it, and for which attempt. It
+// detects writes of a worker that had lost its claim, although what they overwrote is not visible any more.
 func (f *taskFold) guard(t tasks.Transition, e *event, d *eventData) *problem {
 	switch t.Event {
 	case events.TaskClaimed:
@@ -38,7 +38,7 @@ func (f *taskFold) guardClaim(e *event, d *eventData) *problem {
 	return wrongAttempt(e.typ, *d.Attempt, want)
 }
 
-// guardHeld is for what only the holder of the claim may write.
+// guardHeld checks a transition that only the holder of the claim may write.
 func (f *taskFold) guardHeld(e *event, d *eventData) *problem {
 	if e.worker != f.worker {
 		return &problem{I5, fmt.Sprintf("%s by %s", e.typ, workerText(e.worker)), "by " + workerText(f.worker) + ", who holds the claim"}
@@ -49,7 +49,8 @@ func (f *taskFold) guardHeld(e *event, d *eventData) *problem {
 	return wrongAttempt(e.typ, *d.Attempt, f.attempt)
 }
 
-// guardSkip: a running task is skipped by its own command alone, and only the holder of the claim knows its exit code.
+// guardSkip checks the reason of a skip. Only a running task's own command skips it by its exit code, and only the
+// holder of the claim may write that.
 func (f *taskFold) guardSkip(e *event, d *eventData) *problem {
 	running := f.status == tasks.Running
 	if running != (*d.Reason == string(tasks.SkipExitCode)) || running && (d.Attempt == nil || d.ExitCode == nil) {
@@ -80,8 +81,8 @@ func (f *taskFold) guardRetry(e *event, d *eventData) *problem {
 	return nil
 }
 
-// guardReset: a recovery counts itself and names who lost the claim; a worker that gives its claim back still holds it; an
-// operator's retry begins the counts anew.
+// guardReset checks a reset. A recovery counts itself and names the worker that lost the claim. A worker that
+// releases a task must hold its claim. An operator's retry resets the counts.
 func (f *taskFold) guardReset(t tasks.Transition, e *event, d *eventData) *problem {
 	expired := *d.Cause == tasks.CauseLeaseExpired
 	switch {
@@ -103,7 +104,7 @@ func (f *taskFold) guardReset(t tasks.Transition, e *event, d *eventData) *probl
 	if p := f.guardHeld(e, d); p != nil {
 		return p
 	}
-	if d.MaxAttempts != nil && *d.MaxAttempts != f.maxAttempts+1 { // the attempt that was given back does not count
+	if d.MaxAttempts != nil && *d.MaxAttempts != f.maxAttempts+1 { // the released attempt does not count
 		return &problem{I2, fmt.Sprintf("task_reset with max_attempts %d", *d.MaxAttempts), fmt.Sprint("max_attempts ", f.maxAttempts+1)}
 	}
 	return wrongRecoveries(*d.Recoveries, f.recoveries)

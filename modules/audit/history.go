@@ -8,7 +8,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// event is one row of the history. Its data is only good while its row is the current one.
+// event is one row of the history. Its data is valid only while its row is the current one.
 type event struct {
 	seq     int64
 	typ     events.Type
@@ -21,7 +21,7 @@ type event struct {
 func (e *event) ref() EventRef {
 	r := EventRef{SequenceNum: e.seq, EventType: e.typ}
 	if e.version.set {
-		v := e.version.v // of its own: the row's place is used again
+		v := e.version.v // a copy, because the row's memory is reused
 		r.Version = &v
 	}
 	if e.at.set {
@@ -30,37 +30,37 @@ func (e *event) ref() EventRef {
 	return r
 }
 
-// problem is a breach before it is known whose it is.
+// problem is a breach without the task or pipeline that it belongs to.
 type problem struct {
 	invariant, found, expected string
 }
 
-// fold is what the events of a task or of a pipeline make of it.
+// fold is the state of a task or a pipeline that its events lead to.
 type fold interface {
-	// apply takes one step, or says why it is none.
+	// apply applies one event, or returns why the event is not legal.
 	apply(e *event) *problem
 }
 
-// How many events a report shows, and how far ahead of its turn an event may come: transactions may number their events
-// otherwise than they version them, but not by more than one batch writes for one task.
+// How many events a report shows, and how many events may wait for an earlier version. Transactions may number their
+// events in another order than they version them, but not by more than one batch writes for one task.
 const (
-	shownEvents = 3 // before, and shownAfter after
+	shownEvents = 3 // before the breach; shownAfter is for those after it
 	shownAfter  = 2
 	mostPending = 16
 )
 
-// history follows the events of one task or pipeline in the order of their versions and remembers what is wrong with them.
-// Only the first fault of each sort is kept: what comes after it follows from it.
+// history reads the events of one task or pipeline in the order of their versions, and records what is wrong with
+// them. It keeps only the first fault of each kind, because later ones follow from it.
 type history struct {
 	count      int64 // versions 1..count have been seen
 	total      int   // events with a version
 	last       int64 // the sequence_num of the last step
-	newest     int64 // when the latest was written, in microseconds since 1970
+	newest     int64 // when the latest event was written, in microseconds since 1970
 	pending    []event
 	recent     [shownEvents]event
 	incomplete bool // the versions are not 1..count: I1 has been reported
-	disordered bool // sequence_num runs against the version: I1 has been reported
-	broken     bool // a step could not be taken: the fold stands before it
+	disordered bool // sequence_num contradicts the version: I1 has been reported
+	broken     bool // a step was not legal: the fold is as it was before it
 	found      []breachAt
 }
 
@@ -68,10 +68,10 @@ type history struct {
 type breachAt struct {
 	problem
 	events []EventRef
-	after  int // of the events: those that came after it
+	after  int // how many of the events came after it
 }
 
-// take adds the next event in the order of sequence_num, which is not an annotation.
+// take adds the next event in the order of sequence_num. The event must not be an annotation.
 func (h *history) take(f fold, e *event) {
 	h.total++
 	h.newest = max(h.newest, e.at.v)
@@ -95,15 +95,15 @@ func (h *history) take(f fold, e *event) {
 	}
 }
 
-// annotate passes an annotation by, which has no version to count.
+// annotate checks that an annotation has no version. It adds nothing to the history.
 func (h *history) annotate(e *event) {
 	if e.version.set {
 		h.lose(e, fmt.Sprintf("an annotation of version %d", e.version.v), "an annotation has no version")
 	}
 }
 
-// foreign is an event that can't be of this history at all. The fold ends there; a version that is the next all the same is one
-// whose type was changed, so it counts.
+// foreign handles an event whose type cannot belong to this history. The fold ends there. If the event has the next
+// version, it counts, because then its type was probably changed.
 func (h *history) foreign(e *event, p problem) {
 	if !h.broken {
 		h.add(p, e)
@@ -161,7 +161,7 @@ func (h *history) lose(e *event, found, expected string) {
 	h.add(problem{I1, found, expected}, e)
 }
 
-// gap describes which version is missing, there being later ones.
+// gap describes the missing version. There must be a pending later one.
 func (h *history) gap() string {
 	return fmt.Sprintf("no event of version %d, but of version %d", h.count+1, h.pending[0].version.v)
 }
@@ -172,7 +172,7 @@ func (h *history) add(p problem, e *event) {
 	h.found = append(h.found, breachAt{problem: p, events: append(h.refs(), here)})
 }
 
-// follow shows an event with the faults that came shortly before it.
+// follow adds an event to the breaches shortly before it.
 func (h *history) follow(e *event) {
 	for i := range h.found {
 		if b := &h.found[i]; b.after < shownAfter {
@@ -182,7 +182,7 @@ func (h *history) follow(e *event) {
 	}
 }
 
-// refs are the last events, oldest first.
+// refs returns the last events, oldest first.
 func (h *history) refs() []EventRef {
 	refs := make([]EventRef, 0, shownEvents+1)
 	for i := range h.recent {
@@ -193,7 +193,7 @@ func (h *history) refs() []EventRef {
 	return refs
 }
 
-// finish ends the history of a row of the given version, and reports whether the fold can be compared with the row.
+// finish ends the history of a row with the given version, and reports whether the fold can be compared with the row.
 func (h *history) finish(version number) (comparable bool) {
 	switch {
 	case h.incomplete:

@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// pipeline is a pipeline execution under examination: its row, what its own events make of it, and its tasks.
+// pipeline is a pipeline execution that is being checked: its row, the fold of its own events, and its tasks.
 type pipeline struct {
 	id         db.ID
 	status     pipelineStatus
@@ -21,20 +21,20 @@ type pipeline struct {
 
 	open, unsuccessful, removed number
 	created, ended, pausedAt    number // microseconds since 1970
-	outputsGone                 number // when retention took its outputs
+	outputsGone                 number // when retention removed its outputs
 
-	reservedFor string // the one worker that may claim its tasks
+	reservedFor string // the only worker that may claim its tasks
 
 	seal, formerSeal string
-	sealed           number       // the version that seal is about
-	digest           *seal.Digest // of the history, if the seal is of the row's version
-	contents         *contents    // if that seal is of form 2
+	sealed           number       // the version that the seal covers
+	digest           *seal.Digest // of the history, if the seal covers the row's version
+	contents         *contents    // if that seal has form 2
 
-	bad     []string // columns that can't be read
+	bad     []string // columns that cannot be read
 	history history
 	fold    pipelineFold
 	tasks   []*task
-	// strangers are tasks that events of this pipeline name and that are none of its own.
+	// strangers are tasks that events of this pipeline name but that do not belong to it.
 	strangers map[db.ID]*stranger
 }
 
@@ -59,10 +59,10 @@ func readPipeline(r *record) *pipeline {
 	return p
 }
 
-// retained reports whether retention has taken its events.
+// retained reports whether retention has removed its events.
 func (x *pipeline) retained() bool { return x.removed.v != 0 }
 
-// task is a task execution under examination: its row, its outbox rows, and what its events make of it.
+// task is a task execution that is being checked: its row, its outbox rows, and the fold of its events.
 type task struct {
 	id         db.ID
 	pipelineID db.ID
@@ -80,7 +80,7 @@ type task struct {
 	retryAt, created, started, completed                           number // microseconds since 1970
 
 	queued  []queued
-	bad     []string // columns that can't be read
+	bad     []string // columns that cannot be read
 	history history
 	fold    taskFold
 }
@@ -91,7 +91,7 @@ type queued struct {
 	handler, queue string
 }
 
-// stranger counts the events that name a task which is none of their pipeline's.
+// stranger counts the events of a pipeline that name a task of no or another pipeline.
 type stranger struct {
 	events int
 	first  EventRef
@@ -124,17 +124,17 @@ var eventColumns = []string{
 	"sequence_num", "pipeline_execution_id", "task_execution_id", "event_type", "version", "worker_id", "created_at", "event_data",
 }
 
-// sealColumns are what a seal covers besides.
+// sealColumns are eventColumns and the further columns that a seal covers.
 var sealColumns = append(slices.Clone(eventColumns), "id", "actor")
 
-// sealed is the event as its seal has it.
+// sealed returns the event in the form that its seal covers.
 func (e *event) sealed(r *record, task db.ID) *seal.Event {
 	return &seal.Event{
 		ID: r.id(8), TaskExecutionID: task, Version: e.version.v, Type: e.typ, Data: e.data, Worker: e.worker, Actor: r.text(9), CreatedAt: e.at.v,
 	}
 }
 
-// readEvent fills e; its data is good until the next row.
+// readEvent fills e. The data is valid until the next row.
 func readEvent(r *record, e *event) (pipeline, task db.ID) {
 	e.seq, e.typ, e.version = r.number(0).v, events.Type(r.text(3)), r.number(4)
 	e.worker, e.at = r.text(5), r.instant(6)

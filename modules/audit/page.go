@@ -10,7 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// page is a range of pipeline executions with all that belongs to them, read in one snapshot.
+// page is a range of pipeline executions with everything that belongs to them, read in one snapshot.
 type page struct {
 	g     *gorm.DB
 	run   *run
@@ -23,11 +23,11 @@ type page struct {
 	pipelines []*pipeline
 	byID      map[db.ID]*pipeline
 	tasks     map[db.ID]*task
-	lost      map[db.ID]*lost // by the id of a pipeline that is not there
-	sealed    bool            // some pipeline has a seal to be checked
+	lost      map[db.ID]*lost // by the id of a pipeline that does not exist
+	sealed    bool            // some pipeline has a seal to check
 }
 
-// lost counts what names a pipeline that is not there.
+// lost counts the rows that name a pipeline that does not exist.
 type lost struct {
 	tasks, events int
 	first         []EventRef
@@ -37,12 +37,12 @@ func newPage(g *gorm.DB, r *run, after any) *page {
 	return &page{g: g, run: r, after: after, byID: map[db.ID]*pipeline{}, tasks: map[db.ID]*task{}, lost: map[db.ID]*lost{}}
 }
 
-// table is the quoted name of a table in the snapshot's tenant, which may be called like a keyword.
+// table returns the quoted name of a table in the snapshot's tenant. The tenant's name may be a keyword.
 func table(g *gorm.DB, name string) string {
 	return `"` + strings.ReplaceAll(g.NamingStrategy.TableName(name), ".", `"."`) + `"`
 }
 
-// within is the condition that a column of pipeline ids lies in the page.
+// within returns the condition that a column of pipeline ids is in the page.
 func (p *page) within(column string) (string, []any) {
 	if !p.only.IsZero() {
 		return column + " = ?", []any{p.only}
@@ -51,7 +51,7 @@ func (p *page) within(column string) (string, []any) {
 		return column + " IN ?", []any{p.among}
 	}
 	if !p.since.IsZero() && len(p.pipelines) > 0 {
-		ids := make([]db.ID, len(p.pipelines)) // others lie between them
+		ids := make([]db.ID, len(p.pipelines)) // others are between them
 		for i, x := range p.pipelines {
 			ids[i] = x.id
 		}
@@ -71,7 +71,7 @@ func (p *page) within(column string) (string, []any) {
 	return strings.Join(conditions, " AND "), args
 }
 
-// chosen is the condition that an execution is to be looked at.
+// chosen returns the condition that an execution is selected.
 func (p *page) chosen() (string, []any) {
 	if p.since.IsZero() {
 		return "1 = 1", nil
@@ -79,7 +79,8 @@ func (p *page) chosen() (string, []any) {
 	return "(status IN ('Running', 'Paused') OR completed_at >= ? OR created_at >= ?)", []any{p.since, p.since}
 }
 
-// loadPipelines reads the pipelines that the page may hold, and ends the page where they get too many or their tasks do.
+// loadPipelines reads the page's pipelines. The page ends at mostPipelines, or where its pipelines exceed mostTasks
+// together.
 func (p *page) loadPipelines(mostPipelines, mostTasks int) error {
 	where, args := p.within("id")
 	chosen, more := p.chosen()
@@ -113,7 +114,7 @@ func (p *page) loadPipelines(mostPipelines, mostTasks int) error {
 	return nil
 }
 
-// fitting is how many of the page's pipelines, from the first, have no more than so many tasks together; at least one.
+// fitting returns how many of the page's pipelines, from the first, have at most mostTasks together; at least one.
 func (p *page) fitting(mostTasks int) (int, error) {
 	where, args := p.within("pipeline_execution_id")
 	counts := map[db.ID]int64{}
@@ -133,7 +134,7 @@ func (p *page) fitting(mostTasks int) (int, error) {
 	return len(p.pipelines), nil
 }
 
-// loadTasks reads the page's tasks with their outbox rows. A task with two outbox rows comes twice.
+// loadTasks reads the page's tasks with their outbox rows. A task with two outbox rows is read twice.
 func (p *page) loadTasks() error {
 	where, args := p.within("t.pipeline_execution_id")
 	query := fmt.Sprintf("SELECT %s FROM %s AS t LEFT JOIN %s AS o ON o.task_execution_id = t.id WHERE %s ORDER BY t.pipeline_execution_id, t.task_name",
@@ -170,7 +171,7 @@ func (p *page) lose(id db.ID) *lost {
 	return l
 }
 
-// loadEvents reads the page's events in their order and gives each to the task or pipeline that it is about.
+// loadEvents reads the page's events in their order and adds each to the history of its task or pipeline.
 func (p *page) loadEvents() error {
 	where, args := p.within("pipeline_execution_id")
 	columns := eventColumns
@@ -219,7 +220,7 @@ func (p *page) addEvent(r *record) {
 	giveEvent(&t.history, &t.fold, &e, true)
 }
 
-// giveEvent hands an event to a history, unless its type is none that such a history may hold.
+// giveEvent adds an event to a history. It reports an event whose type such a history may not hold.
 func giveEvent(h *history, f fold, e *event, ofTask bool) {
 	h.follow(e)
 	_, known := required[e.typ]

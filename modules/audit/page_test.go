@@ -23,7 +23,7 @@ func exec(t testing.TB, d *db.DB, statement string, args db.Args) {
 	}
 }
 
-// wide is a pipeline of independent tasks.
+// wide returns a pipeline of independent tasks.
 func wide(n int) *sim {
 	specs := make([]simSpec, n)
 	for i := range specs {
@@ -39,7 +39,8 @@ func TestPagesOfAllSizesSeeTheSame(t *testing.T) {
 			sims = append(sims, wide(n))
 		}
 		save(t, d, sims...)
-		// Breaches at the ends and within, and tasks and events of pipelines that are not there before, between and after.
+		// There are breaches at both ends and in the middle, and tasks and events of missing pipelines before,
+		// between and after.
 		for _, i := range []int{0, 4, 7} {
 			exec(t, d, `UPDATE {pipeline_executions} SET open_tasks = 77 WHERE id = $id`, db.Args{"id": sims[i].pid})
 		}
@@ -114,7 +115,7 @@ func TestTwoOutboxRowsOfOneTask(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		s := scenarios()["under way"]
 		save(t, d, s)
-		// A table without the constraint that makes it impossible.
+		// The copy of the table lacks the constraint that prevents the breach.
 		exec(t, d, `CREATE TABLE {copy} AS SELECT * FROM {task_outbox}`, nil)
 		exec(t, d, `DROP TABLE {task_outbox}`, nil)
 		exec(t, d, `CREATE TABLE {task_outbox} AS SELECT * FROM {copy} UNION ALL SELECT * FROM {copy}`, nil)
@@ -162,7 +163,7 @@ func TestEverySortOfGarbageIsABreachAndNoError(t *testing.T) {
 		"execution_events": {"pipeline_execution_id", "task_execution_id", "event_type", "version", "event_data", "worker_id", "created_at"},
 		"task_outbox":      {"task_execution_id", "handler", "available_at"},
 	}
-	d := dbtest.SQLite(t) // whose columns take anything once their constraints are gone
+	d := dbtest.SQLite(t) // SQLite's columns accept any value without their constraints
 	for table := range columns {
 		exec(t, d, `CREATE TABLE {copy} AS SELECT * FROM {`+table+`}`, nil)
 		exec(t, d, `DROP TABLE {`+table+`}`, nil)
@@ -194,7 +195,7 @@ func TestEverySortOfGarbageIsABreachAndNoError(t *testing.T) {
 	}
 }
 
-// scenarioWith is where a column is not null that is so in most.
+// scenarioWith names a scenario in which a column is not null that is null in most.
 var scenarioWith = map[string]string{"error": "failed", "completed_at": "failed", "paused_at": "paused"}
 
 func TestATenantIsVerifiedAlone(t *testing.T) {

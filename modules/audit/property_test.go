@@ -15,7 +15,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// move takes a random legal step, and reports whether there was one.
+// move makes a random legal step, and reports whether there was one.
 func (s *sim) move(t *rapid.T) bool {
 	var steps []func()
 	worker := fmt.Sprint("w", rapid.IntRange(1, 3).Draw(t, "worker"))
@@ -50,7 +50,7 @@ func (s *sim) move(t *rapid.T) bool {
 	return true
 }
 
-// randomSim is a random graph after a random number of legal steps.
+// randomSim returns a random graph after a random number of legal steps.
 func randomSim(t *rapid.T) *sim {
 	rules := append(sortedKeys(rules), "all_success", "all_success")
 	specs := make([]simSpec, rapid.IntRange(1, 6).Draw(t, "tasks"))
@@ -75,7 +75,7 @@ func randomSim(t *rapid.T) *sim {
 	return s
 }
 
-// mutate changes one thing that matters, in the rows or in the events, and says which.
+// mutate makes one relevant change to the rows or the events, and describes it.
 func (s *sim) mutate(t *rapid.T) string {
 	if rapid.Bool().Draw(t, "mutate an event") {
 		return s.mutateEvent(t)
@@ -132,7 +132,7 @@ func (s *sim) mutatePipeline(t *rapid.T) string {
 func (s *sim) mutateEvent(t *rapid.T) string {
 	i := rapid.IntRange(0, len(s.events)-1).Draw(t, "event")
 	for s.events[i].version == 0 {
-		i-- // the first is no annotation
+		i-- // the first event is not an annotation
 	}
 	e := &s.events[i]
 	was := *e
@@ -149,7 +149,7 @@ func (s *sim) mutateEvent(t *rapid.T) string {
 	case 3:
 		types := []string{}
 		for typ := range legal {
-			// A skip and a cancellation undone by a later restart leave nothing by which to tell them apart.
+			// If a later restart undoes them, nothing distinguishes a skip from a cancellation.
 			undone := e.typ == "task_skipped" && typ == events.TaskCancelled
 			if string(typ) != e.typ && !undone {
 				types = append(types, string(typ))
@@ -171,7 +171,7 @@ func (s *sim) mutateEvent(t *rapid.T) string {
 	return s.mutateData(t, e)
 }
 
-// mutateData raises a number of an event's data that the fold must notice, or removes a key that must be there.
+// mutateData changes a number of an event's data that the fold must notice, or removes a required key.
 func (s *sim) mutateData(t *rapid.T, e *simEvent) string {
 	var data map[string]any
 	if err := json.Unmarshal([]byte(e.data), &data); err != nil {

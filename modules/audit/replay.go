@@ -9,32 +9,33 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrHistory is a history that is not whole, or not legal: no fold of it says how things stood.
+// ErrHistory means that a history is incomplete or not legal, so that no state can be computed from it.
 var ErrHistory = errors.New("the history is broken")
 
-// Replay folds the history of one execution event by event. It is the fold that Verify compares the rows with, so what it says of
-// the past is of the kind that Verify proves of the present. It is not safe for concurrent use.
+// Replay folds the history of one execution event by event. It uses the fold that Verify compares with the rows, so a
+// replayed state is computed in the way that Verify checks. It is not safe for concurrent use.
 type Replay struct {
 	history history
 	fold    pipelineFold
 	tasks   map[db.ID]*replayed
 	steps   int
-	resumed int // the step of the last pipeline_resumed, and when
+	resumed int // the step of the last pipeline_resumed; at is its time
 	at      db.Time
 }
 
-// replayed is a task under replay.
+// replayed is the replayed state of a task.
 type replayed struct {
 	history history
 	fold    taskFold
-	ready   int // the step that made it Ready last
+	ready   int // the step that last made it Ready
 }
 
-// NewReplay begins before the first event.
+// NewReplay returns a replay before the first event.
 func NewReplay() *Replay { return &Replay{tasks: map[db.ID]*replayed{}} }
 
-// Step takes the next event. Those of a task, and those of the pipeline itself, must come in the order of their versions;
-// annotations change nothing. It fails with ErrHistory for an event that does not follow from those before it.
+// Step applies the next event. The events of each task, and of the pipeline itself, must come in the order of their
+// versions. Annotations change nothing. Step returns ErrHistory for an event that does not follow from those before
+// it.
 func (r *Replay) Step(e *events.Event) error {
 	r.steps++
 	if e.EventType == events.Annotation {
@@ -75,7 +76,7 @@ func give(h *history, f fold, e *event, ofTask bool) error {
 	return nil
 }
 
-// PipelineState is what the events so far make of a pipeline execution's row.
+// PipelineState is a pipeline execution's row after the events so far.
 type PipelineState struct {
 	PipelineName, DefinitionVersion  string
 	Status                           string // empty before pipeline_started
@@ -85,7 +86,7 @@ type PipelineState struct {
 	CreatedAt, CompletedAt, PausedAt db.Time
 }
 
-// Pipeline gives the pipeline execution as it stands.
+// Pipeline returns the current state of the pipeline execution.
 func (r *Replay) Pipeline() PipelineState {
 	f := &r.fold
 	return PipelineState{
@@ -94,8 +95,9 @@ func (r *Replay) Pipeline() PipelineState {
 	}
 }
 
-// Task gives a task as it stands, and the names of its dependencies. Its output is not in the history, and
-// remaining_dependencies follows from how the other tasks stand. A task that no event has named is the zero Task.
+// Task returns the current state of a task and the names of its dependencies. It has no output, which the history
+// does not hold, and no RemainingDependencies, which follow from the other tasks. A task without events is the zero
+// Task.
 func (r *Replay) Task(id db.ID) (t tasks.Task, needs []string) {
 	x, ok := r.tasks[id]
 	if !ok {
@@ -110,8 +112,9 @@ func (r *Replay) Task(id db.ID) (t tasks.Task, needs []string) {
 	}, f.needs
 }
 
-// Queued gives the outbox row of a task: since when it is there and from when on the task may be claimed. There is one if and
-// only if the task is Ready and the pipeline Running. Resuming a pipeline writes the rows anew.
+// Queued returns when the outbox row of a task was created, and when the task may be claimed. ok is false if there is
+// no such row: there is one if and only if the task is Ready and the pipeline Running. Resuming a pipeline creates
+// the rows again.
 func (r *Replay) Queued(id db.ID) (created, available db.Time, ok bool) {
 	x, known := r.tasks[id]
 	if !known || x.fold.status != tasks.Ready || r.fold.status != running {

@@ -8,32 +8,32 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// The names under which a breach is reported: the invariants, Seal, Definition, and Data for what can't be read or belongs
-// to nothing.
+// The names of breaches are the invariants, Seal, Definition, and Data for values that cannot be read and rows that
+// belong to nothing.
 const (
 	I1   = "I1"   // complete: versions 1..n, one event each
 	I2   = "I2"   // faithful: the fold of the events is the row
 	I3   = "I3"   // legal: each step is in the transition table and its guard held
 	I4   = "I4"   // claimable: an outbox row if and only if Ready in a Running pipeline
-	I5   = "I5"   // fenced: nobody but the holder of the claim wrote
+	I5   = "I5"   // fenced: only the holder of the claim wrote
 	I6   = "I6"   // settled: a pipeline has ended if and only if all its tasks have
-	I7   = "I7"   // counted: the counters are what counting gives
-	Seal = "seal" // the execution is the one that was sealed
+	I7   = "I7"   // counted: the counters equal the numbers of rows
+	Seal = "seal" // the execution is unchanged since it was sealed
 	Data = "data"
 
 	Definition = "definition" // the version of a stored definition is the hash of its content
 )
 
-// EventRef points to an event of the history.
+// EventRef refers to an event of the history.
 type EventRef struct {
 	SequenceNum int64       `json:"sequence_num"`
 	EventType   events.Type `json:"event_type"`
 	Version     *int64      `json:"version"`
 	CreatedAt   db.Time     `json:"created_at"`
-	Here        bool        `json:"here,omitempty"` // it is the one that the breach is about
+	Here        bool        `json:"here,omitempty"` // whether the breach is about this event
 }
 
-// Breach is one thing that is not as the invariants say. Ids that do not apply are null.
+// Breach is one violation of an invariant. Ids that do not apply are null.
 type Breach struct {
 	Invariant           string     `json:"invariant"` // I1 to I7, seal, definition, or data
 	PipelineExecutionID db.ID      `json:"pipeline_execution_id"`
@@ -44,30 +44,33 @@ type Breach struct {
 	Events              []EventRef `json:"events"` // those around it, oldest first
 }
 
-// Report is what a verification looked at and what it found.
+// Report says what a verification checked and what it found.
 type Report struct {
 	Executions  int `json:"executions"`
 	Tasks       int `json:"tasks"`
 	Events      int `json:"events"`
 	OutboxRows  int `json:"outbox_rows"`
 	Definitions int `json:"definitions"`
-	Retained    int `json:"retained"`        // pipelines whose events retention has taken: only their rows could be checked
-	Seals       int `json:"seals"`           // pipelines that have one
-	NoOutputs   int `json:"outputs_removed"` // pipelines whose outputs retention has taken
+	// Retained counts pipelines of which only the rows could be checked, because retention removed their events.
+	Retained  int `json:"retained"`
+	Seals     int `json:"seals"`           // pipelines with a seal
+	NoOutputs int `json:"outputs_removed"` // pipelines whose outputs retention has removed
 
 	SealedHistories int `json:"sealed_histories"` // pipelines whose events were compared with their seal
-	SealedContents  int `json:"sealed_contents"`  // pipelines whose input, outputs, definition, idempotency key and labels were: form 2
+	// SealedContents counts pipelines whose input, outputs, definition, idempotency key and labels were compared with a
+	// seal of form 2.
+	SealedContents int `json:"sealed_contents"`
 
-	Total     int      `json:"-"`         // executions to be checked, if somebody watches the progress
+	Total     int      `json:"-"`         // number of executions to check; only counted if Options.Progress is set
 	Truncated bool     `json:"truncated"` // Options.MaxBreaches was reached: there may be more
 	Breaches  []Breach `json:"breaches"`
-	Unheld    []Unheld `json:"unheld"` // running tasks that no live worker holds: findings, and no breaches
+	Unheld    []Unheld `json:"unheld"` // running tasks that no live worker holds; these are not breaches
 
 	Covers       []string `json:"covers"`         // what was checked
 	DoesNotCover []string `json:"does_not_cover"` // what may have been changed without a breach
 }
 
-// scope says what a verification with the given options can and cannot find.
+// scope sets what a verification with the given options can and cannot find.
 func (r *Report) scope(o Options) {
 	r.Covers = []string{
 		"status, attempts, times, errors, handler, queue and priority of each row, against its history",
@@ -108,7 +111,7 @@ func (r *Report) scope(o Options) {
 // OK reports whether no breach was found.
 func (r Report) OK() bool { return len(r.Breaches) == 0 }
 
-// Summary is one line: what was checked and how many breaches there are.
+// Summary returns one line with what was checked and the number of breaches.
 func (r Report) Summary() string {
 	s := fmt.Sprintf("checked %s, %s, %s, %s", plural(r.Executions, "pipeline execution"), plural(r.Tasks, "task"),
 		plural(r.Events, "event"), plural(r.OutboxRows, "outbox row"))
@@ -136,7 +139,8 @@ func (r Report) Summary() string {
 	return s + ": " + plural(len(r.Breaches), "breach")
 }
 
-// String is the report for people: a paragraph for each breach, then the summary.
+// String returns the report for people: a paragraph for each breach and for each unheld task, the summary, and the
+// scope.
 func (r Report) String() string {
 	var b strings.Builder
 	for _, x := range r.Breaches {
@@ -160,7 +164,8 @@ func (r Report) String() string {
 	return b.String()
 }
 
-// String is one paragraph: where, which invariant, what was found and expected, the events around it, and what it may mean.
+// String returns one paragraph: the place, the invariant, what was found and expected, the events around it, and a
+// hint.
 func (x Breach) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", x.Invariant, meaning[x.Invariant].name)
@@ -189,7 +194,7 @@ func (x Breach) String() string {
 	return b.String()
 }
 
-// meaning is how an invariant is called and what its breach usually comes from.
+// meaning is the name of each invariant, and the usual cause of its breach.
 var meaning = map[string]struct{ name, hint string }{
 	I1:         {"complete", "a status was changed without its event, or events were added or removed by hand"},
 	I2:         {"faithful", "the row was changed by something else than a transition, or the event was changed after it was written"},

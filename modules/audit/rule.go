@@ -2,7 +2,8 @@ package audit
 
 import "github.com/sluiceworks/sluice/modules/tasks"
 
-// What a trigger rule says of a task, apart from the engine's own evaluation: wait, run, or the reason to skip it.
+// These are the results of a trigger rule, which this package evaluates independently of the engine: wait, run, or
+// the reason to skip the task.
 const (
 	waits     = "wait"
 	runs      = "run"
@@ -10,7 +11,8 @@ const (
 	byFailure = "upstream_failed"
 )
 
-// count enters a dependency. Cancelled and Abandoned are failures, and so is a skip because of a failure above.
+// count adds a dependency. Cancelled and Abandoned count as failures, and so does a skip caused by an upstream
+// failure.
 func (n *needs) count(status tasks.Status, skipReason string) {
 	switch status {
 	case tasks.Completed:
@@ -28,12 +30,11 @@ func (n *needs) count(status tasks.Status, skipReason string) {
 	}
 }
 
-// rules says for each trigger rule, once every dependency has ended, whether it holds; and what stops a task whose rule does not
-// hold although a dependency failed.
+// rules holds, for each trigger rule, whether it is met, and why a task is skipped whose rule is not met.
 var rules = map[string]struct {
 	holds   func(n *needs) bool
-	early   bool // one dependency may decide that it holds
-	failure bool // a failure is why it does not hold, if there is one
+	early   bool // one dependency may decide that it is met
+	failure bool // if it is not met and a dependency failed, the reason is upstream_failed
 }{
 	"all_success":                 {func(n *needs) bool { return n.bad+n.skipped == 0 }, false, true},
 	"all_failed":                  {func(n *needs) bool { return n.bad > 0 && n.good+n.skipped == 0 }, false, false},
@@ -48,7 +49,7 @@ var rules = map[string]struct {
 	"always":                      {func(*needs) bool { return true }, false, false},
 }
 
-// ruleSays evaluates a trigger rule; one that is unknown never holds.
+// ruleSays evaluates a trigger rule. An unknown rule is never met.
 func ruleSays(rule string, n *needs) string {
 	r, known := rules[rule]
 	holds := known && r.holds(n)

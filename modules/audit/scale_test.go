@@ -12,7 +12,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// chains saves completed executions, and gives an auditor that reads each as a page of its own.
+// chains saves completed executions, and returns an auditor that reads each of them as a page of its own.
 func chains(t *testing.T, d *db.DB, n int) ([]*sim, *Auditor) {
 	t.Helper()
 	var all []*sim
@@ -26,7 +26,7 @@ func chains(t *testing.T, d *db.DB, n int) ([]*sim, *Auditor) {
 	return all, a
 }
 
-// TestSideBySide: however many workers there are, and however small the pages, the report is the same.
+// TestSideBySide checks that the report is the same for any number of workers and any size of pages.
 func TestSideBySide(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -57,7 +57,8 @@ func TestSideBySide(t *testing.T) {
 	})
 }
 
-// TestGoesOn: a verification that was interrupted goes on where it was, wherever that is, and finds what one in one go finds.
+// TestGoesOn checks that a verification that is interrupted anywhere and then continued finds the same as one without
+// an interruption.
 func TestGoesOn(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -97,7 +98,7 @@ func TestGoesOn(t *testing.T) {
 	})
 }
 
-// TestSince: older executions are passed by, and open ones never.
+// TestSince checks that older executions are left out, and open ones never.
 func TestSince(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -124,7 +125,7 @@ func TestSince(t *testing.T) {
 	})
 }
 
-// TestBlocksNoWriter: while a page lies open, writers commit, and the page is still of one moment.
+// TestBlocksNoWriter checks that writers can commit while a page is read, and that the page still shows one moment.
 func TestBlocksNoWriter(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -150,7 +151,7 @@ func TestBlocksNoWriter(t *testing.T) {
 	})
 }
 
-// TestEventsAround: a breach shows what came before it, the event itself, and what came after it.
+// TestEventsAround checks that a breach shows the events before it, the event itself, and the events after it.
 func TestEventsAround(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {

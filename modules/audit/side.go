@@ -10,27 +10,27 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// place is where the next page begins. Whoever holds it reads which executions the page has, and hands the place after them on,
-// so that pages follow each other without a gap while they are checked side by side.
+// place is where the next page begins. The worker that holds it reads which executions are in the page, and passes on
+// the place after them. So pages follow each other without a gap while they are checked concurrently.
 type place struct {
 	after any // an id; nil: at the first
 	page  int
-	end   bool // there is no more
+	end   bool // there are no more pages
 }
 
-// sides is a verification of everything, by several workers.
+// sides is a verification of all executions by several workers.
 type sides struct {
 	auditor *Auditor
-	next    chan place // holds one
+	next    chan place // holds one place
 
 	mu      sync.Mutex
 	run     *run
-	waiting map[int]done // pages that are checked before one in front of them is
+	waiting map[int]done // pages that were checked before an earlier one
 	merged  int
 	errs    []error
 }
 
-// done is a page that has been checked, and the id that it ends with; zero for the last.
+// done is a checked page, and the id at its end, which is zero for the last page.
 type done struct {
 	report Report
 	upto   db.ID
@@ -108,7 +108,7 @@ func (s *sides) stopped() bool {
 	return s.run.full() || len(s.errs) > 0
 }
 
-// finish takes pages over in their order, so that a report is the same however many workers there are.
+// finish merges pages in their order, so that the report does not depend on the number of workers.
 func (s *sides) finish(page int, d done) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,7 +128,7 @@ func (s *sides) finish(page int, d done) {
 	}
 }
 
-// idOf reads the bound of a page; zero if that is no id.
+// idOf returns the bound of a page as an id, or zero if it is not an id.
 func idOf(bound any) db.ID {
 	var id db.ID
 	if err := id.Scan(bound); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// sim is a pipeline execution written down by docs/events.md alone: it makes rows and events as the documentation has them,
-// without the engine, so that the auditor is tested against the specification.
+// sim is a pipeline execution that is written from docs/events.md alone. It makes rows and events as the
+// documentation describes them, without the engine, so that the auditor is tested against the specification.
 type sim struct {
 	id, definition                string
 	pid                           db.ID
@@ -51,13 +51,13 @@ type simEvent struct {
 
 type fields map[string]any
 
-// simTasks describes the tasks of a sim: name, dependencies, trigger rule.
+// simSpec describes a task of a sim: name, dependencies, trigger rule.
 type simSpec struct {
 	name  string
 	needs []string
 	rule  string
 
-	continues bool // after its failure
+	continues bool // the pipeline continues after its failure
 }
 
 func startSim(specs ...simSpec) *sim {
@@ -112,7 +112,7 @@ func (s *sim) task(name string) *simTask {
 	return s.tasks[i]
 }
 
-// says is what a task's trigger rule says by now.
+// says returns the current result of a task's trigger rule.
 func (s *sim) says(t *simTask) string {
 	n := &needs{}
 	for _, name := range t.needs {
@@ -135,7 +135,7 @@ func (s *sim) decide(t *simTask) {
 	}
 }
 
-// end makes a task terminal, with all that follows.
+// end makes a task terminal, with all consequences.
 func (s *sim) end(t *simTask, status tasks.Status) {
 	t.status, t.sub, t.completed = status, "", s.now
 	for _, d := range s.tasks {
@@ -280,7 +280,7 @@ func (s *sim) cancel() {
 	}
 }
 
-// restart reopens all tasks that did not complete, and what depends on them; of a completed pipeline, all.
+// restart reopens all tasks that did not complete and their dependents, or all tasks of a completed pipeline.
 func (s *sim) restart() {
 	s.tick()
 	all := s.status == "Completed"
@@ -321,7 +321,7 @@ func (s *sim) annotate(task *simTask) {
 	s.events = append(s.events, e)
 }
 
-// write puts the rows and events into the database.
+// write inserts the rows and events into the database.
 func (s *sim) write(tx db.Tx) error {
 	open, unsuccessful := 0, 0
 	for _, t := range s.tasks {
@@ -383,7 +383,7 @@ func writeQueued(tx db.Tx, task db.ID, at db.Time) error {
 	return err
 }
 
-// remove takes the execution out of the database again.
+// remove deletes the execution from the database.
 func (s *sim) remove(tx db.Tx) error {
 	for _, statement := range []string{
 		`DELETE FROM {task_outbox} WHERE task_execution_id IN (SELECT id FROM {task_executions} WHERE pipeline_execution_id = $id)`,

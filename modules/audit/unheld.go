@@ -8,22 +8,23 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// UnheldAfter is for how long a task may be Running without a live worker before it is worth a word: by then a live worker should have
-// taken it back.
+// UnheldAfter is how long a task may be Running without a live worker before it is reported. By then a live worker
+// should have recovered it.
 const UnheldAfter = time.Minute
 
-// Unheld is a running task that no live worker holds. It is no breach: a worker that died leaves such tasks, and a live one takes them
-// back. If it stays, nobody does.
+// Unheld is a running task that no live worker holds. It is not a breach: a worker that dies leaves such tasks, and a
+// live worker recovers them. A task that stays unheld is not being recovered.
 type Unheld struct {
 	PipelineExecutionID db.ID   `json:"pipeline_execution_id"`
 	TaskExecutionID     db.ID   `json:"task_execution_id"`
 	TaskName            string  `json:"id"`
 	WorkerID            db.Text `json:"worker_id"`
-	Since               db.Time `json:"since"` // when its worker's lease ended; when it was started, if the worker has no row
-	Found               string  `json:"found"`
+	// Since is when its worker's lease ended, or when the task was started if the worker has no row.
+	Since db.Time `json:"since"`
+	Found string  `json:"found"`
 }
 
-// String is one paragraph.
+// String returns one paragraph.
 func (u Unheld) String() string {
 	return fmt.Sprintf("unheld · pipeline execution %s · task %s (%s)\n  found:    %s\n  hint:     a live worker takes it back; `sluice doctor` says if none does\n",
 		u.PipelineExecutionID, u.TaskName, u.TaskExecutionID, u.Found)

@@ -11,10 +11,10 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Verify checks the invariants in the context's tenant, over all or over the executions that the options name. Each page is
-// read in a snapshot of its own, so that transactions that commit meanwhile are seen whole or not at all, and memory is
-// bounded by the page. A breach is no error: errors are ErrNotFound, those of the database, and the end of the context,
-// with the report so far.
+// Verify checks the invariants in the context's tenant, over all executions or those that the options select. Each
+// page is read in its own snapshot, so each concurrent transaction is seen completely or not at all, and memory is
+// bounded by the page. A breach is not an error. Verify returns ErrNotFound, errors of the database, or the context's
+// error, each with the report so far.
 func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
 	r := &run{options: o, now: a.db.Now(), report: Report{Breaches: []Breach{}, Unheld: []Unheld{}}}
 	if !o.From.After.IsZero() {
@@ -36,7 +36,8 @@ func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
 	return r.report, err
 }
 
-// VerifyIn checks executions as a transaction sees them, with what it has written and not committed. It ends after a thousand breaches.
+// VerifyIn checks executions as a transaction sees them, including what it has written and not committed. It stops
+// after a thousand breaches.
 func (a *Auditor) VerifyIn(tx db.Tx, ids []db.ID) (Report, error) {
 	o := Options{IDs: ids, MaxBreaches: 1000}
 	r := &run{options: o, report: Report{Breaches: []Breach{}}}
@@ -68,10 +69,10 @@ func (a *Auditor) VerifyIn(tx db.Tx, ids []db.ID) (Report, error) {
 	return r.report, err
 }
 
-// run collects what one verification, or one page of it, finds.
+// run collects the findings of one verification or of one page.
 type run struct {
 	options Options
-	now     time.Time // the database's
+	now     time.Time // the database's time
 	report  Report
 }
 
@@ -88,7 +89,7 @@ func (r *run) add(b Breach) {
 	r.report.Breaches = append(r.report.Breaches, b)
 }
 
-// merge adds what a page has found.
+// merge adds the findings of a page.
 func (r *run) merge(page Report) {
 	t := &r.report
 	t.Executions, t.Tasks, t.Events, t.OutboxRows = t.Executions+page.Executions, t.Tasks+page.Tasks, t.Events+page.Events, t.OutboxRows+page.OutboxRows
@@ -153,7 +154,7 @@ func (p *page) examine() error {
 	return p.checkUnheld()
 }
 
-// strayOutbox finds outbox rows whose task is not there; all others have been seen with their tasks.
+// strayOutbox finds outbox rows whose task does not exist. All others have been checked with their tasks.
 func strayOutbox(g *gorm.DB, r *run) error {
 	columns := []string{"id", "task_execution_id"}
 	query := fmt.Sprintf("SELECT o.id, o.task_execution_id FROM %s AS o LEFT JOIN %s AS t ON t.id = o.task_execution_id WHERE t.id IS NULL ORDER BY o.id",
@@ -182,7 +183,7 @@ func idText(c *cell, id db.ID) string {
 	return id.String()
 }
 
-// total is how many executions there are to be checked, for who waits.
+// total counts the executions to check, for the display of progress.
 func (a *Auditor) total(ctx context.Context, o Options) (n int, err error) {
 	if len(o.IDs) > 0 {
 		return len(o.IDs), nil

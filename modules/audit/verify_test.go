@@ -18,10 +18,10 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// scenarios are correct histories that hold every status and every transition between them.
+// scenarios returns correct histories with every status and every transition between statuses.
 func scenarios() map[string]*sim {
 	all := map[string]*sim{}
-	// under way: a completed at its second attempt, b runs, c waits for b, d is deferred.
+	// This one is running: a completed in its second attempt, b runs, c waits for b, d is deferred.
 	s := startSim(simSpec{name: "a"}, simSpec{name: "b", needs: []string{"a"}}, simSpec{name: "c", needs: []string{"a", "b"}}, simSpec{name: "d"})
 	s.claim("a", "w1")
 	s.retry("a", "exit 1")
@@ -39,7 +39,7 @@ func scenarios() map[string]*sim {
 	s.complete("a")
 	all["completed"] = s
 
-	// a failure that the pipeline continues after, another that it does not, and a skip.
+	// This one has a failure after which the pipeline continues, one after which it does not, and a skip.
 	s = startSim(simSpec{name: "a", continues: true}, simSpec{name: "rescue", needs: []string{"a"}, rule: "one_failed"}, simSpec{name: "after", needs: []string{"a"}})
 	s.claim("a", "w1")
 	s.fail("a", "boom")
@@ -60,7 +60,7 @@ func scenarios() map[string]*sim {
 	s.complete("a")
 	all["paused"] = s
 
-	// lost, released, deferred and resumed, cancelled, restarted, given up.
+	// This one has tasks that were lost, released, deferred and resumed, cancelled, restarted and abandoned.
 	s = startSim(simSpec{name: "a"}, simSpec{name: "b"}, simSpec{name: "c", needs: []string{"b"}})
 	s.claim("a", "w1")
 	s.recover("a")
@@ -107,13 +107,14 @@ func TestCorrectHistoriesAreClean(t *testing.T) {
 	})
 }
 
-// tampering is one change by another hand, and the breaches that it must be found by: invariant, then task or "-".
+// tampering is one change made outside the engine, and the breaches that must be reported for it: the invariant, then
+// the task or "-".
 type tampering struct {
 	name, scenario string
 	change         string // the statement; $p is the pipeline, $t the task called task
 	task           string
 	want           []string
-	found          string // part of what the report says
+	found          string // part of the report's text
 	data           string // $data in the statement
 }
 
@@ -216,7 +217,7 @@ func (x tampering) apply(t *testing.T, d *db.DB, s *sim) {
 	}
 }
 
-// names shortens breaches to invariant and task.
+// names reduces breaches to invariant and task.
 func names(breaches []Breach) []string {
 	var out []string
 	for _, b := range breaches {
@@ -291,7 +292,7 @@ func TestMostBreaches(t *testing.T) {
 	})
 }
 
-// TestCausesComeFirst: what is wrong with a row by itself is reported before what follows from it.
+// TestCausesComeFirst checks that a breach of a row is reported before the breaches that follow from it.
 func TestCausesComeFirst(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		s := scenarios()["under way"]
@@ -309,7 +310,7 @@ func TestCausesComeFirst(t *testing.T) {
 	})
 }
 
-// TestStoredDefinitions: the version of a definition is the hash of its content, whichever database keeps it.
+// TestStoredDefinitions checks that a definition's version is the hash of its content, whichever database stores it.
 func TestStoredDefinitions(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		doc := `{"tasks":[{"with":{"b":1.50,"aa":"é"},"id":"a","uses":"x"}],"name":"p"}`
@@ -331,7 +332,8 @@ func TestStoredDefinitions(t *testing.T) {
 	})
 }
 
-// TestNumbersAgainstVersions: a history is read by sequence_num, so that has to be the order of the versions.
+// TestNumbersAgainstVersions checks that a sequence_num that contradicts the order of versions is a breach, because
+// histories are read by sequence_num.
 func TestNumbersAgainstVersions(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		for task, want := range map[string]string{"b": "I1 b", "": "I1 -"} {

@@ -18,7 +18,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// TestRandomWalks drives the real engine at random and has every step of it verified.
+// TestRandomWalks drives the real engine with random operations, and verifies every step.
 func TestRandomWalks(t *testing.T) {
 	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {
 		n := 0

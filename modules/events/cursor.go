@@ -12,27 +12,27 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrCursor is a text that is no cursor.
+// ErrCursor means that a text is not a cursor.
 var ErrCursor = errors.New("not a cursor")
 
-// Cursor is a place in the history of one tenant of one database: behind an event. The zero Cursor is the beginning.
-// It is made by Tail and ParseCursor alone, and its text is opaque.
+// Cursor is a position after an event in the history of one tenant of one database. The zero Cursor is the beginning.
+// Only Tail, End and ParseCursor make cursors. Their text is opaque.
 type Cursor struct {
-	history  uint64  // which history, by db.Frontier.History
+	history  uint64  // hash of db.Frontier.History
 	sequence int64   // the event's number
-	anchor   uint64  // of the event's id, for another history has other events under the same numbers
-	pipeline db.ID   // the event's execution, which remembers whether retention took the event
-	at       db.Time // the event's instant
+	anchor   uint64  // of the event's id, because another history has other events with the same numbers
+	pipeline db.ID   // the event's execution, whose row says whether retention removed the event
+	at       db.Time // the event's time
 }
 
 func cursorAt(history uint64, e Event) Cursor {
 	return Cursor{history: history, sequence: e.SequenceNum, anchor: anchorOf(e.ID), pipeline: e.PipelineExecutionID, at: e.CreatedAt}
 }
 
-// anchorOf is the half of a version 7 UUID that is random.
+// anchorOf returns the random half of a version 7 UUID.
 func anchorOf(id db.ID) uint64 { return binary.BigEndian.Uint64(id[8:]) }
 
-// fingerprint is a history's name in the length that a cursor has for it.
+// fingerprint returns a hash of a history's name.
 func fingerprint(history string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(history)) // never fails
@@ -44,7 +44,7 @@ func (c Cursor) IsZero() bool { return c == Cursor{} }
 
 const cursorVersion = 1
 
-// String is the cursor's text, about 70 letters, digits, - and _; empty for the beginning.
+// String returns the cursor's text of about 70 letters, digits, - and _. The text of the beginning is empty.
 func (c Cursor) String() string {
 	if c.IsZero() {
 		return ""
@@ -59,10 +59,11 @@ func (c Cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// MarshalText is the cursor's text.
+// MarshalText returns the cursor's text.
 func (c Cursor) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// ParseCursor reads a cursor's text; the empty one is the beginning. Any other text is ErrCursor.
+// ParseCursor reads a cursor's text. The empty text is the beginning. For any other invalid text it returns
+// ErrCursor.
 func ParseCursor(s string) (Cursor, error) {
 	if s == "" {
 		return Cursor{}, nil
@@ -87,14 +88,15 @@ func ParseCursor(s string) (Cursor, error) {
 	return c, nil
 }
 
-// HistoryError is a cursor from another history than the database has now: of another database, or of one that has since been
-// restored from an older copy.
+// HistoryError means that a cursor does not belong to the database's current history. It comes from another database,
+// or the database has since been restored from an older copy.
 type HistoryError struct {
-	Reason string  // how it shows
-	Since  db.Time // from when on to read so as to miss nothing: the cursor's instant, less a while for what was under way then
+	Reason string  // how it was detected
+	Since  db.Time // Since is a time from which a reader misses nothing: the cursor's time minus underWay.
 }
 
-// underWay is how much earlier than the events that follow it an event may be dated: a transaction's events bear its beginning.
+// underWay bounds how much earlier than the preceding events an event may be dated, because a transaction's events
+// have the time of its beginning.
 const underWay = time.Minute
 
 func (e *HistoryError) Error() string {

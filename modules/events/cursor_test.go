@@ -13,7 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestCursorText: a cursor survives its text, and nothing else is taken for one.
+// TestCursorText checks that a cursor can be read from its text, and that no other text is accepted.
 func TestCursorText(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
@@ -56,7 +56,7 @@ func TestCursorText(t *testing.T) {
 	})
 }
 
-// take reads n events behind a cursor's text, and breaks off.
+// take reads n events after a cursor's text and then stops.
 func take(t *testing.T, r *events.Repository, cursor string, n int) []events.Tailed {
 	t.Helper()
 	return takeBy(t, r, cursor, n, events.TailOptions{})

@@ -1,5 +1,5 @@
-// Package events is the history: one row for each transition of a task or a pipeline, written in the transition's own transaction.
-// It appends and reads; it never changes a row, and it removes rows only for retention.
+// Package events stores the history: one row for each transition of a task or a pipeline, written in the transition's
+// own transaction. It appends and reads events. It never changes an event; only retention removes events.
 package events
 
 import (
@@ -10,7 +10,7 @@ import (
 
 // Event is one row of the history. docs/events.md says what each type holds.
 type Event struct {
-	SequenceNum         int64   `json:"sequence_num"` // ascending; in Postgres not the order of commits
+	SequenceNum         int64   `json:"sequence_num"` // ascending; in PostgreSQL not the order of commits
 	ID                  db.ID   `json:"id"`
 	PipelineExecutionID db.ID   `json:"pipeline_execution_id"`
 	TaskExecutionID     db.ID   `json:"task_execution_id"` // null for the pipeline's own events
@@ -22,5 +22,5 @@ type Event struct {
 	CreatedAt           db.Time `json:"created_at"`
 }
 
-// TableName puts the table into the tenant's schema.
+// TableName returns the table's name in the tenant's schema.
 func (Event) TableName(n schema.Namer) string { return n.TableName("execution_events") }

@@ -7,8 +7,9 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// First gives the instant of a task's first event of a type after the last event of one of the other types, by version; zero if
-// there is none. It goes through the execution's events, as there is no index by task: for what is asked now and then.
+// First returns the time of a task's first event of the given type that comes after its last event of any type in
+// after, in the order of versions. It returns the zero time if there is none. It reads all of the execution's events,
+// because there is no index by task, so it is not meant for frequent calls.
 func (r *Repository) First(ctx context.Context, pipeline, task db.ID, of Type, after ...Type) (db.Time, error) {
 	names := make([]string, len(after))
 	for i, t := range after {

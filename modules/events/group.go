@@ -6,17 +6,18 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// kin is what many events of a transaction have in common: they differ in nothing but whom they are about.
+// kin is what similar events of a transaction have in common: they differ only in their task or pipeline.
 type kin struct {
-	step          int // which of its subject's events it is
+	step          int // the position among the events of its task or pipeline
 	eventType     Type
 	version       int64
 	data          string
 	worker, actor db.Text
 }
 
-// grouped parts events so that those alike, if they are many, are by themselves: what they have in common then travels once. The
-// steps come one after the other, so that the events of each task and pipeline stay in their order; a subject's must stand together.
+// grouped splits events into groups, so that what the events of a large group have in common is sent once. Groups are
+// ordered by step, which keeps the events of each task and pipeline in their order. The events of one task or
+// pipeline must be adjacent in list.
 func grouped(list []Event) [][]Event {
 	if len(list) < 2*db.Large {
 		return [][]Event{list}
@@ -43,7 +44,7 @@ func grouped(list []Event) [][]Event {
 	return groups
 }
 
-// ofStep gives the groups of one step: those alike, and last the others.
+// ofStep returns the groups of one step. The last group holds the events that are not in a large one.
 func ofStep(list []Event, of []kin, number map[kin]int, step int) [][]Event {
 	place := map[kin]int{}
 	var groups [][]Event

@@ -8,7 +8,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// TestGrouped: every event is in one group; a subject's events stay in their order; what is by itself is alike, and many.
+// TestGrouped checks that every event is in one group, that the events of a task or pipeline stay in their order, and
+// that separate groups are large and uniform.
 func TestGrouped(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -44,7 +45,7 @@ func TestGrouped(t *testing.T) {
 	})
 }
 
-// TestGroupedAlike: what a whole turn has in common is found, and little of it makes no groups.
+// TestGroupedAlike checks that the similar events of a large exchange are grouped, and that few events are not.
 func TestGroupedAlike(t *testing.T) {
 	t.Parallel()
 	turn := func(tasks int) (list []Event) {

@@ -2,5 +2,5 @@ package events
 
 import "go.uber.org/fx"
 
-// Module provides the history's repository.
+// Module provides the Repository.
 var Module = fx.Module("events", fx.Provide(NewRepository))

@@ -15,11 +15,12 @@ type Repository struct {
 	db *db.DB
 }
 
-// NewRepository makes a repository over a database.
+// NewRepository returns a repository for a database.
 func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 
-// Append writes events within the transaction of what they record. Those of one task, or of one pipeline, are written in the order
-// given, and the steps that many take, step by step. Ids and times are the transaction's to give: what the caller set there is ignored.
+// Append writes events in the transaction that they record. The events of one task, or of one pipeline, are written
+// in the given order. The order between tasks may change, because similar events are grouped. Append sets ids and
+// times, and ignores those in list.
 func (r *Repository) Append(tx db.Tx, list []Event) {
 	if len(list) == 0 {
 		return
@@ -56,14 +57,14 @@ SELECT x.id, x.pipeline_execution_id, x.task_execution_id, x.event_type, x.versi
 		})
 }
 
-// Page bounds a listing. Listings ascend by sequence_num, unless they are asked for the newest.
+// Page bounds a listing. Listings ascend by sequence_num, unless Filter.Newest is set.
 type Page struct {
-	After int64   // only events with a greater sequence_num; for Newest, with a smaller one (0: no bound)
-	Since db.Time // only events at or after this instant; zero: all
-	Limit int     // at most so many; 0: all
+	After int64   // only events with a greater sequence_num, or a smaller one for Newest; 0: all
+	Since db.Time // only events at or after this time; zero: all
+	Limit int     // maximum number of events; 0: all
 }
 
-// Filter chooses events by what they are about. Zero fields choose all.
+// Filter selects events. A zero field selects all.
 type Filter struct {
 	PipelineExecutionID db.ID
 	TaskExecutionID     db.ID
@@ -72,27 +73,27 @@ type Filter struct {
 	Page
 }
 
-// ListByPipeline gives the events of a pipeline execution and of its tasks.
+// ListByPipeline returns the events of a pipeline execution and of its tasks.
 func (r *Repository) ListByPipeline(ctx context.Context, id db.ID, page Page) ([]Event, error) {
 	return r.List(ctx, Filter{PipelineExecutionID: id, Page: page})
 }
 
-// ListByTask gives the events of a task execution.
+// ListByTask returns the events of a task execution.
 func (r *Repository) ListByTask(ctx context.Context, id db.ID, page Page) ([]Event, error) {
 	return r.List(ctx, Filter{TaskExecutionID: id, Page: page})
 }
 
-// ListByType gives the events of a type.
+// ListByType returns the events of a type.
 func (r *Repository) ListByType(ctx context.Context, t Type, page Page) ([]Event, error) {
 	return r.List(ctx, Filter{EventType: t, Page: page})
 }
 
-// GetRecent gives the newest events, newest first.
+// GetRecent returns the newest events, newest first.
 func (r *Repository) GetRecent(ctx context.Context, limit int) ([]Event, error) {
 	return r.List(ctx, Filter{Newest: true, Page: Page{Limit: limit}})
 }
 
-// List gives the events that a filter chooses.
+// List returns the events that a filter selects.
 func (r *Repository) List(ctx context.Context, f Filter) ([]Event, error) {
 	q, err := r.query(ctx, f)
 	if err != nil {
@@ -105,7 +106,7 @@ func (r *Repository) List(ctx context.Context, f Filter) ([]Event, error) {
 	return list, nil
 }
 
-// CountByPipeline counts the events of a pipeline execution and of its tasks.
+// CountByPipeline returns how many events a pipeline execution and its tasks have.
 func (r *Repository) CountByPipeline(ctx context.Context, id db.ID) (int64, error) {
 	q, err := r.query(ctx, Filter{PipelineExecutionID: id})
 	if err != nil {
@@ -118,10 +119,10 @@ func (r *Repository) CountByPipeline(ctx context.Context, id db.ID) (int64, erro
 	return n, nil
 }
 
-// common are the types that every run writes for every task: the index of types leaves them out (see the migration).
+// common are the types that every run writes for every task. The index by type leaves them out (see the migration).
 var common = []Type{TaskCreated, TaskMarkedReady, TaskClaimed, TaskStarted, TaskCompleted, PipelineStarted, PipelineCompleted}
 
-// rare is the condition of that index, letter by letter, so that SQLite sees that it applies.
+// rare repeats the condition of that index literally, so that SQLite recognises that the index applies.
 const rare = `event_type NOT IN ('task_created', 'task_marked_ready', 'task_claimed', 'task_started', 'task_completed', 'pipeline_started', 'pipeline_completed')`
 
 func (r *Repository) query(ctx context.Context, f Filter) (*gorm.DB, error) {
@@ -130,7 +131,8 @@ func (r *Repository) query(ctx context.Context, f Filter) (*gorm.DB, error) {
 		return nil, err
 	}
 	if !f.TaskExecutionID.IsZero() {
-		// There is no index by task: its pipeline's events are few, and one index less is a tenth of the throughput.
+		// There is no index by task, because a pipeline has few events, and one index less is worth a tenth of the
+		// throughput.
 		q = q.Where("task_execution_id = ?", f.TaskExecutionID).
 			Where("pipeline_execution_id = (?)", q.Session(&gorm.Session{NewDB: true}).Table(q.NamingStrategy.TableName("task_executions")).
 				Select("pipeline_execution_id").Where("id = ?", f.TaskExecutionID))

@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// each runs a test with a history that belongs to no execution: this package does not know them. modules/pipelines tests
-// both together.
+// each runs a test with a history that belongs to no execution, because this package does not use executions. Tests
+// of modules/pipelines cover both together.
 func each(t *testing.T, run func(t *testing.T, d *db.DB, r *events.Repository)) {
 	t.Helper()
 	t.Parallel()
@@ -59,7 +59,8 @@ func TestModel(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) { dbtest.CheckModel(t, d, events.Event{}) })
 }
 
-// TestAppendKeepsEverything: what was given is what is read, NULL where there was nothing; number, id and time are given here.
+// TestAppendKeepsEverything checks that events are read as they were given, with NULL for empty fields, and that
+// Append sets the number, the id and the time.
 func TestAppendKeepsEverything(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
 		version, pipeline := int64(7), db.NewID()
@@ -92,7 +93,7 @@ func TestAppendKeepsEverything(t *testing.T) {
 	})
 }
 
-// TestAppendIsPartOfItsTransaction: an event of a transaction that fails has never been.
+// TestAppendIsPartOfItsTransaction checks that an event of a failed transaction does not exist.
 func TestAppendIsPartOfItsTransaction(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
 		failed := errors.New("something else failed")
@@ -109,7 +110,7 @@ func TestAppendIsPartOfItsTransaction(t *testing.T) {
 	})
 }
 
-// TestAppendRefused: what can't be written is an error that names the act, never fewer events.
+// TestAppendRefused checks that an event that cannot be written leads to an error that names the operation.
 func TestAppendRefused(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
 		bad := about(db.NewID(), events.TaskClaimed)
@@ -124,11 +125,11 @@ func TestAppendRefused(t *testing.T) {
 		if got := list(t, r, events.Filter{}); len(got) != 0 {
 			t.Errorf("%d events were written", len(got))
 		}
-		add(t, d, r) // none is no error
+		add(t, d, r) // no error without an event
 	})
 }
 
-// TestAppendMany: more than one statement holds keep their order, and none is lost.
+// TestAppendMany checks that more events than one statement holds keep their order, and that none is lost.
 func TestAppendMany(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
 		pipeline := db.NewID()
@@ -151,8 +152,8 @@ func TestAppendMany(t *testing.T) {
 	})
 }
 
-// TestListByEveryType: the types that the index leaves out are named in three places, which must agree: a filter by any type
-// finds its events.
+// TestListByEveryType checks that a filter by any type finds its events. The types that the index leaves out are
+// named in three places, which must agree.
 func TestListByEveryType(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
 		pipeline := db.NewID()
@@ -182,7 +183,7 @@ func TestTypesAreDistinct(t *testing.T) {
 	}
 }
 
-// TestListIsItsFilter compares listings with a filter in Go, over random histories and random filters.
+// TestListIsItsFilter compares listings with a filter in Go, for random histories and random filters.
 func TestListIsItsFilter(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
 		pipelines := []db.ID{db.NewID(), db.NewID(), db.NewID()}
@@ -219,7 +220,7 @@ func TestListIsItsFilter(t *testing.T) {
 	})
 }
 
-// chosen is what a filter means.
+// chosen returns the events that a filter should select.
 func chosen(all []events.Event, f events.Filter) []events.Event {
 	out := []events.Event{}
 	all = slices.Clone(all)

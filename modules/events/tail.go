@@ -9,41 +9,44 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// TailOptions say what a tail gives. The zero value is everything.
+// TailOptions configure a tail. The zero value selects all events.
 type TailOptions struct {
-	Filter Filter       // its execution, task, type and Since choose; the order and the rest of the page are the tail's own
-	Batch  int          // at most so many events at once; 0: 500
-	Notice func(Notice) // is told why nothing comes; nil: nobody is. It is called between batches, on the reader's goroutine
+	Filter Filter // selects by execution, task, type and Since; order and the rest of Page are ignored
+	Batch  int    // maximum number of events in a batch; 0: 500
+	// Notice is called when events are delayed and when they continue; it may be nil. It is called between batches,
+	// on the reader's goroutine.
+	Notice func(Notice)
 }
 
-// Tailed is an event with the place behind it.
+// Tailed is an event with the position after it.
 type Tailed struct {
 	Event
 	Cursor Cursor `json:"cursor"`
 }
 
-// Batch is some events in their order, and the place up to which all that the filter chooses has been given. A batch may have
-// no events and yet a new place.
+// Batch is some events in their order, and the position up to which all selected events have been returned. A batch
+// may have no events and still a new position.
 type Batch struct {
 	Events []Tailed
 	Cursor Cursor
 }
 
-// NoticeKind is what a Notice tells.
+// NoticeKind is the kind of a Notice.
 type NoticeKind int
 
 const (
-	// Disconnected is that the database has gone (Err). The tail tries to reach it again until it does.
+	// Disconnected means that the database cannot be reached (Err). The tail tries to reconnect until it succeeds.
 	Disconnected NoticeKind = iota
-	// Reconnected is that it is there again.
+	// Reconnected means that the database can be reached again.
 	Reconnected
-	// HeldBack is that committed events wait (for Lag so far) behind open transactions (Held), which may have earlier ones.
+	// HeldBack means that committed events have waited (for Lag so far) for open transactions (Held), which may still
+	// commit events with smaller numbers.
 	HeldBack
-	// Released is that they wait no more.
+	// Released means that events no longer wait.
 	Released
 )
 
-// Notice is why nothing comes, or that it goes on. Nothing is lost meanwhile.
+// Notice says why no events arrive, or that they continue. No event is lost in between.
 type Notice struct {
 	Kind NoticeKind
 	Err  error
@@ -51,11 +54,13 @@ type Notice struct {
 	Held []db.Session
 }
 
-// Tail gives every committed event behind a place once, and goes on with those that are committed later, until ctx ends (the
-// last error is ctx.Err) or the reader breaks off. The order is sequence_num, which is each task's and each pipeline's own order
-// and has every event behind its causes. What a reader has not taken yet is not read: a slow one costs nobody anything.
+// Tail returns every committed event after a position once, and continues with events that are committed later, until
+// ctx ends (the last error is ctx.Err) or the reader stops. The order is sequence_num, which is the order of each
+// task's and each pipeline's events, and puts every event after its causes. Events are read when the reader asks for
+// them, so a slow reader costs others nothing.
 //
-// A database that goes away is waited for, once it has been reached. A place of another history is a *HistoryError.
+// If the database fails after it has been reached, the tail reconnects. For a position of another history the error
+// is a *HistoryError.
 func (r *Repository) Tail(ctx context.Context, from Cursor, o TailOptions) iter.Seq2[Batch, error] {
 	if o.Batch <= 0 {
 		o.Batch = 500
@@ -75,23 +80,23 @@ func (r *Repository) Tail(ctx context.Context, from Cursor, o TailOptions) iter.
 	}
 }
 
-// tail is a reader's place and its connection.
+// tail is a reader's position and its connection.
 type tail struct {
 	repository *Repository
 	options    TailOptions
 
 	cursor   Cursor
-	scanned  int64 // up to here this connection has read; from cursor on there may be nothing that the filter chooses
-	settled  int64 // by the last look on this connection
+	scanned  int64 // read so far on this connection; between cursor and scanned there may be no selected event
+	settled  int64 // from the last look on this connection
 	frontier *db.Frontier
 	history  uint64
 	reached  bool // the database has been reached before
 	failures int  // in a row
-	told     bool // that events are held back
+	told     bool // whether HeldBack was reported
 	toldAt   time.Time
 }
 
-// How often a tail looks. A look that finds nothing new costs one statement that reads a single row.
+// How long a tail waits between polls. A poll that finds nothing new costs one statement that reads a single row.
 const (
 	idle    = 20 * time.Millisecond
 	waiting = 5 * time.Millisecond // for open transactions, at first
@@ -99,8 +104,8 @@ const (
 )
 
 const (
-	patience    = time.Minute     // with one look and one read
-	longestPark = 2 * time.Second // between tries to reach the database
+	patience    = time.Minute     // for one poll and one read
+	longestPark = 2 * time.Second // between attempts to reconnect
 	lagToTell   = 3 * time.Second
 	tellAgain   = 30 * time.Second
 )
@@ -130,7 +135,8 @@ func (t *tail) next(ctx context.Context) (Batch, error) {
 	}
 }
 
-// step reads what is known to be there, and looks for more if that is nothing. wait is how long to wait if that was nothing.
+// step reads events that are known to be settled, and polls for more if there are none. wait is how long to wait
+// before the next step.
 func (t *tail) step(ctx context.Context) (list []Tailed, wait time.Duration, err error) {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -156,7 +162,8 @@ func (t *tail) step(ctx context.Context) (list []Tailed, wait time.Duration, err
 	return nil, idle, nil
 }
 
-// open connects, and sees to it that the place is one of this history: it may be another one each time.
+// open connects, and checks that the position belongs to this history, because each connection may lead to another
+// one.
 func (t *tail) open(ctx context.Context) (err error) {
 	if t.frontier != nil {
 		return nil
@@ -170,7 +177,7 @@ func (t *tail) open(ctx context.Context) (err error) {
 		t.close()
 		return err
 	}
-	// What was read behind the cursor without an event is read again: a server that crashed may give such numbers anew.
+	// Numbers after the cursor that had no event are read again, because a server that crashed may issue them again.
 	t.scanned, t.settled = t.cursor.sequence, 0
 	if t.failures > 0 {
 		t.options.Notice(Notice{Kind: Reconnected})
@@ -181,12 +188,12 @@ func (t *tail) open(ctx context.Context) (err error) {
 
 func (t *tail) close() {
 	if t.frontier != nil {
-		_ = t.frontier.Close() // what was read is complete, and the connection may be broken
+		_ = t.frontier.Close() // everything was read, and the connection may be broken
 		t.frontier = nil
 	}
 }
 
-// lost gives the connection up, and says how long to wait before the next try.
+// lost closes the connection, and returns how long to wait before the next attempt.
 func (t *tail) lost(err error) time.Duration {
 	t.close()
 	if t.failures == 0 {
@@ -196,7 +203,7 @@ func (t *tail) lost(err error) time.Duration {
 	return min(idle<<min(t.failures, 10), longestPark)
 }
 
-// tellLag tells who holds events back, if it lasts.
+// tellLag sends a notice of the transactions that hold events back, if the delay lasts.
 func (t *tail) tellLag(ctx context.Context, m db.Mark) {
 	now := t.repository.db.Now()
 	switch lag := now.Sub(m.Since); {
@@ -212,8 +219,9 @@ func (t *tail) tellLag(ctx context.Context, m db.Mark) {
 	}
 }
 
-// End returns the place behind all that has its number by now: a tail from there gives what gets one later. It waits for the transactions
-// that are open now, whose events may have smaller numbers, and tells notice of them as a tail does.
+// End returns the position after all numbers that have been issued so far: a tail from there returns the events that
+// get a later number. It waits for the transactions that are open now, whose events may have smaller numbers, and
+// calls notice like a tail.
 func (r *Repository) End(ctx context.Context, notice func(Notice)) (Cursor, error) {
 	t := &tail{repository: r, options: TailOptions{Notice: notice}}
 	defer t.close()

@@ -20,7 +20,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 )
 
-// refusal is what a tail answers to a cursor of another history.
+// refusal returns the error that a tail returns for a cursor of another history.
 func refusal(t *testing.T, r *events.Repository, c events.Cursor) *events.HistoryError {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), aMinute)
@@ -36,7 +36,7 @@ func refusal(t *testing.T, r *events.Repository, c events.Cursor) *events.Histor
 	return &events.HistoryError{}
 }
 
-// isRefused expects a refusal.
+// isRefused checks that a cursor is refused.
 func isRefused(t *testing.T, r *events.Repository, c events.Cursor) {
 	t.Helper()
 	if e := refusal(t, r, c); e.Since.IsZero() || e.Reason == "" {
@@ -44,7 +44,7 @@ func isRefused(t *testing.T, r *events.Repository, c events.Cursor) {
 	}
 }
 
-// serve starts a server of the test's own.
+// serve starts a server for one test.
 func serve(t *testing.T, c localpg.Config) string {
 	t.Helper()
 	s, err := localpg.Start(t.Context(), c)
@@ -70,7 +70,7 @@ func filled(t *testing.T, url string, n int) (*db.DB, *events.Repository) {
 	return d, r
 }
 
-// fill writes events of a transaction each.
+// fill writes events, one per transaction.
 func fill(t *testing.T, d *db.DB, r *events.Repository, n int) {
 	t.Helper()
 	for range n {
@@ -78,7 +78,7 @@ func fill(t *testing.T, d *db.DB, r *events.Repository, n int) {
 	}
 }
 
-// whole checks that the tail from the beginning is the whole history.
+// whole checks that a tail from the beginning returns the whole history.
 func whole(t *testing.T, r *events.Repository, n int) {
 	t.Helper()
 	want := list(t, r, events.Filter{})
@@ -90,8 +90,9 @@ func whole(t *testing.T, r *events.Repository, n int) {
 	}
 }
 
-// TestTailAfterDumpAndRestore: a server that has seen fewer transactions than the one that the history comes from gives all of
-// it, and what is written there comes behind. The old server's cursors are refused, with a time from which nothing is missed.
+// TestTailAfterDumpAndRestore restores a dump on a server that has had fewer transactions than the original. A tail
+// there returns the whole history, and new events follow. The original server's cursors are refused, with a time from
+// which nothing is missed.
 func TestTailAfterDumpAndRestore(t *testing.T) {
 	t.Parallel()
 	source := dbtest.PostgresURL(t)
@@ -121,7 +122,7 @@ func TestTailAfterDumpAndRestore(t *testing.T) {
 	}
 }
 
-// TestTailOfACopiedDatabase: CREATE DATABASE … TEMPLATE takes everything along but the database's own identity.
+// TestTailOfACopiedDatabase checks that CREATE DATABASE … TEMPLATE copies everything except the database's identity.
 func TestTailOfACopiedDatabase(t *testing.T) {
 	t.Parallel()
 	server := serve(t, localpg.Config{})
@@ -141,11 +142,11 @@ func TestTailOfACopiedDatabase(t *testing.T) {
 	_, r = filled(t, strings.Replace(server, "/postgres?", "/copied?", 1), 5)
 	whole(t, r, 15)
 	isRefused(t, r, place)
-	take(t, events.NewRepository(dbtest.Open(t, server)), place.String(), 6) // and the template's own is good as before
+	take(t, events.NewRepository(dbtest.Open(t, server)), place.String(), 6) // cursors of the template stay valid
 }
 
-// TestTailAfterAnOldBackup: a server that goes on from an older copy of its data folder knows the places before the copy, and
-// refuses those after it, before and after it has given their numbers to other events.
+// TestTailAfterAnOldBackup checks that a server restored from an older copy of its data directory accepts positions
+// before the copy. It refuses those after it, before and after it has issued their numbers to other events.
 func TestTailAfterAnOldBackup(t *testing.T) {
 	t.Parallel()
 	server := serve(t, localpg.Config{Durable: true})
@@ -172,13 +173,13 @@ func TestTailAfterAnOldBackup(t *testing.T) {
 	take(t, again, all[9].Cursor.String(), 60)
 }
 
-// TestTailOfACopiedFile is the same for SQLite, whose file is put back while a reader follows it.
+// TestTailOfACopiedFile does the same for SQLite, whose file is restored while a reader follows it.
 func TestTailOfACopiedFile(t *testing.T) {
 	t.Parallel()
 	url := dbtest.SQLiteURL(t)
 	path := strings.TrimPrefix(url, "sqlite://")
 	d, _ := filled(t, url, 10)
-	if err := d.Close(); err != nil { // folds the log back into the file
+	if err := d.Close(); err != nil { // copies the log into the file
 		t.Fatal(err)
 	}
 	old, err := os.ReadFile(path)
@@ -213,7 +214,7 @@ func TestTailOfACopiedFile(t *testing.T) {
 	whole(t, r, 25)
 }
 
-// TestTailAfterRetention: a place whose event retention has taken is good all the same, with its execution or without.
+// TestTailAfterRetention checks that a position stays valid if retention removed its event, or its whole execution.
 func TestTailAfterRetention(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []retention.Kind{retention.Events, retention.Executions} {
@@ -242,7 +243,7 @@ func TestTailAfterRetention(t *testing.T) {
 	}
 }
 
-// TestTailOfAnotherTenant: a place is a tenant's own.
+// TestTailOfAnotherTenant checks that a position is valid only in its own tenant.
 func TestTailOfAnotherTenant(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
 		fill(t, d, r, 3)

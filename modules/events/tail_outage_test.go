@@ -23,8 +23,8 @@ func step(id string, needs ...string) definition.Task {
 	return definition.Task{ID: id, Uses: "scripted", Needs: needs}
 }
 
-// TestTailThroughCrashes: while writers write, the server crashes three times. One reader goes on by itself, and has what a full
-// scan has.
+// TestTailThroughCrashes crashes the server three times while writers write. One reader must reconnect by itself and
+// return what a full scan returns.
 func TestTailThroughCrashes(t *testing.T) {
 	t.Parallel()
 	d, r := filled(t, serve(t, localpg.Config{Durable: true}), 1)
@@ -90,7 +90,7 @@ func TestTailThroughCrashes(t *testing.T) {
 	t.Logf("%d events through %d crashes", len(got), lost.Load())
 }
 
-// killBackend kills one of the server's processes, whereupon the server gives up all others and recovers.
+// killBackend kills one of the server's processes, so that the server ends all others and recovers.
 func killBackend(t *testing.T, d *db.DB) {
 	t.Helper()
 	var pid int
@@ -99,7 +99,7 @@ func killBackend(t *testing.T, d *db.DB) {
 	}
 	err := ask()
 	for range 10 {
-		if errors.Is(err, db.ErrUnavailable) { // a connection of before the last crash
+		if errors.Is(err, db.ErrUnavailable) { // a connection from before the last crash
 			err = ask()
 		}
 	}
@@ -111,8 +111,9 @@ func killBackend(t *testing.T, d *db.DB) {
 	}
 }
 
-// TestTailAndLongTransactions: one that has written no events, in another database or in this one, holds nobody up. One that has
-// makes the tail wait, which then says who it is, and loses nothing.
+// TestTailAndLongTransactions checks that a long transaction that has written no events, or that is in another
+// database, does not delay the tail. One that has written events delays the tail, which must report it and lose
+// nothing.
 func TestTailAndLongTransactions(t *testing.T) {
 	t.Parallel()
 	d, other := dbtest.Postgres(t), dbtest.Open(t, dbtest.EmptyPostgresURL(t))
@@ -155,7 +156,7 @@ func TestTailAndLongTransactions(t *testing.T) {
 	}
 }
 
-// openDoing begins a transaction that has done something, and gives the function that commits it.
+// openDoing begins a transaction that calls do, and returns the function that commits it.
 func openDoing(t *testing.T, d *db.DB, do func(db.Tx) error) (end func()) {
 	t.Helper()
 	did, commit, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)

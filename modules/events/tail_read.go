@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	span     = 50_000  // numbers that one statement goes through, however few of their events are wanted
-	mostData = 4 << 20 // bytes of event_data in a batch, and one event more
+	span     = 50_000  // numbers that one statement covers, however few of their events are selected
+	mostData = 4 << 20 // bytes of event_data in a batch, exceeded by at most one event
 )
 
 // errEnough ends a statement whose rows have filled the batch.
 var errEnough = errors.New("enough")
 
-// read gives the next settled events, and moves the place.
+// read returns the next settled events, and advances the position.
 func (t *tail) read(ctx context.Context) ([]Tailed, error) {
 	upTo := min(t.settled, t.scanned+span)
 	where, args := t.options.Filter.where()
@@ -55,7 +55,7 @@ WHERE sequence_num > $after AND sequence_num <= $up_to`+where+` ORDER BY sequenc
 	return list, nil
 }
 
-// pass moves the place behind the last event up to a number, wanted or not.
+// pass advances the position to the last event up to a number, whether or not the filter selects it.
 func (t *tail) pass(ctx context.Context, upTo int64) error {
 	err := t.frontier.Query(ctx, `SELECT sequence_num, id, pipeline_execution_id, created_at FROM {execution_events}
 WHERE sequence_num > $after AND sequence_num <= $up_to ORDER BY sequence_num DESC LIMIT 1`,
@@ -68,7 +68,7 @@ WHERE sequence_num > $after AND sequence_num <= $up_to ORDER BY sequence_num DES
 	return wrap("read the place of the tail", err)
 }
 
-// where is a filter as conditions that follow another one; empty if it chooses all.
+// where returns the filter as SQL that extends another condition. It is empty if the filter selects all.
 func (f Filter) where() (string, db.Args) {
 	text, args := "", db.Args{}
 	if !f.PipelineExecutionID.IsZero() {
@@ -87,7 +87,7 @@ func (f Filter) where() (string, db.Args) {
 	return text, args
 }
 
-// check finds out whether the place is one of this history: its event is there, or retention has taken it.
+// check returns an error unless the position belongs to this history: its event exists, or retention has removed it.
 func (t *tail) check(ctx context.Context) error {
 	c := t.cursor
 	switch {
@@ -107,7 +107,7 @@ func (t *tail) check(ctx context.Context) error {
 	case !id.IsZero():
 		return c.refused("there is another event in the place of its own, so the database was restored from an older copy and has gone on from there")
 	}
-	var removed bool // the events of its execution, or all of the execution
+	var removed bool // of the execution's events, or of the whole execution
 	err = t.frontier.Query(ctx, `SELECT CASE WHEN p.id IS NULL THEN r.up_to >= $n ELSE p.events_removed > 0 END
 FROM {removed_events} AS r LEFT JOIN {pipeline_executions} AS p ON p.id = $pipeline`, db.Args{"pipeline": c.pipeline, "n": c.sequence},
 		func(scan func(...any) error) error { return scan(&removed) })

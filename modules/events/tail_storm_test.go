@@ -23,7 +23,9 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// stormEnv sets how many seconds the writers write: `SLUICE_TAIL_SECONDS=600 go test -v -run TailStorm -timeout 20m ./modules/events`.
+// stormEnv sets how many seconds the writers write:
+//
+//	SLUICE_TAIL_SECONDS=600 go test -v -run TailStorm -timeout 20m ./modules/events
 const stormEnv = "SLUICE_TAIL_SECONDS"
 
 func stormTime(t *testing.T) time.Duration {
@@ -35,11 +37,12 @@ func stormTime(t *testing.T) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// lastActor writes the last event of all.
+// lastActor is the actor of the last event.
 const lastActor = "last"
 
-// TestTailStorm: while many processes' worth of writers work at full speed, readers that break off at random and go on by their
-// cursors get what a full scan has, each event once, and each task's and each pipeline's events in the order of their versions.
+// TestTailStorm runs many writers at full speed. Readers that stop at random and continue from their cursors must
+// return what a full scan returns: each event once, and each task's and each pipeline's events in the order of their
+// versions.
 func TestTailStorm(t *testing.T) {
 	t.Parallel()
 	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {
@@ -84,7 +87,7 @@ func TestTailStorm(t *testing.T) {
 	})
 }
 
-// group runs functions side by side and gathers their errors.
+// group runs functions concurrently and collects their errors.
 type group struct {
 	sync.WaitGroup
 	mu   sync.Mutex
@@ -105,7 +108,7 @@ func (g *group) Wait() error {
 	return g.errs
 }
 
-// storm notes when probes were committed and when they came.
+// storm records when probes were committed and when they arrived.
 type storm struct {
 	mu        sync.Mutex
 	committed map[int]time.Time
@@ -113,7 +116,7 @@ type storm struct {
 	breaks    int
 }
 
-// write starts runs with a join, and works on everybody's, over a database handle of its own.
+// write starts runs with a join, and works on everybody's tasks, with a database handle of its own.
 func (s *storm) write(t *testing.T, ctx context.Context, url string) error {
 	d, err := db.Open(context.WithoutCancel(ctx), url)
 	if err != nil {
@@ -140,7 +143,7 @@ func (s *storm) write(t *testing.T, ctx context.Context, url string) error {
 	return <-done
 }
 
-// probe commits an annotation now and then, and notes when it did.
+// probe repeatedly commits an annotation, and records when it did.
 func (s *storm) probe(t *testing.T, ctx context.Context, stack *enginetest.Stack) error {
 	id := stack.Start(t, context.WithoutCancel(ctx), stack.Define(t, "probe", definition.Task{ID: "never", Uses: "scripted", Queue: "nobody"}), "")
 	tick := time.NewTicker(7 * time.Millisecond)
@@ -158,7 +161,7 @@ func (s *storm) probe(t *testing.T, ctx context.Context, stack *enginetest.Stack
 	return nil
 }
 
-// read tails until the last event; but for a steady reader it breaks off again and again.
+// read tails until the last event. Unless the reader is steady, it stops and continues again and again.
 func (s *storm) read(ctx context.Context, r *events.Repository, steady bool) (out []events.Event, err error) {
 	for place := ""; ; {
 		c, err := events.ParseCursor(place)
@@ -201,13 +204,13 @@ func (s *storm) arrived(e events.Event) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.latency[data.Probe] = 0 // before the writer itself knew
+	s.latency[data.Probe] = 0 // it arrived before the writer's commit returned
 	if at, ok := s.committed[data.Probe]; ok {
 		s.latency[data.Probe] = now.Sub(at)
 	}
 }
 
-// report says how long events took; on a machine of unknown speed nothing is asserted.
+// report logs how long events took. It asserts nothing, because the machine's speed is unknown.
 func (s *storm) report(t *testing.T, total int) {
 	t.Helper()
 	var all []time.Duration
@@ -222,7 +225,7 @@ func (s *storm) report(t *testing.T, total int) {
 		all[len(all)/2].Round(time.Microsecond*100), all[len(all)*99/100].Round(time.Microsecond*100), all[len(all)-1].Round(time.Microsecond*100))
 }
 
-// sameEvents compares as multisets.
+// sameEvents compares two lists as multisets.
 func sameEvents(t *testing.T, want, got []events.Event) {
 	t.Helper()
 	count := map[db.ID]int{}
@@ -241,7 +244,7 @@ func sameEvents(t *testing.T, want, got []events.Event) {
 	}
 }
 
-// ordered holds the events of each task and of each pipeline to the order of their versions.
+// ordered checks that the events of each task and of each pipeline are in the order of their versions.
 func ordered(t *testing.T, list []events.Event) {
 	t.Helper()
 	last, wrong := map[[2]db.ID]int64{}, 0

@@ -17,7 +17,7 @@ import (
 
 const aMinute = time.Minute
 
-// follow tails into a channel until the test ends.
+// follow sends the events of a tail to a channel until the test ends.
 func follow(t *testing.T, r *events.Repository, from events.Cursor, o events.TailOptions) <-chan events.Tailed {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -54,7 +54,7 @@ func receive(t *testing.T, from <-chan events.Tailed) events.Tailed {
 	}
 }
 
-// open begins a transaction that has written events, and gives the function that ends it.
+// open begins a transaction that has written events, and returns the function that ends it.
 func open(t *testing.T, d *db.DB, r *events.Repository, list ...events.Event) (end func(error)) {
 	t.Helper()
 	written, result, done := make(chan struct{}), make(chan error), make(chan error, 1)
@@ -68,7 +68,7 @@ func open(t *testing.T, d *db.DB, r *events.Repository, list ...events.Event) (e
 	}()
 	<-written
 	ended := false
-	t.Cleanup(func() { // of a test that has failed before
+	t.Cleanup(func() { // only for a test that has failed before
 		if !ended {
 			result <- context.Canceled
 			if err := <-done; err == nil {
@@ -86,9 +86,9 @@ func open(t *testing.T, d *db.DB, r *events.Repository, list ...events.Event) (e
 	}
 }
 
-// TestTailWaitsForSmallerNumbers: an event whose transaction commits after one with a greater number comes before it, once, and
-// one that is rolled back holds nobody up. This test fails if pgFrontier takes a number for settled that an open transaction may
-// still undercut.
+// TestTailWaitsForSmallerNumbers checks that an event whose transaction commits after one with a greater number is
+// still returned before it, once, and that a rolled-back transaction delays nothing. It fails if pgFrontier regards a
+// number as settled while an open transaction may still commit a smaller one.
 func TestTailWaitsForSmallerNumbers(t *testing.T) {
 	t.Parallel()
 	d := dbtest.Postgres(t)
@@ -116,8 +116,8 @@ func TestTailWaitsForSmallerNumbers(t *testing.T) {
 	}
 }
 
-// TestTailIsEachOnesOwnOrder: a transaction that began to write first, and so has the smaller transaction id, may be the one that
-// writes a task's next event: the ids of transactions are no order of events, the numbers are.
+// TestTailIsEachOnesOwnOrder checks that events are ordered by their numbers, and not by the ids of their
+// transactions. A transaction that began to write first, and so has the smaller id, may write a task's later event.
 func TestTailIsEachOnesOwnOrder(t *testing.T) {
 	t.Parallel()
 	d := dbtest.Postgres(t)
@@ -128,7 +128,7 @@ func TestTailIsEachOnesOwnOrder(t *testing.T) {
 		if err := tx.Flush(); err != nil {
 			return err
 		}
-		add(t, d, r, about(id, events.TaskMarkedReady)) // commits now, under a greater transaction id
+		add(t, d, r, about(id, events.TaskMarkedReady)) // commits now, with a greater transaction id
 		r.Append(tx, []events.Event{about(id, events.TaskClaimed)})
 		return nil
 	})
@@ -146,8 +146,8 @@ func TestTailIsEachOnesOwnOrder(t *testing.T) {
 	}
 }
 
-// TestTailGivesAllFromAnyCursor: what comes behind each event's cursor is what comes behind the event, in batches of any size, and
-// what is committed later follows.
+// TestTailGivesAllFromAnyCursor checks, with batches of any size, that a tail from the cursor of any event returns
+// all later events, and those that are committed afterwards.
 func TestTailGivesAllFromAnyCursor(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
 		var list []events.Event
@@ -189,7 +189,7 @@ func plain(list []events.Tailed) []events.Event {
 	return out
 }
 
-// TestTailFilters: a filter's events alone come, and the place moves on behind the others.
+// TestTailFilters checks that a tail returns only selected events, and advances past the others.
 func TestTailFilters(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
 		mine := db.NewID()
@@ -228,7 +228,7 @@ func TestTailFilters(t *testing.T) {
 	})
 }
 
-// TestTailBatchesAreBounded: by their data too, however large the events are.
+// TestTailBatchesAreBounded checks that batches are also bounded by their data, however large the events are.
 func TestTailBatchesAreBounded(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *events.Repository) {
 		large := about(db.NewID(), events.Annotation)
@@ -251,7 +251,7 @@ func TestTailBatchesAreBounded(t *testing.T) {
 	})
 }
 
-// TestTailEndsWithItsContext, whatever it is about.
+// TestTailEndsWithItsContext checks that a tail ends with its context, whatever it is doing.
 func TestTailEndsWithItsContext(t *testing.T) {
 	each(t, func(t *testing.T, _ *db.DB, r *events.Repository) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

@@ -1,6 +1,6 @@
 package events
 
-// Type names what happened. The set is closed: it is the transition table's events and the annotation.
+// Type names what happened. The set of types is closed: the events of the transition table and the annotation.
 type Type string
 
 // The events of a task.
@@ -31,10 +31,10 @@ const (
 	PipelineRestarted Type = "pipeline_restarted"
 )
 
-// Annotation is the one event that is no transition: it has no version and changes nothing.
+// Annotation is the only event that is not a transition. It has no version and changes nothing.
 const Annotation Type = "annotation"
 
-// Types lists every type, in the order of the lifecycle.
+// Types returns all types, in the order of the lifecycle.
 func Types() []Type {
 	return []Type{
 		TaskCreated, TaskMarkedReady, TaskClaimed, TaskResumed, TaskStarted, TaskDeferred, TaskCompleted, TaskRetryScheduled,

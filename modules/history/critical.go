@@ -8,19 +8,20 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Link is a task of the critical path: the chain of tasks of which each waited for the one before it, and the last of which ended
-// the execution. From is when the one before it ended (the start, for the first), so that the links fill the execution's time.
+// Link is a task of the critical path: a chain of tasks that each waited for the one before, up to the task that
+// ended the execution. From is when the previous link ended, or the start for the first, so the links cover the
+// execution's whole time.
 type Link struct {
 	TaskName string  `json:"id"`
 	From     db.Time `json:"from"`
 	To       db.Time `json:"to"`
 }
 
-// Duration is how long the execution waited for the task.
+// Duration returns how long the execution waited for the task.
 func (l Link) Duration() time.Duration { return l.To.Sub(l.From.Time) }
 
-// critical follows the chain back from the task that ended last. Of an execution that goes on it is the chain so far: back from the
-// task that has been under way for the longest time.
+// critical follows the chain back from the task that ended last. For an execution that has not ended, it follows the
+// chain back from the task that has been active for the longest time.
 func (w *walk) critical(t *Timeline) []Link {
 	l := w.final(t.To)
 	if l == nil {
@@ -42,8 +43,8 @@ func (w *walk) critical(t *Timeline) []Link {
 	return links
 }
 
-// final picks the task whose end, or lasting, made the end: of several, one that ran before one that only waited, and then the one
-// that was ready first.
+// final returns the task that determined the end: one that ended then, or has not ended. Among several it prefers one
+// that ran to one that only waited, and then the one that was ready first.
 func (w *walk) final(end db.Time) (best *life) {
 	for _, l := range w.order {
 		if l.status.Terminal() && l.ends[len(l.ends)-1].at.Before(end.Time) {
@@ -56,11 +57,12 @@ func (w *walk) final(end db.Time) (best *life) {
 	if best != nil || len(w.order) == 0 {
 		return best
 	}
-	// Nothing is under way and nothing ended just now: the report is later than the end.
+	// Nothing is active and nothing ended at this time, because the report is later than the end.
 	return slices.MaxFunc(w.order, func(a, b *life) int { return a.lastEnd() - b.lastEnd() })
 }
 
-// weight is how much a task has to do with the end: running at last, ready, or neither.
+// weight ranks how likely a task determined the end: 3 if it ran last, 2 if it was ready, 1 if it waited or had
+// ended, 0 if it was skipped or did nothing.
 func (l *life) weight() int {
 	if l.status == tasks.Skipped || len(l.row.Segments) == 0 {
 		return 0
@@ -88,12 +90,12 @@ func (l *life) lastEnd() int {
 	return l.ends[len(l.ends)-1].position
 }
 
-// predecessor is the dependency whose end let a task become ready, the last time before a position of the log; nil for a task that
-// had none to wait for.
+// predecessor returns the dependency whose end made a task ready, for the last time before a position of the log. It
+// returns nil for a task that did not wait for any.
 func (w *walk) predecessor(l *life, upto int) (before *life, at mark) {
 	decided, ok := latest(l.ready, upto)
 	if !ok {
-		decided, ok = latest(l.ends, upto) // it was skipped, or given up
+		decided, ok = latest(l.ends, upto) // it was skipped or abandoned
 	}
 	limit := upto
 	if ok {
@@ -111,7 +113,7 @@ func (w *walk) predecessor(l *life, upto int) (before *life, at mark) {
 	return before, at
 }
 
-// latest is the last of the marks before a position.
+// latest returns the last mark before a position.
 func latest(marks []mark, before int) (m mark, ok bool) {
 	for _, x := range marks {
 		if x.position < before {

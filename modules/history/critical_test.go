@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/history"
 )
 
-// created starts a run of tasks, each with what it needs as a JSON list.
+// created starts a run of tasks, each with its dependencies as a JSON list.
 func created(tasks ...[2]string) *told {
 	h := tell().add(0, "", events.PipelineStarted, "", fmt.Sprintf(`{"pipeline": "p", "definition_version": "v", "task_count": %d}`, len(tasks)))
 	for _, x := range tasks {
@@ -50,7 +50,7 @@ func (h *told) path(t *testing.T, now int) (out []string) {
 	return out
 }
 
-// allTime is the length of all segments.
+// allTime returns the length of all segments.
 func allTime(line *history.Timeline) (sum time.Duration) {
 	for _, r := range line.Rows {
 		for _, s := range r.Segments {
@@ -60,7 +60,8 @@ func allTime(line *history.Timeline) (sum time.Duration) {
 	return sum
 }
 
-// TestCriticalPath: back from the task that ended last, to the dependency that ended last before it could begin.
+// TestCriticalPath checks that the path leads back from the task that ended last, each time to the dependency that
+// ended last before the task became ready.
 func TestCriticalPath(t *testing.T) {
 	t.Parallel()
 	diamond := [][2]string{{"a", `[]`}, {"b", `["a"]`}, {"c", `["a"]`}, {"d", `["b", "c"]`}, {"aside", `[]`}}
@@ -79,7 +80,8 @@ func TestCriticalPath(t *testing.T) {
 	}
 }
 
-// TestCriticalPathAfterARetry: a dependency that was reopened after its dependent had completed did not keep that one waiting.
+// TestCriticalPathAfterARetry checks that a dependency that was reopened after its dependent completed did not delay
+// that dependent.
 func TestCriticalPathAfterARetry(t *testing.T) {
 	t.Parallel()
 	ended := `{"counts": {}, "duration_ms": 1, "error": "x"}`

@@ -10,17 +10,18 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Run is one execution with what is known of it.
+// Run is one execution and what is known about it.
 type Run struct {
 	Execution pipelines.Execution
 	Tasks     []tasks.Task
-	Timeline  *Timeline // nil: its history is not there any more
+	Timeline  *Timeline // nil: its history no longer exists
 
-	// Outputs reads outputs by the ids of tasks that have none in Tasks; nil: Tasks have theirs.
+	// Outputs reads the outputs of tasks by id, for tasks that have none in Tasks. It is nil if Tasks have their
+	// outputs.
 	Outputs func(ids []db.ID) (map[db.ID]db.JSON, error)
 }
 
-// outputsAtOnce is how many tasks of each run are compared with their outputs in memory.
+// outputsAtOnce is the number of tasks of each run whose outputs are in memory at the same time.
 const outputsAtOnce = 8
 
 // withOutputs returns tasks with their outputs.
@@ -45,33 +46,36 @@ func (r *Run) withOutputs(list []tasks.Task) ([]tasks.Task, error) {
 
 // Comparison is how two runs differ.
 type Comparison struct {
-	Differences []Difference // the executions', then the tasks' in the order of creation
-	Durations   []TaskTime   // those that differ most first; none if a timeline is missing
+	Differences []Difference // of the executions, then of the tasks in the order of creation
+	Durations   []TaskTime   // largest difference first; none if a timeline is missing
 	Critical    []KindTime   // of the critical paths, and so of the runs
 }
 
-// Difference is a value that is not the same. A side that has none is nil.
+// Difference is a value that differs. A side without the value is nil.
 type Difference struct {
-	TaskName db.Text `json:"id"`    // null: of the execution
-	Field    string  `json:"field"` // a column, with .key for a part of a document; task: it is in one run alone, with this status
-	First    any     `json:"first"`
-	Second   any     `json:"second"`
+	TaskName db.Text `json:"id"` // null: of the execution
+	// Field is a column, with .key for a part of a document. It is "task" if only one run has the task, with this
+	// status.
+	Field  string `json:"field"`
+	First  any    `json:"first"`
+	Second any    `json:"second"`
 }
 
-// TaskTime is how long a task took in both runs, from being ready to its end, in milliseconds. A run without the task has null.
+// TaskTime is how long a task took in both runs, from being ready to its end, in milliseconds. It is null for a run
+// without the task.
 type TaskTime struct {
 	TaskName string `json:"id"`
 	Pair
-	Kinds []KindTime `json:"kinds"` // all kinds that occur, waiting for dependencies included
+	Kinds []KindTime `json:"kinds"` // all kinds that occur, including waiting for dependencies
 }
 
-// KindTime is how long something was of a kind in both runs.
+// KindTime is how long a task or a path was of a kind in both runs.
 type KindTime struct {
 	Kind Kind `json:"kind"`
 	Pair
 }
 
-// Pair is two durations in milliseconds and by how much the second is longer, what is missing counting as nothing.
+// Pair is two durations and their difference in milliseconds: second minus first. A missing duration counts as 0.
 type Pair struct {
 	FirstMS  *int64 `json:"first_ms"`
 	SecondMS *int64 `json:"second_ms"`
@@ -92,7 +96,8 @@ func pair(first, second *time.Duration) Pair {
 	return p
 }
 
-// Compare says how the second run differs from the first. Tasks are matched by name. It fails as reading outputs does.
+// Compare returns how the second run differs from the first. Tasks are matched by name. It returns errors of
+// Run.Outputs.
 func Compare(first, second Run) (Comparison, error) {
 	c := Comparison{Differences: compareExecutions(first.Execution, second.Execution), Durations: []TaskTime{}, Critical: []KindTime{}}
 	in1, in2 := byName(first.Tasks), byName(second.Tasks)
@@ -115,7 +120,7 @@ func Compare(first, second Run) (Comparison, error) {
 	return c, nil
 }
 
-// compareParts compares some tasks of the first run with those of their names in the second.
+// compareParts compares some tasks of the first run with the tasks of the same names in the second.
 func compareParts(first, second *Run, part []tasks.Task, in2 map[string]tasks.Task) (list []Difference, err error) {
 	others := make([]tasks.Task, 0, len(part))
 	for _, t := range part {
@@ -169,7 +174,7 @@ func compareTasks(a, b tasks.Task) []Difference {
 	return d.list
 }
 
-// compareTimes goes through the tasks of both runs.
+// compareTimes compares the tasks of both runs.
 func compareTimes(first, second *Timeline) []TaskTime {
 	list := make([]TaskTime, 0, len(first.Rows))
 	other := map[string]Row{}

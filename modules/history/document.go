@@ -10,7 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// differences collects the values of one task, or of the executions, that are not the same.
+// differences collects the values of one task, or of the executions, that differ.
 type differences struct {
 	task db.Text
 	list []Difference
@@ -20,7 +20,7 @@ func (d *differences) add(field string, first, second any) {
 	d.list = append(d.list, Difference{d.task, field, first, second})
 }
 
-// text takes the empty text for none.
+// text compares texts. An empty text counts as no value.
 func (d *differences) text(field, first, second string) {
 	if first == second {
 		return
@@ -40,7 +40,7 @@ func (d *differences) number(field string, first, second int) {
 	}
 }
 
-// document compares JSON by what it means, and of two objects only the keys that differ.
+// document compares JSON by value. If both sides are objects, it adds only the keys that differ.
 func (d *differences) document(field string, first, second db.JSON) {
 	a, b := meaning(first), meaning(second)
 	if reflect.DeepEqual(a, b) {
@@ -61,7 +61,7 @@ func (d *differences) document(field string, first, second db.JSON) {
 	}
 }
 
-// meaning decodes a document, its numbers as they are written; what is none is taken as text.
+// meaning decodes a document, and keeps its numbers as written. It returns invalid JSON as text.
 func meaning(j db.JSON) (v any) {
 	if len(j) == 0 {
 		return nil

@@ -1,6 +1,6 @@
-// Package history reads the past of a pipeline execution from its events alone: how everything stood at a moment, where the time
-// went, and how two runs differ. It is pure: it is given events and rows, reads no database and writes nothing. The fold is the one
-// that modules/audit compares the rows with.
+// Package history reads the past of a pipeline execution from its events: its state at a moment, where its time went,
+// and how two runs differ. It is pure: it works on events and rows that it is given, reads no database and writes
+// nothing. It uses the fold that modules/audit compares with the rows.
 package history
 
 import (
@@ -16,23 +16,29 @@ import (
 
 // Errors that callers act on.
 var (
-	// ErrBroken is a history that is not whole, or not legal.
+	// ErrBroken means that a history is incomplete or not legal.
 	ErrBroken = audit.ErrHistory
-	// ErrBefore is a moment before the execution's first event.
+	// ErrBefore means that a moment is before the execution's first event.
 	ErrBefore = errors.New("the execution had not been started yet")
-	// ErrNoEvent is a number that no event of the execution has.
+	// ErrNoEvent means that no event of the execution has the given number.
 	ErrNoEvent = errors.New("no such event of this execution")
 )
 
-// Log is the events of one execution in an order in which they may have been committed: each transaction's events at its place or
-// before it, each task's and the pipeline's own in the order of their versions (docs/adr/0023). It is not changed once made.
+// Log is the events of one execution in an order in which they may have been committed. Each transaction's events are
+// at its place or before it, and each task's and the pipeline's own events are in the order of their versions
+// (docs/adr/0023). A Log is not changed after it is made.
 type Log struct {
 	events []events.Event
-	times  []db.Time     // by position: the latest created_at up to there, for a transaction that had to wait was begun earlier
-	last   map[int64]int // the last position of what was written at an instant, in microseconds since 1970: one transaction's
+	// times is, by position, the latest created_at up to there, because a transaction that had to wait has an earlier
+	// time.
+	times []db.Time
+	// last is the last position of the events with a time, in microseconds since 1970, which belong to one
+	// transaction.
+	last map[int64]int
 }
 
-// New orders all events of one execution, given in any order. It fails with ErrBroken if versions are missing or come twice.
+// New orders all events of one execution, which may be given in any order. It returns ErrBroken if versions are
+// missing or occur twice.
 func New(list []events.Event) (*Log, error) {
 	sorted := slices.Clone(list)
 	slices.SortFunc(sorted, func(a, b events.Event) int { return cmp.Compare(a.SequenceNum, b.SequenceNum) })
@@ -56,11 +62,11 @@ func New(list []events.Event) (*Log, error) {
 	return l, nil
 }
 
-// ordering brings events into the order of their versions, and otherwise leaves them in the order of their numbers.
+// ordering puts events into the order of their versions, and otherwise keeps the order of their numbers.
 type ordering struct {
 	out   []events.Event
-	done  map[db.ID]int64                  // the version that has been reached, by task; the zero id is the pipeline's own
-	early map[db.ID]map[int64]events.Event // what came before its turn, by version
+	done  map[db.ID]int64                  // the last version so far, by task; the zero id is the pipeline
+	early map[db.ID]map[int64]events.Event // events that wait for an earlier version, by version
 }
 
 func (o *ordering) take(e events.Event) error {
@@ -87,10 +93,10 @@ func (o *ordering) take(e events.Event) error {
 	return nil
 }
 
-// Events gives the events in order. The caller must not change them.
+// Events returns the events in order. The caller must not change them.
 func (l *Log) Events() []events.Event { return l.events }
 
-// Last gives the latest moment of the log, and the number of its last event; zero for an empty one.
+// Last returns the latest time in the log and the number of its last event, or zeros for an empty log.
 func (l *Log) Last() (at db.Time, sequenceNum int64) {
 	if len(l.events) == 0 {
 		return db.Time{}, 0
@@ -99,7 +105,8 @@ func (l *Log) Last() (at db.Time, sequenceNum int64) {
 	return l.times[n], l.events[n].SequenceNum
 }
 
-// At is the log as it was when everything that was written at or before an instant had been committed. It fails with ErrBefore.
+// At returns the log at the moment when everything written at or before t had been committed. It returns ErrBefore if
+// there is nothing.
 func (l *Log) At(t db.Time) (*Log, error) {
 	upto := -1
 	for i, e := range l.events {
@@ -113,8 +120,8 @@ func (l *Log) At(t db.Time) (*Log, error) {
 	return l.cut(upto), nil
 }
 
-// AtEvent is the log as it was when the transaction that wrote the event of this number had been committed. It fails with
-// ErrNoEvent.
+// AtEvent returns the log at the moment when the transaction that wrote the event with this number had been
+// committed. It returns ErrNoEvent if there is no such event.
 func (l *Log) AtEvent(sequenceNum int64) (*Log, error) {
 	for i, e := range l.events {
 		if e.SequenceNum == sequenceNum {
@@ -124,7 +131,7 @@ func (l *Log) AtEvent(sequenceNum int64) (*Log, error) {
 	return nil, fmt.Errorf("%w: %d", ErrNoEvent, sequenceNum)
 }
 
-// cut keeps what is needed for the event at a position: all before it, and the whole of each transaction that has an event there.
+// cut keeps all events up to a position, and the remaining events of each transaction that has an event there.
 func (l *Log) cut(upto int) *Log {
 	for i := 0; i <= upto; i++ {
 		upto = max(upto, l.last[l.events[i].CreatedAt.UnixMicro()])

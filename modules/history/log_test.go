@@ -15,7 +15,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// told is a history written by hand: each line is an event, by the second at which its transaction began.
+// told is a history written by hand. Each call adds an event with the second at which its transaction began.
 type told struct {
 	run  db.ID
 	ids  map[string]db.ID
@@ -27,7 +27,7 @@ func tell() *told {
 	return &told{run: db.NewID(), ids: map[string]db.ID{"": {}}, seen: map[string]int64{}}
 }
 
-// add appends an event with the next number; task "" is the pipeline itself.
+// add appends an event with the next number. The task "" is the pipeline itself.
 func (h *told) add(second int, task string, kind events.Type, worker, data string) *told {
 	if _, ok := h.ids[task]; !ok {
 		h.ids[task] = db.NewID()
@@ -47,7 +47,7 @@ func (h *told) add(second int, task string, kind events.Type, worker, data strin
 
 func moment(second int) db.Time { return db.At(time.Date(2026, 11, 22, 8, 0, second, 0, time.UTC)) }
 
-// begin starts a run of the tasks a and b, b needing a, and makes a ready.
+// begin starts a run of the tasks a and b, where b needs a, and makes a ready.
 func begin() *told {
 	return tell().add(0, "", events.PipelineStarted, "", `{"pipeline": "p", "definition_version": "v", "task_count": 2}`).
 		add(0, "a", events.TaskCreated, "", `{"id": "a", "uses": "shell", "queue": "default", "priority": "high", "needs": [], "trigger_rule": "all_success", "max_attempts": 2}`).
@@ -74,7 +74,7 @@ func (h *told) log(t *testing.T) *history.Log {
 	return l
 }
 
-// statuses tells how the pipeline and its tasks stand.
+// statuses returns the statuses of the pipeline and its tasks.
 func statuses(t *testing.T, l *history.Log) []string {
 	t.Helper()
 	s, err := l.State()
@@ -88,11 +88,13 @@ func statuses(t *testing.T, l *history.Log) []string {
 	return out
 }
 
-// TestATransactionIsSeenWhole: two transactions whose numbers are mixed, and one that began before the others and had to wait.
+// TestATransactionIsSeenWhole tests two transactions whose numbers are interleaved, and one that began before the
+// others and had to wait.
 func TestATransactionIsSeenWhole(t *testing.T) {
 	t.Parallel()
 	h := begin().claim(2, "a", "1"). // 5, 6
-						add(1, "", events.PipelinePaused, "", `{"reason": "why"}`) // 7, begun a second before the claim that it waited for
+		// 7, begun a second before the claim that it waited for
+		add(1, "", events.PipelinePaused, "", `{"reason": "why"}`)
 	l := h.log(t)
 	at, err := l.At(moment(1))
 	if err != nil {
@@ -110,7 +112,8 @@ func TestATransactionIsSeenWhole(t *testing.T) {
 			t.Errorf("at event %d: %v, want %s", number, got, want)
 		}
 	}
-	mixed := begin().claim(2, "a", "1").add(3, "", events.Annotation, "", `{}`).swap(5, 6) // the annotation between the two of the claim
+	// The annotation is between the two events of the claim.
+	mixed := begin().claim(2, "a", "1").add(3, "", events.Annotation, "", `{}`).swap(5, 6)
 	cut, err := mixed.log(t).AtEvent(6)
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +123,7 @@ func TestATransactionIsSeenWhole(t *testing.T) {
 	}
 }
 
-// TestReadingOrderDoesNotMatter: in whatever order a history is read, it says the same.
+// TestReadingOrderDoesNotMatter checks that the result does not depend on the order in which a history is read.
 func TestReadingOrderDoesNotMatter(t *testing.T) {
 	t.Parallel()
 	h := begin().claim(2, "a", "1").add(4, "a", events.TaskCompleted, "w", `{"attempt": 1, "duration_ms": 2000}`).
@@ -141,7 +144,7 @@ func TestReadingOrderDoesNotMatter(t *testing.T) {
 	}
 }
 
-// TestBrokenHistories: what is not whole, or not legal, gives an error and no state.
+// TestBrokenHistories checks that a history that is incomplete or not legal leads to an error and no state.
 func TestBrokenHistories(t *testing.T) {
 	t.Parallel()
 	whole := begin().claim(2, "a", "1").list
@@ -172,7 +175,7 @@ func TestBrokenHistories(t *testing.T) {
 	}
 }
 
-// TestSegments: every kind, with its moments and its attempt.
+// TestSegments checks every kind, with its times and its attempt.
 func TestSegments(t *testing.T) {
 	t.Parallel()
 	h := begin().claim(1, "a", "1").
@@ -218,7 +221,7 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// TestCompare: what differs is said, what does not is not, and numbers keep all their digits.
+// TestCompare checks that only differences are reported, and that numbers keep all their digits.
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	run := func(seconds int) history.Run {

@@ -22,11 +22,11 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// runs is how many random runs a test makes on each database.
+// runs is the number of random runs on each database.
 const runs = 60
 
-// TestThePastIsWhatARecorderSaw: time travel at every event of random runs gives the rows and the outbox that were there
-// when the event had just been committed.
+// TestThePastIsWhatARecorderSaw checks, at every event of random runs, that time travel returns the rows and the
+// outbox that existed right after the event was committed.
 func TestThePastIsWhatARecorderSaw(t *testing.T) {
 	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {
 		seen, compared := map[events.Type]int{}, 0
@@ -50,12 +50,12 @@ func TestThePastIsWhatARecorderSaw(t *testing.T) {
 	})
 }
 
-// between is a number from least to most.
+// between returns a number from least to most.
 func between(rt *rand.Rand, least, most int) int { return least + rt.IntN(most-least+1) }
 
 func pick[T any](rt *rand.Rand, list []T) T { return list[rt.IntN(len(list))] }
 
-// recorder drives one run and keeps how everything stood after each transaction.
+// recorder drives one run and records the rows after each transaction.
 type recorder struct {
 	t     *testing.T
 	s     *enginetest.Stack
@@ -66,7 +66,7 @@ type recorder struct {
 	n     int
 }
 
-// snapshot is the rows after a transaction, and how many events there were then.
+// snapshot is the rows after a transaction, and the number of events at that time.
 type snapshot struct {
 	after  string
 	state  history.State
@@ -100,7 +100,7 @@ func newRecorder(t *testing.T, s *enginetest.Stack, rt *rand.Rand, n int) *recor
 	return r
 }
 
-// step does one thing, in one transaction, or is refused.
+// step performs one operation, in one transaction, which may be refused.
 func (r *recorder) step(rt *rand.Rand) {
 	op := pick(rt, []string{
 		"claim", "claim", "claim", "finish", "finish", "finish", "finish", "pause", "resume", "resume", "cancel", "retry", "retry from", "lose", "annotate",
@@ -151,7 +151,7 @@ func (r *recorder) claim(rt *rand.Rand) {
 	r.held = append(r.held, claims...)
 }
 
-// finish reports one or two claims of the same worker, which may be lost by now.
+// finish reports results of one or two claims of the same worker, which may have lost them.
 func (r *recorder) finish(rt *rand.Rand) {
 	if len(r.held) == 0 {
 		return
@@ -183,7 +183,7 @@ func (r *recorder) finish(rt *rand.Rand) {
 	})
 }
 
-// lose ends the lease of a worker that holds a task, and has what it held taken back. It may be the fourth time.
+// lose ends the lease of a worker that holds a task, and recovers its tasks. It may be the fourth time.
 func (r *recorder) lose(rt *rand.Rand) {
 	ctx := r.t.Context()
 	for range between(rt, 1, 5) {
@@ -208,7 +208,7 @@ func (r *recorder) lose(rt *rand.Rand) {
 	}
 }
 
-// record reads the rows as they are.
+// record reads the current rows.
 func (r *recorder) record(after string) {
 	x, list, rows, n := read(r.t, r.s, r.id)
 	state := history.State{Execution: x, Tasks: list, Outbox: []history.Claimable{}}
@@ -235,7 +235,7 @@ func read(t *testing.T, s *enginetest.Stack, id db.ID) (pipelines.Execution, []t
 	return x, list, rows, int(n)
 }
 
-// compare travels to every event, and to every instant at which one was written.
+// compare travels to every event, and to every time at which one was written.
 func (r *recorder) compare(t *testing.T, seen map[events.Type]int) int {
 	t.Helper()
 	list, err := r.s.Events.ListByPipeline(t.Context(), r.id, events.Page{})
@@ -278,7 +278,7 @@ func (r *recorder) same(t *testing.T, cut *history.Log, then snapshot, last hist
 	want.Tasks = slices.Clone(want.Tasks)
 	for i, today := range last.Tasks {
 		if today.Status != tasks.Completed || today.Attempt != want.Tasks[i].Attempt {
-			want.Tasks[i].Output = nil // it has run again since, or was to
+			want.Tasks[i].Output = nil // it has run again since, or was to run again
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

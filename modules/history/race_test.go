@@ -22,8 +22,9 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestThePastOfARace: two programs work off the same runs while orders come in, so transactions wait for each other and end in
-// another order than they begin. At every event the state is one that was committed: settled, counted, and at the last the rows.
+// TestThePastOfARace runs two workers on the same runs while control requests arrive, so that transactions wait for
+// each other and end in another order than they begin. At every event the state must be one that was committed: it
+// keeps the invariants about counters and ends, and the last one equals the rows.
 func TestThePastOfARace(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
@@ -56,7 +57,7 @@ func TestThePastOfARace(t *testing.T) {
 	}
 }
 
-// raceDefinition is three layers of tasks, of which each needs all of the one before.
+// raceDefinition has three layers of tasks. Each task needs all tasks of the layer before.
 func raceDefinition(t *testing.T, s *enginetest.Stack, n int) *definition.Definition {
 	t.Helper()
 	scripts := []string{`["ok"]`, `["error", "ok"]`, `["defer", "ok"]`, `["ok"]`, `["error", "error", "ok"]`, `["ok"]`}
@@ -77,7 +78,7 @@ func raceDefinition(t *testing.T, s *enginetest.Stack, n int) *definition.Defini
 	return s.Define(t, fmt.Sprint("race", n), list...)
 }
 
-// disturb gives orders until the run has ended for good.
+// disturb sends control requests until the run has finally ended.
 func disturb(t *testing.T, s *enginetest.Stack, id db.ID, seed uint64) {
 	rng, o := rand.New(rand.NewPCG(seed, 5)), pipelines.Order{ID: id, Actor: "operator"}
 	for range 12 {
@@ -148,7 +149,8 @@ func checkPast(t *testing.T, s *enginetest.Stack, id db.ID) {
 	}
 }
 
-// checkTimes sees that time passes in one direction, though transactions that had to wait bear the time at which they began.
+// checkTimes checks that times never decrease, although transactions that had to wait have the time at which they
+// began.
 func checkTimes(t *testing.T, log *history.Log, where string) {
 	t.Helper()
 	last, _ := log.Last()

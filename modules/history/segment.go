@@ -8,63 +8,66 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Kind is what a task is doing for a while.
+// Kind is what a task does during a segment.
 type Kind string
 
-// The kinds, which together fill the time from a task's creation to its end.
+// The kinds together cover the time from a task's creation to its end.
 const (
 	Waiting    Kind = "waiting"     // for its dependencies
 	Queued     Kind = "queued"      // due, and not claimed yet
 	Running    Kind = "running"     // held by a worker
 	BackingOff Kind = "backing_off" // until the next attempt is due
-	Deferred   Kind = "deferred"    // until its handler's time has come
+	Deferred   Kind = "deferred"    // until the time that its handler chose
 	Paused     Kind = "paused"      // ready, in a pipeline that is paused
 	Ended      Kind = "ended"       // until an operator's retry reopened it
 )
 
-// Kinds lists every kind, in the order of a task's life.
+// Kinds returns every kind, in the order of a task's life.
 func Kinds() []Kind { return []Kind{Waiting, Queued, Running, BackingOff, Deferred, Paused, Ended} }
 
-// How a running segment came to its end, where that is no status of a task.
+// Results of running segments that are not statuses of a task.
 const (
 	ResultDeferred = "Deferred"
 	ResultLost     = "Lost"     // with its worker
 	ResultReleased = "Released" // by its worker, unfinished
 )
 
-// Segment is a stretch of a task's life. The segments of a task follow each other without a gap.
+// Segment is a period of a task's life. The segments of a task follow each other without a gap, except that segments
+// without length are left out.
 type Segment struct {
 	Kind    Kind    `json:"kind"`
 	From    db.Time `json:"from"`
-	To      db.Time `json:"to"`      // of what goes on: the moment of the report
-	Attempt int     `json:"attempt"` // the one under way; else the one that comes next, or after the end the last
-	Result  db.Text `json:"result"`  // of a running one that is over: Completed, Failed, Deferred, Lost, Released, Abandoned or Cancelled
+	To      db.Time `json:"to"`      // the moment of the report if the segment has not ended
+	Attempt int     `json:"attempt"` // the current attempt, or else the next one; after the end the last one
+	// Result is set for a running segment that has ended: Completed, Failed, Deferred, Lost, Released, Abandoned or
+	// Cancelled.
+	Result db.Text `json:"result"`
 }
 
-// Duration is its length.
+// Duration returns the segment's length.
 func (s Segment) Duration() time.Duration { return s.To.Sub(s.From.Time) }
 
 // life collects the segments of one task.
 type life struct {
 	row    Row
 	needs  []string
-	ready  []mark // each time it was made ready by its dependencies
+	ready  []mark // each time its dependencies made it ready
 	ends   []mark // each time it ended
 	kind   Kind
-	from   db.Time // of the segment that is open
-	due    db.Time // of what backs off or is deferred
+	from   db.Time // of the open segment
+	due    db.Time // when a task that backs off or is deferred is due
 	status tasks.Status
 	sub    tasks.SubStatus
 	number int // the attempt of the open segment
 }
 
-// mark is a moment with its position in the log.
+// mark is a time with its position in the log.
 type mark struct {
 	position int
 	at       db.Time
 }
 
-// turn closes what is open and opens what a task does from now on.
+// turn closes the open segment and opens the next one.
 func (l *life) turn(t tasks.Task, pipelinePaused bool, at db.Time, by events.Type, lost bool) {
 	l.close(at, result(by, lost))
 	l.from, l.status, l.sub, l.number, l.due = at, t.Status, t.SubStatus, t.Attempt, t.RetryAt
@@ -93,7 +96,8 @@ func kindOf(t tasks.Task, pipelinePaused bool, at db.Time) Kind {
 	return Queued
 }
 
-// close ends the open segment. What waited for its time was queued from then on.
+// close ends the open segment. A task that backed off or was deferred counts as queued from the time at which it was
+// due.
 func (l *life) close(at db.Time, result string) {
 	switch {
 	case l.kind == "":
@@ -109,7 +113,7 @@ func (l *life) close(at db.Time, result string) {
 	l.add(l.kind, l.from, at)
 }
 
-// add leaves out what took no time: a task that is skipped with the end of its dependency, for one.
+// add adds a segment unless it has no length, such as the wait of a task that is skipped when its dependency ends.
 func (l *life) add(k Kind, from, to db.Time) {
 	if from.Equal(to.Time) {
 		return
@@ -117,7 +121,7 @@ func (l *life) add(k Kind, from, to db.Time) {
 	l.row.Segments = append(l.row.Segments, Segment{Kind: k, From: from, To: to, Attempt: l.number})
 }
 
-// result is how an event of this type ends an attempt.
+// result returns how an event of a type ends an attempt.
 func result(by events.Type, lost bool) string {
 	switch by {
 	case events.TaskCompleted:

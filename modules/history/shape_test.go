@@ -8,8 +8,9 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// checkTimeline sees that a timeline leaves nothing out and counts nothing twice: the segments of a task follow each other from its
-// creation to its end, the links of the critical path from the execution's start to its end, and both add up.
+// checkTimeline checks that a timeline has no gaps and no overlaps: the segments of a task cover the time from its
+// creation to its end, the links of the critical path cover the time from the execution's start to its end, and both
+// add up.
 func checkTimeline(t *testing.T, log *history.Log, state history.State, where string) {
 	t.Helper()
 	last, _ := log.Last()

@@ -12,25 +12,26 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// State is how an execution stood at a moment.
+// State is an execution at a moment.
 type State struct {
 	Execution pipelines.Execution
 	Tasks     []tasks.Task // in the order of creation
 	Outbox    []Claimable  // in the order of tasks
 }
 
-// Claimable is a task's outbox row, by what the history tells of it.
+// Claimable is a task's outbox row, as the history describes it.
 type Claimable struct {
 	TaskExecutionID db.ID   `json:"task_execution_id"`
 	TaskName        string  `json:"id"`
 	Handler         string  `json:"uses"`
 	Queue           string  `json:"queue"`
-	AvailableAt     db.Time `json:"available_at"` // no claim before
+	AvailableAt     db.Time `json:"available_at"` // no claim before this time
 	CreatedAt       db.Time `json:"created_at"`
 }
 
-// Fold gives the rows that events, in any order but complete, make. It fails with ErrBroken. Not in the history, and so not in the state,
-// are input, idempotency_key and the outputs: see Complete.
+// Fold returns the rows that result from events. All events must be given, in any order. It returns ErrBroken for a
+// broken history. The input, the idempotency key and the outputs are not in the history, and so not in the state; see
+// Complete.
 func Fold(list []events.Event) (State, error) {
 	l, err := New(list)
 	if err != nil {
@@ -39,7 +40,7 @@ func Fold(list []events.Event) (State, error) {
 	return l.State()
 }
 
-// State folds the log.
+// State folds the log. It returns ErrBroken for a broken history.
 func (l *Log) State() (State, error) {
 	replay := audit.NewReplay()
 	var ids []db.ID
@@ -92,8 +93,9 @@ func execution(id db.ID, p audit.PipelineState) pipelines.Execution {
 	}
 }
 
-// Complete adds from today's rows what the history does not hold: the input and the key of the execution, and the outputs of tasks
-// that had completed by then. The output of a task that has been run again since is not there any more.
+// Complete adds from the current rows what the history does not hold: the input and the idempotency key of the
+// execution, and the outputs of tasks that had completed. The output of a task that has run again since no longer
+// exists.
 func (s *State) Complete(x pipelines.Execution, rows []tasks.Task) {
 	s.Execution.Input, s.Execution.IdempotencyKey = x.Input, x.IdempotencyKey
 	today := make(map[db.ID]*tasks.Task, len(rows))

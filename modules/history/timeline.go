@@ -11,10 +11,10 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Timeline is where the time of an execution went.
+// Timeline shows where the time of an execution went.
 type Timeline struct {
 	From     db.Time // the execution's start
-	To       db.Time // its end; of one that goes on, the moment of the report
+	To       db.Time // its end, or the moment of the report if it has not ended
 	Rows     []Row   // in the order of the tasks' creation
 	Critical []Link
 	Spent    []Spent
@@ -28,7 +28,7 @@ type Row struct {
 	Segments        []Segment    `json:"segments"`
 }
 
-// Of is how long the row was of the kinds.
+// Of returns how long the row was of the given kinds.
 func (r Row) Of(kinds ...Kind) (sum time.Duration) {
 	for _, s := range r.Segments {
 		if slices.Contains(kinds, s.Kind) {
@@ -38,17 +38,17 @@ func (r Row) Of(kinds ...Kind) (sum time.Duration) {
 	return sum
 }
 
-// Own is how long the task took from being ready to its end, whatever it did then.
+// Own returns how long the task took from being ready to its end, whatever it did in that time.
 func (r Row) Own() time.Duration { return r.Of(own...) }
 
-// own are the kinds that a task answers for, and not those before it or nobody.
+// own are the kinds of a task's own time, without the time of its dependencies and the time after its end.
 var own = []Kind{Queued, Running, BackingOff, Deferred, Paused}
 
 // Spent is how long tasks were of a kind.
 type Spent struct {
 	Kind         Kind          `json:"kind"`
 	CriticalPath time.Duration `json:"-"` // of the time from the execution's start to its end
-	AllTasks     time.Duration `json:"-"` // of all tasks together
+	AllTasks     time.Duration `json:"-"` // the sum over all tasks
 }
 
 // walk builds a timeline.
@@ -61,7 +61,8 @@ type walk struct {
 	paused bool
 }
 
-// Timeline draws up where the time went. now is the moment of the report, for what has not ended. It fails with ErrBroken.
+// Timeline computes where the time went. now is the moment of the report, which ends the segments that have not
+// ended. It returns ErrBroken for a broken history.
 func (l *Log) Timeline(now db.Time) (*Timeline, error) {
 	w := &walk{log: l, replay: audit.NewReplay(), lives: map[db.ID]*life{}, names: map[string]*life{}}
 	for i := range l.events {
@@ -82,7 +83,7 @@ func (l *Log) Timeline(now db.Time) (*Timeline, error) {
 	return w.finish(now), nil
 }
 
-// pipeline turns the tasks that a pause stops, or that go on after it.
+// pipeline switches the segments of ready tasks when the pipeline is paused or resumed.
 func (w *walk) pipeline(by events.Type, at db.Time) {
 	if by != events.PipelinePaused && by != events.PipelineResumed {
 		return
@@ -112,9 +113,9 @@ func (w *walk) task(e *events.Event, position int) {
 		l.ends = append(l.ends, mark{position, at})
 	}
 	if l.status == t.Status && l.sub == t.SubStatus {
-		return // a step within the same stretch
+		return // a step within the same segment
 	}
-	lost := e.WorkerID == "" // what a worker gives back bears its name
+	lost := e.WorkerID == "" // a worker that releases a task is named in the event
 	l.turn(t, w.paused, at, e.EventType, lost)
 }
 
@@ -139,7 +140,7 @@ func (w *walk) finish(now db.Time) *Timeline {
 	return t
 }
 
-// ended is the moment of the pipeline's last end.
+// ended returns the time of the pipeline's last end.
 func (w *walk) ended() (at db.Time) {
 	for i, e := range w.log.events {
 		switch e.EventType {
@@ -170,7 +171,7 @@ func (t *Timeline) spent() (list []Spent) {
 	return list
 }
 
-// within is how long the row was of a kind between two moments.
+// within returns how long the row was of a kind between two times.
 func (r Row) within(k Kind, from, to db.Time) (sum time.Duration) {
 	for _, s := range r.Segments {
 		begin, end := s.From, s.To

@@ -4,7 +4,7 @@ import (
 	"errors"
 )
 
-// advice is what to do about errors of PostgreSQL, by SQLSTATE.
+// advice is what a user can do about errors of PostgreSQL, by SQLSTATE.
 var advice = map[string]string{
 	"08P01": "a pooler refused a parameter of the connection: leave only application_name and pool_mode in the URL",
 	"25006": "the server is read-only, as a standby is: name the primary with --database-url, or give all hosts and " +

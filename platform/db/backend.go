@@ -17,16 +17,16 @@ const (
 	sqliteName   = "sqlite"
 )
 
-// handles is how one tenant is reached.
+// handles are the connections to one tenant.
 type handles struct {
 	write, read *gorm.DB
-	reserved    *gorm.DB    // on connections that are kept for what must not wait for others
-	readOnly    error       // why nothing can be written, an ErrReadOnly; nil: it can
-	file        fs.FileInfo // what was opened, where it is a file
-	path        string      // under which name
+	reserved    *gorm.DB    // on separate connections, for work that must not wait for other work
+	readOnly    error       // why nothing can be written, an ErrReadOnly; nil if the tenant is writable
+	file        fs.FileInfo // the opened file, if the database is a file
+	path        string      // the file's path when it was opened
 }
 
-// replaced reports whether another file has the name of the one that was opened.
+// replaced reports whether the path of the opened file now leads to another file.
 func (h handles) replaced() bool {
 	if h.file == nil {
 		return false
@@ -37,28 +37,29 @@ func (h handles) replaced() bool {
 
 // tenancy is how tenants are found and dropped.
 type tenancy interface {
-	// tenants gives the tenants that are this program's by name, the default one included.
+	// tenants returns this program's tenants by name, including the default tenant.
 	tenants(ctx context.Context) (map[string]Tenant, error)
-	// identity names a tenant among all on any server and in any file.
+	// identity returns a name that distinguishes the tenant from every other on any server and in any file.
 	identity(ctx context.Context, tenant string) (string, error)
-	// size is in bytes.
+	// size returns the tenant's size in bytes.
 	size(ctx context.Context, tenant string) (int64, error)
-	// guard keeps other drops and migrations of a tenant out for longer than a transaction, until release is called.
+	// guard keeps other drops and migrations of a tenant out until release is called, across transactions.
 	guard(ctx context.Context, tenant string) (release func() error, err error)
-	// seize, within a transaction, waits for whoever writes the tenant and keeps others from it. It fails with ErrNoTenant.
+	// seize runs within a transaction. It waits for writers of the tenant and keeps new ones out. It fails with
+	// ErrNoTenant.
 	seize(ctx context.Context, on gorm.ConnPool, tenant string) error
-	// erase, within the same transaction, makes the tenant useless to all.
+	// erase runs within the same transaction as seize. It makes the tenant unusable for everybody.
 	erase(ctx context.Context, on gorm.ConnPool, tenant string) error
-	// remove takes away what is left of a tenant: of one that was just erased, else of one that an interrupted drop has erased. It
-	// reports whether there was anything.
+	// remove deletes what is left of a tenant: of one that was just erased if erased is set, otherwise of one that an
+	// interrupted drop erased. It reports whether there was anything to delete.
 	remove(ctx context.Context, tenant string, erased bool) (bool, error)
-	// former reports whether handles lead to what the tenant's name does not mean any more.
+	// former reports whether handles lead to something that the tenant's name no longer refers to.
 	former(tenant string, h handles) bool
 	closeHandles(h handles) error
 	ownsFile(path string) bool
 }
 
-// newBackend chooses by the URL's scheme.
+// newBackend chooses the backend by the URL's scheme.
 func newBackend(ctx context.Context, url string) (backend, error) {
 	scheme, rest, found := strings.Cut(url, "://")
 	switch {

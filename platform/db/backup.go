@@ -9,14 +9,15 @@ import (
 	"os"
 )
 
-// ErrNoBackup is returned where the database has means of its own for copies.
+// ErrNoBackup is returned by databases that have their own tools for copies.
 var ErrNoBackup = errors.New("only a SQLite database is copied into a file")
 
-// ErrFileExists is returned for a path that is taken: a copy never overwrites a file.
+// ErrFileExists is returned for a path that exists, because a copy never overwrites a file.
 var ErrFileExists = errors.New("the file exists")
 
-// Backup writes a copy of the context's tenant, as of one moment, into a new file that its owner alone may read. Others may read and
-// write the database meanwhile. The copy is complete in one file: it has no log. On PostgreSQL it returns ErrNoBackup.
+// Backup writes a copy of the context's tenant, as of one moment, into a new file that only its owner may read.
+// Others may read and write the database during the copy. The copy is complete in one file: it has no log. On
+// PostgreSQL Backup returns ErrNoBackup.
 func (d *DB) Backup(ctx context.Context, path string) error {
 	t, err := d.tenant(ctx)
 	if err != nil {
@@ -61,7 +62,7 @@ func (l *sqlite) backup(ctx context.Context, tenant string, readOnly bool, path 
 	return syncFile(path)
 }
 
-// checkIntegrity has SQLite examine a file's structure.
+// checkIntegrity makes SQLite check a file's structure.
 func checkIntegrity(ctx context.Context, path string) (err error) {
 	s := openSQLite(path, url.Values{"mode": {"ro"}, "immutable": {"1"}})
 	defer func() { err = errors.Join(err, s.Close()) }()

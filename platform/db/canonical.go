@@ -13,9 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// Canonical writes a document in the one form that does not depend on which database kept it: no white space, keys in the order of
-// their bytes and each once (the last of several), numbers as plain decimals without needless zeros, and in strings only what must
-// be escaped. Nil for no document.
+// Canonical returns the document in a form that does not depend on the database that stored it. It has no white
+// space. Keys are sorted by their bytes, and of repeated keys the last one is kept. Numbers are plain decimals
+// without needless zeros. Strings escape only what they must. Without a document it returns nil.
 func (j JSON) Canonical() (JSON, error) {
 	if len(j) == 0 {
 		return nil, nil
@@ -52,7 +52,7 @@ func appendCanonical(b []byte, v any) []byte {
 		}
 		return append(b, ']')
 	}
-	m, _ := v.(map[string]any) // nothing else is left
+	m, _ := v.(map[string]any) // no other type is left
 	b = append(b, '{')
 	for i, k := range slices.Sorted(maps.Keys(m)) {
 		if i > 0 {
@@ -64,10 +64,10 @@ func appendCanonical(b []byte, v any) []byte {
 	return append(b, '}')
 }
 
-// mostZeros bounds how far a number is spelt out; the product stores none beyond.
+// mostZeros bounds the exponents that are written out. sluice stores no numbers beyond it.
 const mostZeros = 2000
 
-// plainNumber spells a JSON number as a plain decimal: 1.50e1 is 15.0, -0 is 0.
+// plainNumber writes a JSON number as a plain decimal: 1.50e1 is 15.0, -0 is 0.
 func plainNumber(s string) string {
 	digits, exponent, _ := strings.Cut(strings.ToLower(s), "e")
 	e := 0
@@ -101,7 +101,8 @@ func plainNumber(s string) string {
 	return whole
 }
 
-// AppendString writes a JSON string in canonical form: quote, backslash and control characters are escaped, nothing else is.
+// AppendString appends a JSON string in canonical form: quotes, backslashes and control characters are escaped,
+// nothing else is.
 func AppendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')

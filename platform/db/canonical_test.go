@@ -34,7 +34,7 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
-// TestCanonicalNumbers: the spelling changes, the number does not.
+// TestCanonicalNumbers checks that the canonical form changes how a number is written, and not its value.
 func TestCanonicalNumbers(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -52,7 +52,7 @@ func TestCanonicalNumbers(t *testing.T) {
 	})
 }
 
-// TestCanonicalIsOfNoDatabase: whichever database keeps a document, its canonical form is the same.
+// TestCanonicalIsOfNoDatabase checks that a document has the same canonical form after either database stored it.
 func TestCanonicalIsOfNoDatabase(t *testing.T) {
 	t.Parallel()
 	docs := []string{`{"b":1.50,"a":{"z":1e3,"y":[-0.0,1E-2]},"long key":"\u00e9\/\n"}`, `[]`, `"x"`, `0.10`, `{"aa":1,"b":2,"a":3}`}

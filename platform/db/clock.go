@@ -5,18 +5,19 @@ import (
 	"time"
 )
 
-// Skew is how far this machine's clock is ahead of the database's, by the last SyncClock.
+// Skew returns how far this machine's clock was ahead of the database's clock at the last SyncClock.
 func (d *DB) Skew() time.Duration {
 	d.clock.mu.RLock()
 	defer d.clock.mu.RUnlock()
 	return d.clock.anchor.Round(0).Sub(d.clock.base)
 }
 
-// clock carries a reading of the database's clock on by the monotonic clock, so that no jump of this machine's time shows.
+// clock continues a reading of the database's clock with the monotonic clock, so that a jump of this machine's time
+// has no effect.
 type clock struct {
 	mu     sync.RWMutex
-	base   time.Time // the database's
-	anchor time.Time // this machine's at the same moment
+	base   time.Time // the database's time
+	anchor time.Time // this machine's time at the same moment
 }
 
 func (c *clock) set(base, anchor time.Time) {

@@ -8,7 +8,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestClockIsTheDatabases: Now, which asks nobody, is the database's own reading, to half of what the reading took.
+// TestClockIsTheDatabases checks that Now, which runs no query, agrees with a reading of the database's clock to
+// within half the reading's duration.
 func TestClockIsTheDatabases(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -42,7 +43,8 @@ func databaseTime(t *testing.T, d *db.DB) time.Time {
 	return at.Time
 }
 
-// TestTransactionHasOneInstant, which no later transaction precedes.
+// TestTransactionHasOneInstant checks that a transaction has one time, and that no later transaction has an earlier
+// one.
 func TestTransactionHasOneInstant(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {

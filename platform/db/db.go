@@ -1,5 +1,6 @@
-// Package db is everything that knows a database: opening it, its dialect, transactions, statements over sets of rows,
-// tenants and migrations. It knows no table by meaning, and no other package imports a driver.
+// Package db contains everything that depends on a database: opening it, its SQL dialect, transactions, statements
+// over sets of rows, tenants and migrations. Only the code that recognises and drops tenants names tables itself. No
+// other package imports a driver.
 package db
 
 import (
@@ -28,35 +29,42 @@ var (
 	ErrForeign     = errors.New("the file is no sluice database")
 	ErrMalformed   = errors.New("the file is no database, or is damaged")
 	ErrReadOnly    = errors.New("the database is read-only")
-	ErrUnknown     = errors.New("it is not known whether the transaction was committed") // the answer of the commit was lost
-	ErrRefused     = errors.New("the database refuses the data")                         // trying again is of no use
+	// ErrUnknown means that the answer of the commit was lost.
+	ErrUnknown = errors.New("it is not known whether the transaction was committed")
+	ErrRefused = errors.New("the database refuses the data") // trying again is of no use
 
-	// ErrReplaced: the SQLite file that was opened is not the one of that name any more. Nothing is written from then on.
+	// ErrReplaced means that the path of an open SQLite file no longer leads to that file. Nothing is written after
+	// that.
 	ErrReplaced = errors.New("the database file was moved, removed or replaced while it was open")
-	// ErrHardLink: SQLite's log belongs to one name of a file, and two names would corrupt it.
+	// ErrHardLink means that a SQLite file has several names. SQLite's log belongs to one name of a file, and two
+	// names would corrupt the file.
 	ErrHardLink = errors.New("the database file has more than one name")
-	// ErrNetworkFile: SQLite's locks and shared memory do not work between machines.
+	// ErrNetworkFile means that a SQLite file is on a network file system, where SQLite's locks and shared memory do
+	// not work between machines.
 	ErrNetworkFile = errors.New("the database file is on a network file system")
 
-	// ErrEncoding: PostgreSQL databases must be UTF8, because inputs, outputs and logs hold any text.
+	// ErrEncoding means that a PostgreSQL database is not UTF8. It must be, because inputs, outputs and logs hold any
+	// text.
 	ErrEncoding = errors.New("the database's encoding is not supported: UTF8 is needed")
-	// ErrSearchPath: a migration would have written to another schema.
+	// ErrSearchPath means that a migration would have written to another schema.
 	ErrSearchPath = errors.New("the connection does not keep its search_path")
-	// ErrTransactionPooling: a pooler assigns server connections per transaction, and the URL does not say so.
+	// ErrTransactionPooling means that a pooler assigns server connections per transaction, and the URL does not say
+	// so.
 	ErrTransactionPooling = errors.New("the connection goes through a pooler in transaction mode")
-	// ErrMigratePooled: schema changes need a session.
+	// ErrMigratePooled means that migrations were asked for through a pooler in transaction mode. Schema changes need
+	// a session.
 	ErrMigratePooled = errors.New("migrations need a direct connection or a pooler in session mode")
 )
 
-// DB is one database server or SQLite file set, for any number of tenants over shared connections.
-// It is safe for concurrent use.
+// DB is one database server or one set of SQLite files. Any number of tenants share its connections. It is safe for
+// concurrent use.
 type DB struct {
 	url      string
-	instance string // names this process in notifications
+	instance string // identifies this process in notifications
 	backend  backend
 	clock    clock
 	debounce *debouncer
-	creates  bool // the default tenant's file may be made
+	creates  bool // whether the default tenant's file may be created
 	commits  atomic.Int64
 
 	mu       sync.Mutex
@@ -65,70 +73,75 @@ type DB struct {
 	openings map[string]*opening
 }
 
-// backend is what differs between the databases, and the whole of it.
+// backend is everything that differs between the databases.
 type backend interface {
-	// name is "postgres" or "sqlite".
+	// name returns "postgres" or "sqlite".
 	name() string
-	// open makes the handles of one tenant; it fails with ErrNoTenant rather than create anything but, if create says so, the
-	// default tenant's file.
+	// open makes the handles of one tenant. It creates nothing except, if create is set, the default tenant's file.
+	// It fails with ErrNoTenant if the tenant does not exist.
 	open(ctx context.Context, tenant string, create bool) (handles, error)
-	// create makes an empty tenant; one that is there already is left alone.
+	// create makes an empty tenant. It leaves an existing tenant unchanged.
 	create(ctx context.Context, tenant string) error
-	// measure see DB.Measure.
+	// measure implements DB.Measure.
 	measure(ctx context.Context, tenant string, read *gorm.DB) (Measure, error)
-	// migrate brings a tenant's schema up under a lock, however many processes start at once.
+	// migrate brings a tenant's schema up to date under a lock, however many processes start at once.
 	migrate(ctx context.Context, tenant string) error
-	// schemaVersion gives the version of a tenant's schema, 0 for an empty one.
+	// backup implements DB.Backup.
 	backup(ctx context.Context, tenant string, readOnly bool, path string) error
-	// checkFile returns ErrReplaced if the tenant's file is not what the handles lead to any more.
+	// checkFile returns ErrReplaced if the path of the tenant's file no longer leads to the file that the handles
+	// have open.
 	checkFile(tenant string, h handles) error
+	// schemaVersion returns the version of a tenant's schema, 0 for an empty one.
 	schemaVersion(ctx context.Context, read *gorm.DB) (int64, error)
-	// newest is the version that this binary knows.
+	// newest returns the latest schema version that this binary knows.
 	newest() int64
 	// now reads the database's clock.
 	now(ctx context.Context) (time.Time, error)
-	// retryable reports whether an error means that the transaction was rolled back whole and may be tried again.
+	// retryable reports whether an error means that the whole transaction was rolled back and may be tried again.
 	retryable(err error) bool
-	// unreachable reports whether an error means that the database could not be talked to.
+	// unreachable reports whether an error means that the database could not be reached.
 	unreachable(err error) bool
-	// notify tells listeners of the tenant.
+	// notify sends text to the tenant's listeners.
 	notify(ctx context.Context, on gorm.ConnPool, tenant, text string) error
-	// listen see DB.Listen.
+	// listen implements DB.Listen.
 	listen(ctx context.Context, tenant, instance string, heard func(topic)) error
-	// transaction runs fn in one transaction, and commits it if fn returns nil. What fn sends goes through the sender.
+	// transaction runs fn in one transaction, and commits it if fn returns nil. fn sends its statements through the
+	// sender.
 	transaction(on *gorm.DB, fn func(g *gorm.DB, send sender) error) error
-	// queueNotice has listeners of the tenant told when, and only if, the transaction commits.
+	// queueNotice queues a notification of the tenant's listeners, which is sent only if the transaction commits.
 	queueNotice(state *txState, tenant, text string)
-	// queueTransactionID asks for the name of the transaction, for committed; none if it has written nothing, or nothing can be lost.
+	// queueTransactionID queues a query for the transaction's id, which committed needs. The id stays empty if the
+	// transaction has written nothing, or if the database cannot lose the answer of a commit.
 	queueTransactionID(state *txState)
-	// committed finds out what became of a transaction whose commit failed with cause.
+	// committed reports whether a transaction whose commit failed with cause was committed after all.
 	committed(ctx context.Context, w witness, cause error) (bool, error)
-	// readOnly reports whether an error means that what is connected to takes no writes.
+	// readOnly reports whether an error means that the database, or the session, accepts no writes.
 	readOnly(err error) bool
-	// reservedMade see DB.Sessions.
+	// reservedMade implements DB.Sessions.
 	reservedMade() int64
-	// letGo gives up idle connections if an error says that the database has none left for a reserved one.
+	// letGo closes idle connections if an error says that the server has no connection left for a reserved one.
 	letGo(ctx context.Context, err error)
-	// refused reports whether an error is the fault of the data, so that trying again is of no use.
+	// refused reports whether an error is caused by the data, so that trying again is of no use.
 	refused(err error) bool
-	// malformed reports whether an error means that what was opened is no database, or is a damaged one.
+	// malformed reports whether an error means that the opened file is not a database, or is damaged.
 	malformed(err error) bool
 	// frontier opens a Frontier's connection.
 	frontier(ctx context.Context, tenant, table, column string) (frontier, error)
-	// horizon see DB.Horizon.
+	// horizon implements DB.Horizon.
 	horizon(ctx context.Context, tenant, table string) (Horizon, error)
-	// storage see DB.Storage.
+	// storage implements DB.Storage.
 	storage(ctx context.Context, tenant, table string) (Storage, error)
-	// snapshot begins a read-only transaction that sees one moment.
+	// snapshot runs fn in a read-only transaction that sees one moment.
 	snapshot(ctx context.Context, read *gorm.DB, fn func(*gorm.DB) error) error
-	// reserve see DB.Reserve.
+	// reserve implements DB.Reserve.
 	reserve(tx Tx, table, column string, n int64) (int64, error)
 	dialect
 	tenancy
 	close() error
 }
 
-// DefaultTenant is the tenant of those who name none: the schema public in Postgres, the named file itself in SQLite.
+// DefaultTenant is the tenant of a context that names none. It is the schema public in PostgreSQL, and the named file
+// itself in SQLite.
 const DefaultTenant = "default"
 
 type (
@@ -136,8 +149,8 @@ type (
 	reservedKey struct{}
 )
 
-// Reserved makes everything done with the context use connections that are kept apart, so that a heartbeat never waits for the
-// work that it vouches for.
+// Reserved returns a context whose operations use separate connections, so that a heartbeat never waits behind the
+// work of its own worker.
 func Reserved(ctx context.Context) context.Context {
 	return context.WithValue(ctx, reservedKey{}, true)
 }
@@ -156,12 +169,12 @@ func (t *tenant) reader(ctx context.Context) *gorm.DB {
 	return t.read.WithContext(ctx)
 }
 
-// WithTenant makes everything done with the context happen in the named tenant.
+// WithTenant returns a context whose operations happen in the named tenant.
 func WithTenant(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, tenantKey{}, name)
 }
 
-// TenantOf gives the tenant that the context names.
+// TenantOf returns the tenant that the context names, or DefaultTenant.
 func TenantOf(ctx context.Context) string {
 	if name, ok := ctx.Value(tenantKey{}).(string); ok && name != "" {
 		return name
@@ -169,11 +182,12 @@ func TenantOf(ctx context.Context) string {
 	return DefaultTenant
 }
 
-// Open connects to the database that the URL names, sqlite://path or postgres://…, and reads its clock.
-// It neither creates nor checks a schema: see Migrate and CheckSchema. A SQLite file that is not there is made on first use.
+// Open connects to the database that the URL names, sqlite://path or postgres://…, and reads its clock. It neither
+// creates nor checks a schema; see Migrate and CheckSchema. A missing SQLite file is created on first use.
 func Open(ctx context.Context, url string) (*DB, error) { return open(ctx, url, true) }
 
-// OpenExisting is Open for those who only look: instead of making a file, first use fails with ErrNoFile.
+// OpenExisting is Open for commands that only read: if the SQLite file is missing, first use fails with ErrNoFile and
+// creates nothing.
 func OpenExisting(ctx context.Context, url string) (*DB, error) { return open(ctx, url, false) }
 
 func open(ctx context.Context, url string, create bool) (*DB, error) {
@@ -189,7 +203,7 @@ func open(ctx context.Context, url string, create bool) (*DB, error) {
 	return d, nil
 }
 
-// Close ends all connections.
+// Close closes all connections.
 func (d *DB) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -202,31 +216,33 @@ func (d *DB) Close() error {
 	return errors.Join(append(errs, d.backend.close())...)
 }
 
-// Backend is "postgres" or "sqlite", for people and reports; no statement may depend on it.
+// Backend returns "postgres" or "sqlite", for messages and reports. No statement may depend on it.
 func (d *DB) Backend() string { return d.backend.name() }
 
-// Lateral reports whether a statement may use LATERAL: with it, one short look for each row of a set is one statement to plan.
+// Lateral reports whether a statement may use LATERAL, so that a short subquery for each row of a set needs only one
+// statement, which is planned once.
 func (d *DB) Lateral() bool { return d.backend.lateral() }
 
-// In is the condition that a key is one of those that a query finds. Where planning counts, the query is no part of a join that would
-// have to be planned.
+// In returns the condition that a key is in the result of a query: `= ANY (ARRAY(query))` on PostgreSQL, which keeps
+// the subquery out of join planning, and `IN (query)` on SQLite.
 func (d *DB) In(query string) string { return d.backend.in(query) }
 
-// OwnsFile reports whether a path, absolute and without links, is that of the database's file, of a tenant's, or of what stands
-// beside one (log, shared memory, lock), whether or not the file exists.
+// OwnsFile reports whether a path is that of the database's file, of a tenant's file, or of a file beside one of them
+// (log, shared memory, lock). The path must be absolute and without symbolic links. The file need not exist.
 func (d *DB) OwnsFile(path string) bool { return d.backend.ownsFile(path) }
 
-// URL is what the database was opened with, its password included.
+// URL returns the URL that the database was opened with, its password included.
 func (d *DB) URL() string { return d.url }
 
-// Now is the database's clock, without asking it: the reading of the last SyncClock carried on by this machine's monotonic clock.
+// Now returns the database's time without a query: the last reading of SyncClock, continued with this machine's
+// monotonic clock.
 func (d *DB) Now() time.Time { return d.clock.now() }
 
 const clockReadings = 3
 
-// SyncClock reads the database's clock. Whoever runs for long calls it now and then.
+// SyncClock reads the database's clock, from which Now continues. Long-running processes call it from time to time.
 func (d *DB) SyncClock(ctx context.Context) error {
-	// A reading is as exact as half its round trip: the quickest of a few is taken.
+	// The error of a reading is at most half its round trip, so the quickest of several readings is used.
 	var base, anchor time.Time
 	best := time.Duration(math.MaxInt64)
 	for range clockReadings {
@@ -244,7 +260,7 @@ func (d *DB) SyncClock(ctx context.Context) error {
 	return nil
 }
 
-// Read gives a handle for queries in the context's tenant. It never writes.
+// Read returns a handle for queries in the context's tenant. It must not be used to write.
 func (d *DB) Read(ctx context.Context) (*gorm.DB, error) {
 	t, err := d.tenant(ctx)
 	if err != nil {
@@ -253,7 +269,7 @@ func (d *DB) Read(ctx context.Context) (*gorm.DB, error) {
 	return t.reader(ctx), nil
 }
 
-// Snapshot runs queries that all see the same moment, and blocks no writer.
+// Snapshot runs queries that all see the same moment. It blocks no writer.
 func (d *DB) Snapshot(ctx context.Context, fn func(*gorm.DB) error) error {
 	t, err := d.tenant(ctx)
 	if err != nil {
@@ -262,10 +278,12 @@ func (d *DB) Snapshot(ctx context.Context, fn func(*gorm.DB) error) error {
 	return d.wrap(d.backend.snapshot(ctx, t.reader(ctx), fn))
 }
 
-// Sessions counts the reserved connections that have been made. If it rises, the server may have been started anew.
+// Sessions returns how many reserved connections have been made. If the number rises, the server may have been
+// restarted.
 func (d *DB) Sessions() int64 { return d.backend.reservedMade() }
 
-// gormConfig is shared by all handles: no implicit transactions, errors returned and not logged, tables under their own names.
+// gormConfig is shared by all handles. It turns implicit transactions off, returns errors instead of logging them,
+// and keeps table names as they are.
 func gormConfig(prefix string) *gorm.Config {
 	return &gorm.Config{
 		SkipDefaultTransaction: true,

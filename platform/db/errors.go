@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// wrap marks errors of the connection as ErrUnavailable and those of the data as ErrRefused. A caller who cancels breaks the
-// connection too, and that is no fault of the database.
+// wrap marks errors of the connection as ErrUnavailable and errors of the data as ErrRefused. It leaves a canceled
+// context alone, because canceling breaks the connection too, and is not a fault of the database.
 func (d *DB) wrap(err error) error {
 	switch {
 	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, ErrRefused), errors.Is(err, ErrMalformed), errors.Is(err, ErrReadOnly),
@@ -25,14 +25,15 @@ func (d *DB) wrap(err error) error {
 	return err
 }
 
-// Away reports whether an error means that the database takes nothing at all just now, whatever it is asked.
+// Away reports whether an error means that the database currently accepts no writes at all: it is unreachable,
+// read-only, or did not answer a commit.
 func Away(err error) bool {
 	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrReadOnly) || errors.Is(err, ErrUnknown)
 }
 
-// Unwell reports whether an error speaks about the database and its state, and not about what it was asked to do: it is unreachable,
-// read-only, locked, out of time, or refuses a right or a table that it had before. The same request may succeed later. An error about
-// the data (ErrRefused) and one of the program's own are not of this kind.
+// Unwell reports whether an error concerns the database and its state, and not the request: the database is
+// unreachable, read-only, locked, out of time, or denies a right or a table that it had before. The same request may
+// succeed later. Unwell is false for errors of the data (ErrRefused) and for the program's own errors.
 func Unwell(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, ErrRefused):

@@ -13,7 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestOpenExisting makes nothing, and works on a file that is there.
+// TestOpenExisting checks that OpenExisting creates nothing, and works on an existing file.
 func TestOpenExisting(t *testing.T) {
 	t.Parallel()
 	url := dbtest.EmptySQLiteURL(t)
@@ -39,7 +39,7 @@ func TestOpenExisting(t *testing.T) {
 	}
 }
 
-// TestForeignFiles are refused, and left as they are to the last byte.
+// TestForeignFiles checks that files of other programs are refused and left unchanged to the last byte.
 func TestForeignFiles(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "other.db")
@@ -93,7 +93,8 @@ func refusedUntouched(t *testing.T, path string, want error) {
 	}
 }
 
-// TestHalfMigrated: a file in which the first migration was interrupted is ours, and so is an empty one.
+// TestHalfMigrated checks that an empty file, and one in which the first migration was interrupted, belong to this
+// program.
 func TestHalfMigrated(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "sluice.db")

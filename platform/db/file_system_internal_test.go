@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestNetworkFileSystems: a file on one is refused by name, unless the URL allows it.
+// TestNetworkFileSystems checks that a file on a network file system is refused with the file system's name, unless
+// the URL allows it.
 func TestNetworkFileSystems(t *testing.T) {
 	before := statfsType
 	t.Cleanup(func() { statfsType = before })

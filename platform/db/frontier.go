@@ -8,36 +8,42 @@ import (
 	"time"
 )
 
-// Mark is how far the rows of a table are settled.
+// Mark says how far the rows of a table are settled.
 type Mark struct {
-	Settled int64     // every row up to this number is there now, or never comes
-	Issued  int64     // the greatest number that has been given out
-	Since   time.Time // since when the first number above Settled has waited for open transactions, by DB.Now; zero: nothing waits
+	Settled int64 // every row up to this number is visible, or never will be
+	Issued  int64 // the greatest number that has been issued
+	// Since is when the first number above Settled began to wait for open transactions, by DB.Now; zero if none
+	// waits.
+	Since time.Time
 }
 
-// Frontier follows how far the rows of a table that is only added to are settled, by a column that numbers them. A transaction
-// gets its numbers when it writes and shows its rows when it commits, so a greater number may be seen before a smaller one; up to
-// Mark.Settled that is over. It has a connection of its own, on which it also reads, so that it never compares what one server
-// process said with what another one does: when that breaks, so does the Frontier. It is not safe for concurrent use.
+// Frontier follows how far the rows of an append-only table are settled, by a column that numbers them. A transaction
+// gets its numbers when it writes and shows its rows when it commits, so a greater number may be visible before a
+// smaller one. Up to Mark.Settled this cannot happen any more.
+//
+// A Frontier has a connection of its own, on which it also reads, so that it never compares answers of different
+// server processes. If the connection breaks, the Frontier is of no further use. It is not safe for concurrent use.
 type Frontier struct {
 	db     *DB
 	tenant string
 	impl   frontier
 }
 
-// frontier is what of a Frontier differs between the databases.
+// frontier is the part of a Frontier that differs between the databases.
 type frontier interface {
 	look(ctx context.Context, now time.Time) (Mark, error)
 	on() *sql.Conn
-	// history names what the rows are the history of: the same name may stand for a copy, another one never for the same table.
+	// history returns a name for the history of the rows. A copy of a table may have the same name. The name of one
+	// table never changes.
 	history() string
 	close() error
 }
 
-// ErrStandby is a server that replays another one: it does not know which transactions are open there.
+// ErrStandby means that the server is a standby, which does not know the open transactions of its primary.
 var ErrStandby = errors.New("the server is a standby")
 
-// Frontier opens a connection to a table of the context's tenant. The column is its primary key, given out in ascending order.
+// Frontier opens a connection for a table of the context's tenant. The column must be the table's primary key, with
+// ascending numbers.
 func (d *DB) Frontier(ctx context.Context, table, column string) (*Frontier, error) {
 	if _, err := d.tenant(ctx); err != nil {
 		return nil, err
@@ -49,24 +55,25 @@ func (d *DB) Frontier(ctx context.Context, table, column string) (*Frontier, err
 	return &Frontier{db: d, tenant: TenantOf(ctx), impl: impl}, nil
 }
 
-// History names the table: this one of this database of this server.
+// History returns a name that identifies the table, its database and its server.
 func (f *Frontier) History() string { return f.impl.history() }
 
-// Look finds out how far the rows are settled by now.
+// Look returns how far the rows are settled now.
 func (f *Frontier) Look(ctx context.Context) (Mark, error) {
 	m, err := f.impl.look(ctx, f.db.Now())
 	return m, f.db.broken(err)
 }
 
-// Query is DB.Query on the connection of the Frontier: it sees every row up to the last Mark.Settled.
+// Query is DB.Query on the Frontier's connection. It sees every row up to the last Mark.Settled.
 func (f *Frontier) Query(ctx context.Context, statement string, args Args, row func(scan func(dest ...any) error) error) error {
 	return f.db.broken(query(ctx, f.impl.on(), f.db.backend, f.tenant, statement, args, row))
 }
 
-// Close ends the connection.
+// Close closes the connection.
 func (f *Frontier) Close() error { return f.impl.close() }
 
-// broken is wrap for a connection that is opened anew after whatever passes.
+// broken is wrap for a connection that is reopened after an error. It also marks errors that a transaction would
+// retry as ErrUnavailable.
 func (d *DB) broken(err error) error {
 	if err != nil && d.backend.retryable(err) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -74,7 +81,7 @@ func (d *DB) broken(err error) error {
 	return d.wrap(err)
 }
 
-// pinned takes the one connection of a pool that is made for it.
+// pinned returns the only connection of a pool that was made for it.
 func pinned(ctx context.Context, pool *sql.DB) (*sql.Conn, error) {
 	pool.SetMaxOpenConns(1)
 	conn, err := pool.Conn(ctx)
@@ -84,7 +91,7 @@ func pinned(ctx context.Context, pool *sql.DB) (*sql.Conn, error) {
 	return conn, nil
 }
 
-// unpin closes both. A connection that has broken already is closed well enough.
+// unpin closes a connection and its pool. A connection that is already broken is not an error.
 func unpin(conn *sql.Conn, pool *sql.DB) error {
 	err := conn.Close()
 	if errors.Is(err, sql.ErrConnDone) {

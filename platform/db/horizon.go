@@ -6,30 +6,30 @@ import (
 	"time"
 )
 
-// Session is who has a transaction open.
+// Session describes who has a transaction open.
 type Session struct {
 	Kind        string `json:"kind"`        // session, prepared (a prepared transaction) or slot (of replication)
-	PID         int    `json:"pid"`         // of the server's process; 0: not a session
+	PID         int    `json:"pid"`         // of the server process; 0 if it is not a session
 	Name        Text   `json:"name"`        // of a prepared transaction or a slot
 	Database    Text   `json:"database"`    // of the session
 	User        Text   `json:"user"`        //
 	Application Text   `json:"application"` // application_name
-	State       Text   `json:"state"`       // active, idle in transaction, …; null: this user may not see it
-	Since       Time   `json:"since"`       // when the transaction began; null: this user may not see it
-	Query       Text   `json:"query"`       // how its last statement begins; null: this user may not see it
+	State       Text   `json:"state"`       // active, idle in transaction, …; null: not visible to this user
+	Since       Time   `json:"since"`       // when the transaction began; null: not visible to this user
+	Query       Text   `json:"query"`       // start of its last statement; null: not visible to this user
 	Age         int64  `json:"age"`         // how many transactions have begun since
 }
 
-// Hidden reports whether the server shows this user no more than that the session exists.
+// Hidden reports whether the server shows this user only that the session exists.
 func (s Session) Hidden() bool { return s.Kind == "session" && s.Since.IsZero() }
 
-// Horizon is what open transactions hold back. SQLite has nothing of the kind.
+// Horizon lists the open transactions that hold something back. On SQLite it is empty.
 type Horizon struct {
-	Writers []Session `json:"writers"` // have written to the table: a tail waits for them. Oldest first
-	Oldest  []Session `json:"oldest"`  // hold back the removal of dead rows on the whole server. Oldest first, the first few
+	Writers []Session `json:"writers"` // have written to the table, so a tail waits for them; oldest first
+	Oldest  []Session `json:"oldest"`  // hold back the removal of dead rows on the whole server; the oldest few
 }
 
-// Lag is how long the oldest of the writers that can be seen has been open at an instant of the database's clock.
+// Lag returns how long the oldest visible writer has been open at the time now of the database's clock.
 func (h Horizon) Lag(now time.Time) (lag time.Duration) {
 	for _, w := range h.Writers {
 		if !w.Since.IsZero() {
@@ -39,7 +39,7 @@ func (h Horizon) Lag(now time.Time) (lag time.Duration) {
 	return lag
 }
 
-// Age is how many transactions have begun since the oldest one that is open, or that a slot keeps.
+// Age returns how many transactions have begun since the oldest one that is open, or that a slot keeps.
 func (h Horizon) Age() (age int64) {
 	for _, s := range append(h.Writers, h.Oldest...) {
 		age = max(age, s.Age)
@@ -47,8 +47,8 @@ func (h Horizon) Age() (age int64) {
 	return age
 }
 
-// Horizon looks who holds back what about a table of the context's tenant. The server shows when a transaction of another user
-// began only to members of pg_monitor.
+// Horizon finds the open transactions that hold back a table of the context's tenant. The server shows when a
+// transaction of another user began only to members of pg_monitor.
 func (d *DB) Horizon(ctx context.Context, table string) (Horizon, error) {
 	if _, err := d.tenant(ctx); err != nil {
 		return Horizon{}, err
@@ -60,16 +60,16 @@ func (d *DB) Horizon(ctx context.Context, table string) (Horizon, error) {
 	return h, nil
 }
 
-// Storage is how a table lies in its database. What a database does not have is 0.
+// Storage describes how a table is stored. Fields that a database does not have are 0.
 type Storage struct {
-	LiveRows int64 `json:"live_rows"` // Postgres, by its statistics
-	DeadRows int64 `json:"dead_rows"` // Postgres: waiting for vacuum
-	Vacuumed Time  `json:"vacuumed"`  // Postgres: when it last was, by hand or not
-	WALBytes int64 `json:"wal_bytes"` // SQLite: the size of the log beside the file
+	LiveRows int64 `json:"live_rows"` // PostgreSQL, from its statistics
+	DeadRows int64 `json:"dead_rows"` // PostgreSQL: waiting for vacuum
+	Vacuumed Time  `json:"vacuumed"`  // PostgreSQL: the last vacuum, manual or automatic
+	WALBytes int64 `json:"wal_bytes"` // SQLite: the size of the log beside the file, in bytes
 	Free     int64 `json:"free_bytes"`
 }
 
-// Storage looks at a table of the context's tenant, and at the disk where that is this machine's.
+// Storage reads the storage of a table of the context's tenant, and on SQLite the free bytes of the disk.
 func (d *DB) Storage(ctx context.Context, table string) (Storage, error) {
 	if _, err := d.tenant(ctx); err != nil {
 		return Storage{}, err

@@ -11,14 +11,15 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// fixed are the bits that say which UUID it is, and when it was made: all but the last 62.
+// fixed returns an id without its last 62 bits, which leaves the version, the variant and the time.
 func fixed(id db.ID) db.ID {
 	clear(id[9:])
 	id[8] &= 0xc0
 	return id
 }
 
-// TestNewIDsAreVersion7 however many are made of one: distinct, and in order but where the random bits begin again.
+// TestNewIDsAreVersion7 checks that any number of ids are distinct version 7 UUIDs, and in order except where the
+// random bits wrap around.
 func TestNewIDsAreVersion7(t *testing.T) {
 	t.Parallel()
 	seen := map[db.ID]bool{}
@@ -49,7 +50,8 @@ func TestNewIDsAreVersion7(t *testing.T) {
 	}
 }
 
-// TestNextBeginsAgain: the last 62 bits are counted on, and after the last of them comes the first; what stands before them stays.
+// TestNextBeginsAgain checks that Next counts the last 62 bits, wraps around after the last value, and leaves the
+// bits before them unchanged.
 func TestNextBeginsAgain(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -77,7 +79,7 @@ func TestNextBeginsAgain(t *testing.T) {
 	}
 }
 
-// TestNextIsCounting from any id: no two counts give the same, and steps add up.
+// TestNextIsCounting checks that, from any id, different counts return different ids, and that steps add up.
 func TestNextIsCounting(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {

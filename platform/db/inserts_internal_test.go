@@ -11,7 +11,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// sentTx is a transaction whose statements are kept instead of sent; each is answered with a number of rows.
+// sentTx returns a transaction whose statements are recorded instead of sent. rows returns the number of rows that
+// each of them reports.
 func sentTx(t *testing.T, d dialect, rows func(q queued) int64) (Tx, *[]queued) {
 	t.Helper()
 	var sent []queued
@@ -34,7 +35,7 @@ const insertA, insertB = `INSERT INTO {a} SELECT x.n FROM $x WHERE true`, `INSER
 
 func numbers(n ...int64) *Set { return NewSet(len(n)).Ints("n", n) }
 
-// values are the numbers that a statement hands over, whichever way.
+// values returns the numbers that a statement sends, in arrays or one by one.
 func values(q queued) (list []int64) {
 	for _, v := range q.vars {
 		switch v := v.(type) {
@@ -47,8 +48,8 @@ func values(q queued) (list []int64) {
 	return list
 }
 
-// TestLaterInsertGathers: small sets of one statement that come one after the other are one INSERT with the rows in their order, behind
-// what else is queued; a Flush sends what there is by then.
+// TestLaterInsertGathers checks that successive small sets of the same statement become one INSERT, with the rows in
+// their order, after everything else in the queue, and that Flush sends what is queued by then.
 func TestLaterInsertGathers(t *testing.T) {
 	t.Parallel()
 	for _, d := range []dialect{&sqlite{}, &postgres{}} {
@@ -57,7 +58,7 @@ func TestLaterInsertGathers(t *testing.T) {
 			t.Errorf("%d of %d", written, expected)
 			return nil
 		}
-		roomy := make([]int64, 2, 4) // whose owner goes on to use what lies behind
+		roomy := make([]int64, 2, 4) // its owner goes on using the spare capacity
 		roomy[0], roomy[1] = 1, 2
 		behind := append(roomy, 77)
 		tx.LaterInsert("a", insertA, numbers(roomy...), nil, wrong)
@@ -95,7 +96,8 @@ func TestLaterInsertGathers(t *testing.T) {
 	}
 }
 
-// TestLaterInsertCounts the rows of all parts of a set together, once, and sends large sets by themselves.
+// TestLaterInsertCounts checks that the rows of all parts of a set are counted together and once, and that large sets
+// are sent separately.
 func TestLaterInsertCounts(t *testing.T) {
 	t.Parallel()
 	errShort := errors.New("short")
@@ -138,7 +140,8 @@ func TestLaterInsertCounts(t *testing.T) {
 	}
 }
 
-// TestPayloadIsHandedOverOnce: after Payload what is alike, before it nothing, but of a single row all.
+// TestPayloadIsHandedOverOnce checks that equal values of columns after Payload are sent once, those before it are
+// not, and a single row is sent as single values.
 func TestPayloadIsHandedOverOnce(t *testing.T) {
 	t.Parallel()
 	two := func() *Set {

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestClockIgnoresThisMachine: a database that is an hour ahead of this machine stays an hour ahead.
+// TestClockIgnoresThisMachine checks that a database that is an hour ahead of this machine stays an hour ahead.
 func TestClockIgnoresThisMachine(t *testing.T) {
 	t.Parallel()
 	anchor := time.Now()
@@ -53,7 +53,7 @@ func TestRender(t *testing.T) {
 	}
 }
 
-// TestRenderRefuses what the layers below would read as placeholders of their own.
+// TestRenderRefuses checks that render refuses what the layers below would read as placeholders.
 func TestRenderRefuses(t *testing.T) {
 	t.Parallel()
 	for _, statement := range []string{`SELECT '?'`, `SELECT '@x'`, `SELECT $absent`, `SELECT {open`, `SELECT '{}'`, `DO $$ $$`} {

@@ -13,8 +13,8 @@ import (
 
 const lockSuffix = ".lock"
 
-// lockFile takes the lock of a file, waiting for whoever holds it, and returns what releases it. Only who holds the lock may remove
-// the file: the others notice, and lock the new one.
+// lockFile waits for the lock of a file, and returns a function that releases it. Only the holder may remove the
+// file. Waiting processes then detect that, and lock the new file.
 func lockFile(ctx context.Context, path string) (unlock func() error, err error) {
 	f, err := openLock(path)
 	if err != nil {
@@ -28,7 +28,7 @@ func lockFile(ctx context.Context, path string) (unlock func() error, err error)
 			writePID(f)
 			return f.Close, nil
 		}
-		if err == nil { // it was removed before this had it
+		if err == nil { // it was removed before this process got the lock
 			old := f
 			if f, err = openLock(path); err != nil {
 				return nil, errors.Join(err, old.Close())
@@ -51,7 +51,7 @@ func openLock(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 }
 
-// named reports whether an open file is still the one of that name.
+// named reports whether path still leads to an open file.
 func named(f *os.File, path string) bool {
 	open, err := f.Stat()
 	if err != nil {
@@ -61,14 +61,14 @@ func named(f *os.File, path string) bool {
 	return err == nil && os.SameFile(open, there)
 }
 
-// writePID leaves this process's id in the lock's file, for those who wait. It is a hint and nothing more.
+// writePID writes this process's id into the lock's file, for the messages of waiting processes. It is only a hint.
 func writePID(f *os.File) {
 	if err := f.Truncate(0); err == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 }
 
-// lockHolder names the process that left its id in the lock's file.
+// lockHolder describes the process whose id is in the lock's file.
 func lockHolder(path string) string {
 	content, err := os.ReadFile(path)
 	pid := strings.TrimSpace(string(content))

@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// row is a row of the table probe, which each test that wants one makes for itself.
+// row is a row of the table probe, which each test that needs one creates for itself.
 type row struct {
 	N   int64
 	ID  db.ID
@@ -68,7 +68,7 @@ func rows(t *testing.T, d *db.DB) []row {
 	return out
 }
 
-// count reads a number.
+// count returns the number that a query finds.
 func count(t *testing.T, d *db.DB, statement string, args db.Args) int64 {
 	t.Helper()
 	var n int64

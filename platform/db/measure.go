@@ -5,16 +5,16 @@ import (
 	"fmt"
 )
 
-// Measure is what a database tells of itself. Two of them, before and after a piece of work, show what the work cost.
+// Measure is what a database reports about itself. The difference of two of them is the cost of the work in between.
 type Measure struct {
 	Version   string            // of the server or library
-	Settings  map[string]string // those that decide what a commit costs, and what it is worth
-	WALBytes  int64             // log written by the whole server since it was made; always 0 for SQLite
-	DataBytes int64             // of the context's tenant, indexes included, the log excluded
-	ServerPID int               // a process of the server's that runs on this machine; 0: none, or elsewhere
+	Settings  map[string]string // those that affect the cost and the durability of a commit
+	WALBytes  int64             // log written by the whole server since it was created, in bytes; always 0 for SQLite
+	DataBytes int64             // of the context's tenant, in bytes, with indexes, without the log
+	ServerPID int               // a server process on this machine; 0 if there is none
 }
 
-// Measure reads what the database tells of itself in the context's tenant.
+// Measure reads what the database reports about itself and the context's tenant.
 func (d *DB) Measure(ctx context.Context) (Measure, error) {
 	t, err := d.tenant(ctx)
 	if err != nil {
@@ -27,5 +27,6 @@ func (d *DB) Measure(ctx context.Context) (Measure, error) {
 	return m, nil
 }
 
-// Committed is how many transactions this handle has committed so far, in all tenants; reads outside a transaction do not count.
+// Committed returns how many transactions this handle has committed, in all tenants. Reads outside a transaction do
+// not count.
 func (d *DB) Committed() int64 { return d.commits.Load() }

@@ -10,7 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestMeasure: what is written shows in the bytes, in its own tenant alone, and every commit counts once.
+// TestMeasure checks that written data counts in the bytes of its own tenant only, and that each commit counts once.
 func TestMeasure(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {

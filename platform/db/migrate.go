@@ -12,7 +12,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// migrateUp applies the steps that are not there yet, each in a transaction.
+// migrateUp applies the missing steps, each in a transaction.
 func migrateUp(ctx context.Context, conn *sql.DB, steps fs.FS, dialect string) error {
 	dir, err := fs.Sub(steps, dialect)
 	if err != nil {
@@ -30,7 +30,7 @@ func migrateUp(ctx context.Context, conn *sql.DB, steps fs.FS, dialect string) e
 	return err
 }
 
-// newestOf is the number of the last step.
+// newestOf returns the number of the last step.
 func newestOf(steps fs.FS, dialect string) int64 {
 	files, err := fs.Glob(steps, dialect+"/*.sql")
 	if err != nil || len(files) == 0 {
@@ -44,7 +44,8 @@ func newestOf(steps fs.FS, dialect string) int64 {
 	return v
 }
 
-// readVersion reads the last applied step; missing marks the error of a table that is not there.
+// readVersion returns the number of the last applied step, or 0 if there is no table of steps. missing is the
+// SQLSTATE, or a part of the text, of the error for a missing table.
 func readVersion(read *gorm.DB, missing string) (int64, error) {
 	var v sql.NullInt64
 	table := read.NamingStrategy.TableName("goose_db_version")

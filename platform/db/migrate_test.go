@@ -10,7 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestConcurrentStarts: many processes find an empty database, and each step is applied once.
+// TestConcurrentStarts checks that each step is applied once if many processes find an empty database.
 func TestConcurrentStarts(t *testing.T) {
 	t.Parallel()
 	dbtest.EachEmpty(t, func(t *testing.T, url string) {
@@ -65,7 +65,7 @@ func TestSchemaAhead(t *testing.T) {
 	})
 }
 
-// TestMigrateAgain changes nothing.
+// TestMigrateAgain checks that a second migration changes nothing.
 func TestMigrateAgain(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -80,7 +80,7 @@ func TestMigrateAgain(t *testing.T) {
 	})
 }
 
-// TestSameTables: both databases have the same tables with the same columns.
+// TestSameTables checks that both databases have the same tables with the same columns.
 func TestSameTables(t *testing.T) {
 	t.Parallel()
 	lite, pg := dbtest.SQLite(t), dbtest.Postgres(t)

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// A topic is what a transaction tells other processes: that there is something to look at. It carries no news; whoever hears it
-// looks for itself, so one that is lost, doubled or late does no harm.
+// A topic is the text of a notification to other processes: there may be something new to read. It contains no data.
+// Listeners read the tables, so a notification that is lost, doubled or late does no harm.
 type topic = string
 
-// Notify has the other processes of the tenant told of the topic when, and only if, the transaction commits.
+// Notify sends the topic to the other processes of the tenant, only if the transaction commits.
 func (tx Tx) Notify(t topic) {
 	for _, said := range tx.state.topics {
 		if said == t {
@@ -21,29 +21,30 @@ func (tx Tx) Notify(t topic) {
 	tx.state.topics = append(tx.state.topics, t)
 }
 
-// Listen calls heard for each topic that another process of the tenant has told of, until ctx ends. After any time in which it
-// may have missed something it calls heard with the empty topic. It heals by itself.
+// Listen calls heard for each topic that another process of the tenant has sent, until ctx ends. After any period in
+// which it may have missed something, it calls heard with the empty topic. It reconnects by itself.
 func (d *DB) Listen(ctx context.Context, heard func(t topic)) error {
 	return d.backend.listen(ctx, TenantOf(ctx), d.instance, heard)
 }
 
-// quiet is the least time between two notifications of a process. Each commit with a notification takes a lock that all such
-// commits share (a factor of 2 to 5 on small transactions), and a listener that is awake looks at everything anyway.
+// quiet is the minimum time between two notifications of a process. Each commit with a notification takes a lock that
+// all such commits share, which makes small transactions 2 to 5 times slower, and a listener that is awake reads
+// everything anyway.
 const quiet = 10 * time.Millisecond
 
-// debouncer lets the first notification through at once and gathers those that follow too soon.
+// debouncer lets the first notification through immediately and collects those that follow too soon.
 type debouncer struct {
 	mu      sync.Mutex
 	last    map[string]time.Time
 	pending map[string]map[topic]bool
-	send    func(tenant string, topics []topic) // of those gathered, on a goroutine of its own
+	send    func(tenant string, topics []topic) // for the collected topics, on a goroutine of its own
 }
 
 func newDebouncer(send func(tenant string, topics []topic)) *debouncer {
 	return &debouncer{last: map[string]time.Time{}, pending: map[string]map[topic]bool{}, send: send}
 }
 
-// allow reports whether a transaction may carry its notification itself.
+// allow reports whether a transaction may send its notification itself.
 func (b *debouncer) allow(tenant string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -54,7 +55,7 @@ func (b *debouncer) allow(tenant string) bool {
 	return false
 }
 
-// later sends topics of a transaction that has been committed without.
+// later sends the topics of a transaction that was committed without its notification.
 func (b *debouncer) later(tenant string, topics []topic) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -81,7 +82,7 @@ func (b *debouncer) flush(tenant string) {
 	b.send(tenant, topics)
 }
 
-// payload is a notification's text: who tells, and of what.
+// payload returns a notification's text: the sending process, and the topics.
 func payload(instance string, topics []topic) string {
 	return instance + " " + strings.Join(topics, " ")
 }

@@ -33,7 +33,7 @@ func TestWrongURLs(t *testing.T) {
 	}
 }
 
-// TestNoServer: nothing listens at the port.
+// TestNoServer checks the error if nothing listens at the port.
 func TestNoServer(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -58,7 +58,7 @@ func TestNoSuchDatabase(t *testing.T) {
 	}
 }
 
-// TestServerStops under a handle that is in use: each error afterwards is ErrUnavailable.
+// TestServerStops checks that each error of a handle is ErrUnavailable after the server stopped.
 func TestServerStops(t *testing.T) {
 	t.Parallel()
 	server, err := localpg.Start(t.Context(), localpg.Config{})
@@ -79,7 +79,7 @@ func TestServerStops(t *testing.T) {
 	if !errors.Is(err, db.ErrUnavailable) {
 		t.Errorf("the open transaction gave %v, expected ErrUnavailable", err)
 	}
-	for range 3 { // connections that were idle, then none
+	for range 3 { // first idle connections, then none
 		for name, err := range map[string]error{
 			"Query":       d.Query(t.Context(), `SELECT 1`, nil, func(func(...any) error) error { return nil }),
 			"Transaction": d.Transaction(t.Context(), func(db.Tx) error { return nil }),
@@ -127,7 +127,7 @@ func openAndMigrate(ctx context.Context, url string) error {
 	return errors.Join(d.Migrate(ctx), d.Close())
 }
 
-// TestOddFileNames are no options and no escapes.
+// TestOddFileNames checks that special characters in a file name are not read as options or escapes.
 func TestOddFileNames(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"a b.db", "a#b.db", "a%20b.db", "ü&=;.db", "noext", ".hidden"} {
@@ -141,7 +141,7 @@ func TestOddFileNames(t *testing.T) {
 	}
 }
 
-// TestRelativePath is below the working directory.
+// TestRelativePath checks that a relative path is below the working directory.
 func TestRelativePath(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := openAndMigrate(t.Context(), "sqlite://sluice.db"); err != nil {

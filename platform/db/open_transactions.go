@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// openTransactions knows the writing transactions of this process in a tenant that have not ended yet.
+// openTransactions are the writing transactions of this process in a tenant that have not ended yet.
 type openTransactions struct {
 	mu    sync.Mutex
 	since map[*txState]Time
 }
 
-// enter gives a transaction its instant.
+// enter adds a transaction and returns its time.
 func (o *openTransactions) enter(state *txState, clock func() time.Time) Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -29,8 +29,8 @@ func (o *openTransactions) leave(state *txState) {
 	delete(o.since, state)
 }
 
-// OldestOpen is the instant of the oldest transaction of this process and tenant that is still open, perhaps this one: what others
-// of them will have written bears no earlier one.
+// OldestOpen returns the time of the oldest open transaction of this process and tenant, which may be this one. What
+// the others will have written has no earlier time.
 func (tx Tx) OldestOpen() Time {
 	o := tx.state.open
 	o.mu.Lock()

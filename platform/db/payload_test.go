@@ -20,10 +20,11 @@ type wide struct {
 	number                  int64
 	nullNumber              int64 // 0: NULL
 	at                      db.Time
-	idNull, numberNull, any bool // as the database sees it: NULL
+	idNull, numberNull, any bool // whether the database sees NULL
 }
 
-// payloads are the sets of a table below: all rows alike but for the key; all different; NULL in some rows or in all.
+// payloads returns functions that make the rows of a set: all equal except for the key; all different; NULL in some
+// rows or in all.
 func payloads() map[string]func(i int) wide {
 	at, one := db.At(time.Unix(1e9, 123456000)), db.NewID()
 	full := wide{id: one, nullID: one, text: "é'\"\n\\", nullText: "$1 ?", doc: db.JSON(`{"a": [1, null, "ü"]}`), number: -7, nullNumber: 1 << 40, at: at}
@@ -52,7 +53,7 @@ func payloads() map[string]func(i int) wide {
 	}
 }
 
-// payloadSet puts all but the key after Payload, or none.
+// payloadSet returns a set whose columns other than the key are payload, or none of them.
 func payloadSet(all []wide, payload bool) *db.Set {
 	n := len(all)
 	keys, ids, nullIDs, texts, nullTexts := make([]int64, n), make([]db.ID, n), make([]db.ID, n), make([]string, n), make([]string, n)
@@ -69,7 +70,7 @@ func payloadSet(all []wide, payload bool) *db.Set {
 		Ints("number", numbers).NullInts("null_number", nullNumbers).Times("at", times)
 }
 
-// readBack gives what the database makes of a set.
+// readBack returns the rows that the database reads from a set.
 func readBack(t *testing.T, d *db.DB, set *db.Set) map[int64]wide {
 	t.Helper()
 	out := map[int64]wide{}
@@ -90,7 +91,8 @@ func readBack(t *testing.T, d *db.DB, set *db.Set) map[int64]wide {
 	return out
 }
 
-// TestPayloadArrives: whatever is handed over once, each row has its values, in sets of one row, of several, and cut in parts.
+// TestPayloadArrives checks that each row gets its values, whatever is sent once, in sets of one row, of several
+// rows, and of several parts.
 func TestPayloadArrives(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {
@@ -115,7 +117,7 @@ func TestPayloadArrives(t *testing.T) {
 	})
 }
 
-// TestPayloadAloneKeepsItsRows: a set of which nothing tells the rows apart still has as many.
+// TestPayloadAloneKeepsItsRows checks that a set keeps its number of rows if all its rows are equal.
 func TestPayloadAloneKeepsItsRows(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {

@@ -12,7 +12,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// oneConnection opens a Postgres database through a pool of one connection, so that what the session keeps can be looked at.
+// oneConnection opens a PostgreSQL database with a pool of one connection, so that the test can read what the session
+// keeps.
 func oneConnection(t *testing.T) *db.DB {
 	t.Helper()
 	u := dbtest.PostgresURL(t)
@@ -23,7 +24,7 @@ func oneConnection(t *testing.T) *db.DB {
 	return dbtest.Open(t, u+sign+"pool_max_conns=1")
 }
 
-// planned gives how often a prepared statement that holds a mark had a generic and a custom plan.
+// planned returns how many prepared statements contain a mark, and how often they got a generic and a custom plan.
 func planned(t *testing.T, d *db.DB, mark string) (statements, generic, custom int64) {
 	t.Helper()
 	err := d.Query(t.Context(), `SELECT count(*), coalesce(sum(generic_plans), 0)::bigint, coalesce(sum(custom_plans), 0)::bigint
@@ -44,8 +45,9 @@ func planMode(t *testing.T, d *db.DB) (mode string) {
 	return mode
 }
 
-// TestKeptPlans: a statement that says so has a plan that is kept, whatever stands beside it in its transaction; one of a single row if
-// its set has one; no other has. The session is afterwards as it was, whichever way the transaction ended.
+// TestKeptPlans checks that the server keeps the plan of a statement with $keep_plan, whatever other statements are
+// in its transaction, and of one with $keep_plan_of_one if its set has one row. It keeps no other plan. The session's
+// mode is unchanged after the transaction, however that ended.
 func TestKeptPlans(t *testing.T) {
 	t.Parallel()
 	d := oneConnection(t)
@@ -98,7 +100,8 @@ func TestKeptPlans(t *testing.T) {
 	}
 }
 
-// TestLaterInsertWrites on both databases: behind the query that it stands before, all or nothing.
+// TestLaterInsertWrites checks on both databases that inserted rows are written after a query that is queued later,
+// all or none.
 func TestLaterInsertWrites(t *testing.T) {
 	t.Parallel()
 	const statement = `INSERT INTO {probe} (n, txt) SELECT x.n, $txt FROM $x WHERE x.n < 1000`
@@ -113,7 +116,7 @@ func TestLaterInsertWrites(t *testing.T) {
 	withProbe(t, func(t *testing.T, d *db.DB) {
 		for _, test := range []struct {
 			name  string
-			last  int64 // of the rows; beyond 1,000 they are not written
+			last  int64 // of the rows; those beyond 1,000 are not written
 			flush bool
 			end   error
 			want  error

@@ -23,7 +23,7 @@ import (
 	"github.com/sluiceworks/sluice/migrations"
 )
 
-// postgres is one server, with a pool that all tenants share.
+// postgres is one server. All tenants share its pools.
 type postgres struct {
 	config *pgxpool.Config
 	pool   *pgxpool.Pool
@@ -32,12 +32,12 @@ type postgres struct {
 	setup       *sessionSetup
 	switchboard *switchboard
 
-	made        atomic.Int64  // reserved connections
-	reserved    *pgxpool.Pool // for heartbeats, and for questions about lost commits
+	made        atomic.Int64  // number of reserved connections made so far
+	reserved    *pgxpool.Pool // for heartbeats, and for looking up commits in doubt
 	reservedSQL *sql.DB
 }
 
-// reservedConns is enough for one heartbeat and one question.
+// reservedConns allows one heartbeat and one lookup of a commit in doubt at the same time.
 const reservedConns = 2
 
 func newPostgres(ctx context.Context, url string) (backend, error) {
@@ -87,7 +87,7 @@ func (p *postgres) close() error {
 	return err
 }
 
-// schemaOf is the Postgres schema of a tenant. The name has been checked before.
+// schemaOf returns the PostgreSQL schema of a tenant. The name must have been checked.
 func schemaOf(tenant string) string {
 	if tenant == DefaultTenant {
 		return "public"
@@ -107,10 +107,10 @@ func (p *postgres) open(ctx context.Context, tenant string, _ bool) (handles, er
 	return handles{write: write, read: write, reserved: reserved}, err
 }
 
-// malformed: a server never hands out what is no database.
+// malformed returns false: a server does not open files that are not databases.
 func (p *postgres) malformed(error) bool { return false }
 
-// checkFile: a server's files are its own.
+// checkFile returns nil, because the server looks after its own files.
 func (p *postgres) checkFile(string, handles) error { return nil }
 
 func (p *postgres) newest() int64 { return newestOf(migrations.Postgres, postgresName) }
@@ -137,8 +137,8 @@ func sqlState(err error) string {
 	return ""
 }
 
-// retryable: serialization failure, deadlock, lock not available, no connection left. The server has rolled the transaction back, or it
-// has not begun.
+// retryable reports a serialization failure, a deadlock, an unavailable lock or a missing connection. In each case
+// the server has rolled the transaction back, or the transaction has not begun.
 func (p *postgres) retryable(err error) bool {
 	switch sqlState(err) {
 	case "40001", "40P01", "55P03", tooManyState:
@@ -147,7 +147,7 @@ func (p *postgres) retryable(err error) bool {
 	return false
 }
 
-// unreachable: no connection, one that broke, or a server that is starting, stopping or full.
+// unreachable reports a failed or broken connection, or a server that is starting, stopping or out of resources.
 func (p *postgres) unreachable(err error) bool {
 	var connect *pgconn.ConnectError
 	var network *net.OpError
@@ -163,15 +163,15 @@ func (p *postgres) unreachable(err error) bool {
 	case code == "":
 		return pgconn.SafeToRetry(err) || pgconn.Timeout(err)
 	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "53"), strings.HasPrefix(code, "57P"), strings.HasPrefix(code, "58"):
-		return true // connection, resources (a full disk), an operator's intervention, the system
+		return true // connection, resources (a full disk), operator intervention, system error
 	}
 	return false
 }
 
-// readOnly: the server, or the session, takes no writes.
+// readOnly reports that the server, or the session, accepts no writes.
 func (p *postgres) readOnly(err error) bool { return sqlState(err) == readOnlyState }
 
-// refused: a fault of the data (22), a constraint (23), or a limit of the server (54).
+// refused reports an error of the data (class 22), of a constraint (23), or of a limit of the server (54).
 func (p *postgres) refused(err error) bool {
 	code := sqlState(err)
 	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") || strings.HasPrefix(code, "54")
@@ -194,7 +194,7 @@ func (p *postgres) clockReading() string {
 
 func (p *postgres) givenNumbers() string { return "OVERRIDING SYSTEM VALUE" }
 
-// scalar casts each value, for the server can't infer a type everywhere.
+// scalar adds a cast to each placeholder, because the server cannot infer a type everywhere.
 func (p *postgres) scalar(n int, value any) (string, any) {
 	cast := ""
 	switch value.(type) {

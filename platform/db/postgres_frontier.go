@@ -10,9 +10,10 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// pgFrontier waits for those who may hold numbers. Whoever inserts into a table holds its RowExclusiveLock from before it takes a
-// number until after its rows show, so of the numbers given out at one time, those still to come belong to the transactions that
-// hold the lock after that time. Transactions of other tables and of other databases hold nobody up.
+// pgFrontier waits for the transactions that may hold numbers. A transaction that inserts into a table holds the
+// table's RowExclusiveLock from before it takes a number until after its rows are visible. So if some of the numbers
+// issued by a certain time are not visible yet, they belong to transactions that hold the lock after that time.
+// Transactions on other tables and in other databases do not matter.
 type pgFrontier struct {
 	pool    *sql.DB
 	conn    *sql.Conn
@@ -24,14 +25,14 @@ type pgFrontier struct {
 	pledges []pledge
 }
 
-// pledge is that all numbers up to one are settled when none of some transactions is open any more.
+// pledge says that all numbers up to upTo are settled once none of the transactions in open is open any more.
 type pledge struct {
 	upTo int64
 	at   time.Time
-	open map[string]bool // virtual transaction ids, which a server process never gives twice
+	open map[string]bool // virtual transaction ids, which a server process never reuses
 }
 
-// mostPledges bounds what is remembered behind a transaction that does not end.
+// mostPledges bounds the number of pledges that are kept while a transaction does not end.
 const mostPledges = 256
 
 func (p *postgres) frontier(ctx context.Context, tenant, table, column string) (frontier, error) {
@@ -66,7 +67,7 @@ FROM pg_database AS d WHERE d.datname = current_database()`, table, column).Scan
 	return nil
 }
 
-// look: the sequence is read first, and then who holds the lock, in a statement of its own.
+// look reads the sequence first, and then, in a second statement, which transactions hold the lock.
 func (f *pgFrontier) look(ctx context.Context, now time.Time) (Mark, error) {
 	var issued int64
 	if err := f.conn.QueryRowContext(ctx, f.issuing).Scan(&issued); err != nil {
@@ -86,7 +87,8 @@ func (f *pgFrontier) look(ctx context.Context, now time.Time) (Mark, error) {
 	return m, nil
 }
 
-// writers gives the transactions that hold the lock. A prepared one has lost the name that it had before, so it goes by another.
+// writers returns the transactions that hold the lock. A prepared transaction no longer has its virtual transaction
+// id, so all of them are represented by anyPrepared.
 func (f *pgFrontier) writers(ctx context.Context) (open map[string]bool, err error) {
 	rows, err := f.conn.QueryContext(ctx, `SELECT virtualtransaction, pid IS NULL FROM pg_locks
 WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted AND relation = $1::text::oid
@@ -110,10 +112,11 @@ WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted AND relati
 	return open, rows.Err()
 }
 
-// anyPrepared stands for prepared transactions. Any pledge waits for them, for they may be what one of its own has become.
+// anyPrepared represents all prepared transactions. Every pledge waits for them, because one of its own transactions
+// may have been prepared since.
 const anyPrepared = "prepared"
 
-// settle drops what has ended from the pledges, adds the newest, and settles those for which nobody is open any more.
+// settle adds the newest pledge, and then settles the earliest pledges as long as none of their transactions is open.
 func (f *pgFrontier) settle(newest pledge) {
 	if n := len(f.pledges); n == 0 || newest.upTo > f.pledges[n-1].upTo {
 		if n == mostPledges {
@@ -127,7 +130,7 @@ func (f *pgFrontier) settle(newest pledge) {
 	}
 }
 
-// over reports whether of those that an earlier pledge waits for none is open now.
+// over reports whether none of the transactions that an earlier pledge waits for is open now.
 func (now pledge) over(earlier pledge) bool {
 	if now.open[anyPrepared] {
 		return false

@@ -6,7 +6,7 @@ import (
 	"errors"
 )
 
-// openSessions are who has a transaction open, one row each, with the columns of Session.
+// openSessions lists who has a transaction open, one row each, with the columns of Session.
 const openSessions = `(SELECT 'session' AS kind, pid, NULL AS name, datname::text AS database, usename::text AS "user", application_name AS application,
     state, xact_start AS since, CASE WHEN state IS NOT NULL THEN left(query, 120) END AS query,
     greatest(age(backend_xid), age(backend_xmin))::bigint AS age, NULL::text AS vxid

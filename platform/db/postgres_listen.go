@@ -9,14 +9,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// silence is after how long without a word a listener asks whether its connection is still there.
+// silence is how long a listener waits without a notification before it checks that its connection still works.
 const silence = 30 * time.Second
 
-// missed is what subscribers hear after any time in which they may have missed something. No payload is empty.
+// missed is what subscribers receive after any period in which they may have missed something. No payload is empty.
 const missed = ""
 
-// switchboard is the one listening connection of a process, for any number of channels. There is a connection while there is a
-// subscriber.
+// switchboard holds the one listening connection of a process, for any number of channels. The connection exists
+// while there is a subscriber.
 type switchboard struct {
 	config *pgx.ConnConfig
 
@@ -24,25 +24,25 @@ type switchboard struct {
 	line *line
 }
 
-// line is the time from the first subscriber to the last.
+// line is the listener that runs from the first subscriber to the last.
 type line struct {
 	subscribers map[*subscriber]bool
-	changed     func() // has the listener look at the subscribers again
+	changed     func() // makes the listener read the subscribers again
 	stop        func()
 	ended       chan struct{}
-	stale       bool // the server that is listened to may not be the right one any more
+	stale       bool // the server that is listened to may no longer be the right one
 }
 
-// subscriber hears what is said on a channel.
+// subscriber receives what is sent on a channel.
 type subscriber struct {
 	channel string
-	heard   func(text string) // must be quick
-	told    bool              // that it may have missed something, on the connection that there is
+	heard   func(text string) // must not block
+	told    bool              // whether it has received missed on the current connection
 }
 
 func newSwitchboard(config *pgx.ConnConfig) *switchboard { return &switchboard{config: config} }
 
-// listen calls heard for what is said on the channel, until ctx ends.
+// listen calls heard for each notification on the channel, until ctx ends.
 func (s *switchboard) listen(ctx context.Context, channel string, heard func(text string)) {
 	sub := &subscriber{channel: channel, heard: heard}
 	s.mu.Lock()
@@ -71,7 +71,7 @@ func (s *switchboard) listen(ctx context.Context, channel string, heard func(tex
 // errStale ends a listening connection on purpose.
 var errStale = errors.New("the connection may lead to a server that has been replaced")
 
-// redial has the listener connect anew.
+// redial makes the listener connect again.
 func (s *switchboard) redial() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,8 +139,8 @@ func (s *switchboard) connect(ctx context.Context, l *line, connected func()) (e
 	}
 }
 
-// wanted returns the channels of the subscribers, and whether the connection is stale. On a new connection each of them has missed
-// something. changed will end the wait.
+// wanted returns the channels of the subscribers, and whether the connection is stale. first marks a new connection,
+// on which every subscriber may have missed something. A call of changed ends the wait for notifications.
 func (s *switchboard) wanted(l *line, changed func(), first bool) (wanted map[string]bool, stale bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,7 +154,7 @@ func (s *switchboard) wanted(l *line, changed func(), first bool) (wanted map[st
 	return wanted, stale
 }
 
-// adjust has the server send what is wanted, and no more.
+// adjust makes the server send notifications of the wanted channels and of no others.
 func adjust(ctx context.Context, conn *pgx.Conn, listening, wanted map[string]bool) error {
 	statements := ""
 	for c := range wanted {
@@ -180,7 +180,8 @@ func adjust(ctx context.Context, conn *pgx.Conn, listening, wanted map[string]bo
 	return nil
 }
 
-// tell has new subscribers look: what was said before the connection listened for them they have not heard.
+// tell calls subscribers that are new on this connection with missed, because notifications may have been sent before
+// the connection listened for them.
 func (s *switchboard) tell(l *line, listening map[string]bool) {
 	s.mu.Lock()
 	var fresh []*subscriber

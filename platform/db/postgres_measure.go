@@ -6,7 +6,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// measure takes the server for one of this machine when the connection did not leave it.
+// measure reports the server's process id only if the connection did not leave this machine.
 func (p *postgres) measure(ctx context.Context, tenant string, _ *gorm.DB) (Measure, error) {
 	m := Measure{Settings: map[string]string{}}
 	err := p.sql.QueryRowContext(ctx, `SELECT current_setting('server_version'), pg_current_wal_lsn() - '0/0'::pg_lsn,

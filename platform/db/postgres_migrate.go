@@ -12,7 +12,8 @@ import (
 	"github.com/sluiceworks/sluice/migrations"
 )
 
-// migrate runs on a connection of its own whose search_path is the tenant's schema alone: the steps name no schema.
+// migrate runs on a separate connection whose search_path is the tenant's schema only, because the steps name no
+// schema.
 func (p *postgres) migrate(ctx context.Context, tenant string) (err error) {
 	if p.setup.transactionPooling {
 		return ErrMigratePooled
@@ -33,7 +34,7 @@ func (p *postgres) migrate(ctx context.Context, tenant string) (err error) {
 	return migrateUp(ctx, conn, migrations.Postgres, postgresName)
 }
 
-// checkCurrentSchema makes sure that unqualified names of a migration reach the tenant's schema and no other.
+// checkCurrentSchema makes sure that unqualified names in a migration refer to the tenant's schema.
 func checkCurrentSchema(ctx context.Context, c *pgx.Conn, tenant string) error {
 	schema := schemaOf(tenant)
 	var current sql.NullString
@@ -49,14 +50,14 @@ func checkCurrentSchema(ctx context.Context, c *pgx.Conn, tenant string) error {
 	return nil
 }
 
-// lockMigrations waits until no other process migrates or drops the schema. The lock belongs to a transaction: it ends with the
-// connection, also behind a pooler. See WithWaitReport.
+// lockMigrations waits until no other process migrates or drops the schema. The lock belongs to a transaction, so it
+// ends with the connection, also behind a pooler. See WithWaitReport.
 func (p *postgres) lockMigrations(ctx context.Context, schema string) (func() error, error) {
 	conn, err := pgx.ConnectConfig(ctx, p.config.ConnConfig.Copy())
 	if err != nil {
 		return nil, err
 	}
-	release := func() error { return conn.Close(context.WithoutCancel(ctx)) } // which rolls back
+	release := func() error { return conn.Close(context.WithoutCancel(ctx)) } // closing rolls back
 	if err := p.setup.prepare(ctx, conn, ""); err != nil {
 		return nil, errors.Join(err, release())
 	}
@@ -77,7 +78,7 @@ func (p *postgres) lockMigrations(ctx context.Context, schema string) (func() er
 	return release, nil
 }
 
-// holders describes the sessions that block the one with the process id.
+// holders describes the sessions that block the session with the given process id.
 func (p *postgres) holders(ctx context.Context, pid int) string {
 	var found sql.NullString
 	err := p.pool.QueryRow(ctx, `SELECT string_agg(format('process %s of user %s (%s), whose transaction began at %s', a.pid, a.usename,

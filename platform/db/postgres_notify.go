@@ -7,8 +7,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// channel is the name under which a tenant's processes talk, and for allTenants that under which all do. The tenant's name has been
-// checked, so it needs no quoting.
+// channel returns the name of the channel for a tenant's processes, or, for allTenants, of the channel for all
+// processes. The tenant's name has been checked, so it needs no quoting.
 func channel(tenant string) string {
 	if tenant == allTenants {
 		return "sluice"
@@ -27,10 +27,11 @@ func (p *postgres) queueNotice(state *txState, tenant, text string) {
 	})
 }
 
-// pooledPoll is how often a listener behind a pooler in transaction mode assumes that it has missed something: LISTEN needs a session.
+// pooledPoll is how often a listener behind a pooler in transaction mode assumes that it has missed something. LISTEN
+// needs a session.
 const pooledPoll = time.Second
 
-// listen shares one connection, outside all pools, with everybody who listens.
+// listen shares one connection, outside all pools, between all listeners of the process.
 func (p *postgres) listen(ctx context.Context, tenant, instance string, heard func(topic)) error {
 	if p.setup.transactionPooling {
 		ticker := time.NewTicker(pooledPoll)
@@ -54,7 +55,8 @@ func (p *postgres) listen(ctx context.Context, tenant, instance string, heard fu
 	return nil
 }
 
-// queueTransactionID asks for the name of the transaction, so that the fate of its commit can be asked for later.
+// queueTransactionID queues a query for the transaction's id, by which the result of its commit can be looked up
+// later.
 func (p *postgres) queueTransactionID(state *txState) {
 	state.queue = append(state.queue, queued{
 		sql:  `SELECT coalesce(pg_current_xact_id_if_assigned()::text, '')`,
@@ -64,16 +66,17 @@ func (p *postgres) queueTransactionID(state *txState) {
 	})
 }
 
-// committed finds out what became of a commit whose answer was lost. It asks until the server knows.
+// committed finds out the result of a commit whose answer was lost. It repeats the question until the server can
+// answer.
 func (p *postgres) committed(ctx context.Context, w witness, cause error) (bool, error) {
 	if code := sqlState(cause); code != "" && !p.unreachable(cause) {
-		return false, nil // the server has said no
+		return false, nil // the server refused the commit
 	}
 	for attempt := 1; ; attempt++ {
 		var underWay, there bool
 		err := p.reservedSQL.QueryRowContext(ctx, `SELECT coalesce(pg_xact_status($1::text::xid8) = 'in progress', false)`, w.transaction).Scan(&underWay)
 		if sqlState(err) == "22023" {
-			return false, nil // an id still to come: the server has forgotten all of the transaction
+			return false, nil // the id is in the future, so the server has lost the whole transaction
 		}
 		if err == nil && !underWay {
 			err = p.reservedSQL.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM `+p.table(w.tenant, w.table)+

@@ -1,6 +1,6 @@
 package db
 
-// reserve moves the column's sequence on. The lock keeps others from taking numbers in between; it is short.
+// reserve advances the column's sequence. The lock keeps others from taking numbers in between. It is held briefly.
 func (p *postgres) reserve(tx Tx, table, column string, n int64) (base int64, err error) {
 	name := p.table(tx.tenant, table)
 	if _, err := tx.Exec(`LOCK TABLE `+name+` IN SHARE ROW EXCLUSIVE MODE`, nil); err != nil {

@@ -11,8 +11,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// transaction runs fn in a transaction on a connection of its own, on which statements can be sent without waiting for the
-// answers of those before: a round trip costs more than most of them.
+// transaction runs fn in a transaction on a connection of its own, so that statements can be sent without waiting for
+// the results of earlier ones. A round trip costs more than most statements.
 func (p *postgres) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) error {
 	return on.Connection(func(g *gorm.DB) error {
 		conn, ok := g.Statement.ConnPool.(*sql.Conn)
@@ -23,12 +23,13 @@ func (p *postgres) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) err
 	})
 }
 
-// errNoTransaction means that the connection is in no transaction any more: it was rolled back when its context ended.
+// errNoTransaction means that the connection is no longer in a transaction, because its context ended and it was
+// rolled back.
 var errNoTransaction = errors.New("the transaction has been rolled back")
 
-// pipelined sends statements of one transaction together.
+// pipelined returns a sender that sends the statements of one transaction together.
 func pipelined(conn *sql.Conn, setup *sessionSetup) sender {
-	kept := false // the mode in which plans are kept is on
+	kept := false // whether generic plans are switched on
 	first := true
 	return func(ctx context.Context, list []queued) error {
 		var failure error
@@ -37,7 +38,7 @@ func pipelined(conn *sql.Conn, setup *sessionSetup) sender {
 			if !ok {
 				return fmt.Errorf("a connection of pgx was expected, not %T", dc)
 			}
-			// What is sent outside a transaction would be committed at once.
+			// A statement sent outside a transaction would be committed immediately.
 			if status := c.Conn().PgConn().TxStatus(); status != 'T' {
 				failure = errNoTransaction
 				if ctx.Err() != nil {
@@ -51,7 +52,8 @@ func pipelined(conn *sql.Conn, setup *sessionSetup) sender {
 			}
 			first = false
 			failure = sendBatch(ctx, c.Conn(), withModes(list, &kept))
-			return nil // and not that the connection broke: what would take it out of the pool waits for the transaction to end
+			// Reporting a broken connection would block, because removing it from the pool waits for the transaction.
+			return nil
 		})
 		if failure != nil {
 			return failure
@@ -60,7 +62,8 @@ func pipelined(conn *sql.Conn, setup *sessionSetup) sender {
 	}
 }
 
-// withModes puts the changes of mode between statements. They end with the transaction, and no statement outside one is affected.
+// withModes inserts the changes of plan_cache_mode between statements. They end with the transaction, so no statement
+// outside it is affected.
 func withModes(list []queued, kept *bool) []queued {
 	modes := map[bool]string{true: `SET LOCAL plan_cache_mode = force_generic_plan`, false: `SET LOCAL plan_cache_mode = force_custom_plan`}
 	out := make([]queued, 0, len(list)+2)

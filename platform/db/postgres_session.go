@@ -14,11 +14,12 @@ import (
 // setting is a parameter of a PostgreSQL session.
 type setting struct{ name, value string }
 
-// sessionSettings hold on every connection. They are sent by SET after connecting: a pooler such as PgBouncer refuses most of them as
-// startup parameters, and may be told to ignore them silently.
+// sessionSettings apply to every connection. They are sent with SET after connecting, because a pooler such as
+// PgBouncer refuses most of them as startup parameters, or ignores them silently if it is configured to.
 //
-// The first group keeps young tables, which have no statistics, from plans that read them whole: a generic plan made while a table
-// was empty cost a factor of 5 to 20 (docs/adr/0002). Every statement finds its rows by an index, so a nested loop is right.
+// The first group keeps new tables, which have no statistics, from plans that read whole tables: a generic plan made
+// while a table was empty was 5 to 20 times slower (docs/adr/0002). Every statement finds its rows by an index, so a
+// nested loop is right.
 var sessionSettings = []setting{
 	{"plan_cache_mode", "force_custom_plan"},
 	{"enable_hashjoin", "off"},
@@ -39,16 +40,17 @@ var sessionSettings = []setting{
 
 // sessionSetup prepares the connections of a pool.
 type sessionSetup struct {
-	// transactionPooling: a pooler assigns a server connection per transaction, so nothing outside a transaction holds.
+	// transactionPooling says that a pooler assigns a server connection per transaction, so that settings last only
+	// for a transaction.
 	transactionPooling bool
 	settings           []setting
 
 	mu   sync.Mutex
-	open map[string]*pgx.Conn // by backend
+	open map[string]*pgx.Conn // by server process
 	of   map[*pgx.Conn]string
 }
 
-// newSessionSetup takes sluice's own parameter pool_mode out of the configuration, and refuses a search_path.
+// newSessionSetup removes sluice's own parameter pool_mode from the configuration, and refuses a search_path.
 func newSessionSetup(cfg *pgx.ConnConfig) (*sessionSetup, error) {
 	s := &sessionSetup{open: map[string]*pgx.Conn{}, of: map[*pgx.Conn]string{}}
 	params := cfg.RuntimeParams
@@ -57,7 +59,8 @@ func newSessionSetup(cfg *pgx.ConnConfig) (*sessionSetup, error) {
 	case "transaction":
 		s.transactionPooling = true
 		if cfg.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
-			cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // a prepared statement would belong to one server connection
+			// A prepared statement would belong to one server connection.
+			cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 		}
 	default:
 		return nil, fmt.Errorf("%w: unknown pool_mode %q: use session or transaction", ErrURL, mode)
@@ -71,7 +74,7 @@ func newSessionSetup(cfg *pgx.ConnConfig) (*sessionSetup, error) {
 	}
 	s.settings = slices.DeleteFunc(slices.Clone(sessionSettings), func(x setting) bool {
 		_, given := params[x.name]
-		return given && x.name == "synchronous_commit" // a choice of durability that the user may make
+		return given && x.name == "synchronous_commit" // the user may choose another durability
 	})
 	if params["application_name"] == "" {
 		params["application_name"] = "sluice"
@@ -79,7 +82,7 @@ func newSessionSetup(cfg *pgx.ConnConfig) (*sessionSetup, error) {
 	return s, nil
 }
 
-// attach makes the pool's connections pass through prepare.
+// attach makes the pool prepare and register its connections.
 func (s *sessionSetup) attach(cfg *pgxpool.Config) {
 	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		if err := s.prepare(ctx, conn, ""); err != nil {
@@ -93,7 +96,8 @@ func (s *sessionSetup) attach(cfg *pgxpool.Config) {
 	cfg.BeforeClose = s.forget
 }
 
-// prepare sets the session's settings, with searchPath in place of the empty one, and refuses a database that can't hold every text.
+// prepare sets the session's settings, with searchPath in place of the empty one. It refuses a database that is not
+// UTF8, because it could not store every text.
 func (s *sessionSetup) prepare(ctx context.Context, conn *pgx.Conn, searchPath string) error {
 	if encoding := conn.PgConn().ParameterStatus("server_encoding"); encoding != "UTF8" {
 		return fmt.Errorf("%w: the database's encoding is %s", ErrEncoding, encoding)
@@ -115,7 +119,8 @@ func (s *sessionSetup) prepare(ctx context.Context, conn *pgx.Conn, searchPath s
 	return nil
 }
 
-// local returns a statement that makes the settings hold for one transaction, for a pooler that assigns connections per transaction.
+// local returns a statement that applies the settings to one transaction. It serves poolers that assign connections
+// per transaction.
 func (s *sessionSetup) local() string {
 	calls := make([]string, len(s.settings))
 	for i, x := range s.settings {
@@ -124,8 +129,8 @@ func (s *sessionSetup) local() string {
 	return "SELECT " + strings.Join(calls, ", ")
 }
 
-// register refuses a connection whose server process serves another connection of this pool: then a pooler assigns server connections
-// per transaction, and the settings of one client would reach others.
+// register refuses a connection if its server process already serves another connection of this pool. In that case a
+// pooler assigns server connections per transaction, and the settings of one client would reach others.
 func (s *sessionSetup) register(ctx context.Context, conn *pgx.Conn) error {
 	if s.transactionPooling {
 		return nil
@@ -154,5 +159,5 @@ func (s *sessionSetup) forget(conn *pgx.Conn) {
 	}
 }
 
-// quoteLiteral writes a constant of this package as an SQL literal.
+// quoteLiteral returns a constant of this package as an SQL literal.
 func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// set is arrays that are unnested beside each other, and single values for the columns that have but one.
+// set renders arrays that are unnested together, and single values for the columns that have only one.
 func (p *postgres) set(n int, name string, s *Set) (string, []any) {
 	var arrays, inner, outer []string
 	vars := make([]any, len(s.columns))
@@ -36,7 +36,7 @@ func (p *postgres) set(n int, name string, s *Set) (string, []any) {
 	return text + ") AS " + name, vars
 }
 
-// sqlType is the type in which a column travels.
+// sqlType returns the type in which a column is sent.
 func (c *column) sqlType() string {
 	switch c.kind {
 	case kindID:
@@ -48,20 +48,21 @@ func (c *column) sqlType() string {
 	}
 }
 
-// fromWire makes the column's value of what has travelled.
+// fromWire returns the expression that converts a sent value to the column's value.
 func (c *column) fromWire(v string) string {
 	switch {
 	case c.kind == kindJSON:
 		return "NULLIF(" + v + ", '')::jsonb"
 	case c.kind == kindTime:
-		// In two parts: a number times an interval is computed in floating point, which has no room for all of the microseconds.
+		// The conversion has two parts, because a number times an interval is computed in floating point, which
+		// cannot hold all of the microseconds.
 		return "timestamptz 'epoch' + NULLIF(" + v + ", 0) / 1000000 * interval '1 second' + " + v + " % 1000000 * interval '1 microsecond'"
 	case c.kind == kindText && c.nullable:
 		return "NULLIF(" + v + ", '')"
 	case c.kind == kindInt && c.nullable:
 		return "NULLIF(" + v + ", 0)"
 	}
-	return v // a zero ID travels as NULL
+	return v // a zero ID is sent as NULL
 }
 
 func (c *column) array() any {
@@ -75,7 +76,7 @@ func (c *column) array() any {
 	}
 }
 
-// first is the first value as a scalar.
+// first returns the first value as a scalar.
 func (c *column) first() any {
 	switch {
 	case c.kind == kindID:
@@ -96,15 +97,15 @@ func (c *column) first() any {
 	return c.ints[0]
 }
 
-// Columns of sets are encoded whole: one value at a time, through the driver's general arrays, took longer than the server's
-// work on them.
+// These types make the driver encode a column as a whole. With one value at a time, through the driver's general
+// arrays, encoding took longer than the server's work.
 type (
 	idArray   []ID
 	textArray []string
 	intArray  []int64
 )
 
-// arrayCodec adds those columns to what the driver can send as an array.
+// arrayCodec lets the driver send those columns as arrays.
 type arrayCodec struct{ *pgtype.ArrayCodec }
 
 func (c arrayCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
@@ -117,7 +118,7 @@ func (c arrayCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value an
 	return c.ArrayCodec.PlanEncode(m, oid, format, value)
 }
 
-// fastArrays is done to each new connection.
+// fastArrays registers arrayCodec on a new connection.
 func fastArrays(_ context.Context, conn *pgx.Conn) error {
 	m := conn.TypeMap()
 	for _, oid := range []uint32{pgtype.UUIDArrayOID, pgtype.TextArrayOID, pgtype.Int8ArrayOID} {
@@ -127,7 +128,7 @@ func fastArrays(_ context.Context, conn *pgx.Conn) error {
 		}
 		codec, ok := t.Codec.(*pgtype.ArrayCodec)
 		if !ok {
-			continue // done already: type maps are shared by nobody, but a connection may be prepared twice
+			continue // registered already: a connection may be prepared twice
 		}
 		m.RegisterType(&pgtype.Type{Name: t.Name, OID: oid, Codec: arrayCodec{codec}})
 	}
@@ -136,8 +137,8 @@ func fastArrays(_ context.Context, conn *pgx.Conn) error {
 
 type wholeArray struct{}
 
-// Encode writes the server's binary form: dimensions, whether there are NULLs, the element's type, the length, the lower bound,
-// and each element after its length.
+// Encode writes the server's binary form: the number of dimensions, whether there are NULLs, the element's type, the
+// length, the lower bound, and each element after its length.
 func (wholeArray) Encode(value any, buf []byte) ([]byte, error) {
 	switch list := value.(type) {
 	case idArray:
@@ -157,14 +158,14 @@ func (wholeArray) Encode(value any, buf []byte) ([]byte, error) {
 		}
 		buf = arrayHeader(slices.Grow(buf, size), len(list), pgtype.TextOID)
 		for _, s := range list {
-			buf = binary.BigEndian.AppendUint32(buf, uint32(len(s))) //nolint:gosec // a text is at most some MiB
+			buf = binary.BigEndian.AppendUint32(buf, uint32(len(s))) //nolint:gosec // a text has at most some MiB
 			buf = append(buf, s...)
 		}
 	case intArray:
 		buf = arrayHeader(slices.Grow(buf, headerSize+12*len(list)), len(list), pgtype.Int8OID)
 		for _, n := range list {
 			buf = binary.BigEndian.AppendUint32(buf, 8)
-			buf = binary.BigEndian.AppendUint64(buf, uint64(n)) //nolint:gosec // the bits are what is sent
+			buf = binary.BigEndian.AppendUint64(buf, uint64(n)) //nolint:gosec // only the bits are sent
 		}
 	default:
 		return nil, fmt.Errorf("no array: %T", value)

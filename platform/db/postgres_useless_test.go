@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// setting reads a setting of the sessions of a database.
+// setting returns the value of a session setting.
 func setting(t *testing.T, d *db.DB, name string) (value string) {
 	t.Helper()
 	err := d.Query(t.Context(), `SELECT current_setting($name)`, db.Args{"name": name}, func(scan func(...any) error) error { return scan(&value) })
@@ -29,7 +29,8 @@ func execute(ctx context.Context, t *testing.T, d *db.DB, statement string) erro
 	})
 }
 
-// TestCommitsAreDurable although the database defaults to what a crash forgets, unless the URL asks for that.
+// TestCommitsAreDurable checks that commits survive a crash even if the database's default is another, unless the URL
+// asks for less.
 func TestCommitsAreDurable(t *testing.T) {
 	t.Parallel()
 	u := dbtest.PostgresURL(t)
@@ -56,7 +57,7 @@ func TestCommitsAreDurable(t *testing.T) {
 	}
 }
 
-// TestUselessConnections are replaced: a session that has become read-only is not used again.
+// TestUselessConnections checks that a session that has become read-only is replaced.
 func TestUselessConnections(t *testing.T) {
 	t.Parallel()
 	u := dbtest.PostgresURL(t)

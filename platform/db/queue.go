@@ -12,23 +12,25 @@ import (
 type queued struct {
 	sql  string
 	vars []any
-	kept bool                                     // its plan may be kept
-	row  func(scan func(dest ...any) error) error // of a query; nil: the statement answers with a number of rows
-	done func(changed int64) error                // nil: nobody asks
-	fail func(error) error                        // wraps the error of this statement
+	kept bool // the server may keep its plan
+	// for each row of a query's result; nil if the statement returns no rows
+	row  func(scan func(dest ...any) error) error
+	done func(changed int64) error // gets the number of rows; nil if it is not needed
+	fail func(error) error         // wraps the error of this statement
 }
 
-// sender hands statements to the database in their order, all of one transaction, in as few round trips as it takes.
+// sender sends statements of one transaction to the database in their order, in as few round trips as possible.
 type sender func(ctx context.Context, list []queued) error
 
-// Later queues a statement of the transaction. It is sent, in its turn, together with whatever else is queued when a result is
-// needed or the transaction ends. An error of it ends the transaction, wrapped as what was being done.
+// Later queues a statement of the transaction. All queued statements are sent together, in their order, when a result
+// is needed or the transaction ends. If the statement fails, the transaction ends with that error, wrapped with
+// doing.
 func (tx Tx) Later(doing, statement string, args Args) error {
 	return tx.enqueue(doing, statement, args, nil, nil)
 }
 
-// LaterExpect is Later for a statement that must change as many rows as expected: otherwise the transaction ends with the error
-// that short makes of the number.
+// LaterExpect is Later for a statement that must change exactly the expected number of rows. If it changes another
+// number, the transaction ends with the error that short returns for that number.
 func (tx Tx) LaterExpect(doing, statement string, args Args, expected int64, short func(changed int64) error) error {
 	var total int64
 	return tx.enqueue(doing, statement, args, nil, func(changed int64, last bool) error {
@@ -39,11 +41,12 @@ func (tx Tx) LaterExpect(doing, statement string, args Args, expected int64, sho
 	})
 }
 
-// Large is from how many rows on a set is worth a statement of its own.
+// Large is the number of rows from which LaterInsert sends a set as a statement of its own.
 const Large = 64
 
-// LaterInsert is LaterExpect for the insertion of a set that no other queued statement asks for, at the end of the queue. Smaller sets
-// of one statement that come one after the other are sent as one. The set is called x.
+// LaterInsert is LaterExpect for the insertion of a set, at the end of the queue. No other queued statement may
+// depend on the inserted rows. Successive smaller sets of the same statement are sent as one. The statement refers to
+// the set as x.
 func (tx Tx) LaterInsert(doing, statement string, set *Set, args Args, short func(written, expected int64) error) {
 	if n := len(tx.state.inserts); n > 0 {
 		last := tx.state.inserts[n-1]
@@ -52,11 +55,11 @@ func (tx Tx) LaterInsert(doing, statement string, set *Set, args Args, short fun
 			return
 		}
 	}
-	own := set.slice(0, set.rows) // it will grow, and the caller's does not
+	own := set.slice(0, set.rows) // own will grow, and the caller's set must not
 	tx.state.inserts = append(tx.state.inserts, &insert{doing, statement, own, args, short})
 }
 
-// insert is rows that wait to be inserted.
+// insert is a set of rows that wait to be inserted.
 type insert struct {
 	doing, statement string
 	set              *Set
@@ -64,7 +67,7 @@ type insert struct {
 	short            func(written, expected int64) error
 }
 
-// enqueueInserts puts the gathered inserts at the end of the queue.
+// enqueueInserts moves the collected inserts to the end of the queue.
 func (tx Tx) enqueueInserts() error {
 	inserts := tx.state.inserts
 	tx.state.inserts = nil
@@ -79,12 +82,12 @@ func (tx Tx) enqueueInserts() error {
 	return nil
 }
 
-// LaterQuery queues a query; row gets each row of its result by the time Flush returns.
+// LaterQuery queues a query. row is called for each row of its result before Flush returns.
 func (tx Tx) LaterQuery(doing, statement string, args Args, row func(scan func(dest ...any) error) error) error {
 	return tx.enqueue(doing, statement, args, row, nil)
 }
 
-// Flush sends what is queued and waits for all answers.
+// Flush sends the queued statements and waits for all results.
 func (tx Tx) Flush() error {
 	if err := tx.enqueueInserts(); err != nil {
 		return err
@@ -97,7 +100,8 @@ func (tx Tx) Flush() error {
 	return tx.state.send(tx.gorm.Statement.Context, list)
 }
 
-// enqueue renders a statement, once for each part of a set that is too large for one; done is told of each part's rows.
+// enqueue renders and queues a statement, once for each part of a set that is too large for one statement. done gets
+// the number of rows of each part.
 func (tx Tx) enqueue(doing, statement string, args Args, row func(func(...any) error) error, done func(changed int64, last bool) error) error {
 	fail := func(err error) error { return wrap(doing, err) }
 	from := len(tx.state.queue)
@@ -119,8 +123,8 @@ func (tx Tx) enqueue(doing, statement string, args Args, row func(func(...any) e
 	return wrap(doing, err)
 }
 
-// oneByOne is the sender of a database that answers without a round trip. It heeds the end of ctx between statements: the driver
-// would watch over each of them from another goroutine.
+// oneByOne returns the sender of a database that needs no round trips. It checks ctx between statements and not
+// during them, because the driver would watch ctx from another goroutine for each statement.
 func oneByOne(g *gorm.DB) sender {
 	return func(ctx context.Context, list []queued) error {
 		for i := range list {
@@ -137,7 +141,7 @@ func oneByOne(g *gorm.DB) sender {
 
 func (q *queued) run(ctx context.Context, on gorm.ConnPool) (err error) {
 	if q.row == nil {
-		// The statement is complete: it goes to the connection as it is, not through GORM's own placeholders.
+		// The statement is already rendered, so it goes to the connection directly, without GORM's own placeholders.
 		r, err := on.ExecContext(ctx, q.sql, q.vars...)
 		if err != nil || q.done == nil {
 			return err

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// BenchmarkRender spells a statement over a set as large as those of the engine, without sending it.
+// BenchmarkRender renders a statement with a set as large as the engine's, without sending it.
 func BenchmarkRender(b *testing.B) {
 	now := At(time.Unix(1e9, 0))
 	for _, d := range []backend{&sqlite{}, &postgres{}} {

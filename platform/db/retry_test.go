@@ -14,7 +14,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// meeting lets the first two callers go on together; later ones pass by.
+// meeting lets the first two callers continue together. Later callers pass without waiting.
 type meeting struct {
 	mu     sync.Mutex
 	missed int
@@ -33,7 +33,7 @@ func (m *meeting) wait() {
 	<-m.open
 }
 
-// together runs fn(0) and fn(1) at once.
+// together runs fn(0) and fn(1) concurrently.
 func together(t *testing.T, fn func(i int) error) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -47,7 +47,7 @@ func together(t *testing.T, fn func(i int) error) {
 	wg.Wait()
 }
 
-// TestDeadlockIsRetried: two transactions lock two rows in opposite order.
+// TestDeadlockIsRetried runs two transactions that lock two rows in opposite order.
 func TestDeadlockIsRetried(t *testing.T) {
 	t.Parallel()
 	d := dbtest.Postgres(t)
@@ -78,7 +78,7 @@ func TestDeadlockIsRetried(t *testing.T) {
 	}
 }
 
-// TestSerializationFailureIsRetried: two transactions each read the sum and add a row that holds it.
+// TestSerializationFailureIsRetried runs two transactions that each read the sum and add a row with it.
 func TestSerializationFailureIsRetried(t *testing.T) {
 	t.Parallel()
 	d := dbtest.Postgres(t)
@@ -108,10 +108,10 @@ func TestSerializationFailureIsRetried(t *testing.T) {
 	}
 }
 
-// impatient makes a handle give up waiting for a lock after a millisecond instead of seconds.
+// impatient makes a handle wait a millisecond for a lock, instead of seconds.
 func impatient(t *testing.T, d *db.DB) func(tx db.Tx) error {
 	t.Helper()
-	if d.Backend() == "sqlite" { // of the handle's one writing connection, for good
+	if d.Backend() == "sqlite" { // for the handle's only writing connection, permanently
 		mustExec(t, d, `PRAGMA busy_timeout = 1`, nil)
 		return func(db.Tx) error { return nil }
 	}
@@ -121,7 +121,7 @@ func impatient(t *testing.T, d *db.DB) func(tx db.Tx) error {
 	}
 }
 
-// TestLockedIsRetried: one handle finds what it wants locked by another, on the same database, a few times.
+// TestLockedIsRetried runs a transaction that finds its row locked by another handle several times.
 func TestLockedIsRetried(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, holder *db.DB) {
@@ -137,7 +137,7 @@ func TestLockedIsRetried(t *testing.T) {
 			})
 		}()
 		<-held
-		// The lock is held for many times what the other waits for it.
+		// The lock is held for many times the other handle's lock timeout.
 		time.AfterFunc(50*time.Millisecond, func() { close(release) })
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
 			if err := begin(tx); err != nil {
@@ -162,7 +162,7 @@ func lockProbe(d *db.DB) string {
 	return `LOCK TABLE {probe} IN ACCESS EXCLUSIVE MODE`
 }
 
-// TestAttemptsAreBounded: what stays locked is an error in the end, and the error says why.
+// TestAttemptsAreBounded checks that a lasting lock leads to an error that says why.
 func TestAttemptsAreBounded(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, holder *db.DB) {
@@ -198,7 +198,8 @@ func TestAttemptsAreBounded(t *testing.T) {
 	})
 }
 
-// TestWritersOfOneFile: many transactions that read and then write, through two handles, lose nothing and fail never.
+// TestWritersOfOneFile checks that many transactions that read and then write, through two handles, lose nothing and
+// never fail.
 func TestWritersOfOneFile(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {

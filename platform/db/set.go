@@ -1,11 +1,11 @@
 package db
 
-// Set is rows of values that one statement handles together. It is columnar: each column is added whole, all of one length.
-// The zero value of a column added by a Null method is NULL.
+// Set is rows of values that one statement handles together. It is stored by columns: each column is added as a
+// whole, and all have the same length. In a column that a Null method added, the zero value is NULL.
 type Set struct {
 	columns []column
 	rows    int
-	payload bool // what is added from now on
+	payload bool // whether columns added later are payload
 }
 
 type kind int
@@ -22,27 +22,27 @@ type column struct {
 	name     string
 	kind     kind
 	nullable bool
-	payload  bool // is written, and finds nothing
+	payload  bool // is only written; no condition names it
 	ids      []ID
 	texts    []string
-	ints     []int64 // kindTime: microseconds since 1970
+	ints     []int64 // microseconds since 1970 for kindTime
 }
 
-// NewSet starts a set of the given number of rows.
+// NewSet returns a set of the given number of rows, without columns.
 func NewSet(rows int) *Set { return &Set{rows: rows} }
 
-// IDSet is a set of one column, id.
+// IDSet returns a set with one column, id.
 func IDSet(ids []ID) *Set { return NewSet(len(ids)).IDs("id", ids) }
 
-// Len is the number of rows.
+// Len returns the number of rows.
 func (s *Set) Len() int { return s.rows }
 
-// IDs adds a column of ids, none of them zero.
+// IDs adds a column of ids, none of which may be zero.
 func (s *Set) IDs(name string, v []ID) *Set {
 	return s.add(column{name: name, kind: kindID, ids: v}, len(v))
 }
 
-// NullIDs adds a column of ids.
+// NullIDs adds a column of ids; the zero ID is NULL.
 func (s *Set) NullIDs(name string, v []ID) *Set {
 	return s.add(column{name: name, kind: kindID, nullable: true, ids: v}, len(v))
 }
@@ -52,7 +52,7 @@ func (s *Set) Texts(name string, v []string) *Set {
 	return s.add(column{name: name, kind: kindText, texts: v}, len(v))
 }
 
-// NullTexts adds a column of text.
+// NullTexts adds a column of text; the empty text is NULL.
 func (s *Set) NullTexts(name string, v []string) *Set {
 	return s.add(column{name: name, kind: kindText, nullable: true, texts: v}, len(v))
 }
@@ -67,12 +67,12 @@ func (s *Set) Ints(name string, v []int64) *Set {
 	return s.add(column{name: name, kind: kindInt, ints: v}, len(v))
 }
 
-// NullInts adds a column of numbers.
+// NullInts adds a column of numbers; 0 is NULL.
 func (s *Set) NullInts(name string, v []int64) *Set {
 	return s.add(column{name: name, kind: kindInt, nullable: true, ints: v}, len(v))
 }
 
-// Times adds a column of instants.
+// Times adds a column of times; the zero Time is NULL.
 func (s *Set) Times(name string, v []Time) *Set {
 	us := make([]int64, len(v))
 	for i, t := range v {
@@ -92,15 +92,16 @@ func (s *Set) add(c column, n int) *Set {
 	return s
 }
 
-// Payload says that the columns added from now on are only written: no condition of the statement names them. Those that have the
-// same value in all rows are then handed over once. A condition on such a value could have the planner begin with the table instead
-// of the set, and read all of it.
+// Payload declares that the columns added after it are only written: no condition of the statement names them. A
+// payload column that has the same value in all rows is then sent as one value. In a condition, such a single value
+// could make the planner start with the table instead of the set, and read the whole table.
 func (s *Set) Payload() *Set {
 	s.payload = true
 	return s
 }
 
-// constant reports which columns are handed over as one value: of a single row all, for it finds at most one row by its key.
+// constant reports which columns are sent as one value. All columns of a single row are, because a single row finds
+// at most one row by its key.
 func (s *Set) constant() []bool {
 	out := make([]bool, len(s.columns))
 	all := s.rows > 1
@@ -109,7 +110,7 @@ func (s *Set) constant() []bool {
 		all = all && out[i]
 	}
 	if all && len(out) > 0 {
-		out[0] = false // one has to say how many rows there are
+		out[0] = false // one column must say how many rows there are
 	}
 	return out
 }
@@ -143,7 +144,7 @@ func (s *Set) append(more *Set) {
 	}
 }
 
-// slice is the rows from..to as a set of their own, sharing memory: what is appended to it goes elsewhere.
+// slice returns the rows from..to as a set of its own, which shares the memory. Appending to it does not change s.
 func (s *Set) slice(from, to int) *Set {
 	out := &Set{rows: to - from, columns: make([]column, len(s.columns))}
 	for i, c := range s.columns {

@@ -14,7 +14,7 @@ import (
 
 const insertRows = `INSERT INTO {probe} (n, id, txt, doc, at) SELECT s.n, s.id, s.txt, s.doc, s.at FROM $s WHERE true`
 
-// setOf makes a set with a column of each kind that may be NULL.
+// setOf returns a set with a column of each kind that may be NULL.
 func setOf(all []row) *db.Set {
 	n, ids, texts := make([]int64, len(all)), make([]db.ID, len(all)), make([]string, len(all))
 	docs, times := make([]string, len(all)), make([]db.Time, len(all))
@@ -24,7 +24,7 @@ func setOf(all []row) *db.Set {
 	return db.NewSet(len(all)).Ints("n", n).NullIDs("id", ids).NullTexts("txt", texts).JSONs("doc", docs).Times("at", times)
 }
 
-// sameJSON compares documents by meaning, for Postgres reorders keys and drops spaces.
+// sameJSON compares documents by value, because PostgreSQL reorders keys and drops spaces.
 var sameJSON = cmp.Comparer(func(a, b db.JSON) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return len(a) == len(b)
@@ -33,7 +33,7 @@ var sameJSON = cmp.Comparer(func(a, b db.JSON) bool {
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 })
 
-// TestSetsKeepEveryValue: any rows of any kinds arrive as they were sent.
+// TestSetsKeepEveryValue checks that rows of any values arrive unchanged.
 func TestSetsKeepEveryValue(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {
@@ -73,7 +73,7 @@ func randomRow(t *rapid.T) row {
 	return r
 }
 
-// TestZeroValues: plain columns keep the zero value, Null columns make it NULL.
+// TestZeroValues checks that plain columns keep the zero value, and that Null columns turn it into NULL.
 func TestZeroValues(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {
@@ -93,7 +93,7 @@ func TestZeroValues(t *testing.T) {
 	})
 }
 
-// TestLargeSets are handed over in parts, and Exec and Query still cover all of them.
+// TestLargeSets checks that large sets are sent in parts, and that Exec and Query cover all parts.
 func TestLargeSets(t *testing.T) {
 	t.Parallel()
 	const size = 45000 // more than two parts in either database
@@ -122,7 +122,7 @@ func TestLargeSets(t *testing.T) {
 	})
 }
 
-// TestEmptySetRunsNothing: the statement would fail if it ran.
+// TestEmptySetRunsNothing uses a statement that would fail if it ran.
 func TestEmptySetRunsNothing(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {

@@ -9,7 +9,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// TestSnapshotSeesOneMoment: a transaction that commits meanwhile is not kept waiting, and not seen.
+// TestSnapshotSeesOneMoment checks that a transaction can commit during a snapshot, and that the snapshot does not
+// see it.
 func TestSnapshotSeesOneMoment(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {

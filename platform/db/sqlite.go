@@ -20,14 +20,14 @@ import (
 	"github.com/sluiceworks/sluice/migrations"
 )
 
-// sqlite is a file for the default tenant, and one beside it for each other tenant.
+// sqlite is a file for the default tenant, and a file beside it for each other tenant.
 type sqlite struct {
-	path      string // with links resolved, so that every name of the file leads to one lock and one log
-	network   bool   // a network file system is allowed
+	path      string // without symbolic links, so that every name of the file leads to one lock and one log
+	network   bool   // whether a network file system is allowed
 	listeners atomic.Int64
 
 	mu   sync.Mutex
-	seen map[string]fs.FileInfo // files that were found to be this program's, by tenant
+	seen map[string]fs.FileInfo // files known to be this program's, by tenant
 }
 
 func newSQLite(path string) (backend, error) {
@@ -45,17 +45,18 @@ func newSQLite(path string) (backend, error) {
 	return &sqlite{path: path, network: network, seen: map[string]fs.FileInfo{}}, nil
 }
 
-// networkOption at the end of a path allows a file on a network file system, for those who know that one machine alone uses it.
+// networkOption at the end of a path allows a file on a network file system. It is safe only if one machine uses the
+// file.
 const networkOption = "?allow_network_file_system=true"
 
-// resolveLinks returns the path of what a symbolic link leads to, also if that file is still to be made.
+// resolveLinks returns the path that a symbolic link leads to, even if that file does not exist yet.
 func resolveLinks(path string) (string, error) {
 	const maxLinks = 40
 	path = filepath.Clean(path)
 	for range maxLinks {
 		target, err := os.Readlink(path)
 		if err != nil {
-			break // not a link, or not there yet
+			break // not a link, or missing
 		}
 		if !filepath.IsAbs(target) {
 			target = filepath.Join(filepath.Dir(path), target)
@@ -77,7 +78,7 @@ func isDir(path string) bool {
 func (l *sqlite) name() string { return sqliteName }
 func (l *sqlite) close() error { return nil }
 
-// file is the file of a tenant: sluice.db, sluice.acme.db.
+// file returns the path of a tenant's file, such as sluice.db for the default tenant and sluice.acme.db for acme.
 func (l *sqlite) file(tenant string) string {
 	if tenant == DefaultTenant {
 		return l.path
@@ -86,21 +87,22 @@ func (l *sqlite) file(tenant string) string {
 	return strings.TrimSuffix(l.path, ext) + "." + tenant + ext
 }
 
-// sqlOpen opens a file to write. Every writing transaction takes the write lock at its start (immediate): one that read first and
-// then wrote would fail at once instead of waiting. FULL makes each commit survive a power cut.
+// sqlOpen opens a file for writing in WAL mode. FULL makes each commit survive a power failure. Writers pass
+// _txlock=immediate, which takes the write lock at the start of a transaction: one that reads first and then writes
+// would fail instead of waiting.
 func (l *sqlite) sqlOpen(tenant string, options url.Values) *sql.DB {
 	options.Set("_journal_mode", "WAL")
 	options.Set("_synchronous", "FULL")
 	return l.sqlOpenPlain(tenant, options)
 }
 
-// sqlOpenPlain changes nothing of the file by opening it.
+// sqlOpenPlain opens a file without changing it.
 func (l *sqlite) sqlOpenPlain(tenant string, options url.Values) *sql.DB {
 	options.Set("_busy_timeout", "10000")
 	options.Set("_foreign_keys", "on")
 	options.Set("_cache_size", "-65536")
 	if tenant != DefaultTenant && !options.Has("mode") {
-		options.Set("mode", "rw") // a connection that is opened anew after a drop must not make an empty file
+		options.Set("mode", "rw") // a connection opened after a drop must not create an empty file
 	}
 	return openSQLite(l.file(tenant), options)
 }
@@ -139,7 +141,8 @@ func (l *sqlite) openFile(ctx context.Context, tenant string, readOnly error) (h
 	if err != nil {
 		return handles{}, errors.Join(err, closeGorm(write))
 	}
-	return handles{write: write, read: read, reserved: write}, nil // a file has one writer, whoever writes
+	// A file has one writer, so there is no separate reserved connection.
+	return handles{write: write, read: read, reserved: write}, nil
 }
 
 func (l *sqlite) handle(ctx context.Context, tenant string, open func(string, url.Values) *sql.DB, options url.Values, conns int) (*gorm.DB, error) {
@@ -147,7 +150,7 @@ func (l *sqlite) handle(ctx context.Context, tenant string, open func(string, ur
 	s.SetMaxOpenConns(conns)
 	s.SetMaxIdleConns(conns)
 	if tenant != DefaultTenant {
-		s.SetConnMaxIdleTime(idleFile) // with many tenants, those that nobody uses cost no file
+		s.SetConnMaxIdleTime(idleFile) // files of idle tenants are closed
 	}
 	if err := s.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", l.file(tenant), err), s.Close())
@@ -163,10 +166,10 @@ func closeGorm(g *gorm.DB) error {
 	return s.Close()
 }
 
-// idleFile is how long a connection to the file of a tenant other than the default one stays open without use.
+// idleFile is how long an unused connection to the file of a tenant other than the default one stays open.
 const idleFile = 30 * time.Second
 
-// create makes an empty file, and ends a drop of the name that was interrupted.
+// create makes an empty file, and completes an interrupted drop of the same name.
 func (l *sqlite) create(ctx context.Context, tenant string) (err error) {
 	unlock, err := lockFile(ctx, l.file(tenant)+lockSuffix)
 	if err != nil {
@@ -181,8 +184,8 @@ func (l *sqlite) create(ctx context.Context, tenant string) (err error) {
 	return l.makeFile(tenant)
 }
 
-// makeFile makes an empty file for its owner alone, if there is none: logs and outputs may hold secrets. SQLite gives its log the same
-// mode.
+// makeFile creates an empty file that only its owner can read, because logs and outputs may hold secrets. It leaves
+// an existing file unchanged. SQLite gives its log the same mode.
 func (l *sqlite) makeFile(tenant string) error {
 	f, err := os.OpenFile(l.file(tenant), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -194,7 +197,8 @@ func (l *sqlite) makeFile(tenant string) error {
 	return f.Close()
 }
 
-// checkFile notices that the default tenant's file was moved, removed or replaced. Another tenant's is watched by those who serve it.
+// checkFile returns ErrReplaced if the default tenant's file was moved, removed or replaced. It does not check other
+// tenants, because the processes that serve them watch their files.
 func (l *sqlite) checkFile(tenant string, h handles) error {
 	if tenant != DefaultTenant || !l.former(tenant, h) {
 		return nil
@@ -208,7 +212,7 @@ func (l *sqlite) schemaVersion(_ context.Context, read *gorm.DB) (int64, error) 
 	return readVersion(read, "no such table")
 }
 
-// migrate runs under a lock on a file beside the database, for SQLite has no lock that covers several transactions.
+// migrate holds a lock on a file beside the database, because SQLite has no lock that covers several transactions.
 func (l *sqlite) migrate(ctx context.Context, tenant string) (err error) {
 	unlock, err := lockFile(ctx, l.file(tenant)+lockSuffix)
 	if err != nil {
@@ -216,14 +220,14 @@ func (l *sqlite) migrate(ctx context.Context, tenant string) (err error) {
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	if _, err := l.inspect(ctx, tenant, true); err != nil {
-		return err // dropped while this waited
+		return err // dropped during the wait for the lock
 	}
 	s := l.sqlOpen(tenant, url.Values{"_txlock": {"immediate"}})
 	defer func() { err = errors.Join(err, s.Close()) }()
 	return migrateUp(ctx, s, migrations.SQLite, sqliteName)
 }
 
-// now is this machine's clock: all processes on one file share it.
+// now returns this machine's time, which all processes on one file share.
 func (l *sqlite) now(context.Context) (time.Time, error) {
 	return time.Now(), nil
 }
@@ -242,7 +246,7 @@ func (l *sqlite) givenNumbers() string        { return "" }
 func (l *sqlite) serverName() string          { return "''" }
 func (l *sqlite) clockReading() string        { return "0" }
 
-// reserve moves the count on from which the table gives numbers.
+// reserve advances the number that the table assigns next.
 func (l *sqlite) reserve(tx Tx, table, _ string, n int64) (base int64, err error) {
 	args := Args{"name": table, "n": n}
 	_, err = tx.Exec(`INSERT INTO sqlite_sequence (name, seq) SELECT $name, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = $name)`, args)
@@ -257,7 +261,7 @@ func (l *sqlite) reserve(tx Tx, table, _ string, n int64) (base int64, err error
 	return base, err
 }
 
-// numbered: no. SQLite looks a numbered or named placeholder up among all others, which is quadratic.
+// numbered returns false: SQLite searches all placeholders for each numbered or named one, which is quadratic.
 func (l *sqlite) numbered() bool { return false }
 
 func (l *sqlite) scalar(_ int, value any) (string, any) { return "?", value }

@@ -7,9 +7,10 @@ import (
 	"net/url"
 )
 
-// checkpointPages is how many pages the write-ahead log holds before SQLite copies it into the file: 40 MB instead of 4.
-// That costs no safety, because each commit is synced into the log, and saves a sixth of the time. A log that grew larger
-// behind a long reader is cut back to logBytes when it is written from its start again.
+// checkpointPages is the size of the write-ahead log at which SQLite copies it into the file: 40 MB instead of the
+// default 4 MB. That costs no safety, because each commit is synced into the log, and saves a sixth of the time. A
+// log that grew larger because of a long reader is truncated to logBytes when SQLite starts it from the beginning
+// again.
 const (
 	checkpointPages = "10000"
 	logBytes        = "41943040"
@@ -25,8 +26,8 @@ type sqliteConnector struct {
 func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
 func (c sqliteConnector) Driver() driver.Driver                        { return c.driver }
 
-// openSQLite returns a pool of connections to a file. The options are those of
-// mattn/go-sqlite3, and parameters of SQLite's URI. It opens nothing yet.
+// openSQLite returns a pool of connections to a file. The options are those of mattn/go-sqlite3, and parameters of
+// SQLite's URI. It does not open the file yet.
 func openSQLite(path string, options url.Values) *sql.DB {
 	return sql.OpenDB(sqliteConnector{sqliteDriver, "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + sqliteOptions(options).Encode()})
 }

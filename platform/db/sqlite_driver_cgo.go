@@ -17,14 +17,14 @@ var sqliteDriver driver.Driver = &sqlite3.SQLiteDriver{ConnectHook: func(c *sqli
 	return err
 }}
 
-// sqliteOptions adds what belongs to this driver alone.
+// sqliteOptions adds the options that only this driver has.
 func sqliteOptions(options url.Values) url.Values {
 	options.Set("_stmt_cache_size", "256")
-	options.Set("_mutex", "no") // database/sql has one goroutine at a time use a connection
+	options.Set("_mutex", "no") // database/sql uses a connection from one goroutine at a time
 	return options
 }
 
-// sqliteCode returns the primary result code of an error, and 0 for an error that is not SQLite's.
+// sqliteCode returns the primary result code of an error, or 0 if it is not an error of SQLite.
 func sqliteCode(err error) int {
 	var e sqlite3.Error
 	if !errors.As(err, &e) {
@@ -33,7 +33,7 @@ func sqliteCode(err error) int {
 	return int(e.Code)
 }
 
-// persistLog has a connection leave the log's file alone when it is closed.
+// persistLog makes a connection leave the log's file alone when it is closed.
 func persistLog(conn any) error {
 	const persistWAL = 10 // SQLITE_FCNTL_PERSIST_WAL
 	c, ok := conn.(*sqlite3.SQLiteConn)

@@ -14,7 +14,7 @@ import (
 // sqliteDriver is SQLite translated to Go, for programs that are built without a C compiler.
 var sqliteDriver driver.Driver = &modernc.Driver{}
 
-// sqliteOptions writes as pragmas what this driver has no key for.
+// sqliteOptions writes options for which this driver has no key as pragmas.
 func sqliteOptions(options url.Values) url.Values {
 	options.Add("_pragma", "wal_autocheckpoint("+checkpointPages+")")
 	options.Add("_pragma", "journal_size_limit("+logBytes+")")
@@ -25,16 +25,16 @@ func sqliteOptions(options url.Values) url.Values {
 	return options
 }
 
-// sqliteCode returns the primary result code of an error, and 0 for an error that is not SQLite's.
+// sqliteCode returns the primary result code of an error, or 0 if it is not an error of SQLite.
 func sqliteCode(err error) int {
 	var e *modernc.Error
 	if !errors.As(err, &e) {
 		return 0
 	}
-	return e.Code() & 0xff // the rest makes it an extended code
+	return e.Code() & 0xff // the other bits belong to the extended code
 }
 
-// persistLog has a connection leave the log's file alone when it is closed.
+// persistLog makes a connection leave the log's file alone when it is closed.
 func persistLog(conn any) error {
 	c, ok := conn.(modernc.FileControl)
 	if !ok {

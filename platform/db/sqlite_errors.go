@@ -9,7 +9,7 @@ func (l *sqlite) retryable(err error) bool {
 	return slices.Contains([]int{sqliteBusy, sqliteLocked}, sqliteCode(err))
 }
 
-// unreachable: the file can't be opened, or its disk fails.
+// unreachable reports that the file cannot be opened, or that its disk fails.
 func (l *sqlite) unreachable(err error) bool {
 	return slices.Contains([]int{sqliteCantOpen, sqlitePerm, sqliteReadOnly, sqliteIOErr, sqliteFull}, sqliteCode(err))
 }
@@ -20,14 +20,15 @@ func (l *sqlite) malformed(err error) bool {
 
 func isSQLiteError(err error) bool { return sqliteCode(err) != 0 }
 
-// readOnly: a file that can't be written is found out when it is opened, and a disk that has become so is unreachable.
+// readOnly returns false: a file that cannot be written is detected when it is opened, and a disk that becomes
+// read-only counts as unreachable.
 func (l *sqlite) readOnly(error) bool { return false }
 
 func (l *sqlite) reservedMade() int64 { return 0 }
 
 func (l *sqlite) letGo(context.Context, error) {}
 
-// refused: the data is too large, of the wrong kind, or against a constraint.
+// refused reports data that is too large, of the wrong type, or violates a constraint.
 func (l *sqlite) refused(err error) bool {
 	return slices.Contains([]int{sqliteTooBig, sqliteConstraint, sqliteMismatch}, sqliteCode(err))
 }

@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// liteFrontier: a file has one writer, so numbers are given out in the order of commits, and what shows is settled.
+// liteFrontier relies on a file having only one writer: numbers are issued in the order of commits, so every visible
+// number is settled.
 type liteFrontier struct {
 	pool    *sql.DB
 	conn    *sql.Conn
 	path    string
 	opened  os.FileInfo
-	frozen  bool // the file is taken not to change as long as it is open
+	frozen  bool // the file was opened as immutable, so it must not change
 	newest  string
 	settled int64
 }
@@ -41,7 +42,7 @@ func (l *sqlite) frontier(ctx context.Context, tenant, table, column string) (fr
 	return f, err
 }
 
-// look also notices that the file has another one in its place, which the connection does not.
+// look also detects that another file has replaced the open one, which the connection does not detect.
 func (f *liteFrontier) look(ctx context.Context, _ time.Time) (Mark, error) {
 	now, err := os.Stat(f.path)
 	switch {

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inspect looks at a tenant's file before it is opened to be written, for that alone would change another program's file. It
-// gives the reason for which the file can only be read, if there is one.
+// inspect checks a tenant's file before it is opened for writing, because opening it that way would change a file of
+// another program. It returns the reason if the file can only be read.
 func (l *sqlite) inspect(ctx context.Context, tenant string, create bool) (readOnly, err error) {
 	path := l.file(tenant)
 	info, err := os.Stat(path)
@@ -41,8 +41,8 @@ func (l *sqlite) inspect(ctx context.Context, tenant string, create bool) (readO
 	return readOnly, l.checkOwn(ctx, tenant, options)
 }
 
-// checkOwn refuses a file that holds another program's tables. One that is empty, or in which a first migration has only begun,
-// is ours.
+// checkOwn refuses a file that holds another program's tables. An empty file, and one in which a first migration has
+// only begun, belongs to this program.
 func (l *sqlite) checkOwn(ctx context.Context, tenant string, options url.Values) (err error) {
 	s := l.sqlOpenPlain(tenant, options)
 	defer func() { err = errors.Join(err, s.Close()) }()
@@ -58,14 +58,14 @@ func (l *sqlite) checkOwn(ctx context.Context, tenant string, options url.Values
 	return nil
 }
 
-// tables is how many a file holds.
+// tables counts the tables of a file.
 type tables struct {
-	ours    int // that show that the file is this program's: at most 2
+	ours    int // tables that identify the file as this program's: at most 2
 	others  int
 	workers int
 }
 
-// erased: a drop has begun, and has not taken the file away.
+// erased reports that a drop has begun but has not removed the file.
 func (t tables) erased() bool { return t.ours == 2 && t.workers == 0 }
 
 func countTables(ctx context.Context, s *sql.DB) (t tables, err error) {
@@ -76,7 +76,7 @@ func countTables(ctx context.Context, s *sql.DB) (t tables, err error) {
 	return t, err
 }
 
-// erased reports whether a tenant's file is one that a drop has erased, or that is not there any more.
+// erased reports whether a tenant's file was erased by a drop, or no longer exists.
 func (l *sqlite) erased(ctx context.Context, tenant string) (_ bool, err error) {
 	if _, err := os.Stat(l.file(tenant)); errors.Is(err, os.ErrNotExist) {
 		return true, nil
@@ -87,7 +87,8 @@ func (l *sqlite) erased(ctx context.Context, tenant string) (_ bool, err error) 
 	return found.erased(), err
 }
 
-// readOnlyReason says why a file can't be written: it, or where its log would be, is closed to this user. nil: it can.
+// readOnlyReason returns why a file cannot be written, or nil if it can. This user needs write access to the file and
+// to the place of its log.
 func readOnlyReason(path string) error {
 	closed := unix.Access(path, unix.W_OK) != nil
 	for _, beside := range []string{path + "-wal", path + "-shm"} {
@@ -103,8 +104,8 @@ func readOnlyReason(path string) error {
 	return fmt.Errorf("%w: this user may not write %s, or not beside it", ErrReadOnly, path)
 }
 
-// readOnlyOptions reads beside a writer, if one has the file open. Without a log there is none, and then nothing, a shared memory
-// file least of all, needs to be made beside the file.
+// readOnlyOptions returns the options to read a file beside a writer, if one has it open. Without a log there is no
+// writer. Then the file is opened as immutable, so that SQLite creates nothing beside it, such as shared memory.
 func readOnlyOptions(path string) url.Values {
 	if _, err := os.Stat(path + "-wal"); errors.Is(err, os.ErrNotExist) {
 		return url.Values{"mode": {"ro"}, "immutable": {"1"}}

@@ -10,7 +10,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestLogShrinks: SQLite's log grows behind a reader, and is back at its bound with the writes that follow the reader's end.
+// TestLogShrinks checks that SQLite's log grows while there is a reader, and that writes after the reader's end bring
+// it back to its bound.
 func TestLogShrinks(t *testing.T) {
 	t.Parallel()
 	const bound, one = 40 << 20, 4 << 20

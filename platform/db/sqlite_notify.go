@@ -9,14 +9,15 @@ import (
 	"gorm.io/gorm"
 )
 
-// glance is how often a process looks whether another has written to the file. The look reads a counter in shared memory and
-// no table: some microseconds. A process that looks at many files looks at each less often.
+// glance is how often a process checks whether another one has written to the file. The check reads a counter in
+// shared memory and no table, which takes some microseconds. A process with many files checks each of them less
+// often.
 const glance = 20 * time.Millisecond
 
-// glances is how many files are looked at as often as one.
+// glances is the number of files that are checked as often as a single one.
 const glances = 10
 
-// listen notices commits of any connection but its own; SQLite has nothing else to tell.
+// listen calls heard after commits of any other connection, because SQLite has no other notification.
 func (l *sqlite) listen(ctx context.Context, tenant, _ string, heard func(topic)) (err error) {
 	if tenant == allTenants {
 		<-ctx.Done()
@@ -26,7 +27,7 @@ func (l *sqlite) listen(ctx context.Context, tenant, _ string, heard func(topic)
 	defer l.listeners.Add(-1)
 	s := l.sqlOpen(tenant, url.Values{"_query_only": {"on"}})
 	defer func() { err = errors.Join(err, s.Close()) }()
-	conn, err := s.Conn(ctx) // the counter is the connection's own
+	conn, err := s.Conn(ctx) // the counter belongs to the connection
 	if err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func (l *sqlite) notify(context.Context, gorm.ConnPool, string, string) error { 
 
 func (l *sqlite) queueNotice(*txState, string, string) {}
 
-// queueTransactionID: none. A commit to a file has no answer that could be lost.
+// queueTransactionID does nothing, because the answer of a commit to a file cannot be lost.
 func (l *sqlite) queueTransactionID(*txState) {}
 
 func (l *sqlite) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) error {

@@ -14,7 +14,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// checkPlace refuses a file that can't be written safely where it is.
+// checkPlace refuses a file that cannot be written safely at its place.
 func (l *sqlite) checkPlace(path string, info fs.FileInfo) error {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Nlink > 1 {
 		return fmt.Errorf("%w: %s has %d hard links", ErrHardLink, path, s.Nlink)
@@ -22,7 +22,7 @@ func (l *sqlite) checkPlace(path string, info fs.FileInfo) error {
 	return l.checkFileSystem(path)
 }
 
-// keepLog has the open connections of a pool leave the log's file alone when they are closed.
+// keepLog makes the open connections of a pool leave the log's file alone when they are closed.
 func keepLog(g *gorm.DB) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// networkFileSystems are those on which SQLite's locks or its shared memory are not reliable, by the number that statfs reports.
+// networkFileSystems are file systems, by the number that statfs reports, on which SQLite's locks or shared memory
+// are not reliable.
 var networkFileSystems = map[int64]string{
 	unix.NFS_SUPER_MAGIC:  "NFS",
 	unix.SMB_SUPER_MAGIC:  "SMB",

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// set is a list of VALUES, beside single values for the columns that have but one. The plus signs change no value. They make
-// the columns expressions, which SQLite cannot index: with some hundred rows it would otherwise read the whole of a joined
-// table and look each of its rows up in the set.
+// set returns a FROM item: a list of VALUES, beside single values for the columns that have the same value in every row. The
+// plus signs change no value. They make the columns expressions, which SQLite cannot index: with some hundred rows it would
+// otherwise read the whole of a joined table and look each of its rows up in the set.
 func (l *sqlite) set(_ int, name string, s *Set) (string, []any) {
 	constant := s.constant()
 	vars := make([]any, 0, s.rows*len(s.columns))
@@ -45,7 +45,7 @@ func (l *sqlite) set(_ int, name string, s *Set) (string, []any) {
 	return b.String(), vars
 }
 
-// value is the r-th value of a column as SQLite keeps it.
+// value returns the r-th value of a column as SQLite stores it.
 func (c *column) value(r int) any {
 	switch c.kind {
 	case kindID:
@@ -66,6 +66,6 @@ func (c *column) value(r int) any {
 	}
 }
 
-// maxRows is the greatest power of two that is left, up to 256: so a statement comes in nine lengths, and the connection keeps
-// each prepared. Longer ones gain nothing.
+// maxRows returns the greatest power of two that is not above left, up to 256. A statement thus has at most nine
+// lengths, and the connection keeps all of them prepared. Longer statements are no faster.
 func (l *sqlite) maxRows(_ *Set, left int) int { return 1 << min(bits.Len(uint(left))-1, 8) }

@@ -9,48 +9,55 @@ import (
 
 // Args are the values of a statement, by name.
 //
-// A statement is SQL that both databases understand, with {table} for a table of the tenant and $name for a value of Args:
-// a scalar (string, int, int64, bool, float64, ID, Time, Text, JSON) or a *Set, which stands where a table may stand in FROM
-// and is called by its name. A set too large for the database is handed over in parts, so a statement holds at most one
-// set and must mean the same when it is run once for each part. It holds no ? and no @, even in quotes, for the layer below
-// takes them for placeholders.
+// A statement is SQL that both databases understand, with {table} for a table of the tenant and $name for a value of
+// Args: a scalar (string, int, int64, bool, float64, ID, Time, Text, JSON) or a *Set. A set may appear in FROM
+// wherever a table may, under its own name. A set that is too large for one statement is sent in parts, so a
+// statement holds at most one set and must mean the same when it is run once for each part. It must not contain ? or
+// @, even in quotes, because GORM takes them for placeholders.
 //
-// $server stands for a text that names the database server since its last start, $clock for the database's clock in microseconds since
-// 1970; where the database is a file, for the empty text and 0.
+// $server is a text that identifies the database server since its last start, and $clock is the database's clock in
+// microseconds since 1970. On SQLite they are the empty text and 0.
 //
-// $keep_plan stands for nothing. It says that the statement has but one sensible plan, whatever the tables hold: it only inserts a
-// set, or looks at ranges of an index that nothing else can replace. So it need not be planned again each time. $keep_plan_of_one
-// says so of one that finds rows by whole keys of an index, if its set has one row.
+// $keep_plan expands to nothing. It says that the statement has only one sensible plan, whatever the tables hold,
+// because it only inserts a set, or reads ranges of an index that no other access path can replace. The server then
+// need not plan it each time. $keep_plan_of_one says the same of a statement that finds rows by complete keys of an
+// index, if its set has one row.
 type Args map[string]any
 
-// dialect is how a statement is spelt for one database.
+// dialect is how a statement is written for one database.
 type dialect interface {
-	// table gives the qualified name of a tenant's table.
+	// table returns the qualified name of a tenant's table.
 	table(tenant, name string) string
-	// numbered reports whether placeholders have numbers, so that a value used twice is handed over once.
+	// numbered reports whether placeholders have numbers, so that a value used twice is sent once.
 	numbered() bool
-	// scalar gives the placeholder of the n-th value and the value as the driver wants it.
+	// scalar returns the placeholder of the n-th value, and the value as the driver expects it.
 	scalar(n int, value any) (string, any)
-	// set gives the FROM item called name of a set whose first value is the n-th, and its values.
+	// set returns the FROM item for a set under the given name, and its values, of which the first is the n-th value
+	// of the statement.
 	set(n int, name string, s *Set) (string, []any)
-	// maxRows is how many of the rows left of a set the next statement takes.
+	// maxRows returns how many of the remaining rows of a set the next statement may hold.
 	maxRows(s *Set, left int) int
-	// lateral reports whether FROM may hold a subquery about what stands before it.
+	// lateral reports whether a subquery in FROM may refer to preceding items.
 	lateral() bool
-	// in is the condition that a key is one of those that a query finds.
+	// in returns the condition that a key is in the result of a query.
 	in(query string) string
-	// skipLocked is what makes a claiming SELECT pass by rows that others are claiming; empty where there is one writer.
+	// skipLocked returns the clause with which a claiming SELECT skips rows that others are claiming. It is empty
+	// where there is only one writer.
 	skipLocked() string
-	// share keeps rows that a SELECT reads from being locked by forUpdate or skipLocked until the transaction ends, while they can
-	// be updated; empty where there is one writer.
+	// share returns the clause that keeps rows that a SELECT reads from being locked by forUpdate or skipLocked until
+	// the transaction ends. They can still be updated. It is empty where there is only one writer.
 	share() string
-	// forUpdate locks the rows that a SELECT reads until the transaction ends; empty where there is one writer.
+	// forUpdate returns the clause that locks the rows that a SELECT reads until the transaction ends. It is empty
+	// where there is only one writer.
 	forUpdate() string
-	// serverName is a text that names the database server since its last start; empty where there is none.
+	// serverName returns an expression for a text that identifies the database server since its last start. The text
+	// is empty where there is no server.
 	serverName() string
-	// clockReading is the database's clock in microseconds; 0 where it is this machine's.
+	// clockReading returns an expression for the database's clock in microseconds since 1970, or 0 where the database
+	// uses this machine's clock.
 	clockReading() string
-	// givenNumbers makes an INSERT, after its list of columns, take numbers that the table would give itself.
+	// givenNumbers returns the clause that lets an INSERT, after its list of columns, set numbers that the table
+	// would otherwise generate.
 	givenNumbers() string
 }
 
@@ -61,7 +68,7 @@ type piece struct {
 
 const keepPlan, keepPlanOfOne = "keep_plan", "keep_plan_of_one"
 
-// kept reports whether the plan of a statement that has been rendered may be kept.
+// kept reports whether the server may keep the plan of a statement. The statement must have been rendered before.
 func kept(statement string, args Args) bool {
 	pieces, _ := parsed.Load(statement)
 	for _, p := range pieces.([]piece) {
@@ -72,7 +79,7 @@ func kept(statement string, args Args) bool {
 	return false
 }
 
-// setRows is the number of rows of the set among the arguments; 0 if there is none.
+// setRows returns the number of rows of the set among the arguments, or 0 if there is none.
 func setRows(args Args) int {
 	for _, v := range args {
 		if s, ok := v.(*Set); ok {
@@ -84,10 +91,11 @@ func setRows(args Args) int {
 
 var parsed sync.Map // statement to []piece
 
-// errStatement is a mistake in the program's text, which shows whenever the statement runs.
+// errStatement means that the program contains an invalid statement. The error occurs every time the statement is
+// run.
 var errStatement = errors.New("invalid statement")
 
-// render spells a statement for a dialect and orders its values.
+// render writes a statement for a dialect, and returns it with its values in order.
 func render(d dialect, tenant, statement string, args Args) (string, []any, error) {
 	p, ok := parsed.Load(statement)
 	if !ok {
@@ -174,7 +182,7 @@ func parse(s string) ([]piece, error) {
 	return out, nil
 }
 
-// nameLength is how many bytes of s belong to the name that it starts with.
+// nameLength returns how many bytes of s belong to the name at its start.
 func nameLength(s string) int {
 	n := 0
 	for n < len(s) && (s[n] == '_' || 'a' <= s[n] && s[n] <= 'z' || '0' <= s[n] && s[n] <= '9') {
@@ -183,8 +191,8 @@ func nameLength(s string) int {
 	return n
 }
 
-// eachChunk runs fn with the arguments, or once for each part of a set that is too large for one statement.
-// An empty set runs nothing.
+// eachChunk runs fn with the arguments, or once for each part of a set that is too large for one statement. It does
+// not run fn for an empty set.
 func eachChunk(d dialect, args Args, fn func(Args) error) error {
 	for name, v := range args {
 		s, ok := v.(*Set)

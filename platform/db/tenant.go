@@ -8,8 +8,8 @@ import (
 
 var tenantName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 
-// CheckTenantName refuses what could be taken for anything but a plain name, for it becomes a schema or part of a file name:
-// ErrTenantName.
+// CheckTenantName returns ErrTenantName unless the name is plain: it becomes the name of a schema or part of a file
+// name.
 func CheckTenantName(name string) error {
 	switch {
 	case !tenantName.MatchString(name):
@@ -20,8 +20,9 @@ func CheckTenantName(name string) error {
 	return nil
 }
 
-// CreateTenant makes the context's tenant, if it is not there, and brings its schema up. It may be repeated after it was
-// interrupted, and ends a drop that was. A schema or a file that holds another program's tables is refused: ErrForeign.
+// CreateTenant creates the context's tenant if it does not exist, and brings its schema up to date. It may be
+// repeated after an interruption, and completes an interrupted drop. If the schema or the file holds another
+// program's tables, it returns ErrForeign.
 func (d *DB) CreateTenant(ctx context.Context) error {
 	name := TenantOf(ctx)
 	if err := CheckTenantName(name); err != nil {
@@ -36,7 +37,8 @@ func (d *DB) CreateTenant(ctx context.Context) error {
 	return d.Migrate(ctx)
 }
 
-// Migrate brings the schema of the context's tenant up to this binary's version. Any number of processes may call it at once.
+// Migrate brings the schema of the context's tenant up to this binary's version. Any number of processes may call it
+// at the same time.
 func (d *DB) Migrate(ctx context.Context) error {
 	status, err := d.SchemaStatus(ctx)
 	if err != nil {
@@ -61,14 +63,14 @@ func (d *DB) Migrate(ctx context.Context) error {
 	return d.wrap(d.backend.notify(ctx, t.write.Statement.ConnPool, allTenants, payload(d.instance, []topic{topicTenants})))
 }
 
-// SchemaStatus is a schema's version beside the binary's.
+// SchemaStatus compares a schema's version with this binary's.
 type SchemaStatus struct {
 	Tenant  string `json:"tenant"`
-	Current int64  `json:"current"` // 0: empty
-	Newest  int64  `json:"newest"`  // what this binary knows
+	Current int64  `json:"current"` // 0 if the schema is empty
+	Newest  int64  `json:"newest"`  // the version that this binary knows
 }
 
-// Err is nil when the versions agree, else ErrBehind or ErrAhead with what to do.
+// Err returns nil if the versions agree, or else ErrBehind or ErrAhead with what to do.
 func (s SchemaStatus) Err() error {
 	switch {
 	case s.Current < s.Newest:
@@ -93,7 +95,7 @@ func (d *DB) SchemaStatus(ctx context.Context) (SchemaStatus, error) {
 	return SchemaStatus{Tenant: t.name, Current: v, Newest: d.backend.newest()}, nil
 }
 
-// CheckSchema refuses a schema that is behind or ahead of this binary.
+// CheckSchema returns an error if the schema is behind or ahead of this binary.
 func (d *DB) CheckSchema(ctx context.Context) error {
 	s, err := d.SchemaStatus(ctx)
 	if err != nil {

@@ -9,17 +9,18 @@ import (
 	"strings"
 )
 
-// Tenant is a tenant that is there.
+// Tenant describes an existing tenant.
 type Tenant struct {
 	Name string
-	// Incarnation differs between a tenant and one that was made under its name after it had been dropped.
+	// Incarnation differs between a tenant and a later one of the same name that was created after a drop.
 	Incarnation string
-	// Unused: it holds no executions' table, for nobody has migrated it yet.
+	// Unused says that the tenant has no table of executions, because it has not been migrated yet. It is always false
+	// on SQLite.
 	Unused bool
 }
 
-// Tenants lists the tenants that are there: those whose schema, or file, holds this program's tables, and no others. The default
-// one comes first; it is left out if it has no place to be in yet.
+// Tenants lists the existing tenants: those whose schema or file belongs to this program. The default tenant comes
+// first, unless its schema or file does not exist yet.
 func (d *DB) Tenants(ctx context.Context) ([]Tenant, error) {
 	found, err := d.backend.tenants(ctx)
 	if err != nil {
@@ -38,15 +39,15 @@ func (d *DB) Tenants(ctx context.Context) ([]Tenant, error) {
 	})
 	list := make([]Tenant, 0, len(names))
 	for _, name := range names {
-		if CheckTenantName(name) == nil { // others can't be named, so they are nobody's
+		if CheckTenantName(name) == nil { // other names cannot be used, so they belong to no tenant
 			list = append(list, found[name])
 		}
 	}
 	return list, nil
 }
 
-// Identity names the context's tenant among those of all databases that one machine may use. It can stand in a file's name. It does not
-// depend on the URL. A copy of the database has another.
+// Identity returns a text that distinguishes the context's tenant from those of all databases that one machine may
+// use. It can be used in a file name. It does not depend on the URL. A copy of the database has another identity.
 func (d *DB) Identity(ctx context.Context) (string, error) {
 	if err := CheckTenantName(TenantOf(ctx)); err != nil {
 		return "", err
@@ -58,7 +59,8 @@ func (d *DB) Identity(ctx context.Context) (string, error) {
 	return id, nil
 }
 
-// TenantSize is how many bytes the context's tenant takes up: its tables and indexes, or its file with what lies beside it.
+// TenantSize returns the size of the context's tenant in bytes: its tables and indexes, or its file and the files
+// beside it.
 func (d *DB) TenantSize(ctx context.Context) (int64, error) {
 	if err := CheckTenantName(TenantOf(ctx)); err != nil {
 		return 0, err
@@ -70,20 +72,21 @@ func (d *DB) TenantSize(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
-// ListenTenants calls heard whenever a tenant may have been made or dropped by another process, until ctx ends. On SQLite nobody
-// tells: look at Tenants now and then.
+// ListenTenants calls heard whenever another process may have created or dropped a tenant, until ctx ends. SQLite has
+// no such notification, so callers must also poll Tenants.
 func (d *DB) ListenTenants(ctx context.Context, heard func()) error {
 	return d.backend.listen(ctx, allTenants, d.instance, func(topic) { heard() })
 }
 
-// allTenants is the name, which no tenant can have, under which processes tell each other of tenants.
+// allTenants is a name that no tenant can have. Processes notify each other of new and dropped tenants under it.
 const allTenants = ""
 
 const topicTenants = "tenants"
 
-// DropTenant removes the context's tenant with all that it holds. allow may refuse within the same transaction, while nobody else
-// can write the tenant; it is not asked about a tenant without tables, and nil allows all. The default tenant can't be dropped.
-// Dropping may be repeated after it was interrupted. Handles of other processes on the tenant fail from then on.
+// DropTenant removes the context's tenant with everything in it. It calls allow in the same transaction, while nobody
+// else can write the tenant; an error of allow stops the drop. allow may be nil, and is not called for a tenant
+// without tables. The default tenant cannot be dropped. DropTenant may be repeated after an interruption. Handles of
+// other processes on the tenant fail afterwards.
 func (d *DB) DropTenant(ctx context.Context, allow func(Tx) error) (err error) {
 	name := TenantOf(ctx)
 	if err := CheckTenantName(name); err != nil {
@@ -109,12 +112,12 @@ func (d *DB) DropTenant(ctx context.Context, allow func(Tx) error) (err error) {
 		return d.wrap(fmt.Errorf("drop tenant %q: %w", name, removing))
 	}
 	if removed {
-		return nil // what an earlier drop left counts too
+		return nil // this includes what an earlier drop left
 	}
 	return err
 }
 
-// dropOpen makes the tenant useless to everybody, in one transaction.
+// dropOpen makes the tenant unusable for everybody, in one transaction.
 func (d *DB) dropOpen(ctx context.Context, name string, allow func(Tx) error) error {
 	if err := d.forgetFormer(ctx); err != nil {
 		return err
@@ -140,7 +143,7 @@ func (d *DB) dropOpen(ctx context.Context, name string, allow func(Tx) error) er
 	})
 }
 
-// forgetFormer drops handles that lead to a tenant of the same name that is not there any more.
+// forgetFormer closes handles that lead to an earlier tenant of the same name.
 func (d *DB) forgetFormer(ctx context.Context) error {
 	name := TenantOf(ctx)
 	d.mu.Lock()

@@ -15,7 +15,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// in gives the context of a tenant.
+// in returns the context of a tenant.
 func in(t *testing.T, name string) context.Context {
 	t.Helper()
 	return db.WithTenant(t.Context(), name)
@@ -43,12 +43,12 @@ func tenantNames(t *testing.T, d *db.DB) []string {
 	return names
 }
 
-// beside is the path of what lies beside a SQLite file under a tenant's name.
+// beside returns the path of a tenant's SQLite file.
 func beside(d *db.DB, name string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(d.URL(), "sqlite://"), ".db") + "." + name + ".db"
 }
 
-// strangers makes what other programs may have under names that a tenant could have.
+// strangers creates what other programs may have under names that a tenant could have.
 func strangers(t *testing.T, d *db.DB) {
 	t.Helper()
 	if d.Backend() == "postgres" {
@@ -74,7 +74,8 @@ func strangers(t *testing.T, d *db.DB) {
 	}
 }
 
-// TestOnlyOwnTenants: what is another program's is no tenant: not listed, not opened, not made into one, and not dropped.
+// TestOnlyOwnTenants checks that schemas and files of other programs are not listed, opened, turned into tenants or
+// dropped.
 func TestOnlyOwnTenants(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -105,7 +106,8 @@ func TestOnlyOwnTenants(t *testing.T) {
 	})
 }
 
-// TestDropTenant: it is gone whole, for all handles; others keep what they have; its name may be used anew.
+// TestDropTenant checks that a drop removes the whole tenant for all handles, that other tenants stay complete, and
+// that the name may be used again.
 func TestDropTenant(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -166,7 +168,7 @@ func TestDropTenant(t *testing.T) {
 	})
 }
 
-// sameFiles leaves out what SQLite keeps beside the default tenant's file.
+// sameFiles compares lists of files without SQLite's files beside the default tenant's.
 func sameFiles(before, after string) bool {
 	own := func(list string) (out string) {
 		for _, f := range strings.Fields(list) {
@@ -179,7 +181,7 @@ func sameFiles(before, after string) bool {
 	return own(before) == own(after)
 }
 
-// TestIncarnations: a tenant that was made anew is told apart from the one that it follows.
+// TestIncarnations checks that a tenant that was created again differs from the earlier one.
 func TestIncarnations(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -206,7 +208,8 @@ func TestIncarnations(t *testing.T) {
 	})
 }
 
-// TestInterruptedTenants: what an interrupted create or drop has left is no tenant, and either may be repeated.
+// TestInterruptedTenants checks that what an interrupted create or drop leaves is not a tenant, and that both may be
+// repeated.
 func TestInterruptedTenants(t *testing.T) {
 	t.Parallel()
 	leave := map[string]map[string]func(t *testing.T, d *db.DB){
@@ -248,7 +251,8 @@ func TestInterruptedTenants(t *testing.T) {
 				t.Fatalf("%s: dropped: %v", what, err)
 			}
 			leave(t, d)
-			if err := d.DropTenant(in(t, "acme"), nil); err != nil && what != "an empty schema" { // that one could be anybody's
+			// That schema could belong to anybody.
+			if err := d.DropTenant(in(t, "acme"), nil); err != nil && what != "an empty schema" {
 				t.Errorf("%s: dropped at once: %v", what, err)
 			}
 			if got := files(t, d); strings.Contains(got, "acme") {
@@ -268,7 +272,7 @@ func write(t *testing.T, path string) {
 	}
 }
 
-// unmigrated is a schema whose first migration has only begun.
+// unmigrated creates a schema whose first migration has only begun.
 func unmigrated(t *testing.T, d *db.DB) {
 	t.Helper()
 	mustExec(t, d, `CREATE SCHEMA acme`, nil)
@@ -277,7 +281,7 @@ func unmigrated(t *testing.T, d *db.DB) {
 	mustExec(t, d, `INSERT INTO acme.goose_db_version (version_id, is_applied) VALUES (0, true)`, nil)
 }
 
-// TestCreateAndDropAtOnce: whatever two processes do to one tenant, it is there whole or not at all.
+// TestCreateAndDropAtOnce checks that a tenant exists completely or not at all, whatever two processes do to it.
 func TestCreateAndDropAtOnce(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -314,7 +318,7 @@ func TestCreateAndDropAtOnce(t *testing.T) {
 	})
 }
 
-// gone: the other one was quicker.
+// gone reports an error that the other process caused because it was faster.
 func gone(err error) bool {
 	for _, s := range []string{"no such tenant", "no such table", "database is closed", "3F000", "42P01", "unable to open", "no such file"} {
 		if strings.Contains(err.Error(), s) {
@@ -324,7 +328,8 @@ func gone(err error) bool {
 	return false
 }
 
-// TestOneConnectionListens for any number of tenants, each of which hears its own and nothing else.
+// TestOneConnectionListens checks that one connection listens for any number of tenants, each of which receives only
+// its own notifications.
 func TestOneConnectionListens(t *testing.T) {
 	t.Parallel()
 	const n = 30

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// NoTenantError says which tenant is not there, and what was looked for. It is an ErrNoTenant.
+// NoTenantError says which tenant does not exist, and why it was not found. It matches ErrNoTenant.
 type NoTenantError struct {
 	Tenant string
 	Reason string
@@ -16,24 +16,24 @@ func (e *NoTenantError) Error() string {
 	return fmt.Sprintf("%s %q: %s", ErrNoTenant, e.Tenant, e.Reason)
 }
 
-// Is makes it an ErrNoTenant.
+// Is reports whether target is ErrNoTenant.
 func (e *NoTenantError) Is(target error) bool { return target == ErrNoTenant }
 
-// tenant is the open handles of one tenant.
+// tenant holds the open handles of one tenant.
 type tenant struct {
 	name string
 	handles
 	open openTransactions
 }
 
-// opening is a tenant that is being opened. Those who want it too wait for it, and those who want another one don't.
+// opening is a tenant that is being opened. Callers that need the same tenant wait for it, and others do not.
 type opening struct {
 	done   chan struct{}
 	tenant *tenant
 	err    error
 }
 
-// tenant opens the context's tenant on first use.
+// tenant returns the context's tenant, which it opens on first use.
 func (d *DB) tenant(ctx context.Context) (*tenant, error) {
 	name := TenantOf(ctx)
 	if err := CheckTenantName(name); err != nil {
@@ -60,7 +60,7 @@ func (d *DB) tenant(ctx context.Context) (*tenant, error) {
 			return nil, ctx.Err()
 		case <-o.done:
 		}
-		// An opening that its caller called off tells the others nothing.
+		// If the opening caller's context ended, that is no result for the others, so they try again.
 		if o.err == nil || !errors.Is(o.err, context.Canceled) && !errors.Is(o.err, context.DeadlineExceeded) {
 			return o.tenant, o.err
 		}
@@ -86,8 +86,8 @@ func (d *DB) openTenant(ctx context.Context, name string, o *opening) {
 
 var errClosed = errors.New("the database has been closed")
 
-// Forget closes what this process has open of the context's tenant, which has been dropped or made anew by another process. Whoever
-// uses it next opens it again.
+// Forget closes this process's handles on the context's tenant, which another process has dropped or created again.
+// The next use opens it again.
 func (d *DB) Forget(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -10,21 +10,22 @@ import (
 	"gorm.io/gorm"
 )
 
-// mark is the comment of a schema that this program has made: so one whose first migration was interrupted is known.
+// mark is the comment of every schema that this program creates, by which a schema with an interrupted first
+// migration is recognised.
 const mark = "sluice tenant"
 
-// A schema is a tenant's if it holds the tables of this program; or if it bears the mark or a first migration has begun in it, and
-// it holds nothing else.
+// ownSchema is the condition that a schema belongs to a tenant: it holds the tables of this program; or it has the
+// mark, or a first migration has begun in it, and it holds nothing else.
 const ownSchema = `(` + hasExecutions + ` AND ` + hasMigrations + ` OR (` + hasMigrations + ` OR ` + marked + `) AND NOT ` + foreignSchema + `)`
 
 const hasMigrations = `EXISTS (SELECT FROM pg_catalog.pg_class AS g WHERE g.relnamespace = n.oid AND g.relname = 'goose_db_version' AND g.relkind = 'r')`
 
 const marked = `coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace') = '` + mark + `', false)`
 
-// foreignSchema: it holds a table, view or sequence, and none of ours.
+// foreignSchema is the condition that a schema holds a table, view, index or sequence that does not belong to goose.
 const foreignSchema = `EXISTS (SELECT FROM pg_catalog.pg_class AS o WHERE o.relnamespace = n.oid AND o.relname NOT LIKE 'goose\_db\_version%')`
 
-// checkSchema refuses a schema that is not there, and one that is another program's. public may be shared.
+// checkSchema refuses a schema that does not exist, and one that belongs to another program. public may be shared.
 func (p *postgres) checkSchema(ctx context.Context, on gorm.ConnPool, tenant string) error {
 	var foreign bool
 	err := on.QueryRowContext(ctx, `SELECT CASE WHEN `+ownSchema+` THEN false ELSE `+foreignSchema+` END
@@ -40,10 +41,10 @@ FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1`, schemaOf(tenant)).Scan(
 	return nil
 }
 
-// hasExecutions: a schema's first migration is complete.
+// hasExecutions is the condition that a schema's first migration is complete.
 const hasExecutions = `EXISTS (SELECT FROM pg_catalog.pg_class AS p WHERE p.relnamespace = n.oid AND p.relname = 'pipeline_executions' AND p.relkind = 'r')`
 
-// tenants tells incarnations of a schema apart by its number, which no other schema ever had.
+// tenants uses the oid of a schema as its incarnation, because a new schema gets another one.
 func (p *postgres) tenants(ctx context.Context) (map[string]Tenant, error) {
 	rows, err := p.pool.Query(ctx, `SELECT n.nspname::text, n.oid::text, NOT `+hasExecutions+` FROM pg_catalog.pg_namespace AS n
 WHERE n.nspname = 'public' OR `+ownSchema)
@@ -54,7 +55,7 @@ WHERE n.nspname = 'public' OR `+ownSchema)
 	var t Tenant
 	_, err = pgx.ForEachRow(rows, []any{&t.Name, &t.Incarnation, &t.Unused}, func() error {
 		switch t.Name {
-		case DefaultTenant: // the schema "default" has no name here
+		case DefaultTenant: // the schema "default" has no tenant name
 			return nil
 		case "public":
 			t.Name = DefaultTenant
@@ -83,15 +84,16 @@ func (p *postgres) create(ctx context.Context, tenant string) error {
 		_, err := tx.Exec(ctx, `COMMENT ON SCHEMA `+name+` IS '`+mark+`'`)
 		return err
 	})
-	// Two creators at once: the loser of the race is told of a duplicate, and the schema is there.
+	// Of two concurrent creators, the second gets an error about a duplicate, although the schema exists.
 	if code := sqlState(err); code == "23505" || code == "42P06" {
 		return nil
 	}
 	return err
 }
 
-// identity is the numbers of the cluster, the database and the schema: no other schema ever had the same, whatever the server's address.
-// It asks on a reserved connection: a worker that has one gets along where the server has no other left.
+// identity combines the numbers of the cluster, the database and the schema, which do not depend on the server's
+// address. It uses a reserved connection, because a worker that has one works even if the server has no other
+// connection left.
 func (p *postgres) identity(ctx context.Context, tenant string) (id string, err error) {
 	err = p.reserved.QueryRow(ctx, `SELECT 'postgres-' || c.system_identifier::text || '.' || d.oid::text || '.' || n.oid::text
 FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d, pg_catalog.pg_namespace AS n
@@ -106,12 +108,12 @@ WHERE c.relkind = 'r' AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namesp
 	return n, err
 }
 
-// guard: nothing. A drop is one transaction, and its lock is that of the migrations.
+// guard does nothing, because a drop is one transaction and takes the lock of the migrations.
 func (p *postgres) guard(context.Context, string) (func() error, error) {
 	return func() error { return nil }, nil
 }
 
-// seize waits for whoever migrates or writes the tenant.
+// seize waits for the processes that migrate or write the tenant.
 func (p *postgres) seize(ctx context.Context, on gorm.ConnPool, tenant string) error {
 	stop := reportWait(ctx, func() string { return "the schema " + schemaOf(tenant) })
 	_, err := on.ExecContext(ctx, `SELECT pg_catalog.pg_advisory_xact_lock(hashtext('sluice migrate'), hashtext($1))`, schemaOf(tenant))
@@ -120,7 +122,7 @@ func (p *postgres) seize(ctx context.Context, on gorm.ConnPool, tenant string) e
 		return fmt.Errorf("wait for migrations: %w", err)
 	}
 	if err := p.checkSchema(ctx, on, tenant); err != nil {
-		return err // another process has dropped it meanwhile
+		return err // another process dropped it during the wait
 	}
 	for _, table := range []string{"workers", "pipeline_executions"} {
 		var found bool
@@ -150,14 +152,14 @@ func (p *postgres) erase(ctx context.Context, on gorm.ConnPool, tenant string) e
 	return nil
 }
 
-// remove lets go of connections that keep statements of the tenant prepared.
+// remove closes connections that may hold prepared statements of the tenant.
 func (p *postgres) remove(context.Context, string, bool) (bool, error) {
 	p.pool.Reset()
 	p.reserved.Reset()
 	return false, nil
 }
 
-// former: never. Handles hold no more than the schema's name.
+// former returns false, because handles hold only the schema's name.
 func (p *postgres) former(string, handles) bool { return false }
 
 func (p *postgres) closeHandles(handles) error { return nil } // all tenants share the pool

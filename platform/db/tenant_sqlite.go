@@ -12,10 +12,10 @@ import (
 	"gorm.io/gorm"
 )
 
-// beside is what SQLite and this program put next to a file.
+// beside are the suffixes of the files that SQLite creates beside a database file.
 var beside = []string{"-wal", "-shm", "-journal"}
 
-// tenants looks for files named after the default tenant's: sluice.acme.db beside sluice.db.
+// tenants finds files that are named after the default tenant's: sluice.acme.db beside sluice.db.
 func (l *sqlite) tenants(ctx context.Context) (map[string]Tenant, error) {
 	found := map[string]Tenant{}
 	entries, err := os.ReadDir(filepath.Dir(l.path))
@@ -29,7 +29,7 @@ func (l *sqlite) tenants(ctx context.Context) (map[string]Tenant, error) {
 		if name, ok = cutSuffix(name, ext, ok); e.Name() == filepath.Base(l.path) {
 			name, ok = DefaultTenant, true
 		} else if name == DefaultTenant {
-			ok = false // sluice.default.db has no name here
+			ok = false // sluice.default.db has no tenant name
 		}
 		if !ok || CheckTenantName(name) != nil {
 			continue
@@ -50,7 +50,7 @@ func cutSuffix(s, suffix string, ok bool) (string, bool) {
 	return before, ok && found
 }
 
-// own reports whether a tenant's file is this program's. One that was once found to be is not opened again.
+// own reports whether a tenant's file belongs to this program. A file that was found to do so is not opened again.
 func (l *sqlite) own(ctx context.Context, name string) (own bool, incarnation string, err error) {
 	info, err := os.Stat(l.file(name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -82,7 +82,7 @@ func (l *sqlite) known(name string, info fs.FileInfo) bool {
 	return ok && os.SameFile(seen, info)
 }
 
-// identity is the file's number: a moved file keeps it, and a copy has another.
+// identity returns the file's device and inode numbers. A file keeps them when it is moved, and a copy has others.
 func (l *sqlite) identity(_ context.Context, tenant string) (string, error) {
 	info, err := os.Stat(l.file(tenant))
 	if err != nil {
@@ -103,7 +103,7 @@ func (l *sqlite) size(_ context.Context, tenant string) (n int64, err error) {
 	return n, nil
 }
 
-// guard holds off migrations, and takes the file of their lock away in the end.
+// guard keeps migrations out, and removes the file of their lock at the end.
 func (l *sqlite) guard(ctx context.Context, tenant string) (func() error, error) {
 	path := l.file(tenant) + lockSuffix
 	unlock, err := lockFile(ctx, path)
@@ -113,17 +113,17 @@ func (l *sqlite) guard(ctx context.Context, tenant string) (func() error, error)
 	return func() error { return errors.Join(os.Remove(path), unlock()) }, nil
 }
 
-// seize: a writing transaction is alone from its start.
+// seize does nothing, because a writing transaction excludes other writers from its start.
 func (l *sqlite) seize(context.Context, gorm.ConnPool, string) error { return nil }
 
-// erase takes one table away, so that a process that has the file open fails from then on instead of writing into a file that has no
-// name any more. It marks a drop that was interrupted, too.
+// erase drops one table, so that a process that has the file open gets errors afterwards, instead of writing to a
+// deleted file. The missing table also marks a drop that was interrupted.
 func (l *sqlite) erase(ctx context.Context, on gorm.ConnPool, _ string) error {
 	_, err := on.ExecContext(ctx, `DROP TABLE IF EXISTS workers`)
 	return err
 }
 
-// remove takes the files away. One that no drop has erased stays.
+// remove deletes the files. It leaves a file that no drop has erased.
 func (l *sqlite) remove(ctx context.Context, tenant string, erased bool) (removed bool, err error) {
 	if !erased {
 		if erased, err = l.erased(ctx, tenant); err != nil || !erased {
@@ -133,7 +133,7 @@ func (l *sqlite) remove(ctx context.Context, tenant string, erased bool) (remove
 	l.mu.Lock()
 	delete(l.seen, tenant)
 	l.mu.Unlock()
-	// The file itself goes first: without it the tenant is gone.
+	// The file itself is removed first, because the tenant does not exist without it.
 	for _, suffix := range append([]string{""}, beside...) {
 		err := os.Remove(l.file(tenant) + suffix)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -144,23 +144,24 @@ func (l *sqlite) remove(ctx context.Context, tenant string, erased bool) (remove
 	return removed, nil
 }
 
-// former reports whether handles lead to a file that does not bear the tenant's name any more.
+// former reports whether the tenant's path no longer leads to the file of the handles.
 func (l *sqlite) former(tenant string, h handles) bool {
 	info, err := os.Stat(l.file(tenant))
 	return err != nil || h.file == nil || !os.SameFile(info, h.file)
 }
 
-// closeHandles closes a file's connections. If another file has the name by now, the last one must not remove the log by its name.
+// closeHandles closes a file's connections. If another file has the path by now, the last connection must not remove
+// that file's log.
 func (l *sqlite) closeHandles(h handles) error {
 	if h.replaced() {
 		if err := errors.Join(keepLog(h.write), keepLog(h.read)); err != nil {
-			return err // left open, until the process ends
+			return err // the connections stay open until the process ends
 		}
 	}
 	return errors.Join(closeGorm(h.write), closeGorm(h.read))
 }
 
-// ownsFile compares names alone, so that a file that is still to be made counts too.
+// ownsFile compares only names, so that a file that does not exist yet counts too.
 func (l *sqlite) ownsFile(path string) bool {
 	if filepath.Dir(path) != filepath.Dir(l.path) {
 		return false

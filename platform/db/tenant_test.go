@@ -14,7 +14,7 @@ import (
 
 const insertWorker = `INSERT INTO {workers} (id, hostname, pid, slots, handlers, started_at, lease_expires_at) VALUES ($id, 'h', 1, 1, '', $now, $now)`
 
-// workersOf lists what a tenant has in one of its tables.
+// workersOf lists the workers of a tenant.
 func workersOf(t *testing.T, ctx context.Context, d *db.DB) string {
 	t.Helper()
 	var all []string
@@ -37,7 +37,7 @@ func TestTenantsAreApart(t *testing.T) {
 		names := []string{db.DefaultTenant, "acme", "globex_2"}
 		for _, name := range names {
 			ctx := db.WithTenant(t.Context(), name)
-			for range 2 { // the second finds it there
+			for range 2 { // the second one finds it
 				if err := d.CreateTenant(ctx); err != nil {
 					t.Fatal(err)
 				}
@@ -65,7 +65,8 @@ func TestTenantsAreApart(t *testing.T) {
 	})
 }
 
-// TestMissingTenant is an error for every operation, makes nothing, and reaches nobody else's tables.
+// TestMissingTenant checks that every operation on a missing tenant fails, creates nothing, and reaches no other
+// tables.
 func TestMissingTenant(t *testing.T) {
 	t.Parallel()
 	dbtest.EachEmpty(t, func(t *testing.T, url string) {
@@ -91,7 +92,7 @@ func TestMissingTenant(t *testing.T) {
 	})
 }
 
-// TestHostileTenantNames would be another schema, another file, or SQL.
+// TestHostileTenantNames tries names that would lead to another schema, another file, or SQL.
 func TestHostileTenantNames(t *testing.T) {
 	t.Parallel()
 	names := []string{
@@ -118,7 +119,7 @@ func TestHostileTenantNames(t *testing.T) {
 	})
 }
 
-// files lists the folder of a SQLite file.
+// files lists the directory of a SQLite file.
 func files(t *testing.T, d *db.DB) string {
 	t.Helper()
 	path, ok := strings.CutPrefix(d.URL(), "sqlite://")
@@ -136,7 +137,7 @@ func files(t *testing.T, d *db.DB) string {
 	return strings.Join(names, " ")
 }
 
-// TestLongTenantName is the longest one, and a word of SQL.
+// TestLongTenantName uses a name of the maximum length, and a keyword of SQL.
 func TestLongTenantName(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -151,7 +152,7 @@ func TestLongTenantName(t *testing.T) {
 	})
 }
 
-// TestUnqualifiedNameFails: a statement that forgot the tenant can't reach public's table.
+// TestUnqualifiedNameFails checks that a statement without the tenant's schema cannot reach a table in public.
 func TestUnqualifiedNameFails(t *testing.T) {
 	t.Parallel()
 	d := dbtest.Postgres(t)
@@ -170,7 +171,7 @@ func TestUnqualifiedNameFails(t *testing.T) {
 	}
 }
 
-// TestConcurrentTenants: creators of one tenant all succeed.
+// TestConcurrentTenants checks that all concurrent creators of one tenant succeed.
 func TestConcurrentTenants(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {

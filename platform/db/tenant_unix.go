@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// incarnationOf is the file's number: as long as somebody has the file open, no other gets its number.
+// incarnationOf returns the file's device and inode numbers. No other file gets them while a process has this one
+// open.
 func incarnationOf(info fs.FileInfo) string {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

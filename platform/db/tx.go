@@ -13,7 +13,7 @@ import (
 
 // Tx is one open transaction. Only Transaction makes one, so a write outside a transaction does not compile.
 type Tx struct {
-	Now Time // the one instant of everything that the transaction writes
+	Now Time // the time of everything that the transaction writes
 
 	gorm    *gorm.DB
 	tenant  string
@@ -21,7 +21,7 @@ type Tx struct {
 	state   *txState
 }
 
-// txState is what a transaction gathers for its end.
+// txState is what a transaction collects for its end.
 type txState struct {
 	topics  []topic
 	witness witness
@@ -29,38 +29,41 @@ type txState struct {
 	queue   []queued
 	inserts []*insert
 	send    sender
-	ending  bool // everything has been written: what fails from now on is the commit
-	silent  bool // the notification goes out later, with others
+	ending  bool // all statements have succeeded, so a later error comes from the commit
+	silent  bool // the notification is sent later, combined with others
 	after   []func()
 }
 
-// witness is what shows that a transaction was committed: a row that it wrote. Its id alone would not do: a server that crashes
-// may give the id of a transaction that it forgot to another one, which commits.
+// witness is the row that shows whether a transaction was committed. The transaction's id alone is not enough,
+// because a server that crashes may reuse the id of a lost transaction for another one, which commits.
 type witness struct {
 	tenant, table string
 	column        string // an indexed column of the table, which has value in the row
 	value, row    ID
-	transaction   string // the transaction's id, once it is about to commit
+	transaction   string // the transaction's id; empty until the transaction is about to commit
 }
 
-// Witness makes sure that the fate of the commit can be found out if its answer is lost: by a row with that id which the
-// transaction has written to the table. The row is looked for where the indexed column has the value.
+// Witness names a row, by its id, that the transaction has written to the table. If the answer of the commit is lost,
+// the row shows whether the transaction was committed. The row is looked up by the indexed column, which has the
+// given value.
 func (tx Tx) Witness(table, column string, value, row ID) {
 	tx.state.witness = witness{tenant: tx.tenant, table: table, column: column, value: value, row: row}
 }
 
-// AfterCommit has fn called once the transaction is committed, before Transaction returns. It is not called if that fails. It must be quick.
+// AfterCommit registers fn, which is called after the commit and before Transaction returns. It is not called if the
+// commit fails. It must not block.
 func (tx Tx) AfterCommit(fn func()) { tx.state.after = append(tx.state.after, fn) }
 
-// Tenant is whose transaction it is.
+// Tenant returns the tenant of the transaction.
 func (tx Tx) Tenant() string { return tx.tenant }
 
-// Attempts of a transaction that the database rolled back for no fault of its own (deadlock, serialization, busy).
+// maxAttempts is how often a transaction is run that the database rolls back because of a deadlock, a serialization
+// failure or a busy lock.
 const maxAttempts = 10
 
-// Transaction runs fn in one transaction of the context's tenant and commits it when fn returns nil. When the database rolled
-// the transaction back for a reason that passes, fn is run again, so it must not keep results of an earlier run.
-// A context that ends before the commit rolls back.
+// Transaction runs fn in one transaction of the context's tenant and commits it if fn returns nil. If the database
+// rolled the transaction back for a temporary reason, fn is run again, so it must not keep results of an earlier run.
+// If the context ends before the commit, the transaction is rolled back.
 func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 	t, err := d.tenant(ctx)
 	if err != nil {
@@ -87,7 +90,8 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 			err = d.resolve(ctx, state.witness, err)
 		}
 		if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-			err = fmt.Errorf("%w: %w", ctx.Err(), err) // the end of ctx broke the connection or rolled back, and that is what it looks like
+			// What looks like a broken connection was caused by the end of ctx.
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
 		if err == nil {
 			d.commits.Add(1)
@@ -115,7 +119,8 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 	}
 }
 
-// finish does what comes before the commit, with whatever is queued: the notification, if one is due now, and the transaction's name.
+// finish queues what comes last in a transaction and sends the queue: the notification, if one may be sent now, and
+// the query for the transaction's id.
 func (d *DB) finish(tx Tx) error {
 	if len(tx.state.topics) > 0 {
 		if d.debounce.allow(tx.tenant) {
@@ -132,10 +137,11 @@ func (d *DB) finish(tx Tx) error {
 	return err
 }
 
-// longestDoubt is how long the fate of a commit is asked for.
+// longestDoubt is how long resolve tries to find out whether a transaction was committed.
 const longestDoubt = 30 * time.Second
 
-// resolve turns the error of a commit into what became of the transaction: nil if it was committed after all.
+// resolve returns nil if a transaction whose commit failed with cause was committed after all, and cause if it was
+// not. If that cannot be found out, it returns ErrUnknown.
 func (d *DB) resolve(ctx context.Context, w witness, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestDoubt)
 	defer cancel()
@@ -149,7 +155,7 @@ func (d *DB) resolve(ctx context.Context, w witness, cause error) error {
 	return cause
 }
 
-// sendLater sends notifications that were gathered. One that fails is lost, which listeners bear.
+// sendLater sends combined notifications. One that fails is lost; see topic.
 func (d *DB) sendLater(name string, topics []topic) {
 	ctx, cancel := context.WithTimeout(context.Background(), longestDoubt)
 	defer cancel()
@@ -161,7 +167,8 @@ func (d *DB) sendLater(name string, topics []topic) {
 	}
 }
 
-// pause waits 1 ms doubled per attempt, spread so that two transactions in each other's way do not meet again.
+// pause waits 1 ms doubled per attempt. The wait is random, so that two conflicting transactions do not conflict
+// again.
 func pause(ctx context.Context, attempt int) error {
 	d := time.Millisecond << min(attempt, 8)
 	timer := time.NewTimer(d/2 + rand.N(d))
@@ -174,8 +181,8 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// Exec runs a statement, after those that are queued, and gives the number of rows it changed. See Args for the statement's
-// language.
+// Exec runs a statement after those that are queued, and returns how many rows it changed. See Args for the syntax of
+// statements.
 func (tx Tx) Exec(statement string, args Args) (int64, error) {
 	var n int64
 	err := tx.enqueue("", statement, args, nil, func(changed int64, _ bool) error {
@@ -188,7 +195,7 @@ func (tx Tx) Exec(statement string, args Args) (int64, error) {
 	return n, err
 }
 
-// Query runs a statement, after those that are queued, and hands each row of its result to row, whose scan reads the row's
+// Query runs a statement after those that are queued. It calls row for each row of the result; row's scan reads the
 // columns in order.
 func (tx Tx) Query(statement string, args Args, row func(scan func(dest ...any) error) error) error {
 	if err := tx.enqueue("", statement, args, row, nil); err != nil {
@@ -232,7 +239,7 @@ func query(ctx context.Context, on querier, dl dialect, tenant, statement string
 	return rows.Err()
 }
 
-// wrap says what was being done.
+// wrap adds what was being done to an error. It returns nil for nil.
 func wrap(doing string, err error) error {
 	if err != nil && doing != "" {
 		return fmt.Errorf("%s: %w", doing, err)

@@ -41,7 +41,8 @@ func TestTransactionCommits(t *testing.T) {
 	})
 }
 
-// TestTransactionRollsBack in every way that one can end but by success, and leaves a handle that works.
+// TestTransactionRollsBack checks each way in which a transaction can end without success. The handle must work
+// afterwards.
 func TestTransactionRollsBack(t *testing.T) {
 	t.Parallel()
 	stop := errors.New("stop")
@@ -82,7 +83,7 @@ func TestTransactionRollsBack(t *testing.T) {
 	})
 }
 
-// recovered gives a panic's value as the error.
+// recovered returns a panic's value as an error.
 func recovered(fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -92,7 +93,7 @@ func recovered(fn func() error) (err error) {
 	return fn()
 }
 
-// TestCancelledBefore: nothing runs under a context that has ended already.
+// TestCancelledBefore checks that nothing runs if the context has already ended.
 func TestCancelledBefore(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {
@@ -112,12 +113,14 @@ func TestCancelledBefore(t *testing.T) {
 	})
 }
 
-// TestCancelledDuring: a statement that is running ends with the context, and that is no fault of the database.
+// TestCancelledDuring checks that a running statement ends with its context, and that the error does not blame the
+// database.
 func TestCancelledDuring(t *testing.T) {
 	t.Parallel()
 	long := map[string]string{
 		"postgres": `SELECT 1 FROM pg_sleep(3600)`,
-		"sqlite":   `WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 20000000) SELECT count(*) FROM c`, // the driver may miss a cancellation that comes before its first step
+		// The driver may miss a cancellation that comes before its first step.
+		"sqlite": `WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 20000000) SELECT count(*) FROM c`,
 	}
 	withProbe(t, func(t *testing.T, d *db.DB) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -152,7 +155,8 @@ func TestStatementErrors(t *testing.T) {
 	})
 }
 
-// TestReadingHandleOfFile: SQLite's refuses to write; on Postgres reading and writing share their connections.
+// TestReadingHandleOfFile checks that SQLite's reading handle refuses to write. On PostgreSQL reading and writing
+// share their connections.
 func TestReadingHandleOfFile(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)

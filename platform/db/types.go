@@ -13,16 +13,17 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// ID is a UUID as both databases store it: uuid in Postgres, a 16-byte blob in SQLite. The zero ID is NULL.
+// ID is a UUID as both databases store it: uuid in PostgreSQL, a 16-byte blob in SQLite. The zero ID is NULL.
 type ID uuid.UUID
 
-// Random bytes are fetched from the system in lots: a task's life takes seven ids.
+// The pool reads random bytes from the system in blocks, because the life of one task takes seven ids.
 func init() { uuid.EnableRandPool() }
 
-// NewID makes a version 7 UUID, so that keys made one after the other lie beside each other in an index.
+// NewID returns a new version 7 UUID. Such UUIDs ascend with time, so keys made one after the other are neighbours in
+// an index.
 func NewID() ID { return ID(uuid.Must(uuid.NewV7())) }
 
-// NewIDs makes n of them, each the next of the one before.
+// NewIDs returns n new ids, each of which is the successor of the one before.
 func NewIDs(n int) []ID {
 	list := make([]ID, n)
 	first := NewID()
@@ -32,16 +33,16 @@ func NewIDs(n int) []ID {
 	return list
 }
 
-// Next is the n-th UUID after id: its last 62 bits, which are random, counted on. As unlike any other as id is, and beside it in an
-// index (RFC 9562, 6.2, method 2).
+// Next returns the n-th UUID after id, which adds n to the last 62, random bits (RFC 9562, 6.2, method 2). It is as
+// unique as id and its neighbour in an index.
 func (id ID) Next(n int) ID {
 	const random = 1<<62 - 1
 	low := binary.BigEndian.Uint64(id[8:])
-	binary.BigEndian.PutUint64(id[8:], low&^random|(low+uint64(n))&random) //nolint:gosec // n counts, from 0 on
+	binary.BigEndian.PutUint64(id[8:], low&^random|(low+uint64(n))&random) //nolint:gosec // n counts from 0
 	return id
 }
 
-// FirstIDAt is a lower bound of the ids that are made at t or later.
+// FirstIDAt returns a lower bound of the ids that are made at t or later.
 func FirstIDAt(t time.Time) ID {
 	var id ID
 	ms := max(t.UnixMilli(), 0)
@@ -51,11 +52,11 @@ func FirstIDAt(t time.Time) ID {
 	return id
 }
 
-// LeastPrefix is how many hex digits a shortened id has at least.
+// LeastPrefix is the minimum number of hexadecimal digits of a shortened id.
 const LeastPrefix = 4
 
-// PrefixRange is the first and the last id that begin with the hex digits of a prefix, dashes apart. ok is false for a text that is no
-// prefix of at least LeastPrefix digits.
+// PrefixRange returns the first and the last id that begin with the hexadecimal digits of a prefix. Dashes are
+// ignored. ok is false if the text is not a prefix of at least LeastPrefix digits.
 func PrefixRange(prefix string) (first, last ID, ok bool) {
 	digits := strings.ToLower(strings.ReplaceAll(prefix, "-", ""))
 	if len(digits) < LeastPrefix || len(digits) > 2*len(first) {
@@ -71,7 +72,7 @@ func PrefixRange(prefix string) (first, last ID, ok bool) {
 	return first, last, err == nil
 }
 
-// ParseID reads the usual text form.
+// ParseID reads the text form of a UUID, with dashes.
 func ParseID(s string) (ID, error) {
 	u, err := uuid.Parse(s)
 	if err != nil || len(s) != 36 {
@@ -107,7 +108,7 @@ func (id *ID) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Value is the SQLite form.
+// Value returns the form for SQLite.
 func (id ID) Value() (driver.Value, error) {
 	if id.IsZero() {
 		return nil, nil
@@ -115,12 +116,12 @@ func (id ID) Value() (driver.Value, error) {
 	return id[:], nil
 }
 
-// UUIDValue is the Postgres form.
+// UUIDValue returns the form for PostgreSQL.
 func (id ID) UUIDValue() (pgtype.UUID, error) {
 	return pgtype.UUID{Bytes: id, Valid: !id.IsZero()}, nil
 }
 
-// ScanUUID reads the Postgres form.
+// ScanUUID reads PostgreSQL's form.
 func (id *ID) ScanUUID(v pgtype.UUID) error {
 	*id = ID{}
 	if v.Valid {
@@ -138,11 +139,11 @@ func (id *ID) Scan(src any) error {
 	return (*uuid.UUID)(id).Scan(src)
 }
 
-// Time is an instant as both databases store it: timestamptz in Postgres, microseconds since 1970 in SQLite; UTC in Go.
-// The zero Time is NULL.
+// Time is an instant as both databases store it: timestamptz in PostgreSQL, microseconds since 1970 in SQLite, UTC in
+// Go. The zero Time is NULL.
 type Time struct{ time.Time }
 
-// At makes a Time of t, in UTC and to the microsecond that the databases keep.
+// At returns t as a Time, in UTC and truncated to microseconds, which is the databases' precision.
 func At(t time.Time) Time {
 	if t.IsZero() {
 		return Time{}
@@ -172,10 +173,11 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// TimeFormat is how an instant is written in JSON and in event data: RFC 3339, UTC, always six decimals, so that text sorts as time.
+// TimeFormat is the format of times in JSON and in event data: RFC 3339 in UTC. There are always six decimals, so
+// that the text sorts by time.
 const TimeFormat = "2006-01-02T15:04:05.000000Z07:00"
 
-// Value is the SQLite form.
+// Value returns the form for SQLite.
 func (t Time) Value() (driver.Value, error) {
 	if t.IsZero() {
 		return nil, nil
@@ -183,12 +185,12 @@ func (t Time) Value() (driver.Value, error) {
 	return t.UnixMicro(), nil
 }
 
-// TimestamptzValue is the Postgres form.
+// TimestamptzValue returns the form for PostgreSQL.
 func (t Time) TimestamptzValue() (pgtype.Timestamptz, error) {
 	return pgtype.Timestamptz{Time: t.Time, Valid: !t.IsZero()}, nil
 }
 
-// ScanTimestamptz reads the Postgres form.
+// ScanTimestamptz reads PostgreSQL's form.
 func (t *Time) ScanTimestamptz(v pgtype.Timestamptz) error {
 	*t = Time{}
 	if v.Valid {
@@ -223,7 +225,7 @@ func (s Text) MarshalJSON() ([]byte, error) {
 	return json.Marshal(string(s))
 }
 
-// Value is NULL for the empty text.
+// Value returns the text, or NULL for the empty text.
 func (s Text) Value() (driver.Value, error) {
 	if s == "" {
 		return nil, nil
@@ -246,7 +248,8 @@ func (s *Text) Scan(src any) error {
 	return nil
 }
 
-// JSON is a document as the databases store it: jsonb in Postgres (which reorders keys), text in SQLite. Nil is NULL.
+// JSON is a document as the databases store it: jsonb in PostgreSQL (which reorders keys), text in SQLite. Nil is
+// NULL.
 type JSON json.RawMessage
 
 // MarshalJSON writes the document itself, or null.
@@ -257,13 +260,13 @@ func (j JSON) MarshalJSON() ([]byte, error) {
 	return j, nil
 }
 
-// UnmarshalJSON keeps the document as it stands.
+// UnmarshalJSON keeps the document unchanged.
 func (j *JSON) UnmarshalJSON(b []byte) error {
 	*j = append((*j)[:0], b...)
 	return nil
 }
 
-// Value is the document as text.
+// Value returns the document as text, or NULL.
 func (j JSON) Value() (driver.Value, error) {
 	if len(j) == 0 {
 		return nil, nil

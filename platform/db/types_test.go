@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestScalars: each kind of value comes back as it was sent, and a zero value as NULL where it stands for it.
+// TestScalars checks that each kind of value comes back unchanged, and a zero value as NULL if it stands for NULL.
 func TestScalars(t *testing.T) {
 	t.Parallel()
 	vienna, err := time.LoadLocation("Europe/Vienna")
@@ -65,7 +65,7 @@ func TestScalars(t *testing.T) {
 	})
 }
 
-// TestModelRoundTrip writes and reads the types through models, as repositories do.
+// TestModelRoundTrip writes and reads the types with models, as repositories do.
 func TestModelRoundTrip(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {
@@ -139,7 +139,7 @@ func TestParseID(t *testing.T) {
 	}
 }
 
-// TestIDsAscend: keys made one after the other lie beside each other in an index.
+// TestIDsAscend checks that keys made one after the other are neighbours in an index.
 func TestIDsAscend(t *testing.T) {
 	t.Parallel()
 	last := db.NewID()

@@ -12,7 +12,7 @@ import (
 
 const encodeHint = "in the user name and the password, write @ as %40, / as %2F, ? as %3F, # as %23, : as %3A and % as %25"
 
-// parsePostgres reads the URL of a server. Its errors hold no password, whole or in part.
+// parsePostgres reads the URL of a server. Its errors contain no part of a password.
 func parsePostgres(raw string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(raw)
 	if err != nil {
@@ -24,20 +24,21 @@ func parsePostgres(raw string) (*pgxpool.Config, error) {
 	}
 	for _, host := range hosts {
 		if strings.ContainsRune(host, '@') && !strings.HasPrefix(host, "/") && !strings.HasPrefix(host, "@") {
-			// A part of the password would be looked up, and so leave this machine.
+			// The driver would look up a part of the password as a host, and so send it to a name server.
 			return nil, fmt.Errorf("%w: %s: the name of the host holds an @: %s", ErrURL, redact.Database(raw), encodeHint)
 		}
 	}
 	return cfg, nil
 }
 
-// parseProblem is what is wrong with a URL. Where it cannot be taken apart, the words of net/url may be a piece of the password.
+// parseProblem describes what is wrong with a URL. If net/url cannot parse it, the text of its error is not used,
+// because it may contain a piece of the password.
 func parseProblem(raw string, err error) string {
 	if _, parsed := url.Parse(raw); parsed != nil {
 		return "it cannot be taken apart: " + encodeHint
 	}
 	text := err.Error()
-	if _, rest, ok := strings.Cut(text, "`: "); ok { // pgx repeats the URL in front
+	if _, rest, ok := strings.Cut(text, "`: "); ok { // pgx repeats the URL at the start
 		text = rest
 	}
 	return redact.Text(text, raw)

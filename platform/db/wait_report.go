@@ -8,19 +8,21 @@ import (
 
 type waitReportKey struct{}
 
-// waitReportAfter is how long a migration or a drop waits for another one before it reports that, and how often it repeats the report.
+// waitReportAfter is how long a migration or a drop waits for another one before it reports the wait, and
+// waitReportEvery is how often it repeats the report.
 const (
 	waitReportAfter = time.Second
 	waitReportEvery = 30 * time.Second
 )
 
-// WithWaitReport returns a context under which Migrate, CreateTenant and DropTenant call report, from another goroutine, when they
-// have waited for another process for a second, and every thirty seconds from then on.
+// WithWaitReport returns a context under which Migrate, CreateTenant and DropTenant report that they wait for another
+// process. They call report from another goroutine, after one second and then every thirty seconds.
 func WithWaitReport(ctx context.Context, report func(message string)) context.Context {
 	return context.WithValue(ctx, waitReportKey{}, report)
 }
 
-// reportWait starts reporting a wait for what holder describes. stop ends it, and returns when no report is under way any more.
+// reportWait starts reporting a wait. holder describes what is waited for. stop ends the reports, and returns when
+// none is running any more.
 func reportWait(ctx context.Context, holder func() string) (stop func()) {
 	report, ok := ctx.Value(waitReportKey{}).(func(string))
 	if !ok {

@@ -1,27 +1,29 @@
-// Package orphans makes a program the parent of the processes that its descendants leave behind, and reaps those that end.
+// Package orphans makes a program the parent of the processes that its descendants leave behind, and reaps those that
+// end.
 //
-// A process that loses its parent is given to the nearest ancestor that is a child subreaper, else to process 1. Of that process
-// the kernel makes the first thread the parent, the one whose id is the process id. Nothing else in the program starts a process
-// from that thread: Run keeps it for itself. Its children are therefore what others left, and to wait for them there takes no exit
-// code from who waits for a process that the program has started (prctl(2), PR_SET_CHILD_SUBREAPER; wait(2), __WNOTHREAD). One
-// exception remains: if a thread ends, as that of a locked goroutine does, the kernel moves the processes that it had started.
+// A process that loses its parent becomes a child of the nearest ancestor that is a child subreaper, or else of
+// process 1. In that ancestor, the kernel makes the first thread the parent, whose id is the process id. Run reserves
+// that thread, so nothing else in the program starts a process from it, and its children are only orphans. Waiting
+// for them on that thread therefore takes no exit code away from the code that started a process (prctl(2),
+// PR_SET_CHILD_SUBREAPER; wait(2), __WNOTHREAD). There is one exception: when a thread ends, as the thread of a
+// locked goroutine does, the kernel moves the processes that it had started.
 //
-// On systems other than Linux it does nothing.
+// On systems other than Linux the package does nothing.
 package orphans
 
 import "time"
 
-// reapEvery is how often children that have ended are reaped while nobody asks for them.
+// reapEvery is how often ended children are reaped while Children is not called.
 const reapEvery = time.Second
 
-// Reaper is the thread that orphans are children of. A nil Reaper has none, and never will.
+// Reaper is the thread whose children the orphans become. A nil Reaper has no children.
 type Reaper struct {
 	requests chan func()
-	ended    chan struct{} // closed when nobody serves requests any more
+	ended    chan struct{} // closed when requests are no longer served
 }
 
-// Children reaps what has ended and returns the process ids of the children that were left to this process, in no order. The id
-// of one that ends can belong to another process as soon as it is reaped, which may be at once. It is safe for concurrent use.
+// Children reaps ended children and returns the process ids of the remaining orphans, in no order. After a child is
+// reaped, which may happen immediately, its id can belong to another process. Children is safe for concurrent use.
 func (r *Reaper) Children() []int {
 	if r == nil {
 		return nil
@@ -35,7 +37,7 @@ func (r *Reaper) Children() []int {
 	}
 }
 
-// run calls work in a goroutine of its own and serves it and the ticks until it returns.
+// run calls work in a goroutine, and serves requests and ticks until work returns.
 func run(work func(*Reaper) int) int {
 	r := &Reaper{requests: make(chan func()), ended: make(chan struct{})}
 	defer close(r.ended)

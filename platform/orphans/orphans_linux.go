@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Run calls work and returns what it returns. While work runs, Run reaps orphans on the calling thread. That must be the process's
-// first: call it from the main goroutine of a program whose init has called runtime.LockOSThread, before any process is started.
-// From another thread it hands work a nil Reaper.
+// Run calls work and returns its result. While work runs, Run reaps orphans on the calling thread, which must be the
+// first thread of the process. Call Run from the main goroutine of a program whose init has called
+// runtime.LockOSThread, before any process is started. On another thread, Run passes a nil Reaper to work.
 func Run(work func(*Reaper) int) int {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -24,7 +24,7 @@ func Run(work func(*Reaper) int) int {
 	return run(work)
 }
 
-// Adopt has orphans left to this process instead of to process 1, for as long as it lives.
+// Adopt makes this process the parent of orphans, instead of process 1, for as long as it lives.
 func (r *Reaper) Adopt() error {
 	if r == nil {
 		return nil
@@ -35,7 +35,7 @@ func (r *Reaper) Adopt() error {
 	return nil
 }
 
-// reap reaps the children of this thread that have ended and reports whether others are left.
+// reap reaps the ended children of this thread, and reports whether others are left.
 func reap() (left bool) {
 	for {
 		pid, err := unix.Wait4(-1, nil, unix.WNOHANG|unix.WALL|unix.WNOTHREAD, nil)
@@ -49,7 +49,8 @@ func reap() (left bool) {
 	}
 }
 
-// children are those of this thread after reap. No other thread can reap one, so that none is missed while they are listed.
+// children returns the children of this thread after reap. No other thread can reap one, so none is missed while they
+// are listed.
 func children() []int {
 	if !reap() {
 		return nil
@@ -67,7 +68,8 @@ func children() []int {
 	return pids
 }
 
-// childrenByParent looks at every process of the system. Those that this process has started are among what it returns.
+// childrenByParent reads all processes of the system. Its result includes processes that this process has started
+// itself.
 func childrenByParent() []int {
 	found, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -80,7 +82,7 @@ func childrenByParent() []int {
 		if err != nil {
 			continue // it has ended
 		}
-		// pid (name) state parent …; the name may hold anything
+		// The format is: pid (name) state parent …; the name may contain any character.
 		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 		if err == nil && len(fields) > 1 && bytes.Equal(fields[1], parent) {

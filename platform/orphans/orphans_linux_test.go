@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// role makes the tests' binary a program with a role: only a program's main goroutine has the first thread.
+// role is the environment variable that makes the test binary play a role. Only the main goroutine of a program runs
+// on its first thread.
 const role = "ORPHANS_TEST_ROLE"
 
 func init() {
@@ -41,7 +42,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// play runs the tests' binary in a role.
+// play runs the test binary in a role.
 func play(t *testing.T, name string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -51,7 +52,8 @@ func play(t *testing.T, name string) {
 	}
 }
 
-// TestExitCodesAreNotTaken: commands get their own exit codes while orphans come and go, and no orphan stays a zombie.
+// TestExitCodesAreNotTaken checks that commands get their own exit codes while orphans come and go, and that no
+// orphan stays a zombie.
 func TestExitCodesAreNotTaken(t *testing.T) { play(t, "load") }
 
 func load(r *Reaper) error {
@@ -92,8 +94,8 @@ func load(r *Reaper) error {
 	return errors.Join(errs...)
 }
 
-// TestChildren: the children are those that others left, and not those that the program has started; one that has ended is reaped
-// although nobody asks.
+// TestChildren checks that Children returns orphans and not processes that the program has started, and that an ended
+// child is reaped without a call of Children.
 func TestChildren(t *testing.T) { play(t, "list") }
 
 func list(r *Reaper) error {
@@ -126,7 +128,7 @@ func list(r *Reaper) error {
 	return until(func() bool { return errors.Is(unix.Kill(pid, 0), unix.ESRCH) })
 }
 
-// until waits for a condition that comes true unless something is broken.
+// until waits up to a minute for a condition.
 func until(holds func() bool) error {
 	deadline, tick := time.After(time.Minute), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
@@ -140,7 +142,7 @@ func until(holds func() bool) error {
 	return nil
 }
 
-// TestElsewhere: on any other thread there is no Reaper, and a nil one has no children.
+// TestElsewhere checks that another thread gets a nil Reaper, and that a nil Reaper has no children.
 func TestElsewhere(t *testing.T) {
 	got := make(chan *Reaper)
 	other := func() {

@@ -1,4 +1,5 @@
-// Package redact takes credentials out of texts that are kept or shown: of URLs of databases, and of URLs of requests.
+// Package redact removes credentials from texts that are stored or shown: from URLs of databases and URLs of
+// requests.
 package redact
 
 import (
@@ -7,18 +8,18 @@ import (
 	"strings"
 )
 
-// Hidden stands where a secret was.
+// Hidden replaces a secret.
 const Hidden = "xxxxx"
 
-// secretWord matches a setting of a database's URL or of its key=value form that holds a secret, up to its value.
+// secretWord matches a setting with a secret, up to its value, in the URL or the key=value form of a database.
 var secretWord = regexp.MustCompile(`(?i)((?:^|[?&\s;])(?:ssl|pg)?(?:password|passphrase|passwd|pwd|secret|token|scram_client_key|scram_server_key|oauth_client_secret)\s*=\s*)`)
 
-// Database returns the URL or the key=value form of a database without passwords. What cannot be read as either loses everything
-// that could be a part of one.
+// Database returns the URL or the key=value form of a database without passwords. If the text is neither, Database
+// removes everything that could be part of a password.
 func Database(raw string) string {
 	scheme, rest, isURL := strings.Cut(raw, "://")
 	if !isURL {
-		// postgres:/user:password@host, or user:password@host: with a slash too few.
+		// The text may be postgres:/user:password@host, with one slash too few, or user:password@host.
 		if at := strings.LastIndexByte(raw, '@'); at >= 0 {
 			raw = Hidden + raw[at:]
 		}
@@ -27,8 +28,8 @@ func Database(raw string) string {
 	if strings.EqualFold(scheme, "sqlite") {
 		return raw
 	}
-	// The last @ in front of the host's end parts the user from the host. A / ? or # that the password holds unescaped would end the
-	// host too early, so the last @ of all counts unless the query has it.
+	// The last @ before the end of the host separates the user from the host. An unescaped / ? or # in the password
+	// would end the host too early, so the last @ of the whole text counts, unless it is in the query.
 	authority, query, hasQuery := strings.Cut(rest, "?")
 	if hasQuery && !strings.ContainsRune(authority, '@') && looksCut(query) {
 		authority, query, hasQuery = rest, "", false
@@ -47,13 +48,13 @@ func Database(raw string) string {
 	return out
 }
 
-// looksCut tells whether a query is the rest of a password that holds a question mark: an @ comes before any setting.
+// looksCut reports whether a query is the rest of a password with a question mark: an @ comes before any setting.
 func looksCut(query string) bool {
 	at, equals := strings.IndexByte(query, '@'), strings.IndexByte(query, '=')
 	return at >= 0 && (equals < 0 || at < equals)
 }
 
-// settings hides the values of the secret words of a query or of key=value pairs.
+// settings hides the values of secret settings in a query or in key=value pairs.
 func settings(s string) string {
 	var out strings.Builder
 	for {
@@ -67,7 +68,8 @@ func settings(s string) string {
 	}
 }
 
-// valueEnd is the length of a value: in single quotes, with \ before a quote that belongs to it, else up to a separator.
+// valueEnd returns the length of a value. A value in single quotes may contain quotes after a backslash. Any other
+// value ends at a separator.
 func valueEnd(s string) int {
 	quoted := strings.HasPrefix(s, "'")
 	for i := 0; i < len(s); i++ {
@@ -83,7 +85,8 @@ func valueEnd(s string) int {
 	return len(s)
 }
 
-// Secrets lists the passwords that the URL or the key=value form of a database holds, as they stand and decoded, longest first.
+// Secrets lists the passwords in the URL or the key=value form of a database. Each is listed as written, and then
+// decoded if that differs.
 func Secrets(raw string) []string {
 	var found []string
 	add := func(s string) {
@@ -119,8 +122,8 @@ func Secrets(raw string) []string {
 	}
 }
 
-// Text replaces the secrets of a database's URL within a text, such as an error that a driver has made. One of fewer than four
-// characters stays: it would be found in words that have nothing to do with it.
+// Text replaces the secrets of a database's URL in a text, such as an error of a driver. Secrets of fewer than four
+// characters stay, because they would also be found in unrelated words.
 func Text(text, database string) string {
 	for _, secret := range Secrets(database) {
 		if len(secret) >= 4 {

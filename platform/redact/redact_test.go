@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestDatabase: no form of a database's URL, right or wrong, keeps its password.
+// TestDatabase checks that no form of a database's URL, valid or not, keeps its password.
 func TestDatabase(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{
@@ -38,7 +38,7 @@ func TestDatabase(t *testing.T) {
 	}
 }
 
-// TestText: what a driver says of a URL loses the secrets of it, as they stand and decoded.
+// TestText checks that a driver's message about a URL loses the URL's secrets, as written and decoded.
 func TestText(t *testing.T) {
 	t.Parallel()
 	const raw = "postgres://app:Hj8%20cv73@db/x?sslpassword=Tk9%2Bq"
@@ -48,7 +48,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestRequest: of a request's URL the scheme, host, path and the names of the query are shown.
+// TestRequest checks that only the scheme, the host, the path and the names in the query are shown.
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{
@@ -68,7 +68,7 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestRequestError: the URL that net/http repeats in its errors is gone, the cause is not.
+// TestRequestError checks that the URL that net/http repeats in its errors is removed, and that the cause is kept.
 func TestRequestError(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("connection refused")

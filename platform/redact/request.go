@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Request returns the URL of a request for errors, logs and events: its scheme, host and path, the names of its query, and nothing
-// of its user, of the query's values, and of the fragment.
+// Request returns the URL of a request for errors, logs and events. It keeps the scheme, the host, the path and the
+// names in the query, and hides the user, the query's values and the fragment.
 func Request(u *url.URL) string {
 	if u == nil {
 		return ""
@@ -21,7 +21,7 @@ func Request(u *url.URL) string {
 		for part := range strings.SplitSeq(u.RawQuery, "&") {
 			name, _, hasValue := strings.Cut(part, "=")
 			if !hasValue {
-				name = Hidden // it may be a value by itself: /verify?TOKEN
+				name = Hidden // it may itself be a value: /verify?TOKEN
 			} else {
 				name += "=" + Hidden
 			}
@@ -32,7 +32,7 @@ func Request(u *url.URL) string {
 	return shown.String()
 }
 
-// RequestError takes the URL out of an error of net/http or net/url: what is returned says what happened, and wraps what did.
+// RequestError removes the URL from an error of net/http or net/url. It returns the error that url.Error wraps.
 func RequestError(err error) error {
 	var failed *url.Error
 	for errors.As(err, &failed) {

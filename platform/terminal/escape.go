@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// Inline returns a text as one line for people: whatever could move the cursor, hide, or reorder what stands beside it is written as
-// an escape such as \n, \x1b or \u202e. It is what a table's cell, or a name within a sentence, goes through. What Paint has made is
-// kept as it is.
+// Inline returns a text as one line for people. Characters that could move the cursor, hide text or reorder it are
+// written as escapes such as \n, \x1b or \u202e. It is used for cells of tables and for names within sentences. The
+// output of Paint is kept.
 func Inline(s string) string {
 	if plain(s, false) {
 		return s
@@ -27,7 +27,7 @@ func Inline(s string) string {
 	}
 }
 
-// plain tells whether a text is printable ASCII, and so needs no second look.
+// plain reports whether a text is printable ASCII, so that it needs no escapes. lines allows newlines and tabs.
 func plain[T string | []byte](s T, lines bool) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < ' ' || c >= 0x7f) && (!lines || c != '\n' && c != '\t') {
@@ -37,7 +37,8 @@ func plain[T string | []byte](s T, lines bool) bool {
 	return true
 }
 
-// appendEscaped appends text to out. lines keeps newlines and tabs; a carriage return before a newline is then left out.
+// appendEscaped appends text to out with escapes. lines keeps newlines and tabs, and drops a carriage return before a
+// newline.
 func appendEscaped(out, text []byte, lines bool) []byte {
 	for i := 0; i < len(text); {
 		r, size := utf8.DecodeRune(text[i:])
@@ -74,21 +75,21 @@ func appendRune(out []byte, r rune) []byte {
 	return fmt.Appendf(out, `\u%04x`, r)
 }
 
-// hidden tells whether a character is one that a terminal obeys, or shows nothing of: control characters (C0, C1), those that change
-// the direction of the text, those of no width, and separators of lines.
+// hidden reports whether a terminal interprets a character or does not show it: control characters (C0, C1),
+// characters that change the direction of text, characters without width, and line separators.
 func hidden(r rune) bool {
 	if r < 0x7f {
 		return r < ' '
 	}
 	switch r {
-	case 0x115f, 0x1160, 0x3164, 0xffa0, 0x034f, 0x2800: // fillers: blank, though letters by their class
+	case 0x115f, 0x1160, 0x3164, 0xffa0, 0x034f, 0x2800: // fillers: blank, although their class is letter
 		return true
 	}
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
-// joins tells whether the character at i is a joiner or a non-joiner between two characters of a script that uses them, or within an
-// emoji. Beside ASCII, or at an end of the text, it only hides.
+// joins reports whether the character at i is a joiner or a non-joiner between two characters of a script that uses
+// them, or within an emoji. Beside ASCII, or at an end of the text, it could only hide something.
 func joins(text []byte, i, size int) bool {
 	if r, _ := utf8.DecodeRune(text[i:]); r != 0x200c && r != 0x200d {
 		return false
@@ -99,8 +100,8 @@ func joins(text []byte, i, size int) bool {
 	return shows(before) && shows(after)
 }
 
-// JSON writes the hidden characters of an encoded JSON document as \u escapes, which changes nothing of what it says: there they
-// stand in strings alone. White space between values is kept.
+// JSON writes the hidden characters of an encoded JSON document as \u escapes. That does not change its meaning,
+// because they occur only in strings. White space between values is kept.
 func JSON(doc []byte) []byte {
 	if plain(doc, true) {
 		return doc

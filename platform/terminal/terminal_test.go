@@ -11,7 +11,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// hostile is what data may hold, and what a person is to see of it within a text of several lines.
+// hostile maps texts that data may contain to what a person should see of them in a text of several lines.
 var hostile = map[string]string{
 	"plain text, a tab\tand\nlines":    "plain text, a tab\tand\nlines",
 	"\x1b[2J\x1b[1;1H":                 `\x1b[2J\x1b[1;1H`,
@@ -34,7 +34,7 @@ var hostile = map[string]string{
 	"می\u200cخواهم":                    "می\u200cخواهم",
 }
 
-// TestWriter: data is escaped however its bytes are spread over writes, and what Paint made is a colour.
+// TestWriter checks that data is escaped however its bytes are split into writes.
 func TestWriter(t *testing.T) {
 	t.Parallel()
 	for given, want := range hostile {
@@ -43,7 +43,7 @@ func TestWriter(t *testing.T) {
 			"at once": strings.NewReader(given), "byte by byte": iotest.OneByteReader(strings.NewReader(given)), "halves": iotest.HalfReader(strings.NewReader(given)),
 		} {
 			if name != "at once" && strings.ContainsAny(given, "\r\u200d\u200c") {
-				continue // these depend on what stands beside them
+				continue // these depend on their neighbours
 			}
 			var out bytes.Buffer
 			w := New(&out)
@@ -67,7 +67,8 @@ func TestWriter(t *testing.T) {
 	}
 }
 
-// TestPaint: colours arrive, in whatever pieces they are written, and data beside them does not colour.
+// TestPaint checks that colours are written, however they are split into writes, and that data cannot produce
+// colours.
 func TestPaint(t *testing.T) {
 	t.Parallel()
 	painted := "x " + Paint("31", "Failed") + " \x1b[32mforged\x1b[0m"
@@ -94,7 +95,7 @@ func TestPaint(t *testing.T) {
 	}
 }
 
-// TestRedraw: what moves the cursor is written as it is, and the text behind it is escaped.
+// TestRedraw checks that the cursor sequence is written unchanged, and that the text after it is escaped.
 func TestRedraw(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -103,7 +104,7 @@ func TestRedraw(t *testing.T) {
 	}
 }
 
-// TestJSON: a document keeps its meaning, and holds nothing that a terminal obeys.
+// TestJSON checks that a document keeps its meaning and has no characters that a terminal interprets.
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	for given := range hostile {
@@ -125,7 +126,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// TestData: programs get every byte.
+// TestData checks that programs get every byte.
 func TestData(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

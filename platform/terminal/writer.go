@@ -1,6 +1,7 @@
-// Package terminal is the last stop of everything that the program prints for people. What comes from data, such as a task's output, an
-// error or a name, may hold sequences that a terminal obeys: they clear the screen, set its title, fill the clipboard or hide text.
-// A Writer writes them as visible escapes, whichever command prints them, and lets through only what this package itself has made.
+// Package terminal writes everything that the program prints for people. Data such as a task's output, an error or a
+// name may contain terminal sequences that clear the screen, set its title, fill the clipboard or hide text. A Writer
+// writes them as visible escapes, whichever command prints them, and keeps only the sequences that this package has
+// made.
 package terminal
 
 import (
@@ -15,31 +16,32 @@ import (
 	"golang.org/x/term"
 )
 
-// mark begins the colours of this process: ESC [ and a secret number in front of what the terminal is to see. No data can guess it.
+// mark begins the colours of this process: ESC [ and a secret number, before the real code. Data cannot guess it.
 var mark = func() []byte {
 	var secret [4]byte
-	_, _ = rand.Read(secret[:]) // it never fails
+	_, _ = rand.Read(secret[:]) // never fails
 	return fmt.Appendf(nil, "\x1b[9%03d%03d%03d%03d;", secret[0], secret[1], secret[2], secret[3])
 }()
 
-// longestMarked bounds a mark with the codes behind it.
+// longestMarked bounds the length of a mark with its code.
 const longestMarked = 40
 
-// Paint colours a text by the code of an SGR sequence, such as 31 for red. It is for a Writer, and has the width of s.
+// Paint colours a text with the code of an SGR sequence, such as 31 for red. Its result has the display width of s,
+// and must be written to a Writer.
 func Paint(code, s string) string {
 	return string(mark) + code + "m" + s + string(mark) + "0m"
 }
 
-// Writer escapes what is written to it, and translates what Paint has made. It is safe for concurrent use.
+// Writer escapes what is written to it, and translates the marks of Paint. It is safe for concurrent use.
 type Writer struct {
 	out  io.Writer
 	file *os.File // the terminal, if out is one
 
 	mu   sync.Mutex
-	held []byte // the beginning of a character, or of a mark, whose rest comes with the next Write
+	held []byte // an incomplete character or mark, which the next Write completes
 }
 
-// New makes a Writer of what a program was given as its output. A Writer is returned as it is.
+// New returns a Writer for the program's output. It returns a Writer unchanged.
 func New(out io.Writer) *Writer {
 	if w, ok := out.(*Writer); ok {
 		return w
@@ -51,10 +53,11 @@ func New(out io.Writer) *Writer {
 	return w
 }
 
-// IsTerminal reports whether a person sees what is written at once.
+// IsTerminal reports whether the output is a terminal.
 func (w *Writer) IsTerminal() bool { return w.file != nil }
 
-// Size is that of the terminal in characters; ok is false if there is none or it does not tell.
+// Size returns the terminal's width and height in characters. ok is false if there is no terminal or its size is
+// unknown.
 func (w *Writer) Size() (width, height int, ok bool) {
 	if w.file == nil {
 		return 0, 0, false
@@ -63,7 +66,8 @@ func (w *Writer) Size() (width, height int, ok bool) {
 	return width, height, err == nil
 }
 
-// Write writes text for people. It reports p as written when its end has to wait for the next Write, or for Flush.
+// Write writes text for people. It counts all of p as written, even if the end of p has to wait for the next Write or
+// for Flush.
 func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -73,14 +77,14 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Redraw writes an unescaped sequence that moves the cursor or clears, and text behind it, at once.
+// Redraw immediately writes a sequence that moves the cursor or clears, unescaped, and then escaped text.
 func (w *Writer) Redraw(sequence, text string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.write([]byte(sequence), []byte(text))
 }
 
-// Flush writes what is held back.
+// Flush writes what was held back.
 func (w *Writer) Flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -110,7 +114,7 @@ func (w *Writer) emit(p []byte) error {
 	return err
 }
 
-// complete is the length of p without a character or a mark that has only begun.
+// complete returns the length of p without an incomplete character or mark at its end.
 func complete(p []byte) int {
 	if at := bytes.LastIndexByte(p, 0x1b); at >= 0 && len(p)-at < longestMarked {
 		tail := p[at:]
@@ -130,7 +134,7 @@ func complete(p []byte) int {
 	return len(p)
 }
 
-// appendMarked appends p escaped, with marks as the sequences that they stand for.
+// appendMarked appends p with escapes, and with the marks translated to their sequences.
 func appendMarked(out, p []byte) []byte {
 	for {
 		at := bytes.Index(p, mark)
@@ -148,7 +152,8 @@ func appendMarked(out, p []byte) []byte {
 	}
 }
 
-// Data is for documents that programs read: they get every byte as it is. A terminal gets what Write would write.
+// Data returns a writer for documents that programs read, which get every byte unchanged. A terminal gets what Write
+// would write.
 func (w *Writer) Data() io.Writer {
 	if w.IsTerminal() {
 		return w
@@ -156,7 +161,8 @@ func (w *Writer) Data() io.Writer {
 	return w.out
 }
 
-// JSONLines is for JSON, of which each Write is a whole document or several: it writes hidden characters as \u escapes.
+// JSONLines returns a writer for JSON, which writes hidden characters as \u escapes. Each Write must hold whole
+// documents.
 func (w *Writer) JSONLines() io.Writer { return jsonWriter{w} }
 
 type jsonWriter struct{ w *Writer }

@@ -1,5 +1,5 @@
-// Package audittest ends tests by verifying what they left: a test that leaves a breach of an invariant fails, whatever else it
-// looked at.
+// Package audittest verifies the database at the end of tests. A test that leaves a breach of an invariant fails,
+// whatever else it checked.
 package audittest
 
 import (
@@ -11,23 +11,24 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// Each runs a test on both databases, as dbtest.Each does, and at the end of each verifies the whole default tenant.
+// Each runs a test on both databases, as dbtest.Each does, and verifies the default tenant at the end of each.
 func Each(t *testing.T, run func(t *testing.T, d *db.DB)) {
 	t.Helper()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		// A cleanup runs even after t.Fatal; registered first, it runs after the test's own, when its workers have stopped.
+		// A cleanup runs even after t.Fatal. Because this one is registered first, it runs after the test's own, when
+		// the workers have stopped.
 		t.Cleanup(func() { Check(t, d) })
 		run(t, d)
 	})
 }
 
-// Check verifies the default tenant now, and fails the test with the full report if there is a breach.
+// Check verifies the default tenant, and fails the test with the full report if there is a breach.
 func Check(t testing.TB, d *db.DB) {
 	t.Helper()
 	CheckTenant(context.Background(), t, d)
 }
 
-// CheckTenant verifies the context's tenant now, and fails the test with the full report if there is a breach.
+// CheckTenant verifies the context's tenant, and fails the test with the full report if there is a breach.
 func CheckTenant(ctx context.Context, t testing.TB, d *db.DB) {
 	t.Helper()
 	report, err := audit.New(d).Verify(ctx, audit.Options{})

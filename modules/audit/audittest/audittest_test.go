@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// recorder stands in for a test that is about to fail, and keeps what it says.
+// recorder replaces a test that is expected to fail, and records its messages.
 type recorder struct {
 	testing.TB
 	said string

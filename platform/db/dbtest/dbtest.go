@@ -1,5 +1,6 @@
-// Package dbtest gives tests real databases: a file for SQLite, a database of a local server for PostgreSQL, each new,
-// migrated and isolated. It has no stand-in for either: a missing PostgreSQL fails the test with what to install.
+// Package dbtest provides real databases for tests: a file for SQLite, and a database on a local server for
+// PostgreSQL. Each is new, migrated and isolated. There are no fakes: if PostgreSQL is missing, the test fails and
+// says what to install.
 package dbtest
 
 import (
@@ -13,8 +14,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Each runs a test on both databases, as parallel subtests "sqlite" and "postgres". The database is closed after the cleanups
-// that run registers.
+// Each runs a test on both databases, as parallel subtests "sqlite" and "postgres". The database is closed after the
+// cleanups that run registers.
 func Each(t *testing.T, run func(t *testing.T, d *db.DB)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
@@ -27,7 +28,8 @@ func Each(t *testing.T, run func(t *testing.T, d *db.DB)) {
 	})
 }
 
-// EachEmpty is Each without a schema, and without a handle: for tests of migrations and of several handles on one database.
+// EachEmpty is Each without a schema and without a handle. It serves tests of migrations and of several handles on
+// one database.
 func EachEmpty(t *testing.T, run func(t *testing.T, url string)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
@@ -46,7 +48,7 @@ func SQLite(t testing.TB) *db.DB {
 	return Open(t, SQLiteURL(t))
 }
 
-// SQLiteURL is the URL of a new, migrated file, for a test that starts the program.
+// SQLiteURL returns the URL of a new, migrated file, for a test that starts the program.
 func SQLiteURL(t testing.TB) string {
 	t.Helper()
 	content, err := migratedFile()
@@ -60,7 +62,7 @@ func SQLiteURL(t testing.TB) string {
 	return "sqlite://" + path
 }
 
-// migratedFile is the content of a migrated file, which each test's is a copy of.
+// migratedFile returns the content of a migrated file, of which each test gets a copy.
 var migratedFile = sync.OnceValues(func() (content []byte, err error) {
 	dir, err := os.MkdirTemp("", "sluice-template")
 	if err != nil {
@@ -73,25 +75,25 @@ var migratedFile = sync.OnceValues(func() (content []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(d.Migrate(ctx), d.Close()); err != nil { // closing moves the log into the file
+	if err := errors.Join(d.Migrate(ctx), d.Close()); err != nil { // closing copies the log into the file
 		return nil, err
 	}
 	return os.ReadFile(path)
 })
 
-// EmptySQLiteURL is the URL of a file that is not there yet.
+// EmptySQLiteURL returns the URL of a file that does not exist yet.
 func EmptySQLiteURL(t testing.TB) string {
 	t.Helper()
 	return "sqlite://" + filepath.Join(t.TempDir(), "sluice.db")
 }
 
-// Postgres opens a new, migrated database of the tests' server, which is dropped at the end of the test.
+// Postgres opens a new, migrated database on the tests' server, which is dropped at the end of the test.
 func Postgres(t testing.TB) *db.DB {
 	t.Helper()
 	return Open(t, PostgresURL(t))
 }
 
-// Open opens a database for as long as the test runs, for a test that wants several handles on one.
+// Open opens a database until the end of the test, for a test that needs several handles on one.
 func Open(t testing.TB, url string) *db.DB {
 	t.Helper()
 	d, err := db.Open(t.Context(), url)

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Eventually waits, at most a minute, until a condition holds that nobody tells of. It looks often, but leaves the machine
-// to what it waits for: between two looks it pauses for twice as long as the last one took, at least 10 ms.
+// Eventually waits at most a minute until a condition holds of which there is no notification. Between two checks it
+// pauses for twice as long as the last check took, at least 10 ms and at most 1 s, so that the awaited work gets the
+// machine.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(time.Minute)

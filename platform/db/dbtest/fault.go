@@ -9,12 +9,12 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Fault is a write that the database refuses. It is made of triggers, so that the program under test has no hook for it.
+// Fault is a write that the database refuses. It uses triggers, so that the program under test needs no hook for it.
 type Fault struct {
 	Table    string // without its schema
 	On       string // INSERT, UPDATE or DELETE
-	When     string // condition over the NEW and the OLD row; empty: every row
-	AtCommit bool   // let the write pass, and refuse the commit of its transaction
+	When     string // condition on the NEW and the OLD row; empty: every row
+	AtCommit bool   // allow the write, and refuse the commit of its transaction
 }
 
 func (f Fault) String() string {
@@ -27,12 +27,14 @@ func (f Fault) String() string {
 
 const injected = "injected fault"
 
-// Injected reports whether an error is what a Fault answers. No table has a foreign key, so that of SQLite is the fault's.
+// Injected reports whether an error comes from a Fault. No table has a foreign key, so a violated one in SQLite comes
+// from a Fault.
 func Injected(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), injected) || strings.Contains(err.Error(), "FOREIGN KEY constraint failed"))
 }
 
-// Inject puts a fault into the default tenant, one at a time, and returns what takes it out again.
+// Inject adds a fault to the default tenant, and returns a function that removes it. Only one fault may exist at a
+// time.
 func Inject(t testing.TB, d *db.DB, f Fault) (mend func()) {
 	t.Helper()
 	when := ""
@@ -63,7 +65,8 @@ func (f Fault) postgres(when string) (put, remove []string) {
 		[]string{`DROP FUNCTION {injected_fault}() CASCADE`}
 }
 
-// sqlite knows no trigger at commit: there, a row that breaks a deferred foreign key makes the commit fail.
+// sqlite uses a row that violates a deferred foreign key to make a commit fail, because SQLite has no trigger at
+// commit.
 func (f Fault) sqlite(when string) (put, remove []string) {
 	moment, body := "BEFORE", `SELECT RAISE(ABORT, '`+injected+`')`
 	remove = []string{`DROP TRIGGER {injected_fault}`}
@@ -79,7 +82,7 @@ func (f Fault) sqlite(when string) (put, remove []string) {
 	return put, remove
 }
 
-// Exec runs statements in one transaction of the default tenant; see db.Args for their language.
+// Exec runs statements in one transaction of the default tenant; see db.Args for their syntax.
 func Exec(t testing.TB, d *db.DB, statements ...string) {
 	t.Helper()
 	err := d.Transaction(t.Context(), func(tx db.Tx) error {
@@ -95,7 +98,7 @@ func Exec(t testing.TB, d *db.DB, statements ...string) {
 	}
 }
 
-// Dump reads every row of every table of the default tenant, as text, sorted, by table.
+// Dump returns every row of every table of the default tenant as text, sorted, by table.
 func Dump(t testing.TB, d *db.DB) map[string][]string {
 	t.Helper()
 	g, err := d.Read(t.Context())

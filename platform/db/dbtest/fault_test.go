@@ -12,7 +12,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// write adds one worker, whom tests of faults may refuse.
+// write adds a worker, which tests refuse with faults.
 func write(t *testing.T, d *db.DB, id string) error {
 	t.Helper()
 	return d.Transaction(t.Context(), func(tx db.Tx) error {
@@ -22,7 +22,8 @@ VALUES ($id, 'h', 1, 1, '', $now, $now)`, db.Args{"id": id, "now": tx.Now})
 	})
 }
 
-// TestInject: a fault refuses what it names and nothing else, leaves nothing of the transaction, and is gone once mended.
+// TestInject checks that a fault refuses only the write that it names, that nothing of the transaction remains, and
+// that the fault can be removed.
 func TestInject(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -59,7 +60,7 @@ func TestInjectedIsNoOtherError(t *testing.T) {
 	}
 }
 
-// TestDump shows every table, and a change of any value in it.
+// TestDump checks that Dump shows every table and a change of any value.
 func TestDump(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {

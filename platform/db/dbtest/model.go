@@ -21,8 +21,8 @@ type column struct {
 	nullable bool
 }
 
-// CheckModel fails the test when a model and its migrated table differ: a column that only one of them has, one whose type
-// the model's field can't hold, or one that may be NULL where the field can't take it.
+// CheckModel fails the test if a model and its migrated table differ: a column that only one of them has, a column
+// whose type the model's field cannot hold, or a nullable column whose field cannot hold NULL.
 func CheckModel(t *testing.T, d *db.DB, model any) {
 	t.Helper()
 	g, err := d.Read(t.Context())
@@ -38,14 +38,14 @@ func CheckModel(t *testing.T, d *db.DB, model any) {
 	}
 }
 
-// columns reads a table's columns from the database's own catalogue.
+// columns reads a table's columns from the database's catalogue.
 func columns(t *testing.T, d *db.DB, table string) map[string]column {
 	t.Helper()
 	g, err := d.Read(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	// SQLite calls a key of numbers nullable, and stores the next number for NULL.
+	// SQLite reports an integer key as nullable, although it stores the next number for NULL.
 	query, args := `SELECT name, lower(type), "notnull" = 0 AND pk = 0 FROM pragma_table_info(?)`, []any{table}
 	if namespace, name, qualified := strings.Cut(table, "."); qualified {
 		query = `SELECT column_name, data_type, is_nullable = 'YES' FROM information_schema.columns WHERE table_schema = ? AND table_name = ?`
@@ -71,7 +71,7 @@ func columns(t *testing.T, d *db.DB, table string) map[string]column {
 	return out
 }
 
-// compare lists the differences, in the order of the columns' names.
+// compare lists the differences, sorted by the names of the columns.
 func compare(s *schema.Schema, table map[string]column) []string {
 	if len(table) == 0 {
 		return []string{"there is no such table"}
@@ -106,7 +106,7 @@ func mismatch(f *schema.Field, c column) []string {
 	return out
 }
 
-// kindsOf gives the column types, of either database, that hold a Go type.
+// kindsOf returns the column types of either database that hold a Go type.
 func kindsOf(field reflect.Type) []string {
 	if field.Kind() == reflect.Pointer {
 		field = field.Elem()

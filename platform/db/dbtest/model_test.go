@@ -13,7 +13,7 @@ import (
 
 type status string
 
-// log is a model of log_chunks as a module would write it; the others below are wrong in one way each.
+// log is a correct model of log_chunks. Each of the other models is wrong in one way.
 type log struct {
 	TaskExecutionID db.ID `gorm:"primaryKey"`
 	Attempt         int   `gorm:"primaryKey"`

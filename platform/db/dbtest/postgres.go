@@ -19,11 +19,11 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 )
 
-// URLEnv names the environment variable with the URL of a server to use, its user a superuser.
+// URLEnv is the environment variable with the URL of a server to use. Its user must be a superuser.
 const URLEnv = "SLUICE_TEST_POSTGRES_URL"
 
-// server gives the superuser's URL of the server that this process's tests share. One that it starts is never stopped here:
-// it ends with the process, whichever way that goes.
+// server returns the superuser's URL of the server that this process's tests share. A server that it starts is not
+// stopped, because it ends with the process, however the process ends.
 var server = sync.OnceValues(func() (string, error) {
 	if u := os.Getenv(URLEnv); u != "" {
 		return u, nil
@@ -35,7 +35,7 @@ var server = sync.OnceValues(func() (string, error) {
 	return s.URL(), nil
 })
 
-// template gives the name of the server's migrated database that each test's is a copy of.
+// template returns the name of the server's migrated database, of which each test gets a copy.
 var template = sync.OnceValues(func() (string, error) {
 	admin, err := server()
 	if err != nil {
@@ -44,8 +44,8 @@ var template = sync.OnceValues(func() (string, error) {
 	return makeTemplate(context.Background(), admin)
 })
 
-// PostgresURL is the URL of a new, migrated database without rows, for a test that starts the program. It is dropped at the
-// end of the test, whoever is still connected.
+// PostgresURL returns the URL of a new, migrated database without rows, for a test that starts the program. The
+// database is dropped at the end of the test, even if clients are still connected.
 func PostgresURL(t testing.TB) string {
 	t.Helper()
 	from, err := template()
@@ -55,19 +55,20 @@ func PostgresURL(t testing.TB) string {
 	return createDatabase(t, from+" STRATEGY FILE_COPY")
 }
 
-// EmptyPostgresURL is PostgresURL without any schema, for tests of migrations.
+// EmptyPostgresURL is PostgresURL without a schema, for tests of migrations.
 func EmptyPostgresURL(t testing.TB) string {
 	t.Helper()
 	return createDatabase(t, "template0 STRATEGY FILE_COPY")
 }
 
-// PostgresURLWith is EmptyPostgresURL of a database made with further options of CREATE DATABASE, such as an encoding.
+// PostgresURLWith is EmptyPostgresURL with further options of CREATE DATABASE, such as an encoding.
 func PostgresURLWith(t testing.TB, options string) string {
 	t.Helper()
 	return createDatabase(t, "template0 "+options)
 }
 
-// createDatabase copies a database for the time of a test. from is a template with options; FILE_COPY is several times faster than the default for a small one.
+// createDatabase copies a database for one test. from is a template with options. FILE_COPY is several times faster
+// than the default for a small database.
 func createDatabase(t testing.TB, from string) string {
 	t.Helper()
 	name := "test_" + hex.EncodeToString(newID())
@@ -92,7 +93,7 @@ func newID() []byte {
 	return id[:]
 }
 
-// ServerURL is the superuser's URL of the tests' server.
+// ServerURL returns the superuser's URL of the tests' server.
 func ServerURL(t testing.TB) string {
 	t.Helper()
 	u, err := server()
@@ -119,7 +120,8 @@ func withDatabase(server, database string) (string, error) {
 	return u.String(), nil
 }
 
-// admin runs one statement as the superuser, on a connection of its own, so that parallel tests do not wait for each other.
+// admin runs one statement as the superuser, on a separate connection, so that parallel tests do not wait for each
+// other.
 func admin(ctx context.Context, statement string) error {
 	u, err := server()
 	if err != nil {
@@ -139,8 +141,9 @@ func onConn(ctx context.Context, url string, fn func(*pgx.Conn) error) error {
 	return errors.Join(fn(conn), conn.Close(context.WithoutCancel(ctx)))
 }
 
-// makeTemplate finds or makes the template of this binary's migrations. Its name holds their hash, so that an edited step
-// takes effect on a server that lives on; a lock keeps parallel test processes from making it twice.
+// makeTemplate finds or makes the template of this binary's migrations, and returns its name. The name contains the
+// migrations' hash, so that an edited step takes effect on a server that is used again. A lock keeps parallel test
+// processes from making the template twice.
 func makeTemplate(ctx context.Context, admin string) (string, error) {
 	hash, err := hashOf(migrations.Postgres)
 	if err != nil {
@@ -161,7 +164,8 @@ func makeTemplate(ctx context.Context, admin string) (string, error) {
 	return name, err
 }
 
-// fillTemplate gives the template its name last: a process that dies half way leaves none.
+// fillTemplate makes the template under another name and renames it last, so that a process that dies leaves no
+// incomplete template.
 func fillTemplate(ctx context.Context, conn *pgx.Conn, admin, name string) error {
 	unfinished := name + "_unfinished"
 	for _, statement := range []string{`DROP DATABASE IF EXISTS ` + unfinished + ` WITH (FORCE)`, `CREATE DATABASE ` + unfinished} {

@@ -11,22 +11,22 @@ import (
 	"syscall"
 )
 
-// Backup copies the data folder of a running server into a new folder, which Config.From takes.
+// Backup copies the data directory of a running server into a new directory, which Config.From accepts.
 func Backup(ctx context.Context, url, dir string) error {
 	return client(ctx, "pg_basebackup", "--dbname="+url, "--pgdata="+dir, "--wal-method=stream", "--checkpoint=fast")
 }
 
-// Dump writes a database into a file of SQL.
+// Dump writes a database into an SQL file.
 func Dump(ctx context.Context, url, file string) error {
 	return client(ctx, "pg_dump", "--dbname="+url, "--file="+file)
 }
 
-// Restore runs a file of SQL in a database.
+// Restore runs an SQL file in a database.
 func Restore(ctx context.Context, url, file string) error {
 	return client(ctx, "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname="+url, "--file="+file)
 }
 
-// client runs one of the programs that stand beside the server's.
+// client runs one of the client programs in the server's program directory.
 func client(ctx context.Context, program string, args ...string) error {
 	bin, err := findBinaries()
 	if err != nil {
@@ -38,7 +38,7 @@ func client(ctx context.Context, program string, args ...string) error {
 	return nil
 }
 
-// adopt makes a copy of a data folder the server's own.
+// adopt copies a data directory for the server.
 func adopt(from, dir string, owner *syscall.Credential) error {
 	to := dataDir(dir)
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
@@ -50,5 +50,5 @@ func adopt(from, dir string, owner *syscall.Credential) error {
 		}
 		return err
 	})
-	return errors.Join(err, os.Chmod(to, 0o700)) // the server refuses a folder that others may read
+	return errors.Join(err, os.Chmod(to, 0o700)) // the server refuses a directory that others may read
 }

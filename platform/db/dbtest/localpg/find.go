@@ -15,10 +15,10 @@ import (
 // ErrNotInstalled means that the machine has no PostgreSQL server programs.
 var ErrNotInstalled = errors.New("PostgreSQL's programs initdb and postgres are not installed")
 
-// places are where systems keep the programs that they leave out of PATH, a folder a version.
+// places are where systems keep the programs that are not in PATH, with a directory for each version.
 var places = []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"}
 
-// findBinaries gives the folder of initdb and postgres: PATH's, or else the newest version's.
+// findBinaries returns the directory of initdb and postgres: the one in PATH, or else the newest version's.
 func findBinaries() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil && hasServer(filepath.Dir(path)) {
@@ -52,7 +52,7 @@ func hasServer(bin string) bool {
 	return true
 }
 
-// versionOf reads 15 from /usr/lib/postgresql/15/bin and from /usr/pgsql-15/bin; 0 when there is no number.
+// versionOf returns 15 for /usr/lib/postgresql/15/bin and for /usr/pgsql-15/bin, and 0 if there is no number.
 func versionOf(bin string) int {
 	name := filepath.Base(filepath.Dir(bin))
 	v, err := strconv.Atoi(name[strings.LastIndex(name, "-")+1:])
@@ -62,7 +62,8 @@ func versionOf(bin string) int {
 	return v
 }
 
-// serverUser is whom the server runs as: nil for this process's own user, another one for root, whom Postgres refuses.
+// serverUser returns the user that runs the server: nil for this process's own user, or another user if this process
+// runs as root, which PostgreSQL refuses.
 func serverUser() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil

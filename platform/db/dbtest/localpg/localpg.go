@@ -1,6 +1,6 @@
-// Package localpg starts a PostgreSQL server of its own from the machine's binaries, for tests and benchmarks.
-// The server and its files never outlive the process that started it, however that process ends. It is not for data
-// that anybody wants to keep.
+// Package localpg starts a separate PostgreSQL server from the machine's binaries, for tests and benchmarks. The
+// server and its files never outlive the process that started it, however that process ends. It is not for data that
+// must be kept.
 package localpg
 
 import (
@@ -21,12 +21,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Config says what a server is for.
+// Config configures a server.
 type Config struct {
-	// Durable leaves Postgres's defaults for fsync, synchronous_commit and full_page_writes, for benchmarks and crash
-	// tests. Otherwise they are off: a test's database need not survive a power cut.
+	// Durable keeps PostgreSQL's defaults for fsync, synchronous_commit and full_page_writes, for benchmarks and
+	// crash tests. Otherwise they are off, because a test's database need not survive a power failure.
 	Durable bool
-	// From is a data folder, as Backup makes one, to begin with a copy of; empty: an empty server.
+	// From is a data directory made by Backup, of which the server uses a copy. If it is empty, the server starts
+	// empty.
 	From string
 	// Settings are further server settings, by name.
 	Settings map[string]string
@@ -37,24 +38,24 @@ type Server struct {
 	url   string
 	dir   string
 	cmd   *exec.Cmd
-	hold  *os.File // its end of file tells the supervisor to stop the server
-	alive *os.File // its end of file, after the end of the log, tells that the server has ended
+	hold  *os.File // its end of file makes the supervisor stop the server
+	alive *os.File // its end of file, after the end of the log, says that the server has ended
 }
 
-// running keeps each server's pipe from the garbage collector, which would close it, and so stop a server whose owner keeps
-// nothing but its URL.
+// running keeps each server's pipe from the garbage collector. A collected pipe is closed, which would stop a server
+// whose owner keeps only its URL.
 var running sync.Map
 
 const superuser = "postgres"
 
-// portTaken is in the log when another process took a free port before the server did.
+// portTaken is in the log if another process took a free port before the server did.
 const portTaken = "could not bind IPv4 address"
 
-// starting is how long a server may take until it accepts connections, on a busy machine.
+// starting is how long a server may take to accept connections, on a busy machine.
 const starting = 60 * time.Second
 
-// Start makes an empty server and waits until it accepts connections. Without PostgreSQL's programs it fails with
-// ErrNotInstalled, which says what to install.
+// Start starts an empty server, or one from Config.From, and waits until it accepts connections. Without PostgreSQL's
+// programs it returns ErrNotInstalled, which says what to install.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	bin, err := findBinaries()
 	if err != nil {
@@ -70,7 +71,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 }
 
 func startOnce(ctx context.Context, bin string, cfg Config) (*Server, error) {
-	// A short path, for the name of a Unix socket has at most 107 bytes.
+	// The path must be short, because the name of a Unix socket has at most 107 bytes.
 	dir, err := os.MkdirTemp("", "pg")
 	if err != nil {
 		return nil, fmt.Errorf("make the server's directory: %w", err)
@@ -100,7 +101,7 @@ func startOnce(ctx context.Context, bin string, cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// initdb makes the data directory. --no-sync: the files need not survive a power cut before the server has started.
+// initdb makes the data directory. It uses --no-sync because the files need not survive a power failure.
 func initdb(ctx context.Context, bin, dir string, owner *syscall.Credential) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "--pgdata="+dataDir(dir), "--username="+superuser,
 		"--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
@@ -114,8 +115,9 @@ func initdb(ctx context.Context, bin, dir string, owner *syscall.Credential) err
 
 func dataDir(dir string) string { return filepath.Join(dir, "data") }
 
-// supervisor runs the server ("$@") beside a watcher that reads from the process that wanted it. When that process ends,
-// even by SIGKILL, the read ends and the server is stopped at once; then its log's end is told and its directory ($0) removed.
+// supervisor runs the server ("$@") and a watcher that reads from the process that started it. When that process
+// ends, even by SIGKILL, the read ends and the watcher stops the server. Then the supervisor prints the end of the
+// server's log and removes its directory ($0).
 const supervisor = `
 exec 3<&0
 "$@" </dev/null >"$0/log" 2>&1 3<&- &
@@ -136,7 +138,8 @@ func supervise(bin, dir string, owner *syscall.Credential, cfg Config) (*Server,
 	args := append([]string{"-c", supervisor, dir, filepath.Join(bin, "postgres")}, serverArgs(dir, port, cfg)...)
 	cmd := exec.Command("sh", args...)
 	cmd.Dir = dir
-	// A session of its own: an interrupt from the terminal reaches the tests, which may still need the server.
+	// The server gets a session of its own, because an interrupt from the terminal reaches the tests, which may still
+	// need it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: owner, Setsid: true}
 	stdin, hold, err := os.Pipe()
 	if err != nil {
@@ -178,10 +181,10 @@ func freePort() (string, error) {
 	return port, errors.Join(err, l.Close())
 }
 
-// URL is the superuser's, of the server's database postgres.
+// URL returns the superuser's URL of the server's database postgres.
 func (s *Server) URL() string { return s.url }
 
-// PID is the process id of the server's first process, 0 when it has none.
+// PID returns the process id of the server's first process, or 0 if it has none.
 func (s *Server) PID() int {
 	pid := 0
 	if b, err := os.ReadFile(filepath.Join(dataDir(s.dir), "postmaster.pid")); err == nil {
@@ -190,7 +193,7 @@ func (s *Server) PID() int {
 	return pid
 }
 
-// await tries to connect until it works, the server ends, or time is up.
+// await tries to connect until it succeeds, the server ends, or the time is up.
 func (s *Server) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, starting)
 	defer cancel()
@@ -208,7 +211,8 @@ func (s *Server) await(ctx context.Context) error {
 	}
 }
 
-// ended waits the given time for the end of the server, and then gives an error with what its log said last.
+// ended waits the given time for the end of the server. If the server ended, it returns an error with the end of its
+// log.
 func (s *Server) ended(wait time.Duration) error {
 	if err := s.alive.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		return err
@@ -225,8 +229,8 @@ func (s *Server) ended(wait time.Duration) error {
 	return errors.Join(fmt.Errorf("the server ended while it started; its log ends:\n%s%s", first[:n], rest), err)
 }
 
-// Stop ends the server, waits for its end and for its files to be gone. A process that ends without it leaves nothing
-// behind either.
+// Stop stops the server, and waits until it has ended and its files are removed. A process that ends without calling
+// Stop leaves nothing behind either.
 func (s *Server) Stop() error {
 	running.Delete(s)
 	err := errors.Join(s.hold.Close(), s.alive.Close())

@@ -20,7 +20,7 @@ import (
 
 const helperEnv = "LOCALPG_TEST_HELPER"
 
-// TestMain lets the test's own program stand for a process that starts a server and is then killed.
+// TestMain lets the test binary play a process that starts a server and is then killed.
 func TestMain(m *testing.M) {
 	if os.Getenv(helperEnv) == "" {
 		goleak.VerifyTestMain(m)
@@ -68,7 +68,7 @@ func gone(path string) bool {
 	return errors.Is(err, os.ErrNotExist)
 }
 
-// eventually waits for what another process does and tells nobody.
+// eventually waits for an effect of another process of which there is no notification.
 func eventually(t *testing.T, what string, happened func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(30 * time.Second)
@@ -130,7 +130,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestServerNeedsNoReference: it runs on when its owner keeps the URL alone.
+// TestServerNeedsNoReference checks that a server keeps running if its owner keeps only the URL.
 func TestServerNeedsNoReference(t *testing.T) {
 	url := func() string {
 		s, err := Start(t.Context(), Config{})
@@ -167,7 +167,8 @@ func show(t *testing.T, url, setting string) string {
 	return value
 }
 
-// TestStartSaysWhy: a server that can't start fails at once, with its own words, and leaves no files.
+// TestStartSaysWhy checks that a server that cannot start fails immediately, with its own message, and leaves no
+// files.
 func TestStartSaysWhy(t *testing.T) {
 	t.Setenv("TMPDIR", shortDir(t))
 	_, err := Start(t.Context(), Config{Settings: map[string]string{"shared_buffers": "nonsense"}})
@@ -180,7 +181,7 @@ func TestStartSaysWhy(t *testing.T) {
 	}
 }
 
-// shortDir is a directory that the server's user may search; t.TempDir's name is too long for a socket.
+// shortDir returns a directory that the server's user may search. The name of t.TempDir is too long for a socket.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "t") //nolint:usetesting // t.TempDir's own directory is closed to other users
@@ -188,7 +189,7 @@ func shortDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o777); err != nil { // the server's user makes and removes its files here
+	if err := os.Chmod(dir, 0o777); err != nil { // the server's user creates and removes its files here
 		t.Fatal(err)
 	}
 	return dir
@@ -213,7 +214,7 @@ func TestNewestVersionWins(t *testing.T) {
 			t.Fatal(err)
 		}
 		programs := []string{"initdb", "postgres"}
-		if version == "17" { // clients alone
+		if version == "17" { // only the client programs
 			programs = []string{"psql"}
 		}
 		for _, p := range programs {

@@ -20,8 +20,8 @@ type Pooler struct {
 	cmd *exec.Cmd
 }
 
-// StartPooler starts PgBouncer with its default settings but for the pool mode ("session" or "transaction"), in front of the server
-// that the URL names. Without the program it fails with ErrNotInstalled.
+// StartPooler starts PgBouncer in front of the server that the URL names. Its settings are the defaults, except for
+// the pool mode ("session" or "transaction"). If the program is missing, StartPooler returns ErrNotInstalled.
 func StartPooler(ctx context.Context, serverURL, mode string) (*Pooler, error) {
 	program, err := findPooler()
 	if err != nil {
@@ -73,13 +73,13 @@ pool_mode = %s
 	return p, nil
 }
 
-// URL is the server's URL through the pooler.
+// URL returns the server's URL through the pooler.
 func (p *Pooler) URL() string { return p.url }
 
-// Stop ends the pooler and waits for its end.
+// Stop kills the pooler and waits for its end.
 func (p *Pooler) Stop() error {
 	err := p.cmd.Process.Kill()
-	_ = p.cmd.Wait() // killed
+	_ = p.cmd.Wait() // reports the kill
 	return errors.Join(err, os.RemoveAll(p.dir))
 }
 

@@ -1,4 +1,5 @@
-// Command pgserver runs a command beside a PostgreSQL server of its own, whose URL it puts into the command's environment.
+// Command pgserver starts a PostgreSQL server for the time of a command. The command finds the server's URL in its
+// environment.
 //
 //	go run ./platform/db/dbtest/pgserver -- go test ./...
 package main
@@ -16,8 +17,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 )
 
-// exitUsage is what a shell's own commands return for wrong usage; a failure of the server has a code of its own, so that it
-// can't be taken for the command's.
+// exitUsage is the exit code of shell commands for wrong usage. exitServer differs from common exit codes, so that a
+// failure of the server is not taken for the command's.
 const (
 	exitUsage  = 2
 	exitServer = 125
@@ -47,9 +48,10 @@ func run(args []string) int {
 	return withServer(cfg, *urlEnv, flags.Args())
 }
 
-// withServer gives the command's exit code.
+// withServer returns the command's exit code.
 func withServer(cfg localpg.Config, urlEnv string, command []string) int {
-	// Signals are caught from here on: one that arrives while the server starts must not leave it running either.
+	// Signals are caught before the server starts, so that a signal during the start does not leave the server
+	// running.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	server, err := localpg.Start(context.Background(), cfg)
@@ -68,7 +70,7 @@ func withServer(cfg localpg.Config, urlEnv string, command []string) int {
 	return code
 }
 
-// runForwarding runs the command and hands on the signals that arrive meanwhile.
+// runForwarding runs the command and forwards signals to it.
 func runForwarding(cmd *exec.Cmd, signals <-chan os.Signal) int {
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, "pgserver:", err)
@@ -79,14 +81,15 @@ func runForwarding(cmd *exec.Cmd, signals <-chan os.Signal) int {
 	for {
 		select {
 		case s := <-signals:
-			_ = cmd.Process.Signal(s) // fails only once the command has ended
+			_ = cmd.Process.Signal(s) // fails only if the command has ended
 		case err := <-done:
 			return exitCode(err)
 		}
 	}
 }
 
-// exitCode follows the shell: 128 and the signal's number for a command that a signal ended.
+// exitCode returns the command's exit code as a shell does: 128 plus the signal's number if a signal ended the
+// command.
 func exitCode(err error) int {
 	if err == nil {
 		return 0

@@ -13,7 +13,7 @@ import (
 
 const asProgram = "PGSERVER_TEST_PROGRAM"
 
-// TestMain lets the test's own program be pgserver, and the command that it runs.
+// TestMain lets the test binary play pgserver, and the command that pgserver runs.
 func TestMain(m *testing.M) {
 	switch os.Getenv(asProgram) {
 	case "":
@@ -49,7 +49,7 @@ func TestCommandGetsServerAndGivesItsCode(t *testing.T) {
 	}
 }
 
-// TestSignalReachesCommand: the command says when it is ready for the signal.
+// TestSignalReachesCommand uses a command that says when it is ready for the signal.
 func TestSignalReachesCommand(t *testing.T) {
 	cmd := pgserver(t, "--", "sh", "-c", `trap 'exit 9' TERM; echo ready; while :; do read -r _; done`)
 	stdin, err := cmd.StdinPipe()
