@@ -5,6 +5,7 @@ package redact
 import (
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -125,7 +126,9 @@ func Secrets(raw string) []string {
 // Text replaces the secrets of a database's URL in a text, such as an error of a driver. Secrets of fewer than four
 // characters stay, because they would also be found in unrelated words.
 func Text(text, database string) string {
-	for _, secret := range Secrets(database) {
+	secrets := Secrets(database)
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // one may be the beginning of another
+	for _, secret := range secrets {
 		if len(secret) >= 4 {
 			text = strings.ReplaceAll(text, secret, Hidden)
 		}

@@ -46,6 +46,9 @@ func TestText(t *testing.T) {
 	if got != "cannot use xxxxx, xxxxx, xxxxx or xxxxx" {
 		t.Error(got)
 	}
+	if got := Text("cannot use Hj8ccv73", "postgres://app:Hj8c@db/x?sslpassword=Hj8ccv73"); got != "cannot use xxxxx" {
+		t.Errorf("of two passwords that begin alike: %s", got)
+	}
 }
 
 // TestRequest checks that only the scheme, the host, the path and the names in the query are shown.
