@@ -60,6 +60,7 @@ func TestImportBelievesNothing(t *testing.T) {
 		p.nothing(t)
 		// What only the history shows is found within the transaction.
 		unfaithful := resealed(strings.Replace(text, `"attempt":1,"max_attempts":1`, `"attempt":3,"max_attempts":1`, 1))
+		contains(t, p.run(t, "import", file(t, "bad.jsonl", unfaithful), "-o", "json").stdout, `"unheld": []`)
 		r := p.run(t, "import", file(t, "bad.jsonl", unfaithful))
 		if r.code != 1 || !strings.Contains(r.stdout, "I2 faithful") || !strings.Contains(r.stdout, "nothing was imported") {
 			t.Errorf("%+v", r)

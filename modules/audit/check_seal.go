@@ -82,7 +82,10 @@ func (p *page) checkOutputs(x *pipeline) {
 		was[o.TaskExecutionID.String()] = o.Hash
 		if t, ok := p.tasks[o.TaskExecutionID]; !ok || t.pipelineID != x.id {
 			p.report(x, nil, breachAt{
-				problem: problem{Seal, "the task " + o.TaskExecutionID.String() + ", whose output was sealed, does not exist", "each sealed task"}, events: x.history.refs(),
+				problem: problem{
+					Seal, "the task " + o.TaskExecutionID.String() + ", whose output was sealed, does not exist", "each sealed task",
+				},
+				events: x.history.refs(),
 			})
 		}
 	}
@@ -109,8 +112,8 @@ func hashText(sum string) string {
 }
 
 func headerText(h seal.Header) string {
-	return fmt.Sprintf("id %s, pipeline_name %s, definition_version %s, version %d, former_seal %s", h.PipelineExecutionID, short(h.PipelineName),
-		short(h.DefinitionVersion), h.Version, orNull(h.Former))
+	return fmt.Sprintf("id %s, pipeline_name %s, definition_version %s, version %d, former_seal %s",
+		h.PipelineExecutionID, short(h.PipelineName), short(h.DefinitionVersion), h.Version, orNull(h.Former))
 }
 
 func labelsText(list []seal.Label) string {

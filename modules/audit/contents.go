@@ -42,15 +42,25 @@ func (p *page) loadContents() error {
 		columns     []string
 		row         func(*record)
 	}{
-		{"what is sealed", "SELECT id, idempotency_key, seal_parts, input FROM " + executions + of("id") + " AND seal_parts IS NOT NULL", contentColumns, p.addContents},
-		{"labels", "SELECT pipeline_execution_id, name, value FROM " + table(p.g, "execution_labels") + of("pipeline_execution_id"), labelColumns, p.addLabel},
 		{
-			"outputs", "SELECT pipeline_execution_id, id, output FROM " + table(p.g, "task_executions") + of("pipeline_execution_id") + " AND output IS NOT NULL",
+			"what is sealed", "SELECT id, idempotency_key, seal_parts, input FROM " + executions +
+				of("id") + " AND seal_parts IS NOT NULL",
+			contentColumns, p.addContents,
+		},
+		{
+			"labels", "SELECT pipeline_execution_id, name, value FROM " + table(p.g, "execution_labels") +
+				of("pipeline_execution_id"),
+			labelColumns, p.addLabel,
+		},
+		{
+			"outputs", "SELECT pipeline_execution_id, id, output FROM " + table(p.g, "task_executions") +
+				of("pipeline_execution_id") + " AND output IS NOT NULL",
 			outputColumns, p.addOutput,
 		},
 		{
 			"sealed definitions", "SELECT d.pipeline_name, d.version, d.definition FROM " + table(p.g, "pipeline_definitions") +
-				" AS d WHERE EXISTS (SELECT 1 FROM " + executions + " AS p WHERE p.pipeline_name = d.pipeline_name AND p.definition_version = d.version AND p.id IN ?)",
+				" AS d WHERE EXISTS (SELECT 1 FROM " + executions + " AS p" +
+				" WHERE p.pipeline_name = d.pipeline_name AND p.definition_version = d.version AND p.id IN ?)",
 			definitionColumns, p.addDefinition,
 		},
 	} {

@@ -1,6 +1,11 @@
 package audit
 
-import "github.com/sluiceworks/sluice/modules/tasks"
+import (
+	"fmt"
+
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/tasks"
+)
 
 // graph holds the dependencies between a pipeline's tasks, from the events of their creation.
 type graph struct {
@@ -64,6 +69,28 @@ func (x *pipeline) culprit() *task {
 		}
 	}
 	return nil
+}
+
+// checkPastEnd checks a completion before the first event that was written after it, usually of a retry, because the
+// rows show only the last end. The events of the end's own transaction have its time and may come in any order.
+func (x *pipeline) checkPastEnd(next *event) {
+	if x.fold.status != completed || x.pastEnd == x.history.count || next.at.v <= x.fold.ended.v {
+		return
+	}
+	x.pastEnd = x.history.count
+	for _, t := range x.tasks {
+		bad := t.fold.status == tasks.Failed || t.fold.status == tasks.Abandoned
+		if bad && !t.fold.forgiven && len(t.history.found) == 0 {
+			x.history.found = append(x.history.found, breachAt{
+				problem: problem{
+					I6, fmt.Sprintf("%s, though task %s was %s and does not say continue_on_error",
+						events.PipelineCompleted, short(t.fold.name), t.fold.status), string(events.PipelineFailed),
+				},
+				events: x.history.refs(),
+			})
+			return
+		}
+	}
 }
 
 // givenUp reports whether a pipeline was ended from outside, for example because its definition is missing. Its error

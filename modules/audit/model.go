@@ -33,6 +33,7 @@ type pipeline struct {
 	bad     []string // columns that cannot be read
 	history history
 	fold    pipelineFold
+	pastEnd int64 // the version of the last end that checkPastEnd has checked
 	tasks   []*task
 	// strangers are tasks that events of this pipeline name but that do not belong to it.
 	strangers map[db.ID]*stranger

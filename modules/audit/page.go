@@ -208,6 +208,7 @@ func (p *page) addEvent(r *record) {
 	if x.digest != nil {
 		x.digest.Add(e.sealed(r, taskID))
 	}
+	x.checkPastEnd(&e)
 	if taskID.IsZero() {
 		giveEvent(&x.history, &x.fold, &e, false)
 		return

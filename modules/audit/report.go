@@ -86,16 +86,20 @@ func (r *Report) scope(o Options) {
 		r.Covers = append(r.Covers, "each event of "+plural(n, "execution")+" with a seal")
 	}
 	if n := r.SealedContents; n > 0 {
-		r.Covers = append(r.Covers, "input, outputs, definition, idempotency key and labels of "+plural(n, "execution")+" with a seal of form 2")
+		r.Covers = append(r.Covers,
+			"input, outputs, definition, idempotency key and labels of "+plural(n, "execution")+" with a seal of form 2")
 	}
 	if n := r.Executions - r.SealedContents; n > 0 {
-		r.DoesNotCover = append(r.DoesNotCover, "input, outputs, idempotency key and labels of "+plural(n, "execution")+" without a seal of form 2 of its present end")
+		r.DoesNotCover = append(r.DoesNotCover,
+			"input, outputs, idempotency key and labels of "+plural(n, "execution")+" without a seal of form 2 of its present end")
 	}
 	if n := r.Executions - r.SealedHistories - r.Retained; n > 0 {
-		r.DoesNotCover = append(r.DoesNotCover, "what events say and no row holds, such as actors and exit codes, of "+plural(n, "execution")+" without a seal")
+		r.DoesNotCover = append(r.DoesNotCover,
+			"what events say and no row holds, such as actors and exit codes, of "+plural(n, "execution")+" without a seal")
 	}
 	if r.NoOutputs > 0 {
-		r.DoesNotCover = append(r.DoesNotCover, "who removed outputs: an execution whose outputs_removed_at is set may lack them")
+		r.DoesNotCover = append(r.DoesNotCover,
+			"who removed outputs: an execution whose outputs_removed_at is set may lack them")
 	}
 	if r.Retained > 0 {
 		r.DoesNotCover = append(r.DoesNotCover, "histories that retention has removed")

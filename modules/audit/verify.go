@@ -40,7 +40,7 @@ func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
 // after a thousand breaches.
 func (a *Auditor) VerifyIn(tx db.Tx, ids []db.ID) (Report, error) {
 	o := Options{IDs: ids, MaxBreaches: 1000}
-	r := &run{options: o, report: Report{Breaches: []Breach{}}}
+	r := &run{options: o, report: Report{Breaches: []Breach{}, Unheld: []Unheld{}}}
 	err := tx.Snapshot(func(g *gorm.DB) error {
 		for chunk := range slices.Chunk(ids, a.pagePipelines) {
 			part := chunk

@@ -54,6 +54,13 @@ func scenarios() map[string]*sim {
 	s.complete("clean")
 	all["failed"] = s
 
+	// This one failed and was retried, with a task whose failure would not have counted.
+	s = startSim(simSpec{name: "a"}, simSpec{name: "b", needs: []string{"a"}, continues: true})
+	s.claim("a", "w1")
+	s.fail("a", "boom")
+	s.restart()
+	all["retried"] = s
+
 	s = startSim(simSpec{name: "a"}, simSpec{name: "b"}, simSpec{name: "c", needs: []string{"b"}})
 	s.claim("a", "w1")
 	s.pause()
@@ -161,6 +168,11 @@ var tamperings = []tampering{
 	{"pipeline's event on a task", "under way", `UPDATE {execution_events} SET event_type = 'pipeline_paused' WHERE task_execution_id = $t AND version = 4`, "b", []string{"I3 b"}, "among the events of a task", ""},
 	{"task's event on the pipeline", "paused", `UPDATE {execution_events} SET event_type = 'task_started' WHERE pipeline_execution_id = $p AND event_type = 'pipeline_paused'`, "", []string{"I3 -"}, "among the events of a pipeline", ""},
 	{"event without its task", "under way", `UPDATE {execution_events} SET task_execution_id = NULL WHERE task_execution_id = $t AND version = 4`, "b", []string{"I1 b", "I3 -"}, "among the events of a pipeline", ""},
+	{
+		"past failure made a completion", "retried",
+		`UPDATE {execution_events} SET event_type = 'pipeline_completed' WHERE pipeline_execution_id = $p AND event_type = 'pipeline_failed'`,
+		"", []string{"I6 -"}, `pipeline_completed, though task "a" was Failed and does not say continue_on_error`, "",
+	},
 	{"illegal pipeline step", "paused", `UPDATE {execution_events} SET event_type = 'pipeline_resumed' WHERE pipeline_execution_id = $p AND event_type = 'pipeline_paused'`, "", []string{"I3 -"}, "pipeline_resumed of a pipeline that is Running", ""},
 	{"deferral not resumed", "restarted", `UPDATE {execution_events} SET event_type = 'task_started', event_data = $data WHERE task_execution_id = $t AND event_type = 'task_resumed'`, "a", []string{"I3 a"}, "after the claim of a deferred task", `{"attempt": 3}`},
 	{"ran against its rule", "continued", `UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "rescue", []string{"I3 rescue"}, "trigger rule all_success is false", `{"id": "rescue", "uses": "shell", "needs": ["a"], "trigger_rule": "all_success", "max_attempts": 3}`},
