@@ -13,9 +13,6 @@ import (
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
-// outputsAtOnce is how many outputs are in memory while tasks are printed.
-const outputsAtOnce = 8
-
 // printTasks prints a document as printJSON does, with the tasks in place of its empty list "tasks". It reads and
 // writes their outputs a few at a time, so that memory does not hold all of them.
 func printTasks(ctx context.Context, w *terminal.Writer, doc any, list []views.Task, from *tasks.Repository) error {
@@ -42,7 +39,7 @@ func printTasks(ctx context.Context, w *terminal.Writer, doc any, list []views.T
 		return err
 	}
 	separator := "\n    "
-	for part := range slices.Chunk(list, outputsAtOnce) {
+	for part := range slices.Chunk(list, tasks.OutputsAtOnce) {
 		ids := make([]db.ID, len(part))
 		for i := range part {
 			ids[i] = part[i].TaskExecutionID

@@ -21,9 +21,6 @@ type Run struct {
 	Outputs func(ids []db.ID) (map[db.ID]db.JSON, error)
 }
 
-// outputsAtOnce is the number of tasks of each run whose outputs are in memory at the same time.
-const outputsAtOnce = 8
-
 // withOutputs returns tasks with their outputs.
 func (r *Run) withOutputs(list []tasks.Task) ([]tasks.Task, error) {
 	if r.Outputs == nil {
@@ -101,7 +98,7 @@ func pair(first, second *time.Duration) Pair {
 func Compare(first, second Run) (Comparison, error) {
 	c := Comparison{Differences: compareExecutions(first.Execution, second.Execution), Durations: []TaskTime{}, Critical: []KindTime{}}
 	in1, in2 := byName(first.Tasks), byName(second.Tasks)
-	for part := range slices.Chunk(first.Tasks, outputsAtOnce) {
+	for part := range slices.Chunk(first.Tasks, tasks.OutputsAtOnce) {
 		list, err := compareParts(&first, &second, part, in2)
 		if err != nil {
 			return c, err

@@ -8,6 +8,10 @@ const (
 	MaxError  = 8 << 10   // of an error's text
 )
 
-// MaxNeeds bounds the outputs of its dependencies that one task reads, in bytes together: those that its expressions name, and for a
-// command all, which it finds in $SLUICE_INPUT. A worker holds them in memory while the task runs.
+// MaxNeeds is the limit, in bytes, on the outputs that one task reads, all of them together: those that its expressions
+// name and, for a command, those of all its dependencies, which $SLUICE_INPUT contains. A worker holds them in memory
+// while the task runs.
 const MaxNeeds = 256 << 20
+
+// OutputsAtOnce is how many outputs of a run a command that shows or compares runs holds in memory at the same time.
+const OutputsAtOnce = 8

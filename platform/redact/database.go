@@ -15,6 +15,9 @@ const Hidden = "xxxxx"
 // secretWord matches a setting with a secret, up to its value, in the URL or the key=value form of a database.
 var secretWord = regexp.MustCompile(`(?i)((?:^|[?&\s;])(?:ssl|pg)?(?:password|passphrase|passwd|pwd|secret|token|scram_client_key|scram_server_key|oauth_client_secret)\s*=\s*)`)
 
+// IsSecret reports whether a setting of this name holds a secret.
+func IsSecret(name string) bool { return secretWord.MatchString(name + "=") }
+
 // Database returns the URL or the key=value form of a database without passwords. If the text is neither, Database
 // removes everything that could be part of a password.
 func Database(raw string) string {
