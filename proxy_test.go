@@ -30,8 +30,8 @@ func TestProxyPassword(t *testing.T) {
 			"user:S3cr3tWord@" + refuses:              "Proxy Authentication Required",
 			"http://user:S3cr3tWord@127.0.0.1:1":      "connection refused",
 			"socks5://user:S3cr3tWord@127.0.0.1:1":    "connection refused",
-			"http://user:S3cr3tWord@" + refuses + "x": "is no URL",
-			"http://user:S3cr3tWord%zz@" + refuses:    "is no URL",
+			"http://user:S3cr3tWord@" + refuses + "x": "is not a URL",
+			"http://user:S3cr3tWord%zz@" + refuses:    "is not a URL",
 			"http://user:1/S3cr3tWord@" + refuses:     "is not of the form",
 			"gopher://user:S3cr3tWord@" + refuses:     "has none of the schemes",
 		} {

@@ -45,7 +45,7 @@ func (f finding) bad(advice string) finding {
 	return f
 }
 
-// patient gives the checks access to one tenant's database.
+// patient holds what the checks need of one tenant's database.
 type patient struct {
 	db     *db.DB
 	leases *leases.Repository

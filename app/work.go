@@ -85,7 +85,7 @@ func (w *work) run(ctx context.Context) (pipelines.Execution, error) {
 	return x, err
 }
 
-// watch shows the progress until the execution or ctx has ended, or the pool gives up.
+// watch shows the progress until the execution ends, ctx ends, or the pool fails.
 func (w *work) watch(ctx context.Context, ended chan error) (pipelines.Execution, error) {
 	changed, cancel := w.Engine.Waker().Changed(ctx)
 	defer cancel()

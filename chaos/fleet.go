@@ -245,8 +245,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// namespaces gives two processes the same process id, each in its own namespace. Their worker names then differ only
-// in what the program adds.
+// namespaces returns the attributes of two processes that see the same process id, each in its own namespace. Their
+// worker names then differ only in what the program adds.
 func (c Config) namespaces(place int) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if c.SameName && place < 2 {

@@ -12,7 +12,7 @@ func (e *Engine) Remembered() int {
 	return len(e.fresh.rows)
 }
 
-// LimitNeeds has the engine refuse tasks that read more than so many bytes of outputs.
+// LimitNeeds replaces tasks.MaxNeeds, in bytes.
 func (e *Engine) LimitNeeds(bytes int) { e.mostNeeds = bytes }
 
 // OracleRule and OracleKind are the trigger rules in the words of the documentation.

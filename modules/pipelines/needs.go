@@ -12,10 +12,12 @@ import (
 // needsPart is how many outputs are read at once where they may be too large together.
 const needsPart = 32
 
-// few reports whether so many outputs stay below the limit whatever they hold: a stored output may have twice tasks.MaxOutput.
+// few reports whether this number of outputs cannot exceed the limit. A stored output has at most twice
+// tasks.MaxOutput bytes.
 func (e *Engine) few(outputs int) bool { return outputs <= e.mostNeeds/(2*tasks.MaxOutput) }
 
-// needs gives the claimed tasks the outputs that they may use: from what has ended in this transaction, else from the database.
+// needs loads the outputs that the claimed tasks read. Those of tasks that end in this transaction come from its plan,
+// the others from the database.
 func (t *turn) needs() error {
 	var stored []tasks.Name
 	for i := range t.claims {
@@ -117,6 +119,7 @@ func (s *sizeSum) excess(reader string, all int) error {
 		return nil
 	}
 	const mib = 1 << 20
-	return fmt.Errorf("the outputs that %s reads are too large together: the first %d of %d have %.1f MiB, more than the limit of %.1f MiB (the largest: %s, %.1f MiB); "+
-		"write large results to files and put their paths into the outputs", reader, s.tasks, all, float64(s.bytes)/mib, float64(s.limit)/mib, s.largest, float64(s.most)/mib)
+	return fmt.Errorf("the outputs that %s reads are too large together: the first %d of %d have %.1f MiB, more than the "+
+		"limit of %.1f MiB (the largest: %s, %.1f MiB); write large results to files and put their paths into the outputs",
+		reader, s.tasks, all, float64(s.bytes)/mib, float64(s.limit)/mib, s.largest, float64(s.most)/mib)
 }

@@ -55,7 +55,8 @@ const (
 	TopicEnded = "ended" // running tasks were taken from their workers
 )
 
-// Told signals what another process has committed in the context's tenant; ready says whether it told of available tasks.
+// Told signals a commit of another process in the context's tenant. ready reports whether the commit made tasks
+// available.
 func (w *Waker) Told(ctx context.Context, ready bool) { w.committed(ctx, ready) }
 
 // committed signals; ready says whether tasks became available.

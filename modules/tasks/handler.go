@@ -123,8 +123,8 @@ func (e *CannotStartError) Unwrap() error { return e.Err }
 // happened. The worker claims nothing for a while, longer with each such error in a row, and reports itself not ready meanwhile.
 func CannotStart(err error) error { return &CannotStartError{err} }
 
-// OutOfResources reports an error that means that this process or its machine has no more of what a task takes: file descriptors,
-// processes, memory or buffers. Fewer tasks at once may mend it.
+// OutOfResources reports whether an error says that this process or its machine has run out of file descriptors,
+// processes, memory or socket buffers. Running fewer tasks concurrently may help.
 func OutOfResources(err error) bool {
 	return slices.ContainsFunc(resources, func(e error) bool { return errors.Is(err, e) })
 }

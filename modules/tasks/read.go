@@ -36,8 +36,7 @@ const loadPipelines = `SELECT ` + fields + ` FROM $x JOIN {task_executions} AS t
 // LoadPipelines reads all tasks of pipeline executions, without their outputs, in no order.
 func (r *Repository) LoadPipelines(tx db.Tx, pipelines []db.ID) ([]Task, error) {
 	var list []Task
-	err := tx.Query(loadPipelines,
-		db.Args{"x": db.IDSet(pipelines)}, scanInto(&list))
+	err := tx.Query(loadPipelines, db.Args{"x": db.IDSet(pipelines)}, scanInto(&list))
 	return list, wrap("load tasks", err)
 }
 
@@ -156,7 +155,8 @@ func (r *Repository) Moved(ctx context.Context, claims []Task) (moved []Moved, e
 		places[i] = int64(i)
 		ids[i], versions[i], holders[i], since[i] = claims[i].ID, claims[i].Version, string(claims[i].WorkerID), claims[i].StartedAt
 	}
-	err = r.db.Query(ctx, `SELECT x.place, coalesce(t.status IN ('Cancelled', 'Abandoned'), false) FROM $x LEFT JOIN {task_executions} AS t ON t.id = x.id
+	err = r.db.Query(ctx, `SELECT x.place, coalesce(t.status IN ('Cancelled', 'Abandoned'), false)
+FROM $x LEFT JOIN {task_executions} AS t ON t.id = x.id
 WHERE NOT coalesce(t.version = x.version AND t.worker_id = x.holder AND t.started_at = x.since, false)`,
 		db.Args{"x": db.IDSet(ids).Ints("version", versions).Texts("holder", holders).Times("since", since).Ints("place", places)},
 		func(scan func(...any) error) error {
@@ -180,15 +180,16 @@ func (r *Repository) ListByPipeline(ctx context.Context, id db.ID) ([]Task, erro
 // Summaries reads the tasks of a pipeline execution without their outputs, in the order of their creation.
 func (r *Repository) Summaries(ctx context.Context, id db.ID) ([]Task, error) {
 	list := []Task{}
-	err := r.db.Query(ctx, `SELECT `+fields+` FROM {task_executions} AS t WHERE t.pipeline_execution_id = $id ORDER BY t.id`, db.Args{"id": id}, scanInto(&list))
+	err := r.db.Query(ctx, `SELECT `+fields+` FROM {task_executions} AS t WHERE t.pipeline_execution_id = $id ORDER BY t.id`,
+		db.Args{"id": id}, scanInto(&list))
 	return list, wrap("list tasks", err)
 }
 
 // OutputsOf reads the outputs of tasks by id. One that has none is left out.
 func (r *Repository) OutputsOf(ctx context.Context, ids []db.ID) (map[db.ID]db.JSON, error) {
 	out := make(map[db.ID]db.JSON, len(ids))
-	err := r.db.Query(ctx, `SELECT t.id, t.output FROM $x JOIN {task_executions} AS t ON t.id = x.id WHERE t.output IS NOT NULL`, db.Args{"x": db.IDSet(ids)},
-		func(scan func(...any) error) error {
+	err := r.db.Query(ctx, `SELECT t.id, t.output FROM $x JOIN {task_executions} AS t ON t.id = x.id WHERE t.output IS NOT NULL`,
+		db.Args{"x": db.IDSet(ids)}, func(scan func(...any) error) error {
 			var id db.ID
 			var v db.JSON
 			err := scan(&id, &v)

@@ -41,8 +41,8 @@ func CleanText(s string, limit int) string {
 	return cutBroken(s[:max(limit-len(note), 0)]) + note
 }
 
-// ErrorLine returns the line of an error's text that says the most: the last one that is not blank, because programs name what went
-// wrong after all that led to it. Of a panic it is the line before the stack.
+// ErrorLine returns the most informative line of an error's text. It is the last line that is not blank, because
+// programs usually report the cause last. For a panic it is the first line, before the stack.
 func ErrorLine(s string) string {
 	s = strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n"))
 	first, _, _ := strings.Cut(s, "\n")

@@ -155,8 +155,8 @@ func New(c Config, d Deps) *Pool {
 	}
 	p := &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
-		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1), ended: make(chan struct{}, 1), ends: make(chan struct{}, 1), commits: make(chan struct{}, 1),
-		doubts: make(chan struct{}, 1),
+		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1),
+		ended: make(chan struct{}, 1), ends: make(chan struct{}, 1), commits: make(chan struct{}, 1), doubts: make(chan struct{}, 1),
 		starts: make(chan struct{}, 1), lost: make(chan struct{}, 1), overdue: make(chan struct{}, 1),
 		running: map[*pipelines.Claim]context.CancelCauseFunc{},
 		crowded: map[string]*search{}, retries: make(chan struct{}, retryLimit), outage: d.Log.WithOptions(seldomLines),

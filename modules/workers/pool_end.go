@@ -55,8 +55,8 @@ func (p *Pool) deregister(ctx context.Context) {
 	}
 }
 
-// markDraining says in the worker's row that it claims nothing more, if anything still runs: the row of a worker that runs nothing goes at
-// once. Until the database takes that, operators see a worker like any other; nothing else depends on it.
+// markDraining marks the worker's row as draining while tasks still run. A worker that runs nothing removes its row
+// instead. Only what operators see depends on the mark, so a failure is logged and tried again.
 func (p *Pool) markDraining(ctx context.Context) {
 	for p.runs() && ctx.Err() == nil {
 		err := p.leases.Drain(ctx, p.workerID())

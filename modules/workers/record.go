@@ -107,13 +107,14 @@ func (p *Pool) report(group []*pipelines.Outcome, result pipelines.Turned) {
 			if withdrawn(group[i]) {
 				level = zapcore.DebugLevel
 			}
-			p.log.Log(level, "a late outcome was refused", zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Error(err))
+			p.log.Log(level, "a late outcome was refused",
+				zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Error(err))
 		}
 	}
 }
 
-// withdrawn reports an outcome of a handler that was ended because its task was found cancelled or abandoned: that the database refuses it is
-// no news.
+// withdrawn reports whether an outcome is of a handler that this worker stopped because the task was cancelled or
+// abandoned. The database refuses such an outcome, which is expected.
 func withdrawn(o *pipelines.Outcome) bool {
 	return o.Kind == pipelines.Released && o.Reason == errTaskEnded.Error()
 }

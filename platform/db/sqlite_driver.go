@@ -29,7 +29,8 @@ func (c sqliteConnector) Driver() driver.Driver                        { return 
 // openSQLite returns a pool of connections to a file. The options are those of mattn/go-sqlite3, and parameters of
 // SQLite's URI. It does not open the file yet.
 func openSQLite(path string, options url.Values) *sql.DB {
-	return sql.OpenDB(sqliteConnector{sqliteDriver, "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + sqliteOptions(options).Encode()})
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + sqliteOptions(options).Encode()
+	return sql.OpenDB(sqliteConnector{sqliteDriver, dsn})
 }
 
 // Primary result codes of SQLite.

@@ -11,7 +11,9 @@ func (l *sqlite) measure(ctx context.Context, _ string, read *gorm.DB) (Measure,
 	m := Measure{Settings: map[string]string{}}
 	on := read.Statement.ConnPool
 	var pages, size int64
-	err := errors.Join(on.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&m.Version), on.QueryRowContext(ctx, `PRAGMA page_count`).Scan(&pages), on.QueryRowContext(ctx, `PRAGMA page_size`).Scan(&size))
+	err := errors.Join(
+		on.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&m.Version),
+		on.QueryRowContext(ctx, `PRAGMA page_count`).Scan(&pages), on.QueryRowContext(ctx, `PRAGMA page_size`).Scan(&size))
 	if err != nil {
 		return m, err
 	}

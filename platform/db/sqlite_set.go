@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// set returns a FROM item: a list of VALUES, beside single values for the columns that have the same value in every row. The
-// plus signs change no value. They make the columns expressions, which SQLite cannot index: with some hundred rows it would
-// otherwise read the whole of a joined table and look each of its rows up in the set.
+// set returns a FROM item: a list of VALUES, and single values for the columns that have the same value in every row.
+// The plus signs change no value. They make the columns expressions, which SQLite cannot index. Otherwise, with some
+// hundred rows, SQLite would scan the whole of a joined table and look each of its rows up in the set.
 func (l *sqlite) set(_ int, name string, s *Set) (string, []any) {
 	constant := s.constant()
 	vars := make([]any, 0, s.rows*len(s.columns))

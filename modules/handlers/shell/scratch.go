@@ -95,7 +95,7 @@ func bases(size int) []string {
 	return append(list, os.TempDir())
 }
 
-// newRoot creates a worker's directory and locks it before it gives it the name that removeDead matches.
+// newRoot creates a worker's directory, locks it, and then renames it to the name that removeDead matches.
 func newRoot(base string) (*root, error) {
 	temporary, err := os.MkdirTemp(base, ".sluice-") // mode 0700
 	if err != nil {

@@ -105,7 +105,7 @@ func (r *Request) follow(resp *http.Response) error {
 	next, err := r.URL.Parse(resp.Header.Get("Location"))
 	from := fmt.Sprintf("%s %s: answered %s", r.Method, redact.Request(r.URL), resp.Status)
 	if err != nil {
-		return fmt.Errorf("%s with a Location that is no URL", from)
+		return fmt.Errorf("%s with a Location that is not a URL", from)
 	}
 	if next.Scheme != "http" && next.Scheme != "https" || next.Hostname() == "" {
 		return fmt.Errorf("%s with a Location that is neither http nor https", from)

@@ -17,9 +17,10 @@ func ParseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil && strings.Contains(err.Error(), "invalid port"): // err may contain a part of a password
-		return nil, errors.New("is no URL: invalid port after the host; in a user name or a password, percent-encode what is not a letter or a digit")
+		return nil, errors.New("is not a URL: invalid port after the host; " +
+			"in a user name or a password, percent-encode what is not a letter or a digit")
 	case err != nil:
-		return nil, fmt.Errorf("is no URL: %w", redact.RequestError(err))
+		return nil, fmt.Errorf("is not a URL: %w", redact.RequestError(err))
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, errors.New("does not start with http:// or https://")
 	case u.Hostname() == "":
