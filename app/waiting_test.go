@@ -53,7 +53,7 @@ func kill(t *testing.T, cmd *exec.Cmd) {
 const sleeping = `
 name: sleeping
 tasks:
-  - {id: nap, uses: sleep, with: {duration: 3s}}
+  - {id: nap, uses: sleep, with: {duration: 8s}}
   - {id: after, needs: [nap], run: "true"}
 `
 
@@ -65,7 +65,7 @@ func TestDeferralSurvivesKill(t *testing.T) {
 		id := p.start(t, file(t, "sleeping.yaml", sleeping))
 		first, _ := p.process(t, "serve", "--lease", "1s", "--workers", "1")
 		dbtest.Eventually(t, "it sleeps", func() bool { return strings.Contains(p.ok(t, "show", id), "Ready/Deferred") })
-		contains(t, p.ok(t, "show", id), "deferred until 20", ": sleeping for 3s (due in ")
+		contains(t, p.ok(t, "show", id), "deferred until 20", ": sleeping for 8s (due in ")
 		kill(t, first)
 		p.process(t, "serve", "--lease", "1s", "--workers", "1")
 		dbtest.Eventually(t, "it completes", func() bool { return p.show(t, id).Execution.Status == "Completed" })

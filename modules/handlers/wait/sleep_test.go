@@ -114,7 +114,7 @@ func TestSleepIsNotBegunAnew(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *enginetest.Stack) {
 		ctx := context.Background()
-		id := s.Start(t, ctx, s.Define(t, "doomed", task("nap", "sleep", `{"duration": "3s"}`)), "")
+		id := s.Start(t, ctx, s.Define(t, "doomed", task("nap", "sleep", `{"duration": "8s"}`)), "")
 		stop := s.Work(t, ctx, workers.Config{Slots: 1})
 		dbtest.Eventually(t, "it sleeps", func() bool { return read(t, s, id, "nap").SubStatus == tasks.Deferred })
 		stop()

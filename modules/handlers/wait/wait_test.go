@@ -108,7 +108,7 @@ func TestWaitLimit(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, first *enginetest.Stack) {
 		ctx := context.Background()
-		parcel := task("parcel", "wait", `{"file": "/nowhere/parcel", "every": "10s", "for": "400ms"}`)
+		parcel := task("parcel", "wait", `{"file": "/nowhere/parcel", "every": "1m", "for": "8s"}`)
 		parcel.Retry = tasks.RetryPolicy{MaxAttempts: 3, Backoff: tasks.Fixed, Delay: time.Millisecond}
 		id := first.Start(t, ctx, first.Define(t, "post", parcel), "")
 		stop := first.Work(t, ctx, workers.Config{Slots: 1})
@@ -127,14 +127,14 @@ func TestWaitLimit(t *testing.T) {
 			t.Fatalf("history: %s", types)
 		}
 		failed := list[len(list)-1]
-		if kind, text := field(t, failed, "error_kind"), field(t, failed, "error"); kind != "timeout" || text != `waited 400ms in vain: file "/nowhere/parcel" is not there yet` {
+		if kind, text := field(t, failed, "error_kind"), field(t, failed, "error"); kind != "timeout" || text != `waited 8s in vain: file "/nowhere/parcel" is not there yet` {
 			t.Errorf("failed with %v: %v", kind, text)
 		}
 		resume, err := time.Parse(time.RFC3339, field(t, list[4], "resume_at").(string))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if began := list[3].CreatedAt.Time; !resume.Equal(began.Add(400 * time.Millisecond)) {
+		if began := list[3].CreatedAt.Time; !resume.Equal(began.Add(8 * time.Second)) {
 			t.Errorf("began at %s, the last look is at %s", began, resume)
 		}
 	})
