@@ -171,7 +171,9 @@ var tamperings = []tampering{
 	{
 		"past failure made a completion", "retried",
 		`UPDATE {execution_events} SET event_type = 'pipeline_completed' WHERE pipeline_execution_id = $p AND event_type = 'pipeline_failed'`,
-		"", []string{"I6 -"}, `pipeline_completed, though task "a" was Failed and does not say continue_on_error`, "",
+		"",
+		[]string{"I6 -"},
+		`pipeline_completed, though task "a" was Failed and does not say continue_on_error`, "",
 	},
 	{"illegal pipeline step", "paused", `UPDATE {execution_events} SET event_type = 'pipeline_resumed' WHERE pipeline_execution_id = $p AND event_type = 'pipeline_paused'`, "", []string{"I3 -"}, "pipeline_resumed of a pipeline that is Running", ""},
 	{"deferral not resumed", "restarted", `UPDATE {execution_events} SET event_type = 'task_started', event_data = $data WHERE task_execution_id = $t AND event_type = 'task_resumed'`, "a", []string{"I3 a"}, "after the claim of a deferred task", `{"attempt": 3}`},
