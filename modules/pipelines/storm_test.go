@@ -113,9 +113,14 @@ func (s *storm) run(t *testing.T) {
 	s.settle(t)
 	close(over)
 	watch.Wait()
-	expected := []string{"a late outcome was refused", "the lease had expired: running tasks that nobody has taken go on"} // on a busy machine
+	// On a busy machine a heartbeat may come later than the lease allows.
+	expected := []string{
+		"a late outcome was refused", "the lease had expired: running tasks that nobody has taken go on",
+		"the lease has expired and others have taken over: running tasks are given up",
+	}
 	for _, e := range s.logs.All() {
-		if !slices.Contains(expected, e.Message) {
+		late := e.ContextMap()["error"] == leases.ErrExpired.Error()
+		if !slices.Contains(expected, e.Message) && !late {
 			t.Errorf("a pool says: %s %v", e.Message, e.ContextMap())
 		}
 	}

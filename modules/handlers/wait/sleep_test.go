@@ -134,15 +134,18 @@ func TestSleepIsNotBegunAnew(t *testing.T) {
 func dieWith(t *testing.T, s *enginetest.Stack, handler string) {
 	t.Helper()
 	ctx := context.Background()
-	expires, err := s.Leases.Register(ctx, leases.Worker{ID: "doomed", Hostname: "here", Slots: 1, Handlers: handler, Queues: tasks.DefaultQueue}, 8*time.Second)
-	if err != nil {
+	const lease = 5 * time.Second
+	worker := leases.Worker{ID: "doomed", Hostname: "here", Slots: 1, Handlers: handler, Queues: tasks.DefaultQueue}
+	if _, err := s.Leases.Register(ctx, worker, lease); err != nil {
 		t.Fatal(err)
 	}
-	request := pipelines.ClaimRequest{
-		Worker: "doomed", LeaseExpiresAt: expires, Want: outbox.Want{Handlers: []string{handler}, Queues: []string{tasks.DefaultQueue}, Limit: 1},
-	}
+	want := outbox.Want{Handlers: []string{handler}, Queues: []string{tasks.DefaultQueue}, Limit: 1}
 	dbtest.Eventually(t, "it is due", func() bool {
-		claims, err := s.Engine.Claim(ctx, request)
+		renewed, err := s.Leases.Renew(ctx, worker.ID, lease)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims, err := s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: worker.ID, LeaseExpiresAt: renewed.ExpiresAt, Want: want})
 		if err != nil {
 			t.Fatal(err)
 		}
