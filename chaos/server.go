@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 )
 
 // server is a PostgreSQL server with the default settings of a production server, including durability. Unlike the
@@ -59,7 +60,7 @@ const superuser = "postgres"
 
 // startServer creates a server in an empty directory, with its data in the subdirectory data.
 func startServer(ctx context.Context, dir string, settings []string) (*server, error) {
-	bin, err := programs()
+	bin, err := localpg.Binaries()
 	if err != nil {
 		return nil, err
 	}
@@ -88,20 +89,6 @@ func startServer(ctx context.Context, dir string, settings []string) (*server, e
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	return s, s.start(ctx)
-}
-
-// programs returns the directory of PostgreSQL's programs: the one in PATH, or one of the usual places outside PATH.
-func programs() (string, error) {
-	if path, err := exec.LookPath("initdb"); err == nil {
-		path, err = filepath.EvalSymlinks(path)
-		return filepath.Dir(path), err
-	}
-	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"} {
-		if found, err := filepath.Glob(pattern); err != nil || len(found) > 0 {
-			return found[len(found)-1], err
-		}
-	}
-	return "", errors.New("no PostgreSQL programs: run `make setup`")
 }
 
 // owner returns the user that runs the server, because PostgreSQL refuses root. It is nil if this process is not
