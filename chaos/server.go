@@ -58,6 +58,9 @@ const recovery = time.Minute
 
 const superuser = "postgres"
 
+// workerRole is the role of the workers. It has the rights of superuser on all tables, but is subject to limits.
+const workerRole = "chaos_worker"
+
 // startServer creates a server in an empty directory, with its data in the subdirectory data.
 func startServer(ctx context.Context, dir string, settings []string) (*server, error) {
 	bin, err := localpg.Binaries()
@@ -88,7 +91,10 @@ func startServer(ctx context.Context, dir string, settings []string) (*server, e
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	return s, s.start(ctx)
+	if err := s.start(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.statement(ctx, `CREATE ROLE `+workerRole+` LOGIN IN ROLE `+superuser)
 }
 
 // owner returns the user that runs the server, because PostgreSQL refuses root. It is nil if this process is not
@@ -120,8 +126,8 @@ func (s *server) address() string { return net.JoinHostPort("127.0.0.1", s.port)
 
 // url returns the URL of a database of the server, reached at the given address. application is the connection's
 // name.
-func (s *server) url(address, database, application string) string {
-	u := url.URL{Scheme: "postgres", User: url.User(superuser), Host: address, Path: "/" + database}
+func (s *server) url(address, role, database, application string) string {
+	u := url.URL{Scheme: "postgres", User: url.User(role), Host: address, Path: "/" + database}
 	u.RawQuery = url.Values{"sslmode": {"disable"}, "application_name": {application}}.Encode()
 	return u.String()
 }
@@ -165,7 +171,7 @@ func (s *server) await(ctx context.Context, proc *child) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		d, err := db.Open(ctx, s.url(s.address(), "postgres", "chaos-await"))
+		d, err := db.Open(ctx, s.url(s.address(), superuser, "postgres", "chaos-await"))
 		if err == nil {
 			return d.Close()
 		}
