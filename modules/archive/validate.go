@@ -132,7 +132,8 @@ func (v *validator) execution(e *pipelines.Execution) error {
 			return err
 		}
 	}
-	return first(present(e.ID), labels(e.Labels), name("pipeline_name", e.PipelineName), name("definition_version", e.DefinitionVersion),
+	return first(present(e.ID), labels(e.Labels), name("pipeline_name", e.PipelineName),
+		name("definition_version", e.DefinitionVersion),
 		within("version", e.Version, 1, math.MaxInt32), within("attempt", int64(e.Attempt), 1, e.Version), bounded("input", e.Input, definition.MaxInput),
 		text("error", string(e.Error), 2*tasks.MaxError), short("idempotency_key", string(e.IdempotencyKey)),
 		within("open_tasks", int64(e.OpenTasks), 0, definition.MaxTasks), within("unsuccessful_tasks", int64(e.UnsuccessfulTasks), 0, definition.MaxTasks),

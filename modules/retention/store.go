@@ -35,8 +35,9 @@ const ended = `p.status IN ('Completed', 'Failed', 'Cancelled')`
 // counting is, for each kind, the expression for the number of rows of an execution p.
 var counting = map[Kind]string{
 	Executions: `1`,
-	Events:     `(SELECT count(*) FROM {execution_events} AS e WHERE e.pipeline_execution_id = p.id AND ` + removable + `)`,
-	Outputs:    `(SELECT count(*) FROM {task_executions} AS t WHERE t.pipeline_execution_id = p.id AND t.output IS NOT NULL)`,
+	Events: `(SELECT count(*) FROM {execution_events} AS e
+  WHERE e.pipeline_execution_id = p.id AND ` + removable + `)`,
+	Outputs: `(SELECT count(*) FROM {task_executions} AS t WHERE t.pipeline_execution_id = p.id AND t.output IS NOT NULL)`,
 	Logs: `(SELECT count(*) FROM {task_executions} AS t JOIN {log_chunks} AS l ON l.task_execution_id = t.id
   WHERE t.pipeline_execution_id = p.id)`,
 }

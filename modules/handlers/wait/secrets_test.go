@@ -141,7 +141,8 @@ func recorded(t *testing.T, s *enginetest.Stack, e pipelines.Execution) map[stri
 	for _, x := range all {
 		texts["event "+x.ID.String()] = x
 	}
-	err = s.DB.Query(context.Background(), `SELECT task_execution_id, text FROM {log_chunks}`, nil, func(scan func(...any) error) error {
+	const chunks = `SELECT task_execution_id, text FROM {log_chunks}`
+	err = s.DB.Query(context.Background(), chunks, nil, func(scan func(...any) error) error {
 		var id db.ID
 		var text string
 		err := scan(&id, &text)
@@ -170,7 +171,8 @@ func TestSecretsOfInvalidURLs(t *testing.T) {
 	t.Cleanup(w.Close)
 	for _, url := range []string{
 		`"http://h:s3cr3t/"`, `"http://me:s3cr3t@x:port"`, `"http://me:s3cr3t @x"`, `"http://me:s3cr3t@x/%zz?token=s3cr3t"`,
-		`"ftp://me:s3cr3t@x"`, `"http://me:s3cr3t@"`, `"http://x?sig=s3cr3t\u0001"`, `["http://me:s3cr3t@x"]`, `{"s3cr3t": "s3cr3t"}`,
+		`"ftp://me:s3cr3t@x"`, `"http://me:s3cr3t@"`, `"http://x?sig=s3cr3t\u0001"`,
+		`["http://me:s3cr3t@x"]`, `{"s3cr3t": "s3cr3t"}`,
 	} {
 		raw := `{"url": ` + url + `}`
 		var with map[string]any
