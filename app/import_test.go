@@ -26,12 +26,19 @@ func resealed(text string) string {
 func TestImportBelievesNothing(t *testing.T) {
 	t.Parallel()
 	source := &program{url: dbtest.SQLiteURL(t)}
-	trusted := file(t, "trusted.yaml", "name: trusted\ntasks: [{id: a, run: 'echo hello'}]\n")
+	trusted := file(t, "trusted.yaml", "name: trusted\nlabels: {team: red}\ntasks: [{id: a, run: 'echo hello'}]\n")
 	source.ok(t, "run", trusted)
 	_, text := source.export(t, "--all")
 	event := regexp.MustCompile(`"sequence_num":[0-9]+`)
 	stranger := "0197c2a4-7b1e-7000-8000-0123456789ab"
 	execution := source.newest(t).Execution.ID
+	long := strings.Repeat("x", 1025)
+	field := func(name, value string) string {
+		return regexp.MustCompile(`"`+name+`":("[^"]*"|null)`).ReplaceAllString(text, `"`+name+`":"`+value+`"`)
+	}
+	label := func(name, value string) string {
+		return lastOf(text, `{"execution":`, `{"team":"red"}`, `{"`+name+`":"`+value+`"}`)
+	}
 	files := map[string]struct{ text, words string }{
 		"another command behind the hash": {strings.Replace(text, `"run":"echo hello"`, `"run":"touch evil.txt"`, 1), "and its content has the hash"},
 		"no definition":                   {regexp.MustCompile(`("version":"[0-9a-f]*","definition":)\{.*\},"registered_at"`).ReplaceAllString(text, `$1"not a def","registered_at"`), "and its content has the hash"},
@@ -43,6 +50,15 @@ func TestImportBelievesNothing(t *testing.T) {
 		"an unknown status":               {strings.Replace(text, `"status":"Completed"`, `"status":"Done"`, 1), `unknown status "Done"`},
 		"a time beyond bounds":            {regexp.MustCompile(`"completed_at":"[^"]*"`).ReplaceAllString(text, `"completed_at":"0001-02-01T00:00:00Z"`), "is not from 1970 to 9999"},
 		"an event of another execution":   {lastOf(text, `{"event":`, execution, stranger), "which is not before it"},
+		"a long skip reason":              {field("skip_reason", long), "line 4: skip_reason has 1025 bytes, more than the limit of 1024"},
+		"a NUL in a skip reason":          {field("skip_reason", `\u0000`), "line 4: skip_reason holds a NUL character"},
+		"a long kind of error":            {field("error_kind", long), "line 4: error_kind has 1025 bytes, more than the limit of 1024"},
+		"a NUL in a kind of error":        {field("error_kind", `\u0000`), "line 4: error_kind holds a NUL character"},
+		"a long label":                    {label("team", long), `line 3: the label "team" has 1025 bytes, more than the limit of 1024`},
+		"a NUL in a label":                {label("team", `\u0000`), `line 3: the label "team" holds a NUL character`},
+		"a long name of a label":          {label(long, "red"), "line 3: the name of a label has 1025 bytes"},
+		"a NUL in the name of a label":    {label(`\u0000`, "red"), "line 3: the name of a label holds a NUL character"},
+		"a label without a name":          {label("", "red"), "line 3: the name of a label is empty"},
 		"a log beyond its limit":          {strings.Replace(text, `"text":"`, `"text":"`+strings.Repeat("x", 5<<20), 1), "text has 52428"},
 		"a log of no stream":              {strings.Replace(text, `"stream":"stdout"`, `"stream":"stdin"`, 1), `stream is "stdin": expected stdout or stderr`},
 		"two things in one line":          {strings.Replace(text, `{"event":{`, `{"event":{},"definition":{`, 1), "it holds 2 things"},

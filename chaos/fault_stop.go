@@ -26,7 +26,7 @@ func (f *immediate) heal(ctx context.Context, r *round) error {
 	return err
 }
 
-// span is a time in which the database was down.
+// span is a time in which the database was down, or had no connection left.
 type span struct{ from, to time.Time }
 
 // within reports whether the database was down at some time between two times.

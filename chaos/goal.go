@@ -19,7 +19,7 @@ func FullSize(scale float64) Config {
 		Strikes: map[string]int{
 			"kill": 1000, "graceful stop": 100, "zombie": 120, "immediate stop": 200, "backend terminated": 200,
 			"link cut before COMMIT": 100, "link cut after COMMIT": 100,
-			ReadOnly: 50,
+			ReadOnly: 50, Exhausted: 50,
 		},
 	}
 	for name, n := range c.Strikes {

@@ -71,8 +71,9 @@ func (l *logs) add(e line) {
 	if e.Msg == msgRefused {
 		l.refused++
 	}
+	exhausted := strings.Contains(e.Error, "SQLSTATE "+tooMany) // while it lasts a worker may give up and end
 	for _, word := range alarming {
-		if strings.Contains(e.Msg+e.Error, word) {
+		if strings.Contains(e.Msg+e.Error, word) && !exhausted {
 			l.alarms = append(l.alarms, e.Msg+": "+e.Error)
 		}
 	}

@@ -51,15 +51,15 @@ func (r Report) findings(b *strings.Builder, goal Config) {
 		{"breaches, all kinds together", 0, len(r.Breaches)},
 		{"writes of zombies accepted", 0, r.Accepted},
 		{fmt.Sprintf("runs stuck for longer than %s", goal.stale()), 0, r.Stuck},
-		{"takeover after SIGKILL, the database being there, 99 % (ms)", limit, Percentile(r.Killed, 0.99)},
+		{"takeover after SIGKILL, the database being reachable, 99 % (ms)", limit, Percentile(r.Killed, 0.99)},
 		{"takeover after a graceful stop, all (ms)", 2000, Percentile(r.Stopped, 1)},
 	} {
 		fmt.Fprintf(b, "| %v | %v | %v |\n", row.what, row.allowed, row.found)
 	}
 	fmt.Fprintf(b, `
 Takeover after SIGKILL, from the signal to the next claim of each of the %d tasks that were held: median %d ms, 99 %% %d ms, longest %d ms.
-All faults go on side by side: this holds the times at which PostgreSQL was down, or the other processes had been killed too.
-After a graceful stop, each of the %d tasks handed back while PostgreSQL was there: median %d ms, 99 %% %d ms, longest %d ms.
+All faults go on side by side: PostgreSQL may have just come back, or the other processes may have been killed too.
+After a graceful stop, each of the %d tasks handed back while PostgreSQL could be reached: median %d ms, 99 %% %d ms, longest %d ms.
 
 Handlers began %d times by their own ledgers. The history says %d: the other %d are claims whose worker died, or was not told of its
 COMMIT, before the handler began; each was taken back. %d calls ended with their process, in the middle. %d runs lost a task to the

@@ -23,7 +23,7 @@ func TestALinkIsCutAroundACommit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	direct, err := db.Open(ctx, server.url(server.address(), "postgres", driverApplication))
+	direct, err := db.Open(ctx, server.url(server.address(), superuser, "postgres", driverApplication))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestALinkIsCutAroundACommit(t *testing.T) {
 		after bool
 		want  int
 	}{"before": {false, 0}, "after": {true, 1}} {
-		through, err := db.Open(ctx, server.url(p.address(), "postgres", workerApplication))
+		through, err := db.Open(ctx, server.url(p.address(), superuser, "postgres", workerApplication))
 		if err != nil {
 			t.Fatal(err)
 		}

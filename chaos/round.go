@@ -86,7 +86,8 @@ func (r *round) prepare(ctx context.Context, dir string) (direct, through string
 	if r.proxy, err = startProxy(ctx, r.server.address()); err != nil {
 		return "", "", err
 	}
-	return r.server.url(r.server.address(), r.name, driverApplication), r.server.url(r.proxy.address(), r.name, workerApplication), nil
+	direct = r.server.url(r.server.address(), superuser, r.name, driverApplication)
+	return direct, r.server.url(r.proxy.address(), workerRole, r.name, workerApplication), nil
 }
 
 func openMigrated(ctx context.Context, url string) (*db.DB, error) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 )
 
 // server is a PostgreSQL server with the default settings of a production server, including durability. Unlike the
@@ -57,9 +58,12 @@ const recovery = time.Minute
 
 const superuser = "postgres"
 
+// workerRole is the role of the workers. It has the rights of superuser on all tables, but is subject to limits.
+const workerRole = "chaos_worker"
+
 // startServer creates a server in an empty directory, with its data in the subdirectory data.
 func startServer(ctx context.Context, dir string, settings []string) (*server, error) {
-	bin, err := programs()
+	bin, err := localpg.Binaries()
 	if err != nil {
 		return nil, err
 	}
@@ -87,21 +91,10 @@ func startServer(ctx context.Context, dir string, settings []string) (*server, e
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	return s, s.start(ctx)
-}
-
-// programs returns the directory of PostgreSQL's programs: the one in PATH, or one of the usual places outside PATH.
-func programs() (string, error) {
-	if path, err := exec.LookPath("initdb"); err == nil {
-		path, err = filepath.EvalSymlinks(path)
-		return filepath.Dir(path), err
+	if err := s.start(ctx); err != nil {
+		return nil, err
 	}
-	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"} {
-		if found, err := filepath.Glob(pattern); err != nil || len(found) > 0 {
-			return found[len(found)-1], err
-		}
-	}
-	return "", errors.New("no PostgreSQL programs: run `make setup`")
+	return s, s.statement(ctx, `CREATE ROLE `+workerRole+` LOGIN IN ROLE `+superuser)
 }
 
 // owner returns the user that runs the server, because PostgreSQL refuses root. It is nil if this process is not
@@ -133,8 +126,8 @@ func (s *server) address() string { return net.JoinHostPort("127.0.0.1", s.port)
 
 // url returns the URL of a database of the server, reached at the given address. application is the connection's
 // name.
-func (s *server) url(address, database, application string) string {
-	u := url.URL{Scheme: "postgres", User: url.User(superuser), Host: address, Path: "/" + database}
+func (s *server) url(address, role, database, application string) string {
+	u := url.URL{Scheme: "postgres", User: url.User(role), Host: address, Path: "/" + database}
 	u.RawQuery = url.Values{"sslmode": {"disable"}, "application_name": {application}}.Encode()
 	return u.String()
 }
@@ -178,7 +171,7 @@ func (s *server) await(ctx context.Context, proc *child) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		d, err := db.Open(ctx, s.url(s.address(), "postgres", "chaos-await"))
+		d, err := db.Open(ctx, s.url(s.address(), superuser, "postgres", "chaos-await"))
 		if err == nil {
 			return d.Close()
 		}

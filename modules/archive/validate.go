@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -131,7 +132,8 @@ func (v *validator) execution(e *pipelines.Execution) error {
 			return err
 		}
 	}
-	return first(present(e.ID), name("pipeline_name", e.PipelineName), name("definition_version", e.DefinitionVersion),
+	return first(present(e.ID), labels(e.Labels), name("pipeline_name", e.PipelineName),
+		name("definition_version", e.DefinitionVersion),
 		within("version", e.Version, 1, math.MaxInt32), within("attempt", int64(e.Attempt), 1, e.Version), bounded("input", e.Input, definition.MaxInput),
 		text("error", string(e.Error), 2*tasks.MaxError), short("idempotency_key", string(e.IdempotencyKey)),
 		within("open_tasks", int64(e.OpenTasks), 0, definition.MaxTasks), within("unsuccessful_tasks", int64(e.UnsuccessfulTasks), 0, definition.MaxTasks),
@@ -153,6 +155,7 @@ func (v *validator) task(t *tasks.Task) error {
 		return fmt.Errorf("unknown status %q", t.Status)
 	}
 	return first(present(t.ID), name("task_name", t.TaskName), name("handler", t.Handler), name("queue", t.Queue), short("sub_status", string(t.SubStatus)),
+		short("skip_reason", string(t.SkipReason)), short("error_kind", string(t.ErrorKind)),
 		short("worker_id", string(t.WorkerID)), within("priority", int64(t.Priority), 0, 100), within("version", t.Version, 1, math.MaxInt32),
 		within("attempt", int64(t.Attempt), 0, math.MaxInt32), within("max_attempts", int64(t.MaxAttempts), 0, math.MaxInt32),
 		within("remaining_dependencies", int64(t.RemainingDependencies), 0, definition.MaxTasks), within("recoveries", int64(t.Recoveries), 0, math.MaxInt32),
@@ -213,6 +216,17 @@ func name(what, s string) error {
 }
 
 func short(what, s string) error { return text(what, s, maxName) }
+
+// labels checks the names and values of an execution's labels, in the order of the names.
+func labels(l map[string]string) error {
+	for _, label := range slices.Sorted(maps.Keys(l)) {
+		err := first(name("the name of a label", label), short(fmt.Sprintf("the label %.100q", label), l[label]))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // text checks that both databases can store a string, and that it has at most most bytes.
 func text(what, s string, most int) error {

@@ -125,3 +125,30 @@ func TestAtomic(t *testing.T) {
 		}
 	})
 }
+
+// TestNoEventsLeft checks that a pass finds nothing to do, and commits no more than a pass before the cutoff, where
+// something else has deleted the events of ended executions.
+func TestNoEventsLeft(t *testing.T) {
+	t.Parallel()
+	enginetest.Each(t, []tasks.Handler{broken}, func(t *testing.T, s *enginetest.Stack) {
+		fail(t, s, 3)
+		pass := func(age time.Duration) (commits int64) {
+			before := s.DB.Committed()
+			removed, err := s.Retention.Run(t.Context(), retention.Options{Ages: retention.Ages{retention.Events: age}})
+			if err != nil || len(removed) != 0 {
+				t.Errorf("removed %v, %v", removed, err)
+			}
+			return s.DB.Committed() - before
+		}
+		idle := pass(time.Hour)
+		dbtest.Exec(t, s.DB, `DELETE FROM {execution_events}`)
+		for range 2 {
+			if n := pass(time.Nanosecond); n != idle {
+				t.Errorf("a pass with nothing to remove made %d commits, one before the cutoff %d", n, idle)
+			}
+		}
+		if _, err := s.Retention.Run(t.Context(), all); err != nil {
+			t.Error(err)
+		}
+	})
+}

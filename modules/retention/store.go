@@ -15,22 +15,29 @@ type store struct {
 	db *db.DB
 }
 
-// wanted is, for each kind, the condition that an ended execution p still has data of that kind. An execution that
-// was retried after the removal of its outputs or logs has new ones.
+// wanted is, for each kind, the condition that an ended execution p still has data of that kind to remove, so that a
+// pass does not find again what an earlier one has processed. An execution that was retried after the removal of its
+// outputs or logs has new ones. A pending seal needs events and outputs. events_removed stays 0 if no event was left to
+// remove, because something else had deleted them.
 var wanted = map[Kind]string{
 	Executions: `1 = 1`,
-	Events:     `p.events_removed = 0 AND p.seal_due = 0`, // a pending seal needs events and outputs
-	Outputs:    `(p.outputs_removed_at IS NULL OR p.outputs_removed_at < p.completed_at) AND p.seal_due = 0`,
-	Logs:       `(p.logs_removed_at IS NULL OR p.logs_removed_at < p.completed_at)`,
+	Events: `p.events_removed = 0 AND p.seal_due = 0 AND EXISTS (
+  SELECT 1 FROM {execution_events} AS e WHERE e.pipeline_execution_id = p.id AND ` + removable + `)`,
+	Outputs: `(p.outputs_removed_at IS NULL OR p.outputs_removed_at < p.completed_at) AND p.seal_due = 0`,
+	Logs:    `(p.logs_removed_at IS NULL OR p.logs_removed_at < p.completed_at)`,
 }
+
+// removable is the condition that retention removes an event e. Annotations written after the cutoff are kept.
+const removable = `(e.version IS NOT NULL OR e.created_at < x.cutoff)`
 
 const ended = `p.status IN ('Completed', 'Failed', 'Cancelled')`
 
 // counting is, for each kind, the expression for the number of rows of an execution p.
 var counting = map[Kind]string{
 	Executions: `1`,
-	Events:     `(SELECT count(*) FROM {execution_events} AS e WHERE e.pipeline_execution_id = p.id AND (e.version IS NOT NULL OR e.created_at < x.cutoff))`,
-	Outputs:    `(SELECT count(*) FROM {task_executions} AS t WHERE t.pipeline_execution_id = p.id AND t.output IS NOT NULL)`,
+	Events: `(SELECT count(*) FROM {execution_events} AS e
+  WHERE e.pipeline_execution_id = p.id AND ` + removable + `)`,
+	Outputs: `(SELECT count(*) FROM {task_executions} AS t WHERE t.pipeline_execution_id = p.id AND t.output IS NOT NULL)`,
 	Logs: `(SELECT count(*) FROM {task_executions} AS t JOIN {log_chunks} AS l ON l.task_execution_id = t.id
   WHERE t.pipeline_execution_id = p.id)`,
 }
@@ -175,8 +182,8 @@ RETURNING (SELECT t.pipeline_execution_id FROM {task_executions} AS t WHERE t.id
 // too.
 const lockTasks = `SELECT t.pipeline_execution_id FROM {task_executions} AS t WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.id $for_update`
 
-// removing lists the statements of each kind, in order. Each returns the execution of every row that it removed.
-// Annotations written after the cutoff are kept.
+// removing lists the statements of each kind, in order. Each returns the execution of every row that it removed. The
+// events are those for which removable holds.
 var removing = map[Kind][]string{
 	Events: {`DELETE FROM {execution_events} WHERE (version IS NOT NULL OR created_at < (SELECT x.cutoff FROM $x WHERE x.id = pipeline_execution_id))
   AND pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`},

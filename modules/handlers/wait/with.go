@@ -88,7 +88,7 @@ type endpoint struct{ url *url.URL }
 func (e *endpoint) UnmarshalJSON(raw []byte) error {
 	var text string
 	if err := json.Unmarshal(raw, &text); err != nil {
-		return fmt.Errorf("is %s, expected a URL", raw)
+		return err // without the value, which may hold a password
 	}
 	u, err := web.ParseURL(text)
 	e.url = u

@@ -28,7 +28,7 @@ func Restore(ctx context.Context, url, file string) error {
 
 // client runs one of the client programs in the server's program directory.
 func client(ctx context.Context, program string, args ...string) error {
-	bin, err := findBinaries()
+	bin, err := Binaries()
 	if err != nil {
 		return err
 	}

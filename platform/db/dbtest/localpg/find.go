@@ -18,8 +18,9 @@ var ErrNotInstalled = errors.New("PostgreSQL's programs initdb and postgres are 
 // places are where systems keep the programs that are not in PATH, with a directory for each version.
 var places = []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"}
 
-// findBinaries returns the directory of initdb and postgres: the one in PATH, or else the newest version's.
-func findBinaries() (string, error) {
+// Binaries returns the directory of initdb and postgres: the one in PATH, or else the newest version's. The
+// error is ErrNotInstalled if there is none.
+func Binaries() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil && hasServer(filepath.Dir(path)) {
 			return filepath.Dir(path), nil

@@ -57,7 +57,7 @@ const starting = 60 * time.Second
 // Start starts an empty server, or one from Config.From, and waits until it accepts connections. Without PostgreSQL's
 // programs it returns ErrNotInstalled, which says what to install.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
-	bin, err := findBinaries()
+	bin, err := Binaries()
 	if err != nil {
 		return nil, err
 	}

@@ -227,8 +227,8 @@ func TestNewestVersionWins(t *testing.T) {
 	saved := places
 	places = []string{filepath.Join(root, "*", "bin")}
 	defer func() { places = saved }()
-	got, err := findBinaries()
+	got, err := Binaries()
 	if want := filepath.Join(root, "16", "bin"); err != nil || got != want {
-		t.Errorf("findBinaries gave %s, %v; expected %s", got, err, want)
+		t.Errorf("Binaries returned %s, %v; expected %s", got, err, want)
 	}
 }
