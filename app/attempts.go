@@ -32,8 +32,8 @@ type attemptKey struct {
 	attempt int
 }
 
-// account is what the events of one execution say about its tasks.
-type account struct {
+// attemptHistory is what the events of one execution say about its tasks.
+type attemptHistory struct {
 	attempts  map[attemptKey]*attempt
 	current   map[db.ID]*attempt // the last of each task
 	needs     map[db.ID][]string
@@ -45,8 +45,8 @@ type account struct {
 }
 
 // readHistory reads the events in the order of their versions, which in PostgreSQL is not that of their numbers.
-func readHistory(list []events.Event, truncated bool) (*account, error) {
-	h := &account{
+func readHistory(list []events.Event, truncated bool) (*attemptHistory, error) {
+	h := &attemptHistory{
 		attempts: map[attemptKey]*attempt{}, current: map[db.ID]*attempt{}, needs: map[db.ID][]string{}, continues: map[db.ID]bool{}, last: map[db.ID]events.Event{},
 		truncated: truncated,
 	}
@@ -72,7 +72,7 @@ func readHistory(list []events.Event, truncated bool) (*account, error) {
 	return h, nil
 }
 
-func (h *account) step(e events.Event, d eventData) {
+func (h *attemptHistory) step(e events.Event, d eventData) {
 	id := e.TaskExecutionID
 	a := h.current[id]
 	switch e.EventType {
@@ -125,7 +125,7 @@ func (a *attempt) exited(d eventData) {
 }
 
 // list returns the attempts in the order of the tasks, with their output.
-func (h *account) list(all []tasks.Task, logs []tasks.Log) []attempt {
+func (h *attemptHistory) list(all []tasks.Task, logs []tasks.Log) []attempt {
 	written := map[attemptKey]tasks.Log{}
 	for _, l := range logs {
 		written[attemptKey{l.TaskExecutionID, l.Attempt}] = l
@@ -151,7 +151,7 @@ func (h *account) list(all []tasks.Task, logs []tasks.Log) []attempt {
 
 // firstStart returns when the first task started, or the zero time if none has. If retention has removed the history,
 // it uses the rows.
-func (h *account) firstStart(all []tasks.Task) (first db.Time) {
+func (h *attemptHistory) firstStart(all []tasks.Task) (first db.Time) {
 	earlier := func(t db.Time) {
 		if !t.IsZero() && (first.IsZero() || t.Before(first.Time)) {
 			first = t
@@ -167,7 +167,7 @@ func (h *account) firstStart(all []tasks.Task) (first db.Time) {
 }
 
 // ended returns the logs of attempts that have ended.
-func (h *account) ended(logs []tasks.Log) []tasks.Log {
+func (h *attemptHistory) ended(logs []tasks.Log) []tasks.Log {
 	return slices.DeleteFunc(logs, func(l tasks.Log) bool {
 		a := h.attempts[attemptKey{l.TaskExecutionID, l.Attempt}]
 		return a == nil || a.EndedAt.IsZero()

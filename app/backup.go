@@ -107,7 +107,7 @@ func (c *cli) verifyCopy(ctx context.Context, path string) (report audit.Report,
 	ctx = db.WithTenant(ctx, db.DefaultTenant)
 	bar := newBar(c.stderr, d.Now)
 	defer bar.clear()
-	return audit.New(d).Verify(ctx, audit.Options{MaxBreaches: 1000, Progress: bar.verified})
+	return audit.New(d).Verify(ctx, audit.Options{MaxViolations: 1000, Progress: bar.verified})
 }
 
 func removeDatabase(path string) error {

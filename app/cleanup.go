@@ -29,12 +29,12 @@ func (f *retainFlags) add(cmd *cobra.Command) {
 	cmd.Flags().Var(&duration{&f.executions, 0}, "retain-executions", "remove all there is"+rest)
 }
 
-func (f *retainFlags) ages() retention.Ages {
-	return retention.Ages{retention.Events: f.events, retention.Outputs: f.outputs, retention.Logs: f.logs, retention.Executions: f.executions}
+func (f *retainFlags) ages() retention.Policy {
+	return retention.Policy{retention.Events: f.events, retention.Outputs: f.outputs, retention.Logs: f.logs, retention.Executions: f.executions}
 }
 
 // background runs retention beside a server. The returned function stops it and waits for its end.
-func (f *retainFlags) background(ctx context.Context, k *retention.Keeper, every time.Duration, log *zap.Logger) (stop func()) {
+func (f *retainFlags) background(ctx context.Context, k *retention.Cleaner, every time.Duration, log *zap.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var ended sync.WaitGroup
 	ended.Go(func() { k.Watch(ctx, retention.Options{Ages: f.ages()}, every, log) })
@@ -46,9 +46,9 @@ func (f *retainFlags) background(ctx context.Context, k *retention.Keeper, every
 
 // cleanedDocument is what retention removed, or would remove.
 type cleanedDocument struct {
-	DryRun  bool                `json:"dry_run"`
-	Removed []retention.Removal `json:"removed"`
-	RunDirs int                 `json:"run_dirs"` // directories of runs, on this machine
+	DryRun  bool               `json:"dry_run"`
+	Removed []retention.Result `json:"removed"`
+	RunDirs int                `json:"run_dirs"` // directories of runs, on this machine
 }
 
 func (c *cli) cleanupCommand() *cobra.Command {
@@ -98,7 +98,7 @@ func (n cleanupNeeds) clean(ctx context.Context, c *cli, o retention.Options, dr
 	}
 	if c.stderr.IsTerminal() {
 		rows := int64(0)
-		o.Progress = func(r retention.Removal) {
+		o.Progress = func(r retention.Result) {
 			rows += r.Rows
 			c.progress(counted(rows, "row") + " removed")
 		}

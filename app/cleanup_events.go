@@ -15,7 +15,7 @@ import (
 type cleanupNeeds struct {
 	fx.In
 	DB        *db.DB
-	Retention *retention.Keeper
+	Retention *retention.Cleaner
 }
 
 // cleanupDocument is what was removed, or would be removed.
@@ -67,7 +67,7 @@ func (c *cli) cleanupEventsCommand() *cobra.Command {
 }
 
 func (n cleanupNeeds) remove(ctx context.Context, age time.Duration, dry bool, progress func(int64)) (cleanupDocument, error) {
-	doc := cleanupDocument{OlderThan: db.At(n.DB.Now().Add(-age)), DryRun: dry}
+	doc := cleanupDocument{OlderThan: db.NewTime(n.DB.Now().Add(-age)), DryRun: dry}
 	var err error
 	doc.Events, doc.Executions, err = n.Retention.CountEvents(ctx, doc.OlderThan)
 	if err != nil || dry {

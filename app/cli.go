@@ -21,29 +21,29 @@ type cli struct {
 	kill           <-chan struct{} // closed when running tasks are to be killed immediately
 	orphans        *orphans.Reaper // nil if Main was not called by a program of its own
 
-	config      string
-	databaseURL string
-	creates     bool // the command may create a missing database file
-	bare        bool // the command checks schemas itself, so that of its tenant may be missing
-	tenant      string
-	logLevel    string
-	json        bool // errors are written as JSON
+	config          string
+	databaseURL     string
+	creates         bool // the command may create a missing database file
+	skipSchemaCheck bool // the command checks schemas itself, so that of its tenant may be missing
+	tenant          string
+	logLevel        string
+	json            bool // errors are written as JSON
 
 	// program is how to call this program on the same database: sluice and the shared flags that were given.
 	program string
 }
 
-// creators are the commands that may create a database file. Any other command would only read an empty one, and
+// mayCreateDB are the commands that may create a database file. Any other command would only read an empty one, and
 // leave it behind for a user who was in the wrong directory.
-var creators = map[string]bool{
+var mayCreateDB = map[string]bool{
 	"sluice run": true, "sluice serve": true, "sluice start": true, "sluice migrate": true, "sluice migrate up": true, "sluice tenants create": true,
 	"sluice import": true,
 }
 
 const (
-	groupWork = "work"
-	groupLook = "look"
-	groupCare = "care"
+	groupWork    = "work"
+	groupInspect = "look"
+	groupCare    = "care"
 )
 
 func (c *cli) rootCommand() *cobra.Command {
@@ -78,7 +78,7 @@ Exit codes:
 			if err := c.applySettings(cmd); err != nil {
 				return err
 			}
-			c.creates = creators[cmd.CommandPath()]
+			c.creates = mayCreateDB[cmd.CommandPath()]
 			cmd.SetContext(db.WithTenant(cmd.Context(), c.tenant))
 			return nil
 		},
@@ -91,11 +91,11 @@ Exit codes:
 		"least serious `LEVEL` of what is logged: debug, info, warn or error (default info for serve, else warn)")
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddGroup(&cobra.Group{ID: groupWork, Title: "Run pipelines:"}, &cobra.Group{ID: groupLook, Title: "Look:"},
+	root.AddGroup(&cobra.Group{ID: groupWork, Title: "Run pipelines:"}, &cobra.Group{ID: groupInspect, Title: "Look:"},
 		&cobra.Group{ID: groupCare, Title: "Look after the database:"})
 	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
 		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.rerunCommand(), c.waitCommand(), c.annotateCommand())
-	group(root, groupLook, c.listCommand(), c.countCommand(), c.showCommand(), c.pipelinesCommand(), c.logsCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
+	group(root, groupInspect, c.listCommand(), c.countCommand(), c.showCommand(), c.pipelinesCommand(), c.logsCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
 	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.doctorCommand(), c.migrateCommand(), c.backupCommand(), c.tenantsCommand(), c.cleanupCommand(),
 		c.cleanupEventsCommand(), c.exportCommand(), c.importCommand(), c.benchCommand())
 	root.AddCommand(c.versionCommand(), c.benchHelperCommand())
@@ -156,7 +156,7 @@ func (c *cli) openReady(ctx context.Context) (*db.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.bare {
+	if c.skipSchemaCheck {
 		return d, nil
 	}
 	if err := ready(ctx, d); err != nil {

@@ -212,7 +212,7 @@ func (c *cli) retryCommand() *cobra.Command {
 // stateHint returns a hint for an execution whose state does not allow the command.
 func stateHint(err error, id string) string {
 	switch {
-	case errors.Is(err, pipelines.ErrState):
+	case errors.Is(err, pipelines.ErrInvalidState):
 		return "`sluice show " + id + "` says how it stands"
 	case errors.Is(err, tasks.ErrNotFound):
 		return "`sluice show " + id + "` lists its tasks"

@@ -18,7 +18,7 @@ import (
 const (
 	ordersPerPage   = 500 // ids that are looked up in one query
 	shownRefusals   = 10
-	mostRefusals    = 1000 // in JSON
+	maxRefusals     = 1000 // in JSON
 	shownExecutions = 20   // by a dry run
 )
 
@@ -126,8 +126,8 @@ func (m *many) give(ctx context.Context, ids []db.ID) error {
 				m.doc.Done++
 				continue
 			}
-			m.doc.missing = errors.Is(r, pipelines.ErrNotFound) && (m.doc.missing || m.doc.Refused == 0)
-			if m.doc.Refused++; m.doc.Refused <= mostRefusals {
+			m.doc.missing = errors.Is(r, pipelines.ErrExecutionNotFound) && (m.doc.missing || m.doc.Refused == 0)
+			if m.doc.Refused++; m.doc.Refused <= maxRefusals {
 				m.doc.NotPossible = append(m.doc.NotPossible, refusal{ids[i], r.Error()})
 			}
 		}

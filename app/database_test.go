@@ -157,7 +157,7 @@ func expire(t *testing.T, url string) {
 	t.Helper()
 	d := dbtest.Open(t, url)
 	err := d.Transaction(t.Context(), func(tx db.Tx) error {
-		_, err := tx.Exec("UPDATE {workers} SET lease_expires_at = $past", db.Args{"past": db.At(tx.Now.Add(-time.Hour))})
+		_, err := tx.Exec("UPDATE {workers} SET lease_expires_at = $past", db.Args{"past": db.NewTime(tx.Now.Add(-time.Hour))})
 		return err
 	})
 	if err != nil {

@@ -91,7 +91,7 @@ and how long each took of what, those that differ most first. A task's time coun
 }
 
 func (n diffNeeds) compare(ctx context.Context, first, second db.ID, force bool) (diffDocument, error) {
-	now := db.At(n.DB.Now())
+	now := db.NewTime(n.DB.Now())
 	a, err := n.run(ctx, first, now)
 	if err != nil {
 		return diffDocument{}, err

@@ -45,8 +45,8 @@ func (f finding) bad(advice string) finding {
 	return f
 }
 
-// patient holds what the checks need of one tenant's database.
-type patient struct {
+// examination holds what the checks need of one tenant's database.
+type examination struct {
 	db     *db.DB
 	leases *leases.Repository
 	outbox *outbox.Repository
@@ -104,7 +104,7 @@ func (c *cli) examine(ctx context.Context) (list []finding, err error) {
 		return list, nil
 	}
 	history := events.NewRepository(d)
-	p := patient{db: d, leases: leases.NewRepository(d), outbox: outbox.NewRepository(d)}
+	p := examination{db: d, leases: leases.NewRepository(d), outbox: outbox.NewRepository(d)}
 	p.tasks = tasks.NewRepository(d, history, p.outbox)
 	role := func(ctx context.Context) ([]finding, error) { return examineRole(ctx, d) }
 	for _, check := range []func(context.Context) ([]finding, error){role, p.workers, p.horizon, p.storage} {
@@ -161,7 +161,7 @@ func (c *cli) unreachable(ctx context.Context, err error) ([]finding, error) {
 func examineSchema(s db.SchemaStatus) finding {
 	if err := s.Err(); err != nil {
 		advice := "run `sluice migrate`"
-		if errors.Is(err, db.ErrAhead) {
+		if errors.Is(err, db.ErrSchemaTooNew) {
 			advice = "install a newer sluice"
 		}
 		return ok("schema", "version %d, this program has %d", s.Current, s.Newest).bad(advice)

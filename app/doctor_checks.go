@@ -24,18 +24,18 @@ const (
 
 // Sizes with the same meaning.
 const (
-	ageWarn      = 10_000_000    // transactions
-	ageBad       = 1_000_000_000 // the server stops at two thousand million
-	deadWarn     = 100_000       // rows
-	deadFactor   = 10            // dead rows per live row
-	walWarn      = 256 << 20
-	freeWarn     = 1 << 30
-	freeBad      = 100 << 20
-	mostExamined = 10_000 // outbox rows
+	ageWarn     = 10_000_000    // transactions
+	ageBad      = 1_000_000_000 // the server stops at two thousand million
+	deadWarn    = 100_000       // rows
+	deadFactor  = 10            // dead rows per live row
+	walWarn     = 256 << 20
+	freeWarn    = 1 << 30
+	freeBad     = 100 << 20
+	maxExamined = 10_000 // outbox rows
 )
 
 // workers checks which workers are alive, and whether due tasks have a worker that serves them.
-func (p patient) workers(ctx context.Context) ([]finding, error) {
+func (p examination) workers(ctx context.Context) ([]finding, error) {
 	f, err := readFleet(ctx, p.db, p.leases, p.tasks)
 	if err != nil {
 		return nil, err
@@ -80,11 +80,11 @@ func (p patient) workers(ctx context.Context) ([]finding, error) {
 	return []finding{working, stranded, pending}, err
 }
 
-// mostNamed bounds the executions that a finding names.
-const mostNamed = 5
+// maxNamed bounds the executions that a finding names.
+const maxNamed = 5
 
 // stranded finds running tasks that no live worker holds, and executions whose recovery fails.
-func (p patient) stranded(ctx context.Context, f fleet) (finding, error) {
+func (p examination) stranded(ctx context.Context, f fleet) (finding, error) {
 	list, err := p.leases.Recoveries(ctx)
 	if err != nil {
 		return finding{}, err
@@ -99,7 +99,7 @@ func (p patient) stranded(ctx context.Context, f fleet) (finding, error) {
 	var unheld []string
 	for _, running := range f.running {
 		for _, t := range running {
-			if f.unheld(t) > audit.UnheldAfter {
+			if f.unheld(t) > audit.UnclaimedAfter {
 				unheld = append(unheld, fmt.Sprintf("%s of %s", t.TaskName, t.PipelineExecutionID))
 			}
 		}
@@ -110,12 +110,12 @@ func (p patient) stranded(ctx context.Context, f fleet) (finding, error) {
 	if len(named) == 0 {
 		return found, nil
 	}
-	found.Found += ": " + strings.Join(named[:min(len(named), mostNamed)], ", ")
+	found.Found += ": " + strings.Join(named[:min(len(named), maxNamed)], ", ")
 	return found.warn("a live worker takes these tasks back; an execution that fails each time is abandoned: `sluice show ID`, and `sluice cancel ID` ends it now"), nil
 }
 
-func (p patient) pending(ctx context.Context, f fleet) (finding, error) {
-	rows, err := p.outbox.ListPending(ctx, mostExamined)
+func (p examination) pending(ctx context.Context, f fleet) (finding, error) {
+	rows, err := p.outbox.ListPending(ctx, maxExamined)
 	if err != nil {
 		return finding{}, err
 	}
@@ -134,8 +134,8 @@ func (p patient) pending(ctx context.Context, f fleet) (finding, error) {
 	if total == 1 {
 		verb = "waits"
 	}
-	if len(rows) == mostExamined && total > mostExamined {
-		capped = " of the first " + strconv.Itoa(mostExamined)
+	if len(rows) == maxExamined && total > maxExamined {
+		capped = " of the first " + strconv.Itoa(maxExamined)
 	}
 	found := ok("outbox", "%s %s, of those due no live worker serves %d%s", counted(total, "task"), verb, unserved, capped)
 	if oldest > overdueWarn {
@@ -150,25 +150,25 @@ func (p patient) pending(ctx context.Context, f fleet) (finding, error) {
 }
 
 // horizon finds the transactions that hold back the tail of events or the vacuum.
-func (p patient) horizon(ctx context.Context) ([]finding, error) {
-	h, err := p.db.Horizon(ctx, "execution_events")
+func (p examination) horizon(ctx context.Context) ([]finding, error) {
+	h, err := p.db.OpenTransactions(ctx, "execution_events")
 	if err != nil {
 		return nil, err
 	}
 	lag, age := h.Lag(p.db.Now()), h.Age()
-	tail := ok("tail", "%s with events not yet committed, the oldest open for %s", counted(int64(len(h.Writers)), "transaction"), span(lag))
+	tail := ok("tail", "%s with events not yet committed, the oldest open for %s", counted(int64(len(h.Blocking)), "transaction"), span(lag))
 	const end = "end the session named below (pg_terminate_backend), or commit what was prepared: followers of events wait for it"
 	switch {
 	case lag > lagBad:
 		tail = tail.bad(end)
 	case lag > lagWarn:
 		tail = tail.warn(end)
-	case slices.ContainsFunc(h.Writers, db.Session.Hidden):
+	case slices.ContainsFunc(h.Blocking, db.Session.Hidden):
 		tail.Found += "; when those of other users began is not visible"
 		tail = tail.warn("grant pg_monitor to this user to see it")
 	}
 	if tail.State != findingOK {
-		tail.Sessions = h.Writers
+		tail.Sessions = h.Blocking
 	}
 	vacuum := ok("transactions", "%d have begun since the oldest that is open", age)
 	const dead = "end what is named below: dead rows of the whole server pile up behind it"
@@ -179,7 +179,7 @@ func (p patient) horizon(ctx context.Context) ([]finding, error) {
 		vacuum = vacuum.warn(dead)
 	}
 	if vacuum.State != findingOK {
-		vacuum.Sessions = h.Oldest
+		vacuum.Sessions = h.OldestSnapshot
 	}
 	if p.db.Backend() == "sqlite" {
 		return nil, nil
@@ -188,7 +188,7 @@ func (p patient) horizon(ctx context.Context) ([]finding, error) {
 }
 
 // storage checks the use of space.
-func (p patient) storage(ctx context.Context) ([]finding, error) {
+func (p examination) storage(ctx context.Context) ([]finding, error) {
 	s, err := p.db.Storage(ctx, "task_outbox")
 	if err != nil {
 		return nil, err

@@ -87,7 +87,7 @@ func (c *cli) tell(err error, code int) int {
 			return code
 		}
 	}
-	var problems definition.Problems
+	var problems definition.Diagnostics
 	if errors.As(err, &problems) {
 		c.reportProblems(problems)
 		return code
@@ -109,7 +109,7 @@ func oneLine(s string) string {
 }
 
 // reportProblems writes each mistake on a line. Mistakes in a file begin with their place, where editors look for it.
-func (c *cli) reportProblems(list definition.Problems) {
+func (c *cli) reportProblems(list definition.Diagnostics) {
 	for _, p := range list {
 		if p.Line == 0 {
 			fmt.Fprintf(c.stderr, "sluice: %s\n", terminal.Inline(p.String()))
@@ -120,7 +120,7 @@ func (c *cli) reportProblems(list definition.Problems) {
 }
 
 // warn writes what is allowed but probably a mistake, in the format of reportProblems.
-func (c *cli) warn(list definition.Problems) {
+func (c *cli) warn(list definition.Diagnostics) {
 	for _, p := range list {
 		p.Message = "warning: " + p.Message
 		fmt.Fprintln(c.stderr, terminal.Inline(p.String()))
@@ -130,25 +130,25 @@ func (c *cli) warn(list definition.Problems) {
 // exitCode returns the exit code for an error.
 func exitCode(err error) int {
 	var usage usageError
-	var problems definition.Problems
+	var problems definition.Diagnostics
 	var ambiguous *ambiguousError
 	switch {
 	case errors.Is(err, errTimeout):
 		return exitTimeout
-	case errors.Is(err, pipelines.ErrState):
+	case errors.Is(err, pipelines.ErrInvalidState):
 		return exitState
-	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &ambiguous), errors.Is(err, pipelines.ErrInvalid), errors.Is(err, db.ErrURL),
+	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &ambiguous), errors.Is(err, pipelines.ErrInvalidArgument), errors.Is(err, db.ErrInvalidURL),
 		errors.Is(err, db.ErrTenantName), errors.Is(err, health.ErrAddress), errors.Is(err, db.ErrNoBackup), errors.Is(err, db.ErrFileExists):
 		return exitUsage
-	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, pipelines.ErrUnknown), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound),
-		errors.Is(err, db.ErrNoTenant), errors.Is(err, history.ErrBefore), errors.Is(err, history.ErrNoEvent):
+	case errors.Is(err, pipelines.ErrExecutionNotFound), errors.Is(err, pipelines.ErrPipelineNotFound), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound),
+		errors.Is(err, db.ErrTenantNotFound), errors.Is(err, history.ErrBefore), errors.Is(err, history.ErrNoEvent):
 		return exitNotFound
 	case errors.Is(err, history.ErrBroken):
 		return exitFailed
 	case errors.Is(err, workers.ErrUnrecorded):
 		return exitDatabase
 	}
-	var other *events.HistoryError
+	var other *events.CursorMismatchError
 	if errors.As(err, &other) {
 		return exitNotFound
 	}
@@ -162,7 +162,7 @@ func exitCode(err error) int {
 // sluice, or it refused the request.
 func ofDatabase(err error) bool {
 	for _, known := range []error{
-		db.ErrNoFile, db.ErrForeign, db.ErrStandby, db.ErrBehind, db.ErrAhead, db.ErrRefused, db.ErrReplaced,
+		db.ErrFileNotFound, db.ErrForeignSchema, db.ErrStandby, db.ErrSchemaOutdated, db.ErrSchemaTooNew, db.ErrDataRejected, db.ErrReplaced,
 		db.ErrHardLink, db.ErrNetworkFile, db.ErrEncoding, db.ErrSearchPath, db.ErrTransactionPooling, db.ErrMigratePooled, leases.ErrExpired,
 		context.DeadlineExceeded,
 	} {
@@ -170,13 +170,13 @@ func ofDatabase(err error) bool {
 			return true
 		}
 	}
-	return db.Unwell(err) || db.Advice(err) != ""
+	return db.IsUnhealthy(err) || db.Advice(err) != ""
 }
 
 func hintFor(err error) string {
 	var h hinted
-	var other *events.HistoryError
-	var gone *db.NoTenantError
+	var other *events.CursorMismatchError
+	var gone *db.TenantNotFoundError
 	var ambiguous *ambiguousError
 	switch {
 	case errors.As(err, &h):
@@ -188,7 +188,7 @@ func hintFor(err error) string {
 			"or name the database that it was made for"
 	case errors.Is(err, db.ErrStandby):
 		return "name the primary with --database-url (SLUICE_DATABASE_URL)"
-	case errors.Is(err, pipelines.ErrNotFound), errors.Is(err, audit.ErrNotFound):
+	case errors.Is(err, pipelines.ErrExecutionNotFound), errors.Is(err, audit.ErrNotFound):
 		return "`sluice list` shows the executions of this database"
 	case errors.As(err, &gone) && gone.Tenant != db.DefaultTenant:
 		return "`sluice tenants create " + gone.Tenant + "` makes it; `sluice tenants list` shows those that are there"
@@ -198,9 +198,9 @@ func hintFor(err error) string {
 		return "choose another address for --listen (SLUICE_LISTEN)"
 	case db.Advice(err) != "":
 		return db.Advice(err)
-	case errors.Is(err, db.ErrNoFile):
+	case errors.Is(err, db.ErrFileNotFound):
 		return "`sluice run FILE` makes one, or name another with --database-url (SLUICE_DATABASE_URL)"
-	case errors.Is(err, db.ErrForeign), errors.Is(err, db.ErrMalformed):
+	case errors.Is(err, db.ErrForeignSchema), errors.Is(err, db.ErrCorrupt):
 		return "name another with --database-url (SLUICE_DATABASE_URL); this one was left as it is"
 	case errors.Is(err, db.ErrReadOnly):
 		return "`list`, `show`, `events`, `outbox`, `workers` and `verify` need no more than to read; what writes needs a user who may"

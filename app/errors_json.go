@@ -28,7 +28,7 @@ type errorBody struct {
 // bodyOf describes an error that ends the program with a code.
 func (c *cli) bodyOf(err error, code int) errorBody {
 	body := errorBody{Code: code, Message: oneLine(c.again(err.Error())), Hint: db.Text(c.again(hintFor(err)))}
-	var problems definition.Problems
+	var problems definition.Diagnostics
 	if errors.As(err, &problems) {
 		body.Problems = mistakesOf(problems)
 	}
@@ -39,7 +39,7 @@ func (c *cli) bodyOf(err error, code int) errorBody {
 	return body
 }
 
-func mistakesOf(list definition.Problems) []mistake {
+func mistakesOf(list definition.Diagnostics) []mistake {
 	out := make([]mistake, len(list))
 	for i, p := range list {
 		out[i] = mistake{p.File, p.Line, p.Column, p.Message, p.Hint}

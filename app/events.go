@@ -55,7 +55,7 @@ on behind the event.`,
 	f.declare(cmd)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		from, err := f.place()
+		from, err := f.startCursor()
 		if err != nil {
 			return err
 		}
@@ -104,8 +104,8 @@ func (f *eventsFlags) declare(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.cursor, "cursor", "", "older events than those of the answer with this `CURSOR` as its next; with --follow, begin behind the event with this cursor")
 }
 
-// place reads --cursor. Without --follow it only checks it.
-func (f eventsFlags) place() (events.Cursor, error) {
+// startCursor reads --cursor. Without --follow it only checks it.
+func (f eventsFlags) startCursor() (events.Cursor, error) {
 	if !f.follow {
 		if n, err := strconv.ParseInt(f.cursor, 10, 64); f.cursor != "" && (err != nil || n < 1) {
 			return events.Cursor{}, withHint(usagef("--cursor: %q is not the field next of an answer", f.cursor), "a cursor of --follow goes with --follow")
@@ -270,7 +270,7 @@ func eventHeading(many bool) []string {
 
 // eventRow returns an event as a row under eventHeading.
 func eventRow(e events.Event, names map[db.ID]string, many bool) ([]string, error) {
-	s, err := tell(e)
+	s, err := describeEvent(e)
 	if err != nil {
 		return nil, err
 	}

@@ -70,13 +70,13 @@ Each execution is of one moment, and nobody waits. The same executions give the 
 			if err != nil {
 				return err
 			}
-			return c.export(ctx, n, archive.Choice{IDs: ids, Since: from, Ended: ended}, format, path)
+			return c.export(ctx, n, archive.Selection{IDs: ids, Since: from, Ended: ended}, format, path)
 		})
 	}
 	return cmd
 }
 
-func (c *cli) export(ctx context.Context, n exportNeeds, choice archive.Choice, format, path string) (err error) {
+func (c *cli) export(ctx context.Context, n exportNeeds, choice archive.Selection, format, path string) (err error) {
 	bar := newBar(c.stderr, n.DB.Now)
 	choice.Progress = func(x archive.Counts) {
 		bar.show(0, 0, "written "+counted(x.Executions, "execution")+", "+counted(x.Events, "event"))

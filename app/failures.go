@@ -30,13 +30,13 @@ type failedTask struct {
 
 // Bounds of the failures and waits that are shown first.
 const (
-	mostFailures = 5
-	mostWaits    = 3
+	maxFailures = 5
+	maxWaits    = 3
 )
 
 // failures lists the tasks that failed. Tasks that make the run fail come first, and among them those without a
 // failed task upstream. Otherwise they are in the order in which they ended.
-func (h *account) failures(all []tasks.Task) []failedTask {
+func (h *attemptHistory) failures(all []tasks.Task) []failedTask {
 	bad := func(t tasks.Task) bool { return t.Status == tasks.Failed || t.Status == tasks.Abandoned }
 	byName := make(map[string]tasks.Task, len(all))
 	for _, t := range all {
@@ -81,7 +81,7 @@ func (h *account) failures(all []tasks.Task) []failedTask {
 
 // printFailures prints what failed and why, and the command that shows the logs.
 func (c *cli) printFailures(list []failedTask, x pipelines.Execution) {
-	for _, f := range list[:min(len(list), mostFailures)] {
+	for _, f := range list[:min(len(list), maxFailures)] {
 		text := fmt.Sprintf("%s (attempt %s)", f.TaskName, attempts(f.of))
 		if f.ExitCode != nil && !strings.Contains(string(f.Error), "exit code") {
 			text += fmt.Sprintf(", exit code %d", *f.ExitCode)
@@ -91,7 +91,7 @@ func (c *cli) printFailures(list []failedTask, x pipelines.Execution) {
 		}
 		fmt.Fprintf(c.stdout, "%-10s %s: %s\n", "failed", terminal.Inline(text), terminal.Inline(string(f.Error)))
 	}
-	if left := len(list) - mostFailures; left > 0 {
+	if left := len(list) - maxFailures; left > 0 {
 		fmt.Fprintf(c.stdout, "%-10s and %s\n", "", counted(int64(left), "more task"))
 	}
 	if len(list) > 0 {
@@ -100,11 +100,11 @@ func (c *cli) printFailures(list []failedTask, x pipelines.Execution) {
 }
 
 // cancelledBy says who cancelled the execution and why. It returns "" if nobody did.
-func (h *account) cancelledBy(x pipelines.Execution) string {
+func (h *attemptHistory) cancelledBy(x pipelines.Execution) string {
 	if x.Status != pipelines.Cancelled || h.cancelled.EventType == "" {
 		return ""
 	}
-	s, err := tell(h.cancelled)
+	s, err := describeEvent(h.cancelled)
 	if err != nil {
 		return ""
 	}
@@ -139,10 +139,10 @@ func (doc *showDocument) waitsFor() []string {
 	if doc.started.IsZero() {
 		out = append(out, "for "+span(doc.now.Sub(doc.Execution.CreatedAt.Time))+": no task has started")
 	}
-	for _, reason := range reasons[:min(len(reasons), mostWaits)] {
+	for _, reason := range reasons[:min(len(reasons), maxWaits)] {
 		list := names[reason]
-		text := strings.Join(list[:min(len(list), mostWaits)], ", ")
-		if left := len(list) - mostWaits; left > 0 {
+		text := strings.Join(list[:min(len(list), maxWaits)], ", ")
+		if left := len(list) - maxWaits; left > 0 {
 			text += fmt.Sprintf(" and %d more", left)
 		}
 		out = append(out, text+": "+reason)

@@ -43,9 +43,9 @@ func newFolder(dir string, handlers *tasks.Registry, reserved func(string) bool,
 	return &folder{dir: dir, handlers: handlers, reserved: reserved, log: log, files: map[string]*fileSeen{}, owners: map[string]string{}}
 }
 
-// look reads what has changed. It reads a changed file after two looks have found it the same, because its writer may
+// scan reads what has changed. It reads a changed file after two looks have found it the same, because its writer may
 // not have finished. If first is set, it reads all files. It returns an error if the directory itself cannot be read.
-func (f *folder) look(first bool) error {
+func (f *folder) scan(first bool) error {
 	found := map[string]bool{}
 	if err := f.walk(f.dir, func(path string) {
 		found[path] = true

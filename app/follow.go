@@ -56,11 +56,11 @@ func (c *cli) notice(n events.Notice) {
 		fmt.Fprintf(c.stderr, "sluice: %s; trying again until it is back\n", oneLine(n.Err.Error()))
 	case events.Reconnected:
 		fmt.Fprintln(c.stderr, "sluice: the database is back; going on where it was left")
-	case events.Released:
+	case events.Unblocked:
 		fmt.Fprintln(c.stderr, "sluice: the open transactions have ended; going on")
-	case events.HeldBack:
+	case events.Blocked:
 		fmt.Fprintf(c.stderr, "sluice: events have waited for %s behind open transactions that may have earlier ones; nothing is lost\n", span(n.Lag))
-		for _, s := range n.Held {
+		for _, s := range n.Blockers {
 			fmt.Fprintf(c.stderr, "  %s\n", describeSession(s))
 		}
 		fmt.Fprintln(c.stderr, c.again("  `sluice doctor` says more"))
@@ -99,9 +99,9 @@ type eventLines struct {
 // columnWidths are the widths of the table. A longer cell moves the rest of its line to the right.
 var columnWidths = []int{29, 16, 20, 3, 40, 0}
 
-const mostNames = 10_000
+const maxNames = 10_000
 
-func (l *eventLines) write(ctx context.Context, n eventsNeeds, list []events.Tailed) error {
+func (l *eventLines) write(ctx context.Context, n eventsNeeds, list []events.TailedEvent) error {
 	if l.json {
 		enc := json.NewEncoder(l.to.JSONLines())
 		enc.SetEscapeHTML(false)
@@ -135,7 +135,7 @@ func (l *eventLines) write(ctx context.Context, n eventsNeeds, list []events.Tai
 
 // learn looks up unknown names. If the database is unreachable, the events, which have been read already, are shown
 // without their names.
-func (l *eventLines) learn(ctx context.Context, n eventsNeeds, list []events.Tailed) error {
+func (l *eventLines) learn(ctx context.Context, n eventsNeeds, list []events.TailedEvent) error {
 	var unknown []events.Event
 	for _, e := range list {
 		if l.names[e.PipelineExecutionID] == "" || !e.TaskExecutionID.IsZero() && l.names[e.TaskExecutionID] == "" {
@@ -145,7 +145,7 @@ func (l *eventLines) learn(ctx context.Context, n eventsNeeds, list []events.Tai
 	if len(unknown) == 0 {
 		return nil
 	}
-	if len(l.names) > mostNames {
+	if len(l.names) > maxNames {
 		clear(l.names)
 		for _, e := range list {
 			unknown = append(unknown, e.Event)

@@ -100,7 +100,7 @@ func holdOpen(t *testing.T, d *db.DB) (end func()) {
 		defer close(done)
 		_ = d.Transaction(context.Background(), func(tx db.Tx) error { // it is rolled back
 			events.NewRepository(d).Append(tx, []events.Event{{PipelineExecutionID: db.NewID(), EventType: events.Annotation, EventData: db.JSON("{}")}})
-			if err := tx.Flush(); err != nil {
+			if err := tx.SendBatch(); err != nil {
 				t.Errorf("append: %v", err)
 			}
 			close(held)
@@ -232,7 +232,7 @@ func age(t *testing.T, url string, d time.Duration) {
 	t.Helper()
 	h := dbtest.Open(t, url)
 	err := h.Transaction(t.Context(), func(tx db.Tx) error {
-		at := db.At(tx.Now.Add(-d))
+		at := db.NewTime(tx.Now.Add(-d))
 		_, err := tx.Exec(`UPDATE {task_outbox} SET available_at = $at`, db.Args{"at": at})
 		return err
 	})

@@ -24,8 +24,8 @@ func newGate() *gate {
 func (g *gate) option() fx.Option {
 	return tasks.ProvideHandler(func() tasks.Handler {
 		return tasks.NewHandler("gate", func(ctx context.Context, _ struct{}) (struct{}, error) {
-			call, _ := tasks.CallFrom(ctx)
-			g.begun <- call.Attempt
+			call, _ := tasks.AttemptFrom(ctx)
+			g.begun <- call.Number
 			if !g.heeds {
 				return struct{}{}, <-g.open
 			}

@@ -10,20 +10,20 @@ import (
 
 // How much the heap grows, relative to its live bytes, before it is collected.
 const (
-	mostPercent  = 400
-	leastPercent = 50
-	mostGarbage  = 256 << 20 // bytes, if that is more than leastPercent
+	maxPercent = 400
+	minPercent = 50
+	maxGarbage = 256 << 20 // bytes, if that is more than minPercent
 )
 
-// lessCollecting lets a small heap grow to five times its live bytes, which saves a tenth of the processor time, and
-// a large one by mostGarbage or by half. It does nothing if GOGC is set. It takes effect once per process, even if
+// gcPercent lets a small heap grow to five times its live bytes, which saves a tenth of the processor time, and
+// a large one by maxGarbage or by half. It does nothing if GOGC is set. It takes effect once per process, even if
 // Main is called again.
-var lessCollecting = sync.OnceFunc(func() {
+var gcPercent = sync.OnceFunc(func() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	debug.SetGCPercent(mostPercent)
-	h := &heap{percent: mostPercent, sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
+	debug.SetGCPercent(maxPercent)
+	h := &heap{percent: maxPercent, sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
 	h.watch()
 })
 
@@ -58,7 +58,7 @@ func (h *heap) adjust() {
 // percentFor returns the percentage for a heap with a number of live bytes.
 func percentFor(live uint64) int {
 	if live == 0 {
-		return mostPercent
+		return maxPercent
 	}
-	return int(max(leastPercent, min(mostPercent, 100*mostGarbage/live)))
+	return int(max(minPercent, min(maxPercent, 100*maxGarbage/live)))
 }

@@ -81,7 +81,7 @@ func TestAttempts(t *testing.T) {
 		version := int64(len(list) + 1)
 		list = append(list, events.Event{
 			SequenceNum: 100 - version, TaskExecutionID: id, EventType: kind, Version: &version, EventData: db.JSON(data), WorkerID: "w",
-			CreatedAt: db.At(time.Unix(version, 0)),
+			CreatedAt: db.NewTime(time.Unix(version, 0)),
 		})
 	}
 	add(events.TaskCreated, `{"needs": ["a"]}`)
@@ -104,7 +104,7 @@ func TestAttempts(t *testing.T) {
 	}
 	logs := []tasks.Log{{TaskExecutionID: id, Attempt: 3, Stderr: "oh"}}
 	got := h.list([]tasks.Task{{ID: id, TaskName: "b", Attempt: 4}}, logs)
-	at := func(s int64) db.Time { return db.At(time.Unix(s, 0)) }
+	at := func(s int64) db.Time { return db.NewTime(time.Unix(s, 0)) }
 	code := 7
 	want := []attempt{
 		{"b", 1, "Failed", "w", at(3), at(6), "no", "exit", &code, "", ""},
@@ -130,13 +130,13 @@ func TestTellKnowsEveryEvent(t *testing.T) {
 	t.Parallel()
 	seen := map[string]events.Type{}
 	for _, kind := range events.Types() {
-		s, err := tell(events.Event{EventType: kind, EventData: db.JSON("{}")})
+		s, err := describeEvent(events.Event{EventType: kind, EventData: db.JSON("{}")})
 		if err != nil || s.what == "" {
 			t.Errorf("%s: %+v, %v", kind, s, err)
 		}
 		seen[s.what] = kind
 	}
-	if _, err := tell(events.Event{EventType: events.TaskFailed, EventData: db.JSON("[")}); err == nil {
+	if _, err := describeEvent(events.Event{EventType: events.TaskFailed, EventData: db.JSON("[")}); err == nil {
 		t.Error("data that is no JSON goes unnoticed")
 	}
 	if len(seen) < 14 {

@@ -50,7 +50,7 @@ the file was written then counts as lost with its worker, and runs again: see to
 		defer func() { err = closing(err, in) }()
 		return with(cmd.Context(), c, func(ctx context.Context, n importNeeds) error {
 			doc, err := c.load(ctx, n, in, as)
-			unsound := errors.Is(err, errUnsound)
+			unsound := errors.Is(err, errNotIntact)
 			switch {
 			case err != nil && !unsound:
 				return explainImport(err)
@@ -62,7 +62,7 @@ the file was written then counts as lost with its worker, and runs again: see to
 				fmt.Fprintf(c.stdout, "imported %s, %s, %s\n%s", counted(doc.Imported.Executions, "execution"), counted(doc.Imported.Tasks, "task"),
 					counted(doc.Imported.Events, "event"), doc.Verified)
 			}
-			if unsound && (err == nil || errors.Is(err, errUnsound)) {
+			if unsound && (err == nil || errors.Is(err, errNotIntact)) {
 				err = exitStatus(exitFailed)
 			}
 			return err
@@ -74,14 +74,14 @@ the file was written then counts as lost with its worker, and runs again: see to
 func (c *cli) load(ctx context.Context, n importNeeds, in io.ReadSeeker, as bool) (doc importDocument, err error) {
 	bar := newBar(c.stderr, n.DB.Now)
 	defer bar.clear()
-	doc.Imported, err = n.Archive.Import(ctx, in, archive.Import{
-		AsTheyAre: as,
+	doc.Imported, err = n.Archive.Import(ctx, in, archive.ImportOptions{
+		IncludeOpen: as,
 		Progress: func(x archive.Counts) {
 			bar.show(0, 0, "read "+counted(x.Executions, "execution")+", "+counted(x.Events, "event"))
 		},
 		Verify: func(tx db.Tx, ids []db.ID) (err error) {
 			if doc.Verified, err = n.Auditor.VerifyIn(tx, ids); err == nil && !doc.Verified.OK() {
-				err = errUnsound
+				err = errNotIntact
 			}
 			return err
 		},
@@ -89,8 +89,8 @@ func (c *cli) load(ctx context.Context, n importNeeds, in io.ReadSeeker, as bool
 	return doc, err
 }
 
-// errUnsound rolls back an import whose executions do not verify.
-var errUnsound = errors.New("the imported executions do not verify")
+// errNotIntact rolls back an import whose executions do not verify.
+var errNotIntact = errors.New("the imported executions do not verify")
 
 func explainImport(err error) error {
 	switch {
@@ -98,7 +98,7 @@ func explainImport(err error) error {
 		return withHint(usageError{err}, "export with --ended, or import with --as-they-are (`sluice import --help` says what that means)")
 	case errors.Is(err, archive.ErrExists):
 		return withHint(usageError{err}, "nothing was written: an import never changes what is there")
-	case errors.Is(err, archive.ErrFormat), errors.Is(err, archive.ErrCut), errors.Is(err, archive.ErrContent):
+	case errors.Is(err, archive.ErrFormat), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrContent):
 		return withHint(usageError{err}, "nothing was written")
 	}
 	return err

@@ -34,7 +34,7 @@ func (f *inputFlags) resolve(ctx context.Context, def *definition.Definition, st
 		return nil, err
 	}
 	raw, err = def.CheckInput(raw)
-	var problems definition.Problems
+	var problems definition.Diagnostics
 	if err != nil && !errors.As(err, &problems) {
 		return nil, usageError{err}
 	}

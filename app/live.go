@@ -24,8 +24,8 @@ type live struct {
 	last  []outputLine
 }
 
-// mostLast is how many lines of output are shown under the progress.
-const mostLast = 8
+// maxLastLines is how many lines of output are shown under the progress.
+const maxLastLines = 8
 
 func newLive(out *terminal.Writer, p paint, def *definition.Definition, again func(string) string) *live {
 	size := func() (int, int) {
@@ -40,10 +40,10 @@ func newLive(out *terminal.Writer, p paint, def *definition.Definition, again fu
 
 func (l *live) every() time.Duration { return 80 * time.Millisecond }
 
-func (l *live) show(v view) error {
+func (l *live) show(v runView) error {
 	width, height := l.size()
 	l.last = append(l.last, v.output...)
-	l.last = l.last[max(len(l.last)-mostLast, 0):]
+	l.last = l.last[max(len(l.last)-maxLastLines, 0):]
 	picture := l.draw(v, width, height)
 	up := ""
 	if l.drawn > 0 {
@@ -55,7 +55,7 @@ func (l *live) show(v view) error {
 
 // draw returns the lines of the picture. None is wider than the terminal, and there are fewer than its height. If
 // there is no room for all tasks, active tasks come before waiting ones, and those before ended ones.
-func (l *live) draw(v view, width, height int) string {
+func (l *live) draw(v runView, width, height int) string {
 	last := l.last[max(len(l.last)-max(height-4, 0)/2, 0):]
 	chosen, left := choose(v.tasks, height-4-len(last))
 	rows := make([][]string, len(chosen))
@@ -120,7 +120,7 @@ func choose(list []tasks.Task, most int) (chosen []tasks.Task, left int) {
 }
 
 // note says what a task waits for, or what went wrong.
-func (l *live) note(t tasks.Task, v view) string {
+func (l *live) note(t tasks.Task, v runView) string {
 	switch {
 	case t.Status == tasks.NotStarted:
 		return "waits for " + strings.Join(openNeeds(l.def, t.TaskName, v.tasks), ", ")
@@ -161,7 +161,7 @@ func attempts(t tasks.Task) string {
 }
 
 // taskTime returns how long the last attempt took, or has taken so far.
-func taskTime(t tasks.Task, v view) string {
+func taskTime(t tasks.Task, v runView) string {
 	switch {
 	case t.Attempt == 0:
 		return ""

@@ -17,7 +17,7 @@ import (
 )
 
 // sample returns an execution with a task in each relevant state.
-func sample(t *testing.T) (*definition.Definition, view) {
+func sample(t *testing.T) (*definition.Definition, runView) {
 	t.Helper()
 	def := &definition.Definition{Name: "nightly", Tasks: []definition.Task{
 		{ID: "fetch", Run: "true"},
@@ -29,16 +29,16 @@ func sample(t *testing.T) (*definition.Definition, view) {
 	if err := def.Check(nil); err != nil {
 		t.Fatal(err)
 	}
-	start := db.At(time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC))
-	now := db.At(start.Add(90 * time.Second))
+	start := db.NewTime(time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC))
+	now := db.NewTime(start.Add(90 * time.Second))
 	list := []tasks.Task{
-		{TaskName: "fetch", Status: tasks.Completed, Attempt: 1, MaxAttempts: 1, StartedAt: start, CompletedAt: db.At(start.Add(1200 * time.Millisecond))},
-		{TaskName: "count", Status: tasks.Running, Attempt: 2, MaxAttempts: 3, StartedAt: db.At(now.Add(-5 * time.Second))},
-		{TaskName: "again", Status: tasks.Ready, Attempt: 1, MaxAttempts: 3, RetryAt: db.At(now.Add(12 * time.Second)), Error: "exit code 1"},
+		{TaskName: "fetch", Status: tasks.Completed, Attempt: 1, MaxAttempts: 1, StartedAt: start, CompletedAt: db.NewTime(start.Add(1200 * time.Millisecond))},
+		{TaskName: "count", Status: tasks.Running, Attempt: 2, MaxAttempts: 3, StartedAt: db.NewTime(now.Add(-5 * time.Second))},
+		{TaskName: "again", Status: tasks.Ready, Attempt: 1, MaxAttempts: 3, RetryAt: db.NewTime(now.Add(12 * time.Second)), Error: "exit code 1"},
 		{TaskName: "broken", Status: tasks.Failed, Attempt: 1, MaxAttempts: 1, StartedAt: start, CompletedAt: now, Error: "no\nluck"},
 		{TaskName: "join", Status: tasks.NotStarted},
 	}
-	return def, view{execution: pipelines.Execution{PipelineName: "nightly", Status: pipelines.Running, CreatedAt: start}, tasks: list, now: now.Time}
+	return def, runView{execution: pipelines.Execution{PipelineName: "nightly", Status: pipelines.Running, CreatedAt: start}, tasks: list, now: now.Time}
 }
 
 func TestLivePicture(t *testing.T) {

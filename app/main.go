@@ -40,7 +40,7 @@ func command(
 	ctx, kill, stop := untilSignals(ctx)
 	defer stop()
 	ctx = db.WithWaitReport(ctx, func(message string) { fmt.Fprintln(terminal.New(stderr), "sluice: "+message) })
-	lessCollecting()
+	gcPercent()
 	c := &cli{
 		kill: kill, orphans: inherited, extensions: extensions,
 		stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr),

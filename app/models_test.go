@@ -19,8 +19,8 @@ func TestModelsMatchMigrations(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		for _, model := range []any{
-			&chores.Chore{}, &events.Event{}, &leases.Worker{}, &leases.Recovery{}, &outbox.Row{}, &pipelines.Execution{},
-			&pipelines.Registered{}, &tasks.Chunk{}, &tasks.Task{},
+			&chores.JobLease{}, &events.Event{}, &leases.Worker{}, &leases.Recovery{}, &outbox.Entry{}, &pipelines.Execution{},
+			&pipelines.StoredDefinition{}, &tasks.Chunk{}, &tasks.Task{},
 		} {
 			dbtest.CheckModel(t, d, model)
 		}

@@ -80,19 +80,19 @@ func (c *cli) outboxCommand() *cobra.Command {
 	return cmd
 }
 
-// rowPlace is a position in the outbox after a row.
-type rowPlace struct {
+// rowCursor is a position in the outbox after a row.
+type rowCursor struct {
 	at db.Time
 	id int64
 }
 
 // String returns the cursor of the position.
-func (p rowPlace) String() string {
+func (p rowCursor) String() string {
 	return p.at.UTC().Format(time.RFC3339Nano) + "/" + strconv.FormatInt(p.id, 10)
 }
 
 // parseRow reads a cursor. The empty text is the beginning.
-func parseRow(s string) (p rowPlace, err error) {
+func parseRow(s string) (p rowCursor, err error) {
 	if s == "" {
 		return p, nil
 	}
@@ -101,14 +101,14 @@ func parseRow(s string) (p rowPlace, err error) {
 	if p.id, err = strconv.ParseInt(id, 10, 64); err != nil || wrong != nil {
 		return p, usagef("--cursor: %q is not the field next of an answer", s)
 	}
-	p.at = db.At(t)
+	p.at = db.NewTime(t)
 	return p, nil
 }
 
 // pending returns at most limit rows after a position, and the cursor of the next page, which is empty if there is
 // none.
-func (n outboxNeeds) pending(ctx context.Context, after rowPlace, limit int) (list []pending, next string, err error) {
-	var rows []outbox.Row
+func (n outboxNeeds) pending(ctx context.Context, after rowCursor, limit int) (list []pending, next string, err error) {
+	var rows []outbox.Entry
 	if after.at.IsZero() {
 		rows, err = n.Outbox.ListPending(ctx, limit+1)
 	} else {
@@ -119,14 +119,14 @@ func (n outboxNeeds) pending(ctx context.Context, after rowPlace, limit int) (li
 	}
 	if len(rows) > limit {
 		rows = rows[:limit]
-		next = rowPlace{rows[limit-1].AvailableAt, rows[limit-1].ID}.String()
+		next = rowCursor{rows[limit-1].AvailableAt, rows[limit-1].ID}.String()
 	}
 	list, err = n.describe(ctx, rows)
 	return list, next, err
 }
 
 // describe returns the rows with their tasks and with why each of them waits.
-func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Row) ([]pending, error) {
+func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Entry) ([]pending, error) {
 	ids := make([]db.ID, len(rows))
 	for i, r := range rows {
 		ids[i] = r.TaskExecutionID
@@ -165,7 +165,7 @@ func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Row) ([]pending
 
 // reason says why a row has not been claimed. It does not include a handler's reason for a deferral, which show reads
 // from the history.
-func reason(r outbox.Row, t tasks.Task, f fleet) string {
+func reason(r outbox.Entry, t tasks.Task, f fleet) string {
 	why := f.due(r.AvailableAt, r.Handler, r.Queue)
 	switch {
 	case t.SubStatus == tasks.Deferred:
@@ -195,7 +195,7 @@ func (c *cli) printPending(list []pending) {
 func (c *cli) removeStray(ctx context.Context, n outboxNeeds, format string) error {
 	var removed int64
 	err := n.DB.Transaction(ctx, func(tx db.Tx) (err error) {
-		removed, err = n.Outbox.DeleteOlderThan(tx, tx.Now)
+		removed, err = n.Outbox.DeleteOrphans(tx, tx.Now)
 		return err
 	})
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 
 // Bounds of what is kept for display, in bytes.
 const (
-	mostLine = 16 << 10 // of a line; a longer one is shown in parts
-	mostHeld = 1 << 20  // of the lines between two updates; further lines are left out
+	maxLineBytes = 16 << 10 // of a line; a longer one is shown in parts
+	maxHeldBytes = 1 << 20  // of the lines between two updates; further lines are left out
 )
 
 // outputLine is a line that a task wrote.
@@ -67,7 +67,7 @@ func (o *output) take() []outputLine {
 func (o *output) add(l outputLine) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.held+len(l.text) > mostHeld {
+	if o.held+len(l.text) > maxHeldBytes {
 		o.left++
 		return
 	}
@@ -91,11 +91,11 @@ func (s *outputStream) Write(p []byte) (int, error) {
 	s.rest = append(s.rest, p...)
 	for {
 		line, rest, found := bytes.Cut(s.rest, []byte("\n"))
-		if !found && len(line) < mostLine {
+		if !found && len(line) < maxLineBytes {
 			return len(p), nil
 		}
 		if !found {
-			line, rest = s.rest[:mostLine], s.rest[mostLine:]
+			line, rest = s.rest[:maxLineBytes], s.rest[maxLineBytes:]
 		}
 		s.emit(line)
 		s.rest = append([]byte(nil), rest...)
@@ -115,6 +115,6 @@ func (s *outputStream) Close() error {
 
 func (s *outputStream) emit(line []byte) {
 	l := s.line
-	l.text = tasks.CleanText(string(line), mostLine)
+	l.text = tasks.SanitizeText(string(line), maxLineBytes)
 	s.output.add(l)
 }

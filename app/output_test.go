@@ -49,7 +49,7 @@ func TestOutputIsBounded(t *testing.T) {
 	for range 2 << 10 {
 		_, _ = w.Write([]byte(line))
 	}
-	_, _ = w.Write([]byte(strings.Repeat("y", mostLine+1))) // not a complete line
+	_, _ = w.Write([]byte(strings.Repeat("y", maxLineBytes+1))) // not a complete line
 	list := said(o)
 	if n := len(list); n != 1<<10+1 || list[n-1] != "… | 1025 lines left out here, `sluice logs` shows them" {
 		t.Errorf("%d lines, the last %q", n, list[n-1])
@@ -66,7 +66,7 @@ func TestLiveShowsLastLines(t *testing.T) {
 	t.Parallel()
 	def := &definition.Definition{Name: "p"}
 	l := &live{def: def, size: func() (int, int) { return 40, 20 }, out: terminal.New(&strings.Builder{})}
-	v := view{execution: pipelines.Execution{PipelineName: "p"}, tasks: []tasks.Task{{ID: db.NewID(), TaskName: "a", Status: tasks.Running}}}
+	v := runView{execution: pipelines.Execution{PipelineName: "p"}, tasks: []tasks.Task{{ID: db.NewID(), TaskName: "a", Status: tasks.Running}}}
 	for range 30 {
 		v.output = append(v.output, outputLine{name: "a", text: "\x1b[2Jline\r" + strings.Repeat("z", 100)})
 	}

@@ -134,7 +134,7 @@ func (s Sources) registered(ctx context.Context) ([]pipelineRow, error) {
 		row := pipelineRow{Pipeline: name, Version: versions[0].Version, RegisteredAt: versions[0].RegisteredAt, Versions: len(versions), Inputs: []inputView{}}
 		def, err := s.Engine.StoredDefinition(ctx, name, row.Version)
 		switch {
-		case errors.Is(err, pipelines.ErrDefinitionGone):
+		case errors.Is(err, pipelines.ErrDefinitionMissing):
 			row.Problem = db.Text(err.Error())
 		case err != nil:
 			return nil, err
@@ -166,7 +166,7 @@ func (s Sources) stored(ctx context.Context, name, version string) (storedPipeli
 		return p, err
 	}
 	if len(p.Versions) == 0 {
-		return p, withHint(fmt.Errorf("%w: %q is not stored", pipelines.ErrUnknown, name), s.similar(ctx, name))
+		return p, withHint(fmt.Errorf("%w: %q is not stored", pipelines.ErrPipelineNotFound, name), s.similar(ctx, name))
 	}
 	fits := func(v pipelines.StoredVersion) bool {
 		return version == "" && v.Current || version != "" && strings.HasPrefix(v.Version, strings.ToLower(version))
@@ -178,9 +178,9 @@ func (s Sources) stored(ctx context.Context, name, version string) (storedPipeli
 	}
 	switch {
 	case i < 0 && version == "":
-		return p, withHint(fmt.Errorf("%w: %q is not registered, it was only run from a file", pipelines.ErrUnknown, name), "--version takes one of "+strings.Join(words, ", "))
+		return p, withHint(fmt.Errorf("%w: %q is not registered, it was only run from a file", pipelines.ErrPipelineNotFound, name), "--version takes one of "+strings.Join(words, ", "))
 	case i < 0:
-		return p, withHint(fmt.Errorf("%w: %q has no version %s", pipelines.ErrUnknown, name, version), "there are "+strings.Join(words, ", "))
+		return p, withHint(fmt.Errorf("%w: %q has no version %s", pipelines.ErrPipelineNotFound, name, version), "there are "+strings.Join(words, ", "))
 	case slices.IndexFunc(p.Versions[i+1:], fits) >= 0 && version != "":
 		return p, withHint(usagef("several versions of %q begin with %s", name, version), "there are "+strings.Join(words, ", "))
 	}

@@ -24,9 +24,9 @@ var quiet = map[events.Type]bool{
 	events.PipelineCompleted: true, events.PipelineFailed: true,
 }
 
-func (l *lines) every() time.Duration { return lookAtMost }
+func (l *lines) every() time.Duration { return refreshAtMost }
 
-func (l *lines) show(v view) error {
+func (l *lines) show(v runView) error {
 	if l.names == nil {
 		l.names = map[db.ID]string{}
 		for _, t := range v.tasks {
@@ -69,8 +69,8 @@ func (l *lines) write(all []outputLine, end events.Event) (others []outputLine) 
 	return others
 }
 
-func (l *lines) line(v view, e events.Event) error {
-	s, err := tell(e)
+func (l *lines) line(v runView, e events.Event) error {
+	s, err := describeEvent(e)
 	if err != nil {
 		return err
 	}

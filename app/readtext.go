@@ -16,7 +16,7 @@ func readText(ctx context.Context, path string, stdin io.Reader, limit int) ([]b
 	}
 	done := make(chan result, 1)
 	go func() {
-		raw, err := readAtMost(path, stdin, limit)
+		raw, err := readBounded(path, stdin, limit)
 		done <- result{raw, err}
 	}()
 	select {
@@ -27,7 +27,7 @@ func readText(ctx context.Context, path string, stdin io.Reader, limit int) ([]b
 	}
 }
 
-func readAtMost(path string, stdin io.Reader, limit int) ([]byte, error) {
+func readBounded(path string, stdin io.Reader, limit int) ([]byte, error) {
 	in := stdin
 	if path != "-" {
 		f, err := os.Open(path)

@@ -16,10 +16,10 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// folderLook is the time between two scans of the files of --pipelines. Scanning is simpler than notifications. It
-// also works on network file systems, in containers and for files that are replaced through links, where
+// folderPollInterval is the time between two scans of the files of --pipelines. Scanning is simpler than notifications.
+// It also works on network file systems, in containers and for files that are replaced through links, where
 // notifications do not.
-const folderLook = 2 * time.Second
+const folderPollInterval = 2 * time.Second
 
 // registrar registers the definitions of a process for each tenant that it serves, and again when their files change.
 type registrar struct {
@@ -55,7 +55,7 @@ func newRegistrar(s Sources, dir string, log *zap.Logger) (*registrar, error) {
 		return taken
 	}
 	r.folder = newFolder(dir, s.Handlers, reserved, log)
-	if err := r.folder.look(true); err != nil {
+	if err := r.folder.scan(true); err != nil {
 		return nil, fileError(err)
 	}
 	r.list = append(r.list, r.folder.offers()...)
@@ -151,7 +151,7 @@ func (r *registrar) watch(ctx context.Context) {
 	if r.folder == nil {
 		return
 	}
-	tick := time.NewTicker(folderLook)
+	tick := time.NewTicker(folderPollInterval)
 	defer tick.Stop()
 	away := ""
 	for {
@@ -176,7 +176,7 @@ func (r *registrar) watch(ctx context.Context) {
 
 // look reads the directory's current definitions. Definitions of the program come first and stay.
 func (r *registrar) look() error {
-	if err := r.folder.look(false); err != nil {
+	if err := r.folder.scan(false); err != nil {
 		return err
 	}
 	found := r.folder.offers()
@@ -210,7 +210,7 @@ func (r *registrar) renew(ctx context.Context, given *registered) {
 	switch {
 	case err == nil:
 		given.failing = ""
-	case ctx.Err() != nil || errors.Is(err, db.ErrNoTenant): // the process stops, or the fleet reports it
+	case ctx.Err() != nil || errors.Is(err, db.ErrTenantNotFound): // the process stops, or the fleet reports it
 	case given.failing != err.Error():
 		given.failing = err.Error()
 		r.log.Warn("registering a changed definition failed, trying again", zap.String("tenant", db.TenantOf(ctx)), zap.Error(err))

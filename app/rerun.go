@@ -118,7 +118,7 @@ An idempotency key is not taken over. ` + "`sluice retry`" + ` goes on with the 
 			if f.here {
 				return c.workOff(ctx, n, w, r.Definition, *format, n.starting(r))
 			}
-			started, err := n.Engine.Start(ctx, []pipelines.Request{r})
+			started, err := n.Engine.Start(ctx, []pipelines.StartRequest{r})
 			if err != nil {
 				return err
 			}
@@ -129,24 +129,24 @@ An idempotency key is not taken over. ` + "`sluice retry`" + ` goes on with the 
 }
 
 // rerun returns the request for a run like an existing execution.
-func (c *cli) rerun(ctx context.Context, n workNeeds, id db.ID, f rerunFlags) (pipelines.Request, error) {
+func (c *cli) rerun(ctx context.Context, n workNeeds, id db.ID, f rerunFlags) (pipelines.StartRequest, error) {
 	x, def, err := n.pinned(ctx, id)
 	switch {
-	case f.latest && (err == nil || errors.Is(err, pipelines.ErrDefinitionGone)):
+	case f.latest && (err == nil || errors.Is(err, pipelines.ErrDefinitionMissing)):
 		if def, err = n.current(ctx, x.PipelineName); err != nil {
-			return pipelines.Request{}, err
+			return pipelines.StartRequest{}, err
 		}
-	case errors.Is(err, pipelines.ErrDefinitionGone):
-		return pipelines.Request{}, withHint(err, "--latest-definition takes the current one")
+	case errors.Is(err, pipelines.ErrDefinitionMissing):
+		return pipelines.StartRequest{}, withHint(err, "--latest-definition takes the current one")
 	case err != nil:
-		return pipelines.Request{}, err
+		return pipelines.StartRequest{}, err
 	}
 	if f.input.input == "" {
 		f.input.base = []byte(x.Input)
 	}
 	raw, err := f.input.resolve(ctx, def, c.stdin)
 	if err != nil {
-		return pipelines.Request{}, err
+		return pipelines.StartRequest{}, err
 	}
 	labels := map[string]string{}
 	for _, list := range []map[string]string{x.Labels, f.labels} {
@@ -154,5 +154,5 @@ func (c *cli) rerun(ctx context.Context, n workNeeds, id db.ID, f rerunFlags) (p
 			labels[name] = value
 		}
 	}
-	return pipelines.Request{Definition: def, Input: raw, Labels: labels, Actor: actor()}, nil
+	return pipelines.StartRequest{Definition: def, Input: raw, Labels: labels, Actor: actor()}, nil
 }

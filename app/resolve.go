@@ -80,9 +80,9 @@ func resolveID(ctx context.Context, r *pipelines.Repository, s string) (db.ID, e
 		case err != nil:
 			return db.ID{}, err
 		case len(found) == 0 && name != "":
-			return db.ID{}, fmt.Errorf("%w of %q", pipelines.ErrNotFound, name)
+			return db.ID{}, fmt.Errorf("%w of %q", pipelines.ErrExecutionNotFound, name)
 		case len(found) == 0:
-			return db.ID{}, pipelines.ErrNotFound
+			return db.ID{}, pipelines.ErrExecutionNotFound
 		}
 		return found[0], nil
 	}
@@ -96,7 +96,7 @@ func resolveID(ctx context.Context, r *pipelines.Repository, s string) (db.ID, e
 	case err != nil:
 		return db.ID{}, err
 	case len(found) == 0:
-		return db.ID{}, fmt.Errorf("%w: none begins with %s", pipelines.ErrNotFound, s)
+		return db.ID{}, fmt.Errorf("%w: none begins with %s", pipelines.ErrExecutionNotFound, s)
 	case len(found) > 1:
 		return db.ID{}, &ambiguousError{s, found[:min(most, len(found))], len(found) > most}
 	}

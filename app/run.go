@@ -35,7 +35,7 @@ type workFlags struct {
 func (f *workFlags) add(cmd *cobra.Command) {
 	f.slots, f.lease = workers.DefaultSlots, workers.DefaultLease
 	cmd.Flags().Var(&count{&f.slots, 1}, "workers", "run at most `N` tasks at once")
-	cmd.Flags().Var(&duration{&f.lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
+	cmd.Flags().Var(&duration{&f.lease, minLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
 	cmd.Flags().BoolVar(&f.quiet, "quiet", false, "do not show what the tasks write")
 	f.dirs.add(cmd)
 	f.pass.add(cmd, "pass `NAME` or PREFIX* to commands although it is left out by default (PGPASSWORD, PGPASSFILE); repeatable")
@@ -73,7 +73,7 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 			if err != nil {
 				return err
 			}
-			return c.workOff(ctx, n, f, def, *format, n.starting(pipelines.Request{Definition: def, Input: raw, Labels: labels, Actor: actor()}))
+			return c.workOff(ctx, n, f, def, *format, n.starting(pipelines.StartRequest{Definition: def, Input: raw, Labels: labels, Actor: actor()}))
 		})
 	}
 	return cmd
@@ -86,10 +86,10 @@ type beginning struct {
 }
 
 // starting returns the beginning of a new execution.
-func (s Sources) starting(r pipelines.Request) beginning {
+func (s Sources) starting(r pipelines.StartRequest) beginning {
 	return beginning{start: func(ctx context.Context, worker string) (db.ID, error) {
 		r.ReservedFor = worker
-		started, err := s.Engine.Start(ctx, []pipelines.Request{r})
+		started, err := s.Engine.Start(ctx, []pipelines.StartRequest{r})
 		if err != nil {
 			return db.ID{}, err
 		}
@@ -136,7 +136,7 @@ func (c *cli) workOff(ctx context.Context, n workNeeds, f workFlags, def *defini
 }
 
 // begin starts the execution, reserved for this process's worker.
-func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, def *definition.Definition, begin beginning) (*work, error) {
+func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, def *definition.Definition, begin beginning) (*runProgress, error) {
 	pool := workers.New(config, n.Workers)
 	worker, err := pool.Register(ctx)
 	if err != nil {
@@ -159,7 +159,7 @@ func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, def
 	if err != nil {
 		return nil, err
 	}
-	w := &work{workNeeds: n, pool: pool, id: id, def: def, follow: follow, display: &lines{out: c.stderr, again: c.again}, tasks: list}
+	w := &runProgress{workNeeds: n, pool: pool, id: id, def: def, follow: follow, display: &lines{out: c.stderr, again: c.again}, tasks: list}
 	if c.stderr.IsTerminal() {
 		w.display = newLive(c.stderr, paintFor(c.stderr), def, c.again)
 	}
@@ -177,7 +177,7 @@ func actor() string {
 }
 
 // outcome prints the result of the run, and what to do next.
-func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, format string) error {
+func (c *cli) outcome(ctx context.Context, w *runProgress, x pipelines.Execution, format string) error {
 	interrupted := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
 	list, err := w.Tasks.Summaries(ctx, w.id)
@@ -213,7 +213,7 @@ func (c *cli) outcome(ctx context.Context, w *work, x pipelines.Execution, forma
 }
 
 // needs returns the dependencies of each task, by the id of its execution.
-func (w *work) needs(list []tasks.Task) map[db.ID][]string {
+func (w *runProgress) needs(list []tasks.Task) map[db.ID][]string {
 	byName := map[string][]string{}
 	for i := range w.def.Tasks {
 		byName[w.def.Tasks[i].ID] = w.def.Tasks[i].Needs
@@ -232,7 +232,7 @@ type runDocument struct {
 }
 
 // attempts returns the result of each attempt.
-func (w *work) attempts(ctx context.Context, list []tasks.Task) ([]attempt, error) {
+func (w *runProgress) attempts(ctx context.Context, list []tasks.Task) ([]attempt, error) {
 	history, err := w.Events.ListByPipeline(ctx, w.id, events.Page{})
 	if err != nil {
 		return nil, err

@@ -72,7 +72,7 @@ func (n sealNeeds) seal(ctx context.Context, on, off, all bool) (doc sealDocumen
 		return doc, err
 	}
 	if all {
-		if _, err := n.Sealer.Due(ctx); err != nil {
+		if _, err := n.Sealer.MarkUnsealed(ctx); err != nil {
 			return doc, err
 		}
 	}

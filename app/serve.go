@@ -26,21 +26,21 @@ type serveNeeds struct {
 	Pipelines *pipelines.Repository
 	Workers   workers.Deps
 	Log       *zap.Logger
-	Keeping   keeping
+	Keeping   maintenance
 }
 
-const leastLease = 100 * time.Millisecond
+const minLease = 100 * time.Millisecond
 
 // serving holds the settings of serve.
 type serving struct {
-	workers.FleetConfig
+	workers.TenantPoolsConfig
 	dir, listen string
 }
 
 func (c *cli) serveCommand() *cobra.Command {
 	var s serving
 	s.Config = workers.Config{LogOutcomes: true, Slots: workers.DefaultSlots, Lease: workers.DefaultLease, Drain: workers.DefaultDrain}
-	var keep keepFlags
+	var keep maintenanceFlags
 	var pass passEnv
 	var dirs runDirsFlag
 	cmd := &cobra.Command{
@@ -63,7 +63,7 @@ also in capitals), and what --pass-env names.`,
 			case several && c.tenant != db.DefaultTenant:
 				return withHint(usagef("--tenant and --tenants exclude each other"), "give --tenants all names")
 			case several:
-				c.bare = true
+				c.skipSchemaCheck = true
 			default:
 				s.Tenants = []string{c.tenant}
 			}
@@ -86,7 +86,7 @@ also in capitals), and what --pass-env names.`,
 	cmd.Flags().Var(&count{&s.Slots, 1}, "workers", "run at most `N` tasks at once, of all tenants")
 	cmd.Flags().Var(&handlerLimits{&s.HandlerLimits}, "handler-limit", "run at most N tasks of a handler at once, as `HANDLER=N`; repeatable (default shell=64, http=256; others have none)")
 	cmd.Flags().Var(&queueNames{&s.Queues}, "queues", "serve these `QUEUES`, separated by commas (default \"default\")")
-	cmd.Flags().Var(&duration{&s.Lease, leastLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
+	cmd.Flags().Var(&duration{&s.Lease, minLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
 	cmd.Flags().Var(&address{&s.listen}, "listen", "answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
 	cmd.Flags().Var(&duration{&s.Drain, 0}, "drain", "when stopping, wait `DURATION` for running tasks before they are given back")
 	pass.add(cmd, "pass the variable `NAME`, or all that begin with PREFIX*, to commands; separated by commas, repeatable")
@@ -95,7 +95,7 @@ also in capitals), and what --pass-env names.`,
 	return cmd
 }
 
-func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err error) {
+func (n serveNeeds) serve(ctx context.Context, s serving, keep maintenanceFlags) (err error) {
 	if err := knownHandlers(s.HandlerLimits, n.Handlers); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err e
 	if err != nil {
 		return err
 	}
-	share := func(*workers.Budget) {}
+	share := func(*workers.FairSemaphore) {}
 	if s.listen != "" {
 		server, refused := health.Listen(ctx, s.listen, health.Deps{DB: n.DB, Outbox: n.Outbox, Pipelines: n.Pipelines, Log: n.Log})
 		if refused != nil {
@@ -112,12 +112,12 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err e
 		// It is closed last, because it reports that the process is not ready while the work drains.
 		defer func() { err = errors.Join(err, server.Close(ctx)) }()
 		defer context.AfterFunc(ctx, server.Drain)()
-		s.Observer, s.Began, s.Ended = server.Observer, server.Watch, server.Unwatch
+		s.Observer, s.OnPoolStart, s.OnPoolStop = server.Observer, server.Watch, server.Unwatch
 		share = server.Share
 		n.Log.Info("answering /livez, /readyz and /metrics", zap.Stringer("listen", server.Addr()))
 	}
-	var fleet *workers.Fleet
-	s.Prepare = func(ctx context.Context) error {
+	var fleet *workers.TenantPools
+	s.BeforePoolStart = func(ctx context.Context) error {
 		if err := errors.Join(n.prepare(ctx, definitions), n.Keeping.prepare(ctx, keep)); err != nil {
 			return err
 		}
@@ -126,16 +126,16 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep keepFlags) (err e
 			zap.Stringer("limits", fleet.Limits()), zap.Duration("lease", s.Lease))
 		return nil
 	}
-	keepers := newKeepers(n.Keeping, keep, s.RunDirs, n.Log)
+	keepers := newMaintenanceJobs(n.Keeping, keep, s.RunDirs, n.Log)
 	defer keepers.stopAll()
-	s.Began, s.Ended = both(s.Began, func(tenant string, _ *workers.Pool) {
+	s.OnPoolStart, s.OnPoolStop = chainHooks(s.OnPoolStart, func(tenant string, _ *workers.Pool) {
 		keepers.begin(ctx, tenant)
 		definitions.begin(tenant)
-	}), bothEnds(bothEnds(s.Ended, keepers.end), definitions.end)
+	}), chainEndHooks(chainEndHooks(s.OnPoolStop, keepers.end), definitions.end)
 	defer definitions.start(ctx)()
 	stop := context.AfterFunc(ctx, func() { n.Log.Info("stopping: no more tasks are taken", zap.Duration("drain", s.Drain)) })
 	defer stop()
-	fleet = workers.NewFleet(s.FleetConfig, n.Workers)
+	fleet = workers.NewTenantPools(s.TenantPoolsConfig, n.Workers)
 	share(fleet.Budget())
 	if err := fleet.Run(ctx); err != nil {
 		return err

@@ -37,7 +37,7 @@ type showDocument struct {
 	At *pastMoment // set if the document shows the past
 
 	failures []failedTask
-	account  *account
+	account  *attemptHistory
 	started  db.Time // when the first task started; zero: none has
 	fleet    fleet
 	now      time.Time
@@ -75,7 +75,7 @@ type showFlags struct {
 }
 
 func (c *cli) showCommand() *cobra.Command {
-	f := showFlags{timeline: timelineTelling}
+	f := showFlags{timeline: timelineSummary}
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show an execution with its tasks, attempts and timeline, and why what waits is waiting",
@@ -87,7 +87,7 @@ time went. With --at or --at-event it shows all that as it was, and which tasks 
 		Args: arguments(1, 1, "the id of an execution"),
 	}
 	cmd.Flags().BoolVar(&f.logs, "logs", false, "print what all attempts wrote, whole (else the end of what failed ones wrote)")
-	cmd.Flags().Var(&choice{value: &f.timeline, allowed: []string{timelineTelling, timelineAll, timelineNone}, kind: "ROWS"}, "timeline",
+	cmd.Flags().Var(&choice{value: &f.timeline, allowed: []string{timelineSummary, timelineAll, timelineNone}, kind: "ROWS"}, "timeline",
 		"which `ROWS` of the timeline to draw: telling (the 30 most telling), all or none; json has all")
 	f.past.add(cmd)
 	format := outputFlag(cmd)

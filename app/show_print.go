@@ -22,7 +22,7 @@ func (c *cli) printShow(doc showDocument, f showFlags) {
 		if t.SubStatus != tasks.NoSubStatus {
 			status += "/" + string(t.SubStatus)
 		}
-		v := view{now: doc.now}
+		v := runView{now: doc.now}
 		note := why[t.TaskName]
 		if note == "" {
 			note = errorLine(string(t.Error), 80)

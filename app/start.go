@@ -41,9 +41,9 @@ func (c *cli) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			requests := make([]pipelines.Request, number)
+			requests := make([]pipelines.StartRequest, number)
 			for i := range requests {
-				requests[i] = pipelines.Request{Definition: def, Input: raw, IdempotencyKey: key, ThisDefinition: isFile(args[0]), Labels: labels, Actor: actor()}
+				requests[i] = pipelines.StartRequest{Definition: def, Input: raw, IdempotencyKey: key, ThisDefinition: isFile(args[0]), Labels: labels, Actor: actor()}
 			}
 			started, err := n.Engine.Start(ctx, requests)
 			if err != nil && len(started) == 0 {
@@ -63,7 +63,7 @@ type startDocument struct {
 	Existing bool    `json:"existing"` // an earlier start with the idempotency key had started it
 }
 
-func (c *cli) printStarted(started []pipelines.Started, key, format string) error {
+func (c *cli) printStarted(started []pipelines.StartResult, key, format string) error {
 	doc := startDocument{IDs: []db.ID{}}
 	for _, s := range started {
 		doc.IDs = append(doc.IDs, s.ID)

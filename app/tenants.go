@@ -91,7 +91,7 @@ func (c *cli) tenantsListCommand() *cobra.Command {
 			rows := []tenantRow{}
 			for _, t := range list {
 				row, err := n.row(db.WithTenant(ctx, t.Name))
-				if errors.Is(err, db.ErrNoTenant) {
+				if errors.Is(err, db.ErrTenantNotFound) {
 					continue // dropped meanwhile
 				}
 				if err != nil && ctx.Err() != nil {
@@ -101,7 +101,7 @@ func (c *cli) tenantsListCommand() *cobra.Command {
 					fmt.Fprintf(c.stderr, "tenant %s can't be read: %s\n", t.Name, oneLine(err.Error()))
 					row = tenantRow{Tenant: t.Name, State: "unreadable"}
 				}
-				if t.Unused && t.Name == db.DefaultTenant {
+				if t.Unmigrated && t.Name == db.DefaultTenant {
 					row.State = "unused"
 				}
 				rows = append(rows, row)
@@ -154,7 +154,7 @@ open or workers are live, unless --force is given. On a terminal it asks first; 
 
 // withTenants opens the database without checking the schema of any tenant.
 func (c *cli) withTenants(ctx context.Context, use func(context.Context, tenantsNeeds) error) error {
-	c.bare = true
+	c.skipSchemaCheck = true
 	return with(ctx, c, use)
 }
 
@@ -245,7 +245,7 @@ func eachTenant(ctx context.Context, d *db.DB, do func(ctx context.Context, t db
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if t.Unused && t.Name == db.DefaultTenant {
+		if t.Unmigrated && t.Name == db.DefaultTenant {
 			continue // a server's public schema that is not used
 		}
 		if err := do(db.WithTenant(ctx, t.Name), t); err != nil {

@@ -18,21 +18,21 @@ import (
 
 // The values of --timeline.
 const (
-	timelineTelling = "telling"
+	timelineSummary = "telling"
 	timelineAll     = "all"
 	timelineNone    = "none"
 )
 
 const (
-	tellingRows  = 30
+	summaryRows  = 30
 	defaultWidth = 100 // without a terminal
 )
 
 // timelineDocument shows where the time went. All fields are null if the history is missing or broken.
 type timelineDocument struct {
-	Timeline     []history.Row  `json:"timeline"`
-	CriticalPath []history.Link `json:"critical_path"` // from the first task to the last
-	Spent        []spentTime    `json:"spent"`
+	Timeline     []history.TaskTimeline `json:"timeline"`
+	CriticalPath []history.CriticalStep `json:"critical_path"` // from the first task to the last
+	Spent        []spentTime            `json:"spent"`
 
 	drawn  *history.Timeline
 	broken error
@@ -46,7 +46,7 @@ type spentTime struct {
 }
 
 func drawUp(log *history.Log, now time.Time) (timelineDocument, error) {
-	t, err := log.Timeline(db.At(now))
+	t, err := log.Timeline(db.NewTime(now))
 	if err != nil {
 		return timelineDocument{}, err
 	}
@@ -62,7 +62,7 @@ func (c *cli) printTimeline(doc showDocument, rows string) {
 	case doc.broken != nil:
 		fmt.Fprintln(c.stdout, c.again(fmt.Sprintf("\nno timeline: %v; `sluice verify %s` says more", doc.broken, doc.Execution.ID)))
 	case doc.drawn != nil && len(doc.drawn.Rows) > 0:
-		l := look{width: widthOf(c.stdout), paint: paintFor(c.stdout), unicode: writesUTF8(os.Getenv)}
+		l := timelineStyle{width: widthOf(c.stdout), paint: paintFor(c.stdout), unicode: writesUTF8(os.Getenv)}
 		fmt.Fprint(c.stdout, "\n"+l.timeline(doc.drawn, rows, doc.Execution.Status.Terminal()))
 	}
 }
@@ -82,7 +82,7 @@ func writesUTF8(env func(string) string) bool {
 }
 
 // timeline draws an axis, a bar for each chosen row, the critical path, and the sums.
-func (l look) timeline(t *history.Timeline, rows string, ended bool) string {
+func (l timelineStyle) timeline(t *history.Timeline, rows string, ended bool) string {
 	critical := map[string]time.Duration{}
 	for _, link := range t.Critical {
 		if link.Duration() > 0 { // a task that is skipped when another ends takes no time
@@ -91,7 +91,7 @@ func (l look) timeline(t *history.Timeline, rows string, ended bool) string {
 	}
 	chosen := t.Rows
 	if rows != timelineAll {
-		chosen = telling(t.Rows, critical, tellingRows)
+		chosen = telling(t.Rows, critical, summaryRows)
 	}
 	var b strings.Builder
 	b.WriteString(l.bars(t, chosen, critical))
@@ -105,11 +105,11 @@ func (l look) timeline(t *history.Timeline, rows string, ended bool) string {
 
 // telling returns at most most rows in their order: those on the critical path, then those that failed, then the
 // longest.
-func telling(rows []history.Row, critical map[string]time.Duration, most int) []history.Row {
+func telling(rows []history.TaskTimeline, critical map[string]time.Duration, most int) []history.TaskTimeline {
 	if len(rows) <= most {
 		return rows
 	}
-	rank := func(r history.Row) int {
+	rank := func(r history.TaskTimeline) int {
 		_, on := critical[r.TaskName]
 		switch {
 		case on:
@@ -125,11 +125,11 @@ func telling(rows []history.Row, critical map[string]time.Duration, most int) []
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
 		x, y := rows[a], rows[b]
-		return cmp.Or(cmp.Compare(rank(x), rank(y)), cmp.Compare(critical[y.TaskName], critical[x.TaskName]), cmp.Compare(y.Own(), x.Own()))
+		return cmp.Or(cmp.Compare(rank(x), rank(y)), cmp.Compare(critical[y.TaskName], critical[x.TaskName]), cmp.Compare(y.OwnTime(), x.OwnTime()))
 	})
 	order = order[:most]
 	slices.Sort(order)
-	chosen := make([]history.Row, most)
+	chosen := make([]history.TaskTimeline, most)
 	for i, at := range order {
 		chosen[i] = rows[at]
 	}
@@ -137,7 +137,7 @@ func telling(rows []history.Row, critical map[string]time.Duration, most int) []
 }
 
 // path writes the critical path on one line, without tasks that took no time on it.
-func (l look) path(links []history.Link, ended bool) string {
+func (l timelineStyle) path(links []history.CriticalStep, ended bool) string {
 	var words []string
 	for _, link := range links {
 		if link.Duration() > 0 {
@@ -159,7 +159,7 @@ func (l look) path(links []history.Link, ended bool) string {
 }
 
 // spent returns the table of sums.
-func (l look) spent(t *history.Timeline) string {
+func (l timelineStyle) spent(t *history.Timeline) string {
 	whole, all := t.To.Sub(t.From.Time), time.Duration(0)
 	for _, s := range t.Spent {
 		all += s.AllTasks

@@ -13,8 +13,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
-// look is how pictures are drawn on one stream.
-type look struct {
+// timelineStyle is how pictures are drawn on one stream.
+type timelineStyle struct {
 	width   int
 	paint   paint
 	unicode bool
@@ -39,7 +39,7 @@ var glyphs = map[history.Kind]glyph{
 // failure is the kind of the last cell of an attempt that failed.
 const failure history.Kind = "attempt that failed"
 
-func (l look) glyph(k history.Kind) (r rune, colour string) {
+func (l timelineStyle) glyph(k history.Kind) (r rune, colour string) {
 	g, ok := glyphs[k]
 	if !ok {
 		g = glyph{'x', '×', "31"}
@@ -53,16 +53,16 @@ func (l look) glyph(k history.Kind) (r rune, colour string) {
 const (
 	widestName = 28
 	timeWidth  = 8 // of a duration, with a space before it
-	leastCells = 10
+	minCells   = 10
 )
 
 // bars draws the axis and the rows below it. An asterisk marks rows of the critical path.
-func (l look) bars(t *history.Timeline, rows []history.Row, critical map[string]time.Duration) string {
+func (l timelineStyle) bars(t *history.Timeline, rows []history.TaskTimeline, critical map[string]time.Duration) string {
 	name := len("timeline")
 	for _, r := range rows {
 		name = max(name, min(text.StringWidthWithoutEscSequences(terminal.Inline(r.TaskName)), widestName))
 	}
-	cells := max(l.width-name-timeWidth-3, leastCells)
+	cells := max(l.width-name-timeWidth-3, minCells)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s\n", text.Pad("timeline", name, ' '), axis(t.To.Sub(t.From.Time), cells, timeWidth))
 	seen := map[history.Kind]bool{}
@@ -76,14 +76,14 @@ func (l look) bars(t *history.Timeline, rows []history.Row, critical map[string]
 			seen[k] = true
 		}
 		line := fmt.Sprintf("%s %s %s", text.Pad(text.Snip(terminal.Inline(r.TaskName), name, "~"), name, ' '), mark, l.draw(bar))
-		fmt.Fprintf(&b, "%s %*s\n", line, timeWidth-1, span(r.Own()))
+		fmt.Fprintf(&b, "%s %*s\n", line, timeWidth-1, span(r.OwnTime()))
 	}
 	b.WriteString(l.legend(seen) + "\n")
 	return b.String()
 }
 
 // legend explains the glyphs that occur.
-func (l look) legend(seen map[history.Kind]bool) string {
+func (l timelineStyle) legend(seen map[history.Kind]bool) string {
 	var legend []string
 	for _, k := range append(history.Kinds(), failure) {
 		if seen[k] && k != history.Ended {
@@ -94,7 +94,7 @@ func (l look) legend(seen map[history.Kind]bool) string {
 }
 
 // wrapped joins words into lines that fit the width.
-func (l look) wrapped(words []string) string {
+func (l timelineStyle) wrapped(words []string) string {
 	var b strings.Builder
 	left := l.width
 	for i, word := range words {
@@ -115,7 +115,7 @@ func (l look) wrapped(words []string) string {
 }
 
 // draw returns the cells as glyphs. Equal neighbours are coloured together.
-func (l look) draw(bar []history.Kind) string {
+func (l timelineStyle) draw(bar []history.Kind) string {
 	var b strings.Builder
 	for i := 0; i < len(bar); {
 		n := i
@@ -138,7 +138,7 @@ func (l look) draw(bar []history.Kind) string {
 
 // barOf returns what each cell of a row shows: the kind that filled most of its time. Each attempt has at least one
 // cell.
-func barOf(t *history.Timeline, r history.Row, cells int) []history.Kind {
+func barOf(t *history.Timeline, r history.TaskTimeline, cells int) []history.Kind {
 	whole := max(t.To.Sub(t.From.Time), time.Microsecond)
 	// The computation uses floating point, because a product of nanoseconds would overflow within months.
 	cellOf := func(at time.Time) int {
@@ -180,7 +180,7 @@ func barOf(t *history.Timeline, r history.Row, cells int) []history.Kind {
 // bad reports whether an attempt failed, was abandoned or was lost.
 func bad(s history.Segment) bool {
 	switch string(s.Result) {
-	case string(tasks.Failed), string(tasks.Abandoned), history.ResultLost:
+	case string(tasks.Failed), string(tasks.Abandoned), history.ResultWorkerLost:
 		return true
 	}
 	return false

@@ -16,12 +16,12 @@ import (
 )
 
 func second(s float64) db.Time {
-	return db.At(time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC).Add(time.Duration(s * float64(time.Second))))
+	return db.NewTime(time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC).Add(time.Duration(s * float64(time.Second))))
 }
 
 // row makes a row of successive segments: "running 2 Failed" is two seconds.
-func row(name string, status tasks.Status, segments ...string) history.Row {
-	r := history.Row{TaskName: name, Status: status}
+func row(name string, status tasks.Status, segments ...string) history.TaskTimeline {
+	r := history.TaskTimeline{TaskName: name, Status: status}
 	from := 0.0
 	for _, text := range segments {
 		var s history.Segment
@@ -43,20 +43,20 @@ func row(name string, status tasks.Status, segments ...string) history.Row {
 func story20() *history.Timeline {
 	t := &history.Timeline{
 		From: second(0), To: second(20),
-		Rows: []history.Row{
+		Rows: []history.TaskTimeline{
 			row("fetch", tasks.Completed, "queued 2", "running 3 Failed", "backing_off 2", "queued 0.5", "running 2.5 Completed"),
 			row("a-name-that-is-longer-than-thirty", tasks.Completed, "waiting 10", "queued 0.01", "running 0.01 Completed"),
 			row("load", tasks.Completed, "waiting 10", "queued 1", "running 1 Deferred", "deferred 3", "paused 2", "queued 1", "running 2 Completed"),
 			row("never", tasks.Skipped, "waiting 20"),
 			row("lost", tasks.Failed, "queued 0.1", "running 1.9 Lost", "queued 1", "running 0.001 Failed", "ended 9.999", "queued 1", "running 2 Failed"),
 		},
-		Critical: []history.Link{
+		Critical: []history.CriticalStep{
 			{TaskName: "fetch", From: second(0), To: second(10)},
 			{TaskName: "load", From: second(10), To: second(20)},
 			{TaskName: "never", From: second(20), To: second(20)},
 		},
 	}
-	t.Spent = []history.Spent{
+	t.Spent = []history.TimeByKind{
 		{Kind: history.Queued, CriticalPath: 4500 * time.Millisecond, AllTasks: 6610 * time.Millisecond},
 		{Kind: history.BackingOff, CriticalPath: 2 * time.Second, AllTasks: 2 * time.Second},
 	}
@@ -67,14 +67,14 @@ func story20() *history.Timeline {
 func TestTimelineDrawing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		look look
+		look timelineStyle
 		want string
 	}{
-		"ascii":     {look{width: 80}, goldenASCII},
-		"unicode":   {look{width: 60, unicode: true}, goldenUnicode},
-		"in colour": {look{width: 60, paint: true}, goldenColour},
+		"ascii":     {timelineStyle{width: 80}, goldenASCII},
+		"unicode":   {timelineStyle{width: 60, unicode: true}, goldenUnicode},
+		"in colour": {timelineStyle{width: 60, paint: true}, goldenColour},
 	} {
-		got := c.look.timeline(story20(), timelineTelling, true)
+		got := c.look.timeline(story20(), timelineSummary, true)
 		if name == "in colour" {
 			var out bytes.Buffer
 			fmt.Fprint(terminal.New(&out), strings.Split(got, "\n")[1])
@@ -94,9 +94,9 @@ func TestTimelineOfMany(t *testing.T) {
 		line.Rows = append(line.Rows, row(fmt.Sprintf("t%d", i), tasks.Completed, fmt.Sprintf("running %d Completed", i%100)))
 	}
 	line.Rows[17].Status = tasks.Failed
-	line.Critical = []history.Link{{TaskName: "t4000", From: second(0), To: second(1000)}}
-	l := look{width: 100}
-	got := l.timeline(line, timelineTelling, false)
+	line.Critical = []history.CriticalStep{{TaskName: "t4000", From: second(0), To: second(1000)}}
+	l := timelineStyle{width: 100}
+	got := l.timeline(line, timelineSummary, false)
 	for _, want := range []string{"\nt17 ", "\nt4000    * ", "\nt99 ", "9970 tasks more, which tell less: --timeline all", "critical path so far: t4000 16m40s"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("not found: %q in\n%s", want, got)

@@ -27,7 +27,7 @@ type validated struct {
 	Warnings     []mistake `json:"warnings"` // what is allowed but probably a mistake
 
 	err      error
-	warnings definition.Problems
+	warnings definition.Diagnostics
 }
 
 // mistake is one problem of a file. Line and column count from 1; they are 0 if the file could not be read.
@@ -72,7 +72,7 @@ func (c *cli) validateCommand() *cobra.Command {
 func (c *cli) validate(ctx context.Context, path string, handlers *tasks.Registry) validated {
 	v := validated{File: path, Problems: []mistake{}, Warnings: []mistake{}}
 	def, err := parseFile(ctx, path, c.stdin, handlers)
-	var problems definition.Problems
+	var problems definition.Diagnostics
 	switch {
 	case errors.As(err, &problems):
 		v.Problems = mistakesOf(problems)
@@ -91,7 +91,7 @@ func (c *cli) printValidated(list []validated, format string) error {
 		return printList(c.stdout, list, "")
 	}
 	for _, v := range list {
-		var problems definition.Problems
+		var problems definition.Diagnostics
 		switch {
 		case errors.As(v.err, &problems):
 			c.reportProblems(problems)

@@ -65,7 +65,7 @@ and tells nothing of what was done to older ones. An interrupted verification le
 			return err
 		}
 		if *all {
-			return c.verifyTenants(cmd.Context(), audit.Options{MaxBreaches: f.most}, f.since, *format)
+			return c.verifyTenants(cmd.Context(), audit.Options{MaxViolations: f.most}, f.since, *format)
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n verifyNeeds) error {
 			since, err := parseInstant("--since", f.since, n.DB.Now())
@@ -83,7 +83,7 @@ and tells nothing of what was done to older ones. An interrupted verification le
 			if err != nil {
 				return err
 			}
-			report, err := c.verify(ctx, n, f, audit.Options{IDs: ids, MaxBreaches: f.most, Since: since})
+			report, err := c.verify(ctx, n, f, audit.Options{IDs: ids, MaxViolations: f.most, Since: since})
 			if err != nil {
 				return err
 			}
@@ -96,7 +96,7 @@ and tells nothing of what was done to older ones. An interrupted verification le
 // verifyTenants verifies each tenant. It continues after a tenant that cannot be verified, and returns that error at
 // the end.
 func (c *cli) verifyTenants(ctx context.Context, o audit.Options, since, format string) error {
-	c.bare = true
+	c.skipSchemaCheck = true
 	return with(ctx, c, func(ctx context.Context, n verifyNeeds) error {
 		var err error
 		if o.Since, err = parseInstant("--since", since, n.DB.Now()); err != nil {
@@ -143,13 +143,13 @@ func (f *verifyFlags) check(ids []string, all bool) error {
 
 // verify verifies, shows its progress, and saves its position.
 func (c *cli) verify(ctx context.Context, n verifyNeeds, f verifyFlags, o audit.Options) (audit.Report, error) {
-	bar, place := newBar(c.stderr, n.DB.Now), newPlace(f.resume, n.DB)
+	bar, place := newBar(c.stderr, n.DB.Now), newCheckpoint(f.resume, n.DB)
 	var err error
 	if o.From, err = place.load(ctx, &o); err != nil {
 		return audit.Report{}, err
 	}
 	if len(o.IDs) == 0 {
-		o.Progress, o.Keep = bar.verified, place.keep
+		o.Progress, o.SaveState = bar.verified, place.store
 	}
 	report, err := n.Auditor.Verify(ctx, o)
 	bar.clear()

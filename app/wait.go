@@ -23,8 +23,8 @@ var errTimeout = errors.New("the time is over")
 // cancellations. PostgreSQL does not notify of the end of a run, because a notification would slow every commit that
 // carries one.
 const (
-	firstLook = 50 * time.Millisecond
-	lastLook  = 500 * time.Millisecond
+	firstPoll = 50 * time.Millisecond
+	lastPoll  = 500 * time.Millisecond
 )
 
 type waitNeeds struct {
@@ -133,7 +133,7 @@ func (w *awaited) run(ctx context.Context, timeout time.Duration) error {
 			w.Log.Info("not listening to other processes: ends are noticed by looking alone", zap.Error(err))
 		}
 	}()
-	pause := firstLook
+	pause := firstPoll
 	for reached := false; ; {
 		done, err := w.look(limited)
 		switch {
@@ -154,7 +154,7 @@ func (w *awaited) run(ctx context.Context, timeout time.Duration) error {
 		case <-limited.Done():
 		case <-told:
 		case <-timer.C:
-			pause = min(pause*5/4, lastLook)
+			pause = min(pause*5/4, lastPoll)
 		}
 		timer.Stop()
 	}
@@ -176,7 +176,7 @@ func (w *awaited) look(ctx context.Context) (done bool, err error) {
 	for _, id := range open {
 		x, ok := found[id]
 		if !ok {
-			return false, fmt.Errorf("%w: %s", pipelines.ErrNotFound, id)
+			return false, fmt.Errorf("%w: %s", pipelines.ErrExecutionNotFound, id)
 		}
 		w.found[id] = x
 		if !x.Status.Terminal() {

@@ -12,7 +12,7 @@ import (
 )
 
 // waiting says why a task is not running, or will not continue. It returns "" for a task that runs or has ended.
-func (h *account) waiting(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status, f fleet) string {
+func (h *attemptHistory) waiting(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status, f fleet) string {
 	switch {
 	case t.Status == tasks.NotStarted:
 		return h.waitsFor(t, x, all)
@@ -46,7 +46,7 @@ func queueOf(t tasks.Task, x pipelines.Execution) string {
 }
 
 // waitsFor names the open dependencies of a task, and says that the pipeline is paused if it is.
-func (h *account) waitsFor(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status) string {
+func (h *attemptHistory) waitsFor(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status) string {
 	text := "waits for " + strings.Join(h.openNeeds(t, all), ", ")
 	if x.Status == pipelines.Paused {
 		text += "; " + h.pausedBy()
@@ -55,16 +55,16 @@ func (h *account) waitsFor(t tasks.Task, x pipelines.Execution, all map[string]t
 }
 
 // deferred describes a deferral: until when, why, and what else the task waits for.
-func (h *account) deferred(last events.Event, why string) string {
-	s, err := tell(last)
+func (h *attemptHistory) deferred(last events.Event, why string) string {
+	s, err := describeEvent(last)
 	if err != nil {
 		return why
 	}
 	return fmt.Sprintf("%s: %s (%s)", s.what, s.text, why)
 }
 
-func (h *account) pausedBy() string {
-	s, err := tell(h.paused)
+func (h *attemptHistory) pausedBy() string {
+	s, err := describeEvent(h.paused)
 	if err != nil || h.paused.EventType == "" {
 		return "the pipeline is paused"
 	}
@@ -80,7 +80,7 @@ func (h *account) pausedBy() string {
 }
 
 // openNeeds lists the dependencies of a task that have not ended.
-func (h *account) openNeeds(t tasks.Task, all map[string]tasks.Status) []string {
+func (h *attemptHistory) openNeeds(t tasks.Task, all map[string]tasks.Status) []string {
 	var open []string
 	for _, need := range h.needs[t.ID] {
 		if status, known := all[need]; known && !status.Terminal() {
@@ -100,7 +100,7 @@ func statusesOf(list []tasks.Task) map[string]tasks.Status {
 }
 
 // waited is waiting for a moment of the past, of which the workers are not known any more.
-func (h *account) waited(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status, now time.Time) string {
+func (h *attemptHistory) waited(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status, now time.Time) string {
 	switch {
 	case t.Status == tasks.NotStarted:
 		return h.waitsFor(t, x, all)

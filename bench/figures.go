@@ -12,7 +12,8 @@ import (
 type figure struct {
 	name, title string
 	needs       []string // keys of runs
-	// one gives the figure of one round, whose outcomes are in the order of needs; a run that is measured once is the same in each.
+	// one gives the figure of one round, whose outcomes are in the order of needs; a run that is measured once is the
+	// same in each.
 	one    func(o []measure.Outcome) float64
 	format string
 }
@@ -105,7 +106,8 @@ func summarize(list []float64) value {
 	return value{(sorted[(n-1)/2] + sorted[n/2]) / 2, sorted[0], sorted[n-1], n}
 }
 
-// of works out a figure; false if it was not measured. The ratio is taken within each round, of runs that are near in time.
+// of works out a figure; false if it was not measured. The ratio is taken within each round, of runs that are near in
+// time.
 func (f figure) of(r *results) (v value, ok bool) {
 	rounds := 1
 	for _, key := range f.needs {

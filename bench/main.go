@@ -1,5 +1,5 @@
-// Command bench compares sluice with other engines and with the floor of hand-written SQL, all on one database server of its own,
-// in one go: see docs/benchmarks.md, which it writes.
+// Command bench compares sluice with other engines and with the floor of hand-written SQL, all on one database server
+// of its own, in one go: see docs/benchmarks.md, which it writes.
 package main
 
 import (

@@ -73,8 +73,8 @@ func (f *feeder) run(ctx context.Context) {
 	}
 }
 
-func (f *feeder) choose(n int) []pipelines.Request {
-	requests := make([]pipelines.Request, n)
+func (f *feeder) choose(n int) []pipelines.StartRequest {
+	requests := make([]pipelines.StartRequest, n)
 	for i := range requests {
 		shape := f.shapes[rand.IntN(len(f.shapes))]
 		if f.every > 0 && rand.IntN(f.every) == 0 {
@@ -85,8 +85,8 @@ func (f *feeder) choose(n int) []pipelines.Request {
 	return requests
 }
 
-func request(s step.Shape) pipelines.Request {
-	r := pipelines.Request{Definition: s.Definition, IdempotencyKey: db.NewID().String(), Actor: "chaos"}
+func request(s step.Shape) pipelines.StartRequest {
+	r := pipelines.StartRequest{Definition: s.Definition, IdempotencyKey: db.NewID().String(), Actor: "chaos"}
 	if len(s.Definition.Input) > 0 {
 		r.Input = json.RawMessage(fmt.Sprintf(`{"at": %d}`, time.Now().Add(200*time.Millisecond).UnixMilli()))
 	}
@@ -95,7 +95,7 @@ func request(s step.Shape) pipelines.Request {
 
 // startNamed starts a run of each of the named pipelines.
 func (f *feeder) startNamed(ctx context.Context, names []string) error {
-	var requests []pipelines.Request
+	var requests []pipelines.StartRequest
 	for _, name := range names {
 		s, ok := f.byName[name]
 		if !ok {
@@ -108,7 +108,7 @@ func (f *feeder) startNamed(ctx context.Context, names []string) error {
 }
 
 // start starts runs, and repeats the request while the database is down. Any other error is recorded as a fault.
-func (f *feeder) start(ctx context.Context, requests []pipelines.Request) {
+func (f *feeder) start(ctx context.Context, requests []pipelines.StartRequest) {
 	for {
 		answer, err := f.engine.Start(ctx, requests)
 		f.mu.Lock()

@@ -42,7 +42,7 @@ func openIDs(ctx context.Context, d *db.DB) (ids []db.ID, err error) {
 
 // stuck counts what has not changed for the given time, or never will.
 func stuck(ctx context.Context, d *db.DB, limit time.Duration) (total int, err error) {
-	before := db.Args{"before": db.At(d.Now().Add(-limit))}
+	before := db.Args{"before": db.NewTime(d.Now().Add(-limit))}
 	for _, look := range []struct {
 		statement string
 		args      db.Args

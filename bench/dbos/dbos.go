@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Workflows are started in the process that runs them, the way its authors advise for throughput: a queue would add its polling.
+// Workflows are started in the process that runs them, the way its authors advise for throughput: a queue would add its
+// polling.
 const (
 	concurrent = 100
 	conns      = 20 // its own default

@@ -1,9 +1,10 @@
-// Package floor is the least that the durable work of a chain costs: hand-written statements over sets, no engine. It writes what
-// the engine writes, on the engine's own schema: every row, every event, each in the transaction of its transition. It has none
-// of the rest: no leases, no fences beyond the version, no retries, no failure, one known shape.
+// Package floor is the least that the durable work of a chain costs: hand-written statements over sets, no engine. It
+// writes what the engine writes, on the engine's own schema: every row, every event, each in the transaction of its
+// transition. It has none of the rest: no leases, no fences beyond the version, no retries, no failure, one known
+// shape.
 //
-// As in the engine, a task that becomes ready in a completing transaction is claimed in that transaction, and so needs no outbox
-// row; the first task of a chain goes through the outbox.
+// As in the engine, a task that becomes ready in a completing transaction is claimed in that transaction, and so needs
+// no outbox row; the first task of a chain goes through the outbox.
 package floor
 
 import (

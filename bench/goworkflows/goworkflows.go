@@ -79,8 +79,8 @@ func Run(ctx context.Context, t measure.Task) (o measure.Outcome, err error) {
 	return o, nil
 }
 
-// work starts the workflows and waits for their end. It asks the store for that itself, with what counts them all: the client's way
-// to wait for one asks less and less often.
+// work starts the workflows and waits for their end. It asks the store for that itself, with what counts them all: the
+// client's way to wait for one asks less and less often.
 func work(ctx context.Context, store backend.Backend, c *client.Client, runs, length int) error {
 	for i := range runs {
 		_, err := c.CreateWorkflowInstance(ctx, client.WorkflowInstanceOptions{InstanceID: fmt.Sprint("chain-", i)}, chain, length)

@@ -8,14 +8,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Feeding is how `sluice bench` feeds its engine at a rate: so many feeders, which hand over what has arrived together if they lag.
+// Feeding is how `sluice bench` feeds its engine at a rate: so many feeders, which hand over what has arrived together
+// if they lag.
 const (
 	feeders = 2
 	atMost  = 500
 )
 
-// Arrive hands over 0 to n-1 at random times, rate per second on average: those of a Poisson process. It lets each feeder hand over
-// one at a time, or all that have arrived while it was busy.
+// Arrive hands over 0 to n-1 at random times, rate per second on average: those of a Poisson process. It lets each
+// feeder hand over one at a time, or all that have arrived while it was busy.
 func Arrive(ctx context.Context, n int, rate float64, hand func(ctx context.Context, arrived []int) error) error {
 	arrivals := make(chan int, n) // there is room for all: a slow contestant delays no arrival
 	group, ctx := errgroup.WithContext(ctx)

@@ -7,7 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Hold keeps a snapshot of a Postgres database open in a connection of its own, as a backup does, until release is called.
+// Hold keeps a snapshot of a Postgres database open in a connection of its own, as a backup does, until release is
+// called.
 func Hold(ctx context.Context, url string) (release func() error, err error) {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {

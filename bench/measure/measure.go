@@ -1,4 +1,5 @@
-// Package measure holds what all contestants have in common: what they are told, what they answer, and how it is measured.
+// Package measure holds what all contestants have in common: what they are told, what they answer, and how it is
+// measured.
 package measure
 
 import (

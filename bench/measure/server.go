@@ -11,8 +11,8 @@ import (
 // clockTick is the unit of processor time in /proc on every Linux, in seconds.
 const clockTick = 0.01
 
-// ServerCPU is the processor time that a Postgres server has used so far, in seconds: of its first process, of its children that
-// run, and of those that have ended. Without a server, pid 0, it is 0.
+// ServerCPU is the processor time that a Postgres server has used so far, in seconds: of its first process, of its
+// children that run, and of those that have ended. Without a server, pid 0, it is 0.
 func ServerCPU(pid int) (float64, error) {
 	if pid == 0 {
 		return 0, nil

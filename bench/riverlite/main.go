@@ -112,7 +112,8 @@ func open(ctx context.Context, db *sql.DB, w *worker) (*river.Client[*sql.Tx], e
 	})
 }
 
-// insert is InsertManyFast in a transaction of its own: without one, this version of it panics where there is no NOTIFY.
+// insert is InsertManyFast in a transaction of its own: without one, this version of it panics where there is no
+// NOTIFY.
 func insert(ctx context.Context, db *sql.DB, client *river.Client[*sql.Tx], batch []river.InsertManyParams) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {

@@ -50,10 +50,10 @@ func (*Handler) Check(values map[string]any) error {
 }
 
 // Run handles one call.
-func (h *Handler) Run(ctx context.Context, call *tasks.Call) (out json.RawMessage, err error) {
+func (h *Handler) Run(ctx context.Context, call *tasks.Attempt) (out json.RawMessage, err error) {
 	var w with
 	if err := json.Unmarshal(call.With, &w); err != nil {
-		return nil, tasks.Permanent(err)
+		return nil, tasks.NonRetryable(err)
 	}
 	if err := h.ledger.start(call); err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (h *Handler) Run(ctx context.Context, call *tasks.Call) (out json.RawMessag
 	how := EndPanic // unless it returns
 	defer func() { err = errors.Join(err, h.ledger.end(call, how)) }()
 	if err = wait(ctx, time.Duration(rand.Int64N(int64(w.MS)*int64(time.Millisecond)+1))); err == nil {
-		out = json.RawMessage(fmt.Sprintf(`{"attempt": %d}`, call.Attempt))
+		out = json.RawMessage(fmt.Sprintf(`{"attempt": %d}`, call.Number))
 		if do := words[w.Do]; do != nil {
 			out, err = do(call, w)
 		}
@@ -90,39 +90,41 @@ func wait(ctx context.Context, d time.Duration) error {
 }
 
 // words are what a handler may do in addition to its work.
-var words = map[string]func(*tasks.Call, with) (json.RawMessage, error){
+var words = map[string]func(*tasks.Attempt, with) (json.RawMessage, error){
 	"retry": failTwice,
 	"defer": deferOnce,
-	"refuse": func(*tasks.Call, with) (json.RawMessage, error) {
-		return nil, tasks.Permanent(errors.New("refused for good"))
+	"refuse": func(*tasks.Attempt, with) (json.RawMessage, error) {
+		return nil, tasks.NonRetryable(errors.New("refused for good"))
 	},
-	"panic": func(*tasks.Call, with) (json.RawMessage, error) { panic("a handler's panic") },
-	"exit": func(*tasks.Call, with) (json.RawMessage, error) {
+	"panic": func(*tasks.Attempt, with) (json.RawMessage, error) { panic("a handler's panic") },
+	"exit": func(*tasks.Attempt, with) (json.RawMessage, error) {
 		os.Exit(ExitCode)
 		return nil, nil
 	},
-	"ignore": func(*tasks.Call, with) (json.RawMessage, error) {
+	"ignore": func(*tasks.Attempt, with) (json.RawMessage, error) {
 		return nil, errors.Join(wait(context.Background(), deaf), errors.New("late, and in vain"))
 	},
-	"huge": func(*tasks.Call, with) (json.RawMessage, error) {
+	"huge": func(*tasks.Attempt, with) (json.RawMessage, error) {
 		return json.RawMessage(`"` + strings.Repeat("x", huge) + `"`), nil
 	},
-	"nul":  func(*tasks.Call, with) (json.RawMessage, error) { return json.RawMessage(`{"a": "b\u0000c"}`), nil },
-	"utf8": func(*tasks.Call, with) (json.RawMessage, error) { return json.RawMessage("{\"a\": \"\xff\xfe\"}"), nil },
-	"garble": func(*tasks.Call, with) (json.RawMessage, error) {
+	"nul": func(*tasks.Attempt, with) (json.RawMessage, error) { return json.RawMessage(`{"a": "b\u0000c"}`), nil },
+	"utf8": func(*tasks.Attempt, with) (json.RawMessage, error) {
+		return json.RawMessage("{\"a\": \"\xff\xfe\"}"), nil
+	},
+	"garble": func(*tasks.Attempt, with) (json.RawMessage, error) {
 		return nil, errors.New("an error with \x00 and \xff in it")
 	},
 }
 
-func failTwice(call *tasks.Call, _ with) (json.RawMessage, error) {
-	if call.Attempt <= 2 {
-		return nil, fmt.Errorf("attempt %d fails", call.Attempt)
+func failTwice(call *tasks.Attempt, _ with) (json.RawMessage, error) {
+	if call.Number <= 2 {
+		return nil, fmt.Errorf("attempt %d fails", call.Number)
 	}
 	return nil, nil
 }
 
 // deferOnce uses a time from the run's input, so that no process has to remember it.
-func deferOnce(_ *tasks.Call, w with) (json.RawMessage, error) {
+func deferOnce(_ *tasks.Attempt, w with) (json.RawMessage, error) {
 	if at := time.UnixMilli(w.At); time.Now().Before(at) {
 		return nil, tasks.DeferUntil(at, "the run's input says so")
 	}

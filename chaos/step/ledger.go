@@ -41,12 +41,12 @@ func openLedger() (*Ledger, error) {
 	return NewLedger(f), nil
 }
 
-func (l *Ledger) start(c *tasks.Call) error {
-	_, err := fmt.Fprintf(l.out, "S %s %d %s %d\n", c.TaskExecutionID, c.Attempt, c.Worker, os.Getpid())
+func (l *Ledger) start(c *tasks.Attempt) error {
+	_, err := fmt.Fprintf(l.out, "S %s %d %s %d\n", c.TaskExecutionID, c.Number, c.Worker, os.Getpid())
 	return err
 }
 
-func (l *Ledger) end(c *tasks.Call, how string) error {
-	_, err := fmt.Fprintf(l.out, "E %s %d %s %d %s\n", c.TaskExecutionID, c.Attempt, c.Worker, os.Getpid(), how)
+func (l *Ledger) end(c *tasks.Attempt, how string) error {
+	_, err := fmt.Fprintf(l.out, "E %s %d %s %d %s\n", c.TaskExecutionID, c.Number, c.Worker, os.Getpid(), how)
 	return err
 }

@@ -27,7 +27,7 @@ func newFind() tasks.Handler { return tasks.NewHandler("wordcount.find", find) }
 
 func find(ctx context.Context, in FindIn) (FindOut, error) {
 	if _, err := filepath.Match(in.Pattern, ""); err != nil {
-		return FindOut{}, tasks.Permanent(fmt.Errorf("pattern %q: %w", in.Pattern, err))
+		return FindOut{}, tasks.NonRetryable(fmt.Errorf("pattern %q: %w", in.Pattern, err))
 	}
 	out := FindOut{Files: []string{}}
 	err := filepath.WalkDir(in.Dir, func(path string, entry fs.DirEntry, err error) error {
@@ -41,7 +41,7 @@ func find(ctx context.Context, in FindIn) (FindOut, error) {
 		return errors.Join(err, ctx.Err())
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		return FindOut{}, tasks.Permanent(err) // no later attempt will find it
+		return FindOut{}, tasks.NonRetryable(err) // no later attempt will find it
 	}
 	return out, err
 }
@@ -62,7 +62,7 @@ func newCount() tasks.Handler { return tasks.NewHandler("wordcount.count", count
 func count(ctx context.Context, in CountIn) (CountOut, error) {
 	split, ok := map[string]bufio.SplitFunc{"words": bufio.ScanWords, "lines": bufio.ScanLines}[in.What]
 	if !ok {
-		return CountOut{}, tasks.Permanent(fmt.Errorf(`cannot count %q: expected "words" or "lines"`, in.What))
+		return CountOut{}, tasks.NonRetryable(fmt.Errorf(`cannot count %q: expected "words" or "lines"`, in.What))
 	}
 	var out CountOut
 	for _, path := range in.Files {
@@ -116,8 +116,8 @@ func report(ctx context.Context, in ReportIn) (ReportOut, error) {
 	if in.Lines > 0 {
 		out.WordsPerLine = float64(in.Words) / float64(in.Lines)
 	}
-	if call, ok := tasks.CallFrom(ctx); ok {
-		out.AttemptsTaken = call.Attempt
+	if call, ok := tasks.AttemptFrom(ctx); ok {
+		out.AttemptsTaken = call.Number
 		_, _ = fmt.Fprintf(call.Stdout, "%d files, %d words, %d lines\n", out.Files, out.Words, out.Lines) // a log refuses nothing
 	}
 	return out, nil

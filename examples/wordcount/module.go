@@ -1,5 +1,5 @@
-// Package wordcount is an example of an extension: three typed handlers and the pipeline that uses them. It lists the text files of
-// a directory, counts their words and their lines side by side, and puts the sums together. Start it by
+// Package wordcount is an example of an extension: three typed handlers and the pipeline that uses them. It lists the
+// text files of a directory, counts their words and their lines side by side, and puts the sums together. Start it by
 //
 //	sluice run wordcount --set dir=docs
 package wordcount

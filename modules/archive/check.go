@@ -27,7 +27,7 @@ var prefixes = []struct {
 }
 
 // lines calls each with every line of a file. text is valid until each returns. A last line without a line feed, or a
-// line longer than maxLine, is ErrCut.
+// line longer than maxLine, is ErrTruncated.
 func lines(in io.Reader, each func(number int, text []byte) error) error {
 	r := bufio.NewReaderSize(in, 1<<16)
 	var long []byte
@@ -36,13 +36,13 @@ func lines(in io.Reader, each func(number int, text []byte) error) error {
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			if long = append(long, part...); len(long) > maxLine {
-				return fmt.Errorf("%w: line %d has more than %d bytes", ErrCut, number, maxLine)
+				return fmt.Errorf("%w: line %d has more than %d bytes", ErrTruncated, number, maxLine)
 			}
 			continue
 		case errors.Is(err, io.EOF) && len(part) == 0 && len(long) == 0:
 			return nil
 		case errors.Is(err, io.EOF):
-			return fmt.Errorf("%w: line %d has no end", ErrCut, number)
+			return fmt.Errorf("%w: line %d has no end", ErrTruncated, number)
 		case err != nil:
 			return fmt.Errorf("read the export: %w", err)
 		}
@@ -70,25 +70,25 @@ func check(in io.Reader) (trailer, []db.ID, error) {
 	sum := sha256.New()
 	err := lines(in, func(number int, text []byte) error {
 		if end != nil {
-			return fmt.Errorf("%w: line %d comes after the trailer", ErrCut, number)
+			return fmt.Errorf("%w: line %d comes after the trailer", ErrTruncated, number)
 		}
 		if number == 1 {
 			var h header
 			if err := json.Unmarshal(text, &h); err != nil || h.Format == 0 {
 				return fmt.Errorf("%w: its first line is no header", ErrFormat)
 			}
-			if h.Format != Format {
-				return fmt.Errorf("%w that this binary can read: it has format %d, and this is for format %d", ErrFormat, h.Format, Format)
+			if h.Format != FormatVersion {
+				return fmt.Errorf("%w that this binary can read: it has format %d, and this is for format %d", ErrFormat, h.Format, FormatVersion)
 			}
 		} else if bytes.HasPrefix(text, []byte(`{"trailer":`)) {
 			var l line
 			if err := json.Unmarshal(text, &l); err != nil {
-				return fmt.Errorf("%w: the trailer: %w", ErrCut, err)
+				return fmt.Errorf("%w: the trailer: %w", ErrTruncated, err)
 			}
 			end = l.Trailer
 			return nil
 		} else if !tally(&counts, text) {
-			return fmt.Errorf("%w: line %d is of no sort that this binary knows", ErrCut, number)
+			return fmt.Errorf("%w: line %d is of no sort that this binary knows", ErrTruncated, number)
 		} else if err := v.line(text); err != nil && wrong == nil {
 			wrong = fmt.Errorf("%w: line %d: %w", ErrContent, number, err)
 		}
@@ -99,11 +99,11 @@ func check(in io.Reader) (trailer, []db.ID, error) {
 	case err != nil:
 		return trailer{}, nil, err
 	case end == nil:
-		return trailer{}, nil, fmt.Errorf("%w: it has no trailer", ErrCut)
+		return trailer{}, nil, fmt.Errorf("%w: it has no trailer", ErrTruncated)
 	case end.Counts != counts:
-		return trailer{}, nil, fmt.Errorf("%w: its trailer counts %+v, and there are %+v", ErrCut, end.Counts, counts)
+		return trailer{}, nil, fmt.Errorf("%w: its trailer counts %+v, and there are %+v", ErrTruncated, end.Counts, counts)
 	case end.SHA256 != hex.EncodeToString(sum.Sum(nil)):
-		return trailer{}, nil, fmt.Errorf("%w: its contents are not those that its trailer is about", ErrCut)
+		return trailer{}, nil, fmt.Errorf("%w: its contents are not those that its trailer is about", ErrTruncated)
 	case wrong != nil:
 		return trailer{}, nil, wrong
 	case end.Open != v.open || end.SequenceNum != v.highest:

@@ -12,7 +12,7 @@ import (
 
 // ExportEvents writes the events of the chosen executions as CSV with a header line. It is for other programs; the
 // CSV cannot be imported.
-func (a *Archive) ExportEvents(ctx context.Context, c Choice, out io.Writer) (Counts, error) {
+func (a *Archive) ExportEvents(ctx context.Context, c Selection, out io.Writer) (Counts, error) {
 	var n Counts
 	w := csv.NewWriter(out)
 	err := w.Write([]string{
@@ -41,7 +41,7 @@ func (a *Archive) ExportEvents(ctx context.Context, c Choice, out io.Writer) (Co
 	}
 	err = a.pages(ctx, c, func(v db.View, ids []db.ID) error {
 		n.Executions += int64(len(ids))
-		if err := v.Query(selectEvents, db.Args{"x": db.IDSet(ids)}, row); err != nil {
+		if err := v.Query(selectEvents, db.Args{"x": db.IDRows(ids)}, row); err != nil {
 			return fmt.Errorf("export events: %w", err)
 		}
 		if c.Progress != nil {

@@ -26,8 +26,8 @@ type Archive struct {
 // New returns an Archive for a database.
 func New(d *db.DB) *Archive { return &Archive{d} }
 
-// Choice selects the executions to export.
-type Choice struct {
+// Selection selects the executions to export.
+type Selection struct {
 	IDs      []db.ID      // only these; all if empty
 	Since    db.Time      // only those that are open, or were created or ended at or after this time; zero for all
 	Ended    bool         // only ended ones
@@ -36,9 +36,9 @@ type Choice struct {
 
 // Export writes the chosen executions and their definitions as JSON Lines. Each page of executions is read in its own
 // snapshot, so each execution is consistent. The same executions produce the same bytes on either database.
-func (a *Archive) Export(ctx context.Context, c Choice, out io.Writer) (Counts, error) {
+func (a *Archive) Export(ctx context.Context, c Selection, out io.Writer) (Counts, error) {
 	w := newWriter(out)
-	if err := w.write(header{Format}); err != nil {
+	if err := w.write(header{FormatVersion}); err != nil {
 		return w.counts(), err
 	}
 	if len(c.IDs) == 0 {
@@ -62,7 +62,7 @@ func (a *Archive) Export(ctx context.Context, c Choice, out io.Writer) (Counts, 
 }
 
 // pages calls page with the chosen executions, at most perPage at a time, in the order of their ids.
-func (a *Archive) pages(ctx context.Context, c Choice, page func(v db.View, ids []db.ID) error) error {
+func (a *Archive) pages(ctx context.Context, c Selection, page func(v db.View, ids []db.ID) error) error {
 	if len(c.IDs) > 0 {
 		return a.named(ctx, c.IDs, page)
 	}
@@ -95,20 +95,20 @@ func (a *Archive) pages(ctx context.Context, c Choice, page func(v db.View, ids 
 	return nil
 }
 
-// named is pages for a list of ids. It fails with pipelines.ErrNotFound if one does not exist.
+// named is pages for a list of ids. It fails with pipelines.ErrExecutionNotFound if one does not exist.
 func (a *Archive) named(ctx context.Context, ids []db.ID, page func(v db.View, ids []db.ID) error) error {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, compareIDs)
 	ids = slices.Compact(ids)
 	for part := range slices.Chunk(ids, perPage) {
 		err := a.db.View(ctx, func(v db.View) error {
-			found, err := idsOf(v, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": db.IDSet(part)})
+			found, err := idsOf(v, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": db.IDRows(part)})
 			if err != nil {
 				return err
 			}
 			for _, id := range part {
 				if !slices.Contains(found, id) {
-					return fmt.Errorf("%w: %s", pipelines.ErrNotFound, id)
+					return fmt.Errorf("%w: %s", pipelines.ErrExecutionNotFound, id)
 				}
 			}
 			return page(v, part)
@@ -136,16 +136,16 @@ func compareIDs(a, b db.ID) int { return bytes.Compare(a[:], b[:]) }
 // definitions writes the definitions that are not yet in the file: those of the given executions, or all if ids is
 // empty.
 func (w *writer) definitions(v db.View, ids []db.ID) error {
-	var list []pipelines.Registered
+	var list []pipelines.StoredDefinition
 	among, args := "", db.Args{}
 	if len(ids) > 0 {
 		among = ` WHERE EXISTS (SELECT 1 FROM {pipeline_executions} AS p WHERE p.pipeline_name = d.pipeline_name AND p.definition_version = d.version
   AND p.id IN (SELECT id FROM $x))`
-		args["x"] = db.IDSet(ids)
+		args["x"] = db.IDRows(ids)
 	}
 	err := v.Query(`SELECT d.pipeline_name, d.version, d.definition, d.registered_at FROM {pipeline_definitions} AS d`+among, args,
 		func(scan func(...any) error) error {
-			var d pipelines.Registered
+			var d pipelines.StoredDefinition
 			err := scan(&d.PipelineName, &d.Version, &d.Definition, &d.RegisteredAt)
 			if key := d.PipelineName + "/" + d.Version; !w.known[key] {
 				w.known[key] = true
@@ -156,7 +156,7 @@ func (w *writer) definitions(v db.View, ids []db.ID) error {
 	if err != nil {
 		return fmt.Errorf("read definitions: %w", err)
 	}
-	slices.SortFunc(list, func(a, b pipelines.Registered) int { // databases collate text differently
+	slices.SortFunc(list, func(a, b pipelines.StoredDefinition) int { // databases collate text differently
 		return strings.Compare(a.PipelineName+"/"+a.Version, b.PipelineName+"/"+b.Version)
 	})
 	for i := range list {

@@ -16,10 +16,10 @@ const (
 	setBytes = 4 << 20
 )
 
-// Import configures an import.
-type Import struct {
-	AsTheyAre bool         // import open executions too; the database's workers will continue them
-	Progress  func(Counts) // called after each set with the counts so far; may be nil
+// ImportOptions configures an import.
+type ImportOptions struct {
+	IncludeOpen bool         // import open executions too; the database's workers will continue them
+	Progress    func(Counts) // called after each set with the counts so far; may be nil
 
 	// Verify checks the imported executions within the transaction. Its error rolls the import back. It may be nil.
 	Verify func(tx db.Tx, ids []db.ID) error
@@ -27,26 +27,26 @@ type Import struct {
 
 // Import writes a file into the database in one transaction, completely or not at all. It fails with:
 //
-//   - ErrFormat or ErrCut if the file is not a complete export,
+//   - ErrFormat or ErrTruncated if the file is not a complete export,
 //   - ErrContent if the file contains what no export writes,
-//   - ErrOpen if the file has open executions and AsTheyAre is not set,
+//   - ErrOpen if the file has open executions and IncludeOpen is not set,
 //   - ErrExists if the database already has one of the executions or one of their idempotency keys.
 //
 // Sequence numbers keep their order and, in an empty database, their values. Nothing is written and no number is
 // reserved before the file has been validated.
-func (a *Archive) Import(ctx context.Context, in io.ReadSeeker, o Import) (Counts, error) {
+func (a *Archive) Import(ctx context.Context, in io.ReadSeeker, o ImportOptions) (Counts, error) {
 	end, ids, err := check(in)
 	if err != nil {
 		return Counts{}, err
 	}
-	if end.Open > 0 && !o.AsTheyAre {
+	if end.Open > 0 && !o.IncludeOpen {
 		return Counts{}, fmt.Errorf("%w: %d of %d", ErrOpen, end.Open, end.Executions)
 	}
 	registered, err := a.prepare(ctx, ids)
 	if err != nil {
 		return Counts{}, err
 	}
-	base, err := a.db.Reserve(ctx, "execution_events", "sequence_num", end.SequenceNum)
+	base, err := a.db.AllocateSequence(ctx, "execution_events", "sequence_num", end.SequenceNum)
 	if err != nil {
 		return Counts{}, err
 	}
@@ -70,7 +70,7 @@ func (a *Archive) Import(ctx context.Context, in io.ReadSeeker, o Import) (Count
 func (a *Archive) prepare(ctx context.Context, ids []db.ID) (registered map[string]bool, err error) {
 	registered = map[string]bool{}
 	err = a.db.View(ctx, func(v db.View) error {
-		found, err := idsOf(v, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": db.IDSet(ids)})
+		found, err := idsOf(v, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": db.IDRows(ids)})
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func load(in io.ReadSeeker, l *loader) error {
 		if number == 1 || bytes.HasPrefix(text, []byte(`{"trailer":`)) {
 			return nil
 		}
-		if err := l.take(text); err != nil {
+		if err := l.add(text); err != nil {
 			return fmt.Errorf("line %d: %w", number, err)
 		}
 		return nil
@@ -118,10 +118,10 @@ type loader struct {
 	written Counts
 }
 
-func (l *loader) take(text []byte) error {
+func (l *loader) add(text []byte) error {
 	var x line
 	if err := json.Unmarshal(text, &x); err != nil {
-		return fmt.Errorf("%w: %w", ErrCut, err)
+		return fmt.Errorf("%w: %w", ErrTruncated, err)
 	}
 	kind, _, _ := bytes.Cut(text, []byte(`:`))
 	if string(kind) != l.kind || l.pending.rows >= setRows || l.size >= setBytes {

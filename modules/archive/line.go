@@ -13,15 +13,15 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Format is the version of the file format that this binary writes and reads.
-const Format = 2
+// FormatVersion is the version of the file format that this binary writes and reads.
+const FormatVersion = 2
 
 // Errors of Import.
 var (
-	ErrFormat = errors.New("no export of sluice")
-	ErrCut    = errors.New("the export is cut off or damaged")
-	ErrOpen   = errors.New("the export holds executions that have not ended")
-	ErrExists = errors.New("is in this database already")
+	ErrFormat    = errors.New("no export of sluice")
+	ErrTruncated = errors.New("the export is cut off or damaged")
+	ErrOpen      = errors.New("the export holds executions that have not ended")
+	ErrExists    = errors.New("is in this database already")
 
 	ErrContent = errors.New("the export holds what no export writes")
 )
@@ -52,12 +52,12 @@ type trailer struct {
 
 // line is any line after the header. Exactly one field is set.
 type line struct {
-	Definition *pipelines.Registered `json:"definition,omitempty"`
-	Execution  *pipelines.Execution  `json:"execution,omitempty"`
-	Task       *tasks.Task           `json:"task,omitempty"`
-	Event      *events.Event         `json:"event,omitempty"`
-	Outbox     *queued               `json:"outbox,omitempty"`
-	Log        *tasks.Chunk          `json:"log,omitempty"`
+	Definition *pipelines.StoredDefinition `json:"definition,omitempty"`
+	Execution  *pipelines.Execution        `json:"execution,omitempty"`
+	Task       *tasks.Task                 `json:"task,omitempty"`
+	Event      *events.Event               `json:"event,omitempty"`
+	Outbox     *queued                     `json:"outbox,omitempty"`
+	Log        *tasks.Chunk                `json:"log,omitempty"`
 
 	Trailer *trailer `json:"trailer,omitempty"`
 }

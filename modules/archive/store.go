@@ -12,7 +12,7 @@ import (
 // batch is a set of rows of one table that are written together.
 type batch struct {
 	rows        int
-	definitions []*pipelines.Registered
+	definitions []*pipelines.StoredDefinition
 	executions  []*pipelines.Execution
 	tasks       []*tasks.Task
 	events      []*events.Event
@@ -93,7 +93,7 @@ func optional(n *int64) int64 {
 // registeredAt returns the registration time to store, so that an import does not change which definition `start
 // NAME` uses. If the database already has a registered definition of the name, that one stays the newest. No
 // definition is registered in the future.
-func (b *batch) registeredAt(d *pipelines.Registered, now db.Time) db.Time {
+func (b *batch) registeredAt(d *pipelines.StoredDefinition, now db.Time) db.Time {
 	switch {
 	case b.registered[d.PipelineName]:
 		return db.Time{}
@@ -104,9 +104,9 @@ func (b *batch) registeredAt(d *pipelines.Registered, now db.Time) db.Time {
 }
 
 func (b *batch) writeDefinitions(tx db.Tx) (int64, error) {
-	type D = pipelines.Registered
+	type D = pipelines.StoredDefinition
 	l := b.definitions
-	set := db.NewSet(len(l)).Texts("name", of(l, func(d *D) string { return d.PipelineName })).Texts("version", of(l, func(d *D) string { return d.Version })).
+	set := db.NewRowSet(len(l)).Texts("name", of(l, func(d *D) string { return d.PipelineName })).Texts("version", of(l, func(d *D) string { return d.Version })).
 		JSONs("definition", of(l, func(d *D) string { return document(d.Definition) })).Times("registered_at", of(l, func(d *D) db.Time { return b.registeredAt(d, tx.Now) }))
 	return tx.Exec(`INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
 SELECT x.name, x.version, x.definition, x.registered_at FROM $x WHERE true ON CONFLICT (pipeline_name, version) DO NOTHING`, db.Args{"x": set})
@@ -118,7 +118,7 @@ func (b *batch) writeExecutions(tx db.Tx) (int64, error) {
 	if err := free(tx, l); err != nil {
 		return 0, err
 	}
-	set := db.IDSet(of(l, func(e *E) db.ID { return e.ID })).
+	set := db.IDRows(of(l, func(e *E) db.ID { return e.ID })).
 		Texts("pipeline_name", of(l, func(e *E) string { return e.PipelineName })).
 		Texts("definition_version", of(l, func(e *E) string { return e.DefinitionVersion })).
 		Texts("status", of(l, func(e *E) string { return string(e.Status) })).
@@ -160,13 +160,13 @@ func (b *batch) writeLabels(tx db.Tx) (int64, error) {
 		return 0, nil
 	}
 	return tx.Exec(`INSERT INTO {execution_labels} (name, value, pipeline_execution_id) SELECT x.name, x.value, x.id FROM $x`,
-		db.Args{"x": db.IDSet(ids).Texts("name", names).Texts("value", values)})
+		db.Args{"x": db.IDRows(ids).Texts("name", names).Texts("value", values)})
 }
 
 // free checks that the database has none of the executions and none of their idempotency keys. It fails with
 // ErrExists.
 func free(tx db.Tx, list []*pipelines.Execution) error {
-	set := db.IDSet(of(list, func(e *pipelines.Execution) db.ID { return e.ID })).
+	set := db.IDRows(of(list, func(e *pipelines.Execution) db.ID { return e.ID })).
 		Texts("name", of(list, func(e *pipelines.Execution) string { return e.PipelineName })).
 		NullTexts("key", of(list, func(e *pipelines.Execution) string { return string(e.IdempotencyKey) }))
 	var taken error

@@ -9,7 +9,7 @@ import (
 func (b *batch) writeTasks(tx db.Tx) (int64, error) {
 	type T = tasks.Task
 	l := b.tasks
-	set := db.IDSet(of(l, func(t *T) db.ID { return t.ID })).
+	set := db.IDRows(of(l, func(t *T) db.ID { return t.ID })).
 		IDs("pipeline_execution_id", of(l, func(t *T) db.ID { return t.PipelineExecutionID })).
 		Texts("task_name", of(l, func(t *T) string { return t.TaskName })).
 		Texts("handler", of(l, func(t *T) string { return t.Handler })).
@@ -39,12 +39,12 @@ SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priorit
 	if err != nil {
 		return 0, err
 	}
-	return n, mourn(tx, l)
+	return n, abandonOpen(tx, l)
 }
 
-// mourn inserts the workers that hold imported running tasks, with an expired lease. Those workers run elsewhere. The
-// recovery that every worker performs then takes the tasks back, with an event, before they run again.
-func mourn(tx db.Tx, list []*tasks.Task) error {
+// abandonOpen inserts the workers that hold imported running tasks, with an expired lease. Those workers run elsewhere.
+// The recovery that every worker performs then takes the tasks back, with an event, before they run again.
+func abandonOpen(tx db.Tx, list []*tasks.Task) error {
 	seen := map[string]bool{}
 	var names []string
 	for _, t := range list {
@@ -58,7 +58,7 @@ func mourn(tx db.Tx, list []*tasks.Task) error {
 	}
 	_, err := tx.Exec(`INSERT INTO {workers} (id, hostname, pid, slots, handlers, started_at, lease_expires_at)
 SELECT x.id, 'imported', 0, 0, '', $now, $now FROM $x WHERE true ON CONFLICT (id) DO NOTHING`,
-		db.Args{"x": db.NewSet(len(names)).Texts("id", names), "now": tx.Now})
+		db.Args{"x": db.NewRowSet(len(names)).Texts("id", names), "now": tx.Now})
 	return err
 }
 
@@ -66,9 +66,9 @@ func (b *batch) writeEvents(tx db.Tx, base int64) (int64, error) {
 	type E = events.Event
 	l := b.events
 	if len(l) > 0 {
-		tx.Witness("execution_events", "pipeline_execution_id", l[0].PipelineExecutionID, l[0].ID)
+		tx.CommitProbe("execution_events", "pipeline_execution_id", l[0].PipelineExecutionID, l[0].ID)
 	}
-	set := db.IDSet(of(l, func(e *E) db.ID { return e.ID })).
+	set := db.IDRows(of(l, func(e *E) db.ID { return e.ID })).
 		Ints("sequence_num", of(l, func(e *E) int64 { return base + e.SequenceNum })).
 		IDs("pipeline_execution_id", of(l, func(e *E) db.ID { return e.PipelineExecutionID })).
 		NullIDs("task_execution_id", of(l, func(e *E) db.ID { return e.TaskExecutionID })).
@@ -87,7 +87,7 @@ FROM $x`, db.Args{"x": set})
 func (b *batch) writeOutbox(tx db.Tx) (int64, error) {
 	type Q = queued
 	l := b.outbox
-	set := db.IDSet(of(l, func(q *Q) db.ID { return q.TaskExecutionID })).
+	set := db.IDRows(of(l, func(q *Q) db.ID { return q.TaskExecutionID })).
 		Texts("handler", of(l, func(q *Q) string { return q.Handler })).
 		Texts("queue", of(l, func(q *Q) string { return q.Queue })).
 		Ints("lane", of(l, func(q *Q) int64 { return int64(q.Lane) })).
@@ -100,7 +100,7 @@ SELECT x.id, x.handler, x.queue, x.lane, x.available_at, x.created_at FROM $x`, 
 func (b *batch) writeLogs(tx db.Tx) (int64, error) {
 	type L = tasks.Chunk
 	l := b.logs
-	set := db.IDSet(of(l, func(x *L) db.ID { return x.TaskExecutionID })).
+	set := db.IDRows(of(l, func(x *L) db.ID { return x.TaskExecutionID })).
 		Ints("attempt", of(l, func(x *L) int64 { return int64(x.Attempt) })).
 		Ints("seq", of(l, func(x *L) int64 { return x.Seq })).
 		Texts("stream", of(l, func(x *L) string { return string(x.Stream) })).

@@ -91,7 +91,7 @@ func decodeLine(text []byte) (*line, error) {
 	return x, nil
 }
 
-func (v *validator) definition(d *pipelines.Registered) error {
+func (v *validator) definition(d *pipelines.StoredDefinition) error {
 	if err := first(name("pipeline_name", d.PipelineName), name("version", d.Version), instants(d.RegisteredAt)); err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (w *writer) page(v db.View, ids []db.ID) error {
 	if err := w.definitions(v, ids); err != nil {
 		return err
 	}
-	args := db.Args{"x": db.IDSet(ids)}
+	args := db.Args{"x": db.IDRows(ids)}
 	w.labels = map[db.ID]map[string]string{}
 	for _, part := range []struct {
 		what, statement string

@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrNotFound means that no pipeline execution has the given id.
+// ErrExecutionNotFound means that no pipeline execution has the given id.
 var ErrNotFound = errors.New("no such pipeline execution")
 
 // Auditor checks one database, tenant by tenant. It is safe for concurrent use.
@@ -30,11 +30,11 @@ func New(d *db.DB) *Auditor {
 type Options struct {
 	IDs []db.ID // only these pipeline executions; none: all, and rows that belong to none
 	// Since selects executions that have not ended, or were created or ended at this time or later; zero: all.
-	Since       db.Time
-	MaxBreaches int          // stop after this many breaches; 0: find all
-	From        State        // continue an earlier verification; not with IDs
-	Progress    func(Report) // called after each page with the counts so far, if set; it must not keep the breaches
-	Keep        func(State)  // called after each page with the state from which to continue, if set
+	Since         db.Time
+	MaxViolations int          // stop after this many breaches; 0: find all
+	From          State        // continue an earlier verification; not with IDs
+	Progress      func(Report) // called after each page with the counts so far, if set; it must not keep the breaches
+	SaveState     func(State)  // called after each page with the state from which to continue, if set
 }
 
 // State is the progress of a verification: all executions up to an id, and what was found in them.

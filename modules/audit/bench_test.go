@@ -49,15 +49,15 @@ func saveSets(tb testing.TB, d *db.DB, sims []*sim) {
 	}
 	err := d.Transaction(tb.Context(), func(tx db.Tx) error {
 		if _, err := tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, open_tasks, unsuccessful_tasks, created_at, completed_at)
-SELECT x.id, 'nightly', 'v1', 'Completed', 2, 0, 0, x.created, x.ended FROM $x`, db.Args{"x": db.IDSet(pids).Times("created", pcreated).Times("ended", pended)}); err != nil {
+SELECT x.id, 'nightly', 'v1', 'Completed', 2, 0, 0, x.created, x.ended FROM $x`, db.Args{"x": db.IDRows(pids).Times("created", pcreated).Times("ended", pended)}); err != nil {
 			return err
 		}
-		set := db.IDSet(tids).IDs("p", tpids).Texts("name", names).Ints("version", tversions).Times("created", created).Times("started", started).Times("completed", completed)
+		set := db.IDRows(tids).IDs("p", tpids).Texts("name", names).Ints("version", tversions).Times("created", created).Times("started", started).Times("completed", completed)
 		if _, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, status, version, attempt, max_attempts, remaining_dependencies, worker_id, created_at, started_at, completed_at)
 SELECT x.id, x.p, x.name, 'shell', 'Completed', x.version, 1, 3, 0, 'w1', x.created, x.started, x.completed FROM $x`, db.Args{"x": set}); err != nil {
 			return err
 		}
-		set = db.IDSet(eids).IDs("p", epids).NullIDs("t", etids).Texts("type", types).NullInts("version", versions).JSONs("data", data).NullTexts("worker", workers).Times("at", at)
+		set = db.IDRows(eids).IDs("p", epids).NullIDs("t", etids).Texts("type", types).NullInts("version", versions).JSONs("data", data).NullTexts("worker", workers).Times("at", at)
 		_, err := tx.Exec(`INSERT INTO {execution_events} (id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, created_at)
 SELECT x.id, x.p, x.t, x.type, x.version, x.data, x.worker, x.at FROM $x`, db.Args{"x": set})
 		return err

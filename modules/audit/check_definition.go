@@ -20,7 +20,7 @@ func checkDefinitions(g *gorm.DB, r *run, ids []db.ID) error {
 			" AS p WHERE p.pipeline_name = d.pipeline_name AND p.definition_version = d.version AND p.id IN ?)"
 		args = append(args, ids)
 	}
-	err := scan(g, definitionColumns, query+" ORDER BY d.pipeline_name, d.version", args, func(x *record) {
+	err := scan(g, definitionColumns, query+" ORDER BY d.pipeline_name, d.version", args, func(x *rawRow) {
 		r.report.Definitions++
 		name, version, doc := x.text(0), x.text(1), x.cells[2].b
 		if definition.HasVersion(doc, version) {
@@ -30,7 +30,7 @@ func checkDefinitions(g *gorm.DB, r *run, ids []db.ID) error {
 		if is, err := definition.VersionOf(doc); err == nil {
 			found = "a definition whose content has the hash " + is
 		}
-		r.add(Breach{
+		r.add(Violation{
 			Invariant: Definition, Found: fmt.Sprintf("%s of pipeline %s, version %s", found, short(name), short(version)),
 			Expected: "the version is the hash of the content",
 		})

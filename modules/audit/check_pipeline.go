@@ -13,7 +13,7 @@ import (
 
 // report adds a breach of a pipeline, or of one of its tasks.
 func (p *page) report(x *pipeline, t *task, b breachAt) {
-	breach := Breach{Invariant: b.invariant, PipelineExecutionID: x.id, Found: b.found, Expected: b.expected, Events: b.events}
+	breach := Violation{Invariant: b.invariant, PipelineExecutionID: x.id, Found: b.found, Expected: b.expected, Events: b.events}
 	if t != nil {
 		breach.TaskExecutionID, breach.TaskName = t.id, t.name
 	}
@@ -62,7 +62,7 @@ func (p *page) checkPipeline(x *pipeline) {
 func (p *page) checkTogether(x *pipeline, same bool, now func(invariant, found, expected string)) {
 	g := newGraph(x)
 	for _, t := range x.tasks {
-		p.checkPlace(x, t, g.needs(t))
+		p.checkPosition(x, t, g.needs(t))
 		for _, name := range g.missing(t) {
 			p.report(x, t, breachAt{problem: problem{I7, "it depends on the task " + short(name) + ", which does not exist", "each dependency is a task of its pipeline"}, events: t.history.refs()})
 		}
@@ -198,17 +198,17 @@ func (x *pipeline) checkSettled(g *graph, now func(invariant, found, expected st
 	}
 }
 
-// checkStrangers looks up tasks that the pipeline's events name but that do not belong to it.
-func (p *page) checkStrangers(x *pipeline) error {
+// checkForeignTasks looks up tasks that the pipeline's events name but that do not belong to it.
+func (p *page) checkForeignTasks(x *pipeline) error {
 	for _, id := range sorted(x.strangers) {
 		s := x.strangers[id]
 		var owner db.ID
 		query := fmt.Sprintf("SELECT pipeline_execution_id FROM %s WHERE id = ?", table(p.g, "task_executions"))
-		err := scan(p.g, []string{"pipeline_execution_id"}, query, []any{id}, func(r *record) { owner = r.id(0) })
+		err := scan(p.g, []string{"pipeline_execution_id"}, query, []any{id}, func(r *rawRow) { owner = r.id(0) })
 		if err != nil {
 			return fmt.Errorf("look up task %s: %w", id, err)
 		}
-		b := Breach{
+		b := Violation{
 			Invariant: Data, PipelineExecutionID: x.id, TaskExecutionID: id,
 			Found: fmt.Sprintf("%s of a task that does not exist", plural(s.events, "event")), Expected: "no event outlives its task", Events: []EventRef{s.first},
 		}
@@ -221,12 +221,12 @@ func (p *page) checkStrangers(x *pipeline) error {
 	return nil
 }
 
-// checkLost reports tasks and events of pipelines that do not exist.
-func (p *page) checkLost() {
+// checkOrphanRows reports tasks and events of pipelines that do not exist.
+func (p *page) checkOrphanRows() {
 	for _, id := range sorted(p.lost) {
 		l := p.lost[id]
 		what := fmt.Sprintf("%s and %s of a pipeline execution that does not exist", plural(l.tasks, "task"), plural(l.events, "event"))
-		p.run.add(Breach{Invariant: Data, PipelineExecutionID: id, Found: what, Expected: "tasks and events belong to a pipeline execution", Events: l.first})
+		p.run.add(Violation{Invariant: Data, PipelineExecutionID: id, Found: what, Expected: "tasks and events belong to a pipeline execution", Events: l.first})
 	}
 }
 

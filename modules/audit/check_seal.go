@@ -11,7 +11,7 @@ import (
 // header returns the part of a seal that describes the execution itself.
 func (x *pipeline) header() seal.Header {
 	return seal.Header{
-		PipelineExecutionID: x.id, PipelineName: x.name, DefinitionVersion: x.definition, Version: x.version.v, Former: x.formerSeal,
+		PipelineExecutionID: x.id, PipelineName: x.name, DefinitionVersion: x.definition, Version: x.version.v, Previous: x.formerSeal,
 	}
 }
 
@@ -113,7 +113,7 @@ func hashText(sum string) string {
 
 func headerText(h seal.Header) string {
 	return fmt.Sprintf("id %s, pipeline_name %s, definition_version %s, version %d, former_seal %s",
-		h.PipelineExecutionID, short(h.PipelineName), short(h.DefinitionVersion), h.Version, orNull(h.Former))
+		h.PipelineExecutionID, short(h.PipelineName), short(h.DefinitionVersion), h.Version, orNull(h.Previous))
 }
 
 func labelsText(list []seal.Label) string {

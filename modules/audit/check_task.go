@@ -84,9 +84,9 @@ func (p *page) checkTask(x *pipeline, t *task) {
 	}
 }
 
-// checkPlace reports where a task does not fit its pipeline, the outbox or its dependencies. needs is nil if the
+// checkPosition reports where a task does not fit its pipeline, the outbox or its dependencies. needs is nil if the
 // dependencies are not known.
-func (p *page) checkPlace(x *pipeline, t *task, needs *needs) {
+func (p *page) checkPosition(x *pipeline, t *task, needs *needs) {
 	now := func(invariant, found, expected string) {
 		p.report(x, t, breachAt{problem: problem{invariant, found, expected}, events: t.history.refs()})
 	}

@@ -40,7 +40,7 @@ func (p *page) loadContents() error {
 	for _, part := range []struct {
 		what, query string
 		columns     []string
-		row         func(*record)
+		row         func(*rawRow)
 	}{
 		{
 			"what is sealed", "SELECT id, idempotency_key, seal_parts, input FROM " + executions +
@@ -71,7 +71,7 @@ func (p *page) loadContents() error {
 	return nil
 }
 
-func (p *page) addContents(r *record) {
+func (p *page) addContents(r *rawRow) {
 	x, ok := p.byID[r.id(0)]
 	if !ok {
 		return
@@ -91,13 +91,13 @@ func (p *page) contentsOf(id db.ID) *contents {
 	return nil
 }
 
-func (p *page) addLabel(r *record) {
+func (p *page) addLabel(r *rawRow) {
 	if c := p.contentsOf(r.id(0)); c != nil {
 		c.now.Labels = append(c.now.Labels, seal.Label{Name: r.text(1), Value: r.text(2)})
 	}
 }
 
-func (p *page) addOutput(r *record) {
+func (p *page) addOutput(r *rawRow) {
 	c := p.contentsOf(r.id(0))
 	if c == nil {
 		return
@@ -107,7 +107,7 @@ func (p *page) addOutput(r *record) {
 	}
 }
 
-func (p *page) addDefinition(r *record) {
+func (p *page) addDefinition(r *rawRow) {
 	name, version, sum := r.text(0), r.text(1), seal.Hash(r.cells[2].b)
 	for _, x := range p.pipelines {
 		if x.contents != nil && x.name == name && x.definition == version {

@@ -35,7 +35,7 @@ var legal = func() map[events.Type]map[tasks.Status]tasks.Transition {
 	for _, e := range events.Types() {
 		table[e] = map[tasks.Status]tasks.Transition{}
 		for _, from := range append(tasks.Statuses(), "") {
-			if t, ok := tasks.Find(e, from); ok {
+			if t, ok := tasks.FindTransition(e, from); ok {
 				table[e][from] = t
 			}
 		}
@@ -72,7 +72,7 @@ func (f *taskFold) wrongResume(e *event) *problem {
 // move sets and clears fields as docs/events.md describes for each event.
 func (f *taskFold) move(t tasks.Transition, e *event, d *eventData) {
 	f.resumes = t.Event == events.TaskClaimed && f.sub == tasks.Deferred
-	f.status, f.sub = t.To, t.Sub
+	f.status, f.sub = t.To, t.SubStatus
 	f.completed = number{}
 	if t.To == tasks.Ready {
 		f.due, f.ready = e.at, e.at

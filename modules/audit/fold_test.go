@@ -60,8 +60,8 @@ func TestEveryTransitionOfATaskFolds(t *testing.T) {
 			if p := f.apply(&event{typ: tr.Event, worker: x.worker, data: []byte(data)}); p != nil {
 				t.Errorf("%s from %q: %+v", tr.Name, from, *p)
 			}
-			if f.status != tr.To || f.sub != tr.Sub {
-				t.Errorf("%s from %q gives %s/%s, expected %s/%s", tr.Name, from, f.status, f.sub, tr.To, tr.Sub)
+			if f.status != tr.To || f.sub != tr.SubStatus {
+				t.Errorf("%s from %q gives %s/%s, expected %s/%s", tr.Name, from, f.status, f.sub, tr.To, tr.SubStatus)
 			}
 		}
 	}
@@ -71,7 +71,7 @@ func TestEveryOtherStepOfATaskIsIllegal(t *testing.T) {
 	checked := 0
 	for _, tr := range tasks.Transitions() {
 		for _, from := range append(tasks.Statuses(), "") {
-			if _, ok := tasks.Find(tr.Event, from); ok {
+			if _, ok := tasks.FindTransition(tr.Event, from); ok {
 				continue
 			}
 			checked++

@@ -46,7 +46,7 @@ type fold interface {
 const (
 	shownEvents = 3 // before the breach; shownAfter is for those after it
 	shownAfter  = 2
-	mostPending = 16
+	maxPending  = 16
 )
 
 // history reads the events of one task or pipeline in the order of their versions, and records what is wrong with
@@ -86,7 +86,7 @@ func (h *history) take(f fold, e *event) {
 	case e.version.v == h.count+1:
 		h.step(f, e)
 		h.drain(f)
-	case len(h.pending) == mostPending:
+	case len(h.pending) == maxPending:
 		h.lose(e, h.gap(), "an event for each version")
 	default:
 		late := *e

@@ -45,13 +45,13 @@ var pipelineColumns = []string{
 	"seal", "former_seal", "sealed_version", "reserved_for", "attempt",
 }
 
-func readPipeline(r *record) *pipeline {
+func readPipeline(r *rawRow) *pipeline {
 	p := &pipeline{
-		id: r.id(0), status: pipelineStatus(r.text(1)), name: r.text(2), definition: r.text(3), version: r.must(4), err: r.text(5),
-		open: r.must(6), unsuccessful: r.must(7), removed: r.must(8),
+		id: r.id(0), status: pipelineStatus(r.text(1)), name: r.text(2), definition: r.text(3), version: r.require(4), err: r.text(5),
+		open: r.require(6), unsuccessful: r.require(7), removed: r.require(8),
 		created: r.instant(9), ended: r.instant(10), pausedAt: r.instant(11), outputsGone: r.instant(12),
 		seal: r.text(13), formerSeal: r.text(14), sealed: r.number(15),
-		reservedFor: r.text(16), attempt: r.must(17),
+		reservedFor: r.text(16), attempt: r.require(17),
 	}
 	if p.seal != "" && !p.retained() && p.sealed == p.version {
 		p.digest = &seal.Digest{}
@@ -105,17 +105,17 @@ var taskColumns = []string{
 	"o.id", "o.available_at", "o.handler", "t.queue", "t.priority", "o.queue", "t.skip_reason", "t.error_kind",
 }
 
-func readTask(r *record) *task {
+func readTask(r *rawRow) *task {
 	t := &task{
 		id: r.id(0), pipelineID: r.id(1), status: tasks.Status(r.text(2)), sub: tasks.SubStatus(r.text(3)), name: r.text(4),
 		handler: r.text(5), worker: r.text(6), err: r.text(7),
-		version: r.must(8), attempt: r.must(9), maxAttempts: r.must(10), remaining: r.must(11), recoveries: r.must(12),
+		version: r.require(8), attempt: r.require(9), maxAttempts: r.require(10), remaining: r.require(11), recoveries: r.require(12),
 		retryAt: r.instant(13), created: r.instant(14), started: r.instant(15), completed: r.instant(16),
 	}
 	if id := r.number(17); id.set || id.bad {
 		t.queued = []queued{{id, r.instant(18), r.text(19), r.text(22)}}
 	}
-	t.queue, t.priority, t.skipReason = r.text(20), r.must(21), r.text(23)
+	t.queue, t.priority, t.skipReason = r.text(20), r.require(21), r.text(23)
 	t.errKind = r.text(24)
 	t.bad = r.bad
 	return t
@@ -129,14 +129,14 @@ var eventColumns = []string{
 var sealColumns = append(slices.Clone(eventColumns), "id", "actor")
 
 // sealed returns the event in the form that its seal covers.
-func (e *event) sealed(r *record, task db.ID) *seal.Event {
+func (e *event) sealed(r *rawRow, task db.ID) *seal.Event {
 	return &seal.Event{
 		ID: r.id(8), TaskExecutionID: task, Version: e.version.v, Type: e.typ, Data: e.data, Worker: e.worker, Actor: r.text(9), CreatedAt: e.at.v,
 	}
 }
 
 // readEvent fills e. The data is valid until the next row.
-func readEvent(r *record, e *event) (pipeline, task db.ID) {
+func readEvent(r *rawRow, e *event) (pipeline, task db.ID) {
 	e.seq, e.typ, e.version = r.number(0).v, events.Type(r.text(3)), r.number(4)
 	e.worker, e.at = r.text(5), r.instant(6)
 	e.data = r.cells[7].b

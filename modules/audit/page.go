@@ -79,7 +79,7 @@ func (p *page) chosen() (string, []any) {
 	return "(status IN ('Running', 'Paused') OR completed_at >= ? OR created_at >= ?)", []any{p.since, p.since}
 }
 
-// loadPipelines reads the page's pipelines. The page ends at mostPipelines, or where its pipelines exceed mostTasks
+// loadPipelines reads the page's pipelines. The page ends at maxPipelines, or where its pipelines exceed mostTasks
 // together.
 func (p *page) loadPipelines(mostPipelines, mostTasks int) error {
 	where, args := p.within("id")
@@ -88,7 +88,7 @@ func (p *page) loadPipelines(mostPipelines, mostTasks int) error {
 	var bounds []any
 	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY id LIMIT %d", strings.Join(pipelineColumns, ", "),
 		table(p.g, "pipeline_executions"), where, mostPipelines)
-	err := scan(p.g, pipelineColumns, query, args, func(r *record) {
+	err := scan(p.g, pipelineColumns, query, args, func(r *rawRow) {
 		p.pipelines = append(p.pipelines, readPipeline(r))
 		bounds = append(bounds, r.cells[0].raw())
 	})
@@ -121,7 +121,7 @@ func (p *page) fitting(mostTasks int) (int, error) {
 	columns := []string{"pipeline_execution_id", "count(*)"}
 	query := fmt.Sprintf("SELECT pipeline_execution_id, count(*) FROM %s WHERE %s GROUP BY pipeline_execution_id ORDER BY pipeline_execution_id",
 		table(p.g, "task_executions"), where)
-	err := scan(p.g, columns, query, args, func(r *record) { counts[r.id(0)] = r.number(1).v })
+	err := scan(p.g, columns, query, args, func(r *rawRow) { counts[r.id(0)] = r.number(1).v })
 	if err != nil {
 		return 0, fmt.Errorf("count tasks: %w", err)
 	}
@@ -139,7 +139,7 @@ func (p *page) loadTasks() error {
 	where, args := p.within("t.pipeline_execution_id")
 	query := fmt.Sprintf("SELECT %s FROM %s AS t LEFT JOIN %s AS o ON o.task_execution_id = t.id WHERE %s ORDER BY t.pipeline_execution_id, t.task_name",
 		strings.Join(taskColumns, ", "), table(p.g, "task_executions"), table(p.g, "task_outbox"), where)
-	err := scan(p.g, taskColumns, query, args, func(r *record) { p.addTask(readTask(r)) })
+	err := scan(p.g, taskColumns, query, args, func(r *rawRow) { p.addTask(readTask(r)) })
 	if err != nil {
 		return fmt.Errorf("read task executions: %w", err)
 	}
@@ -187,12 +187,12 @@ func (p *page) loadEvents() error {
 	return nil
 }
 
-func (p *page) addEvent(r *record) {
+func (p *page) addEvent(r *rawRow) {
 	var e event
 	pipelineID, taskID := readEvent(r, &e)
 	p.run.report.Events++
 	if r.bad != nil {
-		p.run.add(Breach{
+		p.run.add(Violation{
 			Invariant: Data, PipelineExecutionID: pipelineID, TaskExecutionID: taskID,
 			Found: fmt.Sprintf("event %d: %s", e.seq, strings.Join(r.bad, "; ")), Expected: "readable columns", Events: []EventRef{e.ref()},
 		})

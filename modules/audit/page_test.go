@@ -64,7 +64,7 @@ func TestPagesOfAllSizesSeeTheSame(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, got, cmp.Transformer("breaches", func(b []Breach) map[string]int {
+			if diff := cmp.Diff(want, got, cmp.Transformer("breaches", func(b []Violation) map[string]int {
 				m := map[string]int{}
 				for _, x := range b {
 					m[x.String()]++

@@ -84,7 +84,7 @@ func (s *sim) mutate(t *rapid.T) string {
 		return s.mutatePipeline(t)
 	}
 	x := rapid.SampledFrom(s.tasks).Draw(t, "task")
-	later := db.At(s.now.Add(1000))
+	later := db.NewTime(s.now.Add(1000))
 	changes := map[string]func(){
 		"status":       func() { x.status = rapid.SampledFrom(without(tasks.Statuses(), x.status)).Draw(t, "status") },
 		"sub_status":   func() { x.sub += "x" },
@@ -109,7 +109,7 @@ func (s *sim) mutate(t *rapid.T) string {
 }
 
 func (s *sim) mutatePipeline(t *rapid.T) string {
-	later := db.At(s.now.Add(1000))
+	later := db.NewTime(s.now.Add(1000))
 	changes := map[string]func(){
 		"status": func() {
 			s.status = rapid.SampledFrom(without([]string{"Running", "Paused", "Completed", "Failed", "Cancelled"}, s.status)).Draw(t, "status")

@@ -33,8 +33,8 @@ type EventRef struct {
 	Here        bool        `json:"here,omitempty"` // whether the breach is about this event
 }
 
-// Breach is one violation of an invariant. Ids that do not apply are null.
-type Breach struct {
+// Violation is one violation of an invariant. Ids that do not apply are null.
+type Violation struct {
 	Invariant           string     `json:"invariant"` // I1 to I7, seal, definition, or data
 	PipelineExecutionID db.ID      `json:"pipeline_execution_id"`
 	TaskExecutionID     db.ID      `json:"task_execution_id"`
@@ -61,10 +61,10 @@ type Report struct {
 	// seal of form 2.
 	SealedContents int `json:"sealed_contents"`
 
-	Total     int      `json:"-"`         // number of executions to check; only counted if Options.Progress is set
-	Truncated bool     `json:"truncated"` // Options.MaxBreaches was reached: there may be more
-	Breaches  []Breach `json:"breaches"`
-	Unheld    []Unheld `json:"unheld"` // running tasks that no live worker holds; these are not breaches
+	Total     int                `json:"-"`         // number of executions to check; only counted if Options.Progress is set
+	Truncated bool               `json:"truncated"` // Options.MaxViolations was reached: there may be more
+	Breaches  []Violation        `json:"breaches"`
+	Unheld    []UnclaimedRunning `json:"unheld"` // running tasks that no live worker holds; these are not breaches
 
 	Covers       []string `json:"covers"`         // what was checked
 	DoesNotCover []string `json:"does_not_cover"` // what may have been changed without a breach
@@ -170,7 +170,7 @@ func (r Report) String() string {
 
 // String returns one paragraph: the place, the invariant, what was found and expected, the events around it, and a
 // hint.
-func (x Breach) String() string {
+func (x Violation) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", x.Invariant, meaning[x.Invariant].name)
 	if !x.PipelineExecutionID.IsZero() {

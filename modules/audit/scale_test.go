@@ -41,7 +41,7 @@ func TestSideBySide(t *testing.T) {
 		for _, workers := range []int{1, 2, 5} {
 			a.workers = workers
 			for _, most := range []int{0, 4} {
-				got, err := a.Verify(t.Context(), Options{MaxBreaches: most})
+				got, err := a.Verify(t.Context(), Options{MaxViolations: most})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -72,7 +72,7 @@ func TestGoesOn(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			var last State
 			pages := 0
-			_, err := a.Verify(ctx, Options{Keep: func(s State) {
+			_, err := a.Verify(ctx, Options{SaveState: func(s State) {
 				if pages++; pages <= stop {
 					last = s
 				}
@@ -106,9 +106,9 @@ func TestSince(t *testing.T) {
 		for _, s := range []*sim{old, recent, open} {
 			save(t, d, s)
 		}
-		since := db.At(recent.ended.Add(1e9))
+		since := db.NewTime(recent.ended.Add(1e9))
 		for _, s := range []*sim{old, open} {
-			exec(t, d, `UPDATE {pipeline_executions} SET open_tasks = 9, created_at = $at WHERE id = $p`, db.Args{"p": s.pid, "at": db.At(old.created.Add(-1e15))})
+			exec(t, d, `UPDATE {pipeline_executions} SET open_tasks = 9, created_at = $at WHERE id = $p`, db.Args{"p": s.pid, "at": db.NewTime(old.created.Add(-1e15))})
 		}
 		exec(t, d, `UPDATE {pipeline_executions} SET completed_at = $at WHERE id = $p`, db.Args{"p": recent.pid, "at": since})
 		r, err := New(d).Verify(t.Context(), Options{Since: since})
@@ -131,7 +131,7 @@ func TestBlocksNoWriter(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		s := chain(3)
 		save(t, d, s)
-		r := &run{report: Report{Breaches: []Breach{}}}
+		r := &run{report: Report{Breaches: []Violation{}}}
 		err := d.Snapshot(t.Context(), func(g *gorm.DB) error {
 			p := newPage(g, r, nil)
 			if err := p.loadPipelines(10, 10); err != nil {

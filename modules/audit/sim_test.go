@@ -61,7 +61,7 @@ type simSpec struct {
 }
 
 func startSim(specs ...simSpec) *sim {
-	s := &sim{pid: db.NewID(), id: "nightly", definition: "v1", now: db.At(time.Date(2026, 11, 21, 12, 0, 0, 123456000, time.UTC))}
+	s := &sim{pid: db.NewID(), id: "nightly", definition: "v1", now: db.NewTime(time.Date(2026, 11, 21, 12, 0, 0, 123456000, time.UTC))}
 	s.created, s.status = s.now, "Running"
 	s.emit(nil, "pipeline_started", "", fields{"pipeline": s.id, "definition_version": s.definition, "task_count": len(specs)})
 	for _, x := range specs {
@@ -105,7 +105,7 @@ func (s *sim) emit(t *simTask, typ, worker string, data fields) {
 	s.events = append(s.events, e)
 }
 
-func (s *sim) tick() { s.now = db.At(s.now.Add(time.Second)) }
+func (s *sim) tick() { s.now = db.NewTime(s.now.Add(time.Second)) }
 
 func (s *sim) task(name string) *simTask {
 	i := slices.IndexFunc(s.tasks, func(t *simTask) bool { return t.name == name })
@@ -209,7 +209,7 @@ func (s *sim) retry(name, text string) {
 	s.tick()
 	t := s.task(name)
 	t.errKind = "exit"
-	t.status, t.sub, t.err, t.retryAt = tasks.Ready, "", text, db.At(s.now.Add(time.Minute))
+	t.status, t.sub, t.err, t.retryAt = tasks.Ready, "", text, db.NewTime(s.now.Add(time.Minute))
 	t.due = t.retryAt
 	s.emit(t, "task_retry_scheduled", t.worker, fields{
 		"attempt": t.attempt, "next_attempt": t.attempt + 1, "error": text, "error_kind": "exit", "delay_ms": 60000, "retry_at": t.retryAt,
@@ -220,7 +220,7 @@ func (s *sim) retry(name, text string) {
 func (s *sim) deferTask(name string) {
 	s.tick()
 	t := s.task(name)
-	t.status, t.sub, t.retryAt, t.started = tasks.Ready, "Deferred", db.At(s.now.Add(time.Hour)), s.now
+	t.status, t.sub, t.retryAt, t.started = tasks.Ready, "Deferred", db.NewTime(s.now.Add(time.Hour)), s.now
 	t.due = t.retryAt
 	s.emit(t, "task_deferred", t.worker, fields{"attempt": t.attempt, "resume_at": t.retryAt, "reason": "not yet"})
 	t.worker = ""

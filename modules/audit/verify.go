@@ -11,15 +11,15 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Verify checks the invariants in the context's tenant, over all executions or those that the options select. Each
-// page is read in its own snapshot, so each concurrent transaction is seen completely or not at all, and memory is
-// bounded by the page. A breach is not an error. Verify returns ErrNotFound, errors of the database, or the context's
+// Verify checks the invariants in the context's tenant, over all executions or those that the options select. Each page
+// is read in its own snapshot, so each concurrent transaction is seen completely or not at all, and memory is bounded
+// by the page. A breach is not an error. Verify returns ErrExecutionNotFound, errors of the database, or the context's
 // error, each with the report so far.
 func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
-	r := &run{options: o, now: a.db.Now(), report: Report{Breaches: []Breach{}, Unheld: []Unheld{}}}
+	r := &run{options: o, now: a.db.Now(), report: Report{Breaches: []Violation{}, Unheld: []UnclaimedRunning{}}}
 	if !o.From.After.IsZero() {
 		r.report = o.From.Report
-		r.report.Unheld = append([]Unheld{}, r.report.Unheld...)
+		r.report.Unheld = append([]UnclaimedRunning{}, r.report.Unheld...)
 	}
 	var err error
 	if o.Progress != nil {
@@ -39,8 +39,8 @@ func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
 // VerifyIn checks executions as a transaction sees them, including what it has written and not committed. It stops
 // after a thousand breaches.
 func (a *Auditor) VerifyIn(tx db.Tx, ids []db.ID) (Report, error) {
-	o := Options{IDs: ids, MaxBreaches: 1000}
-	r := &run{options: o, report: Report{Breaches: []Breach{}, Unheld: []Unheld{}}}
+	o := Options{IDs: ids, MaxViolations: 1000}
+	r := &run{options: o, report: Report{Breaches: []Violation{}, Unheld: []UnclaimedRunning{}}}
 	err := tx.Snapshot(func(g *gorm.DB) error {
 		for chunk := range slices.Chunk(ids, a.pagePipelines) {
 			part := chunk
@@ -78,8 +78,8 @@ type run struct {
 
 func (r *run) full() bool { return r.report.Truncated }
 
-func (r *run) add(b Breach) {
-	if r.options.MaxBreaches > 0 && len(r.report.Breaches) >= r.options.MaxBreaches {
+func (r *run) add(b Violation) {
+	if r.options.MaxViolations > 0 && len(r.report.Breaches) >= r.options.MaxViolations {
 		r.report.Truncated = true
 		return
 	}
@@ -146,11 +146,11 @@ func (p *page) examine() error {
 	p.run.report.Executions += len(p.pipelines)
 	for _, x := range p.pipelines {
 		p.checkPipeline(x)
-		if err := p.checkStrangers(x); err != nil {
+		if err := p.checkForeignTasks(x); err != nil {
 			return err
 		}
 	}
-	p.checkLost()
+	p.checkOrphanRows()
 	return p.checkUnheld()
 }
 
@@ -159,13 +159,13 @@ func strayOutbox(g *gorm.DB, r *run) error {
 	columns := []string{"id", "task_execution_id"}
 	query := fmt.Sprintf("SELECT o.id, o.task_execution_id FROM %s AS o LEFT JOIN %s AS t ON t.id = o.task_execution_id WHERE t.id IS NULL ORDER BY o.id",
 		table(g, "task_outbox"), table(g, "task_executions"))
-	err := scan(g, columns, query, nil, func(x *record) {
+	err := scan(g, columns, query, nil, func(x *rawRow) {
 		r.report.OutboxRows++
 		id := db.ID{}
 		if task := x.id(1); x.bad == nil {
 			id = task
 		}
-		r.add(Breach{
+		r.add(Violation{
 			Invariant: I4, TaskExecutionID: id,
 			Found: fmt.Sprintf("outbox row %s for the task %s, which does not exist", &x.cells[0], idText(&x.cells[1], id)), Expected: "no such row",
 		})
@@ -176,7 +176,7 @@ func strayOutbox(g *gorm.DB, r *run) error {
 	return nil
 }
 
-func idText(c *cell, id db.ID) string {
+func idText(c *rawValue, id db.ID) string {
 	if id.IsZero() {
 		return c.String()
 	}

@@ -89,7 +89,7 @@ func scenarios() map[string]*sim {
 
 func TestCorrectHistoriesAreClean(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		want := Report{Breaches: []Breach{}}
+		want := Report{Breaches: []Violation{}}
 		for _, s := range scenarios() {
 			save(t, d, s)
 			want.Executions++
@@ -232,7 +232,7 @@ func (x tampering) apply(t *testing.T, d *db.DB, s *sim) {
 }
 
 // names reduces breaches to invariant and task.
-func names(breaches []Breach) []string {
+func names(breaches []Violation) []string {
 	var out []string
 	for _, b := range breaches {
 		name := b.TaskName
@@ -297,10 +297,10 @@ func TestMostBreaches(t *testing.T) {
 			save(t, d, s)
 			tampering{change: `DELETE FROM {task_outbox} WHERE task_execution_id = $t`, task: "a"}.apply(t, d, s)
 		}
-		if r := verify(t, d, Options{MaxBreaches: 3}); len(r.Breaches) != 3 || !r.Truncated || !strings.Contains(r.Summary(), "stopped after 3 breaches") {
+		if r := verify(t, d, Options{MaxViolations: 3}); len(r.Breaches) != 3 || !r.Truncated || !strings.Contains(r.Summary(), "stopped after 3 breaches") {
 			t.Errorf("got %s", r)
 		}
-		if r := verify(t, d, Options{MaxBreaches: 5}); len(r.Breaches) != 5 || r.Truncated {
+		if r := verify(t, d, Options{MaxViolations: 5}); len(r.Breaches) != 5 || r.Truncated {
 			t.Errorf("got %s", r)
 		}
 	})
@@ -337,7 +337,7 @@ func TestStoredDefinitions(t *testing.T) {
 			t.Fatal(r)
 		}
 		exec(t, d, `UPDATE {pipeline_definitions} SET definition = $doc`, db.Args{"doc": db.JSON(strings.Replace(doc, "1.50", "1.5", 1))})
-		for _, o := range []Options{{}, {Since: db.At(time.Now())}} {
+		for _, o := range []Options{{}, {Since: db.NewTime(time.Now())}} {
 			r := verify(t, d, o)
 			if diff := cmp.Diff([]string{"definition -"}, names(r.Breaches)); diff != "" || !strings.Contains(r.String(), version) {
 				t.Errorf("%s\n%s", diff, r)

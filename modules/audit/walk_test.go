@@ -60,7 +60,7 @@ func TestRandomWalks(t *testing.T) {
 			for i := range rapid.IntRange(1, 40).Draw(rt, "steps") {
 				op := rapid.SampledFrom([]string{"claim", "claim", "finish", "finish", "finish", "pause", "resume", "resume", "cancel", "retry", "retryfrom", "recover", "annotate"}).Draw(rt, "op")
 				var err error
-				order := pipelines.Order{ID: id, Reason: "r", Actor: "a"}
+				order := pipelines.ControlRequest{ID: id, Reason: "r", Actor: "a"}
 				switch op {
 				case "claim":
 					w := fmt.Sprintf("w%d-%d", n, i)
@@ -69,11 +69,11 @@ func TestRandomWalks(t *testing.T) {
 						rt.Fatal(e)
 					}
 					var c []pipelines.Claim
-					c, err = s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: w, LeaseExpiresAt: ex, Want: outbox.Want{Handlers: []string{"scripted"}, Limit: rapid.IntRange(1, 3).Draw(rt, "limit"), PipelineExecutionID: id}})
+					c, err = s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: w, LeaseExpiresAt: ex, Want: outbox.ClaimFilter{Handlers: []string{"scripted"}, Limit: rapid.IntRange(1, 3).Draw(rt, "limit"), PipelineExecutionID: id}})
 					held = append(held, c...)
 					if rapid.IntRange(0, 3).Draw(rt, "dead") == 0 {
 						err = errors.Join(err, s.DB.Transaction(ctx, func(tx db.Tx) error {
-							_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $past WHERE id = $id`, db.Args{"id": w, "past": db.At(tx.Now.Add(-time.Second))})
+							_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $past WHERE id = $id`, db.Args{"id": w, "past": db.NewTime(tx.Now.Add(-time.Second))})
 							return err
 						}))
 					}
@@ -82,12 +82,12 @@ func TestRandomWalks(t *testing.T) {
 						continue
 					}
 					k := rapid.IntRange(0, len(held)-1).Draw(rt, "which")
-					o := &pipelines.Outcome{Claim: &held[k], Kind: pipelines.Kind(rapid.IntRange(0, 3).Draw(rt, "kind")), ErrorKind: tasks.KindError, Error: "boom", Until: db.At(time.Now()), Reason: "why"}
-					if o.Kind == pipelines.Succeeded {
+					o := &pipelines.Outcome{Claim: &held[k], Kind: pipelines.OutcomeKind(rapid.IntRange(0, 3).Draw(rt, "kind")), ErrorKind: tasks.KindError, Error: "boom", Until: db.NewTime(time.Now()), Reason: "why"}
+					if o.Kind == pipelines.OutcomeSucceeded {
 						o.Output = db.JSON(`{"a":1}`)
 						o.Error = ""
 					}
-					_, err = s.Engine.Finish(ctx, string(held[k].Task.WorkerID), []*pipelines.Outcome{o})
+					_, err = s.Engine.RecordOutcomes(ctx, string(held[k].Task.WorkerID), []*pipelines.Outcome{o})
 					if rapid.Bool().Draw(rt, "keep") {
 						held = append(held[:k:k], held[k+1:]...)
 					}
@@ -107,13 +107,13 @@ func TestRandomWalks(t *testing.T) {
 					_, err = s.Engine.Recover(ctx)
 				case "annotate":
 				}
-				if err != nil && !errors.Is(err, pipelines.ErrState) && !errors.Is(err, tasks.ErrClaimLost) {
+				if err != nil && !errors.Is(err, pipelines.ErrInvalidState) && !errors.Is(err, tasks.ErrClaimLost) {
 					rt.Fatalf("%s: %v", op, err)
 				}
 				check(op)
 			}
 		})
-		if _, err := s.Retention.RemoveEvents(ctx, db.At(s.DB.Now().Add(time.Hour)), func(int64) {}); err != nil {
+		if _, err := s.Retention.RemoveEvents(ctx, db.NewTime(s.DB.Now().Add(time.Hour)), func(int64) {}); err != nil {
 			t.Fatal(err)
 		}
 		r, err := audit.New(s.DB).Verify(ctx, audit.Options{})

@@ -13,8 +13,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/workers"
 )
 
-// The process that measures talks with its helpers over their standard input and output, a line each way. The end of the input
-// ends a helper, so that none outlives the process that began it.
+// The process that measures talks with its helpers over their standard input and output, a line each way. The end of
+// the input ends a helper, so that none outlives the process that began it.
 const (
 	askObserve = "observe"
 	askAccount = "account"
@@ -30,8 +30,8 @@ type message struct {
 
 const askJoin = "join" // nobody asks: a helper joins at once
 
-// tellEvery is how often a helper tells of what is done.
-const tellEvery = 5 * time.Millisecond
+// reportInterval is how often a helper tells of what is done.
+const reportInterval = 5 * time.Millisecond
 
 // helper is the far side of a peer.
 type helper struct {
@@ -131,7 +131,7 @@ func (h *helper) tell(ctx context.Context, t *tally) error {
 			return err
 		}
 		told = n
-		_ = pause(ctx, tellEvery) // cut short, the loop ends
+		_ = pause(ctx, reportInterval) // cut short, the loop ends
 	}
 	return nil
 }

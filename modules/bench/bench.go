@@ -1,5 +1,6 @@
-// Package bench measures this engine on the database at hand: real workers, as `serve` has them, work off runs of tasks that do
-// nothing, in a tenant of their own. It measures and does not judge; it writes nothing but through the engine, and leaves nothing.
+// Package bench measures this engine on the database at hand: real workers, as `serve` has them, work off runs of tasks
+// that do nothing, in a tenant of their own. It measures and does not judge; it writes nothing but through the engine,
+// and leaves nothing.
 package bench
 
 import (
@@ -43,15 +44,16 @@ func New(d Deps) *Bench { return &Bench{deps: d, tally: newTally()} }
 // dropping is how long the removal of the tenant may take.
 const dropping = 2 * time.Minute
 
-// Run makes the context's tenant, which must not be there, measures in it, has the checker look at all of it, and removes it again,
-// also when ctx ends. The result is whole only if there is no error; the report says what the checker found.
+// Run makes the context's tenant, which must not be there, measures in it, has the checker look at all of it, and
+// removes it again, also when ctx ends. The result is whole only if there is no error; the report says what the checker
+// found.
 func (b *Bench) Run(ctx context.Context, p Plan) (r Result, report audit.Report, err error) {
 	d := b.deps.Workers.DB
 	if !p.config.Keep {
 		defer func() {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropping)
 			defer cancel()
-			if dropped := d.DropTenant(last, nil); !errors.Is(dropped, db.ErrNoTenant) {
+			if dropped := d.DropTenant(last, nil); !errors.Is(dropped, db.ErrTenantNotFound) {
 				err = errors.Join(err, dropped)
 			}
 		}()
@@ -67,7 +69,7 @@ func (b *Bench) Run(ctx context.Context, p Plan) (r Result, report audit.Report,
 	if err != nil {
 		return r, report, err
 	}
-	report, err = b.deps.Auditor.Verify(ctx, audit.Options{MaxBreaches: 100, Progress: func(r audit.Report) {
+	report, err = b.deps.Auditor.Verify(ctx, audit.Options{MaxViolations: 100, Progress: func(r audit.Report) {
 		p.progress("checking", int64(r.Events), 0)
 	}})
 	if err != nil {

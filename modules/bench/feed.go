@@ -68,9 +68,9 @@ func (b *Bench) feed(ctx context.Context, l load) error {
 }
 
 func (b *Bench) start(ctx context.Context, l load, n int) error {
-	requests := make([]pipelines.Request, n)
+	requests := make([]pipelines.StartRequest, n)
 	for i := range requests {
-		requests[i] = pipelines.Request{Definition: l.def, Actor: "bench"}
+		requests[i] = pipelines.StartRequest{Definition: l.def, Actor: "bench"}
 	}
 	_, err := b.deps.Workers.Engine.Start(ctx, requests)
 	return err

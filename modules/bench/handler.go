@@ -24,8 +24,8 @@ type Settings struct {
 	Every   int           // one run in so many is observed task by task, so that memory stays bounded; at least 1
 }
 
-// Handler is the work of a benchmark: none, or as much as its settings say. While it is told to observe it notes when it began and
-// ended.
+// Handler is the work of a benchmark: none, or as much as its settings say. While it is told to observe it notes when
+// it began and ended.
 type Handler struct {
 	settings  Settings
 	observing atomic.Bool
@@ -57,7 +57,7 @@ func (h *Handler) Check(with map[string]any) error {
 }
 
 // Run does the work. Outside the measured time it does nothing.
-func (h *Handler) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
+func (h *Handler) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 	if !h.observing.Load() {
 		return nil, nil
 	}

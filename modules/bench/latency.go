@@ -16,8 +16,8 @@ type Latency struct {
 	Count int     `json:"count"` // of cases that were observed
 }
 
-// summarize gives the quantiles of microseconds; nil for none. A case below zero is the difference of two processes' readings of
-// one clock, and counts as zero.
+// summarize gives the quantiles of microseconds; nil for none. A case below zero is the difference of two processes'
+// readings of one clock, and counts as zero.
 func summarize(us []int64) *Latency {
 	if len(us) == 0 {
 		return nil
@@ -36,7 +36,8 @@ type task struct {
 	place     int
 }
 
-// calls joins samples by task. A task that was taken back and run again began with its first call and ended with its last.
+// calls joins samples by task. A task that was taken back and run again began with its first call and ended with its
+// last.
 func calls(samples []Sample) map[task]Sample {
 	out := make(map[task]Sample, len(samples))
 	for _, s := range samples {
@@ -49,7 +50,8 @@ func calls(samples []Sample) map[task]Sample {
 	return out
 }
 
-// steps is, for each task that needs others, the time from the end of the last handler that it waited for to the beginning of its own.
+// steps is, for each task that needs others, the time from the end of the last handler that it waited for to the
+// beginning of its own.
 func steps(calls map[task]Sample, graph [][]int) []int64 {
 	var out []int64
 	for key, s := range calls {

@@ -26,7 +26,8 @@ func TestSummarize(t *testing.T) {
 	}
 }
 
-// TestStepsAndWaits: two runs of a diamond, of which the second was not observed whole, and a task of the first that ran twice.
+// TestStepsAndWaits: two runs of a diamond, of which the second was not observed whole, and a task of the first that
+// ran twice.
 func TestStepsAndWaits(t *testing.T) {
 	t.Parallel()
 	graph, err := Diamond.Graph(0, 0)

@@ -120,12 +120,12 @@ func (m *Member) RecoveryFailed() {}
 func (m *Member) NotStarted() {}
 
 // Finished counts a task whose end, or deferral, has been committed.
-func (m *Member) Finished(kind pipelines.Kind) {
+func (m *Member) Finished(kind pipelines.OutcomeKind) {
 	switch kind {
-	case pipelines.Succeeded, pipelines.Deferred:
+	case pipelines.OutcomeSucceeded, pipelines.OutcomeDeferred:
 		m.last.Store(m.db.Now().UnixMicro())
 		m.tally.add(1)
-	case pipelines.Erred:
+	case pipelines.OutcomeFailed:
 		m.tally.fail(fmt.Errorf("a task of the benchmark failed: `sluice bench --keep` leaves its history to be looked at"))
 	}
 }

@@ -88,11 +88,11 @@ func TestTally(t *testing.T) {
 func TestFailedTask(t *testing.T) {
 	t.Parallel()
 	m := &Member{tally: newTally()}
-	m.Finished(pipelines.Released)
+	m.Finished(pipelines.OutcomeReleased)
 	if m.tally.failure != nil || m.tally.done != 0 {
 		t.Errorf("a task given back: %v", m.tally.failure)
 	}
-	m.Finished(pipelines.Erred)
+	m.Finished(pipelines.OutcomeFailed)
 	if err := m.tally.await(t.Context(), 0); err == nil {
 		t.Error("a failed task ends nothing")
 	}

@@ -24,8 +24,8 @@ type peer struct {
 // patience is how long a helper may take to end before it is killed.
 const patience = 20 * time.Second
 
-// begin starts a helper and waits until it has joined. It stands in a group of its own: an interrupt at the terminal reaches the
-// first process, which ends the others.
+// begin starts a helper and waits until it has joined. It stands in a group of its own: an interrupt at the terminal
+// reaches the first process, which ends the others.
 func begin(ctx context.Context, cmd *exec.Cmd, t *tally) (*peer, error) {
 	p := &peer{cmd: cmd, tally: t, answers: make(chan message, 1), ended: make(chan struct{})}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -15,11 +15,13 @@ type Config struct {
 	Payload       int // bytes of each task's output
 	Sleep         time.Duration
 	Rate          float64 // runs that arrive per second, at random; 0: as fast as they are worked off
-	Ahead         int     // most tasks that are created before they are worked off; 0: usualAhead, or two runs; does not hold with a rate
-	HoldSnapshot  bool    // another connection looks at the database as it was, all the while
-	Pending       int     // rows that lie in the outbox before: half of them due in a year, half of a queue that nobody serves
-	History       int     // events, at least, of runs that have ended before
-	Keep          bool    // leave the tenant
+	// most tasks that are created before they are worked off; 0: usualAhead, or two runs; does not hold with a rate
+	Ahead        int
+	HoldSnapshot bool // another connection looks at the database as it was, all the while
+	// rows that lie in the outbox before: half of them due in a year, half of a queue that nobody serves
+	Pending int
+	History int  // events, at least, of runs that have ended before
+	Keep    bool // leave the tenant
 
 	Processes int              // in all; 0: 1
 	Helper    func() *exec.Cmd // the command line of a further process, which calls Attend
@@ -36,11 +38,11 @@ type Plan struct {
 	runs   int
 }
 
-// mostObserved bounds the tasks that are observed one by one: in memory each takes some forty bytes.
-const mostObserved = 100_000
+// maxObserved bounds the tasks that are observed one by one: in memory each takes some forty bytes.
+const maxObserved = 100_000
 
-// usualAhead is how many tasks are created before they are worked off, unless two runs have more: then one is created while another
-// is worked off.
+// usualAhead is how many tasks are created before they are worked off, unless two runs have more: then one is created
+// while another is worked off.
 const usualAhead = 10_000
 
 // NewPlan checks a configuration. It fails with ErrShape.
@@ -63,7 +65,7 @@ func (p Plan) third(i int) int64 { return (int64(p.tasks())*int64(i) + 2) / 3 }
 
 // Settings are what each process of the benchmark must be told.
 func (p Plan) Settings() Settings {
-	every := (p.tasks() + mostObserved - 1) / mostObserved
+	every := (p.tasks() + maxObserved - 1) / maxObserved
 	// Of few large runs all are observed: by chance none might be chosen.
 	return Settings{Payload: p.config.Payload, Sleep: p.config.Sleep, Every: max(min(every, p.runs/100), 1)}
 }

@@ -23,14 +23,17 @@ type Result struct {
 	Runs           int     `json:"runs"`
 	Seconds        float64 `json:"seconds"` // from before the first start to the last commit, creation included
 	TasksPerSecond float64 `json:"tasks_per_second"`
-	// The rates of the first, second and last third of the tasks: a queue that grows slow shows here. The first one holds the start.
+	// The rates of the first, second and last third of the tasks: a queue that grows slow shows here. The first one
+	// holds the start.
 	Thirds       [3]float64 `json:"thirds_tasks_per_second"`
 	Events       int64      `json:"events"`
 	Transactions int64      `json:"transactions"` // that wrote, of all processes: starts, claims, endings, heartbeats
 
-	// From the instant that the history has for the task's readiness, the beginning of that transaction, to the handler's beginning.
+	// From the instant that the history has for the task's readiness, the beginning of that transaction, to the
+	// handler's beginning.
 	ReadyToStart *Latency `json:"ready_to_start_ms"`
-	// From the end of the last handler that a task waited for to the beginning of its own; null where no task needs another.
+	// From the end of the last handler that a task waited for to the beginning of its own; null where no task needs
+	// another.
 	Step *Latency `json:"step_ms"`
 
 	CPUSeconds       float64  `json:"cpu_seconds"`        // of all processes of the benchmark, user and system
@@ -130,7 +133,8 @@ func (m measured) thirdRates(p Plan) (rates [3]float64) {
 // round keeps so many parts of a unit; what lies behind is below the measurement.
 func round(v, parts float64) float64 { return math.Round(v*parts) / parts }
 
-// readyTimes reads, for the runs that were observed, when the history has each task made ready, in microseconds since 1970.
+// readyTimes reads, for the runs that were observed, when the history has each task made ready, in microseconds since
+// 1970.
 func readyTimes(ctx context.Context, d *db.DB, samples []Sample, perRun int) (map[task]int64, error) {
 	const tasksAtOnce = 10_000
 	seen := map[db.ID]bool{}
@@ -144,11 +148,12 @@ func readyTimes(ctx context.Context, d *db.DB, samples []Sample, perRun int) (ma
 	ready := make(map[task]int64, len(samples))
 	for len(ids) > 0 {
 		n := min(max(tasksAtOnce/perRun, 1), len(ids))
-		// In a CASE, the condition leads no planner without statistics to believe that few events hold it, and to begin with those.
+		// In a CASE, the condition leads no planner without statistics to believe that few events hold it, and to begin
+		// with those.
 		err := d.Query(ctx, `SELECT e.pipeline_execution_id, t.task_name, e.created_at FROM $x
 JOIN {execution_events} AS e ON e.pipeline_execution_id = x.id
 JOIN {task_executions} AS t ON t.id = e.task_execution_id
-WHERE CASE WHEN e.event_type = $type AND e.version = 2 THEN true ELSE false END`, db.Args{"x": db.IDSet(ids[:n]), "type": string(events.TaskMarkedReady)},
+WHERE CASE WHEN e.event_type = $type AND e.version = 2 THEN true ELSE false END`, db.Args{"x": db.IDRows(ids[:n]), "type": string(events.TaskMarkedReady)},
 			func(scan func(...any) error) error {
 				var id db.ID
 				var name string

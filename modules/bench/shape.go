@@ -30,8 +30,8 @@ func (s Shape) HasLength() bool { return s == Chain || s == Layers }
 // HasWidth see HasLength.
 func (s Shape) HasWidth() bool { return s == Wide || s == FanIn || s == Layers }
 
-// mostEdges bounds the dependencies of one run: a definition is stored and read as one document.
-const mostEdges = 200_000
+// maxEdges bounds the dependencies of one run: a definition is stored and read as one document.
+const maxEdges = 200_000
 
 // ErrShape is a run that would be too large.
 var ErrShape = errors.New("the run is too large")
@@ -74,8 +74,8 @@ func layered(rows []int) ([][]int, error) {
 		if i > 0 {
 			edges += n * rows[i-1]
 		}
-		if edges > mostEdges {
-			return nil, fmt.Errorf("%w: a benchmark's run has at most %d dependencies", ErrShape, mostEdges)
+		if edges > maxEdges {
+			return nil, fmt.Errorf("%w: a benchmark's run has at most %d dependencies", ErrShape, maxEdges)
 		}
 	}
 	graph := make([][]int, 0, tasks)
@@ -107,7 +107,7 @@ func placeOf(name string) int {
 }
 
 // define makes the definition of a graph whose tasks all are as the template.
-func define(catalog definition.Catalog, name string, graph [][]int, template definition.Task) (*definition.Definition, error) {
+func define(catalog definition.HandlerSource, name string, graph [][]int, template definition.Task) (*definition.Definition, error) {
 	def := &definition.Definition{Name: name, Tasks: make([]definition.Task, len(graph))}
 	for i, needs := range graph {
 		t := template

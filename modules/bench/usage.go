@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// usage is what this process has used since it began: seconds of processor time, user and system, and the most memory that was
-// resident at once, in bytes.
+// usage is what this process has used since it began: seconds of processor time, user and system, and the most memory
+// that was resident at once, in bytes.
 func usage() (cpu float64, memory int64, err error) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -28,9 +28,9 @@ func usage() (cpu float64, memory int64, err error) {
 // clockTick is the unit of processor time in /proc on every Linux.
 const clockTick = 0.01
 
-// serverCPU is the processor time that a PostgreSQL server on this machine has used so far, in seconds: that of its first process,
-// of the children that this one has seen end, and of those that run. pid is one of these. It reports false where that can't be read:
-// the server runs elsewhere, behind a wall, or on another system than Linux.
+// serverCPU is the processor time that a PostgreSQL server on this machine has used so far, in seconds: that of its
+// first process, of the children that this one has seen end, and of those that run. pid is one of these. It reports
+// false where that can't be read: the server runs elsewhere, behind a wall, or on another system than Linux.
 func serverCPU(pid int) (seconds float64, ok bool) {
 	own, ok := readStat(strconv.Itoa(pid))
 	if !ok || own.name != "postgres" {

@@ -14,14 +14,14 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrHeld is returned by Renew if the caller no longer holds the chore.
-var ErrHeld = errors.New("another process is at it")
+// ErrNotHolder is returned by Renew if the caller no longer holds the chore.
+var ErrNotHolder = errors.New("another process is at it")
 
 // Lease is how long a holder may go without renewal before another process may take the chore.
 const Lease = time.Minute
 
-// Chore is the row of one background job.
-type Chore struct {
+// JobLease is the row of one background job.
+type JobLease struct {
 	Name       string  `json:"name"`
 	Holder     db.Text `json:"holder"` // null if the chore is free
 	ExpiresAt  db.Time `json:"expires_at"`
@@ -29,7 +29,7 @@ type Chore struct {
 }
 
 // TableName returns the table's name in the tenant's schema.
-func (Chore) TableName(n schema.Namer) string { return n.TableName("chores") }
+func (JobLease) TableName(n schema.Namer) string { return n.TableName("chores") }
 
 // Repository stores chores.
 type Repository struct {
@@ -39,14 +39,14 @@ type Repository struct {
 // NewRepository returns a Repository for a database.
 func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 
-// Take acquires a chore for a holder and reports whether it did. It does not if another holder's lease is valid, or
+// Acquire acquires a chore for a holder and reports whether it did. It does not if another holder's lease is valid, or
 // if the chore was finished less than every ago. An every of 0 ignores when it was finished.
-func (r *Repository) Take(ctx context.Context, name, holder string, every time.Duration) (taken bool, err error) {
+func (r *Repository) Acquire(ctx context.Context, name, holder string, every time.Duration) (taken bool, err error) {
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
 		n, err := tx.Exec(`INSERT INTO {chores} AS c (name, holder, expires_at) VALUES ($name, $holder, $expires)
 ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
 WHERE (c.holder IS NULL OR c.expires_at <= $now) AND (c.finished_at IS NULL OR c.finished_at <= $due)`, db.Args{
-			"name": name, "holder": holder, "expires": db.At(tx.Now.Add(Lease)), "now": tx.Now, "due": db.At(tx.Now.Add(-every)),
+			"name": name, "holder": holder, "expires": db.NewTime(tx.Now.Add(Lease)), "now": tx.Now, "due": db.NewTime(tx.Now.Add(-every)),
 		})
 		taken = n > 0
 		return err
@@ -54,13 +54,13 @@ WHERE (c.holder IS NULL OR c.expires_at <= $now) AND (c.finished_at IS NULL OR c
 	return taken, wrap("take the chore "+name, err)
 }
 
-// Renew extends the holder's lease within a transaction of the chore. It fails with ErrHeld if the holder no longer
-// holds the chore.
+// Renew extends the holder's lease within a transaction of the chore. It fails with ErrNotHolder if the holder no
+// longer holds the chore.
 func (r *Repository) Renew(tx db.Tx, name, holder string) error {
 	n, err := tx.Exec(`UPDATE {chores} SET expires_at = $expires WHERE name = $name AND holder = $holder`,
-		db.Args{"name": name, "holder": holder, "expires": db.At(tx.Now.Add(Lease))})
+		db.Args{"name": name, "holder": holder, "expires": db.NewTime(tx.Now.Add(Lease))})
 	if err == nil && n == 0 {
-		err = ErrHeld
+		err = ErrNotHolder
 	}
 	return wrap("renew the chore "+name, err)
 }
@@ -91,7 +91,7 @@ func (r *Repository) Remove(tx db.Tx, name string) error {
 }
 
 // Find returns a chore. found is false if it has no row.
-func (r *Repository) Find(ctx context.Context, name string) (c Chore, found bool, err error) {
+func (r *Repository) Find(ctx context.Context, name string) (c JobLease, found bool, err error) {
 	err = r.db.Query(ctx, `SELECT name, holder, expires_at, finished_at FROM {chores} WHERE name = $name`, db.Args{"name": name},
 		func(scan func(...any) error) error {
 			found = true

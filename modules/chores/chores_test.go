@@ -18,7 +18,7 @@ func TestOneHolder(t *testing.T) {
 		r := chores.NewRepository(d)
 		take := func(who string, every time.Duration) bool {
 			t.Helper()
-			got, err := r.Take(t.Context(), "sweep", who, every)
+			got, err := r.Acquire(t.Context(), "sweep", who, every)
 			if err != nil {
 				t.Error(err)
 			}
@@ -56,7 +56,7 @@ func TestOneHolder(t *testing.T) {
 		if err != nil || !take("other", 0) {
 			t.Fatalf("a silent holder keeps it (%v)", err)
 		}
-		if err := renew(holder); !errors.Is(err, chores.ErrHeld) {
+		if err := renew(holder); !errors.Is(err, chores.ErrNotHolder) {
 			t.Errorf("who lost it renews: %v", err)
 		}
 		if err := r.Release(t.Context(), "sweep", holder, true); err != nil || take("third", 0) {

@@ -34,7 +34,7 @@ type Stack struct {
 	Leases    *leases.Repository
 	Engine    *pipelines.Engine
 	Handlers  *tasks.Registry
-	Retention *retention.Keeper
+	Retention *retention.Cleaner
 }
 
 // Each runs a test on SQLite and on Postgres with a stack of its own; the checker closes both.
@@ -98,11 +98,11 @@ func (s *Stack) Define(t testing.TB, name string, list ...definition.Task) *defi
 // Start starts one run.
 func (s *Stack) Start(t testing.TB, ctx context.Context, def *definition.Definition, input string) db.ID {
 	t.Helper()
-	r := pipelines.Request{Definition: def, Actor: "test"}
+	r := pipelines.StartRequest{Definition: def, Actor: "test"}
 	if input != "" {
 		r.Input = []byte(input)
 	}
-	started, err := s.Engine.Start(ctx, []pipelines.Request{r})
+	started, err := s.Engine.Start(ctx, []pipelines.StartRequest{r})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func (s *Stack) Wait(t testing.TB, ctx context.Context, id db.ID) pipelines.Exec
 // Until waits until a condition holds for an execution.
 func (s *Stack) Until(t testing.TB, ctx context.Context, id db.ID, holds func(pipelines.Execution) bool) pipelines.Execution {
 	t.Helper()
-	changed, cancel := s.Engine.Waker().Changed(ctx)
+	changed, cancel := s.Engine.Notifier().SubscribeCommits(ctx)
 	defer cancel()
 	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()

@@ -12,8 +12,9 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Scripted is a handler that does in each call what the task's `with` says: {"do": ["error", "defer", "ok"]}, the last word for
-// all further calls. Words: ok, error, permanent, defer, panic, hang (until the context ends), bad (output that is no JSON).
+// Scripted is a handler that does in each call what the task's `with` says: {"do": ["error", "defer", "ok"]}, the last
+// word for all further calls. Words: ok, error, permanent, defer, panic, hang (until the context ends), bad (output
+// that is no JSON).
 type Scripted struct {
 	mu    sync.Mutex
 	calls map[db.ID]int
@@ -35,7 +36,7 @@ func (h *Scripted) Calls(id db.ID) int {
 }
 
 // Run does the next word.
-func (h *Scripted) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
+func (h *Scripted) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 	var with struct{ Do []string }
 	if len(call.With) > 0 {
 		if err := json.Unmarshal(call.With, &with); err != nil {
@@ -60,7 +61,7 @@ func (h *Scripted) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, 
 	case "error":
 		return nil, fmt.Errorf("call %d of %s fails", n+1, call.TaskName)
 	case "permanent":
-		return nil, tasks.Permanent(errors.New("this can't be mended"))
+		return nil, tasks.NonRetryable(errors.New("this can't be mended"))
 	case "defer":
 		return nil, tasks.DeferUntil(time.Unix(0, 0), "not yet") // long past: due at once
 	case "panic":
@@ -71,5 +72,5 @@ func (h *Scripted) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, 
 	case "bad":
 		return json.RawMessage("{not json"), nil
 	}
-	return json.RawMessage(fmt.Sprintf(`{"task": %q, "attempt": %d}`, call.TaskName, call.Attempt)), nil
+	return json.RawMessage(fmt.Sprintf(`{"task": %q, "attempt": %d}`, call.TaskName, call.Number)), nil
 }

@@ -18,19 +18,19 @@ var ErrCursor = errors.New("not a cursor")
 // Cursor is a position after an event in the history of one tenant of one database. The zero Cursor is the beginning.
 // Only Tail, End and ParseCursor make cursors. Their text is opaque.
 type Cursor struct {
-	history  uint64  // hash of db.Frontier.History
+	history  uint64  // hash of db.Watermark.History
 	sequence int64   // the event's number
-	anchor   uint64  // of the event's id, because another history has other events with the same numbers
+	eventTag uint64  // of the event's id, because another history has other events with the same numbers
 	pipeline db.ID   // the event's execution, whose row says whether retention removed the event
 	at       db.Time // the event's time
 }
 
 func cursorAt(history uint64, e Event) Cursor {
-	return Cursor{history: history, sequence: e.SequenceNum, anchor: anchorOf(e.ID), pipeline: e.PipelineExecutionID, at: e.CreatedAt}
+	return Cursor{history: history, sequence: e.SequenceNum, eventTag: eventTagOf(e.ID), pipeline: e.PipelineExecutionID, at: e.CreatedAt}
 }
 
-// anchorOf returns the random half of a version 7 UUID.
-func anchorOf(id db.ID) uint64 { return binary.BigEndian.Uint64(id[8:]) }
+// eventTagOf returns the random half of a version 7 UUID.
+func eventTagOf(id db.ID) uint64 { return binary.BigEndian.Uint64(id[8:]) }
 
 // fingerprint returns a hash of a history's name.
 func fingerprint(history string) uint64 {
@@ -51,7 +51,7 @@ func (c Cursor) String() string {
 	}
 	b := []byte{cursorVersion}
 	b = binary.BigEndian.AppendUint64(b, c.history)
-	b = binary.BigEndian.AppendUint64(b, c.anchor)
+	b = binary.BigEndian.AppendUint64(b, c.eventTag)
 	b = append(b, c.pipeline[:]...)
 	b = binary.AppendUvarint(b, uint64(c.sequence))
 	b = binary.AppendVarint(b, c.at.UnixMicro())
@@ -76,7 +76,7 @@ func ParseCursor(s string) (Cursor, error) {
 	if b[0] != cursorVersion {
 		return Cursor{}, fmt.Errorf("%w that this version knows: its format is %d, known is %d", ErrCursor, b[0], cursorVersion)
 	}
-	c := Cursor{history: binary.BigEndian.Uint64(b[1:]), anchor: binary.BigEndian.Uint64(b[9:])}
+	c := Cursor{history: binary.BigEndian.Uint64(b[1:]), eventTag: binary.BigEndian.Uint64(b[9:])}
 	copy(c.pipeline[:], b[17:fixed])
 	rest := b[fixed : len(b)-check]
 	n, read := binary.Uvarint(rest)
@@ -84,25 +84,25 @@ func ParseCursor(s string) (Cursor, error) {
 	if c.sequence = int64(n); read <= 0 || more <= 0 || read+more != len(rest) || c.sequence <= 0 {
 		return Cursor{}, fmt.Errorf("%w: its parts are of no use", ErrCursor)
 	}
-	c.at = db.At(time.UnixMicro(at))
+	c.at = db.NewTime(time.UnixMicro(at))
 	return c, nil
 }
 
-// HistoryError means that a cursor does not belong to the database's current history. It comes from another database,
-// or the database has since been restored from an older copy.
-type HistoryError struct {
+// CursorMismatchError means that a cursor does not belong to the database's current history. It comes from another
+// database, or the database has since been restored from an older copy.
+type CursorMismatchError struct {
 	Reason string  // how it was detected
-	Since  db.Time // Since is a time from which a reader misses nothing: the cursor's time minus underWay.
+	Since  db.Time // Since is a time from which a reader misses nothing: the cursor's time minus maxTxAge.
 }
 
-// underWay bounds how much earlier than the preceding events an event may be dated, because a transaction's events
+// maxTxAge bounds how much earlier than the preceding events an event may be dated, because a transaction's events
 // have the time of its beginning.
-const underWay = time.Minute
+const maxTxAge = time.Minute
 
-func (e *HistoryError) Error() string {
+func (e *CursorMismatchError) Error() string {
 	return "the cursor belongs to another history: " + e.Reason
 }
 
-func (c Cursor) refused(reason string) error {
-	return &HistoryError{Reason: reason, Since: db.At(c.at.Add(-underWay))}
+func (c Cursor) mismatch(reason string) error {
+	return &CursorMismatchError{Reason: reason, Since: db.NewTime(c.at.Add(-maxTxAge))}
 }

@@ -57,12 +57,12 @@ func TestCursorText(t *testing.T) {
 }
 
 // take reads n events after a cursor's text and then stops.
-func take(t *testing.T, r *events.Repository, cursor string, n int) []events.Tailed {
+func take(t *testing.T, r *events.Repository, cursor string, n int) []events.TailedEvent {
 	t.Helper()
 	return takeBy(t, r, cursor, n, events.TailOptions{})
 }
 
-func takeBy(t *testing.T, r *events.Repository, cursor string, n int, o events.TailOptions) []events.Tailed {
+func takeBy(t *testing.T, r *events.Repository, cursor string, n int, o events.TailOptions) []events.TailedEvent {
 	t.Helper()
 	if n == 0 {
 		return nil
@@ -73,7 +73,7 @@ func takeBy(t *testing.T, r *events.Repository, cursor string, n int, o events.T
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), aMinute)
 	defer cancel()
-	var out []events.Tailed
+	var out []events.TailedEvent
 	for b, err := range r.Tail(ctx, c, o) {
 		if err != nil {
 			t.Fatalf("after %d of %d events: %v", len(out), n, err)

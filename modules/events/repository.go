@@ -25,11 +25,11 @@ func (r *Repository) Append(tx db.Tx, list []Event) {
 	if len(list) == 0 {
 		return
 	}
-	groups, first := grouped(list), db.NewID()
-	tx.Witness("execution_events", "pipeline_execution_id", groups[0][0].PipelineExecutionID, first)
+	groups, first := groupByShape(list), db.NewID()
+	tx.CommitProbe("execution_events", "pipeline_execution_id", groups[0][0].PipelineExecutionID, first)
 	for _, group := range groups {
 		r.insert(tx, group, first)
-		first = first.Next(len(group))
+		first = first.Offset(len(group))
 	}
 }
 
@@ -40,16 +40,16 @@ func (r *Repository) insert(tx db.Tx, list []Event, first db.ID) {
 	versions := make([]int64, n)
 	for i := range list {
 		e := &list[i]
-		ids[i], pipelines[i], tasks[i] = first.Next(i), e.PipelineExecutionID, e.TaskExecutionID
+		ids[i], pipelines[i], tasks[i] = first.Offset(i), e.PipelineExecutionID, e.TaskExecutionID
 		types[i], data[i], workers[i], actors[i] = string(e.EventType), string(e.EventData), string(e.WorkerID), string(e.Actor)
 		if e.Version != nil {
 			versions[i] = *e.Version
 		}
 	}
-	set := db.NewSet(n).IDs("id", ids).Payload().IDs("pipeline_execution_id", pipelines).NullIDs("task_execution_id", tasks).
+	set := db.NewRowSet(n).IDs("id", ids).WriteOnly().IDs("pipeline_execution_id", pipelines).NullIDs("task_execution_id", tasks).
 		Texts("event_type", types).NullInts("version", versions).JSONs("event_data", data).
 		NullTexts("worker_id", workers).NullTexts("actor", actors)
-	tx.LaterInsert("append events", `INSERT INTO {execution_events}
+	tx.QueueInsert("append events", `INSERT INTO {execution_events}
   (id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at)
 SELECT x.id, x.pipeline_execution_id, x.task_execution_id, x.event_type, x.version, x.event_data, x.worker_id, x.actor, $now FROM $x $keep_plan`,
 		set, db.Args{"now": tx.Now}, func(written, expected int64) error {

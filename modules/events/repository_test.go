@@ -67,7 +67,7 @@ func TestAppendKeepsEverything(t *testing.T) {
 		full := events.Event{
 			PipelineExecutionID: pipeline, TaskExecutionID: db.NewID(), EventType: events.TaskFailed, Version: &version,
 			EventData: db.JSON(`{"error": "it's \"bad\" ünï"}`), WorkerID: "worker-1", Actor: "somebody",
-			SequenceNum: 99, ID: db.NewID(), CreatedAt: db.At(time.Unix(1, 0)), // not the caller's to set
+			SequenceNum: 99, ID: db.NewID(), CreatedAt: db.NewTime(time.Unix(1, 0)), // not the caller's to set
 		}
 		bare := events.Event{PipelineExecutionID: pipeline, EventType: events.Annotation, EventData: db.JSON(`{}`)}
 		now := add(t, d, r, full, bare)
@@ -99,7 +99,7 @@ func TestAppendIsPartOfItsTransaction(t *testing.T) {
 		failed := errors.New("something else failed")
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
 			r.Append(tx, []events.Event{about(db.NewID(), events.TaskClaimed)})
-			return errors.Join(tx.Flush(), failed)
+			return errors.Join(tx.SendBatch(), failed)
 		})
 		if !errors.Is(err, failed) {
 			t.Fatalf("got %v, expected %v", err, failed)
@@ -119,7 +119,7 @@ func TestAppendRefused(t *testing.T) {
 			r.Append(tx, []events.Event{about(db.NewID(), events.TaskClaimed), bad})
 			return nil
 		})
-		if !errors.Is(err, db.ErrRefused) || !strings.Contains(err.Error(), "append events: ") {
+		if !errors.Is(err, db.ErrDataRejected) || !strings.Contains(err.Error(), "append events: ") {
 			t.Errorf("an event without data: got %v, expected an error of appending", err)
 		}
 		if got := list(t, r, events.Filter{}); len(got) != 0 {

@@ -18,8 +18,8 @@ type TailOptions struct {
 	Notice func(Notice)
 }
 
-// Tailed is an event with the position after it.
-type Tailed struct {
+// TailedEvent is an event with the position after it.
+type TailedEvent struct {
 	Event
 	Cursor Cursor `json:"cursor"`
 }
@@ -27,7 +27,7 @@ type Tailed struct {
 // Batch is some events in their order, and the position up to which all selected events have been returned. A batch
 // may have no events and still a new position.
 type Batch struct {
-	Events []Tailed
+	Events []TailedEvent
 	Cursor Cursor
 }
 
@@ -39,19 +39,19 @@ const (
 	Disconnected NoticeKind = iota
 	// Reconnected means that the database can be reached again.
 	Reconnected
-	// HeldBack means that committed events have waited (for Lag so far) for open transactions (Held), which may still
+	// Blocked means that committed events have waited (for Lag so far) for open transactions (Held), which may still
 	// commit events with smaller numbers.
-	HeldBack
-	// Released means that events no longer wait.
-	Released
+	Blocked
+	// Unblocked means that events no longer wait.
+	Unblocked
 )
 
 // Notice says why no events arrive, or that they continue. No event is lost in between.
 type Notice struct {
-	Kind NoticeKind
-	Err  error
-	Lag  time.Duration
-	Held []db.Session
+	Kind     NoticeKind
+	Err      error
+	Lag      time.Duration
+	Blockers []db.Session
 }
 
 // Tail returns every committed event after a position once, and continues with events that are committed later, until
@@ -60,7 +60,7 @@ type Notice struct {
 // them, so a slow reader costs others nothing.
 //
 // If the database fails after it has been reached, the tail reconnects. For a position of another history the error
-// is a *HistoryError.
+// is a *CursorMismatchError.
 func (r *Repository) Tail(ctx context.Context, from Cursor, o TailOptions) iter.Seq2[Batch, error] {
 	if o.Batch <= 0 {
 		o.Batch = 500
@@ -85,29 +85,29 @@ type tail struct {
 	repository *Repository
 	options    TailOptions
 
-	cursor   Cursor
-	scanned  int64 // read so far on this connection; between cursor and scanned there may be no selected event
-	settled  int64 // from the last look on this connection
-	frontier *db.Frontier
-	history  uint64
-	reached  bool // the database has been reached before
-	failures int  // in a row
-	told     bool // whether HeldBack was reported
-	toldAt   time.Time
+	cursor      Cursor
+	scanned     int64 // read so far on this connection; between cursor and scanned there may be no selected event
+	safe        int64 // from the last look on this connection
+	watermark   *db.Watermark
+	history     uint64
+	reached     bool // the database has been reached before
+	failures    int  // in a row
+	reportedLag bool // whether Blocked was reported
+	reportedAt  time.Time
 }
 
 // How long a tail waits between polls. A poll that finds nothing new costs one statement that reads a single row.
 const (
-	idle    = 20 * time.Millisecond
-	waiting = 5 * time.Millisecond // for open transactions, at first
-	briefly = 100 * time.Millisecond
+	idle      = 20 * time.Millisecond
+	waiting   = 5 * time.Millisecond // for open transactions, at first
+	shortWait = 100 * time.Millisecond
 )
 
 const (
-	patience    = time.Minute     // for one poll and one read
-	longestPark = 2 * time.Second // between attempts to reconnect
-	lagToTell   = 3 * time.Second
-	tellAgain   = 30 * time.Second
+	queryTimeout      = time.Minute     // for one poll and one read
+	maxReconnectDelay = 2 * time.Second // between attempts to reconnect
+	reportLagAfter    = 3 * time.Second
+	reportLagEvery    = 30 * time.Second
 )
 
 // next waits for a batch.
@@ -123,7 +123,7 @@ func (t *tail) next(ctx context.Context) (Batch, error) {
 		case err != nil && !(t.reached && errors.Is(err, db.ErrUnavailable)):
 			return Batch{}, err
 		case err != nil:
-			wait = t.lost(err)
+			wait = t.disconnected(err)
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -137,26 +137,26 @@ func (t *tail) next(ctx context.Context) (Batch, error) {
 
 // step reads events that are known to be settled, and polls for more if there are none. wait is how long to wait
 // before the next step.
-func (t *tail) step(ctx context.Context) (list []Tailed, wait time.Duration, err error) {
-	limited, cancel := context.WithTimeout(ctx, patience)
+func (t *tail) step(ctx context.Context) (list []TailedEvent, wait time.Duration, err error) {
+	limited, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	if err := t.open(limited); err != nil {
 		return nil, 0, err
 	}
-	if t.scanned < t.settled {
+	if t.scanned < t.safe {
 		list, err = t.read(limited)
 		return list, 0, err
 	}
-	m, err := t.frontier.Look(limited)
+	m, err := t.watermark.Advance(limited)
 	if err != nil {
 		return nil, 0, err
 	}
-	t.tellLag(limited, m)
-	if t.settled = m.Settled; t.scanned < t.settled {
+	t.reportLag(limited, m)
+	if t.safe = m.Safe; t.scanned < t.safe {
 		list, err = t.read(limited)
 		return list, 0, err
 	}
-	if !m.Since.IsZero() && t.repository.db.Now().Sub(m.Since) < briefly {
+	if !m.BlockedSince.IsZero() && t.repository.db.Now().Sub(m.BlockedSince) < shortWait {
 		return nil, waiting, nil
 	}
 	return nil, idle, nil
@@ -165,20 +165,20 @@ func (t *tail) step(ctx context.Context) (list []Tailed, wait time.Duration, err
 // open connects, and checks that the position belongs to this history, because each connection may lead to another
 // one.
 func (t *tail) open(ctx context.Context) (err error) {
-	if t.frontier != nil {
+	if t.watermark != nil {
 		return nil
 	}
-	f, err := t.repository.db.Frontier(ctx, "execution_events", "sequence_num")
+	f, err := t.repository.db.Watermark(ctx, "execution_events", "sequence_num")
 	if err != nil {
 		return err
 	}
-	t.frontier, t.history = f, fingerprint(f.History())
+	t.watermark, t.history = f, fingerprint(f.History())
 	if err := t.check(ctx); err != nil {
 		t.close()
 		return err
 	}
 	// Numbers after the cursor that had no event are read again, because a server that crashed may issue them again.
-	t.scanned, t.settled = t.cursor.sequence, 0
+	t.scanned, t.safe = t.cursor.sequence, 0
 	if t.failures > 0 {
 		t.options.Notice(Notice{Kind: Reconnected})
 	}
@@ -187,35 +187,35 @@ func (t *tail) open(ctx context.Context) (err error) {
 }
 
 func (t *tail) close() {
-	if t.frontier != nil {
-		_ = t.frontier.Close() // everything was read, and the connection may be broken
-		t.frontier = nil
+	if t.watermark != nil {
+		_ = t.watermark.Close() // everything was read, and the connection may be broken
+		t.watermark = nil
 	}
 }
 
-// lost closes the connection, and returns how long to wait before the next attempt.
-func (t *tail) lost(err error) time.Duration {
+// disconnected closes the connection, and returns how long to wait before the next attempt.
+func (t *tail) disconnected(err error) time.Duration {
 	t.close()
 	if t.failures == 0 {
 		t.options.Notice(Notice{Kind: Disconnected, Err: err})
 	}
 	t.failures++
-	return min(idle<<min(t.failures, 10), longestPark)
+	return min(idle<<min(t.failures, 10), maxReconnectDelay)
 }
 
-// tellLag sends a notice of the transactions that hold events back, if the delay lasts.
-func (t *tail) tellLag(ctx context.Context, m db.Mark) {
+// reportLag sends a notice of the transactions that hold events back, if the delay lasts.
+func (t *tail) reportLag(ctx context.Context, m db.Position) {
 	now := t.repository.db.Now()
-	switch lag := now.Sub(m.Since); {
-	case m.Since.IsZero() || lag < lagToTell:
-		if t.told {
-			t.told = false
-			t.options.Notice(Notice{Kind: Released})
+	switch lag := now.Sub(m.BlockedSince); {
+	case m.BlockedSince.IsZero() || lag < reportLagAfter:
+		if t.reportedLag {
+			t.reportedLag = false
+			t.options.Notice(Notice{Kind: Unblocked})
 		}
-	case !t.told || now.Sub(t.toldAt) >= tellAgain:
-		t.told, t.toldAt = true, now
-		h, err := t.repository.db.Horizon(ctx, "execution_events")
-		t.options.Notice(Notice{Kind: HeldBack, Lag: lag, Held: h.Writers, Err: err})
+	case !t.reportedLag || now.Sub(t.reportedAt) >= reportLagEvery:
+		t.reportedLag, t.reportedAt = true, now
+		h, err := t.repository.db.OpenTransactions(ctx, "execution_events")
+		t.options.Notice(Notice{Kind: Blocked, Lag: lag, Blockers: h.Blocking, Err: err})
 	}
 }
 
@@ -229,15 +229,15 @@ func (r *Repository) End(ctx context.Context, notice func(Notice)) (Cursor, erro
 		return Cursor{}, err
 	}
 	for end := int64(-1); ; {
-		m, err := t.frontier.Look(ctx)
+		m, err := t.watermark.Advance(ctx)
 		if err != nil {
 			return Cursor{}, err
 		}
-		t.tellLag(ctx, m)
+		t.reportLag(ctx, m)
 		if end < 0 {
-			end = m.Issued
+			end = m.Allocated
 		}
-		if m.Settled >= end {
+		if m.Safe >= end {
 			err = t.pass(ctx, end)
 			return t.cursor, err
 		}

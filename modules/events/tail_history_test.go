@@ -21,19 +21,19 @@ import (
 )
 
 // refusal returns the error that a tail returns for a cursor of another history.
-func refusal(t *testing.T, r *events.Repository, c events.Cursor) *events.HistoryError {
+func refusal(t *testing.T, r *events.Repository, c events.Cursor) *events.CursorMismatchError {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), aMinute)
 	defer cancel()
 	for b, err := range r.Tail(ctx, c, events.TailOptions{}) {
-		var refused *events.HistoryError
+		var refused *events.CursorMismatchError
 		if errors.As(err, &refused) {
 			return refused
 		}
 		t.Errorf("got %d events and %v, expected a refusal", len(b.Events), err)
 		break
 	}
-	return &events.HistoryError{}
+	return &events.CursorMismatchError{}
 }
 
 // isRefused checks that a cursor is refused.
@@ -226,7 +226,7 @@ func TestTailAfterRetention(t *testing.T) {
 				stop()
 				all := take(t, s.Events, "", 7)
 				<-time.After(time.Millisecond)
-				removed, err := s.Retention.Run(t.Context(), retention.Options{Ages: retention.Ages{kind: time.Microsecond}})
+				removed, err := s.Retention.Run(t.Context(), retention.Options{Ages: retention.Policy{kind: time.Microsecond}})
 				if err != nil || len(removed) != 1 {
 					t.Fatalf("removed: %v (%v)", removed, err)
 				}
@@ -253,7 +253,7 @@ func TestTailOfAnotherTenant(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, err := range r.Tail(acme, place, events.TailOptions{}) {
-			var refused *events.HistoryError
+			var refused *events.CursorMismatchError
 			if !errors.As(err, &refused) {
 				t.Errorf("got %v, expected a refusal", err)
 			}

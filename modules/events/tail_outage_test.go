@@ -40,7 +40,7 @@ func TestTailThroughCrashes(t *testing.T) {
 				})
 				if err == nil {
 					written.Add(1)
-				} else if !errors.Is(err, db.ErrUnavailable) && !errors.Is(err, db.ErrUnknown) {
+				} else if !errors.Is(err, db.ErrUnavailable) && !errors.Is(err, db.ErrCommitUnknown) {
 					t.Errorf("write: %v", err)
 				}
 			}
@@ -130,14 +130,14 @@ func TestTailAndLongTransactions(t *testing.T) {
 	before := receive(t, tailed)
 	end := openDoing(t, d, func(tx db.Tx) error {
 		r.Append(tx, []events.Event{about(db.NewID(), events.TaskClaimed)})
-		return tx.Flush()
+		return tx.SendBatch()
 	})
 	fill(t, d, r, 1)
 	n := <-notices
-	if n.Kind != events.HeldBack || n.Lag < 3*time.Second || len(n.Held) != 1 {
+	if n.Kind != events.Blocked || n.Lag < 3*time.Second || len(n.Blockers) != 1 {
 		t.Fatalf("notice: %+v", n)
 	}
-	if s := n.Held[0]; s.PID == 0 || s.Database == "" || s.State != "idle in transaction" || s.Since.IsZero() || s.Query == "" || s.Hidden() {
+	if s := n.Blockers[0]; s.PID == 0 || s.Database == "" || s.State != "idle in transaction" || s.Since.IsZero() || s.Query == "" || s.Hidden() {
 		t.Errorf("who holds back: %+v", s)
 	}
 	select {
@@ -151,7 +151,7 @@ func TestTailAndLongTransactions(t *testing.T) {
 			t.Errorf("number %d came", e.SequenceNum)
 		}
 	}
-	if n := <-notices; n.Kind != events.Released {
+	if n := <-notices; n.Kind != events.Unblocked {
 		t.Errorf("notice: %+v", n)
 	}
 }
@@ -162,7 +162,7 @@ func openDoing(t *testing.T, d *db.DB, do func(db.Tx) error) (end func()) {
 	did, commit, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- d.Transaction(context.Background(), func(tx db.Tx) error {
-			err := errors.Join(do(tx), tx.Flush())
+			err := errors.Join(do(tx), tx.SendBatch())
 			close(did)
 			<-commit
 			return err

@@ -8,24 +8,24 @@ import (
 )
 
 const (
-	span     = 50_000  // numbers that one statement covers, however few of their events are selected
-	mostData = 4 << 20 // bytes of event_data in a batch, exceeded by at most one event
+	pageSpan     = 50_000  // numbers that one statement covers, however few of their events are selected
+	maxPageBytes = 4 << 20 // bytes of event_data in a batch, exceeded by at most one event
 )
 
 // errEnough ends a statement whose rows have filled the batch.
 var errEnough = errors.New("enough")
 
 // read returns the next settled events, and advances the position.
-func (t *tail) read(ctx context.Context) ([]Tailed, error) {
-	upTo := min(t.settled, t.scanned+span)
+func (t *tail) read(ctx context.Context) ([]TailedEvent, error) {
+	upTo := min(t.safe, t.scanned+pageSpan)
 	where, args := t.options.Filter.where()
 	args["after"], args["up_to"], args["limit"] = t.scanned, upTo, t.options.Batch
-	var list []Tailed
+	var list []TailedEvent
 	size := 0
-	err := t.frontier.Query(ctx, `SELECT sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data,
+	err := t.watermark.Query(ctx, `SELECT sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data,
   worker_id, actor, created_at FROM {execution_events}
 WHERE sequence_num > $after AND sequence_num <= $up_to`+where+` ORDER BY sequence_num LIMIT $limit`, args, func(scan func(...any) error) error {
-		if size >= mostData {
+		if size >= maxPageBytes {
 			return errEnough
 		}
 		var e Event
@@ -33,7 +33,7 @@ WHERE sequence_num > $after AND sequence_num <= $up_to`+where+` ORDER BY sequenc
 			&e.WorkerID, &e.Actor, &e.CreatedAt); err != nil {
 			return err
 		}
-		list, size = append(list, Tailed{e, cursorAt(t.history, e)}), size+len(e.EventData)
+		list, size = append(list, TailedEvent{e, cursorAt(t.history, e)}), size+len(e.EventData)
 		return nil
 	})
 	full := errors.Is(err, errEnough) || len(list) == t.options.Batch
@@ -57,7 +57,7 @@ WHERE sequence_num > $after AND sequence_num <= $up_to`+where+` ORDER BY sequenc
 
 // pass advances the position to the last event up to a number, whether or not the filter selects it.
 func (t *tail) pass(ctx context.Context, upTo int64) error {
-	err := t.frontier.Query(ctx, `SELECT sequence_num, id, pipeline_execution_id, created_at FROM {execution_events}
+	err := t.watermark.Query(ctx, `SELECT sequence_num, id, pipeline_execution_id, created_at FROM {execution_events}
 WHERE sequence_num > $after AND sequence_num <= $up_to ORDER BY sequence_num DESC LIMIT 1`,
 		db.Args{"after": t.cursor.sequence, "up_to": upTo}, func(scan func(...any) error) error {
 			var e Event
@@ -94,28 +94,28 @@ func (t *tail) check(ctx context.Context) error {
 	case c.IsZero():
 		return nil
 	case c.history != t.history:
-		return c.refused("it was made for another server, database, tenant or table, or for this one before it was restored from a dump")
+		return c.mismatch("it was made for another server, database, tenant or table, or for this one before it was restored from a dump")
 	}
 	var id db.ID
-	err := t.frontier.Query(ctx, `SELECT id FROM {execution_events} WHERE sequence_num = $n`, db.Args{"n": c.sequence},
+	err := t.watermark.Query(ctx, `SELECT id FROM {execution_events} WHERE sequence_num = $n`, db.Args{"n": c.sequence},
 		func(scan func(...any) error) error { return scan(&id) })
 	switch {
 	case err != nil:
 		return wrap("look for the cursor's event", err)
-	case !id.IsZero() && anchorOf(id) == c.anchor:
+	case !id.IsZero() && eventTagOf(id) == c.eventTag:
 		return nil
 	case !id.IsZero():
-		return c.refused("there is another event in the place of its own, so the database was restored from an older copy and has gone on from there")
+		return c.mismatch("there is another event in the place of its own, so the database was restored from an older copy and has gone on from there")
 	}
 	var removed bool // of the execution's events, or of the whole execution
-	err = t.frontier.Query(ctx, `SELECT CASE WHEN p.id IS NULL THEN r.up_to >= $n ELSE p.events_removed > 0 END
+	err = t.watermark.Query(ctx, `SELECT CASE WHEN p.id IS NULL THEN r.up_to >= $n ELSE p.events_removed > 0 END
 FROM {removed_events} AS r LEFT JOIN {pipeline_executions} AS p ON p.id = $pipeline`, db.Args{"pipeline": c.pipeline, "n": c.sequence},
 		func(scan func(...any) error) error { return scan(&removed) })
 	switch {
 	case err != nil:
 		return wrap("look for the cursor's execution", err)
 	case !removed:
-		return c.refused("its event is not there and retention has not removed it, so the database was restored from an older copy")
+		return c.mismatch("its event is not there and retention has not removed it, so the database was restored from an older copy")
 	}
 	return nil
 }

@@ -133,7 +133,7 @@ func (s *storm) write(t *testing.T, ctx context.Context, url string) error {
 	done := make(chan error, 1)
 	go func() { done <- stack.Pool(workers.Config{Slots: 16}).Run(working) }()
 	for ctx.Err() == nil {
-		started, err := stack.Engine.Start(working, slices.Repeat([]pipelines.Request{{Definition: def, Actor: "test"}}, 8))
+		started, err := stack.Engine.Start(working, slices.Repeat([]pipelines.StartRequest{{Definition: def, Actor: "test"}}, 8))
 		if err != nil {
 			return err
 		}

@@ -18,10 +18,10 @@ import (
 const aMinute = time.Minute
 
 // follow sends the events of a tail to a channel until the test ends.
-func follow(t *testing.T, r *events.Repository, from events.Cursor, o events.TailOptions) <-chan events.Tailed {
+func follow(t *testing.T, r *events.Repository, from events.Cursor, o events.TailOptions) <-chan events.TailedEvent {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	out, done := make(chan events.Tailed), make(chan struct{})
+	out, done := make(chan events.TailedEvent), make(chan struct{})
 	go func() {
 		defer close(done)
 		for b, err := range r.Tail(ctx, from, o) {
@@ -43,14 +43,14 @@ func follow(t *testing.T, r *events.Repository, from events.Cursor, o events.Tai
 	return out
 }
 
-func receive(t *testing.T, from <-chan events.Tailed) events.Tailed {
+func receive(t *testing.T, from <-chan events.TailedEvent) events.TailedEvent {
 	t.Helper()
 	select {
 	case e := <-from:
 		return e
 	case <-time.After(aMinute):
 		t.Fatal("no event within a minute")
-		return events.Tailed{}
+		return events.TailedEvent{}
 	}
 }
 
@@ -61,7 +61,7 @@ func open(t *testing.T, d *db.DB, r *events.Repository, list ...events.Event) (e
 	go func() {
 		done <- d.Transaction(context.Background(), func(tx db.Tx) error {
 			r.Append(tx, list)
-			err := tx.Flush()
+			err := tx.SendBatch()
 			close(written)
 			return errors.Join(err, <-result)
 		})
@@ -87,7 +87,7 @@ func open(t *testing.T, d *db.DB, r *events.Repository, list ...events.Event) (e
 }
 
 // TestTailWaitsForSmallerNumbers checks that an event whose transaction commits after one with a greater number is
-// still returned before it, once, and that a rolled-back transaction delays nothing. It fails if pgFrontier regards a
+// still returned before it, once, and that a rolled-back transaction delays nothing. It fails if pgWatermark regards a
 // number as settled while an open transaction may still commit a smaller one.
 func TestTailWaitsForSmallerNumbers(t *testing.T) {
 	t.Parallel()
@@ -125,7 +125,7 @@ func TestTailIsEachOnesOwnOrder(t *testing.T) {
 	id, other := db.NewID(), db.NewID()
 	err := d.Transaction(t.Context(), func(tx db.Tx) error {
 		r.Append(tx, []events.Event{about(other, events.TaskClaimed)})
-		if err := tx.Flush(); err != nil {
+		if err := tx.SendBatch(); err != nil {
 			return err
 		}
 		add(t, d, r, about(id, events.TaskMarkedReady)) // commits now, with a greater transaction id
@@ -181,7 +181,7 @@ func TestTailGivesAllFromAnyCursor(t *testing.T) {
 	})
 }
 
-func plain(list []events.Tailed) []events.Event {
+func plain(list []events.TailedEvent) []events.Event {
 	out := []events.Event{}
 	for _, e := range list {
 		out = append(out, e.Event)
@@ -262,7 +262,7 @@ func TestTailEndsWithItsContext(t *testing.T) {
 			}
 		}
 		for _, err := range r.Tail(db.WithTenant(t.Context(), "nowhere"), events.Cursor{}, events.TailOptions{}) {
-			if !errors.Is(err, db.ErrNoTenant) {
+			if !errors.Is(err, db.ErrTenantNotFound) {
 				t.Errorf("got %v, expected ErrNoTenant", err)
 			}
 		}

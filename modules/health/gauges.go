@@ -11,8 +11,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// mostNames is the number of pipelines per tenant whose last success a scrape reads.
-const mostNames = 1000
+// maxNames is the number of pipelines per tenant whose last success a scrape reads.
+const maxNames = 1000
 
 // gauges collects the metrics that are read at each scrape.
 type gauges struct {
@@ -66,12 +66,12 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		to <- gauge(g.slots, float64(slots-used), "free")
 	}
 	if len(list) > 0 {
-		for _, r := range list[0].Rooms { // the same for all pools
+		for _, r := range list[0].Capacities { // the same for all pools
 			to <- gauge(g.rooms, float64(r.Used), r.Handler, "used")
 			to <- gauge(g.rooms, float64(r.Limit-r.Used), r.Handler, "free")
 		}
 	}
-	limited, cancel := context.WithTimeout(g.server.base, patience)
+	limited, cancel := context.WithTimeout(g.server.base, probeTimeout)
 	defer cancel()
 	for _, p := range list {
 		if p.Worker != "" {
@@ -93,7 +93,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 // successes collects the time of each pipeline's last success.
 func (g *gauges) successes(ctx context.Context, to chan<- prometheus.Metric) {
 	for _, tenant := range g.server.tenants(ctx) {
-		found, err := g.server.deps.Pipelines.LastSuccesses(db.WithTenant(ctx, tenant), mostNames)
+		found, err := g.server.deps.Pipelines.LastSuccesses(db.WithTenant(ctx, tenant), maxNames)
 		if err != nil {
 			to <- prometheus.NewInvalidMetric(g.success, fmt.Errorf("look for the last successes of tenant %s for a scrape: %w", tenant, err))
 			return
@@ -114,7 +114,7 @@ func (g *gauges) successes(ctx context.Context, to chan<- prometheus.Metric) {
 func (g *gauges) horizon(ctx context.Context, to chan<- prometheus.Metric) {
 	var oldest int64
 	for _, tenant := range g.server.tenants(ctx) {
-		h, err := g.server.deps.DB.Horizon(db.WithTenant(ctx, tenant), "execution_events")
+		h, err := g.server.deps.DB.OpenTransactions(db.WithTenant(ctx, tenant), "execution_events")
 		if err != nil {
 			to <- prometheus.NewInvalidMetric(g.held, fmt.Errorf("look for open transactions of tenant %s for a scrape: %w", tenant, err))
 			return

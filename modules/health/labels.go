@@ -2,9 +2,9 @@ package health
 
 import "sync"
 
-// mostPipelines bounds the values of the label "pipeline" per tenant, so that generated names do not overload the
+// maxPipelines bounds the values of the label "pipeline" per tenant, so that generated names do not overload the
 // metrics store.
-const mostPipelines = 200
+const maxPipelines = 200
 
 // otherPipelines is the label of all pipelines beyond the bound.
 const otherPipelines = "other"
@@ -23,7 +23,7 @@ func (l *labels) of(tenant, pipeline string) string {
 	if known[pipeline] {
 		return pipeline
 	}
-	if len(known) >= mostPipelines {
+	if len(known) >= maxPipelines {
 		return otherPipelines
 	}
 	if known == nil {

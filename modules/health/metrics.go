@@ -44,8 +44,8 @@ type observer struct {
 const tenantLabel = "tenant"
 
 // outcomes are the label values of an attempt's result. A failed attempt may be followed by another.
-var outcomes = map[pipelines.Kind]string{
-	pipelines.Succeeded: "completed", pipelines.Erred: "failed", pipelines.Deferred: "deferred", pipelines.Released: "released",
+var outcomes = map[pipelines.OutcomeKind]string{
+	pipelines.OutcomeSucceeded: "completed", pipelines.OutcomeFailed: "failed", pipelines.OutcomeDeferred: "deferred", pipelines.OutcomeReleased: "released",
 	pipelines.SkippedItself: "skipped",
 }
 
@@ -149,7 +149,9 @@ func (o *observer) RunEnded(x *pipelines.Execution) {
 func (o *observer) Recorded(_ int, took time.Duration) { o.record.Observe(took.Seconds()) }
 
 // Finished counts a recorded result.
-func (o *observer) Finished(kind pipelines.Kind) { o.finished.WithLabelValues(outcomes[kind]).Inc() }
+func (o *observer) Finished(kind pipelines.OutcomeKind) {
+	o.finished.WithLabelValues(outcomes[kind]).Inc()
+}
 
 // Lost counts a result that was refused because its claim was lost.
 func (o *observer) Lost() { o.lost.Inc() }

@@ -84,7 +84,7 @@ func TestHeldBack(t *testing.T) {
 	err := d.Transaction(t.Context(), func(tx db.Tx) error {
 		e := events.Event{PipelineExecutionID: db.NewID(), EventType: events.Annotation, EventData: db.JSON("{}")}
 		events.NewRepository(d).Append(tx, []events.Event{e})
-		if err := tx.Flush(); err != nil {
+		if err := tx.SendBatch(); err != nil {
 			return err
 		}
 		// Other transactions begin on the same server in the meantime.
@@ -124,8 +124,8 @@ func TestEveryMetricAppears(t *testing.T) {
 
 		stack.Wait(t, ctx, stack.Start(t, ctx, stack.Define(t, "mixed", step("a", `["ok"]`), step("b", `["error"]`), definition.Task{ID: "c", Uses: "later"}), ""))
 		hang := stack.Define(t, "hang", step("h", `["hang", "ok"]`))
-		lost := pipelines.Order{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
-		running := func(id pipelines.Order) func() bool {
+		lost := pipelines.ControlRequest{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
+		running := func(id pipelines.ControlRequest) func() bool {
 			return func() bool {
 				list, err := stack.Tasks.ListByPipeline(ctx, id.ID)
 				if err != nil {
@@ -138,10 +138,10 @@ func TestEveryMetricAppears(t *testing.T) {
 		if err := stack.Engine.Cancel(ctx, lost); err != nil {
 			t.Fatal(err)
 		}
-		given := pipelines.Order{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
+		given := pipelines.ControlRequest{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
 		dbtest.Eventually(t, "it hangs again", running(given))
 		other := enginetest.New(t, base.DB, &strange{})
-		waiting := pipelines.Order{ID: other.Start(t, ctx, other.Define(t, "strange", definition.Task{ID: "s", Uses: "strange"}), ""), Actor: "test"}
+		waiting := pipelines.ControlRequest{ID: other.Start(t, ctx, other.Define(t, "strange", definition.Task{ID: "s", Uses: "strange"}), ""), Actor: "test"}
 
 		seen := map[string]bool{}
 		look := func() bool {
@@ -171,7 +171,7 @@ func TestEveryMetricAppears(t *testing.T) {
 		if _, body := get(t, server, "/metrics"); !strings.Contains(body, "\ngo_goroutines ") || !strings.Contains(body, "\nprocess_open_fds ") {
 			t.Error("nothing of the Go runtime and the process")
 		}
-		for _, o := range []pipelines.Order{given, waiting} {
+		for _, o := range []pipelines.ControlRequest{given, waiting} {
 			if err := stack.Engine.Cancel(ctx, o); err != nil {
 				t.Fatal(err)
 			}
@@ -259,7 +259,7 @@ func loseOne(t *testing.T, s *enginetest.Stack) {
 		t.Fatal(err)
 	}
 	claims, err := s.Engine.Claim(ctx, pipelines.ClaimRequest{
-		Worker: "dead", LeaseExpiresAt: expires, Want: outbox.Want{Handlers: []string{"scripted"}, Queues: []string{tasks.DefaultQueue}, Limit: 1},
+		Worker: "dead", LeaseExpiresAt: expires, Want: outbox.ClaimFilter{Handlers: []string{"scripted"}, Queues: []string{tasks.DefaultQueue}, Limit: 1},
 	})
 	if err != nil || len(claims) != 1 {
 		t.Fatalf("%d claims, %v", len(claims), err)
@@ -269,7 +269,7 @@ func loseOne(t *testing.T, s *enginetest.Stack) {
 // later returns a handler that defers its task once.
 func later() tasks.Handler {
 	return tasks.NewHandler("later", func(ctx context.Context, _ struct{}) (struct{}, error) {
-		call, ok := tasks.CallFrom(ctx)
+		call, ok := tasks.AttemptFrom(ctx)
 		if !ok || call.Resumed {
 			return struct{}{}, nil
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// patience bounds how long a check waits for the database.
-const patience = time.Second
+// probeTimeout bounds how long a check waits for the database.
+const probeTimeout = time.Second
 
 // Report is the body of a response of /readyz.
 type Report struct {
@@ -59,7 +59,7 @@ func (s *Server) report(ctx context.Context) Report {
 
 // database checks the schema version of each tenant, which also shows whether the database is reachable.
 func (s *Server) database(ctx context.Context) []Check {
-	limited, cancel := context.WithTimeout(ctx, patience)
+	limited, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	tenants := s.tenants(ctx)
 	reachable, schema := Check{Name: "database", OK: true}, Check{Name: "schema", OK: true}
@@ -68,14 +68,14 @@ func (s *Server) database(ctx context.Context) []Check {
 		switch {
 		case err == nil:
 			continue
-		case errors.Is(err, db.ErrBehind):
+		case errors.Is(err, db.ErrSchemaOutdated):
 			schema.OK, schema.Reason = false, of(tenant)+"behind this binary: run `sluice migrate`"
-		case errors.Is(err, db.ErrAhead):
+		case errors.Is(err, db.ErrSchemaTooNew):
 			schema.OK, schema.Reason = false, of(tenant)+"ahead of this binary: install a newer sluice"
-		case errors.Is(err, db.ErrNoTenant):
+		case errors.Is(err, db.ErrTenantNotFound):
 			schema.OK, schema.Reason = false, of(tenant)+"gone"
 		case limited.Err() != nil:
-			reachable.OK, reachable.Reason = false, "no answer within "+patience.String()
+			reachable.OK, reachable.Reason = false, "no answer within "+probeTimeout.String()
 		default:
 			reachable.OK, reachable.Reason = false, "unreachable"
 		}

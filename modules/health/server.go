@@ -55,7 +55,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	pools  map[string]*workers.Pool // by tenant
-	budget *workers.Budget
+	budget *workers.FairSemaphore
 }
 
 // Listen listens on an address returned by Address and serves requests until Close. The process is not ready until
@@ -103,7 +103,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Observer(tenant string) workers.Observer { return s.metrics.of(tenant) }
 
 // Share sets the budget of slots that the pools share, which the server then reports.
-func (s *Server) Share(b *workers.Budget) {
+func (s *Server) Share(b *workers.FairSemaphore) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.budget = b

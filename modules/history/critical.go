@@ -8,30 +8,30 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Link is a task of the critical path: a chain of tasks that each waited for the one before, up to the task that
-// ended the execution. From is when the previous link ended, or the start for the first, so the links cover the
+// CriticalStep is a task of the critical path: a chain of tasks that each waited for the one before, up to the task
+// that ended the execution. From is when the previous link ended, or the start for the first, so the links cover the
 // execution's whole time.
-type Link struct {
+type CriticalStep struct {
 	TaskName string  `json:"id"`
 	From     db.Time `json:"from"`
 	To       db.Time `json:"to"`
 }
 
 // Duration returns how long the execution waited for the task.
-func (l Link) Duration() time.Duration { return l.To.Sub(l.From.Time) }
+func (l CriticalStep) Duration() time.Duration { return l.To.Sub(l.From.Time) }
 
 // critical follows the chain back from the task that ended last. For an execution that has not ended, it follows the
 // chain back from the task that has been active for the longest time.
-func (w *walk) critical(t *Timeline) []Link {
+func (w *walk) critical(t *Timeline) []CriticalStep {
 	l := w.final(t.To)
 	if l == nil {
-		return []Link{}
+		return []CriticalStep{}
 	}
-	var links []Link
+	var links []CriticalStep
 	upto := len(w.log.events)
 	for end := t.To; l != nil; {
 		before, at := w.predecessor(l, upto)
-		link := Link{l.row.TaskName, t.From, end}
+		link := CriticalStep{l.row.TaskName, t.From, end}
 		if before != nil {
 			link.From = at.at
 			upto = at.position + 1
@@ -45,7 +45,7 @@ func (w *walk) critical(t *Timeline) []Link {
 
 // final returns the task that determined the end: one that ended then, or has not ended. Among several it prefers one
 // that ran to one that only waited, and then the one that was ready first.
-func (w *walk) final(end db.Time) (best *life) {
+func (w *walk) final(end db.Time) (best *taskLife) {
 	for _, l := range w.order {
 		if l.status.Terminal() && l.ends[len(l.ends)-1].at.Before(end.Time) {
 			continue
@@ -58,12 +58,12 @@ func (w *walk) final(end db.Time) (best *life) {
 		return best
 	}
 	// Nothing is active and nothing ended at this time, because the report is later than the end.
-	return slices.MaxFunc(w.order, func(a, b *life) int { return a.lastEnd() - b.lastEnd() })
+	return slices.MaxFunc(w.order, func(a, b *taskLife) int { return a.lastEnd() - b.lastEnd() })
 }
 
 // weight ranks how likely a task determined the end: 3 if it ran last, 2 if it was ready, 1 if it waited or had
 // ended, 0 if it was skipped or did nothing.
-func (l *life) weight() int {
+func (l *taskLife) weight() int {
 	if l.status == tasks.Skipped || len(l.row.Segments) == 0 {
 		return 0
 	}
@@ -76,14 +76,14 @@ func (l *life) weight() int {
 	return 2
 }
 
-func (l *life) readyAt() int {
+func (l *taskLife) readyAt() int {
 	if len(l.ready) == 0 {
 		return 0
 	}
 	return l.ready[len(l.ready)-1].position
 }
 
-func (l *life) lastEnd() int {
+func (l *taskLife) lastEnd() int {
 	if len(l.ends) == 0 {
 		return -1
 	}
@@ -92,7 +92,7 @@ func (l *life) lastEnd() int {
 
 // predecessor returns the dependency whose end made a task ready, for the last time before a position of the log. It
 // returns nil for a task that did not wait for any.
-func (w *walk) predecessor(l *life, upto int) (before *life, at mark) {
+func (w *walk) predecessor(l *taskLife, upto int) (before *taskLife, at mark) {
 	decided, ok := latest(l.ready, upto)
 	if !ok {
 		decided, ok = latest(l.ends, upto) // it was skipped or abandoned

@@ -106,7 +106,7 @@ func TestCriticalPathAfterARetry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []history.Link{{TaskName: "a", From: moment(0), To: moment(4)}, {TaskName: "clean", From: moment(4), To: moment(7)}, {TaskName: "after", From: moment(7), To: moment(8)}}
+	want := []history.CriticalStep{{TaskName: "a", From: moment(0), To: moment(4)}, {TaskName: "clean", From: moment(4), To: moment(7)}, {TaskName: "after", From: moment(7), To: moment(8)}}
 	if diff := cmp.Diff(want, line.Critical); diff != "" {
 		t.Errorf("before the retry:\n%s", diff)
 	}

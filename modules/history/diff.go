@@ -174,7 +174,7 @@ func compareTasks(a, b tasks.Task) []Difference {
 // compareTimes compares the tasks of both runs.
 func compareTimes(first, second *Timeline) []TaskTime {
 	list := make([]TaskTime, 0, len(first.Rows))
-	other := map[string]Row{}
+	other := map[string]TaskTimeline{}
 	for _, r := range second.Rows {
 		other[r.TaskName] = r
 	}
@@ -197,8 +197,8 @@ func compareTimes(first, second *Timeline) []TaskTime {
 	return list
 }
 
-func timesOf(name string, first, second *Row) TaskTime {
-	sum := func(r *Row, kinds ...Kind) *time.Duration {
+func timesOf(name string, first, second *TaskTimeline) TaskTime {
+	sum := func(r *TaskTimeline, kinds ...Kind) *time.Duration {
 		if r == nil {
 			return nil
 		}
@@ -215,10 +215,10 @@ func timesOf(name string, first, second *Row) TaskTime {
 	return t
 }
 
-func compareSpent(first, second []Spent) []KindTime {
+func compareSpent(first, second []TimeByKind) []KindTime {
 	list := []KindTime{}
-	find := func(in []Spent, k Kind) time.Duration {
-		if i := slices.IndexFunc(in, func(s Spent) bool { return s.Kind == k }); i >= 0 {
+	find := func(in []TimeByKind, k Kind) time.Duration {
+		if i := slices.IndexFunc(in, func(s TimeByKind) bool { return s.Kind == k }); i >= 0 {
 			return in[i].CriticalPath
 		}
 		return 0

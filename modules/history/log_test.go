@@ -45,7 +45,9 @@ func (h *told) add(second int, task string, kind events.Type, worker, data strin
 	return h
 }
 
-func moment(second int) db.Time { return db.At(time.Date(2026, 11, 22, 8, 0, second, 0, time.UTC)) }
+func moment(second int) db.Time {
+	return db.NewTime(time.Date(2026, 11, 22, 8, 0, second, 0, time.UTC))
+}
 
 // begin starts a run of the tasks a and b, where b needs a, and makes a ready.
 func begin() *told {
@@ -202,7 +204,7 @@ func TestSegments(t *testing.T) {
 	seg := func(k history.Kind, from, to, attempt int, result string) history.Segment {
 		return history.Segment{Kind: k, From: moment(from), To: moment(to), Attempt: attempt, Result: db.Text(result)}
 	}
-	want := []history.Row{
+	want := []history.TaskTimeline{
 		{TaskExecutionID: h.ids["a"], TaskName: "a", Status: tasks.Running, Segments: []history.Segment{
 			seg(history.Queued, 0, 1, 1, ""), seg(history.Running, 1, 3, 1, "Failed"), seg(history.BackingOff, 3, 5, 2, ""), seg(history.Queued, 5, 6, 2, ""),
 			seg(history.Running, 6, 8, 2, "Deferred"), seg(history.Deferred, 8, 9, 2, ""), seg(history.Paused, 9, 11, 2, ""), seg(history.Queued, 11, 12, 2, ""),
@@ -216,7 +218,7 @@ func TestSegments(t *testing.T) {
 	if diff := cmp.Diff(want, line.Rows); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]history.Link{{TaskName: "a", From: moment(0), To: moment(25)}}, line.Critical); diff != "" {
+	if diff := cmp.Diff([]history.CriticalStep{{TaskName: "a", From: moment(0), To: moment(25)}}, line.Critical); diff != "" {
 		t.Error(diff)
 	}
 }

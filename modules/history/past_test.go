@@ -105,7 +105,7 @@ func (r *recorder) step(rt *rand.Rand) {
 	op := pick(rt, []string{
 		"claim", "claim", "claim", "finish", "finish", "finish", "finish", "pause", "resume", "resume", "cancel", "retry", "retry from", "lose", "annotate",
 	})
-	ctx, order := r.t.Context(), pipelines.Order{ID: r.id, Reason: "why", Actor: "operator"}
+	ctx, order := r.t.Context(), pipelines.ControlRequest{ID: r.id, Reason: "why", Actor: "operator"}
 	var err error
 	switch op {
 	case "claim":
@@ -129,7 +129,7 @@ func (r *recorder) step(rt *rand.Rand) {
 	case "annotate":
 		err = r.s.Engine.Annotate(ctx, pipelines.Annotation{PipelineExecutionID: r.id, Data: db.JSON(`{"note": "seen"}`)})
 	}
-	if err != nil && !errors.Is(err, pipelines.ErrState) {
+	if err != nil && !errors.Is(err, pipelines.ErrInvalidState) {
 		r.t.Fatalf("%s: %v", op, err)
 	}
 	r.record(op)
@@ -142,7 +142,7 @@ func (r *recorder) claim(rt *rand.Rand) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	claims, err := r.s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: worker, LeaseExpiresAt: expires, Want: outbox.Want{
+	claims, err := r.s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: worker, LeaseExpiresAt: expires, Want: outbox.ClaimFilter{
 		Handlers: []string{"scripted"}, Queues: []string{"default", "other"}, Limit: between(rt, 1, 3), PipelineExecutionID: r.id,
 	}})
 	if err != nil {
@@ -165,17 +165,17 @@ func (r *recorder) finish(rt *rand.Rand) {
 			continue
 		}
 		claim := r.held[i]
-		o := &pipelines.Outcome{Claim: &claim, ErrorKind: tasks.KindError, Error: "boom", Until: db.At(r.s.DB.Now()), Reason: "why"}
-		o.Kind = pick(rt, []pipelines.Kind{pipelines.Succeeded, pipelines.Succeeded, pipelines.Erred, pipelines.Erred, pipelines.Deferred, pipelines.Released})
+		o := &pipelines.Outcome{Claim: &claim, ErrorKind: tasks.KindError, Error: "boom", Until: db.NewTime(r.s.DB.Now()), Reason: "why"}
+		o.Kind = pick(rt, []pipelines.OutcomeKind{pipelines.OutcomeSucceeded, pipelines.OutcomeSucceeded, pipelines.OutcomeFailed, pipelines.OutcomeFailed, pipelines.OutcomeDeferred, pipelines.OutcomeReleased})
 		if between(rt, 0, 3) == 0 {
-			o.Until = db.At(o.Until.Add(time.Hour))
+			o.Until = db.NewTime(o.Until.Add(time.Hour))
 		}
-		if o.Kind == pipelines.Succeeded {
+		if o.Kind == pipelines.OutcomeSucceeded {
 			o.Output, o.Error = db.JSON(`{"a": 1}`), ""
 		}
 		group = append(group, o)
 	}
-	if _, err := r.s.Engine.Finish(r.t.Context(), string(worker), group); err != nil {
+	if _, err := r.s.Engine.RecordOutcomes(r.t.Context(), string(worker), group); err != nil {
 		r.t.Fatal(err)
 	}
 	r.held = slices.DeleteFunc(r.held, func(c pipelines.Claim) bool {
@@ -192,7 +192,7 @@ func (r *recorder) lose(rt *rand.Rand) {
 		}
 		worker := string(r.held[len(r.held)-1].Task.WorkerID)
 		err := r.s.DB.Transaction(ctx, func(tx db.Tx) error {
-			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $past WHERE id = $id`, db.Args{"id": worker, "past": db.At(tx.Now.Add(-time.Second))})
+			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $past WHERE id = $id`, db.Args{"id": worker, "past": db.NewTime(tx.Now.Add(-time.Second))})
 			return err
 		})
 		if err == nil {
@@ -213,7 +213,7 @@ func (r *recorder) record(after string) {
 	x, list, rows, n := read(r.t, r.s, r.id)
 	state := history.State{Execution: x, Tasks: list, Outbox: []history.Claimable{}}
 	for _, t := range list {
-		if i := slices.IndexFunc(rows, func(row outbox.Row) bool { return row.TaskExecutionID == t.ID }); i >= 0 {
+		if i := slices.IndexFunc(rows, func(row outbox.Entry) bool { return row.TaskExecutionID == t.ID }); i >= 0 {
 			state.Outbox = append(state.Outbox, history.Claimable{
 				TaskExecutionID: t.ID, TaskName: t.TaskName, Handler: rows[i].Handler, Queue: rows[i].Queue, AvailableAt: rows[i].AvailableAt, CreatedAt: rows[i].CreatedAt,
 			})
@@ -222,7 +222,7 @@ func (r *recorder) record(after string) {
 	r.kept = append(r.kept, snapshot{after, state, n})
 }
 
-func read(t *testing.T, s *enginetest.Stack, id db.ID) (pipelines.Execution, []tasks.Task, []outbox.Row, int) {
+func read(t *testing.T, s *enginetest.Stack, id db.ID) (pipelines.Execution, []tasks.Task, []outbox.Entry, int) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	x, err := s.Pipelines.Get(ctx, id)

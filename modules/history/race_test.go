@@ -80,7 +80,7 @@ func raceDefinition(t *testing.T, s *enginetest.Stack, n int) *definition.Defini
 
 // disturb sends control requests until the run has finally ended.
 func disturb(t *testing.T, s *enginetest.Stack, id db.ID, seed uint64) {
-	rng, o := rand.New(rand.NewPCG(seed, 5)), pipelines.Order{ID: id, Actor: "operator"}
+	rng, o := rand.New(rand.NewPCG(seed, 5)), pipelines.ControlRequest{ID: id, Actor: "operator"}
 	for range 12 {
 		var err error
 		switch rng.IntN(5) {
@@ -92,7 +92,7 @@ func disturb(t *testing.T, s *enginetest.Stack, id db.ID, seed uint64) {
 			err = s.Engine.Retry(t.Context(), o, "")
 		}
 		err = errors.Join(err, s.Engine.Annotate(t.Context(), pipelines.Annotation{PipelineExecutionID: id, Data: db.JSON(`{}`)}))
-		if err = errors.Join(err, ignoring(s.Engine.Resume(t.Context(), o))); err != nil && !errors.Is(err, pipelines.ErrState) {
+		if err = errors.Join(err, ignoring(s.Engine.Resume(t.Context(), o))); err != nil && !errors.Is(err, pipelines.ErrInvalidState) {
 			t.Error(err)
 		}
 	}
@@ -102,7 +102,7 @@ func disturb(t *testing.T, s *enginetest.Stack, id db.ID, seed uint64) {
 }
 
 func ignoring(err error) error {
-	if errors.Is(err, pipelines.ErrState) {
+	if errors.Is(err, pipelines.ErrInvalidState) {
 		return nil
 	}
 	return err

@@ -27,9 +27,9 @@ func Kinds() []Kind { return []Kind{Waiting, Queued, Running, BackingOff, Deferr
 
 // Results of running segments that are not statuses of a task.
 const (
-	ResultDeferred = "Deferred"
-	ResultLost     = "Lost"     // with its worker
-	ResultReleased = "Released" // by its worker, unfinished
+	ResultDeferred   = "Deferred"
+	ResultWorkerLost = "Lost"     // with its worker
+	ResultReleased   = "Released" // by its worker, unfinished
 )
 
 // Segment is a period of a task's life. The segments of a task follow each other without a gap, except that segments
@@ -47,9 +47,9 @@ type Segment struct {
 // Duration returns the segment's length.
 func (s Segment) Duration() time.Duration { return s.To.Sub(s.From.Time) }
 
-// life collects the segments of one task.
-type life struct {
-	row    Row
+// taskLife collects the segments of one task.
+type taskLife struct {
+	row    TaskTimeline
 	needs  []string
 	ready  []mark // each time its dependencies made it ready
 	ends   []mark // each time it ended
@@ -68,7 +68,7 @@ type mark struct {
 }
 
 // turn closes the open segment and opens the next one.
-func (l *life) turn(t tasks.Task, pipelinePaused bool, at db.Time, by events.Type, lost bool) {
+func (l *taskLife) turn(t tasks.Task, pipelinePaused bool, at db.Time, by events.Type, lost bool) {
 	l.close(at, result(by, lost))
 	l.from, l.status, l.sub, l.number, l.due = at, t.Status, t.SubStatus, t.Attempt, t.RetryAt
 	l.row.Status = t.Status
@@ -98,7 +98,7 @@ func kindOf(t tasks.Task, pipelinePaused bool, at db.Time) Kind {
 
 // close ends the open segment. A task that backed off or was deferred counts as queued from the time at which it was
 // due.
-func (l *life) close(at db.Time, result string) {
+func (l *taskLife) close(at db.Time, result string) {
 	switch {
 	case l.kind == "":
 		return
@@ -114,7 +114,7 @@ func (l *life) close(at db.Time, result string) {
 }
 
 // add adds a segment unless it has no length, such as the wait of a task that is skipped when its dependency ends.
-func (l *life) add(k Kind, from, to db.Time) {
+func (l *taskLife) add(k Kind, from, to db.Time) {
 	if from.Equal(to.Time) {
 		return
 	}
@@ -136,7 +136,7 @@ func result(by events.Type, lost bool) string {
 		return string(tasks.Cancelled)
 	case events.TaskReset:
 		if lost {
-			return ResultLost
+			return ResultWorkerLost
 		}
 		return ResultReleased
 	}

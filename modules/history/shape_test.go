@@ -14,7 +14,7 @@ import (
 func checkTimeline(t *testing.T, log *history.Log, state history.State, where string) {
 	t.Helper()
 	last, _ := log.Last()
-	now := db.At(last.Add(time.Minute))
+	now := db.NewTime(last.Add(time.Minute))
 	line, err := log.Timeline(now)
 	if err != nil {
 		t.Fatal(err)

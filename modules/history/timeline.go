@@ -13,15 +13,15 @@ import (
 
 // Timeline shows where the time of an execution went.
 type Timeline struct {
-	From     db.Time // the execution's start
-	To       db.Time // its end, or the moment of the report if it has not ended
-	Rows     []Row   // in the order of the tasks' creation
-	Critical []Link
-	Spent    []Spent
+	From     db.Time        // the execution's start
+	To       db.Time        // its end, or the moment of the report if it has not ended
+	Rows     []TaskTimeline // in the order of the tasks' creation
+	Critical []CriticalStep
+	Spent    []TimeByKind
 }
 
-// Row is the life of a task.
-type Row struct {
+// TaskTimeline is the life of a task.
+type TaskTimeline struct {
 	TaskExecutionID db.ID        `json:"task_execution_id"`
 	TaskName        string       `json:"id"`
 	Status          tasks.Status `json:"status"`
@@ -29,7 +29,7 @@ type Row struct {
 }
 
 // Of returns how long the row was of the given kinds.
-func (r Row) Of(kinds ...Kind) (sum time.Duration) {
+func (r TaskTimeline) Of(kinds ...Kind) (sum time.Duration) {
 	for _, s := range r.Segments {
 		if slices.Contains(kinds, s.Kind) {
 			sum += s.Duration()
@@ -38,14 +38,14 @@ func (r Row) Of(kinds ...Kind) (sum time.Duration) {
 	return sum
 }
 
-// Own returns how long the task took from being ready to its end, whatever it did in that time.
-func (r Row) Own() time.Duration { return r.Of(own...) }
+// OwnTime returns how long the task took from being ready to its end, whatever it did in that time.
+func (r TaskTimeline) OwnTime() time.Duration { return r.Of(own...) }
 
 // own are the kinds of a task's own time, without the time of its dependencies and the time after its end.
 var own = []Kind{Queued, Running, BackingOff, Deferred, Paused}
 
-// Spent is how long tasks were of a kind.
-type Spent struct {
+// TimeByKind is how long tasks were of a kind.
+type TimeByKind struct {
 	Kind         Kind          `json:"kind"`
 	CriticalPath time.Duration `json:"-"` // of the time from the execution's start to its end
 	AllTasks     time.Duration `json:"-"` // the sum over all tasks
@@ -55,16 +55,16 @@ type Spent struct {
 type walk struct {
 	log    *Log
 	replay *audit.Replay
-	lives  map[db.ID]*life
-	order  []*life
-	names  map[string]*life
+	lives  map[db.ID]*taskLife
+	order  []*taskLife
+	names  map[string]*taskLife
 	paused bool
 }
 
 // Timeline computes where the time went. now is the moment of the report, which ends the segments that have not
 // ended. It returns ErrBroken for a broken history.
 func (l *Log) Timeline(now db.Time) (*Timeline, error) {
-	w := &walk{log: l, replay: audit.NewReplay(), lives: map[db.ID]*life{}, names: map[string]*life{}}
+	w := &walk{log: l, replay: audit.NewReplay(), lives: map[db.ID]*taskLife{}, names: map[string]*taskLife{}}
 	for i := range l.events {
 		e := &l.events[i]
 		if err := w.replay.Step(e); err != nil {
@@ -79,7 +79,7 @@ func (l *Log) Timeline(now db.Time) (*Timeline, error) {
 	if last, _ := l.Last(); now.Before(last.Time) {
 		now = last
 	}
-	slices.SortFunc(w.order, func(a, b *life) int { return bytes.Compare(a.row.TaskExecutionID[:], b.row.TaskExecutionID[:]) })
+	slices.SortFunc(w.order, func(a, b *taskLife) int { return bytes.Compare(a.row.TaskExecutionID[:], b.row.TaskExecutionID[:]) })
 	return w.finish(now), nil
 }
 
@@ -102,7 +102,7 @@ func (w *walk) task(e *events.Event, position int) {
 	t, needs := w.replay.Task(e.TaskExecutionID)
 	l, ok := w.lives[e.TaskExecutionID]
 	if !ok {
-		l = &life{row: Row{TaskExecutionID: e.TaskExecutionID, TaskName: t.TaskName, Segments: []Segment{}}, needs: needs}
+		l = &taskLife{row: TaskTimeline{TaskExecutionID: e.TaskExecutionID, TaskName: t.TaskName, Segments: []Segment{}}, needs: needs}
 		w.lives[e.TaskExecutionID], w.names[t.TaskName] = l, l
 		w.order = append(w.order, l)
 	}
@@ -120,7 +120,7 @@ func (w *walk) task(e *events.Event, position int) {
 }
 
 func (w *walk) finish(now db.Time) *Timeline {
-	t := &Timeline{Rows: make([]Row, len(w.order))}
+	t := &Timeline{Rows: make([]TaskTimeline, len(w.order))}
 	if len(w.log.times) == 0 {
 		return t
 	}
@@ -151,13 +151,13 @@ func (w *walk) ended() (at db.Time) {
 	return at
 }
 
-func (t *Timeline) spent() (list []Spent) {
-	rows := map[string]Row{}
+func (t *Timeline) spent() (list []TimeByKind) {
+	rows := map[string]TaskTimeline{}
 	for _, r := range t.Rows {
 		rows[r.TaskName] = r
 	}
 	for _, k := range Kinds() {
-		s := Spent{Kind: k}
+		s := TimeByKind{Kind: k}
 		for _, r := range t.Rows {
 			s.AllTasks += r.Of(k)
 		}
@@ -172,7 +172,7 @@ func (t *Timeline) spent() (list []Spent) {
 }
 
 // within returns how long the row was of a kind between two times.
-func (r Row) within(k Kind, from, to db.Time) (sum time.Duration) {
+func (r TaskTimeline) within(k Kind, from, to db.Time) (sum time.Duration) {
 	for _, s := range r.Segments {
 		begin, end := s.From, s.To
 		if begin.Before(from.Time) {

@@ -47,7 +47,7 @@ func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 // Register inserts a worker, whose id must be new, with its first lease. It returns when the lease expires.
 func (r *Repository) Register(ctx context.Context, w Worker, lease time.Duration) (expires db.Time, err error) {
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
-		expires = db.At(tx.Now.Add(lease))
+		expires = db.NewTime(tx.Now.Add(lease))
 		_, err := tx.Exec(`INSERT INTO {workers} (id, hostname, pid, slots, handlers, queues, limits, started_at, lease_expires_at)
 VALUES ($id, $hostname, $pid, $slots, $handlers, $queues, $limits, $now, $expires)`, db.Args{
 			"id": w.ID, "hostname": w.Hostname, "pid": w.PID, "slots": w.Slots, "handlers": w.Handlers, "queues": w.Queues, "limits": w.Limits,
@@ -72,9 +72,9 @@ type Renewed struct {
 // may then have been recovered.
 func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) (n Renewed, err error) {
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
-		n = Renewed{ExpiresAt: db.At(tx.Now.Add(lease))}
+		n = Renewed{ExpiresAt: db.NewTime(tx.Now.Add(lease))}
 		renewed, clock := false, int64(0)
-		err := tx.LaterQuery("look at the lease", `SELECT lease_expires_at <= $now FROM {workers} WHERE id = $id`, db.Args{"id": id, "now": tx.Now},
+		err := tx.QueueQuery("look at the lease", `SELECT lease_expires_at <= $now FROM {workers} WHERE id = $id`, db.Args{"id": id, "now": tx.Now},
 			func(scan func(...any) error) error { return scan(&n.Late) })
 		if err != nil {
 			return err
@@ -106,12 +106,12 @@ func (r *Repository) Drain(ctx context.Context, id string) error {
 	}))
 }
 
-// CheckLater checks whether a worker's lease is valid, and sets valid at the next Flush. A worker without a valid
+// QueueCheck checks whether a worker's lease is valid, and sets valid at the next Flush. A worker without a valid
 // lease must not be given tasks, because no other process would recover them from it. Until the transaction ends, no
 // other process finds the lease expired, but it can be renewed.
-func (r *Repository) CheckLater(tx db.Tx, id string, valid *bool) error {
+func (r *Repository) QueueCheck(tx db.Tx, id string, valid *bool) error {
 	*valid = false
-	return tx.LaterQuery("look at the lease", `SELECT 1 FROM {workers} WHERE id = $id AND lease_expires_at > $now $share $keep_plan`, db.Args{"id": id, "now": tx.Now},
+	return tx.QueueQuery("look at the lease", `SELECT 1 FROM {workers} WHERE id = $id AND lease_expires_at > $now $share $keep_plan`, db.Args{"id": id, "now": tx.Now},
 		func(scan func(...any) error) error {
 			var one int
 			*valid = true
@@ -121,7 +121,7 @@ func (r *Repository) CheckLater(tx db.Tx, id string, valid *bool) error {
 
 // Delete removes workers whose tasks have been recovered.
 func (r *Repository) Delete(tx db.Tx, ids []string) error {
-	_, err := tx.Exec(`DELETE FROM {workers} WHERE id IN (SELECT id FROM $x)`, db.Args{"x": db.NewSet(len(ids)).Texts("id", ids)})
+	_, err := tx.Exec(`DELETE FROM {workers} WHERE id IN (SELECT id FROM $x)`, db.Args{"x": db.NewRowSet(len(ids)).Texts("id", ids)})
 	return wrap("remove workers", err)
 }
 

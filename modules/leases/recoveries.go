@@ -29,7 +29,7 @@ func (Recovery) TableName(n schema.Namer) string { return n.TableName("recoverie
 func (r *Repository) Due(ctx context.Context) (bool, error) {
 	found := false
 	err := r.db.Query(ctx, `SELECT 1 FROM {workers} WHERE lease_expires_at <= $now
-UNION ALL SELECT 1 FROM {recoveries} WHERE next_at <= $now LIMIT 1`, db.Args{"now": db.At(r.db.Now())},
+UNION ALL SELECT 1 FROM {recoveries} WHERE next_at <= $now LIMIT 1`, db.Args{"now": db.NewTime(r.db.Now())},
 		func(scan func(...any) error) error {
 			var one int
 			found = true
@@ -38,15 +38,15 @@ UNION ALL SELECT 1 FROM {recoveries} WHERE next_at <= $now LIMIT 1`, db.Args{"no
 	return found, wrap("look for expired leases", err)
 }
 
-// Take records executions that need recovery and returns those that no other process is recovering. The caller must
+// Acquire records executions that need recovery and returns those that no other process is recovering. The caller must
 // recover them. Other processes do not take them for the duration hold. Take also deletes due rows of executions that
 // were recovered in another way.
-func (r *Repository) Take(tx db.Tx, executions []db.ID, hold time.Duration) (list []Recovery, err error) {
+func (r *Repository) Acquire(tx db.Tx, executions []db.ID, hold time.Duration) (list []Recovery, err error) {
 	err = tx.Query(`INSERT INTO {recoveries} AS r (pipeline_execution_id, taken, attempts, created_at, next_at)
 SELECT x.id, 1, 0, $now, $next FROM $x WHERE true
 ON CONFLICT (pipeline_execution_id) DO UPDATE SET taken = r.taken + 1, next_at = excluded.next_at WHERE r.next_at <= $now
 RETURNING pipeline_execution_id, taken, attempts, error`,
-		db.Args{"x": db.IDSet(executions), "now": tx.Now, "next": db.At(tx.Now.Add(hold))}, func(scan func(...any) error) error {
+		db.Args{"x": db.IDRows(executions), "now": tx.Now, "next": db.NewTime(tx.Now.Add(hold))}, func(scan func(...any) error) error {
 			var x Recovery
 			err := scan(&x.PipelineExecutionID, &x.Taken, &x.Attempts, &x.Error)
 			list = append(list, x)
@@ -69,22 +69,22 @@ func (r *Repository) Failed(ctx context.Context, execution db.ID, reason string,
 	return wrap("enter a failed recovery", r.update(ctx, execution, 0, reason, wait))
 }
 
-// Withdraw uncounts an attempt whose failure was not caused by the execution. The next one is due at once.
-func (r *Repository) Withdraw(ctx context.Context, execution db.ID) error {
+// UndoAttempt uncounts an attempt whose failure was not caused by the execution. The next one is due at once.
+func (r *Repository) UndoAttempt(ctx context.Context, execution db.ID) error {
 	return wrap("withdraw a recovery", r.update(ctx, execution, -1, "", 0))
 }
 
 func (r *Repository) update(ctx context.Context, execution db.ID, more int, reason string, wait time.Duration) error {
 	return r.db.Transaction(ctx, func(tx db.Tx) error {
 		_, err := tx.Exec(`UPDATE {recoveries} SET attempts = attempts + $more, error = $reason, next_at = $next WHERE pipeline_execution_id = $id`,
-			db.Args{"id": execution, "more": more, "reason": db.Text(reason), "next": db.At(tx.Now.Add(wait))})
+			db.Args{"id": execution, "more": more, "reason": db.Text(reason), "next": db.NewTime(tx.Now.Add(wait))})
 		return err
 	})
 }
 
 // Recovered deletes the rows of executions within the transaction that recovers them.
 func (r *Repository) Recovered(tx db.Tx, executions []db.ID) error {
-	return tx.Later("remove recoveries", `DELETE FROM {recoveries} WHERE pipeline_execution_id IN (SELECT id FROM $x)`, db.Args{"x": db.IDSet(executions)})
+	return tx.QueueExec("remove recoveries", `DELETE FROM {recoveries} WHERE pipeline_execution_id IN (SELECT id FROM $x)`, db.Args{"x": db.IDRows(executions)})
 }
 
 // Recoveries returns the executions whose recovery is not complete, oldest first.

@@ -18,7 +18,7 @@ import (
 // TestTakeGoesByPriority: a handler whose room is used up makes no way for less urgent tasks of another.
 func TestTakeGoesByPriority(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
-		var rows []outbox.Row
+		var rows []outbox.Entry
 		for lane, handlers := range map[int][]string{outbox.LaneOf(0): {"shell", "shell", "shell", "other", "other"}, outbox.LaneOf(1): {"other", "other", "other"}} {
 			for i, handler := range handlers {
 				row := f.row(handler, -time.Hour+time.Duration(i)*time.Minute)
@@ -31,7 +31,7 @@ func TestTakeGoesByPriority(t *testing.T) {
 		for _, row := range rows {
 			lane[row.TaskExecutionID] = row.Lane
 		}
-		got := f.take(outbox.Want{Handlers: []string{"other", "shell"}, Limit: 3, Rooms: map[string]int{"shell": 1}})
+		got := f.take(outbox.ClaimFilter{Handlers: []string{"other", "shell"}, Limit: 3, Capacity: map[string]int{"shell": 1}})
 		left := 0
 		for _, row := range rows {
 			if row.Handler == "other" && row.Lane == outbox.LaneOf(0) && !slices.Contains(got, row.TaskExecutionID) {
@@ -46,29 +46,29 @@ func TestTakeGoesByPriority(t *testing.T) {
 	})
 }
 
-// TestTakeAcrossLanes: of rows of any lanes and handlers, never more than the limit and the rooms, the first of each handler, in the
-// order of the lanes; without rooms, just the first ones; and nothing is lost.
+// TestTakeAcrossLanes: of rows of any lanes and handlers, never more than the limit and the rooms, the first of each
+// handler, in the order of the lanes; without rooms, just the first ones; and nothing is lost.
 func TestTakeAcrossLanes(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		rapid.Check(t, func(rt *rapid.T) {
 			f.remove(f.pending()...)
-			before := map[db.ID]outbox.Row{}
+			before := map[db.ID]outbox.Entry{}
 			base := f.d.Now().Add(-time.Hour)
 			for i := range rapid.IntRange(0, 30).Draw(rt, "rows") {
-				row := outbox.Row{
+				row := outbox.Entry{
 					TaskExecutionID: db.NewID(), Handler: rapid.SampledFrom([]string{"a", "a", "b", "b", "c"}).Draw(rt, "handler"),
-					Lane: rapid.IntRange(0, 3).Draw(rt, "lane"), AvailableAt: db.At(base.Add(time.Duration(i) * time.Second)),
+					Lane: rapid.IntRange(0, 3).Draw(rt, "lane"), AvailableAt: db.NewTime(base.Add(time.Duration(i) * time.Second)),
 				}
 				f.put(row)
 				before[row.TaskExecutionID] = row
 			}
-			want := outbox.Want{
-				Handlers: []string{"a", "b"}, Limit: rapid.IntRange(1, 8).Draw(rt, "limit"), BulkFirst: rapid.Bool().Draw(rt, "bulk first"),
-				Rooms: map[string]int{},
+			want := outbox.ClaimFilter{
+				Handlers: []string{"a", "b"}, Limit: rapid.IntRange(1, 8).Draw(rt, "limit"), OverflowFirst: rapid.Bool().Draw(rt, "bulk first"),
+				Capacity: map[string]int{},
 			}
 			for _, handler := range []string{"a", "c"} {
 				if rapid.Bool().Draw(rt, "limited") {
-					want.Rooms[handler] = rapid.IntRange(0, 3).Draw(rt, "room")
+					want.Capacity[handler] = rapid.IntRange(0, 3).Draw(rt, "room")
 				}
 			}
 			checkTaken(rt, want, before, f.take(want))
@@ -77,22 +77,22 @@ func TestTakeAcrossLanes(t *testing.T) {
 }
 
 // place is a row's among all, by the order in which they are taken.
-func place(want outbox.Want, r outbox.Row) (lane int, at time.Time) {
-	if want.BulkFirst {
+func place(want outbox.ClaimFilter, r outbox.Entry) (lane int, at time.Time) {
+	if want.OverflowFirst {
 		return r.Lane ^ 1, r.AvailableAt.Time
 	}
 	return r.Lane, r.AvailableAt.Time
 }
 
-func checkTaken(t *rapid.T, want outbox.Want, before map[db.ID]outbox.Row, ids []db.ID) {
+func checkTaken(t *rapid.T, want outbox.ClaimFilter, before map[db.ID]outbox.Entry, ids []db.ID) {
 	t.Helper()
-	by := func(x, y outbox.Row) int {
+	by := func(x, y outbox.Entry) int {
 		xl, xt := place(want, x)
 		yl, yt := place(want, y)
 		return cmp.Or(cmp.Compare(xl, yl), xt.Compare(yt))
 	}
-	waiting := map[string][]outbox.Row{}
-	var all []outbox.Row
+	waiting := map[string][]outbox.Entry{}
+	var all []outbox.Entry
 	for _, r := range before {
 		if slices.Contains(want.Handlers, r.Handler) {
 			waiting[r.Handler], all = append(waiting[r.Handler], r), append(all, r)
@@ -115,7 +115,7 @@ func checkTaken(t *rapid.T, want outbox.Want, before map[db.ID]outbox.Row, ids [
 	slices.SortFunc(all, by)
 	for handler, list := range waiting {
 		slices.SortFunc(list, by)
-		room, limited := want.Rooms[handler]
+		room, limited := want.Capacity[handler]
 		if n := len(taken[handler]); limited && n > room {
 			t.Fatalf("%d of %s were taken, the room is %d", n, handler, room)
 		}
@@ -125,7 +125,7 @@ func checkTaken(t *rapid.T, want outbox.Want, before map[db.ID]outbox.Row, ids [
 			}
 		}
 	}
-	if _, limited := want.Rooms["a"]; limited {
+	if _, limited := want.Capacity["a"]; limited {
 		return
 	}
 	for _, r := range all[:min(want.Limit, len(all))] {
@@ -135,8 +135,9 @@ func checkTaken(t *rapid.T, want outbox.Want, before map[db.ID]outbox.Row, ids [
 	}
 }
 
-// TestTakeKeepsAShortPlan: the look's plan is made for an empty table, and kept; when tens of thousands of rows lie there that are not
-// wanted, of another queue or due in a year, it still reads those alone that it takes. The server knows nothing of the rows.
+// TestTakeKeepsAShortPlan: the look's plan is made for an empty table, and kept; when tens of thousands of rows lie
+// there that are not wanted, of another queue or due in a year, it still reads those alone that it takes. The server
+// knows nothing of the rows.
 func TestTakeKeepsAShortPlan(t *testing.T) {
 	t.Parallel()
 	u := dbtest.PostgresURL(t)
@@ -148,7 +149,7 @@ func TestTakeKeepsAShortPlan(t *testing.T) {
 	f := &fixture{t, d, outbox.NewRepository(d)}
 	exec := func(statement string) {
 		t.Helper()
-		if err := f.within(func(tx db.Tx) error { return tx.Later("", statement, nil) }); err != nil {
+		if err := f.within(func(tx db.Tx) error { return tx.QueueExec("", statement, nil) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -160,12 +161,12 @@ func TestTakeKeepsAShortPlan(t *testing.T) {
 SELECT gen_random_uuid(), 'shell', '%s', n %% 6, now() + interval '%s', now() FROM generate_series(1, 20000) AS n`
 	exec(fmt.Sprintf(fill, "other", "-1 hour"))
 	exec(fmt.Sprintf(fill, "default", "1 year"))
-	due := []outbox.Row{f.row("shell", -time.Minute), f.row("shell", -time.Second)}
+	due := []outbox.Entry{f.row("shell", -time.Minute), f.row("shell", -time.Second)}
 	f.put(due...)
 	var took []db.ID
 	var entries, rows, generic, custom int64
 	err := f.within(func(tx db.Tx) (err error) {
-		if took, err = f.r.Take(tx, anyHandler); err != nil {
+		if took, err = f.r.Claim(tx, anyHandler); err != nil {
 			return err
 		}
 		return tx.Query(`SELECT (SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid)) FROM pg_catalog.pg_index WHERE indrelid = c.oid)::bigint,

@@ -30,27 +30,27 @@ func each(t *testing.T, run func(t *testing.T, f *fixture)) {
 
 func (f *fixture) within(do func(tx db.Tx) error) error { return f.d.Transaction(f.t.Context(), do) }
 
-func (f *fixture) create(rows ...outbox.Row) error {
-	return f.within(func(tx db.Tx) error { return f.r.Create(tx, rows) })
+func (f *fixture) create(rows ...outbox.Entry) error {
+	return f.within(func(tx db.Tx) error { return f.r.Enqueue(tx, rows) })
 }
 
 // row is due at the given distance from now.
-func (f *fixture) row(handler string, in time.Duration) outbox.Row {
-	return outbox.Row{TaskExecutionID: db.NewID(), Handler: handler, AvailableAt: db.At(f.d.Now().Add(in))}
+func (f *fixture) row(handler string, in time.Duration) outbox.Entry {
+	return outbox.Entry{TaskExecutionID: db.NewID(), Handler: handler, AvailableAt: db.NewTime(f.d.Now().Add(in))}
 }
 
-func (f *fixture) put(rows ...outbox.Row) {
+func (f *fixture) put(rows ...outbox.Entry) {
 	f.t.Helper()
 	if err := f.create(rows...); err != nil {
 		f.t.Fatal(err)
 	}
 }
 
-func (f *fixture) take(want outbox.Want) []db.ID {
+func (f *fixture) take(want outbox.ClaimFilter) []db.ID {
 	f.t.Helper()
 	var ids []db.ID
 	err := f.within(func(tx db.Tx) (err error) {
-		ids, err = f.r.Take(tx, want)
+		ids, err = f.r.Claim(tx, want)
 		return err
 	})
 	if err != nil {
@@ -73,7 +73,7 @@ func (f *fixture) pending() []db.ID {
 	return tasksOf(rows...)
 }
 
-func tasksOf(rows ...outbox.Row) []db.ID {
+func tasksOf(rows ...outbox.Entry) []db.ID {
 	var ids []db.ID
 	for _, r := range rows {
 		ids = append(ids, r.TaskExecutionID)
@@ -88,14 +88,15 @@ func (f *fixture) same(what string, want, got []db.ID) {
 	}
 }
 
-var anyHandler = outbox.Want{Handlers: []string{"shell"}, Limit: 100}
+var anyHandler = outbox.ClaimFilter{Handlers: []string{"shell"}, Limit: 100}
 
 func TestModel(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, d *db.DB) { dbtest.CheckModel(t, d, outbox.Row{}) })
+	dbtest.Each(t, func(t *testing.T, d *db.DB) { dbtest.CheckModel(t, d, outbox.Entry{}) })
 }
 
-// TestTwiceReadyIsAnError: a second row for a task would be work done twice. It is refused with everything of its transaction.
+// TestTwiceReadyIsAnError: a second row for a task would be work done twice. It is refused with everything of its
+// transaction.
 func TestTwiceReadyIsAnError(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		first, other := f.row("shell", 0), f.row("shell", 0)
@@ -122,7 +123,7 @@ func TestTakeWhatIsDue(t *testing.T) {
 		var exactly []db.ID
 		err := f.within(func(tx db.Tx) (err error) {
 			tx.Now = later.AvailableAt // the very instant
-			exactly, err = f.r.Take(tx, anyHandler)
+			exactly, err = f.r.Claim(tx, anyHandler)
 			return err
 		})
 		if err != nil {
@@ -163,9 +164,9 @@ func TestTakeByHandler(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		shell, http, gone := f.row("shell", -3*time.Second), f.row("http", -2*time.Second), f.row("gone", -time.Second)
 		f.put(shell, http, gone)
-		f.same("none", nil, nilIfEmpty(f.take(outbox.Want{Limit: 9})))
-		f.same("unknown", nil, nilIfEmpty(f.take(outbox.Want{Handlers: []string{"she", "shel_", "%"}, Limit: 9})))
-		f.same("two handlers", tasksOf(shell, http), f.take(outbox.Want{Handlers: []string{"http", "shell", "other"}, Limit: 9}))
+		f.same("none", nil, nilIfEmpty(f.take(outbox.ClaimFilter{Limit: 9})))
+		f.same("unknown", nil, nilIfEmpty(f.take(outbox.ClaimFilter{Handlers: []string{"she", "shel_", "%"}, Limit: 9})))
+		f.same("two handlers", tasksOf(shell, http), f.take(outbox.ClaimFilter{Handlers: []string{"http", "shell", "other"}, Limit: 9}))
 		f.same("left", tasksOf(gone), f.pending())
 	})
 }
@@ -177,7 +178,7 @@ func TestTakeIsUndoneWithItsTransaction(t *testing.T) {
 		f.put(row)
 		died := errors.New("the worker died")
 		err := f.within(func(tx db.Tx) error {
-			ids, err := f.r.Take(tx, anyHandler)
+			ids, err := f.r.Claim(tx, anyHandler)
 			f.same("taken", tasksOf(row), ids)
 			return errors.Join(err, died)
 		})
@@ -193,7 +194,7 @@ func TestNextDue(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		due := func(handlers ...string) db.Time {
 			t.Helper()
-			at, err := f.r.NextDue(t.Context(), outbox.Want{Handlers: handlers, Limit: 1})
+			at, err := f.r.NextDueAt(t.Context(), outbox.ClaimFilter{Handlers: handlers, Limit: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -215,12 +216,12 @@ func TestNextDue(t *testing.T) {
 }
 
 // dueWithout asks after a row has been removed.
-func dueWithout(f *fixture, row outbox.Row) db.Time {
+func dueWithout(f *fixture, row outbox.Entry) db.Time {
 	f.t.Helper()
 	if n := f.remove(row.TaskExecutionID); n != 1 {
 		f.t.Fatalf("%d rows were removed, expected 1", n)
 	}
-	at, err := f.r.NextDue(f.t.Context(), anyHandler)
+	at, err := f.r.NextDueAt(f.t.Context(), anyHandler)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -257,7 +258,7 @@ func TestDeleteByTask(t *testing.T) {
 // TestManyRows: more than one statement holds on either database.
 func TestManyRows(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
-		rows := make([]outbox.Row, 1234)
+		rows := make([]outbox.Entry, 1234)
 		for i := range rows {
 			rows[i] = f.row("shell", time.Duration(i-len(rows))*time.Second)
 		}

@@ -16,7 +16,7 @@ import (
 type ClaimRequest struct {
 	Worker         string
 	LeaseExpiresAt db.Time // of the worker, as it last renewed it
-	Want           outbox.Want
+	Want           outbox.ClaimFilter
 }
 
 // Claim is a task that a worker holds, begun: its handler may run from now on.
@@ -30,16 +30,17 @@ type Claim struct {
 	Input      json.RawMessage
 	Needs      map[string]json.RawMessage // outputs of the dependencies that the task may use
 	Past       map[string]definition.Past // how dependencies ended, as far as the task's expressions ask
-	Excess     error                      // the outputs that the task needs are too large together: Needs is nil, and it cannot run
+	// the outputs that the task needs are too large together: Needs is nil, and it cannot run
+	Excess error
 
 	def  *definition.Definition // the whole; nil: unknown
 	plan *plan                  // in which it became ready, within the turn that claims it
 }
 
-// Claim takes due tasks from the outbox for a worker that has a free slot for each, and marks them started: a Turn without
-// outcomes. It fails with leases.ErrExpired for a worker whose lease has expired.
+// Claim takes due tasks from the outbox for a worker that has a free slot for each, and marks them started: a Turn
+// without outcomes. It fails with leases.ErrExpired for a worker whose lease has expired.
 func (e *Engine) Claim(ctx context.Context, r ClaimRequest) ([]Claim, error) {
-	t, err := e.Turn(ctx, Turn{Worker: r.Worker, LeaseExpiresAt: r.LeaseExpiresAt, Want: r.Want, Look: true})
+	t, err := e.CompleteAndClaim(ctx, ExchangeRequest{Worker: r.Worker, LeaseExpiresAt: r.LeaseExpiresAt, Filter: r.Want, PollOutbox: true})
 	if err == nil && t.Expired {
 		err = leases.ErrExpired
 	}

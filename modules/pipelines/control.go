@@ -9,8 +9,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Order is an operator's word: to which execution, why, and who gave it.
-type Order struct {
+// ControlRequest is an operator's word: to which execution, why, and who gave it.
+type ControlRequest struct {
 	ID     db.ID
 	Reason string
 	Actor  string
@@ -20,7 +20,7 @@ type Order struct {
 func (e *Engine) control(ctx context.Context, id db.ID, do func(tx db.Tx, x Execution) (ready int, err error)) error {
 	ready := 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) error {
-		x, err := e.locked(tx, id)
+		x, err := e.lockExecution(tx, id)
 		if err != nil {
 			return err
 		}
@@ -28,7 +28,7 @@ func (e *Engine) control(ctx context.Context, id db.ID, do func(tx db.Tx, x Exec
 		return err
 	})
 	if err == nil {
-		e.waker.committed(ctx, ready > 0)
+		e.notifier.committed(ctx, ready > 0)
 	}
 	return err
 }
@@ -41,23 +41,23 @@ func ids(list []tasks.Task) []db.ID {
 	return out
 }
 
-// CancelledCleanups returns the names of an execution's clean-up tasks, with trigger rule all_done or always, that were cancelled with
-// it, in the order of declaration.
+// CancelledCleanups returns the names of an execution's clean-up tasks, with trigger rule all_done or always, that were
+// cancelled with it, in the order of declaration.
 func (e *Engine) CancelledCleanups(ctx context.Context, id db.ID) (names []string, err error) {
 	err = e.db.Transaction(ctx, func(tx db.Tx) error {
 		names = nil
-		x, err := e.locked(tx, id)
+		x, err := e.lockExecution(tx, id)
 		if err != nil {
 			return err
 		}
 		def, err := e.definitions.find(ctx, tx, x.PipelineName, x.DefinitionVersion)
-		if isGone(err) {
+		if isDefinitionMissing(err) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		list, err := e.tasks.LoadPipelines(tx, []db.ID{id})
+		list, err := e.tasks.LoadByExecution(tx, []db.ID{id})
 		for i := range def.Tasks {
 			t := &def.Tasks[i]
 			cancelled := slices.ContainsFunc(list, func(x tasks.Task) bool { return x.TaskName == t.ID && x.Status == tasks.Cancelled })
@@ -82,15 +82,15 @@ func (e *Engine) abandon(ctx context.Context, id db.ID, reason string) error {
 
 // abandonIn ends a locked execution that has not ended: its open tasks are Abandoned, and it has Failed.
 func (e *Engine) abandonIn(tx db.Tx, x Execution, reason string) error {
-	err := e.endAll(tx, []*Execution{&x}, "", func(t tasks.Task) *tasks.Move {
-		m := tasks.Begin(t).Abandon(reason, tx.Now)
+	err := e.endAll(tx, []*Execution{&x}, "", func(t tasks.Task) *tasks.Change {
+		m := tasks.NewChange(t).Abandon(reason, tx.Now)
 		m.Task.RemainingDependencies = 0 // they end in the same transaction
 		return m
 	})
 	if err != nil {
 		return err
 	}
-	list, err := e.tasks.LoadPipelines(tx, []db.ID{x.ID})
+	list, err := e.tasks.LoadByExecution(tx, []db.ID{x.ID})
 	if err != nil {
 		return err
 	}
@@ -98,11 +98,11 @@ func (e *Engine) abandonIn(tx db.Tx, x Execution, reason string) error {
 	for _, t := range list {
 		counts[t.Status]++
 	}
-	return e.pipelines.apply(tx, []*move{end(x, counts, reason, tx.Now)})
+	return e.pipelines.apply(tx, []*change{end(x, counts, reason, tx.Now)})
 }
 
 // endAll ends every open task of executions, and counts.
-func (e *Engine) endAll(tx db.Tx, executions []*Execution, actor string, how func(tasks.Task) *tasks.Move) error {
+func (e *Engine) endAll(tx db.Tx, executions []*Execution, actor string, how func(tasks.Task) *tasks.Change) error {
 	tx.Notify(TopicEnded)
 	of := make([]db.ID, len(executions))
 	for i, x := range executions {
@@ -116,19 +116,19 @@ func (e *Engine) endAll(tx db.Tx, executions []*Execution, actor string, how fun
 	if err := e.outbox.DeleteByTask(tx, ids(ready)); err != nil {
 		return err
 	}
-	list, err := e.tasks.LoadPipelines(tx, of)
+	list, err := e.tasks.LoadByExecution(tx, of)
 	if err != nil {
 		return err
 	}
-	var moves []*tasks.Move
-	var counters []tasks.Counter
+	var moves []*tasks.Change
+	var counters []tasks.DependencyCount
 	for _, t := range list {
 		if !t.Status.Terminal() {
 			m := how(t)
 			m.Actor = actor
 			moves = append(moves, m)
 		} else if t.RemainingDependencies > 0 {
-			counters = append(counters, tasks.Counter{ID: t.ID, Ended: t.RemainingDependencies})
+			counters = append(counters, tasks.DependencyCount{ID: t.ID, Ended: t.RemainingDependencies})
 		}
 	}
 	for _, x := range executions {

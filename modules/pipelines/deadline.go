@@ -26,10 +26,10 @@ func deadline(def *definition.Definition, now db.Time) db.Time {
 	if def.Timeout <= 0 {
 		return db.Time{}
 	}
-	return db.At(now.Add(def.Timeout))
+	return db.NewTime(now.Add(def.Timeout))
 }
 
-func deadlines(moves []*move) []db.Time {
+func deadlines(moves []*change) []db.Time {
 	list := make([]db.Time, len(moves))
 	for i, m := range moves {
 		list[i] = m.execution.DeadlineAt
@@ -37,12 +37,13 @@ func deadlines(moves []*move) []db.Time {
 	return list
 }
 
-// EndOverdue ends executions whose deadline has passed, those that are overdue for longest first and at most 100 of them, each in a
-// transaction of its own: its open tasks are Abandoned, and it has Failed. It returns those that it has ended, and the earliest deadline
-// of the others; zero if there is none. An execution that could not be ended is in the error, and keeps no other from being ended.
+// EndOverdue ends executions whose deadline has passed, those that are overdue for longest first and at most 100 of
+// them, each in a transaction of its own: its open tasks are Abandoned, and it has Failed. It returns those that it has
+// ended, and the earliest deadline of the others; zero if there is none. An execution that could not be ended is in the
+// error, and keeps no other from being ended.
 func (e *Engine) EndOverdue(ctx context.Context) (ended []db.ID, next db.Time, err error) {
 	now := e.db.Now()
-	overdue, next, err := e.pipelines.overdue(ctx, db.At(now))
+	overdue, next, err := e.pipelines.overdue(ctx, db.NewTime(now))
 	if err != nil {
 		return nil, next, err
 	}
@@ -52,7 +53,8 @@ func (e *Engine) EndOverdue(ctx context.Context) (ended []db.ID, next db.Time, e
 		switch {
 		case err == nil && done:
 			ended = append(ended, id)
-		case err == nil, errors.Is(err, ErrNotFound): // another process has ended it, or it runs again, or has been removed
+		// another process has ended it, or it runs again, or has been removed
+		case err == nil, errors.Is(err, ErrExecutionNotFound):
 		case ctx.Err() != nil || db.Away(err):
 			return ended, next, err
 		default:
@@ -74,7 +76,7 @@ func (e *Engine) endOverdue(ctx context.Context, id db.ID) (ended bool, err erro
 		switch {
 		case err == nil:
 			reason = fmt.Sprintf("pipeline timeout of %s is over", definition.FormatDuration(def.Timeout))
-		case !isGone(err):
+		case !isDefinitionMissing(err):
 			return 0, err
 		}
 		if err := e.leases.Recovered(tx, []db.ID{id}); err != nil {

@@ -17,7 +17,7 @@ import (
 func (h *byHand) expire() error {
 	return h.s.DB.Transaction(h.ctx, func(tx db.Tx) error {
 		_, err := tx.Exec(`UPDATE {pipeline_executions} SET deadline_at = $at WHERE id = $id`,
-			db.Args{"at": db.At(tx.Now.Add(-time.Second)), "id": h.id})
+			db.Args{"at": db.NewTime(tx.Now.Add(-time.Second)), "id": h.id})
 		return err
 	})
 }
@@ -64,8 +64,8 @@ func (h *byHand) checkTimedOut() {
 	}
 }
 
-// TestPipelineTimeout: a run past its deadline is ended whatever its tasks are at, what its handlers return is refused, and a retry has a
-// new deadline.
+// TestPipelineTimeout: a run past its deadline is ended whatever its tasks are at, what its handlers return is refused,
+// and a retry has a new deadline.
 func TestPipelineTimeout(t *testing.T) {
 	for _, paused := range []bool{false, true} {
 		t.Run(map[bool]string{false: "running", true: "paused"}[paused], func(t *testing.T) {
@@ -96,12 +96,12 @@ func TestPipelineTimeout(t *testing.T) {
 					t.Errorf("another deadline: %s", next)
 				}
 				h.checkTimedOut()
-				lost, err := s.Engine.Finish(h.ctx, h.worker, []*pipelines.Outcome{{Claim: claim, Kind: pipelines.Succeeded}})
+				lost, err := s.Engine.RecordOutcomes(h.ctx, h.worker, []*pipelines.Outcome{{Claim: claim, Kind: pipelines.OutcomeSucceeded}})
 				if err != nil || len(lost) != 1 || lost[0] == nil || !strings.Contains(lost[0].Error(), tasks.ErrClaimLost.Error()) {
 					t.Errorf("a late outcome: %v, %v", lost, err)
 				}
 				h.endOverdue()
-				if err := s.Engine.Retry(h.ctx, pipelines.Order{ID: h.id, Actor: "test"}, ""); err != nil {
+				if err := s.Engine.Retry(h.ctx, pipelines.ControlRequest{ID: h.id, Actor: "test"}, ""); err != nil {
 					t.Fatal(err)
 				}
 				if again := h.execution(); !again.DeadlineAt.After(x.DeadlineAt.Time) || again.Status != pipelines.Running {
@@ -121,11 +121,11 @@ func TestPipelineTimeoutEnds(t *testing.T) {
 		if x := h.execution(); !x.DeadlineAt.IsZero() {
 			t.Errorf("a deadline without a timeout: %s", x.DeadlineAt)
 		}
-		h.steps(func() error { return h.claim(1) }, func() error { return h.finish("a", pipelines.Succeeded) })
+		h.steps(func() error { return h.claim(1) }, func() error { return h.finish("a", pipelines.OutcomeSucceeded) })
 
 		timed := newByHand(t, s, "timed", work("a"))
 		timed.def.Timeout, timed.hired = time.Hour, h.hired
-		timed.steps(timed.hire, timed.start, func() error { return timed.claim(1) }, func() error { return timed.finish("a", pipelines.Succeeded) })
+		timed.steps(timed.hire, timed.start, func() error { return timed.claim(1) }, func() error { return timed.finish("a", pipelines.OutcomeSucceeded) })
 		if x := timed.execution(); x.Status != pipelines.Completed || !x.DeadlineAt.IsZero() {
 			t.Errorf("ended in time: %+v", x)
 		}

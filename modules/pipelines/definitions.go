@@ -14,14 +14,15 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrDefinitionGone is a pinned definition that is not stored, that is not what was stored, or that this program cannot read.
-var ErrDefinitionGone = errors.New("definition gone")
+// ErrDefinitionMissing is a pinned definition that is not stored, that is not what was stored, or that this program
+// cannot read.
+var ErrDefinitionMissing = errors.New("definition gone")
 
 // ErrDefinitionChanged is a stored definition whose content is not that of its version.
 var ErrDefinitionChanged = errors.New("the stored definition is not what its version says")
 
-// Registered is a stored version of a definition.
-type Registered struct {
+// StoredDefinition is a stored version of a definition.
+type StoredDefinition struct {
 	PipelineName string  `json:"pipeline_name"`
 	Version      string  `json:"version"`
 	Definition   db.JSON `json:"definition"`
@@ -29,14 +30,15 @@ type Registered struct {
 }
 
 // TableName puts the table into the tenant's schema.
-func (Registered) TableName(n schema.Namer) string { return n.TableName("pipeline_definitions") }
+func (StoredDefinition) TableName(n schema.Namer) string { return n.TableName("pipeline_definitions") }
 
-// definitions stores definitions by version, so that a run keeps the one it started with. Read ones are kept in memory: a version
-// is a hash of its content and never changes.
+// definitions stores definitions by version, so that a run keeps the one it started with. Read ones are kept in memory:
+// a version is a hash of its content and never changes.
 type definitions struct {
-	db      *db.DB
-	mu      sync.Mutex
-	known   map[string]known                   // by tenant, name and version: what is stored, and has been found to be what its version says
+	db *db.DB
+	mu sync.Mutex
+	// by tenant, name and version: what is stored, and has been found to be what its version says
+	cached  map[string]known
 	encoded map[*definition.Definition]encoded // what is started again and again
 }
 
@@ -53,27 +55,27 @@ type encoded struct {
 
 // These bound the memory: past them a cache starts anew.
 const (
-	mostKnown   = 1000
-	mostEncoded = 100
+	maxDefinitions = 1000
+	maxEncoded     = 100
 )
 
 func newDefinitions(d *db.DB) *definitions {
-	return &definitions{db: d, known: map[string]known{}, encoded: map[*definition.Definition]encoded{}}
+	return &definitions{db: d, cached: map[string]known{}, encoded: map[*definition.Definition]encoded{}}
 }
 
 func (s *definitions) remember(key string, def *definition.Definition, sum [sha256.Size]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.known) >= mostKnown {
-		clear(s.known)
+	if len(s.cached) >= maxDefinitions {
+		clear(s.cached)
 	}
-	s.known[key] = known{def, sum}
+	s.cached[key] = known{def, sum}
 }
 
 func (s *definitions) recall(key string) (known, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k, ok := s.known[key]
+	k, ok := s.cached[key]
 	return k, ok
 }
 
@@ -94,7 +96,7 @@ func (s *definitions) encode(def *definition.Definition) (encoded, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.encoded) >= mostEncoded {
+	if len(s.encoded) >= maxEncoded {
 		clear(s.encoded)
 	}
 	s.encoded[def] = e
@@ -110,14 +112,14 @@ func cacheKey(ctx context.Context, name, version string) string {
 	return db.TenantOf(ctx) + "/" + name + "/" + version
 }
 
-// save stores a definition. registered makes it the newest of its name; zero leaves that as it is. It fails with ErrDefinitionChanged if
-// something else is stored under that version.
+// save stores a definition. registered makes it the newest of its name; zero leaves that as it is. It fails with
+// ErrDefinitionChanged if something else is stored under that version.
 func (s *definitions) save(ctx context.Context, tx db.Tx, def *definition.Definition, e encoded, registered db.Time) error {
 	conflict := "NOTHING"
 	if !registered.IsZero() {
 		conflict = "UPDATE SET registered_at = excluded.registered_at"
 	}
-	err := tx.Later("store the definition", `INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
+	err := tx.QueueExec("store the definition", `INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
 VALUES ($name, $version, $doc, $at) ON CONFLICT (pipeline_name, version) DO `+conflict+` $keep_plan`,
 		db.Args{"name": def.Name, "version": e.version, "doc": db.JSON(e.doc), "at": registered})
 	if err != nil {
@@ -135,8 +137,8 @@ func (s *definitions) pin(ctx context.Context, tx db.Tx, def *definition.Definit
 	return e.version, s.save(ctx, tx, def, e, db.Time{})
 }
 
-// confirm sees that what is stored under a version is this definition: another content may have been put there by hand, or have
-// the same hash. Each process looks once.
+// confirm sees that what is stored under a version is this definition: another content may have been put there by hand,
+// or have the same hash. Each process looks once.
 func (s *definitions) confirm(ctx context.Context, tx db.Tx, def *definition.Definition, e encoded) error {
 	k, ok := s.recall(cacheKey(ctx, def.Name, e.version))
 	if !ok {
@@ -163,7 +165,7 @@ func (s *definitions) read(tx db.Tx, name, version string) (doc db.JSON, err err
 	return doc, wrap("read the definition", err)
 }
 
-// find returns the definition that a run pinned. It fails with ErrDefinitionGone.
+// find returns the definition that a run pinned. It fails with ErrDefinitionMissing.
 func (s *definitions) find(ctx context.Context, tx db.Tx, name, version string) (*definition.Definition, error) {
 	key := cacheKey(ctx, name, version)
 	if k, ok := s.recall(key); ok {
@@ -174,15 +176,15 @@ func (s *definitions) find(ctx context.Context, tx db.Tx, name, version string) 
 		return nil, err
 	}
 	if doc == nil {
-		return nil, fmt.Errorf("%w: %s version %s is not stored", ErrDefinitionGone, name, version)
+		return nil, fmt.Errorf("%w: %s version %s is not stored", ErrDefinitionMissing, name, version)
 	}
 	def, err := decodeStored(doc, name, version)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDefinitionGone, err)
+		return nil, fmt.Errorf("%w: %w", ErrDefinitionMissing, err)
 	}
 	sum, err := contentSum(doc)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDefinitionGone, err)
+		return nil, fmt.Errorf("%w: %w", ErrDefinitionMissing, err)
 	}
 	s.remember(key, def, sum)
 	return def, nil
@@ -204,15 +206,15 @@ func decodeStored(doc db.JSON, name, version string) (*definition.Definition, er
 }
 
 // latest gives the newest registered definition of a pipeline.
-func (s *definitions) latest(ctx context.Context, name string) (Registered, error) {
+func (s *definitions) latest(ctx context.Context, name string) (StoredDefinition, error) {
 	q, err := s.db.Read(ctx)
 	if err != nil {
-		return Registered{}, err
+		return StoredDefinition{}, err
 	}
-	var r Registered
+	var r StoredDefinition
 	err = q.Where("pipeline_name = ? AND registered_at IS NOT NULL", name).Order("registered_at DESC").Take(&r).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
-		return Registered{}, fmt.Errorf("%w: %q is not registered: name a file, or run `sluice serve --pipelines DIR` with it", ErrUnknown, name)
+		return StoredDefinition{}, fmt.Errorf("%w: %q is not registered: name a file, or run `sluice serve --pipelines DIR` with it", ErrPipelineNotFound, name)
 	}
 	return r, wrap("read the definition", err)
 }

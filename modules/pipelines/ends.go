@@ -8,11 +8,11 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// mostEnds bounds one transaction that takes ends over from other processes.
-const mostEnds = 1000
+// maxEnds bounds one transaction that takes ends over from other processes.
+const maxEnds = 1000
 
-// keptEnds is for how long an end waits for a server.
-const keptEnds = time.Hour
+// endRetention is for how long an end waits for a server.
+const endRetention = time.Hour
 
 // watchers are the functions of this process that are told of runs that end, by tenant.
 type watchers struct {
@@ -20,11 +20,11 @@ type watchers struct {
 	of map[string][]*watcher
 }
 
-type watcher struct{ tell func([]Execution) }
+type watcher struct{ notify func([]Execution) }
 
-// WatchEnds has the process tell of each run of the context's tenant that it ends, in whatever way, once its end is committed, and of
-// those that TakeEnds takes over. The executions come without their inputs. Of several functions the first one that still watches is
-// called, so that each end is told once. The returned function ends it.
+// WatchEnds has the process tell of each run of the context's tenant that it ends, in whatever way, once its end is
+// committed, and of those that ClaimEnds takes over. The executions come without their inputs. Of several functions the
+// first one that still watches is called, so that each end is told once. The returned function ends it.
 func (e *Engine) WatchEnds(ctx context.Context, tell func([]Execution)) (stop func()) {
 	w, name, added := e.pipelines.watchers, db.TenantOf(ctx), &watcher{tell}
 	w.mu.Lock()
@@ -56,9 +56,10 @@ func (w *watchers) first(tenant string) *watcher {
 	return nil
 }
 
-// told arranges that each run which these moves end is told of once: by this process after the commit if it watches, else by a
-// server, for which the end is stored in the same transaction. What no server takes is removed with later ends.
-func (r *Repository) told(tx db.Tx, moves []*move) error {
+// told arranges that each run which these moves end is told of once: by this process after the commit if it watches,
+// else by a server, for which the end is stored in the same transaction. What no server takes is removed with later
+// ends.
+func (r *Repository) told(tx db.Tx, moves []*change) error {
 	var list []Execution
 	for _, m := range moves {
 		if m.execution.Status.Terminal() {
@@ -71,7 +72,7 @@ func (r *Repository) told(tx db.Tx, moves []*move) error {
 		return nil
 	}
 	if w := r.watchers.first(tx.Tenant()); w != nil {
-		tx.AfterCommit(func() { w.tell(list) })
+		tx.AfterCommit(func() { w.notify(list) })
 		return nil
 	}
 	tx.Notify(TopicEnded)
@@ -82,21 +83,21 @@ func (r *Repository) told(tx db.Tx, moves []*move) error {
 		ids[i], versions[i], names[i], statuses[i], failures[i] = x.ID, x.Version, x.PipelineName, string(x.Status), string(x.Error)
 		created[i], completed[i] = x.CreatedAt, x.CompletedAt
 	}
-	set := db.IDSet(ids).Ints("version", versions).Payload().Texts("name", names).Texts("status", statuses).NullTexts("error", failures).
+	set := db.IDRows(ids).Ints("version", versions).WriteOnly().Texts("name", names).Texts("status", statuses).NullTexts("error", failures).
 		Times("created_at", created).Times("completed_at", completed)
-	err := tx.Later("remove old ends", `DELETE FROM {run_ends} WHERE (completed_at, pipeline_execution_id) IN (
+	err := tx.QueueExec("remove old ends", `DELETE FROM {run_ends} WHERE (completed_at, pipeline_execution_id) IN (
   SELECT completed_at, pipeline_execution_id FROM {run_ends} WHERE completed_at < $old ORDER BY completed_at, pipeline_execution_id LIMIT $limit $skip_locked)`,
-		db.Args{"old": db.At(tx.Now.Add(-keptEnds)), "limit": mostEnds})
+		db.Args{"old": db.NewTime(tx.Now.Add(-endRetention)), "limit": maxEnds})
 	if err != nil {
 		return err
 	}
-	return tx.Later("store ends", `INSERT INTO {run_ends} (pipeline_execution_id, version, pipeline_name, status, error, created_at, completed_at)
+	return tx.QueueExec("store ends", `INSERT INTO {run_ends} (pipeline_execution_id, version, pipeline_name, status, error, created_at, completed_at)
 SELECT x.id, x.version, x.name, x.status, x.error, x.created_at, x.completed_at FROM $x`, db.Args{"x": set})
 }
 
-// TakeEnds takes over the ends that processes without a watcher have stored, and tells this process's watcher of them after the commit.
-// Of several processes each end goes to one.
-func (e *Engine) TakeEnds(ctx context.Context) error {
+// ClaimEnds takes over the ends that processes without a watcher have stored, and tells this process's watcher of them
+// after the commit. Of several processes each end goes to one.
+func (e *Engine) ClaimEnds(ctx context.Context) error {
 	w := e.pipelines.watchers.first(db.TenantOf(ctx))
 	for w != nil {
 		found := false
@@ -110,22 +111,22 @@ func (e *Engine) TakeEnds(ctx context.Context) error {
 		}
 		taken := 0
 		err = e.db.Transaction(ctx, func(tx db.Tx) error {
-			list, err := e.pipelines.takeEnds(tx)
+			list, err := e.pipelines.claimEnds(tx)
 			taken = len(list)
-			tx.AfterCommit(func() { w.tell(list) })
+			tx.AfterCommit(func() { w.notify(list) })
 			return err
 		})
-		if err != nil || taken < mostEnds {
+		if err != nil || taken < maxEnds {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *Repository) takeEnds(tx db.Tx) (list []Execution, err error) {
+func (r *Repository) claimEnds(tx db.Tx) (list []Execution, err error) {
 	err = tx.Query(`DELETE FROM {run_ends} WHERE (completed_at, pipeline_execution_id) IN (
   SELECT completed_at, pipeline_execution_id FROM {run_ends} ORDER BY completed_at, pipeline_execution_id LIMIT $limit $skip_locked)
-RETURNING pipeline_execution_id, version, pipeline_name, status, error, created_at, completed_at`, db.Args{"limit": mostEnds},
+RETURNING pipeline_execution_id, version, pipeline_name, status, error, created_at, completed_at`, db.Args{"limit": maxEnds},
 		func(scan func(...any) error) error {
 			var x Execution
 			err := scan(&x.ID, &x.Version, &x.PipelineName, &x.Status, &x.Error, &x.CreatedAt, &x.CompletedAt)
@@ -135,10 +136,12 @@ RETURNING pipeline_execution_id, version, pipeline_name, status, error, created_
 	return list, wrap("take ends of runs", err)
 }
 
-// recentSuccesses is how many of a pipeline's newest completed runs LastSuccesses looks at: one that began earlier may have ended later.
+// recentSuccesses is how many of a pipeline's newest completed runs LastSuccesses looks at: one that began earlier may
+// have ended later.
 const recentSuccesses = 10
 
-// LastSuccesses returns when a run of each pipeline last completed, for at most limit pipelines in the order of their names.
+// LastSuccesses returns when a run of each pipeline last completed, for at most limit pipelines in the order of their
+// names.
 func (r *Repository) LastSuccesses(ctx context.Context, limit int) (map[string]db.Time, error) {
 	out := map[string]db.Time{}
 	err := r.db.Query(ctx, `SELECT d.pipeline_name, (SELECT max(n.completed_at) FROM (

@@ -17,7 +17,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Engine moves pipeline executions. Each exported method is one use case and one transaction, with all that follows from it.
+// Engine moves pipeline executions. Each exported method is one use case and one transaction, with all that follows
+// from it.
 type Engine struct {
 	db          *db.DB
 	leases      *leases.Repository
@@ -26,39 +27,39 @@ type Engine struct {
 	tasks       *tasks.Repository
 	pipelines   *Repository
 	definitions *definitions
-	waker       *Waker
-	fresh       fresh
+	notifier    *Notifier
+	fresh       startCache
 	mostNeeds   int // tasks.MaxNeeds
 }
 
 // NewEngine makes an engine over a database.
 func NewEngine(d *db.DB, l *leases.Repository, e *events.Repository, o *outbox.Repository, t *tasks.Repository, p *Repository) *Engine {
-	return &Engine{db: d, leases: l, events: e, outbox: o, tasks: t, pipelines: p, definitions: newDefinitions(d), waker: newWaker(), mostNeeds: tasks.MaxNeeds}
+	return &Engine{db: d, leases: l, events: e, outbox: o, tasks: t, pipelines: p, definitions: newDefinitions(d), notifier: newNotifier(), mostNeeds: tasks.MaxNeeds}
 }
 
-// Waker tells this process's workers of work that a transaction of this process has made available.
-func (e *Engine) Waker() *Waker { return e.waker }
+// Notifier tells this process's workers of work that a transaction of this process has made available.
+func (e *Engine) Notifier() *Notifier { return e.notifier }
 
 // write puts plans' results, and further moves of tasks that change nothing of their executions, into the transaction.
-func (e *Engine) write(tx db.Tx, plans []*plan, moves ...*tasks.Move) (ready int, err error) {
-	var settled []*move
-	var counters []tasks.Counter
+func (e *Engine) write(tx db.Tx, plans []*plan, moves ...*tasks.Change) (ready int, err error) {
+	var settled []*change
+	var counters []tasks.DependencyCount
 	var counted []Execution
 	for _, p := range plans {
 		m, c := p.result()
 		moves, counters = append(moves, m...), append(counters, c...)
-		end, err := p.settle()
+		end, err := p.finishIfDone()
 		if err != nil {
 			return 0, err
 		}
 		if end != nil {
 			settled = append(settled, end)
-		} else if p.written == nil || *p.written != (counts{p.execution.OpenTasks, p.execution.UnsuccessfulTasks}) {
+		} else if p.persisted == nil || *p.persisted != (counts{p.execution.OpenTasks, p.execution.UnsuccessfulTasks}) {
 			counted = append(counted, p.execution)
 		}
 	}
 	for _, m := range moves {
-		if m.Task.Status == tasks.Ready && !m.Hold {
+		if m.Task.Status == tasks.Ready && !m.NoOutbox {
 			ready++ // due or not: a worker that sleeps must hear of an earlier due time
 		}
 	}
@@ -74,19 +75,19 @@ func (e *Engine) write(tx db.Tx, plans []*plan, moves ...*tasks.Move) (ready int
 	if err := e.pipelines.apply(tx, settled); err != nil {
 		return 0, err
 	}
-	return ready, e.pipelines.count(tx, sortExecutions(counted))
+	return ready, e.pipelines.writeCounters(tx, sortExecutions(counted))
 }
 
 // outputs reads outputs for conditions: from the tasks that end in the same plan, else from the database.
 func (e *Engine) outputs(tx db.Tx, p *plan) func([]string) (map[string]json.RawMessage, error) {
 	return func(names []string) (map[string]json.RawMessage, error) {
 		out := make(map[string]json.RawMessage, len(names))
-		var stored []tasks.Name
+		var stored []tasks.Key
 		for _, name := range names {
-			if n, ok := p.nodes[name]; ok && n.move != nil {
-				out[name] = json.RawMessage(n.move.Task.Output)
+			if n, ok := p.nodes[name]; ok && n.change != nil {
+				out[name] = json.RawMessage(n.change.Task.Output)
 			} else {
-				stored = append(stored, tasks.Name{PipelineExecutionID: p.execution.ID, TaskName: name})
+				stored = append(stored, tasks.Key{PipelineExecutionID: p.execution.ID, TaskName: name})
 			}
 		}
 		s, size := sizeSum{limit: e.mostNeeds}, needsPart
@@ -110,8 +111,8 @@ func (e *Engine) outputs(tx db.Tx, p *plan) func([]string) (map[string]json.RawM
 	}
 }
 
-// whole loads one execution's whole graph into a plan. The execution is locked.
-func (e *Engine) whole(ctx context.Context, tx db.Tx, x Execution) (*plan, error) {
+// fullPlan loads one execution's whole graph into a plan. The execution is locked.
+func (e *Engine) fullPlan(ctx context.Context, tx db.Tx, x Execution) (*plan, error) {
 	def, err := e.definitions.find(ctx, tx, x.PipelineName, x.DefinitionVersion)
 	if err != nil {
 		return nil, err
@@ -123,7 +124,7 @@ func (e *Engine) whole(ctx context.Context, tx db.Tx, x Execution) (*plan, error
 		}
 		x.Input = found[x.ID].Input
 	}
-	list, err := e.tasks.LoadPipelines(tx, []db.ID{x.ID})
+	list, err := e.tasks.LoadByExecution(tx, []db.ID{x.ID})
 	if err != nil {
 		return nil, err
 	}
@@ -132,15 +133,15 @@ func (e *Engine) whole(ctx context.Context, tx db.Tx, x Execution) (*plan, error
 	return p, nil
 }
 
-// locked locks one execution.
-func (e *Engine) locked(tx db.Tx, id db.ID) (Execution, error) {
+// lockExecution locks one execution.
+func (e *Engine) lockExecution(tx db.Tx, id db.ID) (Execution, error) {
 	found, err := e.pipelines.lock(tx, []db.ID{id})
 	if err != nil {
 		return Execution{}, err
 	}
 	x, ok := found[id]
 	if !ok {
-		return Execution{}, fmt.Errorf("%w: %s", ErrNotFound, id)
+		return Execution{}, fmt.Errorf("%w: %s", ErrExecutionNotFound, id)
 	}
 	return x, nil
 }
@@ -162,7 +163,7 @@ func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 		return fmt.Errorf("annotation: %w", err)
 	}
 	if !bytes.HasPrefix(bytes.TrimSpace(a.Data), []byte("{")) {
-		return fmt.Errorf("annotation: %w: its data must be a JSON object, such as {\"note\": \"seen\"}", ErrInvalid)
+		return fmt.Errorf("annotation: %w: its data must be a JSON object, such as {\"note\": \"seen\"}", ErrInvalidArgument)
 	}
 	if !a.TaskExecutionID.IsZero() {
 		t, err := e.tasks.Get(ctx, a.TaskExecutionID)
@@ -172,12 +173,12 @@ func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 		a.PipelineExecutionID = t.PipelineExecutionID
 	}
 	return e.db.Transaction(ctx, func(tx db.Tx) error {
-		x, err := e.locked(tx, a.PipelineExecutionID)
+		x, err := e.lockExecution(tx, a.PipelineExecutionID)
 		if err != nil {
 			return err
 		}
 		if x.EventsRemoved > 0 {
-			return fmt.Errorf("%w: the history of %s has been removed", ErrState, x.ID)
+			return fmt.Errorf("%w: the history of %s has been removed", ErrInvalidState, x.ID)
 		}
 		e.events.Append(tx, []events.Event{{
 			PipelineExecutionID: x.ID, TaskExecutionID: a.TaskExecutionID, EventType: events.Annotation, EventData: a.Data,
@@ -187,5 +188,5 @@ func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 	})
 }
 
-// isGone reports whether an error means that a run's pinned definition can't be had.
-func isGone(err error) bool { return errors.Is(err, ErrDefinitionGone) }
+// isDefinitionMissing reports whether an error means that a run's pinned definition can't be had.
+func isDefinitionMissing(err error) bool { return errors.Is(err, ErrDefinitionMissing) }

@@ -1,5 +1,5 @@
-// Package pipelines is the run of a definition: its state, what follows from each step of it (plan.go, pure), and the engine, whose
-// every use case is one transaction. The engine is the only place where transactions span modules.
+// Package pipelines is the run of a definition: its state, what follows from each step of it (plan.go, pure), and the
+// engine, whose every use case is one transaction. The engine is the only place where transactions span modules.
 package pipelines
 
 import (
@@ -33,13 +33,14 @@ func (s Status) Terminal() bool { return s == Completed || s == Failed || s == C
 
 // Errors that callers act on.
 var (
-	ErrNotFound = errors.New("no such pipeline execution")
-	ErrUnknown  = errors.New("no such pipeline")
-	ErrState    = errors.New("not possible in this state")
-	ErrInvalid  = errors.New("invalid")
+	ErrExecutionNotFound = errors.New("no such pipeline execution")
+	ErrPipelineNotFound  = errors.New("no such pipeline")
+	ErrInvalidState      = errors.New("not possible in this state")
+	ErrInvalidArgument   = errors.New("invalid")
 
-	// ErrKeyReused answers a start whose idempotency key has started a run with another input, or of another definition.
-	ErrKeyReused = fmt.Errorf("%w: the idempotency key was used before", ErrState)
+	// ErrKeyReused answers a start whose idempotency key has started a run with another input, or of another
+	// definition.
+	ErrKeyReused = fmt.Errorf("%w: the idempotency key was used before", ErrInvalidState)
 )
 
 // Transition is one row of the pipeline's state machine. From is empty for the start.

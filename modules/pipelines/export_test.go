@@ -3,7 +3,7 @@ package pipelines
 import "github.com/sluiceworks/sluice/platform/db"
 
 // MostFresh is the bound of Remembered.
-const MostFresh = mostFresh
+const MostFresh = maxStarted
 
 // Remembered is how many tasks the engine need not read to claim them.
 func (e *Engine) Remembered() int {

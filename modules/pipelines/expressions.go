@@ -9,8 +9,8 @@ import (
 )
 
 // Values is what the expressions of the claimed task are evaluated with.
-func (c *Claim) Values() *definition.Values {
-	return &definition.Values{Input: c.Input, Needs: c.Needs, Past: c.Past, Run: runOf(c.Task.PipelineExecutionID, c.Pipeline, c.RunAttempt)}
+func (c *Claim) Values() *definition.EvalContext {
+	return &definition.EvalContext{Input: c.Input, Needs: c.Needs, Past: c.Past, Run: runOf(c.Task.PipelineExecutionID, c.Pipeline, c.RunAttempt)}
 }
 
 func runOf(id db.ID, pipeline string, attempt int) definition.Run {
@@ -23,27 +23,27 @@ func pastOf(t tasks.Task) definition.Past {
 }
 
 // pasts tells the claimed tasks how dependencies ended, if their expressions ask.
-func (t *turn) pasts() error {
-	var stored []tasks.Name
+func (t *exchange) pasts() error {
+	var stored []tasks.Key
 	for i := range t.claims {
 		c := &t.claims[i]
 		for _, name := range c.Definition.PastsNeeded() {
-			stored = append(stored, tasks.Name{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: name})
+			stored = append(stored, tasks.Key{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: name})
 		}
 	}
 	if len(stored) == 0 {
 		return nil
 	}
 	var list []tasks.Task
-	if err := t.engine.tasks.LoadNamesLater(t.tx, distinct(stored), &list); err != nil {
+	if err := t.engine.tasks.QueueLoadByKey(t.tx, distinct(stored), &list); err != nil {
 		return err
 	}
-	if err := t.tx.Flush(); err != nil {
+	if err := t.tx.SendBatch(); err != nil {
 		return err
 	}
-	found := make(map[tasks.Name]tasks.Task, len(list))
+	found := make(map[tasks.Key]tasks.Task, len(list))
 	for _, task := range list {
-		found[tasks.Name{PipelineExecutionID: task.PipelineExecutionID, TaskName: task.TaskName}] = task
+		found[tasks.Key{PipelineExecutionID: task.PipelineExecutionID, TaskName: task.TaskName}] = task
 	}
 	for i := range t.claims {
 		c := &t.claims[i]
@@ -52,7 +52,7 @@ func (t *turn) pasts() error {
 			c.Past = make(map[string]definition.Past, len(names))
 		}
 		for _, name := range names {
-			task := found[tasks.Name{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: name}]
+			task := found[tasks.Key{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: name}]
 			if n := c.plan.moved(name); n != nil {
 				task = n.task // it ends in this transaction
 			}
@@ -67,7 +67,7 @@ func (p *plan) moved(name string) *node {
 	if p == nil {
 		return nil
 	}
-	if n, ok := p.nodes[name]; ok && n.move != nil {
+	if n, ok := p.nodes[name]; ok && n.change != nil {
 		return n
 	}
 	return nil
@@ -76,12 +76,12 @@ func (p *plan) moved(name string) *node {
 // condition evaluates a task's If. The values of one plan serve all its conditions, so that the input is decoded once.
 func (p *plan) condition(t *definition.Task) (bool, error) {
 	if p.values == nil {
-		p.values = &definition.Values{
+		p.values = &definition.EvalContext{
 			Input: json.RawMessage(p.execution.Input), Needs: map[string]json.RawMessage{}, Past: map[string]definition.Past{},
 			Run: runOf(p.execution.ID, p.execution.PipelineName, p.execution.Attempt),
 		}
 	}
-	names, pasts := t.ConditionNeeds()
+	names, pasts := t.ConditionOutputs()
 	outputs, err := p.outputs(names)
 	if err != nil {
 		return false, err
@@ -89,7 +89,7 @@ func (p *plan) condition(t *definition.Task) (bool, error) {
 	for name, output := range outputs {
 		p.values.Needs[name] = output
 	}
-	if err := p.know(pasts); err != nil {
+	if err := p.ensureLoaded(pasts); err != nil {
 		return false, err
 	}
 	for _, name := range pasts {

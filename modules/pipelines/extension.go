@@ -10,15 +10,16 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// Extensions holds the definitions that the program was built with, by name. It never changes, so it is safe for concurrent use.
-type Extensions struct {
+// BuiltinDefinitions holds the definitions that the program was built with, by name. It never changes, so it is safe
+// for concurrent use.
+type BuiltinDefinitions struct {
 	byName map[string]*definition.Definition
 }
 
-// NewExtensions checks definitions against the handlers of this process. One error names every mistake: a definition that is nil,
-// one that Check refuses, and a name that two of them bear.
-func NewExtensions(handlers *tasks.Registry, list []*definition.Definition) (*Extensions, error) {
-	x := &Extensions{byName: make(map[string]*definition.Definition, len(list))}
+// NewBuiltinDefinitions checks definitions against the handlers of this process. One error names every mistake: a
+// definition that is nil, one that Check refuses, and a name that two of them bear.
+func NewBuiltinDefinitions(handlers *tasks.Registry, list []*definition.Definition) (*BuiltinDefinitions, error) {
+	x := &BuiltinDefinitions{byName: make(map[string]*definition.Definition, len(list))}
 	var mistakes []error
 	for _, def := range list {
 		if def == nil {
@@ -41,10 +42,10 @@ func NewExtensions(handlers *tasks.Registry, list []*definition.Definition) (*Ex
 }
 
 // Definition finds a definition by its name.
-func (x *Extensions) Definition(name string) (*definition.Definition, bool) {
+func (x *BuiltinDefinitions) Definition(name string) (*definition.Definition, bool) {
 	def, ok := x.byName[name]
 	return def, ok
 }
 
 // Names lists the definitions, sorted.
-func (x *Extensions) Names() []string { return slices.Sorted(maps.Keys(x.byName)) }
+func (x *BuiltinDefinitions) Names() []string { return slices.Sorted(maps.Keys(x.byName)) }

@@ -24,7 +24,7 @@ type transitionCase struct {
 	act      func(h *byHand) error // the use case
 	row      string                // the status that the row leaves, where the transition is composed into a claim
 	created  bool                  // the row is written for the first time
-	pipeline tasks.Effect          // what a pipeline's transition does to the outbox
+	pipeline tasks.OutboxEffect    // what a pipeline's transition does to the outbox
 }
 
 func (c *transitionCase) key() string {
@@ -58,20 +58,20 @@ func (c *transitionCase) table() string {
 func (c *transitionCase) rowFrom() string { return cmp.Or(c.row, c.from) }
 
 // effect is what the transition does to the outbox here: one out of a status that has no row removes none.
-func (c *transitionCase) effect() tasks.Effect {
+func (c *transitionCase) effect() tasks.OutboxEffect {
 	switch {
 	case c.move == nil:
 		return c.pipeline
 	case c.row != "":
-		return tasks.Claim.Outbox // it is composed into a claim
-	case c.move.Outbox == tasks.Remove && c.from != string(tasks.Ready):
-		return tasks.NoEffect
+		return tasks.TransitionClaim.Outbox // it is composed into a claim
+	case c.move.Outbox == tasks.OutboxRemove && c.from != string(tasks.Ready):
+		return tasks.OutboxUnchanged
 	}
 	return c.move.Outbox
 }
 
-// forget removes the stored definition, as an operator's hand or a lost backup would. What follows is done by another process, which
-// has no copy in memory.
+// forget removes the stored definition, as an operator's hand or a lost backup would. What follows is done by another
+// process, which has no copy in memory.
 func forget(h *byHand) error {
 	h.s = enginetest.New(h.t, h.s.DB, &enginetest.Scripted{})
 	return h.s.DB.Transaction(h.ctx, func(tx db.Tx) error {
@@ -107,26 +107,26 @@ func taskCases() []*transitionCase {
 	start := (*byHand).start
 	running := inTurn(start, (*byHand).hire, claims(1)) // a runs
 	return []*transitionCase{
-		{move: &tasks.Create, task: "b", tasks: two, reach: nothing, act: start, created: true},
-		{move: &tasks.MarkReady, from: "NotStarted", variant: "start", task: "a", tasks: one, reach: nothing, act: start, created: true},
-		{move: &tasks.MarkReady, from: "NotStarted", task: "b", tasks: two, reach: running, act: ends("a", pipelines.Succeeded)},
-		{move: &tasks.Claim, from: "Ready", task: "a", tasks: one, reach: inTurn(start, (*byHand).hire), act: claims(1)},
+		{move: &tasks.TransitionCreate, task: "b", tasks: two, reach: nothing, act: start, created: true},
+		{move: &tasks.TransitionMarkReady, from: "NotStarted", variant: "start", task: "a", tasks: one, reach: nothing, act: start, created: true},
+		{move: &tasks.TransitionMarkReady, from: "NotStarted", task: "b", tasks: two, reach: running, act: ends("a", pipelines.OutcomeSucceeded)},
+		{move: &tasks.TransitionClaim, from: "Ready", task: "a", tasks: one, reach: inTurn(start, (*byHand).hire), act: claims(1)},
 		{
-			move: &tasks.Resume, from: "Running", row: "Ready", task: "a", tasks: one,
-			reach: inTurn(running, ends("a", pipelines.Deferred)), act: claims(1),
+			move: &tasks.TransitionResume, from: "Running", row: "Ready", task: "a", tasks: one,
+			reach: inTurn(running, ends("a", pipelines.OutcomeDeferred)), act: claims(1),
 		},
-		{move: &tasks.MarkStarted, from: "Running", row: "Ready", task: "a", tasks: one, reach: inTurn(start, (*byHand).hire), act: claims(1)},
-		{move: &tasks.Defer, from: "Running", task: "a", tasks: one, reach: running, act: ends("a", pipelines.Deferred)},
-		{move: &tasks.Complete, from: "Running", task: "a", tasks: two, reach: running, act: ends("a", pipelines.Succeeded)},
-		{move: &tasks.ScheduleRetry, from: "Running", task: "a", tasks: one, reach: running, act: ends("a", pipelines.Erred)},
-		{move: &tasks.Fail, from: "Running", task: "a", tasks: one, reach: running, act: breaks("a")},
+		{move: &tasks.TransitionMarkStarted, from: "Running", row: "Ready", task: "a", tasks: one, reach: inTurn(start, (*byHand).hire), act: claims(1)},
+		{move: &tasks.TransitionDefer, from: "Running", task: "a", tasks: one, reach: running, act: ends("a", pipelines.OutcomeDeferred)},
+		{move: &tasks.TransitionComplete, from: "Running", task: "a", tasks: two, reach: running, act: ends("a", pipelines.OutcomeSucceeded)},
+		{move: &tasks.TransitionScheduleRetry, from: "Running", task: "a", tasks: one, reach: running, act: ends("a", pipelines.OutcomeFailed)},
+		{move: &tasks.TransitionFail, from: "Running", task: "a", tasks: one, reach: running, act: breaks("a")},
 		{move: &tasks.SkipRunning, from: "Running", task: "a", tasks: two, reach: running, act: ends("a", pipelines.SkippedItself)},
-		{move: &tasks.Skip, from: "NotStarted", task: "b", tasks: two, reach: running, act: breaks("a")},
+		{move: &tasks.TransitionSkip, from: "NotStarted", task: "b", tasks: two, reach: running, act: breaks("a")},
 		{
-			move: &tasks.Reset, from: "Running", variant: "recovery", task: "a", tasks: one,
+			move: &tasks.TransitionReset, from: "Running", variant: "recovery", task: "a", tasks: one,
 			reach: inTurn(start, (*byHand).lose), act: (*byHand).recover,
 		},
-		{move: &tasks.Reset, from: "Running", variant: "release", task: "a", tasks: one, reach: running, act: ends("a", pipelines.Released)},
+		{move: &tasks.TransitionReset, from: "Running", variant: "release", task: "a", tasks: one, reach: running, act: ends("a", pipelines.OutcomeReleased)},
 	}
 }
 
@@ -139,26 +139,26 @@ func endedTaskCases() []*transitionCase {
 	gone := inTurn(start, (*byHand).hire, forget)
 	return []*transitionCase{
 		{
-			move: &tasks.Reopen, from: "Failed", task: "b", tasks: []definition.Task{work("a"), withRule(work("b", "a"), definition.Always)},
+			move: &tasks.TransitionReopen, from: "Failed", task: "b", tasks: []definition.Task{work("a"), withRule(work("b", "a"), definition.Always)},
 			reach: inTurn(running, breaks("a"), claims(1), breaks("b")), act: retry,
 		},
 		{
-			move: &tasks.Reopen, from: "Completed", task: "b", tasks: []definition.Task{work("a"), work("b", "a"), work("c", "b")},
-			reach: inTurn(running, ends("a", pipelines.Succeeded), claims(1), ends("b", pipelines.Succeeded), claims(1), breaks("c")), act: retryFrom("a"),
+			move: &tasks.TransitionReopen, from: "Completed", task: "b", tasks: []definition.Task{work("a"), work("b", "a"), work("c", "b")},
+			reach: inTurn(running, ends("a", pipelines.OutcomeSucceeded), claims(1), ends("b", pipelines.OutcomeSucceeded), claims(1), breaks("c")), act: retryFrom("a"),
 		},
-		{move: &tasks.Reopen, from: "Abandoned", task: "b", tasks: two, reach: inTurn(gone, claims(1), remember), act: retry},
-		{move: &tasks.Reopen, from: "Cancelled", task: "b", tasks: two, reach: inTurn(running, cancel), act: retry},
-		{move: &tasks.Reopen, from: "Skipped", task: "b", tasks: two, reach: inTurn(running, breaks("a")), act: retry},
-		{move: &tasks.Abandon, from: "NotStarted", variant: "a lost definition", task: "b", tasks: two, reach: gone, act: claims(1)},
+		{move: &tasks.TransitionReopen, from: "Abandoned", task: "b", tasks: two, reach: inTurn(gone, claims(1), remember), act: retry},
+		{move: &tasks.TransitionReopen, from: "Cancelled", task: "b", tasks: two, reach: inTurn(running, cancel), act: retry},
+		{move: &tasks.TransitionReopen, from: "Skipped", task: "b", tasks: two, reach: inTurn(running, breaks("a")), act: retry},
+		{move: &tasks.TransitionAbandon, from: "NotStarted", variant: "a lost definition", task: "b", tasks: two, reach: gone, act: claims(1)},
 		{
-			move: &tasks.Abandon, from: "NotStarted", variant: "a condition that fails", task: "b",
-			tasks: []definition.Task{work("a"), withCondition(work("b", "a"), "needs.a.by + 1 > 2")}, reach: running, act: ends("a", pipelines.Succeeded),
+			move: &tasks.TransitionAbandon, from: "NotStarted", variant: "a condition that fails", task: "b",
+			tasks: []definition.Task{work("a"), withCondition(work("b", "a"), "needs.a.by + 1 > 2")}, reach: running, act: ends("a", pipelines.OutcomeSucceeded),
 		},
-		{move: &tasks.Abandon, from: "Ready", task: "a", tasks: two, reach: gone, act: claims(1)},
-		{move: &tasks.Abandon, from: "Running", task: "a", tasks: two, reach: inTurn(start, loseOften), act: (*byHand).recover},
-		{move: &tasks.Cancel, from: "NotStarted", task: "b", tasks: three, reach: running, act: cancel},
-		{move: &tasks.Cancel, from: "Ready", task: "c", tasks: three, reach: running, act: cancel},
-		{move: &tasks.Cancel, from: "Running", task: "a", tasks: three, reach: running, act: cancel},
+		{move: &tasks.TransitionAbandon, from: "Ready", task: "a", tasks: two, reach: gone, act: claims(1)},
+		{move: &tasks.TransitionAbandon, from: "Running", task: "a", tasks: two, reach: inTurn(start, loseOften), act: (*byHand).recover},
+		{move: &tasks.TransitionCancel, from: "NotStarted", task: "b", tasks: three, reach: running, act: cancel},
+		{move: &tasks.TransitionCancel, from: "Ready", task: "c", tasks: three, reach: running, act: cancel},
+		{move: &tasks.TransitionCancel, from: "Running", task: "a", tasks: three, reach: running, act: cancel},
 	}
 }
 
@@ -167,17 +167,17 @@ func pipelineCases() []*transitionCase {
 	start, pause, resume, cancel, retry := (*byHand).start, (*byHand).pause, (*byHand).resume, (*byHand).cancel, (*byHand).retry
 	running := inTurn(start, (*byHand).hire, claims(1))
 	return []*transitionCase{
-		{run: &pipelines.Start, tasks: one, reach: nothing, act: start, created: true, pipeline: tasks.Add},
-		{run: &pipelines.Complete, from: "Running", tasks: one, reach: running, act: ends("a", pipelines.Succeeded)},
-		{run: &pipelines.Complete, from: "Paused", tasks: one, reach: inTurn(running, pause), act: ends("a", pipelines.Succeeded)},
+		{run: &pipelines.Start, tasks: one, reach: nothing, act: start, created: true, pipeline: tasks.OutboxAdd},
+		{run: &pipelines.Complete, from: "Running", tasks: one, reach: running, act: ends("a", pipelines.OutcomeSucceeded)},
+		{run: &pipelines.Complete, from: "Paused", tasks: one, reach: inTurn(running, pause), act: ends("a", pipelines.OutcomeSucceeded)},
 		{run: &pipelines.Fail, from: "Running", tasks: one, reach: running, act: breaks("a")},
 		{run: &pipelines.Fail, from: "Paused", tasks: one, reach: inTurn(running, pause), act: breaks("a")},
-		{run: &pipelines.Pause, from: "Running", tasks: one, reach: start, act: pause, pipeline: tasks.Remove},
-		{run: &pipelines.Resume, from: "Paused", tasks: one, reach: inTurn(start, pause), act: resume, pipeline: tasks.Add},
-		{run: &pipelines.Cancel, from: "Running", tasks: one, reach: start, act: cancel, pipeline: tasks.Remove},
+		{run: &pipelines.Pause, from: "Running", tasks: one, reach: start, act: pause, pipeline: tasks.OutboxRemove},
+		{run: &pipelines.Resume, from: "Paused", tasks: one, reach: inTurn(start, pause), act: resume, pipeline: tasks.OutboxAdd},
+		{run: &pipelines.Cancel, from: "Running", tasks: one, reach: start, act: cancel, pipeline: tasks.OutboxRemove},
 		{run: &pipelines.Cancel, from: "Paused", tasks: one, reach: inTurn(start, pause), act: cancel},
-		{run: &pipelines.Restart, from: "Failed", tasks: one, reach: inTurn(running, breaks("a")), act: retry, pipeline: tasks.Add},
-		{run: &pipelines.Restart, from: "Completed", tasks: one, reach: inTurn(running, ends("a", pipelines.Succeeded)), act: retryFrom("a"), pipeline: tasks.Add},
-		{run: &pipelines.Restart, from: "Cancelled", tasks: one, reach: inTurn(start, cancel), act: retry, pipeline: tasks.Add},
+		{run: &pipelines.Restart, from: "Failed", tasks: one, reach: inTurn(running, breaks("a")), act: retry, pipeline: tasks.OutboxAdd},
+		{run: &pipelines.Restart, from: "Completed", tasks: one, reach: inTurn(running, ends("a", pipelines.OutcomeSucceeded)), act: retryFrom("a"), pipeline: tasks.OutboxAdd},
+		{run: &pipelines.Restart, from: "Cancelled", tasks: one, reach: inTurn(start, cancel), act: retry, pipeline: tasks.OutboxAdd},
 	}
 }

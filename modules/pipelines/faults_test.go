@@ -25,16 +25,17 @@ func (c *transitionCase) faults() []dbtest.Fault {
 	commit.AtCommit = true
 	list := []dbtest.Fault{row, event, commit}
 	switch c.effect() {
-	case tasks.Add:
+	case tasks.OutboxAdd:
 		list = append(list, dbtest.Fault{Table: "task_outbox", On: "INSERT"})
-	case tasks.Remove:
+	case tasks.OutboxRemove:
 		list = append(list, dbtest.Fault{Table: "task_outbox", On: "DELETE"})
 	}
 	return list
 }
 
-// TestTransitionsAreAtomic: whatever fails while a transition is written, nothing of it remains: neither the row, nor an event,
-// nor a change of the outbox, nor anything else that the use case does. Once the fault is gone, the same use case succeeds.
+// TestTransitionsAreAtomic: whatever fails while a transition is written, nothing of it remains: neither the row, nor
+// an event, nor a change of the outbox, nor anything else that the use case does. Once the fault is gone, the same use
+// case succeeds.
 func TestTransitionsAreAtomic(t *testing.T) {
 	t.Parallel()
 	for _, c := range transitionCases() {
@@ -68,8 +69,8 @@ func refuse(t *testing.T, h *byHand, c *transitionCase, f dbtest.Fault) {
 	}
 }
 
-// state is the content of the database. It leaves out what a recovery writes before it begins with an execution: the removal of workers
-// whose lease has expired, and the count of tries.
+// state is the content of the database. It leaves out what a recovery writes before it begins with an execution: the
+// removal of workers whose lease has expired, and the count of tries.
 func state(t *testing.T, h *byHand) map[string][]string {
 	t.Helper()
 	all := dbtest.Dump(t, h.s.DB)
@@ -88,8 +89,8 @@ func succeed(t *testing.T, h *byHand, c *transitionCase) {
 	if n := c.happened(t, h) - happened; n != 1 {
 		t.Errorf("%d events %s were written, expected 1", n, c.event())
 	}
-	want := map[tasks.Effect]bool{tasks.Add: true, tasks.Remove: false, tasks.NoEffect: queued > 0}[c.effect()]
-	if c.effect() == tasks.Remove && queued == 0 {
+	want := map[tasks.OutboxEffect]bool{tasks.OutboxAdd: true, tasks.OutboxRemove: false, tasks.OutboxUnchanged: queued > 0}[c.effect()]
+	if c.effect() == tasks.OutboxRemove && queued == 0 {
 		t.Error("there is no outbox row that the transition could remove")
 	}
 	if now := c.queued(t, h); (now > 0) != want {

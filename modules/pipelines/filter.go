@@ -22,8 +22,8 @@ type Filter struct {
 	Limit        int               // 0: all
 }
 
-// clockSkew is by how much the clock of a process that starts runs may differ from the database's: ids hold the one, created_at the
-// other, and a listing finds a period by ids.
+// clockSkew is by how much the clock of a process that starts runs may differ from the database's: ids hold the one,
+// created_at the other, and a listing finds a period by ids.
 const clockSkew = time.Hour
 
 // The conditions of the partial indexes, letter by letter, so that SQLite sees that they apply.
@@ -40,15 +40,17 @@ type branch struct {
 	from, where, order string
 }
 
-// branches parts what the filter chooses, so that each part is found by one index: by a label; else by pipeline and status, once it
-// has ended; else by status, where few have it; else by id. What is counted needs no order, and is found by pipeline and status too.
+// branches parts what the filter chooses, so that each part is found by one index: by a label; else by pipeline and
+// status, once it has ended; else by status, where few have it; else by id. What is counted needs no order, and is
+// found by pipeline and status too.
 func (f Filter) branches(counted bool) []branch {
 	statuses := f.Statuses
 	if len(statuses) == 0 {
 		statuses = Statuses()
 	}
 	if f.Error != "" {
-		statuses = slices.DeleteFunc(slices.Clone(statuses), func(s Status) bool { return s != Failed }) // others have no error
+		// others have no error
+		statuses = slices.DeleteFunc(slices.Clone(statuses), func(s Status) bool { return s != Failed })
 	}
 	chosen := func(of ...Status) []Status {
 		return slices.DeleteFunc(of, func(s Status) bool { return !slices.Contains(statuses, s) })
@@ -130,7 +132,8 @@ func likePart(s string) string {
 	return "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(s) + "%"
 }
 
-// query is the statement that reads columns of what the filter chooses, newest first up to its limit; not ordered without one.
+// query is the statement that reads columns of what the filter chooses, newest first up to its limit; not ordered
+// without one.
 func (f Filter) query(columns string) (string, db.Args) {
 	var args db.Args
 	var parts []string

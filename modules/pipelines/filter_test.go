@@ -33,7 +33,7 @@ func fillList(t *testing.T, d *db.DB) []listedRun {
 	t.Helper()
 	runs := make([]listedRun, listed)
 	for i := range runs {
-		at := db.At(listedBegin.Add(time.Duration(i) * time.Minute))
+		at := db.NewTime(listedBegin.Add(time.Duration(i) * time.Minute))
 		r := listedRun{id: db.FirstIDAt(at.Time), pipeline: fmt.Sprintf("p%d", i%7), status: pipelines.Completed, created: at}
 		binary.BigEndian.PutUint32(r.id[12:], uint32(i))
 		switch i % 100 {
@@ -78,13 +78,13 @@ func insertListed(tx db.Tx, runs []listedRun) error {
 		}
 	}
 	_, err := tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, error, open_tasks, unsuccessful_tasks, created_at)
-SELECT x.id, x.name, 'v', x.status, 1, x.error, 0, 0, x.created_at FROM $x`, db.Args{"x": db.IDSet(ids).Texts("name", names).Texts("status", statuses).
+SELECT x.id, x.name, 'v', x.status, 1, x.error, 0, 0, x.created_at FROM $x`, db.Args{"x": db.IDRows(ids).Texts("name", names).Texts("status", statuses).
 		NullTexts("error", failures).Times("created_at", created)})
 	if err != nil {
 		return err
 	}
 	_, err = tx.Exec(`INSERT INTO {execution_labels} (name, value, pipeline_execution_id) SELECT 'team', x.value, x.id FROM $x`,
-		db.Args{"x": db.IDSet(labelled).Texts("value", values)})
+		db.Args{"x": db.IDRows(labelled).Texts("value", values)})
 	return err
 }
 
@@ -95,9 +95,9 @@ var listings = map[string]pipelines.Filter{
 	"statuses":            {Statuses: []pipelines.Status{pipelines.Running, pipelines.Cancelled}},
 	"completed":           {Statuses: []pipelines.Status{pipelines.Completed}},
 	"pipeline and status": {PipelineName: "p3", Statuses: []pipelines.Status{pipelines.Failed, pipelines.Running}},
-	"since":               {Since: db.At(listedBegin.Add(9000 * time.Minute))},
-	"until":               {Until: db.At(listedBegin.Add(100 * time.Minute))},
-	"period of a status":  {Statuses: []pipelines.Status{pipelines.Failed}, Since: db.At(listedBegin.Add(5000 * time.Minute)), Until: db.At(listedBegin.Add(6000 * time.Minute))},
+	"since":               {Since: db.NewTime(listedBegin.Add(9000 * time.Minute))},
+	"until":               {Until: db.NewTime(listedBegin.Add(100 * time.Minute))},
+	"period of a status":  {Statuses: []pipelines.Status{pipelines.Failed}, Since: db.NewTime(listedBegin.Add(5000 * time.Minute)), Until: db.NewTime(listedBegin.Add(6000 * time.Minute))},
 	"error":               {Error: "100% of host_3"},
 	"error of a pipeline": {PipelineName: "p1", Error: "HOST"},
 	"no pattern":          {Error: "host.3"},
@@ -122,7 +122,8 @@ func chosen(runs []listedRun, f pipelines.Filter) (ids []db.ID) {
 	return ids
 }
 
-// TestListings: each filter chooses what it says, page by page, newest first; counts agree; and an index serves it on both databases.
+// TestListings: each filter chooses what it says, page by page, newest first; counts agree; and an index serves it on
+// both databases.
 func TestListings(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {

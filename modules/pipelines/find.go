@@ -9,7 +9,7 @@ import (
 // Find reads executions by id, without their inputs. Ids that do not exist are left out.
 func (r *Repository) Find(ctx context.Context, ids []db.ID) (map[db.ID]Execution, error) {
 	out := make(map[db.ID]Execution, len(ids))
-	err := r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x)`, db.Args{"x": db.NewSet(len(ids)).IDs("execution", ids)},
+	err := r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x)`, db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)},
 		func(scan func(...any) error) error {
 			var e Execution
 			err := scanExecution(&e, scan)

@@ -12,7 +12,7 @@ import (
 func (r *Repository) Labels(ctx context.Context, ids []db.ID) (map[db.ID]map[string]string, error) {
 	out := map[db.ID]map[string]string{}
 	err := r.db.Query(ctx, `SELECT l.pipeline_execution_id, l.name, l.value FROM {execution_labels} AS l
-WHERE l.pipeline_execution_id IN (SELECT x.execution FROM $x)`, db.Args{"x": db.NewSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
+WHERE l.pipeline_execution_id IN (SELECT x.execution FROM $x)`, db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
 		var id db.ID
 		var name, value string
 		err := scan(&id, &name, &value)
@@ -26,7 +26,7 @@ WHERE l.pipeline_execution_id IN (SELECT x.execution FROM $x)`, db.Args{"x": db.
 }
 
 // label writes the labels of new executions.
-func (r *Repository) label(tx db.Tx, list []*move) error {
+func (r *Repository) label(tx db.Tx, list []*change) error {
 	var ids []db.ID
 	var names, values []string
 	for _, m := range list {
@@ -37,8 +37,8 @@ func (r *Repository) label(tx db.Tx, list []*move) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	return tx.Later("write labels", `INSERT INTO {execution_labels} (name, value, pipeline_execution_id)
-SELECT x.name, x.value, x.id FROM $x $keep_plan`, db.Args{"x": db.IDSet(ids).Texts("name", names).Texts("value", values)})
+	return tx.QueueExec("write labels", `INSERT INTO {execution_labels} (name, value, pipeline_execution_id)
+SELECT x.name, x.value, x.id FROM $x $keep_plan`, db.Args{"x": db.IDRows(ids).Texts("name", names).Texts("value", values)})
 }
 
 // mergedLabels are those of a definition and those that a start gives, which win.

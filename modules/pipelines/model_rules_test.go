@@ -36,13 +36,13 @@ func (x *modelTask) claim(worker string) {
 func (x *modelTask) outcome(o *pipelines.Outcome) {
 	hard := o.ErrorKind == tasks.KindPermanent
 	switch o.Kind {
-	case pipelines.Succeeded:
+	case pipelines.OutcomeSucceeded:
 		x.move(tasks.Completed, "")
 		return
-	case pipelines.Deferred:
+	case pipelines.OutcomeDeferred:
 		x.move(tasks.Ready, tasks.Deferred)
 		x.late = hard
-	case pipelines.Released:
+	case pipelines.OutcomeReleased:
 		x.move(tasks.Ready, "")
 	default:
 		if x.failures++; hard || x.failures >= x.def.Retry.MaxAttempts {
@@ -155,7 +155,8 @@ func (r *modelRun) counts() (open, unsuccessful int) {
 	return open, unsuccessful
 }
 
-// follow decides, in topological order, the tasks whose rule says what becomes of them, and ends the run if nothing is open.
+// follow decides, in topological order, the tasks whose rule says what becomes of them, and ends the run if nothing is
+// open.
 func (r *modelRun) follow() {
 	for _, name := range r.def.Order() {
 		x := r.tasks[name]

@@ -84,7 +84,7 @@ func (m *model) clear(t *rapid.T) {
 	list, err := m.s.Pipelines.List(bg, pipelines.Filter{})
 	for _, e := range list {
 		if !e.Status.Terminal() {
-			err = errors.Join(err, m.s.Engine.Cancel(bg, pipelines.Order{ID: e.ID}))
+			err = errors.Join(err, m.s.Engine.Cancel(bg, pipelines.ControlRequest{ID: e.ID}))
 		}
 	}
 	if err != nil {
@@ -136,7 +136,7 @@ func (m *model) add(t *rapid.T, id db.ID, def *definition.Definition, key string
 }
 
 // due gives the tasks that a claim must take, in the outbox's order.
-func (m *model) due(t *rapid.T, want outbox.Want) []*modelTask {
+func (m *model) due(t *rapid.T, want outbox.ClaimFilter) []*modelTask {
 	rows, err := m.s.Outbox.ListPending(bg, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func (m *model) expire(t *rapid.T) {
 	if w := m.worker(t, true); w != nil {
 		w.expired = true
 		err := m.s.DB.Transaction(bg, func(tx db.Tx) error {
-			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`, db.Args{"id": w.id, "now": db.At(tx.Now.Add(-time.Second))})
+			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`, db.Args{"id": w.id, "now": db.NewTime(tx.Now.Add(-time.Second))})
 			return err
 		})
 		if err != nil {
@@ -203,7 +203,7 @@ func (m *model) annotate(t *rapid.T) {
 	if x := r.tasks["t0"]; rapid.Bool().Draw(t, "about a task") {
 		a = pipelines.Annotation{TaskExecutionID: x.id, Data: a.Data, Worker: "somebody"}
 	}
-	if err := m.s.Engine.Annotate(bg, a); r.removed != errors.Is(err, pipelines.ErrState) || !r.removed && err != nil {
+	if err := m.s.Engine.Annotate(bg, a); r.removed != errors.Is(err, pipelines.ErrInvalidState) || !r.removed && err != nil {
 		t.Fatalf("annotate: %v; events removed: %v", err, r.removed)
 	}
 }
@@ -212,7 +212,7 @@ func (m *model) retention(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "really") > 0 {
 		return
 	}
-	if _, err := m.s.Retention.RemoveEvents(bg, db.At(m.s.DB.Now().Add(time.Hour)), nil); err != nil {
+	if _, err := m.s.Retention.RemoveEvents(bg, db.NewTime(m.s.DB.Now().Add(time.Hour)), nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range m.runs {
@@ -237,7 +237,7 @@ func (m *model) check(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	queued := map[db.ID]outbox.Row{}
+	queued := map[db.ID]outbox.Entry{}
 	for _, r := range pending {
 		queued[r.TaskExecutionID] = r
 	}
@@ -255,7 +255,7 @@ func (m *model) check(t *rapid.T) {
 	m.verify(t)
 }
 
-func (m *model) compare(t *rapid.T, r *modelRun, queued map[db.ID]outbox.Row, want, got map[string]modelRow) {
+func (m *model) compare(t *rapid.T, r *modelRun, queued map[db.ID]outbox.Entry, want, got map[string]modelRow) {
 	e, err := m.s.Pipelines.Get(bg, r.id)
 	if err != nil {
 		t.Fatal(err)

@@ -23,17 +23,17 @@ import (
 // modelHandler is a handler that is only ever claimed for: the test itself says how an attempt comes out.
 type modelHandler string
 
-func (h modelHandler) Name() string                                              { return string(h) }
-func (h modelHandler) Check(map[string]any) error                                { return nil }
-func (h modelHandler) Run(context.Context, *tasks.Call) (json.RawMessage, error) { return nil, nil }
+func (h modelHandler) Name() string                                                 { return string(h) }
+func (h modelHandler) Check(map[string]any) error                                   { return nil }
+func (h modelHandler) Run(context.Context, *tasks.Attempt) (json.RawMessage, error) { return nil, nil }
 
 var modelHandlers = []tasks.Handler{modelHandler("left"), modelHandler("right")}
 
 // modelTime bounds the random part of the test for each database. Rapid stops earlier after 100 rounds.
 const modelTime = 15 * time.Second
 
-// TestEngineFollowsTheModel makes random moves, legal and illegal, by several workers and operators, and compares after each the
-// answer, every row and the outbox with a model that knows no SQL; the checker looks at the history.
+// TestEngineFollowsTheModel makes random moves, legal and illegal, by several workers and operators, and compares after
+// each the answer, every row and the outbox with a model that knows no SQL; the checker looks at the history.
 func TestEngineFollowsTheModel(t *testing.T) {
 	enginetest.Each(t, modelHandlers, func(t *testing.T, s *enginetest.Stack) {
 		end, failed, rounds, steps := time.Now().Add(modelTime), false, 0, 0
@@ -69,7 +69,7 @@ func drawModelDefinition(t *rapid.T, s *enginetest.Stack) *definition.Definition
 		if rapid.IntRange(0, 2).Draw(t, "retry soon") > 0 {
 			x.Retry.Delay = 1 // a nanosecond is now: databases keep microseconds
 		}
-		rules := []definition.Rule{definition.AllSuccess, definition.NoneFailed, definition.Always}
+		rules := []definition.TriggerRule{definition.AllSuccess, definition.NoneFailed, definition.Always}
 		for j := range i {
 			if rapid.Bool().Draw(t, "edge") {
 				x.Needs = append(x.Needs, list[j].ID)
@@ -96,7 +96,7 @@ func (m *model) start(t *rapid.T) {
 		key = fmt.Sprint(key, m.round)
 	}
 	i := slices.IndexFunc(m.runs, func(r *modelRun) bool { return key != "" && r.key == key })
-	started, err := m.s.Engine.Start(bg, []pipelines.Request{{Definition: def, IdempotencyKey: key, Actor: "model"}})
+	started, err := m.s.Engine.Start(bg, []pipelines.StartRequest{{Definition: def, IdempotencyKey: key, Actor: "model"}})
 	switch {
 	case err != nil:
 		t.Fatal(err)
@@ -112,7 +112,7 @@ func (m *model) claim(t *rapid.T) {
 	if w == nil {
 		return
 	}
-	want := outbox.Want{Handlers: rapid.SampledFrom([][]string{{"left", "right"}, {"left"}, {"right"}}).Draw(t, "handlers"), Limit: rapid.IntRange(1, 4).Draw(t, "slots")}
+	want := outbox.ClaimFilter{Handlers: rapid.SampledFrom([][]string{{"left", "right"}, {"left"}, {"right"}}).Draw(t, "handlers"), Limit: rapid.IntRange(1, 4).Draw(t, "slots")}
 	if r := m.run(t); r != nil && rapid.IntRange(0, 3).Draw(t, "one execution") == 0 {
 		want.PipelineExecutionID = r.id
 	}
@@ -150,7 +150,7 @@ func (m *model) finish(t *rapid.T) {
 	for _, r := range m.runs {
 		r.follow()
 	}
-	answers, err := m.s.Engine.Finish(bg, string(group[0].Claim.Task.WorkerID), group)
+	answers, err := m.s.Engine.RecordOutcomes(bg, string(group[0].Claim.Task.WorkerID), group)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,26 +163,26 @@ func (m *model) finish(t *rapid.T) {
 
 func (m *model) outcome(t *rapid.T, c modelClaim) *pipelines.Outcome {
 	now := m.s.DB.Now()
-	o := &pipelines.Outcome{Claim: c.Claim, Output: db.JSON(`{"n": 1}`), ErrorKind: tasks.KindError, Error: "it fails", Until: db.At(now), Reason: "why"}
+	o := &pipelines.Outcome{Claim: c.Claim, Output: db.JSON(`{"n": 1}`), ErrorKind: tasks.KindError, Error: "it fails", Until: db.NewTime(now), Reason: "why"}
 	o.Logs = tasks.Written{Chunks: []tasks.Chunk{{TaskExecutionID: c.Claim.Task.ID, Attempt: c.Claim.Task.Attempt, Seq: c.Claim.Task.Version << 32, Stream: tasks.Stdout, ByteCount: 5, Text: "words"}}}
-	o.Kind = rapid.SampledFrom([]pipelines.Kind{
-		pipelines.Succeeded, pipelines.Succeeded, pipelines.Succeeded, pipelines.Erred, pipelines.Erred, pipelines.Deferred, pipelines.Released,
+	o.Kind = rapid.SampledFrom([]pipelines.OutcomeKind{
+		pipelines.OutcomeSucceeded, pipelines.OutcomeSucceeded, pipelines.OutcomeSucceeded, pipelines.OutcomeFailed, pipelines.OutcomeFailed, pipelines.OutcomeDeferred, pipelines.OutcomeReleased,
 	}).Draw(t, "kind")
 	if rapid.IntRange(0, 3).Draw(t, "hard") == 0 {
-		o.ErrorKind, o.Until = tasks.KindPermanent, db.At(now.Add(time.Hour))
+		o.ErrorKind, o.Until = tasks.KindPermanent, db.NewTime(now.Add(time.Hour))
 	}
 	return o
 }
 
 // operate gives an order about some run, and compares the answer.
-func (m *model) operate(t *rapid.T, give func(context.Context, pipelines.Order) error, legal func(*modelRun) bool, do func(*modelRun)) {
+func (m *model) operate(t *rapid.T, give func(context.Context, pipelines.ControlRequest) error, legal func(*modelRun) bool, do func(*modelRun)) {
 	r := m.run(t)
 	if r == nil {
 		return
 	}
 	ok, was := legal(r), r.status
-	err := give(bg, pipelines.Order{ID: r.id, Reason: "the model says so", Actor: "operator"})
-	if ok != (err == nil) || !ok && !errors.Is(err, pipelines.ErrState) && !errors.Is(err, tasks.ErrNotFound) {
+	err := give(bg, pipelines.ControlRequest{ID: r.id, Reason: "the model says so", Actor: "operator"})
+	if ok != (err == nil) || !ok && !errors.Is(err, pipelines.ErrInvalidState) && !errors.Is(err, tasks.ErrNotFound) {
 		t.Fatalf("order for a run that is %s: %v; legal: %v", was, err, ok)
 	}
 	if ok {
@@ -206,7 +206,7 @@ func (m *model) cancel(t *rapid.T) {
 
 func (m *model) retry(t *rapid.T) {
 	from := rapid.SampledFrom([]string{"", "", "t0", "t1", "t2", "t3", "no such task"}).Draw(t, "from")
-	m.operate(t, func(bg context.Context, o pipelines.Order) error { return m.s.Engine.Retry(bg, o, from) },
+	m.operate(t, func(bg context.Context, o pipelines.ControlRequest) error { return m.s.Engine.Retry(bg, o, from) },
 		func(r *modelRun) bool {
 			return r.status.Terminal() && !r.removed && len(r.chosen(from)) > 0 && !r.useless(from)
 		},
@@ -215,10 +215,10 @@ func (m *model) retry(t *rapid.T) {
 
 // nobody gives orders about a run that does not exist.
 func (m *model) nobody(t *rapid.T) {
-	o := pipelines.Order{ID: db.NewID()}
+	o := pipelines.ControlRequest{ID: db.NewID()}
 	e := m.s.Engine
 	for _, err := range []error{e.Pause(bg, o), e.Resume(bg, o), e.Cancel(bg, o), e.Retry(bg, o, "")} {
-		if !errors.Is(err, pipelines.ErrNotFound) {
+		if !errors.Is(err, pipelines.ErrExecutionNotFound) {
 			t.Fatalf("order for a run that does not exist: %v", err)
 		}
 	}

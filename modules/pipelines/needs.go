@@ -16,13 +16,13 @@ const needsPart = 32
 // tasks.MaxOutput bytes.
 func (e *Engine) few(outputs int) bool { return outputs <= e.mostNeeds/(2*tasks.MaxOutput) }
 
-// needs loads the outputs that the claimed tasks read. Those of tasks that end in this transaction come from its plan,
-// the others from the database.
-func (t *turn) needs() error {
-	var stored []tasks.Name
+// loadNeeds loads the outputs that the claimed tasks read. Those of tasks that end in this transaction come from its
+// plan, the others from the database.
+func (t *exchange) loadNeeds() error {
+	var stored []tasks.Key
 	for i := range t.claims {
 		c := &t.claims[i]
-		list := c.Definition.OutputsNeeded()
+		list := c.Definition.RequiredOutputs()
 		if len(list) > 0 {
 			c.Needs = make(map[string]json.RawMessage, len(list))
 		}
@@ -33,8 +33,8 @@ func (t *turn) needs() error {
 			continue
 		}
 		for _, name := range list {
-			if n := c.plan.ended(name); n != nil {
-				c.Needs[name] = json.RawMessage(n.move.Task.Output)
+			if n := c.plan.completed(name); n != nil {
+				c.Needs[name] = json.RawMessage(n.change.Task.Output)
 			} else {
 				stored = append(stored, c.named(name))
 			}
@@ -49,12 +49,12 @@ func (t *turn) needs() error {
 	}
 	for i := range t.claims {
 		c := &t.claims[i]
-		list := c.Definition.OutputsNeeded()
+		list := c.Definition.RequiredOutputs()
 		if !t.engine.few(len(list)) {
 			continue
 		}
 		for _, name := range list {
-			if c.plan.ended(name) == nil {
+			if c.plan.completed(name) == nil {
 				c.Needs[name] = json.RawMessage(found[c.named(name)])
 			}
 		}
@@ -62,23 +62,23 @@ func (t *turn) needs() error {
 	return nil
 }
 
-func (c *Claim) named(task string) tasks.Name {
-	return tasks.Name{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: task}
+func (c *Claim) named(task string) tasks.Key {
+	return tasks.Key{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: task}
 }
 
 // manyNeeds reads the outputs that one task needs in parts, until they are too large together.
-func (t *turn) manyNeeds(c *Claim, list []string) error {
+func (t *exchange) manyNeeds(c *Claim, list []string) error {
 	s := sizeSum{limit: t.engine.mostNeeds}
 	for part := range slices.Chunk(list, needsPart) {
-		var stored []tasks.Name
+		var stored []tasks.Key
 		for _, name := range part {
-			if n := c.plan.ended(name); n != nil {
-				c.Needs[name] = json.RawMessage(n.move.Task.Output)
+			if n := c.plan.completed(name); n != nil {
+				c.Needs[name] = json.RawMessage(n.change.Task.Output)
 			} else {
 				stored = append(stored, c.named(name))
 			}
 		}
-		found := map[tasks.Name]db.JSON{}
+		found := map[tasks.Key]db.JSON{}
 		if len(stored) > 0 {
 			var err error
 			if found, err = t.engine.tasks.Outputs(t.tx, stored); err != nil {

@@ -19,15 +19,15 @@ type filler struct{}
 
 func (filler) Name() string               { return "fill" }
 func (filler) Check(map[string]any) error { return nil }
-func (filler) Run(_ context.Context, call *tasks.Call) (json.RawMessage, error) {
+func (filler) Run(_ context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 	if call.TaskName[0] == 't' {
 		return json.RawMessage(`"` + strings.Repeat("x", 998) + `"`), nil
 	}
 	return call.With, nil
 }
 
-// TestOutputsThatAreTooLargeTogether: a task, or a condition, that reads more outputs than the limit allows fails once, with the sizes; one
-// that reads fewer of the same outputs runs.
+// TestOutputsThatAreTooLargeTogether: a task, or a condition, that reads more outputs than the limit allows fails once,
+// with the sizes; one that reads fewer of the same outputs runs.
 func TestOutputsThatAreTooLargeTogether(t *testing.T) {
 	t.Parallel()
 	enginetest.Each(t, []tasks.Handler{filler{}}, func(t *testing.T, s *enginetest.Stack) {

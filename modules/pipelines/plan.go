@@ -11,29 +11,29 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// errNeedWhole means that a plan met a task that was not loaded: it must be made again over the whole graph.
-var errNeedWhole = errors.New("the plan needs the whole graph")
+// errNeedFullGraph means that a plan met a task that was not loaded: it must be made again over the whole graph.
+var errNeedFullGraph = errors.New("the plan needs the whole graph")
 
-// plan works out what follows from the moves of one pipeline execution's tasks: successors ready or skipped, counters, the
-// pipeline's own end. It is pure: it reads what it was given, writes nothing, and is thrown away if it fails.
+// plan works out what follows from the moves of one pipeline execution's tasks: successors ready or skipped, counters,
+// the pipeline's own end. It is pure: it reads what it was given, writes nothing, and is thrown away if it fails.
 //
-// As long as every task that ended has Completed, the direct dependents are all it needs to know. After a failure or a skip it asks
-// for what it meets, and for the whole graph if that is much, or at the end of the execution.
+// As long as every task that ended has Completed, the direct dependents are all it needs to know. After a failure or a
+// skip it asks for what it meets, and for the whole graph if that is much, or at the end of the execution.
 type plan struct {
 	execution Execution
 	def       *definition.Definition
 	nodes     map[string]*node
-	whole     bool // nodes holds all tasks
+	fullGraph bool // nodes holds all tasks
 	now       db.Time
 	worker    string  // who acts, if a worker does
 	actor     string  // who asked, if anybody did
-	written   *counts // what the row has by now; nil: what the plan began with, or nothing
+	persisted *counts // what the row has by now; nil: what the plan began with, or nothing
 	// fetch reads further tasks by name; nil: nothing but the whole graph helps.
-	fetch   func(names []string) ([]tasks.Task, error)
-	fetches int
+	loadTasks func(names []string) ([]tasks.Task, error)
+	loads     int
 	// outputs gives outputs of completed tasks of this execution, those that end in this plan included.
 	outputs func(names []string) (map[string]json.RawMessage, error)
-	values  *definition.Values // of the conditions, once one has been evaluated
+	values  *definition.EvalContext // of the conditions, once one has been evaluated
 
 	order []*node // nodes with a move, in the order of their moves
 	queue []*node // terminal nodes whose dependents have not been told
@@ -43,12 +43,12 @@ type plan struct {
 type node struct {
 	name      string
 	task      tasks.Task // as the plan has it by now
-	move      *tasks.Move
+	change    *tasks.Change
 	remaining int // as the row has it
 }
 
 func newPlan(e Execution, def *definition.Definition, list []tasks.Task, whole bool, now db.Time) *plan {
-	p := &plan{execution: e, def: def, nodes: make(map[string]*node, len(list)), whole: whole, now: now}
+	p := &plan{execution: e, def: def, nodes: make(map[string]*node, len(list)), fullGraph: whole, now: now}
 	p.add(list)
 	return p
 }
@@ -59,11 +59,11 @@ func (p *plan) add(list []tasks.Task) {
 	}
 }
 
-// mostFetches bounds the reading bit by bit: past it, the whole graph is read at once.
-const mostFetches = 8
+// maxLoads bounds the reading bit by bit: past it, the whole graph is read at once.
+const maxLoads = 8
 
-// know sees to it that the plan has nodes of these tasks.
-func (p *plan) know(names []string) error {
+// ensureLoaded sees to it that the plan has nodes of these tasks.
+func (p *plan) ensureLoaded(names []string) error {
 	var missing []string
 	for _, name := range names {
 		if _, ok := p.nodes[name]; !ok {
@@ -73,31 +73,31 @@ func (p *plan) know(names []string) error {
 	switch {
 	case len(missing) == 0:
 		return nil
-	case p.whole:
+	case p.fullGraph:
 		return fmt.Errorf("task %q of pipeline execution %s has no row", missing[0], p.execution.ID)
-	case p.fetch == nil || p.fetches == mostFetches:
-		return errNeedWhole
+	case p.loadTasks == nil || p.loads == maxLoads:
+		return errNeedFullGraph
 	}
-	p.fetches++
-	list, err := p.fetch(missing)
+	p.loads++
+	list, err := p.loadTasks(missing)
 	if err != nil {
 		return err
 	}
 	p.add(list)
 	if len(list) != len(missing) {
-		return errNeedWhole // which says what is missing
+		return errNeedFullGraph // which says what is missing
 	}
 	return nil
 }
 
-// take enters a move of a task into the plan.
-func (p *plan) take(n *node, m *tasks.Move) {
+// record enters a move of a task into the plan.
+func (p *plan) record(n *node, m *tasks.Change) {
 	was := n.task.Status
-	if n.move == nil {
+	if n.change == nil {
 		p.order = append(p.order, n)
 	}
 	m.Actor = p.actor
-	n.move, n.task = m, m.Task
+	n.change, n.task = m, m.Task
 	switch {
 	case n.task.Status.Terminal() && !was.Terminal():
 		p.execution.OpenTasks--
@@ -113,26 +113,26 @@ func (p *plan) take(n *node, m *tasks.Move) {
 	}
 }
 
-// next is a further step on a node: it continues the move that the plan has for it already.
-func (n *node) next() *tasks.Move {
-	if n.move != nil {
-		n.move.Task.RemainingDependencies = n.task.RemainingDependencies // counted since that move
-		return n.move
+// continueChange is a further step on a node: it continues the move that the plan has for it already.
+func (n *node) continueChange() *tasks.Change {
+	if n.change != nil {
+		n.change.Task.RemainingDependencies = n.task.RemainingDependencies // counted since that move
+		return n.change
 	}
-	return tasks.Begin(n.task)
+	return tasks.NewChange(n.task)
 }
 
-// propagate tells the dependents of every task that has ended, until nothing more follows.
-func (p *plan) propagate() error {
+// notifyDependents tells the dependents of every task that has ended, until nothing more follows.
+func (p *plan) notifyDependents() error {
 	for len(p.queue) > 0 {
 		ended := p.queue[0]
 		p.queue = p.queue[1:]
 		dependents := p.def.Dependents(ended.name)
-		if err := p.know(dependents); err != nil {
+		if err := p.ensureLoaded(dependents); err != nil {
 			return err
 		}
 		for _, name := range dependents {
-			if err := p.tell(p.nodes[name], ended); err != nil {
+			if err := p.notifyDependent(p.nodes[name], ended); err != nil {
 				return err
 			}
 		}
@@ -140,9 +140,9 @@ func (p *plan) propagate() error {
 	return nil
 }
 
-// tell counts a dependency of a task off, and decides the task if its trigger rule can say by now what becomes of it. A task that
-// the first of its dependencies has started, or skipped, only counts.
-func (p *plan) tell(n, ended *node) error {
+// notifyDependent counts a dependency of a task off, and decides the task if its trigger rule can say by now what
+// becomes of it. A task that the first of its dependencies has started, or skipped, only counts.
+func (p *plan) notifyDependent(n, ended *node) error {
 	n.task.RemainingDependencies--
 	if n.task.Status != tasks.NotStarted {
 		return nil
@@ -163,7 +163,7 @@ func (p *plan) tell(n, ended *node) error {
 	default:
 		return nil
 	}
-	return p.decide(n, t, deps)
+	return p.resolve(n, t, deps)
 }
 
 func (p *plan) definition(n *node) (*definition.Task, error) {
@@ -174,9 +174,9 @@ func (p *plan) definition(n *node) (*definition.Task, error) {
 	return t, nil
 }
 
-// decide says what becomes of a task whose trigger rule is decided: ready, skipped, or abandoned if its condition can't be
-// evaluated. As long as the rule is not decided, it does nothing.
-func (p *plan) decide(n *node, t *definition.Task, deps definition.Ended) error {
+// resolve says what becomes of a task whose trigger rule is decided: ready, skipped, or abandoned if its condition
+// can't be evaluated. As long as the rule is not decided, it does nothing.
+func (p *plan) resolve(n *node, t *definition.Task, deps definition.Ended) error {
 	switch t.TriggerRule.Decide(deps) {
 	case definition.Undecided:
 		return nil
@@ -187,33 +187,33 @@ func (p *plan) decide(n *node, t *definition.Task, deps definition.Ended) error 
 	case definition.Runs:
 	}
 	if t.If == "" {
-		p.take(n, n.next().MarkReady(p.now).By(p.worker))
+		p.record(n, n.continueChange().MarkReady(p.now).Attribute(p.worker))
 		return nil
 	}
 	holds, err := p.condition(t)
 	var broken *conditionError
 	switch {
 	case errors.As(err, &broken):
-		p.take(n, n.next().AbandonAs(tasks.KindExpression, tasks.CleanText(err.Error(), tasks.MaxError), p.now).By(p.worker))
+		p.record(n, n.continueChange().AbandonAs(tasks.KindExpression, tasks.SanitizeText(err.Error(), tasks.MaxError), p.now).Attribute(p.worker))
 		return nil
 	case err != nil:
 		return err
 	case !holds:
 		return p.skip(n, t, tasks.SkipCondition, "condition is false: "+t.If)
 	}
-	p.take(n, n.next().MarkReady(p.now).By(p.worker))
+	p.record(n, n.continueChange().MarkReady(p.now).Attribute(p.worker))
 	return nil
 }
 
 func (p *plan) skip(n *node, t *definition.Task, reason tasks.SkipReason, detail string) error {
-	p.take(n, n.next().Skip(reason, string(t.TriggerRule), detail, p.now).By(p.worker))
+	p.record(n, n.continueChange().Skip(reason, string(t.TriggerRule), detail, p.now).Attribute(p.worker))
 	return nil
 }
 
 // dependencies counts how a task's dependencies, all terminal, ended.
 func (p *plan) dependencies(t *definition.Task) (deps definition.Ended, err error) {
 	if p.execution.UnsuccessfulTasks > 0 {
-		if err := p.know(t.Needs); err != nil {
+		if err := p.ensureLoaded(t.Needs); err != nil {
 			return deps, err
 		}
 	}
@@ -231,13 +231,13 @@ func (p *plan) dependencies(t *definition.Task) (deps definition.Ended, err erro
 	return deps, nil
 }
 
-// settle ends the execution if no task is open, and says nil otherwise; a late outcome may find it ended already.
-func (p *plan) settle() (*move, error) {
+// finishIfDone ends the execution if no task is open, and says nil otherwise; a late outcome may find it ended already.
+func (p *plan) finishIfDone() (*change, error) {
 	if p.execution.OpenTasks > 0 || p.execution.Status.Terminal() {
 		return nil, nil
 	}
-	if p.execution.UnsuccessfulTasks > 0 && !p.whole {
-		return nil, errNeedWhole
+	if p.execution.UnsuccessfulTasks > 0 && !p.fullGraph {
+		return nil, errNeedFullGraph
 	}
 	counts, failure := map[tasks.Status]int{}, ""
 	if p.execution.UnsuccessfulTasks == 0 {
@@ -252,7 +252,7 @@ func (p *plan) settle() (*move, error) {
 			}
 		}
 	}
-	m := end(p.execution, counts, tasks.CleanText(failure, tasks.MaxError), p.now)
+	m := end(p.execution, counts, tasks.SanitizeText(failure, tasks.MaxError), p.now)
 	m.worker, m.actor = p.worker, p.actor
 	return m, nil
 }
@@ -266,16 +266,17 @@ func verb(s tasks.Status) string {
 
 func failed(s tasks.Status) bool { return s == tasks.Failed || s == tasks.Abandoned }
 
-// result returns the tasks' moves in order, and how many dependencies are to be counted off where a move does not write that.
-func (p *plan) result() (moves []*tasks.Move, counters []tasks.Counter) {
+// result returns the tasks' moves in order, and how many dependencies are to be counted off where a move does not write
+// that.
+func (p *plan) result() (moves []*tasks.Change, counters []tasks.DependencyCount) {
 	for _, n := range p.order {
-		n.move.Hold, n.move.ReservedFor = p.execution.Status == Paused, string(p.execution.ReservedFor)
-		n.move.Task.RemainingDependencies = n.task.RemainingDependencies
-		moves = append(moves, n.move)
+		n.change.NoOutbox, n.change.ReservedFor = p.execution.Status == Paused, string(p.execution.ReservedFor)
+		n.change.Task.RemainingDependencies = n.task.RemainingDependencies
+		moves = append(moves, n.change)
 	}
 	for _, n := range p.nodes {
-		if ended := n.remaining - n.task.RemainingDependencies; ended != 0 && (n.move == nil || !n.move.WritesRemaining()) {
-			counters = append(counters, tasks.Counter{ID: n.task.ID, Ended: ended})
+		if ended := n.remaining - n.task.RemainingDependencies; ended != 0 && (n.change == nil || !n.change.WritesRemaining()) {
+			counters = append(counters, tasks.DependencyCount{ID: n.task.ID, Ended: ended})
 		}
 	}
 	return moves, counters

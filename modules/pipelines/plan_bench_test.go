@@ -36,7 +36,7 @@ func perTask(b *testing.B, n int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/task")
 }
 
-var plannedAt = db.At(time.Unix(1e9, 0))
+var plannedAt = db.NewTime(time.Unix(1e9, 0))
 
 // BenchmarkPlanStart is what the engine works out for a run's start, without writing it.
 func BenchmarkPlanStart(b *testing.B) {
@@ -58,8 +58,8 @@ func BenchmarkPlanStart(b *testing.B) {
 	}
 }
 
-// BenchmarkPlanFinish is what the engine works out when tasks end: the first of a chain of ten, which makes the second ready, and
-// all that a join waits for at once.
+// BenchmarkPlanFinish is what the engine works out when tasks end: the first of a chain of ten, which makes the second
+// ready, and all that a join waits for at once.
 func BenchmarkPlanFinish(b *testing.B) {
 	for _, c := range []struct {
 		name  string
@@ -80,7 +80,7 @@ func BenchmarkPlanFinish(b *testing.B) {
 			for i := range c.ends {
 				row := start.nodes[def.Tasks[i].ID].task.Claim("worker", plannedAt, plannedAt).MarkStarted().Task
 				rows = append(rows, row)
-				outcomes = append(outcomes, &Outcome{Claim: &Claim{Task: row, Definition: &def.Tasks[i]}, Kind: Succeeded})
+				outcomes = append(outcomes, &Outcome{Claim: &Claim{Task: row, Definition: &def.Tasks[i]}, Kind: OutcomeSucceeded})
 				for _, d := range def.Dependents(row.TaskName) {
 					near[d] = true
 				}
@@ -91,7 +91,7 @@ func BenchmarkPlanFinish(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				p := newPlan(x, def, rows, false, plannedAt)
-				if _, err := p.finish("worker", outcomes); err != nil {
+				if _, err := p.recordOutcomes("worker", outcomes); err != nil {
 					b.Fatal(err)
 				}
 				if moves, _ := p.result(); len(moves) != c.ends+1 {

@@ -12,7 +12,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// oracle knows the statuses of a run's tasks, and how often each has failed. It keeps no counter and looks at everything each time.
+// oracle knows the statuses of a run's tasks, and how often each has failed. It keeps no counter and looks at
+// everything each time.
 type oracle struct {
 	def      *definition.Definition
 	at       map[string]tasks.Status
@@ -32,9 +33,9 @@ func newOracle(def *definition.Definition) *oracle {
 // outcome enters how an attempt came out; what follows from it, follow says.
 func (o *oracle) outcome(name string, x *Outcome) {
 	switch x.Kind {
-	case Succeeded:
+	case OutcomeSucceeded:
 		o.at[name] = tasks.Completed
-	case Erred:
+	case OutcomeFailed:
 		o.failures[name]++
 		o.at[name] = tasks.Ready
 		if t, _ := o.def.Task(name); x.ErrorKind == tasks.KindPermanent || o.failures[name] >= t.Retry.MaxAttempts {

@@ -7,9 +7,9 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// reopen plans an operator's retry over the whole graph (see choose). It returns the names of what is reopened.
-func (p *plan) reopen(from string) ([]string, error) {
-	chosen, err := p.choose(from)
+// resetTasks plans an operator's retry over the whole graph (see choose). It returns the names of what is reopened.
+func (p *plan) resetTasks(from string) ([]string, error) {
+	chosen, err := p.tasksToReset(from)
 	if err != nil {
 		return nil, err
 	}
@@ -20,7 +20,7 @@ func (p *plan) reopen(from string) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%w: no task of pipeline execution %s can be run again", ErrState, p.execution.ID)
+		return nil, fmt.Errorf("%w: no task of pipeline execution %s can be run again", ErrInvalidState, p.execution.ID)
 	}
 	open := func(name string) bool { return chosen[name] || !p.nodes[name].task.Status.Terminal() }
 	for i := range p.def.Tasks {
@@ -33,22 +33,22 @@ func (p *plan) reopen(from string) ([]string, error) {
 		}
 		n.task.RemainingDependencies = remaining
 		if chosen[t.ID] {
-			p.take(n, n.task.Reopen(t.Retry.MaxAttempts, remaining))
+			p.record(n, n.task.Reopen(t.Retry.MaxAttempts, remaining))
 		}
 	}
 	for _, name := range names {
 		if n := p.nodes[name]; n.task.Status == tasks.NotStarted {
 			t, _ := p.def.Task(name)
-			if err := p.decide(n, t, p.endedOf(t)); err != nil {
+			if err := p.resolve(n, t, p.endedOf(t)); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if err := p.propagate(); err != nil {
+	if err := p.notifyDependents(); err != nil {
 		return nil, err
 	}
 	if from != "" && p.nodes[from].task.Status == tasks.Skipped {
-		return nil, fmt.Errorf("%w: task %q would be skipped again, for what it needs has not gone as its rule asks: retry from there", ErrState, from)
+		return nil, fmt.Errorf("%w: task %q would be skipped again, for what it needs has not gone as its rule asks: retry from there", ErrInvalidState, from)
 	}
 	return names, nil
 }
@@ -62,9 +62,10 @@ func (p *plan) endedOf(t *definition.Task) (deps definition.Ended) {
 	return deps
 }
 
-// choose picks the tasks to reopen: what did not come to a good end, or from on; what was cancelled, for it came to no end of its own;
-// and all that depends on one of these, completed or not: clean-up and alerts belong to what they follow.
-func (p *plan) choose(from string) (map[string]bool, error) {
+// tasksToReset picks the tasks to reopen: what did not come to a good end, or from on; what was cancelled, for it came
+// to no end of its own; and all that depends on one of these, completed or not: clean-up and alerts belong to what they
+// follow.
+func (p *plan) tasksToReset(from string) (map[string]bool, error) {
 	chosen := map[string]bool{}
 	if from != "" {
 		if _, ok := p.nodes[from]; !ok {

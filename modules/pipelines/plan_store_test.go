@@ -27,7 +27,7 @@ type store struct {
 
 func startStore(t *rapid.T, def *definition.Definition) *store {
 	s := &store{
-		def: def, rows: map[string]tasks.Task{}, queued: map[string]bool{}, now: db.At(time.Unix(1e9, 0)),
+		def: def, rows: map[string]tasks.Task{}, queued: map[string]bool{}, now: db.NewTime(time.Unix(1e9, 0)),
 		x:      Execution{ID: db.NewID(), PipelineName: def.Name, Status: Running, Version: 1, OpenTasks: len(def.Tasks), Input: db.JSON("{}")},
 		oracle: newOracle(def),
 	}
@@ -65,8 +65,8 @@ func (s *store) plan(whole bool, names ...string) *plan {
 	p.outputs = func(names []string) (map[string]json.RawMessage, error) {
 		out := map[string]json.RawMessage{}
 		for _, name := range names {
-			if n := p.nodes[name]; n != nil && n.move != nil {
-				out[name] = json.RawMessage(n.move.Task.Output)
+			if n := p.nodes[name]; n != nil && n.change != nil {
+				out[name] = json.RawMessage(n.change.Task.Output)
 			} else if s.rows[name].Status == tasks.Completed {
 				out[name] = json.RawMessage(s.rows[name].Output)
 			}
@@ -81,8 +81,8 @@ func (s *store) write(t *rapid.T, p *plan) {
 	moves, counters := p.result()
 	for _, m := range moves {
 		row := s.rows[m.Task.TaskName]
-		if m.From != row.Version || m.Task.Version != m.From+int64(len(m.Steps)) {
-			t.Fatalf("task %s: a move from version %d by %d steps to %d, the row having %d", m.Task.TaskName, m.From, len(m.Steps), m.Task.Version, row.Version)
+		if m.ReadVersion != row.Version || m.Task.Version != m.ReadVersion+int64(len(m.Steps)) {
+			t.Fatalf("task %s: a move from version %d by %d steps to %d, the row having %d", m.Task.TaskName, m.ReadVersion, len(m.Steps), m.Task.Version, row.Version)
 		}
 		for _, step := range m.Steps {
 			if !legal(step.Transition, row.Status) {
@@ -94,7 +94,7 @@ func (s *store) write(t *rapid.T, p *plan) {
 			t.Fatalf("task %s: steps lead to %s, the row says %s", m.Task.TaskName, row.Status, m.Task.Status)
 		}
 		delete(s.queued, m.Task.TaskName)
-		if last := m.Steps[len(m.Steps)-1].Transition; last.Outbox == tasks.Add && !m.Hold {
+		if last := m.Steps[len(m.Steps)-1].Transition; last.Outbox == tasks.OutboxAdd && !m.NoOutbox {
 			s.queued[m.Task.TaskName] = true
 		}
 		remaining := s.rows[m.Task.TaskName].RemainingDependencies
@@ -122,7 +122,7 @@ func legal(t tasks.Transition, from tasks.Status) bool {
 
 // ended is the execution as a plan leaves it.
 func (s *store) ended(t *rapid.T, p *plan) Execution {
-	end, err := p.settle()
+	end, err := p.finishIfDone()
 	switch {
 	case err != nil:
 		t.Fatal(err)
@@ -139,7 +139,7 @@ type planned struct {
 	Tasks     []tasks.Task
 	Steps     []string
 	Hold      []bool
-	Counters  []tasks.Counter
+	Counters  []tasks.DependencyCount
 	Execution Execution
 }
 
@@ -147,7 +147,7 @@ func (s *store) planned(t *rapid.T, p *plan) planned {
 	moves, counters := p.result()
 	out := planned{Counters: sortCounters(counters), Execution: s.ended(t, p)}
 	for _, m := range moves {
-		out.Tasks, out.Hold = append(out.Tasks, m.Task), append(out.Hold, m.Hold)
+		out.Tasks, out.Hold = append(out.Tasks, m.Task), append(out.Hold, m.NoOutbox)
 		for _, step := range m.Steps {
 			out.Steps = append(out.Steps, fmt.Sprintf("%s %+v by %q", step.Transition.Name, step.Data, step.Worker))
 		}
@@ -155,32 +155,33 @@ func (s *store) planned(t *rapid.T, p *plan) planned {
 	return out
 }
 
-// finish records a group as the engine does, and sees that a partial plan, where it is enough, means the same as a whole one.
+// finish records a group as the engine does, and sees that a partial plan, where it is enough, means the same as a
+// whole one.
 func (s *store) finish(t *rapid.T, outcomes []*Outcome) {
 	whole := s.plan(true)
-	if lost, err := whole.finish("worker", outcomes); err != nil || len(lost) > 0 {
+	if lost, err := whole.recordOutcomes("worker", outcomes); err != nil || len(lost) > 0 {
 		t.Fatalf("whole plan: %v, %d lost", err, len(lost))
 	}
 	var near []string
-	for _, n := range (&group{id: s.x.ID, def: s.def, outcomes: outcomes}).surroundings(false) {
+	for _, n := range (&executionOutcomes{id: s.x.ID, def: s.def, outcomes: outcomes}).tasksToLoad(false) {
 		near = append(near, n.TaskName)
 	}
 	p := s.plan(false, near...)
-	p.fetch = func(names []string) (list []tasks.Task, err error) {
+	p.loadTasks = func(names []string) (list []tasks.Task, err error) {
 		for _, name := range names {
 			list = append(list, s.rows[name])
 		}
 		return list, nil
 	}
-	_, err := p.finish("worker", outcomes)
+	_, err := p.recordOutcomes("worker", outcomes)
 	switch {
 	case err == nil:
 		if diff := cmp.Diff(s.planned(t, whole), s.planned(t, p)); diff != "" {
 			t.Fatalf("near plan (-whole +near):\n%s", diff)
 		}
-	case !errors.Is(err, errNeedWhole):
+	case !errors.Is(err, errNeedFullGraph):
 		t.Fatal(err)
-	case whole.execution.UnsuccessfulTasks == 0 || p.fetches < mostFetches && whole.execution.OpenTasks > 0:
+	case whole.execution.UnsuccessfulTasks == 0 || p.loads < maxLoads && whole.execution.OpenTasks > 0:
 		t.Fatal("the plan asks for the whole graph although it could know enough")
 	}
 	s.write(t, whole)

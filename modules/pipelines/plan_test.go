@@ -18,8 +18,9 @@ import (
 
 const broken = " + 1 > 2" // after a dependency's text: no number, so that the condition can't be evaluated
 
-// TestPlanFollowsTheOracle runs random graphs to their end, outcomes in random groups and orders, and compares every step with
-// an oracle that knows only statuses and works everything out anew. Failed runs, and some that completed, are retried once.
+// TestPlanFollowsTheOracle runs random graphs to their end, outcomes in random groups and orders, and compares every
+// step with an oracle that knows only statuses and works everything out anew. Failed runs, and some that completed, are
+// retried once.
 func TestPlanFollowsTheOracle(t *testing.T) {
 	for part := range 4 { // rapid makes 100 checks of each
 		t.Run(fmt.Sprint(part), func(t *testing.T) {
@@ -43,7 +44,7 @@ func drawDefinition(t *rapid.T) *definition.Definition {
 	for i := range list {
 		task := definition.Task{ID: fmt.Sprintf("t%d", i), Uses: "any"}
 		task.Retry = tasks.RetryPolicy{MaxAttempts: rapid.IntRange(1, 2).Draw(t, "attempts"), Backoff: tasks.Fixed, Delay: time.Second}
-		rules := []definition.Rule{definition.AllSuccess, definition.AllDone, definition.NoneFailed, definition.Always}
+		rules := []definition.TriggerRule{definition.AllSuccess, definition.AllDone, definition.NoneFailed, definition.Always}
 		conditions := []string{"", "", "", "", "false", "true"}
 		for j := range i {
 			if rapid.IntRange(0, 2).Draw(t, "edge") == 0 {
@@ -71,7 +72,7 @@ func (s *store) runToEnd(t *rapid.T) {
 		if step == 200 {
 			t.Fatalf("the run does not end: %v", s.oracle.at)
 		}
-		s.now = db.At(s.now.Add(time.Second))
+		s.now = db.NewTime(s.now.Add(time.Second))
 		kind := "claim and finish"
 		if step < 60 {
 			kind = rapid.SampledFrom([]string{"claim", "finish", "claim and finish", "recover", "pause"}).Draw(t, "step")
@@ -115,8 +116,8 @@ func (s *store) running() (names []string) {
 	return names
 }
 
-// finishSome ends the attempts of a random group of running tasks; neither the order of outcomes within it nor its being cut
-// into groups of one makes a difference to the rows.
+// finishSome ends the attempts of a random group of running tasks; neither the order of outcomes within it nor its
+// being cut into groups of one makes a difference to the rows.
 func (s *store) finishSome(t *rapid.T, last bool) {
 	var group []*Outcome
 	for _, name := range s.running() {
@@ -140,22 +141,22 @@ func (s *store) finishSome(t *rapid.T, last bool) {
 
 // outcome draws how an attempt comes out, and tells the oracle. last: in a way that ends the task soon.
 func (s *store) outcome(t *rapid.T, name string, last bool) *Outcome {
-	kinds := []Kind{Succeeded, Succeeded, Erred, Erred, Deferred, Released}
+	kinds := []OutcomeKind{OutcomeSucceeded, OutcomeSucceeded, OutcomeFailed, OutcomeFailed, OutcomeDeferred, OutcomeReleased}
 	if last {
 		kinds = kinds[:4]
 	}
 	def, _ := s.def.Task(name)
 	o := &Outcome{Claim: &Claim{Task: s.rows[name], Definition: def}, Kind: rapid.SampledFrom(kinds).Draw(t, "kind")}
 	o.Output, o.ErrorKind, o.Error, o.Until, o.Reason = db.JSON(`{"text":"x"}`), tasks.KindError, "it fails", s.now, "why"
-	if o.Kind == Erred && rapid.IntRange(0, 2).Draw(t, "permanent") == 0 {
+	if o.Kind == OutcomeFailed && rapid.IntRange(0, 2).Draw(t, "permanent") == 0 {
 		o.ErrorKind = tasks.KindPermanent
 	}
 	s.oracle.outcome(name, o)
 	return o
 }
 
-// same compares what two stores hold, but for the words of a condition that fails before all dependencies have ended: which of them
-// it finds there depends on the order.
+// same compares what two stores hold, but for the words of a condition that fails before all dependencies have ended:
+// which of them it finds there depends on the order.
 func (s *store) same(t *rapid.T, other *store, what string) {
 	early := func(name string) bool {
 		d, _ := s.def.Task(name)
@@ -183,14 +184,14 @@ func (s *store) recover(t *rapid.T) {
 		n := p.nodes[name]
 		switch rapid.IntRange(0, 3).Draw(t, "recovered") {
 		case 0:
-			p.take(n, n.task.Recover(s.now))
+			p.record(n, n.task.Recover(s.now))
 			s.oracle.at[name] = tasks.Ready
 		case 1:
-			p.take(n, tasks.Begin(n.task).Abandon("lost too often", s.now))
+			p.record(n, tasks.NewChange(n.task).Abandon("lost too often", s.now))
 			s.oracle.at[name] = tasks.Abandoned
 		}
 	}
-	if err := p.propagate(); err != nil {
+	if err := p.notifyDependents(); err != nil {
 		t.Fatal(err)
 	}
 	s.write(t, p)
@@ -222,9 +223,9 @@ func (s *store) retry(t *rapid.T) {
 	p.execution.Status = Running
 	before, above := maps.Clone(s.oracle.at), maps.Clone(s.oracle.above)
 	want := s.oracle.reopen(from)
-	names, err := p.reopen(from)
+	names, err := p.resetTasks(from)
 	if len(want) == 0 || from != "" && s.oracle.at[from] == tasks.Skipped {
-		if !errors.Is(err, ErrState) {
+		if !errors.Is(err, ErrInvalidState) {
 			t.Fatalf("a retry of nothing, or from a task that would be skipped again: %v, want ErrState", err)
 		}
 		s.oracle.at, s.oracle.above = before, above

@@ -22,7 +22,8 @@ const MaxRecoveryAttempts = 3
 const (
 	// recoveryBatch is how many executions are recovered in one transaction, as long as none of them fails.
 	recoveryBatch = 50
-	// recoveryHold is for how long others leave an execution alone whose recovery has been begun, by callers that name no time.
+	// recoveryHold is for how long others leave an execution alone whose recovery has been begun, by callers that name
+	// no time.
 	recoveryHold = 15 * time.Second
 	// longestRecoveryWait bounds the wait before a recovery that has failed is tried again.
 	longestRecoveryWait = time.Hour
@@ -57,9 +58,10 @@ func (e RecoveryErrors) Error() string {
 	return strings.Join(list, "; ")
 }
 
-// Recover takes tasks back from workers whose lease has expired, removes those workers, and returns the number of tasks. Executions are
-// recovered independently of each other: those that fail are in the error, a RecoveryErrors, and are tried again later, alone; after
-// MaxRecoveryAttempts such an execution is abandoned, all its tasks with it. Tries that fail for the state of the database do not count.
+// Recover takes tasks back from workers whose lease has expired, removes those workers, and returns the number of
+// tasks. Executions are recovered independently of each other: those that fail are in the error, a RecoveryErrors, and
+// are tried again later, alone; after MaxRecoveryAttempts such an execution is abandoned, all its tasks with it. Tries
+// that fail for the state of the database do not count.
 func (e *Engine) Recover(ctx context.Context) (int, error) {
 	found, err := e.leases.Due(ctx)
 	if err != nil || !found {
@@ -68,13 +70,14 @@ func (e *Engine) Recover(ctx context.Context) (int, error) {
 	return e.RecoverLost(ctx, "", recoveryHold)
 }
 
-// RecoverLost is Recover that also looks for tasks whose worker has no row. It is called by a worker, whose own lease it leaves alone, or
-// by nobody's, the empty text. Others leave an execution for the length of hold to whoever has begun with it.
+// RecoverLost is Recover that also looks for tasks whose worker has no row. It is called by a worker, whose own lease
+// it leaves alone, or by nobody's, the empty text. Others leave an execution for the length of hold to whoever has
+// begun with it.
 func (e *Engine) RecoverLost(ctx context.Context, worker string, hold time.Duration) (recovered int, err error) {
 	if found, err := e.leases.Due(ctx); err != nil {
 		return 0, err
 	} else if !found {
-		if found, err = e.tasks.AnyLost(ctx); err != nil || !found {
+		if found, err = e.tasks.AnyWorkerLost(ctx); err != nil || !found {
 			return 0, err
 		}
 	}
@@ -102,8 +105,9 @@ type recovery struct {
 	failed    RecoveryErrors
 }
 
-// take removes the workers whose lease has expired and enters the executions in which tasks run without a worker, in one transaction:
-// from then on a worker cannot go on, and its tasks are not forgotten whoever dies. It returns those that nobody else is at.
+// take removes the workers whose lease has expired and enters the executions in which tasks run without a worker, in
+// one transaction: from then on a worker cannot go on, and its tasks are not forgotten whoever dies. It returns those
+// that nobody else is at.
 func (r *recovery) take(ctx context.Context) (taken []leases.Recovery, err error) {
 	e := r.engine
 	published := int64(0) // outbox rows that only a worker that is gone looked at
@@ -121,7 +125,7 @@ func (r *recovery) take(ctx context.Context) (taken []leases.Recovery, err error
 				return err
 			}
 		}
-		list, err := e.tasks.Lost(tx)
+		list, err := e.tasks.LostWorkers(tx)
 		if err != nil {
 			return err
 		}
@@ -130,17 +134,18 @@ func (r *recovery) take(ctx context.Context) (taken []leases.Recovery, err error
 			r.lost[x.WorkerID] = true
 			executions = append(executions, x.PipelineExecutionID)
 		}
-		taken, err = e.leases.Take(tx, distinct(executions), r.hold)
+		taken, err = e.leases.Acquire(tx, distinct(executions), r.hold)
 		return err
 	})
 	if err == nil && published > 0 {
-		e.waker.committed(ctx, true)
+		e.notifier.committed(ctx, true)
 	}
 	return taken, err
 }
 
-// run recovers executions in batches, and one by one those of a batch that fails and those that somebody has begun with before: that
-// one's process may have ended of it. Those that failed least come first, so that what ends this process too comes last.
+// run recovers executions in batches, and one by one those of a batch that fails and those that somebody has begun with
+// before: that one's process may have ended of it. Those that failed least come first, so that what ends this process
+// too comes last.
 func (r *recovery) run(ctx context.Context, taken []leases.Recovery) error {
 	var alone, fresh []leases.Recovery
 	for _, x := range taken {
@@ -203,19 +208,19 @@ func (r *recovery) single(ctx context.Context, x leases.Recovery) error {
 	switch {
 	case err == nil:
 		return nil
-	case isGone(err):
+	case isDefinitionMissing(err):
 		return r.engine.abandon(ctx, id, err.Error())
 	case ctx.Err() != nil, db.Away(err):
-		return errors.Join(err, r.engine.leases.Withdraw(ctx, id))
-	case db.Unwell(err): // about this execution at most: it is locked, or takes too long
+		return errors.Join(err, r.engine.leases.UndoAttempt(ctx, id))
+	case db.IsUnhealthy(err): // about this execution at most: it is locked, or takes too long
 		r.failed = append(r.failed, &RecoveryError{PipelineExecutionID: id, Attempts: x.Attempts, Err: err})
-		return r.engine.leases.Withdraw(ctx, id)
+		return r.engine.leases.UndoAttempt(ctx, id)
 	}
 	r.failed = append(r.failed, &RecoveryError{PipelineExecutionID: id, Attempts: x.Attempts + 1, Err: err})
-	return r.engine.leases.Failed(ctx, id, tasks.CleanText(err.Error(), tasks.MaxError), min(r.hold<<(x.Attempts+1), longestRecoveryWait))
+	return r.engine.leases.Failed(ctx, id, tasks.SanitizeText(err.Error(), tasks.MaxError), min(r.hold<<(x.Attempts+1), longestRecoveryWait))
 }
 
-// giveUp abandons an execution whose recovery failed too often.
+// stopOnTenantGone abandons an execution whose recovery failed too often.
 func (r *recovery) giveUp(ctx context.Context, x leases.Recovery) error {
 	why := string(x.Error)
 	if why == "" {
@@ -223,12 +228,12 @@ func (r *recovery) giveUp(ctx context.Context, x leases.Recovery) error {
 	}
 	failure := &RecoveryError{PipelineExecutionID: x.PipelineExecutionID, Attempts: x.Attempts, Err: errors.New(why)}
 	r.failed = append(r.failed, failure)
-	err := r.engine.abandon(ctx, x.PipelineExecutionID, tasks.CleanText(fmt.Sprintf("its recovery failed %d times: %s", x.Attempts, why), tasks.MaxError))
+	err := r.engine.abandon(ctx, x.PipelineExecutionID, tasks.SanitizeText(fmt.Sprintf("its recovery failed %d times: %s", x.Attempts, why), tasks.MaxError))
 	if err == nil {
 		failure.Abandoned = true
 		return nil
 	}
-	if ctx.Err() != nil || db.Unwell(err) {
+	if ctx.Err() != nil || db.IsUnhealthy(err) {
 		return err
 	}
 	failure.Err = errors.Join(failure.Err, fmt.Errorf("abandon it: %w", err))
@@ -248,20 +253,22 @@ func (e *Engine) recoverIn(ctx context.Context, ids []db.ID, lost map[string]boo
 		return 0, err
 	}
 	if recovered > 0 {
-		e.waker.committed(ctx, ready > 0)
+		e.notifier.committed(ctx, ready > 0)
 	}
 	return recovered, nil
 }
 
-// Held reads the tasks that run in a worker's name, without their outputs, of one execution or, if that is zero, of all.
-func (e *Engine) Held(ctx context.Context, worker string, execution db.ID) ([]tasks.Task, error) {
+// RunningTasks reads the tasks that run in a worker's name, without their outputs, of one execution or, if that is
+// zero, of all.
+func (e *Engine) RunningTasks(ctx context.Context, worker string, execution db.ID) ([]tasks.Task, error) {
 	return e.tasks.Held(ctx, worker, execution)
 }
 
-// lost is what becomes of a task whose worker is gone: it is given up once it has lost too many, for it may be what kills them.
-func lost(t tasks.Task, now db.Time) *tasks.Move {
+// recoverOrAbandon is what becomes of a task whose worker is gone: it is given up once it has lost too many, for it may
+// be what kills them.
+func recoverOrAbandon(t tasks.Task, now db.Time) *tasks.Change {
 	if t.Recoveries >= MaxRecoveries {
-		return tasks.Begin(t).Abandon(fmt.Sprintf("lost with its worker %d times", t.Recoveries+1), now)
+		return tasks.NewChange(t).Abandon(fmt.Sprintf("lost with its worker %d times", t.Recoveries+1), now)
 	}
 	return t.Recover(now)
 }
@@ -279,18 +286,18 @@ func (e *Engine) recover(ctx context.Context, tx db.Tx, ids []db.ID, gone map[st
 		if !exists || x.Status.Terminal() {
 			continue // ended between being found and being locked
 		}
-		p, err := e.whole(ctx, tx, x)
+		p, err := e.fullPlan(ctx, tx, x)
 		if err != nil {
 			return 0, 0, fmt.Errorf("pipeline execution %s: %w", id, err)
 		}
 		for i := range p.def.Tasks {
 			n, ok := p.nodes[p.def.Tasks[i].ID]
 			if ok && n.task.Status == tasks.Running && gone[string(n.task.WorkerID)] {
-				p.take(n, lost(n.task, tx.Now))
+				p.record(n, recoverOrAbandon(n.task, tx.Now))
 				recovered++
 			}
 		}
-		if err := p.propagate(); err != nil {
+		if err := p.notifyDependents(); err != nil {
 			return 0, 0, fmt.Errorf("pipeline execution %s: %w", id, err)
 		}
 		plans = append(plans, p)

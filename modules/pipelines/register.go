@@ -12,15 +12,17 @@ import (
 type Registration struct {
 	Version string // of the definition
 	Before  string // the current version before; empty: there was none
-	Kept    bool   // Before is still the current version: it was registered later, and the definition is a former version
+	// Before is still the current version: it was registered later, and the definition is a former version
+	Kept bool
 }
 
 // Changed reports whether the current version is another one now.
 func (r Registration) Changed() bool { return !r.Kept && r.Before != r.Version }
 
-// Register stores a definition and makes it the current version of its pipeline: what `start NAME` takes from then on. modified is
-// when its source was last written. A version that was current before, and was replaced by one that was registered later, becomes
-// the current one again only if modified is after that: a worker that starts anew with an old file does not undo a newer definition.
+// Register stores a definition and makes it the current version of its pipeline: what `start NAME` takes from then on.
+// modified is when its source was last written. A version that was current before, and was replaced by one that was
+// registered later, becomes the current one again only if modified is after that: a worker that starts anew with an old
+// file does not undo a newer definition.
 func (e *Engine) Register(ctx context.Context, def *definition.Definition, modified time.Time) (r Registration, err error) {
 	err = e.db.Transaction(ctx, func(tx db.Tx) error {
 		r, err = e.definitions.register(ctx, tx, def, modified)

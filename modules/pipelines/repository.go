@@ -13,8 +13,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// errMoved means that a row changed between being read and being written; the transaction must not commit.
-var errMoved = errors.New("pipeline execution changed since it was read")
+// errVersionConflict means that a row changed between being read and being written; the transaction must not commit.
+var errVersionConflict = errors.New("pipeline execution changed since it was read")
 
 // Repository reads pipeline executions and applies moves to them.
 type Repository struct {
@@ -28,9 +28,9 @@ func NewRepository(d *db.DB, e *events.Repository) *Repository {
 	return &Repository{db: d, events: e, watchers: &watchers{}}
 }
 
-// insert writes new executions and their first events. One whose idempotency key is taken is left out: the result holds the ids
-// that were written.
-func (r *Repository) insert(tx db.Tx, moves []*move) (map[db.ID]bool, error) {
+// insert writes new executions and their first events. One whose idempotency key is taken is left out: the result holds
+// the ids that were written.
+func (r *Repository) insert(tx db.Tx, moves []*change) (map[db.ID]bool, error) {
 	n := len(moves)
 	ids, names, versions := make([]db.ID, n), make([]string, n), make([]string, n)
 	inputs, keys, open := make([]string, n), make([]string, n), make([]int64, n)
@@ -39,14 +39,14 @@ func (r *Repository) insert(tx db.Tx, moves []*move) (map[db.ID]bool, error) {
 		ids[i], names[i], versions[i] = e.ID, e.PipelineName, e.DefinitionVersion
 		inputs[i], keys[i], open[i] = string(e.Input), string(e.IdempotencyKey), int64(e.OpenTasks)
 	}
-	set := db.IDSet(ids).Payload().Texts("name", names).Texts("definition_version", versions).JSONs("input", inputs).
+	set := db.IDRows(ids).WriteOnly().Texts("name", names).Texts("definition_version", versions).JSONs("input", inputs).
 		NullTexts("idempotency_key", keys).Ints("open_tasks", open)
 	written, keyed := make(map[db.ID]bool, n), false
 	for i, id := range ids {
 		written[id], keyed = keys[i] == "", keyed || keys[i] != ""
 	}
 	reserved := "NULL"
-	if slices.ContainsFunc(moves, func(m *move) bool { return m.execution.ReservedFor != "" }) {
+	if slices.ContainsFunc(moves, func(m *change) bool { return m.execution.ReservedFor != "" }) {
 		workers := make([]string, n)
 		for i, m := range moves {
 			workers[i] = string(m.execution.ReservedFor)
@@ -55,7 +55,7 @@ func (r *Repository) insert(tx db.Tx, moves []*move) (map[db.ID]bool, error) {
 		reserved = "x.reserved_for"
 	}
 	deadline := "NULL"
-	if slices.ContainsFunc(moves, func(m *move) bool { return !m.execution.DeadlineAt.IsZero() }) {
+	if slices.ContainsFunc(moves, func(m *change) bool { return !m.execution.DeadlineAt.IsZero() }) {
 		set.Times("deadline_at", deadlines(moves))
 		deadline = "x.deadline_at"
 	}
@@ -73,24 +73,24 @@ FROM $x WHERE true $keep_plan`, db.Args{"x": set, "now": tx.Now}
 				return err
 			})
 	} else {
-		err = tx.Later("insert pipeline executions", statement, args)
+		err = tx.QueueExec("insert pipeline executions", statement, args)
 	}
 	if err != nil {
 		return nil, wrap("insert pipeline executions", err)
 	}
-	fresh := slices.DeleteFunc(slices.Clone(moves), func(m *move) bool { return !written[m.execution.ID] })
+	fresh := slices.DeleteFunc(slices.Clone(moves), func(m *change) bool { return !written[m.execution.ID] })
 	if err := r.label(tx, fresh); err != nil {
 		return nil, err
 	}
-	return written, r.append(tx, fresh)
+	return written, r.appendEvents(tx, fresh)
 }
 
 // apply writes moves: the rows, guarded by the versions that were read, and an event for each.
-func (r *Repository) apply(tx db.Tx, moves []*move) error {
+func (r *Repository) apply(tx db.Tx, moves []*change) error {
 	if len(moves) == 0 {
 		return nil
 	}
-	slices.SortFunc(moves, func(a, b *move) int { return bytes.Compare(a.execution.ID[:], b.execution.ID[:]) })
+	slices.SortFunc(moves, func(a, b *change) int { return bytes.Compare(a.execution.ID[:], b.execution.ID[:]) })
 	n := len(moves)
 	ids, versions, statuses, failures := make([]db.ID, n), make([]int64, n), make([]string, n), make([]string, n)
 	open, unsuccessful, completed, paused := make([]int64, n), make([]int64, n), make([]db.Time, n), make([]db.Time, n)
@@ -102,10 +102,10 @@ func (r *Repository) apply(tx db.Tx, moves []*move) error {
 		ids[i], versions[i], statuses[i], failures[i] = e.ID, e.Version, string(e.Status), string(e.Error)
 		open[i], unsuccessful[i], completed[i], paused[i] = int64(e.OpenTasks), int64(e.UnsuccessfulTasks), e.CompletedAt, e.PausedAt
 	}
-	set := db.IDSet(ids).Ints("version", versions).Payload().Texts("status", statuses).NullTexts("error", failures).
+	set := db.IDRows(ids).Ints("version", versions).WriteOnly().Texts("status", statuses).NullTexts("error", failures).
 		Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful).Times("completed_at", completed).Times("paused_at", paused)
 	attempt, deadline := "", "CASE WHEN x.completed_at IS NULL THEN p.deadline_at END"
-	if slices.ContainsFunc(moves, func(m *move) bool { return m.transition.Name == Restart.Name }) {
+	if slices.ContainsFunc(moves, func(m *change) bool { return m.transition.Name == Restart.Name }) {
 		attempts := make([]int64, n)
 		for i, m := range moves {
 			attempts[i] = int64(m.execution.Attempt)
@@ -113,21 +113,21 @@ func (r *Repository) apply(tx db.Tx, moves []*move) error {
 		set.Ints("attempt", attempts).Times("deadline_at", deadlines(moves))
 		attempt, deadline = ", attempt = x.attempt", "x.deadline_at" // restarts share their transaction's writes with no other transition
 	}
-	err := tx.LaterExpect("write pipeline executions", `UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error`+attempt+`,
+	err := tx.QueueExpect("write pipeline executions", `UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error`+attempt+`,
   open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks, completed_at = x.completed_at, paused_at = x.paused_at,
   reserved_for = CASE WHEN x.completed_at IS NULL THEN p.reserved_for END, deadline_at = `+deadline+`,
   seal_due = CASE WHEN x.completed_at IS NOT NULL AND EXISTS (SELECT 1 FROM {chores} AS c WHERE c.name = 'seal') THEN 1 ELSE 0 END
-FROM $x WHERE p.id = x.id AND p.version = x.version - 1 $keep_plan_of_one`, db.Args{"x": set}, int64(n), func(int64) error { return fmt.Errorf("write pipeline executions: %w", errMoved) })
+FROM $x WHERE p.id = x.id AND p.version = x.version - 1 $keep_plan_of_one`, db.Args{"x": set}, int64(n), func(int64) error { return fmt.Errorf("write pipeline executions: %w", errVersionConflict) })
 	if err != nil {
 		return err
 	}
-	if err := r.append(tx, moves); err != nil {
+	if err := r.appendEvents(tx, moves); err != nil {
 		return err
 	}
 	return r.told(tx, moves)
 }
 
-func (r *Repository) append(tx db.Tx, moves []*move) error {
+func (r *Repository) appendEvents(tx db.Tx, moves []*change) error {
 	list := make([]events.Event, len(moves))
 	for i, m := range moves {
 		e, err := m.event()
@@ -140,14 +140,14 @@ func (r *Repository) append(tx db.Tx, moves []*move) error {
 	return nil
 }
 
-// count writes the counters of executions that no transition moves.
-func (r *Repository) count(tx db.Tx, list []Execution) error {
+// writeCounters writes the counters of executions that no transition moves.
+func (r *Repository) writeCounters(tx db.Tx, list []Execution) error {
 	ids, open, unsuccessful := make([]db.ID, len(list)), make([]int64, len(list)), make([]int64, len(list))
 	for i, e := range list {
 		ids[i], open[i], unsuccessful[i] = e.ID, int64(e.OpenTasks), int64(e.UnsuccessfulTasks)
 	}
-	return tx.Later("count tasks", `UPDATE {pipeline_executions} AS p SET open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks
-FROM $x WHERE p.id = x.id`, db.Args{"x": db.IDSet(ids).Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful)})
+	return tx.QueueExec("count tasks", `UPDATE {pipeline_executions} AS p SET open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks
+FROM $x WHERE p.id = x.id`, db.Args{"x": db.IDRows(ids).Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful)})
 }
 
 const fields = `id, pipeline_name, definition_version, status, version, attempt, error, open_tasks, unsuccessful_tasks, events_removed,
@@ -158,21 +158,22 @@ func scanExecution(e *Execution, scan func(...any) error) error {
 		&e.EventsRemoved, &e.OutputsRemovedAt, &e.ReservedFor, &e.CreatedAt, &e.CompletedAt, &e.PausedAt, &e.DeadlineAt)
 }
 
-// lock reads executions, without their inputs, and holds their rows until the transaction ends, in the order of their ids. All
-// that adds or removes outbox rows of an execution holds its lock, so pauses, completions and recoveries meet here.
+// lock reads executions, without their inputs, and holds their rows until the transaction ends, in the order of their
+// ids. All that adds or removes outbox rows of an execution holds its lock, so pauses, completions and recoveries meet
+// here.
 func (r *Repository) lock(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) {
 	out := make(map[db.ID]Execution, len(ids))
-	err := r.lockLater(tx, ids, out)
+	err := r.queueLock(tx, ids, out)
 	if err == nil {
-		err = tx.Flush()
+		err = tx.SendBatch()
 	}
 	return out, err
 }
 
-// lockLater is lock for which out has the executions after the next Flush.
-func (r *Repository) lockLater(tx db.Tx, ids []db.ID, out map[db.ID]Execution) error {
-	return tx.LaterQuery("lock pipeline executions", `SELECT `+fields+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x) ORDER BY id $for_update`,
-		db.Args{"x": db.NewSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
+// queueLock is lock for which out has the executions after the next Flush.
+func (r *Repository) queueLock(tx db.Tx, ids []db.ID, out map[db.ID]Execution) error {
+	return tx.QueueQuery("lock pipeline executions", `SELECT `+fields+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x) ORDER BY id $for_update`,
+		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
 			var e Execution
 			err := scanExecution(&e, scan)
 			out[e.ID] = e
@@ -180,34 +181,36 @@ func (r *Repository) lockLater(tx db.Tx, ids []db.ID, out map[db.ID]Execution) e
 		})
 }
 
-// countLater is lockLater for groups of outcomes, which counts the tasks that succeed off at once: for most runs that is all there is
-// to write. The executions in out are as they were before, as far as outcomes ask; the groups know what has been written.
-func (r *Repository) countLater(tx db.Tx, groups []*group, out map[db.ID]Execution) error {
+// lockAndDecrement is queueLock for groups of outcomes, which counts the tasks that succeed off at once: for most runs
+// that is all there is to write. The executions in out are as they were before, as far as outcomes ask; the groups know
+// what has been written.
+func (r *Repository) lockAndDecrement(tx db.Tx, groups []*executionOutcomes, out map[db.ID]Execution) error {
 	groups = slices.Clone(groups)
-	slices.SortFunc(groups, func(a, b *group) int { return bytes.Compare(a.id[:], b.id[:]) })
+	slices.SortFunc(groups, func(a, b *executionOutcomes) int { return bytes.Compare(a.id[:], b.id[:]) })
 	ids, done := make([]db.ID, len(groups)), make([]int64, len(groups))
-	byID := make(map[db.ID]*group, len(groups))
+	byID := make(map[db.ID]*executionOutcomes, len(groups))
 	for i, g := range groups {
 		ids[i], done[i], byID[g.id] = g.id, g.succeeded(), g
 	}
-	set := db.NewSet(len(ids)).IDs("execution", ids).Payload().Ints("done", done)
-	return tx.LaterQuery("lock pipeline executions", `UPDATE {pipeline_executions} SET open_tasks = open_tasks - x.done FROM $x WHERE id = x.execution $keep_plan_of_one
+	set := db.NewRowSet(len(ids)).IDs("execution", ids).WriteOnly().Ints("done", done)
+	return tx.QueueQuery("lock pipeline executions", `UPDATE {pipeline_executions} SET open_tasks = open_tasks - x.done FROM $x WHERE id = x.execution $keep_plan_of_one
 RETURNING id, pipeline_name, definition_version, status, version, attempt, open_tasks, unsuccessful_tasks, reserved_for, created_at`, db.Args{"x": set}, func(scan func(...any) error) error {
 		var e Execution
 		err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Attempt, &e.OpenTasks, &e.UnsuccessfulTasks, &e.ReservedFor, &e.CreatedAt)
 		g := byID[e.ID]
-		g.written = counts{e.OpenTasks, e.UnsuccessfulTasks}
+		g.persisted = counts{e.OpenTasks, e.UnsuccessfulTasks}
 		e.OpenTasks += int(g.succeeded())
 		out[e.ID] = e
 		return err
 	})
 }
 
-// ofTasksLater reads what a claim needs of the executions of tasks: name, definition and input; out has them after the next Flush.
-func (r *Repository) ofTasksLater(tx db.Tx, tasks []db.ID, out map[db.ID]Execution) error {
-	return tx.LaterQuery("read inputs", `SELECT p.id, p.pipeline_name, p.definition_version, p.attempt, p.input FROM {pipeline_executions} AS p
+// queueLoadInputs reads what a claim needs of the executions of tasks: name, definition and input; out has them after
+// the next Flush.
+func (r *Repository) queueLoadInputs(tx db.Tx, tasks []db.ID, out map[db.ID]Execution) error {
+	return tx.QueueQuery("read inputs", `SELECT p.id, p.pipeline_name, p.definition_version, p.attempt, p.input FROM {pipeline_executions} AS p
 WHERE p.id IN (SELECT t.pipeline_execution_id FROM $x JOIN {task_executions} AS t ON t.id = x.id)`,
-		db.Args{"x": db.IDSet(tasks)}, scanInput(out))
+		db.Args{"x": db.IDRows(tasks)}, scanInput(out))
 }
 
 func scanInput(out map[db.ID]Execution) func(scan func(...any) error) error {
@@ -223,7 +226,7 @@ func scanInput(out map[db.ID]Execution) func(scan func(...any) error) error {
 func (r *Repository) inputs(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) {
 	out := make(map[db.ID]Execution, len(ids))
 	err := tx.Query(`SELECT p.id, p.pipeline_name, p.definition_version, p.attempt, p.input FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`,
-		db.Args{"x": db.IDSet(ids)}, scanInput(out))
+		db.Args{"x": db.IDRows(ids)}, scanInput(out))
 	return out, wrap("read inputs", err)
 }
 
@@ -243,7 +246,7 @@ func (r *Repository) Get(ctx context.Context, id db.ID) (Execution, error) {
 	var e Execution
 	err = q.Where("id = ?", id).Take(&e).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
-		return Execution{}, fmt.Errorf("%w: %s", ErrNotFound, id)
+		return Execution{}, fmt.Errorf("%w: %s", ErrExecutionNotFound, id)
 	}
 	if err != nil {
 		return e, wrap("read pipeline execution", err)

@@ -7,8 +7,9 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// A run may be reserved for one worker: that of the process that started it, or started it again, to work it off itself. Its outbox rows then lie in a queue that no
-// other worker looks at. The reservation ends with the run, or with the worker's row, in the transaction that removes that row.
+// A run may be reserved for one worker: that of the process that started it, or started it again, to work it off
+// itself. Its outbox rows then lie in a queue that no other worker looks at. The reservation ends with the run, or with
+// the worker's row, in the transaction that removes that row.
 
 // Deregister removes a worker that holds no task any more. What was reserved for it any worker may claim from then on.
 func (e *Engine) Deregister(ctx context.Context, worker string) error {
@@ -20,13 +21,14 @@ func (e *Engine) Deregister(ctx context.Context, worker string) error {
 		return err
 	})
 	if err == nil {
-		e.waker.committed(ctx, published > 0)
+		e.notifier.committed(ctx, published > 0)
 	}
 	return err
 }
 
-// publish ends the reservations of workers whose rows this transaction removes: it clears them and moves the outbox rows to the queues of
-// their tasks. It returns how many rows those were. The executions are locked first, as every change of the outbox has it.
+// publish ends the reservations of workers whose rows this transaction removes: it clears them and moves the outbox
+// rows to the queues of their tasks. It returns how many rows those were. The executions are locked first, as every
+// change of the outbox has it.
 func (e *Engine) publish(tx db.Tx, workers []string) (int64, error) {
 	ids, err := e.pipelines.reserved(tx, workers)
 	if err != nil || len(ids) == 0 {
@@ -42,17 +44,17 @@ func (e *Engine) publish(tx db.Tx, workers []string) (int64, error) {
 	return n, err
 }
 
-// checkReserved sees that whom a run is to be reserved for is there, and stays until the transaction ends: else nobody would end the
-// reservation.
+// checkReserved sees that whom a run is to be reserved for is there, and stays until the transaction ends: else nobody
+// would end the reservation.
 func (e *Engine) checkReserved(tx db.Tx, workers ...string) error {
 	for _, worker := range workers {
 		if worker == "" {
 			continue
 		}
 		valid := false
-		err := e.leases.CheckLater(tx, worker, &valid)
+		err := e.leases.QueueCheck(tx, worker, &valid)
 		if err == nil {
-			err = tx.Flush()
+			err = tx.SendBatch()
 		}
 		if err != nil {
 			return err
@@ -68,7 +70,7 @@ func (e *Engine) checkReserved(tx db.Tx, workers ...string) error {
 func (r *Repository) reserved(tx db.Tx, workers []string) ([]db.ID, error) {
 	var ids []db.ID
 	err := tx.Query(`SELECT id FROM {pipeline_executions} WHERE reserved_for IS NOT NULL AND reserved_for IN (SELECT x.worker FROM $x) ORDER BY id $for_update`,
-		db.Args{"x": db.NewSet(len(workers)).Texts("worker", workers)}, func(scan func(...any) error) error {
+		db.Args{"x": db.NewRowSet(len(workers)).Texts("worker", workers)}, func(scan func(...any) error) error {
 			ids = append(ids, db.ID{})
 			return scan(&ids[len(ids)-1])
 		})
@@ -76,16 +78,17 @@ func (r *Repository) reserved(tx db.Tx, workers []string) ([]db.ID, error) {
 }
 
 func (r *Repository) clearReserved(tx db.Tx, ids []db.ID) error {
-	_, err := tx.Exec(`UPDATE {pipeline_executions} SET reserved_for = NULL WHERE id IN (SELECT x.id FROM $x)`, db.Args{"x": db.IDSet(ids)})
+	_, err := tx.Exec(`UPDATE {pipeline_executions} SET reserved_for = NULL WHERE id IN (SELECT x.id FROM $x)`, db.Args{"x": db.IDRows(ids)})
 	return wrap("end reservations", err)
 }
 
-// reserve reserves executions that run again for a worker. It does nothing without one: what has ended is reserved for nobody.
+// reserve reserves executions that run again for a worker. It does nothing without one: what has ended is reserved for
+// nobody.
 func (r *Repository) reserve(tx db.Tx, ids []db.ID, worker string) error {
 	if worker == "" {
 		return nil
 	}
 	_, err := tx.Exec(`UPDATE {pipeline_executions} SET reserved_for = $worker WHERE id IN (SELECT x.id FROM $x)`,
-		db.Args{"worker": worker, "x": db.IDSet(ids)})
+		db.Args{"worker": worker, "x": db.IDRows(ids)})
 	return wrap("reserve pipeline executions", err)
 }

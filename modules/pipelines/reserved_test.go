@@ -15,7 +15,7 @@ import (
 
 // startReserved starts the run for the worker that is hired.
 func (h *byHand) startReserved() error {
-	started, err := h.s.Engine.Start(h.ctx, []pipelines.Request{{Definition: h.def, ReservedFor: h.worker}})
+	started, err := h.s.Engine.Start(h.ctx, []pipelines.StartRequest{{Definition: h.def, ReservedFor: h.worker}})
 	if err == nil {
 		h.id, h.only = started[0].ID, started[0].ID
 	}
@@ -30,7 +30,7 @@ func (h *byHand) stranger() []pipelines.Claim {
 		h.t.Fatal(err)
 	}
 	claims, err := h.s.Engine.Claim(h.ctx, pipelines.ClaimRequest{
-		Worker: worker, LeaseExpiresAt: db.At(h.s.DB.Now()), Want: outbox.Want{Handlers: h.s.Handlers.Names(), Limit: 100},
+		Worker: worker, LeaseExpiresAt: db.NewTime(h.s.DB.Now()), Want: outbox.ClaimFilter{Handlers: h.s.Handlers.Names(), Limit: 100},
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -38,7 +38,8 @@ func (h *byHand) stranger() []pipelines.Claim {
 	return claims
 }
 
-// TestReservedRun: whatever makes a task of a reserved run Ready, no other worker claims it, until the worker's row is removed.
+// TestReservedRun: whatever makes a task of a reserved run Ready, no other worker claims it, until the worker's row is
+// removed.
 func TestReservedRun(t *testing.T) {
 	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {
 		h := newByHand(t, s, "reserved", work("root"), work("next", "root"), work("late", "next"))
@@ -56,13 +57,13 @@ func TestReservedRun(t *testing.T) {
 		nobodysBut("the start")
 		h.steps(h.pause, h.resume)
 		nobodysBut("a pause")
-		for _, kind := range []pipelines.Kind{pipelines.Erred, pipelines.Deferred, pipelines.Released} {
+		for _, kind := range []pipelines.OutcomeKind{pipelines.OutcomeFailed, pipelines.OutcomeDeferred, pipelines.OutcomeReleased} {
 			if err := errors.Join(h.claim(1), h.finish("root", kind)); err != nil {
 				t.Fatal(err)
 			}
 			nobodysBut("an outcome")
 		}
-		if err := errors.Join(h.claim(1), h.finish("root", pipelines.Succeeded)); err != nil {
+		if err := errors.Join(h.claim(1), h.finish("root", pipelines.OutcomeSucceeded)); err != nil {
 			t.Fatal(err)
 		}
 		nobodysBut("a success")
@@ -79,7 +80,8 @@ func TestReservedRun(t *testing.T) {
 	})
 }
 
-// TestReservedRunIsRecovered: when the worker's lease has expired, the run's tasks are anybody's, those that it held and those that waited.
+// TestReservedRunIsRecovered: when the worker's lease has expired, the run's tasks are anybody's, those that it held
+// and those that waited.
 func TestReservedRunIsRecovered(t *testing.T) {
 	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {
 		h := newByHand(t, s, "lost", work("a"), work("b"), work("c"))

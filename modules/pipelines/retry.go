@@ -14,15 +14,16 @@ type RunsAgain struct {
 	Status   tasks.Status `json:"status"`
 }
 
-// PreviewRetry returns the tasks that Retry would reset now, in the order of declaration, and changes nothing. It fails as Retry does.
+// PreviewRetry returns the tasks that Retry would reset now, in the order of declaration, and changes nothing. It fails
+// as Retry does.
 func (e *Engine) PreviewRetry(ctx context.Context, id db.ID, from string) (list []RunsAgain, err error) {
 	err = e.db.Transaction(ctx, func(tx db.Tx) error {
 		list = []RunsAgain{}
-		x, err := e.locked(tx, id)
+		x, err := e.lockExecution(tx, id)
 		if err != nil {
 			return err
 		}
-		before, err := e.tasks.LoadPipelines(tx, []db.ID{id})
+		before, err := e.tasks.LoadByExecution(tx, []db.ID{id})
 		if err != nil {
 			return err
 		}
@@ -44,14 +45,14 @@ func (e *Engine) planRetry(ctx context.Context, tx db.Tx, x Execution, from, act
 	if err := retryable(x, from); err != nil {
 		return nil, nil, err
 	}
-	p, err := e.whole(ctx, tx, x)
+	p, err := e.fullPlan(ctx, tx, x)
 	if err != nil {
 		return nil, nil, err
 	}
 	p.actor = actor
 	p.execution.Status = Running
 	p.execution.Attempt++
-	names, err := p.reopen(from)
+	names, err := p.resetTasks(from)
 	return p, names, err
 }
 
@@ -59,11 +60,11 @@ func (e *Engine) planRetry(ctx context.Context, tx db.Tx, x Execution, from, act
 func retryable(x Execution, from string) error {
 	switch {
 	case x.EventsRemoved > 0:
-		return fmt.Errorf("%w: the history of %s has been removed: start a new run", ErrState, x.ID)
+		return fmt.Errorf("%w: the history of %s has been removed: start a new run", ErrInvalidState, x.ID)
 	case !x.OutputsRemovedAt.IsZero():
-		return fmt.Errorf("%w: retention has removed the outputs of %s, which the tasks to come may need: start a new run", ErrState, x.ID)
+		return fmt.Errorf("%w: retention has removed the outputs of %s, which the tasks to come may need: start a new run", ErrInvalidState, x.ID)
 	case x.Status == Completed && from == "":
-		return fmt.Errorf("%w: pipeline execution %s has completed: name the task to run again from", ErrState, x.ID)
+		return fmt.Errorf("%w: pipeline execution %s has completed: name the task to run again from", ErrInvalidState, x.ID)
 	}
 	return restart(x, nil, from).failure
 }

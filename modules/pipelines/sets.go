@@ -12,10 +12,11 @@ import (
 
 // Orders is an operator's word about several executions: to which, why, and who gave it. No id comes twice.
 type Orders struct {
-	IDs         []db.ID
-	Reason      string
-	Actor       string
-	ReservedFor string // of a retry: the worker that alone claims the tasks from then on, as long as it lives; empty: any worker may
+	IDs    []db.ID
+	Reason string
+	Actor  string
+	// of a retry: the worker that alone claims the tasks from then on, as long as it lives; empty: any worker may
+	ReservedFor string
 }
 
 // The bounds of a transaction over many executions: past them, larger sets gain nothing and others wait longer.
@@ -25,10 +26,11 @@ const (
 	retriesAtOnce = 100 // each is planned by itself
 )
 
-// set runs an operator's use case over the first of several executions, as many as one transaction takes, at least one. The answer has
-// an error for each of those, in their order: nil where the order was carried out, ErrState or ErrNotFound where it was not
-// possible, which keeps it from none of the others. With the second result not nil nothing was done.
-func (e *Engine) set(ctx context.Context, o Orders, most int, begin func(db.Tx, Execution) (*move, error), then func(db.Tx, []*move) (ready int, err error)) ([]error, error) {
+// set runs an operator's use case over the first of several executions, as many as one transaction takes, at least one.
+// The answer has an error for each of those, in their order: nil where the order was carried out, ErrInvalidState or
+// ErrExecutionNotFound where it was not possible, which keeps it from none of the others. With the second result not
+// nil nothing was done.
+func (e *Engine) set(ctx context.Context, o Orders, most int, begin func(db.Tx, Execution) (*change, error), then func(db.Tx, []*change) (ready int, err error)) ([]error, error) {
 	var results []error
 	ready := 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) error {
@@ -41,7 +43,7 @@ func (e *Engine) set(ctx context.Context, o Orders, most int, begin func(db.Tx, 
 		if err != nil {
 			return err
 		}
-		var moves []*move
+		var moves []*change
 		size := 0
 		for _, id := range ids {
 			x, ok := found[id]
@@ -49,7 +51,7 @@ func (e *Engine) set(ctx context.Context, o Orders, most int, begin func(db.Tx, 
 				break
 			}
 			if !ok {
-				results = append(results, fmt.Errorf("%w: %s", ErrNotFound, id))
+				results = append(results, fmt.Errorf("%w: %s", ErrExecutionNotFound, id))
 				continue
 			}
 			m, err := begin(tx, x)
@@ -72,12 +74,14 @@ func (e *Engine) set(ctx context.Context, o Orders, most int, begin func(db.Tx, 
 	if err != nil {
 		return nil, err
 	}
-	e.waker.committed(ctx, ready > 0)
+	e.notifier.committed(ctx, ready > 0)
 	return results, nil
 }
 
 // refused tells what keeps an order from one execution from what keeps it from all.
-func refused(err error) bool { return errors.Is(err, ErrState) || errors.Is(err, tasks.ErrNotFound) }
+func refused(err error) bool {
+	return errors.Is(err, ErrInvalidState) || errors.Is(err, tasks.ErrNotFound)
+}
 
 // one is the answer of a set of one.
 func one(results []error, err error) error {
@@ -88,16 +92,20 @@ func one(results []error, err error) error {
 }
 
 // of is the order about one execution as one about several.
-func (o Order) of() Orders { return Orders{IDs: []db.ID{o.ID}, Reason: o.Reason, Actor: o.Actor} }
+func (o ControlRequest) of() Orders {
+	return Orders{IDs: []db.ID{o.ID}, Reason: o.Reason, Actor: o.Actor}
+}
 
-// Pause stops an execution from starting tasks: once Pause has returned, none starts. Running tasks finish; what they release
-// becomes Ready and waits.
-func (e *Engine) Pause(ctx context.Context, o Order) error { return one(e.PauseAll(ctx, o.of())) }
+// Pause stops an execution from starting tasks: once Pause has returned, none starts. Running tasks finish; what they
+// release becomes Ready and waits.
+func (e *Engine) Pause(ctx context.Context, o ControlRequest) error {
+	return one(e.PauseAll(ctx, o.of()))
+}
 
 // PauseAll is Pause for the first of several executions. It answers as set does.
 func (e *Engine) PauseAll(ctx context.Context, o Orders) ([]error, error) {
-	return e.set(ctx, o, runsPerOrder, func(tx db.Tx, x Execution) (*move, error) { return pause(x, o.Reason, tx.Now), nil },
-		func(tx db.Tx, moves []*move) (int, error) {
+	return e.set(ctx, o, runsPerOrder, func(tx db.Tx, x Execution) (*change, error) { return pause(x, o.Reason, tx.Now), nil },
+		func(tx db.Tx, moves []*change) (int, error) {
 			ready, err := e.readyTasks(tx, executionsOf(moves))
 			if err != nil {
 				return 0, err
@@ -110,12 +118,14 @@ func (e *Engine) PauseAll(ctx context.Context, o Orders) ([]error, error) {
 }
 
 // Resume lets a paused execution go on.
-func (e *Engine) Resume(ctx context.Context, o Order) error { return one(e.ResumeAll(ctx, o.of())) }
+func (e *Engine) Resume(ctx context.Context, o ControlRequest) error {
+	return one(e.ResumeAll(ctx, o.of()))
+}
 
 // ResumeAll is Resume for the first of several executions. It answers as set does.
 func (e *Engine) ResumeAll(ctx context.Context, o Orders) ([]error, error) {
-	return e.set(ctx, o, runsPerOrder, func(_ db.Tx, x Execution) (*move, error) { return resume(x), nil },
-		func(tx db.Tx, moves []*move) (int, error) {
+	return e.set(ctx, o, runsPerOrder, func(_ db.Tx, x Execution) (*change, error) { return resume(x), nil },
+		func(tx db.Tx, moves []*change) (int, error) {
 			ready, err := e.readyTasks(tx, executionsOf(moves))
 			if err != nil {
 				return 0, err
@@ -124,13 +134,13 @@ func (e *Engine) ResumeAll(ctx context.Context, o Orders) ([]error, error) {
 			for _, m := range moves {
 				reserved[m.execution.ID] = string(m.execution.ReservedFor)
 			}
-			rows := make([]outbox.Row, len(ready))
+			rows := make([]outbox.Entry, len(ready))
 			for i, t := range ready {
 				at := tx.Now
 				if t.RetryAt.After(at.Time) {
 					at = t.RetryAt
 				}
-				rows[i] = t.Queued(at)
+				rows[i] = t.OutboxEntry(at)
 				if w := reserved[t.PipelineExecutionID]; w != "" {
 					rows[i].Queue = outbox.PrivateQueue(w)
 				}
@@ -138,25 +148,28 @@ func (e *Engine) ResumeAll(ctx context.Context, o Orders) ([]error, error) {
 			if len(rows) > 0 {
 				tx.Notify(TopicReady)
 			}
-			if err := e.outbox.Create(tx, rows); err != nil {
+			if err := e.outbox.Enqueue(tx, rows); err != nil {
 				return 0, err
 			}
 			return len(rows), e.pipelines.apply(tx, moves)
 		})
 }
 
-// Cancel ends an execution and all its tasks. Handlers that run have their context cancelled; what they return is fenced off.
-func (e *Engine) Cancel(ctx context.Context, o Order) error { return one(e.CancelAll(ctx, o.of())) }
+// Cancel ends an execution and all its tasks. Handlers that run have their context cancelled; what they return is
+// fenced off.
+func (e *Engine) Cancel(ctx context.Context, o ControlRequest) error {
+	return one(e.CancelAll(ctx, o.of()))
+}
 
 // CancelAll is Cancel for the first of several executions. It answers as set does.
 func (e *Engine) CancelAll(ctx context.Context, o Orders) ([]error, error) {
-	return e.set(ctx, o, runsPerOrder, func(tx db.Tx, x Execution) (*move, error) { return cancel(x, o.Reason, tx.Now), nil },
-		func(tx db.Tx, moves []*move) (int, error) {
+	return e.set(ctx, o, runsPerOrder, func(tx db.Tx, x Execution) (*change, error) { return cancel(x, o.Reason, tx.Now), nil },
+		func(tx db.Tx, moves []*change) (int, error) {
 			executions := make([]*Execution, len(moves))
 			for i, m := range moves {
 				executions[i] = &m.execution
 			}
-			err := e.endAll(tx, executions, o.Actor, func(t tasks.Task) *tasks.Move { return t.Cancel(o.Reason, tx.Now) })
+			err := e.endAll(tx, executions, o.Actor, func(t tasks.Task) *tasks.Change { return t.Cancel(o.Reason, tx.Now) })
 			if err != nil {
 				return 0, err
 			}
@@ -164,18 +177,19 @@ func (e *Engine) CancelAll(ctx context.Context, o Orders) ([]error, error) {
 		})
 }
 
-// Retry runs an execution that has ended again: what failed, was abandoned or was cancelled, and all that depends on it, completed or
-// not. Given from, it runs that task again, however it ended, with all that depends on it, and what was cancelled. What else has
-// completed keeps its output. A completed execution needs from. It fails with ErrState where nothing can be run again, and with
-// tasks.ErrNotFound for a task that the pipeline does not have.
-func (e *Engine) Retry(ctx context.Context, o Order, from string) error {
+// Retry runs an execution that has ended again: what failed, was abandoned or was cancelled, and all that depends on
+// it, completed or not. Given from, it runs that task again, however it ended, with all that depends on it, and what
+// was cancelled. What else has completed keeps its output. A completed execution needs from. It fails with
+// ErrInvalidState where nothing can be run again, and with tasks.ErrExecutionNotFound for a task that the pipeline does
+// not have.
+func (e *Engine) Retry(ctx context.Context, o ControlRequest, from string) error {
 	return one(e.RetryAll(ctx, o.of(), from))
 }
 
 // RetryAll is Retry for the first of several executions. It answers as set does.
 func (e *Engine) RetryAll(ctx context.Context, o Orders, from string) ([]error, error) {
 	plans := map[db.ID]*plan{}
-	return e.set(ctx, o, retriesAtOnce, func(tx db.Tx, x Execution) (*move, error) {
+	return e.set(ctx, o, retriesAtOnce, func(tx db.Tx, x Execution) (*change, error) {
 		x.ReservedFor = db.Text(o.ReservedFor)
 		p, names, err := e.planRetry(ctx, tx, x, from, o.Actor)
 		if err != nil {
@@ -186,7 +200,7 @@ func (e *Engine) RetryAll(ctx context.Context, o Orders, from string) ([]error, 
 		m.execution.DeadlineAt = deadline(p.def, tx.Now)
 		plans[x.ID] = p
 		return m, nil
-	}, func(tx db.Tx, moves []*move) (int, error) {
+	}, func(tx db.Tx, moves []*change) (int, error) {
 		list := make([]*plan, len(moves))
 		for i, m := range moves {
 			p := plans[m.execution.ID]
@@ -206,7 +220,7 @@ func (e *Engine) RetryAll(ctx context.Context, o Orders, from string) ([]error, 
 	})
 }
 
-func executionsOf(moves []*move) []db.ID {
+func executionsOf(moves []*change) []db.ID {
 	list := make([]db.ID, len(moves))
 	for i, m := range moves {
 		list[i] = m.execution.ID
@@ -215,7 +229,7 @@ func executionsOf(moves []*move) []db.ID {
 }
 
 func (e *Engine) readyTasks(tx db.Tx, executions []db.ID) ([]tasks.Task, error) {
-	list, err := e.tasks.LoadPipelines(tx, executions)
+	list, err := e.tasks.LoadByExecution(tx, executions)
 	var ready []tasks.Task
 	for _, t := range list {
 		if t.Status == tasks.Ready {

@@ -12,19 +12,20 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Request is a run to be started.
-type Request struct {
-	Definition     *definition.Definition
-	Input          json.RawMessage   // checked against the definition; nil: {}
-	IdempotencyKey string            // a second start of the pipeline with the same key finds the first; with another input it fails with ErrKeyReused
+// StartRequest is a run to be started.
+type StartRequest struct {
+	Definition *definition.Definition
+	Input      json.RawMessage // checked against the definition; nil: {}
+	// a second start of the pipeline with the same key finds the first; with another input it fails with ErrKeyReused
+	IdempotencyKey string
 	ThisDefinition bool              // the key's first run must be of this definition too, not of any of the pipeline
 	Labels         map[string]string // besides those of the definition, over which they win
 	Actor          string
 	ReservedFor    string // the worker that alone claims the run's tasks, as long as it lives; empty: any
 }
 
-// Started is the answer to a Request.
-type Started struct {
+// StartResult is the answer to a Request.
+type StartResult struct {
 	ID       db.ID
 	Existing bool // the idempotency key had started it before
 }
@@ -32,10 +33,10 @@ type Started struct {
 // tasksPerStart bounds a transaction of many starts: past it, larger sets gain nothing and others wait longer.
 const tasksPerStart = 2000
 
-// Start starts runs: each with its tasks, their events and its roots' outbox rows in one transaction. Many runs are started in
-// several transactions; if one fails, those before it stand, and the answer holds them.
-func (e *Engine) Start(ctx context.Context, requests []Request) ([]Started, error) {
-	started := make([]Started, 0, len(requests))
+// Start starts runs: each with its tasks, their events and its roots' outbox rows in one transaction. Many runs are
+// started in several transactions; if one fails, those before it stand, and the answer holds them.
+func (e *Engine) Start(ctx context.Context, requests []StartRequest) ([]StartResult, error) {
+	started := make([]StartResult, 0, len(requests))
 	for len(requests) > 0 {
 		n, size := 0, 0
 		for n < len(requests) && (n == 0 || size+len(requests[n].Definition.Tasks) <= tasksPerStart) {
@@ -52,7 +53,7 @@ func (e *Engine) Start(ctx context.Context, requests []Request) ([]Started, erro
 	return started, nil
 }
 
-func (e *Engine) startBatch(ctx context.Context, requests []Request) ([]Started, error) {
+func (e *Engine) startBatch(ctx context.Context, requests []StartRequest) ([]StartResult, error) {
 	inputs := make([]json.RawMessage, len(requests))
 	for i, r := range requests {
 		in, err := r.Definition.CheckInput(r.Input)
@@ -61,7 +62,7 @@ func (e *Engine) startBatch(ctx context.Context, requests []Request) ([]Started,
 		}
 		inputs[i] = in
 	}
-	var started []Started
+	var started []StartResult
 	var plans []*plan
 	ready := 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) (err error) {
@@ -74,13 +75,13 @@ func (e *Engine) startBatch(ctx context.Context, requests []Request) ([]Started,
 		return nil, err
 	}
 	e.fresh.add(plans)
-	e.waker.committed(ctx, ready > 0)
+	e.notifier.committed(ctx, ready > 0)
 	return started, nil
 }
 
-func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs []json.RawMessage) ([]Started, []*plan, error) {
-	started := make([]Started, len(requests))
-	moves := make([]*move, len(requests))
+func (e *Engine) start(ctx context.Context, tx db.Tx, requests []StartRequest, inputs []json.RawMessage) ([]StartResult, []*plan, error) {
+	started := make([]StartResult, len(requests))
+	moves := make([]*change, len(requests))
 	versions := map[*definition.Definition]string{}
 	for i, r := range requests {
 		version, ok := versions[r.Definition]
@@ -130,7 +131,7 @@ func (e *Engine) start(ctx context.Context, tx db.Tx, requests []Request, inputs
 }
 
 // repeated finds the run that a request's key has started, and sees that the request asks for the same.
-func (e *Engine) repeated(tx db.Tx, r Request, asked *Execution) (db.ID, error) {
+func (e *Engine) repeated(tx db.Tx, r StartRequest, asked *Execution) (db.ID, error) {
 	before, err := e.pipelines.byKey(tx, r.Definition.Name, r.IdempotencyKey)
 	if err != nil {
 		return db.ID{}, err
@@ -154,33 +155,34 @@ func (e *Engine) repeated(tx db.Tx, r Request, asked *Execution) (db.ID, error) 
 // planStart plans the creation of all tasks, and what becomes of the roots.
 func planStart(x Execution, def *definition.Definition, now db.Time, actor string) (*plan, error) {
 	p := newPlan(x, def, nil, true, now)
-	p.actor, p.written = actor, &counts{open: x.OpenTasks}                             // as it was inserted
-	p.outputs = func([]string) (map[string]json.RawMessage, error) { return nil, nil } // nothing has run, so no condition can see any
+	p.actor, p.persisted = actor, &counts{open: x.OpenTasks} // as it was inserted
+	// nothing has run, so no condition can see any
+	p.outputs = func([]string) (map[string]json.RawMessage, error) { return nil, nil }
 	for i := range def.Tasks {
 		created := newTask(x.ID, def, i)
 		n := &node{name: created.TaskName, task: tasks.Task{Status: ""}}
 		p.nodes[n.name] = n
-		p.take(n, tasks.NewTask(created, now))
+		p.record(n, tasks.Create(created, now))
 	}
 	for i := range def.Tasks {
 		if len(def.Tasks[i].Needs) == 0 {
-			if err := p.decide(p.nodes[def.Tasks[i].ID], &def.Tasks[i], definition.Ended{}); err != nil {
+			if err := p.resolve(p.nodes[def.Tasks[i].ID], &def.Tasks[i], definition.Ended{}); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if err := p.propagate(); err != nil {
+	if err := p.notifyDependents(); err != nil {
 		return nil, fmt.Errorf("start pipeline %q: %w", def.Name, err)
 	}
 	return p, nil
 }
 
-// newTask is what the i-th task of a definition is created with. Its id follows from the execution's, so that whoever works on the
-// execution knows how a task that nothing has moved yet looks, and need not read it.
-func newTask(execution db.ID, def *definition.Definition, i int) tasks.New {
+// newTask is what the i-th task of a definition is created with. Its id follows from the execution's, so that whoever
+// works on the execution knows how a task that nothing has moved yet looks, and need not read it.
+func newTask(execution db.ID, def *definition.Definition, i int) tasks.Spec {
 	t := &def.Tasks[i]
-	return tasks.New{
-		ID: execution.Next(i + 1), PipelineExecutionID: execution, TaskName: t.ID, Handler: t.Handler(), Queue: t.Queue, Priority: t.Priority,
+	return tasks.Spec{
+		ID: execution.Offset(i + 1), PipelineExecutionID: execution, TaskName: t.ID, Handler: t.Handler(), Queue: t.Queue, Priority: t.Priority,
 		Dependencies: t.Needs, TriggerRule: string(t.TriggerRule), MaxAttempts: t.Retry.MaxAttempts,
 		ContinueOnError: t.ContinueOnError,
 	}
@@ -199,8 +201,8 @@ func (e *Engine) Registered(ctx context.Context, name string) (*definition.Defin
 	return def, nil
 }
 
-func sortCounters(list []tasks.Counter) []tasks.Counter {
-	slices.SortFunc(list, func(a, b tasks.Counter) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+func sortCounters(list []tasks.DependencyCount) []tasks.DependencyCount {
+	slices.SortFunc(list, func(a, b tasks.DependencyCount) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	return list
 }
 

@@ -9,8 +9,9 @@ import (
 // firstTime is the highest version of a task that has run but once: created, ready, claimed, started, ended.
 const firstTime = 5
 
-// Starts returns when the first task of each execution started; an execution none of whose tasks has is left out. It reads the rows of
-// the tasks, and the history of executions a task of which ran again, unless retention has removed that.
+// Starts returns when the first task of each execution started; an execution none of whose tasks has is left out. It
+// reads the rows of the tasks, and the history of executions a task of which ran again, unless retention has removed
+// that.
 func (r *Repository) Starts(ctx context.Context, list []Execution) (map[db.ID]db.Time, error) {
 	ids := make([]db.ID, len(list))
 	removed := map[db.ID]bool{}
@@ -21,7 +22,7 @@ func (r *Repository) Starts(ctx context.Context, list []Execution) (map[db.ID]db
 	var again []db.ID
 	err := r.db.Query(ctx, `SELECT t.pipeline_execution_id, min(t.started_at), max(t.version) FROM {task_executions} AS t
 WHERE t.pipeline_execution_id IN (SELECT x.execution FROM $x) GROUP BY t.pipeline_execution_id`,
-		db.Args{"x": db.NewSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
+		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
 			var id db.ID
 			var at db.Time
 			var version int64
@@ -39,7 +40,7 @@ WHERE t.pipeline_execution_id IN (SELECT x.execution FROM $x) GROUP BY t.pipelin
 	}
 	err = r.db.Query(ctx, `SELECT e.pipeline_execution_id, min(e.created_at) FROM {execution_events} AS e
 WHERE e.pipeline_execution_id IN (SELECT x.execution FROM $x) AND e.event_type = 'task_started' GROUP BY e.pipeline_execution_id`,
-		db.Args{"x": db.NewSet(len(again)).IDs("execution", again)}, func(scan func(...any) error) error {
+		db.Args{"x": db.NewRowSet(len(again)).IDs("execution", again)}, func(scan func(...any) error) error {
 			var id db.ID
 			var at db.Time
 			err := scan(&id, &at)

@@ -35,9 +35,9 @@ const (
 	stormGhosts = 15 // workers that die with what they hold
 )
 
-// TestStorm: orders, completions, retries, deferrals and recoveries race from four programs on one database. The checker finds no
-// breach at any moment, nothing starts between the return of Pause or Cancel and the next order, nobody sees a deadlock, and
-// everything ends.
+// TestStorm: orders, completions, retries, deferrals and recoveries race from four programs on one database. The
+// checker finds no breach at any moment, nothing starts between the return of Pause or Cancel and the next order,
+// nobody sees a deadlock, and everything ends.
 func TestStorm(t *testing.T) {
 	for name, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
 		t.Run(name, func(t *testing.T) {
@@ -85,7 +85,7 @@ func newStorm(t *testing.T, url string) *storm {
 	return s
 }
 
-func stormTask(id string, attempts int, rule definition.Rule, needs []string, do ...string) definition.Task {
+func stormTask(id string, attempts int, rule definition.TriggerRule, needs []string, do ...string) definition.Task {
 	with, err := json.Marshal(map[string]any{"do": do})
 	if err != nil {
 		panic(err)
@@ -146,13 +146,14 @@ func (s *storm) watch(t *testing.T, over <-chan struct{}) {
 	}
 }
 
-// control gives random orders about runs of its own, through one stack. One that has completed makes room for a new one.
+// control gives random orders about runs of its own, through one stack. One that has completed makes room for a new
+// one.
 func (s *storm) control(t *testing.T, i int) {
 	rng, engine := rand.New(rand.NewPCG(uint64(i), 1)), s.stacks[i].Engine
 	still := map[db.ID]int{} // runs that must not start anything, and their number of claims when they were stopped
 	for range stormOrders {
 		at := len(s.runs[i]) - 1 - rng.IntN(stormRuns)
-		o := pipelines.Order{ID: s.runs[i][at], Reason: "storm", Actor: "controller"}
+		o := pipelines.ControlRequest{ID: s.runs[i][at], Reason: "storm", Actor: "controller"}
 		if n, stopped := still[o.ID]; stopped {
 			if got := s.claims(t, o.ID); got != n {
 				t.Errorf("%d tasks were claimed after Pause or Cancel had returned", got-n)
@@ -179,7 +180,7 @@ func (s *storm) control(t *testing.T, i int) {
 // expect takes success, and the refusal of an order that does not fit the run's state; done: all succeeded.
 func (s *storm) expect(t *testing.T, errs ...error) (done bool) {
 	for _, err := range errs {
-		if err != nil && !errors.Is(err, pipelines.ErrState) {
+		if err != nil && !errors.Is(err, pipelines.ErrInvalidState) {
 			t.Errorf("order: %v", err)
 		}
 	}
@@ -225,12 +226,12 @@ func (s *storm) haunt(t *testing.T, stack *enginetest.Stack) []pipelines.Claim {
 	if err != nil {
 		t.Error(err)
 	}
-	claims, err := stack.Engine.Claim(bg, pipelines.ClaimRequest{Worker: w.ID, LeaseExpiresAt: expires, Want: outbox.Want{Handlers: []string{"scripted"}, Limit: 2}})
+	claims, err := stack.Engine.Claim(bg, pipelines.ClaimRequest{Worker: w.ID, LeaseExpiresAt: expires, Want: outbox.ClaimFilter{Handlers: []string{"scripted"}, Limit: 2}})
 	if err != nil {
 		t.Errorf("claim: %v", err)
 	}
 	err = stack.DB.Transaction(bg, func(tx db.Tx) error {
-		_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`, db.Args{"id": w.ID, "now": db.At(tx.Now.Add(-time.Second))})
+		_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`, db.Args{"id": w.ID, "now": db.NewTime(tx.Now.Add(-time.Second))})
 		return err
 	})
 	if err != nil {
@@ -242,12 +243,12 @@ func (s *storm) haunt(t *testing.T, stack *enginetest.Stack) []pipelines.Claim {
 func (s *storm) report(t *testing.T, stack *enginetest.Stack, claims []pipelines.Claim) {
 	var group []*pipelines.Outcome
 	for i := range claims {
-		group = append(group, &pipelines.Outcome{Claim: &claims[i], Kind: pipelines.Erred, ErrorKind: tasks.KindError, Error: "said by a ghost"})
+		group = append(group, &pipelines.Outcome{Claim: &claims[i], Kind: pipelines.OutcomeFailed, ErrorKind: tasks.KindError, Error: "said by a ghost"})
 	}
 	if len(group) == 0 {
 		return
 	}
-	answers, err := stack.Engine.Finish(bg, "a ghost", group)
+	answers, err := stack.Engine.RecordOutcomes(bg, "a ghost", group)
 	for _, answer := range answers {
 		if answer != nil && !errors.Is(answer, tasks.ErrClaimLost) {
 			err = errors.Join(err, answer)
@@ -262,7 +263,7 @@ func (s *storm) report(t *testing.T, stack *enginetest.Stack, claims []pipelines
 func (s *storm) settle(t *testing.T) {
 	for i, stack := range s.stacks {
 		for _, id := range s.runs[i] {
-			s.complete(t, stack, pipelines.Order{ID: id})
+			s.complete(t, stack, pipelines.ControlRequest{ID: id})
 		}
 		t.Logf("controller %d had %d runs", i, len(s.runs[i]))
 	}
@@ -271,7 +272,7 @@ func (s *storm) settle(t *testing.T) {
 	}
 }
 
-func (s *storm) complete(t *testing.T, stack *enginetest.Stack, o pipelines.Order) {
+func (s *storm) complete(t *testing.T, stack *enginetest.Stack, o pipelines.ControlRequest) {
 	var e pipelines.Execution
 	for range 20 { // each run of the graph fails at most as often as its tasks' scripts say, or a ghost did
 		s.expect(t, stack.Engine.Resume(bg, o))

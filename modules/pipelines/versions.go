@@ -15,8 +15,8 @@ type StoredVersion struct {
 	Current      bool    `json:"current"`       // `sluice start NAME` takes it
 }
 
-// Versions returns the stored versions of a pipeline: registered ones first, the newest before the others. The first is the current one
-// if it is registered. The result is empty for a pipeline that is not known.
+// Versions returns the stored versions of a pipeline: registered ones first, the newest before the others. The first is
+// the current one if it is registered. The result is empty for a pipeline that is not known.
 func (r *Repository) Versions(ctx context.Context, name string) ([]StoredVersion, error) {
 	var list []StoredVersion
 	err := r.db.Query(ctx, `SELECT version, registered_at FROM {pipeline_definitions} WHERE pipeline_name = $name
@@ -30,8 +30,8 @@ ORDER BY CASE WHEN registered_at IS NULL THEN 1 ELSE 0 END, registered_at DESC, 
 	return list, wrap("list the versions of a pipeline", err)
 }
 
-// StoredDefinition returns a version of a pipeline's definition. It fails with ErrDefinitionGone if that is not stored, or this program
-// cannot read it.
+// StoredDefinition returns a version of a pipeline's definition. It fails with ErrDefinitionMissing if that is not
+// stored, or this program cannot read it.
 func (e *Engine) StoredDefinition(ctx context.Context, name, version string) (*definition.Definition, error) {
 	var doc db.JSON
 	err := e.db.Query(ctx, `SELECT definition FROM {pipeline_definitions} WHERE pipeline_name = $name AND version = $version`,
@@ -40,11 +40,11 @@ func (e *Engine) StoredDefinition(ctx context.Context, name, version string) (*d
 	case err != nil:
 		return nil, wrap("read the definition", err)
 	case doc == nil:
-		return nil, fmt.Errorf("%w: %s version %s is not stored", ErrDefinitionGone, name, version)
+		return nil, fmt.Errorf("%w: %s version %s is not stored", ErrDefinitionMissing, name, version)
 	}
 	def, err := decodeStored(doc, name, version)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDefinitionGone, err)
+		return nil, fmt.Errorf("%w: %w", ErrDefinitionMissing, err)
 	}
 	return def, nil
 }

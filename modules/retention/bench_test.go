@@ -36,7 +36,7 @@ func BenchmarkWorkDuringRetention(b *testing.B) {
 			s.Work(b, b.Context(), workers.Config{Slots: 256})
 			for b.Loop() {
 				w.work(*benchRuns)
-				cutoff := db.At(s.DB.Now())
+				cutoff := db.NewTime(s.DB.Now())
 				alone, beside := w.rates(cutoff)
 				b.ReportMetric(alone, "tasks/s-alone")
 				b.ReportMetric(beside, "tasks/s-beside")
@@ -98,7 +98,7 @@ func (w *bench) rates(cutoff db.Time) (alone, beside float64) {
 
 // work starts runs and waits until all have ended.
 func (w *bench) work(runs int) {
-	requests := make([]pipelines.Request, runs)
+	requests := make([]pipelines.StartRequest, runs)
 	for i := range requests {
 		requests[i].Definition = w.def
 	}

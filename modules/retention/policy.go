@@ -26,21 +26,21 @@ const (
 // kinds.
 func Kinds() []Kind { return []Kind{Executions, Events, Outputs, Logs} }
 
-// Ages maps each kind to how long it is kept after the end of its execution. A kind that is missing or 0 is kept for
+// Policy maps each kind to how long it is kept after the end of its execution. A kind that is missing or 0 is kept for
 // ever.
-type Ages map[Kind]time.Duration
+type Policy map[Kind]time.Duration
 
-// AgesOf returns the ages in the retention block of a definition. It returns nil for nil.
-func AgesOf(r *definition.Retention) Ages {
+// PolicyOf returns the ages in the retention block of a definition. It returns nil for nil.
+func PolicyOf(r *definition.Retention) Policy {
 	if r == nil {
 		return nil
 	}
-	return Ages{Events: r.Events, Outputs: r.Outputs, Logs: r.Logs, Executions: r.Executions}
+	return Policy{Events: r.Events, Outputs: r.Outputs, Logs: r.Logs, Executions: r.Executions}
 }
 
 // over returns the ages with those of own, where set, in place of a's.
-func (a Ages) over(own Ages) Ages {
-	out := Ages{}
+func (a Policy) over(own Policy) Policy {
+	out := Policy{}
 	for _, k := range Kinds() {
 		if out[k] = own[k]; out[k] == 0 {
 			out[k] = a[k]
@@ -56,7 +56,7 @@ type cutoff struct {
 }
 
 // cutoffs returns, for each kind, the pipelines that the kind is removed from and their cutoffs.
-func (k *Keeper) cutoffs(ctx context.Context, o Options) (map[Kind][]cutoff, error) {
+func (k *Cleaner) cutoffs(ctx context.Context, o Options) (map[Kind][]cutoff, error) {
 	names := []string{o.Pipeline}
 	if o.Pipeline == "" {
 		var err error
@@ -64,7 +64,7 @@ func (k *Keeper) cutoffs(ctx context.Context, o Options) (map[Kind][]cutoff, err
 			return nil, err
 		}
 	}
-	own, err := k.own(ctx)
+	own, err := k.ownPolicy(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -73,27 +73,27 @@ func (k *Keeper) cutoffs(ctx context.Context, o Options) (map[Kind][]cutoff, err
 	for _, name := range names {
 		for kind, age := range o.Ages.over(own[name]) {
 			if age > 0 {
-				out[kind] = append(out[kind], cutoff{name, db.At(now.Add(-age))})
+				out[kind] = append(out[kind], cutoff{name, db.NewTime(now.Add(-age))})
 			}
 		}
 	}
 	return out, nil
 }
 
-// own returns the ages of the registered pipelines that set their own.
-func (k *Keeper) own(ctx context.Context) (map[string]Ages, error) {
+// ownPolicy returns the ages of the registered pipelines that set their own.
+func (k *Cleaner) ownPolicy(ctx context.Context) (map[string]Policy, error) {
 	names, err := k.pipelines.Names(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]Ages{}
+	out := map[string]Policy{}
 	for _, name := range names {
 		def, err := k.engine.Registered(ctx, name)
 		if err != nil {
 			return nil, err
 		}
 		if def.Retention != nil {
-			out[name] = AgesOf(def.Retention)
+			out[name] = PolicyOf(def.Retention)
 		}
 	}
 	return out, nil

@@ -61,21 +61,21 @@ func (s *store) pipelines(ctx context.Context) ([]string, error) {
 	return names, wrap("list the pipelines of executions", err)
 }
 
-func setOf(list []cutoff) *db.Set {
+func setOf(list []cutoff) *db.RowSet {
 	names, at := make([]string, len(list)), make([]db.Time, len(list))
 	for i, c := range list {
 		names[i], at[i] = c.pipeline, c.at
 	}
-	return db.NewSet(len(list)).Texts("name", names).Times("cutoff", at)
+	return db.NewRowSet(len(list)).Texts("name", names).Times("cutoff", at)
 }
 
 // count returns, for each pipeline, how many executions and rows a removal of the kind would affect.
-func (s *store) count(ctx context.Context, kind Kind, list []cutoff) (out []Removal, err error) {
+func (s *store) count(ctx context.Context, kind Kind, list []cutoff) (out []Result, err error) {
 	err = s.db.Query(ctx, `SELECT c.name, count(*), CAST(sum(c.n) AS bigint) FROM (
   SELECT x.name, `+counting[kind]+` AS n FROM $x JOIN {pipeline_executions} AS p ON p.pipeline_name = x.name
   WHERE `+ended+` AND p.completed_at < x.cutoff AND `+wanted[kind]+`) AS c WHERE c.n > 0 GROUP BY c.name`,
 		db.Args{"x": setOf(list)}, func(scan func(...any) error) error {
-			r := Removal{Kind: kind}
+			r := Result{Kind: kind}
 			err := scan(&r.PipelineName, &r.Executions, &r.Rows)
 			out = append(out, r)
 			return err
@@ -93,7 +93,7 @@ func (s *store) find(ctx context.Context, kind Kind, list []cutoff, after db.ID)
   (SELECT count(*) FROM {task_executions} AS t WHERE t.pipeline_execution_id = p.id)
 FROM {pipeline_executions} AS p JOIN $x ON x.name = p.pipeline_name
 WHERE `+beyond+ended+` AND p.completed_at < x.cutoff AND `+wanted[kind]+` ORDER BY p.id LIMIT $limit`,
-		db.Args{"x": setOf(list), "after": after, "limit": mostExecutions}, func(scan func(...any) error) error {
+		db.Args{"x": setOf(list), "after": after, "limit": executionsPerBatch}, func(scan func(...any) error) error {
 			var c candidate
 			err := scan(&c.id, &c.version, &c.pipeline, &c.cutoff, &c.tasks)
 			found = append(found, c)
@@ -101,7 +101,7 @@ WHERE `+beyond+ended+` AND p.completed_at < x.cutoff AND `+wanted[kind]+` ORDER 
 		})
 	// A long list of pipelines is queried in parts, and each part returns its own first rows.
 	slices.SortFunc(found, func(a, b candidate) int { return bytes.Compare(a.id[:], b.id[:]) })
-	found = found[:min(len(found), mostExecutions)]
+	found = found[:min(len(found), executionsPerBatch)]
 	return found, wrap("find old "+string(kind), err)
 }
 
@@ -113,7 +113,7 @@ func (s *store) lock(tx db.Tx, list []candidate) ([]candidate, error) {
 	}
 	versions := map[db.ID]int64{}
 	err := tx.Query(`SELECT p.id, p.version FROM {pipeline_executions} AS p WHERE p.id IN (SELECT id FROM $x) AND `+ended+` ORDER BY p.id $for_update`,
-		db.Args{"x": db.IDSet(ids)}, func(scan func(...any) error) error {
+		db.Args{"x": db.IDRows(ids)}, func(scan func(...any) error) error {
 			var id db.ID
 			var version int64
 			err := scan(&id, &version)
@@ -135,9 +135,9 @@ func (s *store) remove(tx db.Tx, kind Kind, list []candidate) (rows map[db.ID]in
 	for i, c := range list {
 		ids[i], cutoffs[i] = c.id, c.cutoff
 	}
-	args := db.Args{"x": db.IDSet(ids).Times("cutoff", cutoffs), "now": tx.Now}
+	args := db.Args{"x": db.IDRows(ids).Times("cutoff", cutoffs), "now": tx.Now}
 	if kind == Executions {
-		if err := tx.Later("note what is removed", noting, args); err != nil {
+		if err := tx.QueueExec("note what is removed", noting, args); err != nil {
 			return nil, err
 		}
 	}
@@ -164,7 +164,7 @@ func (s *store) remove(tx db.Tx, kind Kind, list []candidate) (rows map[db.ID]in
 		counts[i] = rows[id]
 	}
 	_, err = tx.Exec(`UPDATE {pipeline_executions} AS p SET `+marking[kind]+` FROM $x WHERE p.id = x.id`,
-		db.Args{"x": db.IDSet(ids).Ints("n", counts), "now": tx.Now})
+		db.Args{"x": db.IDRows(ids).Ints("n", counts), "now": tx.Now})
 	return rows, wrap("mark executions", err)
 }
 

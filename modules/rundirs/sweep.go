@@ -80,7 +80,7 @@ func (d *Dirs) kept(ctx context.Context, runs []db.ID) (map[db.ID]bool, error) {
 	kept := map[db.ID]bool{}
 	err := d.db.Query(ctx, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id
 WHERE p.status NOT IN ('Completed', 'Failed', 'Cancelled') OR p.outputs_removed_at IS NULL OR p.outputs_removed_at < p.completed_at`,
-		db.Args{"x": db.IDSet(runs)}, func(scan func(...any) error) error {
+		db.Args{"x": db.IDRows(runs)}, func(scan func(...any) error) error {
 			var id db.ID
 			err := scan(&id)
 			kept[id] = true

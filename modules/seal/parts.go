@@ -101,7 +101,7 @@ func (h *Header) append(b []byte, form string) []byte {
 		b = db.AppendString(append(b, ','), s)
 	}
 	b = append(strconv.AppendInt(append(b, ','), h.Version, 10), ',')
-	return append(appendText(b, h.Former), ']', '\n')
+	return append(appendText(b, h.Previous), ']', '\n')
 }
 
 // Of returns the seal of form 2: the SHA-256 of the parts' text, in hex.
@@ -184,6 +184,6 @@ func (h *Header) read(words []any, word func(int) string) (err error) {
 	if h.Version, err = n.Int64(); err != nil {
 		return err
 	}
-	h.PipelineName, h.DefinitionVersion, h.Former = word(2), word(3), word(5)
+	h.PipelineName, h.DefinitionVersion, h.Previous = word(2), word(3), word(5)
 	return nil
 }

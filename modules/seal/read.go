@@ -16,7 +16,7 @@ func (s *Sealer) read(ctx context.Context, list []*pending) error {
 		ids[i] = x.parts.Header.PipelineExecutionID
 		byID[ids[i]] = x
 	}
-	args := db.Args{"x": db.IDSet(ids)}
+	args := db.Args{"x": db.IDRows(ids)}
 	for _, part := range []struct {
 		what, statement string
 		row             func(scan func(...any) error) error

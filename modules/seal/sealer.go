@@ -19,11 +19,11 @@ const (
 	sealing = "sealing"
 )
 
-// perBatch is the number of executions that one read and one short transaction seal.
-const perBatch = 100
+// batchSize is the number of executions that one read and one short transaction seal.
+const batchSize = 100
 
-// lookEvery is the interval at which a server polls for ended executions without a seal.
-const lookEvery = 15 * time.Second
+// pollInterval is the interval at which a server polls for ended executions without a seal.
+const pollInterval = 15 * time.Second
 
 // Sealer seals ended executions, for one tenant per call. It is safe for concurrent use: each end gets one seal.
 type Sealer struct {
@@ -50,9 +50,9 @@ func (s *Sealer) Enabled(ctx context.Context) (bool, error) {
 	return found, err
 }
 
-// Due marks the executions that ended without a seal, and still have all their events, as due to be sealed. It
+// MarkUnsealed marks the executions that ended without a seal, and still have all their events, as due to be sealed. It
 // returns their number.
-func (s *Sealer) Due(ctx context.Context) (marked int64, err error) {
+func (s *Sealer) MarkUnsealed(ctx context.Context) (marked int64, err error) {
 	var after db.ID
 	for {
 		var ids []db.ID
@@ -73,7 +73,7 @@ func (s *Sealer) Due(ctx context.Context) (marked int64, err error) {
 		n := int64(0)
 		err = s.db.Transaction(ctx, func(tx db.Tx) (err error) {
 			n, err = tx.Exec(`UPDATE {pipeline_executions} SET seal_due = 1 WHERE id IN (SELECT id FROM $x)
-  AND status IN ('Completed', 'Failed', 'Cancelled') AND events_removed = 0`, db.Args{"x": db.IDSet(ids)})
+  AND status IN ('Completed', 'Failed', 'Cancelled') AND events_removed = 0`, db.Args{"x": db.IDRows(ids)})
 			return err
 		})
 		if err != nil {
@@ -90,16 +90,16 @@ func (s *Sealer) Run(ctx context.Context, only ...db.ID) (sealed int64, err erro
 		sealed += n
 		// If nothing in the batch could be sealed, its executions have changed since they were read. They are sealed
 		// after they end again.
-		if err != nil || found < perBatch || n == 0 {
+		if err != nil || found < batchSize || n == 0 {
 			return sealed, err
 		}
 	}
 }
 
-// Watch seals the executions that are due until ctx ends, while no other process does. Errors are logged, and the
+// RunEvery seals the executions that are due until ctx ends, while no other process does. Errors are logged, and the
 // next poll tries again.
-func (s *Sealer) Watch(ctx context.Context, log *zap.Logger) {
-	tick := time.NewTicker(lookEvery)
+func (s *Sealer) RunEvery(ctx context.Context, log *zap.Logger) {
+	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	me := db.NewID().String()
 	for {
@@ -119,7 +119,7 @@ func (s *Sealer) look(ctx context.Context, me string) error {
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	taken, err := s.chores.Take(ctx, sealing, me, 0)
+	taken, err := s.chores.Acquire(ctx, sealing, me, 0)
 	if err != nil || !taken {
 		return err
 	}

@@ -19,7 +19,7 @@ func (s *Sealer) due(ctx context.Context, only []db.ID, limit int) ([]*pending, 
 	among := ""
 	if len(only) > 0 {
 		among = ` AND p.id IN (SELECT id FROM $x)`
-		args["x"] = db.IDSet(only)
+		args["x"] = db.IDRows(only)
 	}
 	err := s.db.Query(ctx, `SELECT p.id, p.pipeline_name, p.definition_version, p.version, p.seal, p.idempotency_key, p.input FROM {pipeline_executions} AS p
 WHERE p.seal_due = 1`+among+` ORDER BY p.id LIMIT $limit`, args, func(scan func(...any) error) error {
@@ -28,7 +28,7 @@ WHERE p.seal_due = 1`+among+` ORDER BY p.id LIMIT $limit`, args, func(scan func(
 		var input db.JSON
 		h := &x.parts.Header
 		err := scan(&h.PipelineExecutionID, &h.PipelineName, &h.DefinitionVersion, &h.Version, &former, &key, &input)
-		h.Former, x.parts.IdempotencyKey, x.parts.Input = string(former), string(key), Hash(input)
+		h.Previous, x.parts.IdempotencyKey, x.parts.Input = string(former), string(key), Hash(input)
 		list = append(list, x)
 		return err
 	})
@@ -38,7 +38,7 @@ WHERE p.seal_due = 1`+among+` ORDER BY p.id LIMIT $limit`, args, func(scan func(
 // batch seals some executions. It reads the history without a lock. If an execution has changed since, its version
 // differs and the seal is not written.
 func (s *Sealer) batch(ctx context.Context, only []db.ID) (sealed int64, found int, err error) {
-	list, err := s.due(ctx, only, perBatch)
+	list, err := s.due(ctx, only, batchSize)
 	if err != nil || len(list) == 0 {
 		return 0, 0, err
 	}
@@ -55,7 +55,7 @@ func (s *Sealer) batch(ctx context.Context, only []db.ID) (sealed int64, found i
 	err = s.db.Transaction(ctx, func(tx db.Tx) (err error) {
 		sealed, err = tx.Exec(`UPDATE {pipeline_executions} AS p SET former_seal = p.seal, seal = x.seal, seal_parts = x.parts,
   sealed_version = x.version, seal_due = 0 FROM $x WHERE p.id = x.id AND p.version = x.version AND p.seal_due = 1`,
-			db.Args{"x": db.IDSet(ids).Texts("seal", seals).Texts("parts", parts).Ints("version", versions)})
+			db.Args{"x": db.IDRows(ids).Texts("seal", seals).Texts("parts", parts).Ints("version", versions)})
 		return err
 	})
 	return sealed, n, wrap("write seals", err)

@@ -14,8 +14,8 @@ import (
 // ErrClaimLost answers a write by a worker whose claim another write has ended: it changed nothing.
 var ErrClaimLost = errors.New("claim lost: the task has moved on without this worker")
 
-// ErrMoved means that a row is not as it was taken to be when it is written: the transaction is rolled back.
-var ErrMoved = errors.New("task changed since it was read")
+// ErrVersionConflict means that a row is not as it was taken to be when it is written: the transaction is rolled back.
+var ErrVersionConflict = errors.New("task changed since it was read")
 
 // Repository reads tasks and applies moves to them.
 type Repository struct {
@@ -29,10 +29,10 @@ func NewRepository(d *db.DB, e *events.Repository, o *outbox.Repository) *Reposi
 	return &Repository{db: d, events: e, outbox: o}
 }
 
-// Apply writes moves: the rows, guarded by the versions that were read; an event for each step; the change of the outbox. It is
-// the only function that writes a status. An illegal move, or a row that has another version by now, is an error, and the
-// transaction must roll back.
-func (r *Repository) Apply(tx db.Tx, moves []*Move) error {
+// Apply writes moves: the rows, guarded by the versions that were read; an event for each step; the change of the
+// outbox. It is the only function that writes a status. An illegal move, or a row that has another version by now, is
+// an error, and the transaction must roll back.
+func (r *Repository) Apply(tx db.Tx, moves []*Change) error {
 	if len(moves) == 0 {
 		return nil
 	}
@@ -55,14 +55,14 @@ func (r *Repository) Apply(tx db.Tx, moves []*Move) error {
 	return r.changeOutbox(tx, moves)
 }
 
-// writeRows inserts what is new and updates the rest, one statement for each sequence of transitions, rows in the order of
-// their ids so that no two transactions wait for each other.
-func (r *Repository) writeRows(tx db.Tx, moves []*Move) error {
-	var created []*Move
-	groups := map[kind][]*Move{}
+// writeRows inserts what is new and updates the rest, one statement for each sequence of transitions, rows in the order
+// of their ids so that no two transactions wait for each other.
+func (r *Repository) writeRows(tx db.Tx, moves []*Change) error {
+	var created []*Change
+	groups := map[kind][]*Change{}
 	var order []kind
 	for _, m := range moves {
-		if m.From == 0 {
+		if m.ReadVersion == 0 {
 			created = append(created, m)
 			continue
 		}
@@ -86,19 +86,20 @@ func (r *Repository) writeRows(tx db.Tx, moves []*Move) error {
 	return nil
 }
 
-// kind is what moves that one statement writes have in common: their transitions, and the holder of the claims that they end.
+// kind is what moves that one statement writes have in common: their transitions, and the holder of the claims that
+// they end.
 type kind struct {
 	update *update
 	holder db.Text
 }
 
-func (k kind) write(tx db.Tx, group []*Move) error {
-	slices.SortFunc(group, func(a, b *Move) int { return bytes.Compare(a.Task.ID[:], b.Task.ID[:]) })
+func (k kind) write(tx db.Tx, group []*Change) error {
+	slices.SortFunc(group, func(a, b *Change) int { return bytes.Compare(a.Task.ID[:], b.Task.ID[:]) })
 	ids, versions := make([]db.ID, len(group)), make([]int64, len(group))
 	for i, m := range group {
-		ids[i], versions[i] = m.Task.ID, m.From
+		ids[i], versions[i] = m.Task.ID, m.ReadVersion
 	}
-	set, args := db.IDSet(ids).Ints("version", versions), db.Args{}
+	set, args := db.IDRows(ids).Ints("version", versions), db.Args{}
 	if k.update.fenced {
 		since := make([]db.Time, len(group))
 		for i, m := range group {
@@ -107,17 +108,17 @@ func (k kind) write(tx db.Tx, group []*Move) error {
 		set.Times("since", since)
 		args["holder"] = string(k.holder)
 	}
-	args["x"] = set.Payload()
+	args["x"] = set.WriteOnly()
 	for _, c := range k.update.columns {
 		c.add(set, c.name, group)
 	}
-	return tx.LaterExpect("write tasks", k.update.sql, args, int64(len(group)), func(n int64) error {
-		return fmt.Errorf("%w: %d of %d rows had the version and the claim that were read", ErrMoved, n, len(group))
+	return tx.QueueExpect("write tasks", k.update.sql, args, int64(len(group)), func(n int64) error {
+		return fmt.Errorf("%w: %d of %d rows had the version and the claim that were read", ErrVersionConflict, n, len(group))
 	})
 }
 
 // insert writes new rows as their moves leave them.
-func insert(tx db.Tx, moves []*Move) error {
+func insert(tx db.Tx, moves []*Change) error {
 	n := len(moves)
 	ids, pipelines := make([]db.ID, n), make([]db.ID, n)
 	names, handlers, queues, statuses := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
@@ -127,45 +128,45 @@ func insert(tx db.Tx, moves []*Move) error {
 		ids[i], pipelines[i], names[i], handlers[i], queues[i] = t.ID, t.PipelineExecutionID, t.TaskName, t.Handler, t.Queue
 		statuses[i], versions[i], priorities[i] = string(t.Status), t.Version, int64(t.Priority)
 	}
-	set := db.IDSet(ids).Payload().IDs("pipeline_execution_id", pipelines).Texts("task_name", names).Texts("handler", handlers).
+	set := db.IDRows(ids).WriteOnly().IDs("pipeline_execution_id", pipelines).Texts("task_name", names).Texts("handler", handlers).
 		Texts("queue", queues).Ints("priority", priorities).Texts("status", statuses).Ints("version", versions)
 	for _, c := range []column{maxAttempts, remaining, errorText, completedAt} {
 		c.add(set, c.name, moves)
 	}
 	reason, kind := "NULL", "NULL"
-	if slices.ContainsFunc(moves, func(m *Move) bool { return m.Task.SkipReason != NoSkipReason }) {
+	if slices.ContainsFunc(moves, func(m *Change) bool { return m.Task.SkipReason != NoSkipReason }) {
 		skipReason.add(set, skipReason.name, moves)
 		reason = "x.skip_reason"
 	}
-	if slices.ContainsFunc(moves, func(m *Move) bool { return m.Task.ErrorKind != "" }) {
+	if slices.ContainsFunc(moves, func(m *Change) bool { return m.Task.ErrorKind != "" }) {
 		errorKind.add(set, errorKind.name, moves)
 		kind = "x.error_kind"
 	}
-	return tx.Later("write tasks", `INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status, version, max_attempts,
+	return tx.QueueExec("write tasks", `INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status, version, max_attempts,
   remaining_dependencies, error, completed_at, attempt, recoveries, skip_reason, error_kind, created_at)
 SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priority, x.status, x.version, x.max_attempts,
   x.remaining_dependencies, x.error, x.completed_at, 0, 0, `+reason+`, `+kind+`, $now FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
 }
 
-// changeOutbox removes the rows of tasks that stop being Ready and adds those of tasks that become so. The row of a claimed task
-// is gone already: outbox.Take removed it in this transaction, for a claim begins there.
-func (r *Repository) changeOutbox(tx db.Tx, moves []*Move) error {
+// changeOutbox removes the rows of tasks that stop being Ready and adds those of tasks that become so. The row of a
+// claimed task is gone already: outbox.Take removed it in this transaction, for a claim begins there.
+func (r *Repository) changeOutbox(tx db.Tx, moves []*Change) error {
 	var remove []db.ID
-	var add []outbox.Row
+	var add []outbox.Entry
 	for _, m := range moves {
 		last := m.Steps[len(m.Steps)-1].Transition
 		switch {
-		case last.Outbox == Add && !m.Hold:
+		case last.Outbox == OutboxAdd && !m.NoOutbox:
 			at := m.Task.RetryAt
 			if at.IsZero() {
 				at = tx.Now
 			}
-			row := m.Task.Queued(at)
+			row := m.Task.OutboxEntry(at)
 			if m.ReservedFor != "" {
 				row.Queue = outbox.PrivateQueue(m.ReservedFor)
 			}
 			add = append(add, row)
-		case last.Outbox == Remove && m.From > 0:
+		case last.Outbox == OutboxRemove && m.ReadVersion > 0:
 			remove = append(remove, m.Task.ID)
 		}
 	}
@@ -175,7 +176,7 @@ func (r *Repository) changeOutbox(tx db.Tx, moves []*Move) error {
 		}
 	}
 	if len(add) > 0 {
-		return r.outbox.Create(tx, add)
+		return r.outbox.Enqueue(tx, add)
 	}
 	return nil
 }

@@ -26,8 +26,8 @@ func created(t *testing.T, d *db.DB, name string) tasks.Task {
 	return stored(t, d, m.Task.ID)
 }
 
-func newTask(name string) *tasks.Move {
-	return tasks.NewTask(tasks.New{
+func newTask(name string) *tasks.Change {
+	return tasks.Create(tasks.Spec{
 		ID: db.NewID(), PipelineExecutionID: db.NewID(), TaskName: name, Handler: "shell", Dependencies: []string{"dep"},
 		TriggerRule: "all_success", MaxAttempts: 3,
 	}, now)
@@ -43,11 +43,11 @@ func stored(t *testing.T, d *db.DB, id db.ID) tasks.Task {
 }
 
 // must applies moves of one task, one transaction each, and gives the row that they lead to.
-func must(t *testing.T, d *db.DB, task tasks.Task, list ...func(tasks.Task) *tasks.Move) tasks.Task {
+func must(t *testing.T, d *db.DB, task tasks.Task, list ...func(tasks.Task) *tasks.Change) tasks.Task {
 	t.Helper()
 	for i, makes := range list {
 		m := makes(task)
-		if m.Steps[0].Transition.Name == tasks.Claim.Name { // a claim begins with taking the row
+		if m.Steps[0].Transition.Name == tasks.TransitionClaim.Name { // a claim begins with taking the row
 			dbtest.Exec(t, d, `DELETE FROM {task_outbox}`)
 		}
 		if err := apply(t, d, m); err != nil {
@@ -65,21 +65,21 @@ func must(t *testing.T, d *db.DB, task tasks.Task, list ...func(tasks.Task) *tas
 func TestRowIsItsMove(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		started := func(t tasks.Task) *tasks.Move { return t.Claim("w", later, now).MarkStarted() }
+		started := func(t tasks.Task) *tasks.Change { return t.Claim("w", later, now).MarkStarted() }
 		resumed := started
 		for name, way := range map[string][]string{
-			"completed": {"retry", "defer", "reset", "release", tasks.Complete.Name},
-			"failed":    {"retry", tasks.Fail.Name},
-			"cancelled": {tasks.Cancel.Name},
-			"abandoned": {tasks.Abandon.Name},
+			"completed": {"retry", "defer", "reset", "release", tasks.TransitionComplete.Name},
+			"failed":    {"retry", tasks.TransitionFail.Name},
+			"cancelled": {tasks.TransitionCancel.Name},
+			"abandoned": {tasks.TransitionAbandon.Name},
 		} {
-			task := must(t, d, created(t, d, name), makers[tasks.MarkReady.Name], started)
+			task := must(t, d, created(t, d, name), makers[tasks.TransitionMarkReady.Name], started)
 			for _, step := range way {
 				switch step {
 				case "retry":
-					task = must(t, d, task, makers[tasks.ScheduleRetry.Name], started)
+					task = must(t, d, task, makers[tasks.TransitionScheduleRetry.Name], started)
 				case "defer":
-					task = must(t, d, task, makers[tasks.Defer.Name], resumed)
+					task = must(t, d, task, makers[tasks.TransitionDefer.Name], resumed)
 				case "reset", "release":
 					task = must(t, d, task, makers[step], started)
 				default:
@@ -87,7 +87,7 @@ func TestRowIsItsMove(t *testing.T) {
 				}
 			}
 			if name != "completed" {
-				must(t, d, task, makers[tasks.Reopen.Name], makers[tasks.Skip.Name], makers[tasks.Reopen.Name])
+				must(t, d, task, makers[tasks.TransitionReopen.Name], makers[tasks.TransitionSkip.Name], makers[tasks.TransitionReopen.Name])
 			}
 		}
 	})
@@ -97,7 +97,7 @@ func TestRowIsItsMove(t *testing.T) {
 func TestApplyKeepsTheOutbox(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		pending := func() []outbox.Row {
+		pending := func() []outbox.Entry {
 			t.Helper()
 			rows, err := outbox.NewRepository(d).ListPending(t.Context(), 0)
 			if err != nil {
@@ -105,24 +105,24 @@ func TestApplyKeepsTheOutbox(t *testing.T) {
 			}
 			return rows
 		}
-		task := must(t, d, created(t, d, "x"), makers[tasks.MarkReady.Name])
+		task := must(t, d, created(t, d, "x"), makers[tasks.TransitionMarkReady.Name])
 		if rows := pending(); len(rows) != 1 || rows[0].TaskExecutionID != task.ID || rows[0].Handler != "shell" {
 			t.Fatalf("ready: outbox %v", rows)
 		}
-		task = must(t, d, task, makers[tasks.Claim.Name], makers[tasks.ScheduleRetry.Name])
+		task = must(t, d, task, makers[tasks.TransitionClaim.Name], makers[tasks.TransitionScheduleRetry.Name])
 		if rows := pending(); len(rows) != 1 || rows[0].AvailableAt != task.RetryAt {
 			t.Errorf("to be retried at %s: outbox %v", task.RetryAt, rows)
 		}
-		task = must(t, d, task, makers[tasks.Claim.Name], makers[tasks.Defer.Name])
+		task = must(t, d, task, makers[tasks.TransitionClaim.Name], makers[tasks.TransitionDefer.Name])
 		if rows := pending(); len(rows) != 1 || rows[0].AvailableAt != later {
 			t.Errorf("deferred until %s: outbox %v", later, rows)
 		}
-		must(t, d, task, makers[tasks.Cancel.Name])
+		must(t, d, task, makers[tasks.TransitionCancel.Name])
 		if rows := pending(); len(rows) != 0 {
 			t.Errorf("cancelled: outbox %v", rows)
 		}
-		hold := tasks.Begin(created(t, d, "y")).MarkReady(now)
-		hold.Hold = true
+		hold := tasks.NewChange(created(t, d, "y")).MarkReady(now)
+		hold.NoOutbox = true
 		if err := apply(t, d, hold); err != nil {
 			t.Fatal(err)
 		}
@@ -132,18 +132,18 @@ func TestApplyKeepsTheOutbox(t *testing.T) {
 	})
 }
 
-// TestStaleMoveWritesNothing: a row that has moved on since it was read stops the whole transaction, its other moves too. The move is
-// one that the outbox would not refuse, so that the version alone does.
+// TestStaleMoveWritesNothing: a row that has moved on since it was read stops the whole transaction, its other moves
+// too. The move is one that the outbox would not refuse, so that the version alone does.
 func TestStaleMoveWritesNothing(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		good, stale := created(t, d, "good"), created(t, d, "stale")
 		missing := created(t, d, "missing")
-		must(t, d, stale, makers[tasks.MarkReady.Name])
+		must(t, d, stale, makers[tasks.TransitionMarkReady.Name])
 		missing.ID = db.NewID()
 		before := dbtest.Dump(t, d)
 		for name, bad := range map[string]tasks.Task{"stale": stale, "missing": missing} {
-			if err := apply(t, d, makers[tasks.MarkReady.Name](good), makers[tasks.Cancel.Name](bad)); err == nil {
+			if err := apply(t, d, makers[tasks.TransitionMarkReady.Name](good), makers[tasks.TransitionCancel.Name](bad)); err == nil {
 				t.Errorf("a %s task was moved", name)
 			}
 			if diff := cmp.Diff(before, dbtest.Dump(t, d)); diff != "" {
@@ -158,7 +158,7 @@ func TestApplyMany(t *testing.T) {
 	t.Parallel()
 	const n = 1500
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		var moves, next []*tasks.Move
+		var moves, next []*tasks.Change
 		for i := range n {
 			m := newTask(fmt.Sprintf("t%d", i))
 			if i%3 == 0 {
@@ -171,7 +171,7 @@ func TestApplyMany(t *testing.T) {
 		}
 		for i, m := range moves {
 			if i%3 == 1 {
-				next = append(next, tasks.Begin(m.Task).MarkReady(now))
+				next = append(next, tasks.NewChange(m.Task).MarkReady(now))
 			} else {
 				next = append(next, m.Task.Cancel("enough", now))
 			}

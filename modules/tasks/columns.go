@@ -9,15 +9,15 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// column is one that a transition may write besides status, sub_status and version, and how its values get into a set; add is nil for
-// one that is set to null.
+// column is one that a transition may write besides status, sub_status and version, and how its values get into a set;
+// add is nil for one that is set to null.
 type column struct {
 	name string
-	add  func(s *db.Set, name string, moves []*Move)
+	add  func(s *db.RowSet, name string, moves []*Change)
 }
 
-func texts(get func(*Task) string) func(*db.Set, string, []*Move) {
-	return func(s *db.Set, name string, moves []*Move) {
+func texts(get func(*Task) string) func(*db.RowSet, string, []*Change) {
+	return func(s *db.RowSet, name string, moves []*Change) {
 		v := make([]string, len(moves))
 		for i, m := range moves {
 			v[i] = get(&m.Task)
@@ -26,8 +26,8 @@ func texts(get func(*Task) string) func(*db.Set, string, []*Move) {
 	}
 }
 
-func ints(get func(*Task) int) func(*db.Set, string, []*Move) {
-	return func(s *db.Set, name string, moves []*Move) {
+func ints(get func(*Task) int) func(*db.RowSet, string, []*Change) {
+	return func(s *db.RowSet, name string, moves []*Change) {
 		v := make([]int64, len(moves))
 		for i, m := range moves {
 			v[i] = int64(get(&m.Task))
@@ -36,8 +36,8 @@ func ints(get func(*Task) int) func(*db.Set, string, []*Move) {
 	}
 }
 
-func times(get func(*Task) db.Time) func(*db.Set, string, []*Move) {
-	return func(s *db.Set, name string, moves []*Move) {
+func times(get func(*Task) db.Time) func(*db.RowSet, string, []*Change) {
+	return func(s *db.RowSet, name string, moves []*Change) {
 		v := make([]db.Time, len(moves))
 		for i, m := range moves {
 			v[i] = get(&m.Task)
@@ -59,7 +59,7 @@ var (
 	startedAt   = column{"started_at", times(func(t *Task) db.Time { return t.StartedAt })}
 	skipReason  = column{"skip_reason", texts(func(t *Task) string { return string(t.SkipReason) })}
 	completedAt = column{"completed_at", times(func(t *Task) db.Time { return t.CompletedAt })}
-	output      = column{"output", func(s *db.Set, name string, moves []*Move) {
+	output      = column{"output", func(s *db.RowSet, name string, moves []*Change) {
 		v := make([]string, len(moves))
 		for i, m := range moves {
 			v[i] = string(m.Task.Output)
@@ -70,25 +70,26 @@ var (
 
 // writes says what each transition writes besides status, sub_status and version. Creation writes whole rows.
 var writes = map[string][]column{
-	MarkReady.Name:     {remaining},
-	Claim.Name:         {attempt, workerID, retryAt, startedAt},
-	Resume.Name:        {},
-	MarkStarted.Name:   {},
-	Defer.Name:         {workerID, retryAt, startedAt},
-	Complete.Name:      {output, errorText, noErrorKind, completedAt},
-	ScheduleRetry.Name: {workerID, retryAt, errorText, errorKind},
-	Fail.Name:          {errorText, errorKind, completedAt},
-	Skip.Name:          {remaining, completedAt, skipReason},
-	SkipRunning.Name:   {errorText, noErrorKind, completedAt, skipReason},
-	Reset.Name:         {workerID, retryAt, recoveries, maxAttempts},
-	Reopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, errorKind, completedAt, skipReason, output},
-	Abandon.Name:       {workerID, retryAt, errorText, errorKind, completedAt, remaining},
-	Cancel.Name:        {workerID, retryAt, completedAt, remaining},
+	TransitionMarkReady.Name:     {remaining},
+	TransitionClaim.Name:         {attempt, workerID, retryAt, startedAt},
+	TransitionResume.Name:        {},
+	TransitionMarkStarted.Name:   {},
+	TransitionDefer.Name:         {workerID, retryAt, startedAt},
+	TransitionComplete.Name:      {output, errorText, noErrorKind, completedAt},
+	TransitionScheduleRetry.Name: {workerID, retryAt, errorText, errorKind},
+	TransitionFail.Name:          {errorText, errorKind, completedAt},
+	TransitionSkip.Name:          {remaining, completedAt, skipReason},
+	SkipRunning.Name:             {errorText, noErrorKind, completedAt, skipReason},
+	TransitionReset.Name:         {workerID, retryAt, recoveries, maxAttempts},
+	TransitionReopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, errorKind, completedAt, skipReason, output},
+	TransitionAbandon.Name:       {workerID, retryAt, errorText, errorKind, completedAt, remaining},
+	TransitionCancel.Name:        {workerID, retryAt, completedAt, remaining},
 }
 
-// WritesRemaining reports whether the move writes the number of open dependencies with the row; else it is counted apart.
-func (m *Move) WritesRemaining() bool {
-	return m.From == 0 || slices.ContainsFunc(m.Steps, func(s Step) bool {
+// WritesRemaining reports whether the move writes the number of open dependencies with the row; else it is counted
+// apart.
+func (m *Change) WritesRemaining() bool {
+	return m.ReadVersion == 0 || slices.ContainsFunc(m.Steps, func(s TransitionStep) bool {
 		return slices.ContainsFunc(writes[s.Transition.Name], func(c column) bool { return c.name == remaining.name })
 	})
 }
@@ -103,7 +104,7 @@ type update struct {
 var updates sync.Map // names of the steps, joined, to *update
 
 // updateFor builds the statement for the steps of a move: one guarded update, the version rising by one for each step.
-func updateFor(steps []Step) *update {
+func updateFor(steps []TransitionStep) *update {
 	var names strings.Builder
 	for _, s := range steps {
 		names.WriteString(s.Transition.Name + ",")
@@ -115,8 +116,8 @@ func updateFor(steps []Step) *update {
 	seen := map[string]bool{}
 	last := steps[len(steps)-1].Transition
 	sub := "NULL"
-	if last.Sub != NoSubStatus {
-		sub = "'" + string(last.Sub) + "'"
+	if last.SubStatus != NoSubStatus {
+		sub = "'" + string(last.SubStatus) + "'"
 	}
 	var set strings.Builder
 	set.WriteString("status = '" + string(last.To) + "', sub_status = " + sub + ", version = x.version + " + strconv.Itoa(len(steps)))
@@ -135,7 +136,8 @@ func updateFor(steps []Step) *update {
 	}
 	fence := ""
 	if from := steps[0].Transition.From; len(from) == 1 && from[0] == Running {
-		// A plain condition on a value that all rows share would have SQLite read the whole table (TestUpdatesFindRowsByKey).
+		// A plain condition on a value that all rows share would have SQLite read the whole table
+		// (TestUpdatesFindRowsByKey).
 		u.fenced, fence = true, " AND COALESCE(t.worker_id, '') = $holder AND t.started_at = x.since"
 	}
 	u.sql = "UPDATE {task_executions} AS t SET " + set.String() + " FROM $x WHERE t.id = x.id AND t.version = x.version" + fence + " $keep_plan_of_one"

@@ -45,8 +45,8 @@ func (e FieldErrors) Unwrap() []error {
 	return list
 }
 
-// JoinFields makes one error of what several checks of the same `with` have returned: nil of nothing, else FieldErrors. Of several
-// mistakes in one key the first counts. An error that is no mistake in a `with` becomes one in the whole.
+// JoinFields makes one error of what several checks of the same `with` have returned: nil of nothing, else FieldErrors.
+// Of several mistakes in one key the first counts. An error that is no mistake in a `with` becomes one in the whole.
 func JoinFields(errs ...error) error {
 	var all FieldErrors
 	for _, err := range errs {

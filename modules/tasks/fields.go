@@ -47,8 +47,8 @@ func pointee(t reflect.Type) reflect.Type {
 	return t
 }
 
-// checkKeys finds keys that t does not know and keys that it misses, at any depth. encoding/json alone would take a key in other
-// capitals for the same, miss none, and give no hint. Values of a wrong type are left to decodeFields.
+// checkKeys finds keys that t does not know and keys that it misses, at any depth. encoding/json alone would take a key
+// in other capitals for the same, miss none, and give no hint. Values of a wrong type are left to decodeFields.
 func checkKeys(t reflect.Type, path string, v any) FieldErrors {
 	t = pointee(t)
 	if decodesItself(t) {
@@ -167,8 +167,9 @@ func settled(v any) any {
 	return v
 }
 
-// decodeFields decodes fields into the value that in points to; those that wrong names are left out. It decodes once more key by key
-// if that does not succeed, to say which keys are wrong: a type that decodes itself returns an error without its place.
+// decodeFields decodes fields into the value that in points to; those that wrong names are left out. It decodes once
+// more key by key if that does not succeed, to say which keys are wrong: a type that decodes itself returns an error
+// without its place.
 func decodeFields(fields map[string]any, in any, wrong FieldErrors) error {
 	if len(wrong) > 0 {
 		fields = maps.Clone(fields)
@@ -212,5 +213,5 @@ func fieldError(key string, err error) *FieldError {
 	if strings.HasPrefix(mistyped.Field, key+".") {
 		key = mistyped.Field
 	}
-	return &FieldError{Field: key, Msg: "is " + describeValue(mistyped.Value) + ", expected " + describeType(mistyped.Type)}
+	return &FieldError{Field: key, Msg: "is " + describeValue(mistyped.Value) + ", expected " + typeName(mistyped.Type)}
 }

@@ -1,7 +1,7 @@
 package tasks
 
-// Limits on what one attempt leaves in the database, in bytes. They bound a row, not what a handler may work with: larger results
-// belong in a file or an object store, and their place in the output.
+// Limits on what one attempt leaves in the database, in bytes. They bound a row, not what a handler may work with:
+// larger results belong in a file or an object store, and their place in the output.
 const (
 	MaxOutput = 1 << 20   // of an output, as JSON
 	MaxLog    = 256 << 10 // kept of each of stdout and stderr

@@ -23,8 +23,8 @@ const (
 type Chunk struct {
 	TaskExecutionID db.ID `gorm:"primaryKey" json:"task_execution_id"`
 	Attempt         int   `gorm:"primaryKey" json:"attempt"`
-	// Seq is the order of an attempt's chunks. Its upper bits are the version of the task at the claim, so that no two claims
-	// of one attempt write the same.
+	// Seq is the order of an attempt's chunks. Its upper bits are the version of the task at the claim, so that no two
+	// claims of one attempt write the same.
 	Seq        int64   `gorm:"primaryKey" json:"seq"`
 	Stream     Stream  `json:"stream"`
 	ByteOffset int64   `json:"byte_offset"` // where the chunk begins in its stream, as it was written; what is missing was left out
@@ -51,12 +51,12 @@ type Written struct {
 // Empty reports that there is nothing to store.
 func (w *Written) Empty() bool { return len(w.Chunks) == 0 }
 
-// WriteChunks stores chunks within the transaction that ends their attempts, whose executions it holds. A chunk that is there
-// already stays as it is.
+// WriteChunks stores chunks within the transaction that ends their attempts, whose executions it holds. A chunk that is
+// there already stays as it is.
 func (r *Repository) WriteChunks(tx db.Tx, list []Written) error { return writeChunks(tx, list, "") }
 
-// WriteLateChunks stores chunks at any time. Those of tasks that do not exist any more are dropped: a row of each task is locked
-// against its removal until the transaction ends.
+// WriteLateChunks stores chunks at any time. Those of tasks that do not exist any more are dropped: a row of each task
+// is locked against its removal until the transaction ends.
 func (r *Repository) WriteLateChunks(tx db.Tx, list []Written) error {
 	return writeChunks(tx, list, "JOIN {task_executions} AS t ON t.id = x.id ")
 }
@@ -69,8 +69,8 @@ ON CONFLICT (task_execution_id, attempt, seq) DO NOTHING%s`
 	offsetBefore = ` + coalesce((SELECT b.byte_offset + b.byte_count FROM {log_chunks} AS b WHERE b.task_execution_id = x.id
     AND b.attempt = x.attempt AND b.seq < x.first AND b.stream = x.stream ORDER BY b.seq DESC LIMIT 1), 0)`
 	deleteChunks = `DELETE FROM {log_chunks} WHERE (task_execution_id, attempt, seq) IN (SELECT x.id, x.attempt, x.seq FROM $x)`
-	// trimChunks holds an attempt that goes on again and again to its limit: the oldest chunks go. Each counts a little more than
-	// its text, so that many short ones have a bound too.
+	// trimChunks holds an attempt that goes on again and again to its limit: the oldest chunks go. Each counts a little
+	// more than its text, so that many short ones have a bound too.
 	trimChunks = `DELETE FROM {log_chunks} WHERE (task_execution_id, attempt, seq) IN (SELECT k.task_execution_id, k.attempt, k.seq FROM (
   SELECT c.task_execution_id, c.attempt, c.seq,
     sum(c.byte_count + 256) OVER (PARTITION BY c.task_execution_id, c.attempt, c.stream ORDER BY c.seq DESC) AS total
@@ -100,31 +100,31 @@ func writeChunks(tx db.Tx, list []Written, exists string) error {
 			continue
 		}
 		statement := fmt.Sprintf(insertChunks, s.offset, exists, share, keep)
-		if err := tx.Later("write logs", statement, db.Args{"x": chunkSet(s.chunks), "now": tx.Now}); err != nil {
+		if err := tx.QueueExec("write logs", statement, db.Args{"x": chunkSet(s.chunks), "now": tx.Now}); err != nil {
 			return err
 		}
 	}
 	if len(replaced) > 0 {
-		if err := tx.Later("replace logs", deleteChunks, db.Args{"x": keySet(replaced)}); err != nil {
+		if err := tx.QueueExec("replace logs", deleteChunks, db.Args{"x": keySet(replaced)}); err != nil {
 			return err
 		}
 	}
 	if len(again) == 0 {
 		return nil
 	}
-	return tx.Later("trim logs", trimChunks, db.Args{"x": attemptSet(again), "most": 2 * MaxLog})
+	return tx.QueueExec("trim logs", trimChunks, db.Args{"x": attemptSet(again), "most": 2 * MaxLog})
 }
 
-func keySet(list []Chunk) *db.Set {
+func keySet(list []Chunk) *db.RowSet {
 	ids, attempts, seqs := make([]db.ID, len(list)), make([]int64, len(list)), make([]int64, len(list))
 	for i := range list {
 		ids[i], attempts[i], seqs[i] = list[i].TaskExecutionID, int64(list[i].Attempt), list[i].Seq
 	}
-	return db.IDSet(ids).Ints("attempt", attempts).Ints("seq", seqs)
+	return db.IDRows(ids).Ints("attempt", attempts).Ints("seq", seqs)
 }
 
 // attemptSet has one row for each attempt.
-func attemptSet(list []Chunk) *db.Set {
+func attemptSet(list []Chunk) *db.RowSet {
 	var ids []db.ID
 	var attempts []int64
 	for i := range list {
@@ -133,10 +133,10 @@ func attemptSet(list []Chunk) *db.Set {
 		}
 		ids, attempts = append(ids, list[i].TaskExecutionID), append(attempts, int64(list[i].Attempt))
 	}
-	return db.IDSet(ids).Ints("attempt", attempts)
+	return db.IDRows(ids).Ints("attempt", attempts)
 }
 
-func chunkSet(list []Chunk) *db.Set {
+func chunkSet(list []Chunk) *db.RowSet {
 	first, offsets, counts := make([]int64, len(list)), make([]int64, len(list)), make([]int64, len(list))
 	streams, texts := make([]string, len(list)), make([]string, len(list))
 	for i := range list {
@@ -181,7 +181,8 @@ func (r *Repository) Logs(ctx context.Context, pipeline db.ID) ([]Log, error) {
 	return logs, nil
 }
 
-// LeftOut is the note of what is missing between the end of what came before in a chunk's stream and the chunk; else nothing.
+// LeftOut is the note of what is missing between the end of what came before in a chunk's stream and the chunk; else
+// nothing.
 func LeftOut(end int64, c *Chunk) string {
 	if left := c.ByteOffset - end; left > 0 {
 		return fmt.Sprintf("\n… %d bytes left out …\n", left)
@@ -208,7 +209,8 @@ func scanChunks(to *[]Chunk) func(scan func(...any) error) error {
 	}
 }
 
-// Position is how far the chunks of a task have been read: those after it come next. The zero attempt and seq are the beginning.
+// Position is how far the chunks of a task have been read: those after it come next. The zero attempt and seq are the
+// beginning.
 type Position struct {
 	TaskExecutionID db.ID
 	Attempt         int
@@ -225,7 +227,7 @@ func (r *Repository) ReadChunks(ctx context.Context, after []Position, row func(
 	read := scanChunks(&one)
 	err := r.db.Query(ctx, `SELECT `+chunkFields+` FROM $x JOIN {log_chunks} AS c ON c.task_execution_id = x.id
 WHERE (c.attempt, c.seq) > (x.attempt, x.seq) ORDER BY c.task_execution_id, c.attempt, c.seq`,
-		db.Args{"x": db.IDSet(ids).Ints("attempt", attempts).Ints("seq", seqs)}, func(scan func(...any) error) error {
+		db.Args{"x": db.IDRows(ids).Ints("attempt", attempts).Ints("seq", seqs)}, func(scan func(...any) error) error {
 			one = one[:0]
 			if err := read(scan); err != nil {
 				return err

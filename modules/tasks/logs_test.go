@@ -53,8 +53,8 @@ func words(t tasks.Task, version int64, attempt int, resumed bool, stdout, stder
 	return o.Close()
 }
 
-// TestLogs: an attempt's words are kept under its number; those of one that was deferred and goes on follow the earlier, and storing
-// the same twice changes nothing.
+// TestLogs: an attempt's words are kept under its number; those of one that was deferred and goes on follow the
+// earlier, and storing the same twice changes nothing.
 func TestLogs(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -75,7 +75,8 @@ func TestLogs(t *testing.T) {
 	})
 }
 
-// TestLogsOfOneThatGoesOn: an attempt that is deferred again and again keeps its last words, up to a limit, and says what is missing.
+// TestLogsOfOneThatGoesOn: an attempt that is deferred again and again keeps its last words, up to a limit, and says
+// what is missing.
 func TestLogsOfOneThatGoesOn(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -102,7 +103,8 @@ func TestLogsOfOneThatGoesOn(t *testing.T) {
 	})
 }
 
-// TestLateLogs: what is stored outside of an outcome's transaction needs its task, and replaces what has become too old.
+// TestLateLogs: what is stored outside of an outcome's transaction needs its task, and replaces what has become too
+// old.
 func TestLateLogs(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {

@@ -12,8 +12,8 @@ var Module = fx.Module("tasks",
 	),
 )
 
-// ProvideHandler makes a handler known to the registry. The constructor takes what fx can give it and returns a Handler (or a type
-// that is one), and perhaps an error. Two handlers of one name stop the program at start-up.
+// ProvideHandler makes a handler known to the registry. The constructor takes what fx can give it and returns a Handler
+// (or a type that is one), and perhaps an error. Two handlers of one name stop the program at start-up.
 func ProvideHandler(constructor any) fx.Option {
 	return fx.Provide(fx.Annotate(constructor, fx.As(new(Handler)), fx.ResultTags(handlersGroup)))
 }

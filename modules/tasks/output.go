@@ -10,16 +10,16 @@ import (
 
 // How an attempt's output is cut into chunks, in bytes.
 const (
-	halfLog   = MaxLog / 2
-	mostChunk = 16 << 10 // of one chunk
-	// mostPending is how many chunks an attempt holds before their order across streams is given up: a further piece then extends the
-	// last chunk of its own stream.
-	mostPending = 32
+	halfLogBytes  = MaxLog / 2
+	maxChunkBytes = 16 << 10 // of one chunk
+	// maxPendingBytes is how many chunks an attempt holds before their order across streams is given up: a further
+	// piece then extends the last chunk of its own stream.
+	maxPendingBytes = 32
 )
 
-// Output collects what one attempt writes, until it is stored. It keeps up to MaxLog bytes of each stream: the first half, where a
-// program says what it is about to do, and the last half, where it says what went wrong. It is safe for concurrent use. Writing never
-// returns an error, so that a task's output cannot fail the task. Make it with NewOutput.
+// Output collects what one attempt writes, until it is stored. It keeps up to MaxLog bytes of each stream: the first
+// half, where a program says what it is about to do, and the last half, where it says what went wrong. It is safe for
+// concurrent use. Writing never returns an error, so that a task's output cannot fail the task. Make it with NewOutput.
 type Output struct {
 	pending func(*Output) // told when there is something to take; nil: nobody
 
@@ -55,8 +55,8 @@ type storedChunk struct {
 	bytes int
 }
 
-// NewOutput makes the output of a claimed task's attempt. The function is called when there is something to take that was not there
-// before; it must be quick.
+// NewOutput makes the output of a claimed task's attempt. The function is called when there is something to take that
+// was not there before; it must be quick.
 func NewOutput(t Task, resumed bool, pending func(*Output)) *Output {
 	o := &Output{
 		pending: pending, resumed: resumed,
@@ -106,7 +106,7 @@ func (o *Output) write(s *stream, p []byte) {
 
 // add takes whole characters. Callers hold the lock.
 func (o *Output) add(s *stream, p []byte) {
-	if skip := len(p) - halfLog; skip > 0 && s.inTail(s.written) {
+	if skip := len(p) - halfLogBytes; skip > 0 && s.inTail(s.written) {
 		for skip < len(p) && !utf8.RuneStart(p[skip]) {
 			skip++
 		}
@@ -115,7 +115,7 @@ func (o *Output) add(s *stream, p []byte) {
 	}
 	for len(p) > 0 {
 		i := o.place(s)
-		free := mostChunk - len(o.chunks[i].data)
+		free := maxChunkBytes - len(o.chunks[i].data)
 		n := len(p)
 		if n > free {
 			n = free - incomplete(p[:free])
@@ -125,24 +125,24 @@ func (o *Output) add(s *stream, p []byte) {
 			s.pending += n
 		}
 		s.written, p = s.written+int64(n), p[n:]
-		o.dropPending(s, halfLog)
+		o.dropPending(s, halfLogBytes)
 	}
 }
 
 // inTail reports whether a chunk that begins at the offset belongs to the last half.
-func (s *stream) inTail(offset int64) bool { return offset > halfLog-mostChunk }
+func (s *stream) inTail(offset int64) bool { return offset > halfLogBytes-maxChunkBytes }
 
 // place gives the piece that the stream is written to next.
 func (o *Output) place(s *stream) int {
 	for i := len(o.chunks) - 1; i >= 0; i-- {
 		c := &o.chunks[i]
 		if c.stream == s {
-			if c.offset+int64(len(c.data)) == s.written && len(c.data) <= mostChunk-utf8.UTFMax {
+			if c.offset+int64(len(c.data)) == s.written && len(c.data) <= maxChunkBytes-utf8.UTFMax {
 				return i
 			}
 			break
 		}
-		if len(o.chunks) < mostPending {
+		if len(o.chunks) < maxPendingBytes {
 			break
 		}
 	}
@@ -189,7 +189,7 @@ func (o *Output) take() (w Written) {
 		c := o.chunk
 		o.chunk.Seq++
 		c.Seq = o.chunk.Seq
-		c.Stream, c.ByteOffset, c.ByteCount, c.Text = p.stream.name, p.offset, len(p.data), clean(string(p.data))
+		c.Stream, c.ByteOffset, c.ByteCount, c.Text = p.stream.name, p.offset, len(p.data), sanitize(string(p.data))
 		w.Chunks = append(w.Chunks, c)
 		if p.stream.inTail(p.offset) {
 			p.stream.stored = append(p.stream.stored, storedChunk{c.Seq, c.ByteCount})
@@ -201,7 +201,7 @@ func (o *Output) take() (w Written) {
 	w.Resumed = o.resumed
 	for i := range o.streams {
 		s := &o.streams[i]
-		for s.kept > halfLog {
+		for s.kept > halfLogBytes {
 			old := o.chunk
 			old.Seq = s.stored[0].seq
 			w.Replaced = append(w.Replaced, old)

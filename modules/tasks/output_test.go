@@ -39,7 +39,7 @@ func (s *shelf) text(name Stream) (text string, kept int) {
 }
 
 func TestOutputKeepsAllUpToTheLimit(t *testing.T) {
-	text := strings.Repeat("0123456789abcde\n", (MaxLog-mostChunk)/16)
+	text := strings.Repeat("0123456789abcde\n", (MaxLog-maxChunkBytes)/16)
 	for _, every := range []int{1000, 1 << 20} {
 		var kept shelf
 		o := NewOutput(Task{}, false, nil)
@@ -58,9 +58,10 @@ func TestOutputKeepsAllUpToTheLimit(t *testing.T) {
 	}
 }
 
-// TestOutputKeepsBothEnds: whenever it is taken, the beginning and the end of a stream are kept, and the gap says how much is missing.
+// TestOutputKeepsBothEnds: whenever it is taken, the beginning and the end of a stream are kept, and the gap says how
+// much is missing.
 func TestOutputKeepsBothEnds(t *testing.T) {
-	for _, size := range []int{997, 4096, halfLog - 1, halfLog, halfLog + 1, 3 * MaxLog} {
+	for _, size := range []int{997, 4096, halfLogBytes - 1, halfLogBytes, halfLogBytes + 1, 3 * MaxLog} {
 		for _, every := range []int{1, 3, 1 << 20} {
 			text := "first" + strings.Repeat("x", MaxLog) + strings.Repeat("y", MaxLog) + "last"
 			var kept shelf
@@ -78,7 +79,7 @@ func TestOutputKeepsBothEnds(t *testing.T) {
 			if !found || !strings.HasPrefix(text, head) || !strings.HasSuffix(text, tail) {
 				t.Errorf("in pieces of %d, taken every %d: no note %q between two ends", size, every, note)
 			}
-			if bytes > MaxLog || min(len(head), len(tail)) < halfLog-mostChunk {
+			if bytes > MaxLog || min(len(head), len(tail)) < halfLogBytes-maxChunkBytes {
 				t.Errorf("in pieces of %d, taken every %d: %d and %d bytes are kept", size, every, len(head), len(tail))
 			}
 		}
@@ -175,7 +176,7 @@ func TestOutputManyWriters(t *testing.T) {
 	}
 	for range 20 {
 		w := o.Take()
-		if len(w.Chunks) > mostPending+2*MaxLog/mostChunk {
+		if len(w.Chunks) > maxPendingBytes+2*MaxLog/maxChunkBytes {
 			t.Errorf("%d chunks at once", len(w.Chunks))
 		}
 		kept.store(w)
@@ -184,7 +185,7 @@ func TestOutputManyWriters(t *testing.T) {
 	kept.store(o.Close())
 	for _, name := range []Stream{Stdout, Stderr} {
 		text, bytes := kept.text(name)
-		if bytes > MaxLog || bytes < MaxLog-2*mostChunk || !strings.Contains(text, fmt.Sprintf("… %d bytes left out …", 4*1000*100-bytes)) {
+		if bytes > MaxLog || bytes < MaxLog-2*maxChunkBytes || !strings.Contains(text, fmt.Sprintf("… %d bytes left out …", 4*1000*100-bytes)) {
 			t.Errorf("%s: %d bytes are kept", name, bytes)
 		}
 	}

@@ -12,25 +12,25 @@ import (
 func TestUpdatesFindRowsByKey(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		now := db.At(d.Now())
+		now := db.NewTime(d.Now())
 		task := Task{ID: db.NewID(), Status: Running, Version: 4, WorkerID: "w", StartedAt: now, MaxAttempts: 2, Attempt: 1}
-		for name, m := range map[string]*Move{
+		for name, m := range map[string]*Change{
 			"complete": task.Complete(nil, nil, now), "fail": task.Fail(KindError, "x", nil, now), "retry": task.ScheduleRetry(KindError, "x", nil, 1, now),
 			"defer": task.Defer(now, "x", now), "recover": task.Recover(now), "release": task.Release("x", now),
-			"cancel": task.Cancel("x", now), "abandon": Begin(task).Abandon("x", now),
+			"cancel": task.Cancel("x", now), "abandon": NewChange(task).Abandon("x", now),
 		} {
 			for _, n := range []int{1, 2, 64, 256, 2000} {
 				u := updateFor(m.Steps)
-				group := make([]*Move, n)
+				group := make([]*Change, n)
 				ids, versions, since := make([]db.ID, n), make([]int64, n), make([]db.Time, n)
 				for i := range group {
 					group[i], ids[i], versions[i], since[i] = m, db.NewID(), int64(i), now
 				}
-				set := db.IDSet(ids).Ints("version", versions)
+				set := db.IDRows(ids).Ints("version", versions)
 				if u.fenced {
 					set.Times("since", since)
 				}
-				set.Payload()
+				set.WriteOnly()
 				for _, c := range u.columns {
 					c.add(set, c.name, group)
 				}
@@ -52,7 +52,7 @@ func TestLoadingFindsRowsByKey(t *testing.T) {
 			for i := range ids {
 				ids[i] = db.NewID()
 			}
-			plan := explain(t, d, loadPipelines, db.Args{"x": db.IDSet(ids)})
+			plan := explain(t, d, loadPipelines, db.Args{"x": db.IDRows(ids)})
 			if strings.Contains(plan, "SCAN t\n") || strings.Contains(plan, "Seq Scan") || plan == "" {
 				t.Errorf("of %d:\n%s", n, plan)
 			}

@@ -13,7 +13,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// family writes three tasks of one execution: the first Completed with an output, the second Running, the third NotStarted.
+// family writes three tasks of one execution: the first Completed with an output, the second Running, the third
+// NotStarted.
 func family(t *testing.T, d *db.DB) []tasks.Task {
 	t.Helper()
 	pipeline := db.NewID()
@@ -26,8 +27,8 @@ func family(t *testing.T, d *db.DB) []tasks.Task {
 		}
 		out[i] = m.Task
 	}
-	out[0] = must(t, d, stored(t, d, out[0].ID), makers[tasks.MarkReady.Name], makers[tasks.Claim.Name], makers[tasks.Complete.Name])
-	out[1] = must(t, d, stored(t, d, out[1].ID), makers[tasks.MarkReady.Name], makers[tasks.Claim.Name])
+	out[0] = must(t, d, stored(t, d, out[0].ID), makers[tasks.TransitionMarkReady.Name], makers[tasks.TransitionClaim.Name], makers[tasks.TransitionComplete.Name])
+	out[1] = must(t, d, stored(t, d, out[1].ID), makers[tasks.TransitionMarkReady.Name], makers[tasks.TransitionClaim.Name])
 	out[2] = stored(t, d, out[2].ID)
 	return out
 }
@@ -46,7 +47,8 @@ func without(list []tasks.Task) []tasks.Task {
 	return out
 }
 
-// TestReads: by id, by execution, by name; what does not exist is left out, and an output is read only by who asks for it.
+// TestReads: by id, by execution, by name; what does not exist is left out, and an output is read only by who asks for
+// it.
 func TestReads(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
@@ -66,15 +68,15 @@ func TestReads(t *testing.T) {
 		same("list", own, list, err)
 		err = d.Transaction(t.Context(), func(tx db.Tx) error {
 			var list []tasks.Task
-			err := r.LoadLater(tx, []db.ID{own[2].ID, nobody, own[0].ID}, &list)
-			same("by id", without([]tasks.Task{own[0], own[2]}), list, errors.Join(err, tx.Flush()))
-			list, err = r.LoadPipelines(tx, []db.ID{nobody, pipeline})
+			err := r.QueueLoad(tx, []db.ID{own[2].ID, nobody, own[0].ID}, &list)
+			same("by id", without([]tasks.Task{own[0], own[2]}), list, errors.Join(err, tx.SendBatch()))
+			list, err = r.LoadByExecution(tx, []db.ID{nobody, pipeline})
 			same("by execution", without(own), list, err)
 			list = nil
-			err = r.LoadNamesLater(tx, []tasks.Name{{PipelineExecutionID: pipeline, TaskName: "b"}, {PipelineExecutionID: pipeline, TaskName: "z"}}, &list)
-			same("by name", own[1:2], list, errors.Join(err, tx.Flush()))
-			outputs, err := r.Outputs(tx, []tasks.Name{{PipelineExecutionID: pipeline, TaskName: "a"}, {PipelineExecutionID: pipeline, TaskName: "b"}})
-			if want := map[tasks.Name]db.JSON{{PipelineExecutionID: pipeline, TaskName: "a"}: db.JSON(`{"a": 1}`)}; err == nil {
+			err = r.QueueLoadByKey(tx, []tasks.Key{{PipelineExecutionID: pipeline, TaskName: "b"}, {PipelineExecutionID: pipeline, TaskName: "z"}}, &list)
+			same("by name", own[1:2], list, errors.Join(err, tx.SendBatch()))
+			outputs, err := r.Outputs(tx, []tasks.Key{{PipelineExecutionID: pipeline, TaskName: "a"}, {PipelineExecutionID: pipeline, TaskName: "b"}})
+			if want := map[tasks.Key]db.JSON{{PipelineExecutionID: pipeline, TaskName: "a"}: db.JSON(`{"a": 1}`)}; err == nil {
 				if diff := cmp.Diff(want, outputs); diff != "" {
 					t.Errorf("outputs (-want +got):\n%s", diff)
 				}
@@ -94,16 +96,16 @@ func TestReads(t *testing.T) {
 	})
 }
 
-// TestMoved names the claims that are lost: another version, another worker, another claim of the same one, or no row any more; and those
-// whose tasks have been cancelled.
+// TestMoved names the claims that are lost: another version, another worker, another claim of the same one, or no row
+// any more; and those whose tasks have been cancelled.
 func TestMoved(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		own, nobody := family(t, d), db.NewID()
-		claims := []tasks.Task{own[0], own[1], own[0], own[0], {ID: nobody, Version: 1, WorkerID: "w", StartedAt: db.At(d.Now())}}
+		claims := []tasks.Task{own[0], own[1], own[0], own[0], {ID: nobody, Version: 1, WorkerID: "w", StartedAt: db.NewTime(d.Now())}}
 		claims[1].Version--
 		claims[2].WorkerID = "another"
-		claims[3].StartedAt = db.At(claims[3].StartedAt.Add(time.Microsecond))
+		claims[3].StartedAt = db.NewTime(claims[3].StartedAt.Add(time.Microsecond))
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
 			_, err := tx.Exec(`UPDATE {task_executions} SET status = 'Cancelled' WHERE id = $id`, db.Args{"id": own[1].ID})
 			return err
@@ -111,7 +113,7 @@ func TestMoved(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := repository(d).Moved(t.Context(), claims)
+		got, err := repository(d).StaleVersions(t.Context(), claims)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +130,7 @@ func TestCountDependencies(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		own := family(t, d)
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
-			return repository(d).CountDependencies(tx, []tasks.Counter{{ID: own[2].ID, Ended: -7}})
+			return repository(d).CountDependencies(tx, []tasks.DependencyCount{{ID: own[2].ID, Ended: -7}})
 		})
 		if err != nil {
 			t.Fatal(err)

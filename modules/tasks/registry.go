@@ -9,15 +9,16 @@ import (
 	"slices"
 )
 
-// Registry holds the handlers of this process by name. It never changes after NewRegistry, so that it is safe for concurrent use.
+// Registry holds the handlers of this process by name. It never changes after NewRegistry, so that it is safe for
+// concurrent use.
 type Registry struct {
 	handlers map[string]Handler
 }
 
 var handlerName = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,62}$`)
 
-// NewRegistry refuses, in one error that names each: a handler that is nil, a name that is not a lower-case letter followed by at
-// most 62 of a-z, 0-9, '_', '.' and '-', a name that two handlers bear, and a limit below 0.
+// NewRegistry refuses, in one error that names each: a handler that is nil, a name that is not a lower-case letter
+// followed by at most 62 of a-z, 0-9, '_', '.' and '-', a name that two handlers bear, and a limit below 0.
 func NewRegistry(handlers []Handler) (*Registry, error) {
 	r := &Registry{handlers: make(map[string]Handler, len(handlers))}
 	var errs []error
@@ -85,7 +86,7 @@ func unlimited(h Handler) Handler {
 }
 
 func limitOf(h Handler) int {
-	if l, ok := h.(Limited); ok {
+	if l, ok := h.(ConcurrencyLimited); ok {
 		return l.Limit()
 	}
 	return 0

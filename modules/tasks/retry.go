@@ -51,7 +51,8 @@ func ErrorKinds() []ErrorKind {
 	return []ErrorKind{KindError, KindExit, KindHTTP, KindTimeout, KindPanic, KindExpression, KindInvalidOutput, KindPermanent}
 }
 
-// RetryPolicy says whether and when a failed attempt is followed by another. It is a pure value, pinned with the definition.
+// RetryPolicy says whether and when a failed attempt is followed by another. It is a pure value, pinned with the
+// definition.
 type RetryPolicy struct {
 	MaxAttempts     int           `json:"max_attempts"` // at least 1; counts the first run
 	Backoff         Backoff       `json:"backoff"`
@@ -74,7 +75,8 @@ func (p RetryPolicy) Retryable(kind ErrorKind) bool {
 // LongestDelay bounds every delay: it leaves a time that both databases can keep.
 const LongestDelay = 100 * 365 * 24 * time.Hour
 
-// DelayAfter gives the wait after the given number of failed attempts (at least 1). random is in [0,1) and spreads the jitter.
+// DelayAfter gives the wait after the given number of failed attempts (at least 1). random is in [0,1) and spreads the
+// jitter.
 func (p RetryPolicy) DelayAfter(failures int, random float64) time.Duration {
 	d := float64(p.Delay)
 	switch p.Backoff {

@@ -37,8 +37,8 @@ func TestDelayAfter(t *testing.T) {
 	}
 }
 
-// TestDelayIsBounded: for any policy that a definition may hold, a delay is never negative, is within the jitter of its cap,
-// and, without jitter, never shrinks with the number of failures.
+// TestDelayIsBounded: for any policy that a definition may hold, a delay is never negative, is within the jitter of its
+// cap, and, without jitter, never shrinks with the number of failures.
 func TestDelayIsBounded(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

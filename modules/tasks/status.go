@@ -57,8 +57,8 @@ func (s SubStatus) MarshalJSON() ([]byte, error) { return db.Text(s).MarshalJSON
 // SkipReason says why a task is Skipped; it is empty (NULL) for any other.
 type SkipReason string
 
-// The reasons of a skip. A task that was skipped because of a failure above it counts as failed for the trigger rules of its
-// dependents; one that was skipped for another reason counts as skipped.
+// The reasons of a skip. A task that was skipped because of a failure above it counts as failed for the trigger rules
+// of its dependents; one that was skipped for another reason counts as skipped.
 const (
 	NoSkipReason       SkipReason = ""
 	SkipUpstreamFailed SkipReason = "upstream_failed" // its trigger rule did not hold because of a failure above it

@@ -1,6 +1,6 @@
-// Package tasks is one task of a run: its state machine, what may move it, its handlers and their retry policy. Its repository
-// applies transitions, status, event and outbox row together; nothing else in the program writes a task's status.
-// It does not know the graph: which task follows which is the business of modules/pipelines.
+// Package tasks is one task of a run: its state machine, what may move it, its handlers and their retry policy. Its
+// repository applies transitions, status, event and outbox row together; nothing else in the program writes a task's
+// status. It does not know the graph: which task follows which is the business of modules/pipelines.
 package tasks
 
 import (
@@ -39,19 +39,20 @@ type Task struct {
 // TableName puts the table into the tenant's schema.
 func (Task) TableName(n schema.Namer) string { return n.TableName("task_executions") }
 
-// Queued is the task's outbox row.
-func (t *Task) Queued(at db.Time) outbox.Row {
-	return outbox.Row{
+// OutboxEntry is the task's outbox row.
+func (t *Task) OutboxEntry(at db.Time) outbox.Entry {
+	return outbox.Entry{
 		TaskExecutionID: t.ID, PipelineExecutionID: t.PipelineExecutionID, Handler: t.Handler, Queue: t.Queue, Lane: outbox.LaneOf(t.Priority),
 		AvailableAt: at,
 	}
 }
 
-// UnderClaim reports whether a row is still under a claim: the version alone does not say so, for after lost commits another claim may have
-// reached the same one.
+// UnderClaim reports whether a row is still under a claim: the version alone does not say so, for after lost commits
+// another claim may have reached the same one.
 func (t *Task) UnderClaim(claim *Task) bool {
 	return t.Status == Running && t.Version == claim.Version && t.WorkerID == claim.WorkerID && t.StartedAt.Equal(claim.StartedAt.Time)
 }
 
-// AttemptsLeft reports whether a failed attempt may be followed by another. Attempts lost with their worker do not count.
+// AttemptsLeft reports whether a failed attempt may be followed by another. Attempts lost with their worker do not
+// count.
 func (t *Task) AttemptsLeft() bool { return t.Attempt-t.Recoveries < t.MaxAttempts }

@@ -22,15 +22,15 @@ func incomplete[T string | []byte](s T) int {
 	return 0
 }
 
-// clean never makes a text longer: a run of bytes that are not UTF-8 becomes one question mark, a NUL nothing.
-func clean(s string) string {
+// sanitize never makes a text longer: a run of bytes that are not UTF-8 becomes one question mark, a NUL nothing.
+func sanitize(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "?"), "\x00", "")
 }
 
-// CleanText makes a text that both databases take: valid UTF-8, no NUL, at most limit bytes, cut between two characters with a note
-// of how much is missing (without the note where limit leaves no room for it).
-func CleanText(s string, limit int) string {
-	s = clean(s)
+// SanitizeText makes a text that both databases take: valid UTF-8, no NUL, at most limit bytes, cut between two
+// characters with a note of how much is missing (without the note where limit leaves no room for it).
+func SanitizeText(s string, limit int) string {
+	s = sanitize(s)
 	if len(s) <= limit {
 		return s
 	}

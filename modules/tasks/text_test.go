@@ -22,7 +22,7 @@ func TestCleanText(t *testing.T) {
 		{"🙂🙂", 7, "🙂"},
 		{"🙂", 3, ""},
 	} {
-		if got := CleanText(c.in, c.limit); got != c.want {
+		if got := SanitizeText(c.in, c.limit); got != c.want {
 			t.Errorf("CleanText(%q, %d) = %q, want %q", c.in, c.limit, got, c.want)
 		}
 	}
@@ -32,11 +32,11 @@ func TestCleanTextHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "text"))
 		limit := rapid.IntRange(0, 64).Draw(t, "limit")
-		got := CleanText(s, limit)
+		got := SanitizeText(s, limit)
 		if len(got) > limit || !utf8.ValidString(got) || strings.Contains(got, "\x00") {
 			t.Fatalf("CleanText(%q, %d) = %q", s, limit, got)
 		}
-		if again := CleanText(got, limit); again != got {
+		if again := SanitizeText(got, limit); again != got {
 			t.Fatalf("cleaning twice changed %q to %q", got, again)
 		}
 	})

@@ -20,20 +20,20 @@ func TestTransitionTable(t *testing.T) {
 		if !slices.Contains(tasks.Statuses(), x.To) || !slices.Contains(events.Types(), x.Event) {
 			t.Errorf("%s leads to %q and writes %q", x.Name, x.To, x.Event)
 		}
-		if want := map[tasks.Status]tasks.SubStatus{tasks.Running: tasks.Active}[x.To]; x.Sub != want && x.Sub != tasks.Deferred {
-			t.Errorf("%s leads to %s/%s", x.Name, x.To, x.Sub)
+		if want := map[tasks.Status]tasks.SubStatus{tasks.Running: tasks.Active}[x.To]; x.SubStatus != want && x.SubStatus != tasks.Deferred {
+			t.Errorf("%s leads to %s/%s", x.Name, x.To, x.SubStatus)
 		}
-		if (x.To == tasks.Ready) != (x.Outbox == tasks.Add) {
+		if (x.To == tasks.Ready) != (x.Outbox == tasks.OutboxAdd) {
 			t.Errorf("%s leads to %s with the outbox effect %q: a row stands for Ready", x.Name, x.To, x.Outbox)
 		}
-		if leaves := slices.Contains(x.From, tasks.Ready) && x.To != tasks.Ready; leaves != (x.Outbox == tasks.Remove) {
+		if leaves := slices.Contains(x.From, tasks.Ready) && x.To != tasks.Ready; leaves != (x.Outbox == tasks.OutboxRemove) {
 			t.Errorf("%s comes from %v with the outbox effect %q: the row ends with Ready", x.Name, x.From, x.Outbox)
 		}
 		for _, from := range x.From {
 			if !slices.Contains(all, from) {
 				t.Errorf("%s comes from %q", x.Name, from)
 			}
-			if from == tasks.Completed && x.Name != tasks.Reopen.Name {
+			if from == tasks.Completed && x.Name != tasks.TransitionReopen.Name {
 				t.Errorf("%s moves a completed task", x.Name)
 			}
 			if from.Terminal() && x.To != tasks.NotStarted {
@@ -54,7 +54,7 @@ func TestFind(t *testing.T) {
 					want = append(want, x.Name)
 				}
 			}
-			got, ok := tasks.Find(event, from)
+			got, ok := tasks.FindTransition(event, from)
 			switch {
 			case len(want) > 1:
 				t.Errorf("%s from %q is ambiguous: %v", event, from, want)

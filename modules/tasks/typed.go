@@ -10,15 +10,15 @@ import (
 
 // NewHandler makes a Handler of a function with typed input and output.
 //
-// In is a struct with json tags, a map, or struct{} for a handler that takes nothing. A task's `with` is decoded into it strictly:
-// an unknown key, a value of another type, or the absence of a field tagged `sluice:"required"` is an error when the definition is
-// registered, and a permanent error when only the evaluated expressions show it. A number in a field of type any arrives as
-// json.Number, so that no large integer is rounded.
+// In is a struct with json tags, a map, or struct{} for a handler that takes nothing. A task's `with` is decoded into
+// it strictly: an unknown key, a value of another type, or the absence of a field tagged `sluice:"required"` is an
+// error when the definition is registered, and a permanent error when only the evaluated expressions show it. A number
+// in a field of type any arrives as json.Number, so that no large integer is rounded.
 //
-// Out is anything that JSON can hold; struct{} and nil leave no output. An output that is larger than MaxOutput, or that is no
-// JSON, is an error of KindInvalidOutput.
+// Out is anything that JSON can hold; struct{} and nil leave no output. An output that is larger than MaxOutput, or
+// that is no JSON, is an error of KindInvalidOutput.
 //
-// The context that run gets holds the Call: see CallFrom. The registry checks the name.
+// The context that run gets holds the Call: see AttemptFrom. The registry checks the name.
 func NewHandler[In, Out any](name string, run func(ctx context.Context, in In) (Out, error)) Handler {
 	return &typedHandler[In, Out]{name: name, run: run}
 }
@@ -37,23 +37,24 @@ func (h *typedHandler[In, Out]) Check(with map[string]any) error {
 	return decodeFields(withoutExpressions(with), new(In), checkKeys(reflect.TypeFor[In](), "", with))
 }
 
-func (h *typedHandler[In, Out]) Run(ctx context.Context, call *Call) (json.RawMessage, error) {
+func (h *typedHandler[In, Out]) Run(ctx context.Context, call *Attempt) (json.RawMessage, error) {
 	var in In
 	if err := decodeWith(call.With, &in); err != nil {
-		return nil, Permanent(err)
+		return nil, NonRetryable(err)
 	}
-	out, err := h.run(context.WithValue(ctx, callKey{}, call), in)
+	out, err := h.run(context.WithValue(ctx, attemptKey{}, call), in)
 	if err != nil {
 		return nil, err
 	}
 	return encodeOutput(out)
 }
 
-type callKey struct{}
+type attemptKey struct{}
 
-// CallFrom gives a function made into a handler by NewHandler the attempt that it is running: its ids, its number, Annotate.
-func CallFrom(ctx context.Context) (*Call, bool) {
-	call, ok := ctx.Value(callKey{}).(*Call)
+// AttemptFrom gives a function made into a handler by NewHandler the attempt that it is running: its ids, its number,
+// Annotate.
+func AttemptFrom(ctx context.Context) (*Attempt, bool) {
+	call, ok := ctx.Value(attemptKey{}).(*Attempt)
 	return call, ok
 }
 

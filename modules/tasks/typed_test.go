@@ -128,8 +128,8 @@ func TestTypedRunDecodesStrictly(t *testing.T) {
 		{`[1]`, "with is no JSON object"},
 		{`{"url":`, "with is no JSON object"},
 	} {
-		_, err := sampleHandler().Run(t.Context(), &Call{With: json.RawMessage(c.with)})
-		var kinded *KindedError
+		_, err := sampleHandler().Run(t.Context(), &Attempt{With: json.RawMessage(c.with)})
+		var kinded *HandlerError
 		if !errors.As(err, &kinded) || kinded.Kind != KindPermanent || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want a permanent error with %q", c.with, err, c.want)
 		}
@@ -139,7 +139,7 @@ func TestTypedRunDecodesStrictly(t *testing.T) {
 func TestTypedKeepsLargeNumbers(t *testing.T) {
 	h := NewHandler("echo", func(_ context.Context, in map[string]any) (map[string]any, error) { return in, nil })
 	const doc = `{"a":9007199254740993,"b":{"c":[18446744073709551615]},"d":"<&>"}`
-	got, err := h.Run(t.Context(), &Call{With: json.RawMessage(doc)})
+	got, err := h.Run(t.Context(), &Attempt{With: json.RawMessage(doc)})
 	if err != nil || string(got) != doc {
 		t.Errorf("got %s, %v, want %s", got, err, doc)
 	}
@@ -154,7 +154,7 @@ func TestTypedNothingInNothingOut(t *testing.T) {
 	if err := h.Check(nil); err != nil {
 		t.Error(err)
 	}
-	out, err := h.Run(t.Context(), &Call{})
+	out, err := h.Run(t.Context(), &Attempt{})
 	if out != nil || err != nil || called != 1 {
 		t.Errorf("got %s, %v after %d calls, want no output of one call", out, err, called)
 	}
@@ -183,7 +183,7 @@ func TestTypedOutput(t *testing.T) {
 		{"broken document", json.RawMessage(`{"a":`), "", KindInvalidOutput},
 	} {
 		h := NewHandler("out", func(context.Context, struct{}) (any, error) { return c.out, nil })
-		got, err := h.Run(t.Context(), &Call{})
+		got, err := h.Run(t.Context(), &Attempt{})
 		if string(got) != c.want || kindOf(err) != c.kind {
 			t.Errorf("%s: got %.40s, %v, want %.40s and kind %q", c.name, got, err, c.want, c.kind)
 		}
@@ -192,23 +192,23 @@ func TestTypedOutput(t *testing.T) {
 
 func TestTypedPassesCallAndError(t *testing.T) {
 	refused := errors.New("refused")
-	var seen *Call
+	var seen *Attempt
 	h := NewHandler("call", func(ctx context.Context, _ struct{}) (int, error) {
-		seen, _ = CallFrom(ctx)
+		seen, _ = AttemptFrom(ctx)
 		return 1, refused
 	})
-	call := &Call{Attempt: 3}
+	call := &Attempt{Number: 3}
 	out, err := h.Run(t.Context(), call)
 	if seen != call || out != nil || !errors.Is(err, refused) {
 		t.Errorf("got call %v, output %s, error %v", seen, out, err)
 	}
-	if call, ok := CallFrom(t.Context()); ok || call != nil {
+	if call, ok := AttemptFrom(t.Context()); ok || call != nil {
 		t.Errorf("a context outside any attempt holds %v", call)
 	}
 }
 
 func kindOf(err error) ErrorKind {
-	var kinded *KindedError
+	var kinded *HandlerError
 	if errors.As(err, &kinded) {
 		return kinded.Kind
 	}

@@ -1,5 +1,5 @@
-// Package views holds executions and tasks as JSON shows them: in the words of the YAML where it has one, the same in every command
-// and in the data of events. The rows of an export keep the names of the columns.
+// Package views holds executions and tasks as JSON shows them: in the words of the YAML where it has one, the same in
+// every command and in the data of events. The rows of an export keep the names of the columns.
 package views
 
 import (

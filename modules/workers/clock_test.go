@@ -17,8 +17,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// setClock sets the clock of one database of the server: a function of the name that sluice reads it by takes the place of the server's.
-// The first call comes before anything reads the clock.
+// setClock sets the clock of one database of the server: a function of the name that sluice reads it by takes the place
+// of the server's. The first call comes before anything reads the clock.
 func setClock(t *testing.T, admin *db.DB, ahead string, first bool) {
 	t.Helper()
 	statements := []string{`SET LOCAL allow_system_table_mods = on`}
@@ -30,8 +30,9 @@ func setClock(t *testing.T, admin *db.DB, ahead string, first bool) {
 	dbtest.Exec(t, admin, statements...)
 }
 
-// TestDatabaseClockIsSet: the database's clock is set an hour forward and back again under workers that live. They follow it, and take
-// nothing from each other; what is started meanwhile is due at once for whoever follows it, and by the clock that it was started by.
+// TestDatabaseClockIsSet: the database's clock is set an hour forward and back again under workers that live. They
+// follow it, and take nothing from each other; what is started meanwhile is due at once for whoever follows it, and by
+// the clock that it was started by.
 func TestDatabaseClockIsSet(t *testing.T) {
 	t.Parallel()
 	u, ctx, g := dbtest.PostgresURL(t), context.Background(), newGate()
@@ -65,7 +66,7 @@ func TestDatabaseClockIsSet(t *testing.T) {
 	if len(rows) != 1 || rows[0].AvailableAt.Sub(s.DB.Now()).Round(time.Minute) != time.Hour {
 		t.Errorf("what was started by the clock that was ahead waits as %+v", rows)
 	}
-	must(t, s.Engine.Cancel(ctx, pipelines.Order{ID: ahead, Actor: "test"}))
+	must(t, s.Engine.Cancel(ctx, pipelines.ControlRequest{ID: ahead, Actor: "test"}))
 	close(g.out)
 	if e := s.Wait(t, ctx, held); e.Status != pipelines.Completed {
 		t.Errorf("status %s: %s", e.Status, e.Error)

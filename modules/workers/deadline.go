@@ -11,8 +11,8 @@ import (
 // shortestOverdueWait is the least time between two looks for overdue runs that the clock alone causes.
 const shortestOverdueWait = 10 * time.Millisecond
 
-// endOverdue ends runs, of this process or any other, whose pipeline's timeout is over. It looks three times in the length of a lease, and
-// at the earliest deadline that it knows of if that is sooner.
+// endOverdue ends runs, of this process or any other, whose pipeline's timeout is over. It looks three times in the
+// length of a lease, and at the earliest deadline that it knows of if that is sooner.
 func (p *Pool) endOverdue(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -52,7 +52,8 @@ func (p *Pool) endOverdueNow(ctx context.Context) time.Duration {
 	return min(regular, max(next.Sub(p.db.Now()), shortestOverdueWait))
 }
 
-// noteTimeout has the pool look for overdue runs sooner if a run that has begun by now may reach its deadline before the next look.
+// noteTimeout has the pool look for overdue runs sooner if a run that has begun by now may reach its deadline before
+// the next look.
 func (p *Pool) noteTimeout(timeout time.Duration) {
 	if timeout > 0 && p.db.Now().Add(timeout).UnixMicro() < p.nextDue.Load() {
 		signal(p.overdue)

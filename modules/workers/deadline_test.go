@@ -12,8 +12,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/workers"
 )
 
-// TestPoolEndsRunAtItsDeadline: a worker ends a run whose task it has claimed when the timeout is over, long before it would look for
-// overdue runs without that, and the handler is stopped.
+// TestPoolEndsRunAtItsDeadline: a worker ends a run whose task it has claimed when the timeout is over, long before it
+// would look for overdue runs without that, and the handler is stopped.
 func TestPoolEndsRunAtItsDeadline(t *testing.T) {
 	stopped := make(chan struct{}, 2) // one for each database
 	hang := tasks.NewHandler("hang", func(ctx context.Context, _ map[string]any) (any, error) {

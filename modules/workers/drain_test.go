@@ -24,8 +24,8 @@ func nobody(t *testing.T, s *enginetest.Stack) {
 	}
 }
 
-// TestDrainWaitsForWhatRuns: a stopping pool claims nothing more, waits for its handlers, records how they came out, and takes
-// itself off.
+// TestDrainWaitsForWhatRuns: a stopping pool claims nothing more, waits for its handlers, records how they came out,
+// and takes itself off.
 func TestDrainWaitsForWhatRuns(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, g := context.Background(), newGate()
@@ -39,8 +39,8 @@ func TestDrainWaitsForWhatRuns(t *testing.T) {
 		}
 		stopped := make(chan struct{})
 		go func() { stop(); close(stopped) }()
-		// It has no free slot, so that it can't claim before it hears of the stop only if it is let out after: a slot that
-		// frees before may be taken once more.
+		// It has no free slot, so that it can't claim before it hears of the stop only if it is let out after: a slot
+		// that frees before may be taken once more.
 		close(g.out)
 		<-stopped
 		now, completed := runningTasks(t, s.DB)
@@ -61,8 +61,8 @@ func TestDrainWaitsForWhatRuns(t *testing.T) {
 	})
 }
 
-// TestDrainGivesBack: what does not end in time is Ready again at once, without having used up its only attempt, and another pool
-// completes it.
+// TestDrainGivesBack: what does not end in time is Ready again at once, without having used up its only attempt, and
+// another pool completes it.
 func TestDrainGivesBack(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, called := context.Background(), make(chan string, 10)
@@ -100,7 +100,7 @@ func TestDrainGivesBack(t *testing.T) {
 func TestDrainRecordsWhatEndsLate(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, entered := context.Background(), make(chan struct{}, 1)
-		s := open(&poolHandler{"late", func(ctx context.Context, _ *tasks.Call) (json.RawMessage, error) {
+		s := open(&poolHandler{"late", func(ctx context.Context, _ *tasks.Attempt) (json.RawMessage, error) {
 			entered <- struct{}{}
 			<-ctx.Done()
 			return json.RawMessage(`"in time"`), nil
@@ -116,7 +116,8 @@ func TestDrainRecordsWhatEndsLate(t *testing.T) {
 	})
 }
 
-// TestDrainLeavesTheDeaf: a handler that ignores the end of its context does not keep its worker: it is given back without it.
+// TestDrainLeavesTheDeaf: a handler that ignores the end of its context does not keep its worker: it is given back
+// without it.
 func TestDrainLeavesTheDeaf(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, g := context.Background(), newGate()

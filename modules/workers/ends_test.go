@@ -45,7 +45,7 @@ func runAlone(t *testing.T, s *enginetest.Stack, def *definition.Definition) db.
 	pool := s.Pool(workers.Config{Slots: 2, Private: true})
 	worker, err := pool.Register(ctx)
 	must(t, err)
-	started, err := s.Engine.Start(ctx, []pipelines.Request{{Definition: def, ReservedFor: worker}})
+	started, err := s.Engine.Start(ctx, []pipelines.StartRequest{{Definition: def, ReservedFor: worker}})
 	must(t, err)
 	pool.WorkOn(started[0].ID)
 	working, stop := context.WithCancel(ctx)
@@ -57,14 +57,15 @@ func runAlone(t *testing.T, s *enginetest.Stack, def *definition.Definition) db.
 	return started[0].ID
 }
 
-// TestEachEndIsLoggedOnce: one of two servers logs each run that ends, whoever ends it and how, and each failed attempt has its line.
+// TestEachEndIsLoggedOnce: one of two servers logs each run that ends, whoever ends it and how, and each failed attempt
+// has its line.
 func TestEachEndIsLoggedOnce(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx := context.Background()
 		core, logs := observer.New(zapcore.InfoLevel)
 		command := open(&enginetest.Scripted{})
 		never := command.Start(t, ctx, command.Define(t, "nobody-serves", step("a", nil)), "")
-		must(t, command.Engine.Cancel(ctx, pipelines.Order{ID: never, Actor: "test"})) // no server is there yet: the first one tells
+		must(t, command.Engine.Cancel(ctx, pipelines.ControlRequest{ID: never, Actor: "test"})) // no server is there yet: the first one tells
 		gone := command.Start(t, ctx, command.Define(t, "gone", step("a", nil)), "")
 		forgetDefinition(t, command, "gone")
 		first, second := open(&enginetest.Scripted{}), open(&enginetest.Scripted{})
@@ -79,14 +80,14 @@ func TestEachEndIsLoggedOnce(t *testing.T) {
 		ended(gone, "a run failed")
 		good := command.Start(t, ctx, command.Define(t, "good", step("a", nil)), "")
 		ended(good, "a run completed")
-		must(t, command.Engine.Retry(ctx, pipelines.Order{ID: good, Actor: "test"}, "a"))
+		must(t, command.Engine.Retry(ctx, pipelines.ControlRequest{ID: good, Actor: "test"}, "a"))
 		ended(good, "a run completed")
 		bad := command.Start(t, ctx, command.Define(t, "bad", attempts(2).to(step("a", nil, "error", "error"))), "")
 		ended(bad, "a run failed")
 		want[bad.String()+" a task's attempt failed, retried: true"]++
 		want[bad.String()+" a task's attempt failed, retried: false"]++
 		hang := command.Start(t, ctx, command.Define(t, "hang", step("a", nil, "hang")), "")
-		must(t, command.Engine.Cancel(ctx, pipelines.Order{ID: hang, Actor: "test"}))
+		must(t, command.Engine.Cancel(ctx, pipelines.ControlRequest{ID: hang, Actor: "test"}))
 		ended(hang, "a run was cancelled")
 		ended(command.Start(t, ctx, command.Define(t, "nothing-to-do", condition("false").to(step("a", nil))), ""), "a run completed")
 		ended(runAlone(t, command, command.Define(t, "alone", step("a", nil, "error"))), "a run failed")
@@ -106,8 +107,8 @@ func TestEachEndIsLoggedOnce(t *testing.T) {
 	})
 }
 
-// loseWorkerOf has a run's task taken from the worker that holds it, as if that had died. A worker that renews its lease meanwhile is
-// given another chance to lose it.
+// loseWorkerOf has a run's task taken from the worker that holds it, as if that had died. A worker that renews its
+// lease meanwhile is given another chance to lose it.
 func loseWorkerOf(t *testing.T, s *enginetest.Stack, id db.ID) {
 	t.Helper()
 	ctx, before := context.Background(), -1
@@ -123,7 +124,7 @@ func loseWorkerOf(t *testing.T, s *enginetest.Stack, id db.ID) {
 		}
 		if x.Status == tasks.Running {
 			must(t, s.DB.Transaction(ctx, func(tx db.Tx) error {
-				_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $worker`, db.Args{"now": db.At(tx.Now.Add(-time.Hour)), "worker": string(x.WorkerID)})
+				_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $worker`, db.Args{"now": db.NewTime(tx.Now.Add(-time.Hour)), "worker": string(x.WorkerID)})
 				return err
 			}))
 			_, err = s.Engine.RecoverLost(ctx, "", time.Second)

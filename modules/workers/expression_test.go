@@ -18,9 +18,11 @@ import (
 )
 
 var (
-	okHandler   = &poolHandler{"ok", func(context.Context, *tasks.Call) (json.RawMessage, error) { return nil, nil }}
-	badHandler  = &poolHandler{"bad", func(context.Context, *tasks.Call) (json.RawMessage, error) { return nil, errors.New("it went wrong") }}
-	echoHandler = &poolHandler{"echo", func(_ context.Context, call *tasks.Call) (json.RawMessage, error) { return call.With, nil }}
+	okHandler  = &poolHandler{"ok", func(context.Context, *tasks.Attempt) (json.RawMessage, error) { return nil, nil }}
+	badHandler = &poolHandler{"bad", func(context.Context, *tasks.Attempt) (json.RawMessage, error) {
+		return nil, errors.New("it went wrong")
+	}}
+	echoHandler = &poolHandler{"echo", func(_ context.Context, call *tasks.Attempt) (json.RawMessage, error) { return call.With, nil }}
 )
 
 func quoted(s string) string {
@@ -79,7 +81,7 @@ func TestPast(t *testing.T) {
 			}
 			checkPast(t, s, id, attempt)
 			if attempt == 1 {
-				must(t, s.Engine.Retry(ctx, pipelines.Order{ID: id, Actor: "test"}, ""))
+				must(t, s.Engine.Retry(ctx, pipelines.ControlRequest{ID: id, Actor: "test"}, ""))
 			}
 		}
 	})

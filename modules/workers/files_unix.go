@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// filesKept is how many file descriptors are left to the database's connections, the health server and the start of programs.
+// filesKept is how many file descriptors are left to the database's connections, the health server and the start of
+// programs.
 const filesKept = 40
 
 // filesForTasks is how many file descriptors this process may open for tasks, by its limit and by what is open now.

@@ -41,7 +41,7 @@ func attempts(n int) option {
 	}
 }
 
-func rule(r definition.Rule) option { return func(t *definition.Task) { t.TriggerRule = r } }
+func rule(r definition.TriggerRule) option { return func(t *definition.Task) { t.TriggerRule = r } }
 
 func condition(c string) option { return func(t *definition.Task) { t.If = c } }
 
@@ -197,7 +197,7 @@ func TestGoldenControl(t *testing.T) {
 	enginetest.Each(t, []tasks.Handler{scripted}, func(t *testing.T, s *enginetest.Stack) {
 		ctx := context.Background()
 		def := s.Define(t, "golden", step("a", nil, "error", "ok"), step("b", []string{"a"}), step("side", nil))
-		order := pipelines.Order{Reason: "because", Actor: "somebody"}
+		order := pipelines.ControlRequest{Reason: "because", Actor: "somebody"}
 
 		order.ID = s.Start(t, ctx, def, "")
 		must(t, s.Engine.Pause(ctx, order))
@@ -234,7 +234,7 @@ func TestGoldenCancel(t *testing.T) {
 		stop := s.Work(t, ctx, workers.Config{Slots: 4})
 		id := s.Start(t, ctx, def, "")
 		<-scripted.Called
-		must(t, s.Engine.Cancel(ctx, pipelines.Order{ID: id, Reason: "enough", Actor: "somebody"}))
+		must(t, s.Engine.Cancel(ctx, pipelines.ControlRequest{ID: id, Reason: "enough", Actor: "somebody"}))
 		stop() // the handler's context has been cancelled and its outcome refused
 		want := map[string]string{
 			"pipeline": "started cancelled", "a": "created marked_ready claimed started cancelled", "b": "created cancelled",
@@ -242,7 +242,7 @@ func TestGoldenCancel(t *testing.T) {
 		if diff := cmp.Diff(want, sequences(t, s, id)); diff != "" {
 			t.Errorf("history (-want +got):\n%s", diff)
 		}
-		must(t, s.Engine.Retry(ctx, pipelines.Order{ID: id}, ""))
+		must(t, s.Engine.Retry(ctx, pipelines.ControlRequest{ID: id}, ""))
 		s.Work(t, ctx, workers.Config{Slots: 4})
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
 			t.Errorf("status %s after the retry, want Completed", e.Status)

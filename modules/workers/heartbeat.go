@@ -13,8 +13,9 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// watch is how often a worker looks whether its running tasks are still its own: a cancelled pipeline's handlers end within it.
-const watch = time.Second
+// watchInterval is how often a worker looks whether its running tasks are still its own: a cancelled pipeline's
+// handlers end within it.
+const watchInterval = time.Second
 
 // clockEvery is how often the database's clock is read: this machine's monotonic clock carries the reading on between.
 const clockEvery = time.Minute
@@ -24,10 +25,10 @@ const clockStep = time.Second
 
 // heartbeat renews the lease three times in its length, and cancels handlers whose claim is lost.
 func (p *Pool) heartbeat(ctx context.Context) {
-	ctx = db.Reserved(ctx)
+	ctx = db.WithHeartbeatPool(ctx)
 	renew := time.NewTicker(p.config.Lease / 3)
 	defer renew.Stop()
-	look := time.NewTicker(watch)
+	look := time.NewTicker(watchInterval)
 	defer look.Stop()
 	clock := time.NewTicker(clockEvery)
 	defer clock.Stop()
@@ -39,9 +40,9 @@ func (p *Pool) heartbeat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-look.C:
-			p.cancelLost(ctx)
+			p.cancelLostClaims(ctx)
 		case <-p.ended:
-			p.cancelLost(ctx)
+			p.cancelLostClaims(ctx)
 		case <-clock.C:
 			p.syncClock(ctx)
 		case <-renew.C:
@@ -50,8 +51,8 @@ func (p *Pool) heartbeat(ctx context.Context) {
 	}
 }
 
-// renew prolongs the lease, also one that has ended: what nobody has taken meanwhile goes on. A worker whose row is gone has lost
-// everything, and starts anew under another name.
+// renew prolongs the lease, also one that has ended: what nobody has taken meanwhile goes on. A worker whose row is
+// gone has lost everything, and starts anew under another name.
 func (p *Pool) renew(ctx context.Context) {
 	n, err := p.leases.Renew(ctx, p.workerID(), p.config.Lease)
 	switch {
@@ -73,13 +74,13 @@ func (p *Pool) renew(ctx context.Context) {
 		return
 	case n.Late:
 		p.log.Warn("the lease had expired: running tasks that nobody has taken go on")
-		p.cancelLost(ctx)
+		p.cancelLostClaims(ctx)
 	}
 	p.mu.Lock()
 	p.expires = n.ExpiresAt
 	p.mu.Unlock()
 	if p.serverChanged(n.Server) {
-		p.arise()
+		p.markInDoubt()
 		signal(p.lost)
 	}
 	if p.clockSet(ctx, n.Clock) {
@@ -90,8 +91,8 @@ func (p *Pool) renew(ctx context.Context) {
 	}
 }
 
-// serverChanged reports whether the database server has been started anew, or its connections have been made anew, since the last
-// heartbeat: commits that it had answered may be lost.
+// serverChanged reports whether the database server has been started anew, or its connections have been made anew,
+// since the last heartbeat: commits that it had answered may be lost.
 func (p *Pool) serverChanged(server string) bool {
 	sessions := p.db.Sessions()
 	changed := p.server != "" && (server != p.server || sessions != p.sessions)
@@ -99,8 +100,8 @@ func (p *Pool) serverChanged(server string) bool {
 	return changed
 }
 
-// clockSet follows the database's clock, and reports whether that has been set. If it was set forward, all leases seem to have expired:
-// nothing is recovered until each worker that lives has renewed.
+// clockSet follows the database's clock, and reports whether that has been set. If it was set forward, all leases seem
+// to have expired: nothing is recovered until each worker that lives has renewed.
 func (p *Pool) clockSet(ctx context.Context, clock time.Time) bool {
 	before := p.db.Now()
 	if !clock.IsZero() && clock.Sub(before).Abs() < clockStep {
@@ -127,8 +128,8 @@ func (p *Pool) syncClock(ctx context.Context) {
 	}
 }
 
-// cancelLost ends the handlers of tasks that have moved on without them.
-func (p *Pool) cancelLost(ctx context.Context) {
+// cancelLostClaims ends the handlers of tasks that have moved on without them.
+func (p *Pool) cancelLostClaims(ctx context.Context) {
 	p.mu.Lock()
 	claims := make([]*pipelines.Claim, 0, len(p.running))
 	list := make([]tasks.Task, 0, len(p.running))
@@ -139,7 +140,7 @@ func (p *Pool) cancelLost(ctx context.Context) {
 	if len(list) == 0 {
 		return
 	}
-	moved, err := p.tasks.Moved(ctx, list)
+	moved, err := p.tasks.StaleVersions(ctx, list)
 	if ctx.Err() != nil {
 		return
 	}

@@ -27,7 +27,7 @@ import (
 func expire(t *testing.T, s *enginetest.Stack) {
 	t.Helper()
 	must(t, s.DB.Transaction(context.Background(), func(tx db.Tx) error {
-		n, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now`, db.Args{"now": db.At(tx.Now.Add(-time.Second))})
+		n, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now`, db.Args{"now": db.NewTime(tx.Now.Add(-time.Second))})
 		if err == nil && n == 0 {
 			t.Error("there is no worker whose lease could expire")
 		}
@@ -41,19 +41,21 @@ func claimAs(t *testing.T, s *enginetest.Stack, limit int) (worker string, claim
 	ctx, worker := context.Background(), "by-hand-"+db.NewID().String()
 	expires, err := s.Leases.Register(ctx, leases.Worker{ID: worker, Slots: limit}, time.Hour)
 	must(t, err)
-	claims, err = s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: worker, LeaseExpiresAt: expires, Want: outbox.Want{Handlers: s.Handlers.Names(), Limit: limit}})
+	claims, err = s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: worker, LeaseExpiresAt: expires, Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: limit}})
 	must(t, err)
 	return worker, claims
 }
 
-// TestLeaseLost: the tasks of a worker that was silent for too long are run by another, and what it says after all is refused.
+// TestLeaseLost: the tasks of a worker that was silent for too long are run by another, and what it says after all is
+// refused.
 func TestLeaseLost(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, g, quick := context.Background(), newGate(), newGate()
 		silent, other := open(g.handler("gate")), open(quick.handler("gate"))
 		close(quick.out)
 		id := silent.Start(t, ctx, silent.Define(t, "lease", definition.Task{ID: "a", Uses: "gate"}, definition.Task{ID: "b", Needs: []string{"a"}, Uses: "gate"}), "")
-		stop, logs := observed(t, silent, workers.Config{Slots: 1, Lease: time.Hour, Drain: time.Minute}) // it does not look for 20 minutes
+		// it does not look for 20 minutes
+		stop, logs := observed(t, silent, workers.Config{Slots: 1, Lease: time.Hour, Drain: time.Minute})
 		<-g.entered
 		expire(t, silent)
 		stopOther, _ := observed(t, other, workers.Config{Slots: 2, Lease: 150 * time.Millisecond, Drain: time.Minute})
@@ -124,7 +126,8 @@ func TestLeaseRevived(t *testing.T) {
 	})
 }
 
-// TestLeaseLostIsNoFailure: a worker gives up what was taken from it, which costs the tasks no attempt of theirs, and goes on.
+// TestLeaseLostIsNoFailure: a worker gives up what was taken from it, which costs the tasks no attempt of theirs, and
+// goes on.
 func TestLeaseLostIsNoFailure(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, called := context.Background(), make(chan string, 100)
@@ -152,8 +155,8 @@ func TestLeaseLostIsNoFailure(t *testing.T) {
 	})
 }
 
-// TestLeaseSweepersCountOnce: however many look for lost workers at once, each task is taken back once; the work of a worker that
-// lives is left alone, also when another program starts.
+// TestLeaseSweepersCountOnce: however many look for lost workers at once, each task is taken back once; the work of a
+// worker that lives is left alone, also when another program starts.
 func TestLeaseSweepersCountOnce(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		const n = 20
@@ -184,12 +187,13 @@ func TestLeaseSweepersCountOnce(t *testing.T) {
 				t.Errorf("task %s is %s in version %d, lost %d times", x.TaskName, x.Status, x.Version, x.Recoveries)
 			}
 		}
-		stacks[1].Work(t, ctx, workers.Config{Slots: 4, Lease: 50 * time.Millisecond}) // it starts, and looks for the lost, while the other works
+		// it starts, and looks for the lost, while the other works
+		stacks[1].Work(t, ctx, workers.Config{Slots: 4, Lease: 50 * time.Millisecond})
 		s.Until(t, ctx, id, func(e pipelines.Execution) bool { return e.OpenTasks == 1 })
 		if x := taskRow(t, s, id, kept[0].Task.TaskName); x.Version != kept[0].Task.Version || string(x.WorkerID) != worker {
 			t.Errorf("the task of a worker that lives is %s of %q in version %d", x.Status, x.WorkerID, x.Version)
 		}
-		lost2, err := s.Engine.Finish(ctx, worker, []*pipelines.Outcome{{Claim: &kept[0]}})
+		lost2, err := s.Engine.RecordOutcomes(ctx, worker, []*pipelines.Outcome{{Claim: &kept[0]}})
 		must(t, err)
 		must(t, lost2[0])
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
@@ -198,7 +202,8 @@ func TestLeaseSweepersCountOnce(t *testing.T) {
 	})
 }
 
-// TestLeaseRenewedInTime: a heartbeat that comes before anybody looks wins, also after the lease's end; one that comes later is refused.
+// TestLeaseRenewedInTime: a heartbeat that comes before anybody looks wins, also after the lease's end; one that comes
+// later is refused.
 func TestLeaseRenewedInTime(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, s := context.Background(), open(&enginetest.Scripted{})
@@ -255,7 +260,7 @@ func TestLeaseClaimNeedsOne(t *testing.T) {
 		id := s.Start(t, ctx, s.Define(t, "lease", step("a", nil)), "")
 		expires, err := s.Leases.Register(ctx, leases.Worker{ID: "slow", Slots: 1}, time.Hour)
 		must(t, err)
-		request := pipelines.ClaimRequest{Worker: "slow", LeaseExpiresAt: expires, Want: outbox.Want{Handlers: s.Handlers.Names(), Limit: 1}}
+		request := pipelines.ClaimRequest{Worker: "slow", LeaseExpiresAt: expires, Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 1}}
 		expire(t, s)
 		for _, what := range []string{"expired", "removed"} {
 			if claims, err := s.Engine.Claim(ctx, request); len(claims) > 0 {
@@ -272,7 +277,8 @@ func TestLeaseClaimNeedsOne(t *testing.T) {
 	})
 }
 
-// TestLeaseDefinitionGone: a run whose definition can't be read is given up when its worker is lost, and keeps no other's tasks.
+// TestLeaseDefinitionGone: a run whose definition can't be read is given up when its worker is lost, and keeps no
+// other's tasks.
 func TestLeaseDefinitionGone(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, s, sweeper := context.Background(), open(&enginetest.Scripted{}), open(&enginetest.Scripted{})

@@ -14,18 +14,18 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Echo opens a copy of a stream of a claimed task's attempt, which is written as the attempt writes, and closed when it has ended. Its
-// Write must be quick and return no error.
+// Echo opens a copy of a stream of a claimed task's attempt, which is written as the attempt writes, and closed when it
+// has ended. Its Write must be quick and return no error.
 type Echo func(t tasks.Task, stream tasks.Stream) io.WriteCloser
 
 // logsEvery is how long output waits before it is stored, unless its attempt ends before.
 const logsEvery = time.Second
 
-// mostLogs bounds one transaction of the collector, in bytes: on SQLite the other writers wait for it.
-const mostLogs = 1 << 20
+// maxLogChunks bounds one transaction of the collector, in bytes: on SQLite the other writers wait for it.
+const maxLogChunks = 1 << 20
 
-// collector stores what the pool's attempts write while they run: all of it about once a second, in transactions of its own. What is
-// left when an attempt ends goes with its outcome.
+// collector stores what the pool's attempts write while they run: all of it about once a second, in transactions of its
+// own. What is left when an attempt ends goes with its outcome.
 type collector struct {
 	pool  *Pool
 	kick  chan struct{} // there is something to store
@@ -90,14 +90,15 @@ func (c *collector) run(ctx context.Context) {
 
 // last stores what is left at the end of the pool.
 func (c *collector) last(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lastWrites)
+	ctx, cancel := context.WithTimeout(ctx, shutdownWriteTimeout)
 	defer cancel()
 	if err := c.store(ctx); err != nil {
 		c.pool.log.Warn("the last logs could not be stored", zap.Error(err))
 	}
 }
 
-// store writes everything that there is. What could not be written comes first the next time, and nothing else is taken before.
+// store writes everything that there is. What could not be written comes first the next time, and nothing else is taken
+// before.
 func (c *collector) store(ctx context.Context) error {
 	if len(c.queue) == 0 {
 		c.mu.Lock()
@@ -112,8 +113,8 @@ func (c *collector) store(ctx context.Context) error {
 	}
 	for len(c.queue) > 0 {
 		n := batch(c.queue)
-		err := c.pool.engine.KeepLogs(ctx, c.queue[:n])
-		if err != nil && !errors.Is(err, db.ErrRefused) {
+		err := c.pool.engine.SaveLogs(ctx, c.queue[:n])
+		if err != nil && !errors.Is(err, db.ErrDataRejected) {
 			return err
 		}
 		if err != nil {
@@ -132,7 +133,7 @@ func batch(list []tasks.Written) int {
 		for _, c := range list[i].Chunks {
 			bytes += len(c.Text)
 		}
-		if bytes > mostLogs {
+		if bytes > maxLogChunks {
 			return max(i, 1)
 		}
 	}

@@ -12,12 +12,12 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// mostLogged bounds an error in the log, in bytes: the history has all of it.
-const mostLogged = 500
+// maxLogged bounds an error in the log, in bytes: the history has all of it.
+const maxLogged = 500
 
 // logFailure logs an attempt that failed.
 func (p *Pool) logFailure(o *pipelines.Outcome) {
-	if !p.config.LogOutcomes || o.Kind != pipelines.Erred {
+	if !p.config.LogOutcomes || o.Kind != pipelines.OutcomeFailed {
 		return
 	}
 	t := &o.Claim.Task
@@ -33,8 +33,8 @@ func (p *Pool) logFailure(o *pipelines.Outcome) {
 	p.log.Warn("a task's attempt failed", fields...)
 }
 
-// takeEnds takes over the ends of runs that processes which nobody observes have stored, such as a command's: when one tells of it, and
-// with each heartbeat.
+// claimEnds takes over the ends of runs that processes which nobody observes have stored, such as a command's: when one
+// tells of it, and with each heartbeat.
 func (p *Pool) takeEnds(ctx context.Context) {
 	tick := time.NewTicker(p.config.Lease / 3)
 	defer tick.Stop()
@@ -45,7 +45,7 @@ func (p *Pool) takeEnds(ctx context.Context) {
 		case <-tick.C:
 		case <-p.ends:
 		}
-		if err := p.engine.TakeEnds(ctx); err != nil && ctx.Err() == nil {
+		if err := p.engine.ClaimEnds(ctx); err != nil && ctx.Err() == nil {
 			p.outage.Warn("looking for runs that other processes have ended failed, trying again", zap.Error(err))
 		}
 	}
@@ -84,8 +84,8 @@ func (p *Pool) since(t time.Time) time.Duration { return p.db.Now().Sub(t).Round
 // loggedError is tasks.ErrorLine, without its beginning if it is too long for a line of the log.
 func loggedError(s string) string {
 	s = tasks.ErrorLine(s)
-	if len(s) > mostLogged {
-		s = "…" + strings.ToValidUTF8(s[len(s)-mostLogged:], "")
+	if len(s) > maxLogged {
+		s = "…" + strings.ToValidUTF8(s[len(s)-maxLogged:], "")
 	}
 	return s
 }

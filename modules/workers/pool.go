@@ -1,5 +1,5 @@
-// Package workers is the loop that works: it claims what it has a free slot and a handler for, runs it, and reports how it came
-// out, in groups. It decides nothing about tasks and writes none of their tables: the engine does.
+// Package workers is the loop that works: it claims what it has a free slot and a handler for, runs it, and reports how
+// it came out, in groups. It decides nothing about tasks and writes none of their tables: the engine does.
 package workers
 
 import (
@@ -33,12 +33,13 @@ type Config struct {
 	Private             bool            // it works on one execution alone, which is reserved for it: see Pool.WorkOn
 	PipelineExecutionID db.ID           // work on this execution alone; zero: on any
 	Observer            Observer        // is told what the pool does; nil: nobody
-	Budget              *Budget         // the slots are shared with other pools; nil: they are the pool's own
-	HandlerLimits       map[string]int  // how many tasks of a handler are run at once, where that is not the handler's own limit
-	Limits              *Limits         // shared with other pools; nil: the pool's own, by HandlerLimits
-	LogOutcomes         bool            // log each attempt that fails and each execution that ends
-	RunDirs             *rundirs.Store  // where runs have their directories; nil: nowhere
-	Echo                Echo            // is given what the tasks write, as they write it; nil: nobody
+	Budget              *FairSemaphore  // the slots are shared with other pools; nil: they are the pool's own
+	// how many tasks of a handler are run at once, where that is not the handler's own limit
+	HandlerLimits map[string]int
+	Limits        *HandlerLimits // shared with other pools; nil: the pool's own, by HandlerLimits
+	LogOutcomes   bool           // log each attempt that fails and each execution that ends
+	RunDirs       *rundirs.Store // where runs have their directories; nil: nowhere
+	Echo          Echo           // is given what the tasks write, as they write it; nil: nobody
 }
 
 // Defaults of Config.
@@ -49,9 +50,9 @@ const (
 	DefaultDrain = 30 * time.Second
 )
 
-// lastWrites is how long a pool that stops keeps trying to record its last outcomes while the database is unwell, if the time for the
-// drain is over.
-const lastWrites = 10 * time.Second
+// shutdownWriteTimeout is how long a pool that stops keeps trying to record its last outcomes while the database is
+// unwell, if the time for the drain is over.
+const shutdownWriteTimeout = 10 * time.Second
 
 // seldomLines lets one line of each text pass in ten seconds.
 var seldomLines = zap.WrapCore(func(c zapcore.Core) zapcore.Core {
@@ -71,24 +72,25 @@ type Pool struct {
 
 	runDirs    *rundirs.Dirs // nil: runs have none
 	results    chan *pipelines.Outcome
-	kick       chan struct{} // a turn may be worth it
-	dry        chan bool     // a look found less than it asked for; true: nothing
+	wakeup     chan struct{} // a turn may be worth it
+	drained    chan bool     // a look found less than it asked for; true: nothing
 	ended      chan struct{} // another process has taken tasks from their workers
 	ends       chan struct{} // and may have ended runs
 	commits    chan struct{} // another process has committed something: a task may have become due
 	starts     chan struct{} // a task could not be started
-	beginnings beginnings
+	startTimes startTimeCache
 	logs       *collector
 	unrecorded atomic.Bool // an outcome could not be written before the end
 	outage     *zap.Logger // for what is said again and again while the database is unwell
 
-	doubts  chan struct{} // tasks may be Running in this worker's name that it does not run
+	inDoubt chan struct{} // tasks may be Running in this worker's name that it does not run
 	lost    chan struct{} // there may be tasks of lost workers
 	overdue chan struct{} // a run may reach its deadline before the next look for overdue runs
 	nextDue atomic.Int64  // when that look is, in microseconds since 1970
 	claimed atomic.Bool   // something was claimed since claims were compared last
 
-	server       string // names the database server since its last start; see leases.Renewed. Of the heartbeat alone, as the next two.
+	// names the database server since its last start; see leases.Renewed. Of the heartbeat alone, as the next two.
+	server       string
 	sessions     int64
 	recoverAfter time.Time
 
@@ -97,23 +99,24 @@ type Pool struct {
 
 	claiming sync.RWMutex // held for reading by every turn, from its beginning until its claims are in running
 
-	mu            sync.Mutex
-	id            string
-	expires       db.Time
-	abort         context.CancelCauseFunc                      // ends Run for a reason that is fatal
-	running       map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
-	taken         int                                          // slots: of running tasks, and those reserved by turns under way
-	seat          *seat                                        // where the pool gets its slots
-	waiting       int                                          // outcomes that the database has not taken yet
+	mu      sync.Mutex
+	id      string
+	expires db.Time
+	abort   context.CancelCauseFunc                      // ends Run for a reason that is fatal
+	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
+	// slots: of running tasks, and those reserved by turns under way
+	used          int
+	seat          *member // where the pool gets its slots
+	waiting       int     // outcomes that the database has not taken yet
 	startup       startup
 	claimFailures int       // in a row
 	claimAfter    time.Time // no claim before, after one that failed
 
-	rooms   map[string]*seat // of handlers with a limit: where the pool gets room for their tasks
-	common  search
-	crowded map[string]*search // the searches of handlers that have too little room for the common one
-	heads   map[string]*outbox.Heads
-	looks   int
+	limits    map[string]*member // of handlers with a limit: where the pool gets room for their tasks
+	shared    pollGroup
+	saturated map[string]*pollGroup // the searches of handlers that have too little room for the common one
+	cursors   map[string]*outbox.ScanCursors
+	polls     int
 }
 
 // Deps are what a pool works with.
@@ -142,10 +145,10 @@ func New(c Config, d Deps) *Pool {
 		c.Poll = DefaultPoll
 	}
 	if c.Observer == nil {
-		c.Observer = unobserved{}
+		c.Observer = nopObserver{}
 	}
 	if c.Limits == nil {
-		c.Limits = NewLimits(d.Handlers, c.HandlerLimits, c.Slots)
+		c.Limits = NewHandlerLimits(d.Handlers, c.HandlerLimits, c.Slots)
 		if d.Log != nil {
 			c.Limits.warn(d.Log)
 		}
@@ -155,20 +158,21 @@ func New(c Config, d Deps) *Pool {
 	}
 	p := &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
-		results: make(chan *pipelines.Outcome, c.Slots), kick: make(chan struct{}, 1), dry: make(chan bool, 1),
-		ended: make(chan struct{}, 1), ends: make(chan struct{}, 1), commits: make(chan struct{}, 1), doubts: make(chan struct{}, 1),
+		results: make(chan *pipelines.Outcome, c.Slots), wakeup: make(chan struct{}, 1), drained: make(chan bool, 1),
+		ended: make(chan struct{}, 1), ends: make(chan struct{}, 1), commits: make(chan struct{}, 1), inDoubt: make(chan struct{}, 1),
 		starts: make(chan struct{}, 1), lost: make(chan struct{}, 1), overdue: make(chan struct{}, 1),
-		running: map[*pipelines.Claim]context.CancelCauseFunc{},
-		crowded: map[string]*search{}, retries: make(chan struct{}, retryLimit), outage: d.Log.WithOptions(seldomLines),
+		running:   map[*pipelines.Claim]context.CancelCauseFunc{},
+		saturated: map[string]*pollGroup{}, retries: make(chan struct{}, retryLimit), outage: d.Log.WithOptions(seldomLines),
 	}
 	p.logs = newCollector(p)
-	p.seat = c.Budget.seat(p.wake)
-	p.rooms = p.config.Limits.seats(p.wake)
+	p.seat = c.Budget.join(p.wake)
+	p.limits = p.config.Limits.join(p.wake)
 	return p
 }
 
-// Run registers the process as a worker and works until ctx ends; then it drains: it claims nothing more, waits for what runs,
-// gives back what does not end in time, and deregisters. It returns what kept it from beginning, or from ending in order.
+// Run registers the process as a worker and works until ctx ends; then it drains: it claims nothing more, waits for
+// what runs, gives back what does not end in time, and deregisters. It returns what kept it from beginning, or from
+// ending in order.
 func (p *Pool) Run(ctx context.Context) error {
 	if p.workerID() == "" {
 		if _, err := p.Register(ctx); err != nil {
@@ -187,9 +191,9 @@ func (p *Pool) Run(ctx context.Context) error {
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	var background sync.WaitGroup
-	defer context.AfterFunc(ctx, func() { p.giveUp(ctx, stop) })()
+	defer context.AfterFunc(ctx, func() { p.stopOnTenantGone(ctx, stop) })()
 	background.Go(func() { p.heartbeat(work) })
-	background.Go(func() { p.attend(work) })
+	background.Go(func() { p.resolveInDoubtLoop(work) })
 	background.Go(func() { p.endOverdue(work) })
 	background.Go(func() { p.resumeStarts(work) })
 	background.Go(func() { p.listen(work) })
@@ -199,17 +203,17 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 	background.Go(func() { p.logs.run(work) })
 	var handlers, turning sync.WaitGroup
-	for range loops {
-		turning.Go(func() { p.turns(ctx, work, &handlers) })
+	for range concurrentExchanges {
+		turning.Go(func() { p.runLoop(ctx, work, &handlers) })
 	}
-	p.scout(ctx)
-	p.awaitLastClaim()
-	defer p.leave()
+	p.pollScheduler(ctx)
+	p.lastClaim()
+	defer p.leaveQueue()
 	draining := p.db.Now()
 	background.Go(func() { p.markDraining(work) })
 	p.drain(&handlers)
 	close(p.results)
-	last := time.AfterFunc(max(lastWrites, p.config.Drain-p.db.Now().Sub(draining)), func() { stop(errStopping) })
+	last := time.AfterFunc(max(shutdownWriteTimeout, p.config.Drain-p.db.Now().Sub(draining)), func() { stop(errStopping) })
 	turning.Wait()
 	p.retrying.Wait()
 	last.Stop()
@@ -235,11 +239,11 @@ func (p *Pool) openRunDirs(ctx context.Context) (err error) {
 	return err
 }
 
-// Register announces the process before Run does, and returns the worker's id, for which a run may be reserved. Whoever does not go on to
-// Run calls Engine.Deregister.
+// Register announces the process before Run does, and returns the worker's id, for which a run may be reserved. Whoever
+// does not go on to Run calls Engine.Deregister.
 func (p *Pool) Register(ctx context.Context) (worker string, err error) {
 	// The heartbeat's connection is made first: a server whose connections are all taken gives no other.
-	if err := p.register(db.Reserved(ctx)); err != nil {
+	if err := p.register(db.WithHeartbeatPool(ctx)); err != nil {
 		return "", err
 	}
 	return p.workerID(), nil
@@ -248,7 +252,8 @@ func (p *Pool) Register(ctx context.Context) (worker string, err error) {
 // WorkOn says, before Run, which execution a private pool works on.
 func (p *Pool) WorkOn(id db.ID) { p.config.PipelineExecutionID = id }
 
-// register announces this process under a name that nobody has had before: a name used again could take an old claim for its own.
+// register announces this process under a name that nobody has had before: a name used again could take an old claim
+// for its own.
 func (p *Pool) register(ctx context.Context) error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -279,8 +284,8 @@ func (p *Pool) workerID() string {
 	return p.id
 }
 
-// awaitLastClaim returns when no turn that claims is under way; later ones see that their context has ended.
-func (p *Pool) awaitLastClaim() {
+// lastClaim returns when no turn that claims is under way; later ones see that their context has ended.
+func (p *Pool) lastClaim() {
 	p.claiming.Lock()
 	defer p.claiming.Unlock()
 }

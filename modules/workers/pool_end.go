@@ -23,24 +23,26 @@ var (
 // seconds after that. Other workers run those tasks again when the lease expires.
 var ErrUnrecorded = errors.New("some results could not be saved: other workers run these tasks again when the lease expires")
 
-// giveUp ends all work at once if the database is gone: there is nowhere to record an outcome.
-func (p *Pool) giveUp(ctx context.Context, stop context.CancelCauseFunc) {
+// stopOnTenantGone ends all work at once if the database is gone: there is nowhere to record an outcome.
+func (p *Pool) stopOnTenantGone(ctx context.Context, stop context.CancelCauseFunc) {
 	if cause := context.Cause(ctx); isFatal(cause) {
 		stop(cause)
 	}
 }
 
 // isFatal reports an error after which the pool's database does not come back.
-func isFatal(err error) bool { return errors.Is(err, db.ErrNoTenant) || errors.Is(err, db.ErrReplaced) }
+func isFatal(err error) bool {
+	return errors.Is(err, db.ErrTenantNotFound) || errors.Is(err, db.ErrReplaced)
+}
 
-// deregister takes the worker off, and first gives back what is Running in its name although nothing runs: after a claim whose answer
-// was lost, or after commits that the database has lost. If the database does not let it, the row stays, and others take those tasks back
-// when its lease expires.
+// deregister takes the worker off, and first gives back what is Running in its name although nothing runs: after a
+// claim whose answer was lost, or after commits that the database has lost. If the database does not let it, the row
+// stays, and others take those tasks back when its lease expires.
 func (p *Pool) deregister(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lastWrites)
+	ctx, cancel := context.WithTimeout(ctx, shutdownWriteTimeout)
 	defer cancel()
 	for {
-		err := p.giveBackStrays(ctx)
+		err := p.releaseOrphans(ctx)
 		if err == nil {
 			err = p.engine.Deregister(ctx, p.workerID())
 		}
@@ -64,7 +66,7 @@ func (p *Pool) markDraining(ctx context.Context) {
 			return
 		}
 		p.outage.Warn("marking this worker as draining failed, trying again", zap.Error(err))
-		sleep(ctx, watch)
+		sleep(ctx, watchInterval)
 	}
 }
 

@@ -29,12 +29,12 @@ func (*badError) Error() string { panic("no text for you") }
 // awkward is what handlers do to their worker, and what must be recorded of it.
 var awkward = []struct {
 	name string
-	run  func(ctx context.Context, call *tasks.Call) (json.RawMessage, error)
+	run  func(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error)
 	kind tasks.ErrorKind // of the failed attempt; empty: the task completes
 	text string          // in its error, or its output
 }{
-	{"returns nothing", func(context.Context, *tasks.Call) (json.RawMessage, error) { return nil, nil }, "", ""},
-	{"returns no bytes", func(context.Context, *tasks.Call) (json.RawMessage, error) { return json.RawMessage{}, nil }, "", ""},
+	{"returns nothing", func(context.Context, *tasks.Attempt) (json.RawMessage, error) { return nil, nil }, "", ""},
+	{"returns no bytes", func(context.Context, *tasks.Attempt) (json.RawMessage, error) { return json.RawMessage{}, nil }, "", ""},
 	{"returns null", output("null"), "", "null"},
 	{"returns no object", output(`"just text"`), "", `"just text"`},
 	{"largest output", output(`"` + strings.Repeat("x", tasks.MaxOutput-2) + `"`), "", "xxx"},
@@ -49,51 +49,54 @@ var awkward = []struct {
 	{"no JSON", output(`{not json`), tasks.KindInvalidOutput, "JSON"},
 	{"error without a text", fails(errors.New("")), tasks.KindError, "without a text"},
 	{"error that panics", fails(&badError{}), tasks.KindPanic, "no text for you"},
-	{"nil in an error", fails((*tasks.KindedError)(nil)), tasks.KindPanic, "nil pointer"},
+	{"nil in an error", fails((*tasks.HandlerError)(nil)), tasks.KindPanic, "nil pointer"},
 	{"NUL in the error", fails(errors.New("a\x00b\xffc")), tasks.KindError, "ab?c"},
 	{"error of 10 MB", fails(errors.New(strings.Repeat("é", 5<<20))), tasks.KindError, "bytes in all"},
-	{"permanent", fails(tasks.Permanent(errors.New("for ever"))), tasks.KindPermanent, "for ever"},
-	{"permanent, wrapped", fails(fmt.Errorf("outside: %w", tasks.Permanent(errors.New("inside")))), tasks.KindPermanent, "outside: inside"},
+	{"permanent", fails(tasks.NonRetryable(errors.New("for ever"))), tasks.KindPermanent, "for ever"},
+	{"permanent, wrapped", fails(fmt.Errorf("outside: %w", tasks.NonRetryable(errors.New("inside")))), tasks.KindPermanent, "outside: inside"},
 	{"of a kind of its own", fails(tasks.WithKind("strange", errors.New("no known kind"))), "strange", "no known kind"},
 	{"panic", panics("help"), tasks.KindPanic, "panic: help"},
 	{"panic with an error", panics(errors.New("an error")), tasks.KindPanic, "an error"},
 	{"panic with nil", panics(nil), tasks.KindPanic, "nil"},
 	{"panic with what can't be printed", panics(&badError{}), tasks.KindPanic, "panic"},
-	{"ends its goroutine", func(context.Context, *tasks.Call) (json.RawMessage, error) { runtime.Goexit(); return nil, nil }, tasks.KindPanic, "goroutine"},
-	{"hangs", func(ctx context.Context, _ *tasks.Call) (json.RawMessage, error) { <-ctx.Done(); return nil, ctx.Err() }, tasks.KindTimeout, "timed out after 1s"},
+	{"ends its goroutine", func(context.Context, *tasks.Attempt) (json.RawMessage, error) { runtime.Goexit(); return nil, nil }, tasks.KindPanic, "goroutine"},
+	{"hangs", func(ctx context.Context, _ *tasks.Attempt) (json.RawMessage, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}, tasks.KindTimeout, "timed out after 1s"},
 	{"defers to no time", defers(time.Time{}), "", ""},
 	{"defers to the epoch", defers(time.Unix(0, 0)), "", ""},
 	{"defers to long ago", defers(time.Date(-5000, 1, 1, 0, 0, 0, 0, time.UTC)), "", ""},
 	{"defers for ever", defers(time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)), tasks.KindError, "12000"},
 	{"defers beyond all clocks", defers(time.Unix(1<<50, 0)), tasks.KindError, "deferred"},
-	{"writes 10 MB and no text", func(_ context.Context, call *tasks.Call) (json.RawMessage, error) {
+	{"writes 10 MB and no text", func(_ context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 		_, err := call.Stdout.Write(bytes.Repeat([]byte("\x00\xff"), 5<<20))
 		_, err2 := call.Stderr.Write([]byte("é\x00é"))
 		return nil, errors.Join(err, err2)
 	}, "", ""},
-	{"annotates what is no JSON", func(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
+	{"annotates what is no JSON", func(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 		return nil, call.Annotate(ctx, func() {})
 	}, tasks.KindError, "annotation"},
-	{"annotates a NUL", func(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
+	{"annotates a NUL", func(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 		return nil, call.Annotate(ctx, "a\x00b")
 	}, tasks.KindError, "annotation"},
 }
 
-func output(text string) func(context.Context, *tasks.Call) (json.RawMessage, error) {
-	return func(context.Context, *tasks.Call) (json.RawMessage, error) { return json.RawMessage(text), nil }
+func output(text string) func(context.Context, *tasks.Attempt) (json.RawMessage, error) {
+	return func(context.Context, *tasks.Attempt) (json.RawMessage, error) { return json.RawMessage(text), nil }
 }
 
-func fails(err error) func(context.Context, *tasks.Call) (json.RawMessage, error) {
-	return func(context.Context, *tasks.Call) (json.RawMessage, error) { return nil, err }
+func fails(err error) func(context.Context, *tasks.Attempt) (json.RawMessage, error) {
+	return func(context.Context, *tasks.Attempt) (json.RawMessage, error) { return nil, err }
 }
 
-func panics(v any) func(context.Context, *tasks.Call) (json.RawMessage, error) {
-	return func(context.Context, *tasks.Call) (json.RawMessage, error) { panic(v) }
+func panics(v any) func(context.Context, *tasks.Attempt) (json.RawMessage, error) {
+	return func(context.Context, *tasks.Attempt) (json.RawMessage, error) { panic(v) }
 }
 
 // defers asks for it in the first call, and says so in the second.
-func defers(until time.Time) func(context.Context, *tasks.Call) (json.RawMessage, error) {
-	return func(_ context.Context, call *tasks.Call) (json.RawMessage, error) {
+func defers(until time.Time) func(context.Context, *tasks.Attempt) (json.RawMessage, error) {
+	return func(_ context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 		if _, err := call.Stdout.Write([]byte("called")); err != nil {
 			return nil, err
 		}
@@ -111,7 +114,7 @@ func TestPoolSurvivesHandlers(t *testing.T) {
 		list = append(list, x, rule(definition.Always).to(step("after-"+x.ID, []string{x.ID})))
 	}
 	enginetest.Each(t, nil, func(t *testing.T, base *enginetest.Stack) {
-		s := enginetest.New(t, base.DB, &enginetest.Scripted{}, &poolHandler{"awkward", func(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
+		s := enginetest.New(t, base.DB, &enginetest.Scripted{}, &poolHandler{"awkward", func(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 			var with struct{ Case int }
 			if err := json.Unmarshal(call.With, &with); err != nil {
 				return nil, err
@@ -149,7 +152,7 @@ func TestPoolSurvivesHandlers(t *testing.T) {
 }
 
 // again calls a handler once more for a task that it has deferred, and then lets the task complete.
-func again(ctx context.Context, s *enginetest.Stack, call *tasks.Call, run func(context.Context, *tasks.Call) (json.RawMessage, error)) (json.RawMessage, error) {
+func again(ctx context.Context, s *enginetest.Stack, call *tasks.Attempt, run func(context.Context, *tasks.Attempt) (json.RawMessage, error)) (json.RawMessage, error) {
 	list, err := s.Events.ListByTask(ctx, call.TaskExecutionID, events.Page{})
 	if err != nil {
 		return nil, err

@@ -20,7 +20,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-// TestPoolHealsAfterOutages: all its connections are cut again and again while it works, and nothing is lost or done half.
+// TestPoolHealsAfterOutages: all its connections are cut again and again while it works, and nothing is lost or done
+// half.
 func TestPoolHealsAfterOutages(t *testing.T) {
 	t.Parallel()
 	const n, cuts = 300, 10
@@ -60,8 +61,8 @@ WHERE datname = pg_catalog.current_database() AND application_name = 'sluice' AN
 	}
 }
 
-// TestPoolHealsAfterLostAnswer: the answer to a claim's commit is lost on its way. The tasks are Running in the name of a worker
-// that lives and does not know; they run all the same.
+// TestPoolHealsAfterLostAnswer: the answer to a claim's commit is lost on its way. The tasks are Running in the name of
+// a worker that lives and does not know; they run all the same.
 func TestPoolHealsAfterLostAnswer(t *testing.T) {
 	t.Parallel()
 	direct := dbtest.PostgresURL(t)

@@ -31,12 +31,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // poolHandler runs a function of the test.
 type poolHandler struct {
 	name string
-	run  func(ctx context.Context, call *tasks.Call) (json.RawMessage, error)
+	run  func(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error)
 }
 
 func (h *poolHandler) Name() string               { return h.name }
 func (h *poolHandler) Check(map[string]any) error { return nil }
-func (h *poolHandler) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
+func (h *poolHandler) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 	return h.run(ctx, call)
 }
 
@@ -49,10 +49,10 @@ type gate struct {
 func newGate() *gate { return &gate{make(chan string, 1000), make(chan struct{})} }
 
 func (g *gate) handler(name string) tasks.Handler {
-	return &poolHandler{name, func(_ context.Context, call *tasks.Call) (json.RawMessage, error) {
+	return &poolHandler{name, func(_ context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 		g.entered <- call.TaskName
 		<-g.out
-		return json.RawMessage(fmt.Sprintf(`{"attempt": %d, "worker": %q}`, call.Attempt, call.Worker)), nil
+		return json.RawMessage(fmt.Sprintf(`{"attempt": %d, "worker": %q}`, call.Number, call.Worker)), nil
 	}}
 }
 
@@ -65,7 +65,8 @@ func wideTasks(n int, uses string) []definition.Task {
 	return list
 }
 
-// onSeveral runs a test with stacks that each have a handle of their own on one database, as programs of their own would.
+// onSeveral runs a test with stacks that each have a handle of their own on one database, as programs of their own
+// would.
 func onSeveral(t *testing.T, run func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack)) {
 	t.Helper()
 	for name, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
@@ -141,7 +142,8 @@ func runningTasks(t *testing.T, d *db.DB) (running, completed int64) {
 	return running, completed
 }
 
-// TestPoolClaimsWhatItHasSlotsFor: with 4 slots and 64 tasks never more than 4 are Running, and never more than 4 handlers run.
+// TestPoolClaimsWhatItHasSlotsFor: with 4 slots and 64 tasks never more than 4 are Running, and never more than 4
+// handlers run.
 func TestPoolClaimsWhatItHasSlotsFor(t *testing.T) {
 	const slots, n = 4, 64
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
@@ -191,7 +193,8 @@ func TestPoolLeavesWhatItCannotRun(t *testing.T) {
 	})
 }
 
-// TestPoolNeedsNoPoll: what a commit of this process makes ready, now or later, is claimed without waiting for the poll.
+// TestPoolNeedsNoPoll: what a commit of this process makes ready, now or later, is claimed without waiting for the
+// poll.
 func TestPoolNeedsNoPoll(t *testing.T) {
 	chain := []definition.Task{step("t0", nil)}
 	for i := 1; i < 50; i++ {

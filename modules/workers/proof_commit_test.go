@@ -39,8 +39,8 @@ func watched(s *enginetest.Stack, c workers.Config) (*workers.Pool, <-chan strin
 	return pool, said, logs
 }
 
-// TestNoHandlerRunsWithoutItsClaim: as long as the claim can't be written, whichever part of it, no handler starts; then each task
-// runs once.
+// TestNoHandlerRunsWithoutItsClaim: as long as the claim can't be written, whichever part of it, no handler starts;
+// then each task runs once.
 func TestNoHandlerRunsWithoutItsClaim(t *testing.T) {
 	t.Parallel()
 	faults := map[string]dbtest.Fault{
@@ -106,7 +106,7 @@ func snapshot(t *testing.T, d *db.DB, id db.ID) moment {
 	err := d.Snapshot(t.Context(), func(g *gorm.DB) error {
 		var list []tasks.Task
 		var history []events.Event
-		var rows []outbox.Row
+		var rows []outbox.Entry
 		new := func() *gorm.DB { return g.Session(&gorm.Session{NewDB: true}) }
 		err := errors.Join(new().Where("id = ?", id).Take(&m.run).Error, new().Where("pipeline_execution_id = ?", id).Find(&list).Error,
 			new().Where("pipeline_execution_id = ?", id).Order("sequence_num").Find(&history).Error, new().Find(&rows).Error)
@@ -157,8 +157,8 @@ func (m moment) check(t *testing.T, def *definition.Definition) (completed int) 
 	return completed
 }
 
-// TestConsequencesCommitTogether: whoever looks while a run goes on sees each completion with its output, its event, its
-// successors' readiness and their outbox rows, or sees none of them.
+// TestConsequencesCommitTogether: whoever looks while a run goes on sees each completion with its output, its event,
+// its successors' readiness and their outbox rows, or sees none of them.
 func TestConsequencesCommitTogether(t *testing.T) {
 	t.Parallel()
 	enginetest.Each(t, nil, func(t *testing.T, base *enginetest.Stack) {

@@ -39,16 +39,16 @@ func newMeeting(n int32) *meeting {
 	return m
 }
 
-// member is the handler of one pool: its first call comes to the meeting, and all of its calls wait for the others.
-type member struct {
+// tenantPool is the handler of one pool: its first call comes to the meeting, and all of its calls wait for the others.
+type tenantPool struct {
 	*meeting
 	first sync.Once
 }
 
-func (*member) Name() string               { return "member" }
-func (*member) Check(map[string]any) error { return nil }
+func (*tenantPool) Name() string               { return "member" }
+func (*tenantPool) Check(map[string]any) error { return nil }
 
-func (m *member) Run(ctx context.Context, _ *tasks.Call) (json.RawMessage, error) {
+func (m *tenantPool) Run(ctx context.Context, _ *tasks.Attempt) (json.RawMessage, error) {
 	m.first.Do(func() {
 		if m.missing.Add(-1) == 0 {
 			close(m.all)
@@ -62,12 +62,12 @@ func (m *member) Run(ctx context.Context, _ *tasks.Call) (json.RawMessage, error
 	}
 }
 
-// TestJoinOfAThousand: a thousand predecessors end concurrently in four pools, each over a handle of its own on one database. Their
-// join becomes ready once and starts once; no pool has anything to complain of.
+// TestJoinOfAThousand: a thousand predecessors end concurrently in four pools, each over a handle of its own on one
+// database. Their join becomes ready once and starts once; no pool has anything to complain of.
 func TestJoinOfAThousand(t *testing.T) {
 	t.Parallel()
 	const width, pools = 1000, 4
-	enginetest.Each(t, []tasks.Handler{&member{}}, func(t *testing.T, s *enginetest.Stack) {
+	enginetest.Each(t, []tasks.Handler{&tenantPool{}}, func(t *testing.T, s *enginetest.Stack) {
 		list := make([]definition.Task, width, width+1)
 		join := definition.Task{ID: "join", Uses: "member"}
 		for i := range list {
@@ -79,7 +79,7 @@ func TestJoinOfAThousand(t *testing.T) {
 		together := newMeeting(pools) // so that no pool is done before another has begun
 		logs := make([]*observer.ObservedLogs, pools)
 		for i := range pools {
-			other := enginetest.New(t, dbtest.Open(t, s.DB.URL()), &member{meeting: together})
+			other := enginetest.New(t, dbtest.Open(t, s.DB.URL()), &tenantPool{meeting: together})
 			pool, _, log := watched(other, workers.Config{Slots: 16, Poll: 10 * time.Millisecond})
 			logs[i] = log
 			run(t, pool)

@@ -24,8 +24,8 @@ type noting struct{}
 func (noting) Name() string               { return "noting" }
 func (noting) Check(map[string]any) error { return nil }
 
-func (noting) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
-	return nil, call.Annotate(ctx, map[string]int{"attempt": call.Attempt})
+func (noting) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
+	return nil, call.Annotate(ctx, map[string]int{"attempt": call.Number})
 }
 
 // TestEveryEventTypeAppears drives the program, not the data layer, until each declared type has been written by it.
@@ -41,7 +41,7 @@ func TestEveryEventTypeAppears(t *testing.T) {
 			condition(`needs.fine.task + 1 > 2`).to(step("unclear", []string{"fine"})))
 		hung := s.Define(t, "hung", step("slow", nil, "hang", "ok"))
 		idle := s.Define(t, "idle", step("never", nil))
-		order := pipelines.Order{Reason: "because", Actor: "somebody"}
+		order := pipelines.ControlRequest{Reason: "because", Actor: "somebody"}
 
 		order.ID = s.Start(t, ctx, idle, "")
 		must(t, s.Engine.Pause(ctx, order))
@@ -93,7 +93,8 @@ func annotated(t *testing.T, s *enginetest.Stack) {
 	}
 }
 
-// TestEveryAttemptsErrorIsKept: each failed attempt leaves its own event with its own error, although a later one succeeds.
+// TestEveryAttemptsErrorIsKept: each failed attempt leaves its own event with its own error, although a later one
+// succeeds.
 func TestEveryAttemptsErrorIsKept(t *testing.T) {
 	t.Parallel()
 	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {
@@ -140,7 +141,7 @@ type recorder struct{ got chan string }
 func (recorder) Name() string               { return "recorder" }
 func (recorder) Check(map[string]any) error { return nil }
 
-func (r recorder) Run(_ context.Context, call *tasks.Call) (json.RawMessage, error) {
+func (r recorder) Run(_ context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 	needs, err := json.Marshal(call.Needs)
 	if err == nil {
 		r.got <- string(call.With) + string(needs) + string(call.Input)

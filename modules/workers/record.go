@@ -31,12 +31,12 @@ func (p *Pool) release(group []*pipelines.Outcome) {
 		delete(p.running, o.Claim)
 	}
 	p.waiting -= len(group)
-	p.giveBack(reservation{}, group, nil)
+	p.releaseCapacity(reservation{}, group, nil)
 }
 
-// finish records outcomes that a turn could not, in a goroutine of its own, so that no other outcome waits for them. They keep their
-// slots until they are recorded. ErrRefused is the only error that speaks about the data; any other one speaks about the state of the
-// database, and so the outcome waits.
+// finish records outcomes that a turn could not, in a goroutine of its own, so that no other outcome waits for them.
+// They keep their slots until they are recorded. ErrDataRejected is the only error that speaks about the data; any
+// other one speaks about the state of the database, and so the outcome waits.
 func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
 	p.mu.Lock()
 	p.waiting += len(group)
@@ -44,8 +44,8 @@ func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
 	p.retrying.Go(func() { p.retry(ctx, group) })
 }
 
-// retry tries until the outcomes are recorded or ctx ends. A set that the database does not take as a whole is halved, so that
-// an outcome that it does not take holds up no other.
+// retry tries until the outcomes are recorded or ctx ends. A set that the database does not take as a whole is halved,
+// so that an outcome that it does not take holds up no other.
 func (p *Pool) retry(ctx context.Context, group []*pipelines.Outcome) {
 	began := p.db.Now()
 	for attempt := 0; ; {
@@ -66,8 +66,8 @@ func (p *Pool) retry(ctx context.Context, group []*pipelines.Outcome) {
 			group = group[len(first):]
 			p.retrying.Go(func() { p.retry(ctx, first) })
 			continue
-		case errors.Is(err, db.ErrRefused):
-			refused(group[0], err)
+		case errors.Is(err, db.ErrDataRejected):
+			isDataError(group[0], err)
 			continue
 		}
 		p.outage.Warn("recording outcomes failed, trying again", zap.Int("waiting", p.State().Waiting), zap.Error(err))
@@ -76,32 +76,32 @@ func (p *Pool) retry(ctx context.Context, group []*pipelines.Outcome) {
 	}
 }
 
-func (p *Pool) tryFinish(ctx context.Context, group []*pipelines.Outcome) (pipelines.Turned, error) {
+func (p *Pool) tryFinish(ctx context.Context, group []*pipelines.Outcome) (pipelines.ExchangeResult, error) {
 	select {
 	case p.retries <- struct{}{}:
 		defer func() { <-p.retries }()
 	case <-ctx.Done():
-		return pipelines.Turned{}, context.Cause(ctx)
+		return pipelines.ExchangeResult{}, context.Cause(ctx)
 	}
-	return p.engine.Turn(ctx, pipelines.Turn{Worker: p.workerID(), Outcomes: group})
+	return p.engine.CompleteAndClaim(ctx, pipelines.ExchangeRequest{Worker: p.workerID(), Outcomes: group})
 }
 
-// refused turns an outcome that the database will not take into the record of that.
-func refused(o *pipelines.Outcome, err error) {
-	o.Kind, o.Output, o.Logs = pipelines.Erred, nil, tasks.Written{}
+// isDataError turns an outcome that the database will not take into the record of that.
+func isDataError(o *pipelines.Outcome, err error) {
+	o.Kind, o.Output, o.Logs = pipelines.OutcomeFailed, nil, tasks.Written{}
 	o.ErrorKind = tasks.KindInvalidOutput
-	o.Error = tasks.CleanText(fmt.Sprintf("the outcome could not be recorded: %v", err), tasks.MaxError)
+	o.Error = tasks.SanitizeText(fmt.Sprintf("the outcome could not be recorded: %v", err), tasks.MaxError)
 }
 
 // report tells of what has been recorded.
-func (p *Pool) report(group []*pipelines.Outcome, result pipelines.Turned) {
-	for i, err := range result.Lost {
+func (p *Pool) report(group []*pipelines.Outcome, result pipelines.ExchangeResult) {
+	for i, err := range result.Conflicts {
 		if err == nil {
 			p.config.Observer.Finished(group[i].Kind)
 			p.logFailure(group[i])
 		} else {
 			p.config.Observer.Lost()
-			p.arise()
+			p.markInDoubt()
 			p.logs.late(group[i].Logs)
 			t, level := &group[i].Claim.Task, zapcore.WarnLevel
 			if withdrawn(group[i]) {
@@ -116,5 +116,5 @@ func (p *Pool) report(group []*pipelines.Outcome, result pipelines.Turned) {
 // withdrawn reports whether an outcome is of a handler that this worker stopped because the task was cancelled or
 // abandoned. The database refuses such an outcome, which is expected.
 func withdrawn(o *pipelines.Outcome) bool {
-	return o.Kind == pipelines.Released && o.Reason == errTaskEnded.Error()
+	return o.Kind == pipelines.OutcomeReleased && o.Reason == errTaskEnded.Error()
 }

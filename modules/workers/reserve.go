@@ -6,11 +6,12 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines"
 )
 
-// reservation is what a turn has reserved beside the slots and the room of its outcomes, which are free once it is committed.
+// reservation is what a turn has reserved beside the slots and the room of its outcomes, which are free once it is
+// committed.
 type reservation struct {
-	slots  int
-	rooms  map[string]int // by handler, of those with a limit
-	search *search        // what it looks for; nil: nothing
+	slots    int
+	capacity map[string]int // by handler, of those with a limit
+	search   *pollGroup     // what it looks for; nil: nothing
 }
 
 // byHandler counts outcomes by the handler that they come from.
@@ -23,91 +24,91 @@ func byHandler(group []*pipelines.Outcome) map[string]int {
 }
 
 // reserve works out what a turn may claim and reserves slots and room for it.
-func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r pipelines.Turn, held reservation) {
+func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r pipelines.ExchangeRequest, held reservation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r = pipelines.Turn{Worker: p.id, LeaseExpiresAt: p.expires, Outcomes: group}
+	r = pipelines.ExchangeRequest{Worker: p.id, LeaseExpiresAt: p.expires, Outcomes: group}
 	if ctx.Err() != nil || p.claimsPaused() {
 		return r, held
 	}
-	want := p.slots() - p.taken
-	keep, slots := p.seat.reserve(len(group), max(want, 0))
+	want := p.slots() - p.used
+	keep, slots := p.seat.acquire(len(group), max(want, 0))
 	free := keep + slots + min(want, 0) // more may run than are to, since tasks could not be started
 	if free <= 0 {
 		return r, held
 	}
-	p.taken += slots
+	p.used += slots
 	held.slots = slots
-	rooms := p.reserveRooms(&held, free, group)
+	rooms := p.reserveHandlers(&held, free, group)
 	if held.search == nil && len(group) == 0 { // another turn was quicker
-		p.giveBack(held, nil, nil)
+		p.releaseCapacity(held, nil, nil)
 		return r, reservation{}
 	}
 	p.ask(&r, held.search, free)
-	r.Want.Rooms = rooms
+	r.Filter.Capacity = rooms
 	return r, held
 }
 
-// reserveRooms chooses what to look for, and reserves room: for a look of a crowded handler all that is free of it, for others half of
-// that, so that the looks of other turns find some too. What becomes ready in the turn may use what its outcomes leave of a crowded
-// handler's. Callers hold the lock.
-func (p *Pool) reserveRooms(held *reservation, free int, group []*pipelines.Outcome) map[string]int {
+// reserveHandlers chooses what to look for, and reserves room: for a look of a crowded handler all that is free of it,
+// for others half of that, so that the looks of other turns find some too. What becomes ready in the turn may use what
+// its outcomes leave of a crowded handler's. Callers hold the lock.
+func (p *Pool) reserveHandlers(held *reservation, free int, group []*pipelines.Outcome) map[string]int {
 	ended := byHandler(group)
-	if list := p.candidates(free, ended); len(list) > 0 {
+	if list := p.pollable(free, ended); len(list) > 0 {
 		held.search = list[0]
 	}
-	rooms := make(map[string]int, len(p.rooms))
-	held.rooms = make(map[string]int, len(p.rooms))
-	for name, seat := range p.rooms {
-		keep, others := seat.share(ended[name]), 0
-		switch p.crowded[name] {
+	rooms := make(map[string]int, len(p.limits))
+	held.capacity = make(map[string]int, len(p.limits))
+	for name, seat := range p.limits {
+		keep, others := seat.fairShare(ended[name]), 0
+		switch p.saturated[name] {
 		case nil:
-			keep, others = seat.reserve(ended[name], min(free, (seat.room()+1)/2))
+			keep, others = seat.acquire(ended[name], min(free, (seat.available()+1)/2))
 		case held.search:
-			if keep, others = seat.reserve(ended[name], free); keep+others == 0 {
+			if keep, others = seat.acquire(ended[name], free); keep+others == 0 {
 				held.search = nil // another pool was quicker
 			}
 		}
-		rooms[name], held.rooms[name] = keep+others, others
+		rooms[name], held.capacity[name] = keep+others, others
 	}
 	return rooms
 }
 
 // ask says what the turn is to look for in the outbox, and what may go before that. Callers hold the lock.
-func (p *Pool) ask(r *pipelines.Turn, chosen *search, free int) {
-	r.Successors, r.SuccessorPriority, r.SuccessorPriorities = free, p.common.urgency(), make(map[string]int, len(p.crowded))
-	for name, s := range p.crowded {
-		r.SuccessorPriorities[name] = s.urgency()
+func (p *Pool) ask(r *pipelines.ExchangeRequest, chosen *pollGroup, free int) {
+	r.EagerMax, r.EagerMinPriority, r.EagerMinPriorities = free, p.shared.eagerMinPriority(), make(map[string]int, len(p.saturated))
+	for name, s := range p.saturated {
+		r.EagerMinPriorities[name] = s.eagerMinPriority()
 	}
-	s := &p.common
+	s := &p.shared
 	if chosen != nil {
 		s = chosen
 	}
-	s.turns++
-	if r.Look = chosen != nil; r.Look {
-		p.looks++
-		s.looks++
-		s.look, s.last = false, p.looks
+	s.polls++
+	if r.PollOutbox = chosen != nil; r.PollOutbox {
+		p.polls++
+		s.polledAt++
+		s.due, s.last = false, p.polls
 	}
-	r.Want = p.want(s, free)
-	r.LookFor, r.Want.Handlers = r.Want.Handlers, p.handlers.Names()
-	if r.Look && s.turns%outboxTurn == 0 {
-		r.Successors = 0
+	r.Filter = p.claimFilter(s, free)
+	r.PollHandlers, r.Filter.Handlers = r.Filter.Handlers, p.handlers.Names()
+	if r.PollOutbox && s.polls%outboxFirstEvery == 0 {
+		r.EagerMax = 0
 	}
 }
 
-// giveBack is the one place where slots and room become free again: what a turn reserved and what its outcomes had, but for what the
-// claims have now. Callers hold the lock.
-func (p *Pool) giveBack(held reservation, ended []*pipelines.Outcome, claims []pipelines.Claim) {
+// releaseCapacity is the one place where slots and room become free again: what a turn reserved and what its outcomes
+// had, but for what the claims have now. Callers hold the lock.
+func (p *Pool) releaseCapacity(held reservation, ended []*pipelines.Outcome, claims []pipelines.Claim) {
 	freed := held.slots + len(ended) - len(claims)
-	p.taken -= freed
-	p.seat.give(freed)
+	p.used -= freed
+	p.seat.release(freed)
 	rooms := byHandler(ended)
 	for i := range claims {
 		rooms[claims[i].Task.Handler]--
 	}
-	for name, seat := range p.rooms {
-		seat.give(held.rooms[name] + rooms[name])
+	for name, seat := range p.limits {
+		seat.release(held.capacity[name] + rooms[name])
 	}
 }
 
@@ -115,20 +116,20 @@ func (p *Pool) giveBack(held reservation, ended []*pipelines.Outcome, claims []p
 func (p *Pool) cancelReservation(held reservation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.giveBack(held, nil, nil)
+	p.releaseCapacity(held, nil, nil)
 }
 
-// leaveRows gives up the places in all rows, and what the pool was granted there. Callers hold the lock.
-func (p *Pool) leaveRows() {
+// leaveQueues gives up the places in all rows, and what the pool was granted there. Callers hold the lock.
+func (p *Pool) leaveQueues() {
 	p.seat.leave()
-	for _, seat := range p.rooms {
+	for _, seat := range p.limits {
 		seat.leave()
 	}
 }
 
-// leave is leaveRows for who does not hold the lock.
-func (p *Pool) leave() {
+// leaveQueue is leaveQueues for who does not hold the lock.
+func (p *Pool) leaveQueue() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.leaveRows()
+	p.leaveQueues()
 }

@@ -22,7 +22,7 @@ func TestRetryAfter(t *testing.T) {
 		Wait int64 `json:"wait"`
 	},
 	) (struct{}, error) {
-		if call, _ := tasks.CallFrom(ctx); call.Attempt > 1 {
+		if call, _ := tasks.AttemptFrom(ctx); call.Number > 1 {
 			return struct{}{}, nil
 		}
 		return struct{}{}, tasks.RetryAfter(tasks.WithKind(tasks.KindHTTP, errors.New("429")), time.Duration(in.Wait)*time.Millisecond)

@@ -16,11 +16,11 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// grace is how long a handler may go on after its context has ended before its attempt is recorded without it.
-const grace = 10 * time.Second
+// abandonAfter is how long a handler may go on after its context has ended before its attempt is recorded without it.
+const abandonAfter = 10 * time.Second
 
-// returned is what a handler gave back.
-type returned struct {
+// handlerResult is what a handler gave back.
+type handlerResult struct {
 	output json.RawMessage
 	err    error
 	exit   *int // of the command that it ran
@@ -44,7 +44,7 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	p.config.Observer.Ran(c.Task.Handler, p.db.Now().Sub(began))
 	out.Logs = written.Close()
 	var again *tasks.DeferError
-	var kinded *tasks.KindedError
+	var kinded *tasks.HandlerError
 	var skip *tasks.SkipError
 	out.Exit = r.exit
 	var later *tasks.RetryAfterError
@@ -58,39 +58,39 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	p.taskStarted(began)
 	switch {
 	case r.err == nil:
-		return succeeded(out, r.output)
+		return succeededOutcome(out, r.output)
 	case errors.As(r.err, &again):
-		return deferred(out, again)
+		return deferredOutcome(out, again)
 	case errors.As(r.err, &skip):
 		out.Kind, out.Exit = pipelines.SkippedItself, &skip.Exit
 		return out
 	case ctx.Err() != nil: // the worker ended it, not the handler
-		out.Kind, out.Reason = pipelines.Released, context.Cause(ctx).Error()
+		out.Kind, out.Reason = pipelines.OutcomeReleased, context.Cause(ctx).Error()
 		return out
 	case timed.Err() != nil:
-		return erred(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", c.Definition.Timeout, r.err))
+		return failedOutcome(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", c.Definition.Timeout, r.err))
 	case errors.As(r.err, &kinded):
-		out.Final, out.Exit = kinded.Final, kinded.Exit
-		return erred(out, kinded.Kind, r.err)
+		out.NonRetryable, out.Exit = kinded.NonRetryable, kinded.Exit
+		return failedOutcome(out, kinded.Kind, r.err)
 	}
-	return erred(out, tasks.KindError, r.err)
+	return failedOutcome(out, tasks.KindError, r.err)
 }
 
 // unresolved is the outcome of an attempt whose expressions could not be evaluated.
 func unresolved(ctx context.Context, out *pipelines.Outcome, err error) *pipelines.Outcome {
 	switch {
 	case ctx.Err() != nil: // the worker ended it
-		out.Kind, out.Reason = pipelines.Released, context.Cause(ctx).Error()
+		out.Kind, out.Reason = pipelines.OutcomeReleased, context.Cause(ctx).Error()
 		return out
 	case errors.Is(err, context.DeadlineExceeded):
-		return erred(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", out.Claim.Definition.Timeout, err))
+		return failedOutcome(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", out.Claim.Definition.Timeout, err))
 	}
-	out.Final = out.Claim.Excess != nil // another attempt would read the same outputs
-	return erred(out, tasks.KindExpression, err)
+	out.NonRetryable = out.Claim.Excess != nil // another attempt would read the same outputs
+	return failedOutcome(out, tasks.KindExpression, err)
 }
 
 // call resolves the task's expressions.
-func (p *Pool) call(ctx context.Context, worker string, c *pipelines.Claim) (*tasks.Call, error) {
+func (p *Pool) call(ctx context.Context, worker string, c *pipelines.Claim) (*tasks.Attempt, error) {
 	if c.Excess != nil {
 		return nil, c.Excess
 	}
@@ -98,10 +98,10 @@ func (p *Pool) call(ctx context.Context, worker string, c *pipelines.Claim) (*ta
 	if err != nil {
 		return nil, err
 	}
-	call := &tasks.Call{
+	call := &tasks.Attempt{
 		PipelineExecutionID: c.Task.PipelineExecutionID, TaskExecutionID: c.Task.ID, PipelineName: c.Pipeline, TaskName: c.Task.TaskName,
-		Attempt: c.Task.Attempt, Resumed: c.Resumed, Worker: worker, With: resolved.With, Env: resolved.Env, Input: c.Input, Needs: c.Needs,
-		Annotate: p.annotate(worker, c), Now: p.db.Now, Begun: p.begun(c),
+		Number: c.Task.Attempt, Resumed: c.Resumed, Worker: worker, With: resolved.With, Env: resolved.Env, Input: c.Input, Needs: c.Needs,
+		Annotate: p.annotate(worker, c), Now: p.db.Now, FirstStarted: p.firstStarted(c),
 	}
 	if p.runDirs != nil {
 		call.RunDir = p.runDirs.Path(c.Task.PipelineExecutionID)
@@ -123,23 +123,23 @@ func (p *Pool) annotate(worker string, c *pipelines.Claim) func(context.Context,
 }
 
 // await runs the handler and waits for it; for one that ignores the end of its context, only for a while.
-func (p *Pool) await(ctx context.Context, call *tasks.Call, c *pipelines.Claim) returned {
+func (p *Pool) await(ctx context.Context, call *tasks.Attempt, c *pipelines.Claim) handlerResult {
 	handler, ok := p.handlers.Handler(c.Task.Handler)
 	if !ok {
-		return returned{err: fmt.Errorf("no handler %q in this process", c.Task.Handler)}
+		return handlerResult{err: fmt.Errorf("no handler %q in this process", c.Task.Handler)}
 	}
-	done := make(chan returned, 1)
+	done := make(chan handlerResult, 1)
 	go func() {
-		r := returned{err: tasks.WithKind(tasks.KindPanic, errors.New("the handler ended its goroutine"))}
+		r := handlerResult{err: tasks.WithKind(tasks.KindPanic, errors.New("the handler ended its goroutine"))}
 		defer func() { done <- r }() // deferred, for runtime.Goexit passes everything else by
-		r = guarded(ctx, handler, call)
+		r = callHandler(ctx, handler, call)
 	}()
 	select {
 	case r := <-done:
 		return r
 	case <-ctx.Done():
 	}
-	timer := time.NewTimer(grace)
+	timer := time.NewTimer(abandonAfter)
 	defer timer.Stop()
 	select {
 	case r := <-done:
@@ -150,54 +150,54 @@ func (p *Pool) await(ctx context.Context, call *tasks.Call, c *pipelines.Claim) 
 	case <-timer.C:
 		p.log.Error("a handler ignores the end of its context; its attempt is recorded without it",
 			zap.String("task", c.Task.TaskName), zap.Stringer("task_execution_id", c.Task.ID))
-		return returned{err: fmt.Errorf("the handler did not stop when its context ended: %w", context.Cause(ctx))}
+		return handlerResult{err: fmt.Errorf("the handler did not stop when its context ended: %w", context.Cause(ctx))}
 	}
 }
 
-// guarded turns a panic into an error with its stack.
-func guarded(ctx context.Context, h tasks.Handler, call *tasks.Call) (r returned) {
+// callHandler turns a panic into an error with its stack.
+func callHandler(ctx context.Context, h tasks.Handler, call *tasks.Attempt) (r handlerResult) {
 	defer func() {
 		if v := recover(); v != nil {
-			r = returned{err: tasks.WithKind(tasks.KindPanic, fmt.Errorf("panic: %v\n%s", v, debug.Stack()))}
+			r = handlerResult{err: tasks.WithKind(tasks.KindPanic, fmt.Errorf("panic: %v\n%s", v, debug.Stack()))}
 		}
 	}()
 	out, err := h.Run(ctx, call)
 	if err != nil {
-		readable(err)
+		sanitizeError(err)
 	}
-	return returned{output: out, err: err, exit: call.Exit}
+	return handlerResult{output: out, err: err, exit: call.Exit}
 }
 
-// readable asks an error all that is asked of it later, here where a panic in its methods is the handler's.
-func readable(err error) {
+// sanitizeError asks an error all that is asked of it later, here where a panic in its methods is the handler's.
+func sanitizeError(err error) {
 	var again *tasks.DeferError
-	var kinded *tasks.KindedError
+	var kinded *tasks.HandlerError
 	var later *tasks.RetryAfterError
 	_, _, _, _ = errors.As(err, &again), errors.As(err, &kinded), errors.As(err, &later), err.Error()
 }
 
-// deferred checks that the databases and the history can keep the time.
-func deferred(out *pipelines.Outcome, d *tasks.DeferError) *pipelines.Outcome {
+// deferredOutcome checks that the databases and the history can keep the time.
+func deferredOutcome(out *pipelines.Outcome, d *tasks.DeferError) *pipelines.Outcome {
 	if year := d.Until.UTC().Year(); year > 9999 {
-		return erred(out, tasks.KindError, fmt.Errorf("deferred until the year %d: 9999 is the last that can be kept", year))
+		return failedOutcome(out, tasks.KindError, fmt.Errorf("deferred until the year %d: 9999 is the last that can be kept", year))
 	}
-	out.Kind, out.Until, out.Reason = pipelines.Deferred, db.At(d.Until), tasks.CleanText(d.Reason, tasks.MaxError)
+	out.Kind, out.Until, out.Reason = pipelines.OutcomeDeferred, db.NewTime(d.Until), tasks.SanitizeText(d.Reason, tasks.MaxError)
 	return out
 }
 
-// succeeded checks that an output can be kept on either database.
-func succeeded(out *pipelines.Outcome, output json.RawMessage) *pipelines.Outcome {
+// succeededOutcome checks that an output can be kept on either database.
+func succeededOutcome(out *pipelines.Outcome, output json.RawMessage) *pipelines.Outcome {
 	if len(output) > 0 {
 		if err := definition.CheckJSON(output, tasks.MaxOutput); err != nil {
-			return erred(out, tasks.KindInvalidOutput, fmt.Errorf("output: %w", err))
+			return failedOutcome(out, tasks.KindInvalidOutput, fmt.Errorf("output: %w", err))
 		}
 	}
-	out.Kind, out.Output = pipelines.Succeeded, db.JSON(output)
+	out.Kind, out.Output = pipelines.OutcomeSucceeded, db.JSON(output)
 	return out
 }
 
-func erred(out *pipelines.Outcome, kind tasks.ErrorKind, err error) *pipelines.Outcome {
-	out.Kind, out.ErrorKind, out.Error = pipelines.Erred, kind, tasks.CleanText(err.Error(), tasks.MaxError)
+func failedOutcome(out *pipelines.Outcome, kind tasks.ErrorKind, err error) *pipelines.Outcome {
+	out.Kind, out.ErrorKind, out.Error = pipelines.OutcomeFailed, kind, tasks.SanitizeText(err.Error(), tasks.MaxError)
 	if out.Error == "" {
 		out.Error = "the handler returned an error without a text"
 	}

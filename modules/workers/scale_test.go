@@ -43,7 +43,7 @@ func runShape(t *testing.T, s *enginetest.Stack, shape string, n int) time.Durat
 	def := s.Define(t, shape, list...)
 	stop := s.Work(t, ctx, workers.Config{Slots: 64})
 	begin := time.Now()
-	requests := make([]pipelines.Request, runs)
+	requests := make([]pipelines.StartRequest, runs)
 	for i := range requests {
 		requests[i].Definition = def
 	}
@@ -84,7 +84,8 @@ func (c cost) String() string {
 	return fmt.Sprintf("%.2f transactions, %.1f lookups, %.1f rows read, %.1f rows written", c.transactions, c.lookups, c.read, c.written)
 }
 
-// exceeds compares with a smaller run's. How outcomes fall into groups varies, and with it a task's share in the work of its group.
+// exceeds compares with a smaller run's. How outcomes fall into groups varies, and with it a task's share in the work
+// of its group.
 func (c cost) exceeds(small cost) bool {
 	const most, share = 1.2, 0.5
 	more := func(large, small float64) bool { return large > most*small+share }

@@ -14,7 +14,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// The pause after a task that could not be started doubles from the one to the other with each failure in a row, and varies by a quarter.
+// The pause after a task that could not be started doubles from the one to the other with each failure in a row, and
+// varies by a quarter.
 const (
 	firstPause = 250 * time.Millisecond
 	lastPause  = 30 * time.Second
@@ -43,9 +44,10 @@ func shortReason(err error) string {
 	return "see the log"
 }
 
-// notStarted returns the outcome that releases a task which this process could not start. The process claims nothing for a while.
+// notStarted returns the outcome that releases a task which this process could not start. The process claims nothing
+// for a while.
 func (p *Pool) notStarted(out *pipelines.Outcome, began time.Time, err error) *pipelines.Outcome {
-	out.Kind, out.Reason = pipelines.Released, "not started: "+tasks.CleanText(err.Error(), tasks.MaxError/2)
+	out.Kind, out.Reason = pipelines.OutcomeReleased, "not started: "+tasks.SanitizeText(err.Error(), tasks.MaxError/2)
 	p.config.Observer.NotStarted()
 	p.noteFault(out.Claim.Task.Handler, began, err)
 	return out
@@ -72,7 +74,7 @@ func (p *Pool) pauseStarts(handler string, err error) {
 	if _, tests := p.handlers.SelfTester(handler); !tests {
 		s.most, s.began = 1, 0 // the next task is the test
 	} else if tasks.OutOfResources(err) {
-		s.most, s.began = max(min(p.slots(), p.taken)/2, 1), 0
+		s.most, s.began = max(min(p.slots(), p.used)/2, 1), 0
 	}
 	p.outage.Warn("this worker cannot start tasks: they are given back, and it claims none for a while",
 		zap.String("handler", handler), zap.Error(err), zap.Duration("pause", wait))
@@ -100,7 +102,7 @@ func (p *Pool) taskStarted(began time.Time) {
 	}
 	if s.handler != "" {
 		p.startsAgain()
-		p.lookForAll()
+		p.pollAll()
 		p.wake()
 	}
 	if s.most == 0 {
@@ -152,7 +154,7 @@ func (p *Pool) resumeStarts(ctx context.Context) {
 		if _, ok := p.handlers.SelfTester(handler); ok {
 			p.startsAgain()
 		}
-		p.lookForAll()
+		p.pollAll()
 		p.mu.Unlock()
 		p.wake()
 	}

@@ -85,7 +85,8 @@ func (n tested) SelfTest(context.Context) error {
 	return nil
 }
 
-// TestExhaustedMachine: tasks that cannot be started are given back without using up an attempt, and the worker runs fewer at once.
+// TestExhaustedMachine: tasks that cannot be started are given back without using up an attempt, and the worker runs
+// fewer at once.
 func TestExhaustedMachine(t *testing.T) {
 	t.Parallel()
 	for _, tests := range []bool{false, true} {
@@ -122,7 +123,8 @@ func TestExhaustedMachine(t *testing.T) {
 	}
 }
 
-// TestWorkerRecovers: while nothing can be started the worker says so and claims nothing; then it works again by itself.
+// TestWorkerRecovers: while nothing can be started the worker says so and claims nothing; then it works again by
+// itself.
 func TestWorkerRecovers(t *testing.T) {
 	t.Parallel()
 	for _, tests := range []bool{false, true} {

@@ -44,17 +44,17 @@ type tenancy interface {
 	// size returns the tenant's size in bytes.
 	size(ctx context.Context, tenant string) (int64, error)
 	// guard keeps other drops and migrations of a tenant out until release is called, across transactions.
-	guard(ctx context.Context, tenant string) (release func() error, err error)
+	lockDDL(ctx context.Context, tenant string) (release func() error, err error)
 	// seize runs within a transaction. It waits for writers of the tenant and keeps new ones out. It fails with
-	// ErrNoTenant.
-	seize(ctx context.Context, on gorm.ConnPool, tenant string) error
+	// ErrTenantNotFound.
+	lockExclusive(ctx context.Context, on gorm.ConnPool, tenant string) error
 	// erase runs within the same transaction as seize. It makes the tenant unusable for everybody.
-	erase(ctx context.Context, on gorm.ConnPool, tenant string) error
+	markDropped(ctx context.Context, on gorm.ConnPool, tenant string) error
 	// remove deletes what is left of a tenant: of one that was just erased if erased is set, otherwise of one that an
 	// interrupted drop erased. It reports whether there was anything to delete.
-	remove(ctx context.Context, tenant string, erased bool) (bool, error)
+	deleteTenant(ctx context.Context, tenant string, erased bool) (bool, error)
 	// former reports whether handles lead to something that the tenant's name no longer refers to.
-	former(tenant string, h handles) bool
+	isStale(tenant string, h handles) bool
 	closeHandles(h handles) error
 	ownsFile(path string) bool
 }
@@ -68,7 +68,7 @@ func newBackend(ctx context.Context, url string) (backend, error) {
 	case found && scheme == "sqlite" && rest != "":
 		return newSQLite(rest)
 	case found && scheme != "sqlite":
-		return nil, fmt.Errorf("%w: unknown scheme %q: use sqlite://path or postgres://user@host/database", ErrURL, scheme)
+		return nil, fmt.Errorf("%w: unknown scheme %q: use sqlite://path or postgres://user@host/database", ErrInvalidURL, scheme)
 	}
-	return nil, fmt.Errorf("%w: %q: use sqlite://path or postgres://user@host/database", ErrURL, redact.Database(url))
+	return nil, fmt.Errorf("%w: %q: use sqlite://path or postgres://user@host/database", ErrInvalidURL, redact.Database(url))
 }

@@ -71,7 +71,7 @@ func checkIntegrity(ctx context.Context, path string) (err error) {
 		return fmt.Errorf("check the copy: %w", err)
 	}
 	if found != "ok" {
-		return fmt.Errorf("%w: %s", ErrMalformed, found)
+		return fmt.Errorf("%w: %s", ErrCorrupt, found)
 	}
 	return nil
 }

@@ -64,8 +64,8 @@ func appendCanonical(b []byte, v any) []byte {
 	return append(b, '}')
 }
 
-// mostZeros bounds the exponents that are written out. sluice stores no numbers beyond it.
-const mostZeros = 2000
+// maxZeros bounds the exponents that are written out. sluice stores no numbers beyond it.
+const maxZeros = 2000
 
 // plainNumber writes a JSON number as a plain decimal: 1.50e1 is 15.0, -0 is 0.
 func plainNumber(s string) string {
@@ -73,7 +73,7 @@ func plainNumber(s string) string {
 	e := 0
 	if exponent != "" {
 		var err error
-		if e, err = strconv.Atoi(exponent); err != nil || e > mostZeros || e < -mostZeros {
+		if e, err = strconv.Atoi(exponent); err != nil || e > maxZeros || e < -maxZeros {
 			return s
 		}
 	}

@@ -19,19 +19,19 @@ import (
 
 // Errors that callers act on. Each is wrapped with what to do.
 var (
-	ErrURL         = errors.New("invalid database URL")
-	ErrUnavailable = errors.New("database unreachable")
-	ErrBehind      = errors.New("database schema is behind this binary")
-	ErrAhead       = errors.New("database schema is ahead of this binary")
-	ErrNoTenant    = errors.New("no such tenant")
-	ErrTenantName  = errors.New("invalid tenant name")
-	ErrNoFile      = errors.New("there is no database file")
-	ErrForeign     = errors.New("the file is no sluice database")
-	ErrMalformed   = errors.New("the file is no database, or is damaged")
-	ErrReadOnly    = errors.New("the database is read-only")
-	// ErrUnknown means that the answer of the commit was lost.
-	ErrUnknown = errors.New("it is not known whether the transaction was committed")
-	ErrRefused = errors.New("the database refuses the data") // trying again is of no use
+	ErrInvalidURL     = errors.New("invalid database URL")
+	ErrUnavailable    = errors.New("database unreachable")
+	ErrSchemaOutdated = errors.New("database schema is behind this binary")
+	ErrSchemaTooNew   = errors.New("database schema is ahead of this binary")
+	ErrTenantNotFound = errors.New("no such tenant")
+	ErrTenantName     = errors.New("invalid tenant name")
+	ErrFileNotFound   = errors.New("there is no database file")
+	ErrForeignSchema  = errors.New("the file is no sluice database")
+	ErrCorrupt        = errors.New("the file is no database, or is damaged")
+	ErrReadOnly       = errors.New("the database is read-only")
+	// ErrCommitUnknown means that the answer of the commit was lost.
+	ErrCommitUnknown = errors.New("it is not known whether the transaction was committed")
+	ErrDataRejected  = errors.New("the database refuses the data") // trying again is of no use
 
 	// ErrReplaced means that the path of an open SQLite file no longer leads to that file. Nothing is written after
 	// that.
@@ -78,7 +78,7 @@ type backend interface {
 	// name returns "postgres" or "sqlite".
 	name() string
 	// open makes the handles of one tenant. It creates nothing except, if create is set, the default tenant's file.
-	// It fails with ErrNoTenant if the tenant does not exist.
+	// It fails with ErrTenantNotFound if the tenant does not exist.
 	open(ctx context.Context, tenant string, create bool) (handles, error)
 	// create makes an empty tenant. It leaves an existing tenant unchanged.
 	create(ctx context.Context, tenant string) error
@@ -107,14 +107,14 @@ type backend interface {
 	listen(ctx context.Context, tenant, instance string, heard func(topic)) error
 	// transaction runs fn in one transaction, and commits it if fn returns nil. fn sends its statements through the
 	// sender.
-	transaction(on *gorm.DB, fn func(g *gorm.DB, send sender) error) error
+	transaction(on *gorm.DB, fn func(g *gorm.DB, send executor) error) error
 	// queueNotice queues a notification of the tenant's listeners, which is sent only if the transaction commits.
 	queueNotice(state *txState, tenant, text string)
-	// queueTransactionID queues a query for the transaction's id, which committed needs. The id stays empty if the
+	// queueXID queues a query for the transaction's id, which committed needs. The id stays empty if the
 	// transaction has written nothing, or if the database cannot lose the answer of a commit.
-	queueTransactionID(state *txState)
+	queueXID(state *txState)
 	// committed reports whether a transaction whose commit failed with cause was committed after all.
-	committed(ctx context.Context, w witness, cause error) (bool, error)
+	committed(ctx context.Context, w commitProbe, cause error) (bool, error)
 	// readOnly reports whether an error means that the database, or the session, accepts no writes.
 	readOnly(err error) bool
 	// reservedMade implements DB.Sessions.
@@ -122,19 +122,19 @@ type backend interface {
 	// letGo closes idle connections if an error says that the server has no connection left for a reserved one.
 	letGo(ctx context.Context, err error)
 	// refused reports whether an error is caused by the data, so that trying again is of no use.
-	refused(err error) bool
+	isDataError(err error) bool
 	// malformed reports whether an error means that the opened file is not a database, or is damaged.
-	malformed(err error) bool
+	isCorrupt(err error) bool
 	// frontier opens a Frontier's connection.
-	frontier(ctx context.Context, tenant, table, column string) (frontier, error)
-	// horizon implements DB.Horizon.
-	horizon(ctx context.Context, tenant, table string) (Horizon, error)
+	watermark(ctx context.Context, tenant, table, column string) (watermark, error)
+	// horizon implements DB.OpenTransactions.
+	openTransactions(ctx context.Context, tenant, table string) (OpenTransactions, error)
 	// storage implements DB.Storage.
 	storage(ctx context.Context, tenant, table string) (Storage, error)
 	// snapshot runs fn in a read-only transaction that sees one moment.
 	snapshot(ctx context.Context, read *gorm.DB, fn func(*gorm.DB) error) error
-	// reserve implements DB.Reserve.
-	reserve(tx Tx, table, column string, n int64) (int64, error)
+	// reserve implements DB.AllocateSequence.
+	allocateSequence(tx Tx, table, column string, n int64) (int64, error)
 	dialect
 	tenancy
 	close() error
@@ -145,25 +145,25 @@ type backend interface {
 const DefaultTenant = "default"
 
 type (
-	tenantKey   struct{}
-	reservedKey struct{}
+	tenantKey    struct{}
+	heartbeatKey struct{}
 )
 
-// Reserved returns a context whose operations use separate connections, so that a heartbeat never waits behind the
-// work of its own worker.
-func Reserved(ctx context.Context) context.Context {
-	return context.WithValue(ctx, reservedKey{}, true)
+// WithHeartbeatPool returns a context whose operations use separate connections, so that a heartbeat never waits behind
+// the work of its own worker.
+func WithHeartbeatPool(ctx context.Context) context.Context {
+	return context.WithValue(ctx, heartbeatKey{}, true)
 }
 
 func (t *tenant) writer(ctx context.Context) *gorm.DB {
-	if ctx.Value(reservedKey{}) != nil {
+	if ctx.Value(heartbeatKey{}) != nil {
 		return t.reserved.WithContext(ctx)
 	}
 	return t.write.WithContext(ctx)
 }
 
 func (t *tenant) reader(ctx context.Context) *gorm.DB {
-	if ctx.Value(reservedKey{}) != nil {
+	if ctx.Value(heartbeatKey{}) != nil {
 		return t.reserved.WithContext(ctx)
 	}
 	return t.read.WithContext(ctx)
@@ -186,8 +186,8 @@ func TenantOf(ctx context.Context) string {
 // creates nor checks a schema; see Migrate and CheckSchema. A missing SQLite file is created on first use.
 func Open(ctx context.Context, url string) (*DB, error) { return open(ctx, url, true) }
 
-// OpenExisting is Open for commands that only read: if the SQLite file is missing, first use fails with ErrNoFile and
-// creates nothing.
+// OpenExisting is Open for commands that only read: if the SQLite file is missing, first use fails with ErrFileNotFound
+// and creates nothing.
 func OpenExisting(ctx context.Context, url string) (*DB, error) { return open(ctx, url, false) }
 
 func open(ctx context.Context, url string, create bool) (*DB, error) {
@@ -196,7 +196,7 @@ func open(ctx context.Context, url string, create bool) (*DB, error) {
 		return nil, err
 	}
 	d := &DB{url: url, instance: NewID().String()[24:], backend: b, creates: create, tenants: map[string]*tenant{}, openings: map[string]*opening{}}
-	d.debounce = newDebouncer(d.sendLater)
+	d.debounce = newDebouncer(d.notifyLater)
 	if err := d.SyncClock(ctx); err != nil {
 		return nil, errors.Join(err, b.close())
 	}

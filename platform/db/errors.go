@@ -6,21 +6,21 @@ import (
 	"fmt"
 )
 
-// wrap marks errors of the connection as ErrUnavailable and errors of the data as ErrRefused. It leaves a canceled
+// wrap marks errors of the connection as ErrUnavailable and errors of the data as ErrDataRejected. It leaves a canceled
 // context alone, because canceling breaks the connection too, and is not a fault of the database.
 func (d *DB) wrap(err error) error {
 	switch {
-	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, ErrRefused), errors.Is(err, ErrMalformed), errors.Is(err, ErrReadOnly),
+	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, ErrDataRejected), errors.Is(err, ErrCorrupt), errors.Is(err, ErrReadOnly),
 		errors.Is(err, context.Canceled):
 		return err
 	case d.backend.readOnly(err):
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
-	case d.backend.malformed(err):
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	case d.backend.isCorrupt(err):
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	case d.backend.unreachable(err):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case d.backend.refused(err):
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+	case d.backend.isDataError(err):
+		return fmt.Errorf("%w: %w", ErrDataRejected, err)
 	}
 	return err
 }
@@ -28,17 +28,17 @@ func (d *DB) wrap(err error) error {
 // Away reports whether an error means that the database currently accepts no writes at all: it is unreachable,
 // read-only, or did not answer a commit.
 func Away(err error) bool {
-	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrReadOnly) || errors.Is(err, ErrUnknown)
+	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrReadOnly) || errors.Is(err, ErrCommitUnknown)
 }
 
-// Unwell reports whether an error concerns the database and its state, and not the request: the database is
+// IsUnhealthy reports whether an error concerns the database and its state, and not the request: the database is
 // unreachable, read-only, locked, out of time, or denies a right or a table that it had before. The same request may
-// succeed later. Unwell is false for errors of the data (ErrRefused) and for the program's own errors.
-func Unwell(err error) bool {
+// succeed later. Unwell is false for errors of the data (ErrDataRejected) and for the program's own errors.
+func IsUnhealthy(err error) bool {
 	switch {
-	case err == nil, errors.Is(err, ErrRefused):
+	case err == nil, errors.Is(err, ErrDataRejected):
 		return false
-	case Away(err), errors.Is(err, ErrMalformed):
+	case Away(err), errors.Is(err, ErrCorrupt):
 		return true
 	}
 	return sqlState(err) != "" || isSQLiteError(err)

@@ -22,7 +22,7 @@ func TestOpenExisting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Migrate(t.Context()); !errors.Is(err, db.ErrNoFile) || !strings.Contains(err.Error(), path) {
+	if err := d.Migrate(t.Context()); !errors.Is(err, db.ErrFileNotFound) || !strings.Contains(err.Error(), path) {
 		t.Errorf("%v, expected ErrNoFile with the path", err)
 	}
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 0 {
@@ -53,7 +53,7 @@ func TestForeignFiles(t *testing.T) {
 		if _, err := other.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
-		refusedUntouched(t, path, db.ErrForeign)
+		refusedUntouched(t, path, db.ErrForeignSchema)
 	}
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestForeignFiles(t *testing.T) {
 		if err := os.WriteFile(broken, content, 0o600); err != nil {
 			t.Fatal(name, err)
 		}
-		refusedUntouched(t, broken, db.ErrMalformed)
+		refusedUntouched(t, broken, db.ErrCorrupt)
 	}
 }
 

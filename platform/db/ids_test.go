@@ -37,7 +37,7 @@ func TestNewIDsAreVersion7(t *testing.T) {
 				t.Fatalf("%s was made twice", id)
 			}
 			seen[id] = true
-			if fixed(id) != fixed(list[0]) || id != list[0].Next(i) {
+			if fixed(id) != fixed(list[0]) || id != list[0].Offset(i) {
 				t.Fatalf("id %d is %s, beside %s", i, id, list[0])
 			}
 			if i > 0 && bytes.Compare(list[i-1][:], id[:]) >= 0 {
@@ -73,7 +73,7 @@ func TestNextBeginsAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := from.Next(test.n).String(); got != test.want {
+		if got := from.Offset(test.n).String(); got != test.want {
 			t.Errorf("%d after %s comes %s, expected %s", test.n, test.from, got, test.want)
 		}
 	}
@@ -86,8 +86,8 @@ func TestNextIsCounting(t *testing.T) {
 		var id db.ID
 		copy(id[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, "id"))
 		a, b := rapid.IntRange(0, 1<<40).Draw(rt, "a"), rapid.IntRange(0, 1<<40).Draw(rt, "b")
-		if fixed(id.Next(a)) != fixed(id) || id.Next(a).Next(b) != id.Next(a+b) || (id.Next(a) == id.Next(b)) != (a == b) {
-			rt.Fatalf("%s, %d and %d on: %s, %s, and together %s", id, a, b, id.Next(a), id.Next(b), id.Next(a+b))
+		if fixed(id.Offset(a)) != fixed(id) || id.Offset(a).Offset(b) != id.Offset(a+b) || (id.Offset(a) == id.Offset(b)) != (a == b) {
+			rt.Fatalf("%s, %d and %d on: %s, %s, and together %s", id, a, b, id.Offset(a), id.Offset(b), id.Offset(a+b))
 		}
 	})
 }

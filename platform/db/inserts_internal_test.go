@@ -13,10 +13,10 @@ import (
 
 // sentTx returns a transaction whose statements are recorded instead of sent. rows returns the number of rows that
 // each of them reports.
-func sentTx(t *testing.T, d dialect, rows func(q queued) int64) (Tx, *[]queued) {
+func sentTx(t *testing.T, d dialect, rows func(q queuedStatement) int64) (Tx, *[]queuedStatement) {
 	t.Helper()
-	var sent []queued
-	state := &txState{send: func(_ context.Context, list []queued) error {
+	var sent []queuedStatement
+	state := &txState{send: func(_ context.Context, list []queuedStatement) error {
 		sent = append(sent, list...)
 		for _, q := range list {
 			if q.done != nil {
@@ -33,10 +33,10 @@ func sentTx(t *testing.T, d dialect, rows func(q queued) int64) (Tx, *[]queued) 
 
 const insertA, insertB = `INSERT INTO {a} SELECT x.n FROM $x WHERE true`, `INSERT INTO {b} SELECT x.n, $k FROM $x WHERE true`
 
-func numbers(n ...int64) *Set { return NewSet(len(n)).Ints("n", n) }
+func numbers(n ...int64) *RowSet { return NewRowSet(len(n)).Ints("n", n) }
 
 // values returns the numbers that a statement sends, in arrays or one by one.
-func values(q queued) (list []int64) {
+func values(q queuedStatement) (list []int64) {
 	for _, v := range q.vars {
 		switch v := v.(type) {
 		case intArray:
@@ -53,7 +53,7 @@ func values(q queued) (list []int64) {
 func TestLaterInsertGathers(t *testing.T) {
 	t.Parallel()
 	for _, d := range []dialect{&sqlite{}, &postgres{}} {
-		tx, sent := sentTx(t, d, func(q queued) int64 { return int64(len(values(q))) })
+		tx, sent := sentTx(t, d, func(q queuedStatement) int64 { return int64(len(values(q))) })
 		wrong := func(written, expected int64) error {
 			t.Errorf("%d of %d", written, expected)
 			return nil
@@ -61,22 +61,22 @@ func TestLaterInsertGathers(t *testing.T) {
 		roomy := make([]int64, 2, 4) // its owner goes on using the spare capacity
 		roomy[0], roomy[1] = 1, 2
 		behind := append(roomy, 77)
-		tx.LaterInsert("a", insertA, numbers(roomy...), nil, wrong)
-		tx.LaterInsert("a", insertA, numbers(3, 4), nil, wrong)
-		tx.LaterInsert("b", insertB, numbers(10), Args{"k": "text"}, wrong)
-		if err := tx.Later("other", `DELETE FROM {a}`, nil); err != nil {
+		tx.QueueInsert("a", insertA, numbers(roomy...), nil, wrong)
+		tx.QueueInsert("a", insertA, numbers(3, 4), nil, wrong)
+		tx.QueueInsert("b", insertB, numbers(10), Args{"k": "text"}, wrong)
+		if err := tx.QueueExec("other", `DELETE FROM {a}`, nil); err != nil {
 			t.Fatal(err)
 		}
 		if len(*sent) != 0 {
 			t.Fatalf("%d statements were sent before the flush", len(*sent))
 		}
 		for range 2 { // the second has nothing to send
-			if err := tx.Flush(); err != nil {
+			if err := tx.SendBatch(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		tx.LaterInsert("a", insertA, numbers(5), nil, wrong)
-		if err := tx.Flush(); err != nil {
+		tx.QueueInsert("a", insertA, numbers(5), nil, wrong)
+		if err := tx.SendBatch(); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
@@ -103,7 +103,7 @@ func TestLaterInsertCounts(t *testing.T) {
 	errShort := errors.New("short")
 	for _, d := range []dialect{&sqlite{}, &postgres{}} {
 		for _, missing := range []int64{0, 1} {
-			tx, sent := sentTx(t, d, func(q queued) int64 {
+			tx, sent := sentTx(t, d, func(q queuedStatement) int64 {
 				rows := values(q)
 				if slices.Contains(rows, 2) {
 					return int64(len(rows)) - missing
@@ -119,9 +119,9 @@ func TestLaterInsertCounts(t *testing.T) {
 			for i := range many {
 				many[i] = int64(i)
 			}
-			tx.LaterInsert("a", insertA, numbers(many[:300]...), nil, short)
-			tx.LaterInsert("a", insertA, numbers(many[300:]...), nil, short)
-			err := tx.Flush()
+			tx.QueueInsert("a", insertA, numbers(many[:300]...), nil, short)
+			tx.QueueInsert("a", insertA, numbers(many[300:]...), nil, short)
+			err := tx.SendBatch()
 			var rows []int64
 			for _, q := range *sent {
 				rows = append(rows, values(q)...)
@@ -144,12 +144,12 @@ func TestLaterInsertCounts(t *testing.T) {
 // not, and a single row is sent as single values.
 func TestPayloadIsHandedOverOnce(t *testing.T) {
 	t.Parallel()
-	two := func() *Set {
-		return NewSet(2).Ints("n", []int64{5, 5}).Texts("t", []string{"a", "a"}).Payload().Texts("u", []string{"b", "b"}).Texts("v", []string{"c", "d"})
+	two := func() *RowSet {
+		return NewRowSet(2).Ints("n", []int64{5, 5}).Texts("t", []string{"a", "a"}).WriteOnly().Texts("u", []string{"b", "b"}).Texts("v", []string{"c", "d"})
 	}
 	for _, test := range []struct {
 		name            string
-		set             *Set
+		set             *RowSet
 		sqlite, postgre string
 	}{
 		{

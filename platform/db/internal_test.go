@@ -23,7 +23,7 @@ func TestClockIgnoresThisMachine(t *testing.T) {
 
 func TestRender(t *testing.T) {
 	t.Parallel()
-	set := NewSet(2).Ints("n", []int64{1, 2}).NullTexts("t", []string{"a", ""})
+	set := NewRowSet(2).Ints("n", []int64{1, 2}).NullTexts("t", []string{"a", ""})
 	for _, test := range []struct {
 		name, statement string
 		args            Args
@@ -65,7 +65,7 @@ func TestRenderRefuses(t *testing.T) {
 
 func TestMaxRows(t *testing.T) {
 	t.Parallel()
-	wide := NewSet(1)
+	wide := NewRowSet(1)
 	for range 100 {
 		wide.Ints("n", []int64{1})
 	}

@@ -44,7 +44,7 @@ func TestSchemaBehind(t *testing.T) {
 	dbtest.EachEmpty(t, func(t *testing.T, url string) {
 		d := dbtest.Open(t, url)
 		err := d.CheckSchema(t.Context())
-		if !errors.Is(err, db.ErrBehind) || !strings.Contains(err.Error(), "sluice migrate") {
+		if !errors.Is(err, db.ErrSchemaOutdated) || !strings.Contains(err.Error(), "sluice migrate") {
 			t.Errorf("an empty database gave %v, expected ErrBehind with the command to run", err)
 		}
 		if err := errors.Join(d.Migrate(t.Context()), d.CheckSchema(t.Context())); err != nil {
@@ -58,7 +58,7 @@ func TestSchemaAhead(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		mustExec(t, d, `INSERT INTO {goose_db_version} (version_id, is_applied) VALUES (9999, $yes)`, db.Args{"yes": true})
 		for name, err := range map[string]error{"Migrate": d.Migrate(t.Context()), "CheckSchema": d.CheckSchema(t.Context())} {
-			if !errors.Is(err, db.ErrAhead) || !strings.Contains(err.Error(), "install a sluice with schema version 9999 or newer") {
+			if !errors.Is(err, db.ErrSchemaTooNew) || !strings.Contains(err.Error(), "install a sluice with schema version 9999 or newer") {
 				t.Errorf("%s gave %v, expected ErrAhead with the version", name, err)
 			}
 		}

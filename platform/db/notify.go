@@ -27,10 +27,10 @@ func (d *DB) Listen(ctx context.Context, heard func(t topic)) error {
 	return d.backend.listen(ctx, TenantOf(ctx), d.instance, heard)
 }
 
-// quiet is the minimum time between two notifications of a process. Each commit with a notification takes a lock that
-// all such commits share, which makes small transactions 2 to 5 times slower, and a listener that is awake reads
-// everything anyway.
-const quiet = 10 * time.Millisecond
+// notifyMinInterval is the minimum time between two notifications of a process. Each commit with a notification takes a
+// lock that all such commits share, which makes small transactions 2 to 5 times slower, and a listener that is awake
+// reads everything anyway.
+const notifyMinInterval = 10 * time.Millisecond
 
 // debouncer lets the first notification through immediately and collects those that follow too soon.
 type debouncer struct {
@@ -48,7 +48,7 @@ func newDebouncer(send func(tenant string, topics []topic)) *debouncer {
 func (b *debouncer) allow(tenant string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now := time.Now(); now.Sub(b.last[tenant]) >= quiet {
+	if now := time.Now(); now.Sub(b.last[tenant]) >= notifyMinInterval {
 		b.last[tenant] = now
 		return true
 	}
@@ -63,7 +63,7 @@ func (b *debouncer) later(tenant string, topics []topic) {
 	if waiting == nil {
 		waiting = map[topic]bool{}
 		b.pending[tenant] = waiting
-		time.AfterFunc(quiet, func() { b.flush(tenant) })
+		time.AfterFunc(notifyMinInterval, func() { b.flush(tenant) })
 	}
 	for _, t := range topics {
 		waiting[t] = true
@@ -87,8 +87,8 @@ func payload(instance string, topics []topic) string {
 	return instance + " " + strings.Join(topics, " ")
 }
 
-// hear calls heard for the topics of a payload, unless this process sent it.
-func hear(instance, text string, heard func(topic)) {
+// deliver calls heard for the topics of a payload, unless this process sent it.
+func deliver(instance, text string, heard func(topic)) {
 	from, topics, _ := strings.Cut(text, " ")
 	if from == instance {
 		return

@@ -21,7 +21,7 @@ func TestWrongURLs(t *testing.T) {
 		"postgres://u:secret@[::1/x", "postgres://u:secret@h:port/x", "postgres://u:secret@h/x?sslmode=sometimes", "sqlite://a\x00b",
 	} {
 		d, err := db.Open(t.Context(), url)
-		if !errors.Is(err, db.ErrURL) || errors.Is(err, db.ErrUnavailable) {
+		if !errors.Is(err, db.ErrInvalidURL) || errors.Is(err, db.ErrUnavailable) {
 			t.Errorf("%q gave %v, expected ErrURL", url, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "secret") {
@@ -106,8 +106,8 @@ func TestUnusableFiles(t *testing.T) {
 		want error
 	}{
 		"missing directory": {filepath.Join(dir, "none", "x.db"), db.ErrUnavailable},
-		"a directory":       {dir, db.ErrMalformed},
-		"another format":    {text, db.ErrMalformed},
+		"a directory":       {dir, db.ErrCorrupt},
+		"another format":    {text, db.ErrCorrupt},
 		"file as directory": {filepath.Join(text, "x.db"), db.ErrUnavailable},
 	} {
 		if err := openAndMigrate(t.Context(), "sqlite://"+c.path); !errors.Is(err, c.want) || !strings.Contains(err.Error(), filepath.Base(c.path)) {

@@ -26,7 +26,7 @@ type wide struct {
 // payloads returns functions that make the rows of a set: all equal except for the key; all different; NULL in some
 // rows or in all.
 func payloads() map[string]func(i int) wide {
-	at, one := db.At(time.Unix(1e9, 123456000)), db.NewID()
+	at, one := db.NewTime(time.Unix(1e9, 123456000)), db.NewID()
 	full := wide{id: one, nullID: one, text: "é'\"\n\\", nullText: "$1 ?", doc: db.JSON(`{"a": [1, null, "ü"]}`), number: -7, nullNumber: 1 << 40, at: at}
 	return map[string]func(i int) wide{
 		"alike":           func(int) wide { return full },
@@ -34,7 +34,7 @@ func payloads() map[string]func(i int) wide {
 		"different": func(i int) wide {
 			return wide{
 				id: db.NewID(), nullID: db.NewID(), text: fmt.Sprint("t", i), nullText: db.Text(fmt.Sprint("n", i)), doc: db.JSON(fmt.Sprintf(`{"i": %d}`, i)),
-				number: int64(i), nullNumber: int64(i + 1), at: db.At(at.Add(time.Duration(i) * time.Microsecond)),
+				number: int64(i), nullNumber: int64(i + 1), at: db.NewTime(at.Add(time.Duration(i) * time.Microsecond)),
 			}
 		},
 		"some empty": func(i int) wide {
@@ -54,7 +54,7 @@ func payloads() map[string]func(i int) wide {
 }
 
 // payloadSet returns a set whose columns other than the key are payload, or none of them.
-func payloadSet(all []wide, payload bool) *db.Set {
+func payloadSet(all []wide, payload bool) *db.RowSet {
 	n := len(all)
 	keys, ids, nullIDs, texts, nullTexts := make([]int64, n), make([]db.ID, n), make([]db.ID, n), make([]string, n), make([]string, n)
 	docs, numbers, nullNumbers, times := make([]string, n), make([]int64, n), make([]int64, n), make([]db.Time, n)
@@ -62,16 +62,16 @@ func payloadSet(all []wide, payload bool) *db.Set {
 		keys[i], ids[i], nullIDs[i], texts[i], nullTexts[i] = w.key, w.id, w.nullID, w.text, string(w.nullText)
 		docs[i], numbers[i], nullNumbers[i], times[i] = string(w.doc), w.number, w.nullNumber, w.at
 	}
-	set := db.NewSet(n).Ints("key", keys)
+	set := db.NewRowSet(n).Ints("key", keys)
 	if payload {
-		set = set.Payload()
+		set = set.WriteOnly()
 	}
 	return set.IDs("id", ids).NullIDs("null_id", nullIDs).Texts("text", texts).NullTexts("null_text", nullTexts).JSONs("doc", docs).
 		Ints("number", numbers).NullInts("null_number", nullNumbers).Times("at", times)
 }
 
 // readBack returns the rows that the database reads from a set.
-func readBack(t *testing.T, d *db.DB, set *db.Set) map[int64]wide {
+func readBack(t *testing.T, d *db.DB, set *db.RowSet) map[int64]wide {
 	t.Helper()
 	out := map[int64]wide{}
 	err := d.Query(t.Context(), `SELECT x.key, x.id, x.null_id, x.text, x.null_text, x.doc, x.number, coalesce(x.null_number, 0), x.at,
@@ -127,7 +127,7 @@ func TestPayloadAloneKeepsItsRows(t *testing.T) {
 			for i := range n {
 				numbers[i], texts[i] = 4, "same"
 			}
-			set := db.NewSet(n).Payload().Ints("n", numbers).Texts("txt", texts)
+			set := db.NewRowSet(n).WriteOnly().Ints("n", numbers).Texts("txt", texts)
 			if got := mustExec(t, d, `INSERT INTO {probe} (n, txt) SELECT x.n, x.txt FROM $x WHERE true`, db.Args{"x": set}); got != int64(n) {
 				t.Errorf("%d rows were written of %d", got, n)
 			}

@@ -72,15 +72,15 @@ func TestKeptPlans(t *testing.T) {
 				for j := range n {
 					n[j] = int64(i*10 + j)
 				}
-				if err := tx.Later(mark, s.sql, db.Args{"x": db.NewSet(len(n)).Ints("n", n)}); err != nil {
+				if err := tx.QueueExec(mark, s.sql, db.Args{"x": db.NewRowSet(len(n)).Ints("n", n)}); err != nil {
 					return err
 				}
 			}
 			if i%3 == 1 {
-				return errors.Join(tx.Flush(), bad)
+				return errors.Join(tx.SendBatch(), bad)
 			}
 			if i%3 == 2 {
-				return tx.Later("fail", `INSERT INTO {no_such_table} SELECT 1 $keep_plan`, nil)
+				return tx.QueueExec("fail", `INSERT INTO {no_such_table} SELECT 1 $keep_plan`, nil)
 			}
 			return nil
 		})
@@ -106,12 +106,12 @@ func TestLaterInsertWrites(t *testing.T) {
 	t.Parallel()
 	const statement = `INSERT INTO {probe} (n, txt) SELECT x.n, $txt FROM $x WHERE x.n < 1000`
 	errShort, errBad := errors.New("short"), errors.New("bad")
-	set := func(from, to int64) *db.Set {
+	set := func(from, to int64) *db.RowSet {
 		var n []int64
 		for ; from < to; from++ {
 			n = append(n, from)
 		}
-		return db.NewSet(len(n)).Ints("n", n)
+		return db.NewRowSet(len(n)).Ints("n", n)
 	}
 	withProbe(t, func(t *testing.T, d *db.DB) {
 		for _, test := range []struct {
@@ -131,13 +131,13 @@ func TestLaterInsertWrites(t *testing.T) {
 			mustExec(t, d, `DELETE FROM {probe}`, nil)
 			err := d.Transaction(t.Context(), func(tx db.Tx) error {
 				short := func(written, expected int64) error { return fmt.Errorf("%w: %d of %d", errShort, written, expected) }
-				tx.LaterInsert("first", statement, set(0, 300), db.Args{"txt": "a"}, short)
+				tx.QueueInsert("first", statement, set(0, 300), db.Args{"txt": "a"}, short)
 				if test.flush {
-					if err := tx.Flush(); err != nil {
+					if err := tx.SendBatch(); err != nil {
 						return err
 					}
 				}
-				tx.LaterInsert("second", statement, set(300, test.last), db.Args{"txt": "a"}, short)
+				tx.QueueInsert("second", statement, set(300, test.last), db.Args{"txt": "a"}, short)
 				return test.end
 			})
 			if !errors.Is(err, test.want) || test.want == nil && err != nil {

@@ -29,8 +29,8 @@ type postgres struct {
 	pool   *pgxpool.Pool
 	sql    *sql.DB
 
-	setup       *sessionSetup
-	switchboard *switchboard
+	setup    *sessionSetup
+	listener *listener
 
 	made        atomic.Int64  // number of reserved connections made so far
 	reserved    *pgxpool.Pool // for heartbeats, and for looking up commits in doubt
@@ -53,8 +53,8 @@ func newPostgres(ctx context.Context, url string) (backend, error) {
 		cfg.MaxConns = 10
 	}
 	p := &postgres{config: cfg, setup: setup}
-	closeUseless(&cfg.ConnConfig.Config, func() { p.switchboard.redial() })
-	p.switchboard = newSwitchboard(cfg.ConnConfig)
+	closeUseless(&cfg.ConnConfig.Config, func() { p.listener.redial() })
+	p.listener = newListener(cfg.ConnConfig)
 	setup.attach(cfg)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
@@ -107,8 +107,8 @@ func (p *postgres) open(ctx context.Context, tenant string, _ bool) (handles, er
 	return handles{write: write, read: write, reserved: reserved}, err
 }
 
-// malformed returns false: a server does not open files that are not databases.
-func (p *postgres) malformed(error) bool { return false }
+// isCorrupt returns false: a server does not open files that are not databases.
+func (p *postgres) isCorrupt(error) bool { return false }
 
 // checkFile returns nil, because the server looks after its own files.
 func (p *postgres) checkFile(string, handles) error { return nil }
@@ -171,8 +171,8 @@ func (p *postgres) unreachable(err error) bool {
 // readOnly reports that the server, or the session, accepts no writes.
 func (p *postgres) readOnly(err error) bool { return sqlState(err) == readOnlyState }
 
-// refused reports an error of the data (class 22), of a constraint (23), or of a limit of the server (54).
-func (p *postgres) refused(err error) bool {
+// isDataError reports an error of the data (class 22), of a constraint (23), or of a limit of the server (54).
+func (p *postgres) isDataError(err error) bool {
 	code := sqlState(err)
 	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") || strings.HasPrefix(code, "54")
 }
@@ -184,7 +184,7 @@ func (p *postgres) table(tenant, name string) string {
 func (p *postgres) lateral() bool          { return true }
 func (p *postgres) in(query string) string { return "= ANY (ARRAY(" + query + "))" }
 func (p *postgres) skipLocked() string     { return "FOR UPDATE SKIP LOCKED" }
-func (p *postgres) share() string          { return "FOR KEY SHARE" }
+func (p *postgres) forKeyShare() string    { return "FOR KEY SHARE" }
 func (p *postgres) forUpdate() string      { return "FOR UPDATE" }
 
 func (p *postgres) serverName() string { return "pg_postmaster_start_time()::text" }
@@ -192,7 +192,7 @@ func (p *postgres) clockReading() string {
 	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 }
 
-func (p *postgres) givenNumbers() string { return "OVERRIDING SYSTEM VALUE" }
+func (p *postgres) overridingIdentity() string { return "OVERRIDING SYSTEM VALUE" }
 
 // scalar adds a cast to each placeholder, because the server cannot infer a type everywhere.
 func (p *postgres) scalar(n int, value any) (string, any) {
@@ -216,6 +216,6 @@ func (p *postgres) scalar(n int, value any) (string, any) {
 	return "$" + strconv.Itoa(n) + cast, value
 }
 
-func (p *postgres) maxRows(*Set, int) int { return 20000 }
+func (p *postgres) maxRows(*RowSet, int) int { return 20000 }
 
 func (p *postgres) numbered() bool { return true }

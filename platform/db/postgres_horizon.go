@@ -19,8 +19,8 @@ const openSessions = `(SELECT 'session' AS kind, pid, NULL AS name, datname::tex
 
 const sessionColumns = `s.kind, s.pid, s.name, s.database, s."user", s.application, s.state, s.since, s.query, coalesce(s.age, 0)`
 
-func (p *postgres) horizon(ctx context.Context, tenant, table string) (h Horizon, err error) {
-	h.Writers, err = p.sessions(ctx, `SELECT `+sessionColumns+` FROM `+openSessions+` WHERE EXISTS (
+func (p *postgres) openTransactions(ctx context.Context, tenant, table string) (h OpenTransactions, err error) {
+	h.Blocking, err = p.sessions(ctx, `SELECT `+sessionColumns+` FROM `+openSessions+` WHERE EXISTS (
   SELECT 1 FROM pg_locks AS l WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted AND l.relation = $1::regclass
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND (l.pid = s.pid OR l.pid IS NULL AND l.virtualtransaction = s.vxid))
@@ -28,7 +28,7 @@ ORDER BY s.since NULLS FIRST, s.age DESC LIMIT 20`, p.table(tenant, table))
 	if err != nil {
 		return h, err
 	}
-	h.Oldest, err = p.sessions(ctx, `SELECT `+sessionColumns+` FROM `+openSessions+` ORDER BY coalesce(s.age, 0) DESC, s.since LIMIT 3`)
+	h.OldestSnapshot, err = p.sessions(ctx, `SELECT `+sessionColumns+` FROM `+openSessions+` ORDER BY coalesce(s.age, 0) DESC, s.since LIMIT 3`)
 	return h, err
 }
 

@@ -9,23 +9,24 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// silence is how long a listener waits without a notification before it checks that its connection still works.
-const silence = 30 * time.Second
+// keepAliveInterval is how long a listener waits without a notification before it checks that its connection still
+// works.
+const keepAliveInterval = 30 * time.Second
 
-// missed is what subscribers receive after any period in which they may have missed something. No payload is empty.
-const missed = ""
+// resyncAll is what subscribers receive after any period in which they may have missed something. No payload is empty.
+const resyncAll = ""
 
-// switchboard holds the one listening connection of a process, for any number of channels. The connection exists
+// listener holds the one listening connection of a process, for any number of channels. The connection exists
 // while there is a subscriber.
-type switchboard struct {
+type listener struct {
 	config *pgx.ConnConfig
 
 	mu   sync.Mutex
-	line *line
+	line *session
 }
 
-// line is the listener that runs from the first subscriber to the last.
-type line struct {
+// session is the listener that runs from the first subscriber to the last.
+type session struct {
 	subscribers map[*subscriber]bool
 	changed     func() // makes the listener read the subscribers again
 	stop        func()
@@ -35,16 +36,16 @@ type line struct {
 
 // subscriber receives what is sent on a channel.
 type subscriber struct {
-	channel string
-	heard   func(text string) // must not block
-	told    bool              // whether it has received missed on the current connection
+	channel  string
+	deliver  func(text string) // must not block
+	resynced bool              // whether it has received missed on the current connection
 }
 
-func newSwitchboard(config *pgx.ConnConfig) *switchboard { return &switchboard{config: config} }
+func newListener(config *pgx.ConnConfig) *listener { return &listener{config: config} }
 
 // listen calls heard for each notification on the channel, until ctx ends.
-func (s *switchboard) listen(ctx context.Context, channel string, heard func(text string)) {
-	sub := &subscriber{channel: channel, heard: heard}
+func (s *listener) listen(ctx context.Context, channel string, heard func(text string)) {
+	sub := &subscriber{channel: channel, deliver: heard}
 	s.mu.Lock()
 	if s.line == nil {
 		s.line = s.open(context.WithoutCancel(ctx))
@@ -72,7 +73,7 @@ func (s *switchboard) listen(ctx context.Context, channel string, heard func(tex
 var errStale = errors.New("the connection may lead to a server that has been replaced")
 
 // redial makes the listener connect again.
-func (s *switchboard) redial() {
+func (s *listener) redial() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.line != nil {
@@ -81,9 +82,9 @@ func (s *switchboard) redial() {
 	}
 }
 
-func (s *switchboard) open(ctx context.Context) *line {
+func (s *listener) open(ctx context.Context) *session {
 	ctx, stop := context.WithCancel(ctx)
-	l := &line{subscribers: map[*subscriber]bool{}, changed: func() {}, stop: stop, ended: make(chan struct{})}
+	l := &session{subscribers: map[*subscriber]bool{}, changed: func() {}, stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(l.ended)
 		for attempt := 1; ctx.Err() == nil; attempt++ {
@@ -96,7 +97,7 @@ func (s *switchboard) open(ctx context.Context) *line {
 }
 
 // connect listens on one connection until it breaks or ctx ends.
-func (s *switchboard) connect(ctx context.Context, l *line, connected func()) (err error) {
+func (s *listener) connect(ctx context.Context, l *session, connected func()) (err error) {
 	conn, err := pgx.ConnectConfig(ctx, s.config.Copy())
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func (s *switchboard) connect(ctx context.Context, l *line, connected func()) (e
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
 	listening := map[string]bool{}
 	for first := true; ; first = false {
-		wait, cancel := context.WithTimeout(ctx, silence)
+		wait, cancel := context.WithTimeout(ctx, keepAliveInterval)
 		wanted, stale := s.wanted(l, cancel, first)
 		if stale {
 			cancel()
@@ -115,7 +116,7 @@ func (s *switchboard) connect(ctx context.Context, l *line, connected func()) (e
 			return err
 		}
 		connected()
-		s.tell(l, listening)
+		s.resync(l, listening)
 		n, err := conn.WaitForNotification(wait)
 		quiet := errors.Is(wait.Err(), context.DeadlineExceeded)
 		changed := wait.Err() != nil
@@ -126,7 +127,7 @@ func (s *switchboard) connect(ctx context.Context, l *line, connected func()) (e
 		case ctx.Err() != nil:
 			return nil
 		case quiet:
-			ask, cancel := context.WithTimeout(ctx, silence)
+			ask, cancel := context.WithTimeout(ctx, keepAliveInterval)
 			err := conn.Ping(ask)
 			cancel()
 			if err != nil {
@@ -141,7 +142,7 @@ func (s *switchboard) connect(ctx context.Context, l *line, connected func()) (e
 
 // wanted returns the channels of the subscribers, and whether the connection is stale. first marks a new connection,
 // on which every subscriber may have missed something. A call of changed ends the wait for notifications.
-func (s *switchboard) wanted(l *line, changed func(), first bool) (wanted map[string]bool, stale bool) {
+func (s *listener) wanted(l *session, changed func(), first bool) (wanted map[string]bool, stale bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.changed = changed
@@ -149,7 +150,7 @@ func (s *switchboard) wanted(l *line, changed func(), first bool) (wanted map[st
 	wanted = map[string]bool{}
 	for sub := range l.subscribers {
 		wanted[sub.channel] = true
-		sub.told = sub.told && !first
+		sub.resynced = sub.resynced && !first
 	}
 	return wanted, stale
 }
@@ -180,24 +181,24 @@ func adjust(ctx context.Context, conn *pgx.Conn, listening, wanted map[string]bo
 	return nil
 }
 
-// tell calls subscribers that are new on this connection with missed, because notifications may have been sent before
+// resync calls subscribers that are new on this connection with missed, because notifications may have been sent before
 // the connection listened for them.
-func (s *switchboard) tell(l *line, listening map[string]bool) {
+func (s *listener) resync(l *session, listening map[string]bool) {
 	s.mu.Lock()
 	var fresh []*subscriber
 	for sub := range l.subscribers {
-		if !sub.told && listening[sub.channel] {
-			sub.told = true
+		if !sub.resynced && listening[sub.channel] {
+			sub.resynced = true
 			fresh = append(fresh, sub)
 		}
 	}
 	s.mu.Unlock()
 	for _, sub := range fresh {
-		sub.heard(missed)
+		sub.deliver(resyncAll)
 	}
 }
 
-func (s *switchboard) dispatch(l *line, channel, text string) {
+func (s *listener) dispatch(l *session, channel, text string) {
 	s.mu.Lock()
 	var to []*subscriber
 	for sub := range l.subscribers {
@@ -207,6 +208,6 @@ func (s *switchboard) dispatch(l *line, channel, text string) {
 	}
 	s.mu.Unlock()
 	for _, sub := range to {
-		sub.heard(text)
+		sub.deliver(text)
 	}
 }

@@ -42,7 +42,7 @@ func checkCurrentSchema(ctx context.Context, c *pgx.Conn, tenant string) error {
 		return fmt.Errorf("read the current schema: %w", err)
 	}
 	if !current.Valid {
-		return &NoTenantError{tenant, fmt.Sprintf("the schema %q was dropped, or this user may not use it", schema)}
+		return &TenantNotFoundError{tenant, fmt.Sprintf("the schema %q was dropped, or this user may not use it", schema)}
 	}
 	if current.String != schema {
 		return fmt.Errorf("%w: the connection's schema is %q instead of %q", ErrSearchPath, current.String, schema)

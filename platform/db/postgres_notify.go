@@ -22,7 +22,7 @@ func (p *postgres) notify(ctx context.Context, on gorm.ConnPool, tenant, text st
 }
 
 func (p *postgres) queueNotice(state *txState, tenant, text string) {
-	state.queue = append(state.queue, queued{
+	state.queue = append(state.queue, queuedStatement{
 		sql: `SELECT pg_notify($1, $2)`, vars: []any{channel(tenant), text}, kept: true, fail: func(err error) error { return wrap("notify", err) },
 	})
 }
@@ -45,30 +45,30 @@ func (p *postgres) listen(ctx context.Context, tenant, instance string, heard fu
 			}
 		}
 	}
-	p.switchboard.listen(ctx, channel(tenant), func(text string) {
-		if text == missed {
+	p.listener.listen(ctx, channel(tenant), func(text string) {
+		if text == resyncAll {
 			heard("")
 			return
 		}
-		hear(instance, text, heard)
+		deliver(instance, text, heard)
 	})
 	return nil
 }
 
-// queueTransactionID queues a query for the transaction's id, by which the result of its commit can be looked up
+// queueXID queues a query for the transaction's id, by which the result of its commit can be looked up
 // later.
-func (p *postgres) queueTransactionID(state *txState) {
-	state.queue = append(state.queue, queued{
+func (p *postgres) queueXID(state *txState) {
+	state.queue = append(state.queue, queuedStatement{
 		sql:  `SELECT coalesce(pg_current_xact_id_if_assigned()::text, '')`,
 		kept: true,
-		row:  func(scan func(...any) error) error { return scan(&state.witness.transaction) },
+		row:  func(scan func(...any) error) error { return scan(&state.probe.transaction) },
 		fail: func(err error) error { return wrap("name the transaction", err) },
 	})
 }
 
 // committed finds out the result of a commit whose answer was lost. It repeats the question until the server can
 // answer.
-func (p *postgres) committed(ctx context.Context, w witness, cause error) (bool, error) {
+func (p *postgres) committed(ctx context.Context, w commitProbe, cause error) (bool, error) {
 	if code := sqlState(cause); code != "" && !p.unreachable(cause) {
 		return false, nil // the server refused the commit
 	}

@@ -1,7 +1,8 @@
 package db
 
-// reserve advances the column's sequence. The lock keeps others from taking numbers in between. It is held briefly.
-func (p *postgres) reserve(tx Tx, table, column string, n int64) (base int64, err error) {
+// allocateSequence advances the column's sequence. The lock keeps others from taking numbers in between. It is held
+// briefly.
+func (p *postgres) allocateSequence(tx Tx, table, column string, n int64) (base int64, err error) {
 	name := p.table(tx.tenant, table)
 	if _, err := tx.Exec(`LOCK TABLE `+name+` IN SHARE ROW EXCLUSIVE MODE`, nil); err != nil {
 		return 0, err

@@ -13,7 +13,7 @@ import (
 
 // transaction runs fn in a transaction on a connection of its own, so that statements can be sent without waiting for
 // the results of earlier ones. A round trip costs more than most statements.
-func (p *postgres) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) error {
+func (p *postgres) transaction(on *gorm.DB, fn func(*gorm.DB, executor) error) error {
 	return on.Connection(func(g *gorm.DB) error {
 		conn, ok := g.Statement.ConnPool.(*sql.Conn)
 		if !ok {
@@ -28,10 +28,10 @@ func (p *postgres) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) err
 var errNoTransaction = errors.New("the transaction has been rolled back")
 
 // pipelined returns a sender that sends the statements of one transaction together.
-func pipelined(conn *sql.Conn, setup *sessionSetup) sender {
+func pipelined(conn *sql.Conn, setup *sessionSetup) executor {
 	kept := false // whether generic plans are switched on
 	first := true
-	return func(ctx context.Context, list []queued) error {
+	return func(ctx context.Context, list []queuedStatement) error {
 		var failure error
 		err := conn.Raw(func(dc any) error {
 			c, ok := dc.(*stdlib.Conn)
@@ -47,11 +47,11 @@ func pipelined(conn *sql.Conn, setup *sessionSetup) sender {
 				return nil
 			}
 			if first && setup.transactionPooling {
-				local := queued{sql: setup.local(), fail: func(err error) error { return wrap("set the transaction's parameters", err) }}
-				list = append([]queued{local}, list...)
+				local := queuedStatement{sql: setup.local(), fail: func(err error) error { return wrap("set the transaction's parameters", err) }}
+				list = append([]queuedStatement{local}, list...)
 			}
 			first = false
-			failure = sendBatch(ctx, c.Conn(), withModes(list, &kept))
+			failure = sendBatch(ctx, c.Conn(), withPlanModes(list, &kept))
 			// Reporting a broken connection would block, because removing it from the pool waits for the transaction.
 			return nil
 		})
@@ -62,22 +62,22 @@ func pipelined(conn *sql.Conn, setup *sessionSetup) sender {
 	}
 }
 
-// withModes inserts the changes of plan_cache_mode between statements. They end with the transaction, so no statement
-// outside it is affected.
-func withModes(list []queued, kept *bool) []queued {
+// withPlanModes inserts the changes of plan_cache_mode between statements. They end with the transaction, so no
+// statement outside it is affected.
+func withPlanModes(list []queuedStatement, kept *bool) []queuedStatement {
 	modes := map[bool]string{true: `SET LOCAL plan_cache_mode = force_generic_plan`, false: `SET LOCAL plan_cache_mode = force_custom_plan`}
-	out := make([]queued, 0, len(list)+2)
+	out := make([]queuedStatement, 0, len(list)+2)
 	for i := range list {
 		if list[i].kept != *kept {
 			*kept = list[i].kept
-			out = append(out, queued{sql: modes[*kept], fail: func(err error) error { return wrap("choose how to plan", err) }})
+			out = append(out, queuedStatement{sql: modes[*kept], fail: func(err error) error { return wrap("choose how to plan", err) }})
 		}
 		out = append(out, list[i])
 	}
 	return out
 }
 
-func sendBatch(ctx context.Context, conn *pgx.Conn, list []queued) (err error) {
+func sendBatch(ctx context.Context, conn *pgx.Conn, list []queuedStatement) (err error) {
 	batch := &pgx.Batch{}
 	for i := range list {
 		batch.Queue(list[i].sql, list[i].vars...)
@@ -96,7 +96,7 @@ func sendBatch(ctx context.Context, conn *pgx.Conn, list []queued) (err error) {
 	return nil
 }
 
-func (q *queued) receive(results pgx.BatchResults) error {
+func (q *queuedStatement) receive(results pgx.BatchResults) error {
 	if q.row == nil {
 		tag, err := results.Exec()
 		if err != nil || q.done == nil {

@@ -63,14 +63,14 @@ func newSessionSetup(cfg *pgx.ConnConfig) (*sessionSetup, error) {
 			cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 		}
 	default:
-		return nil, fmt.Errorf("%w: unknown pool_mode %q: use session or transaction", ErrURL, mode)
+		return nil, fmt.Errorf("%w: unknown pool_mode %q: use session or transaction", ErrInvalidURL, mode)
 	}
 	delete(params, "pool_mode")
 	if path := params["search_path"]; path != "" {
-		return nil, fmt.Errorf("%w: search_path %q is not supported: a tenant is a schema, so use --tenant (SLUICE_TENANT)", ErrURL, path)
+		return nil, fmt.Errorf("%w: search_path %q is not supported: a tenant is a schema, so use --tenant (SLUICE_TENANT)", ErrInvalidURL, path)
 	}
 	if strings.Contains(params["options"], "search_path") {
-		return nil, fmt.Errorf("%w: search_path in options is not supported: a tenant is a schema, so use --tenant (SLUICE_TENANT)", ErrURL)
+		return nil, fmt.Errorf("%w: search_path in options is not supported: a tenant is a schema, so use --tenant (SLUICE_TENANT)", ErrInvalidURL)
 	}
 	s.settings = slices.DeleteFunc(slices.Clone(sessionSettings), func(x setting) bool {
 		_, given := params[x.name]
@@ -91,7 +91,7 @@ func (s *sessionSetup) attach(cfg *pgxpool.Config) {
 		if err := s.register(ctx, conn); err != nil {
 			return err
 		}
-		return fastArrays(ctx, conn)
+		return registerArrays(ctx, conn)
 	}
 	cfg.BeforeClose = s.forget
 }

@@ -74,18 +74,18 @@ func TestUselessConnections(t *testing.T) {
 	}
 	const write = `INSERT INTO {chores} (name) VALUES ('useless') ON CONFLICT DO NOTHING`
 	other(`ALTER DATABASE "` + parsed.Path[1:] + `" SET default_transaction_read_only = on`)
-	for _, ctx := range []context.Context{t.Context(), db.Reserved(t.Context())} {
+	for _, ctx := range []context.Context{t.Context(), db.WithHeartbeatPool(t.Context())} {
 		if err := execute(ctx, t, d, `SET default_transaction_read_only = on`); err != nil && !errors.Is(err, db.ErrReadOnly) {
 			t.Fatal(err)
 		}
-		if err := execute(ctx, t, d, write); !errors.Is(err, db.ErrReadOnly) || errors.Is(err, db.ErrUnavailable) || !db.Away(err) || !db.Unwell(err) ||
+		if err := execute(ctx, t, d, write); !errors.Is(err, db.ErrReadOnly) || errors.Is(err, db.ErrUnavailable) || !db.Away(err) || !db.IsUnhealthy(err) ||
 			!strings.Contains(db.Advice(err), "name the primary") {
 			t.Errorf("a write on a read-only session: %v", err)
 		}
 	}
 	before := d.Sessions()
 	other(`ALTER DATABASE "` + parsed.Path[1:] + `" SET default_transaction_read_only = off`)
-	for _, ctx := range []context.Context{t.Context(), db.Reserved(t.Context())} {
+	for _, ctx := range []context.Context{t.Context(), db.WithHeartbeatPool(t.Context())} {
 		dbtest.Eventually(t, "writable", func() bool { return execute(ctx, t, d, write) == nil })
 	}
 	if d.Sessions() <= before {

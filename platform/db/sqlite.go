@@ -33,7 +33,7 @@ type sqlite struct {
 func newSQLite(path string) (backend, error) {
 	path, network := strings.CutSuffix(path, networkOption)
 	if strings.ContainsAny(path, "?\x00") || path == ":memory:" {
-		return nil, fmt.Errorf("%w: %q: sqlite:// takes the path of a file and no option but %s", ErrURL, path, networkOption)
+		return nil, fmt.Errorf("%w: %q: sqlite:// takes the path of a file and no option but %s", ErrInvalidURL, path, networkOption)
 	}
 	if dir := filepath.Dir(path); !isDir(dir) {
 		return nil, fmt.Errorf("%w: there is no directory %s for the file %s", ErrUnavailable, dir, filepath.Base(path))
@@ -177,7 +177,7 @@ func (l *sqlite) create(ctx context.Context, tenant string) (err error) {
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	if tenant != DefaultTenant {
-		if _, err := l.remove(ctx, tenant, false); err != nil {
+		if _, err := l.deleteTenant(ctx, tenant, false); err != nil {
 			return err
 		}
 	}
@@ -200,7 +200,7 @@ func (l *sqlite) makeFile(tenant string) error {
 // checkFile returns ErrReplaced if the default tenant's file was moved, removed or replaced. It does not check other
 // tenants, because the processes that serve them watch their files.
 func (l *sqlite) checkFile(tenant string, h handles) error {
-	if tenant != DefaultTenant || !l.former(tenant, h) {
+	if tenant != DefaultTenant || !l.isStale(tenant, h) {
 		return nil
 	}
 	return fmt.Errorf("%w: %s", ErrReplaced, l.file(tenant))
@@ -240,14 +240,14 @@ func (l *sqlite) table(_, name string) string { return `"` + name + `"` }
 func (l *sqlite) lateral() bool               { return false }
 func (l *sqlite) in(query string) string      { return "IN (" + query + ")" }
 func (l *sqlite) skipLocked() string          { return "" }
-func (l *sqlite) share() string               { return "" }
+func (l *sqlite) forKeyShare() string         { return "" }
 func (l *sqlite) forUpdate() string           { return "" }
-func (l *sqlite) givenNumbers() string        { return "" }
+func (l *sqlite) overridingIdentity() string  { return "" }
 func (l *sqlite) serverName() string          { return "''" }
 func (l *sqlite) clockReading() string        { return "0" }
 
-// reserve advances the number that the table assigns next.
-func (l *sqlite) reserve(tx Tx, table, _ string, n int64) (base int64, err error) {
+// allocateSequence advances the number that the table assigns next.
+func (l *sqlite) allocateSequence(tx Tx, table, _ string, n int64) (base int64, err error) {
 	args := Args{"name": table, "n": n}
 	_, err = tx.Exec(`INSERT INTO sqlite_sequence (name, seq) SELECT $name, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = $name)`, args)
 	if err != nil {

@@ -14,7 +14,7 @@ func (l *sqlite) unreachable(err error) bool {
 	return slices.Contains([]int{sqliteCantOpen, sqlitePerm, sqliteReadOnly, sqliteIOErr, sqliteFull}, sqliteCode(err))
 }
 
-func (l *sqlite) malformed(err error) bool {
+func (l *sqlite) isCorrupt(err error) bool {
 	return slices.Contains([]int{sqliteNotADB, sqliteCorrupt}, sqliteCode(err))
 }
 
@@ -28,7 +28,7 @@ func (l *sqlite) reservedMade() int64 { return 0 }
 
 func (l *sqlite) letGo(context.Context, error) {}
 
-// refused reports data that is too large, of the wrong type, or violates a constraint.
-func (l *sqlite) refused(err error) bool {
+// isDataError reports data that is too large, of the wrong type, or violates a constraint.
+func (l *sqlite) isDataError(err error) bool {
 	return slices.Contains([]int{sqliteTooBig, sqliteConstraint, sqliteMismatch}, sqliteCode(err))
 }

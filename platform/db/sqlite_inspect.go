@@ -21,15 +21,15 @@ func (l *sqlite) inspect(ctx context.Context, tenant string, create bool) (readO
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && tenant != DefaultTenant:
-		return nil, &NoTenantError{tenant, "there is no file " + path}
+		return nil, &TenantNotFoundError{tenant, "there is no file " + path}
 	case errors.Is(err, os.ErrNotExist) && !create:
-		return nil, fmt.Errorf("%w %s", ErrNoFile, path)
+		return nil, fmt.Errorf("%w %s", ErrFileNotFound, path)
 	case errors.Is(err, os.ErrNotExist):
 		return nil, l.checkFileSystem(filepath.Dir(path))
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case info.IsDir():
-		return nil, fmt.Errorf("%w: %s is a directory", ErrMalformed, path)
+		return nil, fmt.Errorf("%w: %s is a directory", ErrCorrupt, path)
 	}
 	if err := l.checkPlace(path, info); err != nil {
 		return nil, err
@@ -51,9 +51,9 @@ func (l *sqlite) checkOwn(ctx context.Context, tenant string, options url.Values
 	case err != nil:
 		return fmt.Errorf("open %s: %w", l.file(tenant), err)
 	case found.ours < 2 && found.others > 0:
-		return fmt.Errorf("%w: %s holds the tables of another program", ErrForeign, l.file(tenant))
+		return fmt.Errorf("%w: %s holds the tables of another program", ErrForeignSchema, l.file(tenant))
 	case found.erased() && tenant != DefaultTenant:
-		return &NoTenantError{tenant, "its drop was interrupted: drop or create it again"}
+		return &TenantNotFoundError{tenant, "its drop was interrupted: drop or create it again"}
 	}
 	return nil
 }

@@ -9,13 +9,13 @@ import (
 	"gorm.io/gorm"
 )
 
-// glance is how often a process checks whether another one has written to the file. The check reads a counter in
+// pollInterval is how often a process checks whether another one has written to the file. The check reads a counter in
 // shared memory and no table, which takes some microseconds. A process with many files checks each of them less
 // often.
-const glance = 20 * time.Millisecond
+const pollInterval = 20 * time.Millisecond
 
-// glances is the number of files that are checked as often as a single one.
-const glances = 10
+// filesPerPoll is the number of files that are checked as often as a single one.
+const filesPerPoll = 10
 
 // listen calls heard after commits of any other connection, because SQLite has no other notification.
 func (l *sqlite) listen(ctx context.Context, tenant, _ string, heard func(topic)) (err error) {
@@ -32,7 +32,7 @@ func (l *sqlite) listen(ctx context.Context, tenant, _ string, heard func(topic)
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	timer := time.NewTimer(glance)
+	timer := time.NewTimer(pollInterval)
 	defer timer.Stop()
 	last := int64(-1)
 	for {
@@ -45,7 +45,7 @@ func (l *sqlite) listen(ctx context.Context, tenant, _ string, heard func(topic)
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-			timer.Reset(glance * time.Duration(1+l.listeners.Load()/glances))
+			timer.Reset(pollInterval * time.Duration(1+l.listeners.Load()/filesPerPoll))
 		}
 	}
 }
@@ -54,13 +54,13 @@ func (l *sqlite) notify(context.Context, gorm.ConnPool, string, string) error { 
 
 func (l *sqlite) queueNotice(*txState, string, string) {}
 
-// queueTransactionID does nothing, because the answer of a commit to a file cannot be lost.
-func (l *sqlite) queueTransactionID(*txState) {}
+// queueXID does nothing, because the answer of a commit to a file cannot be lost.
+func (l *sqlite) queueXID(*txState) {}
 
-func (l *sqlite) transaction(on *gorm.DB, fn func(*gorm.DB, sender) error) error {
-	return on.Transaction(func(g *gorm.DB) error { return fn(g, oneByOne(g)) })
+func (l *sqlite) transaction(on *gorm.DB, fn func(*gorm.DB, executor) error) error {
+	return on.Transaction(func(g *gorm.DB) error { return fn(g, execSequentially(g)) })
 }
 
-func (l *sqlite) committed(_ context.Context, _ witness, cause error) (bool, error) {
+func (l *sqlite) committed(_ context.Context, _ commitProbe, cause error) (bool, error) {
 	return false, cause
 }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func (l *sqlite) horizon(context.Context, string, string) (Horizon, error) {
-	return Horizon{Writers: []Session{}, Oldest: []Session{}}, nil
+func (l *sqlite) openTransactions(context.Context, string, string) (OpenTransactions, error) {
+	return OpenTransactions{Blocking: []Session{}, OldestSnapshot: []Session{}}, nil
 }
 
 func (l *sqlite) storage(_ context.Context, tenant, _ string) (s Storage, err error) {

@@ -34,9 +34,9 @@ type dialect interface {
 	scalar(n int, value any) (string, any)
 	// set returns the FROM item for a set under the given name, and its values, of which the first is the n-th value
 	// of the statement.
-	set(n int, name string, s *Set) (string, []any)
+	set(n int, name string, s *RowSet) (string, []any)
 	// maxRows returns how many of the remaining rows of a set the next statement may hold.
-	maxRows(s *Set, left int) int
+	maxRows(s *RowSet, left int) int
 	// lateral reports whether a subquery in FROM may refer to preceding items.
 	lateral() bool
 	// in returns the condition that a key is in the result of a query.
@@ -46,7 +46,7 @@ type dialect interface {
 	skipLocked() string
 	// share returns the clause that keeps rows that a SELECT reads from being locked by forUpdate or skipLocked until
 	// the transaction ends. They can still be updated. It is empty where there is only one writer.
-	share() string
+	forKeyShare() string
 	// forUpdate returns the clause that locks the rows that a SELECT reads until the transaction ends. It is empty
 	// where there is only one writer.
 	forUpdate() string
@@ -56,9 +56,9 @@ type dialect interface {
 	// clockReading returns an expression for the database's clock in microseconds since 1970, or 0 where the database
 	// uses this machine's clock.
 	clockReading() string
-	// givenNumbers returns the clause that lets an INSERT, after its list of columns, set numbers that the table
+	// overridingIdentity returns the clause that lets an INSERT, after its list of columns, set numbers that the table
 	// would otherwise generate.
-	givenNumbers() string
+	overridingIdentity() string
 }
 
 // piece is a part of a parsed statement: text, a table or a value.
@@ -66,13 +66,14 @@ type piece struct {
 	text, table, value string
 }
 
-const keepPlan, keepPlanOfOne = "keep_plan", "keep_plan_of_one"
+const genericPlan, genericPlanIfSingle = "keep_plan", "keep_plan_of_one"
 
-// kept reports whether the server may keep the plan of a statement. The statement must have been rendered before.
-func kept(statement string, args Args) bool {
+// usesGenericPlan reports whether the server may keep the plan of a statement. The statement must have been rendered
+// before.
+func usesGenericPlan(statement string, args Args) bool {
 	pieces, _ := parsed.Load(statement)
 	for _, p := range pieces.([]piece) {
-		if p.value == keepPlan || p.value == keepPlanOfOne && setRows(args) <= 1 {
+		if p.value == genericPlan || p.value == genericPlanIfSingle && setRows(args) <= 1 {
 			return true
 		}
 	}
@@ -82,7 +83,7 @@ func kept(statement string, args Args) bool {
 // setRows returns the number of rows of the set among the arguments, or 0 if there is none.
 func setRows(args Args) int {
 	for _, v := range args {
-		if s, ok := v.(*Set); ok {
+		if s, ok := v.(*RowSet); ok {
 			return s.Len()
 		}
 	}
@@ -118,12 +119,12 @@ func render(d dialect, tenant, statement string, args Args) (string, []any, erro
 		case x.value == "skip_locked":
 			b.WriteString(d.skipLocked())
 		case x.value == "share":
-			b.WriteString(d.share())
+			b.WriteString(d.forKeyShare())
 		case x.value == "for_update":
 			b.WriteString(d.forUpdate())
-		case x.value == keepPlan || x.value == keepPlanOfOne: // see kept
+		case x.value == genericPlan || x.value == genericPlanIfSingle: // see kept
 		case x.value == "given_numbers":
-			b.WriteString(d.givenNumbers())
+			b.WriteString(d.overridingIdentity())
 		case x.value == "server":
 			b.WriteString(d.serverName())
 		case x.value == "clock":
@@ -135,7 +136,7 @@ func render(d dialect, tenant, statement string, args Args) (string, []any, erro
 				if !given {
 					return "", nil, fmt.Errorf("%w: no value for $%s", errStatement, x.value)
 				}
-				if s, isSet := v.(*Set); isSet {
+				if s, isSet := v.(*RowSet); isSet {
 					item, values := d.set(len(vars)+1, x.value, s)
 					text, vars = item, append(vars, values...)
 				} else {
@@ -195,7 +196,7 @@ func nameLength(s string) int {
 // not run fn for an empty set.
 func eachChunk(d dialect, args Args, fn func(Args) error) error {
 	for name, v := range args {
-		s, ok := v.(*Set)
+		s, ok := v.(*RowSet)
 		if !ok {
 			continue
 		}

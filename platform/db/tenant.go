@@ -22,13 +22,13 @@ func CheckTenantName(name string) error {
 
 // CreateTenant creates the context's tenant if it does not exist, and brings its schema up to date. It may be
 // repeated after an interruption, and completes an interrupted drop. If the schema or the file holds another
-// program's tables, it returns ErrForeign.
+// program's tables, it returns ErrForeignSchema.
 func (d *DB) CreateTenant(ctx context.Context) error {
 	name := TenantOf(ctx)
 	if err := CheckTenantName(name); err != nil {
 		return err
 	}
-	if err := d.forgetFormer(ctx); err != nil {
+	if err := d.closeStale(ctx); err != nil {
 		return err
 	}
 	if err := d.backend.create(ctx, name); err != nil {
@@ -70,14 +70,14 @@ type SchemaStatus struct {
 	Newest  int64  `json:"newest"`  // the version that this binary knows
 }
 
-// Err returns nil if the versions agree, or else ErrBehind or ErrAhead with what to do.
+// Err returns nil if the versions agree, or else ErrSchemaOutdated or ErrSchemaTooNew with what to do.
 func (s SchemaStatus) Err() error {
 	switch {
 	case s.Current < s.Newest:
-		return fmt.Errorf("%w (version %d, needed %d): run `sluice migrate`", ErrBehind, s.Current, s.Newest)
+		return fmt.Errorf("%w (version %d, needed %d): run `sluice migrate`", ErrSchemaOutdated, s.Current, s.Newest)
 	case s.Current > s.Newest:
 		return fmt.Errorf("%w (version %d, known %d): install a sluice with schema version %d or newer; `sluice migrate status` shows both",
-			ErrAhead, s.Current, s.Newest, s.Current)
+			ErrSchemaTooNew, s.Current, s.Newest, s.Current)
 	}
 	return nil
 }

@@ -43,8 +43,8 @@ func tenantNames(t *testing.T, d *db.DB) []string {
 	return names
 }
 
-// beside returns the path of a tenant's SQLite file.
-func beside(d *db.DB, name string) string {
+// tenantPattern returns the path of a tenant's SQLite file.
+func tenantPattern(d *db.DB, name string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(d.URL(), "sqlite://"), ".db") + "." + name + ".db"
 }
 
@@ -63,12 +63,12 @@ func strangers(t *testing.T, d *db.DB) {
 		return
 	}
 	for name, table := range map[string]string{"sales": "customers", "gooses": "goose_db_version", "views": "other"} {
-		other := dbtest.Open(t, "sqlite://"+beside(d, name))
+		other := dbtest.Open(t, "sqlite://"+tenantPattern(d, name))
 		mustExec(t, other, `CREATE TABLE `+table+` (id int)`, nil)
 		mustExec(t, other, `CREATE TABLE geese (id int)`, nil)
 	}
 	for name, text := range map[string]string{"text": strings.Repeat("no database at all\n", 60), "Acme-2": ""} {
-		if err := os.WriteFile(beside(d, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(tenantPattern(d, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,19 +88,19 @@ func TestOnlyOwnTenants(t *testing.T) {
 			ctx := in(t, name)
 			_, status := d.SchemaStatus(ctx)
 			for what, err := range map[string]error{"create": d.CreateTenant(ctx), "migrate": d.Migrate(ctx), "look": status, "drop": d.DropTenant(ctx, nil)} {
-				if !errors.Is(err, db.ErrForeign) {
+				if !errors.Is(err, db.ErrForeignSchema) {
 					t.Errorf("%s of %s: %v, want ErrForeign", what, name, err)
 				}
 			}
 		}
 		if d.Backend() == "postgres" {
-			if err := d.DropTenant(in(t, "nothing"), nil); !errors.Is(err, db.ErrNoTenant) {
+			if err := d.DropTenant(in(t, "nothing"), nil); !errors.Is(err, db.ErrTenantNotFound) {
 				t.Errorf("drop of an empty schema: %v", err)
 			}
 			if n := count(t, d, `SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname IN ('sales', 'gooses', 'views', 'nothing', 'default')`, nil); n != 5 {
 				t.Errorf("%d of 5 schemas are left", n)
 			}
-		} else if err := d.DropTenant(in(t, "text"), nil); !errors.Is(err, db.ErrMalformed) {
+		} else if err := d.DropTenant(in(t, "text"), nil); !errors.Is(err, db.ErrCorrupt) {
 			t.Errorf("drop of a text: %v", err)
 		}
 	})
@@ -134,19 +134,19 @@ func TestDropTenant(t *testing.T) {
 		if err := d.DropTenant(in(t, "acme"), func(db.Tx) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.DropTenant(in(t, "acme"), nil); !errors.Is(err, db.ErrNoTenant) {
+		if err := d.DropTenant(in(t, "acme"), nil); !errors.Is(err, db.ErrTenantNotFound) {
 			t.Errorf("dropped again: %v", err)
 		}
-		if err := insert(d, "acme"); !errors.Is(err, db.ErrNoTenant) && d.Backend() == "sqlite" || err == nil {
+		if err := insert(d, "acme"); !errors.Is(err, db.ErrTenantNotFound) && d.Backend() == "sqlite" || err == nil {
 			t.Errorf("a write after the drop: %v", err)
 		}
 		if err := insert(other, "acme"); err == nil {
 			t.Error("a write by another process after the drop")
 		}
-		if err := other.Forget(in(t, "acme")); err != nil {
+		if err := other.CloseTenant(in(t, "acme")); err != nil {
 			t.Fatal(err)
 		}
-		if err := insert(other, "acme"); !errors.Is(err, db.ErrNoTenant) {
+		if err := insert(other, "acme"); !errors.Is(err, db.ErrTenantNotFound) {
 			t.Errorf("a write by another process that has noticed: %v", err)
 		}
 		if got := tenantNames(t, other); len(first) != 2 || len(got) != 1 {
@@ -195,7 +195,7 @@ func TestIncarnations(t *testing.T) {
 			if err != nil || len(list) != 2 {
 				t.Fatalf("%v, %v", list, err)
 			}
-			return list[1].Incarnation
+			return list[1].Generation
 		}
 		before := incarnation()
 		if err := d.DropTenant(in(t, "acme"), nil); err != nil {
@@ -222,19 +222,19 @@ func TestInterruptedTenants(t *testing.T) {
 			"no migration done": func(t *testing.T, d *db.DB) { unmigrated(t, d) },
 		},
 		"sqlite": {
-			"an empty file": func(t *testing.T, d *db.DB) { write(t, beside(d, "acme")) },
-			"a log alone":   func(t *testing.T, d *db.DB) { write(t, beside(d, "acme")+"-wal") },
+			"an empty file": func(t *testing.T, d *db.DB) { write(t, tenantPattern(d, "acme")) },
+			"a log alone":   func(t *testing.T, d *db.DB) { write(t, tenantPattern(d, "acme")+"-wal") },
 			"erased": func(t *testing.T, d *db.DB) {
 				create(t, d, "acme")
-				erase := dbtest.Open(t, "sqlite://"+beside(d, "acme"))
+				erase := dbtest.Open(t, "sqlite://"+tenantPattern(d, "acme"))
 				mustExec(t, erase, `DROP TABLE workers`, nil)
 				if _, err := erase.SchemaStatus(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if err := d.Forget(in(t, "acme")); err != nil {
+				if err := d.CloseTenant(in(t, "acme")); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := d.SchemaStatus(in(t, "acme")); !errors.Is(err, db.ErrNoTenant) || !strings.Contains(err.Error(), "interrupted") {
+				if _, err := d.SchemaStatus(in(t, "acme")); !errors.Is(err, db.ErrTenantNotFound) || !strings.Contains(err.Error(), "interrupted") {
 					t.Errorf("a tenant whose drop was interrupted: %v", err)
 				}
 			},
@@ -304,7 +304,7 @@ func TestCreateAndDropAtOnce(t *testing.T) {
 		}
 		wg.Wait()
 		for _, h := range handles {
-			if err := h.Forget(in(t, "acme")); err != nil {
+			if err := h.CloseTenant(in(t, "acme")); err != nil {
 				t.Error(err)
 			}
 		}

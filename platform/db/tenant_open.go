@@ -6,24 +6,24 @@ import (
 	"fmt"
 )
 
-// NoTenantError says which tenant does not exist, and why it was not found. It matches ErrNoTenant.
-type NoTenantError struct {
+// TenantNotFoundError says which tenant does not exist, and why it was not found. It matches ErrTenantNotFound.
+type TenantNotFoundError struct {
 	Tenant string
 	Reason string
 }
 
-func (e *NoTenantError) Error() string {
-	return fmt.Sprintf("%s %q: %s", ErrNoTenant, e.Tenant, e.Reason)
+func (e *TenantNotFoundError) Error() string {
+	return fmt.Sprintf("%s %q: %s", ErrTenantNotFound, e.Tenant, e.Reason)
 }
 
-// Is reports whether target is ErrNoTenant.
-func (e *NoTenantError) Is(target error) bool { return target == ErrNoTenant }
+// Is reports whether target is ErrTenantNotFound.
+func (e *TenantNotFoundError) Is(target error) bool { return target == ErrTenantNotFound }
 
 // tenant holds the open handles of one tenant.
 type tenant struct {
 	name string
 	handles
-	open openTransactions
+	open localTransactions
 }
 
 // opening is a tenant that is being opened. Callers that need the same tenant wait for it, and others do not.
@@ -86,9 +86,9 @@ func (d *DB) openTenant(ctx context.Context, name string, o *opening) {
 
 var errClosed = errors.New("the database has been closed")
 
-// Forget closes this process's handles on the context's tenant, which another process has dropped or created again.
-// The next use opens it again.
-func (d *DB) Forget(ctx context.Context) error {
+// CloseTenant closes this process's handles on the context's tenant, which another process has dropped or created
+// again. The next use opens it again.
+func (d *DB) CloseTenant(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t, ok := d.tenants[TenantOf(ctx)]

@@ -10,17 +10,17 @@ import (
 	"gorm.io/gorm"
 )
 
-// mark is the comment of every schema that this program creates, by which a schema with an interrupted first
+// schemaComment is the comment of every schema that this program creates, by which a schema with an interrupted first
 // migration is recognised.
-const mark = "sluice tenant"
+const schemaComment = "sluice tenant"
 
 // ownSchema is the condition that a schema belongs to a tenant: it holds the tables of this program; or it has the
 // mark, or a first migration has begun in it, and it holds nothing else.
-const ownSchema = `(` + hasExecutions + ` AND ` + hasMigrations + ` OR (` + hasMigrations + ` OR ` + marked + `) AND NOT ` + foreignSchema + `)`
+const ownSchema = `(` + hasExecutions + ` AND ` + hasMigrations + ` OR (` + hasMigrations + ` OR ` + hasSchemaComment + `) AND NOT ` + foreignSchema + `)`
 
 const hasMigrations = `EXISTS (SELECT FROM pg_catalog.pg_class AS g WHERE g.relnamespace = n.oid AND g.relname = 'goose_db_version' AND g.relkind = 'r')`
 
-const marked = `coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace') = '` + mark + `', false)`
+const hasSchemaComment = `coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace') = '` + schemaComment + `', false)`
 
 // foreignSchema is the condition that a schema holds a table, view, index or sequence that does not belong to goose.
 const foreignSchema = `EXISTS (SELECT FROM pg_catalog.pg_class AS o WHERE o.relnamespace = n.oid AND o.relname NOT LIKE 'goose\_db\_version%')`
@@ -32,11 +32,11 @@ func (p *postgres) checkSchema(ctx context.Context, on gorm.ConnPool, tenant str
 FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1`, schemaOf(tenant)).Scan(&foreign)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return &NoTenantError{tenant, fmt.Sprintf("the database has no schema %q", schemaOf(tenant))}
+		return &TenantNotFoundError{tenant, fmt.Sprintf("the database has no schema %q", schemaOf(tenant))}
 	case err != nil:
 		return err
 	case foreign && tenant != DefaultTenant:
-		return fmt.Errorf("%w: the schema %q holds the tables of another program", ErrForeign, schemaOf(tenant))
+		return fmt.Errorf("%w: the schema %q holds the tables of another program", ErrForeignSchema, schemaOf(tenant))
 	}
 	return nil
 }
@@ -53,7 +53,7 @@ WHERE n.nspname = 'public' OR `+ownSchema)
 	}
 	found := map[string]Tenant{}
 	var t Tenant
-	_, err = pgx.ForEachRow(rows, []any{&t.Name, &t.Incarnation, &t.Unused}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&t.Name, &t.Generation, &t.Unmigrated}, func() error {
 		switch t.Name {
 		case DefaultTenant: // the schema "default" has no tenant name
 			return nil
@@ -81,7 +81,7 @@ func (p *postgres) create(ctx context.Context, tenant string) error {
 		if _, err := tx.Exec(ctx, `CREATE SCHEMA `+name); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `COMMENT ON SCHEMA `+name+` IS '`+mark+`'`)
+		_, err := tx.Exec(ctx, `COMMENT ON SCHEMA `+name+` IS '`+schemaComment+`'`)
 		return err
 	})
 	// Of two concurrent creators, the second gets an error about a duplicate, although the schema exists.
@@ -108,13 +108,13 @@ WHERE c.relkind = 'r' AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namesp
 	return n, err
 }
 
-// guard does nothing, because a drop is one transaction and takes the lock of the migrations.
-func (p *postgres) guard(context.Context, string) (func() error, error) {
+// lockDDL does nothing, because a drop is one transaction and takes the lock of the migrations.
+func (p *postgres) lockDDL(context.Context, string) (func() error, error) {
 	return func() error { return nil }, nil
 }
 
-// seize waits for the processes that migrate or write the tenant.
-func (p *postgres) seize(ctx context.Context, on gorm.ConnPool, tenant string) error {
+// lockExclusive waits for the processes that migrate or write the tenant.
+func (p *postgres) lockExclusive(ctx context.Context, on gorm.ConnPool, tenant string) error {
 	stop := reportWait(ctx, func() string { return "the schema " + schemaOf(tenant) })
 	_, err := on.ExecContext(ctx, `SELECT pg_catalog.pg_advisory_xact_lock(hashtext('sluice migrate'), hashtext($1))`, schemaOf(tenant))
 	stop()
@@ -137,11 +137,11 @@ func (p *postgres) seize(ctx context.Context, on gorm.ConnPool, tenant string) e
 	return nil
 }
 
-func (p *postgres) erase(ctx context.Context, on gorm.ConnPool, tenant string) error {
+func (p *postgres) markDropped(ctx context.Context, on gorm.ConnPool, tenant string) error {
 	var own bool
 	err := on.QueryRowContext(ctx, `SELECT `+ownSchema+` FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1`, schemaOf(tenant)).Scan(&own)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && !own {
-		return &NoTenantError{tenant, fmt.Sprintf("the schema %q holds no tables of this program", schemaOf(tenant))}
+		return &TenantNotFoundError{tenant, fmt.Sprintf("the schema %q holds no tables of this program", schemaOf(tenant))}
 	}
 	if err == nil {
 		_, err = on.ExecContext(ctx, `DROP SCHEMA `+pgx.Identifier{schemaOf(tenant)}.Sanitize()+` CASCADE`)
@@ -152,15 +152,15 @@ func (p *postgres) erase(ctx context.Context, on gorm.ConnPool, tenant string) e
 	return nil
 }
 
-// remove closes connections that may hold prepared statements of the tenant.
-func (p *postgres) remove(context.Context, string, bool) (bool, error) {
+// deleteTenant closes connections that may hold prepared statements of the tenant.
+func (p *postgres) deleteTenant(context.Context, string, bool) (bool, error) {
 	p.pool.Reset()
 	p.reserved.Reset()
 	return false, nil
 }
 
-// former returns false, because handles hold only the schema's name.
-func (p *postgres) former(string, handles) bool { return false }
+// isStale returns false, because handles hold only the schema's name.
+func (p *postgres) isStale(string, handles) bool { return false }
 
 func (p *postgres) closeHandles(handles) error { return nil } // all tenants share the pool
 

@@ -12,8 +12,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// beside are the suffixes of the files that SQLite creates beside a database file.
-var beside = []string{"-wal", "-shm", "-journal"}
+// tenantPattern are the suffixes of the files that SQLite creates beside a database file.
+var tenantPattern = []string{"-wal", "-shm", "-journal"}
 
 // tenants finds files that are named after the default tenant's: sluice.acme.db beside sluice.db.
 func (l *sqlite) tenants(ctx context.Context) (map[string]Tenant, error) {
@@ -39,7 +39,7 @@ func (l *sqlite) tenants(ctx context.Context) (map[string]Tenant, error) {
 			return nil, err
 		}
 		if own {
-			found[name] = Tenant{Name: name, Incarnation: incarnation}
+			found[name] = Tenant{Name: name, Generation: incarnation}
 		}
 	}
 	return found, nil
@@ -60,11 +60,11 @@ func (l *sqlite) own(ctx context.Context, name string) (own bool, incarnation st
 		return false, "", fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if l.known(name, info) {
-		return true, incarnationOf(info), nil
+		return true, generationOf(info), nil
 	}
 	_, err = l.inspect(ctx, name, false)
 	switch {
-	case errors.Is(err, ErrForeign), errors.Is(err, ErrMalformed), errors.Is(err, ErrNoTenant), l.malformed(err):
+	case errors.Is(err, ErrForeignSchema), errors.Is(err, ErrCorrupt), errors.Is(err, ErrTenantNotFound), l.isCorrupt(err):
 		return false, "", nil
 	case err != nil:
 		return false, "", err
@@ -72,7 +72,7 @@ func (l *sqlite) own(ctx context.Context, name string) (own bool, incarnation st
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seen[name] = info
-	return true, incarnationOf(info), nil
+	return true, generationOf(info), nil
 }
 
 func (l *sqlite) known(name string, info fs.FileInfo) bool {
@@ -88,11 +88,11 @@ func (l *sqlite) identity(_ context.Context, tenant string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "sqlite-" + incarnationOf(info), nil
+	return "sqlite-" + generationOf(info), nil
 }
 
 func (l *sqlite) size(_ context.Context, tenant string) (n int64, err error) {
-	for _, suffix := range append([]string{""}, beside...) {
+	for _, suffix := range append([]string{""}, tenantPattern...) {
 		info, err := os.Stat(l.file(tenant) + suffix)
 		if err == nil {
 			n += info.Size()
@@ -103,8 +103,8 @@ func (l *sqlite) size(_ context.Context, tenant string) (n int64, err error) {
 	return n, nil
 }
 
-// guard keeps migrations out, and removes the file of their lock at the end.
-func (l *sqlite) guard(ctx context.Context, tenant string) (func() error, error) {
+// lockDDL keeps migrations out, and removes the file of their lock at the end.
+func (l *sqlite) lockDDL(ctx context.Context, tenant string) (func() error, error) {
 	path := l.file(tenant) + lockSuffix
 	unlock, err := lockFile(ctx, path)
 	if err != nil {
@@ -113,18 +113,18 @@ func (l *sqlite) guard(ctx context.Context, tenant string) (func() error, error)
 	return func() error { return errors.Join(os.Remove(path), unlock()) }, nil
 }
 
-// seize does nothing, because a writing transaction excludes other writers from its start.
-func (l *sqlite) seize(context.Context, gorm.ConnPool, string) error { return nil }
+// lockExclusive does nothing, because a writing transaction excludes other writers from its start.
+func (l *sqlite) lockExclusive(context.Context, gorm.ConnPool, string) error { return nil }
 
-// erase drops one table, so that a process that has the file open gets errors afterwards, instead of writing to a
+// markDropped drops one table, so that a process that has the file open gets errors afterwards, instead of writing to a
 // deleted file. The missing table also marks a drop that was interrupted.
-func (l *sqlite) erase(ctx context.Context, on gorm.ConnPool, _ string) error {
+func (l *sqlite) markDropped(ctx context.Context, on gorm.ConnPool, _ string) error {
 	_, err := on.ExecContext(ctx, `DROP TABLE IF EXISTS workers`)
 	return err
 }
 
-// remove deletes the files. It leaves a file that no drop has erased.
-func (l *sqlite) remove(ctx context.Context, tenant string, erased bool) (removed bool, err error) {
+// deleteTenant deletes the files. It leaves a file that no drop has erased.
+func (l *sqlite) deleteTenant(ctx context.Context, tenant string, erased bool) (removed bool, err error) {
 	if !erased {
 		if erased, err = l.erased(ctx, tenant); err != nil || !erased {
 			return false, err
@@ -134,7 +134,7 @@ func (l *sqlite) remove(ctx context.Context, tenant string, erased bool) (remove
 	delete(l.seen, tenant)
 	l.mu.Unlock()
 	// The file itself is removed first, because the tenant does not exist without it.
-	for _, suffix := range append([]string{""}, beside...) {
+	for _, suffix := range append([]string{""}, tenantPattern...) {
 		err := os.Remove(l.file(tenant) + suffix)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return removed, err
@@ -144,8 +144,8 @@ func (l *sqlite) remove(ctx context.Context, tenant string, erased bool) (remove
 	return removed, nil
 }
 
-// former reports whether the tenant's path no longer leads to the file of the handles.
-func (l *sqlite) former(tenant string, h handles) bool {
+// isStale reports whether the tenant's path no longer leads to the file of the handles.
+func (l *sqlite) isStale(tenant string, h handles) bool {
 	info, err := os.Stat(l.file(tenant))
 	return err != nil || h.file == nil || !os.SameFile(info, h.file)
 }
@@ -167,7 +167,7 @@ func (l *sqlite) ownsFile(path string) bool {
 		return false
 	}
 	name := filepath.Base(path)
-	for _, suffix := range append([]string{lockSuffix}, beside...) {
+	for _, suffix := range append([]string{lockSuffix}, tenantPattern...) {
 		name = strings.TrimSuffix(name, suffix)
 	}
 	if name == filepath.Base(l.path) {

@@ -82,7 +82,7 @@ func TestMissingTenant(t *testing.T) {
 			"Read":        read,
 			"Status":      status,
 		} {
-			if !errors.Is(err, db.ErrNoTenant) || !strings.Contains(err.Error(), "nobody") {
+			if !errors.Is(err, db.ErrTenantNotFound) || !strings.Contains(err.Error(), "nobody") {
 				t.Errorf("%s gave %v, expected ErrNoTenant with the name", name, err)
 			}
 		}

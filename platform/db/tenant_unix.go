@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// incarnationOf returns the file's device and inode numbers. No other file gets them while a process has this one
+// generationOf returns the file's device and inode numbers. No other file gets them while a process has this one
 // open.
-func incarnationOf(info fs.FileInfo) string {
+func generationOf(info fs.FileInfo) string {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return info.ModTime().String()

@@ -24,30 +24,30 @@ type Tx struct {
 // txState is what a transaction collects for its end.
 type txState struct {
 	topics  []topic
-	witness witness
-	open    *openTransactions
-	queue   []queued
+	probe   commitProbe
+	open    *localTransactions
+	queue   []queuedStatement
 	inserts []*insert
-	send    sender
+	send    executor
 	ending  bool // all statements have succeeded, so a later error comes from the commit
 	silent  bool // the notification is sent later, combined with others
 	after   []func()
 }
 
-// witness is the row that shows whether a transaction was committed. The transaction's id alone is not enough,
+// commitProbe is the row that shows whether a transaction was committed. The transaction's id alone is not enough,
 // because a server that crashes may reuse the id of a lost transaction for another one, which commits.
-type witness struct {
+type commitProbe struct {
 	tenant, table string
 	column        string // an indexed column of the table, which has value in the row
 	value, row    ID
 	transaction   string // the transaction's id; empty until the transaction is about to commit
 }
 
-// Witness names a row, by its id, that the transaction has written to the table. If the answer of the commit is lost,
-// the row shows whether the transaction was committed. The row is looked up by the indexed column, which has the
+// CommitProbe names a row, by its id, that the transaction has written to the table. If the answer of the commit is
+// lost, the row shows whether the transaction was committed. The row is looked up by the indexed column, which has the
 // given value.
-func (tx Tx) Witness(table, column string, value, row ID) {
-	tx.state.witness = witness{tenant: tx.tenant, table: table, column: column, value: value, row: row}
+func (tx Tx) CommitProbe(table, column string, value, row ID) {
+	tx.state.probe = commitProbe{tenant: tx.tenant, table: table, column: column, value: value, row: row}
 }
 
 // AfterCommit registers fn, which is called after the commit and before Transaction returns. It is not called if the
@@ -77,7 +77,7 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 	}
 	for attempt := 1; ; attempt++ {
 		state := &txState{open: &t.open}
-		err := d.backend.transaction(t.writer(ctx), func(g *gorm.DB, send sender) error {
+		err := d.backend.transaction(t.writer(ctx), func(g *gorm.DB, send executor) error {
 			state.send = send
 			tx := Tx{Now: t.open.enter(state, d.Now), gorm: g, tenant: t.name, dialect: d.backend, state: state}
 			if err := fn(tx); err != nil {
@@ -86,8 +86,8 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 			return d.finish(tx)
 		})
 		t.open.leave(state)
-		if err != nil && state.ending && state.witness.transaction != "" {
-			err = d.resolve(ctx, state.witness, err)
+		if err != nil && state.ending && state.probe.transaction != "" {
+			err = d.resolveInDoubt(ctx, state.probe, err)
 		}
 		if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 			// What looks like a broken connection was caused by the end of ctx.
@@ -107,7 +107,7 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 		if err == nil || !d.backend.retryable(err) {
 			return d.wrap(err)
 		}
-		if ctx.Value(reservedKey{}) != nil {
+		if ctx.Value(heartbeatKey{}) != nil {
 			d.backend.letGo(ctx, err)
 		}
 		if attempt == maxAttempts {
@@ -129,35 +129,35 @@ func (d *DB) finish(tx Tx) error {
 			tx.state.silent = true
 		}
 	}
-	if tx.state.witness.table != "" {
-		d.backend.queueTransactionID(tx.state)
+	if tx.state.probe.table != "" {
+		d.backend.queueXID(tx.state)
 	}
-	err := tx.Flush()
+	err := tx.SendBatch()
 	tx.state.ending = err == nil
 	return err
 }
 
-// longestDoubt is how long resolve tries to find out whether a transaction was committed.
-const longestDoubt = 30 * time.Second
+// inDoubtTimeout is how long resolve tries to find out whether a transaction was committed.
+const inDoubtTimeout = 30 * time.Second
 
-// resolve returns nil if a transaction whose commit failed with cause was committed after all, and cause if it was
-// not. If that cannot be found out, it returns ErrUnknown.
-func (d *DB) resolve(ctx context.Context, w witness, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestDoubt)
+// resolveInDoubt returns nil if a transaction whose commit failed with cause was committed after all, and cause if it
+// was not. If that cannot be found out, it returns ErrUnknown.
+func (d *DB) resolveInDoubt(ctx context.Context, w commitProbe, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), inDoubtTimeout)
 	defer cancel()
 	committed, err := d.backend.committed(ctx, w, cause)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrUnknown, errors.Join(cause, err))
+		return fmt.Errorf("%w: %w", ErrCommitUnknown, errors.Join(cause, err))
 	case committed:
 		return nil
 	}
 	return cause
 }
 
-// sendLater sends combined notifications. One that fails is lost; see topic.
-func (d *DB) sendLater(name string, topics []topic) {
-	ctx, cancel := context.WithTimeout(context.Background(), longestDoubt)
+// notifyLater sends combined notifications. One that fails is lost; see topic.
+func (d *DB) notifyLater(name string, topics []topic) {
+	ctx, cancel := context.WithTimeout(context.Background(), inDoubtTimeout)
 	defer cancel()
 	d.mu.Lock()
 	t := d.tenants[name]
@@ -190,7 +190,7 @@ func (tx Tx) Exec(statement string, args Args) (int64, error) {
 		return nil
 	})
 	if err == nil {
-		err = tx.Flush()
+		err = tx.SendBatch()
 	}
 	return n, err
 }
@@ -201,7 +201,7 @@ func (tx Tx) Query(statement string, args Args, row func(scan func(dest ...any) 
 	if err := tx.enqueue("", statement, args, row, nil); err != nil {
 		return err
 	}
-	return tx.Flush()
+	return tx.SendBatch()
 }
 
 // Query runs a reading statement outside any transaction; see Tx.Query.

@@ -79,7 +79,7 @@ func TestTransactionRollsBack(t *testing.T) {
 				t.Errorf("%s left %v", name, got)
 			}
 		}
-		mustExec(t, d, insertOne, db.Args{"n": 2, "at": db.At(d.Now())})
+		mustExec(t, d, insertOne, db.Args{"n": 2, "at": db.NewTime(d.Now())})
 	})
 }
 
@@ -131,7 +131,7 @@ func TestCancelledDuring(t *testing.T) {
 		if err == nil || errors.Is(err, db.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Errorf("Transaction gave %v, expected the context's error alone", err)
 		}
-		mustExec(t, d, insertOne, db.Args{"n": 1, "at": db.At(d.Now())})
+		mustExec(t, d, insertOne, db.Args{"n": 1, "at": db.NewTime(d.Now())})
 	})
 }
 

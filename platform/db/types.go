@@ -28,14 +28,14 @@ func NewIDs(n int) []ID {
 	list := make([]ID, n)
 	first := NewID()
 	for i := range list {
-		list[i] = first.Next(i)
+		list[i] = first.Offset(i)
 	}
 	return list
 }
 
-// Next returns the n-th UUID after id, which adds n to the last 62, random bits (RFC 9562, 6.2, method 2). It is as
+// Offset returns the n-th UUID after id, which adds n to the last 62, random bits (RFC 9562, 6.2, method 2). It is as
 // unique as id and its neighbour in an index.
-func (id ID) Next(n int) ID {
+func (id ID) Offset(n int) ID {
 	const random = 1<<62 - 1
 	low := binary.BigEndian.Uint64(id[8:])
 	binary.BigEndian.PutUint64(id[8:], low&^random|(low+uint64(n))&random) //nolint:gosec // n counts from 0
@@ -52,14 +52,14 @@ func FirstIDAt(t time.Time) ID {
 	return id
 }
 
-// LeastPrefix is the minimum number of hexadecimal digits of a shortened id.
-const LeastPrefix = 4
+// MinPrefix is the minimum number of hexadecimal digits of a shortened id.
+const MinPrefix = 4
 
 // PrefixRange returns the first and the last id that begin with the hexadecimal digits of a prefix. Dashes are
-// ignored. ok is false if the text is not a prefix of at least LeastPrefix digits.
+// ignored. ok is false if the text is not a prefix of at least MinPrefix digits.
 func PrefixRange(prefix string) (first, last ID, ok bool) {
 	digits := strings.ToLower(strings.ReplaceAll(prefix, "-", ""))
-	if len(digits) < LeastPrefix || len(digits) > 2*len(first) {
+	if len(digits) < MinPrefix || len(digits) > 2*len(first) {
 		return first, last, false
 	}
 	low, err := hex.DecodeString(digits + strings.Repeat("0", 2*len(first)-len(digits)))
@@ -143,8 +143,8 @@ func (id *ID) Scan(src any) error {
 // Go. The zero Time is NULL.
 type Time struct{ time.Time }
 
-// At returns t as a Time, in UTC and truncated to microseconds, which is the databases' precision.
-func At(t time.Time) Time {
+// NewTime returns t as a Time, in UTC and truncated to microseconds, which is the databases' precision.
+func NewTime(t time.Time) Time {
 	if t.IsZero() {
 		return Time{}
 	}
@@ -169,7 +169,7 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &v); err != nil {
 		return fmt.Errorf("read time: %w", err)
 	}
-	*t = At(v)
+	*t = NewTime(v)
 	return nil
 }
 
@@ -194,7 +194,7 @@ func (t Time) TimestamptzValue() (pgtype.Timestamptz, error) {
 func (t *Time) ScanTimestamptz(v pgtype.Timestamptz) error {
 	*t = Time{}
 	if v.Valid {
-		*t = At(v.Time)
+		*t = NewTime(v.Time)
 	}
 	return nil
 }
@@ -205,7 +205,7 @@ func (t *Time) Scan(src any) error {
 	case nil:
 		*t = Time{}
 	case time.Time:
-		*t = At(v)
+		*t = NewTime(v)
 	case int64:
 		*t = Time{time.UnixMicro(v).UTC()}
 	default:

@@ -32,7 +32,7 @@ func TestScalars(t *testing.T) {
 			T db.Text
 			J db.JSON
 		}
-		want := values{"it's $1 {x} ? @y \"é\" 🙂", -7, 1 << 62, true, 1.5, id, db.At(moment), "text", db.JSON(`{"a": [1, null]}`)}
+		want := values{"it's $1 {x} ? @y \"é\" 🙂", -7, 1 << 62, true, 1.5, id, db.NewTime(moment), "text", db.JSON(`{"a": [1, null]}`)}
 		var got values
 		err := d.Query(t.Context(), `SELECT $s, $i, $l, $b, $f, $d, $a, $t, $j`, db.Args{
 			"s": want.S, "i": want.I, "l": want.L, "b": want.B, "f": want.F, "d": want.D, "a": want.A, "t": want.T, "j": want.J,
@@ -69,7 +69,7 @@ func TestScalars(t *testing.T) {
 func TestModelRoundTrip(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {
-		want := []row{{N: 1}, {N: 2, ID: db.NewID(), Txt: "t", Doc: db.JSON(`{"k":1}`), At: db.At(time.UnixMicro(-1))}}
+		want := []row{{N: 1}, {N: 2, ID: db.NewID(), Txt: "t", Doc: db.JSON(`{"k":1}`), At: db.NewTime(time.UnixMicro(-1))}}
 		mustExec(t, d, insertRows, db.Args{"s": setOf(want)})
 		g, err := d.Read(t.Context())
 		if err != nil {
@@ -103,7 +103,7 @@ func TestJSONForms(t *testing.T) {
 	}{
 		{document{}, `{"id":null,"at":null,"txt":null,"doc":null}`},
 		{
-			document{id, db.At(time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("x", 3600))), "t", db.JSON(`[1]`)},
+			document{id, db.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("x", 3600))), "t", db.JSON(`[1]`)},
 			`{"id":"0197c2a4-7b1e-7000-8000-0123456789ab","at":"2026-01-02T02:04:05.000000Z","txt":"t","doc":[1]}`,
 		},
 	} {

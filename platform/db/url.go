@@ -16,7 +16,7 @@ const encodeHint = "in the user name and the password, write @ as %40, / as %2F,
 func parsePostgres(raw string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(raw)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %s", ErrURL, redact.Database(raw), parseProblem(raw, err))
+		return nil, fmt.Errorf("%w: %s: %s", ErrInvalidURL, redact.Database(raw), parseProblem(raw, err))
 	}
 	hosts := []string{cfg.ConnConfig.Host}
 	for _, f := range cfg.ConnConfig.Fallbacks {
@@ -25,7 +25,7 @@ func parsePostgres(raw string) (*pgxpool.Config, error) {
 	for _, host := range hosts {
 		if strings.ContainsRune(host, '@') && !strings.HasPrefix(host, "/") && !strings.HasPrefix(host, "@") {
 			// The driver would look up a part of the password as a host, and so send it to a name server.
-			return nil, fmt.Errorf("%w: %s: the name of the host holds an @: %s", ErrURL, redact.Database(raw), encodeHint)
+			return nil, fmt.Errorf("%w: %s: the name of the host holds an @: %s", ErrInvalidURL, redact.Database(raw), encodeHint)
 		}
 	}
 	return cfg, nil

@@ -32,17 +32,17 @@ func (v View) Query(statement string, args Args, row func(scan func(dest ...any)
 
 // Snapshot calls fn with a handle that reads what the transaction sees, its own writes included. fn must not write.
 func (tx Tx) Snapshot(fn func(g *gorm.DB) error) error {
-	if err := tx.Flush(); err != nil {
+	if err := tx.SendBatch(); err != nil {
 		return err
 	}
 	return fn(tx.gorm)
 }
 
-// Reserve reserves the next n numbers that a table would assign to a column, and returns the number before the first
-// of them. The numbers stay reserved even if they are not used.
-func (d *DB) Reserve(ctx context.Context, table, column string, n int64) (base int64, err error) {
+// AllocateSequence reserves the next n numbers that a table would assign to a column, and returns the number before the
+// first of them. The numbers stay reserved even if they are not used.
+func (d *DB) AllocateSequence(ctx context.Context, table, column string, n int64) (base int64, err error) {
 	err = d.Transaction(ctx, func(tx Tx) (err error) {
-		base, err = d.backend.reserve(tx, table, column, n)
+		base, err = d.backend.allocateSequence(tx, table, column, n)
 		return err
 	})
 	return base, wrap("reserve numbers", err)

@@ -1,5 +1,5 @@
-// Command testcount runs `go test -json` with its arguments and tells what came of it: a line for each package, the whole output
-// of what failed, the slowest tests, and last the count.
+// Command testcount runs `go test -json` with its arguments and tells what came of it: a line for each package, the
+// whole output of what failed, the slowest tests, and last the count.
 //
 //	go run ./scripts/testcount -race ./...
 //	go run ./scripts/testcount -race ./... -- -race -tags chaos ./chaos/...   # one after the other, counted together
@@ -19,8 +19,8 @@ import (
 )
 
 func main() {
-	// A signal from the terminal reaches the tests too; what they said until they ended is still told. To ignore it would make
-	// them ignore it.
+	// A signal from the terminal reaches the tests too; what they said until they ended is still told. To ignore it
+	// would make them ignore it.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
 	ok, err := run(os.Args[1:], os.Stdout)
 	if err != nil {

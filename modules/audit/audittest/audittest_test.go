@@ -44,7 +44,7 @@ func TestCheckFailsWhereItCannotLook(t *testing.T) {
 	d := dbtest.SQLite(t)
 	r := &recorder{TB: t}
 	CheckTenant(db.WithTenant(t.Context(), "nobody"), r, d)
-	if !strings.Contains(r.said, db.ErrNoTenant.Error()) {
+	if !strings.Contains(r.said, db.ErrTenantNotFound.Error()) {
 		t.Errorf("said %q", r.said)
 	}
 }

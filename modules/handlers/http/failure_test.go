@@ -152,7 +152,7 @@ func TestModule(t *testing.T) {
 	if !ok {
 		t.Fatalf("registered: %v", registry.Names())
 	}
-	if _, err := h.Run(t.Context(), &tasks.Call{With: json.RawMessage(`{"url":"` + url + `"}`)}); err != nil {
+	if _, err := h.Run(t.Context(), &tasks.Attempt{With: json.RawMessage(`{"url":"` + url + `"}`)}); err != nil {
 		t.Error(err)
 	}
 	if err := app.Stop(t.Context()); err != nil { // goleak reports the connection if it was not closed

@@ -37,7 +37,7 @@ func newFile(ctx context.Context, path string, guarded func(string) bool) (*file
 	path = filepath.Clean(path)
 	t := &file{dir: filepath.Dir(path), path: filepath.Base(path)}
 	if !filepath.IsAbs(path) {
-		call, ok := tasks.CallFrom(ctx)
+		call, ok := tasks.AttemptFrom(ctx)
 		if !ok || call.RunDir == "" {
 			return nil, errors.New("save_as: this process keeps no directories of runs")
 		}
@@ -49,7 +49,7 @@ func newFile(ctx context.Context, path string, guarded func(string) bool) (*file
 	root, err := os.OpenRoot(t.dir)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return nil, tasks.Permanent(fmt.Errorf("save_as: the directory of %s does not exist", path))
+		return nil, tasks.NonRetryable(fmt.Errorf("save_as: the directory of %s does not exist", path))
 	case err != nil:
 		return nil, lacking(fmt.Errorf("save_as: %w", err))
 	}
@@ -79,7 +79,7 @@ func (t *file) refuse(guarded func(string) bool) error {
 		names = append(names, target)
 	}
 	if slices.ContainsFunc(names, guarded) {
-		return tasks.Permanent(fmt.Errorf("save_as: %s is a file of sluice itself, its database or its configuration", t.path))
+		return tasks.NonRetryable(fmt.Errorf("save_as: %s is a file of sluice itself, its database or its configuration", t.path))
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func lacking(err error) error {
 
 func (t *file) open() error {
 	if info, err := t.root.Stat(t.path); err == nil && info.IsDir() {
-		return tasks.Permanent(fmt.Errorf("save_as: %s is a directory", t.path))
+		return tasks.NonRetryable(fmt.Errorf("save_as: %s is a directory", t.path))
 	}
 	parent := filepath.Dir(t.path)
 	temp := filepath.Join(parent, "."+filepath.Base(t.path)+"."+rand.Text()+".part")
@@ -112,7 +112,7 @@ func (t *file) open() error {
 }
 
 // saved copies the body to the file and renames the file to its final name.
-func saved(resp *nethttp.Response, body *limitedBody, t *file) (*answer, error) {
+func saved(resp *nethttp.Response, body *limitedBody, t *file) (*response, error) {
 	// io.Copy returns the errors of both sides. Only an error of the disk is a fault of this machine.
 	if _, err := io.Copy(onlyWriter{t.f}, body); err != nil {
 		var disk *os.PathError
@@ -124,7 +124,7 @@ func saved(resp *nethttp.Response, body *limitedBody, t *file) (*answer, error) 
 	if err := t.keep(); err != nil {
 		return nil, fmt.Errorf("save_as: %w", err)
 	}
-	a := newAnswer(resp, body.n)
+	a := newResponse(resp, body.n)
 	a.Path = filepath.Join(t.dir, t.path)
 	return a, nil
 }

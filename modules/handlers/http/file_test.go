@@ -193,6 +193,6 @@ func TestSaveAsAbsolutePath(t *testing.T) {
 	if content, err := os.ReadFile(path); err != nil || string(content) != "text" {
 		t.Errorf("got %q, %v", content, err)
 	}
-	_, err = h.Run(t.Context(), &tasks.Call{With: []byte(`{"url":"` + url + `","save_as":"out.txt"}`)})
+	_, err = h.Run(t.Context(), &tasks.Attempt{With: []byte(`{"url":"` + url + `","save_as":"out.txt"}`)})
 	wants(t, err, "", "keeps no directories of runs")
 }

@@ -89,14 +89,14 @@ func (h *Handler) Check(fields map[string]any) error {
 // 429, which are transient. It is of KindInvalidOutput if the body is too large, of KindTimeout if the request's own
 // timeout expired, permanent if the request can never be made, a CannotStartError if this machine lacked a resource
 // before the request, of KindError if the connection failed, and wraps ctx.Err() if the context ended first.
-func (h *Handler) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
+func (h *Handler) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 	return h.typed.Run(ctx, call)
 }
 
-func (h *Handler) run(ctx context.Context, in with) (*answer, error) {
+func (h *Handler) run(ctx context.Context, in with) (*response, error) {
 	plan, err := in.plan()
 	if err != nil {
-		return nil, tasks.Permanent(err)
+		return nil, tasks.NonRetryable(err)
 	}
 	file, err := newFile(ctx, in.SaveAs, h.Guarded)
 	if err != nil {
@@ -118,16 +118,16 @@ func (h *Handler) run(ctx context.Context, in with) (*answer, error) {
 }
 
 // exchange sends the request and reads the response. A nil file makes the body part of the output.
-func (h *Handler) exchange(ctx context.Context, plan *plan, file *file) (*answer, error) {
+func (h *Handler) exchange(ctx context.Context, plan *plan, file *file) (*response, error) {
 	resp, err := web.Do(ctx, h.transport, plan.request())
 	var machine *tasks.CannotStartError
 	switch {
 	case errors.As(err, &machine):
 		return nil, err
-	case errors.As(err, new(*tasks.KindedError)):
+	case errors.As(err, new(*tasks.HandlerError)):
 		return nil, err // the proxy's configuration is invalid
 	case errors.Is(err, web.ErrBodyElsewhere):
-		return nil, tasks.Permanent(fmt.Errorf("%w: name that URL, if it is to have the body", err))
+		return nil, tasks.NonRetryable(fmt.Errorf("%w: name that URL, if it is to have the body", err))
 	case err != nil:
 		return nil, tasks.WithKind(tasks.KindError, err)
 	}
@@ -155,19 +155,19 @@ func unexpected(plan *plan, resp *nethttp.Response) error {
 	if body, err := web.Decoded(resp); err == nil {
 		start, _ = io.ReadAll(io.LimitReader(body, errorStart))
 	}
-	err := fmt.Errorf("%s: answered %s", plan, tasks.CleanText(resp.Status, errorStart))
-	if text := tasks.CleanText(string(start), errorStart); text != "" {
+	err := fmt.Errorf("%s: answered %s", plan, tasks.SanitizeText(resp.Status, errorStart))
+	if text := tasks.SanitizeText(string(start), errorStart); text != "" {
 		err = fmt.Errorf("%w: %s", err, text)
 	}
 	if passes(resp.StatusCode) {
 		return tasks.WithKind(tasks.KindHTTP, err)
 	}
-	return tasks.Permanent(err)
+	return tasks.NonRetryable(err)
 }
 
 // later adds the wait that the server asks for in Retry-After, if any, to err.
 func later(ctx context.Context, resp *nethttp.Response, err error) error {
-	call, _ := tasks.CallFrom(ctx)
+	call, _ := tasks.AttemptFrom(ctx)
 	now := time.Time{}
 	if call.Now != nil {
 		now = call.Now()

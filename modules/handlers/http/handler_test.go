@@ -58,7 +58,7 @@ func TestKeptHeaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got answer
+	var got response
 	if err := json.Unmarshal(out, &got); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestRequests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got answer
+			var got response
 			if err := json.Unmarshal(out, &got); err != nil {
 				t.Fatal(err)
 			}

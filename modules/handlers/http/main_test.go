@@ -33,11 +33,11 @@ func do(ctx context.Context, h *Handler, with string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.Run(ctx, &tasks.Call{With: json.RawMessage(with), RunDir: dir, MakeRunDir: func() error { return nil }})
+	return h.Run(ctx, &tasks.Attempt{With: json.RawMessage(with), RunDir: dir, MakeRunDir: func() error { return nil }})
 }
 
 func kindOf(err error) tasks.ErrorKind {
-	var kinded *tasks.KindedError
+	var kinded *tasks.HandlerError
 	if errors.As(err, &kinded) {
 		return kinded.Kind
 	}

@@ -208,7 +208,7 @@ func TestContentEncoding(t *testing.T) {
 			wants(t, err, tasks.ErrorKind(c.kind), c.text)
 			continue
 		}
-		var a answer
+		var a response
 		if err != nil || json.Unmarshal(out, &a) != nil || a.Body != c.want || a.Bytes != int64(len(c.want)) {
 			t.Errorf("%s: %v, %s", c.coding, err, out)
 		}

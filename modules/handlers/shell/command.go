@@ -21,12 +21,12 @@ type with struct {
 	SkipExitCodes      tasks.ExitCodes `json:"skip_exit_codes"`
 }
 
-const scriptPlace = "{0}"
+const scriptPath = "{0}"
 
 // command returns the command that runs the script. It stores the script in a file of files if the shell needs one.
 func (in *with) command(files *exchange) (*exec.Cmd, error) {
 	if strings.ContainsRune(in.Script+in.Shell+in.WorkingDirectory, 0) {
-		return nil, tasks.Permanent(errors.New("the script, its shell or its working directory holds a NUL byte"))
+		return nil, tasks.NonRetryable(errors.New("the script, its shell or its working directory holds a NUL byte"))
 	}
 	words, err := in.words(files)
 	if err != nil {
@@ -58,8 +58,8 @@ func (in *with) words(files *exchange) ([]string, error) {
 		}
 		return []string{program, "-c", in.Script}, nil
 	}
-	if !strings.Contains(in.Shell, scriptPlace) {
-		return nil, tasks.Permanent(fmt.Errorf("unknown shell %q", in.Shell))
+	if !strings.Contains(in.Shell, scriptPath) {
+		return nil, tasks.NonRetryable(fmt.Errorf("unknown shell %q", in.Shell))
 	}
 	path, err := files.writeScript(in.Script)
 	if err != nil {
@@ -67,7 +67,7 @@ func (in *with) words(files *exchange) ([]string, error) {
 	}
 	words := strings.Fields(in.Shell)
 	for i := range words {
-		words[i] = strings.ReplaceAll(words[i], scriptPlace, path)
+		words[i] = strings.ReplaceAll(words[i], scriptPath, path)
 	}
 	return words, nil
 }

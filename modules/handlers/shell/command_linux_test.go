@@ -16,7 +16,7 @@ import (
 )
 
 // callWith returns a call with these settings.
-func callWith(t *testing.T, in with) *tasks.Call {
+func callWith(t *testing.T, in with) *tasks.Attempt {
 	t.Helper()
 	c := call("")
 	doc, err := json.Marshal(in)

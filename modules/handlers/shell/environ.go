@@ -94,7 +94,7 @@ func (in *with) usesRunDir(env []string) bool {
 }
 
 // inRunDir returns path with a leading $SLUICE_RUN_DIR or ${SLUICE_RUN_DIR} replaced by the run's directory.
-func inRunDir(path string, call *tasks.Call) string {
+func inRunDir(path string, call *tasks.Attempt) string {
 	for _, name := range []string{"$" + runDirName, "${" + runDirName + "}"} {
 		if rest, ok := strings.CutPrefix(path, name); ok && call.RunDir != "" && (rest == "" || rest[0] == '/') {
 			return call.RunDir + rest
@@ -106,7 +106,7 @@ func inRunDir(path string, call *tasks.Call) string {
 // environ returns the command's environment. It consists of the inherited variables, the files of env_file, the
 // task's env and the engine's variables, in this order. A later value overrides an earlier one, so a task cannot pose
 // as another task.
-func (h *Handler) environ(call *tasks.Call, in *with, files *exchange) ([]string, error) {
+func (h *Handler) environ(call *tasks.Attempt, in *with, files *exchange) ([]string, error) {
 	env := h.Environment.of(os.Environ())
 	for _, file := range in.EnvFile {
 		declared, err := readEnvFile(file)
@@ -121,10 +121,10 @@ func (h *Handler) environ(call *tasks.Call, in *with, files *exchange) ([]string
 	for _, name := range slices.Sorted(maps.Keys(call.Env)) {
 		value := call.Env[name]
 		if name == "" || strings.ContainsAny(name, "=\x00") {
-			return nil, tasks.Permanent(fmt.Errorf("env: invalid name of a variable %q", name))
+			return nil, tasks.NonRetryable(fmt.Errorf("env: invalid name of a variable %q", name))
 		}
 		if strings.ContainsRune(value, 0) {
-			return nil, tasks.Permanent(fmt.Errorf("env: the value of %s holds a NUL byte", name))
+			return nil, tasks.NonRetryable(fmt.Errorf("env: the value of %s holds a NUL byte", name))
 		}
 		env = append(env, name+"="+value)
 	}
@@ -145,6 +145,6 @@ func (h *Handler) environ(call *tasks.Call, in *with, files *exchange) ([]string
 }
 
 // marks returns the variables that identify the processes of an attempt.
-func marks(call *tasks.Call) []string {
-	return []string{"SLUICE_TASK_EXECUTION_ID=" + call.TaskExecutionID.String(), "SLUICE_ATTEMPT=" + strconv.Itoa(call.Attempt)}
+func marks(call *tasks.Attempt) []string {
+	return []string{"SLUICE_TASK_EXECUTION_ID=" + call.TaskExecutionID.String(), "SLUICE_ATTEMPT=" + strconv.Itoa(call.Number)}
 }

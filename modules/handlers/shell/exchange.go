@@ -22,10 +22,10 @@ type exchange struct {
 	output string
 }
 
-func newExchange(s *scratch, call *tasks.Call) (*exchange, error) {
+func newExchange(s *scratch, call *tasks.Attempt) (*exchange, error) {
 	doc, err := newInput(call)
 	if err != nil {
-		return nil, tasks.Permanent(err)
+		return nil, tasks.NonRetryable(err)
 	}
 	dir, err := s.dir(doc.size())
 	if err != nil {
@@ -38,7 +38,7 @@ func newExchange(s *scratch, call *tasks.Call) (*exchange, error) {
 	var malformed *json.SyntaxError
 	switch {
 	case errors.As(err, &malformed):
-		return nil, tasks.Permanent(errors.Join(err, os.RemoveAll(dir)))
+		return nil, tasks.NonRetryable(errors.Join(err, os.RemoveAll(dir)))
 	case err != nil:
 		return nil, tasks.CannotStart(errors.Join(fmt.Errorf("write the attempt's files: %w", err), os.RemoveAll(dir)))
 	}
@@ -108,7 +108,7 @@ func document(raw []byte) (json.RawMessage, error) {
 }
 
 func quoteStart(raw []byte) string {
-	return fmt.Sprintf("%q", tasks.CleanText(string(raw[:min(len(raw), 400)]), 200))
+	return fmt.Sprintf("%q", tasks.SanitizeText(string(raw[:min(len(raw), 400)]), 200))
 }
 
 func invalid(format string, args ...any) error {

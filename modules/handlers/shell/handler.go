@@ -78,12 +78,12 @@ func (h *Handler) Check(fields map[string]any) error {
 // or was killed by a signal. It is of KindInvalidOutput if the output is not valid JSON or is too large, permanent if
 // the script can never be started, a CannotStartError if this process lacks a resource, and wraps ctx.Err() if the
 // context ended first.
-func (h *Handler) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
+func (h *Handler) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 	return h.typed.Run(ctx, call)
 }
 
 func (h *Handler) run(ctx context.Context, in with) (json.RawMessage, error) {
-	call, ok := tasks.CallFrom(ctx)
+	call, ok := tasks.AttemptFrom(ctx)
 	if !ok {
 		return nil, errors.New("shell: no call in the context")
 	}
@@ -112,7 +112,7 @@ func (h *Handler) run(ctx context.Context, in with) (json.RawMessage, error) {
 }
 
 // execute runs cmd until it ends or ctx ends.
-func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call, in *with) error {
+func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Attempt, in *with) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("command not started: %w", err)
 	}
@@ -138,7 +138,7 @@ func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Call, 
 
 // exitError returns the error for a command that did not end with exit code 0.
 func (in *with) exitError(exit *exec.ExitError, last string) error {
-	failed := &tasks.KindedError{Kind: tasks.KindExit, Err: fmt.Errorf("%s%s", describe(exit), last)}
+	failed := &tasks.HandlerError{Kind: tasks.KindExit, Err: fmt.Errorf("%s%s", describe(exit), last)}
 	if !exit.Exited() { // a signal ended it
 		return failed
 	}
@@ -146,7 +146,7 @@ func (in *with) exitError(exit *exec.ExitError, last string) error {
 	if in.SkipExitCodes.Contains(code) {
 		return &tasks.SkipError{Exit: code}
 	}
-	failed.Exit, failed.Final = &code, in.PermanentExitCodes.Contains(code)
+	failed.Exit, failed.NonRetryable = &code, in.PermanentExitCodes.Contains(code)
 	return failed
 }
 
@@ -161,9 +161,9 @@ func (in *with) startError(err error) error {
 	case missing && in.Shell == "":
 		return tasks.CannotStart(fmt.Errorf("find the shell: %w", err))
 	case missing:
-		return tasks.Permanent(fmt.Errorf("find the shell: %w", err))
+		return tasks.NonRetryable(fmt.Errorf("find the shell: %w", err))
 	case errors.Is(err, syscall.E2BIG):
-		return tasks.Permanent(fmt.Errorf("start command: the script or a value in its environment is too long for this system, "+
+		return tasks.NonRetryable(fmt.Errorf("start command: the script or a value in its environment is too long for this system, "+
 			"large values can be read from the file $SLUICE_INPUT: %w", err))
 	}
 	return fmt.Errorf("start command: %w", err)
@@ -175,7 +175,7 @@ func KillAll() { commands.killAll() }
 
 // SelfTest runs a command that does nothing, in the same way as a task's command.
 func (h *Handler) SelfTest(ctx context.Context) error {
-	_, err := h.Run(ctx, &tasks.Call{With: json.RawMessage(`{"script":":"}`), Stdout: io.Discard, Stderr: io.Discard})
+	_, err := h.Run(ctx, &tasks.Attempt{With: json.RawMessage(`{"script":":"}`), Stdout: io.Discard, Stderr: io.Discard})
 	return err
 }
 

@@ -86,7 +86,7 @@ func TestEnvironment(t *testing.T) {
 	h := handler(t)
 	h.Environment = Environment{Pass: []string{"FROM_*", "OVERRIDDEN"}}
 	c := call(`printf '%s\n' "$FROM_WORKER" "$OVERRIDDEN" "$FROM_TASK" "$SLUICE_PIPELINE_EXECUTION_ID" "$SLUICE_TASK_EXECUTION_ID" "$SLUICE_ATTEMPT"; pwd`)
-	c.Attempt = 7
+	c.Number = 7
 	c.Env = map[string]string{"OVERRIDDEN": "task", "FROM_TASK": "a b\n$(echo x)\"'", "SLUICE_ATTEMPT": "forged"}
 	if _, err := h.Run(t.Context(), c); err != nil {
 		t.Fatal(err)
@@ -226,16 +226,16 @@ func TestNothingToReadFromStdin(t *testing.T) {
 }
 
 func TestPermanent(t *testing.T) {
-	for name, prepare := range map[string]func(*tasks.Call){
-		"NUL in the script":    func(c *tasks.Call) { c.With = json.RawMessage(`{"script":"echo \u0000"}`) },
-		"NUL in a value":       func(c *tasks.Call) { c.Env = map[string]string{"A": "b\x00c"} },
-		"name with =":          func(c *tasks.Call) { c.Env = map[string]string{"A=B": "c"} },
-		"name is empty":        func(c *tasks.Call) { c.Env = map[string]string{"": "c"} },
-		"value too long":       func(c *tasks.Call) { c.Env = map[string]string{"A": strings.Repeat("x", 1<<20)} },
-		"script too long":      func(c *tasks.Call) { c.With = json.RawMessage(`{"script":"` + strings.Repeat("#", 1<<20) + `"}`) },
-		"input is no object":   func(c *tasks.Call) { c.Input = json.RawMessage(`[1]`) },
-		"output is no JSON":    func(c *tasks.Call) { c.Needs = map[string]json.RawMessage{"a": json.RawMessage(`{`)} },
-		"with is not a script": func(c *tasks.Call) { c.With = json.RawMessage(`{"script":1}`) },
+	for name, prepare := range map[string]func(*tasks.Attempt){
+		"NUL in the script":    func(c *tasks.Attempt) { c.With = json.RawMessage(`{"script":"echo \u0000"}`) },
+		"NUL in a value":       func(c *tasks.Attempt) { c.Env = map[string]string{"A": "b\x00c"} },
+		"name with =":          func(c *tasks.Attempt) { c.Env = map[string]string{"A=B": "c"} },
+		"name is empty":        func(c *tasks.Attempt) { c.Env = map[string]string{"": "c"} },
+		"value too long":       func(c *tasks.Attempt) { c.Env = map[string]string{"A": strings.Repeat("x", 1<<20)} },
+		"script too long":      func(c *tasks.Attempt) { c.With = json.RawMessage(`{"script":"` + strings.Repeat("#", 1<<20) + `"}`) },
+		"input is no object":   func(c *tasks.Attempt) { c.Input = json.RawMessage(`[1]`) },
+		"output is no JSON":    func(c *tasks.Attempt) { c.Needs = map[string]json.RawMessage{"a": json.RawMessage(`{`)} },
+		"with is not a script": func(c *tasks.Attempt) { c.With = json.RawMessage(`{"script":1}`) },
 	} {
 		c := call("true")
 		prepare(c)

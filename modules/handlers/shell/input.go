@@ -20,7 +20,7 @@ type input struct {
 	needs  map[string]json.RawMessage
 }
 
-func newInput(call *tasks.Call) (*input, error) {
+func newInput(call *tasks.Attempt) (*input, error) {
 	d := &input{needs: call.Needs}
 	if len(call.Input) > 0 {
 		if err := json.Unmarshal(call.Input, &d.fields); err != nil {

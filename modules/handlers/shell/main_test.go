@@ -44,13 +44,13 @@ func handler(t *testing.T) *Handler {
 	return h
 }
 
-func call(script string) *tasks.Call {
+func call(script string) *tasks.Attempt {
 	with, err := json.Marshal(map[string]string{"script": script})
 	if err != nil {
 		panic(err)
 	}
-	return &tasks.Call{
-		PipelineExecutionID: db.NewID(), TaskExecutionID: db.NewID(), Attempt: 1, With: with,
+	return &tasks.Attempt{
+		PipelineExecutionID: db.NewID(), TaskExecutionID: db.NewID(), Number: 1, With: with,
 		Stdout: new(logBuffer), Stderr: new(logBuffer),
 	}
 }
@@ -74,7 +74,7 @@ func (l *logBuffer) String() string {
 }
 
 func kindOf(err error) tasks.ErrorKind {
-	var kinded *tasks.KindedError
+	var kinded *tasks.HandlerError
 	if errors.As(err, &kinded) {
 		return kinded.Kind
 	}
@@ -82,7 +82,7 @@ func kindOf(err error) tasks.ErrorKind {
 }
 
 // printed returns what a call made by call has printed so far.
-func printed(t *testing.T, c *tasks.Call) string {
+func printed(t *testing.T, c *tasks.Attempt) string {
 	t.Helper()
 	return c.Stdout.(*logBuffer).String()
 }

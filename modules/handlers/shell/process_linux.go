@@ -73,5 +73,6 @@ func awaitBlocking(cmd *exec.Cmd) (reaped bool, err error) {
 // inMemory reports whether dir is on a tmpfs with enough free space.
 func inMemory(dir string) bool {
 	var fs unix.Statfs_t
-	return unix.Statfs(dir, &fs) == nil && fs.Type == unix.TMPFS_MAGIC && fs.Bavail*uint64(fs.Bsize) >= leastInMemory //nolint:gosec // a size
+	// a size
+	return unix.Statfs(dir, &fs) == nil && fs.Type == unix.TMPFS_MAGIC && fs.Bavail*uint64(fs.Bsize) >= minInMemory //nolint:gosec
 }

@@ -247,7 +247,7 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 		for script, ctx := range map[string]context.Context{"true": t.Context(), "exit 1": t.Context(), "sleep 9": ctx} {
 			_, _ = h.Run(ctx, call(script))
 		}
-		_, _ = h.Run(t.Context(), &tasks.Call{With: call("true").With, Env: map[string]string{"A": strings.Repeat("x", 1<<20)}})
+		_, _ = h.Run(t.Context(), &tasks.Attempt{With: call("true").With, Env: map[string]string{"A": strings.Repeat("x", 1<<20)}})
 	}
 	once()
 	before := count()

@@ -18,9 +18,9 @@ const (
 	lockName     = "lock"
 	// largestInMemory is the size in bytes up to which an attempt's input is stored on a file system in memory.
 	largestInMemory = 256 << 10
-	// leastInMemory is the free space in bytes that a file system in memory must have to be used. Containers often
+	// minInMemory is the free space in bytes that a file system in memory must have to be used. Containers often
 	// have one of 64 MB.
-	leastInMemory = 256 << 20
+	minInMemory = 256 << 20
 )
 
 // scratch creates the attempts' directories. They are in a directory of this worker, which is created at the first

@@ -43,7 +43,7 @@ func (s *stream) lines() []string {
 	if _, rest, ok := bytes.Cut(b, []byte("\n")); s.cut && ok {
 		b = rest // the first line may be incomplete
 	}
-	text := strings.TrimRight(tasks.CleanText(string(b), lastBytes), " \t\r\n")
+	text := strings.TrimRight(tasks.SanitizeText(string(b), lastBytes), " \t\r\n")
 	if text == "" {
 		return nil
 	}

@@ -179,7 +179,7 @@ func TestSecretsOfInvalidURLs(t *testing.T) {
 		if err := json.Unmarshal([]byte(raw), &with); err != nil {
 			t.Fatal(err)
 		}
-		_, err := w.Run(t.Context(), &tasks.Call{With: json.RawMessage(raw), Now: time.Now, Begun: now})
+		_, err := w.Run(t.Context(), &tasks.Attempt{With: json.RawMessage(raw), Now: time.Now, FirstStarted: now})
 		for _, err := range []error{w.Check(with), err} {
 			if err == nil || !strings.Contains(err.Error(), "with.url") || strings.Contains(err.Error(), secret) {
 				t.Errorf("%s: %v", url, err)

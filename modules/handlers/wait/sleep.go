@@ -43,12 +43,12 @@ func (s *Sleep) Check(with map[string]any) error {
 // Run defers the task to the end of its sleep. When it is called after that, it completes the task without output.
 // The error is permanent for a `with` whose expressions have invalid values. Run also fails if it cannot read when
 // the task first started.
-func (s *Sleep) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
+func (s *Sleep) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 	return s.typed.Run(ctx, call)
 }
 
 func (s *Sleep) run(ctx context.Context, in sleepWith) (struct{}, error) {
-	call, _ := tasks.CallFrom(ctx)
+	call, _ := tasks.AttemptFrom(ctx)
 	// The outbox delivers a deferred task only when its time has come, so the time is not checked again.
 	if call.Resumed {
 		return struct{}{}, nil
@@ -65,15 +65,15 @@ func (s *Sleep) run(ctx context.Context, in sleepWith) (struct{}, error) {
 
 // end returns when the sleep ends, and the reason for the deferral. The sleep counts from the first start of the
 // task, so an attempt after a worker's death does not begin another sleep.
-func (in sleepWith) end(ctx context.Context, call *tasks.Call) (time.Time, string, error) {
+func (in sleepWith) end(ctx context.Context, call *tasks.Attempt) (time.Time, string, error) {
 	switch {
 	case (in.Duration == nil) == (in.Until == nil):
-		return time.Time{}, "", tasks.Permanent(errOneOf("duration", "until"))
+		return time.Time{}, "", tasks.NonRetryable(errOneOf("duration", "until"))
 	case in.Until != nil:
 		end := time.Time(*in.Until)
 		return end, "sleeping until " + end.UTC().Format(time.RFC3339), nil
 	}
-	begun, err := call.Begun(ctx)
+	begun, err := call.FirstStarted(ctx)
 	if err != nil {
 		return time.Time{}, "", fmt.Errorf("since when the task sleeps: %w", err)
 	}

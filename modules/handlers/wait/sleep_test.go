@@ -78,7 +78,7 @@ func TestSleepersHoldNoSlot(t *testing.T) {
 			list = append(list, task(fmt.Sprintf("sleeper%d", i), "sleep", `{"duration": "1h"}`))
 		}
 		list = append(list, task("long", "sleep", `{"duration": "2100000h"}`), task("rare", "wait", `{"file": "/nowhere/parcel", "every": "2100000h"}`))
-		order := pipelines.Order{ID: s.Start(t, ctx, s.Define(t, "crowd", list...), ""), Actor: "test"}
+		order := pipelines.ControlRequest{ID: s.Start(t, ctx, s.Define(t, "crowd", list...), ""), Actor: "test"}
 		s.Work(t, ctx, workers.Config{Slots: 1})
 		urgent := s.Start(t, ctx, s.Define(t, "urgent", task("now", "scripted", "{}")), "")
 		if e := s.Wait(t, ctx, urgent); e.Status != pipelines.Completed {
@@ -139,7 +139,7 @@ func dieWith(t *testing.T, s *enginetest.Stack, handler string) {
 	if _, err := s.Leases.Register(ctx, worker, lease); err != nil {
 		t.Fatal(err)
 	}
-	want := outbox.Want{Handlers: []string{handler}, Queues: []string{tasks.DefaultQueue}, Limit: 1}
+	want := outbox.ClaimFilter{Handlers: []string{handler}, Queues: []string{tasks.DefaultQueue}, Limit: 1}
 	dbtest.Eventually(t, "it is due", func() bool {
 		renewed, err := s.Leases.Renew(ctx, worker.ID, lease)
 		if err != nil {

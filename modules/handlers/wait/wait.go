@@ -82,23 +82,23 @@ func (w *Wait) Check(with map[string]any) error {
 //
 // The error is final and of KindTimeout when the time of `for` has elapsed, permanent for a `with` whose expressions
 // have invalid values, of KindError if the file cannot be looked up, and wraps ctx.Err() if the context ended first.
-func (w *Wait) Run(ctx context.Context, call *tasks.Call) (json.RawMessage, error) {
+func (w *Wait) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 	return w.typed.Run(ctx, call)
 }
 
 func (w *Wait) run(ctx context.Context, in waitWith) (*waited, error) {
 	switch {
 	case (in.File == "") == (in.URL == nil):
-		return nil, tasks.Permanent(errOneOf("file", "url"))
+		return nil, tasks.NonRetryable(errOneOf("file", "url"))
 	case slices.Contains(in.ExpectStatus, 0):
-		return nil, tasks.Permanent(&tasks.FieldError{Field: "expect_status", Msg: "an entry is null or 0"})
+		return nil, tasks.NonRetryable(&tasks.FieldError{Field: "expect_status", Msg: "an entry is null or 0"})
 	}
-	call, _ := tasks.CallFrom(ctx)
-	found, err := w.look(ctx, in, call.Now())
+	call, _ := tasks.AttemptFrom(ctx)
+	found, err := w.poll(ctx, in, call.Now())
 	if err != nil {
 		return nil, err
 	}
-	begun, err := call.Begun(ctx)
+	begun, err := call.FirstStarted(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("since when the task waits: %w", err)
 	}
@@ -111,7 +111,7 @@ func (w *Wait) run(ctx context.Context, in waitWith) (*waited, error) {
 		most := time.Duration(*in.For)
 		end := begun.Add(most)
 		if !now.Before(end) {
-			return nil, tasks.Final(tasks.KindTimeout, fmt.Errorf("waited %s in vain: %s", most, found.reason))
+			return nil, tasks.NonRetryableKind(tasks.KindTimeout, fmt.Errorf("waited %s in vain: %s", most, found.reason))
 		}
 		if next.After(end) {
 			next = end // the last poll is at the end of the time

@@ -147,7 +147,7 @@ func TestRetryBeginsAnew(t *testing.T) {
 		ctx := context.Background()
 		def := s.Define(t, "post", task("parcel", "wait", `{"file": "/nowhere/parcel", "every": "2s", "for": "2s"}`))
 		s.Work(t, ctx, workers.Config{Slots: 1})
-		order := pipelines.Order{ID: s.Start(t, ctx, def, ""), Actor: "test"}
+		order := pipelines.ControlRequest{ID: s.Start(t, ctx, def, ""), Actor: "test"}
 		s.Wait(t, ctx, order.ID)
 		if err := s.Engine.Retry(ctx, order, ""); err != nil {
 			t.Fatal(err)
@@ -176,9 +176,9 @@ func TestWaitEnds(t *testing.T) {
 	t.Cleanup(func() { close(done) })
 	w := wait.NewWait()
 	t.Cleanup(w.Close)
-	call := &tasks.Call{
+	call := &tasks.Attempt{
 		With: json.RawMessage(`{"url": "` + server.URL + `", "timeout": "50ms"}`), Now: time.Now,
-		Begun: func(context.Context) (time.Time, error) { return time.Now(), nil },
+		FirstStarted: func(context.Context) (time.Time, error) { return time.Now(), nil },
 	}
 	_, err := w.Run(t.Context(), call)
 	if err == nil || !strings.Contains(err.Error(), "did not answer within 50ms") || !strings.HasPrefix(err.Error(), "deferred until ") {

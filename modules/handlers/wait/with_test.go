@@ -51,8 +51,8 @@ func TestCheck(t *testing.T) {
 		if !errors.As(err, &mistake) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s %s: %v, want %q", c.handler, c.with, err, c.want)
 		}
-		_, err = h.Run(t.Context(), &tasks.Call{With: json.RawMessage(c.with), Now: time.Now, Begun: now})
-		var kinded *tasks.KindedError
+		_, err = h.Run(t.Context(), &tasks.Attempt{With: json.RawMessage(c.with), Now: time.Now, FirstStarted: now})
+		var kinded *tasks.HandlerError
 		if !errors.As(err, &kinded) || kinded.Kind != tasks.KindPermanent || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %s when run: %v, want %q", c.handler, c.with, err, c.want)
 		}
@@ -87,7 +87,7 @@ func TestCheckLeavesExpressions(t *testing.T) {
 	if err := w.Check(with); err != nil {
 		t.Error(err)
 	}
-	_, err := w.Run(t.Context(), &tasks.Call{With: json.RawMessage(`{"url": "http://127.0.0.1:1", "expect_status": [200, null]}`), Now: time.Now, Begun: now})
+	_, err := w.Run(t.Context(), &tasks.Attempt{With: json.RawMessage(`{"url": "http://127.0.0.1:1", "expect_status": [200, null]}`), Now: time.Now, FirstStarted: now})
 	if err == nil || !strings.Contains(err.Error(), "with.expect_status: an entry is null or 0") {
 		t.Errorf("null: %v", err)
 	}

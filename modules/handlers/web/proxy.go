@@ -88,7 +88,7 @@ func parseProxy(value string) (string, error) {
 func (p *proxies) of(request *url.URL) (*url.URL, error) {
 	proxy, err := p.choose(request)
 	if wrong := p.wrong[request.Scheme]; wrong != nil && (proxy != nil || err != nil) {
-		return nil, tasks.Permanent(wrong)
+		return nil, tasks.NonRetryable(wrong)
 	}
 	return proxy, err
 }

@@ -47,7 +47,7 @@ func TestProxies(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := newProxies(func(name string) string { return env[name] }).of(request)
-		var failed *tasks.KindedError
+		var failed *tasks.HandlerError
 		want, fails := strings.CutPrefix(c.want, "!")
 		switch {
 		case fails && (!errors.As(err, &failed) || failed.Kind != tasks.KindPermanent || !strings.HasPrefix(err.Error(), want)):

@@ -27,26 +27,26 @@ var (
 // (trigger rule, timeout, retry policy), converts With and the defaults of inputs to canonical JSON, checks
 // everything that Parse checks, and compiles the expressions. The error is of type Problems, with paths instead of
 // lines. If c is nil, handlers are not checked. After an error the definition must not be used.
-func (d *Definition) Check(c Catalog) error {
-	r := &reporter{}
+func (d *Definition) Check(c HandlerSource) error {
+	r := &decoder{}
 	d.check(r, c)
 	return r.err()
 }
 
-func (d *Definition) check(r *reporter, c Catalog) {
+func (d *Definition) check(r *decoder, c HandlerSource) {
 	if d.Name == "" {
-		r.add((*place)(nil).key("name"), "write name: and the pipeline's name", "the pipeline has no name")
+		r.add((*keyPath)(nil).key("name"), "write name: and the pipeline's name", "the pipeline has no name")
 	} else if !namePattern.MatchString(d.Name) {
-		r.add((*place)(nil).key("name"), nameHint, "%.100q is no name for a pipeline", d.Name)
+		r.add((*keyPath)(nil).key("name"), nameHint, "%.100q is no name for a pipeline", d.Name)
 	}
-	checkDescription(r, (*place)(nil).key("description"), d.Description)
+	checkDescription(r, (*keyPath)(nil).key("description"), d.Description)
 	checkLabels(r, d.Labels)
 	d.checkFields(r)
 	d.Retention.check(r)
 	if d.Timeout < 0 {
-		r.add((*place)(nil).key("timeout"), durationHint, "timeout is negative")
+		r.add((*keyPath)(nil).key("timeout"), durationHint, "timeout is negative")
 	}
-	tasksPlace := (*place)(nil).key("tasks")
+	tasksPlace := (*keyPath)(nil).key("tasks")
 	switch n := len(d.Tasks); {
 	case n == 0:
 		r.add(tasksPlace, "a pipeline has at least one", "the pipeline has no tasks")
@@ -55,19 +55,19 @@ func (d *Definition) check(r *reporter, c Catalog) {
 		return
 	}
 	for i := range d.Tasks {
-		d.Tasks[i].fill()
+		d.Tasks[i].applyDefaults()
 		d.Tasks[i].check(r, i, c)
 	}
-	d.link(r)
+	d.buildGraph(r)
 	d.compile(r)
 }
 
 // checkFields checks the declarations of the input's fields.
-func (d *Definition) checkFields(r *reporter) {
+func (d *Definition) checkFields(r *decoder) {
 	seen := make(map[string]bool, len(d.Input))
 	for i := range d.Input {
 		f := &d.Input[i]
-		at := (*place)(nil).key("input").key(f.Name)
+		at := (*keyPath)(nil).key("input").key(f.Name)
 		switch {
 		case !fieldPattern.MatchString(f.Name):
 			r.add(at, fieldHint, "%.100q is no name for an input field", f.Name)
@@ -79,7 +79,7 @@ func (d *Definition) checkFields(r *reporter) {
 	}
 }
 
-func (f *InputField) check(r *reporter, at *place) {
+func (f *InputField) check(r *decoder, at *keyPath) {
 	if f.Type == "" {
 		f.Type = TypeAny
 	}
@@ -125,7 +125,7 @@ func mustEncode(v any) json.RawMessage {
 }
 
 // checkText reports a string that a database or a shell cannot store: invalid UTF-8 and NUL bytes.
-func checkText(r *reporter, at *place, what, s string) {
+func checkText(r *decoder, at *keyPath, what, s string) {
 	if !utf8.ValidString(s) {
 		r.add(at, "", "%s is no valid UTF-8", what)
 	} else if !clean(s) {

@@ -104,7 +104,7 @@ tasks[1].needs[4]: needs names "", and there is no such task (known: a, b, c, d)
 	if diff := cmp.Diff(want, err.Error()); diff != "" {
 		t.Error(diff)
 	}
-	var problems definition.Problems
+	var problems definition.Diagnostics
 	if !errors.As(err, &problems) {
 		t.Fatalf("%T", err)
 	}
@@ -145,6 +145,6 @@ type complaining struct{ err error }
 
 func (c complaining) Name() string               { return "complaining" }
 func (c complaining) Check(map[string]any) error { return c.err }
-func (c complaining) Run(context.Context, *tasks.Call) (json.RawMessage, error) {
+func (c complaining) Run(context.Context, *tasks.Attempt) (json.RawMessage, error) {
 	return nil, c.err
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// fill sets the defaults of a task built in Go. A retry policy with no field set, except PermanentErrors, becomes the
-// default policy. In other policies MaxDelay and Jitter keep a zero value, because it has a meaning there.
-func (t *Task) fill() {
+// applyDefaults sets the defaults of a task built in Go. A retry policy with no field set, except PermanentErrors,
+// becomes the default policy. In other policies MaxDelay and Jitter keep a zero value, because it has a meaning there.
+func (t *Task) applyDefaults() {
 	if t.TriggerRule == "" {
 		t.TriggerRule = AllSuccess
 	}
@@ -46,40 +46,40 @@ func (t *Task) fill() {
 }
 
 // check checks one task on its own. link and compile check it together with the others.
-func (t *Task) check(r *reporter, i int, c Catalog) {
+func (t *Task) check(r *decoder, i int, c HandlerSource) {
 	if t.ID != "" && !namePattern.MatchString(t.ID) {
-		r.add(taskPlace(i).key("id"), nameHint, "%.100q is no id for a task", t.ID)
+		r.add(taskPath(i).key("id"), nameHint, "%.100q is no id for a task", t.ID)
 	}
-	checkDescription(r, taskPlace(i).key("description"), t.Description)
+	checkDescription(r, taskPath(i).key("description"), t.Description)
 	t.checkWork(r, i, c)
 	t.checkEnv(r, i)
-	checkText(r, taskPlace(i).key("if"), "if", t.If)
-	switch at := taskPlace(i).key("trigger_rule"); {
+	checkText(r, taskPath(i).key("if"), "if", t.If)
+	switch at := taskPath(i).key("trigger_rule"); {
 	case !known(t.TriggerRule, Rules()):
 		r.add(at, r.suggest(string(t.TriggerRule), names(Rules())), "unknown trigger rule %q", t.TriggerRule)
 	case len(t.Needs) == 0 && t.TriggerRule.needsDependencies():
 		r.add(at, "say what it needs, or drop the rule", "%s can never hold for a task that needs nothing", t.TriggerRule)
 	}
 	if t.Timeout < 0 {
-		r.add(taskPlace(i).key("timeout"), durationHint, "timeout is negative")
+		r.add(taskPath(i).key("timeout"), durationHint, "timeout is negative")
 	}
-	checkRetry(r, taskPlace(i).key("retry"), t.Retry)
+	checkRetry(r, taskPath(i).key("retry"), t.Retry)
 	if !tasks.ValidQueue(t.Queue) {
-		r.add(taskPlace(i).key("queue"), tasks.QueueHint, "%.100q is no name for a queue", t.Queue)
+		r.add(taskPath(i).key("queue"), tasks.QueueNameRule, "%.100q is no name for a queue", t.Queue)
 	}
 	if !known(t.Priority, tasks.Priorities()) {
-		r.add(taskPlace(i).key("priority"), r.suggest(string(t.Priority), names(tasks.Priorities())), "unknown priority %q", t.Priority)
+		r.add(taskPath(i).key("priority"), r.suggest(string(t.Priority), names(tasks.Priorities())), "unknown priority %q", t.Priority)
 	}
 }
 
 // checkWork checks what the task runs: either run, or uses and with.
-func (t *Task) checkWork(r *reporter, i int, c Catalog) {
-	at := taskPlace(i)
+func (t *Task) checkWork(r *decoder, i int, c HandlerSource) {
+	at := taskPath(i)
 	switch {
 	case t.Run != "" && t.Uses != "":
 		r.add(at.key("uses"), "keep one of them", "the task has both run and uses")
 	case t.Run == "" && t.Uses == "":
-		if !r.isSettled(at.key("run")) && !r.isSettled(at.key("uses")) {
+		if !r.isSuppressed(at.key("run")) && !r.isSuppressed(at.key("uses")) {
 			r.add(at, "run: is a shell command, uses: names a handler", "the task has neither run nor uses")
 		}
 	case t.Run != "":
@@ -89,7 +89,7 @@ func (t *Task) checkWork(r *reporter, i int, c Catalog) {
 	}
 }
 
-func (t *Task) checkRun(r *reporter, at *place) {
+func (t *Task) checkRun(r *decoder, at *keyPath) {
 	t.checkCommand(r, at)
 	checkText(r, at.key("run"), "run", t.Run)
 	if len(t.Run) > maxRun {
@@ -100,7 +100,7 @@ func (t *Task) checkRun(r *reporter, at *place) {
 	}
 }
 
-func (t *Task) checkUses(r *reporter, at *place, c Catalog) {
+func (t *Task) checkUses(r *decoder, at *keyPath, c HandlerSource) {
 	t.checkNoCommand(r, at)
 	if t.Uses == ShellHandler {
 		r.add(at.key("uses"), "write run: and the command", "the shell is not used by its name")
@@ -125,7 +125,7 @@ func (t *Task) checkUses(r *reporter, at *place, c Catalog) {
 }
 
 // canonicalWith converts With to canonical form and returns it decoded, with numbers as json.Number.
-func (t *Task) canonicalWith(r *reporter, at *place) (map[string]any, bool) {
+func (t *Task) canonicalWith(r *decoder, at *keyPath) (map[string]any, bool) {
 	if t.With == nil {
 		return map[string]any{}, true
 	}
@@ -148,7 +148,7 @@ func (t *Task) canonicalWith(r *reporter, at *place) (map[string]any, bool) {
 }
 
 // reportWith reports a handler's errors at the keys that they name.
-func reportWith(r *reporter, at *place, with map[string]any, err error) {
+func reportWith(r *decoder, at *keyPath, with map[string]any, err error) {
 	var one *tasks.FieldError
 	if !errors.As(err, &one) { // FieldErrors contain one
 		r.add(at, "", "%v", err)
@@ -159,7 +159,7 @@ func reportWith(r *reporter, at *place, with map[string]any, err error) {
 	}
 }
 
-func reportField(r *reporter, at *place, with map[string]any, field *tasks.FieldError) {
+func reportField(r *decoder, at *keyPath, with map[string]any, field *tasks.FieldError) {
 	if field.Field == "" {
 		r.add(at, field.Hint, "with: %s", field.Msg)
 		return
@@ -174,9 +174,9 @@ func reportField(r *reporter, at *place, with map[string]any, field *tasks.Field
 	r.add(at, field.Hint, "with.%s: %s", field.Field, field.Msg)
 }
 
-func (t *Task) checkEnv(r *reporter, i int) {
+func (t *Task) checkEnv(r *decoder, i int) {
 	for _, name := range slices.Sorted(maps.Keys(t.Env)) {
-		at := func() *place { return taskPlace(i).key("env").key(name) }
+		at := func() *keyPath { return taskPath(i).key("env").key(name) }
 		switch {
 		case !envPattern.MatchString(name):
 			r.add(at(), envHint, "%.100q is no name for an environment variable", name)
@@ -187,7 +187,7 @@ func (t *Task) checkEnv(r *reporter, i int) {
 	}
 }
 
-func checkRetry(r *reporter, at *place, p tasks.RetryPolicy) {
+func checkRetry(r *decoder, at *keyPath, p tasks.RetryPolicy) {
 	if p.MaxAttempts < 1 || p.MaxAttempts > maxAttempts {
 		r.add(at.key("max_attempts"), attemptsHint, "max_attempts is %d", p.MaxAttempts)
 	}

@@ -35,11 +35,11 @@ const (
 	shellHint    = "sh, bash, python, or a command with {0} for the script's file, such as: perl {0}"
 )
 
-// scriptPlace is replaced by the path of the script's file in a template of Shell.
-const scriptPlace = "{0}"
+// scriptPath is replaced by the path of the script's file in a template of Shell.
+const scriptPath = "{0}"
 
 // command reads the value of p if its key is one of commandKeys, and reports whether it is.
-func (r *reporter) command(c *Command, p pair, at *place) bool {
+func (r *decoder) command(c *Command, p pair, at *keyPath) bool {
 	switch p.name {
 	case "shell":
 		c.Shell = r.text(p.value, at, p.name)
@@ -57,7 +57,7 @@ func (r *reporter) command(c *Command, p pair, at *place) bool {
 	return true
 }
 
-func (r *reporter) exitCodes(n *yaml.Node, at *place, what string) tasks.ExitCodes {
+func (r *decoder) exitCodes(n *yaml.Node, at *keyPath, what string) tasks.ExitCodes {
 	entries := []*yaml.Node{n}
 	if n.Kind == yaml.SequenceNode {
 		entries = n.Content
@@ -69,12 +69,12 @@ func (r *reporter) exitCodes(n *yaml.Node, at *place, what string) tasks.ExitCod
 			at = at.at(i)
 		}
 		if e.Kind != yaml.ScalarNode {
-			r.addNode(e, at, exitCodeHint, "%s must be exit codes, and holds %s", what, describe(e))
+			r.addAt(e, at, exitCodeHint, "%s must be exit codes, and holds %s", what, describe(e))
 			continue
 		}
 		code, err := tasks.ParseExitCodeRange(e.Value)
 		if err != nil {
-			r.addNode(e, at, exitCodeHint, "%s: %v", what, err)
+			r.addAt(e, at, exitCodeHint, "%s: %v", what, err)
 			continue
 		}
 		codes = append(codes, code)
@@ -83,12 +83,12 @@ func (r *reporter) exitCodes(n *yaml.Node, at *place, what string) tasks.ExitCod
 }
 
 // checkCommand checks the Command of a task with Run.
-func (t *Task) checkCommand(r *reporter, at *place) {
+func (t *Task) checkCommand(r *decoder, at *keyPath) {
 	checkText(r, at.key("shell"), "shell", t.Shell)
-	switch template := strings.Contains(t.Shell, scriptPlace); {
+	switch template := strings.Contains(t.Shell, scriptPath); {
 	case hasExpressions(t.Shell):
 		r.add(at.key("shell"), "", "shell holds ${{ }}, which is not evaluated there")
-	case template && strings.HasPrefix(strings.TrimSpace(t.Shell), scriptPlace):
+	case template && strings.HasPrefix(strings.TrimSpace(t.Shell), scriptPath):
 		r.add(at.key("shell"), shellHint, "shell begins with {0}, and must begin with a program")
 	case t.Shell != "" && !template && !slices.Contains([]string{"sh", "bash", "python"}, t.Shell):
 		r.add(at.key("shell"), shellHint, "unknown shell %q", t.Shell)
@@ -96,14 +96,14 @@ func (t *Task) checkCommand(r *reporter, at *place) {
 	checkText(r, at.key("working_directory"), "working_directory", t.WorkingDirectory)
 	for i, file := range t.EnvFile {
 		checkText(r, at.key("env_file").at(i), "env_file", file)
-		if strings.TrimSpace(file) == "" && !r.isSettled(at.key("env_file").at(i)) {
+		if strings.TrimSpace(file) == "" && !r.isSuppressed(at.key("env_file").at(i)) {
 			r.add(at.key("env_file").at(i), "", "an entry of env_file is empty")
 		}
 	}
 	t.checkExitCodes(r, at)
 }
 
-func (t *Task) checkExitCodes(r *reporter, at *place) {
+func (t *Task) checkExitCodes(r *decoder, at *keyPath) {
 	check := func(key string, codes tasks.ExitCodes) {
 		for i, c := range codes {
 			if _, err := tasks.ParseExitCodeRange(c.String()); err != nil {
@@ -142,7 +142,7 @@ func (c *Command) inherit(defaults *Command) {
 }
 
 // checkNoCommand reports fields of Command in a task without Run.
-func (t *Task) checkNoCommand(r *reporter, at *place) {
+func (t *Task) checkNoCommand(r *decoder, at *keyPath) {
 	set := []bool{
 		t.Shell != "", t.WorkingDirectory != "", t.EnvFile != nil, t.PermanentExitCodes != nil, t.SkipExitCodes != nil,
 	}
@@ -173,11 +173,11 @@ func (c *taskCompiler) arguments(t *Task, script string) {
 	}
 	v, err := decodeExact(c.out.fixed.With)
 	if err != nil {
-		c.report.add(c.place().key("run"), "", "run: %v", err)
+		c.report.add(c.path().key("run"), "", "run: %v", err)
 		return
 	}
 	with, dynamic := v.(map[string]any), false
-	text := func(at *place, s string) any {
+	text := func(at *keyPath, s string) any {
 		value, d := c.tree(at, s)
 		dynamic = dynamic || d
 		if t, ok := value.(*template); ok {
@@ -186,10 +186,10 @@ func (c *taskCompiler) arguments(t *Task, script string) {
 		return value
 	}
 	if t.WorkingDirectory != "" {
-		with["working_directory"] = text(c.place().key("working_directory"), t.WorkingDirectory)
+		with["working_directory"] = text(c.path().key("working_directory"), t.WorkingDirectory)
 	}
 	for i, file := range t.EnvFile {
-		with["env_file"].([]any)[i] = text(c.place().key("env_file").at(i), file)
+		with["env_file"].([]any)[i] = text(c.path().key("env_file").at(i), file)
 	}
 	if dynamic {
 		c.out.with = with

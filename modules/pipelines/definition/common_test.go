@@ -17,7 +17,7 @@ type fetchInput struct {
 }
 
 // catalog contains two handlers that are made in the same way as those of extensions.
-func catalog(t testing.TB) definition.Catalog {
+func catalog(t testing.TB) definition.HandlerSource {
 	t.Helper()
 	r, err := tasks.NewRegistry([]tasks.Handler{
 		tasks.NewHandler("fetch", func(context.Context, fetchInput) (any, error) { return nil, nil }),
@@ -47,8 +47,8 @@ func task(t testing.TB, d *definition.Definition, id string) *definition.Task {
 	return found
 }
 
-func values(input string, needs map[string]string) *definition.Values {
-	v := &definition.Values{Input: json.RawMessage(input), Needs: map[string]json.RawMessage{}}
+func values(input string, needs map[string]string) *definition.EvalContext {
+	v := &definition.EvalContext{Input: json.RawMessage(input), Needs: map[string]json.RawMessage{}}
 	for id, out := range needs {
 		v.Needs[id] = json.RawMessage(out)
 	}

@@ -15,9 +15,9 @@ type compiled struct {
 	with      any                  // the decoded With with *template for texts with expressions; nil: use fixed
 	env       map[string]*template // the variables that depend on values; empty: all are fixed
 	reads     reads                // of with, env and run
-	outputs   []string             // result of OutputsNeeded
+	outputs   []string             // result of RequiredOutputs
 	pasts     []string             // result of PastsNeeded
-	ifOutputs []string             // result of ConditionNeeds
+	ifOutputs []string             // result of ConditionOutputs
 	ifPasts   []string
 }
 
@@ -34,7 +34,7 @@ type templatePart struct {
 }
 
 // compile compiles the expressions of every task and reports their mistakes.
-func (d *Definition) compile(r *reporter) {
+func (d *Definition) compile(r *decoder) {
 	s := newScope(d, r.suggest)
 	for i := range d.Tasks {
 		t := &d.Tasks[i]
@@ -48,7 +48,7 @@ func (d *Definition) compile(r *reporter) {
 // taskCompiler compiles one task.
 type taskCompiler struct {
 	scope  *scope
-	report *reporter
+	report *decoder
 	index  int
 	out    *compiled
 }
@@ -74,7 +74,7 @@ func (c *taskCompiler) task(t *Task) {
 	}
 }
 
-func (c *taskCompiler) place() *place { return taskPlace(c.index) }
+func (c *taskCompiler) path() *keyPath { return taskPath(c.index) }
 
 func (c *taskCompiler) condition(t *Task) {
 	text := strings.TrimSpace(t.If)
@@ -85,7 +85,7 @@ func (c *taskCompiler) condition(t *Task) {
 	if strings.HasPrefix(text, open) {
 		parts, wrong := split(text)
 		if wrong != nil {
-			c.wrong(c.place().key("if"), wrong)
+			c.wrong(c.path().key("if"), wrong)
 			return
 		}
 		if len(parts) == 1 {
@@ -95,20 +95,20 @@ func (c *taskCompiler) condition(t *Task) {
 	e, wrong := c.scope.compile(source)
 	if wrong != nil {
 		wrong.offset += offset
-		c.wrong(c.place().key("if"), wrong)
+		c.wrong(c.path().key("if"), wrong)
 		return
 	}
 	c.out.condition = e
 	c.out.ifOutputs, c.out.ifPasts = inOrder(t.Needs, e.reads.outputs), inOrder(t.Needs, e.reads.pasts)
 }
 
-func (c *taskCompiler) wrong(at *place, m *mistake) {
+func (c *taskCompiler) wrong(at *keyPath, m *textError) {
 	c.report.addIn(at, m.offset, m.hint, "%s", m.msg)
 }
 
 // variable compiles the value of one environment variable. A value without anything to evaluate is stored in fixed.
 func (c *taskCompiler) variable(fixed map[string]string, name, value string) {
-	t, ok := c.template(c.place().key("env").key(name), value)
+	t, ok := c.template(c.path().key("env").key(name), value)
 	if !ok {
 		return
 	}
@@ -128,10 +128,10 @@ func (c *taskCompiler) with(t *Task) {
 	}
 	v, err := decodeExact(raw)
 	if err != nil {
-		c.report.add(c.place().key("with"), "", "with is no usable JSON: %v", err)
+		c.report.add(c.path().key("with"), "", "with is no usable JSON: %v", err)
 		return
 	}
-	if v, dynamic := c.tree(c.place().key("with"), v); dynamic {
+	if v, dynamic := c.tree(c.path().key("with"), v); dynamic {
 		markURL(t.Uses, v)
 		c.out.with = v
 	} else {
@@ -140,7 +140,7 @@ func (c *taskCompiler) with(t *Task) {
 }
 
 // tree replaces the texts in v by templates or literals, and reports whether any must be evaluated.
-func (c *taskCompiler) tree(at *place, v any) (_ any, dynamic bool) {
+func (c *taskCompiler) tree(at *keyPath, v any) (_ any, dynamic bool) {
 	switch v := v.(type) {
 	case string:
 		if !hasExpressions(v) {
@@ -170,7 +170,7 @@ func (c *taskCompiler) tree(at *place, v any) (_ any, dynamic bool) {
 	return v, false
 }
 
-func (c *taskCompiler) template(at *place, s string) (*template, bool) {
+func (c *taskCompiler) template(at *keyPath, s string) (*template, bool) {
 	parts, wrong := split(s)
 	if wrong != nil {
 		c.wrong(at, wrong)
@@ -191,7 +191,7 @@ func (c *taskCompiler) template(at *place, s string) (*template, bool) {
 
 // expression compiles one part of with, env or run, and records what it reads. It returns nil after reporting a
 // mistake.
-func (c *taskCompiler) expression(at *place, p part) *expression {
+func (c *taskCompiler) expression(at *keyPath, p part) *expression {
 	if c.report.full() {
 		return nil
 	}
@@ -213,7 +213,7 @@ func (c *taskCompiler) run(t *Task) string {
 	}
 	parts, wrong := split(t.Run)
 	if wrong != nil {
-		c.wrong(c.place().key("run"), wrong)
+		c.wrong(c.path().key("run"), wrong)
 		return ""
 	}
 	var text strings.Builder
@@ -227,11 +227,11 @@ func (c *taskCompiler) run(t *Task) string {
 		}
 		way, wrong := sh.expression()
 		if !t.posix() {
-			wrong = &mistake{msg: "${{ }} is not evaluated in a script for " + t.Shell, hint: otherLanguage}
+			wrong = &textError{msg: "${{ }} is not evaluated in a script for " + t.Shell, hint: otherLanguage}
 		}
 		if wrong != nil {
 			wrong.offset = p.offset
-			c.wrong(c.place().key("run"), wrong)
+			c.wrong(c.path().key("run"), wrong)
 			continue
 		}
 		if way == inComment {
@@ -241,7 +241,7 @@ func (c *taskCompiler) run(t *Task) string {
 		count++
 		name := "SLUICE_EXPR_" + strconv.Itoa(count)
 		offsets[name] = p.offset
-		if e := c.expression(c.place().key("run"), p); e != nil {
+		if e := c.expression(c.path().key("run"), p); e != nil {
 			c.out.env[name] = &template{parts: []templatePart{{expression: e, source: p.source}}}
 		}
 		text.WriteString(way.parameter(name))
@@ -259,7 +259,7 @@ func (c *taskCompiler) warnReparsed(script string, offsets map[string]int) {
 	search := reparsed{
 		known: func(name string) bool { _, ok := offsets[name]; return ok },
 		found: func(name, program, hint string) {
-			c.report.warnIn(c.place().key("run"), offsets[name], hint,
+			c.report.warnIn(c.path().key("run"), offsets[name], hint,
 				"the value of this ${{ }} becomes part of a text that %s parses as code", program)
 		},
 	}

@@ -14,19 +14,19 @@ import (
 const maxPattern = 1000 // bytes
 
 // choices reads a list of scalar values.
-func (r *reporter) choices(n *yaml.Node, at *place) []json.RawMessage {
+func (r *decoder) choices(n *yaml.Node, at *keyPath) []json.RawMessage {
 	if n.Kind != yaml.SequenceNode {
-		r.addNode(n, at, "choices: [small, large]", "choices must be a list of values, and is %s", describe(n))
+		r.addAt(n, at, "choices: [small, large]", "choices must be a list of values, and is %s", describe(n))
 		return nil
 	}
 	if len(n.Content) == 0 {
-		r.addNode(n, at, "give it a value or leave the key out", "choices is empty")
+		r.addAt(n, at, "give it a value or leave the key out", "choices is empty")
 		return nil
 	}
 	out := make([]json.RawMessage, len(n.Content))
 	for i, c := range n.Content {
 		if c.Kind != yaml.ScalarNode || c.Tag == "!!null" {
-			r.addNode(c, at.at(i), "", "a choice is a text, a number, true or false, and this is %s", describe(c))
+			r.addAt(c, at.at(i), "", "a choice is a text, a number, true or false, and this is %s", describe(c))
 			return nil
 		}
 		out[i] = mustEncode(r.value(c, at.at(i)))
@@ -35,18 +35,18 @@ func (r *reporter) choices(n *yaml.Node, at *place) []json.RawMessage {
 }
 
 // number reads a bound. It returns the empty string after reporting a mistake.
-func (r *reporter) number(n *yaml.Node, at *place, what string) json.Number {
+func (r *decoder) number(n *yaml.Node, at *keyPath, what string) json.Number {
 	if n.Kind == yaml.ScalarNode && (n.Tag == "!!int" || n.Tag == "!!float") {
 		if number, ok := jsonNumber(n.Value); ok {
 			return number
 		}
 	}
-	r.addNode(n, at, "", "%s must be a number, and is %s", what, describe(n))
+	r.addAt(n, at, "", "%s must be a number, and is %s", what, describe(n))
 	return ""
 }
 
 // checkConstraints checks a field's constraints other than its type, and compiles the pattern.
-func (f *InputField) checkConstraints(r *reporter, at *place) {
+func (f *InputField) checkConstraints(r *decoder, at *keyPath) {
 	for i, c := range f.Choices {
 		v, err := decodeExact(c)
 		if err != nil || CheckJSON(c, MaxInput) != nil {

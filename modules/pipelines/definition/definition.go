@@ -26,12 +26,12 @@ type Definition struct {
 	dependents [][]string     // by index: the tasks whose needs name it, in the order of declaration
 	order      []int          // indexes in topological order
 	rank       []int          // by index: the position in order
-	warnings   Problems
+	warnings   Diagnostics
 }
 
 // Warnings returns what is allowed in the text but probably unintended, as found by Parse, at most a hundred. A
 // Definition that was not created by Parse has none.
-func (d *Definition) Warnings() Problems { return d.warnings }
+func (d *Definition) Warnings() Diagnostics { return d.warnings }
 
 // InputField is one declared field of a run's input.
 type InputField struct {
@@ -60,7 +60,7 @@ type Task struct {
 	Command                       // for a task with Run
 	Env         map[string]string `json:"env,omitempty"`
 	If          string            `json:"if,omitempty"`
-	TriggerRule Rule              `json:"trigger_rule"`
+	TriggerRule TriggerRule       `json:"trigger_rule"`
 	// ContinueOnError means that the task's failure does not make the run fail. The task's dependents still see it as
 	// failed.
 	ContinueOnError bool `json:"continue_on_error,omitempty"`
@@ -97,8 +97,8 @@ func (t *Task) Handler() string {
 	return t.Uses
 }
 
-// Catalog is the set of handlers that a definition may use.
-type Catalog interface {
+// HandlerSource is the set of handlers that a definition may use.
+type HandlerSource interface {
 	Handler(name string) (tasks.Handler, bool)
 	Names() []string // sorted
 }
@@ -112,8 +112,8 @@ func (d *Definition) Task(id string) (*Task, bool) {
 	return &d.Tasks[i], true
 }
 
-// Place returns a task's index in Tasks, or -1 if no task has this id.
-func (d *Definition) Place(id string) int {
+// IndexOf returns a task's index in Tasks, or -1 if no task has this id.
+func (d *Definition) IndexOf(id string) int {
 	if i, ok := d.index[id]; ok {
 		return i
 	}

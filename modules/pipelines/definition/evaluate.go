@@ -12,7 +12,7 @@ import (
 type evaluator struct {
 	*meter
 	e      *expression
-	values *Values
+	values *EvalContext
 	locals []local     // of let, innermost last
 	items  []iteration // of functions that iterate over a list, innermost last
 }

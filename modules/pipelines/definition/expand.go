@@ -21,7 +21,7 @@ const mergeHint = "<<: takes *NAME of a mapping, or a list of such"
 // expander replaces aliases by their anchors' nodes, and merge keys by the entries that they add. Nodes are shared,
 // not copied, so the work is bounded by the size of the file and not by its expansion.
 type expander struct {
-	r      *reporter
+	r      *decoder
 	done   map[*yaml.Node]measured
 	merges int // number of nodes that all merge keys have added
 }
@@ -34,7 +34,7 @@ type measured struct {
 }
 
 // expand returns the document without aliases and merge keys, or nil after reporting a mistake.
-func (r *reporter) expand(root *yaml.Node) *yaml.Node {
+func (r *decoder) expand(root *yaml.Node) *yaml.Node {
 	e := &expander{r: r, done: map[*yaml.Node]measured{}}
 	m := e.node(root)
 	switch {

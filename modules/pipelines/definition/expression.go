@@ -132,14 +132,14 @@ const maxExpression = 16 << 10
 
 // compile checks and compiles one expression. It recovers panics of the library and reports them as a mistake,
 // because what a user writes must never end the process. No such panic is known.
-func (s *scope) compile(source string) (_ *expression, wrong *mistake) {
+func (s *scope) compile(source string) (_ *expression, wrong *textError) {
 	defer func() {
 		if p := recover(); p != nil {
-			wrong = &mistake{0, fmt.Sprintf("the expression cannot be compiled: %v", p), ""}
+			wrong = &textError{0, fmt.Sprintf("the expression cannot be compiled: %v", p), ""}
 		}
 	}()
 	if len(source) > maxExpression {
-		return nil, &mistake{0, fmt.Sprintf("the expression has %d bytes, more than the limit of %d", len(source), maxExpression), ""}
+		return nil, &textError{0, fmt.Sprintf("the expression has %d bytes, more than the limit of %d", len(source), maxExpression), ""}
 	}
 	s.prepare()
 	tree, err := parser.ParseWithConfig(source, s.conf)
@@ -168,7 +168,7 @@ func (s *scope) compile(source string) (_ *expression, wrong *mistake) {
 type constantReader struct {
 	source   string
 	patterns map[*ast.BinaryNode]*pattern
-	first    *mistake
+	first    *textError
 }
 
 // Visit is called for a node after its children. It implements ast.Visitor.
@@ -187,7 +187,7 @@ func (c *constantReader) Visit(node *ast.Node) {
 		}
 	}
 	if err != nil && c.first == nil {
-		c.first = &mistake{byteOffset(c.source, n.Location().From), err.Error(), ""}
+		c.first = &textError{byteOffset(c.source, n.Location().From), err.Error(), ""}
 	}
 }
 
@@ -204,12 +204,12 @@ func literal(n ast.Node) any {
 var unknownName = regexp.MustCompile(`^unknown name (\S+)$`)
 
 // explain converts an error of the expression library to a mistake with its position and, for names, a hint.
-func (s *scope) explain(source string, err error) *mistake {
+func (s *scope) explain(source string, err error) *textError {
 	var at *file.Error
 	if !errors.As(err, &at) {
-		return &mistake{0, err.Error(), ""}
+		return &textError{0, err.Error(), ""}
 	}
-	m := &mistake{byteOffset(source, at.From), at.Message, ""}
+	m := &textError{byteOffset(source, at.From), at.Message, ""}
 	if name := unknownName.FindStringSubmatch(at.Message); name != nil {
 		m.msg, m.hint = fmt.Sprintf("unknown name %q", name[1]), s.nameHint(name[1])
 	} else if strings.Contains(source, open) {

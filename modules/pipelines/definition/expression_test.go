@@ -292,8 +292,8 @@ tasks:
 		"a": {nil, nil}, "shell": {{"b"}, {"c", "a", "b"}}, "used": {{"c", "a"}, {"c", "b"}}, "plain": {nil, nil},
 	}
 	for id, w := range want {
-		outputs, _ := task(t, d, id).ConditionNeeds()
-		got := [2][]string{outputs, task(t, d, id).OutputsNeeded()}
+		outputs, _ := task(t, d, id).ConditionOutputs()
+		got := [2][]string{outputs, task(t, d, id).RequiredOutputs()}
 		if diff := cmp.Diff(w, got); diff != "" {
 			t.Errorf("%s: %s", id, diff)
 		}
@@ -329,7 +329,7 @@ tasks:
 	if err != nil || again.Env["N"] != "8" || got.Env["N"] != "7" {
 		t.Errorf("a second call: %v %v, the first now %v", again.Env, err, got.Env)
 	}
-	plain, err := task(t, d, "a").Resolve(t.Context(), &definition.Values{})
+	plain, err := task(t, d, "a").Resolve(t.Context(), &definition.EvalContext{})
 	if err != nil || string(plain.With) != `{"script":"true"}` || len(plain.Env) != 0 {
 		t.Errorf("without expressions: %s %v %v", plain.With, plain.Env, err)
 	}

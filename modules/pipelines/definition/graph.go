@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// link indexes the tasks, checks their needs and sorts them topologically. Tasks without an id or with a duplicate id
-// are reported and left out of the graph.
-func (d *Definition) link(r *reporter) {
+// buildGraph indexes the tasks, checks their needs and sorts them topologically. Tasks without an id or with a
+// duplicate id are reported and left out of the graph.
+func (d *Definition) buildGraph(r *decoder) {
 	d.index = make(map[string]int, len(d.Tasks))
 	ids := make([]string, 0, len(d.Tasks))
 	for i := range d.Tasks {
 		id := d.Tasks[i].ID
 		if id == "" {
-			r.add(taskPlace(i).key("id"), "give it a name that needs can refer to", "the task has no id")
+			r.add(taskPath(i).key("id"), "give it a name that needs can refer to", "the task has no id")
 			continue
 		}
 		if first, twice := d.index[id]; twice {
-			r.add(taskPlace(i).key("id"), "", "the id %q is taken by task number %d", id, first+1)
+			r.add(taskPath(i).key("id"), "", "the id %q is taken by task number %d", id, first+1)
 			continue
 		}
 		d.index[id] = i
@@ -32,11 +32,11 @@ func (d *Definition) link(r *reporter) {
 	d.sort(r)
 }
 
-func (d *Definition) linkNeeds(r *reporter, i int, ids []string) {
+func (d *Definition) linkNeeds(r *decoder, i int, ids []string) {
 	t := &d.Tasks[i]
 	seen := make(map[string]bool, len(t.Needs))
 	for j, need := range t.Needs {
-		at := func() *place { return taskPlace(i).key("needs").at(j) }
+		at := func() *keyPath { return taskPath(i).key("needs").at(j) }
 		n, ok := d.index[need]
 		switch {
 		case seen[need]:
@@ -44,7 +44,7 @@ func (d *Definition) linkNeeds(r *reporter, i int, ids []string) {
 		case need == t.ID && need != "":
 			r.add(at(), "", "the task %q needs itself", need)
 		case !ok:
-			if !r.isSettled(at()) {
+			if !r.isSuppressed(at()) {
 				r.add(at(), r.suggest(need, ids), "needs names %q, and there is no such task", need)
 			}
 		case t.ID != "":
@@ -55,7 +55,7 @@ func (d *Definition) linkNeeds(r *reporter, i int, ids []string) {
 }
 
 // sort sorts the tasks topologically. Among the tasks that could come next, the one declared first comes first.
-func (d *Definition) sort(r *reporter) {
+func (d *Definition) sort(r *decoder) {
 	waiting := make([]int, len(d.Tasks)) // dependencies that are not in the order yet
 	for i := range d.dependents {
 		for _, id := range d.dependents[i] {
@@ -63,7 +63,7 @@ func (d *Definition) sort(r *reporter) {
 		}
 	}
 	next := &sort.IntSlice{}
-	free := places{next}
+	free := taskHeap{next}
 	for i := range d.Tasks {
 		if waiting[i] == 0 {
 			heap.Push(free, i)
@@ -86,12 +86,12 @@ func (d *Definition) sort(r *reporter) {
 	}
 }
 
-// places is a heap of indexes in Tasks.
-type places struct{ *sort.IntSlice }
+// taskHeap is a heap of indexes in Tasks.
+type taskHeap struct{ *sort.IntSlice }
 
-func (p places) Push(x any) { *p.IntSlice = append(*p.IntSlice, x.(int)) }
+func (p taskHeap) Push(x any) { *p.IntSlice = append(*p.IntSlice, x.(int)) }
 
-func (p places) Pop() any {
+func (p taskHeap) Pop() any {
 	old := *p.IntSlice
 	last := old[len(old)-1]
 	*p.IntSlice = old[:len(old)-1]
@@ -100,7 +100,7 @@ func (p places) Pop() any {
 
 // reportCycles reports each cycle that it finds once. From each task that never became free it follows the first need
 // that never did. Every such walk ends in a cycle.
-func (d *Definition) reportCycles(r *reporter, waiting []int) {
+func (d *Definition) reportCycles(r *decoder, waiting []int) {
 	walks := make([]int, len(d.Tasks)) // by index: the number of the walk that passed the task
 	for start := range d.Tasks {
 		if waiting[start] == 0 || walks[start] != 0 {
@@ -128,7 +128,7 @@ func (d *Definition) stuckNeed(i int, waiting []int) int {
 	return i
 }
 
-func (d *Definition) reportCycle(r *reporter, cycle []int) {
+func (d *Definition) reportCycle(r *decoder, cycle []int) {
 	first := slices.Index(cycle, slices.Min(cycle))
 	cycle = append(cycle[first:len(cycle):len(cycle)], cycle[:first]...)
 	ids := make([]string, 0, len(cycle)+1)
@@ -140,7 +140,7 @@ func (d *Definition) reportCycle(r *reporter, cycle []int) {
 		ids = slices.Concat(ids[:10], []string{"…"}, ids[len(ids)-9:])
 	}
 	needs := d.Tasks[cycle[0]].Needs
-	at := taskPlace(cycle[0]).key("needs").at(slices.Index(needs, d.Tasks[cycle[1]].ID))
+	at := taskPath(cycle[0]).key("needs").at(slices.Index(needs, d.Tasks[cycle[1]].ID))
 	r.add(at, "each needs the next; take one of these needs away", "cycle: %s", strings.Join(ids, " → "))
 }
 

@@ -42,12 +42,12 @@ func (d *Definition) CheckInput(raw json.RawMessage) (json.RawMessage, error) {
 	}
 	given, ok := v.(map[string]any)
 	if !ok {
-		return nil, Problems{{Path: "input", Message: "it is " + kindOf(v) + ", and must be an object"}}
+		return nil, Diagnostics{{Path: "input", Message: "it is " + kindOf(v) + ", and must be an object"}}
 	}
 	if len(d.Input) == 0 {
 		return encode(given)
 	}
-	r := &reporter{}
+	r := &decoder{}
 	checked := d.checkGiven(r, given)
 	if err := r.err(); err != nil {
 		return nil, err
@@ -59,8 +59,8 @@ func (d *Definition) CheckInput(raw json.RawMessage) (json.RawMessage, error) {
 }
 
 // checkGiven returns the checked input. It writes the object field by field, because a Go map would lose the order.
-func (d *Definition) checkGiven(r *reporter, given map[string]any) json.RawMessage {
-	top := (*place)(nil).key("input")
+func (d *Definition) checkGiven(r *decoder, given map[string]any) json.RawMessage {
+	top := (*keyPath)(nil).key("input")
 	var out bytes.Buffer
 	write := func(name string, value []byte) {
 		if out.Len() > 0 {

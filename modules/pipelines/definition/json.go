@@ -30,7 +30,7 @@ func CheckJSON(raw []byte, maxBytes int) error {
 		return errors.New("there is no JSON: it is empty")
 	}
 	if at := invalidUTF8(raw); at >= 0 {
-		return fmt.Errorf("%s: byte %d is not valid UTF-8", jsonPlace(raw, at), at+1)
+		return fmt.Errorf("%s: byte %d is not valid UTF-8", jsonPosition(raw, at), at+1)
 	}
 	if err := checkNesting(raw); err != nil {
 		return err
@@ -64,7 +64,7 @@ func checkNesting(raw []byte) error {
 			i += stringEnd(raw[i:])
 		case '{', '[':
 			if depth++; depth > maxDepth {
-				return fmt.Errorf("%s: it is nested deeper than %d", jsonPlace(raw[:i], i), maxDepth)
+				return fmt.Errorf("%s: it is nested deeper than %d", jsonPosition(raw[:i], i), maxDepth)
 			}
 		case '}', ']':
 			depth--
@@ -93,7 +93,7 @@ func checkScalars(raw []byte) error {
 		case c == '"':
 			end := i + stringEnd(raw[i:])
 			if at, err := checkString(raw[i+1 : end]); err != nil {
-				return fmt.Errorf("%s: %w", jsonPlace(raw, i+1+at), err)
+				return fmt.Errorf("%s: %w", jsonPosition(raw, i+1+at), err)
 			}
 			i = end
 		case c == '-' || c >= '0' && c <= '9':
@@ -102,7 +102,7 @@ func checkScalars(raw []byte) error {
 				end++
 			}
 			if number := string(raw[i:end]); !storableNumber(number) {
-				return fmt.Errorf("%s: the number %.40s is out of range: put it into quotes to keep it as a text", jsonPlace(raw, i), number)
+				return fmt.Errorf("%s: the number %.40s is out of range: put it into quotes to keep it as a text", jsonPosition(raw, i), number)
 			}
 			i = end - 1
 		}

@@ -23,7 +23,7 @@ const (
 var labelPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]{0,62}$`)
 
 // labels reads a mapping of texts. Scalar values are read as they are written.
-func (r *reporter) labels(n *yaml.Node, at *place) map[string]string {
+func (r *decoder) labels(n *yaml.Node, at *keyPath) map[string]string {
 	out := map[string]string{}
 	for _, p := range r.mapping(n, at, "labels", nil) {
 		out[p.name] = r.anyText(p.value, at.key(p.name), "the label "+p.name)
@@ -33,13 +33,13 @@ func (r *reporter) labels(n *yaml.Node, at *place) map[string]string {
 
 // CheckLabels validates the labels of a pipeline or a run. The error is of type Problems, with paths below labels.
 func CheckLabels(labels map[string]string) error {
-	r := &reporter{}
+	r := &decoder{}
 	checkLabels(r, labels)
 	return r.err()
 }
 
-func checkLabels(r *reporter, labels map[string]string) {
-	top := (*place)(nil).key("labels")
+func checkLabels(r *decoder, labels map[string]string) {
+	top := (*keyPath)(nil).key("labels")
 	if len(labels) > MaxLabels {
 		r.add(top, "", "%d labels are more than the limit of %d", len(labels), MaxLabels)
 		return
@@ -58,7 +58,7 @@ func checkLabels(r *reporter, labels map[string]string) {
 }
 
 // checkDescription checks a description. It may be empty.
-func checkDescription(r *reporter, at *place, text string) {
+func checkDescription(r *decoder, at *keyPath, text string) {
 	checkText(r, at, "the description", text)
 	if n := utf8.RuneCountInString(text); n > maxDescription {
 		r.add(at, "", "the description has %d characters, more than the limit of %d", n, maxDescription)
@@ -67,7 +67,7 @@ func checkDescription(r *reporter, at *place, text string) {
 
 // inherit adds the defaults that a task inherits to the expanded size of the file. It reports whether the size is
 // still within maxExpanded.
-func (r *reporter) inherit(s settings) bool {
+func (r *decoder) inherit(s settings) bool {
 	size := nodeCost * len(s.retry.PermanentErrors)
 	for name, value := range s.env {
 		size += 2*nodeCost + len(name) + len(value)
@@ -75,7 +75,7 @@ func (r *reporter) inherit(s settings) bool {
 	if r.expanded = sum(r.expanded, size); r.expanded <= maxExpanded {
 		return true
 	}
-	r.add((*place)(nil).key("defaults"), "give the variables to the tasks that use them",
+	r.add((*keyPath)(nil).key("defaults"), "give the variables to the tasks that use them",
 		"each task inherits %d bytes of defaults: %s", size, expandsTo(r.expanded))
 	return false
 }

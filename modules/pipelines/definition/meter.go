@@ -27,12 +27,12 @@ var errBudget = errors.New("the expression is too expensive")
 
 // meter bounds the time and memory of one evaluation.
 type meter struct {
-	ctx    context.Context // ends the evaluation; nil: only the limits end it
-	steps  int64           // remaining
-	memory int64           // remaining, in bytes
-	poll   int64           // the number of remaining steps at which ctx is checked next
-	most   limits
-	heavy  bool // the evaluation holds the gate
+	ctx      context.Context // ends the evaluation; nil: only the limits end it
+	steps    int64           // remaining
+	memory   int64           // remaining, in bytes
+	poll     int64           // the number of remaining steps at which ctx is checked next
+	maxSteps limits
+	heavy    bool // the evaluation holds the gate
 }
 
 // limits are the initial values of a meter.
@@ -44,7 +44,7 @@ type limits struct {
 const pollSteps = 10_000
 
 func newMeter(l limits) *meter {
-	return &meter{steps: l.steps, memory: l.memory, poll: l.steps - pollSteps, most: l}
+	return &meter{steps: l.steps, memory: l.memory, poll: l.steps - pollSteps, maxSteps: l}
 }
 
 // gate allows one gated evaluation at a time in this process to allocate more than ungated bytes.
@@ -56,14 +56,14 @@ const ungated = 8 << 20
 func (m *meter) step(n int64) error {
 	m.steps -= n
 	if m.steps < m.poll {
-		return m.look()
+		return m.checkContext()
 	}
 	return nil
 }
 
-func (m *meter) look() error {
+func (m *meter) checkContext() error {
 	if m.steps < 0 {
-		return fmt.Errorf("%w: it takes more than %d steps", errBudget, m.most.steps)
+		return fmt.Errorf("%w: it takes more than %d steps", errBudget, m.maxSteps.steps)
 	}
 	m.poll = m.steps - pollSteps
 	if m.ctx != nil && m.ctx.Err() != nil {
@@ -76,9 +76,9 @@ func (m *meter) look() error {
 func (m *meter) alloc(bytes int64) error {
 	m.memory -= bytes
 	if m.memory < 0 || bytes < 0 {
-		return fmt.Errorf("%w: it needs more than %d MiB of memory", errBudget, m.most.memory>>20)
+		return fmt.Errorf("%w: it needs more than %d MiB of memory", errBudget, m.maxSteps.memory>>20)
 	}
-	if m.most.gated && !m.heavy && m.most.memory-m.memory > ungated {
+	if m.maxSteps.gated && !m.heavy && m.maxSteps.memory-m.memory > ungated {
 		if err := m.enter(); err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (m *meter) close() {
 		m.heavy = false
 		runtime.GC()
 		<-gate
-	case m.most.memory-m.memory > ungated && collecting.CompareAndSwap(false, true):
+	case m.maxSteps.memory-m.memory > ungated && collecting.CompareAndSwap(false, true):
 		go func() { // so that a transaction need not wait for it
 			runtime.GC()
 			collecting.Store(false)

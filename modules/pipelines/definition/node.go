@@ -20,9 +20,9 @@ type pair struct {
 }
 
 // mapping returns the entries of a mapping in their order. If allowed is not nil, it reports other keys.
-func (r *reporter) mapping(n *yaml.Node, at *place, what string, allowed []string) []pair {
+func (r *decoder) mapping(n *yaml.Node, at *keyPath, what string, allowed []string) []pair {
 	if n.Kind != yaml.MappingNode {
-		r.addNode(n, at, "", "%s must be a mapping, and is %s", what, describe(n))
+		r.addAt(n, at, "", "%s must be a mapping, and is %s", what, describe(n))
 		return nil
 	}
 	pairs := make([]pair, 0, len(n.Content)/2)
@@ -31,13 +31,13 @@ func (r *reporter) mapping(n *yaml.Node, at *place, what string, allowed []strin
 		key, value := n.Content[i], n.Content[i+1]
 		switch {
 		case key.Kind != yaml.ScalarNode || key.Tag == "!!null":
-			r.addNode(key, at.key(key.Value), "", "a key must be a text, and is %s", describe(key))
+			r.addAt(key, at.key(key.Value), "", "a key must be a text, and is %s", describe(key))
 		case seen[key.Value]:
-			r.addNode(key, at.key(key.Value), "", "the key %q stands twice in %s", key.Value, what)
+			r.addAt(key, at.key(key.Value), "", "the key %q stands twice in %s", key.Value, what)
 		case allowed != nil && !slices.Contains(allowed, key.Value):
 			r.unknownKey(key, at, what, allowed, seen)
 		case allowed != nil && value.Tag == "!!null":
-			r.addNode(value, at.key(key.Value), "give it a value or leave the key out", "%s is empty", key.Value)
+			r.addAt(value, at.key(key.Value), "give it a value or leave the key out", "%s is empty", key.Value)
 		default:
 			pairs = append(pairs, pair{key.Value, key, value})
 		}
@@ -48,36 +48,36 @@ func (r *reporter) mapping(n *yaml.Node, at *place, what string, allowed []strin
 
 // unknownKey reports an unknown key. It also settles the key that was probably meant, so that it is not reported as
 // missing.
-func (r *reporter) unknownKey(key *yaml.Node, at *place, what string, allowed []string, seen map[string]bool) {
+func (r *decoder) unknownKey(key *yaml.Node, at *keyPath, what string, allowed []string, seen map[string]bool) {
 	hint := r.suggest(key.Value, allowed)
-	r.addNode(key, at.key(key.Value), hint, "%s has no key %q", what, key.Value)
+	r.addAt(key, at.key(key.Value), hint, "%s has no key %q", what, key.Value)
 	if meant := nearest(key.Value, allowed); meant != "" && !seen[meant] {
-		r.settle(at.key(meant))
+		r.suppress(at.key(meant))
 	}
 }
 
 // text reads a scalar that must be text. An unquoted date counts as text, because no setting is a time.
-func (r *reporter) text(n *yaml.Node, at *place, what string) string {
+func (r *decoder) text(n *yaml.Node, at *keyPath, what string) string {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" && n.Tag != "!!timestamp" {
 		hint := ""
 		if n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
 			hint = "put it into quotes"
 		}
-		r.addNode(n, at, hint, "%s must be a text, and is %s", what, describe(n))
+		r.addAt(n, at, hint, "%s must be a text, and is %s", what, describe(n))
 		return ""
 	}
 	if strings.TrimSpace(n.Value) == "" {
-		r.addNode(n, at, "give it a value or leave the key out", "%s is empty", what)
+		r.addAt(n, at, "give it a value or leave the key out", "%s is empty", what)
 		return ""
 	}
 	return n.Value
 }
 
 // anyText returns any scalar as it is written, so that 1.10 stays 1.10.
-func (r *reporter) anyText(n *yaml.Node, at *place, what string) string {
+func (r *decoder) anyText(n *yaml.Node, at *keyPath, what string) string {
 	switch {
 	case n.Kind != yaml.ScalarNode:
-		r.addNode(n, at, "", "%s must be a text, and is %s", what, describe(n))
+		r.addAt(n, at, "", "%s must be a text, and is %s", what, describe(n))
 		return ""
 	case n.Tag == "!!null":
 		return ""
@@ -85,41 +85,41 @@ func (r *reporter) anyText(n *yaml.Node, at *place, what string) string {
 	return n.Value
 }
 
-func (r *reporter) flag(n *yaml.Node, at *place, what string) bool {
+func (r *decoder) flag(n *yaml.Node, at *keyPath, what string) bool {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
-		r.addNode(n, at, "", "%s must be true or false, and is %s", what, describe(n))
+		r.addAt(n, at, "", "%s must be true or false, and is %s", what, describe(n))
 		return false
 	}
 	return strings.EqualFold(n.Value, "true")
 }
 
 // integer reads a whole number within bounds. It returns fallback after reporting a mistake.
-func (r *reporter) integer(n *yaml.Node, at *place, what, hint string, lowest, highest, fallback int) int {
+func (r *decoder) integer(n *yaml.Node, at *keyPath, what, hint string, lowest, highest, fallback int) int {
 	i, err := strconv.Atoi(n.Value)
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && n.Tag != "!!float" || err != nil {
-		r.addNode(n, at, hint, "%s must be a whole number, and is %s", what, describe(n))
+		r.addAt(n, at, hint, "%s must be a whole number, and is %s", what, describe(n))
 		return fallback
 	}
 	if i < lowest || i > highest {
-		r.addNode(n, at, hint, "%s is %d", what, i)
+		r.addAt(n, at, hint, "%s is %d", what, i)
 		return fallback
 	}
 	return i
 }
 
 // duration reads a duration greater than 0. It returns fallback after reporting a mistake.
-func (r *reporter) duration(n *yaml.Node, at *place, what string, fallback time.Duration) time.Duration {
+func (r *decoder) duration(n *yaml.Node, at *keyPath, what string, fallback time.Duration) time.Duration {
 	if n.Kind != yaml.ScalarNode {
-		r.addNode(n, at, durationHint, "%s must be a duration, and is %s", what, describe(n))
+		r.addAt(n, at, durationHint, "%s must be a duration, and is %s", what, describe(n))
 		return fallback
 	}
 	d, err := ParseDuration(n.Value)
 	switch {
 	case err != nil:
-		r.addNode(n, at, durationHint, "%s: %v", what, err)
+		r.addAt(n, at, durationHint, "%s: %v", what, err)
 		return fallback
 	case d <= 0:
-		r.addNode(n, at, durationHint, "%s must be more than 0", what)
+		r.addAt(n, at, durationHint, "%s must be more than 0", what)
 		return fallback
 	}
 	return d
@@ -145,7 +145,7 @@ func describe(n *yaml.Node) string {
 }
 
 // value converts a node to a value that JSON can represent.
-func (r *reporter) value(n *yaml.Node, at *place) any {
+func (r *decoder) value(n *yaml.Node, at *keyPath) any {
 	switch n.Kind {
 	case yaml.MappingNode:
 		out := make(map[string]any, len(n.Content)/2)
@@ -169,7 +169,7 @@ func (r *reporter) value(n *yaml.Node, at *place) any {
 		if number, ok := jsonNumber(n.Value); ok {
 			return number
 		}
-		r.addNode(n, at, "put it into quotes if it is a text", "%s is no number that JSON can hold", n.Value)
+		r.addAt(n, at, "put it into quotes if it is a text", "%s is no number that JSON can hold", n.Value)
 		return nil
 	}
 	return n.Value

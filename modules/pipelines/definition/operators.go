@@ -82,7 +82,7 @@ func (v *evaluator) span(a, b any) (any, error) {
 		return []any{}, nil
 	}
 	n := uint64(to) - uint64(from) + 1
-	if n == 0 || n > uint64(v.most.memory) {
+	if n == 0 || n > uint64(v.maxSteps.memory) {
 		return nil, v.alloc(-1)
 	}
 	if err := v.alloc(int64(n) * 24); err != nil {

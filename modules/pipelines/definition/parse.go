@@ -19,8 +19,8 @@ const MaxFile = 1 << 20
 // Parse parses a pipeline from YAML and does everything that Check does. Mistakes are reported under the name file.
 // The error is of type Problems and contains every mistake, up to a thousand, with its line, its column and usually a
 // hint. If c is nil, handlers are not checked.
-func Parse(file string, src []byte, c Catalog) (*Definition, error) {
-	r := &reporter{file: file, source: src}
+func Parse(file string, src []byte, c HandlerSource) (*Definition, error) {
+	r := &decoder{file: file, source: src}
 	if root := r.document(); root != nil {
 		r.root = root
 		if d, ok := r.pipeline(root); ok {
@@ -35,7 +35,7 @@ func Parse(file string, src []byte, c Catalog) (*Definition, error) {
 }
 
 // document returns the root of the only document, or nil after reporting a mistake that prevents further checks.
-func (r *reporter) document() *yaml.Node {
+func (r *decoder) document() *yaml.Node {
 	r.source = bytes.TrimPrefix(r.source, []byte("\ufeff"))
 	if len(r.source) > MaxFile {
 		r.append(1, 1, nil, "", "the file has "+strconv.Itoa(len(r.source))+" bytes, more than the limit of "+strconv.Itoa(MaxFile))
@@ -62,11 +62,11 @@ func (r *reporter) document() *yaml.Node {
 		r.syntax(err)
 		return nil
 	default:
-		r.addNode(&second, nil, "write each pipeline into its own file", "a second document begins here")
+		r.addAt(&second, nil, "write each pipeline into its own file", "a second document begins here")
 		return nil
 	}
 	root := doc.Content[0]
-	if r.refuse(root, 0); len(r.list) > 0 {
+	if r.rejectUnsupported(root, 0); len(r.list) > 0 {
 		return nil
 	}
 	if root = r.expand(root); root == nil {
@@ -79,15 +79,15 @@ func (r *reporter) document() *yaml.Node {
 	return root
 }
 
-func (r *reporter) lineColumn(offset int) (line, column int) {
+func (r *decoder) lineColumn(offset int) (line, column int) {
 	before := r.source[:offset]
 	last := before[bytes.LastIndexByte(before, '\n')+1:]
 	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(last) + 1
 }
 
-// refuse reports what no pipeline may contain: tags, which could create values that JSON cannot represent, NUL bytes,
-// and nesting that is too deep.
-func (r *reporter) refuse(n *yaml.Node, depth int) {
+// rejectUnsupported reports what no pipeline may contain: tags, which could create values that JSON cannot represent,
+// NUL bytes, and nesting that is too deep.
+func (r *decoder) rejectUnsupported(n *yaml.Node, depth int) {
 	switch {
 	case depth > maxDepth:
 		r.append(n.Line, n.Column, nil, "", "this is nested deeper than "+strconv.Itoa(maxDepth))
@@ -98,7 +98,7 @@ func (r *reporter) refuse(n *yaml.Node, depth int) {
 		r.append(n.Line, n.Column, nil, "", "this text holds a NUL byte")
 	}
 	for _, c := range n.Content {
-		r.refuse(c, depth+1)
+		r.rejectUnsupported(c, depth+1)
 	}
 }
 
@@ -110,7 +110,7 @@ var (
 
 // syntax reports an error of the YAML parser. The parser returns at most a line, and none for a mistake in the first
 // line.
-func (r *reporter) syntax(err error) {
+func (r *decoder) syntax(err error) {
 	text := err.Error()
 	m := syntaxLine.FindStringSubmatch(text)
 	text = text[len(m[0]):]

@@ -54,7 +54,7 @@ func outcome(t *testing.T, file string, src []byte) string {
 	t.Helper()
 	d, err := definition.Parse(file, src, catalog(t))
 	if err != nil {
-		var problems definition.Problems
+		var problems definition.Diagnostics
 		if !errors.As(err, &problems) || len(problems) == 0 || d != nil {
 			t.Fatalf("the error is %T %v, the definition %v", err, err, d)
 		}

@@ -10,11 +10,11 @@ import (
 )
 
 // err returns the mistakes sorted by position, or nil.
-func (r *reporter) err() error {
+func (r *decoder) err() error {
 	if len(r.list) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(r.list, func(a, b Problem) int {
+	slices.SortStableFunc(r.list, func(a, b Diagnostic) int {
 		if a.Line != b.Line {
 			return a.Line - b.Line
 		}
@@ -22,13 +22,13 @@ func (r *reporter) err() error {
 	})
 	if r.more {
 		last := r.list[len(r.list)-1]
-		last.Message, last.Hint = fmt.Sprintf("no more than %d mistakes are listed", maxProblems), ""
+		last.Message, last.Hint = fmt.Sprintf("no more than %d mistakes are listed", maxDiagnostics), ""
 		return append(r.list, last)
 	}
 	return r.list
 }
 
-func (r *reporter) position(at *place) (line, column int) {
+func (r *decoder) position(at *keyPath) (line, column int) {
 	if n := r.find(at); n != nil {
 		return n.Line, n.Column
 	}
@@ -37,21 +37,21 @@ func (r *reporter) position(at *place) (line, column int) {
 
 // find returns the node at a place, or else the innermost node that contains the place. Settings that a task does not
 // have are looked up in the defaults.
-func (r *reporter) find(at *place) *yaml.Node {
+func (r *decoder) find(at *keyPath) *yaml.Node {
 	if r.root == nil {
 		return nil
 	}
 	path := at.elements()
 	n, exact := walk(r.root, path)
 	if !exact && len(path) > 2 && path[0].name == "tasks" && path[1].item {
-		if d, ok := walk(r.root, append([]*place{{name: "defaults"}}, path[2:]...)); ok {
+		if d, ok := walk(r.root, append([]*keyPath{{name: "defaults"}}, path[2:]...)); ok {
 			return d
 		}
 	}
 	return n
 }
 
-func walk(n *yaml.Node, path []*place) (*yaml.Node, bool) {
+func walk(n *yaml.Node, path []*keyPath) (*yaml.Node, bool) {
 	for _, p := range path {
 		next := child(n, p)
 		if next == nil {
@@ -62,7 +62,7 @@ func walk(n *yaml.Node, path []*place) (*yaml.Node, bool) {
 	return n, true
 }
 
-func child(n *yaml.Node, p *place) *yaml.Node {
+func child(n *yaml.Node, p *keyPath) *yaml.Node {
 	switch {
 	case p.item && n.Kind == yaml.SequenceNode && p.index < len(n.Content):
 		return n.Content[p.index]
@@ -80,7 +80,7 @@ func child(n *yaml.Node, p *place) *yaml.Node {
 
 // positionIn returns the position offset bytes into a scalar. It is exact in block literals and on single lines
 // without escapes, and the scalar's start elsewhere.
-func (r *reporter) positionIn(at *place, offset int) (line, column int) {
+func (r *decoder) positionIn(at *keyPath, offset int) (line, column int) {
 	n := r.find(at)
 	if n == nil {
 		return 0, 0
@@ -111,7 +111,7 @@ func (r *reporter) positionIn(at *place, offset int) (line, column int) {
 	return n.Line, n.Column
 }
 
-func (r *reporter) inLiteral(n *yaml.Node, offset int) (line, column int) {
+func (r *decoder) inLiteral(n *yaml.Node, offset int) (line, column int) {
 	before := n.Value[:offset]
 	line = n.Line + 1 + strings.Count(before, "\n")
 	column = utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
@@ -125,7 +125,7 @@ func (r *reporter) inLiteral(n *yaml.Node, offset int) (line, column int) {
 }
 
 // line returns a line of the source, counted from 1.
-func (r *reporter) line(n int) string {
+func (r *decoder) line(n int) string {
 	if n < 1 || n > len(r.lines) {
 		return ""
 	}

@@ -33,16 +33,16 @@ type settings struct {
 }
 
 // pipeline reads the document. It reports mistakes and leaves their fields at the zero value or the default.
-func (r *reporter) pipeline(root *yaml.Node) (*Definition, bool) {
+func (r *decoder) pipeline(root *yaml.Node) (*Definition, bool) {
 	if root.Kind != yaml.MappingNode {
-		r.addNode(root, nil, "a pipeline has a name and tasks", "the file must hold a mapping, and holds %s", describe(root))
+		r.addAt(root, nil, "a pipeline has a name and tasks", "the file must hold a mapping, and holds %s", describe(root))
 		return nil, false
 	}
 	d := &Definition{}
 	inherited := settings{retry: tasks.DefaultRetryPolicy(), timeout: DefaultTimeout, queue: tasks.DefaultQueue, priority: tasks.Normal}
 	var list *yaml.Node
 	for _, p := range r.mapping(withoutExtensions(root), nil, "the pipeline", pipelineKeys) {
-		at := (*place)(nil).key(p.name)
+		at := (*keyPath)(nil).key(p.name)
 		switch p.name {
 		case "name":
 			d.Name = r.text(p.value, at, "name")
@@ -63,12 +63,12 @@ func (r *reporter) pipeline(root *yaml.Node) (*Definition, bool) {
 		}
 	}
 	if list != nil {
-		d.Tasks = r.tasks(list, (*place)(nil).key("tasks"), inherited)
+		d.Tasks = r.tasks(list, (*keyPath)(nil).key("tasks"), inherited)
 	}
 	return d, r.expanded <= maxExpanded
 }
 
-func (r *reporter) fields(n *yaml.Node, at *place) []InputField {
+func (r *decoder) fields(n *yaml.Node, at *keyPath) []InputField {
 	var out []InputField
 	for _, p := range r.mapping(n, at, "input", nil) {
 		out = append(out, r.field(p, at.key(p.name)))
@@ -77,12 +77,12 @@ func (r *reporter) fields(n *yaml.Node, at *place) []InputField {
 }
 
 // field reads a mapping with fieldKeys, a type alone, or an empty value, which means any.
-func (r *reporter) field(p pair, at *place) InputField {
+func (r *decoder) field(p pair, at *keyPath) InputField {
 	f := InputField{Name: p.name}
 	if p.value.Kind == yaml.ScalarNode {
 		if p.value.Tag != "!!null" {
 			if f.Type = r.text(p.value, at.key("type"), "the type of "+p.name); f.Type != "" && !known(f.Type, fieldTypes) {
-				r.addNode(p.value, at.key("type"), r.suggest(f.Type, fieldTypes), "unknown type %q", f.Type)
+				r.addAt(p.value, at.key("type"), r.suggest(f.Type, fieldTypes), "unknown type %q", f.Type)
 			}
 		}
 		return f
@@ -111,7 +111,7 @@ func (r *reporter) field(p pair, at *place) InputField {
 	return f
 }
 
-func (r *reporter) defaults(n *yaml.Node, at *place, s settings) settings {
+func (r *decoder) defaults(n *yaml.Node, at *keyPath, s settings) settings {
 	for _, p := range r.mapping(n, at, "defaults", slices.Concat(defaultsKeys, commandKeys)) {
 		at := at.key(p.name)
 		switch p.name {
@@ -132,13 +132,13 @@ func (r *reporter) defaults(n *yaml.Node, at *place, s settings) settings {
 	return s
 }
 
-func (r *reporter) tasks(n *yaml.Node, at *place, inherited settings) []Task {
+func (r *decoder) tasks(n *yaml.Node, at *keyPath, inherited settings) []Task {
 	if n.Kind != yaml.SequenceNode {
-		r.addNode(n, at, "begin each task with - id:", "tasks must be a list, and is %s", describe(n))
+		r.addAt(n, at, "begin each task with - id:", "tasks must be a list, and is %s", describe(n))
 		return nil
 	}
 	if len(n.Content) > MaxTasks {
-		r.addNode(n, at, "", "%d tasks are more than the limit of %d", len(n.Content), MaxTasks)
+		r.addAt(n, at, "", "%d tasks are more than the limit of %d", len(n.Content), MaxTasks)
 		return nil
 	}
 	out := make([]Task, len(n.Content))
@@ -151,7 +151,7 @@ func (r *reporter) tasks(n *yaml.Node, at *place, inherited settings) []Task {
 	return out
 }
 
-func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
+func (r *decoder) task(n *yaml.Node, at *keyPath, inherited settings) Task {
 	t := Task{
 		Retry: inherited.retry, Timeout: inherited.timeout, Env: inherited.env,
 		Queue: inherited.queue, Priority: inherited.priority,
@@ -176,7 +176,7 @@ func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
 		case "if":
 			t.If = r.anyText(p.value, at, "if")
 		case "trigger_rule":
-			t.TriggerRule = Rule(r.text(p.value, at, "trigger_rule"))
+			t.TriggerRule = TriggerRule(r.text(p.value, at, "trigger_rule"))
 		case "continue_on_error":
 			t.ContinueOnError = r.flag(p.value, at, "continue_on_error")
 		case "timeout":
@@ -197,16 +197,16 @@ func (r *reporter) task(n *yaml.Node, at *place, inherited settings) Task {
 	return t
 }
 
-func (r *reporter) with(n *yaml.Node, at *place) []byte {
+func (r *decoder) with(n *yaml.Node, at *keyPath) []byte {
 	if n.Kind != yaml.MappingNode {
-		r.addNode(n, at, "", "with must be a mapping, and is %s", describe(n))
+		r.addAt(n, at, "", "with must be a mapping, and is %s", describe(n))
 		return nil
 	}
 	return mustEncode(r.value(n, at))
 }
 
 // texts reads a list of texts or a single text.
-func (r *reporter) texts(n *yaml.Node, at *place, what string) []string {
+func (r *decoder) texts(n *yaml.Node, at *keyPath, what string) []string {
 	if n.Kind == yaml.ScalarNode {
 		if s := r.text(n, at, what); s != "" {
 			return []string{s}
@@ -214,7 +214,7 @@ func (r *reporter) texts(n *yaml.Node, at *place, what string) []string {
 		return nil
 	}
 	if n.Kind != yaml.SequenceNode {
-		r.addNode(n, at, "", "%s must be a list, and is %s", what, describe(n))
+		r.addAt(n, at, "", "%s must be a list, and is %s", what, describe(n))
 		return nil
 	}
 	out := make([]string, len(n.Content))
@@ -225,7 +225,7 @@ func (r *reporter) texts(n *yaml.Node, at *place, what string) []string {
 }
 
 // env reads variables into over, which contains the inherited ones.
-func (r *reporter) env(n *yaml.Node, at *place, over map[string]string) map[string]string {
+func (r *decoder) env(n *yaml.Node, at *keyPath, over map[string]string) map[string]string {
 	if over == nil {
 		over = map[string]string{}
 	}

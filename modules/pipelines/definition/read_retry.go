@@ -10,7 +10,7 @@ import (
 
 // retry reads a policy into p, the inherited one. Only a max_delay and a delay in the same mapping can contradict
 // each other. Against an inherited one, the one written here takes precedence.
-func (r *reporter) retry(n *yaml.Node, at *place, p tasks.RetryPolicy) tasks.RetryPolicy {
+func (r *decoder) retry(n *yaml.Node, at *keyPath, p tasks.RetryPolicy) tasks.RetryPolicy {
 	var delay, limit *yaml.Node
 	for _, q := range r.mapping(n, at, "retry", retryKeys) {
 		at := at.key(q.name)
@@ -34,7 +34,7 @@ func (r *reporter) retry(n *yaml.Node, at *place, p tasks.RetryPolicy) tasks.Ret
 	}
 	switch {
 	case delay != nil && limit != nil:
-		r.addNode(limit, at.key("max_delay"), "", "max_delay (%s) is shorter than delay (%s)", limit.Value, delay.Value)
+		r.addAt(limit, at.key("max_delay"), "", "max_delay (%s) is shorter than delay (%s)", limit.Value, delay.Value)
 		p.MaxDelay = p.Delay
 	case delay != nil:
 		p.MaxDelay = p.Delay
@@ -44,26 +44,26 @@ func (r *reporter) retry(n *yaml.Node, at *place, p tasks.RetryPolicy) tasks.Ret
 	return p
 }
 
-func (r *reporter) jitter(n *yaml.Node, at *place, fallback float64) float64 {
+func (r *decoder) jitter(n *yaml.Node, at *keyPath, fallback float64) float64 {
 	f, err := strconv.ParseFloat(n.Value, 64)
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && n.Tag != "!!float" || err != nil {
-		r.addNode(n, at, jitterHint, "jitter must be a number, and is %s", describe(n))
+		r.addAt(n, at, jitterHint, "jitter must be a number, and is %s", describe(n))
 		return fallback
 	}
 	if !(f >= 0 && f <= 1) {
-		r.addNode(n, at, jitterHint, "jitter is %s", n.Value)
+		r.addAt(n, at, jitterHint, "jitter is %s", n.Value)
 		return fallback
 	}
 	return f
 }
 
-func (r *reporter) errorKinds(n *yaml.Node, at *place) []tasks.ErrorKind {
+func (r *decoder) errorKinds(n *yaml.Node, at *keyPath) []tasks.ErrorKind {
 	var out []tasks.ErrorKind
 	for i, s := range r.texts(n, at, "permanent_errors") {
 		kind := tasks.ErrorKind(s)
 		if s != "" && !known(kind, tasks.ErrorKinds()) {
 			entry := child(n, at.at(i))
-			r.addNode(entry, at.at(i), r.suggest(s, names(tasks.ErrorKinds())), "unknown kind of error %q", s)
+			r.addAt(entry, at.at(i), r.suggest(s, names(tasks.ErrorKinds())), "unknown kind of error %q", s)
 			continue
 		}
 		out = append(out, kind)
@@ -72,13 +72,13 @@ func (r *reporter) errorKinds(n *yaml.Node, at *place) []tasks.ErrorKind {
 }
 
 // choice reads one value of a closed set. It returns fallback after reporting a mistake.
-func choice[S ~string](r *reporter, n *yaml.Node, at *place, what string, allowed []S, fallback S) S {
+func choice[S ~string](r *decoder, n *yaml.Node, at *keyPath, what string, allowed []S, fallback S) S {
 	s := r.text(n, at, what)
 	if s == "" {
 		return fallback
 	}
 	if !known(S(s), allowed) {
-		r.addNode(n, at, r.suggest(s, names(allowed)), "unknown %s %q", what, s)
+		r.addAt(n, at, r.suggest(s, names(allowed)), "unknown %s %q", what, s)
 		return fallback
 	}
 	return S(s)

@@ -26,14 +26,14 @@ type Resolved struct {
 // Condition evaluates If. An empty If is true. The error names the expression that failed or whose result is not a
 // boolean. Condition is meant for a transaction, so its limits are tight, also for all conditions evaluated with the
 // same values together.
-func (t *Task) Condition(v *Values) (bool, error) {
+func (t *Task) Condition(v *EvalContext) (bool, error) {
 	c := t.compiled
 	if c.condition == nil {
 		return true, nil
 	}
 	m := newMeter(limits{steps: min(conditionSteps, max(planSteps-v.planSteps, 0)), memory: conditionMemory})
 	defer func() {
-		v.planSteps += m.most.steps - m.steps
+		v.planSteps += m.maxSteps.steps - m.steps
 		m.close()
 	}()
 	result, err := c.condition.run(m, v)
@@ -47,23 +47,23 @@ func (t *Task) Condition(v *Values) (bool, error) {
 	return yes, nil
 }
 
-// ConditionNeeds returns the dependencies whose outputs If reads, and those whose end it reads, in the order of
+// ConditionOutputs returns the dependencies whose outputs If reads, and those whose end it reads, in the order of
 // Needs.
-func (t *Task) ConditionNeeds() (outputs, pasts []string) {
+func (t *Task) ConditionOutputs() (outputs, pasts []string) {
 	return t.compiled.ifOutputs, t.compiled.ifPasts
 }
 
-// OutputsNeeded returns the dependencies whose outputs Resolve or the handler may read, in the order of Needs. For a
+// RequiredOutputs returns the dependencies whose outputs Resolve or the handler may read, in the order of Needs. For a
 // command these are all dependencies, because it reads them from a file. For other tasks they are those named in with
 // and env.
-func (t *Task) OutputsNeeded() []string { return t.compiled.outputs }
+func (t *Task) RequiredOutputs() []string { return t.compiled.outputs }
 
 // PastsNeeded returns the dependencies whose end Resolve reads, in the order of Needs.
 func (t *Task) PastsNeeded() []string { return t.compiled.pasts }
 
 // Resolve evaluates the expressions in With or Run and in Env. It stops when ctx ends. The error names the setting
 // and the expression.
-func (t *Task) Resolve(ctx context.Context, v *Values) (Resolved, error) {
+func (t *Task) Resolve(ctx context.Context, v *EvalContext) (Resolved, error) {
 	c := t.compiled
 	if c.with == nil && len(c.env) == 0 {
 		return c.fixed, nil
@@ -100,7 +100,7 @@ func (t *Task) Resolve(ctx context.Context, v *Values) (Resolved, error) {
 }
 
 // run evaluates the expression. It returns panics as errors, because what a user writes must never end the process.
-func (e *expression) run(m *meter, v *Values) (_ any, err error) {
+func (e *expression) run(m *meter, v *EvalContext) (_ any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the expression cannot be evaluated: %v", p)
@@ -112,7 +112,7 @@ func (e *expression) run(m *meter, v *Values) (_ any, err error) {
 // resolver evaluates the templates of one task.
 type resolver struct {
 	*meter
-	values *Values
+	values *EvalContext
 }
 
 // with evaluates the templates in a decoded With.

@@ -6,7 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func (r *reporter) retention(n *yaml.Node, at *place) *Retention {
+func (r *decoder) retention(n *yaml.Node, at *keyPath) *Retention {
 	out := &Retention{}
 	for _, p := range r.mapping(n, at, "retention", retainKeys) {
 		*out.field(p.name) = r.duration(p.value, at.key(p.name), p.name, 0)
@@ -28,13 +28,13 @@ func (t *Retention) field(key string) *time.Duration {
 }
 
 // check checks a Retention, which may have been built in Go.
-func (t *Retention) check(r *reporter) {
+func (t *Retention) check(r *decoder) {
 	if t == nil {
 		return
 	}
 	for _, key := range retainKeys {
 		if *t.field(key) < 0 {
-			r.add((*place)(nil).key("retention").key(key), durationHint, "retention of %s is negative", key)
+			r.add((*keyPath)(nil).key("retention").key(key), durationHint, "retention of %s is negative", key)
 		}
 	}
 }

@@ -76,9 +76,9 @@ func (s *shellReader) pop() {
 const useEnv = `give it a name in env: and use "$NAME" there`
 
 // expression returns how to write a parameter at the current position.
-func (s *shellReader) expression() (way, *mistake) {
-	refuse := func(where, hint string) (way, *mistake) {
-		return 0, &mistake{msg: "${{ }} is not evaluated " + where, hint: hint}
+func (s *shellReader) expression() (way, *textError) {
+	refuse := func(where, hint string) (way, *textError) {
+		return 0, &textError{msg: "${{ }} is not evaluated " + where, hint: hint}
 	}
 	switch f := s.top(); {
 	case f.region == comment:

@@ -167,7 +167,7 @@ func TestShellTextWithoutExpressionsIsUntouched(t *testing.T) {
 		if err := d.Check(catalog(t)); err != nil {
 			t.Fatal(err)
 		}
-		got, err := task(t, d, "b").Resolve(t.Context(), &definition.Values{})
+		got, err := task(t, d, "b").Resolve(t.Context(), &definition.EvalContext{})
 		if err != nil {
 			t.Fatal(err)
 		}

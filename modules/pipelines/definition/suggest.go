@@ -29,16 +29,16 @@ func nearest(name string, known []string) string {
 		if abs(len(k)-len(name)) > allowed {
 			continue
 		}
-		if d := slips(strings.ToLower(name), strings.ToLower(k)); d <= allowed {
+		if d := editDistance(strings.ToLower(name), strings.ToLower(k)); d <= allowed {
 			best, least = k, d
 		}
 	}
 	return best
 }
 
-// slips returns the edit distance of a and b: the number of letters to insert, delete, replace or swap with a
+// editDistance returns the edit distance of a and b: the number of letters to insert, delete, replace or swap with a
 // neighbor.
-func slips(a, b string) int {
+func editDistance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
 		last[j] = j

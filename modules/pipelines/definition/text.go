@@ -10,8 +10,8 @@ type part struct {
 	offset     int
 }
 
-// mistake is a mistake in a text, offset bytes into it.
-type mistake struct {
+// textError is a mistake in a text, offset bytes into it.
+type textError struct {
 	offset    int
 	msg, hint string
 }
@@ -25,7 +25,7 @@ const (
 func hasExpressions(s string) bool { return strings.Contains(s, open) }
 
 // split splits a text into literals and expressions.
-func split(s string) ([]part, *mistake) {
+func split(s string) ([]part, *textError) {
 	var parts []part
 	var literal strings.Builder
 	flush := func() {
@@ -51,10 +51,10 @@ func split(s string) ([]part, *mistake) {
 		start := i + n + len(open)
 		length := expressionEnd(s[start:])
 		if length < 0 {
-			return nil, &mistake{i + n, "${{ is never closed by }}", "write " + escaped + " for a literal " + open}
+			return nil, &textError{i + n, "${{ is never closed by }}", "write " + escaped + " for a literal " + open}
 		}
 		if strings.TrimSpace(s[start:start+length]) == "" {
-			return nil, &mistake{i + n, "the expression is empty", ""}
+			return nil, &textError{i + n, "the expression is empty", ""}
 		}
 		parts = append(parts, part{source: s[start : start+length], expression: true, offset: start})
 		i = start + length + len("}}")

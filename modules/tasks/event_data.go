@@ -1,0 +1,130 @@
+package tasks
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// Causes of a reset.
+const (
+	CauseLeaseExpired = "lease_expired"
+	CauseOperator     = "operator"
+)
+
+// list is names as a JSON array, so that data which holds one can be compared.
+type list string
+
+func listOf(names []string) list {
+	if len(names) == 0 {
+		return "[]"
+	}
+	doc, err := json.Marshal(names)
+	if err != nil {
+		panic(err) // names are text
+	}
+	return list(doc)
+}
+
+// MarshalJSON gives the array.
+func (l list) MarshalJSON() ([]byte, error) { return []byte(l), nil }
+
+// exitCode is the exit code of a command in decimal; empty if it is not known. It can be compared, as a pointer to a
+// number could not.
+type exitCode string
+
+func exitCodeOf(code *int) exitCode {
+	if code == nil {
+		return ""
+	}
+	return exitCode(strconv.Itoa(*code))
+}
+
+// MarshalJSON writes the number.
+func (c exitCode) MarshalJSON() ([]byte, error) {
+	if c == "" {
+		return []byte("null"), nil
+	}
+	return []byte(c), nil
+}
+
+// The data of each event (docs/events.md). All of it can be compared.
+type (
+	createdEvent struct {
+		TaskName     string   `json:"id"`
+		Handler      string   `json:"uses"`
+		Queue        string   `json:"queue"`
+		Priority     Priority `json:"priority"`
+		Dependencies list     `json:"needs"`
+		TriggerRule  string   `json:"trigger_rule"`
+		MaxAttempts  int      `json:"max_attempts"`
+
+		ContinueOnError bool `json:"continue_on_error,omitempty"`
+	}
+	readyEvent struct {
+		AvailableAt db.Time `json:"available_at"`
+	}
+	claimedEvent struct {
+		Attempt        int     `json:"attempt"`
+		LeaseExpiresAt db.Time `json:"lease_expires_at"`
+	}
+	resumedEvent struct {
+		DeferredFor int64 `json:"deferred_for"` // milliseconds
+	}
+	startedEvent struct {
+		Attempt int `json:"attempt"`
+	}
+	deferredEvent struct {
+		Attempt  int     `json:"attempt"`
+		ResumeAt db.Time `json:"resume_at"`
+		Reason   string  `json:"reason"`
+	}
+	completedEvent struct {
+		Attempt    int      `json:"attempt"`
+		DurationMS int64    `json:"duration_ms"`
+		ExitCode   exitCode `json:"exit_code,omitempty"`
+	}
+	retryEvent struct {
+		Attempt     int       `json:"attempt"`
+		NextAttempt int       `json:"next_attempt"`
+		Error       string    `json:"error"`
+		ErrorKind   ErrorKind `json:"error_kind"`
+		DelayMS     int64     `json:"delay_ms"`
+		RetryAt     db.Time   `json:"retry_at"`
+		ExitCode    exitCode  `json:"exit_code,omitempty"`
+	}
+	failedEvent struct {
+		Attempt    int       `json:"attempt"`
+		Error      string    `json:"error"`
+		ErrorKind  ErrorKind `json:"error_kind"`
+		DurationMS int64     `json:"duration_ms"`
+		ExitCode   exitCode  `json:"exit_code,omitempty"`
+	}
+	skippedEvent struct {
+		Reason SkipReason `json:"reason"`
+		Rule   string     `json:"rule"`
+		Detail string     `json:"detail"` // for people
+	}
+	// skippedRunningData is of a task that its own command had skipped.
+	skippedRunningData struct {
+		skippedEvent
+		Attempt    int      `json:"attempt"`
+		ExitCode   exitCode `json:"exit_code"`
+		DurationMS int64    `json:"duration_ms"`
+	}
+	resetEvent struct {
+		Cause       string   `json:"cause"`
+		Worker      db.Text  `json:"worker"` // who lost it
+		Recoveries  int      `json:"recoveries"`
+		Reason      string   `json:"reason,omitempty"`
+		MaxAttempts int      `json:"max_attempts,omitempty"`
+		AvailableAt *db.Time `json:"available_at,omitempty"`
+	}
+	endedEvent struct {
+		Reason string  `json:"reason"`
+		Worker db.Text `json:"worker"` // who had it
+		// ErrorKind is that of a reason which is an error.
+		ErrorKind ErrorKind `json:"error_kind,omitempty"`
+	}
+)

@@ -1,0 +1,59 @@
+package workers
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// maxStartTimes bounds the beginnings that a process keeps in mind. What it forgets it asks the history for.
+const maxStartTimes = 10_000
+
+// startTimeCache are the answers to Call.Begun. A task that polls asks each time, and its history grows with each time.
+type startTimeCache struct {
+	mu    sync.Mutex
+	known map[startTimeKey]db.Time
+}
+
+type startTimeKey struct {
+	task    db.ID
+	attempt int
+}
+
+// firstStarted makes the Begun of a call.
+func (p *Pool) firstStarted(c *pipelines.Claim) func(context.Context) (time.Time, error) {
+	return func(ctx context.Context) (time.Time, error) {
+		key := startTimeKey{c.Task.ID, c.Task.Attempt}
+		if at, ok := p.startTimes.get(key); ok {
+			return at.Time, nil
+		}
+		at := c.Task.StartedAt
+		if c.Resumed || c.Task.Attempt > 1 {
+			var err error
+			if at, err = p.tasks.FirstStartedAt(ctx, c.Task); err != nil {
+				return time.Time{}, err
+			}
+		}
+		p.startTimes.put(key, at)
+		return at.Time, nil
+	}
+}
+
+func (b *startTimeCache) get(key startTimeKey) (db.Time, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, ok := b.known[key]
+	return at, ok
+}
+
+func (b *startTimeCache) put(key startTimeKey, at db.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.known == nil || len(b.known) >= maxStartTimes {
+		b.known = map[startTimeKey]db.Time{}
+	}
+	b.known[key] = at
+}

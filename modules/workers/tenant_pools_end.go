@@ -1,0 +1,78 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// poolStopped notes the end of a pool that was not asked to stop.
+func (f *TenantPools) poolStopped(ctx context.Context, e end) {
+	m := f.members[e.tenant]
+	delete(f.members, e.tenant)
+	if ctx.Err() != nil {
+		return // the process stops: rest reports
+	}
+	log := f.deps.Log.With(zap.String("tenant", e.tenant))
+	before, again := f.refused[e.tenant]
+	f.refused[e.tenant] = refusal{m.generation, e.err, maxRefusals}
+	if errors.Is(e.err, db.ErrTenantNotFound) {
+		if err := f.deps.DB.CloseTenant(db.WithTenant(ctx, e.tenant)); err != nil {
+			log.Warn("closing a tenant that is gone failed", zap.Error(err))
+		}
+	}
+	if !e.served && again && before.why != nil && e.err != nil && before.why.Error() == e.err.Error() {
+		return // it has been said
+	}
+	if errors.Is(e.err, db.ErrTenantNotFound) {
+		log.Warn("the tenant is gone: it is not served any more", zap.Error(e.err))
+		return
+	}
+	log.Error("the tenant is not served", zap.Error(e.err))
+}
+
+// resetBackoff has refused tenants tried again at the next look.
+func (f *TenantPools) resetBackoff() {
+	for name, r := range f.refused {
+		r.count = 0
+		f.refused[name] = r
+	}
+}
+
+// fatalError gives the reason for which none of the named tenants can be served. A database that is away is no reason
+// once there was one.
+func (f *TenantPools) fatalError() error {
+	if len(f.config.Tenants) == 0 || len(f.members) > 0 {
+		return nil
+	}
+	r := f.refused[f.config.Tenants[0]]
+	if len(f.config.Tenants) == 1 {
+		return r.why
+	}
+	return fmt.Errorf("none of the tenants %s can be served: %w", strings.Join(f.config.Tenants, ", "), r.why)
+}
+
+// awaitPools waits for the pools that are left and gives what kept them from ending in order.
+func (f *TenantPools) awaitPools(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		f.pools.Wait()
+		close(done)
+	}()
+	var errs []error
+	for {
+		select {
+		case e := <-f.ends:
+			if e.err != nil && !errors.Is(e.err, context.Cause(ctx)) {
+				errs = append(errs, e.err)
+			}
+		case <-done:
+			return errors.Join(errs...)
+		}
+	}
+}
