@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/leases"
@@ -28,35 +27,6 @@ const (
 	// longestRecoveryWait bounds the wait before a recovery that has failed is tried again.
 	longestRecoveryWait = time.Hour
 )
-
-// RecoveryError is a recovery that failed. It keeps no other execution from being recovered.
-type RecoveryError struct {
-	PipelineExecutionID db.ID
-	Attempts            int  // that have failed, this one included
-	Abandoned           bool // the execution was given up for it
-	Err                 error
-}
-
-func (e *RecoveryError) Error() string {
-	what := "recovery of pipeline execution %s failed %d times: %v"
-	if e.Abandoned {
-		what = "pipeline execution %s was abandoned after its recovery failed %d times: %v"
-	}
-	return fmt.Sprintf(what, e.PipelineExecutionID, e.Attempts, e.Err)
-}
-
-func (e *RecoveryError) Unwrap() error { return e.Err }
-
-// RecoveryErrors are those of one Recover.
-type RecoveryErrors []*RecoveryError
-
-func (e RecoveryErrors) Error() string {
-	list := make([]string, len(e))
-	for i := range e {
-		list[i] = e[i].Error()
-	}
-	return strings.Join(list, "; ")
-}
 
 // Recover takes tasks back from workers whose lease has expired, removes those workers, and returns the number of
 // tasks. Executions are recovered independently of each other: those that fail are in the error, a RecoveryErrors, and
