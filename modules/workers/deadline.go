@@ -8,11 +8,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// shortestOverdueWait is the least time between two looks for overdue runs that the clock alone causes.
+// shortestOverdueWait is the minimum time between two checks for overdue runs that the timer causes.
 const shortestOverdueWait = 10 * time.Millisecond
 
-// endOverdue ends runs, of this process or any other, whose pipeline's timeout is over. It looks three times in the
-// length of a lease, and at the earliest deadline that it knows of if that is sooner.
+// endOverdue ends the runs of all processes whose pipeline timeout has passed, until ctx ends. It checks three times
+// per lease, and earlier if it knows of an earlier deadline.
 func (p *Pool) endOverdue(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -23,14 +23,14 @@ func (p *Pool) endOverdue(ctx context.Context) {
 		case <-timer.C:
 		case <-p.overdue:
 		}
-		p.nextDue.Store(math.MaxInt64) // what is claimed from now on may be too late for this look
+		p.nextDue.Store(math.MaxInt64) // a run claimed from now on may have a deadline that this check does not see
 		wait := p.endOverdueNow(ctx)
 		p.nextDue.Store(p.db.Now().Add(wait).UnixMicro())
 		timer.Reset(wait)
 	}
 }
 
-// endOverdueNow looks once, and returns how long to wait for the next look.
+// endOverdueNow ends the overdue runs once. It returns how long to wait before the next check. Errors are logged.
 func (p *Pool) endOverdueNow(ctx context.Context) time.Duration {
 	regular := p.config.Lease / 3
 	ended, next, err := p.engine.EndOverdue(ctx)
@@ -52,8 +52,8 @@ func (p *Pool) endOverdueNow(ctx context.Context) time.Duration {
 	return min(regular, max(next.Sub(p.db.Now()), shortestOverdueWait))
 }
 
-// noteTimeout has the pool look for overdue runs sooner if a run that has begun by now may reach its deadline before
-// the next look.
+// noteTimeout requests an earlier check for overdue runs if a run that starts now may reach its deadline before the
+// next check. A timeout of 0 means that the run has no deadline.
 func (p *Pool) noteTimeout(timeout time.Duration) {
 	if timeout > 0 && p.db.Now().Add(timeout).UnixMicro() < p.nextDue.Load() {
 		signal(p.overdue)

@@ -11,20 +11,19 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines"
 )
 
-// concurrentExchanges is how many transactions a pool has under way at once: while one waits for the disk, the other
-// works.
+// concurrentExchanges is how many exchanges a pool runs at once. While one waits for the disk, the other works.
 const concurrentExchanges = 2
 
-// maxOutcomes bounds one transaction of outcomes: past it, larger sets gain nothing and others wait longer.
+// maxOutcomes limits the outcomes of one exchange. A larger group is not faster per outcome, and delays other writers.
 const maxOutcomes = 400
 
-// outboxFirstEvery is which of a pool's turns leaves all free slots to what waits in the outbox. In the others, what
-// becomes ready in the turn itself goes first, if nothing more urgent waits: so neither starves, and a run that has
-// begun comes to its end.
+// outboxFirstEvery is how often a poll may use all free slots for tasks in the outbox: once in 8 polls. In the other
+// polls, tasks that become ready in the exchange itself are claimed first (eager claim), unless more urgent tasks wait
+// in the outbox. Thus the outbox is never starved, and runs that have started also make progress.
 const outboxFirstEvery = 8
 
-// turn hands over outcomes and claims for free slots, again and again, until there are no outcomes to come. A group is
-// whatever has come in while the last one was being committed; a single outcome does not wait for company.
+// runLoop runs exchanges until the channel of outcomes is closed. An exchange records the outcomes that arrived during
+// the previous one and claims tasks for free slots. A single outcome is recorded at once.
 func (p *Pool) runLoop(ctx, work context.Context, handlers *sync.WaitGroup) {
 	for {
 		group, more := p.collectOutcomes()
@@ -46,7 +45,8 @@ func (p *Pool) runLoop(ctx, work context.Context, handlers *sync.WaitGroup) {
 	}
 }
 
-// collectOutcomes takes the outcomes that lie there; more: others may come.
+// collectOutcomes returns the outcomes that are available now, at most maxOutcomes. more is false if the channel is
+// closed and empty.
 func (p *Pool) collectOutcomes() (group []*pipelines.Outcome, more bool) {
 	for len(group) < maxOutcomes {
 		select {
@@ -62,7 +62,8 @@ func (p *Pool) collectOutcomes() (group []*pipelines.Outcome, more bool) {
 	return group, true
 }
 
-// canClaim reports whether a turn without outcomes is worth it.
+// canClaim reports whether an exchange without outcomes can claim anything: a slot is free, claims are not paused, and
+// the outbox may have due tasks. If no shared slot is free, the pool waits for one and is woken.
 func (p *Pool) canClaim(ctx context.Context) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,7 +71,8 @@ func (p *Pool) canClaim(ctx context.Context) bool {
 		p.leaveQueues()
 		return false
 	}
-	// Room may be kept while slots are waited for, but never the other way round: so no two pools wait for each other.
+	// Acquire handler capacity before slots. A pool may hold capacity while it waits for slots, but never slots while
+	// it waits for capacity, so two pools cannot deadlock.
 	if len(p.pollable(p.slots()-p.used, nil)) == 0 {
 		p.seat.leave()
 		return false
@@ -78,9 +80,9 @@ func (p *Pool) canClaim(ctx context.Context) bool {
 	return p.seat.tryEnqueue(p.slots() - p.used)
 }
 
-// exchange is one transaction, and the beginning of the handlers of what it claimed.
+// exchange runs one exchange and starts the handlers of the tasks that it claimed.
 func (p *Pool) exchange(ctx, work context.Context, handlers *sync.WaitGroup, group []*pipelines.Outcome) {
-	// Whoever must know every claim of this process waits until each has been entered.
+	// Hold claiming until all claims are in running. lastClaim waits for this.
 	p.claiming.RLock()
 	request, held := p.reserve(ctx, group)
 	if len(group) == 0 && request.Filter.Limit == 0 {
@@ -118,7 +120,8 @@ func (p *Pool) exchange(ctx, work context.Context, handlers *sync.WaitGroup, gro
 	}
 }
 
-// callEngine bounds a turn that claims: a claim that takes longer than the lease is worth nothing.
+// callEngine runs the transaction of an exchange. If the exchange claims tasks, its timeout is the length of the lease,
+// because a claim that takes longer is useless.
 func (p *Pool) callEngine(work context.Context, request pipelines.ExchangeRequest) (pipelines.ExchangeResult, error) {
 	if request.Filter.Limit > 0 {
 		limited, cancel := context.WithTimeout(work, p.config.Lease)
@@ -128,11 +131,12 @@ func (p *Pool) callEngine(work context.Context, request pipelines.ExchangeReques
 	return p.engine.CompleteAndClaim(work, request)
 }
 
-// exchangeFailed goes on after a turn that left nothing: its outcomes are tried again by themselves.
+// exchangeFailed handles an exchange that failed. Its outcomes are retried without a claim. If it tried to claim, the
+// claim is in doubt and further claims are paused.
 func (p *Pool) exchangeFailed(work context.Context, group []*pipelines.Outcome, request pipelines.ExchangeRequest, err error) {
 	if request.Filter.Limit > 0 {
 		p.markInDoubt()
-		p.resetCursors() // what it took is there again
+		p.resetCursors() // the rows that the failed claim deleted exist again
 	}
 	if len(group) > 0 {
 		p.finish(work, group)
@@ -143,14 +147,14 @@ func (p *Pool) exchangeFailed(work context.Context, group []*pipelines.Outcome, 
 	}
 }
 
-// The wait after a claim that failed, while the database is away or refuses, doubles from the one to the other, or to
-// the time between two heartbeats if that is shorter.
+// After a failed claim, the next one waits. The wait starts at firstReclaim and doubles up to lastReclaim, or up to the
+// interval between two heartbeats if that is shorter.
 const (
 	firstReclaim = 250 * time.Millisecond
 	lastReclaim  = 4 * time.Second
 )
 
-// claimFailed has nothing claimed for a while. Outcomes are recorded meanwhile.
+// claimFailed pauses claims. Outcomes are still recorded.
 func (p *Pool) claimFailed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -160,13 +164,13 @@ func (p *Pool) claimFailed() {
 	time.AfterFunc(wait, p.pollNow)
 }
 
-// claimsPaused reports whether nothing is to be claimed for now, after a claim that failed or a task that could not be
-// started. Callers hold the lock.
+// claimsPaused reports whether claims are paused because a claim failed or a task could not be started. Callers hold
+// mu.
 func (p *Pool) claimsPaused() bool {
 	return p.claimFailures > 0 && p.db.Now().Before(p.claimAfter) || p.startsPaused()
 }
 
-// applyResult enters what a turn has done, and gives what is to be run.
+// applyResult updates the pool after a committed exchange. It returns the functions that run the claimed tasks.
 func (p *Pool) applyResult(work context.Context, r pipelines.ExchangeRequest, held reservation, result pipelines.ExchangeResult) (begun []func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -5,33 +5,34 @@ import (
 	"sync"
 )
 
-// FairSemaphore is slots that several pools share. A pool takes slots for a turn that claims, and gives them back as
-// its tasks' outcomes are recorded, and at once what it could not use. Who wants slots when there are none stands in a
-// row: the first in it is served first, with an equal share of what is free. While others stand there a pool keeps no
-// more than its share of the slots that its own outcomes free, so one with ten thousand tasks gives way with every
-// group of them that ends. Alone it may have all.
+// FairSemaphore is a number of slots that several pools share. An exchange acquires slots before it claims. It releases
+// the unused ones when it ends, and those of its tasks when their outcomes are recorded.
+//
+// If no slot is free, a pool enters a queue. Pools are served in order, each with an equal share of the free slots.
+// While other pools wait, a pool may reuse only its share of the slots that its own outcomes free. Thus a pool with
+// many tasks yields slots each time that it records a group of outcomes. A single pool may use all slots.
 type FairSemaphore struct {
 	mu      sync.Mutex
 	slots   int
 	free    int
-	waiters []*member // in the order in which they came
+	waiters []*member // in order of arrival
 }
 
-// member is a pool's part in a budget. A nil one is that of a pool whose slots are its own.
+// member is one pool's access to a FairSemaphore. A nil member belongs to a pool with slots of its own.
 type member struct {
 	budget  *FairSemaphore
-	wake    func() // has the pool take what it was granted; must be quick
-	want    int    // while it stands in the row
-	granted int    // given to it, and not taken yet
+	wake    func() // called when slots are granted; must not block
+	want    int    // slots requested while the member waits
+	granted int    // slots granted but not yet acquired
 }
 
-// NewFairSemaphore makes a budget of slots, at least 1.
+// NewFairSemaphore returns a semaphore with the given number of slots, at least 1.
 func NewFairSemaphore(slots int) *FairSemaphore {
 	slots = max(slots, 1)
 	return &FairSemaphore{slots: slots, free: slots}
 }
 
-// State gives the number of slots in all, and of those that are taken.
+// State returns the total number of slots and the number in use.
 func (b *FairSemaphore) State() (slots, used int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -45,8 +46,8 @@ func (b *FairSemaphore) join(wake func()) *member {
 	return &member{budget: b, wake: wake}
 }
 
-// tryEnqueue reports whether a turn would have a slot. If not, the pool stands in the row from now on, for want slots,
-// and is woken.
+// tryEnqueue reports whether an exchange can acquire a slot now. If not, the member enters the queue for want slots,
+// and its wake function is called when slots are granted.
 func (s *member) tryEnqueue(want int) bool {
 	if s == nil {
 		return true
@@ -64,8 +65,9 @@ func (s *member) tryEnqueue(want int) bool {
 	return false
 }
 
-// acquire takes slots for a turn: keep of those that its outcomes free, and at most want others. What it does not keep
-// it must give once the turn is committed.
+// acquire acquires slots for an exchange and removes the member from the queue. keep is how many of the slots of its
+// outcomes the exchange may reuse. others is how many further slots it has acquired, at most want. The caller must
+// release unused slots after the commit. A nil member acquires everything.
 func (s *member) acquire(outcomes, want int) (keep, others int) {
 	if s == nil {
 		return outcomes, want
@@ -85,14 +87,14 @@ func (s *member) acquire(outcomes, want int) (keep, others int) {
 	return outcomes / (beside + 1), others
 }
 
-// fairShare is how many of the slots that outcomes free a turn may keep.
+// fairShare returns how many of the slots that outcomes free an exchange may reuse.
 func (s *member) fairShare(outcomes int) int {
 	s.budget.mu.Lock()
 	defer s.budget.mu.Unlock()
 	return outcomes / (s.budget.othersWaiting(s) + 1)
 }
 
-// available is how many slots reserve would give just now.
+// available returns how many further slots acquire could acquire now.
 func (s *member) available() int {
 	s.budget.mu.Lock()
 	defer s.budget.mu.Unlock()
@@ -102,7 +104,7 @@ func (s *member) available() int {
 	return s.granted + s.budget.free
 }
 
-// release gives n slots back.
+// release returns n slots to the semaphore.
 func (s *member) release(n int) {
 	if s == nil || n == 0 {
 		return
@@ -113,7 +115,7 @@ func (s *member) release(n int) {
 	s.budget.serve()
 }
 
-// leave gives back what was granted, and the place in the row.
+// leave removes the member from the queue and returns the slots granted to it.
 func (s *member) leave() {
 	if s == nil {
 		return
@@ -126,7 +128,7 @@ func (s *member) leave() {
 	b.serve()
 }
 
-// othersWaiting is how many stand in the row beside a seat. Callers hold the lock.
+// othersWaiting returns how many other members are in the queue. Callers hold mu.
 func (b *FairSemaphore) othersWaiting(s *member) int {
 	if slices.Contains(b.waiters, s) {
 		return len(b.waiters) - 1
@@ -134,7 +136,8 @@ func (b *FairSemaphore) othersWaiting(s *member) int {
 	return len(b.waiters)
 }
 
-// serve gives free slots to those who stand in the row, each an equal share, but at least one. Callers hold the lock.
+// serve grants the free slots to the waiting members in order. Each gets an equal share, at least one slot. Callers
+// hold mu.
 func (b *FairSemaphore) serve() {
 	for b.free > 0 && len(b.waiters) > 0 {
 		s := b.waiters[0]

@@ -7,11 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// filesKept is how many file descriptors are left to the database's connections, the health server and the start of
+// filesKept is how many file descriptors are reserved for database connections, the health server and the start of
 // programs.
 const filesKept = 40
 
-// filesForTasks is how many file descriptors this process may open for tasks, by its limit and by what is open now.
+// filesForTasks returns how many more file descriptors this process can open for tasks. The result is the soft limit of
+// open files minus the open ones and filesKept; it may be negative. Without a known limit it is math.MaxInt32.
 func filesForTasks() int {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Cur > math.MaxInt32 {

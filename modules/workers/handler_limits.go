@@ -11,21 +11,22 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// HandlerLimits are those of handlers of whose tasks a process runs fewer at once than it has slots. Pools that share
-// them share the room: each handler's is a Budget of its own, and so is as fair as that of the slots.
+// HandlerLimits are the capacities of the handlers that may run fewer tasks at once than the process has slots. Pools
+// with the same HandlerLimits share the capacity. Each handler has a FairSemaphore, so capacity is shared as fairly as
+// slots are.
 type HandlerLimits struct {
 	budgets map[string]*FairSemaphore // by handler
 	lowered []lowered
 }
 
-// lowered is a handler of which the limit of open files allows fewer tasks at once.
+// lowered describes a handler that the limit of open files restricts to fewer tasks at once.
 type lowered struct {
 	handler  string
 	from, to int
 }
 
-// NewHandlerLimits makes the limits of a process with so many slots: the handlers' own, but for those that are given,
-// and none higher than the process's limit of open files allows.
+// NewHandlerLimits returns the limits of a process with the given number of slots. A limit in given overrides the
+// handler's own limit; 0 means no limit. Both are lowered to what the process's limit of open files allows.
 func NewHandlerLimits(handlers *tasks.Registry, given map[string]int, slots int) *HandlerLimits {
 	l := &HandlerLimits{budgets: map[string]*FairSemaphore{}}
 	files := filesForTasks()
@@ -44,14 +45,14 @@ func NewHandlerLimits(handlers *tasks.Registry, given map[string]int, slots int)
 				limit = most
 			}
 		}
-		if limit > 0 && limit < slots { // else the slots see to it
+		if limit > 0 && limit < slots { // a limit of at least slots has no effect
 			l.budgets[name] = NewFairSemaphore(limit)
 		}
 	}
 	return l
 }
 
-// warn tells of limits that are lower than what was asked for.
+// warn logs the limits that are lower than requested.
 func (l *HandlerLimits) warn(log *zap.Logger) {
 	for _, x := range l.lowered {
 		log.Warn("fewer tasks are run at once than asked for, because the limit of open files (ulimit -n) is low",
@@ -59,13 +60,14 @@ func (l *HandlerLimits) warn(log *zap.Logger) {
 	}
 }
 
-// HandlerCapacity is how many tasks of a handler with a limit a process runs at once, and how many it does.
+// HandlerCapacity is the capacity of one handler with a limit: how many tasks a process may run at once, and how many
+// slots are in use.
 type HandlerCapacity struct {
 	Handler     string
 	Limit, Used int
 }
 
-// State gives the rooms, in the order of their handlers.
+// State returns the capacities, sorted by handler name.
 func (l *HandlerLimits) State() []HandlerCapacity {
 	var list []HandlerCapacity
 	for _, name := range slices.Sorted(maps.Keys(l.budgets)) {
@@ -75,7 +77,7 @@ func (l *HandlerLimits) State() []HandlerCapacity {
 	return list
 }
 
-// String is the limits as the table of workers has them: http=256,shell=64.
+// String returns the limits in the format of the table of workers, such as "http=256,shell=64".
 func (l *HandlerLimits) String() string {
 	var parts []string
 	for _, r := range l.State() {
@@ -84,7 +86,7 @@ func (l *HandlerLimits) String() string {
 	return strings.Join(parts, ",")
 }
 
-// join gives a pool its seat in each budget.
+// join returns a pool's member of each semaphore, by handler name.
 func (l *HandlerLimits) join(wake func()) map[string]*member {
 	seats := make(map[string]*member, len(l.budgets))
 	for name, b := range l.budgets {

@@ -13,17 +13,19 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// watchInterval is how often a worker looks whether its running tasks are still its own: a cancelled pipeline's
-// handlers end within it.
+// watchInterval is how often a worker checks that it still holds the claims of its running tasks. The handlers of a
+// cancelled run are stopped within this time.
 const watchInterval = time.Second
 
-// clockEvery is how often the database's clock is read: this machine's monotonic clock carries the reading on between.
+// clockEvery is how often the database's clock is read. In between, the reading advances with this machine's monotonic
+// clock.
 const clockEvery = time.Minute
 
-// clockStep is by how much the database's clock must differ from what this process carries on before it counts as set.
+// clockStep is the minimum difference between the database's clock and this process's copy of it that counts as a clock
+// change.
 const clockStep = time.Second
 
-// heartbeat renews the lease three times in its length, and cancels handlers whose claim is lost.
+// heartbeat renews the lease three times per lease, and cancels handlers whose claims are lost, until ctx ends.
 func (p *Pool) heartbeat(ctx context.Context) {
 	ctx = db.WithHeartbeatPool(ctx)
 	renew := time.NewTicker(p.config.Lease / 3)
@@ -33,7 +35,7 @@ func (p *Pool) heartbeat(ctx context.Context) {
 	clock := time.NewTicker(clockEvery)
 	defer clock.Stop()
 	if p.config.PipelineExecutionID.IsZero() {
-		signal(p.lost) // what was lost before this process began may have no worker's row any more
+		signal(p.lost) // tasks lost before this process started may belong to workers without a row
 	}
 	for {
 		select {
@@ -51,8 +53,8 @@ func (p *Pool) heartbeat(ctx context.Context) {
 	}
 }
 
-// renew prolongs the lease, also one that has ended: what nobody has taken meanwhile goes on. A worker whose row is
-// gone has lost everything, and starts anew under another name.
+// renew extends the lease. It also extends an expired lease, as long as no other worker has recovered the tasks. If the
+// worker's row is gone, renew cancels all running tasks and registers the process under a new id.
 func (p *Pool) renew(ctx context.Context) {
 	n, err := p.leases.Renew(ctx, p.workerID(), p.config.Lease)
 	switch {
@@ -68,7 +70,7 @@ func (p *Pool) renew(ctx context.Context) {
 		p.abort(err)
 		return
 	case err != nil && ctx.Err() != nil:
-		return // the end of the process, not of the database
+		return // this process is stopping; the database has not failed
 	case err != nil:
 		p.outage.Warn("renewing the lease failed, trying again", zap.Error(err))
 		return
@@ -91,8 +93,8 @@ func (p *Pool) renew(ctx context.Context) {
 	}
 }
 
-// serverChanged reports whether the database server has been started anew, or its connections have been made anew,
-// since the last heartbeat: commits that it had answered may be lost.
+// serverChanged reports whether the database server was restarted, or its reserved connections were reopened, since the
+// last heartbeat. Commits that the server had acknowledged may then be lost.
 func (p *Pool) serverChanged(server string) bool {
 	sessions := p.db.Sessions()
 	changed := p.server != "" && (server != p.server || sessions != p.sessions)
@@ -100,8 +102,9 @@ func (p *Pool) serverChanged(server string) bool {
 	return changed
 }
 
-// clockSet follows the database's clock, and reports whether that has been set. If it was set forward, all leases seem
-// to have expired: nothing is recovered until each worker that lives has renewed.
+// clockSet reports whether the database's clock was changed, and follows the change. If the clock was set forward, all
+// leases appear to have expired. Therefore recovery is suspended for the length of one lease, so that each live worker
+// can renew.
 func (p *Pool) clockSet(ctx context.Context, clock time.Time) bool {
 	before := p.db.Now()
 	if !clock.IsZero() && clock.Sub(before).Abs() < clockStep {
@@ -128,7 +131,7 @@ func (p *Pool) syncClock(ctx context.Context) {
 	}
 }
 
-// cancelLostClaims ends the handlers of tasks that have moved on without them.
+// cancelLostClaims cancels the handlers of running tasks whose rows have changed since the claim.
 func (p *Pool) cancelLostClaims(ctx context.Context) {
 	p.mu.Lock()
 	claims := make([]*pipelines.Claim, 0, len(p.running))

@@ -12,28 +12,29 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// inDoubtPolls is how often a worker compares after something that may have left tasks in its name that it does not
-// run: at once, and again with each heartbeat of one lease, for a commit may still be under way.
+// inDoubtPolls is how often a worker compares its claims with the database after an event that leaves claims in doubt:
+// once at once, and then with each heartbeat of one lease, because a commit may still be in progress.
 const inDoubtPolls = 4
 
-// compareShare bounds the time that comparing without a reason takes: one part in so many.
+// compareShare limits the share of time that comparisons without doubt take: one part in 100.
 const compareShare = 100
 
-// markInDoubt has the worker compare soon: a claim failed whose commit may stand, an outcome was refused, or the
-// database may have lost commits.
+// markInDoubt requests a comparison of claims with the database. Callers use it when a failed claim may have been
+// committed, when an outcome was refused, and when the database may have lost commits.
 func (p *Pool) markInDoubt() { signal(p.inDoubt) }
 
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
-	default: // it has been told
+	default: // a signal is already pending
 	}
 }
 
-// resolveInDoubtLoop does what a heartbeat must not wait for: it recovers the tasks of lost workers, and compares what
-// the database says this worker runs with what it runs. It compares with each heartbeat while there is doubt, and else
-// if something was claimed since, as long as that takes little of the time: what a worker runs is found by looking
-// through all open executions.
+// resolveInDoubtLoop recovers the tasks of lost workers, and compares this worker's claims in the database with the
+// tasks that it runs, until ctx ends. It runs apart from the heartbeat, which must not be delayed.
+//
+// While claims are in doubt, it compares with each heartbeat. Otherwise it compares only if something was claimed since
+// the last comparison, and limits the time by compareShare. A comparison scans all open runs.
 func (p *Pool) resolveInDoubtLoop(ctx context.Context) {
 	tick := time.NewTicker(p.config.Lease / 3)
 	defer tick.Stop()
@@ -64,7 +65,7 @@ func (p *Pool) resolveInDoubtLoop(ctx context.Context) {
 	}
 }
 
-// recover takes the tasks of lost workers back.
+// recover recovers the tasks of workers whose leases have expired. If the database fails, recover is retried.
 func (p *Pool) recover(ctx context.Context) {
 	n, err := p.engine.RecoverLost(ctx, p.workerID(), p.config.Lease)
 	if n > 0 {
@@ -86,7 +87,7 @@ func (p *Pool) recover(ctx context.Context) {
 	}
 }
 
-// claimKey names a claim.
+// claimKey identifies a claim.
 type claimKey struct {
 	task    db.ID
 	version int64
@@ -95,7 +96,7 @@ type claimKey struct {
 
 func keyOf(t *tasks.Task) claimKey { return claimKey{t.ID, t.Version, t.StartedAt.UnixMicro()} }
 
-// knowRunning adds the claims that this process runs.
+// knowRunning adds the claims of the tasks that this process runs.
 func (p *Pool) knowRunning(known map[claimKey]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,8 +105,8 @@ func (p *Pool) knowRunning(known map[claimKey]bool) {
 	}
 }
 
-// releaseOrphans makes the tasks Ready again that are Running in this worker's name and that it does not run. What it
-// has begun or ended while the database was asked is no stray, and the fence refuses what has moved on.
+// releaseOrphans releases the tasks that are Running under this worker's id but that it does not run. Tasks that
+// started or ended during the query are excluded, and the fence refuses tasks that have changed since.
 func (p *Pool) releaseOrphans(ctx context.Context) error {
 	known := map[claimKey]bool{}
 	p.knowRunning(known)
@@ -113,7 +114,7 @@ func (p *Pool) releaseOrphans(ctx context.Context) error {
 	if err != nil || len(list) == 0 {
 		return err
 	}
-	p.lastClaim() // claims that are committed have been entered
+	p.lastClaim() // now every committed claim is in running
 	p.knowRunning(known)
 	var strays []*pipelines.Outcome
 	for i := range list {

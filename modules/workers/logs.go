@@ -14,31 +14,32 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Echo opens a copy of a stream of a claimed task's attempt, which is written as the attempt writes, and closed when it
-// has ended. Its Write must be quick and return no error.
+// Echo opens a copy of a stream of a claimed task. The copy receives the output while the attempt writes it, and is
+// closed when the attempt has ended. Write must not block and must not return an error.
 type Echo func(t tasks.Task, stream tasks.Stream) io.WriteCloser
 
-// logsEvery is how long output waits before it is stored, unless its attempt ends before.
+// logsEvery is how long output waits before it is stored, unless its attempt ends earlier.
 const logsEvery = time.Second
 
-// maxLogChunks bounds one transaction of the collector, in bytes: on SQLite the other writers wait for it.
+// maxLogChunks limits the log text of one transaction of the collector, in bytes. On SQLite, other writers wait for
+// each transaction.
 const maxLogChunks = 1 << 20
 
-// collector stores what the pool's attempts write while they run: all of it about once a second, in transactions of its
-// own. What is left when an attempt ends goes with its outcome.
+// collector stores the output of the pool's running attempts about once per second, in separate transactions. Output
+// that is left when an attempt ends is stored with its outcome.
 type collector struct {
 	pool  *Pool
-	kick  chan struct{} // there is something to store
+	kick  chan struct{} // output is waiting to be stored
 	queue []tasks.Written
 
 	mu     sync.Mutex
-	ready  []*tasks.Output // have something to take
-	behind []tasks.Written // of attempts whose claims were lost
+	ready  []*tasks.Output // outputs with unstored data
+	behind []tasks.Written // output of attempts whose claims were lost
 }
 
 func newCollector(p *Pool) *collector { return &collector{pool: p, kick: make(chan struct{}, 1)} }
 
-// add notes that an output has something to take.
+// add registers an output that has data to store.
 func (c *collector) add(o *tasks.Output) {
 	c.mu.Lock()
 	c.ready = append(c.ready, o)
@@ -46,7 +47,7 @@ func (c *collector) add(o *tasks.Output) {
 	c.wake()
 }
 
-// late notes what an attempt wrote whose outcome was refused. Its output is kept all the same.
+// late keeps the output of an attempt whose outcome was refused, so that it is stored all the same.
 func (c *collector) late(w tasks.Written) {
 	if w.Empty() {
 		return
@@ -64,7 +65,7 @@ func (c *collector) wake() {
 	}
 }
 
-// run stores until ctx ends.
+// run stores output until ctx ends.
 func (c *collector) run(ctx context.Context) {
 	failing := false
 	for {
@@ -88,7 +89,7 @@ func (c *collector) run(ctx context.Context) {
 	}
 }
 
-// last stores what is left at the end of the pool.
+// last stores the remaining output when the pool stops.
 func (c *collector) last(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, shutdownWriteTimeout)
 	defer cancel()
@@ -97,8 +98,8 @@ func (c *collector) last(ctx context.Context) {
 	}
 }
 
-// store writes everything that there is. What could not be written comes first the next time, and nothing else is taken
-// before.
+// store writes all waiting output. Output that could not be written stays in queue and is written first next time.
+// Output that the database rejects is logged and dropped.
 func (c *collector) store(ctx context.Context) error {
 	if len(c.queue) == 0 {
 		c.mu.Lock()
@@ -126,7 +127,7 @@ func (c *collector) store(ctx context.Context) error {
 	return nil
 }
 
-// batch is how many of the list one transaction takes, at least one.
+// batch returns how many elements of the list fit into one transaction, at least one.
 func batch(list []tasks.Written) int {
 	bytes := 0
 	for i := range list {
@@ -140,7 +141,7 @@ func batch(list []tasks.Written) int {
 	return len(list)
 }
 
-// writers gives the writers of a call, and what to do at its end.
+// writers returns the writers for an attempt's output, and a function that closes the copies at its end.
 func (p *Pool) writers(c *pipelines.Claim, written *tasks.Output) (stdout, stderr io.Writer, end func()) {
 	stdout, stderr = written.Writer(tasks.Stdout), written.Writer(tasks.Stderr)
 	if p.config.Echo == nil {
@@ -148,6 +149,6 @@ func (p *Pool) writers(c *pipelines.Claim, written *tasks.Output) (stdout, stder
 	}
 	first, second := p.config.Echo(c.Task, tasks.Stdout), p.config.Echo(c.Task, tasks.Stderr)
 	return io.MultiWriter(stdout, first), io.MultiWriter(stderr, second), func() {
-		_, _ = first.Close(), second.Close() // a copy that cannot be shown is no fault of the task
+		_, _ = first.Close(), second.Close() // a failed copy must not fail the task
 	}
 }

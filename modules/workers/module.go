@@ -22,7 +22,8 @@ type params struct {
 	Log      *zap.Logger
 }
 
-// Module provides the making of pools. Nothing works until a pool's Run is called: only `serve` and `run` do.
+// Module provides the dependencies of pools. It starts nothing: a pool works only after Run, which only `serve` and
+// `run` call.
 var Module = fx.Module("workers", fx.Provide(func(p params) Deps {
 	return Deps{DB: p.DB, Engine: p.Engine, Tasks: p.Tasks, Outbox: p.Outbox, Leases: p.Leases, Handlers: p.Handlers, Log: p.Log}
 }))

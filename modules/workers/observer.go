@@ -6,33 +6,32 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines"
 )
 
-// Observer is told what a pool does, as it does it, by several goroutines at once. It must be quick: the pool waits for
-// it.
+// Observer receives the events of a pool as they occur. Several goroutines call it at once. Its methods must not block,
+// because the pool waits for them.
 type Observer interface {
-	// Claimed tells of a claim that has been committed, of n tasks or none, and how long its transaction took.
+	// Claimed reports a committed claim of n tasks, which may be 0, and the duration of its transaction.
 	Claimed(n int, took time.Duration)
-	// Waited tells how long a task that was claimed had been due in its queue.
+	// Waited reports how long a claimed task had been due in its queue.
 	Waited(queue, handler string, d time.Duration)
-	// RunEnded tells of a run that has ended, once: by this process, or by one that nobody observes.
+	// RunEnded reports each ended run once, whether this process ended it or a process without an observer did.
 	RunEnded(x *pipelines.Execution)
-	// Ran tells how long a handler ran.
+	// Ran reports how long a handler ran.
 	Ran(handler string, took time.Duration)
-	// Recorded tells of a group of n outcomes that has been committed, and how long that took, tries that failed
-	// included.
+	// Recorded reports that n outcomes were committed, and how long that took, including failed tries.
 	Recorded(n int, took time.Duration)
-	// Finished tells of an attempt whose outcome has been recorded; Lost of one whose outcome was refused.
+	// Finished reports an attempt whose outcome was recorded.
 	Finished(kind pipelines.OutcomeKind)
-	// Lost tells of an attempt whose claim was lost: its outcome changed nothing.
+	// Lost reports an attempt whose claim was lost, so that its outcome was refused.
 	Lost()
-	// Recovered tells of n tasks that were taken back from workers whose leases had expired.
+	// Recovered reports that n tasks were recovered from workers whose leases had expired.
 	Recovered(n int)
-	// NotStarted tells of a task that is given back because this process could not start it.
+	// NotStarted reports a task that was released because this process could not start it.
 	NotStarted()
-	// RecoveryFailed tells of an execution whose tasks could not be taken back.
+	// RecoveryFailed reports a run whose tasks could not be recovered.
 	RecoveryFailed()
 }
 
-// nopObserver is the Observer of a pool that nobody watches.
+// nopObserver is the default Observer, which ignores all events.
 type nopObserver struct{}
 
 func (nopObserver) Claimed(int, time.Duration)           {}
@@ -46,18 +45,18 @@ func (nopObserver) Recovered(int)                        {}
 func (nopObserver) RecoveryFailed()                      {}
 func (nopObserver) NotStarted()                          {}
 
-// State is how a pool stands.
+// State is a snapshot of a pool.
 type State struct {
-	Worker     string            // its name; empty before it has registered
-	Slots      int               // in all
-	Used       int               // of them, by tasks whose outcome is not yet recorded
+	Worker     string            // the worker's id; empty before registration
+	Slots      int               // total number
+	Used       int               // slots of tasks whose outcomes are not yet recorded, and slots reserved by exchanges
 	Capacities []HandlerCapacity // of handlers with a limit, shared by the pools of a process
-	Waiting    int               // outcomes that the database has not taken yet, and that are tried again
-	CannotRun  string            // why tasks cannot be started, in fixed words; empty: they can
-	LeaseLeft  time.Duration     // by the database's clock; 0 or less: expired, or not yet taken
+	Waiting    int               // outcomes that could not be recorded yet and are retried
+	CannotRun  string            // why tasks cannot be started, without private data; empty: they can
+	LeaseLeft  time.Duration     // by the database's clock; 0 or less: expired, or not yet registered
 }
 
-// State gives the pool's state now.
+// State returns the current state of the pool.
 func (p *Pool) State() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -12,10 +12,10 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// maxLogged bounds an error in the log, in bytes: the history has all of it.
+// maxLogged limits an error in the log, in bytes. The history stores the whole error.
 const maxLogged = 500
 
-// logFailure logs an attempt that failed.
+// logFailure logs a failed attempt, if the configuration asks for it.
 func (p *Pool) logFailure(o *pipelines.Outcome) {
 	if !p.config.LogOutcomes || o.Kind != pipelines.OutcomeFailed {
 		return
@@ -33,8 +33,8 @@ func (p *Pool) logFailure(o *pipelines.Outcome) {
 	p.log.Warn("a task's attempt failed", fields...)
 }
 
-// claimEnds takes over the ends of runs that processes which nobody observes have stored, such as a command's: when one
-// tells of it, and with each heartbeat.
+// takeEnds reports the ends of runs that were stored by processes without an observer, such as a command's process. It
+// checks with each heartbeat, and when another process signals an end.
 func (p *Pool) takeEnds(ctx context.Context) {
 	tick := time.NewTicker(p.config.Lease / 3)
 	defer tick.Stop()
@@ -51,7 +51,7 @@ func (p *Pool) takeEnds(ctx context.Context) {
 	}
 }
 
-// runsEnded tells of runs that have ended.
+// runsEnded reports ended runs to the observer and to the log.
 func (p *Pool) runsEnded(list []pipelines.Execution) {
 	for i := range list {
 		p.config.Observer.RunEnded(&list[i])
@@ -61,7 +61,7 @@ func (p *Pool) runsEnded(list []pipelines.Execution) {
 	}
 }
 
-// logEnd logs an execution that has ended.
+// logEnd logs an ended run.
 func (p *Pool) logEnd(x *pipelines.Execution) {
 	level, message := zapcore.WarnLevel, "a run failed"
 	switch x.Status {
@@ -81,7 +81,7 @@ func (p *Pool) logEnd(x *pipelines.Execution) {
 
 func (p *Pool) since(t time.Time) time.Duration { return p.db.Now().Sub(t).Round(time.Millisecond) }
 
-// loggedError is tasks.ErrorLine, without its beginning if it is too long for a line of the log.
+// loggedError returns tasks.ErrorLine of s. If the line is longer than maxLogged bytes, its beginning is cut off.
 func loggedError(s string) string {
 	s = tasks.ErrorLine(s)
 	if len(s) > maxLogged {

@@ -10,22 +10,21 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// pollGroup is what a pool looks for in the outbox by one look: the common one for all handlers, as long as there is
-// room for what it finds. A handler of which more is due than there is room for is crowded: it leaves the common
-// search, whose looks would find nothing but its tasks, and has one of its own, whose looks ask for as many as there is
-// room for; they are taken when there is room. As soon as one finds less, nothing more of it is due, and it is in the
-// common search again.
+// pollGroup is a set of handlers that the outbox is polled for together. The shared group has all handlers that are not
+// saturated. A saturated handler has more due tasks than capacity, so polls of the shared group would return only its
+// tasks. Such a handler gets a group of its own, which is polled for as many tasks as it has capacity. When a poll
+// returns fewer tasks than that, no more of its tasks are due, and the handler returns to the shared group.
 type pollGroup struct {
-	handler     string // the crowded one; empty: the common search
-	due         bool   // the outbox may hold something due
-	minPriority bool   // the last look found as much as it asked for
-	priority    int    // of the least urgent task that it found
-	polls       int    // made for it; the common search has those that look for nothing, too
-	polledAt    int    // made so far: they take turns between queues, and between a priority's bulk and the rest
-	last        int    // when it was chosen last, in looks of the pool
+	handler     string // the saturated handler; empty: the shared group
+	due         bool   // the outbox may have due tasks
+	minPriority bool   // the last poll returned as many tasks as it asked for
+	priority    int    // of the least urgent task of that poll
+	polls       int    // exchanges that chose this group; the shared group also counts those that did not poll
+	polledAt    int    // polls so far; selects the first queue, and when the overflow goes first
+	last        int    // Pool.polls at the last poll
 }
 
-// eagerMinPriority is the priority that a task must have at least to go before what waits in the outbox.
+// eagerMinPriority returns the lowest priority that a task may have to be claimed before the tasks in the outbox.
 func (s *pollGroup) eagerMinPriority() int {
 	if s.due && s.minPriority {
 		return s.priority
@@ -33,7 +32,7 @@ func (s *pollGroup) eagerMinPriority() int {
 	return tasks.LowestPriority
 }
 
-// handlersOf is what a search looks for. Callers hold the lock.
+// handlersOf returns the handlers of a group. Callers hold mu.
 func (p *Pool) handlersOf(s *pollGroup) []string {
 	if s.handler != "" {
 		return []string{s.handler}
@@ -42,11 +41,11 @@ func (p *Pool) handlersOf(s *pollGroup) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return p.saturated[name] != nil })
 }
 
-// maxCursors bounds the sets of handlers whose heads are remembered.
+// maxCursors limits the number of handler sets whose scan cursors are kept.
 const maxCursors = 64
 
-// cursorsFor is where looks for these handlers begin: what was learnt when others were looked for says nothing about
-// them. Callers hold the lock.
+// cursorsFor returns the scan cursors of a set of handlers. Each set has its own, because the result of a poll for one
+// set does not apply to another. Callers hold mu.
 func (p *Pool) cursorsFor(handlers []string) *outbox.ScanCursors {
 	key := strings.Join(handlers, ",")
 	if p.cursors == nil || p.cursors[key] == nil && len(p.cursors) >= maxCursors {
@@ -58,14 +57,14 @@ func (p *Pool) cursorsFor(handlers []string) *outbox.ScanCursors {
 	return p.cursors[key]
 }
 
-// resetCursors has all looks begin at the beginning.
+// resetCursors discards all scan cursors, so that each group's next poll scans from the beginning.
 func (p *Pool) resetCursors() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cursors = nil
 }
 
-// pollAll notes that anything may have become due. Callers hold the lock.
+// pollAll marks all groups as due. Callers hold mu.
 func (p *Pool) pollAll() {
 	p.shared.due = true
 	for _, s := range p.saturated {
@@ -73,9 +72,9 @@ func (p *Pool) pollAll() {
 	}
 }
 
-// pollable are the searches that a look now may be worth it for, those chosen longest ago first. For crowded handlers
-// without room the pool stands in the row for that from now on, for want tasks at most, and is woken. ended has the
-// number of outcomes by handler that the look comes with. Callers hold the lock.
+// pollable returns the groups to poll, the least recently polled first. Handlers without any capacity get groups of
+// their own. If a saturated handler has no capacity, the pool waits for it, for at most want tasks, and is woken. ended
+// is the number of the exchange's outcomes by handler. Callers hold mu.
 func (p *Pool) pollable(want int, ended map[string]int) []*pollGroup {
 	if p.shared.due {
 		for name, room := range p.limits {
@@ -99,22 +98,22 @@ func (p *Pool) pollable(want int, ended map[string]int) []*pollGroup {
 	return list
 }
 
-// isolate gives a handler a search of its own, which comes after those that are there: a handler that is crowded again
-// and again keeps no other look waiting. Callers hold the lock.
+// isolate gives a handler a group of its own. The new group is polled after the existing ones, so a handler that is
+// saturated again and again does not delay them. Callers hold mu.
 func (p *Pool) isolate(handler string) *pollGroup {
 	s := &pollGroup{handler: handler, due: true, last: p.polls}
 	p.saturated[handler] = s
 	return s
 }
 
-// merge puts a handler back into the common search. Callers hold the lock.
+// merge returns a handler to the shared group. Callers hold mu.
 func (p *Pool) merge(s *pollGroup) {
 	delete(p.saturated, s.handler)
 	p.limits[s.handler].leave()
 }
 
-// recordPoll draws conclusions from a look at the outbox: as much as was asked for means that there is more. Callers
-// hold the lock.
+// recordPoll updates a group after a poll. If the poll returned as many tasks as it asked for, more may be due. Callers
+// hold mu.
 func (p *Pool) recordPoll(s *pollGroup, result pipelines.ExchangeResult) {
 	if s == nil || result.Expired {
 		return
@@ -122,12 +121,12 @@ func (p *Pool) recordPoll(s *pollGroup, result pipelines.ExchangeResult) {
 	asked, found := result.PollFilter, result.Claims[len(result.Claims)-result.FromOutbox:]
 	switch {
 	case asked.Limit <= 0:
-		s.due = true // there was no slot left to look for
+		s.due = true // no slot was left for the poll
 	case len(found) == asked.Limit:
 		s.due, s.minPriority, s.priority = true, true, found[len(found)-1].Task.Priority
 		p.detectSaturation(asked, found)
 	case p.detectSaturation(asked, found):
-		s.due = true // what there was no room for may have stood before the rest
+		s.due = true // tasks without capacity may have hidden other tasks
 	default:
 		s.minPriority = false
 		if p.saturated[s.handler] == s {
@@ -136,11 +135,12 @@ func (p *Pool) recordPoll(s *pollGroup, result pipelines.ExchangeResult) {
 		p.reportDrained(len(found) == 0)
 	}
 	if s.due && s != &p.shared && p.saturated[s.handler] != s {
-		p.shared.due = true // it has been put back meanwhile
+		p.shared.due = true // another exchange has merged the group
 	}
 }
 
-// detectSaturation notes of which handlers there may be more than there was room for. Callers hold the lock.
+// detectSaturation isolates the handlers of which more tasks may be due than they had capacity for. It reports whether
+// there were any. Callers hold mu.
 func (p *Pool) detectSaturation(asked outbox.ClaimFilter, found []pipelines.Claim) (any bool) {
 	for _, name := range asked.Handlers {
 		room, limited := asked.Capacity[name]

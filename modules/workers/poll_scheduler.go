@@ -11,11 +11,11 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines"
 )
 
-// emptyPollDelay is how long a look that got nothing waits at least: what was due is in another process's hands, or its
-// commit is near.
+// emptyPollDelay is the minimum delay after a poll that returned nothing. The due tasks are then locked by another
+// process, or their commit is imminent.
 const emptyPollDelay = 5 * time.Millisecond
 
-// pollNow has the next turn look at the outbox.
+// pollNow makes the next exchange poll the outbox.
 func (p *Pool) pollNow() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -23,7 +23,7 @@ func (p *Pool) pollNow() {
 	p.wake()
 }
 
-// wake has a turn taken if all wait for one.
+// wake wakes one loop that waits for an exchange.
 func (p *Pool) wake() {
 	select {
 	case p.wakeup <- struct{}{}:
@@ -31,16 +31,17 @@ func (p *Pool) wake() {
 	}
 }
 
-// reportDrained tells the scout that the outbox holds no more for this process just now; empty: it held nothing.
+// reportDrained tells pollScheduler that the outbox has no further due tasks for this process. empty means that the
+// poll returned nothing.
 func (p *Pool) reportDrained(empty bool) {
 	select {
 	case p.drained <- empty:
-	default: // it has been told
+	default: // a report is already pending
 	}
 }
 
-// pollScheduler knows when the outbox is worth a look: when somebody tells of work, when a task becomes due, and now
-// and then, since another process may have made work without telling.
+// pollScheduler decides when to poll the outbox, until ctx ends: after a notification of ready tasks, when a task
+// becomes due, and at the latest after each poll interval, because another process may have sent no notification.
 func (p *Pool) pollScheduler(ctx context.Context) {
 	ready, cancel := p.engine.Notifier().SubscribeReady(ctx)
 	defer cancel()
@@ -50,11 +51,11 @@ func (p *Pool) pollScheduler(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			p.wake() // whoever waits sees that the end has come
+			p.wake() // let waiting loops see that ctx has ended
 			return
 		case <-ready:
 			p.pollNow()
-		case <-p.commits: // a look writes, and SQLite has one writer: look only when something is due
+		case <-p.commits: // a poll writes, and SQLite has one writer, so poll only if a task is due
 			p.schedule(timer, p.untilDue(ctx))
 		case empty := <-p.drained:
 			due := p.untilDue(ctx)
@@ -68,11 +69,11 @@ func (p *Pool) pollScheduler(ctx context.Context) {
 	}
 }
 
-// listen has this process look when another has told of something.
+// listen handles the notifications of other processes until ctx ends.
 func (p *Pool) listen(ctx context.Context) {
 	err := p.db.Listen(ctx, func(topic string) {
 		p.engine.Notifier().NotifyRemote(ctx, topic == pipelines.TopicReady)
-		if topic == "" { // something was committed, or may have been: neither SQLite nor a listener that was away knows what
+		if topic == "" { // any kind of commit: SQLite does not tell, and a reconnected listener may have missed some
 			signal(p.commits)
 		}
 		if topic != pipelines.TopicReady {
@@ -85,7 +86,8 @@ func (p *Pool) listen(ctx context.Context) {
 	}
 }
 
-// schedule sets the timer to when a task is due, at the latest to the next poll.
+// schedule sets the timer to when a task is due, at the latest to the next regular poll. If due is 0 or less, it polls
+// now.
 func (p *Pool) schedule(timer *time.Timer, due time.Duration) {
 	if due <= 0 {
 		p.pollNow()
@@ -98,10 +100,11 @@ func (p *Pool) schedule(timer *time.Timer, due time.Duration) {
 	timer.Reset(due)
 }
 
-// untilDue is how long no task that this process can run is due; longer than the poll interval if none is known.
+// untilDue returns the time until the next task of the shared group is due. If none is known, the result is longer than
+// the poll interval.
 func (p *Pool) untilDue(ctx context.Context) time.Duration {
 	p.mu.Lock()
-	want := p.claimFilter(&p.shared, 1) // the others are looked for when there is room, due or not
+	want := p.claimFilter(&p.shared, 1) // saturated handlers are polled when they have capacity, due or not
 	p.mu.Unlock()
 	if len(want.Handlers) == 0 {
 		return p.config.Poll + 1
@@ -113,10 +116,10 @@ func (p *Pool) untilDue(ctx context.Context) time.Duration {
 	return at.Sub(p.db.Now())
 }
 
-// overflowEvery is which of a pool's looks lets bulk go first.
+// overflowEvery is how often a poll claims the overflow of each lane first: once in 4 polls.
 const overflowEvery = 4
 
-// claimFilter is what the next look of a search takes. Callers hold the lock.
+// claimFilter returns the filter for the next poll of a group. Queues take turns in being first. Callers hold mu.
 func (p *Pool) claimFilter(s *pollGroup, limit int) outbox.ClaimFilter {
 	n, handlers := s.polledAt%len(p.config.Queues), p.handlersOf(s)
 	return outbox.ClaimFilter{
@@ -125,14 +128,15 @@ func (p *Pool) claimFilter(s *pollGroup, limit int) outbox.ClaimFilter {
 	}
 }
 
-// rest is how long it is until a look from the beginning is due, if the last one of the common search was none.
+// rest returns the time until the next full scan of the shared group. partial reports whether its last scan was not a
+// full one.
 func (p *Pool) rest() (rest time.Duration, partial bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cursorsFor(p.handlersOf(&p.shared)).NextFullScanIn(p.db.Now())
 }
 
-// sleep waits for d or for the end of ctx.
+// sleep waits for d or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
