@@ -1,5 +1,5 @@
-// Package workers is the loop that works: it claims what it has a free slot and a handler for, runs it, and reports how
-// it came out, in groups. It decides nothing about tasks and writes none of their tables: the engine does.
+// Package workers provides the worker pool. A pool claims due tasks for its free slots, runs their handlers, and
+// records the outcomes in groups. It decides no task transitions and writes no task tables; the engine does.
 package workers
 
 import (
@@ -22,27 +22,27 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Config says how a process works.
+// Config is the configuration of a pool.
 type Config struct {
-	Slots               int             // tasks run at once, at least 1
-	Queues              []string        // the queues that the process serves; empty: the default one
-	Lease               time.Duration   // how long the process may be silent before others take its tasks
-	Poll                time.Duration   // the longest sleep between two looks at the outbox
-	Drain               time.Duration   // how long a stopping process waits for running tasks before it gives them back
-	Kill                <-chan struct{} // closed: a stopping process gives running tasks back at once; nil: never
-	Private             bool            // it works on one execution alone, which is reserved for it: see Pool.WorkOn
-	PipelineExecutionID db.ID           // work on this execution alone; zero: on any
-	Observer            Observer        // is told what the pool does; nil: nobody
-	Budget              *FairSemaphore  // the slots are shared with other pools; nil: they are the pool's own
-	// how many tasks of a handler are run at once, where that is not the handler's own limit
+	Slots               int             // how many tasks run at once; 0 or less: DefaultSlots
+	Queues              []string        // the queues to serve; empty: the default queue
+	Lease               time.Duration   // length of the worker's lease; 0: DefaultLease
+	Poll                time.Duration   // the longest time between two polls of the outbox; 0: DefaultPoll
+	Drain               time.Duration   // how long a stopping pool waits for running tasks before it releases them
+	Kill                <-chan struct{} // when closed, a stopping pool releases running tasks at once; nil: never
+	Private             bool            // work only on one run, which is reserved for this worker; see Pool.WorkOn
+	PipelineExecutionID db.ID           // the only run to work on; zero: all runs
+	Observer            Observer        // receives the pool's events; nil: none
+	Budget              *FairSemaphore  // slots shared with other pools; nil: Slots of its own
+	// how many tasks of a handler run at once, where that differs from the handler's own limit
 	HandlerLimits map[string]int
-	Limits        *HandlerLimits // shared with other pools; nil: the pool's own, by HandlerLimits
-	LogOutcomes   bool           // log each attempt that fails and each execution that ends
-	RunDirs       *rundirs.Store // where runs have their directories; nil: nowhere
-	Echo          Echo           // is given what the tasks write, as they write it; nil: nobody
+	Limits        *HandlerLimits // shared with other pools; nil: made from HandlerLimits
+	LogOutcomes   bool           // log each failed attempt and each ended run
+	RunDirs       *rundirs.Store // the store of run directories; nil: runs have none
+	Echo          Echo           // opens copies of the tasks' output; nil: none
 }
 
-// Defaults of Config.
+// Defaults of Config. New does not apply DefaultDrain.
 const (
 	DefaultSlots = 1000
 	DefaultLease = 15 * time.Second
@@ -50,16 +50,16 @@ const (
 	DefaultDrain = 30 * time.Second
 )
 
-// shutdownWriteTimeout is how long a pool that stops keeps trying to record its last outcomes while the database is
-// unwell, if the time for the drain is over.
+// shutdownWriteTimeout is the minimum time that a stopping pool tries to record its last outcomes if the database
+// fails. It also limits the time for the last logs and for deregistration.
 const shutdownWriteTimeout = 10 * time.Second
 
-// seldomLines lets one line of each text pass in ten seconds.
+// seldomLines lets each log message pass at most once in ten seconds.
 var seldomLines = zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 	return zapcore.NewSamplerWithOptions(c, 10*time.Second, 1, 0)
 })
 
-// Pool works with the given number of slots. Make it with New, and run it once.
+// Pool runs tasks in a number of slots. Create it with New, and call Run once.
 type Pool struct {
 	config   Config
 	engine   *pipelines.Engine
@@ -70,56 +70,56 @@ type Pool struct {
 	db       *db.DB
 	log      *zap.Logger
 
-	runDirs    *rundirs.Dirs // nil: runs have none
+	runDirs    *rundirs.Dirs // nil: runs have no directories
 	results    chan *pipelines.Outcome
-	wakeup     chan struct{} // a turn may be worth it
-	drained    chan bool     // a look found less than it asked for; true: nothing
-	ended      chan struct{} // another process has taken tasks from their workers
-	ends       chan struct{} // and may have ended runs
-	commits    chan struct{} // another process has committed something: a task may have become due
+	wakeup     chan struct{} // an exchange may be able to claim
+	drained    chan bool     // a poll returned less than it asked for; true: nothing
+	ended      chan struct{} // runs were ended or tasks recovered: claims may be lost
+	ends       chan struct{} // another process may have stored ends of runs
+	commits    chan struct{} // another process has committed: a task may have become due
 	starts     chan struct{} // a task could not be started
 	startTimes startTimeCache
 	logs       *collector
-	unrecorded atomic.Bool // an outcome could not be written before the end
-	outage     *zap.Logger // for what is said again and again while the database is unwell
+	unrecorded atomic.Bool // an outcome could not be recorded before the pool stopped
+	outage     *zap.Logger // for messages that repeat while the database fails
 
-	inDoubt chan struct{} // tasks may be Running in this worker's name that it does not run
-	lost    chan struct{} // there may be tasks of lost workers
-	overdue chan struct{} // a run may reach its deadline before the next look for overdue runs
-	nextDue atomic.Int64  // when that look is, in microseconds since 1970
-	claimed atomic.Bool   // something was claimed since claims were compared last
+	inDoubt chan struct{} // tasks may be Running under this worker's id that it does not run
+	lost    chan struct{} // tasks of lost workers may need recovery
+	overdue chan struct{} // a run may reach its deadline before the next check
+	nextDue atomic.Int64  // time of the next check for overdue runs, in microseconds since 1970
+	claimed atomic.Bool   // something was claimed since the last comparison of claims
 
-	// names the database server since its last start; see leases.Renewed. Of the heartbeat alone, as the next two.
+	// identifies one start of the database server, see leases.Renewed; the heartbeat alone uses this and the next two
 	server       string
 	sessions     int64
 	recoverAfter time.Time
 
-	retrying sync.WaitGroup // sets of outcomes that are tried again
-	retries  chan struct{}  // holds one for each such try under way
+	retrying sync.WaitGroup // groups of outcomes that are being retried
+	retries  chan struct{}  // has one element for each retry in progress
 
-	claiming sync.RWMutex // held for reading by every turn, from its beginning until its claims are in running
+	claiming sync.RWMutex // held for reading by each exchange until its claims are in running
 
 	mu      sync.Mutex
 	id      string
 	expires db.Time
-	abort   context.CancelCauseFunc                      // ends Run for a reason that is fatal
+	abort   context.CancelCauseFunc                      // stops Run because of a fatal error
 	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
-	// slots: of running tasks, and those reserved by turns under way
+	// slots of running tasks, and slots reserved by exchanges in progress
 	used          int
-	seat          *member // where the pool gets its slots
-	waiting       int     // outcomes that the database has not taken yet
+	seat          *member // provides the slots
+	waiting       int     // outcomes that are being retried
 	startup       startup
-	claimFailures int       // in a row
-	claimAfter    time.Time // no claim before, after one that failed
+	claimFailures int       // consecutive failed claims
+	claimAfter    time.Time // end of the pause after a failed claim
 
-	limits    map[string]*member // of handlers with a limit: where the pool gets room for their tasks
+	limits    map[string]*member // capacity of the handlers with a limit
 	shared    pollGroup
-	saturated map[string]*pollGroup // the searches of handlers that have too little room for the common one
+	saturated map[string]*pollGroup // the groups of saturated handlers, by handler
 	cursors   map[string]*outbox.ScanCursors
 	polls     int
 }
 
-// Deps are what a pool works with.
+// Deps are the dependencies of a pool.
 type Deps struct {
 	DB       *db.DB
 	Engine   *pipelines.Engine
@@ -130,7 +130,7 @@ type Deps struct {
 	Log      *zap.Logger
 }
 
-// New makes a pool. Zero fields of the configuration take their defaults.
+// New returns a pool. Zero fields of the configuration get their defaults, except Drain.
 func New(c Config, d Deps) *Pool {
 	if c.Slots <= 0 {
 		c.Slots = DefaultSlots
@@ -170,13 +170,13 @@ func New(c Config, d Deps) *Pool {
 	return p
 }
 
-// Run registers the process as a worker and works until ctx ends; then it drains: it claims nothing more, waits for
-// what runs, gives back what does not end in time, and deregisters. It returns what kept it from beginning, or from
-// ending in order.
+// Run registers the process as a worker and runs tasks until ctx ends. Then it drains: it stops claiming, waits for
+// running tasks, releases those that do not end in time, and deregisters. It returns nil after an orderly stop.
+// Otherwise it returns the error that prevented the start, a fatal database error, or ErrUnrecorded.
 func (p *Pool) Run(ctx context.Context) error {
 	if p.workerID() == "" {
 		if _, err := p.Register(ctx); err != nil {
-			if ctx.Err() != nil {
+			if ctx.Err() != nil { // stopped before it started, which is no error
 				return nil // stopped before it began: an end in order
 			}
 			return err
@@ -187,7 +187,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 	ctx, p.abort = context.WithCancelCause(ctx)
 	defer p.abort(nil)
-	// What is under way must be recorded, whatever became of ctx.
+	// Running tasks and their outcomes must outlive ctx.
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	var background sync.WaitGroup
@@ -197,7 +197,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	background.Go(func() { p.endOverdue(work) })
 	background.Go(func() { p.resumeStarts(work) })
 	background.Go(func() { p.listen(work) })
-	if !p.config.Private { // its run's end is for the servers to tell of
+	if !p.config.Private { // the end of its run is reported by the servers
 		defer p.engine.WatchEnds(ctx, p.runsEnded)()
 		background.Go(func() { p.takeEnds(work) })
 	}
@@ -224,13 +224,13 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 	p.logs.last(context.WithoutCancel(ctx))
 	if p.unrecorded.Load() {
-		return ErrUnrecorded // the row stays: when its lease expires, others take those tasks back
+		return ErrUnrecorded // the row stays: when the lease expires, other workers recover the tasks
 	}
 	p.deregister(context.WithoutCancel(ctx))
 	return nil
 }
 
-// openRunDirs finds where this database's runs have their directories.
+// openRunDirs finds the run directories of this database.
 func (p *Pool) openRunDirs(ctx context.Context) (err error) {
 	if p.config.RunDirs == nil {
 		return nil
@@ -239,21 +239,21 @@ func (p *Pool) openRunDirs(ctx context.Context) (err error) {
 	return err
 }
 
-// Register announces the process before Run does, and returns the worker's id, for which a run may be reserved. Whoever
-// does not go on to Run calls Engine.Deregister.
+// Register registers the worker before Run does. It returns the worker's id, for which a run can be reserved. A caller
+// that does not call Run must call Engine.Deregister.
 func (p *Pool) Register(ctx context.Context) (worker string, err error) {
-	// The heartbeat's connection is made first: a server whose connections are all taken gives no other.
+	// Open the heartbeat's connection first. Later the server may have no connection left.
 	if err := p.register(db.WithHeartbeatPool(ctx)); err != nil {
 		return "", err
 	}
 	return p.workerID(), nil
 }
 
-// WorkOn says, before Run, which execution a private pool works on.
+// WorkOn sets the run that a private pool works on. Call it before Run.
 func (p *Pool) WorkOn(id db.ID) { p.config.PipelineExecutionID = id }
 
-// register announces this process under a name that nobody has had before: a name used again could take an old claim
-// for its own.
+// register registers this process under a new id. Ids are never reused, because a worker could mistake an old claim for
+// its own.
 func (p *Pool) register(ctx context.Context) error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -284,7 +284,7 @@ func (p *Pool) workerID() string {
 	return p.id
 }
 
-// lastClaim returns when no turn that claims is under way; later ones see that their context has ended.
+// lastClaim waits for the exchanges in progress. If the context of Run has ended, later exchanges claim nothing.
 func (p *Pool) lastClaim() {
 	p.claiming.Lock()
 	defer p.claiming.Unlock()

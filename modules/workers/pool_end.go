@@ -12,32 +12,32 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Reasons for which a handler's context ends before its time is up.
+// Reasons why a handler's context is cancelled before its timeout.
 var (
 	errClaimLost = errors.New("the task was taken from this worker")
 	errTaskEnded = fmt.Errorf("it was cancelled or abandoned: %w", errClaimLost)
 	errStopping  = errors.New("the worker is stopping")
 )
 
-// ErrUnrecorded is returned by Run when the database took some results neither while the process drained nor in the
-// seconds after that. Other workers run those tasks again when the lease expires.
+// ErrUnrecorded is returned by Run if some outcomes could not be recorded. Run keeps trying for at least 10 seconds
+// after the last handler has ended. Other workers run those tasks again when the lease expires.
 var ErrUnrecorded = errors.New("some results could not be saved: other workers run these tasks again when the lease expires")
 
-// stopOnTenantGone ends all work at once if the database is gone: there is nowhere to record an outcome.
+// stopOnTenantGone stops all work at once if the database is gone, because no outcome can be recorded.
 func (p *Pool) stopOnTenantGone(ctx context.Context, stop context.CancelCauseFunc) {
 	if cause := context.Cause(ctx); isFatal(cause) {
 		stop(cause)
 	}
 }
 
-// isFatal reports an error after which the pool's database does not come back.
+// isFatal reports whether the pool's database is permanently gone.
 func isFatal(err error) bool {
 	return errors.Is(err, db.ErrTenantNotFound) || errors.Is(err, db.ErrReplaced)
 }
 
-// deregister takes the worker off, and first gives back what is Running in its name although nothing runs: after a
-// claim whose answer was lost, or after commits that the database has lost. If the database does not let it, the row
-// stays, and others take those tasks back when its lease expires.
+// deregister removes the worker's row. First it releases the tasks that are Running under the worker's id but are not
+// run, after a claim in doubt or lost commits. It retries for shutdownWriteTimeout. If it fails, the row stays, and
+// other workers recover the tasks when the lease expires.
 func (p *Pool) deregister(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, shutdownWriteTimeout)
 	defer cancel()
@@ -58,11 +58,11 @@ func (p *Pool) deregister(ctx context.Context) {
 }
 
 // markDraining marks the worker's row as draining while tasks still run. A worker that runs nothing removes its row
-// instead. Only what operators see depends on the mark, so a failure is logged and tried again.
+// instead. Only what operators see depends on the mark, so a failure is logged and retried.
 func (p *Pool) markDraining(ctx context.Context) {
 	for p.runs() && ctx.Err() == nil {
 		err := p.leases.Drain(ctx, p.workerID())
-		if err == nil || ctx.Err() != nil { // what ran has ended meanwhile
+		if err == nil || ctx.Err() != nil { // the row may be gone by now, which is no error
 			return
 		}
 		p.outage.Warn("marking this worker as draining failed, trying again", zap.Error(err))
@@ -70,14 +70,15 @@ func (p *Pool) markDraining(ctx context.Context) {
 	}
 }
 
-// runs reports whether a handler runs, or an outcome is not recorded yet.
+// runs reports whether a handler runs or an outcome is not yet recorded.
 func (p *Pool) runs() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.running) > 0
 }
 
-// drain waits for running handlers, then ends their contexts, and waits for those that heed it.
+// drain waits for the running handlers. After Config.Drain, or when Config.Kill is closed, it cancels their contexts
+// and waits until all attempts have ended.
 func (p *Pool) drain(handlers *sync.WaitGroup) {
 	done := make(chan struct{})
 	go func() {
@@ -94,10 +95,10 @@ func (p *Pool) drain(handlers *sync.WaitGroup) {
 	}
 	p.log.Info("giving back tasks that did not end in time", zap.Duration("drain", p.config.Drain))
 	p.cancelRunning(errStopping)
-	<-done // a handler that ignores its context is given up by its attempt
+	<-done // await stops waiting for a handler that ignores its context
 }
 
-// cancelRunning ends the contexts of all running handlers.
+// cancelRunning cancels the contexts of all running handlers.
 func (p *Pool) cancelRunning(cause error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,16 +14,16 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// retryLimit bounds the transactions under way at once that try to record outcomes again.
+// retryLimit limits the concurrent transactions that retry outcomes.
 const retryLimit = 4
 
-// The wait between two tries to record the same outcomes doubles from the one to the other.
+// The wait between two tries to record the same outcomes starts at firstRetry and doubles up to lastRetry.
 const (
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 5 * time.Second
 )
 
-// release frees the slots and the room of outcomes that need them no longer.
+// release frees the slots and the capacity of outcomes that are no longer retried.
 func (p *Pool) release(group []*pipelines.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -34,9 +34,9 @@ func (p *Pool) release(group []*pipelines.Outcome) {
 	p.releaseCapacity(reservation{}, group, nil)
 }
 
-// finish records outcomes that a turn could not, in a goroutine of its own, so that no other outcome waits for them.
-// They keep their slots until they are recorded. ErrDataRejected is the only error that speaks about the data; any
-// other one speaks about the state of the database, and so the outcome waits.
+// finish retries outcomes that an exchange could not record. It does so in a separate goroutine, so that no other
+// outcome is delayed. The outcomes keep their slots until they are recorded. Only ErrDataRejected is caused by an
+// outcome's data. All other errors are caused by the state of the database and are retried.
 func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
 	p.mu.Lock()
 	p.waiting += len(group)
@@ -44,8 +44,8 @@ func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
 	p.retrying.Go(func() { p.retry(ctx, group) })
 }
 
-// retry tries until the outcomes are recorded or ctx ends. A set that the database does not take as a whole is halved,
-// so that an outcome that it does not take holds up no other.
+// retry tries until the outcomes are recorded or ctx ends. If the database is available but a group fails, retry splits
+// the group in half, so that an outcome that cannot be recorded does not delay the others.
 func (p *Pool) retry(ctx context.Context, group []*pipelines.Outcome) {
 	began := p.db.Now()
 	for attempt := 0; ; {
@@ -86,14 +86,14 @@ func (p *Pool) tryFinish(ctx context.Context, group []*pipelines.Outcome) (pipel
 	return p.engine.CompleteAndClaim(ctx, pipelines.ExchangeRequest{Worker: p.workerID(), Outcomes: group})
 }
 
-// isDataError turns an outcome that the database will not take into the record of that.
+// isDataError replaces an outcome that the database rejects by a failure that has the error as its text.
 func isDataError(o *pipelines.Outcome, err error) {
 	o.Kind, o.Output, o.Logs = pipelines.OutcomeFailed, nil, tasks.Written{}
 	o.ErrorKind = tasks.KindInvalidOutput
 	o.Error = tasks.SanitizeText(fmt.Sprintf("the outcome could not be recorded: %v", err), tasks.MaxError)
 }
 
-// report tells of what has been recorded.
+// report reports a committed group to the observer and the log, and handles the outcomes that were refused.
 func (p *Pool) report(group []*pipelines.Outcome, result pipelines.ExchangeResult) {
 	for i, err := range result.Conflicts {
 		if err == nil {

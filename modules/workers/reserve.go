@@ -6,15 +6,15 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines"
 )
 
-// reservation is what a turn has reserved beside the slots and the room of its outcomes, which are free once it is
-// committed.
+// reservation is what an exchange has reserved in addition to the slots and the capacity of its outcomes, which become
+// free when it commits.
 type reservation struct {
 	slots    int
-	capacity map[string]int // by handler, of those with a limit
-	search   *pollGroup     // what it looks for; nil: nothing
+	capacity map[string]int // by handler, for handlers with a limit
+	search   *pollGroup     // the group to poll; nil: none
 }
 
-// byHandler counts outcomes by the handler that they come from.
+// byHandler counts outcomes by handler.
 func byHandler(group []*pipelines.Outcome) map[string]int {
 	n := map[string]int{}
 	for _, o := range group {
@@ -23,7 +23,7 @@ func byHandler(group []*pipelines.Outcome) map[string]int {
 	return n
 }
 
-// reserve works out what a turn may claim and reserves slots and room for it.
+// reserve decides what an exchange may claim, and reserves slots and capacity for it.
 func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r pipelines.ExchangeRequest, held reservation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -33,14 +33,14 @@ func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r pipel
 	}
 	want := p.slots() - p.used
 	keep, slots := p.seat.acquire(len(group), max(want, 0))
-	free := keep + slots + min(want, 0) // more may run than are to, since tasks could not be started
+	free := keep + slots + min(want, 0) // want is negative if more tasks run than slots allows after failed starts
 	if free <= 0 {
 		return r, held
 	}
 	p.used += slots
 	held.slots = slots
 	rooms := p.reserveHandlers(&held, free, group)
-	if held.search == nil && len(group) == 0 { // another turn was quicker
+	if held.search == nil && len(group) == 0 { // another exchange polls already
 		p.releaseCapacity(held, nil, nil)
 		return r, reservation{}
 	}
@@ -49,9 +49,10 @@ func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r pipel
 	return r, held
 }
 
-// reserveHandlers chooses what to look for, and reserves room: for a look of a crowded handler all that is free of it,
-// for others half of that, so that the looks of other turns find some too. What becomes ready in the turn may use what
-// its outcomes leave of a crowded handler's. Callers hold the lock.
+// reserveHandlers chooses the group to poll and reserves capacity. It returns how many tasks of each limited handler
+// the exchange may claim. A poll of a saturated handler gets all free capacity of the handler. Handlers of the shared
+// group get half of theirs, so that concurrent exchanges can claim some, too. For other saturated handlers, only the
+// share of the exchange's outcomes is available, for eager claims. Callers hold mu.
 func (p *Pool) reserveHandlers(held *reservation, free int, group []*pipelines.Outcome) map[string]int {
 	ended := byHandler(group)
 	if list := p.pollable(free, ended); len(list) > 0 {
@@ -66,7 +67,7 @@ func (p *Pool) reserveHandlers(held *reservation, free int, group []*pipelines.O
 			keep, others = seat.acquire(ended[name], min(free, (seat.available()+1)/2))
 		case held.search:
 			if keep, others = seat.acquire(ended[name], free); keep+others == 0 {
-				held.search = nil // another pool was quicker
+				held.search = nil // another pool has acquired the capacity
 			}
 		}
 		rooms[name], held.capacity[name] = keep+others, others
@@ -74,7 +75,7 @@ func (p *Pool) reserveHandlers(held *reservation, free int, group []*pipelines.O
 	return rooms
 }
 
-// ask says what the turn is to look for in the outbox, and what may go before that. Callers hold the lock.
+// ask sets what the exchange polls for, and what may be claimed eagerly before that. Callers hold mu.
 func (p *Pool) ask(r *pipelines.ExchangeRequest, chosen *pollGroup, free int) {
 	r.EagerMax, r.EagerMinPriority, r.EagerMinPriorities = free, p.shared.eagerMinPriority(), make(map[string]int, len(p.saturated))
 	for name, s := range p.saturated {
@@ -97,8 +98,8 @@ func (p *Pool) ask(r *pipelines.ExchangeRequest, chosen *pollGroup, free int) {
 	}
 }
 
-// releaseCapacity is the one place where slots and room become free again: what a turn reserved and what its outcomes
-// had, but for what the claims have now. Callers hold the lock.
+// releaseCapacity frees what an exchange reserved and what its outcomes used, less what its claims use now. Slots and
+// capacity are released nowhere else. Callers hold mu.
 func (p *Pool) releaseCapacity(held reservation, ended []*pipelines.Outcome, claims []pipelines.Claim) {
 	freed := held.slots + len(ended) - len(claims)
 	p.used -= freed
@@ -112,14 +113,14 @@ func (p *Pool) releaseCapacity(held reservation, ended []*pipelines.Outcome, cla
 	}
 }
 
-// cancelReservation gives back what reserve took.
+// cancelReservation releases what reserve reserved.
 func (p *Pool) cancelReservation(held reservation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.releaseCapacity(held, nil, nil)
 }
 
-// leaveQueues gives up the places in all rows, and what the pool was granted there. Callers hold the lock.
+// leaveQueues leaves the queues for slots and for capacity, and returns what was granted. Callers hold mu.
 func (p *Pool) leaveQueues() {
 	p.seat.leave()
 	for _, seat := range p.limits {
@@ -127,7 +128,7 @@ func (p *Pool) leaveQueues() {
 	}
 }
 
-// leaveQueue is leaveQueues for who does not hold the lock.
+// leaveQueue is leaveQueues for callers that do not hold mu.
 func (p *Pool) leaveQueue() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -16,17 +16,18 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// abandonAfter is how long a handler may go on after its context has ended before its attempt is recorded without it.
+// abandonAfter is how long a handler may run after its context has ended. After that, its attempt is recorded without
+// its result.
 const abandonAfter = 10 * time.Second
 
-// handlerResult is what a handler gave back.
+// handlerResult is the result of a handler.
 type handlerResult struct {
 	output json.RawMessage
 	err    error
-	exit   *int // of the command that it ran
+	exit   *int // exit code of the command that it ran; nil: none
 }
 
-// run runs one attempt to its outcome, whatever the handler does.
+// run runs one attempt and always returns its outcome, even if the handler panics or does not return.
 func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipelines.Outcome {
 	written := tasks.NewOutput(c.Task, c.Resumed, p.logs.add)
 	out := &pipelines.Outcome{Claim: c}
@@ -64,7 +65,7 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	case errors.As(r.err, &skip):
 		out.Kind, out.Exit = pipelines.SkippedItself, &skip.Exit
 		return out
-	case ctx.Err() != nil: // the worker ended it, not the handler
+	case ctx.Err() != nil: // the worker cancelled it, so the error is not the handler's
 		out.Kind, out.Reason = pipelines.OutcomeReleased, context.Cause(ctx).Error()
 		return out
 	case timed.Err() != nil:
@@ -76,10 +77,10 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	return failedOutcome(out, tasks.KindError, r.err)
 }
 
-// unresolved is the outcome of an attempt whose expressions could not be evaluated.
+// unresolved returns the outcome of an attempt whose expressions could not be evaluated.
 func unresolved(ctx context.Context, out *pipelines.Outcome, err error) *pipelines.Outcome {
 	switch {
-	case ctx.Err() != nil: // the worker ended it
+	case ctx.Err() != nil: // the worker cancelled it
 		out.Kind, out.Reason = pipelines.OutcomeReleased, context.Cause(ctx).Error()
 		return out
 	case errors.Is(err, context.DeadlineExceeded):
@@ -89,7 +90,7 @@ func unresolved(ctx context.Context, out *pipelines.Outcome, err error) *pipelin
 	return failedOutcome(out, tasks.KindExpression, err)
 }
 
-// call resolves the task's expressions.
+// call evaluates the task's expressions and returns the attempt for the handler.
 func (p *Pool) call(ctx context.Context, worker string, c *pipelines.Claim) (*tasks.Attempt, error) {
 	if c.Excess != nil {
 		return nil, c.Excess
@@ -122,7 +123,7 @@ func (p *Pool) annotate(worker string, c *pipelines.Claim) func(context.Context,
 	}
 }
 
-// await runs the handler and waits for it; for one that ignores the end of its context, only for a while.
+// await runs the handler and waits for its result. If the context ends, it waits for at most abandonAfter.
 func (p *Pool) await(ctx context.Context, call *tasks.Attempt, c *pipelines.Claim) handlerResult {
 	handler, ok := p.handlers.Handler(c.Task.Handler)
 	if !ok {
@@ -131,7 +132,7 @@ func (p *Pool) await(ctx context.Context, call *tasks.Attempt, c *pipelines.Clai
 	done := make(chan handlerResult, 1)
 	go func() {
 		r := handlerResult{err: tasks.WithKind(tasks.KindPanic, errors.New("the handler ended its goroutine"))}
-		defer func() { done <- r }() // deferred, for runtime.Goexit passes everything else by
+		defer func() { done <- r }() // deferred, because runtime.Goexit runs only deferred functions
 		r = callHandler(ctx, handler, call)
 	}()
 	select {
@@ -154,7 +155,7 @@ func (p *Pool) await(ctx context.Context, call *tasks.Attempt, c *pipelines.Clai
 	}
 }
 
-// callHandler turns a panic into an error with its stack.
+// callHandler calls the handler and turns a panic into an error with its stack.
 func callHandler(ctx context.Context, h tasks.Handler, call *tasks.Attempt) (r handlerResult) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -168,7 +169,7 @@ func callHandler(ctx context.Context, h tasks.Handler, call *tasks.Attempt) (r h
 	return handlerResult{output: out, err: err, exit: call.Exit}
 }
 
-// sanitizeError asks an error all that is asked of it later, here where a panic in its methods is the handler's.
+// sanitizeError calls the methods of an error that are needed later, so that a panic in them counts as the handler's.
 func sanitizeError(err error) {
 	var again *tasks.DeferError
 	var kinded *tasks.HandlerError
@@ -176,7 +177,7 @@ func sanitizeError(err error) {
 	_, _, _, _ = errors.As(err, &again), errors.As(err, &kinded), errors.As(err, &later), err.Error()
 }
 
-// deferredOutcome checks that the databases and the history can keep the time.
+// deferredOutcome returns a deferral, or a failure if the databases and the history cannot store the time.
 func deferredOutcome(out *pipelines.Outcome, d *tasks.DeferError) *pipelines.Outcome {
 	if year := d.Until.UTC().Year(); year > 9999 {
 		return failedOutcome(out, tasks.KindError, fmt.Errorf("deferred until the year %d: 9999 is the last that can be kept", year))
@@ -185,7 +186,7 @@ func deferredOutcome(out *pipelines.Outcome, d *tasks.DeferError) *pipelines.Out
 	return out
 }
 
-// succeededOutcome checks that an output can be kept on either database.
+// succeededOutcome returns a success, or a failure if the databases cannot store the output.
 func succeededOutcome(out *pipelines.Outcome, output json.RawMessage) *pipelines.Outcome {
 	if len(output) > 0 {
 		if err := definition.CheckJSON(output, tasks.MaxOutput); err != nil {

@@ -9,10 +9,12 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// maxStartTimes bounds the beginnings that a process keeps in mind. What it forgets it asks the history for.
+// maxStartTimes limits the cached start times. When the cache is full it is cleared, and times are read from the
+// history.
 const maxStartTimes = 10_000
 
-// startTimeCache are the answers to Call.Begun. A task that polls asks each time, and its history grows with each time.
+// startTimeCache caches the results of Attempt.FirstStarted. A task that polls asks for its start time on each call,
+// and its history grows with each call.
 type startTimeCache struct {
 	mu    sync.Mutex
 	known map[startTimeKey]db.Time
@@ -23,7 +25,7 @@ type startTimeKey struct {
 	attempt int
 }
 
-// firstStarted makes the Begun of a call.
+// firstStarted returns the function Attempt.FirstStarted for a claim.
 func (p *Pool) firstStarted(c *pipelines.Claim) func(context.Context) (time.Time, error) {
 	return func(ctx context.Context) (time.Time, error) {
 		key := startTimeKey{c.Task.ID, c.Task.Attempt}

@@ -14,25 +14,25 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// The pause after a task that could not be started doubles from the one to the other with each failure in a row, and
-// varies by a quarter.
+// After a task that could not be started, claims are paused. The pause starts at firstPause and doubles with each
+// consecutive failure up to lastPause, with a jitter of a quarter.
 const (
 	firstPause = 250 * time.Millisecond
 	lastPause  = 30 * time.Second
 )
 
-// startup is whether this worker is able to start tasks.
+// startup records whether this worker can start tasks.
 type startup struct {
 	handler  string // whose task could not be started last; empty: tasks can be started
-	reason   string // in fixed words
-	failures int    // in a row
+	reason   string // see shortReason
+	failures int    // consecutive
 	since    time.Time
-	until    time.Time // the end of the pause
-	most     int       // how many tasks may run at once; 0: as many as there are slots
+	until    time.Time // the end of the pause; zero: none
+	most     int       // how many tasks may run at once; 0: all slots
 	began    int       // tasks started since most was changed
 }
 
-// shortReason is what everybody may read of an error.
+// shortReason returns the part of an error that may be shown to everybody.
 func shortReason(err error) string {
 	var errno syscall.Errno
 	switch {
@@ -44,8 +44,8 @@ func shortReason(err error) string {
 	return "see the log"
 }
 
-// notStarted returns the outcome that releases a task which this process could not start. The process claims nothing
-// for a while.
+// notStarted returns the outcome that releases a task which this process could not start. It pauses the claims of this
+// process.
 func (p *Pool) notStarted(out *pipelines.Outcome, began time.Time, err error) *pipelines.Outcome {
 	out.Kind, out.Reason = pipelines.OutcomeReleased, "not started: "+tasks.SanitizeText(err.Error(), tasks.MaxError/2)
 	p.config.Observer.NotStarted()
@@ -53,7 +53,8 @@ func (p *Pool) notStarted(out *pipelines.Outcome, began time.Time, err error) *p
 	return out
 }
 
-// noteFault begins a pause. Tasks that were claimed before the last pause began say nothing new.
+// noteFault starts a pause. It ignores tasks that began before or during the last pause, because their failures are
+// already accounted for.
 func (p *Pool) noteFault(handler string, began time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,7 +64,8 @@ func (p *Pool) noteFault(handler string, began time.Time, err error) {
 	p.pauseStarts(handler, err)
 }
 
-// pauseStarts begins a pause. Callers hold the lock.
+// pauseStarts starts a pause. If the handler has no self-test, the next task is the test, so only one task may run. If
+// the process is out of resources, the number of concurrent tasks is halved. Callers hold mu.
 func (p *Pool) pauseStarts(handler string, err error) {
 	s := &p.startup
 	wait := min(firstPause<<min(s.failures, 10), lastPause)
@@ -81,7 +83,7 @@ func (p *Pool) pauseStarts(handler string, err error) {
 	signal(p.starts)
 }
 
-// slots is how many tasks may run at once by now. Callers hold the lock.
+// slots returns how many tasks may currently run at once. Callers hold mu.
 func (p *Pool) slots() int {
 	if p.startup.most > 0 {
 		return min(p.startup.most, p.config.Slots)
@@ -89,10 +91,11 @@ func (p *Pool) slots() int {
 	return p.config.Slots
 }
 
-// startsPaused reports whether nothing is to be claimed because tasks cannot be started. Callers hold the lock.
+// startsPaused reports whether claims are paused because tasks cannot be started. Callers hold mu.
 func (p *Pool) startsPaused() bool { return p.startup.handler != "" && !p.startup.until.IsZero() }
 
-// taskStarted notes a task that could be started: after as many of them as may run at once, an eighth more may.
+// taskStarted records a task that could be started. The number of concurrent tasks grows by an eighth, at least one,
+// after that number of successful starts.
 func (p *Pool) taskStarted(began time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,7 +120,7 @@ func (p *Pool) taskStarted(began time.Time) {
 	p.wake()
 }
 
-// startsAgain ends a fault. Callers hold the lock.
+// startsAgain clears the failure. Callers hold mu.
 func (p *Pool) startsAgain() {
 	if p.startup.handler != "" {
 		p.log.Info("this worker can start tasks again", zap.String("handler", p.startup.handler))
@@ -126,7 +129,8 @@ func (p *Pool) startsAgain() {
 	s.handler, s.reason, s.failures, s.until = "", "", 0, time.Time{}
 }
 
-// resumeStarts ends each pause: by a test of the handler, or, if it has none, with the next task.
+// resumeStarts ends each pause. It runs the handler's self-test first and extends the pause while that fails. A handler
+// without a self-test is tested by the next task.
 func (p *Pool) resumeStarts(ctx context.Context) {
 	for {
 		select {

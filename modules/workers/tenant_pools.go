@@ -12,30 +12,31 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// TenantPoolsConfig says which tenants a process works for, and how.
+// TenantPoolsConfig is the configuration of TenantPools.
 type TenantPoolsConfig struct {
-	Config                                    // of each tenant's pool; the Slots are shared by all of them
-	Tenants      []string                     // empty: all that are there, as they come and go
-	PollInterval time.Duration                // between two looks at which tenants there are; 0: DefaultTenantPoll
-	Observer     func(tenant string) Observer // of a tenant's pool; nil: nobody
-	// Prepare is called before a tenant's pool begins, with the tenant in the context. Its error keeps the pool from
-	// beginning.
+	Config                                    // of each tenant's pool; all pools share Slots
+	Tenants      []string                     // empty: all existing tenants, including those created later
+	PollInterval time.Duration                // between two polls of the list of tenants; 0: DefaultTenantPoll
+	Observer     func(tenant string) Observer // returns the observer of a tenant's pool; nil: none
+	// BeforePoolStart is called before a tenant's pool starts, with the tenant in the context. If it fails, the pool
+	// does not start.
 	BeforePoolStart func(ctx context.Context) error
-	// Began and Ended tell of a tenant's pool.
+	// OnPoolStart is called when a tenant's pool starts, and OnPoolStop when it has stopped or could not start. Both
+	// may be nil.
 	OnPoolStart func(tenant string, p *Pool)
 	OnPoolStop  func(tenant string)
 }
 
-// DefaultTenantPoll is how often a process looks which tenants there are. On PostgreSQL it is told of them besides.
+// DefaultTenantPoll is how often a process polls the list of tenants. PostgreSQL also sends notifications.
 const DefaultTenantPoll = 2 * time.Second
 
-// retryRefusedEvery is DefaultTenantPoll for a process of one tenant.
+// retryRefusedEvery replaces DefaultTenantPoll for a process with a single tenant.
 const retryRefusedEvery = 30 * time.Second
 
-// maxRefusals is how many looks a tenant that could not be served is left alone.
+// maxRefusals is how many polls a tenant that could not be served is skipped.
 const maxRefusals = 5
 
-// TenantPools works for several tenants with a pool each. Make it with NewTenantPools, and run it once.
+// TenantPools runs one pool for each of several tenants. Create it with NewTenantPools, and call Run once.
 type TenantPools struct {
 	config  TenantPoolsConfig
 	deps    Deps
@@ -46,32 +47,32 @@ type TenantPools struct {
 	pools   sync.WaitGroup
 }
 
-// tenantPool is a tenant that is served.
+// tenantPool is the pool of a tenant that is served.
 type tenantPool struct {
 	generation string
 	stop       context.CancelCauseFunc
 }
 
-// refusal is a tenant that could not be served: why, and for how many looks it is left alone.
+// refusal records a tenant that could not be served: the reason, and how many polls it is still skipped.
 type refusal struct {
 	generation string
 	why        error
 	count      int
 }
 
-// end is how a pool ended.
+// end reports how a pool ended.
 type end struct {
 	tenant string
-	served bool // the tenant was served meanwhile
+	served bool // the pool had registered
 	err    error
 }
 
-// NewTenantPools makes a fleet. Its tenants share the slots, unless there can be but one.
+// NewTenantPools returns a TenantPools. Its tenants share the slots, unless only one tenant is named.
 func NewTenantPools(c TenantPoolsConfig, d Deps) *TenantPools {
 	if c.PollInterval <= 0 {
 		c.PollInterval = DefaultTenantPoll
 		if len(c.Tenants) == 1 {
-			// all that it can learn is that its one tenant is gone, and its pool notices that too
+			// a poll could only find that the tenant is gone, which its pool notices itself
 			c.PollInterval = retryRefusedEvery
 		}
 	}
@@ -87,15 +88,15 @@ func NewTenantPools(c TenantPoolsConfig, d Deps) *TenantPools {
 	return f
 }
 
-// Budget is what the pools share; nil if there can be but one.
+// Budget returns the slots that the pools share, or nil if only one tenant is named.
 func (f *TenantPools) Budget() *FairSemaphore { return f.budget }
 
-// Limits are those of the process.
+// Limits returns the handler limits, which all pools share.
 func (f *TenantPools) Limits() *HandlerLimits { return f.config.Limits }
 
-// Run works for the tenants until ctx ends; then each pool drains. A tenant that can't be served is told of in the log
-// and tried again, and the others are served. Run ends by itself when tenants were named and none of them can be
-// served; the error is the first one's reason.
+// Run serves the tenants until ctx ends; then each pool drains. If a tenant cannot be served, Run logs the error,
+// retries it later and serves the others. Run fails if a named tenant does not exist at the start, or if none of the
+// named tenants can be served.
 func (f *TenantPools) Run(ctx context.Context) error {
 	told := make(chan struct{}, 1)
 	listening, hangUp := context.WithCancel(ctx)
@@ -134,7 +135,7 @@ func (f *TenantPools) loop(ctx context.Context, told <-chan struct{}) error {
 			f.poolStopped(ctx, e)
 			continue
 		case <-told:
-			f.resetBackoff() // what was refused may have been put right
+			f.resetBackoff() // the reason for a refusal may be gone
 		case <-tick.C:
 		}
 		if err := f.poll(ctx); err != nil && ctx.Err() == nil {
@@ -143,18 +144,18 @@ func (f *TenantPools) loop(ctx context.Context, told <-chan struct{}) error {
 	}
 }
 
-// first is the first look: named tenants must all be there.
+// first polls the list of tenants for the first time. It fails if a named tenant does not exist.
 func (f *TenantPools) first(ctx context.Context) error {
 	there, err := f.deps.DB.Tenants(ctx)
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // stopped before it began: an end in order
+		return nil //nolint:nilerr // stopped before it started, which is no error
 	}
 	if err != nil {
 		return err
 	}
 	for _, name := range f.config.Tenants {
 		if name != db.DefaultTenant && !slices.ContainsFunc(there, func(t db.Tenant) bool { return t.Name == name }) {
-			// Opening it says best why not.
+			// SchemaStatus returns the most precise error.
 			if _, err := f.deps.DB.SchemaStatus(db.WithTenant(ctx, name)); err != nil {
 				return err
 			}
@@ -173,7 +174,7 @@ func (f *TenantPools) poll(ctx context.Context) error {
 	return nil
 }
 
-// apply ends the pools of tenants that are gone and begins those of tenants that have come.
+// apply stops the pools of tenants that are gone or were created again, and starts pools for new tenants.
 func (f *TenantPools) apply(ctx context.Context, there []db.Tenant) {
 	incarnations := map[string]string{}
 	for _, t := range there {
@@ -197,7 +198,7 @@ func (f *TenantPools) apply(ctx context.Context, there []db.Tenant) {
 	}
 }
 
-// wanted is which tenants are to be served. One that was named and is not there is refused by its pool.
+// wanted returns the tenants to serve. A named tenant that does not exist is refused by its pool.
 func (f *TenantPools) wanted(there []db.Tenant) []string {
 	if len(f.config.Tenants) > 0 {
 		return f.config.Tenants
@@ -224,7 +225,7 @@ func (f *TenantPools) startPool(ctx context.Context, name, incarnation string) {
 	})
 }
 
-// serve is the life of a tenant's pool.
+// serve runs a tenant's pool until it ends. served reports whether the pool had registered.
 func (f *TenantPools) serve(ctx context.Context, name string) (served bool, err error) {
 	if f.config.BeforePoolStart != nil {
 		if err := f.config.BeforePoolStart(ctx); err != nil {

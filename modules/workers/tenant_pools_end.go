@@ -11,12 +11,12 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// poolStopped notes the end of a pool that was not asked to stop.
+// poolStopped handles the end of a pool. Unless the process stops, the tenant is refused for maxRefusals polls.
 func (f *TenantPools) poolStopped(ctx context.Context, e end) {
 	m := f.members[e.tenant]
 	delete(f.members, e.tenant)
 	if ctx.Err() != nil {
-		return // the process stops: rest reports
+		return // the process stops: awaitPools reports the error
 	}
 	log := f.deps.Log.With(zap.String("tenant", e.tenant))
 	before, again := f.refused[e.tenant]
@@ -27,7 +27,7 @@ func (f *TenantPools) poolStopped(ctx context.Context, e end) {
 		}
 	}
 	if !e.served && again && before.why != nil && e.err != nil && before.why.Error() == e.err.Error() {
-		return // it has been said
+		return // already logged
 	}
 	if errors.Is(e.err, db.ErrTenantNotFound) {
 		log.Warn("the tenant is gone: it is not served any more", zap.Error(e.err))
@@ -36,7 +36,7 @@ func (f *TenantPools) poolStopped(ctx context.Context, e end) {
 	log.Error("the tenant is not served", zap.Error(e.err))
 }
 
-// resetBackoff has refused tenants tried again at the next look.
+// resetBackoff makes the next poll retry all refused tenants.
 func (f *TenantPools) resetBackoff() {
 	for name, r := range f.refused {
 		r.count = 0
@@ -44,8 +44,7 @@ func (f *TenantPools) resetBackoff() {
 	}
 }
 
-// fatalError gives the reason for which none of the named tenants can be served. A database that is away is no reason
-// once there was one.
+// fatalError returns an error if no named tenant is served any more: the reason of the first tenant.
 func (f *TenantPools) fatalError() error {
 	if len(f.config.Tenants) == 0 || len(f.members) > 0 {
 		return nil
@@ -57,7 +56,7 @@ func (f *TenantPools) fatalError() error {
 	return fmt.Errorf("none of the tenants %s can be served: %w", strings.Join(f.config.Tenants, ", "), r.why)
 }
 
-// awaitPools waits for the pools that are left and gives what kept them from ending in order.
+// awaitPools waits for the remaining pools. It returns the errors of those that did not stop in order.
 func (f *TenantPools) awaitPools(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
