@@ -13,8 +13,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/workers"
 )
 
-// The process that measures talks with its helpers over their standard input and output, a line each way. The end of
-// the input ends a helper, so that none outlives the process that began it.
+// The measuring process and its helpers exchange lines over the helpers' standard input and output. A helper ends at
+// the end of its input, so that it does not outlive the measuring process.
 const (
 	askObserve = "observe"
 	askAccount = "account"
@@ -22,18 +22,18 @@ const (
 
 // message is a line from a helper.
 type message struct {
-	Done     int64    `json:"done,omitempty"` // tasks since the last line
+	Done     int64    `json:"done,omitempty"` // tasks since the last message
 	Failure  string   `json:"failure,omitempty"`
-	Answered string   `json:"answered,omitempty"` // the request that this answers; askJoin without one
+	Answered string   `json:"answered,omitempty"` // the request; askJoin comes without one
 	Account  *Account `json:"account,omitempty"`
 }
 
-const askJoin = "join" // nobody asks: a helper joins at once
+const askJoin = "join" // answered once, when the helper has joined
 
-// reportInterval is how often a helper tells of what is done.
+// reportInterval is the minimum time between two progress messages of a helper.
 const reportInterval = 5 * time.Millisecond
 
-// helper is the far side of a peer.
+// helper is the helper's end of the connection; peer is the other end.
 type helper struct {
 	mu  sync.Mutex
 	out *json.Encoder
@@ -48,7 +48,8 @@ func (h *helper) say(m message) error {
 	return nil
 }
 
-// Attend works on another process's benchmark until in ends or ctx does.
+// Attend takes part in another process's benchmark as a helper, until in ends or ctx ends. It reads requests from in
+// and writes messages to out.
 func Attend(ctx context.Context, deps workers.Deps, slots int, handler *Handler, in io.Reader, out io.Writer) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -84,7 +85,7 @@ func Attend(ctx context.Context, deps workers.Deps, slots int, handler *Handler,
 	}
 }
 
-// read hands over the lines of in, and closes the channel at its end.
+// read sends the lines of in to asked, and closes asked at the end.
 func read(ctx context.Context, in io.Reader, asked chan<- string) {
 	defer close(asked)
 	lines := bufio.NewScanner(in)
@@ -116,7 +117,8 @@ func (h *helper) answer(ctx context.Context, m *Member, request string) error {
 	return h.say(reply)
 }
 
-// tell tells of what is done, until ctx ends.
+// tell reports progress until ctx ends. If the benchmark has failed in this process, it reports the failure and
+// returns.
 func (h *helper) tell(ctx context.Context, t *tally) error {
 	told := int64(0)
 	for ctx.Err() == nil {
@@ -131,7 +133,7 @@ func (h *helper) tell(ctx context.Context, t *tally) error {
 			return err
 		}
 		told = n
-		_ = pause(ctx, reportInterval) // cut short, the loop ends
+		_ = pause(ctx, reportInterval) // if ctx has ended, so does the loop
 	}
 	return nil
 }

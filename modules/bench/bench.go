@@ -1,6 +1,5 @@
-// Package bench measures this engine on the database at hand: real workers, as `serve` has them, work off runs of tasks
-// that do nothing, in a tenant of their own. It measures and does not judge; it writes nothing but through the engine,
-// and leaves nothing.
+// Package bench measures the engine on a given database. Real workers, as in `serve`, run tasks without work in a
+// separate tenant. All writes go through the engine. The tenant is removed at the end.
 package bench
 
 import (
@@ -17,7 +16,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Deps are what a benchmark works with.
+// Deps are the dependencies of a benchmark.
 type Deps struct {
 	Workers workers.Deps
 	Handler *Handler // one of the handlers of Workers
@@ -31,22 +30,22 @@ type Bench struct {
 	crew  []colleague
 }
 
-// colleague is a process of the benchmark: this one, or a further one.
+// colleague is a process of the benchmark: this process or a helper.
 type colleague interface {
 	observe(ctx context.Context) error
 	account(ctx context.Context) (Account, error)
 	leave() error
 }
 
-// New makes a benchmark, which can be run once.
+// New returns a benchmark, which can be run once.
 func New(d Deps) *Bench { return &Bench{deps: d, tally: newTally()} }
 
-// dropping is how long the removal of the tenant may take.
+// dropping is the time limit for the removal of the tenant.
 const dropping = 2 * time.Minute
 
-// Run makes the context's tenant, which must not be there, measures in it, has the checker look at all of it, and
-// removes it again, also when ctx ends. The result is whole only if there is no error; the report says what the checker
-// found.
+// Run creates the context's tenant, measures in it, verifies all of it, and removes it, even if ctx ends. With
+// Config.Keep the tenant is kept. Run fails if the tenant exists already. The result is complete only if the error is
+// nil. Violations are not errors; they are in the report.
 func (b *Bench) Run(ctx context.Context, p Plan) (r Result, report audit.Report, err error) {
 	d := b.deps.Workers.DB
 	if !p.config.Keep {
@@ -78,7 +77,7 @@ func (b *Bench) Run(ctx context.Context, p Plan) (r Result, report audit.Report,
 	return m.result(p, db.TenantOf(ctx), d.Backend(), ready, report), report, nil
 }
 
-// work brings the processes together, prepares the database, measures, and sends the processes home.
+// work starts the processes, prepares the database, measures, and stops the processes.
 func (b *Bench) work(ctx context.Context, p Plan) (m measured, err error) {
 	defer func() { err = errors.Join(err, b.dismiss()) }()
 	if err := b.gather(ctx, p); err != nil {
@@ -97,7 +96,7 @@ func (b *Bench) work(ctx context.Context, p Plan) (m measured, err error) {
 	return b.measure(ctx, p)
 }
 
-// gather has all processes of the benchmark join.
+// gather starts all processes of the benchmark and waits until they have joined.
 func (b *Bench) gather(ctx context.Context, p Plan) error {
 	m, err := join(ctx, b.deps.Workers, p.config.Slots, b.deps.Handler, b.tally)
 	if err != nil {
@@ -114,7 +113,7 @@ func (b *Bench) gather(ctx context.Context, p Plan) error {
 	return nil
 }
 
-// dismiss ends all processes, this one's workers last.
+// dismiss stops all processes. This process's workers stop last.
 func (b *Bench) dismiss() error {
 	var errs []error
 	for len(b.crew) > 0 {
@@ -125,7 +124,7 @@ func (b *Bench) dismiss() error {
 	return errors.Join(errs...)
 }
 
-// run starts a load and waits until it has been worked off.
+// run starts a load and waits until all its tasks have ended.
 func (b *Bench) run(ctx context.Context, p Plan, what string, l load) error {
 	from := b.tally.count()
 	done := p.watch(ctx, what, int64(l.tasks()), func() int64 { return b.tally.count() - from })
@@ -136,7 +135,7 @@ func (b *Bench) run(ctx context.Context, p Plan, what string, l load) error {
 	return group.Wait()
 }
 
-// runInThirds runs a load and notes when a third and two thirds of it were done.
+// runInThirds runs a load and records when one third and two thirds of its tasks had ended.
 func (b *Bench) runInThirds(ctx context.Context, p Plan, l load, thirds *[2]time.Time) error {
 	from := b.tally.count()
 	group, ctx := errgroup.WithContext(ctx)
@@ -153,15 +152,15 @@ func (b *Bench) runInThirds(ctx context.Context, p Plan, l load, thirds *[2]time
 	return group.Wait()
 }
 
-// measured is what was read before, meanwhile and after.
+// measured has the raw values of a measurement.
 type measured struct {
-	began, ended   time.Time // of the database's clock
+	began, ended   time.Time // by the database's clock
 	before, after  db.Measure
-	events         int64   // that were there before
+	events         int64   // that existed before the measurement
 	account        Account // of all processes together
-	server         float64 // processor seconds of the database's server
+	server         float64 // processor seconds of the database server
 	serverReadable bool
-	thirds         [2]time.Time // when a third and two thirds of the tasks were done
+	thirds         [2]time.Time // when one third and two thirds of the tasks had ended
 }
 
 func (b *Bench) measure(ctx context.Context, p Plan) (m measured, err error) {

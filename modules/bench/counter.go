@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// tally counts the tasks that are done, in all processes, and lets goroutines wait for a number of them.
+// tally counts the tasks that have ended in all processes. Goroutines can wait until it reaches a number.
 type tally struct {
 	mu      sync.Mutex
 	done    int64
-	failure error // the first
+	failure error // the first failure
 	waiting map[*waiter]bool
 }
 
@@ -20,7 +20,7 @@ type waiter struct {
 
 func newTally() *tally { return &tally{waiting: map[*waiter]bool{}} }
 
-// add counts n more.
+// add adds n to the count.
 func (t *tally) add(n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -28,7 +28,7 @@ func (t *tally) add(n int64) {
 	t.wake()
 }
 
-// fail ends all waiting: the benchmark can't succeed any more.
+// fail records that the benchmark has failed, and wakes all waiting goroutines.
 func (t *tally) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -47,14 +47,14 @@ func (t *tally) wake() {
 	}
 }
 
-// count is how many are done.
+// count returns the current count.
 func (t *tally) count() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.done
 }
 
-// await waits until atLeast are done.
+// await waits until the count is at least atLeast. It returns an error if the benchmark has failed or ctx ends.
 func (t *tally) await(ctx context.Context, atLeast int64) error {
 	t.mu.Lock()
 	w := &waiter{atLeast, make(chan struct{})}

@@ -12,22 +12,22 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
-// load is runs to be started.
+// load is a set of runs to start.
 type load struct {
 	def   *definition.Definition
 	runs  int
-	rate  float64 // runs that arrive per second, at random; 0: as fast as they are worked off
-	ahead int     // most tasks that are created before they are worked off, unless one run has more; 0: no bound
+	rate  float64 // runs that arrive per second, at random times; 0: no delay
+	ahead int     // maximum number of open tasks, unless a single run has more; 0: no limit
 }
 
 func (l load) tasks() int { return l.runs * len(l.def.Tasks) }
 
 const (
 	feeders     = 2    // goroutines that start runs
-	tasksPerSet = 2000 // that one of them creates at once, as `start --count` does
+	tasksPerSet = 2000 // tasks that a feeder creates at once, as `start --count` does
 )
 
-// perSet is how many runs are started at once.
+// perSet returns how many runs are started at once.
 func (l load) perSet() int {
 	tasks := tasksPerSet
 	if l.ahead > 0 {
@@ -36,7 +36,7 @@ func (l load) perSet() int {
 	return max(tasks/len(l.def.Tasks), 1)
 }
 
-// feed starts the runs of a load while workers work them off, and returns when the last has been started.
+// feed starts the runs of a load while workers run them. It returns when all runs have been started.
 func (b *Bench) feed(ctx context.Context, l load) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if l.rate > 0 {
@@ -76,15 +76,16 @@ func (b *Bench) start(ctx context.Context, l load, n int) error {
 	return err
 }
 
-// quota shares the runs of a load between feeders.
+// quota distributes the runs of a load among the feeders.
 type quota struct {
 	mu     sync.Mutex
 	left   int
-	taken  int   // tasks of the runs that were taken
-	before int64 // tasks that were done before
+	taken  int   // tasks of the runs distributed so far
+	before int64 // tasks that had ended before the load
 }
 
-// take gives the next set of runs, 0 at the end, and how many tasks must be done before it may be started.
+// take returns the size of the next set of runs, which is 0 at the end. The set may be started when the tally is at
+// least atLeast.
 func (q *quota) take(l load) (n int, atLeast int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -95,11 +96,11 @@ func (q *quota) take(l load) (n int, atLeast int64) {
 	if l.ahead == 0 {
 		return n, 0
 	}
-	// A set that is larger than the bound waits until nothing else is there.
+	// A set larger than the limit waits until no other task is open.
 	return n, q.before + int64(min(q.taken-l.ahead, start))
 }
 
-// arrive tells of each run when its time has come. The times between are those of a Poisson process.
+// arrive sends to arrivals when a run arrives. The arrivals are a Poisson process.
 func (l load) arrive(ctx context.Context, now func() time.Time, arrivals chan<- struct{}) error {
 	defer close(arrivals)
 	next := now()
@@ -108,12 +109,12 @@ func (l load) arrive(ctx context.Context, now func() time.Time, arrivals chan<- 
 		if err := pause(ctx, next.Sub(now())); err != nil {
 			return err
 		}
-		arrivals <- struct{}{} // there is room for all
+		arrivals <- struct{}{} // never blocks, because the channel has capacity for all runs
 	}
 	return nil
 }
 
-// serve starts what has arrived: each run by itself, unless it lags behind.
+// serve starts the runs that have arrived: one at a time, or several if it lags behind.
 func (b *Bench) serve(ctx context.Context, l load, arrivals <-chan struct{}) error {
 	for range arrivals {
 		n := 1

@@ -14,18 +14,18 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// handlerName is what the benchmark's definitions use. Only the processes of a benchmark have it.
+// handlerName is the handler of the benchmark's definitions. Only the processes of a benchmark have this handler.
 const handlerName = "bench"
 
-// Settings are what the handler does, the same in each process of a benchmark.
+// Settings are the settings of the handler. They are the same in all processes of a benchmark.
 type Settings struct {
-	Payload int           // bytes of output, no two alike; 0: none
+	Payload int           // bytes of output, different for each task; 0: no output
 	Sleep   time.Duration // how long the handler runs
-	Every   int           // one run in so many is observed task by task, so that memory stays bounded; at least 1
+	Every   int           // one of this many runs is observed task by task, to limit memory; at least 1
 }
 
-// Handler is the work of a benchmark: none, or as much as its settings say. While it is told to observe it notes when
-// it began and ended.
+// Handler is the handler of the benchmark's tasks. It does nothing until observe is called. After that it sleeps and
+// returns output as its settings say, and records samples.
 type Handler struct {
 	settings  Settings
 	observing atomic.Bool
@@ -34,21 +34,21 @@ type Handler struct {
 	samples []Sample
 }
 
-// Sample is one call of the handler, in microseconds since 1970 by the database's clock.
+// Sample is one call of the handler. Times are microseconds since 1970 by the database's clock.
 type Sample struct {
 	Execution db.ID `json:"e"`
-	Place     int   `json:"p"` // of the task in its run
+	Place     int   `json:"p"` // index of the task in its run
 	Begin     int64 `json:"b"`
 	End       int64 `json:"t"`
 }
 
-// NewHandler makes the handler.
+// NewHandler returns a Handler.
 func NewHandler(s Settings) *Handler { return &Handler{settings: s} }
 
-// Name is "bench".
+// Name returns "bench".
 func (h *Handler) Name() string { return handlerName }
 
-// Check takes no settings: they are the process's.
+// Check returns an error if a task has settings, because the handler takes none.
 func (h *Handler) Check(with map[string]any) error {
 	for key := range with {
 		return &tasks.FieldError{Field: key, Msg: "the handler takes nothing"}
@@ -56,7 +56,7 @@ func (h *Handler) Check(with map[string]any) error {
 	return nil
 }
 
-// Run does the work. Outside the measured time it does nothing.
+// Run does the work. Before the measurement it returns at once.
 func (h *Handler) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
 	if !h.observing.Load() {
 		return nil, nil
@@ -75,12 +75,13 @@ func (h *Handler) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage
 	return out, nil
 }
 
-// observed chooses runs by the random end of their ids, so that all processes choose the same.
+// observed reports whether a run is observed. It depends only on random bits of the id, so that all processes select
+// the same runs.
 func (h *Handler) observed(id db.ID) bool {
 	return binary.BigEndian.Uint32(id[12:])%uint32(max(h.settings.Every, 1)) == 0
 }
 
-// observe begins to do the work and to note it, afresh.
+// observe discards the samples and begins to record new ones.
 func (h *Handler) observe() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -88,7 +89,7 @@ func (h *Handler) observe() {
 	h.observing.Store(true)
 }
 
-// noted gives what was noted.
+// noted returns the recorded samples.
 func (h *Handler) noted() []Sample {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -97,7 +98,7 @@ func (h *Handler) noted() []Sample {
 
 const letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
 
-// payload is a JSON text of n bytes that no database can make smaller by much, and that is another one for each task.
+// payload returns a JSON text of n bytes that compresses badly and differs for each task.
 func payload(n int, id db.ID) json.RawMessage {
 	switch n {
 	case 0:
@@ -118,7 +119,7 @@ func payload(n int, id db.ID) json.RawMessage {
 	return out
 }
 
-// pause waits for d, or for the end of ctx, which is its error.
+// pause waits for d. It returns an error if ctx ends earlier.
 func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil

@@ -7,17 +7,18 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Latency is how long something took, in milliseconds: so many cases in every hundred took no longer.
+// Latency is a distribution of durations, in milliseconds. P90 is the duration that 90 percent of the cases did not
+// exceed.
 type Latency struct {
 	P50   float64 `json:"p50"`
 	P90   float64 `json:"p90"`
 	P99   float64 `json:"p99"`
 	Max   float64 `json:"max"`
-	Count int     `json:"count"` // of cases that were observed
+	Count int     `json:"count"` // number of observed cases
 }
 
-// summarize gives the quantiles of microseconds; nil for none. A case below zero is the difference of two processes'
-// readings of one clock, and counts as zero.
+// summarize returns the distribution of durations in microseconds, or nil if there are none. A negative duration
+// results from clock readings of two processes and counts as zero.
 func summarize(us []int64) *Latency {
 	if len(us) == 0 {
 		return nil
@@ -30,14 +31,14 @@ func summarize(us []int64) *Latency {
 	return &Latency{P50: at(0.5), P90: at(0.9), P99: at(0.99), Max: at(1), Count: len(us)}
 }
 
-// task is one task of one run.
+// task identifies one task of one run.
 type task struct {
 	execution db.ID
 	place     int
 }
 
-// calls joins samples by task. A task that was taken back and run again began with its first call and ended with its
-// last.
+// calls returns the samples by task. If a task was recovered and ran again, the sample lasts from the beginning of its
+// first call to the end of its last call.
 func calls(samples []Sample) map[task]Sample {
 	out := make(map[task]Sample, len(samples))
 	for _, s := range samples {
@@ -50,8 +51,8 @@ func calls(samples []Sample) map[task]Sample {
 	return out
 }
 
-// steps is, for each task that needs others, the time from the end of the last handler that it waited for to the
-// beginning of its own.
+// steps returns, for each task with dependencies, the time in microseconds from the end of its last dependency's
+// handler to the beginning of its own handler.
 func steps(calls map[task]Sample, graph [][]int) []int64 {
 	var out []int64
 	for key, s := range calls {
@@ -70,7 +71,8 @@ func steps(calls map[task]Sample, graph [][]int) []int64 {
 	return out
 }
 
-// waits is, for each task whose readiness is known, the time from then to the beginning of its handler.
+// waits returns, for each task in ready, the time in microseconds from when it became ready to the beginning of its
+// handler.
 func waits(calls map[task]Sample, ready map[task]int64) []int64 {
 	var out []int64
 	for key, s := range calls {

@@ -12,17 +12,17 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Account is what one process has done and used while it was observed.
+// Account is what one process has done and used since observe.
 type Account struct {
 	CPUSeconds   float64  `json:"cpu_seconds"`
-	PeakMemory   int64    `json:"peak_memory_bytes"` // since the process began
+	PeakMemory   int64    `json:"peak_memory_bytes"` // since the process started
 	Transactions int64    `json:"transactions"`
 	LastCommit   int64    `json:"last_commit"` // microseconds since 1970 by the database's clock
-	Lost         int64    `json:"lost"`        // attempts whose claim was lost
+	Lost         int64    `json:"lost"`        // attempts with a lost claim
 	Samples      []Sample `json:"samples"`
 }
 
-// Member is one process's share of the work: a pool as `serve` has it, and what is counted of it.
+// Member is one process's part of a benchmark: a pool as in `serve`, and its counters. It is the pool's Observer.
 type Member struct {
 	db      *db.DB
 	pool    *workers.Pool
@@ -32,13 +32,13 @@ type Member struct {
 	ended   chan error
 
 	last, lost   atomic.Int64
-	cpu          float64 // when observing began, as the next
+	cpu          float64 // when observing began, as is transactions
 	transactions int64
 }
 
 var errEndedEarly = errors.New("the workers ended before the work")
 
-// join starts a pool and waits until it has registered. Whoever joins must call leave.
+// join starts a pool and waits until it has registered. The caller must call leave.
 func join(ctx context.Context, deps workers.Deps, slots int, handler *Handler, t *tally) (*Member, error) {
 	m := &Member{db: deps.DB, handler: handler, tally: t, ended: make(chan error, 1)}
 	m.pool = workers.New(workers.Config{Slots: slots, Observer: m}, deps)
@@ -64,13 +64,13 @@ func join(ctx context.Context, deps workers.Deps, slots int, handler *Handler, t
 	return m, nil
 }
 
-// leave stops the pool, which gives back what it holds.
+// leave stops the pool and returns the error of its Run.
 func (m *Member) leave() error {
 	m.stop()
 	return <-m.ended
 }
 
-// observe counts from now on.
+// observe resets the counters and starts the measurement.
 func (m *Member) observe(context.Context) error {
 	cpu, _, err := usage()
 	if err != nil {
@@ -83,7 +83,7 @@ func (m *Member) observe(context.Context) error {
 	return nil
 }
 
-// account is what has been counted since observe.
+// account returns the counters since observe.
 func (m *Member) account(context.Context) (Account, error) {
 	cpu, memory, err := usage()
 	if err != nil {
@@ -95,31 +95,31 @@ func (m *Member) account(context.Context) (Account, error) {
 	}, nil
 }
 
-// Claimed is of no interest here, as Ran, Recorded and Recovered.
+// Claimed does nothing: the benchmark does not use this event.
 func (m *Member) Claimed(int, time.Duration) {}
 
-// Ran see Claimed.
+// Ran does nothing.
 func (m *Member) Ran(string, time.Duration) {}
 
-// Recorded see Claimed.
+// Recorded does nothing.
 func (m *Member) Recorded(int, time.Duration) {}
 
-// Waited see Claimed.
+// Waited does nothing.
 func (m *Member) Waited(string, string, time.Duration) {}
 
-// RunEnded see Claimed.
+// RunEnded does nothing.
 func (m *Member) RunEnded(*pipelines.Execution) {}
 
-// Recovered see Claimed.
+// Recovered does nothing.
 func (m *Member) Recovered(int) {}
 
-// RecoveryFailed is of no interest to a measurement.
+// RecoveryFailed does nothing.
 func (m *Member) RecoveryFailed() {}
 
-// NotStarted is nothing to a measurement: its tasks need nothing.
+// NotStarted does nothing.
 func (m *Member) NotStarted() {}
 
-// Finished counts a task whose end, or deferral, has been committed.
+// Finished counts a task that has succeeded or was deferred. A failed task fails the benchmark.
 func (m *Member) Finished(kind pipelines.OutcomeKind) {
 	switch kind {
 	case pipelines.OutcomeSucceeded, pipelines.OutcomeDeferred:
@@ -130,5 +130,5 @@ func (m *Member) Finished(kind pipelines.OutcomeKind) {
 	}
 }
 
-// Lost counts an attempt that somebody else makes again.
+// Lost counts an attempt whose claim was lost.
 func (m *Member) Lost() { m.lost.Add(1) }

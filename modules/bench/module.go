@@ -15,8 +15,8 @@ type params struct {
 	Auditor *audit.Auditor
 }
 
-// Module provides the benchmark and its handler. It belongs to the processes of a benchmark alone: no other worker has
-// the handler.
+// Module provides the benchmark and its handler. Only the processes of a benchmark use it, so no other worker has the
+// handler.
 func Module(s Settings) fx.Option {
 	return fx.Module("bench",
 		fx.Supply(s),

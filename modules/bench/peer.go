@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// peer is a further process that works on the benchmark: the near side of a helper.
+// peer is a helper process that takes part in the benchmark, as the measuring process sees it.
 type peer struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	tally   *tally
 	answers chan message
-	ended   chan struct{} // the helper has ended, err says how
+	ended   chan struct{} // closed when the helper has ended; err is its error
 	err     error
 }
 
 // patience is how long a helper may take to end before it is killed.
 const patience = 20 * time.Second
 
-// begin starts a helper and waits until it has joined. It stands in a group of its own: an interrupt at the terminal
-// reaches the first process, which ends the others.
+// begin starts a helper and waits until it has joined. The helper gets a process group of its own, so that an interrupt
+// from the terminal reaches only the measuring process, which then ends the helpers.
 func begin(ctx context.Context, cmd *exec.Cmd, t *tally) (*peer, error) {
 	p := &peer{cmd: cmd, tally: t, answers: make(chan message, 1), ended: make(chan struct{})}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -48,7 +48,7 @@ func begin(ctx context.Context, cmd *exec.Cmd, t *tally) (*peer, error) {
 	return p, nil
 }
 
-// listen reads what the helper says until it ends.
+// listen handles the helper's messages until it ends.
 func (p *peer) listen(out io.Reader) {
 	defer close(p.ended)
 	lines := json.NewDecoder(out)
@@ -62,14 +62,14 @@ func (p *peer) listen(out io.Reader) {
 			p.tally.fail(fmt.Errorf("a further process: %s", m.Failure))
 		}
 		if m.Answered != "" {
-			p.answers <- m // there is room: one request is under way at a time
+			p.answers <- m // never blocks, because only one request is in progress at a time
 		}
 	}
 	p.err = p.cmd.Wait()
 	p.tally.fail(fmt.Errorf("a further process of the benchmark has ended early: %w", errors.Join(errEndedEarly, p.err)))
 }
 
-// ask has the helper do something.
+// ask sends a request to the helper and returns its answer.
 func (p *peer) ask(ctx context.Context, request string) (message, error) {
 	if _, err := io.WriteString(p.in, request+"\n"); err != nil {
 		return message{}, fmt.Errorf("ask a further process: %w", err)
@@ -104,7 +104,8 @@ func (p *peer) account(ctx context.Context) (Account, error) {
 	return *m.Account, nil
 }
 
-// leave ends the helper: the end of its input tells it to, and if it does not, it is killed.
+// leave closes the helper's input and waits until it has ended. After patience it kills the helper and returns an
+// error.
 func (p *peer) leave() error {
 	closed := p.in.Close()
 	timer := time.NewTimer(patience)

@@ -6,46 +6,46 @@ import (
 	"time"
 )
 
-// Config says what a benchmark does. Numbers that are 0 mean none, unless something else stands there.
+// Config is the configuration of a benchmark. A number that is 0 means none, unless stated otherwise.
 type Config struct {
 	Shape         Shape
-	Length, Width int // of a run, for the shapes that have them
-	Tasks         int // at least; whole runs are started
-	Slots         int // tasks that a process runs at once; 0: what `serve` takes
+	Length, Width int // of a run, for shapes that have them
+	Tasks         int // minimum; only whole runs are started
+	Slots         int // tasks that a process runs at once; 0: the default of `serve`
 	Payload       int // bytes of each task's output
 	Sleep         time.Duration
-	Rate          float64 // runs that arrive per second, at random; 0: as fast as they are worked off
-	// most tasks that are created before they are worked off; 0: usualAhead, or two runs; does not hold with a rate
+	Rate          float64 // runs that arrive per second, at random times; 0: no delay
+	// maximum number of open tasks; 0: usualAhead, or two runs if that is more; ignored with a Rate
 	Ahead        int
-	HoldSnapshot bool // another connection looks at the database as it was, all the while
-	// rows that lie in the outbox before: half of them due in a year, half of a queue that nobody serves
+	HoldSnapshot bool // keep a snapshot open in another connection during the measurement
+	// rows in the outbox before the measurement: half of them due in a year, half in a queue without workers
 	Pending int
-	History int  // events, at least, of runs that have ended before
-	Keep    bool // leave the tenant
+	History int  // minimum number of events of runs that ended before the measurement
+	Keep    bool // do not remove the tenant
 
-	Processes int              // in all; 0: 1
-	Helper    func() *exec.Cmd // the command line of a further process, which calls Attend
+	Processes int              // total number; 0: 1
+	Helper    func() *exec.Cmd // returns the command of a helper process, which calls Attend
 
-	Profile io.Writer // gets this process's processor profile of the measured time; nil: nobody
+	Profile io.Writer // receives this process's CPU profile of the measurement; nil: none
 
-	Progress func(what string, done, total int64) // is told of long phases now and then; nil: nobody
+	Progress func(what string, done, total int64) // called at intervals in long phases; may be nil
 }
 
-// Plan is a benchmark that can be run.
+// Plan is a checked configuration.
 type Plan struct {
 	config Config
-	graph  [][]int // what each task of a run needs, by place
+	graph  [][]int // dependencies of each task of a run, by index
 	runs   int
 }
 
-// maxObserved bounds the tasks that are observed one by one: in memory each takes some forty bytes.
+// maxObserved limits the tasks that are observed one by one. Each takes about 40 bytes of memory.
 const maxObserved = 100_000
 
-// usualAhead is how many tasks are created before they are worked off, unless two runs have more: then one is created
-// while another is worked off.
+// usualAhead is the default limit of open tasks, unless two runs have more. With two runs, one is created while the
+// other runs.
 const usualAhead = 10_000
 
-// NewPlan checks a configuration. It fails with ErrShape.
+// NewPlan checks a configuration. It fails with ErrShape if a run would be too large.
 func NewPlan(c Config) (Plan, error) {
 	graph, err := c.Shape.Graph(c.Length, c.Width)
 	if err != nil {
@@ -57,15 +57,15 @@ func NewPlan(c Config) (Plan, error) {
 	return Plan{config: c, graph: graph, runs: (c.Tasks + len(graph) - 1) / len(graph)}, nil
 }
 
-// tasks is how many tasks are created.
+// tasks returns how many tasks are created.
 func (p Plan) tasks() int { return p.runs * len(p.graph) }
 
-// third is after how many tasks the i-th third ends.
+// third returns after how many tasks the i-th third ends.
 func (p Plan) third(i int) int64 { return (int64(p.tasks())*int64(i) + 2) / 3 }
 
-// Settings are what each process of the benchmark must be told.
+// Settings returns the handler's settings, which all processes of the benchmark must share.
 func (p Plan) Settings() Settings {
 	every := (p.tasks() + maxObserved - 1) / maxObserved
-	// Of few large runs all are observed: by chance none might be chosen.
+	// With few large runs, observe all of them. Otherwise it could happen that none is selected.
 	return Settings{Payload: p.config.Payload, Sleep: p.config.Sleep, Every: max(min(every, p.runs/100), 1)}
 }

@@ -13,13 +13,14 @@ import (
 )
 
 const (
-	historyLength = 10                  // tasks of a run in the history, one after the other
-	historyEvents = 5*historyLength + 2 // that such a run leaves
-	pendingWidth  = 100                 // tasks of a run that waits
-	prepareAhead  = 10_000              // tasks created before they are worked off
+	historyLength = 10                  // tasks of a run of the history, which run one after the other
+	historyEvents = 5*historyLength + 2 // events of such a run
+	pendingWidth  = 100                 // tasks of a pending run
+	prepareAhead  = 10_000              // maximum number of open tasks
 )
 
-// prepare makes what is to lie in the database before: by the engine, so that it is as real as what is measured.
+// prepare creates the history and the pending tasks that exist before the measurement. It uses the engine, so the data
+// is the same as that of real runs.
 func (b *Bench) prepare(ctx context.Context, p Plan) error {
 	if n := p.config.History; n > 0 {
 		graph, err := Chain.Graph(historyLength, 1)
@@ -47,7 +48,8 @@ func (b *Bench) prepare(ctx context.Context, p Plan) error {
 	return b.pend(p.config.Pending-half, "bench-unserved", elsewhere, func(l load) error { return b.feed(ctx, l) })
 }
 
-// pend hands over loads of n tasks in all that are as the template: whole runs, and one of what is left.
+// pend calls use with loads of n tasks in total, which are copies of template. It uses whole runs of pendingWidth tasks
+// and one run for the rest.
 func (b *Bench) pend(n int, name string, template definition.Task, use func(load) error) error {
 	for _, part := range []struct{ runs, width int }{{n / pendingWidth, pendingWidth}, {1, n % pendingWidth}} {
 		if part.runs == 0 || part.width == 0 {
@@ -68,7 +70,7 @@ func (b *Bench) pend(n int, name string, template definition.Task, use func(load
 	return nil
 }
 
-// hold keeps a snapshot open in a connection of its own, until the function that it returns is called.
+// hold opens a snapshot in a separate connection and keeps it open until release is called or ctx ends.
 func hold(ctx context.Context, url string) (release func() error, err error) {
 	d, err := db.OpenExisting(ctx, url)
 	if err != nil {
@@ -77,7 +79,7 @@ func hold(ctx context.Context, url string) (release func() error, err error) {
 	end, taken, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- d.Snapshot(ctx, func(g *gorm.DB) error {
-			var rows []int64 // a snapshot is that of the first look
+			var rows []int64 // the first query takes the snapshot
 			if err := g.Table(g.NamingStrategy.TableName("task_outbox")).Limit(1).Pluck("id", &rows).Error; err != nil {
 				return err
 			}
@@ -98,13 +100,13 @@ func hold(ctx context.Context, url string) (release func() error, err error) {
 		close(end)
 		err := <-done
 		if ctx.Err() != nil {
-			err = nil // the end of ctx has ended the transaction too
+			err = nil // the end of ctx has also ended the transaction
 		}
 		return errors.Join(err, d.Close())
 	}, nil
 }
 
-// countEvents counts what the preparation has written.
+// countEvents returns the number of events that prepare has written.
 func countEvents(ctx context.Context, d *db.DB, p Plan) (n int64, err error) {
 	if p.config.History == 0 && p.config.Pending == 0 {
 		return 0, nil
@@ -113,10 +115,10 @@ func countEvents(ctx context.Context, d *db.DB, p Plan) (n int64, err error) {
 	return n, err
 }
 
-// tellProgress is how often a long phase tells how far it is.
+// tellProgress is the interval between two progress reports of a long phase.
 const tellProgress = 200 * time.Millisecond
 
-// watch tells of a phase until the function that it returns is called.
+// watch reports the progress of a phase until stop is called.
 func (p Plan) watch(ctx context.Context, what string, total int64, done func() int64) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})

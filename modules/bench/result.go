@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Result is what was measured. Fields that can't be known are null.
+// Result is the result of a benchmark. Values that cannot be measured are null.
 type Result struct {
 	Database       string            `json:"database"` // postgres or sqlite
 	ServerVersion  string            `json:"server_version"`
@@ -21,25 +21,25 @@ type Result struct {
 	Shape          Shape   `json:"shape"`
 	Tasks          int     `json:"tasks"`
 	Runs           int     `json:"runs"`
-	Seconds        float64 `json:"seconds"` // from before the first start to the last commit, creation included
+	Seconds        float64 `json:"seconds"` // from the first start to the last commit
 	TasksPerSecond float64 `json:"tasks_per_second"`
-	// The rates of the first, second and last third of the tasks: a queue that grows slow shows here. The first one
-	// holds the start.
+	// Rates of the first, second and last third of the tasks. They show whether a growing queue is slower. The first
+	// third includes the start.
 	Thirds       [3]float64 `json:"thirds_tasks_per_second"`
 	Events       int64      `json:"events"`
-	Transactions int64      `json:"transactions"` // that wrote, of all processes: starts, claims, endings, heartbeats
+	Transactions int64      `json:"transactions"` // of all processes; only those that wrote
 
-	// From the instant that the history has for the task's readiness, the beginning of that transaction, to the
-	// handler's beginning.
+	// From when a task became ready to the beginning of its handler. A task becomes ready at the beginning of the
+	// transaction that made it ready, according to the history.
 	ReadyToStart *Latency `json:"ready_to_start_ms"`
-	// From the end of the last handler that a task waited for to the beginning of its own; null where no task needs
-	// another.
+	// From the end of the last dependency's handler to the beginning of the task's own handler. Null if no task has
+	// dependencies.
 	Step *Latency `json:"step_ms"`
 
-	CPUSeconds       float64  `json:"cpu_seconds"`        // of all processes of the benchmark, user and system
-	ServerCPUSeconds *float64 `json:"server_cpu_seconds"` // of a PostgreSQL server on this machine, all that it did meanwhile
-	PeakMemory       int64    `json:"peak_memory_bytes"`  // resident in the process that had most, since it began
-	WALPerTask       *float64 `json:"wal_bytes_per_task"` // of a PostgreSQL server, all that it wrote meanwhile
+	CPUSeconds       float64  `json:"cpu_seconds"`        // user and system, of all benchmark processes
+	ServerCPUSeconds *float64 `json:"server_cpu_seconds"` // of a PostgreSQL server on this machine
+	PeakMemory       int64    `json:"peak_memory_bytes"`  // resident, maximum of all processes since start
+	WALPerTask       *float64 `json:"wal_bytes_per_task"` // all WAL of a PostgreSQL server
 	DataPerTask      float64  `json:"database_bytes_per_task"`
 	Lost             int64    `json:"claims_lost"`
 
@@ -48,7 +48,7 @@ type Result struct {
 	GOMAXPROCS int          `json:"gomaxprocs"`
 }
 
-// Verified is how much the checker has looked at, what lay there before included, and how many breaches it found.
+// Verified counts what was verified, including data from before the measurement, and the violations found.
 type Verified struct {
 	Executions int `json:"executions"`
 	Tasks      int `json:"tasks"`
@@ -57,9 +57,9 @@ type Verified struct {
 	Breaches   int `json:"breaches"`
 }
 
-// SettingsUsed are the settings that the benchmark ran with.
+// SettingsUsed are the settings of the benchmark.
 type SettingsUsed struct {
-	Length       int     `json:"length"` // 0: the shape has none, as the next
+	Length       int     `json:"length"` // 0 if the shape has none; so is Width
 	Width        int     `json:"width"`
 	Processes    int     `json:"processes"`
 	Workers      int     `json:"workers"` // slots of each process
@@ -72,7 +72,7 @@ type SettingsUsed struct {
 	History      int     `json:"history"`
 }
 
-// add joins the accounts of two processes.
+// add adds the account of another process.
 func (a *Account) add(b Account) {
 	a.CPUSeconds += b.CPUSeconds
 	a.PeakMemory = max(a.PeakMemory, b.PeakMemory)
@@ -117,7 +117,8 @@ func (m measured) result(p Plan, tenant, database string, ready map[task]int64, 
 	return r
 }
 
-// thirdRates are tasks per second. A third of no length, which few tasks may have, has the rate 0.
+// thirdRates returns the rate of each third, in tasks per second. If a third took no time, which is possible with few
+// tasks, its rate is 0.
 func (m measured) thirdRates(p Plan) (rates [3]float64) {
 	from, done := m.began, int64(0)
 	for i, to := range []time.Time{m.thirds[0], m.thirds[1], m.ended} {
@@ -130,10 +131,10 @@ func (m measured) thirdRates(p Plan) (rates [3]float64) {
 	return rates
 }
 
-// round keeps so many parts of a unit; what lies behind is below the measurement.
+// round rounds v to a multiple of 1/parts. Further digits are below the precision of the measurement.
 func round(v, parts float64) float64 { return math.Round(v*parts) / parts }
 
-// readyTimes reads, for the runs that were observed, when the history has each task made ready, in microseconds since
+// readyTimes returns when each task of the observed runs became ready according to the history, in microseconds since
 // 1970.
 func readyTimes(ctx context.Context, d *db.DB, samples []Sample, perRun int) (map[task]int64, error) {
 	const tasksAtOnce = 10_000
@@ -148,8 +149,8 @@ func readyTimes(ctx context.Context, d *db.DB, samples []Sample, perRun int) (ma
 	ready := make(map[task]int64, len(samples))
 	for len(ids) > 0 {
 		n := min(max(tasksAtOnce/perRun, 1), len(ids))
-		// In a CASE, the condition leads no planner without statistics to believe that few events hold it, and to begin
-		// with those.
+		// The CASE hides the condition from the planner. Without statistics, the planner would assume that it selects
+		// few events, and would scan for these first.
 		err := d.Query(ctx, `SELECT e.pipeline_execution_id, t.task_name, e.created_at FROM $x
 JOIN {execution_events} AS e ON e.pipeline_execution_id = x.id
 JOIN {task_executions} AS t ON t.id = e.task_execution_id

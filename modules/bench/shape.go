@@ -8,37 +8,38 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
-// Shape is how the tasks of a run hang together.
+// Shape is the structure of a run's task graph.
 type Shape string
 
-// The shapes. In layers each task needs all tasks of the layer before.
+// The shapes. In Layers, each task depends on all tasks of the previous layer.
 const (
 	Single  Shape = "single"
 	Chain   Shape = "chain"   // length tasks, one after the other
-	Wide    Shape = "wide"    // width tasks that need nothing
-	Diamond Shape = "diamond" // one task, two that need it, and one that needs both
-	FanIn   Shape = "fan-in"  // width tasks, and one that needs them all
+	Wide    Shape = "wide"    // width independent tasks
+	Diamond Shape = "diamond" // one task, two that depend on it, and one that depends on both
+	FanIn   Shape = "fan-in"  // width independent tasks, and one that depends on all of them
 	Layers  Shape = "layers"  // length layers of width tasks
 )
 
-// Shapes lists every shape.
+// Shapes returns all shapes.
 func Shapes() []Shape { return []Shape{Single, Chain, Wide, Diamond, FanIn, Layers} }
 
-// HasLength and HasWidth say which measures a shape has.
+// HasLength reports whether Length applies to the shape.
 func (s Shape) HasLength() bool { return s == Chain || s == Layers }
 
-// HasWidth see HasLength.
+// HasWidth reports whether Width applies to the shape.
 func (s Shape) HasWidth() bool { return s == Wide || s == FanIn || s == Layers }
 
-// maxEdges bounds the dependencies of one run: a definition is stored and read as one document.
+// maxEdges limits the dependencies of one run, because a definition is stored and read as one document.
 const maxEdges = 200_000
 
-// ErrShape is a run that would be too large.
+// ErrShape is returned for a run that would be too large.
 var ErrShape = errors.New("the run is too large")
 
-// Graph gives the needs of each task of a run by their places, each task after those that it needs.
+// Graph returns the dependencies of each task of a run, by index. A task has a higher index than its dependencies.
+// Graph fails with ErrShape if the run would be too large, and with another error if the shape is unknown.
 func (s Shape) Graph(length, width int) ([][]int, error) {
-	var rows []int // tasks a layer
+	var rows []int // tasks of each layer
 	switch s {
 	case Single:
 		rows = []int{1}
@@ -64,7 +65,7 @@ func (s Shape) Graph(length, width int) ([][]int, error) {
 	return layered(rows)
 }
 
-// layered joins each layer with the whole of the one before.
+// layered returns a graph in which each task depends on all tasks of the previous layer.
 func layered(rows []int) ([][]int, error) {
 	tasks, edges := 0, 0
 	for i, n := range rows {
@@ -91,10 +92,10 @@ func layered(rows []int) ([][]int, error) {
 	return graph, nil
 }
 
-// nameOf is the name of a task by its place.
+// nameOf returns the name of the task with an index.
 func nameOf(place int) string { return "t" + strconv.Itoa(place) }
 
-// placeOf is the opposite of nameOf; -1 for another name.
+// placeOf returns the index of the task with a name, or -1 if the name was not made by nameOf.
 func placeOf(name string) int {
 	if len(name) < 2 || name[0] != 't' {
 		return -1
@@ -106,7 +107,7 @@ func placeOf(name string) int {
 	return n
 }
 
-// define makes the definition of a graph whose tasks all are as the template.
+// define returns a definition with the given graph, in which all tasks are copies of template.
 func define(catalog definition.HandlerSource, name string, graph [][]int, template definition.Task) (*definition.Definition, error) {
 	def := &definition.Definition{Name: name, Tasks: make([]definition.Task, len(graph))}
 	for i, needs := range graph {

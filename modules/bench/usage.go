@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// usage is what this process has used since it began: seconds of processor time, user and system, and the most memory
-// that was resident at once, in bytes.
+// usage returns what this process has used since it started: processor time in seconds, user and system, and the peak
+// of its resident memory in bytes.
 func usage() (cpu float64, memory int64, err error) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -25,12 +25,12 @@ func usage() (cpu float64, memory int64, err error) {
 	return seconds(u.Utime) + seconds(u.Stime), memory, nil
 }
 
-// clockTick is the unit of processor time in /proc on every Linux.
+// clockTick is the unit of processor time in /proc on Linux, in seconds.
 const clockTick = 0.01
 
-// serverCPU is the processor time that a PostgreSQL server on this machine has used so far, in seconds: that of its
-// first process, of the children that this one has seen end, and of those that run. pid is one of these. It reports
-// false where that can't be read: the server runs elsewhere, behind a wall, or on another system than Linux.
+// serverCPU returns the processor time in seconds that a PostgreSQL server on this machine has used so far: that of its
+// main process, of the ended children of the main process, and of the running children. pid is one of the children. ok
+// is false if the time cannot be read, because the server runs on another machine, in a container or not on Linux.
 func serverCPU(pid int) (seconds float64, ok bool) {
 	own, ok := readStat(strconv.Itoa(pid))
 	if !ok || own.name != "postgres" {
@@ -53,12 +53,12 @@ func serverCPU(pid int) (seconds float64, ok bool) {
 	return float64(ticks) * clockTick, true
 }
 
-// stat is a process as /proc/PID/stat has it, times in ticks.
+// stat has fields of /proc/PID/stat, with times in ticks.
 type stat struct {
 	name           string
 	parent         int
 	used, children int64 // its own, and that of its children which have ended
-}
+} // of the process, and of its children that have ended
 
 func readStat(pid string) (s stat, ok bool) {
 	text, err := os.ReadFile("/proc/" + pid + "/stat")
@@ -68,19 +68,19 @@ func readStat(pid string) (s stat, ok bool) {
 	return parseStat(string(text))
 }
 
-// parseStat reads a line of proc(5). The name stands in brackets and may hold anything.
+// parseStat parses a line of /proc/PID/stat, see proc(5). The name is in parentheses and may contain any character.
 func parseStat(line string) (s stat, ok bool) {
 	from, to := strings.IndexByte(line, '('), strings.LastIndexByte(line, ')')
 	if from < 0 || to < from {
 		return s, false
 	}
 	s.name = line[from+1 : to]
-	fields := strings.Fields(line[to+1:]) // the third of the manual's fields is the first here
+	fields := strings.Fields(line[to+1:]) // fields[0] is field 3 in proc(5)
 	if len(fields) < 15 {
 		return s, false
 	}
 	numbers := make([]int64, 15)
-	for i := 1; i < len(numbers); i++ { // before them comes the state, a letter
+	for i := 1; i < len(numbers); i++ { // fields[0] is the state, a letter
 		n, err := strconv.ParseInt(fields[i], 10, 64)
 		if err != nil {
 			return s, false

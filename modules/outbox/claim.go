@@ -11,23 +11,25 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// A lane is a priority's due tasks, in two parts: what pipelines queue within their share, and bulk, what one queues
-// beyond it in a single step. So a pipeline of ten thousand tasks does not stand in front of ten thousand small ones.
+// A lane holds the tasks of one queue and one priority, in two parts with separate numbers. The first part has the
+// first tasks that a transaction enqueues for a run. The overflow has the rest. Thus a run of ten thousand tasks does
+// not delay ten thousand small runs.
 const (
+	// overflow is the bit of a lane's number that marks the overflow.
 	overflow  = 1
-	burst     = 64 // tasks of one pipeline that a transaction queues before the rest is bulk
-	laneCount = 6  // three priorities
+	burst     = 64 // tasks of one run that a transaction enqueues before the overflow
+	laneCount = 6  // three priorities, two parts each
 )
 
-// DefaultQueue is the queue of tasks, and of workers, that name none.
+// DefaultQueue is the queue of tasks and workers that name no queue.
 const DefaultQueue = "default"
 
-// LaneOf is the lane of a priority, 0 being the highest.
+// LaneOf returns the lane number of a priority, without overflow. Priority 0 is the highest.
 func LaneOf(priority int) int { return 2 * priority }
 
-// Claim removes due rows and returns their tasks, in the order of priority and then of time. Rows that another
-// transaction is taking are passed by (Postgres), or are not there any more (SQLite, whose writers come one after the
-// other).
+// Claim deletes due rows that match the filter and returns their tasks, ordered by priority and then by due time. On
+// PostgreSQL it skips rows that another transaction has locked. On SQLite there are none, because writers are
+// serialized.
 func (r *Repository) Claim(tx db.Tx, want ClaimFilter) ([]db.ID, error) {
 	t, err := r.QueueClaim(tx, want)
 	if err == nil {
@@ -39,7 +41,7 @@ func (r *Repository) Claim(tx db.Tx, want ClaimFilter) ([]db.ID, error) {
 	return t.Tasks(), nil
 }
 
-// PendingClaim is a Take whose answer comes with the next Flush.
+// PendingClaim is a queued claim. Its result is available after the next SendBatch.
 type PendingClaim struct {
 	repository *Repository
 	filter     ClaimFilter
@@ -47,7 +49,7 @@ type PendingClaim struct {
 	rows       []Entry
 }
 
-// QueueClaim is Take for which Tasks has the answer after the next Flush.
+// QueueClaim queues a Claim. Tasks or Rows of the result return the claimed tasks after the next SendBatch.
 func (r *Repository) QueueClaim(tx db.Tx, want ClaimFilter) (*PendingClaim, error) {
 	t := &PendingClaim{repository: r, filter: want, scan: want.Cursors.begin(tx.Now, tx.OldestOpen())}
 	if want.PipelineExecutionID.IsZero() && !r.db.Lateral() {
@@ -64,7 +66,8 @@ func (r *Repository) QueueClaim(tx db.Tx, want ClaimFilter) (*PendingClaim, erro
 
 const claiming = "take from the outbox"
 
-// byLane takes by a statement for each lane: where none is a round trip, that is quicker than one about all of them.
+// byLane claims with one statement per lane, at once. Without round trips to a server, this is faster than a single
+// statement for all lanes.
 func (t *PendingClaim) byLane(tx db.Tx) error {
 	for _, lane := range t.filter.order() {
 		for again := true; again; {
@@ -76,14 +79,15 @@ func (t *PendingClaim) byLane(tx db.Tx) error {
 			if err := tx.Query(fmt.Sprintf(selectLane, left.filter(args))+left.selectTasks(args, t.repository.db.In), args, t.entry); err != nil {
 				return fmt.Errorf("%s: %w", claiming, err)
 			}
-			// Rows that there was no room for may stand before others of this lane, which come before the next one.
+			// Rows of a handler without capacity may precede other rows of this lane, which must be claimed before the
+			// next lane.
 			again = len(t.remaining().Handlers) < len(left.Handlers)
 		}
 	}
 	return nil
 }
 
-// remaining is what is still wanted after what has been taken.
+// remaining returns the filter for what is left to claim. Handlers without capacity are removed.
 func (t *PendingClaim) remaining() ClaimFilter {
 	w := Minus(t.filter, t.rows, func(row Entry) string { return row.Handler })
 	w.Handlers = slices.DeleteFunc(slices.Clone(w.Handlers), func(name string) bool {
@@ -100,7 +104,7 @@ func (t *PendingClaim) entry(scan func(...any) error) error {
 	return err
 }
 
-// Tasks returns the tasks whose rows were taken, in the order of Rows. Only one of the two is to be called, and once.
+// Tasks returns the tasks of the claimed rows, in the order of Rows. Call only one of Tasks and Rows, and only once.
 func (t *PendingClaim) Tasks() []db.ID {
 	rows := t.Rows()
 	ids := make([]db.ID, len(rows))
@@ -110,10 +114,11 @@ func (t *PendingClaim) Tasks() []db.ID {
 	return ids
 }
 
-// Rows returns the rows that were taken, in the order of priority and then of time.
+// Rows returns the claimed rows, ordered by priority and then by due time. It also records in the cursors where the
+// next scan may begin.
 func (t *PendingClaim) Rows() []Entry {
 	if t.scan != nil && t.wasCapped() {
-		t.scan.recordEmpty(t.repository.db.Now(), false) // rows may lie before those that it took: it knows no head
+		t.scan.recordEmpty(t.repository.db.Now(), false) // rows before the claimed ones may be left
 	} else if t.scan != nil {
 		last := map[lane]db.Time{}
 		for _, row := range t.rows {
@@ -129,7 +134,7 @@ func (t *PendingClaim) Rows() []Entry {
 	return t.rows
 }
 
-// wasCapped reports whether rows of a handler may have been left because there was no room for them.
+// wasCapped reports whether rows of a handler may have been left because the handler had no capacity.
 func (t *PendingClaim) wasCapped() bool {
 	taken := map[string]int{}
 	for _, row := range t.rows {
@@ -143,20 +148,21 @@ func (t *PendingClaim) wasCapped() bool {
 	return false
 }
 
-// selectForExecution looks for the rows of one execution.
+// selectForExecution selects the due rows of one run.
 const selectForExecution = `WITH due AS MATERIALIZED (SELECT id, handler, lane, available_at FROM {task_outbox} WHERE available_at <= $now%s
 ORDER BY available_at, id LIMIT $limit $skip_locked)`
 
-// selectLane looks at a short range of the index, for one lane.
+// selectLane selects the due rows of one lane, in a short range of the index.
 const selectLane = `WITH due AS MATERIALIZED (SELECT id, handler, lane, available_at FROM {task_outbox}
   WHERE queue = $queue AND lane = $lane AND available_at >= $since AND available_at <= $now%s ORDER BY available_at, id LIMIT $limit)`
 
-// selectAllLanes does so for each lane of each queue, the higher priority first, until there are enough.
+// selectAllLanes selects the due rows of each lane of each queue, the highest priority first, up to the limit.
 const selectAllLanes = `WITH due AS MATERIALIZED (SELECT o.* FROM $x CROSS JOIN LATERAL (
   SELECT id, handler, lane, available_at FROM {task_outbox} WHERE queue = x.queue AND lane = x.lane AND available_at >= x.since AND available_at <= $now%s
   ORDER BY available_at, id LIMIT $limit $skip_locked) AS o LIMIT $limit) $keep_plan`
 
-// NextDueAt gives the earliest instant at which a row that is wanted is or becomes due; zero when there is none.
+// NextDueAt returns the earliest time at which a row that matches the filter is or becomes due. It returns the zero
+// time if no row matches.
 func (r *Repository) NextDueAt(ctx context.Context, want ClaimFilter) (db.Time, error) {
 	args := db.Args{}
 	filter := want.filter(args)

@@ -10,20 +10,21 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ClaimFilter says which rows a claim takes.
+// ClaimFilter selects the rows that a claim takes.
 type ClaimFilter struct {
-	Handlers []string // what the worker can run
-	Queues   []string // those that it serves, the first served first; empty: the default one
-	Limit    int      // no more than its free slots
-	// no more than so many tasks of a handler; one that is not named has no limit of its own
+	Handlers []string // handlers that the worker can run
+	Queues   []string // queues that the worker serves, in this order; empty: DefaultQueue
+	Limit    int      // maximum number of rows
+	// maximum number of rows by handler; a handler without an entry is limited by Limit only
 	Capacity map[string]int
-	// bulk goes before the rest of its priority; every few claims, so that neither starves
+	// claim the overflow of each priority first; set it in some claims only, so that neither part starves
 	OverflowFirst       bool
-	PipelineExecutionID db.ID        // of this execution alone; zero: of any
-	Cursors             *ScanCursors // where to begin; nil: at the beginning
+	PipelineExecutionID db.ID        // rows of this run only; zero: of all runs
+	Cursors             *ScanCursors // where to begin the scan; nil: at the beginning
 }
 
-// Minus is what is still wanted after tasks of these handlers: fewer in all, and less room for each of those.
+// Minus returns the filter that is left after a claim of the given tasks: Limit and the capacity of their handlers are
+// reduced.
 func Minus[T any](w ClaimFilter, taken []T, handler func(T) string) ClaimFilter {
 	w.Limit -= len(taken)
 	w.Capacity = maps.Clone(w.Capacity)
@@ -35,7 +36,7 @@ func Minus[T any](w ClaimFilter, taken []T, handler func(T) string) ClaimFilter 
 	return w
 }
 
-// order is the lanes in the order in which they are looked at.
+// order returns the lanes in the order in which they are scanned.
 func (w ClaimFilter) order() (list []lane) {
 	for number := range laneCount {
 		if w.OverflowFirst {
@@ -48,7 +49,7 @@ func (w ClaimFilter) order() (list []lane) {
 	return list
 }
 
-// lanes is order as a set, with where each is looked at from.
+// lanes returns the lanes in scan order, each with the time at which its scan begins.
 func (w ClaimFilter) lanes(l *scan) *db.RowSet {
 	order := w.order()
 	queues, numbers, since := make([]string, len(order)), make([]int64, len(order)), make([]db.Time, len(order))
@@ -65,14 +66,15 @@ func (w ClaimFilter) queues() []string {
 	return w.Queues
 }
 
-// saturating gives the handlers looked for that have less room than the look may take in all.
+// saturating returns the capacity of those handlers of the filter that have less capacity than Limit.
 func (w ClaimFilter) saturating() map[string]int {
 	rooms := maps.Clone(w.Capacity)
 	maps.DeleteFunc(rooms, func(handler string, room int) bool { return room >= w.Limit || !slices.Contains(w.Handlers, handler) })
 	return rooms
 }
 
-// selectTasks removes those of the due rows that there is room for: of a handler with little room, its first ones.
+// selectTasks returns the statement that deletes the due rows for which there is capacity. If a handler has too little
+// capacity, its first rows are deleted.
 func (w ClaimFilter) selectTasks(args db.Args, in func(query string) string) string {
 	fitting := "due"
 	if tight := w.saturating(); len(tight) > 0 {
@@ -97,15 +99,15 @@ func (w ClaimFilter) capPerHandler(tight map[string]int, args db.Args) string {
 WHERE ` + strings.Join(fits, " AND ")
 }
 
-// Matches reports whether a row, were it due, would be taken if nothing else waited.
+// Matches reports whether the filter would select a row if the row were due, regardless of limits.
 func (w ClaimFilter) Matches(row Entry) bool {
-	if !w.PipelineExecutionID.IsZero() { // whatever queues its tasks are in
+	if !w.PipelineExecutionID.IsZero() { // in any queue
 		return slices.Contains(w.Handlers, row.Handler) && w.PipelineExecutionID == row.PipelineExecutionID
 	}
 	return slices.Contains(w.Handlers, row.Handler) && slices.Contains(w.queues(), cmp.Or(row.Queue, DefaultQueue))
 }
 
-// filter keeps to what the worker can run.
+// filter returns the condition that a row's handler is in Handlers and, if set, its run is PipelineExecutionID.
 func (w ClaimFilter) filter(args db.Args) string {
 	var names []string
 	for _, h := range w.Handlers {
@@ -122,6 +124,6 @@ func (w ClaimFilter) filter(args db.Args) string {
 	return f
 }
 
-// quoted is a name as a literal. Names of handlers and queues have been checked and hold nothing that means something
-// in SQL.
+// quoted returns a name as an SQL literal. Names of handlers and queues have been validated and contain no special
+// characters.
 func quoted(name string) string { return "'" + strings.ReplaceAll(name, "'", "''") + "'" }

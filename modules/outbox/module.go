@@ -2,5 +2,5 @@ package outbox
 
 import "go.uber.org/fx"
 
-// Module provides the outbox's repository.
+// Module provides the Repository.
 var Module = fx.Module("outbox", fx.Provide(NewRepository))

@@ -1,6 +1,6 @@
-// Package outbox is the only way work reaches a worker: a row for each task that is Ready in a Running pipeline,
-// written by the transition that made it so and taken by the claim. It decides nothing about tasks; modules/tasks says
-// when a row comes and goes.
+// Package outbox stores the tasks that wait for a worker. The outbox has one row for each task that is Ready in a
+// Running pipeline execution. The transition to Ready inserts the row, and the claim deletes it. The package decides no
+// task transitions; see modules/tasks.
 package outbox
 
 import (
@@ -12,31 +12,31 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Entry is a task that waits for a worker.
+// Entry is the row of a task that waits for a worker.
 type Entry struct {
 	ID              int64   `json:"id"`
-	TaskExecutionID db.ID   `json:"task_execution_id"` // unique: a task is never queued twice
-	Handler         string  `json:"handler"`           // what a worker must be able to run
+	TaskExecutionID db.ID   `json:"task_execution_id"` // unique, so that a task is never enqueued twice
+	Handler         string  `json:"handler"`           // the handler that the task needs
 	Queue           string  `json:"queue"`
 	Lane            int     `json:"lane"`
-	AvailableAt     db.Time `json:"available_at"` // no claim before
+	AvailableAt     db.Time `json:"available_at"` // the task is not claimed before this time
 	CreatedAt       db.Time `json:"created_at"`
 
-	PipelineExecutionID db.ID `json:"-" gorm:"-"` // whose share the row counts against; for Create alone
+	PipelineExecutionID db.ID `json:"-" gorm:"-"` // for Enqueue only, to count the run's tasks
 }
 
-// TableName puts the table into the tenant's schema.
+// TableName returns the table's name in the tenant's schema.
 func (Entry) TableName(n schema.Namer) string { return n.TableName("task_outbox") }
 
-// Repository reads and changes the outbox.
+// Repository reads and writes the outbox.
 type Repository struct {
 	db *db.DB
 }
 
-// NewRepository makes a repository over a database.
+// NewRepository returns a Repository for a database.
 func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 
-// Enqueue adds rows. A task that has one already is an error, for it would be work done twice.
+// Enqueue inserts rows. It fails if a task already has a row, because the task would run twice.
 func (r *Repository) Enqueue(tx db.Tx, rows []Entry) error {
 	n := len(rows)
 	ids, handlers, queues := make([]db.ID, n), make([]string, n), make([]string, n)
@@ -57,12 +57,12 @@ func (r *Repository) Enqueue(tx db.Tx, rows []Entry) error {
 SELECT x.id, x.handler, x.queue, x.lane, x.available_at, $now FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
 }
 
-// DeleteByTask removes the rows of tasks, if they have any, waiting for claims of them that are under way.
+// DeleteByTask deletes the rows of tasks, if they exist. It waits for claims of these rows that are in progress.
 func (r *Repository) DeleteByTask(tx db.Tx, ids []db.ID) error {
 	return tx.QueueExec("remove from the outbox", `DELETE FROM {task_outbox} WHERE task_execution_id IN (SELECT id FROM $x)`, db.Args{"x": db.IDRows(ids)})
 }
 
-// ListPending gives the rows, those due first. limit 0: all.
+// ListPending returns at most limit rows, ordered by due time. A limit of 0 returns all rows.
 func (r *Repository) ListPending(ctx context.Context, limit int) ([]Entry, error) {
 	q, err := r.db.Read(ctx)
 	if err != nil {
@@ -78,7 +78,7 @@ func (r *Repository) ListPending(ctx context.Context, limit int) ([]Entry, error
 	return rows, nil
 }
 
-// CountPending counts the rows.
+// CountPending returns the number of rows.
 func (r *Repository) CountPending(ctx context.Context) (int64, error) {
 	q, err := r.db.Read(ctx)
 	if err != nil {
@@ -91,9 +91,9 @@ func (r *Repository) CountPending(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
-// DeleteOrphans removes rows made before the cutoff that stand for no work: their task is gone or not Ready, or its
-// pipeline is not Running. sluice makes none, so there are such rows only after a change by another hand. Rows that
-// stand for work are never removed: their tasks would wait for ever.
+// DeleteOrphans deletes rows created before the cutoff whose task does not exist or is not Ready, or whose pipeline
+// execution is not Running. It returns their number. sluice creates no such rows, so they result from a change by
+// another program. All other rows are kept, because their tasks would otherwise never run.
 func (r *Repository) DeleteOrphans(tx db.Tx, cutoff db.Time) (int64, error) {
 	n, err := tx.Exec(`DELETE FROM {task_outbox} WHERE created_at < $cutoff AND NOT EXISTS (
   SELECT 1 FROM {task_executions} AS t JOIN {pipeline_executions} AS p ON p.id = t.pipeline_execution_id
@@ -104,7 +104,8 @@ func (r *Repository) DeleteOrphans(tx db.Tx, cutoff db.Time) (int64, error) {
 	return n, nil
 }
 
-// ListPendingAfter is ListPending for the rows behind one, by its instant and number.
+// ListPendingAfter returns at most limit rows that follow the row with the given due time and id in the order of
+// ListPending.
 func (r *Repository) ListPendingAfter(ctx context.Context, at db.Time, id int64, limit int) ([]Entry, error) {
 	q, err := r.db.Read(ctx)
 	if err != nil {

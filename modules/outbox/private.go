@@ -7,19 +7,20 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// privateMark begins the names of private queues. No task and no worker can name such a queue.
+// privateMark is the prefix of private queues. Tasks and workers cannot name a queue with this prefix.
 const privateMark = "@"
 
-// PrivateQueue is the queue in which the tasks of a run lie that is reserved for one worker. Other workers do not look
-// there.
+// PrivateQueue returns the name of the queue for the tasks of a run that is reserved for one worker. Other workers do
+// not poll this queue.
 func PrivateQueue(worker string) string { return privateMark + worker }
 
-// PrivateWorker returns the worker that a private queue belongs to; ok is false for any other queue.
+// PrivateWorker returns the worker that a private queue belongs to. ok is false for any other queue.
 func PrivateWorker(queue string) (worker string, ok bool) {
 	return strings.CutPrefix(queue, privateMark)
 }
 
-// Publish moves the rows of private queues to the queues of their tasks, and returns how many there were.
+// Publish moves the rows from the private queues of workers to the queues of their tasks. It returns how many rows it
+// moved.
 func (r *Repository) Publish(tx db.Tx, workers []string) (int64, error) {
 	queues := make([]string, len(workers))
 	for i, w := range workers {

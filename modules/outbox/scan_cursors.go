@@ -9,17 +9,18 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ScanCursors remembers where the rows of each lane begin. An index entry of a row that has been taken stays until no
-// transaction of the server is older than that: behind a backup or a report that runs for an hour, a look from the
-// beginning would pass by all that was taken in that hour. So a look begins where the last one found the head, and now
-// and then at the beginning, for rows that were committed late. The zero value knows nothing; it is safe for concurrent
-// use.
+// ScanCursors stores for each lane where the next scan may begin. The index entry of a deleted row stays until all
+// transactions that are older than its deletion have ended. During a backup or a report of one hour, each scan from the
+// beginning would pass all rows deleted in that hour. Therefore a scan begins where the last one found the first rows.
+// At intervals, a full scan begins at the beginning, to find rows that were committed late.
+//
+// The zero value is ready to use. ScanCursors is safe for concurrent use.
 type ScanCursors struct {
 	mu          sync.Mutex
 	lowWater    map[lane]db.Time
-	next        time.Time // of the next look from the beginning
-	incremental bool      // the last look did not begin at the beginning
-	resets      int       // how often Forget was called: what was learnt before does not count
+	next        time.Time // time of the next full scan
+	incremental bool      // the last scan was not a full one
+	resets      int       // number of calls of Reset; a scan that began before the last one records nothing
 }
 
 type lane struct {
@@ -28,15 +29,15 @@ type lane struct {
 }
 
 const (
-	// clockSlack is how much later than its due time another process's row is expected to be committed, and by how much
-	// clocks differ.
+	// clockSlack is the expected maximum of two delays together: from a row's due time to its commit by another
+	// process, and the difference between clocks.
 	clockSlack = 200 * time.Millisecond
-	// fullScanInterval is the least time between looks from the beginning; a long one is repeated after twenty times
-	// its length.
+	// fullScanInterval is the minimum time between two full scans. After a long full scan, the next one waits for
+	// fullScanBackoff times its duration.
 	fullScanInterval, fullScanBackoff = time.Second, 20
 )
 
-// Reset makes the next look begin at the beginning.
+// Reset makes the next scan a full scan.
 func (h *ScanCursors) Reset() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -44,23 +45,24 @@ func (h *ScanCursors) Reset() {
 	h.resets++
 }
 
-// NextFullScanIn is how long it is until a look from the beginning, if the last one was none.
+// NextFullScanIn returns the time until the next full scan is due. partial reports whether the last scan was not a full
+// one.
 func (h *ScanCursors) NextFullScanIn(now time.Time) (rest time.Duration, partial bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.next.Sub(now), h.incremental
 }
 
-// scan is one look at the outbox.
+// scan is one scan of the outbox.
 type scan struct {
 	cursors *ScanCursors
 	full    bool
 	began   time.Time
 	forgets int
-	settled db.Time // no transaction of this process that is still open can add rows due before
+	settled db.Time // open transactions of this process add no rows due before this time
 }
 
-// begin begins a look; nil heads remember nothing.
+// begin begins a scan. If h is nil, the result is nil, which is a full scan that records nothing.
 func (h *ScanCursors) begin(now, settled db.Time) *scan {
 	if h == nil {
 		return nil
@@ -75,7 +77,7 @@ func (h *ScanCursors) begin(now, settled db.Time) *scan {
 	return l
 }
 
-// from is where a lane is looked at from.
+// from returns the due time at which the scan of a lane begins.
 func (l *scan) from(of lane) db.Time {
 	if l == nil || l.full {
 		return earliest
@@ -85,7 +87,7 @@ func (l *scan) from(of lane) db.Time {
 	return cmp.Or(l.cursors.lowWater[of], earliest)
 }
 
-// bound is the condition on a row of a lane to be looked at.
+// bound returns the SQL condition that limits the scan of a lane, and adds its argument to args.
 func (l *scan) bound(args db.Args, of lane) string {
 	if l == nil {
 		return ""
@@ -95,18 +97,18 @@ func (l *scan) bound(args db.Args, of lane) string {
 	return " AND available_at >= $" + name
 }
 
-// earliest is before all rows: the beginning of the count of days.
+// earliest is before the due time of all rows.
 var earliest = db.NewTime(time.Unix(1, 0))
 
-// backoff puts off the next look from the beginning after a long one. Callers hold the lock.
+// backoff delays the next full scan after a long one. Callers hold mu.
 func (l *scan) backoff(ended time.Time) {
 	if l.full {
 		l.cursors.next = ended.Add(max(fullScanInterval, fullScanBackoff*ended.Sub(l.began)))
 	}
 }
 
-// recordEmpty notes the end of a look that took nothing; due: it saw a row that is due, and the next one must not begin
-// behind it.
+// recordEmpty records the end of a scan from which no cursor can be learned. due reports whether it saw a due row.
+// After a full scan that did, the next scan is full too, so that it does not begin after this row.
 func (l *scan) recordEmpty(ended time.Time, due bool) {
 	if l == nil {
 		return
@@ -120,8 +122,8 @@ func (l *scan) recordEmpty(ended time.Time, due bool) {
 	l.backoff(ended)
 }
 
-// recordRows draws the conclusions: last is the last row found of each lane; a lane without any is empty, unless full
-// says that the look may not have come to it.
+// recordRows records the cursors after a claim. last has the due time of the last claimed row of each lane. A lane
+// without a row is empty, unless full says that the limit was reached before the scan came to it.
 func (l *scan) recordRows(ended time.Time, queues []string, last map[lane]db.Time, full bool) {
 	h := l.cursors
 	h.mu.Lock()
