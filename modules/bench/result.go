@@ -23,8 +23,8 @@ type Result struct {
 	Runs           int     `json:"runs"`
 	Seconds        float64 `json:"seconds"` // from the first start to the last commit
 	TasksPerSecond float64 `json:"tasks_per_second"`
-	// Rates of the first, second and last third of the tasks. They show whether a growing queue is slower. The first
-	// third includes the start.
+	// Rates of the first, second and last third of the tasks. They show whether the throughput falls while the queue
+	// grows. The first third includes the start.
 	Thirds       [3]float64 `json:"thirds_tasks_per_second"`
 	Events       int64      `json:"events"`
 	Transactions int64      `json:"transactions"` // of all processes; only those that wrote

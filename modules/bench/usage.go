@@ -57,8 +57,8 @@ func serverCPU(pid int) (seconds float64, ok bool) {
 type stat struct {
 	name           string
 	parent         int
-	used, children int64 // its own, and that of its children which have ended
-} // of the process, and of its children that have ended
+	used, children int64 // of the process, and of its children that have ended
+}
 
 func readStat(pid string) (s stat, ok bool) {
 	text, err := os.ReadFile("/proc/" + pid + "/stat")

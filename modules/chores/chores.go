@@ -1,6 +1,6 @@
 // Package chores runs background jobs in at most one process at a time. Each job has a row with a lease, which its
 // holder renews by the database's clock. A job must be harmless if two processes run it at once, because a holder
-// that was silent for too long may still be running. The lease limits the load; it does not protect data.
+// with an expired lease may still be running. The lease limits the load; it does not protect data.
 package chores
 
 import (

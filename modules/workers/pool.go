@@ -176,8 +176,8 @@ func New(c Config, d Deps) *Pool {
 func (p *Pool) Run(ctx context.Context) error {
 	if p.workerID() == "" {
 		if _, err := p.Register(ctx); err != nil {
-			if ctx.Err() != nil { // stopped before it started, which is no error
-				return nil // stopped before it began: an end in order
+			if ctx.Err() != nil {
+				return nil // stopped before it started, which is no error
 			}
 			return err
 		}

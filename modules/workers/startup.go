@@ -74,7 +74,7 @@ func (p *Pool) pauseStarts(handler string, err error) {
 	s.handler, s.reason, s.since = handler, shortReason(err), p.db.Now()
 	s.until = s.since.Add(wait)
 	if _, tests := p.handlers.SelfTester(handler); !tests {
-		s.most, s.began = 1, 0 // the next task is the test
+		s.most, s.began = 1, 0
 	} else if tasks.OutOfResources(err) {
 		s.most, s.began = max(min(p.slots(), p.used)/2, 1), 0
 	}
