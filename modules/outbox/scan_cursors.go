@@ -11,8 +11,9 @@ import (
 
 // ScanCursors stores for each lane where the next scan may begin. The index entry of a deleted row stays until all
 // transactions that are older than its deletion have ended. During a backup or a report of one hour, each scan from the
-// beginning would pass all rows deleted in that hour. Therefore a scan begins where the last one found the first rows.
-// At intervals, a full scan begins at the beginning, to find rows that were committed late.
+// beginning would pass all rows deleted in that hour. Therefore the scan of a lane begins at the due time of the last
+// claimed row, less clockSlack. At intervals, a full scan begins at the beginning, to find rows that were committed
+// late.
 //
 // The zero value is ready to use. ScanCursors is safe for concurrent use.
 type ScanCursors struct {
@@ -107,8 +108,8 @@ func (l *scan) backoff(ended time.Time) {
 	}
 }
 
-// recordEmpty records the end of a scan from which no cursor can be learned. due reports whether it saw a due row.
-// After a full scan that did, the next scan is full too, so that it does not begin after this row.
+// recordEmpty records the end of a scan without moving a cursor. due reports whether it saw a due row. After a full
+// scan that did, the next scan is full too, so that it does not begin after this row.
 func (l *scan) recordEmpty(ended time.Time, due bool) {
 	if l == nil {
 		return

@@ -17,7 +17,7 @@ const concurrentExchanges = 2
 // maxOutcomes limits the outcomes of one exchange. A larger group is not faster per outcome, and delays other writers.
 const maxOutcomes = 400
 
-// outboxFirstEvery is how often a poll may use all free slots for tasks in the outbox: once in 8 polls. In the other
+// outboxFirstEvery is the interval, in polls, at which a poll uses all free slots for tasks in the outbox. In the other
 // polls, tasks that become ready in the exchange itself are claimed first (eager claim), unless more urgent tasks wait
 // in the outbox. Thus the outbox is never starved, and runs that have started also make progress.
 const outboxFirstEvery = 8

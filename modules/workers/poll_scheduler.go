@@ -116,7 +116,7 @@ func (p *Pool) untilDue(ctx context.Context) time.Duration {
 	return at.Sub(p.db.Now())
 }
 
-// overflowEvery is how often a poll claims the overflow of each lane first: once in 4 polls.
+// overflowEvery is the interval, in polls, at which a poll claims the overflow of each priority first.
 const overflowEvery = 4
 
 // claimFilter returns the filter for the next poll of a group. Queues take turns in being first. Callers hold mu.
