@@ -36,14 +36,17 @@ type ExchangeResult struct {
 	Conflicts  []error // one entry for each outcome; see Engine.RecordOutcomes
 	Claims     []Claim
 	FromOutbox int // the number of claims from the outbox; they come last in Claims, the most urgent first
-	// the filter used to poll the outbox, reduced by the eager claims; zero if it was not polled
+	// the filter of the poll: what the eager claims left of ExchangeRequest.Filter
 	PollFilter outbox.ClaimFilter
 	Expired    bool // the worker's lease has expired, so nothing was claimed
 }
 
-// CompleteAndClaim records outcomes and claims tasks in one transaction, the exchange. It first assumes that the claims
-// of the outcomes still hold. If a version conflict shows that one does not, it repeats the transaction and reads the
-// rows. It abandons executions whose definition is missing, and then repeats the exchange without them.
+// CompleteAndClaim records outcomes and claims tasks in one transaction, the exchange. If the worker's lease has
+// expired, it still records the outcomes, but claims nothing.
+//
+// The first try assumes that the claims of the outcomes still hold. If a version conflict shows that one does not, the
+// transaction is repeated and reads the rows. If the definition of an execution is missing, CompleteAndClaim abandons
+// that execution and repeats the exchange.
 func (e *Engine) CompleteAndClaim(ctx context.Context, r ExchangeRequest) (ExchangeResult, error) {
 	for trust := true; ; {
 		var t *exchange
@@ -130,8 +133,8 @@ func (t *exchange) run(ctx context.Context) error {
 	return t.engine.tasks.WriteChunks(t.tx, logs(t.Outcomes, t.conflicts))
 }
 
-// read loads the rows that the outcomes affect, in one round trip. It locks the worker's row before the executions, as
-// all transactions do.
+// read loads the rows that the outcomes affect, in one round trip. It locks the worker's row first and then the
+// executions.
 func (t *exchange) read() error {
 	if t.Filter.Limit > 0 {
 		if err := t.engine.leases.QueueCheck(t.tx, t.Worker, &t.leased); err != nil {

@@ -97,12 +97,12 @@ type Execution struct {
 	OpenTasks         int     `json:"open_tasks"`         // number of tasks that are not terminal
 	UnsuccessfulTasks int     `json:"unsuccessful_tasks"` // number of terminal tasks that are not Completed
 	EventsRemoved     int64   `json:"events_removed"`     // number of events that retention removed
-	OutputsRemovedAt  db.Time `json:"outputs_removed_at"` // number of events that retention removed
-	LogsRemovedAt     db.Time `json:"logs_removed_at"`    // number of events that retention removed
+	OutputsRemovedAt  db.Time `json:"outputs_removed_at"` // when retention removed them; null: never
+	LogsRemovedAt     db.Time `json:"logs_removed_at"`    // when retention removed them; null: never
 	Seal              db.Text `json:"seal"`               // hex SHA-256 of the execution at SealedVersion (docs/seal.md); null: not sealed
 	FormerSeal        db.Text `json:"former_seal"`        // seal of the end before a retry, which Seal covers
 	SealedVersion     *int64  `json:"sealed_version"`
-	SealParts         db.Text `json:"seal_parts,omitempty"` // the content that Seal is the hash of; empty: not sealed, or a seal of form 1; not in lists
+	SealParts         db.Text `json:"seal_parts,omitempty"` // what Seal hashes; empty: not sealed, or form 1; not in lists
 	ReservedFor       db.Text `json:"reserved_for"`         // the `sluice run` worker that alone may claim the tasks; null: any worker may
 	SealDue           int     `json:"-"`                    // 1: ended, should be sealed and is not yet
 	CreatedAt         db.Time `json:"created_at"`
