@@ -99,11 +99,11 @@ type Execution struct {
 	EventsRemoved     int64   `json:"events_removed"`     // number of events that retention removed
 	OutputsRemovedAt  db.Time `json:"outputs_removed_at"` // when retention removed them; null: never
 	LogsRemovedAt     db.Time `json:"logs_removed_at"`    // when retention removed them; null: never
-	Seal              db.Text `json:"seal"`               // hex SHA-256 of the execution at SealedVersion (docs/seal.md); null: not sealed
+	Seal              db.Text `json:"seal"`               // hex SHA-256 (docs/seal.md) at SealedVersion; null: unsealed
 	FormerSeal        db.Text `json:"former_seal"`        // seal of the end before a retry, which Seal covers
 	SealedVersion     *int64  `json:"sealed_version"`
-	SealParts         db.Text `json:"seal_parts,omitempty"` // what Seal hashes; empty: not sealed, or form 1; not in lists
-	ReservedFor       db.Text `json:"reserved_for"`         // the `sluice run` worker that alone may claim the tasks; null: any worker may
+	SealParts         db.Text `json:"seal_parts,omitempty"` // hashed content; empty: unsealed or form 1; not in lists
+	ReservedFor       db.Text `json:"reserved_for"`         // the only worker that may claim the tasks; null: any
 	SealDue           int     `json:"-"`                    // 1: ended, should be sealed and is not yet
 	CreatedAt         db.Time `json:"created_at"`
 	CompletedAt       db.Time `json:"completed_at"`

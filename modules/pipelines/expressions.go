@@ -22,7 +22,7 @@ func pastOf(t tasks.Task) definition.Past {
 	return definition.Past{Status: string(t.Status), Error: string(t.Error), ErrorKind: string(t.ErrorKind), Attempts: t.Attempt}
 }
 
-// pasts sets Past of the claims whose expressions read how dependencies ended.
+// pasts loads Past of the claims with expressions that read how dependencies ended.
 func (t *exchange) pasts() error {
 	var stored []tasks.Key
 	for i := range t.claims {

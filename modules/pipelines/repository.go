@@ -85,8 +85,8 @@ FROM $x WHERE true $keep_plan`, db.Args{"x": set, "now": tx.Now}
 	return written, r.appendEvents(tx, fresh)
 }
 
-// apply writes changes. It updates the rows under the guard of the versions that were read, and appends one event for
-// each.
+// apply writes changes. It updates the rows that still have the versions that were read, and appends one event for each
+// change. If a row has another version, the transaction ends with errVersionConflict when the batch is sent.
 func (r *Repository) apply(tx db.Tx, moves []*change) error {
 	if len(moves) == 0 {
 		return nil

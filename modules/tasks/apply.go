@@ -11,7 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrClaimLost is the error of a write by a worker whose claim has already ended. The write changed nothing.
+// ErrClaimLost is the error of a write by a worker that no longer holds the task. The write changed nothing.
 var ErrClaimLost = errors.New("claim lost: the task has moved on without this worker")
 
 // ErrVersionConflict means that a row changed between the read and the write. The transaction is rolled back.
@@ -29,12 +29,12 @@ func NewRepository(d *db.DB, e *events.Repository, o *outbox.Repository) *Reposi
 	return &Repository{db: d, events: e, outbox: o}
 }
 
-// Apply writes changes. It updates the rows under the guard of the versions that were read, appends one event for each
+// Apply writes changes. It updates the rows that still have the versions that were read, appends one event for each
 // step, and updates the outbox. No other function writes a task's status.
 //
 // If Apply returns an error, the caller must roll the transaction back. The error is ErrIllegal for a transition that
-// the table does not allow. ErrVersionConflict is reported when the queued statements are sent, which may be after
-// Apply has returned.
+// the table does not allow. If a row has another version, the error is ErrVersionConflict. It is reported when the
+// queued statements are sent, which may be after Apply has returned.
 func (r *Repository) Apply(tx db.Tx, moves []*Change) error {
 	if len(moves) == 0 {
 		return nil

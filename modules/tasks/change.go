@@ -14,7 +14,7 @@ import (
 var ErrIllegal = errors.New("illegal transition")
 
 // Change describes the changes of one task in one transaction: the transitions in order, each with the data of its
-// event, and the resulting row. It has no side effects; Repository.Apply writes it.
+// event, and the resulting row. Its methods only change the value; Repository.Apply writes it to the database.
 type Change struct {
 	Task        Task             // the resulting row
 	ReadVersion int64            // the version that was read; 0 for a row that does not exist yet
@@ -56,8 +56,8 @@ func (m *Change) addStep(t Transition, data any) *Change {
 	return m
 }
 
-// Attribute sets the worker that the event of the last step names. It is for steps that another worker than the row's
-// own caused.
+// Attribute sets the worker that the event of the last step names. Use it if the step was caused by a worker other than
+// the one in the row.
 func (m *Change) Attribute(worker string) *Change {
 	m.Steps[len(m.Steps)-1].Worker = db.Text(worker)
 	return m
@@ -110,8 +110,9 @@ func (m *Change) Skip(reason SkipReason, rule, detail string, now db.Time) *Chan
 	return m.addStep(TransitionSkip, skippedEvent{reason, rule, detail})
 }
 
-// Claim gives a Ready task to a worker. The caller has deleted its outbox row in the same transaction. A deferred task
-// continues its attempt; any other task begins the next one. A worker that runs the task at once appends MarkStarted.
+// Claim assigns a Ready task to a worker. The caller has deleted its outbox row in the same transaction. A deferred
+// task continues its attempt; any other task begins the next one. A worker that runs the task at once appends
+// MarkStarted.
 func (t Task) Claim(worker string, leaseExpires, now db.Time) *Change {
 	return NewChange(t).Claim(worker, leaseExpires, now)
 }
@@ -256,7 +257,7 @@ func (e encoded) of(s *TransitionStep) (json.RawMessage, error) {
 	return data, nil
 }
 
-// events appends the events of the change to list.
+// events appends the events of the change to list and returns it.
 func (m *Change) events(list []events.Event, known encoded) ([]events.Event, error) {
 	for i := range m.Steps {
 		s := &m.Steps[i]

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// describeValue translates the name that encoding/json has for a type of value into the words of a pipeline file.
+// describeValue returns the pipeline file's term for a type of value, given the term of encoding/json.
 func describeValue(json string) string {
 	switch json {
 	case "string":
@@ -24,7 +24,7 @@ func describeValue(json string) string {
 	return strings.Replace(json, "number", "the number", 1)
 }
 
-// typeName describes the values that a Go type accepts, in the words of a pipeline file.
+// typeName returns the pipeline file's term for the values that a Go type accepts.
 func typeName(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:

@@ -26,9 +26,9 @@ func (c ExitCodes) Contains(code int) bool {
 	return false
 }
 
-// ParseExitCodeRange parses an exit code, or two joined by a hyphen. It returns an error for text that is no number,
-// for codes outside 1 to 255, and for a range that ends before it begins. Code 0 is success and therefore never in a
-// range.
+// ParseExitCodeRange parses one exit code, or two joined by a hyphen. It returns an error for text that is not a
+// number, for codes outside 1 to 255, and for a range that ends before it begins. Code 0 is success and therefore never
+// in a range.
 func ParseExitCodeRange(s string) (ExitCodeRange, error) {
 	first, last, several := strings.Cut(s, "-")
 	if !several {

@@ -4,7 +4,7 @@ package tasks
 // handler can process. Larger results belong in a file or an object store, with their location in the output.
 const (
 	MaxOutput = 1 << 20   // size of an output, as JSON
-	MaxLog    = 256 << 10 // stored of each of stdout and stderr
+	MaxLog    = 256 << 10 // stored size of each of stdout and stderr
 	MaxError  = 8 << 10   // size of the text of an error
 )
 

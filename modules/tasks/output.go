@@ -150,7 +150,7 @@ func (o *Output) place(s *stream) int {
 	return len(o.chunks) - 1
 }
 
-// dropPending deletes the oldest pieces of the last half of a stream until at most most bytes remain.
+// dropPending deletes the oldest pieces of the last half of a stream until its pending bytes do not exceed most.
 func (o *Output) dropPending(s *stream, most int) {
 	for i := 0; s.pending > most && i < len(o.chunks); {
 		if c := &o.chunks[i]; c.stream == s && s.inTail(c.offset) {

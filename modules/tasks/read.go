@@ -146,7 +146,7 @@ func (r *Repository) CountDependencies(tx db.Tx, list []DependencyCount) error {
 		db.Args{"x": db.IDRows(ids).Ints("n", n)})
 }
 
-// Moved is a claim that no longer holds its task.
+// Moved is a stale claim: one that no longer holds its task.
 type Moved struct {
 	Place int  // index in the list of claims
 	Ended bool // the task is Cancelled or Abandoned, so no other worker runs it

@@ -20,13 +20,13 @@ type Task struct {
 	Priority              int        `json:"priority"` // 0 high, 1 normal, 2 low
 	Status                Status     `json:"status"`
 	SubStatus             SubStatus  `json:"sub_status"`
-	Version               int64      `json:"version"` // number of transitions; every write checks it
+	Version               int64      `json:"version"` // number of transitions; every change checks it
 	Attempt               int        `json:"attempt"` // number of the last attempt that was started
 	MaxAttempts           int        `json:"max_attempts"`
 	RemainingDependencies int        `json:"remaining_dependencies"` // dependencies that are not terminal
 	WorkerID              db.Text    `json:"worker_id"`
 	RetryAt               db.Time    `json:"retry_at"`    // of a Ready task: the earliest time of the next claim
-	Recoveries            int        `json:"recoveries"`  // attempts lost with their worker; not counted against MaxAttempts
+	Recoveries            int        `json:"recoveries"`  // attempts lost with workers; do not count in MaxAttempts
 	SkipReason            SkipReason `json:"skip_reason"` // of a Skipped task
 	Output                db.JSON    `json:"output"`
 	Error                 db.Text    `json:"error"`      // of the last failed attempt, until one completes
