@@ -9,9 +9,9 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// change is one transition of a pipeline execution with its event's data, and the row that it leads to.
+// change describes one transition of a pipeline execution: the data of its event and the resulting row.
 type change struct {
-	execution  Execution // the row as it will be
+	execution  Execution // the resulting row
 	transition Transition
 	data       any
 	worker     string
@@ -40,7 +40,8 @@ type (
 	}
 )
 
-// newChange takes a transition: the table decides, and the version counts.
+// newChange returns the change that a transition makes to e, and increments the version. If the table does not allow
+// the transition, the change has the failure ErrInvalidState, which apply returns.
 func newChange(e Execution, t Transition, data any) *change {
 	m := &change{execution: e, transition: t, data: data}
 	if !t.allows(e.Status) {
@@ -58,7 +59,8 @@ func start(e Execution, taskCount int) *change {
 	return newChange(e, Start, startedEvent{e.PipelineName, e.DefinitionVersion, taskCount})
 }
 
-// end settles an execution whose last task has ended; failure is the first that nothing handled, or empty.
+// end returns the change that ends an execution without open tasks. failure is the error of the first failed task that
+// the pipeline does not continue after; empty for success.
 func end(e Execution, counts map[tasks.Status]int, failure string, now db.Time) *change {
 	data := endedEvent{Counts: counts, DurationMS: now.Sub(e.CreatedAt.Time).Milliseconds(), Error: failure}
 	t := Complete
@@ -95,7 +97,7 @@ func restart(e Execution, names []string, from string) *change {
 	return m
 }
 
-// event encodes the history of the move.
+// event returns the event of the change.
 func (m *change) event() (events.Event, error) {
 	data, err := json.Marshal(m.data)
 	if err != nil {

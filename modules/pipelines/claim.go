@@ -12,33 +12,33 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ClaimRequest asks for work.
+// ClaimRequest describes the tasks that a worker can claim.
 type ClaimRequest struct {
 	Worker         string
-	LeaseExpiresAt db.Time // of the worker, as it last renewed it
+	LeaseExpiresAt db.Time // as of the worker's last renewal
 	Want           outbox.ClaimFilter
 }
 
-// Claim is a task that a worker holds, begun: its handler may run from now on.
+// Claim is a task that a worker holds. It is marked as started, so its handler may run.
 type Claim struct {
-	Task       tasks.Task // its Version is the fence: every write of the worker names it
+	Task       tasks.Task // its Version is the fence: every write of the worker checks it
 	Pipeline   string
 	RunAttempt int           // see Execution.Attempt
-	Resumed    bool          // after a deferral
-	Waited     time.Duration // from when it was due to the claim; 0: it became ready in the same transaction
+	Resumed    bool          // the attempt continues after a deferral
+	Waited     time.Duration // time from due to claimed; 0 for an eager claim
 	Definition *definition.Task
 	Input      json.RawMessage
-	Needs      map[string]json.RawMessage // outputs of the dependencies that the task may use
-	Past       map[string]definition.Past // how dependencies ended, as far as the task's expressions ask
-	// the outputs that the task needs are too large together: Needs is nil, and it cannot run
+	Needs      map[string]json.RawMessage // outputs of the dependencies that the task may read
+	Past       map[string]definition.Past // results of the dependencies that the task's expressions read
+	// the outputs that the task reads exceed tasks.MaxNeeds together: Needs is nil and the task cannot run
 	Excess error
 
-	def  *definition.Definition // the whole; nil: unknown
-	plan *plan                  // in which it became ready, within the turn that claims it
+	def  *definition.Definition // the complete definition; nil if unknown
+	plan *plan                  // the plan that made the task ready, while the exchange of an eager claim runs
 }
 
-// Claim takes due tasks from the outbox for a worker that has a free slot for each, and marks them started: a Turn
-// without outcomes. It fails with leases.ErrExpired for a worker whose lease has expired.
+// Claim claims due tasks from the outbox and marks them started. The worker must have a free slot for each. It is an
+// exchange without outcomes. Claim returns leases.ErrExpired if the worker's lease has expired.
 func (e *Engine) Claim(ctx context.Context, r ClaimRequest) ([]Claim, error) {
 	t, err := e.CompleteAndClaim(ctx, ExchangeRequest{Worker: r.Worker, LeaseExpiresAt: r.LeaseExpiresAt, Filter: r.Want, PollOutbox: true})
 	if err == nil && t.Expired {
@@ -47,7 +47,7 @@ func (e *Engine) Claim(ctx context.Context, r ClaimRequest) ([]Claim, error) {
 	return t.Claims, err
 }
 
-// distinct drops repeats, keeping the order.
+// distinct returns list without duplicates, in the same order.
 func distinct[T comparable](list []T) []T {
 	seen := make(map[T]bool, len(list))
 	out := make([]T, 0, len(list))

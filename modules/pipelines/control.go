@@ -9,14 +9,14 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ControlRequest is an operator's word: to which execution, why, and who gave it.
+// ControlRequest is an operator's request for one execution, with its reason and the operator's name.
 type ControlRequest struct {
 	ID     db.ID
 	Reason string
 	Actor  string
 }
 
-// control runs one operator's use case over a locked execution.
+// control runs do with the locked execution, in one transaction. It returns ErrExecutionNotFound if there is none.
 func (e *Engine) control(ctx context.Context, id db.ID, do func(tx db.Tx, x Execution) (ready int, err error)) error {
 	ready := 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) error {
@@ -41,8 +41,8 @@ func ids(list []tasks.Task) []db.ID {
 	return out
 }
 
-// CancelledCleanups returns the names of an execution's clean-up tasks, with trigger rule all_done or always, that were
-// cancelled with it, in the order of declaration.
+// CancelledCleanups returns the names of the cancelled clean-up tasks of an execution, in the order of declaration. A
+// clean-up task is one with trigger rule all_done or always. The result is empty if the definition is missing.
 func (e *Engine) CancelledCleanups(ctx context.Context, id db.ID) (names []string, err error) {
 	err = e.db.Transaction(ctx, func(tx db.Tx) error {
 		names = nil
@@ -70,7 +70,7 @@ func (e *Engine) CancelledCleanups(ctx context.Context, id db.ID) (names []strin
 	return names, err
 }
 
-// abandon ends an execution that can't be run any more.
+// abandon ends an execution that cannot be run. It does nothing if the execution has ended.
 func (e *Engine) abandon(ctx context.Context, id db.ID, reason string) error {
 	return e.control(ctx, id, func(tx db.Tx, x Execution) (int, error) {
 		if err := e.leases.Recovered(tx, []db.ID{id}); err != nil || x.Status.Terminal() {
@@ -80,11 +80,11 @@ func (e *Engine) abandon(ctx context.Context, id db.ID, reason string) error {
 	})
 }
 
-// abandonIn ends a locked execution that has not ended: its open tasks are Abandoned, and it has Failed.
+// abandonIn ends a locked execution that is open: it abandons the open tasks, and the execution becomes Failed.
 func (e *Engine) abandonIn(tx db.Tx, x Execution, reason string) error {
 	err := e.endAll(tx, []*Execution{&x}, "", func(t tasks.Task) *tasks.Change {
 		m := tasks.NewChange(t).Abandon(reason, tx.Now)
-		m.Task.RemainingDependencies = 0 // they end in the same transaction
+		m.Task.RemainingDependencies = 0 // the dependencies end in the same transaction
 		return m
 	})
 	if err != nil {
@@ -101,7 +101,7 @@ func (e *Engine) abandonIn(tx db.Tx, x Execution, reason string) error {
 	return e.pipelines.apply(tx, []*change{end(x, counts, reason, tx.Now)})
 }
 
-// endAll ends every open task of executions, and counts.
+// endAll ends all open tasks of executions with the changes that how returns, and updates the counters.
 func (e *Engine) endAll(tx db.Tx, executions []*Execution, actor string, how func(tasks.Task) *tasks.Change) error {
 	tx.Notify(TopicEnded)
 	of := make([]db.ID, len(executions))
@@ -112,7 +112,8 @@ func (e *Engine) endAll(tx db.Tx, executions []*Execution, actor string, how fun
 	if err != nil {
 		return err
 	}
-	// The outbox first: it waits for claims that are under way, and the tasks are read as those leave them.
+	// Delete from the outbox first, because the deletion waits for concurrent claims. The tasks are then read as those
+	// claims left them.
 	if err := e.outbox.DeleteByTask(tx, ids(ready)); err != nil {
 		return err
 	}

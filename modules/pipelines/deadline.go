@@ -10,10 +10,10 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// overdueBatch bounds how many executions one EndOverdue ends.
+// overdueBatch is the maximum number of executions that one call of EndOverdue ends.
 const overdueBatch = 100
 
-// RunTimeout is the timeout of the claimed task's pipeline; 0: it has none.
+// RunTimeout returns the timeout of the task's pipeline; 0 if it has none or is unknown.
 func (c *Claim) RunTimeout() time.Duration {
 	if c.def == nil {
 		return 0
@@ -21,7 +21,7 @@ func (c *Claim) RunTimeout() time.Duration {
 	return c.def.Timeout
 }
 
-// deadline is when a run that begins now is to have ended; zero: no time is set.
+// deadline returns the deadline of a run that starts now; zero if the pipeline has no timeout.
 func deadline(def *definition.Definition, now db.Time) db.Time {
 	if def.Timeout <= 0 {
 		return db.Time{}
@@ -37,10 +37,12 @@ func deadlines(moves []*change) []db.Time {
 	return list
 }
 
-// EndOverdue ends executions whose deadline has passed, those that are overdue for longest first and at most 100 of
-// them, each in a transaction of its own: its open tasks are Abandoned, and it has Failed. It returns those that it has
-// ended, and the earliest deadline of the others; zero if there is none. An execution that could not be ended is in the
-// error, and keeps no other from being ended.
+// EndOverdue ends executions whose deadline has passed, the longest overdue first, and at most 100 per call. Each is
+// ended in its own transaction: its open tasks become Abandoned, and the execution Failed.
+//
+// EndOverdue returns the executions that it ended, and the earliest deadline of the others; zero if there is none. If
+// one execution cannot be ended, EndOverdue continues with the others and returns the errors joined. If ctx ends or the
+// database is unavailable, it stops and returns that error.
 func (e *Engine) EndOverdue(ctx context.Context) (ended []db.ID, next db.Time, err error) {
 	now := e.db.Now()
 	overdue, next, err := e.pipelines.overdue(ctx, db.NewTime(now))
@@ -53,7 +55,7 @@ func (e *Engine) EndOverdue(ctx context.Context) (ended []db.ID, next db.Time, e
 		switch {
 		case err == nil && done:
 			ended = append(ended, id)
-		// another process has ended it, or it runs again, or has been removed
+		// another process has ended it, it was restarted, or it was deleted
 		case err == nil, errors.Is(err, ErrExecutionNotFound):
 		case ctx.Err() != nil || db.Away(err):
 			return ended, next, err
@@ -64,7 +66,7 @@ func (e *Engine) EndOverdue(ctx context.Context) (ended []db.ID, next db.Time, e
 	return ended, next, errors.Join(failed...)
 }
 
-// endOverdue ends one execution, if its deadline has passed still.
+// endOverdue ends one execution if its deadline has passed. It reports whether it did.
 func (e *Engine) endOverdue(ctx context.Context, id db.ID) (ended bool, err error) {
 	err = e.control(ctx, id, func(tx db.Tx, x Execution) (int, error) {
 		ended = false
@@ -88,7 +90,8 @@ func (e *Engine) endOverdue(ctx context.Context, id db.ID) (ended bool, err erro
 	return ended && err == nil, err
 }
 
-// overdue finds executions whose deadline has passed, and the earliest deadline of the others.
+// overdue returns the executions whose deadline has passed, at most overdueBatch, and the earliest deadline of the
+// others.
 func (r *Repository) overdue(ctx context.Context, now db.Time) (list []db.ID, next db.Time, err error) {
 	err = r.db.Query(ctx, `SELECT id, deadline_at FROM {pipeline_executions}
 WHERE deadline_at IS NOT NULL AND status IN ('Running', 'Paused') ORDER BY deadline_at LIMIT $limit`,

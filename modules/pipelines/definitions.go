@@ -14,37 +14,38 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrDefinitionMissing is a pinned definition that is not stored, that is not what was stored, or that this program
-// cannot read.
+// ErrDefinitionMissing means that a definition is not stored, was changed in the database, or cannot be read by this
+// program.
 var ErrDefinitionMissing = errors.New("definition gone")
 
-// ErrDefinitionChanged is a stored definition whose content is not that of its version.
+// ErrDefinitionChanged means that the content of a stored definition does not match its version, which is a hash of the
+// content.
 var ErrDefinitionChanged = errors.New("the stored definition is not what its version says")
 
-// StoredDefinition is a stored version of a definition.
+// StoredDefinition is one stored version of a definition.
 type StoredDefinition struct {
 	PipelineName string  `json:"pipeline_name"`
 	Version      string  `json:"version"`
 	Definition   db.JSON `json:"definition"`
-	RegisteredAt db.Time `json:"registered_at"` // of the newest registration; null for one that was only run from a file
+	RegisteredAt db.Time `json:"registered_at"` // of the last registration; null if it was only run from a file
 }
 
-// TableName puts the table into the tenant's schema.
+// TableName returns the name of the table in the tenant's schema.
 func (StoredDefinition) TableName(n schema.Namer) string { return n.TableName("pipeline_definitions") }
 
-// definitions stores definitions by version, so that a run keeps the one it started with. Read ones are kept in memory:
-// a version is a hash of its content and never changes.
+// definitions stores definitions by version, so that a run keeps the version that it started with. It caches them in
+// memory. A cached definition cannot become stale, because the version is a hash of the content.
 type definitions struct {
 	db *db.DB
 	mu sync.Mutex
-	// by tenant, name and version: what is stored, and has been found to be what its version says
+	// by tenant, name and version: stored definitions that match their versions
 	cached  map[string]known
-	encoded map[*definition.Definition]encoded // what is started again and again
+	encoded map[*definition.Definition]encoded // cache of encoded definitions, for repeated starts
 }
 
 type known struct {
 	def *definition.Definition
-	sum [sha256.Size]byte // of the canonical document
+	sum [sha256.Size]byte // of the canonical JSON
 }
 
 type encoded struct {
@@ -53,7 +54,7 @@ type encoded struct {
 	sum     [sha256.Size]byte
 }
 
-// These bound the memory: past them a cache starts anew.
+// Maximum numbers of entries of the caches. A cache that is full is cleared.
 const (
 	maxDefinitions = 1000
 	maxEncoded     = 100
@@ -112,8 +113,8 @@ func cacheKey(ctx context.Context, name, version string) string {
 	return db.TenantOf(ctx) + "/" + name + "/" + version
 }
 
-// save stores a definition. registered makes it the newest of its name; zero leaves that as it is. It fails with
-// ErrDefinitionChanged if something else is stored under that version.
+// save stores a definition and sets its registration time, unless that is zero. The definition registered last is the
+// current one of its name. save returns ErrDefinitionChanged if other content is stored under that version.
 func (s *definitions) save(ctx context.Context, tx db.Tx, def *definition.Definition, e encoded, registered db.Time) error {
 	conflict := "NOTHING"
 	if !registered.IsZero() {
@@ -128,7 +129,7 @@ VALUES ($name, $version, $doc, $at) ON CONFLICT (pipeline_name, version) DO `+co
 	return s.confirm(ctx, tx, def, e)
 }
 
-// pin stores the definition of a run and returns its version.
+// pin stores the definition of a run, without registering it, and returns its version.
 func (s *definitions) pin(ctx context.Context, tx db.Tx, def *definition.Definition) (string, error) {
 	e, err := s.encode(def)
 	if err != nil {
@@ -137,8 +138,8 @@ func (s *definitions) pin(ctx context.Context, tx db.Tx, def *definition.Definit
 	return e.version, s.save(ctx, tx, def, e, db.Time{})
 }
 
-// confirm sees that what is stored under a version is this definition: another content may have been put there by hand,
-// or have the same hash. Each process looks once.
+// confirm returns ErrDefinitionChanged if the content stored under a version is not this definition, because it was
+// changed by hand or has the same hash. Each process checks a version once.
 func (s *definitions) confirm(ctx context.Context, tx db.Tx, def *definition.Definition, e encoded) error {
 	k, ok := s.recall(cacheKey(ctx, def.Name, e.version))
 	if !ok {
@@ -165,7 +166,8 @@ func (s *definitions) read(tx db.Tx, name, version string) (doc db.JSON, err err
 	return doc, wrap("read the definition", err)
 }
 
-// find returns the definition that a run pinned. It fails with ErrDefinitionMissing.
+// find returns the definition that a run pinned. It returns ErrDefinitionMissing if the definition is not stored or
+// cannot be read.
 func (s *definitions) find(ctx context.Context, tx db.Tx, name, version string) (*definition.Definition, error) {
 	key := cacheKey(ctx, name, version)
 	if k, ok := s.recall(key); ok {
@@ -190,7 +192,8 @@ func (s *definitions) find(ctx context.Context, tx db.Tx, name, version string) 
 	return def, nil
 }
 
-// decodeStored reads a stored definition, which must be what its name and version say.
+// decodeStored decodes a stored definition. It returns ErrDefinitionChanged if the content does not match the version
+// or the name.
 func decodeStored(doc db.JSON, name, version string) (*definition.Definition, error) {
 	if !definition.HasVersion(doc, version) {
 		return nil, fmt.Errorf("%w: %s version %s", ErrDefinitionChanged, name, version)
@@ -205,7 +208,8 @@ func decodeStored(doc db.JSON, name, version string) (*definition.Definition, er
 	return def, nil
 }
 
-// latest gives the newest registered definition of a pipeline.
+// latest returns the definition of a pipeline that was registered last. It returns ErrPipelineNotFound if there is
+// none.
 func (s *definitions) latest(ctx context.Context, name string) (StoredDefinition, error) {
 	q, err := s.db.Read(ctx)
 	if err != nil {

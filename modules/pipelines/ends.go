@@ -8,13 +8,13 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// maxEnds bounds one transaction that takes ends over from other processes.
+// maxEnds is the maximum number of rows that one transaction takes from run_ends or deletes there.
 const maxEnds = 1000
 
-// endRetention is for how long an end waits for a server.
+// endRetention is how long a stored end waits for a process that claims it.
 const endRetention = time.Hour
 
-// watchers are the functions of this process that are told of runs that end, by tenant.
+// watchers holds the functions of this process that are notified of ended runs, by tenant.
 type watchers struct {
 	mu sync.Mutex
 	of map[string][]*watcher
@@ -22,9 +22,9 @@ type watchers struct {
 
 type watcher struct{ notify func([]Execution) }
 
-// WatchEnds has the process tell of each run of the context's tenant that it ends, in whatever way, once its end is
-// committed, and of those that ClaimEnds takes over. The executions come without their inputs. Of several functions the
-// first one that still watches is called, so that each end is told once. The returned function ends it.
+// WatchEnds registers a function to be called when runs of the context's tenant have ended, for whatever reason, after
+// the commit. It is also called with the ends that ClaimEnds takes over. The executions have no inputs. If several
+// functions are registered, only the first is called, so that each end is reported once. stop unregisters the function.
 func (e *Engine) WatchEnds(ctx context.Context, tell func([]Execution)) (stop func()) {
 	w, name, added := e.pipelines.watchers, db.TenantOf(ctx), &watcher{tell}
 	w.mu.Lock()
@@ -46,7 +46,7 @@ func (e *Engine) WatchEnds(ctx context.Context, tell func([]Execution)) (stop fu
 	}
 }
 
-// first is the function to be told of a tenant's ends; nil if nobody watches.
+// first returns the watcher to notify of a tenant's ends; nil if there is none.
 func (w *watchers) first(tenant string) *watcher {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -56,9 +56,9 @@ func (w *watchers) first(tenant string) *watcher {
 	return nil
 }
 
-// told arranges that each run which these moves end is told of once: by this process after the commit if it watches,
-// else by a server, for which the end is stored in the same transaction. What no server takes is removed with later
-// ends.
+// told makes sure that each run that the changes end is reported to one watcher. If this process has one, it is called
+// after the commit. Otherwise the end is stored in this transaction, for a server to claim. Stored ends older than
+// endRetention are deleted.
 func (r *Repository) told(tx db.Tx, moves []*change) error {
 	var list []Execution
 	for _, m := range moves {
@@ -95,8 +95,8 @@ func (r *Repository) told(tx db.Tx, moves []*change) error {
 SELECT x.id, x.version, x.name, x.status, x.error, x.created_at, x.completed_at FROM $x`, db.Args{"x": set})
 }
 
-// ClaimEnds takes over the ends that processes without a watcher have stored, and tells this process's watcher of them
-// after the commit. Of several processes each end goes to one.
+// ClaimEnds takes over the ends that processes without a watcher have stored, and passes them to this process's watcher
+// after the commit. Each end goes to one process. ClaimEnds does nothing without a watcher.
 func (e *Engine) ClaimEnds(ctx context.Context) error {
 	w := e.pipelines.watchers.first(db.TenantOf(ctx))
 	for w != nil {
@@ -136,12 +136,12 @@ RETURNING pipeline_execution_id, version, pipeline_name, status, error, created_
 	return list, wrap("take ends of runs", err)
 }
 
-// recentSuccesses is how many of a pipeline's newest completed runs LastSuccesses looks at: one that began earlier may
-// have ended later.
+// recentSuccesses is how many of a pipeline's newest completed runs LastSuccesses compares, because a run that started
+// earlier may have ended later.
 const recentSuccesses = 10
 
-// LastSuccesses returns when a run of each pipeline last completed, for at most limit pipelines in the order of their
-// names.
+// LastSuccesses returns when a run of each pipeline last completed. It covers the first limit pipelines by name, and
+// omits those without a completed run.
 func (r *Repository) LastSuccesses(ctx context.Context, limit int) (map[string]db.Time, error) {
 	out := map[string]db.Time{}
 	err := r.db.Query(ctx, `SELECT d.pipeline_name, (SELECT max(n.completed_at) FROM (

@@ -17,8 +17,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Engine moves pipeline executions. Each exported method is one use case and one transaction, with all that follows
-// from it.
+// Engine changes pipeline executions. Each exported method is one use case. It makes its changes, and everything that
+// follows from them, in one transaction unless documented otherwise.
 type Engine struct {
 	db          *db.DB
 	leases      *leases.Repository
@@ -29,18 +29,19 @@ type Engine struct {
 	definitions *definitions
 	notifier    *Notifier
 	fresh       startCache
-	mostNeeds   int // tasks.MaxNeeds
+	mostNeeds   int // tasks.MaxNeeds, in bytes
 }
 
-// NewEngine makes an engine over a database.
+// NewEngine returns an engine that uses the database d.
 func NewEngine(d *db.DB, l *leases.Repository, e *events.Repository, o *outbox.Repository, t *tasks.Repository, p *Repository) *Engine {
 	return &Engine{db: d, leases: l, events: e, outbox: o, tasks: t, pipelines: p, definitions: newDefinitions(d), notifier: newNotifier(), mostNeeds: tasks.MaxNeeds}
 }
 
-// Notifier tells this process's workers of work that a transaction of this process has made available.
+// Notifier returns the notifier that signals commits of this process.
 func (e *Engine) Notifier() *Notifier { return e.notifier }
 
-// write puts plans' results, and further moves of tasks that change nothing of their executions, into the transaction.
+// write writes the results of plans, and further changes of tasks that do not affect their executions. It returns the
+// number of tasks that became Ready with an outbox row.
 func (e *Engine) write(tx db.Tx, plans []*plan, moves ...*tasks.Change) (ready int, err error) {
 	var settled []*change
 	var counters []tasks.DependencyCount
@@ -60,7 +61,7 @@ func (e *Engine) write(tx db.Tx, plans []*plan, moves ...*tasks.Change) (ready i
 	}
 	for _, m := range moves {
 		if m.Task.Status == tasks.Ready && !m.NoOutbox {
-			ready++ // due or not: a worker that sleeps must hear of an earlier due time
+			ready++ // due or not, because a sleeping worker must learn of an earlier due time
 		}
 	}
 	if ready > 0 {
@@ -78,7 +79,9 @@ func (e *Engine) write(tx db.Tx, plans []*plan, moves ...*tasks.Change) (ready i
 	return ready, e.pipelines.writeCounters(tx, sortExecutions(counted))
 }
 
-// outputs reads outputs for conditions: from the tasks that end in the same plan, else from the database.
+// outputs returns a function that returns the outputs that conditions read. They come from the plan for tasks that it
+// changes, and from the database for others. The function returns a conditionError if the outputs are too large
+// together.
 func (e *Engine) outputs(tx db.Tx, p *plan) func([]string) (map[string]json.RawMessage, error) {
 	return func(names []string) (map[string]json.RawMessage, error) {
 		out := make(map[string]json.RawMessage, len(names))
@@ -111,7 +114,7 @@ func (e *Engine) outputs(tx db.Tx, p *plan) func([]string) (map[string]json.RawM
 	}
 }
 
-// fullPlan loads one execution's whole graph into a plan. The execution is locked.
+// fullPlan loads all tasks of a locked execution into a plan.
 func (e *Engine) fullPlan(ctx context.Context, tx db.Tx, x Execution) (*plan, error) {
 	def, err := e.definitions.find(ctx, tx, x.PipelineName, x.DefinitionVersion)
 	if err != nil {
@@ -133,7 +136,7 @@ func (e *Engine) fullPlan(ctx context.Context, tx db.Tx, x Execution) (*plan, er
 	return p, nil
 }
 
-// lockExecution locks one execution.
+// lockExecution locks and returns one execution. It returns ErrExecutionNotFound if there is none.
 func (e *Engine) lockExecution(tx db.Tx, id db.ID) (Execution, error) {
 	found, err := e.pipelines.lock(tx, []db.ID{id})
 	if err != nil {
@@ -146,18 +149,19 @@ func (e *Engine) lockExecution(tx db.Tx, id db.ID) (Execution, error) {
 	return x, nil
 }
 
-// random spreads retries; it decides nothing else.
+// random returns a number in [0,1). It is used only for the jitter of retries.
 func random() float64 { return rand.Float64() }
 
-// Annotation is an event by hand: it records, and changes nothing.
+// Annotation is an event that a user or a handler adds to the history. It changes no state.
 type Annotation struct {
 	PipelineExecutionID db.ID
-	TaskExecutionID     db.ID   // zero: about the pipeline
-	Data                db.JSON // an object
+	TaskExecutionID     db.ID   // zero: the annotation is about the execution
+	Data                db.JSON // a JSON object
 	Worker, Actor       string
 }
 
-// Annotate writes an annotation into the history.
+// Annotate appends an annotation to the history. Its data must be a JSON object of at most tasks.MaxOutput bytes.
+// Otherwise, and if the history was removed by retention, Annotate returns an error.
 func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 	if err := definition.CheckJSON(a.Data, tasks.MaxOutput); err != nil {
 		return fmt.Errorf("annotation: %w", err)
@@ -188,5 +192,5 @@ func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 	})
 }
 
-// isDefinitionMissing reports whether an error means that a run's pinned definition can't be had.
+// isDefinitionMissing reports whether an error means that a pinned definition is missing or unreadable.
 func isDefinitionMissing(err error) bool { return errors.Is(err, ErrDefinitionMissing) }

@@ -12,36 +12,41 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ExchangeRequest is what a worker hands over, and what it asks for, in one transaction: outcomes of tasks that have
-// ended, and new ones for its free slots.
+// ExchangeRequest is what a worker sends in one exchange: the outcomes of tasks that have ended, and the tasks that it
+// can claim.
 type ExchangeRequest struct {
 	Worker         string
-	LeaseExpiresAt db.Time // of the worker, as it last renewed it
+	LeaseExpiresAt db.Time // as of the worker's last renewal
 	Outcomes       []*Outcome
-	// its limit is the number of free slots, those of the outcomes included; 0: nothing is claimed
+	// its Limit is the number of free slots, including those of the outcomes; 0: claim nothing
 	Filter       outbox.ClaimFilter
-	PollOutbox   bool     // claim what is due in the outbox
-	PollHandlers []string // of the handlers wanted, those that are looked for there; empty: all
-	// Successors is how many tasks that become ready in this transaction may be claimed in it, ahead of what waits in
-	// the outbox, if they are at least as urgent as EagerMinPriority. Whoever sets it sees to it that the outbox has
-	// its turn.
+	PollOutbox   bool     // claim due tasks from the outbox
+	PollHandlers []string // the handlers to poll for; empty: those of Filter
+	// EagerMax is the maximum number of eager claims: tasks that become ready in this transaction and are claimed in
+	// it, ahead of the outbox. Only tasks of EagerMinPriority or a more urgent priority are claimed. These are levels,
+	// so a task qualifies if its level is not higher. The caller must make sure that the outbox is polled too.
 	EagerMax         int
 	EagerMinPriority int
-	// EagerMinPriorities are those of handlers that have another.
+	// EagerMinPriorities overrides EagerMinPriority for single handlers.
 	EagerMinPriorities map[string]int
 }
 
-// ExchangeResult is what came of a Turn.
+// ExchangeResult is the result of an exchange.
 type ExchangeResult struct {
-	Conflicts  []error // an error for each outcome, see Engine.RecordOutcomes
+	Conflicts  []error // one entry for each outcome; see Engine.RecordOutcomes
 	Claims     []Claim
-	FromOutbox int // of the claims, those from the outbox; they are the last ones, the most urgent first
-	// what the outbox was asked for, when it was: that for which the other claims had left slots and room
+	FromOutbox int // the number of claims from the outbox; they come last in Claims, the most urgent first
+	// the filter of the poll: what the eager claims left of ExchangeRequest.Filter
 	PollFilter outbox.ClaimFilter
 	Expired    bool // the worker's lease has expired, so nothing was claimed
 }
 
-// CompleteAndClaim records outcomes and claims tasks in one transaction.
+// CompleteAndClaim records outcomes and claims tasks in one transaction, the exchange. If the worker's lease has
+// expired, it still records the outcomes, but claims nothing.
+//
+// The first try assumes that the claims of the outcomes still hold. If a version conflict shows that one does not, the
+// transaction is repeated and reads the rows. If the definition of an execution is missing, CompleteAndClaim abandons
+// that execution and repeats the exchange.
 func (e *Engine) CompleteAndClaim(ctx context.Context, r ExchangeRequest) (ExchangeResult, error) {
 	for trust := true; ; {
 		var t *exchange
@@ -51,7 +56,7 @@ func (e *Engine) CompleteAndClaim(ctx context.Context, r ExchangeRequest) (Excha
 				return err
 			}
 			if len(t.missingDefinitions) > 0 {
-				return ErrDefinitionMissing // roll back: those executions are ended first
+				return ErrDefinitionMissing // roll back; the executions are abandoned first
 			}
 			return nil
 		})
@@ -65,7 +70,7 @@ func (e *Engine) CompleteAndClaim(ctx context.Context, r ExchangeRequest) (Excha
 			return t.result(), nil
 		}
 		if t != nil && trust && (t.planning || errors.Is(err, tasks.ErrVersionConflict)) && !errors.Is(err, db.ErrUnavailable) {
-			trust = false // an outcome whose claim is lost may be among them: the rows show which
+			trust = false // a claim may be lost: read the rows
 			continue
 		}
 		if t == nil || !isDefinitionMissing(err) || len(t.missingDefinitions) == 0 {
@@ -79,25 +84,25 @@ func (e *Engine) CompleteAndClaim(ctx context.Context, r ExchangeRequest) (Excha
 	}
 }
 
-// exchange is a Turn under way in a transaction.
+// exchange is the state of an exchange in one transaction.
 type exchange struct {
 	ExchangeRequest
 	engine *Engine
 	tx     db.Tx
 
-	optimistic         bool // the claims of the outcomes hold
-	planning           bool // what follows from the outcomes is not known yet
-	leased             bool // the worker's lease holds
+	optimistic         bool // assume that the claims of the outcomes still hold
+	planning           bool // planning is in progress; an error may be due to a lost claim
+	leased             bool // the worker's lease is valid
 	locked             map[db.ID]Execution
 	groups             []*executionOutcomes
 	conflicts          map[*Outcome]bool
-	ready              int // tasks that have got an outbox row
+	ready              int // number of tasks that got an outbox row
 	claims             []Claim
-	claimChanges       []*tasks.Change    // of the claims from the outbox
-	pollFilter         outbox.ClaimFilter // see Turned
+	claimChanges       []*tasks.Change    // changes of the claims from the outbox
+	pollFilter         outbox.ClaimFilter // see ExchangeResult
 	pendingClaim       *outbox.PendingClaim
 	fromOutbox         int
-	missingDefinitions map[db.ID]error // executions whose definition can't be had
+	missingDefinitions map[db.ID]error // executions with a missing definition, and the error
 }
 
 func (t *exchange) run(ctx context.Context) error {
@@ -128,7 +133,7 @@ func (t *exchange) run(ctx context.Context) error {
 	return t.engine.tasks.WriteChunks(t.tx, logs(t.Outcomes, t.conflicts))
 }
 
-// read asks for all that the outcomes are about at once. The order is that of locks: the worker's row, then the
+// read loads the rows that the outcomes affect, in one round trip. It locks the worker's row first and then the
 // executions.
 func (t *exchange) read() error {
 	if t.Filter.Limit > 0 {
@@ -147,7 +152,7 @@ func (t *exchange) read() error {
 		return err
 	}
 	if len(t.groups) == 0 && t.Filter.Limit > 0 && t.PollOutbox {
-		var err error // nothing comes before it
+		var err error // there are no eager claims, so the poll can join this round trip
 		if t.pendingClaim, err = t.engine.outbox.QueueClaim(t.tx, t.remainingFilter()); err != nil {
 			return err
 		}
@@ -160,7 +165,7 @@ func (t *exchange) read() error {
 		return err
 	}
 	if t.pendingClaim != nil && !t.leased {
-		return leases.ErrExpired // roll back what has been taken
+		return leases.ErrExpired // roll back the claim from the outbox
 	}
 	for _, task := range near {
 		g := byID[task.PipelineExecutionID]
@@ -169,7 +174,7 @@ func (t *exchange) read() error {
 	return nil
 }
 
-// claimEager claims tasks that have become ready just now, the most urgent first.
+// claimEager claims tasks that became ready in this transaction, the most urgent first.
 func (t *exchange) claimEager() {
 	type successor struct {
 		g *executionOutcomes
@@ -195,7 +200,7 @@ func (t *exchange) claimEager() {
 		}
 		if limited {
 			if room <= 0 {
-				continue // it gets a row in the outbox
+				continue // it gets an outbox row instead
 			}
 			rooms[s.n.task.Handler]--
 		}
@@ -208,7 +213,7 @@ func (t *exchange) claimEager() {
 	}
 }
 
-// mayClaimEagerly reports whether nothing that waits in the outbox comes before a task that has become ready.
+// mayClaimEagerly reports whether the task is at least as urgent as the minimum priority for eager claims.
 func (t *exchange) mayClaimEagerly(task tasks.Task) bool {
 	if bound, ok := t.EagerMinPriorities[task.Handler]; ok {
 		return task.Priority <= bound
@@ -224,17 +229,17 @@ func (t *exchange) result() ExchangeResult {
 		}
 	}
 	for i := range r.Claims {
-		r.Claims[i].plan = nil // it has served
+		r.Claims[i].plan = nil // not needed any more
 	}
 	return r
 }
 
-// becameReady reports a task that becomes ready in this plan for the first time, and so is due.
+// becameReady reports whether the task becomes Ready for the first time in this plan. Such a task is due.
 func (n *node) becameReady() bool {
 	return n.change != nil && n.task.Status == tasks.Ready && n.change.Steps[len(n.change.Steps)-1].Transition.Name == tasks.TransitionMarkReady.Name
 }
 
-// completed gives a task that completes in the plan; nil if it does not, or there is no plan.
+// completed returns the node of a task that completes in this plan; nil if there is none. p may be nil.
 func (p *plan) completed(name string) *node {
 	if p == nil {
 		return nil

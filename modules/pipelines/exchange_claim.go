@@ -10,7 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// pollOutbox takes tasks from the outbox.
+// pollOutbox claims rows from the outbox, which deletes them.
 func (t *exchange) pollOutbox() ([]outbox.Entry, error) {
 	if t.pendingClaim == nil {
 		if !t.PollOutbox {
@@ -31,8 +31,7 @@ func (t *exchange) pollOutbox() ([]outbox.Entry, error) {
 	return t.pendingClaim.Rows(), nil
 }
 
-// remainingFilter works out what the outbox is asked for: the claims so far have taken slots, and room of handlers with
-// limits.
+// remainingFilter returns the filter for the poll. The eager claims have used slots and capacity.
 func (t *exchange) remainingFilter() outbox.ClaimFilter {
 	want := outbox.Minus(t.Filter, t.claims, func(c Claim) string { return c.Task.Handler })
 	if len(t.PollHandlers) > 0 {
@@ -52,7 +51,7 @@ func (t *exchange) remainingFilter() outbox.ClaimFilter {
 	return want
 }
 
-// claimFromOutbox takes what is due from the outbox, for the slots that are left.
+// claimFromOutbox claims due tasks from the outbox for the remaining slots.
 func (t *exchange) claimFromOutbox(ctx context.Context) error {
 	rows, err := t.pollOutbox()
 	if err != nil || len(rows) == 0 {
@@ -86,7 +85,7 @@ func (t *exchange) claimFromOutbox(ctx context.Context) error {
 	for i, id := range ids {
 		task, ok := byID[id]
 		if !ok || task.Status != tasks.Ready {
-			continue // a stray row, made by another hand: taking it has removed it
+			continue // an invalid row, not written by sluice; the poll has deleted it
 		}
 		if err := t.claim(ctx, task, found[task.PipelineExecutionID], rows[i].AvailableAt); err != nil {
 			return err
@@ -96,7 +95,7 @@ func (t *exchange) claimFromOutbox(ctx context.Context) error {
 	return nil
 }
 
-// claim claims a task whose outbox row has been taken.
+// claim claims a task after its outbox row has been deleted. If the definition is missing, it records that instead.
 func (t *exchange) claim(ctx context.Context, task tasks.Task, x Execution, due db.Time) error {
 	def, err := t.engine.definitions.find(ctx, t.tx, x.PipelineName, x.DefinitionVersion)
 	if isDefinitionMissing(err) {

@@ -1,5 +1,6 @@
-// Package pipelines is the run of a definition: its state, what follows from each step of it (plan.go, pure), and the
-// engine, whose every use case is one transaction. The engine is the only place where transactions span modules.
+// Package pipelines implements runs of definitions: their state, the planning of what follows from a change (plan.go,
+// without side effects), and the engine, which executes each use case in one transaction. Only the engine writes to the
+// tables of several modules in one transaction.
 package pipelines
 
 import (
@@ -13,7 +14,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Status is where a pipeline execution stands.
+// Status is the status of a pipeline execution.
 type Status string
 
 // The statuses of a pipeline execution; the last three are terminal.
@@ -25,25 +26,25 @@ const (
 	Cancelled Status = "Cancelled"
 )
 
-// Statuses lists every status.
+// Statuses returns all statuses.
 func Statuses() []Status { return []Status{Running, Paused, Completed, Failed, Cancelled} }
 
-// Terminal reports whether nothing but an operator's retry moves an execution on from s.
+// Terminal reports whether the execution has ended. Only an operator's retry changes a terminal status.
 func (s Status) Terminal() bool { return s == Completed || s == Failed || s == Cancelled }
 
-// Errors that callers act on.
+// Errors that callers distinguish.
 var (
 	ErrExecutionNotFound = errors.New("no such pipeline execution")
 	ErrPipelineNotFound  = errors.New("no such pipeline")
 	ErrInvalidState      = errors.New("not possible in this state")
 	ErrInvalidArgument   = errors.New("invalid")
 
-	// ErrKeyReused answers a start whose idempotency key has started a run with another input, or of another
+	// ErrKeyReused means that the idempotency key of a start has started a run with another input, or of another
 	// definition.
 	ErrKeyReused = fmt.Errorf("%w: the idempotency key was used before", ErrInvalidState)
 )
 
-// Transition is one row of the pipeline's state machine. From is empty for the start.
+// Transition is one row of the transition table of pipeline executions. From is empty for the start.
 type Transition struct {
 	Name  string
 	From  []Status
@@ -62,12 +63,12 @@ var (
 	Restart  = Transition{Name: "restart", From: []Status{Completed, Failed, Cancelled}, To: Running, Event: events.PipelineRestarted}
 )
 
-// Transitions lists the whole table.
+// Transitions returns all transitions.
 func Transitions() []Transition {
 	return []Transition{Start, Complete, Fail, Pause, Resume, Cancel, Restart}
 }
 
-// verb is what an operator calls the transition.
+// verb returns the operator's word for the transition.
 func (t Transition) verb() string {
 	if t.Name == Restart.Name {
 		return "retry"
@@ -86,36 +87,36 @@ func (t Transition) allows(from Status) bool {
 type Execution struct {
 	ID                db.ID   `json:"id"`
 	PipelineName      string  `json:"pipeline_name"`
-	DefinitionVersion string  `json:"definition_version"` // the run keeps the definition that it started with
+	DefinitionVersion string  `json:"definition_version"` // fixed at the start of the run
 	Status            Status  `json:"status"`
-	Version           int64   `json:"version"` // counts transitions
-	Attempt           int     `json:"attempt"` // 1, and 1 more for each restart
+	Version           int64   `json:"version"` // number of transitions
+	Attempt           int     `json:"attempt"` // 1, plus 1 for each restart
 	Input             db.JSON `json:"input"`
-	Error             db.Text `json:"error"` // of a failed execution: the first failure that it does not continue after
+	Error             db.Text `json:"error"` // of a failed execution: the first failure without continue_on_error
 	IdempotencyKey    db.Text `json:"idempotency_key"`
-	OpenTasks         int     `json:"open_tasks"`         // tasks that are not terminal
-	UnsuccessfulTasks int     `json:"unsuccessful_tasks"` // terminal tasks that are not Completed
-	EventsRemoved     int64   `json:"events_removed"`     // by retention
-	OutputsRemovedAt  db.Time `json:"outputs_removed_at"` // by retention; null: never
-	LogsRemovedAt     db.Time `json:"logs_removed_at"`    // by retention; null: never
-	Seal              db.Text `json:"seal"`               // hex SHA-256 over what the execution is at SealedVersion (docs/seal.md); null: not sealed
-	FormerSeal        db.Text `json:"former_seal"`        // of the end before a retry, which Seal covers
+	OpenTasks         int     `json:"open_tasks"`         // number of tasks that are not terminal
+	UnsuccessfulTasks int     `json:"unsuccessful_tasks"` // number of terminal tasks that are not Completed
+	EventsRemoved     int64   `json:"events_removed"`     // number of events that retention removed
+	OutputsRemovedAt  db.Time `json:"outputs_removed_at"` // when retention removed them; null: never
+	LogsRemovedAt     db.Time `json:"logs_removed_at"`    // when retention removed them; null: never
+	Seal              db.Text `json:"seal"`               // hex SHA-256 (docs/seal.md) at SealedVersion; null: unsealed
+	FormerSeal        db.Text `json:"former_seal"`        // seal of the end before a retry, which Seal covers
 	SealedVersion     *int64  `json:"sealed_version"`
-	SealParts         db.Text `json:"seal_parts,omitempty"` // what Seal is the hash of; empty: not sealed, or a seal of form 1; lists leave it out
-	ReservedFor       db.Text `json:"reserved_for"`         // the worker of the sluice run process that alone claims its tasks; null: any worker may
-	SealDue           int     `json:"-"`                    // 1: ended, and not sealed yet though it should be
+	SealParts         db.Text `json:"seal_parts,omitempty"` // hashed content; empty: unsealed or form 1; not in lists
+	ReservedFor       db.Text `json:"reserved_for"`         // the only worker that may claim the tasks; null: any
+	SealDue           int     `json:"-"`                    // 1: ended, should be sealed and is not yet
 	CreatedAt         db.Time `json:"created_at"`
 	CompletedAt       db.Time `json:"completed_at"`
 	PausedAt          db.Time `json:"paused_at"`
-	DeadlineAt        db.Time `json:"deadline_at"` // when the pipeline's timeout ends it; null: it has none, or has ended
+	DeadlineAt        db.Time `json:"deadline_at"` // when the pipeline times out; null: no timeout, or ended
 
-	Labels map[string]string `json:"labels,omitempty" gorm:"-"` // they have a table of their own
+	Labels map[string]string `json:"labels,omitempty" gorm:"-"` // stored in a table of their own
 }
 
-// claimableBy reports whether a worker may claim the execution's tasks.
+// claimableBy reports whether the given worker may claim the execution's tasks.
 func (e *Execution) claimableBy(worker string) bool {
 	return e.ReservedFor == "" || string(e.ReservedFor) == worker
 }
 
-// TableName puts the table into the tenant's schema.
+// TableName returns the name of the table in the tenant's schema.
 func (Execution) TableName(n schema.Namer) string { return n.TableName("pipeline_executions") }

@@ -8,7 +8,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Values is what the expressions of the claimed task are evaluated with.
+// Values returns the context in which the expressions of the claimed task are evaluated.
 func (c *Claim) Values() *definition.EvalContext {
 	return &definition.EvalContext{Input: c.Input, Needs: c.Needs, Past: c.Past, Run: runOf(c.Task.PipelineExecutionID, c.Pipeline, c.RunAttempt)}
 }
@@ -17,12 +17,12 @@ func runOf(id db.ID, pipeline string, attempt int) definition.Run {
 	return definition.Run{ID: id.String(), Pipeline: pipeline, Attempt: attempt}
 }
 
-// pastOf is what expressions read of a task that has ended.
+// pastOf returns what expressions can read of an ended task.
 func pastOf(t tasks.Task) definition.Past {
 	return definition.Past{Status: string(t.Status), Error: string(t.Error), ErrorKind: string(t.ErrorKind), Attempts: t.Attempt}
 }
 
-// pasts tells the claimed tasks how dependencies ended, if their expressions ask.
+// pasts loads Past of the claims with expressions that read how dependencies ended.
 func (t *exchange) pasts() error {
 	var stored []tasks.Key
 	for i := range t.claims {
@@ -62,7 +62,7 @@ func (t *exchange) pasts() error {
 	return nil
 }
 
-// moved is a task that the plan moves; nil if it does not, or there is no plan.
+// moved returns the node of a task that this plan changes; nil if there is none. p may be nil.
 func (p *plan) moved(name string) *node {
 	if p == nil {
 		return nil
@@ -73,7 +73,8 @@ func (p *plan) moved(name string) *node {
 	return nil
 }
 
-// condition evaluates a task's If. The values of one plan serve all its conditions, so that the input is decoded once.
+// condition evaluates the condition of a task, its If. All conditions of a plan share one evaluation context, so that
+// the input is decoded once. An error of the evaluation itself is a conditionError.
 func (p *plan) condition(t *definition.Task) (bool, error) {
 	if p.values == nil {
 		p.values = &definition.EvalContext{
@@ -102,7 +103,7 @@ func (p *plan) condition(t *definition.Task) (bool, error) {
 	return holds, nil
 }
 
-// conditionError is what keeps a condition from being evaluated, and not what keeps the plan from being made.
+// conditionError means that a condition cannot be evaluated. The task is then abandoned, and the plan continues.
 type conditionError struct{ err error }
 
 func (e *conditionError) Error() string { return e.err.Error() }

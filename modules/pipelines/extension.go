@@ -10,14 +10,14 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// BuiltinDefinitions holds the definitions that the program was built with, by name. It never changes, so it is safe
-// for concurrent use.
+// BuiltinDefinitions holds the definitions that are compiled into the program, by name. It does not change, so it is
+// safe for concurrent use.
 type BuiltinDefinitions struct {
 	byName map[string]*definition.Definition
 }
 
-// NewBuiltinDefinitions checks definitions against the handlers of this process. One error names every mistake: a
-// definition that is nil, one that Check refuses, and a name that two of them bear.
+// NewBuiltinDefinitions checks definitions against the handlers of this process. It returns one error that names each
+// definition that is nil, that Check rejects, or that has the name of another one.
 func NewBuiltinDefinitions(handlers *tasks.Registry, list []*definition.Definition) (*BuiltinDefinitions, error) {
 	x := &BuiltinDefinitions{byName: make(map[string]*definition.Definition, len(list))}
 	var mistakes []error
@@ -27,7 +27,7 @@ func NewBuiltinDefinitions(handlers *tasks.Registry, list []*definition.Definiti
 			continue
 		}
 		if err := def.Check(handlers); err != nil {
-			// As text: these are mistakes of the program, not of a file that its user could mend.
+			// As text, because these are errors of the program, which the author of a pipeline file cannot fix.
 			mistakes = append(mistakes, fmt.Errorf("definition %q: %s", def.Name, err.Error()))
 		}
 		if x.byName[def.Name] != nil {
@@ -41,11 +41,11 @@ func NewBuiltinDefinitions(handlers *tasks.Registry, list []*definition.Definiti
 	return x, nil
 }
 
-// Definition finds a definition by its name.
+// Definition returns the definition with the given name, and whether there is one.
 func (x *BuiltinDefinitions) Definition(name string) (*definition.Definition, bool) {
 	def, ok := x.byName[name]
 	return def, ok
 }
 
-// Names lists the definitions, sorted.
+// Names returns the names of all definitions, sorted.
 func (x *BuiltinDefinitions) Names() []string { return slices.Sorted(maps.Keys(x.byName)) }

@@ -11,22 +11,24 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Filter chooses executions. Zero fields choose all.
+// Filter selects executions. A zero field does not restrict the selection.
 type Filter struct {
 	PipelineName string
-	Statuses     []Status          // any of them
-	Since, Until db.Time           // created at Since or later, and before Until
-	Error        string            // part of the error, whatever the case of its letters
-	Labels       map[string]string // all of them
-	Before       db.ID             // only older ones than this
-	Limit        int               // 0: all
+	Statuses     []Status          // any of these
+	Since, Until db.Time           // created at or after Since, and before Until
+	Error        string            // substring of the error, ignoring case
+	Labels       map[string]string // all of these
+	Before       db.ID             // only executions with a lower id, which are older
+	Limit        int               // 0: no limit
 }
 
-// clockSkew is by how much the clock of a process that starts runs may differ from the database's: ids hold the one,
-// created_at the other, and a listing finds a period by ids.
+// clockSkew is the maximum difference between the clock of a process that starts runs and the database's clock. Ids
+// contain the time of the former, and created_at the time of the latter. A filter by time also restricts the ids, so
+// that the primary key is used.
 const clockSkew = time.Hour
 
-// The conditions of the partial indexes, letter by letter, so that SQLite sees that they apply.
+// The conditions of the partial indexes. The text is exactly that of the indexes, because otherwise SQLite does not use
+// them.
 const (
 	open        = `p.status IN ('Running', 'Paused')`
 	ended       = `p.status IN ('Completed', 'Failed', 'Cancelled')`
@@ -35,21 +37,21 @@ const (
 	all         = `{pipeline_executions} AS p`
 )
 
-// branch is a part of what a filter chooses that one index finds, newest first.
+// branch is the part of a filter's selection that one index finds. Its order is newest first.
 type branch struct {
 	from, where, order string
 }
 
-// branches parts what the filter chooses, so that each part is found by one index: by a label; else by pipeline and
-// status, once it has ended; else by status, where few have it; else by id. What is counted needs no order, and is
-// found by pipeline and status too.
+// branches splits the selection into parts that one index each finds: by a label; by pipeline and status for ended
+// executions of a pipeline; by status if that excludes Completed; otherwise by id. A count needs no order, so it also
+// uses the index by pipeline and status.
 func (f Filter) branches(counted bool) []branch {
 	statuses := f.Statuses
 	if len(statuses) == 0 {
 		statuses = Statuses()
 	}
 	if f.Error != "" {
-		// others have no error
+		// only Failed executions have an error
 		statuses = slices.DeleteFunc(slices.Clone(statuses), func(s Status) bool { return s != Failed })
 	}
 	chosen := func(of ...Status) []Status {
@@ -81,7 +83,8 @@ func (f Filter) branches(counted bool) []branch {
 	return list
 }
 
-// among is the condition that the status is one of a list; the statuses are the program's own words.
+// among returns the SQL condition that the status is one of a list. The statuses are constants of this package, so they
+// need no escaping.
 func among(statuses []Status) string {
 	switch len(statuses) {
 	case len(Statuses()):
@@ -96,7 +99,8 @@ func among(statuses []Status) string {
 	return ` AND p.status IN (` + strings.Join(words, ", ") + `)`
 }
 
-// condition is what all branches ask besides, and the values.
+// condition returns the SQL condition that all branches share, and its arguments. id is the id column that the branch
+// is ordered by.
 func (f Filter) condition(id string) (string, db.Args) {
 	text, args := "", db.Args{}
 	add := func(name, condition string, value any) { text, args[name] = text+` AND `+condition, value }
@@ -127,13 +131,13 @@ func (f Filter) condition(id string) (string, db.Args) {
 	return text, args
 }
 
-// likePart is the pattern of LIKE for a text with this in it.
+// likePart returns the LIKE pattern, with escape character '!', for text that contains s.
 func likePart(s string) string {
 	return "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(s) + "%"
 }
 
-// query is the statement that reads columns of what the filter chooses, newest first up to its limit; not ordered
-// without one.
+// query returns the statement that selects columns of the executions. With a limit, each branch returns its newest rows
+// up to the limit, and the caller must sort and limit the union. Without a limit the rows are not sorted.
 func (f Filter) query(columns string) (string, db.Args) {
 	var args db.Args
 	var parts []string
@@ -147,13 +151,13 @@ func (f Filter) query(columns string) (string, db.Args) {
 		}
 		parts = append(parts, text)
 	}
-	if len(parts) == 0 { // statuses that exclude each other
+	if len(parts) == 0 { // the filter's conditions contradict each other
 		return `SELECT ` + columns + ` FROM ` + all + ` WHERE false`, db.Args{}
 	}
 	return strings.Join(parts, ` UNION ALL `), args
 }
 
-// IDs lists the executions that the filter chooses, newest first.
+// IDs returns the ids of the selected executions, newest first.
 func (r *Repository) IDs(ctx context.Context, f Filter) ([]db.ID, error) {
 	text, args := f.query(`p.id`)
 	if f.Limit > 0 {
@@ -169,7 +173,7 @@ func (r *Repository) IDs(ctx context.Context, f Filter) ([]db.ID, error) {
 	return ids, wrap("list pipeline executions", err)
 }
 
-// List reads the executions that the filter chooses, newest first, with their labels.
+// List returns the selected executions with their labels, newest first, without SealParts.
 func (r *Repository) List(ctx context.Context, f Filter) ([]Execution, error) {
 	ids, err := r.IDs(ctx, f)
 	if err != nil {
@@ -199,7 +203,7 @@ func (r *Repository) List(ctx context.Context, f Filter) ([]Execution, error) {
 
 const idsPerRead = 1000
 
-// Count counts the executions that the filter chooses, whatever its limit.
+// Count returns the number of selected executions. It ignores the limit.
 func (r *Repository) Count(ctx context.Context, f Filter) (n int64, err error) {
 	f.Limit = 0
 	text, args := f.query(`p.id`)
@@ -207,14 +211,14 @@ func (r *Repository) Count(ctx context.Context, f Filter) (n int64, err error) {
 	return n, wrap("count pipeline executions", err)
 }
 
-// StatusCount is how many runs of a pipeline have a status.
+// StatusCount is the number of runs of a pipeline with one status.
 type StatusCount struct {
 	Pipeline string `json:"pipeline"`
 	Status   Status `json:"status"`
 	Count    int64  `json:"count"`
 }
 
-// Counts counts the executions that the filter chooses by pipeline and status, whatever its limit.
+// Counts returns the number of selected executions for each pipeline and status. It ignores the limit.
 func (r *Repository) Counts(ctx context.Context, f Filter) ([]StatusCount, error) {
 	f.Limit = 0
 	text, args := f.query(`p.pipeline_name, p.status`)

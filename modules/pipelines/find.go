@@ -6,7 +6,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Find reads executions by id, without their inputs. Ids that do not exist are left out.
+// Find returns executions by id, without their inputs. Ids that do not exist are omitted.
 func (r *Repository) Find(ctx context.Context, ids []db.ID) (map[db.ID]Execution, error) {
 	out := make(map[db.ID]Execution, len(ids))
 	err := r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x)`, db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)},
@@ -19,7 +19,7 @@ func (r *Repository) Find(ctx context.Context, ids []db.ID) (map[db.ID]Execution
 	return out, wrap("find pipeline executions", err)
 }
 
-// Prefixed lists executions whose ids lie between first and last, at most so many, the oldest first.
+// Prefixed returns at most limit executions with ids from first to last, both included, in the order of their ids.
 func (r *Repository) Prefixed(ctx context.Context, first, last db.ID, limit int) ([]Execution, error) {
 	var list []Execution
 	err := r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} WHERE id >= $first AND id <= $last ORDER BY id LIMIT $limit`,
@@ -30,7 +30,7 @@ func (r *Repository) Prefixed(ctx context.Context, first, last db.ID, limit int)
 	return list, wrap("look for pipeline executions", err)
 }
 
-// Names lists the registered pipelines, sorted.
+// Names returns the names of the registered pipelines, sorted.
 func (r *Repository) Names(ctx context.Context) ([]string, error) {
 	var names []string
 	err := r.db.Query(ctx, `SELECT DISTINCT pipeline_name FROM {pipeline_definitions} WHERE registered_at IS NOT NULL ORDER BY pipeline_name`, nil, func(scan func(...any) error) error {

@@ -8,7 +8,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Labels reads the labels of executions. One that has none is left out.
+// Labels returns the labels of executions by id. Executions without labels are omitted.
 func (r *Repository) Labels(ctx context.Context, ids []db.ID) (map[db.ID]map[string]string, error) {
 	out := map[db.ID]map[string]string{}
 	err := r.db.Query(ctx, `SELECT l.pipeline_execution_id, l.name, l.value FROM {execution_labels} AS l
@@ -25,7 +25,7 @@ WHERE l.pipeline_execution_id IN (SELECT x.execution FROM $x)`, db.Args{"x": db.
 	return out, wrap("read labels", err)
 }
 
-// label writes the labels of new executions.
+// label inserts the labels of new executions.
 func (r *Repository) label(tx db.Tx, list []*change) error {
 	var ids []db.ID
 	var names, values []string
@@ -41,7 +41,7 @@ func (r *Repository) label(tx db.Tx, list []*change) error {
 SELECT x.name, x.value, x.id FROM $x $keep_plan`, db.Args{"x": db.IDRows(ids).Texts("name", names).Texts("value", values)})
 }
 
-// mergedLabels are those of a definition and those that a start gives, which win.
+// mergedLabels returns the union of a definition's labels and those given at the start. The latter take precedence.
 func mergedLabels(defined, given map[string]string) map[string]string {
 	if len(given) == 0 {
 		return defined

@@ -7,8 +7,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// SaveLogs stores what attempts have written, in a transaction of its own, whatever became of them: output is no state,
-// so no claim is checked. What belongs to a task that has been removed is dropped.
+// SaveLogs stores output of attempts, in its own transaction. It checks no claims, because output is stored however the
+// attempt ended. Output of deleted tasks is dropped.
 func (e *Engine) SaveLogs(ctx context.Context, list []tasks.Written) error {
 	return e.db.Transaction(ctx, func(tx db.Tx) error { return e.tasks.WriteLateChunks(tx, list) })
 }

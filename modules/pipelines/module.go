@@ -7,12 +7,12 @@ var Module = fx.Module("pipelines", fx.Provide(NewRepository, NewEngine))
 
 const definitionsGroup = `group:"definitions"`
 
-// ProvideDefinition makes a pipeline that is written in Go known to the program. The constructor takes what fx can give
-// it and returns a *definition.Definition, and perhaps an error. The program checks it; two definitions of one name
-// stop it at start-up.
+// ProvideDefinition adds a pipeline that is defined in Go to the program. The parameters of the constructor are
+// injected by fx. It returns a *definition.Definition and optionally an error. The program checks the definition at
+// startup; two definitions with the same name are an error.
 func ProvideDefinition(constructor any) fx.Option {
 	return fx.Provide(fx.Annotate(constructor, fx.ResultTags(definitionsGroup)))
 }
 
-// ExtensionsModule provides the definitions that the program was built with.
+// ExtensionsModule provides the definitions that are compiled into the program.
 var ExtensionsModule = fx.Module("extensions", fx.Provide(fx.Annotate(NewBuiltinDefinitions, fx.ParamTags("", definitionsGroup))))

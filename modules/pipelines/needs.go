@@ -9,11 +9,11 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// needsPart is how many outputs are read at once where they may be too large together.
+// needsPart is how many outputs are read at once if all of them could exceed the limit.
 const needsPart = 32
 
-// few reports whether this number of outputs cannot exceed the limit. A stored output has at most twice
-// tasks.MaxOutput bytes.
+// few reports whether this number of outputs cannot exceed the limit. A stored output has at most twice tasks.MaxOutput
+// bytes.
 func (e *Engine) few(outputs int) bool { return outputs <= e.mostNeeds/(2*tasks.MaxOutput) }
 
 // loadNeeds loads the outputs that the claimed tasks read. Those of tasks that end in this transaction come from its
@@ -66,7 +66,8 @@ func (c *Claim) named(task string) tasks.Key {
 	return tasks.Key{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: task}
 }
 
-// manyNeeds reads the outputs that one task needs in parts, until they are too large together.
+// manyNeeds loads the outputs that one task reads, in parts. If they exceed the limit together, it sets c.Excess and
+// stops.
 func (t *exchange) manyNeeds(c *Claim, list []string) error {
 	s := sizeSum{limit: t.engine.mostNeeds}
 	for part := range slices.Chunk(list, needsPart) {
@@ -99,7 +100,7 @@ func (t *exchange) manyNeeds(c *Claim, list []string) error {
 	return nil
 }
 
-// sizeSum adds sizes of outputs up.
+// sizeSum adds up the sizes of outputs, in bytes.
 type sizeSum struct {
 	limit              int // in bytes
 	tasks, bytes, most int
@@ -113,7 +114,8 @@ func (s *sizeSum) add(name string, size int) {
 	}
 }
 
-// excess is the error of what reads outputs that are too large together; nil if they are not.
+// excess returns an error if the sum exceeds the limit, and nil otherwise. reader names what reads the outputs, and all
+// is their number.
 func (s *sizeSum) excess(reader string, all int) error {
 	if s.bytes <= s.limit {
 		return nil

@@ -7,26 +7,27 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Notifier tells goroutines of this process that something has been committed in their tenant. It carries no news:
-// whoever is woken looks for itself, so a signal lost or doubled does no harm.
+// Notifier signals commits of a tenant to goroutines of this process. A signal has no content: the receiver reads the
+// database. A lost or duplicate signal is therefore harmless.
 type Notifier struct {
 	mu      sync.Mutex
 	ready   subscribers
 	changed subscribers
 }
 
-// subscribers are the channels of each tenant.
+// subscribers holds the channels by tenant.
 type subscribers map[string]map[chan struct{}]bool
 
 func newNotifier() *Notifier { return &Notifier{ready: subscribers{}, changed: subscribers{}} }
 
-// SubscribeReady gives a channel that receives after a commit that made tasks of the context's tenant available, and a
-// function that ends it.
+// SubscribeReady returns a channel that receives a signal after a commit that made tasks of the context's tenant ready.
+// The returned function unsubscribes the channel.
 func (w *Notifier) SubscribeReady(ctx context.Context) (<-chan struct{}, func()) {
 	return w.subscribe(w.ready, db.TenantOf(ctx))
 }
 
-// SubscribeCommits gives a channel that receives after any commit in the context's tenant, and a function that ends it.
+// SubscribeCommits returns a channel that receives a signal after any commit in the context's tenant. The returned
+// function unsubscribes the channel.
 func (w *Notifier) SubscribeCommits(ctx context.Context) (<-chan struct{}, func()) {
 	return w.subscribe(w.changed, db.TenantOf(ctx))
 }
@@ -49,17 +50,17 @@ func (w *Notifier) subscribe(to subscribers, tenant string) (<-chan struct{}, fu
 	}
 }
 
-// Topics of notifications between processes.
+// The topics of notifications between processes.
 const (
-	TopicReady = "ready" // tasks became available
-	TopicEnded = "ended" // running tasks were taken from their workers
+	TopicReady = "ready" // tasks became ready
+	TopicEnded = "ended" // executions ended, or running tasks were recovered
 )
 
 // NotifyRemote signals a commit of another process in the context's tenant. ready reports whether the commit made tasks
-// available.
+// ready.
 func (w *Notifier) NotifyRemote(ctx context.Context, ready bool) { w.committed(ctx, ready) }
 
-// committed signals; ready says whether tasks became available.
+// committed signals a commit in the context's tenant. ready reports whether it made tasks ready.
 func (w *Notifier) committed(ctx context.Context, ready bool) {
 	tenant := db.TenantOf(ctx)
 	w.mu.Lock()
@@ -74,7 +75,7 @@ func signal(set map[chan struct{}]bool) {
 	for c := range set {
 		select {
 		case c <- struct{}{}:
-		default: // it has a signal that it has not seen yet
+		default: // the previous signal has not been received yet
 		}
 	}
 }

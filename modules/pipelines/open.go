@@ -8,7 +8,7 @@ import (
 
 const countOpen = `SELECT count(*) FROM {pipeline_executions} WHERE status IN ('Running', 'Paused')`
 
-// CountOpen counts the executions that have not ended.
+// CountOpen returns the number of executions that have not ended.
 func (r *Repository) CountOpen(ctx context.Context) (n int64, err error) {
 	err = r.db.Query(ctx, countOpen, nil, func(scan func(...any) error) error { return scan(&n) })
 	return n, wrap("count open pipeline executions", err)

@@ -11,40 +11,41 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// errNeedFullGraph means that a plan met a task that was not loaded: it must be made again over the whole graph.
+// errNeedFullGraph means that a plan needs a task that was not loaded. It must be repeated with the full graph.
 var errNeedFullGraph = errors.New("the plan needs the whole graph")
 
-// plan works out what follows from the moves of one pipeline execution's tasks: successors ready or skipped, counters,
-// the pipeline's own end. It is pure: it reads what it was given, writes nothing, and is thrown away if it fails.
+// plan computes what follows from changes of one execution's tasks: successors that become ready or skipped, counters,
+// and the end of the execution. It writes nothing, and is discarded if it fails.
 //
-// As long as every task that ended has Completed, the direct dependents are all it needs to know. After a failure or a
-// skip it asks for what it meets, and for the whole graph if that is much, or at the end of the execution.
+// As long as all ended tasks are Completed, the plan needs only their direct dependents. After a failure or a skip it
+// loads further tasks when it needs them. It needs the full graph if these are many, and to end an execution with
+// unsuccessful tasks.
 type plan struct {
 	execution Execution
 	def       *definition.Definition
 	nodes     map[string]*node
-	fullGraph bool // nodes holds all tasks
+	fullGraph bool // nodes contains all tasks
 	now       db.Time
-	worker    string  // who acts, if a worker does
-	actor     string  // who asked, if anybody did
-	persisted *counts // what the row has by now; nil: what the plan began with, or nothing
-	// fetch reads further tasks by name; nil: nothing but the whole graph helps.
+	worker    string  // the worker that causes the changes; empty if none
+	actor     string  // the operator who requested the changes; empty if none
+	persisted *counts // the counters now stored in the row; nil: unknown, so they are written
+	// loadTasks returns further tasks by name. If it is nil, a missing task needs the full graph.
 	loadTasks func(names []string) ([]tasks.Task, error)
 	loads     int
-	// outputs gives outputs of completed tasks of this execution, those that end in this plan included.
+	// outputs returns outputs of completed tasks of this execution, including those that complete in this plan.
 	outputs func(names []string) (map[string]json.RawMessage, error)
-	values  *definition.EvalContext // of the conditions, once one has been evaluated
+	values  *definition.EvalContext // shared by the conditions; set at the first
 
-	order []*node // nodes with a move, in the order of their moves
-	queue []*node // terminal nodes whose dependents have not been told
+	order []*node // nodes with a change, in the order of the changes
+	queue []*node // ended nodes; their dependents have not been notified
 }
 
-// node is one task within a plan.
+// node is one task in a plan.
 type node struct {
 	name      string
-	task      tasks.Task // as the plan has it by now
+	task      tasks.Task // the task including its changes
 	change    *tasks.Change
-	remaining int // as the row has it
+	remaining int // remaining dependencies as stored in the row
 }
 
 func newPlan(e Execution, def *definition.Definition, list []tasks.Task, whole bool, now db.Time) *plan {
@@ -59,10 +60,10 @@ func (p *plan) add(list []tasks.Task) {
 	}
 }
 
-// maxLoads bounds the reading bit by bit: past it, the whole graph is read at once.
+// maxLoads is how often a plan loads further tasks before it needs the full graph.
 const maxLoads = 8
 
-// ensureLoaded sees to it that the plan has nodes of these tasks.
+// ensureLoaded loads the named tasks that the plan does not contain yet. It returns errNeedFullGraph if it cannot.
 func (p *plan) ensureLoaded(names []string) error {
 	var missing []string
 	for _, name := range names {
@@ -85,12 +86,12 @@ func (p *plan) ensureLoaded(names []string) error {
 	}
 	p.add(list)
 	if len(list) != len(missing) {
-		return errNeedFullGraph // which says what is missing
+		return errNeedFullGraph // with the full graph, the error names the missing task
 	}
 	return nil
 }
 
-// record enters a move of a task into the plan.
+// record adds a change of a task to the plan and updates the execution's counters.
 func (p *plan) record(n *node, m *tasks.Change) {
 	was := n.task.Status
 	if n.change == nil {
@@ -113,16 +114,17 @@ func (p *plan) record(n *node, m *tasks.Change) {
 	}
 }
 
-// continueChange is a further step on a node: it continues the move that the plan has for it already.
+// continueChange returns the change to which the next step of a node is appended: the one that the plan already has, or
+// a new one.
 func (n *node) continueChange() *tasks.Change {
 	if n.change != nil {
-		n.change.Task.RemainingDependencies = n.task.RemainingDependencies // counted since that move
+		n.change.Task.RemainingDependencies = n.task.RemainingDependencies // may have been decremented since
 		return n.change
 	}
 	return tasks.NewChange(n.task)
 }
 
-// notifyDependents tells the dependents of every task that has ended, until nothing more follows.
+// notifyDependents notifies the dependents of every ended task, until no further task ends.
 func (p *plan) notifyDependents() error {
 	for len(p.queue) > 0 {
 		ended := p.queue[0]
@@ -140,8 +142,8 @@ func (p *plan) notifyDependents() error {
 	return nil
 }
 
-// notifyDependent counts a dependency of a task off, and decides the task if its trigger rule can say by now what
-// becomes of it. A task that the first of its dependencies has started, or skipped, only counts.
+// notifyDependent decrements the remaining dependencies of n, and resolves n if its trigger rule can be decided. If n
+// is no longer NotStarted, because an earlier dependency decided its rule, only the counter changes.
 func (p *plan) notifyDependent(n, ended *node) error {
 	n.task.RemainingDependencies--
 	if n.task.Status != tasks.NotStarted {
@@ -157,7 +159,7 @@ func (p *plan) notifyDependent(n, ended *node) error {
 		if deps, err = p.dependencies(t); err != nil {
 			return err
 		}
-	case t.TriggerRule.Early(): // those that ended before did not decide it
+	case t.TriggerRule.Early(): // the dependencies that ended earlier did not decide it
 		deps.Add(ended.task.Status, ended.task.SkipReason)
 		deps.Open = n.task.RemainingDependencies
 	default:
@@ -174,8 +176,8 @@ func (p *plan) definition(n *node) (*definition.Task, error) {
 	return t, nil
 }
 
-// resolve says what becomes of a task whose trigger rule is decided: ready, skipped, or abandoned if its condition
-// can't be evaluated. As long as the rule is not decided, it does nothing.
+// resolve makes a task ready or skipped if its trigger rule is decided. It abandons the task if its condition cannot be
+// evaluated. If the rule is undecided, it does nothing.
 func (p *plan) resolve(n *node, t *definition.Task, deps definition.Ended) error {
 	switch t.TriggerRule.Decide(deps) {
 	case definition.Undecided:
@@ -210,7 +212,7 @@ func (p *plan) skip(n *node, t *definition.Task, reason tasks.SkipReason, detail
 	return nil
 }
 
-// dependencies counts how a task's dependencies, all terminal, ended.
+// dependencies counts the results of a task's dependencies. It returns an error if one has not ended.
 func (p *plan) dependencies(t *definition.Task) (deps definition.Ended, err error) {
 	if p.execution.UnsuccessfulTasks > 0 {
 		if err := p.ensureLoaded(t.Needs); err != nil {
@@ -222,7 +224,7 @@ func (p *plan) dependencies(t *definition.Task) (deps definition.Ended, err erro
 		case ok:
 			deps.Add(n.task.Status, n.task.SkipReason)
 		case p.execution.UnsuccessfulTasks == 0:
-			deps.Succeeded++ // terminal, and nothing in this execution ended otherwise
+			deps.Succeeded++ // terminal, and no task of this execution was unsuccessful
 		}
 	}
 	if deps.Open > 0 {
@@ -231,7 +233,8 @@ func (p *plan) dependencies(t *definition.Task) (deps definition.Ended, err erro
 	return deps, nil
 }
 
-// finishIfDone ends the execution if no task is open, and says nil otherwise; a late outcome may find it ended already.
+// finishIfDone returns the change that ends the execution if no task is open. Otherwise, or if the execution has
+// already ended, it returns nil.
 func (p *plan) finishIfDone() (*change, error) {
 	if p.execution.OpenTasks > 0 || p.execution.Status.Terminal() {
 		return nil, nil
@@ -266,8 +269,7 @@ func verb(s tasks.Status) string {
 
 func failed(s tasks.Status) bool { return s == tasks.Failed || s == tasks.Abandoned }
 
-// result returns the tasks' moves in order, and how many dependencies are to be counted off where a move does not write
-// that.
+// result returns the changes of tasks in order, and the dependency counts that the changes do not write.
 func (p *plan) result() (moves []*tasks.Change, counters []tasks.DependencyCount) {
 	for _, n := range p.order {
 		n.change.NoOutbox, n.change.ReservedFor = p.execution.Status == Paused, string(p.execution.ReservedFor)

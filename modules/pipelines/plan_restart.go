@@ -7,7 +7,8 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
-// resetTasks plans an operator's retry over the whole graph (see choose). It returns the names of what is reopened.
+// resetTasks plans an operator's retry; see tasksToReset. The plan must have the full graph. It returns the names of
+// the tasks that it reopens, or ErrInvalidState if there are none or if from would be skipped again.
 func (p *plan) resetTasks(from string) ([]string, error) {
 	chosen, err := p.tasksToReset(from)
 	if err != nil {
@@ -53,7 +54,7 @@ func (p *plan) resetTasks(from string) ([]string, error) {
 	return names, nil
 }
 
-// endedOf counts how a task's dependencies stand, in a plan of the whole graph.
+// endedOf counts the statuses of a task's dependencies. The plan must have the full graph.
 func (p *plan) endedOf(t *definition.Task) (deps definition.Ended) {
 	for _, name := range t.Needs {
 		n := p.nodes[name]
@@ -62,9 +63,9 @@ func (p *plan) endedOf(t *definition.Task) (deps definition.Ended) {
 	return deps
 }
 
-// tasksToReset picks the tasks to reopen: what did not come to a good end, or from on; what was cancelled, for it came
-// to no end of its own; and all that depends on one of these, completed or not: clean-up and alerts belong to what they
-// follow.
+// tasksToReset returns the tasks to reopen: the task from or, if that is empty, all Failed and Abandoned tasks; all
+// Cancelled tasks; and all tasks that depend on one of these, even if completed, because clean-up tasks and alerts must
+// run after each run of their dependencies. It returns tasks.ErrNotFound if from does not exist.
 func (p *plan) tasksToReset(from string) (map[string]bool, error) {
 	chosen := map[string]bool{}
 	if from != "" {

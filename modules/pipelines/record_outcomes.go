@@ -12,59 +12,59 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// OutcomeKind is how an attempt came out.
+// OutcomeKind is the kind of result of an attempt.
 type OutcomeKind int
 
-// Succeeded has an output, Erred an error, Deferred a time to go on; Released was given back unfinished by a worker
-// that stops.
+// The kinds of outcomes. A released task was returned unfinished by a worker that stops.
 const (
 	OutcomeSucceeded OutcomeKind = iota
 	OutcomeFailed
 	OutcomeDeferred
 	OutcomeReleased
-	SkippedItself // the handler found nothing to do
+	SkippedItself // the handler returned a tasks.SkipError
 )
 
-// Outcome is how one claimed task came out.
+// Outcome is the result of one claimed task.
 type Outcome struct {
 	Claim        *Claim
 	Kind         OutcomeKind
-	Output       db.JSON         // of Succeeded: checked JSON or nil
-	ErrorKind    tasks.ErrorKind // of Erred
-	Error        string          // of Erred: clean text
-	Exit         *int            // exit code of the attempt's command, if it ran one to its end
-	NonRetryable bool            // of Erred: no further attempt, whatever the policy says
-	RetryAfter   time.Duration   // of Erred: the next attempt comes no earlier, if there is one
-	Until        db.Time         // of Deferred
-	Reason       string          // of Deferred and Released
-	Logs         tasks.Written   // what the attempt wrote and has not stored yet
-	RetryAt      db.Time         // of Erred, once it is recorded: when the next attempt is due; null: there is none
+	Output       db.JSON         // of OutcomeSucceeded: valid JSON or nil
+	ErrorKind    tasks.ErrorKind // of OutcomeFailed
+	Error        string          // of OutcomeFailed: sanitized text
+	Exit         *int            // exit code of the attempt's command; nil if it ran none to its end
+	NonRetryable bool            // of OutcomeFailed: no further attempt, regardless of the policy
+	RetryAfter   time.Duration   // of OutcomeFailed: minimum delay before the next attempt
+	Until        db.Time         // of OutcomeDeferred
+	Reason       string          // of OutcomeDeferred and OutcomeReleased
+	Logs         tasks.Written   // output that has not been stored yet
+	RetryAt      db.Time         // of OutcomeFailed, set when it is recorded: when the next attempt is due; null: none
 }
 
-// RecordOutcomes records outcomes, and all that follows from them: retries, successors ready or skipped, pipelines
-// ended: a Turn that claims nothing. The answer has an error for each outcome: nil, or tasks.ErrClaimLost for a task
-// that another write has taken from the worker meanwhile; such an outcome leaves nothing. If the second result is not
-// nil, nothing at all was recorded.
+// RecordOutcomes records outcomes and everything that follows from them: retries, successors that become ready or
+// skipped, and the ends of pipeline executions. It is an exchange that claims nothing.
+//
+// The first result has one entry for each outcome: nil, or tasks.ErrClaimLost if the worker no longer holds the task,
+// in which case the outcome has no effect. If the second result is not nil, no outcome was recorded.
 func (e *Engine) RecordOutcomes(ctx context.Context, worker string, outcomes []*Outcome) ([]error, error) {
 	t, err := e.CompleteAndClaim(ctx, ExchangeRequest{Worker: worker, Outcomes: outcomes})
 	return t.Conflicts, err
 }
 
-// executionOutcomes is the outcomes of one execution.
+// executionOutcomes holds the outcomes of one execution.
 type executionOutcomes struct {
 	id        db.ID
 	outcomes  []*Outcome
-	def       *definition.Definition // nil: the claims do not know it
-	input     json.RawMessage        // of the execution, if def is known
-	loaded    []tasks.Task           // the direct dependents; and the ended tasks, unless their claims are trusted
+	def       *definition.Definition // nil: unknown to the claims
+	input     json.RawMessage        // of the execution; set if def is
+	loaded    []tasks.Task           // the direct dependents, and the ended tasks
 	plan      *plan
-	persisted counts // what the execution's row has by now
+	persisted counts // the counters now stored in the execution's row
 }
 
-// counts are the counters of an execution.
+// counts holds the counters of an execution.
 type counts struct{ open, unsuccessful int }
 
-// succeeded is by how many the open tasks become fewer, if all claims hold and nothing else follows.
+// succeeded returns by how much the number of open tasks decreases if all claims hold and nothing else follows.
 func (g *executionOutcomes) succeeded() (n int64) {
 	for _, o := range g.outcomes {
 		if o.Kind == OutcomeSucceeded {
@@ -74,7 +74,7 @@ func (g *executionOutcomes) succeeded() (n int64) {
 	return n
 }
 
-// groupByExecution parts outcomes by execution, in the order of their first ones.
+// groupByExecution groups outcomes by execution, in the order of the first outcome of each.
 func groupByExecution(outcomes []*Outcome) []*executionOutcomes {
 	byID := make(map[db.ID]*executionOutcomes, len(outcomes))
 	var list []*executionOutcomes
@@ -87,15 +87,15 @@ func groupByExecution(outcomes []*Outcome) []*executionOutcomes {
 		}
 		g.outcomes = append(g.outcomes, o)
 		if o.Claim.def == nil {
-			g.def = nil // a claim that was found, not made: all of the execution is looked at
+			g.def = nil // a claim that was looked up, not made here: plan with the full graph
 		}
 	}
 	return list
 }
 
-// tasksToLoad names what is to be read of the tasks: those that follow directly, and those that the outcomes are about,
-// unless the claims are trusted. A trusted claim is how the row is, or the guard of its version ends the transaction;
-// so is a successor that nothing can have moved yet.
+// tasksToLoad returns the keys of the tasks to read: the ended tasks and their direct dependents. With trust, it uses
+// the claims instead of reading the ended tasks, and does not read dependents that cannot have changed. This is safe
+// because a version conflict rolls the transaction back if a row differs.
 func (g *executionOutcomes) tasksToLoad(trust bool) (names []tasks.Key) {
 	if g.def == nil {
 		return nil
@@ -121,11 +121,11 @@ func (g *executionOutcomes) tasksToLoad(trust bool) (names []tasks.Key) {
 	return names
 }
 
-// firstRunVersion is the version of a task that runs for the first time: created, ready, claimed, started.
+// firstRunVersion is the version of a task whose first attempt runs: after created, ready, claimed, started.
 const firstRunVersion = 4
 
-// unmodifiedSuccessor gives a dependent as it was created, if it waits for the ended task alone and that one has run
-// but once: then nothing has moved it, or the guard of its version shows it.
+// unmodifiedSuccessor returns the initial row of a dependent that cannot have changed since its creation, because it
+// depends only on the ended task and that has run once. If the row did change, a version conflict results.
 func (g *executionOutcomes) unmodifiedSuccessor(ended *tasks.Task, dependent string) (t tasks.Task, known bool) {
 	i, from := g.def.IndexOf(dependent), g.def.IndexOf(ended.TaskName)
 	if ended.Version != firstRunVersion || from < 0 || i < 0 || len(g.def.Tasks[i].Needs) != 1 || ended.ID != g.id.Offset(from+1) {
@@ -135,8 +135,8 @@ func (g *executionOutcomes) unmodifiedSuccessor(ended *tasks.Task, dependent str
 	return n.InitialRow(), true
 }
 
-// plan works out what follows from the outcomes, from the ended tasks and their direct dependents alone, if that will
-// do.
+// plan computes what follows from the outcomes. It uses the ended tasks and their direct dependents if that is
+// sufficient, and the full graph otherwise.
 func (t *exchange) plan(ctx context.Context) ([]*plan, error) {
 	plans := make([]*plan, 0, len(t.groups))
 	for _, g := range t.groups {
@@ -173,7 +173,7 @@ func (t *exchange) plan(ctx context.Context) ([]*plan, error) {
 	return plans, nil
 }
 
-// recordOutcomes enters outcomes into the plan, and gives those whose claim is lost: they move nothing.
+// recordOutcomes adds outcomes to the plan. It returns those with a lost claim, which change nothing.
 func (p *plan) recordOutcomes(worker string, outcomes []*Outcome) (lost []*Outcome, err error) {
 	p.worker = worker
 	for _, o := range outcomes {
@@ -185,12 +185,12 @@ func (p *plan) recordOutcomes(worker string, outcomes []*Outcome) (lost []*Outco
 		p.record(n, p.changeFor(n.task, o))
 	}
 	if err = p.notifyDependents(); err == nil {
-		_, err = p.finishIfDone() // does this plan know enough to end the execution?
+		_, err = p.finishIfDone() // checks whether the plan needs the full graph to end the execution
 	}
 	return lost, err
 }
 
-// changeFor is the move that an outcome means.
+// changeFor returns the change that an outcome causes.
 func (p *plan) changeFor(t tasks.Task, o *Outcome) *tasks.Change {
 	switch o.Kind {
 	case OutcomeSucceeded:
@@ -198,7 +198,7 @@ func (p *plan) changeFor(t tasks.Task, o *Outcome) *tasks.Change {
 	case OutcomeDeferred:
 		until := o.Until
 		if until.Before(p.now.Time) {
-			until = p.now // a time that is past means at once, and is no way to the head of the queue
+			until = p.now // a time in the past must not move the task ahead in the queue
 		}
 		return t.Defer(until, o.Reason, p.now)
 	case OutcomeReleased:
@@ -217,7 +217,7 @@ func (p *plan) changeFor(t tasks.Task, o *Outcome) *tasks.Change {
 	return t.Fail(o.ErrorKind, o.Error, o.Exit, p.now)
 }
 
-// fetch reads tasks of an execution by name.
+// fetch returns a function that loads tasks of an execution by name.
 func (t *exchange) fetch(id db.ID) func([]string) ([]tasks.Task, error) {
 	return func(names []string) (list []tasks.Task, err error) {
 		of := make([]tasks.Key, len(names))

@@ -12,26 +12,28 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// MaxRecoveries is how often a task may be taken from a worker that died with it.
+// MaxRecoveries is how often a task is recovered from lost workers before it is abandoned.
 const MaxRecoveries = 3
 
-// MaxRecoveryAttempts is how often the recovery of one execution is tried before the execution is abandoned.
+// MaxRecoveryAttempts is how often the recovery of one execution is attempted before the execution is abandoned.
 const MaxRecoveryAttempts = 3
 
 const (
-	// recoveryBatch is how many executions are recovered in one transaction, as long as none of them fails.
+	// recoveryBatch is how many executions one transaction recovers, unless a recovery fails.
 	recoveryBatch = 50
-	// recoveryHold is for how long others leave an execution alone whose recovery has been begun, by callers that name
-	// no time.
+	// recoveryHold is how long other processes leave an execution alone after its recovery began, unless the caller
+	// specifies a duration.
 	recoveryHold = 15 * time.Second
-	// longestRecoveryWait bounds the wait before a recovery that has failed is tried again.
+	// longestRecoveryWait is the maximum delay before a failed recovery is retried.
 	longestRecoveryWait = time.Hour
 )
 
-// Recover takes tasks back from workers whose lease has expired, removes those workers, and returns the number of
-// tasks. Executions are recovered independently of each other: those that fail are in the error, a RecoveryErrors, and
-// are tried again later, alone; after MaxRecoveryAttempts such an execution is abandoned, all its tasks with it. Tries
-// that fail for the state of the database do not count.
+// Recover recovers the tasks of workers whose lease has expired, deletes those workers, and returns the number of
+// tasks.
+//
+// Executions are recovered independently. If some fail, the error is a RecoveryErrors, and they are retried later, each
+// in its own transaction. After MaxRecoveryAttempts failures an execution is abandoned with all its tasks. Failures
+// caused by the state of the database do not count.
 func (e *Engine) Recover(ctx context.Context) (int, error) {
 	found, err := e.leases.Due(ctx)
 	if err != nil || !found {
@@ -40,9 +42,9 @@ func (e *Engine) Recover(ctx context.Context) (int, error) {
 	return e.RecoverLost(ctx, "", recoveryHold)
 }
 
-// RecoverLost is Recover that also looks for tasks whose worker has no row. It is called by a worker, whose own lease
-// it leaves alone, or by nobody's, the empty text. Others leave an execution for the length of hold to whoever has
-// begun with it.
+// RecoverLost is Recover, and also recovers running tasks whose worker has no row. worker is the calling worker, which
+// is not treated as expired; it may be empty. For the duration hold, other processes leave the executions alone that
+// this call has begun to recover.
 func (e *Engine) RecoverLost(ctx context.Context, worker string, hold time.Duration) (recovered int, err error) {
 	if found, err := e.leases.Due(ctx); err != nil {
 		return 0, err
@@ -65,22 +67,22 @@ func (e *Engine) RecoverLost(ctx context.Context, worker string, hold time.Durat
 	return r.recovered, nil
 }
 
-// recovery is one pass over executions that have lost workers.
+// recovery is the state of one call of RecoverLost.
 type recovery struct {
 	engine    *Engine
-	worker    string // who recovers
+	worker    string // the calling worker
 	hold      time.Duration
-	lost      map[string]bool // workers without a row, which none of them gets again
+	lost      map[string]bool // workers without a row, which cannot get further tasks
 	recovered int
 	failed    RecoveryErrors
 }
 
-// take removes the workers whose lease has expired and enters the executions in which tasks run without a worker, in
-// one transaction: from then on a worker cannot go on, and its tasks are not forgotten whoever dies. It returns those
-// that nobody else is at.
+// take deletes the workers whose lease has expired, and records the executions with running tasks of workers without a
+// row, in one transaction. After the commit those workers cannot write, and the executions will be recovered even if
+// this process ends. take returns the executions that no other process is recovering.
 func (r *recovery) take(ctx context.Context) (taken []leases.Recovery, err error) {
 	e := r.engine
-	published := int64(0) // outbox rows that only a worker that is gone looked at
+	published := int64(0) // outbox rows that were reserved for lost workers
 	err = e.db.Transaction(ctx, func(tx db.Tx) error {
 		r.lost, taken, published = map[string]bool{}, nil, 0
 		expired, err := e.leases.Expired(tx, r.worker)
@@ -113,9 +115,9 @@ func (r *recovery) take(ctx context.Context) (taken []leases.Recovery, err error
 	return taken, err
 }
 
-// run recovers executions in batches, and one by one those of a batch that fails and those that somebody has begun with
-// before: that one's process may have ended of it. Those that failed least come first, so that what ends this process
-// too comes last.
+// run recovers new executions in batches. It recovers an execution alone if its batch failed or if its recovery was
+// begun before, because that may have ended the process. The executions with the fewest failures come first, so that
+// one that ends this process too comes last.
 func (r *recovery) run(ctx context.Context, taken []leases.Recovery) error {
 	var alone, fresh []leases.Recovery
 	for _, x := range taken {
@@ -154,17 +156,18 @@ func (r *recovery) together(ctx context.Context, batch []leases.Recovery) error 
 	return err
 }
 
-// withdraw has executions tried again at once, when the database is well.
+// withdraw makes executions due for recovery at once, after the database was unavailable. It returns cause.
 func (r *recovery) withdraw(ctx context.Context, list []leases.Recovery, cause error) error {
 	for _, x := range list {
 		if err := r.engine.leases.Failed(ctx, x.PipelineExecutionID, cause.Error(), 0); err != nil {
-			break // the database is unwell: the hold ends by itself
+			break // the database is still unavailable; the hold expires
 		}
 	}
 	return cause
 }
 
-// single recovers one execution. Only an error that stands in the way of all others is returned.
+// single recovers one execution. It returns only errors that prevent the recovery of all other executions too. Other
+// errors are added to r.failed.
 func (r *recovery) single(ctx context.Context, x leases.Recovery) error {
 	id := x.PipelineExecutionID
 	if x.Attempts >= MaxRecoveryAttempts {
@@ -182,7 +185,7 @@ func (r *recovery) single(ctx context.Context, x leases.Recovery) error {
 		return r.engine.abandon(ctx, id, err.Error())
 	case ctx.Err() != nil, db.Away(err):
 		return errors.Join(err, r.engine.leases.UndoAttempt(ctx, id))
-	case db.IsUnhealthy(err): // about this execution at most: it is locked, or takes too long
+	case db.IsUnhealthy(err): // affects only this execution: it is locked or the statement timed out
 		r.failed = append(r.failed, &RecoveryError{PipelineExecutionID: id, Attempts: x.Attempts, Err: err})
 		return r.engine.leases.UndoAttempt(ctx, id)
 	}
@@ -190,7 +193,7 @@ func (r *recovery) single(ctx context.Context, x leases.Recovery) error {
 	return r.engine.leases.Failed(ctx, id, tasks.SanitizeText(err.Error(), tasks.MaxError), min(r.hold<<(x.Attempts+1), longestRecoveryWait))
 }
 
-// stopOnTenantGone abandons an execution whose recovery failed too often.
+// giveUp abandons an execution after its recovery has failed too often.
 func (r *recovery) giveUp(ctx context.Context, x leases.Recovery) error {
 	why := string(x.Error)
 	if why == "" {
@@ -210,7 +213,7 @@ func (r *recovery) giveUp(ctx context.Context, x leases.Recovery) error {
 	return r.engine.leases.Failed(ctx, x.PipelineExecutionID, why, longestRecoveryWait)
 }
 
-// recoverIn takes the tasks of lost workers back in one transaction of some executions.
+// recoverIn recovers the tasks of lost workers in the given executions, in one transaction.
 func (e *Engine) recoverIn(ctx context.Context, ids []db.ID, lost map[string]bool) (recovered int, err error) {
 	ready := 0
 	err = e.db.Transaction(ctx, func(tx db.Tx) (err error) {
@@ -228,14 +231,14 @@ func (e *Engine) recoverIn(ctx context.Context, ids []db.ID, lost map[string]boo
 	return recovered, nil
 }
 
-// RunningTasks reads the tasks that run in a worker's name, without their outputs, of one execution or, if that is
-// zero, of all.
+// RunningTasks returns the tasks that worker runs, without their outputs: those of one execution, or of all if
+// execution is zero.
 func (e *Engine) RunningTasks(ctx context.Context, worker string, execution db.ID) ([]tasks.Task, error) {
 	return e.tasks.Held(ctx, worker, execution)
 }
 
-// recoverOrAbandon is what becomes of a task whose worker is gone: it is given up once it has lost too many, for it may
-// be what kills them.
+// recoverOrAbandon returns the change of a task of a lost worker. It abandons the task after MaxRecoveries, because the
+// task itself may crash its workers.
 func recoverOrAbandon(t tasks.Task, now db.Time) *tasks.Change {
 	if t.Recoveries >= MaxRecoveries {
 		return tasks.NewChange(t).Abandon(fmt.Sprintf("lost with its worker %d times", t.Recoveries+1), now)
@@ -243,7 +246,8 @@ func recoverOrAbandon(t tasks.Task, now db.Time) *tasks.Change {
 	return t.Recover(now)
 }
 
-// recover takes the tasks of executions from the workers that are gone.
+// recover recovers the tasks that lost workers run in the given executions. It returns the number of recovered tasks,
+// and of tasks that became Ready.
 func (e *Engine) recover(ctx context.Context, tx db.Tx, ids []db.ID, gone map[string]bool) (recovered, ready int, err error) {
 	tx.Notify(TopicEnded)
 	locked, err := e.pipelines.lock(tx, ids)
@@ -254,7 +258,7 @@ func (e *Engine) recover(ctx context.Context, tx db.Tx, ids []db.ID, gone map[st
 	for _, id := range ids {
 		x, exists := locked[id]
 		if !exists || x.Status.Terminal() {
-			continue // ended between being found and being locked
+			continue // ended before it was locked
 		}
 		p, err := e.fullPlan(ctx, tx, x)
 		if err != nil {

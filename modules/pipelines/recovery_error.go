@@ -7,11 +7,11 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// RecoveryError is a recovery that failed. It keeps no other execution from being recovered.
+// RecoveryError is the failed recovery of one execution. It does not prevent the recovery of others.
 type RecoveryError struct {
 	PipelineExecutionID db.ID
-	Attempts            int  // that have failed, this one included
-	Abandoned           bool // the execution was given up for it
+	Attempts            int  // number of failed attempts; includes this one, unless the database caused it
+	Abandoned           bool // the execution was abandoned
 	Err                 error
 }
 
@@ -25,7 +25,7 @@ func (e *RecoveryError) Error() string {
 
 func (e *RecoveryError) Unwrap() error { return e.Err }
 
-// RecoveryErrors are those of one Recover.
+// RecoveryErrors holds the failed recoveries of one call of Recover or RecoverLost.
 type RecoveryErrors []*RecoveryError
 
 func (e RecoveryErrors) Error() string {

@@ -8,21 +8,22 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Registration is what registering a definition did to the current version of its pipeline.
+// Registration is the result of registering a definition.
 type Registration struct {
-	Version string // of the definition
-	Before  string // the current version before; empty: there was none
-	// Before is still the current version: it was registered later, and the definition is a former version
+	Version string // version of the definition
+	Before  string // the previous current version; empty: none
+	// Before is still current, because the definition is an older version and was not modified since
 	Kept bool
 }
 
-// Changed reports whether the current version is another one now.
+// Changed reports whether the registration changed the current version.
 func (r Registration) Changed() bool { return !r.Kept && r.Before != r.Version }
 
-// Register stores a definition and makes it the current version of its pipeline: what `start NAME` takes from then on.
-// modified is when its source was last written. A version that was current before, and was replaced by one that was
-// registered later, becomes the current one again only if modified is after that: a worker that starts anew with an old
-// file does not undo a newer definition.
+// Register stores a definition and makes it the current version of its pipeline, which `sluice start NAME` uses.
+// modified is when the source was last written. If the definition was current before and has been replaced, it becomes
+// current again only if modified is after the registration of the current version. A worker that restarts with an old
+// file therefore does not replace a newer definition. Register returns ErrDefinitionChanged if other content is stored
+// under the version.
 func (e *Engine) Register(ctx context.Context, def *definition.Definition, modified time.Time) (r Registration, err error) {
 	err = e.db.Transaction(ctx, func(tx db.Tx) error {
 		r, err = e.definitions.register(ctx, tx, def, modified)

@@ -13,23 +13,23 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// errVersionConflict means that a row changed between being read and being written; the transaction must not commit.
+// errVersionConflict means that a row changed between the read and the write. The transaction is rolled back.
 var errVersionConflict = errors.New("pipeline execution changed since it was read")
 
-// Repository reads pipeline executions and applies moves to them.
+// Repository reads pipeline executions and applies changes to them.
 type Repository struct {
 	db       *db.DB
 	events   *events.Repository
 	watchers *watchers
 }
 
-// NewRepository makes a repository over a database.
+// NewRepository returns a repository that uses the database d.
 func NewRepository(d *db.DB, e *events.Repository) *Repository {
 	return &Repository{db: d, events: e, watchers: &watchers{}}
 }
 
-// insert writes new executions and their first events. One whose idempotency key is taken is left out: the result holds
-// the ids that were written.
+// insert inserts new executions, their labels and their first events. It omits an execution if its idempotency key is
+// in use. The result has true for the ids that were inserted.
 func (r *Repository) insert(tx db.Tx, moves []*change) (map[db.ID]bool, error) {
 	n := len(moves)
 	ids, names, versions := make([]db.ID, n), make([]string, n), make([]string, n)
@@ -85,7 +85,8 @@ FROM $x WHERE true $keep_plan`, db.Args{"x": set, "now": tx.Now}
 	return written, r.appendEvents(tx, fresh)
 }
 
-// apply writes moves: the rows, guarded by the versions that were read, and an event for each.
+// apply writes changes. It updates the rows that still have the versions that were read, and appends one event for each
+// change. If a row has another version, the transaction ends with errVersionConflict when the batch is sent.
 func (r *Repository) apply(tx db.Tx, moves []*change) error {
 	if len(moves) == 0 {
 		return nil
@@ -111,7 +112,8 @@ func (r *Repository) apply(tx db.Tx, moves []*change) error {
 			attempts[i] = int64(m.execution.Attempt)
 		}
 		set.Ints("attempt", attempts).Times("deadline_at", deadlines(moves))
-		attempt, deadline = ", attempt = x.attempt", "x.deadline_at" // restarts share their transaction's writes with no other transition
+		// A transaction with restarts writes no other transitions.
+		attempt, deadline = ", attempt = x.attempt", "x.deadline_at"
 	}
 	err := tx.QueueExpect("write pipeline executions", `UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error`+attempt+`,
   open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks, completed_at = x.completed_at, paused_at = x.paused_at,
@@ -140,7 +142,7 @@ func (r *Repository) appendEvents(tx db.Tx, moves []*change) error {
 	return nil
 }
 
-// writeCounters writes the counters of executions that no transition moves.
+// writeCounters writes the counters of executions that have no transition in this transaction.
 func (r *Repository) writeCounters(tx db.Tx, list []Execution) error {
 	ids, open, unsuccessful := make([]db.ID, len(list)), make([]int64, len(list)), make([]int64, len(list))
 	for i, e := range list {
@@ -158,9 +160,9 @@ func scanExecution(e *Execution, scan func(...any) error) error {
 		&e.EventsRemoved, &e.OutputsRemovedAt, &e.ReservedFor, &e.CreatedAt, &e.CompletedAt, &e.PausedAt, &e.DeadlineAt)
 }
 
-// lock reads executions, without their inputs, and holds their rows until the transaction ends, in the order of their
-// ids. All that adds or removes outbox rows of an execution holds its lock, so pauses, completions and recoveries meet
-// here.
+// lock returns executions without their inputs, and locks their rows in the order of their ids. Executions that do not
+// exist are omitted. Everything that inserts or deletes outbox rows of an execution, apart from a claim, holds this
+// lock, so pauses, completions and recoveries are serialized.
 func (r *Repository) lock(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) {
 	out := make(map[db.ID]Execution, len(ids))
 	err := r.queueLock(tx, ids, out)
@@ -170,7 +172,7 @@ func (r *Repository) lock(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) {
 	return out, err
 }
 
-// queueLock is lock for which out has the executions after the next Flush.
+// queueLock queues the query of lock. It adds the executions to out when the batch is sent.
 func (r *Repository) queueLock(tx db.Tx, ids []db.ID, out map[db.ID]Execution) error {
 	return tx.QueueQuery("lock pipeline executions", `SELECT `+fields+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x) ORDER BY id $for_update`,
 		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
@@ -181,9 +183,9 @@ func (r *Repository) queueLock(tx db.Tx, ids []db.ID, out map[db.ID]Execution) e
 		})
 }
 
-// lockAndDecrement is queueLock for groups of outcomes, which counts the tasks that succeed off at once: for most runs
-// that is all there is to write. The executions in out are as they were before, as far as outcomes ask; the groups know
-// what has been written.
+// lockAndDecrement is queueLock for groups of outcomes. In the same statement it subtracts the successful tasks from
+// open_tasks, because most exchanges change nothing else of the execution. out gets the counters before the decrement,
+// and g.persisted those after it. The executions in out have only the columns that outcomes need.
 func (r *Repository) lockAndDecrement(tx db.Tx, groups []*executionOutcomes, out map[db.ID]Execution) error {
 	groups = slices.Clone(groups)
 	slices.SortFunc(groups, func(a, b *executionOutcomes) int { return bytes.Compare(a.id[:], b.id[:]) })
@@ -205,8 +207,8 @@ RETURNING id, pipeline_name, definition_version, status, version, attempt, open_
 	})
 }
 
-// queueLoadInputs reads what a claim needs of the executions of tasks: name, definition and input; out has them after
-// the next Flush.
+// queueLoadInputs queues a query for what a claim needs of the executions of tasks: name, definition version, attempt
+// and input. It adds the executions to out when the batch is sent.
 func (r *Repository) queueLoadInputs(tx db.Tx, tasks []db.ID, out map[db.ID]Execution) error {
 	return tx.QueueQuery("read inputs", `SELECT p.id, p.pipeline_name, p.definition_version, p.attempt, p.input FROM {pipeline_executions} AS p
 WHERE p.id IN (SELECT t.pipeline_execution_id FROM $x JOIN {task_executions} AS t ON t.id = x.id)`,
@@ -222,7 +224,7 @@ func scanInput(out map[db.ID]Execution) func(scan func(...any) error) error {
 	}
 }
 
-// inputs reads what a claim needs of executions: name, definition and input.
+// inputs returns what a claim needs of executions: name, definition version, attempt and input.
 func (r *Repository) inputs(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) {
 	out := make(map[db.ID]Execution, len(ids))
 	err := tx.Query(`SELECT p.id, p.pipeline_name, p.definition_version, p.attempt, p.input FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`,
@@ -230,14 +232,14 @@ func (r *Repository) inputs(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) 
 	return out, wrap("read inputs", err)
 }
 
-// byKey finds the execution that an idempotency key started: its id, definition and input.
+// byKey returns the id, definition version and input of the execution that an idempotency key started.
 func (r *Repository) byKey(tx db.Tx, pipeline, key string) (e Execution, err error) {
 	err = tx.Query(`SELECT id, definition_version, input FROM {pipeline_executions} WHERE pipeline_name = $pipeline AND idempotency_key = $key`,
 		db.Args{"pipeline": pipeline, "key": key}, func(scan func(...any) error) error { return scan(&e.ID, &e.DefinitionVersion, &e.Input) })
 	return e, wrap("look for the idempotency key", err)
 }
 
-// Get reads one execution, whole.
+// Get returns one execution with its labels. It returns ErrExecutionNotFound if there is none.
 func (r *Repository) Get(ctx context.Context, id db.ID) (Execution, error) {
 	q, err := r.db.Read(ctx)
 	if err != nil {

@@ -7,11 +7,12 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// A run may be reserved for one worker: that of the process that started it, or started it again, to work it off
-// itself. Its outbox rows then lie in a queue that no other worker looks at. The reservation ends with the run, or with
-// the worker's row, in the transaction that removes that row.
+// A run can be reserved for one worker, the `sluice run` process that started or retried it. Its outbox rows are then
+// in a private queue that no other worker polls. The reservation ends when the run ends, or in the transaction that
+// deletes the worker's row.
 
-// Deregister removes a worker that holds no task any more. What was reserved for it any worker may claim from then on.
+// Deregister deletes a worker that holds no tasks. After the commit, any worker can claim the tasks that were reserved
+// for it.
 func (e *Engine) Deregister(ctx context.Context, worker string) error {
 	published := int64(0)
 	err := e.db.Transaction(ctx, func(tx db.Tx) (err error) {
@@ -26,9 +27,9 @@ func (e *Engine) Deregister(ctx context.Context, worker string) error {
 	return err
 }
 
-// publish ends the reservations of workers whose rows this transaction removes: it clears them and moves the outbox
-// rows to the queues of their tasks. It returns how many rows those were. The executions are locked first, as every
-// change of the outbox has it.
+// publish ends the reservations of workers that this transaction deletes. It clears them, moves the outbox rows to the
+// queues of their tasks, and returns the number of those rows. It locks the executions first, as every change of outbox
+// rows must.
 func (e *Engine) publish(tx db.Tx, workers []string) (int64, error) {
 	ids, err := e.pipelines.reserved(tx, workers)
 	if err != nil || len(ids) == 0 {
@@ -44,8 +45,8 @@ func (e *Engine) publish(tx db.Tx, workers []string) (int64, error) {
 	return n, err
 }
 
-// checkReserved sees that whom a run is to be reserved for is there, and stays until the transaction ends: else nobody
-// would end the reservation.
+// checkReserved returns leases.ErrExpired if one of the workers has no valid lease. Otherwise their rows stay until the
+// transaction ends. A reservation for a worker without a row would never end.
 func (e *Engine) checkReserved(tx db.Tx, workers ...string) error {
 	for _, worker := range workers {
 		if worker == "" {
@@ -66,7 +67,7 @@ func (e *Engine) checkReserved(tx db.Tx, workers ...string) error {
 	return nil
 }
 
-// reserved locks the executions that are reserved for workers.
+// reserved locks the executions that are reserved for one of the workers, and returns their ids.
 func (r *Repository) reserved(tx db.Tx, workers []string) ([]db.ID, error) {
 	var ids []db.ID
 	err := tx.Query(`SELECT id FROM {pipeline_executions} WHERE reserved_for IS NOT NULL AND reserved_for IN (SELECT x.worker FROM $x) ORDER BY id $for_update`,
@@ -82,8 +83,8 @@ func (r *Repository) clearReserved(tx db.Tx, ids []db.ID) error {
 	return wrap("end reservations", err)
 }
 
-// reserve reserves executions that run again for a worker. It does nothing without one: what has ended is reserved for
-// nobody.
+// reserve reserves restarted executions for a worker. It does nothing if worker is empty, because ended executions have
+// no reservation.
 func (r *Repository) reserve(tx db.Tx, ids []db.ID, worker string) error {
 	if worker == "" {
 		return nil

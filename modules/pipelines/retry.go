@@ -8,14 +8,14 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// RunsAgain is a task that a retry resets, and how it stood before.
+// RunsAgain is a task that a retry resets, with its status before the retry.
 type RunsAgain struct {
-	TaskName string       `json:"id"` // of the task in the definition
+	TaskName string       `json:"id"` // id of the task in the definition
 	Status   tasks.Status `json:"status"`
 }
 
-// PreviewRetry returns the tasks that Retry would reset now, in the order of declaration, and changes nothing. It fails
-// as Retry does.
+// PreviewRetry returns the tasks that Retry would reset now, in the order of declaration. It changes nothing and
+// returns the same errors as Retry.
 func (e *Engine) PreviewRetry(ctx context.Context, id db.ID, from string) (list []RunsAgain, err error) {
 	err = e.db.Transaction(ctx, func(tx db.Tx) error {
 		list = []RunsAgain{}
@@ -40,7 +40,7 @@ func (e *Engine) PreviewRetry(ctx context.Context, id db.ID, from string) (list 
 	return list, err
 }
 
-// planRetry plans a retry over the whole graph, and names the tasks that it resets.
+// planRetry plans a retry over the full graph. It also returns the names of the tasks to reset.
 func (e *Engine) planRetry(ctx context.Context, tx db.Tx, x Execution, from, actor string) (*plan, []string, error) {
 	if err := retryable(x, from); err != nil {
 		return nil, nil, err
@@ -56,7 +56,7 @@ func (e *Engine) planRetry(ctx context.Context, tx db.Tx, x Execution, from, act
 	return p, names, err
 }
 
-// retryable says why an execution can't be run again.
+// retryable returns the reason why an execution cannot be retried, an ErrInvalidState, or nil.
 func retryable(x Execution, from string) error {
 	switch {
 	case x.EventsRemoved > 0:

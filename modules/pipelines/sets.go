@@ -10,26 +10,30 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Orders is an operator's word about several executions: to which, why, and who gave it. No id comes twice.
+// Orders is an operator's request for several executions, with its reason and the operator's name. The ids must be
+// distinct.
 type Orders struct {
 	IDs    []db.ID
 	Reason string
 	Actor  string
-	// of a retry: the worker that alone claims the tasks from then on, as long as it lives; empty: any worker may
+	// of a retry: the worker that alone may claim the tasks while it has a row; empty: any worker may
 	ReservedFor string
 }
 
-// The bounds of a transaction over many executions: past them, larger sets gain nothing and others wait longer.
+// Limits of one transaction over several executions. Larger transactions are not faster, and others wait longer for
+// them.
 const (
 	runsPerOrder  = 500
 	tasksPerOrder = 4000
-	retriesAtOnce = 100 // each is planned by itself
+	retriesAtOnce = 100 // each retry is planned over its full graph
 )
 
-// set runs an operator's use case over the first of several executions, as many as one transaction takes, at least one.
-// The answer has an error for each of those, in their order: nil where the order was carried out, ErrInvalidState or
-// ErrExecutionNotFound where it was not possible, which keeps it from none of the others. With the second result not
-// nil nothing was done.
+// set processes the first of several executions in one transaction: as many as the limits allow, at least one. begin
+// returns the change of one execution, and then writes all changes.
+//
+// The first result has one entry for each processed execution, in order: nil, or ErrInvalidState, ErrExecutionNotFound
+// or tasks.ErrNotFound if the request was not possible. Such an error does not affect the other executions. If the
+// second result is not nil, nothing was changed.
 func (e *Engine) set(ctx context.Context, o Orders, most int, begin func(db.Tx, Execution) (*change, error), then func(db.Tx, []*change) (ready int, err error)) ([]error, error) {
 	var results []error
 	ready := 0
@@ -78,12 +82,12 @@ func (e *Engine) set(ctx context.Context, o Orders, most int, begin func(db.Tx, 
 	return results, nil
 }
 
-// refused tells what keeps an order from one execution from what keeps it from all.
+// refused reports whether an error affects only one execution of the set.
 func refused(err error) bool {
 	return errors.Is(err, ErrInvalidState) || errors.Is(err, tasks.ErrNotFound)
 }
 
-// one is the answer of a set of one.
+// one returns the result of a set of one execution.
 func one(results []error, err error) error {
 	if err != nil {
 		return err
@@ -91,18 +95,18 @@ func one(results []error, err error) error {
 	return results[0]
 }
 
-// of is the order about one execution as one about several.
+// of returns the request as one for a set of one execution.
 func (o ControlRequest) of() Orders {
 	return Orders{IDs: []db.ID{o.ID}, Reason: o.Reason, Actor: o.Actor}
 }
 
-// Pause stops an execution from starting tasks: once Pause has returned, none starts. Running tasks finish; what they
-// release becomes Ready and waits.
+// Pause pauses an execution: no task starts after Pause has returned. Running tasks finish. Their successors become
+// Ready but get no outbox row until Resume.
 func (e *Engine) Pause(ctx context.Context, o ControlRequest) error {
 	return one(e.PauseAll(ctx, o.of()))
 }
 
-// PauseAll is Pause for the first of several executions. It answers as set does.
+// PauseAll is Pause for the first of several executions. Its results are those of set.
 func (e *Engine) PauseAll(ctx context.Context, o Orders) ([]error, error) {
 	return e.set(ctx, o, runsPerOrder, func(tx db.Tx, x Execution) (*change, error) { return pause(x, o.Reason, tx.Now), nil },
 		func(tx db.Tx, moves []*change) (int, error) {
@@ -117,12 +121,12 @@ func (e *Engine) PauseAll(ctx context.Context, o Orders) ([]error, error) {
 		})
 }
 
-// Resume lets a paused execution go on.
+// Resume continues a paused execution.
 func (e *Engine) Resume(ctx context.Context, o ControlRequest) error {
 	return one(e.ResumeAll(ctx, o.of()))
 }
 
-// ResumeAll is Resume for the first of several executions. It answers as set does.
+// ResumeAll is Resume for the first of several executions. Its results are those of set.
 func (e *Engine) ResumeAll(ctx context.Context, o Orders) ([]error, error) {
 	return e.set(ctx, o, runsPerOrder, func(_ db.Tx, x Execution) (*change, error) { return resume(x), nil },
 		func(tx db.Tx, moves []*change) (int, error) {
@@ -155,13 +159,13 @@ func (e *Engine) ResumeAll(ctx context.Context, o Orders) ([]error, error) {
 		})
 }
 
-// Cancel ends an execution and all its tasks. Handlers that run have their context cancelled; what they return is
-// fenced off.
+// Cancel ends an execution and all its open tasks. The contexts of running handlers are cancelled, and their results
+// are rejected by the fence.
 func (e *Engine) Cancel(ctx context.Context, o ControlRequest) error {
 	return one(e.CancelAll(ctx, o.of()))
 }
 
-// CancelAll is Cancel for the first of several executions. It answers as set does.
+// CancelAll is Cancel for the first of several executions. Its results are those of set.
 func (e *Engine) CancelAll(ctx context.Context, o Orders) ([]error, error) {
 	return e.set(ctx, o, runsPerOrder, func(tx db.Tx, x Execution) (*change, error) { return cancel(x, o.Reason, tx.Now), nil },
 		func(tx db.Tx, moves []*change) (int, error) {
@@ -177,16 +181,17 @@ func (e *Engine) CancelAll(ctx context.Context, o Orders) ([]error, error) {
 		})
 }
 
-// Retry runs an execution that has ended again: what failed, was abandoned or was cancelled, and all that depends on
-// it, completed or not. Given from, it runs that task again, however it ended, with all that depends on it, and what
-// was cancelled. What else has completed keeps its output. A completed execution needs from. It fails with
-// ErrInvalidState where nothing can be run again, and with tasks.ErrExecutionNotFound for a task that the pipeline does
-// not have.
+// Retry restarts an ended execution. It resets the tasks that are Failed, Abandoned or Cancelled, and all tasks that
+// depend on them, even if completed. If from is not empty, it resets that task, whatever its status, and the Cancelled
+// tasks, with all tasks that depend on them. Other completed tasks keep their outputs. A completed execution requires
+// from.
+//
+// Retry returns ErrInvalidState if nothing can be reset, and tasks.ErrNotFound if the pipeline has no task from.
 func (e *Engine) Retry(ctx context.Context, o ControlRequest, from string) error {
 	return one(e.RetryAll(ctx, o.of(), from))
 }
 
-// RetryAll is Retry for the first of several executions. It answers as set does.
+// RetryAll is Retry for the first of several executions. Its results are those of set.
 func (e *Engine) RetryAll(ctx context.Context, o Orders, from string) ([]error, error) {
 	plans := map[db.ID]*plan{}
 	return e.set(ctx, o, retriesAtOnce, func(tx db.Tx, x Execution) (*change, error) {

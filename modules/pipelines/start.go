@@ -12,29 +12,30 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// StartRequest is a run to be started.
+// StartRequest describes a run to start.
 type StartRequest struct {
 	Definition *definition.Definition
 	Input      json.RawMessage // checked against the definition; nil: {}
-	// a second start of the pipeline with the same key finds the first; with another input it fails with ErrKeyReused
+	// a second start with the same key returns the first run, or ErrKeyReused if its input differs
 	IdempotencyKey string
-	ThisDefinition bool              // the key's first run must be of this definition too, not of any of the pipeline
-	Labels         map[string]string // besides those of the definition, over which they win
+	ThisDefinition bool              // the first run with the key must also have this version of the definition
+	Labels         map[string]string // added to those of the definition, and take precedence
 	Actor          string
-	ReservedFor    string // the worker that alone claims the run's tasks, as long as it lives; empty: any
+	ReservedFor    string // the worker that alone may claim the run's tasks while it has a row; empty: any
 }
 
-// StartResult is the answer to a Request.
+// StartResult is the result of a StartRequest.
 type StartResult struct {
 	ID       db.ID
-	Existing bool // the idempotency key had started it before
+	Existing bool // the run had already been started with the idempotency key
 }
 
-// tasksPerStart bounds a transaction of many starts: past it, larger sets gain nothing and others wait longer.
+// tasksPerStart is the maximum number of tasks that one transaction starts, unless a single run has more. Larger
+// transactions are not faster, and others wait longer for them.
 const tasksPerStart = 2000
 
-// Start starts runs: each with its tasks, their events and its roots' outbox rows in one transaction. Many runs are
-// started in several transactions; if one fails, those before it stand, and the answer holds them.
+// Start starts runs. It writes each run with its tasks, events and outbox rows in one transaction. Many runs need
+// several transactions. If one fails, Start returns its error and the results of the runs that were already committed.
 func (e *Engine) Start(ctx context.Context, requests []StartRequest) ([]StartResult, error) {
 	started := make([]StartResult, 0, len(requests))
 	for len(requests) > 0 {
@@ -130,7 +131,8 @@ func (e *Engine) start(ctx context.Context, tx db.Tx, requests []StartRequest, i
 	return started, plans, nil
 }
 
-// repeated finds the run that a request's key has started, and sees that the request asks for the same.
+// repeated returns the id of the run that a request's key has started. It returns ErrKeyReused if that run does not
+// match the request.
 func (e *Engine) repeated(tx db.Tx, r StartRequest, asked *Execution) (db.ID, error) {
 	before, err := e.pipelines.byKey(tx, r.Definition.Name, r.IdempotencyKey)
 	if err != nil {
@@ -152,11 +154,11 @@ func (e *Engine) repeated(tx db.Tx, r StartRequest, asked *Execution) (db.ID, er
 	return before.ID, nil
 }
 
-// planStart plans the creation of all tasks, and what becomes of the roots.
+// planStart plans the creation of all tasks, and resolves those without dependencies.
 func planStart(x Execution, def *definition.Definition, now db.Time, actor string) (*plan, error) {
 	p := newPlan(x, def, nil, true, now)
-	p.actor, p.persisted = actor, &counts{open: x.OpenTasks} // as it was inserted
-	// nothing has run, so no condition can see any
+	p.actor, p.persisted = actor, &counts{open: x.OpenTasks} // as inserted
+	// no task has run, so there are no outputs
 	p.outputs = func([]string) (map[string]json.RawMessage, error) { return nil, nil }
 	for i := range def.Tasks {
 		created := newTask(x.ID, def, i)
@@ -177,8 +179,8 @@ func planStart(x Execution, def *definition.Definition, now db.Time, actor strin
 	return p, nil
 }
 
-// newTask is what the i-th task of a definition is created with. Its id follows from the execution's, so that whoever
-// works on the execution knows how a task that nothing has moved yet looks, and need not read it.
+// newTask returns the description of the i-th task of a definition. Its id is derived from the execution's id, so that
+// the initial row of a task can be computed without reading it.
 func newTask(execution db.ID, def *definition.Definition, i int) tasks.Spec {
 	t := &def.Tasks[i]
 	return tasks.Spec{
@@ -188,7 +190,8 @@ func newTask(execution db.ID, def *definition.Definition, i int) tasks.Spec {
 	}
 }
 
-// Registered gives the newest registered definition of a pipeline.
+// Registered returns the definition of a pipeline that was registered last. It returns ErrPipelineNotFound if there is
+// none, and ErrDefinitionChanged if its content was changed in the database.
 func (e *Engine) Registered(ctx context.Context, name string) (*definition.Definition, error) {
 	r, err := e.definitions.latest(ctx, name)
 	if err != nil {

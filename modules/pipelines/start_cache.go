@@ -7,11 +7,11 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// startCache remembers the tasks that this process has made ready by starting their runs, until it claims them: it need
-// not read what it wrote a moment ago. A row that has moved since shows by its version.
+// startCache caches the tasks that this process made ready by starting runs, until it claims them. The claim then need
+// not read the rows. If a row has changed since, the claim gets a version conflict and is repeated without the cache.
 type startCache struct {
 	mu   sync.Mutex
-	rows map[db.ID]startedRow // by task
+	rows map[db.ID]startedRow // by task id
 }
 
 type startedRow struct {
@@ -19,10 +19,11 @@ type startedRow struct {
 	execution Execution
 }
 
-// maxStarted bounds the memory, some 5 MB: past it, the oldest are not worth keeping, for other processes claim too.
+// maxStarted is the maximum number of cached tasks, about 5 MB. A full cache is cleared, because other processes have
+// probably claimed its tasks.
 const maxStarted = 10_000
 
-// add remembers the ready tasks of runs that were started.
+// add caches the ready tasks of runs that were started.
 func (f *startCache) add(plans []*plan) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -42,7 +43,7 @@ func (f *startCache) add(plans []*plan) {
 	}
 }
 
-// pop hands over what is remembered of tasks, and gives the others.
+// pop removes the given tasks from the cache and calls each for those found. It returns the ids of the others.
 func (f *startCache) pop(ids []db.ID, each func(startedRow)) (unknown []db.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

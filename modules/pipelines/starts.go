@@ -6,12 +6,12 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// firstTime is the highest version of a task that has run but once: created, ready, claimed, started, ended.
+// firstTime is the highest version of a task that has run only once: created, ready, claimed, started, ended.
 const firstTime = 5
 
-// Starts returns when the first task of each execution started; an execution none of whose tasks has is left out. It
-// reads the rows of the tasks, and the history of executions a task of which ran again, unless retention has removed
-// that.
+// Starts returns when the first task of each execution started. Executions without a started task are omitted. For an
+// execution in which a task ran again, Starts reads the history, unless retention has removed it, because the row only
+// has the last start.
 func (r *Repository) Starts(ctx context.Context, list []Execution) (map[db.ID]db.Time, error) {
 	ids := make([]db.ID, len(list))
 	removed := map[db.ID]bool{}

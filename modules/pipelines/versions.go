@@ -8,15 +8,15 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// StoredVersion is a version of a pipeline's definition that is stored, without its content.
+// StoredVersion is a stored version of a pipeline's definition, without its content.
 type StoredVersion struct {
 	Version      string  `json:"version"`
-	RegisteredAt db.Time `json:"registered_at"` // when it last became the current one; null: it was only run from a file
-	Current      bool    `json:"current"`       // `sluice start NAME` takes it
+	RegisteredAt db.Time `json:"registered_at"` // when it last became current; null: it was only run from a file
+	Current      bool    `json:"current"`       // the version that `sluice start NAME` uses
 }
 
-// Versions returns the stored versions of a pipeline: registered ones first, the newest before the others. The first is
-// the current one if it is registered. The result is empty for a pipeline that is not known.
+// Versions returns the stored versions of a pipeline: first the registered ones, the newest first, then the others. The
+// first is the current one if it is registered. The result is empty for an unknown pipeline.
 func (r *Repository) Versions(ctx context.Context, name string) ([]StoredVersion, error) {
 	var list []StoredVersion
 	err := r.db.Query(ctx, `SELECT version, registered_at FROM {pipeline_definitions} WHERE pipeline_name = $name
@@ -30,8 +30,8 @@ ORDER BY CASE WHEN registered_at IS NULL THEN 1 ELSE 0 END, registered_at DESC, 
 	return list, wrap("list the versions of a pipeline", err)
 }
 
-// StoredDefinition returns a version of a pipeline's definition. It fails with ErrDefinitionMissing if that is not
-// stored, or this program cannot read it.
+// StoredDefinition returns a version of a pipeline's definition. It returns ErrDefinitionMissing if the version is not
+// stored or this program cannot read it.
 func (e *Engine) StoredDefinition(ctx context.Context, name, version string) (*definition.Definition, error) {
 	var doc db.JSON
 	err := e.db.Query(ctx, `SELECT definition FROM {pipeline_definitions} WHERE pipeline_name = $name AND version = $version`,

@@ -11,27 +11,30 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrClaimLost answers a write by a worker whose claim another write has ended: it changed nothing.
+// ErrClaimLost is the error of a write by a worker that no longer holds the task. The write changed nothing.
 var ErrClaimLost = errors.New("claim lost: the task has moved on without this worker")
 
-// ErrVersionConflict means that a row is not as it was taken to be when it is written: the transaction is rolled back.
+// ErrVersionConflict means that a row changed between the read and the write. The transaction is rolled back.
 var ErrVersionConflict = errors.New("task changed since it was read")
 
-// Repository reads tasks and applies moves to them.
+// Repository reads tasks and applies changes to them.
 type Repository struct {
 	db     *db.DB
 	events *events.Repository
 	outbox *outbox.Repository
 }
 
-// NewRepository makes a repository over a database.
+// NewRepository returns a repository that uses the database d.
 func NewRepository(d *db.DB, e *events.Repository, o *outbox.Repository) *Repository {
 	return &Repository{db: d, events: e, outbox: o}
 }
 
-// Apply writes moves: the rows, guarded by the versions that were read; an event for each step; the change of the
-// outbox. It is the only function that writes a status. An illegal move, or a row that has another version by now, is
-// an error, and the transaction must roll back.
+// Apply writes changes. It updates the rows that still have the versions that were read, appends one event for each
+// step, and updates the outbox. No other function writes a task's status.
+//
+// If Apply returns an error, the caller must roll the transaction back. The error is ErrIllegal for a transition that
+// the table does not allow. If a row has another version, the error is ErrVersionConflict. It is reported when the
+// queued statements are sent, which may be after Apply has returned.
 func (r *Repository) Apply(tx db.Tx, moves []*Change) error {
 	if len(moves) == 0 {
 		return nil
@@ -55,8 +58,8 @@ func (r *Repository) Apply(tx db.Tx, moves []*Change) error {
 	return r.changeOutbox(tx, moves)
 }
 
-// writeRows inserts what is new and updates the rest, one statement for each sequence of transitions, rows in the order
-// of their ids so that no two transactions wait for each other.
+// writeRows inserts new rows and updates existing ones, with one statement for each sequence of transitions. Each
+// statement writes its rows in the order of their ids, so that transactions do not deadlock.
 func (r *Repository) writeRows(tx db.Tx, moves []*Change) error {
 	var created []*Change
 	groups := map[kind][]*Change{}
@@ -86,7 +89,7 @@ func (r *Repository) writeRows(tx db.Tx, moves []*Change) error {
 	return nil
 }
 
-// kind is what moves that one statement writes have in common: their transitions, and the holder of the claims that
+// kind is the key by which changes are grouped into statements: their transitions, and the holder of the claims that
 // they end.
 type kind struct {
 	update *update
@@ -117,7 +120,7 @@ func (k kind) write(tx db.Tx, group []*Change) error {
 	})
 }
 
-// insert writes new rows as their moves leave them.
+// insert inserts the rows of new tasks.
 func insert(tx db.Tx, moves []*Change) error {
 	n := len(moves)
 	ids, pipelines := make([]db.ID, n), make([]db.ID, n)
@@ -148,8 +151,8 @@ SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priorit
   x.remaining_dependencies, x.error, x.completed_at, 0, 0, `+reason+`, `+kind+`, $now FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
 }
 
-// changeOutbox removes the rows of tasks that stop being Ready and adds those of tasks that become so. The row of a
-// claimed task is gone already: outbox.Take removed it in this transaction, for a claim begins there.
+// changeOutbox deletes the outbox rows of tasks that stop being Ready and inserts those of tasks that become Ready. It
+// does not delete the row of a claimed task, because the claim has already deleted it in the same transaction.
 func (r *Repository) changeOutbox(tx db.Tx, moves []*Change) error {
 	var remove []db.ID
 	var add []outbox.Entry

@@ -10,40 +10,42 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrIllegal is a move that the transition table does not have.
+// ErrIllegal means that the transition table does not allow a transition.
 var ErrIllegal = errors.New("illegal transition")
 
-// Change is what is to happen to one task in one transaction: transitions in order, each with its event's data, and the
-// row that they lead to. It is a pure value; Repository.Apply writes it.
+// Change describes the changes of one task in one transaction: the transitions in order, each with the data of its
+// event, and the resulting row. Its methods only change the value; Repository.Apply writes it to the database.
 type Change struct {
-	Task        Task             // the row as it will be
-	ReadVersion int64            // the version that was read; 0: the row does not exist yet
+	Task        Task             // the resulting row
+	ReadVersion int64            // the version that was read; 0 for a row that does not exist yet
 	Steps       []TransitionStep // at least one
-	Actor       string           // who asked for it, if anybody did
-	// Holder and Since are whose claim the row was under, and since when, as it was read: beside the version they are
-	// the fence. After lost commits another claim of the task may have reached the same version.
+	Actor       string           // who requested it; empty if nobody did
+	// Holder and Since identify the claim that the row was under when it was read. Together with ReadVersion they are
+	// the fence. The version alone is not enough: after the loss of commits, another claim of the task may have the
+	// same version.
 	Holder   db.Text
 	Since    db.Time
-	NoOutbox bool // the pipeline is not Running: a task that becomes Ready gets no outbox row yet
+	NoOutbox bool // the pipeline is not Running, so a task that becomes Ready gets no outbox row yet
 
-	ReservedFor string // the worker that the pipeline execution is reserved for; empty: none
+	ReservedFor string // the worker that the pipeline execution is reserved for; empty if none
 
 	failure error
 }
 
-// TransitionStep is one transition with its event's data.
+// TransitionStep is one transition with the data of its event.
 type TransitionStep struct {
 	Transition Transition
 	Data       any // encoded as a JSON object
 	Worker     db.Text
 }
 
-// NewChange makes a move of a task as it was read, with no step yet.
+// NewChange returns a change of a task as it was read, without steps.
 func NewChange(t Task) *Change {
 	return &Change{Task: t, ReadVersion: t.Version, Holder: t.WorkerID, Since: t.StartedAt}
 }
 
-// addStep takes a transition: the table decides, and the version counts.
+// addStep appends a transition and increments the version. If the table does not allow the transition, it records
+// ErrIllegal, which Apply returns.
 func (m *Change) addStep(t Transition, data any) *Change {
 	if !t.allows(m.Task.Status) && m.failure == nil {
 		m.failure = fmt.Errorf("%w: %s of task %q, which is %s", ErrIllegal, t.Name, m.Task.TaskName, m.Task.Status)
@@ -54,13 +56,14 @@ func (m *Change) addStep(t Transition, data any) *Change {
 	return m
 }
 
-// Attribute names the worker whose act the last step was, where the row's own worker did not take it.
+// Attribute sets the worker that the event of the last step names. Use it if the step was caused by a worker other than
+// the one in the row.
 func (m *Change) Attribute(worker string) *Change {
 	m.Steps[len(m.Steps)-1].Worker = db.Text(worker)
 	return m
 }
 
-// Spec is what a task is created with.
+// Spec describes a task to be created.
 type Spec struct {
 	ID, PipelineExecutionID db.ID
 	TaskName, Handler       string
@@ -72,7 +75,7 @@ type Spec struct {
 	ContinueOnError         bool
 }
 
-// InitialRow is the row that Create leads to, but for the time.
+// InitialRow returns the row that Create produces, without CreatedAt.
 func (n *Spec) InitialRow() Task {
 	t := n.beforeCreation()
 	t.Status, t.Version = TransitionCreate.To, 1
@@ -86,7 +89,7 @@ func (n *Spec) beforeCreation() Task {
 	}
 }
 
-// Create creates a task, NotStarted.
+// Create returns a change that creates a task in status NotStarted.
 func Create(n Spec, now db.Time) *Change {
 	m := NewChange(n.beforeCreation())
 	m.Task.CreatedAt = now
@@ -95,27 +98,27 @@ func Create(n Spec, now db.Time) *Change {
 	})
 }
 
-// TransitionMarkReady makes a task whose trigger rule holds available at once. Its dependencies are terminal, unless
-// the rule is decided by the first of them that ends so.
+// MarkReady makes a NotStarted task Ready, and due at once. The caller has found that its trigger rule and its
+// condition hold.
 func (m *Change) MarkReady(now db.Time) *Change {
 	return m.addStep(TransitionMarkReady, readyEvent{now})
 }
 
-// Skip ends a task whose trigger rule or condition is false. detail is the reason in words, for people.
+// Skip ends a task whose trigger rule or condition is false. detail is the reason as text for people.
 func (m *Change) Skip(reason SkipReason, rule, detail string, now db.Time) *Change {
 	m.Task.CompletedAt, m.Task.SkipReason = now, reason
 	return m.addStep(TransitionSkip, skippedEvent{reason, rule, detail})
 }
 
-// Claim gives a Ready task, whose outbox row has been taken in the same transaction, to a worker. A task that was
-// deferred goes on with its attempt, any other begins the next one. A worker with a free slot composes
-// TransitionMarkStarted into the claim.
+// Claim assigns a Ready task to a worker. The caller has deleted its outbox row in the same transaction. A deferred
+// task continues its attempt; any other task begins the next one. A worker that runs the task at once appends
+// MarkStarted.
 func (t Task) Claim(worker string, leaseExpires, now db.Time) *Change {
 	return NewChange(t).Claim(worker, leaseExpires, now)
 }
 
-// Claim is Task.Claim as a further step, for a task that becomes Ready in the same transaction: its outbox row would be
-// written and taken before anybody could see it.
+// Claim is Task.Claim as a further step, for an eager claim: the task becomes Ready in the same transaction, and never
+// gets an outbox row.
 func (m *Change) Claim(worker string, leaseExpires, now db.Time) *Change {
 	deferred, before := m.Task.SubStatus == Deferred, m.Task.StartedAt
 	if !deferred {
@@ -129,12 +132,12 @@ func (m *Change) Claim(worker string, leaseExpires, now db.Time) *Change {
 	return m
 }
 
-// TransitionMarkStarted says that from this commit on the handler may have run.
+// MarkStarted records that the handler may run as soon as the transaction commits.
 func (m *Change) MarkStarted() *Change {
 	return m.addStep(TransitionMarkStarted, startedEvent{m.Task.Attempt})
 }
 
-// Complete ends a running task with its output. exit is its command's exit code, if it ran one.
+// Complete ends a running task with its output. exit is the exit code of its command; nil if it ran none.
 func (t Task) Complete(output db.JSON, exit *int, now db.Time) *Change {
 	m := NewChange(t)
 	m.Task.Output, m.Task.Error, m.Task.CompletedAt = output, "", now
@@ -142,7 +145,7 @@ func (t Task) Complete(output db.JSON, exit *int, now db.Time) *Change {
 	return m.addStep(TransitionComplete, completedEvent{t.Attempt, since(t.StartedAt, now), exitCodeOf(exit)})
 }
 
-// SkipRunning ends a running task whose command ended with one of its skip_exit_codes.
+// SkipRunning ends a running task as Skipped, because its command ended with one of its skip_exit_codes.
 func (t Task) SkipRunning(exit int, rule string, now db.Time) *Change {
 	m := NewChange(t)
 	m.Task.Error, m.Task.CompletedAt, m.Task.SkipReason = "", now, SkipExitCode
@@ -150,14 +153,14 @@ func (t Task) SkipRunning(exit int, rule string, now db.Time) *Change {
 	return m.addStep(SkipRunning, skippedRunningData{skippedEvent{SkipExitCode, rule, fmt.Sprintf("exit code %d", exit)}, t.Attempt, exitCodeOf(&exit), since(t.StartedAt, now)})
 }
 
-// Fail ends a running task whose attempt failed for good. exit is its command's exit code, if there is one.
+// Fail ends a running task whose last attempt failed. exit is the exit code of its command; nil if there is none.
 func (t Task) Fail(kind ErrorKind, text string, exit *int, now db.Time) *Change {
 	m := NewChange(t)
 	m.Task.Error, m.Task.ErrorKind, m.Task.CompletedAt = db.Text(text), kind, now
 	return m.addStep(TransitionFail, failedEvent{t.Attempt, text, kind, since(t.StartedAt, now), exitCodeOf(exit)})
 }
 
-// TransitionScheduleRetry puts a running task, whose attempt failed, back into the outbox, due after the delay.
+// ScheduleRetry makes a running task Ready again after its attempt failed. Its outbox row becomes due after the delay.
 func (t Task) ScheduleRetry(kind ErrorKind, text string, exit *int, delay time.Duration, now db.Time) *Change {
 	m := NewChange(t)
 	at := db.NewTime(now.Add(delay))
@@ -167,8 +170,8 @@ func (t Task) ScheduleRetry(kind ErrorKind, text string, exit *int, delay time.D
 	return m
 }
 
-// Defer puts a running task back into the outbox at its handler's wish. Until it is claimed again, StartedAt says when
-// that was.
+// Defer makes a running task Ready again at the request of its handler, due at until. Until the next claim, StartedAt
+// is the time of the deferral.
 func (t Task) Defer(until db.Time, reason string, now db.Time) *Change {
 	m := NewChange(t)
 	m.Task.RetryAt, m.Task.StartedAt = until, now
@@ -177,7 +180,7 @@ func (t Task) Defer(until db.Time, reason string, now db.Time) *Change {
 	return m
 }
 
-// Recover takes a running task from a worker whose lease has expired and makes it Ready again.
+// Recover makes a running task Ready again after the lease of its worker expired.
 func (t Task) Recover(now db.Time) *Change {
 	m := NewChange(t)
 	m.Task.Recoveries++
@@ -185,8 +188,8 @@ func (t Task) Recover(now db.Time) *Change {
 	return m.addStep(TransitionReset, resetEvent{Cause: CauseLeaseExpired, Worker: t.WorkerID, Recoveries: m.Task.Recoveries, AvailableAt: &now})
 }
 
-// Release takes a running task from a worker that stops before it has ended, and makes it Ready again. The attempt does
-// not count against its budget, and the worker did not die of it.
+// Release makes a running task Ready again because its worker stops before the task ends. The attempt counts neither
+// against MaxAttempts nor as a recovery.
 func (t Task) Release(reason string, now db.Time) *Change {
 	m := NewChange(t)
 	m.Task.MaxAttempts++
@@ -197,8 +200,8 @@ func (t Task) Release(reason string, now db.Time) *Change {
 	return m
 }
 
-// Reopen makes a terminal task NotStarted for an operator's retry, with a whole budget of attempts. It has no output
-// any more.
+// Reopen makes a terminal task NotStarted for an operator's retry. It clears the output and the error, and allows
+// maxAttempts further attempts.
 func (t Task) Reopen(maxAttempts, remaining int) *Change {
 	m := NewChange(t)
 	m.Task.MaxAttempts, m.Task.Recoveries, m.Task.RemainingDependencies = t.Attempt+maxAttempts, 0, remaining
@@ -207,7 +210,7 @@ func (t Task) Reopen(maxAttempts, remaining int) *Change {
 	return m.addStep(TransitionReopen, resetEvent{Cause: CauseOperator, Recoveries: 0, MaxAttempts: m.Task.MaxAttempts})
 }
 
-// Abandon gives a task up that can't be run.
+// Abandon ends a task that cannot be run.
 func (m *Change) Abandon(reason string, now db.Time) *Change {
 	had := m.Task.WorkerID
 	m.Task.Error, m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = db.Text(reason), now, "", db.Time{}
@@ -215,7 +218,7 @@ func (m *Change) Abandon(reason string, now db.Time) *Change {
 	return m.addStep(TransitionAbandon, endedEvent{Reason: reason, Worker: had})
 }
 
-// AbandonAs is Abandon for a reason that is an error of a kind.
+// AbandonAs is Abandon for a reason that is an error of the given kind.
 func (m *Change) AbandonAs(kind ErrorKind, reason string, now db.Time) *Change {
 	had := m.Task.WorkerID
 	m.Abandon(reason, now)
@@ -224,11 +227,11 @@ func (m *Change) AbandonAs(kind ErrorKind, reason string, now db.Time) *Change {
 	return m
 }
 
-// Cancel ends a task with its pipeline.
+// Cancel ends a task because its pipeline execution is cancelled.
 func (t Task) Cancel(reason string, now db.Time) *Change {
 	m := NewChange(t)
 	m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = now, "", db.Time{}
-	m.Task.RemainingDependencies = 0 // they end in the same transaction
+	m.Task.RemainingDependencies = 0 // the dependencies end in the same transaction
 	return m.addStep(TransitionCancel, endedEvent{Reason: reason, Worker: t.WorkerID})
 }
 
@@ -239,7 +242,7 @@ func since(from, to db.Time) int64 {
 	return max(0, to.Sub(from.Time).Milliseconds())
 }
 
-// encoded is the data of events, each encoded once: in a transaction of many tasks most of it is the same.
+// encoded caches encoded event data by value, because most events of a large transaction have the same data.
 type encoded map[any]json.RawMessage
 
 func (e encoded) of(s *TransitionStep) (json.RawMessage, error) {
@@ -254,7 +257,7 @@ func (e encoded) of(s *TransitionStep) (json.RawMessage, error) {
 	return data, nil
 }
 
-// events encodes the history of the move.
+// events appends the events of the change to list and returns it.
 func (m *Change) events(list []events.Event, known encoded) ([]events.Event, error) {
 	for i := range m.Steps {
 		s := &m.Steps[i]

@@ -9,8 +9,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// column is one that a transition may write besides status, sub_status and version, and how its values get into a set;
-// add is nil for one that is set to null.
+// column is a column that a transition may write, apart from status, sub_status and version. add adds its values to a
+// row set; nil means that the column is set to NULL.
 type column struct {
 	name string
 	add  func(s *db.RowSet, name string, moves []*Change)
@@ -55,7 +55,7 @@ var (
 	recoveries  = column{"recoveries", ints(func(t *Task) int { return t.Recoveries })}
 	errorText   = column{"error", texts(func(t *Task) string { return string(t.Error) })}
 	errorKind   = column{"error_kind", texts(func(t *Task) string { return string(t.ErrorKind) })}
-	noErrorKind = column{name: "error_kind"} // cleared
+	noErrorKind = column{name: "error_kind"} // set to NULL
 	startedAt   = column{"started_at", times(func(t *Task) db.Time { return t.StartedAt })}
 	skipReason  = column{"skip_reason", texts(func(t *Task) string { return string(t.SkipReason) })}
 	completedAt = column{"completed_at", times(func(t *Task) db.Time { return t.CompletedAt })}
@@ -68,7 +68,8 @@ var (
 	}}
 )
 
-// writes says what each transition writes besides status, sub_status and version. Creation writes whole rows.
+// writes lists the columns that each transition writes, apart from status, sub_status and version. A creation writes
+// complete rows.
 var writes = map[string][]column{
 	TransitionMarkReady.Name:     {remaining},
 	TransitionClaim.Name:         {attempt, workerID, retryAt, startedAt},
@@ -86,24 +87,25 @@ var writes = map[string][]column{
 	TransitionCancel.Name:        {workerID, retryAt, completedAt, remaining},
 }
 
-// WritesRemaining reports whether the move writes the number of open dependencies with the row; else it is counted
-// apart.
+// WritesRemaining reports whether the change writes remaining_dependencies with the row. If it does not,
+// Repository.CountDependencies must write it.
 func (m *Change) WritesRemaining() bool {
 	return m.ReadVersion == 0 || slices.ContainsFunc(m.Steps, func(s TransitionStep) bool {
 		return slices.ContainsFunc(writes[s.Transition.Name], func(c column) bool { return c.name == remaining.name })
 	})
 }
 
-// update is the statement for all moves that take the same transitions.
+// update is the statement for all changes with the same transitions.
 type update struct {
 	sql     string
 	columns []column
-	fenced  bool // it ends a claim, which the row must still be under
+	fenced  bool // it ends a claim, so the row must still be under that claim
 }
 
-var updates sync.Map // names of the steps, joined, to *update
+var updates sync.Map // the joined names of the steps to *update
 
-// updateFor builds the statement for the steps of a move: one guarded update, the version rising by one for each step.
+// updateFor returns the statement for the steps of a change: one update that requires the version that was read, and
+// increments it by one for each step.
 func updateFor(steps []TransitionStep) *update {
 	var names strings.Builder
 	for _, s := range steps {
@@ -136,7 +138,7 @@ func updateFor(steps []TransitionStep) *update {
 	}
 	fence := ""
 	if from := steps[0].Transition.From; len(from) == 1 && from[0] == Running {
-		// A plain condition on a value that all rows share would have SQLite read the whole table
+		// With a plain condition on a value that all rows share, SQLite would read the whole table
 		// (TestUpdatesFindRowsByKey).
 		u.fenced, fence = true, " AND COALESCE(t.worker_id, '') = $holder AND t.started_at = x.since"
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// describeValue says what encoding/json calls a value in the words of the file's author.
+// describeValue returns the pipeline file's term for a type of value, given the term of encoding/json.
 func describeValue(json string) string {
 	switch json {
 	case "string":
@@ -24,7 +24,7 @@ func describeValue(json string) string {
 	return strings.Replace(json, "number", "the number", 1)
 }
 
-// typeName says what values a Go type takes in the same words.
+// typeName returns the pipeline file's term for the values that a Go type accepts.
 func typeName(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
@@ -47,7 +47,7 @@ func typeName(t reflect.Type) string {
 	return t.String()
 }
 
-// suggest is the hint for an unknown key: the known one that it is most like, or else all of them.
+// suggest returns the hint for an unknown key: the most similar known key, or all known keys if none is similar.
 func suggest(key string, known []string) string {
 	if len(known) == 0 {
 		return "it takes no keys"
@@ -66,7 +66,8 @@ func suggest(key string, known []string) string {
 
 func didYouMean(name string) string { return fmt.Sprintf("did you mean %q?", name) }
 
-// editDistance counts the characters to insert, delete, replace or swap with their neighbour to get from a to b.
+// editDistance returns the Damerau-Levenshtein distance between a and b: the number of characters to insert, delete,
+// replace, or swap with their neighbour.
 func editDistance(a, b string) int {
 	s, t := []rune(a), []rune(b)
 	rows := make([][]int, len(s)+1)

@@ -7,13 +7,13 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Causes of a reset.
+// The causes of a reset.
 const (
 	CauseLeaseExpired = "lease_expired"
 	CauseOperator     = "operator"
 )
 
-// list is names as a JSON array, so that data which holds one can be compared.
+// list is a list of names, encoded as a JSON array. Unlike a slice it is comparable, so event data can be a map key.
 type list string
 
 func listOf(names []string) list {
@@ -22,16 +22,16 @@ func listOf(names []string) list {
 	}
 	doc, err := json.Marshal(names)
 	if err != nil {
-		panic(err) // names are text
+		panic(err) // cannot happen: the names are strings
 	}
 	return list(doc)
 }
 
-// MarshalJSON gives the array.
+// MarshalJSON returns the array.
 func (l list) MarshalJSON() ([]byte, error) { return []byte(l), nil }
 
-// exitCode is the exit code of a command in decimal; empty if it is not known. It can be compared, as a pointer to a
-// number could not.
+// exitCode is the exit code of a command in decimal; empty if it is unknown. Unlike a pointer, it is comparable by
+// value.
 type exitCode string
 
 func exitCodeOf(code *int) exitCode {
@@ -41,7 +41,7 @@ func exitCodeOf(code *int) exitCode {
 	return exitCode(strconv.Itoa(*code))
 }
 
-// MarshalJSON writes the number.
+// MarshalJSON returns the number, or null for an empty exitCode.
 func (c exitCode) MarshalJSON() ([]byte, error) {
 	if c == "" {
 		return []byte("null"), nil
@@ -49,7 +49,7 @@ func (c exitCode) MarshalJSON() ([]byte, error) {
 	return []byte(c), nil
 }
 
-// The data of each event (docs/events.md). All of it can be compared.
+// The data of each event (docs/events.md). All types are comparable, because encoded uses them as map keys.
 type (
 	createdEvent struct {
 		TaskName     string   `json:"id"`
@@ -106,7 +106,7 @@ type (
 		Rule   string     `json:"rule"`
 		Detail string     `json:"detail"` // for people
 	}
-	// skippedRunningData is of a task that its own command had skipped.
+	// skippedRunningData is the data of the event of a task that was skipped by the exit code of its own command.
 	skippedRunningData struct {
 		skippedEvent
 		Attempt    int      `json:"attempt"`
@@ -115,7 +115,7 @@ type (
 	}
 	resetEvent struct {
 		Cause       string   `json:"cause"`
-		Worker      db.Text  `json:"worker"` // who lost it
+		Worker      db.Text  `json:"worker"` // the worker that lost the task
 		Recoveries  int      `json:"recoveries"`
 		Reason      string   `json:"reason,omitempty"`
 		MaxAttempts int      `json:"max_attempts,omitempty"`
@@ -123,8 +123,8 @@ type (
 	}
 	endedEvent struct {
 		Reason string  `json:"reason"`
-		Worker db.Text `json:"worker"` // who had it
-		// ErrorKind is that of a reason which is an error.
+		Worker db.Text `json:"worker"` // the worker that held the task; empty if none
+		// ErrorKind is set if Reason is an error.
 		ErrorKind ErrorKind `json:"error_kind,omitempty"`
 	}
 )

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// maxExitCode is the highest status with which a process can end.
+// maxExitCode is the highest exit code of a process.
 const maxExitCode = 255
 
 // ExitCodes is a set of exit codes of commands. Its JSON is a list of numbers and of ranges such as "64-78".
 type ExitCodes []ExitCodeRange
 
-// ExitCodeRange is the codes from From to To, both included.
+// ExitCodeRange is the range of exit codes from From to To, both included.
 type ExitCodeRange struct{ From, To int }
 
 // Contains reports whether code is in the set.
@@ -26,7 +26,9 @@ func (c ExitCodes) Contains(code int) bool {
 	return false
 }
 
-// ParseExitCodeRange reads one code or two with a hyphen between them. Code 0 is success and in no range.
+// ParseExitCodeRange parses one exit code, or two joined by a hyphen. It returns an error for text that is not a
+// number, for codes outside 1 to 255, and for a range that ends before it begins. Code 0 is success and therefore never
+// in a range.
 func ParseExitCodeRange(s string) (ExitCodeRange, error) {
 	first, last, several := strings.Cut(s, "-")
 	if !several {
@@ -48,7 +50,7 @@ func ParseExitCodeRange(s string) (ExitCodeRange, error) {
 	return ExitCodeRange{int(from), int(to)}, nil
 }
 
-// String is the range as ParseExitCodeRange reads it.
+// String returns the range in the form that ParseExitCodeRange accepts.
 func (r ExitCodeRange) String() string {
 	if r.From == r.To {
 		return strconv.Itoa(r.From)
@@ -56,7 +58,7 @@ func (r ExitCodeRange) String() string {
 	return fmt.Sprintf("%d-%d", r.From, r.To)
 }
 
-// MarshalJSON writes a single code as a number and a range as text.
+// MarshalJSON returns a number for a single code and a string for a range.
 func (r ExitCodeRange) MarshalJSON() ([]byte, error) {
 	if r.From == r.To {
 		return json.Marshal(r.From)
@@ -64,7 +66,7 @@ func (r ExitCodeRange) MarshalJSON() ([]byte, error) {
 	return json.Marshal(r.String())
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote.
+// UnmarshalJSON parses a number or a string, as ParseExitCodeRange does.
 func (r *ExitCodeRange) UnmarshalJSON(doc []byte) error {
 	text := string(doc)
 	if len(doc) > 0 && doc[0] == '"' {

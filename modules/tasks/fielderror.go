@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// FieldError is a mistake in one key of a task's `with`.
+// FieldError is an error in one key of a task's `with`.
 type FieldError struct {
-	Field string // the key; empty for the whole
+	Field string // the path of the key; empty if the error is about `with` as a whole
 	Msg   string // what is wrong
 	Hint  string // what to do instead
 }
@@ -25,7 +25,7 @@ func (e *FieldError) Error() string {
 	return s
 }
 
-// FieldErrors are all mistakes in a task's `with`, at most one of each key.
+// FieldErrors holds all errors in a task's `with`, at most one for each key.
 type FieldErrors []*FieldError
 
 func (e FieldErrors) Error() string {
@@ -36,7 +36,7 @@ func (e FieldErrors) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// Unwrap returns the mistakes.
+// Unwrap returns the errors of the keys.
 func (e FieldErrors) Unwrap() []error {
 	list := make([]error, len(e))
 	for i, f := range e {
@@ -45,8 +45,9 @@ func (e FieldErrors) Unwrap() []error {
 	return list
 }
 
-// JoinFields makes one error of what several checks of the same `with` have returned: nil of nothing, else FieldErrors.
-// Of several mistakes in one key the first counts. An error that is no mistake in a `with` becomes one in the whole.
+// JoinFields joins the errors of several checks of the same `with`. It returns nil if there are none, and FieldErrors
+// otherwise. If a key has several errors, the first is kept. An error that is neither *FieldError nor FieldErrors
+// becomes one about `with` as a whole.
 func JoinFields(errs ...error) error {
 	var all FieldErrors
 	for _, err := range errs {
@@ -62,7 +63,8 @@ func JoinFields(errs ...error) error {
 	return all
 }
 
-// FieldErrorsOf returns the mistakes that an error of Handler.Check names; none of nil.
+// FieldErrorsOf returns the errors that an error of Handler.Check contains; nil for nil. An error of another type
+// becomes one about `with` as a whole.
 func FieldErrorsOf(err error) FieldErrors {
 	var list FieldErrors
 	var one *FieldError
@@ -77,7 +79,7 @@ func FieldErrorsOf(err error) FieldErrors {
 	return FieldErrors{{Msg: err.Error()}}
 }
 
-// root is the key of `with` itself in which the mistake is.
+// root returns the top-level key of `with` that contains the error.
 func (e *FieldError) root() string {
 	if end := strings.IndexAny(e.Field, ".["); end >= 0 {
 		return e.Field[:end]

@@ -12,14 +12,14 @@ import (
 	"strings"
 )
 
-// inputField is one key that a struct takes.
+// inputField is one key that a struct accepts.
 type inputField struct {
 	name     string
 	typ      reflect.Type
 	required bool
 }
 
-// inputFields lists the keys of a struct as encoding/json names them; those of embedded structs count as its own.
+// inputFields returns the keys of a struct, named as by encoding/json. Keys of embedded structs are included.
 func inputFields(t reflect.Type) []inputField {
 	var fields []inputField
 	for i := range t.NumField() {
@@ -47,8 +47,9 @@ func pointee(t reflect.Type) reflect.Type {
 	return t
 }
 
-// checkKeys finds keys that t does not know and keys that it misses, at any depth. encoding/json alone would take a key
-// in other capitals for the same, miss none, and give no hint. Values of a wrong type are left to decodeFields.
+// checkKeys returns an error for each key that t does not have and for each required key that is missing, at any depth.
+// encoding/json is not enough: it ignores the case of keys, does not report missing ones, and provides no hints.
+// decodeFields checks the types of the values.
 func checkKeys(t reflect.Type, path string, v any) FieldErrors {
 	t = pointee(t)
 	if decodesItself(t) {
@@ -91,7 +92,8 @@ func checkObject(t reflect.Type, path string, object map[string]any) FieldErrors
 	return append(wrong, missing(fields, path, object, wrong)...)
 }
 
-// missing finds required keys that are not there. One that an unknown key was meant to be is no second mistake.
+// missing returns an error for each required key that is absent. It skips a key if the hint of an unknown key already
+// names it.
 func missing(fields []inputField, path string, object map[string]any, unknown FieldErrors) FieldErrors {
 	var wrong FieldErrors
 	for _, f := range fields {
@@ -134,7 +136,8 @@ func decodesItself(t reflect.Type) bool {
 	return p.Implements(jsonUnmarshaler) || p.Implements(textUnmarshaler)
 }
 
-// withoutExpressions leaves out what is still to be evaluated: such a value may become anything.
+// withoutExpressions returns fields without the values that are expressions, because an expression may evaluate to any
+// type.
 func withoutExpressions(fields map[string]any) map[string]any {
 	out := make(map[string]any, len(fields))
 	for k, v := range fields {
@@ -150,7 +153,7 @@ func isExpression(v any) bool {
 	return ok && strings.Contains(s, "${{")
 }
 
-// settled puts null, which any type takes, for an expression within a list.
+// settled returns v without its expressions. In a list, an expression becomes null, which every type accepts.
 func settled(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -167,9 +170,9 @@ func settled(v any) any {
 	return v
 }
 
-// decodeFields decodes fields into the value that in points to; those that wrong names are left out. It decodes once
-// more key by key if that does not succeed, to say which keys are wrong: a type that decodes itself returns an error
-// without its place.
+// decodeFields decodes fields into the value that in points to, except the keys that wrong names. If this fails, it
+// decodes each key separately to find the wrong ones, because a type with its own decoder returns an error without the
+// key.
 func decodeFields(fields map[string]any, in any, wrong FieldErrors) error {
 	if len(wrong) > 0 {
 		fields = maps.Clone(fields)

@@ -6,7 +6,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Find reads tasks by id outside any transaction, without their outputs. Ids that do not exist are left out.
+// Find returns the tasks with the given ids, without their outputs. It uses no transaction. Ids that do not exist are
+// omitted.
 func (r *Repository) Find(ctx context.Context, ids []db.ID) (map[db.ID]Task, error) {
 	var list []Task
 	err := r.db.Query(ctx, `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id`, db.Args{"x": db.IDRows(ids)}, scanInto(&list))
@@ -17,8 +18,8 @@ func (r *Repository) Find(ctx context.Context, ids []db.ID) (map[db.ID]Task, err
 	return out, wrap("find tasks", err)
 }
 
-// ListRunning reads the tasks that run now, without their outputs, longest running first. It looks through the open
-// executions, for an index by status would cost every transition; people ask seldom.
+// ListRunning returns the Running tasks, without their outputs, the longest-running first. It scans the tasks of all
+// open executions: an index on the status would make every transition slower, and this query is rare.
 func (r *Repository) ListRunning(ctx context.Context) ([]Task, error) {
 	list := []Task{}
 	err := r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' ORDER BY t.started_at, t.id`, nil, scanInto(&list))

@@ -8,8 +8,9 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// FirstStartedAt is when the handler was first started since a task was made ready or an attempt of it failed; see
-// Call. The history knows, so that no transition has to write it: only handlers that wait ask.
+// FirstStartedAt returns when the handler was first started after the task was last made ready or last failed; see
+// Attempt.FirstStarted. It returns an error if the task has not been started. It reads the events, because only
+// handlers that wait need the time, and a column would be written by every claim.
 func (r *Repository) FirstStartedAt(ctx context.Context, t Task) (db.Time, error) {
 	at, err := r.events.FirstAfter(ctx, t.PipelineExecutionID, t.ID, events.TaskStarted, events.TaskMarkedReady, events.TaskRetryScheduled)
 	if err == nil && at.IsZero() {

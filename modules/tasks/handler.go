@@ -13,28 +13,29 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Handler runs one kind of task: what a task's `uses` names. It is safe for concurrent use.
-// Extensions provide handlers through ProvideHandler.
+// Handler runs one kind of task, the one that `uses` names. It must be safe for concurrent use. Extensions register
+// handlers with ProvideHandler.
 type Handler interface {
-	// Name is unique in a process.
+	// Name returns the name of the handler, which is unique within the process.
 	Name() string
-	// Check looks at a task's `with` when its definition is registered. Values that are still ${{ }} expressions arrive
-	// as strings. The error names each key that is wrong and what was expected: *FieldError or FieldErrors where keys
-	// can be named.
+	// Check validates a task's `with` when its definition is registered. Values that contain ${{ }} expressions are
+	// passed as strings. The error should be a *FieldError or FieldErrors, which name each wrong key and what was
+	// expected.
 	Check(with map[string]any) error
-	// Run does the work of one attempt. ctx ends when the attempt's time is up, its claim is lost, or its pipeline is
-	// cancelled. The output is JSON or nil. The error may be Permanent or Defer, or any other.
+	// Run executes one attempt. ctx ends when the attempt times out, its claim is lost, or its pipeline is cancelled.
+	// The output is JSON or nil. Run may return NonRetryable, RetryAfter, DeferUntil, CannotStart, a *SkipError, or any
+	// other error.
 	Run(ctx context.Context, call *Attempt) (json.RawMessage, error)
 }
 
-// ConcurrencyLimited is a handler of whose tasks one process runs no more than so many at once, however many slots it
-// has: because each is a program, or a connection. A Handler that is none, and a limit of 0, is bounded by the slots
-// alone.
+// ConcurrencyLimited is a handler that limits how many of its tasks one process runs at once, for example because each
+// task starts a program or opens a connection. Limit returns that number; 0 means no limit other than the number of
+// slots. A Handler that does not implement ConcurrencyLimited has no limit either.
 type ConcurrencyLimited interface {
 	Limit() int
 }
 
-// WithLimit gives a handler a limit of tasks that one process runs at once; 0: none.
+// WithLimit returns h with the limit that one process runs at most n of its tasks at once; 0 means no limit.
 func WithLimit(h Handler, n int) Handler { return &limitedHandler{h, n} }
 
 type limitedHandler struct {
@@ -44,67 +45,67 @@ type limitedHandler struct {
 
 func (h *limitedHandler) Limit() int { return h.limit }
 
-// Attempt is one attempt of one task, as its handler sees it.
+// Attempt is one attempt of one task, as passed to its handler.
 type Attempt struct {
 	PipelineExecutionID db.ID
 	TaskExecutionID     db.ID
 	PipelineName        string
 	TaskName            string
 	Number              int
-	Resumed             bool // the attempt goes on after a deferral, whose time has come
+	Resumed             bool // the attempt continues after a deferral
 	Worker              string
-	With                json.RawMessage   // the task's `with`, its expressions evaluated; an object
-	Env                 map[string]string // the task's `env` and, for a command, its expressions' values
-	Input               json.RawMessage   // the run's input; an object
-	// outputs of the dependencies that this task may use; null where there is none
+	With                json.RawMessage   // the task's `with` with evaluated expressions; a JSON object
+	Env                 map[string]string // the task's `env`; for a command also the values of its expressions
+	Input               json.RawMessage   // the run's input; a JSON object
+	// outputs of the dependencies that this task may read; null for a dependency without output
 	Needs          map[string]json.RawMessage
-	Stdout, Stderr io.Writer // kept per attempt, up to a limit; safe for concurrent use
-	Exit           *int      // set by a handler that ran a command which succeeded: its exit code
-	// RunDir is the run's directory on this machine, an absolute path; empty: the process keeps none. It need not exist
-	// before MakeRunDir, which makes it for this process's user alone, and changes nothing if it is there.
+	Stdout, Stderr io.Writer // stored per attempt up to MaxLog; safe for concurrent use
+	Exit           *int      // the exit code, set by a handler whose command succeeded
+	// RunDir is the absolute path of the run's directory on this machine; empty if the process has none. It may not
+	// exist yet. MakeRunDir creates it with access for the current user only, and does nothing if it exists.
 	RunDir     string
 	MakeRunDir func() error
-	// Annotate writes an annotation into the history at once.
+	// Annotate appends an annotation to the history at once, in a transaction of its own.
 	Annotate func(ctx context.Context, data any) error
-	// Now reads the database's clock, by which deferrals fall due. A handler that compares with this machine's instead
-	// is called again and again until the two agree.
+	// Now returns the time of the database's clock, which decides when a deferral is due. A handler must not compare
+	// deadlines with the local clock: if that is behind, the handler defers itself repeatedly until the clocks agree.
 	Now func() time.Time
-	// Begun is when the handler was first started for what it does now, by the database's clock, as the history has it:
-	// a failed attempt and an operator's retry begin this time anew; a deferral, and a worker that was lost or stopped,
-	// do not. It is what a handler that defers itself measures its waiting by, for each call starts from the beginning.
+	// FirstStarted returns when the handler was first started, by the database's clock. A failed attempt and an
+	// operator's retry reset the time; a deferral, a recovery and a release do not. A handler that defers itself
+	// measures its waiting time from it, because every call of Run starts from the beginning.
 	FirstStarted func(ctx context.Context) (time.Time, error)
 }
 
-// HandlerError is an error that knows its kind; see ErrorKind.
+// HandlerError is an error with a kind; see ErrorKind.
 type HandlerError struct {
 	Kind         ErrorKind
 	Err          error
-	Exit         *int // the exit code of the command that failed, if there is one
-	NonRetryable bool // no further attempt can mend it, whatever the retry policy says of its kind
+	Exit         *int // the exit code of the command that failed; nil if there is none
+	NonRetryable bool // no further attempt is made, regardless of the retry policy
 }
 
 func (e *HandlerError) Error() string { return e.Err.Error() }
 func (e *HandlerError) Unwrap() error { return e.Err }
 
-// NonRetryable marks an error as one that no further attempt can mend.
+// NonRetryable returns err with KindPermanent, so that no further attempt is made.
 func NonRetryable(err error) error { return &HandlerError{Kind: KindPermanent, Err: err} }
 
-// WithKind gives an error its kind.
+// WithKind returns err with the given kind.
 func WithKind(kind ErrorKind, err error) error { return &HandlerError{Kind: kind, Err: err} }
 
-// NonRetryableKind gives an error its kind, and marks it as one that no further attempt can mend.
+// NonRetryableKind returns err with the given kind, and marks it so that no further attempt is made.
 func NonRetryableKind(kind ErrorKind, err error) error {
 	return &HandlerError{Kind: kind, Err: err, NonRetryable: true}
 }
 
-// SkipError is how a handler says that there is nothing to do: the task becomes Skipped.
+// SkipError is the error with which a handler reports that there is nothing to do. The task becomes Skipped.
 type SkipError struct {
-	Exit int // the exit code of the command that said so
+	Exit int // the exit code of the command
 }
 
 func (e *SkipError) Error() string { return fmt.Sprintf("skipped by exit code %d", e.Exit) }
 
-// RetryAfterError is an error with the least time until the next attempt.
+// RetryAfterError is an error with the minimum delay before the next attempt; see RetryAfter.
 type RetryAfterError struct {
 	Err  error
 	Wait time.Duration
@@ -113,24 +114,23 @@ type RetryAfterError struct {
 func (e *RetryAfterError) Error() string { return e.Err.Error() }
 func (e *RetryAfterError) Unwrap() error { return e.Err }
 
-// RetryAfter returned by a handler fails the attempt with err, and the next attempt, if the retry policy has one,
-// begins no earlier than wait from now on: the later of that and the policy's delay counts. The kind of err, if it has
-// one, counts as without it.
+// RetryAfter returns an error that fails the attempt with err and delays the next one, if there is one, by at least
+// wait. The actual delay is the longer of wait and the delay of the retry policy. The kind of err is kept.
 func RetryAfter(err error, wait time.Duration) error { return &RetryAfterError{Err: err, Wait: wait} }
 
-// CannotStartError is an error of this process or its machine that came up before a task's work had begun.
+// CannotStartError is an error of this process or its machine that occurred before a task began; see CannotStart.
 type CannotStartError struct{ Err error }
 
 func (e *CannotStartError) Error() string { return e.Err.Error() }
 func (e *CannotStartError) Unwrap() error { return e.Err }
 
-// CannotStart returned by a handler gives the task back, so that any worker may claim it at once: no attempt is used
-// up. It is for what this process lacks, such as file descriptors, memory or space on the disk, and only as long as
-// nothing that the task asked for has happened. The worker claims nothing for a while, longer with each such error in a
-// row, and reports itself not ready meanwhile.
+// CannotStart returns an error that releases the task, so that any worker can claim it at once. It uses up no attempt.
+// It is for missing resources of this process, such as file descriptors, memory or disk space. A handler must not
+// return it after the task had any effect. The worker stops claiming for a while, which grows with each consecutive
+// error, and reports itself not ready during that time.
 func CannotStart(err error) error { return &CannotStartError{err} }
 
-// OutOfResources reports whether an error says that this process or its machine has run out of file descriptors,
+// OutOfResources reports whether an error means that this process or its machine has run out of file descriptors,
 // processes, memory or socket buffers. Running fewer tasks concurrently may help.
 func OutOfResources(err error) bool {
 	return slices.ContainsFunc(resources, func(e error) bool { return errors.Is(err, e) })
@@ -138,19 +138,19 @@ func OutOfResources(err error) bool {
 
 var resources = []error{syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.ENOMEM, syscall.ENOBUFS}
 
-// SelfTester is a handler that can try, without a task, whether this process is able to begin its tasks. A worker asks
-// it after a CannotStartError, and claims again when it returns nil.
+// SelfTester is a handler that can test, without a task, whether this process can start its tasks. After a
+// CannotStartError, a worker calls SelfTest until it returns nil, and only then claims again.
 type SelfTester interface {
 	SelfTest(ctx context.Context) error
 }
 
-// FileUser is a handler whose tasks each keep up to a number of file descriptors of this process open. A worker runs no
-// more of them at once than its limit of open files allows.
+// FileUser is a handler whose tasks keep file descriptors of this process open. FilesPerTask returns the maximum for
+// one task. A worker uses it to stay within its limit of open files.
 type FileUser interface {
 	FilesPerTask() int
 }
 
-// DeferError is how a handler asks to be called again later.
+// DeferError is the error with which a handler requests to be called again later; see DeferUntil.
 type DeferError struct {
 	Until  time.Time
 	Reason string
@@ -160,9 +160,9 @@ func (e *DeferError) Error() string {
 	return fmt.Sprintf("deferred until %s: %s", e.Until.UTC().Format(time.RFC3339), e.Reason)
 }
 
-// DeferUntil returned by a handler frees its slot and has the task claimed again at the given time. It uses up no
-// attempt and survives any crash. The run so far leaves nothing but its history: the next call starts the handler from
-// the beginning.
+// DeferUntil returns an error that frees the slot and makes the task due again at the given time. It uses up no
+// attempt, and it is durable: a crash does not lose it. The next call of the handler starts from the beginning; only
+// the history of the current call is kept.
 func DeferUntil(until time.Time, reason string) error {
 	return &DeferError{Until: until, Reason: reason}
 }

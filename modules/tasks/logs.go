@@ -10,53 +10,53 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Stream is one of the two that an attempt writes.
+// Stream is the name of an output stream of an attempt.
 type Stream string
 
-// The streams.
+// The streams of an attempt.
 const (
 	Stdout Stream = "stdout"
 	Stderr Stream = "stderr"
 )
 
-// Chunk is a piece of what one attempt of a task wrote, as it was stored: text without NUL, never half a character.
+// Chunk is a stored piece of the output of one attempt. Text contains no NUL, and chunks never split a character.
 type Chunk struct {
 	TaskExecutionID db.ID `gorm:"primaryKey" json:"task_execution_id"`
 	Attempt         int   `gorm:"primaryKey" json:"attempt"`
-	// Seq is the order of an attempt's chunks. Its upper bits are the version of the task at the claim, so that no two
-	// claims of one attempt write the same.
+	// Seq orders the chunks of an attempt. Its upper 32 bits are the task's version at the claim, so that two claims of
+	// the same attempt never use the same Seq.
 	Seq        int64   `gorm:"primaryKey" json:"seq"`
 	Stream     Stream  `json:"stream"`
-	ByteOffset int64   `json:"byte_offset"` // where the chunk begins in its stream, as it was written; what is missing was left out
-	ByteCount  int     `json:"byte_count"`  // of the stream, before it was made text
+	ByteOffset int64   `json:"byte_offset"` // offset of the chunk in the stream as written; a gap was omitted
+	ByteCount  int     `json:"byte_count"`  // bytes of the stream, before sanitizing
 	Text       string  `json:"text"`
-	CreatedAt  db.Time `json:"created_at"` // when it was stored
+	CreatedAt  db.Time `json:"created_at"` // time of storing
 }
 
 const seqBits = 32
 
-// TableName puts the table into the tenant's schema.
+// TableName returns the name of the table in the tenant's schema.
 func (Chunk) TableName(n schema.Namer) string { return n.TableName("log_chunks") }
 
-// End is the offset of what follows the chunk in its stream.
+// End returns the offset in the stream, in bytes, of what follows the chunk.
 func (c *Chunk) End() int64 { return c.ByteOffset + int64(c.ByteCount) }
 
-// Written is what an attempt has written since the last time, to be stored in one transaction.
+// Written is the output of an attempt that has not been stored yet. It is stored in one transaction.
 type Written struct {
 	Chunks   []Chunk
-	Replaced []Chunk // stored earlier; they are removed, because only the last half is kept. Only the keys are set
-	Resumed  bool    // the attempt goes on after a deferral, and may have stored chunks before
+	Replaced []Chunk // stored chunks to delete, because only the last half is kept; only the keys are set
+	Resumed  bool    // the attempt continues after a deferral, and may have stored chunks
 }
 
-// Empty reports that there is nothing to store.
+// Empty reports whether there is nothing to store.
 func (w *Written) Empty() bool { return len(w.Chunks) == 0 }
 
-// WriteChunks stores chunks within the transaction that ends their attempts, whose executions it holds. A chunk that is
-// there already stays as it is.
+// WriteChunks stores chunks in the transaction that ends their attempts. The transaction must have locked their
+// executions. A chunk that already exists is not changed.
 func (r *Repository) WriteChunks(tx db.Tx, list []Written) error { return writeChunks(tx, list, "") }
 
-// WriteLateChunks stores chunks at any time. Those of tasks that do not exist any more are dropped: a row of each task
-// is locked against its removal until the transaction ends.
+// WriteLateChunks stores chunks in any transaction. It drops the chunks of tasks that no longer exist. It locks the row
+// of each task against deletion until the transaction ends.
 func (r *Repository) WriteLateChunks(tx db.Tx, list []Written) error {
 	return writeChunks(tx, list, "JOIN {task_executions} AS t ON t.id = x.id ")
 }
@@ -65,12 +65,12 @@ const (
 	insertChunks = `INSERT INTO {log_chunks} (task_execution_id, attempt, seq, stream, byte_offset, byte_count, text, created_at)
 SELECT x.id, x.attempt, x.seq, x.stream, x.byte_offset%s, x.byte_count, x.text, $now FROM $x %sWHERE true%s
 ON CONFLICT (task_execution_id, attempt, seq) DO NOTHING%s`
-	// offsetBefore is where an earlier claim of the attempt ended the stream.
+	// offsetBefore adds the offset at which an earlier claim of the attempt ended the stream.
 	offsetBefore = ` + coalesce((SELECT b.byte_offset + b.byte_count FROM {log_chunks} AS b WHERE b.task_execution_id = x.id
     AND b.attempt = x.attempt AND b.seq < x.first AND b.stream = x.stream ORDER BY b.seq DESC LIMIT 1), 0)`
 	deleteChunks = `DELETE FROM {log_chunks} WHERE (task_execution_id, attempt, seq) IN (SELECT x.id, x.attempt, x.seq FROM $x)`
-	// trimChunks holds an attempt that goes on again and again to its limit: the oldest chunks go. Each counts a little
-	// more than its text, so that many short ones have a bound too.
+	// trimChunks deletes the oldest chunks of an attempt that exceeds its limit, because it was deferred repeatedly.
+	// Each chunk counts 256 bytes more than its text, so that the number of short chunks is bounded too.
 	trimChunks = `DELETE FROM {log_chunks} WHERE (task_execution_id, attempt, seq) IN (SELECT k.task_execution_id, k.attempt, k.seq FROM (
   SELECT c.task_execution_id, c.attempt, c.seq,
     sum(c.byte_count + 256) OVER (PARTITION BY c.task_execution_id, c.attempt, c.stream ORDER BY c.seq DESC) AS total
@@ -123,7 +123,7 @@ func keySet(list []Chunk) *db.RowSet {
 	return db.IDRows(ids).Ints("attempt", attempts).Ints("seq", seqs)
 }
 
-// attemptSet has one row for each attempt.
+// attemptSet returns a set with one row for each attempt.
 func attemptSet(list []Chunk) *db.RowSet {
 	var ids []db.ID
 	var attempts []int64
@@ -147,14 +147,14 @@ func chunkSet(list []Chunk) *db.RowSet {
 	return keySet(list).Ints("first", first).Texts("stream", streams).Ints("byte_offset", offsets).Ints("byte_count", counts).Texts("text", texts)
 }
 
-// Log is what one attempt of a task wrote, with a note where something was left out.
+// Log is the output of one attempt of a task, with a note where output was omitted.
 type Log struct {
 	TaskExecutionID db.ID
 	Attempt         int
 	Stdout, Stderr  string
 }
 
-// Logs reads what the attempts of a pipeline execution's tasks wrote, in the order of attempts.
+// Logs returns the output of all attempts of a pipeline execution, ordered by task and attempt.
 func (r *Repository) Logs(ctx context.Context, pipeline db.ID) ([]Log, error) {
 	type half struct {
 		text strings.Builder
@@ -181,8 +181,8 @@ func (r *Repository) Logs(ctx context.Context, pipeline db.ID) ([]Log, error) {
 	return logs, nil
 }
 
-// LeftOut is the note of what is missing between the end of what came before in a chunk's stream and the chunk; else
-// nothing.
+// LeftOut returns a note with the number of omitted bytes if the chunk does not begin at end, the offset at which the
+// previous chunk of its stream ended. Otherwise it returns "".
 func LeftOut(end int64, c *Chunk) string {
 	if left := c.ByteOffset - end; left > 0 {
 		return fmt.Sprintf("\n… %d bytes left out …\n", left)
@@ -190,7 +190,7 @@ func LeftOut(end int64, c *Chunk) string {
 	return ""
 }
 
-// Chunks reads what the attempts of a pipeline execution's tasks wrote, by task, attempt and seq.
+// Chunks returns the chunks of a pipeline execution, ordered by task, attempt and seq.
 func (r *Repository) Chunks(ctx context.Context, pipeline db.ID) ([]Chunk, error) {
 	list := []Chunk{}
 	err := r.db.Query(ctx, `SELECT `+chunkFields+` FROM {task_executions} AS t JOIN {log_chunks} AS c ON c.task_execution_id = t.id
@@ -209,15 +209,15 @@ func scanChunks(to *[]Chunk) func(scan func(...any) error) error {
 	}
 }
 
-// Position is how far the chunks of a task have been read: those after it come next. The zero attempt and seq are the
-// beginning.
+// Position is the last chunk of a task that has been read. The zero attempt and seq are before the first chunk.
 type Position struct {
 	TaskExecutionID db.ID
 	Attempt         int
 	Seq             int64
 }
 
-// ReadChunks hands over the chunks of tasks that come after the positions, one for each task, by task, attempt and seq.
+// ReadChunks calls row for each chunk after the given positions, ordered by task, attempt and seq. after holds one
+// position for each task. ReadChunks stops at the first error of row and returns it, wrapped.
 func (r *Repository) ReadChunks(ctx context.Context, after []Position, row func(Chunk) error) error {
 	ids, attempts, seqs := make([]db.ID, len(after)), make([]int64, len(after)), make([]int64, len(after))
 	for i, p := range after {

@@ -4,7 +4,7 @@ import "go.uber.org/fx"
 
 const handlersGroup = `group:"handlers"`
 
-// Module provides what this package makes; the handlers come from the modules that use ProvideHandler.
+// Module provides the handler registry and the task repository. Other modules add handlers with ProvideHandler.
 var Module = fx.Module("tasks",
 	fx.Provide(
 		fx.Annotate(NewRegistry, fx.ParamTags(handlersGroup)),
@@ -12,8 +12,9 @@ var Module = fx.Module("tasks",
 	),
 )
 
-// ProvideHandler makes a handler known to the registry. The constructor takes what fx can give it and returns a Handler
-// (or a type that is one), and perhaps an error. Two handlers of one name stop the program at start-up.
+// ProvideHandler adds a handler to the registry. The parameters of the constructor are injected by fx. It returns a
+// Handler, or a type that implements it, and optionally an error. Two handlers with the same name are an error at
+// startup.
 func ProvideHandler(constructor any) fx.Option {
 	return fx.Provide(fx.Annotate(constructor, fx.As(new(Handler)), fx.ResultTags(handlersGroup)))
 }

@@ -8,23 +8,23 @@ import (
 	"unicode/utf8"
 )
 
-// How an attempt's output is cut into chunks, in bytes.
+// Limits of the output of an attempt. Sizes are in bytes.
 const (
 	halfLogBytes  = MaxLog / 2
-	maxChunkBytes = 16 << 10 // of one chunk
-	// maxPendingBytes is how many chunks an attempt holds before their order across streams is given up: a further
-	// piece then extends the last chunk of its own stream.
+	maxChunkBytes = 16 << 10 // maximum size of one chunk
+	// maxPendingBytes is a number of chunks, not of bytes. An attempt with this many chunks that have not been taken no
+	// longer preserves their order across streams: output then extends the last chunk of its own stream.
 	maxPendingBytes = 32
 )
 
-// Output collects what one attempt writes, until it is stored. It keeps up to MaxLog bytes of each stream: the first
-// half, where a program says what it is about to do, and the last half, where it says what went wrong. It is safe for
-// concurrent use. Writing never returns an error, so that a task's output cannot fail the task. Make it with NewOutput.
+// Output collects the output of one attempt until it is stored. It keeps at most MaxLog bytes of each stream: the first
+// half, in which programs announce what they do, and the last half, in which they report errors. It is safe for
+// concurrent use. Writing never returns an error, so that output cannot fail a task. Use NewOutput to create it.
 type Output struct {
-	pending func(*Output) // told when there is something to take; nil: nobody
+	pending func(*Output) // called when there is output to take; may be nil
 
 	mu      sync.Mutex
-	chunk   Chunk // its task and attempt, and the last number given
+	chunk   Chunk // the task, the attempt, and the last Seq used
 	resumed bool
 	closed  bool
 	told    bool
@@ -32,31 +32,31 @@ type Output struct {
 	streams [2]stream
 }
 
-// piece is a part of a stream that lies in one chunk.
+// piece is the part of a stream that will become one chunk.
 type piece struct {
 	stream *stream
 	offset int64
 	data   []byte
 }
 
-// stream is stdout or stderr of an attempt.
+// stream is the state of stdout or stderr.
 type stream struct {
 	name    Stream
-	written int64  // bytes, without the incomplete character
-	broken  []byte // the beginning of a character whose rest is to come
-	pending int    // bytes of the pieces not taken yet that belong to the last half
+	written int64  // in bytes, without the incomplete character
+	broken  []byte // the first bytes of an incomplete character
+	pending int    // bytes of the last half that have not been taken
 	stored  []storedChunk
-	kept    int // bytes of the stored chunks
+	kept    int // bytes of the chunks in stored
 }
 
-// storedChunk is a chunk of the last half that has been taken, and has to go when newer ones need its place.
+// storedChunk is a chunk of the last half that has been taken. It is deleted when newer chunks exceed the limit.
 type storedChunk struct {
 	seq   int64
 	bytes int
 }
 
-// NewOutput makes the output of a claimed task's attempt. The function is called when there is something to take that
-// was not there before; it must be quick.
+// NewOutput returns the output of a claimed task's attempt. pending is called, with the lock held, when there is output
+// to take and there was none before. It must return quickly and must not call methods of the Output.
 func NewOutput(t Task, resumed bool, pending func(*Output)) *Output {
 	o := &Output{
 		pending: pending, resumed: resumed,
@@ -66,7 +66,7 @@ func NewOutput(t Task, resumed bool, pending func(*Output)) *Output {
 	return o
 }
 
-// Writer is where a stream is written. It takes all that it is given.
+// Writer returns a writer for a stream. Its Write never fails and never writes less than it was given.
 func (o *Output) Writer(name Stream) io.Writer {
 	for i := range o.streams {
 		if o.streams[i].name == name {
@@ -104,7 +104,7 @@ func (o *Output) write(s *stream, p []byte) {
 	}
 }
 
-// add takes whole characters. Callers hold the lock.
+// add appends p, which contains only complete characters. The caller holds the lock.
 func (o *Output) add(s *stream, p []byte) {
 	if skip := len(p) - halfLogBytes; skip > 0 && s.inTail(s.written) {
 		for skip < len(p) && !utf8.RuneStart(p[skip]) {
@@ -132,7 +132,7 @@ func (o *Output) add(s *stream, p []byte) {
 // inTail reports whether a chunk that begins at the offset belongs to the last half.
 func (s *stream) inTail(offset int64) bool { return offset > halfLogBytes-maxChunkBytes }
 
-// place gives the piece that the stream is written to next.
+// place returns the index of the piece to which the stream is written next. It appends a piece if necessary.
 func (o *Output) place(s *stream) int {
 	for i := len(o.chunks) - 1; i >= 0; i-- {
 		c := &o.chunks[i]
@@ -150,7 +150,7 @@ func (o *Output) place(s *stream) int {
 	return len(o.chunks) - 1
 }
 
-// dropPending leaves out the oldest pieces of a stream's last half until no more than so many bytes are left.
+// dropPending deletes the oldest pieces of the last half of a stream until its pending bytes do not exceed most.
 func (o *Output) dropPending(s *stream, most int) {
 	for i := 0; s.pending > most && i < len(o.chunks); {
 		if c := &o.chunks[i]; c.stream == s && s.inTail(c.offset) {
@@ -162,14 +162,14 @@ func (o *Output) dropPending(s *stream, most int) {
 	}
 }
 
-// Take gives what has been written since it was last called, to be stored.
+// Take returns the output that was written since the last call, to be stored.
 func (o *Output) Take() Written {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.take()
 }
 
-// Close takes what is left. What is written later is thrown away.
+// Close returns the remaining output. Later writes are discarded.
 func (o *Output) Close() Written {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -10,10 +10,10 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrExecutionNotFound is a task execution that does not exist.
+// ErrNotFound means that a task execution does not exist.
 var ErrNotFound = errors.New("no such task execution")
 
-// fields are what moves need of a row: all but its output, which may be large.
+// fields lists the columns that a Change needs: all but the output, which may be large.
 const fields = `t.id, t.pipeline_execution_id, t.task_name, t.handler, t.queue, t.priority, t.status, t.sub_status, t.version, t.attempt, t.max_attempts,
   t.remaining_dependencies, t.worker_id, t.retry_at, t.recoveries, t.skip_reason, t.error, t.error_kind, t.created_at, t.started_at, t.completed_at`
 
@@ -26,15 +26,15 @@ func scanInto(list *[]Task) func(scan func(...any) error) error {
 	}
 }
 
-// QueueLoad reads tasks by id, without their outputs; list has them after the next Flush. Ids that do not exist are
-// left out.
+// QueueLoad queues a query for tasks by id, without their outputs. It appends to list when the batch is sent. Ids that
+// do not exist are omitted.
 func (r *Repository) QueueLoad(tx db.Tx, ids []db.ID, list *[]Task) error {
 	return tx.QueueQuery("load tasks", `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id $keep_plan_of_one`, db.Args{"x": db.IDRows(ids)}, scanInto(list))
 }
 
 const loadPipelines = `SELECT ` + fields + ` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id`
 
-// LoadByExecution reads all tasks of pipeline executions, without their outputs, in no order.
+// LoadByExecution returns all tasks of the given pipeline executions, without their outputs, in no particular order.
 func (r *Repository) LoadByExecution(tx db.Tx, pipelines []db.ID) ([]Task, error) {
 	var list []Task
 	err := tx.Query(loadPipelines, db.Args{"x": db.IDRows(pipelines)}, scanInto(&list))
@@ -47,13 +47,14 @@ type Key struct {
 	TaskName            string
 }
 
-// QueueLoadByKey reads tasks by name, without their outputs; list has them after the next Flush.
+// QueueLoadByKey queues a query for tasks by key, without their outputs. It appends to list when the batch is sent.
+// Keys that do not exist are omitted.
 func (r *Repository) QueueLoadByKey(tx db.Tx, names []Key, list *[]Task) error {
 	return tx.QueueQuery("load tasks", `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id AND t.task_name = x.name $keep_plan_of_one`,
 		db.Args{"x": keyRows(names)}, scanInto(list))
 }
 
-// Outputs reads the outputs of completed tasks by name; the others have none.
+// Outputs returns the outputs of tasks by key. Tasks that are not Completed are omitted.
 func (r *Repository) Outputs(tx db.Tx, list []Key) (map[Key]db.JSON, error) {
 	out := make(map[Key]db.JSON, len(list))
 	err := tx.Query(`SELECT t.pipeline_execution_id, t.task_name, t.output FROM $x
@@ -76,14 +77,15 @@ func keyRows(list []Key) *db.RowSet {
 	return db.IDRows(ids).Texts("name", names)
 }
 
-// openTasks is the tasks of executions that have not ended, however long the history is: CROSS JOIN has SQLite begin
-// with the executions, which it would otherwise look up for each task that there ever was.
+// openTasks selects the tasks of executions that have not ended. CROSS JOIN makes SQLite read the executions first.
+// Otherwise it would scan all tasks of the history.
 const openTasks = `{pipeline_executions} AS p CROSS JOIN {task_executions} AS t WHERE t.pipeline_execution_id = p.id
   AND p.status IN ('Running', 'Paused')`
 
-// Held reads the tasks that run in a worker's name, of one execution or, if that is zero, of all. It looks through the
-// open executions: an index by worker or status would cost every transition (a column that changes, in an index or in
-// its condition, ends the updates within a page), and this is asked for seldom. It locks nothing.
+// Held returns the tasks that worker runs, without their outputs: those of one execution, or of all if execution is
+// zero. It locks nothing. It scans the tasks of all open executions. An index on the worker or the status would slow
+// every transition down, because PostgreSQL cannot make a HOT update of a row if an indexed column changes; this query
+// is rare.
 func (r *Repository) Held(ctx context.Context, worker string, execution db.ID) (list []Task, err error) {
 	err = r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' AND t.worker_id = $worker`+only(execution),
 		db.Args{"worker": worker, "execution": execution}, scanInto(&list))
@@ -97,7 +99,7 @@ func only(execution db.ID) string {
 	return ` AND p.id = $execution`
 }
 
-// Lost is where a worker without a row has running tasks.
+// Lost is a pipeline execution with running tasks of a worker that has no row.
 type Lost struct {
 	PipelineExecutionID db.ID
 	WorkerID            string
@@ -105,7 +107,7 @@ type Lost struct {
 
 const lostWorkerTasks = ` FROM ` + openTasks + ` AND t.status = 'Running' AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = t.worker_id)`
 
-// LostWorkers looks through the open executions for running tasks whose worker has no row.
+// LostWorkers returns each pair of an open execution and a worker without a row that has running tasks in it.
 func (r *Repository) LostWorkers(tx db.Tx) (list []Lost, err error) {
 	err = tx.Query(`SELECT DISTINCT t.pipeline_execution_id, COALESCE(t.worker_id, '')`+lostWorkerTasks, nil, func(scan func(...any) error) error {
 		list = append(list, Lost{})
@@ -115,7 +117,7 @@ func (r *Repository) LostWorkers(tx db.Tx) (list []Lost, err error) {
 	return list, wrap("find the tasks of lost workers", err)
 }
 
-// AnyWorkerLost reports whether Lost would find anything. It locks nothing.
+// AnyWorkerLost reports whether LostWorkers would find anything. It locks nothing.
 func (r *Repository) AnyWorkerLost(ctx context.Context) (found bool, err error) {
 	err = r.db.Query(ctx, `SELECT 1`+lostWorkerTasks+` LIMIT 1`, nil, func(scan func(...any) error) error {
 		var one int
@@ -125,15 +127,16 @@ func (r *Repository) AnyWorkerLost(ctx context.Context) (found bool, err error) 
 	return found, wrap("look for the tasks of lost workers", err)
 }
 
-// DependencyCount says how many of a task's dependencies have ended, of those that its row counts as open. A negative
-// number reopens.
+// DependencyCount is the number to subtract from a task's remaining dependencies. A negative number reopens
+// dependencies.
 type DependencyCount struct {
 	ID    db.ID
 	Ended int
 }
 
-// CountDependencies counts dependencies off, of tasks whose moves do not write the number. The pipeline's row is
-// locked, so nothing else counts; a claim may move the task meanwhile.
+// CountDependencies subtracts ended dependencies from tasks whose changes do not write remaining_dependencies. The
+// caller holds the lock of the pipeline execution, so there are no concurrent counts. A concurrent claim may change the
+// row in the meantime, which is harmless, because the statement does not depend on the version.
 func (r *Repository) CountDependencies(tx db.Tx, list []DependencyCount) error {
 	ids, n := make([]db.ID, len(list)), make([]int64, len(list))
 	for i, c := range list {
@@ -143,13 +146,13 @@ func (r *Repository) CountDependencies(tx db.Tx, list []DependencyCount) error {
 		db.Args{"x": db.IDRows(ids).Ints("n", n)})
 }
 
-// Moved is a claim under which its task is no more.
+// Moved is a stale claim: one that no longer holds its task.
 type Moved struct {
-	Place int  // in the list that was asked about
-	Ended bool // the task has been cancelled or abandoned, and is not in another worker's hands
+	Place int  // index in the list of claims
+	Ended bool // the task is Cancelled or Abandoned, so no other worker runs it
 }
 
-// StaleVersions returns those claims under which their tasks are no more.
+// StaleVersions returns those of the given claims that no longer hold their tasks.
 func (r *Repository) StaleVersions(ctx context.Context, claims []Task) (moved []Moved, err error) {
 	n := len(claims)
 	ids, versions, holders, since, places := make([]db.ID, n), make([]int64, n), make([]string, n), make([]db.Time, n), make([]int64, n)
@@ -169,7 +172,7 @@ WHERE NOT coalesce(t.version = x.version AND t.worker_id = x.holder AND t.starte
 	return moved, wrap("look at claims", err)
 }
 
-// ListByPipeline gives the tasks of a pipeline execution, whole, in the order of their creation.
+// ListByPipeline returns the tasks of a pipeline execution, with their outputs, in the order of creation.
 func (r *Repository) ListByPipeline(ctx context.Context, id db.ID) ([]Task, error) {
 	q, err := r.db.Read(ctx)
 	if err != nil {
@@ -179,7 +182,7 @@ func (r *Repository) ListByPipeline(ctx context.Context, id db.ID) ([]Task, erro
 	return list, wrap("list tasks", q.Where("pipeline_execution_id = ?", id).Order("id").Find(&list).Error)
 }
 
-// Summaries reads the tasks of a pipeline execution without their outputs, in the order of their creation.
+// Summaries returns the tasks of a pipeline execution, without their outputs, in the order of creation.
 func (r *Repository) Summaries(ctx context.Context, id db.ID) ([]Task, error) {
 	list := []Task{}
 	err := r.db.Query(ctx, `SELECT `+fields+` FROM {task_executions} AS t WHERE t.pipeline_execution_id = $id ORDER BY t.id`,
@@ -187,7 +190,7 @@ func (r *Repository) Summaries(ctx context.Context, id db.ID) ([]Task, error) {
 	return list, wrap("list tasks", err)
 }
 
-// OutputsOf reads the outputs of tasks by id. One that has none is left out.
+// OutputsOf returns the outputs of tasks by id. Tasks without an output are omitted.
 func (r *Repository) OutputsOf(ctx context.Context, ids []db.ID) (map[db.ID]db.JSON, error) {
 	out := make(map[db.ID]db.JSON, len(ids))
 	err := r.db.Query(ctx, `SELECT t.id, t.output FROM $x JOIN {task_executions} AS t ON t.id = x.id WHERE t.output IS NOT NULL`,
@@ -201,7 +204,7 @@ func (r *Repository) OutputsOf(ctx context.Context, ids []db.ID) (map[db.ID]db.J
 	return out, wrap("read outputs", err)
 }
 
-// Get reads one task, whole.
+// Get returns one task with its output. It returns ErrNotFound if the task does not exist.
 func (r *Repository) Get(ctx context.Context, id db.ID) (Task, error) {
 	q, err := r.db.Read(ctx)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// Registry holds the handlers of this process by name. It never changes after NewRegistry, so that it is safe for
+// Registry holds the handlers of this process by name. It does not change after NewRegistry, so it is safe for
 // concurrent use.
 type Registry struct {
 	handlers map[string]Handler
@@ -17,8 +17,9 @@ type Registry struct {
 
 var handlerName = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,62}$`)
 
-// NewRegistry refuses, in one error that names each: a handler that is nil, a name that is not a lower-case letter
-// followed by at most 62 of a-z, 0-9, '_', '.' and '-', a name that two handlers bear, and a limit below 0.
+// NewRegistry returns a registry of the given handlers. A valid name is a lower-case letter followed by at most 62
+// characters of a-z, 0-9, '_', '.' and '-'. NewRegistry returns one error that names each handler that is nil, has an
+// invalid name, has the name of another handler, or has a negative limit.
 func NewRegistry(handlers []Handler) (*Registry, error) {
 	r := &Registry{handlers: make(map[string]Handler, len(handlers))}
 	var errs []error
@@ -51,22 +52,22 @@ func (r *Registry) add(h Handler) error {
 	return nil
 }
 
-// Handler finds a handler by its name.
+// Handler returns the handler with the given name, and whether there is one.
 func (r *Registry) Handler(name string) (Handler, bool) {
 	h, ok := r.handlers[name]
 	return h, ok
 }
 
-// Limit is how many tasks of a handler one process runs at once; 0: as many as it has slots.
+// Limit returns how many tasks of a handler one process runs at once; 0 means no limit other than the number of slots.
 func (r *Registry) Limit(name string) int { return limitOf(r.handlers[name]) }
 
-// SelfTester is the handler of that name, if it can test itself.
+// SelfTester returns the handler with the given name if it implements SelfTester.
 func (r *Registry) SelfTester(name string) (SelfTester, bool) {
 	t, ok := unlimited(r.handlers[name]).(SelfTester)
 	return t, ok
 }
 
-// FilesPerTask is how many file descriptors a task of a handler keeps open; 0: unknown.
+// FilesPerTask returns the maximum number of file descriptors that a task of a handler keeps open; 0 if it is unknown.
 func (r *Registry) FilesPerTask(name string) int {
 	if f, ok := unlimited(r.handlers[name]).(FileUser); ok {
 		return f.FilesPerTask()
@@ -74,7 +75,7 @@ func (r *Registry) FilesPerTask(name string) int {
 	return 0
 }
 
-// unlimited is the handler that WithLimit was given.
+// unlimited returns the handler that was passed to WithLimit, or h itself.
 func unlimited(h Handler) Handler {
 	for {
 		l, ok := h.(*limitedHandler)
@@ -92,7 +93,7 @@ func limitOf(h Handler) int {
 	return 0
 }
 
-// Names lists the handlers, sorted.
+// Names returns the names of all handlers, sorted.
 func (r *Registry) Names() []string {
 	return slices.Sorted(maps.Keys(r.handlers))
 }

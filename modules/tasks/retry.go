@@ -9,81 +9,82 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Backoff says how the delay grows from one failed attempt to the next.
+// Backoff determines how the delay grows with the number of failed attempts.
 type Backoff string
 
-// Fixed waits Delay each time, Linear Delay × failures, Exponential Delay × 2^(failures−1).
+// The delay before the next attempt is Delay for Fixed, Delay × failures for Linear, and Delay × 2^(failures−1) for
+// Exponential.
 const (
 	Fixed       Backoff = "fixed"
 	Linear      Backoff = "linear"
 	Exponential Backoff = "exponential"
 )
 
-// Backoffs lists every backoff.
+// Backoffs returns all backoffs.
 func Backoffs() []Backoff { return []Backoff{Fixed, Linear, Exponential} }
 
-// ErrorKind classes the error of a failed attempt; it is what a retry policy may call permanent.
+// ErrorKind classifies the error of a failed attempt. A retry policy may exclude kinds from being retried.
 type ErrorKind string
 
-// The kinds of error. Permanent and InvalidOutput are never retried.
+// The kinds of error. KindPermanent and KindInvalidOutput are never retried.
 const (
 	KindError         ErrorKind = "error"          // the handler returned an error
-	KindExit          ErrorKind = "exit"           // a command ended with a status other than 0
-	KindHTTP          ErrorKind = "http"           // a request was answered with an unexpected status
-	KindTimeout       ErrorKind = "timeout"        // the attempt ran out of its time
+	KindExit          ErrorKind = "exit"           // a command ended with an exit code other than 0
+	KindHTTP          ErrorKind = "http"           // an HTTP response had an unexpected status
+	KindTimeout       ErrorKind = "timeout"        // the attempt timed out
 	KindPanic         ErrorKind = "panic"          // the handler panicked
-	KindExpression    ErrorKind = "expression"     // a ${{ }} or an if could not be evaluated
-	KindInvalidOutput ErrorKind = "invalid_output" // the output is too large, no JSON, or not to be stored
-	KindPermanent     ErrorKind = "permanent"      // the handler said that trying again is of no use
+	KindExpression    ErrorKind = "expression"     // an expression or a condition could not be evaluated
+	KindInvalidOutput ErrorKind = "invalid_output" // the output is too large, is not JSON, or cannot be stored
+	KindPermanent     ErrorKind = "permanent"      // the handler returned NonRetryable
 )
 
-// Value is NULL for none.
+// Value returns NULL for an empty kind.
 func (k ErrorKind) Value() (driver.Value, error) { return db.Text(k).Value() }
 
-// Scan reads NULL as none.
+// Scan reads NULL as an empty kind.
 func (k *ErrorKind) Scan(src any) error { return (*db.Text)(k).Scan(src) }
 
-// MarshalJSON writes null for none.
+// MarshalJSON returns null for an empty kind.
 func (k ErrorKind) MarshalJSON() ([]byte, error) { return db.Text(k).MarshalJSON() }
 
-// ErrorKinds lists every kind.
+// ErrorKinds returns all kinds.
 func ErrorKinds() []ErrorKind {
 	return []ErrorKind{KindError, KindExit, KindHTTP, KindTimeout, KindPanic, KindExpression, KindInvalidOutput, KindPermanent}
 }
 
-// RetryPolicy says whether and when a failed attempt is followed by another. It is a pure value, pinned with the
-// definition.
+// RetryPolicy determines whether and when another attempt follows a failed one. It is part of the definition, so it
+// does not change during a run.
 type RetryPolicy struct {
-	MaxAttempts     int           `json:"max_attempts"` // at least 1; counts the first run
+	MaxAttempts     int           `json:"max_attempts"` // at least 1; includes the first attempt
 	Backoff         Backoff       `json:"backoff"`
 	Delay           time.Duration `json:"delay"`                      // nanoseconds in JSON
-	MaxDelay        time.Duration `json:"max_delay"`                  // cap before jitter; 0: none
-	Jitter          float64       `json:"jitter"`                     // 0 to 1: the delay varies by ± this share of itself
-	PermanentErrors []ErrorKind   `json:"permanent_errors,omitempty"` // kinds not to be retried, besides those that never are
+	MaxDelay        time.Duration `json:"max_delay"`                  // maximum before jitter; 0: none
+	Jitter          float64       `json:"jitter"`                     // 0 to 1: the delay varies by ± this fraction
+	PermanentErrors []ErrorKind   `json:"permanent_errors,omitempty"` // further kinds that are not retried
 }
 
-// DefaultRetryPolicy is that of a task that says nothing: one attempt.
+// DefaultRetryPolicy returns the policy of a task that specifies none: one attempt.
 func DefaultRetryPolicy() RetryPolicy {
 	return RetryPolicy{MaxAttempts: 1, Backoff: Exponential, Delay: time.Second, MaxDelay: time.Hour, Jitter: 0.2}
 }
 
-// Retryable reports whether an error of this kind may be followed by another attempt.
+// Retryable reports whether another attempt may follow an error of the given kind.
 func (p RetryPolicy) Retryable(kind ErrorKind) bool {
 	return kind != KindPermanent && kind != KindInvalidOutput && !slices.Contains(p.PermanentErrors, kind)
 }
 
-// LongestDelay bounds every delay: it leaves a time that both databases can keep.
+// LongestDelay is the maximum delay before jitter. It ensures that both databases can represent the resulting time.
 const LongestDelay = 100 * 365 * 24 * time.Hour
 
-// DelayAfter gives the wait after the given number of failed attempts (at least 1). random is in [0,1) and spreads the
-// jitter.
+// DelayAfter returns the delay after the given number of failed attempts, which is at least 1. random is in [0,1) and
+// determines the jitter.
 func (p RetryPolicy) DelayAfter(failures int, random float64) time.Duration {
 	d := float64(p.Delay)
 	switch p.Backoff {
 	case Linear:
 		d *= float64(failures)
 	case Exponential:
-		d = math.Ldexp(d, min(failures-1, 1000)) // d × 2^(failures−1); far beyond the longest either way
+		d = math.Ldexp(d, min(failures-1, 1000)) // d × 2^(failures−1); the exponent is capped well above LongestDelay
 	}
 	if p.MaxDelay > 0 {
 		d = min(d, float64(p.MaxDelay))

@@ -6,7 +6,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// Status is where a task stands.
+// Status is the status of a task.
 type Status string
 
 // The statuses of a task; the last five are terminal.
@@ -21,12 +21,12 @@ const (
 	Cancelled  Status = "Cancelled"
 )
 
-// Statuses lists every status, in the order of the lifecycle.
+// Statuses returns all statuses, in the order of the lifecycle.
 func Statuses() []Status {
 	return []Status{NotStarted, Ready, Running, Completed, Failed, Skipped, Abandoned, Cancelled}
 }
 
-// Terminal reports whether nothing but an operator's retry moves a task on from s.
+// Terminal reports whether the task has ended. Only an operator's retry changes a terminal status.
 func (s Status) Terminal() bool {
 	switch s {
 	case Completed, Failed, Skipped, Abandoned, Cancelled:
@@ -35,43 +35,43 @@ func (s Status) Terminal() bool {
 	return false
 }
 
-// SubStatus says more about a Running or a Ready task; it is empty (NULL) elsewhere.
+// SubStatus refines the status of a Running or a Ready task. It is empty (NULL) for other tasks.
 type SubStatus string
 
-// Active is a Running task's, Deferred a Ready one's that waits after a deferral.
+// A Running task is Active. A Ready task that was deferred is Deferred.
 const (
 	NoSubStatus SubStatus = ""
 	Active      SubStatus = "Active"
 	Deferred    SubStatus = "Deferred"
 )
 
-// Value is NULL for none.
+// Value returns NULL for an empty value.
 func (s SubStatus) Value() (driver.Value, error) { return db.Text(s).Value() }
 
-// Scan reads NULL as none.
+// Scan reads NULL as an empty value.
 func (s *SubStatus) Scan(src any) error { return (*db.Text)(s).Scan(src) }
 
-// MarshalJSON writes null for none.
+// MarshalJSON returns null for an empty value.
 func (s SubStatus) MarshalJSON() ([]byte, error) { return db.Text(s).MarshalJSON() }
 
-// SkipReason says why a task is Skipped; it is empty (NULL) for any other.
+// SkipReason is the reason why a task is Skipped. It is empty (NULL) for other tasks.
 type SkipReason string
 
-// The reasons of a skip. A task that was skipped because of a failure above it counts as failed for the trigger rules
-// of its dependents; one that was skipped for another reason counts as skipped.
+// The reasons for skipping a task. For the trigger rules of its dependents, a task that was skipped because of an
+// upstream failure counts as failed. A task that was skipped for another reason counts as skipped.
 const (
 	NoSkipReason       SkipReason = ""
-	SkipUpstreamFailed SkipReason = "upstream_failed" // its trigger rule did not hold because of a failure above it
-	SkipTriggerRule    SkipReason = "trigger_rule"    // its trigger rule did not hold, for another reason
+	SkipUpstreamFailed SkipReason = "upstream_failed" // its trigger rule was false because of an upstream failure
+	SkipTriggerRule    SkipReason = "trigger_rule"    // its trigger rule was false for another reason
 	SkipCondition      SkipReason = "condition"       // its `if` was false
 	SkipExitCode       SkipReason = "exit_code"       // its command ended with one of its skip_exit_codes
 )
 
-// Value is NULL for none.
+// Value returns NULL for an empty value.
 func (s SkipReason) Value() (driver.Value, error) { return db.Text(s).Value() }
 
-// Scan reads NULL as none.
+// Scan reads NULL as an empty value.
 func (s *SkipReason) Scan(src any) error { return (*db.Text)(s).Scan(src) }
 
-// MarshalJSON writes null for none.
+// MarshalJSON returns null for an empty value.
 func (s SkipReason) MarshalJSON() ([]byte, error) { return db.Text(s).MarshalJSON() }

@@ -6,10 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// cutBroken drops a character at the end of s whose rest is missing.
+// cutBroken removes an incomplete UTF-8 character from the end of s.
 func cutBroken(s string) string { return s[:len(s)-incomplete(s)] }
 
-// incomplete is the number of bytes at the end of s that begin a character whose rest is missing, from 0 to 3.
+// incomplete returns the number of bytes, 0 to 3, of an incomplete UTF-8 character at the end of s.
 func incomplete[T string | []byte](s T) int {
 	for i := 1; i < utf8.UTFMax && i <= len(s); i++ {
 		if utf8.RuneStart(s[len(s)-i]) {
@@ -22,13 +22,15 @@ func incomplete[T string | []byte](s T) int {
 	return 0
 }
 
-// sanitize never makes a text longer: a run of bytes that are not UTF-8 becomes one question mark, a NUL nothing.
+// sanitize replaces each run of invalid UTF-8 bytes by one question mark and removes NUL bytes. The result is never
+// longer than s.
 func sanitize(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "?"), "\x00", "")
 }
 
-// SanitizeText makes a text that both databases take: valid UTF-8, no NUL, at most limit bytes, cut between two
-// characters with a note of how much is missing (without the note where limit leaves no room for it).
+// SanitizeText returns s in a form that both databases accept: valid UTF-8 without NUL, of at most limit bytes. A
+// longer text is cut between two characters. The result then ends with a note of the total size, unless the note itself
+// exceeds limit.
 func SanitizeText(s string, limit int) string {
 	s = sanitize(s)
 	if len(s) <= limit {

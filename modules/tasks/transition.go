@@ -6,19 +6,19 @@ import (
 	"github.com/sluiceworks/sluice/modules/events"
 )
 
-// OutboxEffect is what a transition does to the outbox.
+// OutboxEffect is the effect of a transition on the outbox.
 type OutboxEffect string
 
-// A transition into Ready adds the task's row (its pipeline being Running), one out of Ready removes it if there is
-// one.
+// A transition to Ready inserts the task's outbox row if the pipeline execution is Running. A transition from Ready
+// deletes the row if it exists.
 const (
 	OutboxUnchanged OutboxEffect = ""
 	OutboxAdd       OutboxEffect = "add"
 	OutboxRemove    OutboxEffect = "remove"
 )
 
-// Transition is one row of the state machine: the only ways a task's status may change.
-// From is empty for creation. A transition counts one step of the task's version and writes one event.
+// Transition is one row of the transition table of tasks. No other change of a task's status is allowed. From is empty
+// for the creation. Each transition increments the task's version and appends one event.
 type Transition struct {
 	Name      string
 	From      []Status
@@ -28,8 +28,8 @@ type Transition struct {
 	Outbox    OutboxEffect
 }
 
-// The transition table (docs/architecture.md draws it). Resume and TransitionMarkStarted do not move a status: they say
-// within Running that a deferral has ended, and that the handler may have run.
+// The transition table (see the diagram in docs/architecture.md). TransitionResume and TransitionMarkStarted do not
+// change the status Running. They record that a deferral has ended, and that the handler may have run.
 var (
 	TransitionCreate        = Transition{Name: "create", To: NotStarted, Event: events.TaskCreated}
 	TransitionMarkReady     = Transition{Name: "mark ready", From: []Status{NotStarted}, To: Ready, Event: events.TaskMarkedReady, Outbox: OutboxAdd}
@@ -48,13 +48,13 @@ var (
 	TransitionCancel        = Transition{Name: "cancel", From: []Status{NotStarted, Ready, Running}, To: Cancelled, Event: events.TaskCancelled, Outbox: OutboxRemove}
 )
 
-// Transitions lists the whole table.
+// Transitions returns all transitions.
 func Transitions() []Transition {
 	return []Transition{TransitionCreate, TransitionMarkReady, TransitionClaim, TransitionResume, TransitionMarkStarted, TransitionDefer, TransitionComplete, TransitionScheduleRetry, TransitionFail, TransitionSkip, SkipRunning, TransitionReset, TransitionReopen, TransitionAbandon, TransitionCancel}
 }
 
-// FindTransition gives the transition that an event of this type records for a task in status from ("" before its
-// creation).
+// FindTransition returns the transition that an event of the given type records for a task with status from. from is ""
+// for a creation.
 func FindTransition(event events.Type, from Status) (Transition, bool) {
 	for _, t := range Transitions() {
 		if t.Event == event && t.allows(from) {

@@ -8,17 +8,17 @@ import (
 	"reflect"
 )
 
-// NewHandler makes a Handler of a function with typed input and output.
+// NewHandler returns a Handler that calls run with typed input and returns its typed output.
 //
-// In is a struct with json tags, a map, or struct{} for a handler that takes nothing. A task's `with` is decoded into
-// it strictly: an unknown key, a value of another type, or the absence of a field tagged `sluice:"required"` is an
-// error when the definition is registered, and a permanent error when only the evaluated expressions show it. A number
-// in a field of type any arrives as json.Number, so that no large integer is rounded.
+// In is a struct with json tags, a map, or struct{} for a handler without input. A task's `with` is decoded strictly:
+// unknown keys, values of a wrong type, and missing fields tagged `sluice:"required"` are errors. They are reported
+// when the definition is registered or, if they depend on expressions, as a permanent error of the attempt. A number in
+// a field of type any is decoded as json.Number, so that large integers are not rounded.
 //
-// Out is anything that JSON can hold; struct{} and nil leave no output. An output that is larger than MaxOutput, or
-// that is no JSON, is an error of KindInvalidOutput.
+// Out is any type that encoding/json can encode. struct{} and nil produce no output. An output that is larger than
+// MaxOutput or cannot be encoded as JSON is an error of KindInvalidOutput.
 //
-// The context that run gets holds the Call: see AttemptFrom. The registry checks the name.
+// The context passed to run contains the Attempt; see AttemptFrom. NewRegistry validates the name.
 func NewHandler[In, Out any](name string, run func(ctx context.Context, in In) (Out, error)) Handler {
 	return &typedHandler[In, Out]{name: name, run: run}
 }
@@ -51,14 +51,13 @@ func (h *typedHandler[In, Out]) Run(ctx context.Context, call *Attempt) (json.Ra
 
 type attemptKey struct{}
 
-// AttemptFrom gives a function made into a handler by NewHandler the attempt that it is running: its ids, its number,
-// Annotate.
+// AttemptFrom returns the current attempt from the context that a function passed to NewHandler receives.
 func AttemptFrom(ctx context.Context) (*Attempt, bool) {
 	call, ok := ctx.Value(attemptKey{}).(*Attempt)
 	return call, ok
 }
 
-// decodeWith reads an evaluated `with` into the value that in points to.
+// decodeWith decodes an evaluated `with` into the value that in points to.
 func decodeWith(with json.RawMessage, in any) error {
 	if len(with) == 0 {
 		with = json.RawMessage("{}")
