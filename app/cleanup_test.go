@@ -132,7 +132,7 @@ func TestServeRetains(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "kept.yaml"), []byte(kept), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := p.begin(t, "serve", "--pipelines", dir, "--retain-events", "1ms", "--retain-every", "100ms")
+		s := p.begin(t, "serve", "--pipelines", dir, "--retain-events", "1ms", "--cleanup-interval", "100ms")
 		dbtest.Eventually(t, "registration", func() bool { return p.run(t, "start", "kept").code == 0 })
 		run := p.newest(t).Execution.ID
 		dbtest.Eventually(t, "retention", func() bool {

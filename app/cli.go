@@ -83,6 +83,7 @@ Exit codes:
 			return nil
 		},
 	}
+	root.SetGlobalNormalizationFunc(normalizeFlag)
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.databaseURL, "database-url", "sqlite://sluice.db", "`URL` of the database: sqlite://path or postgres://user@host/database")
 	flags.StringVar(&c.tenant, "tenant", db.DefaultTenant, "`NAME` of the tenant")

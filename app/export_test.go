@@ -155,9 +155,9 @@ func TestImportOfOpenOnes(t *testing.T) {
 			t.Fatalf("no task was running:\n%s", text)
 		}
 		p.extensions = source.extensions
-		p.fails(t, 2, []string{"have not ended: 2 of 2", "--as-they-are"}, "import", exported)
+		p.fails(t, 2, []string{"have not ended: 2 of 2", "--include-open"}, "import", exported)
 		p.nothing(t)
-		contains(t, p.ok(t, "import", exported, "--as-they-are"), "imported 2 executions", "no breach")
+		contains(t, p.ok(t, "import", exported, "--include-open"), "imported 2 executions", "no breach")
 		serve := p.begin(t, "serve")
 		for attempt := 1; attempt <= 2; attempt++ {
 			<-g.begun

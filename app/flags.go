@@ -21,12 +21,16 @@ type choice struct {
 	value   *string
 	allowed []string
 	kind    string
+	former  map[string]string // values that were allowed before version 0.1.0, with their present names
 }
 
 func (c *choice) String() string { return *c.value }
 func (c *choice) Type() string   { return c.kind }
 
 func (c *choice) Set(s string) error {
+	if current, former := c.former[strings.ToLower(s)]; former {
+		s = current
+	}
 	i := slices.IndexFunc(c.allowed, func(a string) bool { return strings.EqualFold(a, s) })
 	if i < 0 {
 		return errors.New(didYouMean(s, c.allowed, "expected one of "+strings.Join(c.allowed, ", ")))

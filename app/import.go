@@ -36,11 +36,11 @@ func (c *cli) importCommand() *cobra.Command {
 		Short:   "Read a file of `sluice export` into this database",
 		Long: `Reads executions into a database that has none of them, and verifies them, in one transaction: all or nothing. A file
 that is damaged or cut off, or that no export has written so, is refused before anything is written, and what is there is never changed. Executions that have not ended
-are refused too: with --as-they-are they come along, and whoever serves this database goes on with them. What ran when
+are refused too: with --include-open they come along, and whoever serves this database goes on with them. What ran when
 the file was written then counts as lost with its worker, and runs again: see to it that the original does not go on.`,
 		Args: arguments(1, 1, "a file, or - for standard input"),
 	}
-	cmd.Flags().BoolVar(&as, "as-they-are", false, "import executions that have not ended too")
+	cmd.Flags().BoolVar(&as, "include-open", false, "import executions that have not ended too")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		in, err := c.seekable(args[0])
@@ -95,7 +95,7 @@ var errNotIntact = errors.New("the imported executions do not verify")
 func explainImport(err error) error {
 	switch {
 	case errors.Is(err, archive.ErrOpen):
-		return withHint(usageError{err}, "export with --ended, or import with --as-they-are (`sluice import --help` says what that means)")
+		return withHint(usageError{err}, "export with --ended, or import with --include-open (`sluice import --help` says what that means)")
 	case errors.Is(err, archive.ErrExists):
 		return withHint(usageError{err}, "nothing was written: an import never changes what is there")
 	case errors.Is(err, archive.ErrFormat), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrContent):

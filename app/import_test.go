@@ -118,7 +118,7 @@ func TestImportChangesNoName(t *testing.T) {
 		register(source, "echo theirs")
 		_, text := source.export(t, "--all")
 		text = regexp.MustCompile(`"registered_at":"[0-9]{4}`).ReplaceAllString(text, `"registered_at":"9998`)
-		p.ok(t, "import", file(t, "theirs.jsonl", resealed(text)), "--as-they-are")
+		p.ok(t, "import", file(t, "theirs.jsonl", resealed(text)), "--include-open")
 		started := p.start(t, "deploy")
 		version := func(id string) string { return p.sealOf(t, id).Execution.DefinitionVersion }
 		ours := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items

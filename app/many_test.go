@@ -128,7 +128,7 @@ func TestShortIDs(t *testing.T) {
 		p.fails(t, 2, []string{"expected NAME=VALUE"}, "list", "--label", "team")
 		// A copy in another database has the labels too.
 		moved, other := file(t, "moved.jsonl", p.ok(t, "export", "latest:two")), &program{url: "sqlite://" + t.TempDir() + "/other.db"}
-		other.ok(t, "import", moved, "--as-they-are")
+		other.ok(t, "import", moved, "--include-open")
 		if got := strings.TrimSpace(other.ok(t, "count", "--label", "tier=gold")); got != "1" {
 			t.Errorf("%s imported with the label", got)
 		}

@@ -49,7 +49,7 @@ func (c *cli) outboxCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "outbox", Short: "List the tasks that wait for a worker, and why each waits", Example: "  sluice outbox\n  sluice outbox --limit 20 -o json", Args: arguments(0, 0, "")}
 	cmd.Flags().Var(&count{&limit, 1}, "limit", "at most `N`, those due first")
 	cmd.Flags().StringVar(&cursor, "cursor", "", "go on behind the row `CURSOR`: the field next of the answer before")
-	cmd.Flags().BoolVar(&remove, "remove-stray", false, "remove rows that stand for no work (sluice verify finds them; there are none unless another hand wrote them)")
+	cmd.Flags().BoolVar(&remove, "remove-orphans", false, "remove rows that stand for no work (sluice verify finds them; there are none unless another hand wrote them)")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		after, err := parseRow(cursor)
@@ -157,7 +157,7 @@ func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Entry) ([]pendi
 			AvailableAt: r.AvailableAt, CreatedAt: r.CreatedAt, AgeMS: f.now.Sub(r.CreatedAt.Time).Milliseconds(), Waiting: reason(r, t, f),
 		}
 		if t.Status != tasks.Ready || x.Status != pipelines.Running {
-			list[i].Waiting = "stray: it stands for no work; `sluice verify` says more, --remove-stray removes it"
+			list[i].Waiting = "stray: it stands for no work; `sluice verify` says more, --remove-orphans removes it"
 		}
 	}
 	return list, nil

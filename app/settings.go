@@ -54,14 +54,19 @@ func variable(flag string) string {
 func fromEnvironment(cmd *cobra.Command) error {
 	var failure error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		value := os.Getenv(variable(f.Name))
-		if failure != nil || f.Changed || value == "" || notFromEnvironment[f.Name] || isHelp(f) {
+		if failure != nil || notFromEnvironment[f.Name] || isHelp(f) {
 			return
 		}
-		if err := f.Value.Set(value); err != nil {
-			failure = usagef("%s: %q: %w", variable(f.Name), value, explain(f, err))
+		for _, name := range namesOfFlag(f.Name) {
+			value := os.Getenv(variable(name))
+			if f.Changed || value == "" {
+				continue
+			}
+			if err := f.Value.Set(value); err != nil {
+				failure = usagef("%s: %q: %w", variable(name), value, explain(f, err))
+			}
+			f.Changed = true
 		}
-		f.Changed = true
 	})
 	return failure
 }
@@ -91,15 +96,16 @@ func fromFile(cmd *cobra.Command, path string, src []byte) error {
 		if value.Kind == yaml.AliasNode {
 			value = value.Alias
 		}
+		name := currentFlag(key.Value)
 		at := func(n *yaml.Node) string { return fmt.Sprintf("%s:%d:%d", path, n.Line, n.Column) }
 		switch {
-		case seen[key.Value]:
+		case seen[name]:
 			return usagef("%s: %q is set twice", at(key), key.Value)
-		case len(flags[key.Value]) == 0:
+		case len(flags[name]) == 0:
 			return withHint(usagef("%s: there is no setting %q", at(key), key.Value), similarSetting(key.Value, slices.Sorted(maps.Keys(flags))))
 		}
-		seen[key.Value] = true
-		for _, f := range flags[key.Value] {
+		seen[name] = true
+		for _, f := range flags[name] {
 			if err := setFrom(f, value); err != nil {
 				return usagef("%s: %s: %w", at(value), key.Value, err)
 			}

@@ -87,8 +87,8 @@ time went. With --at or --at-event it shows all that as it was, and which tasks 
 		Args: arguments(1, 1, "the id of an execution"),
 	}
 	cmd.Flags().BoolVar(&f.logs, "logs", false, "print what all attempts wrote, whole (else the end of what failed ones wrote)")
-	cmd.Flags().Var(&choice{value: &f.timeline, allowed: []string{timelineSummary, timelineAll, timelineNone}, kind: "ROWS"}, "timeline",
-		"which `ROWS` of the timeline to draw: telling (the 30 most telling), all or none; json has all")
+	cmd.Flags().Var(&choice{value: &f.timeline, allowed: []string{timelineSummary, timelineAll, timelineNone}, kind: "ROWS", former: map[string]string{"telling": timelineSummary}}, "timeline",
+		"which `ROWS` of the timeline to draw: summary (the 30 most important), all or none; json has all")
 	f.past.add(cmd)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

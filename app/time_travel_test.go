@@ -172,7 +172,7 @@ func TestShowTimeline(t *testing.T) {
 		if none := p.ok(t, "show", id, "--timeline", "none"); strings.Contains(none, "WHERE") || strings.Contains(none, "|0") {
 			t.Errorf("a timeline that nobody asked for:\n%s", none)
 		}
-		p.fails(t, 2, []string{"expected one of telling, all, none"}, "show", id, "--timeline", "everything")
+		p.fails(t, 2, []string{"expected one of summary, all, none"}, "show", id, "--timeline", "everything")
 	})
 }
 

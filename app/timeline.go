@@ -18,7 +18,7 @@ import (
 
 // The values of --timeline.
 const (
-	timelineSummary = "telling"
+	timelineSummary = "summary"
 	timelineAll     = "all"
 	timelineNone    = "none"
 )

@@ -71,7 +71,7 @@ func TestHelpVersionCompletion(t *testing.T) {
 		contains(t, help, "\n  "+command+" ")
 		text := p.ok(t, command, "--help")
 		contains(t, text, "Usage:\n  sluice "+command)
-		if strings.Contains(text, "(default 0s)") || strings.Contains(text, "--remove-stray sluice") {
+		if strings.Contains(text, "(default 0s)") || strings.Contains(text, "--remove-orphans sluice") {
 			t.Errorf("%s --help:\n%s", command, text)
 		}
 	}

@@ -51,7 +51,7 @@ and tells nothing of what was done to older ones. An interrupted verification le
 		Example: "  sluice verify --since 1d\n  sluice verify --resume nightly-verify.json\n  sluice verify --print-root --since 2026-11-01T00:00:00Z --until 2026-12-01T00:00:00Z",
 		Args:    cobra.ArbitraryArgs,
 	}
-	cmd.Flags().Var(&count{&f.most, 0}, "max-breaches", "stop after `N` breaches; 0 finds all")
+	cmd.Flags().Var(&count{&f.most, 0}, "max-violations", "stop after `N` breaches; 0 finds all")
 	cmd.Flags().StringVar(&f.since, "since", "", "only executions that are open, or were created or ended at `TIME` or later: an instant, or how long ago")
 	cmd.Flags().StringVar(&f.until, "until", "", "with --print-root, only executions that ended before `TIME`")
 	cmd.Flags().StringVar(&f.resume, "resume", "", "keep the place in `FILE`, and go on from there if it exists; it is removed at the end")

@@ -97,8 +97,8 @@ func TestRemoveStray(t *testing.T) {
 		mustExec(t, dbtest.Open(t, p.url), `INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at)
 SELECT id, handler, created_at, created_at FROM {task_executions} WHERE id = $task`, db.Args{"task": id(t, doc.Tasks[0].ID)})
 		contains(t, p.ok(t, "outbox"), "stray: it stands for no work", "no live worker serves")
-		contains(t, p.ok(t, "outbox", "--remove-stray"), "removed 1 stray row")
-		if got := p.ok(t, "outbox", "--remove-stray", "-o", "json"); !strings.Contains(got, `"removed": 0`) {
+		contains(t, p.ok(t, "outbox", "--remove-orphans"), "removed 1 stray row")
+		if got := p.ok(t, "outbox", "--remove-orphans", "-o", "json"); !strings.Contains(got, `"removed": 0`) {
 			t.Errorf("again: %s", got)
 		}
 		p.ok(t, "cancel", waiting)

@@ -19,13 +19,17 @@ type gauges struct {
 	server  *Server
 	slots   *prometheus.Desc
 	running *prometheus.Desc
-	rooms   *prometheus.Desc
+	limits  *prometheus.Desc
 	lease   *prometheus.Desc
 	waiting *prometheus.Desc
 	queued  *prometheus.Desc
-	held    *prometheus.Desc
+	lag     *prometheus.Desc
 	oldest  *prometheus.Desc
 	success *prometheus.Desc
+
+	// The names that limits and lag had before version 0.1.0. They are served until 1.0.
+	formerLimits *prometheus.Desc
+	formerLag    *prometheus.Desc
 }
 
 func newGauges(s *Server) *gauges {
@@ -34,13 +38,19 @@ func newGauges(s *Server) *gauges {
 		server:  s,
 		slots:   prometheus.NewDesc("sluice_slots", "Slots of this process; used by tasks whose outcome is not yet recorded, of all tenants.", []string{"state"}, nil),
 		running: prometheus.NewDesc("sluice_slots_used", "Slots of this process that a tenant's tasks use.", tenant, nil),
-		rooms:   prometheus.NewDesc("sluice_handler_places", "How many tasks of a handler with a limit this process runs at once; used by tasks whose outcome is not yet recorded, of all tenants.", []string{"handler", "state"}, nil),
-		lease:   prometheus.NewDesc("sluice_lease_seconds_left", "How long others leave this process a tenant's tasks; negative: expired.", tenant, nil),
-		waiting: prometheus.NewDesc("sluice_outcomes_waiting", "Outcomes of a tenant's tasks that the database has not taken yet, and that this process tries to record again.", tenant, nil),
-		queued:  prometheus.NewDesc("sluice_outbox_pending", "Tasks of a tenant in the whole database that wait for a worker, due or not.", tenant, nil),
-		held:    prometheus.NewDesc("sluice_events_held_back_seconds", "How long the oldest open transaction with events has been open: followers of events wait for it. Those of other users are seen by members of pg_monitor.", tenant, nil),
-		oldest:  prometheus.NewDesc("sluice_oldest_transaction_age", "How many transactions have begun on the database's server since the oldest that is open, or that a replication slot keeps.", nil, nil),
-		success: prometheus.NewDesc("sluice_pipeline_last_success_timestamp_seconds", "When a run of the pipeline last completed, whichever process ended it; missing: none has, or its runs have been removed.", []string{"tenant", "pipeline"}, nil),
+		limits: prometheus.NewDesc("sluice_handler_slots",
+			"How many tasks of a handler with a limit this process runs at once; used by tasks whose outcome is not yet recorded, of all tenants.",
+			[]string{"handler", "state"}, nil),
+		formerLimits: prometheus.NewDesc("sluice_handler_places", "Deprecated: use sluice_handler_slots.", []string{"handler", "state"}, nil),
+		lease:        prometheus.NewDesc("sluice_lease_seconds_left", "How long others leave this process a tenant's tasks; negative: expired.", tenant, nil),
+		waiting:      prometheus.NewDesc("sluice_outcomes_waiting", "Outcomes of a tenant's tasks that the database has not taken yet, and that this process tries to record again.", tenant, nil),
+		queued:       prometheus.NewDesc("sluice_outbox_pending", "Tasks of a tenant in the whole database that wait for a worker, due or not.", tenant, nil),
+		lag: prometheus.NewDesc("sluice_tail_lag_seconds",
+			"How long the oldest open transaction with events has been open: followers of events wait for it. Those of other users are seen by members of pg_monitor.",
+			tenant, nil),
+		formerLag: prometheus.NewDesc("sluice_events_held_back_seconds", "Deprecated: use sluice_tail_lag_seconds.", tenant, nil),
+		oldest:    prometheus.NewDesc("sluice_oldest_transaction_age", "How many transactions have begun on the database's server since the oldest that is open, or that a replication slot keeps.", nil, nil),
+		success:   prometheus.NewDesc("sluice_pipeline_last_success_timestamp_seconds", "When a run of the pipeline last completed, whichever process ended it; missing: none has, or its runs have been removed.", []string{"tenant", "pipeline"}, nil),
 	}
 }
 
@@ -48,11 +58,13 @@ func newGauges(s *Server) *gauges {
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 	to <- g.slots
 	to <- g.running
-	to <- g.rooms
+	to <- g.limits
+	to <- g.formerLimits
 	to <- g.lease
 	to <- g.waiting
 	to <- g.queued
-	to <- g.held
+	to <- g.lag
+	to <- g.formerLag
 	to <- g.oldest
 	to <- g.success
 }
@@ -67,8 +79,10 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	}
 	if len(list) > 0 {
 		for _, r := range list[0].Capacities { // the same for all pools
-			to <- gauge(g.rooms, float64(r.Used), r.Handler, "used")
-			to <- gauge(g.rooms, float64(r.Limit-r.Used), r.Handler, "free")
+			for _, d := range []*prometheus.Desc{g.limits, g.formerLimits} {
+				to <- gauge(d, float64(r.Used), r.Handler, "used")
+				to <- gauge(d, float64(r.Limit-r.Used), r.Handler, "free")
+			}
 		}
 	}
 	limited, cancel := context.WithTimeout(g.server.base, probeTimeout)
@@ -86,7 +100,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		}
 		to <- gauge(g.queued, float64(n), p.tenant)
 	}
-	g.horizon(limited, to)
+	g.openTransactions(limited, to)
 	g.successes(limited, to)
 }
 
@@ -109,17 +123,19 @@ func (g *gauges) successes(ctx context.Context, to chan<- prometheus.Metric) {
 	}
 }
 
-// horizon collects how long open transactions have held back each tenant's events, and the age of the oldest
+// openTransactions collects how long open transactions have held back each tenant's events, and the age of the oldest
 // transaction on the whole server.
-func (g *gauges) horizon(ctx context.Context, to chan<- prometheus.Metric) {
+func (g *gauges) openTransactions(ctx context.Context, to chan<- prometheus.Metric) {
 	var oldest int64
 	for _, tenant := range g.server.tenants(ctx) {
 		h, err := g.server.deps.DB.OpenTransactions(db.WithTenant(ctx, tenant), "execution_events")
 		if err != nil {
-			to <- prometheus.NewInvalidMetric(g.held, fmt.Errorf("look for open transactions of tenant %s for a scrape: %w", tenant, err))
+			to <- prometheus.NewInvalidMetric(g.lag, fmt.Errorf("look for open transactions of tenant %s for a scrape: %w", tenant, err))
 			return
 		}
-		to <- gauge(g.held, h.Lag(g.server.deps.DB.Now()).Seconds(), tenant)
+		lag := h.Lag(g.server.deps.DB.Now()).Seconds()
+		to <- gauge(g.lag, lag, tenant)
+		to <- gauge(g.formerLag, lag, tenant)
 		oldest = max(oldest, h.Age())
 	}
 	to <- gauge(g.oldest, float64(oldest))

@@ -56,6 +56,7 @@ var expected = []string{
 	`sluice_tasks_finished_total{outcome="completed",tenant="default"}`, `sluice_tasks_finished_total{outcome="failed",tenant="default"}`,
 	`sluice_tasks_finished_total{outcome="deferred",tenant="default"}`, `sluice_tasks_finished_total{outcome="released",tenant="default"}`,
 	`sluice_slots{state="used"}`, `sluice_slots{state="free"}`,
+	`sluice_handler_slots{handler="scripted",state="used"}`, `sluice_handler_slots{handler="scripted",state="free"}`,
 	`sluice_handler_places{handler="scripted",state="used"}`, `sluice_handler_places{handler="scripted",state="free"}`,
 	ofDefault("sluice_claim_seconds_count"), ofDefault("sluice_record_seconds_count"), `sluice_task_seconds_count{handler="scripted",tenant="default"}`,
 	`sluice_queue_wait_seconds_count{handler="scripted",queue="default",tenant="default"}`,
@@ -65,7 +66,7 @@ var expected = []string{
 }
 
 // ofTransactions are the metrics that only a server with open transactions has. TestHeldBack covers them.
-var ofTransactions = []string{"sluice_events_held_back_seconds", "sluice_oldest_transaction_age"}
+var ofTransactions = []string{"sluice_tail_lag_seconds", "sluice_events_held_back_seconds", "sluice_oldest_transaction_age"}
 
 // ofFaults are the metrics that only an outage or a damaged database raises.
 var ofFaults = []string{"sluice_failed_recoveries_total", "sluice_outcomes_waiting", "sluice_tasks_not_started_total"}
@@ -93,14 +94,14 @@ func TestHeldBack(t *testing.T) {
 				t.Error(err)
 			}
 			v := look()
-			return v[ofDefault("sluice_events_held_back_seconds")] > 0 && v["sluice_oldest_transaction_age"] > 0
+			return v[ofDefault("sluice_tail_lag_seconds")] > 0 && v["sluice_oldest_transaction_age"] > 0
 		})
 		return rolledBack
 	})
 	if !errors.Is(err, rolledBack) {
 		t.Fatal(err)
 	}
-	if v, there := look()[ofDefault("sluice_events_held_back_seconds")]; v != 0 || !there {
+	if v, there := look()[ofDefault("sluice_tail_lag_seconds")]; v != 0 || !there {
 		t.Errorf("held back for %f s by nobody", v)
 	}
 }
