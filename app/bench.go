@@ -118,7 +118,7 @@ func (c *cli) benchPlan(config bench.Config) (bench.Plan, error) {
 	config.Helper = func() *exec.Cmd {
 		//nolint:noctx // the process ends when its input ends
 		cmd := exec.Command(executable, "bench-helper", "--tenant", c.tenant, "--workers", strconv.Itoa(config.Slots),
-			"--payload", strconv.Itoa(settings.Payload), "--sleep", settings.Sleep.String(), "--every", strconv.Itoa(settings.Every))
+			"--payload", strconv.Itoa(settings.Payload), "--sleep", settings.Sleep.String(), "--every", strconv.Itoa(settings.SampleEvery))
 		// The URL is not an argument, because it may hold a password.
 		cmd.Env = append(os.Environ(), variable("database-url")+"="+c.databaseURL)
 		cmd.Stderr = c.stderr.Data()

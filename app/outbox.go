@@ -191,7 +191,7 @@ func (c *cli) printPending(list []pending) {
 	printFitted(c.stdout, []string{"row", "pipeline", "task", "handler", "queue", "available", "age", "why it waits", "execution"}, rows, "why it waits", "pipeline", "task")
 }
 
-// removeStray removes rows without a task to run.
+// removeOrphans removes rows without a task to run.
 func (c *cli) removeStray(ctx context.Context, n outboxNeeds, format string) error {
 	var removed int64
 	err := n.DB.Transaction(ctx, func(tx db.Tx) (err error) {

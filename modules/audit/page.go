@@ -79,7 +79,7 @@ func (p *page) chosen() (string, []any) {
 	return "(status IN ('Running', 'Paused') OR completed_at >= ? OR created_at >= ?)", []any{p.since, p.since}
 }
 
-// loadPipelines reads the page's pipelines. The page ends at maxPipelines, or where its pipelines exceed mostTasks
+// loadExecutionTasks reads the page's pipelines. The page ends at maxPipelines, or where its pipelines exceed mostTasks
 // together.
 func (p *page) loadPipelines(mostPipelines, mostTasks int) error {
 	where, args := p.within("id")

@@ -119,7 +119,7 @@ func (h *helper) answer(ctx context.Context, m *Member, request string) error {
 
 // tell reports progress until ctx ends. If the benchmark has failed in this process, it reports the failure and
 // returns.
-func (h *helper) tell(ctx context.Context, t *tally) error {
+func (h *helper) tell(ctx context.Context, t *counter) error {
 	told := int64(0)
 	for ctx.Err() == nil {
 		if err := t.await(ctx, told+1); err != nil {

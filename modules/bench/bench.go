@@ -26,7 +26,7 @@ type Deps struct {
 // Bench runs one benchmark.
 type Bench struct {
 	deps  Deps
-	tally *tally
+	tally *counter
 	crew  []colleague
 }
 

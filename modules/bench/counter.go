@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// tally counts the tasks that have ended in all processes. Goroutines can wait until it reaches a number.
-type tally struct {
+// counter counts the tasks that have ended in all processes. Goroutines can wait until it reaches a number.
+type counter struct {
 	mu      sync.Mutex
 	done    int64
 	failure error // the first failure
@@ -18,10 +18,10 @@ type waiter struct {
 	reached chan struct{}
 }
 
-func newTally() *tally { return &tally{waiting: map[*waiter]bool{}} }
+func newTally() *counter { return &counter{waiting: map[*waiter]bool{}} }
 
 // add adds n to the count.
-func (t *tally) add(n int64) {
+func (t *counter) add(n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.done += n
@@ -29,7 +29,7 @@ func (t *tally) add(n int64) {
 }
 
 // fail records that the benchmark has failed, and wakes all waiting goroutines.
-func (t *tally) fail(err error) {
+func (t *counter) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.failure == nil {
@@ -38,7 +38,7 @@ func (t *tally) fail(err error) {
 	t.wake()
 }
 
-func (t *tally) wake() {
+func (t *counter) wake() {
 	for w := range t.waiting {
 		if t.failure != nil || t.done >= w.atLeast {
 			close(w.reached)
@@ -48,14 +48,14 @@ func (t *tally) wake() {
 }
 
 // count returns the current count.
-func (t *tally) count() int64 {
+func (t *counter) count() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.done
 }
 
 // await waits until the count is at least atLeast. It returns an error if the benchmark has failed or ctx ends.
-func (t *tally) await(ctx context.Context, atLeast int64) error {
+func (t *counter) await(ctx context.Context, atLeast int64) error {
 	t.mu.Lock()
 	w := &waiter{atLeast, make(chan struct{})}
 	t.waiting[w] = true

@@ -19,9 +19,9 @@ const handlerName = "bench"
 
 // Settings are the settings of the handler. They are the same in all processes of a benchmark.
 type Settings struct {
-	Payload int           // bytes of output, different for each task; 0: no output
-	Sleep   time.Duration // how long the handler runs
-	Every   int           // one of this many runs is observed task by task, to limit memory; at least 1
+	Payload     int           // bytes of output, different for each task; 0: no output
+	Sleep       time.Duration // how long the handler runs
+	SampleEvery int           // one of this many runs is observed task by task, to limit memory; at least 1
 }
 
 // Handler is the handler of the benchmark's tasks. It does nothing until observe is called. After that it sleeps and
@@ -37,7 +37,7 @@ type Handler struct {
 // Sample is one call of the handler. Times are microseconds since 1970 by the database's clock.
 type Sample struct {
 	Execution db.ID `json:"e"`
-	Place     int   `json:"p"` // index of the task in its run
+	Index     int   `json:"p"` // index of the task in its run
 	Begin     int64 `json:"b"`
 	End       int64 `json:"t"`
 }
@@ -67,7 +67,7 @@ func (h *Handler) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage
 	}
 	out := payload(h.settings.Payload, call.TaskExecutionID)
 	if h.observed(call.PipelineExecutionID) {
-		s := Sample{Execution: call.PipelineExecutionID, Place: placeOf(call.TaskName), Begin: begin, End: call.Now().UnixMicro()}
+		s := Sample{Execution: call.PipelineExecutionID, Index: indexOf(call.TaskName), Begin: begin, End: call.Now().UnixMicro()}
 		h.mu.Lock()
 		h.samples = append(h.samples, s)
 		h.mu.Unlock()
@@ -78,7 +78,7 @@ func (h *Handler) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage
 // observed reports whether a run is observed. It depends only on random bits of the id, so that all processes select
 // the same runs.
 func (h *Handler) observed(id db.ID) bool {
-	return binary.BigEndian.Uint32(id[12:])%uint32(max(h.settings.Every, 1)) == 0
+	return binary.BigEndian.Uint32(id[12:])%uint32(max(h.settings.SampleEvery, 1)) == 0
 }
 
 // observe discards the samples and begins to record new ones.

@@ -42,7 +42,7 @@ type task struct {
 func calls(samples []Sample) map[task]Sample {
 	out := make(map[task]Sample, len(samples))
 	for _, s := range samples {
-		key := task{s.Execution, s.Place}
+		key := task{s.Execution, s.Index}
 		if first, again := out[key]; again {
 			s.Begin, s.End = min(s.Begin, first.Begin), max(s.End, first.End)
 		}

@@ -27,7 +27,7 @@ type Member struct {
 	db      *db.DB
 	pool    *workers.Pool
 	handler *Handler
-	tally   *tally
+	tally   *counter
 	stop    context.CancelFunc
 	ended   chan error
 
@@ -39,7 +39,7 @@ type Member struct {
 var errEndedEarly = errors.New("the workers ended before the work")
 
 // join starts a pool and waits until it has registered. The caller must call leave.
-func join(ctx context.Context, deps workers.Deps, slots int, handler *Handler, t *tally) (*Member, error) {
+func join(ctx context.Context, deps workers.Deps, slots int, handler *Handler, t *counter) (*Member, error) {
 	m := &Member{db: deps.DB, handler: handler, tally: t, ended: make(chan error, 1)}
 	m.pool = workers.New(workers.Config{Slots: slots, Observer: m}, deps)
 	working, stop := context.WithCancel(ctx)

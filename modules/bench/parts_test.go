@@ -35,7 +35,7 @@ func TestPayload(t *testing.T) {
 // TestObserved: about one run in so many, and the same in each process.
 func TestObserved(t *testing.T) {
 	t.Parallel()
-	one, other := NewHandler(Settings{Every: 10}), NewHandler(Settings{Every: 10})
+	one, other := NewHandler(Settings{SampleEvery: 10}), NewHandler(Settings{SampleEvery: 10})
 	n := 0
 	for range 10_000 {
 		id := db.NewID()

@@ -15,18 +15,18 @@ import (
 type peer struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
-	tally   *tally
+	tally   *counter
 	answers chan message
 	ended   chan struct{} // closed when the helper has ended; err is its error
 	err     error
 }
 
-// patience is how long a helper may take to end before it is killed.
-const patience = 20 * time.Second
+// helperStopTimeout is how long a helper may take to end before it is killed.
+const helperStopTimeout = 20 * time.Second
 
 // begin starts a helper and waits until it has joined. The helper gets a process group of its own, so that an interrupt
 // from the terminal reaches only the measuring process, which then ends the helpers.
-func begin(ctx context.Context, cmd *exec.Cmd, t *tally) (*peer, error) {
+func begin(ctx context.Context, cmd *exec.Cmd, t *counter) (*peer, error) {
 	p := &peer{cmd: cmd, tally: t, answers: make(chan message, 1), ended: make(chan struct{})}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	in, err := cmd.StdinPipe()
@@ -108,7 +108,7 @@ func (p *peer) account(ctx context.Context) (Account, error) {
 // error.
 func (p *peer) leave() error {
 	closed := p.in.Close()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(helperStopTimeout)
 	defer timer.Stop()
 	select {
 	case <-p.ended:
@@ -120,5 +120,5 @@ func (p *peer) leave() error {
 	}
 	killed := p.cmd.Process.Kill()
 	<-p.ended
-	return errors.Join(fmt.Errorf("a further process did not end in %s and was killed", patience), killed)
+	return errors.Join(fmt.Errorf("a further process did not end in %s and was killed", helperStopTimeout), killed)
 }

@@ -15,7 +15,7 @@ type Config struct {
 	Payload       int // bytes of each task's output
 	Sleep         time.Duration
 	Rate          float64 // runs that arrive per second, at random times; 0: no delay
-	// maximum number of open tasks; 0: usualAhead, or two runs if that is more; ignored with a Rate
+	// maximum number of open tasks; 0: defaultMaxOpen, or two runs if that is more; ignored with a Rate
 	Ahead        int
 	HoldSnapshot bool // keep a snapshot open in another connection during the measurement
 	// rows in the outbox before the measurement: half of them due in a year, half in a queue without workers
@@ -41,9 +41,9 @@ type Plan struct {
 // maxObserved limits the tasks that are observed one by one. Each takes about 40 bytes of memory.
 const maxObserved = 100_000
 
-// usualAhead is the default limit of open tasks, unless two runs have more. With two runs, one is created while the
+// defaultMaxOpen is the default limit of open tasks, unless two runs have more. With two runs, one is created while the
 // other runs.
-const usualAhead = 10_000
+const defaultMaxOpen = 10_000
 
 // NewPlan checks a configuration. It fails with ErrShape if a run would be too large.
 func NewPlan(c Config) (Plan, error) {
@@ -52,7 +52,7 @@ func NewPlan(c Config) (Plan, error) {
 		return Plan{}, err
 	}
 	if c.Ahead == 0 {
-		c.Ahead = max(usualAhead, 2*len(graph))
+		c.Ahead = max(defaultMaxOpen, 2*len(graph))
 	}
 	return Plan{config: c, graph: graph, runs: (c.Tasks + len(graph) - 1) / len(graph)}, nil
 }
@@ -67,5 +67,5 @@ func (p Plan) third(i int) int64 { return (int64(p.tasks())*int64(i) + 2) / 3 }
 func (p Plan) Settings() Settings {
 	every := (p.tasks() + maxObserved - 1) / maxObserved
 	// With few large runs, observe all of them. Otherwise it could happen that none is selected.
-	return Settings{Payload: p.config.Payload, Sleep: p.config.Sleep, Every: max(min(every, p.runs/100), 1)}
+	return Settings{Payload: p.config.Payload, Sleep: p.config.Sleep, SampleEvery: max(min(every, p.runs/100), 1)}
 }

@@ -160,7 +160,7 @@ WHERE CASE WHEN e.event_type = $type AND e.version = 2 THEN true ELSE false END`
 				var name string
 				var at db.Time
 				err := scan(&id, &name, &at)
-				ready[task{id, placeOf(name)}] = at.UnixMicro()
+				ready[task{id, indexOf(name)}] = at.UnixMicro()
 				return err
 			})
 		if err != nil {

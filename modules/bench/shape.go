@@ -95,8 +95,8 @@ func layered(rows []int) ([][]int, error) {
 // nameOf returns the name of the task with an index.
 func nameOf(place int) string { return "t" + strconv.Itoa(place) }
 
-// placeOf returns the index of the task with a name, or -1 if the name was not made by nameOf.
-func placeOf(name string) int {
+// indexOf returns the index of the task with a name, or -1 if the name was not made by nameOf.
+func indexOf(name string) int {
 	if len(name) < 2 || name[0] != 't' {
 		return -1
 	}

@@ -61,8 +61,8 @@ func TestPlan(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.runs != c.runs || p.tasks() != c.total || p.Settings().Every != c.every {
-			t.Errorf("%s of %d: %d runs, %d tasks, one of %d observed", c.shape, c.tasks, p.runs, p.tasks(), p.Settings().Every)
+		if p.runs != c.runs || p.tasks() != c.total || p.Settings().SampleEvery != c.every {
+			t.Errorf("%s of %d: %d runs, %d tasks, one of %d observed", c.shape, c.tasks, p.runs, p.tasks(), p.Settings().SampleEvery)
 		}
 	}
 }
@@ -70,12 +70,12 @@ func TestPlan(t *testing.T) {
 func TestPlaces(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 1, 17, 99_999} {
-		if got := placeOf(nameOf(n)); got != n {
+		if got := indexOf(nameOf(n)); got != n {
 			t.Errorf("%d became %d", n, got)
 		}
 	}
 	for _, name := range []string{"", "t", "x1", "tx"} {
-		if got := placeOf(name); got != -1 {
+		if got := indexOf(name); got != -1 {
 			t.Errorf("%q is the place %d", name, got)
 		}
 	}

@@ -46,7 +46,7 @@ const tenantLabel = "tenant"
 // outcomes are the label values of an attempt's result. A failed attempt may be followed by another.
 var outcomes = map[pipelines.OutcomeKind]string{
 	pipelines.OutcomeSucceeded: "completed", pipelines.OutcomeFailed: "failed", pipelines.OutcomeDeferred: "deferred", pipelines.OutcomeReleased: "released",
-	pipelines.SkippedItself: "skipped",
+	pipelines.OutcomeSkipped: "skipped",
 }
 
 // Buckets in seconds. Transactions take milliseconds; tasks may take any time.

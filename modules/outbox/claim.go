@@ -17,7 +17,7 @@ import (
 const (
 	// overflow is the bit of a lane's number that marks the overflow.
 	overflow  = 1
-	burst     = 64 // tasks of one run that a transaction enqueues before the overflow
+	laneShare = 64 // tasks of one run that a transaction enqueues before the overflow
 	laneCount = 6  // three priorities, two parts each
 )
 
@@ -61,10 +61,10 @@ func (r *Repository) QueueClaim(tx db.Tx, want ClaimFilter) (*PendingClaim, erro
 		args["x"] = want.lanes(t.scan)
 		statement = fmt.Sprintf(selectAllLanes, want.filter(args))
 	}
-	return t, tx.QueueQuery(claiming, statement+want.selectTasks(args, r.db.In), args, t.entry)
+	return t, tx.QueueQuery(claimErrPrefix, statement+want.selectTasks(args, r.db.In), args, t.entry)
 }
 
-const claiming = "take from the outbox"
+const claimErrPrefix = "take from the outbox"
 
 // byLane claims with one statement per lane, at once. Without round trips to a server, this is faster than a single
 // statement for all lanes.
@@ -77,7 +77,7 @@ func (t *PendingClaim) byLane(tx db.Tx) error {
 			}
 			args := db.Args{"now": tx.Now, "limit": left.Limit, "queue": lane.queue, "lane": lane.number, "since": t.scan.from(lane)}
 			if err := tx.Query(fmt.Sprintf(selectLane, left.filter(args))+left.selectTasks(args, t.repository.db.In), args, t.entry); err != nil {
-				return fmt.Errorf("%s: %w", claiming, err)
+				return fmt.Errorf("%s: %w", claimErrPrefix, err)
 			}
 			// Rows of a handler without capacity may precede other rows of this lane, which must be claimed before the
 			// next lane.
@@ -91,8 +91,8 @@ func (t *PendingClaim) byLane(tx db.Tx) error {
 func (t *PendingClaim) remaining() ClaimFilter {
 	w := Minus(t.filter, t.rows, func(row Entry) string { return row.Handler })
 	w.Handlers = slices.DeleteFunc(slices.Clone(w.Handlers), func(name string) bool {
-		room, limited := w.Capacity[name]
-		return limited && room <= 0
+		capacity, limited := w.Capacity[name]
+		return limited && capacity <= 0
 	})
 	return w
 }

@@ -68,9 +68,11 @@ func (w ClaimFilter) queues() []string {
 
 // saturating returns the capacity of those handlers of the filter that have less capacity than Limit.
 func (w ClaimFilter) saturating() map[string]int {
-	rooms := maps.Clone(w.Capacity)
-	maps.DeleteFunc(rooms, func(handler string, room int) bool { return room >= w.Limit || !slices.Contains(w.Handlers, handler) })
-	return rooms
+	capacities := maps.Clone(w.Capacity)
+	maps.DeleteFunc(capacities, func(handler string, capacity int) bool {
+		return capacity >= w.Limit || !slices.Contains(w.Handlers, handler)
+	})
+	return capacities
 }
 
 // selectTasks returns the statement that deletes the due rows for which there is capacity. If a handler has too little

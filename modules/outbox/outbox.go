@@ -48,7 +48,7 @@ func (r *Repository) Enqueue(tx db.Tx, rows []Entry) error {
 		if row.Queue == "" {
 			queues[i] = DefaultQueue
 		}
-		if queued[row.PipelineExecutionID]++; queued[row.PipelineExecutionID] > burst {
+		if queued[row.PipelineExecutionID]++; queued[row.PipelineExecutionID] > laneShare {
 			lanes[i] = int64(row.Lane | overflow)
 		}
 	}

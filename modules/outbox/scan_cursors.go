@@ -59,7 +59,7 @@ type scan struct {
 	cursors *ScanCursors
 	full    bool
 	began   time.Time
-	forgets int
+	resets  int
 	settled db.Time // open transactions of this process add no rows due before this time
 }
 
@@ -70,7 +70,7 @@ func (h *ScanCursors) begin(now, settled db.Time) *scan {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	l := &scan{cursors: h, began: now.Time, forgets: h.resets, settled: settled}
+	l := &scan{cursors: h, began: now.Time, resets: h.resets, settled: settled}
 	if !now.Before(h.next) {
 		l.full, h.next = true, now.Add(fullScanInterval)
 	}
@@ -129,7 +129,7 @@ func (l *scan) recordRows(ended time.Time, queues []string, last map[lane]db.Tim
 	h := l.cursors
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.resets != l.forgets {
+	if h.resets != l.resets {
 		return
 	}
 	l.backoff(ended)

@@ -16,8 +16,8 @@ const endRetention = time.Hour
 
 // watchers holds the functions of this process that are notified of ended runs, by tenant.
 type watchers struct {
-	mu sync.Mutex
-	of map[string][]*watcher
+	mu       sync.Mutex
+	byTenant map[string][]*watcher
 }
 
 type watcher struct{ notify func([]Execution) }
@@ -29,20 +29,20 @@ func (e *Engine) WatchEnds(ctx context.Context, tell func([]Execution)) (stop fu
 	w, name, added := e.pipelines.watchers, db.TenantOf(ctx), &watcher{tell}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.of == nil {
-		w.of = map[string][]*watcher{}
+	if w.byTenant == nil {
+		w.byTenant = map[string][]*watcher{}
 	}
-	w.of[name] = append(w.of[name], added)
+	w.byTenant[name] = append(w.byTenant[name], added)
 	return func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		var left []*watcher
-		for _, x := range w.of[name] {
+		for _, x := range w.byTenant[name] {
 			if x != added {
 				left = append(left, x)
 			}
 		}
-		w.of[name] = left
+		w.byTenant[name] = left
 	}
 }
 
@@ -50,16 +50,16 @@ func (e *Engine) WatchEnds(ctx context.Context, tell func([]Execution)) (stop fu
 func (w *watchers) first(tenant string) *watcher {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if list := w.of[tenant]; len(list) > 0 {
+	if list := w.byTenant[tenant]; len(list) > 0 {
 		return list[0]
 	}
 	return nil
 }
 
-// told makes sure that each run that the changes end is reported to one watcher. If this process has one, it is called
+// reportEnds makes sure that each run that the changes end is reported to one watcher. If this process has one, it is called
 // after the commit. Otherwise the end is stored in this transaction, for a server to claim. Stored ends older than
 // endRetention are deleted.
-func (r *Repository) told(tx db.Tx, moves []*change) error {
+func (r *Repository) reportEnds(tx db.Tx, moves []*change) error {
 	var list []Execution
 	for _, m := range moves {
 		if m.execution.Status.Terminal() {

@@ -28,7 +28,7 @@ type Engine struct {
 	pipelines   *Repository
 	definitions *definitions
 	notifier    *Notifier
-	fresh       startCache
+	startCache  startCache
 	mostNeeds   int // tasks.MaxNeeds, in bytes
 }
 

@@ -65,7 +65,7 @@ func (t *exchange) claimFromOutbox(ctx context.Context) error {
 	found := map[db.ID]Execution{}
 	unknown := ids
 	if t.optimistic {
-		unknown = t.engine.fresh.pop(ids, func(r startedRow) {
+		unknown = t.engine.startCache.pop(ids, func(r startedRow) {
 			list, found[r.execution.ID] = append(list, r.task), r.execution
 		})
 	}

@@ -7,9 +7,9 @@ const MostFresh = maxStarted
 
 // Remembered is how many tasks the engine need not read to claim them.
 func (e *Engine) Remembered() int {
-	e.fresh.mu.Lock()
-	defer e.fresh.mu.Unlock()
-	return len(e.fresh.rows)
+	e.startCache.mu.Lock()
+	defer e.startCache.mu.Unlock()
+	return len(e.startCache.rows)
 }
 
 // LimitNeeds replaces tasks.MaxNeeds, in bytes.

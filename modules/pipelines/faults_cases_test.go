@@ -120,7 +120,7 @@ func taskCases() []*transitionCase {
 		{move: &tasks.TransitionComplete, from: "Running", task: "a", tasks: two, reach: running, act: ends("a", pipelines.OutcomeSucceeded)},
 		{move: &tasks.TransitionScheduleRetry, from: "Running", task: "a", tasks: one, reach: running, act: ends("a", pipelines.OutcomeFailed)},
 		{move: &tasks.TransitionFail, from: "Running", task: "a", tasks: one, reach: running, act: breaks("a")},
-		{move: &tasks.SkipRunning, from: "Running", task: "a", tasks: two, reach: running, act: ends("a", pipelines.SkippedItself)},
+		{move: &tasks.SkipRunning, from: "Running", task: "a", tasks: two, reach: running, act: ends("a", pipelines.OutcomeSkipped)},
 		{move: &tasks.TransitionSkip, from: "NotStarted", task: "b", tasks: two, reach: running, act: breaks("a")},
 		{
 			move: &tasks.TransitionReset, from: "Running", variant: "recovery", task: "a", tasks: one,

@@ -30,11 +30,11 @@ const clockSkew = time.Hour
 // The conditions of the partial indexes. The text is exactly that of the indexes, because otherwise SQLite does not use
 // them.
 const (
-	open        = `p.status IN ('Running', 'Paused')`
-	ended       = `p.status IN ('Completed', 'Failed', 'Cancelled')`
-	endedBadly  = `p.status IN ('Failed', 'Cancelled')`
-	theLabelled = `{execution_labels} AS l JOIN {pipeline_executions} AS p ON p.id = l.pipeline_execution_id`
-	all         = `{pipeline_executions} AS p`
+	open         = `p.status IN ('Running', 'Paused')`
+	ended        = `p.status IN ('Completed', 'Failed', 'Cancelled')`
+	unsuccessful = `p.status IN ('Failed', 'Cancelled')`
+	fromLabels   = `{execution_labels} AS l JOIN {pipeline_executions} AS p ON p.id = l.pipeline_execution_id`
+	all          = `{pipeline_executions} AS p`
 )
 
 // branch is the part of a filter's selection that one index finds. Its order is newest first.
@@ -60,12 +60,12 @@ func (f Filter) branches(counted bool) []branch {
 	var list []branch
 	add := func(condition string, of []Status) {
 		if len(of) > 0 {
-			list = append(list, branch{all, condition + among(of), `p.id`})
+			list = append(list, branch{all, condition + statusIn(of), `p.id`})
 		}
 	}
 	switch {
 	case len(f.Labels) > 0 && len(statuses) > 0:
-		return []branch{{theLabelled, `l.name = $label0 AND l.value = $value0` + among(statuses), `l.pipeline_execution_id`}}
+		return []branch{{fromLabels, `l.name = $label0 AND l.value = $value0` + statusIn(statuses), `l.pipeline_execution_id`}}
 	case f.PipelineName != "":
 		add(open, chosen(Running, Paused))
 		for _, s := range chosen(Completed, Failed, Cancelled) {
@@ -78,14 +78,14 @@ func (f Filter) branches(counted bool) []branch {
 		add(`true`, statuses)
 	default:
 		add(open, chosen(Running, Paused))
-		add(endedBadly, chosen(Failed, Cancelled))
+		add(unsuccessful, chosen(Failed, Cancelled))
 	}
 	return list
 }
 
-// among returns the SQL condition that the status is one of a list. The statuses are constants of this package, so they
+// statusIn returns the SQL condition that the status is one of a list. The statuses are constants of this package, so they
 // need no escaping.
-func among(statuses []Status) string {
+func statusIn(statuses []Status) string {
 	switch len(statuses) {
 	case len(Statuses()):
 		return ""

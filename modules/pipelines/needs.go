@@ -66,7 +66,7 @@ func (c *Claim) named(task string) tasks.Key {
 	return tasks.Key{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: task}
 }
 
-// manyNeeds loads the outputs that one task reads, in parts. If they exceed the limit together, it sets c.Excess and
+// loadNeedsInParts loads the outputs that one task reads, in parts. If they exceed the limit together, it sets c.Excess and
 // stops.
 func (t *exchange) manyNeeds(c *Claim, list []string) error {
 	s := sizeSum{limit: t.engine.mostNeeds}

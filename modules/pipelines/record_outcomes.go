@@ -21,7 +21,7 @@ const (
 	OutcomeFailed
 	OutcomeDeferred
 	OutcomeReleased
-	SkippedItself // the handler returned a tasks.SkipError
+	OutcomeSkipped // the handler returned a tasks.SkipError
 )
 
 // Outcome is the result of one claimed task.
@@ -203,7 +203,7 @@ func (p *plan) changeFor(t tasks.Task, o *Outcome) *tasks.Change {
 		return t.Defer(until, o.Reason, p.now)
 	case OutcomeReleased:
 		return t.Release(o.Reason, p.now)
-	case SkippedItself:
+	case OutcomeSkipped:
 		return t.SkipRunning(*o.Exit, string(o.Claim.Definition.TriggerRule), p.now)
 	}
 	policy := o.Claim.Definition.Retry

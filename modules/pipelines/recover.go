@@ -54,7 +54,7 @@ func (e *Engine) RecoverLost(ctx context.Context, worker string, hold time.Durat
 		}
 	}
 	r := &recovery{engine: e, worker: worker, hold: hold}
-	taken, err := r.take(ctx)
+	taken, err := r.acquire(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -77,10 +77,10 @@ type recovery struct {
 	failed    RecoveryErrors
 }
 
-// take deletes the workers whose lease has expired, and records the executions with running tasks of workers without a
+// acquire deletes the workers whose lease has expired, and records the executions with running tasks of workers without a
 // row, in one transaction. After the commit those workers cannot write, and the executions will be recovered even if
 // this process ends. take returns the executions that no other process is recovering.
-func (r *recovery) take(ctx context.Context) (taken []leases.Recovery, err error) {
+func (r *recovery) acquire(ctx context.Context) (taken []leases.Recovery, err error) {
 	e := r.engine
 	published := int64(0) // outbox rows that were reserved for lost workers
 	err = e.db.Transaction(ctx, func(tx db.Tx) error {
@@ -128,25 +128,25 @@ func (r *recovery) run(ctx context.Context, taken []leases.Recovery) error {
 		}
 	}
 	for batch := range slices.Chunk(fresh, recoveryBatch) {
-		err := r.together(ctx, batch)
+		err := r.recoverBatch(ctx, batch)
 		switch {
 		case err == nil:
 		case ctx.Err() != nil || db.Away(err):
-			return r.withdraw(ctx, batch, err)
+			return r.releaseHold(ctx, batch, err)
 		default:
 			alone = append(alone, batch...)
 		}
 	}
 	slices.SortStableFunc(alone, func(a, b leases.Recovery) int { return a.Attempts - b.Attempts })
 	for _, x := range alone {
-		if err := r.single(ctx, x); err != nil {
+		if err := r.recoverOne(ctx, x); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *recovery) together(ctx context.Context, batch []leases.Recovery) error {
+func (r *recovery) recoverBatch(ctx context.Context, batch []leases.Recovery) error {
 	ids := make([]db.ID, len(batch))
 	for i := range batch {
 		ids[i] = batch[i].PipelineExecutionID
@@ -156,8 +156,8 @@ func (r *recovery) together(ctx context.Context, batch []leases.Recovery) error 
 	return err
 }
 
-// withdraw makes executions due for recovery at once, after the database was unavailable. It returns cause.
-func (r *recovery) withdraw(ctx context.Context, list []leases.Recovery, cause error) error {
+// releaseHold makes executions due for recovery at once, after the database was unavailable. It returns cause.
+func (r *recovery) releaseHold(ctx context.Context, list []leases.Recovery, cause error) error {
 	for _, x := range list {
 		if err := r.engine.leases.Failed(ctx, x.PipelineExecutionID, cause.Error(), 0); err != nil {
 			break // the database is still unavailable; the hold expires
@@ -166,12 +166,12 @@ func (r *recovery) withdraw(ctx context.Context, list []leases.Recovery, cause e
 	return cause
 }
 
-// single recovers one execution. It returns only errors that prevent the recovery of all other executions too. Other
+// recoverOne recovers one execution. It returns only errors that prevent the recovery of all other executions too. Other
 // errors are added to r.failed.
-func (r *recovery) single(ctx context.Context, x leases.Recovery) error {
+func (r *recovery) recoverOne(ctx context.Context, x leases.Recovery) error {
 	id := x.PipelineExecutionID
 	if x.Attempts >= MaxRecoveryAttempts {
-		return r.giveUp(ctx, x)
+		return r.abandon(ctx, x)
 	}
 	if err := r.engine.leases.Attempt(ctx, id, r.hold); err != nil {
 		return err
@@ -193,8 +193,8 @@ func (r *recovery) single(ctx context.Context, x leases.Recovery) error {
 	return r.engine.leases.Failed(ctx, id, tasks.SanitizeText(err.Error(), tasks.MaxError), min(r.hold<<(x.Attempts+1), longestRecoveryWait))
 }
 
-// giveUp abandons an execution after its recovery has failed too often.
-func (r *recovery) giveUp(ctx context.Context, x leases.Recovery) error {
+// abandon abandons an execution after its recovery has failed too often.
+func (r *recovery) abandon(ctx context.Context, x leases.Recovery) error {
 	why := string(x.Error)
 	if why == "" {
 		why = "the process that tried ended"

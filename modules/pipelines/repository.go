@@ -126,7 +126,7 @@ FROM $x WHERE p.id = x.id AND p.version = x.version - 1 $keep_plan_of_one`, db.A
 	if err := r.appendEvents(tx, moves); err != nil {
 		return err
 	}
-	return r.told(tx, moves)
+	return r.reportEnds(tx, moves)
 }
 
 func (r *Repository) appendEvents(tx db.Tx, moves []*change) error {

@@ -131,7 +131,7 @@ func (h *byHand) outcome(task string, kind pipelines.OutcomeKind) *pipelines.Out
 func (h *byHand) finish(task string, kind pipelines.OutcomeKind) error {
 	h.t.Helper()
 	o := h.outcome(task, kind)
-	if kind == pipelines.SkippedItself {
+	if kind == pipelines.OutcomeSkipped {
 		o.Exit = new(int)
 	}
 	return h.record(o)

@@ -75,7 +75,7 @@ func (e *Engine) startBatch(ctx context.Context, requests []StartRequest) ([]Sta
 	if err != nil {
 		return nil, err
 	}
-	e.fresh.add(plans)
+	e.startCache.add(plans)
 	e.notifier.committed(ctx, ready > 0)
 	return started, nil
 }

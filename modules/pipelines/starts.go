@@ -6,8 +6,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// firstTime is the highest version of a task that has run only once: created, ready, claimed, started, ended.
-const firstTime = 5
+// singleRunVersion is the highest version of a task that has run only once: created, ready, claimed, started, ended.
+const singleRunVersion = 5
 
 // Starts returns when the first task of each execution started. Executions without a started task are omitted. For an
 // execution in which a task ran again, Starts reads the history, unless retention has removed it, because the row only
@@ -30,7 +30,7 @@ WHERE t.pipeline_execution_id IN (SELECT x.execution FROM $x) GROUP BY t.pipelin
 			if !at.IsZero() {
 				out[id] = at
 			}
-			if version > firstTime && !removed[id] {
+			if version > singleRunVersion && !removed[id] {
 				again = append(again, id)
 			}
 			return err

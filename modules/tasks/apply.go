@@ -47,7 +47,7 @@ func (r *Repository) Apply(tx db.Tx, moves []*Change) error {
 	if err := r.writeRows(tx, moves); err != nil {
 		return err
 	}
-	history, known := make([]events.Event, 0, 3*len(moves)), encoded{}
+	history, known := make([]events.Event, 0, 3*len(moves)), dataCache{}
 	for _, m := range moves {
 		var err error
 		if history, err = m.events(history, known); err != nil {
@@ -62,14 +62,14 @@ func (r *Repository) Apply(tx db.Tx, moves []*Change) error {
 // statement writes its rows in the order of their ids, so that transactions do not deadlock.
 func (r *Repository) writeRows(tx db.Tx, moves []*Change) error {
 	var created []*Change
-	groups := map[kind][]*Change{}
-	var order []kind
+	groups := map[statementKey][]*Change{}
+	var order []statementKey
 	for _, m := range moves {
 		if m.ReadVersion == 0 {
 			created = append(created, m)
 			continue
 		}
-		k := kind{update: updateFor(m.Steps)}
+		k := statementKey{update: updateFor(m.Steps)}
 		if k.update.fenced {
 			k.holder = m.Holder
 		}
@@ -89,14 +89,14 @@ func (r *Repository) writeRows(tx db.Tx, moves []*Change) error {
 	return nil
 }
 
-// kind is the key by which changes are grouped into statements: their transitions, and the holder of the claims that
+// statementKey is the key by which changes are grouped into statements: their transitions, and the holder of the claims that
 // they end.
-type kind struct {
+type statementKey struct {
 	update *update
 	holder db.Text
 }
 
-func (k kind) write(tx db.Tx, group []*Change) error {
+func (k statementKey) write(tx db.Tx, group []*Change) error {
 	slices.SortFunc(group, func(a, b *Change) int { return bytes.Compare(a.Task.ID[:], b.Task.ID[:]) })
 	ids, versions := make([]db.ID, len(group)), make([]int64, len(group))
 	for i, m := range group {

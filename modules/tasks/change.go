@@ -150,7 +150,7 @@ func (t Task) SkipRunning(exit int, rule string, now db.Time) *Change {
 	m := NewChange(t)
 	m.Task.Error, m.Task.CompletedAt, m.Task.SkipReason = "", now, SkipExitCode
 	m.Task.ErrorKind = ""
-	return m.addStep(SkipRunning, skippedRunningData{skippedEvent{SkipExitCode, rule, fmt.Sprintf("exit code %d", exit)}, t.Attempt, exitCodeOf(&exit), since(t.StartedAt, now)})
+	return m.addStep(SkipRunning, skippedRunningEvent{skippedEvent{SkipExitCode, rule, fmt.Sprintf("exit code %d", exit)}, t.Attempt, exitCodeOf(&exit), since(t.StartedAt, now)})
 }
 
 // Fail ends a running task whose last attempt failed. exit is the exit code of its command; nil if there is none.
@@ -242,10 +242,10 @@ func since(from, to db.Time) int64 {
 	return max(0, to.Sub(from.Time).Milliseconds())
 }
 
-// encoded caches encoded event data by value, because most events of a large transaction have the same data.
-type encoded map[any]json.RawMessage
+// dataCache caches encoded event data by value, because most events of a large transaction have the same data.
+type dataCache map[any]json.RawMessage
 
-func (e encoded) of(s *TransitionStep) (json.RawMessage, error) {
+func (e dataCache) of(s *TransitionStep) (json.RawMessage, error) {
 	if data, ok := e[s.Data]; ok {
 		return data, nil
 	}
@@ -258,7 +258,7 @@ func (e encoded) of(s *TransitionStep) (json.RawMessage, error) {
 }
 
 // events appends the events of the change to list and returns it.
-func (m *Change) events(list []events.Event, known encoded) ([]events.Event, error) {
+func (m *Change) events(list []events.Event, known dataCache) ([]events.Event, error) {
 	for i := range m.Steps {
 		s := &m.Steps[i]
 		data, err := known.of(s)

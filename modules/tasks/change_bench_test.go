@@ -22,7 +22,7 @@ func BenchmarkMoves(b *testing.B) {
 		history = history[:0]
 		for _, m := range []*Change{ready, started, ended} {
 			var err error
-			if history, err = m.events(history, encoded{}); err != nil || m.failure != nil {
+			if history, err = m.events(history, dataCache{}); err != nil || m.failure != nil {
 				b.Fatal(err, m.failure)
 			}
 		}

@@ -68,9 +68,9 @@ var (
 	}}
 )
 
-// writes lists the columns that each transition writes, apart from status, sub_status and version. A creation writes
+// columnsWritten lists the columns that each transition writes, apart from status, sub_status and version. A creation writes
 // complete rows.
-var writes = map[string][]column{
+var columnsWritten = map[string][]column{
 	TransitionMarkReady.Name:     {remaining},
 	TransitionClaim.Name:         {attempt, workerID, retryAt, startedAt},
 	TransitionResume.Name:        {},
@@ -91,7 +91,7 @@ var writes = map[string][]column{
 // Repository.CountDependencies must write it.
 func (m *Change) WritesRemaining() bool {
 	return m.ReadVersion == 0 || slices.ContainsFunc(m.Steps, func(s TransitionStep) bool {
-		return slices.ContainsFunc(writes[s.Transition.Name], func(c column) bool { return c.name == remaining.name })
+		return slices.ContainsFunc(columnsWritten[s.Transition.Name], func(c column) bool { return c.name == remaining.name })
 	})
 }
 
@@ -102,7 +102,7 @@ type update struct {
 	fenced  bool // it ends a claim, so the row must still be under that claim
 }
 
-var updates sync.Map // the joined names of the steps to *update
+var updateCache sync.Map // the joined names of the steps to *update
 
 // updateFor returns the statement for the steps of a change: one update that requires the version that was read, and
 // increments it by one for each step.
@@ -111,7 +111,7 @@ func updateFor(steps []TransitionStep) *update {
 	for _, s := range steps {
 		names.WriteString(s.Transition.Name + ",")
 	}
-	if u, ok := updates.Load(names.String()); ok {
+	if u, ok := updateCache.Load(names.String()); ok {
 		return u.(*update)
 	}
 	u := &update{}
@@ -124,7 +124,7 @@ func updateFor(steps []TransitionStep) *update {
 	var set strings.Builder
 	set.WriteString("status = '" + string(last.To) + "', sub_status = " + sub + ", version = x.version + " + strconv.Itoa(len(steps)))
 	for _, s := range steps {
-		for _, c := range writes[s.Transition.Name] {
+		for _, c := range columnsWritten[s.Transition.Name] {
 			if !seen[c.name] {
 				seen[c.name] = true
 				if c.add == nil {
@@ -143,6 +143,6 @@ func updateFor(steps []TransitionStep) *update {
 		u.fenced, fence = true, " AND COALESCE(t.worker_id, '') = $holder AND t.started_at = x.since"
 	}
 	u.sql = "UPDATE {task_executions} AS t SET " + set.String() + " FROM $x WHERE t.id = x.id AND t.version = x.version" + fence + " $keep_plan_of_one"
-	stored, _ := updates.LoadOrStore(names.String(), u)
+	stored, _ := updateCache.LoadOrStore(names.String(), u)
 	return stored.(*update)
 }

@@ -13,10 +13,10 @@ const (
 	CauseOperator     = "operator"
 )
 
-// list is a list of names, encoded as a JSON array. Unlike a slice it is comparable, so event data can be a map key.
-type list string
+// nameList is a list of names, encoded as a JSON array. Unlike a slice it is comparable, so event data can be a map key.
+type nameList string
 
-func listOf(names []string) list {
+func listOf(names []string) nameList {
 	if len(names) == 0 {
 		return "[]"
 	}
@@ -24,11 +24,11 @@ func listOf(names []string) list {
 	if err != nil {
 		panic(err) // cannot happen: the names are strings
 	}
-	return list(doc)
+	return nameList(doc)
 }
 
 // MarshalJSON returns the array.
-func (l list) MarshalJSON() ([]byte, error) { return []byte(l), nil }
+func (l nameList) MarshalJSON() ([]byte, error) { return []byte(l), nil }
 
 // exitCode is the exit code of a command in decimal; empty if it is unknown. Unlike a pointer, it is comparable by
 // value.
@@ -56,7 +56,7 @@ type (
 		Handler      string   `json:"uses"`
 		Queue        string   `json:"queue"`
 		Priority     Priority `json:"priority"`
-		Dependencies list     `json:"needs"`
+		Dependencies nameList `json:"needs"`
 		TriggerRule  string   `json:"trigger_rule"`
 		MaxAttempts  int      `json:"max_attempts"`
 
@@ -106,8 +106,8 @@ type (
 		Rule   string     `json:"rule"`
 		Detail string     `json:"detail"` // for people
 	}
-	// skippedRunningData is the data of the event of a task that was skipped by the exit code of its own command.
-	skippedRunningData struct {
+	// skippedRunningEvent is the data of the event of a task that was skipped by the exit code of its own command.
+	skippedRunningEvent struct {
 		skippedEvent
 		Attempt    int      `json:"attempt"`
 		ExitCode   exitCode `json:"exit_code"`

@@ -52,7 +52,7 @@ func pointee(t reflect.Type) reflect.Type {
 // decodeFields checks the types of the values.
 func checkKeys(t reflect.Type, path string, v any) FieldErrors {
 	t = pointee(t)
-	if decodesItself(t) {
+	if hasDecoder(t) {
 		return nil
 	}
 	switch v := v.(type) {
@@ -131,7 +131,7 @@ var (
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-func decodesItself(t reflect.Type) bool {
+func hasDecoder(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return p.Implements(jsonUnmarshaler) || p.Implements(textUnmarshaler)
 }
@@ -142,7 +142,7 @@ func withoutExpressions(fields map[string]any) map[string]any {
 	out := make(map[string]any, len(fields))
 	for k, v := range fields {
 		if !isExpression(v) {
-			out[k] = settled(v)
+			out[k] = dropExpressions(v)
 		}
 	}
 	return out
@@ -153,8 +153,8 @@ func isExpression(v any) bool {
 	return ok && strings.Contains(s, "${{")
 }
 
-// settled returns v without its expressions. In a list, an expression becomes null, which every type accepts.
-func settled(v any) any {
+// dropExpressions returns v without its expressions. In a list, an expression becomes null, which every type accepts.
+func dropExpressions(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		return withoutExpressions(v)
@@ -162,7 +162,7 @@ func settled(v any) any {
 		out := make([]any, len(v))
 		for i, e := range v {
 			if !isExpression(e) {
-				out[i] = settled(e)
+				out[i] = dropExpressions(e)
 			}
 		}
 		return out

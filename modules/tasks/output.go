@@ -12,9 +12,9 @@ import (
 const (
 	halfLogBytes  = MaxLog / 2
 	maxChunkBytes = 16 << 10 // maximum size of one chunk
-	// maxPendingBytes is a number of chunks, not of bytes. An attempt with this many chunks that have not been taken no
+	// maxPendingChunks is a number of chunks, not of bytes. An attempt with this many chunks that have not been taken no
 	// longer preserves their order across streams: output then extends the last chunk of its own stream.
-	maxPendingBytes = 32
+	maxPendingChunks = 32
 )
 
 // Output collects the output of one attempt until it is stored. It keeps at most MaxLog bytes of each stream: the first
@@ -23,13 +23,13 @@ const (
 type Output struct {
 	pending func(*Output) // called when there is output to take; may be nil
 
-	mu      sync.Mutex
-	chunk   Chunk // the task, the attempt, and the last Seq used
-	resumed bool
-	closed  bool
-	told    bool
-	chunks  []piece // not taken yet, in the order of writing
-	streams [2]stream
+	mu       sync.Mutex
+	chunk    Chunk // the task, the attempt, and the last Seq used
+	resumed  bool
+	closed   bool
+	notified bool
+	chunks   []piece // not taken yet, in the order of writing
+	streams  [2]stream
 }
 
 // piece is the part of a stream that will become one chunk.
@@ -98,8 +98,8 @@ func (o *Output) write(s *stream, p []byte) {
 	rest := incomplete(p)
 	s.broken = append([]byte(nil), p[len(p)-rest:]...)
 	o.add(s, p[:len(p)-rest])
-	if len(o.chunks) > 0 && !o.told && o.pending != nil {
-		o.told = true
+	if len(o.chunks) > 0 && !o.notified && o.pending != nil {
+		o.notified = true
 		o.pending(o)
 	}
 }
@@ -114,7 +114,7 @@ func (o *Output) add(s *stream, p []byte) {
 		s.written, p = s.written+int64(skip), p[skip:]
 	}
 	for len(p) > 0 {
-		i := o.place(s)
+		i := o.pieceFor(s)
 		free := maxChunkBytes - len(o.chunks[i].data)
 		n := len(p)
 		if n > free {
@@ -132,8 +132,8 @@ func (o *Output) add(s *stream, p []byte) {
 // inTail reports whether a chunk that begins at the offset belongs to the last half.
 func (s *stream) inTail(offset int64) bool { return offset > halfLogBytes-maxChunkBytes }
 
-// place returns the index of the piece to which the stream is written next. It appends a piece if necessary.
-func (o *Output) place(s *stream) int {
+// pieceFor returns the index of the piece to which the stream is written next. It appends a piece if necessary.
+func (o *Output) pieceFor(s *stream) int {
 	for i := len(o.chunks) - 1; i >= 0; i-- {
 		c := &o.chunks[i]
 		if c.stream == s {
@@ -142,7 +142,7 @@ func (o *Output) place(s *stream) int {
 			}
 			break
 		}
-		if len(o.chunks) < maxPendingBytes {
+		if len(o.chunks) < maxPendingChunks {
 			break
 		}
 	}
@@ -184,7 +184,7 @@ func (o *Output) Close() Written {
 }
 
 func (o *Output) take() (w Written) {
-	o.told = false
+	o.notified = false
 	for _, p := range o.chunks {
 		c := o.chunk
 		o.chunk.Seq++

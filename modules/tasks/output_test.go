@@ -176,7 +176,7 @@ func TestOutputManyWriters(t *testing.T) {
 	}
 	for range 20 {
 		w := o.Take()
-		if len(w.Chunks) > maxPendingBytes+2*MaxLog/maxChunkBytes {
+		if len(w.Chunks) > maxPendingChunks+2*MaxLog/maxChunkBytes {
 			t.Errorf("%d chunks at once", len(w.Chunks))
 		}
 		kept.store(w)

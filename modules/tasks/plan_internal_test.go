@@ -52,7 +52,7 @@ func TestLoadingFindsRowsByKey(t *testing.T) {
 			for i := range ids {
 				ids[i] = db.NewID()
 			}
-			plan := explain(t, d, loadPipelines, db.Args{"x": db.IDRows(ids)})
+			plan := explain(t, d, loadExecutionTasks, db.Args{"x": db.IDRows(ids)})
 			if strings.Contains(plan, "SCAN t\n") || strings.Contains(plan, "Seq Scan") || plan == "" {
 				t.Errorf("of %d:\n%s", n, plan)
 			}

@@ -32,12 +32,12 @@ func (r *Repository) QueueLoad(tx db.Tx, ids []db.ID, list *[]Task) error {
 	return tx.QueueQuery("load tasks", `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id $keep_plan_of_one`, db.Args{"x": db.IDRows(ids)}, scanInto(list))
 }
 
-const loadPipelines = `SELECT ` + fields + ` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id`
+const loadExecutionTasks = `SELECT ` + fields + ` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id`
 
 // LoadByExecution returns all tasks of the given pipeline executions, without their outputs, in no particular order.
 func (r *Repository) LoadByExecution(tx db.Tx, pipelines []db.ID) ([]Task, error) {
 	var list []Task
-	err := tx.Query(loadPipelines, db.Args{"x": db.IDRows(pipelines)}, scanInto(&list))
+	err := tx.Query(loadExecutionTasks, db.Args{"x": db.IDRows(pipelines)}, scanInto(&list))
 	return list, wrap("load tasks", err)
 }
 

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// cutBroken removes an incomplete UTF-8 character from the end of s.
-func cutBroken(s string) string { return s[:len(s)-incomplete(s)] }
+// cutPartial removes an incomplete UTF-8 character from the end of s.
+func cutPartial(s string) string { return s[:len(s)-incomplete(s)] }
 
 // incomplete returns the number of bytes, 0 to 3, of an incomplete UTF-8 character at the end of s.
 func incomplete[T string | []byte](s T) int {
@@ -40,7 +40,7 @@ func SanitizeText(s string, limit int) string {
 	if len(note) > limit {
 		note = ""
 	}
-	return cutBroken(s[:max(limit-len(note), 0)]) + note
+	return cutPartial(s[:max(limit-len(note), 0)]) + note
 }
 
 // ErrorLine returns the most informative line of an error's text. It is the last line that is not blank, because

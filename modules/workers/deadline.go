@@ -38,11 +38,11 @@ func (p *Pool) endOverdueNow(ctx context.Context) time.Duration {
 		p.log.Warn("ended a run: the timeout of its pipeline is over", zap.Stringer("pipeline_execution_id", id))
 	}
 	if len(ended) > 0 {
-		signal(p.ended)
+		signal(p.checkClaims)
 	}
 	if err != nil {
 		if ctx.Err() == nil {
-			p.outage.Warn("ending runs whose pipeline's timeout is over failed, trying again", zap.Error(err))
+			p.sampledLog.Warn("ending runs whose pipeline's timeout is over failed, trying again", zap.Error(err))
 		}
 		return min(time.Second, regular)
 	}

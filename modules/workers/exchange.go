@@ -67,17 +67,17 @@ func (p *Pool) collectOutcomes() (group []*pipelines.Outcome, more bool) {
 func (p *Pool) canClaim(ctx context.Context) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.used >= p.slots() || ctx.Err() != nil || p.claimsPaused() {
-		p.leaveQueues()
+	if p.usedSlots >= p.slots() || ctx.Err() != nil || p.claimsPaused() {
+		p.leaveQueuesLocked()
 		return false
 	}
 	// Acquire handler capacity before slots. A pool may hold capacity while it waits for slots, but never slots while
 	// it waits for capacity, so two pools cannot deadlock.
-	if len(p.pollable(p.slots()-p.used, nil)) == 0 {
-		p.seat.leave()
+	if len(p.pollable(p.slots()-p.usedSlots, nil)) == 0 {
+		p.slotMember.leave()
 		return false
 	}
-	return p.seat.tryEnqueue(p.slots() - p.used)
+	return p.slotMember.tryEnqueue(p.slots() - p.usedSlots)
 }
 
 // exchange runs one exchange and starts the handlers of the tasks that it claimed.
@@ -115,7 +115,7 @@ func (p *Pool) exchange(ctx, work context.Context, handlers *sync.WaitGroup, gro
 		}
 	}
 	if result.Expired {
-		p.outage.Warn("claiming failed, trying again", zap.Error(leases.ErrExpired))
+		p.sampledLog.Warn("claiming failed, trying again", zap.Error(leases.ErrExpired))
 		p.claimFailed()
 	}
 }
@@ -139,10 +139,10 @@ func (p *Pool) exchangeFailed(work context.Context, group []*pipelines.Outcome, 
 		p.resetCursors() // the rows that the failed claim deleted exist again
 	}
 	if len(group) > 0 {
-		p.finish(work, group)
+		p.retryLater(work, group)
 	}
 	if request.Filter.Limit > 0 || len(group) == 0 {
-		p.outage.Warn("claiming failed, trying again", zap.Error(err))
+		p.sampledLog.Warn("claiming failed, trying again", zap.Error(err))
 		p.claimFailed()
 	}
 }
@@ -181,8 +181,8 @@ func (p *Pool) applyResult(work context.Context, r pipelines.ExchangeRequest, he
 	if r.Filter.Limit > 0 && !result.Expired {
 		p.claimFailures = 0
 	}
-	if len(result.Claims) > 0 && !p.claimed.Load() {
-		p.claimed.Store(true)
+	if len(result.Claims) > 0 && !p.claimedSinceCheck.Load() {
+		p.claimedSinceCheck.Store(true)
 	}
 	for i := range result.Claims {
 		c := &result.Claims[i]
@@ -194,8 +194,8 @@ func (p *Pool) applyResult(work context.Context, r pipelines.ExchangeRequest, he
 			p.results <- p.run(run, r.Worker, c)
 		})
 	}
-	p.recordPoll(held.search, result)
-	if (p.shared.due || len(p.saturated) > 0) && p.used < p.slots() {
+	p.recordPoll(held.group, result)
+	if (p.shared.due || len(p.saturated) > 0) && p.usedSlots < p.slots() {
 		p.wake()
 	}
 	return begun

@@ -15,15 +15,15 @@ type FairSemaphore struct {
 	mu      sync.Mutex
 	slots   int
 	free    int
-	waiters []*member // in order of arrival
+	waiters []*semaphoreMember // in order of arrival
 }
 
-// member is one pool's access to a FairSemaphore. A nil member belongs to a pool with slots of its own.
-type member struct {
-	budget  *FairSemaphore
-	wake    func() // called when slots are granted; must not block
-	want    int    // slots requested while the member waits
-	granted int    // slots granted but not yet acquired
+// semaphoreMember is one pool's access to a FairSemaphore. A nil member belongs to a pool with slots of its own.
+type semaphoreMember struct {
+	semaphore *FairSemaphore
+	wake      func() // called when slots are granted; must not block
+	want      int    // slots requested while the member waits
+	granted   int    // slots granted but not yet acquired
 }
 
 // NewFairSemaphore returns a semaphore with the given number of slots, at least 1.
@@ -39,20 +39,20 @@ func (b *FairSemaphore) State() (slots, used int) {
 	return b.slots, b.slots - b.free
 }
 
-func (b *FairSemaphore) join(wake func()) *member {
+func (b *FairSemaphore) join(wake func()) *semaphoreMember {
 	if b == nil {
 		return nil
 	}
-	return &member{budget: b, wake: wake}
+	return &semaphoreMember{semaphore: b, wake: wake}
 }
 
 // tryEnqueue reports whether an exchange can acquire a slot now. If not, the member enters the queue for want slots,
 // and its wake function is called when slots are granted.
-func (s *member) tryEnqueue(want int) bool {
+func (s *semaphoreMember) tryEnqueue(want int) bool {
 	if s == nil {
 		return true
 	}
-	b := s.budget
+	b := s.semaphore
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s.granted > 0 || b.free > 0 && b.othersWaiting(s) == 0 {
@@ -68,11 +68,11 @@ func (s *member) tryEnqueue(want int) bool {
 // acquire acquires slots for an exchange and removes the member from the queue. keep is how many of the slots of its
 // outcomes the exchange may reuse. others is how many further slots it has acquired, at most want. The caller must
 // release unused slots after the commit. A nil member acquires everything.
-func (s *member) acquire(outcomes, want int) (keep, others int) {
+func (s *semaphoreMember) acquire(outcomes, want int) (keep, others int) {
 	if s == nil {
 		return outcomes, want
 	}
-	b := s.budget
+	b := s.semaphore
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	have, beside := s.granted, b.othersWaiting(s)
@@ -82,54 +82,54 @@ func (s *member) acquire(outcomes, want int) (keep, others int) {
 	}
 	others = max(min(want, have), 0)
 	b.free += have - others
-	b.waiters = slices.DeleteFunc(b.waiters, func(o *member) bool { return o == s })
+	b.waiters = slices.DeleteFunc(b.waiters, func(o *semaphoreMember) bool { return o == s })
 	b.serve()
 	return outcomes / (beside + 1), others
 }
 
 // fairShare returns how many of the slots that outcomes free an exchange may reuse.
-func (s *member) fairShare(outcomes int) int {
-	s.budget.mu.Lock()
-	defer s.budget.mu.Unlock()
-	return outcomes / (s.budget.othersWaiting(s) + 1)
+func (s *semaphoreMember) fairShare(outcomes int) int {
+	s.semaphore.mu.Lock()
+	defer s.semaphore.mu.Unlock()
+	return outcomes / (s.semaphore.othersWaiting(s) + 1)
 }
 
 // available returns how many further slots acquire could acquire now.
-func (s *member) available() int {
-	s.budget.mu.Lock()
-	defer s.budget.mu.Unlock()
-	if s.budget.othersWaiting(s) > 0 {
+func (s *semaphoreMember) available() int {
+	s.semaphore.mu.Lock()
+	defer s.semaphore.mu.Unlock()
+	if s.semaphore.othersWaiting(s) > 0 {
 		return s.granted
 	}
-	return s.granted + s.budget.free
+	return s.granted + s.semaphore.free
 }
 
 // release returns n slots to the semaphore.
-func (s *member) release(n int) {
+func (s *semaphoreMember) release(n int) {
 	if s == nil || n == 0 {
 		return
 	}
-	s.budget.mu.Lock()
-	defer s.budget.mu.Unlock()
-	s.budget.free += n
-	s.budget.serve()
+	s.semaphore.mu.Lock()
+	defer s.semaphore.mu.Unlock()
+	s.semaphore.free += n
+	s.semaphore.serve()
 }
 
 // leave removes the member from the queue and returns the slots granted to it.
-func (s *member) leave() {
+func (s *semaphoreMember) leave() {
 	if s == nil {
 		return
 	}
-	b := s.budget
+	b := s.semaphore
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waiters = slices.DeleteFunc(b.waiters, func(o *member) bool { return o == s })
+	b.waiters = slices.DeleteFunc(b.waiters, func(o *semaphoreMember) bool { return o == s })
 	b.free, s.granted = b.free+s.granted, 0
 	b.serve()
 }
 
 // othersWaiting returns how many other members are in the queue. Callers hold mu.
-func (b *FairSemaphore) othersWaiting(s *member) int {
+func (b *FairSemaphore) othersWaiting(s *semaphoreMember) int {
 	if slices.Contains(b.waiters, s) {
 		return len(b.waiters) - 1
 	}

@@ -90,7 +90,7 @@ func TestBudgetModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		slots := rapid.IntRange(1, 10).Draw(r, "slots")
 		b := NewFairSemaphore(slots)
-		seats, held := make([]*member, 4), make([]int, 4)
+		seats, held := make([]*semaphoreMember, 4), make([]int, 4)
 		for i := range seats {
 			seats[i] = b.join(nothing)
 		}

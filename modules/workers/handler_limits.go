@@ -87,8 +87,8 @@ func (l *HandlerLimits) String() string {
 }
 
 // join returns a pool's member of each semaphore, by handler name.
-func (l *HandlerLimits) join(wake func()) map[string]*member {
-	seats := make(map[string]*member, len(l.budgets))
+func (l *HandlerLimits) join(wake func()) map[string]*semaphoreMember {
+	seats := make(map[string]*semaphoreMember, len(l.budgets))
 	for name, b := range l.budgets {
 		seats[name] = b.join(wake)
 	}

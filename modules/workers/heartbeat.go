@@ -35,7 +35,7 @@ func (p *Pool) heartbeat(ctx context.Context) {
 	clock := time.NewTicker(clockEvery)
 	defer clock.Stop()
 	if p.config.PipelineExecutionID.IsZero() {
-		signal(p.lost) // tasks lost before this process started may belong to workers without a row
+		signal(p.recoveryDue) // tasks lost before this process started may belong to workers without a row
 	}
 	for {
 		select {
@@ -43,7 +43,7 @@ func (p *Pool) heartbeat(ctx context.Context) {
 			return
 		case <-look.C:
 			p.cancelLostClaims(ctx)
-		case <-p.ended:
+		case <-p.checkClaims:
 			p.cancelLostClaims(ctx)
 		case <-clock.C:
 			p.syncClock(ctx)
@@ -62,7 +62,7 @@ func (p *Pool) renew(ctx context.Context) {
 		p.log.Error("the lease has expired and others have taken over: running tasks are given up")
 		p.cancelRunning(errClaimLost)
 		if err := p.register(ctx); err != nil {
-			p.outage.Warn("registering anew failed, trying again", zap.Error(err))
+			p.sampledLog.Warn("registering anew failed, trying again", zap.Error(err))
 		}
 		return
 	case errors.Is(err, db.ErrReplaced):
@@ -72,7 +72,7 @@ func (p *Pool) renew(ctx context.Context) {
 	case err != nil && ctx.Err() != nil:
 		return // this process is stopping; the database has not failed
 	case err != nil:
-		p.outage.Warn("renewing the lease failed, trying again", zap.Error(err))
+		p.sampledLog.Warn("renewing the lease failed, trying again", zap.Error(err))
 		return
 	case n.Late:
 		p.log.Warn("the lease had expired: running tasks that nobody has taken go on")
@@ -83,13 +83,13 @@ func (p *Pool) renew(ctx context.Context) {
 	p.mu.Unlock()
 	if p.serverChanged(n.Server) {
 		p.markInDoubt()
-		signal(p.lost)
+		signal(p.recoveryDue)
 	}
 	if p.clockSet(ctx, n.Clock) {
 		return
 	}
 	if n.Others && !p.db.Now().Before(p.recoverAfter) {
-		signal(p.lost)
+		signal(p.recoveryDue)
 	}
 }
 
@@ -127,7 +127,7 @@ func (p *Pool) clockSet(ctx context.Context, clock time.Time) bool {
 
 func (p *Pool) syncClock(ctx context.Context) {
 	if err := p.db.SyncClock(ctx); err != nil {
-		p.outage.Warn("reading the database's clock failed, trying again", zap.Error(err))
+		p.sampledLog.Warn("reading the database's clock failed, trying again", zap.Error(err))
 	}
 }
 
@@ -148,7 +148,7 @@ func (p *Pool) cancelLostClaims(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		p.outage.Warn("looking at claims failed, trying again", zap.Error(err))
+		p.sampledLog.Warn("looking at claims failed, trying again", zap.Error(err))
 		return
 	}
 	p.mu.Lock()

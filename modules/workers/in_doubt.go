@@ -43,21 +43,21 @@ func (p *Pool) resolveInDoubtLoop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.lost:
+		case <-p.recoveryDue:
 			p.recover(ctx)
 			continue
 		case <-p.inDoubt:
 			looks = inDoubtPolls
 		case <-tick.C:
-			if looks == 0 && (p.db.Now().Before(next) || !p.claimed.Load()) {
+			if looks == 0 && (p.db.Now().Before(next) || !p.claimedSinceCheck.Load()) {
 				continue
 			}
 		}
 		began := p.db.Now()
-		p.claimed.Store(false)
+		p.claimedSinceCheck.Store(false)
 		if err := p.releaseOrphans(ctx); err != nil && ctx.Err() == nil {
-			p.claimed.Store(true)
-			p.outage.Warn("comparing claims with the database failed, trying again", zap.Error(err))
+			p.claimedSinceCheck.Store(true)
+			p.sampledLog.Warn("comparing claims with the database failed, trying again", zap.Error(err))
 			continue
 		}
 		looks = max(looks-1, 0)
@@ -81,8 +81,8 @@ func (p *Pool) recover(ctx context.Context) {
 				zap.Int("attempts", f.Attempts), zap.Bool("abandoned", f.Abandoned), zap.Error(f.Err))
 		}
 	case err != nil && ctx.Err() == nil:
-		signal(p.lost)
-		p.outage.Warn("recovering tasks of lost workers failed, trying again", zap.Error(err))
+		signal(p.recoveryDue)
+		p.sampledLog.Warn("recovering tasks of lost workers failed, trying again", zap.Error(err))
 		sleep(ctx, min(time.Second, p.config.Lease/3))
 	}
 }
@@ -96,8 +96,8 @@ type claimKey struct {
 
 func keyOf(t *tasks.Task) claimKey { return claimKey{t.ID, t.Version, t.StartedAt.UnixMicro()} }
 
-// knowRunning adds the claims of the tasks that this process runs.
-func (p *Pool) knowRunning(known map[claimKey]bool) {
+// addRunning adds the claims of the tasks that this process runs.
+func (p *Pool) addRunning(known map[claimKey]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.running {
@@ -109,13 +109,13 @@ func (p *Pool) knowRunning(known map[claimKey]bool) {
 // started or ended during the query are excluded, and the fence refuses tasks that have changed since.
 func (p *Pool) releaseOrphans(ctx context.Context) error {
 	known := map[claimKey]bool{}
-	p.knowRunning(known)
+	p.addRunning(known)
 	list, err := p.engine.RunningTasks(ctx, p.workerID(), p.config.PipelineExecutionID)
 	if err != nil || len(list) == 0 {
 		return err
 	}
 	p.lastClaim() // now every committed claim is in running
-	p.knowRunning(known)
+	p.addRunning(known)
 	var strays []*pipelines.Outcome
 	for i := range list {
 		if !known[keyOf(&list[i])] {

@@ -25,54 +25,56 @@ const logsEvery = time.Second
 // each transaction.
 const maxLogChunks = 1 << 20
 
-// collector stores the output of the pool's running attempts about once per second, in separate transactions. Output
+// logCollector stores the output of the pool's running attempts about once per second, in separate transactions. Output
 // that is left when an attempt ends is stored with its outcome.
-type collector struct {
-	pool  *Pool
-	kick  chan struct{} // output is waiting to be stored
-	queue []tasks.Written
+type logCollector struct {
+	pool   *Pool
+	wakeup chan struct{} // output is waiting to be stored
+	queue  []tasks.Written
 
-	mu     sync.Mutex
-	ready  []*tasks.Output // outputs with unstored data
-	behind []tasks.Written // output of attempts whose claims were lost
+	mu      sync.Mutex
+	ready   []*tasks.Output // outputs with unstored data
+	refused []tasks.Written // output of attempts whose claims were lost
 }
 
-func newCollector(p *Pool) *collector { return &collector{pool: p, kick: make(chan struct{}, 1)} }
+func newCollector(p *Pool) *logCollector {
+	return &logCollector{pool: p, wakeup: make(chan struct{}, 1)}
+}
 
 // add registers an output that has data to store.
-func (c *collector) add(o *tasks.Output) {
+func (c *logCollector) add(o *tasks.Output) {
 	c.mu.Lock()
 	c.ready = append(c.ready, o)
 	c.mu.Unlock()
 	c.wake()
 }
 
-// late keeps the output of an attempt whose outcome was refused, so that it is stored all the same.
-func (c *collector) late(w tasks.Written) {
+// addRefused keeps the output of an attempt whose outcome was refused, so that it is stored all the same.
+func (c *logCollector) addRefused(w tasks.Written) {
 	if w.Empty() {
 		return
 	}
 	c.mu.Lock()
-	c.behind = append(c.behind, w)
+	c.refused = append(c.refused, w)
 	c.mu.Unlock()
 	c.wake()
 }
 
-func (c *collector) wake() {
+func (c *logCollector) wake() {
 	select {
-	case c.kick <- struct{}{}:
+	case c.wakeup <- struct{}{}:
 	default:
 	}
 }
 
 // run stores output until ctx ends.
-func (c *collector) run(ctx context.Context) {
+func (c *logCollector) run(ctx context.Context) {
 	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-c.kick:
+		case <-c.wakeup:
 		}
 		sleep(ctx, logsEvery)
 		if ctx.Err() != nil {
@@ -89,8 +91,8 @@ func (c *collector) run(ctx context.Context) {
 	}
 }
 
-// last stores the remaining output when the pool stops.
-func (c *collector) last(ctx context.Context) {
+// flush stores the remaining output when the pool stops.
+func (c *logCollector) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, shutdownWriteTimeout)
 	defer cancel()
 	if err := c.store(ctx); err != nil {
@@ -100,11 +102,11 @@ func (c *collector) last(ctx context.Context) {
 
 // store writes all waiting output. Output that could not be written stays in queue and is written first next time.
 // Output that the database rejects is logged and dropped.
-func (c *collector) store(ctx context.Context) error {
+func (c *logCollector) store(ctx context.Context) error {
 	if len(c.queue) == 0 {
 		c.mu.Lock()
 		ready := c.ready
-		c.queue, c.ready, c.behind = c.behind, nil, nil
+		c.queue, c.ready, c.refused = c.refused, nil, nil
 		c.mu.Unlock()
 		for _, o := range ready {
 			if w := o.Take(); !w.Empty() {

@@ -33,9 +33,9 @@ func (p *Pool) logFailure(o *pipelines.Outcome) {
 	p.log.Warn("a task's attempt failed", fields...)
 }
 
-// takeEnds reports the ends of runs that were stored by processes without an observer, such as a command's process. It
+// claimEndsLoop reports the ends of runs that were stored by processes without an observer, such as a command's process. It
 // checks with each heartbeat, and when another process signals an end.
-func (p *Pool) takeEnds(ctx context.Context) {
+func (p *Pool) claimEndsLoop(ctx context.Context) {
 	tick := time.NewTicker(p.config.Lease / 3)
 	defer tick.Stop()
 	for {
@@ -43,10 +43,10 @@ func (p *Pool) takeEnds(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case <-p.ends:
+		case <-p.runEndsStored:
 		}
 		if err := p.engine.ClaimEnds(ctx); err != nil && ctx.Err() == nil {
-			p.outage.Warn("looking for runs that other processes have ended failed, trying again", zap.Error(err))
+			p.sampledLog.Warn("looking for runs that other processes have ended failed, trying again", zap.Error(err))
 		}
 	}
 }

@@ -15,19 +15,19 @@ import (
 // tasks. Such a handler gets a group of its own, which is polled for as many tasks as it has capacity. When a poll
 // returns fewer tasks than that, no more of its tasks are due, and the handler returns to the shared group.
 type pollGroup struct {
-	handler     string // the saturated handler; empty: the shared group
-	due         bool   // the outbox may have due tasks
-	minPriority bool   // the last poll returned as many tasks as it asked for
-	priority    int    // of the least urgent task of that poll
-	polls       int    // exchanges that chose this group; the shared group also counts those that did not poll
-	polledAt    int    // polls so far; selects the first queue, and when the overflow goes first
-	last        int    // Pool.polls at the last poll
+	handler      string // the saturated handler; empty: the shared group
+	due          bool   // the outbox may have due tasks
+	full         bool   // the last poll returned as many tasks as it asked for
+	lastPriority int    // of the least urgent task of that poll
+	exchanges    int    // exchanges that chose this group; the shared group also counts those that did not poll
+	polls        int    // polls so far; selects the first queue, and when the overflow goes first
+	lastPolled   int    // Pool.polls at the last poll
 }
 
 // eagerMinPriority returns the lowest priority that a task may have to be claimed before the tasks in the outbox.
 func (s *pollGroup) eagerMinPriority() int {
-	if s.due && s.minPriority {
-		return s.priority
+	if s.due && s.full {
+		return s.lastPriority
 	}
 	return tasks.LowestPriority
 }
@@ -94,14 +94,14 @@ func (p *Pool) pollable(want int, ended map[string]int) []*pollGroup {
 			list = append(list, s)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b *pollGroup) int { return a.last - b.last })
+	slices.SortStableFunc(list, func(a, b *pollGroup) int { return a.lastPolled - b.lastPolled })
 	return list
 }
 
 // isolate gives a handler a group of its own. The new group is polled after the existing ones, so a handler that is
 // saturated again and again does not delay them. Callers hold mu.
 func (p *Pool) isolate(handler string) *pollGroup {
-	s := &pollGroup{handler: handler, due: true, last: p.polls}
+	s := &pollGroup{handler: handler, due: true, lastPolled: p.polls}
 	p.saturated[handler] = s
 	return s
 }
@@ -123,12 +123,12 @@ func (p *Pool) recordPoll(s *pollGroup, result pipelines.ExchangeResult) {
 	case asked.Limit <= 0:
 		s.due = true // no slot was left for the poll
 	case len(found) == asked.Limit:
-		s.due, s.minPriority, s.priority = true, true, found[len(found)-1].Task.Priority
+		s.due, s.full, s.lastPriority = true, true, found[len(found)-1].Task.Priority
 		p.detectSaturation(asked, found)
 	case p.detectSaturation(asked, found):
 		s.due = true // tasks without capacity may have hidden other tasks
 	default:
-		s.minPriority = false
+		s.full = false
 		if p.saturated[s.handler] == s {
 			p.merge(s)
 		}
@@ -155,7 +155,7 @@ func (p *Pool) detectSaturation(asked outbox.ClaimFilter, found []pipelines.Clai
 		}
 		if taken >= room {
 			s := p.isolate(name)
-			s.minPriority, s.priority, any = true, last, true
+			s.full, s.lastPriority, any = true, last, true
 		}
 	}
 	return any

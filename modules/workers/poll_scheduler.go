@@ -77,8 +77,8 @@ func (p *Pool) listen(ctx context.Context) {
 			signal(p.commits)
 		}
 		if topic != pipelines.TopicReady {
-			signal(p.ended)
-			signal(p.ends)
+			signal(p.checkClaims)
+			signal(p.runEndsStored)
 		}
 	})
 	if err != nil {
@@ -94,7 +94,7 @@ func (p *Pool) schedule(timer *time.Timer, due time.Duration) {
 		due = p.config.Poll
 	}
 	due = min(due, p.config.Poll)
-	if rest, partial := p.rest(); partial {
+	if rest, partial := p.nextFullScan(); partial {
 		due = min(due, max(rest, emptyPollDelay))
 	}
 	timer.Reset(due)
@@ -121,16 +121,16 @@ const overflowEvery = 4
 
 // claimFilter returns the filter for the next poll of a group. Queues take turns in being first. Callers hold mu.
 func (p *Pool) claimFilter(s *pollGroup, limit int) outbox.ClaimFilter {
-	n, handlers := s.polledAt%len(p.config.Queues), p.handlersOf(s)
+	n, handlers := s.polls%len(p.config.Queues), p.handlersOf(s)
 	return outbox.ClaimFilter{
 		Handlers: handlers, Queues: slices.Concat(p.config.Queues[n:], p.config.Queues[:n]), Limit: limit,
-		OverflowFirst: s.polledAt%overflowEvery == overflowEvery-1, PipelineExecutionID: p.config.PipelineExecutionID, Cursors: p.cursorsFor(handlers),
+		OverflowFirst: s.polls%overflowEvery == overflowEvery-1, PipelineExecutionID: p.config.PipelineExecutionID, Cursors: p.cursorsFor(handlers),
 	}
 }
 
-// rest returns the time until the next full scan of the shared group. partial reports whether its last scan was not a
+// nextFullScan returns the time until the next full scan of the shared group. partial reports whether its last scan was not a
 // full one.
-func (p *Pool) rest() (rest time.Duration, partial bool) {
+func (p *Pool) nextFullScan() (rest time.Duration, partial bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cursorsFor(p.handlersOf(&p.shared)).NextFullScanIn(p.db.Now())

@@ -54,8 +54,8 @@ const (
 // fails. It also limits the time for the last logs and for deregistration.
 const shutdownWriteTimeout = 10 * time.Second
 
-// seldomLines lets each log message pass at most once in ten seconds.
-var seldomLines = zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+// sampled lets each log message pass at most once in ten seconds.
+var sampled = zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 	return zapcore.NewSamplerWithOptions(c, 10*time.Second, 1, 0)
 })
 
@@ -70,24 +70,24 @@ type Pool struct {
 	db       *db.DB
 	log      *zap.Logger
 
-	runDirs    *rundirs.Dirs // nil: runs have no directories
-	results    chan *pipelines.Outcome
-	wakeup     chan struct{} // an exchange may be able to claim
-	drained    chan bool     // a poll returned less than it asked for; true: nothing
-	ended      chan struct{} // runs were ended or tasks recovered: claims may be lost
-	ends       chan struct{} // another process may have stored ends of runs
-	commits    chan struct{} // another process has committed: a task may have become due
-	starts     chan struct{} // a task could not be started
-	startTimes startTimeCache
-	logs       *collector
-	unrecorded atomic.Bool // an outcome could not be recorded before the pool stopped
-	outage     *zap.Logger // for messages that repeat while the database fails
+	runDirs       *rundirs.Dirs // nil: runs have no directories
+	results       chan *pipelines.Outcome
+	wakeup        chan struct{} // an exchange may be able to claim
+	drained       chan bool     // a poll returned less than it asked for; true: nothing
+	checkClaims   chan struct{} // runs were ended or tasks recovered: claims may be lost
+	runEndsStored chan struct{} // another process may have stored ends of runs
+	commits       chan struct{} // another process has committed: a task may have become due
+	startFailed   chan struct{} // a task could not be started
+	startTimes    startTimeCache
+	logs          *logCollector
+	unrecorded    atomic.Bool // an outcome could not be recorded before the pool stopped
+	sampledLog    *zap.Logger // for messages that repeat while the database fails
 
-	inDoubt chan struct{} // tasks may be Running under this worker's id that it does not run
-	lost    chan struct{} // tasks of lost workers may need recovery
-	overdue chan struct{} // a run may reach its deadline before the next check
-	nextDue atomic.Int64  // time of the next check for overdue runs, in microseconds since 1970
-	claimed atomic.Bool   // something was claimed since the last comparison of claims
+	inDoubt           chan struct{} // tasks may be Running under this worker's id that it does not run
+	recoveryDue       chan struct{} // tasks of lost workers may need recovery
+	overdue           chan struct{} // a run may reach its deadline before the next check
+	nextDue           atomic.Int64  // time of the next check for overdue runs, in microseconds since 1970
+	claimedSinceCheck atomic.Bool   // something was claimed since the last comparison of claims
 
 	// identifies one start of the database server, see leases.Renewed; the heartbeat alone uses this and the next two
 	server       string
@@ -105,14 +105,14 @@ type Pool struct {
 	abort   context.CancelCauseFunc                      // stops Run because of a fatal error
 	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
 	// slots of running tasks, and slots reserved by exchanges in progress
-	used          int
-	seat          *member // provides the slots
-	waiting       int     // outcomes that are being retried
+	usedSlots     int
+	slotMember    *semaphoreMember // provides the slots
+	waiting       int              // outcomes that are being retried
 	startup       startup
 	claimFailures int       // consecutive failed claims
 	claimAfter    time.Time // end of the pause after a failed claim
 
-	limits    map[string]*member // capacity of the handlers with a limit
+	limits    map[string]*semaphoreMember // capacity of the handlers with a limit
 	shared    pollGroup
 	saturated map[string]*pollGroup // the groups of saturated handlers, by handler
 	cursors   map[string]*outbox.ScanCursors
@@ -159,13 +159,13 @@ func New(c Config, d Deps) *Pool {
 	p := &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
 		results: make(chan *pipelines.Outcome, c.Slots), wakeup: make(chan struct{}, 1), drained: make(chan bool, 1),
-		ended: make(chan struct{}, 1), ends: make(chan struct{}, 1), commits: make(chan struct{}, 1), inDoubt: make(chan struct{}, 1),
-		starts: make(chan struct{}, 1), lost: make(chan struct{}, 1), overdue: make(chan struct{}, 1),
+		checkClaims: make(chan struct{}, 1), runEndsStored: make(chan struct{}, 1), commits: make(chan struct{}, 1), inDoubt: make(chan struct{}, 1),
+		startFailed: make(chan struct{}, 1), recoveryDue: make(chan struct{}, 1), overdue: make(chan struct{}, 1),
 		running:   map[*pipelines.Claim]context.CancelCauseFunc{},
-		saturated: map[string]*pollGroup{}, retries: make(chan struct{}, retryLimit), outage: d.Log.WithOptions(seldomLines),
+		saturated: map[string]*pollGroup{}, retries: make(chan struct{}, retryLimit), sampledLog: d.Log.WithOptions(sampled),
 	}
 	p.logs = newCollector(p)
-	p.seat = c.Budget.join(p.wake)
+	p.slotMember = c.Budget.join(p.wake)
 	p.limits = p.config.Limits.join(p.wake)
 	return p
 }
@@ -191,7 +191,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	var background sync.WaitGroup
-	defer context.AfterFunc(ctx, func() { p.stopOnTenantGone(ctx, stop) })()
+	defer context.AfterFunc(ctx, func() { p.stopOnDatabaseGone(ctx, stop) })()
 	background.Go(func() { p.heartbeat(work) })
 	background.Go(func() { p.resolveInDoubtLoop(work) })
 	background.Go(func() { p.endOverdue(work) })
@@ -199,7 +199,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	background.Go(func() { p.listen(work) })
 	if !p.config.Private { // the end of its run is reported by the servers
 		defer p.engine.WatchEnds(ctx, p.runsEnded)()
-		background.Go(func() { p.takeEnds(work) })
+		background.Go(func() { p.claimEndsLoop(work) })
 	}
 	background.Go(func() { p.logs.run(work) })
 	var handlers, turning sync.WaitGroup
@@ -208,7 +208,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 	p.pollScheduler(ctx)
 	p.lastClaim()
-	defer p.leaveQueue()
+	defer p.leaveQueues()
 	draining := p.db.Now()
 	background.Go(func() { p.markDraining(work) })
 	p.drain(&handlers)
@@ -222,7 +222,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	if isFatal(context.Cause(ctx)) {
 		return context.Cause(ctx)
 	}
-	p.logs.last(context.WithoutCancel(ctx))
+	p.logs.flush(context.WithoutCancel(ctx))
 	if p.unrecorded.Load() {
 		return ErrUnrecorded // the row stays: when the lease expires, other workers recover the tasks
 	}

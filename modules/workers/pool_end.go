@@ -23,8 +23,8 @@ var (
 // after the last handler has ended. Other workers run those tasks again when the lease expires.
 var ErrUnrecorded = errors.New("some results could not be saved: other workers run these tasks again when the lease expires")
 
-// stopOnTenantGone stops all work at once if the database is gone, because no outcome can be recorded.
-func (p *Pool) stopOnTenantGone(ctx context.Context, stop context.CancelCauseFunc) {
+// stopOnDatabaseGone stops all work at once if the database is gone, because no outcome can be recorded.
+func (p *Pool) stopOnDatabaseGone(ctx context.Context, stop context.CancelCauseFunc) {
 	if cause := context.Cause(ctx); isFatal(cause) {
 		stop(cause)
 	}
@@ -60,18 +60,18 @@ func (p *Pool) deregister(ctx context.Context) {
 // markDraining marks the worker's row as draining while tasks still run. A worker that runs nothing removes its row
 // instead. Only what operators see depends on the mark, so a failure is logged and retried.
 func (p *Pool) markDraining(ctx context.Context) {
-	for p.runs() && ctx.Err() == nil {
+	for p.hasRunning() && ctx.Err() == nil {
 		err := p.leases.Drain(ctx, p.workerID())
 		if err == nil || ctx.Err() != nil { // the row may be gone by now, which is no error
 			return
 		}
-		p.outage.Warn("marking this worker as draining failed, trying again", zap.Error(err))
+		p.sampledLog.Warn("marking this worker as draining failed, trying again", zap.Error(err))
 		sleep(ctx, watchInterval)
 	}
 }
 
-// runs reports whether a handler runs or an outcome is not yet recorded.
-func (p *Pool) runs() bool {
+// hasRunning reports whether a handler runs or an outcome is not yet recorded.
+func (p *Pool) hasRunning() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.running) > 0

@@ -34,10 +34,10 @@ func (p *Pool) release(group []*pipelines.Outcome) {
 	p.releaseCapacity(reservation{}, group, nil)
 }
 
-// finish retries outcomes that an exchange could not record. It does so in a separate goroutine, so that no other
+// retryLater retries outcomes that an exchange could not record. It does so in a separate goroutine, so that no other
 // outcome is delayed. The outcomes keep their slots until they are recorded. Only ErrDataRejected is caused by an
 // outcome's data. All other errors are caused by the state of the database and are retried.
-func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
+func (p *Pool) retryLater(ctx context.Context, group []*pipelines.Outcome) {
 	p.mu.Lock()
 	p.waiting += len(group)
 	p.mu.Unlock()
@@ -49,7 +49,7 @@ func (p *Pool) finish(ctx context.Context, group []*pipelines.Outcome) {
 func (p *Pool) retry(ctx context.Context, group []*pipelines.Outcome) {
 	began := p.db.Now()
 	for attempt := 0; ; {
-		result, err := p.tryFinish(ctx, group)
+		result, err := p.tryRecord(ctx, group)
 		switch {
 		case err == nil:
 			p.release(group)
@@ -67,16 +67,16 @@ func (p *Pool) retry(ctx context.Context, group []*pipelines.Outcome) {
 			p.retrying.Go(func() { p.retry(ctx, first) })
 			continue
 		case errors.Is(err, db.ErrDataRejected):
-			isDataError(group[0], err)
+			replaceRejected(group[0], err)
 			continue
 		}
-		p.outage.Warn("recording outcomes failed, trying again", zap.Int("waiting", p.State().Waiting), zap.Error(err))
+		p.sampledLog.Warn("recording outcomes failed, trying again", zap.Int("waiting", p.State().Waiting), zap.Error(err))
 		sleep(ctx, min(firstRetry<<min(attempt, 10), lastRetry))
 		attempt++
 	}
 }
 
-func (p *Pool) tryFinish(ctx context.Context, group []*pipelines.Outcome) (pipelines.ExchangeResult, error) {
+func (p *Pool) tryRecord(ctx context.Context, group []*pipelines.Outcome) (pipelines.ExchangeResult, error) {
 	select {
 	case p.retries <- struct{}{}:
 		defer func() { <-p.retries }()
@@ -86,8 +86,8 @@ func (p *Pool) tryFinish(ctx context.Context, group []*pipelines.Outcome) (pipel
 	return p.engine.CompleteAndClaim(ctx, pipelines.ExchangeRequest{Worker: p.workerID(), Outcomes: group})
 }
 
-// isDataError replaces an outcome that the database rejects by a failure that has the error as its text.
-func isDataError(o *pipelines.Outcome, err error) {
+// replaceRejected replaces an outcome that the database rejects by a failure that has the error as its text.
+func replaceRejected(o *pipelines.Outcome, err error) {
 	o.Kind, o.Output, o.Logs = pipelines.OutcomeFailed, nil, tasks.Written{}
 	o.ErrorKind = tasks.KindInvalidOutput
 	o.Error = tasks.SanitizeText(fmt.Sprintf("the outcome could not be recorded: %v", err), tasks.MaxError)
@@ -102,7 +102,7 @@ func (p *Pool) report(group []*pipelines.Outcome, result pipelines.ExchangeResul
 		} else {
 			p.config.Observer.Lost()
 			p.markInDoubt()
-			p.logs.late(group[i].Logs)
+			p.logs.addRefused(group[i].Logs)
 			t, level := &group[i].Claim.Task, zapcore.WarnLevel
 			if withdrawn(group[i]) {
 				level = zapcore.DebugLevel

@@ -11,7 +11,7 @@ import (
 type reservation struct {
 	slots    int
 	capacity map[string]int // by handler, for handlers with a limit
-	search   *pollGroup     // the group to poll; nil: none
+	group    *pollGroup     // the group to poll; nil: none
 }
 
 // byHandler counts outcomes by handler.
@@ -31,20 +31,20 @@ func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r pipel
 	if ctx.Err() != nil || p.claimsPaused() {
 		return r, held
 	}
-	want := p.slots() - p.used
-	keep, slots := p.seat.acquire(len(group), max(want, 0))
+	want := p.slots() - p.usedSlots
+	keep, slots := p.slotMember.acquire(len(group), max(want, 0))
 	free := keep + slots + min(want, 0) // want is negative if more tasks run than slots allows after failed starts
 	if free <= 0 {
 		return r, held
 	}
-	p.used += slots
+	p.usedSlots += slots
 	held.slots = slots
 	rooms := p.reserveHandlers(&held, free, group)
-	if held.search == nil && len(group) == 0 { // another exchange polls already
+	if held.group == nil && len(group) == 0 { // another exchange polls already
 		p.releaseCapacity(held, nil, nil)
 		return r, reservation{}
 	}
-	p.ask(&r, held.search, free)
+	p.fillRequest(&r, held.group, free)
 	r.Filter.Capacity = rooms
 	return r, held
 }
@@ -56,44 +56,44 @@ func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r pipel
 func (p *Pool) reserveHandlers(held *reservation, free int, group []*pipelines.Outcome) map[string]int {
 	ended := byHandler(group)
 	if list := p.pollable(free, ended); len(list) > 0 {
-		held.search = list[0]
+		held.group = list[0]
 	}
-	rooms := make(map[string]int, len(p.limits))
+	capacities := make(map[string]int, len(p.limits))
 	held.capacity = make(map[string]int, len(p.limits))
 	for name, seat := range p.limits {
 		keep, others := seat.fairShare(ended[name]), 0
 		switch p.saturated[name] {
 		case nil:
 			keep, others = seat.acquire(ended[name], min(free, (seat.available()+1)/2))
-		case held.search:
+		case held.group:
 			if keep, others = seat.acquire(ended[name], free); keep+others == 0 {
-				held.search = nil // another pool has acquired the capacity
+				held.group = nil // another pool has acquired the capacity
 			}
 		}
-		rooms[name], held.capacity[name] = keep+others, others
+		capacities[name], held.capacity[name] = keep+others, others
 	}
-	return rooms
+	return capacities
 }
 
-// ask sets what the exchange polls for, and what may be claimed eagerly before that. Callers hold mu.
-func (p *Pool) ask(r *pipelines.ExchangeRequest, chosen *pollGroup, free int) {
+// fillRequest sets what the exchange polls for, and what may be claimed eagerly before that. Callers hold mu.
+func (p *Pool) fillRequest(r *pipelines.ExchangeRequest, group *pollGroup, free int) {
 	r.EagerMax, r.EagerMinPriority, r.EagerMinPriorities = free, p.shared.eagerMinPriority(), make(map[string]int, len(p.saturated))
 	for name, s := range p.saturated {
 		r.EagerMinPriorities[name] = s.eagerMinPriority()
 	}
 	s := &p.shared
-	if chosen != nil {
-		s = chosen
+	if group != nil {
+		s = group
 	}
-	s.polls++
-	if r.PollOutbox = chosen != nil; r.PollOutbox {
+	s.exchanges++
+	if r.PollOutbox = group != nil; r.PollOutbox {
 		p.polls++
-		s.polledAt++
-		s.due, s.last = false, p.polls
+		s.polls++
+		s.due, s.lastPolled = false, p.polls
 	}
 	r.Filter = p.claimFilter(s, free)
 	r.PollHandlers, r.Filter.Handlers = r.Filter.Handlers, p.handlers.Names()
-	if r.PollOutbox && s.polls%outboxFirstEvery == 0 {
+	if r.PollOutbox && s.exchanges%outboxFirstEvery == 0 {
 		r.EagerMax = 0
 	}
 }
@@ -102,8 +102,8 @@ func (p *Pool) ask(r *pipelines.ExchangeRequest, chosen *pollGroup, free int) {
 // capacity are released nowhere else. Callers hold mu.
 func (p *Pool) releaseCapacity(held reservation, ended []*pipelines.Outcome, claims []pipelines.Claim) {
 	freed := held.slots + len(ended) - len(claims)
-	p.used -= freed
-	p.seat.release(freed)
+	p.usedSlots -= freed
+	p.slotMember.release(freed)
 	rooms := byHandler(ended)
 	for i := range claims {
 		rooms[claims[i].Task.Handler]--
@@ -120,17 +120,17 @@ func (p *Pool) cancelReservation(held reservation) {
 	p.releaseCapacity(held, nil, nil)
 }
 
-// leaveQueues leaves the queues for slots and for capacity, and returns what was granted. Callers hold mu.
-func (p *Pool) leaveQueues() {
-	p.seat.leave()
+// leaveQueuesLocked leaves the queues for slots and for capacity, and returns what was granted. Callers hold mu.
+func (p *Pool) leaveQueuesLocked() {
+	p.slotMember.leave()
 	for _, seat := range p.limits {
 		seat.leave()
 	}
 }
 
-// leaveQueue is leaveQueues for callers that do not hold mu.
-func (p *Pool) leaveQueue() {
+// leaveQueuesLocked is leaveQueuesLocked for callers that do not hold mu.
+func (p *Pool) leaveQueues() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.leaveQueues()
+	p.leaveQueuesLocked()
 }

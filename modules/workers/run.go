@@ -63,7 +63,7 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	case errors.As(r.err, &again):
 		return deferredOutcome(out, again)
 	case errors.As(r.err, &skip):
-		out.Kind, out.Exit = pipelines.SkippedItself, &skip.Exit
+		out.Kind, out.Exit = pipelines.OutcomeSkipped, &skip.Exit
 		return out
 	case ctx.Err() != nil: // the worker cancelled it, so the error is not the handler's
 		out.Kind, out.Reason = pipelines.OutcomeReleased, context.Cause(ctx).Error()

@@ -28,8 +28,8 @@ type startup struct {
 	failures int    // consecutive
 	since    time.Time
 	until    time.Time // the end of the pause; zero: none
-	most     int       // how many tasks may run at once; 0: all slots
-	began    int       // tasks started since most was changed
+	maxTasks int       // how many tasks may run at once; 0: all slots
+	started  int       // tasks started since most was changed
 }
 
 // shortReason returns the part of an error that may be shown to everybody.
@@ -49,13 +49,13 @@ func shortReason(err error) string {
 func (p *Pool) notStarted(out *pipelines.Outcome, began time.Time, err error) *pipelines.Outcome {
 	out.Kind, out.Reason = pipelines.OutcomeReleased, "not started: "+tasks.SanitizeText(err.Error(), tasks.MaxError/2)
 	p.config.Observer.NotStarted()
-	p.noteFault(out.Claim.Task.Handler, began, err)
+	p.recordStartFailure(out.Claim.Task.Handler, began, err)
 	return out
 }
 
-// noteFault starts a pause. It ignores tasks that began before or during the last pause, because their failures are
+// recordStartFailure starts a pause. It ignores tasks that began before or during the last pause, because their failures are
 // already accounted for.
-func (p *Pool) noteFault(handler string, began time.Time, err error) {
+func (p *Pool) recordStartFailure(handler string, began time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s := &p.startup; s.handler != "" && (began.Before(s.since) || p.db.Now().Before(s.until)) {
@@ -74,19 +74,19 @@ func (p *Pool) pauseStarts(handler string, err error) {
 	s.handler, s.reason, s.since = handler, shortReason(err), p.db.Now()
 	s.until = s.since.Add(wait)
 	if _, tests := p.handlers.SelfTester(handler); !tests {
-		s.most, s.began = 1, 0
+		s.maxTasks, s.started = 1, 0
 	} else if tasks.OutOfResources(err) {
-		s.most, s.began = max(min(p.slots(), p.used)/2, 1), 0
+		s.maxTasks, s.started = max(min(p.slots(), p.usedSlots)/2, 1), 0
 	}
-	p.outage.Warn("this worker cannot start tasks: they are given back, and it claims none for a while",
+	p.sampledLog.Warn("this worker cannot start tasks: they are given back, and it claims none for a while",
 		zap.String("handler", handler), zap.Error(err), zap.Duration("pause", wait))
-	signal(p.starts)
+	signal(p.startFailed)
 }
 
 // slots returns how many tasks may currently run at once. Callers hold mu.
 func (p *Pool) slots() int {
-	if p.startup.most > 0 {
-		return min(p.startup.most, p.config.Slots)
+	if p.startup.maxTasks > 0 {
+		return min(p.startup.maxTasks, p.config.Slots)
 	}
 	return p.config.Slots
 }
@@ -100,28 +100,28 @@ func (p *Pool) taskStarted(began time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := &p.startup
-	if s.handler == "" && s.most == 0 || began.Before(s.since) {
+	if s.handler == "" && s.maxTasks == 0 || began.Before(s.since) {
 		return
 	}
 	if s.handler != "" {
-		p.startsAgain()
+		p.clearStartFailure()
 		p.pollAll()
 		p.wake()
 	}
-	if s.most == 0 {
+	if s.maxTasks == 0 {
 		return
 	}
-	if s.began++; s.began < s.most {
+	if s.started++; s.started < s.maxTasks {
 		return
 	}
-	if s.most, s.began = s.most+max(s.most/8, 1), 0; s.most >= p.config.Slots {
-		s.most = 0
+	if s.maxTasks, s.started = s.maxTasks+max(s.maxTasks/8, 1), 0; s.maxTasks >= p.config.Slots {
+		s.maxTasks = 0
 	}
 	p.wake()
 }
 
-// startsAgain clears the failure. Callers hold mu.
-func (p *Pool) startsAgain() {
+// clearStartFailure clears the failure. Callers hold mu.
+func (p *Pool) clearStartFailure() {
 	if p.startup.handler != "" {
 		p.log.Info("this worker can start tasks again", zap.String("handler", p.startup.handler))
 	}
@@ -136,7 +136,7 @@ func (p *Pool) resumeStarts(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.starts:
+		case <-p.startFailed:
 		}
 		p.mu.Lock()
 		handler, wait := p.startup.handler, p.startup.until.Sub(p.db.Now())
@@ -156,7 +156,7 @@ func (p *Pool) resumeStarts(ctx context.Context) {
 		p.mu.Lock()
 		p.startup.until = time.Time{}
 		if _, ok := p.handlers.SelfTester(handler); ok {
-			p.startsAgain()
+			p.clearStartFailure()
 		}
 		p.pollAll()
 		p.mu.Unlock()

@@ -38,13 +38,13 @@ const maxRefusals = 5
 
 // TenantPools runs one pool for each of several tenants. Create it with NewTenantPools, and call Run once.
 type TenantPools struct {
-	config  TenantPoolsConfig
-	deps    Deps
-	budget  *FairSemaphore
-	members map[string]*tenantPool
-	refused map[string]refusal
-	ends    chan end
-	pools   sync.WaitGroup
+	config   TenantPoolsConfig
+	deps     Deps
+	budget   *FairSemaphore
+	members  map[string]*tenantPool
+	backoffs map[string]backoff
+	ends     chan end
+	pools    sync.WaitGroup
 }
 
 // tenantPool is the pool of a tenant that is served.
@@ -53,11 +53,11 @@ type tenantPool struct {
 	stop       context.CancelCauseFunc
 }
 
-// refusal records a tenant that could not be served: the reason, and how many polls it is still skipped.
-type refusal struct {
+// backoff records a tenant that could not be served: the reason, and how many polls it is still skipped.
+type backoff struct {
 	generation string
 	why        error
-	count      int
+	skip       int
 }
 
 // end reports how a pool ended.
@@ -76,7 +76,7 @@ func NewTenantPools(c TenantPoolsConfig, d Deps) *TenantPools {
 			c.PollInterval = retryRefusedEvery
 		}
 	}
-	f := &TenantPools{config: c, deps: d, members: map[string]*tenantPool{}, refused: map[string]refusal{}, ends: make(chan end)}
+	f := &TenantPools{config: c, deps: d, members: map[string]*tenantPool{}, backoffs: map[string]backoff{}, ends: make(chan end)}
 	if c.Slots <= 0 {
 		f.config.Slots = DefaultSlots
 	}
@@ -186,12 +186,12 @@ func (f *TenantPools) apply(ctx context.Context, there []db.Tenant) {
 		}
 	}
 	for _, name := range f.wanted(there) {
-		r, refused := f.refused[name]
+		r, refused := f.backoffs[name]
 		switch {
 		case f.members[name] != nil:
-		case refused && r.generation == incarnations[name] && r.count > 0:
-			r.count--
-			f.refused[name] = r
+		case refused && r.generation == incarnations[name] && r.skip > 0:
+			r.skip--
+			f.backoffs[name] = r
 		default:
 			f.startPool(ctx, name, incarnations[name])
 		}

@@ -19,8 +19,8 @@ func (f *TenantPools) poolStopped(ctx context.Context, e end) {
 		return // the process stops: awaitPools reports the error
 	}
 	log := f.deps.Log.With(zap.String("tenant", e.tenant))
-	before, again := f.refused[e.tenant]
-	f.refused[e.tenant] = refusal{m.generation, e.err, maxRefusals}
+	before, again := f.backoffs[e.tenant]
+	f.backoffs[e.tenant] = backoff{m.generation, e.err, maxRefusals}
 	if errors.Is(e.err, db.ErrTenantNotFound) {
 		if err := f.deps.DB.CloseTenant(db.WithTenant(ctx, e.tenant)); err != nil {
 			log.Warn("closing a tenant that is gone failed", zap.Error(err))
@@ -38,9 +38,9 @@ func (f *TenantPools) poolStopped(ctx context.Context, e end) {
 
 // resetBackoff makes the next poll retry all refused tenants.
 func (f *TenantPools) resetBackoff() {
-	for name, r := range f.refused {
-		r.count = 0
-		f.refused[name] = r
+	for name, r := range f.backoffs {
+		r.skip = 0
+		f.backoffs[name] = r
 	}
 }
 
@@ -49,9 +49,9 @@ func (f *TenantPools) fatalError() error {
 	if len(f.config.Tenants) == 0 || len(f.members) > 0 {
 		return nil
 	}
-	r := f.refused[f.config.Tenants[0]]
-	if len(f.config.Tenants) == 1 {
-		return r.why
+	r := f.backoffs[f.config.Tenants[0]]
+	if len(f.config.Tenants) == 1 || r.why == nil {
+		return r.why // nil if the pools ended because the process stops
 	}
 	return fmt.Errorf("none of the tenants %s can be served: %w", strings.Join(f.config.Tenants, ", "), r.why)
 }
