@@ -107,7 +107,7 @@ func (c *cli) examine(ctx context.Context) (list []finding, err error) {
 	p := examination{db: d, leases: leases.NewRepository(d), outbox: outbox.NewRepository(d)}
 	p.tasks = tasks.NewRepository(d, history, p.outbox)
 	role := func(ctx context.Context) ([]finding, error) { return examineRole(ctx, d) }
-	for _, check := range []func(context.Context) ([]finding, error){role, p.workers, p.horizon, p.storage} {
+	for _, check := range []func(context.Context) ([]finding, error){role, p.workers, p.openTransactions, p.storage} {
 		found, err := examineWithin(ctx, check)
 		if err != nil {
 			return nil, err

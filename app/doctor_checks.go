@@ -36,7 +36,7 @@ const (
 
 // workers checks which workers are alive, and whether due tasks have a worker that serves them.
 func (p examination) workers(ctx context.Context) ([]finding, error) {
-	f, err := readFleet(ctx, p.db, p.leases, p.tasks)
+	f, err := readProcesses(ctx, p.db, p.leases, p.tasks)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (p examination) workers(ctx context.Context) ([]finding, error) {
 const maxNamed = 5
 
 // stranded finds running tasks that no live worker holds, and executions whose recovery fails.
-func (p examination) stranded(ctx context.Context, f fleet) (finding, error) {
+func (p examination) stranded(ctx context.Context, f processes) (finding, error) {
 	list, err := p.leases.Recoveries(ctx)
 	if err != nil {
 		return finding{}, err
@@ -114,7 +114,7 @@ func (p examination) stranded(ctx context.Context, f fleet) (finding, error) {
 	return found.warn("a live worker takes these tasks back; an execution that fails each time is abandoned: `sluice show ID`, and `sluice cancel ID` ends it now"), nil
 }
 
-func (p examination) pending(ctx context.Context, f fleet) (finding, error) {
+func (p examination) pending(ctx context.Context, f processes) (finding, error) {
 	rows, err := p.outbox.ListPending(ctx, maxExamined)
 	if err != nil {
 		return finding{}, err
@@ -149,8 +149,8 @@ func (p examination) pending(ctx context.Context, f fleet) (finding, error) {
 	return found, nil
 }
 
-// horizon finds the transactions that hold back the tail of events or the vacuum.
-func (p examination) horizon(ctx context.Context) ([]finding, error) {
+// openTransactions finds the transactions that hold back the tail of events or the vacuum.
+func (p examination) openTransactions(ctx context.Context) ([]finding, error) {
 	h, err := p.db.OpenTransactions(ctx, "execution_events")
 	if err != nil {
 		return nil, err

@@ -75,13 +75,13 @@ func (c *cli) report(ctx context.Context, err error) int {
 	case errors.As(err, &status):
 		return int(status)
 	case ctx.Err() != nil && !errors.Is(err, workers.ErrUnrecorded):
-		return c.tell(errors.New("interrupted"), exitInterrupted)
+		return c.printError(errors.New("interrupted"), exitInterrupted)
 	}
-	return c.tell(err, exitCode(err))
+	return c.printError(err, exitCode(err))
 }
 
-// tell writes an error that ends the program with a code.
-func (c *cli) tell(err error, code int) int {
+// printError writes an error that ends the program with a code.
+func (c *cli) printError(err error, code int) int {
 	if c.json {
 		if printing := printJSON(c.stderr, errorDocument{c.bodyOf(err, code)}); printing == nil {
 			return code

@@ -20,7 +20,7 @@ type eventFollower struct {
 	id     db.ID
 
 	highest int64
-	looked  time.Time // when it last looked back
+	lookedBack  time.Time // when it last looked back
 	marks   []mark
 	seen    map[int64]bool // above the oldest mark
 }
@@ -48,7 +48,7 @@ func (f *eventFollower) skip(ctx context.Context) error {
 // next returns new events. If back is set, it looks back, so that it misses nothing that has been committed.
 func (f *eventFollower) next(ctx context.Context, now time.Time, back bool) ([]events.Event, error) {
 	after := f.highest
-	if back = back || now.Sub(f.looked) >= reread; back {
+	if back = back || now.Sub(f.lookedBack) >= reread; back {
 		after = f.settle(now)
 	}
 	list, err := f.events.ListByPipeline(ctx, f.id, events.Page{After: after})
@@ -56,7 +56,7 @@ func (f *eventFollower) next(ctx context.Context, now time.Time, back bool) ([]e
 		return nil, err
 	}
 	if back {
-		f.looked = now
+		f.lookedBack = now
 	}
 	var fresh []events.Event
 	for _, e := range list {

@@ -14,21 +14,21 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// fleet is the worker processes and the tasks that they run.
-type fleet struct {
+// processes is the worker processes and the tasks that they run.
+type processes struct {
 	workers []leases.Worker
 	running map[string][]tasks.Task // by worker, longest running first
 	now     time.Time               // the database's time
 }
 
-// readFleet reads the fleet as it is now. It reads the tasks first, because a worker registers before it claims
+// readProcesses reads the fleet as it is now. It reads the tasks first, because a worker registers before it claims
 // tasks.
-func readFleet(ctx context.Context, d *db.DB, l *leases.Repository, r *tasks.Repository) (fleet, error) {
+func readProcesses(ctx context.Context, d *db.DB, l *leases.Repository, r *tasks.Repository) (processes, error) {
 	running, err := r.ListRunning(ctx)
 	if err != nil {
-		return fleet{}, err
+		return processes{}, err
 	}
-	f := fleet{running: map[string][]tasks.Task{}, now: d.Now()}
+	f := processes{running: map[string][]tasks.Task{}, now: d.Now()}
 	for _, t := range running {
 		f.running[string(t.WorkerID)] = append(f.running[string(t.WorkerID)], t)
 	}
@@ -37,18 +37,18 @@ func readFleet(ctx context.Context, d *db.DB, l *leases.Repository, r *tasks.Rep
 }
 
 // alive reports whether a worker's lease has not expired.
-func (f fleet) alive(w leases.Worker) bool { return w.LeaseExpiresAt.After(f.now) }
+func (f processes) alive(w leases.Worker) bool { return w.LeaseExpiresAt.After(f.now) }
 
 // live returns the workers that are alive and for which holds returns true.
-func (f fleet) live(holds func(leases.Worker) bool) []leases.Worker {
+func (f processes) live(holds func(leases.Worker) bool) []leases.Worker {
 	return slices.DeleteFunc(slices.Clone(f.workers), func(w leases.Worker) bool { return !f.alive(w) || !holds(w) })
 }
 
 // draining counts the live workers that claim no more tasks.
-func (f fleet) draining() int { return len(f.live(leases.Worker.Draining)) }
+func (f processes) draining() int { return len(f.live(leases.Worker.Draining)) }
 
 // withGone returns the workers, followed by those that have no row any more but whose tasks have not been recovered.
-func (f fleet) withGone() []leases.Worker {
+func (f processes) withGone() []leases.Worker {
 	list := slices.Clone(f.workers)
 	for _, id := range slices.Sorted(maps.Keys(f.running)) {
 		if !slices.ContainsFunc(f.workers, func(w leases.Worker) bool { return w.ID == id }) {
@@ -61,12 +61,12 @@ func (f fleet) withGone() []leases.Worker {
 func listed(list, name string) bool { return slices.Contains(strings.Split(list, ","), name) }
 
 // served reports whether a live worker would claim a task when it has a free slot.
-func (f fleet) served(handler, queue string) bool {
+func (f processes) served(handler, queue string) bool {
 	return len(f.live(func(w leases.Worker) bool { return listed(w.Handlers, handler) && listed(w.Queues, queue) })) > 0
 }
 
 // due says why a task that may be claimed from the time at has not been claimed.
-func (f fleet) due(at db.Time, handler, queue string) string {
+func (f processes) due(at db.Time, handler, queue string) string {
 	if at.After(f.now) {
 		return "due in " + span(at.Sub(f.now))
 	}
@@ -93,7 +93,7 @@ func (f fleet) due(at db.Time, handler, queue string) string {
 }
 
 // reserved says why a due task that is reserved for one worker has not been claimed.
-func (f fleet) reserved(worker, handler string) string {
+func (f processes) reserved(worker, handler string) string {
 	alone := f.live(func(w leases.Worker) bool { return w.ID == worker })
 	switch {
 	case len(alone) == 0:
@@ -106,8 +106,8 @@ func (f fleet) reserved(worker, handler string) string {
 }
 
 // full says what the workers that serve a task have used up: their slots, or their capacity for its handler.
-func (f fleet) full(serving []leases.Worker, handler string) string {
-	slots, used, places, crowded := 0, 0, 0, 0
+func (f processes) full(serving []leases.Worker, handler string) string {
+	slots, used, places, saturated := 0, 0, 0, 0
 	for _, w := range serving {
 		slots, used = slots+w.Slots, used+len(f.running[w.ID])
 		if len(f.running[w.ID]) >= w.Slots {
@@ -117,17 +117,17 @@ func (f fleet) full(serving []leases.Worker, handler string) string {
 		if limit == 0 || f.runs(w, handler) < limit {
 			return "due: about to be claimed"
 		}
-		places, crowded = places+limit, crowded+1
+		places, saturated = places+limit, saturated+1
 	}
-	if crowded == 0 {
+	if saturated == 0 {
 		return fmt.Sprintf("due: waiting for a free worker slot (%d of %d taken)", used, slots)
 	}
 	return fmt.Sprintf("due: waiting for a free place for %s (%d of %d taken in %s: `serve --handler-limit %s=N` changes that)",
-		handler, places, places, counted(int64(crowded), "worker"), handler)
+		handler, places, places, counted(int64(saturated), "worker"), handler)
 }
 
 // runs counts the tasks of a handler that a worker runs.
-func (f fleet) runs(w leases.Worker, handler string) (n int) {
+func (f processes) runs(w leases.Worker, handler string) (n int) {
 	for _, t := range f.running[w.ID] {
 		if t.Handler == handler {
 			n++
@@ -137,7 +137,7 @@ func (f fleet) runs(w leases.Worker, handler string) (n int) {
 }
 
 // unheld returns how long no live worker has held a running task, or 0 if one holds it.
-func (f fleet) unheld(t tasks.Task) time.Duration {
+func (f processes) unheld(t tasks.Task) time.Duration {
 	for _, w := range f.workers {
 		if w.ID == string(t.WorkerID) {
 			return max(0, f.now.Sub(w.LeaseExpiresAt.Time))
@@ -147,7 +147,7 @@ func (f fleet) unheld(t tasks.Task) time.Duration {
 }
 
 // lost says what happens to a running task whose worker is not alive. It returns "" if the worker is alive.
-func (f fleet) lost(t tasks.Task) string {
+func (f processes) lost(t tasks.Task) string {
 	for _, w := range f.workers {
 		switch {
 		case w.ID != string(t.WorkerID):

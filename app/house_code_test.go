@@ -18,7 +18,7 @@ var mayWrite = map[string][]string{
 	"pipeline_executions":  {"modules/pipelines/repository.go", "modules/pipelines/reserved.go", retaining, importing, "modules/seal/sealer.go", "modules/seal/store.go"},
 	"task_executions":      {"modules/tasks/apply.go", "modules/tasks/columns.go", "modules/tasks/read.go", retaining, importingRows},
 	"execution_events":     {"modules/events/repository.go", retaining, importingRows},
-	"task_outbox":          {"modules/outbox/outbox.go", "modules/outbox/claim.go", "modules/outbox/private.go", importingRows},
+	"task_outbox":          {"modules/outbox/outbox.go", "modules/outbox/claim_filter.go", "modules/outbox/private.go", importingRows},
 	"execution_labels":     {"modules/pipelines/labels.go", retaining, importing},
 	"log_chunks":           {"modules/tasks/logs.go", retaining, importingRows},
 	"chores":               {"modules/chores/chores.go"},

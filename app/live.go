@@ -101,11 +101,11 @@ func choose(list []tasks.Task, most int) (chosen []tasks.Task, left int) {
 		}
 		return 4
 	}
-	room := max(most-1, 1) // a line says how many are left out
+	free := max(most-1, 1) // a line says how many are left out
 	keep := make([]bool, len(list))
-	for r, n := 0, 0; r <= 4 && n < room; r++ {
+	for r, n := 0, 0; r <= 4 && n < free; r++ {
 		for i, t := range list {
-			if n < room && rank(t) == r {
+			if n < free && rank(t) == r {
 				keep[i] = true
 				n++
 			}

@@ -174,7 +174,7 @@ const (
 func (l *logReader) follow(ctx context.Context) error {
 	var ended time.Time
 	for {
-		x, err := l.look(ctx)
+		x, err := l.poll(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // an interrupt is a normal end
@@ -197,9 +197,9 @@ func (l *logReader) follow(ctx context.Context) error {
 	}
 }
 
-// look shows new output. It reads the execution first, so that it sees everything that tasks wrote before the end. It
+// poll shows new output. It reads the execution first, so that it sees everything that tasks wrote before the end. It
 // reads only tasks that run or have changed.
-func (l *logReader) look(ctx context.Context) (pipelines.Execution, error) {
+func (l *logReader) poll(ctx context.Context) (pipelines.Execution, error) {
 	found, err := l.needs.Executions.Find(ctx, []db.ID{l.id})
 	if err != nil {
 		return pipelines.Execution{}, err

@@ -58,7 +58,7 @@ func (c *cli) outboxCommand() *cobra.Command {
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n outboxNeeds) error {
 			if remove {
-				return c.removeStray(ctx, n, *format)
+				return c.removeOrphans(ctx, n, *format)
 			}
 			rows, next, err := n.pending(ctx, after, limit)
 			if err != nil {
@@ -143,7 +143,7 @@ func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Entry) ([]pendi
 	if err != nil {
 		return nil, err
 	}
-	f, err := readFleet(ctx, n.DB, n.Leases, n.Tasks)
+	f, err := readProcesses(ctx, n.DB, n.Leases, n.Tasks)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Entry) ([]pendi
 
 // reason says why a row has not been claimed. It does not include a handler's reason for a deferral, which show reads
 // from the history.
-func reason(r outbox.Entry, t tasks.Task, f fleet) string {
+func reason(r outbox.Entry, t tasks.Task, f processes) string {
 	why := f.due(r.AvailableAt, r.Handler, r.Queue)
 	switch {
 	case t.SubStatus == tasks.Deferred:
@@ -192,7 +192,7 @@ func (c *cli) printPending(list []pending) {
 }
 
 // removeOrphans removes rows without a task to run.
-func (c *cli) removeStray(ctx context.Context, n outboxNeeds, format string) error {
+func (c *cli) removeOrphans(ctx context.Context, n outboxNeeds, format string) error {
 	var removed int64
 	err := n.DB.Transaction(ctx, func(tx db.Tx) (err error) {
 		removed, err = n.Outbox.DeleteOrphans(tx, tx.Now)

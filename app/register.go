@@ -160,7 +160,7 @@ func (r *registrar) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := r.look(); err != nil {
+		if err := r.scan(); err != nil {
 			if away != err.Error() {
 				r.log.Warn("the folder of pipelines cannot be read: what was registered stays", zap.Error(err))
 			}
@@ -174,8 +174,8 @@ func (r *registrar) watch(ctx context.Context) {
 	}
 }
 
-// look reads the directory's current definitions. Definitions of the program come first and stay.
-func (r *registrar) look() error {
+// scan reads the directory's current definitions. Definitions of the program come first and stay.
+func (r *registrar) scan() error {
 	if err := r.folder.scan(false); err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ func (w *runProgress) watch(ctx context.Context, ended chan error) (pipelines.Ex
 			return x, nil
 		}
 		pause := time.NewTimer(w.display.every())
-		look := time.NewTimer(refreshEvery)
+		poll := time.NewTimer(refreshEvery)
 		select {
 		case <-ctx.Done():
 		case err := <-ended:
@@ -113,10 +113,10 @@ func (w *runProgress) watch(ctx context.Context, ended chan error) (pipelines.Ex
 			case <-ctx.Done():
 			case <-pause.C:
 			}
-		case <-look.C:
+		case <-poll.C:
 		}
 		pause.Stop()
-		look.Stop()
+		poll.Stop()
 	}
 }
 

@@ -39,7 +39,7 @@ type showDocument struct {
 	failures []failedTask
 	account  *attemptHistory
 	started  db.Time // when the first task started; zero: none has
-	fleet    fleet
+	fleet    processes
 	now      time.Time
 }
 
@@ -191,7 +191,7 @@ func (doc *showDocument) explain(ctx context.Context, n showNeeds) (err error) {
 	reason := func(t tasks.Task) string { return doc.account.waited(t, doc.Execution, statuses, doc.now) }
 	if doc.At == nil {
 		if !doc.Execution.Status.Terminal() {
-			if doc.fleet, err = readFleet(ctx, n.DB, n.Leases, n.Tasks); err != nil {
+			if doc.fleet, err = readProcesses(ctx, n.DB, n.Leases, n.Tasks); err != nil {
 				return err
 			}
 		}

@@ -195,7 +195,7 @@ var steps = []time.Duration{
 }
 
 // axis writes round times above the cells, and the total after them.
-func axis(whole time.Duration, cells, room int) string {
+func axis(whole time.Duration, cells, free int) string {
 	const apart = 12 // minimum number of cells between ticks
 	line := []byte(strings.Repeat(" ", cells))
 	copy(line, "|0")
@@ -215,5 +215,5 @@ func axis(whole time.Duration, cells, room int) string {
 			copy(line[cell:], label)
 		}
 	}
-	return fmt.Sprintf(" %s %*s", line, room-1, span(whole))
+	return fmt.Sprintf(" %s %*s", line, free-1, span(whole))
 }

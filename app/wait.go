@@ -116,13 +116,13 @@ func (w *awaited) run(ctx context.Context, timeout time.Duration) error {
 		limited, cancel = context.WithTimeoutCause(ctx, timeout, errTimeout)
 	}
 	defer cancel()
-	told := make(chan struct{}, 1)
+	notified := make(chan struct{}, 1)
 	listening := make(chan error, 1)
 	listenCtx, stop := context.WithCancel(limited)
 	go func() {
 		listening <- w.DB.Listen(listenCtx, func(string) {
 			select {
-			case told <- struct{}{}:
+			case notified <- struct{}{}:
 			default:
 			}
 		})
@@ -135,7 +135,7 @@ func (w *awaited) run(ctx context.Context, timeout time.Duration) error {
 	}()
 	pause := firstPoll
 	for reached := false; ; {
-		done, err := w.look(limited)
+		done, err := w.poll(limited)
 		switch {
 		case err == nil && done:
 			return nil
@@ -152,7 +152,7 @@ func (w *awaited) run(ctx context.Context, timeout time.Duration) error {
 		timer := time.NewTimer(pause)
 		select {
 		case <-limited.Done():
-		case <-told:
+		case <-notified:
 		case <-timer.C:
 			pause = min(pause*5/4, lastPoll)
 		}
@@ -160,8 +160,8 @@ func (w *awaited) run(ctx context.Context, timeout time.Duration) error {
 	}
 }
 
-// look reads the executions that had not ended, and reports whether all have ended now.
-func (w *awaited) look(ctx context.Context) (done bool, err error) {
+// poll reads the executions that had not ended, and reports whether all have ended now.
+func (w *awaited) poll(ctx context.Context) (done bool, err error) {
 	var open []db.ID
 	for _, id := range w.ids {
 		if !w.found[id].Status.Terminal() {

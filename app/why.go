@@ -12,7 +12,7 @@ import (
 )
 
 // waiting says why a task is not running, or will not continue. It returns "" for a task that runs or has ended.
-func (h *attemptHistory) waiting(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status, f fleet) string {
+func (h *attemptHistory) waiting(t tasks.Task, x pipelines.Execution, all map[string]tasks.Status, f processes) string {
 	switch {
 	case t.Status == tasks.NotStarted:
 		return h.waitsFor(t, x, all)

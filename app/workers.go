@@ -50,7 +50,7 @@ func (c *cli) workersCommand() *cobra.Command {
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workersNeeds) error {
-			f, err := readFleet(ctx, n.DB, n.Leases, n.Tasks)
+			f, err := readProcesses(ctx, n.DB, n.Leases, n.Tasks)
 			if err != nil {
 				return err
 			}
@@ -68,7 +68,7 @@ func (c *cli) workersCommand() *cobra.Command {
 	return cmd
 }
 
-func (n workersNeeds) rows(ctx context.Context, f fleet) ([]workerRow, error) {
+func (n workersNeeds) rows(ctx context.Context, f processes) ([]workerRow, error) {
 	executions := map[db.ID]bool{}
 	for _, list := range f.running {
 		for _, t := range list {
@@ -96,7 +96,7 @@ func (n workersNeeds) rows(ctx context.Context, f fleet) ([]workerRow, error) {
 	return rows, nil
 }
 
-func (c *cli) printWorkers(list []workerRow, f fleet) {
+func (c *cli) printWorkers(list []workerRow, f processes) {
 	if len(list) == 0 {
 		fmt.Fprintln(c.stderr, c.again("no workers: `sluice serve` starts one"))
 		return
@@ -120,7 +120,7 @@ func (c *cli) printWorkers(list []workerRow, f fleet) {
 }
 
 // doing describes the tasks that a worker has held longest.
-func doing(list []workingTask, f fleet) string {
+func doing(list []workingTask, f processes) string {
 	const most = 3
 	var parts []string
 	for _, t := range list[:min(most, len(list))] {

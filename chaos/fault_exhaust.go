@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Exhausted is the fault's name.
@@ -35,12 +34,11 @@ func (f *exhaust) apply(ctx context.Context, r *round) (bool, error) {
 	if !pause(ctx, exhausting) {
 		return false, nil
 	}
-	c, err := pgconn.Connect(ctx, r.server.url(r.server.address(), workerRole, r.name, driverApplication))
-	var refusal *pgconn.PgError
+	err := r.server.tool(ctx, "psql", "-q", "-U", workerRole, "-d", r.name, "-c", "SELECT 1") // the later -U counts
 	switch {
 	case err == nil:
-		return false, errors.Join(errors.New("the limit of connections has no effect"), c.Close(ctx))
-	case errors.As(err, &refusal) && refusal.Code == tooMany:
+		return false, errors.New("the limit of connections has no effect")
+	case strings.Contains(err.Error(), "too many connections for role"):
 		return true, nil
 	}
 	return false, nil // another fault came first

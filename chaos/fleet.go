@@ -15,8 +15,8 @@ import (
 	"github.com/sluiceworks/sluice/chaos/step"
 )
 
-// fleet keeps a number of worker processes alive, whatever happens to them.
-type fleet struct {
+// processes keeps a number of worker processes alive, whatever happens to them.
+type processes struct {
 	config  Config
 	url     string
 	ledgers string // directory
@@ -30,8 +30,8 @@ type fleet struct {
 	seq    int
 }
 
-func newFleet(c Config, url string, l *logs) *fleet {
-	return &fleet{config: c, url: url, ledgers: c.Dir, logs: l, idle: make(chan *place, c.Workers)}
+func newProcesses(c Config, url string, l *logs) *processes {
+	return &processes{config: c, url: url, ledgers: c.Dir, logs: l, idle: make(chan *place, c.Workers)}
 }
 
 // place is one worker of the fleet, through all its processes.
@@ -61,7 +61,7 @@ const exitUnreachable = 4
 const exitInterrupted = 130
 
 // run keeps the processes alive until ctx ends, and then stops them in order.
-func (f *fleet) run(ctx context.Context, workers int) error {
+func (f *processes) run(ctx context.Context, workers int) error {
 	var all sync.WaitGroup
 	errs := make(chan error, workers)
 	for i := range workers {
@@ -77,7 +77,7 @@ func (f *fleet) run(ctx context.Context, workers int) error {
 	return nil
 }
 
-func (f *fleet) keep(ctx context.Context, p *place) error {
+func (f *processes) keep(ctx context.Context, p *place) error {
 	f.idle <- p
 	for ctx.Err() == nil {
 		if err := f.live(ctx, p); err != nil {
@@ -88,7 +88,7 @@ func (f *fleet) keep(ctx context.Context, p *place) error {
 }
 
 // live runs one process to its end.
-func (f *fleet) live(ctx context.Context, p *place) error {
+func (f *processes) live(ctx context.Context, p *place) error {
 	f.mu.Lock()
 	f.seq++
 	name := fmt.Sprintf("%d-%d", p.number, f.seq)
@@ -132,7 +132,7 @@ func (f *fleet) live(ctx context.Context, p *place) error {
 }
 
 // stop ends a process at the end of the round.
-func (f *fleet) stop(proc *child) {
+func (f *processes) stop(proc *child) {
 	if f.config.Brutal {
 		_ = proc.signal(syscall.SIGKILL) // an ended process needs no signal
 		return
@@ -141,7 +141,7 @@ func (f *fleet) stop(proc *child) {
 }
 
 // ended checks how a process ended, and records an unexplained end as a fault.
-func (f *fleet) ended(ctx context.Context, p *place, proc *child, last string) {
+func (f *processes) ended(ctx context.Context, p *place, proc *child, last string) {
 	p.mu.Lock()
 	wanted := p.wanted
 	p.mu.Unlock()
@@ -161,14 +161,14 @@ func (f *fleet) ended(ctx context.Context, p *place, proc *child, last string) {
 	}
 }
 
-func (f *fleet) note(pid int, kind string) {
+func (f *processes) note(pid int, kind string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ends = append(f.ends, end{pid: pid, at: time.Now(), kind: kind})
 }
 
 // borrow takes a random place whose process works. Only one fault at a time has a place.
-func (f *fleet) borrow(ctx context.Context) (*place, error) {
+func (f *processes) borrow(ctx context.Context) (*place, error) {
 	// Channels are first in, first out, so a random number of rounds makes the choice random.
 	for turns := rand.IntN(f.config.Workers); ; turns-- {
 		select {
@@ -188,7 +188,7 @@ func (f *fleet) borrow(ctx context.Context) (*place, error) {
 	}
 }
 
-func (f *fleet) giveBack(p *place) { f.idle <- p }
+func (f *processes) giveBack(p *place) { f.idle <- p }
 
 // await waits until a process of the place works.
 func (p *place) await(ctx context.Context) error {
@@ -224,7 +224,7 @@ func (p *place) works() bool {
 }
 
 // end ends the current process with a signal.
-func (f *fleet) end(p *place, s syscall.Signal, kind string) (*child, error) {
+func (f *processes) end(p *place, s syscall.Signal, kind string) (*child, error) {
 	p.mu.Lock()
 	p.wanted = true
 	proc := p.proc

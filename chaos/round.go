@@ -20,7 +20,7 @@ type round struct {
 	proxy  *proxy  // nil with SQLite
 	name   string  // of the database in PostgreSQL
 	db     *db.DB  // the tests' own connection to the database, without the proxy
-	fleet  *fleet
+	fleet  *processes
 	feeder *feeder
 	logs   *logs
 
@@ -54,7 +54,7 @@ func Run(ctx context.Context, c Config, s *Server) (report Report, err error) {
 		return r.report, errors.Join(err, r.db.Close())
 	}
 	if r.feeder, err = newFeeder(feeding, c.Open, c.Poison); err == nil {
-		r.fleet = newFleet(c, through, r.logs)
+		r.fleet = newProcesses(c, through, r.logs)
 		err = r.run(ctx)
 	}
 	err = errors.Join(err, feeding.Close(), r.db.Close())

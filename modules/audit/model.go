@@ -36,7 +36,7 @@ type pipeline struct {
 	pastEnd int64 // the version of the last end that checkPastEnd has checked
 	tasks   []*task
 	// strangers are tasks that events of this pipeline name but that do not belong to it.
-	strangers map[db.ID]*stranger
+	strangers map[db.ID]*foreignTask
 }
 
 var pipelineColumns = []string{
@@ -92,8 +92,8 @@ type queued struct {
 	handler, queue string
 }
 
-// stranger counts the events of a pipeline that name a task of no or another pipeline.
-type stranger struct {
+// foreignTask counts the events of a pipeline that name a task of no or another pipeline.
+type foreignTask struct {
 	events int
 	first  EventRef
 }

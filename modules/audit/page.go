@@ -239,11 +239,11 @@ func giveEvent(h *history, f fold, e *event, ofTask bool) {
 
 func (x *pipeline) estrange(id db.ID, e *event) {
 	if x.strangers == nil {
-		x.strangers = map[db.ID]*stranger{}
+		x.strangers = map[db.ID]*foreignTask{}
 	}
 	s, ok := x.strangers[id]
 	if !ok {
-		s = &stranger{first: e.ref()}
+		s = &foreignTask{first: e.ref()}
 		x.strangers[id] = s
 	}
 	s.events++

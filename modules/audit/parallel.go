@@ -61,7 +61,7 @@ func (a *Auditor) verifyAll(ctx context.Context, r *run) error {
 		if err := checkDefinitions(g, r, nil); err != nil || !r.options.Since.IsZero() {
 			return err
 		}
-		return strayOutbox(g, r)
+		return orphanedOutbox(g, r)
 	})
 }
 

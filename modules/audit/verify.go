@@ -154,8 +154,8 @@ func (p *page) examine() error {
 	return p.checkUnheld()
 }
 
-// strayOutbox finds outbox rows whose task does not exist. All others have been checked with their tasks.
-func strayOutbox(g *gorm.DB, r *run) error {
+// orphanedOutbox finds outbox rows whose task does not exist. All others have been checked with their tasks.
+func orphanedOutbox(g *gorm.DB, r *run) error {
 	columns := []string{"id", "task_execution_id"}
 	query := fmt.Sprintf("SELECT o.id, o.task_execution_id FROM %s AS o LEFT JOIN %s AS t ON t.id = o.task_execution_id WHERE t.id IS NULL ORDER BY o.id",
 		table(g, "task_outbox"), table(g, "task_executions"))

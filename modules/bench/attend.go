@@ -63,20 +63,20 @@ func Attend(ctx context.Context, deps workers.Deps, slots int, handler *Handler,
 	if err := h.say(message{Answered: askJoin}); err != nil {
 		return err
 	}
-	telling := make(chan error, 1)
-	go func() { telling <- h.tell(ctx, t) }()
+	reporting := make(chan error, 1)
+	go func() { reporting <- h.reportProgress(ctx, t) }()
 	asked := make(chan string)
 	go read(ctx, in, asked)
 	for {
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), <-telling)
-		case err := <-telling:
+			return errors.Join(ctx.Err(), <-reporting)
+		case err := <-reporting:
 			return err
 		case request, open := <-asked:
 			if !open {
 				cancel()
-				return <-telling
+				return <-reporting
 			}
 			if err := h.answer(ctx, m, request); err != nil {
 				return err
@@ -117,22 +117,22 @@ func (h *helper) answer(ctx context.Context, m *Member, request string) error {
 	return h.say(reply)
 }
 
-// tell reports progress until ctx ends. If the benchmark has failed in this process, it reports the failure and
+// reportProgress reports progress until ctx ends. If the benchmark has failed in this process, it reports the failure and
 // returns.
-func (h *helper) tell(ctx context.Context, t *counter) error {
-	told := int64(0)
+func (h *helper) reportProgress(ctx context.Context, t *counter) error {
+	notified := int64(0)
 	for ctx.Err() == nil {
-		if err := t.await(ctx, told+1); err != nil {
+		if err := t.await(ctx, notified+1); err != nil {
 			if ctx.Err() == nil {
 				return h.say(message{Failure: err.Error()})
 			}
 			break
 		}
 		n := t.count()
-		if err := h.say(message{Done: n - told}); err != nil {
+		if err := h.say(message{Done: n - notified}); err != nil {
 			return err
 		}
-		told = n
+		notified = n
 		_ = pause(ctx, reportInterval) // if ctx has ended, so does the loop
 	}
 	return nil

@@ -115,8 +115,8 @@ func countEvents(ctx context.Context, d *db.DB, p Plan) (n int64, err error) {
 	return n, err
 }
 
-// tellProgress is the interval between two progress reports of a long phase.
-const tellProgress = 200 * time.Millisecond
+// progressInterval is the interval between two progress reports of a long phase.
+const progressInterval = 200 * time.Millisecond
 
 // watch reports the progress of a phase until stop is called.
 func (p Plan) watch(ctx context.Context, what string, total int64, done func() int64) (stop func()) {
@@ -124,7 +124,7 @@ func (p Plan) watch(ctx context.Context, what string, total int64, done func() i
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for pause(ctx, tellProgress) == nil {
+		for pause(ctx, progressInterval) == nil {
 			p.progress(what, done(), total)
 		}
 	}()

@@ -67,8 +67,8 @@ type mark struct {
 	at       db.Time
 }
 
-// turn closes the open segment and opens the next one.
-func (l *taskLife) turn(t tasks.Task, pipelinePaused bool, at db.Time, by events.Type, lost bool) {
+// transition closes the open segment and opens the next one.
+func (l *taskLife) transition(t tasks.Task, pipelinePaused bool, at db.Time, by events.Type, lost bool) {
 	l.close(at, result(by, lost))
 	l.from, l.status, l.sub, l.number, l.due = at, t.Status, t.SubStatus, t.Attempt, t.RetryAt
 	l.row.Status = t.Status

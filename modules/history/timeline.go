@@ -92,7 +92,7 @@ func (w *walk) pipeline(by events.Type, at db.Time) {
 	for _, l := range w.order {
 		if l.status == tasks.Ready {
 			t, _ := w.replay.Task(l.row.TaskExecutionID)
-			l.turn(t, w.paused, at, by, false)
+			l.transition(t, w.paused, at, by, false)
 		}
 	}
 }
@@ -116,7 +116,7 @@ func (w *walk) task(e *events.Event, position int) {
 		return // a step within the same segment
 	}
 	lost := e.WorkerID == "" // a worker that releases a task is named in the event
-	l.turn(t, w.paused, at, e.EventType, lost)
+	l.transition(t, w.paused, at, e.EventType, lost)
 }
 
 func (w *walk) finish(now db.Time) *Timeline {

@@ -140,8 +140,8 @@ func (t *PendingClaim) wasCapped() bool {
 	for _, row := range t.rows {
 		taken[row.Handler]++
 	}
-	for handler, room := range t.filter.saturating() {
-		if taken[handler] >= room {
+	for handler, free := range t.filter.saturating() {
+		if taken[handler] >= free {
 			return true
 		}
 	}

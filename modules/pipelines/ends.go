@@ -25,8 +25,8 @@ type watcher struct{ notify func([]Execution) }
 // WatchEnds registers a function to be called when runs of the context's tenant have ended, for whatever reason, after
 // the commit. It is also called with the ends that ClaimEnds takes over. The executions have no inputs. If several
 // functions are registered, only the first is called, so that each end is reported once. stop unregisters the function.
-func (e *Engine) WatchEnds(ctx context.Context, tell func([]Execution)) (stop func()) {
-	w, name, added := e.pipelines.watchers, db.TenantOf(ctx), &watcher{tell}
+func (e *Engine) WatchEnds(ctx context.Context, notify func([]Execution)) (stop func()) {
+	w, name, added := e.pipelines.watchers, db.TenantOf(ctx), &watcher{notify}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.byTenant == nil {

@@ -192,17 +192,17 @@ func (t *exchange) claimEager() {
 		}
 	}
 	slices.SortStableFunc(found, func(a, b successor) int { return a.n.task.Priority - b.n.task.Priority })
-	rooms, most := maps.Clone(t.Filter.Capacity), min(t.EagerMax, t.Filter.Limit)
+	capacities, most := maps.Clone(t.Filter.Capacity), min(t.EagerMax, t.Filter.Limit)
 	for _, s := range found {
-		room, limited := rooms[s.n.task.Handler]
+		free, limited := capacities[s.n.task.Handler]
 		if len(t.claims) == most {
 			break
 		}
 		if limited {
-			if room <= 0 {
+			if free <= 0 {
 				continue // it gets an outbox row instead
 			}
-			rooms[s.n.task.Handler]--
+			capacities[s.n.task.Handler]--
 		}
 		s.n.change.Claim(t.Worker, t.LeaseExpiresAt, t.tx.Now).MarkStarted()
 		s.n.task = s.n.change.Task
@@ -239,8 +239,8 @@ func (n *node) becameReady() bool {
 	return n.change != nil && n.task.Status == tasks.Ready && n.change.Steps[len(n.change.Steps)-1].Transition.Name == tasks.TransitionMarkReady.Name
 }
 
-// completed returns the node of a task that completes in this plan; nil if there is none. p may be nil.
-func (p *plan) completed(name string) *node {
+// completedNode returns the node of a task that completes in this plan; nil if there is none. p may be nil.
+func (p *plan) completedNode(name string) *node {
 	if p == nil {
 		return nil
 	}

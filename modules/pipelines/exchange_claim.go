@@ -37,16 +37,16 @@ func (t *exchange) remainingFilter() outbox.ClaimFilter {
 	if len(t.PollHandlers) > 0 {
 		want.Handlers = t.PollHandlers
 	}
-	room := 0
+	free := 0
 	for _, name := range want.Handlers {
 		n, limited := want.Capacity[name]
 		if !limited {
-			room = want.Limit
+			free = want.Limit
 			break
 		}
-		room += n
+		free += n
 	}
-	want.Limit = min(want.Limit, room)
+	want.Limit = min(want.Limit, free)
 	t.pollFilter = want
 	return want
 }

@@ -53,7 +53,7 @@ func (t *exchange) pasts() error {
 		}
 		for _, name := range names {
 			task := found[tasks.Key{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: name}]
-			if n := c.plan.moved(name); n != nil {
+			if n := c.plan.changedNode(name); n != nil {
 				task = n.task // it ends in this transaction
 			}
 			c.Past[name] = pastOf(task)
@@ -62,8 +62,8 @@ func (t *exchange) pasts() error {
 	return nil
 }
 
-// moved returns the node of a task that this plan changes; nil if there is none. p may be nil.
-func (p *plan) moved(name string) *node {
+// changedNode returns the node of a task that this plan changes; nil if there is none. p may be nil.
+func (p *plan) changedNode(name string) *node {
 	if p == nil {
 		return nil
 	}

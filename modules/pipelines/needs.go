@@ -33,7 +33,7 @@ func (t *exchange) loadNeeds() error {
 			continue
 		}
 		for _, name := range list {
-			if n := c.plan.completed(name); n != nil {
+			if n := c.plan.completedNode(name); n != nil {
 				c.Needs[name] = json.RawMessage(n.change.Task.Output)
 			} else {
 				stored = append(stored, c.named(name))
@@ -54,7 +54,7 @@ func (t *exchange) loadNeeds() error {
 			continue
 		}
 		for _, name := range list {
-			if c.plan.completed(name) == nil {
+			if c.plan.completedNode(name) == nil {
 				c.Needs[name] = json.RawMessage(found[c.named(name)])
 			}
 		}
@@ -73,7 +73,7 @@ func (t *exchange) manyNeeds(c *Claim, list []string) error {
 	for part := range slices.Chunk(list, needsPart) {
 		var stored []tasks.Key
 		for _, name := range part {
-			if n := c.plan.completed(name); n != nil {
+			if n := c.plan.completedNode(name); n != nil {
 				c.Needs[name] = json.RawMessage(n.change.Task.Output)
 			} else {
 				stored = append(stored, c.named(name))

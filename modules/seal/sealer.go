@@ -103,7 +103,7 @@ func (s *Sealer) RunEvery(ctx context.Context, log *zap.Logger) {
 	defer tick.Stop()
 	me := db.NewID().String()
 	for {
-		if err := s.look(ctx, me); err != nil && ctx.Err() == nil {
+		if err := s.sealDue(ctx, me); err != nil && ctx.Err() == nil {
 			log.Warn("ended executions wait for their seals", zap.Error(err))
 		}
 		select {
@@ -114,7 +114,7 @@ func (s *Sealer) RunEvery(ctx context.Context, log *zap.Logger) {
 	}
 }
 
-func (s *Sealer) look(ctx context.Context, me string) error {
+func (s *Sealer) sealDue(ctx context.Context, me string) error {
 	due, err := s.due(ctx, nil, 1)
 	if err != nil || len(due) == 0 {
 		return err

@@ -146,14 +146,14 @@ func (r *Repository) CountDependencies(tx db.Tx, list []DependencyCount) error {
 		db.Args{"x": db.IDRows(ids).Ints("n", n)})
 }
 
-// Moved is a stale claim: one that no longer holds its task.
-type Moved struct {
+// StaleClaim is a stale claim: one that no longer holds its task.
+type StaleClaim struct {
 	Place int  // index in the list of claims
 	Ended bool // the task is Cancelled or Abandoned, so no other worker runs it
 }
 
 // StaleVersions returns those of the given claims that no longer hold their tasks.
-func (r *Repository) StaleVersions(ctx context.Context, claims []Task) (moved []Moved, err error) {
+func (r *Repository) StaleVersions(ctx context.Context, claims []Task) (changed []StaleClaim, err error) {
 	n := len(claims)
 	ids, versions, holders, since, places := make([]db.ID, n), make([]int64, n), make([]string, n), make([]db.Time, n), make([]int64, n)
 	for i := range claims {
@@ -165,11 +165,11 @@ FROM $x LEFT JOIN {task_executions} AS t ON t.id = x.id
 WHERE NOT coalesce(t.version = x.version AND t.worker_id = x.holder AND t.started_at = x.since, false)`,
 		db.Args{"x": db.IDRows(ids).Ints("version", versions).Texts("holder", holders).Times("since", since).Ints("place", places)},
 		func(scan func(...any) error) error {
-			moved = append(moved, Moved{})
-			m := &moved[len(moved)-1]
+			changed = append(changed, StaleClaim{})
+			m := &changed[len(changed)-1]
 			return scan(&m.Place, &m.Ended)
 		})
-	return moved, wrap("look at claims", err)
+	return changed, wrap("look at claims", err)
 }
 
 // ListByPipeline returns the tasks of a pipeline execution, with their outputs, in the order of creation.

@@ -117,8 +117,8 @@ func TestMoved(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		slices.SortFunc(got, func(a, b tasks.Moved) int { return a.Place - b.Place })
-		if diff := cmp.Diff([]tasks.Moved{{1, true}, {2, false}, {3, false}, {4, false}}, got); diff != "" {
+		slices.SortFunc(got, func(a, b tasks.StaleClaim) int { return a.Place - b.Place })
+		if diff := cmp.Diff([]tasks.StaleClaim{{1, true}, {2, false}, {3, false}, {4, false}}, got); diff != "" {
 			t.Errorf("moved (-want +got):\n%s", diff)
 		}
 	})

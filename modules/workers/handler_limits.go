@@ -88,9 +88,9 @@ func (l *HandlerLimits) String() string {
 
 // join returns a pool's member of each semaphore, by handler name.
 func (l *HandlerLimits) join(wake func()) map[string]*semaphoreMember {
-	seats := make(map[string]*semaphoreMember, len(l.budgets))
+	members := make(map[string]*semaphoreMember, len(l.budgets))
 	for name, b := range l.budgets {
-		seats[name] = b.join(wake)
+		members[name] = b.join(wake)
 	}
-	return seats
+	return members
 }

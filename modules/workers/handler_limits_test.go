@@ -321,7 +321,10 @@ func TestFleetSharesLimits(t *testing.T) {
 func TestFleetLimitGivesWay(t *testing.T) {
 	const slots, limit, flood, few = 16, 2, 400, 4
 	enginetest.Each(t, nil, func(t *testing.T, base *enginetest.Stack) {
-		handler := &poolHandler{"narrow", func(context.Context, *tasks.Attempt) (json.RawMessage, error) { return json.RawMessage(`{}`), nil }}
+		handler := &poolHandler{"narrow", func(context.Context, *tasks.Attempt) (json.RawMessage, error) {
+			time.Sleep(2 * time.Millisecond) // or a short delay of the machine is many tasks
+			return json.RawMessage(`{}`), nil
+		}}
 		s := enginetest.New(t, base.DB, handler)
 		big, small := inTenant(t, s.DB, "big"), inTenant(t, s.DB, "small")
 		chains := wideTasks(flood, "narrow")

@@ -30,8 +30,8 @@ func (p *Pool) heartbeat(ctx context.Context) {
 	ctx = db.WithHeartbeatPool(ctx)
 	renew := time.NewTicker(p.config.Lease / 3)
 	defer renew.Stop()
-	look := time.NewTicker(watchInterval)
-	defer look.Stop()
+	poll := time.NewTicker(watchInterval)
+	defer poll.Stop()
 	clock := time.NewTicker(clockEvery)
 	defer clock.Stop()
 	if p.config.PipelineExecutionID.IsZero() {
@@ -41,7 +41,7 @@ func (p *Pool) heartbeat(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-look.C:
+		case <-poll.C:
 			p.cancelLostClaims(ctx)
 		case <-p.checkClaims:
 			p.cancelLostClaims(ctx)
@@ -111,11 +111,11 @@ func (p *Pool) clockSet(ctx context.Context, clock time.Time) bool {
 		return false
 	}
 	p.syncClock(ctx)
-	moved := p.db.Now().Sub(before)
-	if moved.Abs() < clockStep {
+	changed := p.db.Now().Sub(before)
+	if changed.Abs() < clockStep {
 		return false
 	}
-	p.log.Warn("the database's clock has been set", zap.Duration("by", moved.Round(time.Millisecond)))
+	p.log.Warn("the database's clock has been set", zap.Duration("by", changed.Round(time.Millisecond)))
 	p.recoverAfter = p.db.Now().Add(p.config.Lease)
 	if n, err := p.leases.Renew(ctx, p.workerID(), p.config.Lease); err == nil {
 		p.mu.Lock()
@@ -143,7 +143,7 @@ func (p *Pool) cancelLostClaims(ctx context.Context) {
 	if len(list) == 0 {
 		return
 	}
-	moved, err := p.tasks.StaleVersions(ctx, list)
+	changed, err := p.tasks.StaleVersions(ctx, list)
 	if ctx.Err() != nil {
 		return
 	}
@@ -153,7 +153,7 @@ func (p *Pool) cancelLostClaims(ctx context.Context) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, m := range moved {
+	for _, m := range changed {
 		cause := errClaimLost
 		if m.Ended {
 			cause = errTaskEnded

@@ -38,7 +38,7 @@ func signal(c chan struct{}) {
 func (p *Pool) resolveInDoubtLoop(ctx context.Context) {
 	tick := time.NewTicker(p.config.Lease / 3)
 	defer tick.Stop()
-	looks, next := 0, p.db.Now()
+	comparisons, next := 0, p.db.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -47,9 +47,9 @@ func (p *Pool) resolveInDoubtLoop(ctx context.Context) {
 			p.recover(ctx)
 			continue
 		case <-p.inDoubt:
-			looks = inDoubtPolls
+			comparisons = inDoubtPolls
 		case <-tick.C:
-			if looks == 0 && (p.db.Now().Before(next) || !p.claimedSinceCheck.Load()) {
+			if comparisons == 0 && (p.db.Now().Before(next) || !p.claimedSinceCheck.Load()) {
 				continue
 			}
 		}
@@ -60,7 +60,7 @@ func (p *Pool) resolveInDoubtLoop(ctx context.Context) {
 			p.sampledLog.Warn("comparing claims with the database failed, trying again", zap.Error(err))
 			continue
 		}
-		looks = max(looks-1, 0)
+		comparisons = max(comparisons-1, 0)
 		next = p.db.Now().Add(compareShare * p.db.Now().Sub(began))
 	}
 }
@@ -116,19 +116,19 @@ func (p *Pool) releaseOrphans(ctx context.Context) error {
 	}
 	p.lastClaim() // now every committed claim is in running
 	p.addRunning(known)
-	var strays []*pipelines.Outcome
+	var orphans []*pipelines.Outcome
 	for i := range list {
 		if !known[keyOf(&list[i])] {
-			strays = append(strays, &pipelines.Outcome{
+			orphans = append(orphans, &pipelines.Outcome{
 				Claim: &pipelines.Claim{Task: list[i]}, Kind: pipelines.OutcomeReleased,
 				Reason: "its worker does not run it: the answer to the claim, or a later commit, was lost",
 			})
 		}
 	}
-	if len(strays) == 0 {
+	if len(orphans) == 0 {
 		return nil
 	}
-	lost, err := p.engine.RecordOutcomes(ctx, p.workerID(), strays)
+	lost, err := p.engine.RecordOutcomes(ctx, p.workerID(), orphans)
 	given := 0
 	for _, l := range lost {
 		if l == nil {

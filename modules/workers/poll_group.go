@@ -77,8 +77,8 @@ func (p *Pool) pollAll() {
 // is the number of the exchange's outcomes by handler. Callers hold mu.
 func (p *Pool) pollable(want int, ended map[string]int) []*pollGroup {
 	if p.shared.due {
-		for name, room := range p.limits {
-			if p.saturated[name] == nil && room.fairShare(ended[name])+room.available() == 0 {
+		for name, free := range p.limits {
+			if p.saturated[name] == nil && free.fairShare(ended[name])+free.available() == 0 {
 				p.isolate(name)
 			}
 		}
@@ -89,8 +89,8 @@ func (p *Pool) pollable(want int, ended map[string]int) []*pollGroup {
 		list = append(list, &p.shared)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.saturated)) {
-		room := p.limits[name]
-		if s := p.saturated[name]; s.due && (room.fairShare(ended[name]) > 0 || room.tryEnqueue(want)) {
+		free := p.limits[name]
+		if s := p.saturated[name]; s.due && (free.fairShare(ended[name]) > 0 || free.tryEnqueue(want)) {
 			list = append(list, s)
 		}
 	}
@@ -143,8 +143,8 @@ func (p *Pool) recordPoll(s *pollGroup, result pipelines.ExchangeResult) {
 // there were any. Callers hold mu.
 func (p *Pool) detectSaturation(asked outbox.ClaimFilter, found []pipelines.Claim) (any bool) {
 	for _, name := range asked.Handlers {
-		room, limited := asked.Capacity[name]
-		if !limited || room >= asked.Limit || p.saturated[name] != nil {
+		free, limited := asked.Capacity[name]
+		if !limited || free >= asked.Limit || p.saturated[name] != nil {
 			continue
 		}
 		taken, last := 0, tasks.LowestPriority
@@ -153,7 +153,7 @@ func (p *Pool) detectSaturation(asked outbox.ClaimFilter, found []pipelines.Clai
 				taken, last = taken+1, found[i].Task.Priority
 			}
 		}
-		if taken >= room {
+		if taken >= free {
 			s := p.isolate(name)
 			s.full, s.lastPriority, any = true, last, true
 		}

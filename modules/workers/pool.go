@@ -202,9 +202,9 @@ func (p *Pool) Run(ctx context.Context) error {
 		background.Go(func() { p.claimEndsLoop(work) })
 	}
 	background.Go(func() { p.logs.run(work) })
-	var handlers, turning sync.WaitGroup
+	var handlers, loops sync.WaitGroup
 	for range concurrentExchanges {
-		turning.Go(func() { p.runLoop(ctx, work, &handlers) })
+		loops.Go(func() { p.runLoop(ctx, work, &handlers) })
 	}
 	p.pollScheduler(ctx)
 	p.lastClaim()
@@ -214,7 +214,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	p.drain(&handlers)
 	close(p.results)
 	last := time.AfterFunc(max(shutdownWriteTimeout, p.config.Drain-p.db.Now().Sub(draining)), func() { stop(errStopping) })
-	turning.Wait()
+	loops.Wait()
 	p.retrying.Wait()
 	last.Stop()
 	stop(errStopping)

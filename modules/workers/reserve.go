@@ -39,13 +39,13 @@ func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r pipel
 	}
 	p.usedSlots += slots
 	held.slots = slots
-	rooms := p.reserveHandlers(&held, free, group)
+	capacities := p.reserveHandlers(&held, free, group)
 	if held.group == nil && len(group) == 0 { // another exchange polls already
 		p.releaseCapacity(held, nil, nil)
 		return r, reservation{}
 	}
 	p.fillRequest(&r, held.group, free)
-	r.Filter.Capacity = rooms
+	r.Filter.Capacity = capacities
 	return r, held
 }
 
@@ -60,13 +60,13 @@ func (p *Pool) reserveHandlers(held *reservation, free int, group []*pipelines.O
 	}
 	capacities := make(map[string]int, len(p.limits))
 	held.capacity = make(map[string]int, len(p.limits))
-	for name, seat := range p.limits {
-		keep, others := seat.fairShare(ended[name]), 0
+	for name, slotMember := range p.limits {
+		keep, others := slotMember.fairShare(ended[name]), 0
 		switch p.saturated[name] {
 		case nil:
-			keep, others = seat.acquire(ended[name], min(free, (seat.available()+1)/2))
+			keep, others = slotMember.acquire(ended[name], min(free, (slotMember.available()+1)/2))
 		case held.group:
-			if keep, others = seat.acquire(ended[name], free); keep+others == 0 {
+			if keep, others = slotMember.acquire(ended[name], free); keep+others == 0 {
 				held.group = nil // another pool has acquired the capacity
 			}
 		}
@@ -104,12 +104,12 @@ func (p *Pool) releaseCapacity(held reservation, ended []*pipelines.Outcome, cla
 	freed := held.slots + len(ended) - len(claims)
 	p.usedSlots -= freed
 	p.slotMember.release(freed)
-	rooms := byHandler(ended)
+	capacities := byHandler(ended)
 	for i := range claims {
-		rooms[claims[i].Task.Handler]--
+		capacities[claims[i].Task.Handler]--
 	}
-	for name, seat := range p.limits {
-		seat.release(held.capacity[name] + rooms[name])
+	for name, slotMember := range p.limits {
+		slotMember.release(held.capacity[name] + capacities[name])
 	}
 }
 
@@ -123,8 +123,8 @@ func (p *Pool) cancelReservation(held reservation) {
 // leaveQueuesLocked leaves the queues for slots and for capacity, and returns what was granted. Callers hold mu.
 func (p *Pool) leaveQueuesLocked() {
 	p.slotMember.leave()
-	for _, seat := range p.limits {
-		seat.leave()
+	for _, slotMember := range p.limits {
+		slotMember.leave()
 	}
 }
 

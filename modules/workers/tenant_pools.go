@@ -98,13 +98,13 @@ func (f *TenantPools) Limits() *HandlerLimits { return f.config.Limits }
 // retries it later and serves the others. Run fails if a named tenant does not exist at the start, or if none of the
 // named tenants can be served.
 func (f *TenantPools) Run(ctx context.Context) error {
-	told := make(chan struct{}, 1)
+	notified := make(chan struct{}, 1)
 	listening, hangUp := context.WithCancel(ctx)
 	var listener sync.WaitGroup
 	listener.Go(func() {
 		err := f.deps.DB.ListenTenants(listening, func() {
 			select {
-			case told <- struct{}{}:
+			case notified <- struct{}{}:
 			default:
 			}
 		})
@@ -112,13 +112,13 @@ func (f *TenantPools) Run(ctx context.Context) error {
 			f.deps.Log.Warn("not listening for new tenants: they are noticed by looking alone", zap.Error(err))
 		}
 	})
-	err := f.loop(ctx, told)
+	err := f.loop(ctx, notified)
 	hangUp()
 	listener.Wait()
 	return errors.Join(err, f.awaitPools(ctx))
 }
 
-func (f *TenantPools) loop(ctx context.Context, told <-chan struct{}) error {
+func (f *TenantPools) loop(ctx context.Context, notified <-chan struct{}) error {
 	if err := f.first(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (f *TenantPools) loop(ctx context.Context, told <-chan struct{}) error {
 		case e := <-f.ends:
 			f.poolStopped(ctx, e)
 			continue
-		case <-told:
+		case <-notified:
 			f.resetBackoff() // the reason for a refusal may be gone
 		case <-tick.C:
 		}

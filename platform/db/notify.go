@@ -23,8 +23,8 @@ func (tx Tx) Notify(t topic) {
 
 // Listen calls heard for each topic that another process of the tenant has sent, until ctx ends. After any period in
 // which it may have missed something, it calls heard with the empty topic. It reconnects by itself.
-func (d *DB) Listen(ctx context.Context, heard func(t topic)) error {
-	return d.backend.listen(ctx, TenantOf(ctx), d.instance, heard)
+func (d *DB) Listen(ctx context.Context, handle func(t topic)) error {
+	return d.backend.listen(ctx, TenantOf(ctx), d.instance, handle)
 }
 
 // notifyMinInterval is the minimum time between two notifications of a process. Each commit with a notification takes a
@@ -88,12 +88,12 @@ func payload(instance string, topics []topic) string {
 }
 
 // deliver calls heard for the topics of a payload, unless this process sent it.
-func deliver(instance, text string, heard func(topic)) {
+func deliver(instance, text string, handle func(topic)) {
 	from, topics, _ := strings.Cut(text, " ")
 	if from == instance {
 		return
 	}
 	for _, t := range strings.Fields(topics) {
-		heard(t)
+		handle(t)
 	}
 }

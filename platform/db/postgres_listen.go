@@ -44,8 +44,8 @@ type subscriber struct {
 func newListener(config *pgx.ConnConfig) *listener { return &listener{config: config} }
 
 // listen calls heard for each notification on the channel, until ctx ends.
-func (s *listener) listen(ctx context.Context, channel string, heard func(text string)) {
-	sub := &subscriber{channel: channel, deliver: heard}
+func (s *listener) listen(ctx context.Context, channel string, handle func(text string)) {
+	sub := &subscriber{channel: channel, deliver: handle}
 	s.mu.Lock()
 	if s.line == nil {
 		s.line = s.open(context.WithoutCancel(ctx))

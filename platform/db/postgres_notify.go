@@ -32,12 +32,12 @@ func (p *postgres) queueNotice(state *txState, tenant, text string) {
 const pooledPoll = time.Second
 
 // listen shares one connection, outside all pools, between all listeners of the process.
-func (p *postgres) listen(ctx context.Context, tenant, instance string, heard func(topic)) error {
+func (p *postgres) listen(ctx context.Context, tenant, instance string, handle func(topic)) error {
 	if p.setup.transactionPooling {
 		ticker := time.NewTicker(pooledPoll)
 		defer ticker.Stop()
 		for {
-			heard("")
+			handle("")
 			select {
 			case <-ctx.Done():
 				return nil
@@ -47,10 +47,10 @@ func (p *postgres) listen(ctx context.Context, tenant, instance string, heard fu
 	}
 	p.listener.listen(ctx, channel(tenant), func(text string) {
 		if text == resyncAll {
-			heard("")
+			handle("")
 			return
 		}
-		deliver(instance, text, heard)
+		deliver(instance, text, handle)
 	})
 	return nil
 }

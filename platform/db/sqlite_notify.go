@@ -18,7 +18,7 @@ const pollInterval = 20 * time.Millisecond
 const filesPerPoll = 10
 
 // listen calls heard after commits of any other connection, because SQLite has no other notification.
-func (l *sqlite) listen(ctx context.Context, tenant, _ string, heard func(topic)) (err error) {
+func (l *sqlite) listen(ctx context.Context, tenant, _ string, handle func(topic)) (err error) {
 	if tenant == allTenants {
 		<-ctx.Done()
 		return nil
@@ -39,7 +39,7 @@ func (l *sqlite) listen(ctx context.Context, tenant, _ string, heard func(topic)
 		var version int64
 		if err := conn.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&version); err == nil && version != last {
 			last = version
-			heard("")
+			handle("")
 		}
 		select {
 		case <-ctx.Done():

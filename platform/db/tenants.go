@@ -74,8 +74,8 @@ func (d *DB) TenantSize(ctx context.Context) (int64, error) {
 
 // ListenTenants calls heard whenever another process may have created or dropped a tenant, until ctx ends. SQLite has
 // no such notification, so callers must also poll Tenants.
-func (d *DB) ListenTenants(ctx context.Context, heard func()) error {
-	return d.backend.listen(ctx, allTenants, d.instance, func(topic) { heard() })
+func (d *DB) ListenTenants(ctx context.Context, handle func()) error {
+	return d.backend.listen(ctx, allTenants, d.instance, func(topic) { handle() })
 }
 
 // allTenants is a name that no tenant can have. Processes notify each other of new and dropped tenants under it.

@@ -35,7 +35,7 @@ func Injected(err error) bool {
 
 // Inject adds a fault to the default tenant, and returns a function that removes it. Only one fault may exist at a
 // time.
-func Inject(t testing.TB, d *db.DB, f Fault) (mend func()) {
+func Inject(t testing.TB, d *db.DB, f Fault) (heal func()) {
 	t.Helper()
 	when := ""
 	if f.When != "" {
