@@ -19,10 +19,10 @@ type eventFollower struct {
 	events *events.Repository
 	id     db.ID
 
-	highest int64
-	lookedBack  time.Time // when it last looked back
-	marks   []mark
-	seen    map[int64]bool // above the oldest mark
+	highest    int64
+	lookedBack time.Time // when it last looked back
+	marks      []mark
+	seen       map[int64]bool // above the oldest mark
 }
 
 // mark is the highest number seen at a time.

@@ -32,11 +32,11 @@ type folder struct {
 
 // fileSeen is what is known about a file.
 type fileSeen struct {
-	info   fs.FileInfo            // when it was last read
-	next   fs.FileInfo            // a change that the last look found
-	def    *definition.Definition // the last valid one; nil: none
-	source fs.FileInfo            // of def
-	told   string                 // why the file is not used, as already logged
+	info     fs.FileInfo            // when it was last read
+	next     fs.FileInfo            // a change that the last look found
+	def      *definition.Definition // the last valid one; nil: none
+	source   fs.FileInfo            // of def
+	reported string                 // why the file is not used, as already logged
 }
 
 func newFolder(dir string, handlers *tasks.Registry, reserved func(string) bool, log *zap.Logger) *folder {
@@ -110,7 +110,7 @@ func (f *folder) file(path string, first bool) {
 	s.info, s.next = info, nil
 	src, err := readPipelineFile(path, info)
 	if err == nil {
-		err = looksLikePipeline(src)
+		err = resemblesPipeline(src)
 	} else if info.Mode().IsRegular() && info.Size() <= definition.MaxFile {
 		s.info = nil // permissions may change without a trace in the file's times
 	}
@@ -126,7 +126,7 @@ func (f *folder) file(path string, first bool) {
 		f.refuse(path, s, err)
 		return
 	}
-	s.def, s.source, s.told = def, info, ""
+	s.def, s.source, s.reported = def, info, ""
 	for _, warning := range def.Warnings() {
 		f.log.Warn("pipeline file: "+warning.Message, zap.String("file", path), zap.Int("line", warning.Line),
 			zap.Int("column", warning.Column), zap.String("hint", warning.Hint))
@@ -139,24 +139,24 @@ func (f *folder) leave(path string, s *fileSeen, why error) {
 	if errors.As(why, &p) {
 		why = p.Err
 	}
-	if s.told == why.Error() {
+	if s.reported == why.Error() {
 		return
 	}
-	s.told = why.Error()
+	s.reported = why.Error()
 	if s.def != nil {
-		f.log.Warn("pipeline file cannot be used: keeping its last good version", zap.String("file", path), zap.String("reason", s.told))
+		f.log.Warn("pipeline file cannot be used: keeping its last good version", zap.String("file", path), zap.String("reason", s.reported))
 		return
 	}
 	level := zap.InfoLevel
 	if p != nil {
 		level = zap.WarnLevel
 	}
-	f.log.Log(level, "file left alone", zap.String("file", path), zap.String("reason", s.told))
+	f.log.Log(level, "file left alone", zap.String("file", path), zap.String("reason", s.reported))
 }
 
 // refuse logs the mistakes in a pipeline file.
 func (f *folder) refuse(path string, s *fileSeen, err error) {
-	s.told = err.Error()
+	s.reported = err.Error()
 	message := "pipeline file has mistakes: it is not registered"
 	if s.def != nil {
 		message = "pipeline file has mistakes: keeping its last good version"
@@ -201,9 +201,9 @@ func (f *folder) offers() []offered {
 func (f *folder) taken(path, owner string) {
 	s := f.files[path]
 	why := fmt.Errorf("%s:1:1: the pipeline %q is defined in %s already (give it another name)", path, s.def.Name, owner)
-	if s.told != why.Error() {
+	if s.reported != why.Error() {
 		f.log.Warn("pipeline file is not registered", zap.String("file", path), zap.Strings("mistakes", []string{why.Error()}))
-		s.told = why.Error()
+		s.reported = why.Error()
 	}
 }
 
@@ -244,9 +244,9 @@ func readable(info fs.FileInfo) error {
 	return nil
 }
 
-// looksLikePipeline distinguishes a pipeline, with any mistakes, from another YAML file: it has the keys name and
+// resemblesPipeline distinguishes a pipeline, with any mistakes, from another YAML file: it has the keys name and
 // tasks.
-func looksLikePipeline(src []byte) error {
+func resemblesPipeline(src []byte) error {
 	var doc yaml.Node
 	keys := map[string]bool{}
 	if err := yaml.Unmarshal(src, &doc); err != nil {

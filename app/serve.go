@@ -116,14 +116,14 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep maintenanceFlags)
 		share = server.Share
 		n.Log.Info("answering /livez, /readyz and /metrics", zap.Stringer("listen", server.Addr()))
 	}
-	var fleet *workers.TenantPools
+	var pools *workers.TenantPools
 	s.BeforePoolStart = func(ctx context.Context) error {
 		if err := errors.Join(n.prepare(ctx, definitions), n.Keeping.prepare(ctx, keep)); err != nil {
 			return err
 		}
 		n.Log.Info("serving", zap.String("database", redact.Database(n.DB.URL())), zap.String("tenant", db.TenantOf(ctx)),
 			zap.Int("pipelines", definitions.count()), zap.Int("workers", s.Slots),
-			zap.Stringer("limits", fleet.Limits()), zap.Duration("lease", s.Lease))
+			zap.Stringer("limits", pools.Limits()), zap.Duration("lease", s.Lease))
 		return nil
 	}
 	keepers := newMaintenanceJobs(n.Keeping, keep, s.RunDirs, n.Log)
@@ -135,9 +135,9 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep maintenanceFlags)
 	defer definitions.start(ctx)()
 	stop := context.AfterFunc(ctx, func() { n.Log.Info("stopping: no more tasks are taken", zap.Duration("drain", s.Drain)) })
 	defer stop()
-	fleet = workers.NewTenantPools(s.TenantPoolsConfig, n.Workers)
-	share(fleet.Budget())
-	if err := fleet.Run(ctx); err != nil {
+	pools = workers.NewTenantPools(s.TenantPoolsConfig, n.Workers)
+	share(pools.Budget())
+	if err := pools.Run(ctx); err != nil {
 		return err
 	}
 	n.Log.Info("stopped")

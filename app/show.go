@@ -36,11 +36,11 @@ type showDocument struct {
 	timelineDocument
 	At *pastMoment // set if the document shows the past
 
-	failures []failedTask
-	account  *attemptHistory
-	started  db.Time // when the first task started; zero: none has
-	fleet    processes
-	now      time.Time
+	failures  []failedTask
+	account   *attemptHistory
+	started   db.Time // when the first task started; zero: none has
+	processes processes
+	now       time.Time
 }
 
 // showView is a document in JSON.
@@ -191,11 +191,11 @@ func (doc *showDocument) explain(ctx context.Context, n showNeeds) (err error) {
 	reason := func(t tasks.Task) string { return doc.account.waited(t, doc.Execution, statuses, doc.now) }
 	if doc.At == nil {
 		if !doc.Execution.Status.Terminal() {
-			if doc.fleet, err = readProcesses(ctx, n.DB, n.Leases, n.Tasks); err != nil {
+			if doc.processes, err = readProcesses(ctx, n.DB, n.Leases, n.Tasks); err != nil {
 				return err
 			}
 		}
-		reason = func(t tasks.Task) string { return doc.account.waiting(t, doc.Execution, statuses, doc.fleet) }
+		reason = func(t tasks.Task) string { return doc.account.waiting(t, doc.Execution, statuses, doc.processes) }
 	}
 	for _, t := range doc.Tasks {
 		if why := reason(t); why != "" {

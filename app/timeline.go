@@ -91,7 +91,7 @@ func (l timelineStyle) timeline(t *history.Timeline, rows string, ended bool) st
 	}
 	chosen := t.Rows
 	if rows != timelineAll {
-		chosen = mostImportant(t.Rows, critical, summaryRows)
+		chosen = selectRows(t.Rows, critical, summaryRows)
 	}
 	var b strings.Builder
 	b.WriteString(l.bars(t, chosen, critical))
@@ -103,9 +103,9 @@ func (l timelineStyle) timeline(t *history.Timeline, rows string, ended bool) st
 	return b.String()
 }
 
-// mostImportant returns at most most rows in their order: those on the critical path, then those that failed, then the
+// selectRows returns at most most rows in their order: those on the critical path, then those that failed, then the
 // longest.
-func mostImportant(rows []history.TaskTimeline, critical map[string]time.Duration, most int) []history.TaskTimeline {
+func selectRows(rows []history.TaskTimeline, critical map[string]time.Duration, most int) []history.TaskTimeline {
 	if len(rows) <= most {
 		return rows
 	}

@@ -18,8 +18,8 @@ func (s sever) name() string {
 	return "link cut before COMMIT"
 }
 
-// patience is how long to wait for a COMMIT. There is none while the server is down.
-const patience = 5 * time.Second
+// commitTimeout is how long to wait for a COMMIT. There is none while the server is down.
+const commitTimeout = 5 * time.Second
 
 func (s sever) apply(ctx context.Context, r *round) (bool, error) {
 	c := &cut{after: s.after, done: make(chan struct{})}
@@ -32,7 +32,7 @@ func (s sever) apply(ctx context.Context, r *round) (bool, error) {
 	case <-c.done:
 		return true, nil
 	case <-ctx.Done():
-	case <-time.After(patience):
+	case <-time.After(commitTimeout):
 	}
 	// The cut was not made, or was begun on a link that broke before the answer came.
 	select {

@@ -15,12 +15,12 @@ type term struct{}
 func (term) name() string { return "graceful stop" }
 
 func (term) apply(ctx context.Context, r *round) (bool, error) {
-	p, err := r.fleet.borrow(ctx)
+	p, err := r.processes.borrow(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer r.fleet.giveBack(p)
-	proc, err := r.fleet.end(p, syscall.SIGTERM, "term")
+	defer r.processes.giveBack(p)
+	proc, err := r.processes.end(p, syscall.SIGTERM, "term")
 	if err != nil {
 		return false, err
 	}

@@ -19,7 +19,7 @@ type freeze struct {
 func (*freeze) name() string { return zombie }
 
 func (f *freeze) apply(ctx context.Context, r *round) (bool, error) {
-	p, err := r.fleet.borrow(ctx)
+	p, err := r.processes.borrow(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -44,7 +44,7 @@ func (f *freeze) heal(_ context.Context, r *round) error {
 		return nil
 	}
 	err := f.frozen.signal(syscall.SIGCONT)
-	r.fleet.giveBack(f.place)
+	r.processes.giveBack(f.place)
 	f.frozen = nil
 	if errors.Is(err, syscall.ESRCH) {
 		return nil

@@ -5,18 +5,18 @@ import (
 	"syscall"
 )
 
-// kill ends a random worker process by SIGKILL. The fleet starts another one in its place.
+// kill ends a random worker process by SIGKILL. It starts another one in its place.
 type kill struct{}
 
 func (kill) name() string { return "kill" }
 
 func (kill) apply(ctx context.Context, r *round) (bool, error) {
-	p, err := r.fleet.borrow(ctx)
+	p, err := r.processes.borrow(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer r.fleet.giveBack(p)
-	proc, err := r.fleet.end(p, syscall.SIGKILL, "kill")
+	defer r.processes.giveBack(p)
+	proc, err := r.processes.end(p, syscall.SIGKILL, "kill")
 	if err != nil {
 		return false, err
 	}

@@ -27,9 +27,9 @@ type feeder struct {
 
 	tasks atomic.Int64 // of the runs that it started
 
-	mu     sync.Mutex
-	told   []db.ID  // the runs that were confirmed to a client
-	errors []string // errors that a client should not see
+	mu        sync.Mutex
+	confirmed []db.ID  // the runs that were confirmed to a client
+	errors    []string // errors that a client should not see
 }
 
 func newFeeder(d *db.DB, open, every int) (*feeder, error) {
@@ -113,7 +113,7 @@ func (f *feeder) start(ctx context.Context, requests []pipelines.StartRequest) {
 		answer, err := f.engine.Start(ctx, requests)
 		f.mu.Lock()
 		for _, s := range answer {
-			f.told = append(f.told, s.ID)
+			f.confirmed = append(f.confirmed, s.ID)
 		}
 		f.mu.Unlock()
 		if err == nil {

@@ -34,7 +34,7 @@ func newProcesses(c Config, url string, l *logs) *processes {
 	return &processes{config: c, url: url, ledgers: c.Dir, logs: l, idle: make(chan *place, c.Workers)}
 }
 
-// place is one worker of the fleet, through all its processes.
+// place is one worker, through all its processes.
 type place struct {
 	number int
 

@@ -21,9 +21,9 @@ func (r *round) judge(ctx context.Context) error {
 		err = errors.Join(err, r.config.Check(ctx, r.db))
 	}
 	r.logs.tell(&r.report)
-	r.report.Breaches = append(r.report.Breaches, r.fleet.faults...)
+	r.report.Breaches = append(r.report.Breaches, r.processes.faults...)
 	r.report.Breaches = append(r.report.Breaches, r.feeder.errors...)
-	for _, e := range r.fleet.ends {
+	for _, e := range r.processes.ends {
 		if e.kind == "exit" || e.kind == "unreachable" {
 			r.report.Strikes["process ended: "+e.kind]++
 		}
@@ -36,7 +36,7 @@ func (r *round) judgeHistory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	folders := []string{r.fleet.ledgers}
+	folders := []string{r.processes.ledgers}
 	if r.config.Before != "" {
 		folders = append(folders, r.config.Before)
 	}
@@ -46,7 +46,7 @@ func (r *round) judgeHistory(ctx context.Context) error {
 	}
 	l.add(h)
 	violent, killed, stopped := map[int]bool{}, map[int]time.Time{}, map[int]time.Time{}
-	for _, e := range r.fleet.ends {
+	for _, e := range r.processes.ends {
 		violent[e.pid] = true
 		switch e.kind {
 		case "kill":
@@ -57,7 +57,7 @@ func (r *round) judgeHistory(ctx context.Context) error {
 	}
 	var breaches []string
 	r.report.Account, breaches = l.compare(excuses{ended: violent, links: r.server != nil, forgotten: r.config.Before != "" || r.config.Forgets})
-	if r.report.SameName, err = sameName(r.fleet.ledgers); err != nil {
+	if r.report.SameName, err = sameName(r.processes.ledgers); err != nil {
 		return err
 	}
 	zombies := h.zombies()
@@ -70,11 +70,11 @@ func (r *round) judgeHistory(ctx context.Context) error {
 // judgeRest counts, and checks the final state: no open run, no outbox row, and each run ended as its pipeline
 // should.
 func (r *round) judgeRest(ctx context.Context) error {
-	told := r.feeder.told
+	confirmed := r.feeder.confirmed
 	if r.config.Forgets {
-		told = nil // a run that was confirmed to a client may have been forgotten
+		confirmed = nil // a run that was confirmed to a client may have been forgotten
 	}
-	abandoned, breaches, err := executions(ctx, r.db, told)
+	abandoned, breaches, err := executions(ctx, r.db, confirmed)
 	if err != nil {
 		return err
 	}

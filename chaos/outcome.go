@@ -10,9 +10,9 @@ import (
 )
 
 // executions checks that each run ended as its pipeline does without faults. Only a run that has an abandoned task
-// may end otherwise. It returns the number of such runs. told are the runs that were confirmed to a client, all of
+// may end otherwise. It returns the number of such runs. confirmed are the runs that were confirmed to a client, all of
 // which must exist.
-func executions(ctx context.Context, d *db.DB, told []db.ID) (abandoned int, breaches []string, err error) {
+func executions(ctx context.Context, d *db.DB, confirmed []db.ID) (abandoned int, breaches []string, err error) {
 	fails, found := map[string]bool{}, map[db.ID]bool{}
 	for _, s := range step.Shapes() {
 		fails[s.Definition.Name] = s.Fails
@@ -41,9 +41,9 @@ func executions(ctx context.Context, d *db.DB, told []db.ID) (abandoned int, bre
 			}
 			return nil
 		})
-	for _, id := range told {
+	for _, id := range confirmed {
 		if !found[id] {
-			breaches = append(breaches, fmt.Sprintf("run %s is not there, and a client was told that it had been started", id))
+			breaches = append(breaches, fmt.Sprintf("run %s is not there, and its start was confirmed to a client", id))
 		}
 	}
 	return abandoned, breaches, err

@@ -46,7 +46,7 @@ func TestALinkIsCutAroundACommit(t *testing.T) {
 		}
 		select {
 		case <-order.done:
-		case <-time.After(patience):
+		case <-time.After(commitTimeout):
 			t.Fatal(name, ": nothing was cut")
 		}
 		n, err := count(ctx, direct, `SELECT COUNT(*) FROM pg_class WHERE relname = 'cut_`+name+`'`, nil)

@@ -36,10 +36,10 @@ func TestWhatRestsIsSeen(t *testing.T) {
 			t.Errorf("%d are stuck after %s, %v; expected %d", n, limit, err, want)
 		}
 	}
-	if _, breaches, err := executions(ctx, d, f.told); len(breaches) != 0 || err != nil {
+	if _, breaches, err := executions(ctx, d, f.confirmed); len(breaches) != 0 || err != nil {
 		t.Error(breaches, err)
 	}
-	if _, breaches, err := executions(ctx, d, append(f.told, db.NewID())); len(breaches) != 1 || err != nil {
+	if _, breaches, err := executions(ctx, d, append(f.confirmed, db.NewID())); len(breaches) != 1 || err != nil {
 		t.Error("a run that is not there: ", breaches, err)
 	}
 	left, err := remains(ctx, d)

@@ -15,14 +15,14 @@ import (
 
 // round is one run of faults with its own database, from an empty schema to the last check.
 type round struct {
-	config Config
-	server *server // nil with SQLite
-	proxy  *proxy  // nil with SQLite
-	name   string  // of the database in PostgreSQL
-	db     *db.DB  // the tests' own connection to the database, without the proxy
-	fleet  *processes
-	feeder *feeder
-	logs   *logs
+	config    Config
+	server    *server // nil with SQLite
+	proxy     *proxy  // nil with SQLite
+	name      string  // of the database in PostgreSQL
+	db        *db.DB  // the tests' own connection to the database, without the proxy
+	processes *processes
+	feeder    *feeder
+	logs      *logs
 
 	mu      sync.Mutex
 	report  Report
@@ -54,7 +54,7 @@ func Run(ctx context.Context, c Config, s *Server) (report Report, err error) {
 		return r.report, errors.Join(err, r.db.Close())
 	}
 	if r.feeder, err = newFeeder(feeding, c.Open, c.Poison); err == nil {
-		r.fleet = newProcesses(c, through, r.logs)
+		r.processes = newProcesses(c, through, r.logs)
 		err = r.run(ctx)
 	}
 	err = errors.Join(err, feeding.Close(), r.db.Close())
@@ -106,7 +106,7 @@ func (r *round) run(ctx context.Context) error {
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- r.fleet.run(working, r.config.Workers) }()
+	go func() { ended <- r.processes.run(working, r.config.Workers) }()
 	err := r.storm(ctx)
 	if err == nil && !r.config.Brutal {
 		err = r.settle(ctx)

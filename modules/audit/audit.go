@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// ErrExecutionNotFound means that no pipeline execution has the given id.
+// ErrNotFound means that no pipeline execution has the given id.
 var ErrNotFound = errors.New("no such pipeline execution")
 
 // Auditor checks one database, tenant by tenant. It is safe for concurrent use.

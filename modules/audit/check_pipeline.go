@@ -200,8 +200,8 @@ func (x *pipeline) checkSettled(g *graph, now func(invariant, found, expected st
 
 // checkForeignTasks looks up tasks that the pipeline's events name but that do not belong to it.
 func (p *page) checkForeignTasks(x *pipeline) error {
-	for _, id := range sorted(x.strangers) {
-		s := x.strangers[id]
+	for _, id := range sorted(x.foreignTasks) {
+		s := x.foreignTasks[id]
 		var owner db.ID
 		query := fmt.Sprintf("SELECT pipeline_execution_id FROM %s WHERE id = ?", table(p.g, "task_executions"))
 		err := scan(p.g, []string{"pipeline_execution_id"}, query, []any{id}, func(r *rawRow) { owner = r.id(0) })

@@ -35,8 +35,8 @@ type pipeline struct {
 	fold    pipelineFold
 	pastEnd int64 // the version of the last end that checkPastEnd has checked
 	tasks   []*task
-	// strangers are tasks that events of this pipeline name but that do not belong to it.
-	strangers map[db.ID]*foreignTask
+	// foreignTasks are tasks that events of this pipeline name but that do not belong to it.
+	foreignTasks map[db.ID]*foreignTask
 }
 
 var pipelineColumns = []string{

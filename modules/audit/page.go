@@ -79,15 +79,15 @@ func (p *page) chosen() (string, []any) {
 	return "(status IN ('Running', 'Paused') OR completed_at >= ? OR created_at >= ?)", []any{p.since, p.since}
 }
 
-// loadExecutionTasks reads the page's pipelines. The page ends at maxPipelines, or where its pipelines exceed mostTasks
-// together.
-func (p *page) loadPipelines(mostPipelines, mostTasks int) error {
+// loadPipelines reads the page's pipelines. The page ends at maxPipelinesPerPage, or where its pipelines exceed
+// maxTasksPerPage together.
+func (p *page) loadPipelines(maxPipelinesPerPage, maxTasksPerPage int) error {
 	where, args := p.within("id")
 	chosen, more := p.chosen()
 	where, args = where+" AND "+chosen, append(args, more...)
 	var bounds []any
 	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY id LIMIT %d", strings.Join(pipelineColumns, ", "),
-		table(p.g, "pipeline_executions"), where, mostPipelines)
+		table(p.g, "pipeline_executions"), where, maxPipelinesPerPage)
 	err := scan(p.g, pipelineColumns, query, args, func(r *rawRow) {
 		p.pipelines = append(p.pipelines, readPipeline(r))
 		bounds = append(bounds, r.cells[0].raw())
@@ -95,12 +95,12 @@ func (p *page) loadPipelines(mostPipelines, mostTasks int) error {
 	if err != nil {
 		return fmt.Errorf("read pipeline executions: %w", err)
 	}
-	if len(bounds) == mostPipelines {
+	if len(bounds) == maxPipelinesPerPage {
 		p.upto = bounds[len(bounds)-1]
 	}
 	keep := len(p.pipelines)
 	if keep > 1 {
-		if keep, err = p.fitting(mostTasks); err != nil {
+		if keep, err = p.fitting(maxTasksPerPage); err != nil {
 			return err
 		}
 	}
@@ -114,8 +114,9 @@ func (p *page) loadPipelines(mostPipelines, mostTasks int) error {
 	return nil
 }
 
-// fitting returns how many of the page's pipelines, from the first, have at most mostTasks together; at least one.
-func (p *page) fitting(mostTasks int) (int, error) {
+// fitting returns how many of the page's pipelines, from the first, have at most maxTasksPerPage together; at least
+// one.
+func (p *page) fitting(maxTasksPerPage int) (int, error) {
 	where, args := p.within("pipeline_execution_id")
 	counts := map[db.ID]int64{}
 	columns := []string{"pipeline_execution_id", "count(*)"}
@@ -127,7 +128,7 @@ func (p *page) fitting(mostTasks int) (int, error) {
 	}
 	sum := int64(0)
 	for i, x := range p.pipelines {
-		if sum += counts[x.id]; sum > int64(mostTasks) && i > 0 {
+		if sum += counts[x.id]; sum > int64(maxTasksPerPage) && i > 0 {
 			return i, nil
 		}
 	}
@@ -238,13 +239,13 @@ func giveEvent(h *history, f fold, e *event, ofTask bool) {
 }
 
 func (x *pipeline) estrange(id db.ID, e *event) {
-	if x.strangers == nil {
-		x.strangers = map[db.ID]*foreignTask{}
+	if x.foreignTasks == nil {
+		x.foreignTasks = map[db.ID]*foreignTask{}
 	}
-	s, ok := x.strangers[id]
+	s, ok := x.foreignTasks[id]
 	if !ok {
 		s = &foreignTask{first: e.ref()}
-		x.strangers[id] = s
+		x.foreignTasks[id] = s
 	}
 	s.events++
 }

@@ -13,7 +13,7 @@ import (
 
 // Verify checks the invariants in the context's tenant, over all executions or those that the options select. Each page
 // is read in its own snapshot, so each concurrent transaction is seen completely or not at all, and memory is bounded
-// by the page. A breach is not an error. Verify returns ErrExecutionNotFound, errors of the database, or the context's
+// by the page. A breach is not an error. Verify returns ErrNotFound, errors of the database, or the context's
 // error, each with the report so far.
 func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
 	r := &run{options: o, now: a.db.Now(), report: Report{Breaches: []Violation{}, Unheld: []UnclaimedRunning{}}}

@@ -25,9 +25,9 @@ type Deps struct {
 
 // Bench runs one benchmark.
 type Bench struct {
-	deps  Deps
-	tally *counter
-	crew  []colleague
+	deps    Deps
+	tally   *counter
+	helpers []colleague
 }
 
 // colleague is a process of the benchmark: this process or a helper.
@@ -102,13 +102,13 @@ func (b *Bench) gather(ctx context.Context, p Plan) error {
 	if err != nil {
 		return err
 	}
-	b.crew = append(b.crew, m)
+	b.helpers = append(b.helpers, m)
 	for range p.config.Processes - 1 {
 		far, err := begin(ctx, p.config.Helper(), b.tally)
 		if err != nil {
 			return err
 		}
-		b.crew = append(b.crew, far)
+		b.helpers = append(b.helpers, far)
 	}
 	return nil
 }
@@ -116,10 +116,10 @@ func (b *Bench) gather(ctx context.Context, p Plan) error {
 // dismiss stops all processes. This process's workers stop last.
 func (b *Bench) dismiss() error {
 	var errs []error
-	for len(b.crew) > 0 {
-		last := len(b.crew) - 1
-		errs = append(errs, b.crew[last].leave())
-		b.crew = b.crew[:last]
+	for len(b.helpers) > 0 {
+		last := len(b.helpers) - 1
+		errs = append(errs, b.helpers[last].leave())
+		b.helpers = b.helpers[:last]
 	}
 	return errors.Join(errs...)
 }
@@ -175,7 +175,7 @@ func (b *Bench) measure(ctx context.Context, p Plan) (m measured, err error) {
 	if m.before, err = d.Measure(ctx); err != nil {
 		return m, err
 	}
-	for _, c := range b.crew {
+	for _, c := range b.helpers {
 		if err := c.observe(ctx); err != nil {
 			return m, err
 		}
@@ -193,7 +193,7 @@ func (b *Bench) measure(ctx context.Context, p Plan) (m measured, err error) {
 	}
 	after, readableStill := serverCPU(m.before.ServerPID)
 	m.server, m.serverReadable = after-cpu, readable && readableStill
-	for _, c := range b.crew {
+	for _, c := range b.helpers {
 		a, err := c.account(ctx)
 		if err != nil {
 			return m, err

@@ -87,7 +87,7 @@ func open(t *testing.T, d *db.DB, r *events.Repository, list ...events.Event) (e
 }
 
 // TestTailWaitsForSmallerNumbers checks that an event whose transaction commits after one with a greater number is
-// still returned before it, once, and that a rolled-back transaction delays nothing. It fails if pgWatermark regards a
+// still returned before it, once, and that a rolled-back transaction delays nothing. It fails if it regards a
 // number as settled while an open transaction may still commit a smaller one.
 func TestTailWaitsForSmallerNumbers(t *testing.T) {
 	t.Parallel()

@@ -20,21 +20,21 @@ import (
 // Engine changes pipeline executions. Each exported method is one use case. It makes its changes, and everything that
 // follows from them, in one transaction unless documented otherwise.
 type Engine struct {
-	db          *db.DB
-	leases      *leases.Repository
-	events      *events.Repository
-	outbox      *outbox.Repository
-	tasks       *tasks.Repository
-	pipelines   *Repository
-	definitions *definitions
-	notifier    *Notifier
-	startCache  startCache
-	mostNeeds   int // tasks.MaxNeeds, in bytes
+	db            *db.DB
+	leases        *leases.Repository
+	events        *events.Repository
+	outbox        *outbox.Repository
+	tasks         *tasks.Repository
+	pipelines     *Repository
+	definitions   *definitions
+	notifier      *Notifier
+	startCache    startCache
+	maxNeedsBytes int // tasks.MaxNeeds, in bytes
 }
 
 // NewEngine returns an engine that uses the database d.
 func NewEngine(d *db.DB, l *leases.Repository, e *events.Repository, o *outbox.Repository, t *tasks.Repository, p *Repository) *Engine {
-	return &Engine{db: d, leases: l, events: e, outbox: o, tasks: t, pipelines: p, definitions: newDefinitions(d), notifier: newNotifier(), mostNeeds: tasks.MaxNeeds}
+	return &Engine{db: d, leases: l, events: e, outbox: o, tasks: t, pipelines: p, definitions: newDefinitions(d), notifier: newNotifier(), maxNeedsBytes: tasks.MaxNeeds}
 }
 
 // Notifier returns the notifier that signals commits of this process.
@@ -93,7 +93,7 @@ func (e *Engine) outputs(tx db.Tx, p *plan) func([]string) (map[string]json.RawM
 				stored = append(stored, tasks.Key{PipelineExecutionID: p.execution.ID, TaskName: name})
 			}
 		}
-		s, size := sizeSum{limit: e.mostNeeds}, needsPart
+		s, size := sizeSum{limit: e.maxNeedsBytes}, needsPart
 		if e.few(len(stored)) {
 			size = max(1, len(stored))
 		}

@@ -13,7 +13,7 @@ func (e *Engine) Remembered() int {
 }
 
 // LimitNeeds replaces tasks.MaxNeeds, in bytes.
-func (e *Engine) LimitNeeds(bytes int) { e.mostNeeds = bytes }
+func (e *Engine) LimitNeeds(bytes int) { e.maxNeedsBytes = bytes }
 
 // OracleRule and OracleKind are the trigger rules in the words of the documentation.
 var (

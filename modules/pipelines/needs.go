@@ -14,7 +14,7 @@ const needsPart = 32
 
 // few reports whether this number of outputs cannot exceed the limit. A stored output has at most twice tasks.MaxOutput
 // bytes.
-func (e *Engine) few(outputs int) bool { return outputs <= e.mostNeeds/(2*tasks.MaxOutput) }
+func (e *Engine) few(outputs int) bool { return outputs <= e.maxNeedsBytes/(2*tasks.MaxOutput) }
 
 // loadNeeds loads the outputs that the claimed tasks read. Those of tasks that end in this transaction come from its
 // plan, the others from the database.
@@ -66,10 +66,10 @@ func (c *Claim) named(task string) tasks.Key {
 	return tasks.Key{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: task}
 }
 
-// loadNeedsInParts loads the outputs that one task reads, in parts. If they exceed the limit together, it sets c.Excess and
+// manyNeeds loads the outputs that one task reads, in parts. If they exceed the limit together, it sets c.Excess and
 // stops.
 func (t *exchange) manyNeeds(c *Claim, list []string) error {
-	s := sizeSum{limit: t.engine.mostNeeds}
+	s := sizeSum{limit: t.engine.maxNeedsBytes}
 	for part := range slices.Chunk(list, needsPart) {
 		var stored []tasks.Key
 		for _, name := range part {

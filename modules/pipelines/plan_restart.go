@@ -54,7 +54,7 @@ func (p *plan) resetTasks(from string) ([]string, error) {
 	return names, nil
 }
 
-// dependencyResults counts the statuses of a task's dependencies. The plan must have the full graph.
+// endedOf counts the statuses of a task's dependencies. The plan must have the full graph.
 func (p *plan) endedOf(t *definition.Task) (deps definition.Ended) {
 	for _, name := range t.Needs {
 		n := p.nodes[name]

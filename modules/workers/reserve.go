@@ -128,7 +128,7 @@ func (p *Pool) leaveQueuesLocked() {
 	}
 }
 
-// leaveQueuesLocked is leaveQueuesLocked for callers that do not hold mu.
+// leaveQueues is leaveQueuesLocked for callers that do not hold mu.
 func (p *Pool) leaveQueues() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -104,7 +104,7 @@ type backend interface {
 	// notify sends text to the tenant's listeners.
 	notify(ctx context.Context, on gorm.ConnPool, tenant, text string) error
 	// listen implements DB.Listen.
-	listen(ctx context.Context, tenant, instance string, heard func(topic)) error
+	listen(ctx context.Context, tenant, instance string, handle func(topic)) error
 	// transaction runs fn in one transaction, and commits it if fn returns nil. fn sends its statements through the
 	// sender.
 	transaction(on *gorm.DB, fn func(g *gorm.DB, send executor) error) error

@@ -171,7 +171,7 @@ func (p *postgres) unreachable(err error) bool {
 // readOnly reports that the server, or the session, accepts no writes.
 func (p *postgres) readOnly(err error) bool { return sqlState(err) == readOnlyState }
 
-// replaceRejected reports an error of the data (class 22), of a constraint (23), or of a limit of the server (54).
+// isDataError reports an error of the data (class 22), of a constraint (23), or of a limit of the server (54).
 func (p *postgres) isDataError(err error) bool {
 	code := sqlState(err)
 	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") || strings.HasPrefix(code, "54")

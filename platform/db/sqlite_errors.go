@@ -28,7 +28,7 @@ func (l *sqlite) reservedMade() int64 { return 0 }
 
 func (l *sqlite) letGo(context.Context, error) {}
 
-// replaceRejected reports data that is too large, of the wrong type, or violates a constraint.
+// isDataError reports data that is too large, of the wrong type, or violates a constraint.
 func (l *sqlite) isDataError(err error) bool {
 	return slices.Contains([]int{sqliteTooBig, sqliteConstraint, sqliteMismatch}, sqliteCode(err))
 }

@@ -35,7 +35,7 @@ func Database(raw string) string {
 	// The last @ before the end of the host separates the user from the host. An unescaped / ? or # in the password
 	// would end the host too early, so the last @ of the whole text counts, unless it is in the query.
 	authority, query, hasQuery := strings.Cut(rest, "?")
-	if hasQuery && !strings.ContainsRune(authority, '@') && looksCut(query) {
+	if hasQuery && !strings.ContainsRune(authority, '@') && maybeTruncated(query) {
 		authority, query, hasQuery = rest, "", false
 	}
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
@@ -52,8 +52,8 @@ func Database(raw string) string {
 	return out
 }
 
-// looksCut reports whether a query is the rest of a password with a question mark: an @ comes before any setting.
-func looksCut(query string) bool {
+// maybeTruncated reports whether a query is the rest of a password with a question mark: an @ comes before any setting.
+func maybeTruncated(query string) bool {
 	at, equals := strings.IndexByte(query, '@'), strings.IndexByte(query, '=')
 	return at >= 0 && (equals < 0 || at < equals)
 }
