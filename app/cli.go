@@ -62,7 +62,7 @@ Exit codes:
     2  wrong usage, or an invalid file or input; also a crash of the Go runtime, with stacks on stderr
     3  no such thing
     4  the database is unreachable, behind, or refuses the command
-    5  not possible in this state
+    5  not allowed in this state
    70  an unexpected error
   124  the time of wait --timeout is over
   130  interrupted

@@ -93,7 +93,7 @@ func (p examination) stranded(ctx context.Context, f processes) (finding, error)
 	for _, r := range list {
 		if r.Attempts > 0 {
 			failing = append(failing, fmt.Sprintf("%s (%d of %d tries: %s)", r.PipelineExecutionID, r.Attempts, pipelines.MaxRecoveryAttempts,
-				cmp.Or(string(r.Error), "the process that tried ended")))
+				cmp.Or(string(r.Error), "the recovering process ended")))
 		}
 	}
 	var unheld []string

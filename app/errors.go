@@ -32,7 +32,7 @@ const (
 	exitUsage       = 2
 	exitNotFound    = 3
 	exitDatabase    = 4
-	exitState       = 5   // not possible in this state
+	exitState       = 5   // not allowed in this state
 	exitUnexpected  = 70  // none of the others: a fault of the program or of the machine
 	exitTimeout     = 124 // the time of `wait --timeout` is over; the code is that of timeout(1)
 	exitInterrupted = 130

@@ -157,7 +157,7 @@ func (q *queueNames) Set(s string) error {
 	for name := range strings.SplitSeq(s, ",") {
 		name = strings.TrimSpace(name)
 		if !tasks.ValidQueue(name) {
-			return fmt.Errorf("%q is no name for a queue: %s", name, tasks.QueueNameRule)
+			return fmt.Errorf("invalid queue name %q: %s", name, tasks.QueueNameRule)
 		}
 		if !slices.Contains(list, name) {
 			list = append(list, name)

@@ -137,7 +137,7 @@ func TestTellKnowsEveryEvent(t *testing.T) {
 		seen[s.what] = kind
 	}
 	if _, err := describeEvent(events.Event{EventType: events.TaskFailed, EventData: db.JSON("[")}); err == nil {
-		t.Error("data that is no JSON goes unnoticed")
+		t.Error("data that is not JSON goes unnoticed")
 	}
 	if len(seen) < 14 {
 		t.Errorf("only %d different words: %v", len(seen), seen)

@@ -143,7 +143,7 @@ func TestEvents(t *testing.T) {
 		contains(t, p.ok(t, "events"), "EXECUTION", "PIPELINE", "failing", id)
 		contains(t, p.run(t, "events", "--limit", "1").stderr, "older ones: sluice events --limit 1 --cursor ")
 		p.fails(t, 2, []string{`did you mean "task_failed"?`}, "events", "--type", "task_faild")
-		p.fails(t, 2, []string{`--since: "yesterday" is no time`, "30m"}, "events", "--since", "yesterday")
+		p.fails(t, 2, []string{`--since: invalid time "yesterday"`, "30m"}, "events", "--since", "yesterday")
 		p.fails(t, 3, []string{"no such pipeline execution"}, "events", "--pipeline-execution", nobody)
 		p.fails(t, 3, []string{"no such task execution"}, "events", "--task-execution", nobody)
 	})

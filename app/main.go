@@ -22,7 +22,7 @@ import (
 const signalEcho = 500 * time.Millisecond
 
 // Main runs one command line and returns the exit code: 0 done; 1 the pipeline failed or a breach was found; 2 wrong
-// usage, an invalid file or input; 3 no such thing; 4 the database cannot be used; 5 not possible in this state; 70
+// usage, an invalid file or input; 3 no such thing; 4 the database cannot be used; 5 not allowed in this state; 70
 // an unexpected error; 124 the time of wait --timeout is over; 130 interrupted; 131 ended by SIGQUIT (see Program). A
 // crash of the Go runtime has exit code 2, too.
 //

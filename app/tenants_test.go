@@ -280,7 +280,7 @@ func TestServeTenantsComeAndGo(t *testing.T) {
 			p.fails(t, 2, []string{"1 open run and 1 live worker"}, "tenants", "drop", "acme", "--yes")
 			p.of("acme").ok(t, "show", held)
 			p.ok(t, "tenants", "drop", "acme", "--yes", "--force")
-			dbtest.Eventually(t, "the log tells", func() bool { return strings.Count(serve.stderr.String(), `"msg":"the tenant is gone`) == round+1 })
+			dbtest.Eventually(t, "the log tells", func() bool { return strings.Count(serve.stderr.String(), `"msg":"tenant no longer exists`) == round+1 })
 			id := globex.start(t, "same", "--set", "who=globex")
 			dbtest.Eventually(t, "the others go on", func() bool { return globex.show(t, id).Execution.Status == "Completed" })
 			if _, body := ask(t, address, "/metrics"); strings.Contains(body, `tenant="acme"`) {

@@ -108,7 +108,7 @@ func TestShowAtRefuses(t *testing.T) {
 		id := doc.Execution.ID
 		p.fails(t, 3, []string{"had not been started yet", "it was started at 20"}, "show", id, "--at", "7d")
 		p.fails(t, 3, []string{"no such event of this execution: 999999", "`sluice events --pipeline-execution " + id}, "show", id, "--at-event", "999999")
-		p.fails(t, 2, []string{`--at: "soon" is no time`, "90s"}, "show", id, "--at", "soon")
+		p.fails(t, 2, []string{`--at: invalid time "soon"`, "90s"}, "show", id, "--at", "soon")
 		p.fails(t, 2, []string{"is in the future", "by the database's clock"}, "show", id, "--at", "2999-01-01T00:00:00Z")
 		p.fails(t, 2, []string{"give one of them"}, "show", id, "--at", "1s", "--at-event", "1")
 		p.fails(t, 2, []string{"expected a whole number from 1"}, "show", id, "--at-event", "0")

@@ -81,7 +81,7 @@ func parseInstant(flag, s string, now time.Time) (db.Time, error) {
 	}
 	t, err := readInstant(s, now)
 	if err != nil {
-		return db.Time{}, withHint(usagef("%s: %q is no time", flag, s),
+		return db.Time{}, withHint(usagef("%s: invalid time %q", flag, s),
 			"write 2026-11-21T08:00:00Z, 2026-11-21T09:00:00+01:00, 2026-11-21 08:00 (local time), or how long ago: 90s, 30m, 7d")
 	}
 	return db.NewTime(t), nil

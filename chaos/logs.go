@@ -13,7 +13,7 @@ import (
 // Messages of the program that the tests count or wait for.
 const (
 	msgServing = "serving"
-	msgRefused = "a late outcome was refused"
+	msgRefused = "result refused: claim lost"
 )
 
 // logs counts the messages of a round's workers.

@@ -26,7 +26,7 @@ func checkDefinitions(g *gorm.DB, r *run, ids []db.ID) error {
 		if definition.HasVersion(doc, version) {
 			return
 		}
-		found := "a definition that is no JSON"
+		found := "a definition that is not JSON"
 		if is, err := definition.VersionOf(doc); err == nil {
 			found = "a definition whose content has the hash " + is
 		}

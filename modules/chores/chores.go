@@ -15,7 +15,7 @@ import (
 )
 
 // ErrNotHolder is returned by Renew if the caller no longer holds the chore.
-var ErrNotHolder = errors.New("another process is at it")
+var ErrNotHolder = errors.New("another process holds the job")
 
 // Lease is how long a holder may go without renewal before another process may take the chore.
 const Lease = time.Minute

@@ -14,7 +14,7 @@ import (
 
 // Scripted is a handler that does in each call what the task's `with` says: {"do": ["error", "defer", "ok"]}, the last
 // word for all further calls. Words: ok, error, permanent, defer, panic, hang (until the context ends), bad (output
-// that is no JSON).
+// that is not JSON).
 type Scripted struct {
 	mu    sync.Mutex
 	calls map[db.ID]int

@@ -109,7 +109,7 @@ func (g *gauges) successes(ctx context.Context, to chan<- prometheus.Metric) {
 	for _, tenant := range g.server.tenants(ctx) {
 		found, err := g.server.deps.Pipelines.LastSuccesses(db.WithTenant(ctx, tenant), maxNames)
 		if err != nil {
-			to <- prometheus.NewInvalidMetric(g.success, fmt.Errorf("look for the last successes of tenant %s for a scrape: %w", tenant, err))
+			to <- prometheus.NewInvalidMetric(g.success, fmt.Errorf("find the last successes of tenant %s for a scrape: %w", tenant, err))
 			return
 		}
 		last := map[string]float64{}

@@ -60,7 +60,7 @@ func (e *Engine) EndOverdue(ctx context.Context) (ended []db.ID, next db.Time, e
 		case ctx.Err() != nil || db.Away(err):
 			return ended, next, err
 		default:
-			failed = append(failed, fmt.Errorf("end pipeline execution %s, whose timeout is over: %w", id, err))
+			failed = append(failed, fmt.Errorf("end overdue pipeline execution %s: %w", id, err))
 		}
 	}
 	return ended, next, errors.Join(failed...)
@@ -106,5 +106,5 @@ WHERE deadline_at IS NOT NULL AND status IN ('Running', 'Paused') ORDER BY deadl
 			}
 			return err
 		})
-	return list, next, wrap("look for overdue pipeline executions", err)
+	return list, next, wrap("find overdue pipeline executions", err)
 }

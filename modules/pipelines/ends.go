@@ -56,9 +56,9 @@ func (w *watchers) first(tenant string) *watcher {
 	return nil
 }
 
-// reportEnds makes sure that each run that the changes end is reported to one watcher. If this process has one, it is called
-// after the commit. Otherwise the end is stored in this transaction, for a server to claim. Stored ends older than
-// endRetention are deleted.
+// reportEnds makes sure that each run that the changes end is reported to one watcher. If this process has one, it is
+// called after the commit. Otherwise the end is stored in this transaction, for a server to claim. Stored ends older
+// than endRetention are deleted.
 func (r *Repository) reportEnds(tx db.Tx, moves []*change) error {
 	var list []Execution
 	for _, m := range moves {
@@ -107,7 +107,7 @@ func (e *Engine) ClaimEnds(ctx context.Context) error {
 			return scan(&one)
 		})
 		if err != nil || !found {
-			return wrap("look for ends of runs", err)
+			return wrap("find ended runs", err)
 		}
 		taken := 0
 		err = e.db.Transaction(ctx, func(tx db.Tx) error {
@@ -133,7 +133,7 @@ RETURNING pipeline_execution_id, version, pipeline_name, status, error, created_
 			list = append(list, x)
 			return err
 		})
-	return list, wrap("take ends of runs", err)
+	return list, wrap("claim ended runs", err)
 }
 
 // recentSuccesses is how many of a pipeline's newest completed runs LastSuccesses compares, because a run that started
@@ -157,5 +157,5 @@ FROM (SELECT DISTINCT pipeline_name FROM {pipeline_definitions} ORDER BY pipelin
 			}
 			return err
 		})
-	return out, wrap("look for the last successes", err)
+	return out, wrap("find the last successes", err)
 }

@@ -36,7 +36,7 @@ func (s Status) Terminal() bool { return s == Completed || s == Failed || s == C
 var (
 	ErrExecutionNotFound = errors.New("no such pipeline execution")
 	ErrPipelineNotFound  = errors.New("no such pipeline")
-	ErrInvalidState      = errors.New("not possible in this state")
+	ErrInvalidState      = errors.New("not allowed in this state")
 	ErrInvalidArgument   = errors.New("invalid")
 
 	// ErrKeyReused means that the idempotency key of a start has started a run with another input, or of another

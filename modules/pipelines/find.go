@@ -27,7 +27,7 @@ func (r *Repository) Prefixed(ctx context.Context, first, last db.ID, limit int)
 			list = append(list, Execution{})
 			return scanExecution(&list[len(list)-1], scan)
 		})
-	return list, wrap("look for pipeline executions", err)
+	return list, wrap("find pipeline executions", err)
 }
 
 // Names returns the names of the registered pipelines, sorted.

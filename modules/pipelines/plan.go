@@ -12,7 +12,7 @@ import (
 )
 
 // errNeedFullGraph means that a plan needs a task that was not loaded. It must be repeated with the full graph.
-var errNeedFullGraph = errors.New("the plan needs the whole graph")
+var errNeedFullGraph = errors.New("the plan needs the full graph")
 
 // plan computes what follows from changes of one execution's tasks: successors that become ready or skipped, counters,
 // and the end of the execution. It writes nothing, and is discarded if it fails.

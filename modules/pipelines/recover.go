@@ -77,8 +77,8 @@ type recovery struct {
 	failed    RecoveryErrors
 }
 
-// acquire deletes the workers whose lease has expired, and records the executions with running tasks of workers without a
-// row, in one transaction. After the commit those workers cannot write, and the executions will be recovered even if
+// acquire deletes the workers whose lease has expired, and records the executions with running tasks of workers without
+// a row, in one transaction. After the commit those workers cannot write, and the executions will be recovered even if
 // this process ends. take returns the executions that no other process is recovering.
 func (r *recovery) acquire(ctx context.Context) (taken []leases.Recovery, err error) {
 	e := r.engine
@@ -166,8 +166,8 @@ func (r *recovery) releaseHold(ctx context.Context, list []leases.Recovery, caus
 	return cause
 }
 
-// recoverOne recovers one execution. It returns only errors that prevent the recovery of all other executions too. Other
-// errors are added to r.failed.
+// recoverOne recovers one execution. It returns only errors that prevent the recovery of all other executions too.
+// Other errors are added to r.failed.
 func (r *recovery) recoverOne(ctx context.Context, x leases.Recovery) error {
 	id := x.PipelineExecutionID
 	if x.Attempts >= MaxRecoveryAttempts {
@@ -197,7 +197,7 @@ func (r *recovery) recoverOne(ctx context.Context, x leases.Recovery) error {
 func (r *recovery) abandon(ctx context.Context, x leases.Recovery) error {
 	why := string(x.Error)
 	if why == "" {
-		why = "the process that tried ended"
+		why = "the recovering process ended"
 	}
 	failure := &RecoveryError{PipelineExecutionID: x.PipelineExecutionID, Attempts: x.Attempts, Err: errors.New(why)}
 	r.failed = append(r.failed, failure)

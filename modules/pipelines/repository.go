@@ -236,7 +236,7 @@ func (r *Repository) inputs(tx db.Tx, ids []db.ID) (map[db.ID]Execution, error) 
 func (r *Repository) byKey(tx db.Tx, pipeline, key string) (e Execution, err error) {
 	err = tx.Query(`SELECT id, definition_version, input FROM {pipeline_executions} WHERE pipeline_name = $pipeline AND idempotency_key = $key`,
 		db.Args{"pipeline": pipeline, "key": key}, func(scan func(...any) error) error { return scan(&e.ID, &e.DefinitionVersion, &e.Input) })
-	return e, wrap("look for the idempotency key", err)
+	return e, wrap("find the idempotency key", err)
 }
 
 // Get returns one execution with its labels. It returns ErrExecutionNotFound if there is none.

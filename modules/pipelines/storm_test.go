@@ -115,8 +115,8 @@ func (s *storm) run(t *testing.T) {
 	watch.Wait()
 	// On a busy machine a heartbeat may come later than the lease allows.
 	expected := []string{
-		"a late outcome was refused", "the lease had expired: running tasks that nobody has taken go on",
-		"the lease has expired and others have taken over: running tasks are given up",
+		"result refused: claim lost", "lease renewed late: running tasks that were not recovered continue",
+		"lease expired, and other workers may have recovered its tasks: running tasks are cancelled",
 	}
 	for _, e := range s.logs.All() {
 		late := e.ContextMap()["error"] == leases.ErrExpired.Error()

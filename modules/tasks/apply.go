@@ -12,7 +12,7 @@ import (
 )
 
 // ErrClaimLost is the error of a write by a worker that no longer holds the task. The write changed nothing.
-var ErrClaimLost = errors.New("claim lost: the task has moved on without this worker")
+var ErrClaimLost = errors.New("claim lost: the worker no longer holds the task")
 
 // ErrVersionConflict means that a row changed between the read and the write. The transaction is rolled back.
 var ErrVersionConflict = errors.New("task changed since it was read")
@@ -89,8 +89,8 @@ func (r *Repository) writeRows(tx db.Tx, moves []*Change) error {
 	return nil
 }
 
-// statementKey is the key by which changes are grouped into statements: their transitions, and the holder of the claims that
-// they end.
+// statementKey is the key by which changes are grouped into statements: their transitions, and the holder of the claims
+// that they end.
 type statementKey struct {
 	update *update
 	holder db.Text

@@ -116,7 +116,7 @@ func elemType(t reflect.Type, fields []inputField, path, key string) (reflect.Ty
 		}
 		names[i] = f.name
 	}
-	return nil, &FieldError{Field: join(path, key), Msg: "is no known key", Hint: suggest(key, names)}
+	return nil, &FieldError{Field: join(path, key), Msg: "unknown key", Hint: suggest(key, names)}
 }
 
 func join(path, key string) string {

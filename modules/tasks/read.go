@@ -124,7 +124,7 @@ func (r *Repository) AnyWorkerLost(ctx context.Context) (found bool, err error) 
 		found = true
 		return scan(&one)
 	})
-	return found, wrap("look for the tasks of lost workers", err)
+	return found, wrap("check for tasks of lost workers", err)
 }
 
 // DependencyCount is the number to subtract from a task's remaining dependencies. A negative number reopens

@@ -66,7 +66,7 @@ func decodeWith(with json.RawMessage, in any) error {
 	dec.UseNumber()
 	var fields map[string]any
 	if err := dec.Decode(&fields); err != nil {
-		return &FieldError{Msg: "with is no JSON object: " + err.Error()}
+		return &FieldError{Msg: "with is not a JSON object: " + err.Error()}
 	}
 	return decodeFields(fields, in, checkKeys(reflect.TypeOf(in).Elem(), "", fields))
 }

@@ -76,14 +76,14 @@ func TestTypedCheckRefuses(t *testing.T) {
 	}{
 		{"nothing", nil, FieldError{"url", "is missing", "it is required"}},
 		{"null", map[string]any{"url": nil}, FieldError{"url", "is missing", "it is required"}},
-		{"misspelt required", map[string]any{"ulr": "u"}, FieldError{"ulr", "is no known key", `did you mean "url"?`}},
-		{"capitals", map[string]any{"URL": "u"}, FieldError{"URL", "is no known key", `did you mean "url"?`}},
+		{"misspelt required", map[string]any{"ulr": "u"}, FieldError{"ulr", "unknown key", `did you mean "url"?`}},
+		{"capitals", map[string]any{"URL": "u"}, FieldError{"URL", "unknown key", `did you mean "url"?`}},
 		{"unlike any", map[string]any{"url": "u", "quite_another": 1}, FieldError{
-			"quite_another", "is no known key",
+			"quite_another", "unknown key",
 			"known keys: any, codes, count, labels, on, rate, region, small, targets, url, wait",
 		}},
 		{"unexported", map[string]any{"url": "u", "hidden": 1}, FieldError{
-			"hidden", "is no known key",
+			"hidden", "unknown key",
 			"known keys: any, codes, count, labels, on, rate, region, small, targets, url, wait",
 		}},
 		{"text for number", map[string]any{"url": "u", "count": "3"}, FieldError{"count", "is a string, expected a whole number", ""}},
@@ -97,7 +97,7 @@ func TestTypedCheckRefuses(t *testing.T) {
 		{"in a map", map[string]any{"url": "u", "labels": map[string]any{"a": 1}}, FieldError{"labels", "is a number, expected a string", ""}},
 		{"own type", map[string]any{"url": "u", "wait": "soon"}, FieldError{"wait", `time: invalid duration "soon"`, ""}},
 		{"inner unknown", map[string]any{"url": "u", "targets": []any{map[string]any{"host": "h", "prot": 1}}}, FieldError{
-			"targets[0].prot", "is no known key", `did you mean "port"?`,
+			"targets[0].prot", "unknown key", `did you mean "port"?`,
 		}},
 		{"inner missing", map[string]any{"url": "u", "targets": []any{map[string]any{"port": 1}}}, FieldError{"targets[0].host", "is missing", "it is required"}},
 		{"inner type", map[string]any{"url": "u", "targets": []any{map[string]any{"host": "h", "port": "x"}}}, FieldError{
@@ -120,13 +120,13 @@ func TestTypedCheckRefuses(t *testing.T) {
 
 func TestTypedRunDecodesStrictly(t *testing.T) {
 	for _, c := range []struct{ with, want string }{
-		{`{"url":"u","nope":1}`, "with.nope: is no known key"},
-		{`{"URL":"u"}`, "with.URL: is no known key"},
+		{`{"url":"u","nope":1}`, "with.nope: unknown key"},
+		{`{"URL":"u"}`, "with.URL: unknown key"},
 		{`{"url":"u","count":"${{ literal }}"}`, "with.count: is a string, expected a whole number"},
 		{`{}`, "with.url: is missing"},
 		{``, "with.url: is missing"},
-		{`[1]`, "with is no JSON object"},
-		{`{"url":`, "with is no JSON object"},
+		{`[1]`, "with is not a JSON object"},
+		{`{"url":`, "with is not a JSON object"},
 	} {
 		_, err := sampleHandler().Run(t.Context(), &Attempt{With: json.RawMessage(c.with)})
 		var kinded *HandlerError

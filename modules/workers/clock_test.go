@@ -49,7 +49,7 @@ func TestDatabaseClockIsSet(t *testing.T) {
 	follow := func(times int) {
 		t.Helper()
 		for _, logs := range []*observer.ObservedLogs{first, second} {
-			dbtest.Eventually(t, "both have noticed", func() bool { return logs.FilterMessage("the database's clock has been set").Len() == times })
+			dbtest.Eventually(t, "both have noticed", func() bool { return logs.FilterMessage("the database clock was changed").Len() == times })
 		}
 		if e := s.Wait(t, ctx, s.Start(t, ctx, quick, "")); e.Status != pipelines.Completed {
 			t.Errorf("status %s", e.Status)

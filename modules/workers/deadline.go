@@ -35,14 +35,14 @@ func (p *Pool) endOverdueNow(ctx context.Context) time.Duration {
 	regular := p.config.Lease / 3
 	ended, next, err := p.engine.EndOverdue(ctx)
 	for _, id := range ended {
-		p.log.Warn("ended a run: the timeout of its pipeline is over", zap.Stringer("pipeline_execution_id", id))
+		p.log.Warn("run failed: pipeline timeout exceeded", zap.Stringer("pipeline_execution_id", id))
 	}
 	if len(ended) > 0 {
 		signal(p.checkClaims)
 	}
 	if err != nil {
 		if ctx.Err() == nil {
-			p.sampledLog.Warn("ending runs whose pipeline's timeout is over failed, trying again", zap.Error(err))
+			p.sampledLog.Warn("failed to end overdue runs, retrying", zap.Error(err))
 		}
 		return min(time.Second, regular)
 	}

@@ -115,7 +115,7 @@ func (p *Pool) exchange(ctx, work context.Context, handlers *sync.WaitGroup, gro
 		}
 	}
 	if result.Expired {
-		p.sampledLog.Warn("claiming failed, trying again", zap.Error(leases.ErrExpired))
+		p.sampledLog.Warn("failed to claim tasks, retrying", zap.Error(leases.ErrExpired))
 		p.claimFailed()
 	}
 }
@@ -142,7 +142,7 @@ func (p *Pool) exchangeFailed(work context.Context, group []*pipelines.Outcome, 
 		p.retryLater(work, group)
 	}
 	if request.Filter.Limit > 0 || len(group) == 0 {
-		p.sampledLog.Warn("claiming failed, trying again", zap.Error(err))
+		p.sampledLog.Warn("failed to claim tasks, retrying", zap.Error(err))
 		p.claimFailed()
 	}
 }

@@ -120,7 +120,7 @@ func TestGoldenEventSequences(t *testing.T) {
 			map[string]string{"pipeline": "started failed", "a": "created marked_ready claimed started failed"},
 		},
 		{
-			"output that is no JSON",
+			"output that is not JSON",
 			[]definition.Task{attempts(5).to(step("a", nil, "bad"))},
 			map[string]string{"pipeline": "started failed", "a": "created marked_ready claimed started failed"},
 		},

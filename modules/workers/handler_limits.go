@@ -55,7 +55,7 @@ func NewHandlerLimits(handlers *tasks.Registry, given map[string]int, slots int)
 // warn logs the limits that are lower than requested.
 func (l *HandlerLimits) warn(log *zap.Logger) {
 	for _, x := range l.lowered {
-		log.Warn("fewer tasks are run at once than asked for, because the limit of open files (ulimit -n) is low",
+		log.Warn("handler limit lowered, because the limit of open files (ulimit -n) is too low",
 			zap.String("handler", x.handler), zap.Int("asked", x.from), zap.Int("limit", x.to))
 	}
 }

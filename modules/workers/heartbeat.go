@@ -59,14 +59,14 @@ func (p *Pool) renew(ctx context.Context) {
 	n, err := p.leases.Renew(ctx, p.workerID(), p.config.Lease)
 	switch {
 	case errors.Is(err, leases.ErrExpired):
-		p.log.Error("the lease has expired and others have taken over: running tasks are given up")
+		p.log.Error("lease expired, and other workers may have recovered its tasks: running tasks are cancelled")
 		p.cancelRunning(errClaimLost)
 		if err := p.register(ctx); err != nil {
-			p.sampledLog.Warn("registering anew failed, trying again", zap.Error(err))
+			p.sampledLog.Warn("failed to register under a new id, retrying", zap.Error(err))
 		}
 		return
 	case errors.Is(err, db.ErrReplaced):
-		p.log.Error("the database file is gone: this process stops, and records nothing more", zap.Error(err))
+		p.log.Error("database file moved, removed or replaced: the worker stops and records nothing more", zap.Error(err))
 		p.abort(err)
 		return
 	case err != nil && ctx.Err() != nil:
@@ -75,7 +75,7 @@ func (p *Pool) renew(ctx context.Context) {
 		p.sampledLog.Warn("renewing the lease failed, trying again", zap.Error(err))
 		return
 	case n.Late:
-		p.log.Warn("the lease had expired: running tasks that nobody has taken go on")
+		p.log.Warn("lease renewed late: running tasks that were not recovered continue")
 		p.cancelLostClaims(ctx)
 	}
 	p.mu.Lock()
@@ -115,7 +115,7 @@ func (p *Pool) clockSet(ctx context.Context, clock time.Time) bool {
 	if changed.Abs() < clockStep {
 		return false
 	}
-	p.log.Warn("the database's clock has been set", zap.Duration("by", changed.Round(time.Millisecond)))
+	p.log.Warn("the database clock was changed", zap.Duration("by", changed.Round(time.Millisecond)))
 	p.recoverAfter = p.db.Now().Add(p.config.Lease)
 	if n, err := p.leases.Renew(ctx, p.workerID(), p.config.Lease); err == nil {
 		p.mu.Lock()
@@ -148,7 +148,7 @@ func (p *Pool) cancelLostClaims(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		p.sampledLog.Warn("looking at claims failed, trying again", zap.Error(err))
+		p.sampledLog.Warn("failed to check claims, retrying", zap.Error(err))
 		return
 	}
 	p.mu.Lock()

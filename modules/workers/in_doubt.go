@@ -70,14 +70,14 @@ func (p *Pool) recover(ctx context.Context) {
 	n, err := p.engine.RecoverLost(ctx, p.workerID(), p.config.Lease)
 	if n > 0 {
 		p.config.Observer.Recovered(n)
-		p.log.Info("took tasks back from workers that were lost", zap.Int("tasks", n))
+		p.log.Info("recovered tasks of workers with an expired lease", zap.Int("tasks", n))
 	}
 	var failed pipelines.RecoveryErrors
 	switch {
 	case errors.As(err, &failed):
 		for _, f := range failed {
 			p.config.Observer.RecoveryFailed()
-			p.log.Error("an execution could not be recovered: `sluice doctor` shows it", zap.Stringer("pipeline_execution_id", f.PipelineExecutionID),
+			p.log.Error("failed to recover a run: see `sluice doctor`", zap.Stringer("pipeline_execution_id", f.PipelineExecutionID),
 				zap.Int("attempts", f.Attempts), zap.Bool("abandoned", f.Abandoned), zap.Error(f.Err))
 		}
 	case err != nil && ctx.Err() == nil:
@@ -136,7 +136,7 @@ func (p *Pool) releaseOrphans(ctx context.Context) error {
 		}
 	}
 	if given > 0 {
-		p.log.Warn("gave back tasks that were Running in this worker's name and that it does not run", zap.Int("tasks", given))
+		p.log.Warn("released tasks that were Running in this worker's name but not running here", zap.Int("tasks", given))
 	}
 	return err
 }

@@ -69,7 +69,7 @@ func TestLeaseLost(t *testing.T) {
 		if after := taskRow(t, other, id, "a"); cmp.Diff(before, after) != "" || !strings.Contains(string(after.Output), `"attempt": 2`) {
 			t.Errorf("the late outcome of attempt 1 changed the task: %+v", after)
 		}
-		if n := logs.FilterMessage("a late outcome was refused").Len(); n != 1 {
+		if n := logs.FilterMessage("result refused: claim lost").Len(); n != 1 {
 			t.Errorf("the pool speaks %d times of a late outcome: %v", n, logs.All())
 		}
 		if diff := cmp.Diff(map[string]string{

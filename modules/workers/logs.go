@@ -96,7 +96,7 @@ func (c *logCollector) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, shutdownWriteTimeout)
 	defer cancel()
 	if err := c.store(ctx); err != nil {
-		c.pool.log.Warn("the last logs could not be stored", zap.Error(err))
+		c.pool.log.Warn("failed to store the last logs", zap.Error(err))
 	}
 }
 
@@ -121,7 +121,7 @@ func (c *logCollector) store(ctx context.Context) error {
 			return err
 		}
 		if err != nil {
-			c.pool.log.Error("the database refuses logs: they are left out", zap.Error(err))
+			c.pool.log.Error("the database rejected logs: they are dropped", zap.Error(err))
 		}
 		c.queue = c.queue[n:]
 	}

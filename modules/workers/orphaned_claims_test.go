@@ -211,7 +211,7 @@ func TestRecoveryThatKills(t *testing.T) {
 		if _, err := s.Engine.RecoverLost(ctx, "", time.Hour); !errors.As(err, &failed) || !failed[0].Abandoned {
 			t.Errorf("after as many deaths: %v", err)
 		}
-		if e := s.Wait(t, ctx, id); e.Status != pipelines.Failed || !strings.Contains(string(e.Error), "the process that tried ended") {
+		if e := s.Wait(t, ctx, id); e.Status != pipelines.Failed || !strings.Contains(string(e.Error), "the recovering process ended") {
 			t.Errorf("status %s: %s", e.Status, e.Error)
 		}
 	})

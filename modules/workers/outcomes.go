@@ -33,8 +33,8 @@ func (p *Pool) logFailure(o *pipelines.Outcome) {
 	p.log.Warn("a task's attempt failed", fields...)
 }
 
-// claimEndsLoop reports the ends of runs that were stored by processes without an observer, such as a command's process. It
-// checks with each heartbeat, and when another process signals an end.
+// claimEndsLoop reports the ends of runs that were stored by processes without an observer, such as a command's
+// process. It checks with each heartbeat, and when another process signals an end.
 func (p *Pool) claimEndsLoop(ctx context.Context) {
 	tick := time.NewTicker(p.config.Lease / 3)
 	defer tick.Stop()
@@ -46,7 +46,7 @@ func (p *Pool) claimEndsLoop(ctx context.Context) {
 		case <-p.runEndsStored:
 		}
 		if err := p.engine.ClaimEnds(ctx); err != nil && ctx.Err() == nil {
-			p.sampledLog.Warn("looking for runs that other processes have ended failed, trying again", zap.Error(err))
+			p.sampledLog.Warn("failed to look up runs that other processes ended, retrying", zap.Error(err))
 		}
 	}
 }

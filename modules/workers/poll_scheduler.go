@@ -82,7 +82,7 @@ func (p *Pool) listen(ctx context.Context) {
 		}
 	})
 	if err != nil {
-		p.log.Warn("not listening to other processes: they are noticed by polling alone", zap.Error(err))
+		p.log.Warn("no notifications from other processes: their changes are found by polling only", zap.Error(err))
 	}
 }
 
@@ -128,8 +128,8 @@ func (p *Pool) claimFilter(s *pollGroup, limit int) outbox.ClaimFilter {
 	}
 }
 
-// nextFullScan returns the time until the next full scan of the shared group. partial reports whether its last scan was not a
-// full one.
+// nextFullScan returns the time until the next full scan of the shared group. partial reports whether its last scan was
+// not a full one.
 func (p *Pool) nextFullScan() (rest time.Duration, partial bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

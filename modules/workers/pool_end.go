@@ -14,14 +14,14 @@ import (
 
 // Reasons why a handler's context is cancelled before its timeout.
 var (
-	errClaimLost = errors.New("the task was taken from this worker")
-	errTaskEnded = fmt.Errorf("it was cancelled or abandoned: %w", errClaimLost)
+	errClaimLost = errors.New("claim lost")
+	errTaskEnded = fmt.Errorf("task cancelled or abandoned: %w", errClaimLost)
 	errStopping  = errors.New("the worker is stopping")
 )
 
 // ErrUnrecorded is returned by Run if some outcomes could not be recorded. Run keeps trying for at least 10 seconds
 // after the last handler has ended. Other workers run those tasks again when the lease expires.
-var ErrUnrecorded = errors.New("some results could not be saved: other workers run these tasks again when the lease expires")
+var ErrUnrecorded = errors.New("some results could not be saved: other workers will run these tasks again after the lease expires")
 
 // stopOnDatabaseGone stops all work at once if the database is gone, because no outcome can be recorded.
 func (p *Pool) stopOnDatabaseGone(ctx context.Context, stop context.CancelCauseFunc) {
@@ -50,7 +50,7 @@ func (p *Pool) deregister(ctx context.Context) {
 			return
 		}
 		if ctx.Err() != nil || isFatal(err) {
-			p.log.Warn("deregistering failed: others take over when the lease expires", zap.Error(err))
+			p.log.Warn("failed to deregister: other workers recover the tasks after the lease expires", zap.Error(err))
 			return
 		}
 		sleep(ctx, 100*time.Millisecond)
@@ -93,7 +93,7 @@ func (p *Pool) drain(handlers *sync.WaitGroup) {
 	case <-p.config.Kill:
 	case <-timer.C:
 	}
-	p.log.Info("giving back tasks that did not end in time", zap.Duration("drain", p.config.Drain))
+	p.log.Info("releasing tasks that did not end in time", zap.Duration("drain", p.config.Drain))
 	p.cancelRunning(errStopping)
 	<-done // await stops waiting for a handler that ignores its context
 }

@@ -61,7 +61,7 @@ func TestNoHandlerRunsWithoutItsClaim(t *testing.T) {
 				pool, said, _ := watched(s, workers.Config{Slots: 4, Poll: 5 * time.Millisecond})
 				run(t, pool)
 				for range 3 {
-					if m := <-said; m != "claiming failed, trying again" {
+					if m := <-said; m != "failed to claim tasks, retrying" {
 						t.Fatalf("the pool says %q", m)
 					}
 				}

@@ -107,7 +107,7 @@ func (p *Pool) report(group []*pipelines.Outcome, result pipelines.ExchangeResul
 			if withdrawn(group[i]) {
 				level = zapcore.DebugLevel
 			}
-			p.log.Log(level, "a late outcome was refused",
+			p.log.Log(level, "result refused: claim lost",
 				zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Error(err))
 		}
 	}

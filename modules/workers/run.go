@@ -131,7 +131,7 @@ func (p *Pool) await(ctx context.Context, call *tasks.Attempt, c *pipelines.Clai
 	}
 	done := make(chan handlerResult, 1)
 	go func() {
-		r := handlerResult{err: tasks.WithKind(tasks.KindPanic, errors.New("the handler ended its goroutine"))}
+		r := handlerResult{err: tasks.WithKind(tasks.KindPanic, errors.New("the handler called runtime.Goexit"))}
 		defer func() { done <- r }() // deferred, because runtime.Goexit runs only deferred functions
 		r = callHandler(ctx, handler, call)
 	}()
@@ -149,7 +149,7 @@ func (p *Pool) await(ctx context.Context, call *tasks.Attempt, c *pipelines.Clai
 		}
 		return r
 	case <-timer.C:
-		p.log.Error("a handler ignores the end of its context; its attempt is recorded without it",
+		p.log.Error("handler did not return after its context ended: its attempt is recorded without a result",
 			zap.String("task", c.Task.TaskName), zap.Stringer("task_execution_id", c.Task.ID))
 		return handlerResult{err: fmt.Errorf("the handler did not stop when its context ended: %w", context.Cause(ctx))}
 	}

@@ -53,8 +53,8 @@ func (p *Pool) notStarted(out *pipelines.Outcome, began time.Time, err error) *p
 	return out
 }
 
-// recordStartFailure starts a pause. It ignores tasks that began before or during the last pause, because their failures are
-// already accounted for.
+// recordStartFailure starts a pause. It ignores tasks that began before or during the last pause, because their
+// failures are already accounted for.
 func (p *Pool) recordStartFailure(handler string, began time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +78,7 @@ func (p *Pool) pauseStarts(handler string, err error) {
 	} else if tasks.OutOfResources(err) {
 		s.maxTasks, s.started = max(min(p.slots(), p.usedSlots)/2, 1), 0
 	}
-	p.sampledLog.Warn("this worker cannot start tasks: they are given back, and it claims none for a while",
+	p.sampledLog.Warn("worker cannot start tasks: they are released, and claims are paused",
 		zap.String("handler", handler), zap.Error(err), zap.Duration("pause", wait))
 	signal(p.startFailed)
 }

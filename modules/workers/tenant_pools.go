@@ -109,7 +109,7 @@ func (f *TenantPools) Run(ctx context.Context) error {
 			}
 		})
 		if err != nil {
-			f.deps.Log.Warn("not listening for new tenants: they are noticed by looking alone", zap.Error(err))
+			f.deps.Log.Warn("no notifications of new tenants: they are found by polling only", zap.Error(err))
 		}
 	})
 	err := f.loop(ctx, notified)
@@ -139,7 +139,7 @@ func (f *TenantPools) loop(ctx context.Context, notified <-chan struct{}) error 
 		case <-tick.C:
 		}
 		if err := f.poll(ctx); err != nil && ctx.Err() == nil {
-			f.deps.Log.Warn("looking for tenants failed, trying again", zap.Error(err))
+			f.deps.Log.Warn("failed to look up tenants, retrying", zap.Error(err))
 		}
 	}
 }
@@ -182,7 +182,7 @@ func (f *TenantPools) apply(ctx context.Context, there []db.Tenant) {
 	}
 	for name, m := range f.members {
 		if now, ok := incarnations[name]; (!ok || now != m.generation) && name != db.DefaultTenant {
-			m.stop(&db.TenantNotFoundError{Tenant: name, Reason: "it was dropped while it was served"})
+			m.stop(&db.TenantNotFoundError{Tenant: name, Reason: "dropped while it was served"})
 		}
 	}
 	for _, name := range f.wanted(there) {

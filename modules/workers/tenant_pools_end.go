@@ -23,14 +23,14 @@ func (f *TenantPools) poolStopped(ctx context.Context, e end) {
 	f.backoffs[e.tenant] = backoff{m.generation, e.err, maxRefusals}
 	if errors.Is(e.err, db.ErrTenantNotFound) {
 		if err := f.deps.DB.CloseTenant(db.WithTenant(ctx, e.tenant)); err != nil {
-			log.Warn("closing a tenant that is gone failed", zap.Error(err))
+			log.Warn("failed to close a dropped tenant", zap.Error(err))
 		}
 	}
 	if !e.served && again && before.why != nil && e.err != nil && before.why.Error() == e.err.Error() {
 		return // already logged
 	}
 	if errors.Is(e.err, db.ErrTenantNotFound) {
-		log.Warn("the tenant is gone: it is not served any more", zap.Error(e.err))
+		log.Warn("tenant no longer exists: it is no longer served", zap.Error(e.err))
 		return
 	}
 	log.Error("the tenant is not served", zap.Error(e.err))

@@ -172,9 +172,9 @@ func TestFleetComesAndGoes(t *testing.T) {
 			if name := <-ended; name != "acme" {
 				t.Errorf("it ended serving %s", name)
 			}
-			dbtest.Eventually(t, "the log tells", func() bool { return logs.FilterMessageSnippet("the tenant is gone").Len() == round+1 })
+			dbtest.Eventually(t, "the log tells", func() bool { return logs.FilterMessageSnippet("tenant no longer exists").Len() == round+1 })
 		}
-		if n := logs.FilterMessageSnippet("the tenant is gone").FilterField(zap.String("tenant", "acme")).Len(); n != 2 {
+		if n := logs.FilterMessageSnippet("tenant no longer exists").FilterField(zap.String("tenant", "acme")).Len(); n != 2 {
 			t.Errorf("the tenant is named in %d of 2", n)
 		}
 		before := logs.Len()

@@ -58,7 +58,7 @@ func TestOutcomeWaitsForTheDatabase(t *testing.T) {
 			t.Errorf("status %s: %s", e.Status, e.Error)
 		}
 		stop()
-		for _, what := range []string{"recording outcomes failed", "claiming failed"} {
+		for _, what := range []string{"recording outcomes failed", "failed to claim tasks"} {
 			if n := logs.FilterMessageSnippet(what).Len(); n < 1 || n > 3 {
 				t.Errorf("an outage of 14 s is told of in %d lines of %q: %v", n, what, logs.All())
 			}

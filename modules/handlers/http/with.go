@@ -123,7 +123,7 @@ func parseTimeout(s string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("%q is no time above 0, such as 30s or 1m30s", s)
+		return 0, fmt.Errorf("invalid duration %q: expected more than 0, such as 30s or 1m30s", s)
 	}
 	return d, nil
 }

@@ -51,9 +51,9 @@ var mistakes = []struct {
 	{"headers", map[string]any{"a": []any{"b"}}, "neither text nor a number"},
 	{"headers", map[string]any{"content-length": 3}, "cannot be set"},
 	{"headers", "a: b", "expected a mapping"},
-	{"timeout", "soon", "no time above 0"},
-	{"timeout", "0s", "no time above 0"},
-	{"timeout", "-1s", "no time above 0"},
+	{"timeout", "soon", "expected more than 0"},
+	{"timeout", "0s", "expected more than 0"},
+	{"timeout", "-1s", "expected more than 0"},
 	{"timeout", 30, "expected a string"},
 	{"expect_status", []any{20}, "no status"},
 	{"expect_status", 200, "expected a list"},
@@ -66,7 +66,7 @@ var mistakes = []struct {
 	{"max_bytes", -1, "no size"},
 	{"max_bytes", int64(1) << 51, "no size"},
 	{"max_bytes", 1.5, "expected a whole number"},
-	{"retries", 3, "no known key"},
+	{"retries", 3, "unknown key"},
 }
 
 func TestMistakes(t *testing.T) {

@@ -37,7 +37,7 @@ func (w *Wait) poll(ctx context.Context, in waitWith, now time.Time) (pollResult
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return pollResult{reason: fmt.Sprintf("file %q is not there yet", in.File)}, nil
 	}
-	return pollResult{}, tasks.WithKind(tasks.KindError, fmt.Errorf("look for the file: %w", err))
+	return pollResult{}, tasks.WithKind(tasks.KindError, fmt.Errorf("check the file: %w", err))
 }
 
 // ask makes one request. A server that does not respond is not an error, because the task waits for it to respond.

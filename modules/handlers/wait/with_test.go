@@ -27,7 +27,7 @@ func TestCheck(t *testing.T) {
 		{"sleep", `{"duration": "soon"}`, `with.duration: "soon" is not a duration: expected one such as 30s, 1h30m or 2d`},
 		{"sleep", `{"until": "2027-01-31"}`, `with.until: is "2027-01-31", expected an instant with its zone`},
 		{"sleep", `{"until": 3}`, "with.until: is 3, expected an instant"},
-		{"sleep", `{"durations": "1s"}`, "with.durations: is no known key"},
+		{"sleep", `{"durations": "1s"}`, "with.durations: unknown key"},
 		{"wait", `{}`, "expected one of file and url"},
 		{"wait", `{"file": "a", "url": "http://x"}`, "expected one of file and url"},
 		{"wait", `{"url": "ftp://x"}`, "with.url: does not start with http:// or https://"},

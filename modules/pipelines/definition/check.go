@@ -37,7 +37,7 @@ func (d *Definition) check(r *decoder, c HandlerSource) {
 	if d.Name == "" {
 		r.add((*keyPath)(nil).key("name"), "write name: and the pipeline's name", "the pipeline has no name")
 	} else if !namePattern.MatchString(d.Name) {
-		r.add((*keyPath)(nil).key("name"), nameHint, "%.100q is no name for a pipeline", d.Name)
+		r.add((*keyPath)(nil).key("name"), nameHint, "invalid pipeline name %.100q", d.Name)
 	}
 	checkDescription(r, (*keyPath)(nil).key("description"), d.Description)
 	checkLabels(r, d.Labels)
@@ -70,7 +70,7 @@ func (d *Definition) checkFields(r *decoder) {
 		at := (*keyPath)(nil).key("input").key(f.Name)
 		switch {
 		case !fieldPattern.MatchString(f.Name):
-			r.add(at, fieldHint, "%.100q is no name for an input field", f.Name)
+			r.add(at, fieldHint, "invalid input field name %.100q", f.Name)
 		case seen[f.Name]:
 			r.add(at, "", "the input field %q is declared twice", f.Name)
 		}
@@ -96,12 +96,12 @@ func (f *InputField) check(r *decoder, at *keyPath) {
 		r.add(at.key("default"), "drop one of them", "a required field needs no default")
 	}
 	if err := CheckJSON(f.Default, MaxInput); err != nil {
-		r.add(at.key("default"), "", "the default is no usable JSON: %v", err)
+		r.add(at.key("default"), "", "the default is not valid JSON: %v", err)
 		return
 	}
 	v, err := decodeExact(f.Default)
 	if err != nil {
-		r.add(at.key("default"), "", "the default is no usable JSON: %v", err)
+		r.add(at.key("default"), "", "the default is not valid JSON: %v", err)
 		return
 	}
 	if hint, ok := matches(f.Type, v); !ok {
@@ -127,7 +127,7 @@ func mustEncode(v any) json.RawMessage {
 // checkText reports a string that a database or a shell cannot store: invalid UTF-8 and NUL bytes.
 func checkText(r *decoder, at *keyPath, what, s string) {
 	if !utf8.ValidString(s) {
-		r.add(at, "", "%s is no valid UTF-8", what)
+		r.add(at, "", "%s is not valid UTF-8", what)
 	} else if !clean(s) {
 		r.add(at, "", "%s holds a NUL byte", what)
 	}

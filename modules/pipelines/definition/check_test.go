@@ -74,13 +74,13 @@ func TestCheckReportsPaths(t *testing.T) {
 	want := `name: the pipeline has no name (write name: and the pipeline's name)
 input.x.type: unknown type "strin" (did you mean "string"?)
 input.x: the input field "x" is declared twice
-input.: "" is no name for an input field (letters, digits, _ and -, at most 100, the first a letter or _)
-input.d.default: the default is no usable JSON: it is not JSON: line 1, column 1: unexpected end of JSON input
-input.e.description: the description is no valid UTF-8
+input.: invalid input field name "" (letters, digits, _ and -, at most 100, the first a letter or _)
+input.d.default: the default is not valid JSON: it is not JSON: line 1, column 1: unexpected end of JSON input
+input.e.description: the description is not valid UTF-8
 timeout: timeout is negative (write such as 30s, 5m, 1h30m, 2d or 1w)
 tasks[0].with: with is an array, and must be an object
 tasks[0].timeout: timeout is negative (write such as 30s, 5m, 1h30m, 2d or 1w)
-tasks[1].with: with is no usable JSON: it is not JSON: line 1, column 1: unexpected end of JSON input
+tasks[1].with: with is not valid JSON: it is not JSON: line 1, column 1: unexpected end of JSON input
 tasks[2].run: run holds a NUL byte
 tasks[2].env.A: the value of A holds a NUL byte
 tasks[2].if: if holds a NUL byte
@@ -90,7 +90,7 @@ tasks[2].retry.delay: delay is negative (write such as 30s, 5m, 1h30m, 2d or 1w)
 tasks[2].retry.max_delay: max_delay is negative (write such as 30s, 5m, 1h30m, 2d or 1w)
 tasks[2].retry.jitter: jitter is NaN (from 0 to 1: 0.2 varies the delay by ± 20 %)
 tasks[2].retry.permanent_errors[1]: unknown kind of error "wrong" (known: error, exit, http, timeout, panic, expression, invalid_output, permanent)
-tasks[3].run: run is no valid UTF-8
+tasks[3].run: run is not valid UTF-8
 tasks[3].retry.max_delay: max_delay (1m0s) is shorter than delay (1h0m0s)
 tasks[4].with.retries: with.retries: is the number 1.5, expected a whole number
 tasks[4].id: the task has no id (give it a name that needs can refer to)

@@ -65,7 +65,7 @@ func (t *Task) check(r *decoder, i int, c HandlerSource) {
 	}
 	checkRetry(r, taskPath(i).key("retry"), t.Retry)
 	if !tasks.ValidQueue(t.Queue) {
-		r.add(taskPath(i).key("queue"), tasks.QueueNameRule, "%.100q is no name for a queue", t.Queue)
+		r.add(taskPath(i).key("queue"), tasks.QueueNameRule, "invalid queue name %.100q", t.Queue)
 	}
 	if !known(t.Priority, tasks.Priorities()) {
 		r.add(taskPath(i).key("priority"), r.suggest(string(t.Priority), names(tasks.Priorities())), "unknown priority %q", t.Priority)
@@ -130,12 +130,12 @@ func (t *Task) canonicalWith(r *decoder, at *keyPath) (map[string]any, bool) {
 		return map[string]any{}, true
 	}
 	if err := CheckJSON(t.With, MaxInput); err != nil {
-		r.add(at, "", "with is no usable JSON: %v", err)
+		r.add(at, "", "with is not valid JSON: %v", err)
 		return nil, false
 	}
 	v, err := decodeExact(t.With)
 	if err != nil {
-		r.add(at, "", "with is no usable JSON: %v", err)
+		r.add(at, "", "with is not valid JSON: %v", err)
 		return nil, false
 	}
 	with, ok := v.(map[string]any)
@@ -179,7 +179,7 @@ func (t *Task) checkEnv(r *decoder, i int) {
 		at := func() *keyPath { return taskPath(i).key("env").key(name) }
 		switch {
 		case !envPattern.MatchString(name):
-			r.add(at(), envHint, "%.100q is no name for an environment variable", name)
+			r.add(at(), envHint, "invalid environment variable name %.100q", name)
 		case strings.HasPrefix(name, "SLUICE_") && !slices.Contains(settingsOfSluice, name):
 			r.add(at(), "choose another name", "names with SLUICE_ at the start are set by the worker: %s", name)
 		}

@@ -175,7 +175,7 @@ func (e *encoder) value(v any, depth int) error {
 	case map[string]any:
 		return e.object(v, depth)
 	default:
-		return errors.New("the value is no JSON")
+		return errors.New("the value is not JSON")
 	}
 	return nil
 }

@@ -128,7 +128,7 @@ func (c *taskCompiler) with(t *Task) {
 	}
 	v, err := decodeExact(raw)
 	if err != nil {
-		c.report.add(c.path().key("with"), "", "with is no usable JSON: %v", err)
+		c.report.add(c.path().key("with"), "", "with is not valid JSON: %v", err)
 		return
 	}
 	if v, dynamic := c.tree(c.path().key("with"), v); dynamic {

@@ -50,7 +50,7 @@ func (f *InputField) checkConstraints(r *decoder, at *keyPath) {
 	for i, c := range f.Choices {
 		v, err := decodeExact(c)
 		if err != nil || CheckJSON(c, MaxInput) != nil {
-			r.add(at.key("choices").at(i), "", "a choice is no usable JSON")
+			r.add(at.key("choices").at(i), "", "a choice is not valid JSON")
 			return
 		}
 		if hint, ok := matches(f.Type, v); !ok {

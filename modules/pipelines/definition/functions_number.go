@@ -70,7 +70,7 @@ func toFloat(m *meter, args []any) (any, error) {
 	if s, ok := v.(string); ok {
 		f, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
 		if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
-			return nil, wrongArgument("%.80q is no number", s)
+			return nil, wrongArgument("%.80q is not a number", s)
 		}
 		return f, m.scan(len(s))
 	}

@@ -105,7 +105,7 @@ func fromBase64(s string) (any, error) {
 		return nil, wrongArgument("%v", err)
 	}
 	if !utf8.Valid(b) {
-		return nil, wrongArgument("the result is no valid UTF-8")
+		return nil, wrongArgument("the result is not valid UTF-8")
 	}
 	return string(b), nil
 }

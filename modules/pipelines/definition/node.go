@@ -169,7 +169,7 @@ func (r *decoder) value(n *yaml.Node, at *keyPath) any {
 		if number, ok := jsonNumber(n.Value); ok {
 			return number
 		}
-		r.addAt(n, at, "put it into quotes if it is a text", "%s is no number that JSON can hold", n.Value)
+		r.addAt(n, at, "put it into quotes if it is a text", "%s cannot be written as a JSON number", n.Value)
 		return nil
 	}
 	return n.Value

@@ -43,7 +43,7 @@ func (r *decoder) document() *yaml.Node {
 	}
 	if at := invalidUTF8(r.source); at >= 0 {
 		line, column := r.lineColumn(at)
-		r.append(line, column, nil, "save the file as UTF-8", "the file is no valid UTF-8")
+		r.append(line, column, nil, "save the file as UTF-8", "the file is not valid UTF-8")
 		return nil
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(r.source))

@@ -153,8 +153,9 @@ func ruleReference() []byte {
 <!-- Written by go test ./modules/pipelines/definition -run TestRuleReference -update. -->
 
 A task's ` + "`trigger_rule`" + ` says when it runs, depending on how its dependencies ended. Names and meanings are those that
-Airflow documents. A rule is decided when all dependencies have ended; ` + "`one_success`, `one_failed` and `one_done`" + ` start their task as soon as one
-dependency has ended that way, while others may still run. A task starts once: dependencies that end later change nothing. The run waits for all its tasks.
+Airflow documents. A rule is decided when all dependencies have ended; ` + "`one_success`, `one_failed` and `one_done`" + ` start
+their task as soon as one dependency has ended that way, while others may still run. A task starts once: dependencies
+that end later change nothing. The run waits for all its tasks.
 
 | rule | the task runs if | decided |
 |---|---|---|
@@ -181,14 +182,15 @@ dependency has ended that way, while others may still run. A task starts once: d
 Cancelled counts as failed, because the work was not done. In Airflow, too, a killed task has failed. ` + "`one_done`" + ` counts
 ` + "`upstream_failed`" + ` as failed, as every rule does.
 
-A task whose rule does not hold is Skipped. Its reason is ` + "`upstream_failed`" + ` if the rule asks for success (` + "`all_success`, `one_success`," + `
-` + "`none_failed`, `none_failed_min_one_success`" + `) and a dependency failed, and ` + "`trigger_rule`" + ` otherwise. A task whose rule holds and whose
-` + "`if`" + ` is false is Skipped with reason ` + "`condition`" + `. So a failure reaches an alert or a clean-up however many tasks lie between.
+A task whose rule does not hold is Skipped. Its reason is ` + "`upstream_failed`" + ` if the rule asks for success (` + "`all_success`" + `,
+` + "`one_success`, `none_failed`, `none_failed_min_one_success`" + `) and a dependency failed, and ` + "`trigger_rule`" + ` otherwise. A
+task whose rule holds and whose ` + "`if`" + ` is false is Skipped with reason ` + "`condition`" + `. So a failure reaches an alert or a
+clean-up however many tasks lie between.
 
 ## Every rule and every mix
 
-What happens to a task whose dependencies have ended in these ways, each at least once: **run**; skip: Skipped with reason
-` + "`trigger_rule`" + `; fail: Skipped with reason ` + "`upstream_failed`" + `.
+What happens to a task whose dependencies have ended in these ways, each at least once: **run**; skip: Skipped with
+reason ` + "`trigger_rule`" + `; fail: Skipped with reason ` + "`upstream_failed`" + `.
 
 | dependencies |`)
 	for _, row := range ruleTable {
