@@ -322,7 +322,7 @@ func TestFleetLimitGivesWay(t *testing.T) {
 	const slots, limit, flood, few = 16, 2, 400, 4
 	enginetest.Each(t, nil, func(t *testing.T, base *enginetest.Stack) {
 		handler := &poolHandler{"narrow", func(context.Context, *tasks.Attempt) (json.RawMessage, error) {
-			time.Sleep(2 * time.Millisecond) // or a short delay of the machine is many tasks
+			<-time.After(2 * time.Millisecond) // or a short delay of the machine is many tasks
 			return json.RawMessage(`{}`), nil
 		}}
 		s := enginetest.New(t, base.DB, handler)

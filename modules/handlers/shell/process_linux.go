@@ -73,6 +73,8 @@ func awaitBlocking(cmd *exec.Cmd) (reaped bool, err error) {
 // inMemory reports whether dir is on a tmpfs with enough free space.
 func inMemory(dir string) bool {
 	var fs unix.Statfs_t
-	// a size
-	return unix.Statfs(dir, &fs) == nil && fs.Type == unix.TMPFS_MAGIC && fs.Bavail*uint64(fs.Bsize) >= minInMemory //nolint:gosec
+	if unix.Statfs(dir, &fs) != nil || fs.Type != unix.TMPFS_MAGIC {
+		return false
+	}
+	return fs.Bavail*uint64(fs.Bsize) >= minInMemory //nolint:gosec // a size
 }

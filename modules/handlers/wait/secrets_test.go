@@ -84,11 +84,11 @@ func TestSecretsOfURLs(t *testing.T) {
 			t.Error(texts["task none"])
 		}
 		for name := range urls {
-			want, types := "deferred", ""
+			want := "deferred"
 			if name == "fine" {
 				want = "completed"
 			}
-			if types, _ = history(t, s, id, name); !strings.Contains(types, want) {
+			if types, _ := history(t, s, id, name); !strings.Contains(types, want) {
 				t.Errorf("%s: %s, want %s", name, types, want)
 			}
 		}
