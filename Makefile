@@ -64,9 +64,9 @@ watch: ## the same, again after each change of a Go or SQL file, until interrupt
 	done
 
 .PHONY: chaos
-chaos: ## the fault tests at full size, within 30 minutes; writes docs/chaos.md
+chaos: ## the fault tests at full size, some 45 minutes on a quiet machine, at most an hour; writes docs/chaos.md
 	@scripts/setup.sh compiler postgres
-	@go run ./chaos/driver -minutes 30 -report docs/chaos.md
+	@go run ./chaos/driver -minutes 60 -report docs/chaos.md
 
 .PHONY: chaos-short
 chaos-short: ## the fault tests at one hundredth of their size, some minutes

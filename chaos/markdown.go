@@ -33,6 +33,33 @@ func (r Report) Markdown(goal Config) string {
 	}
 	r.findings(&b, goal)
 	r.workers(&b)
+	return wrapped(b.String())
+}
+
+// wrapped breaks the lines of paragraphs after at most 120 bytes. Headings and tables stay as they are.
+func wrapped(text string) string {
+	const width = 120
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "|") || strings.HasPrefix(line, "#") {
+			b.WriteString(line)
+			continue
+		}
+		at := 0
+		for i, word := range strings.Fields(line) {
+			switch {
+			case i > 0 && at+1+len(word) > width:
+				b.WriteByte('\n')
+				at = 0
+			case i > 0:
+				b.WriteByte(' ')
+				at++
+			}
+			b.WriteString(word)
+			at += len(word)
+		}
+		b.WriteByte('\n')
+	}
 	return b.String()
 }
 

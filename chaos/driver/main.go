@@ -33,7 +33,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.Float64Var(&o.minutes, "minutes", 30, "end the faults after so many minutes, whatever is still missing")
+	flag.Float64Var(&o.minutes, "minutes", 60, "end the faults after so many minutes, whatever is still missing")
 	flag.Float64Var(&o.scale, "scale", 1, "this share of the full size")
 	flag.IntVar(&o.rounds, "rounds", 10, "spread the work over so many databases")
 	flag.StringVar(&o.only, "only", "", "only these faults, comma-separated: "+strings.Join(append(chaos.FullSize(1).Names(), chaos.ForgetfulSize(1).Names()...), ", "))
