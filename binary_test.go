@@ -202,7 +202,7 @@ func TestSecondSignal(t *testing.T) {
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for ended := false; !ended; {
-			if !strings.Contains(serve.stderr.String(), "giving back") {
+			if !strings.Contains(serve.stderr.String(), "releasing tasks") {
 				serve.signal(syscall.SIGTERM)
 			}
 			select {

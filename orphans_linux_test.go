@@ -129,7 +129,7 @@ func TestOrphansEndWhenStopped(t *testing.T) {
 		dbtest.Eventually(t, "it drains", func() bool { return strings.Contains(serve.stderr.String(), "stopping: no more tasks") })
 		dbtest.Eventually(t, "it gives back", func() bool {
 			serve.signal(syscall.SIGTERM)
-			return strings.Contains(serve.stderr.String(), "giving back")
+			return strings.Contains(serve.stderr.String(), "releasing tasks")
 		})
 		serve.wait(t)
 		if found := left(t, pids); len(found) > 0 {

@@ -216,6 +216,6 @@ func (p *program) roots(t *testing.T) {
 		t.Errorf("%+v", none)
 	}
 	p.ok(t, "cleanup", "--retain-events", "1ms", "--pipeline", "nobody")
-	p.fails(t, 2, []string{"--until: ", "is no time"}, "verify", "--print-root", "--until", "soon")
+	p.fails(t, 2, []string{"--until: ", "invalid time"}, "verify", "--print-root", "--until", "soon")
 	p.fails(t, 2, []string{"--until is for --print-root"}, "verify", "--until", "1h")
 }

@@ -114,7 +114,7 @@ func TestStrayGivenBackAtTheEnd(t *testing.T) {
 			t.Fatalf("the stray is %s", x.Status)
 		}
 		stop()
-		if x := taskRow(t, s, id, "a"); x.Status != tasks.Ready || x.Recoveries != 0 || logs.FilterMessageSnippet("gave back tasks").Len() != 1 {
+		if x := taskRow(t, s, id, "a"); x.Status != tasks.Ready || x.Recoveries != 0 || logs.FilterMessageSnippet("released tasks that were Running").Len() != 1 {
 			t.Errorf("after the worker has gone: %+v", x)
 		}
 		nobody(t, s)
