@@ -26,7 +26,7 @@ func TestSleep(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *enginetest.Stack) {
 		ctx := context.Background()
-		at := s.DB.Now().Add(300 * time.Millisecond).Truncate(time.Second).Add(time.Second).UTC().Format(time.RFC3339)
+		at := s.DB.Now().Add(8 * time.Second).UTC().Format(time.RFC3339)
 		def := s.Define(t, "sleepers", task("nap", "sleep", `{"duration": "250ms"}`), task("alarm", "sleep", `{"until": "`+at+`"}`),
 			task("nothing", "sleep", `{"duration": "0"}`), task("past", "sleep", `{"until": "2001-02-03T04:05:06+02:00"}`))
 		s.Work(t, ctx, workers.Config{Slots: 2})
