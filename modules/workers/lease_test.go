@@ -108,7 +108,7 @@ func TestLeaseRevived(t *testing.T) {
 		was, err := s.Leases.List(ctx)
 		must(t, err)
 		expire(t, s)
-		dbtest.Eventually(t, "renewed", func() bool { return logs.FilterMessageSnippet("the lease had expired").Len() > 0 })
+		dbtest.Eventually(t, "renewed", func() bool { return logs.FilterMessageSnippet("lease renewed late").Len() > 0 })
 		is, err := s.Leases.List(ctx)
 		must(t, err)
 		if len(is) != 1 || len(was) != 1 || is[0].ID != was[0].ID {
@@ -147,7 +147,7 @@ func TestLeaseLostIsNoFailure(t *testing.T) {
 		if len(is) != 1 || is[0].ID == was[0].ID {
 			t.Errorf("registered before: %+v, after: %+v; want another name", was, is)
 		}
-		if logs.FilterMessageSnippet("the lease ha").Len() == 0 {
+		if logs.FilterMessageSnippet("lease ").Len() == 0 {
 			t.Errorf("the pool does not speak of its lease: %v", logs.All())
 		}
 		stop()

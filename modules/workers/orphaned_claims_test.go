@@ -226,8 +226,8 @@ func TestRecoveryIsSaid(t *testing.T) {
 		refuseReset(t, s, claims[0].Task.ID)
 		expire(t, s)
 		stop, logs := observed(t, s, workers.Config{Slots: 1, Lease: 200 * time.Millisecond})
-		dbtest.Eventually(t, "said", func() bool { return logs.FilterMessageSnippet("could not be recovered").Len() > 0 })
-		if got := logs.FilterMessageSnippet("could not be recovered").All()[0].ContextMap()["pipeline_execution_id"]; got != id.String() {
+		dbtest.Eventually(t, "said", func() bool { return logs.FilterMessageSnippet("failed to recover a run").Len() > 0 })
+		if got := logs.FilterMessageSnippet("failed to recover a run").All()[0].ContextMap()["pipeline_execution_id"]; got != id.String() {
 			t.Errorf("said of %v", got)
 		}
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Failed {

@@ -59,7 +59,7 @@ var awkward = []struct {
 	{"panic with an error", panics(errors.New("an error")), tasks.KindPanic, "an error"},
 	{"panic with nil", panics(nil), tasks.KindPanic, "nil"},
 	{"panic with what can't be printed", panics(&badError{}), tasks.KindPanic, "panic"},
-	{"ends its goroutine", func(context.Context, *tasks.Attempt) (json.RawMessage, error) { runtime.Goexit(); return nil, nil }, tasks.KindPanic, "goroutine"},
+	{"ends its goroutine", func(context.Context, *tasks.Attempt) (json.RawMessage, error) { runtime.Goexit(); return nil, nil }, tasks.KindPanic, "runtime.Goexit"},
 	{"hangs", func(ctx context.Context, _ *tasks.Attempt) (json.RawMessage, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
