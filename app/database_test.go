@@ -126,7 +126,7 @@ func TestForeignDatabase(t *testing.T) {
 	for _, args := range [][]string{
 		{"list"}, {"verify"}, {"run", "../examples/first.yaml"}, {"start", "../examples/first.yaml"}, {"serve"}, {"migrate"}, {"migrate", "status"},
 	} {
-		p.fails(t, 4, []string{"is no sluice database", "another program", "name another with --database-url"}, args...)
+		p.fails(t, 4, []string{"is not a sluice database", "another program", "name another with --database-url"}, args...)
 	}
 }
 

@@ -32,7 +32,7 @@ tasks:
 	r := p.run(t, "validate", path)
 	want := []string{
 		`:6:13: with.urll: unknown key (did you mean "url"?)`, `:7:12: with.zzz: unknown key (known keys: `, `:8:15: with.method: "a b" may not hold`,
-		`:9:16: with.timeout: invalid duration "soon"`, `:10:22: with.expect_status: 99 is no status`, `:11:18: with.max_bytes: is a string, expected a whole number`,
+		`:9:16: with.timeout: invalid duration "soon"`, `:10:22: with.expect_status: 99 is not a status`, `:11:18: with.max_bytes: is a string, expected a whole number`,
 		`with.fil: unknown key (did you mean "file"?)`, `with.every: is shorter than`, `with.timeout: `, `with.extra: unknown key`, `with.until: is "now"`,
 		`with: expected one of duration and until`,
 	}

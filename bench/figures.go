@@ -12,8 +12,8 @@ import (
 type figure struct {
 	name, title string
 	needs       []string // keys of runs
-	// one gives the figure of one round, whose outcomes are in the order of needs; a run that is measured once is the
-	// same in each.
+	// one returns the figure of one round. The outcomes are in the order of needs. A run that is measured only once
+	// has the same outcome in each round.
 	one    func(o []measure.Outcome) float64
 	format string
 }

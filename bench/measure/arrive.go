@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Feeding is how `sluice bench` feeds its engine at a rate: so many feeders, which hand over what has arrived together
-// if they lag.
+// These settings start runs at a rate as `sluice bench` does: the number of feeders, each of which starts together the
+// runs that have arrived since its last call.
 const (
 	feeders = 2
 	atMost  = 500

@@ -1,5 +1,5 @@
-// Package measure holds what all contestants have in common: what they are told, what they answer, and how it is
-// measured.
+// Package measure defines what all contestants share: the request that they read, the result that they print, and the
+// way it is measured.
 package measure
 
 import (

@@ -18,7 +18,7 @@ const FormatVersion = 2
 
 // Errors of Import.
 var (
-	ErrFormat    = errors.New("no export of sluice")
+	ErrFormat    = errors.New("not an export of sluice")
 	ErrTruncated = errors.New("the export is cut off or damaged")
 	ErrOpen      = errors.New("the export holds executions that have not ended")
 	ErrExists    = errors.New("is in this database already")

@@ -43,7 +43,7 @@ type Cleaner struct {
 	pipelines *pipelines.Repository
 }
 
-// New returns a Keeper for a database.
+// New returns a Cleaner for a database.
 func New(d *db.DB, c *chores.Repository, e *pipelines.Engine, p *pipelines.Repository) *Cleaner {
 	return &Cleaner{db: d, store: &store{d}, chores: c, engine: e, pipelines: p}
 }

@@ -2,5 +2,5 @@ package retention
 
 import "go.uber.org/fx"
 
-// Module provides the Keeper.
+// Module provides the Cleaner.
 var Module = fx.Module("retention", fx.Provide(New))

@@ -43,17 +43,17 @@ type tenancy interface {
 	identity(ctx context.Context, tenant string) (string, error)
 	// size returns the tenant's size in bytes.
 	size(ctx context.Context, tenant string) (int64, error)
-	// guard keeps other drops and migrations of a tenant out until release is called, across transactions.
+	// lockDDL keeps other drops and migrations of a tenant out until release is called, across transactions.
 	lockDDL(ctx context.Context, tenant string) (release func() error, err error)
-	// seize runs within a transaction. It waits for writers of the tenant and keeps new ones out. It fails with
+	// lockExclusive runs within a transaction. It waits for writers of the tenant and keeps new ones out. It fails with
 	// ErrTenantNotFound.
 	lockExclusive(ctx context.Context, on gorm.ConnPool, tenant string) error
-	// erase runs within the same transaction as seize. It makes the tenant unusable for everybody.
+	// markDropped runs within the same transaction as seize. It makes the tenant unusable for everybody.
 	markDropped(ctx context.Context, on gorm.ConnPool, tenant string) error
-	// remove deletes what is left of a tenant: of one that was just erased if erased is set, otherwise of one that an
-	// interrupted drop erased. It reports whether there was anything to delete.
+	// deleteTenant deletes what is left of a tenant: of one that was just erased if erased is set, otherwise of one
+	// that an interrupted drop erased. It reports whether there was anything to delete.
 	deleteTenant(ctx context.Context, tenant string, erased bool) (bool, error)
-	// former reports whether handles lead to something that the tenant's name no longer refers to.
+	// isStale reports whether handles lead to something that the tenant's name no longer refers to.
 	isStale(tenant string, h handles) bool
 	closeHandles(h handles) error
 	ownsFile(path string) bool

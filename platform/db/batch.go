@@ -29,7 +29,7 @@ func (tx Tx) QueueExec(doing, statement string, args Args) error {
 	return tx.enqueue(doing, statement, args, nil, nil)
 }
 
-// QueueExpect is Later for a statement that must change exactly the expected number of rows. If it changes another
+// QueueExpect is QueueExec for a statement that must change exactly the expected number of rows. If it changes another
 // number, the transaction ends with the error that short returns for that number.
 func (tx Tx) QueueExpect(doing, statement string, args Args, expected int64, short func(changed int64) error) error {
 	var total int64

@@ -26,7 +26,7 @@ var (
 	ErrTenantNotFound = errors.New("no such tenant")
 	ErrTenantName     = errors.New("invalid tenant name")
 	ErrFileNotFound   = errors.New("there is no database file")
-	ErrForeignSchema  = errors.New("the file is no sluice database")
+	ErrForeignSchema  = errors.New("the file is not a sluice database")
 	ErrCorrupt        = errors.New("the file is no database, or is damaged")
 	ErrReadOnly       = errors.New("the database is read-only")
 	// ErrCommitUnknown means that the answer of the commit was lost.
@@ -121,19 +121,19 @@ type backend interface {
 	reservedMade() int64
 	// letGo closes idle connections if an error says that the server has no connection left for a reserved one.
 	letGo(ctx context.Context, err error)
-	// refused reports whether an error is caused by the data, so that trying again is of no use.
+	// isDataError reports whether an error is caused by the data, so that trying again is of no use.
 	isDataError(err error) bool
-	// malformed reports whether an error means that the opened file is not a database, or is damaged.
+	// isCorrupt reports whether an error means that the opened file is not a database, or is damaged.
 	isCorrupt(err error) bool
-	// frontier opens a Frontier's connection.
+	// watermark opens a Watermark's connection.
 	watermark(ctx context.Context, tenant, table, column string) (watermark, error)
-	// horizon implements DB.OpenTransactions.
+	// openTransactions implements DB.OpenTransactions.
 	openTransactions(ctx context.Context, tenant, table string) (OpenTransactions, error)
 	// storage implements DB.Storage.
 	storage(ctx context.Context, tenant, table string) (Storage, error)
 	// snapshot runs fn in a read-only transaction that sees one moment.
 	snapshot(ctx context.Context, read *gorm.DB, fn func(*gorm.DB) error) error
-	// reserve implements DB.AllocateSequence.
+	// allocateSequence implements DB.AllocateSequence.
 	allocateSequence(tx Tx, table, column string, n int64) (int64, error)
 	dialect
 	tenancy

@@ -33,7 +33,7 @@ func Away(err error) bool {
 
 // IsUnhealthy reports whether an error concerns the database and its state, and not the request: the database is
 // unreachable, read-only, locked, out of time, or denies a right or a table that it had before. The same request may
-// succeed later. Unwell is false for errors of the data (ErrDataRejected) and for the program's own errors.
+// succeed later. IsUnhealthy is false for errors of the data (ErrDataRejected) and for the program's own errors.
 func IsUnhealthy(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, ErrDataRejected):

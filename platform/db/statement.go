@@ -44,8 +44,8 @@ type dialect interface {
 	// skipLocked returns the clause with which a claiming SELECT skips rows that others are claiming. It is empty
 	// where there is only one writer.
 	skipLocked() string
-	// share returns the clause that keeps rows that a SELECT reads from being locked by forUpdate or skipLocked until
-	// the transaction ends. They can still be updated. It is empty where there is only one writer.
+	// forKeyShare returns the clause that keeps rows that a SELECT reads from being locked by forUpdate or skipLocked
+	// until the transaction ends. They can still be updated. It is empty where there is only one writer.
 	forKeyShare() string
 	// forUpdate returns the clause that locks the rows that a SELECT reads until the transaction ends. It is empty
 	// where there is only one writer.

@@ -12,10 +12,10 @@ import (
 // Tenant describes an existing tenant.
 type Tenant struct {
 	Name string
-	// Incarnation differs between a tenant and a later one of the same name that was created after a drop.
+	// Generation differs between a tenant and a later one of the same name that was created after a drop.
 	Generation string
-	// Unused says that the tenant has no table of executions, because it has not been migrated yet. It is always false
-	// on SQLite.
+	// Unmigrated says that the tenant has no table of executions, because it has not been migrated yet. It is always
+	// false on SQLite.
 	Unmigrated bool
 }
 

@@ -141,7 +141,7 @@ func (d *DB) finish(tx Tx) error {
 const inDoubtTimeout = 30 * time.Second
 
 // resolveInDoubt returns nil if a transaction whose commit failed with cause was committed after all, and cause if it
-// was not. If that cannot be found out, it returns ErrUnknown.
+// was not. If that cannot be found out, it returns ErrCommitUnknown.
 func (d *DB) resolveInDoubt(ctx context.Context, w commitProbe, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), inDoubtTimeout)
 	defer cancel()

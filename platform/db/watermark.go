@@ -12,7 +12,7 @@ import (
 type Position struct {
 	Safe      int64 // every row up to this number is visible, or never will be
 	Allocated int64 // the greatest number that has been issued
-	// Since is when the first number above Settled began to wait for open transactions, by DB.Now; zero if none
+	// BlockedSince is when the first number above Safe began to wait for open transactions, by DB.Now; zero if none
 	// waits.
 	BlockedSince time.Time
 }
@@ -21,15 +21,15 @@ type Position struct {
 // gets its numbers when it writes and shows its rows when it commits, so a greater number may be visible before a
 // smaller one. Up to Position.Safe this cannot happen any more.
 //
-// A Frontier has a connection of its own, on which it also reads, so that it never compares answers of different
-// server processes. If the connection breaks, the Frontier is of no further use. It is not safe for concurrent use.
+// A Watermark has a connection of its own, on which it also reads, so that it never compares answers of different
+// server processes. If the connection breaks, the Watermark is of no further use. It is not safe for concurrent use.
 type Watermark struct {
 	db     *DB
 	tenant string
 	impl   watermark
 }
 
-// watermark is the part of a Frontier that differs between the databases.
+// watermark is the part of a Watermark that differs between the databases.
 type watermark interface {
 	advance(ctx context.Context, now time.Time) (Position, error)
 	on() *sql.Conn
@@ -64,7 +64,7 @@ func (f *Watermark) Advance(ctx context.Context) (Position, error) {
 	return m, f.db.broken(err)
 }
 
-// Query is DB.Query on the Frontier's connection. It sees every row up to the last Position.Safe.
+// Query is DB.Query on the Watermark's connection. It sees every row up to the last Position.Safe.
 func (f *Watermark) Query(ctx context.Context, statement string, args Args, row func(scan func(dest ...any) error) error) error {
 	return f.db.broken(query(ctx, f.impl.on(), f.db.backend, f.tenant, statement, args, row))
 }

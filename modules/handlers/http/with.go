@@ -131,7 +131,7 @@ func parseTimeout(s string) (time.Duration, error) {
 func checkStatuses(statuses []int) error {
 	for _, s := range statuses {
 		if s < 200 || s > 599 {
-			return fmt.Errorf("%d is no status from 200 to 599", s)
+			return fmt.Errorf("%d is not a status from 200 to 599", s)
 		}
 	}
 	return nil

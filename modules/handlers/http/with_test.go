@@ -55,7 +55,7 @@ var mistakes = []struct {
 	{"timeout", "0s", "expected more than 0"},
 	{"timeout", "-1s", "expected more than 0"},
 	{"timeout", 30, "expected a string"},
-	{"expect_status", []any{20}, "no status"},
+	{"expect_status", []any{20}, "not a status"},
 	{"expect_status", 200, "expected a list"},
 	{"save_as", "/", "is not the path of a file below"},
 	{"save_as", "../x", "is not the path of a file below"},

@@ -151,7 +151,7 @@ func (in *with) exitError(exit *exec.ExitError, last string) error {
 }
 
 // startError classifies an error of the start. CannotStart means that the fault is this process's: it lacks memory,
-// process ids or file descriptors, or the default shell is missing. Permanent means that no further attempt can
+// process ids or file descriptors, or the default shell is missing. NonRetryable means that no further attempt can
 // succeed.
 func (in *with) startError(err error) error {
 	missing := errors.Is(err, exec.ErrNotFound) || errors.Is(err, exec.ErrDot)

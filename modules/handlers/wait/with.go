@@ -110,7 +110,7 @@ func (s *statuses) UnmarshalJSON(raw []byte) error {
 	}
 	for _, status := range list {
 		if status != 0 && (status < 200 || status > 599) {
-			return fmt.Errorf("%d is no status from 200 to 599", status)
+			return fmt.Errorf("%d is not a status from 200 to 599", status)
 		}
 	}
 	*s = list

@@ -34,7 +34,7 @@ func TestCheck(t *testing.T) {
 		{"wait", `{"url": "http://"}`, "with.url: names no host"},
 		{"wait", `{"url": "http://me:secret@x:port"}`, "with.url: is not a URL"},
 		{"wait", `{"url": 3}`, "with.url: is a number, expected a string"},
-		{"wait", `{"url": "http://x", "expect_status": 99}`, "with.expect_status: 99 is no status from 200 to 599"},
+		{"wait", `{"url": "http://x", "expect_status": 99}`, "with.expect_status: 99 is not a status from 200 to 599"},
 		{"wait", `{"url": "http://x", "expect_status": []}`, "with.expect_status: is [], expected a status such as 200 or a list of them"},
 		{"wait", `{"url": "http://x", "expect_status": "ok"}`, "with.expect_status: is \"ok\", expected a status"},
 		{"wait", `{"url": "http://x", "timeout": "0"}`, "with.timeout: is no time at all"},

@@ -25,7 +25,7 @@ var (
 
 // Check validates a definition that was built in Go and prepares it to run. It sets the defaults of empty fields
 // (trigger rule, timeout, retry policy), converts With and the defaults of inputs to canonical JSON, checks
-// everything that Parse checks, and compiles the expressions. The error is of type Problems, with paths instead of
+// everything that Parse checks, and compiles the expressions. The error is of type Diagnostics, with paths instead of
 // lines. If c is nil, handlers are not checked. After an error the definition must not be used.
 func (d *Definition) Check(c HandlerSource) error {
 	r := &decoder{}

@@ -45,10 +45,10 @@ func (t *Task) applyDefaults() {
 	}
 }
 
-// check checks one task on its own. link and compile check it together with the others.
+// check checks one task on its own. buildGraph and compile check it together with the others.
 func (t *Task) check(r *decoder, i int, c HandlerSource) {
 	if t.ID != "" && !namePattern.MatchString(t.ID) {
-		r.add(taskPath(i).key("id"), nameHint, "%.100q is no id for a task", t.ID)
+		r.add(taskPath(i).key("id"), nameHint, "invalid task id %.100q", t.ID)
 	}
 	checkDescription(r, taskPath(i).key("description"), t.Description)
 	t.checkWork(r, i, c)

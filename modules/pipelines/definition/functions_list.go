@@ -256,7 +256,7 @@ func fromPairs(m *meter, args []any) (any, error) {
 	for i, v := range list {
 		pair, ok := v.([]any)
 		if !ok || len(pair) != 2 {
-			return nil, wrongArgument("element %d is no list of a key and a value", i)
+			return nil, wrongArgument("element %d is not a list of a key and a value", i)
 		}
 		k, ok := pair[0].(string)
 		if !ok {

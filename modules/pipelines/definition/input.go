@@ -25,7 +25,7 @@ var fieldTypes = []string{TypeString, TypeInteger, TypeNumber, TypeBoolean, Type
 // CheckInput validates a run's input against the declared fields, sets the defaults, and returns canonical JSON with
 // the fields in the order of declaration. An empty raw counts as {}. A field that is null counts as missing, unless
 // its type is any. A definition that declares no input accepts any object. Duplicate keys in an object are a mistake.
-// The error is of type Problems, or describes why raw is not valid JSON.
+// The error is of type Diagnostics, or describes why raw is not valid JSON.
 func (d *Definition) CheckInput(raw json.RawMessage) (json.RawMessage, error) {
 	if len(raw) == 0 {
 		raw = json.RawMessage("{}")

@@ -31,7 +31,7 @@ func (r *decoder) labels(n *yaml.Node, at *keyPath) map[string]string {
 	return out
 }
 
-// CheckLabels validates the labels of a pipeline or a run. The error is of type Problems, with paths below labels.
+// CheckLabels validates the labels of a pipeline or a run. The error is of type Diagnostics, with paths below labels.
 func CheckLabels(labels map[string]string) error {
 	r := &decoder{}
 	checkLabels(r, labels)

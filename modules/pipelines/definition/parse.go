@@ -16,8 +16,8 @@ import (
 // MaxFile is the maximum size in bytes of the source of a pipeline.
 const MaxFile = 1 << 20
 
-// Parse parses a pipeline from YAML and does everything that Check does. Mistakes are reported under the name file.
-// The error is of type Problems and contains every mistake, up to a thousand, with its line, its column and usually a
+// Parse parses a pipeline from YAML and does everything that Check does. Mistakes are reported under the name file. The
+// error is of type Diagnostics and contains every mistake, up to a thousand, with its line, its column and usually a
 // hint. If c is nil, handlers are not checked.
 func Parse(file string, src []byte, c HandlerSource) (*Definition, error) {
 	r := &decoder{file: file, source: src}
