@@ -10,17 +10,18 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 type annotateNeeds struct {
 	fx.In
-	Engine     *pipelines.Engine
-	Executions *pipelines.Repository
-	Tasks      *tasks.Repository
+	Engine     *engine.Engine
+	Executions *engine.Repository
+	Tasks      *taskstore.Repository
 }
 
 func (c *cli) annotateCommand() *cobra.Command {
@@ -50,7 +51,7 @@ func (c *cli) annotateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a := pipelines.Annotation{PipelineExecutionID: id, Data: db.JSON(data), Worker: worker, Actor: actor()}
+			a := engine.Annotation{PipelineExecutionID: id, Data: dbtype.JSON(data), Worker: worker, Actor: actor()}
 			about := "execution " + id.String()
 			if task != "" {
 				if a.TaskExecutionID, err = n.task(ctx, id, task); err != nil {
@@ -62,7 +63,7 @@ func (c *cli) annotateCommand() *cobra.Command {
 				return err
 			}
 			if *format == formatJSON {
-				return printJSON(c.stdout, annotationDocument{id, a.TaskExecutionID, events.Annotation, a.Data, db.Text(worker), db.Text(a.Actor)})
+				return printJSON(c.stdout, annotationDocument{id, a.TaskExecutionID, events.Annotation, a.Data, dbtype.Text(worker), dbtype.Text(a.Actor)})
 			}
 			fmt.Fprintf(c.stdout, "annotated %s\n", about)
 			return nil
@@ -73,22 +74,22 @@ func (c *cli) annotateCommand() *cobra.Command {
 
 // annotationDocument is the written annotation, with the names of the event's columns.
 type annotationDocument struct {
-	PipelineExecutionID db.ID       `json:"pipeline_execution_id"`
-	TaskExecutionID     db.ID       `json:"task_execution_id"` // null: about the execution
+	PipelineExecutionID dbtype.ID   `json:"pipeline_execution_id"`
+	TaskExecutionID     dbtype.ID   `json:"task_execution_id"` // null: about the execution
 	EventType           events.Type `json:"event_type"`
-	EventData           db.JSON     `json:"event_data"`
-	WorkerID            db.Text     `json:"worker_id"`
-	Actor               db.Text     `json:"actor"`
+	EventData           dbtype.JSON `json:"event_data"`
+	WorkerID            dbtype.Text `json:"worker_id"`
+	Actor               dbtype.Text `json:"actor"`
 }
 
 // task returns the id of an execution's task with the given name.
-func (n annotateNeeds) task(ctx context.Context, id db.ID, name string) (db.ID, error) {
+func (n annotateNeeds) task(ctx context.Context, id dbtype.ID, name string) (dbtype.ID, error) {
 	if _, err := n.Executions.Get(ctx, id); err != nil {
-		return db.ID{}, err
+		return dbtype.ID{}, err
 	}
 	list, err := n.Tasks.Summaries(ctx, id)
 	if err != nil {
-		return db.ID{}, err
+		return dbtype.ID{}, err
 	}
 	names := make([]string, len(list))
 	for i, t := range list {
@@ -96,5 +97,5 @@ func (n annotateNeeds) task(ctx context.Context, id db.ID, name string) (db.ID, 
 			return t.ID, nil
 		}
 	}
-	return db.ID{}, withHint(fmt.Errorf("%w: execution %s has none named %q", tasks.ErrNotFound, id, name), didYouMean(name, names, "`sluice show "+id.String()+"` lists its tasks"))
+	return dbtype.ID{}, withHint(fmt.Errorf("%w: execution %s has none named %q", tasks.ErrNotFound, id, name), didYouMean(name, names, "`sluice show "+id.String()+"` lists its tasks"))
 }

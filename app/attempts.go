@@ -6,7 +6,8 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // attempt is one run of a task's handler, from the history and the logs.
@@ -15,39 +16,39 @@ type attempt struct {
 	Attempt  int    `json:"attempt"`
 	// Status is Running, Completed, Failed, Deferred, Lost (with its worker), Released (by its worker), Skipped,
 	// Abandoned or Cancelled.
-	Status    string  `json:"status"`
-	WorkerID  db.Text `json:"worker_id"`
-	StartedAt db.Time `json:"started_at"`
-	EndedAt   db.Time `json:"ended_at"`
-	Error     db.Text `json:"error"`
-	ErrorKind db.Text `json:"error_kind"`
-	ExitCode  *int    `json:"exit_code"` // of its command; null if no command ran to its end
-	Stdout    string  `json:"stdout"`
-	Stderr    string  `json:"stderr"`
+	Status    string      `json:"status"`
+	WorkerID  dbtype.Text `json:"worker_id"`
+	StartedAt dbtype.Time `json:"started_at"`
+	EndedAt   dbtype.Time `json:"ended_at"`
+	Error     dbtype.Text `json:"error"`
+	ErrorKind dbtype.Text `json:"error_kind"`
+	ExitCode  *int        `json:"exit_code"` // of its command; null if no command ran to its end
+	Stdout    string      `json:"stdout"`
+	Stderr    string      `json:"stderr"`
 }
 
 // attemptKey identifies one attempt of one task.
 type attemptKey struct {
-	task    db.ID
+	task    dbtype.ID
 	attempt int
 }
 
 // attemptHistory is what the events of one execution say about its tasks.
 type attemptHistory struct {
 	attempts  map[attemptKey]*attempt
-	current   map[db.ID]*attempt // the last of each task
-	needs     map[db.ID][]string
-	continues map[db.ID]bool         // tasks whose failure does not make the run fail
-	last      map[db.ID]events.Event // of each task, without annotations
-	paused    events.Event           // the last pipeline_paused
-	cancelled events.Event           // the last pipeline_cancelled
-	truncated bool                   // retention has removed events
+	current   map[dbtype.ID]*attempt // the last of each task
+	needs     map[dbtype.ID][]string
+	continues map[dbtype.ID]bool         // tasks whose failure does not make the run fail
+	last      map[dbtype.ID]events.Event // of each task, without annotations
+	paused    events.Event               // the last pipeline_paused
+	cancelled events.Event               // the last pipeline_cancelled
+	truncated bool                       // retention has removed events
 }
 
 // readHistory reads the events in the order of their versions, which in PostgreSQL is not that of their numbers.
 func readHistory(list []events.Event, truncated bool) (*attemptHistory, error) {
 	h := &attemptHistory{
-		attempts: map[attemptKey]*attempt{}, current: map[db.ID]*attempt{}, needs: map[db.ID][]string{}, continues: map[db.ID]bool{}, last: map[db.ID]events.Event{},
+		attempts: map[attemptKey]*attempt{}, current: map[dbtype.ID]*attempt{}, needs: map[dbtype.ID][]string{}, continues: map[dbtype.ID]bool{}, last: map[dbtype.ID]events.Event{},
 		truncated: truncated,
 	}
 	steps := slices.DeleteFunc(slices.Clone(list), func(e events.Event) bool { return e.Version == nil })
@@ -84,7 +85,7 @@ func (h *attemptHistory) step(e events.Event, d eventData) {
 			a = &attempt{Attempt: d.Attempt, StartedAt: e.CreatedAt}
 			h.attempts[key] = a
 		}
-		a.Status, a.WorkerID, a.EndedAt = string(tasks.Running), e.WorkerID, db.Time{}
+		a.Status, a.WorkerID, a.EndedAt = string(tasks.Running), e.WorkerID, dbtype.Time{}
 		h.current[id] = a
 	case events.TaskCompleted:
 		a.end(string(tasks.Completed), e, "", "")
@@ -115,7 +116,7 @@ func (a *attempt) end(status string, e events.Event, text, kind string) {
 	if a == nil || a.Status != string(tasks.Running) {
 		return
 	}
-	a.Status, a.EndedAt, a.Error, a.ErrorKind = status, e.CreatedAt, db.Text(text), db.Text(kind)
+	a.Status, a.EndedAt, a.Error, a.ErrorKind = status, e.CreatedAt, dbtype.Text(text), dbtype.Text(kind)
 }
 
 func (a *attempt) exited(d eventData) {
@@ -125,8 +126,8 @@ func (a *attempt) exited(d eventData) {
 }
 
 // list returns the attempts in the order of the tasks, with their output.
-func (h *attemptHistory) list(all []tasks.Task, logs []tasks.Log) []attempt {
-	written := map[attemptKey]tasks.Log{}
+func (h *attemptHistory) list(all []tasks.Task, logs []taskstore.Log) []attempt {
+	written := map[attemptKey]taskstore.Log{}
 	for _, l := range logs {
 		written[attemptKey{l.TaskExecutionID, l.Attempt}] = l
 	}
@@ -151,8 +152,8 @@ func (h *attemptHistory) list(all []tasks.Task, logs []tasks.Log) []attempt {
 
 // firstStart returns when the first task started, or the zero time if none has. If retention has removed the history,
 // it uses the rows.
-func (h *attemptHistory) firstStart(all []tasks.Task) (first db.Time) {
-	earlier := func(t db.Time) {
+func (h *attemptHistory) firstStart(all []tasks.Task) (first dbtype.Time) {
+	earlier := func(t dbtype.Time) {
 		if !t.IsZero() && (first.IsZero() || t.Before(first.Time)) {
 			first = t
 		}
@@ -167,8 +168,8 @@ func (h *attemptHistory) firstStart(all []tasks.Task) (first db.Time) {
 }
 
 // ended returns the logs of attempts that have ended.
-func (h *attemptHistory) ended(logs []tasks.Log) []tasks.Log {
-	return slices.DeleteFunc(logs, func(l tasks.Log) bool {
+func (h *attemptHistory) ended(logs []taskstore.Log) []taskstore.Log {
+	return slices.DeleteFunc(logs, func(l taskstore.Log) bool {
 		a := h.attempts[attemptKey{l.TaskExecutionID, l.Attempt}]
 		return a == nil || a.EndedAt.IsZero()
 	})

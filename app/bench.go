@@ -17,6 +17,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 type benchNeeds struct {
@@ -61,7 +62,7 @@ but other work on the same machine shows in the figures. Latencies of a run at f
 		if err != nil {
 			return err
 		}
-		c.tenant, c.skipSchemaCheck = "bench_"+strings.ReplaceAll(db.NewID().String()[19:], "-", ""), true
+		c.tenant, c.skipSchemaCheck = "bench_"+strings.ReplaceAll(dbtype.NewID().String()[19:], "-", ""), true
 		c.extensions = slices.Concat(c.extensions, []fx.Option{bench.Module(plan.Settings())})
 		return with(db.WithTenant(cmd.Context(), c.tenant), c, func(ctx context.Context, n benchNeeds) error {
 			return c.runBench(ctx, n.Bench, plan, config.Keep, *format)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/retention"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 type cleanupNeeds struct {
@@ -20,10 +21,10 @@ type cleanupNeeds struct {
 
 // cleanupDocument is what was removed, or would be removed.
 type cleanupDocument struct {
-	OlderThan  db.Time `json:"older_than"`
-	Events     int64   `json:"events"`
-	Executions int64   `json:"executions"`
-	DryRun     bool    `json:"dry_run"`
+	OlderThan  dbtype.Time `json:"older_than"`
+	Events     int64       `json:"events"`
+	Executions int64       `json:"executions"`
+	DryRun     bool        `json:"dry_run"`
 }
 
 func (c *cli) cleanupEventsCommand() *cobra.Command {
@@ -67,7 +68,7 @@ func (c *cli) cleanupEventsCommand() *cobra.Command {
 }
 
 func (n cleanupNeeds) remove(ctx context.Context, age time.Duration, dry bool, progress func(int64)) (cleanupDocument, error) {
-	doc := cleanupDocument{OlderThan: db.NewTime(n.DB.Now().Add(-age)), DryRun: dry}
+	doc := cleanupDocument{OlderThan: dbtype.NewTime(n.DB.Now().Add(-age)), DryRun: dry}
 	var err error
 	doc.Events, doc.Executions, err = n.Retention.CountEvents(ctx, doc.OlderThan)
 	if err != nil || dry {

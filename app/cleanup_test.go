@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 const kept = `
@@ -145,10 +146,10 @@ func TestServeRetains(t *testing.T) {
 		s.stop(t)
 		contains(t, s.stderr.String(), "retention", "kind")
 		mustExec(t, dbtest.Open(t, p.url), `UPDATE {chores} SET holder = 'somebody', expires_at = $later WHERE name = 'retention'`,
-			db.Args{"later": db.NewTime(dbtest.Open(t, p.url).Now().Add(1e12))})
+			db.Args{"later": dbtype.NewTime(dbtest.Open(t, p.url).Now().Add(1e12))})
 		p.fails(t, 2, []string{"under way in another process"}, "cleanup", "--retain-outputs", "1ms")
 		mustExec(t, dbtest.Open(t, p.url), `UPDATE {chores} SET expires_at = $past WHERE name = 'retention'`,
-			db.Args{"past": db.NewTime(dbtest.Open(t, p.url).Now().Add(-1e9))})
+			db.Args{"past": dbtype.NewTime(dbtest.Open(t, p.url).Now().Add(-1e9))})
 		if got := p.clean(t, "--retain-outputs", "1ms"); got != "kept outputs xr" {
 			t.Errorf("after a crash: %q", got)
 		}

@@ -10,27 +10,30 @@ import (
 	"github.com/sluiceworks/sluice/modules/archive"
 	"github.com/sluiceworks/sluice/modules/audit"
 	"github.com/sluiceworks/sluice/modules/chores"
-	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/handlers/http"
 	"github.com/sluiceworks/sluice/modules/handlers/shell"
 	"github.com/sluiceworks/sluice/modules/handlers/wait"
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/retention"
 	"github.com/sluiceworks/sluice/modules/seal"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
 // modules is the whole program without its database, its log and its extensions.
 var modules = fx.Options(
-	events.Module,
+	eventstore.Module,
 	outbox.Module,
 	leases.Module,
 	tasks.Module,
-	pipelines.Module,
+	taskstore.Module,
+	engine.Module,
 	pipelines.ExtensionsModule,
 	workers.Module,
 	shell.Module,

@@ -10,29 +10,31 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 type controlNeeds struct {
 	fx.In
 	DB         *db.DB
-	Engine     *pipelines.Engine
-	Executions *pipelines.Repository
+	Engine     *engine.Engine
+	Executions *engine.Repository
 }
 
 // control describes a command that controls executions.
 type control struct {
 	verb, past string             // such as cancel, cancelled
 	possible   []pipelines.Status // the statuses that it applies to, for a filter without statuses
-	give       func(context.Context, *pipelines.Engine, pipelines.Orders) ([]error, error)
+	give       func(context.Context, *engine.Engine, engine.Orders) ([]error, error)
 	said       func(x pipelines.Execution) string // describes what it did to one execution
 
 	// preview returns what it will do to one execution. It is nil if that is obvious.
-	preview func(context.Context, *pipelines.Engine, db.ID) ([]pipelines.RunsAgain, error)
+	preview func(context.Context, *engine.Engine, dbtype.ID) ([]engine.RunsAgain, error)
 	// more returns further output for one execution. It is nil if there is none.
-	more func(context.Context, *pipelines.Engine, db.ID) (string, error)
+	more func(context.Context, *engine.Engine, dbtype.ID) (string, error)
 }
 
 // controlFlags are the flags of all such commands.
@@ -90,7 +92,7 @@ Exit code 5: it was not possible for one of them, which the answer names.`,
 }
 
 // controlOne applies the command to one execution.
-func (c *cli) controlOne(ctx context.Context, n controlNeeds, o control, f controlFlags, id db.ID) error {
+func (c *cli) controlOne(ctx context.Context, n controlNeeds, o control, f controlFlags, id dbtype.ID) error {
 	if o.preview != nil {
 		list, err := o.preview(ctx, n.Engine, id)
 		switch {
@@ -104,7 +106,7 @@ func (c *cli) controlOne(ctx context.Context, n controlNeeds, o control, f contr
 		}
 		fmt.Fprintln(c.stderr, runsAgain(list))
 	}
-	results, err := o.give(ctx, n.Engine, pipelines.Orders{IDs: []db.ID{id}, Reason: f.reason, Actor: actor()})
+	results, err := o.give(ctx, n.Engine, engine.Orders{IDs: []dbtype.ID{id}, Reason: f.reason, Actor: actor()})
 	if err == nil {
 		err = results[0]
 	}
@@ -134,7 +136,7 @@ func (c *cli) controlOne(ctx context.Context, n controlNeeds, o control, f contr
 }
 
 // runsAgain lists the tasks that a retry runs again, with their statuses.
-func runsAgain(list []pipelines.RunsAgain) string {
+func runsAgain(list []engine.RunsAgain) string {
 	names := make([]string, len(list))
 	for i, r := range list {
 		names[i] = fmt.Sprintf("%s (%s)", r.TaskName, r.Status)
@@ -143,7 +145,7 @@ func runsAgain(list []pipelines.RunsAgain) string {
 }
 
 // cancelledCleanups lists the clean-up tasks that a cancellation prevented from running.
-func cancelledCleanups(ctx context.Context, e *pipelines.Engine, id db.ID) (string, error) {
+func cancelledCleanups(ctx context.Context, e *engine.Engine, id dbtype.ID) (string, error) {
 	names, err := e.CancelledCleanups(ctx, id)
 	if len(names) == 0 {
 		return "", err
@@ -155,7 +157,7 @@ func cancelledCleanups(ctx context.Context, e *pipelines.Engine, id db.ID) (stri
 func (c *cli) pauseCommand() *cobra.Command {
 	return c.controlCommand(control{
 		verb: "pause", past: "paused", possible: []pipelines.Status{pipelines.Running},
-		give: func(ctx context.Context, e *pipelines.Engine, o pipelines.Orders) ([]error, error) {
+		give: func(ctx context.Context, e *engine.Engine, o engine.Orders) ([]error, error) {
 			return e.PauseAll(ctx, o)
 		},
 		said: func(x pipelines.Execution) string {
@@ -167,7 +169,7 @@ func (c *cli) pauseCommand() *cobra.Command {
 func (c *cli) resumeCommand() *cobra.Command {
 	return c.controlCommand(control{
 		verb: "resume", past: "resumed", possible: []pipelines.Status{pipelines.Paused},
-		give: func(ctx context.Context, e *pipelines.Engine, o pipelines.Orders) ([]error, error) {
+		give: func(ctx context.Context, e *engine.Engine, o engine.Orders) ([]error, error) {
 			return e.ResumeAll(ctx, o)
 		},
 		said: func(x pipelines.Execution) string {
@@ -179,7 +181,7 @@ func (c *cli) resumeCommand() *cobra.Command {
 func (c *cli) cancelCommand() *cobra.Command {
 	return c.controlCommand(control{
 		verb: "cancel", past: "cancelled", possible: []pipelines.Status{pipelines.Running, pipelines.Paused},
-		give: func(ctx context.Context, e *pipelines.Engine, o pipelines.Orders) ([]error, error) {
+		give: func(ctx context.Context, e *engine.Engine, o engine.Orders) ([]error, error) {
 			return e.CancelAll(ctx, o)
 		},
 		said: func(x pipelines.Execution) string {
@@ -193,13 +195,13 @@ func (c *cli) retryCommand() *cobra.Command {
 	var from string
 	cmd := c.controlCommand(control{
 		verb: "retry", past: "restarted", possible: []pipelines.Status{pipelines.Failed, pipelines.Cancelled},
-		give: func(ctx context.Context, e *pipelines.Engine, o pipelines.Orders) ([]error, error) {
+		give: func(ctx context.Context, e *engine.Engine, o engine.Orders) ([]error, error) {
 			return e.RetryAll(ctx, o, from)
 		},
 		said: func(x pipelines.Execution) string {
 			return fmt.Sprintf("restarted %s %s, %s to do by `sluice serve`", x.PipelineName, x.ID, counted(int64(x.OpenTasks), "task"))
 		},
-		preview: func(ctx context.Context, e *pipelines.Engine, id db.ID) ([]pipelines.RunsAgain, error) {
+		preview: func(ctx context.Context, e *engine.Engine, id dbtype.ID) ([]engine.RunsAgain, error) {
 			return e.PreviewRetry(ctx, id, from)
 		},
 	}, "Run again what did not complete of executions that have ended, and all that depends on it, completed clean-up and alerts included",

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 const (
@@ -35,8 +36,8 @@ type manyDocument struct {
 
 // refusal is an execution for which the command was not possible.
 type refusal struct {
-	ID     db.ID  `json:"id"`
-	Reason string `json:"reason"`
+	ID     dbtype.ID `json:"id"`
+	Reason string    `json:"reason"`
 }
 
 // many is a command for several executions while it runs.
@@ -50,7 +51,7 @@ type many struct {
 }
 
 // controlIDs applies the command to executions that were given by id.
-func (c *cli) controlIDs(ctx context.Context, n controlNeeds, o control, f controlFlags, ids []db.ID) error {
+func (c *cli) controlIDs(ctx context.Context, n controlNeeds, o control, f controlFlags, ids []dbtype.ID) error {
 	m := &many{cli: c, needs: n, order: o, flags: f, doc: manyDocument{Matched: int64(len(ids)), DryRun: f.dryRun}, bar: newBar(c.stderr, n.DB.Now)}
 	if f.dryRun {
 		list, err := n.Executions.Find(ctx, ids)
@@ -100,7 +101,7 @@ func (c *cli) controlFilter(ctx context.Context, n controlNeeds, o control, f co
 }
 
 // pages processes what the filter selects, newest first. It does not include executions that are started meanwhile.
-func (m *many) pages(ctx context.Context, f pipelines.Filter) error {
+func (m *many) pages(ctx context.Context, f engine.Filter) error {
 	for m.doc.Matched > 0 {
 		ids, err := m.needs.Executions.IDs(ctx, f)
 		if err != nil || len(ids) == 0 {
@@ -115,9 +116,9 @@ func (m *many) pages(ctx context.Context, f pipelines.Filter) error {
 }
 
 // give applies the command to executions, set by set.
-func (m *many) give(ctx context.Context, ids []db.ID) error {
+func (m *many) give(ctx context.Context, ids []dbtype.ID) error {
 	for len(ids) > 0 {
-		results, err := m.order.give(ctx, m.needs.Engine, pipelines.Orders{IDs: ids, Reason: m.flags.reason, Actor: actor()})
+		results, err := m.order.give(ctx, m.needs.Engine, engine.Orders{IDs: ids, Reason: m.flags.reason, Actor: actor()})
 		if err != nil {
 			return err
 		}
@@ -159,7 +160,7 @@ func (c *cli) confirm(yes bool, what, question, hint string) error {
 }
 
 // dry shows the executions that the command would apply to.
-func (m *many) dry(ctx context.Context, ids []db.ID, found map[db.ID]pipelines.Execution) error {
+func (m *many) dry(ctx context.Context, ids []dbtype.ID, found map[dbtype.ID]pipelines.Execution) error {
 	if *m.flags.format == formatJSON {
 		return m.print()
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 func TestDatabaseUnreachable(t *testing.T) {
@@ -157,7 +158,7 @@ func expire(t *testing.T, url string) {
 	t.Helper()
 	d := dbtest.Open(t, url)
 	err := d.Transaction(t.Context(), func(tx db.Tx) error {
-		_, err := tx.Exec("UPDATE {workers} SET lease_expires_at = $past", db.Args{"past": db.NewTime(tx.Now.Add(-time.Hour))})
+		_, err := tx.Exec("UPDATE {workers} SET lease_expires_at = $past", db.Args{"past": dbtype.NewTime(tx.Now.Add(-time.Hour))})
 		return err
 	})
 	if err != nil {

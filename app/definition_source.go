@@ -12,14 +12,15 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // Sources is where definitions come from. It is exported for fx, which fills in only exported embedded structs.
 type Sources struct {
 	fx.In
-	Engine     *pipelines.Engine
-	Executions *pipelines.Repository
+	Engine     *engine.Engine
+	Executions *engine.Repository
 	Handlers   *tasks.Registry
 	Extensions *pipelines.BuiltinDefinitions
 }

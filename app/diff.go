@@ -10,19 +10,22 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
-	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/history"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 type diffNeeds struct {
 	fx.In
 	DB         *db.DB
-	Executions *pipelines.Repository
-	Tasks      *tasks.Repository
-	Events     *events.Repository
+	Executions *engine.Repository
+	Tasks      *taskstore.Repository
+	Events     *eventstore.Repository
 }
 
 // diffDocument is how two runs differ. The times are null if one of them has no history any more.
@@ -36,11 +39,11 @@ type diffDocument struct {
 
 // diffSide is one of the two runs.
 type diffSide struct {
-	ID                db.ID            `json:"id"`
+	ID                dbtype.ID        `json:"id"`
 	PipelineName      string           `json:"pipeline"`
 	DefinitionVersion string           `json:"definition_version"`
 	Status            pipelines.Status `json:"status"`
-	CreatedAt         db.Time          `json:"created_at"`
+	CreatedAt         dbtype.Time      `json:"created_at"`
 	DurationMS        int64            `json:"duration_ms"` // so far, if it has not ended
 	EventsRemoved     int64            `json:"events_removed"`
 }
@@ -90,8 +93,8 @@ and how long each took of what, those that differ most first. A task's time coun
 	return cmd
 }
 
-func (n diffNeeds) compare(ctx context.Context, first, second db.ID, force bool) (diffDocument, error) {
-	now := db.NewTime(n.DB.Now())
+func (n diffNeeds) compare(ctx context.Context, first, second dbtype.ID, force bool) (diffDocument, error) {
+	now := dbtype.NewTime(n.DB.Now())
 	a, err := n.run(ctx, first, now)
 	if err != nil {
 		return diffDocument{}, err
@@ -116,15 +119,15 @@ func (n diffNeeds) compare(ctx context.Context, first, second db.ID, force bool)
 }
 
 // run reads one side. If the history is missing or broken, the side has no times.
-func (n diffNeeds) run(ctx context.Context, id db.ID, now db.Time) (r history.Run, err error) {
+func (n diffNeeds) run(ctx context.Context, id dbtype.ID, now dbtype.Time) (r history.Run, err error) {
 	if r.Execution, err = n.Executions.Get(ctx, id); err != nil {
 		return r, err
 	}
-	r.Outputs = func(ids []db.ID) (map[db.ID]db.JSON, error) { return n.Tasks.OutputsOf(ctx, ids) }
+	r.Outputs = func(ids []dbtype.ID) (map[dbtype.ID]dbtype.JSON, error) { return n.Tasks.OutputsOf(ctx, ids) }
 	if r.Tasks, err = n.Tasks.Summaries(ctx, id); err != nil || r.Execution.EventsRemoved > 0 {
 		return r, err
 	}
-	list, err := n.Events.ListByPipeline(ctx, id, events.Page{})
+	list, err := n.Events.ListByPipeline(ctx, id, eventstore.Page{})
 	if err != nil {
 		return r, err
 	}
@@ -138,7 +141,7 @@ func (n diffNeeds) run(ctx context.Context, id db.ID, now db.Time) (r history.Ru
 	return r, err
 }
 
-func sideOf(r history.Run, now db.Time) diffSide {
+func sideOf(r history.Run, now dbtype.Time) diffSide {
 	x, end := r.Execution, r.Execution.CompletedAt
 	if end.IsZero() {
 		end = now

@@ -8,11 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
-	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // The states of a finding.
@@ -27,7 +28,7 @@ type finding struct {
 	Check    string       `json:"check"`
 	State    string       `json:"state"` // ok, warn or bad
 	Found    string       `json:"found"`
-	Advice   db.Text      `json:"advice"`             // what to do; null if the state is ok
+	Advice   dbtype.Text  `json:"advice"`             // what to do; null if the state is ok
 	Sessions []db.Session `json:"sessions,omitempty"` // the sessions that the finding is about
 }
 
@@ -36,12 +37,12 @@ func ok(check, format string, args ...any) finding {
 }
 
 func (f finding) warn(advice string) finding {
-	f.State, f.Advice = findingWarn, db.Text(advice)
+	f.State, f.Advice = findingWarn, dbtype.Text(advice)
 	return f
 }
 
 func (f finding) bad(advice string) finding {
-	f.State, f.Advice = findingBad, db.Text(advice)
+	f.State, f.Advice = findingBad, dbtype.Text(advice)
 	return f
 }
 
@@ -50,7 +51,7 @@ type examination struct {
 	db     *db.DB
 	leases *leases.Repository
 	outbox *outbox.Repository
-	tasks  *tasks.Repository
+	tasks  *taskstore.Repository
 }
 
 func (c *cli) doctorCommand() *cobra.Command {
@@ -103,9 +104,9 @@ func (c *cli) examine(ctx context.Context) (list []finding, err error) {
 	if status.Err() != nil {
 		return list, nil
 	}
-	history := events.NewRepository(d)
+	history := eventstore.NewRepository(d)
 	p := examination{db: d, leases: leases.NewRepository(d), outbox: outbox.NewRepository(d)}
-	p.tasks = tasks.NewRepository(d, history, p.outbox)
+	p.tasks = taskstore.NewRepository(d, history, p.outbox)
 	role := func(ctx context.Context) ([]finding, error) { return examineRole(ctx, d) }
 	for _, check := range []func(context.Context) ([]finding, error){role, p.workers, p.openTransactions, p.storage} {
 		found, err := examineWithin(ctx, check)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/audit"
-	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -92,7 +92,7 @@ func (p examination) stranded(ctx context.Context, f processes) (finding, error)
 	var failing []string
 	for _, r := range list {
 		if r.Attempts > 0 {
-			failing = append(failing, fmt.Sprintf("%s (%d of %d tries: %s)", r.PipelineExecutionID, r.Attempts, pipelines.MaxRecoveryAttempts,
+			failing = append(failing, fmt.Sprintf("%s (%d of %d tries: %s)", r.PipelineExecutionID, r.Attempts, engine.MaxRecoveryAttempts,
 				cmp.Or(string(r.Error), "the recovering process ended")))
 		}
 	}

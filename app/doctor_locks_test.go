@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestDoctorOfALockedDatabase checks that doctor answers while a table is locked, and reports the lock.
@@ -39,7 +40,7 @@ func TestTenantsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	database := dbtest.PostgresURL(t)
 	d := dbtest.Open(t, database)
-	role := "other_" + db.NewID().String()[24:]
+	role := "other_" + dbtype.NewID().String()[24:]
 	mustExec(t, d, `CREATE ROLE `+role+` LOGIN`, nil)
 	defer func() {
 		mustExec(t, d, `DROP OWNED BY `+role+` CASCADE`, nil)

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sluiceworks/sluice/modules/audit"
-	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/health"
 	"github.com/sluiceworks/sluice/modules/history"
 	"github.com/sluiceworks/sluice/modules/leases"
@@ -22,6 +22,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -148,7 +149,7 @@ func exitCode(err error) int {
 	case errors.Is(err, workers.ErrUnrecorded):
 		return exitDatabase
 	}
-	var other *events.CursorMismatchError
+	var other *eventstore.CursorMismatchError
 	if errors.As(err, &other) {
 		return exitNotFound
 	}
@@ -175,7 +176,7 @@ func ofDatabase(err error) bool {
 
 func hintFor(err error) string {
 	var h hinted
-	var other *events.CursorMismatchError
+	var other *eventstore.CursorMismatchError
 	var gone *db.TenantNotFoundError
 	var ambiguous *ambiguousError
 	switch {
@@ -248,10 +249,10 @@ func arguments(least, most int, names string) cobra.PositionalArgs {
 }
 
 // parseTaskID reads the id of a task execution.
-func parseTaskID(s string) (db.ID, error) {
-	id, err := db.ParseID(s)
+func parseTaskID(s string) (dbtype.ID, error) {
+	id, err := dbtype.ParseID(s)
 	if err != nil {
-		return db.ID{}, withHint(usageError{err}, "`sluice show ID -o json` has the ids of an execution's tasks as task_execution_id")
+		return dbtype.ID{}, withHint(usageError{err}, "`sluice show ID -o json` has the ids of an execution's tasks as task_execution_id")
 	}
 	return id, nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // errorDocument is an error in the form of -o json, on standard error.
@@ -17,17 +17,17 @@ type errorDocument struct {
 }
 
 type errorBody struct {
-	Code     int       `json:"code"` // the exit code
-	Message  string    `json:"message"`
-	Hint     db.Text   `json:"hint"`               // what to do about it; null: nothing is known
-	Problems []mistake `json:"problems,omitempty"` // of a definition or an input
+	Code     int         `json:"code"` // the exit code
+	Message  string      `json:"message"`
+	Hint     dbtype.Text `json:"hint"`               // what to do about it; null: nothing is known
+	Problems []mistake   `json:"problems,omitempty"` // of a definition or an input
 
 	Candidates []string `json:"candidates,omitempty"` // ids that a shortened id may mean
 }
 
 // bodyOf describes an error that ends the program with a code.
 func (c *cli) bodyOf(err error, code int) errorBody {
-	body := errorBody{Code: code, Message: oneLine(c.again(err.Error())), Hint: db.Text(c.again(hintFor(err)))}
+	body := errorBody{Code: code, Message: oneLine(c.again(err.Error())), Hint: dbtype.Text(c.again(hintFor(err)))}
 	var problems definition.Diagnostics
 	if errors.As(err, &problems) {
 		body.Problems = mistakesOf(problems)

@@ -5,7 +5,8 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 const (
@@ -16,8 +17,8 @@ const (
 // eventFollower reads the events of one execution as they are committed, each once. A number may become visible after a
 // greater one, so it regularly looks back over the last seconds.
 type eventFollower struct {
-	events *events.Repository
-	id     db.ID
+	events *eventstore.Repository
+	id     dbtype.ID
 
 	highest    int64
 	lookedBack time.Time // when it last looked back
@@ -31,13 +32,13 @@ type mark struct {
 	highest int64
 }
 
-func newFollower(r *events.Repository, id db.ID) *eventFollower {
+func newFollower(r *eventstore.Repository, id dbtype.ID) *eventFollower {
 	return &eventFollower{events: r, id: id, seen: map[int64]bool{}}
 }
 
 // skip leaves out the events that have been committed so far.
 func (f *eventFollower) skip(ctx context.Context) error {
-	list, err := f.events.ListByPipeline(ctx, f.id, events.Page{})
+	list, err := f.events.ListByPipeline(ctx, f.id, eventstore.Page{})
 	for _, e := range list {
 		f.seen[e.SequenceNum] = true
 		f.highest = max(f.highest, e.SequenceNum)
@@ -51,7 +52,7 @@ func (f *eventFollower) next(ctx context.Context, now time.Time, back bool) ([]e
 	if back = back || now.Sub(f.lookedBack) >= reread; back {
 		after = f.settle(now)
 	}
-	list, err := f.events.ListByPipeline(ctx, f.id, events.Page{After: after})
+	list, err := f.events.ListByPipeline(ctx, f.id, eventstore.Page{After: after})
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // eventData is what the data of any event may hold (docs/events.md).
@@ -24,8 +24,8 @@ type eventData struct {
 	DelayMS      int64          `json:"delay_ms"`
 	DurationMS   int64          `json:"duration_ms"`
 	DeferredFor  int64          `json:"deferred_for"`
-	RetryAt      db.Time        `json:"retry_at"`
-	ResumeAt     db.Time        `json:"resume_at"`
+	RetryAt      dbtype.Time    `json:"retry_at"`
+	ResumeAt     dbtype.Time    `json:"resume_at"`
 	Reason       string         `json:"reason"`
 	Detail       string         `json:"detail"`
 	Cause        string         `json:"cause"`

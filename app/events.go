@@ -11,17 +11,20 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 type eventsNeeds struct {
 	fx.In
 	DB         *db.DB
-	Executions *pipelines.Repository
-	Tasks      *tasks.Repository
-	Events     *events.Repository
+	Executions *engine.Repository
+	Tasks      *taskstore.Repository
+	Events     *eventstore.Repository
 }
 
 // eventsFlags select from the history.
@@ -105,14 +108,14 @@ func (f *eventsFlags) declare(cmd *cobra.Command) {
 }
 
 // startCursor reads --cursor. Without --follow it only checks it.
-func (f eventsFlags) startCursor() (events.Cursor, error) {
+func (f eventsFlags) startCursor() (eventstore.Cursor, error) {
 	if !f.follow {
 		if n, err := strconv.ParseInt(f.cursor, 10, 64); f.cursor != "" && (err != nil || n < 1) {
-			return events.Cursor{}, withHint(usagef("--cursor: %q is not the field next of an answer", f.cursor), "a cursor of --follow goes with --follow")
+			return eventstore.Cursor{}, withHint(usagef("--cursor: %q is not the field next of an answer", f.cursor), "a cursor of --follow goes with --follow")
 		}
-		return events.Cursor{}, nil
+		return eventstore.Cursor{}, nil
 	}
-	from, err := events.ParseCursor(f.cursor)
+	from, err := eventstore.ParseCursor(f.cursor)
 	if err != nil {
 		return from, withHint(usagef("--cursor: %w", err), "take the field cursor of a line that `sluice events --follow -o json` wrote, all of it")
 	}
@@ -120,8 +123,8 @@ func (f eventsFlags) startCursor() (events.Cursor, error) {
 }
 
 // filter reads the flags.
-func (n eventsNeeds) filter(ctx context.Context, f eventsFlags) (events.Filter, error) {
-	filter := events.Filter{EventType: events.Type(f.kind), Newest: true, Page: events.Page{Limit: f.limit}}
+func (n eventsNeeds) filter(ctx context.Context, f eventsFlags) (eventstore.Filter, error) {
+	filter := eventstore.Filter{EventType: events.Type(f.kind), Newest: true, Page: eventstore.Page{Limit: f.limit}}
 	var err error
 	if f.pipeline != "" {
 		if filter.PipelineExecutionID, err = resolveID(ctx, n.Executions, f.pipeline); err != nil {
@@ -161,7 +164,7 @@ func (f eventsFlags) line() string {
 }
 
 // known returns an error for an id that does not exist, because an empty answer would look like a run without events.
-func (n eventsNeeds) known(ctx context.Context, f events.Filter) error {
+func (n eventsNeeds) known(ctx context.Context, f eventstore.Filter) error {
 	if !f.PipelineExecutionID.IsZero() {
 		if _, err := n.Executions.Get(ctx, f.PipelineExecutionID); err != nil {
 			return err
@@ -176,7 +179,7 @@ func (n eventsNeeds) known(ctx context.Context, f events.Filter) error {
 }
 
 // page returns the events, oldest first, and the cursor of those before them, which is empty if there are none.
-func (n eventsNeeds) page(ctx context.Context, f events.Filter) (list []events.Event, next string, err error) {
+func (n eventsNeeds) page(ctx context.Context, f eventstore.Filter) (list []events.Event, next string, err error) {
 	if err := n.known(ctx, f); err != nil {
 		return nil, "", err
 	}
@@ -194,9 +197,9 @@ func (n eventsNeeds) page(ctx context.Context, f events.Filter) (list []events.E
 }
 
 // names returns the names of tasks and pipelines by id.
-func (n eventsNeeds) names(ctx context.Context, list []events.Event) (map[db.ID]string, error) {
-	var taskIDs, pipelineIDs []db.ID
-	seen := map[db.ID]bool{}
+func (n eventsNeeds) names(ctx context.Context, list []events.Event) (map[dbtype.ID]string, error) {
+	var taskIDs, pipelineIDs []dbtype.ID
+	seen := map[dbtype.ID]bool{}
 	for _, e := range list {
 		if !seen[e.TaskExecutionID] && !e.TaskExecutionID.IsZero() {
 			taskIDs = append(taskIDs, e.TaskExecutionID)
@@ -206,7 +209,7 @@ func (n eventsNeeds) names(ctx context.Context, list []events.Event) (map[db.ID]
 		}
 		seen[e.TaskExecutionID], seen[e.PipelineExecutionID] = true, true
 	}
-	names := map[db.ID]string{}
+	names := map[dbtype.ID]string{}
 	found, err := n.Tasks.Find(ctx, taskIDs)
 	if err != nil {
 		return nil, err
@@ -222,7 +225,7 @@ func (n eventsNeeds) names(ctx context.Context, list []events.Event) (map[db.ID]
 }
 
 // printNoEvents says that there are no events, and whether retention removed them.
-func (c *cli) printNoEvents(ctx context.Context, n eventsNeeds, f events.Filter) error {
+func (c *cli) printNoEvents(ctx context.Context, n eventsNeeds, f eventstore.Filter) error {
 	id := f.PipelineExecutionID
 	if !f.TaskExecutionID.IsZero() {
 		t, err := n.Tasks.Get(ctx, f.TaskExecutionID)
@@ -246,7 +249,7 @@ func (c *cli) printNoEvents(ctx context.Context, n eventsNeeds, f events.Filter)
 	return nil
 }
 
-func (c *cli) printEvents(list []events.Event, names map[db.ID]string, many bool) error {
+func (c *cli) printEvents(list []events.Event, names map[dbtype.ID]string, many bool) error {
 	heading := eventHeading(many)
 	rows := make([][]string, len(list))
 	for i, e := range list {
@@ -269,7 +272,7 @@ func eventHeading(many bool) []string {
 }
 
 // eventRow returns an event as a row under eventHeading.
-func eventRow(e events.Event, names map[db.ID]string, many bool) ([]string, error) {
+func eventRow(e events.Event, names map[dbtype.ID]string, many bool) ([]string, error) {
 	s, err := describeEvent(e)
 	if err != nil {
 		return nil, err

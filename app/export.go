@@ -12,7 +12,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/archive"
-	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -21,7 +21,7 @@ type exportNeeds struct {
 	DB      *db.DB
 	Archive *archive.Archive
 
-	Executions *pipelines.Repository
+	Executions *engine.Repository
 }
 
 const (

@@ -9,7 +9,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -18,8 +18,8 @@ type failedTask struct {
 	TaskName        string       `json:"id"`
 	Status          tasks.Status `json:"status"`
 	Attempt         int          `json:"attempt"`
-	Error           db.Text      `json:"error"` // its most informative line
-	ErrorKind       db.Text      `json:"error_kind"`
+	Error           dbtype.Text  `json:"error"` // its most informative line
+	ErrorKind       dbtype.Text  `json:"error_kind"`
 	ExitCode        *int         `json:"exit_code"`
 	ContinueOnError bool         `json:"continue_on_error"` // its failure does not make the run fail
 	Root            bool         `json:"root"`              // nothing upstream has failed
@@ -63,7 +63,7 @@ func (h *attemptHistory) failures(all []tasks.Task) []failedTask {
 			continue
 		}
 		f := failedTask{
-			TaskName: t.TaskName, Status: t.Status, Attempt: t.Attempt, Error: db.Text(errorLine(string(t.Error), 500)),
+			TaskName: t.TaskName, Status: t.Status, Attempt: t.Attempt, Error: dbtype.Text(errorLine(string(t.Error), 500)),
 			ContinueOnError: h.continues[t.ID], Root: !visit(t), of: t,
 		}
 		if a := h.current[t.ID]; a != nil {

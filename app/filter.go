@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 )
 
 // filterFlags select executions.
@@ -35,8 +36,8 @@ func (f *filterFlags) given() bool {
 }
 
 // filter reads the flags. now is the database's time.
-func (f *filterFlags) filter(now time.Time) (pipelines.Filter, error) {
-	out := pipelines.Filter{PipelineName: f.pipeline, Statuses: f.statuses, Error: f.errors, Labels: f.labels}
+func (f *filterFlags) filter(now time.Time) (engine.Filter, error) {
+	out := engine.Filter{PipelineName: f.pipeline, Statuses: f.statuses, Error: f.errors, Labels: f.labels}
 	var err error
 	if out.Since, err = parseInstant("--since", f.since, now); err != nil {
 		return out, err

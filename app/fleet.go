@@ -11,7 +11,9 @@ import (
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // processes is the worker processes and the tasks that they run.
@@ -23,7 +25,7 @@ type processes struct {
 
 // readProcesses reads the fleet as it is now. It reads the tasks first, because a worker registers before it claims
 // tasks.
-func readProcesses(ctx context.Context, d *db.DB, l *leases.Repository, r *tasks.Repository) (processes, error) {
+func readProcesses(ctx context.Context, d *db.DB, l *leases.Repository, r *taskstore.Repository) (processes, error) {
 	running, err := r.ListRunning(ctx)
 	if err != nil {
 		return processes{}, err
@@ -66,7 +68,7 @@ func (f processes) served(handler, queue string) bool {
 }
 
 // due says why a task that may be claimed from the time at has not been claimed.
-func (f processes) due(at db.Time, handler, queue string) string {
+func (f processes) due(at dbtype.Time, handler, queue string) string {
 	if at.After(f.now) {
 		return "due in " + span(at.Sub(f.now))
 	}

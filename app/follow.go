@@ -10,12 +10,14 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // follow shows the tail of the history.
-func (c *cli) follow(ctx context.Context, n eventsNeeds, f eventsFlags, from events.Cursor, format string) error {
+func (c *cli) follow(ctx context.Context, n eventsNeeds, f eventsFlags, from eventstore.Cursor, format string) error {
 	filter, err := n.filter(ctx, f)
 	if err != nil {
 		return err
@@ -28,9 +30,9 @@ func (c *cli) follow(ctx context.Context, n eventsNeeds, f eventsFlags, from eve
 			return err
 		}
 	}
-	out := &eventLines{to: c.stdout, json: format == formatJSON, many: f.pipeline == "" && f.task == "", names: map[db.ID]string{}}
+	out := &eventLines{to: c.stdout, json: format == formatJSON, many: f.pipeline == "" && f.task == "", names: map[dbtype.ID]string{}}
 	left := f.limit
-	for b, err := range n.Events.Tail(ctx, from, events.TailOptions{Filter: filter, Notice: c.notice}) {
+	for b, err := range n.Events.Tail(ctx, from, eventstore.TailOptions{Filter: filter, Notice: c.notice}) {
 		if err != nil {
 			return err
 		}
@@ -50,15 +52,15 @@ func (c *cli) follow(ctx context.Context, n eventsNeeds, f eventsFlags, from eve
 }
 
 // notice says why no events arrive.
-func (c *cli) notice(n events.Notice) {
+func (c *cli) notice(n eventstore.Notice) {
 	switch n.Kind {
-	case events.Disconnected:
+	case eventstore.Disconnected:
 		fmt.Fprintf(c.stderr, "sluice: %s; trying again until it is back\n", oneLine(n.Err.Error()))
-	case events.Reconnected:
+	case eventstore.Reconnected:
 		fmt.Fprintln(c.stderr, "sluice: the database is back; going on where it was left")
-	case events.Unblocked:
+	case eventstore.Unblocked:
 		fmt.Fprintln(c.stderr, "sluice: the open transactions have ended; going on")
-	case events.Blocked:
+	case eventstore.Blocked:
 		fmt.Fprintf(c.stderr, "sluice: events have waited for %s behind open transactions that may have earlier ones; nothing is lost\n", span(n.Lag))
 		for _, s := range n.Blockers {
 			fmt.Fprintf(c.stderr, "  %s\n", describeSession(s))
@@ -93,7 +95,7 @@ type eventLines struct {
 	to         *terminal.Writer
 	json, many bool
 	begun      bool
-	names      map[db.ID]string // of the latest ones
+	names      map[dbtype.ID]string // of the latest ones
 }
 
 // columnWidths are the widths of the table. A longer cell moves the rest of its line to the right.
@@ -101,7 +103,7 @@ var columnWidths = []int{29, 16, 20, 3, 40, 0}
 
 const maxNames = 10_000
 
-func (l *eventLines) write(ctx context.Context, n eventsNeeds, list []events.TailedEvent) error {
+func (l *eventLines) write(ctx context.Context, n eventsNeeds, list []eventstore.TailedEvent) error {
 	if l.json {
 		enc := json.NewEncoder(l.to.JSONLines())
 		enc.SetEscapeHTML(false)
@@ -135,7 +137,7 @@ func (l *eventLines) write(ctx context.Context, n eventsNeeds, list []events.Tai
 
 // learn looks up unknown names. If the database is unreachable, the events, which have been read already, are shown
 // without their names.
-func (l *eventLines) learn(ctx context.Context, n eventsNeeds, list []events.TailedEvent) error {
+func (l *eventLines) learn(ctx context.Context, n eventsNeeds, list []eventstore.TailedEvent) error {
 	var unknown []events.Event
 	for _, e := range list {
 		if l.names[e.PipelineExecutionID] == "" || !e.TaskExecutionID.IsZero() && l.names[e.TaskExecutionID] == "" {

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 const two = "name: two\ntasks: [{id: a, run: echo a}, {id: b, needs: [a], run: echo b}]\n"
@@ -99,7 +101,7 @@ func holdOpen(t *testing.T, d *db.DB) (end func()) {
 	go func() {
 		defer close(done)
 		_ = d.Transaction(context.Background(), func(tx db.Tx) error { // it is rolled back
-			events.NewRepository(d).Append(tx, []events.Event{{PipelineExecutionID: db.NewID(), EventType: events.Annotation, EventData: db.JSON("{}")}})
+			eventstore.NewRepository(d).Append(tx, []events.Event{{PipelineExecutionID: dbtype.NewID(), EventType: events.Annotation, EventData: dbtype.JSON("{}")}})
 			if err := tx.SendBatch(); err != nil {
 				t.Errorf("append: %v", err)
 			}
@@ -232,7 +234,7 @@ func age(t *testing.T, url string, d time.Duration) {
 	t.Helper()
 	h := dbtest.Open(t, url)
 	err := h.Transaction(t.Context(), func(tx db.Tx) error {
-		at := db.NewTime(tx.Now.Add(-d))
+		at := dbtype.NewTime(tx.Now.Add(-d))
 		_, err := tx.Exec(`UPDATE {task_outbox} SET available_at = $at`, db.Args{"at": at})
 		return err
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -29,8 +29,8 @@ func printJSON(w *terminal.Writer, v any) error {
 
 // listDocument is the output of every command that lists something.
 type listDocument[T any] struct {
-	Items []T     `json:"items"`
-	Next  db.Text `json:"next"` // the --cursor for the next page; null: there is no more
+	Items []T         `json:"items"`
+	Next  dbtype.Text `json:"next"` // the --cursor for the next page; null: there is no more
 }
 
 // printList writes a list as one document. next is empty if the list is complete.
@@ -38,7 +38,7 @@ func printList[T any](w *terminal.Writer, items []T, next string) error {
 	if items == nil {
 		items = []T{}
 	}
-	return printJSON(w, listDocument[T]{items, db.Text(next)})
+	return printJSON(w, listDocument[T]{items, dbtype.Text(next)})
 }
 
 // printTable writes rows under a heading, with aligned columns and without lines.
@@ -113,7 +113,7 @@ func span(d time.Duration) string {
 }
 
 // between returns the span from one time to another, or "" if one is missing.
-func between(from, to db.Time) string {
+func between(from, to dbtype.Time) string {
 	if from.IsZero() || to.IsZero() {
 		return ""
 	}

@@ -8,14 +8,15 @@ import (
 	"slices"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/modules/views"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // printTasks prints a document as printJSON does, with the tasks in place of its empty list "tasks". It reads and
 // writes their outputs a few at a time, so that memory does not hold all of them.
-func printTasks(ctx context.Context, w *terminal.Writer, doc any, list []views.Task, from *tasks.Repository) error {
+func printTasks(ctx context.Context, w *terminal.Writer, doc any, list []views.Task, from *taskstore.Repository) error {
 	whole, err := indented(doc, "")
 	if err != nil {
 		return err
@@ -40,7 +41,7 @@ func printTasks(ctx context.Context, w *terminal.Writer, doc any, list []views.T
 	}
 	separator := "\n    "
 	for part := range slices.Chunk(list, tasks.OutputsAtOnce) {
-		ids := make([]db.ID, len(part))
+		ids := make([]dbtype.ID, len(part))
 		for i := range part {
 			ids[i] = part[i].TaskExecutionID
 		}

@@ -7,9 +7,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestFollowerMissesNothing checks that an event whose transaction commits after one with a greater number is
@@ -17,11 +20,11 @@ import (
 func TestFollowerMissesNothing(t *testing.T) {
 	t.Parallel()
 	d := dbtest.Postgres(t)
-	repo := events.NewRepository(d)
-	id := db.NewID()
+	repo := eventstore.NewRepository(d)
+	id := dbtype.NewID()
 	write := func(kind events.Type) func(db.Tx) error {
 		return func(tx db.Tx) error {
-			repo.Append(tx, []events.Event{{PipelineExecutionID: id, EventType: kind, EventData: db.JSON("{}")}})
+			repo.Append(tx, []events.Event{{PipelineExecutionID: id, EventType: kind, EventData: dbtype.JSON("{}")}})
 			return nil
 		}
 	}
@@ -75,13 +78,13 @@ func TestFollowerMissesNothing(t *testing.T) {
 // ones, and that events after the end of an attempt do not change it.
 func TestAttempts(t *testing.T) {
 	t.Parallel()
-	id := db.NewID()
+	id := dbtype.NewID()
 	var list []events.Event
 	add := func(kind events.Type, data string) {
 		version := int64(len(list) + 1)
 		list = append(list, events.Event{
-			SequenceNum: 100 - version, TaskExecutionID: id, EventType: kind, Version: &version, EventData: db.JSON(data), WorkerID: "w",
-			CreatedAt: db.NewTime(time.Unix(version, 0)),
+			SequenceNum: 100 - version, TaskExecutionID: id, EventType: kind, Version: &version, EventData: dbtype.JSON(data), WorkerID: "w",
+			CreatedAt: dbtype.NewTime(time.Unix(version, 0)),
 		})
 	}
 	add(events.TaskCreated, `{"needs": ["a"]}`)
@@ -102,9 +105,9 @@ func TestAttempts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	logs := []tasks.Log{{TaskExecutionID: id, Attempt: 3, Stderr: "oh"}}
+	logs := []taskstore.Log{{TaskExecutionID: id, Attempt: 3, Stderr: "oh"}}
 	got := h.list([]tasks.Task{{ID: id, TaskName: "b", Attempt: 4}}, logs)
-	at := func(s int64) db.Time { return db.NewTime(time.Unix(s, 0)) }
+	at := func(s int64) dbtype.Time { return dbtype.NewTime(time.Unix(s, 0)) }
 	code := 7
 	want := []attempt{
 		{"b", 1, "Failed", "w", at(3), at(6), "no", "exit", &code, "", ""},
@@ -130,13 +133,13 @@ func TestTellKnowsEveryEvent(t *testing.T) {
 	t.Parallel()
 	seen := map[string]events.Type{}
 	for _, kind := range events.Types() {
-		s, err := describeEvent(events.Event{EventType: kind, EventData: db.JSON("{}")})
+		s, err := describeEvent(events.Event{EventType: kind, EventData: dbtype.JSON("{}")})
 		if err != nil || s.what == "" {
 			t.Errorf("%s: %+v, %v", kind, s, err)
 		}
 		seen[s.what] = kind
 	}
-	if _, err := describeEvent(events.Event{EventType: events.TaskFailed, EventData: db.JSON("[")}); err == nil {
+	if _, err := describeEvent(events.Event{EventType: events.TaskFailed, EventData: dbtype.JSON("[")}); err == nil {
 		t.Error("data that is not JSON goes unnoticed")
 	}
 	if len(seen) < 14 {

@@ -14,18 +14,24 @@ import (
 // mayWrite lists the files with the statements that write each table. A status, its event and its outbox row are
 // written in one place each, so that no code path can forget one of them.
 var mayWrite = map[string][]string{
-	"pipeline_definitions": {"modules/pipelines/definitions.go", importing},
-	"pipeline_executions":  {"modules/pipelines/repository.go", "modules/pipelines/reserved.go", retaining, importing, "modules/seal/sealer.go", "modules/seal/store.go"},
-	"task_executions":      {"modules/tasks/apply.go", "modules/tasks/columns.go", "modules/tasks/read.go", retaining, importingRows},
-	"execution_events":     {"modules/events/repository.go", retaining, importingRows},
-	"task_outbox":          {"modules/outbox/outbox.go", "modules/outbox/claim_filter.go", "modules/outbox/private.go", importingRows},
-	"execution_labels":     {"modules/pipelines/labels.go", retaining, importing},
-	"log_chunks":           {"modules/tasks/logs.go", retaining, importingRows},
-	"chores":               {"modules/chores/chores.go"},
-	"run_ends":             {"modules/pipelines/ends.go"},
-	"recoveries":           {"modules/leases/recoveries.go"},
-	"removed_events":       {retaining},
-	"workers":              {"modules/leases/leases.go", importingRows},
+	"pipeline_definitions": {"modules/pipelines/engine/definitions.go", importing},
+	"pipeline_executions": {
+		"modules/pipelines/engine/repository.go", "modules/pipelines/engine/reserved.go", retaining, importing,
+		"modules/seal/sealer.go", "modules/seal/store.go",
+	},
+	"task_executions": {
+		"modules/tasks/taskstore/apply.go", "modules/tasks/taskstore/columns.go", "modules/tasks/taskstore/read.go",
+		retaining, importingRows,
+	},
+	"execution_events": {"modules/events/eventstore/repository.go", retaining, importingRows},
+	"task_outbox":      {"modules/outbox/outbox.go", "modules/outbox/claim_filter.go", "modules/outbox/private.go", importingRows},
+	"execution_labels": {"modules/pipelines/engine/labels.go", retaining, importing},
+	"log_chunks":       {"modules/tasks/taskstore/logs.go", retaining, importingRows},
+	"chores":           {"modules/chores/chores.go"},
+	"run_ends":         {"modules/pipelines/engine/ends.go"},
+	"recoveries":       {"modules/leases/recoveries.go"},
+	"removed_events":   {retaining},
+	"workers":          {"modules/leases/leases.go", importingRows},
 }
 
 // importing copies what transitions have written in another database, with the statuses, events and outbox rows that
@@ -40,10 +46,47 @@ const retaining = "modules/retention/store.go"
 
 var writes = regexp.MustCompile(`(?i)\b(?:INSERT\s+INTO|REPLACE\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE)\s+["{]([a-z_]+)`)
 
-// TestEachTableHasItsWriters checks that a statement that writes a table is in one of that table's files.
-func TestEachTableHasItsWriters(t *testing.T) {
-	t.Parallel()
-	found := map[string]bool{}
+// mayRead lists the packages whose statements read each table, apart from the readers of everything below. A package
+// that reads a table of another module depends on it as if it imported that module.
+var mayRead = map[string][]string{
+	"pipeline_definitions": {"modules/pipelines/engine"},
+	"pipeline_executions": {
+		"modules/pipelines/engine",
+		"modules/outbox",            // which rows are stray
+		"modules/events/eventstore", // whether retention removed an event
+		"modules/tasks/taskstore",   // which executions are open
+		"modules/rundirs",           // which directories belong to runs that have ended
+	},
+	"task_executions": {
+		"modules/tasks/taskstore",
+		"modules/outbox",            // which rows are stray
+		"modules/events/eventstore", // the execution of a task
+		"modules/pipelines/engine",  // the executions of claimed tasks, and when they started
+		"modules/bench",             // how long they took
+	},
+	"execution_events": {
+		"modules/events/eventstore",
+		"modules/pipelines/engine", // when a run first started
+		"modules/bench",            // how many there are
+	},
+	"task_outbox":      {"modules/outbox"},
+	"execution_labels": {"modules/pipelines/engine"},
+	"log_chunks":       {"modules/tasks/taskstore"},
+	"removed_events":   {"modules/events/eventstore"},
+	"chores":           {"modules/chores", "modules/pipelines/engine"}, // whether runs are sealed
+	"run_ends":         {"modules/pipelines/engine"},
+	"recoveries":       {"modules/leases"},
+	"workers":          {"modules/leases", "modules/tasks/taskstore"}, // which workers have no row
+}
+
+// readsEverything are the packages that copy, verify, seal or remove whole runs.
+var readsEverything = []string{"modules/archive", "modules/audit", "modules/seal", "modules/retention", "chaos"}
+
+var uses = regexp.MustCompile(`(?i)(\b(?:INTO|UPDATE|DELETE\s+FROM)\s+)?\{([a-z_]+)\}`)
+
+// statements calls check with every string of the program.
+func statements(t *testing.T, check func(s source, at string, text string)) {
+	t.Helper()
 	for _, s := range sources(t) {
 		if s.test {
 			continue
@@ -57,19 +100,51 @@ func TestEachTableHasItsWriters(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s: %v", s.at(n), err)
 			}
-			for _, m := range writes.FindAllStringSubmatch(statement, -1) {
-				found[m[1]+" "+s.path] = true
-				if !slices.Contains(mayWrite[m[1]], s.path) {
-					t.Errorf("%s writes table %s, which is for %v", s.at(n), m[1], mayWrite[m[1]])
-				}
-			}
+			check(s, s.at(n), statement)
 			return true
 		})
 	}
+}
+
+// TestEachTableHasItsWriters checks that a statement that writes a table is in one of that table's files.
+func TestEachTableHasItsWriters(t *testing.T) {
+	t.Parallel()
+	found := map[string]bool{}
+	statements(t, func(s source, at, text string) {
+		for _, m := range writes.FindAllStringSubmatch(text, -1) {
+			found[m[1]+" "+s.path] = true
+			if !slices.Contains(mayWrite[m[1]], s.path) {
+				t.Errorf("%s writes table %s, which is for %v", at, m[1], mayWrite[m[1]])
+			}
+		}
+	})
 	for table, files := range mayWrite {
 		for _, file := range files {
 			if !found[table+" "+file] {
 				t.Errorf("the table of writers has %s in %s, and no statement there writes it", table, file)
+			}
+		}
+	}
+}
+
+// TestEachTableHasItsReaders checks that a statement that reads a table is in one of that table's packages.
+func TestEachTableHasItsReaders(t *testing.T) {
+	t.Parallel()
+	found := map[string]bool{}
+	statements(t, func(s source, at, text string) {
+		for _, m := range uses.FindAllStringSubmatch(text, -1) {
+			if table := m[2]; m[1] == "" && mayRead[table] != nil && !slices.Contains(readsEverything, s.pkg) {
+				found[table+" "+s.pkg] = true
+				if !slices.Contains(mayRead[table], s.pkg) {
+					t.Errorf("%s reads table %s, which is for %v", at, table, mayRead[table])
+				}
+			}
+		}
+	})
+	for table, packages := range mayRead {
+		for _, pkg := range packages {
+			if !found[table+" "+pkg] {
+				t.Errorf("the table of readers has %s in %s, and no statement there reads it", table, pkg)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -14,11 +15,12 @@ import (
 	"testing"
 )
 
-// mayImport says which packages of this module may import which others. A * in a key stands for one name. Imports go
-// one way, from main down to platform/db. A package that is not listed fails the test, so whoever adds one decides
-// its place.
+// mayImport says which packages of this module may import which others, apart from platform/dbtype, which all may. A *
+// in a key stands for one name. Imports go one way, from main down to platform/db. A package that is not listed fails
+// the test, so whoever adds one decides its place.
 var mayImport = map[string][]string{
 	"migrations":                   {},
+	"platform/dbtype":              {},
 	"platform/db":                  {"migrations", "platform/redact"},
 	"platform/terminal":            {},
 	"platform/redact":              {},
@@ -26,50 +28,64 @@ var mayImport = map[string][]string{
 	"platform/db/dbtest":           {"migrations", "platform/db", "platform/db/dbtest/localpg"},
 	"platform/db/dbtest/localpg":   {},
 	"platform/db/dbtest/pgserver":  {"platform/db/dbtest/localpg"},
-	"modules/events":               {"platform/db"},
-	"modules/outbox":               {"platform/db"},
+	"modules/events":               {},
+	"modules/tasks":                {"modules/events"},
+	"modules/pipelines/definition": {"modules/tasks"},
+	"modules/pipelines/oracle":     {},
+	"modules/pipelines":            {"modules/pipelines/definition", "modules/tasks", "modules/events"},
+	"modules/events/eventstore":    {"modules/events", "platform/db"},
+	"modules/outbox":               {"modules/tasks", "platform/db"},
 	"modules/leases":               {"platform/db"},
-	"modules/tasks":                {"modules/events", "modules/outbox", "platform/db"},
-	"modules/pipelines/definition": {"modules/tasks", "platform/db"},
-	"modules/pipelines": {
-		"modules/pipelines/definition", "modules/tasks", "modules/leases", "modules/events", "modules/outbox", "platform/db",
+	"modules/tasks/taskstore": {
+		"modules/tasks", "modules/events", "modules/events/eventstore", "modules/outbox", "platform/db",
+	},
+	"modules/pipelines/engine": {
+		"modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/tasks/taskstore", "modules/leases",
+		"modules/events", "modules/events/eventstore", "modules/outbox", "platform/db",
 	},
 	"modules/workers": {
-		"modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/leases", "modules/events", "modules/outbox", "modules/rundirs",
-		"platform/db",
+		"modules/pipelines", "modules/pipelines/definition", "modules/pipelines/engine", "modules/tasks",
+		"modules/tasks/taskstore", "modules/leases", "modules/outbox", "modules/rundirs", "platform/db",
 	},
 	"modules/rundirs":        {"platform/db"},
 	"modules/handlers/*":     {"modules/handlers/web", "modules/tasks", "platform/redact"},
 	"modules/handlers/shell": {"modules/pipelines/definition", "modules/tasks"},
 	"modules/handlers/wait":  {"modules/handlers/web", "modules/tasks", "modules/pipelines/definition", "platform/redact"},
 	"modules/bench": {
-		"modules/workers", "modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/events", "modules/audit", "platform/db",
+		"modules/workers", "modules/pipelines", "modules/pipelines/definition", "modules/pipelines/engine",
+		"modules/tasks", "modules/events", "modules/audit", "platform/db",
 	},
 	"modules/chores":    {"platform/db"},
-	"modules/retention": {"modules/chores", "modules/pipelines", "modules/pipelines/definition", "platform/db"},
+	"modules/retention": {"modules/chores", "modules/pipelines/engine", "modules/pipelines/definition", "platform/db"},
 	"modules/seal":      {"modules/chores", "modules/events", "platform/db"},
 	"modules/archive": {
-		"modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/events", "modules/outbox", "platform/db",
+		"modules/pipelines", "modules/pipelines/definition", "modules/pipelines/engine", "modules/tasks",
+		"modules/events", "platform/db",
 	},
-	"modules/health":          {"modules/workers", "modules/pipelines", "modules/outbox", "platform/db"},
+	"modules/health":          {"modules/workers", "modules/pipelines", "modules/pipelines/engine", "modules/outbox", "platform/db"},
 	"modules/audit":           {"modules/events", "modules/pipelines/definition", "modules/seal", "modules/tasks", "platform/db"},
-	"modules/history":         {"modules/audit", "modules/pipelines", "modules/tasks", "modules/events", "platform/db"},
-	"modules/views":           {"modules/pipelines", "modules/tasks", "platform/db"},
+	"modules/history":         {"modules/audit", "modules/pipelines", "modules/tasks", "modules/events"},
+	"modules/views":           {"modules/pipelines", "modules/tasks"},
 	"modules/audit/audittest": {"modules/audit", "platform/db", "platform/db/dbtest"},
-	"modules/enginetest":      {"modules/*", "modules/pipelines/definition", "modules/audit/audittest", "platform/db", "platform/db/dbtest"},
-	"app":                     {"modules/*", "modules/pipelines/definition", "modules/handlers/*", "platform/*"},
+	"modules/enginetest":      {"modules/*", "modules/*/*", "modules/audit/audittest", "platform/db", "platform/db/dbtest"},
+	"app":                     {"modules/*", "modules/*/*", "platform/*"},
 	".":                       {"app", "examples/*"},
 	"examples/*":              {"modules/tasks", "modules/pipelines", "modules/pipelines/definition"},
 	"examples/greeter":        {"app", "modules/tasks"},
 	"scripts/*":               {},
-	"chaos":                   {"chaos/step", "modules/*", "modules/pipelines/definition", "platform/db", "platform/db/dbtest/localpg"},
+	"chaos":                   {"chaos/step", "modules/*", "modules/*/*", "platform/db", "platform/db/dbtest/localpg"},
 	"chaos/driver":            {"chaos"},
 	"chaos/step":              {"modules/tasks", "modules/pipelines", "modules/pipelines/definition"},
 	"chaos/worker":            {"app", "chaos/step"},
 }
 
+// everywhere may be imported by every package.
+var everywhere = []string{"platform/dbtype"}
+
 // testHelpers may be imported by any test, and otherwise only where the table allows it.
-var testHelpers = []string{"platform/db/dbtest", "platform/db/dbtest/localpg", "modules/audit/audittest", "modules/enginetest"}
+var testHelpers = []string{
+	"platform/db/dbtest", "platform/db/dbtest/localpg", "modules/audit/audittest", "modules/enginetest", "modules/pipelines/oracle",
+}
 
 // drivers are the packages for one database.
 var drivers = []string{"gorm.io/driver/", "github.com/jackc/pgx/", "github.com/mattn/go-sqlite3", "modernc.org/sqlite", "github.com/pressly/goose/", "github.com/lib/pq"}
@@ -173,12 +189,15 @@ func TestImportsRunOneWay(t *testing.T) {
 
 // outside is what a module's integration tests may import in addition, because they are outside the package and test
 // the whole.
-var outside = []string{"modules/*", "modules/pipelines/definition"}
+var outside = []string{"modules/*", "modules/*/*"}
 
 // mayImport checks an import against its row of the table. Patterns do not match test helpers. A test may import
 // those, its own package, and the database.
 func (s source) mayImport(own string, allowed []string) bool {
 	helper := slices.Contains(testHelpers, own)
+	if slices.Contains(everywhere, own) {
+		return true
+	}
 	if s.test && strings.HasSuffix(s.tree.Name.Name, "_test") && matches(outside, own) {
 		return true
 	}
@@ -208,11 +227,39 @@ func TestOnlyPlatformDBImportsDrivers(t *testing.T) {
 			continue
 		}
 		for _, p := range s.imports(t) {
-			if slices.ContainsFunc(drivers, func(d string) bool { return strings.HasPrefix(p+"/", d) || strings.HasPrefix(p, d) }) {
+			if isDriver(p) {
 				t.Errorf("%s imports %s; only platform/db knows a driver", s.path, p)
 			}
 		}
 	}
+}
+
+// withoutDatabase are the packages that link no driver, not even through another package: the domain, and what
+// handlers and pipelines of extensions import.
+var withoutDatabase = []string{
+	"platform/dbtype", "modules/events", "modules/tasks", "modules/pipelines", "modules/pipelines/definition",
+	"modules/handlers/http", "modules/handlers/shell", "modules/handlers/wait", "examples/wordcount",
+}
+
+// TestDomainLinksNoDatabase checks all packages that the domain and the handlers import, directly or not.
+func TestDomainLinksNoDatabase(t *testing.T) {
+	t.Parallel()
+	for _, pkg := range withoutDatabase {
+		list, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "github.com/sluiceworks/sluice/"+pkg).Output()
+		if err != nil {
+			t.Fatal(pkg, err)
+		}
+		for _, p := range strings.Fields(string(list)) {
+			own, isOwn := strings.CutPrefix(p, "github.com/sluiceworks/sluice/")
+			if strings.HasPrefix(p, "gorm.io/") || isDriver(p) || isOwn && (own == "platform/db" || own == "migrations") {
+				t.Errorf("%s links %s", pkg, p)
+			}
+		}
+	}
+}
+
+func isDriver(pkg string) bool {
+	return slices.ContainsFunc(drivers, func(d string) bool { return strings.HasPrefix(pkg+"/", d) || strings.HasPrefix(pkg, d) })
 }
 
 // TestFxIsForComposition checks that constructors are plain, and usable without fx.

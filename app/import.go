@@ -13,6 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/archive"
 	"github.com/sluiceworks/sluice/modules/audit"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 type importNeeds struct {
@@ -79,7 +80,7 @@ func (c *cli) load(ctx context.Context, n importNeeds, in io.ReadSeeker, as bool
 		Progress: func(x archive.Counts) {
 			bar.show(0, 0, "read "+counted(x.Executions, "execution")+", "+counted(x.Events, "event"))
 		},
-		Verify: func(tx db.Tx, ids []db.ID) (err error) {
+		Verify: func(tx db.Tx, ids []dbtype.ID) (err error) {
 			if doc.Verified, err = n.Auditor.VerifyIn(tx, ids); err == nil && !doc.Verified.OK() {
 				err = errNotIntact
 			}

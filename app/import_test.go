@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // resealed returns an export with a trailer that fits its changed lines.
@@ -137,7 +138,7 @@ func TestChangedDefinitionIsNotRun(t *testing.T) {
 		path := file(t, "trusted.yaml", "name: trusted\ntasks: [{id: a, run: 'true'}]\n")
 		pinned := p.start(t, path)
 		d := dbtest.Open(t, p.url)
-		mustExec(t, d, `UPDATE {pipeline_definitions} SET definition = $doc`, db.Args{"doc": db.JSON(`{"name":"trusted","tasks":[{"id":"a","run":"touch ` + evil +
+		mustExec(t, d, `UPDATE {pipeline_definitions} SET definition = $doc`, db.Args{"doc": dbtype.JSON(`{"name":"trusted","tasks":[{"id":"a","run":"touch ` + evil +
 			`","trigger_rule":"all_success","timeout":3600000000000,"retry":{"max_attempts":1,"backoff":"exponential","delay":1000000000,"max_delay":3600000000000,"jitter":0.2},"queue":"default","priority":"normal"}]}`)})
 		for _, command := range []string{"start", "run"} {
 			r := p.run(t, command, path)

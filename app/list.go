@@ -10,14 +10,16 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 type listNeeds struct {
 	fx.In
 	DB         *db.DB
-	Executions *pipelines.Repository
+	Executions *engine.Repository
 }
 
 func (c *cli) listCommand() *cobra.Command {
@@ -77,7 +79,7 @@ func (c *cli) listCommand() *cobra.Command {
 }
 
 // page returns at most limit executions, and the cursor of the next page, which is empty for the last page.
-func (n listNeeds) page(ctx context.Context, f pipelines.Filter, limit int) (list []pipelines.Execution, next string, err error) {
+func (n listNeeds) page(ctx context.Context, f engine.Filter, limit int) (list []pipelines.Execution, next string, err error) {
 	f.Limit = limit + 1
 	list, err = n.Executions.List(ctx, f)
 	if err != nil || len(list) <= limit {
@@ -87,7 +89,7 @@ func (n listNeeds) page(ctx context.Context, f pipelines.Filter, limit int) (lis
 }
 
 // counts prints how many executions there are by pipeline and status.
-func (c *cli) counts(ctx context.Context, n listNeeds, f pipelines.Filter, format string) error {
+func (c *cli) counts(ctx context.Context, n listNeeds, f engine.Filter, format string) error {
 	list, err := n.Executions.Counts(ctx, f)
 	if err != nil {
 		return err
@@ -138,7 +140,7 @@ func (c *cli) countCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) printExecutions(list []pipelines.Execution, starts map[db.ID]db.Time, now time.Time, chosen bool) {
+func (c *cli) printExecutions(list []pipelines.Execution, starts map[dbtype.ID]dbtype.Time, now time.Time, chosen bool) {
 	switch {
 	case len(list) == 0 && chosen:
 		fmt.Fprintln(c.stderr, "no execution matches")
@@ -167,7 +169,7 @@ func (c *cli) printExecutions(list []pipelines.Execution, starts map[db.ID]db.Ti
 }
 
 // progressOf returns the status of a run for display. A run of which no task has started is Queued.
-func progressOf(x pipelines.Execution, started db.Time) string {
+func progressOf(x pipelines.Execution, started dbtype.Time) string {
 	if x.Status == pipelines.Running && started.IsZero() {
 		return "Queued"
 	}
@@ -175,7 +177,7 @@ func progressOf(x pipelines.Execution, started db.Time) string {
 }
 
 // waitedFor returns how long a run waited for its first task to start.
-func waitedFor(x pipelines.Execution, started db.Time, now time.Time) string {
+func waitedFor(x pipelines.Execution, started dbtype.Time, now time.Time) string {
 	switch {
 	case !started.IsZero():
 		return between(x.CreatedAt, started)

@@ -12,7 +12,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -29,12 +29,12 @@ func sample(t *testing.T) (*definition.Definition, runView) {
 	if err := def.Check(nil); err != nil {
 		t.Fatal(err)
 	}
-	start := db.NewTime(time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC))
-	now := db.NewTime(start.Add(90 * time.Second))
+	start := dbtype.NewTime(time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC))
+	now := dbtype.NewTime(start.Add(90 * time.Second))
 	list := []tasks.Task{
-		{TaskName: "fetch", Status: tasks.Completed, Attempt: 1, MaxAttempts: 1, StartedAt: start, CompletedAt: db.NewTime(start.Add(1200 * time.Millisecond))},
-		{TaskName: "count", Status: tasks.Running, Attempt: 2, MaxAttempts: 3, StartedAt: db.NewTime(now.Add(-5 * time.Second))},
-		{TaskName: "again", Status: tasks.Ready, Attempt: 1, MaxAttempts: 3, RetryAt: db.NewTime(now.Add(12 * time.Second)), Error: "exit code 1"},
+		{TaskName: "fetch", Status: tasks.Completed, Attempt: 1, MaxAttempts: 1, StartedAt: start, CompletedAt: dbtype.NewTime(start.Add(1200 * time.Millisecond))},
+		{TaskName: "count", Status: tasks.Running, Attempt: 2, MaxAttempts: 3, StartedAt: dbtype.NewTime(now.Add(-5 * time.Second))},
+		{TaskName: "again", Status: tasks.Ready, Attempt: 1, MaxAttempts: 3, RetryAt: dbtype.NewTime(now.Add(12 * time.Second)), Error: "exit code 1"},
 		{TaskName: "broken", Status: tasks.Failed, Attempt: 1, MaxAttempts: 1, StartedAt: start, CompletedAt: now, Error: "no\nluck"},
 		{TaskName: "join", Status: tasks.NotStarted},
 	}

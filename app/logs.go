@@ -10,18 +10,21 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/zap"
 
-	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 type logsNeeds struct {
 	fx.In
 	DB         *db.DB
-	Executions *pipelines.Repository
-	Tasks      *tasks.Repository
-	Events     *events.Repository
+	Executions *engine.Repository
+	Tasks      *taskstore.Repository
+	Events     *eventstore.Repository
 	Log        *zap.Logger
 }
 
@@ -84,14 +87,14 @@ With -o json it then writes a chunk a line.`,
 type logReader struct {
 	needs logsNeeds
 	flags logsFlags
-	id    db.ID
+	id    dbtype.ID
 	out   logWriter
 
-	ids      []db.ID // of the tasks, in the order of creation
-	names    map[db.ID]string
+	ids      []dbtype.ID // of the tasks, in the order of creation
+	names    map[dbtype.ID]string
 	failed   map[attemptKey]bool
-	position map[db.ID]tasks.Position
-	versions map[db.ID]int64
+	position map[dbtype.ID]taskstore.Position
+	versions map[dbtype.ID]int64
 }
 
 // find looks up the tasks.
@@ -103,14 +106,14 @@ func (l *logReader) find(ctx context.Context, only []string) error {
 	if err != nil {
 		return err
 	}
-	l.names, l.position, l.versions = map[db.ID]string{}, map[db.ID]tasks.Position{}, map[db.ID]int64{}
+	l.names, l.position, l.versions = map[dbtype.ID]string{}, map[dbtype.ID]taskstore.Position{}, map[dbtype.ID]int64{}
 	known := make([]string, len(list))
 	for i, t := range list {
 		known[i] = t.TaskName
 		if len(only) == 0 || only[0] == t.TaskName {
 			l.ids = append(l.ids, t.ID)
 			l.names[t.ID] = t.TaskName
-			l.position[t.ID] = tasks.Position{TaskExecutionID: t.ID}
+			l.position[t.ID] = taskstore.Position{TaskExecutionID: t.ID}
 		}
 	}
 	if len(only) > 0 && len(l.ids) == 0 {
@@ -125,7 +128,7 @@ func (l *logReader) find(ctx context.Context, only []string) error {
 
 // findFailed finds the attempts that failed.
 func (l *logReader) findFailed(ctx context.Context, list []tasks.Task) error {
-	history, err := l.needs.Events.ListByPipeline(ctx, l.id, events.Page{})
+	history, err := l.needs.Events.ListByPipeline(ctx, l.id, eventstore.Page{})
 	if err != nil {
 		return err
 	}
@@ -146,8 +149,8 @@ func (l *logReader) findFailed(ctx context.Context, list []tasks.Task) error {
 }
 
 // all returns the positions up to which each task has been read.
-func (l *logReader) all() []tasks.Position {
-	list := make([]tasks.Position, len(l.ids))
+func (l *logReader) all() []taskstore.Position {
+	list := make([]taskstore.Position, len(l.ids))
 	for i, id := range l.ids {
 		list[i] = l.position[id]
 	}
@@ -155,9 +158,9 @@ func (l *logReader) all() []tasks.Position {
 }
 
 // read shows the chunks after the positions.
-func (l *logReader) read(ctx context.Context, after []tasks.Position) error {
+func (l *logReader) read(ctx context.Context, after []taskstore.Position) error {
 	return l.needs.Tasks.ReadChunks(ctx, after, func(c tasks.Chunk) error {
-		l.position[c.TaskExecutionID] = tasks.Position{TaskExecutionID: c.TaskExecutionID, Attempt: c.Attempt, Seq: c.Seq}
+		l.position[c.TaskExecutionID] = taskstore.Position{TaskExecutionID: c.TaskExecutionID, Attempt: c.Attempt, Seq: c.Seq}
 		if l.flags.attempt > 0 && c.Attempt != l.flags.attempt || l.failed != nil && !l.failed[attemptKey{c.TaskExecutionID, c.Attempt}] {
 			return nil
 		}
@@ -200,7 +203,7 @@ func (l *logReader) follow(ctx context.Context) error {
 // poll shows new output. It reads the execution first, so that it sees everything that tasks wrote before the end. It
 // reads only tasks that run or have changed.
 func (l *logReader) poll(ctx context.Context) (pipelines.Execution, error) {
-	found, err := l.needs.Executions.Find(ctx, []db.ID{l.id})
+	found, err := l.needs.Executions.Find(ctx, []dbtype.ID{l.id})
 	if err != nil {
 		return pipelines.Execution{}, err
 	}
@@ -208,7 +211,7 @@ func (l *logReader) poll(ctx context.Context) (pipelines.Execution, error) {
 	if err != nil {
 		return pipelines.Execution{}, err
 	}
-	var after []tasks.Position
+	var after []taskstore.Position
 	for _, id := range l.ids {
 		t := list[id]
 		if t.Version != l.versions[id] || t.Status == tasks.Running || t.Status == tasks.Cancelled {

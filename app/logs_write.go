@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -23,7 +23,7 @@ type logLines struct {
 
 // logStream is a stream of an attempt.
 type logStream struct {
-	task    db.ID
+	task    dbtype.ID
 	attempt int
 	name    tasks.Stream
 }

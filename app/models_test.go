@@ -8,6 +8,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
@@ -18,11 +19,13 @@ import (
 func TestModelsMatchMigrations(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		for _, model := range []any{
-			&chores.JobLease{}, &events.Event{}, &leases.Worker{}, &leases.Recovery{}, &outbox.Entry{}, &pipelines.Execution{},
-			&pipelines.StoredDefinition{}, &tasks.Chunk{}, &tasks.Task{},
+		for table, model := range map[string]any{
+			"chores": &chores.JobLease{}, "execution_events": &events.Event{}, "workers": &leases.Worker{},
+			"recoveries": &leases.Recovery{}, "task_outbox": &outbox.Entry{}, "pipeline_executions": &pipelines.Execution{},
+			"pipeline_definitions": &engine.StoredDefinition{}, "log_chunks": &tasks.Chunk{},
+			"task_executions": &tasks.Task{},
 		} {
-			dbtest.CheckModel(t, d, model)
+			dbtest.CheckModel(t, d, table, model)
 		}
 	})
 }

@@ -13,31 +13,34 @@ import (
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 type outboxNeeds struct {
 	fx.In
 	DB         *db.DB
-	Executions *pipelines.Repository
-	Tasks      *tasks.Repository
+	Executions *engine.Repository
+	Tasks      *taskstore.Repository
 	Outbox     *outbox.Repository
 	Leases     *leases.Repository
 }
 
 // pending is an outbox row with its task.
 type pending struct {
-	ID                  db.Text        `json:"id"` // of the task in the YAML; null: there is no such task
-	TaskExecutionID     db.ID          `json:"task_execution_id"`
-	PipelineExecutionID db.ID          `json:"pipeline_execution_id"`
-	Pipeline            db.Text        `json:"pipeline"`
+	ID                  dbtype.Text    `json:"id"` // of the task in the YAML; null: there is no such task
+	TaskExecutionID     dbtype.ID      `json:"task_execution_id"`
+	PipelineExecutionID dbtype.ID      `json:"pipeline_execution_id"`
+	Pipeline            dbtype.Text    `json:"pipeline"`
 	Uses                string         `json:"uses"`
 	Queue               string         `json:"queue"`
 	Priority            tasks.Priority `json:"priority"`
 	Row                 int64          `json:"row"`
-	AvailableAt         db.Time        `json:"available_at"` // no claim before this time
-	CreatedAt           db.Time        `json:"created_at"`
+	AvailableAt         dbtype.Time    `json:"available_at"` // no claim before this time
+	CreatedAt           dbtype.Time    `json:"created_at"`
 	AgeMS               int64          `json:"age_ms"` // since CreatedAt
 	Waiting             string         `json:"waiting"`
 }
@@ -82,7 +85,7 @@ func (c *cli) outboxCommand() *cobra.Command {
 
 // rowCursor is a position in the outbox after a row.
 type rowCursor struct {
-	at db.Time
+	at dbtype.Time
 	id int64
 }
 
@@ -101,7 +104,7 @@ func parseRow(s string) (p rowCursor, err error) {
 	if p.id, err = strconv.ParseInt(id, 10, 64); err != nil || wrong != nil {
 		return p, usagef("--cursor: %q is not the field next of an answer", s)
 	}
-	p.at = db.NewTime(t)
+	p.at = dbtype.NewTime(t)
 	return p, nil
 }
 
@@ -127,7 +130,7 @@ func (n outboxNeeds) pending(ctx context.Context, after rowCursor, limit int) (l
 
 // describe returns the rows with their tasks and with why each of them waits.
 func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Entry) ([]pending, error) {
-	ids := make([]db.ID, len(rows))
+	ids := make([]dbtype.ID, len(rows))
 	for i, r := range rows {
 		ids[i] = r.TaskExecutionID
 	}
@@ -135,7 +138,7 @@ func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Entry) ([]pendi
 	if err != nil {
 		return nil, err
 	}
-	var executions []db.ID
+	var executions []dbtype.ID
 	for _, t := range found {
 		executions = append(executions, t.PipelineExecutionID)
 	}
@@ -152,8 +155,8 @@ func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Entry) ([]pendi
 		t := found[r.TaskExecutionID]
 		x := runs[t.PipelineExecutionID]
 		list[i] = pending{
-			ID: db.Text(t.TaskName), TaskExecutionID: r.TaskExecutionID, PipelineExecutionID: t.PipelineExecutionID,
-			Pipeline: db.Text(x.PipelineName), Uses: r.Handler, Queue: r.Queue, Priority: tasks.PriorityOf(r.Lane / 2), Row: r.ID,
+			ID: dbtype.Text(t.TaskName), TaskExecutionID: r.TaskExecutionID, PipelineExecutionID: t.PipelineExecutionID,
+			Pipeline: dbtype.Text(x.PipelineName), Uses: r.Handler, Queue: r.Queue, Priority: tasks.PriorityOf(r.Lane / 2), Row: r.ID,
 			AvailableAt: r.AvailableAt, CreatedAt: r.CreatedAt, AgeMS: f.now.Sub(r.CreatedAt.Time).Milliseconds(), Waiting: reason(r, t, f),
 		}
 		if t.Status != tasks.Ready || x.Status != pipelines.Running {

@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Bounds of what is kept for display, in bytes.
@@ -18,7 +18,7 @@ const (
 
 // outputLine is a line that a task wrote.
 type outputLine struct {
-	task    db.ID
+	task    dbtype.ID
 	name    string
 	attempt int
 	text    string

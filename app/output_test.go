@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -66,7 +66,7 @@ func TestLiveShowsLastLines(t *testing.T) {
 	t.Parallel()
 	def := &definition.Definition{Name: "p"}
 	l := &live{def: def, size: func() (int, int) { return 40, 20 }, out: terminal.New(&strings.Builder{})}
-	v := runView{execution: pipelines.Execution{PipelineName: "p"}, tasks: []tasks.Task{{ID: db.NewID(), TaskName: "a", Status: tasks.Running}}}
+	v := runView{execution: pipelines.Execution{PipelineName: "p"}, tasks: []tasks.Task{{ID: dbtype.NewID(), TaskName: "a", Status: tasks.Running}}}
 	for range 30 {
 		v.output = append(v.output, outputLine{name: "a", text: "\x1b[2Jline\r" + strings.Repeat("z", 100)})
 	}

@@ -13,7 +13,8 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -37,39 +38,39 @@ The newest registered version is the current one: ` + "`sluice start NAME`" + ` 
 type pipelineRow struct {
 	Pipeline     string      `json:"pipeline"`
 	Version      string      `json:"version"` // the current one
-	RegisteredAt db.Time     `json:"registered_at"`
+	RegisteredAt dbtype.Time `json:"registered_at"`
 	Versions     int         `json:"versions"` // number of stored versions
-	Description  db.Text     `json:"description"`
+	Description  dbtype.Text `json:"description"`
 	TaskCount    int         `json:"task_count"`
 	Inputs       []inputView `json:"inputs"`
-	Problem      db.Text     `json:"problem"` // why this program cannot read the definition; null: it can
+	Problem      dbtype.Text `json:"problem"` // why this program cannot read the definition; null: it can
 }
 
 // inputView is a field of a pipeline's input.
 type inputView struct {
-	Name        string    `json:"name"`
-	Type        string    `json:"type"`
-	Required    bool      `json:"required"`
-	Default     db.JSON   `json:"default"`
-	Choices     []db.JSON `json:"choices"`
-	Min         db.JSON   `json:"min"`
-	Max         db.JSON   `json:"max"`
-	Pattern     db.Text   `json:"pattern"`
-	Description db.Text   `json:"description"`
+	Name        string        `json:"name"`
+	Type        string        `json:"type"`
+	Required    bool          `json:"required"`
+	Default     dbtype.JSON   `json:"default"`
+	Choices     []dbtype.JSON `json:"choices"`
+	Min         dbtype.JSON   `json:"min"`
+	Max         dbtype.JSON   `json:"max"`
+	Pattern     dbtype.Text   `json:"pattern"`
+	Description dbtype.Text   `json:"description"`
 }
 
 func inputsOf(def *definition.Definition) []inputView {
 	out := []inputView{}
 	for _, f := range def.Input {
 		v := inputView{
-			Name: f.Name, Type: f.Type, Required: f.Required, Default: db.JSON(f.Default), Choices: []db.JSON{}, Min: db.JSON(f.Min), Max: db.JSON(f.Max),
-			Pattern: db.Text(f.Pattern), Description: db.Text(f.Description),
+			Name: f.Name, Type: f.Type, Required: f.Required, Default: dbtype.JSON(f.Default), Choices: []dbtype.JSON{}, Min: dbtype.JSON(f.Min), Max: dbtype.JSON(f.Max),
+			Pattern: dbtype.Text(f.Pattern), Description: dbtype.Text(f.Description),
 		}
 		if v.Type == "" {
 			v.Type = "any"
 		}
 		for _, c := range f.Choices {
-			v.Choices = append(v.Choices, db.JSON(c))
+			v.Choices = append(v.Choices, dbtype.JSON(c))
 		}
 		out = append(out, v)
 	}
@@ -135,11 +136,11 @@ func (s Sources) registered(ctx context.Context) ([]pipelineRow, error) {
 		def, err := s.Engine.StoredDefinition(ctx, name, row.Version)
 		switch {
 		case errors.Is(err, pipelines.ErrDefinitionMissing):
-			row.Problem = db.Text(err.Error())
+			row.Problem = dbtype.Text(err.Error())
 		case err != nil:
 			return nil, err
 		default:
-			row.Description, row.TaskCount, row.Inputs = db.Text(def.Description), len(def.Tasks), inputsOf(def)
+			row.Description, row.TaskCount, row.Inputs = dbtype.Text(def.Description), len(def.Tasks), inputsOf(def)
 		}
 		list[i] = row
 	}
@@ -148,12 +149,12 @@ func (s Sources) registered(ctx context.Context) ([]pipelineRow, error) {
 
 // storedPipeline is a version of a pipeline, with a list of all versions.
 type storedPipeline struct {
-	Pipeline   string                    `json:"pipeline"`
-	Version    string                    `json:"version"`
-	Current    bool                      `json:"current"`
-	Inputs     []inputView               `json:"inputs"`
-	Definition db.JSON                   `json:"definition"`
-	Versions   []pipelines.StoredVersion `json:"versions"` // the current one first
+	Pipeline   string                 `json:"pipeline"`
+	Version    string                 `json:"version"`
+	Current    bool                   `json:"current"`
+	Inputs     []inputView            `json:"inputs"`
+	Definition dbtype.JSON            `json:"definition"`
+	Versions   []engine.StoredVersion `json:"versions"` // the current one first
 
 	def *definition.Definition
 }
@@ -168,7 +169,7 @@ func (s Sources) stored(ctx context.Context, name, version string) (storedPipeli
 	if len(p.Versions) == 0 {
 		return p, withHint(fmt.Errorf("%w: %q is not stored", pipelines.ErrPipelineNotFound, name), s.similar(ctx, name))
 	}
-	fits := func(v pipelines.StoredVersion) bool {
+	fits := func(v engine.StoredVersion) bool {
 		return version == "" && v.Current || version != "" && strings.HasPrefix(v.Version, strings.ToLower(version))
 	}
 	i := slices.IndexFunc(p.Versions, fits)
@@ -189,7 +190,7 @@ func (s Sources) stored(ctx context.Context, name, version string) (storedPipeli
 		return p, err
 	}
 	doc, _, err := p.def.Encode()
-	p.Definition, p.Inputs = db.JSON(doc), inputsOf(p.def)
+	p.Definition, p.Inputs = dbtype.JSON(doc), inputsOf(p.def)
 	return p, err
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestSearchPathOfTheURL checks that a search_path in the URL is refused, because tenants select the schema.
@@ -34,7 +35,7 @@ func TestRights(t *testing.T) {
 	t.Parallel()
 	database := dbtest.EmptyPostgresURL(t)
 	d := dbtest.Open(t, database)
-	role := "limited_" + db.NewID().String()[24:]
+	role := "limited_" + dbtype.NewID().String()[24:]
 	mustExec(t, d, `CREATE ROLE `+role+` LOGIN`, nil)
 	defer func() {
 		mustExec(t, d, `DROP OWNED BY `+role+` CASCADE`, nil)
@@ -89,7 +90,7 @@ func TestConnectionLimit(t *testing.T) {
 	t.Parallel()
 	database := dbtest.EmptyPostgresURL(t)
 	d := dbtest.Open(t, database)
-	role := "few_" + db.NewID().String()[24:]
+	role := "few_" + dbtype.NewID().String()[24:]
 	mustExec(t, d, `CREATE ROLE `+role+` LOGIN CONNECTION LIMIT 4`, nil)
 	defer func() {
 		mustExec(t, d, `DROP OWNED BY `+role+` CASCADE`, nil)

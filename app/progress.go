@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -15,7 +15,7 @@ import (
 type lines struct {
 	out   io.Writer
 	again func(string) string // adds the shared flags to the commands in a text
-	names map[db.ID]string
+	names map[dbtype.ID]string
 }
 
 // quiet are the events that add nothing to the lines before or after them.
@@ -28,7 +28,7 @@ func (l *lines) every() time.Duration { return refreshAtMost }
 
 func (l *lines) show(v runView) error {
 	if l.names == nil {
-		l.names = map[db.ID]string{}
+		l.names = map[dbtype.ID]string{}
 		for _, t := range v.tasks {
 			l.names[t.ID] = t.TaskName
 		}

@@ -11,8 +11,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -23,7 +23,7 @@ const folderPollInterval = 2 * time.Second
 
 // registrar registers the definitions of a process for each tenant that it serves, and again when their files change.
 type registrar struct {
-	engine *pipelines.Engine
+	engine *engine.Engine
 	log    *zap.Logger
 	folder *folder // nil: none
 

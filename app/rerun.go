@@ -9,7 +9,8 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // retryHere adds --run to a command, which then runs the retried execution in this process, as `sluice run` does.
@@ -46,13 +47,13 @@ func (c *cli) retryHere(cmd *cobra.Command, from *string) {
 				return err
 			}
 			fmt.Fprintln(c.stderr, runsAgain(list))
-			return c.workOff(ctx, n, f, def, format, n.restarting(pipelines.Orders{IDs: []db.ID{id}, Reason: reason, Actor: actor()}, *from))
+			return c.workOff(ctx, n, f, def, format, n.restarting(engine.Orders{IDs: []dbtype.ID{id}, Reason: reason, Actor: actor()}, *from))
 		})
 	}
 }
 
 // pinned returns an execution and the definition that it started with.
-func (s Sources) pinned(ctx context.Context, id db.ID) (pipelines.Execution, *definition.Definition, error) {
+func (s Sources) pinned(ctx context.Context, id dbtype.ID) (pipelines.Execution, *definition.Definition, error) {
 	x, err := s.Executions.Get(ctx, id)
 	if err != nil {
 		return x, nil, err
@@ -62,8 +63,8 @@ func (s Sources) pinned(ctx context.Context, id db.ID) (pipelines.Execution, *de
 }
 
 // restarting returns the beginning of a retry of one execution.
-func (s Sources) restarting(o pipelines.Orders, from string) beginning {
-	return beginning{again: o.IDs[0], start: func(ctx context.Context, worker string) (db.ID, error) {
+func (s Sources) restarting(o engine.Orders, from string) beginning {
+	return beginning{again: o.IDs[0], start: func(ctx context.Context, worker string) (dbtype.ID, error) {
 		o.ReservedFor = worker
 		results, err := s.Engine.RetryAll(ctx, o, from)
 		if err == nil {
@@ -118,7 +119,7 @@ An idempotency key is not taken over. ` + "`sluice retry`" + ` goes on with the 
 			if f.here {
 				return c.workOff(ctx, n, w, r.Definition, *format, n.starting(r))
 			}
-			started, err := n.Engine.Start(ctx, []pipelines.StartRequest{r})
+			started, err := n.Engine.Start(ctx, []engine.StartRequest{r})
 			if err != nil {
 				return err
 			}
@@ -129,24 +130,24 @@ An idempotency key is not taken over. ` + "`sluice retry`" + ` goes on with the 
 }
 
 // rerun returns the request for a run like an existing execution.
-func (c *cli) rerun(ctx context.Context, n workNeeds, id db.ID, f rerunFlags) (pipelines.StartRequest, error) {
+func (c *cli) rerun(ctx context.Context, n workNeeds, id dbtype.ID, f rerunFlags) (engine.StartRequest, error) {
 	x, def, err := n.pinned(ctx, id)
 	switch {
 	case f.latest && (err == nil || errors.Is(err, pipelines.ErrDefinitionMissing)):
 		if def, err = n.current(ctx, x.PipelineName); err != nil {
-			return pipelines.StartRequest{}, err
+			return engine.StartRequest{}, err
 		}
 	case errors.Is(err, pipelines.ErrDefinitionMissing):
-		return pipelines.StartRequest{}, withHint(err, "--latest-definition takes the current one")
+		return engine.StartRequest{}, withHint(err, "--latest-definition takes the current one")
 	case err != nil:
-		return pipelines.StartRequest{}, err
+		return engine.StartRequest{}, err
 	}
 	if f.input.input == "" {
 		f.input.base = []byte(x.Input)
 	}
 	raw, err := f.input.resolve(ctx, def, c.stdin)
 	if err != nil {
-		return pipelines.StartRequest{}, err
+		return engine.StartRequest{}, err
 	}
 	labels := map[string]string{}
 	for _, list := range []map[string]string{x.Labels, f.labels} {
@@ -154,5 +155,5 @@ func (c *cli) rerun(ctx context.Context, n workNeeds, id db.ID, f rerunFlags) (p
 			labels[name] = value
 		}
 	}
-	return pipelines.StartRequest{Definition: def, Input: raw, Labels: labels, Actor: actor()}, nil
+	return engine.StartRequest{Definition: def, Input: raw, Labels: labels, Actor: actor()}, nil
 }

@@ -6,7 +6,8 @@ import (
 	"strings"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // latest can be given as the id of the newest execution, or with :NAME, of the newest execution of a pipeline.
@@ -46,7 +47,7 @@ func (e *ambiguousError) hint() string {
 // checkIDs returns an error for a text that cannot be the id of an execution. It does not need the database.
 func checkIDs(args ...string) error {
 	for _, s := range args {
-		if _, _, ok := db.PrefixRange(s); !ok && s != latest && !strings.HasPrefix(s, latest+":") {
+		if _, _, ok := dbtype.PrefixRange(s); !ok && s != latest && !strings.HasPrefix(s, latest+":") {
 			return withHint(usagef("invalid id %q", s), "expected "+idHint)
 		}
 	}
@@ -54,8 +55,8 @@ func checkIDs(args ...string) error {
 }
 
 // resolveIDs returns the ids of the executions that arguments name, each once.
-func resolveIDs(ctx context.Context, r *pipelines.Repository, args []string) ([]db.ID, error) {
-	ids, seen := []db.ID{}, map[db.ID]bool{}
+func resolveIDs(ctx context.Context, r *engine.Repository, args []string) ([]dbtype.ID, error) {
+	ids, seen := []dbtype.ID{}, map[dbtype.ID]bool{}
 	for _, s := range args {
 		id, err := resolveID(ctx, r, s)
 		if err != nil {
@@ -69,24 +70,24 @@ func resolveIDs(ctx context.Context, r *pipelines.Repository, args []string) ([]
 }
 
 // resolveID returns the id of the execution that an argument names. It does not check that a complete id exists.
-func resolveID(ctx context.Context, r *pipelines.Repository, s string) (db.ID, error) {
+func resolveID(ctx context.Context, r *engine.Repository, s string) (dbtype.ID, error) {
 	if err := checkIDs(s); err != nil {
-		return db.ID{}, err
+		return dbtype.ID{}, err
 	}
 	if name, ok := strings.CutPrefix(s, latest); ok {
 		name = strings.TrimPrefix(name, ":")
-		found, err := r.IDs(ctx, pipelines.Filter{PipelineName: name, Limit: 1})
+		found, err := r.IDs(ctx, engine.Filter{PipelineName: name, Limit: 1})
 		switch {
 		case err != nil:
-			return db.ID{}, err
+			return dbtype.ID{}, err
 		case len(found) == 0 && name != "":
-			return db.ID{}, fmt.Errorf("%w of %q", pipelines.ErrExecutionNotFound, name)
+			return dbtype.ID{}, fmt.Errorf("%w of %q", pipelines.ErrExecutionNotFound, name)
 		case len(found) == 0:
-			return db.ID{}, pipelines.ErrExecutionNotFound
+			return dbtype.ID{}, pipelines.ErrExecutionNotFound
 		}
 		return found[0], nil
 	}
-	first, last, _ := db.PrefixRange(s)
+	first, last, _ := dbtype.PrefixRange(s)
 	if first == last {
 		return first, nil
 	}
@@ -94,11 +95,11 @@ func resolveID(ctx context.Context, r *pipelines.Repository, s string) (db.ID, e
 	found, err := r.Prefixed(ctx, first, last, most+1)
 	switch {
 	case err != nil:
-		return db.ID{}, err
+		return dbtype.ID{}, err
 	case len(found) == 0:
-		return db.ID{}, fmt.Errorf("%w: none begins with %s", pipelines.ErrExecutionNotFound, s)
+		return dbtype.ID{}, fmt.Errorf("%w: none begins with %s", pipelines.ErrExecutionNotFound, s)
 	case len(found) > 1:
-		return db.ID{}, &ambiguousError{s, found[:min(most, len(found))], len(found) > most}
+		return dbtype.ID{}, &ambiguousError{s, found[:min(most, len(found))], len(found) > most}
 	}
 	return found[0].ID, nil
 }

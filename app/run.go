@@ -12,14 +12,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/handlers/shell"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/modules/workers"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -73,7 +74,7 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 			if err != nil {
 				return err
 			}
-			return c.workOff(ctx, n, f, def, *format, n.starting(pipelines.StartRequest{Definition: def, Input: raw, Labels: labels, Actor: actor()}))
+			return c.workOff(ctx, n, f, def, *format, n.starting(engine.StartRequest{Definition: def, Input: raw, Labels: labels, Actor: actor()}))
 		})
 	}
 	return cmd
@@ -81,17 +82,17 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 
 // beginning starts an execution that is reserved for a worker, or restarts one that already has a history.
 type beginning struct {
-	again db.ID // zero: a new one
-	start func(ctx context.Context, worker string) (db.ID, error)
+	again dbtype.ID // zero: a new one
+	start func(ctx context.Context, worker string) (dbtype.ID, error)
 }
 
 // starting returns the beginning of a new execution.
-func (s Sources) starting(r pipelines.StartRequest) beginning {
-	return beginning{start: func(ctx context.Context, worker string) (db.ID, error) {
+func (s Sources) starting(r engine.StartRequest) beginning {
+	return beginning{start: func(ctx context.Context, worker string) (dbtype.ID, error) {
 		r.ReservedFor = worker
-		started, err := s.Engine.Start(ctx, []pipelines.StartRequest{r})
+		started, err := s.Engine.Start(ctx, []engine.StartRequest{r})
 		if err != nil {
-			return db.ID{}, err
+			return dbtype.ID{}, err
 		}
 		return started[0].ID, nil
 	}}
@@ -146,7 +147,7 @@ func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, def
 	if !begin.again.IsZero() {
 		err = follow.skip(ctx)
 	}
-	var id db.ID
+	var id dbtype.ID
 	if err == nil {
 		id, err = begin.start(ctx, worker)
 	}
@@ -213,12 +214,12 @@ func (c *cli) outcome(ctx context.Context, w *runProgress, x pipelines.Execution
 }
 
 // needs returns the dependencies of each task, by the id of its execution.
-func (w *runProgress) needs(list []tasks.Task) map[db.ID][]string {
+func (w *runProgress) needs(list []tasks.Task) map[dbtype.ID][]string {
 	byName := map[string][]string{}
 	for i := range w.def.Tasks {
 		byName[w.def.Tasks[i].ID] = w.def.Tasks[i].Needs
 	}
-	out := make(map[db.ID][]string, len(list))
+	out := make(map[dbtype.ID][]string, len(list))
 	for _, t := range list {
 		out[t.ID] = append([]string{}, byName[t.TaskName]...)
 	}
@@ -233,7 +234,7 @@ type runDocument struct {
 
 // attempts returns the result of each attempt.
 func (w *runProgress) attempts(ctx context.Context, list []tasks.Task) ([]attempt, error) {
-	history, err := w.Events.ListByPipeline(ctx, w.id, events.Page{})
+	history, err := w.Events.ListByPipeline(ctx, w.id, eventstore.Page{})
 	if err != nil {
 		return nil, err
 	}

@@ -11,12 +11,15 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/seal"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // workNeeds is what running one execution needs.
@@ -24,8 +27,8 @@ type workNeeds struct {
 	fx.In
 	Sources
 	DB      *db.DB
-	Tasks   *tasks.Repository
-	Events  *events.Repository
+	Tasks   *taskstore.Repository
+	Events  *eventstore.Repository
 	Workers workers.Deps
 	Sealer  *seal.Sealer
 	Log     *zap.Logger
@@ -43,7 +46,7 @@ const (
 type runProgress struct {
 	workNeeds
 	pool    *workers.Pool
-	id      db.ID
+	id      dbtype.ID
 	def     *definition.Definition
 	tasks   []tasks.Task // in the order of creation
 	follow  *eventFollower
@@ -122,7 +125,7 @@ func (w *runProgress) watch(ctx context.Context, ended chan error) (pipelines.Ex
 
 // update reads the current state and shows it. It reads the execution first, so that the events are at least as new.
 func (w *runProgress) update(ctx context.Context, back bool) (pipelines.Execution, error) {
-	found, err := w.Executions.Find(ctx, []db.ID{w.id})
+	found, err := w.Executions.Find(ctx, []dbtype.ID{w.id})
 	if err != nil {
 		return pipelines.Execution{}, err
 	}
@@ -140,7 +143,7 @@ func (w *runProgress) update(ctx context.Context, back bool) (pipelines.Executio
 
 // refresh reads the tasks that the events are about again. Each change of a task has an event.
 func (w *runProgress) refresh(ctx context.Context, fresh []events.Event) error {
-	changed := map[db.ID]bool{}
+	changed := map[dbtype.ID]bool{}
 	for _, e := range fresh {
 		if !e.TaskExecutionID.IsZero() {
 			changed[e.TaskExecutionID] = true

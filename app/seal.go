@@ -8,7 +8,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/seal"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 type sealNeeds struct {
@@ -84,7 +84,7 @@ func (n sealNeeds) seal(ctx context.Context, on, off, all bool) (doc sealDocumen
 }
 
 // printRoot prints the hash over the seals of a period.
-func (c *cli) printRoot(ctx context.Context, s *seal.Sealer, since, until db.Time, format string) error {
+func (c *cli) printRoot(ctx context.Context, s *seal.Sealer, since, until dbtype.Time, format string) error {
 	root, err := s.Root(ctx, since, until)
 	if err != nil {
 		return err

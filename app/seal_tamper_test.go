@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestSealNamesWhatWasChanged checks that verify names each part of a sealed execution that was changed and that no
@@ -59,8 +60,8 @@ type tampering struct{ change, says, undo string }
 
 // documents are what tamperings write, as arguments of their statements.
 var documents = db.Args{
-	"one": db.JSON(`{"n": 1}`), "two": db.JSON(`{"n": 2}`), "three": db.JSON(`{"n": 3}`),
-	"paid": db.JSON(`{"amount": 1.10}`), "less": db.JSON(`{"amount": 1.1}`), "empty": db.JSON(`{"name": "paid", "tasks": []}`),
+	"one": dbtype.JSON(`{"n": 1}`), "two": dbtype.JSON(`{"n": 2}`), "three": dbtype.JSON(`{"n": 3}`),
+	"paid": dbtype.JSON(`{"amount": 1.10}`), "less": dbtype.JSON(`{"amount": 1.1}`), "empty": dbtype.JSON(`{"name": "paid", "tasks": []}`),
 }
 
 func tamperings() []tampering {
@@ -150,7 +151,7 @@ func (p *program) sealKept(t *testing.T) {
 		q.ok(t, "cleanup", "--retain-events", "1ms")
 		contains(t, q.ok(t, "verify"), "retained summary", "1 execution with a seal of form 2", "no breach")
 		d := dbtest.Open(t, q.url)
-		args := db.Args{"p": id(t, execution), "doc": db.JSON(`{"n": 9}`)}
+		args := db.Args{"p": id(t, execution), "doc": dbtype.JSON(`{"n": 9}`)}
 		mustExec(t, d, `UPDATE {pipeline_executions} SET idempotency_key = 'x' WHERE id = $p`, args)
 		contains(t, q.run(t, "verify").stdout, "the idempotency key was changed")
 		mustExec(t, d, `UPDATE {pipeline_executions} SET idempotency_key = 'monday' WHERE id = $p`, args)

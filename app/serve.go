@@ -12,7 +12,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/handlers/shell"
 	"github.com/sluiceworks/sluice/modules/health"
 	"github.com/sluiceworks/sluice/modules/outbox"
-	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/redact"
@@ -23,7 +23,7 @@ type serveNeeds struct {
 	Sources
 	DB        *db.DB
 	Outbox    *outbox.Repository
-	Pipelines *pipelines.Repository
+	Pipelines *engine.Repository
 	Workers   workers.Deps
 	Log       *zap.Logger
 	Keeping   maintenance

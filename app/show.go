@@ -9,21 +9,24 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
-	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/history"
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 type showNeeds struct {
 	fx.In
 	DB         *db.DB
-	Executions *pipelines.Repository
-	Tasks      *tasks.Repository
-	Events     *events.Repository
+	Executions *engine.Repository
+	Tasks      *taskstore.Repository
+	Events     *eventstore.Repository
 	Leases     *leases.Repository
 }
 
@@ -38,7 +41,7 @@ type showDocument struct {
 
 	failures  []failedTask
 	account   *attemptHistory
-	started   db.Time // when the first task started; zero: none has
+	started   dbtype.Time // when the first task started; zero: none has
 	processes processes
 	now       time.Time
 }
@@ -137,7 +140,7 @@ func (n showNeeds) printJSON(ctx context.Context, c *cli, doc *showDocument) err
 
 // read returns an execution without its current outputs. It reads the rows before the events, so that the events are
 // at least as new.
-func (n showNeeds) read(ctx context.Context, id db.ID, past pastFlags) (showDocument, error) {
+func (n showNeeds) read(ctx context.Context, id dbtype.ID, past pastFlags) (showDocument, error) {
 	doc := showDocument{now: n.DB.Now(), Waiting: []waitingTask{}}
 	var err error
 	if doc.Execution, err = n.Executions.Get(ctx, id); err != nil {
@@ -150,7 +153,7 @@ func (n showNeeds) read(ctx context.Context, id db.ID, past pastFlags) (showDocu
 	if doc.Tasks, err = rows(ctx, id); err != nil {
 		return doc, err
 	}
-	list, err := n.Events.ListByPipeline(ctx, id, events.Page{})
+	list, err := n.Events.ListByPipeline(ctx, id, eventstore.Page{})
 	if err != nil {
 		return doc, err
 	}

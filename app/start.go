@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 func (c *cli) startCommand() *cobra.Command {
@@ -41,9 +41,9 @@ func (c *cli) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			requests := make([]pipelines.StartRequest, number)
+			requests := make([]engine.StartRequest, number)
 			for i := range requests {
-				requests[i] = pipelines.StartRequest{Definition: def, Input: raw, IdempotencyKey: key, ThisDefinition: isFile(args[0]), Labels: labels, Actor: actor()}
+				requests[i] = engine.StartRequest{Definition: def, Input: raw, IdempotencyKey: key, ThisDefinition: isFile(args[0]), Labels: labels, Actor: actor()}
 			}
 			started, err := n.Engine.Start(ctx, requests)
 			if err != nil && len(started) == 0 {
@@ -59,12 +59,12 @@ func (c *cli) startCommand() *cobra.Command {
 }
 
 type startDocument struct {
-	IDs      []db.ID `json:"ids"`
-	Existing bool    `json:"existing"` // an earlier start with the idempotency key had started it
+	IDs      []dbtype.ID `json:"ids"`
+	Existing bool        `json:"existing"` // an earlier start with the idempotency key had started it
 }
 
-func (c *cli) printStarted(started []pipelines.StartResult, key, format string) error {
-	doc := startDocument{IDs: []db.ID{}}
+func (c *cli) printStarted(started []engine.StartResult, key, format string) error {
+	doc := startDocument{IDs: []dbtype.ID{}}
 	for _, s := range started {
 		doc.IDs = append(doc.IDs, s.ID)
 		doc.Existing = doc.Existing || s.Existing

@@ -11,14 +11,14 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/leases"
-	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
 type tenantsNeeds struct {
 	fx.In
 	DB         *db.DB
-	Executions *pipelines.Repository
+	Executions *engine.Repository
 	Leases     *leases.Repository
 }
 

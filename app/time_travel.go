@@ -10,7 +10,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/history"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // pastFlags select a moment in an execution's past.
@@ -35,7 +35,7 @@ func (f pastFlags) check() error {
 
 // pastMoment is the moment of the past that a document shows.
 type pastMoment struct {
-	Time        db.Time             `json:"time"`         // as requested; for --at-event, when it was written
+	Time        dbtype.Time         `json:"time"`         // as requested; for --at-event, when it was written
 	SequenceNum int64               `json:"sequence_num"` // of the last event that had been committed
 	Events      int                 `json:"events"`       // how many had been committed
 	TotalEvents int                 `json:"total_events"` // how many there are now
@@ -99,7 +99,7 @@ func (doc *showDocument) travel(list []events.Event, f pastFlags) (*history.Log,
 }
 
 // cut finds the moment.
-func (f pastFlags) cut(whole *history.Log, now time.Time) (log *history.Log, at db.Time, err error) {
+func (f pastFlags) cut(whole *history.Log, now time.Time) (log *history.Log, at dbtype.Time, err error) {
 	if f.event != 0 {
 		if log, err = whole.AtEvent(int64(f.event)); err == nil {
 			at, _ = log.Last()
@@ -110,20 +110,20 @@ func (f pastFlags) cut(whole *history.Log, now time.Time) (log *history.Log, at 
 		return nil, at, err
 	}
 	if at.After(now) {
-		return nil, at, withHint(usagef("--at: %s is in the future", moment(at)), "by the database's clock it is "+moment(db.NewTime(now)))
+		return nil, at, withHint(usagef("--at: %s is in the future", moment(at)), "by the database's clock it is "+moment(dbtype.NewTime(now)))
 	}
-	if at = db.NewTime(endOf(f.at, at.Time)); at.After(now) {
-		at = db.NewTime(now)
+	if at = dbtype.NewTime(endOf(f.at, at.Time)); at.After(now) {
+		at = dbtype.NewTime(now)
 	}
 	log, err = whole.At(at)
 	return log, at, err
 }
 
 // pastHint adds what can be asked for instead.
-func pastHint(err error, id db.ID, created db.Time) error {
+func pastHint(err error, id dbtype.ID, created dbtype.Time) error {
 	switch {
 	case errors.Is(err, history.ErrBefore):
-		return withHint(err, "it was started at "+created.Format(db.TimeFormat))
+		return withHint(err, "it was started at "+created.Format(dbtype.TimeFormat))
 	case errors.Is(err, history.ErrNoEvent):
 		return withHint(err, "`sluice events --pipeline-execution "+id.String()+" -o json` shows the numbers")
 	}

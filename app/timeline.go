@@ -12,7 +12,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/history"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -46,7 +46,7 @@ type spentTime struct {
 }
 
 func drawUp(log *history.Log, now time.Time) (timelineDocument, error) {
-	t, err := log.Timeline(db.NewTime(now))
+	t, err := log.Timeline(dbtype.NewTime(now))
 	if err != nil {
 		return timelineDocument{}, err
 	}

@@ -11,12 +11,12 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/history"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
-func second(s float64) db.Time {
-	return db.NewTime(time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC).Add(time.Duration(s * float64(time.Second))))
+func second(s float64) dbtype.Time {
+	return dbtype.NewTime(time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC).Add(time.Duration(s * float64(time.Second))))
 }
 
 // row makes a row of successive segments: "running 2 Failed" is two seconds.
@@ -32,7 +32,7 @@ func row(name string, status tasks.Status, segments ...string) history.TaskTimel
 		}
 		s.Kind, s.From, s.To = history.Kind(words[0]), second(from), second(from+long)
 		if len(words) > 2 {
-			s.Result = db.Text(words[2])
+			s.Result = dbtype.Text(words[2])
 		}
 		r.Segments = append(r.Segments, s)
 		from += long

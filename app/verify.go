@@ -9,7 +9,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/audit"
-	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/seal"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -20,7 +20,7 @@ type verifyNeeds struct {
 	Auditor *audit.Auditor
 	Sealer  *seal.Sealer
 
-	Executions *pipelines.Repository
+	Executions *engine.Repository
 }
 
 // verifyFlags narrow a verification.

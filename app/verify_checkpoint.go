@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/audit"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/redact"
 )
 
@@ -25,7 +26,7 @@ type checkpointDocument struct {
 	Format   int         `json:"sluice_verify"`
 	Database string      `json:"database"`
 	Tenant   string      `json:"tenant"`
-	Since    db.Time     `json:"since"`
+	Since    dbtype.Time `json:"since"`
 	State    audit.State `json:"state"`
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestVerifyFindsTampering checks that each change made outside the engine is found with its invariant, in the
@@ -54,9 +55,9 @@ func (p *program) newest(t *testing.T) document {
 	return p.show(t, decode[listing[execution]](t, p.ok(t, "list", "--limit", "1", "-o", "json")).Items[0].ID)
 }
 
-func id(t *testing.T, s string) db.ID {
+func id(t *testing.T, s string) dbtype.ID {
 	t.Helper()
-	v, err := db.ParseID(s)
+	v, err := dbtype.ParseID(s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/views"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
@@ -30,15 +32,15 @@ const (
 type waitNeeds struct {
 	fx.In
 	DB         *db.DB
-	Executions *pipelines.Repository
+	Executions *engine.Repository
 	Log        *zap.Logger
 }
 
 // awaited is a wait for executions.
 type awaited struct {
 	waitNeeds
-	ids   []db.ID
-	found map[db.ID]pipelines.Execution // as of the last poll
+	ids   []dbtype.ID
+	found map[dbtype.ID]pipelines.Execution // as of the last poll
 	ended func(pipelines.Execution) error
 }
 
@@ -67,7 +69,7 @@ Exit codes: 0 all have completed; 1 all have ended, and one of them Failed or wa
 			if err != nil {
 				return err
 			}
-			w := &awaited{waitNeeds: n, ids: ids, found: map[db.ID]pipelines.Execution{}, ended: func(x pipelines.Execution) error { return nil }}
+			w := &awaited{waitNeeds: n, ids: ids, found: map[dbtype.ID]pipelines.Execution{}, ended: func(x pipelines.Execution) error { return nil }}
 			if *format != formatJSON {
 				w.ended = c.printEnded
 			}
@@ -162,7 +164,7 @@ func (w *awaited) run(ctx context.Context, timeout time.Duration) error {
 
 // poll reads the executions that had not ended, and reports whether all have ended now.
 func (w *awaited) poll(ctx context.Context) (done bool, err error) {
-	var open []db.ID
+	var open []dbtype.ID
 	for _, id := range w.ids {
 		if !w.found[id].Status.Terminal() {
 			open = append(open, id)

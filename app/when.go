@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // How times are written for people: with the zone's offset and without spaces, so that every flag for a time accepts
@@ -19,7 +19,7 @@ const (
 )
 
 // moment writes a time for people, in their zone.
-func moment(t db.Time) string {
+func moment(t dbtype.Time) string {
 	if t.IsZero() {
 		return ""
 	}
@@ -29,7 +29,7 @@ func moment(t db.Time) string {
 // momentMS is moment with milliseconds.
 func momentMS(t time.Time) string { return t.Local().Format(preciseMoment) }
 
-func clock(t db.Time) string { return t.Local().Format(clockLayout) }
+func clock(t dbtype.Time) string { return t.Local().Format(clockLayout) }
 
 // instantLayouts are the formats for times in addition to RFC 3339. A time without an offset is in this process's
 // zone.
@@ -75,14 +75,14 @@ func endOf(s string, t time.Time) time.Time {
 }
 
 // parseInstant reads the value of a flag for a time or a duration before now. It returns the zero time for "".
-func parseInstant(flag, s string, now time.Time) (db.Time, error) {
+func parseInstant(flag, s string, now time.Time) (dbtype.Time, error) {
 	if s == "" {
-		return db.Time{}, nil
+		return dbtype.Time{}, nil
 	}
 	t, err := readInstant(s, now)
 	if err != nil {
-		return db.Time{}, withHint(usagef("%s: invalid time %q", flag, s),
+		return dbtype.Time{}, withHint(usagef("%s: invalid time %q", flag, s),
 			"write 2026-11-21T08:00:00Z, 2026-11-21T09:00:00+01:00, 2026-11-21 08:00 (local time), or how long ago: 90s, 30m, 7d")
 	}
-	return db.NewTime(t), nil
+	return dbtype.NewTime(t), nil
 }

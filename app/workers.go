@@ -11,16 +11,17 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/leases"
-	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 type workersNeeds struct {
 	fx.In
 	DB         *db.DB
-	Executions *pipelines.Repository
-	Tasks      *tasks.Repository
+	Executions *engine.Repository
+	Tasks      *taskstore.Repository
 	Leases     *leases.Repository
 }
 
@@ -37,12 +38,12 @@ type workerRow struct {
 
 // workingTask is a task that a worker holds.
 type workingTask struct {
-	TaskName            string  `json:"id"`
-	TaskExecutionID     db.ID   `json:"task_execution_id"`
-	PipelineExecutionID db.ID   `json:"pipeline_execution_id"`
-	PipelineName        string  `json:"pipeline"`
-	Attempt             int     `json:"attempt"`
-	StartedAt           db.Time `json:"started_at"`
+	TaskName            string      `json:"id"`
+	TaskExecutionID     dbtype.ID   `json:"task_execution_id"`
+	PipelineExecutionID dbtype.ID   `json:"pipeline_execution_id"`
+	PipelineName        string      `json:"pipeline"`
+	Attempt             int         `json:"attempt"`
+	StartedAt           dbtype.Time `json:"started_at"`
 }
 
 func (c *cli) workersCommand() *cobra.Command {
@@ -69,7 +70,7 @@ func (c *cli) workersCommand() *cobra.Command {
 }
 
 func (n workersNeeds) rows(ctx context.Context, f processes) ([]workerRow, error) {
-	executions := map[db.ID]bool{}
+	executions := map[dbtype.ID]bool{}
 	for _, list := range f.running {
 		for _, t := range list {
 			executions[t.PipelineExecutionID] = true

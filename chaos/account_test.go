@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 const (
@@ -49,7 +49,7 @@ func TestLedgersAgainstHistory(t *testing.T) {
 		"never begun, link cut":    {calls{}, past(alice, 1, "")[:2], excuses{links: true}, ""},
 		"never begun, and alive":   {calls{}, past(alice, 1, "")[:2], excuses{}, "its process lived"},
 	} {
-		id := db.NewID()
+		id := dbtype.NewID()
 		l := ledger{}
 		*l.at(call{id, 1, alice}) = test.ledger
 		l.add(history{id: test.history})
@@ -75,7 +75,7 @@ func TestZombiesAreFound(t *testing.T) {
 		"twice":                  {append(past(alice, 1, events.TaskCompleted), late), 1},
 		"reset, then by another": {append(append(append([]event{}, claimed...), reset), past(bob, 2, events.TaskCompleted)...), 0},
 	} {
-		if got := (history{db.NewID(): test.history}).zombies(); len(got) != test.found {
+		if got := (history{dbtype.NewID(): test.history}).zombies(); len(got) != test.found {
 			t.Errorf("%s: found %v, expected %d", name, got, test.found)
 		}
 	}
@@ -90,7 +90,7 @@ func TestClaimsAfterTheLeaseAreFound(t *testing.T) {
 		at    time.Time
 		found int
 	}{{alice, at.Add(-time.Second), 0}, {alice, at.Add(time.Millisecond), 1}, {bob, at.Add(time.Second), 0}} {
-		h := history{db.NewID(): {reset}, db.NewID(): {{kind: events.TaskClaimed, worker: test.by, at: test.at}}}
+		h := history{dbtype.NewID(): {reset}, dbtype.NewID(): {{kind: events.TaskClaimed, worker: test.by, at: test.at}}}
 		if got := h.expired(); len(got) != test.found {
 			t.Errorf("%+v: found %v", test, got)
 		}
@@ -107,10 +107,10 @@ func TestTakeoverIsMeasuredFromTheKill(t *testing.T) {
 		}
 	}
 	h := history{
-		db.NewID(): taken(alice, time.Second),
-		db.NewID(): taken(alice, -time.Second), // its lease had expired before
-		db.NewID(): taken(bob, time.Second),    // nobody killed it
-		db.NewID(): taken(alice, time.Second)[:1],
+		dbtype.NewID(): taken(alice, time.Second),
+		dbtype.NewID(): taken(alice, -time.Second), // its lease had expired before
+		dbtype.NewID(): taken(bob, time.Second),    // nobody killed it
+		dbtype.NewID(): taken(alice, time.Second)[:1],
 	}
 	ends := map[int]time.Time{11: kill}
 	if diff := cmp.Diff([]time.Duration{2 * time.Second}, h.delays(ends, lost, nil)); diff != "" {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Config says how large a run is. Every number is reached, or the run reports which one was not.
@@ -80,4 +81,4 @@ func (c Config) streams(postgres bool) []stream {
 }
 
 // short returns the part of an id that differs between runs, for names.
-func short(id db.ID) string { return id.String()[24:] }
+func short(id dbtype.ID) string { return id.String()[24:] }

@@ -10,14 +10,15 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/chaos/step"
-	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // feeder keeps a number of pipelines open. It is a client like any other: if its link is cut, it repeats the request
 // with the same key.
 type feeder struct {
-	engine *pipelines.Engine
+	engine *engine.Engine
 	db     *db.DB
 	shapes []step.Shape // each as often as its weight
 	poison []step.Shape
@@ -28,8 +29,8 @@ type feeder struct {
 	tasks atomic.Int64 // of the runs that it started
 
 	mu        sync.Mutex
-	confirmed []db.ID  // the runs that were confirmed to a client
-	errors    []string // errors that a client should not see
+	confirmed []dbtype.ID // the runs that were confirmed to a client
+	errors    []string    // errors that a client should not see
 }
 
 func newFeeder(d *db.DB, open, every int) (*feeder, error) {
@@ -73,8 +74,8 @@ func (f *feeder) run(ctx context.Context) {
 	}
 }
 
-func (f *feeder) choose(n int) []pipelines.StartRequest {
-	requests := make([]pipelines.StartRequest, n)
+func (f *feeder) choose(n int) []engine.StartRequest {
+	requests := make([]engine.StartRequest, n)
 	for i := range requests {
 		shape := f.shapes[rand.IntN(len(f.shapes))]
 		if f.every > 0 && rand.IntN(f.every) == 0 {
@@ -85,8 +86,8 @@ func (f *feeder) choose(n int) []pipelines.StartRequest {
 	return requests
 }
 
-func request(s step.Shape) pipelines.StartRequest {
-	r := pipelines.StartRequest{Definition: s.Definition, IdempotencyKey: db.NewID().String(), Actor: "chaos"}
+func request(s step.Shape) engine.StartRequest {
+	r := engine.StartRequest{Definition: s.Definition, IdempotencyKey: dbtype.NewID().String(), Actor: "chaos"}
 	if len(s.Definition.Input) > 0 {
 		r.Input = json.RawMessage(fmt.Sprintf(`{"at": %d}`, time.Now().Add(200*time.Millisecond).UnixMilli()))
 	}
@@ -95,7 +96,7 @@ func request(s step.Shape) pipelines.StartRequest {
 
 // startNamed starts a run of each of the named pipelines.
 func (f *feeder) startNamed(ctx context.Context, names []string) error {
-	var requests []pipelines.StartRequest
+	var requests []engine.StartRequest
 	for _, name := range names {
 		s, ok := f.byName[name]
 		if !ok {
@@ -108,7 +109,7 @@ func (f *feeder) startNamed(ctx context.Context, names []string) error {
 }
 
 // start starts runs, and repeats the request while the database is down. Any other error is recorded as a fault.
-func (f *feeder) start(ctx context.Context, requests []pipelines.StartRequest) {
+func (f *feeder) start(ctx context.Context, requests []engine.StartRequest) {
 	for {
 		answer, err := f.engine.Start(ctx, requests)
 		f.mu.Lock()

@@ -9,10 +9,11 @@ import (
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // history is the events of each task, by version.
-type history map[db.ID][]event
+type history map[dbtype.ID][]event
 
 // event is the part of an event that the tests need.
 type event struct {
@@ -37,11 +38,11 @@ func readHistory(ctx context.Context, d *db.DB) (history, error) {
 	h := history{}
 	err := d.Query(ctx, `SELECT task_execution_id, version, event_type, worker_id, event_data, created_at FROM {execution_events}
 WHERE task_execution_id IS NOT NULL AND version IS NOT NULL ORDER BY pipeline_execution_id, sequence_num`, nil, func(scan func(...any) error) error {
-		var id db.ID
+		var id dbtype.ID
 		var e event
-		var worker db.Text
-		var doc db.JSON
-		var at db.Time
+		var worker dbtype.Text
+		var doc dbtype.JSON
+		var at dbtype.Time
 		if err := scan(&id, &e.version, &e.kind, &worker, &doc, &at); err != nil {
 			return err
 		}

@@ -14,12 +14,12 @@ import (
 
 	"github.com/sluiceworks/sluice/chaos/step"
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // call is one attempt on one worker. A deferred attempt has more than one call.
 type call struct {
-	task    db.ID
+	task    dbtype.ID
 	attempt int
 	worker  string
 }
@@ -70,7 +70,7 @@ func (l ledger) read(path string) (err error) {
 		var mark string
 		var attempt, pid int
 		n, _ := fmt.Sscan(lines.Text(), &mark, &id, &attempt, &worker, &pid, &how)
-		task, err := db.ParseID(id)
+		task, err := dbtype.ParseID(id)
 		if err != nil || n < 5 || mark == "E" && n < 6 {
 			return fmt.Errorf("a line that no handler writes: %q", lines.Text())
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 const (
@@ -30,9 +31,9 @@ func count(ctx context.Context, d *db.DB, statement string, args db.Args) (n int
 }
 
 // openIDs returns the executions that have not ended.
-func openIDs(ctx context.Context, d *db.DB) (ids []db.ID, err error) {
+func openIDs(ctx context.Context, d *db.DB) (ids []dbtype.ID, err error) {
 	err = d.Query(ctx, `SELECT id FROM {pipeline_executions} WHERE status IN ('Running', 'Paused')`, nil, func(scan func(...any) error) error {
-		var id db.ID
+		var id dbtype.ID
 		err := scan(&id)
 		ids = append(ids, id)
 		return err
@@ -42,7 +43,7 @@ func openIDs(ctx context.Context, d *db.DB) (ids []db.ID, err error) {
 
 // stuck counts what has not changed for the given time, or never will.
 func stuck(ctx context.Context, d *db.DB, limit time.Duration) (total int, err error) {
-	before := db.Args{"before": db.NewTime(d.Now().Add(-limit))}
+	before := db.Args{"before": dbtype.NewTime(d.Now().Add(-limit))}
 	for _, look := range []struct {
 		statement string
 		args      db.Args

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // watch checks twice a second whether anything is stuck.
@@ -74,10 +75,10 @@ func remains(ctx context.Context, d *db.DB) (list []string, err error) {
 LEFT JOIN {task_executions} t ON t.pipeline_execution_id = p.id AND t.status IN ('Ready', 'Running')
 LEFT JOIN {workers} w ON w.id = t.worker_id LEFT JOIN {task_outbox} o ON o.task_execution_id = t.id
 WHERE p.status = 'Running' ORDER BY p.id LIMIT 20`, nil, func(scan func(...any) error) error {
-		var run, id db.ID
+		var run, id dbtype.ID
 		var pipeline string
-		var task, status, holder, registered db.Text
-		var due db.Time
+		var task, status, holder, registered dbtype.Text
+		var due dbtype.Time
 		err := scan(&run, &pipeline, &id, &task, &status, &holder, &registered, &due)
 		list = append(list, fmt.Sprintf("run %s of %s is open: task %s (%s) is %q, held by %q, registered as %q, due %s",
 			run, pipeline, task, id, status, holder, registered, due))

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestWhatRestsIsSeen checks that a run that nobody works on counts as stuck when it is old enough.
@@ -39,7 +39,7 @@ func TestWhatRestsIsSeen(t *testing.T) {
 	if _, breaches, err := executions(ctx, d, f.confirmed); len(breaches) != 0 || err != nil {
 		t.Error(breaches, err)
 	}
-	if _, breaches, err := executions(ctx, d, append(f.confirmed, db.NewID())); len(breaches) != 1 || err != nil {
+	if _, breaches, err := executions(ctx, d, append(f.confirmed, dbtype.NewID())); len(breaches) != 1 || err != nil {
 		t.Error("a run that is not there: ", breaches, err)
 	}
 	left, err := remains(ctx, d)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/audit"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // round is one run of faults with its own database, from an empty schema to the last check.
@@ -38,7 +39,7 @@ func Run(ctx context.Context, c Config, s *Server) (report Report, err error) {
 	if s != nil {
 		r.server = s.server
 	}
-	c.Dir = filepath.Join(c.Dir, "round-"+short(db.NewID()))
+	c.Dir = filepath.Join(c.Dir, "round-"+short(dbtype.NewID()))
 	if err := os.Mkdir(c.Dir, 0o755); err != nil {
 		return r.report, err
 	}
@@ -76,7 +77,7 @@ func (r *round) prepare(ctx context.Context, dir string) (direct, through string
 		}
 		return "sqlite://" + file, "sqlite://" + file, nil
 	}
-	r.name = "chaos_" + short(db.NewID())
+	r.name = "chaos_" + short(dbtype.NewID())
 	if err := r.server.createDatabase(ctx, r.name); err != nil {
 		return "", "", err
 	}
@@ -202,7 +203,7 @@ func (r *round) verifyOpen(ctx context.Context, after string) error {
 }
 
 // verify verifies some executions, or all.
-func (r *round) verify(ctx context.Context, ids []db.ID, after string) error {
+func (r *round) verify(ctx context.Context, ids []dbtype.ID, after string) error {
 	report, err := audit.New(r.db).Verify(ctx, audit.Options{IDs: ids})
 	if err != nil {
 		return err

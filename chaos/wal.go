@@ -11,7 +11,7 @@ import (
 	"slices"
 
 	"github.com/sluiceworks/sluice/modules/audit"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // image is a SQLite database after a crash: a file, and a log of commits of which any part at the end may be missing.
@@ -98,7 +98,7 @@ func cutLog(ctx context.Context, i image, dir string, cuts int) (r CutReport, er
 }
 
 // examine opens a cut image as the program does, and returns its events in the order in which they were written.
-func (i image) examine(ctx context.Context, path string, length int64) (events []db.ID, report audit.Report, err error) {
+func (i image) examine(ctx context.Context, path string, length int64) (events []dbtype.ID, report audit.Report, err error) {
 	if err := i.restore(path, length); err != nil {
 		return nil, report, err
 	}
@@ -108,7 +108,7 @@ func (i image) examine(ctx context.Context, path string, length int64) (events [
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	err = d.Query(ctx, `SELECT id FROM {execution_events} ORDER BY sequence_num`, nil, func(scan func(...any) error) error {
-		var id db.ID
+		var id dbtype.ID
 		err := scan(&id)
 		events = append(events, id)
 		return err

@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // prefixes identify the kind of a line without decoding it.
@@ -62,10 +62,10 @@ func lines(in io.Reader, each func(number int, text []byte) error) error {
 // check reads a whole file and validates it before anything is written: the file must be complete, each line must be
 // one that an export writes and within its bounds, and the trailer must be correct. It returns the trailer and the
 // executions' ids.
-func check(in io.Reader) (trailer, []db.ID, error) {
+func check(in io.Reader) (trailer, []dbtype.ID, error) {
 	var end *trailer
 	var counts Counts
-	v := &validator{definitions: map[string]bool{}, page: map[db.ID]int64{}, tasks: map[db.ID]db.ID{}}
+	v := &validator{definitions: map[string]bool{}, page: map[dbtype.ID]int64{}, tasks: map[dbtype.ID]dbtype.ID{}}
 	var wrong error // about the content of a line; reported only if the file is complete
 	sum := sha256.New()
 	err := lines(in, func(number int, text []byte) error {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // ExportEvents writes the events of the chosen executions as CSV with a header line. It is for other programs; the
@@ -36,10 +37,10 @@ func (a *Archive) ExportEvents(ctx context.Context, c Selection, out io.Writer) 
 		n.Events++
 		return w.Write([]string{
 			strconv.FormatInt(e.SequenceNum, 10), e.ID.String(), e.PipelineExecutionID.String(), task, string(e.EventType), version,
-			string(e.EventData), string(e.WorkerID), string(e.Actor), e.CreatedAt.UTC().Format(db.TimeFormat),
+			string(e.EventData), string(e.WorkerID), string(e.Actor), e.CreatedAt.UTC().Format(dbtype.TimeFormat),
 		})
 	}
-	err = a.pages(ctx, c, func(v db.View, ids []db.ID) error {
+	err = a.pages(ctx, c, func(v db.View, ids []dbtype.ID) error {
 		n.Executions += int64(len(ids))
 		if err := v.Query(selectEvents, db.Args{"x": db.IDRows(ids)}, row); err != nil {
 			return fmt.Errorf("export events: %w", err)

@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // perPage is the number of executions that are read in one snapshot. Rows are written as they are read, so memory
@@ -28,8 +30,8 @@ func New(d *db.DB) *Archive { return &Archive{d} }
 
 // Selection selects the executions to export.
 type Selection struct {
-	IDs      []db.ID      // only these; all if empty
-	Since    db.Time      // only those that are open, or were created or ended at or after this time; zero for all
+	IDs      []dbtype.ID  // only these; all if empty
+	Since    dbtype.Time  // only those that are open, or were created or ended at or after this time; zero for all
 	Ended    bool         // only ended ones
 	Progress func(Counts) // called after each page; may be nil
 }
@@ -46,7 +48,7 @@ func (a *Archive) Export(ctx context.Context, c Selection, out io.Writer) (Count
 			return w.counts(), err
 		}
 	}
-	err := a.pages(ctx, c, func(v db.View, ids []db.ID) error {
+	err := a.pages(ctx, c, func(v db.View, ids []dbtype.ID) error {
 		if err := w.page(v, ids); err != nil {
 			return err
 		}
@@ -62,7 +64,7 @@ func (a *Archive) Export(ctx context.Context, c Selection, out io.Writer) (Count
 }
 
 // pages calls page with the chosen executions, at most perPage at a time, in the order of their ids.
-func (a *Archive) pages(ctx context.Context, c Selection, page func(v db.View, ids []db.ID) error) error {
+func (a *Archive) pages(ctx context.Context, c Selection, page func(v db.View, ids []dbtype.ID) error) error {
 	if len(c.IDs) > 0 {
 		return a.named(ctx, c.IDs, page)
 	}
@@ -73,7 +75,7 @@ func (a *Archive) pages(ctx context.Context, c Selection, page func(v db.View, i
 	if !c.Since.IsZero() {
 		where += " AND (status IN ('Running', 'Paused') OR completed_at >= $since OR created_at >= $since)"
 	}
-	var after db.ID
+	var after dbtype.ID
 	for more := true; more; {
 		err := a.db.View(ctx, func(v db.View) error {
 			beyond := ""
@@ -96,7 +98,7 @@ func (a *Archive) pages(ctx context.Context, c Selection, page func(v db.View, i
 }
 
 // named is pages for a list of ids. It fails with pipelines.ErrExecutionNotFound if one does not exist.
-func (a *Archive) named(ctx context.Context, ids []db.ID, page func(v db.View, ids []db.ID) error) error {
+func (a *Archive) named(ctx context.Context, ids []dbtype.ID, page func(v db.View, ids []dbtype.ID) error) error {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, compareIDs)
 	ids = slices.Compact(ids)
@@ -120,9 +122,9 @@ func (a *Archive) named(ctx context.Context, ids []db.ID, page func(v db.View, i
 	return nil
 }
 
-func idsOf(v db.View, statement string, args db.Args) (ids []db.ID, err error) {
+func idsOf(v db.View, statement string, args db.Args) (ids []dbtype.ID, err error) {
 	err = v.Query(statement, args, func(scan func(...any) error) error {
-		ids = append(ids, db.ID{})
+		ids = append(ids, dbtype.ID{})
 		return scan(&ids[len(ids)-1])
 	})
 	if err != nil {
@@ -131,12 +133,12 @@ func idsOf(v db.View, statement string, args db.Args) (ids []db.ID, err error) {
 	return ids, nil
 }
 
-func compareIDs(a, b db.ID) int { return bytes.Compare(a[:], b[:]) }
+func compareIDs(a, b dbtype.ID) int { return bytes.Compare(a[:], b[:]) }
 
 // definitions writes the definitions that are not yet in the file: those of the given executions, or all if ids is
 // empty.
-func (w *writer) definitions(v db.View, ids []db.ID) error {
-	var list []pipelines.StoredDefinition
+func (w *writer) definitions(v db.View, ids []dbtype.ID) error {
+	var list []engine.StoredDefinition
 	among, args := "", db.Args{}
 	if len(ids) > 0 {
 		among = ` WHERE EXISTS (SELECT 1 FROM {pipeline_executions} AS p WHERE p.pipeline_name = d.pipeline_name AND p.definition_version = d.version
@@ -145,7 +147,7 @@ func (w *writer) definitions(v db.View, ids []db.ID) error {
 	}
 	err := v.Query(`SELECT d.pipeline_name, d.version, d.definition, d.registered_at FROM {pipeline_definitions} AS d`+among, args,
 		func(scan func(...any) error) error {
-			var d pipelines.StoredDefinition
+			var d engine.StoredDefinition
 			err := scan(&d.PipelineName, &d.Version, &d.Definition, &d.RegisteredAt)
 			if key := d.PipelineName + "/" + d.Version; !w.known[key] {
 				w.known[key] = true
@@ -156,7 +158,7 @@ func (w *writer) definitions(v db.View, ids []db.ID) error {
 	if err != nil {
 		return fmt.Errorf("read definitions: %w", err)
 	}
-	slices.SortFunc(list, func(a, b pipelines.StoredDefinition) int { // databases collate text differently
+	slices.SortFunc(list, func(a, b engine.StoredDefinition) int { // databases collate text differently
 		return strings.Compare(a.PipelineName+"/"+a.Version, b.PipelineName+"/"+b.Version)
 	})
 	for i := range list {
@@ -170,7 +172,7 @@ func (w *writer) definitions(v db.View, ids []db.ID) error {
 	return nil
 }
 
-func canonical(docs ...*db.JSON) error {
+func canonical(docs ...*dbtype.JSON) error {
 	for _, d := range docs {
 		c, err := d.Canonical()
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Rows are written in sets of at most setRows, or fewer once their lines reach setBytes.
@@ -22,7 +23,7 @@ type ImportOptions struct {
 	Progress    func(Counts) // called after each set with the counts so far; may be nil
 
 	// Verify checks the imported executions within the transaction. Its error rolls the import back. It may be nil.
-	Verify func(tx db.Tx, ids []db.ID) error
+	Verify func(tx db.Tx, ids []dbtype.ID) error
 }
 
 // Import writes a file into the database in one transaction, completely or not at all. It fails with:
@@ -67,7 +68,7 @@ func (a *Archive) Import(ctx context.Context, in io.ReadSeeker, o ImportOptions)
 
 // prepare checks that the database has none of the executions, before numbers are reserved for their events. It
 // returns the pipelines that have a registered definition.
-func (a *Archive) prepare(ctx context.Context, ids []db.ID) (registered map[string]bool, err error) {
+func (a *Archive) prepare(ctx context.Context, ids []dbtype.ID) (registered map[string]bool, err error) {
 	registered = map[string]bool{}
 	err = a.db.View(ctx, func(v db.View) error {
 		found, err := idsOf(v, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": db.IDRows(ids)})

@@ -9,8 +9,9 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // FormatVersion is the version of the file format that this binary writes and reads.
@@ -52,24 +53,24 @@ type trailer struct {
 
 // line is any line after the header. Exactly one field is set.
 type line struct {
-	Definition *pipelines.StoredDefinition `json:"definition,omitempty"`
-	Execution  *pipelines.Execution        `json:"execution,omitempty"`
-	Task       *tasks.Task                 `json:"task,omitempty"`
-	Event      *events.Event               `json:"event,omitempty"`
-	Outbox     *queued                     `json:"outbox,omitempty"`
-	Log        *tasks.Chunk                `json:"log,omitempty"`
+	Definition *engine.StoredDefinition `json:"definition,omitempty"`
+	Execution  *pipelines.Execution     `json:"execution,omitempty"`
+	Task       *tasks.Task              `json:"task,omitempty"`
+	Event      *events.Event            `json:"event,omitempty"`
+	Outbox     *queued                  `json:"outbox,omitempty"`
+	Log        *tasks.Chunk             `json:"log,omitempty"`
 
 	Trailer *trailer `json:"trailer,omitempty"`
 }
 
 // queued is an outbox row without its number, which each database assigns itself.
 type queued struct {
-	TaskExecutionID db.ID   `json:"task_execution_id"`
-	Handler         string  `json:"handler"`
-	Queue           string  `json:"queue"`
-	Lane            int     `json:"lane"`
-	AvailableAt     db.Time `json:"available_at"`
-	CreatedAt       db.Time `json:"created_at"`
+	TaskExecutionID dbtype.ID   `json:"task_execution_id"`
+	Handler         string      `json:"handler"`
+	Queue           string      `json:"queue"`
+	Lane            int         `json:"lane"`
+	AvailableAt     dbtype.Time `json:"available_at"`
+	CreatedAt       dbtype.Time `json:"created_at"`
 }
 
 // count adds a line to the counts.

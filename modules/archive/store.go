@@ -5,14 +5,16 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // batch is a set of rows of one table that are written together.
 type batch struct {
 	rows        int
-	definitions []*pipelines.StoredDefinition
+	definitions []*engine.StoredDefinition
 	executions  []*pipelines.Execution
 	tasks       []*tasks.Task
 	events      []*events.Event
@@ -76,7 +78,7 @@ func of[T, V any](list []*T, get func(*T) V) []V {
 }
 
 // document returns the value of a JSON column. null becomes the empty string, which is stored as NULL.
-func document(j db.JSON) string {
+func document(j dbtype.JSON) string {
 	if string(j) == "null" {
 		return ""
 	}
@@ -93,10 +95,10 @@ func optional(n *int64) int64 {
 // registeredAt returns the registration time to store, so that an import does not change which definition `start
 // NAME` uses. If the database already has a registered definition of the name, that one stays the newest. No
 // definition is registered in the future.
-func (b *batch) registeredAt(d *pipelines.StoredDefinition, now db.Time) db.Time {
+func (b *batch) registeredAt(d *engine.StoredDefinition, now dbtype.Time) dbtype.Time {
 	switch {
 	case b.registered[d.PipelineName]:
-		return db.Time{}
+		return dbtype.Time{}
 	case d.RegisteredAt.After(now.Time):
 		return now
 	}
@@ -104,10 +106,10 @@ func (b *batch) registeredAt(d *pipelines.StoredDefinition, now db.Time) db.Time
 }
 
 func (b *batch) writeDefinitions(tx db.Tx) (int64, error) {
-	type D = pipelines.StoredDefinition
+	type D = engine.StoredDefinition
 	l := b.definitions
 	set := db.NewRowSet(len(l)).Texts("name", of(l, func(d *D) string { return d.PipelineName })).Texts("version", of(l, func(d *D) string { return d.Version })).
-		JSONs("definition", of(l, func(d *D) string { return document(d.Definition) })).Times("registered_at", of(l, func(d *D) db.Time { return b.registeredAt(d, tx.Now) }))
+		JSONs("definition", of(l, func(d *D) string { return document(d.Definition) })).Times("registered_at", of(l, func(d *D) dbtype.Time { return b.registeredAt(d, tx.Now) }))
 	return tx.Exec(`INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
 SELECT x.name, x.version, x.definition, x.registered_at FROM $x WHERE true ON CONFLICT (pipeline_name, version) DO NOTHING`, db.Args{"x": set})
 }
@@ -118,7 +120,7 @@ func (b *batch) writeExecutions(tx db.Tx) (int64, error) {
 	if err := free(tx, l); err != nil {
 		return 0, err
 	}
-	set := db.IDRows(of(l, func(e *E) db.ID { return e.ID })).
+	set := db.IDRows(of(l, func(e *E) dbtype.ID { return e.ID })).
 		Texts("pipeline_name", of(l, func(e *E) string { return e.PipelineName })).
 		Texts("definition_version", of(l, func(e *E) string { return e.DefinitionVersion })).
 		Texts("status", of(l, func(e *E) string { return string(e.Status) })).
@@ -130,16 +132,16 @@ func (b *batch) writeExecutions(tx db.Tx) (int64, error) {
 		Ints("open_tasks", of(l, func(e *E) int64 { return int64(e.OpenTasks) })).
 		Ints("unsuccessful_tasks", of(l, func(e *E) int64 { return int64(e.UnsuccessfulTasks) })).
 		Ints("events_removed", of(l, func(e *E) int64 { return e.EventsRemoved })).
-		Times("outputs_removed_at", of(l, func(e *E) db.Time { return e.OutputsRemovedAt })).
-		Times("logs_removed_at", of(l, func(e *E) db.Time { return e.LogsRemovedAt })).
+		Times("outputs_removed_at", of(l, func(e *E) dbtype.Time { return e.OutputsRemovedAt })).
+		Times("logs_removed_at", of(l, func(e *E) dbtype.Time { return e.LogsRemovedAt })).
 		NullTexts("seal", of(l, func(e *E) string { return string(e.Seal) })).
 		NullTexts("former_seal", of(l, func(e *E) string { return string(e.FormerSeal) })).
 		NullTexts("seal_parts", of(l, func(e *E) string { return string(e.SealParts) })).
 		NullInts("sealed_version", of(l, func(e *E) int64 { return optional(e.SealedVersion) })).
-		Times("created_at", of(l, func(e *E) db.Time { return e.CreatedAt })).
-		Times("completed_at", of(l, func(e *E) db.Time { return e.CompletedAt })).
-		Times("paused_at", of(l, func(e *E) db.Time { return e.PausedAt })).
-		Times("deadline_at", of(l, func(e *E) db.Time { return e.DeadlineAt }))
+		Times("created_at", of(l, func(e *E) dbtype.Time { return e.CreatedAt })).
+		Times("completed_at", of(l, func(e *E) dbtype.Time { return e.CompletedAt })).
+		Times("paused_at", of(l, func(e *E) dbtype.Time { return e.PausedAt })).
+		Times("deadline_at", of(l, func(e *E) dbtype.Time { return e.DeadlineAt }))
 	return tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, attempt, input, error, idempotency_key, open_tasks,
   unsuccessful_tasks, events_removed, outputs_removed_at, logs_removed_at, seal, former_seal, sealed_version, seal_parts,
   created_at, completed_at, paused_at, deadline_at)
@@ -149,7 +151,7 @@ SELECT x.id, x.pipeline_name, x.definition_version, x.status, x.version, x.attem
 }
 
 func (b *batch) writeLabels(tx db.Tx) (int64, error) {
-	var ids []db.ID
+	var ids []dbtype.ID
 	var names, values []string
 	for _, e := range b.executions {
 		for name, value := range e.Labels {
@@ -166,12 +168,12 @@ func (b *batch) writeLabels(tx db.Tx) (int64, error) {
 // free checks that the database has none of the executions and none of their idempotency keys. It fails with
 // ErrExists.
 func free(tx db.Tx, list []*pipelines.Execution) error {
-	set := db.IDRows(of(list, func(e *pipelines.Execution) db.ID { return e.ID })).
+	set := db.IDRows(of(list, func(e *pipelines.Execution) dbtype.ID { return e.ID })).
 		Texts("name", of(list, func(e *pipelines.Execution) string { return e.PipelineName })).
 		NullTexts("key", of(list, func(e *pipelines.Execution) string { return string(e.IdempotencyKey) }))
 	var taken error
 	err := tx.Query(`SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": set}, func(scan func(...any) error) error {
-		var id db.ID
+		var id dbtype.ID
 		err := scan(&id)
 		taken = fmt.Errorf("pipeline execution %s %w", id, ErrExists)
 		return err

@@ -15,8 +15,9 @@ import (
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Bounds on the content of a file. What an engine writes is far below them.
@@ -35,10 +36,10 @@ type validator struct {
 	open        int64
 	highest     int64 // sequence_num
 	definitions map[string]bool
-	ids         []db.ID         // of the executions
-	page        map[db.ID]int64 // its executions and the latest sequence_num of each
-	tasks       map[db.ID]db.ID // its tasks and their executions
-	begun       bool            // the page has lines other than of executions
+	ids         []dbtype.ID             // of the executions
+	page        map[dbtype.ID]int64     // its executions and the latest sequence_num of each
+	tasks       map[dbtype.ID]dbtype.ID // its tasks and their executions
+	begun       bool                    // the page has lines other than of executions
 }
 
 // line decodes a line and returns an error if it is invalid.
@@ -91,7 +92,7 @@ func decodeLine(text []byte) (*line, error) {
 	return x, nil
 }
 
-func (v *validator) definition(d *pipelines.StoredDefinition) error {
+func (v *validator) definition(d *engine.StoredDefinition) error {
 	if err := first(name("pipeline_name", d.PipelineName), name("version", d.Version), instants(d.RegisteredAt)); err != nil {
 		return err
 	}
@@ -186,7 +187,7 @@ func (v *validator) event(e *events.Event) error {
 		instants(e.CreatedAt), needed("created_at", e.CreatedAt))
 }
 
-func (v *validator) known(task db.ID) error {
+func (v *validator) known(task dbtype.ID) error {
 	v.begun = true
 	if _, ok := v.tasks[task]; !ok {
 		return fmt.Errorf("it belongs to the task execution %s, which is not before it", task)
@@ -201,7 +202,7 @@ func within(what string, n, low, high int64) error {
 	return nil
 }
 
-func present(id db.ID) error {
+func present(id dbtype.ID) error {
 	if id.IsZero() {
 		return errors.New("it has no id")
 	}
@@ -239,7 +240,7 @@ func text(what, s string, most int) error {
 	return nil
 }
 
-func bounded(what string, j db.JSON, most int) error {
+func bounded(what string, j dbtype.JSON, most int) error {
 	if len(j) == 0 || string(j) == "null" {
 		return nil
 	}
@@ -249,7 +250,7 @@ func bounded(what string, j db.JSON, most int) error {
 	return nil
 }
 
-func instants(list ...db.Time) error {
+func instants(list ...dbtype.Time) error {
 	for _, t := range list {
 		if !t.IsZero() && (t.Unix() < 0 || !t.Before(latest)) {
 			return fmt.Errorf("the time %s is not from 1970 to 9999", t.Format(time.RFC3339))
@@ -258,7 +259,7 @@ func instants(list ...db.Time) error {
 	return nil
 }
 
-func needed(what string, t db.Time) error {
+func needed(what string, t dbtype.Time) error {
 	if t.IsZero() {
 		return fmt.Errorf("%s is missing", what)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // writer writes a file and computes its trailer.
@@ -20,8 +21,8 @@ type writer struct {
 	out    *bufio.Writer
 	sum    hash.Hash
 	enc    *json.Encoder
-	known  map[string]bool             // written definitions, by name and version
-	labels map[db.ID]map[string]string // of the page's executions
+	known  map[string]bool                 // written definitions, by name and version
+	labels map[dbtype.ID]map[string]string // of the page's executions
 	end    trailer
 }
 
@@ -58,12 +59,12 @@ func (w *writer) close() error {
 }
 
 // page writes executions with all their rows, as they are read from the database.
-func (w *writer) page(v db.View, ids []db.ID) error {
+func (w *writer) page(v db.View, ids []dbtype.ID) error {
 	if err := w.definitions(v, ids); err != nil {
 		return err
 	}
 	args := db.Args{"x": db.IDRows(ids)}
-	w.labels = map[db.ID]map[string]string{}
+	w.labels = map[dbtype.ID]map[string]string{}
 	for _, part := range []struct {
 		what, statement string
 		row             func(scan func(...any) error) error
@@ -103,7 +104,7 @@ WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_executi
 
 // label stores a label for the line of its execution, where labels are sorted by name.
 func (w *writer) label(scan func(...any) error) error {
-	var id db.ID
+	var id dbtype.ID
 	var name, value string
 	err := scan(&id, &name, &value)
 	if w.labels[id] == nil {

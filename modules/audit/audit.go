@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // ErrNotFound means that no pipeline execution has the given id.
@@ -28,9 +29,9 @@ func New(d *db.DB) *Auditor {
 
 // Options configure a verification.
 type Options struct {
-	IDs []db.ID // only these pipeline executions; none: all, and rows that belong to none
+	IDs []dbtype.ID // only these pipeline executions; none: all, and rows that belong to none
 	// Since selects executions that have not ended, or were created or ended at this time or later; zero: all.
-	Since         db.Time
+	Since         dbtype.Time
 	MaxViolations int          // stop after this many breaches; 0: find all
 	From          State        // continue an earlier verification; not with IDs
 	Progress      func(Report) // called after each page with the counts so far, if set; it must not keep the breaches
@@ -39,6 +40,6 @@ type Options struct {
 
 // State is the progress of a verification: all executions up to an id, and what was found in them.
 type State struct {
-	After  db.ID  `json:"after"` // zero: none yet
-	Report Report `json:"report"`
+	After  dbtype.ID `json:"after"` // zero: none yet
+	Report Report    `json:"report"`
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 var benchPipelines = flag.Int("pipelines", 1000, "pipelines of ten tasks (52 events) that the benchmark verifies")
@@ -32,10 +33,10 @@ func chain(n int) *sim {
 // saveSets writes ended executions with one statement for each table.
 func saveSets(tb testing.TB, d *db.DB, sims []*sim) {
 	tb.Helper()
-	var pids, tids, tpids, eids, epids, etids []db.ID
+	var pids, tids, tpids, eids, epids, etids []dbtype.ID
 	var names, types, data, workers []string
 	var versions, tversions []int64
-	var at, created, started, completed, pcreated, pended []db.Time
+	var at, created, started, completed, pcreated, pended []dbtype.Time
 	for _, s := range sims {
 		pids, pcreated, pended = append(pids, s.pid), append(pcreated, s.created), append(pended, s.ended)
 		for _, t := range s.tasks {
@@ -43,7 +44,7 @@ func saveSets(tb testing.TB, d *db.DB, sims []*sim) {
 			created, started, completed = append(created, t.created), append(started, t.started), append(completed, t.completed)
 		}
 		for _, e := range s.events {
-			eids, epids, etids, types = append(eids, db.NewID()), append(epids, s.pid), append(etids, e.task), append(types, e.typ)
+			eids, epids, etids, types = append(eids, dbtype.NewID()), append(epids, s.pid), append(etids, e.task), append(types, e.typ)
 			data, workers, versions, at = append(data, e.data), append(workers, e.worker), append(versions, e.version), append(at, e.at)
 		}
 	}

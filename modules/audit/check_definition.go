@@ -6,14 +6,14 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 var definitionColumns = []string{"pipeline_name", "version", "definition"}
 
 // checkDefinitions checks that the version of each stored definition is the hash of its content. It checks all
 // definitions, or those of the given executions.
-func checkDefinitions(g *gorm.DB, r *run, ids []db.ID) error {
+func checkDefinitions(g *gorm.DB, r *run, ids []dbtype.ID) error {
 	query, args := "SELECT d.pipeline_name, d.version, d.definition FROM "+table(g, "pipeline_definitions")+" AS d", []any(nil)
 	if len(ids) > 0 {
 		query += " WHERE EXISTS (SELECT 1 FROM " + table(g, "pipeline_executions") +

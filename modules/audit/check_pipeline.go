@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // report adds a breach of a pipeline, or of one of its tasks.
@@ -202,7 +202,7 @@ func (x *pipeline) checkSettled(g *graph, now func(invariant, found, expected st
 func (p *page) checkForeignTasks(x *pipeline) error {
 	for _, id := range sorted(x.foreignTasks) {
 		s := x.foreignTasks[id]
-		var owner db.ID
+		var owner dbtype.ID
 		query := fmt.Sprintf("SELECT pipeline_execution_id FROM %s WHERE id = ?", table(p.g, "task_executions"))
 		err := scan(p.g, []string{"pipeline_execution_id"}, query, []any{id}, func(r *rawRow) { owner = r.id(0) })
 		if err != nil {
@@ -231,6 +231,6 @@ func (p *page) checkOrphanRows() {
 }
 
 // sorted returns the ids in order, so that two reports of the same breaches are equal.
-func sorted[V any](m map[db.ID]V) []db.ID {
-	return slices.SortedFunc(maps.Keys(m), func(a, b db.ID) int { return bytes.Compare(a[:], b[:]) })
+func sorted[V any](m map[dbtype.ID]V) []dbtype.ID {
+	return slices.SortedFunc(maps.Keys(m), func(a, b dbtype.ID) int { return bytes.Compare(a[:], b[:]) })
 }

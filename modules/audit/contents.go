@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/sluiceworks/sluice/modules/seal"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // contents is what a seal of form 2 covers in addition to the history: the sealed parts and the present ones.
@@ -14,7 +14,7 @@ type contents struct {
 	sealed *seal.Parts // nil: the text cannot be read
 	bad    error       // why it cannot be read
 	now    seal.Parts
-	tasks  map[db.ID]string // the hash of each present output
+	tasks  map[dbtype.ID]string // the hash of each present output
 }
 
 var (
@@ -26,7 +26,7 @@ var (
 // loadContents reads what the seals of form 2 on the page cover. Each input, output and definition is hashed when it
 // is read, so only one of them is in memory at a time.
 func (p *page) loadContents() error {
-	var ids []db.ID
+	var ids []dbtype.ID
 	for _, x := range p.pipelines {
 		if x.seal != "" && x.sealed == x.version && !x.version.bad {
 			ids = append(ids, x.id)
@@ -76,7 +76,7 @@ func (p *page) addContents(r *rawRow) {
 	if !ok {
 		return
 	}
-	c := &contents{text: strings.Clone(string(r.cells[2].b)), tasks: map[db.ID]string{}}
+	c := &contents{text: strings.Clone(string(r.cells[2].b)), tasks: map[dbtype.ID]string{}}
 	c.sealed, c.bad = seal.ReadParts(c.text)
 	c.now.Header = x.header()
 	c.now.IdempotencyKey, c.now.Input = r.text(1), seal.Hash(r.cells[3].b)
@@ -84,7 +84,7 @@ func (p *page) addContents(r *rawRow) {
 }
 
 // contentsOf returns the sealed contents of an execution, or nil for one without a seal of form 2.
-func (p *page) contentsOf(id db.ID) *contents {
+func (p *page) contentsOf(id dbtype.ID) *contents {
 	if x, ok := p.byID[id]; ok {
 		return x.contents
 	}

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // event is one row of the history. Its data is valid only while its row is the current one.
@@ -25,7 +25,7 @@ func (e *event) ref() EventRef {
 		r.Version = &v
 	}
 	if e.at.set {
-		r.CreatedAt = db.Time{Time: time.UnixMicro(e.at.v).UTC()}
+		r.CreatedAt = dbtype.Time{Time: time.UnixMicro(e.at.v).UTC()}
 	}
 	return r
 }

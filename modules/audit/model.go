@@ -6,12 +6,12 @@ import (
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/seal"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // pipeline is a pipeline execution that is being checked: its row, the fold of its own events, and its tasks.
 type pipeline struct {
-	id         db.ID
+	id         dbtype.ID
 	status     pipelineStatus
 	name       string
 	definition string
@@ -36,7 +36,7 @@ type pipeline struct {
 	pastEnd int64 // the version of the last end that checkPastEnd has checked
 	tasks   []*task
 	// foreignTasks are tasks that events of this pipeline name but that do not belong to it.
-	foreignTasks map[db.ID]*foreignTask
+	foreignTasks map[dbtype.ID]*foreignTask
 }
 
 var pipelineColumns = []string{
@@ -65,8 +65,8 @@ func (x *pipeline) retained() bool { return x.removed.v != 0 }
 
 // task is a task execution that is being checked: its row, its outbox rows, and the fold of its events.
 type task struct {
-	id         db.ID
-	pipelineID db.ID
+	id         dbtype.ID
+	pipelineID dbtype.ID
 	status     tasks.Status
 	sub        tasks.SubStatus
 	name       string
@@ -129,14 +129,14 @@ var eventColumns = []string{
 var sealColumns = append(slices.Clone(eventColumns), "id", "actor")
 
 // sealed returns the event in the form that its seal covers.
-func (e *event) sealed(r *rawRow, task db.ID) *seal.Event {
+func (e *event) sealed(r *rawRow, task dbtype.ID) *seal.Event {
 	return &seal.Event{
 		ID: r.id(8), TaskExecutionID: task, Version: e.version.v, Type: e.typ, Data: e.data, Worker: e.worker, Actor: r.text(9), CreatedAt: e.at.v,
 	}
 }
 
 // readEvent fills e. The data is valid until the next row.
-func readEvent(r *rawRow, e *event) (pipeline, task db.ID) {
+func readEvent(r *rawRow, e *event) (pipeline, task dbtype.ID) {
 	e.seq, e.typ, e.version = r.number(0).v, events.Type(r.text(3)), r.number(4)
 	e.worker, e.at = r.text(5), r.instant(6)
 	e.data = r.cells[7].b

@@ -7,7 +7,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // page is a range of pipeline executions with everything that belongs to them, read in one snapshot.
@@ -16,15 +16,15 @@ type page struct {
 	run   *run
 	after any // the page begins after this id; nil: at the first
 	upto  any // and ends with this one; nil: at the last
-	only  db.ID
-	among []db.ID // only these, in ascending order
-	since db.Time // only executions that are open, or were created or ended since; zero: all
+	only  dbtype.ID
+	among []dbtype.ID // only these, in ascending order
+	since dbtype.Time // only executions that are open, or were created or ended since; zero: all
 
 	pipelines []*pipeline
-	byID      map[db.ID]*pipeline
-	tasks     map[db.ID]*task
-	lost      map[db.ID]*lost // by the id of a pipeline that does not exist
-	sealed    bool            // some pipeline has a seal to check
+	byID      map[dbtype.ID]*pipeline
+	tasks     map[dbtype.ID]*task
+	lost      map[dbtype.ID]*lost // by the id of a pipeline that does not exist
+	sealed    bool                // some pipeline has a seal to check
 }
 
 // lost counts the rows that name a pipeline that does not exist.
@@ -34,7 +34,7 @@ type lost struct {
 }
 
 func newPage(g *gorm.DB, r *run, after any) *page {
-	return &page{g: g, run: r, after: after, byID: map[db.ID]*pipeline{}, tasks: map[db.ID]*task{}, lost: map[db.ID]*lost{}}
+	return &page{g: g, run: r, after: after, byID: map[dbtype.ID]*pipeline{}, tasks: map[dbtype.ID]*task{}, lost: map[dbtype.ID]*lost{}}
 }
 
 // table returns the quoted name of a table in the snapshot's tenant. The tenant's name may be a keyword.
@@ -51,7 +51,7 @@ func (p *page) within(column string) (string, []any) {
 		return column + " IN ?", []any{p.among}
 	}
 	if !p.since.IsZero() && len(p.pipelines) > 0 {
-		ids := make([]db.ID, len(p.pipelines)) // others are between them
+		ids := make([]dbtype.ID, len(p.pipelines)) // others are between them
 		for i, x := range p.pipelines {
 			ids[i] = x.id
 		}
@@ -118,7 +118,7 @@ func (p *page) loadPipelines(maxPipelinesPerPage, maxTasksPerPage int) error {
 // one.
 func (p *page) fitting(maxTasksPerPage int) (int, error) {
 	where, args := p.within("pipeline_execution_id")
-	counts := map[db.ID]int64{}
+	counts := map[dbtype.ID]int64{}
 	columns := []string{"pipeline_execution_id", "count(*)"}
 	query := fmt.Sprintf("SELECT pipeline_execution_id, count(*) FROM %s WHERE %s GROUP BY pipeline_execution_id ORDER BY pipeline_execution_id",
 		table(p.g, "task_executions"), where)
@@ -163,7 +163,7 @@ func (p *page) addTask(t *task) {
 	x.tasks = append(x.tasks, t)
 }
 
-func (p *page) lose(id db.ID) *lost {
+func (p *page) lose(id dbtype.ID) *lost {
 	l, ok := p.lost[id]
 	if !ok {
 		l = &lost{}
@@ -238,9 +238,9 @@ func giveEvent(h *history, f fold, e *event, ofTask bool) {
 	}
 }
 
-func (x *pipeline) estrange(id db.ID, e *event) {
+func (x *pipeline) estrange(id dbtype.ID, e *event) {
 	if x.foreignTasks == nil {
-		x.foreignTasks = map[db.ID]*foreignTask{}
+		x.foreignTasks = map[dbtype.ID]*foreignTask{}
 	}
 	s, ok := x.foreignTasks[id]
 	if !ok {

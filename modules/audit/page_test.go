@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 func exec(t testing.TB, d *db.DB, statement string, args db.Args) {
@@ -45,7 +46,7 @@ func TestPagesOfAllSizesSeeTheSame(t *testing.T) {
 			exec(t, d, `UPDATE {pipeline_executions} SET open_tasks = 77 WHERE id = $id`, db.Args{"id": sims[i].pid})
 		}
 		lost := []*sim{wide(2), sims[3], wide(1)}
-		lost[0].pid = db.ID{1}
+		lost[0].pid = dbtype.ID{1}
 		save(t, d, lost[0], lost[2])
 		for _, s := range lost {
 			exec(t, d, `DELETE FROM {pipeline_executions} WHERE id = $id`, db.Args{"id": s.pid})
@@ -81,7 +82,7 @@ func TestAstray(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		s, other := scenarios()["under way"], scenarios()["completed"]
 		save(t, d, s, other)
-		ghost := db.NewID()
+		ghost := dbtype.NewID()
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
 			if err := writeQueued(tx, ghost, s.now); err != nil {
 				return err

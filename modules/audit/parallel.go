@@ -7,7 +7,7 @@ import (
 
 	"gorm.io/gorm"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // pageToken is where the next page begins. The worker that holds it reads which executions are in the page, and passes
@@ -33,7 +33,7 @@ type parallelRun struct {
 // done is a checked page, and the id at its end, which is zero for the last page.
 type done struct {
 	report Report
-	upto   db.ID
+	upto   dbtype.ID
 }
 
 func (a *Auditor) verifyAll(ctx context.Context, r *run) error {
@@ -129,10 +129,10 @@ func (s *parallelRun) finish(page int, d done) {
 }
 
 // idOf returns the bound of a page as an id, or zero if it is not an id.
-func idOf(bound any) db.ID {
-	var id db.ID
+func idOf(bound any) dbtype.ID {
+	var id dbtype.ID
 	if err := id.Scan(bound); err != nil {
-		return db.ID{}
+		return dbtype.ID{}
 	}
 	return id
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // move makes a random legal step, and reports whether there was one.
@@ -84,7 +85,7 @@ func (s *sim) mutate(t *rapid.T) string {
 		return s.mutatePipeline(t)
 	}
 	x := rapid.SampledFrom(s.tasks).Draw(t, "task")
-	later := db.NewTime(s.now.Add(1000))
+	later := dbtype.NewTime(s.now.Add(1000))
 	changes := map[string]func(){
 		"status":       func() { x.status = rapid.SampledFrom(without(tasks.Statuses(), x.status)).Draw(t, "status") },
 		"sub_status":   func() { x.sub += "x" },
@@ -109,7 +110,7 @@ func (s *sim) mutate(t *rapid.T) string {
 }
 
 func (s *sim) mutatePipeline(t *rapid.T) string {
-	later := db.NewTime(s.now.Add(1000))
+	later := dbtype.NewTime(s.now.Add(1000))
 	changes := map[string]func(){
 		"status": func() {
 			s.status = rapid.SampledFrom(without([]string{"Running", "Paused", "Completed", "Failed", "Cancelled"}, s.status)).Draw(t, "status")
@@ -158,7 +159,7 @@ func (s *sim) mutateEvent(t *rapid.T) string {
 		e.typ = rapid.SampledFrom(without(sortedStrings(types), e.typ)).Draw(t, "type")
 		return was.typ + " made " + e.typ
 	case 4:
-		e.task = db.NewID()
+		e.task = dbtype.NewID()
 		return "another task for " + was.typ
 	case 5:
 		if len(required[eventType(e.typ)]) == 0 {
@@ -207,13 +208,13 @@ func TestRandomHistoriesAreCleanAndEachMutationIsFound(t *testing.T) {
 				}
 			}
 			put(s.write)
-			if r := verify(t, d, Options{IDs: []db.ID{s.pid}}); !r.OK() {
+			if r := verify(t, d, Options{IDs: []dbtype.ID{s.pid}}); !r.OK() {
 				rt.Fatalf("a legal history:\n%s", r)
 			}
 			put(s.remove)
 			what := s.mutate(rt)
 			put(s.write)
-			if r := verify(t, d, Options{IDs: []db.ID{s.pid}}); r.OK() {
+			if r := verify(t, d, Options{IDs: []dbtype.ID{s.pid}}); r.OK() {
 				rt.Errorf("not found: %s", what)
 			}
 			put(s.remove)

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // rawValue accepts any value of a column, so that one bad value does not end a verification. It is reused for every
@@ -97,16 +97,16 @@ func (n number) instant() string {
 }
 
 // time returns the value as a time, or the zero time for null.
-func (n number) time() db.Time {
+func (n number) time() dbtype.Time {
 	if !n.set {
-		return db.Time{}
+		return dbtype.Time{}
 	}
-	return db.Time{Time: time.UnixMicro(n.v).UTC()}
+	return dbtype.Time{Time: time.UnixMicro(n.v).UTC()}
 }
 
 func some(v int64) number { return number{v: v, set: true} }
 
-func instantText(us int64) string { return time.UnixMicro(us).UTC().Format(db.TimeFormat) }
+func instantText(us int64) string { return time.UnixMicro(us).UTC().Format(dbtype.TimeFormat) }
 
 // rawRow is the current row of a query: its cells by position, and the columns that could not be read.
 type rawRow struct {
@@ -175,20 +175,20 @@ func (r *rawRow) text(i int) string {
 }
 
 // id returns a column's id, and the zero id for null.
-func (r *rawRow) id(i int) db.ID {
+func (r *rawRow) id(i int) dbtype.ID {
 	c := &r.cells[i]
 	switch {
 	case c.kind == cellNull:
-		return db.ID{}
+		return dbtype.ID{}
 	case c.kind == cellBlob && len(c.b) == 16:
-		return db.ID(c.b)
+		return dbtype.ID(c.b)
 	case c.kind == cellText && len(c.b) == 36:
 		if u, err := uuid.ParseBytes(c.b); err == nil {
-			return db.ID(u)
+			return dbtype.ID(u)
 		}
 	}
 	r.markBad(i, "id")
-	return db.ID{}
+	return dbtype.ID{}
 }
 
 // scan runs a query and calls row for each row of its result. The record is valid until the next row.

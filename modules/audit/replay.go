@@ -6,7 +6,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // ErrHistory means that a history is incomplete or not legal, so that no state can be computed from it.
@@ -17,10 +17,10 @@ var ErrHistory = errors.New("the history is broken")
 type Replay struct {
 	history history
 	fold    pipelineFold
-	tasks   map[db.ID]*replayed
+	tasks   map[dbtype.ID]*replayed
 	steps   int
 	resumed int // the step of the last pipeline_resumed; at is its time
-	at      db.Time
+	at      dbtype.Time
 }
 
 // replayed is the replayed state of a task.
@@ -31,7 +31,7 @@ type replayed struct {
 }
 
 // NewReplay returns a replay before the first event.
-func NewReplay() *Replay { return &Replay{tasks: map[db.ID]*replayed{}} }
+func NewReplay() *Replay { return &Replay{tasks: map[dbtype.ID]*replayed{}} }
 
 // Step applies the next event. The events of each task, and of the pipeline itself, must come in the order of their
 // versions. Annotations change nothing. Step returns ErrHistory for an event that does not follow from those before
@@ -83,7 +83,7 @@ type PipelineState struct {
 	Version                          int64
 	Attempt                          int // 1, and 1 more for each restart
 	Error                            string
-	CreatedAt, CompletedAt, PausedAt db.Time
+	CreatedAt, CompletedAt, PausedAt dbtype.Time
 }
 
 // Pipeline returns the current state of the pipeline execution.
@@ -98,7 +98,7 @@ func (r *Replay) Pipeline() PipelineState {
 // Task returns the current state of a task and the names of its dependencies. It has no output, which the history
 // does not hold, and no RemainingDependencies, which follow from the other tasks. A task without events is the zero
 // Task.
-func (r *Replay) Task(id db.ID) (t tasks.Task, needs []string) {
+func (r *Replay) Task(id dbtype.ID) (t tasks.Task, needs []string) {
 	x, ok := r.tasks[id]
 	if !ok {
 		return tasks.Task{}, nil
@@ -107,7 +107,7 @@ func (r *Replay) Task(id db.ID) (t tasks.Task, needs []string) {
 	return tasks.Task{
 		ID: id, TaskName: f.name, Handler: f.handler, Queue: f.queue, Priority: tasks.Priority(f.priority).Level(),
 		Status: f.status, SubStatus: f.sub, Version: x.history.count, Attempt: int(f.attempt), MaxAttempts: int(f.maxAttempts),
-		WorkerID: db.Text(f.worker), RetryAt: f.retryAt.time(), Recoveries: int(f.recoveries), Error: db.Text(f.err), ErrorKind: tasks.ErrorKind(f.errKind),
+		WorkerID: dbtype.Text(f.worker), RetryAt: f.retryAt.time(), Recoveries: int(f.recoveries), Error: dbtype.Text(f.err), ErrorKind: tasks.ErrorKind(f.errKind),
 		SkipReason: tasks.SkipReason(f.skipReason), CreatedAt: f.created.time(), StartedAt: f.started.time(), CompletedAt: f.completed.time(),
 	}, f.needs
 }
@@ -115,10 +115,10 @@ func (r *Replay) Task(id db.ID) (t tasks.Task, needs []string) {
 // Queued returns when the outbox row of a task was created, and when the task may be claimed. ok is false if there is
 // no such row: there is one if and only if the task is Ready and the pipeline Running. Resuming a pipeline creates
 // the rows again.
-func (r *Replay) Queued(id db.ID) (created, available db.Time, ok bool) {
+func (r *Replay) Queued(id dbtype.ID) (created, available dbtype.Time, ok bool) {
 	x, known := r.tasks[id]
 	if !known || x.fold.status != tasks.Ready || r.fold.status != running {
-		return db.Time{}, db.Time{}, false
+		return dbtype.Time{}, dbtype.Time{}, false
 	}
 	if x.ready > r.resumed {
 		return x.fold.ready.time(), x.fold.due.time(), true

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // The names of breaches are the invariants, Seal, Definition, and Data for values that cannot be read and rows that
@@ -29,15 +29,15 @@ type EventRef struct {
 	SequenceNum int64       `json:"sequence_num"`
 	EventType   events.Type `json:"event_type"`
 	Version     *int64      `json:"version"`
-	CreatedAt   db.Time     `json:"created_at"`
+	CreatedAt   dbtype.Time `json:"created_at"`
 	Here        bool        `json:"here,omitempty"` // whether the breach is about this event
 }
 
 // Violation is one violation of an invariant. Ids that do not apply are null.
 type Violation struct {
 	Invariant           string     `json:"invariant"` // I1 to I7, seal, definition, or data
-	PipelineExecutionID db.ID      `json:"pipeline_execution_id"`
-	TaskExecutionID     db.ID      `json:"task_execution_id"`
+	PipelineExecutionID dbtype.ID  `json:"pipeline_execution_id"`
+	TaskExecutionID     dbtype.ID  `json:"task_execution_id"`
 	TaskName            string     `json:"id"`
 	Found               string     `json:"found"`
 	Expected            string     `json:"expected"`
@@ -108,7 +108,7 @@ func (r *Report) scope(o Options) {
 	case len(o.IDs) > 0:
 		r.DoesNotCover = append(r.DoesNotCover, "other executions, and rows that belong to none")
 	case !o.Since.IsZero():
-		r.DoesNotCover = append(r.DoesNotCover, "executions that ended before "+o.Since.Format(db.TimeFormat)+", and rows that belong to none")
+		r.DoesNotCover = append(r.DoesNotCover, "executions that ended before "+o.Since.Format(dbtype.TimeFormat)+", and rows that belong to none")
 	}
 }
 
@@ -192,7 +192,7 @@ func (x Violation) String() string {
 		if e.Here {
 			mark = ">"
 		}
-		fmt.Fprintf(&b, "%s%s #%d %s %s version %s\n", label, mark, e.SequenceNum, e.CreatedAt.UTC().Format(db.TimeFormat), e.EventType, versionText(e.Version))
+		fmt.Fprintf(&b, "%s%s #%d %s %s version %s\n", label, mark, e.SequenceNum, e.CreatedAt.UTC().Format(dbtype.TimeFormat), e.EventType, versionText(e.Version))
 	}
 	fmt.Fprintf(&b, "  hint:     %s\n", meaning[x.Invariant].hint)
 	return b.String()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // chains saves completed executions, and returns an auditor that reads each of them as a page of its own.
@@ -106,16 +107,16 @@ func TestSince(t *testing.T) {
 		for _, s := range []*sim{old, recent, open} {
 			save(t, d, s)
 		}
-		since := db.NewTime(recent.ended.Add(1e9))
+		since := dbtype.NewTime(recent.ended.Add(1e9))
 		for _, s := range []*sim{old, open} {
-			exec(t, d, `UPDATE {pipeline_executions} SET open_tasks = 9, created_at = $at WHERE id = $p`, db.Args{"p": s.pid, "at": db.NewTime(old.created.Add(-1e15))})
+			exec(t, d, `UPDATE {pipeline_executions} SET open_tasks = 9, created_at = $at WHERE id = $p`, db.Args{"p": s.pid, "at": dbtype.NewTime(old.created.Add(-1e15))})
 		}
 		exec(t, d, `UPDATE {pipeline_executions} SET completed_at = $at WHERE id = $p`, db.Args{"p": recent.pid, "at": since})
 		r, err := New(d).Verify(t.Context(), Options{Since: since})
 		if err != nil {
 			t.Fatal(err)
 		}
-		seen := map[db.ID]bool{}
+		seen := map[dbtype.ID]bool{}
 		for _, b := range r.Breaches {
 			seen[b.PipelineExecutionID] = true
 		}

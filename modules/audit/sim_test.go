@@ -11,24 +11,25 @@ import (
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // sim is a pipeline execution that is written from docs/events.md alone. It makes rows and events as the
 // documentation describes them, without the engine, so that the auditor is tested against the specification.
 type sim struct {
 	id, definition                string
-	pid                           db.ID
+	pid                           dbtype.ID
 	status, err                   string
 	version                       int64
 	removed                       int64
 	attempt                       int64 // restarts so far
-	now, created, ended, pausedAt db.Time
+	now, created, ended, pausedAt dbtype.Time
 	tasks                         []*simTask
 	events                        []simEvent
 }
 
 type simTask struct {
-	id                                        db.ID
+	id                                        dbtype.ID
 	name, rule, reason                        string
 	continues                                 bool
 	needs                                     []string
@@ -36,17 +37,17 @@ type simTask struct {
 	sub                                       string
 	version, attempt, max, remaining, recover int64
 	worker, err, errKind                      string
-	retryAt, created, started, completed      db.Time
-	due                                       db.Time // of its outbox row
+	retryAt, created, started, completed      dbtype.Time
+	due                                       dbtype.Time // of its outbox row
 }
 
 type simEvent struct {
-	task    db.ID // zero: the pipeline's own
+	task    dbtype.ID // zero: the pipeline's own
 	typ     string
 	version int64 // 0: null
 	data    string
 	worker  string
-	at      db.Time
+	at      dbtype.Time
 }
 
 type fields map[string]any
@@ -61,7 +62,7 @@ type simSpec struct {
 }
 
 func startSim(specs ...simSpec) *sim {
-	s := &sim{pid: db.NewID(), id: "nightly", definition: "v1", now: db.NewTime(time.Date(2026, 11, 21, 12, 0, 0, 123456000, time.UTC))}
+	s := &sim{pid: dbtype.NewID(), id: "nightly", definition: "v1", now: dbtype.NewTime(time.Date(2026, 11, 21, 12, 0, 0, 123456000, time.UTC))}
 	s.created, s.status = s.now, "Running"
 	s.emit(nil, "pipeline_started", "", fields{"pipeline": s.id, "definition_version": s.definition, "task_count": len(specs)})
 	for _, x := range specs {
@@ -71,7 +72,7 @@ func startSim(specs ...simSpec) *sim {
 		if x.needs == nil {
 			x.needs = []string{}
 		}
-		t := &simTask{id: db.NewID(), name: x.name, needs: x.needs, rule: x.rule, continues: x.continues, status: tasks.NotStarted, max: 3, remaining: int64(len(x.needs)), created: s.now}
+		t := &simTask{id: dbtype.NewID(), name: x.name, needs: x.needs, rule: x.rule, continues: x.continues, status: tasks.NotStarted, max: 3, remaining: int64(len(x.needs)), created: s.now}
 		s.tasks = append(s.tasks, t)
 		data := fields{"id": t.name, "uses": "shell", "needs": t.needs, "trigger_rule": t.rule, "max_attempts": t.max}
 		if t.continues {
@@ -105,7 +106,7 @@ func (s *sim) emit(t *simTask, typ, worker string, data fields) {
 	s.events = append(s.events, e)
 }
 
-func (s *sim) tick() { s.now = db.NewTime(s.now.Add(time.Second)) }
+func (s *sim) tick() { s.now = dbtype.NewTime(s.now.Add(time.Second)) }
 
 func (s *sim) task(name string) *simTask {
 	i := slices.IndexFunc(s.tasks, func(t *simTask) bool { return t.name == name })
@@ -164,7 +165,7 @@ func (s *sim) settle() {
 	if open > 0 || (s.status != "Running" && s.status != "Paused") {
 		return
 	}
-	s.ended, s.pausedAt, s.status = s.now, db.Time{}, "Completed"
+	s.ended, s.pausedAt, s.status = s.now, dbtype.Time{}, "Completed"
 	if culprit == "" {
 		s.emit(nil, "pipeline_completed", "", fields{"counts": counts, "duration_ms": 5})
 		return
@@ -180,7 +181,7 @@ func (s *sim) claim(name, worker string) *simTask {
 	if !deferred {
 		t.attempt++
 	}
-	t.status, t.sub, t.worker, t.retryAt, t.started = tasks.Running, "Active", worker, db.Time{}, s.now
+	t.status, t.sub, t.worker, t.retryAt, t.started = tasks.Running, "Active", worker, dbtype.Time{}, s.now
 	s.emit(t, "task_claimed", worker, fields{"attempt": t.attempt, "lease_expires_at": s.now})
 	if deferred {
 		s.emit(t, "task_resumed", worker, fields{"deferred_for": 1000})
@@ -209,7 +210,7 @@ func (s *sim) retry(name, text string) {
 	s.tick()
 	t := s.task(name)
 	t.errKind = "exit"
-	t.status, t.sub, t.err, t.retryAt = tasks.Ready, "", text, db.NewTime(s.now.Add(time.Minute))
+	t.status, t.sub, t.err, t.retryAt = tasks.Ready, "", text, dbtype.NewTime(s.now.Add(time.Minute))
 	t.due = t.retryAt
 	s.emit(t, "task_retry_scheduled", t.worker, fields{
 		"attempt": t.attempt, "next_attempt": t.attempt + 1, "error": text, "error_kind": "exit", "delay_ms": 60000, "retry_at": t.retryAt,
@@ -220,7 +221,7 @@ func (s *sim) retry(name, text string) {
 func (s *sim) deferTask(name string) {
 	s.tick()
 	t := s.task(name)
-	t.status, t.sub, t.retryAt, t.started = tasks.Ready, "Deferred", db.NewTime(s.now.Add(time.Hour)), s.now
+	t.status, t.sub, t.retryAt, t.started = tasks.Ready, "Deferred", dbtype.NewTime(s.now.Add(time.Hour)), s.now
 	t.due = t.retryAt
 	s.emit(t, "task_deferred", t.worker, fields{"attempt": t.attempt, "resume_at": t.retryAt, "reason": "not yet"})
 	t.worker = ""
@@ -246,7 +247,7 @@ func (s *sim) abandon(name string) {
 	s.tick()
 	t := s.task(name)
 	s.emit(t, "task_abandoned", "", fields{"reason": "gone", "worker": t.worker})
-	t.err, t.errKind, t.worker, t.retryAt = "gone", "", "", db.Time{}
+	t.err, t.errKind, t.worker, t.retryAt = "gone", "", "", dbtype.Time{}
 	s.end(t, tasks.Abandoned)
 }
 
@@ -258,7 +259,7 @@ func (s *sim) pause() {
 
 func (s *sim) resume() {
 	s.tick()
-	s.status, s.pausedAt = "Running", db.Time{}
+	s.status, s.pausedAt = "Running", dbtype.Time{}
 	s.emit(nil, "pipeline_resumed", "", fields{})
 	for _, t := range s.tasks {
 		if t.status == tasks.Ready && t.retryAt.Before(s.now.Time) {
@@ -269,13 +270,13 @@ func (s *sim) resume() {
 
 func (s *sim) cancel() {
 	s.tick()
-	s.status, s.ended, s.pausedAt = "Cancelled", s.now, db.Time{}
+	s.status, s.ended, s.pausedAt = "Cancelled", s.now, dbtype.Time{}
 	s.emit(nil, "pipeline_cancelled", "", fields{"reason": "by hand"})
 	for _, t := range s.tasks {
 		t.remaining = 0
 		if !t.status.Terminal() {
 			s.emit(t, "task_cancelled", "", fields{"reason": "by hand", "worker": t.worker})
-			t.status, t.sub, t.worker, t.retryAt, t.completed = tasks.Cancelled, "", "", db.Time{}, s.now
+			t.status, t.sub, t.worker, t.retryAt, t.completed = tasks.Cancelled, "", "", dbtype.Time{}, s.now
 		}
 	}
 }
@@ -284,7 +285,7 @@ func (s *sim) cancel() {
 func (s *sim) restart() {
 	s.tick()
 	all := s.status == "Completed"
-	s.status, s.ended, s.err = "Running", db.Time{}, ""
+	s.status, s.ended, s.err = "Running", dbtype.Time{}, ""
 	s.attempt++
 	names := []string{}
 	for _, t := range s.tasks { // in topological order
@@ -292,7 +293,7 @@ func (s *sim) restart() {
 		if all || after || t.status != tasks.Completed {
 			names = append(names, t.name)
 			t.status, t.sub, t.max, t.recover, t.worker, t.err, t.errKind, t.reason = tasks.NotStarted, "", t.attempt+3, 0, "", "", "", ""
-			t.retryAt, t.completed = db.Time{}, db.Time{}
+			t.retryAt, t.completed = dbtype.Time{}, dbtype.Time{}
 			s.emit(t, "task_reset", "", fields{"cause": "operator", "recoveries": 0, "max_attempts": t.max})
 		}
 	}
@@ -337,7 +338,7 @@ func (s *sim) write(tx db.Tx) error {
 	_, err := tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, attempt, error, open_tasks, unsuccessful_tasks,
   events_removed, created_at, completed_at, paused_at)
 VALUES ($id, $name, $definition, $status, $version, $attempt, $error, $open, $unsuccessful, $removed, $created, $ended, $paused)`, db.Args{
-		"id": s.pid, "name": s.id, "definition": s.definition, "status": s.status, "version": s.version, "attempt": s.attempt + 1, "error": db.Text(s.err), "open": open,
+		"id": s.pid, "name": s.id, "definition": s.definition, "status": s.status, "version": s.version, "attempt": s.attempt + 1, "error": dbtype.Text(s.err), "open": open,
 		"unsuccessful": unsuccessful, "removed": s.removed, "created": s.created, "ended": s.ended, "paused": s.pausedAt,
 	})
 	if err != nil {
@@ -351,10 +352,10 @@ VALUES ($id, $name, $definition, $status, $version, $attempt, $error, $open, $un
 	return nil
 }
 
-func writeEvent(tx db.Tx, pipeline db.ID, e simEvent) error {
+func writeEvent(tx db.Tx, pipeline dbtype.ID, e simEvent) error {
 	_, err := tx.Exec(`INSERT INTO {execution_events} (id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, created_at)
 VALUES ($id, $pipeline, $task, $type, NULLIF($version, 0), $data, $worker, $at)`, db.Args{
-		"id": db.NewID(), "pipeline": pipeline, "task": e.task, "type": e.typ, "version": e.version, "data": db.JSON(e.data), "worker": db.Text(e.worker), "at": e.at,
+		"id": dbtype.NewID(), "pipeline": pipeline, "task": e.task, "type": e.typ, "version": e.version, "data": dbtype.JSON(e.data), "worker": dbtype.Text(e.worker), "at": e.at,
 	})
 	return err
 }
@@ -363,9 +364,9 @@ func (s *sim) writeTask(tx db.Tx, t *simTask) error {
 	_, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, status, sub_status, version, attempt, max_attempts,
   remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, error, error_kind, created_at, started_at, completed_at)
 VALUES ($id, $pipeline, $name, 'shell', $status, $sub, $version, $attempt, $max, $remaining, $worker, $retry_at, $recoveries, $reason, $error, $kind, $created, $started, $completed)`, db.Args{
-		"id": t.id, "pipeline": s.pid, "name": t.name, "status": string(t.status), "sub": db.Text(t.sub), "version": t.version, "attempt": t.attempt,
-		"max": t.max, "remaining": t.remaining, "worker": db.Text(t.worker), "retry_at": t.retryAt, "recoveries": t.recover, "error": db.Text(t.err),
-		"reason": db.Text(t.reason), "kind": db.Text(t.errKind), "created": t.created, "started": t.started, "completed": t.completed,
+		"id": t.id, "pipeline": s.pid, "name": t.name, "status": string(t.status), "sub": dbtype.Text(t.sub), "version": t.version, "attempt": t.attempt,
+		"max": t.max, "remaining": t.remaining, "worker": dbtype.Text(t.worker), "retry_at": t.retryAt, "recoveries": t.recover, "error": dbtype.Text(t.err),
+		"reason": dbtype.Text(t.reason), "kind": dbtype.Text(t.errKind), "created": t.created, "started": t.started, "completed": t.completed,
 	})
 	if err != nil || t.status != tasks.Ready || s.status != "Running" {
 		return err
@@ -377,7 +378,7 @@ VALUES ($id, $pipeline, $name, 'shell', $status, $sub, $version, $attempt, $max,
 	return writeQueued(tx, t.id, due)
 }
 
-func writeQueued(tx db.Tx, task db.ID, at db.Time) error {
+func writeQueued(tx db.Tx, task dbtype.ID, at dbtype.Time) error {
 	_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at) VALUES ($task, 'shell', $at, $at)`,
 		db.Args{"task": task, "at": at})
 	return err

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // UnclaimedAfter is how long a task may be Running without a live worker before it is reported. By then a live worker
@@ -15,13 +15,13 @@ const UnclaimedAfter = time.Minute
 // UnclaimedRunning is a running task that no live worker holds. It is not a breach: a worker that dies leaves such
 // tasks, and a live worker recovers them. A task that stays unheld is not being recovered.
 type UnclaimedRunning struct {
-	PipelineExecutionID db.ID   `json:"pipeline_execution_id"`
-	TaskExecutionID     db.ID   `json:"task_execution_id"`
-	TaskName            string  `json:"id"`
-	WorkerID            db.Text `json:"worker_id"`
+	PipelineExecutionID dbtype.ID   `json:"pipeline_execution_id"`
+	TaskExecutionID     dbtype.ID   `json:"task_execution_id"`
+	TaskName            string      `json:"id"`
+	WorkerID            dbtype.Text `json:"worker_id"`
 	// Since is when its worker's lease ended, or when the task was started if the worker has no row.
-	Since db.Time `json:"since"`
-	Found string  `json:"found"`
+	Since dbtype.Time `json:"since"`
+	Found string      `json:"found"`
 }
 
 // String returns one paragraph.
@@ -51,7 +51,7 @@ func (p *page) checkUnheld() error {
 	}
 	latest := p.run.now.Add(-UnclaimedAfter).UnixMicro()
 	for _, t := range list {
-		u := UnclaimedRunning{PipelineExecutionID: t.pipelineID, TaskExecutionID: t.id, TaskName: t.name, WorkerID: db.Text(t.worker)}
+		u := UnclaimedRunning{PipelineExecutionID: t.pipelineID, TaskExecutionID: t.id, TaskName: t.name, WorkerID: dbtype.Text(t.worker)}
 		since, registered := leases[t.worker]
 		what := "the lease of its worker ended at "
 		if !registered {
@@ -60,7 +60,7 @@ func (p *page) checkUnheld() error {
 		if since.bad || !since.set || since.v > latest {
 			continue
 		}
-		u.Since = db.NewTime(time.UnixMicro(since.v))
+		u.Since = dbtype.NewTime(time.UnixMicro(since.v))
 		u.Found = "Running, but " + what + since.instant()
 		p.run.report.Unheld = append(p.run.report.Unheld, u)
 	}

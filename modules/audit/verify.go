@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Verify checks the invariants in the context's tenant, over all executions or those that the options select. Each page
@@ -38,7 +39,7 @@ func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
 
 // VerifyIn checks executions as a transaction sees them, including what it has written and not committed. It stops
 // after a thousand breaches.
-func (a *Auditor) VerifyIn(tx db.Tx, ids []db.ID) (Report, error) {
+func (a *Auditor) VerifyIn(tx db.Tx, ids []dbtype.ID) (Report, error) {
 	o := Options{IDs: ids, MaxViolations: 1000}
 	r := &run{options: o, report: Report{Breaches: []Violation{}, Unheld: []UnclaimedRunning{}}}
 	err := tx.Snapshot(func(g *gorm.DB) error {
@@ -161,7 +162,7 @@ func orphanedOutbox(g *gorm.DB, r *run) error {
 		table(g, "task_outbox"), table(g, "task_executions"))
 	err := scan(g, columns, query, nil, func(x *rawRow) {
 		r.report.OutboxRows++
-		id := db.ID{}
+		id := dbtype.ID{}
 		if task := x.id(1); x.bad == nil {
 			id = task
 		}
@@ -176,7 +177,7 @@ func orphanedOutbox(g *gorm.DB, r *run) error {
 	return nil
 }
 
-func idText(c *rawValue, id db.ID) string {
+func idText(c *rawValue, id dbtype.ID) string {
 	if id.IsZero() {
 		return c.String()
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // scenarios returns correct histories with every status and every transition between statuses.
@@ -215,7 +216,7 @@ var tamperings = []tampering{
 
 func (x tampering) apply(t *testing.T, d *db.DB, s *sim) {
 	t.Helper()
-	args := db.Args{"p": s.pid, "data": db.JSON(x.data)}
+	args := db.Args{"p": s.pid, "data": dbtype.JSON(x.data)}
 	if x.task != "" {
 		args["t"] = s.task(x.task).id
 	}
@@ -250,11 +251,11 @@ func TestTamperingIsFound(t *testing.T) {
 		for _, x := range tamperings {
 			s := scenarios()[x.scenario]
 			save(t, d, s)
-			if r := verify(t, d, Options{IDs: []db.ID{s.pid}}); !r.OK() {
+			if r := verify(t, d, Options{IDs: []dbtype.ID{s.pid}}); !r.OK() {
 				t.Fatalf("%s: before the change:\n%s", x.scenario, r)
 			}
 			x.apply(t, d, s)
-			r := verify(t, d, Options{IDs: []db.ID{s.pid}})
+			r := verify(t, d, Options{IDs: []dbtype.ID{s.pid}})
 			if diff := cmp.Diff(x.want, names(r.Breaches)); diff != "" {
 				t.Errorf("%s: breaches differ (-want +got):\n%s\n%s", x.name, diff, r)
 			}
@@ -272,7 +273,7 @@ func TestTamperingIsFound(t *testing.T) {
 
 func TestUnknownID(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		_, err := New(d).Verify(t.Context(), Options{IDs: []db.ID{db.NewID()}})
+		_, err := New(d).Verify(t.Context(), Options{IDs: []dbtype.ID{dbtype.NewID()}})
 		if !errors.Is(err, ErrNotFound) {
 			t.Errorf("got %v", err)
 		}
@@ -332,12 +333,12 @@ func TestStoredDefinitions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		exec(t, d, `INSERT INTO {pipeline_definitions} (pipeline_name, version, definition) VALUES ('p', $v, $doc)`, db.Args{"v": version, "doc": db.JSON(doc)})
+		exec(t, d, `INSERT INTO {pipeline_definitions} (pipeline_name, version, definition) VALUES ('p', $v, $doc)`, db.Args{"v": version, "doc": dbtype.JSON(doc)})
 		if r := verify(t, d, Options{}); !r.OK() || r.Definitions != 1 {
 			t.Fatal(r)
 		}
-		exec(t, d, `UPDATE {pipeline_definitions} SET definition = $doc`, db.Args{"doc": db.JSON(strings.Replace(doc, "1.50", "1.5", 1))})
-		for _, o := range []Options{{}, {Since: db.NewTime(time.Now())}} {
+		exec(t, d, `UPDATE {pipeline_definitions} SET definition = $doc`, db.Args{"doc": dbtype.JSON(strings.Replace(doc, "1.50", "1.5", 1))})
+		for _, o := range []Options{{}, {Since: dbtype.NewTime(time.Now())}} {
 			r := verify(t, d, o)
 			if diff := cmp.Diff([]string{"definition -"}, names(r.Breaches)); diff != "" || !strings.Contains(r.String(), version) {
 				t.Errorf("%s\n%s", diff, r)
@@ -362,7 +363,7 @@ func TestNumbersAgainstVersions(t *testing.T) {
 SELECT -sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at
 FROM {execution_events} WHERE pipeline_execution_id = $p AND `+of, args)
 			exec(t, d, `DELETE FROM {execution_events} WHERE sequence_num > 0 AND pipeline_execution_id = $p AND `+of, args)
-			r := verify(t, d, Options{IDs: []db.ID{s.pid}})
+			r := verify(t, d, Options{IDs: []dbtype.ID{s.pid}})
 			if diff := cmp.Diff([]string{want}, names(r.Breaches)); diff != "" || !strings.Contains(r.String(), "sequence_num grows with the version") {
 				t.Errorf("%s\n%s", diff, r)
 			}

@@ -14,8 +14,10 @@ import (
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestRandomWalks drives the real engine with random operations, and verifies every step.
@@ -48,7 +50,7 @@ func TestRandomWalks(t *testing.T) {
 			id := s.Start(t, ctx, def, "")
 			var held []pipelines.Claim
 			check := func(what string) {
-				r, err := audit.New(s.DB).Verify(ctx, audit.Options{IDs: []db.ID{id}})
+				r, err := audit.New(s.DB).Verify(ctx, audit.Options{IDs: []dbtype.ID{id}})
 				if err != nil {
 					rt.Fatal(err)
 				}
@@ -60,7 +62,7 @@ func TestRandomWalks(t *testing.T) {
 			for i := range rapid.IntRange(1, 40).Draw(rt, "steps") {
 				op := rapid.SampledFrom([]string{"claim", "claim", "finish", "finish", "finish", "pause", "resume", "resume", "cancel", "retry", "retryfrom", "recover", "annotate"}).Draw(rt, "op")
 				var err error
-				order := pipelines.ControlRequest{ID: id, Reason: "r", Actor: "a"}
+				order := engine.ControlRequest{ID: id, Reason: "r", Actor: "a"}
 				switch op {
 				case "claim":
 					w := fmt.Sprintf("w%d-%d", n, i)
@@ -69,11 +71,11 @@ func TestRandomWalks(t *testing.T) {
 						rt.Fatal(e)
 					}
 					var c []pipelines.Claim
-					c, err = s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: w, LeaseExpiresAt: ex, Want: outbox.ClaimFilter{Handlers: []string{"scripted"}, Limit: rapid.IntRange(1, 3).Draw(rt, "limit"), PipelineExecutionID: id}})
+					c, err = s.Engine.Claim(ctx, engine.ClaimRequest{Worker: w, LeaseExpiresAt: ex, Want: outbox.ClaimFilter{Handlers: []string{"scripted"}, Limit: rapid.IntRange(1, 3).Draw(rt, "limit"), PipelineExecutionID: id}})
 					held = append(held, c...)
 					if rapid.IntRange(0, 3).Draw(rt, "dead") == 0 {
 						err = errors.Join(err, s.DB.Transaction(ctx, func(tx db.Tx) error {
-							_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $past WHERE id = $id`, db.Args{"id": w, "past": db.NewTime(tx.Now.Add(-time.Second))})
+							_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $past WHERE id = $id`, db.Args{"id": w, "past": dbtype.NewTime(tx.Now.Add(-time.Second))})
 							return err
 						}))
 					}
@@ -82,9 +84,9 @@ func TestRandomWalks(t *testing.T) {
 						continue
 					}
 					k := rapid.IntRange(0, len(held)-1).Draw(rt, "which")
-					o := &pipelines.Outcome{Claim: &held[k], Kind: pipelines.OutcomeKind(rapid.IntRange(0, 3).Draw(rt, "kind")), ErrorKind: tasks.KindError, Error: "boom", Until: db.NewTime(time.Now()), Reason: "why"}
+					o := &pipelines.Outcome{Claim: &held[k], Kind: pipelines.OutcomeKind(rapid.IntRange(0, 3).Draw(rt, "kind")), ErrorKind: tasks.KindError, Error: "boom", Until: dbtype.NewTime(time.Now()), Reason: "why"}
 					if o.Kind == pipelines.OutcomeSucceeded {
-						o.Output = db.JSON(`{"a":1}`)
+						o.Output = dbtype.JSON(`{"a":1}`)
 						o.Error = ""
 					}
 					_, err = s.Engine.RecordOutcomes(ctx, string(held[k].Task.WorkerID), []*pipelines.Outcome{o})
@@ -113,7 +115,7 @@ func TestRandomWalks(t *testing.T) {
 				check(op)
 			}
 		})
-		if _, err := s.Retention.RemoveEvents(ctx, db.NewTime(s.DB.Now().Add(time.Hour)), func(int64) {}); err != nil {
+		if _, err := s.Retention.RemoveEvents(ctx, dbtype.NewTime(s.DB.Now().Add(time.Hour)), func(int64) {}); err != nil {
 			t.Fatal(err)
 		}
 		r, err := audit.New(s.DB).Verify(ctx, audit.Options{})

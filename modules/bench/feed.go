@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 )
 
 // load is a set of runs to start.
@@ -68,9 +68,9 @@ func (b *Bench) feed(ctx context.Context, l load) error {
 }
 
 func (b *Bench) start(ctx context.Context, l load, n int) error {
-	requests := make([]pipelines.StartRequest, n)
+	requests := make([]engine.StartRequest, n)
 	for i := range requests {
-		requests[i] = pipelines.StartRequest{Definition: l.def, Actor: "bench"}
+		requests[i] = engine.StartRequest{Definition: l.def, Actor: "bench"}
 	}
 	_, err := b.deps.Workers.Engine.Start(ctx, requests)
 	return err

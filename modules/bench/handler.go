@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // handlerName is the handler of the benchmark's definitions. Only the processes of a benchmark have this handler.
@@ -36,10 +36,10 @@ type Handler struct {
 
 // Sample is one call of the handler. Times are microseconds since 1970 by the database's clock.
 type Sample struct {
-	Execution db.ID `json:"e"`
-	Index     int   `json:"p"` // index of the task in its run
-	Begin     int64 `json:"b"`
-	End       int64 `json:"t"`
+	Execution dbtype.ID `json:"e"`
+	Index     int       `json:"p"` // index of the task in its run
+	Begin     int64     `json:"b"`
+	End       int64     `json:"t"`
 }
 
 // NewHandler returns a Handler.
@@ -77,7 +77,7 @@ func (h *Handler) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage
 
 // observed reports whether a run is observed. It depends only on random bits of the id, so that all processes select
 // the same runs.
-func (h *Handler) observed(id db.ID) bool {
+func (h *Handler) observed(id dbtype.ID) bool {
 	return binary.BigEndian.Uint32(id[12:])%uint32(max(h.settings.SampleEvery, 1)) == 0
 }
 
@@ -99,7 +99,7 @@ func (h *Handler) noted() []Sample {
 const letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
 
 // payload returns a JSON text of n bytes that compresses badly and differs for each task.
-func payload(n int, id db.ID) json.RawMessage {
+func payload(n int, id dbtype.ID) json.RawMessage {
 	switch n {
 	case 0:
 		return nil

@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Latency is a distribution of durations, in milliseconds. P90 is the duration that 90 percent of the cases did not
@@ -33,7 +33,7 @@ func summarize(us []int64) *Latency {
 
 // task identifies one task of one run.
 type task struct {
-	execution db.ID
+	execution dbtype.ID
 	place     int
 }
 

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 func TestSummarize(t *testing.T) {
@@ -34,7 +34,7 @@ func TestStepsAndWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b := db.NewID(), db.NewID()
+	a, b := dbtype.NewID(), dbtype.NewID()
 	observed := calls([]Sample{
 		{a, 0, 100, 110},
 		{a, 1, 150, 160},

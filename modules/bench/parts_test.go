@@ -11,7 +11,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestPayload: JSON of exactly the length, and another for each task.
@@ -20,7 +20,7 @@ func TestPayload(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 3, 10, 11, 5000} {
 		seen := map[string]bool{}
 		for range 20 {
-			out := payload(n, db.NewID())
+			out := payload(n, dbtype.NewID())
 			if len(out) != n || n > 0 && !json.Valid(out) {
 				t.Fatalf("%d: %d bytes: %s", n, len(out), out)
 			}
@@ -38,7 +38,7 @@ func TestObserved(t *testing.T) {
 	one, other := NewHandler(Settings{SampleEvery: 10}), NewHandler(Settings{SampleEvery: 10})
 	n := 0
 	for range 10_000 {
-		id := db.NewID()
+		id := dbtype.NewID()
 		if one.observed(id) != other.observed(id) {
 			t.Fatalf("two processes differ over %s", id)
 		}
@@ -49,7 +49,7 @@ func TestObserved(t *testing.T) {
 	if n < 700 || n > 1300 {
 		t.Errorf("%d of 10000 were observed", n)
 	}
-	if h := NewHandler(Settings{}); !h.observed(db.NewID()) {
+	if h := NewHandler(Settings{}); !h.observed(dbtype.NewID()) {
 		t.Error("without a setting, not every run is observed")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/audit"
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Result is the result of a benchmark. Values that cannot be measured are null.
@@ -138,8 +139,8 @@ func round(v, parts float64) float64 { return math.Round(v*parts) / parts }
 // 1970.
 func readyTimes(ctx context.Context, d *db.DB, samples []Sample, perRun int) (map[task]int64, error) {
 	const tasksAtOnce = 10_000
-	seen := map[db.ID]bool{}
-	var ids []db.ID
+	seen := map[dbtype.ID]bool{}
+	var ids []dbtype.ID
 	for _, s := range samples {
 		if !seen[s.Execution] {
 			seen[s.Execution] = true
@@ -156,9 +157,9 @@ JOIN {execution_events} AS e ON e.pipeline_execution_id = x.id
 JOIN {task_executions} AS t ON t.id = e.task_execution_id
 WHERE CASE WHEN e.event_type = $type AND e.version = 2 THEN true ELSE false END`, db.Args{"x": db.IDRows(ids[:n]), "type": string(events.TaskMarkedReady)},
 			func(scan func(...any) error) error {
-				var id db.ID
+				var id dbtype.ID
 				var name string
-				var at db.Time
+				var at dbtype.Time
 				err := scan(&id, &name, &at)
 				ready[task{id, indexOf(name)}] = at.UnixMicro()
 				return err

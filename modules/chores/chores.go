@@ -9,9 +9,8 @@ import (
 	"fmt"
 	"time"
 
-	"gorm.io/gorm/schema"
-
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // ErrNotHolder is returned by Renew if the caller no longer holds the chore.
@@ -22,14 +21,11 @@ const Lease = time.Minute
 
 // JobLease is the row of one background job.
 type JobLease struct {
-	Name       string  `json:"name"`
-	Holder     db.Text `json:"holder"` // null if the chore is free
-	ExpiresAt  db.Time `json:"expires_at"`
-	FinishedAt db.Time `json:"finished_at"` // when it was last finished
+	Name       string      `json:"name"`
+	Holder     dbtype.Text `json:"holder"` // null if the chore is free
+	ExpiresAt  dbtype.Time `json:"expires_at"`
+	FinishedAt dbtype.Time `json:"finished_at"` // when it was last finished
 }
-
-// TableName returns the table's name in the tenant's schema.
-func (JobLease) TableName(n schema.Namer) string { return n.TableName("chores") }
 
 // Repository stores chores.
 type Repository struct {
@@ -46,7 +42,7 @@ func (r *Repository) Acquire(ctx context.Context, name, holder string, every tim
 		n, err := tx.Exec(`INSERT INTO {chores} AS c (name, holder, expires_at) VALUES ($name, $holder, $expires)
 ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
 WHERE (c.holder IS NULL OR c.expires_at <= $now) AND (c.finished_at IS NULL OR c.finished_at <= $due)`, db.Args{
-			"name": name, "holder": holder, "expires": db.NewTime(tx.Now.Add(Lease)), "now": tx.Now, "due": db.NewTime(tx.Now.Add(-every)),
+			"name": name, "holder": holder, "expires": dbtype.NewTime(tx.Now.Add(Lease)), "now": tx.Now, "due": dbtype.NewTime(tx.Now.Add(-every)),
 		})
 		taken = n > 0
 		return err
@@ -58,7 +54,7 @@ WHERE (c.holder IS NULL OR c.expires_at <= $now) AND (c.finished_at IS NULL OR c
 // longer holds the chore.
 func (r *Repository) Renew(tx db.Tx, name, holder string) error {
 	n, err := tx.Exec(`UPDATE {chores} SET expires_at = $expires WHERE name = $name AND holder = $holder`,
-		db.Args{"name": name, "holder": holder, "expires": db.NewTime(tx.Now.Add(Lease))})
+		db.Args{"name": name, "holder": holder, "expires": dbtype.NewTime(tx.Now.Add(Lease))})
 	if err == nil && n == 0 {
 		err = ErrNotHolder
 	}

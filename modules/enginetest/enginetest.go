@@ -13,26 +13,29 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/audit/audittest"
 	"github.com/sluiceworks/sluice/modules/chores"
-	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/retention"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Stack is the modules over one database.
 type Stack struct {
 	DB        *db.DB
-	Events    *events.Repository
+	Events    *eventstore.Repository
 	Outbox    *outbox.Repository
-	Tasks     *tasks.Repository
-	Pipelines *pipelines.Repository
+	Tasks     *taskstore.Repository
+	Pipelines *engine.Repository
 	Leases    *leases.Repository
-	Engine    *pipelines.Engine
+	Engine    *engine.Engine
 	Handlers  *tasks.Registry
 	Retention *retention.Cleaner
 }
@@ -50,10 +53,10 @@ func New(t testing.TB, d *db.DB, handlers ...tasks.Handler) *Stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Stack{DB: d, Events: events.NewRepository(d), Outbox: outbox.NewRepository(d), Leases: leases.NewRepository(d), Handlers: registry}
-	s.Tasks = tasks.NewRepository(d, s.Events, s.Outbox)
-	s.Pipelines = pipelines.NewRepository(d, s.Events)
-	s.Engine = pipelines.NewEngine(d, s.Leases, s.Events, s.Outbox, s.Tasks, s.Pipelines)
+	s := &Stack{DB: d, Events: eventstore.NewRepository(d), Outbox: outbox.NewRepository(d), Leases: leases.NewRepository(d), Handlers: registry}
+	s.Tasks = taskstore.NewRepository(d, s.Events, s.Outbox)
+	s.Pipelines = engine.NewRepository(d, s.Events)
+	s.Engine = engine.NewEngine(d, s.Leases, s.Events, s.Outbox, s.Tasks, s.Pipelines)
 	s.Retention = retention.New(d, chores.NewRepository(d), s.Engine, s.Pipelines)
 	return s
 }
@@ -96,13 +99,13 @@ func (s *Stack) Define(t testing.TB, name string, list ...definition.Task) *defi
 }
 
 // Start starts one run.
-func (s *Stack) Start(t testing.TB, ctx context.Context, def *definition.Definition, input string) db.ID {
+func (s *Stack) Start(t testing.TB, ctx context.Context, def *definition.Definition, input string) dbtype.ID {
 	t.Helper()
-	r := pipelines.StartRequest{Definition: def, Actor: "test"}
+	r := engine.StartRequest{Definition: def, Actor: "test"}
 	if input != "" {
 		r.Input = []byte(input)
 	}
-	started, err := s.Engine.Start(ctx, []pipelines.StartRequest{r})
+	started, err := s.Engine.Start(ctx, []engine.StartRequest{r})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,13 +113,13 @@ func (s *Stack) Start(t testing.TB, ctx context.Context, def *definition.Definit
 }
 
 // Wait waits until an execution has ended, by the commits of this process, and gives it as it is then.
-func (s *Stack) Wait(t testing.TB, ctx context.Context, id db.ID) pipelines.Execution {
+func (s *Stack) Wait(t testing.TB, ctx context.Context, id dbtype.ID) pipelines.Execution {
 	t.Helper()
 	return s.Until(t, ctx, id, func(e pipelines.Execution) bool { return e.Status.Terminal() })
 }
 
 // Until waits until a condition holds for an execution.
-func (s *Stack) Until(t testing.TB, ctx context.Context, id db.ID, holds func(pipelines.Execution) bool) pipelines.Execution {
+func (s *Stack) Until(t testing.TB, ctx context.Context, id dbtype.ID, holds func(pipelines.Execution) bool) pipelines.Execution {
 	t.Helper()
 	changed, cancel := s.Engine.Notifier().SubscribeCommits(ctx)
 	defer cancel()

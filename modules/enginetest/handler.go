@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Scripted is a handler that does in each call what the task's `with` says: {"do": ["error", "defer", "ok"]}, the last
@@ -17,7 +17,7 @@ import (
 // that is not JSON).
 type Scripted struct {
 	mu    sync.Mutex
-	calls map[db.ID]int
+	calls map[dbtype.ID]int
 	// Called receives the name of each task whose handler starts, if it is not nil.
 	Called chan string
 }
@@ -29,7 +29,7 @@ func (h *Scripted) Name() string { return "scripted" }
 func (h *Scripted) Check(map[string]any) error { return nil }
 
 // Calls is how often the handler has run for a task.
-func (h *Scripted) Calls(id db.ID) int {
+func (h *Scripted) Calls(id dbtype.ID) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.calls[id]
@@ -45,7 +45,7 @@ func (h *Scripted) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessag
 	}
 	h.mu.Lock()
 	if h.calls == nil {
-		h.calls = map[db.ID]int{}
+		h.calls = map[dbtype.ID]int{}
 	}
 	n := h.calls[call.TaskExecutionID]
 	h.calls[call.TaskExecutionID]++

@@ -19,10 +19,10 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/audit/audittest"
 	"github.com/sluiceworks/sluice/modules/enginetest"
-	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/health"
 	"github.com/sluiceworks/sluice/modules/outbox"
-	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // listen starts a server on a free port for the duration of the test.
 func listen(t *testing.T, d *db.DB, address string, log *zap.Logger) *health.Server {
 	t.Helper()
-	s, err := health.Listen(t.Context(), address, health.Deps{DB: d, Outbox: outbox.NewRepository(d), Pipelines: pipelines.NewRepository(d, events.NewRepository(d)), Log: log})
+	s, err := health.Listen(t.Context(), address, health.Deps{DB: d, Outbox: outbox.NewRepository(d), Pipelines: engine.NewRepository(d, eventstore.NewRepository(d)), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestListen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = health.Listen(t.Context(), "0.0.0.0:"+port, health.Deps{DB: d, Outbox: outbox.NewRepository(d), Pipelines: pipelines.NewRepository(d, events.NewRepository(d)), Log: zap.NewNop()})
+	_, err = health.Listen(t.Context(), "0.0.0.0:"+port, health.Deps{DB: d, Outbox: outbox.NewRepository(d), Pipelines: engine.NewRepository(d, eventstore.NewRepository(d)), Log: zap.NewNop()})
 	if !errors.Is(err, health.ErrAddress) || err.Error() != "cannot listen on 0.0.0.0:"+port+": bind: address already in use" {
 		t.Errorf("a taken port: %v", err)
 	}

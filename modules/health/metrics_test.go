@@ -15,14 +15,17 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // samples returns the value of each of this program's series in a response of /metrics.
@@ -83,8 +86,8 @@ func TestHeldBack(t *testing.T) {
 	}
 	rolledBack := errors.New("rolled back")
 	err := d.Transaction(t.Context(), func(tx db.Tx) error {
-		e := events.Event{PipelineExecutionID: db.NewID(), EventType: events.Annotation, EventData: db.JSON("{}")}
-		events.NewRepository(d).Append(tx, []events.Event{e})
+		e := events.Event{PipelineExecutionID: dbtype.NewID(), EventType: events.Annotation, EventData: dbtype.JSON("{}")}
+		eventstore.NewRepository(d).Append(tx, []events.Event{e})
 		if err := tx.SendBatch(); err != nil {
 			return err
 		}
@@ -125,8 +128,8 @@ func TestEveryMetricAppears(t *testing.T) {
 
 		stack.Wait(t, ctx, stack.Start(t, ctx, stack.Define(t, "mixed", step("a", `["ok"]`), step("b", `["error"]`), definition.Task{ID: "c", Uses: "later"}), ""))
 		hang := stack.Define(t, "hang", step("h", `["hang", "ok"]`))
-		lost := pipelines.ControlRequest{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
-		running := func(id pipelines.ControlRequest) func() bool {
+		lost := engine.ControlRequest{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
+		running := func(id engine.ControlRequest) func() bool {
 			return func() bool {
 				list, err := stack.Tasks.ListByPipeline(ctx, id.ID)
 				if err != nil {
@@ -139,10 +142,10 @@ func TestEveryMetricAppears(t *testing.T) {
 		if err := stack.Engine.Cancel(ctx, lost); err != nil {
 			t.Fatal(err)
 		}
-		given := pipelines.ControlRequest{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
+		given := engine.ControlRequest{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
 		dbtest.Eventually(t, "it hangs again", running(given))
 		other := enginetest.New(t, base.DB, &strange{})
-		waiting := pipelines.ControlRequest{ID: other.Start(t, ctx, other.Define(t, "strange", definition.Task{ID: "s", Uses: "strange"}), ""), Actor: "test"}
+		waiting := engine.ControlRequest{ID: other.Start(t, ctx, other.Define(t, "strange", definition.Task{ID: "s", Uses: "strange"}), ""), Actor: "test"}
 
 		seen := map[string]bool{}
 		look := func() bool {
@@ -172,7 +175,7 @@ func TestEveryMetricAppears(t *testing.T) {
 		if _, body := get(t, server, "/metrics"); !strings.Contains(body, "\ngo_goroutines ") || !strings.Contains(body, "\nprocess_open_fds ") {
 			t.Error("nothing of the Go runtime and the process")
 		}
-		for _, o := range []pipelines.ControlRequest{given, waiting} {
+		for _, o := range []engine.ControlRequest{given, waiting} {
 			if err := stack.Engine.Cancel(ctx, o); err != nil {
 				t.Fatal(err)
 			}
@@ -259,7 +262,7 @@ func loseOne(t *testing.T, s *enginetest.Stack) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	claims, err := s.Engine.Claim(ctx, pipelines.ClaimRequest{
+	claims, err := s.Engine.Claim(ctx, engine.ClaimRequest{
 		Worker: "dead", LeaseExpiresAt: expires, Want: outbox.ClaimFilter{Handlers: []string{"scripted"}, Queues: []string{tasks.DefaultQueue}, Limit: 1},
 	})
 	if err != nil || len(claims) != 1 {

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/outbox"
-	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -38,7 +38,7 @@ const (
 type Deps struct {
 	DB        *db.DB
 	Outbox    *outbox.Repository
-	Pipelines *pipelines.Repository
+	Pipelines *engine.Repository
 	Log       *zap.Logger
 }
 

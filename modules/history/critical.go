@@ -5,16 +5,16 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // CriticalStep is a task of the critical path: a chain of tasks that each waited for the one before, up to the task
 // that ended the execution. From is when the previous link ended, or the start for the first, so the links cover the
 // execution's whole time.
 type CriticalStep struct {
-	TaskName string  `json:"id"`
-	From     db.Time `json:"from"`
-	To       db.Time `json:"to"`
+	TaskName string      `json:"id"`
+	From     dbtype.Time `json:"from"`
+	To       dbtype.Time `json:"to"`
 }
 
 // Duration returns how long the execution waited for the task.
@@ -45,7 +45,7 @@ func (w *walk) critical(t *Timeline) []CriticalStep {
 
 // final returns the task that determined the end: one that ended then, or has not ended. Among several it prefers one
 // that ran to one that only waited, and then the one that was ready first.
-func (w *walk) final(end db.Time) (best *taskLife) {
+func (w *walk) final(end dbtype.Time) (best *taskLife) {
 	for _, l := range w.order {
 		if l.status.Terminal() && l.ends[len(l.ends)-1].at.Before(end.Time) {
 			continue

@@ -7,7 +7,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Run is one execution and what is known about it.
@@ -18,7 +18,7 @@ type Run struct {
 
 	// Outputs reads the outputs of tasks by id, for tasks that have none in Tasks. It is nil if Tasks have their
 	// outputs.
-	Outputs func(ids []db.ID) (map[db.ID]db.JSON, error)
+	Outputs func(ids []dbtype.ID) (map[dbtype.ID]dbtype.JSON, error)
 }
 
 // withOutputs returns tasks with their outputs.
@@ -26,7 +26,7 @@ func (r *Run) withOutputs(list []tasks.Task) ([]tasks.Task, error) {
 	if r.Outputs == nil {
 		return list, nil
 	}
-	ids := make([]db.ID, len(list))
+	ids := make([]dbtype.ID, len(list))
 	for i := range list {
 		ids[i] = list[i].ID
 	}
@@ -50,7 +50,7 @@ type Comparison struct {
 
 // Difference is a value that differs. A side without the value is nil.
 type Difference struct {
-	TaskName db.Text `json:"id"` // null: of the execution
+	TaskName dbtype.Text `json:"id"` // null: of the execution
 	// Field is a column, with .key for a part of a document. It is "task" if only one run has the task, with this
 	// status.
 	Field  string `json:"field"`
@@ -107,7 +107,7 @@ func Compare(first, second Run) (Comparison, error) {
 	}
 	for _, t := range second.Tasks {
 		if _, ok := in1[t.TaskName]; !ok {
-			c.Differences = append(c.Differences, Difference{db.Text(t.TaskName), "task", nil, t.Status})
+			c.Differences = append(c.Differences, Difference{dbtype.Text(t.TaskName), "task", nil, t.Status})
 		}
 	}
 	if first.Timeline != nil && second.Timeline != nil {
@@ -136,7 +136,7 @@ func compareParts(first, second *Run, part []tasks.Task, in2 map[string]tasks.Ta
 		if other, ok := matched[t.TaskName]; ok {
 			list = append(list, compareTasks(t, other)...)
 		} else {
-			list = append(list, Difference{db.Text(t.TaskName), "task", t.Status, nil})
+			list = append(list, Difference{dbtype.Text(t.TaskName), "task", t.Status, nil})
 		}
 	}
 	return list, nil
@@ -161,7 +161,7 @@ func compareExecutions(a, b pipelines.Execution) []Difference {
 }
 
 func compareTasks(a, b tasks.Task) []Difference {
-	d := differences{task: db.Text(a.TaskName)}
+	d := differences{task: dbtype.Text(a.TaskName)}
 	d.text("uses", a.Handler, b.Handler)
 	d.text("status", string(a.Status), string(b.Status))
 	d.number("attempt", a.Attempt, b.Attempt)

@@ -7,12 +7,12 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // differences collects the values of one task, or of the executions, that differ.
 type differences struct {
-	task db.Text
+	task dbtype.Text
 	list []Difference
 }
 
@@ -41,7 +41,7 @@ func (d *differences) number(field string, first, second int) {
 }
 
 // document compares JSON by value. If both sides are objects, it adds only the keys that differ.
-func (d *differences) document(field string, first, second db.JSON) {
+func (d *differences) document(field string, first, second dbtype.JSON) {
 	a, b := meaning(first), meaning(second)
 	if reflect.DeepEqual(a, b) {
 		return
@@ -62,7 +62,7 @@ func (d *differences) document(field string, first, second db.JSON) {
 }
 
 // meaning decodes a document, and keeps its numbers as written. It returns invalid JSON as text.
-func meaning(j db.JSON) (v any) {
+func meaning(j dbtype.JSON) (v any) {
 	if len(j) == 0 {
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/audit"
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Errors that callers act on.
@@ -31,7 +31,7 @@ type Log struct {
 	events []events.Event
 	// times is, by position, the latest created_at up to there, because a transaction that had to wait has an earlier
 	// time.
-	times []db.Time
+	times []dbtype.Time
 	// last is the last position of the events with a time, in microseconds since 1970, which belong to one
 	// transaction.
 	last map[int64]int
@@ -42,7 +42,7 @@ type Log struct {
 func New(list []events.Event) (*Log, error) {
 	sorted := slices.Clone(list)
 	slices.SortFunc(sorted, func(a, b events.Event) int { return cmp.Compare(a.SequenceNum, b.SequenceNum) })
-	o := ordering{out: make([]events.Event, 0, len(sorted)), done: map[db.ID]int64{}, early: map[db.ID]map[int64]events.Event{}}
+	o := ordering{out: make([]events.Event, 0, len(sorted)), done: map[dbtype.ID]int64{}, early: map[dbtype.ID]map[int64]events.Event{}}
 	for _, e := range sorted {
 		if err := o.take(e); err != nil {
 			return nil, err
@@ -51,8 +51,8 @@ func New(list []events.Event) (*Log, error) {
 	if len(o.out) < len(sorted) {
 		return nil, fmt.Errorf("%w: %d of its %d events have no predecessor", ErrBroken, len(sorted)-len(o.out), len(sorted))
 	}
-	l := &Log{events: o.out, times: make([]db.Time, len(o.out)), last: map[int64]int{}}
-	var latest db.Time
+	l := &Log{events: o.out, times: make([]dbtype.Time, len(o.out)), last: map[int64]int{}}
+	var latest dbtype.Time
 	for i, e := range l.events {
 		if e.CreatedAt.After(latest.Time) {
 			latest = e.CreatedAt
@@ -65,8 +65,8 @@ func New(list []events.Event) (*Log, error) {
 // ordering puts events into the order of their versions, and otherwise keeps the order of their numbers.
 type ordering struct {
 	out   []events.Event
-	done  map[db.ID]int64                  // the last version so far, by task; the zero id is the pipeline
-	early map[db.ID]map[int64]events.Event // events that wait for an earlier version, by version
+	done  map[dbtype.ID]int64                  // the last version so far, by task; the zero id is the pipeline
+	early map[dbtype.ID]map[int64]events.Event // events that wait for an earlier version, by version
 }
 
 func (o *ordering) take(e events.Event) error {
@@ -97,9 +97,9 @@ func (o *ordering) take(e events.Event) error {
 func (l *Log) Events() []events.Event { return l.events }
 
 // Last returns the latest time in the log and the number of its last event, or zeros for an empty log.
-func (l *Log) Last() (at db.Time, sequenceNum int64) {
+func (l *Log) Last() (at dbtype.Time, sequenceNum int64) {
 	if len(l.events) == 0 {
-		return db.Time{}, 0
+		return dbtype.Time{}, 0
 	}
 	n := len(l.events) - 1
 	return l.times[n], l.events[n].SequenceNum
@@ -107,7 +107,7 @@ func (l *Log) Last() (at db.Time, sequenceNum int64) {
 
 // At returns the log at the moment when everything written at or before t had been committed. It returns ErrBefore if
 // there is nothing.
-func (l *Log) At(t db.Time) (*Log, error) {
+func (l *Log) At(t dbtype.Time) (*Log, error) {
 	upto := -1
 	for i, e := range l.events {
 		if !e.CreatedAt.After(t.Time) {
@@ -115,7 +115,7 @@ func (l *Log) At(t db.Time) (*Log, error) {
 		}
 	}
 	if upto < 0 {
-		return nil, fmt.Errorf("%w at %s", ErrBefore, t.Format(db.TimeFormat))
+		return nil, fmt.Errorf("%w at %s", ErrBefore, t.Format(dbtype.TimeFormat))
 	}
 	return l.cut(upto), nil
 }

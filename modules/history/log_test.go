@@ -12,29 +12,29 @@ import (
 	"github.com/sluiceworks/sluice/modules/history"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // told is a history written by hand. Each call adds an event with the second at which its transaction began.
 type told struct {
-	run  db.ID
-	ids  map[string]db.ID
+	run  dbtype.ID
+	ids  map[string]dbtype.ID
 	seen map[string]int64
 	list []events.Event
 }
 
 func tell() *told {
-	return &told{run: db.NewID(), ids: map[string]db.ID{"": {}}, seen: map[string]int64{}}
+	return &told{run: dbtype.NewID(), ids: map[string]dbtype.ID{"": {}}, seen: map[string]int64{}}
 }
 
 // add appends an event with the next number. The task "" is the pipeline itself.
 func (h *told) add(second int, task string, kind events.Type, worker, data string) *told {
 	if _, ok := h.ids[task]; !ok {
-		h.ids[task] = db.NewID()
+		h.ids[task] = dbtype.NewID()
 	}
 	e := events.Event{
-		SequenceNum: int64(len(h.list) + 1), PipelineExecutionID: h.run, TaskExecutionID: h.ids[task], EventType: kind, EventData: db.JSON(data),
-		WorkerID: db.Text(worker), CreatedAt: moment(second),
+		SequenceNum: int64(len(h.list) + 1), PipelineExecutionID: h.run, TaskExecutionID: h.ids[task], EventType: kind, EventData: dbtype.JSON(data),
+		WorkerID: dbtype.Text(worker), CreatedAt: moment(second),
 	}
 	if kind != events.Annotation {
 		h.seen[task]++
@@ -45,8 +45,8 @@ func (h *told) add(second int, task string, kind events.Type, worker, data strin
 	return h
 }
 
-func moment(second int) db.Time {
-	return db.NewTime(time.Date(2026, 11, 22, 8, 0, second, 0, time.UTC))
+func moment(second int) dbtype.Time {
+	return dbtype.NewTime(time.Date(2026, 11, 22, 8, 0, second, 0, time.UTC))
 }
 
 // begin starts a run of the tasks a and b, where b needs a, and makes a ready.
@@ -202,7 +202,7 @@ func TestSegments(t *testing.T) {
 		t.Fatal(err)
 	}
 	seg := func(k history.Kind, from, to, attempt int, result string) history.Segment {
-		return history.Segment{Kind: k, From: moment(from), To: moment(to), Attempt: attempt, Result: db.Text(result)}
+		return history.Segment{Kind: k, From: moment(from), To: moment(to), Attempt: attempt, Result: dbtype.Text(result)}
 	}
 	want := []history.TaskTimeline{
 		{TaskExecutionID: h.ids["a"], TaskName: "a", Status: tasks.Running, Segments: []history.Segment{
@@ -236,13 +236,13 @@ func TestCompare(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		state.Execution.Input = db.JSON(`{"day": "mon", "n": 9007199254740993}`)
-		state.Tasks[0].Output = db.JSON(`{"rows": 3, "ok": true}`)
+		state.Execution.Input = dbtype.JSON(`{"day": "mon", "n": 9007199254740993}`)
+		state.Tasks[0].Output = dbtype.JSON(`{"rows": 3, "ok": true}`)
 		return history.Run{Execution: state.Execution, Tasks: state.Tasks, Timeline: line}
 	}
 	a, b := run(2), run(5)
-	b.Execution.Input = db.JSON(`{"n": 9007199254740992, "day": "mon"}`)
-	b.Tasks[0].Output = db.JSON(`{"ok": true, "rows": 4}`)
+	b.Execution.Input = dbtype.JSON(`{"n": 9007199254740992, "day": "mon"}`)
+	b.Tasks[0].Output = dbtype.JSON(`{"ok": true, "rows": 4}`)
 	b.Tasks[1].TaskName, b.Timeline.Rows[1].TaskName = "c", "c"
 	got, err := history.Compare(a, b)
 	if err != nil {

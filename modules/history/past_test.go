@@ -13,13 +13,16 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/history"
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // runs is the number of random runs on each database.
@@ -59,7 +62,7 @@ func pick[T any](rt *rand.Rand, list []T) T { return list[rt.IntN(len(list))] }
 type recorder struct {
 	t     *testing.T
 	s     *enginetest.Stack
-	id    db.ID
+	id    dbtype.ID
 	first string // a task's name
 	held  []pipelines.Claim
 	kept  []snapshot
@@ -105,7 +108,7 @@ func (r *recorder) step(rt *rand.Rand) {
 	op := pick(rt, []string{
 		"claim", "claim", "claim", "finish", "finish", "finish", "finish", "pause", "resume", "resume", "cancel", "retry", "retry from", "lose", "annotate",
 	})
-	ctx, order := r.t.Context(), pipelines.ControlRequest{ID: r.id, Reason: "why", Actor: "operator"}
+	ctx, order := r.t.Context(), engine.ControlRequest{ID: r.id, Reason: "why", Actor: "operator"}
 	var err error
 	switch op {
 	case "claim":
@@ -127,7 +130,7 @@ func (r *recorder) step(rt *rand.Rand) {
 	case "lose":
 		r.lose(rt)
 	case "annotate":
-		err = r.s.Engine.Annotate(ctx, pipelines.Annotation{PipelineExecutionID: r.id, Data: db.JSON(`{"note": "seen"}`)})
+		err = r.s.Engine.Annotate(ctx, engine.Annotation{PipelineExecutionID: r.id, Data: dbtype.JSON(`{"note": "seen"}`)})
 	}
 	if err != nil && !errors.Is(err, pipelines.ErrInvalidState) {
 		r.t.Fatalf("%s: %v", op, err)
@@ -142,7 +145,7 @@ func (r *recorder) claim(rt *rand.Rand) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	claims, err := r.s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: worker, LeaseExpiresAt: expires, Want: outbox.ClaimFilter{
+	claims, err := r.s.Engine.Claim(ctx, engine.ClaimRequest{Worker: worker, LeaseExpiresAt: expires, Want: outbox.ClaimFilter{
 		Handlers: []string{"scripted"}, Queues: []string{"default", "other"}, Limit: between(rt, 1, 3), PipelineExecutionID: r.id,
 	}})
 	if err != nil {
@@ -165,13 +168,13 @@ func (r *recorder) finish(rt *rand.Rand) {
 			continue
 		}
 		claim := r.held[i]
-		o := &pipelines.Outcome{Claim: &claim, ErrorKind: tasks.KindError, Error: "boom", Until: db.NewTime(r.s.DB.Now()), Reason: "why"}
+		o := &pipelines.Outcome{Claim: &claim, ErrorKind: tasks.KindError, Error: "boom", Until: dbtype.NewTime(r.s.DB.Now()), Reason: "why"}
 		o.Kind = pick(rt, []pipelines.OutcomeKind{pipelines.OutcomeSucceeded, pipelines.OutcomeSucceeded, pipelines.OutcomeFailed, pipelines.OutcomeFailed, pipelines.OutcomeDeferred, pipelines.OutcomeReleased})
 		if between(rt, 0, 3) == 0 {
-			o.Until = db.NewTime(o.Until.Add(time.Hour))
+			o.Until = dbtype.NewTime(o.Until.Add(time.Hour))
 		}
 		if o.Kind == pipelines.OutcomeSucceeded {
-			o.Output, o.Error = db.JSON(`{"a": 1}`), ""
+			o.Output, o.Error = dbtype.JSON(`{"a": 1}`), ""
 		}
 		group = append(group, o)
 	}
@@ -192,7 +195,7 @@ func (r *recorder) lose(rt *rand.Rand) {
 		}
 		worker := string(r.held[len(r.held)-1].Task.WorkerID)
 		err := r.s.DB.Transaction(ctx, func(tx db.Tx) error {
-			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $past WHERE id = $id`, db.Args{"id": worker, "past": db.NewTime(tx.Now.Add(-time.Second))})
+			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $past WHERE id = $id`, db.Args{"id": worker, "past": dbtype.NewTime(tx.Now.Add(-time.Second))})
 			return err
 		})
 		if err == nil {
@@ -222,7 +225,7 @@ func (r *recorder) record(after string) {
 	r.kept = append(r.kept, snapshot{after, state, n})
 }
 
-func read(t *testing.T, s *enginetest.Stack, id db.ID) (pipelines.Execution, []tasks.Task, []outbox.Entry, int) {
+func read(t *testing.T, s *enginetest.Stack, id dbtype.ID) (pipelines.Execution, []tasks.Task, []outbox.Entry, int) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	x, err := s.Pipelines.Get(ctx, id)
@@ -238,7 +241,7 @@ func read(t *testing.T, s *enginetest.Stack, id db.ID) (pipelines.Execution, []t
 // compare travels to every event, and to every time at which one was written.
 func (r *recorder) compare(t *testing.T, seen map[events.Type]int) int {
 	t.Helper()
-	list, err := r.s.Events.ListByPipeline(t.Context(), r.id, events.Page{})
+	list, err := r.s.Events.ListByPipeline(t.Context(), r.id, eventstore.Page{})
 	if err != nil {
 		t.Fatal(err)
 	}

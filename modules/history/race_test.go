@@ -12,14 +12,15 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/audit/audittest"
 	"github.com/sluiceworks/sluice/modules/enginetest"
-	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/history"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
-	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestThePastOfARace runs two workers on the same runs while control requests arrive, so that transactions wait for
@@ -36,7 +37,7 @@ func TestThePastOfARace(t *testing.T) {
 			t.Cleanup(func() { audittest.Check(t, s.DB) })
 			config := workers.Config{Slots: 6, Poll: 20 * time.Millisecond, Drain: 20 * time.Second}
 			stop, stopOther := s.Work(t, t.Context(), config), other.Work(t, t.Context(), config)
-			var ids []db.ID
+			var ids []dbtype.ID
 			for n := range 4 {
 				ids = append(ids, s.Start(t, t.Context(), raceDefinition(t, s, n), ""))
 			}
@@ -79,8 +80,8 @@ func raceDefinition(t *testing.T, s *enginetest.Stack, n int) *definition.Defini
 }
 
 // disturb sends control requests until the run has finally ended.
-func disturb(t *testing.T, s *enginetest.Stack, id db.ID, seed uint64) {
-	rng, o := rand.New(rand.NewPCG(seed, 5)), pipelines.ControlRequest{ID: id, Actor: "operator"}
+func disturb(t *testing.T, s *enginetest.Stack, id dbtype.ID, seed uint64) {
+	rng, o := rand.New(rand.NewPCG(seed, 5)), engine.ControlRequest{ID: id, Actor: "operator"}
 	for range 12 {
 		var err error
 		switch rng.IntN(5) {
@@ -91,7 +92,7 @@ func disturb(t *testing.T, s *enginetest.Stack, id db.ID, seed uint64) {
 		case 3:
 			err = s.Engine.Retry(t.Context(), o, "")
 		}
-		err = errors.Join(err, s.Engine.Annotate(t.Context(), pipelines.Annotation{PipelineExecutionID: id, Data: db.JSON(`{}`)}))
+		err = errors.Join(err, s.Engine.Annotate(t.Context(), engine.Annotation{PipelineExecutionID: id, Data: dbtype.JSON(`{}`)}))
 		if err = errors.Join(err, ignoring(s.Engine.Resume(t.Context(), o))); err != nil && !errors.Is(err, pipelines.ErrInvalidState) {
 			t.Error(err)
 		}
@@ -108,10 +109,10 @@ func ignoring(err error) error {
 	return err
 }
 
-func checkPast(t *testing.T, s *enginetest.Stack, id db.ID) {
+func checkPast(t *testing.T, s *enginetest.Stack, id dbtype.ID) {
 	t.Helper()
 	x, rows, _, _ := read(t, s, id)
-	list, err := s.Events.ListByPipeline(t.Context(), id, events.Page{})
+	list, err := s.Events.ListByPipeline(t.Context(), id, eventstore.Page{})
 	if err != nil {
 		t.Fatal(err)
 	}

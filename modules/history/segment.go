@@ -5,7 +5,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Kind is what a task does during a segment.
@@ -35,13 +35,13 @@ const (
 // Segment is a period of a task's life. The segments of a task follow each other without a gap, except that segments
 // without length are left out.
 type Segment struct {
-	Kind    Kind    `json:"kind"`
-	From    db.Time `json:"from"`
-	To      db.Time `json:"to"`      // the moment of the report if the segment has not ended
-	Attempt int     `json:"attempt"` // the current attempt, or else the next one; after the end the last one
+	Kind    Kind        `json:"kind"`
+	From    dbtype.Time `json:"from"`
+	To      dbtype.Time `json:"to"`      // the moment of the report if the segment has not ended
+	Attempt int         `json:"attempt"` // the current attempt, or else the next one; after the end the last one
 	// Result is set for a running segment that has ended: Completed, Failed, Deferred, Lost, Released, Abandoned or
 	// Cancelled.
-	Result db.Text `json:"result"`
+	Result dbtype.Text `json:"result"`
 }
 
 // Duration returns the segment's length.
@@ -54,8 +54,8 @@ type taskLife struct {
 	ready  []mark // each time its dependencies made it ready
 	ends   []mark // each time it ended
 	kind   Kind
-	from   db.Time // of the open segment
-	due    db.Time // when a task that backs off or is deferred is due
+	from   dbtype.Time // of the open segment
+	due    dbtype.Time // when a task that backs off or is deferred is due
 	status tasks.Status
 	sub    tasks.SubStatus
 	number int // the attempt of the open segment
@@ -64,11 +64,11 @@ type taskLife struct {
 // mark is a time with its position in the log.
 type mark struct {
 	position int
-	at       db.Time
+	at       dbtype.Time
 }
 
 // transition closes the open segment and opens the next one.
-func (l *taskLife) transition(t tasks.Task, pipelinePaused bool, at db.Time, by events.Type, lost bool) {
+func (l *taskLife) transition(t tasks.Task, pipelinePaused bool, at dbtype.Time, by events.Type, lost bool) {
 	l.close(at, result(by, lost))
 	l.from, l.status, l.sub, l.number, l.due = at, t.Status, t.SubStatus, t.Attempt, t.RetryAt
 	l.row.Status = t.Status
@@ -78,7 +78,7 @@ func (l *taskLife) transition(t tasks.Task, pipelinePaused bool, at db.Time, by 
 	l.kind = kindOf(t, pipelinePaused, at)
 }
 
-func kindOf(t tasks.Task, pipelinePaused bool, at db.Time) Kind {
+func kindOf(t tasks.Task, pipelinePaused bool, at dbtype.Time) Kind {
 	switch {
 	case t.Status.Terminal():
 		return Ended
@@ -98,12 +98,12 @@ func kindOf(t tasks.Task, pipelinePaused bool, at db.Time) Kind {
 
 // close ends the open segment. A task that backed off or was deferred counts as queued from the time at which it was
 // due.
-func (l *taskLife) close(at db.Time, result string) {
+func (l *taskLife) close(at dbtype.Time, result string) {
 	switch {
 	case l.kind == "":
 		return
 	case l.kind == Running:
-		l.row.Segments = append(l.row.Segments, Segment{Running, l.from, at, l.number, db.Text(result)})
+		l.row.Segments = append(l.row.Segments, Segment{Running, l.from, at, l.number, dbtype.Text(result)})
 		return
 	case (l.kind == BackingOff || l.kind == Deferred) && l.due.Before(at.Time):
 		l.add(l.kind, l.from, l.due)
@@ -114,7 +114,7 @@ func (l *taskLife) close(at db.Time, result string) {
 }
 
 // add adds a segment unless it has no length, such as the wait of a task that is skipped when its dependency ends.
-func (l *taskLife) add(k Kind, from, to db.Time) {
+func (l *taskLife) add(k Kind, from, to dbtype.Time) {
 	if from.Equal(to.Time) {
 		return
 	}

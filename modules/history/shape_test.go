@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/history"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // checkTimeline checks that a timeline has no gaps and no overlaps: the segments of a task cover the time from its
@@ -14,7 +14,7 @@ import (
 func checkTimeline(t *testing.T, log *history.Log, state history.State, where string) {
 	t.Helper()
 	last, _ := log.Last()
-	now := db.NewTime(last.Add(time.Minute))
+	now := dbtype.NewTime(last.Add(time.Minute))
 	line, err := log.Timeline(now)
 	if err != nil {
 		t.Fatal(err)

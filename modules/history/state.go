@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // State is an execution at a moment.
@@ -21,12 +21,12 @@ type State struct {
 
 // Claimable is a task's outbox row, as the history describes it.
 type Claimable struct {
-	TaskExecutionID db.ID   `json:"task_execution_id"`
-	TaskName        string  `json:"id"`
-	Handler         string  `json:"uses"`
-	Queue           string  `json:"queue"`
-	AvailableAt     db.Time `json:"available_at"` // no claim before this time
-	CreatedAt       db.Time `json:"created_at"`
+	TaskExecutionID dbtype.ID   `json:"task_execution_id"`
+	TaskName        string      `json:"id"`
+	Handler         string      `json:"uses"`
+	Queue           string      `json:"queue"`
+	AvailableAt     dbtype.Time `json:"available_at"` // no claim before this time
+	CreatedAt       dbtype.Time `json:"created_at"`
 }
 
 // Fold returns the rows that result from events. All events must be given, in any order. It returns ErrBroken for a
@@ -43,8 +43,8 @@ func Fold(list []events.Event) (State, error) {
 // State folds the log. It returns ErrBroken for a broken history.
 func (l *Log) State() (State, error) {
 	replay := audit.NewReplay()
-	var ids []db.ID
-	var pipeline db.ID
+	var ids []dbtype.ID
+	var pipeline dbtype.ID
 	for i := range l.events {
 		e := &l.events[i]
 		if err := replay.Step(e); err != nil {
@@ -58,7 +58,7 @@ func (l *Log) State() (State, error) {
 	if replay.Pipeline().Status == "" {
 		return State{}, fmt.Errorf("%w: it has no %s", ErrBroken, events.PipelineStarted)
 	}
-	slices.SortFunc(ids, func(a, b db.ID) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(ids, func(a, b dbtype.ID) int { return bytes.Compare(a[:], b[:]) })
 	s := State{Execution: execution(pipeline, replay.Pipeline()), Tasks: make([]tasks.Task, len(ids)), Outbox: []Claimable{}}
 	needs, open := make([][]string, len(ids)), map[string]bool{}
 	for i, id := range ids {
@@ -86,10 +86,10 @@ func (l *Log) State() (State, error) {
 	return s, nil
 }
 
-func execution(id db.ID, p audit.PipelineState) pipelines.Execution {
+func execution(id dbtype.ID, p audit.PipelineState) pipelines.Execution {
 	return pipelines.Execution{
 		ID: id, PipelineName: p.PipelineName, DefinitionVersion: p.DefinitionVersion, Status: pipelines.Status(p.Status), Version: p.Version, Attempt: p.Attempt,
-		Error: db.Text(p.Error), CreatedAt: p.CreatedAt, CompletedAt: p.CompletedAt, PausedAt: p.PausedAt,
+		Error: dbtype.Text(p.Error), CreatedAt: p.CreatedAt, CompletedAt: p.CompletedAt, PausedAt: p.PausedAt,
 	}
 }
 
@@ -98,7 +98,7 @@ func execution(id db.ID, p audit.PipelineState) pipelines.Execution {
 // exists.
 func (s *State) Complete(x pipelines.Execution, rows []tasks.Task) {
 	s.Execution.Input, s.Execution.IdempotencyKey = x.Input, x.IdempotencyKey
-	today := make(map[db.ID]*tasks.Task, len(rows))
+	today := make(map[dbtype.ID]*tasks.Task, len(rows))
 	for i := range rows {
 		today[rows[i].ID] = &rows[i]
 	}

@@ -8,13 +8,13 @@ import (
 	"github.com/sluiceworks/sluice/modules/audit"
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Timeline shows where the time of an execution went.
 type Timeline struct {
-	From     db.Time        // the execution's start
-	To       db.Time        // its end, or the moment of the report if it has not ended
+	From     dbtype.Time    // the execution's start
+	To       dbtype.Time    // its end, or the moment of the report if it has not ended
 	Rows     []TaskTimeline // in the order of the tasks' creation
 	Critical []CriticalStep
 	Spent    []TimeByKind
@@ -22,7 +22,7 @@ type Timeline struct {
 
 // TaskTimeline is the life of a task.
 type TaskTimeline struct {
-	TaskExecutionID db.ID        `json:"task_execution_id"`
+	TaskExecutionID dbtype.ID    `json:"task_execution_id"`
 	TaskName        string       `json:"id"`
 	Status          tasks.Status `json:"status"`
 	Segments        []Segment    `json:"segments"`
@@ -55,7 +55,7 @@ type TimeByKind struct {
 type walk struct {
 	log    *Log
 	replay *audit.Replay
-	lives  map[db.ID]*taskLife
+	lives  map[dbtype.ID]*taskLife
 	order  []*taskLife
 	names  map[string]*taskLife
 	paused bool
@@ -63,8 +63,8 @@ type walk struct {
 
 // Timeline computes where the time went. now is the moment of the report, which ends the segments that have not
 // ended. It returns ErrBroken for a broken history.
-func (l *Log) Timeline(now db.Time) (*Timeline, error) {
-	w := &walk{log: l, replay: audit.NewReplay(), lives: map[db.ID]*taskLife{}, names: map[string]*taskLife{}}
+func (l *Log) Timeline(now dbtype.Time) (*Timeline, error) {
+	w := &walk{log: l, replay: audit.NewReplay(), lives: map[dbtype.ID]*taskLife{}, names: map[string]*taskLife{}}
 	for i := range l.events {
 		e := &l.events[i]
 		if err := w.replay.Step(e); err != nil {
@@ -84,7 +84,7 @@ func (l *Log) Timeline(now db.Time) (*Timeline, error) {
 }
 
 // pipeline switches the segments of ready tasks when the pipeline is paused or resumed.
-func (w *walk) pipeline(by events.Type, at db.Time) {
+func (w *walk) pipeline(by events.Type, at dbtype.Time) {
 	if by != events.PipelinePaused && by != events.PipelineResumed {
 		return
 	}
@@ -119,7 +119,7 @@ func (w *walk) task(e *events.Event, position int) {
 	l.transition(t, w.paused, at, e.EventType, lost)
 }
 
-func (w *walk) finish(now db.Time) *Timeline {
+func (w *walk) finish(now dbtype.Time) *Timeline {
 	t := &Timeline{Rows: make([]TaskTimeline, len(w.order))}
 	if len(w.log.times) == 0 {
 		return t
@@ -141,7 +141,7 @@ func (w *walk) finish(now db.Time) *Timeline {
 }
 
 // ended returns the time of the pipeline's last end.
-func (w *walk) ended() (at db.Time) {
+func (w *walk) ended() (at dbtype.Time) {
 	for i, e := range w.log.events {
 		switch e.EventType {
 		case events.PipelineCompleted, events.PipelineFailed, events.PipelineCancelled:
@@ -172,7 +172,7 @@ func (t *Timeline) spent() (list []TimeByKind) {
 }
 
 // within returns how long the row was of a kind between two times.
-func (r TaskTimeline) within(k Kind, from, to db.Time) (sum time.Duration) {
+func (r TaskTimeline) within(k Kind, from, to dbtype.Time) (sum time.Duration) {
 	for _, s := range r.Segments {
 		begin, end := s.From, s.To
 		if begin.Before(from.Time) {

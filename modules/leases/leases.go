@@ -9,9 +9,8 @@ import (
 	"fmt"
 	"time"
 
-	"gorm.io/gorm/schema"
-
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // ErrExpired means that a worker has no row, or that its lease has expired and it may not claim.
@@ -19,22 +18,19 @@ var ErrExpired = errors.New("the worker's lease has expired")
 
 // Worker is the row of one worker process.
 type Worker struct {
-	ID             string  `json:"id"`
-	Hostname       string  `json:"hostname"`
-	PID            int     `json:"pid" gorm:"column:pid"`
-	Slots          int     `json:"slots"` // tasks that it runs at once
-	Handlers       string  `json:"handlers"`
-	Queues         string  `json:"queues"` // that it serves; empty if it is draining
-	Limits         string  `json:"limits"` // concurrent tasks per handler, where below the slots: http=256,shell=64
-	StartedAt      db.Time `json:"started_at"`
-	LeaseExpiresAt db.Time `json:"lease_expires_at"`
+	ID             string      `json:"id"`
+	Hostname       string      `json:"hostname"`
+	PID            int         `json:"pid" gorm:"column:pid"`
+	Slots          int         `json:"slots"` // tasks that it runs at once
+	Handlers       string      `json:"handlers"`
+	Queues         string      `json:"queues"` // that it serves; empty if it is draining
+	Limits         string      `json:"limits"` // concurrent tasks per handler, where below the slots: http=256,shell=64
+	StartedAt      dbtype.Time `json:"started_at"`
+	LeaseExpiresAt dbtype.Time `json:"lease_expires_at"`
 }
 
 // Draining reports whether the worker is stopping: it finishes its running tasks and claims no more.
 func (w Worker) Draining() bool { return w.Queues == "" }
-
-// TableName returns the table's name in the tenant's schema.
-func (Worker) TableName(n schema.Namer) string { return n.TableName("workers") }
 
 // Repository stores leases and recoveries.
 type Repository struct {
@@ -45,9 +41,9 @@ type Repository struct {
 func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 
 // Register inserts a worker, whose id must be new, with its first lease. It returns when the lease expires.
-func (r *Repository) Register(ctx context.Context, w Worker, lease time.Duration) (expires db.Time, err error) {
+func (r *Repository) Register(ctx context.Context, w Worker, lease time.Duration) (expires dbtype.Time, err error) {
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
-		expires = db.NewTime(tx.Now.Add(lease))
+		expires = dbtype.NewTime(tx.Now.Add(lease))
 		_, err := tx.Exec(`INSERT INTO {workers} (id, hostname, pid, slots, handlers, queues, limits, started_at, lease_expires_at)
 VALUES ($id, $hostname, $pid, $slots, $handlers, $queues, $limits, $now, $expires)`, db.Args{
 			"id": w.ID, "hostname": w.Hostname, "pid": w.PID, "slots": w.Slots, "handlers": w.Handlers, "queues": w.Queues, "limits": w.Limits,
@@ -60,11 +56,11 @@ VALUES ($id, $hostname, $pid, $slots, $handlers, $queues, $limits, $now, $expire
 
 // Renewed is the result of a renewal.
 type Renewed struct {
-	ExpiresAt db.Time   // when the renewed lease expires
-	Late      bool      // the lease had expired before, but the row still existed
-	Others    bool      // another worker's lease has expired, or a recovery is due
-	Server    string    // identifies one start of the database server; if it changes, commits may have been lost
-	Clock     time.Time // of the database at the renewal; zero where that is this machine's clock
+	ExpiresAt dbtype.Time // when the renewed lease expires
+	Late      bool        // the lease had expired before, but the row still existed
+	Others    bool        // another worker's lease has expired, or a recovery is due
+	Server    string      // identifies one start of the database server; if it changes, commits may have been lost
+	Clock     time.Time   // of the database at the renewal; zero where that is this machine's clock
 }
 
 // Renew extends a lease. It also extends an expired lease if the worker's row still exists, because then no other
@@ -72,7 +68,7 @@ type Renewed struct {
 // may then have been recovered.
 func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) (n Renewed, err error) {
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
-		n = Renewed{ExpiresAt: db.NewTime(tx.Now.Add(lease))}
+		n = Renewed{ExpiresAt: dbtype.NewTime(tx.Now.Add(lease))}
 		renewed, clock := false, int64(0)
 		err := tx.QueueQuery("look at the lease", `SELECT lease_expires_at <= $now FROM {workers} WHERE id = $id`, db.Args{"id": id, "now": tx.Now},
 			func(scan func(...any) error) error { return scan(&n.Late) })
@@ -139,7 +135,7 @@ func (r *Repository) Expired(tx db.Tx, but string) ([]string, error) {
 
 // List returns the workers, oldest first.
 func (r *Repository) List(ctx context.Context) ([]Worker, error) {
-	q, err := r.db.Read(ctx)
+	q, err := r.db.Read(ctx, "workers")
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // A lane holds the tasks of one queue and one priority, in two parts with separate numbers. The first part has the
@@ -21,16 +22,13 @@ const (
 	laneCount = 6  // three priorities, two parts each
 )
 
-// DefaultQueue is the queue of tasks and workers that name no queue.
-const DefaultQueue = "default"
-
 // LaneOf returns the lane number of a priority, without overflow. Priority 0 is the highest.
 func LaneOf(priority int) int { return 2 * priority }
 
 // Claim deletes due rows that match the filter and returns their tasks, ordered by priority and then by due time. On
 // PostgreSQL it skips rows that another transaction has locked. On SQLite there are none, because writers are
 // serialized.
-func (r *Repository) Claim(tx db.Tx, want ClaimFilter) ([]db.ID, error) {
+func (r *Repository) Claim(tx db.Tx, want ClaimFilter) ([]dbtype.ID, error) {
 	t, err := r.QueueClaim(tx, want)
 	if err == nil {
 		err = tx.SendBatch()
@@ -105,9 +103,9 @@ func (t *PendingClaim) entry(scan func(...any) error) error {
 }
 
 // Tasks returns the tasks of the claimed rows, in the order of Rows. Call only one of Tasks and Rows, and only once.
-func (t *PendingClaim) Tasks() []db.ID {
+func (t *PendingClaim) Tasks() []dbtype.ID {
 	rows := t.Rows()
-	ids := make([]db.ID, len(rows))
+	ids := make([]dbtype.ID, len(rows))
 	for i, row := range rows {
 		ids[i] = row.TaskExecutionID
 	}
@@ -120,7 +118,7 @@ func (t *PendingClaim) Rows() []Entry {
 	if t.scan != nil && t.wasCapped() {
 		t.scan.recordEmpty(t.repository.db.Now(), false) // rows before the claimed ones may be left
 	} else if t.scan != nil {
-		last := map[lane]db.Time{}
+		last := map[lane]dbtype.Time{}
 		for _, row := range t.rows {
 			if at := last[lane{row.Queue, row.Lane}]; row.AvailableAt.After(at.Time) {
 				last[lane{row.Queue, row.Lane}] = row.AvailableAt
@@ -163,10 +161,10 @@ const selectAllLanes = `WITH due AS MATERIALIZED (SELECT o.* FROM $x CROSS JOIN 
 
 // NextDueAt returns the earliest time at which a row that matches the filter is or becomes due. It returns the zero
 // time if no row matches.
-func (r *Repository) NextDueAt(ctx context.Context, want ClaimFilter) (db.Time, error) {
+func (r *Repository) NextDueAt(ctx context.Context, want ClaimFilter) (dbtype.Time, error) {
 	args := db.Args{}
 	filter := want.filter(args)
-	l := want.Cursors.begin(db.NewTime(r.db.Now()), db.Time{})
+	l := want.Cursors.begin(dbtype.NewTime(r.db.Now()), dbtype.Time{})
 	statement := `SELECT available_at FROM {task_outbox} WHERE true` + filter + ` ORDER BY available_at, id LIMIT 1`
 	switch {
 	case !want.PipelineExecutionID.IsZero():
@@ -182,10 +180,10 @@ func (r *Repository) NextDueAt(ctx context.Context, want ClaimFilter) (db.Time, 
 		}
 		statement = `SELECT min(at) FROM (` + strings.Join(parts, " UNION ALL ") + `) AS x`
 	}
-	var at db.Time
+	var at dbtype.Time
 	err := r.db.Query(ctx, statement, args, func(scan func(...any) error) error { return scan(&at) })
 	if err != nil {
-		return db.Time{}, fmt.Errorf("look for the next due task: %w", err)
+		return dbtype.Time{}, fmt.Errorf("look for the next due task: %w", err)
 	}
 	now := r.db.Now()
 	l.recordEmpty(now, !at.IsZero() && !at.After(now))

@@ -7,19 +7,21 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // ClaimFilter selects the rows that a claim takes.
 type ClaimFilter struct {
 	Handlers []string // handlers that the worker can run
-	Queues   []string // queues that the worker serves, in this order; empty: DefaultQueue
+	Queues   []string // queues that the worker serves, in this order; empty: tasks.DefaultQueue
 	Limit    int      // maximum number of rows
 	// maximum number of rows by handler; a handler without an entry is limited by Limit only
 	Capacity map[string]int
 	// claim the overflow of each priority first; set it in some claims only, so that neither part starves
 	OverflowFirst       bool
-	PipelineExecutionID db.ID        // rows of this run only; zero: of all runs
+	PipelineExecutionID dbtype.ID    // rows of this run only; zero: of all runs
 	Cursors             *ScanCursors // where to begin the scan; nil: at the beginning
 }
 
@@ -52,7 +54,7 @@ func (w ClaimFilter) order() (list []lane) {
 // lanes returns the lanes in scan order, each with the time at which its scan begins.
 func (w ClaimFilter) lanes(l *scan) *db.RowSet {
 	order := w.order()
-	queues, numbers, since := make([]string, len(order)), make([]int64, len(order)), make([]db.Time, len(order))
+	queues, numbers, since := make([]string, len(order)), make([]int64, len(order)), make([]dbtype.Time, len(order))
 	for i, lane := range order {
 		queues[i], numbers[i], since[i] = lane.queue, int64(lane.number), l.from(lane)
 	}
@@ -61,7 +63,7 @@ func (w ClaimFilter) lanes(l *scan) *db.RowSet {
 
 func (w ClaimFilter) queues() []string {
 	if len(w.Queues) == 0 {
-		return []string{DefaultQueue}
+		return []string{tasks.DefaultQueue}
 	}
 	return w.Queues
 }
@@ -106,7 +108,7 @@ func (w ClaimFilter) Matches(row Entry) bool {
 	if !w.PipelineExecutionID.IsZero() { // in any queue
 		return slices.Contains(w.Handlers, row.Handler) && w.PipelineExecutionID == row.PipelineExecutionID
 	}
-	return slices.Contains(w.Handlers, row.Handler) && slices.Contains(w.queues(), cmp.Or(row.Queue, DefaultQueue))
+	return slices.Contains(w.Handlers, row.Handler) && slices.Contains(w.queues(), cmp.Or(row.Queue, tasks.DefaultQueue))
 }
 
 // filter returns the condition that a row's handler is in Handlers and, if set, its run is PipelineExecutionID.

@@ -13,6 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestTakeGoesByPriority: a handler whose room is used up makes no way for less urgent tasks of another.
@@ -27,7 +28,7 @@ func TestTakeGoesByPriority(t *testing.T) {
 			}
 		}
 		f.put(rows...)
-		lane := map[db.ID]int{}
+		lane := map[dbtype.ID]int{}
 		for _, row := range rows {
 			lane[row.TaskExecutionID] = row.Lane
 		}
@@ -52,12 +53,12 @@ func TestTakeAcrossLanes(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		rapid.Check(t, func(rt *rapid.T) {
 			f.remove(f.pending()...)
-			before := map[db.ID]outbox.Entry{}
+			before := map[dbtype.ID]outbox.Entry{}
 			base := f.d.Now().Add(-time.Hour)
 			for i := range rapid.IntRange(0, 30).Draw(rt, "rows") {
 				row := outbox.Entry{
-					TaskExecutionID: db.NewID(), Handler: rapid.SampledFrom([]string{"a", "a", "b", "b", "c"}).Draw(rt, "handler"),
-					Lane: rapid.IntRange(0, 3).Draw(rt, "lane"), AvailableAt: db.NewTime(base.Add(time.Duration(i) * time.Second)),
+					TaskExecutionID: dbtype.NewID(), Handler: rapid.SampledFrom([]string{"a", "a", "b", "b", "c"}).Draw(rt, "handler"),
+					Lane: rapid.IntRange(0, 3).Draw(rt, "lane"), AvailableAt: dbtype.NewTime(base.Add(time.Duration(i) * time.Second)),
 				}
 				f.put(row)
 				before[row.TaskExecutionID] = row
@@ -84,7 +85,7 @@ func place(want outbox.ClaimFilter, r outbox.Entry) (lane int, at time.Time) {
 	return r.Lane, r.AvailableAt.Time
 }
 
-func checkTaken(t *rapid.T, want outbox.ClaimFilter, before map[db.ID]outbox.Entry, ids []db.ID) {
+func checkTaken(t *rapid.T, want outbox.ClaimFilter, before map[dbtype.ID]outbox.Entry, ids []dbtype.ID) {
 	t.Helper()
 	by := func(x, y outbox.Entry) int {
 		xl, xt := place(want, x)
@@ -98,7 +99,7 @@ func checkTaken(t *rapid.T, want outbox.ClaimFilter, before map[db.ID]outbox.Ent
 			waiting[r.Handler], all = append(waiting[r.Handler], r), append(all, r)
 		}
 	}
-	taken := map[string][]db.ID{}
+	taken := map[string][]dbtype.ID{}
 	for i, id := range ids {
 		r, ok := before[id]
 		if !ok || !slices.Contains(want.Handlers, r.Handler) {
@@ -163,7 +164,7 @@ SELECT gen_random_uuid(), 'shell', '%s', n %% 6, now() + interval '%s', now() FR
 	exec(fmt.Sprintf(fill, "default", "1 year"))
 	due := []outbox.Entry{f.row("shell", -time.Minute), f.row("shell", -time.Second)}
 	f.put(due...)
-	var took []db.ID
+	var took []dbtype.ID
 	var entries, rows, generic, custom int64
 	err := f.within(func(tx db.Tx) (err error) {
 		if took, err = f.r.Claim(tx, anyHandler); err != nil {

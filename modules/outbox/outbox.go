@@ -7,26 +7,23 @@ import (
 	"context"
 	"fmt"
 
-	"gorm.io/gorm/schema"
-
+	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Entry is the row of a task that waits for a worker.
 type Entry struct {
-	ID              int64   `json:"id"`
-	TaskExecutionID db.ID   `json:"task_execution_id"` // unique, so that a task is never enqueued twice
-	Handler         string  `json:"handler"`           // the handler that the task needs
-	Queue           string  `json:"queue"`
-	Lane            int     `json:"lane"`
-	AvailableAt     db.Time `json:"available_at"` // the task is not claimed before this time
-	CreatedAt       db.Time `json:"created_at"`
+	ID              int64       `json:"id"`
+	TaskExecutionID dbtype.ID   `json:"task_execution_id"` // unique, so that a task is never enqueued twice
+	Handler         string      `json:"handler"`           // the handler that the task needs
+	Queue           string      `json:"queue"`
+	Lane            int         `json:"lane"`
+	AvailableAt     dbtype.Time `json:"available_at"` // the task is not claimed before this time
+	CreatedAt       dbtype.Time `json:"created_at"`
 
-	PipelineExecutionID db.ID `json:"-" gorm:"-"` // for Enqueue only, to count the run's tasks
+	PipelineExecutionID dbtype.ID `json:"-" gorm:"-"` // for Enqueue only, to count the run's tasks
 }
-
-// TableName returns the table's name in the tenant's schema.
-func (Entry) TableName(n schema.Namer) string { return n.TableName("task_outbox") }
 
 // Repository reads and writes the outbox.
 type Repository struct {
@@ -39,14 +36,14 @@ func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 // Enqueue inserts rows. It fails if a task already has a row, because the task would run twice.
 func (r *Repository) Enqueue(tx db.Tx, rows []Entry) error {
 	n := len(rows)
-	ids, handlers, queues := make([]db.ID, n), make([]string, n), make([]string, n)
-	lanes, at := make([]int64, n), make([]db.Time, n)
-	queued := map[db.ID]int{}
+	ids, handlers, queues := make([]dbtype.ID, n), make([]string, n), make([]string, n)
+	lanes, at := make([]int64, n), make([]dbtype.Time, n)
+	queued := map[dbtype.ID]int{}
 	for i, row := range rows {
 		ids[i], handlers[i], queues[i], at[i] = row.TaskExecutionID, row.Handler, row.Queue, row.AvailableAt
 		lanes[i] = int64(row.Lane)
 		if row.Queue == "" {
-			queues[i] = DefaultQueue
+			queues[i] = tasks.DefaultQueue
 		}
 		if queued[row.PipelineExecutionID]++; queued[row.PipelineExecutionID] > laneShare {
 			lanes[i] = int64(row.Lane | overflow)
@@ -58,13 +55,13 @@ SELECT x.id, x.handler, x.queue, x.lane, x.available_at, $now FROM $x $keep_plan
 }
 
 // DeleteByTask deletes the rows of tasks, if they exist. It waits for claims of these rows that are in progress.
-func (r *Repository) DeleteByTask(tx db.Tx, ids []db.ID) error {
+func (r *Repository) DeleteByTask(tx db.Tx, ids []dbtype.ID) error {
 	return tx.QueueExec("remove from the outbox", `DELETE FROM {task_outbox} WHERE task_execution_id IN (SELECT id FROM $x)`, db.Args{"x": db.IDRows(ids)})
 }
 
 // ListPending returns at most limit rows, ordered by due time. A limit of 0 returns all rows.
 func (r *Repository) ListPending(ctx context.Context, limit int) ([]Entry, error) {
-	q, err := r.db.Read(ctx)
+	q, err := r.db.Read(ctx, "task_outbox")
 	if err != nil {
 		return nil, err
 	}
@@ -80,12 +77,12 @@ func (r *Repository) ListPending(ctx context.Context, limit int) ([]Entry, error
 
 // CountPending returns the number of rows.
 func (r *Repository) CountPending(ctx context.Context) (int64, error) {
-	q, err := r.db.Read(ctx)
+	q, err := r.db.Read(ctx, "task_outbox")
 	if err != nil {
 		return 0, err
 	}
 	var n int64
-	if err := q.Model(&Entry{}).Count(&n).Error; err != nil {
+	if err := q.Count(&n).Error; err != nil {
 		return 0, fmt.Errorf("count the outbox: %w", err)
 	}
 	return n, nil
@@ -94,7 +91,7 @@ func (r *Repository) CountPending(ctx context.Context) (int64, error) {
 // DeleteOrphans deletes rows created before the cutoff whose task does not exist or is not Ready, or whose pipeline
 // execution is not Running. It returns their number. sluice creates no such rows, so they result from a change by
 // another program. All other rows are kept, because their tasks would otherwise never run.
-func (r *Repository) DeleteOrphans(tx db.Tx, cutoff db.Time) (int64, error) {
+func (r *Repository) DeleteOrphans(tx db.Tx, cutoff dbtype.Time) (int64, error) {
 	n, err := tx.Exec(`DELETE FROM {task_outbox} WHERE created_at < $cutoff AND NOT EXISTS (
   SELECT 1 FROM {task_executions} AS t JOIN {pipeline_executions} AS p ON p.id = t.pipeline_execution_id
   WHERE t.id = task_execution_id AND t.status = 'Ready' AND p.status = 'Running')`, db.Args{"cutoff": cutoff})
@@ -106,8 +103,8 @@ func (r *Repository) DeleteOrphans(tx db.Tx, cutoff db.Time) (int64, error) {
 
 // ListPendingAfter returns at most limit rows that follow the row with the given due time and id in the order of
 // ListPending.
-func (r *Repository) ListPendingAfter(ctx context.Context, at db.Time, id int64, limit int) ([]Entry, error) {
-	q, err := r.db.Read(ctx)
+func (r *Repository) ListPendingAfter(ctx context.Context, at dbtype.Time, id int64, limit int) ([]Entry, error) {
+	q, err := r.db.Read(ctx, "task_outbox")
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,7 +37,7 @@ func (f *fixture) create(rows ...outbox.Entry) error {
 
 // row is due at the given distance from now.
 func (f *fixture) row(handler string, in time.Duration) outbox.Entry {
-	return outbox.Entry{TaskExecutionID: db.NewID(), Handler: handler, AvailableAt: db.NewTime(f.d.Now().Add(in))}
+	return outbox.Entry{TaskExecutionID: dbtype.NewID(), Handler: handler, AvailableAt: dbtype.NewTime(f.d.Now().Add(in))}
 }
 
 func (f *fixture) put(rows ...outbox.Entry) {
@@ -46,9 +47,9 @@ func (f *fixture) put(rows ...outbox.Entry) {
 	}
 }
 
-func (f *fixture) take(want outbox.ClaimFilter) []db.ID {
+func (f *fixture) take(want outbox.ClaimFilter) []dbtype.ID {
 	f.t.Helper()
-	var ids []db.ID
+	var ids []dbtype.ID
 	err := f.within(func(tx db.Tx) (err error) {
 		ids, err = f.r.Claim(tx, want)
 		return err
@@ -60,7 +61,7 @@ func (f *fixture) take(want outbox.ClaimFilter) []db.ID {
 }
 
 // pending gives the tasks that have a row, in the order of the listing.
-func (f *fixture) pending() []db.ID {
+func (f *fixture) pending() []dbtype.ID {
 	f.t.Helper()
 	rows, err := f.r.ListPending(f.t.Context(), 0)
 	if err != nil {
@@ -73,15 +74,15 @@ func (f *fixture) pending() []db.ID {
 	return tasksOf(rows...)
 }
 
-func tasksOf(rows ...outbox.Entry) []db.ID {
-	var ids []db.ID
+func tasksOf(rows ...outbox.Entry) []dbtype.ID {
+	var ids []dbtype.ID
 	for _, r := range rows {
 		ids = append(ids, r.TaskExecutionID)
 	}
 	return ids
 }
 
-func (f *fixture) same(what string, want, got []db.ID) {
+func (f *fixture) same(what string, want, got []dbtype.ID) {
 	f.t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
 		f.t.Errorf("%s (-want +got):\n%s", what, diff)
@@ -92,7 +93,7 @@ var anyHandler = outbox.ClaimFilter{Handlers: []string{"shell"}, Limit: 100}
 
 func TestModel(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, d *db.DB) { dbtest.CheckModel(t, d, outbox.Entry{}) })
+	dbtest.Each(t, func(t *testing.T, d *db.DB) { dbtest.CheckModel(t, d, "task_outbox", outbox.Entry{}) })
 }
 
 // TestTwiceReadyIsAnError: a second row for a task would be work done twice. It is refused with everything of its
@@ -120,7 +121,7 @@ func TestTakeWhatIsDue(t *testing.T) {
 		f.same("due", tasksOf(now), f.take(anyHandler))
 		f.same("due again", nil, nilIfEmpty(f.take(anyHandler)))
 		f.same("waiting", tasksOf(later), f.pending())
-		var exactly []db.ID
+		var exactly []dbtype.ID
 		err := f.within(func(tx db.Tx) (err error) {
 			tx.Now = later.AvailableAt // the very instant
 			exactly, err = f.r.Claim(tx, anyHandler)
@@ -133,7 +134,7 @@ func TestTakeWhatIsDue(t *testing.T) {
 	})
 }
 
-func nilIfEmpty(ids []db.ID) []db.ID {
+func nilIfEmpty(ids []dbtype.ID) []dbtype.ID {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -192,7 +193,7 @@ func TestTakeIsUndoneWithItsTransaction(t *testing.T) {
 // TestNextDue says when to look again: never without a row for the worker's handlers.
 func TestNextDue(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
-		due := func(handlers ...string) db.Time {
+		due := func(handlers ...string) dbtype.Time {
 			t.Helper()
 			at, err := f.r.NextDueAt(t.Context(), outbox.ClaimFilter{Handlers: handlers, Limit: 1})
 			if err != nil {
@@ -205,7 +206,7 @@ func TestNextDue(t *testing.T) {
 		}
 		late, soon, other := f.row("shell", 2*time.Hour), f.row("shell", time.Hour), f.row("http", -time.Hour)
 		f.put(late, soon, other)
-		for want, at := range map[db.Time]db.Time{
+		for want, at := range map[dbtype.Time]dbtype.Time{
 			soon.AvailableAt: due("shell"), other.AvailableAt: due("shell", "http"), {}: due("gone"), late.AvailableAt: dueWithout(f, soon),
 		} {
 			if !at.Equal(want.Time) {
@@ -216,7 +217,7 @@ func TestNextDue(t *testing.T) {
 }
 
 // dueWithout asks after a row has been removed.
-func dueWithout(f *fixture, row outbox.Entry) db.Time {
+func dueWithout(f *fixture, row outbox.Entry) dbtype.Time {
 	f.t.Helper()
 	if n := f.remove(row.TaskExecutionID); n != 1 {
 		f.t.Fatalf("%d rows were removed, expected 1", n)
@@ -228,7 +229,7 @@ func dueWithout(f *fixture, row outbox.Entry) db.Time {
 	return at
 }
 
-func (f *fixture) remove(ids ...db.ID) int64 {
+func (f *fixture) remove(ids ...dbtype.ID) int64 {
 	f.t.Helper()
 	before := len(f.pending())
 	if err := f.within(func(tx db.Tx) error { return f.r.DeleteByTask(tx, ids) }); err != nil {
@@ -242,7 +243,7 @@ func TestDeleteByTask(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		a, b, keep := f.row("shell", 0), f.row("shell", time.Hour), f.row("shell", 2*time.Hour)
 		f.put(a, b, keep)
-		if n := f.remove(a.TaskExecutionID, b.TaskExecutionID, db.NewID()); n != 2 {
+		if n := f.remove(a.TaskExecutionID, b.TaskExecutionID, dbtype.NewID()); n != 2 {
 			t.Errorf("%d rows were removed, expected 2", n)
 		}
 		if n := f.remove(a.TaskExecutionID); n != 0 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // ScanCursors stores for each lane where the next scan may begin. The index entry of a deleted row stays until all
@@ -18,7 +19,7 @@ import (
 // The zero value is ready to use. ScanCursors is safe for concurrent use.
 type ScanCursors struct {
 	mu          sync.Mutex
-	lowWater    map[lane]db.Time
+	lowWater    map[lane]dbtype.Time
 	next        time.Time // time of the next full scan
 	incremental bool      // the last scan was not a full one
 	resets      int       // number of calls of Reset; a scan that began before the last one records nothing
@@ -60,11 +61,11 @@ type scan struct {
 	full    bool
 	began   time.Time
 	resets  int
-	settled db.Time // open transactions of this process add no rows due before this time
+	settled dbtype.Time // open transactions of this process add no rows due before this time
 }
 
 // begin begins a scan. If h is nil, the result is nil, which is a full scan that records nothing.
-func (h *ScanCursors) begin(now, settled db.Time) *scan {
+func (h *ScanCursors) begin(now, settled dbtype.Time) *scan {
 	if h == nil {
 		return nil
 	}
@@ -79,7 +80,7 @@ func (h *ScanCursors) begin(now, settled db.Time) *scan {
 }
 
 // from returns the due time at which the scan of a lane begins.
-func (l *scan) from(of lane) db.Time {
+func (l *scan) from(of lane) dbtype.Time {
 	if l == nil || l.full {
 		return earliest
 	}
@@ -99,7 +100,7 @@ func (l *scan) bound(args db.Args, of lane) string {
 }
 
 // earliest is before the due time of all rows.
-var earliest = db.NewTime(time.Unix(1, 0))
+var earliest = dbtype.NewTime(time.Unix(1, 0))
 
 // backoff delays the next full scan after a long one. Callers hold mu.
 func (l *scan) backoff(ended time.Time) {
@@ -125,7 +126,7 @@ func (l *scan) recordEmpty(ended time.Time, due bool) {
 
 // recordRows records the cursors after a claim. last has the due time of the last claimed row of each lane. A lane
 // without a row is empty, unless full says that the limit was reached before the scan came to it.
-func (l *scan) recordRows(ended time.Time, queues []string, last map[lane]db.Time, full bool) {
+func (l *scan) recordRows(ended time.Time, queues []string, last map[lane]dbtype.Time, full bool) {
 	h := l.cursors
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -134,7 +135,7 @@ func (l *scan) recordRows(ended time.Time, queues []string, last map[lane]db.Tim
 	}
 	l.backoff(ended)
 	if h.lowWater == nil {
-		h.lowWater = map[lane]db.Time{}
+		h.lowWater = map[lane]dbtype.Time{}
 	}
 	for _, queue := range queues {
 		for number := range laneCount {
@@ -146,7 +147,7 @@ func (l *scan) recordRows(ended time.Time, queues []string, last map[lane]db.Tim
 			if !some || at.After(l.settled.Time) {
 				at = l.settled
 			}
-			h.lowWater[key] = db.NewTime(at.Add(-clockSlack))
+			h.lowWater[key] = dbtype.NewTime(at.Add(-clockSlack))
 		}
 	}
 }

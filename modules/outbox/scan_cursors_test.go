@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/outbox"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestHeadsMissNothing: looks that begin where the last one ended find what comes later at once, and what is committed
@@ -15,7 +15,7 @@ func TestHeadsMissNothing(t *testing.T) {
 		var heads outbox.ScanCursors
 		want := anyHandler
 		want.Limit, want.Cursors = 10, &heads
-		take := func() []db.ID { return f.take(want) }
+		take := func() []dbtype.ID { return f.take(want) }
 		first, second := f.row("shell", -time.Hour), f.row("shell", -time.Minute)
 		f.put(first, second)
 		f.same("a look from the beginning", tasksOf(first, second), take())
@@ -35,7 +35,7 @@ func TestHeadsMissNothing(t *testing.T) {
 			t.Errorf("from the head, %s is due next (%v)", at, err)
 		}
 		deadline := f.d.Now().Add(time.Minute)
-		var got []db.ID
+		var got []dbtype.ID
 		for rest, partial := heads.NextFullScanIn(f.d.Now()); len(got) == 0; rest, partial = heads.NextFullScanIn(f.d.Now()) {
 			if f.d.Now().After(deadline) {
 				t.Fatal("it is not found within a minute")

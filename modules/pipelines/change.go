@@ -6,18 +6,22 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
-// change describes one transition of a pipeline execution: the data of its event and the resulting row.
-type change struct {
-	execution  Execution // the resulting row
-	transition Transition
-	data       any
-	worker     string
-	actor      string
-	failure    error
+// Change describes one transition of a pipeline execution: the data of its event and the resulting row.
+type Change struct {
+	Execution  Execution // the resulting row
+	Transition Transition
+	Data       any    // encoded as a JSON object
+	Worker     string // the worker that caused it; empty if none
+	Actor      string // the operator who requested it; empty if none
+
+	failure error
 }
+
+// Err returns ErrInvalidState if the table does not allow the transition.
+func (m *Change) Err() error { return m.failure }
 
 // The data of each event (docs/events.md).
 type (
@@ -41,70 +45,76 @@ type (
 )
 
 // newChange returns the change that a transition makes to e, and increments the version. If the table does not allow
-// the transition, the change has the failure ErrInvalidState, which apply returns.
-func newChange(e Execution, t Transition, data any) *change {
-	m := &change{execution: e, transition: t, data: data}
+// the transition, the change has the error ErrInvalidState.
+func newChange(e Execution, t Transition, data any) *Change {
+	m := &Change{Execution: e, Transition: t, Data: data}
 	if !t.allows(e.Status) {
 		m.failure = fmt.Errorf("%w: cannot %s pipeline execution %s, which is %s", ErrInvalidState, t.verb(), e.ID, e.Status)
 	}
-	m.execution.Status = t.To
+	m.Execution.Status = t.To
 	if t.To.Terminal() {
-		m.execution.ReservedFor, m.execution.DeadlineAt = "", db.Time{}
+		m.Execution.ReservedFor, m.Execution.DeadlineAt = "", dbtype.Time{}
 	}
-	m.execution.Version++
+	m.Execution.Version++
 	return m
 }
 
-func start(e Execution, taskCount int) *change {
-	return newChange(e, Start, startedEvent{e.PipelineName, e.DefinitionVersion, taskCount})
+// Start returns the change that creates a new execution.
+func (e Execution) Start(taskCount int) *Change {
+	return newChange(e, TransitionStart, startedEvent{e.PipelineName, e.DefinitionVersion, taskCount})
 }
 
-// end returns the change that ends an execution without open tasks. failure is the error of the first failed task that
+// End returns the change that ends an execution without open tasks. failure is the error of the first failed task that
 // the pipeline does not continue after; empty for success.
-func end(e Execution, counts map[tasks.Status]int, failure string, now db.Time) *change {
+func (e Execution) End(counts map[tasks.Status]int, failure string, now dbtype.Time) *Change {
 	data := endedEvent{Counts: counts, DurationMS: now.Sub(e.CreatedAt.Time).Milliseconds(), Error: failure}
-	t := Complete
+	t := TransitionComplete
 	if failure != "" {
-		t = Fail
+		t = TransitionFail
 	}
 	m := newChange(e, t, data)
-	m.execution.CompletedAt, m.execution.PausedAt, m.execution.Error = now, db.Time{}, db.Text(failure)
+	m.Execution.CompletedAt, m.Execution.PausedAt, m.Execution.Error = now, dbtype.Time{}, dbtype.Text(failure)
 	return m
 }
 
-func pause(e Execution, reason string, now db.Time) *change {
-	m := newChange(e, Pause, reasonEvent{reason})
-	m.execution.PausedAt = now
+// Pause returns the change that pauses an execution at the given time.
+func (e Execution) Pause(reason string, now dbtype.Time) *Change {
+	m := newChange(e, TransitionPause, reasonEvent{reason})
+	m.Execution.PausedAt = now
 	return m
 }
 
-func resume(e Execution) *change {
-	m := newChange(e, Resume, struct{}{})
-	m.execution.PausedAt = db.Time{}
+// Resume returns the change that continues a paused execution.
+func (e Execution) Resume() *Change {
+	m := newChange(e, TransitionResume, struct{}{})
+	m.Execution.PausedAt = dbtype.Time{}
 	return m
 }
 
-func cancel(e Execution, reason string, now db.Time) *change {
-	m := newChange(e, Cancel, reasonEvent{reason})
-	m.execution.CompletedAt, m.execution.PausedAt = now, db.Time{}
+// Cancel returns the change that cancels an execution at the given time.
+func (e Execution) Cancel(reason string, now dbtype.Time) *Change {
+	m := newChange(e, TransitionCancel, reasonEvent{reason})
+	m.Execution.CompletedAt, m.Execution.PausedAt = now, dbtype.Time{}
 	return m
 }
 
-func restart(e Execution, names []string, from string) *change {
-	m := newChange(e, Restart, restartedEvent{names, from})
-	m.execution.CompletedAt, m.execution.Error = db.Time{}, ""
-	m.execution.Attempt++
+// Restart returns the change that restarts an ended execution. names are the tasks that run again, and from is the task
+// from which they do; empty: the unsuccessful ones.
+func (e Execution) Restart(names []string, from string) *Change {
+	m := newChange(e, TransitionRestart, restartedEvent{names, from})
+	m.Execution.CompletedAt, m.Execution.Error = dbtype.Time{}, ""
+	m.Execution.Attempt++
 	return m
 }
 
-// event returns the event of the change.
-func (m *change) event() (events.Event, error) {
-	data, err := json.Marshal(m.data)
+// Event returns the event of the change.
+func (m *Change) Event() (events.Event, error) {
+	data, err := json.Marshal(m.Data)
 	if err != nil {
-		return events.Event{}, fmt.Errorf("encode the data of %s: %w", m.transition.Event, err)
+		return events.Event{}, fmt.Errorf("encode the data of %s: %w", m.Transition.Event, err)
 	}
 	return events.Event{
-		PipelineExecutionID: m.execution.ID, EventType: m.transition.Event, Version: &m.execution.Version, EventData: data,
-		WorkerID: db.Text(m.worker), Actor: db.Text(m.actor),
+		PipelineExecutionID: m.Execution.ID, EventType: m.Transition.Event, Version: &m.Execution.Version, EventData: data,
+		WorkerID: dbtype.Text(m.Worker), Actor: dbtype.Text(m.Actor),
 	}, nil
 }

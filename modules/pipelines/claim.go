@@ -1,23 +1,13 @@
 package pipelines
 
 import (
-	"context"
 	"encoding/json"
 	"time"
 
-	"github.com/sluiceworks/sluice/modules/leases"
-	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
-
-// ClaimRequest describes the tasks that a worker can claim.
-type ClaimRequest struct {
-	Worker         string
-	LeaseExpiresAt db.Time // as of the worker's last renewal
-	Want           outbox.ClaimFilter
-}
 
 // Claim is a task that a worker holds. It is marked as started, so its handler may run.
 type Claim struct {
@@ -32,30 +22,29 @@ type Claim struct {
 	Past       map[string]definition.Past // results of the dependencies that the task's expressions read
 	// the outputs that the task reads exceed tasks.MaxNeeds together: Needs is nil and the task cannot run
 	Excess error
-
-	def  *definition.Definition // the complete definition; nil if unknown
-	plan *plan                  // the plan that made the task ready, while the exchange of an eager claim runs
+	Graph  *definition.Definition // the complete definition; nil if unknown
 }
 
-// Claim claims due tasks from the outbox and marks them started. The worker must have a free slot for each. It is an
-// exchange without outcomes. Claim returns leases.ErrExpired if the worker's lease has expired.
-func (e *Engine) Claim(ctx context.Context, r ClaimRequest) ([]Claim, error) {
-	t, err := e.CompleteAndClaim(ctx, ExchangeRequest{Worker: r.Worker, LeaseExpiresAt: r.LeaseExpiresAt, Filter: r.Want, PollOutbox: true})
-	if err == nil && t.Expired {
-		err = leases.ErrExpired
+// RunTimeout returns the timeout of the task's pipeline; 0 if it has none or is unknown.
+func (c *Claim) RunTimeout() time.Duration {
+	if c.Graph == nil {
+		return 0
 	}
-	return t.Claims, err
+	return c.Graph.Timeout
 }
 
-// distinct returns list without duplicates, in the same order.
-func distinct[T comparable](list []T) []T {
-	seen := make(map[T]bool, len(list))
-	out := make([]T, 0, len(list))
-	for _, v := range list {
-		if !seen[v] {
-			seen[v] = true
-			out = append(out, v)
-		}
+// Values returns the context in which the expressions of the claimed task are evaluated.
+func (c *Claim) Values() *definition.EvalContext {
+	return &definition.EvalContext{
+		Input: c.Input, Needs: c.Needs, Past: c.Past, Run: runOf(c.Task.PipelineExecutionID, c.Pipeline, c.RunAttempt),
 	}
-	return out
+}
+
+func runOf(id dbtype.ID, pipeline string, attempt int) definition.Run {
+	return definition.Run{ID: id.String(), Pipeline: pipeline, Attempt: attempt}
+}
+
+// PastOf returns what expressions can read of an ended task.
+func PastOf(t tasks.Task) definition.Past {
+	return definition.Past{Status: string(t.Status), Error: string(t.Error), ErrorKind: string(t.ErrorKind), Attempts: t.Attempt}
 }

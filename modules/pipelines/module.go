@@ -1,9 +1,8 @@
 package pipelines
 
-import "go.uber.org/fx"
-
-// Module provides the engine and the repository of executions.
-var Module = fx.Module("pipelines", fx.Provide(NewRepository, NewEngine))
+import (
+	"go.uber.org/fx"
+)
 
 const definitionsGroup = `group:"definitions"`
 

@@ -1,43 +1,39 @@
 package pipelines
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
-// errNeedFullGraph means that a plan needs a task that was not loaded. It must be repeated with the full graph.
-var errNeedFullGraph = errors.New("the plan needs the full graph")
-
-// plan computes what follows from changes of one execution's tasks: successors that become ready or skipped, counters,
-// and the end of the execution. It writes nothing, and is discarded if it fails.
+// Plan computes what follows from changes of one execution's tasks: successors that become ready or skipped, counters,
+// and the end of the execution. It is a value that reads and writes nothing else. The caller adds changes, for example
+// with RecordOutcomes, and then calls Advance until it lacks nothing. A plan that failed must be discarded.
 //
 // As long as all ended tasks are Completed, the plan needs only their direct dependents. After a failure or a skip it
-// loads further tasks when it needs them. It needs the full graph if these are many, and to end an execution with
-// unsuccessful tasks.
-type plan struct {
-	execution Execution
-	def       *definition.Definition
+// lacks further tasks. It lacks the full graph if these are many, and to end an execution with unsuccessful tasks.
+type Plan struct {
+	Execution  Execution // with the counters, and the status that the caller has set
+	Definition *definition.Definition
+	Worker     string // the worker that causes the changes; empty if none
+	Actor      string // the operator who requested the changes; empty if none
+
 	nodes     map[string]*node
 	fullGraph bool // nodes contains all tasks
-	now       db.Time
-	worker    string  // the worker that causes the changes; empty if none
-	actor     string  // the operator who requested the changes; empty if none
-	persisted *counts // the counters now stored in the row; nil: unknown, so they are written
-	// loadTasks returns further tasks by name. If it is nil, a missing task needs the full graph.
-	loadTasks func(names []string) ([]tasks.Task, error)
-	loads     int
-	// outputs returns outputs of completed tasks of this execution, including those that complete in this plan.
-	outputs func(names []string) (map[string]json.RawMessage, error)
-	values  *definition.EvalContext // shared by the conditions; set at the first
+	now       dbtype.Time
+	supplies  int                     // how often further tasks were supplied
+	rejected  bool                    // supplied tasks were missing: only the full graph can name the missing one
+	values    *definition.EvalContext // shared by the conditions; set at the first
 
-	order []*node // nodes with a change, in the order of the changes
-	queue []*node // ended nodes; their dependents have not been notified
+	order     []*node  // nodes with a change, in the order of the changes
+	queue     []notice // what is to be decided next
+	undecided *node    // its trigger rule is met and its condition is not evaluated yet
+	tooLarge  error    // why the outputs for the condition of undecided cannot be supplied
+	resetFrom string   // see Reset
 }
 
 // node is one task in a plan.
@@ -48,68 +44,77 @@ type node struct {
 	remaining int // remaining dependencies as stored in the row
 }
 
-func newPlan(e Execution, def *definition.Definition, list []tasks.Task, whole bool, now db.Time) *plan {
-	p := &plan{execution: e, def: def, nodes: make(map[string]*node, len(list)), fullGraph: whole, now: now}
+// notice tells the plan to decide a task: because the dependency ended has ended, or, if that is nil, from the statuses
+// of all its dependencies.
+type notice struct {
+	dependent string
+	ended     *node
+}
+
+// NewPlan returns a plan without changes. list holds the tasks that are known, which are all tasks if fullGraph is set.
+func NewPlan(x Execution, def *definition.Definition, list []tasks.Task, fullGraph bool, now dbtype.Time) *Plan {
+	p := &Plan{Execution: x, Definition: def, nodes: make(map[string]*node, len(list)), fullGraph: fullGraph, now: now}
 	p.add(list)
 	return p
 }
 
-func (p *plan) add(list []tasks.Task) {
+func (p *Plan) add(list []tasks.Task) {
 	for _, t := range list {
 		p.nodes[t.TaskName] = &node{name: t.TaskName, task: t, remaining: t.RemainingDependencies}
 	}
 }
 
-// maxLoads is how often a plan loads further tasks before it needs the full graph.
-const maxLoads = 8
-
-// ensureLoaded loads the named tasks that the plan does not contain yet. It returns errNeedFullGraph if it cannot.
-func (p *plan) ensureLoaded(names []string) error {
-	var missing []string
-	for _, name := range names {
-		if _, ok := p.nodes[name]; !ok {
-			missing = append(missing, name)
+// PlanStart plans the creation of all tasks of a new execution, and resolves those without dependencies. Its Advance
+// lacks nothing.
+func PlanStart(x Execution, def *definition.Definition, now dbtype.Time, actor string) *Plan {
+	p := NewPlan(x, def, nil, true, now)
+	p.Actor = actor
+	for i := range def.Tasks {
+		created := NewTaskSpec(x.ID, def, i)
+		n := &node{name: created.TaskName, task: tasks.Task{Status: ""}}
+		p.nodes[n.name] = n
+		p.record(n, tasks.Create(created, now))
+	}
+	for i := range def.Tasks {
+		if len(def.Tasks[i].Needs) == 0 {
+			p.queue = append(p.queue, notice{dependent: def.Tasks[i].ID})
 		}
 	}
-	switch {
-	case len(missing) == 0:
-		return nil
-	case p.fullGraph:
-		return fmt.Errorf("task %q of pipeline execution %s has no row", missing[0], p.execution.ID)
-	case p.loadTasks == nil || p.loads == maxLoads:
-		return errNeedFullGraph
+	return p
+}
+
+// NewTaskSpec returns the description of the i-th task of a definition. Its id is derived from the execution's id, so
+// that the initial row of a task can be computed without reading it.
+func NewTaskSpec(execution dbtype.ID, def *definition.Definition, i int) tasks.Spec {
+	t := &def.Tasks[i]
+	return tasks.Spec{
+		ID: execution.Offset(i + 1), PipelineExecutionID: execution, TaskName: t.ID, Handler: t.Handler(),
+		Queue: t.Queue, Priority: t.Priority, Dependencies: t.Needs, TriggerRule: string(t.TriggerRule),
+		MaxAttempts: t.Retry.MaxAttempts, ContinueOnError: t.ContinueOnError,
 	}
-	p.loads++
-	list, err := p.loadTasks(missing)
-	if err != nil {
-		return err
-	}
-	p.add(list)
-	if len(list) != len(missing) {
-		return errNeedFullGraph // with the full graph, the error names the missing task
-	}
-	return nil
 }
 
 // record adds a change of a task to the plan and updates the execution's counters.
-func (p *plan) record(n *node, m *tasks.Change) {
+func (p *Plan) record(n *node, m *tasks.Change) {
 	was := n.task.Status
 	if n.change == nil {
 		p.order = append(p.order, n)
 	}
-	m.Actor = p.actor
+	m.Actor = p.Actor
 	n.change, n.task = m, m.Task
 	switch {
 	case n.task.Status.Terminal() && !was.Terminal():
-		p.execution.OpenTasks--
+		p.Execution.OpenTasks--
 		if n.task.Status != tasks.Completed {
-			p.execution.UnsuccessfulTasks++
+			p.Execution.UnsuccessfulTasks++
 		}
-		p.queue = append(p.queue, n)
+		for _, name := range p.Definition.Dependents(n.name) {
+			p.queue = append(p.queue, notice{name, n})
+		}
 	case was.Terminal() && !n.task.Status.Terminal():
-		p.execution.OpenTasks++
+		p.Execution.OpenTasks++
 		if was != tasks.Completed {
-			p.execution.UnsuccessfulTasks--
+			p.Execution.UnsuccessfulTasks--
 		}
 	}
 }
@@ -124,140 +129,119 @@ func (n *node) continueChange() *tasks.Change {
 	return tasks.NewChange(n.task)
 }
 
-// notifyDependents notifies the dependents of every ended task, until no further task ends.
-func (p *plan) notifyDependents() error {
-	for len(p.queue) > 0 {
-		ended := p.queue[0]
-		p.queue = p.queue[1:]
-		dependents := p.def.Dependents(ended.name)
-		if err := p.ensureLoaded(dependents); err != nil {
-			return err
+// Advance follows the consequences of the changes until nothing follows, or until it lacks something. The caller then
+// supplies that and calls Advance again, or, if FullGraph is set, makes a new plan with all tasks.
+func (p *Plan) Advance() (Missing, error) {
+	for p.undecided != nil || len(p.queue) > 0 {
+		missing, err := p.missing()
+		if err != nil || !missing.Nothing() {
+			return missing, err
 		}
-		for _, name := range dependents {
-			if err := p.notifyDependent(p.nodes[name], ended); err != nil {
-				return err
-			}
+		if p.undecided != nil {
+			err = p.decideCondition()
+		} else {
+			err = p.decideNext()
+		}
+		if err != nil {
+			return Missing{}, err
 		}
 	}
-	return nil
+	if p.Execution.OpenTasks == 0 && !p.Execution.Status.Terminal() && p.Execution.UnsuccessfulTasks > 0 && !p.fullGraph {
+		return Missing{FullGraph: true}, nil // to report how each task ended
+	}
+	return Missing{}, p.checkReset()
 }
 
-// notifyDependent decrements the remaining dependencies of n, and resolves n if its trigger rule can be decided. If n
-// is no longer NotStarted, because an earlier dependency decided its rule, only the counter changes.
-func (p *plan) notifyDependent(n, ended *node) error {
-	n.task.RemainingDependencies--
-	if n.task.Status != tasks.NotStarted {
-		return nil
+// decideNext removes the first notice from the queue and decides its task, if the trigger rule can be decided.
+func (p *Plan) decideNext() error {
+	next := p.queue[0]
+	p.queue = p.queue[1:]
+	n := p.nodes[next.dependent]
+	if next.ended != nil {
+		n.task.RemainingDependencies--
 	}
-	t, err := p.definition(n)
-	if err != nil {
-		return err
+	if n.task.Status != tasks.NotStarted {
+		return nil // an earlier dependency decided its rule: only the counter changes
+	}
+	t, ok := p.Definition.Task(n.name)
+	if !ok {
+		return fmt.Errorf("task %q is not in the definition %s of pipeline %q", n.name, p.Execution.DefinitionVersion, p.Execution.PipelineName)
 	}
 	var deps definition.Ended
 	switch {
+	case next.ended == nil:
+		deps = p.countDependencies(t)
 	case n.task.RemainingDependencies == 0:
-		if deps, err = p.dependencies(t); err != nil {
-			return err
+		if deps = p.countDependencies(t); deps.Open > 0 {
+			return fmt.Errorf("%w: task %q counts no open dependency, but %d of them are not terminal", ErrStalePlan, t.ID, deps.Open)
 		}
 	case t.TriggerRule.Early(): // the dependencies that ended earlier did not decide it
-		deps.Add(ended.task.Status, ended.task.SkipReason)
+		deps.Add(next.ended.task.Status, next.ended.task.SkipReason)
 		deps.Open = n.task.RemainingDependencies
 	default:
 		return nil
 	}
-	return p.resolve(n, t, deps)
-}
-
-func (p *plan) definition(n *node) (*definition.Task, error) {
-	t, ok := p.def.Task(n.name)
-	if !ok {
-		return nil, fmt.Errorf("task %q is not in the definition %s of pipeline %q", n.name, p.execution.DefinitionVersion, p.execution.PipelineName)
-	}
-	return t, nil
-}
-
-// resolve makes a task ready or skipped if its trigger rule is decided. It abandons the task if its condition cannot be
-// evaluated. If the rule is undecided, it does nothing.
-func (p *plan) resolve(n *node, t *definition.Task, deps definition.Ended) error {
-	switch t.TriggerRule.Decide(deps) {
-	case definition.Undecided:
-		return nil
-	case definition.SkippedByRule:
-		return p.skip(n, t, tasks.SkipTriggerRule, fmt.Sprintf("trigger rule %s is not met", t.TriggerRule))
-	case definition.SkippedUpstreamFailed:
-		return p.skip(n, t, tasks.SkipUpstreamFailed, fmt.Sprintf("trigger rule %s is not met, because of a failure above", t.TriggerRule))
-	case definition.Runs:
-	}
-	if t.If == "" {
-		p.record(n, n.continueChange().MarkReady(p.now).Attribute(p.worker))
-		return nil
-	}
-	holds, err := p.condition(t)
-	var broken *conditionError
-	switch {
-	case errors.As(err, &broken):
-		p.record(n, n.continueChange().AbandonAs(tasks.KindExpression, tasks.SanitizeText(err.Error(), tasks.MaxError), p.now).Attribute(p.worker))
-		return nil
-	case err != nil:
-		return err
-	case !holds:
-		return p.skip(n, t, tasks.SkipCondition, "condition is false: "+t.If)
-	}
-	p.record(n, n.continueChange().MarkReady(p.now).Attribute(p.worker))
+	p.resolve(n, t, deps)
 	return nil
 }
 
-func (p *plan) skip(n *node, t *definition.Task, reason tasks.SkipReason, detail string) error {
-	p.record(n, n.continueChange().Skip(reason, string(t.TriggerRule), detail, p.now).Attribute(p.worker))
-	return nil
-}
-
-// dependencies counts the results of a task's dependencies. It returns an error if one has not ended.
-func (p *plan) dependencies(t *definition.Task) (deps definition.Ended, err error) {
-	if p.execution.UnsuccessfulTasks > 0 {
-		if err := p.ensureLoaded(t.Needs); err != nil {
-			return deps, err
-		}
-	}
+// countDependencies counts the results of a task's dependencies. Those that are not loaded are Completed.
+func (p *Plan) countDependencies(t *definition.Task) (deps definition.Ended) {
 	for _, name := range t.Needs {
-		switch n, ok := p.nodes[name]; {
-		case ok:
+		if n, ok := p.nodes[name]; ok {
 			deps.Add(n.task.Status, n.task.SkipReason)
-		case p.execution.UnsuccessfulTasks == 0:
+		} else {
 			deps.Succeeded++ // terminal, and no task of this execution was unsuccessful
 		}
 	}
-	if deps.Open > 0 {
-		return deps, fmt.Errorf("task %q counts no open dependency, but %d of them are not terminal", t.ID, deps.Open)
-	}
-	return deps, nil
+	return deps
 }
 
-// finishIfDone returns the change that ends the execution if no task is open. Otherwise, or if the execution has
-// already ended, it returns nil.
-func (p *plan) finishIfDone() (*change, error) {
-	if p.execution.OpenTasks > 0 || p.execution.Status.Terminal() {
-		return nil, nil
+// resolve makes a task ready or skipped if its trigger rule is decided. If the task has a condition, it becomes the
+// undecided one. If the rule is undecided, resolve does nothing.
+func (p *Plan) resolve(n *node, t *definition.Task, deps definition.Ended) {
+	switch t.TriggerRule.Decide(deps) {
+	case definition.Undecided:
+	case definition.SkippedByRule:
+		p.skip(n, t, tasks.SkipTriggerRule, fmt.Sprintf("trigger rule %s is not met", t.TriggerRule))
+	case definition.SkippedUpstreamFailed:
+		p.skip(n, t, tasks.SkipUpstreamFailed, fmt.Sprintf("trigger rule %s is not met, because of a failure above", t.TriggerRule))
+	case definition.Runs:
+		if t.If != "" {
+			p.undecided = n
+			return
+		}
+		p.record(n, n.continueChange().MarkReady(p.now).Attribute(p.Worker))
 	}
-	if p.execution.UnsuccessfulTasks > 0 && !p.fullGraph {
-		return nil, errNeedFullGraph
+}
+
+func (p *Plan) skip(n *node, t *definition.Task, reason tasks.SkipReason, detail string) {
+	p.record(n, n.continueChange().Skip(reason, string(t.TriggerRule), detail, p.now).Attribute(p.Worker))
+}
+
+// End returns the change that ends the execution if no task is open. Otherwise, or if the execution has already ended,
+// it returns nil. Advance must lack nothing.
+func (p *Plan) End() *Change {
+	if p.Execution.OpenTasks > 0 || p.Execution.Status.Terminal() {
+		return nil
 	}
 	counts, failure := map[tasks.Status]int{}, ""
-	if p.execution.UnsuccessfulTasks == 0 {
-		counts[tasks.Completed] = len(p.def.Tasks)
+	if p.Execution.UnsuccessfulTasks == 0 {
+		counts[tasks.Completed] = len(p.Definition.Tasks)
 	} else {
 		var first time.Time
-		for i := range p.def.Tasks {
-			n := p.nodes[p.def.Tasks[i].ID]
+		for i := range p.Definition.Tasks {
+			t := &p.Definition.Tasks[i]
+			n := p.nodes[t.ID]
 			counts[n.task.Status]++
-			if failed(n.task.Status) && !p.def.Tasks[i].ContinueOnError && (failure == "" || n.task.CompletedAt.Before(first)) {
+			if failed(n.task.Status) && !t.ContinueOnError && (failure == "" || n.task.CompletedAt.Before(first)) {
 				failure, first = fmt.Sprintf("task %s %s: %s", n.name, verb(n.task.Status), n.task.Error), n.task.CompletedAt.Time
 			}
 		}
 	}
-	m := end(p.execution, counts, tasks.SanitizeText(failure, tasks.MaxError), p.now)
-	m.worker, m.actor = p.worker, p.actor
-	return m, nil
+	m := p.Execution.End(counts, tasks.SanitizeText(failure, tasks.MaxError), p.now)
+	m.Worker, m.Actor = p.Worker, p.Actor
+	return m
 }
 
 func verb(s tasks.Status) string {
@@ -269,17 +253,7 @@ func verb(s tasks.Status) string {
 
 func failed(s tasks.Status) bool { return s == tasks.Failed || s == tasks.Abandoned }
 
-// result returns the changes of tasks in order, and the dependency counts that the changes do not write.
-func (p *plan) result() (moves []*tasks.Change, counters []tasks.DependencyCount) {
-	for _, n := range p.order {
-		n.change.NoOutbox, n.change.ReservedFor = p.execution.Status == Paused, string(p.execution.ReservedFor)
-		n.change.Task.RemainingDependencies = n.task.RemainingDependencies
-		moves = append(moves, n.change)
-	}
-	for _, n := range p.nodes {
-		if ended := n.remaining - n.task.RemainingDependencies; ended != 0 && (n.change == nil || !n.change.WritesRemaining()) {
-			counters = append(counters, tasks.DependencyCount{ID: n.task.ID, Ended: ended})
-		}
-	}
-	return moves, counters
+// has reports whether all of the named tasks are loaded.
+func (p *Plan) has(names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return p.nodes[name] == nil })
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // joined is a run of n tasks, and with join one more that needs them all; without it each needs the one before.
@@ -36,7 +36,7 @@ func perTask(b *testing.B, n int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/task")
 }
 
-var plannedAt = db.NewTime(time.Unix(1e9, 0))
+var plannedAt = dbtype.NewTime(time.Unix(1e9, 0))
 
 // BenchmarkPlanStart is what the engine works out for a run's start, without writing it.
 func BenchmarkPlanStart(b *testing.B) {
@@ -45,11 +45,11 @@ func BenchmarkPlanStart(b *testing.B) {
 			def := joined(b, n, false)
 			b.ReportAllocs()
 			for b.Loop() {
-				p, err := planStart(Execution{ID: db.NewID(), Status: Running, Version: 1, OpenTasks: n}, def, plannedAt, "")
-				if err != nil {
+				p := PlanStart(Execution{ID: dbtype.NewID(), Status: Running, Version: 1, OpenTasks: n}, def, plannedAt, "")
+				if _, err := p.Advance(); err != nil {
 					b.Fatal(err)
 				}
-				if moves, _ := p.result(); len(moves) != n {
+				if moves, _ := p.Changes(); len(moves) != n {
 					b.Fatalf("%d moves", len(moves))
 				}
 			}
@@ -69,9 +69,9 @@ func BenchmarkPlanFinish(b *testing.B) {
 	}{{"chain", 10, false, 1}, {"join-100", 100, true, 100}, {"join-1000", 1000, true, 1000}} {
 		b.Run(c.name, func(b *testing.B) {
 			def := joined(b, c.tasks, c.join)
-			x := Execution{ID: db.NewID(), Status: Running, Version: 1, OpenTasks: len(def.Tasks)}
-			start, err := planStart(x, def, plannedAt, "")
-			if err != nil {
+			x := Execution{ID: dbtype.NewID(), Status: Running, Version: 1, OpenTasks: len(def.Tasks)}
+			start := PlanStart(x, def, plannedAt, "")
+			if _, err := start.Advance(); err != nil {
 				b.Fatal(err)
 			}
 			var rows []tasks.Task
@@ -90,11 +90,12 @@ func BenchmarkPlanFinish(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				p := newPlan(x, def, rows, false, plannedAt)
-				if _, err := p.recordOutcomes("worker", outcomes); err != nil {
+				p := NewPlan(x, def, rows, false, plannedAt)
+				p.RecordOutcomes("worker", outcomes)
+				if _, err := p.Advance(); err != nil {
 					b.Fatal(err)
 				}
-				if moves, _ := p.result(); len(moves) != c.ends+1 {
+				if moves, _ := p.Changes(); len(moves) != c.ends+1 {
 					b.Fatalf("%d moves", len(moves))
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	rules "github.com/sluiceworks/sluice/modules/pipelines/oracle"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -67,9 +68,9 @@ func (o *oracle) follow() {
 			}
 			var ended []string
 			for _, need := range t.Needs {
-				ended = append(ended, oracleKind(o.at[need], o.above[need]))
+				ended = append(ended, rules.Kind(string(o.at[need]), o.above[need]))
 			}
-			says := oracleRule(string(t.TriggerRule), ended)
+			says := rules.Rule(string(t.TriggerRule), ended)
 			if says == "wait" {
 				continue
 			}
@@ -84,61 +85,6 @@ func (o *oracle) follow() {
 			}
 		}
 	}
-}
-
-// oracleKind is what a dependency counts as: good, bad, skipped, or open.
-func oracleKind(at tasks.Status, above bool) string {
-	switch {
-	case !at.Terminal():
-		return "open"
-	case at == tasks.Completed:
-		return "good"
-	case at == tasks.Skipped && !above:
-		return "skipped"
-	}
-	return "bad"
-}
-
-// oracleRule is the trigger rule, in the words of the documentation: wait, run, skip, or fail.
-func oracleRule(rule string, ended []string) string {
-	all := func(kinds ...string) bool {
-		return !slices.ContainsFunc(ended, func(k string) bool { return !slices.Contains(kinds, k) })
-	}
-	one := func(kinds ...string) bool {
-		return slices.ContainsFunc(ended, func(k string) bool { return slices.Contains(kinds, k) })
-	}
-	or := func(holds bool, instead string) string {
-		switch {
-		case holds:
-			return "run"
-		case one("open"):
-			return "wait"
-		case one("bad"):
-			return instead
-		}
-		return "skip"
-	}
-	switch rule {
-	case "one_success":
-		return or(one("good"), "fail")
-	case "one_failed":
-		return or(one("bad"), "skip")
-	case "one_done":
-		return or(one("good", "bad"), "skip")
-	case "all_success":
-		return or(all("good"), "fail")
-	case "all_failed":
-		return or(all("bad"), "skip")
-	case "all_skipped":
-		return or(all("skipped"), "skip")
-	case "none_failed":
-		return or(all("good", "skipped"), "fail")
-	case "none_failed_min_one_success":
-		return or(all("good", "skipped") && one("good"), "fail")
-	case "none_skipped":
-		return or(all("good", "bad"), "skip")
-	}
-	return or(all("good", "bad", "skipped"), "") // all_done and always
 }
 
 // end is how the run stands, given how it stood.

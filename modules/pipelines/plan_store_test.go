@@ -1,8 +1,8 @@
 package pipelines
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // store is a run's rows in memory, changed by plans as the engine's transactions would.
@@ -21,20 +21,18 @@ type store struct {
 	x      Execution
 	rows   map[string]tasks.Task
 	queued map[string]bool // who has an outbox row
-	now    db.Time
+	now    dbtype.Time
 	oracle *oracle
 }
 
 func startStore(t *rapid.T, def *definition.Definition) *store {
 	s := &store{
-		def: def, rows: map[string]tasks.Task{}, queued: map[string]bool{}, now: db.NewTime(time.Unix(1e9, 0)),
-		x:      Execution{ID: db.NewID(), PipelineName: def.Name, Status: Running, Version: 1, OpenTasks: len(def.Tasks), Input: db.JSON("{}")},
+		def: def, rows: map[string]tasks.Task{}, queued: map[string]bool{}, now: dbtype.NewTime(time.Unix(1e9, 0)),
+		x:      Execution{ID: dbtype.NewID(), PipelineName: def.Name, Status: Running, Version: 1, OpenTasks: len(def.Tasks), Input: dbtype.JSON("{}")},
 		oracle: newOracle(def),
 	}
-	p, err := planStart(s.x, def, s.now, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := PlanStart(s.x, def, s.now, "")
+	s.advance(t, p)
 	s.write(t, p)
 	s.check(t, "start")
 	return s
@@ -53,7 +51,7 @@ func (s *store) clone() *store {
 }
 
 // plan loads the named rows, or all.
-func (s *store) plan(whole bool, names ...string) *plan {
+func (s *store) plan(whole bool, names ...string) *Plan {
 	var list []tasks.Task
 	for name, row := range s.rows {
 		if whole || slices.Contains(names, name) {
@@ -61,24 +59,44 @@ func (s *store) plan(whole bool, names ...string) *plan {
 			list = append(list, row)
 		}
 	}
-	p := newPlan(s.x, s.def, list, whole, s.now)
-	p.outputs = func(names []string) (map[string]json.RawMessage, error) {
-		out := map[string]json.RawMessage{}
-		for _, name := range names {
-			if n := p.nodes[name]; n != nil && n.change != nil {
-				out[name] = json.RawMessage(n.change.Task.Output)
-			} else if s.rows[name].Status == tasks.Completed {
-				out[name] = json.RawMessage(s.rows[name].Output)
+	return NewPlan(s.x, s.def, list, whole, s.now)
+}
+
+// supply advances a plan, and supplies the rows and outputs that it lacks.
+func (s *store) supply(p *Plan) (Missing, error) {
+	for {
+		missing, err := p.Advance()
+		switch {
+		case err != nil || missing.FullGraph || missing.Nothing():
+			return missing, err
+		case len(missing.Tasks) > 0:
+			var list []tasks.Task
+			for _, name := range missing.Tasks {
+				list = append(list, s.rows[name])
 			}
+			p.SupplyTasks(missing.Tasks, list)
+		default:
+			out := map[string]json.RawMessage{}
+			for _, name := range missing.Outputs {
+				if s.rows[name].Status == tasks.Completed {
+					out[name] = json.RawMessage(s.rows[name].Output)
+				}
+			}
+			p.SupplyOutputs(missing.Outputs, out, nil)
 		}
-		return out, nil
 	}
-	return p
+}
+
+// advance is supply of a plan with the full graph.
+func (s *store) advance(t *rapid.T, p *Plan) {
+	if missing, err := s.supply(p); err != nil || missing.FullGraph {
+		t.Fatalf("the plan lacks %+v: %v", missing, err)
+	}
 }
 
 // write applies a plan, and sees that each move is legal and starts from the row as it is.
-func (s *store) write(t *rapid.T, p *plan) {
-	moves, counters := p.result()
+func (s *store) write(t *rapid.T, p *Plan) {
+	moves, counters := p.Changes()
 	for _, m := range moves {
 		row := s.rows[m.Task.TaskName]
 		if m.ReadVersion != row.Version || m.Task.Version != m.ReadVersion+int64(len(m.Steps)) {
@@ -121,17 +139,15 @@ func legal(t tasks.Transition, from tasks.Status) bool {
 }
 
 // ended is the execution as a plan leaves it.
-func (s *store) ended(t *rapid.T, p *plan) Execution {
-	end, err := p.finishIfDone()
-	switch {
-	case err != nil:
-		t.Fatal(err)
-	case end == nil:
-		return p.execution
-	case end.failure != nil:
-		t.Fatal(end.failure)
+func (s *store) ended(t *rapid.T, p *Plan) Execution {
+	end := p.End()
+	if end == nil {
+		return p.Execution
 	}
-	return end.execution
+	if err := end.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return end.Execution
 }
 
 // planned is what a plan would write.
@@ -143,9 +159,10 @@ type planned struct {
 	Execution Execution
 }
 
-func (s *store) planned(t *rapid.T, p *plan) planned {
-	moves, counters := p.result()
-	out := planned{Counters: sortCounters(counters), Execution: s.ended(t, p)}
+func (s *store) planned(t *rapid.T, p *Plan) planned {
+	moves, counters := p.Changes()
+	slices.SortFunc(counters, func(a, b tasks.DependencyCount) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	out := planned{Counters: counters, Execution: s.ended(t, p)}
 	for _, m := range moves {
 		out.Tasks, out.Hold = append(out.Tasks, m.Task), append(out.Hold, m.NoOutbox)
 		for _, step := range m.Steps {
@@ -159,29 +176,28 @@ func (s *store) planned(t *rapid.T, p *plan) planned {
 // whole one.
 func (s *store) finish(t *rapid.T, outcomes []*Outcome) {
 	whole := s.plan(true)
-	if lost, err := whole.recordOutcomes("worker", outcomes); err != nil || len(lost) > 0 {
-		t.Fatalf("whole plan: %v, %d lost", err, len(lost))
+	if lost := whole.RecordOutcomes("worker", outcomes); len(lost) > 0 {
+		t.Fatalf("whole plan: %d lost", len(lost))
 	}
+	s.advance(t, whole)
 	var near []string
-	for _, n := range (&executionOutcomes{id: s.x.ID, def: s.def, outcomes: outcomes}).tasksToLoad(false) {
-		near = append(near, n.TaskName)
+	for _, o := range outcomes {
+		near = append(near, o.Claim.Task.TaskName)
+		if o.Kind == OutcomeSucceeded {
+			near = append(near, s.def.Dependents(o.Claim.Task.TaskName)...)
+		}
 	}
 	p := s.plan(false, near...)
-	p.loadTasks = func(names []string) (list []tasks.Task, err error) {
-		for _, name := range names {
-			list = append(list, s.rows[name])
-		}
-		return list, nil
-	}
-	_, err := p.recordOutcomes("worker", outcomes)
+	p.RecordOutcomes("worker", outcomes)
+	missing, err := s.supply(p)
 	switch {
-	case err == nil:
-		if diff := cmp.Diff(s.planned(t, whole), s.planned(t, p)); diff != "" {
-			t.Fatalf("near plan (-whole +near):\n%s", diff)
-		}
-	case !errors.Is(err, errNeedFullGraph):
+	case err != nil:
 		t.Fatal(err)
-	case whole.execution.UnsuccessfulTasks == 0 || p.loads < maxLoads && whole.execution.OpenTasks > 0:
+	case !missing.FullGraph:
+		if diff := cmp.Diff(s.planned(t, whole), s.planned(t, p)); diff != "" {
+			t.Fatalf("partial plan (-whole +near):\n%s", diff)
+		}
+	case whole.Execution.UnsuccessfulTasks == 0 || p.supplies < maxSupplies && whole.Execution.OpenTasks > 0:
 		t.Fatal("the plan asks for the whole graph although it could know enough")
 	}
 	s.write(t, whole)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 const broken = " + 1 > 2" // after a dependency's text: no number, so that the condition can't be evaluated
@@ -72,7 +72,7 @@ func (s *store) runToEnd(t *rapid.T) {
 		if step == 200 {
 			t.Fatalf("the run does not end: %v", s.oracle.at)
 		}
-		s.now = db.NewTime(s.now.Add(time.Second))
+		s.now = dbtype.NewTime(s.now.Add(time.Second))
 		kind := "claim and finish"
 		if step < 60 {
 			kind = rapid.SampledFrom([]string{"claim", "finish", "claim and finish", "recover", "pause"}).Draw(t, "step")
@@ -147,7 +147,7 @@ func (s *store) outcome(t *rapid.T, name string, last bool) *Outcome {
 	}
 	def, _ := s.def.Task(name)
 	o := &Outcome{Claim: &Claim{Task: s.rows[name], Definition: def}, Kind: rapid.SampledFrom(kinds).Draw(t, "kind")}
-	o.Output, o.ErrorKind, o.Error, o.Until, o.Reason = db.JSON(`{"text":"x"}`), tasks.KindError, "it fails", s.now, "why"
+	o.Output, o.ErrorKind, o.Error, o.Until, o.Reason = dbtype.JSON(`{"text":"x"}`), tasks.KindError, "it fails", s.now, "why"
 	if o.Kind == OutcomeFailed && rapid.IntRange(0, 2).Draw(t, "permanent") == 0 {
 		o.ErrorKind = tasks.KindPermanent
 	}
@@ -191,9 +191,7 @@ func (s *store) recover(t *rapid.T) {
 			s.oracle.at[name] = tasks.Abandoned
 		}
 	}
-	if err := p.notifyDependents(); err != nil {
-		t.Fatal(err)
-	}
+	s.advance(t, p)
 	s.write(t, p)
 }
 
@@ -220,10 +218,13 @@ func (s *store) retry(t *rapid.T) {
 	}
 	from := rapid.SampledFrom(names).Draw(t, "from")
 	p := s.plan(true)
-	p.execution.Status = Running
+	p.Execution.Status = Running
 	before, above := maps.Clone(s.oracle.at), maps.Clone(s.oracle.above)
 	want := s.oracle.reopen(from)
-	names, err := p.resetTasks(from)
+	names, err := p.Reset(from)
+	if err == nil {
+		_, err = s.supply(p)
+	}
 	if len(want) == 0 || from != "" && s.oracle.at[from] == tasks.Skipped {
 		if !errors.Is(err, ErrInvalidState) {
 			t.Fatalf("a retry of nothing, or from a task that would be skipped again: %v, want ErrState", err)
@@ -234,9 +235,9 @@ func (s *store) retry(t *rapid.T) {
 	if diff := cmp.Diff(want, names); err != nil || diff != "" {
 		t.Fatalf("retry from %q: %v; reopened (-want +got):\n%s", from, err, diff)
 	}
-	m := restart(s.x, names, from)
-	m.execution.OpenTasks, m.execution.UnsuccessfulTasks = p.execution.OpenTasks, p.execution.UnsuccessfulTasks
-	p.execution = m.execution
+	m := s.x.Restart(names, from)
+	m.Execution.OpenTasks, m.Execution.UnsuccessfulTasks = p.Execution.OpenTasks, p.Execution.UnsuccessfulTasks
+	p.Execution = m.Execution
 	s.write(t, p)
 	s.check(t, "retry")
 }

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/enginetest"
-	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 var benchRuns = flag.Int("runs", 200, "runs of ten tasks (52 events) whose events the benchmark removes")
@@ -36,7 +37,7 @@ func BenchmarkWorkDuringRetention(b *testing.B) {
 			s.Work(b, b.Context(), workers.Config{Slots: 256})
 			for b.Loop() {
 				w.work(*benchRuns)
-				cutoff := db.NewTime(s.DB.Now())
+				cutoff := dbtype.NewTime(s.DB.Now())
 				alone, beside := w.rates(cutoff)
 				b.ReportMetric(alone, "tasks/s-alone")
 				b.ReportMetric(beside, "tasks/s-beside")
@@ -55,7 +56,7 @@ type bench struct {
 // rates runs tasks alternately alone and beside retention until the retention is complete, and returns the tasks per
 // second of both. Because they alternate, other load on the machine affects both equally. Retention is paused between
 // two executions, outside a transaction.
-func (w *bench) rates(cutoff db.Time) (alone, beside float64) {
+func (w *bench) rates(cutoff dbtype.Time) (alone, beside float64) {
 	var gate sync.Mutex
 	ended := make(chan error, 1)
 	gate.Lock()
@@ -98,7 +99,7 @@ func (w *bench) rates(cutoff db.Time) (alone, beside float64) {
 
 // work starts runs and waits until all have ended.
 func (w *bench) work(runs int) {
-	requests := make([]pipelines.StartRequest, runs)
+	requests := make([]engine.StartRequest, runs)
 	for i := range requests {
 		requests[i].Definition = w.def
 	}

@@ -11,8 +11,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/chores"
-	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // A batch is one transaction. It ends at the first of these bounds. An execution is never split, however many tasks
@@ -39,12 +40,12 @@ type Cleaner struct {
 	db        *db.DB
 	store     *store
 	chores    *chores.Repository
-	engine    *pipelines.Engine
-	pipelines *pipelines.Repository
+	engine    *engine.Engine
+	pipelines *engine.Repository
 }
 
 // New returns a Cleaner for a database.
-func New(d *db.DB, c *chores.Repository, e *pipelines.Engine, p *pipelines.Repository) *Cleaner {
+func New(d *db.DB, c *chores.Repository, e *engine.Engine, p *engine.Repository) *Cleaner {
 	return &Cleaner{db: d, store: &store{d}, chores: c, engine: e, pipelines: p}
 }
 
@@ -99,7 +100,7 @@ func (k *Cleaner) run(ctx context.Context, o Options, every time.Duration) (remo
 	if err != nil {
 		return nil, false, err
 	}
-	me := db.NewID().String()
+	me := dbtype.NewID().String()
 	if taken, err = k.chores.Acquire(ctx, chore, me, every); err != nil || !taken {
 		return nil, false, err
 	}
@@ -116,7 +117,7 @@ func (k *Cleaner) run(ctx context.Context, o Options, every time.Duration) (remo
 
 // RemoveEvents removes the events of all executions that ended before at, regardless of their pipelines' retention.
 // It calls progress, unless nil, after each execution with the number of events removed so far.
-func (k *Cleaner) RemoveEvents(ctx context.Context, at db.Time, progress func(removed int64)) (total int64, err error) {
+func (k *Cleaner) RemoveEvents(ctx context.Context, at dbtype.Time, progress func(removed int64)) (total int64, err error) {
 	p := &sweep{cleaner: k, sums: map[string]*Result{}, progress: func(r Result) {
 		total += r.Rows
 		if progress != nil {
@@ -132,7 +133,7 @@ func (k *Cleaner) RemoveEvents(ctx context.Context, at db.Time, progress func(re
 }
 
 // CountEvents returns the number of events that RemoveEvents would remove, and of the executions that they belong to.
-func (k *Cleaner) CountEvents(ctx context.Context, at db.Time) (events, executions int64, err error) {
+func (k *Cleaner) CountEvents(ctx context.Context, at dbtype.Time) (events, executions int64, err error) {
 	list, err := k.everywhere(ctx, at)
 	if err != nil {
 		return 0, 0, err
@@ -144,7 +145,7 @@ func (k *Cleaner) CountEvents(ctx context.Context, at db.Time) (events, executio
 	return events, executions, err
 }
 
-func (k *Cleaner) everywhere(ctx context.Context, at db.Time) ([]cutoff, error) {
+func (k *Cleaner) everywhere(ctx context.Context, at dbtype.Time) ([]cutoff, error) {
 	names, err := k.store.pipelines(ctx)
 	list := make([]cutoff, len(names))
 	for i, name := range names {

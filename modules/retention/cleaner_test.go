@@ -11,11 +11,12 @@ import (
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/retention"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
-	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,12 +26,12 @@ var broken = tasks.NewHandler("broken", func(context.Context, struct{}) (struct{
 })
 
 // fail starts runs that fail at once and can therefore be retried.
-func fail(t *testing.T, s *enginetest.Stack, n int) []db.ID {
+func fail(t *testing.T, s *enginetest.Stack, n int) []dbtype.ID {
 	t.Helper()
 	def := s.Define(t, "broken", definition.Task{ID: "a", Uses: "broken"})
 	stop := s.Work(t, t.Context(), workers.Config{Slots: 16})
 	defer stop()
-	requests := make([]pipelines.StartRequest, n)
+	requests := make([]engine.StartRequest, n)
 	for i := range requests {
 		requests[i].Definition = def
 	}
@@ -38,7 +39,7 @@ func fail(t *testing.T, s *enginetest.Stack, n int) []db.ID {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ids := make([]db.ID, n)
+	ids := make([]dbtype.ID, n)
 	for i, x := range started {
 		ids[i] = s.Wait(t, t.Context(), x.ID).ID
 	}
@@ -60,7 +61,7 @@ func TestRaceWithRetry(t *testing.T) {
 		}()
 		retried := 0
 		for _, id := range ids {
-			err := s.Engine.Retry(t.Context(), pipelines.ControlRequest{ID: id}, "")
+			err := s.Engine.Retry(t.Context(), engine.ControlRequest{ID: id}, "")
 			switch {
 			case err == nil:
 				retried++
@@ -71,7 +72,7 @@ func TestRaceWithRetry(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}
-		list, err := s.Pipelines.List(t.Context(), pipelines.Filter{})
+		list, err := s.Pipelines.List(t.Context(), engine.Filter{})
 		if err != nil || len(list) != retried {
 			t.Errorf("%d runs are left, %d were retried (%v)", len(list), retried, err)
 		}

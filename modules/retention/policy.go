@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Kind is a kind of data with a retention time.
@@ -52,7 +52,7 @@ func (a Policy) over(own Policy) Policy {
 // cutoff is a pipeline and the time before which its executions must have ended.
 type cutoff struct {
 	pipeline string
-	at       db.Time
+	at       dbtype.Time
 }
 
 // cutoffs returns, for each kind, the pipelines that the kind is removed from and their cutoffs.
@@ -73,7 +73,7 @@ func (k *Cleaner) cutoffs(ctx context.Context, o Options) (map[Kind][]cutoff, er
 	for _, name := range names {
 		for kind, age := range o.Ages.over(own[name]) {
 			if age > 0 {
-				out[kind] = append(out[kind], cutoff{name, db.NewTime(now.Add(-age))})
+				out[kind] = append(out[kind], cutoff{name, dbtype.NewTime(now.Add(-age))})
 			}
 		}
 	}

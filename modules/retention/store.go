@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // store contains the SQL statements of retention. Only this type deletes from the history, and only from ended
@@ -44,10 +45,10 @@ var counting = map[Kind]string{
 
 // candidate is an execution with data to remove.
 type candidate struct {
-	id       db.ID
+	id       dbtype.ID
 	version  int64 // when found; if it has changed since, the execution is skipped
 	pipeline string
-	cutoff   db.Time
+	cutoff   dbtype.Time
 	tasks    int64
 }
 
@@ -62,7 +63,7 @@ func (s *store) pipelines(ctx context.Context) ([]string, error) {
 }
 
 func setOf(list []cutoff) *db.RowSet {
-	names, at := make([]string, len(list)), make([]db.Time, len(list))
+	names, at := make([]string, len(list)), make([]dbtype.Time, len(list))
 	for i, c := range list {
 		names[i], at[i] = c.pipeline, c.at
 	}
@@ -84,7 +85,7 @@ func (s *store) count(ctx context.Context, kind Kind, list []cutoff) (out []Resu
 }
 
 // find returns the next executions, by id, that have data of the kind to remove. It takes no locks.
-func (s *store) find(ctx context.Context, kind Kind, list []cutoff, after db.ID) (found []candidate, err error) {
+func (s *store) find(ctx context.Context, kind Kind, list []cutoff, after dbtype.ID) (found []candidate, err error) {
 	beyond := ""
 	if !after.IsZero() {
 		beyond = `p.id > $after AND `
@@ -107,14 +108,14 @@ WHERE `+beyond+ended+` AND p.completed_at < x.cutoff AND `+wanted[kind]+` ORDER 
 
 // lock locks the rows of the candidates and returns those whose version is unchanged.
 func (s *store) lock(tx db.Tx, list []candidate) ([]candidate, error) {
-	ids := make([]db.ID, len(list))
+	ids := make([]dbtype.ID, len(list))
 	for i, c := range list {
 		ids[i] = c.id
 	}
-	versions := map[db.ID]int64{}
+	versions := map[dbtype.ID]int64{}
 	err := tx.Query(`SELECT p.id, p.version FROM {pipeline_executions} AS p WHERE p.id IN (SELECT id FROM $x) AND `+ended+` ORDER BY p.id $for_update`,
 		db.Args{"x": db.IDRows(ids)}, func(scan func(...any) error) error {
-			var id db.ID
+			var id dbtype.ID
 			var version int64
 			err := scan(&id, &version)
 			versions[id] = version
@@ -130,8 +131,8 @@ func (s *store) lock(tx db.Tx, list []candidate) ([]candidate, error) {
 }
 
 // remove removes a kind of data from locked executions and returns the number of rows removed from each.
-func (s *store) remove(tx db.Tx, kind Kind, list []candidate) (rows map[db.ID]int64, err error) {
-	ids, cutoffs := make([]db.ID, len(list)), make([]db.Time, len(list))
+func (s *store) remove(tx db.Tx, kind Kind, list []candidate) (rows map[dbtype.ID]int64, err error) {
+	ids, cutoffs := make([]dbtype.ID, len(list)), make([]dbtype.Time, len(list))
 	for i, c := range list {
 		ids[i], cutoffs[i] = c.id, c.cutoff
 	}
@@ -141,10 +142,10 @@ func (s *store) remove(tx db.Tx, kind Kind, list []candidate) (rows map[db.ID]in
 			return nil, err
 		}
 	}
-	rows = make(map[db.ID]int64, len(ids))
+	rows = make(map[dbtype.ID]int64, len(ids))
 	for _, statement := range removing[kind] {
 		err := tx.Query(statement, args, func(scan func(...any) error) error {
-			var id db.ID
+			var id dbtype.ID
 			err := scan(&id)
 			rows[id]++
 			return err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // sweep processes the executions once for each kind, in the order of their ids.
@@ -20,7 +21,7 @@ func (p *sweep) kind(ctx context.Context, kind Kind, list []cutoff) error {
 	if len(list) == 0 {
 		return nil
 	}
-	var after db.ID
+	var after dbtype.ID
 	for {
 		found, err := p.cleaner.store.find(ctx, kind, list, after)
 		if err != nil || len(found) == 0 {
@@ -54,7 +55,7 @@ func batch(list []candidate) int {
 // remove removes one batch in one transaction. It returns the duration of the transaction.
 func (p *sweep) remove(ctx context.Context, kind Kind, list []candidate) (took time.Duration, err error) {
 	began := p.cleaner.db.Now()
-	var rows map[db.ID]int64
+	var rows map[dbtype.ID]int64
 	var held []candidate
 	err = p.cleaner.db.Transaction(ctx, func(tx db.Tx) (err error) {
 		if p.holder != "" {

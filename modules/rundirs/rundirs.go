@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Store is the directory that contains the runs' directories of all databases that this machine works for.
@@ -63,11 +64,11 @@ type Dirs struct {
 }
 
 // Path returns a run's directory, which need not exist.
-func (d *Dirs) Path(run db.ID) string { return filepath.Join(d.dir, run.String()) }
+func (d *Dirs) Path(run dbtype.ID) string { return filepath.Join(d.dir, run.String()) }
 
 // Make creates a run's directory, accessible only to this process's user, unless it exists. It fails if another user
 // could replace the directory or one above it within the store.
-func (d *Dirs) Make(run db.ID) error {
+func (d *Dirs) Make(run dbtype.ID) error {
 	path := d.Path(run)
 	err := os.Mkdir(path, 0o700)
 	if errors.Is(err, fs.ErrNotExist) {

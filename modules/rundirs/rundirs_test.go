@@ -12,6 +12,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/rundirs"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,7 +33,7 @@ func open(t *testing.T, base string, d *db.DB) *rundirs.Dirs {
 func TestMake(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		base := filepath.Join(t.TempDir(), "not", "there")
-		dirs, id := open(t, base, d), db.NewID()
+		dirs, id := open(t, base, d), dbtype.NewID()
 		if _, err := os.Stat(base); !os.IsNotExist(err) {
 			t.Errorf("something was made before it was needed: %v", err)
 		}
@@ -58,7 +59,7 @@ func TestMake(t *testing.T) {
 
 func TestDatabasesShareNothing(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		base, id := t.TempDir(), db.NewID()
+		base, id := t.TempDir(), dbtype.NewID()
 		one, other := open(t, base, d), open(t, base, dbtest.SQLite(t))
 		if one.Path(id) == other.Path(id) {
 			t.Errorf("two databases share %s", one.Path(id))
@@ -75,7 +76,7 @@ func TestDatabasesShareNothing(t *testing.T) {
 // TestForeignPlace checks that a symbolic link in place of the database's directory is refused.
 func TestForeignPlace(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		base, elsewhere, id := t.TempDir(), t.TempDir(), db.NewID()
+		base, elsewhere, id := t.TempDir(), t.TempDir(), dbtype.NewID()
 		dirs := open(t, base, d)
 		if err := os.Symlink(elsewhere, filepath.Dir(dirs.Path(id))); err != nil {
 			t.Fatal(err)
@@ -90,7 +91,7 @@ func TestForeignPlace(t *testing.T) {
 // nothing else is.
 func TestSweep(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		dirs, id := open(t, t.TempDir(), d), db.NewID()
+		dirs, id := open(t, t.TempDir(), d), dbtype.NewID()
 		if n, err := dirs.Sweep(t.Context()); n != 0 || err != nil {
 			t.Errorf("without any: %d, %v", n, err)
 		}

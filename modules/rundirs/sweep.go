@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // batch is the number of runs looked up at once.
@@ -48,7 +49,7 @@ func (d *Dirs) Sweep(ctx context.Context) (removed int, err error) {
 func (d *Dirs) Count(ctx context.Context) (n int, err error) {
 	runs, err := d.list()
 	for len(runs) > 0 && err == nil {
-		var kept map[db.ID]bool
+		var kept map[dbtype.ID]bool
 		part := runs[:min(batch, len(runs))]
 		kept, err = d.kept(ctx, part)
 		n += len(part) - len(kept)
@@ -58,7 +59,7 @@ func (d *Dirs) Count(ctx context.Context) (n int, err error) {
 }
 
 // list returns the runs with a directory. A run's row is committed before its directory is created.
-func (d *Dirs) list() ([]db.ID, error) {
+func (d *Dirs) list() ([]dbtype.ID, error) {
 	entries, err := os.ReadDir(d.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -66,9 +67,9 @@ func (d *Dirs) list() ([]db.ID, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the runs' directories: %w", err)
 	}
-	var runs []db.ID
+	var runs []dbtype.ID
 	for _, e := range entries {
-		if id, err := db.ParseID(e.Name()); err == nil && e.IsDir() && id.String() == e.Name() {
+		if id, err := dbtype.ParseID(e.Name()); err == nil && e.IsDir() && id.String() == e.Name() {
 			runs = append(runs, id)
 		}
 	}
@@ -76,12 +77,12 @@ func (d *Dirs) list() ([]db.ID, error) {
 }
 
 // kept returns the runs whose directories must be kept.
-func (d *Dirs) kept(ctx context.Context, runs []db.ID) (map[db.ID]bool, error) {
-	kept := map[db.ID]bool{}
+func (d *Dirs) kept(ctx context.Context, runs []dbtype.ID) (map[dbtype.ID]bool, error) {
+	kept := map[dbtype.ID]bool{}
 	err := d.db.Query(ctx, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id
 WHERE p.status NOT IN ('Completed', 'Failed', 'Cancelled') OR p.outputs_removed_at IS NULL OR p.outputs_removed_at < p.completed_at`,
 		db.Args{"x": db.IDRows(runs)}, func(scan func(...any) error) error {
-			var id db.ID
+			var id dbtype.ID
 			err := scan(&id)
 			kept[id] = true
 			return err

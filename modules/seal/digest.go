@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Form1 is the first word of the data hashed for a seal of form 1, which covers only the history. New seals are of
@@ -23,7 +23,7 @@ const Form1 = "sluice-seal/1"
 
 // Header contains the fields of the execution itself that a seal covers.
 type Header struct {
-	PipelineExecutionID db.ID
+	PipelineExecutionID dbtype.ID
 	PipelineName        string
 	DefinitionVersion   string
 	Version             int64  // of the execution when it ended
@@ -32,9 +32,9 @@ type Header struct {
 
 // Event is one event of the history, as stored in the database.
 type Event struct {
-	ID              db.ID
-	TaskExecutionID db.ID // zero for an event of the pipeline
-	Version         int64 // 0 for an annotation
+	ID              dbtype.ID
+	TaskExecutionID dbtype.ID // zero for an event of the pipeline
+	Version         int64     // 0 for an annotation
 	Type            events.Type
 	Data            []byte
 	Worker, Actor   string
@@ -50,7 +50,7 @@ type Digest struct {
 }
 
 type leaf struct {
-	task    db.ID
+	task    dbtype.ID
 	version int64
 	hash    [sha256.Size]byte
 }
@@ -58,9 +58,9 @@ type leaf struct {
 // Add adds the next event, in the order of sequence numbers. Invalid JSON, which only a program other than sluice can
 // have written, is hashed as a string.
 func (d *Digest) Add(e *Event) {
-	data, err := db.JSON(e.Data).Canonical()
+	data, err := dbtype.JSON(e.Data).Canonical()
 	if err != nil {
-		data = db.AppendString(nil, string(e.Data))
+		data = dbtype.AppendString(nil, string(e.Data))
 	}
 	d.line = e.append(d.line[:0], data)
 	l := leaf{e.TaskExecutionID, e.Version, sha256.Sum256(d.line)}
@@ -77,11 +77,11 @@ func (d *Digest) Add(e *Event) {
 
 // append appends the event's line to b.
 func (e *Event) append(b, data []byte) []byte {
-	b = append(db.AppendString(append(b, '['), e.ID.String()), ',')
+	b = append(dbtype.AppendString(append(b, '['), e.ID.String()), ',')
 	if e.TaskExecutionID.IsZero() {
 		b = append(b, "null"...)
 	} else {
-		b = db.AppendString(b, e.TaskExecutionID.String())
+		b = dbtype.AppendString(b, e.TaskExecutionID.String())
 	}
 	b = append(b, ',')
 	if e.Version == 0 {
@@ -89,11 +89,11 @@ func (e *Event) append(b, data []byte) []byte {
 	} else {
 		b = strconv.AppendInt(b, e.Version, 10)
 	}
-	b = append(db.AppendString(append(b, ','), string(e.Type)), ',')
+	b = append(dbtype.AppendString(append(b, ','), string(e.Type)), ',')
 	b = append(append(b, data...), ',')
 	b = append(appendText(b, e.Worker), ',')
 	b = append(appendText(b, e.Actor), ',', '"')
-	b = time.UnixMicro(e.CreatedAt).UTC().AppendFormat(b, db.TimeFormat)
+	b = time.UnixMicro(e.CreatedAt).UTC().AppendFormat(b, dbtype.TimeFormat)
 	return append(b, '"', ']')
 }
 
@@ -101,7 +101,7 @@ func appendText(b []byte, s string) []byte {
 	if s == "" {
 		return append(b, "null"...)
 	}
-	return db.AppendString(b, s)
+	return dbtype.AppendString(b, s)
 }
 
 // Seal returns the seal of form 1 in hex.

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Form2 is the first word of the parts of a seal of form 2.
@@ -35,7 +35,7 @@ type Label struct {
 
 // Output is the output of one task.
 type Output struct {
-	TaskExecutionID db.ID
+	TaskExecutionID dbtype.ID
 	Hash            string
 }
 
@@ -45,9 +45,9 @@ func Hash(doc []byte) string {
 	if len(doc) == 0 {
 		return ""
 	}
-	c, err := db.JSON(doc).Canonical()
+	c, err := dbtype.JSON(doc).Canonical()
 	if err != nil {
-		c = db.AppendString(nil, string(doc))
+		c = dbtype.AppendString(nil, string(doc))
 	}
 	if string(c) == "null" {
 		return ""
@@ -82,23 +82,23 @@ func (p *Parts) Text() string {
 
 // appendPart appends a part with one value. An empty value becomes null.
 func appendPart(b []byte, name, value string) []byte {
-	b = append(db.AppendString(append(b, '['), name), ',')
+	b = append(dbtype.AppendString(append(b, '['), name), ',')
 	return append(appendText(b, value), ']', '\n')
 }
 
 func appendLine(b []byte, words ...string) []byte {
 	for i, w := range words {
 		b = append(b, "[,"[min(i, 1)])
-		b = db.AppendString(b, w)
+		b = dbtype.AppendString(b, w)
 	}
 	return append(b, ']', '\n')
 }
 
 // append appends the first line of the hashed text.
 func (h *Header) append(b []byte, form string) []byte {
-	b = db.AppendString(append(b, '['), form)
+	b = dbtype.AppendString(append(b, '['), form)
 	for _, s := range []string{h.PipelineExecutionID.String(), h.PipelineName, h.DefinitionVersion} {
-		b = db.AppendString(append(b, ','), s)
+		b = dbtype.AppendString(append(b, ','), s)
 	}
 	b = append(strconv.AppendInt(append(b, ','), h.Version, 10), ',')
 	return append(appendText(b, h.Previous), ']', '\n')
@@ -159,7 +159,7 @@ func (p *Parts) read(i int, line string) error {
 	case "events":
 		p.Events = value
 	case "output":
-		id, err := db.ParseID(value)
+		id, err := dbtype.ParseID(value)
 		if err != nil {
 			return err
 		}
@@ -177,7 +177,7 @@ func (h *Header) read(words []any, word func(int) string) (err error) {
 	if len(words) != 6 {
 		return fmt.Errorf("%d words: expected 6", len(words))
 	}
-	if h.PipelineExecutionID, err = db.ParseID(word(1)); err != nil {
+	if h.PipelineExecutionID, err = dbtype.ParseID(word(1)); err != nil {
 		return err
 	}
 	n, _ := words[4].(json.Number)

@@ -8,12 +8,12 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
-func mustID(t *testing.T, s string) db.ID {
+func mustID(t *testing.T, s string) dbtype.ID {
 	t.Helper()
-	id, err := db.ParseID(s)
+	id, err := dbtype.ParseID(s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,13 +5,14 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // read reads what the seals cover other than the executions' rows. Each row is hashed when it is read, so memory
 // holds only the hashes and one row.
 func (s *Sealer) read(ctx context.Context, list []*pending) error {
-	ids := make([]db.ID, len(list))
-	byID := make(map[db.ID]*pending, len(list))
+	ids := make([]dbtype.ID, len(list))
+	byID := make(map[dbtype.ID]*pending, len(list))
 	for i, x := range list {
 		ids[i] = x.parts.Header.PipelineExecutionID
 		byID[ids[i]] = x
@@ -48,7 +49,7 @@ FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER
 func ofDefinition(list []*pending) func(scan func(...any) error) error {
 	return func(scan func(...any) error) error {
 		var name, version string
-		var doc db.JSON
+		var doc dbtype.JSON
 		if err := scan(&name, &version, &doc); err != nil {
 			return err
 		}
@@ -62,9 +63,9 @@ func ofDefinition(list []*pending) func(scan func(...any) error) error {
 	}
 }
 
-func ofLabel(byID map[db.ID]*pending) func(scan func(...any) error) error {
+func ofLabel(byID map[dbtype.ID]*pending) func(scan func(...any) error) error {
 	return func(scan func(...any) error) error {
-		var of db.ID
+		var of dbtype.ID
 		var l Label
 		if err := scan(&of, &l.Name, &l.Value); err != nil {
 			return err
@@ -75,10 +76,10 @@ func ofLabel(byID map[db.ID]*pending) func(scan func(...any) error) error {
 	}
 }
 
-func ofOutput(byID map[db.ID]*pending) func(scan func(...any) error) error {
+func ofOutput(byID map[dbtype.ID]*pending) func(scan func(...any) error) error {
 	return func(scan func(...any) error) error {
-		var of, task db.ID
-		var doc db.JSON
+		var of, task dbtype.ID
+		var doc dbtype.JSON
 		if err := scan(&of, &task, &doc); err != nil {
 			return err
 		}
@@ -90,13 +91,13 @@ func ofOutput(byID map[db.ID]*pending) func(scan func(...any) error) error {
 	}
 }
 
-func ofEvent(byID map[db.ID]*pending) func(scan func(...any) error) error {
+func ofEvent(byID map[dbtype.ID]*pending) func(scan func(...any) error) error {
 	return func(scan func(...any) error) error {
 		var e Event
-		var of db.ID
-		var data db.JSON
-		var worker, actor db.Text
-		var at db.Time
+		var of dbtype.ID
+		var data dbtype.JSON
+		var worker, actor dbtype.Text
+		var at dbtype.Time
 		var typ string
 		if err := scan(&of, &e.ID, &e.TaskExecutionID, &e.Version, &typ, &data, &worker, &actor, &at); err != nil {
 			return err

@@ -7,20 +7,21 @@ import (
 	"fmt"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Root is one hash over all seals of a period.
 type Root struct {
-	Root       string  `json:"root"` // hex SHA-256 over one line "id seal" per execution
-	Executions int64   `json:"executions"`
-	Unsealed   int64   `json:"unsealed"` // ended in the period without a seal of that end
-	Since      db.Time `json:"since"`
-	Until      db.Time `json:"until"`
+	Root       string      `json:"root"` // hex SHA-256 over one line "id seal" per execution
+	Executions int64       `json:"executions"`
+	Unsealed   int64       `json:"unsealed"` // ended in the period without a seal of that end
+	Since      dbtype.Time `json:"since"`
+	Until      dbtype.Time `json:"until"`
 }
 
 // Root computes the hash over the executions that ended from since, inclusive, to until, exclusive, in the order of
 // their ids. A zero time is no bound.
-func (s *Sealer) Root(ctx context.Context, since, until db.Time) (Root, error) {
+func (s *Sealer) Root(ctx context.Context, since, until dbtype.Time) (Root, error) {
 	r := Root{Since: since, Until: until}
 	bounds, args := "", db.Args{"since": since, "until": until}
 	if !since.IsZero() {
@@ -32,8 +33,8 @@ func (s *Sealer) Root(ctx context.Context, since, until db.Time) (Root, error) {
 	sum := sha256.New()
 	err := s.db.Query(ctx, `SELECT id, seal, CASE WHEN seal IS NOT NULL AND sealed_version = version THEN 1 ELSE 0 END FROM {pipeline_executions}
 WHERE status IN ('Completed', 'Failed', 'Cancelled')`+bounds+` ORDER BY id`, args, func(scan func(...any) error) error {
-		var id db.ID
-		var seal db.Text
+		var id dbtype.ID
+		var seal dbtype.Text
 		var sealed int
 		if err := scan(&id, &seal, &sealed); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/chores"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // mark is the chore whose row means that sealing is enabled; the transaction that ends an execution looks for it.
@@ -53,9 +54,9 @@ func (s *Sealer) Enabled(ctx context.Context) (bool, error) {
 // MarkUnsealed marks the executions that ended without a seal, and still have all their events, as due to be sealed. It
 // returns their number.
 func (s *Sealer) MarkUnsealed(ctx context.Context) (marked int64, err error) {
-	var after db.ID
+	var after dbtype.ID
 	for {
-		var ids []db.ID
+		var ids []dbtype.ID
 		beyond := ""
 		if !after.IsZero() {
 			beyond = `id > $after AND `
@@ -63,7 +64,7 @@ func (s *Sealer) MarkUnsealed(ctx context.Context) (marked int64, err error) {
 		err := s.db.Query(ctx, `SELECT id FROM {pipeline_executions} WHERE `+beyond+`status IN ('Completed', 'Failed', 'Cancelled') AND seal_due = 0
   AND events_removed = 0 AND (sealed_version IS NULL OR sealed_version < version) ORDER BY id LIMIT 1000`, db.Args{"after": after},
 			func(scan func(...any) error) error {
-				ids = append(ids, db.ID{})
+				ids = append(ids, dbtype.ID{})
 				return scan(&ids[len(ids)-1])
 			})
 		if err != nil || len(ids) == 0 {
@@ -84,7 +85,7 @@ func (s *Sealer) MarkUnsealed(ctx context.Context) (marked int64, err error) {
 }
 
 // Run seals the executions that are due, or of them only the given ones. It returns the number sealed.
-func (s *Sealer) Run(ctx context.Context, only ...db.ID) (sealed int64, err error) {
+func (s *Sealer) Run(ctx context.Context, only ...dbtype.ID) (sealed int64, err error) {
 	for {
 		n, found, err := s.batch(ctx, only)
 		sealed += n
@@ -101,7 +102,7 @@ func (s *Sealer) Run(ctx context.Context, only ...db.ID) (sealed int64, err erro
 func (s *Sealer) RunEvery(ctx context.Context, log *zap.Logger) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
-	me := db.NewID().String()
+	me := dbtype.NewID().String()
 	for {
 		if err := s.sealDue(ctx, me); err != nil && ctx.Err() == nil {
 			log.Warn("ended executions wait for their seals", zap.Error(err))

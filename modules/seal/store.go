@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // pending is an ended execution without a seal of its end.
@@ -13,7 +14,7 @@ type pending struct {
 }
 
 // due returns executions that are to be sealed, by id.
-func (s *Sealer) due(ctx context.Context, only []db.ID, limit int) ([]*pending, error) {
+func (s *Sealer) due(ctx context.Context, only []dbtype.ID, limit int) ([]*pending, error) {
 	var list []*pending
 	args := db.Args{"limit": limit}
 	among := ""
@@ -24,8 +25,8 @@ func (s *Sealer) due(ctx context.Context, only []db.ID, limit int) ([]*pending, 
 	err := s.db.Query(ctx, `SELECT p.id, p.pipeline_name, p.definition_version, p.version, p.seal, p.idempotency_key, p.input FROM {pipeline_executions} AS p
 WHERE p.seal_due = 1`+among+` ORDER BY p.id LIMIT $limit`, args, func(scan func(...any) error) error {
 		x := &pending{}
-		var former, key db.Text
-		var input db.JSON
+		var former, key dbtype.Text
+		var input dbtype.JSON
 		h := &x.parts.Header
 		err := scan(&h.PipelineExecutionID, &h.PipelineName, &h.DefinitionVersion, &h.Version, &former, &key, &input)
 		h.Previous, x.parts.IdempotencyKey, x.parts.Input = string(former), string(key), Hash(input)
@@ -37,7 +38,7 @@ WHERE p.seal_due = 1`+among+` ORDER BY p.id LIMIT $limit`, args, func(scan func(
 
 // batch seals some executions. It reads the history without a lock. If an execution has changed since, its version
 // differs and the seal is not written.
-func (s *Sealer) batch(ctx context.Context, only []db.ID) (sealed int64, found int, err error) {
+func (s *Sealer) batch(ctx context.Context, only []dbtype.ID) (sealed int64, found int, err error) {
 	list, err := s.due(ctx, only, batchSize)
 	if err != nil || len(list) == 0 {
 		return 0, 0, err
@@ -46,7 +47,7 @@ func (s *Sealer) batch(ctx context.Context, only []db.ID) (sealed int64, found i
 		return 0, len(list), err
 	}
 	n := len(list)
-	ids, seals, parts, versions := make([]db.ID, n), make([]string, n), make([]string, n), make([]int64, n)
+	ids, seals, parts, versions := make([]dbtype.ID, n), make([]string, n), make([]string, n), make([]int64, n)
 	for i, x := range list {
 		x.parts.Events = x.digest.History()
 		parts[i] = x.parts.Text()

@@ -4,17 +4,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // ErrIllegal means that the transition table does not allow a transition.
 var ErrIllegal = errors.New("illegal transition")
 
+// ErrClaimLost is the error of a write by a worker that no longer holds the task. The write changed nothing.
+var ErrClaimLost = errors.New("claim lost: the worker no longer holds the task")
+
+// ErrVersionConflict means that a row changed between the read and the write. The transaction is rolled back.
+var ErrVersionConflict = errors.New("task changed since it was read")
+
 // Change describes the changes of one task in one transaction: the transitions in order, each with the data of its
-// event, and the resulting row. Its methods only change the value; Repository.Apply writes it to the database.
+// event, and the resulting row. Its methods only change the value; package taskstore writes it to the database.
 type Change struct {
 	Task        Task             // the resulting row
 	ReadVersion int64            // the version that was read; 0 for a row that does not exist yet
@@ -23,8 +30,8 @@ type Change struct {
 	// Holder and Since identify the claim that the row was under when it was read. Together with ReadVersion they are
 	// the fence. The version alone is not enough: after the loss of commits, another claim of the task may have the
 	// same version.
-	Holder   db.Text
-	Since    db.Time
+	Holder   dbtype.Text
+	Since    dbtype.Time
 	NoOutbox bool // the pipeline is not Running, so a task that becomes Ready gets no outbox row yet
 
 	ReservedFor string // the worker that the pipeline execution is reserved for; empty if none
@@ -36,7 +43,7 @@ type Change struct {
 type TransitionStep struct {
 	Transition Transition
 	Data       any // encoded as a JSON object
-	Worker     db.Text
+	Worker     dbtype.Text
 }
 
 // NewChange returns a change of a task as it was read, without steps.
@@ -59,13 +66,13 @@ func (m *Change) addStep(t Transition, data any) *Change {
 // Attribute sets the worker that the event of the last step names. Use it if the step was caused by a worker other than
 // the one in the row.
 func (m *Change) Attribute(worker string) *Change {
-	m.Steps[len(m.Steps)-1].Worker = db.Text(worker)
+	m.Steps[len(m.Steps)-1].Worker = dbtype.Text(worker)
 	return m
 }
 
 // Spec describes a task to be created.
 type Spec struct {
-	ID, PipelineExecutionID db.ID
+	ID, PipelineExecutionID dbtype.ID
 	TaskName, Handler       string
 	Queue                   string
 	Priority                Priority
@@ -90,7 +97,7 @@ func (n *Spec) beforeCreation() Task {
 }
 
 // Create returns a change that creates a task in status NotStarted.
-func Create(n Spec, now db.Time) *Change {
+func Create(n Spec, now dbtype.Time) *Change {
 	m := NewChange(n.beforeCreation())
 	m.Task.CreatedAt = now
 	return m.addStep(TransitionCreate, createdEvent{
@@ -100,12 +107,12 @@ func Create(n Spec, now db.Time) *Change {
 
 // MarkReady makes a NotStarted task Ready, and due at once. The caller has found that its trigger rule and its
 // condition hold.
-func (m *Change) MarkReady(now db.Time) *Change {
+func (m *Change) MarkReady(now dbtype.Time) *Change {
 	return m.addStep(TransitionMarkReady, readyEvent{now})
 }
 
 // Skip ends a task whose trigger rule or condition is false. detail is the reason as text for people.
-func (m *Change) Skip(reason SkipReason, rule, detail string, now db.Time) *Change {
+func (m *Change) Skip(reason SkipReason, rule, detail string, now dbtype.Time) *Change {
 	m.Task.CompletedAt, m.Task.SkipReason = now, reason
 	return m.addStep(TransitionSkip, skippedEvent{reason, rule, detail})
 }
@@ -113,18 +120,18 @@ func (m *Change) Skip(reason SkipReason, rule, detail string, now db.Time) *Chan
 // Claim assigns a Ready task to a worker. The caller has deleted its outbox row in the same transaction. A deferred
 // task continues its attempt; any other task begins the next one. A worker that runs the task at once appends
 // MarkStarted.
-func (t Task) Claim(worker string, leaseExpires, now db.Time) *Change {
+func (t Task) Claim(worker string, leaseExpires, now dbtype.Time) *Change {
 	return NewChange(t).Claim(worker, leaseExpires, now)
 }
 
 // Claim is Task.Claim as a further step, for an eager claim: the task becomes Ready in the same transaction, and never
 // gets an outbox row.
-func (m *Change) Claim(worker string, leaseExpires, now db.Time) *Change {
+func (m *Change) Claim(worker string, leaseExpires, now dbtype.Time) *Change {
 	deferred, before := m.Task.SubStatus == Deferred, m.Task.StartedAt
 	if !deferred {
 		m.Task.Attempt++
 	}
-	m.Task.WorkerID, m.Task.RetryAt, m.Task.StartedAt = db.Text(worker), db.Time{}, now
+	m.Task.WorkerID, m.Task.RetryAt, m.Task.StartedAt = dbtype.Text(worker), dbtype.Time{}, now
 	m.addStep(TransitionClaim, claimedEvent{m.Task.Attempt, leaseExpires})
 	if deferred {
 		m.addStep(TransitionResume, resumedEvent{since(before, now)})
@@ -138,7 +145,7 @@ func (m *Change) MarkStarted() *Change {
 }
 
 // Complete ends a running task with its output. exit is the exit code of its command; nil if it ran none.
-func (t Task) Complete(output db.JSON, exit *int, now db.Time) *Change {
+func (t Task) Complete(output dbtype.JSON, exit *int, now dbtype.Time) *Change {
 	m := NewChange(t)
 	m.Task.Output, m.Task.Error, m.Task.CompletedAt = output, "", now
 	m.Task.ErrorKind = ""
@@ -146,7 +153,7 @@ func (t Task) Complete(output db.JSON, exit *int, now db.Time) *Change {
 }
 
 // SkipRunning ends a running task as Skipped, because its command ended with one of its skip_exit_codes.
-func (t Task) SkipRunning(exit int, rule string, now db.Time) *Change {
+func (t Task) SkipRunning(exit int, rule string, now dbtype.Time) *Change {
 	m := NewChange(t)
 	m.Task.Error, m.Task.CompletedAt, m.Task.SkipReason = "", now, SkipExitCode
 	m.Task.ErrorKind = ""
@@ -154,17 +161,17 @@ func (t Task) SkipRunning(exit int, rule string, now db.Time) *Change {
 }
 
 // Fail ends a running task whose last attempt failed. exit is the exit code of its command; nil if there is none.
-func (t Task) Fail(kind ErrorKind, text string, exit *int, now db.Time) *Change {
+func (t Task) Fail(kind ErrorKind, text string, exit *int, now dbtype.Time) *Change {
 	m := NewChange(t)
-	m.Task.Error, m.Task.ErrorKind, m.Task.CompletedAt = db.Text(text), kind, now
+	m.Task.Error, m.Task.ErrorKind, m.Task.CompletedAt = dbtype.Text(text), kind, now
 	return m.addStep(TransitionFail, failedEvent{t.Attempt, text, kind, since(t.StartedAt, now), exitCodeOf(exit)})
 }
 
 // ScheduleRetry makes a running task Ready again after its attempt failed. Its outbox row becomes due after the delay.
-func (t Task) ScheduleRetry(kind ErrorKind, text string, exit *int, delay time.Duration, now db.Time) *Change {
+func (t Task) ScheduleRetry(kind ErrorKind, text string, exit *int, delay time.Duration, now dbtype.Time) *Change {
 	m := NewChange(t)
-	at := db.NewTime(now.Add(delay))
-	m.Task.Error, m.Task.ErrorKind, m.Task.RetryAt = db.Text(text), kind, at
+	at := dbtype.NewTime(now.Add(delay))
+	m.Task.Error, m.Task.ErrorKind, m.Task.RetryAt = dbtype.Text(text), kind, at
 	m.addStep(TransitionScheduleRetry, retryEvent{t.Attempt, t.Attempt + 1, text, kind, delay.Milliseconds(), at, exitCodeOf(exit)})
 	m.Task.WorkerID = ""
 	return m
@@ -172,7 +179,7 @@ func (t Task) ScheduleRetry(kind ErrorKind, text string, exit *int, delay time.D
 
 // Defer makes a running task Ready again at the request of its handler, due at until. Until the next claim, StartedAt
 // is the time of the deferral.
-func (t Task) Defer(until db.Time, reason string, now db.Time) *Change {
+func (t Task) Defer(until dbtype.Time, reason string, now dbtype.Time) *Change {
 	m := NewChange(t)
 	m.Task.RetryAt, m.Task.StartedAt = until, now
 	m.addStep(TransitionDefer, deferredEvent{t.Attempt, until, reason})
@@ -181,7 +188,7 @@ func (t Task) Defer(until db.Time, reason string, now db.Time) *Change {
 }
 
 // Recover makes a running task Ready again after the lease of its worker expired.
-func (t Task) Recover(now db.Time) *Change {
+func (t Task) Recover(now dbtype.Time) *Change {
 	m := NewChange(t)
 	m.Task.Recoveries++
 	m.Task.WorkerID = ""
@@ -190,7 +197,7 @@ func (t Task) Recover(now db.Time) *Change {
 
 // Release makes a running task Ready again because its worker stops before the task ends. The attempt counts neither
 // against MaxAttempts nor as a recovery.
-func (t Task) Release(reason string, now db.Time) *Change {
+func (t Task) Release(reason string, now dbtype.Time) *Change {
 	m := NewChange(t)
 	m.Task.MaxAttempts++
 	m.addStep(TransitionReset, resetEvent{
@@ -205,21 +212,21 @@ func (t Task) Release(reason string, now db.Time) *Change {
 func (t Task) Reopen(maxAttempts, remaining int) *Change {
 	m := NewChange(t)
 	m.Task.MaxAttempts, m.Task.Recoveries, m.Task.RemainingDependencies = t.Attempt+maxAttempts, 0, remaining
-	m.Task.WorkerID, m.Task.Error, m.Task.RetryAt, m.Task.CompletedAt = "", "", db.Time{}, db.Time{}
+	m.Task.WorkerID, m.Task.Error, m.Task.RetryAt, m.Task.CompletedAt = "", "", dbtype.Time{}, dbtype.Time{}
 	m.Task.SkipReason, m.Task.Output, m.Task.ErrorKind = NoSkipReason, nil, ""
 	return m.addStep(TransitionReopen, resetEvent{Cause: CauseOperator, Recoveries: 0, MaxAttempts: m.Task.MaxAttempts})
 }
 
 // Abandon ends a task that cannot be run.
-func (m *Change) Abandon(reason string, now db.Time) *Change {
+func (m *Change) Abandon(reason string, now dbtype.Time) *Change {
 	had := m.Task.WorkerID
-	m.Task.Error, m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = db.Text(reason), now, "", db.Time{}
+	m.Task.Error, m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = dbtype.Text(reason), now, "", dbtype.Time{}
 	m.Task.ErrorKind = ""
 	return m.addStep(TransitionAbandon, endedEvent{Reason: reason, Worker: had})
 }
 
 // AbandonAs is Abandon for a reason that is an error of the given kind.
-func (m *Change) AbandonAs(kind ErrorKind, reason string, now db.Time) *Change {
+func (m *Change) AbandonAs(kind ErrorKind, reason string, now dbtype.Time) *Change {
 	had := m.Task.WorkerID
 	m.Abandon(reason, now)
 	m.Task.ErrorKind = kind
@@ -228,24 +235,24 @@ func (m *Change) AbandonAs(kind ErrorKind, reason string, now db.Time) *Change {
 }
 
 // Cancel ends a task because its pipeline execution is cancelled.
-func (t Task) Cancel(reason string, now db.Time) *Change {
+func (t Task) Cancel(reason string, now dbtype.Time) *Change {
 	m := NewChange(t)
-	m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = now, "", db.Time{}
+	m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = now, "", dbtype.Time{}
 	m.Task.RemainingDependencies = 0 // the dependencies end in the same transaction
 	return m.addStep(TransitionCancel, endedEvent{Reason: reason, Worker: t.WorkerID})
 }
 
-func since(from, to db.Time) int64 {
+func since(from, to dbtype.Time) int64 {
 	if from.IsZero() {
 		return 0
 	}
 	return max(0, to.Sub(from.Time).Milliseconds())
 }
 
-// dataCache caches encoded event data by value, because most events of a large transaction have the same data.
-type dataCache map[any]json.RawMessage
+// EventDataCache caches encoded event data by value, because most events of a large transaction have the same data.
+type EventDataCache map[any]json.RawMessage
 
-func (e dataCache) of(s *TransitionStep) (json.RawMessage, error) {
+func (e EventDataCache) of(s *TransitionStep) (json.RawMessage, error) {
 	if data, ok := e[s.Data]; ok {
 		return data, nil
 	}
@@ -257,8 +264,17 @@ func (e dataCache) of(s *TransitionStep) (json.RawMessage, error) {
 	return data, nil
 }
 
-// events appends the events of the change to list and returns it.
-func (m *Change) events(list []events.Event, known dataCache) ([]events.Event, error) {
+// Err returns ErrIllegal if the transition table does not allow one of the steps.
+func (m *Change) Err() error { return m.failure }
+
+// WritesRemaining reports whether the change writes the remaining dependencies with the row. If it does not, they must
+// be counted separately.
+func (m *Change) WritesRemaining() bool {
+	return m.ReadVersion == 0 || slices.ContainsFunc(m.Steps, func(s TransitionStep) bool { return s.Transition.WritesRemaining })
+}
+
+// AppendEvents appends the events of the change to list and returns it.
+func (m *Change) AppendEvents(list []events.Event, known EventDataCache) ([]events.Event, error) {
 	for i := range m.Steps {
 		s := &m.Steps[i]
 		data, err := known.of(s)
@@ -268,7 +284,7 @@ func (m *Change) events(list []events.Event, known dataCache) ([]events.Event, e
 		version := m.ReadVersion + int64(i) + 1
 		list = append(list, events.Event{
 			PipelineExecutionID: m.Task.PipelineExecutionID, TaskExecutionID: m.Task.ID, EventType: s.Transition.Event,
-			Version: &version, EventData: db.JSON(data), WorkerID: s.Worker, Actor: db.Text(m.Actor),
+			Version: &version, EventData: dbtype.JSON(data), WorkerID: s.Worker, Actor: dbtype.Text(m.Actor),
 		})
 	}
 	return list, nil

@@ -5,14 +5,14 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // BenchmarkMoves is a task's whole life as moves with their events, without writing them: created and ready, claimed
 // and started, completed.
 func BenchmarkMoves(b *testing.B) {
-	now := db.NewTime(time.Unix(1e9, 0))
-	created := Spec{ID: db.NewID(), PipelineExecutionID: db.NewID(), TaskName: "task", Handler: "any", Queue: DefaultQueue, Priority: Normal, TriggerRule: "all_success", MaxAttempts: 3}
+	now := dbtype.NewTime(time.Unix(1e9, 0))
+	created := Spec{ID: dbtype.NewID(), PipelineExecutionID: dbtype.NewID(), TaskName: "task", Handler: "any", Queue: DefaultQueue, Priority: Normal, TriggerRule: "all_success", MaxAttempts: 3}
 	history := make([]events.Event, 0, 8)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -22,7 +22,7 @@ func BenchmarkMoves(b *testing.B) {
 		history = history[:0]
 		for _, m := range []*Change{ready, started, ended} {
 			var err error
-			if history, err = m.events(history, dataCache{}); err != nil || m.failure != nil {
+			if history, err = m.AppendEvents(history, EventDataCache{}); err != nil || m.failure != nil {
 				b.Fatal(err, m.failure)
 			}
 		}

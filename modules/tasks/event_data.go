@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // The causes of a reset.
@@ -63,11 +63,11 @@ type (
 		ContinueOnError bool `json:"continue_on_error,omitempty"`
 	}
 	readyEvent struct {
-		AvailableAt db.Time `json:"available_at"`
+		AvailableAt dbtype.Time `json:"available_at"`
 	}
 	claimedEvent struct {
-		Attempt        int     `json:"attempt"`
-		LeaseExpiresAt db.Time `json:"lease_expires_at"`
+		Attempt        int         `json:"attempt"`
+		LeaseExpiresAt dbtype.Time `json:"lease_expires_at"`
 	}
 	resumedEvent struct {
 		DeferredFor int64 `json:"deferred_for"` // milliseconds
@@ -76,9 +76,9 @@ type (
 		Attempt int `json:"attempt"`
 	}
 	deferredEvent struct {
-		Attempt  int     `json:"attempt"`
-		ResumeAt db.Time `json:"resume_at"`
-		Reason   string  `json:"reason"`
+		Attempt  int         `json:"attempt"`
+		ResumeAt dbtype.Time `json:"resume_at"`
+		Reason   string      `json:"reason"`
 	}
 	completedEvent struct {
 		Attempt    int      `json:"attempt"`
@@ -86,13 +86,13 @@ type (
 		ExitCode   exitCode `json:"exit_code,omitempty"`
 	}
 	retryEvent struct {
-		Attempt     int       `json:"attempt"`
-		NextAttempt int       `json:"next_attempt"`
-		Error       string    `json:"error"`
-		ErrorKind   ErrorKind `json:"error_kind"`
-		DelayMS     int64     `json:"delay_ms"`
-		RetryAt     db.Time   `json:"retry_at"`
-		ExitCode    exitCode  `json:"exit_code,omitempty"`
+		Attempt     int         `json:"attempt"`
+		NextAttempt int         `json:"next_attempt"`
+		Error       string      `json:"error"`
+		ErrorKind   ErrorKind   `json:"error_kind"`
+		DelayMS     int64       `json:"delay_ms"`
+		RetryAt     dbtype.Time `json:"retry_at"`
+		ExitCode    exitCode    `json:"exit_code,omitempty"`
 	}
 	failedEvent struct {
 		Attempt    int       `json:"attempt"`
@@ -114,16 +114,16 @@ type (
 		DurationMS int64    `json:"duration_ms"`
 	}
 	resetEvent struct {
-		Cause       string   `json:"cause"`
-		Worker      db.Text  `json:"worker"` // the worker that lost the task
-		Recoveries  int      `json:"recoveries"`
-		Reason      string   `json:"reason,omitempty"`
-		MaxAttempts int      `json:"max_attempts,omitempty"`
-		AvailableAt *db.Time `json:"available_at,omitempty"`
+		Cause       string       `json:"cause"`
+		Worker      dbtype.Text  `json:"worker"` // the worker that lost the task
+		Recoveries  int          `json:"recoveries"`
+		Reason      string       `json:"reason,omitempty"`
+		MaxAttempts int          `json:"max_attempts,omitempty"`
+		AvailableAt *dbtype.Time `json:"available_at,omitempty"`
 	}
 	endedEvent struct {
-		Reason string  `json:"reason"`
-		Worker db.Text `json:"worker"` // the worker that held the task; empty if none
+		Reason string      `json:"reason"`
+		Worker dbtype.Text `json:"worker"` // the worker that held the task; empty if none
 		// ErrorKind is set if Reason is an error.
 		ErrorKind ErrorKind `json:"error_kind,omitempty"`
 	}

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Handler runs one kind of task, the one that `uses` names. It must be safe for concurrent use. Extensions register
@@ -47,8 +47,8 @@ func (h *limitedHandler) Limit() int { return h.limit }
 
 // Attempt is one attempt of one task, as passed to its handler.
 type Attempt struct {
-	PipelineExecutionID db.ID
-	TaskExecutionID     db.ID
+	PipelineExecutionID dbtype.ID
+	TaskExecutionID     dbtype.ID
 	PipelineName        string
 	TaskName            string
 	Number              int

@@ -3,12 +3,10 @@ package tasks
 import (
 	"regexp"
 	"slices"
-
-	"github.com/sluiceworks/sluice/modules/outbox"
 )
 
 // DefaultQueue is the queue of tasks and workers that do not name one.
-const DefaultQueue = outbox.DefaultQueue
+const DefaultQueue = "default"
 
 var queuePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,62}$`)
 

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Backoff determines how the delay grows with the number of failed attempts.
@@ -39,13 +39,13 @@ const (
 )
 
 // Value returns NULL for an empty kind.
-func (k ErrorKind) Value() (driver.Value, error) { return db.Text(k).Value() }
+func (k ErrorKind) Value() (driver.Value, error) { return dbtype.Text(k).Value() }
 
 // Scan reads NULL as an empty kind.
-func (k *ErrorKind) Scan(src any) error { return (*db.Text)(k).Scan(src) }
+func (k *ErrorKind) Scan(src any) error { return (*dbtype.Text)(k).Scan(src) }
 
 // MarshalJSON returns null for an empty kind.
-func (k ErrorKind) MarshalJSON() ([]byte, error) { return db.Text(k).MarshalJSON() }
+func (k ErrorKind) MarshalJSON() ([]byte, error) { return dbtype.Text(k).MarshalJSON() }
 
 // ErrorKinds returns all kinds.
 func ErrorKinds() []ErrorKind {

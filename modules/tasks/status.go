@@ -3,7 +3,7 @@ package tasks
 import (
 	"database/sql/driver"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Status is the status of a task.
@@ -46,13 +46,13 @@ const (
 )
 
 // Value returns NULL for an empty value.
-func (s SubStatus) Value() (driver.Value, error) { return db.Text(s).Value() }
+func (s SubStatus) Value() (driver.Value, error) { return dbtype.Text(s).Value() }
 
 // Scan reads NULL as an empty value.
-func (s *SubStatus) Scan(src any) error { return (*db.Text)(s).Scan(src) }
+func (s *SubStatus) Scan(src any) error { return (*dbtype.Text)(s).Scan(src) }
 
 // MarshalJSON returns null for an empty value.
-func (s SubStatus) MarshalJSON() ([]byte, error) { return db.Text(s).MarshalJSON() }
+func (s SubStatus) MarshalJSON() ([]byte, error) { return dbtype.Text(s).MarshalJSON() }
 
 // SkipReason is the reason why a task is Skipped. It is empty (NULL) for other tasks.
 type SkipReason string
@@ -68,10 +68,10 @@ const (
 )
 
 // Value returns NULL for an empty value.
-func (s SkipReason) Value() (driver.Value, error) { return db.Text(s).Value() }
+func (s SkipReason) Value() (driver.Value, error) { return dbtype.Text(s).Value() }
 
 // Scan reads NULL as an empty value.
-func (s *SkipReason) Scan(src any) error { return (*db.Text)(s).Scan(src) }
+func (s *SkipReason) Scan(src any) error { return (*dbtype.Text)(s).Scan(src) }
 
 // MarshalJSON returns null for an empty value.
-func (s SkipReason) MarshalJSON() ([]byte, error) { return db.Text(s).MarshalJSON() }
+func (s SkipReason) MarshalJSON() ([]byte, error) { return dbtype.Text(s).MarshalJSON() }

@@ -26,13 +26,15 @@ type Transition struct {
 	SubStatus SubStatus
 	Event     events.Type
 	Outbox    OutboxEffect
+
+	WritesRemaining bool // it writes the task's remaining dependencies with the row
 }
 
 // The transition table (see the diagram in docs/architecture.md). TransitionResume and TransitionMarkStarted do not
 // change the status Running. They record that a deferral has ended, and that the handler may have run.
 var (
 	TransitionCreate        = Transition{Name: "create", To: NotStarted, Event: events.TaskCreated}
-	TransitionMarkReady     = Transition{Name: "mark ready", From: []Status{NotStarted}, To: Ready, Event: events.TaskMarkedReady, Outbox: OutboxAdd}
+	TransitionMarkReady     = Transition{Name: "mark ready", From: []Status{NotStarted}, To: Ready, Event: events.TaskMarkedReady, Outbox: OutboxAdd, WritesRemaining: true}
 	TransitionClaim         = Transition{Name: "claim", From: []Status{Ready}, To: Running, SubStatus: Active, Event: events.TaskClaimed, Outbox: OutboxRemove}
 	TransitionResume        = Transition{Name: "resume", From: []Status{Running}, To: Running, SubStatus: Active, Event: events.TaskResumed}
 	TransitionMarkStarted   = Transition{Name: "mark started", From: []Status{Running}, To: Running, SubStatus: Active, Event: events.TaskStarted}
@@ -40,12 +42,12 @@ var (
 	TransitionComplete      = Transition{Name: "complete", From: []Status{Running}, To: Completed, Event: events.TaskCompleted}
 	TransitionScheduleRetry = Transition{Name: "schedule retry", From: []Status{Running}, To: Ready, Event: events.TaskRetryScheduled, Outbox: OutboxAdd}
 	TransitionFail          = Transition{Name: "fail", From: []Status{Running}, To: Failed, Event: events.TaskFailed}
-	TransitionSkip          = Transition{Name: "skip", From: []Status{NotStarted}, To: Skipped, Event: events.TaskSkipped}
+	TransitionSkip          = Transition{Name: "skip", From: []Status{NotStarted}, To: Skipped, Event: events.TaskSkipped, WritesRemaining: true}
 	SkipRunning             = Transition{Name: "skip running", From: []Status{Running}, To: Skipped, Event: events.TaskSkipped}
 	TransitionReset         = Transition{Name: "reset", From: []Status{Running}, To: Ready, Event: events.TaskReset, Outbox: OutboxAdd}
-	TransitionReopen        = Transition{Name: "reopen", From: []Status{Completed, Failed, Abandoned, Cancelled, Skipped}, To: NotStarted, Event: events.TaskReset}
-	TransitionAbandon       = Transition{Name: "abandon", From: []Status{NotStarted, Ready, Running}, To: Abandoned, Event: events.TaskAbandoned, Outbox: OutboxRemove}
-	TransitionCancel        = Transition{Name: "cancel", From: []Status{NotStarted, Ready, Running}, To: Cancelled, Event: events.TaskCancelled, Outbox: OutboxRemove}
+	TransitionReopen        = Transition{Name: "reopen", From: []Status{Completed, Failed, Abandoned, Cancelled, Skipped}, To: NotStarted, Event: events.TaskReset, WritesRemaining: true}
+	TransitionAbandon       = Transition{Name: "abandon", From: []Status{NotStarted, Ready, Running}, To: Abandoned, Event: events.TaskAbandoned, Outbox: OutboxRemove, WritesRemaining: true}
+	TransitionCancel        = Transition{Name: "cancel", From: []Status{NotStarted, Ready, Running}, To: Cancelled, Event: events.TaskCancelled, Outbox: OutboxRemove, WritesRemaining: true}
 )
 
 // Transitions returns all transitions.

@@ -7,35 +7,35 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Execution is one run of a pipeline.
 type Execution struct {
-	ID                db.ID            `json:"id"`
+	ID                dbtype.ID        `json:"id"`
 	Pipeline          string           `json:"pipeline"`
 	DefinitionVersion string           `json:"definition_version"`
 	Status            pipelines.Status `json:"status"`
 	Version           int64            `json:"version"` // counts transitions
 	Attempt           int              `json:"attempt"` // 1, and 1 more for each retry of the run
-	Input             db.JSON          `json:"input"`
-	Error             db.Text          `json:"error"`
-	IdempotencyKey    db.Text          `json:"idempotency_key"`
+	Input             dbtype.JSON      `json:"input"`
+	Error             dbtype.Text      `json:"error"`
+	IdempotencyKey    dbtype.Text      `json:"idempotency_key"`
 	OpenTasks         int              `json:"open_tasks"`         // tasks that are not terminal
 	UnsuccessfulTasks int              `json:"unsuccessful_tasks"` // terminal tasks that are not Completed
 	EventsRemoved     int64            `json:"events_removed"`     // by retention
-	OutputsRemovedAt  db.Time          `json:"outputs_removed_at"` // by retention; null: never
-	LogsRemovedAt     db.Time          `json:"logs_removed_at"`    // by retention; null: never
-	Seal              db.Text          `json:"seal"`
-	FormerSeal        db.Text          `json:"former_seal"`
+	OutputsRemovedAt  dbtype.Time      `json:"outputs_removed_at"` // by retention; null: never
+	LogsRemovedAt     dbtype.Time      `json:"logs_removed_at"`    // by retention; null: never
+	Seal              dbtype.Text      `json:"seal"`
+	FormerSeal        dbtype.Text      `json:"former_seal"`
 	SealedVersion     *int64           `json:"sealed_version"`
-	SealParts         db.Text          `json:"seal_parts,omitempty"` // what Seal is the hash of; list leaves it out
-	ReservedFor       db.Text          `json:"reserved_for"`         // the worker of the sluice run process that alone claims its tasks; null: any worker may
-	CreatedAt         db.Time          `json:"created_at"`
-	StartedAt         db.Time          `json:"started_at"` // of its first task; null: none has started, it is queued
-	CompletedAt       db.Time          `json:"completed_at"`
-	PausedAt          db.Time          `json:"paused_at"`
-	DeadlineAt        db.Time          `json:"deadline_at"` // when the pipeline's timeout ends it; null: it has none, or has ended
+	SealParts         dbtype.Text      `json:"seal_parts,omitempty"` // what Seal is the hash of; list leaves it out
+	ReservedFor       dbtype.Text      `json:"reserved_for"`         // the worker of the sluice run process that alone claims its tasks; null: any worker may
+	CreatedAt         dbtype.Time      `json:"created_at"`
+	StartedAt         dbtype.Time      `json:"started_at"` // of its first task; null: none has started, it is queued
+	CompletedAt       dbtype.Time      `json:"completed_at"`
+	PausedAt          dbtype.Time      `json:"paused_at"`
+	DeadlineAt        dbtype.Time      `json:"deadline_at"` // when the pipeline's timeout ends it; null: it has none, or has ended
 	WaitedMS          int64            `json:"waited_ms"`   // from its creation to its first task's start; so far, or until it ended without
 	DurationMS        *int64           `json:"duration_ms"` // since its first task started, so far if it has not ended; null: none has
 
@@ -43,7 +43,7 @@ type Execution struct {
 }
 
 // OfExecution shows an execution whose first task started at an instant, or has not (zero). now is the database's time.
-func OfExecution(x pipelines.Execution, started db.Time, now time.Time) Execution {
+func OfExecution(x pipelines.Execution, started dbtype.Time, now time.Time) Execution {
 	v := Execution{
 		ID: x.ID, Pipeline: x.PipelineName, DefinitionVersion: x.DefinitionVersion, Status: x.Status, Version: x.Version, Attempt: x.Attempt, Input: x.Input,
 		Error: x.Error, IdempotencyKey: x.IdempotencyKey, OpenTasks: x.OpenTasks, UnsuccessfulTasks: x.UnsuccessfulTasks,
@@ -64,7 +64,7 @@ func OfExecution(x pipelines.Execution, started db.Time, now time.Time) Executio
 }
 
 // OfExecutions shows several; started is by id.
-func OfExecutions(list []pipelines.Execution, started map[db.ID]db.Time, now time.Time) []Execution {
+func OfExecutions(list []pipelines.Execution, started map[dbtype.ID]dbtype.Time, now time.Time) []Execution {
 	out := make([]Execution, len(list))
 	for i, x := range list {
 		out[i] = OfExecution(x, started[x.ID], now)
@@ -75,8 +75,8 @@ func OfExecutions(list []pipelines.Execution, started map[db.ID]db.Time, now tim
 // Task is one task of a run.
 type Task struct {
 	ID                    string           `json:"id"` // its name in the YAML
-	TaskExecutionID       db.ID            `json:"task_execution_id"`
-	PipelineExecutionID   db.ID            `json:"pipeline_execution_id"`
+	TaskExecutionID       dbtype.ID        `json:"task_execution_id"`
+	PipelineExecutionID   dbtype.ID        `json:"pipeline_execution_id"`
 	Uses                  string           `json:"uses"`  // the handler
 	Needs                 []string         `json:"needs"` // null: retention has removed the history, which tells it
 	Queue                 string           `json:"queue"`
@@ -87,16 +87,16 @@ type Task struct {
 	Attempt               int              `json:"attempt"` // the number of the last attempt begun
 	MaxAttempts           int              `json:"max_attempts"`
 	RemainingDependencies int              `json:"remaining_dependencies"` // those that are not terminal
-	WorkerID              db.Text          `json:"worker_id"`
-	RetryAt               db.Time          `json:"retry_at"`    // of a Ready task: no claim before
+	WorkerID              dbtype.Text      `json:"worker_id"`
+	RetryAt               dbtype.Time      `json:"retry_at"`    // of a Ready task: no claim before
 	Recoveries            int              `json:"recoveries"`  // attempts lost with their worker
 	SkipReason            tasks.SkipReason `json:"skip_reason"` // of a Skipped task
-	Output                db.JSON          `json:"output"`
-	Error                 db.Text          `json:"error"` // of the last failed attempt, until one completes
+	Output                dbtype.JSON      `json:"output"`
+	Error                 dbtype.Text      `json:"error"` // of the last failed attempt, until one completes
 	ErrorKind             tasks.ErrorKind  `json:"error_kind"`
-	CreatedAt             db.Time          `json:"created_at"`
-	StartedAt             db.Time          `json:"started_at"` // of the last attempt; of a deferred task, when it was deferred
-	CompletedAt           db.Time          `json:"completed_at"`
+	CreatedAt             dbtype.Time      `json:"created_at"`
+	StartedAt             dbtype.Time      `json:"started_at"` // of the last attempt; of a deferred task, when it was deferred
+	CompletedAt           dbtype.Time      `json:"completed_at"`
 	DurationMS            *int64           `json:"duration_ms"` // since StartedAt, so far if it is running; null: it is not, and has not been
 }
 
@@ -116,7 +116,7 @@ func OfTask(t tasks.Task, needs []string, now time.Time) Task {
 }
 
 // OfTasks shows several; needs is by the id of the task execution.
-func OfTasks(list []tasks.Task, needs map[db.ID][]string, now time.Time) []Task {
+func OfTasks(list []tasks.Task, needs map[dbtype.ID][]string, now time.Time) []Task {
 	out := make([]Task, len(list))
 	for i, t := range list {
 		out[i] = OfTask(t, needs[t.ID], now)
@@ -125,7 +125,7 @@ func OfTasks(list []tasks.Task, needs map[db.ID][]string, now time.Time) []Task 
 }
 
 // milliseconds is how long something took, or has taken by now.
-func milliseconds(from, to db.Time, now time.Time) int64 {
+func milliseconds(from, to dbtype.Time, now time.Time) int64 {
 	end := to.Time
 	if to.IsZero() {
 		end = now

@@ -11,6 +11,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
@@ -66,7 +67,7 @@ func TestDatabaseClockIsSet(t *testing.T) {
 	if len(rows) != 1 || rows[0].AvailableAt.Sub(s.DB.Now()).Round(time.Minute) != time.Hour {
 		t.Errorf("what was started by the clock that was ahead waits as %+v", rows)
 	}
-	must(t, s.Engine.Cancel(ctx, pipelines.ControlRequest{ID: ahead, Actor: "test"}))
+	must(t, s.Engine.Cancel(ctx, engine.ControlRequest{ID: ahead, Actor: "test"}))
 	close(g.out)
 	if e := s.Wait(t, ctx, held); e.Status != pipelines.Completed {
 		t.Errorf("status %s: %s", e.Status, e.Error)

@@ -14,10 +14,12 @@ import (
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // serving runs a pool that logs what comes out, as a server's does, for the time of the test.
@@ -39,13 +41,13 @@ func serving(t *testing.T, s *enginetest.Stack, log *zap.Logger) {
 }
 
 // runAlone works a run off as `sluice run` does: reserved for a private pool, which observes nothing.
-func runAlone(t *testing.T, s *enginetest.Stack, def *definition.Definition) db.ID {
+func runAlone(t *testing.T, s *enginetest.Stack, def *definition.Definition) dbtype.ID {
 	t.Helper()
 	ctx := context.Background()
 	pool := s.Pool(workers.Config{Slots: 2, Private: true})
 	worker, err := pool.Register(ctx)
 	must(t, err)
-	started, err := s.Engine.Start(ctx, []pipelines.StartRequest{{Definition: def, ReservedFor: worker}})
+	started, err := s.Engine.Start(ctx, []engine.StartRequest{{Definition: def, ReservedFor: worker}})
 	must(t, err)
 	pool.WorkOn(started[0].ID)
 	working, stop := context.WithCancel(ctx)
@@ -65,7 +67,7 @@ func TestEachEndIsLoggedOnce(t *testing.T) {
 		core, logs := observer.New(zapcore.InfoLevel)
 		command := open(&enginetest.Scripted{})
 		never := command.Start(t, ctx, command.Define(t, "nobody-serves", step("a", nil)), "")
-		must(t, command.Engine.Cancel(ctx, pipelines.ControlRequest{ID: never, Actor: "test"})) // no server is there yet: the first one tells
+		must(t, command.Engine.Cancel(ctx, engine.ControlRequest{ID: never, Actor: "test"})) // no server is there yet: the first one tells
 		gone := command.Start(t, ctx, command.Define(t, "gone", step("a", nil)), "")
 		forgetDefinition(t, command, "gone")
 		first, second := open(&enginetest.Scripted{}), open(&enginetest.Scripted{})
@@ -73,21 +75,21 @@ func TestEachEndIsLoggedOnce(t *testing.T) {
 		serving(t, second, zap.New(core))
 
 		want := map[string]int{never.String() + " a run was cancelled": 1}
-		ended := func(id db.ID, message string) {
+		ended := func(id dbtype.ID, message string) {
 			command.Wait(t, ctx, id)
 			want[id.String()+" "+message]++
 		}
 		ended(gone, "a run failed")
 		good := command.Start(t, ctx, command.Define(t, "good", step("a", nil)), "")
 		ended(good, "a run completed")
-		must(t, command.Engine.Retry(ctx, pipelines.ControlRequest{ID: good, Actor: "test"}, "a"))
+		must(t, command.Engine.Retry(ctx, engine.ControlRequest{ID: good, Actor: "test"}, "a"))
 		ended(good, "a run completed")
 		bad := command.Start(t, ctx, command.Define(t, "bad", attempts(2).to(step("a", nil, "error", "error"))), "")
 		ended(bad, "a run failed")
 		want[bad.String()+" a task's attempt failed, retried: true"]++
 		want[bad.String()+" a task's attempt failed, retried: false"]++
 		hang := command.Start(t, ctx, command.Define(t, "hang", step("a", nil, "hang")), "")
-		must(t, command.Engine.Cancel(ctx, pipelines.ControlRequest{ID: hang, Actor: "test"}))
+		must(t, command.Engine.Cancel(ctx, engine.ControlRequest{ID: hang, Actor: "test"}))
 		ended(hang, "a run was cancelled")
 		ended(command.Start(t, ctx, command.Define(t, "nothing-to-do", condition("false").to(step("a", nil))), ""), "a run completed")
 		ended(runAlone(t, command, command.Define(t, "alone", step("a", nil, "error"))), "a run failed")
@@ -109,7 +111,7 @@ func TestEachEndIsLoggedOnce(t *testing.T) {
 
 // loseWorkerOf has a run's task taken from the worker that holds it, as if that had died. A worker that renews its
 // lease meanwhile is given another chance to lose it.
-func loseWorkerOf(t *testing.T, s *enginetest.Stack, id db.ID) {
+func loseWorkerOf(t *testing.T, s *enginetest.Stack, id dbtype.ID) {
 	t.Helper()
 	ctx, before := context.Background(), -1
 	dbtest.Eventually(t, "the task is taken from a worker that holds it", func() bool {
@@ -124,7 +126,7 @@ func loseWorkerOf(t *testing.T, s *enginetest.Stack, id db.ID) {
 		}
 		if x.Status == tasks.Running {
 			must(t, s.DB.Transaction(ctx, func(tx db.Tx) error {
-				_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $worker`, db.Args{"now": db.NewTime(tx.Now.Add(-time.Hour)), "worker": string(x.WorkerID)})
+				_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $worker`, db.Args{"now": dbtype.NewTime(tx.Now.Add(-time.Hour)), "worker": string(x.WorkerID)})
 				return err
 			}))
 			_, err = s.Engine.RecoverLost(ctx, "", time.Second)

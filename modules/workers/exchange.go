@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 )
 
 // concurrentExchanges is how many exchanges a pool runs at once. While one waits for the disk, the other works.
@@ -122,7 +123,7 @@ func (p *Pool) exchange(ctx, work context.Context, handlers *sync.WaitGroup, gro
 
 // callEngine runs the transaction of an exchange. If the exchange claims tasks, its timeout is the length of the lease,
 // because a claim that takes longer is useless.
-func (p *Pool) callEngine(work context.Context, request pipelines.ExchangeRequest) (pipelines.ExchangeResult, error) {
+func (p *Pool) callEngine(work context.Context, request engine.ExchangeRequest) (engine.ExchangeResult, error) {
 	if request.Filter.Limit > 0 {
 		limited, cancel := context.WithTimeout(work, p.config.Lease)
 		defer cancel()
@@ -133,7 +134,7 @@ func (p *Pool) callEngine(work context.Context, request pipelines.ExchangeReques
 
 // exchangeFailed handles an exchange that failed. Its outcomes are retried without a claim. If it tried to claim, the
 // claim is in doubt and further claims are paused.
-func (p *Pool) exchangeFailed(work context.Context, group []*pipelines.Outcome, request pipelines.ExchangeRequest, err error) {
+func (p *Pool) exchangeFailed(work context.Context, group []*pipelines.Outcome, request engine.ExchangeRequest, err error) {
 	if request.Filter.Limit > 0 {
 		p.markInDoubt()
 		p.resetCursors() // the rows that the failed claim deleted exist again
@@ -171,7 +172,7 @@ func (p *Pool) claimsPaused() bool {
 }
 
 // applyResult updates the pool after a committed exchange. It returns the functions that run the claimed tasks.
-func (p *Pool) applyResult(work context.Context, r pipelines.ExchangeRequest, held reservation, result pipelines.ExchangeResult) (begun []func()) {
+func (p *Pool) applyResult(work context.Context, r engine.ExchangeRequest, held reservation, result engine.ExchangeResult) (begun []func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range r.Outcomes {

@@ -10,11 +10,13 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 var (
@@ -33,7 +35,7 @@ func quoted(s string) string {
 // lastKind is the kind of error of the event that ended the run's last task.
 func lastKind(t *testing.T, s *enginetest.Stack, x pipelines.Execution) string {
 	t.Helper()
-	list, err := s.Events.List(t.Context(), events.Filter{PipelineExecutionID: x.ID})
+	list, err := s.Events.List(t.Context(), eventstore.Filter{PipelineExecutionID: x.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,14 +83,14 @@ func TestPast(t *testing.T) {
 			}
 			checkPast(t, s, id, attempt)
 			if attempt == 1 {
-				must(t, s.Engine.Retry(ctx, pipelines.ControlRequest{ID: id, Actor: "test"}, ""))
+				must(t, s.Engine.Retry(ctx, engine.ControlRequest{ID: id, Actor: "test"}, ""))
 			}
 		}
 	})
 }
 
 // checkPast sees what the tasks of TestPast have read.
-func checkPast(t *testing.T, s *enginetest.Stack, id db.ID, attempt int) {
+func checkPast(t *testing.T, s *enginetest.Stack, id dbtype.ID, attempt int) {
 	t.Helper()
 	list, err := s.Tasks.ListByPipeline(t.Context(), id)
 	must(t, err)

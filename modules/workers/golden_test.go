@@ -10,12 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluiceworks/sluice/modules/enginetest"
-	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // step is a task of the scripted handler.
@@ -50,10 +51,10 @@ func timeout(d time.Duration) option { return func(t *definition.Task) { t.Timeo
 const ran = "created marked_ready claimed started completed"
 
 // sequences gives the events of each task, and of the pipeline under its own name, in short.
-func sequences(t *testing.T, s *enginetest.Stack, id db.ID) map[string]string {
+func sequences(t *testing.T, s *enginetest.Stack, id dbtype.ID) map[string]string {
 	t.Helper()
 	ctx := context.Background()
-	list, err := s.Events.ListByPipeline(ctx, id, events.Page{})
+	list, err := s.Events.ListByPipeline(ctx, id, eventstore.Page{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +62,7 @@ func sequences(t *testing.T, s *enginetest.Stack, id db.ID) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[db.ID]string{}
+	names := map[dbtype.ID]string{}
 	for _, x := range all {
 		names[x.ID] = x.TaskName
 	}
@@ -197,7 +198,7 @@ func TestGoldenControl(t *testing.T) {
 	enginetest.Each(t, []tasks.Handler{scripted}, func(t *testing.T, s *enginetest.Stack) {
 		ctx := context.Background()
 		def := s.Define(t, "golden", step("a", nil, "error", "ok"), step("b", []string{"a"}), step("side", nil))
-		order := pipelines.ControlRequest{Reason: "because", Actor: "somebody"}
+		order := engine.ControlRequest{Reason: "because", Actor: "somebody"}
 
 		order.ID = s.Start(t, ctx, def, "")
 		must(t, s.Engine.Pause(ctx, order))
@@ -234,7 +235,7 @@ func TestGoldenCancel(t *testing.T) {
 		stop := s.Work(t, ctx, workers.Config{Slots: 4})
 		id := s.Start(t, ctx, def, "")
 		<-scripted.Called
-		must(t, s.Engine.Cancel(ctx, pipelines.ControlRequest{ID: id, Reason: "enough", Actor: "somebody"}))
+		must(t, s.Engine.Cancel(ctx, engine.ControlRequest{ID: id, Reason: "enough", Actor: "somebody"}))
 		stop() // the handler's context has been cancelled and its outcome refused
 		want := map[string]string{
 			"pipeline": "started cancelled", "a": "created marked_ready claimed started cancelled", "b": "created cancelled",
@@ -242,7 +243,7 @@ func TestGoldenCancel(t *testing.T) {
 		if diff := cmp.Diff(want, sequences(t, s, id)); diff != "" {
 			t.Errorf("history (-want +got):\n%s", diff)
 		}
-		must(t, s.Engine.Retry(ctx, pipelines.ControlRequest{ID: id}, ""))
+		must(t, s.Engine.Retry(ctx, engine.ControlRequest{ID: id}, ""))
 		s.Work(t, ctx, workers.Config{Slots: 4})
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
 			t.Errorf("status %s after the retry, want Completed", e.Status)

@@ -13,12 +13,15 @@ import (
 	"github.com/sluiceworks/sluice/modules/audit/audittest"
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // crowd counts how many handlers of a kind run at once, by worker and in all.
@@ -93,7 +96,7 @@ func TestLimitsHold(t *testing.T) {
 		handlers := []tasks.Handler{tasks.WithLimit(narrow.handler("narrow"), limit), wide.handler("wide")}
 		stacks := []*enginetest.Stack{open(handlers...), open(handlers...)}
 		var pools []*workers.Pool
-		var ids []db.ID
+		var ids []dbtype.ID
 		var working sync.WaitGroup
 		serving, stop := context.WithCancel(ctx)
 		for _, s := range stacks {
@@ -200,7 +203,7 @@ func TestFloodStopsNoLimited(t *testing.T) {
 		s.Until(t, ctx, id, func(e pipelines.Execution) bool { return e.OpenTasks < flood-20 })
 		close(g.out)
 		first, last := s.Wait(t, ctx, limited), s.Wait(t, ctx, id)
-		list, err := s.Events.ListByPipeline(ctx, id, events.Page{})
+		list, err := s.Events.ListByPipeline(ctx, id, eventstore.Page{})
 		must(t, err)
 		after := 0
 		for _, e := range list {
@@ -238,7 +241,7 @@ func TestFullHandlerNeedsNoPoll(t *testing.T) {
 			<-g.entered
 		}
 		close(g.out)
-		for _, id := range []db.ID{held, id} {
+		for _, id := range []dbtype.ID{held, id} {
 			if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
 				t.Errorf("status %s", e.Status)
 			}
@@ -281,7 +284,7 @@ func TestFleetSharesLimits(t *testing.T) {
 		s := enginetest.New(t, base.DB, tasks.WithLimit(g.handler("gate"), limit))
 		def := s.Define(t, "wide", wideTasks(each, "gate")...)
 		names := []string{"a", "b", "c"}
-		ids := map[string]db.ID{"a": s.Start(t, inTenant(t, s.DB, "a"), def, "")}
+		ids := map[string]dbtype.ID{"a": s.Start(t, inTenant(t, s.DB, "a"), def, "")}
 		stop, _ := fleetOf(t, s, workers.TenantPoolsConfig{Config: workers.Config{Slots: slots}})
 		for range limit {
 			<-g.entered // the lone tenant has all
@@ -379,6 +382,6 @@ func TestDrainGivesRoomBack(t *testing.T) {
 		if n, err := s.Outbox.CountPending(ctx); n != 5 || err != nil {
 			t.Errorf("%d tasks in the outbox (%v)", n, err)
 		}
-		must(t, s.Engine.Cancel(ctx, pipelines.ControlRequest{ID: id}))
+		must(t, s.Engine.Cancel(ctx, engine.ControlRequest{ID: id}))
 	})
 }

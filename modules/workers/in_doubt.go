@@ -8,8 +8,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // inDoubtPolls is how often a worker compares its claims with the database after an event that leaves claims in doubt:
@@ -72,7 +73,7 @@ func (p *Pool) recover(ctx context.Context) {
 		p.config.Observer.Recovered(n)
 		p.log.Info("recovered tasks of workers with an expired lease", zap.Int("tasks", n))
 	}
-	var failed pipelines.RecoveryErrors
+	var failed engine.RecoveryErrors
 	switch {
 	case errors.As(err, &failed):
 		for _, f := range failed {
@@ -89,7 +90,7 @@ func (p *Pool) recover(ctx context.Context) {
 
 // claimKey identifies a claim.
 type claimKey struct {
-	task    db.ID
+	task    dbtype.ID
 	version int64
 	since   int64
 }

@@ -17,17 +17,19 @@ import (
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // expire ends the leases of all workers there are, by the database's clock.
 func expire(t *testing.T, s *enginetest.Stack) {
 	t.Helper()
 	must(t, s.DB.Transaction(context.Background(), func(tx db.Tx) error {
-		n, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now`, db.Args{"now": db.NewTime(tx.Now.Add(-time.Second))})
+		n, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now`, db.Args{"now": dbtype.NewTime(tx.Now.Add(-time.Second))})
 		if err == nil && n == 0 {
 			t.Error("there is no worker whose lease could expire")
 		}
@@ -38,10 +40,10 @@ func expire(t *testing.T, s *enginetest.Stack) {
 // claimAs claims as a worker of its own that nobody runs.
 func claimAs(t *testing.T, s *enginetest.Stack, limit int) (worker string, claims []pipelines.Claim) {
 	t.Helper()
-	ctx, worker := context.Background(), "by-hand-"+db.NewID().String()
+	ctx, worker := context.Background(), "by-hand-"+dbtype.NewID().String()
 	expires, err := s.Leases.Register(ctx, leases.Worker{ID: worker, Slots: limit}, time.Hour)
 	must(t, err)
-	claims, err = s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: worker, LeaseExpiresAt: expires, Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: limit}})
+	claims, err = s.Engine.Claim(ctx, engine.ClaimRequest{Worker: worker, LeaseExpiresAt: expires, Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: limit}})
 	must(t, err)
 	return worker, claims
 }
@@ -260,7 +262,7 @@ func TestLeaseClaimNeedsOne(t *testing.T) {
 		id := s.Start(t, ctx, s.Define(t, "lease", step("a", nil)), "")
 		expires, err := s.Leases.Register(ctx, leases.Worker{ID: "slow", Slots: 1}, time.Hour)
 		must(t, err)
-		request := pipelines.ClaimRequest{Worker: "slow", LeaseExpiresAt: expires, Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 1}}
+		request := engine.ClaimRequest{Worker: "slow", LeaseExpiresAt: expires, Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 1}}
 		expire(t, s)
 		for _, what := range []string{"expired", "removed"} {
 			if claims, err := s.Engine.Claim(ctx, request); len(claims) > 0 {

@@ -6,16 +6,17 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
-	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
 type params struct {
 	fx.In
 	DB       *db.DB
-	Engine   *pipelines.Engine
-	Tasks    *tasks.Repository
+	Engine   *engine.Engine
+	Tasks    *taskstore.Repository
 	Outbox   *outbox.Repository
 	Leases   *leases.Repository
 	Handlers *tasks.Registry

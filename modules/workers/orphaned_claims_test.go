@@ -13,10 +13,12 @@ import (
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // forget undoes the claim of a task as a database that loses commits does: its row, its events and its outbox row are
@@ -34,7 +36,7 @@ WHERE id = $id`, db.Args{"id": c.Task.ID})
 }
 
 // refuseReset has the database refuse to make a running task Ready again, as it refuses data that it can't hold.
-func refuseReset(t *testing.T, s *enginetest.Stack, task db.ID) {
+func refuseReset(t *testing.T, s *enginetest.Stack, task dbtype.ID) {
 	t.Helper()
 	statements := []string{`CREATE TRIGGER refuse BEFORE UPDATE ON {task_executions} WHEN hex(OLD.id) = '` + strings.ToUpper(strings.ReplaceAll(task.String(), "-", "")) +
 		`' AND NEW.status = 'Ready' BEGIN SELECT RAISE(ABORT, 'refused'); END`}
@@ -64,8 +66,8 @@ func TestFenceAfterLostCommits(t *testing.T) {
 		worker, first := claimAs(t, s, 1)
 		forget(t, s, &first[0])
 		want := outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 1}
-		turned, err := s.Engine.CompleteAndClaim(ctx, pipelines.ExchangeRequest{
-			Worker: worker, LeaseExpiresAt: db.NewTime(s.DB.Now().Add(time.Hour)), Outcomes: []*pipelines.Outcome{{Claim: &first[0]}}, Filter: want, PollOutbox: true,
+		turned, err := s.Engine.CompleteAndClaim(ctx, engine.ExchangeRequest{
+			Worker: worker, LeaseExpiresAt: dbtype.NewTime(s.DB.Now().Add(time.Hour)), Outcomes: []*pipelines.Outcome{{Claim: &first[0]}}, Filter: want, PollOutbox: true,
 		})
 		must(t, err)
 		if len(turned.Claims) != 1 || !errors.Is(turned.Conflicts[0], tasks.ErrClaimLost) {
@@ -106,7 +108,7 @@ func TestStrayGivenBackAtTheEnd(t *testing.T) {
 		elsewhere := step("a", nil)
 		elsewhere.Queue = "elsewhere"
 		id := s.Start(t, ctx, s.Define(t, "stray", elsewhere), "")
-		_, err = s.Engine.Claim(ctx, pipelines.ClaimRequest{
+		_, err = s.Engine.Claim(ctx, engine.ClaimRequest{
 			Worker: list[0].ID, LeaseExpiresAt: list[0].LeaseExpiresAt, Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Queues: []string{"elsewhere"}, Limit: 1},
 		})
 		must(t, err)
@@ -144,7 +146,7 @@ func TestRecoveryOfEachByItself(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, s := context.Background(), open(&enginetest.Scripted{})
 		def := s.Define(t, "many", step("a", nil), step("b", []string{"a"}))
-		var ids []db.ID
+		var ids []dbtype.ID
 		for range 5 {
 			ids = append(ids, s.Start(t, ctx, def, ""))
 		}
@@ -152,9 +154,9 @@ func TestRecoveryOfEachByItself(t *testing.T) {
 		broken := claims[2].Task
 		refuseReset(t, s, broken.ID)
 		expire(t, s)
-		for try := range pipelines.MaxRecoveryAttempts {
+		for try := range engine.MaxRecoveryAttempts {
 			n, err := s.Engine.RecoverLost(ctx, "", time.Microsecond)
-			var failed pipelines.RecoveryErrors
+			var failed engine.RecoveryErrors
 			if want := 4 * max(0, 1-try); n != want || !errors.As(err, &failed) || len(failed) != 1 ||
 				failed[0].PipelineExecutionID != broken.PipelineExecutionID || failed[0].Attempts != try+1 || failed[0].Abandoned {
 				t.Fatalf("try %d: %d tasks, %v", try, n, err)
@@ -166,7 +168,7 @@ func TestRecoveryOfEachByItself(t *testing.T) {
 			}
 		}
 		_, err := s.Engine.Recover(ctx)
-		var failed pipelines.RecoveryErrors
+		var failed engine.RecoveryErrors
 		if !errors.As(err, &failed) || len(failed) != 1 || !failed[0].Abandoned {
 			t.Errorf("the last try: %v", err)
 		}
@@ -195,7 +197,7 @@ func TestRecoveryThatKills(t *testing.T) {
 		claimAs(t, s, 1)
 		expire(t, s)
 		must(t, s.DB.Transaction(ctx, func(tx db.Tx) error {
-			taken, err := s.Leases.Acquire(tx, []db.ID{id}, time.Hour)
+			taken, err := s.Leases.Acquire(tx, []dbtype.ID{id}, time.Hour)
 			if err == nil && len(taken) != 1 {
 				t.Errorf("%+v", taken)
 			}
@@ -204,10 +206,10 @@ func TestRecoveryThatKills(t *testing.T) {
 		if n, err := s.Engine.RecoverLost(ctx, "", time.Hour); n != 0 || err != nil {
 			t.Errorf("somebody else is at it: %d, %v", n, err)
 		}
-		for range pipelines.MaxRecoveryAttempts {
+		for range engine.MaxRecoveryAttempts {
 			must(t, s.Leases.Attempt(ctx, id, time.Microsecond))
 		}
-		var failed pipelines.RecoveryErrors
+		var failed engine.RecoveryErrors
 		if _, err := s.Engine.RecoverLost(ctx, "", time.Hour); !errors.As(err, &failed) || !failed[0].Abandoned {
 			t.Errorf("after as many deaths: %v", err)
 		}
@@ -252,10 +254,10 @@ func TestUnheldIsReported(t *testing.T) {
 			t.Errorf("a task that is held: %+v, %v", r, err)
 		}
 		must(t, s.DB.Transaction(ctx, func(tx db.Tx) error {
-			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $at`, db.Args{"at": db.NewTime(tx.Now.Add(-2 * audit.UnclaimedAfter))})
+			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $at`, db.Args{"at": dbtype.NewTime(tx.Now.Add(-2 * audit.UnclaimedAfter))})
 			return err
 		}))
-		for _, ids := range [][]db.ID{nil, {id}} {
+		for _, ids := range [][]dbtype.ID{nil, {id}} {
 			r, err := auditor.Verify(ctx, audit.Options{IDs: ids})
 			if err != nil || !r.OK() || len(r.Unheld) != 1 || r.Unheld[0].TaskExecutionID != claims[0].Task.ID || string(r.Unheld[0].WorkerID) != worker {
 				t.Errorf("a task of a dead worker: %s, %v", r, err)

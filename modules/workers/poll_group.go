@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -114,7 +115,7 @@ func (p *Pool) merge(s *pollGroup) {
 
 // recordPoll updates a group after a poll. If the poll returned as many tasks as it asked for, more may be due. Callers
 // hold mu.
-func (p *Pool) recordPoll(s *pollGroup, result pipelines.ExchangeResult) {
+func (p *Pool) recordPoll(s *pollGroup, result engine.ExchangeResult) {
 	if s == nil || result.Expired {
 		return
 	}

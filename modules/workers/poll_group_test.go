@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -33,9 +34,9 @@ type simulated struct {
 // loop is where one of a pool's loops stands.
 type loop struct {
 	awake, turning bool
-	request        pipelines.ExchangeRequest
+	request        engine.ExchangeRequest
 	held           reservation
-	result         pipelines.ExchangeResult
+	result         engine.ExchangeResult
 	rows           []string // that it has taken
 	idle           int      // times in a row that it found a turn worth it, and then not
 }
@@ -127,7 +128,7 @@ func (w *world) step(s *simulated, l *loop, successor string, fails bool) bool {
 
 // transaction does what the engine does: what becomes ready first, then a look.
 func (s *simulated) transaction(l *loop, successor string) {
-	l.result, l.rows = pipelines.ExchangeResult{}, nil
+	l.result, l.rows = engine.ExchangeResult{}, nil
 	asked := l.request.Filter
 	rooms := map[string]int{}
 	for name, n := range asked.Capacity {

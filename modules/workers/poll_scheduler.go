@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/outbox"
-	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 )
 
 // emptyPollDelay is the minimum delay after a poll that returned nothing. The due tasks are then locked by another
@@ -72,11 +72,11 @@ func (p *Pool) pollScheduler(ctx context.Context) {
 // listen handles the notifications of other processes until ctx ends.
 func (p *Pool) listen(ctx context.Context) {
 	err := p.db.Listen(ctx, func(topic string) {
-		p.engine.Notifier().NotifyRemote(ctx, topic == pipelines.TopicReady)
+		p.engine.Notifier().NotifyRemote(ctx, topic == engine.TopicReady)
 		if topic == "" { // any kind of commit: SQLite does not tell, and a reconnected listener may have missed some
 			signal(p.commits)
 		}
-		if topic != pipelines.TopicReady {
+		if topic != engine.TopicReady {
 			signal(p.checkClaims)
 			signal(p.runEndsStored)
 		}

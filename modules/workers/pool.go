@@ -17,9 +17,12 @@ import (
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/rundirs"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Config is the configuration of a pool.
@@ -31,7 +34,7 @@ type Config struct {
 	Drain               time.Duration   // how long a stopping pool waits for running tasks before it releases them
 	Kill                <-chan struct{} // when closed, a stopping pool releases running tasks at once; nil: never
 	Private             bool            // work only on one run, which is reserved for this worker; see Pool.WorkOn
-	PipelineExecutionID db.ID           // the only run to work on; zero: all runs
+	PipelineExecutionID dbtype.ID       // the only run to work on; zero: all runs
 	Observer            Observer        // receives the pool's events; nil: none
 	Budget              *FairSemaphore  // slots shared with other pools; nil: Slots of its own
 	// how many tasks of a handler run at once, where that differs from the handler's own limit
@@ -62,8 +65,8 @@ var sampled = zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 // Pool runs tasks in a number of slots. Create it with New, and call Run once.
 type Pool struct {
 	config   Config
-	engine   *pipelines.Engine
-	tasks    *tasks.Repository
+	engine   *engine.Engine
+	tasks    *taskstore.Repository
 	outbox   *outbox.Repository
 	leases   *leases.Repository
 	handlers *tasks.Registry
@@ -101,7 +104,7 @@ type Pool struct {
 
 	mu      sync.Mutex
 	id      string
-	expires db.Time
+	expires dbtype.Time
 	abort   context.CancelCauseFunc                      // stops Run because of a fatal error
 	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
 	// slots of running tasks, and slots reserved by exchanges in progress
@@ -122,8 +125,8 @@ type Pool struct {
 // Deps are the dependencies of a pool.
 type Deps struct {
 	DB       *db.DB
-	Engine   *pipelines.Engine
-	Tasks    *tasks.Repository
+	Engine   *engine.Engine
+	Tasks    *taskstore.Repository
 	Outbox   *outbox.Repository
 	Leases   *leases.Repository
 	Handlers *tasks.Registry
@@ -250,7 +253,7 @@ func (p *Pool) Register(ctx context.Context) (worker string, err error) {
 }
 
 // WorkOn sets the run that a private pool works on. Call it before Run.
-func (p *Pool) WorkOn(id db.ID) { p.config.PipelineExecutionID = id }
+func (p *Pool) WorkOn(id dbtype.ID) { p.config.PipelineExecutionID = id }
 
 // register registers this process under a new id. Ids are never reused, because a worker could mistake an old claim for
 // its own.
@@ -259,7 +262,7 @@ func (p *Pool) register(ctx context.Context) error {
 	if err != nil {
 		host = "unknown"
 	}
-	id := fmt.Sprintf("%s-%d-%s", host, os.Getpid(), db.NewID().String()[24:])
+	id := fmt.Sprintf("%s-%d-%s", host, os.Getpid(), dbtype.NewID().String()[24:])
 	w := leases.Worker{
 		ID: id, Hostname: host, PID: os.Getpid(), Slots: p.config.Slots,
 		Handlers: strings.Join(p.handlers.Names(), ","), Queues: strings.Join(p.config.Queues, ","),

@@ -15,9 +15,11 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/modules/workers"
 )
 
@@ -145,7 +147,7 @@ func TestPoolSurvivesHandlers(t *testing.T) {
 		}
 		logs, err := s.Tasks.Logs(ctx, id)
 		must(t, err)
-		if !slices.ContainsFunc(logs, func(l tasks.Log) bool { return strings.HasSuffix(l.Stderr, "éé") }) {
+		if !slices.ContainsFunc(logs, func(l taskstore.Log) bool { return strings.HasSuffix(l.Stderr, "éé") }) {
 			t.Error("what a handler wrote beside NUL bytes is not kept")
 		}
 	})
@@ -153,7 +155,7 @@ func TestPoolSurvivesHandlers(t *testing.T) {
 
 // again calls a handler once more for a task that it has deferred, and then lets the task complete.
 func again(ctx context.Context, s *enginetest.Stack, call *tasks.Attempt, run func(context.Context, *tasks.Attempt) (json.RawMessage, error)) (json.RawMessage, error) {
-	list, err := s.Events.ListByTask(ctx, call.TaskExecutionID, events.Page{})
+	list, err := s.Events.ListByTask(ctx, call.TaskExecutionID, eventstore.Page{})
 	if err != nil {
 		return nil, err
 	}

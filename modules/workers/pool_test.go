@@ -18,12 +18,14 @@ import (
 	"github.com/sluiceworks/sluice/modules/audit/audittest"
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -106,7 +108,7 @@ func observed(t *testing.T, s *enginetest.Stack, c workers.Config) (stop func(),
 }
 
 // taskRow gives a task's row.
-func taskRow(t *testing.T, s *enginetest.Stack, id db.ID, name string) tasks.Task {
+func taskRow(t *testing.T, s *enginetest.Stack, id dbtype.ID, name string) tasks.Task {
 	t.Helper()
 	list, err := s.Tasks.ListByPipeline(context.Background(), id)
 	must(t, err)
@@ -120,9 +122,9 @@ func taskRow(t *testing.T, s *enginetest.Stack, id db.ID, name string) tasks.Tas
 }
 
 // lastEvent gives a task's newest event, and its data.
-func lastEvent(t *testing.T, s *enginetest.Stack, id db.ID) (events.Event, map[string]any) {
+func lastEvent(t *testing.T, s *enginetest.Stack, id dbtype.ID) (events.Event, map[string]any) {
 	t.Helper()
-	list, err := s.Events.ListByTask(context.Background(), id, events.Page{})
+	list, err := s.Events.ListByTask(context.Background(), id, eventstore.Page{})
 	must(t, err)
 	e := list[len(list)-1]
 	var data map[string]any

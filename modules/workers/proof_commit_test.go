@@ -21,6 +21,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // watched makes a pool whose warnings arrive in a channel, and are kept.
@@ -96,13 +97,13 @@ func run(t *testing.T, pool *workers.Pool) {
 type moment struct {
 	run    pipelines.Execution
 	tasks  map[string]tasks.Task
-	events map[db.ID][]events.Event // by task; the zero id: the run's own
-	queued map[db.ID]bool
+	events map[dbtype.ID][]events.Event // by task; the zero id: the run's own
+	queued map[dbtype.ID]bool
 }
 
-func snapshot(t *testing.T, d *db.DB, id db.ID) moment {
+func snapshot(t *testing.T, d *db.DB, id dbtype.ID) moment {
 	t.Helper()
-	m := moment{tasks: map[string]tasks.Task{}, events: map[db.ID][]events.Event{}, queued: map[db.ID]bool{}}
+	m := moment{tasks: map[string]tasks.Task{}, events: map[dbtype.ID][]events.Event{}, queued: map[dbtype.ID]bool{}}
 	err := d.Snapshot(t.Context(), func(g *gorm.DB) error {
 		var list []tasks.Task
 		var history []events.Event
@@ -150,9 +151,9 @@ func (m moment) check(t *testing.T, def *definition.Definition) (completed int) 
 			t.Errorf("task %s is %s, and a dependency is open: %t", name, x.Status, open)
 		}
 	}
-	if done := completed == len(m.tasks); done != (m.run.Status == pipelines.Completed) || len(m.events[db.ID{}]) != int(m.run.Version) {
+	if done := completed == len(m.tasks); done != (m.run.Status == pipelines.Completed) || len(m.events[dbtype.ID{}]) != int(m.run.Version) {
 		t.Errorf("the run is %s in version %d with %d events, and %d of %d tasks are Completed",
-			m.run.Status, m.run.Version, len(m.events[db.ID{}]), completed, len(m.tasks))
+			m.run.Status, m.run.Version, len(m.events[dbtype.ID{}]), completed, len(m.tasks))
 	}
 	return completed
 }

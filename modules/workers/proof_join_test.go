@@ -13,12 +13,13 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
-	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // contextOf ends with the test's cleanups or when it is told to; the test's own context would end before they run.
@@ -100,13 +101,13 @@ func TestJoinOfAThousand(t *testing.T) {
 }
 
 // shared: the tasks were claimed once each, by more than one pool.
-func shared(t *testing.T, s *enginetest.Stack, id db.ID, width, pools int) {
+func shared(t *testing.T, s *enginetest.Stack, id dbtype.ID, width, pools int) {
 	t.Helper()
-	list, err := s.Events.List(t.Context(), events.Filter{PipelineExecutionID: id, EventType: events.TaskClaimed})
+	list, err := s.Events.List(t.Context(), eventstore.Filter{PipelineExecutionID: id, EventType: events.TaskClaimed})
 	if err != nil {
 		t.Fatal(err)
 	}
-	by := map[db.Text]int{}
+	by := map[dbtype.Text]int{}
 	for _, e := range list {
 		by[e.WorkerID]++
 	}

@@ -11,11 +11,13 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // noting is a handler that writes an annotation.
@@ -41,7 +43,7 @@ func TestEveryEventTypeAppears(t *testing.T) {
 			condition(`needs.fine.task + 1 > 2`).to(step("unclear", []string{"fine"})))
 		hung := s.Define(t, "hung", step("slow", nil, "hang", "ok"))
 		idle := s.Define(t, "idle", step("never", nil))
-		order := pipelines.ControlRequest{Reason: "because", Actor: "somebody"}
+		order := engine.ControlRequest{Reason: "because", Actor: "somebody"}
 
 		order.ID = s.Start(t, ctx, idle, "")
 		must(t, s.Engine.Pause(ctx, order))
@@ -65,7 +67,7 @@ func TestEveryEventTypeAppears(t *testing.T) {
 		s.Wait(t, ctx, slow)
 
 		for _, x := range events.Types() {
-			list, err := s.Events.ListByType(ctx, x, events.Page{})
+			list, err := s.Events.ListByType(ctx, x, eventstore.Page{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +82,7 @@ func TestEveryEventTypeAppears(t *testing.T) {
 // annotated: a handler's annotation knows its task and its worker.
 func annotated(t *testing.T, s *enginetest.Stack) {
 	t.Helper()
-	list, err := s.Events.ListByType(t.Context(), events.Annotation, events.Page{})
+	list, err := s.Events.ListByType(t.Context(), events.Annotation, eventstore.Page{})
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%d annotations (%v), expected 1", len(list), err)
 	}
@@ -103,7 +105,7 @@ func TestEveryAttemptsErrorIsKept(t *testing.T) {
 		s.Work(t, ctx, workers.Config{Slots: 2, Poll: 10 * time.Millisecond})
 		id := s.Start(t, ctx, def, "")
 		s.Wait(t, ctx, id)
-		list, err := s.Events.List(ctx, events.Filter{PipelineExecutionID: id, EventType: events.TaskRetryScheduled})
+		list, err := s.Events.List(ctx, eventstore.Filter{PipelineExecutionID: id, EventType: events.TaskRetryScheduled})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +163,7 @@ func TestHandlersAreGivenTheSame(t *testing.T) {
 			With: json.RawMessage(`{"z": "${{ needs.c.task }}", "y": "${{ needs.a }}", "x": "${{ needs.b.task }}"}`),
 		})
 		s.Work(t, t.Context(), workers.Config{Slots: 8})
-		var ids []db.ID
+		var ids []dbtype.ID
 		for range runs {
 			ids = append(ids, s.Start(t, t.Context(), def, ""))
 		}

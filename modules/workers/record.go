@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -76,14 +77,14 @@ func (p *Pool) retry(ctx context.Context, group []*pipelines.Outcome) {
 	}
 }
 
-func (p *Pool) tryRecord(ctx context.Context, group []*pipelines.Outcome) (pipelines.ExchangeResult, error) {
+func (p *Pool) tryRecord(ctx context.Context, group []*pipelines.Outcome) (engine.ExchangeResult, error) {
 	select {
 	case p.retries <- struct{}{}:
 		defer func() { <-p.retries }()
 	case <-ctx.Done():
-		return pipelines.ExchangeResult{}, context.Cause(ctx)
+		return engine.ExchangeResult{}, context.Cause(ctx)
 	}
-	return p.engine.CompleteAndClaim(ctx, pipelines.ExchangeRequest{Worker: p.workerID(), Outcomes: group})
+	return p.engine.CompleteAndClaim(ctx, engine.ExchangeRequest{Worker: p.workerID(), Outcomes: group})
 }
 
 // replaceRejected replaces an outcome that the database rejects by a failure that has the error as its text.
@@ -94,7 +95,7 @@ func replaceRejected(o *pipelines.Outcome, err error) {
 }
 
 // report reports a committed group to the observer and the log, and handles the outcomes that were refused.
-func (p *Pool) report(group []*pipelines.Outcome, result pipelines.ExchangeResult) {
+func (p *Pool) report(group []*pipelines.Outcome, result engine.ExchangeResult) {
 	for i, err := range result.Conflicts {
 		if err == nil {
 			p.config.Observer.Finished(group[i].Kind)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 )
 
 // reservation is what an exchange has reserved in addition to the slots and the capacity of its outcomes, which become
@@ -24,10 +25,10 @@ func byHandler(group []*pipelines.Outcome) map[string]int {
 }
 
 // reserve decides what an exchange may claim, and reserves slots and capacity for it.
-func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r pipelines.ExchangeRequest, held reservation) {
+func (p *Pool) reserve(ctx context.Context, group []*pipelines.Outcome) (r engine.ExchangeRequest, held reservation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r = pipelines.ExchangeRequest{Worker: p.id, LeaseExpiresAt: p.expires, Outcomes: group}
+	r = engine.ExchangeRequest{Worker: p.id, LeaseExpiresAt: p.expires, Outcomes: group}
 	if ctx.Err() != nil || p.claimsPaused() {
 		return r, held
 	}
@@ -76,7 +77,7 @@ func (p *Pool) reserveHandlers(held *reservation, free int, group []*pipelines.O
 }
 
 // fillRequest sets what the exchange polls for, and what may be claimed eagerly before that. Callers hold mu.
-func (p *Pool) fillRequest(r *pipelines.ExchangeRequest, group *pollGroup, free int) {
+func (p *Pool) fillRequest(r *engine.ExchangeRequest, group *pollGroup, free int) {
 	r.EagerMax, r.EagerMinPriority, r.EagerMinPriorities = free, p.shared.eagerMinPriority(), make(map[string]int, len(p.saturated))
 	for name, s := range p.saturated {
 		r.EagerMinPriorities[name] = s.eagerMinPriority()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -43,7 +44,7 @@ func TestRetryAfter(t *testing.T) {
 				if x := s.Wait(t, ctx, id); x.Status != pipelines.Completed {
 					t.Fatalf("%s: %s", x.Status, x.Error)
 				}
-				list, err := s.Events.List(ctx, events.Filter{PipelineExecutionID: id, EventType: events.TaskRetryScheduled})
+				list, err := s.Events.List(ctx, eventstore.Filter{PipelineExecutionID: id, EventType: events.TaskRetryScheduled})
 				if err != nil || len(list) != 1 {
 					t.Fatalf("%v: %d retries", err, len(list))
 				}

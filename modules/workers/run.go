@@ -12,8 +12,9 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // abandonAfter is how long a handler may run after its context has ended. After that, its attempt is recorded without
@@ -117,7 +118,7 @@ func (p *Pool) annotate(worker string, c *pipelines.Claim) func(context.Context,
 		if err != nil {
 			return fmt.Errorf("annotation: %w", err)
 		}
-		return p.engine.Annotate(ctx, pipelines.Annotation{
+		return p.engine.Annotate(ctx, engine.Annotation{
 			PipelineExecutionID: c.Task.PipelineExecutionID, TaskExecutionID: c.Task.ID, Data: doc, Worker: worker,
 		})
 	}
@@ -182,7 +183,7 @@ func deferredOutcome(out *pipelines.Outcome, d *tasks.DeferError) *pipelines.Out
 	if year := d.Until.UTC().Year(); year > 9999 {
 		return failedOutcome(out, tasks.KindError, fmt.Errorf("deferred until the year %d: 9999 is the last that can be kept", year))
 	}
-	out.Kind, out.Until, out.Reason = pipelines.OutcomeDeferred, db.NewTime(d.Until), tasks.SanitizeText(d.Reason, tasks.MaxError)
+	out.Kind, out.Until, out.Reason = pipelines.OutcomeDeferred, dbtype.NewTime(d.Until), tasks.SanitizeText(d.Reason, tasks.MaxError)
 	return out
 }
 
@@ -193,7 +194,7 @@ func succeededOutcome(out *pipelines.Outcome, output json.RawMessage) *pipelines
 			return failedOutcome(out, tasks.KindInvalidOutput, fmt.Errorf("output: %w", err))
 		}
 	}
-	out.Kind, out.Output = pipelines.OutcomeSucceeded, db.JSON(output)
+	out.Kind, out.Output = pipelines.OutcomeSucceeded, dbtype.JSON(output)
 	return out
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
@@ -43,7 +44,7 @@ func runShape(t *testing.T, s *enginetest.Stack, shape string, n int) time.Durat
 	def := s.Define(t, shape, list...)
 	stop := s.Work(t, ctx, workers.Config{Slots: 64})
 	begin := time.Now()
-	requests := make([]pipelines.StartRequest, runs)
+	requests := make([]engine.StartRequest, runs)
 	for i := range requests {
 		requests[i].Definition = def
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // maxStartTimes limits the cached start times. When the cache is full it is cleared, and times are read from the
@@ -17,11 +17,11 @@ const maxStartTimes = 10_000
 // and its history grows with each call.
 type startTimeCache struct {
 	mu    sync.Mutex
-	known map[startTimeKey]db.Time
+	known map[startTimeKey]dbtype.Time
 }
 
 type startTimeKey struct {
-	task    db.ID
+	task    dbtype.ID
 	attempt int
 }
 
@@ -44,18 +44,18 @@ func (p *Pool) firstStarted(c *pipelines.Claim) func(context.Context) (time.Time
 	}
 }
 
-func (b *startTimeCache) get(key startTimeKey) (db.Time, bool) {
+func (b *startTimeCache) get(key startTimeKey) (dbtype.Time, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at, ok := b.known[key]
 	return at, ok
 }
 
-func (b *startTimeCache) put(key startTimeKey, at db.Time) {
+func (b *startTimeCache) put(key startTimeKey, at dbtype.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.known == nil || len(b.known) >= maxStartTimes {
-		b.known = map[startTimeKey]db.Time{}
+		b.known = map[startTimeKey]dbtype.Time{}
 	}
 	b.known[key] = at
 }

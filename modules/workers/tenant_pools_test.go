@@ -18,11 +18,14 @@ import (
 	"github.com/sluiceworks/sluice/modules/audit/audittest"
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // fleetOf runs a fleet until stop is called, which gives how it ended.
@@ -56,7 +59,7 @@ func inTenant(t *testing.T, d *db.DB, name string) context.Context {
 // open.
 func gaveWay(ctx context.Context, t *testing.T, s *enginetest.Stack, other pipelines.Execution, most int) {
 	t.Helper()
-	list, err := s.Events.List(ctx, events.Filter{})
+	list, err := s.Events.List(ctx, eventstore.Filter{})
 	must(t, err)
 	between := 0
 	for _, e := range list {
@@ -89,7 +92,7 @@ func TestFleetFairness(t *testing.T) {
 		s.Wait(t, big, bulk)
 		must(t, stop())
 		gaveWay(big, t, s, done, flood/4)
-		mine, err := s.Events.List(small, events.Filter{})
+		mine, err := s.Events.List(small, eventstore.Filter{})
 		must(t, err)
 		for _, e := range mine {
 			if e.PipelineExecutionID != id {
@@ -109,7 +112,7 @@ func TestFleetSharesSlots(t *testing.T) {
 		g := newGate()
 		s := enginetest.New(t, base.DB, g.handler("gate"))
 		names := []string{"a", "b", "c"}
-		ids := map[string]db.ID{}
+		ids := map[string]dbtype.ID{}
 		def := s.Define(t, "wide", wideTasks(8, "gate")...)
 		ids["a"] = s.Start(t, inTenant(t, s.DB, "a"), def, "")
 		stop, _ := fleetOf(t, s, workers.TenantPoolsConfig{Config: workers.Config{Slots: slots}})
@@ -263,7 +266,7 @@ func TestWakesOfOneTenant(t *testing.T) {
 				}
 			}
 			<-signals[i]
-			must(t, s.Engine.Cancel(ctx, pipelines.ControlRequest{ID: id, Actor: "test"}))
+			must(t, s.Engine.Cancel(ctx, engine.ControlRequest{ID: id, Actor: "test"}))
 			for range len(signals[i]) {
 				<-signals[i]
 			}
@@ -278,7 +281,7 @@ func TestFleetOfMany(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx := context.Background()
 		first, second := open(&enginetest.Scripted{}), open(&enginetest.Scripted{})
-		ids := map[string]db.ID{}
+		ids := map[string]dbtype.ID{}
 		def := first.Define(t, "same", step("a", nil, "ok"), attempts(5).to(step("b", []string{"a"}, "error", "ok")), step("c", []string{"b"}, "defer", "ok"))
 		for i := range n {
 			inTenant(t, first.DB, fmt.Sprintf("t%d", i))
@@ -300,14 +303,14 @@ func TestFleetOfMany(t *testing.T) {
 }
 
 // alone: the tenant holds one execution and what belongs to it.
-func alone(t *testing.T, ctx context.Context, s *enginetest.Stack, id db.ID) {
+func alone(t *testing.T, ctx context.Context, s *enginetest.Stack, id dbtype.ID) {
 	t.Helper()
-	list, err := s.Pipelines.List(ctx, pipelines.Filter{})
+	list, err := s.Pipelines.List(ctx, engine.Filter{})
 	must(t, err)
 	if len(list) != 1 || list[0].ID != id {
 		t.Errorf("%s lists %v, want %s alone", db.TenantOf(ctx), list, id)
 	}
-	history, err := s.Events.List(ctx, events.Filter{})
+	history, err := s.Events.List(ctx, eventstore.Filter{})
 	must(t, err)
 	if slices.ContainsFunc(history, func(e events.Event) bool { return e.PipelineExecutionID != id }) {
 		t.Errorf("%s has another's events", db.TenantOf(ctx))

@@ -13,6 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // alter changes the schema under the running pools.
@@ -34,7 +35,7 @@ func TestOutcomeWaitsForTheDatabase(t *testing.T) {
 		def := s.Define(t, "unwell", definition.Task{ID: "a", Uses: "gate"})
 		next := s.Start(t, ctx, def, "")
 		must(t, s.DB.Transaction(ctx, func(tx db.Tx) error { // it is to be claimed during the outage
-			_, err := tx.Exec(`UPDATE {task_outbox} SET available_at = $at`, db.Args{"at": db.NewTime(tx.Now.Add(3 * time.Second))})
+			_, err := tx.Exec(`UPDATE {task_outbox} SET available_at = $at`, db.Args{"at": dbtype.NewTime(tx.Now.Add(3 * time.Second))})
 			return err
 		}))
 		id := s.Start(t, ctx, def, "")
@@ -76,7 +77,7 @@ func TestOutcomeThatWaitsHoldsUpNoOther(t *testing.T) {
 			return // a file is well or unwell as a whole
 		}
 		def := s.Define(t, "unwell", definition.Task{ID: "a", Uses: "gate"}, definition.Task{ID: "b", Needs: []string{"a"}, Uses: "gate"})
-		var ids []db.ID
+		var ids []dbtype.ID
 		for range 10 {
 			ids = append(ids, s.Start(t, ctx, def, ""))
 		}

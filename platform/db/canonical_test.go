@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 func TestCanonical(t *testing.T) {
@@ -19,17 +20,17 @@ func TestCanonical(t *testing.T) {
 		`"\u0041\/\u00e9\t\u0001<&>\u2028\ud83d\ude00\""`:                                  "\"A/é\\t\\u0001<&>\u2028😀\\\"\"",
 		`{"é":1,"z":2,"":3}`: `{"":3,"z":2,"é":1}`,
 	} {
-		got, err := db.JSON(in).Canonical()
+		got, err := dbtype.JSON(in).Canonical()
 		if err != nil || string(got) != want {
 			t.Errorf("%s: %s, %v; want %s", in, got, err, want)
 		}
 	}
 	for _, bad := range []string{"{", "1 2", "nul"} {
-		if got, err := db.JSON(bad).Canonical(); err == nil {
+		if got, err := dbtype.JSON(bad).Canonical(); err == nil {
 			t.Errorf("%s: %s and no error", bad, got)
 		}
 	}
-	if got, err := db.JSON(nil).Canonical(); got != nil || err != nil {
+	if got, err := dbtype.JSON(nil).Canonical(); got != nil || err != nil {
 		t.Errorf("nothing: %s, %v", got, err)
 	}
 }
@@ -39,7 +40,7 @@ func TestCanonicalNumbers(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		in := rapid.StringMatching(`-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?([eE][+-]?[0-9]{1,2})?`).Draw(t, "number")
-		out, err := db.JSON(in).Canonical()
+		out, err := dbtype.JSON(in).Canonical()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,10 +59,10 @@ func TestCanonicalIsOfNoDatabase(t *testing.T) {
 	docs := []string{`{"b":1.50,"a":{"z":1e3,"y":[-0.0,1E-2]},"long key":"\u00e9\/\n"}`, `[]`, `"x"`, `0.10`, `{"aa":1,"b":2,"a":3}`}
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		for _, doc := range docs {
-			var back db.JSON
+			var back dbtype.JSON
 			err := d.Transaction(t.Context(), func(tx db.Tx) error {
 				if _, err := tx.Exec(`INSERT INTO {pipeline_definitions} (pipeline_name, version, definition) VALUES ('p', $v, $doc)`,
-					db.Args{"v": doc, "doc": db.JSON(doc)}); err != nil {
+					db.Args{"v": doc, "doc": dbtype.JSON(doc)}); err != nil {
 					return err
 				}
 				return tx.Query(`SELECT definition FROM {pipeline_definitions} WHERE version = $v`, db.Args{"v": doc},
@@ -70,7 +71,7 @@ func TestCanonicalIsOfNoDatabase(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want, _ := db.JSON(doc).Canonical()
+			want, _ := dbtype.JSON(doc).Canonical()
 			got, err := back.Canonical()
 			if err != nil || string(got) != string(want) || !json.Valid(got) {
 				t.Errorf("%s kept as %s: %s, %v; want %s", doc, back, got, err, want)

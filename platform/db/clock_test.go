@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestClockIsTheDatabases checks that Now, which runs no query, agrees with a reading of the database's clock to
@@ -35,7 +36,7 @@ func databaseTime(t *testing.T, d *db.DB) time.Time {
 	if d.Backend() == "sqlite" {
 		return time.Now()
 	}
-	var at db.Time
+	var at dbtype.Time
 	err := d.Query(t.Context(), `SELECT clock_timestamp()`, nil, func(scan func(...any) error) error { return scan(&at) })
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +49,7 @@ func databaseTime(t *testing.T, d *db.DB) time.Time {
 func TestTransactionHasOneInstant(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		last := db.Time{}
+		last := dbtype.Time{}
 		for range 5 {
 			err := d.Transaction(t.Context(), func(tx db.Tx) error {
 				if tx.Now.Before(last.Time) || tx.Now.IsZero() {

@@ -15,6 +15,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 	"gorm.io/gorm/schema"
+
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Errors that callers act on. Each is wrapped with what to do.
@@ -195,7 +197,7 @@ func open(ctx context.Context, url string, create bool) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{url: url, instance: NewID().String()[24:], backend: b, creates: create, tenants: map[string]*tenant{}, openings: map[string]*opening{}}
+	d := &DB{url: url, instance: dbtype.NewID().String()[24:], backend: b, creates: create, tenants: map[string]*tenant{}, openings: map[string]*opening{}}
 	d.debounce = newDebouncer(d.notifyLater)
 	if err := d.SyncClock(ctx); err != nil {
 		return nil, errors.Join(err, b.close())
@@ -260,13 +262,14 @@ func (d *DB) SyncClock(ctx context.Context) error {
 	return nil
 }
 
-// Read returns a handle for queries in the context's tenant. It must not be used to write.
-func (d *DB) Read(ctx context.Context) (*gorm.DB, error) {
+// Read returns a handle for queries of a table in the context's tenant. It must not be used to write.
+func (d *DB) Read(ctx context.Context, table string) (*gorm.DB, error) {
 	t, err := d.tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return t.reader(ctx), nil
+	g := t.reader(ctx)
+	return g.Table(g.NamingStrategy.TableName(table)), nil
 }
 
 // Snapshot runs queries that all see the same moment. It blocks no writer.

@@ -8,11 +8,11 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // fixed returns an id without its last 62 bits, which leaves the version, the variant and the time.
-func fixed(id db.ID) db.ID {
+func fixed(id dbtype.ID) dbtype.ID {
 	clear(id[9:])
 	id[8] &= 0xc0
 	return id
@@ -22,9 +22,9 @@ func fixed(id db.ID) db.ID {
 // random bits wrap around.
 func TestNewIDsAreVersion7(t *testing.T) {
 	t.Parallel()
-	seen := map[db.ID]bool{}
+	seen := map[dbtype.ID]bool{}
 	for _, n := range []int{0, 1, 2, 5000} {
-		list := db.NewIDs(n)
+		list := dbtype.NewIDs(n)
 		if len(list) != n {
 			t.Fatalf("%d ids, expected %d", len(list), n)
 		}
@@ -69,7 +69,7 @@ func TestNextBeginsAgain(t *testing.T) {
 		{"ffffffff-ffff-7fff-bfff-ffffffffffff", 2, "ffffffff-ffff-7fff-8000-000000000001"},
 		{"0197c2a4-7b1e-7abc-bfff-ffffffffffff", math.MaxInt64, "0197c2a4-7b1e-7abc-bfff-fffffffffffe"},
 	} {
-		from, err := db.ParseID(test.from)
+		from, err := dbtype.ParseID(test.from)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestNextBeginsAgain(t *testing.T) {
 func TestNextIsCounting(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		var id db.ID
+		var id dbtype.ID
 		copy(id[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, "id"))
 		a, b := rapid.IntRange(0, 1<<40).Draw(rt, "a"), rapid.IntRange(0, 1<<40).Draw(rt, "b")
 		if fixed(id.Offset(a)) != fixed(id) || id.Offset(a).Offset(b) != id.Offset(a+b) || (id.Offset(a) == id.Offset(b)) != (a == b) {

@@ -3,22 +3,24 @@ package db
 import (
 	"sync"
 	"time"
+
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // localTransactions are the writing transactions of this process in a tenant that have not ended yet.
 type localTransactions struct {
 	mu    sync.Mutex
-	since map[*txState]Time
+	since map[*txState]dbtype.Time
 }
 
 // enter adds a transaction and returns its time.
-func (o *localTransactions) enter(state *txState, clock func() time.Time) Time {
+func (o *localTransactions) enter(state *txState, clock func() time.Time) dbtype.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.since == nil {
-		o.since = map[*txState]Time{}
+		o.since = map[*txState]dbtype.Time{}
 	}
-	now := NewTime(clock())
+	now := dbtype.NewTime(clock())
 	o.since[state] = now
 	return now
 }
@@ -31,7 +33,7 @@ func (o *localTransactions) leave(state *txState) {
 
 // OldestOpen returns the time of the oldest open transaction of this process and tenant, which may be this one. What
 // the others will have written has no earlier time.
-func (tx Tx) OldestOpen() Time {
+func (tx Tx) OldestOpen() dbtype.Time {
 	o := tx.state.open
 	o.mu.Lock()
 	defer o.mu.Unlock()

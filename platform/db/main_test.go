@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -14,10 +15,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // row is a row of the table probe, which each test that needs one creates for itself.
 type row struct {
 	N   int64
-	ID  db.ID
-	Txt db.Text
-	Doc db.JSON
-	At  db.Time
+	ID  dbtype.ID
+	Txt dbtype.Text
+	Doc dbtype.JSON
+	At  dbtype.Time
 }
 
 // withProbe runs a test on both databases with an empty table probe.

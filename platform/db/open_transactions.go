@@ -4,20 +4,22 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Session describes who has a transaction open.
 type Session struct {
-	Kind        string `json:"kind"`        // session, prepared (a prepared transaction) or slot (of replication)
-	PID         int    `json:"pid"`         // of the server process; 0 if it is not a session
-	Name        Text   `json:"name"`        // of a prepared transaction or a slot
-	Database    Text   `json:"database"`    // of the session
-	User        Text   `json:"user"`        //
-	Application Text   `json:"application"` // application_name
-	State       Text   `json:"state"`       // active, idle in transaction, …; null: not visible to this user
-	Since       Time   `json:"since"`       // when the transaction began; null: not visible to this user
-	Query       Text   `json:"query"`       // start of its last statement; null: not visible to this user
-	Age         int64  `json:"age"`         // how many transactions have begun since
+	Kind        string      `json:"kind"`        // session, prepared (a prepared transaction) or slot (of replication)
+	PID         int         `json:"pid"`         // of the server process; 0 if it is not a session
+	Name        dbtype.Text `json:"name"`        // of a prepared transaction or a slot
+	Database    dbtype.Text `json:"database"`    // of the session
+	User        dbtype.Text `json:"user"`        //
+	Application dbtype.Text `json:"application"` // application_name
+	State       dbtype.Text `json:"state"`       // active, idle in transaction, …; null: not visible to this user
+	Since       dbtype.Time `json:"since"`       // when the transaction began; null: not visible to this user
+	Query       dbtype.Text `json:"query"`       // start of its last statement; null: not visible to this user
+	Age         int64       `json:"age"`         // how many transactions have begun since
 }
 
 // Hidden reports whether the server shows this user only that the session exists.
@@ -62,11 +64,11 @@ func (d *DB) OpenTransactions(ctx context.Context, table string) (OpenTransactio
 
 // Storage describes how a table is stored. Fields that a database does not have are 0.
 type Storage struct {
-	LiveRows int64 `json:"live_rows"` // PostgreSQL, from its statistics
-	DeadRows int64 `json:"dead_rows"` // PostgreSQL: waiting for vacuum
-	Vacuumed Time  `json:"vacuumed"`  // PostgreSQL: the last vacuum, manual or automatic
-	WALBytes int64 `json:"wal_bytes"` // SQLite: the size of the log beside the file, in bytes
-	Free     int64 `json:"free_bytes"`
+	LiveRows int64       `json:"live_rows"` // PostgreSQL, from its statistics
+	DeadRows int64       `json:"dead_rows"` // PostgreSQL: waiting for vacuum
+	Vacuumed dbtype.Time `json:"vacuumed"`  // PostgreSQL: the last vacuum, manual or automatic
+	WALBytes int64       `json:"wal_bytes"` // SQLite: the size of the log beside the file, in bytes
+	Free     int64       `json:"free_bytes"`
 }
 
 // Storage reads the storage of a table of the context's tenant, and on SQLite the free bytes of the disk.

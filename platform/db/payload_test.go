@@ -8,33 +8,34 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // wide is a row with a value for each kind of column that a set may have.
 type wide struct {
 	key                     int64
-	id, nullID              db.ID
+	id, nullID              dbtype.ID
 	text                    string
-	nullText                db.Text
-	doc                     db.JSON
+	nullText                dbtype.Text
+	doc                     dbtype.JSON
 	number                  int64
 	nullNumber              int64 // 0: NULL
-	at                      db.Time
+	at                      dbtype.Time
 	idNull, numberNull, any bool // whether the database sees NULL
 }
 
 // payloads returns functions that make the rows of a set: all equal except for the key; all different; NULL in some
 // rows or in all.
 func payloads() map[string]func(i int) wide {
-	at, one := db.NewTime(time.Unix(1e9, 123456000)), db.NewID()
-	full := wide{id: one, nullID: one, text: "é'\"\n\\", nullText: "$1 ?", doc: db.JSON(`{"a": [1, null, "ü"]}`), number: -7, nullNumber: 1 << 40, at: at}
+	at, one := dbtype.NewTime(time.Unix(1e9, 123456000)), dbtype.NewID()
+	full := wide{id: one, nullID: one, text: "é'\"\n\\", nullText: "$1 ?", doc: dbtype.JSON(`{"a": [1, null, "ü"]}`), number: -7, nullNumber: 1 << 40, at: at}
 	return map[string]func(i int) wide{
 		"alike":           func(int) wide { return full },
 		"alike and empty": func(int) wide { return wide{id: one} },
 		"different": func(i int) wide {
 			return wide{
-				id: db.NewID(), nullID: db.NewID(), text: fmt.Sprint("t", i), nullText: db.Text(fmt.Sprint("n", i)), doc: db.JSON(fmt.Sprintf(`{"i": %d}`, i)),
-				number: int64(i), nullNumber: int64(i + 1), at: db.NewTime(at.Add(time.Duration(i) * time.Microsecond)),
+				id: dbtype.NewID(), nullID: dbtype.NewID(), text: fmt.Sprint("t", i), nullText: dbtype.Text(fmt.Sprint("n", i)), doc: dbtype.JSON(fmt.Sprintf(`{"i": %d}`, i)),
+				number: int64(i), nullNumber: int64(i + 1), at: dbtype.NewTime(at.Add(time.Duration(i) * time.Microsecond)),
 			}
 		},
 		"some empty": func(i int) wide {
@@ -46,7 +47,7 @@ func payloads() map[string]func(i int) wide {
 		"the last differs": func(i int) wide {
 			w := full
 			if i > 0 && i%256 == 255 || i == 1 {
-				w.number, w.text, w.nullText, w.doc, w.at, w.nullID, w.nullNumber = 0, "", "", nil, db.Time{}, db.ID{}, 0
+				w.number, w.text, w.nullText, w.doc, w.at, w.nullID, w.nullNumber = 0, "", "", nil, dbtype.Time{}, dbtype.ID{}, 0
 			}
 			return w
 		},
@@ -56,8 +57,8 @@ func payloads() map[string]func(i int) wide {
 // payloadSet returns a set whose columns other than the key are payload, or none of them.
 func payloadSet(all []wide, payload bool) *db.RowSet {
 	n := len(all)
-	keys, ids, nullIDs, texts, nullTexts := make([]int64, n), make([]db.ID, n), make([]db.ID, n), make([]string, n), make([]string, n)
-	docs, numbers, nullNumbers, times := make([]string, n), make([]int64, n), make([]int64, n), make([]db.Time, n)
+	keys, ids, nullIDs, texts, nullTexts := make([]int64, n), make([]dbtype.ID, n), make([]dbtype.ID, n), make([]string, n), make([]string, n)
+	docs, numbers, nullNumbers, times := make([]string, n), make([]int64, n), make([]int64, n), make([]dbtype.Time, n)
 	for i, w := range all {
 		keys[i], ids[i], nullIDs[i], texts[i], nullTexts[i] = w.key, w.id, w.nullID, w.text, string(w.nullText)
 		docs[i], numbers[i], nullNumbers[i], times[i] = string(w.doc), w.number, w.nullNumber, w.at

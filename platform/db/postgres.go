@@ -21,6 +21,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/sluiceworks/sluice/migrations"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // postgres is one server. All tenants share its pools.
@@ -198,11 +199,11 @@ func (p *postgres) overridingIdentity() string { return "OVERRIDING SYSTEM VALUE
 func (p *postgres) scalar(n int, value any) (string, any) {
 	cast := ""
 	switch value.(type) {
-	case ID:
+	case dbtype.ID:
 		cast = "::uuid"
-	case Time:
+	case dbtype.Time:
 		cast = "::timestamptz"
-	case string, Text:
+	case string, dbtype.Text:
 		cast = "::text"
 	case int, int64, *int64:
 		cast = "::bigint"
@@ -210,7 +211,7 @@ func (p *postgres) scalar(n int, value any) (string, any) {
 		cast = "::boolean"
 	case float64:
 		cast = "::double precision"
-	case JSON:
+	case dbtype.JSON:
 		cast = "::jsonb"
 	}
 	return "$" + strconv.Itoa(n) + cast, value

@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // set renders arrays that are unnested together, and single values for the columns that have only one.
@@ -82,15 +84,15 @@ func (c *column) firstScalar() any {
 	case c.kind == kindID:
 		return c.ids[0]
 	case c.kind == kindJSON:
-		return JSON(c.texts[0])
+		return dbtype.JSON(c.texts[0])
 	case c.kind == kindText && c.nullable:
-		return Text(c.texts[0])
+		return dbtype.Text(c.texts[0])
 	case c.kind == kindText:
 		return c.texts[0]
 	case c.kind == kindTime && c.ints[0] != 0:
-		return NewTime(time.UnixMicro(c.ints[0]))
+		return dbtype.NewTime(time.UnixMicro(c.ints[0]))
 	case c.kind == kindTime:
-		return Time{}
+		return dbtype.Time{}
 	case c.nullable && c.ints[0] == 0:
 		return (*int64)(nil)
 	}
@@ -100,7 +102,7 @@ func (c *column) firstScalar() any {
 // These types make the driver encode a column as a whole. With one value at a time, through the driver's general
 // arrays, encoding took longer than the server's work.
 type (
-	idArray   []ID
+	idArray   []dbtype.ID
 	textArray []string
 	intArray  []int64
 )
@@ -118,8 +120,8 @@ func (c arrayCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value an
 	return c.ArrayCodec.PlanEncode(m, oid, format, value)
 }
 
-// registerArrays registers arrayCodec on a new connection.
-func registerArrays(_ context.Context, conn *pgx.Conn) error {
+// registerTypes makes a new connection encode arrays by arrayCodec, and ids and times by their wrappers.
+func registerTypes(_ context.Context, conn *pgx.Conn) error {
 	m := conn.TypeMap()
 	for _, oid := range []uint32{pgtype.UUIDArrayOID, pgtype.TextArrayOID, pgtype.Int8ArrayOID} {
 		t, ok := m.TypeForOID(oid)
@@ -128,10 +130,11 @@ func registerArrays(_ context.Context, conn *pgx.Conn) error {
 		}
 		codec, ok := t.Codec.(*pgtype.ArrayCodec)
 		if !ok {
-			continue // registered already: a connection may be prepared twice
+			return nil // registered already: a connection may be prepared twice
 		}
 		m.RegisterType(&pgtype.Type{Name: t.Name, OID: oid, Codec: arrayCodec{codec}})
 	}
+	registerScalars(m)
 	return nil
 }
 

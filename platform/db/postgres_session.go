@@ -91,7 +91,7 @@ func (s *sessionSetup) attach(cfg *pgxpool.Config) {
 		if err := s.register(ctx, conn); err != nil {
 			return err
 		}
-		return registerArrays(ctx, conn)
+		return registerTypes(ctx, conn)
 	}
 	cfg.BeforeClose = s.forget
 }

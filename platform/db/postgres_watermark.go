@@ -38,7 +38,7 @@ const maxBarriers = 256
 func (p *postgres) watermark(ctx context.Context, tenant, table, column string) (watermark, error) {
 	conf := p.config.ConnConfig.Copy()
 	conf.RuntimeParams["application_name"] += " tail"
-	f := &pgWatermark{pool: stdlib.OpenDB(*conf)}
+	f := &pgWatermark{pool: stdlib.OpenDB(*conf, stdlib.OptionAfterConnect(registerTypes))}
 	var err error
 	if f.conn, err = pinned(ctx, f.pool); err != nil {
 		return nil, err

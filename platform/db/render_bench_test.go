@@ -4,16 +4,18 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // BenchmarkRender renders a statement with a set as large as the engine's, without sending it.
 func BenchmarkRender(b *testing.B) {
-	now := NewTime(time.Unix(1e9, 0))
+	now := dbtype.NewTime(time.Unix(1e9, 0))
 	for _, d := range []backend{&sqlite{}, &postgres{}} {
 		for _, n := range []int{1, 64, 256} {
-			ids, texts, ints, times := make([]ID, n), make([]string, n), make([]int64, n), make([]Time, n)
+			ids, texts, ints, times := make([]dbtype.ID, n), make([]string, n), make([]int64, n), make([]dbtype.Time, n)
 			for i := range n {
-				ids[i], texts[i], ints[i], times[i] = NewID(), "text", int64(i), now
+				ids[i], texts[i], ints[i], times[i] = dbtype.NewID(), "text", int64(i), now
 			}
 			b.Run(fmt.Sprintf("%s-%d", d.name(), n), func(b *testing.B) {
 				b.ReportAllocs()

@@ -1,5 +1,7 @@
 package db
 
+import "github.com/sluiceworks/sluice/platform/dbtype"
+
 // RowSet is rows of values that one statement handles together. It is stored by columns: each column is added as a
 // whole, and all have the same length. In a column that a Null method added, the zero value is NULL.
 type RowSet struct {
@@ -23,7 +25,7 @@ type column struct {
 	kind      kind
 	nullable  bool
 	writeOnly bool // is only written; no condition names it
-	ids       []ID
+	ids       []dbtype.ID
 	texts     []string
 	ints      []int64 // microseconds since 1970 for kindTime
 }
@@ -32,18 +34,18 @@ type column struct {
 func NewRowSet(rows int) *RowSet { return &RowSet{rows: rows} }
 
 // IDRows returns a set with one column, id.
-func IDRows(ids []ID) *RowSet { return NewRowSet(len(ids)).IDs("id", ids) }
+func IDRows(ids []dbtype.ID) *RowSet { return NewRowSet(len(ids)).IDs("id", ids) }
 
 // Len returns the number of rows.
 func (s *RowSet) Len() int { return s.rows }
 
 // IDs adds a column of ids, none of which may be zero.
-func (s *RowSet) IDs(name string, v []ID) *RowSet {
+func (s *RowSet) IDs(name string, v []dbtype.ID) *RowSet {
 	return s.add(column{name: name, kind: kindID, ids: v}, len(v))
 }
 
 // NullIDs adds a column of ids; the zero ID is NULL.
-func (s *RowSet) NullIDs(name string, v []ID) *RowSet {
+func (s *RowSet) NullIDs(name string, v []dbtype.ID) *RowSet {
 	return s.add(column{name: name, kind: kindID, nullable: true, ids: v}, len(v))
 }
 
@@ -73,7 +75,7 @@ func (s *RowSet) NullInts(name string, v []int64) *RowSet {
 }
 
 // Times adds a column of times; the zero Time is NULL.
-func (s *RowSet) Times(name string, v []Time) *RowSet {
+func (s *RowSet) Times(name string, v []dbtype.Time) *RowSet {
 	us := make([]int64, len(v))
 	for i, t := range v {
 		if !t.IsZero() {

@@ -10,14 +10,15 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 const insertRows = `INSERT INTO {probe} (n, id, txt, doc, at) SELECT s.n, s.id, s.txt, s.doc, s.at FROM $s WHERE true`
 
 // setOf returns a set with a column of each kind that may be NULL.
 func setOf(all []row) *db.RowSet {
-	n, ids, texts := make([]int64, len(all)), make([]db.ID, len(all)), make([]string, len(all))
-	docs, times := make([]string, len(all)), make([]db.Time, len(all))
+	n, ids, texts := make([]int64, len(all)), make([]dbtype.ID, len(all)), make([]string, len(all))
+	docs, times := make([]string, len(all)), make([]dbtype.Time, len(all))
 	for i, r := range all {
 		n[i], ids[i], texts[i], docs[i], times[i] = r.N, r.ID, string(r.Txt), string(r.Doc), r.At
 	}
@@ -25,7 +26,7 @@ func setOf(all []row) *db.RowSet {
 }
 
 // sameJSON compares documents by value, because PostgreSQL reorders keys and drops spaces.
-var sameJSON = cmp.Comparer(func(a, b db.JSON) bool {
+var sameJSON = cmp.Comparer(func(a, b dbtype.JSON) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return len(a) == len(b)
 	}
@@ -57,9 +58,9 @@ func TestSetsKeepEveryValue(t *testing.T) {
 func randomRow(t *rapid.T) row {
 	var r row
 	if rapid.Bool().Draw(t, "has id") {
-		r.ID = db.NewID()
+		r.ID = dbtype.NewID()
 	}
-	r.Txt = db.Text(rapid.StringMatching(`[^\x00]{0,30}`).Draw(t, "text"))
+	r.Txt = dbtype.Text(rapid.StringMatching(`[^\x00]{0,30}`).Draw(t, "text"))
 	if rapid.Bool().Draw(t, "has document") {
 		b, err := json.Marshal(map[string]any{"é\n'\"": string(r.Txt), "n": rapid.Int32().Draw(t, "number"), "null": nil, "list": []int{1, 2}})
 		if err != nil {
@@ -68,7 +69,7 @@ func randomRow(t *rapid.T) row {
 		r.Doc = b
 	}
 	if us := rapid.Int64Range(-9e15, 2.5e17).Draw(t, "microseconds"); us != 0 {
-		r.At = db.NewTime(time.UnixMicro(us))
+		r.At = dbtype.NewTime(time.UnixMicro(us))
 	}
 	return r
 }
@@ -78,7 +79,7 @@ func TestZeroValues(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {
 		set := db.NewRowSet(1).Ints("a", []int64{0}).NullInts("b", []int64{0}).Texts("c", []string{""}).NullTexts("d", []string{""}).
-			NullIDs("e", []db.ID{{}}).JSONs("f", []string{""}).Times("g", []db.Time{{}}).IDs("h", []db.ID{db.NewID()})
+			NullIDs("e", []dbtype.ID{{}}).JSONs("f", []string{""}).Times("g", []dbtype.Time{{}}).IDs("h", []dbtype.ID{dbtype.NewID()})
 		const nulls = `SELECT count(s.a), count(s.b), count(s.c), count(s.d), count(s.e), count(s.f), count(s.g), count(s.h) FROM $s`
 		var got [8]int64
 		err := d.Query(t.Context(), nulls, db.Args{"s": set}, func(scan func(...any) error) error {
@@ -100,7 +101,7 @@ func TestLargeSets(t *testing.T) {
 	withProbe(t, func(t *testing.T, d *db.DB) {
 		all := make([]row, size)
 		for i := range all {
-			all[i] = row{N: int64(i), ID: db.NewID(), Txt: "x"}
+			all[i] = row{N: int64(i), ID: dbtype.NewID(), Txt: "x"}
 		}
 		set := setOf(all)
 		if n := mustExec(t, d, insertRows, db.Args{"s": set}); n != size {
@@ -143,11 +144,11 @@ func TestEmptySetRunsNothing(t *testing.T) {
 func TestSetUsedTwice(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {
-		a, b, other := db.NewID(), db.NewID(), db.NewID()
+		a, b, other := dbtype.NewID(), dbtype.NewID(), dbtype.NewID()
 		mustExec(t, d, insertRows, db.Args{"s": setOf([]row{{N: 1, ID: a}, {N: 2, ID: b}, {N: 3, ID: other}})})
 		const statement = `SELECT count(*) FROM {probe} AS p WHERE p.id IN (SELECT s.id FROM $s) AND p.n > $least
 			AND EXISTS (SELECT 1 FROM $s WHERE s.id = p.id) AND p.n >= $least`
-		if n := count(t, d, statement, db.Args{"s": db.IDRows([]db.ID{a, b}), "least": 1}); n != 1 {
+		if n := count(t, d, statement, db.Args{"s": db.IDRows([]dbtype.ID{a, b}), "least": 1}); n != 1 {
 			t.Errorf("found %d rows, expected the second alone", n)
 		}
 	})

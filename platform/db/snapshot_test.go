@@ -7,6 +7,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestSnapshotSeesOneMoment checks that a transaction can commit during a snapshot, and that the snapshot does not
@@ -14,10 +15,10 @@ import (
 func TestSnapshotSeesOneMoment(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {
-		mustExec(t, d, insertOne, db.Args{"n": 1, "at": db.Time{}})
+		mustExec(t, d, insertOne, db.Args{"n": 1, "at": dbtype.Time{}})
 		err := d.Snapshot(t.Context(), func(g *gorm.DB) error {
 			before := countIn(t, g)
-			mustExec(t, d, insertOne, db.Args{"n": 2, "at": db.Time{}}) // would never return if it were blocked
+			mustExec(t, d, insertOne, db.Args{"n": 2, "at": dbtype.Time{}}) // would never return if it were blocked
 			if after := countIn(t, g); before != 1 || after != before {
 				t.Errorf("the snapshot saw %d rows, then %d, expected 1 both times", before, after)
 			}
@@ -53,6 +54,6 @@ func TestSnapshotOnlyReads(t *testing.T) {
 		if err := d.Snapshot(t.Context(), func(*gorm.DB) error { return stop }); !errors.Is(err, stop) {
 			t.Errorf("Snapshot gave %v, expected its function's error", err)
 		}
-		mustExec(t, d, insertOne, db.Args{"n": 1, "at": db.Time{}})
+		mustExec(t, d, insertOne, db.Args{"n": 1, "at": dbtype.Time{}})
 	})
 }

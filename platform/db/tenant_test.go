@@ -72,7 +72,7 @@ func TestMissingTenant(t *testing.T) {
 	dbtest.EachEmpty(t, func(t *testing.T, url string) {
 		d := dbtest.Open(t, url)
 		ctx := db.WithTenant(t.Context(), "nobody")
-		_, read := d.Read(ctx)
+		_, read := d.Read(ctx, "workers")
 		_, status := d.SchemaStatus(ctx)
 		for name, err := range map[string]error{
 			"Migrate":     d.Migrate(ctx),

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Tx is one open transaction. Only Transaction makes one, so a write outside a transaction does not compile.
 type Tx struct {
-	Now Time // the time of everything that the transaction writes
+	Now dbtype.Time // the time of everything that the transaction writes
 
 	gorm    *gorm.DB
 	tenant  string
@@ -39,14 +41,14 @@ type txState struct {
 type commitProbe struct {
 	tenant, table string
 	column        string // an indexed column of the table, which has value in the row
-	value, row    ID
+	value, row    dbtype.ID
 	transaction   string // the transaction's id; empty until the transaction is about to commit
 }
 
 // CommitProbe names a row, by its id, that the transaction has written to the table. If the answer of the commit is
 // lost, the row shows whether the transaction was committed. The row is looked up by the indexed column, which has the
 // given value.
-func (tx Tx) CommitProbe(table, column string, value, row ID) {
+func (tx Tx) CommitProbe(table, column string, value, row dbtype.ID) {
 	tx.state.probe = commitProbe{tenant: tx.tenant, table: table, column: column, value: value, row: row}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 const insertOne = `INSERT INTO {probe} (n, at) VALUES ($n, $at)`
@@ -17,7 +18,7 @@ const insertOne = `INSERT INTO {probe} (n, at) VALUES ($n, $at)`
 func TestTransactionCommits(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {
-		var now db.Time
+		var now dbtype.Time
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
 			now = tx.Now
 			for n := range 2 {
@@ -79,7 +80,7 @@ func TestTransactionRollsBack(t *testing.T) {
 				t.Errorf("%s left %v", name, got)
 			}
 		}
-		mustExec(t, d, insertOne, db.Args{"n": 2, "at": db.NewTime(d.Now())})
+		mustExec(t, d, insertOne, db.Args{"n": 2, "at": dbtype.NewTime(d.Now())})
 	})
 }
 
@@ -131,7 +132,7 @@ func TestCancelledDuring(t *testing.T) {
 		if err == nil || errors.Is(err, db.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Errorf("Transaction gave %v, expected the context's error alone", err)
 		}
-		mustExec(t, d, insertOne, db.Args{"n": 1, "at": db.NewTime(d.Now())})
+		mustExec(t, d, insertOne, db.Args{"n": 1, "at": dbtype.NewTime(d.Now())})
 	})
 }
 
@@ -143,11 +144,11 @@ func TestStatementErrors(t *testing.T) {
 			t.Errorf("a missing value gave %v, expected its name", err)
 		}
 		stop := errors.New("stop")
-		mustExec(t, d, insertOne, db.Args{"n": 1, "at": db.Time{}})
+		mustExec(t, d, insertOne, db.Args{"n": 1, "at": dbtype.Time{}})
 		if err := d.Query(t.Context(), `SELECT n FROM {probe}`, nil, func(func(...any) error) error { return stop }); !errors.Is(err, stop) {
 			t.Errorf("Query gave %v, expected the row function's error", err)
 		}
-		var id db.ID
+		var id dbtype.ID
 		err = d.Query(t.Context(), `SELECT $x`, db.Args{"x": 1.5}, func(scan func(...any) error) error { return scan(&id) })
 		if err == nil {
 			t.Error("a number was scanned into an id")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // TestScalars checks that each kind of value comes back unchanged, and a zero value as NULL if it stands for NULL.
@@ -19,7 +20,7 @@ func TestScalars(t *testing.T) {
 		t.Fatal(err)
 	}
 	moment := time.Date(2026, 3, 29, 2, 59, 59, 123456789, vienna)
-	id := db.NewID()
+	id := dbtype.NewID()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		type values struct {
 			S string
@@ -27,12 +28,12 @@ func TestScalars(t *testing.T) {
 			L int64
 			B bool
 			F float64
-			D db.ID
-			A db.Time
-			T db.Text
-			J db.JSON
+			D dbtype.ID
+			A dbtype.Time
+			T dbtype.Text
+			J dbtype.JSON
 		}
-		want := values{"it's $1 {x} ? @y \"é\" 🙂", -7, 1 << 62, true, 1.5, id, db.NewTime(moment), "text", db.JSON(`{"a": [1, null]}`)}
+		want := values{"it's $1 {x} ? @y \"é\" 🙂", -7, 1 << 62, true, 1.5, id, dbtype.NewTime(moment), "text", dbtype.JSON(`{"a": [1, null]}`)}
 		var got values
 		err := d.Query(t.Context(), `SELECT $s, $i, $l, $b, $f, $d, $a, $t, $j`, db.Args{
 			"s": want.S, "i": want.I, "l": want.L, "b": want.B, "f": want.F, "d": want.D, "a": want.A, "t": want.T, "j": want.J,
@@ -50,7 +51,7 @@ func TestScalars(t *testing.T) {
 		}
 		var nulls int64
 		err = d.Query(t.Context(), `SELECT ($d IS NULL) AND ($a IS NULL) AND ($t IS NULL) AND ($j IS NULL)`, db.Args{
-			"d": db.ID{}, "a": db.Time{}, "t": db.Text(""), "j": db.JSON(nil),
+			"d": dbtype.ID{}, "a": dbtype.Time{}, "t": dbtype.Text(""), "j": dbtype.JSON(nil),
 		}, func(scan func(...any) error) error {
 			var all bool
 			err := scan(&all)
@@ -69,14 +70,14 @@ func TestScalars(t *testing.T) {
 func TestModelRoundTrip(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {
-		want := []row{{N: 1}, {N: 2, ID: db.NewID(), Txt: "t", Doc: db.JSON(`{"k":1}`), At: db.NewTime(time.UnixMicro(-1))}}
+		want := []row{{N: 1}, {N: 2, ID: dbtype.NewID(), Txt: "t", Doc: dbtype.JSON(`{"k":1}`), At: dbtype.NewTime(time.UnixMicro(-1))}}
 		mustExec(t, d, insertRows, db.Args{"s": setOf(want)})
-		g, err := d.Read(t.Context())
+		g, err := d.Read(t.Context(), "probe")
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got []row
-		if err := g.Table(g.NamingStrategy.TableName("probe")).Order("n").Find(&got).Error; err != nil {
+		if err := g.Order("n").Find(&got).Error; err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, got, sameJSON); diff != "" {
@@ -88,12 +89,12 @@ func TestModelRoundTrip(t *testing.T) {
 func TestJSONForms(t *testing.T) {
 	t.Parallel()
 	type document struct {
-		ID  db.ID   `json:"id"`
-		At  db.Time `json:"at"`
-		Txt db.Text `json:"txt"`
-		Doc db.JSON `json:"doc"`
+		ID  dbtype.ID   `json:"id"`
+		At  dbtype.Time `json:"at"`
+		Txt dbtype.Text `json:"txt"`
+		Doc dbtype.JSON `json:"doc"`
 	}
-	id, err := db.ParseID("0197c2a4-7b1e-7000-8000-0123456789ab")
+	id, err := dbtype.ParseID("0197c2a4-7b1e-7000-8000-0123456789ab")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +104,7 @@ func TestJSONForms(t *testing.T) {
 	}{
 		{document{}, `{"id":null,"at":null,"txt":null,"doc":null}`},
 		{
-			document{id, db.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("x", 3600))), "t", db.JSON(`[1]`)},
+			document{id, dbtype.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("x", 3600))), "t", dbtype.JSON(`[1]`)},
 			`{"id":"0197c2a4-7b1e-7000-8000-0123456789ab","at":"2026-01-02T02:04:05.000000Z","txt":"t","doc":[1]}`,
 		},
 	} {
@@ -119,8 +120,8 @@ func TestJSONForms(t *testing.T) {
 			t.Errorf("read and written again as %s, expected %s: %v", again, test.want, err)
 		}
 	}
-	var id2 db.ID
-	var at db.Time
+	var id2 dbtype.ID
+	var at dbtype.Time
 	if id2.UnmarshalJSON([]byte(`"x"`)) == nil || at.UnmarshalJSON([]byte(`"x"`)) == nil {
 		t.Error("nonsense was read as an id or a time")
 	}
@@ -128,12 +129,12 @@ func TestJSONForms(t *testing.T) {
 
 func TestParseID(t *testing.T) {
 	t.Parallel()
-	id := db.NewID()
-	if got, err := db.ParseID(id.String()); err != nil || got != id {
+	id := dbtype.NewID()
+	if got, err := dbtype.ParseID(id.String()); err != nil || got != id {
 		t.Errorf("ParseID gave %v, %v; expected %v", got, err, id)
 	}
 	for _, bad := range []string{"", "x", id.String()[:35], "{" + id.String() + "}", "urn:uuid:" + id.String(), id.String() + " "} {
-		if _, err := db.ParseID(bad); err == nil {
+		if _, err := dbtype.ParseID(bad); err == nil {
 			t.Errorf("ParseID took %q", bad)
 		}
 	}
@@ -142,9 +143,9 @@ func TestParseID(t *testing.T) {
 // TestIDsAscend checks that keys made one after the other are neighbours in an index.
 func TestIDsAscend(t *testing.T) {
 	t.Parallel()
-	last := db.NewID()
+	last := dbtype.NewID()
 	for range 10000 {
-		next := db.NewID()
+		next := dbtype.NewID()
 		if next.String() <= last.String() {
 			t.Fatalf("%s was made after %s", next, last)
 		}
@@ -154,10 +155,10 @@ func TestIDsAscend(t *testing.T) {
 
 func TestWrongStoredTypes(t *testing.T) {
 	t.Parallel()
-	var id db.ID
-	var at db.Time
-	var txt db.Text
-	var doc db.JSON
+	var id dbtype.ID
+	var at dbtype.Time
+	var txt dbtype.Text
+	var doc dbtype.JSON
 	for name, err := range map[string]error{
 		"id": id.Scan(1.5), "time": at.Scan("yesterday"), "text": txt.Scan(int64(1)), "JSON": doc.Scan(true),
 	} {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // recorder replaces a test that is expected to fail, and records its messages.
@@ -26,7 +27,7 @@ func TestCheckFailsATestThatLeftABreach(t *testing.T) {
 		}
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
 			_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, available_at, created_at) VALUES ($id, $now, $now)`,
-				db.Args{"id": db.NewID(), "now": tx.Now})
+				db.Args{"id": dbtype.NewID(), "now": tx.Now})
 			return err
 		})
 		if err != nil {

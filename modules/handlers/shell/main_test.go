@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // workerScript is the variable that turns the test binary into a worker that only runs the script in it, because some
@@ -50,7 +50,7 @@ func call(script string) *tasks.Attempt {
 		panic(err)
 	}
 	return &tasks.Attempt{
-		PipelineExecutionID: db.NewID(), TaskExecutionID: db.NewID(), Number: 1, With: with,
+		PipelineExecutionID: dbtype.NewID(), TaskExecutionID: dbtype.NewID(), Number: 1, With: with,
 		Stdout: new(logBuffer), Stderr: new(logBuffer),
 	}
 }

@@ -10,10 +10,11 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/handlers/wait"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,7 +33,7 @@ func task(id, uses, with string) definition.Task {
 }
 
 // history returns the events of a task in short form, in their order.
-func history(t *testing.T, s *enginetest.Stack, id db.ID, name string) (types string, list []events.Event) {
+func history(t *testing.T, s *enginetest.Stack, id dbtype.ID, name string) (types string, list []events.Event) {
 	t.Helper()
 	all, err := s.Tasks.ListByPipeline(context.Background(), id)
 	if err != nil {
@@ -42,7 +43,7 @@ func history(t *testing.T, s *enginetest.Stack, id db.ID, name string) (types st
 		if x.TaskName != name {
 			continue
 		}
-		if list, err = s.Events.ListByTask(context.Background(), x.ID, events.Page{}); err != nil {
+		if list, err = s.Events.ListByTask(context.Background(), x.ID, eventstore.Page{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -53,7 +54,7 @@ func history(t *testing.T, s *enginetest.Stack, id db.ID, name string) (types st
 }
 
 // read returns the current row of a task.
-func read(t *testing.T, s *enginetest.Stack, id db.ID, name string) tasks.Task {
+func read(t *testing.T, s *enginetest.Stack, id dbtype.ID, name string) tasks.Task {
 	t.Helper()
 	all, err := s.Tasks.ListByPipeline(context.Background(), id)
 	if err != nil {

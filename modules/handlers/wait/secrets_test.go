@@ -14,13 +14,13 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/sluiceworks/sluice/modules/enginetest"
-	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/handlers/wait"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 const secret = "s3cr3t"
@@ -134,7 +134,7 @@ func recorded(t *testing.T, s *enginetest.Stack, e pipelines.Execution) map[stri
 	for _, x := range list {
 		texts["task "+x.TaskName] = x
 	}
-	all, err := s.Events.ListByPipeline(context.Background(), e.ID, events.Page{})
+	all, err := s.Events.ListByPipeline(context.Background(), e.ID, eventstore.Page{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func recorded(t *testing.T, s *enginetest.Stack, e pipelines.Execution) map[stri
 	}
 	const chunks = `SELECT task_execution_id, text FROM {log_chunks}`
 	err = s.DB.Query(context.Background(), chunks, nil, func(scan func(...any) error) error {
-		var id db.ID
+		var id dbtype.ID
 		var text string
 		err := scan(&id, &text)
 		texts["log "+id.String()] = text

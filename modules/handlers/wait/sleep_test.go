@@ -13,6 +13,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
@@ -78,7 +79,7 @@ func TestSleepersHoldNoSlot(t *testing.T) {
 			list = append(list, task(fmt.Sprintf("sleeper%d", i), "sleep", `{"duration": "1h"}`))
 		}
 		list = append(list, task("long", "sleep", `{"duration": "2100000h"}`), task("rare", "wait", `{"file": "/nowhere/parcel", "every": "2100000h"}`))
-		order := pipelines.ControlRequest{ID: s.Start(t, ctx, s.Define(t, "crowd", list...), ""), Actor: "test"}
+		order := engine.ControlRequest{ID: s.Start(t, ctx, s.Define(t, "crowd", list...), ""), Actor: "test"}
 		s.Work(t, ctx, workers.Config{Slots: 1})
 		urgent := s.Start(t, ctx, s.Define(t, "urgent", task("now", "scripted", "{}")), "")
 		if e := s.Wait(t, ctx, urgent); e.Status != pipelines.Completed {
@@ -145,7 +146,7 @@ func dieWith(t *testing.T, s *enginetest.Stack, handler string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		claims, err := s.Engine.Claim(ctx, pipelines.ClaimRequest{Worker: worker.ID, LeaseExpiresAt: renewed.ExpiresAt, Want: want})
+		claims, err := s.Engine.Claim(ctx, engine.ClaimRequest{Worker: worker.ID, LeaseExpiresAt: renewed.ExpiresAt, Want: want})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/enginetest"
 	"github.com/sluiceworks/sluice/modules/handlers/wait"
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
@@ -147,7 +148,7 @@ func TestRetryBeginsAnew(t *testing.T) {
 		ctx := context.Background()
 		def := s.Define(t, "post", task("parcel", "wait", `{"file": "/nowhere/parcel", "every": "2s", "for": "2s"}`))
 		s.Work(t, ctx, workers.Config{Slots: 1})
-		order := pipelines.ControlRequest{ID: s.Start(t, ctx, def, ""), Actor: "test"}
+		order := engine.ControlRequest{ID: s.Start(t, ctx, def, ""), Actor: "test"}
 		s.Wait(t, ctx, order.ID)
 		if err := s.Engine.Retry(ctx, order, ""); err != nil {
 			t.Fatal(err)

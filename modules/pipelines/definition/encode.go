@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Encode returns the document that a run pins and the definition's version (see VersionOf). Definitions with equal
@@ -31,7 +31,7 @@ func (d *Definition) Encode() (doc []byte, version string, err error) {
 // VersionOf returns the version of a document: the first 16 hex digits of the SHA-256 of its canonical form
 // (docs/seal.md). It does not depend on the database that stored the document.
 func VersionOf(doc []byte) (string, error) {
-	canonical, err := db.JSON(doc).Canonical()
+	canonical, err := dbtype.JSON(doc).Canonical()
 	if err != nil {
 		return "", err
 	}

@@ -101,7 +101,7 @@ func Exec(t testing.TB, d *db.DB, statements ...string) {
 // Dump returns every row of every table of the default tenant as text, sorted, by table.
 func Dump(t testing.TB, d *db.DB) map[string][]string {
 	t.Helper()
-	g, err := d.Read(t.Context())
+	g, err := d.Read(t.Context(), "workers")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,12 +125,12 @@ func Dump(t testing.TB, d *db.DB) map[string][]string {
 
 func dumpTable(t testing.TB, d *db.DB, table string) []string {
 	t.Helper()
-	g, err := d.Read(t.Context())
+	g, err := d.Read(t.Context(), table)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var rows []map[string]any
-	if err := g.Table(g.NamingStrategy.TableName(table)).Find(&rows).Error; err != nil {
+	if err := g.Find(&rows).Error; err != nil {
 		t.Fatalf("read %s: %v", table, err)
 	}
 	lines := make([]string, len(rows))

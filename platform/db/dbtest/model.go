@@ -10,9 +10,11 @@ import (
 	"sync"
 	"testing"
 
+	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // column is a column of a real table.
@@ -21,11 +23,18 @@ type column struct {
 	nullable bool
 }
 
-// CheckModel fails the test if a model and its migrated table differ: a column that only one of them has, a column
+// CheckModel fails the test if a model and the table that it describes differ: a column that only one of them has, a column
 // whose type the model's field cannot hold, or a nullable column whose field cannot hold NULL.
-func CheckModel(t *testing.T, d *db.DB, model any) {
+func CheckModel(t *testing.T, d *db.DB, table string, model any) {
 	t.Helper()
-	g, err := d.Read(t.Context())
+	for _, difference := range differences(t, d, table, model) {
+		t.Errorf("%s: model %T against table %s: %s", d.Backend(), model, table, difference)
+	}
+}
+
+func differences(t *testing.T, d *db.DB, table string, model any) []string {
+	t.Helper()
+	g, err := d.Read(t.Context(), table)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,18 +42,12 @@ func CheckModel(t *testing.T, d *db.DB, model any) {
 	if err != nil {
 		t.Fatalf("model %T: %v", model, err)
 	}
-	for _, difference := range compare(s, columns(t, d, s.Table)) {
-		t.Errorf("%s: model %T against table %s: %s", d.Backend(), model, s.Table, difference)
-	}
+	return compare(s, columns(t, g, g.NamingStrategy.TableName(table)))
 }
 
 // columns reads a table's columns from the database's catalogue.
-func columns(t *testing.T, d *db.DB, table string) map[string]column {
+func columns(t *testing.T, g *gorm.DB, table string) map[string]column {
 	t.Helper()
-	g, err := d.Read(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	// SQLite reports an integer key as nullable, although it stores the next number for NULL.
 	query, args := `SELECT name, lower(type), "notnull" = 0 AND pk = 0 FROM pragma_table_info(?)`, []any{table}
 	if namespace, name, qualified := strings.Cut(table, "."); qualified {
@@ -112,11 +115,11 @@ func kindsOf(field reflect.Type) []string {
 		field = field.Elem()
 	}
 	switch field {
-	case reflect.TypeFor[db.ID]():
+	case reflect.TypeFor[dbtype.ID]():
 		return []string{"uuid", "blob"}
-	case reflect.TypeFor[db.Time]():
+	case reflect.TypeFor[dbtype.Time]():
 		return []string{"timestamp with time zone", "integer"}
-	case reflect.TypeFor[db.JSON]():
+	case reflect.TypeFor[dbtype.JSON]():
 		return []string{"jsonb", "text"}
 	case reflect.TypeFor[sql.NullInt64](), reflect.TypeFor[sql.NullInt32]():
 		return []string{"bigint", "integer"}

@@ -17,6 +17,7 @@ import (
 	"github.com/sluiceworks/sluice/migrations"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
+	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // URLEnv is the environment variable with the URL of a server to use. Its user must be a superuser.
@@ -89,7 +90,7 @@ func createDatabase(t testing.TB, from string) string {
 }
 
 func newID() []byte {
-	id := db.NewID()
+	id := dbtype.NewID()
 	return id[:]
 }
 

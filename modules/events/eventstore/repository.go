@@ -1,0 +1,178 @@
+// Package eventstore stores the history: one row for each transition of a task or a pipeline, written in the
+// transition's own transaction. It appends and reads events. It never changes an event; only retention removes events.
+package eventstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"gorm.io/gorm"
+
+	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/dbtype"
+)
+
+// Repository reads and appends events.
+type Repository struct {
+	db *db.DB
+}
+
+// NewRepository returns a repository for a database.
+func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
+
+// Append writes events in the transaction that they record. The events of one task, or of one pipeline, are written
+// in the given order. The order between tasks may change, because similar events are grouped. Append sets ids and
+// times, and ignores those in list.
+func (r *Repository) Append(tx db.Tx, list []events.Event) {
+	if len(list) == 0 {
+		return
+	}
+	groups, first := groupByShape(list), dbtype.NewID()
+	tx.CommitProbe("execution_events", "pipeline_execution_id", groups[0][0].PipelineExecutionID, first)
+	for _, group := range groups {
+		r.insert(tx, group, first)
+		first = first.Offset(len(group))
+	}
+}
+
+func (r *Repository) insert(tx db.Tx, list []events.Event, first dbtype.ID) {
+	n := len(list)
+	ids, pipelines, tasks := make([]dbtype.ID, n), make([]dbtype.ID, n), make([]dbtype.ID, n)
+	types, data, workers, actors := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	versions := make([]int64, n)
+	for i := range list {
+		e := &list[i]
+		ids[i], pipelines[i], tasks[i] = first.Offset(i), e.PipelineExecutionID, e.TaskExecutionID
+		types[i], data[i], workers[i], actors[i] = string(e.EventType), string(e.EventData), string(e.WorkerID), string(e.Actor)
+		if e.Version != nil {
+			versions[i] = *e.Version
+		}
+	}
+	set := db.NewRowSet(n).IDs("id", ids).WriteOnly().IDs("pipeline_execution_id", pipelines).NullIDs("task_execution_id", tasks).
+		Texts("event_type", types).NullInts("version", versions).JSONs("event_data", data).
+		NullTexts("worker_id", workers).NullTexts("actor", actors)
+	tx.QueueInsert("append events", `INSERT INTO {execution_events}
+  (id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at)
+SELECT x.id, x.pipeline_execution_id, x.task_execution_id, x.event_type, x.version, x.event_data, x.worker_id, x.actor, $now FROM $x $keep_plan`,
+		set, db.Args{"now": tx.Now}, func(written, expected int64) error {
+			return fmt.Errorf("append events: %d of %d were written", written, expected)
+		})
+}
+
+// Page bounds a listing. Listings ascend by sequence_num, unless Filter.Newest is set.
+type Page struct {
+	After int64       // only events with a greater sequence_num, or a smaller one for Newest; 0: all
+	Since dbtype.Time // only events at or after this time; zero: all
+	Limit int         // maximum number of events; 0: all
+}
+
+// Filter selects events. A zero field selects all.
+type Filter struct {
+	PipelineExecutionID dbtype.ID
+	TaskExecutionID     dbtype.ID
+	EventType           events.Type
+	Newest              bool // descending by sequence_num
+	Page
+}
+
+// ListByPipeline returns the events of a pipeline execution and of its tasks.
+func (r *Repository) ListByPipeline(ctx context.Context, id dbtype.ID, page Page) ([]events.Event, error) {
+	return r.List(ctx, Filter{PipelineExecutionID: id, Page: page})
+}
+
+// ListByTask returns the events of a task execution.
+func (r *Repository) ListByTask(ctx context.Context, id dbtype.ID, page Page) ([]events.Event, error) {
+	return r.List(ctx, Filter{TaskExecutionID: id, Page: page})
+}
+
+// ListByType returns the events of a type.
+func (r *Repository) ListByType(ctx context.Context, t events.Type, page Page) ([]events.Event, error) {
+	return r.List(ctx, Filter{EventType: t, Page: page})
+}
+
+// GetRecent returns the newest events, newest first.
+func (r *Repository) GetRecent(ctx context.Context, limit int) ([]events.Event, error) {
+	return r.List(ctx, Filter{Newest: true, Page: Page{Limit: limit}})
+}
+
+// List returns the events that a filter selects.
+func (r *Repository) List(ctx context.Context, f Filter) ([]events.Event, error) {
+	q, err := r.query(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	list := []events.Event{}
+	if err := q.Find(&list).Error; err != nil {
+		return nil, fmt.Errorf("list events: %w", err)
+	}
+	return list, nil
+}
+
+// CountByPipeline returns how many events a pipeline execution and its tasks have.
+func (r *Repository) CountByPipeline(ctx context.Context, id dbtype.ID) (int64, error) {
+	q, err := r.query(ctx, Filter{PipelineExecutionID: id})
+	if err != nil {
+		return 0, err
+	}
+	var n int64
+	if err := q.Order(nil).Count(&n).Error; err != nil {
+		return 0, fmt.Errorf("count events: %w", err)
+	}
+	return n, nil
+}
+
+// common are the types that every run writes for every task. The index by type leaves them out (see the migration).
+var common = []events.Type{events.TaskCreated, events.TaskMarkedReady, events.TaskClaimed, events.TaskStarted, events.TaskCompleted, events.PipelineStarted, events.PipelineCompleted}
+
+// rare repeats the condition of that index literally, so that SQLite recognises that the index applies.
+const rare = `event_type NOT IN ('task_created', 'task_marked_ready', 'task_claimed', 'task_started', 'task_completed', 'pipeline_started', 'pipeline_completed')`
+
+func (r *Repository) query(ctx context.Context, f Filter) (*gorm.DB, error) {
+	q, err := r.db.Read(ctx, "execution_events")
+	if err != nil {
+		return nil, err
+	}
+	if !f.TaskExecutionID.IsZero() {
+		// There is no index by task, because a pipeline has few events, and one index less is worth a tenth of the
+		// throughput.
+		q = q.Where("task_execution_id = ?", f.TaskExecutionID).
+			Where("pipeline_execution_id = (?)", q.Session(&gorm.Session{NewDB: true}).Table(q.NamingStrategy.TableName("task_executions")).
+				Select("pipeline_execution_id").Where("id = ?", f.TaskExecutionID))
+	}
+	if !f.PipelineExecutionID.IsZero() {
+		q = q.Where("pipeline_execution_id = ?", f.PipelineExecutionID)
+	}
+	if f.EventType != "" {
+		q = q.Where("event_type = ?", string(f.EventType))
+		if !slices.Contains(common, f.EventType) {
+			q = q.Where(rare)
+		}
+	}
+	if !f.Since.IsZero() {
+		q = q.Where("created_at >= ?", f.Since)
+	}
+	return paged(q, f), nil
+}
+
+func paged(q *gorm.DB, f Filter) *gorm.DB {
+	order, beyond := "sequence_num", "sequence_num > ?"
+	if f.Newest {
+		order, beyond = "sequence_num DESC", "sequence_num < ?"
+	}
+	if f.After > 0 {
+		q = q.Where(beyond, f.After)
+	}
+	if f.Limit > 0 {
+		q = q.Limit(f.Limit)
+	}
+	return q.Order(order)
+}
+
+func wrap(doing string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
+}

@@ -1,6 +1,0 @@
-package events
-
-import "go.uber.org/fx"
-
-// Module provides the Repository.
-var Module = fx.Module("events", fx.Provide(NewRepository))

@@ -1,0 +1,14 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/db"
+)
+
+// SaveLogs stores output of attempts, in its own transaction. It checks no claims, because output is stored however the
+// attempt ended. Output of deleted tasks is dropped.
+func (e *Engine) SaveLogs(ctx context.Context, list []tasks.Written) error {
+	return e.db.Transaction(ctx, func(tx db.Tx) error { return e.tasks.WriteLateChunks(tx, list) })
+}
