@@ -12,7 +12,6 @@ die() { echo "release: $*" >&2; exit 1; }
 [[ $# -ge 2 ]] || die "say where to, and for which targets: scripts/release.sh dist linux/amd64"
 out=$(realpath -m "$1")
 targets=("${@:2}")
-cd "$(dirname "$0")/.."
 for tool in git go dpkg-deb sha256sum; do
   command -v "$tool" >/dev/null || die "$tool is missing"
 done
@@ -22,6 +21,12 @@ done
 export GOFLAGS='' CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT=''
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+
+# A clone, because Go records no commit of a linked worktree, and so that nothing else of the checkout gets in.
+repository=$(dirname "$0")/..
+[[ -z $(git -C "$repository" status --porcelain) ]] || echo "release: uncommitted changes are not in it" >&2
+git clone -q "$repository" "$work/source"
+cd "$work/source"
 
 # binary OS ARCH prints the path of the program for a target, which it builds at first use.
 binary() {
@@ -100,7 +105,7 @@ END
 
 host=$(binary "$(go env GOHOSTOS)" "$(go env GOHOSTARCH)")
 version=$(sluice version -o json | sed -n 's/^ *"version": "v\(.*\)",$/\1/p')
-[[ -n $version ]] || die "Go did not record a version: this is not a Git checkout with its history"
+[[ -n $version ]] || die "Go did not record a version"
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH # of the packages too
 
