@@ -33,7 +33,7 @@ build: ## build bin/sluice
 	@go build -o bin/sluice .
 
 .PHONY: test
-test: ## everything: build, vet, lint, all tests on both databases, and the fault tests at one hundredth, under the race detector
+test: ## everything: build, vet, the targets of a release, lint, all tests on both databases, and the fault tests at one hundredth, under the race detector
 	@scripts/setup.sh compiler postgres pooler python packager
 	@$(MAKE) build
 	@go vet ./...
