@@ -29,15 +29,15 @@ func (c *cli) manPagesCommand() *cobra.Command {
 }
 
 var (
-	// block matches the first line of an indented block that directly follows a line of text.
-	block    = regexp.MustCompile(`(?m)^(\S.*)\n( +\S)`)
-	indented = regexp.MustCompile(`(?m)^ +\S`)
+	// blockStart matches the first line of an indented block that directly follows a line of text.
+	blockStart   = regexp.MustCompile(`(?m)^(\S.*)\n( +\S)`)
+	indentedLine = regexp.MustCompile(`(?m)^ +\S`)
 )
 
 // forManPages rewrites help texts for cobra's generator, which reads them as Markdown: an indented block needs an empty
 // line before it, and four more columns.
 func forManPages(cmd *cobra.Command) {
-	cmd.Long = indented.ReplaceAllString(block.ReplaceAllString(cmd.Long, "$1\n\n$2"), "    $0")
+	cmd.Long = indentedLine.ReplaceAllString(blockStart.ReplaceAllString(cmd.Long, "$1\n\n$2"), "    $0")
 	for _, sub := range cmd.Commands() {
 		forManPages(sub)
 	}
