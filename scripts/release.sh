@@ -48,7 +48,7 @@ licences() {
   printf '\n==== Go ====\n\n'
   cat "$(go env GOROOT)/LICENSE"
   while read -r path version folder; do
-    files=$(find "$folder" -maxdepth 1 -type f -iregex '.*/[^/]*\(licen[cs]e\|copying\|notice\)[^/]*' | sort)
+    files=$(find "$folder" -maxdepth 1 -type f -iregex '.*/\(licen[cs]e\|copying\|notice\)[^/]*' | sort)
     [[ -n $files ]] || die "$path has no licence"
     for file in $files; do
       printf '\n==== %s %s: %s ====\n\n' "$path" "$version" "${file##*/}"
@@ -63,7 +63,7 @@ archive() {
   mkdir "$work/$name"
   cp -r "$3" LICENSE README.md CHANGELOG.md "$work/shared"/{LICENSES-THIRD-PARTY,completions,man} "$work/$name"
   tar -C "$work" -c --format=ustar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --mode=u=rwX,go=rX --owner=0 --group=0 --numeric-owner \
-    "$name" | gzip -9 -n >"$out/$name.tar.gz"
+    "$name" | gzip -n >"$out/$name.tar.gz"
 }
 
 # package ARCH FILE makes the Debian package from a program. It is not named sluice because Debian has another package
@@ -100,7 +100,7 @@ Description: durable pipelines of tasks, on SQLite or PostgreSQL
  Every change of state commits in one transaction with the event that records
  it, so that the history is provably complete.
 END
-  dpkg-deb --root-owner-group -Zxz --build "$tree" "$out/sluiceworks_${version}_$1.deb" >/dev/null
+  dpkg-deb --root-owner-group -Zgzip -z6 --build "$tree" "$out/sluiceworks_${version}_$1.deb" >/dev/null
 }
 
 host=$(binary "$(go env GOHOSTOS)" "$(go env GOHOSTARCH)")
