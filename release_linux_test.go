@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	releaseTag  = "v9.8.7"
+	releaseTag  = "v0.9.8"
 	releaseTime = "2026-01-02T03:04:05Z"
 )
 
@@ -39,8 +39,8 @@ func TestRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	archive := filepath.Join(out, "sluice_9.8.7_linux_"+runtime.GOARCH+".tar.gz")
-	deb := filepath.Join(out, "sluiceworks_9.8.7_"+runtime.GOARCH+".deb")
+	archive := filepath.Join(out, "sluice_0.9.8_linux_"+runtime.GOARCH+".tar.gz")
+	deb := filepath.Join(out, "sluiceworks_0.9.8_"+runtime.GOARCH+".deb")
 	want := ""
 	for _, path := range []string{archive, deb} {
 		content, err := os.ReadFile(path)
@@ -207,7 +207,7 @@ func checkPackage(t *testing.T, path string) {
 	t.Helper()
 	control := inCheckout(t, "/", "dpkg-deb", "--field", path)
 	for _, line := range []string{
-		"Package: sluiceworks", "Version: 9.8.7", "Architecture: " + runtime.GOARCH, "Conflicts: sluice",
+		"Package: sluiceworks", "Version: 0.9.8", "Architecture: " + runtime.GOARCH, "Conflicts: sluice",
 	} {
 		if !strings.Contains(control, line+"\n") {
 			t.Errorf("not found: %q in\n%s", line, control)
