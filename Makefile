@@ -16,6 +16,10 @@ TEST_TIMEOUT := 20m
 # What a release is built for, without cgo.
 RELEASE_TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
+# How tests are built and run. They have been vetted before, and are linked without debug information, which is quicker.
+TEST := -vet=off -ldflags=-w -timeout $(TEST_TIMEOUT)
+RACE := -race $(TEST)
+
 # Long computations in one goroutine, with bounds of memory: the race detector would make them ten times as long.
 HOSTILE := -run 'TestHostile|TestLargeInput' ./modules/pipelines/definition ./modules/workers
 
@@ -39,8 +43,8 @@ test: ## everything: build, vet, the targets of a release, lint, all tests on bo
 	@go vet ./...
 	@$(MAKE) targets
 	@$(MAKE) lint
-	@$(PGSERVER) -- go run ./scripts/testcount -race -timeout $(TEST_TIMEOUT) ./... \
-		-- $(HOSTILE) -- -race -tags chaos -timeout $(TEST_TIMEOUT) ./chaos/...
+	@scripts/in-memory.sh $(PGSERVER) -- go run ./scripts/testcount $(RACE) ./... \
+		-- $(TEST) $(HOSTILE) -- $(RACE) -tags chaos ./chaos/...
 
 .PHONY: test-short
 test-short: ## all tests on both databases, without the race detector and lint
