@@ -31,6 +31,7 @@ require (
 require (
 	github.com/pmezard/go-difflib v1.0.0
 	golang.org/x/net v0.62.0
+	golang.org/x/tools v0.52.0
 	modernc.org/sqlite v1.62.0
 	mvdan.cc/sh/v3 v3.14.1
 )
