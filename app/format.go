@@ -95,7 +95,7 @@ func (p paint) status(s string) string {
 	return terminal.Paint(code, s)
 }
 
-// The forms of modules/inspect for people.
+// How durations, times, numbers and errors are written for people.
 var (
 	span      = inspect.Span
 	moment    = inspect.Moment

@@ -157,7 +157,8 @@ func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Entry) ([]pendi
 		list[i] = pending{
 			ID: dbtype.Text(t.TaskName), TaskExecutionID: r.TaskExecutionID, PipelineExecutionID: t.PipelineExecutionID,
 			Pipeline: dbtype.Text(x.PipelineName), Uses: r.Handler, Queue: r.Queue, Priority: tasks.PriorityOf(r.Lane / 2), Row: r.ID,
-			AvailableAt: r.AvailableAt, CreatedAt: r.CreatedAt, AgeMS: f.Now.Sub(r.CreatedAt.Time).Milliseconds(), Waiting: f.DuePending(r, t, x),
+			AvailableAt: r.AvailableAt, CreatedAt: r.CreatedAt, AgeMS: f.Now.Sub(r.CreatedAt.Time).Milliseconds(),
+			Waiting: f.DuePending(r, t, x),
 		}
 	}
 	return list, nil

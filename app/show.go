@@ -59,8 +59,9 @@ type showView struct {
 
 func (doc *showDocument) view() showView {
 	return showView{
-		Execution: views.OfExecution(doc.Execution, doc.started, doc.now), Tasks: views.OfTasks(doc.Tasks, doc.run.Needs(), doc.now),
-		Failures: doc.failures, Attempts: doc.Attempts, Waiting: doc.Waiting, timelineDocument: doc.timelineDocument, At: doc.At,
+		Execution: views.OfExecution(doc.Execution, doc.started, doc.now),
+		Tasks:     views.OfTasks(doc.Tasks, doc.run.Needs(), doc.now),
+		Failures:  doc.failures, Attempts: doc.Attempts, Waiting: doc.Waiting, timelineDocument: doc.timelineDocument, At: doc.At,
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 )
 
 // eventData has every key of event data that a fold needs or that must be present (docs/events.md). Nil means absent
-// or null. It repeats what packages tasks and pipelines declare, and does not use their types or DecodeEvent: a fault of
-// those would otherwise be in what is verified and in the verification, and no one would notice.
+// or null. It intentionally repeats what packages tasks and pipelines declare, and uses neither their types nor their
+// DecodeEvent: otherwise a fault there would be in the verification as well as in what it verifies.
 type eventData struct {
 	Attempt           *int64           `json:"attempt"`
 	AvailableAt       *string          `json:"available_at"`

@@ -29,7 +29,8 @@ func TestFoldOfABrokenHistory(t *testing.T) {
 		}
 		a, code := p.Task(h.ids["a"]), 7
 		want := history.Attempt{
-			Number: 1, Status: "Failed", WorkerID: "w", StartedAt: moment(2), EndedAt: moment(4), Error: "no", ErrorKind: "exit", ExitCode: &code,
+			Number: 1, Status: "Failed", WorkerID: "w", StartedAt: moment(2), EndedAt: moment(4),
+			Error: "no", ErrorKind: "exit", ExitCode: &code,
 		}
 		if len(a.Attempts) != 1 || a.Current == nil || a.Last.EventType != events.TaskFailed {
 			t.Fatalf("%s: %+v", name, a)

@@ -68,10 +68,10 @@ func (p *Doctor) Examine(ctx context.Context, schema db.SchemaStatus) ([]Finding
 	list := []Finding{
 		NewFinding("database", "%s answers", p.db.Backend()), examineSchema(schema), examineClock(p.db.Skew()),
 	}
-	if schema.Err() != nil {
-		return list, nil
-	}
 	checks := []func(context.Context) ([]Finding, error){p.role, p.workers, p.openTransactions, p.storage}
+	if schema.Err() != nil {
+		checks = nil // they would ask for what is not there
+	}
 	for _, check := range checks {
 		found, err := examineWithin(ctx, check)
 		if err != nil {

@@ -23,8 +23,8 @@ func TestAttempts(t *testing.T) {
 	add := func(kind events.Type, data string) {
 		version := int64(len(list) + 1)
 		list = append(list, events.Event{
-			SequenceNum: 100 - version, TaskExecutionID: id, EventType: kind, Version: &version, EventData: dbtype.JSON(data), WorkerID: "w",
-			CreatedAt: dbtype.NewTime(time.Unix(version, 0)),
+			SequenceNum: 100 - version, TaskExecutionID: id, EventType: kind, Version: &version,
+			EventData: dbtype.JSON(data), WorkerID: "w", CreatedAt: dbtype.NewTime(time.Unix(version, 0)),
 		})
 	}
 	add(events.TaskCreated, `{"needs": ["a"]}`)
@@ -51,16 +51,20 @@ func TestAttempts(t *testing.T) {
 	code := 7
 	want := []inspect.Attempt{
 		{"b", history.Attempt{
-			Number: 1, Status: "Failed", WorkerID: "w", StartedAt: at(3), EndedAt: at(6), Error: "no", ErrorKind: "exit", ExitCode: &code,
+			Number: 1, Status: "Failed", WorkerID: "w", StartedAt: at(3), EndedAt: at(6),
+			Error: "no", ErrorKind: "exit", ExitCode: &code,
 		}, "", ""},
 		{"b", history.Attempt{
-			Number: 2, Status: "Lost", WorkerID: "w", StartedAt: at(7), EndedAt: at(8), Error: "its worker was lost", ErrorKind: "", ExitCode: nil,
+			Number: 2, Status: "Lost", WorkerID: "w", StartedAt: at(7), EndedAt: at(8),
+			Error: "its worker was lost",
 		}, "", ""},
 		{"b", history.Attempt{
-			Number: 3, Status: "Failed", WorkerID: "w", StartedAt: at(9), EndedAt: at(10), Error: "never", ErrorKind: "permanent", ExitCode: nil,
+			Number: 3, Status: "Failed", WorkerID: "w", StartedAt: at(9), EndedAt: at(10),
+			Error: "never", ErrorKind: "permanent",
 		}, "", "oh"},
 		{"b", history.Attempt{
-			Number: 4, Status: "Cancelled", WorkerID: "w", StartedAt: at(13), EndedAt: at(14), Error: "enough", ErrorKind: "", ExitCode: nil,
+			Number: 4, Status: "Cancelled", WorkerID: "w", StartedAt: at(13), EndedAt: at(14),
+			Error: "enough",
 		}, "", ""},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

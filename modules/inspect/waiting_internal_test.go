@@ -47,26 +47,46 @@ func TestDue(t *testing.T) {
 		"later":            {worker("w", "shell", "default", "", 60), nil, 12, "default", "due in 2.0s"},
 		"another handler":  {worker("w", "http", "default", "", 60), nil, 9, "default", unserved},
 		"an expired lease": {worker("w", "shell", "default", "", 9), nil, 9, "default", unserved},
-		"draining": {worker("w", "shell", "", "", 60), nil, 9, "default",
-			"no live worker serves handler \"shell\" (1 draining): start `sluice serve`"},
+		"draining": {
+			worker("w", "shell", "", "", 60), nil, 9, "default",
+			"no live worker serves handler \"shell\" (1 draining): start `sluice serve`",
+		},
 		"its queue": {worker("w", "http", "default", "", 60), nil, 9, "gpu", unserved[:len(unserved)-1] + " --queues gpu`"},
-		"another queue": {worker("w", "http,shell", "default", "", 60), nil, 9, "gpu",
-			"no live worker with handler \"shell\" serves queue \"gpu\": start `sluice serve --queues gpu`"},
+		"another queue": {
+			worker("w", "http,shell", "default", "", 60), nil, 9, "gpu",
+			"no live worker with handler \"shell\" serves queue \"gpu\": start `sluice serve --queues gpu`",
+		},
 		"a free slot": {worker("w", "shell", "default,gpu", "", 60), runs("http"), 9, "gpu", "due: about to be claimed"},
-		"no free slot": {worker("w", "shell", "default", "", 60), runs("http", "http"), 9, "default",
-			"due: waiting for a free worker slot (2 of 2 taken)"},
-		"a handler's limit": {worker("w", "shell", "default", "http=9,shell=1", 60), runs("shell"), 9, "default",
-			"due: waiting for a free place for shell (1 of 1 taken in 1 worker: `serve --handler-limit shell=N` changes that)"},
-		"below a limit": {worker("w", "shell", "default", "http=1,shell=2", 60), runs("shell"), 9, "default",
-			"due: about to be claimed"},
-		"reserved": {worker("w", "shell", "default", "", 60), nil, 9, private,
-			"reserved for the sluice run process 7 on host, due: about to be claimed"},
-		"reserved, draining": {worker("w", "shell", "", "", 60), nil, 9, private, "due: reserved for the sluice run process " +
-			"7 on host, which is draining: any worker may claim it once that has ended"},
-		"reserved, expired": {worker("w", "shell", "default", "", 9), nil, 9, private, "due: reserved for a sluice run process " +
-			"that is not heard of any more (worker w): any worker may claim it once the lease is over"},
+		"no free slot": {
+			worker("w", "shell", "default", "", 60), runs("http", "http"), 9, "default",
+			"due: waiting for a free worker slot (2 of 2 taken)",
+		},
+		"a handler's limit": {
+			worker("w", "shell", "default", "http=9,shell=1", 60), runs("shell"), 9, "default",
+			"due: waiting for a free place for shell (1 of 1 taken in 1 worker: " +
+				"`serve --handler-limit shell=N` changes that)",
+		},
+		"below a limit": {
+			worker("w", "shell", "default", "http=1,shell=2", 60), runs("shell"), 9, "default",
+			"due: about to be claimed",
+		},
+		"reserved": {
+			worker("w", "shell", "default", "", 60), nil, 9, private,
+			"reserved for the sluice run process 7 on host, due: about to be claimed",
+		},
+		"reserved, draining": {
+			worker("w", "shell", "", "", 60), nil, 9, private,
+			"due: reserved for the sluice run process 7 on host, which is draining: " +
+				"any worker may claim it once that has ended",
+		},
+		"reserved, expired": {
+			worker("w", "shell", "default", "", 9), nil, 9, private,
+			"due: reserved for a sluice run process that is not heard of any more (worker w): " +
+				"any worker may claim it once the lease is over",
+		},
 	} {
-		ws := Workers{Now: second(10).Time, workers: []leases.Worker{c.worker}, running: map[string][]tasks.Task{"w": c.running}}
+		running := map[string][]tasks.Task{"w": c.running}
+		ws := Workers{Now: second(10).Time, workers: []leases.Worker{c.worker}, running: running}
 		if got := ws.Due(second(c.at), "shell", c.queue); got != c.want {
 			t.Errorf("%s:\n%s\nwant:\n%s", name, got, c.want)
 		}
@@ -81,8 +101,8 @@ func TestWaiting(t *testing.T) {
 	var list []events.Event
 	add := func(at int, task int, kind events.Type, version int64, actor, data string) {
 		e := events.Event{
-			SequenceNum: int64(len(list) + 1), EventType: kind, Version: &version, EventData: dbtype.JSON(data), Actor: dbtype.Text(actor),
-			CreatedAt: second(at),
+			SequenceNum: int64(len(list) + 1), EventType: kind, Version: &version, EventData: dbtype.JSON(data),
+			Actor: dbtype.Text(actor), CreatedAt: second(at),
 		}
 		if task >= 0 {
 			e.TaskExecutionID = ids[task]
@@ -98,8 +118,8 @@ func TestWaiting(t *testing.T) {
 		{ID: ids[0], TaskName: "held", Status: tasks.Running, WorkerID: "w"},
 		{ID: ids[1], TaskName: "next", Status: tasks.NotStarted},
 		{ID: ids[2], TaskName: "due", Status: tasks.Ready, Handler: "shell", Queue: "default"},
-		{ID: ids[3], TaskName: "later", Status: tasks.Ready, SubStatus: tasks.Deferred, Handler: "shell", Queue: "default", RetryAt: second(15)},
-		{ID: ids[4], TaskName: "again", Status: tasks.Ready, Handler: "shell", Queue: "default", RetryAt: second(11)},
+		{ID: ids[3], TaskName: "later", Status: tasks.Ready, SubStatus: tasks.Deferred, Handler: "shell", RetryAt: second(15)},
+		{ID: ids[4], TaskName: "again", Status: tasks.Ready, Handler: "shell", RetryAt: second(11)},
 		{ID: ids[5], TaskName: "done", Status: tasks.Completed},
 	}}
 	check := func(when string, got []Waiting, want ...Waiting) {

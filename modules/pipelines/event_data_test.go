@@ -21,12 +21,21 @@ func TestEventData(t *testing.T) {
 		data  any
 		want  string
 	}{
-		{events.PipelineStarted, pipelines.StartedData{PipelineName: "p", DefinitionVersion: "v", TaskCount: 3},
-			`{"pipeline":"p","definition_version":"v","task_count":3}`},
-		{events.PipelineCompleted, pipelines.EndedData{Counts: counts, DurationMS: 20},
-			`{"counts":{"Completed":2,"Failed":1},"duration_ms":20}`},
-		{events.PipelineFailed, pipelines.EndedData{Counts: counts, DurationMS: 20, Error: "no"},
-			`{"counts":{"Completed":2,"Failed":1},"duration_ms":20,"error":"no"}`},
+		{
+			events.PipelineStarted,
+			pipelines.StartedData{PipelineName: "p", DefinitionVersion: "v", TaskCount: 3},
+			`{"pipeline":"p","definition_version":"v","task_count":3}`,
+		},
+		{
+			events.PipelineCompleted,
+			pipelines.EndedData{Counts: counts, DurationMS: 20},
+			`{"counts":{"Completed":2,"Failed":1},"duration_ms":20}`,
+		},
+		{
+			events.PipelineFailed,
+			pipelines.EndedData{Counts: counts, DurationMS: 20, Error: "no"},
+			`{"counts":{"Completed":2,"Failed":1},"duration_ms":20,"error":"no"}`,
+		},
 		{events.PipelinePaused, pipelines.ReasonData{}, `{"reason":""}`},
 		{events.PipelineResumed, pipelines.ResumedData{}, `{}`},
 		{events.PipelineCancelled, pipelines.ReasonData{Reason: "enough"}, `{"reason":"enough"}`},

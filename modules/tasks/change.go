@@ -101,7 +101,8 @@ func Create(n Spec, now dbtype.Time) *Change {
 	m := NewChange(n.beforeCreation())
 	m.Task.CreatedAt = now
 	return m.addStep(TransitionCreate, CreatedData{
-		n.TaskName, n.Handler, n.Queue, n.Priority, NameListOf(n.Dependencies), n.TriggerRule, n.MaxAttempts, n.ContinueOnError,
+		n.TaskName, n.Handler, n.Queue, n.Priority, NameListOf(n.Dependencies), n.TriggerRule, n.MaxAttempts,
+		n.ContinueOnError,
 	})
 }
 
