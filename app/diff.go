@@ -131,10 +131,7 @@ func (n diffNeeds) run(ctx context.Context, id dbtype.ID, now dbtype.Time) (r hi
 	if err != nil {
 		return r, err
 	}
-	log, err := history.New(list)
-	if err == nil {
-		r.Timeline, err = log.Timeline(now)
-	}
+	r.Timeline, err = history.Fold(list).Timeline(now)
 	if errors.Is(err, history.ErrBroken) {
 		return r, nil
 	}

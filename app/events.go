@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/events/eventstore"
+	"github.com/sluiceworks/sluice/modules/inspect"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
@@ -273,7 +274,7 @@ func eventHeading(many bool) []string {
 
 // eventRow returns an event as a row under eventHeading.
 func eventRow(e events.Event, names map[dbtype.ID]string, many bool) ([]string, error) {
-	s, err := describeEvent(e)
+	s, err := inspect.Describe(e)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +283,7 @@ func eventRow(e events.Event, names map[dbtype.ID]string, many bool) ([]string, 
 		version = fmt.Sprint(*e.Version)
 	}
 	by := strings.Join(slices.DeleteFunc([]string{string(e.WorkerID), string(e.Actor)}, func(s string) bool { return s == "" }), ", ")
-	row := []string{momentMS(e.CreatedAt.Time), names[e.TaskExecutionID], string(e.EventType), version, s.brief(), by}
+	row := []string{momentMS(e.CreatedAt.Time), names[e.TaskExecutionID], string(e.EventType), version, s.Brief(), by}
 	if many {
 		row = append([]string{e.PipelineExecutionID.String(), names[e.PipelineExecutionID]}, row...)
 	}

@@ -1,31 +1,21 @@
 package app
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/sluiceworks/sluice/modules/inspect"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 
 // failedTask is a task that failed or was abandoned.
 type failedTask struct {
-	TaskName        string       `json:"id"`
-	Status          tasks.Status `json:"status"`
-	Attempt         int          `json:"attempt"`
-	Error           dbtype.Text  `json:"error"` // its most informative line
-	ErrorKind       dbtype.Text  `json:"error_kind"`
-	ExitCode        *int         `json:"exit_code"`
-	ContinueOnError bool         `json:"continue_on_error"` // its failure does not make the run fail
-	Root            bool         `json:"root"`              // nothing upstream has failed
-	Logs            string       `json:"logs"`              // the command that shows its output
-
-	of tasks.Task
+	inspect.Failure
+	Logs string `json:"logs"` // the command that shows its output
 }
 
 // Bounds of the failures and waits that are shown first.
@@ -34,55 +24,20 @@ const (
 	maxWaits    = 3
 )
 
-// failures lists the tasks that failed. Tasks that make the run fail come first, and among them those without a
-// failed task upstream. Otherwise they are in the order in which they ended.
-func (h *attemptHistory) failures(all []tasks.Task) []failedTask {
-	bad := func(t tasks.Task) bool { return t.Status == tasks.Failed || t.Status == tasks.Abandoned }
-	byName := make(map[string]tasks.Task, len(all))
-	for _, t := range all {
-		byName[t.TaskName] = t
-	}
-	below := map[string]bool{} // by name: something upstream has failed
-	var visit func(t tasks.Task) bool
-	visit = func(t tasks.Task) bool {
-		known, seen := below[t.TaskName]
-		if seen {
-			return known
-		}
-		below[t.TaskName] = false
-		for _, need := range h.needs[t.ID] {
-			if above, ok := byName[need]; ok && (visit(above) || bad(above)) {
-				below[t.TaskName] = true
-			}
-		}
-		return below[t.TaskName]
-	}
+// failures lists the tasks of a run that failed, with the commands that show their output.
+func (c *cli) failures(run *inspect.Run) []failedTask {
 	list := []failedTask{}
-	for _, t := range all {
-		if !bad(t) {
-			continue
-		}
-		f := failedTask{
-			TaskName: t.TaskName, Status: t.Status, Attempt: t.Attempt, Error: dbtype.Text(errorLine(string(t.Error), 500)),
-			ContinueOnError: h.continues[t.ID], Root: !visit(t), of: t,
-		}
-		if a := h.current[t.ID]; a != nil {
-			f.ErrorKind, f.ExitCode = a.ErrorKind, a.ExitCode
-		}
-		list = append(list, f)
+	for _, f := range run.Failures() {
+		logs := fmt.Sprintf("%s logs %s %s --attempt %d", c.program, run.Execution.ID, f.TaskName, f.Attempt)
+		list = append(list, failedTask{f, logs})
 	}
-	number := map[bool]int{true: 1}
-	slices.SortStableFunc(list, func(a, b failedTask) int {
-		return cmp.Or(cmp.Compare(number[a.ContinueOnError], number[b.ContinueOnError]), cmp.Compare(number[b.Root], number[a.Root]),
-			a.of.CompletedAt.Compare(b.of.CompletedAt.Time))
-	})
 	return list
 }
 
 // printFailures prints what failed and why, and the command that shows the logs.
 func (c *cli) printFailures(list []failedTask, x pipelines.Execution) {
 	for _, f := range list[:min(len(list), maxFailures)] {
-		text := fmt.Sprintf("%s (attempt %s)", f.TaskName, attempts(f.of))
+		text := fmt.Sprintf("%s (attempt %s)", f.TaskName, attempts(f.Task))
 		if f.ExitCode != nil && !strings.Contains(string(f.Error), "exit code") {
 			text += fmt.Sprintf(", exit code %d", *f.ExitCode)
 		}
@@ -99,32 +54,13 @@ func (c *cli) printFailures(list []failedTask, x pipelines.Execution) {
 	}
 }
 
-// cancelledBy says who cancelled the execution and why. It returns "" if nobody did.
-func (h *attemptHistory) cancelledBy(x pipelines.Execution) string {
-	if x.Status != pipelines.Cancelled || h.cancelled.EventType == "" {
-		return ""
-	}
-	s, err := describeEvent(h.cancelled)
-	if err != nil {
-		return ""
-	}
-	text := "at " + moment(h.cancelled.CreatedAt)
-	if h.cancelled.Actor != "" {
-		text = "by " + string(h.cancelled.Actor) + " " + text
-	}
-	if s.text != "" {
-		text += ": " + s.text
-	}
-	return text
-}
-
 // waitsFor says what an execution waits for while none of its tasks runs: the reasons of its tasks that need only a
 // worker, a time or a decision.
 func (doc *showDocument) waitsFor() []string {
 	if doc.Execution.Status.Terminal() {
 		return nil
 	}
-	status := statusesOf(doc.Tasks)
+	status := doc.run.Statuses()
 	reasons, names := []string{}, map[string][]string{}
 	for _, w := range doc.Waiting {
 		if status[w.TaskName] == tasks.NotStarted {

@@ -11,7 +11,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/modules/inspect"
 	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
@@ -95,22 +95,13 @@ func (p paint) status(s string) string {
 	return terminal.Paint(code, s)
 }
 
-// span writes a duration in its one or two largest units.
-func span(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "0ms"
-	case d < time.Second:
-		return fmt.Sprintf("%dms", d.Milliseconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 24*time.Hour:
-		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
-	}
-	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
-}
+// How durations, times, numbers and errors are written for people.
+var (
+	span      = inspect.Span
+	moment    = inspect.Moment
+	counted   = inspect.Counted
+	errorLine = inspect.ErrorLine
+)
 
 // between returns the span from one time to another, or "" if one is missing.
 func between(from, to dbtype.Time) string {
@@ -118,11 +109,6 @@ func between(from, to dbtype.Time) string {
 		return ""
 	}
 	return span(to.Sub(from.Time))
-}
-
-// errorLine is tasks.ErrorLine, cut to a width of most characters.
-func errorLine(s string, most int) string {
-	return text.Snip(terminal.Inline(tasks.ErrorLine(s)), most, "…")
 }
 
 // firstLine returns a text's first line, cut to a width of most characters.
@@ -137,14 +123,6 @@ func firstLine(s string, most int) string {
 // indent puts a prefix in front of every line of a text.
 func indent(s, prefix string) string {
 	return prefix + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n"+prefix)
-}
-
-// counted writes a number with its noun.
-func counted(n int64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func msec(n int64) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -63,16 +63,3 @@ func knownHandlers(limits map[string]int, handlers *tasks.Registry) error {
 	}
 	return nil
 }
-
-// limitOf returns a handler's limit from a worker's limits, such as http=256,shell=64, or 0 if it has none.
-func limitOf(limits, handler string) int {
-	for part := range strings.SplitSeq(limits, ",") {
-		if name, number, _ := strings.Cut(part, "="); name == handler {
-			n, err := strconv.Atoi(number)
-			if err == nil {
-				return n
-			}
-		}
-	}
-	return 0
-}

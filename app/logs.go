@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/events/eventstore"
+	"github.com/sluiceworks/sluice/modules/history"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -83,6 +84,12 @@ With -o json it then writes a chunk a line.`,
 	return cmd
 }
 
+// attemptKey identifies one attempt of one task.
+type attemptKey struct {
+	task    dbtype.ID
+	attempt int
+}
+
 // logReader reads the log chunks of an execution.
 type logReader struct {
 	needs logsNeeds
@@ -128,19 +135,19 @@ func (l *logReader) find(ctx context.Context, only []string) error {
 
 // findFailed finds the attempts that failed.
 func (l *logReader) findFailed(ctx context.Context, list []tasks.Task) error {
-	history, err := l.needs.Events.ListByPipeline(ctx, l.id, eventstore.Page{})
+	events, err := l.needs.Events.ListByPipeline(ctx, l.id, eventstore.Page{})
 	if err != nil {
 		return err
 	}
-	account, err := readHistory(history, false)
-	if err != nil {
+	past := history.Fold(events)
+	if err := past.DecodeErr(); err != nil {
 		return err
 	}
 	l.failed = map[attemptKey]bool{}
-	for key, a := range account.attempts {
-		l.failed[key] = a.Error != ""
-	}
 	for _, t := range list {
+		for n, a := range past.Task(t.ID).Attempts {
+			l.failed[attemptKey{t.ID, n}] = a.Error != ""
+		}
 		if t.Status == tasks.Failed || t.Status == tasks.Abandoned { // known without the history too
 			l.failed[attemptKey{t.ID, t.Attempt}] = true
 		}

@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
+	"github.com/sluiceworks/sluice/modules/inspect"
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
-	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
@@ -146,7 +146,7 @@ func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Entry) ([]pendi
 	if err != nil {
 		return nil, err
 	}
-	f, err := readProcesses(ctx, n.DB, n.Leases, n.Tasks)
+	f, err := inspect.ReadWorkers(ctx, n.DB, n.Leases, n.Tasks)
 	if err != nil {
 		return nil, err
 	}
@@ -157,26 +157,11 @@ func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Entry) ([]pendi
 		list[i] = pending{
 			ID: dbtype.Text(t.TaskName), TaskExecutionID: r.TaskExecutionID, PipelineExecutionID: t.PipelineExecutionID,
 			Pipeline: dbtype.Text(x.PipelineName), Uses: r.Handler, Queue: r.Queue, Priority: tasks.PriorityOf(r.Lane / 2), Row: r.ID,
-			AvailableAt: r.AvailableAt, CreatedAt: r.CreatedAt, AgeMS: f.now.Sub(r.CreatedAt.Time).Milliseconds(), Waiting: reason(r, t, f),
-		}
-		if t.Status != tasks.Ready || x.Status != pipelines.Running {
-			list[i].Waiting = "stray: it stands for no work; `sluice verify` says more, --remove-orphans removes it"
+			AvailableAt: r.AvailableAt, CreatedAt: r.CreatedAt, AgeMS: f.Now.Sub(r.CreatedAt.Time).Milliseconds(),
+			Waiting: f.DuePending(r, t, x),
 		}
 	}
 	return list, nil
-}
-
-// reason says why a row has not been claimed. It does not include a handler's reason for a deferral, which show reads
-// from the history.
-func reason(r outbox.Entry, t tasks.Task, f processes) string {
-	why := f.due(r.AvailableAt, r.Handler, r.Queue)
-	switch {
-	case t.SubStatus == tasks.Deferred:
-		return "deferred until " + moment(r.AvailableAt) + " (" + why + ")"
-	case t.Error != "":
-		return fmt.Sprintf("attempt %d after an error, %s: %s", t.Attempt+1, why, errorLine(string(t.Error), 60))
-	}
-	return why
 }
 
 func (c *cli) printPending(list []pending) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/inspect"
 	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
@@ -58,9 +59,9 @@ var ends = map[events.Type]bool{
 
 // write writes the lines of the attempt that an event ends, and returns the others.
 func (l *lines) write(all []outputLine, end events.Event) (others []outputLine) {
-	d, err := dataOf(end)
+	attempt := inspect.EndedAttempt(end)
 	for _, o := range all {
-		if o.task != end.TaskExecutionID || err == nil && d.Attempt > 0 && o.attempt > d.Attempt {
+		if o.task != end.TaskExecutionID || attempt > 0 && o.attempt > attempt {
 			others = append(others, o)
 			continue
 		}
@@ -70,7 +71,7 @@ func (l *lines) write(all []outputLine, end events.Event) (others []outputLine) 
 }
 
 func (l *lines) line(v runView, e events.Event) error {
-	s, err := describeEvent(e)
+	s, err := inspect.Describe(e)
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (l *lines) line(v runView, e events.Event) error {
 	if e.TaskExecutionID.IsZero() {
 		name = "pipeline " + v.execution.PipelineName
 		if e.Actor != "" {
-			s.what += " by " + string(e.Actor)
+			s.What += " by " + string(e.Actor)
 		}
 	}
 	first, rest, more := strings.Cut(s.String(), "\n")

@@ -14,6 +14,8 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/handlers/shell"
+	"github.com/sluiceworks/sluice/modules/history"
+	"github.com/sluiceworks/sluice/modules/inspect"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
@@ -227,14 +229,14 @@ func (w *runProgress) needs(list []tasks.Task) map[dbtype.ID][]string {
 }
 
 type runDocument struct {
-	Execution views.Execution `json:"execution"`
-	Tasks     []views.Task    `json:"tasks"`
-	Attempts  []attempt       `json:"attempts"`
+	Execution views.Execution   `json:"execution"`
+	Tasks     []views.Task      `json:"tasks"`
+	Attempts  []inspect.Attempt `json:"attempts"`
 }
 
 // attempts returns the result of each attempt.
-func (w *runProgress) attempts(ctx context.Context, list []tasks.Task) ([]attempt, error) {
-	history, err := w.Events.ListByPipeline(ctx, w.id, eventstore.Page{})
+func (w *runProgress) attempts(ctx context.Context, list []tasks.Task) ([]inspect.Attempt, error) {
+	past, err := w.Events.ListByPipeline(ctx, w.id, eventstore.Page{})
 	if err != nil {
 		return nil, err
 	}
@@ -242,11 +244,11 @@ func (w *runProgress) attempts(ctx context.Context, list []tasks.Task) ([]attemp
 	if err != nil {
 		return nil, err
 	}
-	account, err := readHistory(history, false)
-	if err != nil {
+	run := inspect.Run{Tasks: list, Past: history.Fold(past)}
+	if err := run.Past.DecodeErr(); err != nil {
 		return nil, err
 	}
-	return account.list(list, written), nil
+	return run.Attempts(written), nil
 }
 
 func (c *cli) printOutcome(x pipelines.Execution, list []tasks.Task) {

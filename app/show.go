@@ -3,14 +3,15 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
+	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/history"
+	"github.com/sluiceworks/sluice/modules/inspect"
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
@@ -34,40 +35,34 @@ type showNeeds struct {
 type showDocument struct {
 	Execution pipelines.Execution
 	Tasks     []tasks.Task
-	Attempts  []attempt
-	Waiting   []waitingTask // in the order of tasks
+	Attempts  []inspect.Attempt
+	Waiting   []inspect.Waiting // in the order of tasks
 	timelineDocument
 	At *pastMoment // set if the document shows the past
 
-	failures  []failedTask
-	account   *attemptHistory
-	started   dbtype.Time // when the first task started; zero: none has
-	processes processes
-	now       time.Time
+	failures []failedTask
+	run      inspect.Run
+	started  dbtype.Time // when the first task started; zero: none has
+	now      time.Time
 }
 
 // showView is a document in JSON.
 type showView struct {
-	Failures  []failedTask    `json:"failures"` // why the run failed, or will fail: root causes first
-	Waiting   []waitingTask   `json:"waiting"`
-	Execution views.Execution `json:"execution"`
-	Tasks     []views.Task    `json:"tasks"`
-	Attempts  []attempt       `json:"attempts"`
+	Failures  []failedTask      `json:"failures"` // why the run failed, or will fail: root causes first
+	Waiting   []inspect.Waiting `json:"waiting"`
+	Execution views.Execution   `json:"execution"`
+	Tasks     []views.Task      `json:"tasks"`
+	Attempts  []inspect.Attempt `json:"attempts"`
 	timelineDocument
 	At *pastMoment `json:"at,omitempty"`
 }
 
 func (doc *showDocument) view() showView {
 	return showView{
-		Execution: views.OfExecution(doc.Execution, doc.started, doc.now), Tasks: views.OfTasks(doc.Tasks, doc.account.needs, doc.now),
-		Failures: doc.failures, Attempts: doc.Attempts, Waiting: doc.Waiting, timelineDocument: doc.timelineDocument, At: doc.At,
+		Execution: views.OfExecution(doc.Execution, doc.started, doc.now),
+		Tasks:     views.OfTasks(doc.Tasks, doc.run.Needs(), doc.now),
+		Failures:  doc.failures, Attempts: doc.Attempts, Waiting: doc.Waiting, timelineDocument: doc.timelineDocument, At: doc.At,
 	}
-}
-
-// waitingTask is a task that is not running, with the reason.
-type waitingTask struct {
-	TaskName string `json:"id"`
-	Reason   string `json:"reason"`
 }
 
 // showFlags say what of an execution is shown.
@@ -110,10 +105,7 @@ time went. With --at or --at-event it shows all that as it was, and which tasks 
 			if err != nil {
 				return err
 			}
-			doc.failures = doc.account.failures(doc.Tasks)
-			for i, f := range doc.failures {
-				doc.failures[i].Logs = fmt.Sprintf("%s logs %s %s --attempt %d", c.program, id, f.TaskName, f.Attempt)
-			}
+			doc.failures = c.failures(&doc.run)
 			for i := range doc.Waiting {
 				doc.Waiting[i].Reason = c.again(doc.Waiting[i].Reason)
 			}
@@ -141,7 +133,7 @@ func (n showNeeds) printJSON(ctx context.Context, c *cli, doc *showDocument) err
 // read returns an execution without its current outputs. It reads the rows before the events, so that the events are
 // at least as new.
 func (n showNeeds) read(ctx context.Context, id dbtype.ID, past pastFlags) (showDocument, error) {
-	doc := showDocument{now: n.DB.Now(), Waiting: []waitingTask{}}
+	doc := showDocument{now: n.DB.Now()}
 	var err error
 	if doc.Execution, err = n.Executions.Get(ctx, id); err != nil {
 		return doc, err
@@ -161,49 +153,51 @@ func (n showNeeds) read(ctx context.Context, id dbtype.ID, past pastFlags) (show
 	if err != nil {
 		return doc, err
 	}
-	var log *history.Log
-	truncated := doc.Execution.EventsRemoved > 0
-	if past.given() {
-		if log, err = doc.travel(list, past); err != nil {
-			return doc, err
-		}
-		list = log.Events()
-	} else if !truncated {
-		log, err = history.New(list)
-	}
-	if err == nil && log != nil {
-		doc.timelineDocument, err = drawUp(log, doc.now)
-	}
-	if err != nil && !errors.Is(err, history.ErrBroken) {
-		return doc, err
-	}
-	doc.broken = err
-	if doc.account, err = readHistory(list, truncated); err != nil {
+	if err := doc.remember(list, past); err != nil {
 		return doc, err
 	}
 	if doc.At != nil {
-		written = doc.account.ended(written)
+		written = doc.run.EndedLogs(written)
 	}
-	doc.Attempts, doc.started = doc.account.list(doc.Tasks, written), doc.account.firstStart(doc.Tasks)
+	doc.Attempts, doc.started = doc.run.Attempts(written), doc.run.FirstStart()
 	return doc, doc.explain(ctx, n)
 }
 
+// remember reads the history: the timeline and what run knows of the past. If the flags name a moment of the past, it
+// changes the document to that moment.
+func (doc *showDocument) remember(list []events.Event, f pastFlags) (err error) {
+	var past *history.Past
+	if f.given() {
+		if past, err = doc.travel(list, f); err != nil {
+			return err
+		}
+	} else {
+		past = history.Fold(list)
+	}
+	if doc.Execution.EventsRemoved == 0 {
+		doc.timelineDocument, err = drawUp(past, doc.now)
+	}
+	if err != nil && !errors.Is(err, history.ErrBroken) {
+		return err
+	}
+	doc.broken = err
+	doc.run = inspect.Run{Execution: doc.Execution, Tasks: doc.Tasks, Past: past}
+	return past.DecodeErr()
+}
+
 // explain sets the reasons of the waiting tasks.
-func (doc *showDocument) explain(ctx context.Context, n showNeeds) (err error) {
-	statuses := statusesOf(doc.Tasks)
-	reason := func(t tasks.Task) string { return doc.account.waited(t, doc.Execution, statuses, doc.now) }
-	if doc.At == nil {
-		if !doc.Execution.Status.Terminal() {
-			if doc.processes, err = readProcesses(ctx, n.DB, n.Leases, n.Tasks); err != nil {
-				return err
-			}
-		}
-		reason = func(t tasks.Task) string { return doc.account.waiting(t, doc.Execution, statuses, doc.processes) }
+func (doc *showDocument) explain(ctx context.Context, n showNeeds) error {
+	if doc.At != nil {
+		doc.Waiting = doc.run.WaitingAt(doc.now)
+		return nil
 	}
-	for _, t := range doc.Tasks {
-		if why := reason(t); why != "" {
-			doc.Waiting = append(doc.Waiting, waitingTask{t.TaskName, why})
+	var workers inspect.Workers
+	if !doc.Execution.Status.Terminal() {
+		var err error
+		if workers, err = inspect.ReadWorkers(ctx, n.DB, n.Leases, n.Tasks); err != nil {
+			return err
 		}
 	}
+	doc.Waiting = doc.run.Waiting(workers)
 	return nil
 }

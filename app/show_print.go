@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sluiceworks/sluice/modules/inspect"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/terminal"
@@ -34,7 +35,7 @@ func (c *cli) printShow(doc showDocument, f showFlags) {
 	for _, a := range doc.Attempts {
 		c.printAttempt(a, f.logs, p)
 	}
-	if doc.account.truncated {
+	if doc.Execution.EventsRemoved > 0 {
 		fmt.Fprintf(c.stdout, "\n%s removed by retention: the attempts are not known any more\n", counted(doc.Execution.EventsRemoved, "event"))
 	}
 	if at := doc.Execution.OutputsRemovedAt; !at.IsZero() {
@@ -63,7 +64,7 @@ func (c *cli) printExecution(doc showDocument, p paint) {
 	field := func(name, value string) { lines(name, terminal.Inline(value)) }
 	fmt.Fprintf(c.stdout, "%s %s\n", terminal.Inline(x.PipelineName), p.status(progressOf(x, doc.started)))
 	c.printFailures(doc.failures, x)
-	field("cancelled", doc.account.cancelledBy(x))
+	field("cancelled", doc.run.CancelledBy())
 	for _, line := range doc.waitsFor() {
 		field("waiting", line)
 	}
@@ -77,7 +78,7 @@ func (c *cli) printExecution(doc showDocument, p paint) {
 	field("started", doc.took())
 	field("tasks", tally(counts))
 	if x.Status == pipelines.Paused {
-		field("paused", doc.account.pausedBy())
+		field("paused", doc.run.PausedBy())
 	}
 	if !x.DeadlineAt.IsZero() {
 		field("timeout", "ends the run at "+moment(x.DeadlineAt))
@@ -91,13 +92,13 @@ func (c *cli) printExecution(doc showDocument, p paint) {
 }
 
 // printAttempt prints an attempt that failed, or with logs set, every attempt that wrote something.
-func (c *cli) printAttempt(a attempt, logs bool, p paint) {
+func (c *cli) printAttempt(a inspect.Attempt, logs bool, p paint) {
 	bad := a.Error != ""
 	wrote := a.Stdout != "" || a.Stderr != ""
 	if !bad && (!logs || !wrote) {
 		return
 	}
-	fmt.Fprintf(c.stdout, "\n%s attempt %d %s %s %s\n", terminal.Inline(a.TaskName), a.Attempt, p.status(a.Status), moment(a.EndedAt), between(a.StartedAt, a.EndedAt))
+	fmt.Fprintf(c.stdout, "\n%s attempt %d %s %s %s\n", terminal.Inline(a.TaskName), a.Number, p.status(a.Status), moment(a.EndedAt), between(a.StartedAt, a.EndedAt))
 	if bad {
 		fmt.Fprintln(c.stdout, indent(string(a.Error), "  "))
 	}
@@ -130,7 +131,7 @@ func (c *cli) printNext(doc showDocument) {
 		fmt.Fprintf(c.stdout, "\nnext: %s show %s\n", c.program, id)
 		return
 	}
-	if doc.account.truncated {
+	if doc.Execution.EventsRemoved > 0 {
 		// Without its history it can be neither retried nor described.
 		fmt.Fprintf(c.stdout, "\nnext: %s start %s\n", c.program, terminal.Inline(doc.Execution.PipelineName))
 		return

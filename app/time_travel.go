@@ -69,8 +69,8 @@ func (m *pastMoment) claimable() string {
 }
 
 // travel changes the document to a moment of the past: its rows are computed from the events up to then. It returns
-// those events.
-func (doc *showDocument) travel(list []events.Event, f pastFlags) (*history.Log, error) {
+// what those events say.
+func (doc *showDocument) travel(list []events.Event, f pastFlags) (*history.Past, error) {
 	x := doc.Execution
 	if x.EventsRemoved > 0 {
 		return nil, withHint(usagef("retention has removed the history of %s (%s): its past is not known any more", x.ID, counted(x.EventsRemoved, "event")),
@@ -84,7 +84,8 @@ func (doc *showDocument) travel(list []events.Event, f pastFlags) (*history.Log,
 	if err != nil {
 		return nil, pastHint(err, x.ID, x.CreatedAt)
 	}
-	state, err := log.State()
+	past := log.Fold()
+	state, err := past.State()
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func (doc *showDocument) travel(list []events.Event, f pastFlags) (*history.Log,
 	}
 	doc.Execution, doc.Tasks, doc.now = state.Execution, state.Tasks, at.Time
 	doc.At = &pastMoment{Time: at, SequenceNum: number, Events: len(log.Events()), TotalEvents: len(list), Outbox: state.Outbox}
-	return log, nil
+	return past, nil
 }
 
 // cut finds the moment.

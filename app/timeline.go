@@ -45,8 +45,8 @@ type spentTime struct {
 	AllTasksMS     int64        `json:"all_tasks_ms"`
 }
 
-func drawUp(log *history.Log, now time.Time) (timelineDocument, error) {
-	t, err := log.Timeline(dbtype.NewTime(now))
+func drawUp(past *history.Past, now time.Time) (timelineDocument, error) {
+	t, err := past.Timeline(dbtype.NewTime(now))
 	if err != nil {
 		return timelineDocument{}, err
 	}

@@ -13,18 +13,9 @@ import (
 // How times are written for people: with the zone's offset and without spaces, so that every flag for a time accepts
 // them.
 const (
-	momentLayout  = time.RFC3339
 	preciseMoment = "2006-01-02T15:04:05.000Z07:00"
 	clockLayout   = "15:04:05.000"
 )
-
-// moment writes a time for people, in their zone.
-func moment(t dbtype.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.Local().Format(momentLayout)
-}
 
 // momentMS is moment with milliseconds.
 func momentMS(t time.Time) string { return t.Local().Format(preciseMoment) }

@@ -9,7 +9,8 @@ import (
 )
 
 // eventData has every key of event data that a fold needs or that must be present (docs/events.md). Nil means absent
-// or null.
+// or null. It intentionally repeats what packages tasks and pipelines declare, and uses neither their types nor their
+// DecodeEvent: otherwise a fault there would be in the verification as well as in what it verifies.
 type eventData struct {
 	Attempt           *int64           `json:"attempt"`
 	AvailableAt       *string          `json:"available_at"`

@@ -28,7 +28,7 @@ func (w *walk) critical(t *Timeline) []CriticalStep {
 		return []CriticalStep{}
 	}
 	var links []CriticalStep
-	upto := len(w.log.events)
+	upto := len(w.past.log.events)
 	for end := t.To; l != nil; {
 		before, at := w.predecessor(l, upto)
 		link := CriticalStep{l.row.TaskName, t.From, end}
@@ -101,7 +101,7 @@ func (w *walk) predecessor(l *taskLife, upto int) (before *taskLife, at mark) {
 	if ok {
 		limit = decided.position
 	}
-	for _, name := range l.needs {
+	for _, name := range l.Needs {
 		d, known := w.names[name]
 		if !known {
 			continue

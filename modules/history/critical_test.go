@@ -39,7 +39,7 @@ func (h *told) reopened(second int, task, most string) *told {
 
 func (h *told) path(t *testing.T, now int) (out []string) {
 	t.Helper()
-	line, err := h.log(t).Timeline(moment(now))
+	line, err := h.log(t).Fold().Timeline(moment(now))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestCriticalPathAfterARetry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line, err := cut.Timeline(moment(9))
+	line, err := cut.Fold().Timeline(moment(9))
 	if err != nil {
 		t.Fatal(err)
 	}

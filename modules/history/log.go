@@ -1,6 +1,7 @@
-// Package history reads the past of a pipeline execution from its events: its state at a moment, where its time went,
-// and how two runs differ. It is pure: it works on events and rows that it is given, reads no database and writes
-// nothing. It uses the fold that modules/audit compares with the rows.
+// Package history reads the past of a pipeline execution from its events: its state at a moment, what became of each
+// attempt, where its time went, and how two runs differ. Fold computes all of it in one pass. The package is pure: it
+// works on events and rows that it is given, reads no database and writes nothing. It uses the fold that modules/audit
+// compares with the rows.
 package history
 
 import (
@@ -35,23 +36,32 @@ type Log struct {
 	// last is the last position of the events with a time, in microseconds since 1970, which belong to one
 	// transaction.
 	last map[int64]int
+	// broken is the reason why the order of the events is not known. They are then in the order of their versions.
+	broken error
 }
 
 // New orders all events of one execution, which may be given in any order. It returns ErrBroken if versions are
 // missing or occur twice.
 func New(list []events.Event) (*Log, error) {
+	l := order(list)
+	if l.broken != nil {
+		return nil, l.broken
+	}
+	return l, nil
+}
+
+// order returns a log of all events. If they are a broken history, it says so in the field broken.
+func order(list []events.Event) *Log {
 	sorted := slices.Clone(list)
 	slices.SortFunc(sorted, func(a, b events.Event) int { return cmp.Compare(a.SequenceNum, b.SequenceNum) })
 	o := ordering{out: make([]events.Event, 0, len(sorted)), done: map[dbtype.ID]int64{}, early: map[dbtype.ID]map[int64]events.Event{}}
-	for _, e := range sorted {
-		if err := o.take(e); err != nil {
-			return nil, err
-		}
+	l := &Log{last: map[int64]int{}, broken: o.all(sorted)}
+	l.events = o.out
+	if l.broken != nil {
+		slices.SortStableFunc(sorted, func(a, b events.Event) int { return cmp.Compare(versionOf(a), versionOf(b)) })
+		l.events = sorted
 	}
-	if len(o.out) < len(sorted) {
-		return nil, fmt.Errorf("%w: %d of its %d events have no predecessor", ErrBroken, len(sorted)-len(o.out), len(sorted))
-	}
-	l := &Log{events: o.out, times: make([]dbtype.Time, len(o.out)), last: map[int64]int{}}
+	l.times = make([]dbtype.Time, len(l.events))
 	var latest dbtype.Time
 	for i, e := range l.events {
 		if e.CreatedAt.After(latest.Time) {
@@ -59,7 +69,15 @@ func New(list []events.Event) (*Log, error) {
 		}
 		l.times[i], l.last[e.CreatedAt.UnixMicro()] = latest, i
 	}
-	return l, nil
+	return l
+}
+
+// versionOf returns the version of an event, or 0 for an annotation.
+func versionOf(e events.Event) int64 {
+	if e.Version == nil {
+		return 0
+	}
+	return *e.Version
 }
 
 // ordering puts events into the order of their versions, and otherwise keeps the order of their numbers.
@@ -69,7 +87,21 @@ type ordering struct {
 	early map[dbtype.ID]map[int64]events.Event // events that wait for an earlier version, by version
 }
 
-func (o *ordering) take(e events.Event) error {
+// all orders the events, which are sorted by their numbers. It returns ErrBroken if versions are missing or occur
+// twice.
+func (o *ordering) all(sorted []events.Event) error {
+	for _, e := range sorted {
+		if err := o.add(e); err != nil {
+			return err
+		}
+	}
+	if missing := len(sorted) - len(o.out); missing > 0 {
+		return fmt.Errorf("%w: %d of its %d events have no predecessor", ErrBroken, missing, len(sorted))
+	}
+	return nil
+}
+
+func (o *ordering) add(e events.Event) error {
 	if e.Version == nil {
 		o.out = append(o.out, e)
 		return nil

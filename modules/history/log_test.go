@@ -79,7 +79,7 @@ func (h *told) log(t *testing.T) *history.Log {
 // statuses returns the statuses of the pipeline and its tasks.
 func statuses(t *testing.T, l *history.Log) []string {
 	t.Helper()
-	s, err := l.State()
+	s, err := l.Fold().State()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,13 +130,13 @@ func TestReadingOrderDoesNotMatter(t *testing.T) {
 	t.Parallel()
 	h := begin().claim(2, "a", "1").add(4, "a", events.TaskCompleted, "w", `{"attempt": 1, "duration_ms": 2000}`).
 		add(4, "b", events.TaskMarkedReady, "w", `{"available_at": "2026-11-22T08:00:04.000000Z"}`)
-	want, err := history.Fold(h.list)
+	want, err := history.Fold(h.list).State()
 	if err != nil {
 		t.Fatal(err)
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		list := rapid.Permutation(h.list).Draw(rt, "order")
-		got, err := history.Fold(list)
+		got, err := history.Fold(list).State()
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			rt.Errorf("%v\n%s", err, diff)
 		}
@@ -157,7 +157,7 @@ func TestBrokenHistories(t *testing.T) {
 		"a gap": append(append([]events.Event{}, whole[:4]...), whole[5]), "a repeat": twice, "no such transition": illegal, "no data": unreadable,
 		"no beginning": whole[1:2],
 	} {
-		if s, err := history.Fold(list); !errors.Is(err, history.ErrBroken) {
+		if s, err := history.Fold(list).State(); !errors.Is(err, history.ErrBroken) {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}
@@ -172,7 +172,7 @@ func TestBrokenHistories(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if line, err := empty.Timeline(moment(1)); err != nil || len(line.Rows) != 0 {
+	if line, err := empty.Fold().Timeline(moment(1)); err != nil || len(line.Rows) != 0 {
 		t.Errorf("no events: %+v, %v", line, err)
 	}
 }
@@ -197,7 +197,7 @@ func TestSegments(t *testing.T) {
 		add(20, "b", events.TaskReset, "", `{"cause": "operator", "recoveries": 0, "max_attempts": 1}`).
 		add(20, "a", events.TaskMarkedReady, "", `{"available_at": "2026-11-22T08:00:20.000000Z"}`).
 		claim(22, "a", "4")
-	line, err := h.log(t).Timeline(moment(25))
+	line, err := h.log(t).Fold().Timeline(moment(25))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,11 +228,11 @@ func TestCompare(t *testing.T) {
 	t.Parallel()
 	run := func(seconds int) history.Run {
 		h := begin().claim(1, "a", "1").add(1+seconds, "a", events.TaskCompleted, "w", `{"attempt": 1, "duration_ms": 1}`)
-		state, err := history.Fold(h.list)
+		state, err := history.Fold(h.list).State()
 		if err != nil {
 			t.Fatal(err)
 		}
-		line, err := h.log(t).Timeline(moment(10))
+		line, err := h.log(t).Fold().Timeline(moment(10))
 		if err != nil {
 			t.Fatal(err)
 		}

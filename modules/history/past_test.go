@@ -272,7 +272,7 @@ func (r *recorder) compare(t *testing.T, seen map[events.Type]int) int {
 
 func (r *recorder) same(t *testing.T, cut *history.Log, then snapshot, last history.State, where string) {
 	t.Helper()
-	got, err := cut.State()
+	got, err := cut.Fold().State()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,7 +125,7 @@ func checkPast(t *testing.T, s *enginetest.Stack, id dbtype.ID) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		state, err := cut.State()
+		state, err := cut.Fold().State()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func checkPast(t *testing.T, s *enginetest.Stack, id dbtype.ID) {
 		}
 		checkTimes(t, cut, where)
 	}
-	state, err := history.Fold(list)
+	state, err := history.Fold(list).State()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func checkPast(t *testing.T, s *enginetest.Stack, id dbtype.ID) {
 func checkTimes(t *testing.T, log *history.Log, where string) {
 	t.Helper()
 	last, _ := log.Last()
-	line, err := log.Timeline(last)
+	line, err := log.Fold().Timeline(last)
 	if err != nil {
 		t.Fatal(err)
 	}

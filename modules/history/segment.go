@@ -47,10 +47,11 @@ type Segment struct {
 // Duration returns the segment's length.
 func (s Segment) Duration() time.Duration { return s.To.Sub(s.From.Time) }
 
-// taskLife collects the segments of one task.
+// taskLife collects what the events say about one task.
 type taskLife struct {
+	TaskRecord
+
 	row    TaskTimeline
-	needs  []string
 	ready  []mark // each time its dependencies made it ready
 	ends   []mark // each time it ended
 	kind   Kind
@@ -121,7 +122,7 @@ func (l *taskLife) add(k Kind, from, to dbtype.Time) {
 	l.row.Segments = append(l.row.Segments, Segment{Kind: k, From: from, To: to, Attempt: l.number})
 }
 
-// result returns how an event of a type ends an attempt.
+// result returns how an event of a type ends an attempt, or "" if it is not known to.
 func result(by events.Type, lost bool) string {
 	switch by {
 	case events.TaskCompleted:

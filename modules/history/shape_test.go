@@ -15,7 +15,7 @@ func checkTimeline(t *testing.T, log *history.Log, state history.State, where st
 	t.Helper()
 	last, _ := log.Last()
 	now := dbtype.NewTime(last.Add(time.Minute))
-	line, err := log.Timeline(now)
+	line, err := log.Fold().Timeline(now)
 	if err != nil {
 		t.Fatal(err)
 	}

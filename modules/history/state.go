@@ -1,9 +1,7 @@
 package history
 
 import (
-	"bytes"
 	"fmt"
-	"slices"
 
 	"github.com/sluiceworks/sluice/modules/audit"
 	"github.com/sluiceworks/sluice/modules/events"
@@ -29,41 +27,22 @@ type Claimable struct {
 	CreatedAt       dbtype.Time `json:"created_at"`
 }
 
-// Fold returns the rows that result from events. All events must be given, in any order. It returns ErrBroken for a
-// broken history. The input, the idempotency key and the outputs are not in the history, and so not in the state; see
-// Complete.
-func Fold(list []events.Event) (State, error) {
-	l, err := New(list)
-	if err != nil {
-		return State{}, err
+// State returns the rows that result from the events. The input, the idempotency key and the outputs are not in the
+// history, and so not in the state; see Complete. It returns ErrBroken for a broken history.
+func (p *Past) State() (State, error) {
+	if p.broken != nil {
+		return State{}, p.broken
 	}
-	return l.State()
-}
-
-// State folds the log. It returns ErrBroken for a broken history.
-func (l *Log) State() (State, error) {
-	replay := audit.NewReplay()
-	var ids []dbtype.ID
-	var pipeline dbtype.ID
-	for i := range l.events {
-		e := &l.events[i]
-		if err := replay.Step(e); err != nil {
-			return State{}, err
-		}
-		if e.EventType == events.TaskCreated {
-			ids = append(ids, e.TaskExecutionID)
-		}
-		pipeline = e.PipelineExecutionID
-	}
-	if replay.Pipeline().Status == "" {
+	state := p.replay.Pipeline()
+	if state.Status == "" {
 		return State{}, fmt.Errorf("%w: it has no %s", ErrBroken, events.PipelineStarted)
 	}
-	slices.SortFunc(ids, func(a, b dbtype.ID) int { return bytes.Compare(a[:], b[:]) })
-	s := State{Execution: execution(pipeline, replay.Pipeline()), Tasks: make([]tasks.Task, len(ids)), Outbox: []Claimable{}}
-	needs, open := make([][]string, len(ids)), map[string]bool{}
-	for i, id := range ids {
-		t := &s.Tasks[i]
-		*t, needs[i] = replay.Task(id)
+	pipeline := p.log.events[0].PipelineExecutionID
+	s := State{Execution: execution(pipeline, state), Tasks: make([]tasks.Task, len(p.order)), Outbox: []Claimable{}}
+	needs, open := make([][]string, len(p.order)), map[string]bool{}
+	for i, l := range p.order {
+		id, t := l.row.TaskExecutionID, &s.Tasks[i]
+		*t, needs[i] = p.replay.Task(id)
 		t.PipelineExecutionID = pipeline
 		switch {
 		case !t.Status.Terminal():
@@ -72,7 +51,7 @@ func (l *Log) State() (State, error) {
 		case t.Status != tasks.Completed:
 			s.Execution.UnsuccessfulTasks++
 		}
-		if created, available, ok := replay.Queued(id); ok {
+		if created, available, ok := p.replay.Queued(id); ok {
 			s.Outbox = append(s.Outbox, Claimable{id, t.TaskName, t.Handler, t.Queue, available, created})
 		}
 	}

@@ -1,11 +1,9 @@
 package history
 
 import (
-	"bytes"
 	"slices"
 	"time"
 
-	"github.com/sluiceworks/sluice/modules/audit"
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/dbtype"
@@ -51,80 +49,37 @@ type TimeByKind struct {
 	AllTasks     time.Duration `json:"-"` // the sum over all tasks
 }
 
-// walk builds a timeline.
+// walk is the tasks of a past up to a moment, from which a timeline is computed.
 type walk struct {
-	log    *Log
-	replay *audit.Replay
-	lives  map[dbtype.ID]*taskLife
-	order  []*taskLife
-	names  map[string]*taskLife
-	paused bool
+	past  *Past
+	order []*taskLife // copies, whose open segments may be closed
+	names map[string]*taskLife
 }
 
 // Timeline computes where the time went. now is the moment of the report, which ends the segments that have not
 // ended. It returns ErrBroken for a broken history.
-func (l *Log) Timeline(now dbtype.Time) (*Timeline, error) {
-	w := &walk{log: l, replay: audit.NewReplay(), lives: map[dbtype.ID]*taskLife{}, names: map[string]*taskLife{}}
-	for i := range l.events {
-		e := &l.events[i]
-		if err := w.replay.Step(e); err != nil {
-			return nil, err
-		}
-		if e.TaskExecutionID.IsZero() {
-			w.pipeline(e.EventType, l.times[i])
-		} else if e.EventType != events.Annotation {
-			w.task(e, i)
-		}
+func (p *Past) Timeline(now dbtype.Time) (*Timeline, error) {
+	if p.broken != nil {
+		return nil, p.broken
 	}
-	if last, _ := l.Last(); now.Before(last.Time) {
+	w := &walk{past: p, order: make([]*taskLife, len(p.order)), names: make(map[string]*taskLife, len(p.order))}
+	for i, l := range p.order {
+		life := *l
+		life.row.Segments = slices.Clip(life.row.Segments)
+		w.order[i], w.names[life.row.TaskName] = &life, &life
+	}
+	if last, _ := p.log.Last(); now.Before(last.Time) {
 		now = last
 	}
-	slices.SortFunc(w.order, func(a, b *taskLife) int { return bytes.Compare(a.row.TaskExecutionID[:], b.row.TaskExecutionID[:]) })
 	return w.finish(now), nil
-}
-
-// pipeline switches the segments of ready tasks when the pipeline is paused or resumed.
-func (w *walk) pipeline(by events.Type, at dbtype.Time) {
-	if by != events.PipelinePaused && by != events.PipelineResumed {
-		return
-	}
-	w.paused = by == events.PipelinePaused
-	for _, l := range w.order {
-		if l.status == tasks.Ready {
-			t, _ := w.replay.Task(l.row.TaskExecutionID)
-			l.transition(t, w.paused, at, by, false)
-		}
-	}
-}
-
-func (w *walk) task(e *events.Event, position int) {
-	at := w.log.times[position]
-	t, needs := w.replay.Task(e.TaskExecutionID)
-	l, ok := w.lives[e.TaskExecutionID]
-	if !ok {
-		l = &taskLife{row: TaskTimeline{TaskExecutionID: e.TaskExecutionID, TaskName: t.TaskName, Segments: []Segment{}}, needs: needs}
-		w.lives[e.TaskExecutionID], w.names[t.TaskName] = l, l
-		w.order = append(w.order, l)
-	}
-	if e.EventType == events.TaskMarkedReady {
-		l.ready = append(l.ready, mark{position, at})
-	}
-	if t.Status.Terminal() {
-		l.ends = append(l.ends, mark{position, at})
-	}
-	if l.status == t.Status && l.sub == t.SubStatus {
-		return // a step within the same segment
-	}
-	lost := e.WorkerID == "" // a worker that releases a task is named in the event
-	l.transition(t, w.paused, at, e.EventType, lost)
 }
 
 func (w *walk) finish(now dbtype.Time) *Timeline {
 	t := &Timeline{Rows: make([]TaskTimeline, len(w.order))}
-	if len(w.log.times) == 0 {
+	if len(w.past.log.times) == 0 {
 		return t
 	}
-	state := w.replay.Pipeline()
+	state := w.past.replay.Pipeline()
 	t.From, t.To = state.CreatedAt, now
 	if !state.CompletedAt.IsZero() {
 		t.To = w.ended()
@@ -142,10 +97,10 @@ func (w *walk) finish(now dbtype.Time) *Timeline {
 
 // ended returns the time of the pipeline's last end.
 func (w *walk) ended() (at dbtype.Time) {
-	for i, e := range w.log.events {
+	for i, e := range w.past.log.events {
 		switch e.EventType {
 		case events.PipelineCompleted, events.PipelineFailed, events.PipelineCancelled:
-			at = w.log.times[i]
+			at = w.past.log.times[i]
 		}
 	}
 	return at

@@ -13,7 +13,7 @@ import (
 type Change struct {
 	Execution  Execution // the resulting row
 	Transition Transition
-	Data       any    // encoded as a JSON object
+	Data       any    // the data of the event, such as StartedData; encoded as a JSON object
 	Worker     string // the worker that caused it; empty if none
 	Actor      string // the operator who requested it; empty if none
 
@@ -22,27 +22,6 @@ type Change struct {
 
 // Err returns ErrInvalidState if the table does not allow the transition.
 func (m *Change) Err() error { return m.failure }
-
-// The data of each event (docs/events.md).
-type (
-	startedEvent struct {
-		PipelineName      string `json:"pipeline"`
-		DefinitionVersion string `json:"definition_version"`
-		TaskCount         int    `json:"task_count"`
-	}
-	endedEvent struct {
-		Counts     map[tasks.Status]int `json:"counts"`
-		DurationMS int64                `json:"duration_ms"`
-		Error      string               `json:"error,omitempty"`
-	}
-	reasonEvent struct {
-		Reason string `json:"reason"`
-	}
-	restartedEvent struct {
-		Tasks []string `json:"tasks"`
-		From  string   `json:"from,omitempty"`
-	}
-)
 
 // newChange returns the change that a transition makes to e, and increments the version. If the table does not allow
 // the transition, the change has the error ErrInvalidState.
@@ -61,13 +40,13 @@ func newChange(e Execution, t Transition, data any) *Change {
 
 // Start returns the change that creates a new execution.
 func (e Execution) Start(taskCount int) *Change {
-	return newChange(e, TransitionStart, startedEvent{e.PipelineName, e.DefinitionVersion, taskCount})
+	return newChange(e, TransitionStart, StartedData{e.PipelineName, e.DefinitionVersion, taskCount})
 }
 
 // End returns the change that ends an execution without open tasks. failure is the error of the first failed task that
 // the pipeline does not continue after; empty for success.
 func (e Execution) End(counts map[tasks.Status]int, failure string, now dbtype.Time) *Change {
-	data := endedEvent{Counts: counts, DurationMS: now.Sub(e.CreatedAt.Time).Milliseconds(), Error: failure}
+	data := EndedData{Counts: counts, DurationMS: now.Sub(e.CreatedAt.Time).Milliseconds(), Error: failure}
 	t := TransitionComplete
 	if failure != "" {
 		t = TransitionFail
@@ -79,21 +58,21 @@ func (e Execution) End(counts map[tasks.Status]int, failure string, now dbtype.T
 
 // Pause returns the change that pauses an execution at the given time.
 func (e Execution) Pause(reason string, now dbtype.Time) *Change {
-	m := newChange(e, TransitionPause, reasonEvent{reason})
+	m := newChange(e, TransitionPause, ReasonData{reason})
 	m.Execution.PausedAt = now
 	return m
 }
 
 // Resume returns the change that continues a paused execution.
 func (e Execution) Resume() *Change {
-	m := newChange(e, TransitionResume, struct{}{})
+	m := newChange(e, TransitionResume, ResumedData{})
 	m.Execution.PausedAt = dbtype.Time{}
 	return m
 }
 
 // Cancel returns the change that cancels an execution at the given time.
 func (e Execution) Cancel(reason string, now dbtype.Time) *Change {
-	m := newChange(e, TransitionCancel, reasonEvent{reason})
+	m := newChange(e, TransitionCancel, ReasonData{reason})
 	m.Execution.CompletedAt, m.Execution.PausedAt = now, dbtype.Time{}
 	return m
 }
@@ -101,7 +80,7 @@ func (e Execution) Cancel(reason string, now dbtype.Time) *Change {
 // Restart returns the change that restarts an ended execution. names are the tasks that run again, and from is the task
 // from which they do; empty: the unsuccessful ones.
 func (e Execution) Restart(names []string, from string) *Change {
-	m := newChange(e, TransitionRestart, restartedEvent{names, from})
+	m := newChange(e, TransitionRestart, RestartedData{names, from})
 	m.Execution.CompletedAt, m.Execution.Error = dbtype.Time{}, ""
 	m.Execution.Attempt++
 	return m

@@ -42,7 +42,7 @@ type Change struct {
 // TransitionStep is one transition with the data of its event.
 type TransitionStep struct {
 	Transition Transition
-	Data       any // encoded as a JSON object
+	Data       any // the data of the event, such as ClaimedData; encoded as a JSON object
 	Worker     dbtype.Text
 }
 
@@ -100,21 +100,22 @@ func (n *Spec) beforeCreation() Task {
 func Create(n Spec, now dbtype.Time) *Change {
 	m := NewChange(n.beforeCreation())
 	m.Task.CreatedAt = now
-	return m.addStep(TransitionCreate, createdEvent{
-		n.TaskName, n.Handler, n.Queue, n.Priority, listOf(n.Dependencies), n.TriggerRule, n.MaxAttempts, n.ContinueOnError,
+	return m.addStep(TransitionCreate, CreatedData{
+		n.TaskName, n.Handler, n.Queue, n.Priority, NameListOf(n.Dependencies), n.TriggerRule, n.MaxAttempts,
+		n.ContinueOnError,
 	})
 }
 
 // MarkReady makes a NotStarted task Ready, and due at once. The caller has found that its trigger rule and its
 // condition hold.
 func (m *Change) MarkReady(now dbtype.Time) *Change {
-	return m.addStep(TransitionMarkReady, readyEvent{now})
+	return m.addStep(TransitionMarkReady, ReadyData{now})
 }
 
 // Skip ends a task whose trigger rule or condition is false. detail is the reason as text for people.
 func (m *Change) Skip(reason SkipReason, rule, detail string, now dbtype.Time) *Change {
 	m.Task.CompletedAt, m.Task.SkipReason = now, reason
-	return m.addStep(TransitionSkip, skippedEvent{reason, rule, detail})
+	return m.addStep(TransitionSkip, SkippedData{reason, rule, detail})
 }
 
 // Claim assigns a Ready task to a worker. The caller has deleted its outbox row in the same transaction. A deferred
@@ -132,16 +133,16 @@ func (m *Change) Claim(worker string, leaseExpires, now dbtype.Time) *Change {
 		m.Task.Attempt++
 	}
 	m.Task.WorkerID, m.Task.RetryAt, m.Task.StartedAt = dbtype.Text(worker), dbtype.Time{}, now
-	m.addStep(TransitionClaim, claimedEvent{m.Task.Attempt, leaseExpires})
+	m.addStep(TransitionClaim, ClaimedData{m.Task.Attempt, leaseExpires})
 	if deferred {
-		m.addStep(TransitionResume, resumedEvent{since(before, now)})
+		m.addStep(TransitionResume, ResumedData{since(before, now)})
 	}
 	return m
 }
 
 // MarkStarted records that the handler may run as soon as the transaction commits.
 func (m *Change) MarkStarted() *Change {
-	return m.addStep(TransitionMarkStarted, startedEvent{m.Task.Attempt})
+	return m.addStep(TransitionMarkStarted, StartedData{m.Task.Attempt})
 }
 
 // Complete ends a running task with its output. exit is the exit code of its command; nil if it ran none.
@@ -149,7 +150,7 @@ func (t Task) Complete(output dbtype.JSON, exit *int, now dbtype.Time) *Change {
 	m := NewChange(t)
 	m.Task.Output, m.Task.Error, m.Task.CompletedAt = output, "", now
 	m.Task.ErrorKind = ""
-	return m.addStep(TransitionComplete, completedEvent{t.Attempt, since(t.StartedAt, now), exitCodeOf(exit)})
+	return m.addStep(TransitionComplete, CompletedData{t.Attempt, since(t.StartedAt, now), ExitCodeOf(exit)})
 }
 
 // SkipRunning ends a running task as Skipped, because its command ended with one of its skip_exit_codes.
@@ -157,14 +158,15 @@ func (t Task) SkipRunning(exit int, rule string, now dbtype.Time) *Change {
 	m := NewChange(t)
 	m.Task.Error, m.Task.CompletedAt, m.Task.SkipReason = "", now, SkipExitCode
 	m.Task.ErrorKind = ""
-	return m.addStep(SkipRunning, skippedRunningEvent{skippedEvent{SkipExitCode, rule, fmt.Sprintf("exit code %d", exit)}, t.Attempt, exitCodeOf(&exit), since(t.StartedAt, now)})
+	skipped := SkippedData{SkipExitCode, rule, fmt.Sprintf("exit code %d", exit)}
+	return m.addStep(SkipRunning, SkippedRunningData{skipped, t.Attempt, ExitCodeOf(&exit), since(t.StartedAt, now)})
 }
 
 // Fail ends a running task whose last attempt failed. exit is the exit code of its command; nil if there is none.
 func (t Task) Fail(kind ErrorKind, text string, exit *int, now dbtype.Time) *Change {
 	m := NewChange(t)
 	m.Task.Error, m.Task.ErrorKind, m.Task.CompletedAt = dbtype.Text(text), kind, now
-	return m.addStep(TransitionFail, failedEvent{t.Attempt, text, kind, since(t.StartedAt, now), exitCodeOf(exit)})
+	return m.addStep(TransitionFail, FailedData{t.Attempt, text, kind, since(t.StartedAt, now), ExitCodeOf(exit)})
 }
 
 // ScheduleRetry makes a running task Ready again after its attempt failed. Its outbox row becomes due after the delay.
@@ -172,7 +174,9 @@ func (t Task) ScheduleRetry(kind ErrorKind, text string, exit *int, delay time.D
 	m := NewChange(t)
 	at := dbtype.NewTime(now.Add(delay))
 	m.Task.Error, m.Task.ErrorKind, m.Task.RetryAt = dbtype.Text(text), kind, at
-	m.addStep(TransitionScheduleRetry, retryEvent{t.Attempt, t.Attempt + 1, text, kind, delay.Milliseconds(), at, exitCodeOf(exit)})
+	m.addStep(TransitionScheduleRetry, RetryScheduledData{
+		t.Attempt, t.Attempt + 1, text, kind, delay.Milliseconds(), at, ExitCodeOf(exit),
+	})
 	m.Task.WorkerID = ""
 	return m
 }
@@ -182,7 +186,7 @@ func (t Task) ScheduleRetry(kind ErrorKind, text string, exit *int, delay time.D
 func (t Task) Defer(until dbtype.Time, reason string, now dbtype.Time) *Change {
 	m := NewChange(t)
 	m.Task.RetryAt, m.Task.StartedAt = until, now
-	m.addStep(TransitionDefer, deferredEvent{t.Attempt, until, reason})
+	m.addStep(TransitionDefer, DeferredData{t.Attempt, until, reason})
 	m.Task.WorkerID = ""
 	return m
 }
@@ -192,7 +196,9 @@ func (t Task) Recover(now dbtype.Time) *Change {
 	m := NewChange(t)
 	m.Task.Recoveries++
 	m.Task.WorkerID = ""
-	return m.addStep(TransitionReset, resetEvent{Cause: CauseLeaseExpired, Worker: t.WorkerID, Recoveries: m.Task.Recoveries, AvailableAt: &now})
+	return m.addStep(TransitionReset, ResetData{
+		Cause: CauseLeaseExpired, Worker: t.WorkerID, Recoveries: m.Task.Recoveries, AvailableAt: now,
+	})
 }
 
 // Release makes a running task Ready again because its worker stops before the task ends. The attempt counts neither
@@ -200,8 +206,8 @@ func (t Task) Recover(now dbtype.Time) *Change {
 func (t Task) Release(reason string, now dbtype.Time) *Change {
 	m := NewChange(t)
 	m.Task.MaxAttempts++
-	m.addStep(TransitionReset, resetEvent{
-		Cause: CauseOperator, Worker: t.WorkerID, Recoveries: t.Recoveries, Reason: reason, MaxAttempts: m.Task.MaxAttempts, AvailableAt: &now,
+	m.addStep(TransitionReset, ResetData{
+		Cause: CauseOperator, Worker: t.WorkerID, Recoveries: t.Recoveries, Reason: reason, MaxAttempts: m.Task.MaxAttempts, AvailableAt: now,
 	})
 	m.Task.WorkerID = ""
 	return m
@@ -214,7 +220,7 @@ func (t Task) Reopen(maxAttempts, remaining int) *Change {
 	m.Task.MaxAttempts, m.Task.Recoveries, m.Task.RemainingDependencies = t.Attempt+maxAttempts, 0, remaining
 	m.Task.WorkerID, m.Task.Error, m.Task.RetryAt, m.Task.CompletedAt = "", "", dbtype.Time{}, dbtype.Time{}
 	m.Task.SkipReason, m.Task.Output, m.Task.ErrorKind = NoSkipReason, nil, ""
-	return m.addStep(TransitionReopen, resetEvent{Cause: CauseOperator, Recoveries: 0, MaxAttempts: m.Task.MaxAttempts})
+	return m.addStep(TransitionReopen, ResetData{Cause: CauseOperator, Recoveries: 0, MaxAttempts: m.Task.MaxAttempts})
 }
 
 // Abandon ends a task that cannot be run.
@@ -222,7 +228,7 @@ func (m *Change) Abandon(reason string, now dbtype.Time) *Change {
 	had := m.Task.WorkerID
 	m.Task.Error, m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = dbtype.Text(reason), now, "", dbtype.Time{}
 	m.Task.ErrorKind = ""
-	return m.addStep(TransitionAbandon, endedEvent{Reason: reason, Worker: had})
+	return m.addStep(TransitionAbandon, EndedData{Reason: reason, Worker: had})
 }
 
 // AbandonAs is Abandon for a reason that is an error of the given kind.
@@ -230,7 +236,7 @@ func (m *Change) AbandonAs(kind ErrorKind, reason string, now dbtype.Time) *Chan
 	had := m.Task.WorkerID
 	m.Abandon(reason, now)
 	m.Task.ErrorKind = kind
-	m.Steps[len(m.Steps)-1].Data = endedEvent{Reason: reason, Worker: had, ErrorKind: kind}
+	m.Steps[len(m.Steps)-1].Data = EndedData{Reason: reason, Worker: had, ErrorKind: kind}
 	return m
 }
 
@@ -239,7 +245,7 @@ func (t Task) Cancel(reason string, now dbtype.Time) *Change {
 	m := NewChange(t)
 	m.Task.CompletedAt, m.Task.WorkerID, m.Task.RetryAt = now, "", dbtype.Time{}
 	m.Task.RemainingDependencies = 0 // the dependencies end in the same transaction
-	return m.addStep(TransitionCancel, endedEvent{Reason: reason, Worker: t.WorkerID})
+	return m.addStep(TransitionCancel, EndedData{Reason: reason, Worker: t.WorkerID})
 }
 
 func since(from, to dbtype.Time) int64 {
