@@ -13,6 +13,9 @@ PGSERVER := go run ./platform/db/dbtest/pgserver
 # Beyond this a package hangs: the slowest takes a few minutes.
 TEST_TIMEOUT := 20m
 
+# What a release is built for, without cgo.
+RELEASE_TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+
 # Long computations in one goroutine, with bounds of memory: the race detector would make them ten times as long.
 HOSTILE := -run 'TestHostile|TestLargeInput' ./modules/pipelines/definition ./modules/workers
 
@@ -30,17 +33,18 @@ build: ## build bin/sluice
 	@go build -o bin/sluice .
 
 .PHONY: test
-test: ## everything: build, vet, lint, all tests on both databases, and the fault tests at one hundredth, under the race detector
-	@scripts/setup.sh compiler postgres pooler python
+test: ## everything: build, vet, the targets of a release, lint, all tests on both databases, and the fault tests at one hundredth, under the race detector
+	@scripts/setup.sh compiler postgres pooler python packager
 	@$(MAKE) build
 	@go vet ./...
+	@$(MAKE) targets
 	@$(MAKE) lint
 	@$(PGSERVER) -- go run ./scripts/testcount -race -timeout $(TEST_TIMEOUT) ./... \
 		-- $(HOSTILE) -- -race -tags chaos -timeout $(TEST_TIMEOUT) ./chaos/...
 
 .PHONY: test-short
 test-short: ## all tests on both databases, without the race detector and lint
-	@scripts/setup.sh compiler postgres pooler python
+	@scripts/setup.sh compiler postgres pooler python packager
 	@$(PGSERVER) -- go run ./scripts/testcount -timeout $(TEST_TIMEOUT) ./...
 
 # One package and a pattern of tests, for test-one and watch.
@@ -93,6 +97,20 @@ bench-check: bench-build $(LINT) ## build, vet, lint and test the comparison: mo
 	@cd bench && go vet ./... && ../$(LINT) run ./... && go test ./...
 	@cd bench/riverlite && go vet ./... && ../../$(LINT) run -c ../.golangci.yml ./...
 
+# -trimpath as in the release, so that both use the same packages of the build cache.
+.PHONY: targets
+targets: ## build and vet for each target of a release, without cgo
+	@for target in $(RELEASE_TARGETS); do \
+		export CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/}; \
+		go build -trimpath -o /dev/null .; \
+		go vet -trimpath ./...; \
+	done
+
+.PHONY: release
+release: ## build the release of this commit into dist/: archives, Debian packages and SHA256SUMS (docs/releases.md)
+	@scripts/setup.sh packager
+	@scripts/release.sh dist $(RELEASE_TARGETS)
+
 .PHONY: lint
 lint: $(LINT) ## check the code's form (.golangci.yml says what and why)
 	@$(LINT) run
@@ -102,14 +120,14 @@ fmt: $(LINT) ## format the code
 	@$(LINT) fmt
 
 .PHONY: setup
-setup: ## install what building and testing need: gcc, PostgreSQL's programs, PgBouncer, the linter
-	@scripts/setup.sh compiler postgres pooler python
+setup: ## install what building and testing need: gcc, PostgreSQL's programs, PgBouncer, Git, dpkg, the linter
+	@scripts/setup.sh compiler postgres pooler python packager
 	@$(MAKE) $(LINT)
 	@echo "setup: all there"
 
 .PHONY: clean
 clean: ## remove what the targets built
-	@rm -rf bin coverage.out
+	@rm -rf bin dist coverage.out
 
 # The linter of exactly this version: one that is installed already, else built from source, which takes some minutes.
 $(LINT):

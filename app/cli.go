@@ -99,7 +99,7 @@ Exit codes:
 	group(root, groupInspect, c.listCommand(), c.countCommand(), c.showCommand(), c.pipelinesCommand(), c.logsCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
 	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.doctorCommand(), c.migrateCommand(), c.backupCommand(), c.tenantsCommand(), c.cleanupCommand(),
 		c.cleanupEventsCommand(), c.exportCommand(), c.importCommand(), c.benchCommand())
-	root.AddCommand(c.versionCommand(), c.benchHelperCommand())
+	root.AddCommand(c.versionCommand(), c.benchHelperCommand(), c.manPagesCommand())
 	completionErrors(root, c.stdout)
 	return root
 }

@@ -75,6 +75,18 @@ func (s *shape) see(name string, v any) {
 	}
 }
 
+// read adds an answer to a command.
+func (s *shape) read(t *testing.T, command, answer string) {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(answer))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		t.Fatalf("%s: %v in\n%s", command, err, answer)
+	}
+	s.see("", v)
+}
+
 // write lists the fields, one per line, each below the one that contains it.
 func (s *shape) write(b *strings.Builder, path string) {
 	for _, k := range slices.Sorted(maps.Keys(s.fields)) {
@@ -168,13 +180,10 @@ func TestJSONReference(t *testing.T) {
 			if text == "" {
 				text = r.stderr[max(strings.Index(r.stderr, "{"), 0):]
 			}
-			dec := json.NewDecoder(strings.NewReader(text))
-			dec.UseNumber()
-			var v any
-			if err := dec.Decode(&v); err != nil {
-				t.Fatalf("%s: %v in\n%s%s", line, err, r.stdout, r.stderr)
-			}
-			s.see("", v)
+			s.read(t, line, text)
+		}
+		if a.title == "version" {
+			s.read(t, "version of a build from a checkout", app.BuildFromCheckout(t))
 		}
 		fmt.Fprintf(&b, "\n## %s\n\n| field | type |\n|---|---|\n", a.title)
 		s.write(&b, "")

@@ -112,7 +112,7 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep maintenanceFlags)
 		// It is closed last, because it reports that the process is not ready while the work drains.
 		defer func() { err = errors.Join(err, server.Close(ctx)) }()
 		defer context.AfterFunc(ctx, server.Drain)()
-		s.Observer, s.OnPoolStart, s.OnPoolStop = server.Observer, server.Watch, server.Unwatch
+		s.ObserverOf, s.OnPoolStart, s.OnPoolStop = server.Observer, server.Watch, server.Unwatch
 		share = server.Share
 		n.Log.Info("answering /livez, /readyz and /metrics", zap.Stringer("listen", server.Addr()))
 	}

@@ -1,6 +1,7 @@
 #!/bin/bash
-# setup.sh [compiler] [postgres] [pooler] [python] installs what is missing of these on a Debian machine: a C compiler (SQLite's driver is C) and
-# PostgreSQL's programs and PgBouncer (the tests start servers of their own). What is there already is left alone, and needs no network.
+# setup.sh [compiler] [postgres] [pooler] [python] [packager] installs what is missing of these on a Debian machine: a C compiler (SQLite's driver is C),
+# PostgreSQL's programs and PgBouncer (the tests start servers of their own), Git and dpkg-deb (for a release). What is there already is left alone,
+# and needs no network.
 set -euo pipefail
 
 say() { echo "setup: $*"; }
@@ -17,6 +18,7 @@ has_postgres() {
   return 1
 }
 has_python() { command -v python3 >/dev/null; }
+has_packager() { command -v git >/dev/null && command -v dpkg-deb >/dev/null; }
 has_pooler() { command -v pgbouncer >/dev/null || [[ -x /usr/sbin/pgbouncer ]]; }
 
 missing=()
@@ -25,6 +27,7 @@ for need in "$@"; do
     compiler) has_compiler || missing+=(gcc libc6-dev) ;;
     postgres) has_postgres || missing+=(postgresql) ;;
     python) has_python || missing+=(python3) ;;
+    packager) has_packager || missing+=(git dpkg) ;;
     pooler) has_pooler || missing+=(pgbouncer) ;;
     *) die "unknown need: $need" ;;
   esac

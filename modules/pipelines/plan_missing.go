@@ -13,11 +13,12 @@ import (
 // ErrStalePlan means that the rows that a plan was given contradict each other, because one has changed since.
 var ErrStalePlan = errors.New("stale plan")
 
-// Missing says what a plan lacks to go on. At most one field is set.
+// Missing says what a plan lacks to go on: the full graph, tasks, or outputs.
 type Missing struct {
 	FullGraph bool     // the rows of all tasks, in a new plan
 	Tasks     []string // the rows of these tasks; see Plan.SupplyTasks
 	Outputs   []string // the outputs of these tasks, which one condition reads; see Plan.SupplyOutputs
+	Reads     int      // of how many tasks the condition reads the output, the known ones included
 }
 
 // Nothing reports whether the plan lacks nothing.
@@ -118,7 +119,7 @@ func (p *Plan) missingForCondition() (Missing, error) {
 	case len(rows) > 0:
 		return p.ask(rows)
 	case len(outputs) > 0 && p.tooLarge == nil:
-		return Missing{Outputs: outputs}, nil
+		return Missing{Outputs: outputs, Reads: len(names)}, nil
 	}
 	return Missing{}, nil
 }

@@ -14,10 +14,12 @@ import (
 
 // TenantPoolsConfig is the configuration of TenantPools.
 type TenantPoolsConfig struct {
-	Config                                    // of each tenant's pool; all pools share Slots
-	Tenants      []string                     // empty: all existing tenants, including those created later
-	PollInterval time.Duration                // between two polls of the list of tenants; 0: DefaultTenantPoll
-	Observer     func(tenant string) Observer // returns the observer of a tenant's pool; nil: none
+	Config                     // of each tenant's pool; all pools share Slots
+	Tenants      []string      // empty: all existing tenants, including those created later
+	PollInterval time.Duration // between two polls of the list of tenants; 0: DefaultTenantPoll
+	// ObserverOf returns the observer of a tenant's pool, instead of the one in Config; nil: the one in Config, which
+	// then receives the events of all pools.
+	ObserverOf func(tenant string) Observer
 	// BeforePoolStart is called before a tenant's pool starts, with the tenant in the context. If it fails, the pool
 	// does not start.
 	BeforePoolStart func(ctx context.Context) error
@@ -237,8 +239,8 @@ func (f *TenantPools) serve(ctx context.Context, name string) (served bool, err 
 	}
 	c, d := f.config.Config, f.deps
 	c.Budget, d.Log = f.budget, d.Log.With(zap.String("tenant", name))
-	if f.config.Observer != nil {
-		c.Observer = f.config.Observer(name)
+	if f.config.ObserverOf != nil {
+		c.Observer = f.config.ObserverOf(name)
 	}
 	pool := New(c, d)
 	if f.config.OnPoolStart != nil {

@@ -205,8 +205,14 @@ func open(ctx context.Context, url string, create bool) (*DB, error) {
 	return d, nil
 }
 
-// Close closes all connections.
+// closeTimeout bounds the time in which Close sends notifications that it still holds.
+const closeTimeout = time.Second
+
+// Close sends the notifications of committed transactions that are still held back, and closes all connections.
 func (d *DB) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	d.debounce.flushAll(ctx)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var errs []error

@@ -2,6 +2,8 @@ package db
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,10 +39,10 @@ type debouncer struct {
 	mu      sync.Mutex
 	last    map[string]time.Time
 	pending map[string]map[topic]bool
-	send    func(tenant string, topics []topic) // for the collected topics, on a goroutine of its own
+	send    func(ctx context.Context, tenant string, topics []topic) // for the collected topics
 }
 
-func newDebouncer(send func(tenant string, topics []topic)) *debouncer {
+func newDebouncer(send func(ctx context.Context, tenant string, topics []topic)) *debouncer {
 	return &debouncer{last: map[string]time.Time{}, pending: map[string]map[topic]bool{}, send: send}
 }
 
@@ -63,14 +65,19 @@ func (b *debouncer) later(tenant string, topics []topic) {
 	if waiting == nil {
 		waiting = map[topic]bool{}
 		b.pending[tenant] = waiting
-		time.AfterFunc(notifyMinInterval, func() { b.flush(tenant) })
+		time.AfterFunc(notifyMinInterval, func() {
+			ctx, cancel := context.WithTimeout(context.Background(), inDoubtTimeout)
+			defer cancel()
+			b.flush(ctx, tenant)
+		})
 	}
 	for _, t := range topics {
 		waiting[t] = true
 	}
 }
 
-func (b *debouncer) flush(tenant string) {
+// flush sends the topics that are collected for a tenant, if any.
+func (b *debouncer) flush(ctx context.Context, tenant string) {
 	b.mu.Lock()
 	var topics []topic
 	for t := range b.pending[tenant] {
@@ -79,7 +86,19 @@ func (b *debouncer) flush(tenant string) {
 	delete(b.pending, tenant)
 	b.last[tenant] = time.Now()
 	b.mu.Unlock()
-	b.send(tenant, topics)
+	if len(topics) > 0 {
+		b.send(ctx, tenant, topics)
+	}
+}
+
+// flushAll sends the topics that are collected for all tenants.
+func (b *debouncer) flushAll(ctx context.Context) {
+	b.mu.Lock()
+	tenants := slices.Collect(maps.Keys(b.pending))
+	b.mu.Unlock()
+	for _, tenant := range tenants {
+		b.flush(ctx, tenant)
+	}
 }
 
 // payload returns a notification's text: the sending process, and the topics.

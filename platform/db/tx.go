@@ -158,9 +158,7 @@ func (d *DB) resolveInDoubt(ctx context.Context, w commitProbe, cause error) err
 }
 
 // notifyLater sends combined notifications. One that fails is lost; see topic.
-func (d *DB) notifyLater(name string, topics []topic) {
-	ctx, cancel := context.WithTimeout(context.Background(), inDoubtTimeout)
-	defer cancel()
+func (d *DB) notifyLater(ctx context.Context, name string, topics []topic) {
 	d.mu.Lock()
 	t := d.tenants[name]
 	d.mu.Unlock()

@@ -98,7 +98,7 @@ func (e *Engine) advance(tx db.Tx, p *pipelines.Plan) (pipelines.Missing, error)
 			}
 			p.SupplyTasks(missing.Tasks, list)
 		default:
-			outputs, tooLarge, err := e.conditionOutputs(tx, p.Execution.ID, missing.Outputs)
+			outputs, tooLarge, err := e.conditionOutputs(tx, p.Execution.ID, missing)
 			if err != nil {
 				return missing, err
 			}
@@ -125,7 +125,10 @@ func keysOf(id dbtype.ID, names []string) []tasks.Key {
 
 // conditionOutputs reads the outputs that a condition reads, in parts. If they are too large together, it returns that
 // as the second result.
-func (e *Engine) conditionOutputs(tx db.Tx, id dbtype.ID, names []string) (out map[string]json.RawMessage, tooLarge, err error) {
+func (e *Engine) conditionOutputs(
+	tx db.Tx, id dbtype.ID, missing pipelines.Missing,
+) (out map[string]json.RawMessage, tooLarge, err error) {
+	names := missing.Outputs
 	out = make(map[string]json.RawMessage, len(names))
 	s, size := sizeSum{limit: e.maxNeedsBytes}, needsPart
 	if e.few(len(names)) {
@@ -140,7 +143,7 @@ func (e *Engine) conditionOutputs(tx db.Tx, id dbtype.ID, names []string) (out m
 			out[name.TaskName] = json.RawMessage(v)
 			s.add(name.TaskName, len(v))
 		}
-		if tooLarge := s.excess("the condition", len(names)); tooLarge != nil {
+		if tooLarge := s.excess("the condition", missing.Reads); tooLarge != nil {
 			return nil, tooLarge, nil
 		}
 	}
