@@ -116,7 +116,7 @@ func Open(ctx context.Context, url string, o Options) (*Client, error) {
 		err = d.CheckSchema(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, errors.Join(err, c.Close()) //nolint:contextcheck // ctx may have ended
 	}
 	return c, nil
 }
@@ -238,7 +238,7 @@ func (c *Client) Tail(ctx context.Context, from Cursor, o TailOptions) iter.Seq2
 		}
 		ctx, end := context.WithCancel(ctx)
 		defer end()
-		defer context.AfterFunc(c.alive, end)()
+		defer context.AfterFunc(c.alive, end)() //nolint:contextcheck // the tail ends with either
 		for b, err := range c.events.Tail(ctx, from, o) {
 			if err != nil && c.alive.Err() != nil {
 				err = ErrClosed

@@ -83,7 +83,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	w, err := c.NewWorker([]tasks.Handler{greet}, client.WorkerConfig{Slots: 10})
 	if err != nil {
 		log.Fatal(err)
@@ -207,7 +207,7 @@ func ExampleClient_List() {
 	for _, run := range list {
 		fmt.Println(run.PipelineName, run.Status, run.Error)
 	}
-	// Output: greeting Failed greet: there is nobody to greet
+	// Output: greeting Failed task greet failed: there is nobody to greet
 }
 
 // A run is paused, continued, cancelled, and run again.

@@ -23,9 +23,9 @@ const (
 	minPollInterval = 2 * time.Millisecond
 )
 
-// Wait waits until a run has ended, and returns it. The end of a run by a worker of this client, or by any process on a
-// SQLite file, is noticed at once, and by another process on PostgreSQL within half a second. All calls of Wait
-// together cost one query per notification, however many there are. The first call opens a connection that listens for
+// Wait waits until a run has ended, and returns it. The end of a run by a worker of this client is noticed at once, by
+// another process on a SQLite file within some 20 milliseconds, and by another process on PostgreSQL within half a
+// second. All calls of Wait together cost one query per notification, however many there are. The first call opens a connection that listens for
 // notifications until the client is closed.
 //
 // Wait returns ctx.Err if ctx ends before, pipelines.ErrExecutionNotFound if there is no such run or it was removed

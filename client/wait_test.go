@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -237,4 +238,28 @@ func TestNewWorkerRefuses(t *testing.T) {
 	if _, err := c.NewWorker([]tasks.Handler{double, double}, client.WorkerConfig{}); err == nil {
 		t.Error("two handlers of one name were accepted")
 	}
+}
+
+// dirless is a Handler of its own kind, which needs the run's directory.
+type dirless struct{}
+
+func (dirless) Name() string               { return "dirless" }
+func (dirless) Check(map[string]any) error { return nil }
+
+func (dirless) Run(_ context.Context, a *tasks.Attempt) (json.RawMessage, error) {
+	return nil, tasks.NonRetryable(a.MakeRunDir())
+}
+
+// TestWorkerWithoutRunDirs checks that a handler that needs a directory of the run gets an error, and does not panic.
+func TestWorkerWithoutRunDirs(t *testing.T) {
+	t.Parallel()
+	audittest.Each(t, func(t *testing.T, d *db.DB) {
+		c := open(t, d, client.Options{})
+		work(t, c, client.WorkerConfig{}, dirless{})
+		id := start(t, c, parse(t, "name: p\ntasks:\n  - {id: a, uses: dirless}\n"))
+		wait(t, c, id)
+		if list, err := c.Tasks(t.Context(), id); err != nil || list[0].ErrorKind != tasks.KindPermanent {
+			t.Errorf("%+v %v", list, err)
+		}
+	})
 }

@@ -37,7 +37,7 @@ func (r *recorder) Errorf(f string, args ...any) { r.Error(fmt.Sprintf(f, args..
 func (r *recorder) Fatalf(f string, args ...any) { r.Fatal(fmt.Sprintf(f, args...)) }
 
 // failing calls a function as a test of its own, and returns what it failed with; empty if it passed.
-func failing(t *testing.T, run func(t testing.TB)) string {
+func failing(t *testing.T, run func(r *recorder)) string {
 	t.Helper()
 	r, done := &recorder{TB: t}, make(chan struct{})
 	go func() {
@@ -131,11 +131,11 @@ func TestHandleReportsErrors(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	for name, c := range map[string]Call{"a list": {With: []int{1}}, "a function": {Input: func() {}}} {
-		if said := failing(t, func(t testing.TB) { Handle(t, ok, c) }); said == "" {
+		if said := failing(t, func(r *recorder) { Handle(r, ok, c) }); said == "" {
 			t.Errorf("%s was accepted", name)
 		}
 	}
-	if said := failing(t, func(t testing.TB) { Handle(t, tasks.WithLimit(ok, -1), Call{}) }); !strings.Contains(said, "limit") {
+	if said := failing(t, func(r *recorder) { Handle(r, tasks.WithLimit(ok, -1), Call{}) }); !strings.Contains(said, "limit") {
 		t.Errorf("a handler that cannot be registered: %q", said)
 	}
 }
@@ -158,7 +158,7 @@ func TestStartChecksDefinitions(t *testing.T) {
 		"output of a":                func(e *Engine) { e.Run(def, nil).Decode("a", new(int)) },
 		"no such pipeline execution": func(e *Engine) { e.Wait(dbtype.NewID()) },
 	} {
-		if said := failing(t, func(t testing.TB) { do(New(t, ok)) }); !strings.Contains(said, want) {
+		if said := failing(t, func(r *recorder) { do(New(r, ok)) }); !strings.Contains(said, want) {
 			t.Errorf("%q, expected %q", said, want)
 		}
 	}
@@ -183,18 +183,18 @@ func TestTheHistoryIsVerified(t *testing.T) {
 		e.Run(&definition.Definition{Name: "p", Tasks: []definition.Task{{ID: "a", Uses: "ok"}}}, nil)
 		return e
 	}
-	if said := failing(t, func(t testing.TB) { clean(t) }); said != "" {
+	if said := failing(t, func(r *recorder) { clean(r) }); said != "" {
 		t.Errorf("a run that is whole: %s", said)
 	}
-	said := failing(t, func(t testing.TB) {
-		e := clean(t)
-		err := e.db.Transaction(t.Context(), func(tx db.Tx) error {
+	said := failing(t, func(r *recorder) {
+		e := clean(r)
+		err := e.db.Transaction(r.Context(), func(tx db.Tx) error {
 			_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, available_at, created_at) VALUES ($id, $now, $now)`,
 				db.Args{"id": dbtype.NewID(), "now": tx.Now})
 			return err
 		})
 		if err != nil {
-			t.Fatal(err)
+			r.Fatal(err)
 		}
 	})
 	if !strings.Contains(said, "I4 claimable") {

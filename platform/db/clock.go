@@ -16,8 +16,8 @@ func (d *DB) Skew() time.Duration {
 // has no effect.
 type clock struct {
 	mu     sync.RWMutex
-	base   time.Time // the database's time
-	anchor time.Time // this machine's time at the same moment
+	base   time.Time     // the database's time
+	anchor time.Time     // this machine's time at the same moment
 	ahead  time.Duration // the sum of AdvanceClock
 }
 
