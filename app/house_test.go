@@ -74,14 +74,22 @@ var mayImport = map[string][]string{
 	"modules/audit/audittest": {"modules/audit", "platform/db", "platform/db/dbtest"},
 	"modules/enginetest":      {"modules/*", "modules/*/*", "modules/audit/audittest", "platform/db", "platform/db/dbtest"},
 	"app":                     {"modules/*", "modules/*/*", "platform/*"},
-	".":                       {"app", "examples/*"},
-	"examples/*":              {"modules/tasks", "modules/pipelines", "modules/pipelines/definition"},
-	"examples/greeter":        {"app", "modules/tasks"},
-	"scripts/*":               {},
-	"chaos":                   {"chaos/step", "modules/*", "modules/*/*", "platform/db", "platform/db/dbtest/localpg"},
-	"chaos/driver":            {"chaos"},
-	"chaos/step":              {"modules/tasks", "modules/pipelines", "modules/pipelines/definition"},
-	"chaos/worker":            {"app", "chaos/step"},
+	"client": {
+		"modules/pipelines", "modules/pipelines/definition", "modules/pipelines/engine", "modules/tasks",
+		"modules/tasks/taskstore", "modules/events/eventstore", "modules/leases", "modules/outbox", "modules/workers", "platform/db",
+	},
+	"sluicetest": {
+		"client", "modules/pipelines", "modules/pipelines/definition", "modules/tasks",
+		"modules/audit/audittest", "platform/db", "platform/db/dbtest",
+	},
+	".":                {"app", "examples/*"},
+	"examples/*":       {"modules/tasks", "modules/pipelines", "modules/pipelines/definition"},
+	"examples/greeter": {"app", "modules/tasks"},
+	"scripts/*":        {},
+	"chaos":            {"chaos/step", "modules/*", "modules/*/*", "platform/db", "platform/db/dbtest/localpg"},
+	"chaos/driver":     {"chaos"},
+	"chaos/step":       {"modules/tasks", "modules/pipelines", "modules/pipelines/definition"},
+	"chaos/worker":     {"app", "chaos/step"},
 }
 
 // everywhere may be imported by every package.

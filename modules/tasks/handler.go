@@ -5,12 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"syscall"
 	"time"
-
-	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Handler runs one kind of task, the one that `uses` names. It must be safe for concurrent use. Extensions register
@@ -44,37 +41,6 @@ type limitedHandler struct {
 }
 
 func (h *limitedHandler) Limit() int { return h.limit }
-
-// Attempt is one attempt of one task, as passed to its handler.
-type Attempt struct {
-	PipelineExecutionID dbtype.ID
-	TaskExecutionID     dbtype.ID
-	PipelineName        string
-	TaskName            string
-	Number              int
-	Resumed             bool // the attempt continues after a deferral
-	Worker              string
-	With                json.RawMessage   // the task's `with` with evaluated expressions; a JSON object
-	Env                 map[string]string // the task's `env`; for a command also the values of its expressions
-	Input               json.RawMessage   // the run's input; a JSON object
-	// outputs of the dependencies that this task may read; null for a dependency without output
-	Needs          map[string]json.RawMessage
-	Stdout, Stderr io.Writer // stored per attempt up to MaxLog; safe for concurrent use
-	Exit           *int      // the exit code, set by a handler whose command succeeded
-	// RunDir is the absolute path of the run's directory on this machine; empty if the process has none. It may not
-	// exist yet. MakeRunDir creates it with access for the current user only, and does nothing if it exists.
-	RunDir     string
-	MakeRunDir func() error
-	// Annotate appends an annotation to the history at once, in a transaction of its own.
-	Annotate func(ctx context.Context, data any) error
-	// Now returns the time of the database's clock, which decides when a deferral is due. A handler must not compare
-	// deadlines with the local clock: if that is behind, the handler defers itself repeatedly until the clocks agree.
-	Now func() time.Time
-	// FirstStarted returns when the handler was first started, by the database's clock. A failed attempt and an
-	// operator's retry reset the time; a deferral, a recovery and a release do not. A handler that defers itself
-	// measures its waiting time from it, because every call of Run starts from the beginning.
-	FirstStarted func(ctx context.Context) (time.Time, error)
-}
 
 // HandlerError is an error with a kind; see ErrorKind.
 type HandlerError struct {

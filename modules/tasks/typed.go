@@ -18,7 +18,8 @@ import (
 // Out is any type that encoding/json can encode. struct{} and nil produce no output. An output that is larger than
 // MaxOutput or cannot be encoded as JSON is an error of KindInvalidOutput.
 //
-// The context passed to run contains the Attempt; see AttemptFrom. NewRegistry validates the name.
+// The context passed to run contains the Attempt, whose functions and writers are never nil; see AttemptFrom.
+// NewRegistry validates the name.
 func NewHandler[In, Out any](name string, run func(ctx context.Context, in In) (Out, error)) Handler {
 	return &typedHandler[In, Out]{name: name, run: run}
 }
@@ -42,6 +43,7 @@ func (h *typedHandler[In, Out]) Run(ctx context.Context, call *Attempt) (json.Ra
 	if err := decodeWith(call.With, &in); err != nil {
 		return nil, NonRetryable(err)
 	}
+	call.SetDefaults()
 	out, err := h.run(context.WithValue(ctx, attemptKey{}, call), in)
 	if err != nil {
 		return nil, err

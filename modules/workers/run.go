@@ -41,6 +41,7 @@ func (p *Pool) run(ctx context.Context, worker string, c *pipelines.Claim) *pipe
 	var ended func()
 	call.Stdout, call.Stderr, ended = p.writers(c, written)
 	defer ended()
+	call.SetDefaults() // MakeRunDir, in a process without directories of runs
 	began := p.db.Now()
 	r := p.await(timed, call, c)
 	p.config.Observer.Ran(c.Task.Handler, p.db.Now().Sub(began))

@@ -16,8 +16,9 @@ func (d *DB) Skew() time.Duration {
 // has no effect.
 type clock struct {
 	mu     sync.RWMutex
-	base   time.Time // the database's time
-	anchor time.Time // this machine's time at the same moment
+	base   time.Time     // the database's time
+	anchor time.Time     // this machine's time at the same moment
+	ahead  time.Duration // the sum of AdvanceClock
 }
 
 func (c *clock) set(base, anchor time.Time) {
@@ -29,5 +30,18 @@ func (c *clock) set(base, anchor time.Time) {
 func (c *clock) now() time.Time {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.base.Add(time.Since(c.anchor)).UTC().Truncate(time.Microsecond)
+	return c.base.Add(time.Since(c.anchor) + c.ahead).UTC().Truncate(time.Microsecond)
+}
+
+// AdvanceClock makes Now, and so the time of later transactions, later by the given duration, in addition to earlier
+// calls. It affects only this DB, and SyncClock does not undo it. It is for tests that do not wait until something is
+// due; other processes would see times in the future. It panics if the duration is negative, because no transaction
+// may have an earlier time than one before.
+func (d *DB) AdvanceClock(by time.Duration) {
+	if by < 0 {
+		panic("the clock of a database cannot be set back")
+	}
+	d.clock.mu.Lock()
+	defer d.clock.mu.Unlock()
+	d.clock.ahead += by
 }

@@ -64,3 +64,31 @@ func TestTransactionHasOneInstant(t *testing.T) {
 		}
 	})
 }
+
+// TestAdvanceClock checks that a clock that was advanced stays ahead after it was read again, also in transactions.
+func TestAdvanceClock(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		before := d.Now()
+		d.AdvanceClock(time.Hour)
+		d.AdvanceClock(time.Hour)
+		if err := d.SyncClock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		err := d.Transaction(t.Context(), func(tx db.Tx) error {
+			if ahead := tx.Now.Sub(before); ahead < 2*time.Hour-time.Minute || ahead > 2*time.Hour+time.Minute {
+				t.Errorf("the transaction is %s ahead", ahead)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if recover() == nil {
+				t.Error("the clock was set back")
+			}
+		}()
+		d.AdvanceClock(-time.Second)
+	})
+}
