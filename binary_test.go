@@ -46,7 +46,8 @@ func TestExamples(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
 		code, stdout, stderr := p.run(t, "run", "examples/first.yaml", "--set", "dir=examples")
-		if code != 0 || !strings.Contains(stdout, "first Completed in ") || !strings.Contains(stderr, "largest failed, again in ") {
+		if code != 0 || !strings.Contains(stdout, "first Completed in ") ||
+			!strings.Contains(stderr, "largest failed, again in ") {
 			t.Errorf("first: exit code %d\n%s%s", code, stdout, stderr)
 		}
 		code, stdout, _ = p.run(t, "run", "examples/failing.yaml")
@@ -68,7 +69,10 @@ func TestWordcount(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
 		dir := t.TempDir()
-		for name, text := range map[string]string{"a.md": "one two\nthree\n", "b.md": "four\n", "c.txt": "not counted"} {
+		for name, text := range map[string]string{
+			"a.md": "one two\nthree\n", "b.md": "four\n",
+			"c.txt": "not counted",
+		} {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -79,7 +83,8 @@ func TestWordcount(t *testing.T) {
 				Output   json.RawMessage `json:"output"`
 			} `json:"tasks"`
 		}
-		if err := json.Unmarshal([]byte(p.ok(t, "run", "wordcount", "--set", "dir="+dir, "-o", "json")), &doc); err != nil {
+		if err := json.Unmarshal([]byte(p.ok(t, "run", "wordcount", "--set", "dir="+dir, "-o", "json")),
+			&doc); err != nil {
 			t.Fatal(err)
 		}
 		var got map[string]float64
@@ -91,7 +96,8 @@ func TestWordcount(t *testing.T) {
 			t.Error(diff)
 		}
 		code, stdout, _ := p.run(t, "run", "wordcount", "--set", "dir=/nowhere")
-		if code != 1 || !strings.Contains(stdout, "find Failed (attempt 1/3):") || !strings.Contains(stdout, "/nowhere: no such file") {
+		if code != 1 || !strings.Contains(stdout, "find Failed (attempt 1/3):") ||
+			!strings.Contains(stdout, "/nowhere: no such file") {
 			t.Errorf("exit code %d\n%s", code, stdout)
 		}
 		if code, _, stderr := p.run(t, "run", "wordcount", "--set", "pattern=["); code != 1 {
@@ -106,7 +112,8 @@ func TestInterrupt(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		path, release := held(t)
 		run := p.begin(t, "run", path)
-		dbtest.Eventually(t, "the task starts", func() bool { return strings.Contains(run.stderr.String(), "wait started") })
+		dbtest.Eventually(t, "the task starts",
+			func() bool { return strings.Contains(run.stderr.String(), "wait started") })
 		run.signal(os.Interrupt)
 		run.signal(os.Interrupt) // as a wrapper that passes it on would
 		if code := run.wait(t); code != 130 {
@@ -142,7 +149,8 @@ func TestCancelledRun(t *testing.T) {
 		if code := run.wait(t); code != 1 {
 			t.Errorf("exit code %d", code)
 		}
-		if text := run.stderr.String(); strings.Contains(text, "late") || strings.Contains(text, `"level"`) || !strings.Contains(text, "Cancelled") {
+		if text := run.stderr.String(); strings.Contains(text, "late") || strings.Contains(text, `"level"`) ||
+			!strings.Contains(text, "Cancelled") {
 			t.Errorf("the progress:\n%s", text)
 		}
 	})
@@ -161,7 +169,8 @@ func TestServeDrains(t *testing.T) {
 			return tasks["wait"] == "Running"
 		})
 		serve.signal(syscall.SIGTERM)
-		dbtest.Eventually(t, "it stops", func() bool { return strings.Contains(serve.stderr.String(), "stopping: no more tasks are taken") })
+		dbtest.Eventually(t, "it stops",
+			func() bool { return strings.Contains(serve.stderr.String(), "stopping: no more tasks are taken") })
 		release()
 		if code := serve.wait(t); code != 0 {
 			t.Errorf("exit code %d\n%s", code, serve.stderr)
@@ -184,7 +193,9 @@ func TestSecondSignal(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		dir := t.TempDir()
 		path, pidFile := filepath.Join(dir, "deaf.yaml"), filepath.Join(dir, "pid")
-		text := fmt.Sprintf("name: deaf\ntasks:\n  - id: a\n    run: |\n      trap '' TERM\n      sleep 1000 & echo $! > %q.part; mv %q.part %q\n      wait; wait\n",
+		text := fmt.Sprintf(
+			"name: deaf\ntasks:\n  - id: a\n    run: |\n      trap '' TERM\n      sleep 1000 & echo $! > %q.part; mv "+
+				"%q.part %q\n      wait; wait\n",
 			pidFile, pidFile, pidFile)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -267,7 +278,8 @@ func TestFirstRun(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, words := range []string{
-		"$ sluice run examples/first.yaml", "first Completed in ", "$ sluice show ", "largest attempt 1 Failed", "task_retry_scheduled",
+		"$ sluice run examples/first.yaml", "first Completed in ", "$ sluice show ", "largest attempt 1 Failed",
+		"task_retry_scheduled",
 		"nothing waits for a worker", "checked 1 pipeline execution, 7 tasks,", ": no breach",
 	} {
 		if !strings.Contains(string(out), words) {

@@ -13,7 +13,8 @@ import (
 // exit code.
 func TestClosedOutput(t *testing.T) {
 	t.Parallel()
-	const pipeline = "name: long\ntasks:\n  - {id: a, run: 'for i in $(seq 2000); do echo $i; done'}\n  - {id: b, needs: [a], run: 'echo b; exit $CODE'}\n"
+	const pipeline = "name: long\ntasks:\n  - {id: a, run: 'for i in $(seq 2000); do echo $i; done'}\n  - {id: b, " +
+		"needs: [a], run: 'echo b; exit $CODE'}\n"
 	path := filepath.Join(t.TempDir(), "long.yaml")
 	if err := os.WriteFile(path, []byte(pipeline), 0o600); err != nil {
 		t.Fatal(err)
@@ -41,7 +42,8 @@ func TestClosedOutput(t *testing.T) {
 				if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 					t.Fatal(err)
 				}
-				if status, _ := p.status(t, "latest"); status != want || (cmd.ProcessState.ExitCode() == 0) != (code == "0") {
+				if status, _ := p.status(t, "latest"); status != want ||
+					(cmd.ProcessState.ExitCode() == 0) != (code == "0") {
 					t.Errorf("%q: %s, exit code %d", args, status, cmd.ProcessState.ExitCode())
 				}
 			}

@@ -59,7 +59,8 @@ func TestExtension(t *testing.T) {
 	x.ok(t, "go", append(append([]string{"test"}, raced()...), "./...")...)
 	x.ok(t, "go", "build", "-ldflags=-w", "-o", "bin/orders", ".")
 	db := filepath.Join(t.TempDir(), "orders.db")
-	out := x.ok(t, "bin/orders", "--database-url", "sqlite://"+db, "run", "order", "--input", `{"items": [{"name": "tea", "count": 2}]}`)
+	out := x.ok(t, "bin/orders", "--database-url", "sqlite://"+db, "run", "order", "--input",
+		`{"items": [{"name": "tea", "count": 2}]}`)
 	if !strings.Contains(out, "price | 2 tea") || !strings.Contains(out, "2 Completed") {
 		t.Error(out)
 	}
@@ -73,7 +74,8 @@ func TestExtensionLinksNoDatabase(t *testing.T) {
 	if !slices.Contains(list, "github.com/sluiceworks/sluice/modules/tasks") {
 		t.Fatal(list)
 	}
-	driver := regexp.MustCompile(`^(gorm\.io|github\.com/(jackc|mattn/go-sqlite3|pressly/goose|lib/pq)|modernc\.org/sqlite)(/|$)|/sluice/platform/db$`)
+	driver := regexp.MustCompile(
+		`^(gorm\.io|github\.com/(jackc|mattn/go-sqlite3|pressly/goose|lib/pq)|modernc\.org/sqlite)(/|$)|/sluice/platform/db$`)
 	for _, p := range list {
 		if driver.MatchString(p) {
 			t.Errorf("it links %s", p)
@@ -90,7 +92,10 @@ func TestGoDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var files []string
-	for _, pattern := range []string{"examples/*/*.go", "examples/*/*/*.go", "*/example_test.go", "modules/*/example_test.go", "modules/*/*/example_test.go"} {
+	for _, pattern := range []string{
+		"examples/*/*.go", "examples/*/*/*.go", "*/example_test.go",
+		"modules/*/example_test.go", "modules/*/*/example_test.go",
+	} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

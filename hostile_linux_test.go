@@ -58,7 +58,8 @@ func TestHostileData(t *testing.T) {
 		id := regexp.MustCompile(`[0-9a-f-]{36}`).FindString(seen)
 		const reason = "why\x1b[2J\r\u202e\u009b\nforged"
 		serve := p.begin(t, "serve", "--pipelines", filepath.Dir(second))
-		dbtest.Eventually(t, "it is registered", func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
+		dbtest.Eventually(t, "it is registered",
+			func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
 		serve.signal(os.Interrupt)
 		serve.wait(t)
 		key := strings.TrimSpace(p.ok(t, "start", path, "--idempotency-key", "key\x1b[2J\u202e"))
@@ -120,7 +121,8 @@ func TestHostileData(t *testing.T) {
 func hostileFiles(t *testing.T) (second, mistakes, config string) {
 	t.Helper()
 	dir := t.TempDir()
-	second, mistakes, config = filepath.Join(t.TempDir(), "second.yaml"), filepath.Join(dir, "mistakes.yaml"), filepath.Join(dir, "config.yaml")
+	second, mistakes, config = filepath.Join(t.TempDir(), "second.yaml"), filepath.Join(dir, "mistakes.yaml"),
+		filepath.Join(dir, "config.yaml")
 	for path, text := range map[string]string{
 		second:   strings.Replace(hostileText, "echo never", `"echo \e[2J\u202e"`, 1),
 		mistakes: hostileMistakes,
@@ -136,7 +138,8 @@ func hostileFiles(t *testing.T) (second, mistakes, config string) {
 // version returns the version of the definition that an execution started with.
 func (p program) version(t *testing.T, id string) string {
 	t.Helper()
-	found := regexp.MustCompile(`"definition_version": "([0-9a-f]+)"`).FindStringSubmatch(p.ok(t, "show", id, "-o", "json"))
+	found := regexp.MustCompile(`"definition_version": "([0-9a-f]+)"`).
+		FindStringSubmatch(p.ok(t, "show", id, "-o", "json"))
 	if found == nil {
 		t.Fatal("the execution has no version")
 	}

@@ -56,7 +56,10 @@ func each(t *testing.T, run func(t *testing.T, p program)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
+	for name, url := range map[string]func(testing.TB) string{
+		"sqlite":   dbtest.SQLiteURL,
+		"postgres": dbtest.PostgresURL,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := program{path, url(t)}

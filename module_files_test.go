@@ -19,7 +19,8 @@ func TestModuleFiles(t *testing.T) {
 			return err
 		}
 		if entry.IsDir() {
-			if _, err := fs.Stat(root, path.Join(name, "go.mod")); err == nil || name == ".git" || name == "bin" || name == "dist" {
+			if _, err := fs.Stat(root, path.Join(name, "go.mod")); err == nil || name == ".git" || name == "bin" ||
+				name == "dist" {
 				return fs.SkipDir
 			}
 			return nil

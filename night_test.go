@@ -19,7 +19,8 @@ const (
 	nightDir  = "/srv/orders" // in the page
 )
 
-var updateNight = flag.Bool("update", false, "write what the program prints into docs/failed-night.md; shorten it by hand with lines of …")
+var updateNight = flag.Bool("update", false,
+	"write what the program prints into docs/failed-night.md; shorten it by hand with lines of …")
 
 // night replays a page: it runs the commands after "$ " in its console blocks, each of which must print what the page
 // says.
@@ -101,7 +102,8 @@ func (n *night) step(t *testing.T, step string) {
 	wantLines, haveLines := lines(strings.TrimRight(want, "\n")), lines(have)
 	pairs, ok := match(wantLines, haveLines)
 	if !ok && !*updateNight {
-		t.Fatalf("$ %s (-page +program):\n%s\nIt prints:\n%s", command, cmp.Diff(mapped(wantLines, normal), mapped(haveLines, normal)), have)
+		t.Fatalf("$ %s (-page +program):\n%s\nIt prints:\n%s", command,
+			cmp.Diff(mapped(wantLines, normal), mapped(haveLines, normal)), have)
 	}
 	if !ok {
 		n.page = strings.Replace(n.page, "$ "+step, "$ "+command+"\n"+have+"\n", 1)

@@ -32,7 +32,8 @@ func leaving(t *testing.T, end string) (path string, pids map[string]string) {
 	text.WriteString("name: leaving\ntasks:\n")
 	for name, script := range orphanScripts {
 		pids[name] = filepath.Join(dir, name+".pid")
-		fmt.Fprintf(&text, "  - id: %s\n    env: {PID: %q}\n    run: |\n      %s\n      until [ -e \"$PID\" ]; do sleep 0.02; done\n      %s\n",
+		fmt.Fprintf(&text, "  - id: %s\n    env: {PID: %q}\n    run: |\n      %s\n      until [ -e \"$PID\" ]; do "+
+			"sleep 0.02; done\n      %s\n",
 			name, pids[name], script, end)
 	}
 	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
@@ -126,7 +127,8 @@ func TestOrphansEndWhenStopped(t *testing.T) {
 		p.ok(t, "start", path)
 		thereAre(t, pids)
 		serve.signal(syscall.SIGTERM)
-		dbtest.Eventually(t, "it drains", func() bool { return strings.Contains(serve.stderr.String(), "stopping: no more tasks") })
+		dbtest.Eventually(t, "it drains",
+			func() bool { return strings.Contains(serve.stderr.String(), "stopping: no more tasks") })
 		dbtest.Eventually(t, "it gives back", func() bool {
 			serve.signal(syscall.SIGTERM)
 			return strings.Contains(serve.stderr.String(), "releasing tasks")
@@ -172,7 +174,8 @@ func TestDaemonThatIsMeantToStay(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p program) {
 		dir := t.TempDir()
-		path, pids := filepath.Join(dir, "daemon.yaml"), map[string]string{"unset": filepath.Join(dir, "unset"), "empty": filepath.Join(dir, "empty")}
+		path, pids := filepath.Join(dir, "daemon.yaml"),
+			map[string]string{"unset": filepath.Join(dir, "unset"), "empty": filepath.Join(dir, "empty")}
 		text := fmt.Sprintf(`
 name: daemon
 tasks:

@@ -33,7 +33,8 @@ func TestPasswordIsNotShown(t *testing.T) {
 		t.Run(place, func(t *testing.T) {
 			t.Parallel()
 			serve := program{path, fmt.Sprintf(form, net.JoinHostPort(host, port))}.begin(t, "serve")
-			dbtest.Eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
+			dbtest.Eventually(t, "serving",
+				func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
 			serve.signal(syscall.SIGTERM)
 			serve.wait(t)
 			_, _, stderr := program{path, fmt.Sprintf(form, "127.0.0.1:1")}.run(t, "list")

@@ -35,7 +35,8 @@ func TestProxyPassword(t *testing.T) {
 			"http://user:1/S3cr3tWord@" + refuses:     "is not of the form",
 			"gopher://user:S3cr3tWord@" + refuses:     "has none of the schemes",
 		} {
-			run := p.beginIn(t, []string{"HTTP_PROXY=" + form, "HTTPS_PROXY=" + form}, "run", path, "--log-level", "debug")
+			run := p.beginIn(t, []string{"HTTP_PROXY=" + form, "HTTPS_PROXY=" + form}, "run", path, "--log-level",
+				"debug")
 			if code := run.wait(t); code != 1 {
 				t.Errorf("run: exit code %d", code)
 			}
@@ -83,7 +84,8 @@ func refusingProxy(t *testing.T) (address string) {
 				lines := bufio.NewScanner(conn)
 				for lines.Scan() && lines.Text() != "" {
 				}
-				_, _ = fmt.Fprint(conn, "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+				_, _ = fmt.Fprint(conn,
+					"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 			}()
 		}
 	}()

@@ -19,7 +19,8 @@ func TestQuit(t *testing.T) {
 		p.ok(t, "start", groups)
 		serve := p.begin(t, "serve", "--lease", "1s")
 		thereAre(t, pids)
-		dbtest.Eventually(t, "the task runs", func() bool { _, tasks := p.status(t, id); return tasks["wait"] == "Running" })
+		dbtest.Eventually(t, "the task runs",
+			func() bool { _, tasks := p.status(t, id); return tasks["wait"] == "Running" })
 		serve.signal(syscall.SIGQUIT)
 		if code := serve.wait(t); code != 131 {
 			t.Errorf("exit code %d", code)

@@ -32,8 +32,10 @@ func TestReadme(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, stdout, stderr := p.run(t, "run", path, "--set", "who=you; exit 1")
-		if code != 0 || !strings.Contains(stdout, "2 Completed, 1 Skipped") || !strings.Contains(stderr, "flaky failed, again in ") ||
-			!strings.Contains(stderr, "\ngreet | hello, you; exit 1\n") || !strings.Contains(stderr, "\nflaky | not yet\n") {
+		if code != 0 || !strings.Contains(stdout, "2 Completed, 1 Skipped") ||
+			!strings.Contains(stderr, "flaky failed, again in ") ||
+			!strings.Contains(stderr, "\ngreet | hello, you; exit 1\n") ||
+			!strings.Contains(stderr, "\nflaky | not yet\n") {
 			t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 		}
 		id := strings.Fields(stderr)[1]
@@ -76,7 +78,8 @@ func TestDocs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if line := long.Find(wide.ReplaceAll(text, nil)); line != nil && path != "docs/benchmarks.md" && path != "docs/chaos.md" {
+			if line := long.Find(wide.ReplaceAll(text, nil)); line != nil && path != "docs/benchmarks.md" &&
+				path != "docs/chaos.md" {
 				t.Errorf("%s: more than 120 characters in %q", path, line)
 			}
 			for _, to := range link.FindAllSubmatch(text, -1) {
@@ -116,7 +119,8 @@ func TestReadmeServer(t *testing.T) {
 	if code := shell.finish(t); code != 0 {
 		t.Errorf("the workers ended with exit code %d\n%s", code, shell.output)
 	}
-	if out := p.ok(t, "verify"); !strings.Contains(out, "20 pipeline executions") || !strings.Contains(out, ": no breach") {
+	if out := p.ok(t, "verify"); !strings.Contains(out, "20 pipeline executions") ||
+		!strings.Contains(out, ": no breach") {
 		t.Error(out)
 	}
 }
@@ -139,12 +143,14 @@ func (p program) paste(t *testing.T, commands string) *pasted {
 		t.Fatal(err)
 	}
 	for link, to := range map[string]string{"bin/sluice": p.path, "examples": examples} {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, link)), 0o755), os.Symlink(to, filepath.Join(dir, link))); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, link)), 0o755),
+			os.Symlink(to, filepath.Join(dir, link))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s := &pasted{output: &watched{}, done: make(chan struct{}), cmd: p.command()}
-	s.cmd.Path, s.cmd.Args, s.cmd.Dir = "/bin/sh", []string{"sh", "-c", "set -e\n" + commands + "\nread _ || kill -TERM $!\nwait $!"}, dir
+	s.cmd.Path, s.cmd.Args, s.cmd.Dir = "/bin/sh",
+		[]string{"sh", "-c", "set -e\n" + commands + "\nread _ || kill -TERM $!\nwait $!"}, dir
 	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {

@@ -82,7 +82,15 @@ func (p reader) looks(t *testing.T, file, id string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"list"}, {"show", id}, {"events", "--pipeline-execution", id}, {"outbox"}, {"workers"}, {"verify"}, {"migrate", "status"}} {
+	for _, args := range [][]string{
+		{"list"},
+		{"show", id},
+		{"events", "--pipeline-execution", id},
+		{"outbox"},
+		{"workers"},
+		{"verify"},
+		{"migrate", "status"},
+	} {
 		if code, stdout, stderr := p.runAs(t, args...); code != 0 {
 			t.Errorf("%q: exit code %d\n%s%s", args, code, stdout, stderr)
 		}
@@ -90,7 +98,12 @@ func (p reader) looks(t *testing.T, file, id string) {
 	if _, stdout, _ := p.runAs(t, "verify"); !strings.Contains(stdout, "checked 1 pipeline execution") {
 		t.Errorf("verify: %s", stdout)
 	}
-	for _, args := range [][]string{{"retry", id}, {"start", "examples/first.yaml"}, {"run", "examples/first.yaml"}, {"cleanup-events", "--older-than", "0"}} {
+	for _, args := range [][]string{
+		{"retry", id},
+		{"start", "examples/first.yaml"},
+		{"run", "examples/first.yaml"},
+		{"cleanup-events", "--older-than", "0"},
+	} {
 		code, stdout, stderr := p.runAs(t, args...)
 		if code != 4 || !strings.Contains(stderr, "the database is read-only: this user may not write "+file) {
 			t.Errorf("%q: exit code %d\n%s%s", args, code, stdout, stderr)

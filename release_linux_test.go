@@ -93,7 +93,8 @@ func taggedCheckout(t *testing.T) (dir, commit string) {
 	}
 	inCheckout(t, dir, "git", "init", "-q")
 	inCheckout(t, dir, "git", "add", "-A")
-	inCheckout(t, dir, "git", "-c", "user.name=nobody", "-c", "user.email=nobody@example.com", "commit", "-q", "-m", "all")
+	inCheckout(t, dir, "git", "-c", "user.name=nobody", "-c", "user.email=nobody@example.com", "commit", "-q", "-m",
+		"all")
 	inCheckout(t, dir, "git", "tag", releaseTag)
 	return dir, strings.TrimSpace(inCheckout(t, dir, "git", "rev-parse", "HEAD"))
 }
@@ -173,7 +174,8 @@ func unpack(t *testing.T, path string) string {
 func checkProgram(t *testing.T, dir, commit string) {
 	t.Helper()
 	for _, name := range []string{
-		"LICENSE", "README.md", "CHANGELOG.md", "LICENSES-THIRD-PARTY", "completions/sluice.bash", "completions/_sluice",
+		"LICENSE", "README.md", "CHANGELOG.md", "LICENSES-THIRD-PARTY", "completions/sluice.bash",
+		"completions/_sluice",
 		"completions/sluice.fish", "man/man1/sluice.1", "man/man1/sluice-run.1", "man/man1/sluice-tenants-create.1",
 	} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() < 500 {

@@ -28,11 +28,15 @@ func runDirs(t *testing.T, base string) (found []string) {
 // for runs that use it, and that it is removed with the run.
 func TestRunDirectory(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.URL.Query().Get("n"))) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_,
+			_ = w.Write([]byte(r.URL.Query().Get("n")))
+	}))
 	t.Cleanup(server.Close)
 	each(t, func(t *testing.T, p program) {
 		dir := t.TempDir()
-		base, path, plain := filepath.Join(dir, "runs"), filepath.Join(dir, "files.yaml"), filepath.Join(dir, "plain.yaml")
+		base, path, plain := filepath.Join(dir, "runs"), filepath.Join(dir, "files.yaml"),
+			filepath.Join(dir, "plain.yaml")
 		for path, text := range map[string]string{path: `
 name: files
 input: {n: {type: string, required: true}}
@@ -55,14 +59,18 @@ tasks:
 		if found := runDirs(t, base); len(found) != 0 {
 			t.Errorf("made for a run that does not use it: %v", found)
 		}
-		ids := []string{strings.TrimSpace(p.ok(t, "start", path, "--set", "n=1")), strings.TrimSpace(p.ok(t, "start", path, "--set", "n=2"))}
+		ids := []string{
+			strings.TrimSpace(p.ok(t, "start", path, "--set", "n=1")),
+			strings.TrimSpace(p.ok(t, "start", path, "--set", "n=2")),
+		}
 		for i, id := range ids {
 			p.completes(t, id)
 			want := `"` + []string{"1 1", "2 2"}[i] + `"`
 			if diff := cmp.Diff(want, p.output(t, id, "read")); diff != "" {
 				t.Error(diff)
 			}
-			if where := strings.Trim(p.output(t, id, "told"), `"`); filepath.Base(where) != id || !strings.HasPrefix(where, base) {
+			if where := strings.Trim(p.output(t, id, "told"), `"`); filepath.Base(where) != id ||
+				!strings.HasPrefix(where, base) {
 				t.Errorf("the directory of %s is %s", id, where)
 			}
 		}

@@ -47,7 +47,8 @@ tasks:
 			t.Fatalf("exit code %d\n%s", code, run.stderr)
 		}
 		id = strings.Fields(run.stderr.String())[1]
-		if diff := cmp.Diff(`"AWS_KEY FROM_FILE HOME LC_TIME OWN PASSED_A PATH PWD "`, p.output(t, id, "print")); diff != "" {
+		if diff := cmp.Diff(`"AWS_KEY FROM_FILE HOME LC_TIME OWN PASSED_A PATH PWD "`,
+			p.output(t, id, "print")); diff != "" {
 			t.Error(diff)
 		}
 		code, _, stderr := p.run(t, "run", path, "--set", "file=none")
@@ -103,21 +104,24 @@ tasks:
 			t.Fatal(err)
 		}
 		run := p.begin(t, "run", path)
-		if code := run.wait(t); code != 1 || !strings.Contains(run.stderr.String(), "skipped skipped") || !strings.Contains(run.stderr.String(), "exit code 99") {
+		if code := run.wait(t); code != 1 || !strings.Contains(run.stderr.String(), "skipped skipped") ||
+			!strings.Contains(run.stderr.String(), "exit code 99") {
 			t.Errorf("exit code %d\n%s", code, run.stderr)
 		}
 		id := strings.Fields(run.stderr.String())[1]
 		_, status := p.status(t, id)
 		want := map[string]string{
-			"permanent": "Failed", "retried": "Failed", "skipped": "Skipped", "killed": "Failed", "done": "Completed", "after": "Skipped", "anyway": "Completed",
+			"permanent": "Failed", "retried": "Failed", "skipped": "Skipped", "killed": "Failed", "done": "Completed",
+			"after": "Skipped", "anyway": "Completed",
 		}
 		if diff := cmp.Diff(want, status); diff != "" {
 			t.Error(diff)
 		}
 		got := p.exitCodes(t, id)
 		if diff := cmp.Diff(map[string]string{
-			"permanent": "Failed 70", "retried": "Failed 3, Failed 3, Failed 3", "skipped": "Failed 1, Skipped 99", "killed": "Failed -",
-			"done": "Completed 0", "anyway": "Completed 0",
+			"permanent": "Failed 70", "retried": "Failed 3, Failed 3, Failed 3", "skipped": "Failed 1, Skipped 99",
+			"killed": "Failed -",
+			"done":   "Completed 0", "anyway": "Completed 0",
 		}, got); diff != "" {
 			t.Error(diff)
 		}

@@ -37,9 +37,11 @@ func TestMemoryOfLargeRuns(t *testing.T) {
 		var names []string
 		for i := range outputs {
 			names = append(names, fmt.Sprintf("t%d", i))
-			fmt.Fprintf(&b, "  - {id: t%d, run: \"{ printf '\\\"'; head -c 1000000 /dev/zero | tr '\\\\0' x; printf '\\\"'; } > $SLUICE_OUTPUT\"}\n", i)
+			fmt.Fprintf(&b, "  - {id: t%d, run: \"{ printf '\\\"'; head -c 1000000 /dev/zero | tr '\\\\0' x; printf "+
+				"'\\\"'; } > $SLUICE_OUTPUT\"}\n", i)
 		}
-		fmt.Fprintf(&b, "  - {id: join, needs: [%s], run: 'test $(wc -c < $SLUICE_INPUT) -gt %d000000'}\n", strings.Join(names, ", "), outputs)
+		fmt.Fprintf(&b, "  - {id: join, needs: [%s], run: 'test $(wc -c < $SLUICE_INPUT) -gt %d000000'}\n",
+			strings.Join(names, ", "), outputs)
 		path := filepath.Join(t.TempDir(), "wide.yaml")
 		if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
 			t.Fatal(err)

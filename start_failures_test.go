@@ -20,12 +20,16 @@ import (
 // and leaves the tasks to other workers.
 func TestBrokenWorkerLeavesTheQueue(t *testing.T) {
 	t.Parallel()
-	for reason, broken := range map[string]string{"no such file or directory": "TMPDIR=/nonexistent", "executable file not found": "PATH=/nonexistent"} {
+	for reason, broken := range map[string]string{
+		"no such file or directory": "TMPDIR=/nonexistent",
+		"executable file not found": "PATH=/nonexistent",
+	} {
 		t.Run(broken, func(t *testing.T) {
 			t.Parallel()
 			each(t, func(t *testing.T, p program) {
 				path := filepath.Join(t.TempDir(), "one.yaml")
-				if err := os.WriteFile(path, []byte("name: one\ntasks:\n  - {id: a, run: echo done}\n"), 0o600); err != nil {
+				if err := os.WriteFile(path, []byte("name: one\ntasks:\n  - {id: a, run: echo done}\n"),
+					0o600); err != nil {
 					t.Fatal(err)
 				}
 				ids := strings.Fields(p.ok(t, "start", path, "--count", "20"))
@@ -39,7 +43,8 @@ func TestBrokenWorkerLeavesTheQueue(t *testing.T) {
 				good := p.begin(t, "serve")
 				for _, id := range ids {
 					p.completes(t, id)
-					if attempts := p.exitCodes(t, id)["a"]; !regexp.MustCompile(`^(Released -, )*Completed 0$`).MatchString(attempts) {
+					if attempts := p.exitCodes(t, id)["a"]; !regexp.MustCompile(`^(Released -, )*Completed 0$`).
+						MatchString(attempts) {
 						t.Errorf("attempts of %s: %s", id, attempts)
 					}
 				}

@@ -108,7 +108,8 @@ func TestControlC(t *testing.T) {
 		}
 		err := cmd.Wait()
 		<-x.closed
-		if cmd.ProcessState.ExitCode() != 130 || !strings.Contains(x.screen.String(), "`sluice serve` goes on with it") {
+		if cmd.ProcessState.ExitCode() != 130 ||
+			!strings.Contains(x.screen.String(), "`sluice serve` goes on with it") {
 			t.Errorf("%v\n%s", err, x.screen.String())
 		}
 	})

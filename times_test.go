@@ -19,7 +19,11 @@ func TestPrintedTimesAreTaken(t *testing.T) {
 				out, _ := cmd.CombinedOutput()
 				return cmd.ProcessState.ExitCode(), string(out)
 			}
-			for _, args := range [][]string{{"list"}, {"show", "latest"}, {"events", "--pipeline-execution", "latest"}} {
+			for _, args := range [][]string{
+				{"list"},
+				{"show", "latest"},
+				{"events", "--pipeline-execution", "latest"},
+			} {
 				_, text := in(args...)
 				at := printed.FindString(text)
 				if at == "" {
@@ -33,7 +37,8 @@ func TestPrintedTimesAreTaken(t *testing.T) {
 			times := printed.FindAllString(text, -1)
 			first, last := times[0], times[len(times)-1]
 			for at, want := range map[string]string{first: "(Queued|Running)", last: "Completed"} {
-				if code, out := in("show", "latest", "--at", at); code != 0 || !regexp.MustCompile(`^exit-codes `+want).MatchString(out) {
+				if code, out := in("show", "latest", "--at", at); code != 0 || !regexp.MustCompile(`^exit-codes `+want).
+					MatchString(out) {
 					t.Errorf("TZ=%s show --at %s: exit code %d, expected %s\n%s", zone, at, code, want, out)
 				}
 			}

@@ -63,7 +63,10 @@ func (c *cli) annotateCommand() *cobra.Command {
 				return err
 			}
 			if *format == formatJSON {
-				return printJSON(c.stdout, annotationDocument{id, a.TaskExecutionID, events.Annotation, a.Data, dbtype.Text(worker), dbtype.Text(a.Actor)})
+				return printJSON(c.stdout, annotationDocument{
+					id, a.TaskExecutionID, events.Annotation, a.Data,
+					dbtype.Text(worker), dbtype.Text(a.Actor),
+				})
 			}
 			fmt.Fprintf(c.stdout, "annotated %s\n", about)
 			return nil
@@ -97,5 +100,6 @@ func (n annotateNeeds) task(ctx context.Context, id dbtype.ID, name string) (dbt
 			return t.ID, nil
 		}
 	}
-	return dbtype.ID{}, withHint(fmt.Errorf("%w: execution %s has none named %q", tasks.ErrNotFound, id, name), didYouMean(name, names, "`sluice show "+id.String()+"` lists its tasks"))
+	return dbtype.ID{}, withHint(fmt.Errorf("%w: execution %s has none named %q", tasks.ErrNotFound, id, name),
+		didYouMean(name, names, "`sluice show "+id.String()+"` lists its tasks"))
 }

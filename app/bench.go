@@ -32,7 +32,10 @@ type benchDocument struct {
 }
 
 func (c *cli) benchCommand() *cobra.Command {
-	config := bench.Config{Shape: bench.Single, Length: 10, Width: 10, Tasks: 20_000, Slots: workers.DefaultSlots, Processes: 1}
+	config := bench.Config{
+		Shape: bench.Single, Length: 10, Width: 10, Tasks: 20_000, Slots: workers.DefaultSlots,
+		Processes: 1,
+	}
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure this engine on this database",
@@ -85,12 +88,18 @@ func benchFlags(cmd *cobra.Command, config *bench.Config) (profile *string) {
 	f.Var(&count{&config.Tasks, 1}, "tasks", "run `N` tasks, or as many more as make whole runs")
 	f.Var(&count{&config.Processes, 1}, "processes", "share the work between `N` processes")
 	f.Var(&count{&config.Slots, 1}, "workers", "each process runs at most `N` tasks at once")
-	f.Var(&bounded{count{&config.Payload, 0}, tasks.MaxOutput}, "payload", "each task gives `N` bytes of output, no two alike")
+	f.Var(&bounded{count{&config.Payload, 0}, tasks.MaxOutput}, "payload",
+		"each task gives `N` bytes of output, no two alike")
 	f.Var(&duration{&config.Sleep, 0}, "sleep", "each task takes `DURATION`")
-	f.Var(&rate{&config.Rate}, "rate", "`N` runs arrive per second, at random (default: as fast as they are worked off)")
-	f.Var(&count{&config.Ahead, 1}, "ahead", "without --rate, create at most `N` tasks before they are worked off (default: 10000, or two runs if they have more)")
-	f.BoolVar(&config.HoldSnapshot, "hold-snapshot", false, "another connection keeps a snapshot open meanwhile, as a backup does")
-	f.Var(&count{&config.Pending, 0}, "pending", "first put `N` tasks into the outbox that stay there: half due in a year, half of a queue that nobody serves")
+	f.Var(&rate{&config.Rate}, "rate",
+		"`N` runs arrive per second, at random (default: as fast as they are worked off)")
+	f.Var(&count{&config.Ahead, 1}, "ahead",
+		"without --rate, create at most `N` tasks before they are worked off (default: 10000, or two runs if they "+
+			"have more)")
+	f.BoolVar(&config.HoldSnapshot, "hold-snapshot", false,
+		"another connection keeps a snapshot open meanwhile, as a backup does")
+	f.Var(&count{&config.Pending, 0}, "pending",
+		"first put `N` tasks into the outbox that stay there: half due in a year, half of a queue that nobody serves")
 	f.Var(&count{&config.History, 0}, "history", "first write `N` events, or some more, of runs that have ended")
 	f.BoolVar(&config.Keep, "keep", false, "leave the tenant, for a look at it")
 	return f.String("cpu-profile", "", "write a profile of this process's measured time to `FILE`, for `go tool pprof`")
@@ -119,7 +128,8 @@ func (c *cli) benchPlan(config bench.Config) (bench.Plan, error) {
 	config.Helper = func() *exec.Cmd {
 		//nolint:noctx // the process ends when its input ends
 		cmd := exec.Command(executable, "bench-helper", "--tenant", c.tenant, "--workers", strconv.Itoa(config.Slots),
-			"--payload", strconv.Itoa(settings.Payload), "--sleep", settings.Sleep.String(), "--every", strconv.Itoa(settings.SampleEvery))
+			"--payload", strconv.Itoa(settings.Payload), "--sleep", settings.Sleep.String(), "--every",
+			strconv.Itoa(settings.SampleEvery))
 		// The URL is not an argument, because it may hold a password.
 		cmd.Env = append(os.Environ(), variable("database-url")+"="+c.databaseURL)
 		cmd.Stderr = c.stderr.Data()

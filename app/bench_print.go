@@ -22,8 +22,10 @@ func (c *cli) printBench(d benchDocument) {
 		{"processor time", fmt.Sprintf("%.2f s", d.CPUSeconds) + orNone(d.ServerCPUSeconds, ", the server %.2f s")},
 		{"peak memory", fmt.Sprintf("%.0f MiB", float64(d.PeakMemory)/(1<<20))},
 		{"per task", fmt.Sprintf("%.0f bytes of data", d.DataPerTask) + orNone(d.WALPerTask, ", %.0f bytes of log")},
-		{"processes", fmt.Sprintf("%d of %d slots, GOMAXPROCS %d", d.Settings.Processes, d.Settings.Workers, d.GOMAXPROCS)},
-		{"verified", fmt.Sprintf("%s, %s, %d breaches", counted(int64(d.Verified.Tasks), "task"), counted(int64(d.Verified.Events), "event"), d.Verified.Breaches)},
+		{"processes", fmt.Sprintf("%d of %d slots, GOMAXPROCS %d", d.Settings.Processes, d.Settings.Workers,
+			d.GOMAXPROCS)},
+		{"verified", fmt.Sprintf("%s, %s, %d breaches", counted(int64(d.Verified.Tasks), "task"),
+			counted(int64(d.Verified.Events), "event"), d.Verified.Breaches)},
 	}
 	printTable(c.stdout, []string{"measured", "value"}, rows)
 }

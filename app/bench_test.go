@@ -60,12 +60,13 @@ func (p *program) tenants(t *testing.T) []string {
 		}
 		return slices.Compact(names)
 	}
-	err := dbtest.Open(t, p.url).Query(t.Context(), `SELECT nspname FROM pg_namespace WHERE nspname LIKE 'bench_%'`, nil, func(scan func(...any) error) error {
-		var name string
-		err := scan(&name)
-		names = append(names, name)
-		return err
-	})
+	err := dbtest.Open(t, p.url).Query(t.Context(), `SELECT nspname FROM pg_namespace WHERE nspname LIKE 'bench_%'`,
+		nil, func(scan func(...any) error) error {
+			var name string
+			err := scan(&name)
+			names = append(names, name)
+			return err
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,15 +100,21 @@ func TestBenchShapes(t *testing.T) {
 			each(t, func(t *testing.T, p *program) {
 				m := decode[measurement](t, p.ok(t, append([]string{"bench", "--shape"}, c.args...)...))
 				events := 5*c.tasks + 2*c.runs // created, ready, claimed, started and completed; a run's start and end
-				want := map[string]int{"executions": c.runs, "tasks": c.tasks, "events": events, "outbox_rows": 0, "breaches": 0}
-				if m.Shape != c.args[0] || m.Tasks != c.tasks || m.Events != events || fmt.Sprint(m.Verified) != fmt.Sprint(want) {
+				want := map[string]int{
+					"executions": c.runs, "tasks": c.tasks, "events": events, "outbox_rows": 0,
+					"breaches": 0,
+				}
+				if m.Shape != c.args[0] || m.Tasks != c.tasks || m.Events != events ||
+					fmt.Sprint(m.Verified) != fmt.Sprint(want) {
 					t.Errorf("%+v, expected %d tasks, %d events", m, c.tasks, events)
 				}
-				if m.ReadyToStart == nil || m.ReadyToStart.Count != c.tasks || m.ReadyToStart.Max <= 0 || m.ReadyToStart.P50 > m.ReadyToStart.P99 {
+				if m.ReadyToStart == nil || m.ReadyToStart.Count != c.tasks || m.ReadyToStart.Max <= 0 ||
+					m.ReadyToStart.P50 > m.ReadyToStart.P99 {
 					t.Errorf("ready to start: %+v", m.ReadyToStart)
 				}
 				switch {
-				case c.steps == 0 && m.Step != nil, c.steps > 0 && (m.Step == nil || m.Step.Count != c.steps || m.Step.Max <= 0):
+				case c.steps == 0 && m.Step != nil, c.steps > 0 &&
+					(m.Step == nil || m.Step.Count != c.steps || m.Step.Max <= 0):
 					t.Errorf("%d steps: %+v", c.steps, m.Step)
 				}
 				p.leavesNothing(t)
@@ -121,7 +128,10 @@ func TestBenchDocument(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
 		profile := filepath.Join(t.TempDir(), "cpu.pprof")
-		args := []string{"bench", "--tasks", "200", "--rate", "400", "--pending", "151", "--history", "100", "--hold-snapshot"}
+		args := []string{
+			"bench", "--tasks", "200", "--rate", "400", "--pending", "151", "--history", "100",
+			"--hold-snapshot",
+		}
 		// profiled is set for one database only: a process has one CPU profile, and the other database's test may
 		// run.
 		profiled := strings.HasPrefix(p.url, "sqlite")
@@ -130,12 +140,14 @@ func TestBenchDocument(t *testing.T) {
 		}
 		out := p.ok(t, args...)
 		m := decode[measurement](t, out)
-		if !strings.HasPrefix(p.url, m.Database) || m.ServerVersion == "" || m.Tasks != 200 || m.Events != 1400 || m.GOMAXPROCS < 1 || m.Program["go"] == "" {
+		if !strings.HasPrefix(p.url, m.Database) || m.ServerVersion == "" || m.Tasks != 200 || m.Events != 1400 ||
+			m.GOMAXPROCS < 1 || m.Program["go"] == "" {
 			t.Errorf("what was measured: %+v", m)
 		}
 		// There are two runs of history; 75 tasks are created, ready, claimed, started and deferred, and 76 are
 		// created and ready, each group in one run.
-		if m.Verified["events"] != 1400+2*52+75*5+1+76*2+1 || m.Verified["outbox_rows"] != 151 || m.Verified["tasks"] != 200+151+20 || m.Verified["breaches"] != 0 {
+		if m.Verified["events"] != 1400+2*52+75*5+1+76*2+1 || m.Verified["outbox_rows"] != 151 ||
+			m.Verified["tasks"] != 200+151+20 || m.Verified["breaches"] != 0 {
 			t.Errorf("what lay there: %v", m.Verified)
 		}
 		if m.Seconds < 0.2 || m.Transactions < 3 || m.CPUSeconds <= 0 || m.PeakMemory < 1<<20 || m.DataPerTask <= 0 {
@@ -154,10 +166,14 @@ func TestBenchDocument(t *testing.T) {
 		if len(m.Thirds) != 3 || took < m.Seconds*0.99 || took > m.Seconds*1.01 {
 			t.Errorf("thirds %v took %v seconds, not %v", m.Thirds, took, m.Seconds)
 		}
-		if onServer := m.Database == "postgres"; onServer != (m.WALPerTask != nil) || onServer && *m.WALPerTask <= 0 || len(m.Server) == 0 {
+		if onServer := m.Database == "postgres"; onServer != (m.WALPerTask != nil) || onServer && *m.WALPerTask <= 0 ||
+			len(m.Server) == 0 {
 			t.Errorf("log per task: %v, settings %v", m.WALPerTask, m.Server)
 		}
-		for key, want := range map[string]any{"rate": 400., "pending": 151., "history": 100., "hold_snapshot": true, "workers": 1000., "processes": 1., "length": 0.} {
+		for key, want := range map[string]any{
+			"rate": 400., "pending": 151., "history": 100., "hold_snapshot": true,
+			"workers": 1000., "processes": 1., "length": 0.,
+		} {
 			if m.Settings[key] != want {
 				t.Errorf("setting %s is %v, expected %v", key, m.Settings[key], want)
 			}
@@ -175,7 +191,8 @@ func TestBenchDocument(t *testing.T) {
 			t.Errorf("profile: %v", err)
 		}
 		p.leavesNothing(t)
-		contains(t, p.ok(t, "bench", "--tasks", "10", "-o", "table"), "tasks per second", "ready to start", " 0 breaches")
+		contains(t, p.ok(t, "bench", "--tasks", "10", "-o", "table"), "tasks per second", "ready to start",
+			" 0 breaches")
 	})
 }
 
@@ -207,7 +224,8 @@ func TestBenchInterrupt(t *testing.T) {
 			{"--rate", "0.01"},
 		} {
 			bench := p.begin(t, append([]string{"bench"}, args...)...)
-			dbtest.Eventually(t, "it has begun", func() bool { return p.eventsThere(t) > 0 || args[0] == "--rate" && len(p.tenants(t)) > 0 })
+			dbtest.Eventually(t, "it has begun",
+				func() bool { return p.eventsThere(t) > 0 || args[0] == "--rate" && len(p.tenants(t)) > 0 })
 			if r := bench.stop(t); r.code != 130 || r.stdout != "" {
 				t.Errorf("%v: exit code %d\n%s%s", args, r.code, r.stdout, r.stderr)
 			}
@@ -221,7 +239,8 @@ func (p *program) eventsThere(t *testing.T) (n int) {
 	t.Helper()
 	d := dbtest.Open(t, p.url)
 	for _, name := range p.tenants(t) {
-		err := d.Query(db.WithTenant(t.Context(), name), `SELECT count(*) FROM {execution_events}`, nil, func(scan func(...any) error) error { return scan(&n) })
+		err := d.Query(db.WithTenant(t.Context(), name), `SELECT count(*) FROM {execution_events}`, nil,
+			func(scan func(...any) error) error { return scan(&n) })
 		if err != nil {
 			return 0 // its tables do not exist yet
 		}
@@ -268,7 +287,10 @@ func TestBenchUsage(t *testing.T) {
 		{[]string{"--sleep", "soon"}, []string{"expected a duration such as"}},
 		{[]string{"--length", "5"}, []string{"the shape single has no length"}},
 		{[]string{"--shape", "chain", "--width", "5"}, []string{"the shape chain has no width"}},
-		{[]string{"--shape", "wide", "--width", "100001"}, []string{"the run is too large", "choose a smaller --length or --width"}},
+		{
+			[]string{"--shape", "wide", "--width", "100001"},
+			[]string{"the run is too large", "choose a smaller --length or --width"},
+		},
 		{[]string{"--cpu-profile", "/nowhere/at/all"}, []string{"/nowhere/at/all: no such file or directory"}},
 		{[]string{"-o", "xml"}, []string{"expected one of table, json"}},
 		{[]string{"chain"}, []string{"one argument too many"}},
@@ -322,12 +344,13 @@ func (p *program) workersIn(t *testing.T) (pids []int) {
 	t.Helper()
 	d := dbtest.Open(t, p.url)
 	for _, name := range p.tenants(t) {
-		err := d.Query(db.WithTenant(t.Context(), name), `SELECT pid FROM {workers}`, nil, func(scan func(...any) error) error {
-			var pid int
-			err := scan(&pid)
-			pids = append(pids, pid)
-			return err
-		})
+		err := d.Query(db.WithTenant(t.Context(), name), `SELECT pid FROM {workers}`, nil,
+			func(scan func(...any) error) error {
+				var pid int
+				err := scan(&pid)
+				pids = append(pids, pid)
+				return err
+			})
 		if err != nil {
 			return nil // its tables do not exist yet
 		}
@@ -339,12 +362,14 @@ func (p *program) workersIn(t *testing.T) (pids []int) {
 func TestBenchProcesses(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
-		cmd, stdout, stderr := p.bench(t, "--processes", "3", "--workers", "2", "--sleep", "20ms", "--tasks", "120", "--shape", "chain", "--length", "2", "--payload", "50")
+		cmd, stdout, stderr := p.bench(t, "--processes", "3", "--workers", "2", "--sleep", "20ms", "--tasks", "120",
+			"--shape", "chain", "--length", "2", "--payload", "50")
 		if err := cmd.Wait(); err != nil {
 			t.Fatalf("%v\n%s", err, stderr)
 		}
 		m := decode[measurement](t, stdout.String())
-		if m.Tasks != 120 || m.Events != 5*120+2*60 || m.Verified["breaches"] != 0 || m.ReadyToStart.Count != 120 || m.Step.Count != 60 {
+		if m.Tasks != 120 || m.Events != 5*120+2*60 || m.Verified["breaches"] != 0 || m.ReadyToStart.Count != 120 ||
+			m.Step.Count != 60 {
 			t.Errorf("%+v", m)
 		}
 		// One process with two slots would need at least 1.2 s for that.

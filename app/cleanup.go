@@ -22,7 +22,8 @@ type retainFlags struct {
 }
 
 func (f *retainFlags) add(cmd *cobra.Command) {
-	const rest = " of executions that ended more than `AGE` ago, such as 90d; a pipeline's own retention: goes first (default: keep)"
+	const rest = " of executions that ended more than `AGE` ago, such as 90d; a pipeline's own retention: goes first " +
+		"(default: keep)"
 	cmd.Flags().Var(&duration{&f.events, 0}, "retain-events", "remove the events"+rest)
 	cmd.Flags().Var(&duration{&f.outputs, 0}, "retain-outputs", "remove the outputs"+rest)
 	cmd.Flags().Var(&duration{&f.logs, 0}, "retain-logs", "remove stdout and stderr"+rest)
@@ -30,11 +31,16 @@ func (f *retainFlags) add(cmd *cobra.Command) {
 }
 
 func (f *retainFlags) ages() retention.Policy {
-	return retention.Policy{retention.Events: f.events, retention.Outputs: f.outputs, retention.Logs: f.logs, retention.Executions: f.executions}
+	return retention.Policy{
+		retention.Events: f.events, retention.Outputs: f.outputs, retention.Logs: f.logs,
+		retention.Executions: f.executions,
+	}
 }
 
 // background runs retention beside a server. The returned function stops it and waits for its end.
-func (f *retainFlags) background(ctx context.Context, k *retention.Cleaner, every time.Duration, log *zap.Logger) (stop func()) {
+func (f *retainFlags) background(
+	ctx context.Context, k *retention.Cleaner, every time.Duration, log *zap.Logger,
+) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var ended sync.WaitGroup
 	ended.Go(func() { k.Watch(ctx, retention.Options{Ages: f.ages()}, every, log) })
@@ -58,7 +64,8 @@ func (c *cli) cleanupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Remove what has been kept long enough, as the settings say",
-		Long: `Does at once what ` + "`sluice serve`" + ` does in the background: removes events, outputs, logs and whole executions
+		Long: `Does at once what ` + "`sluice serve`" +
+			` does in the background: removes events, outputs, logs and whole executions
 once they are as old as the retention: of their pipeline says, or else these settings. Only what has ended
 is touched, in small transactions. A whole execution goes with all that belongs to it, its idempotency key
 too; one that loses its events keeps its summary and its seal, one that loses its outputs can't be retried.
@@ -90,7 +97,9 @@ The directories of runs on this machine go with the executions, or with their ou
 	return cmd
 }
 
-func (n cleanupNeeds) clean(ctx context.Context, c *cli, o retention.Options, dry bool) (doc cleanedDocument, err error) {
+func (n cleanupNeeds) clean(
+	ctx context.Context, c *cli, o retention.Options, dry bool,
+) (doc cleanedDocument, err error) {
 	doc.DryRun = dry
 	if dry {
 		doc.Removed, err = n.Retention.Count(ctx, o)
@@ -132,7 +141,10 @@ func (c *cli) printCleaned(doc cleanedDocument, format string) error {
 	}
 	rows := make([][]string, len(doc.Removed))
 	for i, r := range doc.Removed {
-		rows[i] = []string{r.PipelineName, string(r.Kind), strconv.FormatInt(r.Executions, 10), strconv.FormatInt(r.Rows, 10)}
+		rows[i] = []string{
+			r.PipelineName, string(r.Kind), strconv.FormatInt(r.Executions, 10),
+			strconv.FormatInt(r.Rows, 10),
+		}
 	}
 	what := "removed"
 	if doc.DryRun {

@@ -31,18 +31,21 @@ func (c *cli) cleanupEventsCommand() *cobra.Command {
 	var age time.Duration
 	var dry bool
 	cmd := &cobra.Command{
-		Use:     "cleanup-events --older-than AGE",
-		Short:   "Remove old events of executions that have ended",
-		Long:    "Removes the events of all executions that ended long enough ago, now, and whatever their pipelines say. `sluice cleanup` goes by the settings.",
+		Use:   "cleanup-events --older-than AGE",
+		Short: "Remove old events of executions that have ended",
+		Long: "Removes the events of all executions that ended long enough ago, now, and whatever their pipelines " +
+			"say. `sluice cleanup` goes by the settings.",
 		Example: "  sluice cleanup-events --older-than 90d --dry-run",
 		Args:    arguments(0, 0, ""),
 	}
-	cmd.Flags().Var(&duration{&age, 0}, "older-than", "remove the events of executions that ended more than `AGE` ago, such as 90d")
+	cmd.Flags().Var(&duration{&age, 0}, "older-than",
+		"remove the events of executions that ended more than `AGE` ago, such as 90d")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only count")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if !cmd.Flags().Changed("older-than") {
-			return withHint(usagef("%s needs --older-than", cmd.CommandPath()), "for instance --older-than 90d; --dry-run only counts")
+			return withHint(usagef("%s needs --older-than", cmd.CommandPath()),
+				"for instance --older-than 90d; --dry-run only counts")
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n cleanupNeeds) error {
 			doc, err := n.remove(ctx, age, dry, func(removed int64) {
@@ -60,14 +63,17 @@ func (c *cli) cleanupEventsCommand() *cobra.Command {
 			if dry {
 				verb = "would remove"
 			}
-			fmt.Fprintf(c.stdout, "%s %s of %s that ended before %s\n", verb, counted(doc.Events, "event"), counted(doc.Executions, "execution"), moment(doc.OlderThan))
+			fmt.Fprintf(c.stdout, "%s %s of %s that ended before %s\n", verb, counted(doc.Events, "event"),
+				counted(doc.Executions, "execution"), moment(doc.OlderThan))
 			return nil
 		})
 	}
 	return cmd
 }
 
-func (n cleanupNeeds) remove(ctx context.Context, age time.Duration, dry bool, progress func(int64)) (cleanupDocument, error) {
+func (n cleanupNeeds) remove(
+	ctx context.Context, age time.Duration, dry bool, progress func(int64),
+) (cleanupDocument, error) {
 	doc := cleanupDocument{OlderThan: dbtype.NewTime(n.DB.Now().Add(-age)), DryRun: dry}
 	var err error
 	doc.Events, doc.Executions, err = n.Retention.CountEvents(ctx, doc.OlderThan)

@@ -32,7 +32,8 @@ type cleaned struct {
 func (c cleaned) text() string {
 	var parts []string
 	for _, r := range c.Removed {
-		parts = append(parts, r.PipelineName+" "+r.Kind+" "+strings.Repeat("x", r.Executions)+strings.Repeat("r", r.Rows))
+		parts = append(parts, r.PipelineName+" "+r.Kind+" "+
+			strings.Repeat("x", r.Executions)+strings.Repeat("r", r.Rows))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -54,10 +55,15 @@ func TestCleanup(t *testing.T) {
 		if got := p.clean(t); got != "" {
 			t.Errorf("without settings: %s", got)
 		}
-		if got := p.clean(t, "--retain-events", "1h", "--retain-outputs", "1h", "--retain-logs", "1h", "--retain-executions", "1h"); got != "" {
+		if got := p.clean(t, "--retain-events", "1h", "--retain-outputs", "1h", "--retain-logs", "1h",
+			"--retain-executions", "1h"); got != "" {
 			t.Errorf("too young: %s", got)
 		}
-		for _, c := range []struct{ kind, rows string }{{"outputs", "xr"}, {"logs", "xrr"}, {"events", "xrrrrrrrrrrrr"}} {
+		for _, c := range []struct{ kind, rows string }{
+			{"outputs", "xr"},
+			{"logs", "xrr"},
+			{"events", "xrrrrrrrrrrrr"},
+		} {
 			want := "kept " + c.kind + " " + c.rows
 			for _, args := range [][]string{{"--dry-run"}, {"--dry-run", "--pipeline", "kept"}, {}} {
 				if got := p.clean(t, append(args, "--retain-"+c.kind, "1ms")...); got != want {
@@ -68,8 +74,10 @@ func TestCleanup(t *testing.T) {
 				t.Errorf("again: %q", got)
 			}
 		}
-		contains(t, p.ok(t, "show", id), "12 events removed by retention", "removed the outputs of the tasks", "removed what the attempts wrote")
-		contains(t, p.ok(t, "verify"), "1 execution with a retained summary alone", "1 execution without outputs", ": no breach")
+		contains(t, p.ok(t, "show", id), "12 events removed by retention", "removed the outputs of the tasks",
+			"removed what the attempts wrote")
+		contains(t, p.ok(t, "verify"), "1 execution with a retained summary alone", "1 execution without outputs",
+			": no breach")
 		if got := p.clean(t, "--retain-executions", "1ms", "--pipeline", "other"); got != "" {
 			t.Errorf("another pipeline: %q", got)
 		}
@@ -93,7 +101,8 @@ func (p *program) empty(t *testing.T, execution string) {
 		`SELECT count(*) FROM {log_chunks}`,
 	} {
 		n := -1
-		if err := open.Query(t.Context(), q, db.Args{"id": id(t, execution)}, func(scan func(...any) error) error { return scan(&n) }); err != nil || n != 0 {
+		if err := open.Query(t.Context(), q, db.Args{"id": id(t, execution)},
+			func(scan func(...any) error) error { return scan(&n) }); err != nil || n != 0 {
 			t.Errorf("%s: %d, %v", q, n, err)
 		}
 	}
@@ -138,14 +147,16 @@ func TestServeRetains(t *testing.T) {
 		run := p.newest(t).Execution.ID
 		dbtest.Eventually(t, "retention", func() bool {
 			text := p.run(t, "show", run).stdout
-			return strings.Contains(text, "events removed by retention") && strings.Contains(text, "removed what the attempts wrote")
+			return strings.Contains(text, "events removed by retention") &&
+				strings.Contains(text, "removed what the attempts wrote")
 		})
 		if out := string(p.show(t, run).Tasks[0].Output); !strings.Contains(out, "1") {
 			t.Errorf("an output went, which nothing says: %s", out)
 		}
 		s.stop(t)
 		contains(t, s.stderr.String(), "retention", "kind")
-		mustExec(t, dbtest.Open(t, p.url), `UPDATE {chores} SET holder = 'somebody', expires_at = $later WHERE name = 'retention'`,
+		mustExec(t, dbtest.Open(t, p.url),
+			`UPDATE {chores} SET holder = 'somebody', expires_at = $later WHERE name = 'retention'`,
 			db.Args{"later": dbtype.NewTime(dbtest.Open(t, p.url).Now().Add(1e12))})
 		p.fails(t, 2, []string{"under way in another process"}, "cleanup", "--retain-outputs", "1ms")
 		mustExec(t, dbtest.Open(t, p.url), `UPDATE {chores} SET expires_at = $past WHERE name = 'retention'`,

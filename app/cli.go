@@ -36,8 +36,9 @@ type cli struct {
 // mayCreateDB are the commands that may create a database file. Any other command would only read an empty one, and
 // leave it behind for a user who was in the wrong directory.
 var mayCreateDB = map[string]bool{
-	"sluice run": true, "sluice serve": true, "sluice start": true, "sluice migrate": true, "sluice migrate up": true, "sluice tenants create": true,
-	"sluice import": true,
+	"sluice run": true, "sluice serve": true, "sluice start": true, "sluice migrate": true, "sluice migrate up": true,
+	"sluice tenants create": true,
+	"sluice import":         true,
 }
 
 const (
@@ -67,7 +68,8 @@ Exit codes:
   124  the time of wait --timeout is over
   130  interrupted
   131  ended by SIGQUIT, with stacks on stderr`,
-		Example:       "  sluice run examples/first.yaml\n  sluice serve --pipelines pipelines\n  sluice list --status failed",
+		Example: "  sluice run examples/first.yaml\n  sluice serve --pipelines pipelines\n  sluice list " +
+			"--status failed",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          unknownCommand,
@@ -85,10 +87,12 @@ Exit codes:
 	}
 	root.SetGlobalNormalizationFunc(normalizeFlag)
 	flags := root.PersistentFlags()
-	flags.StringVar(&c.databaseURL, "database-url", "sqlite://sluice.db", "`URL` of the database: sqlite://path or postgres://user@host/database")
+	flags.StringVar(&c.databaseURL, "database-url", "sqlite://sluice.db",
+		"`URL` of the database: sqlite://path or postgres://user@host/database")
 	flags.StringVar(&c.tenant, "tenant", db.DefaultTenant, "`NAME` of the tenant")
 	flags.StringVar(&c.config, configFlag, "", "configuration `FILE` (default "+defaultConfig+", if there is one)")
-	flags.Var(&choice{value: &c.logLevel, allowed: []string{"debug", "info", "warn", "error"}, kind: "LEVEL"}, "log-level",
+	flags.Var(&choice{value: &c.logLevel, allowed: []string{"debug", "info", "warn", "error"}, kind: "LEVEL"},
+		"log-level",
 		"least serious `LEVEL` of what is logged: debug, info, warn or error (default info for serve, else warn)")
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
@@ -96,8 +100,10 @@ Exit codes:
 		&cobra.Group{ID: groupCare, Title: "Look after the database:"})
 	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
 		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.rerunCommand(), c.waitCommand(), c.annotateCommand())
-	group(root, groupInspect, c.listCommand(), c.countCommand(), c.showCommand(), c.pipelinesCommand(), c.logsCommand(), c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
-	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.doctorCommand(), c.migrateCommand(), c.backupCommand(), c.tenantsCommand(), c.cleanupCommand(),
+	group(root, groupInspect, c.listCommand(), c.countCommand(), c.showCommand(), c.pipelinesCommand(), c.logsCommand(),
+		c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
+	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.doctorCommand(), c.migrateCommand(), c.backupCommand(),
+		c.tenantsCommand(), c.cleanupCommand(),
 		c.cleanupEventsCommand(), c.exportCommand(), c.importCommand(), c.benchCommand())
 	root.AddCommand(c.versionCommand(), c.benchHelperCommand(), c.manPagesCommand())
 	completionErrors(root, c.stdout)
@@ -139,7 +145,8 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	if cmd.HasParent() {
 		otherwise = "`" + cmd.CommandPath() + "` takes " + strings.Join(names, ", ")
 	}
-	return withHint(usagef("there is no command %q", strings.TrimPrefix(cmd.CommandPath()+" "+args[0], "sluice ")), didYouMean(args[0], names, otherwise))
+	return withHint(usagef("there is no command %q", strings.TrimPrefix(cmd.CommandPath()+" "+args[0], "sluice ")),
+		didYouMean(args[0], names, otherwise))
 }
 
 // open opens the database that the settings name. It creates a missing file only for the commands in creators.

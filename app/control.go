@@ -69,7 +69,8 @@ Exit code 5: it was not possible for one of them, which the answer names.`,
 		case len(args) > 0 && f.filter.given():
 			return withHint(usagef("ids and filters don't go together"), "leave one out")
 		case len(args) == 0 && !f.filter.given():
-			return withHint(usagef("%s needs the id of an execution, or a filter", cmd.CommandPath()), "`"+cmd.CommandPath()+" --help` says more")
+			return withHint(usagef("%s needs the id of an execution, or a filter", cmd.CommandPath()), "`"+
+				cmd.CommandPath()+" --help` says more")
 		}
 		if err := checkIDs(args...); err != nil {
 			return err
@@ -163,7 +164,8 @@ func (c *cli) pauseCommand() *cobra.Command {
 		said: func(x pipelines.Execution) string {
 			return fmt.Sprintf("paused %s %s: `sluice resume %s` lets it go on", x.PipelineName, x.ID, x.ID)
 		},
-	}, "Start no more tasks of executions; running ones finish", "  sluice pause latest\n  sluice pause --pipeline orders --reason 'database is moved'")
+	}, "Start no more tasks of executions; running ones finish",
+		"  sluice pause latest\n  sluice pause --pipeline orders --reason 'database is moved'")
 }
 
 func (c *cli) resumeCommand() *cobra.Command {
@@ -188,7 +190,8 @@ func (c *cli) cancelCommand() *cobra.Command {
 			return fmt.Sprintf("cancelled %s %s: `sluice retry %s` would take it up again", x.PipelineName, x.ID, x.ID)
 		},
 		more: cancelledCleanups,
-	}, "End executions and all their tasks", "  sluice cancel latest --reason 'wrong day'\n  sluice cancel --pipeline orders --since 10m --dry-run")
+	}, "End executions and all their tasks",
+		"  sluice cancel latest --reason 'wrong day'\n  sluice cancel --pipeline orders --since 10m --dry-run")
 }
 
 func (c *cli) retryCommand() *cobra.Command {
@@ -199,15 +202,19 @@ func (c *cli) retryCommand() *cobra.Command {
 			return e.RetryAll(ctx, o, from)
 		},
 		said: func(x pipelines.Execution) string {
-			return fmt.Sprintf("restarted %s %s, %s to do by `sluice serve`", x.PipelineName, x.ID, counted(int64(x.OpenTasks), "task"))
+			return fmt.Sprintf("restarted %s %s, %s to do by `sluice serve`", x.PipelineName, x.ID,
+				counted(int64(x.OpenTasks), "task"))
 		},
 		preview: func(ctx context.Context, e *engine.Engine, id dbtype.ID) ([]engine.RunsAgain, error) {
 			return e.PreviewRetry(ctx, id, from)
 		},
-	}, "Run again what did not complete of executions that have ended, and all that depends on it, completed clean-up and alerts included",
-		"  sluice retry latest:orders\n  sluice retry latest --run\n  sluice retry ID --from load --dry-run\n  sluice retry --status failed --error 'connection refused' --since 1d")
+	}, "Run again what did not complete of executions that have ended, and all that depends on it, completed "+
+		"clean-up and alerts included",
+		"  sluice retry latest:orders\n  sluice retry latest --run\n  sluice retry ID --from load --dry-run\n  "+
+			"sluice retry --status failed --error 'connection refused' --since 1d")
 	c.retryHere(cmd, &from)
-	cmd.Flags().StringVar(&from, "from", "", "only `TASK`, completed or not, and all that depends on it; an execution that completed is run again only so")
+	cmd.Flags().StringVar(&from, "from", "",
+		"only `TASK`, completed or not, and all that depends on it; an execution that completed is run again only so")
 	return cmd
 }
 

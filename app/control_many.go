@@ -52,7 +52,10 @@ type many struct {
 
 // controlIDs applies the command to executions that were given by id.
 func (c *cli) controlIDs(ctx context.Context, n controlNeeds, o control, f controlFlags, ids []dbtype.ID) error {
-	m := &many{cli: c, needs: n, order: o, flags: f, doc: manyDocument{Matched: int64(len(ids)), DryRun: f.dryRun}, bar: newBar(c.stderr, n.DB.Now)}
+	m := &many{
+		cli: c, needs: n, order: o, flags: f, doc: manyDocument{Matched: int64(len(ids)), DryRun: f.dryRun},
+		bar: newBar(c.stderr, n.DB.Now),
+	}
 	if f.dryRun {
 		list, err := n.Executions.Find(ctx, ids)
 		if err != nil {
@@ -74,7 +77,10 @@ func (c *cli) controlFilter(ctx context.Context, n controlNeeds, o control, f co
 	if len(filter.Statuses) == 0 {
 		filter.Statuses = o.possible
 	}
-	m := &many{cli: c, needs: n, order: o, flags: f, doc: manyDocument{DryRun: f.dryRun}, bar: newBar(c.stderr, n.DB.Now)}
+	m := &many{
+		cli: c, needs: n, order: o, flags: f, doc: manyDocument{DryRun: f.dryRun},
+		bar: newBar(c.stderr, n.DB.Now),
+	}
 	if m.doc.Matched, err = n.Executions.Count(ctx, filter); err != nil {
 		return err
 	}
@@ -93,7 +99,8 @@ func (c *cli) controlFilter(ctx context.Context, n controlNeeds, o control, f co
 	}
 	fmt.Fprintf(c.stderr, "%s %s\n", o.verb, counted(m.doc.Matched, "execution"))
 	if m.doc.Matched > 0 {
-		if err := c.confirm(f.yes, o.verb+" by a filter", "", "--yes does it without asking; --dry-run shows which they are"); err != nil {
+		if err := c.confirm(f.yes, o.verb+
+			" by a filter", "", "--yes does it without asking; --dry-run shows which they are"); err != nil {
 			return err
 		}
 	}
@@ -118,7 +125,8 @@ func (m *many) pages(ctx context.Context, f engine.Filter) error {
 // give applies the command to executions, set by set.
 func (m *many) give(ctx context.Context, ids []dbtype.ID) error {
 	for len(ids) > 0 {
-		results, err := m.order.give(ctx, m.needs.Engine, engine.Orders{IDs: ids, Reason: m.flags.reason, Actor: actor()})
+		results, err := m.order.give(ctx, m.needs.Engine,
+			engine.Orders{IDs: ids, Reason: m.flags.reason, Actor: actor()})
 		if err != nil {
 			return err
 		}

@@ -50,11 +50,13 @@ func TestRetry(t *testing.T) {
 		g.open <- errors.New("no luck")
 		r := p.run(t, "run", file(t, "gated.yaml", gated), "-o", "json")
 		id := decode[document](t, r.stdout).Execution.ID
-		p.fails(t, 3, []string{`no task "third"`, "`sluice show " + id + "` lists its tasks"}, "retry", id, "--from", "third")
+		p.fails(t, 3, []string{`no task "third"`, "`sluice show " + id + "` lists its tasks"}, "retry", id, "--from",
+			"third")
 		contains(t, p.ok(t, "retry", id, "--from", "second"), "1 task to do")
 		g.open <- nil
 		serve := p.begin(t, "serve")
-		dbtest.Eventually(t, "the retried run completes", func() bool { return p.show(t, id).Execution.Status == "Completed" })
+		dbtest.Eventually(t, "the retried run completes",
+			func() bool { return p.show(t, id).Execution.Status == "Completed" })
 		serve.stop(t)
 		doc := p.show(t, id)
 		var got []string
@@ -72,22 +74,27 @@ func TestAnnotate(t *testing.T) {
 	each(t, func(t *testing.T, p *program) {
 		id := p.start(t, "../examples/first.yaml")
 		contains(t, p.ok(t, "annotate", id, "--data", `{"note": "seen"}`), "annotated execution "+id)
-		contains(t, p.ok(t, "annotate", id, "--data", `{"note": "again"}`, "--task", "files"), "annotated task files of execution "+id)
-		doc := decode[event](t, p.ok(t, "annotate", id, "--data", `{"note": "third"}`, "--task", "files", "--worker", "w-7", "-o", "json"))
-		if doc.PipelineExecutionID != id || doc.TaskExecutionID == nil || doc.EventType != "annotation" || doc.WorkerID == nil || *doc.WorkerID != "w-7" || doc.Actor == nil {
+		contains(t, p.ok(t, "annotate", id, "--data", `{"note": "again"}`, "--task", "files"),
+			"annotated task files of execution "+id)
+		doc := decode[event](t,
+			p.ok(t, "annotate", id, "--data", `{"note": "third"}`, "--task", "files", "--worker", "w-7", "-o", "json"))
+		if doc.PipelineExecutionID != id || doc.TaskExecutionID == nil || doc.EventType != "annotation" ||
+			doc.WorkerID == nil || *doc.WorkerID != "w-7" || doc.Actor == nil {
 			t.Errorf("as JSON: %+v", doc)
 		}
 		list := p.events(t, "--pipeline-execution", id, "--type", "annotation")
 		if len(list) != 3 || list[0].WorkerID != nil || list[2].WorkerID == nil || *list[2].WorkerID != "w-7" {
 			t.Fatalf("annotations: %+v", list)
 		}
-		if list[0].Version != nil || list[0].TaskExecutionID != nil || list[1].TaskExecutionID == nil || list[1].Actor == nil {
+		if list[0].Version != nil || list[0].TaskExecutionID != nil || list[1].TaskExecutionID == nil ||
+			list[1].Actor == nil {
 			t.Errorf("annotations: %+v", list)
 		}
 		p.fails(t, 2, []string{"expected a JSON object"}, "annotate", id)
 		p.fails(t, 2, []string{"expected a JSON object"}, "annotate", id, "--data", "[1]")
 		p.fails(t, 2, []string{"no database keeps"}, "annotate", id, "--data", `{"a": "\u0000"}`)
-		p.fails(t, 3, []string{`named "fils"`, `did you mean "files"?`}, "annotate", id, "--data", "{}", "--task", "fils")
+		p.fails(t, 3, []string{`named "fils"`, `did you mean "files"?`}, "annotate", id, "--data", "{}", "--task",
+			"fils")
 		p.fails(t, 3, []string{"no such pipeline execution"}, "annotate", nobody, "--data", "{}")
 		p.ok(t, "cancel", id)
 	})
@@ -110,9 +117,14 @@ func TestStart(t *testing.T) {
 		if first.Existing || !again.Existing || !cmp.Equal(first.IDs, again.IDs) {
 			t.Errorf("with a key: %+v, then %+v", first, again)
 		}
-		p.fails(t, 5, []string{`"k" started pipeline execution ` + first.IDs[0], "another input"}, "start", path, "--idempotency-key", "k", "--set", "report=false")
-		p.fails(t, 5, []string{first.IDs[0], "another definition"}, "start", file(t, "first.yaml", "name: first\ninput: {dir: {type: string, default: '.'}, report: {type: boolean, default: true}}\ntasks:\n  - {id: a, run: echo}\n"), "--idempotency-key", "k")
-		p.fails(t, 2, []string{"--idempotency-key names one run"}, "start", path, "--idempotency-key", "k", "--count", "2")
+		p.fails(t, 5, []string{`"k" started pipeline execution ` + first.IDs[0], "another input"}, "start", path,
+			"--idempotency-key", "k", "--set", "report=false")
+		p.fails(t, 5, []string{first.IDs[0], "another definition"}, "start",
+			file(t, "first.yaml",
+				"name: first\ninput: {dir: {type: string, default: '.'}, report: {type: boolean, default: "+
+					"true}}\ntasks:\n  - {id: a, run: echo}\n"), "--idempotency-key", "k")
+		p.fails(t, 2, []string{"--idempotency-key names one run"}, "start", path, "--idempotency-key", "k", "--count",
+			"2")
 		p.fails(t, 2, []string{"expected a whole number from 1"}, "start", path, "--count", "0")
 		if list := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items; len(list) != 4 {
 			t.Errorf("%d executions", len(list))
@@ -124,14 +136,16 @@ func TestList(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
 		contains(t, p.run(t, "list").stderr, "no executions: `sluice run FILE` makes one")
-		if got := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")); got.Items == nil || len(got.Items) > 0 || got.Next != nil {
+		if got := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")); got.Items == nil ||
+			len(got.Items) > 0 || got.Next != nil {
 			t.Errorf("an empty list: %+v", got)
 		}
 		ids := strings.Fields(p.ok(t, "start", "../examples/first.yaml", "--count", "3"))
 		other := p.start(t, "../examples/failing.yaml")
 		p.ok(t, "cancel", other)
 		names := func(args ...string) (out []string) {
-			for _, x := range decode[listing[execution]](t, p.ok(t, append([]string{"list", "-o", "json"}, args...)...)).Items {
+			for _, x := range decode[listing[execution]](t,
+				p.ok(t, append([]string{"list", "-o", "json"}, args...)...)).Items {
 				out = append(out, x.ID)
 			}
 			return out
@@ -147,7 +161,8 @@ func TestList(t *testing.T) {
 			}
 		}
 		for _, filter := range [][]string{{"--status", "Failed"}, {"--pipeline", "nobodys"}, {"--cursor", nobody}} {
-			if r := p.run(t, append([]string{"list"}, filter...)...); r.code != 0 || r.stderr != "no execution matches\n" {
+			if r := p.run(t, append([]string{"list"}, filter...)...); r.code != 0 ||
+				r.stderr != "no execution matches\n" {
 				t.Errorf("%q: %+v", filter, r)
 			}
 		}

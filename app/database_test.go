@@ -15,10 +15,17 @@ import (
 func TestDatabaseUnreachable(t *testing.T) {
 	t.Parallel()
 	p := &program{url: "postgres://nobody@127.0.0.1:1/none?sslmode=disable"}
-	for _, args := range [][]string{{"list"}, {"run", "../examples/first.yaml"}, {"serve"}, {"verify"}, {"migrate", "status"}} {
+	for _, args := range [][]string{
+		{"list"},
+		{"run", "../examples/first.yaml"},
+		{"serve"},
+		{"verify"},
+		{"migrate", "status"},
+	} {
 		p.fails(t, 4, []string{"sluice: database unreachable", "connection refused", "SLUICE_DATABASE_URL"}, args...)
 	}
-	broken := &program{url: "sqlite://" + file(t, "broken.db", "this is no database, and it is longer than the header of one would be")}
+	broken := &program{url: "sqlite://" +
+		file(t, "broken.db", "this is no database, and it is longer than the header of one would be")}
 	before, err := os.ReadFile(strings.TrimPrefix(broken.url, "sqlite://"))
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +36,8 @@ func TestDatabaseUnreachable(t *testing.T) {
 	if r := broken.run(t, "list"); strings.Contains(r.stderr, "unreachable") || strings.Contains(r.stderr, "running") {
 		t.Errorf("said:\n%s", r.stderr)
 	}
-	if after, err := os.ReadFile(strings.TrimPrefix(broken.url, "sqlite://")); err != nil || string(after) != string(before) {
+	if after, err := os.ReadFile(strings.TrimPrefix(broken.url, "sqlite://")); err != nil ||
+		string(after) != string(before) {
 		t.Errorf("the file was changed: %v", err)
 	}
 	missing := &program{url: "sqlite:///nowhere/at/all.db"}
@@ -51,7 +59,8 @@ func TestSchema(t *testing.T) {
 			p.fails(t, 4, []string{"behind", "run `sluice migrate`"}, args...)
 		}
 		contains(t, p.ok(t, "migrate", "status"), "TENANT", "default", "behind")
-		if s := decode[status](t, p.ok(t, "migrate", "status", "-o", "json")); s.Current != 0 || s.Newest < 1 || s.Tenant != "default" {
+		if s := decode[status](t, p.ok(t, "migrate", "status", "-o", "json")); s.Current != 0 || s.Newest < 1 ||
+			s.Tenant != "default" {
 			t.Errorf("before: %+v", s)
 		}
 		contains(t, p.ok(t, "migrate"), "up to date")
@@ -61,7 +70,10 @@ func TestSchema(t *testing.T) {
 		contains(t, p.ok(t, "verify"), "no breach")
 		d := dbtest.Open(t, p.url)
 		mustExec(t, d, "INSERT INTO {goose_db_version} (version_id, is_applied) VALUES (9999, true)", nil)
-		p.fails(t, 4, []string{"ahead", "install a sluice with schema version 9999 or newer", "`sluice migrate status`"}, "list")
+		p.fails(t, 4, []string{
+			"ahead", "install a sluice with schema version 9999 or newer",
+			"`sluice migrate status`",
+		}, "list")
 		p.fails(t, 4, []string{"ahead"}, "migrate")
 		p.fails(t, 3, []string{"no such tenant"}, "list", "--tenant", "acme")
 		p.fails(t, 2, []string{"invalid tenant name", "reserved"}, "list", "--tenant", "pg_catalog")
@@ -105,12 +117,18 @@ func TestMissingFile(t *testing.T) {
 		{"annotate", nobody, "--data", "{}"},
 		{"migrate", "status"},
 	} {
-		p.fails(t, 4, []string{"there is no database file " + path, "`sluice run FILE` makes one, or name another with --database-url"}, args...)
+		p.fails(t, 4, []string{"there is no database file " +
+			path, "`sluice run FILE` makes one, or name another with --database-url"}, args...)
 	}
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 0 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
-	for _, args := range [][]string{{"run", "../examples/first.yaml"}, {"start", "../examples/first.yaml"}, {"migrate"}, {"migrate", "up"}} {
+	for _, args := range [][]string{
+		{"run", "../examples/first.yaml"},
+		{"start", "../examples/first.yaml"},
+		{"migrate"},
+		{"migrate", "up"},
+	} {
 		fresh := &program{url: dbtest.EmptySQLiteURL(t)}
 		fresh.ok(t, args...)
 		fresh.ok(t, "list")
@@ -125,9 +143,16 @@ func TestForeignDatabase(t *testing.T) {
 	// Without the table of executions, the rest could belong to any program.
 	mustExec(t, d, "ALTER TABLE {pipeline_executions} RENAME TO customers", nil)
 	for _, args := range [][]string{
-		{"list"}, {"verify"}, {"run", "../examples/first.yaml"}, {"start", "../examples/first.yaml"}, {"serve"}, {"migrate"}, {"migrate", "status"},
+		{"list"},
+		{"verify"},
+		{"run", "../examples/first.yaml"},
+		{"start", "../examples/first.yaml"},
+		{"serve"},
+		{"migrate"},
+		{"migrate", "status"},
 	} {
-		p.fails(t, 4, []string{"is not a sluice database", "another program", "name another with --database-url"}, args...)
+		p.fails(t, 4, []string{"is not a sluice database", "another program", "name another with --database-url"},
+			args...)
 	}
 }
 
@@ -158,7 +183,8 @@ func expire(t *testing.T, url string) {
 	t.Helper()
 	d := dbtest.Open(t, url)
 	err := d.Transaction(t.Context(), func(tx db.Tx) error {
-		_, err := tx.Exec("UPDATE {workers} SET lease_expires_at = $past", db.Args{"past": dbtype.NewTime(tx.Now.Add(-time.Hour))})
+		_, err := tx.Exec("UPDATE {workers} SET lease_expires_at = $past",
+			db.Args{"past": dbtype.NewTime(tx.Now.Add(-time.Hour))})
 		return err
 	})
 	if err != nil {

@@ -33,7 +33,8 @@ func (s Sources) find(ctx context.Context, stdin io.Reader, arg string) (*defini
 	}
 	def, err := s.current(ctx, arg)
 	if errors.Is(err, pipelines.ErrPipelineNotFound) && isDirectory(arg) {
-		return nil, withHint(usagef("%s is a directory", arg), "name a file in it; `sluice serve --pipelines "+arg+"` registers all of them")
+		return nil, withHint(usagef("%s is a directory", arg), "name a file in it; `sluice serve --pipelines "+arg+
+			"` registers all of them")
 	}
 	if errors.Is(err, pipelines.ErrPipelineNotFound) {
 		return nil, withHint(err, s.similar(ctx, arg))
@@ -76,7 +77,9 @@ func isYAML(name string) bool {
 	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
 }
 
-func parseFile(ctx context.Context, path string, stdin io.Reader, handlers *tasks.Registry) (*definition.Definition, error) {
+func parseFile(
+	ctx context.Context, path string, stdin io.Reader, handlers *tasks.Registry,
+) (*definition.Definition, error) {
 	src, err := readText(ctx, path, stdin, definition.MaxFile)
 	if err != nil {
 		return nil, err

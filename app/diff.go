@@ -63,8 +63,10 @@ func (c *cli) diffCommand() *cobra.Command {
 and how long each took of what, those that differ most first. A task's time counts from when it was ready.`,
 		Args: arguments(2, 2, "the ids of two executions"),
 	}
-	cmd.Flags().BoolVar(&f.force, "force", false, "compare executions of different pipelines too, task by task of the same name")
-	cmd.Flags().BoolVar(&f.all, "all", false, "print every difference (else the first 40, and the 20 tasks whose times differ most); json has all")
+	cmd.Flags().BoolVar(&f.force, "force", false,
+		"compare executions of different pipelines too, task by task of the same name")
+	cmd.Flags().BoolVar(&f.all, "all", false,
+		"print every difference (else the first 40, and the 20 tasks whose times differ most); json has all")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkIDs(args...); err != nil {
@@ -105,13 +107,17 @@ func (n diffNeeds) compare(ctx context.Context, first, second dbtype.ID, force b
 	}
 	if x, y := a.Execution.PipelineName, b.Execution.PipelineName; x != y && !force {
 		return diffDocument{}, withHint(usagef("%s is an execution of %s, and %s one of %s", first, x, second, y),
-			"`sluice list --pipeline "+x+"` lists what can be compared with the first; --force compares these two all the same")
+			"`sluice list --pipeline "+x+
+				"` lists what can be compared with the first; --force compares these two all the same")
 	}
 	c, err := history.Compare(a, b)
 	if err != nil {
 		return diffDocument{}, err
 	}
-	doc := diffDocument{First: sideOf(a, now), Second: sideOf(b, now), Differences: c.Differences, Durations: c.Durations, CriticalPath: c.Critical}
+	doc := diffDocument{
+		First: sideOf(a, now), Second: sideOf(b, now), Differences: c.Differences,
+		Durations: c.Durations, CriticalPath: c.Critical,
+	}
 	if a.Timeline == nil || b.Timeline == nil {
 		doc.Durations, doc.CriticalPath = nil, nil
 	}
@@ -143,7 +149,8 @@ func sideOf(r history.Run, now dbtype.Time) diffSide {
 	if end.IsZero() {
 		end = now
 	}
-	return diffSide{x.ID, x.PipelineName, x.DefinitionVersion, x.Status, x.CreatedAt, end.Sub(x.CreatedAt.Time).Milliseconds(), x.EventsRemoved}
+	return diffSide{x.ID, x.PipelineName, x.DefinitionVersion, x.Status, x.CreatedAt, end.Sub(x.CreatedAt.Time).
+		Milliseconds(), x.EventsRemoved}
 }
 
 const (
@@ -158,11 +165,13 @@ func (c *cli) printDiff(doc diffDocument, all bool) {
 		if !s.Status.Terminal() {
 			took += " so far"
 		}
-		fmt.Fprintf(c.stdout, "%-7s %s  %s %s  %s, %s\n", []string{"first", "second"}[i], s.ID, s.PipelineName, p.status(string(s.Status)), moment(s.CreatedAt), took)
+		fmt.Fprintf(c.stdout, "%-7s %s  %s %s  %s, %s\n", []string{"first", "second"}[i], s.ID, s.PipelineName,
+			p.status(string(s.Status)), moment(s.CreatedAt), took)
 	}
 	c.printDifferences(doc, all, p)
 	if doc.Durations == nil {
-		fmt.Fprintln(c.stdout, "\nwhere the time went is not known: the history of one of them was removed by retention, or is broken")
+		fmt.Fprintln(c.stdout,
+			"\nwhere the time went is not known: the history of one of them was removed by retention, or is broken")
 		return
 	}
 	c.printTimes(doc, all)
@@ -214,9 +223,15 @@ func (c *cli) printTimes(doc diffDocument, all bool) {
 	if !all && len(shown) > shownDurations {
 		shown = shown[:shownDurations]
 	}
-	rows := [][]string{{"critical path", span(msec(doc.First.DurationMS)), span(msec(doc.Second.DurationMS)), delta(doc.Second.DurationMS - doc.First.DurationMS), where(doc.CriticalPath)}}
+	rows := [][]string{{
+		"critical path", span(msec(doc.First.DurationMS)), span(msec(doc.Second.DurationMS)),
+		delta(doc.Second.DurationMS - doc.First.DurationMS), where(doc.CriticalPath),
+	}}
 	for _, t := range shown {
-		rows = append(rows, []string{t.TaskName, optional(t.FirstMS), optional(t.SecondMS), delta(t.DeltaMS), where(t.Kinds)})
+		rows = append(rows, []string{
+			t.TaskName, optional(t.FirstMS), optional(t.SecondMS), delta(t.DeltaMS),
+			where(t.Kinds),
+		})
 	}
 	fmt.Fprintln(c.stdout)
 	printTable(c.stdout, []string{"where the time went", "first", "second", "difference", "of which"}, rows)

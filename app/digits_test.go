@@ -25,7 +25,10 @@ tasks:
 // expression, command, output, the next task, show, export and import.
 func TestDigitsSurvive(t *testing.T) {
 	t.Parallel()
-	for backend, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
+	for backend, url := range map[string]func(testing.TB) string{
+		"sqlite":   dbtest.SQLiteURL,
+		"postgres": dbtest.PostgresURL,
+	} {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
 			p := &program{url: url(t)}

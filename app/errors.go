@@ -138,10 +138,13 @@ func exitCode(err error) int {
 		return exitTimeout
 	case errors.Is(err, pipelines.ErrInvalidState):
 		return exitState
-	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &ambiguous), errors.Is(err, pipelines.ErrInvalidArgument), errors.Is(err, db.ErrInvalidURL),
-		errors.Is(err, db.ErrTenantName), errors.Is(err, health.ErrAddress), errors.Is(err, db.ErrNoBackup), errors.Is(err, db.ErrFileExists):
+	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &ambiguous),
+		errors.Is(err, pipelines.ErrInvalidArgument), errors.Is(err, db.ErrInvalidURL),
+		errors.Is(err, db.ErrTenantName), errors.Is(err, health.ErrAddress), errors.Is(err, db.ErrNoBackup),
+		errors.Is(err, db.ErrFileExists):
 		return exitUsage
-	case errors.Is(err, pipelines.ErrExecutionNotFound), errors.Is(err, pipelines.ErrPipelineNotFound), errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound),
+	case errors.Is(err, pipelines.ErrExecutionNotFound), errors.Is(err, pipelines.ErrPipelineNotFound),
+		errors.Is(err, tasks.ErrNotFound), errors.Is(err, audit.ErrNotFound),
 		errors.Is(err, db.ErrTenantNotFound), errors.Is(err, history.ErrBefore), errors.Is(err, history.ErrNoEvent):
 		return exitNotFound
 	case errors.Is(err, history.ErrBroken):
@@ -163,8 +166,10 @@ func exitCode(err error) int {
 // sluice, or it refused the request.
 func ofDatabase(err error) bool {
 	for _, known := range []error{
-		db.ErrFileNotFound, db.ErrForeignSchema, db.ErrStandby, db.ErrSchemaOutdated, db.ErrSchemaTooNew, db.ErrDataRejected, db.ErrReplaced,
-		db.ErrHardLink, db.ErrNetworkFile, db.ErrEncoding, db.ErrSearchPath, db.ErrTransactionPooling, db.ErrMigratePooled, leases.ErrExpired,
+		db.ErrFileNotFound, db.ErrForeignSchema, db.ErrStandby, db.ErrSchemaOutdated, db.ErrSchemaTooNew,
+		db.ErrDataRejected, db.ErrReplaced,
+		db.ErrHardLink, db.ErrNetworkFile, db.ErrEncoding, db.ErrSearchPath, db.ErrTransactionPooling,
+		db.ErrMigratePooled, leases.ErrExpired,
 		context.DeadlineExceeded,
 	} {
 		if errors.Is(err, known) {
@@ -185,7 +190,8 @@ func hintFor(err error) string {
 	case errors.As(err, &ambiguous):
 		return ambiguous.hint()
 	case errors.As(err, &other):
-		return "go on without the cursor and with --since " + other.Since.Format(time.RFC3339) + " (a minute before its event), and expect some events again; " +
+		return "go on without the cursor and with --since " + other.Since.Format(time.RFC3339) +
+			" (a minute before its event), and expect some events again; " +
 			"or name the database that it was made for"
 	case errors.Is(err, db.ErrStandby):
 		return "name the primary with --database-url (SLUICE_DATABASE_URL)"
@@ -204,7 +210,8 @@ func hintFor(err error) string {
 	case errors.Is(err, db.ErrForeignSchema), errors.Is(err, db.ErrCorrupt):
 		return "name another with --database-url (SLUICE_DATABASE_URL); this one was left as it is"
 	case errors.Is(err, db.ErrReadOnly):
-		return "`list`, `show`, `events`, `outbox`, `workers` and `verify` need no more than to read; what writes needs a user who may"
+		return "`list`, `show`, `events`, `outbox`, `workers` and `verify` need no more than to read; what writes " +
+			"needs a user who may"
 	case errors.Is(err, db.ErrUnavailable):
 		return "check --database-url (SLUICE_DATABASE_URL) and that the database is running"
 	}
@@ -252,7 +259,8 @@ func arguments(least, most int, names string) cobra.PositionalArgs {
 func parseTaskID(s string) (dbtype.ID, error) {
 	id, err := dbtype.ParseID(s)
 	if err != nil {
-		return dbtype.ID{}, withHint(usageError{err}, "`sluice show ID -o json` has the ids of an execution's tasks as task_execution_id")
+		return dbtype.ID{}, withHint(usageError{err},
+			"`sluice show ID -o json` has the ids of an execution's tasks as task_execution_id")
 	}
 	return id, nil
 }

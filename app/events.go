@@ -83,7 +83,8 @@ on behind the event.`,
 				return err
 			}
 			if next != "" {
-				fmt.Fprintf(c.stderr, "older ones: %s events%s --limit %d --cursor %s\n", c.program, f.line(), filter.Limit, next)
+				fmt.Fprintf(c.stderr, "older ones: %s events%s --limit %d --cursor %s\n", c.program, f.line(),
+					filter.Limit, next)
 			}
 			if len(list) == 0 {
 				return c.printNoEvents(ctx, n, filter)
@@ -99,26 +100,34 @@ func (f *eventsFlags) declare(cmd *cobra.Command) {
 	for _, t := range events.Types() {
 		allowed = append(allowed, string(t))
 	}
-	cmd.Flags().StringVar(&f.pipeline, "pipeline-execution", "", "only the events of the execution `ID` and of its tasks")
+	cmd.Flags().StringVar(&f.pipeline, "pipeline-execution", "",
+		"only the events of the execution `ID` and of its tasks")
 	cmd.Flags().StringVar(&f.task, "task-execution", "", "only the events of the task execution `ID`")
-	cmd.Flags().Var(&choice{value: &f.kind, allowed: allowed, kind: "TYPE"}, "type", "only events of `TYPE`, such as task_failed")
-	cmd.Flags().StringVar(&f.since, "since", "", "only events since `TIME`: 2026-11-21T08:00:00Z, or a duration such as 1h or 7d ago; all or 0: since the beginning")
+	cmd.Flags().Var(&choice{value: &f.kind, allowed: allowed, kind: "TYPE"}, "type",
+		"only events of `TYPE`, such as task_failed")
+	cmd.Flags().StringVar(&f.since, "since", "",
+		"only events since `TIME`: 2026-11-21T08:00:00Z, or a duration such as 1h or 7d ago; all or 0: since the "+
+			"beginning")
 	cmd.Flags().Var(&count{&f.limit, 1}, "limit", "only the newest `N`; with --follow, end after N")
 	cmd.Flags().BoolVar(&f.follow, "follow", false, "go on with what is committed from now on")
-	cmd.Flags().StringVar(&f.cursor, "cursor", "", "older events than those of the answer with this `CURSOR` as its next; with --follow, begin behind the event with this cursor")
+	cmd.Flags().StringVar(&f.cursor, "cursor", "",
+		"older events than those of the answer with this `CURSOR` as its next; with --follow, begin behind the event "+
+			"with this cursor")
 }
 
 // startCursor reads --cursor. Without --follow it only checks it.
 func (f eventsFlags) startCursor() (eventstore.Cursor, error) {
 	if !f.follow {
 		if n, err := strconv.ParseInt(f.cursor, 10, 64); f.cursor != "" && (err != nil || n < 1) {
-			return eventstore.Cursor{}, withHint(usagef("--cursor: %q is not the field next of an answer", f.cursor), "a cursor of --follow goes with --follow")
+			return eventstore.Cursor{}, withHint(usagef("--cursor: %q is not the field next of an answer", f.cursor),
+				"a cursor of --follow goes with --follow")
 		}
 		return eventstore.Cursor{}, nil
 	}
 	from, err := eventstore.ParseCursor(f.cursor)
 	if err != nil {
-		return from, withHint(usagef("--cursor: %w", err), "take the field cursor of a line that `sluice events --follow -o json` wrote, all of it")
+		return from, withHint(usagef("--cursor: %w", err),
+			"take the field cursor of a line that `sluice events --follow -o json` wrote, all of it")
 	}
 	return from, nil
 }
@@ -156,7 +165,12 @@ func (f eventsFlags) all() bool { return f.since == "all" || f.since == "0" }
 // line returns the flags as they would be given again.
 func (f eventsFlags) line() string {
 	text := ""
-	for _, flag := range [][2]string{{"pipeline-execution", f.pipeline}, {"task-execution", f.task}, {"type", f.kind}, {"since", f.since}} {
+	for _, flag := range [][2]string{
+		{"pipeline-execution", f.pipeline},
+		{"task-execution", f.task},
+		{"type", f.kind},
+		{"since", f.since},
+	} {
 		if flag[1] != "" {
 			text += " --" + flag[0] + " " + quoted(flag[1])
 		}
@@ -243,7 +257,8 @@ func (c *cli) printNoEvents(ctx context.Context, n eventsNeeds, f eventstore.Fil
 		}
 	}
 	if x.EventsRemoved > 0 {
-		fmt.Fprintf(c.stderr, "no events: retention has removed the history of this execution, %s\n", counted(x.EventsRemoved, "event"))
+		fmt.Fprintf(c.stderr, "no events: retention has removed the history of this execution, %s\n",
+			counted(x.EventsRemoved, "event"))
 		return nil
 	}
 	fmt.Fprintln(c.stderr, "no events")
@@ -282,7 +297,8 @@ func eventRow(e events.Event, names map[dbtype.ID]string, many bool) ([]string, 
 	if e.Version != nil {
 		version = fmt.Sprint(*e.Version)
 	}
-	by := strings.Join(slices.DeleteFunc([]string{string(e.WorkerID), string(e.Actor)}, func(s string) bool { return s == "" }), ", ")
+	by := strings.Join(slices.DeleteFunc([]string{string(e.WorkerID), string(e.Actor)},
+		func(s string) bool { return s == "" }), ", ")
 	row := []string{momentMS(e.CreatedAt.Time), names[e.TaskExecutionID], string(e.EventType), version, s.Brief(), by}
 	if many {
 		row = append([]string{e.PipelineExecutionID.String(), names[e.PipelineExecutionID]}, row...)

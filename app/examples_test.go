@@ -37,19 +37,23 @@ var examples = []example{
 		ending: "split Completed, part1 Completed, part2 Completed, part3 Completed, part4 Completed, reduce Completed",
 	},
 	{
-		pipeline: "exit-codes", ending: "work Completed, publish Completed, report Completed", says: "work: success after 1 attempts, no error",
+		pipeline: "exit-codes", ending: "work Completed, publish Completed, report Completed",
+		says: "work: success after 1 attempts, no error",
 	},
 	{
 		pipeline: "exit-codes", variant: "permanent", args: []string{"code=2"}, code: 1,
-		ending: "work Failed, publish upstream_failed, report Completed", says: "work: failure after 1 attempts, exit code 2",
+		ending: "work Failed, publish upstream_failed, report Completed",
+		says:   "work: failure after 1 attempts, exit code 2",
 	},
 	{
 		pipeline: "exit-codes", variant: "retried", args: []string{"code=3"}, code: 1,
-		ending: "work Failed, publish upstream_failed, report Completed", says: "work: failure after 3 attempts, exit code 3",
+		ending: "work Failed, publish upstream_failed, report Completed",
+		says:   "work: failure after 3 attempts, exit code 3",
 	},
 	{
 		pipeline: "exit-codes", variant: "skips", args: []string{"code=99"},
-		ending: "work exit_code, publish trigger_rule, report Completed", says: "work: skipped after 1 attempts, no error",
+		ending: "work exit_code, publish trigger_rule, report Completed",
+		says:   "work: skipped after 1 attempts, no error",
 	},
 	{
 		pipeline: "api-etl", args: []string{"base=API", "report=DIR/articles.csv"}, says: "6 articles",
@@ -58,15 +62,19 @@ var examples = []example{
 	},
 	{
 		pipeline: "ci-matrix", says: "old: success, success",
-		ending: "check Completed, old-c Completed, old-utf8 Completed, new-c Completed, new-utf8 Completed, summary Completed",
+		ending: "check Completed, old-c Completed, old-utf8 Completed, new-c Completed, new-utf8 Completed, summary " +
+			"Completed",
 	},
 	{
-		pipeline: "ci-matrix", variant: "one fails", args: []string{`test=test "$LEVEL" != old`}, code: 1, says: "old: failure, failure",
+		pipeline: "ci-matrix", variant: "one fails", args: []string{`test=test "$LEVEL" != old`}, code: 1,
+		says:   "old: failure, failure",
 		ending: "check Completed, old-c Failed, old-utf8 Failed, new-c Completed, new-utf8 Completed, summary Completed",
 	},
 	{
-		pipeline: "ci-matrix", variant: "one may fail", args: []string{`test=test "$LEVEL $LOCALE" != "new C.UTF-8"`}, says: "new: success, failure",
-		ending: "check Completed, old-c Completed, old-utf8 Completed, new-c Completed, new-utf8 Failed, summary Completed",
+		pipeline: "ci-matrix", variant: "one may fail", args: []string{`test=test "$LEVEL $LOCALE" != "new C.UTF-8"`},
+		says: "new: success, failure",
+		ending: "check Completed, old-c Completed, old-utf8 Completed, new-c Completed, new-utf8 Failed, summary " +
+			"Completed",
 	},
 	{
 		pipeline: "top-artists", args: []string{"dir=DIR/plays"}, says: "     6 Nina",
@@ -74,31 +82,37 @@ var examples = []example{
 	},
 	{
 		pipeline: "variants", args: []string{"dir=DIR/reads"}, says: "2 1 3",
-		ending: "align-a Completed, align-b Completed, align-c Completed, sort-a Completed, sort-b Completed, sort-c Completed, " +
+		ending: "align-a Completed, align-b Completed, align-c Completed, sort-a Completed, sort-b Completed, sort-c " +
+			"Completed, " +
 			"call-a Completed, call-b Completed, call-c Completed, report Completed",
 	},
 	{
 		pipeline: "backup", args: []string{"source=DIR/plays", "target=DIR/backup"}, says: ".tar: OK",
-		ending: "dump Completed, checksum Completed, restore Completed, prune Completed, alert trigger_rule", none: []string{"backup/ALERT"},
+		ending: "dump Completed, checksum Completed, restore Completed, prune Completed, alert trigger_rule",
+		none:   []string{"backup/ALERT"},
 	},
 	{
-		pipeline: "backup", variant: "fails", args: []string{"source=DIR/missing", "target=DIR/failed"}, code: 1, says: "the backup failed, run ",
+		pipeline: "backup", variant: "fails", args: []string{"source=DIR/missing", "target=DIR/failed"}, code: 1,
+		says:   "the backup failed, run ",
 		ending: "dump Failed, checksum upstream_failed, restore upstream_failed, prune upstream_failed, alert Completed",
 		files:  map[string]string{"failed/ALERT": "the backup failed"},
 	},
 	{
 		pipeline: "sweep", args: []string{"registry=DIR/models"}, says: "rate 0.1, depth 4: 1.000",
-		ending: "t1 Completed, t2 Completed, t3 Completed, t4 Completed, t5 Completed, t6 Completed, best Completed, register Completed",
-		files:  map[string]string{"models/model": "rate 0.1 depth 4"},
+		ending: "t1 Completed, t2 Completed, t3 Completed, t4 Completed, t5 Completed, t6 Completed, best Completed, " +
+			"register Completed",
+		files: map[string]string{"models/model": "rate 0.1 depth 4"},
 	},
 	{
 		pipeline: "shop-models", args: []string{"dir=DIR/shop"}, says: "negative amounts",
-		ending: "stg-customers Completed, stg-orders Completed, unique-customers Completed, positive-amounts Failed, customers Completed, no-lost-orders Completed",
-		files:  map[string]string{"shop/mart_customers.csv": "Ann,2,7"},
+		ending: "stg-customers Completed, stg-orders Completed, unique-customers Completed, positive-amounts Failed, " +
+			"customers Completed, no-lost-orders Completed",
+		files: map[string]string{"shop/mart_customers.csv": "Ann,2,7"},
 	},
 	{
 		pipeline: "shop-models", variant: "lost orders", args: []string{"dir=DIR/lost"}, code: 1,
-		ending: "stg-customers Completed, stg-orders Completed, unique-customers Completed, positive-amounts Completed, customers Completed, no-lost-orders Failed",
+		ending: "stg-customers Completed, stg-orders Completed, unique-customers Completed, positive-amounts " +
+			"Completed, customers Completed, no-lost-orders Failed",
 	},
 	{
 		pipeline: "branch-teardown", says: "small",
@@ -115,8 +129,10 @@ func exampleData(t *testing.T) (dir, api string) {
 	t.Helper()
 	dir = t.TempDir()
 	for path, text := range map[string]string{
-		"plays/2026-03-01.txt": "Nina\nBill\nNina\n", "plays/2026-03-02.txt": "Nina\nNina\nElla\n", "plays/2026-03-03.txt": "Nina\nNina\nBill\n",
-		"reads/a.reads": "ACGT\nNNNN\nTTTT\nACGT\n", "reads/b.reads": "ACGT\nNACG\n", "reads/c.reads": "A\nC\nG\n",
+		"plays/2026-03-01.txt": "Nina\nBill\nNina\n", "plays/2026-03-02.txt": "Nina\nNina\nElla\n",
+		"plays/2026-03-03.txt": "Nina\nNina\nBill\n",
+		"reads/a.reads":        "ACGT\nNNNN\nTTTT\nACGT\n", "reads/b.reads": "ACGT\nNACG\n",
+		"reads/c.reads":      "A\nC\nG\n",
 		"shop/customers.csv": "1,Ann\n2,Bob\n", "shop/orders.csv": "10,1,9\n11,1,-2\n12,2,4\n",
 		"lost/customers.csv": "1,Ann\n", "lost/orders.csv": "10,1,9\n12,2,4\n",
 	} {
@@ -195,7 +211,8 @@ func TestApprovalExample(t *testing.T) {
 		}
 		args := []string{"run", "../examples/pipelines/approval-cleanup.yaml", "--set", "dir=" + dir, "--set", "days=0"}
 		late := p.run(t, append(args, "--set", "patience=300ms", "-o", "json")...)
-		if got := decode[document](t, late.stdout).ending(); got != "preview Completed, approval Failed, remove upstream_failed" || late.code != 1 {
+		if got := decode[document](t, late.stdout).
+			ending(); got != "preview Completed, approval Failed, remove upstream_failed" || late.code != 1 {
 			t.Errorf("without approval: exit code %d, %s", late.code, got)
 		}
 		if _, err := os.Stat(old); err != nil {

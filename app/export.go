@@ -36,7 +36,8 @@ func (c *cli) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export [ID…|--all|--since TIME]",
 		Short: "Write executions with all that belongs to them into a file",
-		Long: `Writes executions with their definitions, tasks, events, outbox rows and logs as JSON Lines, for ` + "`sluice import`" + `.
+		Long: `Writes executions with their definitions, tasks, events, outbox rows and logs as JSON Lines, for ` +
+			"`sluice import`" + `.
 Each execution is of one moment, and nobody waits. The same executions give the same bytes on SQLite and PostgreSQL.
 -o csv writes the events alone, for reading elsewhere.`,
 		Example: "  sluice export --all --ended --file history.jsonl\n  sluice export --since 7d -o csv > events.csv",
@@ -44,10 +45,13 @@ Each execution is of one moment, and nobody waits. The same executions give the 
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "all executions")
 	cmd.Flags().BoolVar(&ended, "ended", false, "none that is still open")
-	cmd.Flags().StringVar(&since, "since", "", "those that are open, or were created or ended at `TIME` or later: an instant, or how long ago")
-	cmd.Flags().StringVar(&path, "file", "", "write to `FILE`, which appears when it is whole (default: standard output)")
+	cmd.Flags().StringVar(&since, "since", "",
+		"those that are open, or were created or ended at `TIME` or later: an instant, or how long ago")
+	cmd.Flags().StringVar(&path, "file", "",
+		"write to `FILE`, which appears when it is whole (default: standard output)")
 	cmd.Flags().BoolVar(&force, "force", false, "replace the file of --file if it is there")
-	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatLines, formatCSV}, kind: "FORMAT"}, "format", "o", "`FORMAT` of the file: jsonl, or csv for the events alone")
+	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatLines, formatCSV}, kind: "FORMAT"}, "format", "o",
+		"`FORMAT` of the file: jsonl, or csv for the events alone")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkIDs(args...); err != nil {
 			return err
@@ -56,7 +60,8 @@ Each execution is of one moment, and nobody waits. The same executions give the 
 		case len(args) > 0 && (all || since != "" || ended):
 			return withHint(usagef("ids, and --all, --since or --ended, don't go together"), "leave one out")
 		case len(args) == 0 && !all && since == "":
-			return withHint(usagef("%s needs ids, --all or --since", cmd.CommandPath()), "`sluice list` shows the executions of this database")
+			return withHint(usagef("%s needs ids, --all or --since", cmd.CommandPath()),
+				"`sluice list` shows the executions of this database")
 		}
 		if err := unused(path); err != nil && !force {
 			return withHint(err, "name another file, or replace this one with --force")
@@ -92,7 +97,8 @@ func (c *cli) export(ctx context.Context, n exportNeeds, choice archive.Selectio
 	})
 	bar.clear()
 	if err == nil {
-		fmt.Fprintf(c.stderr, "exported %s, %s\n", counted(counts.Executions, "execution"), counted(counts.Events, "event"))
+		fmt.Fprintf(c.stderr, "exported %s, %s\n", counted(counts.Executions, "execution"),
+			counted(counts.Events, "event"))
 	}
 	return err
 }

@@ -20,7 +20,8 @@ func (p *program) full(t *testing.T) {
 	path := file(t, "kept.yaml", kept)
 	p.ok(t, "run", path)
 	p.ok(t, "run", "../examples/first.yaml", "--set", "dir="+t.TempDir(), "--seal")
-	p.ok(t, "annotate", p.newest(t).Execution.ID, "--data", `{"n": 1.50, "big": 12345678901234567890, "e": 1e3, "z": {"b": "é</p>", "a": []}}`)
+	p.ok(t, "annotate", p.newest(t).
+		Execution.ID, "--data", `{"n": 1.50, "big": 12345678901234567890, "e": 1e3, "z": {"b": "é</p>", "a": []}}`)
 	p.run(t, "run", "../examples/failing.yaml")
 	p.ok(t, "cancel", p.start(t, path, "--idempotency-key", "k"))
 	p.ok(t, "cleanup", "--retain-outputs", "1ms", "--pipeline", "kept")
@@ -76,7 +77,12 @@ func TestExportImport(t *testing.T) {
 			if got != text {
 				t.Errorf("the copy is exported otherwise:\n%s\nwas\n%s", got, text)
 			}
-			for _, args := range [][]string{{"list"}, {"verify"}, {"verify", "--print-root"}, {"show", p.newest(t).Execution.ID}} {
+			for _, args := range [][]string{
+				{"list"},
+				{"verify"},
+				{"verify", "--print-root"},
+				{"show", p.newest(t).Execution.ID},
+			} {
 				if a, b := p.ok(t, args...), copied.ok(t, args...); a != b {
 					t.Errorf("%v:\n%s\nand of the copy\n%s", args, a, b)
 				}
@@ -111,13 +117,16 @@ func TestImportRefuses(t *testing.T) {
 		_, text := source.export(t, "--all")
 		all := slices.Collect(strings.Lines(text))
 		for what, c := range map[string]struct{ text, words string }{
-			"another header":  {strings.Replace(text, `"sluice_export":2`, `"sluice_export":3`, 1), "it has format 3"},
-			"no header":       {strings.Join(all[1:], ""), "no header"},
-			"nothing":         {"", "no trailer"},
-			"no trailer":      {strings.Join(all[:len(all)-1], ""), "no trailer"},
-			"half a line":     {text[:len(text)-10], "has no end"},
-			"a line less":     {strings.Join(append(all[:3:3], all[4:]...), ""), "its trailer counts"},
-			"a changed line":  {strings.Replace(text, "task_started", "task_stalled", 1), "not those that its trailer is about"},
+			"another header": {strings.Replace(text, `"sluice_export":2`, `"sluice_export":3`, 1), "it has format 3"},
+			"no header":      {strings.Join(all[1:], ""), "no header"},
+			"nothing":        {"", "no trailer"},
+			"no trailer":     {strings.Join(all[:len(all)-1], ""), "no trailer"},
+			"half a line":    {text[:len(text)-10], "has no end"},
+			"a line less":    {strings.Join(append(all[:3:3], all[4:]...), ""), "its trailer counts"},
+			"a changed line": {
+				strings.Replace(text, "task_started", "task_stalled", 1),
+				"not those that its trailer is about",
+			},
 			"a strange line":  {strings.Replace(text, `{"event":`, `{"evil":`, 1), "of no sort"},
 			"after the end":   {text + "{}\n", "comes after the trailer"},
 			"another program": {"id,name\n1,2\n", "no header"},
@@ -163,7 +172,8 @@ func TestImportOfOpenOnes(t *testing.T) {
 			<-g.begun
 			g.open <- nil
 		}
-		dbtest.Eventually(t, "the end of both", func() bool { return strings.Count(p.run(t, "list").stdout, "Completed") == 2 })
+		dbtest.Eventually(t, "the end of both",
+			func() bool { return strings.Count(p.run(t, "list").stdout, "Completed") == 2 })
 		serve.stop(t)
 		contains(t, p.ok(t, "events", "--type", "task_reset"), "task_reset", "was lost")
 	})
@@ -178,7 +188,8 @@ func TestExportCSV(t *testing.T) {
 		if err != nil || len(rows) != 13 || rows[0][0] != "sequence_num" || rows[1][4] != "pipeline_started" {
 			t.Errorf("%v %v", rows, err)
 		}
-		if rows, err = csv.NewReader(strings.NewReader(p.ok(t, "export", "--since", "2999-01-01T00:00:00Z", "-o", "csv"))).ReadAll(); err != nil || len(rows) != 1 {
+		if rows, err = csv.NewReader(strings.NewReader(p.ok(t, "export", "--since", "2999-01-01T00:00:00Z", "-o",
+			"csv"))).ReadAll(); err != nil || len(rows) != 1 {
 			t.Errorf("%v %v", rows, err)
 		}
 	})

@@ -18,7 +18,8 @@ tasks:
 func TestShowBeginsWithFailures(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
-		r := p.run(t, "run", file(t, "broken.yaml", broken), "--label", "team=sales", "--label", "tier=gold", "-o", "json")
+		r := p.run(t, "run", file(t, "broken.yaml", broken), "--label", "team=sales", "--label", "tier=gold", "-o",
+			"json")
 		ran := decode[struct {
 			Execution execution
 			Attempts  []struct {
@@ -59,14 +60,16 @@ func TestShowBeginsWithFailures(t *testing.T) {
 				Continue        bool `json:"continue_on_error"`
 			}
 		}](t, p.ok(t, "show", id, "-o", "json")).Failures
-		if len(doc) != 3 || doc[0].ID != "load" || doc[0].Error != "KeyError: amount" || doc[0].ExitCode != 22 || doc[0].ErrorKind != "exit" ||
+		if len(doc) != 3 || doc[0].ID != "load" || doc[0].Error != "KeyError: amount" || doc[0].ExitCode != 22 ||
+			doc[0].ErrorKind != "exit" ||
 			!doc[0].Root || doc[1].Root || !doc[2].Continue {
 			t.Fatalf("failures: %+v", doc)
 		}
 		if out := p.ok(t, strings.Fields(doc[0].Logs)[1:]...); out != "first\nKeyError: amount\n" {
 			t.Errorf("%s prints %q", doc[0].Logs, out)
 		}
-		if text := p.ok(t, "show", id, "-o", "json"); strings.Index(text, `"failures"`) > strings.Index(text, `"execution"`) {
+		if text := p.ok(t, "show", id, "-o", "json"); strings.Index(text, `"failures"`) > strings.Index(text,
+			`"execution"`) {
 			t.Error("the failures do not come first")
 		}
 		contains(t, p.ok(t, "list"), "KeyError: amount")
@@ -78,10 +81,12 @@ func TestShowBeginsWithFailures(t *testing.T) {
 func TestShowSaysWhatIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
-		id := p.start(t, file(t, "gpu.yaml", "name: gpu\ntasks:\n  - {id: a, queue: gpu, run: 'true'}\n  - {id: b, needs: [a], run: 'true'}\n"))
+		id := p.start(t, file(t, "gpu.yaml",
+			"name: gpu\ntasks:\n  - {id: a, queue: gpu, run: 'true'}\n  - {id: b, needs: [a], run: 'true'}\n"))
 		shown := p.ok(t, "show", id)
 		lines := strings.Split(shown, "\n")
-		if lines[0] != "gpu Queued" || !strings.HasPrefix(lines[1], "waiting    for ") || !strings.HasSuffix(lines[1], ": no task has started") ||
+		if lines[0] != "gpu Queued" || !strings.HasPrefix(lines[1], "waiting    for ") ||
+			!strings.HasSuffix(lines[1], ": no task has started") ||
 			!strings.HasPrefix(lines[2], "waiting    a: ready for ") || strings.Contains(shown, "started    ") {
 			t.Errorf("shown:\n%s", shown)
 		}

@@ -15,7 +15,8 @@ func TestFileIsItsOwners(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "own.db")
 	p := &program{url: "sqlite://" + path}
 	serving := p.begin(t, "serve")
-	dbtest.Eventually(t, "the worker is there", func() bool { return strings.Contains(p.run(t, "workers", "-o", "json").stdout, "hostname") })
+	dbtest.Eventually(t, "the worker is there",
+		func() bool { return strings.Contains(p.run(t, "workers", "-o", "json").stdout, "hostname") })
 	copied := filepath.Join(t.TempDir(), "copy.db")
 	p.ok(t, "backup", copied)
 	for _, name := range []string{path, path + "-wal", path + "-shm", copied} {
@@ -63,7 +64,8 @@ func TestFileMoved(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "served.db")
 			p := &program{url: "sqlite://" + path}
 			serving := p.begin(t, "serve", "--lease", "2s")
-			dbtest.Eventually(t, "the worker is there", func() bool { return strings.Contains(p.run(t, "workers", "-o", "json").stdout, "hostname") })
+			dbtest.Eventually(t, "the worker is there",
+				func() bool { return strings.Contains(p.run(t, "workers", "-o", "json").stdout, "hostname") })
 			change(t, path)
 			r := serving.wait(t)
 			if r.code != 4 {

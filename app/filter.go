@@ -23,16 +23,20 @@ type filterFlags struct {
 }
 
 func (f *filterFlags) add(cmd *cobra.Command) {
-	cmd.Flags().Var(&statusList{&f.statuses}, "status", "only those with `STATUS`: Running, Paused, Completed, Failed or Cancelled; several separated by commas, or the flag repeated")
+	cmd.Flags().Var(&statusList{&f.statuses}, "status",
+		"only those with `STATUS`: Running, Paused, Completed, Failed or Cancelled; several separated by commas, or "+
+			"the flag repeated")
 	cmd.Flags().StringVar(&f.pipeline, "pipeline", "", "only those of the pipeline `NAME`")
-	cmd.Flags().StringVar(&f.since, "since", "", "only those created at `TIME` or later: an instant, or how long ago, such as 1h or 7d")
+	cmd.Flags().StringVar(&f.since, "since", "",
+		"only those created at `TIME` or later: an instant, or how long ago, such as 1h or 7d")
 	cmd.Flags().StringVar(&f.until, "until", "", "only those created before `TIME`")
 	cmd.Flags().StringVar(&f.errors, "error", "", "only those whose error contains `TEXT`, in capitals or not")
 	labelFlag(cmd, &f.labels, "only those with the label `NAME=VALUE`; repeated: with all of them")
 }
 
 func (f *filterFlags) given() bool {
-	return len(f.statuses) > 0 || f.pipeline != "" || f.since != "" || f.until != "" || f.errors != "" || len(f.labels) > 0
+	return len(f.statuses) > 0 || f.pipeline != "" || f.since != "" || f.until != "" || f.errors != "" ||
+		len(f.labels) > 0
 }
 
 // filter reads the flags. now is the database's time.
@@ -72,7 +76,8 @@ func (f *filterFlags) line() string {
 // quoted returns a word quoted for a shell, if it needs quotes.
 func quoted(s string) string {
 	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:,=@+", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("-_./:,=@+", r)
 	}
 	if s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
 		return s

@@ -75,7 +75,8 @@ func fit(heading []string, rows [][]string, width int, elastic []string) [][]str
 	for ; over > 0; over-- {
 		widest := -1
 		for i, name := range heading {
-			if slices.Contains(elastic, name) && limits[i] > max(narrowest, len(name)) && (widest < 0 || limits[i] > limits[widest]) {
+			if slices.Contains(elastic, name) && limits[i] > max(narrowest, len(name)) &&
+				(widest < 0 || limits[i] > limits[widest]) {
 				widest = i
 			}
 		}

@@ -131,7 +131,8 @@ const (
 // when the command runs.
 func outputFlag(cmd *cobra.Command, otherwise ...string) *string {
 	format := append(otherwise, formatTable)[0]
-	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatTable, formatJSON}, kind: "FORMAT"}, "output", "o", "`FORMAT` of the answer: table or json")
+	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatTable, formatJSON}, kind: "FORMAT"}, "output", "o",
+		"`FORMAT` of the answer: table or json")
 	return &format
 }
 

@@ -40,7 +40,10 @@ type fileSeen struct {
 }
 
 func newFolder(dir string, handlers *tasks.Registry, reserved func(string) bool, log *zap.Logger) *folder {
-	return &folder{dir: dir, handlers: handlers, reserved: reserved, log: log, files: map[string]*fileSeen{}, owners: map[string]string{}}
+	return &folder{
+		dir: dir, handlers: handlers, reserved: reserved, log: log, files: map[string]*fileSeen{},
+		owners: map[string]string{},
+	}
 }
 
 // scan reads what has changed. It reads a changed file after two looks have found it the same, because its writer may
@@ -59,7 +62,8 @@ func (f *folder) scan(first bool) error {
 		}
 		delete(f.files, path)
 		if s.def != nil {
-			f.log.Info("pipeline file removed: its pipeline stays registered", zap.String("file", path), zap.String("pipeline", s.def.Name))
+			f.log.Info("pipeline file removed: its pipeline stays registered", zap.String("file", path),
+				zap.String("pipeline", s.def.Name))
 		}
 	}
 	return nil
@@ -144,7 +148,8 @@ func (f *folder) leave(path string, s *fileSeen, why error) {
 	}
 	s.reported = why.Error()
 	if s.def != nil {
-		f.log.Warn("pipeline file cannot be used: keeping its last good version", zap.String("file", path), zap.String("reason", s.reported))
+		f.log.Warn("pipeline file cannot be used: keeping its last good version", zap.String("file", path),
+			zap.String("reason", s.reported))
 		return
 	}
 	level := zap.InfoLevel
@@ -200,9 +205,11 @@ func (f *folder) offers() []offered {
 
 func (f *folder) taken(path, owner string) {
 	s := f.files[path]
-	why := fmt.Errorf("%s:1:1: the pipeline %q is defined in %s already (give it another name)", path, s.def.Name, owner)
+	why := fmt.Errorf("%s:1:1: the pipeline %q is defined in %s already (give it another name)", path, s.def.Name,
+		owner)
 	if s.reported != why.Error() {
-		f.log.Warn("pipeline file is not registered", zap.String("file", path), zap.Strings("mistakes", []string{why.Error()}))
+		f.log.Warn("pipeline file is not registered", zap.String("file", path),
+			zap.Strings("mistakes", []string{why.Error()}))
 		s.reported = why.Error()
 	}
 }

@@ -55,7 +55,10 @@ func TestServeFolder(t *testing.T) {
 		if err := syscall.Mkfifo(filepath.Join(dir, "fifo.yaml"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for link, target := range map[string]string{"device.yaml": "/dev/zero", "folder.yaml": dir, "gone.yaml": filepath.Join(dir, "nothing")} {
+		for link, target := range map[string]string{
+			"device.yaml": "/dev/zero", "folder.yaml": dir,
+			"gone.yaml": filepath.Join(dir, "nothing"),
+		} {
 			if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
 				t.Fatal(err)
 			}
@@ -69,12 +72,16 @@ func TestServeFolder(t *testing.T) {
 		awaitLog(t, serve, `"msg":"serving"`)
 		log := serve.stderr.String()
 		contains(t, log, `"pipelines":2`,
-			`b.yaml:1:1: the pipeline \"one\" is defined in `, "empty.yaml:2:8: the pipeline has no tasks", `unknown.yml:2:23: there is no handler \"shel\"`,
-			"broken.yaml:3:1: this is not YAML", `"reason":"it is not a pipeline: it has no key \"name\""`, "more than the limit of 1048576",
-			"it is not a regular file (p", "it is not a regular file (D", "it is not a regular file (S", "it is a link to a directory", "no such file or directory")
+			`b.yaml:1:1: the pipeline \"one\" is defined in `, "empty.yaml:2:8: the pipeline has no tasks",
+			`unknown.yml:2:23: there is no handler \"shel\"`,
+			"broken.yaml:3:1: this is not YAML", `"reason":"it is not a pipeline: it has no key \"name\""`,
+			"more than the limit of 1048576",
+			"it is not a regular file (p", "it is not a regular file (D", "it is not a regular file (S",
+			"it is a link to a directory", "no such file or directory")
 		for _, name := range []string{"one", "deep"} {
 			id := p.start(t, name)
-			dbtest.Eventually(t, "the run completes", func() bool { return p.show(t, id).Execution.Status == "Completed" })
+			dbtest.Eventually(t, "the run completes",
+				func() bool { return p.show(t, id).Execution.Status == "Completed" })
 		}
 		if r := serve.stop(t); r.code != 0 {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)
@@ -95,7 +102,8 @@ func TestServeFollowsFolder(t *testing.T) {
 		says := func(name, want string) {
 			t.Helper()
 			id := p.start(t, name)
-			dbtest.Eventually(t, "the run completes", func() bool { return p.show(t, id).Execution.Status == "Completed" })
+			dbtest.Eventually(t, "the run completes",
+				func() bool { return p.show(t, id).Execution.Status == "Completed" })
 			if got := strings.TrimSpace(p.show(t, id).Attempts[0].Stdout); got != want {
 				t.Errorf("%s said %q, want %q", name, got, want)
 			}

@@ -30,7 +30,8 @@ func (c *cli) follow(ctx context.Context, n eventsNeeds, f eventsFlags, from eve
 			return err
 		}
 	}
-	out := &eventLines{to: c.stdout, json: format == formatJSON, many: f.pipeline == "" && f.task == "", names: map[dbtype.ID]string{}}
+	out := &eventLines{to: c.stdout, json: format == formatJSON, many: f.pipeline == "" &&
+		f.task == "", names: map[dbtype.ID]string{}}
 	left := f.limit
 	for b, err := range n.Events.Tail(ctx, from, eventstore.TailOptions{Filter: filter, Notice: c.notice}) {
 		if err != nil {
@@ -61,7 +62,9 @@ func (c *cli) notice(n eventstore.Notice) {
 	case eventstore.Unblocked:
 		fmt.Fprintln(c.stderr, "sluice: the open transactions have ended; going on")
 	case eventstore.Blocked:
-		fmt.Fprintf(c.stderr, "sluice: events have waited for %s behind open transactions that may have earlier ones; nothing is lost\n", span(n.Lag))
+		fmt.Fprintf(c.stderr,
+			"sluice: events have waited for %s behind open transactions that may have earlier ones; nothing is lost\n",
+			span(n.Lag))
 		for _, s := range n.Blockers {
 			fmt.Fprintf(c.stderr, "  %s\n", describeSession(s))
 		}
@@ -72,7 +75,8 @@ func (c *cli) notice(n eventstore.Notice) {
 // describeSession names a session with an open transaction, with what a person needs to find it.
 func describeSession(s db.Session) string {
 	if s.Kind != "session" {
-		return fmt.Sprintf("%s %q, database %s, since %s", map[string]string{"prepared": "prepared transaction", "slot": "replication slot"}[s.Kind],
+		return fmt.Sprintf("%s %q, database %s, since %s",
+			map[string]string{"prepared": "prepared transaction", "slot": "replication slot"}[s.Kind],
 			string(s.Name), s.Database, moment(s.Since))
 	}
 	parts := []string{fmt.Sprintf("pid %d", s.PID), "database " + string(s.Database), "user " + string(s.User)}

@@ -44,7 +44,8 @@ func TestFollow(t *testing.T) {
 		path := file(t, "two.yaml", two)
 		p.ok(t, "run", path)
 		listed := p.events(t)
-		all := lines(t, p.ok(t, "events", "--follow", "--since", "all", "--limit", fmt.Sprint(len(listed)), "-o", "json"))
+		all := lines(t, p.ok(t, "events", "--follow", "--since", "all", "--limit", fmt.Sprint(len(listed)), "-o",
+			"json"))
 		for i, e := range all {
 			if e.SequenceNum != listed[i].SequenceNum || e.EventType != listed[i].EventType || e.Cursor == "" {
 				t.Errorf("line %d: %+v, listed %+v", i, e, listed[i])
@@ -53,7 +54,8 @@ func TestFollow(t *testing.T) {
 		following := p.begin(t, "events", "--follow", "--cursor", all[len(all)-3].Cursor, "--limit", "5", "-o", "json")
 		p.ok(t, "run", path)
 		r := following.wait(t)
-		if got := lines(t, r.stdout); r.code != 0 || len(got) != 5 || got[0].SequenceNum != all[len(all)-2].SequenceNum || got[4].EventType != "task_marked_ready" {
+		if got := lines(t, r.stdout); r.code != 0 || len(got) != 5 ||
+			got[0].SequenceNum != all[len(all)-2].SequenceNum || got[4].EventType != "task_marked_ready" {
 			t.Errorf("exit code %d: %+v\n%s", r.code, got, r.stderr)
 		}
 		table := p.ok(t, "events", "--follow", "--since", "0", "--limit", "3", "--type", "task_completed")
@@ -88,7 +90,8 @@ func TestFollowRefusesAnotherHistory(t *testing.T) {
 		}
 		contains(t, r.stderr, "the cursor belongs to another history: ", "go on without the cursor and with --since 2")
 		since := strings.Fields(strings.SplitN(r.stderr, "--since ", 2)[1])[0]
-		if got := lines(t, other.ok(t, "events", "--follow", "--since", since, "--limit", "12", "-o", "json")); len(got) != 12 {
+		if got := lines(t, other.ok(t, "events", "--follow", "--since", since, "--limit", "12", "-o", "json")); len(
+			got) != 12 {
 			t.Errorf("%d events", len(got))
 		}
 	})
@@ -101,7 +104,11 @@ func holdOpen(t *testing.T, d *db.DB) (end func()) {
 	go func() {
 		defer close(done)
 		_ = d.Transaction(context.Background(), func(tx db.Tx) error { // it is rolled back
-			eventstore.NewRepository(d).Append(tx, []events.Event{{PipelineExecutionID: dbtype.NewID(), EventType: events.Annotation, EventData: dbtype.JSON("{}")}})
+			eventstore.NewRepository(d).
+				Append(tx, []events.Event{{
+					PipelineExecutionID: dbtype.NewID(), EventType: events.Annotation,
+					EventData: dbtype.JSON("{}"),
+				}})
 			if err := tx.SendBatch(); err != nil {
 				t.Errorf("append: %v", err)
 			}
@@ -123,13 +130,16 @@ func TestFollowSaysWhyItWaits(t *testing.T) {
 	following := p.begin(t, "events", "--follow", "--since", "all", "--limit", "12", "-o", "json")
 	p.ok(t, "run", file(t, "two.yaml", two))
 	dbtest.Eventually(t, "it says why", func() bool { return strings.Contains(following.stderr.String(), "culprit") })
-	contains(t, p.plain(following.stderr.String()), "behind open transactions that may have earlier ones; nothing is lost", "idle in transaction", "pid ", "`sluice doctor`")
+	contains(t, p.plain(following.stderr.String()),
+		"behind open transactions that may have earlier ones; nothing is lost", "idle in transaction", "pid ",
+		"`sluice doctor`")
 	var tail found
 	dbtest.Eventually(t, "doctor says so", func() bool {
 		tail = check(t, p.run(t, "doctor", "-o", "json"), "tail")
 		return tail.State == "warn"
 	})
-	if len(tail.Sessions) != 1 || tail.Sessions[0].Application != "culprit" || tail.Sessions[0].PID == 0 || !strings.Contains(*tail.Advice, "pg_terminate_backend") {
+	if len(tail.Sessions) != 1 || tail.Sessions[0].Application != "culprit" || tail.Sessions[0].PID == 0 ||
+		!strings.Contains(*tail.Advice, "pg_terminate_backend") {
 		t.Errorf("doctor: %+v", tail)
 	}
 	contains(t, p.ok(t, "doctor"), "application culprit, idle in transaction")
@@ -152,11 +162,13 @@ func TestFollowComesBack(t *testing.T) {
 	terminate := func() bool {
 		n := 0
 		err := d.Query(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'sluice tail' AND query LIKE 'SELECT last_value%'`, nil, func(scan func(...any) error) error { return scan(&n) })
+WHERE datname = current_database() AND application_name = 'sluice tail' AND query LIKE 'SELECT last_value%'`, nil,
+			func(scan func(...any) error) error { return scan(&n) })
 		return err == nil && n > 0
 	}
 	dbtest.Eventually(t, "its connection is ended", terminate)
-	dbtest.Eventually(t, "it is back", func() bool { return strings.Contains(following.stderr.String(), "the database is back") })
+	dbtest.Eventually(t, "it is back",
+		func() bool { return strings.Contains(following.stderr.String(), "the database is back") })
 	p.ok(t, "run", path)
 	if got := lines(t, following.wait(t).stdout); len(got) != 24 || got[23].SequenceNum != 24 {
 		t.Errorf("%d events, the last %+v", len(got), got[len(got)-1])
@@ -189,38 +201,46 @@ func TestDoctor(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
 		r := p.run(t, "doctor", "-o", "json")
-		if f := check(t, r, "workers"); r.code != 0 || f.State != "warn" || *f.Advice != "start `sluice serve`: nobody works" {
+		if f := check(t, r, "workers"); r.code != 0 || f.State != "warn" ||
+			*f.Advice != "start `sluice serve`: nobody works" {
 			t.Errorf("exit code %d: %+v", r.code, f)
 		}
 		p.begin(t, "serve", "--workers", "1")
-		dbtest.Eventually(t, "the worker is there", func() bool { return check(t, p.run(t, "doctor", "-o", "json"), "workers").State == "ok" })
+		dbtest.Eventually(t, "the worker is there",
+			func() bool { return check(t, p.run(t, "doctor", "-o", "json"), "workers").State == "ok" })
 		for _, f := range decode[listing[found]](t, p.ok(t, "doctor", "-o", "json")).Items {
 			if f.State != "ok" || f.Advice != nil || f.Found == "" || len(f.Sessions) > 0 {
 				t.Errorf("%+v", f)
 			}
 		}
 		p.start(t, file(t, "far.yaml", "name: far\ntasks: [{id: a, run: echo a, queue: far}]\n"))
-		if f := check(t, p.run(t, "doctor", "-o", "json"), "outbox"); !strings.Contains(f.Found, "no live worker serves 1") {
+		if f := check(t, p.run(t, "doctor", "-o", "json"), "outbox"); !strings.Contains(f.Found,
+			"no live worker serves 1") {
 			t.Errorf("%+v", f)
 		}
 		age(t, p.url, 2*time.Minute)
-		if r := p.run(t, "doctor"); r.code != 0 || !strings.Contains(r.stdout, "outbox") || !strings.Contains(r.stdout, "warn") {
+		if r := p.run(t, "doctor"); r.code != 0 || !strings.Contains(r.stdout, "outbox") ||
+			!strings.Contains(r.stdout, "warn") {
 			t.Errorf("exit code %d\n%s", r.code, r.stdout)
 		}
 		age(t, p.url, 2*time.Hour)
 		r = p.run(t, "doctor", "-o", "json")
-		if f := check(t, r, "outbox"); r.code != 1 || f.State != "bad" || !strings.Contains(*f.Advice, "`sluice outbox`") {
+		if f := check(t, r, "outbox"); r.code != 1 || f.State != "bad" ||
+			!strings.Contains(*f.Advice, "`sluice outbox`") {
 			t.Errorf("exit code %d: %+v", r.code, f)
 		}
 	})
 	many := &program{url: dbtest.SQLiteURL(t)}
-	many.ok(t, "start", file(t, "far.yaml", "name: far\ntasks: [{id: a, run: echo a, queue: far}]\n"), "--count", "10001")
-	if f := check(t, many.run(t, "doctor", "-o", "json"), "outbox"); f.Found != "10001 tasks wait, of those due no live worker serves 10000 of the first 10000" {
+	many.ok(t, "start", file(t, "far.yaml", "name: far\ntasks: [{id: a, run: echo a, queue: far}]\n"), "--count",
+		"10001")
+	if f := check(t, many.run(t, "doctor", "-o", "json"),
+		"outbox"); f.Found != "10001 tasks wait, of those due no live worker serves 10000 of the first 10000" {
 		t.Errorf("%+v", f)
 	}
 	for url, words := range map[string]string{
-		"postgres://postgres@127.0.0.1:1/nothing?connect_timeout=2": "check --database-url", dbtest.EmptyPostgresURL(t): "run `sluice migrate`",
-		dbtest.EmptySQLiteURL(t): "`sluice run FILE` makes one",
+		"postgres://postgres@127.0.0.1:1/nothing?connect_timeout=2": "check --database-url",
+		dbtest.EmptyPostgresURL(t):                                  "run `sluice migrate`",
+		dbtest.EmptySQLiteURL(t):                                    "`sluice run FILE` makes one",
 	} {
 		r := (&program{url: url}).run(t, "doctor")
 		if r.code != 1 || !strings.Contains(r.stdout, "bad") || !strings.Contains(r.stdout, words) {

@@ -86,7 +86,8 @@ func paintFor(w *terminal.Writer) paint {
 // status colours the status of a task, an attempt or a pipeline execution.
 func (p paint) status(s string) string {
 	code := map[string]string{
-		"Completed": "32", "Running": "36", "Ready": "34", "Queued": "34", "Failed": "31", "Abandoned": "31", "Lost": "31", "Cancelled": "33", "Paused": "33",
+		"Completed": "32", "Running": "36", "Ready": "34", "Queued": "34", "Failed": "31", "Abandoned": "31",
+		"Lost": "31", "Cancelled": "33", "Paused": "33",
 		"Skipped": "2", "NotStarted": "2",
 	}[s]
 	if !p || code == "" {

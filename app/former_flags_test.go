@@ -18,11 +18,13 @@ func TestFormerFlags(t *testing.T) {
 	p.ok(t, "show", id, "--timeline", "telling")
 	p.fails(t, 2, []string{`"many"`, "max-violations", "expected a whole number"}, "verify", "--max-breaches", "many")
 	p.fails(t, 2, []string{"expected one of summary, all, none"}, "show", id, "--timeline", "everything")
-	if help := p.ok(t, "verify", "--help"); strings.Contains(help, "max-breaches") || !strings.Contains(help, "--max-violations") {
+	if help := p.ok(t, "verify", "--help"); strings.Contains(help, "max-breaches") ||
+		!strings.Contains(help, "--max-violations") {
 		t.Errorf("the help is\n%s", help)
 	}
 	config := file(t, "settings.yaml", "max-breaches: many\n")
-	p.fails(t, 2, []string{config + `:1:15: max-breaches: "many": expected a whole number`}, "verify", "--config", config)
+	p.fails(t, 2, []string{config + `:1:15: max-breaches: "many": expected a whole number`}, "verify", "--config",
+		config)
 	twice := file(t, "twice.yaml", "max-breaches: 1\nmax-violations: 2\n")
 	p.fails(t, 2, []string{twice + `:2:1: "max-violations" is set twice`}, "verify", "--config", twice)
 	t.Setenv("SLUICE_MAX_BREACHES", "several")

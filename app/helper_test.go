@@ -48,7 +48,10 @@ type result struct {
 // each runs a test of the program on both databases, and then verifies with the program what the test left.
 func each(t *testing.T, run func(t *testing.T, p *program)) {
 	t.Helper()
-	for name, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
+	for name, url := range map[string]func(testing.TB) string{
+		"sqlite":   dbtest.SQLiteURL,
+		"postgres": dbtest.PostgresURL,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := &program{url: url(t)}

@@ -84,7 +84,8 @@ func TestPrintedCommandsWork(t *testing.T) {
 		paste(t, raw("events", "--type", "task_failed", "--since", "1h", "--limit", "1"), 0)
 		paste(t, raw("events", "--limit", "2"), 1)
 		paste(t, raw("outbox", "--limit", "2"), 1)
-		if printed := paste(t, raw("show", "latest"), 1); !strings.Contains(strings.Join(printed, "\n"), "--tenant acme serve") {
+		if printed := paste(t, raw("show", "latest"), 1); !strings.Contains(strings.Join(printed, "\n"),
+			"--tenant acme serve") {
 			t.Errorf("the command of a worker is not that of the tenant: %q", printed)
 		}
 		paste(t, raw("show", nobody), 1)
@@ -95,10 +96,14 @@ func TestPrintedCommandsWork(t *testing.T) {
 // TestPasswordsAreNotPrinted checks that a printed command has the database's URL without its password.
 func TestPasswordsAreNotPrinted(t *testing.T) {
 	t.Parallel()
-	for _, url := range []string{"postgres://someone:very%2Fsecret@127.0.0.1:1/none", "postgres://someone@127.0.0.1:1/none?password=very%2Fsecret&connect_timeout=1"} {
+	for _, url := range []string{
+		"postgres://someone:very%2Fsecret@127.0.0.1:1/none",
+		"postgres://someone@127.0.0.1:1/none?password=very%2Fsecret&connect_timeout=1",
+	} {
 		p := &program{url: url}
 		r := p.raw(t.Context(), "show", "xyz")
-		if r.code != 2 || strings.Contains(r.stderr, "secret") || !strings.Contains(r.stderr, "someone@127.0.0.1:1/none") {
+		if r.code != 2 || strings.Contains(r.stderr, "secret") ||
+			!strings.Contains(r.stderr, "someone@127.0.0.1:1/none") {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)
 		}
 	}
@@ -140,7 +145,8 @@ func TestPages(t *testing.T) {
 			}
 			cursor = *page.Next
 		}
-		if all.Next != nil || len(all.Items) != 5 || len(rows) != 5 || rows[4] != all.Items[4] || rows[2] != all.Items[2] {
+		if all.Next != nil || len(all.Items) != 5 || len(rows) != 5 || rows[4] != all.Items[4] ||
+			rows[2] != all.Items[2] {
 			t.Errorf("%v in pages, %+v at once", rows, all)
 		}
 	})
@@ -179,7 +185,8 @@ func TestInterruptedOrder(t *testing.T) {
 		if r.code == 0 && done.Done == 3000 {
 			return // it was done before the interrupt
 		}
-		if r.code != 130 || done.Matched != 3000 || done.Done == 0 || done.Done >= 3000 || count("cancelled") == "3000" {
+		if r.code != 130 || done.Matched != 3000 || done.Done == 0 || done.Done >= 3000 ||
+			count("cancelled") == "3000" {
 			t.Errorf("exit code %d, %+v\n%s", r.code, done, r.stderr)
 		}
 		contains(t, r.stderr, "are left; the same command goes on")
@@ -194,8 +201,10 @@ func TestInterruptedOrder(t *testing.T) {
 func TestUnreadableURLsAreNotPrinted(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
-		"host=127.0.0.1 user=someone password=verysecret dbname=none", "postgres:/someone:verysecret@127.0.0.1:1/none", "someone:verysecret@127.0.0.1/none",
-		"postgres://someone:very/secret@127.0.0.1:1/none", "postgres://someone@127.0.0.1:1/none?sslpassword=verysecret&sslmode=disable",
+		"host=127.0.0.1 user=someone password=verysecret dbname=none", "postgres:/someone:verysecret@127.0.0.1:1/none",
+		"someone:verysecret@127.0.0.1/none",
+		"postgres://someone:very/secret@127.0.0.1:1/none",
+		"postgres://someone@127.0.0.1:1/none?sslpassword=verysecret&sslmode=disable",
 		"postgres://someone@127.0.0.1:1/none?passphrase=verysecret",
 	} {
 		p := &program{url: url}

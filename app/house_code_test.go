@@ -24,7 +24,10 @@ var mayWrite = map[string][]string{
 		retaining, importingRows,
 	},
 	"execution_events": {"modules/events/eventstore/repository.go", retaining, importingRows},
-	"task_outbox":      {"modules/outbox/outbox.go", "modules/outbox/claim_filter.go", "modules/outbox/private.go", importingRows},
+	"task_outbox": {
+		"modules/outbox/outbox.go", "modules/outbox/claim_filter.go", "modules/outbox/private.go",
+		importingRows,
+	},
 	"execution_labels": {"modules/pipelines/engine/labels.go", retaining, importing},
 	"log_chunks":       {"modules/tasks/taskstore/logs.go", retaining, importingRows},
 	"chores":           {"modules/chores/chores.go"},
@@ -201,7 +204,8 @@ func TestNoGORMHooks(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, d := range s.tree.Decls {
 			if f, ok := d.(*ast.FuncDecl); ok && f.Recv != nil && hook.MatchString(f.Name.Name) {
-				t.Errorf("%s: method %s is a GORM hook: an event is written where one can read it", s.at(f), f.Name.Name)
+				t.Errorf("%s: method %s is a GORM hook: an event is written where one can read it", s.at(f),
+					f.Name.Name)
 			}
 		}
 	}
@@ -244,21 +248,26 @@ func TestOneWayToTheTerminal(t *testing.T) {
 	t.Parallel()
 	mayObey := []string{"platform/terminal/writer.go", "app/progress_bar.go", "app/live.go"}
 	for _, s := range sources(t) {
-		if s.test || s.pkg != "app" && !strings.HasPrefix(s.pkg, "modules/") && !strings.HasPrefix(s.pkg, "platform/") || strings.HasPrefix(s.pkg, "platform/db/dbtest") {
+		if s.test || s.pkg != "app" && !strings.HasPrefix(s.pkg, "modules/") &&
+			!strings.HasPrefix(s.pkg, "platform/") || strings.HasPrefix(s.pkg, "platform/db/dbtest") {
 			continue
 		}
 		ast.Inspect(s.tree, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.SelectorExpr:
-				if x, ok := n.X.(*ast.Ident); ok && x.Name == "os" && (n.Sel.Name == "Stdout" || n.Sel.Name == "Stderr") {
+				if x, ok := n.X.(*ast.Ident); ok && x.Name == "os" &&
+					(n.Sel.Name == "Stdout" || n.Sel.Name == "Stderr") {
 					t.Errorf("%s uses os.%s: print to a command's own stdout or stderr", s.at(n), n.Sel.Name)
 				}
-				if x, ok := n.X.(*ast.Ident); ok && x.Name == "fmt" && slices.Contains([]string{"Print", "Printf", "Println"}, n.Sel.Name) {
+				if x, ok := n.X.(*ast.Ident); ok && x.Name == "fmt" &&
+					slices.Contains([]string{"Print", "Printf", "Println"}, n.Sel.Name) {
 					t.Errorf("%s uses fmt.%s: print to a command's own stdout", s.at(n), n.Sel.Name)
 				}
 			case *ast.BasicLit:
-				if text, err := strconv.Unquote(n.Value); n.Kind == token.STRING && err == nil && strings.Contains(text, "\x1b") && !slices.Contains(mayObey, s.path) {
-					t.Errorf("%s holds an escape sequence: paint by terminal.Paint, move by terminal.Writer.Redraw", s.at(n))
+				if text, err := strconv.Unquote(n.Value); n.Kind == token.STRING && err == nil &&
+					strings.Contains(text, "\x1b") && !slices.Contains(mayObey, s.path) {
+					t.Errorf("%s holds an escape sequence: paint by terminal.Paint, move by terminal.Writer.Redraw",
+						s.at(n))
 				}
 			}
 			return true

@@ -40,7 +40,8 @@ var mayImport = map[string][]string{
 		"modules/tasks", "modules/events", "modules/events/eventstore", "modules/outbox", "platform/db",
 	},
 	"modules/pipelines/engine": {
-		"modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/tasks/taskstore", "modules/leases",
+		"modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/tasks/taskstore",
+		"modules/leases",
 		"modules/events", "modules/events/eventstore", "modules/outbox", "platform/db",
 	},
 	"modules/workers": {
@@ -50,7 +51,10 @@ var mayImport = map[string][]string{
 	"modules/rundirs":        {"platform/db"},
 	"modules/handlers/*":     {"modules/handlers/web", "modules/tasks", "platform/redact"},
 	"modules/handlers/shell": {"modules/pipelines/definition", "modules/tasks"},
-	"modules/handlers/wait":  {"modules/handlers/web", "modules/tasks", "modules/pipelines/definition", "platform/redact"},
+	"modules/handlers/wait": {
+		"modules/handlers/web", "modules/tasks", "modules/pipelines/definition",
+		"platform/redact",
+	},
 	"modules/bench": {
 		"modules/workers", "modules/pipelines", "modules/pipelines/definition", "modules/pipelines/engine",
 		"modules/tasks", "modules/events", "modules/audit", "platform/db",
@@ -62,8 +66,14 @@ var mayImport = map[string][]string{
 		"modules/pipelines", "modules/pipelines/definition", "modules/pipelines/engine", "modules/tasks",
 		"modules/events", "platform/db",
 	},
-	"modules/health":  {"modules/workers", "modules/pipelines", "modules/pipelines/engine", "modules/outbox", "platform/db"},
-	"modules/audit":   {"modules/events", "modules/pipelines/definition", "modules/seal", "modules/tasks", "platform/db"},
+	"modules/health": {
+		"modules/workers", "modules/pipelines", "modules/pipelines/engine", "modules/outbox",
+		"platform/db",
+	},
+	"modules/audit": {
+		"modules/events", "modules/pipelines/definition", "modules/seal", "modules/tasks",
+		"platform/db",
+	},
 	"modules/history": {"modules/audit", "modules/pipelines", "modules/tasks", "modules/events"},
 	"modules/inspect": {
 		"modules/history", "modules/audit", "modules/pipelines", "modules/pipelines/engine", "modules/tasks",
@@ -72,11 +82,15 @@ var mayImport = map[string][]string{
 	},
 	"modules/views":           {"modules/pipelines", "modules/tasks"},
 	"modules/audit/audittest": {"modules/audit", "platform/db", "platform/db/dbtest"},
-	"modules/enginetest":      {"modules/*", "modules/*/*", "modules/audit/audittest", "platform/db", "platform/db/dbtest"},
-	"app":                     {"modules/*", "modules/*/*", "platform/*"},
+	"modules/enginetest": {
+		"modules/*", "modules/*/*", "modules/audit/audittest", "platform/db",
+		"platform/db/dbtest",
+	},
+	"app": {"modules/*", "modules/*/*", "platform/*"},
 	"client": {
 		"modules/pipelines", "modules/pipelines/definition", "modules/pipelines/engine", "modules/tasks",
-		"modules/tasks/taskstore", "modules/events/eventstore", "modules/leases", "modules/outbox", "modules/workers", "platform/db",
+		"modules/tasks/taskstore", "modules/events/eventstore", "modules/leases", "modules/outbox", "modules/workers",
+		"platform/db",
 	},
 	"sluicetest": {
 		"client", "modules/pipelines", "modules/pipelines/definition", "modules/tasks",
@@ -97,11 +111,15 @@ var everywhere = []string{"platform/dbtype"}
 
 // testHelpers may be imported by any test, and otherwise only where the table allows it.
 var testHelpers = []string{
-	"platform/db/dbtest", "platform/db/dbtest/localpg", "modules/audit/audittest", "modules/enginetest", "modules/pipelines/oracle",
+	"platform/db/dbtest", "platform/db/dbtest/localpg", "modules/audit/audittest", "modules/enginetest",
+	"modules/pipelines/oracle",
 }
 
 // drivers are the packages for one database.
-var drivers = []string{"gorm.io/driver/", "github.com/jackc/pgx/", "github.com/mattn/go-sqlite3", "modernc.org/sqlite", "github.com/pressly/goose/", "github.com/lib/pq"}
+var drivers = []string{
+	"gorm.io/driver/", "github.com/jackc/pgx/", "github.com/mattn/go-sqlite3", "modernc.org/sqlite",
+	"github.com/pressly/goose/", "github.com/lib/pq",
+}
 
 // source is a parsed file of this repository.
 type source struct {
@@ -258,13 +276,15 @@ var withoutDatabase = []string{
 func TestDomainLinksNoDatabase(t *testing.T) {
 	t.Parallel()
 	for _, pkg := range withoutDatabase {
-		list, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "github.com/sluiceworks/sluice/"+pkg).Output()
+		list, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "github.com/sluiceworks/sluice/"+pkg).
+			Output()
 		if err != nil {
 			t.Fatal(pkg, err)
 		}
 		for _, p := range strings.Fields(string(list)) {
 			own, isOwn := strings.CutPrefix(p, "github.com/sluiceworks/sluice/")
-			if strings.HasPrefix(p, "gorm.io/") || isDriver(p) || isOwn && (own == "platform/db" || own == "migrations") {
+			if strings.HasPrefix(p, "gorm.io/") || isDriver(p) || isOwn &&
+				(own == "platform/db" || own == "migrations") {
 				t.Errorf("%s links %s", pkg, p)
 			}
 		}
@@ -272,15 +292,18 @@ func TestDomainLinksNoDatabase(t *testing.T) {
 }
 
 func isDriver(pkg string) bool {
-	return slices.ContainsFunc(drivers, func(d string) bool { return strings.HasPrefix(pkg+"/", d) || strings.HasPrefix(pkg, d) })
+	return slices.ContainsFunc(drivers,
+		func(d string) bool { return strings.HasPrefix(pkg+"/", d) || strings.HasPrefix(pkg, d) })
 }
 
 // TestFxIsForComposition checks that constructors are plain, and usable without fx.
 func TestFxIsForComposition(t *testing.T) {
 	t.Parallel()
 	for _, s := range sources(t) {
-		composes := path.Base(s.path) == "module.go" || s.pkg == "app" || s.pkg == "." || strings.HasPrefix(s.pkg, "examples/")
-		if !composes && !s.test && slices.ContainsFunc(s.imports(t), func(p string) bool { return strings.HasPrefix(p, "go.uber.org/fx") }) {
+		composes := path.Base(s.path) == "module.go" || s.pkg == "app" || s.pkg == "." ||
+			strings.HasPrefix(s.pkg, "examples/")
+		if !composes && !s.test &&
+			slices.ContainsFunc(s.imports(t), func(p string) bool { return strings.HasPrefix(p, "go.uber.org/fx") }) {
 			t.Errorf("%s imports fx; that is for module.go and app", s.path)
 		}
 	}

@@ -60,7 +60,8 @@ the file was written then counts as lost with its worker, and runs again: see to
 			case unsound:
 				fmt.Fprintf(c.stdout, "nothing was imported: the copy does not verify\n%s", doc.Verified)
 			default:
-				fmt.Fprintf(c.stdout, "imported %s, %s, %s\n%s", counted(doc.Imported.Executions, "execution"), counted(doc.Imported.Tasks, "task"),
+				fmt.Fprintf(c.stdout, "imported %s, %s, %s\n%s", counted(doc.Imported.Executions, "execution"),
+					counted(doc.Imported.Tasks, "task"),
 					counted(doc.Imported.Events, "event"), doc.Verified)
 			}
 			if unsound && (err == nil || errors.Is(err, errNotIntact)) {
@@ -96,7 +97,8 @@ var errNotIntact = errors.New("the imported executions do not verify")
 func explainImport(err error) error {
 	switch {
 	case errors.Is(err, archive.ErrOpen):
-		return withHint(usageError{err}, "export with --ended, or import with --include-open (`sluice import --help` says what that means)")
+		return withHint(usageError{err},
+			"export with --ended, or import with --include-open (`sluice import --help` says what that means)")
 	case errors.Is(err, archive.ErrExists):
 		return withHint(usageError{err}, "nothing was written: an import never changes what is there")
 	case errors.Is(err, archive.ErrFormat), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrContent):

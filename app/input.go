@@ -23,12 +23,16 @@ type inputFlags struct {
 }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.input, "input", "", "the run's input as `JSON`, or @FILE with it (@- reads standard input)")
-	cmd.Flags().StringArrayVar(&f.set, "set", nil, "one field of the input as `KEY=VALUE`; may be repeated, and wins over --input")
+	cmd.Flags().StringVar(&f.input, "input", "",
+		"the run's input as `JSON`, or @FILE with it (@- reads standard input)")
+	cmd.Flags().StringArrayVar(&f.set, "set", nil,
+		"one field of the input as `KEY=VALUE`; may be repeated, and wins over --input")
 }
 
 // resolve returns the input, checked against the definition.
-func (f *inputFlags) resolve(ctx context.Context, def *definition.Definition, stdin io.Reader) (json.RawMessage, error) {
+func (f *inputFlags) resolve(
+	ctx context.Context, def *definition.Definition, stdin io.Reader,
+) (json.RawMessage, error) {
 	raw, err := f.merged(ctx, def, stdin)
 	if err != nil {
 		return nil, err
@@ -88,7 +92,8 @@ func (f *inputFlags) document(ctx context.Context, stdin io.Reader) (json.RawMes
 		err = definition.CheckUnique(raw)
 	}
 	if err != nil {
-		return nil, withHint(usagef("%s: %w", name, err), `write --input '{"key": "value"}', or --input @FILE, or --set key=value`)
+		return nil, withHint(usagef("%s: %w", name, err),
+			`write --input '{"key": "value"}', or --input @FILE, or --set key=value`)
 	}
 	return bytes.TrimSpace(raw), nil
 }

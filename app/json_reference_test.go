@@ -23,7 +23,8 @@ type shape struct {
 
 // asWritten are fields whose content is the user's, or differs between runs.
 var asWritten = map[string]bool{
-	"input": true, "output": true, "labels": true, "data": true, "default": true, "choices": true, "definition": true, "with": true,
+	"input": true, "output": true, "labels": true, "data": true, "default": true, "choices": true, "definition": true,
+	"with":     true,
 	"settings": true, "server": true, "counts": true,
 }
 
@@ -92,7 +93,8 @@ func (s *shape) write(b *strings.Builder, path string) {
 	for _, k := range slices.Sorted(maps.Keys(s.fields)) {
 		f, at := s.fields[k], path+k
 		types := slices.Sorted(maps.Keys(f.types))
-		if i := slices.Index(types, "text"); i >= 0 && len(types) > 1 && (types[0] == "id" || slices.Contains(types, "time")) {
+		if i := slices.Index(types, "text"); i >= 0 && len(types) > 1 &&
+			(types[0] == "id" || slices.Contains(types, "time")) {
 			types = slices.DeleteFunc(types, func(t string) bool { return t == "id" || t == "time" })
 		}
 		fmt.Fprintf(b, "| `%s` | %s |\n", at, strings.Join(types, ", "))
@@ -189,7 +191,8 @@ func TestJSONReference(t *testing.T) {
 		s.write(&b, "")
 	}
 	// Whether a field is null can depend on the moment.
-	app.CompareReference(t, "../docs/json.md", b.String(), strings.NewReplacer(" null |", " |", "null, ", "", ", null", ""))
+	app.CompareReference(t, "../docs/json.md", b.String(),
+		strings.NewReplacer(" null |", " |", "null, ", "", ", null", ""))
 }
 
 // forAnswers creates what the commands ask about.
@@ -208,5 +211,6 @@ func (p *program) forAnswers(t *testing.T) *strings.Replacer {
 	p.begin(t, "serve", "--queues", "elsewhere")
 	dbtest.Eventually(t, "a worker is there", func() bool { return strings.Contains(p.ok(t, "workers"), "elsewhere") })
 	return strings.NewReplacer("ID2", id2, "ID", id, "OTHER", other, "OPEN", open, "FIRST", first, "FAILING", failing,
-		"MISTAKES", "../examples/mistakes/invalid.yaml", "BACKUP", filepath.Join(t.TempDir(), "copy.db"), "EXPORT", export)
+		"MISTAKES", "../examples/mistakes/invalid.yaml", "BACKUP", filepath.Join(t.TempDir(), "copy.db"), "EXPORT",
+		export)
 }

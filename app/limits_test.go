@@ -56,16 +56,19 @@ func TestFullHandlerIsTold(t *testing.T) {
 			t.Errorf("%+v", w)
 		}
 		contains(t, p.ok(t, "workers"), "gate=1,http=7,shell=64,wait=5", "0/1000")
-		id := p.start(t, file(t, "wide.yaml", "name: wide\ntasks: [{id: a, uses: gate}, {id: b, uses: gate}, {id: c, run: \"true\"}]"))
+		id := p.start(t, file(t, "wide.yaml",
+			"name: wide\ntasks: [{id: a, uses: gate}, {id: b, uses: gate}, {id: c, run: \"true\"}]"))
 		<-g.begun
 		dbtest.Eventually(t, "the command runs", func() bool { return p.show(t, id).statuses()["c"] == "Completed" })
-		reason := "due: waiting for a free place for gate (1 of 1 taken in 1 worker: `serve --handler-limit gate=N` changes that)"
+		reason := "due: waiting for a free place for gate (1 of 1 taken in 1 worker: `serve --handler-limit gate=N` " +
+			"changes that)"
 		contains(t, p.ok(t, "show", id), reason)
 		contains(t, p.ok(t, "outbox"), reason)
 		second := p.begin(t, "serve", "--workers", "1")
 		<-g.begun // the other process has capacity
 		dbtest.Eventually(t, "two workers", func() bool { return len(rows()) == 2 })
-		if list := rows(); !slices.ContainsFunc(list, func(r limitedRow) bool { return r.Slots == 1 && r.Limits == "" && r.SlotsUsed == 1 }) {
+		if list := rows(); !slices.ContainsFunc(list,
+			func(r limitedRow) bool { return r.Slots == 1 && r.Limits == "" && r.SlotsUsed == 1 }) {
 			t.Errorf("workers: %+v", list)
 		}
 		g.open <- nil

@@ -70,7 +70,8 @@ func (c *cli) listCommand() *cobra.Command {
 			}
 			c.printExecutions(list, starts, n.DB.Now(), f.given() || cursor != "")
 			if next != "" {
-				fmt.Fprintf(c.stderr, "older ones: %s list%s --limit %d --cursor %s\n", c.program, f.line(), limit, next)
+				fmt.Fprintf(c.stderr, "older ones: %s list%s --limit %d --cursor %s\n", c.program, f.line(), limit,
+					next)
 			}
 			return nil
 		})
@@ -79,7 +80,9 @@ func (c *cli) listCommand() *cobra.Command {
 }
 
 // page returns at most limit executions, and the cursor of the next page, which is empty for the last page.
-func (n listNeeds) page(ctx context.Context, f engine.Filter, limit int) (list []pipelines.Execution, next string, err error) {
+func (n listNeeds) page(
+	ctx context.Context, f engine.Filter, limit int,
+) (list []pipelines.Execution, next string, err error) {
 	f.Limit = limit + 1
 	list, err = n.Executions.List(ctx, f)
 	if err != nil || len(list) <= limit {
@@ -140,7 +143,9 @@ func (c *cli) countCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) printExecutions(list []pipelines.Execution, starts map[dbtype.ID]dbtype.Time, now time.Time, chosen bool) {
+func (c *cli) printExecutions(
+	list []pipelines.Execution, starts map[dbtype.ID]dbtype.Time, now time.Time, chosen bool,
+) {
 	switch {
 	case len(list) == 0 && chosen:
 		fmt.Fprintln(c.stderr, "no execution matches")
@@ -161,11 +166,13 @@ func (c *cli) printExecutions(list []pipelines.Execution, starts map[dbtype.ID]d
 			took = span(now.Sub(started.Time))
 		}
 		rows[i] = []string{
-			x.ID.String(), x.PipelineName, p.status(progressOf(x, started)), moment(x.CreatedAt), waitedFor(x, started, now), took, openTasks(x),
+			x.ID.String(), x.PipelineName, p.status(progressOf(x, started)), moment(x.CreatedAt),
+			waitedFor(x, started, now), took, openTasks(x),
 			errorLine(string(x.Error), 100),
 		}
 	}
-	printWithErrors(c.stdout, []string{"id", "pipeline", "status", "created", "waited", "duration", "open tasks", "error"}, rows, "pipeline")
+	printWithErrors(c.stdout,
+		[]string{"id", "pipeline", "status", "created", "waited", "duration", "open tasks", "error"}, rows, "pipeline")
 }
 
 // progressOf returns the status of a run for display. A run of which no task has started is Queued.

@@ -47,11 +47,14 @@ func TestServeListens(t *testing.T) {
 		if status, body := ask(t, m[1], "/readyz"); status != http.StatusOK || !strings.Contains(body, `"ready":true`) {
 			t.Errorf("/readyz: %d %s", status, body)
 		}
-		if status, body := ask(t, m[1], "/metrics"); status != http.StatusOK || !strings.Contains(body, "\nsluice_tasks_claimed_total{tenant=\"default\"} 1\n") || !strings.Contains(body, "\nsluice_slots{state=\"used\"} 1\n") {
+		if status, body := ask(t, m[1], "/metrics"); status != http.StatusOK ||
+			!strings.Contains(body, "\nsluice_tasks_claimed_total{tenant=\"default\"} 1\n") ||
+			!strings.Contains(body, "\nsluice_slots{state=\"used\"} 1\n") {
 			t.Errorf("/metrics: %d %s", status, body)
 		}
 		serve.interrupt()
-		dbtest.Eventually(t, "it is not ready", func() bool { status, _ := ask(t, m[1], "/readyz"); return status == http.StatusServiceUnavailable })
+		dbtest.Eventually(t, "it is not ready",
+			func() bool { status, _ := ask(t, m[1], "/readyz"); return status == http.StatusServiceUnavailable })
 		if status, body := ask(t, m[1], "/livez"); status != http.StatusOK || body != "ok\n" {
 			t.Errorf("/livez: %d %s", status, body)
 		}
@@ -80,7 +83,8 @@ func TestServeRefusesToListen(t *testing.T) {
 		}
 	})
 	address := taken.Addr().String()
-	p.fails(t, 2, []string{"cannot listen on " + address + ": bind: address already in use", "--listen"}, "serve", "--listen", address)
+	p.fails(t, 2, []string{"cannot listen on " + address + ": bind: address already in use", "--listen"}, "serve",
+		"--listen", address)
 	p.fails(t, 2, []string{`"http" is no port from 0 to 65535`}, "serve", "--listen", ":http")
 	p.fails(t, 2, []string{"expected an address such as :8080"}, "serve", "--listen", "a:b:c")
 	contains(t, p.run(t, "workers").stderr, "no workers")

@@ -68,12 +68,14 @@ func (l *live) draw(v runView, width, height int) string {
 			done++
 		}
 	}
-	head := fmt.Sprintf("%s  %s  %d of %s done  %s", v.execution.PipelineName, l.paint.status(string(v.execution.Status)), done,
+	head := fmt.Sprintf("%s  %s  %d of %s done  %s", v.execution.PipelineName,
+		l.paint.status(string(v.execution.Status)), done,
 		counted(int64(len(v.tasks)), "task"), span(v.now.Sub(v.execution.CreatedAt.Time)))
 	if v.execution.Status == pipelines.Paused {
 		head += l.again("  `sluice resume " + v.execution.ID.String() + "`")
 	}
-	picture := text.Snip(terminal.Inline(head), width-1, "…") + "\n" + renderTable([]string{"task", "status", "attempt", "time", ""}, rows, width-1) + "\n"
+	picture := text.Snip(terminal.Inline(head), width-1, "…") + "\n" +
+		renderTable([]string{"task", "status", "attempt", "time", ""}, rows, width-1) + "\n"
 	if left > 0 {
 		picture += fmt.Sprintf("… %s\n", counted(int64(left), "more task"))
 	}

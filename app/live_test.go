@@ -32,13 +32,28 @@ func sample(t *testing.T) (*definition.Definition, runView) {
 	start := dbtype.NewTime(time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC))
 	now := dbtype.NewTime(start.Add(90 * time.Second))
 	list := []tasks.Task{
-		{TaskName: "fetch", Status: tasks.Completed, Attempt: 1, MaxAttempts: 1, StartedAt: start, CompletedAt: dbtype.NewTime(start.Add(1200 * time.Millisecond))},
-		{TaskName: "count", Status: tasks.Running, Attempt: 2, MaxAttempts: 3, StartedAt: dbtype.NewTime(now.Add(-5 * time.Second))},
-		{TaskName: "again", Status: tasks.Ready, Attempt: 1, MaxAttempts: 3, RetryAt: dbtype.NewTime(now.Add(12 * time.Second)), Error: "exit code 1"},
-		{TaskName: "broken", Status: tasks.Failed, Attempt: 1, MaxAttempts: 1, StartedAt: start, CompletedAt: now, Error: "no\nluck"},
+		{
+			TaskName: "fetch", Status: tasks.Completed, Attempt: 1, MaxAttempts: 1, StartedAt: start,
+			CompletedAt: dbtype.NewTime(start.Add(1200 * time.Millisecond)),
+		},
+		{
+			TaskName: "count", Status: tasks.Running, Attempt: 2, MaxAttempts: 3,
+			StartedAt: dbtype.NewTime(now.Add(-5 * time.Second)),
+		},
+		{
+			TaskName: "again", Status: tasks.Ready, Attempt: 1, MaxAttempts: 3,
+			RetryAt: dbtype.NewTime(now.Add(12 * time.Second)), Error: "exit code 1",
+		},
+		{
+			TaskName: "broken", Status: tasks.Failed, Attempt: 1, MaxAttempts: 1, StartedAt: start, CompletedAt: now,
+			Error: "no\nluck",
+		},
 		{TaskName: "join", Status: tasks.NotStarted},
 	}
-	return def, runView{execution: pipelines.Execution{PipelineName: "nightly", Status: pipelines.Running, CreatedAt: start}, tasks: list, now: now.Time}
+	return def, runView{execution: pipelines.Execution{
+		PipelineName: "nightly", Status: pipelines.Running,
+		CreatedAt: start,
+	}, tasks: list, now: now.Time}
 }
 
 func TestLivePicture(t *testing.T) {

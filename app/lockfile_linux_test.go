@@ -29,7 +29,8 @@ func TestLockFileSaysForWhomItWaits(t *testing.T) {
 	p := &program{url: url}
 	waiting := p.begin(t, "start", "../examples/first.yaml")
 	report := "waiting for the lock " + path + " (process 4711) for 1s: another migration or drop holds the lock"
-	dbtest.Eventually(t, "the wait is reported", func() bool { return strings.Contains(waiting.stderr.String(), report) })
+	dbtest.Eventually(t, "the wait is reported",
+		func() bool { return strings.Contains(waiting.stderr.String(), report) })
 	if err := lock.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -124,7 +124,8 @@ func (l *logReader) find(ctx context.Context, only []string) error {
 		}
 	}
 	if len(only) > 0 && len(l.ids) == 0 {
-		return withHint(fmt.Errorf("%w: the execution has no task %q", tasks.ErrNotFound, only[0]), didYouMean(only[0], known, "`sluice show "+l.id.String()+"` lists them"))
+		return withHint(fmt.Errorf("%w: the execution has no task %q", tasks.ErrNotFound, only[0]),
+			didYouMean(only[0], known, "`sluice show "+l.id.String()+"` lists them"))
 	}
 	l.out.several(len(l.ids) > 1)
 	if !l.flags.failed {
@@ -167,8 +168,12 @@ func (l *logReader) all() []taskstore.Position {
 // read shows the chunks after the positions.
 func (l *logReader) read(ctx context.Context, after []taskstore.Position) error {
 	return l.needs.Tasks.ReadChunks(ctx, after, func(c tasks.Chunk) error {
-		l.position[c.TaskExecutionID] = taskstore.Position{TaskExecutionID: c.TaskExecutionID, Attempt: c.Attempt, Seq: c.Seq}
-		if l.flags.attempt > 0 && c.Attempt != l.flags.attempt || l.failed != nil && !l.failed[attemptKey{c.TaskExecutionID, c.Attempt}] {
+		l.position[c.TaskExecutionID] = taskstore.Position{
+			TaskExecutionID: c.TaskExecutionID, Attempt: c.Attempt,
+			Seq: c.Seq,
+		}
+		if l.flags.attempt > 0 && c.Attempt != l.flags.attempt || l.failed != nil &&
+			!l.failed[attemptKey{c.TaskExecutionID, c.Attempt}] {
 			return nil
 		}
 		return l.out.write(l.names[c.TaskExecutionID], c)

@@ -41,7 +41,8 @@ func TestLogsWhileTheyHappen(t *testing.T) {
 		path, gate := waiting(t, "printf end")
 		id := p.start(t, path)
 		p.begin(t, "serve", "--workers", "2")
-		dbtest.Eventually(t, "its words are there", func() bool { return strings.Contains(p.ok(t, "logs", id), "before\n") })
+		dbtest.Eventually(t, "its words are there",
+			func() bool { return strings.Contains(p.ok(t, "logs", id), "before\n") })
 		if s := p.show(t, id).Execution.Status; s != "Running" {
 			t.Fatalf("the run is %s", s)
 		}
@@ -75,7 +76,8 @@ tasks:
 `)
 		id := p.start(t, path)
 		p.begin(t, "serve", "--workers", "2")
-		dbtest.Eventually(t, "it runs and has written", func() bool { return strings.Contains(p.ok(t, "logs", id), "before\n") })
+		dbtest.Eventually(t, "it runs and has written",
+			func() bool { return strings.Contains(p.ok(t, "logs", id), "before\n") })
 		p.ok(t, "cancel", id)
 		follower := p.begin(t, "logs", id, "--follow")
 		dbtest.Eventually(t, "its last words are there", func() bool {
@@ -96,7 +98,8 @@ func TestLogsOfKilledWorker(t *testing.T) {
 		path, gate := waiting(t, "true")
 		id := p.start(t, path)
 		worker, _ := p.process(t, "serve", "--lease", "1s", "--workers", "1")
-		dbtest.Eventually(t, "its words are there", func() bool { return strings.Contains(p.ok(t, "logs", id), "before\n") })
+		dbtest.Eventually(t, "its words are there",
+			func() bool { return strings.Contains(p.ok(t, "logs", id), "before\n") })
 		kill(t, worker)
 		open(t, gate)
 		p.begin(t, "serve", "--lease", "1s", "--workers", "1")
@@ -145,7 +148,8 @@ func TestLogsCommand(t *testing.T) {
 			Next *string
 		}
 		doc := decode[document](t, p.ok(t, "logs", id, "bad", "-o", "json"))
-		if len(doc.Items) != 2 || doc.Items[1].Task != "bad" || doc.Items[1].Stream != "stderr" || doc.Items[1].Text != "trouble\n" || doc.Items[1].Attempt != 2 {
+		if len(doc.Items) != 2 || doc.Items[1].Task != "bad" || doc.Items[1].Stream != "stderr" ||
+			doc.Items[1].Text != "trouble\n" || doc.Items[1].Attempt != 2 {
 			t.Errorf("%+v", doc)
 		}
 		if doc := decode[document](t, p.ok(t, "logs", id, "--attempt", "9", "-o", "json")); len(doc.Items) != 0 {
@@ -164,14 +168,18 @@ func TestRunShowsOutput(t *testing.T) {
 		path := file(t, "two.yaml", twoTasks)
 		err := p.run(t, "run", path).stderr
 		rest := err
-		for _, want := range []string{"good started", "good | fine\ngood | no end\n", "good completed", "bad started", "bad | trouble\n", "bad#2 | trouble\n", "bad failed"} {
+		for _, want := range []string{
+			"good started", "good | fine\ngood | no end\n", "good completed", "bad started",
+			"bad | trouble\n", "bad#2 | trouble\n", "bad failed",
+		} {
 			_, after, found := strings.Cut(rest, want)
 			if !found {
 				t.Fatalf("no %q in its turn in\n%s", want, err)
 			}
 			rest = after
 		}
-		if err := p.run(t, "run", path, "--quiet").stderr; strings.Contains(err, "| fine") || !strings.Contains(err, "good completed") {
+		if err := p.run(t, "run", path, "--quiet").stderr; strings.Contains(err, "| fine") ||
+			!strings.Contains(err, "good completed") {
 			t.Errorf("quiet:\n%s", err)
 		}
 	})

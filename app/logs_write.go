@@ -40,7 +40,8 @@ func (l *logLines) write(task string, c tasks.Chunk) error {
 	key := logStream{c.TaskExecutionID, c.Attempt, c.Stream}
 	s := l.streams[key]
 	if s == nil {
-		if n := len(l.order); !l.follows && n > 0 && (l.order[n-1].task != key.task || l.order[n-1].attempt != key.attempt) {
+		if n := len(l.order); !l.follows && n > 0 &&
+			(l.order[n-1].task != key.task || l.order[n-1].attempt != key.attempt) {
 			_ = l.end() // the attempt before is complete; line keeps the error
 		}
 		s = &logStreamState{}

@@ -16,7 +16,8 @@ func TestShowFailure(t *testing.T) {
 	each(t, func(t *testing.T, p *program) {
 		r := p.run(t, "run", "../examples/failing.yaml", "-o", "json")
 		id := decode[document](t, r.stdout).Execution.ID
-		contains(t, p.ok(t, "show", id), "failing Failed", "tasks      2 Completed, 1 Failed, 1 Skipped", "import attempt 1 Failed",
+		contains(t, p.ok(t, "show", id), "failing Failed", "tasks      2 Completed, 1 Failed, 1 Skipped",
+			"import attempt 1 Failed",
 			"import attempt 2 Failed", "  stderr | connection refused by the warehouse", "next: sluice retry "+id)
 		doc := p.show(t, id)
 		var failed int
@@ -28,7 +29,8 @@ func TestShowFailure(t *testing.T) {
 				continue
 			}
 			failed++
-			if a.Error == nil || !strings.Contains(*a.Error, "exit code 7") || a.ErrorKind == nil || *a.ErrorKind != "exit" ||
+			if a.Error == nil || !strings.Contains(*a.Error, "exit code 7") || a.ErrorKind == nil ||
+				*a.ErrorKind != "exit" ||
 				a.Stdout != "importing 3 rows\n" || !strings.Contains(a.Stderr, "refused") {
 				t.Errorf("attempt: %+v", a)
 			}
@@ -67,7 +69,8 @@ func TestWhyItWaits(t *testing.T) {
 		g := newGate()
 		p.extensions = []fx.Option{g.option(), laterOption()}
 		id := p.start(t, file(t, "gated.yaml", gated))
-		contains(t, p.ok(t, "show", id), `no live worker serves handler "gate": start `+"`sluice serve`", "waits for first")
+		contains(t, p.ok(t, "show", id), `no live worker serves handler "gate": start `+
+			"`sluice serve`", "waits for first")
 		contains(t, p.ok(t, "outbox"), "gated", "first", `no live worker serves handler "gate"`, id)
 
 		waiting := p.start(t, file(t, "later.yaml", "name: late\ntasks: [{id: wait, uses: later}]"))
@@ -86,7 +89,8 @@ tasks: [{id: again, run: exit 1, retry: {max_attempts: 2, delay: 1h, jitter: 0}}
 		<-g.begun
 		g.open <- nil
 		dbtest.Eventually(t, "the deferral and the retry", func() bool {
-			return strings.Contains(p.ok(t, "show", waiting), ": the exchange is closed (due in 59m") && strings.Contains(p.ok(t, "show", retried), "retry due in 59m")
+			return strings.Contains(p.ok(t, "show", waiting), ": the exchange is closed (due in 59m") &&
+				strings.Contains(p.ok(t, "show", retried), "retry due in 59m")
 		})
 		contains(t, p.ok(t, "show", waiting), "deferred until 20", "Ready/Deferred")
 		contains(t, p.ok(t, "outbox"), "due in 59m")
@@ -95,7 +99,8 @@ tasks: [{id: again, run: exit 1, retry: {max_attempts: 2, delay: 1h, jitter: 0}}
 			t.Errorf("serve: %+v", r)
 		}
 		contains(t, p.run(t, "workers").stderr, "no workers: `sluice serve` starts one")
-		if rows := decode[listing[map[string]any]](t, p.ok(t, "outbox", "-o", "json")).Items; len(rows) != 2 || rows[0]["id"] == nil || rows[0]["waiting"] == nil {
+		if rows := decode[listing[map[string]any]](t, p.ok(t, "outbox", "-o", "json")).Items; len(rows) != 2 ||
+			rows[0]["id"] == nil || rows[0]["waiting"] == nil {
 			t.Errorf("outbox: %v", rows)
 		}
 		contains(t, p.run(t, "outbox", "--limit", "1").stderr, "more: sluice outbox --limit 1 --cursor ")
@@ -123,7 +128,8 @@ func TestEvents(t *testing.T) {
 			return out
 		}
 		story := []string{
-			"task_created", "task_marked_ready", "task_claimed", "task_started", "task_retry_scheduled", "task_claimed", "task_started", "task_failed",
+			"task_created", "task_marked_ready", "task_claimed", "task_started", "task_retry_scheduled", "task_claimed",
+			"task_started", "task_failed",
 		}
 		if diff := cmp.Diff(story, types("--task-execution", one)); diff != "" {
 			t.Error(diff)
@@ -163,12 +169,14 @@ func TestCleanupEvents(t *testing.T) {
 			DryRun             bool `json:"dry_run"`
 		}
 		want := cleanup{Events: n, Executions: 1, DryRun: true}
-		if diff := cmp.Diff(want, decode[cleanup](t, p.ok(t, "cleanup-events", "--older-than", "0", "--dry-run", "-o", "json"))); diff != "" {
+		if diff := cmp.Diff(want,
+			decode[cleanup](t, p.ok(t, "cleanup-events", "--older-than", "0", "--dry-run", "-o", "json"))); diff != "" {
 			t.Error(diff)
 		}
 		contains(t, p.ok(t, "cleanup-events", "--older-than", "1d"), "removed 0 events of 0 executions")
 		want.DryRun = false
-		if diff := cmp.Diff(want, decode[cleanup](t, p.ok(t, "cleanup-events", "--older-than", "0", "-o", "json"))); diff != "" {
+		if diff := cmp.Diff(want,
+			decode[cleanup](t, p.ok(t, "cleanup-events", "--older-than", "0", "-o", "json"))); diff != "" {
 			t.Error(diff)
 		}
 		shown := p.ok(t, "show", id)
@@ -178,7 +186,8 @@ func TestCleanupEvents(t *testing.T) {
 		}
 		task := p.show(t, id).Tasks[0].ID
 		for _, of := range [][]string{{"--pipeline-execution", id}, {"--task-execution", task}} {
-			contains(t, p.run(t, append([]string{"events"}, of...)...).stderr, "no events: retention", fmt.Sprintf("%d events", n))
+			contains(t, p.run(t, append([]string{"events"}, of...)...).stderr, "no events: retention",
+				fmt.Sprintf("%d events", n))
 		}
 		contains(t, p.ok(t, "verify", id), "no breach")
 		p.fails(t, 5, []string{"the history of " + id + " has been removed"}, "retry", id)

@@ -36,7 +36,8 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 }
 
 func command(
-	ctx context.Context, inherited *orphans.Reaper, args []string, stdin io.Reader, stdout, stderr io.Writer, extensions []fx.Option,
+	ctx context.Context, inherited *orphans.Reaper, args []string, stdin io.Reader, stdout, stderr io.Writer,
+	extensions []fx.Option,
 ) int {
 	ctx, kill, stop := untilSignals(ctx)
 	defer stop()

@@ -28,7 +28,8 @@ type maintenanceFlags struct {
 func (f *maintenanceFlags) add(cmd *cobra.Command) {
 	f.retain.add(cmd)
 	f.every = time.Hour
-	cmd.Flags().Var(&duration{&f.every, minLease}, "cleanup-interval", "look for what is old enough once in `DURATION`, whatever the number of processes")
+	cmd.Flags().Var(&duration{&f.every, minLease}, "cleanup-interval",
+		"look for what is old enough once in `DURATION`, whatever the number of processes")
 	sealFlag(cmd, &f.seal)
 }
 
@@ -49,7 +50,9 @@ func (k maintenance) prepare(ctx context.Context, f maintenanceFlags) error {
 }
 
 // start starts retention and sealing beside a server. stop ends them and waits.
-func (k maintenance) start(ctx context.Context, f maintenanceFlags, dirs *rundirs.Store, log *zap.Logger) (stop func()) {
+func (k maintenance) start(
+	ctx context.Context, f maintenanceFlags, dirs *rundirs.Store, log *zap.Logger,
+) (stop func()) {
 	stopRetention := f.retain.background(ctx, k.Retention, f.every, log)
 	ctx, cancel := context.WithCancel(ctx)
 	var ended sync.WaitGroup
@@ -95,7 +98,8 @@ func newMaintenanceJobs(k maintenance, f maintenanceFlags, dirs *rundirs.Store, 
 func (k *maintenanceJobs) begin(ctx context.Context, tenant string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.stops[tenant] = k.keeping.start(db.WithTenant(ctx, tenant), k.flags, k.dirs, k.log.With(zap.String("tenant", tenant)))
+	k.stops[tenant] = k.keeping.start(db.WithTenant(ctx, tenant), k.flags, k.dirs,
+		k.log.With(zap.String("tenant", tenant)))
 }
 
 func (k *maintenanceJobs) end(tenant string) {
@@ -140,5 +144,6 @@ func chainEndHooks(a, b func(string)) func(string) {
 }
 
 func sealFlag(cmd *cobra.Command, on *bool) {
-	cmd.Flags().BoolVar(on, "seal", false, "seal executions when they end, from now on and whichever process ends them; 'sluice seal --off' ends that")
+	cmd.Flags().BoolVar(on, "seal", false,
+		"seal executions when they end, from now on and whichever process ends them; 'sluice seal --off' ends that")
 }

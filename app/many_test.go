@@ -19,7 +19,8 @@ type manyDone struct {
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
-		chain := file(t, "chain.yaml", "name: chain\ntasks:\n  - {id: a, run: 'true'}\n  - {id: b, needs: [a], run: 'true'}\n")
+		chain := file(t, "chain.yaml",
+			"name: chain\ntasks:\n  - {id: a, run: 'true'}\n  - {id: b, needs: [a], run: 'true'}\n")
 		ids := strings.Fields(p.ok(t, "start", chain, "--count", "1200", "--label", "batch=wrong"))
 		kept := p.start(t, chain)
 		count := func(args ...string) int {
@@ -32,18 +33,21 @@ func TestManyAtOnce(t *testing.T) {
 		if n := count("--label", "batch=wrong"); n != 1200 {
 			t.Fatalf("%d have the label", n)
 		}
-		p.fails(t, 2, []string{"cancel 1200 executions", "standard input is not a terminal", "--yes"}, "cancel", "--label", "batch=wrong")
+		p.fails(t, 2, []string{"cancel 1200 executions", "standard input is not a terminal", "--yes"}, "cancel",
+			"--label", "batch=wrong")
 		dry := decode[manyDone](t, p.ok(t, "cancel", "--label", "batch=wrong", "--dry-run", "-o", "json"))
 		if !dry.DryRun || dry.Matched != 1200 || dry.Done != 0 || count("--status", "running") != 1201 {
 			t.Fatalf("a dry run: %+v", dry)
 		}
 		contains(t, p.ok(t, "pause", "--label", "batch=wrong", "--yes"), "paused 1200 executions")
-		if count("--status", "paused,cancelled") != 1200 || len(decode[listing[any]](t, p.ok(t, "outbox", "-o", "json")).Items) != 1 {
+		if count("--status", "paused,cancelled") != 1200 ||
+			len(decode[listing[any]](t, p.ok(t, "outbox", "-o", "json")).Items) != 1 {
 			t.Error("not all are paused, or the outbox has their tasks still")
 		}
 		contains(t, p.ok(t, "resume", "--status", "paused", "--pipeline", "chain", "--yes"), "resumed 1200 executions")
 		p.ok(t, "cancel", ids[0])
-		done := decode[manyDone](t, p.ok(t, "cancel", "--label", "batch=wrong", "--yes", "--reason", "a typo", "-o", "json"))
+		done := decode[manyDone](t,
+			p.ok(t, "cancel", "--label", "batch=wrong", "--yes", "--reason", "a typo", "-o", "json"))
 		if done.Matched != 1199 || done.Done != 1199 || done.Refused != 0 || count("--status", "Cancelled") != 1200 {
 			t.Errorf("cancelled: %+v", done)
 		}
@@ -52,7 +56,8 @@ func TestManyAtOnce(t *testing.T) {
 		}
 		r := p.run(t, "cancel", ids[0], kept, nobody, "-o", "json")
 		some := decode[manyDone](t, r.stdout)
-		if r.code != 5 || some.Done != 1 || some.Refused != 2 || len(some.NotPossible) != 2 || !strings.Contains(some.NotPossible[0].Reason, "cannot cancel") {
+		if r.code != 5 || some.Done != 1 || some.Refused != 2 || len(some.NotPossible) != 2 ||
+			!strings.Contains(some.NotPossible[0].Reason, "cannot cancel") {
 			t.Errorf("exit code %d, %+v", r.code, some)
 		}
 		r = p.run(t, "retry", "--label", "batch=wrong", "--yes")
@@ -74,7 +79,8 @@ func TestShortIDs(t *testing.T) {
 	each(t, func(t *testing.T, p *program) {
 		p.fails(t, 3, []string{"no such pipeline execution"}, "show", "latest")
 		one := p.start(t, file(t, "one.yaml", "name: one\ntasks:\n  - {id: a, run: 'true'}\n"), "--label", "team=sales")
-		two := p.start(t, file(t, "two.yaml", "name: two\nlabels: {team: ops, tier: gold}\ntasks:\n  - {id: a, run: 'true'}\n"), "--label", "team=sales")
+		two := p.start(t, file(t, "two.yaml",
+			"name: two\nlabels: {team: ops, tier: gold}\ntasks:\n  - {id: a, run: 'true'}\n"), "--label", "team=sales")
 		common := 0
 		for one[common] == two[common] {
 			common++
@@ -99,7 +105,8 @@ func TestShortIDs(t *testing.T) {
 		} {
 			p.ok(t, args...)
 		}
-		p.fails(t, 2, []string{"ambiguous: 2 executions begin so", one + " (one, Running)", two + " (two, Running)"}, "show", one[:common])
+		p.fails(t, 2, []string{"ambiguous: 2 executions begin so", one + " (one, Running)", two + " (two, Running)"},
+			"show", one[:common])
 		r := p.run(t, "cancel", one[:common], "-o", "json")
 		ambiguous := decode[struct {
 			Error struct{ Candidates []string }
@@ -121,13 +128,15 @@ func TestShortIDs(t *testing.T) {
 				Waited   int64   `json:"waited_ms"`
 			}
 		}](t, p.ok(t, "list", "--label", "tier=gold", "-o", "json")).Items
-		if len(x) != 1 || x[0].ID != two || x[0].Labels["team"] != "sales" || x[0].Labels["tier"] != "gold" || x[0].Started != nil || x[0].Duration != nil {
+		if len(x) != 1 || x[0].ID != two || x[0].Labels["team"] != "sales" || x[0].Labels["tier"] != "gold" ||
+			x[0].Started != nil || x[0].Duration != nil {
 			t.Errorf("%+v", x)
 		}
 		contains(t, p.ok(t, "list"), "Queued")
 		p.fails(t, 2, []string{"expected NAME=VALUE"}, "list", "--label", "team")
 		// A copy in another database has the labels too.
-		moved, other := file(t, "moved.jsonl", p.ok(t, "export", "latest:two")), &program{url: "sqlite://" + t.TempDir() + "/other.db"}
+		moved, other := file(t, "moved.jsonl", p.ok(t, "export", "latest:two")),
+			&program{url: "sqlite://" + t.TempDir() + "/other.db"}
 		other.ok(t, "import", moved, "--include-open")
 		if got := strings.TrimSpace(other.ok(t, "count", "--label", "tier=gold")); got != "1" {
 			t.Errorf("%s imported with the label", got)

@@ -19,8 +19,14 @@ func (c *cli) migrateCommand() *cobra.Command {
 Any number of processes may call it at once.`,
 		Args: unknownCommand,
 	}
-	up := &cobra.Command{Use: "up", Example: "  sluice migrate up", Short: "Bring the schema up (what migrate alone does)", Args: arguments(0, 0, "")}
-	status := &cobra.Command{Use: "status", Example: "  sluice migrate status", Short: "Show the schema's version beside the program's", Args: arguments(0, 0, "")}
+	up := &cobra.Command{
+		Use: "up", Example: "  sluice migrate up",
+		Short: "Bring the schema up (what migrate alone does)", Args: arguments(0, 0, ""),
+	}
+	status := &cobra.Command{
+		Use: "status", Example: "  sluice migrate status",
+		Short: "Show the schema's version beside the program's", Args: arguments(0, 0, ""),
+	}
 	for _, sub := range []*cobra.Command{cmd, up, status} {
 		do := func(ctx context.Context, d *db.DB) error { return d.Migrate(ctx) }
 		if sub == status {

@@ -31,9 +31,12 @@ tasks:
 `)
 	r := p.run(t, "validate", path)
 	want := []string{
-		`:6:13: with.urll: unknown key (did you mean "url"?)`, `:7:12: with.zzz: unknown key (known keys: `, `:8:15: with.method: "a b" may not hold`,
-		`:9:16: with.timeout: invalid duration "soon"`, `:10:22: with.expect_status: 99 is not a status`, `:11:18: with.max_bytes: is a string, expected a whole number`,
-		`with.fil: unknown key (did you mean "file"?)`, `with.every: is shorter than`, `with.timeout: `, `with.extra: unknown key`, `with.until: is "now"`,
+		`:6:13: with.urll: unknown key (did you mean "url"?)`, `:7:12: with.zzz: unknown key (known keys: `,
+		`:8:15: with.method: "a b" may not hold`,
+		`:9:16: with.timeout: invalid duration "soon"`, `:10:22: with.expect_status: 99 is not a status`,
+		`:11:18: with.max_bytes: is a string, expected a whole number`,
+		`with.fil: unknown key (did you mean "file"?)`, `with.every: is shorter than`, `with.timeout: `,
+		`with.extra: unknown key`, `with.until: is "now"`,
 		`with: expected one of duration and until`,
 	}
 	contains(t, r.stdout+r.stderr, want...)
@@ -46,7 +49,11 @@ tasks:
 func TestFilesOfWindows(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
-		windows := func(name, text string) string { return file(t, name, "\ufeff"+strings.ReplaceAll(text, "\n", "\r\n")) }
+		windows := func(name,
+			text string,
+		) string {
+			return file(t, name, "\ufeff"+strings.ReplaceAll(text, "\n", "\r\n"))
+		}
 		env := windows("task.env", "A=1\nB=\"two words\"\n# remark\n")
 		pipeline := windows("p.yaml", `name: windows
 input: {a: {type: any}}
@@ -134,7 +141,8 @@ func TestDownloadsReplaceNoDatabase(t *testing.T) {
 		ended := func(doc document) {
 			t.Helper()
 			for _, task := range doc.Tasks {
-				if task.Status != "Failed" || task.Error == nil || !strings.Contains(*task.Error, "is a file of sluice itself") {
+				if task.Status != "Failed" || task.Error == nil ||
+					!strings.Contains(*task.Error, "is a file of sluice itself") {
 					t.Errorf("%s is %s: %v", task.TaskName, task.Status, task.Error)
 				}
 			}

@@ -21,7 +21,8 @@ func TestModelsMatchMigrations(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		for table, model := range map[string]any{
 			"chores": &chores.JobLease{}, "execution_events": &events.Event{}, "workers": &leases.Worker{},
-			"recoveries": &leases.Recovery{}, "task_outbox": &outbox.Entry{}, "pipeline_executions": &pipelines.Execution{},
+			"recoveries": &leases.Recovery{}, "task_outbox": &outbox.Entry{},
+			"pipeline_executions":  &pipelines.Execution{},
 			"pipeline_definitions": &engine.StoredDefinition{}, "log_chunks": &tasks.Chunk{},
 			"task_executions": &tasks.Task{},
 		} {

@@ -29,7 +29,8 @@ func TestNames(t *testing.T) {
 		shown := decode[map[string]any](t, p.ok(t, "show", id, "-o", "json"))
 		for _, doc := range []map[string]any{ran, shown} {
 			b := doc["tasks"].([]any)[1].(map[string]any)
-			if b["id"] != "b" || b["uses"] != "shell" || b["priority"] != "normal" || b["pipeline_execution_id"] != id || b["duration_ms"] == nil ||
+			if b["id"] != "b" || b["uses"] != "shell" || b["priority"] != "normal" ||
+				b["pipeline_execution_id"] != id || b["duration_ms"] == nil ||
 				len(b["task_execution_id"].(string)) != 36 || len(b["needs"].([]any)) != 1 {
 				t.Errorf("task %v", b)
 			}
@@ -44,7 +45,8 @@ func TestNames(t *testing.T) {
 			}
 		}
 		for kind, want := range map[string]string{
-			"task_created": "id max_attempts needs priority queue trigger_rule uses", "pipeline_started": "definition_version pipeline task_count",
+			"task_created":     "id max_attempts needs priority queue trigger_rule uses",
+			"pipeline_started": "definition_version pipeline task_count",
 		} {
 			if got := strings.Join(slices.Sorted(maps.Keys(data[kind])), " "); got != want {
 				t.Errorf("%s holds %s, want %s", kind, got, want)
@@ -55,7 +57,16 @@ func TestNames(t *testing.T) {
 		}
 		old := []string{`"task_name"`, `"pipeline_name"`, `"handler"`, `"dependencies"`}
 		for _, args := range [][]string{
-			{"list"}, {"show", id}, {"show", id, "--at", "0s"}, {"events"}, {"diff", id, id}, {"verify", id}, {"validate", path}, {"outbox"}, {"workers"}, {"doctor"},
+			{"list"},
+			{"show", id},
+			{"show", id, "--at", "0s"},
+			{"events"},
+			{"diff", id, id},
+			{"verify", id},
+			{"validate", path},
+			{"outbox"},
+			{"workers"},
+			{"doctor"},
 		} {
 			text := p.run(t, append(args, "-o", "json")...).stdout
 			for _, name := range old {
@@ -64,7 +75,16 @@ func TestNames(t *testing.T) {
 				}
 			}
 		}
-		for _, args := range [][]string{{"list"}, {"events"}, {"outbox"}, {"workers"}, {"doctor"}, {"validate", path}, {"verify", "--all-tenants"}, {"tenants", "list"}} {
+		for _, args := range [][]string{
+			{"list"},
+			{"events"},
+			{"outbox"},
+			{"workers"},
+			{"doctor"},
+			{"validate", path},
+			{"verify", "--all-tenants"},
+			{"tenants", "list"},
+		} {
 			doc := decode[map[string]json.RawMessage](t, p.run(t, append(args, "-o", "json")...).stdout)
 			if items := doc["items"]; len(doc) != 2 || len(items) == 0 || items[0] != '[' || doc["next"] == nil {
 				t.Errorf("%q is no list: %v", args, doc)
@@ -78,7 +98,8 @@ func TestNames(t *testing.T) {
 func TestErrorsAsJSON(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
-		good, bad := file(t, "good.yaml", namesPipeline), file(t, "bad.yaml", "name: x\ntasks:\n  - {id: a, rum: 'true'}\n")
+		good, bad := file(t, "good.yaml", namesPipeline),
+			file(t, "bad.yaml", "name: x\ntasks:\n  - {id: a, rum: 'true'}\n")
 		id := p.start(t, good)
 		for _, c := range []struct {
 			code int

@@ -49,10 +49,14 @@ func (c *cli) outboxCommand() *cobra.Command {
 	limit := 1000
 	var remove bool
 	var cursor string
-	cmd := &cobra.Command{Use: "outbox", Short: "List the tasks that wait for a worker, and why each waits", Example: "  sluice outbox\n  sluice outbox --limit 20 -o json", Args: arguments(0, 0, "")}
+	cmd := &cobra.Command{
+		Use: "outbox", Short: "List the tasks that wait for a worker, and why each waits",
+		Example: "  sluice outbox\n  sluice outbox --limit 20 -o json", Args: arguments(0, 0, ""),
+	}
 	cmd.Flags().Var(&count{&limit, 1}, "limit", "at most `N`, those due first")
 	cmd.Flags().StringVar(&cursor, "cursor", "", "go on behind the row `CURSOR`: the field next of the answer before")
-	cmd.Flags().BoolVar(&remove, "remove-orphans", false, "remove rows that stand for no work (sluice verify finds them; there are none unless another hand wrote them)")
+	cmd.Flags().BoolVar(&remove, "remove-orphans", false,
+		"remove rows that stand for no work (sluice verify finds them; there are none unless another hand wrote them)")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		after, err := parseRow(cursor)
@@ -156,7 +160,8 @@ func (n outboxNeeds) describe(ctx context.Context, rows []outbox.Entry) ([]pendi
 		x := runs[t.PipelineExecutionID]
 		list[i] = pending{
 			ID: dbtype.Text(t.TaskName), TaskExecutionID: r.TaskExecutionID, PipelineExecutionID: t.PipelineExecutionID,
-			Pipeline: dbtype.Text(x.PipelineName), Uses: r.Handler, Queue: r.Queue, Priority: tasks.PriorityOf(r.Lane / 2), Row: r.ID,
+			Pipeline: dbtype.Text(x.PipelineName), Uses: r.Handler, Queue: r.Queue,
+			Priority: tasks.PriorityOf(r.Lane / 2), Row: r.ID,
 			AvailableAt: r.AvailableAt, CreatedAt: r.CreatedAt, AgeMS: f.Now.Sub(r.CreatedAt.Time).Milliseconds(),
 			Waiting: f.DuePending(r, t, x),
 		}
@@ -176,7 +181,10 @@ func (c *cli) printPending(list []pending) {
 			span(msec(r.AgeMS)), r.Waiting, r.PipelineExecutionID.String(),
 		}
 	}
-	printFitted(c.stdout, []string{"row", "pipeline", "task", "handler", "queue", "available", "age", "why it waits", "execution"}, rows, "why it waits", "pipeline", "task")
+	printFitted(c.stdout, []string{
+		"row", "pipeline", "task", "handler", "queue", "available", "age", "why it waits",
+		"execution",
+	}, rows, "why it waits", "pipeline", "task")
 }
 
 // removeOrphans removes rows without a task to run.

@@ -58,25 +58,36 @@ tasks:
 		}
 		attempt := func(n int) map[string]any {
 			return map[string]any{
-				"level": "warn", "tenant": "default", "pipeline": "bad", "pipeline_execution_id": bad, "task": "breaks", "attempt": float64(n), "error": "the reason", "error_kind": "exit", "retried": n == 1,
+				"level": "warn", "tenant": "default", "pipeline": "bad", "pipeline_execution_id": bad, "task": "breaks",
+				"attempt": float64(n), "error": "the reason", "error_kind": "exit", "retried": n == 1,
 			}
 		}
 		want := []map[string]any{attempt(1), attempt(2)}
-		if diff := cmp.Diff(want, chosen("a task's attempt failed", "level", "tenant", "pipeline", "pipeline_execution_id", "task", "attempt", "error", "error_kind", "retried")); diff != "" {
+		if diff := cmp.Diff(want, chosen("a task's attempt failed", "level", "tenant", "pipeline",
+			"pipeline_execution_id", "task", "attempt", "error", "error_kind", "retried")); diff != "" {
 			t.Error(diff)
 		}
-		want = []map[string]any{{"level": "warn", "tenant": "default", "pipeline": "bad", "pipeline_execution_id": bad, "error": "the reason"}}
-		if diff := cmp.Diff(want, chosen("a run failed", "level", "tenant", "pipeline", "pipeline_execution_id", "error")); diff != "" {
+		want = []map[string]any{{
+			"level": "warn", "tenant": "default", "pipeline": "bad", "pipeline_execution_id": bad,
+			"error": "the reason",
+		}}
+		if diff := cmp.Diff(want,
+			chosen("a run failed", "level", "tenant", "pipeline", "pipeline_execution_id", "error")); diff != "" {
 			t.Error(diff)
 		}
-		want = []map[string]any{{"level": "info", "tenant": "default", "pipeline": "good", "pipeline_execution_id": good}}
-		if diff := cmp.Diff(want, chosen("a run completed", "level", "tenant", "pipeline", "pipeline_execution_id")); diff != "" {
+		want = []map[string]any{{
+			"level": "info", "tenant": "default", "pipeline": "good",
+			"pipeline_execution_id": good,
+		}}
+		if diff := cmp.Diff(want,
+			chosen("a run completed", "level", "tenant", "pipeline", "pipeline_execution_id")); diff != "" {
 			t.Error(diff)
 		}
 		if strings.Contains(log, "fx") || strings.Contains(log, "provided") {
 			t.Errorf("lines about how the program is put together:\n%s", log)
 		}
-		if err := p.run(t, "run", file(t, "bad2.yaml", "name: bad\ntasks: [{id: a, run: exit 1}]")).stderr; strings.Contains(err, "attempt failed") {
+		if err := p.run(t, "run", file(t, "bad2.yaml", "name: bad\ntasks: [{id: a, run: exit 1}]")).
+			stderr; strings.Contains(err, "attempt failed") {
 			t.Errorf("`run` shows its progress, and logs it too:\n%s", err)
 		}
 	})

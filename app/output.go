@@ -58,7 +58,10 @@ func (o *output) take() []outputLine {
 	defer o.mu.Unlock()
 	list := o.lines
 	if o.left > 0 {
-		list = append(list, outputLine{name: "…", text: fmt.Sprintf("%s left out here, `sluice logs` shows them", counted(int64(o.left), "line"))})
+		list = append(list, outputLine{
+			name: "…",
+			text: fmt.Sprintf("%s left out here, `sluice logs` shows them", counted(int64(o.left), "line")),
+		})
 	}
 	o.lines, o.held, o.left = nil, 0, 0
 	return list

@@ -24,7 +24,8 @@ func said(o *output) (list []string) {
 func TestOutputLines(t *testing.T) {
 	t.Parallel()
 	o := newOutput()
-	w, other := o.open(tasks.Task{TaskName: "a", Attempt: 1}, tasks.Stdout), o.open(tasks.Task{TaskName: "b", Attempt: 3}, tasks.Stderr)
+	w, other := o.open(tasks.Task{TaskName: "a", Attempt: 1}, tasks.Stdout),
+		o.open(tasks.Task{TaskName: "b", Attempt: 3}, tasks.Stderr)
 	for _, s := range []string{"one\ntw", "", "o\n", "\nthr", "ee"} {
 		_, _ = w.Write([]byte(s))
 	}
@@ -66,7 +67,10 @@ func TestLiveShowsLastLines(t *testing.T) {
 	t.Parallel()
 	def := &definition.Definition{Name: "p"}
 	l := &live{def: def, size: func() (int, int) { return 40, 20 }, out: terminal.New(&strings.Builder{})}
-	v := runView{execution: pipelines.Execution{PipelineName: "p"}, tasks: []tasks.Task{{ID: dbtype.NewID(), TaskName: "a", Status: tasks.Running}}}
+	v := runView{
+		execution: pipelines.Execution{PipelineName: "p"},
+		tasks:     []tasks.Task{{ID: dbtype.NewID(), TaskName: "a", Status: tasks.Running}},
+	}
 	for range 30 {
 		v.output = append(v.output, outputLine{name: "a", text: "\x1b[2Jline\r" + strings.Repeat("z", 100)})
 	}

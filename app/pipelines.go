@@ -24,7 +24,8 @@ func (c *cli) pipelinesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pipelines",
 		Short: "List the registered pipelines, and show their inputs, tasks and versions",
-		Long: `A definition is stored by its version, a hash of its content, when it is registered (` + "`sluice serve --pipelines DIR`" + `) or run from a file.
+		Long: `A definition is stored by its version, a hash of its content, when it is registered (` +
+			"`sluice serve --pipelines DIR`" + `) or run from a file.
 The newest registered version is the current one: ` + "`sluice start NAME`" + ` takes it.`,
 		Example: "  sluice pipelines list\n  sluice pipelines show orders",
 		Args:    unknownCommand,
@@ -63,7 +64,8 @@ func inputsOf(def *definition.Definition) []inputView {
 	out := []inputView{}
 	for _, f := range def.Input {
 		v := inputView{
-			Name: f.Name, Type: f.Type, Required: f.Required, Default: dbtype.JSON(f.Default), Choices: []dbtype.JSON{}, Min: dbtype.JSON(f.Min), Max: dbtype.JSON(f.Max),
+			Name: f.Name, Type: f.Type, Required: f.Required, Default: dbtype.JSON(f.Default), Choices: []dbtype.JSON{},
+			Min: dbtype.JSON(f.Min), Max: dbtype.JSON(f.Max),
 			Pattern: dbtype.Text(f.Pattern), Description: dbtype.Text(f.Description),
 		}
 		if v.Type == "" {
@@ -93,7 +95,8 @@ func (c *cli) pipelinesListCommand() *cobra.Command {
 				return printList(c.stdout, list, "")
 			}
 			if len(list) == 0 {
-				fmt.Fprintln(c.stderr, c.again("no pipelines: `sluice serve --pipelines DIR` registers those in a folder"))
+				fmt.Fprintln(c.stderr,
+					c.again("no pipelines: `sluice serve --pipelines DIR` registers those in a folder"))
 				return nil
 			}
 			rows := make([][]string, len(list))
@@ -109,10 +112,14 @@ func (c *cli) pipelinesListCommand() *cobra.Command {
 					note = string(p.Problem)
 				}
 				rows[i] = []string{
-					p.Pipeline, p.Version, strconv.Itoa(p.Versions), moment(p.RegisteredAt), strconv.Itoa(p.TaskCount), strings.Join(names, " "), firstLine(note, 60),
+					p.Pipeline, p.Version, strconv.Itoa(p.Versions), moment(p.RegisteredAt), strconv.Itoa(p.TaskCount),
+					strings.Join(names, " "), firstLine(note, 60),
 				}
 			}
-			printFitted(c.stdout, []string{"pipeline", "version", "versions", "registered", "tasks", "inputs (* required)", ""}, rows, "", "inputs (* required)")
+			printFitted(c.stdout, []string{
+				"pipeline", "version", "versions", "registered", "tasks",
+				"inputs (* required)", "",
+			}, rows, "", "inputs (* required)")
 			return nil
 		})
 	}
@@ -132,7 +139,10 @@ func (s Sources) registered(ctx context.Context) ([]pipelineRow, error) {
 		if err != nil {
 			return nil, err
 		}
-		row := pipelineRow{Pipeline: name, Version: versions[0].Version, RegisteredAt: versions[0].RegisteredAt, Versions: len(versions), Inputs: []inputView{}}
+		row := pipelineRow{
+			Pipeline: name, Version: versions[0].Version, RegisteredAt: versions[0].RegisteredAt,
+			Versions: len(versions), Inputs: []inputView{},
+		}
 		def, err := s.Engine.StoredDefinition(ctx, name, row.Version)
 		switch {
 		case errors.Is(err, pipelines.ErrDefinitionMissing):
@@ -167,7 +177,8 @@ func (s Sources) stored(ctx context.Context, name, version string) (storedPipeli
 		return p, err
 	}
 	if len(p.Versions) == 0 {
-		return p, withHint(fmt.Errorf("%w: %q is not stored", pipelines.ErrPipelineNotFound, name), s.similar(ctx, name))
+		return p, withHint(fmt.Errorf("%w: %q is not stored", pipelines.ErrPipelineNotFound, name),
+			s.similar(ctx, name))
 	}
 	fits := func(v engine.StoredVersion) bool {
 		return version == "" && v.Current || version != "" && strings.HasPrefix(v.Version, strings.ToLower(version))
@@ -179,11 +190,14 @@ func (s Sources) stored(ctx context.Context, name, version string) (storedPipeli
 	}
 	switch {
 	case i < 0 && version == "":
-		return p, withHint(fmt.Errorf("%w: %q is not registered, it was only run from a file", pipelines.ErrPipelineNotFound, name), "--version takes one of "+strings.Join(words, ", "))
+		return p, withHint(fmt.Errorf("%w: %q is not registered, it was only run from a file",
+			pipelines.ErrPipelineNotFound, name), "--version takes one of "+strings.Join(words, ", "))
 	case i < 0:
-		return p, withHint(fmt.Errorf("%w: %q has no version %s", pipelines.ErrPipelineNotFound, name, version), "there are "+strings.Join(words, ", "))
+		return p, withHint(fmt.Errorf("%w: %q has no version %s", pipelines.ErrPipelineNotFound, name, version),
+			"there are "+strings.Join(words, ", "))
 	case slices.IndexFunc(p.Versions[i+1:], fits) >= 0 && version != "":
-		return p, withHint(usagef("several versions of %q begin with %s", name, version), "there are "+strings.Join(words, ", "))
+		return p, withHint(usagef("several versions of %q begin with %s", name, version), "there are "+
+			strings.Join(words, ", "))
 	}
 	p.Version, p.Current = p.Versions[i].Version, p.Versions[i].Current
 	if p.def, err = s.Engine.StoredDefinition(ctx, name, p.Version); err != nil {
@@ -200,14 +214,17 @@ func (c *cli) pipelinesShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show a pipeline: its inputs, tasks and versions",
-		Long:  "Shows the current version of a pipeline, or another one. -o yaml prints the definition as a file that `sluice run` takes and that has the same version.",
+		Long: "Shows the current version of a pipeline, or another one. -o yaml prints the definition as a file " +
+			"that `sluice run` takes and that has the same version.",
 		Example: `  sluice pipelines show orders
   sluice pipelines show orders --version 3fa9 -o yaml > orders.yaml
   sluice pipelines show orders -o json | jq .inputs`,
 		Args: arguments(1, 1, "the name of a pipeline"),
 	}
-	cmd.Flags().StringVar(&version, "version", "", "the version whose hash begins with `HASH` (default: the current one)")
-	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatTable, formatJSON, formatYAML}, kind: "FORMAT"}, "output", "o", "`FORMAT` of the answer: table, json or yaml")
+	cmd.Flags().StringVar(&version, "version", "",
+		"the version whose hash begins with `HASH` (default: the current one)")
+	cmd.Flags().VarP(&choice{value: &format, allowed: []string{formatTable, formatJSON, formatYAML}, kind: "FORMAT"},
+		"output", "o", "`FORMAT` of the answer: table, json or yaml")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, s Sources) error {
 			p, err := s.stored(ctx, args[0], version)
@@ -244,10 +261,14 @@ func (c *cli) printPipeline(p storedPipeline) {
 	if len(p.Inputs) > 0 {
 		rows := make([][]string, len(p.Inputs))
 		for i, in := range p.Inputs {
-			rows[i] = []string{in.Name, in.Type, yes(in.Required), string(in.Default), in.allowed(), string(in.Description)}
+			rows[i] = []string{
+				in.Name, in.Type, yes(in.Required), string(in.Default), in.allowed(),
+				string(in.Description),
+			}
 		}
 		fmt.Fprintln(c.stdout)
-		printFitted(c.stdout, []string{"input", "type", "required", "default", "allowed", ""}, rows, "", "allowed", "default")
+		printFitted(c.stdout, []string{"input", "type", "required", "default", "allowed", ""}, rows, "", "allowed",
+			"default")
 	}
 	rows := make([][]string, len(p.def.Tasks))
 	for i := range p.def.Tasks {
@@ -268,21 +289,6 @@ func (c *cli) printPipeline(p storedPipeline) {
 		fmt.Fprintln(c.stdout)
 		printTable(c.stdout, []string{"version", "registered", "current"}, rows)
 	}
-}
-
-// allowed describes the values that a field accepts.
-func (v inputView) allowed() string {
-	var words []string
-	for _, c := range v.Choices {
-		words = append(words, string(c))
-	}
-	text := strings.Join(words, ", ")
-	for _, bound := range []struct{ word, value string }{{"from ", string(v.Min)}, {"to ", string(v.Max)}, {"matching ", string(v.Pattern)}} {
-		if bound.value != "" {
-			text = strings.TrimSpace(text + " " + bound.word + bound.value)
-		}
-	}
-	return text
 }
 
 func yes(b bool) string {

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
@@ -71,7 +72,27 @@ func (s Sources) compare(ctx context.Context, name, first, second string) (defin
 		return d, err
 	}
 	d.Diff, err = difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
-		A: difflib.SplitLines(string(before)), B: difflib.SplitLines(string(after)), FromFile: name + " " + a.Version, ToFile: name + " " + b.Version, Context: 3,
+		A: difflib.SplitLines(string(before)), B: difflib.SplitLines(string(after)), FromFile: name + " " +
+			a.Version, ToFile: name + " " + b.Version, Context: 3,
 	})
 	return d, err
+}
+
+// allowed describes the values that a field accepts.
+func (v inputView) allowed() string {
+	var words []string
+	for _, c := range v.Choices {
+		words = append(words, string(c))
+	}
+	text := strings.Join(words, ", ")
+	for _, bound := range []struct{ word, value string }{
+		{"from ", string(v.Min)},
+		{"to ", string(v.Max)},
+		{"matching ", string(v.Pattern)},
+	} {
+		if bound.value != "" {
+			text = strings.TrimSpace(text + " " + bound.word + bound.value)
+		}
+	}
+	return text
 }

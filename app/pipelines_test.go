@@ -51,14 +51,16 @@ func TestPipelines(t *testing.T) {
 		contains(t, p.run(t, "pipelines", "list").stderr, "no pipelines")
 		dir := t.TempDir()
 		write := func(word string) {
-			text := "name: orders\ndescription: what comes in\ninput:\n  day: {type: string, required: true, description: the day}\n" +
+			text := "name: orders\ndescription: what comes in\ninput:\n  day: {type: string, required: true, " +
+				"description: the day}\n" +
 				"  size: {type: integer, default: 3, choices: [1, 3]}\ntasks:\n  - {id: load, timeout: 90s, run: echo " + word + "}\n"
 			if err := os.WriteFile(dir+"/orders.yaml", []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 		show := func(args ...string) shownPipeline {
-			return decode[shownPipeline](t, p.ok(t, append([]string{"pipelines", "show", "orders", "-o", "json"}, args...)...))
+			return decode[shownPipeline](t,
+				p.ok(t, append([]string{"pipelines", "show", "orders", "-o", "json"}, args...)...))
 		}
 		serve := func(word string) {
 			write(word)
@@ -73,15 +75,18 @@ func TestPipelines(t *testing.T) {
 		first := show()
 		serve("two")
 		second := show()
-		if first.Version == second.Version || !second.Current || len(second.Versions) != 2 || second.Versions[0].Version != second.Version ||
+		if first.Version == second.Version || !second.Current || len(second.Versions) != 2 ||
+			second.Versions[0].Version != second.Version ||
 			!second.Versions[0].Current || second.Versions[1].Current || second.Definition.Tasks[0].Run != "echo two" {
 			t.Errorf("%+v", second)
 		}
-		if in := second.Inputs; len(in) != 2 || in[0].Name != "day" || !in[0].Required || *in[0].Description != "the day" || in[1].Type != "integer" ||
+		if in := second.Inputs; len(in) != 2 || in[0].Name != "day" || !in[0].Required ||
+			*in[0].Description != "the day" || in[1].Type != "integer" ||
 			len(in[1].Choices) != 2 || in[1].Default != 3.0 {
 			t.Errorf("inputs: %+v", in)
 		}
-		if old := show("--version", first.Version[:6]); old.Version != first.Version || old.Current || old.Definition.Tasks[0].Run != "echo one" {
+		if old := show("--version", first.Version[:6]); old.Version != first.Version || old.Current ||
+			old.Definition.Tasks[0].Run != "echo one" {
 			t.Errorf("an earlier version: %+v", old)
 		}
 		list := decode[listing[struct {
@@ -95,7 +100,8 @@ func TestPipelines(t *testing.T) {
 			t.Fatalf("the list: %+v", list)
 		}
 		contains(t, p.ok(t, "pipelines", "list"), "orders", "day* size", "what comes in", second.Version)
-		contains(t, p.ok(t, "pipelines", "show", "orders"), "what comes in", "(current)", "the day", "1, 3", first.Version)
+		contains(t, p.ok(t, "pipelines", "show", "orders"), "what comes in", "(current)", "the day", "1, 3",
+			first.Version)
 		diff := p.ok(t, "pipelines", "diff", "orders", first.Version[:8], second.Version[:8])
 		contains(t, diff, "-    run: echo one", "+    run: echo two", "orders "+first.Version)
 		doc := decode[struct {
@@ -116,7 +122,8 @@ func TestPipelines(t *testing.T) {
 			t.Errorf("the printed YAML has version %s, want %s", got, first.Version)
 		}
 		p.fails(t, 3, []string{"no such pipeline", `did you mean "orders"?`}, "pipelines", "show", "order")
-		p.fails(t, 3, []string{"has no version ffff", first.Version}, "pipelines", "show", "orders", "--version", "ffff")
+		p.fails(t, 3, []string{"has no version ffff", first.Version}, "pipelines", "show", "orders", "--version",
+			"ffff")
 		p.fails(t, 2, []string{"one or two versions"}, "pipelines", "diff", "orders")
 		p.start(t, "../examples/failing.yaml")
 		p.fails(t, 3, []string{"only run from a file", "--version takes one of"}, "pipelines", "show", "failing")

@@ -52,7 +52,8 @@ func TestPoolerInSessionMode(t *testing.T) {
 	contains(t, p.ok(t, "verify"), "checked 1 pipeline execution", "no breach")
 	var tables int
 	d := dbtest.Open(t, direct)
-	err := d.Query(t.Context(), `SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = 'acme' AND tablename = 'task_executions'`, nil,
+	err := d.Query(t.Context(),
+		`SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = 'acme' AND tablename = 'task_executions'`, nil,
 		func(scan func(...any) error) error { return scan(&tables) })
 	if err != nil || tables != 1 {
 		t.Errorf("%d tables in the tenant's schema, %v", tables, err)

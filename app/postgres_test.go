@@ -13,7 +13,10 @@ import (
 func TestSearchPathOfTheURL(t *testing.T) {
 	t.Parallel()
 	database := dbtest.EmptyPostgresURL(t)
-	for _, url := range []string{withParameter(t, database, "search_path", "other"), withParameter(t, database, "options", "-csearch_path=other")} {
+	for _, url := range []string{
+		withParameter(t, database, "search_path", "other"),
+		withParameter(t, database, "options", "-csearch_path=other"),
+	} {
 		p := &program{url: url}
 		p.fails(t, 2, []string{"search_path", "--tenant"}, "migrate")
 	}
@@ -72,7 +75,8 @@ func TestMigrationSaysForWhomItWaits(t *testing.T) {
 	}()
 	<-held
 	waiting := p.begin(t, "migrate")
-	dbtest.Eventually(t, "the wait is reported", func() bool { return strings.Contains(waiting.stderr.String(), "waiting for process") })
+	dbtest.Eventually(t, "the wait is reported",
+		func() bool { return strings.Contains(waiting.stderr.String(), "waiting for process") })
 	close(release)
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -101,7 +105,10 @@ func TestConnectionLimit(t *testing.T) {
 	few.ok(t, "migrate")
 	operator := (&program{url: database}).of("few") // a user whom the limit does not affect
 	server := few.begin(t, "serve")
-	operator.ok(t, "start", file(t, "many.yaml", "name: many\ntasks:\n  - {id: a, uses: sleep, with: {duration: 1ms}}\n  - {id: b, needs: [a], run: 'true'}\n"), "--count", "100")
+	operator.ok(t, "start",
+		file(t, "many.yaml",
+			"name: many\ntasks:\n  - {id: a, uses: sleep, with: {duration: 1ms}}\n  - {id: b, needs: [a], run: "+
+				"'true'}\n"), "--count", "100")
 	dbtest.Eventually(t, "all runs complete", func() bool {
 		counts := decode[listing[struct {
 			Status string `json:"status"`

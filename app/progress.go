@@ -54,7 +54,8 @@ func (l *lines) show(v runView) error {
 
 // ends are the events after which an attempt writes nothing.
 var ends = map[events.Type]bool{
-	events.TaskCompleted: true, events.TaskFailed: true, events.TaskRetryScheduled: true, events.TaskDeferred: true, events.TaskReset: true,
+	events.TaskCompleted: true, events.TaskFailed: true, events.TaskRetryScheduled: true, events.TaskDeferred: true,
+	events.TaskReset: true,
 }
 
 // write writes the lines of the attempt that an event ends, and returns the others.
@@ -88,7 +89,8 @@ func (l *lines) line(v runView, e events.Event) error {
 		fmt.Fprintln(l.out, indent(rest, "             | "))
 	}
 	if e.EventType == events.PipelinePaused {
-		fmt.Fprintln(l.out, l.again(fmt.Sprintf("%s waiting: `sluice resume %s` lets it go on", clock(e.CreatedAt), v.execution.ID)))
+		fmt.Fprintln(l.out, l.again(fmt.Sprintf("%s waiting: `sluice resume %s` lets it go on", clock(e.CreatedAt),
+			v.execution.ID)))
 	}
 	return nil
 }

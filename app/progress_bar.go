@@ -37,7 +37,8 @@ func newBar(out *terminal.Writer, now func() time.Time) *bar {
 
 // verified shows the progress of a verification.
 func (b *bar) verified(r audit.Report) {
-	b.show(r.Executions, r.Total, "checked "+counted(int64(r.Executions), "execution")+", "+counted(int64(r.Events), "event"))
+	b.show(r.Executions, r.Total, "checked "+counted(int64(r.Executions), "execution")+", "+
+		counted(int64(r.Events), "event"))
 }
 
 // show draws done of total, unless it has just done so. A total of 0 is unknown.

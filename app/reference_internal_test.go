@@ -52,7 +52,8 @@ func TestCommandReference(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	root := reference()
-	fmt.Fprintf(&b, "# Commands\n\n<!-- Written by go test ./app -run Reference -update. -->\n\n%s\n\nFlags of every command:\n\n```\n%s```\n",
+	fmt.Fprintf(&b, "# Commands\n\n<!-- Written by go test ./app -run Reference -update. -->\n\n%s\n\nFlags of every "+
+		"command:\n\n```\n%s```\n",
 		root.Long, root.PersistentFlags().FlagUsagesWrapped(referenceColumns))
 	describeCommands(&b, root)
 	CompareReference(t, "../docs/cli.md", b.String(), nil)
@@ -72,7 +73,8 @@ func describeCommands(b *strings.Builder, parent *cobra.Command) {
 			fmt.Fprintf(b, "\n```\n%s```\n", flags.FlagUsagesWrapped(referenceColumns))
 		}
 		if cmd.Example != "" {
-			fmt.Fprintf(b, "\nFor example:\n\n```\n%s\n```\n", strings.ReplaceAll(strings.TrimPrefix(cmd.Example, "  "), "\n  ", "\n"))
+			fmt.Fprintf(b, "\nFor example:\n\n```\n%s\n```\n",
+				strings.ReplaceAll(strings.TrimPrefix(cmd.Example, "  "), "\n  ", "\n"))
 		}
 		describeCommands(b, cmd)
 	}
@@ -88,8 +90,10 @@ func TestConfigurationReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	b.WriteString("# Settings of a sluice server, with their defaults: copy it to sluice.config.yaml in the server's working directory, or name it by --config.\n" +
-		"# The flags of the other commands are settings, too. A flag wins over its environment variable, and that over this file.\n" +
+	b.WriteString("# Settings of a sluice server, with their defaults: copy it to sluice.config.yaml in the server's " +
+		"working directory, or name it by --config.\n" +
+		"# The flags of the other commands are settings, too. A flag wins over its environment variable, and that " +
+		"over this file.\n" +
 		"# Written by go test ./app -run Reference -update.\n")
 	describeSettings(&b, root.PersistentFlags())
 	describeSettings(&b, serve.LocalNonPersistentFlags())
@@ -97,7 +101,8 @@ func TestConfigurationReference(t *testing.T) {
 
 	var settings strings.Builder
 	for line := range strings.Lines(b.String()) {
-		if setting, ok := strings.CutPrefix(line, "#"); ok && !strings.HasPrefix(setting, " ") && !strings.Contains(setting, ": null") {
+		if setting, ok := strings.CutPrefix(line, "#"); ok && !strings.HasPrefix(setting, " ") &&
+			!strings.Contains(setting, ": null") {
 			settings.WriteString(setting)
 		}
 	}

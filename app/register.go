@@ -124,7 +124,8 @@ func (r *registrar) register(ctx context.Context, given *registered) error {
 		log := r.log.With(zap.String("tenant", db.TenantOf(ctx)), zap.String("pipeline", o.def.Name))
 		switch {
 		case did.Kept:
-			log.Warn(fmt.Sprintf("definition of %s: this folder has an older version (%s); keeping the newer one (%s)", o.def.Name, did.Version, did.Before),
+			log.Warn(fmt.Sprintf("definition of %s: this folder has an older version (%s); keeping the newer one (%s)",
+				o.def.Name, did.Version, did.Before),
 				zap.String("hint", "to go back to the older one on purpose, touch its file"))
 		case did.Changed() && did.Before == "":
 			log.Info("definition registered", zap.String("to", did.Version))
@@ -213,6 +214,7 @@ func (r *registrar) renew(ctx context.Context, given *registered) {
 	case ctx.Err() != nil || errors.Is(err, db.ErrTenantNotFound): // the process stops, or the fleet reports it
 	case given.failing != err.Error():
 		given.failing = err.Error()
-		r.log.Warn("registering a changed definition failed, trying again", zap.String("tenant", db.TenantOf(ctx)), zap.Error(err))
+		r.log.Warn("registering a changed definition failed, trying again", zap.String("tenant", db.TenantOf(ctx)),
+			zap.Error(err))
 	}
 }

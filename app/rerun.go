@@ -17,7 +17,8 @@ import (
 func (c *cli) retryHere(cmd *cobra.Command, from *string) {
 	var f workFlags
 	var here bool
-	cmd.Flags().BoolVar(&here, "run", false, "work the execution off in this process, as 'sluice run' does; takes one id")
+	cmd.Flags().BoolVar(&here, "run", false,
+		"work the execution off in this process, as 'sluice run' does; takes one id")
 	f.add(cmd)
 	others := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -26,7 +27,8 @@ func (c *cli) retryHere(cmd *cobra.Command, from *string) {
 		case !here || dry:
 			return others(cmd, args)
 		case len(args) != 1:
-			return withHint(usagef("--run works one execution off"), "name one id, or leave the executions to `sluice serve` without --run")
+			return withHint(usagef("--run works one execution off"),
+				"name one id, or leave the executions to `sluice serve` without --run")
 		}
 		if err := checkIDs(args[0]); err != nil {
 			return err
@@ -47,7 +49,8 @@ func (c *cli) retryHere(cmd *cobra.Command, from *string) {
 				return err
 			}
 			fmt.Fprintln(c.stderr, runsAgain(list))
-			return c.workOff(ctx, n, f, def, format, n.restarting(engine.Orders{IDs: []dbtype.ID{id}, Reason: reason, Actor: actor()}, *from))
+			return c.workOff(ctx, n, f, def, format,
+				n.restarting(engine.Orders{IDs: []dbtype.ID{id}, Reason: reason, Actor: actor()}, *from))
 		})
 	}
 }
@@ -96,11 +99,16 @@ An idempotency key is not taken over. ` + "`sluice retry`" + ` goes on with the 
   sluice rerun ID --run`,
 		Args: arguments(1, 1, "the id of an execution"),
 	}
-	cmd.Flags().StringVar(&f.input.input, "input", "", "another input, as `JSON`, or @FILE with it (@- reads standard input)")
-	cmd.Flags().StringArrayVar(&f.input.set, "set", nil, "another value of one field of the input, as `KEY=VALUE`; may be repeated, and wins over --input")
-	labelFlag(cmd, &f.labels, "mark the run with the label `NAME=VALUE`; may be repeated, and wins over the execution's labels")
-	cmd.Flags().BoolVar(&f.latest, "latest-definition", false, "take the pipeline's current definition, not the one that the execution started with")
-	cmd.Flags().BoolVar(&f.here, "run", false, "work the run off in this process, as 'sluice run' does, instead of leaving it to the workers")
+	cmd.Flags().StringVar(&f.input.input, "input", "",
+		"another input, as `JSON`, or @FILE with it (@- reads standard input)")
+	cmd.Flags().StringArrayVar(&f.input.set, "set", nil,
+		"another value of one field of the input, as `KEY=VALUE`; may be repeated, and wins over --input")
+	labelFlag(cmd, &f.labels,
+		"mark the run with the label `NAME=VALUE`; may be repeated, and wins over the execution's labels")
+	cmd.Flags().BoolVar(&f.latest, "latest-definition", false,
+		"take the pipeline's current definition, not the one that the execution started with")
+	cmd.Flags().BoolVar(&f.here, "run", false,
+		"work the run off in this process, as 'sluice run' does, instead of leaving it to the workers")
 	w.add(cmd)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

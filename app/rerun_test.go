@@ -15,15 +15,18 @@ func TestRetryRun(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
 		says := `echo "{\"at\": \"$(pwd) ${MARKER:-none}\"}" > "$SLUICE_OUTPUT"`
-		p.servers(t, file(t, "plain.yaml", `{name: plain, tasks: [{id: a, run: 'echo "{\"at\": \"$(pwd) $MARKER\"}" > "$SLUICE_OUTPUT"'}]}`))
-		path := file(t, "away.yaml", "name: away\ntasks:\n  - {id: first, run: '"+says+`; test -z "$MARKER"'}`+"\n  - {id: second, needs: [first], queue: gpu, run: '"+says+"'}\n")
+		p.servers(t, file(t, "plain.yaml",
+			`{name: plain, tasks: [{id: a, run: 'echo "{\"at\": \"$(pwd) $MARKER\"}" > "$SLUICE_OUTPUT"'}]}`))
+		path := file(t, "away.yaml", "name: away\ntasks:\n  - {id: first, run: '"+says+`; test -z "$MARKER"'}`+
+			"\n  - {id: second, needs: [first], queue: gpu, run: '"+says+"'}\n")
 		here, err := os.Getwd()
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 5 {
 			id := p.start(t, path)
-			dbtest.Eventually(t, "the servers fail with it", func() bool { return p.show(t, id).Execution.Status == "Failed" })
+			dbtest.Eventually(t, "the servers fail with it",
+				func() bool { return p.show(t, id).Execution.Status == "Failed" })
 			r := p.run(t, "retry", id, "--run", "--reason", "works here", "-o", "json")
 			doc := decode[document](t, r.stdout)
 			if r.code != 0 || doc.Execution.ID != id || doc.Execution.Status != "Completed" {
@@ -32,7 +35,8 @@ func TestRetryRun(t *testing.T) {
 			for _, task := range doc.Tasks {
 				contains(t, string(task.Output), here+" none")
 			}
-			contains(t, r.stderr, "runs again: first (Failed), second (Skipped)", "pipeline away restarted", "first started (attempt ")
+			contains(t, r.stderr, "runs again: first (Failed), second (Skipped)", "pipeline away restarted",
+				"first started (attempt ")
 			if strings.Contains(r.stderr, "failed (attempt 1") {
 				t.Errorf("the progress tells what was before the retry:\n%s", r.stderr)
 			}
@@ -62,15 +66,19 @@ func TestRetryRunRefuses(t *testing.T) {
 func TestRerun(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
-		text := "name: day\nlabels: {team: ops}\ninput: {day: {type: string, required: true}, n: {type: integer, default: 1}}\ntasks:\n" +
-			`  - {id: a, run: 'echo "{\"said\": \"%s $DAY\"}" > "$SLUICE_OUTPUT"', env: {DAY: "${{ input.day }}"}}` + "\n"
+		text := "name: day\nlabels: {team: ops}\ninput: {day: {type: string, required: true}, n: {type: integer, " +
+			"default: 1}}\ntasks:\n" +
+			`  - {id: a, run: 'echo "{\"said\": \"%s $DAY\"}" > "$SLUICE_OUTPUT"', env: {DAY: "${{ input.day }}"}}` +
+			"\n"
 		first, second := file(t, "one.yaml", fmt.Sprintf(text, "one")), t.TempDir()
 		if err := os.WriteFile(second+"/two.yaml", fmt.Appendf(nil, text, "two"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		id := decode[document](t, p.ok(t, "run", first, "--set", "day=monday", "--set", "n=7", "--label", "batch=b1", "-o", "json")).Execution.ID
+		id := decode[document](t, p.ok(t, "run", first, "--set", "day=monday", "--set", "n=7", "--label", "batch=b1",
+			"-o", "json")).Execution.ID
 		serve := p.begin(t, "serve", "--pipelines", second)
-		dbtest.Eventually(t, "the new definition is registered", func() bool { return strings.Contains(p.ok(t, "pipelines", "list"), "day") })
+		dbtest.Eventually(t, "the new definition is registered",
+			func() bool { return strings.Contains(p.ok(t, "pipelines", "list"), "day") })
 		for _, c := range []struct {
 			args  []string
 			said  string
@@ -81,7 +89,8 @@ func TestRerun(t *testing.T) {
 			{[]string{"--input", `{"day": "sunday"}`}, "one sunday", `{"n": 1, "day": "sunday"}`},
 			{[]string{"--latest-definition"}, "two monday", `{"n": 7, "day": "monday"}`},
 		} {
-			started := decode[struct{ IDs []string }](t, p.ok(t, append([]string{"rerun", id, "-o", "json"}, c.args...)...)).IDs
+			started := decode[struct{ IDs []string }](t,
+				p.ok(t, append([]string{"rerun", id, "-o", "json"}, c.args...)...)).IDs
 			if len(started) != 1 || started[0] == id {
 				t.Fatalf("%v: started %v", c.args, started)
 			}

@@ -25,7 +25,8 @@ func (p *program) servers(t *testing.T, path string) {
 	t.Helper()
 	dir := t.TempDir()
 	for range 3 {
-		p.processIn(t, dir, []string{"MARKER=server"}, "serve", "--lease", "5s", "--queues", "default,gpu", "--pass-env", "MARKER")
+		p.processIn(t, dir, []string{"MARKER=server"}, "serve", "--lease", "5s", "--queues", "default,gpu",
+			"--pass-env", "MARKER")
 	}
 	id := p.start(t, path)
 	dbtest.Eventually(t, "the servers work", func() bool { return p.show(t, id).Execution.Status == "Completed" })
@@ -39,7 +40,8 @@ func (p *program) servers(t *testing.T, path string) {
 func TestRunWorksOffItsOwnRun(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
-		path := file(t, "where.yaml", fmt.Sprintf(where, `echo "{\"at\": \"$(pwd) ${MARKER:-none}\"}" > "$SLUICE_OUTPUT"`))
+		path := file(t, "where.yaml",
+			fmt.Sprintf(where, `echo "{\"at\": \"$(pwd) ${MARKER:-none}\"}" > "$SLUICE_OUTPUT"`))
 		p.servers(t, path)
 		here, err := os.Getwd()
 		if err != nil {
@@ -55,7 +57,8 @@ func TestRunWorksOffItsOwnRun(t *testing.T) {
 						return
 					}
 					for _, task := range decode[document](t, r.stdout).Tasks {
-						if want := fmt.Sprintf(`{"at": %q}`, here+" none"); string(task.Output) != want && !strings.Contains(string(task.Output), here+" none") {
+						if want := fmt.Sprintf(`{"at": %q}`, here+" none"); string(task.Output) != want &&
+							!strings.Contains(string(task.Output), here+" none") {
 							t.Errorf("task %s ran at %s, want %s", task.TaskName, task.Output, want)
 						}
 					}
@@ -79,7 +82,8 @@ tasks:
 func TestRunIsTakenOver(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
-		p.servers(t, file(t, "plain.yaml", `{name: plain, tasks: [{id: a, run: 'echo "{\"at\": \"$(pwd) $MARKER\"}" > "$SLUICE_OUTPUT"'}]}`))
+		p.servers(t, file(t, "plain.yaml",
+			`{name: plain, tasks: [{id: a, run: 'echo "{\"at\": \"$(pwd) $MARKER\"}" > "$SLUICE_OUTPUT"'}]}`))
 		for _, end := range []string{"interrupted", "killed"} {
 			dir := t.TempDir()
 			path := file(t, "held.yaml", fmt.Sprintf(held, dir))
@@ -101,7 +105,8 @@ func TestRunIsTakenOver(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "open"), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			dbtest.Eventually(t, "the servers end the "+end+" run", func() bool { return p.show(t, id).Execution.Status == "Completed" })
+			dbtest.Eventually(t, "the servers end the "+end+
+				" run", func() bool { return p.show(t, id).Execution.Status == "Completed" })
 			if rows := decode[listing[any]](t, p.ok(t, "outbox", "-o", "json")).Items; len(rows) > 0 {
 				t.Errorf("left in the outbox: %v", rows)
 			}

@@ -23,7 +23,8 @@ type ambiguousError struct {
 }
 
 func (e *ambiguousError) Error() string {
-	return fmt.Sprintf("%q is ambiguous: %s", e.prefix, counted(int64(len(e.candidates)), "execution")+map[bool]string{true: " and more"}[e.more]+" begin so")
+	return fmt.Sprintf("%q is ambiguous: %s", e.prefix,
+		counted(int64(len(e.candidates)), "execution")+map[bool]string{true: " and more"}[e.more]+" begin so")
 }
 
 // ids returns the candidates' ids.

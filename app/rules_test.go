@@ -38,11 +38,13 @@ tasks:
   - {id: after, needs: [branch], run: echo never}
 `), "-o", "json")
 		doc := decode[document](t, r.stdout)
-		want := "extract Failed, load upstream_failed, alert Completed, report upstream_failed, branch condition, join Completed, after trigger_rule"
+		want := "extract Failed, load upstream_failed, alert Completed, report upstream_failed, branch condition, " +
+			"join Completed, after trigger_rule"
 		if got := doc.ending(); r.code != 1 || got != want {
 			t.Errorf("exit code %d\n%s\nwant\n%s", r.code, got, want)
 		}
-		if doc.Execution.Status != "Failed" || doc.Execution.Error == nil || !strings.Contains(*doc.Execution.Error, "task extract failed") {
+		if doc.Execution.Status != "Failed" || doc.Execution.Error == nil ||
+			!strings.Contains(*doc.Execution.Error, "task extract failed") {
 			t.Errorf("the run: %+v", doc.Execution)
 		}
 		contains(t, p.ok(t, "list", "--status", "failed"), "upstream")
@@ -59,10 +61,12 @@ tasks:
   - {id: slow, needs: [fast], trigger_rule: one_failed, run: echo slow}
   - {id: use, needs: [fast, slow], trigger_rule: one_success, run: echo use}
 `), "-o", "json")
-		if got := decode[document](t, r.stdout).ending(); r.code != 0 || got != "fast Failed, slow Completed, use Completed" {
+		if got := decode[document](t, r.stdout).ending(); r.code != 0 ||
+			got != "fast Failed, slow Completed, use Completed" {
 			t.Errorf("exit code %d: %s", r.code, got)
 		}
-		p.fails(t, 2, []string{"did you mean \"continue_on_error\"?"}, "validate", file(t, "typo.yaml", "name: x\ntasks:\n  - {id: a, continue_on_eror: true, run: echo}\n"))
+		p.fails(t, 2, []string{"did you mean \"continue_on_error\"?"}, "validate",
+			file(t, "typo.yaml", "name: x\ntasks:\n  - {id: a, continue_on_eror: true, run: echo}\n"))
 	})
 }
 
@@ -82,7 +86,8 @@ tasks:
       exit 1
   - {id: alert, needs: [quick, long], trigger_rule: one_failed, run: "echo once >> '`+dir+`/alerted'"}
 `), "-o", "json")
-		if got := decode[document](t, r.stdout).ending(); r.code != 1 || got != "quick Failed, long Failed, alert Completed" {
+		if got := decode[document](t, r.stdout).ending(); r.code != 1 ||
+			got != "quick Failed, long Failed, alert Completed" {
 			t.Errorf("exit code %d: %s", r.code, got)
 		}
 		if alerts, err := os.ReadFile(filepath.Join(dir, "alerted")); err != nil || string(alerts) != "once\n" {
@@ -110,7 +115,8 @@ tasks:
 		}
 		contains(t, p.ok(t, "retry", id, "--dry-run"), "runs again: work (Failed), tidy (Completed)")
 		before := len(p.events(t, "--pipeline-execution", id))
-		contains(t, p.ok(t, "retry", id, "--from", "prepare", "--dry-run"), "runs again: prepare (Completed), work (Failed), tidy (Completed)")
+		contains(t, p.ok(t, "retry", id, "--from", "prepare", "--dry-run"),
+			"runs again: prepare (Completed), work (Failed), tidy (Completed)")
 		if after := len(p.events(t, "--pipeline-execution", id)); after != before {
 			t.Errorf("--dry-run left %d events", after-before)
 		}
@@ -124,7 +130,8 @@ tasks:
 		contains(t, p.ok(t, "retry", id, "--from", "tidy", "--dry-run"), "runs again: tidy (Completed)")
 		p.ok(t, "retry", id, "--from", "apart")
 		p.untilEnd(t, id)
-		if doc := p.show(t, id); doc.Execution.Status != "Completed" || doc.Tasks[3].Attempt != 2 || doc.Tasks[0].Attempt != 2 {
+		if doc := p.show(t, id); doc.Execution.Status != "Completed" || doc.Tasks[3].Attempt != 2 ||
+			doc.Tasks[0].Attempt != 2 {
 			t.Errorf("after a retry of a completed run: %+v", doc)
 		}
 	})
@@ -149,6 +156,7 @@ tasks:
   - {id: tidy, needs: [work], trigger_rule: all_done, run: echo}
   - {id: note, needs: [work], trigger_rule: one_failed, run: echo}
 `))
-		contains(t, p.ok(t, "cancel", id), "cancelled too, and did not clean up: 2 tasks with trigger_rule all_done or always (giveback, tidy)")
+		contains(t, p.ok(t, "cancel", id),
+			"cancelled too, and did not clean up: 2 tasks with trigger_rule all_done or always (giveback, tidy)")
 	})
 }

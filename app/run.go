@@ -38,10 +38,12 @@ type workFlags struct {
 func (f *workFlags) add(cmd *cobra.Command) {
 	f.slots, f.lease = workers.DefaultSlots, workers.DefaultLease
 	cmd.Flags().Var(&count{&f.slots, 1}, "workers", "run at most `N` tasks at once")
-	cmd.Flags().Var(&duration{&f.lease, minLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
+	cmd.Flags().Var(&duration{&f.lease, minLease}, "lease",
+		"others take this process's tasks when it has been silent for `DURATION`")
 	cmd.Flags().BoolVar(&f.quiet, "quiet", false, "do not show what the tasks write")
 	f.dirs.add(cmd)
-	f.pass.add(cmd, "pass `NAME` or PREFIX* to commands although it is left out by default (PGPASSWORD, PGPASSFILE); repeatable")
+	f.pass.add(cmd, "pass `NAME` or PREFIX* to commands although it is left out by default (PGPASSWORD, PGPASSFILE); "+
+		"repeatable")
 	sealFlag(cmd, &f.seal)
 }
 
@@ -62,7 +64,8 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 		Args: arguments(1, 1, "a file or the name of a pipeline"),
 	}
 	input.add(cmd)
-	labelFlag(cmd, &labels, "mark the run with the label `NAME=VALUE`; may be repeated, and wins over the pipeline's labels")
+	labelFlag(cmd, &labels,
+		"mark the run with the label `NAME=VALUE`; may be repeated, and wins over the pipeline's labels")
 	f.add(cmd)
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -76,7 +79,8 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 			if err != nil {
 				return err
 			}
-			return c.workOff(ctx, n, f, def, *format, n.starting(engine.StartRequest{Definition: def, Input: raw, Labels: labels, Actor: actor()}))
+			return c.workOff(ctx, n, f, def, *format,
+				n.starting(engine.StartRequest{Definition: def, Input: raw, Labels: labels, Actor: actor()}))
 		})
 	}
 	return cmd
@@ -101,7 +105,9 @@ func (s Sources) starting(r engine.StartRequest) beginning {
 }
 
 // workOff runs an execution in this process, and prints the result.
-func (c *cli) workOff(ctx context.Context, n workNeeds, f workFlags, def *definition.Definition, format string, begin beginning) error {
+func (c *cli) workOff(
+	ctx context.Context, n workNeeds, f workFlags, def *definition.Definition, format string, begin beginning,
+) error {
 	if err := n.runnable(def); err != nil {
 		return err
 	}
@@ -117,7 +123,10 @@ func (c *cli) workOff(ctx context.Context, n workNeeds, f workFlags, def *defini
 			return err
 		}
 	}
-	config := workers.Config{Slots: f.slots, Lease: f.lease, Poll: runPoll, Drain: runDrain, Private: true, RunDirs: store, Kill: c.kill}
+	config := workers.Config{
+		Slots: f.slots, Lease: f.lease, Poll: runPoll, Drain: runDrain, Private: true,
+		RunDirs: store, Kill: c.kill,
+	}
 	var output *output
 	if !f.quiet {
 		output = newOutput()
@@ -139,7 +148,9 @@ func (c *cli) workOff(ctx context.Context, n workNeeds, f workFlags, def *defini
 }
 
 // begin starts the execution, reserved for this process's worker.
-func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, def *definition.Definition, begin beginning) (*runProgress, error) {
+func (c *cli) begin(
+	ctx context.Context, n workNeeds, config workers.Config, def *definition.Definition, begin beginning,
+) (*runProgress, error) {
 	pool := workers.New(config, n.Workers)
 	worker, err := pool.Register(ctx)
 	if err != nil {
@@ -162,7 +173,10 @@ func (c *cli) begin(ctx context.Context, n workNeeds, config workers.Config, def
 	if err != nil {
 		return nil, err
 	}
-	w := &runProgress{workNeeds: n, pool: pool, id: id, def: def, follow: follow, display: &lines{out: c.stderr, again: c.again}, tasks: list}
+	w := &runProgress{
+		workNeeds: n, pool: pool, id: id, def: def, follow: follow,
+		display: &lines{out: c.stderr, again: c.again}, tasks: list,
+	}
 	if c.stderr.IsTerminal() {
 		w.display = newLive(c.stderr, paintFor(c.stderr), def, c.again)
 	}
@@ -199,7 +213,8 @@ func (c *cli) outcome(ctx context.Context, w *runProgress, x pipelines.Execution
 		if doc.Attempts, err = w.attempts(ctx, list); err != nil {
 			return err
 		}
-		if err := printTasks(ctx, c.stdout, doc, views.OfTasks(list, w.needs(list), w.DB.Now()), w.Tasks); err != nil && !errors.Is(err, syscall.EPIPE) {
+		if err := printTasks(ctx, c.stdout, doc, views.OfTasks(list, w.needs(list), w.DB.Now()), w.Tasks); err != nil &&
+			!errors.Is(err, syscall.EPIPE) {
 			return err
 		}
 	} else if x.Status.Terminal() {
@@ -213,19 +228,6 @@ func (c *cli) outcome(ctx context.Context, w *runProgress, x pipelines.Execution
 		return exitStatus(exitFailed)
 	}
 	return nil
-}
-
-// needs returns the dependencies of each task, by the id of its execution.
-func (w *runProgress) needs(list []tasks.Task) map[dbtype.ID][]string {
-	byName := map[string][]string{}
-	for i := range w.def.Tasks {
-		byName[w.def.Tasks[i].ID] = w.def.Tasks[i].Needs
-	}
-	out := make(map[dbtype.ID][]string, len(list))
-	for _, t := range list {
-		out[t.ID] = append([]string{}, byName[t.TaskName]...)
-	}
-	return out
 }
 
 type runDocument struct {
@@ -256,11 +258,13 @@ func (c *cli) printOutcome(x pipelines.Execution, list []tasks.Task) {
 	for _, t := range list {
 		counts[t.Status]++
 	}
-	fmt.Fprintf(c.stdout, "%s %s in %s: %s\n", terminal.Inline(x.PipelineName), paintFor(c.stdout).status(string(x.Status)), between(x.CreatedAt, x.CompletedAt),
+	fmt.Fprintf(c.stdout, "%s %s in %s: %s\n", terminal.Inline(x.PipelineName), paintFor(c.stdout).
+		status(string(x.Status)), between(x.CreatedAt, x.CompletedAt),
 		tally(counts))
 	for _, t := range list {
 		if t.Status == tasks.Failed || t.Status == tasks.Abandoned {
-			fmt.Fprintf(c.stdout, "  %s %s (attempt %s):\n%s\n", t.TaskName, t.Status, attempts(t), indent(string(t.Error), "    "))
+			fmt.Fprintf(c.stdout, "  %s %s (attempt %s):\n%s\n", t.TaskName, t.Status, attempts(t),
+				indent(string(t.Error), "    "))
 		}
 	}
 	next := "show"
@@ -289,6 +293,7 @@ func (c *cli) printInterrupted(x pipelines.Execution) {
 		fmt.Fprintf(c.stderr, "interrupted; the run had ended: %s\n", x.Status)
 		return
 	}
-	fmt.Fprintf(c.stderr, "interrupted; the run %s is left as it is, %s to do\n", x.ID, counted(int64(x.OpenTasks), "task"))
+	fmt.Fprintf(c.stderr, "interrupted; the run %s is left as it is, %s to do\n", x.ID,
+		counted(int64(x.OpenTasks), "task"))
 	fmt.Fprintln(c.stderr, c.again(fmt.Sprintf("  `sluice serve` goes on with it; `sluice cancel %s` ends it", x.ID)))
 }

@@ -163,3 +163,16 @@ func (w *runProgress) refresh(ctx context.Context, fresh []events.Event) error {
 	}
 	return nil
 }
+
+// needs returns the dependencies of each task, by the id of its execution.
+func (w *runProgress) needs(list []tasks.Task) map[dbtype.ID][]string {
+	byName := map[string][]string{}
+	for i := range w.def.Tasks {
+		byName[w.def.Tasks[i].ID] = w.def.Tasks[i].Needs
+	}
+	out := make(map[dbtype.ID][]string, len(list))
+	for _, t := range list {
+		out[t.ID] = append([]string{}, byName[t.TaskName]...)
+	}
+	return out
+}

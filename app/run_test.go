@@ -45,16 +45,21 @@ func TestRunJSON(t *testing.T) {
 			t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 		}
 		doc := decode[document](t, r.stdout)
-		want := map[string]string{"extract": "Completed", "import": "Failed", "publish": "Skipped", "clean": "Completed"}
+		want := map[string]string{
+			"extract": "Completed", "import": "Failed", "publish": "Skipped",
+			"clean": "Completed",
+		}
 		if diff := cmp.Diff(want, doc.statuses()); diff != "" {
 			t.Error(diff)
 		}
 		if doc.Execution.Status != "Failed" || doc.Execution.Error == nil {
 			t.Errorf("execution: %+v", doc.Execution)
 		}
-		contains(t, r.stderr, "import failed, again in", "import failed (attempt 2", "connection refused by the warehouse")
+		contains(t, r.stderr, "import failed, again in", "import failed (attempt 2",
+			"connection refused by the warehouse")
 		list := p.events(t, "--pipeline-execution", doc.Execution.ID)
-		if list[0].EventType != "pipeline_started" || list[0].Actor == nil || !strings.HasPrefix(*list[0].Actor, "cli:") {
+		if list[0].EventType != "pipeline_started" || list[0].Actor == nil ||
+			!strings.HasPrefix(*list[0].Actor, "cli:") {
 			t.Errorf("first event: %+v", list[0])
 		}
 	})
@@ -67,7 +72,8 @@ func TestRunTellsOfFailure(t *testing.T) {
 		if r.code != 1 {
 			t.Errorf("exit code %d", r.code)
 		}
-		contains(t, r.stdout, "failing Failed in ", "2 Completed, 1 Failed, 1 Skipped", "import Failed (attempt 2/2):", "exit code 7", "next: sluice show ")
+		contains(t, r.stdout, "failing Failed in ", "2 Completed, 1 Failed, 1 Skipped", "import Failed (attempt 2/2):",
+			"exit code 7", "next: sluice show ")
 	})
 }
 
@@ -95,11 +101,17 @@ func TestInput(t *testing.T) {
 			want string
 		}{
 			{[]string{"--set", "text=yes"}, `{"text":"yes","number":7}`},
-			{[]string{"--input", `{"text": "a", "flag": false}`, "--set", "text=1_000", "--set", "flag=true"}, `{"text":"1_000","number":7,"flag":true}`},
+			{
+				[]string{"--input", `{"text": "a", "flag": false}`, "--set", "text=1_000", "--set", "flag=true"},
+				`{"text":"1_000","number":7,"flag":true}`,
+			},
 			{[]string{"--input", "@" + given}, `{"text":"from the file","number":12345678901234567}`},
 			{[]string{"--input", "@-"}, `{"text":"from standard input","number":7}`},
 			{
-				[]string{"--set", "text=a=b", "--set", "number=8", "--set", `list=[1, "two", {"k": null}]`, "--set", `object={"a": 1.50}`},
+				[]string{
+					"--set", "text=a=b", "--set", "number=8", "--set", `list=[1, "two", {"k": null}]`, "--set",
+					`object={"a": 1.50}`,
+				},
 				`{"text":"a=b","number":8,"list":[1,"two",{"k":null}],"object":{"a":1.50}}`,
 			},
 			{[]string{"--set", "text=", "--set", "free=fix #12"}, `{"text":"","number":7,"free":"fix #12"}`},
@@ -112,7 +124,10 @@ func TestInput(t *testing.T) {
 			{[]string{"--set", "text=", "--set", "free=\"quoted\""}, `{"text":"","number":7,"free":"quoted"}`},
 			{[]string{"--set", "text=", "--set", "free= lead"}, `{"text":"","number":7,"free":" lead"}`},
 			{[]string{"--set", "text=", "--set", "free=1.10"}, `{"text":"","number":7,"free":1.10}`},
-			{[]string{"--set", "text=", "--set", "free=12345678901234567890"}, `{"text":"","number":7,"free":12345678901234567890}`},
+			{
+				[]string{"--set", "text=", "--set", "free=12345678901234567890"},
+				`{"text":"","number":7,"free":12345678901234567890}`,
+			},
 			{[]string{"--set", "text=", "--set", "free=1_000"}, `{"text":"","number":7,"free":"1_000"}`},
 			{[]string{"--set", "text=", "--set", "free=NaN"}, `{"text":"","number":7,"free":"NaN"}`},
 			{[]string{"--set", "text=", "--set", "free=[1, two]"}, `{"text":"","number":7,"free":"[1, two]"}`},
@@ -130,20 +145,62 @@ func TestInput(t *testing.T) {
 		}
 		for _, c := range []struct{ args, words []string }{
 			{nil, []string{"sluice: input.text: it is required and missing"}},
-			{[]string{"--set", "text=a", "--set", "numbr=3"}, []string{"input.numbr: there is no such field", `did you mean "number"?`}},
-			{[]string{"--set", "text=a", "--set", "number=three"}, []string{"input.number: it is a string, and must be of type integer\n"}},
-			{[]string{"--set", "text=a", "--set", `number="3"`}, []string{"must be of type integer (write it without quotes)"}},
+			{
+				[]string{"--set", "text=a", "--set", "numbr=3"},
+				[]string{"input.numbr: there is no such field", `did you mean "number"?`},
+			},
+			{
+				[]string{"--set", "text=a", "--set", "number=three"},
+				[]string{"input.number: it is a string, and must be of type integer\n"},
+			},
+			{
+				[]string{"--set", "text=a", "--set", `number="3"`},
+				[]string{"must be of type integer (write it without quotes)"},
+			},
 			{[]string{"--set", "text"}, []string{`--set "text": expected KEY=VALUE`}},
-			{[]string{"--input", "{text: a}"}, []string{"--input: it is not JSON: line 1, column 2: invalid character 't'", `write --input '{"key": "value"}'`}},
-			{[]string{"--input", `{"text": "a"} x`}, []string{"--input: it is not JSON: line 1, column 15: invalid character 'x'"}},
-			{[]string{"--input", `{"text": "a", "free": [1, {"k": 1, "k": 2}]}`}, []string{`line 1, column 36, at free[1]: the key "k" is there twice`}},
-			{[]string{"--input", "{\r\n \"text\": \"a\",\r\n \"text\": \"b\"}", "--set", "number=1"}, []string{`line 3, column 2: the key "text" is there twice`}},
-			{[]string{"--input", "{\"text\": \"a\xff\"}"}, []string{"--input: line 1, column 12, at text: byte 12 is not valid UTF-8"}},
-			{[]string{"--input", `{"text": "a", "free": {"b": "\ud800"}}`}, []string{`line 1, column 30, at free.b: a string holds \ud800`}},
-			{[]string{"--input", `{"text": "a", "free": 1e1001}`}, []string{"line 1, column 23, at free: the number 1e1001 is out of range: put it into quotes"}},
-			{[]string{"--input", "@" + file(t, "wide.json", "\xff\xfe{\x00}\x00")}, []string{"wide.json: line 1, column 1: byte 1 is not valid UTF-8"}},
-			{[]string{"--input", "@" + file(t, "large.json", strings.Repeat(" ", 8<<20)+"{}")}, []string{"large.json: it is larger than the limit of 8388608 bytes"}},
-			{[]string{"--set", "text=a", "--set", `free={"x": 1, "x": 2}`}, []string{`at free: the key "x" is there twice`}},
+			{
+				[]string{"--input", "{text: a}"},
+				[]string{
+					"--input: it is not JSON: line 1, column 2: invalid character 't'",
+					`write --input '{"key": "value"}'`,
+				},
+			},
+			{
+				[]string{"--input", `{"text": "a"} x`},
+				[]string{"--input: it is not JSON: line 1, column 15: invalid character 'x'"},
+			},
+			{
+				[]string{"--input", `{"text": "a", "free": [1, {"k": 1, "k": 2}]}`},
+				[]string{`line 1, column 36, at free[1]: the key "k" is there twice`},
+			},
+			{
+				[]string{"--input", "{\r\n \"text\": \"a\",\r\n \"text\": \"b\"}", "--set", "number=1"},
+				[]string{`line 3, column 2: the key "text" is there twice`},
+			},
+			{
+				[]string{"--input", "{\"text\": \"a\xff\"}"},
+				[]string{"--input: line 1, column 12, at text: byte 12 is not valid UTF-8"},
+			},
+			{
+				[]string{"--input", `{"text": "a", "free": {"b": "\ud800"}}`},
+				[]string{`line 1, column 30, at free.b: a string holds \ud800`},
+			},
+			{
+				[]string{"--input", `{"text": "a", "free": 1e1001}`},
+				[]string{"line 1, column 23, at free: the number 1e1001 is out of range: put it into quotes"},
+			},
+			{
+				[]string{"--input", "@" + file(t, "wide.json", "\xff\xfe{\x00}\x00")},
+				[]string{"wide.json: line 1, column 1: byte 1 is not valid UTF-8"},
+			},
+			{
+				[]string{"--input", "@" + file(t, "large.json", strings.Repeat(" ", 8<<20)+"{}")},
+				[]string{"large.json: it is larger than the limit of 8388608 bytes"},
+			},
+			{
+				[]string{"--set", "text=a", "--set", `free={"x": 1, "x": 2}`},
+				[]string{`at free: the key "x" is there twice`},
+			},
 			{[]string{"--input", "@/nowhere.json"}, []string{"/nowhere.json: no such file or directory"}},
 			{[]string{"--input", "[1]", "--set", "text=a"}, []string{"--input: expected a JSON object"}},
 			{[]string{"--input", "[1]"}, []string{"input"}},
@@ -152,7 +209,8 @@ func TestInput(t *testing.T) {
 			p.fails(t, 2, c.words, append([]string{"run", path}, c.args...)...)
 			p.fails(t, 2, c.words, append([]string{"start", path}, c.args...)...)
 		}
-		if list := decode[listing[execution]](t, p.ok(t, "list", "-o", "json", "--status", "running")).Items; len(list) != 0 {
+		if list := decode[listing[execution]](t, p.ok(t, "list", "-o", "json", "--status", "running")).
+			Items; len(list) != 0 {
 			t.Errorf("refused input started %d runs", len(list))
 		}
 	})
@@ -217,7 +275,8 @@ func TestInterruptedRun(t *testing.T) {
 		if r.code != 130 {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)
 		}
-		contains(t, r.stderr, "interrupted; the run ", "2 tasks to do", "`sluice serve` goes on with it", "first given back: the worker is stopping")
+		contains(t, r.stderr, "interrupted; the run ", "2 tasks to do", "`sluice serve` goes on with it",
+			"first given back: the worker is stopping")
 		id := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items[0].ID
 		if got := p.show(t, id).statuses()["first"]; got != "Ready" {
 			t.Errorf("first is %s", got)

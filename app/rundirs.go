@@ -16,7 +16,8 @@ type runDirsFlag struct{ dir string }
 
 func (f *runDirsFlag) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.dir, "run-dirs", "",
-		"keep the directories of runs, $SLUICE_RUN_DIR, below `DIR` (default: $XDG_STATE_HOME/sluice/runs, else ~/.local/state/sluice/runs)")
+		"keep the directories of runs, $SLUICE_RUN_DIR, below `DIR` (default: $XDG_STATE_HOME/sluice/runs, else "+
+			"~/.local/state/sluice/runs)")
 }
 
 func (f *runDirsFlag) store() (*rundirs.Store, error) { return rundirs.New(f.dir) }

@@ -94,7 +94,8 @@ func (c *cli) printRoot(ctx context.Context, s *seal.Sealer, since, until dbtype
 	}
 	fmt.Fprintf(c.stdout, "%s\nover the seals of %s\n", root.Root, counted(root.Executions, "execution"))
 	if root.Unsealed > 0 {
-		fmt.Fprintln(c.stdout, c.again(counted(root.Unsealed, "execution")+" of the period without a seal: `sluice seal --all` gives them one"))
+		fmt.Fprintln(c.stdout, c.again(counted(root.Unsealed, "execution")+
+			" of the period without a seal: `sluice seal --all` gives them one"))
 	}
 	return nil
 }

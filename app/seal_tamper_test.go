@@ -14,7 +14,10 @@ import (
 // fold can detect, and that the old value makes it valid again.
 func TestSealNamesWhatWasChanged(t *testing.T) {
 	t.Parallel()
-	for backend, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
+	for backend, url := range map[string]func(testing.TB) string{
+		"sqlite":   dbtest.SQLiteURL,
+		"postgres": dbtest.PostgresURL,
+	} {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
 			p := &program{url: url(t)}
@@ -51,7 +54,8 @@ tasks:
 		t.Errorf("recomputed %s, sealed %s", p.recomputed(t, x), *x.Execution.Seal)
 	}
 	contains(t, p.ok(t, "verify", execution), "no breach", "covers:",
-		"input, outputs, definition, idempotency key and labels of 1 execution with a seal of form 2", "each event of 1 execution with a seal", "does not cover: logs")
+		"input, outputs, definition, idempotency key and labels of 1 execution with a seal of form 2",
+		"each event of 1 execution with a seal", "does not cover: logs")
 	return execution
 }
 
@@ -61,19 +65,23 @@ type tampering struct{ change, says, undo string }
 // documents are what tamperings write, as arguments of their statements.
 var documents = db.Args{
 	"one": dbtype.JSON(`{"n": 1}`), "two": dbtype.JSON(`{"n": 2}`), "three": dbtype.JSON(`{"n": 3}`),
-	"paid": dbtype.JSON(`{"amount": 1.10}`), "less": dbtype.JSON(`{"amount": 1.1}`), "empty": dbtype.JSON(`{"name": "paid", "tasks": []}`),
+	"paid": dbtype.JSON(`{"amount": 1.10}`), "less": dbtype.JSON(`{"amount": 1.1}`),
+	"empty": dbtype.JSON(`{"name": "paid", "tasks": []}`),
 }
 
 func tamperings() []tampering {
 	task := func(set, name string) string {
-		return `UPDATE {task_executions} SET output = ` + set + ` WHERE pipeline_execution_id = $p AND task_name = '` + name + `'`
+		return `UPDATE {task_executions} SET output = ` + set + ` WHERE pipeline_execution_id = $p AND task_name = '` +
+			name + `'`
 	}
 	run := func(set string) string { return `UPDATE {pipeline_executions} SET ` + set + ` WHERE id = $p` }
 	event := func(actor string) string {
-		return `UPDATE {execution_events} SET actor = ` + actor + ` WHERE pipeline_execution_id = $p AND event_type = 'pipeline_completed'`
+		return `UPDATE {execution_events} SET actor = ` + actor +
+			` WHERE pipeline_execution_id = $p AND event_type = 'pipeline_completed'`
 	}
 	label := func(from, to string) string {
-		return `UPDATE {execution_labels} SET value = '` + to + `' WHERE pipeline_execution_id = $p AND value = '` + from + `'`
+		return `UPDATE {execution_labels} SET value = '` + to + `' WHERE pipeline_execution_id = $p AND value = '` +
+			from + `'`
 	}
 	return []tampering{
 		{task(`$three`, "a"), "task a (", task(`$one`, "a")},
@@ -82,10 +90,16 @@ func tamperings() []tampering {
 		{task("NULL", "a"), "the output is missing, and retention has not removed it", task(`$one`, "a")},
 		{run(`input = $less`), "the input was changed", run(`input = $paid`)},
 		{run(`input = NULL`), "the input was changed: it is null", run(`input = $paid`)},
-		{run(`idempotency_key = 'sunday'`), `the idempotency key was changed: it is "sunday"`, run(`idempotency_key = 'monday'`)},
+		{
+			run(`idempotency_key = 'sunday'`), `the idempotency key was changed: it is "sunday"`,
+			run(`idempotency_key = 'monday'`),
+		},
 		{label("prod", "test"), `the set of labels was changed: it is "env=test team=data"`, label("test", "prod")},
 		{event(`'somebody else'`), "the history was changed", event(`NULL`)},
-		{run(`seal_parts = replace(seal_parts, 'env', 'enw')`), "the hash of seal_parts", run(`seal_parts = replace(seal_parts, 'enw', 'env')`)},
+		{
+			run(`seal_parts = replace(seal_parts, 'env', 'enw')`), "the hash of seal_parts",
+			run(`seal_parts = replace(seal_parts, 'enw', 'env')`),
+		},
 		{run(`former_seal = 'f00d'`), `former_seal "f00d"`, run(`former_seal = NULL`)},
 		{
 			`UPDATE {pipeline_definitions} SET definition = $empty`, "the definition was changed", ``,
@@ -97,15 +111,20 @@ func tamperings() []tampering {
 func (p *program) formOne(t *testing.T, d *db.DB, execution string) {
 	t.Helper()
 	x := p.sealOf(t, execution)
-	former := sha(plain(t, []any{"sluice-seal/1", x.Execution.ID, x.Execution.PipelineName, x.Execution.DefinitionVersion, x.Execution.Version, nil}) +
+	former := sha(plain(t, []any{
+		"sluice-seal/1", x.Execution.ID, x.Execution.PipelineName,
+		x.Execution.DefinitionVersion, x.Execution.Version, nil,
+	}) +
 		"\n" + p.eventHashes(t, x))
 	args := db.Args{"p": id(t, execution), "former": former, "seal": *x.Execution.Seal, "parts": x.Execution.SealParts}
 	mustExec(t, d, `UPDATE {pipeline_executions} SET seal = $former, seal_parts = NULL WHERE id = $p`, args)
 	contains(t, p.ok(t, "verify", execution), ", 1 seal: no breach", "each event of 1 execution with a seal",
 		"input, outputs, idempotency key and labels of 1 execution without a seal of form 2")
-	mustExec(t, d, `UPDATE {execution_events} SET worker_id = 'x' WHERE pipeline_execution_id = $p AND event_type = 'task_completed'`, args)
+	mustExec(t, d, `UPDATE {execution_events} SET worker_id = 'x' WHERE pipeline_execution_id = $p
+  AND event_type = 'task_completed'`, args)
 	contains(t, p.run(t, "verify", execution).stdout, "seal sealed", "as its events give it")
-	mustExec(t, d, `UPDATE {execution_events} SET worker_id = (SELECT e.worker_id FROM {execution_events} AS e WHERE e.pipeline_execution_id = $p
+	mustExec(t, d, `UPDATE {execution_events} SET worker_id = (SELECT e.worker_id FROM {execution_events} AS e
+  WHERE e.pipeline_execution_id = $p
   AND e.event_type = 'task_claimed' LIMIT 1) WHERE pipeline_execution_id = $p AND event_type = 'task_completed'`, args)
 	mustExec(t, d, `UPDATE {pipeline_executions} SET seal = $seal, seal_parts = $parts WHERE id = $p`, args)
 	contains(t, p.ok(t, "verify", execution), "no breach")
@@ -117,7 +136,8 @@ func (p *program) tampered(t *testing.T, d *db.DB, execution string, c tampering
 	args["p"] = id(t, execution)
 	mustExec(t, d, c.change, args)
 	r := p.run(t, "verify", execution)
-	if r.code != 1 || !strings.Contains(r.stdout, "seal sealed · pipeline execution "+execution) || !strings.Contains(r.stdout, c.says) {
+	if r.code != 1 || !strings.Contains(r.stdout, "seal sealed · pipeline execution "+execution) ||
+		!strings.Contains(r.stdout, c.says) {
 		t.Errorf("%s: exit code %d, expected %q in\n%s", c.change, r.code, c.says, r.stdout)
 	}
 	if c.undo != "" {
@@ -135,7 +155,8 @@ func (p *program) sealKept(t *testing.T) {
 	other := &program{url: dbtest.SQLiteURL(t)}
 	changed := resealed(strings.Replace(text, `"output":{"n":1}`, `"output":{"n":7}`, 1))
 	r := other.run(t, "import", file(t, "changed.jsonl", changed))
-	if r.code != 1 || !strings.Contains(r.stdout, "the output was changed") || !strings.Contains(r.stdout, "nothing was imported") {
+	if r.code != 1 || !strings.Contains(r.stdout, "the output was changed") ||
+		!strings.Contains(r.stdout, "nothing was imported") {
 		t.Errorf("%+v", r)
 	}
 	p.url = dbtest.PostgresURL(t)

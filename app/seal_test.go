@@ -99,7 +99,10 @@ func (p *program) eventHashes(t *testing.T, s sealed) string {
 		if err := json.Unmarshal(e.EventData, &data); err != nil {
 			t.Fatal(err)
 		}
-		out += sha(plain(t, []any{e.ID, e.TaskExecutionID, e.Version, e.EventType, data, e.WorkerID, e.Actor, e.CreatedAt})) + "\n"
+		out += sha(plain(t, []any{
+			e.ID, e.TaskExecutionID, e.Version, e.EventType, data, e.WorkerID, e.Actor,
+			e.CreatedAt,
+		})) + "\n"
 	}
 	return out
 }
@@ -157,12 +160,17 @@ func (p *program) recomputed(t *testing.T, s sealed) string {
 // same seal, and that a retry's seal covers the former one.
 func TestSeal(t *testing.T) {
 	t.Parallel()
-	for backend, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
+	for backend, url := range map[string]func(testing.TB) string{
+		"sqlite":   dbtest.SQLiteURL,
+		"postgres": dbtest.PostgresURL,
+	} {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
 			p := &program{url: url(t)}
 			flag := filepath.Join(t.TempDir(), "flag")
-			path := file(t, "flaky.yaml", "name: flaky\ndefaults: {retry: {max_attempts: 1}}\ntasks:\n  - {id: a, run: 'true'}\n  - {id: b, needs: [a], run: 'test -e "+flag+"'}\n")
+			path := file(t, "flaky.yaml",
+				"name: flaky\ndefaults: {retry: {max_attempts: 1}}\ntasks:\n  - {id: a, run: 'true'}\n  - {id: b, "+
+					"needs: [a], run: 'test -e "+flag+"'}\n")
 			p.run(t, "run", path)
 			early := p.newest(t).Execution.ID
 			if s := p.sealOf(t, early); s.Execution.Seal != nil {
@@ -171,7 +179,8 @@ func TestSeal(t *testing.T) {
 			p.run(t, "run", path, "--seal")
 			id := p.newest(t).Execution.ID
 			first := p.sealOf(t, id)
-			if first.Execution.Seal == nil || *first.Execution.Seal != p.recomputed(t, first) || first.Execution.FormerSeal != nil {
+			if first.Execution.Seal == nil || *first.Execution.Seal != p.recomputed(t, first) ||
+				first.Execution.FormerSeal != nil {
 				t.Fatalf("%+v, recomputed %s", first, p.recomputed(t, first))
 			}
 			contains(t, p.ok(t, "verify"), ", 1 seal: no breach")
@@ -182,10 +191,12 @@ func TestSeal(t *testing.T) {
 			p.ok(t, "retry", id)
 			contains(t, p.ok(t, "verify"), "no breach")
 			s := p.begin(t, "serve")
-			dbtest.Eventually(t, "the second seal", func() bool { return *p.sealOf(t, id).Execution.Seal != *first.Execution.Seal })
+			dbtest.Eventually(t, "the second seal",
+				func() bool { return *p.sealOf(t, id).Execution.Seal != *first.Execution.Seal })
 			s.stop(t)
 			second := p.sealOf(t, id)
-			if *second.Execution.Seal != p.recomputed(t, second) || *second.Execution.FormerSeal != *first.Execution.Seal {
+			if *second.Execution.Seal != p.recomputed(t, second) ||
+				*second.Execution.FormerSeal != *first.Execution.Seal {
 				t.Fatalf("%+v, recomputed %s", second, p.recomputed(t, second))
 			}
 			p.ok(t, "annotate", id, "--data", `{"note": "after the end: not covered"}`)
@@ -212,7 +223,8 @@ func (p *program) roots(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 	contains(t, p.ok(t, "verify", "--print-root"), all.Root, "1 execution of the period without a seal")
-	if none := decode[root](t, p.ok(t, "verify", "--print-root", "--until", "1h", "-o", "json")); none.Executions != 0 || none.Root == all.Root {
+	if none := decode[root](t, p.ok(t, "verify", "--print-root", "--until", "1h", "-o",
+		"json")); none.Executions != 0 || none.Root == all.Root {
 		t.Errorf("%+v", none)
 	}
 	p.ok(t, "cleanup", "--retain-events", "1ms", "--pipeline", "nobody")

@@ -39,7 +39,10 @@ type serving struct {
 
 func (c *cli) serveCommand() *cobra.Command {
 	var s serving
-	s.Config = workers.Config{LogOutcomes: true, Slots: workers.DefaultSlots, Lease: workers.DefaultLease, Drain: workers.DefaultDrain}
+	s.Config = workers.Config{
+		LogOutcomes: true, Slots: workers.DefaultSlots, Lease: workers.DefaultLease,
+		Drain: workers.DefaultDrain,
+	}
 	var keep maintenanceFlags
 	var pass passEnv
 	var dirs runDirsFlag
@@ -81,15 +84,24 @@ also in capitals), and what --pass-env names.`,
 		},
 	}
 	cmd.Flags().StringVar(&s.dir, "pipelines", "",
-		"register the pipelines in the *.yaml and *.yml files of `DIR` and its subfolders, and their changes while serving, for each tenant that is served")
-	cmd.Flags().Var(&tenantNames{value: &s.Tenants}, "tenants", "work for `TENANTS`: all, those made and dropped meanwhile included, or names separated by commas (default: the one of --tenant)")
+		"register the pipelines in the *.yaml and *.yml files of `DIR` and its subfolders, and their changes while "+
+			"serving, for each tenant that is served")
+	cmd.Flags().Var(&tenantNames{value: &s.Tenants}, "tenants",
+		"work for `TENANTS`: all, those made and dropped meanwhile included, or names separated by commas (default: "+
+			"the one of --tenant)")
 	cmd.Flags().Var(&count{&s.Slots, 1}, "workers", "run at most `N` tasks at once, of all tenants")
-	cmd.Flags().Var(&handlerLimits{&s.HandlerLimits}, "handler-limit", "run at most N tasks of a handler at once, as `HANDLER=N`; repeatable (default shell=64, http=256; others have none)")
+	cmd.Flags().Var(&handlerLimits{&s.HandlerLimits}, "handler-limit",
+		"run at most N tasks of a handler at once, as `HANDLER=N`; repeatable (default shell=64, http=256; others "+
+			"have none)")
 	cmd.Flags().Var(&queueNames{&s.Queues}, "queues", "serve these `QUEUES`, separated by commas (default \"default\")")
-	cmd.Flags().Var(&duration{&s.Lease, minLease}, "lease", "others take this process's tasks when it has been silent for `DURATION`")
-	cmd.Flags().Var(&address{&s.listen}, "listen", "answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
-	cmd.Flags().Var(&duration{&s.Drain, 0}, "drain", "when stopping, wait `DURATION` for running tasks before they are given back")
-	pass.add(cmd, "pass the variable `NAME`, or all that begin with PREFIX*, to commands; separated by commas, repeatable")
+	cmd.Flags().Var(&duration{&s.Lease, minLease}, "lease",
+		"others take this process's tasks when it has been silent for `DURATION`")
+	cmd.Flags().Var(&address{&s.listen}, "listen",
+		"answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
+	cmd.Flags().Var(&duration{&s.Drain, 0}, "drain",
+		"when stopping, wait `DURATION` for running tasks before they are given back")
+	pass.add(cmd, "pass the variable `NAME`, or all that begin with PREFIX*, to commands; separated by commas, "+
+		"repeatable")
 	dirs.add(cmd)
 	keep.add(cmd)
 	return cmd
@@ -105,7 +117,8 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep maintenanceFlags)
 	}
 	share := func(*workers.FairSemaphore) {}
 	if s.listen != "" {
-		server, refused := health.Listen(ctx, s.listen, health.Deps{DB: n.DB, Outbox: n.Outbox, Pipelines: n.Pipelines, Log: n.Log})
+		server, refused := health.Listen(ctx, s.listen,
+			health.Deps{DB: n.DB, Outbox: n.Outbox, Pipelines: n.Pipelines, Log: n.Log})
 		if refused != nil {
 			return refused
 		}
@@ -121,7 +134,8 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep maintenanceFlags)
 		if err := errors.Join(n.prepare(ctx, definitions), n.Keeping.prepare(ctx, keep)); err != nil {
 			return err
 		}
-		n.Log.Info("serving", zap.String("database", redact.Database(n.DB.URL())), zap.String("tenant", db.TenantOf(ctx)),
+		n.Log.Info("serving", zap.String("database", redact.Database(n.DB.URL())),
+			zap.String("tenant", db.TenantOf(ctx)),
 			zap.Int("pipelines", definitions.count()), zap.Int("workers", s.Slots),
 			zap.Stringer("limits", pools.Limits()), zap.Duration("lease", s.Lease))
 		return nil
@@ -133,7 +147,8 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep maintenanceFlags)
 		definitions.begin(tenant)
 	}), chainEndHooks(chainEndHooks(s.OnPoolStop, keepers.end), definitions.end)
 	defer definitions.start(ctx)()
-	stop := context.AfterFunc(ctx, func() { n.Log.Info("stopping: no more tasks are taken", zap.Duration("drain", s.Drain)) })
+	stop := context.AfterFunc(ctx,
+		func() { n.Log.Info("stopping: no more tasks are taken", zap.Duration("drain", s.Drain)) })
 	defer stop()
 	pools = workers.NewTenantPools(s.TenantPoolsConfig, n.Workers)
 	share(pools.Budget())

@@ -18,19 +18,24 @@ func TestServe(t *testing.T) {
 		g := newGate()
 		p.extensions = []fx.Option{g.option()}
 		dir := t.TempDir()
-		for name, text := range map[string]string{"gated.yaml": gated, "small.yml": "name: small\ntasks: [{id: a, run: \"true\"}]\n", "notes.txt": "no pipeline"} {
+		for name, text := range map[string]string{
+			"gated.yaml": gated,
+			"small.yml":  "name: small\ntasks: [{id: a, run: \"true\"}]\n", "notes.txt": "no pipeline",
+		} {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 		serve := p.begin(t, "serve", "--pipelines", dir, "--workers", "3", "--lease", "5s")
-		dbtest.Eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
+		dbtest.Eventually(t, "serving",
+			func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
 		contains(t, serve.stderr.String(), `"pipelines":2`, `"workers":3`, `"lease":"5s"`)
 		if strings.Contains(serve.stderr.String(), "password") {
 			t.Errorf("the log tells the password:\n%s", serve.stderr.String())
 		}
 		small := p.start(t, "small")
-		dbtest.Eventually(t, "the run completes", func() bool { return p.show(t, small).Execution.Status == "Completed" })
+		dbtest.Eventually(t, "the run completes",
+			func() bool { return p.show(t, small).Execution.Status == "Completed" })
 		held := p.start(t, "gated")
 		<-g.begun
 		serve.interrupt()
@@ -42,8 +47,10 @@ func TestServe(t *testing.T) {
 		}
 		dbtest.Eventually(t, "it is marked as draining", drains)
 		contains(t, p.ok(t, "workers"), "draining, ends in ", "gated/first for ")
-		contains(t, p.ok(t, "doctor"), "1 alive, of them 1 draining, 0 with an expired lease", "of those due no live worker serves 1")
-		contains(t, p.ok(t, "show", waiting), "no live worker serves handler \"shell\" (1 draining): start `sluice serve`")
+		contains(t, p.ok(t, "doctor"), "1 alive, of them 1 draining, 0 with an expired lease",
+			"of those due no live worker serves 1")
+		contains(t, p.ok(t, "show", waiting),
+			"no live worker serves handler \"shell\" (1 draining): start `sluice serve`")
 		g.open <- nil // running tasks may end
 		if r := serve.wait(t); r.code != 0 || !strings.Contains(r.stderr, `"msg":"stopped"`) {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)

@@ -102,7 +102,8 @@ func fromFile(cmd *cobra.Command, path string, src []byte) error {
 		case seen[name]:
 			return usagef("%s: %q is set twice", at(key), key.Value)
 		case len(flags[name]) == 0:
-			return withHint(usagef("%s: there is no setting %q", at(key), key.Value), similarSetting(key.Value, slices.Sorted(maps.Keys(flags))))
+			return withHint(usagef("%s: there is no setting %q", at(key), key.Value),
+				similarSetting(key.Value, slices.Sorted(maps.Keys(flags))))
 		}
 		seen[name] = true
 		for _, f := range flags[name] {
@@ -124,7 +125,8 @@ func settingsNode(path string, src []byte) (*yaml.Node, error) {
 	err := decoder.Decode(&doc)
 	if err == nil {
 		if err = decoder.Decode(&second); err == nil {
-			return nil, usagef("%s:%d:%d: a second document begins here: the settings are one", path, second.Line, second.Column)
+			return nil, usagef("%s:%d:%d: a second document begins here: the settings are one", path, second.Line,
+				second.Column)
 		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {

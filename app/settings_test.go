@@ -61,9 +61,12 @@ func TestHandlerLimitSettings(t *testing.T) {
 		"http=256,shell=64":       nil,
 		"http=256,shell=3,wait=4": {"--config", file(t, "list.yaml", "handler-limit: [shell=3, wait=4]\n")},
 		"http=256,shell=5":        {"--config", file(t, "text.yaml", "handler-limit: shell=5\n")},
-		"http=6,shell=7":          {"--config", file(t, "both.yaml", "handler-limit: shell=5\n"), "--handler-limit", "http=6", "--handler-limit=shell=7"},
-		"http=256":                {"--handler-limit", "shell=1000"},
-		"":                        {"--workers", "8"},
+		"http=6,shell=7": {
+			"--config", file(t, "both.yaml", "handler-limit: shell=5\n"), "--handler-limit",
+			"http=6", "--handler-limit=shell=7",
+		},
+		"http=256": {"--handler-limit", "shell=1000"},
+		"":         {"--workers", "8"},
 	} {
 		if got := limits(args...); got != want {
 			t.Errorf("%q: %q, want %q", args, got, want)
@@ -119,5 +122,6 @@ func TestConfigMistakes(t *testing.T) {
 	}
 	p.fails(t, 2, []string{"/nowhere.yaml: no such file or directory"}, "list", "--config", "/nowhere.yaml")
 	p.ok(t, "list", "--config", file(t, "c.yaml", "# nothing set\n"))
-	contains(t, p.ok(t, "start", "../examples/failing.yaml", "--config", file(t, "c.yaml", "set: [broken=false]\ncount: 2\n")), "\n")
+	contains(t, p.ok(t, "start", "../examples/failing.yaml", "--config",
+		file(t, "c.yaml", "set: [broken=false]\ncount: 2\n")), "\n")
 }

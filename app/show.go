@@ -61,7 +61,8 @@ func (doc *showDocument) view() showView {
 	return showView{
 		Execution: views.OfExecution(doc.Execution, doc.started, doc.now),
 		Tasks:     views.OfTasks(doc.Tasks, doc.run.Needs(), doc.now),
-		Failures:  doc.failures, Attempts: doc.Attempts, Waiting: doc.Waiting, timelineDocument: doc.timelineDocument, At: doc.At,
+		Failures:  doc.failures, Attempts: doc.Attempts, Waiting: doc.Waiting, timelineDocument: doc.timelineDocument,
+		At: doc.At,
 	}
 }
 
@@ -84,8 +85,12 @@ time went. With --at or --at-event it shows all that as it was, and which tasks 
   sluice show ID --at-event 1234 -o json`,
 		Args: arguments(1, 1, "the id of an execution"),
 	}
-	cmd.Flags().BoolVar(&f.logs, "logs", false, "print what all attempts wrote, whole (else the end of what failed ones wrote)")
-	cmd.Flags().Var(&choice{value: &f.timeline, allowed: []string{timelineSummary, timelineAll, timelineNone}, kind: "ROWS", former: map[string]string{"telling": timelineSummary}}, "timeline",
+	cmd.Flags().BoolVar(&f.logs, "logs", false,
+		"print what all attempts wrote, whole (else the end of what failed ones wrote)")
+	cmd.Flags().Var(&choice{
+		value: &f.timeline, allowed: []string{timelineSummary, timelineAll, timelineNone},
+		kind: "ROWS", former: map[string]string{"telling": timelineSummary},
+	}, "timeline",
 		"which `ROWS` of the timeline to draw: summary (the 30 most important), all or none; json has all")
 	f.past.add(cmd)
 	format := outputFlag(cmd)

@@ -28,7 +28,10 @@ func (c *cli) printShow(doc showDocument, f showFlags) {
 		if note == "" {
 			note = errorLine(string(t.Error), 80)
 		}
-		rows[i] = []string{t.TaskName, status, attempts(t), moment(t.StartedAt), taskTime(t, v), string(t.WorkerID), note}
+		rows[i] = []string{
+			t.TaskName, status, attempts(t), moment(t.StartedAt), taskTime(t, v), string(t.WorkerID),
+			note,
+		}
 	}
 	fmt.Fprintln(c.stdout)
 	printFitted(c.stdout, []string{"task", "status", "attempt", "started", "time", "worker", ""}, rows, "", "worker")
@@ -36,7 +39,8 @@ func (c *cli) printShow(doc showDocument, f showFlags) {
 		c.printAttempt(a, f.logs, p)
 	}
 	if doc.Execution.EventsRemoved > 0 {
-		fmt.Fprintf(c.stdout, "\n%s removed by retention: the attempts are not known any more\n", counted(doc.Execution.EventsRemoved, "event"))
+		fmt.Fprintf(c.stdout, "\n%s removed by retention: the attempts are not known any more\n",
+			counted(doc.Execution.EventsRemoved, "event"))
 	}
 	if at := doc.Execution.OutputsRemovedAt; !at.IsZero() {
 		fmt.Fprintf(c.stdout, "\nretention removed the outputs of the tasks on %s\n", moment(at))
@@ -98,7 +102,8 @@ func (c *cli) printAttempt(a inspect.Attempt, logs bool, p paint) {
 	if !bad && (!logs || !wrote) {
 		return
 	}
-	fmt.Fprintf(c.stdout, "\n%s attempt %d %s %s %s\n", terminal.Inline(a.TaskName), a.Number, p.status(a.Status), moment(a.EndedAt), between(a.StartedAt, a.EndedAt))
+	fmt.Fprintf(c.stdout, "\n%s attempt %d %s %s %s\n", terminal.Inline(a.TaskName), a.Number, p.status(a.Status),
+		moment(a.EndedAt), between(a.StartedAt, a.EndedAt))
 	if bad {
 		fmt.Fprintln(c.stdout, indent(string(a.Error), "  "))
 	}

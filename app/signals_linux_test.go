@@ -49,7 +49,8 @@ func TestHangup(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := cmd.Wait(); err != nil || !strings.Contains(log, "stopping: no more tasks are taken") || !strings.Contains(log, "stopped") {
+		if err := cmd.Wait(); err != nil || !strings.Contains(log, "stopping: no more tasks are taken") ||
+			!strings.Contains(log, "stopped") {
 			t.Errorf("%q: %v\n%s", c.trap, err, log)
 		}
 	}

@@ -46,7 +46,8 @@ func TestStandby(t *testing.T) {
 	contains(t, p.ok(t, "show", id), "one Queued")
 	contains(t, p.ok(t, "verify"), "no breach")
 	p.fails(t, 4, []string{"the server is a standby", "name that one"}, "events", "--follow")
-	const hint = "the server is read-only, as a standby is: name the primary with --database-url, or give all hosts and target_session_attrs=read-write"
+	const hint = "the server is read-only, as a standby is: name the primary with --database-url, or give all hosts " +
+		"and target_session_attrs=read-write"
 	path := file(t, "two.yaml", "name: two\ntasks: [{id: a, run: 'true'}]\n")
 	for _, line := range [][]string{{"start", path}, {"run", path}, {"cancel", id}, {"serve"}} {
 		p.fails(t, 4, []string{"read-only", hint}, line...)

@@ -23,9 +23,12 @@ func (c *cli) startCommand() *cobra.Command {
 		Args: arguments(1, 1, "the name of a pipeline or a file"),
 	}
 	input.add(cmd)
-	labelFlag(cmd, &labels, "mark the run with the label `NAME=VALUE`; may be repeated, and wins over the pipeline's labels")
+	labelFlag(cmd, &labels,
+		"mark the run with the label `NAME=VALUE`; may be repeated, and wins over the pipeline's labels")
 	cmd.Flags().Var(&count{&number, 1}, "count", "start `N` runs")
-	cmd.Flags().StringVar(&key, "idempotency-key", "", "a second start of the pipeline with the same `KEY` and input finds the first run; with another input it fails with exit code 5")
+	cmd.Flags().StringVar(&key, "idempotency-key", "",
+		"a second start of the pipeline with the same `KEY` and input finds the first run; with another input it "+
+			"fails with exit code 5")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if key != "" && number > 1 {
@@ -43,7 +46,10 @@ func (c *cli) startCommand() *cobra.Command {
 			}
 			requests := make([]engine.StartRequest, number)
 			for i := range requests {
-				requests[i] = engine.StartRequest{Definition: def, Input: raw, IdempotencyKey: key, ThisDefinition: isFile(args[0]), Labels: labels, Actor: actor()}
+				requests[i] = engine.StartRequest{
+					Definition: def, Input: raw, IdempotencyKey: key,
+					ThisDefinition: isFile(args[0]), Labels: labels, Actor: actor(),
+				}
 			}
 			started, err := n.Engine.Start(ctx, requests)
 			if err != nil && len(started) == 0 {

@@ -80,7 +80,10 @@ func (c *cli) tenantsCreateCommand() *cobra.Command {
 }
 
 func (c *cli) tenantsListCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Example: "  sluice tenants list", Short: "List the tenants, their schemas' versions and their open runs", Args: arguments(0, 0, "")}
+	cmd := &cobra.Command{
+		Use: "list", Example: "  sluice tenants list",
+		Short: "List the tenants, their schemas' versions and their open runs", Args: arguments(0, 0, ""),
+	}
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return c.withTenants(cmd.Context(), func(ctx context.Context, n tenantsNeeds) error {
@@ -161,7 +164,8 @@ func (c *cli) withTenants(ctx context.Context, use func(context.Context, tenants
 // checkOther returns an error unless the name is that of a tenant that can be created and dropped.
 func checkOther(name string) error {
 	if name == db.DefaultTenant {
-		return withHint(usagef("the default tenant can't be made or dropped: it is there with the database"), "`sluice migrate` brings its schema up")
+		return withHint(usagef("the default tenant can't be made or dropped: it is there with the database"),
+			"`sluice migrate` brings its schema up")
 	}
 	return db.CheckTenantName(name)
 }

@@ -49,7 +49,8 @@ func TestTenants(t *testing.T) {
 		if diff := cmp.Diff([]string{"default", "acme", "globex"}, names); diff != "" {
 			t.Error(diff)
 		}
-		if r := rows["acme"]; r.State != "current" || r.SchemaVersion < 1 || r.OpenRuns == nil || *r.OpenRuns != 0 || r.SizeBytes < 1 {
+		if r := rows["acme"]; r.State != "current" || r.SchemaVersion < 1 || r.OpenRuns == nil || *r.OpenRuns != 0 ||
+			r.SizeBytes < 1 {
 			t.Errorf("acme: %+v", r)
 		}
 		id := acme.start(t, file(t, "gated.yaml", gated))
@@ -71,7 +72,8 @@ func TestTenants(t *testing.T) {
 		acme.fails(t, 3, []string{"no such tenant"}, "show", id)
 		p.fails(t, 3, []string{"no such tenant"}, "tenants", "drop", "acme", "--yes")
 		p.of("globex").start(t, file(t, "gated.yaml", gated))
-		if got := p.ok(t, "tenants", "drop", "globex", "--yes", "--force", "-o", "json"); !strings.Contains(got, `"dropped": true`) {
+		if got := p.ok(t, "tenants", "drop", "globex", "--yes", "--force", "-o", "json"); !strings.Contains(got,
+			`"dropped": true`) {
 			t.Errorf("said %q", got)
 		}
 		if names, _ := p.tenantList(t); len(names) != 1 || names[0] != "default" {
@@ -91,10 +93,15 @@ func TestHostileTenants(t *testing.T) {
 	each(t, func(t *testing.T, p *program) {
 		p.ok(t, "tenants", "create", "acme")
 		for _, name := range []string{
-			"", "default", "public", "pg_catalog", "pg_toast", "information_schema", "all", "Acme", "../acme", "acme/../acme", `acme"`, "acme'", "acme;",
-			`x"; DROP SCHEMA acme CASCADE; --`, "acme\x00", "acme\n", "аcme", "ａcme", "acme ", "-acme", "acme.db", "1acme", strings.Repeat("a", 41), strings.Repeat("b", 100_000),
+			"", "default", "public", "pg_catalog", "pg_toast", "information_schema", "all", "Acme", "../acme",
+			"acme/../acme", `acme"`, "acme'", "acme;",
+			`x"; DROP SCHEMA acme CASCADE; --`, "acme\x00", "acme\n", "аcme", "ａcme", "acme ", "-acme", "acme.db",
+			"1acme", strings.Repeat("a", 41), strings.Repeat("b", 100_000),
 		} {
-			for _, args := range [][]string{{"tenants", "create", "fine", "--", name}, {"tenants", "drop", "--yes", "--force", "--", name}} {
+			for _, args := range [][]string{
+				{"tenants", "create", "fine", "--", name},
+				{"tenants", "drop", "--yes", "--force", "--", name},
+			} {
 				r := p.run(t, args...)
 				if r.code != 2 || len(r.stderr) > 500 {
 					t.Errorf("%.60q: exit code %d\n%.600s", args, r.code, r.stderr)
@@ -171,17 +178,20 @@ func TestTwentyTenants(t *testing.T) {
 		for i := range n {
 			q := p.of(name(i))
 			start := []string{"start", "same", "--idempotency-key", "k", "--set", "who=" + name(i)}
-			dbtest.Eventually(t, "the pipeline is registered", func() bool { return q.run(t, "start", "none").code == 3 && q.run(t, start...).code == 0 })
+			dbtest.Eventually(t, "the pipeline is registered",
+				func() bool { return q.run(t, "start", "none").code == 3 && q.run(t, start...).code == 0 })
 			runs[name(i)] = q.start(t, start[1:]...) // the same one, by its key
 		}
 		for i := range n {
 			q := p.of(name(i))
-			dbtest.Eventually(t, "the run completes", func() bool { return q.show(t, runs[name(i)]).Execution.Status == "Completed" })
+			dbtest.Eventually(t, "the run completes",
+				func() bool { return q.show(t, runs[name(i)]).Execution.Status == "Completed" })
 		}
 		for i := range n {
 			p.of(name(i)).seesOnly(t, name(i), runs[name(i)], runs[name(i+1)])
 		}
-		if r := serve.stop(t); r.code != 0 || strings.Contains(r.stderr, `"level":"error"`) || strings.Contains(r.stderr, `"level":"warn"`) {
+		if r := serve.stop(t); r.code != 0 || strings.Contains(r.stderr, `"level":"error"`) ||
+			strings.Contains(r.stderr, `"level":"warn"`) {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)
 		}
 		reports := decode[listing[struct {
@@ -245,7 +255,8 @@ func (p *program) seesOnly(t *testing.T, tenant, own, stranger string) {
 			t.Errorf("%s: %v of another tenant's run: exit code %d\n%s", tenant, args, r.code, r.stderr)
 		}
 	}
-	if r := p.run(t, "events", "--pipeline-execution", stranger, "-o", "json"); r.code != 3 && strings.TrimSpace(r.stdout) != "[]" {
+	if r := p.run(t, "events", "--pipeline-execution", stranger, "-o", "json"); r.code != 3 &&
+		strings.TrimSpace(r.stdout) != "[]" {
 		t.Errorf("%s: events of another tenant's run: exit code %d\n%s", tenant, r.code, r.stdout)
 	}
 }
@@ -262,7 +273,8 @@ func TestServeTenantsComeAndGo(t *testing.T) {
 			p.ok(t, "tenants", "create", "acme", "globex")
 			globex := p.of("globex")
 			dbtest.Eventually(t, "it is served", func() bool {
-				return strings.Contains(p.of("acme").run(t, "workers").stdout, "ends in") && strings.Contains(globex.run(t, "workers").stdout, "ends in")
+				return strings.Contains(p.of("acme").run(t, "workers").stdout, "ends in") &&
+					strings.Contains(globex.run(t, "workers").stdout, "ends in")
 			})
 			held := p.of("acme").start(t, "gated")
 			<-g.begun
@@ -273,16 +285,22 @@ func TestServeTenantsComeAndGo(t *testing.T) {
 				status, body = ask(t, address, "/metrics")
 				return strings.Contains(body, `sluice_slots{state="used"} 1`)
 			})
-			contains(t, body, `sluice_slots_used{tenant="acme"} 1`, `sluice_tasks_claimed_total{tenant="acme"} 1`, `sluice_outbox_pending{tenant="globex"} 0`, `sluice_slots{state="used"} 1`)
+			contains(t, body, `sluice_slots_used{tenant="acme"} 1`, `sluice_tasks_claimed_total{tenant="acme"} 1`,
+				`sluice_outbox_pending{tenant="globex"} 0`, `sluice_slots{state="used"} 1`)
 			if ready, report := ask(t, address, "/readyz"); status != http.StatusOK || ready != http.StatusOK {
 				t.Errorf("/metrics %d, /readyz %d %s", status, ready, report)
 			}
 			p.fails(t, 2, []string{"1 open run and 1 live worker"}, "tenants", "drop", "acme", "--yes")
 			p.of("acme").ok(t, "show", held)
 			p.ok(t, "tenants", "drop", "acme", "--yes", "--force")
-			dbtest.Eventually(t, "the log tells", func() bool { return strings.Count(serve.stderr.String(), `"msg":"tenant no longer exists`) == round+1 })
+			dbtest.Eventually(t, "the log tells",
+				func() bool {
+					return strings.Count(serve.stderr.String(),
+						`"msg":"tenant no longer exists`) == round+1
+				})
 			id := globex.start(t, "same", "--set", "who=globex")
-			dbtest.Eventually(t, "the others go on", func() bool { return globex.show(t, id).Execution.Status == "Completed" })
+			dbtest.Eventually(t, "the others go on",
+				func() bool { return globex.show(t, id).Execution.Status == "Completed" })
 			if _, body := ask(t, address, "/metrics"); strings.Contains(body, `tenant="acme"`) {
 				t.Errorf("metrics of a dropped tenant:\n%s", body)
 			}
@@ -293,7 +311,8 @@ func TestServeTenantsComeAndGo(t *testing.T) {
 		if r := serve.stop(t); r.code != 0 {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)
 		}
-		contains(t, p.ok(t, "verify", "--all-tenants"), "tenant default: checked", "tenant globex: checked 2 pipeline executions")
+		contains(t, p.ok(t, "verify", "--all-tenants"), "tenant default: checked",
+			"tenant globex: checked 2 pipeline executions")
 	})
 }
 
@@ -335,17 +354,21 @@ func TestMigrateAllTenants(t *testing.T) {
 	contains(t, p.ok(t, "migrate", "status", "--all-tenants"), "database schema is behind", "up to date")
 	serve := p.begin(t, "serve", "--tenants", "all", "--pipelines", pipelinesDir(t, same))
 	fit := p.of("fit")
-	dbtest.Eventually(t, "the other is served", func() bool { return strings.Contains(fit.run(t, "workers").stdout, "ends in") })
+	dbtest.Eventually(t, "the other is served",
+		func() bool { return strings.Contains(fit.run(t, "workers").stdout, "ends in") })
 	dbtest.Eventually(t, "the log tells", func() bool {
-		return strings.Contains(serve.stderr.String(), `"msg":"the tenant is not served","tenant":"behind","error":"database schema is behind`)
+		return strings.Contains(serve.stderr.String(),
+			`"msg":"the tenant is not served","tenant":"behind","error":"database schema is behind`)
 	})
 	p.fails(t, 4, []string{"tenant behind: database schema is behind"}, "verify", "--all-tenants")
 	set(`DROP TABLE {workers}, {task_outbox}, {task_executions}, {pipeline_executions}, {execution_events}, {log_chunks}, {pipeline_definitions}, {chores}, {removed_events}, {recoveries}, {run_ends}, {execution_labels}`)
-	if got := decode[listing[struct{ Tenant string }]](t, p.ok(t, "migrate", "--all-tenants", "-o", "json")).Items; len(got) != 2 {
+	if got := decode[listing[struct{ Tenant string }]](t, p.ok(t, "migrate", "--all-tenants", "-o", "json")).
+		Items; len(got) != 2 {
 		t.Errorf("migrated: %v", got)
 	}
 	late := p.of("behind")
-	dbtest.Eventually(t, "it is served", func() bool { return strings.Contains(late.run(t, "workers").stdout, "ends in") })
+	dbtest.Eventually(t, "it is served",
+		func() bool { return strings.Contains(late.run(t, "workers").stdout, "ends in") })
 	serve.stop(t)
 	contains(t, p.ok(t, "verify", "--all-tenants"), "tenant behind: checked", "tenant fit: checked")
 }

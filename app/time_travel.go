@@ -20,8 +20,11 @@ type pastFlags struct {
 }
 
 func (f *pastFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.at, "at", "", "as it was at the end of `TIME`: 2026-11-21T08:00:00Z is all of that second; or a duration such as 90s or 7d ago")
-	cmd.Flags().Var(&count{&f.event, 1}, "at-event", "as it was when the event of sequence_num `N` had just been committed")
+	cmd.Flags().StringVar(&f.at, "at", "",
+		"as it was at the end of `TIME`: 2026-11-21T08:00:00Z is all of that second; or a duration such as 90s "+
+			"or 7d ago")
+	cmd.Flags().Var(&count{&f.event, 1}, "at-event",
+		"as it was when the event of sequence_num `N` had just been committed")
 }
 
 func (f pastFlags) given() bool { return f.at != "" || f.event != 0 }
@@ -73,7 +76,8 @@ func (m *pastMoment) claimable() string {
 func (doc *showDocument) travel(list []events.Event, f pastFlags) (*history.Past, error) {
 	x := doc.Execution
 	if x.EventsRemoved > 0 {
-		return nil, withHint(usagef("retention has removed the history of %s (%s): its past is not known any more", x.ID, counted(x.EventsRemoved, "event")),
+		return nil, withHint(usagef("retention has removed the history of %s (%s): its past is not known any more",
+			x.ID, counted(x.EventsRemoved, "event")),
 			"`sluice show "+x.ID.String()+"` shows how it ended")
 	}
 	whole, err := history.New(list)
@@ -95,7 +99,10 @@ func (doc *showDocument) travel(list []events.Event, f pastFlags) (*history.Past
 		at = last // a transaction that had begun by then had to wait
 	}
 	doc.Execution, doc.Tasks, doc.now = state.Execution, state.Tasks, at.Time
-	doc.At = &pastMoment{Time: at, SequenceNum: number, Events: len(log.Events()), TotalEvents: len(list), Outbox: state.Outbox}
+	doc.At = &pastMoment{
+		Time: at, SequenceNum: number, Events: len(log.Events()), TotalEvents: len(list),
+		Outbox: state.Outbox,
+	}
 	return past, nil
 }
 
@@ -111,7 +118,8 @@ func (f pastFlags) cut(whole *history.Log, now time.Time) (log *history.Log, at 
 		return nil, at, err
 	}
 	if at.After(now) {
-		return nil, at, withHint(usagef("--at: %s is in the future", moment(at)), "by the database's clock it is "+moment(dbtype.NewTime(now)))
+		return nil, at, withHint(usagef("--at: %s is in the future", moment(at)), "by the database's clock it is "+
+			moment(dbtype.NewTime(now)))
 	}
 	if at = dbtype.NewTime(endOf(f.at, at.Time)); at.After(now) {
 		at = dbtype.NewTime(now)

@@ -68,10 +68,12 @@ func TestShowAt(t *testing.T) {
 		var seen []string
 		for i, e := range list {
 			then := decode[pastDocument](t, p.ok(t, "show", id, "--at-event", fmt.Sprint(e.SequenceNum), "-o", "json"))
-			if then.At == nil || then.At.SequenceNum < e.SequenceNum || then.At.Events < i+1 || then.At.TotalEvents != len(list) {
+			if then.At == nil || then.At.SequenceNum < e.SequenceNum || then.At.Events < i+1 ||
+				then.At.TotalEvents != len(list) {
 				t.Errorf("at event %d: %+v", e.SequenceNum, then.At)
 			}
-			line := fmt.Sprintf("%v open %v, claimable %s", then.Execution["status"], then.Execution["open_tasks"], then.claimable())
+			line := fmt.Sprintf("%v open %v, claimable %s", then.Execution["status"], then.Execution["open_tasks"],
+				then.claimable())
 			if len(seen) == 0 || seen[len(seen)-1] != line {
 				seen = append(seen, line)
 			}
@@ -95,7 +97,8 @@ func TestShowAt(t *testing.T) {
 		if diff := cmp.Diff(now, last); diff != "" {
 			t.Errorf("now (-rows +history):\n%s", diff)
 		}
-		contains(t, p.ok(t, "show", id, "--at-event", fmt.Sprint(list[0].SequenceNum)), "failing Queued", "as of", fmt.Sprintf("of %d)", len(list)),
+		contains(t, p.ok(t, "show", id, "--at-event", fmt.Sprint(list[0].SequenceNum)), "failing Queued", "as of",
+			fmt.Sprintf("of %d)", len(list)),
 			"claimable  extract", "due: waiting for a worker", "waits for extract (Ready)", "next: sluice show "+id)
 	})
 }
@@ -108,15 +111,19 @@ func TestShowAtRefuses(t *testing.T) {
 		doc := decode[document](t, r.stdout)
 		id := doc.Execution.ID
 		p.fails(t, 3, []string{"had not been started yet", "it was started at 20"}, "show", id, "--at", "7d")
-		p.fails(t, 3, []string{"no such event of this execution: 999999", "`sluice events --pipeline-execution " + id}, "show", id, "--at-event", "999999")
+		p.fails(t, 3, []string{"no such event of this execution: 999999", "`sluice events --pipeline-execution " + id},
+			"show", id, "--at-event", "999999")
 		p.fails(t, 2, []string{`--at: invalid time "soon"`, "90s"}, "show", id, "--at", "soon")
-		p.fails(t, 2, []string{"is in the future", "by the database's clock"}, "show", id, "--at", "2999-01-01T00:00:00Z")
+		p.fails(t, 2, []string{"is in the future", "by the database's clock"}, "show", id, "--at",
+			"2999-01-01T00:00:00Z")
 		p.fails(t, 2, []string{"give one of them"}, "show", id, "--at", "1s", "--at-event", "1")
 		p.fails(t, 2, []string{"expected a whole number from 1"}, "show", id, "--at-event", "0")
 		p.fails(t, 3, []string{"no such pipeline execution"}, "show", nobody, "--at", "1s")
 		p.ok(t, "cleanup-events", "--older-than", "0")
-		p.fails(t, 2, []string{"retention has removed the history of " + id, "shows how it ended"}, "show", id, "--at", "1s")
-		if shown := decode[pastDocument](t, p.ok(t, "show", id, "-o", "json")); shown.Timeline != nil || shown.Spent != nil {
+		p.fails(t, 2, []string{"retention has removed the history of " + id, "shows how it ended"}, "show", id, "--at",
+			"1s")
+		if shown := decode[pastDocument](t, p.ok(t, "show", id, "-o", "json")); shown.Timeline != nil ||
+			shown.Spent != nil {
 			t.Errorf("a timeline without a history: %+v", shown.Timeline)
 		}
 	})
@@ -125,16 +132,22 @@ func TestShowAtRefuses(t *testing.T) {
 // TestShowOfABrokenHistory checks that the rows are shown, and that the past is not.
 func TestShowOfABrokenHistory(t *testing.T) {
 	t.Parallel()
-	for backend, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
+	for backend, url := range map[string]func(testing.TB) string{
+		"sqlite":   dbtest.SQLiteURL,
+		"postgres": dbtest.PostgresURL,
+	} {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
 			p := &program{url: url(t)}
 			p.run(t, "run", "../examples/failing.yaml")
 			doc := p.newest(t)
-			mustExec(t, dbtest.Open(t, p.url), `DELETE FROM {execution_events} WHERE task_execution_id = $task AND event_type = 'task_claimed'`,
+			mustExec(t, dbtest.Open(t, p.url),
+				`DELETE FROM {execution_events} WHERE task_execution_id = $task AND event_type = 'task_claimed'`,
 				db.Args{"task": id(t, doc.Tasks[0].ID)})
-			contains(t, p.ok(t, "show", doc.Execution.ID), "failing Failed", "no timeline: the history is broken", "`sluice verify "+doc.Execution.ID)
-			p.fails(t, 1, []string{"the history is broken", "`sluice verify` says"}, "show", doc.Execution.ID, "--at", "0s")
+			contains(t, p.ok(t, "show", doc.Execution.ID), "failing Failed", "no timeline: the history is broken",
+				"`sluice verify "+doc.Execution.ID)
+			p.fails(t, 1, []string{"the history is broken", "`sluice verify` says"}, "show", doc.Execution.ID, "--at",
+				"0s")
 			contains(t, p.ok(t, "diff", doc.Execution.ID, doc.Execution.ID), "where the time went is not known")
 		})
 	}
@@ -166,11 +179,13 @@ func TestShowTimeline(t *testing.T) {
 			t.Errorf("critical path: %s", got)
 		}
 		shown := p.ok(t, "show", id)
-		contains(t, shown, "timeline ", "|0", "critical path: extract ", "backing off", "WHERE THE TIME WENT  CRITICAL PATH")
+		contains(t, shown, "timeline ", "|0", "critical path: extract ", "backing off",
+			"WHERE THE TIME WENT  CRITICAL PATH")
 		if strings.Contains(shown, "\x1b[") {
 			t.Errorf("colour without a terminal:\n%s", shown)
 		}
-		if none := p.ok(t, "show", id, "--timeline", "none"); strings.Contains(none, "WHERE") || strings.Contains(none, "|0") {
+		if none := p.ok(t, "show", id, "--timeline", "none"); strings.Contains(none, "WHERE") ||
+			strings.Contains(none, "|0") {
 			t.Errorf("a timeline that nobody asked for:\n%s", none)
 		}
 		p.fails(t, 2, []string{"expected one of summary, all, none"}, "show", id, "--timeline", "everything")
@@ -187,8 +202,10 @@ func TestDiff(t *testing.T) {
 		}
 		bad, good := run("../examples/failing.yaml"), run("../examples/failing.yaml", "--set", "broken=false")
 		shown := p.ok(t, "diff", bad, good)
-		contains(t, shown, "first   "+bad+"  failing Failed", "second  "+good+"  failing Completed", "input.broken", "true", "false", "import", "attempt",
-			"exit code 7: connection refused", "publish", "Skipped", "critical path", "backing off -", "WHERE THE TIME WENT")
+		contains(t, shown, "first   "+bad+"  failing Failed", "second  "+good+"  failing Completed", "input.broken",
+			"true", "false", "import", "attempt",
+			"exit code 7: connection refused", "publish", "Skipped", "critical path", "backing off -",
+			"WHERE THE TIME WENT")
 		doc := decode[struct {
 			First, Second struct{ ID string }
 			Differences   []struct {
@@ -210,7 +227,8 @@ func TestDiff(t *testing.T) {
 			}
 			fields = append(fields, name+"."+d.Field)
 		}
-		want := "execution.status execution.error execution.input.broken import.status import.attempt import.error publish.status publish.attempt"
+		want := "execution.status execution.error execution.input.broken import.status import.attempt import.error " +
+			"publish.status publish.attempt"
 		if got := strings.Join(fields, " "); got != want || doc.First.ID != bad || doc.Second.ID != good {
 			t.Errorf("differences: %s", got)
 		}
@@ -225,7 +243,8 @@ func TestDiff(t *testing.T) {
 		}
 		contains(t, p.ok(t, "diff", good, good), "nothing went differently")
 		other := p.start(t, "../examples/first.yaml")
-		p.fails(t, 2, []string{"is an execution of failing, and " + other + " one of first", "--force"}, "diff", bad, other)
+		p.fails(t, 2, []string{"is an execution of failing, and " + other + " one of first", "--force"}, "diff", bad,
+			other)
 		contains(t, p.ok(t, "diff", bad, other, "--force"), "pipeline", "definition_version", "so far")
 		p.fails(t, 2, []string{"sluice diff needs the ids of two executions"}, "diff", bad)
 		p.fails(t, 3, []string{"no such pipeline execution: " + nobody}, "diff", bad, nobody)

@@ -60,7 +60,8 @@ func drawUp(past *history.Past, now time.Time) (timelineDocument, error) {
 func (c *cli) printTimeline(doc showDocument, rows string) {
 	switch {
 	case doc.broken != nil:
-		fmt.Fprintln(c.stdout, c.again(fmt.Sprintf("\nno timeline: %v; `sluice verify %s` says more", doc.broken, doc.Execution.ID)))
+		fmt.Fprintln(c.stdout,
+			c.again(fmt.Sprintf("\nno timeline: %v; `sluice verify %s` says more", doc.broken, doc.Execution.ID)))
 	case doc.drawn != nil && len(doc.drawn.Rows) > 0:
 		l := timelineStyle{width: widthOf(c.stdout), paint: paintFor(c.stdout), unicode: writesUTF8(os.Getenv)}
 		fmt.Fprint(c.stdout, "\n"+l.timeline(doc.drawn, rows, doc.Execution.Status.Terminal()))
@@ -125,7 +126,8 @@ func selectRows(rows []history.TaskTimeline, critical map[string]time.Duration, 
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
 		x, y := rows[a], rows[b]
-		return cmp.Or(cmp.Compare(rank(x), rank(y)), cmp.Compare(critical[y.TaskName], critical[x.TaskName]), cmp.Compare(y.OwnTime(), x.OwnTime()))
+		return cmp.Or(cmp.Compare(rank(x), rank(y)), cmp.Compare(critical[y.TaskName], critical[x.TaskName]),
+			cmp.Compare(y.OwnTime(), x.OwnTime()))
 	})
 	order = order[:most]
 	slices.Sort(order)
@@ -166,7 +168,10 @@ func (l timelineStyle) spent(t *history.Timeline) string {
 	}
 	rows := [][]string{}
 	for _, s := range t.Spent {
-		rows = append(rows, []string{words(s.Kind), span(s.CriticalPath), share(s.CriticalPath, whole), span(s.AllTasks), share(s.AllTasks, all)})
+		rows = append(rows, []string{
+			words(s.Kind), span(s.CriticalPath), share(s.CriticalPath, whole),
+			span(s.AllTasks), share(s.AllTasks, all),
+		})
 	}
 	if len(rows) == 0 {
 		return ""

@@ -57,7 +57,9 @@ const (
 )
 
 // bars draws the axis and the rows below it. An asterisk marks rows of the critical path.
-func (l timelineStyle) bars(t *history.Timeline, rows []history.TaskTimeline, critical map[string]time.Duration) string {
+func (l timelineStyle) bars(
+	t *history.Timeline, rows []history.TaskTimeline, critical map[string]time.Duration,
+) string {
 	name := len("timeline")
 	for _, r := range rows {
 		name = max(name, min(text.StringWidthWithoutEscSequences(terminal.Inline(r.TaskName)), widestName))
@@ -75,7 +77,8 @@ func (l timelineStyle) bars(t *history.Timeline, rows []history.TaskTimeline, cr
 		for _, k := range bar {
 			seen[k] = true
 		}
-		line := fmt.Sprintf("%s %s %s", text.Pad(text.Snip(terminal.Inline(r.TaskName), name, "~"), name, ' '), mark, l.draw(bar))
+		line := fmt.Sprintf("%s %s %s", text.Pad(text.Snip(terminal.Inline(r.TaskName), name, "~"), name, ' '), mark,
+			l.draw(bar))
 		fmt.Fprintf(&b, "%s %*s\n", line, timeWidth-1, span(r.OwnTime()))
 	}
 	b.WriteString(l.legend(seen) + "\n")
@@ -188,9 +191,12 @@ func bad(s history.Segment) bool {
 
 // steps are the possible distances of ticks. Longer distances are doubled days.
 var steps = []time.Duration{
-	time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond,
-	100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second,
-	15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,
+	time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond,
+	50 * time.Millisecond,
+	100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second,
+	5 * time.Second, 10 * time.Second,
+	15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute,
+	15 * time.Minute, 30 * time.Minute,
 	time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour,
 }
 

@@ -44,11 +44,15 @@ func story20() *history.Timeline {
 	t := &history.Timeline{
 		From: second(0), To: second(20),
 		Rows: []history.TaskTimeline{
-			row("fetch", tasks.Completed, "queued 2", "running 3 Failed", "backing_off 2", "queued 0.5", "running 2.5 Completed"),
-			row("a-name-that-is-longer-than-thirty", tasks.Completed, "waiting 10", "queued 0.01", "running 0.01 Completed"),
-			row("load", tasks.Completed, "waiting 10", "queued 1", "running 1 Deferred", "deferred 3", "paused 2", "queued 1", "running 2 Completed"),
+			row("fetch", tasks.Completed, "queued 2", "running 3 Failed", "backing_off 2", "queued 0.5",
+				"running 2.5 Completed"),
+			row("a-name-that-is-longer-than-thirty", tasks.Completed, "waiting 10", "queued 0.01",
+				"running 0.01 Completed"),
+			row("load", tasks.Completed, "waiting 10", "queued 1", "running 1 Deferred", "deferred 3", "paused 2",
+				"queued 1", "running 2 Completed"),
 			row("never", tasks.Skipped, "waiting 20"),
-			row("lost", tasks.Failed, "queued 0.1", "running 1.9 Lost", "queued 1", "running 0.001 Failed", "ended 9.999", "queued 1", "running 2 Failed"),
+			row("lost", tasks.Failed, "queued 0.1", "running 1.9 Lost", "queued 1", "running 0.001 Failed",
+				"ended 9.999", "queued 1", "running 2 Failed"),
 		},
 		Critical: []history.CriticalStep{
 			{TaskName: "fetch", From: second(0), To: second(10)},
@@ -91,13 +95,17 @@ func TestTimelineOfMany(t *testing.T) {
 	t.Parallel()
 	line := &history.Timeline{From: second(0), To: second(1000)}
 	for i := range 10_000 {
-		line.Rows = append(line.Rows, row(fmt.Sprintf("t%d", i), tasks.Completed, fmt.Sprintf("running %d Completed", i%100)))
+		line.Rows = append(line.Rows,
+			row(fmt.Sprintf("t%d", i), tasks.Completed, fmt.Sprintf("running %d Completed", i%100)))
 	}
 	line.Rows[17].Status = tasks.Failed
 	line.Critical = []history.CriticalStep{{TaskName: "t4000", From: second(0), To: second(1000)}}
 	l := timelineStyle{width: 100}
 	got := l.timeline(line, timelineSummary, false)
-	for _, want := range []string{"\nt17 ", "\nt4000    * ", "\nt99 ", "9970 tasks more, which tell less: --timeline all", "critical path so far: t4000 16m40s"} {
+	for _, want := range []string{
+		"\nt17 ", "\nt4000    * ", "\nt99 ",
+		"9970 tasks more, which tell less: --timeline all", "critical path so far: t4000 16m40s",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("not found: %q in\n%s", want, got)
 		}
@@ -129,7 +137,8 @@ func TestAxis(t *testing.T) {
 		400*time.Millisecond + time.Nanosecond: "|100ms",
 	} {
 		got := axis(whole, 60, timeWidth)
-		if !strings.Contains(got, want) || !strings.HasPrefix(got, " |0") || len(got) != 1+60+1+timeWidth-1 || strings.Count(got, "|") > 7 {
+		if !strings.Contains(got, want) || !strings.HasPrefix(got, " |0") || len(got) != 1+60+1+timeWidth-1 ||
+			strings.Count(got, "|") > 7 {
 			t.Errorf("axis of %s: %q (%d), expected %q in it", whole, got, len(got), want)
 		}
 	}
@@ -188,4 +197,6 @@ backing off          2.0s           10%  2.0s       23%
 together             20.0s               8.6s
 `
 
-const goldenColour = "fetch                        * \x1b[33m::\x1b[0m\x1b[32m###\x1b[0m\x1b[31mx\x1b[0m\x1b[35m~\x1b[0m\x1b[33m:\x1b[0m\x1b[32m###\x1b[0m             10.0s"
+const goldenColour = "fetch                        * " +
+	"\x1b[33m::\x1b[0m\x1b[32m###\x1b[0m\x1b[31mx\x1b[0m\x1b[35m~\x1b[0m\x1b[33m:\x1b[0m\x1b[32m###\x1b[0m         " +
+	"    10.0s"

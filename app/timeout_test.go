@@ -53,7 +53,8 @@ func TestServerTimesOutRunOfAnother(t *testing.T) {
 		pid := filepath.Join(t.TempDir(), "pid")
 		first, _ := p.process(t, "serve")
 		id := strings.TrimSpace(p.ok(t, "start", path, "--set", "pid="+pid))
-		dbtest.Eventually(t, "the command runs", func() bool { b, err := os.ReadFile(pid); return err == nil && len(b) > 0 })
+		dbtest.Eventually(t, "the command runs",
+			func() bool { b, err := os.ReadFile(pid); return err == nil && len(b) > 0 })
 		contains(t, p.ok(t, "show", id), "timeout    ends the run at ")
 		kill(t, first)
 		p.process(t, "serve")

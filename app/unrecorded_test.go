@@ -20,7 +20,8 @@ func TestServeThatCannotRecord(t *testing.T) {
 tasks: [{id: a, run: "echo >> '%[1]s/started'; until test -e '%[1]s/open'; do sleep 0.05; done"}]
 `, dir)))
 	serve := p.begin(t, "serve", "--drain", "1s", "--lease", "5s")
-	dbtest.Eventually(t, "the task runs", func() bool { _, err := os.Stat(filepath.Join(dir, "started")); return err == nil })
+	dbtest.Eventually(t, "the task runs",
+		func() bool { _, err := os.Stat(filepath.Join(dir, "started")); return err == nil })
 	d := dbtest.Open(t, p.url)
 	err := d.Transaction(t.Context(), func(tx db.Tx) error {
 		if _, err := tx.Exec(`LOCK TABLE {task_executions} IN EXCLUSIVE MODE`, nil); err != nil {
@@ -40,5 +41,6 @@ tasks: [{id: a, run: "echo >> '%[1]s/started'; until test -e '%[1]s/open'; do sl
 		t.Fatal(err)
 	}
 	p.begin(t, "serve", "--lease", "5s")
-	dbtest.Eventually(t, "another server ends the run", func() bool { return p.show(t, id).Execution.Status == "Completed" })
+	dbtest.Eventually(t, "another server ends the run",
+		func() bool { return p.show(t, id).Execution.Status == "Completed" })
 }

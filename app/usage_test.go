@@ -35,7 +35,10 @@ func TestUsage(t *testing.T) {
 		{[]string{"show", "17"}, []string{`invalid id "17"`, "`sluice list` shows the ids"}},
 		{[]string{"pause", "x"}, []string{"invalid id"}},
 		{[]string{"events", "--cursor", "x"}, []string{"a cursor of --follow goes with --follow"}},
-		{[]string{"events", "--follow", "--cursor", "x"}, []string{"--cursor: not a cursor: it is damaged or cut short", "the field cursor of a line"}},
+		{
+			[]string{"events", "--follow", "--cursor", "x"},
+			[]string{"--cursor: not a cursor: it is damaged or cut short", "the field cursor of a line"},
+		},
 		{[]string{"verify", "x"}, []string{"invalid id"}},
 		{[]string{"serve", "--lease", "1ms"}, []string{"expected at least 100ms"}},
 		{[]string{"serve", "--drain", "soon"}, []string{"expected a duration such as"}},
@@ -65,7 +68,8 @@ func TestHelpVersionCompletion(t *testing.T) {
 	help := p.ok(t)
 	contains(t, help, "Run pipelines:", "Look after the database:", "SLUICE_DATABASE_URL")
 	for _, command := range []string{
-		"run", "serve", "start", "validate", "list", "show", "diff", "events", "outbox", "pause", "resume", "cancel", "retry", "rerun", "wait", "pipelines", "logs", "annotate", "verify",
+		"run", "serve", "start", "validate", "list", "show", "diff", "events", "outbox", "pause", "resume", "cancel",
+		"retry", "rerun", "wait", "pipelines", "logs", "annotate", "verify",
 		"cleanup-events", "workers", "doctor", "migrate", "bench", "version", "completion",
 	} {
 		contains(t, help, "\n  "+command+" ")
@@ -116,7 +120,8 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 
 // commandLists matches the lists of commands in a help text: a heading, and lines of at least two words that are
 // indented by two.
-var commandLists = regexp.MustCompile(`(?m)^(?:Run pipelines|Look|Look after the database|Available Commands|Additional Commands):\n((?:  [a-z-]+ +\S.*\n)+)`)
+var commandLists = regexp.MustCompile(
+	`(?m)^(?:Run pipelines|Look|Look after the database|Available Commands|Additional Commands):\n((?:  [a-z-]+ +\S.*\n)+)`)
 
 // TestValidate checks that every mistake in examples/mistakes/invalid.yaml is reported, and none in the other files.
 // It needs no database.
@@ -131,7 +136,8 @@ func TestValidate(t *testing.T) {
 	if diff := cmp.Diff(string(want), r.stderr); diff != "" || r.code != 2 || r.stdout != "" {
 		t.Errorf("exit code %d, stdout %q, stderr %s", r.code, r.stdout, diff)
 	}
-	both := p.run(t, "validate", "../examples/first.yaml", "../examples/mistakes/invalid.yaml", "/nowhere.yaml", "../examples/failing.yaml")
+	both := p.run(t, "validate", "../examples/first.yaml", "../examples/mistakes/invalid.yaml", "/nowhere.yaml",
+		"../examples/failing.yaml")
 	if both.code != 2 || both.stderr != r.stderr+"sluice: /nowhere.yaml: no such file or directory\n" {
 		t.Errorf("exit code %d, stderr:\n%s", both.code, both.stderr)
 	}
@@ -145,18 +151,22 @@ func TestValidate(t *testing.T) {
 			Line, Column        int
 		}
 	}
-	data := p.run(t, "validate", "-o", "json", "../examples/first.yaml", "../examples/mistakes/invalid.yaml", "/nowhere.yaml")
+	data := p.run(t, "validate", "-o", "json", "../examples/first.yaml", "../examples/mistakes/invalid.yaml",
+		"/nowhere.yaml")
 	list := decode[listing[validated]](t, data.stdout).Items
 	if data.code != 2 || data.stderr != "" || len(list) != 3 {
 		t.Fatalf("as JSON: %+v", data)
 	}
-	if ok := list[0]; !ok.OK || ok.PipelineName != "first" || ok.TaskCount != 7 || ok.Problems == nil || len(ok.Problems) != 0 {
+	if ok := list[0]; !ok.OK || ok.PipelineName != "first" || ok.TaskCount != 7 || ok.Problems == nil ||
+		len(ok.Problems) != 0 {
 		t.Errorf("fine: %+v", ok)
 	}
-	if bad := list[1]; bad.OK || len(bad.Problems) != strings.Count(string(want), "\n") || bad.Problems[0].Line == 0 || bad.Problems[0].Message == "" {
+	if bad := list[1]; bad.OK || len(bad.Problems) != strings.Count(string(want), "\n") || bad.Problems[0].Line == 0 ||
+		bad.Problems[0].Message == "" {
 		t.Errorf("invalid: %+v", bad)
 	}
-	if gone := list[2]; gone.OK || len(gone.Problems) != 1 || gone.Problems[0].Line != 0 || !strings.Contains(gone.Problems[0].Message, "no such file") {
+	if gone := list[2]; gone.OK || len(gone.Problems) != 1 || gone.Problems[0].Line != 0 ||
+		!strings.Contains(gone.Problems[0].Message, "no such file") {
 		t.Errorf("missing: %+v", gone)
 	}
 	if both.stdout != "../examples/first.yaml: ok (7 tasks)\n../examples/failing.yaml: ok (4 tasks)\n" {
@@ -169,7 +179,8 @@ func TestComposition(t *testing.T) {
 	t.Parallel()
 	handler := func(name string) fx.Option {
 		return tasks.ProvideHandler(func() tasks.Handler {
-			return tasks.NewHandler(name, func(ctx context.Context, _ struct{}) (struct{}, error) { return struct{}{}, ctx.Err() })
+			return tasks.NewHandler(name,
+				func(ctx context.Context, _ struct{}) (struct{}, error) { return struct{}{}, ctx.Err() })
 		})
 	}
 	pipeline := func(d *definition.Definition) fx.Option {
@@ -182,13 +193,24 @@ func TestComposition(t *testing.T) {
 		extensions []fx.Option
 		words      []string
 	}{
-		"two handlers of one name": {[]fx.Option{handler("twin"), handler("twin")}, []string{`two handlers are named "twin"`}},
-		"one like a built-in":      {[]fx.Option{handler("shell")}, []string{`two handlers are named "shell"`}},
-		"a bad name":               {[]fx.Option{handler("No Name")}, []string{`"No Name"`}},
-		"two pipelines":            {[]fx.Option{pipeline(fine()), pipeline(fine())}, []string{`two definitions are named "p"`}},
-		"no pipeline":              {[]fx.Option{pipeline(nil)}, []string{"a definition is nil"}},
-		"a missing dependency":     {[]fx.Option{tasks.ProvideHandler(func(*strings.Reader) tasks.Handler { return nil })}, []string{"strings.Reader"}},
-		"a panic":                  {[]fx.Option{tasks.ProvideHandler(func() tasks.Handler { panic("out of order") })}, []string{"out of order"}},
+		"two handlers of one name": {
+			[]fx.Option{handler("twin"), handler("twin")},
+			[]string{`two handlers are named "twin"`},
+		},
+		"one like a built-in": {[]fx.Option{handler("shell")}, []string{`two handlers are named "shell"`}},
+		"a bad name":          {[]fx.Option{handler("No Name")}, []string{`"No Name"`}},
+		"two pipelines": {
+			[]fx.Option{pipeline(fine()), pipeline(fine())},
+			[]string{`two definitions are named "p"`},
+		},
+		"no pipeline": {[]fx.Option{pipeline(nil)}, []string{"a definition is nil"}},
+		"a missing dependency": {[]fx.Option{
+			tasks.ProvideHandler(func(*strings.Reader) tasks.Handler { return nil }),
+		}, []string{"strings.Reader"}},
+		"a panic": {
+			[]fx.Option{tasks.ProvideHandler(func() tasks.Handler { panic("out of order") })},
+			[]string{"out of order"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -48,13 +48,16 @@ Without ids it checks the whole tenant. It changes nothing and blocks nobody. Ex
 --since looks only at executions that have not ended, or were created or ended since, by their rows: it is quick,
 and tells nothing of what was done to older ones. An interrupted verification leaves a file, and --resume goes on from there.
 --print-root checks nothing: it prints one hash over the seals of what ended in a period, to be kept elsewhere.`,
-		Example: "  sluice verify --since 1d\n  sluice verify --resume nightly-verify.json\n  sluice verify --print-root --since 2026-11-01T00:00:00Z --until 2026-12-01T00:00:00Z",
-		Args:    cobra.ArbitraryArgs,
+		Example: "  sluice verify --since 1d\n  sluice verify --resume nightly-verify.json\n  sluice verify " +
+			"--print-root --since 2026-11-01T00:00:00Z --until 2026-12-01T00:00:00Z",
+		Args: cobra.ArbitraryArgs,
 	}
 	cmd.Flags().Var(&count{&f.most, 0}, "max-violations", "stop after `N` breaches; 0 finds all")
-	cmd.Flags().StringVar(&f.since, "since", "", "only executions that are open, or were created or ended at `TIME` or later: an instant, or how long ago")
+	cmd.Flags().StringVar(&f.since, "since", "",
+		"only executions that are open, or were created or ended at `TIME` or later: an instant, or how long ago")
 	cmd.Flags().StringVar(&f.until, "until", "", "with --print-root, only executions that ended before `TIME`")
-	cmd.Flags().StringVar(&f.resume, "resume", "", "keep the place in `FILE`, and go on from there if it exists; it is removed at the end")
+	cmd.Flags().StringVar(&f.resume, "resume", "",
+		"keep the place in `FILE`, and go on from there if it exists; it is removed at the end")
 	cmd.Flags().BoolVar(&f.root, "print-root", false, "print one hash over the seals of a period, and check nothing")
 	format, all := outputFlag(cmd), allTenantsFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -164,7 +167,9 @@ func (c *cli) verify(ctx context.Context, n verifyNeeds, f verifyFlags, o audit.
 		return report, errors.Join(err, saving)
 	}
 	if path != "" {
-		fmt.Fprintln(c.stderr, c.again(fmt.Sprintf("%s so far; `sluice verify --resume %s` goes on from there", report.Summary(), quoted(path))))
+		fmt.Fprintln(c.stderr,
+			c.again(fmt.Sprintf("%s so far; `sluice verify --resume %s` goes on from there", report.Summary(),
+				quoted(path))))
 	}
 	return report, err
 }

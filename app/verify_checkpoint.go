@@ -40,7 +40,10 @@ type checkpoint struct {
 }
 
 func newCheckpoint(path string, d *db.DB) *checkpoint {
-	return &checkpoint{path: path, db: d, saved: d.Now(), doc: checkpointDocument{Format: 2, Database: redact.Database(d.URL())}}
+	return &checkpoint{
+		path: path, db: d, saved: d.Now(),
+		doc: checkpointDocument{Format: 2, Database: redact.Database(d.URL())},
+	}
 }
 
 // load reads the position of an earlier verification of the same kind, and uses its --since.
@@ -62,7 +65,8 @@ func (p *checkpoint) load(ctx context.Context, o *audit.Options) (audit.State, e
 		return audit.State{}, withHint(usagef("%s is no file of an interrupted verification", p.path), hint)
 	}
 	if found.Database != p.doc.Database || found.Tenant != p.doc.Tenant || !o.Since.IsZero() && found.Since.IsZero() {
-		return audit.State{}, withHint(usagef("%s is of another verification: of tenant %s of %s", p.path, found.Tenant, found.Database), hint)
+		return audit.State{}, withHint(usagef("%s is of another verification: of tenant %s of %s", p.path, found.Tenant,
+			found.Database), hint)
 	}
 	p.doc, o.Since = found, found.Since
 	return found.State, nil

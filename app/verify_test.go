@@ -22,25 +22,39 @@ func TestVerifyFindsTampering(t *testing.T) {
 		statement string
 		invariant string
 	}{
-		"an event is deleted":       {`DELETE FROM {execution_events} WHERE task_execution_id = $task AND event_type = 'task_claimed'`, "I1"},
-		"the last event is deleted": {`DELETE FROM {execution_events} WHERE task_execution_id = $task AND event_type = 'task_completed'`, "I1"},
-		"an event's type changes":   {`UPDATE {execution_events} SET event_type = 'task_started' WHERE task_execution_id = $task AND event_type = 'task_completed'`, "I2"},
-		"a task's status changes":   {`UPDATE {task_executions} SET status = 'Failed' WHERE id = $task`, "I2"},
-		"an attempt is hidden":      {`UPDATE {task_executions} SET attempt = 0 WHERE id = $task`, "I2"},
-		"a stray outbox row":        {`INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at) SELECT id, handler, created_at, created_at FROM {task_executions} WHERE id = $task`, "I4"},
-		"a run is reopened":         {`UPDATE {pipeline_executions} SET status = 'Running' WHERE id = $pipeline`, "I6"},
-		"a counter changes":         {`UPDATE {pipeline_executions} SET open_tasks = 3 WHERE id = $pipeline`, "I7"},
+		"an event is deleted": {
+			`DELETE FROM {execution_events} WHERE task_execution_id = $task AND event_type = 'task_claimed'`, "I1",
+		},
+		"the last event is deleted": {
+			`DELETE FROM {execution_events} WHERE task_execution_id = $task AND event_type = 'task_completed'`, "I1",
+		},
+		"an event's type changes": {
+			`UPDATE {execution_events} SET event_type = 'task_started' WHERE task_execution_id = $task
+  AND event_type = 'task_completed'`, "I2",
+		},
+		"a task's status changes": {`UPDATE {task_executions} SET status = 'Failed' WHERE id = $task`, "I2"},
+		"an attempt is hidden":    {`UPDATE {task_executions} SET attempt = 0 WHERE id = $task`, "I2"},
+		"a stray outbox row": {
+			`INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at)
+  SELECT id, handler, created_at, created_at FROM {task_executions} WHERE id = $task`, "I4",
+		},
+		"a run is reopened": {`UPDATE {pipeline_executions} SET status = 'Running' WHERE id = $pipeline`, "I6"},
+		"a counter changes": {`UPDATE {pipeline_executions} SET open_tasks = 3 WHERE id = $pipeline`, "I7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for backend, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
+			for backend, url := range map[string]func(testing.TB) string{
+				"sqlite":   dbtest.SQLiteURL,
+				"postgres": dbtest.PostgresURL,
+			} {
 				t.Run(backend, func(t *testing.T) {
 					t.Parallel()
 					p := &program{url: url(t)}
 					p.run(t, "run", "../examples/failing.yaml")
 					doc := p.newest(t)
 					contains(t, p.ok(t, "verify"), "checked 1 pipeline execution, 4 tasks, ", ": no breach")
-					mustExec(t, dbtest.Open(t, p.url), c.statement, db.Args{"task": id(t, doc.Tasks[0].ID), "pipeline": id(t, doc.Execution.ID)})
+					mustExec(t, dbtest.Open(t, p.url), c.statement,
+						db.Args{"task": id(t, doc.Tasks[0].ID), "pipeline": id(t, doc.Execution.ID)})
 					p.finds(t, doc, c.invariant)
 					p.finds(t, doc, c.invariant, doc.Execution.ID)
 				})
@@ -83,7 +97,8 @@ func (p *program) finds(t *testing.T, doc document, invariant string, args ...st
 			PipelineExecutionID string `json:"pipeline_execution_id"`
 		}
 	}](t, r.stdout)
-	if r.code != 1 || report.Executions != 1 || len(report.Breaches) == 0 || report.Breaches[0].PipelineExecutionID != doc.Execution.ID {
+	if r.code != 1 || report.Executions != 1 || len(report.Breaches) == 0 ||
+		report.Breaches[0].PipelineExecutionID != doc.Execution.ID {
 		t.Errorf("exit code %d, report: %+v", r.code, report)
 	}
 }
@@ -95,8 +110,10 @@ func TestRemoveStray(t *testing.T) {
 		p.ok(t, "run", "../examples/first.yaml", "--set", "dir="+t.TempDir())
 		doc := p.newest(t)
 		waiting := p.start(t, "../examples/first.yaml")
-		mustExec(t, dbtest.Open(t, p.url), `INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at)
-SELECT id, handler, created_at, created_at FROM {task_executions} WHERE id = $task`, db.Args{"task": id(t, doc.Tasks[0].ID)})
+		mustExec(t, dbtest.Open(t, p.url),
+			`INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at)
+SELECT id, handler, created_at, created_at FROM {task_executions} WHERE id = $task`, db.Args{"task": id(t,
+				doc.Tasks[0].ID)})
 		contains(t, p.ok(t, "outbox"), "stray: it stands for no work", "no live worker serves")
 		contains(t, p.ok(t, "outbox", "--remove-orphans"), "removed 1 stray row")
 		if got := p.ok(t, "outbox", "--remove-orphans", "-o", "json"); !strings.Contains(got, `"removed": 0`) {
@@ -128,8 +145,10 @@ func TestVerifyGoesOn(t *testing.T) {
 			t.Errorf("the file is still there: %v", err)
 		}
 		contains(t, p.ok(t, "verify", "--resume", path), "checked 2 pipeline executions", "no breach")
-		p.fails(t, 2, []string{"of another verification", "remove the file"}, "verify", "--resume", file(t, "other.json", state("other")))
-		p.fails(t, 2, []string{"no file of an interrupted verification"}, "verify", "--resume", file(t, "broken.json", "{"))
+		p.fails(t, 2, []string{"of another verification", "remove the file"}, "verify", "--resume",
+			file(t, "other.json", state("other")))
+		p.fails(t, 2, []string{"no file of an interrupted verification"}, "verify", "--resume",
+			file(t, "broken.json", "{"))
 		p.fails(t, 2, []string{"don't go together"}, "verify", first, "--since", "1h")
 		contains(t, p.ok(t, "verify", "--since", "1h"), "checked 2 pipeline executions")
 		contains(t, p.ok(t, "verify", "--since", "2999-01-01T00:00:00Z"), "checked 0 pipeline executions")

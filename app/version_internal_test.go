@@ -48,8 +48,10 @@ func TestVersionLine(t *testing.T) {
 	for want, info := range map[string]*debug.BuildInfo{
 		"sluice (devel)": {},
 		"sluice v0.1.0":  installed,
-		"sluice v0.1.0 (commit 0123456789ab of 2026-11-27T15:05:09Z)":                                fromCheckout("false"),
-		"sluice v0.1.0+dirty (commit 0123456789ab of 2026-11-27T15:05:09Z with uncommitted changes)": fromCheckout("true"),
+		"sluice v0.1.0 (commit 0123456789ab of 2026-11-27T15:05:09Z)": fromCheckout(
+			"false"),
+		"sluice v0.1.0+dirty (commit 0123456789ab of 2026-11-27T15:05:09Z with uncommitted changes)": fromCheckout(
+			"true"),
 	} {
 		want += " " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH
 		if got := describeBuild(info).String(); got != want {
@@ -73,7 +75,8 @@ func TestManPages(t *testing.T) {
 	dir := t.TempDir()
 	var stderr bytes.Buffer
 	man := func(args ...string) int {
-		return Main(t.Context(), append([]string{"man-pages"}, args...), strings.NewReader(""), &bytes.Buffer{}, &stderr)
+		return Main(t.Context(), append([]string{"man-pages"}, args...), strings.NewReader(""), &bytes.Buffer{},
+			&stderr)
 	}
 	if code := man(dir); code != exitDone {
 		t.Fatalf("exit code %d\n%s", code, &stderr)

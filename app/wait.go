@@ -58,7 +58,8 @@ Exit codes: 0 all have completed; 1 all have ended, and one of them Failed or wa
   sluice wait ID -o json`,
 		Args: arguments(1, -1, "the id of an execution"),
 	}
-	cmd.Flags().Var(&duration{&timeout, time.Millisecond}, "timeout", "wait for at most `DURATION`; the executions go on all the same (default: for ever)")
+	cmd.Flags().Var(&duration{&timeout, time.Millisecond}, "timeout",
+		"wait for at most `DURATION`; the executions go on all the same (default: for ever)")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkIDs(args...); err != nil {
@@ -69,7 +70,10 @@ Exit codes: 0 all have completed; 1 all have ended, and one of them Failed or wa
 			if err != nil {
 				return err
 			}
-			w := &awaited{waitNeeds: n, ids: ids, found: map[dbtype.ID]pipelines.Execution{}, ended: func(x pipelines.Execution) error { return nil }}
+			w := &awaited{
+				waitNeeds: n, ids: ids, found: map[dbtype.ID]pipelines.Execution{},
+				ended: func(x pipelines.Execution) error { return nil },
+			}
 			if *format != formatJSON {
 				w.ended = c.printEnded
 			}
@@ -101,7 +105,8 @@ func (w *awaited) outcome(waiting error) error {
 	}
 	switch {
 	case waiting != nil && len(w.ids) == 1:
-		return withHint(fmt.Errorf("%w: the execution has not ended", errTimeout), "`sluice show "+w.ids[0].String()+"` says how it stands")
+		return withHint(fmt.Errorf("%w: the execution has not ended", errTimeout), "`sluice show "+w.ids[0].String()+
+			"` says how it stands")
 	case waiting != nil:
 		return fmt.Errorf("%w: %d of %s have not ended", errTimeout, open, counted(int64(len(w.ids)), "execution"))
 	case bad > 0:
@@ -192,7 +197,8 @@ func (w *awaited) poll(ctx context.Context) (done bool, err error) {
 
 // printEnded writes the line of an execution that has ended.
 func (c *cli) printEnded(x pipelines.Execution) error {
-	line := fmt.Sprintf("%s %s %s in %s", x.ID, terminal.Inline(x.PipelineName), paintFor(c.stdout).status(string(x.Status)), between(x.CreatedAt, x.CompletedAt))
+	line := fmt.Sprintf("%s %s %s in %s", x.ID, terminal.Inline(x.PipelineName), paintFor(c.stdout).
+		status(string(x.Status)), between(x.CreatedAt, x.CompletedAt))
 	if x.Error != "" {
 		line += ": " + errorLine(string(x.Error), 100)
 	}

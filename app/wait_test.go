@@ -28,7 +28,8 @@ func TestWait(t *testing.T) {
 			}
 		}
 		ids := strings.Fields(p.ok(t, "start", path, "--count", "3"))
-		p.fails(t, 124, []string{"the time is over: 2 of 2 executions have not ended"}, "wait", ids[0], "latest", "--timeout", "50ms")
+		p.fails(t, 124, []string{"the time is over: 2 of 2 executions have not ended"}, "wait", ids[0], "latest",
+			"--timeout", "50ms")
 		r := p.run(t, "wait", ids[0], "--timeout", "50ms", "-o", "json")
 		late := decode[listing[execution]](t, r.stdout).Items
 		failure := decode[struct{ Error struct{ Code int } }](t, r.stderr)
@@ -46,7 +47,8 @@ func TestWait(t *testing.T) {
 		failing := p.start(t, path)
 		r = p.run(t, "wait", failing, ids[0], "-o", "json")
 		list := decode[listing[execution]](t, r.stdout).Items
-		if r.code != 1 || len(list) != 2 || list[0].Status != "Failed" || list[0].Error == nil || list[1].Status != "Completed" {
+		if r.code != 1 || len(list) != 2 || list[0].Status != "Failed" || list[0].Error == nil ||
+			list[1].Status != "Completed" {
 			t.Errorf("one failed: exit code %d, %+v\n%s", r.code, list, r.stderr)
 		}
 		serve.stop(t)

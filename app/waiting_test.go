@@ -64,7 +64,8 @@ func TestDeferralSurvivesKill(t *testing.T) {
 	each(t, func(t *testing.T, p *program) {
 		id := p.start(t, file(t, "sleeping.yaml", sleeping))
 		first, _ := p.process(t, "serve", "--lease", "1s", "--workers", "1")
-		dbtest.Eventually(t, "it sleeps", func() bool { return strings.Contains(p.ok(t, "show", id), "Ready/Deferred") })
+		dbtest.Eventually(t, "it sleeps",
+			func() bool { return strings.Contains(p.ok(t, "show", id), "Ready/Deferred") })
 		contains(t, p.ok(t, "show", id), "deferred until 20", ": sleeping for 8s (due in ")
 		kill(t, first)
 		p.process(t, "serve", "--lease", "1s", "--workers", "1")
@@ -102,8 +103,10 @@ func TestWaitingExample(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
 		path := filepath.Join(t.TempDir(), "it's here.txt")
-		run := p.begin(t, "run", "../examples/waiting.yaml", "--set", "pause=100ms", "--set", "file="+path, "-o", "json")
-		dbtest.Eventually(t, "it waits", func() bool { return strings.Contains(run.stderr.String(), "file deferred until ") })
+		run := p.begin(t, "run", "../examples/waiting.yaml", "--set", "pause=100ms", "--set", "file="+
+			path, "-o", "json")
+		dbtest.Eventually(t, "it waits",
+			func() bool { return strings.Contains(run.stderr.String(), "file deferred until ") })
 		if err := os.WriteFile(path, []byte("12345"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -112,16 +115,19 @@ func TestWaitingExample(t *testing.T) {
 		if diff := cmp.Diff(want, decode[document](t, r.stdout).statuses()); diff != "" || r.code != 0 {
 			t.Errorf("exit code %d, %s", r.code, diff)
 		}
-		late := p.run(t, "run", "../examples/waiting.yaml", "--set", "pause=0", "--set", "limit=200ms", "--set", "file="+path+".late", "-o", "json")
+		late := p.run(t, "run", "../examples/waiting.yaml", "--set", "pause=0", "--set", "limit=200ms", "--set",
+			"file="+path+".late", "-o", "json")
 		want = map[string]string{"pause": "Completed", "file": "Failed", "use": "Skipped", "missing": "Completed"}
 		if diff := cmp.Diff(want, decode[document](t, late.stdout).statuses()); diff != "" || late.code != 0 {
 			t.Errorf("exit code %d, %s", late.code, diff)
 		}
 		contains(t, late.stderr, fmt.Sprintf("waited 200ms in vain: file %q is not there yet", path+".late"))
-		p.fails(t, 2, []string{"expected one of duration and until"}, "validate", file(t, "bad.yaml", "name: bad\ntasks: [{id: a, uses: sleep}]"))
+		p.fails(t, 2, []string{"expected one of duration and until"}, "validate",
+			file(t, "bad.yaml", "name: bad\ntasks: [{id: a, uses: sleep}]"))
 		p.fails(t, 2, []string{"bad.yaml:2:", "with.every", "is shorter than 100ms"}, "validate",
 			file(t, "bad.yaml", "name: bad\ntasks: [{id: a, uses: wait, with: {file: x, every: 1ms}}]"))
-		p.ok(t, "validate", file(t, "date.yaml", "name: date\ntasks: [{id: a, uses: sleep, with: {until: 2027-01-31T09:00:00Z}}]"))
+		p.ok(t, "validate", file(t, "date.yaml",
+			"name: date\ntasks: [{id: a, uses: sleep, with: {until: 2027-01-31T09:00:00Z}}]"))
 	})
 }
 
@@ -152,12 +158,15 @@ func TestWorkers(t *testing.T) {
 		id := p.start(t, file(t, "long.yaml", "name: long\ntasks: [{id: work, run: exec sleep 1000}]"))
 		serve, _ := p.process(t, "serve", "--lease", "1s", "--workers", "2")
 		rows := func() []workerRow { return decode[listing[workerRow]](t, p.ok(t, "workers", "-o", "json")).Items }
-		dbtest.Eventually(t, "it works", func() bool { list := rows(); return len(list) == 1 && list[0].SlotsUsed == 1 })
+		dbtest.Eventually(t, "it works",
+			func() bool { list := rows(); return len(list) == 1 && list[0].SlotsUsed == 1 })
 		w := rows()[0]
-		if !w.Alive || w.Draining || w.LeaseMS <= 0 || w.LeaseMS > 1000 || w.Slots != 2 || w.StartedAt == "" || len(w.Tasks) != 1 {
+		if !w.Alive || w.Draining || w.LeaseMS <= 0 || w.LeaseMS > 1000 || w.Slots != 2 || w.StartedAt == "" ||
+			len(w.Tasks) != 1 {
 			t.Fatalf("%+v", w)
 		}
-		if x := w.Tasks[0]; x.PipelineExecutionID != id || x.PipelineName != "long" || x.TaskName != "work" || x.Attempt != 1 || x.StartedAt == "" {
+		if x := w.Tasks[0]; x.PipelineExecutionID != id || x.PipelineName != "long" || x.TaskName != "work" ||
+			x.Attempt != 1 || x.StartedAt == "" {
 			t.Errorf("%+v", x)
 		}
 		contains(t, p.ok(t, "workers"), w.ID, "1/2", "ends in ", "long/work for ")
@@ -178,14 +187,18 @@ func TestWhyItWaitsForAQueue(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
 		serve := p.begin(t, "serve", "--workers", "1", "--queues", "other")
-		dbtest.Eventually(t, "serving", func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
-		id := p.start(t, file(t, "plain.yaml", "name: plain\ntasks: [{id: a, run: \"true\"}, {id: b, needs: [a], run: \"true\"}]"))
-		reason := "no live worker with handler \"shell\" serves queue \"default\": start `sluice serve --queues default`"
+		dbtest.Eventually(t, "serving",
+			func() bool { return strings.Contains(serve.stderr.String(), `"msg":"serving"`) })
+		id := p.start(t, file(t, "plain.yaml",
+			"name: plain\ntasks: [{id: a, run: \"true\"}, {id: b, needs: [a], run: \"true\"}]"))
+		reason := "no live worker with handler \"shell\" serves queue \"default\": start `sluice serve " +
+			"--queues default`"
 		dbtest.Eventually(t, "the worker is there", func() bool { return strings.Contains(p.ok(t, "outbox"), reason) })
 		contains(t, p.ok(t, "show", id), reason, "waits for a (Ready)")
 		p.ok(t, "pause", id, "--reason", "stocktaking")
 		year := time.Now().Format("2006-")
-		contains(t, p.ok(t, "show", id), "the pipeline was paused by cli:", " at "+year, ": stocktaking", "waits for a (Ready); the pipeline was paused by ")
+		contains(t, p.ok(t, "show", id), "the pipeline was paused by cli:", " at "+year, ": stocktaking",
+			"waits for a (Ready); the pipeline was paused by ")
 		type waiting struct {
 			Waiting []struct {
 				TaskName string `json:"id"`
@@ -193,7 +206,8 @@ func TestWhyItWaitsForAQueue(t *testing.T) {
 			} `json:"waiting"`
 		}
 		doc := decode[waiting](t, p.ok(t, "show", id, "-o", "json"))
-		if len(doc.Waiting) != 2 || doc.Waiting[0].TaskName != "a" || !strings.HasPrefix(doc.Waiting[0].Reason, "the pipeline was paused by cli:") {
+		if len(doc.Waiting) != 2 || doc.Waiting[0].TaskName != "a" ||
+			!strings.HasPrefix(doc.Waiting[0].Reason, "the pipeline was paused by cli:") {
 			t.Errorf("waiting: %+v", doc.Waiting)
 		}
 		p.ok(t, "cancel", id)

@@ -14,7 +14,8 @@ func TestWarnings(t *testing.T) {
 		dir := t.TempDir()
 		path := write(t, "name: again\ninput: {x: {type: string, default: fine}}\ntasks:\n"+
 			"  - {id: a, run: 'eval \"echo ${{ input.x }}\"'}\n", dir, "again.yaml")
-		const place, message = ":4:33: warning: ", "the value of this ${{ }} becomes part of a text that eval parses as code"
+		const place, message = ":4:33: warning: ",
+			"the value of this ${{ }} becomes part of a text that eval parses as code"
 		for _, command := range []string{"validate", "run", "start"} {
 			r := p.run(t, command, path)
 			if r.code != 0 || strings.Count(r.stderr, path+place+message+" (give it a name in env:") != 1 {
@@ -37,7 +38,8 @@ func TestWarnings(t *testing.T) {
 		if !item.OK || len(item.Problems) != 0 || len(item.Warnings) != 1 {
 			t.Fatalf("%+v", item)
 		}
-		if w := item.Warnings[0]; w.File != path || w.Message != message || w.Hint == "" || w.Line != 4 || w.Column != 33 {
+		if w := item.Warnings[0]; w.File != path || w.Message != message || w.Hint == "" || w.Line != 4 ||
+			w.Column != 33 {
 			t.Errorf("%+v", w)
 		}
 		serve := p.begin(t, "serve", "--pipelines", dir)

@@ -73,7 +73,8 @@ func parseInstant(flag, s string, now time.Time) (dbtype.Time, error) {
 	t, err := readInstant(s, now)
 	if err != nil {
 		return dbtype.Time{}, withHint(usagef("%s: invalid time %q", flag, s),
-			"write 2026-11-21T08:00:00Z, 2026-11-21T09:00:00+01:00, 2026-11-21 08:00 (local time), or how long ago: 90s, 30m, 7d")
+			"write 2026-11-21T08:00:00Z, 2026-11-21T09:00:00+01:00, 2026-11-21 08:00 (local time), or how long ago: "+
+				"90s, 30m, 7d")
 	}
 	return dbtype.NewTime(t), nil
 }

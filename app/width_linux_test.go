@@ -60,7 +60,9 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	p := &program{url: dbtest.SQLiteURL(t)}
 	long := strings.Repeat("a long reason ", 20)
-	p.run(t, "run", file(t, "wide.yaml", "name: a-pipeline-with-a-rather-long-name\ntasks:\n  - {id: a-task-with-a-long-name, run: 'echo "+long+" >&2; exit 1'}\n"))
+	p.run(t, "run", file(t, "wide.yaml",
+		"name: a-pipeline-with-a-rather-long-name\ntasks:\n  - {id: a-task-with-a-long-name, run: 'echo "+long+
+			" >&2; exit 1'}\n"))
 	id := decode[listing[execution]](t, p.ok(t, "list", "-o", "json")).Items[0].ID
 	p.run(t, "run", file(t, "orders.yaml", `
 name: orders
@@ -69,17 +71,25 @@ tasks:
 `))
 	waiting := p.start(t, file(t, "queue.yaml", "name: queue\ntasks:\n  - {id: a, queue: gpu, run: 'true'}\n"))
 	cmd, _ := p.process(t, "serve", "--queues", "a-queue,another-queue,a-third-queue")
-	dbtest.Eventually(t, "the worker is there", func() bool { return len(decode[listing[any]](t, p.ok(t, "workers", "-o", "json")).Items) == 1 })
+	dbtest.Eventually(t, "the worker is there",
+		func() bool { return len(decode[listing[any]](t, p.ok(t, "workers", "-o", "json")).Items) == 1 })
 	defer kill(t, cmd)
 	for _, width := range []uint16{60, 100, 160} {
-		for _, args := range [][]string{{"list"}, {"events"}, {"workers"}, {"outbox"}, {"show", id, "--timeline", "none"}} {
+		for _, args := range [][]string{
+			{"list"},
+			{"events"},
+			{"workers"},
+			{"outbox"},
+			{"show", id, "--timeline", "none"},
+		} {
 			for line := range strings.Lines(p.onScreen(t, width, args...)) {
 				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > int(width) && args[0] != "show" {
 					t.Errorf("%s on %d columns: a line of %d: %s", args[0], width, n, line)
 				}
 			}
 		}
-		if text := p.onScreen(t, width, "list"); !strings.Contains(text, id) || !strings.Contains(text, waiting) || !strings.Contains(text, "…") ||
+		if text := p.onScreen(t, width, "list"); !strings.Contains(text, id) || !strings.Contains(text, waiting) ||
+			!strings.Contains(text, "…") ||
 			!strings.Contains(text, "\n  KeyError: amount\n") {
 			t.Errorf("list on %d columns:\n%s", width, text)
 		}

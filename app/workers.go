@@ -24,7 +24,10 @@ type workersNeeds struct {
 }
 
 func (c *cli) workersCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "workers", Example: "  sluice workers\n  sluice workers -o json", Short: "List the worker processes, their leases, and what they are doing", Args: arguments(0, 0, "")}
+	cmd := &cobra.Command{
+		Use: "workers", Example: "  sluice workers\n  sluice workers -o json",
+		Short: "List the worker processes, their leases, and what they are doing", Args: arguments(0, 0, ""),
+	}
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workersNeeds) error {
@@ -66,7 +69,8 @@ func (c *cli) printWorkers(list []inspect.WorkerView, f inspect.Workers) {
 		}
 		rows[i] = []string{w.ID, w.Hostname, since, slots, lease, doing(w.Tasks, f), w.Queues, w.Handlers, w.Limits}
 	}
-	printFitted(c.stdout, []string{"id", "host", "since", "slots", "lease", "doing", "queues", "handlers", "limits"}, rows, "doing", "handlers", "limits", "queues", "host")
+	printFitted(c.stdout, []string{"id", "host", "since", "slots", "lease", "doing", "queues", "handlers", "limits"},
+		rows, "doing", "handlers", "limits", "queues", "host")
 }
 
 // doing describes the tasks that a worker has held longest.
@@ -74,7 +78,8 @@ func doing(list []inspect.HeldTask, f inspect.Workers) string {
 	const most = 3
 	var parts []string
 	for _, t := range list[:min(most, len(list))] {
-		parts = append(parts, fmt.Sprintf("%s/%s for %s", t.PipelineName, t.TaskName, span(f.Now.Sub(t.StartedAt.Time))))
+		parts = append(parts,
+			fmt.Sprintf("%s/%s for %s", t.PipelineName, t.TaskName, span(f.Now.Sub(t.StartedAt.Time))))
 	}
 	text := strings.Join(parts, ", ")
 	if left := len(list) - most; left > 0 {

@@ -38,16 +38,30 @@ func TestLedgersAgainstHistory(t *testing.T) {
 		excuse  excuses
 		breach  string
 	}{
-		"as it should be":          {calls{starts: 1, ends: 1, ok: 1}, past(alice, 1, events.TaskCompleted), excuses{}, ""},
-		"ran twice":                {calls{starts: 2, ends: 2, ok: 2}, past(alice, 1, events.TaskCompleted), killed, "more often than the history"},
-		"ran without history":      {calls{starts: 1}, nil, killed, "more often than the history"},
-		"history lost":             {calls{starts: 1}, nil, excuses{forgotten: true}, ""},
-		"outcome without a run":    {calls{}, past(alice, 1, events.TaskCompleted), killed, "did not run"},
-		"failed without a run":     {calls{}, past(alice, 1, events.TaskFailed), killed, "did not run"},
-		"completed after an error": {calls{starts: 1, ends: 1}, past(alice, 1, events.TaskCompleted), excuses{}, "did not say so"},
-		"never begun, killed":      {calls{}, past(alice, 1, "")[:2], killed, ""},
-		"never begun, link cut":    {calls{}, past(alice, 1, "")[:2], excuses{links: true}, ""},
-		"never begun, and alive":   {calls{}, past(alice, 1, "")[:2], excuses{}, "its process lived"},
+		"as it should be": {
+			calls{starts: 1, ends: 1, ok: 1},
+			past(alice, 1, events.TaskCompleted),
+			excuses{},
+			"",
+		},
+		"ran twice": {
+			calls{starts: 2, ends: 2, ok: 2},
+			past(alice, 1, events.TaskCompleted), killed,
+			"more often than the history",
+		},
+		"ran without history":   {calls{starts: 1}, nil, killed, "more often than the history"},
+		"history lost":          {calls{starts: 1}, nil, excuses{forgotten: true}, ""},
+		"outcome without a run": {calls{}, past(alice, 1, events.TaskCompleted), killed, "did not run"},
+		"failed without a run":  {calls{}, past(alice, 1, events.TaskFailed), killed, "did not run"},
+		"completed after an error": {
+			calls{starts: 1, ends: 1},
+			past(alice, 1, events.TaskCompleted),
+			excuses{},
+			"did not say so",
+		},
+		"never begun, killed":    {calls{}, past(alice, 1, "")[:2], killed, ""},
+		"never begun, link cut":  {calls{}, past(alice, 1, "")[:2], excuses{links: true}, ""},
+		"never begun, and alive": {calls{}, past(alice, 1, "")[:2], excuses{}, "its process lived"},
 	} {
 		id := dbtype.NewID()
 		l := ledger{}
@@ -69,11 +83,13 @@ func TestZombiesAreFound(t *testing.T) {
 		history []event
 		found   int
 	}{
-		"in order":               {past(alice, 1, events.TaskCompleted), 0},
-		"after the reset":        {append(append([]event{}, claimed...), reset, late), 1},
-		"after another's claim":  {append(append(append([]event{}, claimed...), reset), append(past(bob, 2, "")[:2], late)...), 1},
-		"twice":                  {append(past(alice, 1, events.TaskCompleted), late), 1},
-		"reset, then by another": {append(append(append([]event{}, claimed...), reset), past(bob, 2, events.TaskCompleted)...), 0},
+		"in order":        {past(alice, 1, events.TaskCompleted), 0},
+		"after the reset": {append(append([]event{}, claimed...), reset, late), 1},
+		"after another's claim": {append(append(append([]event{}, claimed...), reset),
+			append(past(bob, 2, "")[:2], late)...), 1},
+		"twice": {append(past(alice, 1, events.TaskCompleted), late), 1},
+		"reset, then by another": {append(append(append([]event{}, claimed...), reset),
+			past(bob, 2, events.TaskCompleted)...), 0},
 	} {
 		if got := (history{dbtype.NewID(): test.history}).zombies(); len(got) != test.found {
 			t.Errorf("%s: found %v, expected %d", name, got, test.found)
@@ -90,7 +106,10 @@ func TestClaimsAfterTheLeaseAreFound(t *testing.T) {
 		at    time.Time
 		found int
 	}{{alice, at.Add(-time.Second), 0}, {alice, at.Add(time.Millisecond), 1}, {bob, at.Add(time.Second), 0}} {
-		h := history{dbtype.NewID(): {reset}, dbtype.NewID(): {{kind: events.TaskClaimed, worker: test.by, at: test.at}}}
+		h := history{
+			dbtype.NewID(): {reset},
+			dbtype.NewID(): {{kind: events.TaskClaimed, worker: test.by, at: test.at}},
+		}
 		if got := h.expired(); len(got) != test.found {
 			t.Errorf("%+v: found %v", test, got)
 		}
@@ -149,7 +168,10 @@ func TestWorkersOfOneNameAreCounted(t *testing.T) {
 func TestReportsAddUp(t *testing.T) {
 	t.Parallel()
 	c := Config{Transitions: 10, Refused: 3, Strikes: map[string]int{"kill": 4, "zombie": 1}}
-	a := Report{Transitions: 6, Refused: 2, Strikes: map[string]int{"kill": 3}, Killed: []Millis{5}, Breaches: []string{"x"}}
+	a := Report{
+		Transitions: 6, Refused: 2, Strikes: map[string]int{"kill": 3}, Killed: []Millis{5},
+		Breaches: []string{"x"},
+	}
 	var total Report
 	total.Add(a)
 	want := []string{"6 of 10 transitions", "2 of 3 writes of zombies", "kill: 3 of 4", "zombie: 0 of 1"}
@@ -174,7 +196,10 @@ func TestReportsAddUp(t *testing.T) {
 		t.Error("(-want +got)\n", diff, loaded)
 	}
 	text := loaded.Markdown(c)
-	for _, row := range []string{"| transitions, each verified | 10 | 12 |", "| kill | 4 | 6 |", "| breaches, all kinds together | 0 | 2 |"} {
+	for _, row := range []string{
+		"| transitions, each verified | 10 | 12 |", "| kill | 4 | 6 |",
+		"| breaches, all kinds together | 0 | 2 |",
+	} {
 		if !strings.Contains(text, row) {
 			t.Errorf("the report has no line %q:\n%s", row, text)
 		}

@@ -64,7 +64,8 @@ func BuildSkewed(ctx context.Context, dir string) (path string, err error) {
 		return "", err
 	}
 	list := filepath.Join(dir, "overlay.json")
-	if err := errors.Join(os.MkdirAll(filepath.Dir(patched), 0o755), os.WriteFile(patched, []byte(shifted), 0o600), os.WriteFile(list, overlay, 0o600)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(patched), 0o755), os.WriteFile(patched, []byte(shifted), 0o600),
+		os.WriteFile(list, overlay, 0o600)); err != nil {
 		return "", err
 	}
 	path = filepath.Join(dir, "worker-skewed")

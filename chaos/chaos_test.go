@@ -34,9 +34,11 @@ func TestMain(m *testing.M) {
 // small returns the size for the regular tests: one to two percent of the full run.
 func small(dir string) Config {
 	return Config{
-		Workers: 4, Slots: 16, Lease: time.Second, Open: 40, Poison: 100, Transitions: 12_000, Worker: worker, Dir: dir, Limit: 2 * time.Minute,
+		Workers: 4, Slots: 16, Lease: time.Second, Open: 40, Poison: 100, Transitions: 12_000, Worker: worker, Dir: dir,
+		Limit: 2 * time.Minute,
 		Strikes: map[string]int{
-			"kill": 20, "graceful stop": 3, "zombie": 3, "immediate stop": 4, "backend terminated": 4, "link cut before COMMIT": 2, "link cut after COMMIT": 3,
+			"kill": 20, "graceful stop": 3, "zombie": 3, "immediate stop": 4, "backend terminated": 4,
+			"link cut before COMMIT": 2, "link cut after COMMIT": 3,
 			ReadOnly: 2,
 		},
 	}

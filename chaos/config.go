@@ -40,9 +40,11 @@ type Config struct {
 // pace is the average pause of each fault between two strikes. Together they let a worker live about as long as its
 // startup and a few tasks take.
 var pace = map[string]time.Duration{
-	"kill": 900 * time.Millisecond, "graceful stop": 4 * time.Second, "zombie": 4 * time.Second, "immediate stop": 4500 * time.Millisecond,
-	"backend terminated": 3 * time.Second, "link cut before COMMIT": 6 * time.Second, "link cut after COMMIT": 6 * time.Second,
-	ReadOnly: 6 * time.Second, Exhausted: 4 * time.Second,
+	"kill": 900 * time.Millisecond, "graceful stop": 4 * time.Second, "zombie": 4 * time.Second,
+	"immediate stop":     4500 * time.Millisecond,
+	"backend terminated": 3 * time.Second, "link cut before COMMIT": 6 * time.Second,
+	"link cut after COMMIT": 6 * time.Second,
+	ReadOnly:                6 * time.Second, Exhausted: 4 * time.Second,
 	FullDisk: 2 * time.Second, Crash: 4 * time.Second, Failover: 8 * time.Second, Restore: 8 * time.Second,
 }
 
@@ -69,7 +71,8 @@ func (c Config) streams(postgres bool) []stream {
 	case c.Forgets:
 		faults = append(faults, crash{}, failover{}, restore{})
 	case postgres:
-		faults = append(faults, &immediate{}, terminate{}, sever{after: false}, sever{after: true}, readOnly{}, &exhaust{})
+		faults = append(faults, &immediate{}, terminate{}, sever{after: false}, sever{after: true}, readOnly{},
+			&exhaust{})
 	}
 	var list []stream
 	for _, f := range faults {

@@ -88,7 +88,10 @@ func (failover) apply(ctx context.Context, r *round) (bool, error) {
 		return false, err
 	}
 	defer func() { _ = stream.close() }() // it is cut already
-	standby := &server{bin: s.bin, dir: s.dir, folder: s.nextFolder(), port: s.otherPort, otherPort: s.port, owner: s.owner, settings: s.settings}
+	standby := &server{
+		bin: s.bin, dir: s.dir, folder: s.nextFolder(), port: s.otherPort, otherPort: s.port,
+		owner: s.owner, settings: s.settings,
+	}
 	if err := s.copyTo(ctx, standby.folder, stream.address(), "--write-recovery-conf"); err != nil {
 		return false, err
 	}
@@ -122,7 +125,10 @@ func (restore) apply(ctx context.Context, r *round) (bool, error) {
 	r.server.busy.Lock()
 	ctx = context.WithoutCancel(ctx)
 	s := r.server
-	older := &server{bin: s.bin, dir: s.dir, folder: s.nextFolder(), port: s.port, otherPort: s.otherPort, owner: s.owner, settings: s.settings}
+	older := &server{
+		bin: s.bin, dir: s.dir, folder: s.nextFolder(), port: s.port, otherPort: s.otherPort,
+		owner: s.owner, settings: s.settings,
+	}
 	if err := s.copyTo(ctx, older.folder, s.address()); err != nil {
 		return false, err
 	}
@@ -151,7 +157,8 @@ func (s *server) copyTo(ctx context.Context, folder, address string, options ...
 		return err
 	}
 	args := append([]string{
-		"-h", host, "-p", port, "-U", superuser, "-D", filepath.Join(s.dir, folder), "--wal-method=stream", "--checkpoint=fast", "--no-sync",
+		"-h", host, "-p", port, "-U", superuser, "-D", filepath.Join(s.dir, folder), "--wal-method=stream",
+		"--checkpoint=fast", "--no-sync",
 	}, options...)
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "pg_basebackup"), args...)
 	cmd.Dir, cmd.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: s.owner}

@@ -20,7 +20,8 @@ type readOnly struct{}
 func (readOnly) name() string { return ReadOnly }
 
 func (readOnly) apply(ctx context.Context, r *round) (bool, error) {
-	if err := r.server.statement(ctx, fmt.Sprintf(`ALTER DATABASE %s SET default_transaction_read_only = on`, r.name)); err != nil {
+	if err := r.server.statement(ctx,
+		fmt.Sprintf(`ALTER DATABASE %s SET default_transaction_read_only = on`, r.name)); err != nil {
 		return false, nil //nolint:nilerr // another fault came first
 	}
 	hit, err := endSessions(ctx, r, allSessions)

@@ -103,7 +103,8 @@ func (f *processes) live(ctx context.Context, p *place) error {
 		binary = f.config.Skewed
 	}
 	// The end of ctx is an orderly end; see stop.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary, "--database-url", f.url, "serve", "--lease", f.config.Lease.String(),
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary, "--database-url", f.url, "serve", "--lease",
+		f.config.Lease.String(),
 		"--workers", strconv.Itoa(f.config.Slots), "--drain", drain.String())
 	cmd.Env = append(os.Environ(), step.LedgerEnv+"="+filepath.Join(f.ledgers, name+".ledger"))
 	cmd.Dir, cmd.SysProcAttr = f.ledgers, f.config.namespaces(p.number)
@@ -155,7 +156,8 @@ func (f *processes) ended(ctx context.Context, p *place, proc *child, last strin
 		pause(ctx, restartPause)
 	default:
 		f.mu.Lock()
-		f.faults = append(f.faults, fmt.Sprintf("worker process %d ended by itself: %v\n%s", proc.pid(), proc.err, last))
+		f.faults = append(f.faults,
+			fmt.Sprintf("worker process %d ended by itself: %v\n%s", proc.pid(), proc.err, last))
 		f.mu.Unlock()
 		pause(ctx, restartPause)
 	}

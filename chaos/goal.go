@@ -15,7 +15,8 @@ import (
 // FullSize returns the goal that the report claims without a breach. scale makes it smaller.
 func FullSize(scale float64) Config {
 	c := Config{
-		Workers: 4, Slots: 16, Lease: time.Second, Open: 40, Poison: 300, Transitions: int(1_000_000 * scale), Refused: int(1000 * scale),
+		Workers: 4, Slots: 16, Lease: time.Second, Open: 40, Poison: 300, Transitions: int(1_000_000 * scale),
+		Refused: int(1000 * scale),
 		Strikes: map[string]int{
 			"kill": 1000, "graceful stop": 100, "zombie": 120, "immediate stop": 200, "backend terminated": 200,
 			"link cut before COMMIT": 100, "link cut after COMMIT": 100,
@@ -32,7 +33,10 @@ func FullSize(scale float64) Config {
 func ForgetfulSize(scale float64) Config {
 	return Config{
 		Workers: 4, Slots: 16, Lease: time.Second, Open: 40, Forgets: true,
-		Strikes: map[string]int{Crash: max(1, int(100*scale)), Failover: max(1, int(20*scale)), Restore: max(1, int(20*scale))},
+		Strikes: map[string]int{
+			Crash: max(1, int(100*scale)), Failover: max(1, int(20*scale)),
+			Restore: max(1, int(20*scale)),
+		},
 	}
 }
 

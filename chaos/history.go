@@ -36,24 +36,26 @@ type data struct {
 // readHistory reads the history of all tasks, in the order of versions.
 func readHistory(ctx context.Context, d *db.DB) (history, error) {
 	h := history{}
-	err := d.Query(ctx, `SELECT task_execution_id, version, event_type, worker_id, event_data, created_at FROM {execution_events}
-WHERE task_execution_id IS NOT NULL AND version IS NOT NULL ORDER BY pipeline_execution_id, sequence_num`, nil, func(scan func(...any) error) error {
-		var id dbtype.ID
-		var e event
-		var worker dbtype.Text
-		var doc dbtype.JSON
-		var at dbtype.Time
-		if err := scan(&id, &e.version, &e.kind, &worker, &doc, &at); err != nil {
-			return err
-		}
-		var v data
-		if err := json.Unmarshal(doc, &v); err != nil {
-			return fmt.Errorf("event data of task %s: %w", id, err)
-		}
-		e.worker, e.at, e.attempt, e.cause, e.lost = string(worker), at.Time, v.Attempt, v.Cause, v.Worker
-		h[id] = append(h[id], e)
-		return nil
-	})
+	err := d.Query(ctx, `SELECT task_execution_id, version, event_type, worker_id, event_data, created_at
+  FROM {execution_events}
+WHERE task_execution_id IS NOT NULL AND version IS NOT NULL ORDER BY pipeline_execution_id, sequence_num`,
+		nil, func(scan func(...any) error) error {
+			var id dbtype.ID
+			var e event
+			var worker dbtype.Text
+			var doc dbtype.JSON
+			var at dbtype.Time
+			if err := scan(&id, &e.version, &e.kind, &worker, &doc, &at); err != nil {
+				return err
+			}
+			var v data
+			if err := json.Unmarshal(doc, &v); err != nil {
+				return fmt.Errorf("event data of task %s: %w", id, err)
+			}
+			e.worker, e.at, e.attempt, e.cause, e.lost = string(worker), at.Time, v.Attempt, v.Cause, v.Worker
+			h[id] = append(h[id], e)
+			return nil
+		})
 	if err != nil {
 		return nil, fmt.Errorf("read the history: %w", err)
 	}
@@ -81,7 +83,8 @@ func (h history) zombies() []string {
 				holder = e.worker
 			case e.outcome():
 				if e.worker != holder {
-					found = append(found, fmt.Sprintf("task %s: %s by %q while %q held it", id, e.kind, e.worker, holder))
+					found = append(found,
+						fmt.Sprintf("task %s: %s by %q while %q held it", id, e.kind, e.worker, holder))
 				}
 				holder = ""
 			case e.kind == events.TaskReset, e.kind == events.TaskAbandoned, e.kind == events.TaskCancelled:
@@ -107,7 +110,8 @@ func (h history) expired() []string {
 	for id, list := range h {
 		for _, e := range list {
 			if at, ok := first[e.worker]; ok && e.kind == events.TaskClaimed && e.at.After(at) {
-				found = append(found, fmt.Sprintf("task %s: claimed by %s %s after its lease had expired", id, e.worker, e.at.Sub(at)))
+				found = append(found,
+					fmt.Sprintf("task %s: claimed by %s %s after its lease had expired", id, e.worker, e.at.Sub(at)))
 			}
 		}
 	}

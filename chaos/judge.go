@@ -56,14 +56,18 @@ func (r *round) judgeHistory(ctx context.Context) error {
 		}
 	}
 	var breaches []string
-	r.report.Account, breaches = l.compare(excuses{ended: violent, links: r.server != nil, forgotten: r.config.Before != "" || r.config.Forgets})
+	r.report.Account, breaches = l.compare(excuses{
+		ended: violent, links: r.server != nil,
+		forgotten: r.config.Before != "" || r.config.Forgets,
+	})
 	if r.report.SameName, err = sameName(r.processes.ledgers); err != nil {
 		return err
 	}
 	zombies := h.zombies()
 	r.report.Accepted += len(zombies)
 	r.report.Breaches = slices.Concat(r.report.Breaches, breaches, zombies, h.expired())
-	r.report.Killed, r.report.Stopped = millis(h.delays(killed, lost, r.outages)), millis(h.delays(stopped, handed, r.outages))
+	r.report.Killed, r.report.Stopped = millis(h.delays(killed, lost, r.outages)),
+		millis(h.delays(stopped, handed, r.outages))
 	return nil
 }
 
@@ -90,7 +94,8 @@ func (r *round) judgeRest(ctx context.Context) error {
 		}
 	}
 	for statement, what := range map[string]string{
-		openExecutions: "runs are open", outboxRows: "rows are in the outbox", `SELECT COUNT(*) FROM {workers}`: "workers are registered",
+		openExecutions: "runs are open", outboxRows: "rows are in the outbox",
+		`SELECT COUNT(*) FROM {workers}`: "workers are registered",
 	} {
 		n, err := count(ctx, r.db, statement, db.Args{})
 		if err != nil {

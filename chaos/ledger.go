@@ -161,7 +161,8 @@ func (l ledger) compare(x excuses) (a account, breaches []string) {
 		a.NeverBegun += max(0, n.started-n.starts)
 		a.Cut += max(0, n.starts-n.ends)
 		say := func(what string) {
-			breaches = append(breaches, fmt.Sprintf("task %s attempt %d worker %s: %s (%+v)", c.task, c.attempt, c.worker, what, *n))
+			breaches = append(breaches,
+				fmt.Sprintf("task %s attempt %d worker %s: %s (%+v)", c.task, c.attempt, c.worker, what, *n))
 		}
 		switch {
 		case n.starts > n.started && !x.forgotten:

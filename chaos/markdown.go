@@ -12,7 +12,8 @@ import (
 func (r Report) Markdown(goal Config) string {
 	var b strings.Builder
 	b.WriteString(preface)
-	fmt.Fprintf(&b, "\n%d worker processes of %d slots, a lease of %s, PostgreSQL with its defaults for durability; about %d runs open at any time.\n\n",
+	fmt.Fprintf(&b, "\n%d worker processes of %d slots, a lease of %s, PostgreSQL with its defaults for durability; "+
+		"about %d runs open at any time.\n\n",
 		goal.Workers, goal.Slots, goal.Lease, goal.Open)
 	b.WriteString("## What was done\n\n| | goal | reached |\n|---|---:|---:|\n")
 	row := func(what string, goal, reached int) { fmt.Fprintf(&b, "| %s | %d | %d |\n", what, goal, reached) }
@@ -26,7 +27,8 @@ func (r Report) Markdown(goal Config) string {
 			fmt.Fprintf(&b, "| %s | | %d |\n", name, r.Strikes[name])
 		}
 	}
-	fmt.Fprintf(&b, "\n%d runs of %d tasks, in %.0f minutes. The checker ran %d times: over all open runs after each fault, over everything at the end of each round.\n",
+	fmt.Fprintf(&b, "\n%d runs of %d tasks, in %.0f minutes. The checker ran %d times: over all open runs after each "+
+		"fault, over everything at the end of each round.\n",
 		r.Runs, r.Tasks, r.Seconds/60, r.Verifications)
 	if missing := goal.Missing(r); len(missing) > 0 {
 		fmt.Fprintf(&b, "\n**Not the full size yet**: %s.\n", strings.Join(missing, "; "))

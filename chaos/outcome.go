@@ -19,7 +19,8 @@ func executions(ctx context.Context, d *db.DB, confirmed []dbtype.ID) (abandoned
 		fails[s.Definition.Name] = s.Fails
 	}
 	err = d.Query(ctx, `SELECT p.id, p.pipeline_name, p.status, p.error,
-(SELECT COUNT(*) FROM {task_executions} t WHERE t.pipeline_execution_id = p.id AND t.status = 'Abandoned') FROM {pipeline_executions} p`, nil,
+(SELECT COUNT(*) FROM {task_executions} t WHERE t.pipeline_execution_id = p.id AND t.status = 'Abandoned')
+  FROM {pipeline_executions} p`, nil,
 		func(scan func(...any) error) error {
 			var id dbtype.ID
 			var name string
@@ -38,7 +39,8 @@ func executions(ctx context.Context, d *db.DB, confirmed []dbtype.ID) (abandoned
 			case given > 0:
 				abandoned++
 			case status != expected && status.Terminal():
-				breaches = append(breaches, fmt.Sprintf("run %s of %s is %s, expected %s: %s", id, name, status, expected, failure))
+				breaches = append(breaches,
+					fmt.Sprintf("run %s of %s is %s, expected %s: %s", id, name, status, expected, failure))
 			}
 			return nil
 		})

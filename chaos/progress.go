@@ -23,7 +23,8 @@ func (r *round) tell(ctx context.Context) {
 		case <-tick.C:
 		}
 		r.mu.Lock()
-		line := fmt.Sprintf("%4.0f s: about %d transitions, strikes %v, late outcomes refused %d, breaches %d\n", time.Since(begin).Seconds(),
+		line := fmt.Sprintf("%4.0f s: about %d transitions, strikes %v, late outcomes refused %d, breaches %d\n",
+			time.Since(begin).Seconds(),
 			r.feeder.tasks.Load()*perTask, r.report.Strikes, r.logs.lateOutcomes(), len(r.report.Breaches))
 		r.mu.Unlock()
 		fmt.Fprint(r.config.Progress, line)

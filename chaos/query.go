@@ -15,7 +15,8 @@ const (
 
 	// A task should have ended that has run for longer than any handler does, and an outbox row should have been
 	// claimed.
-	longRunning = `SELECT COUNT(*) FROM {pipeline_executions} p JOIN {task_executions} t ON t.pipeline_execution_id = p.id
+	longRunning = `SELECT COUNT(*) FROM {pipeline_executions} p
+  JOIN {task_executions} t ON t.pipeline_execution_id = p.id
 WHERE p.status = 'Running' AND t.status = 'Running' AND t.started_at < $before`
 	// A run is dead if none of its tasks runs or is ready to, because then nothing will ever continue it.
 	dead = `SELECT COUNT(*) FROM {pipeline_executions} p WHERE p.status = 'Running' AND NOT EXISTS (
@@ -32,12 +33,13 @@ func count(ctx context.Context, d *db.DB, statement string, args db.Args) (n int
 
 // openIDs returns the executions that have not ended.
 func openIDs(ctx context.Context, d *db.DB) (ids []dbtype.ID, err error) {
-	err = d.Query(ctx, `SELECT id FROM {pipeline_executions} WHERE status IN ('Running', 'Paused')`, nil, func(scan func(...any) error) error {
-		var id dbtype.ID
-		err := scan(&id)
-		ids = append(ids, id)
-		return err
-	})
+	err = d.Query(ctx, `SELECT id FROM {pipeline_executions} WHERE status IN ('Running', 'Paused')`, nil,
+		func(scan func(...any) error) error {
+			var id dbtype.ID
+			err := scan(&id)
+			ids = append(ids, id)
+			return err
+		})
 	return ids, err
 }
 

@@ -54,7 +54,8 @@ func (r *Report) Add(o Report) {
 }
 
 func (a *account) add(o account) {
-	a.Starts, a.Started, a.NeverBegun, a.Cut = a.Starts+o.Starts, a.Started+o.Started, a.NeverBegun+o.NeverBegun, a.Cut+o.Cut
+	a.Starts, a.Started, a.NeverBegun, a.Cut = a.Starts+o.Starts, a.Started+o.Started, a.NeverBegun+o.NeverBegun,
+		a.Cut+o.Cut
 }
 
 func sum(a, b map[string]int) map[string]int {
@@ -101,7 +102,8 @@ zombie writes refused %d, accepted %d; stuck %d; runs with an abandoned task %d
 handlers began %d times, %d by the history: %d claims whose worker never began, %d calls cut short
 takeover after a kill: %d tasks, p50 %d, p99 %d, max %d ms; after a graceful stop: %d tasks, p50 %d, p99 %d, max %d ms
 workers said %v`,
-		r.Transitions, r.Tasks, r.Runs, r.Strikes, r.Verifications, len(r.Breaches), r.Refused, r.Accepted, r.Stuck, r.Abandoned,
+		r.Transitions, r.Tasks, r.Runs, r.Strikes, r.Verifications, len(r.Breaches), r.Refused, r.Accepted, r.Stuck,
+		r.Abandoned,
 		r.Account.Starts, r.Account.Started, r.Account.NeverBegun, r.Account.Cut,
 		len(r.Killed), Percentile(r.Killed, 0.5), Percentile(r.Killed, 0.99), Percentile(r.Killed, 1),
 		len(r.Stopped), Percentile(r.Stopped, 0.5), Percentile(r.Stopped, 0.99), Percentile(r.Stopped, 1), r.Said)

@@ -71,7 +71,8 @@ func (r *round) settle(ctx context.Context) error {
 
 // remains describes what is left of runs that have not ended.
 func remains(ctx context.Context, d *db.DB) (list []string, err error) {
-	err = d.Query(ctx, `SELECT p.id, p.pipeline_name, t.id, t.task_name, t.status, t.worker_id, w.id, o.available_at FROM {pipeline_executions} p
+	err = d.Query(ctx, `SELECT p.id, p.pipeline_name, t.id, t.task_name, t.status, t.worker_id, w.id, o.available_at
+  FROM {pipeline_executions} p
 LEFT JOIN {task_executions} t ON t.pipeline_execution_id = p.id AND t.status IN ('Ready', 'Running')
 LEFT JOIN {workers} w ON w.id = t.worker_id LEFT JOIN {task_outbox} o ON o.task_execution_id = t.id
 WHERE p.status = 'Running' ORDER BY p.id LIMIT 20`, nil, func(scan func(...any) error) error {
@@ -80,7 +81,8 @@ WHERE p.status = 'Running' ORDER BY p.id LIMIT 20`, nil, func(scan func(...any) 
 		var task, status, holder, registered dbtype.Text
 		var due dbtype.Time
 		err := scan(&run, &pipeline, &id, &task, &status, &holder, &registered, &due)
-		list = append(list, fmt.Sprintf("run %s of %s is open: task %s (%s) is %q, held by %q, registered as %q, due %s",
+		list = append(list, fmt.Sprintf(
+			"run %s of %s is open: task %s (%s) is %q, held by %q, registered as %q, due %s",
 			run, pipeline, task, id, status, holder, registered, due))
 		return err
 	})

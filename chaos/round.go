@@ -82,7 +82,8 @@ func (r *round) prepare(ctx context.Context, dir string) (direct, through string
 		return "", "", err
 	}
 	if r.config.Forgets {
-		return r.server.eitherURL(r.name, driverApplication, false), r.server.eitherURL(r.name, workerApplication, true), nil
+		return r.server.eitherURL(r.name, driverApplication, false),
+			r.server.eitherURL(r.name, workerApplication, true), nil
 	}
 	if r.proxy, err = startProxy(ctx, r.server.address()); err != nil {
 		return "", "", err

@@ -49,7 +49,8 @@ func misbehaved(ctx context.Context, d *db.DB, got map[string]string) error {
 FROM {pipeline_executions} p
 JOIN {task_executions} t ON t.pipeline_execution_id = p.id AND t.task_name = 'poison'
 JOIN {task_executions} a ON a.pipeline_execution_id = p.id AND a.task_name = 'after'
-JOIN {execution_events} e ON e.task_execution_id = t.id AND e.version = t.version`, nil, func(scan func(...any) error) error {
+JOIN {execution_events} e ON e.task_execution_id = t.id
+  AND e.version = t.version`, nil, func(scan func(...any) error) error {
 		var name, after, last, kind string
 		err := scan(&name, &after, &last, &kind)
 		got[name] = last + " " + kind + ", then " + after
@@ -65,7 +66,8 @@ func TestAThousandPredecessors(t *testing.T) {
 	c.Open, c.Transitions, c.Strikes, c.Start = 0, 0, nil, []string{"thousand"}
 	starts := 0
 	c.Check = func(ctx context.Context, d *db.DB) (err error) {
-		starts, err = count(ctx, d, `SELECT COUNT(*) FROM {execution_events} e JOIN {task_executions} t ON t.id = e.task_execution_id
+		starts, err = count(ctx,
+			d, `SELECT COUNT(*) FROM {execution_events} e JOIN {task_executions} t ON t.id = e.task_execution_id
 WHERE t.task_name = 'join' AND e.event_type = 'task_started'`, nil)
 		return err
 	}

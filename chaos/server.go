@@ -85,7 +85,8 @@ func startServer(ctx context.Context, dir string, settings []string) (*server, e
 	if err := errors.Join(err, other); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "initdb"), "--pgdata="+s.data(), "--username="+superuser, "--auth=trust",
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "initdb"), "--pgdata="+s.data(), "--username="+
+		superuser, "--auth=trust",
 		"--encoding=UTF8", "--locale=C", "--no-instructions")
 	cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: s.owner}
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -153,7 +154,10 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }() // the server has its own descriptor
-	args := []string{"-D", s.data(), "-k", s.dir, "-p", s.port, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"}
+	args := []string{
+		"-D", s.data(), "-k", s.dir, "-p", s.port, "-c", "listen_addresses=127.0.0.1", "-c",
+		"max_connections=200",
+	}
 	cmd := exec.CommandContext(lasting, filepath.Join(s.bin, "postgres"), append(args, s.settings...)...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, s.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Pdeathsig: syscall.SIGQUIT}

@@ -91,14 +91,17 @@ func cutLog(ctx context.Context, i image, dir string, cuts int) (r CutReport, er
 			r.Breaches = append(r.Breaches, fmt.Sprintf("cut at %d: %s", length, report))
 		}
 		if len(left) > len(whole) || !slices.Equal(left, whole[:len(left)]) {
-			r.Breaches = append(r.Breaches, fmt.Sprintf("cut at %d: the history is no beginning of the whole one", length))
+			r.Breaches = append(r.Breaches,
+				fmt.Sprintf("cut at %d: the history is no beginning of the whole one", length))
 		}
 	}
 	return r, nil
 }
 
 // examine opens a cut image as the program does, and returns its events in the order in which they were written.
-func (i image) examine(ctx context.Context, path string, length int64) (events []dbtype.ID, report audit.Report, err error) {
+func (i image) examine(
+	ctx context.Context, path string, length int64,
+) (events []dbtype.ID, report audit.Report, err error) {
 	if err := i.restore(path, length); err != nil {
 		return nil, report, err
 	}
@@ -107,12 +110,13 @@ func (i image) examine(ctx context.Context, path string, length int64) (events [
 		return nil, report, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	err = d.Query(ctx, `SELECT id FROM {execution_events} ORDER BY sequence_num`, nil, func(scan func(...any) error) error {
-		var id dbtype.ID
-		err := scan(&id)
-		events = append(events, id)
-		return err
-	})
+	err = d.Query(ctx, `SELECT id FROM {execution_events} ORDER BY sequence_num`, nil,
+		func(scan func(...any) error) error {
+			var id dbtype.ID
+			err := scan(&id)
+			events = append(events, id)
+			return err
+		})
 	if err != nil {
 		return nil, report, err
 	}

@@ -167,7 +167,8 @@ func TestStartWaitRead(t *testing.T) {
 		requests := make([]client.StartRequest, 20)
 		for i := range requests {
 			requests[i] = client.StartRequest{
-				Definition: def, Input: json.RawMessage(fmt.Sprintf(`{"n": %d}`, i)), Labels: map[string]string{"kind": fmt.Sprint(i % 2)},
+				Definition: def, Input: json.RawMessage(fmt.Sprintf(`{"n": %d}`, i)),
+				Labels:         map[string]string{"kind": fmt.Sprint(i % 2)},
 				IdempotencyKey: fmt.Sprint("run ", i),
 			}
 		}
@@ -197,7 +198,10 @@ func TestStartWaitRead(t *testing.T) {
 		if err != nil || again.ID != started[3].ID || !again.Existing {
 			t.Errorf("%v %v", again, err)
 		}
-		list, err := c.List(t.Context(), client.Filter{Labels: map[string]string{"kind": "1"}, Statuses: []pipelines.Status{pipelines.Completed}, Limit: 3})
+		list, err := c.List(t.Context(), client.Filter{
+			Labels:   map[string]string{"kind": "1"},
+			Statuses: []pipelines.Status{pipelines.Completed}, Limit: 3,
+		})
 		if err != nil || len(list) != 3 || list[0].ID != started[19].ID {
 			t.Errorf("%v %v", list, err)
 		}
@@ -215,10 +219,14 @@ func TestStartRefuses(t *testing.T) {
 			"a key":         {Definition: def, IdempotencyKey: "a\x00b"},
 			"a label":       {Definition: def, Labels: map[string]string{"Not A Name!": "x"}},
 			"an input":      {Definition: def, Input: json.RawMessage(`{"n": "one"}`)},
-			"unchecked":     {Definition: &definition.Definition{Name: "p", Tasks: []definition.Task{{ID: "a", Uses: "double"}}}},
+			"unchecked": {Definition: &definition.Definition{
+				Name:  "p",
+				Tasks: []definition.Task{{ID: "a", Uses: "double"}},
+			}},
 		} {
 			_, err := c.StartMany(t.Context(), []client.StartRequest{{Definition: def}, r})
-			if err == nil || name != "unchecked" && !errors.Is(err, pipelines.ErrInvalidArgument) && !errors.As(err, &diagnostics) {
+			if err == nil || name != "unchecked" && !errors.Is(err, pipelines.ErrInvalidArgument) &&
+				!errors.As(err, &diagnostics) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

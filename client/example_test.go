@@ -143,7 +143,10 @@ func ExampleWorker_Run() {
 func ExampleClient_Start() {
 	c, end := newClient()
 	defer end()
-	r := client.StartRequest{Definition: greeting(), IdempotencyKey: "order 4711", Labels: map[string]string{"customer": "acme"}}
+	r := client.StartRequest{
+		Definition: greeting(), IdempotencyKey: "order 4711",
+		Labels: map[string]string{"customer": "acme"},
+	}
 	first, err := c.Start(context.Background(), r)
 	if err != nil {
 		log.Fatal(err)
@@ -166,7 +169,8 @@ func ExampleClient_StartMany() {
 	defer end()
 	var requests []client.StartRequest
 	for _, name := range []string{"Ada", "Bob", "Eve"} {
-		requests = append(requests, client.StartRequest{Definition: greeting(), Input: json.RawMessage(`{"name": "` + name + `"}`)})
+		requests = append(requests,
+			client.StartRequest{Definition: greeting(), Input: json.RawMessage(`{"name": "` + name + `"}`)})
 	}
 	started, err := c.StartMany(context.Background(), requests)
 	if err != nil {
@@ -190,7 +194,8 @@ func ExampleClient_List() {
 	c, end := newClient(greet)
 	defer end()
 	for _, input := range []string{`{}`, `{"name": "nobody"}`} {
-		started, err := c.Start(context.Background(), client.StartRequest{Definition: greeting(), Input: json.RawMessage(input)})
+		started, err := c.Start(context.Background(),
+			client.StartRequest{Definition: greeting(), Input: json.RawMessage(input)})
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -57,7 +57,8 @@ func (c *Client) StartMany(ctx context.Context, requests []StartRequest) ([]Star
 			return nil, err
 		}
 		list[i] = engine.StartRequest{
-			Definition: r.Definition, Input: r.Input, IdempotencyKey: r.IdempotencyKey, Labels: r.Labels, Actor: c.actor,
+			Definition: r.Definition, Input: r.Input, IdempotencyKey: r.IdempotencyKey, Labels: r.Labels,
+			Actor: c.actor,
 		}
 	}
 	return c.engine.Start(ctx, list)
@@ -100,10 +101,13 @@ func (c *Client) Cancel(ctx context.Context, id ID, reason string) error {
 // on them. If from is not empty, it resets that task, the Cancelled ones, and all that depend on them; a Completed run
 // needs it. Other tasks keep their outputs. Retry returns tasks.ErrNotFound if there is no task from.
 func (c *Client) Retry(ctx context.Context, id ID, from, reason string) error {
-	return c.control(ctx, id, reason, func(ctx context.Context, r engine.ControlRequest) error { return c.engine.Retry(ctx, r, from) })
+	return c.control(ctx, id, reason,
+		func(ctx context.Context, r engine.ControlRequest) error { return c.engine.Retry(ctx, r, from) })
 }
 
-func (c *Client) control(ctx context.Context, id ID, reason string, do func(context.Context, engine.ControlRequest) error) error {
+func (c *Client) control(
+	ctx context.Context, id ID, reason string, do func(context.Context, engine.ControlRequest) error,
+) error {
 	ctx, err := c.in(ctx)
 	if err != nil {
 		return err

@@ -99,7 +99,8 @@ func (e *endWatcher) run() {
 	remote := make(chan struct{}, 1)
 	e.client.goBackground(func() {
 		if err := e.client.db.Listen(ctx, func(string) { notify(remote) }); err != nil && ctx.Err() == nil {
-			e.client.log.Info("no notifications from other processes: ends of runs are found by polling", zap.Error(err))
+			e.client.log.Info("no notifications from other processes: ends of runs are found by polling",
+				zap.Error(err))
 		}
 	})
 	pause := firstPoll

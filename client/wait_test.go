@@ -53,7 +53,8 @@ func TestWaitEndsBeforeTheRun(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		if x, err := c.Wait(ctx, id); !errors.Is(err, context.DeadlineExceeded) || x.ID != id || x.Status != pipelines.Running {
+		if x, err := c.Wait(ctx, id); !errors.Is(err, context.DeadlineExceeded) || x.ID != id ||
+			x.Status != pipelines.Running {
 			t.Errorf("%+v %v", x, err)
 		}
 		result := make(chan error, 2)
@@ -214,7 +215,8 @@ func TestCloseStopsWorkers(t *testing.T) {
 			t.Errorf("%s %v", x.Status, err)
 		}
 		rows := 0
-		err := d.Query(t.Context(), `SELECT count(*) FROM {workers}`, nil, func(scan func(...any) error) error { return scan(&rows) })
+		err := d.Query(t.Context(), `SELECT count(*) FROM {workers}`, nil,
+			func(scan func(...any) error) error { return scan(&rows) })
 		if err != nil || rows != 0 {
 			t.Errorf("%d workers are registered, %v", rows, err)
 		}

@@ -158,7 +158,8 @@ func (e *Engine) serve(def *definition.Definition) {
 	if len(missing) == 0 {
 		return
 	}
-	w, err := e.client.NewWorker(e.handlers, client.WorkerConfig{Slots: slots, Queues: missing, Lease: lease, Drain: -1})
+	w, err := e.client.NewWorker(e.handlers,
+		client.WorkerConfig{Slots: slots, Queues: missing, Lease: lease, Drain: -1})
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -74,15 +74,18 @@ func TestHandlePassesTheCall(t *testing.T) {
 			return "", err
 		}
 		started, err := a.FirstStarted(ctx)
-		fmt.Fprint(a.Stderr, string(a.Input), string(a.Needs["before"]), a.Env["A"], a.Number, a.Resumed, a.Now().Equal(now), now.Sub(started))
+		fmt.Fprint(a.Stderr, string(a.Input), string(a.Needs["before"]), a.Env["A"], a.Number, a.Resumed, a.Now().
+			Equal(now), now.Sub(started))
 		a.Exit = &code
 		return "out", err
 	})
 	r := Handle(t, h, Call{
-		With: map[string]int{"n": 1}, Input: map[string]int{"m": 2}, Needs: map[string]any{"before": []int{3}}, Env: map[string]string{"A": "b"},
+		With: map[string]int{"n": 1}, Input: map[string]int{"m": 2}, Needs: map[string]any{"before": []int{3}},
+		Env:    map[string]string{"A": "b"},
 		Number: 4, Resumed: true, Now: now, Started: now.Add(-time.Minute),
 	})
-	if r.Err != nil || string(r.Output) != `"out"` || *r.Exit != 3 || len(r.Annotations) != 1 || string(r.Annotations[0]) != `{"n":1}` {
+	if r.Err != nil || string(r.Output) != `"out"` || *r.Exit != 3 || len(r.Annotations) != 1 ||
+		string(r.Annotations[0]) != `{"n":1}` {
 		t.Errorf("%+v", r)
 	}
 	if want := `{"m":2}[3]b4 true true 1m0s`; r.Stderr != want {
@@ -98,7 +101,10 @@ func TestHandlePassesTheCall(t *testing.T) {
 func TestHandleReportsErrors(t *testing.T) {
 	t.Parallel()
 	until := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	errs := map[string]error{"defer": tasks.DeferUntil(until, "later"), "permanent": tasks.NonRetryable(errors.New("x")), "other": errors.New("x")}
+	errs := map[string]error{
+		"defer":     tasks.DeferUntil(until, "later"),
+		"permanent": tasks.NonRetryable(errors.New("x")), "other": errors.New("x"),
+	}
 	h := tasks.NewHandler("errors", func(ctx context.Context, in struct {
 		What string `json:"what" sluice:"required"`
 	},
@@ -116,7 +122,8 @@ func TestHandleReportsErrors(t *testing.T) {
 	if got, deferred := call("defer").Deferred(); !deferred || !got.Equal(until) {
 		t.Errorf("%v %v", got, deferred)
 	}
-	if _, deferred := call("other").Deferred(); deferred || call("other").Permanent() || !call("permanent").Permanent() {
+	if _, deferred := call("other").Deferred(); deferred || call("other").Permanent() || !call("permanent").
+		Permanent() {
 		t.Error("the kinds of errors are not distinguished")
 	}
 	if r := call("nul"); !r.Permanent() || r.Output != nil || !strings.Contains(r.Err.Error(), `\u0000`) {
@@ -127,7 +134,8 @@ func TestHandleReportsErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("the test is over"))
-	if r := Handle(t, h, Call{With: map[string]string{"what": "wait"}, Context: ctx}); r.Err.Error() != "the test is over" {
+	if r := Handle(t, h,
+		Call{With: map[string]string{"what": "wait"}, Context: ctx}); r.Err.Error() != "the test is over" {
 		t.Errorf("%+v", r)
 	}
 	for name, c := range map[string]Call{"a list": {With: []int{1}}, "a function": {Input: func() {}}} {
@@ -135,7 +143,8 @@ func TestHandleReportsErrors(t *testing.T) {
 			t.Errorf("%s was accepted", name)
 		}
 	}
-	if said := failing(t, func(r *recorder) { Handle(r, tasks.WithLimit(ok, -1), Call{}) }); !strings.Contains(said, "limit") {
+	if said := failing(t, func(r *recorder) { Handle(r, tasks.WithLimit(ok, -1), Call{}) }); !strings.Contains(said,
+		"limit") {
 		t.Errorf("a handler that cannot be registered: %q", said)
 	}
 }
@@ -189,7 +198,8 @@ func TestTheHistoryIsVerified(t *testing.T) {
 	said := failing(t, func(r *recorder) {
 		e := clean(r)
 		err := e.db.Transaction(r.Context(), func(tx db.Tx) error {
-			_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, available_at, created_at) VALUES ($id, $now, $now)`,
+			_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, available_at, created_at)
+  VALUES ($id, $now, $now)`,
 				db.Args{"id": dbtype.NewID(), "now": tx.Now})
 			return err
 		})

@@ -36,7 +36,8 @@ func main() {
 	flag.Float64Var(&o.minutes, "minutes", 60, "end the faults after so many minutes, whatever is still missing")
 	flag.Float64Var(&o.scale, "scale", 1, "this share of the full size")
 	flag.IntVar(&o.rounds, "rounds", 10, "spread the work over so many databases")
-	flag.StringVar(&o.only, "only", "", "only these faults, comma-separated: "+strings.Join(append(chaos.FullSize(1).Names(), chaos.ForgetfulSize(1).Names()...), ", "))
+	flag.StringVar(&o.only, "only", "", "only these faults, comma-separated: "+
+		strings.Join(append(chaos.FullSize(1).Names(), chaos.ForgetfulSize(1).Names()...), ", "))
 	flag.StringVar(&o.state, "state", "", "add to the figures in this `file`, and keep them there")
 	flag.StringVar(&o.report, "report", "", "write the report to this `file`")
 	flag.Parse()
@@ -99,7 +100,9 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 
 // forget runs the faults that make a server forget commits, on a separate server, and adds them to the goal and to
 // the total.
-func forget(ctx context.Context, dir string, goal *chaos.Config, total *chaos.Report, o options, deadline time.Time) (err error) {
+func forget(
+	ctx context.Context, dir string, goal *chaos.Config, total *chaos.Report, o options, deadline time.Time,
+) (err error) {
 	c := chaos.ForgetfulSize(o.scale).Only(o.only)
 	if len(c.Strikes) == 0 {
 		return nil

@@ -95,7 +95,10 @@ func FanIn(name string, width int) *definition.Definition {
 }
 
 func retried() *definition.Definition {
-	return &definition.Definition{Name: "retried", Tasks: []definition.Task{task("fails-twice", "retry"), task("after", "", "fails-twice")}}
+	return &definition.Definition{
+		Name:  "retried",
+		Tasks: []definition.Task{task("fails-twice", "retry"), task("after", "", "fails-twice")},
+	}
 }
 
 func deferred() *definition.Definition {
@@ -110,7 +113,10 @@ func deferred() *definition.Definition {
 func alerted() *definition.Definition {
 	alert := task("alert", "", "fails")
 	alert.TriggerRule = definition.OneFailed
-	return &definition.Definition{Name: "alerted", Tasks: []definition.Task{task("fails", "refuse"), task("skipped", "", "fails"), alert}}
+	return &definition.Definition{
+		Name:  "alerted",
+		Tasks: []definition.Task{task("fails", "refuse"), task("skipped", "", "fails"), alert},
+	}
 }
 
 // poisoned has a task whose handler misbehaves, and one that runs after it, however it ended.

@@ -14,16 +14,32 @@ func newDefinition() *definition.Definition {
 	return &definition.Definition{
 		Name: "wordcount",
 		Input: []definition.InputField{
-			{Name: "dir", Type: definition.TypeString, Default: json.RawMessage(`"."`), Description: "the directory to look through"},
-			{Name: "pattern", Type: definition.TypeString, Default: json.RawMessage(`"*.md"`), Description: "the names of the files to count"},
+			{
+				Name: "dir", Type: definition.TypeString, Default: json.RawMessage(`"."`),
+				Description: "the directory to look through",
+			},
+			{
+				Name: "pattern", Type: definition.TypeString, Default: json.RawMessage(`"*.md"`),
+				Description: "the names of the files to count",
+			},
 		},
 		Tasks: []definition.Task{
-			{ID: "find", Uses: "wordcount.find", With: json.RawMessage(`{"dir": "${{ input.dir }}", "pattern": "${{ input.pattern }}"}`), Retry: retry},
-			{ID: "words", Needs: []string{"find"}, Uses: "wordcount.count", With: json.RawMessage(`{"files": "${{ needs.find.files }}", "what": "words"}`), Retry: retry},
-			{ID: "lines", Needs: []string{"find"}, Uses: "wordcount.count", With: json.RawMessage(`{"files": "${{ needs.find.files }}", "what": "lines"}`), Retry: retry},
+			{
+				ID: "find", Uses: "wordcount.find",
+				With: json.RawMessage(`{"dir": "${{ input.dir }}", "pattern": "${{ input.pattern }}"}`), Retry: retry,
+			},
+			{
+				ID: "words", Needs: []string{"find"}, Uses: "wordcount.count",
+				With: json.RawMessage(`{"files": "${{ needs.find.files }}", "what": "words"}`), Retry: retry,
+			},
+			{
+				ID: "lines", Needs: []string{"find"}, Uses: "wordcount.count",
+				With: json.RawMessage(`{"files": "${{ needs.find.files }}", "what": "lines"}`), Retry: retry,
+			},
 			{
 				ID: "report", Needs: []string{"find", "words", "lines"}, Uses: "wordcount.report",
-				With: json.RawMessage(`{"files": "${{ needs.find.files }}", "words": "${{ needs.words.total }}", "lines": "${{ needs.lines.total }}"}`),
+				With: json.RawMessage(
+					`{"files": "${{ needs.find.files }}", "words": "${{ needs.words.total }}", "lines": "${{ needs.lines.total }}"}`),
 			},
 		},
 	}

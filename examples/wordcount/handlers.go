@@ -118,7 +118,8 @@ func report(ctx context.Context, in ReportIn) (ReportOut, error) {
 	}
 	if call, ok := tasks.AttemptFrom(ctx); ok {
 		out.AttemptsTaken = call.Number
-		_, _ = fmt.Fprintf(call.Stdout, "%d files, %d words, %d lines\n", out.Files, out.Words, out.Lines) // a log refuses nothing
+		_, _ = fmt.Fprintf(call.Stdout, "%d files, %d words, %d lines\n", out.Files, out.Words,
+			out.Lines) // a log refuses nothing
 	}
 	return out, nil
 }

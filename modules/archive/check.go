@@ -78,7 +78,8 @@ func check(in io.Reader) (trailer, []dbtype.ID, error) {
 				return fmt.Errorf("%w: its first line is no header", ErrFormat)
 			}
 			if h.Format != FormatVersion {
-				return fmt.Errorf("%w that this binary can read: it has format %d, and this is for format %d", ErrFormat, h.Format, FormatVersion)
+				return fmt.Errorf("%w that this binary can read: it has format %d, and this is for format %d",
+					ErrFormat, h.Format, FormatVersion)
 			}
 		} else if bytes.HasPrefix(text, []byte(`{"trailer":`)) {
 			var l line
@@ -101,14 +102,16 @@ func check(in io.Reader) (trailer, []dbtype.ID, error) {
 	case end == nil:
 		return trailer{}, nil, fmt.Errorf("%w: it has no trailer", ErrTruncated)
 	case end.Counts != counts:
-		return trailer{}, nil, fmt.Errorf("%w: its trailer counts %+v, and there are %+v", ErrTruncated, end.Counts, counts)
+		return trailer{}, nil,
+			fmt.Errorf("%w: its trailer counts %+v, and there are %+v", ErrTruncated, end.Counts, counts)
 	case end.SHA256 != hex.EncodeToString(sum.Sum(nil)):
 		return trailer{}, nil, fmt.Errorf("%w: its contents are not those that its trailer is about", ErrTruncated)
 	case wrong != nil:
 		return trailer{}, nil, wrong
 	case end.Open != v.open || end.SequenceNum != v.highest:
-		return trailer{}, nil, fmt.Errorf("%w: its trailer has %d open executions and the sequence_num %d, and there are %d and %d",
-			ErrContent, end.Open, end.SequenceNum, v.open, v.highest)
+		return trailer{}, nil,
+			fmt.Errorf("%w: its trailer has %d open executions and the sequence_num %d, and there are %d and %d",
+				ErrContent, end.Open, end.SequenceNum, v.open, v.highest)
 	}
 	return *end, v.ids, nil
 }

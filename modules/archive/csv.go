@@ -17,7 +17,8 @@ func (a *Archive) ExportEvents(ctx context.Context, c Selection, out io.Writer) 
 	var n Counts
 	w := csv.NewWriter(out)
 	err := w.Write([]string{
-		"sequence_num", "id", "pipeline_execution_id", "task_execution_id", "event_type", "version", "event_data", "worker_id", "actor", "created_at",
+		"sequence_num", "id", "pipeline_execution_id", "task_execution_id", "event_type", "version", "event_data",
+		"worker_id", "actor", "created_at",
 	})
 	if err != nil {
 		return n, fmt.Errorf("write the export: %w", err)
@@ -36,7 +37,8 @@ func (a *Archive) ExportEvents(ctx context.Context, c Selection, out io.Writer) 
 		}
 		n.Events++
 		return w.Write([]string{
-			strconv.FormatInt(e.SequenceNum, 10), e.ID.String(), e.PipelineExecutionID.String(), task, string(e.EventType), version,
+			strconv.FormatInt(e.SequenceNum, 10), e.ID.String(), e.PipelineExecutionID.String(), task,
+			string(e.EventType), version,
 			string(e.EventData), string(e.WorkerID), string(e.Actor), e.CreatedAt.UTC().Format(dbtype.TimeFormat),
 		})
 	}

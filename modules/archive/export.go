@@ -104,7 +104,8 @@ func (a *Archive) named(ctx context.Context, ids []dbtype.ID, page func(v db.Vie
 	ids = slices.Compact(ids)
 	for part := range slices.Chunk(ids, perPage) {
 		err := a.db.View(ctx, func(v db.View) error {
-			found, err := idsOf(v, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": db.IDRows(part)})
+			found, err := idsOf(v, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`,
+				db.Args{"x": db.IDRows(part)})
 			if err != nil {
 				return err
 			}
@@ -141,11 +142,13 @@ func (w *writer) definitions(v db.View, ids []dbtype.ID) error {
 	var list []engine.StoredDefinition
 	among, args := "", db.Args{}
 	if len(ids) > 0 {
-		among = ` WHERE EXISTS (SELECT 1 FROM {pipeline_executions} AS p WHERE p.pipeline_name = d.pipeline_name AND p.definition_version = d.version
+		among = ` WHERE EXISTS (SELECT 1 FROM {pipeline_executions} AS p WHERE p.pipeline_name = d.pipeline_name
+  AND p.definition_version = d.version
   AND p.id IN (SELECT id FROM $x))`
 		args["x"] = db.IDRows(ids)
 	}
-	err := v.Query(`SELECT d.pipeline_name, d.version, d.definition, d.registered_at FROM {pipeline_definitions} AS d`+among, args,
+	err := v.Query(`SELECT d.pipeline_name, d.version, d.definition, d.registered_at FROM {pipeline_definitions} AS d`+
+		among, args,
 		func(scan func(...any) error) error {
 			var d engine.StoredDefinition
 			err := scan(&d.PipelineName, &d.Version, &d.Definition, &d.RegisteredAt)

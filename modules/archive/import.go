@@ -52,7 +52,10 @@ func (a *Archive) Import(ctx context.Context, in io.ReadSeeker, o ImportOptions)
 		return Counts{}, err
 	}
 	err = a.db.Transaction(ctx, func(tx db.Tx) error {
-		if err := load(in, &loader{tx: tx, base: base, progress: o.Progress, pending: batch{registered: registered}}); err != nil {
+		if err := load(in, &loader{
+			tx: tx, base: base, progress: o.Progress,
+			pending: batch{registered: registered},
+		}); err != nil {
 			return err
 		}
 		if o.Verify == nil {
@@ -71,19 +74,21 @@ func (a *Archive) Import(ctx context.Context, in io.ReadSeeker, o ImportOptions)
 func (a *Archive) prepare(ctx context.Context, ids []dbtype.ID) (registered map[string]bool, err error) {
 	registered = map[string]bool{}
 	err = a.db.View(ctx, func(v db.View) error {
-		found, err := idsOf(v, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": db.IDRows(ids)})
+		found, err := idsOf(v, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`,
+			db.Args{"x": db.IDRows(ids)})
 		if err != nil {
 			return err
 		}
 		if len(found) > 0 {
 			return fmt.Errorf("pipeline execution %s %w", found[0], ErrExists)
 		}
-		return v.Query(`SELECT DISTINCT pipeline_name FROM {pipeline_definitions} WHERE registered_at IS NOT NULL`, nil, func(scan func(...any) error) error {
-			var name string
-			err := scan(&name)
-			registered[name] = true
-			return err
-		})
+		return v.Query(`SELECT DISTINCT pipeline_name FROM {pipeline_definitions} WHERE registered_at IS NOT NULL`, nil,
+			func(scan func(...any) error) error {
+				var name string
+				err := scan(&name)
+				registered[name] = true
+				return err
+			})
 	})
 	return registered, err
 }

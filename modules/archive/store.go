@@ -108,10 +108,13 @@ func (b *batch) registeredAt(d *engine.StoredDefinition, now dbtype.Time) dbtype
 func (b *batch) writeDefinitions(tx db.Tx) (int64, error) {
 	type D = engine.StoredDefinition
 	l := b.definitions
-	set := db.NewRowSet(len(l)).Texts("name", of(l, func(d *D) string { return d.PipelineName })).Texts("version", of(l, func(d *D) string { return d.Version })).
-		JSONs("definition", of(l, func(d *D) string { return document(d.Definition) })).Times("registered_at", of(l, func(d *D) dbtype.Time { return b.registeredAt(d, tx.Now) }))
+	set := db.NewRowSet(len(l)).Texts("name", of(l, func(d *D) string { return d.PipelineName })).
+		Texts("version", of(l, func(d *D) string { return d.Version })).
+		JSONs("definition", of(l, func(d *D) string { return document(d.Definition) })).
+		Times("registered_at", of(l, func(d *D) dbtype.Time { return b.registeredAt(d, tx.Now) }))
 	return tx.Exec(`INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
-SELECT x.name, x.version, x.definition, x.registered_at FROM $x WHERE true ON CONFLICT (pipeline_name, version) DO NOTHING`, db.Args{"x": set})
+SELECT x.name, x.version, x.definition, x.registered_at FROM $x WHERE true
+  ON CONFLICT (pipeline_name, version) DO NOTHING`, db.Args{"x": set})
 }
 
 func (b *batch) writeExecutions(tx db.Tx) (int64, error) {
@@ -142,10 +145,12 @@ func (b *batch) writeExecutions(tx db.Tx) (int64, error) {
 		Times("completed_at", of(l, func(e *E) dbtype.Time { return e.CompletedAt })).
 		Times("paused_at", of(l, func(e *E) dbtype.Time { return e.PausedAt })).
 		Times("deadline_at", of(l, func(e *E) dbtype.Time { return e.DeadlineAt }))
-	return tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, attempt, input, error, idempotency_key, open_tasks,
+	return tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status,
+  version, attempt, input, error, idempotency_key, open_tasks,
   unsuccessful_tasks, events_removed, outputs_removed_at, logs_removed_at, seal, former_seal, sealed_version, seal_parts,
   created_at, completed_at, paused_at, deadline_at)
-SELECT x.id, x.pipeline_name, x.definition_version, x.status, x.version, x.attempt, x.input, x.error, x.idempotency_key, x.open_tasks,
+SELECT x.id, x.pipeline_name, x.definition_version, x.status, x.version, x.attempt, x.input,
+  x.error, x.idempotency_key, x.open_tasks,
   x.unsuccessful_tasks, x.events_removed, x.outputs_removed_at, x.logs_removed_at, x.seal, x.former_seal, x.sealed_version, x.seal_parts, x.created_at,
   x.completed_at, x.paused_at, x.deadline_at FROM $x`, db.Args{"x": set})
 }
@@ -161,7 +166,8 @@ func (b *batch) writeLabels(tx db.Tx) (int64, error) {
 	if len(ids) == 0 {
 		return 0, nil
 	}
-	return tx.Exec(`INSERT INTO {execution_labels} (name, value, pipeline_execution_id) SELECT x.name, x.value, x.id FROM $x`,
+	return tx.Exec(`INSERT INTO {execution_labels} (name, value, pipeline_execution_id) SELECT x.name, x.value, x.id
+  FROM $x`,
 		db.Args{"x": db.IDRows(ids).Texts("name", names).Texts("value", values)})
 }
 
@@ -172,22 +178,24 @@ func free(tx db.Tx, list []*pipelines.Execution) error {
 		Texts("name", of(list, func(e *pipelines.Execution) string { return e.PipelineName })).
 		NullTexts("key", of(list, func(e *pipelines.Execution) string { return string(e.IdempotencyKey) }))
 	var taken error
-	err := tx.Query(`SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": set}, func(scan func(...any) error) error {
-		var id dbtype.ID
-		err := scan(&id)
-		taken = fmt.Errorf("pipeline execution %s %w", id, ErrExists)
-		return err
-	})
+	err := tx.Query(`SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`, db.Args{"x": set},
+		func(scan func(...any) error) error {
+			var id dbtype.ID
+			err := scan(&id)
+			taken = fmt.Errorf("pipeline execution %s %w", id, ErrExists)
+			return err
+		})
 	if err != nil || taken != nil {
 		return first(err, taken)
 	}
 	err = tx.Query(`SELECT p.pipeline_name, p.idempotency_key FROM $x JOIN {pipeline_executions} AS p
-ON p.pipeline_name = x.name AND p.idempotency_key = x.key AND p.idempotency_key IS NOT NULL`, db.Args{"x": set}, func(scan func(...any) error) error {
-		var name, key string
-		err := scan(&name, &key)
-		taken = fmt.Errorf("the idempotency key %q of pipeline %q %w", key, name, ErrExists)
-		return err
-	})
+ON p.pipeline_name = x.name AND p.idempotency_key = x.key AND p.idempotency_key IS NOT NULL`, db.Args{"x": set},
+		func(scan func(...any) error) error {
+			var name, key string
+			err := scan(&name, &key)
+			taken = fmt.Errorf("the idempotency key %q of pipeline %q %w", key, name, ErrExists)
+			return err
+		})
 	return first(err, taken)
 }
 

@@ -32,10 +32,13 @@ func (b *batch) writeTasks(tx db.Tx) (int64, error) {
 		Times("created_at", of(l, func(t *T) dbtype.Time { return t.CreatedAt })).
 		Times("started_at", of(l, func(t *T) dbtype.Time { return t.StartedAt })).
 		Times("completed_at", of(l, func(t *T) dbtype.Time { return t.CompletedAt }))
-	n, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status, sub_status, version, attempt,
+	n, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler,
+  queue, priority, status, sub_status, version, attempt,
   max_attempts, remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, output, error, error_kind, created_at, started_at, completed_at)
-SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priority, x.status, x.sub_status, x.version, x.attempt,
-  x.max_attempts, x.remaining_dependencies, x.worker_id, x.retry_at, x.recoveries, x.skip_reason, x.output, x.error, x.error_kind, x.created_at, x.started_at, x.completed_at FROM $x`,
+SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priority, x.status,
+  x.sub_status, x.version, x.attempt,
+  x.max_attempts, x.remaining_dependencies, x.worker_id, x.retry_at, x.recoveries, x.skip_reason,
+  x.output, x.error, x.error_kind, x.created_at, x.started_at, x.completed_at FROM $x`,
 		db.Args{"x": set})
 	if err != nil {
 		return 0, err
@@ -79,9 +82,11 @@ func (b *batch) writeEvents(tx db.Tx, base int64) (int64, error) {
 		NullTexts("worker_id", of(l, func(e *E) string { return string(e.WorkerID) })).
 		NullTexts("actor", of(l, func(e *E) string { return string(e.Actor) })).
 		Times("created_at", of(l, func(e *E) dbtype.Time { return e.CreatedAt }))
-	return tx.Exec(`INSERT INTO {execution_events} (sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id,
+	return tx.Exec(`INSERT INTO {execution_events} (sequence_num, id, pipeline_execution_id, task_execution_id,
+  event_type, version, event_data, worker_id,
   actor, created_at) $given_numbers
-SELECT x.sequence_num, x.id, x.pipeline_execution_id, x.task_execution_id, x.event_type, x.version, x.event_data, x.worker_id, x.actor, x.created_at
+SELECT x.sequence_num, x.id, x.pipeline_execution_id, x.task_execution_id, x.event_type, x.version,
+  x.event_data, x.worker_id, x.actor, x.created_at
 FROM $x`, db.Args{"x": set})
 }
 
@@ -109,6 +114,7 @@ func (b *batch) writeLogs(tx db.Tx) (int64, error) {
 		Ints("byte_count", of(l, func(x *L) int64 { return int64(x.ByteCount) })).
 		Texts("text", of(l, func(x *L) string { return x.Text })).
 		Times("created_at", of(l, func(x *L) dbtype.Time { return x.CreatedAt }))
-	return tx.Exec(`INSERT INTO {log_chunks} (task_execution_id, attempt, seq, stream, byte_offset, byte_count, text, created_at)
+	return tx.Exec(`INSERT INTO {log_chunks} (task_execution_id, attempt, seq, stream, byte_offset, byte_count,
+  text, created_at)
 SELECT x.id, x.attempt, x.seq, x.stream, x.byte_offset, x.byte_count, x.text, x.created_at FROM $x`, db.Args{"x": set})
 }

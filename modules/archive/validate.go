@@ -62,12 +62,16 @@ func (v *validator) line(raw []byte) error {
 		return v.event(x.Event)
 	case x.Outbox != nil:
 		q := x.Outbox
-		return first(v.known(q.TaskExecutionID), short("handler", q.Handler), short("queue", q.Queue), within("lane", int64(q.Lane), 0, 100),
-			instants(q.AvailableAt, q.CreatedAt), needed("available_at", q.AvailableAt), needed("created_at", q.CreatedAt))
+		return first(v.known(q.TaskExecutionID), short("handler", q.Handler), short("queue", q.Queue),
+			within("lane", int64(q.Lane), 0, 100),
+			instants(q.AvailableAt, q.CreatedAt), needed("available_at", q.AvailableAt),
+			needed("created_at", q.CreatedAt))
 	}
 	l := x.Log
-	return first(v.known(l.TaskExecutionID), within("attempt", int64(l.Attempt), 1, math.MaxInt32), instants(l.CreatedAt), needed("created_at", l.CreatedAt),
-		within("seq", l.Seq, 1, math.MaxInt64), stream(l.Stream), within("byte_offset", l.ByteOffset, 0, math.MaxInt64/2),
+	return first(v.known(l.TaskExecutionID), within("attempt", int64(l.Attempt), 1, math.MaxInt32),
+		instants(l.CreatedAt), needed("created_at", l.CreatedAt),
+		within("seq", l.Seq, 1, math.MaxInt64), stream(l.Stream),
+		within("byte_offset", l.ByteOffset, 0, math.MaxInt64/2),
 		within("byte_count", int64(l.ByteCount), 0, math.MaxInt32), text("text", l.Text, 2*tasks.MaxLog))
 }
 
@@ -93,12 +97,14 @@ func decodeLine(text []byte) (*line, error) {
 }
 
 func (v *validator) definition(d *engine.StoredDefinition) error {
-	if err := first(name("pipeline_name", d.PipelineName), name("version", d.Version), instants(d.RegisteredAt)); err != nil {
+	if err := first(name("pipeline_name", d.PipelineName), name("version", d.Version),
+		instants(d.RegisteredAt)); err != nil {
 		return err
 	}
 	if !definition.HasVersion(d.Definition, d.Version) {
 		is, _ := definition.VersionOf(d.Definition)
-		return fmt.Errorf("the definition of %q has the version %s, and its content has the hash %s", d.PipelineName, d.Version, is)
+		return fmt.Errorf("the definition of %q has the version %s, and its content has the hash %s", d.PipelineName,
+			d.Version, is)
 	}
 	def, err := definition.Decode(d.Definition)
 	if err != nil {
@@ -135,12 +141,16 @@ func (v *validator) execution(e *pipelines.Execution) error {
 	}
 	return first(present(e.ID), labels(e.Labels), name("pipeline_name", e.PipelineName),
 		name("definition_version", e.DefinitionVersion),
-		within("version", e.Version, 1, math.MaxInt32), within("attempt", int64(e.Attempt), 1, e.Version), bounded("input", e.Input, definition.MaxInput),
+		within("version", e.Version, 1, math.MaxInt32), within("attempt", int64(e.Attempt), 1, e.Version),
+		bounded("input", e.Input, definition.MaxInput),
 		text("error", string(e.Error), 2*tasks.MaxError), short("idempotency_key", string(e.IdempotencyKey)),
-		within("open_tasks", int64(e.OpenTasks), 0, definition.MaxTasks), within("unsuccessful_tasks", int64(e.UnsuccessfulTasks), 0, definition.MaxTasks),
-		within("events_removed", e.EventsRemoved, 0, maxSequenceNum), short("seal", string(e.Seal)), short("former_seal", string(e.FormerSeal)),
+		within("open_tasks", int64(e.OpenTasks), 0, definition.MaxTasks),
+		within("unsuccessful_tasks", int64(e.UnsuccessfulTasks), 0, definition.MaxTasks),
+		within("events_removed", e.EventsRemoved, 0, maxSequenceNum), short("seal", string(e.Seal)),
+		short("former_seal", string(e.FormerSeal)),
 		text("seal_parts", string(e.SealParts), maxLine),
-		instants(e.OutputsRemovedAt, e.LogsRemovedAt, e.CreatedAt, e.CompletedAt, e.PausedAt, e.DeadlineAt), needed("created_at", e.CreatedAt))
+		instants(e.OutputsRemovedAt, e.LogsRemovedAt, e.CreatedAt, e.CompletedAt, e.PausedAt, e.DeadlineAt),
+		needed("created_at", e.CreatedAt))
 }
 
 func (v *validator) task(t *tasks.Task) error {
@@ -155,11 +165,15 @@ func (v *validator) task(t *tasks.Task) error {
 	if !slices.Contains(tasks.Statuses(), t.Status) {
 		return fmt.Errorf("unknown status %q", t.Status)
 	}
-	return first(present(t.ID), name("task_name", t.TaskName), name("handler", t.Handler), name("queue", t.Queue), short("sub_status", string(t.SubStatus)),
+	return first(present(t.ID), name("task_name", t.TaskName), name("handler", t.Handler), name("queue", t.Queue),
+		short("sub_status", string(t.SubStatus)),
 		short("skip_reason", string(t.SkipReason)), short("error_kind", string(t.ErrorKind)),
-		short("worker_id", string(t.WorkerID)), within("priority", int64(t.Priority), 0, 100), within("version", t.Version, 1, math.MaxInt32),
-		within("attempt", int64(t.Attempt), 0, math.MaxInt32), within("max_attempts", int64(t.MaxAttempts), 0, math.MaxInt32),
-		within("remaining_dependencies", int64(t.RemainingDependencies), 0, definition.MaxTasks), within("recoveries", int64(t.Recoveries), 0, math.MaxInt32),
+		short("worker_id", string(t.WorkerID)), within("priority", int64(t.Priority), 0, 100),
+		within("version", t.Version, 1, math.MaxInt32),
+		within("attempt", int64(t.Attempt), 0, math.MaxInt32),
+		within("max_attempts", int64(t.MaxAttempts), 0, math.MaxInt32),
+		within("remaining_dependencies", int64(t.RemainingDependencies), 0, definition.MaxTasks),
+		within("recoveries", int64(t.Recoveries), 0, math.MaxInt32),
 		bounded("output", t.Output, 2*tasks.MaxOutput), text("error", string(t.Error), 2*tasks.MaxError),
 		instants(t.RetryAt, t.CreatedAt, t.StartedAt, t.CompletedAt), needed("created_at", t.CreatedAt))
 }
@@ -182,8 +196,10 @@ func (v *validator) event(e *events.Event) error {
 			return err
 		}
 	}
-	return first(present(e.ID), within("sequence_num", e.SequenceNum, 1, maxSequenceNum), name("event_type", string(e.EventType)),
-		bounded("event_data", e.EventData, maxData), short("worker_id", string(e.WorkerID)), short("actor", string(e.Actor)),
+	return first(present(e.ID), within("sequence_num", e.SequenceNum, 1, maxSequenceNum),
+		name("event_type", string(e.EventType)),
+		bounded("event_data", e.EventData, maxData), short("worker_id", string(e.WorkerID)),
+		short("actor", string(e.Actor)),
 		instants(e.CreatedAt), needed("created_at", e.CreatedAt))
 }
 

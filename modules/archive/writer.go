@@ -85,21 +85,28 @@ func (w *writer) page(v db.View, ids []dbtype.ID) error {
 
 // The statements of a page. Each has an order that is the same on both databases.
 const (
-	selectExecutions = `SELECT id, pipeline_name, definition_version, status, version, attempt, input, error, idempotency_key, open_tasks, unsuccessful_tasks,
+	selectExecutions = `SELECT id, pipeline_name, definition_version,
+  status, version, attempt, input, error, idempotency_key, open_tasks, unsuccessful_tasks,
   events_removed, outputs_removed_at, logs_removed_at, seal, former_seal, sealed_version, seal_parts, created_at, completed_at, paused_at, deadline_at
 FROM {pipeline_executions} WHERE id IN (SELECT id FROM $x) ORDER BY id`
-	selectLabels = `SELECT pipeline_execution_id, name, value FROM {execution_labels} WHERE pipeline_execution_id IN (SELECT id FROM $x)`
-	selectTasks  = `SELECT id, pipeline_execution_id, task_name, handler, queue, priority, status, sub_status, version, attempt, max_attempts,
+	selectLabels = `SELECT pipeline_execution_id, name, value FROM {execution_labels}
+  WHERE pipeline_execution_id IN (SELECT id FROM $x)`
+	selectTasks = `SELECT id, pipeline_execution_id, task_name, handler, queue, priority, status,
+  sub_status, version, attempt, max_attempts,
   remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, output, error, error_kind, created_at, started_at, completed_at
 FROM {task_executions} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, id`
-	selectEvents = `SELECT sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at
+	selectEvents = `SELECT sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data,
+  worker_id, actor, created_at
 FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, sequence_num`
-	selectOutbox = `SELECT o.task_execution_id, o.handler, t.queue, o.lane, o.available_at, o.created_at FROM {task_executions} AS t
+	selectOutbox = `SELECT o.task_execution_id, o.handler, t.queue, o.lane, o.available_at, o.created_at
+  FROM {task_executions} AS t
 JOIN {task_outbox} AS o ON o.task_execution_id = t.id
 WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, o.task_execution_id`
-	selectLogs = `SELECT l.task_execution_id, l.attempt, l.seq, l.stream, l.byte_offset, l.byte_count, l.text, l.created_at FROM {task_executions} AS t
+	selectLogs = `SELECT l.task_execution_id, l.attempt, l.seq, l.stream, l.byte_offset, l.byte_count,
+  l.text, l.created_at FROM {task_executions} AS t
 JOIN {log_chunks} AS l ON l.task_execution_id = t.id
-WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, l.task_execution_id, l.attempt, l.seq`
+WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, l.task_execution_id,
+  l.attempt, l.seq`
 )
 
 // label stores a label for the line of its execution, where labels are sorted by name.
@@ -116,8 +123,10 @@ func (w *writer) label(scan func(...any) error) error {
 
 func (w *writer) execution(scan func(...any) error) error {
 	var e pipelines.Execution
-	err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Attempt, &e.Input, &e.Error, &e.IdempotencyKey, &e.OpenTasks,
-		&e.UnsuccessfulTasks, &e.EventsRemoved, &e.OutputsRemovedAt, &e.LogsRemovedAt, &e.Seal, &e.FormerSeal, &e.SealedVersion, &e.SealParts,
+	err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Attempt, &e.Input, &e.Error,
+		&e.IdempotencyKey, &e.OpenTasks,
+		&e.UnsuccessfulTasks, &e.EventsRemoved, &e.OutputsRemovedAt, &e.LogsRemovedAt, &e.Seal, &e.FormerSeal,
+		&e.SealedVersion, &e.SealParts,
 		&e.CreatedAt, &e.CompletedAt, &e.PausedAt, &e.DeadlineAt)
 	e.Labels = w.labels[e.ID]
 	if err == nil {
@@ -134,8 +143,10 @@ func (w *writer) execution(scan func(...any) error) error {
 
 func (w *writer) task(scan func(...any) error) error {
 	var t tasks.Task
-	err := scan(&t.ID, &t.PipelineExecutionID, &t.TaskName, &t.Handler, &t.Queue, &t.Priority, &t.Status, &t.SubStatus, &t.Version, &t.Attempt,
-		&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Output, &t.Error, &t.ErrorKind, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
+	err := scan(&t.ID, &t.PipelineExecutionID, &t.TaskName, &t.Handler, &t.Queue, &t.Priority, &t.Status, &t.SubStatus,
+		&t.Version, &t.Attempt,
+		&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Output,
+		&t.Error, &t.ErrorKind, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
 	if err == nil {
 		err = canonical(&t.Output)
 	}
@@ -156,7 +167,8 @@ func (w *writer) event(scan func(...any) error) error {
 
 func scanEvent(scan func(...any) error) (events.Event, error) {
 	var e events.Event
-	err := scan(&e.SequenceNum, &e.ID, &e.PipelineExecutionID, &e.TaskExecutionID, &e.EventType, &e.Version, &e.EventData, &e.WorkerID, &e.Actor, &e.CreatedAt)
+	err := scan(&e.SequenceNum, &e.ID, &e.PipelineExecutionID, &e.TaskExecutionID, &e.EventType, &e.Version,
+		&e.EventData, &e.WorkerID, &e.Actor, &e.CreatedAt)
 	if err == nil {
 		err = canonical(&e.EventData)
 	}
@@ -173,7 +185,8 @@ func (w *writer) queued(scan func(...any) error) error {
 
 func (w *writer) log(scan func(...any) error) error {
 	var l tasks.Chunk
-	if err := scan(&l.TaskExecutionID, &l.Attempt, &l.Seq, &l.Stream, &l.ByteOffset, &l.ByteCount, &l.Text, &l.CreatedAt); err != nil {
+	if err := scan(&l.TaskExecutionID, &l.Attempt, &l.Seq, &l.Stream, &l.ByteOffset, &l.ByteCount, &l.Text,
+		&l.CreatedAt); err != nil {
 		return err
 	}
 	return w.line(&line{Log: &l})

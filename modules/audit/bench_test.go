@@ -40,26 +40,39 @@ func saveSets(tb testing.TB, d *db.DB, sims []*sim) {
 	for _, s := range sims {
 		pids, pcreated, pended = append(pids, s.pid), append(pcreated, s.created), append(pended, s.ended)
 		for _, t := range s.tasks {
-			tids, tpids, names, tversions = append(tids, t.id), append(tpids, s.pid), append(names, t.name), append(tversions, t.version)
-			created, started, completed = append(created, t.created), append(started, t.started), append(completed, t.completed)
+			tids, tpids, names, tversions = append(tids, t.id), append(tpids, s.pid), append(names, t.name),
+				append(tversions, t.version)
+			created, started, completed = append(created, t.created), append(started, t.started),
+				append(completed, t.completed)
 		}
 		for _, e := range s.events {
-			eids, epids, etids, types = append(eids, dbtype.NewID()), append(epids, s.pid), append(etids, e.task), append(types, e.typ)
-			data, workers, versions, at = append(data, e.data), append(workers, e.worker), append(versions, e.version), append(at, e.at)
+			eids, epids, etids, types = append(eids, dbtype.NewID()), append(epids, s.pid), append(etids, e.task),
+				append(types, e.typ)
+			data, workers, versions, at = append(data, e.data), append(workers, e.worker), append(versions, e.version),
+				append(at, e.at)
 		}
 	}
 	err := d.Transaction(tb.Context(), func(tx db.Tx) error {
-		if _, err := tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, open_tasks, unsuccessful_tasks, created_at, completed_at)
-SELECT x.id, 'nightly', 'v1', 'Completed', 2, 0, 0, x.created, x.ended FROM $x`, db.Args{"x": db.IDRows(pids).Times("created", pcreated).Times("ended", pended)}); err != nil {
+		if _, err := tx.Exec(
+			`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status,
+  version, open_tasks, unsuccessful_tasks, created_at, completed_at)
+SELECT x.id, 'nightly', 'v1', 'Completed', 2, 0, 0, x.created, x.ended
+  FROM $x`, db.Args{"x": db.IDRows(pids).Times("created", pcreated).Times("ended", pended)}); err != nil {
 			return err
 		}
-		set := db.IDRows(tids).IDs("p", tpids).Texts("name", names).Ints("version", tversions).Times("created", created).Times("started", started).Times("completed", completed)
-		if _, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, status, version, attempt, max_attempts, remaining_dependencies, worker_id, created_at, started_at, completed_at)
-SELECT x.id, x.p, x.name, 'shell', 'Completed', x.version, 1, 3, 0, 'w1', x.created, x.started, x.completed FROM $x`, db.Args{"x": set}); err != nil {
+		set := db.IDRows(tids).IDs("p", tpids).Texts("name", names).Ints("version", tversions).
+			Times("created", created).Times("started", started).Times("completed", completed)
+		if _, err := tx.Exec(
+			`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, status, version, attempt,
+  max_attempts, remaining_dependencies, worker_id, created_at, started_at, completed_at)
+SELECT x.id, x.p, x.name, 'shell', 'Completed', x.version, 1, 3, 0, 'w1', x.created, x.started, x.completed
+  FROM $x`, db.Args{"x": set}); err != nil {
 			return err
 		}
-		set = db.IDRows(eids).IDs("p", epids).NullIDs("t", etids).Texts("type", types).NullInts("version", versions).JSONs("data", data).NullTexts("worker", workers).Times("at", at)
-		_, err := tx.Exec(`INSERT INTO {execution_events} (id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, created_at)
+		set = db.IDRows(eids).IDs("p", epids).NullIDs("t", etids).Texts("type", types).NullInts("version", versions).
+			JSONs("data", data).NullTexts("worker", workers).Times("at", at)
+		_, err := tx.Exec(`INSERT INTO {execution_events} (id, pipeline_execution_id, task_execution_id,
+  event_type, version, event_data, worker_id, created_at)
 SELECT x.id, x.p, x.t, x.type, x.version, x.data, x.worker, x.at FROM $x`, db.Args{"x": set})
 		return err
 	})

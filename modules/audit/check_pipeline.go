@@ -13,7 +13,10 @@ import (
 
 // report adds a breach of a pipeline, or of one of its tasks.
 func (p *page) report(x *pipeline, t *task, b breachAt) {
-	breach := Violation{Invariant: b.invariant, PipelineExecutionID: x.id, Found: b.found, Expected: b.expected, Events: b.events}
+	breach := Violation{
+		Invariant: b.invariant, PipelineExecutionID: x.id, Found: b.found, Expected: b.expected,
+		Events: b.events,
+	}
 	if t != nil {
 		breach.TaskExecutionID, breach.TaskName = t.id, t.name
 	}
@@ -32,7 +35,8 @@ func (p *page) checkPipeline(x *pipeline) {
 	if x.outputsGone.set {
 		p.run.report.NoOutputs++
 		if !x.status.terminal() {
-			now(Data, "outputs removed at "+x.outputsGone.instant()+", and it is "+orNull(string(x.status)), "retention takes outputs of ended executions alone, and none is run again after that")
+			now(Data, "outputs removed at "+x.outputsGone.instant()+", and it is "+orNull(string(x.status)),
+				"retention takes outputs of ended executions alone, and none is run again after that")
 		}
 	}
 	same := false
@@ -64,7 +68,8 @@ func (p *page) checkTogether(x *pipeline, same bool, now func(invariant, found, 
 	for _, t := range x.tasks {
 		p.checkPosition(x, t, g.needs(t))
 		for _, name := range g.missing(t) {
-			p.report(x, t, breachAt{problem: problem{I7, "it depends on the task " + short(name) + ", which does not exist", "each dependency is a task of its pipeline"}, events: t.history.refs()})
+			p.report(x, t, breachAt{problem: problem{I7, "it depends on the task " + short(name) +
+				", which does not exist", "each dependency is a task of its pipeline"}, events: t.history.refs()})
 		}
 	}
 	if same {
@@ -134,7 +139,8 @@ func (x *pipeline) compare() *problem {
 // checkRetained checks that retention removed only whole histories of ended executions.
 func (x *pipeline) checkRetained(now func(invariant, found, expected string)) {
 	if !x.status.terminal() {
-		now(I1, "events removed, and it is "+orNull(string(x.status)), "retention takes events of ended executions alone")
+		now(I1, "events removed, and it is "+orNull(string(x.status)),
+			"retention takes events of ended executions alone")
 		return
 	}
 	steps, left := x.version.v, x.history.total
@@ -143,7 +149,8 @@ func (x *pipeline) checkRetained(now func(invariant, found, expected string)) {
 		left += t.history.total
 	}
 	if int64(left) >= steps || x.removed.v+int64(left) < steps {
-		now(I1, fmt.Sprintf("events_removed %d, and %d events left of %d transitions", x.removed.v, left, steps), "as many removed as are missing")
+		now(I1, fmt.Sprintf("events_removed %d, and %d events left of %d transitions", x.removed.v, left, steps),
+			"as many removed as are missing")
 	}
 }
 
@@ -162,7 +169,8 @@ func (x *pipeline) checkCounts(now func(invariant, found, expected string)) {
 		now(I7, "open_tasks "+x.open.String(), fmt.Sprintf("%d: so many of its tasks are not terminal", open))
 	}
 	if !x.unsuccessful.bad && x.unsuccessful != some(unsuccessful) {
-		now(I7, "unsuccessful_tasks "+x.unsuccessful.String(), fmt.Sprintf("%d: so many of its tasks have ended otherwise than Completed", unsuccessful))
+		now(I7, "unsuccessful_tasks "+x.unsuccessful.String(),
+			fmt.Sprintf("%d: so many of its tasks have ended otherwise than Completed", unsuccessful))
 	}
 }
 
@@ -177,7 +185,8 @@ func (x *pipeline) checkSettled(g *graph, now func(invariant, found, expected st
 	}
 	switch {
 	case x.status.open() && open == "":
-		now(I6, fmt.Sprintf("%s, and none of its %d tasks can still run", x.status, len(x.tasks)), "Completed, Failed or Cancelled")
+		now(I6, fmt.Sprintf("%s, and none of its %d tasks can still run", x.status, len(x.tasks)),
+			"Completed, Failed or Cancelled")
 		return
 	case x.status.terminal() && open != "":
 		now(I6, fmt.Sprintf("%s, and its %s", x.status, open), "Running or Paused")
@@ -192,7 +201,8 @@ func (x *pipeline) checkSettled(g *graph, now func(invariant, found, expected st
 	culprit := x.culprit()
 	switch {
 	case x.status == completed && culprit != nil:
-		now(I6, fmt.Sprintf("Completed, though task %s is %s and does not say continue_on_error", short(culprit.name), culprit.status), "Failed")
+		now(I6, fmt.Sprintf("Completed, though task %s is %s and does not say continue_on_error", short(culprit.name),
+			culprit.status), "Failed")
 	case x.status == failed && culprit == nil && !x.givenUp():
 		now(I6, "Failed, though every task that failed says continue_on_error", "Completed")
 	}
@@ -210,11 +220,13 @@ func (p *page) checkForeignTasks(x *pipeline) error {
 		}
 		b := Violation{
 			Invariant: Data, PipelineExecutionID: x.id, TaskExecutionID: id,
-			Found: fmt.Sprintf("%s of a task that does not exist", plural(s.events, "event")), Expected: "no event outlives its task", Events: []EventRef{s.first},
+			Found:    fmt.Sprintf("%s of a task that does not exist", plural(s.events, "event")),
+			Expected: "no event outlives its task", Events: []EventRef{s.first},
 		}
 		if !owner.IsZero() {
 			b.Invariant, b.Expected = I3, "each event names the pipeline of its task"
-			b.Found = fmt.Sprintf("%s of a task that belongs to pipeline execution %s", plural(s.events, "event"), owner)
+			b.Found = fmt.Sprintf("%s of a task that belongs to pipeline execution %s", plural(s.events, "event"),
+				owner)
 		}
 		p.run.add(b)
 	}
@@ -225,8 +237,12 @@ func (p *page) checkForeignTasks(x *pipeline) error {
 func (p *page) checkOrphanRows() {
 	for _, id := range sorted(p.lost) {
 		l := p.lost[id]
-		what := fmt.Sprintf("%s and %s of a pipeline execution that does not exist", plural(l.tasks, "task"), plural(l.events, "event"))
-		p.run.add(Violation{Invariant: Data, PipelineExecutionID: id, Found: what, Expected: "tasks and events belong to a pipeline execution", Events: l.first})
+		what := fmt.Sprintf("%s and %s of a pipeline execution that does not exist", plural(l.tasks, "task"),
+			plural(l.events, "event"))
+		p.run.add(Violation{
+			Invariant: Data, PipelineExecutionID: id, Found: what,
+			Expected: "tasks and events belong to a pipeline execution", Events: l.first,
+		})
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 // header returns the part of a seal that describes the execution itself.
 func (x *pipeline) header() seal.Header {
 	return seal.Header{
-		PipelineExecutionID: x.id, PipelineName: x.name, DefinitionVersion: x.definition, Version: x.version.v, Previous: x.formerSeal,
+		PipelineExecutionID: x.id, PipelineName: x.name, DefinitionVersion: x.definition, Version: x.version.v,
+		Previous: x.formerSeal,
 	}
 }
 
@@ -21,10 +22,12 @@ func (p *page) checkSeal(x *pipeline, now func(invariant, found, expected string
 	switch {
 	case x.sealed.bad || x.version.bad:
 	case !x.sealed.set || x.sealed.v > x.version.v:
-		now(Seal, fmt.Sprintf("a seal of version %s, and the row has version %s", x.sealed, x.version), "a seal of an end that has been")
+		now(Seal, fmt.Sprintf("a seal of version %s, and the row has version %s", x.sealed, x.version),
+			"a seal of an end that has been")
 	case x.sealed != x.version:
 	case !x.status.terminal():
-		now(Seal, fmt.Sprintf("a seal of version %s, at which it is %s", x.sealed, orNull(string(x.status))), "a seal is of an end")
+		now(Seal, fmt.Sprintf("a seal of version %s, at which it is %s", x.sealed, orNull(string(x.status))),
+			"a seal is of an end")
 	case x.contents != nil:
 		p.run.report.SealedContents++
 		p.run.report.sealedHistory(x)
@@ -83,7 +86,8 @@ func (p *page) checkOutputs(x *pipeline) {
 		if t, ok := p.tasks[o.TaskExecutionID]; !ok || t.pipelineID != x.id {
 			p.report(x, nil, breachAt{
 				problem: problem{
-					Seal, "the task " + o.TaskExecutionID.String() + ", whose output was sealed, does not exist", "each sealed task",
+					Seal, "the task " + o.TaskExecutionID.String() + ", whose output was sealed, does not exist",
+					"each sealed task",
 				},
 				events: x.history.refs(),
 			})
@@ -95,7 +99,8 @@ func (p *page) checkOutputs(x *pipeline) {
 		case is == sealed:
 		case is == "" && x.outputsGone.set: // removed by retention
 		case is == "":
-			found(t, "the output is missing, and retention has not removed it", "an output with the "+hashText(sealed)+", as sealed")
+			found(t, "the output is missing, and retention has not removed it", "an output with the "+hashText(sealed)+
+				", as sealed")
 		case sealed == "":
 			found(t, "an output with the "+hashText(is)+" was added", "none, as sealed")
 		default:

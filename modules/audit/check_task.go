@@ -37,7 +37,8 @@ func (c *comparison) problem() *problem {
 	if c.row == nil {
 		return nil
 	}
-	return &problem{I2, "the row has " + strings.Join(c.row, ", "), "what its events make of it: " + strings.Join(c.fold, ", ")}
+	return &problem{I2, "the row has " + strings.Join(c.row, ", "), "what its events make of it: " +
+		strings.Join(c.fold, ", ")}
 }
 
 func orNull(s string) string {
@@ -116,7 +117,8 @@ func (p *page) checkTaskHistory(x *pipeline, t *task, now func(invariant, found,
 // checkNeeds checks that a task's status and counter follow from its dependencies.
 func (x *pipeline) checkNeeds(t *task, needs *needs, now func(invariant, found, expected string)) {
 	if !t.remaining.bad && t.remaining != some(int64(needs.open)) {
-		now(I7, "remaining_dependencies "+t.remaining.String(), fmt.Sprintf("%d: so many of its dependencies are not terminal", needs.open))
+		now(I7, "remaining_dependencies "+
+			t.remaining.String(), fmt.Sprintf("%d: so many of its dependencies are not terminal", needs.open))
 	}
 	found, expected := unguarded(t, needs)
 	if found != "" {
@@ -159,7 +161,8 @@ func unguardedSkip(t *task, says string) (found, expected string) {
 	if t.skipReason != byFailure && t.skipReason != byRule || says == t.skipReason {
 		return "", ""
 	}
-	return fmt.Sprintf("Skipped because of %s, and its trigger rule %s says: %s", t.skipReason, t.fold.rule, says), "a skip that the rule asks for"
+	return fmt.Sprintf("Skipped because of %s, and its trigger rule %s says: %s", t.skipReason, t.fold.rule, says),
+		"a skip that the rule asks for"
 }
 
 // checkQueued checks I4 of a task.
@@ -174,11 +177,14 @@ func (x *pipeline) checkQueued(t *task, now func(invariant, found, expected stri
 	case len(t.queued) > 1:
 		now(I4, fmt.Sprintf("%d outbox rows", len(t.queued)), "one outbox row")
 	case want && t.queued[0].handler != t.handler:
-		now(I4, "an outbox row for the handler "+orNull(t.queued[0].handler), "for "+orNull(t.handler)+", or no worker claims it")
+		now(I4, "an outbox row for the handler "+orNull(t.queued[0].handler), "for "+orNull(t.handler)+
+			", or no worker claims it")
 	case want && t.queued[0].queue != x.queueOf(t):
-		now(I4, "an outbox row for the queue "+orNull(t.queued[0].queue), "for "+orNull(x.queueOf(t))+", or workers of that queue never claim it")
+		now(I4, "an outbox row for the queue "+orNull(t.queued[0].queue), "for "+orNull(x.queueOf(t))+
+			", or workers of that queue never claim it")
 	case want && t.retryAt.set && t.queued[0].available.v < t.retryAt.v:
-		now(I4, "an outbox row available at "+t.queued[0].available.instant(), "not before retry_at "+t.retryAt.instant())
+		now(I4, "an outbox row available at "+t.queued[0].available.instant(), "not before retry_at "+
+			t.retryAt.instant())
 	case want && t.queued[0].available.v > x.latestDue(t):
 		now(I4, "an outbox row available at "+t.queued[0].available.instant(), "not after "+instantText(x.latestDue(t)))
 	}

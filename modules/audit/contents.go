@@ -58,7 +58,8 @@ func (p *page) loadContents() error {
 			outputColumns, p.addOutput,
 		},
 		{
-			"sealed definitions", "SELECT d.pipeline_name, d.version, d.definition FROM " + table(p.g, "pipeline_definitions") +
+			"sealed definitions", "SELECT d.pipeline_name, d.version, d.definition FROM " +
+				table(p.g, "pipeline_definitions") +
 				" AS d WHERE EXISTS (SELECT 1 FROM " + executions + " AS p" +
 				" WHERE p.pipeline_name = d.pipeline_name AND p.definition_version = d.version AND p.id IN ?)",
 			definitionColumns, p.addDefinition,

@@ -115,11 +115,17 @@ func decode(t events.Type, raw []byte) (*eventData, *problem) {
 		if !json.Valid(raw) {
 			invariant = Data
 		}
-		return nil, &problem{invariant, fmt.Sprintf("event_data of %s is %s: %v", t, short(string(raw)), err), "a JSON object as docs/events.md describes it"}
+		return nil, &problem{
+			invariant, fmt.Sprintf("event_data of %s is %s: %v", t, short(string(raw)), err),
+			"a JSON object as docs/events.md describes it",
+		}
 	}
 	for _, k := range required[t] {
 		if !k.there(d) {
-			return nil, &problem{I2, fmt.Sprintf("event_data of %s is %s, without %s", t, short(string(raw)), k.name), "the key " + k.name}
+			return nil, &problem{
+				I2, fmt.Sprintf("event_data of %s is %s, without %s", t, short(string(raw)), k.name),
+				"the key " + k.name,
+			}
 		}
 	}
 	for _, s := range []*string{d.AvailableAt, d.LeaseExpiresAt, d.ResumeAt, d.RetryAt} {

@@ -56,7 +56,10 @@ func (f *pipelineFold) apply(e *event) *problem {
 	}
 	t, ok := pipelineTable[e.typ]
 	if !ok || !slices.Contains(t.from, f.status) {
-		return &problem{I3, fmt.Sprintf("%s of a pipeline that is %s", e.typ, orNothing(string(f.status))), "a transition of the table"}
+		return &problem{
+			I3, fmt.Sprintf("%s of a pipeline that is %s", e.typ, orNothing(string(f.status))),
+			"a transition of the table",
+		}
 	}
 	f.status, f.pausedAt, f.ended, f.counts = t.to, number{}, number{}, nil
 	if t.to.terminal() {

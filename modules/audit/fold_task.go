@@ -50,7 +50,10 @@ func (f *taskFold) apply(e *event) *problem {
 	}
 	t, ok := legal[e.typ][f.status]
 	if !ok {
-		return &problem{I3, fmt.Sprintf("%s of a task that is %s", e.typ, orNothing(string(f.status))), "a transition of the table"}
+		return &problem{
+			I3, fmt.Sprintf("%s of a task that is %s", e.typ, orNothing(string(f.status))),
+			"a transition of the table",
+		}
 	}
 	if f.resumes != (e.typ == events.TaskResumed) {
 		return f.wrongResume(e)
@@ -66,7 +69,10 @@ func (f *taskFold) wrongResume(e *event) *problem {
 	if f.resumes {
 		return &problem{I3, fmt.Sprintf("%s after the claim of a deferred task", e.typ), "task_resumed next"}
 	}
-	return &problem{I3, "task_resumed without the claim of a deferred task before it", "task_claimed of a task that is Ready/Deferred"}
+	return &problem{
+		I3, "task_resumed without the claim of a deferred task before it",
+		"task_claimed of a task that is Ready/Deferred",
+	}
 }
 
 // move sets and clears fields as docs/events.md describes for each event.

@@ -10,21 +10,27 @@ import (
 
 // example has a legal event for each transition, for a task in its first attempt, which w1 holds while it runs.
 var example = map[string]struct{ worker, data string }{
-	"create":         {"", `{"id": "a", "uses": "shell", "needs": [], "trigger_rule": "all_success", "max_attempts": 3}`},
-	"mark ready":     {"", `{"available_at": "2026-11-21T12:00:00.000000Z"}`},
-	"claim":          {"w1", `{"attempt": 2, "lease_expires_at": "2026-11-21T12:00:00.000000Z"}`},
-	"resume":         {"w1", `{"deferred_for": 10}`},
-	"mark started":   {"w1", `{"attempt": 1}`},
-	"defer":          {"w1", `{"attempt": 1, "resume_at": "2026-11-21T12:00:00.000000Z", "reason": ""}`},
-	"complete":       {"w1", `{"attempt": 1, "duration_ms": 0}`},
-	"schedule retry": {"w1", `{"attempt": 1, "next_attempt": 2, "error": "x", "error_kind": "error", "delay_ms": 1, "retry_at": "2026-11-21T12:00:00.000000Z"}`},
-	"fail":           {"w1", `{"attempt": 1, "error": "x", "error_kind": "error"}`},
-	"skip":           {"", `{"reason": "condition", "rule": "all_success", "detail": ""}`},
-	"skip running":   {"w1", `{"reason": "exit_code", "rule": "all_success", "attempt": 1, "exit_code": 99}`},
-	"reset":          {"", `{"cause": "lease_expired", "worker": "w1", "recoveries": 1}`},
-	"reopen":         {"", `{"cause": "operator", "recoveries": 0, "max_attempts": 4}`},
-	"abandon":        {"", `{"reason": "gone", "worker": null}`},
-	"cancel":         {"", `{"reason": "", "worker": null}`},
+	"create": {
+		"",
+		`{"id": "a", "uses": "shell", "needs": [], "trigger_rule": "all_success", "max_attempts": 3}`,
+	},
+	"mark ready":   {"", `{"available_at": "2026-11-21T12:00:00.000000Z"}`},
+	"claim":        {"w1", `{"attempt": 2, "lease_expires_at": "2026-11-21T12:00:00.000000Z"}`},
+	"resume":       {"w1", `{"deferred_for": 10}`},
+	"mark started": {"w1", `{"attempt": 1}`},
+	"defer":        {"w1", `{"attempt": 1, "resume_at": "2026-11-21T12:00:00.000000Z", "reason": ""}`},
+	"complete":     {"w1", `{"attempt": 1, "duration_ms": 0}`},
+	"schedule retry": {
+		"w1",
+		`{"attempt": 1, "next_attempt": 2, "error": "x", "error_kind": "error", "delay_ms": 1, "retry_at": "2026-11-21T12:00:00.000000Z"}`,
+	},
+	"fail":         {"w1", `{"attempt": 1, "error": "x", "error_kind": "error"}`},
+	"skip":         {"", `{"reason": "condition", "rule": "all_success", "detail": ""}`},
+	"skip running": {"w1", `{"reason": "exit_code", "rule": "all_success", "attempt": 1, "exit_code": 99}`},
+	"reset":        {"", `{"cause": "lease_expired", "worker": "w1", "recoveries": 1}`},
+	"reopen":       {"", `{"cause": "operator", "recoveries": 0, "max_attempts": 4}`},
+	"abandon":      {"", `{"reason": "gone", "worker": null}`},
+	"cancel":       {"", `{"reason": "", "worker": null}`},
 }
 
 // standing returns a task fold in a status, as the examples expect it.
@@ -77,7 +83,8 @@ func TestEveryOtherStepOfATaskIsIllegal(t *testing.T) {
 			checked++
 			f := standing(from)
 			x := example[tr.Name]
-			if p := f.apply(&event{typ: tr.Event, worker: x.worker, data: []byte(x.data)}); p == nil || p.invariant != I3 {
+			if p := f.apply(&event{typ: tr.Event, worker: x.worker, data: []byte(x.data)}); p == nil ||
+				p.invariant != I3 {
 				t.Errorf("%s from %q: %+v, expected an I3", tr.Name, from, p)
 			}
 			if f.status != from {
@@ -102,34 +109,112 @@ func TestGuardsOfATask(t *testing.T) {
 		invariant string
 	}{
 		{"claim by nobody", tasks.Ready, "", false, events.TaskClaimed, "", example["claim"].data, I5},
-		{"claim repeats the attempt", tasks.Ready, "", false, events.TaskClaimed, "w", `{"attempt": 1, "lease_expires_at": "2026-11-21T12:00:00Z"}`, I5},
-		{"claim of a deferred task counts", tasks.Ready, tasks.Deferred, false, events.TaskClaimed, "w", example["claim"].data, I5},
-		{"resume without deferral", tasks.Running, tasks.Active, false, events.TaskResumed, "w1", example["resume"].data, I3},
-		{"start instead of resume", tasks.Running, tasks.Active, true, events.TaskStarted, "w1", example["mark started"].data, I3},
+		{
+			"claim repeats the attempt", tasks.Ready, "", false, events.TaskClaimed, "w",
+			`{"attempt": 1, "lease_expires_at": "2026-11-21T12:00:00Z"}`, I5,
+		},
+		{
+			"claim of a deferred task counts", tasks.Ready, tasks.Deferred, false, events.TaskClaimed, "w",
+			example["claim"].data, I5,
+		},
+		{
+			"resume without deferral", tasks.Running, tasks.Active, false, events.TaskResumed, "w1",
+			example["resume"].data, I3,
+		},
+		{
+			"start instead of resume", tasks.Running, tasks.Active, true, events.TaskStarted, "w1",
+			example["mark started"].data, I3,
+		},
 		{"resume by another", tasks.Running, tasks.Active, true, events.TaskResumed, "w2", example["resume"].data, I5},
-		{"start by another", tasks.Running, tasks.Active, false, events.TaskStarted, "w2", example["mark started"].data, I5},
-		{"completion by another", tasks.Running, tasks.Active, false, events.TaskCompleted, "w2", example["complete"].data, I5},
-		{"completion by nobody", tasks.Running, tasks.Active, false, events.TaskCompleted, "", example["complete"].data, I5},
-		{"completion of another attempt", tasks.Running, tasks.Active, false, events.TaskCompleted, "w1", `{"attempt": 2, "duration_ms": 1}`, I5},
+		{
+			"start by another", tasks.Running, tasks.Active, false, events.TaskStarted, "w2", example["mark started"].data,
+			I5,
+		},
+		{
+			"completion by another", tasks.Running, tasks.Active, false, events.TaskCompleted, "w2",
+			example["complete"].data, I5,
+		},
+		{
+			"completion by nobody", tasks.Running, tasks.Active, false, events.TaskCompleted, "", example["complete"].data,
+			I5,
+		},
+		{
+			"completion of another attempt", tasks.Running, tasks.Active, false, events.TaskCompleted, "w1",
+			`{"attempt": 2, "duration_ms": 1}`, I5,
+		},
 		{"failure by another", tasks.Running, tasks.Active, false, events.TaskFailed, "w2", example["fail"].data, I5},
-		{"skip of a running task by another", tasks.Running, tasks.Active, false, events.TaskSkipped, "w2", example["skip running"].data, I5},
-		{"skip of a running task for a rule", tasks.Running, tasks.Active, false, events.TaskSkipped, "w1", example["skip"].data, I3},
-		{"skip by exit code of a task that never ran", tasks.NotStarted, "", false, events.TaskSkipped, "", example["skip running"].data, I3},
-		{"deferral by another", tasks.Running, tasks.Active, false, events.TaskDeferred, "w2", example["defer"].data, I5},
-		{"retry by another", tasks.Running, tasks.Active, false, events.TaskRetryScheduled, "w2", example["schedule retry"].data, I5},
-		{"retry skips a number", tasks.Running, tasks.Active, false, events.TaskRetryScheduled, "w1", strings.Replace(example["schedule retry"].data, ": 2", ": 3", 1), I5},
-		{"recovery from another", tasks.Running, tasks.Active, false, events.TaskReset, "", `{"cause": "lease_expired", "worker": "w2", "recoveries": 1}`, I5},
-		{"recovery not counted", tasks.Running, tasks.Active, false, events.TaskReset, "", `{"cause": "lease_expired", "worker": "w1", "recoveries": 0}`, I2},
-		{"release by another", tasks.Running, tasks.Active, false, events.TaskReset, "w2", `{"cause": "operator", "worker": "w1", "recoveries": 0}`, I5},
-		{"release counted as recovery", tasks.Running, tasks.Active, false, events.TaskReset, "w1", `{"cause": "operator", "worker": "w1", "recoveries": 1}`, I2},
-		{"reset for no cause", tasks.Running, tasks.Active, false, events.TaskReset, "", `{"cause": "boredom", "worker": "w1", "recoveries": 1}`, I2},
-		{"given back with another budget", tasks.Running, tasks.Active, false, events.TaskReset, "w1", `{"cause": "operator", "worker": "w1", "recoveries": 0, "max_attempts": 7}`, I2},
-		{"reopened by an expired lease", tasks.Failed, "", false, events.TaskReset, "", `{"cause": "lease_expired", "recoveries": 0, "max_attempts": 4}`, I2},
-		{"reopened without a budget", tasks.Failed, "", false, events.TaskReset, "", `{"cause": "operator", "recoveries": 0}`, I2},
-		{"reopened with another budget", tasks.Failed, "", false, events.TaskReset, "", `{"cause": "operator", "recoveries": 0, "max_attempts": 5}`, I2},
-		{"reopened with recoveries", tasks.Failed, "", false, events.TaskReset, "", `{"cause": "operator", "recoveries": 2, "max_attempts": 4}`, I2},
-		{"cancelled from another", tasks.Running, tasks.Active, false, events.TaskCancelled, "", `{"reason": "", "worker": "w2"}`, I5},
-		{"abandoned from another", tasks.Ready, "", false, events.TaskAbandoned, "", `{"reason": "", "worker": "w2"}`, I5},
+		{
+			"skip of a running task by another", tasks.Running, tasks.Active, false, events.TaskSkipped, "w2",
+			example["skip running"].data, I5,
+		},
+		{
+			"skip of a running task for a rule", tasks.Running, tasks.Active, false, events.TaskSkipped, "w1",
+			example["skip"].data, I3,
+		},
+		{
+			"skip by exit code of a task that never ran", tasks.NotStarted, "", false, events.TaskSkipped, "",
+			example["skip running"].data, I3,
+		},
+		{
+			"deferral by another", tasks.Running, tasks.Active, false, events.TaskDeferred, "w2", example["defer"].data,
+			I5,
+		},
+		{
+			"retry by another", tasks.Running, tasks.Active, false, events.TaskRetryScheduled, "w2",
+			example["schedule retry"].data, I5,
+		},
+		{
+			"retry skips a number", tasks.Running, tasks.Active, false, events.TaskRetryScheduled, "w1",
+			strings.Replace(example["schedule retry"].data, ": 2", ": 3", 1), I5,
+		},
+		{
+			"recovery from another", tasks.Running, tasks.Active, false, events.TaskReset, "",
+			`{"cause": "lease_expired", "worker": "w2", "recoveries": 1}`, I5,
+		},
+		{
+			"recovery not counted", tasks.Running, tasks.Active, false, events.TaskReset, "",
+			`{"cause": "lease_expired", "worker": "w1", "recoveries": 0}`, I2,
+		},
+		{
+			"release by another", tasks.Running, tasks.Active, false, events.TaskReset, "w2",
+			`{"cause": "operator", "worker": "w1", "recoveries": 0}`, I5,
+		},
+		{
+			"release counted as recovery", tasks.Running, tasks.Active, false, events.TaskReset, "w1",
+			`{"cause": "operator", "worker": "w1", "recoveries": 1}`, I2,
+		},
+		{
+			"reset for no cause", tasks.Running, tasks.Active, false, events.TaskReset, "",
+			`{"cause": "boredom", "worker": "w1", "recoveries": 1}`, I2,
+		},
+		{
+			"given back with another budget", tasks.Running, tasks.Active, false, events.TaskReset, "w1",
+			`{"cause": "operator", "worker": "w1", "recoveries": 0, "max_attempts": 7}`, I2,
+		},
+		{
+			"reopened by an expired lease", tasks.Failed, "", false, events.TaskReset, "",
+			`{"cause": "lease_expired", "recoveries": 0, "max_attempts": 4}`, I2,
+		},
+		{
+			"reopened without a budget", tasks.Failed, "", false, events.TaskReset, "",
+			`{"cause": "operator", "recoveries": 0}`, I2,
+		},
+		{
+			"reopened with another budget", tasks.Failed, "", false, events.TaskReset, "",
+			`{"cause": "operator", "recoveries": 0, "max_attempts": 5}`, I2,
+		},
+		{
+			"reopened with recoveries", tasks.Failed, "", false, events.TaskReset, "",
+			`{"cause": "operator", "recoveries": 2, "max_attempts": 4}`, I2,
+		},
+		{
+			"cancelled from another", tasks.Running, tasks.Active, false, events.TaskCancelled, "",
+			`{"reason": "", "worker": "w2"}`, I5,
+		},
+		{
+			"abandoned from another", tasks.Ready, "", false, events.TaskAbandoned, "", `{"reason": "", "worker": "w2"}`,
+			I5,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -156,7 +241,10 @@ func TestRetryBeyondTheBudget(t *testing.T) {
 
 func TestDataThatCannotBeRead(t *testing.T) {
 	for typ, keys := range required {
-		for _, raw := range []string{``, `{`, `[]`, `7`, `"x"`, `{"attempt": "one"}`, `{"attempt": 1e99}`, `{"attempt": 1.5}`} {
+		for _, raw := range []string{
+			``, `{`, `[]`, `7`, `"x"`, `{"attempt": "one"}`, `{"attempt": 1e99}`,
+			`{"attempt": 1.5}`,
+		} {
 			want := I2
 			if raw == "" || raw == "{" {
 				want = Data // not JSON
@@ -202,8 +290,10 @@ func TestEveryStepOfAPipeline(t *testing.T) {
 	legal := map[string]pipelineStatus{
 		"pipeline_started ": running, "pipeline_completed Running": completed, "pipeline_completed Paused": completed,
 		"pipeline_failed Running": failed, "pipeline_failed Paused": failed, "pipeline_paused Running": paused,
-		"pipeline_resumed Paused": running, "pipeline_cancelled Running": cancelled, "pipeline_cancelled Paused": cancelled,
-		"pipeline_restarted Completed": running, "pipeline_restarted Failed": running, "pipeline_restarted Cancelled": running,
+		"pipeline_resumed Paused": running, "pipeline_cancelled Running": cancelled,
+		"pipeline_cancelled Paused":    cancelled,
+		"pipeline_restarted Completed": running, "pipeline_restarted Failed": running,
+		"pipeline_restarted Cancelled": running,
 	}
 	for typ, raw := range data {
 		for _, from := range []pipelineStatus{"", running, paused, completed, failed, cancelled} {

@@ -200,7 +200,10 @@ func (h *history) finish(version number) (comparable bool) {
 	case len(h.pending) > 0:
 		h.end(problem{I1, h.gap(), "an event for each version"})
 	case !version.bad && version != some(h.count):
-		h.end(problem{I1, fmt.Sprintf("the row has version %s, its events end at version %d", version, h.count), "the row's version is the number of its events"})
+		h.end(problem{
+			I1, fmt.Sprintf("the row has version %s, its events end at version %d", version, h.count),
+			"the row's version is the number of its events",
+		})
 	}
 	return !h.incomplete && !h.broken
 }

@@ -41,13 +41,15 @@ type pipeline struct {
 
 var pipelineColumns = []string{
 	"id", "status", "pipeline_name", "definition_version", "version", "error",
-	"open_tasks", "unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at", "outputs_removed_at",
+	"open_tasks", "unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at",
+	"outputs_removed_at",
 	"seal", "former_seal", "sealed_version", "reserved_for", "attempt",
 }
 
 func readPipeline(r *rawRow) *pipeline {
 	p := &pipeline{
-		id: r.id(0), status: pipelineStatus(r.text(1)), name: r.text(2), definition: r.text(3), version: r.require(4), err: r.text(5),
+		id: r.id(0), status: pipelineStatus(r.text(1)), name: r.text(2), definition: r.text(3), version: r.require(4),
+		err:  r.text(5),
 		open: r.require(6), unsuccessful: r.require(7), removed: r.require(8),
 		created: r.instant(9), ended: r.instant(10), pausedAt: r.instant(11), outputsGone: r.instant(12),
 		seal: r.text(13), formerSeal: r.text(14), sealed: r.number(15),
@@ -107,10 +109,12 @@ var taskColumns = []string{
 
 func readTask(r *rawRow) *task {
 	t := &task{
-		id: r.id(0), pipelineID: r.id(1), status: tasks.Status(r.text(2)), sub: tasks.SubStatus(r.text(3)), name: r.text(4),
+		id: r.id(0), pipelineID: r.id(1), status: tasks.Status(r.text(2)), sub: tasks.SubStatus(r.text(3)),
+		name:    r.text(4),
 		handler: r.text(5), worker: r.text(6), err: r.text(7),
-		version: r.require(8), attempt: r.require(9), maxAttempts: r.require(10), remaining: r.require(11), recoveries: r.require(12),
-		retryAt: r.instant(13), created: r.instant(14), started: r.instant(15), completed: r.instant(16),
+		version: r.require(8), attempt: r.require(9), maxAttempts: r.require(10), remaining: r.require(11),
+		recoveries: r.require(12),
+		retryAt:    r.instant(13), created: r.instant(14), started: r.instant(15), completed: r.instant(16),
 	}
 	if id := r.number(17); id.set || id.bad {
 		t.queued = []queued{{id, r.instant(18), r.text(19), r.text(22)}}
@@ -122,7 +126,8 @@ func readTask(r *rawRow) *task {
 }
 
 var eventColumns = []string{
-	"sequence_num", "pipeline_execution_id", "task_execution_id", "event_type", "version", "worker_id", "created_at", "event_data",
+	"sequence_num", "pipeline_execution_id", "task_execution_id", "event_type", "version", "worker_id", "created_at",
+	"event_data",
 }
 
 // sealColumns are eventColumns and the further columns that a seal covers.
@@ -131,7 +136,8 @@ var sealColumns = append(slices.Clone(eventColumns), "id", "actor")
 // sealed returns the event in the form that its seal covers.
 func (e *event) sealed(r *rawRow, task dbtype.ID) *seal.Event {
 	return &seal.Event{
-		ID: r.id(8), TaskExecutionID: task, Version: e.version.v, Type: e.typ, Data: e.data, Worker: e.worker, Actor: r.text(9), CreatedAt: e.at.v,
+		ID: r.id(8), TaskExecutionID: task, Version: e.version.v, Type: e.typ, Data: e.data, Worker: e.worker,
+		Actor: r.text(9), CreatedAt: e.at.v,
 	}
 }
 

@@ -34,7 +34,10 @@ type lost struct {
 }
 
 func newPage(g *gorm.DB, r *run, after any) *page {
-	return &page{g: g, run: r, after: after, byID: map[dbtype.ID]*pipeline{}, tasks: map[dbtype.ID]*task{}, lost: map[dbtype.ID]*lost{}}
+	return &page{
+		g: g, run: r, after: after, byID: map[dbtype.ID]*pipeline{}, tasks: map[dbtype.ID]*task{},
+		lost: map[dbtype.ID]*lost{},
+	}
 }
 
 // table returns the quoted name of a table in the snapshot's tenant. The tenant's name may be a keyword.
@@ -120,7 +123,9 @@ func (p *page) fitting(maxTasksPerPage int) (int, error) {
 	where, args := p.within("pipeline_execution_id")
 	counts := map[dbtype.ID]int64{}
 	columns := []string{"pipeline_execution_id", "count(*)"}
-	query := fmt.Sprintf("SELECT pipeline_execution_id, count(*) FROM %s WHERE %s GROUP BY pipeline_execution_id ORDER BY pipeline_execution_id",
+	query := fmt.Sprintf(
+		"SELECT pipeline_execution_id, count(*) FROM %s WHERE %s GROUP BY pipeline_execution_id ORDER BY "+
+			"pipeline_execution_id",
 		table(p.g, "task_executions"), where)
 	err := scan(p.g, columns, query, args, func(r *rawRow) { counts[r.id(0)] = r.number(1).v })
 	if err != nil {
@@ -138,7 +143,9 @@ func (p *page) fitting(maxTasksPerPage int) (int, error) {
 // loadTasks reads the page's tasks with their outbox rows. A task with two outbox rows is read twice.
 func (p *page) loadTasks() error {
 	where, args := p.within("t.pipeline_execution_id")
-	query := fmt.Sprintf("SELECT %s FROM %s AS t LEFT JOIN %s AS o ON o.task_execution_id = t.id WHERE %s ORDER BY t.pipeline_execution_id, t.task_name",
+	query := fmt.Sprintf(
+		"SELECT %s FROM %s AS t LEFT JOIN %s AS o ON o.task_execution_id = t.id WHERE %s ORDER BY "+
+			"t.pipeline_execution_id, t.task_name",
 		strings.Join(taskColumns, ", "), table(p.g, "task_executions"), table(p.g, "task_outbox"), where)
 	err := scan(p.g, taskColumns, query, args, func(r *rawRow) { p.addTask(readTask(r)) })
 	if err != nil {
@@ -195,7 +202,8 @@ func (p *page) addEvent(r *rawRow) {
 	if r.bad != nil {
 		p.run.add(Violation{
 			Invariant: Data, PipelineExecutionID: pipelineID, TaskExecutionID: taskID,
-			Found: fmt.Sprintf("event %d: %s", e.seq, strings.Join(r.bad, "; ")), Expected: "readable columns", Events: []EventRef{e.ref()},
+			Found: fmt.Sprintf("event %d: %s", e.seq, strings.Join(r.bad, "; ")), Expected: "readable columns",
+			Events: []EventRef{e.ref()},
 		})
 	}
 	x, ok := p.byID[pipelineID]
@@ -230,9 +238,13 @@ func giveEvent(h *history, f fold, e *event, ofTask bool) {
 	case e.typ == events.Annotation:
 		h.annotate(e)
 	case !known:
-		h.foreign(e, problem{I3, "an event of the unknown type " + short(string(e.typ)), "a type of the transition table"})
+		h.foreign(e, problem{
+			I3, "an event of the unknown type " + short(string(e.typ)),
+			"a type of the transition table",
+		})
 	case ofTask != strings.HasPrefix(string(e.typ), "task_"):
-		h.foreign(e, problem{I3, fmt.Sprintf("%s among the events of a %s", e.typ, kindText(ofTask)), "an event of a " + kindText(ofTask)})
+		h.foreign(e, problem{I3, fmt.Sprintf("%s among the events of a %s", e.typ, kindText(ofTask)), "an event of a " +
+			kindText(ofTask)})
 	default:
 		h.take(f, e)
 	}

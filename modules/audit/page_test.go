@@ -52,7 +52,8 @@ func TestPagesOfAllSizesSeeTheSame(t *testing.T) {
 			exec(t, d, `DELETE FROM {pipeline_executions} WHERE id = $id`, db.Args{"id": s.pid})
 		}
 		want := verify(t, d, Options{})
-		if diff := cmp.Diff([]string{"I7 -", "I7 -", "I7 -", "data -", "data -", "data -"}, names(want.Breaches)); diff != "" {
+		if diff := cmp.Diff([]string{"I7 -", "I7 -", "I7 -", "data -", "data -", "data -"},
+			names(want.Breaches)); diff != "" {
 			t.Errorf("breaches differ (-want +got):\n%s\n%s", diff, want)
 		}
 		if !strings.Contains(want.String(), "2 tasks and 5 events of a pipeline execution that does not exist") {
@@ -92,14 +93,16 @@ func TestAstray(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		exec(t, d, `UPDATE {execution_events} SET pipeline_execution_id = $p WHERE task_execution_id = $t AND event_type = 'task_completed'`,
+		exec(t, d, `UPDATE {execution_events} SET pipeline_execution_id = $p WHERE task_execution_id = $t
+  AND event_type = 'task_completed'`,
 			db.Args{"p": s.pid, "t": other.tasks[0].id})
 		r := verify(t, d, Options{})
 		if diff := cmp.Diff([]string{"I1 a", "I3 -", "I4 -", "data -"}, names(r.Breaches)); diff != "" {
 			t.Errorf("breaches differ (-want +got):\n%s\n%s", diff, r)
 		}
 		for _, part := range []string{
-			"1 event of a task that does not exist", "1 event of a task that belongs to pipeline execution " + other.pid.String(),
+			"1 event of a task that does not exist", "1 event of a task that belongs to pipeline execution " +
+				other.pid.String(),
 			"for the task " + ghost.String() + ", which does not exist",
 		} {
 			if !strings.Contains(r.String(), part) {
@@ -133,10 +136,12 @@ func TestRetainedSummary(t *testing.T) {
 		save(t, d, s)
 		retain := func(n int) {
 			exec(t, d, `DELETE FROM {execution_events} WHERE pipeline_execution_id = $p`, db.Args{"p": s.pid})
-			exec(t, d, `UPDATE {pipeline_executions} SET events_removed = $n WHERE id = $p`, db.Args{"p": s.pid, "n": n})
+			exec(t, d, `UPDATE {pipeline_executions} SET events_removed = $n WHERE id = $p`,
+				db.Args{"p": s.pid, "n": n})
 		}
 		retain(len(s.events))
-		if r := verify(t, d, Options{}); !r.OK() || r.Retained != 1 || !strings.Contains(r.Summary(), "1 execution with a retained summary alone") {
+		if r := verify(t, d, Options{}); !r.OK() || r.Retained != 1 ||
+			!strings.Contains(r.Summary(), "1 execution with a retained summary alone") {
 			t.Errorf("got %s", r)
 		}
 		exec(t, d, `UPDATE {pipeline_executions} SET unsuccessful_tasks = 0 WHERE id = $p`, db.Args{"p": s.pid})
@@ -147,22 +152,35 @@ func TestRetainedSummary(t *testing.T) {
 		}
 		retain(len(s.events) - 1)
 		r = verify(t, d, Options{})
-		if !strings.Contains(r.String(), fmt.Sprintf("events_removed %d, and 0 events left of %d transitions", len(s.events)-1, len(s.events))) {
+		if !strings.Contains(r.String(),
+			fmt.Sprintf("events_removed %d, and 0 events left of %d transitions", len(s.events)-1, len(s.events))) {
 			t.Errorf("got %s", r)
 		}
 	})
 }
 
 func TestEverySortOfGarbageIsABreachAndNoError(t *testing.T) {
-	garbage := []string{`NULL`, `''`, `'abc'`, `-1`, `1e300`, `9223372036854775807`, `-9223372036854775808`, `x'00ff'`, `zeroblob(16)`, `'` + strings.Repeat("z", 300) + `'`}
+	garbage := []string{
+		`NULL`, `''`, `'abc'`, `-1`, `1e300`, `9223372036854775807`, `-9223372036854775808`, `x'00ff'`,
+		`zeroblob(16)`, `'` + strings.Repeat("z", 300) + `'`,
+	}
 	columns := map[string][]string{
-		"pipeline_executions": {"id", "pipeline_name", "definition_version", "status", "version", "error", "open_tasks", "unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at", "outputs_removed_at", "seal", "former_seal", "sealed_version", "reserved_for", "attempt"},
-		"task_executions": {
-			"id", "pipeline_execution_id", "task_name", "handler", "status", "sub_status", "version", "attempt", "max_attempts",
-			"remaining_dependencies", "worker_id", "retry_at", "recoveries", "skip_reason", "error", "error_kind", "created_at", "started_at", "completed_at",
+		"pipeline_executions": {
+			"id", "pipeline_name", "definition_version", "status", "version", "error", "open_tasks",
+			"unsuccessful_tasks", "events_removed", "created_at", "completed_at", "paused_at", "outputs_removed_at",
+			"seal", "former_seal", "sealed_version", "reserved_for", "attempt",
 		},
-		"execution_events": {"pipeline_execution_id", "task_execution_id", "event_type", "version", "event_data", "worker_id", "created_at"},
-		"task_outbox":      {"task_execution_id", "handler", "available_at"},
+		"task_executions": {
+			"id", "pipeline_execution_id", "task_name", "handler", "status", "sub_status", "version", "attempt",
+			"max_attempts",
+			"remaining_dependencies", "worker_id", "retry_at", "recoveries", "skip_reason", "error", "error_kind",
+			"created_at", "started_at", "completed_at",
+		},
+		"execution_events": {
+			"pipeline_execution_id", "task_execution_id", "event_type", "version", "event_data",
+			"worker_id", "created_at",
+		},
+		"task_outbox": {"task_execution_id", "handler", "available_at"},
 	}
 	d := dbtest.SQLite(t) // SQLite's columns accept any value without their constraints
 	for table := range columns {
@@ -178,7 +196,8 @@ func TestEverySortOfGarbageIsABreachAndNoError(t *testing.T) {
 				save(t, d, scenarios()[stdcmp.Or(scenarioWith[column], "under way")])
 				row := `(SELECT max(rowid) FROM {` + table + `} WHERE ` + column + ` IS NOT NULL)`
 				if table == "execution_events" {
-					row = `(SELECT max(rowid) FROM {execution_events} WHERE ` + column + ` IS NOT NULL AND event_type <> 'annotation')`
+					row = `(SELECT max(rowid) FROM {execution_events} WHERE ` + column +
+						` IS NOT NULL AND event_type <> 'annotation')`
 				}
 				exec(t, d, `UPDATE {`+table+`} SET `+column+` = `+value+` WHERE rowid = `+row, nil)
 				if r := verify(t, d, Options{}); r.OK() {

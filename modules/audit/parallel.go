@@ -79,7 +79,10 @@ func (s *parallelRun) page(ctx context.Context) (more bool) {
 			s.next <- p
 		}
 	}
-	r := &run{options: Options{MaxViolations: s.run.options.MaxViolations}, now: s.run.now, report: Report{Breaches: []Violation{}}}
+	r := &run{
+		options: Options{MaxViolations: s.run.options.MaxViolations}, now: s.run.now,
+		report: Report{Breaches: []Violation{}},
+	}
 	var upto any
 	err := s.auditor.db.Snapshot(ctx, func(g *gorm.DB) error {
 		p := newPage(g, r, here.after)

@@ -41,7 +41,8 @@ func (f *taskFold) guardClaim(e *event, d *eventData) *problem {
 // guardHeld checks a transition that only the holder of the claim may write.
 func (f *taskFold) guardHeld(e *event, d *eventData) *problem {
 	if e.worker != f.worker {
-		return &problem{I5, fmt.Sprintf("%s by %s", e.typ, workerText(e.worker)), "by " + workerText(f.worker) + ", who holds the claim"}
+		return &problem{I5, fmt.Sprintf("%s by %s", e.typ, workerText(e.worker)), "by " + workerText(f.worker) +
+			", who holds the claim"}
 	}
 	if d.Attempt == nil {
 		return nil
@@ -70,11 +71,15 @@ func (f *taskFold) guardRetry(e *event, d *eventData) *problem {
 		return p
 	}
 	if *d.NextAttempt != f.attempt+1 {
-		return &problem{I5, fmt.Sprintf("task_retry_scheduled for attempt %d", *d.NextAttempt), fmt.Sprintf("attempt %d", f.attempt+1)}
+		return &problem{
+			I5, fmt.Sprintf("task_retry_scheduled for attempt %d", *d.NextAttempt),
+			fmt.Sprintf("attempt %d", f.attempt+1),
+		}
 	}
 	if f.attempt-f.recoveries >= f.maxAttempts {
 		return &problem{
-			I3, fmt.Sprintf("task_retry_scheduled after attempt %d, %d of them lost with their worker", f.attempt, f.recoveries),
+			I3, fmt.Sprintf("task_retry_scheduled after attempt %d, %d of them lost with their worker", f.attempt,
+				f.recoveries),
 			fmt.Sprintf("task_failed: it has %d attempts", f.maxAttempts),
 		}
 	}
@@ -87,11 +92,18 @@ func (f *taskFold) guardReset(t tasks.Transition, e *event, d *eventData) *probl
 	expired := *d.Cause == tasks.CauseLeaseExpired
 	switch {
 	case !expired && *d.Cause != tasks.CauseOperator:
-		return &problem{I2, "task_reset of cause " + short(*d.Cause), tasks.CauseLeaseExpired + " or " + tasks.CauseOperator}
+		return &problem{I2, "task_reset of cause " + short(*d.Cause), tasks.CauseLeaseExpired + " or " +
+			tasks.CauseOperator}
 	case t.To == tasks.NotStarted && (expired || d.MaxAttempts == nil):
-		return &problem{I2, "task_reset to NotStarted by " + *d.Cause + " or without max_attempts", "an operator's retry with max_attempts"}
+		return &problem{
+			I2, "task_reset to NotStarted by " + *d.Cause + " or without max_attempts",
+			"an operator's retry with max_attempts",
+		}
 	case t.To == tasks.NotStarted && *d.MaxAttempts != f.attempt+f.allowed:
-		return &problem{I2, fmt.Sprintf("task_reset with max_attempts %d", *d.MaxAttempts), fmt.Sprintf("%d: %d more than the attempts there were", f.attempt+f.allowed, f.allowed)}
+		return &problem{
+			I2, fmt.Sprintf("task_reset with max_attempts %d", *d.MaxAttempts),
+			fmt.Sprintf("%d: %d more than the attempts there were", f.attempt+f.allowed, f.allowed),
+		}
 	case t.To == tasks.NotStarted:
 		return wrongRecoveries(*d.Recoveries, 0)
 	}
@@ -105,7 +117,10 @@ func (f *taskFold) guardReset(t tasks.Transition, e *event, d *eventData) *probl
 		return p
 	}
 	if d.MaxAttempts != nil && *d.MaxAttempts != f.maxAttempts+1 { // the released attempt does not count
-		return &problem{I2, fmt.Sprintf("task_reset with max_attempts %d", *d.MaxAttempts), fmt.Sprint("max_attempts ", f.maxAttempts+1)}
+		return &problem{
+			I2, fmt.Sprintf("task_reset with max_attempts %d", *d.MaxAttempts),
+			fmt.Sprint("max_attempts ", f.maxAttempts+1),
+		}
 	}
 	return wrongRecoveries(*d.Recoveries, f.recoveries)
 }
@@ -116,7 +131,8 @@ func (f *taskFold) guardLost(e events.Type, d *eventData) *problem {
 		lost = *d.Worker
 	}
 	if lost != f.worker {
-		return &problem{I5, fmt.Sprintf("%s takes the task from %s", e, workerText(lost)), "from " + workerText(f.worker) + ", who holds the claim"}
+		return &problem{I5, fmt.Sprintf("%s takes the task from %s", e, workerText(lost)), "from " +
+			workerText(f.worker) + ", who holds the claim"}
 	}
 	return nil
 }

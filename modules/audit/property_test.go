@@ -24,10 +24,13 @@ func (s *sim) move(t *rapid.T) bool {
 		name := x.name
 		switch {
 		case x.status == tasks.Ready && s.status == "Running":
-			steps = append(steps, func() { s.claim(name, worker) }, func() { s.claim(name, worker) }, func() { s.abandon(name) })
+			steps = append(steps, func() { s.claim(name, worker) }, func() { s.claim(name, worker) },
+				func() { s.abandon(name) })
 		case x.status == tasks.Running:
-			steps = append(steps, func() { s.complete(name) }, func() { s.complete(name) }, func() { s.fail(name, "boom") },
-				func() { s.deferTask(name) }, func() { s.recover(name) }, func() { s.release(name) }, func() { s.annotate(x) })
+			steps = append(steps, func() { s.complete(name) }, func() { s.complete(name) },
+				func() { s.fail(name, "boom") },
+				func() { s.deferTask(name) }, func() { s.recover(name) }, func() { s.release(name) },
+				func() { s.annotate(x) })
 			if x.attempt-x.recover < x.max {
 				steps = append(steps, func() { s.retry(name, "again") })
 			}
@@ -113,7 +116,8 @@ func (s *sim) mutatePipeline(t *rapid.T) string {
 	later := dbtype.NewTime(s.now.Add(1000))
 	changes := map[string]func(){
 		"status": func() {
-			s.status = rapid.SampledFrom(without([]string{"Running", "Paused", "Completed", "Failed", "Cancelled"}, s.status)).Draw(t, "status")
+			s.status = rapid.SampledFrom(without([]string{"Running", "Paused", "Completed", "Failed", "Cancelled"},
+				s.status)).Draw(t, "status")
 		},
 		"version":        func() { s.version-- },
 		"attempt":        func() { s.attempt++ },
@@ -184,7 +188,10 @@ func (s *sim) mutateData(t *rapid.T, e *simEvent) string {
 		return "a nonsense type"
 	}
 	k := rapid.SampledFrom(keys).Draw(t, "key").name
-	folded := map[string]bool{"attempt": true, "next_attempt": true, "max_attempts": e.typ == "task_created", "recoveries": true, "task_count": true}
+	folded := map[string]bool{
+		"attempt": true, "next_attempt": true, "max_attempts": e.typ == "task_created",
+		"recoveries": true, "task_count": true,
+	}
 	if n, ok := data[k].(float64); ok && folded[k] {
 		data[k] = n + 1
 	} else {

@@ -41,7 +41,10 @@ func (r *Replay) Step(e *events.Event) error {
 	if e.EventType == events.Annotation {
 		return nil
 	}
-	x := event{seq: e.SequenceNum, typ: e.EventType, worker: string(e.WorkerID), at: some(e.CreatedAt.UnixMicro()), data: e.EventData}
+	x := event{
+		seq: e.SequenceNum, typ: e.EventType, worker: string(e.WorkerID), at: some(e.CreatedAt.UnixMicro()),
+		data: e.EventData,
+	}
 	if e.Version != nil {
 		x.version = some(*e.Version)
 	}
@@ -90,7 +93,8 @@ type PipelineState struct {
 func (r *Replay) Pipeline() PipelineState {
 	f := &r.fold
 	return PipelineState{
-		PipelineName: f.name, DefinitionVersion: f.definition, Status: string(f.status), Version: r.history.count, Attempt: int(f.attempt), Error: f.err,
+		PipelineName: f.name, DefinitionVersion: f.definition, Status: string(f.status), Version: r.history.count,
+		Attempt: int(f.attempt), Error: f.err,
 		CreatedAt: f.created.time(), CompletedAt: f.ended.time(), PausedAt: f.pausedAt.time(),
 	}
 }
@@ -106,9 +110,12 @@ func (r *Replay) Task(id dbtype.ID) (t tasks.Task, needs []string) {
 	f := &x.fold
 	return tasks.Task{
 		ID: id, TaskName: f.name, Handler: f.handler, Queue: f.queue, Priority: tasks.Priority(f.priority).Level(),
-		Status: f.status, SubStatus: f.sub, Version: x.history.count, Attempt: int(f.attempt), MaxAttempts: int(f.maxAttempts),
-		WorkerID: dbtype.Text(f.worker), RetryAt: f.retryAt.time(), Recoveries: int(f.recoveries), Error: dbtype.Text(f.err), ErrorKind: tasks.ErrorKind(f.errKind),
-		SkipReason: tasks.SkipReason(f.skipReason), CreatedAt: f.created.time(), StartedAt: f.started.time(), CompletedAt: f.completed.time(),
+		Status: f.status, SubStatus: f.sub, Version: x.history.count, Attempt: int(f.attempt),
+		MaxAttempts: int(f.maxAttempts),
+		WorkerID:    dbtype.Text(f.worker), RetryAt: f.retryAt.time(), Recoveries: int(f.recoveries),
+		Error: dbtype.Text(f.err), ErrorKind: tasks.ErrorKind(f.errKind),
+		SkipReason: tasks.SkipReason(f.skipReason), CreatedAt: f.created.time(), StartedAt: f.started.time(),
+		CompletedAt: f.completed.time(),
 	}, f.needs
 }
 

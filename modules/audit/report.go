@@ -87,15 +87,18 @@ func (r *Report) scope(o Options) {
 	}
 	if n := r.SealedContents; n > 0 {
 		r.Covers = append(r.Covers,
-			"input, outputs, definition, idempotency key and labels of "+plural(n, "execution")+" with a seal of form 2")
+			"input, outputs, definition, idempotency key and labels of "+plural(n, "execution")+
+				" with a seal of form 2")
 	}
 	if n := r.Executions - r.SealedContents; n > 0 {
 		r.DoesNotCover = append(r.DoesNotCover,
-			"input, outputs, idempotency key and labels of "+plural(n, "execution")+" without a seal of form 2 of its present end")
+			"input, outputs, idempotency key and labels of "+plural(n, "execution")+
+				" without a seal of form 2 of its present end")
 	}
 	if n := r.Executions - r.SealedHistories - r.Retained; n > 0 {
 		r.DoesNotCover = append(r.DoesNotCover,
-			"what events say and no row holds, such as actors and exit codes, of "+plural(n, "execution")+" without a seal")
+			"what events say and no row holds, such as actors and exit codes, of "+plural(n, "execution")+
+				" without a seal")
 	}
 	if r.NoOutputs > 0 {
 		r.DoesNotCover = append(r.DoesNotCover,
@@ -108,7 +111,8 @@ func (r *Report) scope(o Options) {
 	case len(o.IDs) > 0:
 		r.DoesNotCover = append(r.DoesNotCover, "other executions, and rows that belong to none")
 	case !o.Since.IsZero():
-		r.DoesNotCover = append(r.DoesNotCover, "executions that ended before "+o.Since.Format(dbtype.TimeFormat)+", and rows that belong to none")
+		r.DoesNotCover = append(r.DoesNotCover, "executions that ended before "+o.Since.Format(dbtype.TimeFormat)+
+			", and rows that belong to none")
 	}
 }
 
@@ -126,7 +130,8 @@ func (r Report) Summary() string {
 		s += ", " + plural(r.Seals, "seal")
 	}
 	if r.Retained > 0 {
-		s += fmt.Sprintf(" (%s with a retained summary alone: retention has removed the events)", plural(r.Retained, "execution"))
+		s += fmt.Sprintf(" (%s with a retained summary alone: retention has removed the events)",
+			plural(r.Retained, "execution"))
 	}
 	if r.NoOutputs > 0 {
 		s += fmt.Sprintf(" (%s without outputs: retention has removed them)", plural(r.NoOutputs, "execution"))
@@ -192,7 +197,8 @@ func (x Violation) String() string {
 		if e.Here {
 			mark = ">"
 		}
-		fmt.Fprintf(&b, "%s%s #%d %s %s version %s\n", label, mark, e.SequenceNum, e.CreatedAt.UTC().Format(dbtype.TimeFormat), e.EventType, versionText(e.Version))
+		fmt.Fprintf(&b, "%s%s #%d %s %s version %s\n", label, mark, e.SequenceNum, e.CreatedAt.UTC().
+			Format(dbtype.TimeFormat), e.EventType, versionText(e.Version))
 	}
 	fmt.Fprintf(&b, "  hint:     %s\n", meaning[x.Invariant].hint)
 	return b.String()
@@ -200,16 +206,33 @@ func (x Violation) String() string {
 
 // meaning is the name of each invariant, and the usual cause of its breach.
 var meaning = map[string]struct{ name, hint string }{
-	I1:         {"complete", "a status was changed without its event, or events were added or removed by hand"},
-	I2:         {"faithful", "the row was changed by something else than a transition, or the event was changed after it was written"},
-	I3:         {"legal", "something wrote an event, or changed one, outside the transition table"},
-	I4:         {"claimable", "the outbox was changed outside a transition; without its row a Ready task waits for ever, with a stray one it may run when it must not"},
-	I5:         {"fenced", "a worker wrote after it had lost its claim, or the event was changed after it was written"},
-	I6:         {"settled", "the end of a task and the end of its pipeline were not one transaction, or a status was changed by hand"},
-	I7:         {"counted", "a counter was changed outside a transition, or rows were added or removed by hand"},
-	Seal:       {"sealed", "something was changed by hand after the execution had ended, or the seal itself was"},
-	Definition: {"definitions", "the stored definition was changed by hand, or the file it was imported from was: runs that are pinned to it are abandoned"},
-	Data:       {"unreadable or astray", "rows were changed, added or removed by hand, or the database is damaged: compare with a backup"},
+	I1: {"complete", "a status was changed without its event, or events were added or removed by hand"},
+	I2: {
+		"faithful",
+		"the row was changed by something else than a transition, or the event was changed after it was written",
+	},
+	I3: {"legal", "something wrote an event, or changed one, outside the transition table"},
+	I4: {
+		"claimable",
+		"the outbox was changed outside a transition; without its row a Ready task waits for ever, with a stray one " +
+			"it may run when it must not",
+	},
+	I5: {"fenced", "a worker wrote after it had lost its claim, or the event was changed after it was written"},
+	I6: {
+		"settled",
+		"the end of a task and the end of its pipeline were not one transaction, or a status was changed by hand",
+	},
+	I7:   {"counted", "a counter was changed outside a transition, or rows were added or removed by hand"},
+	Seal: {"sealed", "something was changed by hand after the execution had ended, or the seal itself was"},
+	Definition: {
+		"definitions",
+		"the stored definition was changed by hand, or the file it was imported from was: runs that are pinned to it " +
+			"are abandoned",
+	},
+	Data: {
+		"unreadable or astray",
+		"rows were changed, added or removed by hand, or the database is damaged: compare with a backup",
+	},
 }
 
 func versionText(v *int64) string {

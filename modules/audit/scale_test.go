@@ -50,8 +50,10 @@ func TestSideBySide(t *testing.T) {
 				if most > 0 {
 					expected = expected[:most]
 				}
-				if diff := cmp.Diff(expected, got.Breaches); diff != "" || got.Truncated != (most > 0) || most == 0 && got.Events != want.Events {
-					t.Errorf("%d workers, at most %d breaches (-want +got):\n%s\n%s", workers, most, diff, got.Summary())
+				if diff := cmp.Diff(expected, got.Breaches); diff != "" || got.Truncated != (most > 0) || most == 0 &&
+					got.Events != want.Events {
+					t.Errorf("%d workers, at most %d breaches (-want +got):\n%s\n%s", workers, most, diff,
+						got.Summary())
 				}
 			}
 		}
@@ -64,7 +66,8 @@ func TestGoesOn(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		all, a := chains(t, d, 6)
-		exec(t, d, `UPDATE {task_executions} SET attempt = 7 WHERE pipeline_execution_id = $p`, db.Args{"p": all[1].pid})
+		exec(t, d, `UPDATE {task_executions} SET attempt = 7 WHERE pipeline_execution_id = $p`,
+			db.Args{"p": all[1].pid})
 		want, err := a.Verify(t.Context(), Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -109,9 +112,11 @@ func TestSince(t *testing.T) {
 		}
 		since := dbtype.NewTime(recent.ended.Add(1e9))
 		for _, s := range []*sim{old, open} {
-			exec(t, d, `UPDATE {pipeline_executions} SET open_tasks = 9, created_at = $at WHERE id = $p`, db.Args{"p": s.pid, "at": dbtype.NewTime(old.created.Add(-1e15))})
+			exec(t, d, `UPDATE {pipeline_executions} SET open_tasks = 9, created_at = $at WHERE id = $p`,
+				db.Args{"p": s.pid, "at": dbtype.NewTime(old.created.Add(-1e15))})
 		}
-		exec(t, d, `UPDATE {pipeline_executions} SET completed_at = $at WHERE id = $p`, db.Args{"p": recent.pid, "at": since})
+		exec(t, d, `UPDATE {pipeline_executions} SET completed_at = $at WHERE id = $p`,
+			db.Args{"p": recent.pid, "at": since})
 		r, err := New(d).Verify(t.Context(), Options{Since: since})
 		if err != nil {
 			t.Fatal(err)
@@ -138,7 +143,8 @@ func TestBlocksNoWriter(t *testing.T) {
 			if err := p.loadPipelines(10, 10); err != nil {
 				return err
 			}
-			exec(t, d, `UPDATE {task_executions} SET status = 'Running' WHERE pipeline_execution_id = $p`, db.Args{"p": s.pid})
+			exec(t, d, `UPDATE {task_executions} SET status = 'Running' WHERE pipeline_execution_id = $p`,
+				db.Args{"p": s.pid})
 			exec(t, d, `DELETE FROM {execution_events} WHERE pipeline_execution_id = $p`, db.Args{"p": s.pid})
 			save(t, d, chain(2))
 			return p.examine()
@@ -158,7 +164,8 @@ func TestEventsAround(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		s := chain(1)
 		save(t, d, s)
-		exec(t, d, `UPDATE {execution_events} SET event_type = 'task_skipped' WHERE pipeline_execution_id = $p AND event_type = 'task_claimed'`, db.Args{"p": s.pid})
+		exec(t, d, `UPDATE {execution_events} SET event_type = 'task_skipped' WHERE pipeline_execution_id = $p
+  AND event_type = 'task_claimed'`, db.Args{"p": s.pid})
 		r := verify(t, d, Options{})
 		if len(r.Breaches) == 0 {
 			t.Fatal("no breach")

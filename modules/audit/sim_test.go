@@ -62,9 +62,13 @@ type simSpec struct {
 }
 
 func startSim(specs ...simSpec) *sim {
-	s := &sim{pid: dbtype.NewID(), id: "nightly", definition: "v1", now: dbtype.NewTime(time.Date(2026, 11, 21, 12, 0, 0, 123456000, time.UTC))}
+	s := &sim{
+		pid: dbtype.NewID(), id: "nightly", definition: "v1",
+		now: dbtype.NewTime(time.Date(2026, 11, 21, 12, 0, 0, 123456000, time.UTC)),
+	}
 	s.created, s.status = s.now, "Running"
-	s.emit(nil, "pipeline_started", "", fields{"pipeline": s.id, "definition_version": s.definition, "task_count": len(specs)})
+	s.emit(nil, "pipeline_started", "",
+		fields{"pipeline": s.id, "definition_version": s.definition, "task_count": len(specs)})
 	for _, x := range specs {
 		if x.rule == "" {
 			x.rule = "all_success"
@@ -72,7 +76,10 @@ func startSim(specs ...simSpec) *sim {
 		if x.needs == nil {
 			x.needs = []string{}
 		}
-		t := &simTask{id: dbtype.NewID(), name: x.name, needs: x.needs, rule: x.rule, continues: x.continues, status: tasks.NotStarted, max: 3, remaining: int64(len(x.needs)), created: s.now}
+		t := &simTask{
+			id: dbtype.NewID(), name: x.name, needs: x.needs, rule: x.rule, continues: x.continues,
+			status: tasks.NotStarted, max: 3, remaining: int64(len(x.needs)), created: s.now,
+		}
 		s.tasks = append(s.tasks, t)
 		data := fields{"id": t.name, "uses": "shell", "needs": t.needs, "trigger_rule": t.rule, "max_attempts": t.max}
 		if t.continues {
@@ -213,7 +220,8 @@ func (s *sim) retry(name, text string) {
 	t.status, t.sub, t.err, t.retryAt = tasks.Ready, "", text, dbtype.NewTime(s.now.Add(time.Minute))
 	t.due = t.retryAt
 	s.emit(t, "task_retry_scheduled", t.worker, fields{
-		"attempt": t.attempt, "next_attempt": t.attempt + 1, "error": text, "error_kind": "exit", "delay_ms": 60000, "retry_at": t.retryAt,
+		"attempt": t.attempt, "next_attempt": t.attempt + 1, "error": text, "error_kind": "exit", "delay_ms": 60000,
+		"retry_at": t.retryAt,
 	})
 	t.worker = ""
 }
@@ -231,7 +239,8 @@ func (s *sim) recover(name string) {
 	s.tick()
 	t := s.task(name)
 	t.status, t.sub, t.due, t.recover = tasks.Ready, "", s.now, t.recover+1
-	s.emit(t, "task_reset", "", fields{"cause": "lease_expired", "worker": t.worker, "recoveries": t.recover, "available_at": s.now})
+	s.emit(t, "task_reset", "",
+		fields{"cause": "lease_expired", "worker": t.worker, "recoveries": t.recover, "available_at": s.now})
 	t.worker = ""
 }
 
@@ -239,7 +248,10 @@ func (s *sim) release(name string) {
 	s.tick()
 	t := s.task(name)
 	t.status, t.sub, t.due, t.max = tasks.Ready, "", s.now, t.max+1
-	s.emit(t, "task_reset", t.worker, fields{"cause": "operator", "worker": t.worker, "recoveries": t.recover, "max_attempts": t.max, "reason": "drain", "available_at": s.now})
+	s.emit(t, "task_reset", t.worker, fields{
+		"cause": "operator", "worker": t.worker, "recoveries": t.recover,
+		"max_attempts": t.max, "reason": "drain", "available_at": s.now,
+	})
 	t.worker = ""
 }
 
@@ -292,7 +304,8 @@ func (s *sim) restart() {
 		after := slices.ContainsFunc(t.needs, func(name string) bool { return slices.Contains(names, name) })
 		if all || after || t.status != tasks.Completed {
 			names = append(names, t.name)
-			t.status, t.sub, t.max, t.recover, t.worker, t.err, t.errKind, t.reason = tasks.NotStarted, "", t.attempt+3, 0, "", "", "", ""
+			t.status, t.sub, t.max, t.recover, t.worker, t.err, t.errKind, t.reason = tasks.NotStarted, "", t.attempt+3,
+				0, "", "", "", ""
 			t.retryAt, t.completed = dbtype.Time{}, dbtype.Time{}
 			s.emit(t, "task_reset", "", fields{"cause": "operator", "recoveries": 0, "max_attempts": t.max})
 		}
@@ -335,11 +348,14 @@ func (s *sim) write(tx db.Tx) error {
 			return err
 		}
 	}
-	_, err := tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, attempt, error, open_tasks, unsuccessful_tasks,
+	_, err := tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status,
+  version, attempt, error, open_tasks, unsuccessful_tasks,
   events_removed, created_at, completed_at, paused_at)
 VALUES ($id, $name, $definition, $status, $version, $attempt, $error, $open, $unsuccessful, $removed, $created, $ended, $paused)`, db.Args{
-		"id": s.pid, "name": s.id, "definition": s.definition, "status": s.status, "version": s.version, "attempt": s.attempt + 1, "error": dbtype.Text(s.err), "open": open,
-		"unsuccessful": unsuccessful, "removed": s.removed, "created": s.created, "ended": s.ended, "paused": s.pausedAt,
+		"id": s.pid, "name": s.id, "definition": s.definition, "status": s.status, "version": s.version,
+		"attempt": s.attempt + 1, "error": dbtype.Text(s.err), "open": open,
+		"unsuccessful": unsuccessful, "removed": s.removed, "created": s.created, "ended": s.ended,
+		"paused": s.pausedAt,
 	})
 	if err != nil {
 		return err
@@ -353,20 +369,26 @@ VALUES ($id, $name, $definition, $status, $version, $attempt, $error, $open, $un
 }
 
 func writeEvent(tx db.Tx, pipeline dbtype.ID, e simEvent) error {
-	_, err := tx.Exec(`INSERT INTO {execution_events} (id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, created_at)
+	_, err := tx.Exec(`INSERT INTO {execution_events} (id, pipeline_execution_id, task_execution_id,
+  event_type, version, event_data, worker_id, created_at)
 VALUES ($id, $pipeline, $task, $type, NULLIF($version, 0), $data, $worker, $at)`, db.Args{
-		"id": dbtype.NewID(), "pipeline": pipeline, "task": e.task, "type": e.typ, "version": e.version, "data": dbtype.JSON(e.data), "worker": dbtype.Text(e.worker), "at": e.at,
+		"id": dbtype.NewID(), "pipeline": pipeline, "task": e.task, "type": e.typ, "version": e.version,
+		"data": dbtype.JSON(e.data), "worker": dbtype.Text(e.worker), "at": e.at,
 	})
 	return err
 }
 
 func (s *sim) writeTask(tx db.Tx, t *simTask) error {
-	_, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, status, sub_status, version, attempt, max_attempts,
+	_, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler,
+  status, sub_status, version, attempt, max_attempts,
   remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, error, error_kind, created_at, started_at, completed_at)
 VALUES ($id, $pipeline, $name, 'shell', $status, $sub, $version, $attempt, $max, $remaining, $worker, $retry_at, $recoveries, $reason, $error, $kind, $created, $started, $completed)`, db.Args{
-		"id": t.id, "pipeline": s.pid, "name": t.name, "status": string(t.status), "sub": dbtype.Text(t.sub), "version": t.version, "attempt": t.attempt,
-		"max": t.max, "remaining": t.remaining, "worker": dbtype.Text(t.worker), "retry_at": t.retryAt, "recoveries": t.recover, "error": dbtype.Text(t.err),
-		"reason": dbtype.Text(t.reason), "kind": dbtype.Text(t.errKind), "created": t.created, "started": t.started, "completed": t.completed,
+		"id": t.id, "pipeline": s.pid, "name": t.name, "status": string(t.status), "sub": dbtype.Text(t.sub),
+		"version": t.version, "attempt": t.attempt,
+		"max": t.max, "remaining": t.remaining, "worker": dbtype.Text(t.worker), "retry_at": t.retryAt,
+		"recoveries": t.recover, "error": dbtype.Text(t.err),
+		"reason": dbtype.Text(t.reason), "kind": dbtype.Text(t.errKind), "created": t.created, "started": t.started,
+		"completed": t.completed,
 	})
 	if err != nil || t.status != tasks.Ready || s.status != "Running" {
 		return err
@@ -379,7 +401,8 @@ VALUES ($id, $pipeline, $name, 'shell', $status, $sub, $version, $attempt, $max,
 }
 
 func writeQueued(tx db.Tx, task dbtype.ID, at dbtype.Time) error {
-	_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at) VALUES ($task, 'shell', $at, $at)`,
+	_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at)
+  VALUES ($task, 'shell', $at, $at)`,
 		db.Args{"task": task, "at": at})
 	return err
 }
@@ -387,7 +410,8 @@ func writeQueued(tx db.Tx, task dbtype.ID, at dbtype.Time) error {
 // remove deletes the execution from the database.
 func (s *sim) remove(tx db.Tx) error {
 	for _, statement := range []string{
-		`DELETE FROM {task_outbox} WHERE task_execution_id IN (SELECT id FROM {task_executions} WHERE pipeline_execution_id = $id)`,
+		`DELETE FROM {task_outbox} WHERE task_execution_id IN (SELECT id FROM {task_executions}
+  WHERE pipeline_execution_id = $id)`,
 		`DELETE FROM {task_executions} WHERE pipeline_execution_id = $id`,
 		`DELETE FROM {execution_events} WHERE pipeline_execution_id = $id`,
 		`DELETE FROM {pipeline_executions} WHERE id = $id`,

@@ -26,7 +26,8 @@ type UnclaimedRunning struct {
 
 // String returns one paragraph.
 func (u UnclaimedRunning) String() string {
-	return fmt.Sprintf("unheld · pipeline execution %s · task %s (%s)\n  found:    %s\n  hint:     a live worker takes it back; `sluice doctor` says if none does\n",
+	return fmt.Sprintf("unheld · pipeline execution %s · task %s (%s)\n  found:    %s\n  hint:     a live worker "+
+		"takes it back; `sluice doctor` says if none does\n",
 		u.PipelineExecutionID, u.TaskName, u.TaskExecutionID, u.Found)
 }
 
@@ -45,13 +46,17 @@ func (p *page) checkUnheld() error {
 	}
 	leases := map[string]number{}
 	columns := []string{"id", "lease_expires_at"}
-	err := scan(p.g, columns, "SELECT id, lease_expires_at FROM "+table(p.g, "workers"), nil, func(r *rawRow) { leases[r.text(0)] = r.instant(1) })
+	err := scan(p.g, columns, "SELECT id, lease_expires_at FROM "+table(p.g, "workers"), nil,
+		func(r *rawRow) { leases[r.text(0)] = r.instant(1) })
 	if err != nil {
 		return fmt.Errorf("read the workers: %w", err)
 	}
 	latest := p.run.now.Add(-UnclaimedAfter).UnixMicro()
 	for _, t := range list {
-		u := UnclaimedRunning{PipelineExecutionID: t.pipelineID, TaskExecutionID: t.id, TaskName: t.name, WorkerID: dbtype.Text(t.worker)}
+		u := UnclaimedRunning{
+			PipelineExecutionID: t.pipelineID, TaskExecutionID: t.id, TaskName: t.name,
+			WorkerID: dbtype.Text(t.worker),
+		}
 		since, registered := leases[t.worker]
 		what := "the lease of its worker ended at "
 		if !registered {

@@ -93,7 +93,8 @@ func (r *run) add(b Violation) {
 // merge adds the findings of a page.
 func (r *run) merge(page Report) {
 	t := &r.report
-	t.Executions, t.Tasks, t.Events, t.OutboxRows = t.Executions+page.Executions, t.Tasks+page.Tasks, t.Events+page.Events, t.OutboxRows+page.OutboxRows
+	t.Executions, t.Tasks, t.Events, t.OutboxRows = t.Executions+page.Executions, t.Tasks+page.Tasks,
+		t.Events+page.Events, t.OutboxRows+page.OutboxRows
 	t.Retained, t.NoOutputs, t.Seals = t.Retained+page.Retained, t.NoOutputs+page.NoOutputs, t.Seals+page.Seals
 	t.SealedHistories, t.SealedContents = t.SealedHistories+page.SealedHistories, t.SealedContents+page.SealedContents
 	for _, b := range page.Breaches {
@@ -158,7 +159,9 @@ func (p *page) examine() error {
 // orphanedOutbox finds outbox rows whose task does not exist. All others have been checked with their tasks.
 func orphanedOutbox(g *gorm.DB, r *run) error {
 	columns := []string{"id", "task_execution_id"}
-	query := fmt.Sprintf("SELECT o.id, o.task_execution_id FROM %s AS o LEFT JOIN %s AS t ON t.id = o.task_execution_id WHERE t.id IS NULL ORDER BY o.id",
+	query := fmt.Sprintf(
+		"SELECT o.id, o.task_execution_id FROM %s AS o LEFT JOIN %s AS t ON t.id = o.task_execution_id WHERE t.id IS "+
+			"NULL ORDER BY o.id",
 		table(g, "task_outbox"), table(g, "task_executions"))
 	err := scan(g, columns, query, nil, func(x *rawRow) {
 		r.report.OutboxRows++
@@ -168,7 +171,8 @@ func orphanedOutbox(g *gorm.DB, r *run) error {
 		}
 		r.add(Violation{
 			Invariant: I4, TaskExecutionID: id,
-			Found: fmt.Sprintf("outbox row %s for the task %s, which does not exist", &x.cells[0], idText(&x.cells[1], id)), Expected: "no such row",
+			Found: fmt.Sprintf("outbox row %s for the task %s, which does not exist", &x.cells[0],
+				idText(&x.cells[1], id)), Expected: "no such row",
 		})
 	})
 	if err != nil {

@@ -32,7 +32,8 @@ func TestRandomWalks(t *testing.T) {
 			for i := range list {
 				list[i].ID = fmt.Sprint("t", i)
 				list[i].Uses = "scripted"
-				list[i].Retry = tasks.RetryPolicy{MaxAttempts: rapid.IntRange(1, 3).Draw(rt, "max"), Backoff: tasks.Fixed, Delay: 1}
+				list[i].Retry = tasks.RetryPolicy{MaxAttempts: rapid.IntRange(1, 3).
+					Draw(rt, "max"), Backoff: tasks.Fixed, Delay: 1}
 				for j := range i {
 					if rapid.IntRange(0, 2).Draw(rt, "edge") == 0 {
 						list[i].Needs = append(list[i].Needs, fmt.Sprint("t", j))
@@ -60,7 +61,10 @@ func TestRandomWalks(t *testing.T) {
 			}
 			check("start")
 			for i := range rapid.IntRange(1, 40).Draw(rt, "steps") {
-				op := rapid.SampledFrom([]string{"claim", "claim", "finish", "finish", "finish", "pause", "resume", "resume", "cancel", "retry", "retryfrom", "recover", "annotate"}).Draw(rt, "op")
+				op := rapid.SampledFrom([]string{
+					"claim", "claim", "finish", "finish", "finish", "pause", "resume",
+					"resume", "cancel", "retry", "retryfrom", "recover", "annotate",
+				}).Draw(rt, "op")
 				var err error
 				order := engine.ControlRequest{ID: id, Reason: "r", Actor: "a"}
 				switch op {
@@ -71,11 +75,17 @@ func TestRandomWalks(t *testing.T) {
 						rt.Fatal(e)
 					}
 					var c []pipelines.Claim
-					c, err = s.Engine.Claim(ctx, engine.ClaimRequest{Worker: w, LeaseExpiresAt: ex, Want: outbox.ClaimFilter{Handlers: []string{"scripted"}, Limit: rapid.IntRange(1, 3).Draw(rt, "limit"), PipelineExecutionID: id}})
+					c, err = s.Engine.Claim(ctx,
+						engine.ClaimRequest{
+							Worker: w, LeaseExpiresAt: ex,
+							Want: outbox.ClaimFilter{Handlers: []string{"scripted"}, Limit: rapid.IntRange(1, 3).
+								Draw(rt, "limit"), PipelineExecutionID: id},
+						})
 					held = append(held, c...)
 					if rapid.IntRange(0, 3).Draw(rt, "dead") == 0 {
 						err = errors.Join(err, s.DB.Transaction(ctx, func(tx db.Tx) error {
-							_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $past WHERE id = $id`, db.Args{"id": w, "past": dbtype.NewTime(tx.Now.Add(-time.Second))})
+							_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $past WHERE id = $id`,
+								db.Args{"id": w, "past": dbtype.NewTime(tx.Now.Add(-time.Second))})
 							return err
 						}))
 					}
@@ -84,7 +94,11 @@ func TestRandomWalks(t *testing.T) {
 						continue
 					}
 					k := rapid.IntRange(0, len(held)-1).Draw(rt, "which")
-					o := &pipelines.Outcome{Claim: &held[k], Kind: pipelines.OutcomeKind(rapid.IntRange(0, 3).Draw(rt, "kind")), ErrorKind: tasks.KindError, Error: "boom", Until: dbtype.NewTime(time.Now()), Reason: "why"}
+					o := &pipelines.Outcome{
+						Claim: &held[k],
+						Kind:  pipelines.OutcomeKind(rapid.IntRange(0, 3).Draw(rt, "kind")), ErrorKind: tasks.KindError,
+						Error: "boom", Until: dbtype.NewTime(time.Now()), Reason: "why",
+					}
 					if o.Kind == pipelines.OutcomeSucceeded {
 						o.Output = dbtype.JSON(`{"a":1}`)
 						o.Error = ""
@@ -115,7 +129,8 @@ func TestRandomWalks(t *testing.T) {
 				check(op)
 			}
 		})
-		if _, err := s.Retention.RemoveEvents(ctx, dbtype.NewTime(s.DB.Now().Add(time.Hour)), func(int64) {}); err != nil {
+		if _, err := s.Retention.RemoveEvents(ctx, dbtype.NewTime(s.DB.Now().Add(time.Hour)),
+			func(int64) {}); err != nil {
 			t.Fatal(err)
 		}
 		r, err := audit.New(s.DB).Verify(ctx, audit.Options{})

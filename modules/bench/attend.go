@@ -50,7 +50,9 @@ func (h *helper) say(m message) error {
 
 // Attend takes part in another process's benchmark as a helper, until in ends or ctx ends. It reads requests from in
 // and writes messages to out.
-func Attend(ctx context.Context, deps workers.Deps, slots int, handler *Handler, in io.Reader, out io.Writer) (err error) {
+func Attend(
+	ctx context.Context, deps workers.Deps, slots int, handler *Handler, in io.Reader, out io.Writer,
+) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h := &helper{out: json.NewEncoder(out)}

@@ -29,7 +29,10 @@ func attend(ctx context.Context, s *enginetest.Stack, h *bench.Handler) *attendi
 	in, ask := io.Pipe()
 	told, out := io.Pipe()
 	a := &attending{ask: ask, lines: bufio.NewScanner(told), done: make(chan error, 1)}
-	deps := workers.Deps{DB: s.DB, Engine: s.Engine, Tasks: s.Tasks, Outbox: s.Outbox, Leases: s.Leases, Handlers: s.Handlers, Log: zap.NewNop()}
+	deps := workers.Deps{
+		DB: s.DB, Engine: s.Engine, Tasks: s.Tasks, Outbox: s.Outbox, Leases: s.Leases,
+		Handlers: s.Handlers, Log: zap.NewNop(),
+	}
 	go func() {
 		err := bench.Attend(ctx, deps, 4, h, in, out)
 		_, _ = in.Close(), out.Close()
@@ -76,11 +79,13 @@ func TestAttend(t *testing.T) {
 		a.until(t, "join")
 		a.request(t, "observe")
 		a.until(t, "observe")
-		id := s.Start(t, t.Context(), s.Define(t, "work", definition.Task{ID: "t0", Uses: "bench"}, definition.Task{ID: "t1", Uses: "bench", Needs: []string{"t0"}}), "")
+		id := s.Start(t, t.Context(), s.Define(t, "work", definition.Task{ID: "t0", Uses: "bench"},
+			definition.Task{ID: "t1", Uses: "bench", Needs: []string{"t0"}}), "")
 		s.Wait(t, t.Context(), id)
 		a.request(t, "account")
 		got, done := a.until(t, "account")
-		if x := got.Account; x == nil || len(x.Samples) != 2 || x.LastCommit == 0 || x.Transactions < 4 || x.PeakMemory == 0 || done > 2 {
+		if x := got.Account; x == nil || len(x.Samples) != 2 || x.LastCommit == 0 || x.Transactions < 4 ||
+			x.PeakMemory == 0 || done > 2 {
 			t.Errorf("%d tasks, %+v", done, got.Account)
 		}
 		list, err := s.Tasks.ListByPipeline(t.Context(), id)

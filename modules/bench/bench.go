@@ -165,7 +165,8 @@ type measured struct {
 
 func (b *Bench) measure(ctx context.Context, p Plan) (m measured, err error) {
 	d := b.deps.Workers.DB
-	def, err := define(b.deps.Workers.Handlers, "bench-"+string(p.config.Shape), p.graph, definition.Task{Uses: handlerName})
+	def, err := define(b.deps.Workers.Handlers, "bench-"+string(p.config.Shape), p.graph,
+		definition.Task{Uses: handlerName})
 	if err != nil {
 		return m, err
 	}
@@ -188,7 +189,8 @@ func (b *Bench) measure(ctx context.Context, p Plan) (m measured, err error) {
 		defer pprof.StopCPUProfile()
 	}
 	m.began = d.Now()
-	if err := b.runInThirds(ctx, p, load{def: def, runs: p.runs, rate: p.config.Rate, ahead: p.config.Ahead}, &m.thirds); err != nil {
+	if err := b.runInThirds(ctx, p, load{def: def, runs: p.runs, rate: p.config.Rate, ahead: p.config.Ahead},
+		&m.thirds); err != nil {
 		return m, err
 	}
 	after, readableStill := serverCPU(m.before.ServerPID)

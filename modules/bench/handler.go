@@ -67,7 +67,8 @@ func (h *Handler) Run(ctx context.Context, call *tasks.Attempt) (json.RawMessage
 	}
 	out := payload(h.settings.Payload, call.TaskExecutionID)
 	if h.observed(call.PipelineExecutionID) {
-		s := Sample{Execution: call.PipelineExecutionID, Index: indexOf(call.TaskName), Begin: begin, End: call.Now().UnixMicro()}
+		s := Sample{Execution: call.PipelineExecutionID, Index: indexOf(call.TaskName), Begin: begin, End: call.Now().
+			UnixMicro()}
 		h.mu.Lock()
 		h.samples = append(h.samples, s)
 		h.mu.Unlock()

@@ -126,7 +126,8 @@ func (m *Member) Finished(kind pipelines.OutcomeKind) {
 		m.last.Store(m.db.Now().UnixMicro())
 		m.tally.add(1)
 	case pipelines.OutcomeFailed:
-		m.tally.fail(fmt.Errorf("a task of the benchmark failed: `sluice bench --keep` leaves its history to be looked at"))
+		m.tally.fail(fmt.Errorf(
+			"a task of the benchmark failed: `sluice bench --keep` leaves its history to be looked at"))
 	}
 }
 

@@ -20,7 +20,8 @@ type params struct {
 func Module(s Settings) fx.Option {
 	return fx.Module("bench",
 		fx.Supply(s),
-		fx.Provide(NewHandler, func(p params) *Bench { return New(Deps{Workers: p.Workers, Handler: p.Handler, Auditor: p.Auditor}) }),
+		fx.Provide(NewHandler,
+			func(p params) *Bench { return New(Deps{Workers: p.Workers, Handler: p.Handler, Auditor: p.Auditor}) }),
 		tasks.ProvideHandler(func(h *Handler) *Handler { return h }),
 	)
 }

@@ -66,7 +66,8 @@ func (p *peer) listen(out io.Reader) {
 		}
 	}
 	p.err = p.cmd.Wait()
-	p.tally.fail(fmt.Errorf("a further process of the benchmark has ended early: %w", errors.Join(errEndedEarly, p.err)))
+	p.tally.fail(fmt.Errorf("a further process of the benchmark has ended early: %w",
+		errors.Join(errEndedEarly, p.err)))
 }
 
 // ask sends a request to the helper and returns its answer.

@@ -28,7 +28,8 @@ func (b *Bench) prepare(ctx context.Context, p Plan) error {
 			return err
 		}
 		l := load{runs: (n + historyEvents - 1) / historyEvents, ahead: prepareAhead}
-		if l.def, err = define(b.deps.Workers.Handlers, "bench-history", graph, definition.Task{Uses: handlerName}); err != nil {
+		if l.def, err = define(b.deps.Workers.Handlers, "bench-history", graph,
+			definition.Task{Uses: handlerName}); err != nil {
 			return err
 		}
 		if err := b.run(ctx, p, "making history", l); err != nil {
@@ -111,7 +112,8 @@ func countEvents(ctx context.Context, d *db.DB, p Plan) (n int64, err error) {
 	if p.config.History == 0 && p.config.Pending == 0 {
 		return 0, nil
 	}
-	err = d.Query(ctx, `SELECT count(*) FROM {execution_events}`, nil, func(scan func(...any) error) error { return scan(&n) })
+	err = d.Query(ctx, `SELECT count(*) FROM {execution_events}`, nil,
+		func(scan func(...any) error) error { return scan(&n) })
 	return n, err
 }
 

@@ -89,15 +89,17 @@ func (m measured) result(p Plan, tenant, database string, ready map[task]int64, 
 	observed := calls(m.account.Samples)
 	r := Result{
 		Database: database, ServerVersion: m.after.Version, ServerSettings: m.after.Settings, Tenant: tenant,
-		Shape: c.Shape, Tasks: p.tasks(), Runs: p.runs, Seconds: round(seconds, 1e6), TasksPerSecond: round(n/seconds, 10),
-		Events: int64(report.Events) - m.events, Transactions: m.account.Transactions,
+		Shape: c.Shape, Tasks: p.tasks(), Runs: p.runs, Seconds: round(seconds, 1e6),
+		TasksPerSecond: round(n/seconds, 10),
+		Events:         int64(report.Events) - m.events, Transactions: m.account.Transactions,
 		ReadyToStart: summarize(waits(observed, ready)), Step: summarize(steps(observed, p.graph)),
 		CPUSeconds: round(m.account.CPUSeconds, 1000), PeakMemory: m.account.PeakMemory,
 		DataPerTask: round(float64(m.after.DataBytes-m.before.DataBytes)/n, 10), Lost: m.account.Lost,
 		Verified: Verified{report.Executions, report.Tasks, report.Events, report.OutboxRows, len(report.Breaches)},
 		Settings: SettingsUsed{
-			Processes: max(c.Processes, 1), Workers: c.Slots, Payload: c.Payload, SleepMS: float64(c.Sleep) / float64(time.Millisecond),
-			Rate: c.Rate, Ahead: c.Ahead, HoldSnapshot: c.HoldSnapshot, Pending: c.Pending, History: c.History,
+			Processes: max(c.Processes, 1), Workers: c.Slots, Payload: c.Payload,
+			SleepMS: float64(c.Sleep) / float64(time.Millisecond),
+			Rate:    c.Rate, Ahead: c.Ahead, HoldSnapshot: c.HoldSnapshot, Pending: c.Pending, History: c.History,
 		},
 		Thirds: m.thirdRates(p), GOMAXPROCS: runtime.GOMAXPROCS(0),
 	}
@@ -155,7 +157,8 @@ func readyTimes(ctx context.Context, d *db.DB, samples []Sample, perRun int) (ma
 		err := d.Query(ctx, `SELECT e.pipeline_execution_id, t.task_name, e.created_at FROM $x
 JOIN {execution_events} AS e ON e.pipeline_execution_id = x.id
 JOIN {task_executions} AS t ON t.id = e.task_execution_id
-WHERE CASE WHEN e.event_type = $type AND e.version = 2 THEN true ELSE false END`, db.Args{"x": db.IDRows(ids[:n]), "type": string(events.TaskMarkedReady)},
+WHERE CASE WHEN e.event_type = $type AND e.version = 2 THEN true ELSE false END`,
+			db.Args{"x": db.IDRows(ids[:n]), "type": string(events.TaskMarkedReady)},
 			func(scan func(...any) error) error {
 				var id dbtype.ID
 				var name string

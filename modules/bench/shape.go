@@ -54,7 +54,8 @@ func (s Shape) Graph(length, width int) ([][]int, error) {
 			width = 1
 		}
 		if length > definition.MaxTasks {
-			return nil, fmt.Errorf("%w: length %d, and a pipeline has at most %d tasks", ErrShape, length, definition.MaxTasks)
+			return nil, fmt.Errorf("%w: length %d, and a pipeline has at most %d tasks", ErrShape, length,
+				definition.MaxTasks)
 		}
 		for range length {
 			rows = append(rows, width)
@@ -108,7 +109,9 @@ func indexOf(name string) int {
 }
 
 // define returns a definition with the given graph, in which all tasks are copies of template.
-func define(catalog definition.HandlerSource, name string, graph [][]int, template definition.Task) (*definition.Definition, error) {
+func define(
+	catalog definition.HandlerSource, name string, graph [][]int, template definition.Task,
+) (*definition.Definition, error) {
 	def := &definition.Definition{Name: name, Tasks: make([]definition.Task, len(graph))}
 	for i, needs := range graph {
 		t := template

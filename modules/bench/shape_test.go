@@ -33,7 +33,16 @@ func TestGraph(t *testing.T) {
 	for _, c := range []struct {
 		shape         Shape
 		length, width int
-	}{{Chain, 100_001, 1}, {Chain, most, 1}, {Wide, 1, 100_001}, {Wide, 1, most}, {FanIn, 1, 100_000}, {Layers, 3, 1000}, {Layers, 3, most}, {Layers, most, most}} {
+	}{
+		{Chain, 100_001, 1},
+		{Chain, most, 1},
+		{Wide, 1, 100_001},
+		{Wide, 1, most},
+		{FanIn, 1, 100_000},
+		{Layers, 3, 1000},
+		{Layers, 3, most},
+		{Layers, most, most},
+	} {
 		if _, err := c.shape.Graph(c.length, c.width); !errors.Is(err, ErrShape) {
 			t.Errorf("%s of %d by %d: %v", c.shape, c.length, c.width, err)
 		}
@@ -62,7 +71,8 @@ func TestPlan(t *testing.T) {
 			t.Fatal(err)
 		}
 		if p.runs != c.runs || p.tasks() != c.total || p.Settings().SampleEvery != c.every {
-			t.Errorf("%s of %d: %d runs, %d tasks, one of %d observed", c.shape, c.tasks, p.runs, p.tasks(), p.Settings().SampleEvery)
+			t.Errorf("%s of %d: %d runs, %d tasks, one of %d observed", c.shape, c.tasks, p.runs, p.tasks(),
+				p.Settings().SampleEvery)
 		}
 	}
 }

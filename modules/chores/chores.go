@@ -42,7 +42,8 @@ func (r *Repository) Acquire(ctx context.Context, name, holder string, every tim
 		n, err := tx.Exec(`INSERT INTO {chores} AS c (name, holder, expires_at) VALUES ($name, $holder, $expires)
 ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
 WHERE (c.holder IS NULL OR c.expires_at <= $now) AND (c.finished_at IS NULL OR c.finished_at <= $due)`, db.Args{
-			"name": name, "holder": holder, "expires": dbtype.NewTime(tx.Now.Add(Lease)), "now": tx.Now, "due": dbtype.NewTime(tx.Now.Add(-every)),
+			"name": name, "holder": holder, "expires": dbtype.NewTime(tx.Now.Add(Lease)), "now": tx.Now,
+			"due": dbtype.NewTime(tx.Now.Add(-every)),
 		})
 		taken = n > 0
 		return err
@@ -69,7 +70,8 @@ func (r *Repository) Release(ctx context.Context, name, holder string, finished 
 		set += `, finished_at = $now`
 	}
 	return wrap("give back the chore "+name, r.db.Transaction(ctx, func(tx db.Tx) error {
-		_, err := tx.Exec(`UPDATE {chores} SET `+set+` WHERE name = $name AND holder = $holder`, db.Args{"name": name, "holder": holder, "now": tx.Now})
+		_, err := tx.Exec(`UPDATE {chores} SET `+set+` WHERE name = $name AND holder = $holder`,
+			db.Args{"name": name, "holder": holder, "now": tx.Now})
 		return err
 	}))
 }
@@ -88,7 +90,8 @@ func (r *Repository) Remove(tx db.Tx, name string) error {
 
 // Find returns a chore. found is false if it has no row.
 func (r *Repository) Find(ctx context.Context, name string) (c JobLease, found bool, err error) {
-	err = r.db.Query(ctx, `SELECT name, holder, expires_at, finished_at FROM {chores} WHERE name = $name`, db.Args{"name": name},
+	err = r.db.Query(ctx, `SELECT name, holder, expires_at, finished_at FROM {chores} WHERE name = $name`,
+		db.Args{"name": name},
 		func(scan func(...any) error) error {
 			found = true
 			return scan(&c.Name, &c.Holder, &c.ExpiresAt, &c.FinishedAt)

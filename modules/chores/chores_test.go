@@ -62,7 +62,8 @@ func TestOneHolder(t *testing.T) {
 		if err := r.Release(t.Context(), "sweep", holder, true); err != nil || take("third", 0) {
 			t.Errorf("who lost it gives it back (%v)", err)
 		}
-		if err := r.Release(t.Context(), "sweep", "other", true); err != nil || take("third", time.Hour) || !take("third", 0) {
+		if err := r.Release(t.Context(), "sweep", "other", true); err != nil || take("third", time.Hour) ||
+			!take("third", 0) {
 			t.Errorf("after its end it is due at another time (%v)", err)
 		}
 	})

@@ -53,7 +53,10 @@ func New(t testing.TB, d *db.DB, handlers ...tasks.Handler) *Stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Stack{DB: d, Events: eventstore.NewRepository(d), Outbox: outbox.NewRepository(d), Leases: leases.NewRepository(d), Handlers: registry}
+	s := &Stack{
+		DB: d, Events: eventstore.NewRepository(d), Outbox: outbox.NewRepository(d),
+		Leases: leases.NewRepository(d), Handlers: registry,
+	}
 	s.Tasks = taskstore.NewRepository(d, s.Events, s.Outbox)
 	s.Pipelines = engine.NewRepository(d, s.Events)
 	s.Engine = engine.NewEngine(d, s.Leases, s.Events, s.Outbox, s.Tasks, s.Pipelines)
@@ -64,7 +67,8 @@ func New(t testing.TB, d *db.DB, handlers ...tasks.Handler) *Stack {
 // Pool makes a pool of workers.
 func (s *Stack) Pool(c workers.Config) *workers.Pool {
 	return workers.New(c, workers.Deps{
-		DB: s.DB, Engine: s.Engine, Tasks: s.Tasks, Outbox: s.Outbox, Leases: s.Leases, Handlers: s.Handlers, Log: zap.NewNop(),
+		DB: s.DB, Engine: s.Engine, Tasks: s.Tasks, Outbox: s.Outbox, Leases: s.Leases, Handlers: s.Handlers,
+		Log: zap.NewNop(),
 	})
 }
 
@@ -119,7 +123,9 @@ func (s *Stack) Wait(t testing.TB, ctx context.Context, id dbtype.ID) pipelines.
 }
 
 // Until waits until a condition holds for an execution.
-func (s *Stack) Until(t testing.TB, ctx context.Context, id dbtype.ID, holds func(pipelines.Execution) bool) pipelines.Execution {
+func (s *Stack) Until(
+	t testing.TB, ctx context.Context, id dbtype.ID, holds func(pipelines.Execution) bool,
+) pipelines.Execution {
 	t.Helper()
 	changed, cancel := s.Engine.Notifier().SubscribeCommits(ctx)
 	defer cancel()

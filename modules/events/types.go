@@ -37,9 +37,11 @@ const Annotation Type = "annotation"
 // Types returns all types, in the order of the lifecycle.
 func Types() []Type {
 	return []Type{
-		TaskCreated, TaskMarkedReady, TaskClaimed, TaskResumed, TaskStarted, TaskDeferred, TaskCompleted, TaskRetryScheduled,
+		TaskCreated, TaskMarkedReady, TaskClaimed, TaskResumed, TaskStarted, TaskDeferred, TaskCompleted,
+		TaskRetryScheduled,
 		TaskFailed, TaskSkipped, TaskReset, TaskAbandoned, TaskCancelled,
-		PipelineStarted, PipelineCompleted, PipelineFailed, PipelinePaused, PipelineResumed, PipelineCancelled, PipelineRestarted,
+		PipelineStarted, PipelineCompleted, PipelineFailed, PipelinePaused, PipelineResumed, PipelineCancelled,
+		PipelineRestarted,
 		Annotation,
 	}
 }

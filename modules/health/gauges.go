@@ -35,22 +35,37 @@ type gauges struct {
 func newGauges(s *Server) *gauges {
 	tenant := []string{"tenant"}
 	return &gauges{
-		server:  s,
-		slots:   prometheus.NewDesc("sluice_slots", "Slots of this process; used by tasks whose outcome is not yet recorded, of all tenants.", []string{"state"}, nil),
-		running: prometheus.NewDesc("sluice_slots_used", "Slots of this process that a tenant's tasks use.", tenant, nil),
+		server: s,
+		slots: prometheus.NewDesc("sluice_slots",
+			"Slots of this process; used by tasks whose outcome is not yet recorded, of all tenants.",
+			[]string{"state"}, nil),
+		running: prometheus.NewDesc("sluice_slots_used", "Slots of this process that a tenant's tasks use.", tenant,
+			nil),
 		limits: prometheus.NewDesc("sluice_handler_slots",
-			"How many tasks of a handler with a limit this process runs at once; used by tasks whose outcome is not yet recorded, of all tenants.",
+			"How many tasks of a handler with a limit this process runs at once; used by tasks whose outcome is not "+
+				"yet recorded, of all tenants.",
 			[]string{"handler", "state"}, nil),
-		formerLimits: prometheus.NewDesc("sluice_handler_places", "Deprecated: use sluice_handler_slots.", []string{"handler", "state"}, nil),
-		lease:        prometheus.NewDesc("sluice_lease_seconds_left", "How long others leave this process a tenant's tasks; negative: expired.", tenant, nil),
-		waiting:      prometheus.NewDesc("sluice_outcomes_waiting", "Outcomes of a tenant's tasks that the database has not taken yet, and that this process tries to record again.", tenant, nil),
-		queued:       prometheus.NewDesc("sluice_outbox_pending", "Tasks of a tenant in the whole database that wait for a worker, due or not.", tenant, nil),
+		formerLimits: prometheus.NewDesc("sluice_handler_places", "Deprecated: use sluice_handler_slots.",
+			[]string{"handler", "state"}, nil),
+		lease: prometheus.NewDesc("sluice_lease_seconds_left",
+			"How long others leave this process a tenant's tasks; negative: expired.", tenant, nil),
+		waiting: prometheus.NewDesc("sluice_outcomes_waiting",
+			"Outcomes of a tenant's tasks that the database has not taken yet, and that this process tries to "+
+				"record again.", tenant, nil),
+		queued: prometheus.NewDesc("sluice_outbox_pending",
+			"Tasks of a tenant in the whole database that wait for a worker, due or not.", tenant, nil),
 		lag: prometheus.NewDesc("sluice_tail_lag_seconds",
-			"How long the oldest open transaction with events has been open: followers of events wait for it. Those of other users are seen by members of pg_monitor.",
+			"How long the oldest open transaction with events has been open: followers of events wait for it. Those "+
+				"of other users are seen by members of pg_monitor.",
 			tenant, nil),
-		formerLag: prometheus.NewDesc("sluice_events_held_back_seconds", "Deprecated: use sluice_tail_lag_seconds.", tenant, nil),
-		oldest:    prometheus.NewDesc("sluice_oldest_transaction_age", "How many transactions have begun on the database's server since the oldest that is open, or that a replication slot keeps.", nil, nil),
-		success:   prometheus.NewDesc("sluice_pipeline_last_success_timestamp_seconds", "When a run of the pipeline last completed, whichever process ended it; missing: none has, or its runs have been removed.", []string{"tenant", "pipeline"}, nil),
+		formerLag: prometheus.NewDesc("sluice_events_held_back_seconds", "Deprecated: use sluice_tail_lag_seconds.",
+			tenant, nil),
+		oldest: prometheus.NewDesc("sluice_oldest_transaction_age",
+			"How many transactions have begun on the database's server since the oldest that is open, or that a "+
+				"replication slot keeps.", nil, nil),
+		success: prometheus.NewDesc("sluice_pipeline_last_success_timestamp_seconds",
+			"When a run of the pipeline last completed, whichever process ended it; missing: none has, or its runs "+
+				"have been removed.", []string{"tenant", "pipeline"}, nil),
 	}
 }
 
@@ -95,7 +110,8 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		}
 		n, err := g.server.deps.Outbox.CountPending(db.WithTenant(limited, p.tenant))
 		if err != nil {
-			to <- prometheus.NewInvalidMetric(g.queued, fmt.Errorf("count the outbox of tenant %s for a scrape: %w", p.tenant, err))
+			to <- prometheus.NewInvalidMetric(g.queued,
+				fmt.Errorf("count the outbox of tenant %s for a scrape: %w", p.tenant, err))
 			continue
 		}
 		to <- gauge(g.queued, float64(n), p.tenant)
@@ -109,7 +125,8 @@ func (g *gauges) successes(ctx context.Context, to chan<- prometheus.Metric) {
 	for _, tenant := range g.server.tenants(ctx) {
 		found, err := g.server.deps.Pipelines.LastSuccesses(db.WithTenant(ctx, tenant), maxNames)
 		if err != nil {
-			to <- prometheus.NewInvalidMetric(g.success, fmt.Errorf("find the last successes of tenant %s for a scrape: %w", tenant, err))
+			to <- prometheus.NewInvalidMetric(g.success,
+				fmt.Errorf("find the last successes of tenant %s for a scrape: %w", tenant, err))
 			return
 		}
 		last := map[string]float64{}
@@ -130,7 +147,8 @@ func (g *gauges) openTransactions(ctx context.Context, to chan<- prometheus.Metr
 	for _, tenant := range g.server.tenants(ctx) {
 		h, err := g.server.deps.DB.OpenTransactions(db.WithTenant(ctx, tenant), "execution_events")
 		if err != nil {
-			to <- prometheus.NewInvalidMetric(g.lag, fmt.Errorf("look for open transactions of tenant %s for a scrape: %w", tenant, err))
+			to <- prometheus.NewInvalidMetric(g.lag,
+				fmt.Errorf("look for open transactions of tenant %s for a scrape: %w", tenant, err))
 			return
 		}
 		lag := h.Lag(g.server.deps.DB.Now()).Seconds()

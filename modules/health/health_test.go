@@ -33,7 +33,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // listen starts a server on a free port for the duration of the test.
 func listen(t *testing.T, d *db.DB, address string, log *zap.Logger) *health.Server {
 	t.Helper()
-	s, err := health.Listen(t.Context(), address, health.Deps{DB: d, Outbox: outbox.NewRepository(d), Pipelines: engine.NewRepository(d, eventstore.NewRepository(d)), Log: log})
+	s, err := health.Listen(t.Context(), address, health.Deps{
+		DB: d, Outbox: outbox.NewRepository(d),
+		Pipelines: engine.NewRepository(d, eventstore.NewRepository(d)), Log: log,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +81,8 @@ func ready(t *testing.T, s *health.Server) map[string]string {
 	if diff := cmp.Diff([]string{"database", "schema", "lease", "start", "accepting"}, names); diff != "" {
 		t.Errorf("checks: %s", diff)
 	}
-	if report.Ready != (status == http.StatusOK) || report.Ready != (len(failing) == 0) || !report.Ready && status != http.StatusServiceUnavailable {
+	if report.Ready != (status == http.StatusOK) || report.Ready != (len(failing) == 0) || !report.Ready &&
+		status != http.StatusServiceUnavailable {
 		t.Errorf("status %d with %s", status, body)
 	}
 	return failing
@@ -161,7 +165,8 @@ func TestNotReadyWithoutDatabase(t *testing.T) {
 		t.Errorf("closed: %v", got)
 	}
 	status, body := get(t, s, "/metrics")
-	if status != http.StatusOK || strings.Contains(body, "\nsluice_outbox_pending{") || !strings.Contains(body, "\nsluice_tasks_claimed_total{tenant=\"default\"} 0") {
+	if status != http.StatusOK || strings.Contains(body, "\nsluice_outbox_pending{") ||
+		!strings.Contains(body, "\nsluice_tasks_claimed_total{tenant=\"default\"} 0") {
 		t.Errorf("/metrics of a closed database: %d\n%s", status, body)
 	}
 }
@@ -169,7 +174,8 @@ func TestNotReadyWithoutDatabase(t *testing.T) {
 func TestAddress(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		":8080": "127.0.0.1:8080", "8080": "127.0.0.1:8080", "0": "127.0.0.1:0", "0.0.0.0:80": "0.0.0.0:80", "[::1]:80": "[::1]:80",
+		":8080": "127.0.0.1:8080", "8080": "127.0.0.1:8080", "0": "127.0.0.1:0", "0.0.0.0:80": "0.0.0.0:80",
+		"[::1]:80":        "[::1]:80",
 		"localhost:65535": "localhost:65535",
 	} {
 		if got, err := health.Address(in); err != nil || got != want {
@@ -197,8 +203,12 @@ func TestListen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = health.Listen(t.Context(), "0.0.0.0:"+port, health.Deps{DB: d, Outbox: outbox.NewRepository(d), Pipelines: engine.NewRepository(d, eventstore.NewRepository(d)), Log: zap.NewNop()})
-	if !errors.Is(err, health.ErrAddress) || err.Error() != "cannot listen on 0.0.0.0:"+port+": bind: address already in use" {
+	_, err = health.Listen(t.Context(), "0.0.0.0:"+port, health.Deps{
+		DB: d, Outbox: outbox.NewRepository(d),
+		Pipelines: engine.NewRepository(d, eventstore.NewRepository(d)), Log: zap.NewNop(),
+	})
+	if !errors.Is(err, health.ErrAddress) || err.Error() != "cannot listen on 0.0.0.0:"+port+
+		": bind: address already in use" {
 		t.Errorf("a taken port: %v", err)
 	}
 	for _, path := range []string{"/", "/livez/", "/debug/pprof/"} {

@@ -45,8 +45,9 @@ const tenantLabel = "tenant"
 
 // outcomes are the label values of an attempt's result. A failed attempt may be followed by another.
 var outcomes = map[pipelines.OutcomeKind]string{
-	pipelines.OutcomeSucceeded: "completed", pipelines.OutcomeFailed: "failed", pipelines.OutcomeDeferred: "deferred", pipelines.OutcomeReleased: "released",
-	pipelines.OutcomeSkipped: "skipped",
+	pipelines.OutcomeSucceeded: "completed", pipelines.OutcomeFailed: "failed", pipelines.OutcomeDeferred: "deferred",
+	pipelines.OutcomeReleased: "released",
+	pipelines.OutcomeSkipped:  "skipped",
 }
 
 // Buckets in seconds. Transactions take milliseconds; tasks may take any time.
@@ -58,31 +59,46 @@ var (
 
 func newMetrics(s *Server) *metrics {
 	m := &metrics{
-		registry:  prometheus.NewRegistry(),
-		claimed:   counter("sluice_tasks_claimed_total", "Tasks that this process has claimed."),
-		finished:  counter("sluice_tasks_finished_total", "Attempts whose outcome has been recorded, by outcome; a failed one may be tried again.", "outcome"),
-		lost:      counter("sluice_claims_lost_total", "Attempts whose claim was lost, so that their outcome changed nothing."),
-		recovered: counter("sluice_recovered_tasks_total", "Tasks that this process has taken back from workers whose leases had expired."),
-		stuck:     counter("sluice_failed_recoveries_total", "Tries of this process to take an execution's tasks back from lost workers that failed."),
-		unstarted: counter("sluice_tasks_not_started_total", "Tasks that were given back because this process could not start them."),
-		claim:     histogram("sluice_claim_seconds", "Transactions that claim, those that got nothing included.", transactionBuckets),
-		record:    histogram("sluice_record_seconds", "From the first try to record a group of outcomes to its commit.", transactionBuckets),
-		task:      histogram("sluice_task_seconds", "How long handlers ran, by handler.", taskBuckets, "handler"),
+		registry: prometheus.NewRegistry(),
+		claimed:  counter("sluice_tasks_claimed_total", "Tasks that this process has claimed."),
+		finished: counter("sluice_tasks_finished_total",
+			"Attempts whose outcome has been recorded, by outcome; a failed one may be tried again.", "outcome"),
+		lost: counter("sluice_claims_lost_total",
+			"Attempts whose claim was lost, so that their outcome changed nothing."),
+		recovered: counter("sluice_recovered_tasks_total",
+			"Tasks that this process has taken back from workers whose leases had expired."),
+		stuck: counter("sluice_failed_recoveries_total",
+			"Tries of this process to take an execution's tasks back from lost workers that failed."),
+		unstarted: counter("sluice_tasks_not_started_total",
+			"Tasks that were given back because this process could not start them."),
+		claim: histogram("sluice_claim_seconds", "Transactions that claim, those that got nothing included.",
+			transactionBuckets),
+		record: histogram("sluice_record_seconds", "From the first try to record a group of outcomes to its commit.",
+			transactionBuckets),
+		task: histogram("sluice_task_seconds", "How long handlers ran, by handler.", taskBuckets, "handler"),
 	}
-	m.wait = histogram("sluice_queue_wait_seconds", "From when a task was due to its claim, by queue and handler; 0 for what is claimed as it becomes ready.", taskBuckets, "queue", "handler")
-	m.runs = counter("sluice_runs_total", "Runs that have ended, by pipeline and status: those that this process has ended, and those of processes without metrics that it has learnt of.", "pipeline", "status")
-	m.run = histogram("sluice_run_seconds", "From the creation of runs to their end, by pipeline.", runBuckets, "pipeline")
-	m.registry.MustRegister(m.wait, m.runs, m.run, m.claimed, m.finished, m.lost, m.recovered, m.stuck, m.unstarted, m.claim, m.record, m.task, newGauges(s),
+	m.wait = histogram("sluice_queue_wait_seconds",
+		"From when a task was due to its claim, by queue and handler; 0 for what is claimed as it becomes ready.",
+		taskBuckets, "queue", "handler")
+	m.runs = counter("sluice_runs_total",
+		"Runs that have ended, by pipeline and status: those that this process has ended, and those of processes "+
+			"without metrics that it has learnt of.", "pipeline", "status")
+	m.run = histogram("sluice_run_seconds", "From the creation of runs to their end, by pipeline.", runBuckets,
+		"pipeline")
+	m.registry.MustRegister(m.wait, m.runs, m.run, m.claimed, m.finished, m.lost, m.recovered, m.stuck, m.unstarted,
+		m.claim, m.record, m.task, newGauges(s),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{tenantLabel}, labels...))
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help},
+		append([]string{tenantLabel}, labels...))
 }
 
 func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, append([]string{tenantLabel}, labels...))
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets},
+		append([]string{tenantLabel}, labels...))
 }
 
 // of returns the observer of a tenant. Counters without further labels, and those of outcomes, start at 0, because a
@@ -90,7 +106,8 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 func (m *metrics) of(tenant string) *observer {
 	labels := prometheus.Labels{tenantLabel: tenant}
 	o := &observer{
-		claimed: m.claimed.With(labels), lost: m.lost.With(labels), recovered: m.recovered.With(labels), stuck: m.stuck.With(labels),
+		claimed: m.claimed.With(labels), lost: m.lost.With(labels), recovered: m.recovered.With(labels),
+		stuck:     m.stuck.With(labels),
 		unstarted: m.unstarted.With(labels),
 		claim:     m.claim.With(labels), record: m.record.With(labels),
 		finished: m.finished.MustCurryWith(labels), task: m.task.MustCurryWith(labels),
@@ -107,7 +124,8 @@ func (m *metrics) of(tenant string) *observer {
 func (m *metrics) forget(tenant string) {
 	labels := prometheus.Labels{tenantLabel: tenant}
 	for _, v := range []*prometheus.MetricVec{
-		m.claimed.MetricVec, m.finished.MetricVec, m.lost.MetricVec, m.recovered.MetricVec, m.stuck.MetricVec, m.unstarted.MetricVec, m.claim.MetricVec, m.record.MetricVec, m.task.MetricVec,
+		m.claimed.MetricVec, m.finished.MetricVec, m.lost.MetricVec, m.recovered.MetricVec, m.stuck.MetricVec,
+		m.unstarted.MetricVec, m.claim.MetricVec, m.record.MetricVec, m.task.MetricVec,
 		m.wait.MetricVec, m.runs.MetricVec, m.run.MetricVec,
 	} {
 		v.DeletePartialMatch(labels)

@@ -54,22 +54,31 @@ func ofDefault(name string) string { return name + `{tenant="default"}` }
 
 // expected lists the series of a worker on which every event has occurred, each above 0.
 var expected = []string{
-	ofDefault("sluice_tasks_claimed_total"), ofDefault("sluice_claims_lost_total"), ofDefault("sluice_recovered_tasks_total"),
+	ofDefault("sluice_tasks_claimed_total"), ofDefault("sluice_claims_lost_total"),
+	ofDefault("sluice_recovered_tasks_total"),
 	ofDefault("sluice_outbox_pending"), ofDefault("sluice_lease_seconds_left"), ofDefault("sluice_slots_used"),
-	`sluice_tasks_finished_total{outcome="completed",tenant="default"}`, `sluice_tasks_finished_total{outcome="failed",tenant="default"}`,
-	`sluice_tasks_finished_total{outcome="deferred",tenant="default"}`, `sluice_tasks_finished_total{outcome="released",tenant="default"}`,
+	`sluice_tasks_finished_total{outcome="completed",tenant="default"}`,
+	`sluice_tasks_finished_total{outcome="failed",tenant="default"}`,
+	`sluice_tasks_finished_total{outcome="deferred",tenant="default"}`,
+	`sluice_tasks_finished_total{outcome="released",tenant="default"}`,
 	`sluice_slots{state="used"}`, `sluice_slots{state="free"}`,
 	`sluice_handler_slots{handler="scripted",state="used"}`, `sluice_handler_slots{handler="scripted",state="free"}`,
 	`sluice_handler_places{handler="scripted",state="used"}`, `sluice_handler_places{handler="scripted",state="free"}`,
-	ofDefault("sluice_claim_seconds_count"), ofDefault("sluice_record_seconds_count"), `sluice_task_seconds_count{handler="scripted",tenant="default"}`,
+	ofDefault("sluice_claim_seconds_count"), ofDefault("sluice_record_seconds_count"),
+	`sluice_task_seconds_count{handler="scripted",tenant="default"}`,
 	`sluice_queue_wait_seconds_count{handler="scripted",queue="default",tenant="default"}`,
-	`sluice_runs_total{pipeline="mixed",status="Failed",tenant="default"}`, `sluice_runs_total{pipeline="lost",status="Completed",tenant="default"}`,
-	`sluice_runs_total{pipeline="hang",status="Cancelled",tenant="default"}`, `sluice_run_seconds_count{pipeline="mixed",tenant="default"}`,
+	`sluice_runs_total{pipeline="mixed",status="Failed",tenant="default"}`,
+	`sluice_runs_total{pipeline="lost",status="Completed",tenant="default"}`,
+	`sluice_runs_total{pipeline="hang",status="Cancelled",tenant="default"}`,
+	`sluice_run_seconds_count{pipeline="mixed",tenant="default"}`,
 	`sluice_pipeline_last_success_timestamp_seconds{pipeline="lost",tenant="default"}`,
 }
 
 // ofTransactions are the metrics that only a server with open transactions has. TestHeldBack covers them.
-var ofTransactions = []string{"sluice_tail_lag_seconds", "sluice_events_held_back_seconds", "sluice_oldest_transaction_age"}
+var ofTransactions = []string{
+	"sluice_tail_lag_seconds", "sluice_events_held_back_seconds",
+	"sluice_oldest_transaction_age",
+}
 
 // ofFaults are the metrics that only an outage or a damaged database raises.
 var ofFaults = []string{"sluice_failed_recoveries_total", "sluice_outcomes_waiting", "sluice_tasks_not_started_total"}
@@ -86,14 +95,20 @@ func TestHeldBack(t *testing.T) {
 	}
 	rolledBack := errors.New("rolled back")
 	err := d.Transaction(t.Context(), func(tx db.Tx) error {
-		e := events.Event{PipelineExecutionID: dbtype.NewID(), EventType: events.Annotation, EventData: dbtype.JSON("{}")}
+		e := events.Event{
+			PipelineExecutionID: dbtype.NewID(), EventType: events.Annotation,
+			EventData: dbtype.JSON("{}"),
+		}
 		eventstore.NewRepository(d).Append(tx, []events.Event{e})
 		if err := tx.SendBatch(); err != nil {
 			return err
 		}
 		// Other transactions begin on the same server in the meantime.
 		dbtest.Eventually(t, "it shows", func() bool {
-			if err := d.Transaction(t.Context(), func(other db.Tx) error { return leases.NewRepository(d).Delete(other, []string{"nobody"}) }); err != nil {
+			if err := d.Transaction(t.Context(), func(other db.Tx) error {
+				return leases.NewRepository(d).
+					Delete(other, []string{"nobody"})
+			}); err != nil {
 				t.Error(err)
 			}
 			v := look()
@@ -120,13 +135,17 @@ func TestEveryMetricAppears(t *testing.T) {
 		stack := enginetest.New(t, base.DB, &enginetest.Scripted{}, later())
 		server := listen(t, base.DB, "127.0.0.1:0", zap.NewNop())
 		loseOne(t, stack)
-		pool := stack.Pool(workers.Config{Slots: 3, HandlerLimits: map[string]int{"scripted": 2}, Lease: 900 * time.Millisecond, Drain: time.Millisecond, Observer: server.Observer(db.DefaultTenant)})
+		pool := stack.Pool(workers.Config{
+			Slots: 3, HandlerLimits: map[string]int{"scripted": 2},
+			Lease: 900 * time.Millisecond, Drain: time.Millisecond, Observer: server.Observer(db.DefaultTenant),
+		})
 		server.Watch(db.DefaultTenant, pool)
 		working, stop := context.WithCancel(ctx)
 		done := make(chan error, 1)
 		go func() { done <- pool.Run(working) }()
 
-		stack.Wait(t, ctx, stack.Start(t, ctx, stack.Define(t, "mixed", step("a", `["ok"]`), step("b", `["error"]`), definition.Task{ID: "c", Uses: "later"}), ""))
+		stack.Wait(t, ctx, stack.Start(t, ctx, stack.Define(t, "mixed", step("a", `["ok"]`), step("b", `["error"]`),
+			definition.Task{ID: "c", Uses: "later"}), ""))
 		hang := stack.Define(t, "hang", step("h", `["hang", "ok"]`))
 		lost := engine.ControlRequest{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
 		running := func(id engine.ControlRequest) func() bool {
@@ -145,7 +164,8 @@ func TestEveryMetricAppears(t *testing.T) {
 		given := engine.ControlRequest{ID: stack.Start(t, ctx, hang, ""), Actor: "test"}
 		dbtest.Eventually(t, "it hangs again", running(given))
 		other := enginetest.New(t, base.DB, &strange{})
-		waiting := engine.ControlRequest{ID: other.Start(t, ctx, other.Define(t, "strange", definition.Task{ID: "s", Uses: "strange"}), ""), Actor: "test"}
+		waiting := engine.ControlRequest{ID: other.Start(t, ctx,
+			other.Define(t, "strange", definition.Task{ID: "s", Uses: "strange"}), ""), Actor: "test"}
 
 		seen := map[string]bool{}
 		look := func() bool {
@@ -172,7 +192,8 @@ func TestEveryMetricAppears(t *testing.T) {
 				t.Errorf("%s never rose above 0", name)
 			}
 		}
-		if _, body := get(t, server, "/metrics"); !strings.Contains(body, "\ngo_goroutines ") || !strings.Contains(body, "\nprocess_open_fds ") {
+		if _, body := get(t, server, "/metrics"); !strings.Contains(body, "\ngo_goroutines ") ||
+			!strings.Contains(body, "\nprocess_open_fds ") {
 			t.Error("nothing of the Go runtime and the process")
 		}
 		for _, o := range []engine.ControlRequest{given, waiting} {
@@ -258,12 +279,16 @@ func loseOne(t *testing.T, s *enginetest.Stack) {
 	t.Helper()
 	ctx := context.Background()
 	s.Start(t, ctx, s.Define(t, "lost", step("x", `["ok"]`)), "")
-	expires, err := s.Leases.Register(ctx, leases.Worker{ID: "dead", Hostname: "here", Slots: 1, Handlers: "scripted", Queues: tasks.DefaultQueue}, time.Second)
+	expires, err := s.Leases.Register(ctx, leases.Worker{
+		ID: "dead", Hostname: "here", Slots: 1, Handlers: "scripted",
+		Queues: tasks.DefaultQueue,
+	}, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	claims, err := s.Engine.Claim(ctx, engine.ClaimRequest{
-		Worker: "dead", LeaseExpiresAt: expires, Want: outbox.ClaimFilter{Handlers: []string{"scripted"}, Queues: []string{tasks.DefaultQueue}, Limit: 1},
+		Worker: "dead", LeaseExpiresAt: expires,
+		Want: outbox.ClaimFilter{Handlers: []string{"scripted"}, Queues: []string{tasks.DefaultQueue}, Limit: 1},
 	})
 	if err != nil || len(claims) != 1 {
 		t.Fatalf("%d claims, %v", len(claims), err)

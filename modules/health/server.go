@@ -66,14 +66,20 @@ func Listen(ctx context.Context, address string, d Deps) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w on %s: %w", ErrAddress, address, rootOf(err))
 	}
-	s := &Server{deps: d, base: context.WithoutCancel(ctx), listener: listener, ended: make(chan struct{}), pools: map[string]*workers.Pool{}}
+	s := &Server{
+		deps: d, base: context.WithoutCancel(ctx), listener: listener, ended: make(chan struct{}),
+		pools: map[string]*workers.Pool{},
+	}
 	s.metrics = newMetrics(s)
 	s.http = &http.Server{
-		Handler: s.routes(), ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeader, ErrorLog: zap.NewStdLog(d.Log), BaseContext: func(net.Listener) context.Context { return s.base },
+		Handler: s.routes(), ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout:    idleTimeout,
+		MaxHeaderBytes: maxHeader, ErrorLog: zap.NewStdLog(d.Log),
+		BaseContext: func(net.Listener) context.Context { return s.base },
 	}
 	if !isLoopback(listener.Addr()) {
-		d.Log.Warn("health and metrics are open to other machines: nobody is asked for credentials", zap.Stringer("listen", listener.Addr()))
+		d.Log.Warn("health and metrics are open to other machines: nobody is asked for credentials",
+			zap.Stringer("listen", listener.Addr()))
 	}
 	go s.serve()
 	return s, nil

@@ -13,7 +13,8 @@ import (
 
 // created starts a run of tasks, each with its dependencies as a JSON list.
 func created(tasks ...[2]string) *told {
-	h := tell().add(0, "", events.PipelineStarted, "", fmt.Sprintf(`{"pipeline": "p", "definition_version": "v", "task_count": %d}`, len(tasks)))
+	h := tell().add(0, "", events.PipelineStarted, "",
+		fmt.Sprintf(`{"pipeline": "p", "definition_version": "v", "task_count": %d}`, len(tasks)))
 	for _, x := range tasks {
 		h.add(0, x[0], events.TaskCreated, "", fmt.Sprintf(
 			`{"id": %q, "uses": "shell", "needs": %s, "trigger_rule": "all_done", "max_attempts": 1}`, x[0], x[1]))
@@ -74,7 +75,8 @@ func TestCriticalPath(t *testing.T) {
 	if diff := cmp.Diff([]string{"a 0-3", "b 3-9", "d 9-12"}, h.path(t, 12)); diff != "" {
 		t.Errorf("with d under way:\n%s", diff)
 	}
-	h.done(14, "d", "1").add(14, "", events.PipelineCompleted, "w", `{"counts": {"Completed": 5}, "duration_ms": 14000}`)
+	h.done(14, "d", "1").
+		add(14, "", events.PipelineCompleted, "w", `{"counts": {"Completed": 5}, "duration_ms": 14000}`)
 	if diff := cmp.Diff([]string{"a 0-3", "b 3-9", "d 9-14"}, h.path(t, 50)); diff != "" {
 		t.Errorf("at the end:\n%s", diff)
 	}
@@ -85,10 +87,13 @@ func TestCriticalPath(t *testing.T) {
 func TestCriticalPathAfterARetry(t *testing.T) {
 	t.Parallel()
 	ended := `{"counts": {}, "duration_ms": 1, "error": "x"}`
-	h := created([2]string{"a", `[]`}, [2]string{"clean", `["a"]`}, [2]string{"after", `["clean", "a"]`}).ready(0, "a").claim(1, "a", "1").
-		failed(4, "a", "1").ready(4, "clean").claim(5, "clean", "1").done(7, "clean", "1").ready(7, "after").claim(7, "after", "1").failed(8, "after", "1").
+	h := created([2]string{"a", `[]`}, [2]string{"clean", `["a"]`}, [2]string{"after", `["clean", "a"]`}).ready(0, "a").
+		claim(1, "a", "1").
+		failed(4, "a", "1").ready(4, "clean").claim(5, "clean", "1").done(7, "clean", "1").ready(7, "after").
+		claim(7, "after", "1").failed(8, "after", "1").
 		add(8, "", events.PipelineFailed, "w", ended).
-		add(20, "", events.PipelineRestarted, "", `{"tasks": ["a", "after"]}`).reopened(20, "a", "2").reopened(20, "after", "2").ready(20, "a").
+		add(20, "", events.PipelineRestarted, "", `{"tasks": ["a", "after"]}`).reopened(20, "a", "2").
+		reopened(20, "after", "2").ready(20, "a").
 		claim(21, "a", "2")
 	if diff := cmp.Diff([]string{"a 0-22"}, h.path(t, 22)); diff != "" {
 		t.Errorf("so far:\n%s", diff)
@@ -106,7 +111,11 @@ func TestCriticalPathAfterARetry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []history.CriticalStep{{TaskName: "a", From: moment(0), To: moment(4)}, {TaskName: "clean", From: moment(4), To: moment(7)}, {TaskName: "after", From: moment(7), To: moment(8)}}
+	want := []history.CriticalStep{
+		{TaskName: "a", From: moment(0), To: moment(4)},
+		{TaskName: "clean", From: moment(4), To: moment(7)},
+		{TaskName: "after", From: moment(7), To: moment(8)},
+	}
 	if diff := cmp.Diff(want, line.Critical); diff != "" {
 		t.Errorf("before the retry:\n%s", diff)
 	}

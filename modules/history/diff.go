@@ -96,7 +96,10 @@ func pair(first, second *time.Duration) Pair {
 // Compare returns how the second run differs from the first. Tasks are matched by name. It returns errors of
 // Run.Outputs.
 func Compare(first, second Run) (Comparison, error) {
-	c := Comparison{Differences: compareExecutions(first.Execution, second.Execution), Durations: []TaskTime{}, Critical: []KindTime{}}
+	c := Comparison{
+		Differences: compareExecutions(first.Execution, second.Execution), Durations: []TaskTime{},
+		Critical: []KindTime{},
+	}
 	in1, in2 := byName(first.Tasks), byName(second.Tasks)
 	for part := range slices.Chunk(first.Tasks, tasks.OutputsAtOnce) {
 		list, err := compareParts(&first, &second, part, in2)
@@ -192,7 +195,8 @@ func compareTimes(first, second *Timeline) []TaskTime {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b TaskTime) int {
-		return cmp.Or(cmp.Compare(max(b.DeltaMS, -b.DeltaMS), max(a.DeltaMS, -a.DeltaMS)), cmp.Compare(a.TaskName, b.TaskName))
+		return cmp.Or(cmp.Compare(max(b.DeltaMS, -b.DeltaMS), max(a.DeltaMS, -a.DeltaMS)),
+			cmp.Compare(a.TaskName, b.TaskName))
 	})
 	return list
 }

@@ -18,7 +18,8 @@ func TestFoldOfABrokenHistory(t *testing.T) {
 	h := begin().claim(2, "a", "1").
 		add(3, "b", events.TaskFailed, "w", `{"attempt": 1, "error": "x", "error_kind": "exit"}`). // illegal
 		add(4, "a", events.TaskFailed, "w", `{"attempt": 1, "error": "no", "error_kind": "exit", "exit_code": 7}`).
-		add(5, "", events.PipelinePaused, "", `{"reason": "why"}`).add(6, "", events.PipelineCancelled, "", `{"reason": ""}`)
+		add(5, "", events.PipelinePaused, "", `{"reason": "why"}`).
+		add(6, "", events.PipelineCancelled, "", `{"reason": ""}`)
 	for name, list := range map[string][]events.Event{"illegal": h.list, "a gap": append(h.list[:3:3], h.list[4:]...)} {
 		p := history.Fold(list)
 		if _, err := p.State(); !errors.Is(err, history.ErrBroken) {

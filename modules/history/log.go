@@ -54,7 +54,10 @@ func New(list []events.Event) (*Log, error) {
 func order(list []events.Event) *Log {
 	sorted := slices.Clone(list)
 	slices.SortFunc(sorted, func(a, b events.Event) int { return cmp.Compare(a.SequenceNum, b.SequenceNum) })
-	o := ordering{out: make([]events.Event, 0, len(sorted)), done: map[dbtype.ID]int64{}, early: map[dbtype.ID]map[int64]events.Event{}}
+	o := ordering{
+		out: make([]events.Event, 0, len(sorted)), done: map[dbtype.ID]int64{},
+		early: map[dbtype.ID]map[int64]events.Event{},
+	}
 	l := &Log{last: map[int64]int{}, broken: o.all(sorted)}
 	l.events = o.out
 	if l.broken != nil {

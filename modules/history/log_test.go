@@ -33,8 +33,9 @@ func (h *told) add(second int, task string, kind events.Type, worker, data strin
 		h.ids[task] = dbtype.NewID()
 	}
 	e := events.Event{
-		SequenceNum: int64(len(h.list) + 1), PipelineExecutionID: h.run, TaskExecutionID: h.ids[task], EventType: kind, EventData: dbtype.JSON(data),
-		WorkerID: dbtype.Text(worker), CreatedAt: moment(second),
+		SequenceNum: int64(len(h.list) + 1), PipelineExecutionID: h.run, TaskExecutionID: h.ids[task], EventType: kind,
+		EventData: dbtype.JSON(data),
+		WorkerID:  dbtype.Text(worker), CreatedAt: moment(second),
 	}
 	if kind != events.Annotation {
 		h.seen[task]++
@@ -51,14 +52,18 @@ func moment(second int) dbtype.Time {
 
 // begin starts a run of the tasks a and b, where b needs a, and makes a ready.
 func begin() *told {
-	return tell().add(0, "", events.PipelineStarted, "", `{"pipeline": "p", "definition_version": "v", "task_count": 2}`).
-		add(0, "a", events.TaskCreated, "", `{"id": "a", "uses": "shell", "queue": "default", "priority": "high", "needs": [], "trigger_rule": "all_success", "max_attempts": 2}`).
-		add(0, "b", events.TaskCreated, "", `{"id": "b", "uses": "shell", "queue": "default", "priority": "low", "needs": ["a"], "trigger_rule": "all_success", "max_attempts": 1}`).
+	return tell().add(0, "", events.PipelineStarted, "",
+		`{"pipeline": "p", "definition_version": "v", "task_count": 2}`).
+		add(0, "a", events.TaskCreated, "",
+			`{"id": "a", "uses": "shell", "queue": "default", "priority": "high", "needs": [], "trigger_rule": "all_success", "max_attempts": 2}`).
+		add(0, "b", events.TaskCreated, "",
+			`{"id": "b", "uses": "shell", "queue": "default", "priority": "low", "needs": ["a"], "trigger_rule": "all_success", "max_attempts": 1}`).
 		add(0, "a", events.TaskMarkedReady, "", `{"available_at": "2026-11-22T08:00:00.000000Z"}`)
 }
 
 func (h *told) claim(second int, task, attempt string) *told {
-	return h.add(second, task, events.TaskClaimed, "w", `{"attempt": `+attempt+`, "lease_expires_at": "2026-11-22T09:00:00.000000Z"}`).
+	return h.add(second, task, events.TaskClaimed, "w", `{"attempt": `+attempt+
+		`, "lease_expires_at": "2026-11-22T09:00:00.000000Z"}`).
 		add(second, task, events.TaskStarted, "w", `{"attempt": `+attempt+`}`)
 }
 
@@ -141,7 +146,8 @@ func TestReadingOrderDoesNotMatter(t *testing.T) {
 			rt.Errorf("%v\n%s", err, diff)
 		}
 	})
-	if want.Tasks[1].RemainingDependencies != 0 || len(want.Outbox) != 1 || want.Tasks[0].Priority != 0 || want.Tasks[1].Priority != 2 {
+	if want.Tasks[1].RemainingDependencies != 0 || len(want.Outbox) != 1 || want.Tasks[0].Priority != 0 ||
+		want.Tasks[1].Priority != 2 {
 		t.Errorf("state: %+v", want)
 	}
 }
@@ -154,7 +160,8 @@ func TestBrokenHistories(t *testing.T) {
 	illegal := begin().add(1, "b", events.TaskFailed, "w", `{"attempt": 1, "error": "x", "error_kind": "exit"}`).list
 	unreadable := begin().add(1, "a", events.TaskClaimed, "w", `[]`).list
 	for name, list := range map[string][]events.Event{
-		"a gap": append(append([]events.Event{}, whole[:4]...), whole[5]), "a repeat": twice, "no such transition": illegal, "no data": unreadable,
+		"a gap": append(append([]events.Event{}, whole[:4]...), whole[5]), "a repeat": twice,
+		"no such transition": illegal, "no data": unreadable,
 		"no beginning": whole[1:2],
 	} {
 		if s, err := history.Fold(list).State(); !errors.Is(err, history.ErrBroken) {
@@ -181,17 +188,22 @@ func TestBrokenHistories(t *testing.T) {
 func TestSegments(t *testing.T) {
 	t.Parallel()
 	h := begin().claim(1, "a", "1").
-		add(3, "a", events.TaskRetryScheduled, "w", `{"attempt": 1, "next_attempt": 2, "error": "x", "error_kind": "exit", "delay_ms": 2000, "retry_at": "2026-11-22T08:00:05.000000Z"}`).
+		add(3, "a", events.TaskRetryScheduled, "w",
+			`{"attempt": 1, "next_attempt": 2, "error": "x", "error_kind": "exit", "delay_ms": 2000, "retry_at": "2026-11-22T08:00:05.000000Z"}`).
 		claim(6, "a", "2").
-		add(8, "a", events.TaskDeferred, "w", `{"attempt": 2, "resume_at": "2026-11-22T08:00:10.000000Z", "reason": "not yet"}`).
+		add(8, "a", events.TaskDeferred, "w",
+			`{"attempt": 2, "resume_at": "2026-11-22T08:00:10.000000Z", "reason": "not yet"}`).
 		add(9, "", events.PipelinePaused, "", `{"reason": ""}`).add(11, "", events.PipelineResumed, "", `{}`).
 		add(12, "a", events.TaskClaimed, "w", `{"attempt": 2, "lease_expires_at": "2026-11-22T09:00:00.000000Z"}`).
-		add(12, "a", events.TaskResumed, "w", `{"deferred_for": 4000}`).add(12, "a", events.TaskStarted, "w", `{"attempt": 2}`).
-		add(13, "a", events.TaskReset, "", `{"cause": "lease_expired", "worker": "w", "recoveries": 1, "available_at": "2026-11-22T08:00:13.000000Z"}`).
+		add(12, "a", events.TaskResumed, "w", `{"deferred_for": 4000}`).
+		add(12, "a", events.TaskStarted, "w", `{"attempt": 2}`).
+		add(13, "a", events.TaskReset, "",
+			`{"cause": "lease_expired", "worker": "w", "recoveries": 1, "available_at": "2026-11-22T08:00:13.000000Z"}`).
 		claim(14, "a", "3").
 		add(15, "a", events.TaskFailed, "w", `{"attempt": 3, "error": "x", "error_kind": "exit"}`).
 		add(15, "b", events.TaskSkipped, "w", `{"reason": "upstream_failed", "rule": "all_success", "detail": ""}`).
-		add(15, "", events.PipelineFailed, "w", `{"counts": {"Failed": 1, "Skipped": 1}, "duration_ms": 15000, "error": "x"}`).
+		add(15, "", events.PipelineFailed, "w",
+			`{"counts": {"Failed": 1, "Skipped": 1}, "duration_ms": 15000, "error": "x"}`).
 		add(20, "", events.PipelineRestarted, "", `{"tasks": ["a", "b"]}`).
 		add(20, "a", events.TaskReset, "", `{"cause": "operator", "recoveries": 0, "max_attempts": 5}`).
 		add(20, "b", events.TaskReset, "", `{"cause": "operator", "recoveries": 0, "max_attempts": 1}`).
@@ -202,13 +214,19 @@ func TestSegments(t *testing.T) {
 		t.Fatal(err)
 	}
 	seg := func(k history.Kind, from, to, attempt int, result string) history.Segment {
-		return history.Segment{Kind: k, From: moment(from), To: moment(to), Attempt: attempt, Result: dbtype.Text(result)}
+		return history.Segment{
+			Kind: k, From: moment(from), To: moment(to), Attempt: attempt,
+			Result: dbtype.Text(result),
+		}
 	}
 	want := []history.TaskTimeline{
 		{TaskExecutionID: h.ids["a"], TaskName: "a", Status: tasks.Running, Segments: []history.Segment{
-			seg(history.Queued, 0, 1, 1, ""), seg(history.Running, 1, 3, 1, "Failed"), seg(history.BackingOff, 3, 5, 2, ""), seg(history.Queued, 5, 6, 2, ""),
-			seg(history.Running, 6, 8, 2, "Deferred"), seg(history.Deferred, 8, 9, 2, ""), seg(history.Paused, 9, 11, 2, ""), seg(history.Queued, 11, 12, 2, ""),
-			seg(history.Running, 12, 13, 2, "Lost"), seg(history.Queued, 13, 14, 3, ""), seg(history.Running, 14, 15, 3, "Failed"), seg(history.Ended, 15, 20, 3, ""),
+			seg(history.Queued, 0, 1, 1, ""), seg(history.Running, 1, 3, 1, "Failed"),
+			seg(history.BackingOff, 3, 5, 2, ""), seg(history.Queued, 5, 6, 2, ""),
+			seg(history.Running, 6, 8, 2, "Deferred"), seg(history.Deferred, 8, 9, 2, ""),
+			seg(history.Paused, 9, 11, 2, ""), seg(history.Queued, 11, 12, 2, ""),
+			seg(history.Running, 12, 13, 2, "Lost"), seg(history.Queued, 13, 14, 3, ""),
+			seg(history.Running, 14, 15, 3, "Failed"), seg(history.Ended, 15, 20, 3, ""),
 			seg(history.Queued, 20, 22, 4, ""), seg(history.Running, 22, 25, 4, ""),
 		}},
 		{TaskExecutionID: h.ids["b"], TaskName: "b", Status: tasks.NotStarted, Segments: []history.Segment{
@@ -218,7 +236,8 @@ func TestSegments(t *testing.T) {
 	if diff := cmp.Diff(want, line.Rows); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]history.CriticalStep{{TaskName: "a", From: moment(0), To: moment(25)}}, line.Critical); diff != "" {
+	if diff := cmp.Diff([]history.CriticalStep{{TaskName: "a", From: moment(0), To: moment(25)}},
+		line.Critical); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -227,7 +246,8 @@ func TestSegments(t *testing.T) {
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	run := func(seconds int) history.Run {
-		h := begin().claim(1, "a", "1").add(1+seconds, "a", events.TaskCompleted, "w", `{"attempt": 1, "duration_ms": 1}`)
+		h := begin().claim(1, "a", "1").
+			add(1+seconds, "a", events.TaskCompleted, "w", `{"attempt": 1, "duration_ms": 1}`)
 		state, err := history.Fold(h.list).State()
 		if err != nil {
 			t.Fatal(err)
@@ -266,13 +286,17 @@ func TestCompare(t *testing.T) {
 		list[i].First, list[i].Second = number(list[i].First), number(list[i].Second)
 	}
 	want := []brief{
-		{"", "input.n", "9007199254740993", "9007199254740992"}, {"a", "output.rows", "3", "4"}, {"b", "task", tasks.NotStarted, nil}, {"c", "task", nil, tasks.NotStarted},
+		{"", "input.n", "9007199254740993", "9007199254740992"},
+		{"a", "output.rows", "3", "4"},
+		{"b", "task", tasks.NotStarted, nil},
+		{"c", "task", nil, tasks.NotStarted},
 	}
 	if diff := cmp.Diff(want, list); diff != "" {
 		t.Error(diff)
 	}
 	first := got.Durations[0]
-	if first.TaskName != "a" || first.DeltaMS != 3000 || *first.FirstMS != 3000 || *first.SecondMS != 6000 || len(got.Durations) != 3 ||
+	if first.TaskName != "a" || first.DeltaMS != 3000 || *first.FirstMS != 3000 || *first.SecondMS != 6000 ||
+		len(got.Durations) != 3 ||
 		got.Durations[1].SecondMS != nil || got.Durations[2].FirstMS != nil {
 		t.Errorf("durations: %+v", got.Durations)
 	}
@@ -280,7 +304,8 @@ func TestCompare(t *testing.T) {
 		t.Errorf("a run compared with itself: %+v", same)
 	}
 	a.Timeline = nil
-	if blind, _ := history.Compare(a, history.Run{Execution: pipelines.Execution{}}); len(blind.Durations) != 0 || len(blind.Differences) == 0 {
+	if blind, _ := history.Compare(a, history.Run{Execution: pipelines.Execution{}}); len(blind.Durations) != 0 ||
+		len(blind.Differences) == 0 {
 		t.Errorf("without timelines: %+v", blind)
 	}
 }

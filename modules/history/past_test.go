@@ -81,7 +81,10 @@ func newRecorder(t *testing.T, s *enginetest.Stack, rt *rand.Rand, n int) *recor
 	rules := append(definition.Rules(), "all_success", "all_success")
 	list := make([]definition.Task, between(rt, 1, 6))
 	for i := range list {
-		list[i] = definition.Task{ID: fmt.Sprint("t", i), Uses: "scripted", Queue: pick(rt, []string{"default", "other"})}
+		list[i] = definition.Task{
+			ID: fmt.Sprint("t", i), Uses: "scripted",
+			Queue: pick(rt, []string{"default", "other"}),
+		}
 		list[i].Priority = pick(rt, tasks.Priorities())
 		delay := pick(rt, []time.Duration{1, 1, time.Hour})
 		list[i].Retry = tasks.RetryPolicy{MaxAttempts: between(rt, 1, 3), Backoff: tasks.Fixed, Delay: delay}
@@ -106,7 +109,8 @@ func newRecorder(t *testing.T, s *enginetest.Stack, rt *rand.Rand, n int) *recor
 // step performs one operation, in one transaction, which may be refused.
 func (r *recorder) step(rt *rand.Rand) {
 	op := pick(rt, []string{
-		"claim", "claim", "claim", "finish", "finish", "finish", "finish", "pause", "resume", "resume", "cancel", "retry", "retry from", "lose", "annotate",
+		"claim", "claim", "claim", "finish", "finish", "finish", "finish", "pause", "resume", "resume", "cancel",
+		"retry", "retry from", "lose", "annotate",
 	})
 	ctx, order := r.t.Context(), engine.ControlRequest{ID: r.id, Reason: "why", Actor: "operator"}
 	var err error
@@ -130,7 +134,8 @@ func (r *recorder) step(rt *rand.Rand) {
 	case "lose":
 		r.lose(rt)
 	case "annotate":
-		err = r.s.Engine.Annotate(ctx, engine.Annotation{PipelineExecutionID: r.id, Data: dbtype.JSON(`{"note": "seen"}`)})
+		err = r.s.Engine.Annotate(ctx,
+			engine.Annotation{PipelineExecutionID: r.id, Data: dbtype.JSON(`{"note": "seen"}`)})
 	}
 	if err != nil && !errors.Is(err, pipelines.ErrInvalidState) {
 		r.t.Fatalf("%s: %v", op, err)
@@ -145,9 +150,11 @@ func (r *recorder) claim(rt *rand.Rand) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	claims, err := r.s.Engine.Claim(ctx, engine.ClaimRequest{Worker: worker, LeaseExpiresAt: expires, Want: outbox.ClaimFilter{
-		Handlers: []string{"scripted"}, Queues: []string{"default", "other"}, Limit: between(rt, 1, 3), PipelineExecutionID: r.id,
-	}})
+	claims, err := r.s.Engine.Claim(ctx,
+		engine.ClaimRequest{Worker: worker, LeaseExpiresAt: expires, Want: outbox.ClaimFilter{
+			Handlers: []string{"scripted"}, Queues: []string{"default", "other"}, Limit: between(rt, 1, 3),
+			PipelineExecutionID: r.id,
+		}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -168,8 +175,14 @@ func (r *recorder) finish(rt *rand.Rand) {
 			continue
 		}
 		claim := r.held[i]
-		o := &pipelines.Outcome{Claim: &claim, ErrorKind: tasks.KindError, Error: "boom", Until: dbtype.NewTime(r.s.DB.Now()), Reason: "why"}
-		o.Kind = pick(rt, []pipelines.OutcomeKind{pipelines.OutcomeSucceeded, pipelines.OutcomeSucceeded, pipelines.OutcomeFailed, pipelines.OutcomeFailed, pipelines.OutcomeDeferred, pipelines.OutcomeReleased})
+		o := &pipelines.Outcome{
+			Claim: &claim, ErrorKind: tasks.KindError, Error: "boom",
+			Until: dbtype.NewTime(r.s.DB.Now()), Reason: "why",
+		}
+		o.Kind = pick(rt, []pipelines.OutcomeKind{
+			pipelines.OutcomeSucceeded, pipelines.OutcomeSucceeded,
+			pipelines.OutcomeFailed, pipelines.OutcomeFailed, pipelines.OutcomeDeferred, pipelines.OutcomeReleased,
+		})
 		if between(rt, 0, 3) == 0 {
 			o.Until = dbtype.NewTime(o.Until.Add(time.Hour))
 		}
@@ -195,7 +208,8 @@ func (r *recorder) lose(rt *rand.Rand) {
 		}
 		worker := string(r.held[len(r.held)-1].Task.WorkerID)
 		err := r.s.DB.Transaction(ctx, func(tx db.Tx) error {
-			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $past WHERE id = $id`, db.Args{"id": worker, "past": dbtype.NewTime(tx.Now.Add(-time.Second))})
+			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $past WHERE id = $id`,
+				db.Args{"id": worker, "past": dbtype.NewTime(tx.Now.Add(-time.Second))})
 			return err
 		})
 		if err == nil {
@@ -218,7 +232,8 @@ func (r *recorder) record(after string) {
 	for _, t := range list {
 		if i := slices.IndexFunc(rows, func(row outbox.Entry) bool { return row.TaskExecutionID == t.ID }); i >= 0 {
 			state.Outbox = append(state.Outbox, history.Claimable{
-				TaskExecutionID: t.ID, TaskName: t.TaskName, Handler: rows[i].Handler, Queue: rows[i].Queue, AvailableAt: rows[i].AvailableAt, CreatedAt: rows[i].CreatedAt,
+				TaskExecutionID: t.ID, TaskName: t.TaskName, Handler: rows[i].Handler, Queue: rows[i].Queue,
+				AvailableAt: rows[i].AvailableAt, CreatedAt: rows[i].CreatedAt,
 			})
 		}
 	}

@@ -28,7 +28,10 @@ import (
 // keeps the invariants about counters and ends, and the last one equals the rows.
 func TestThePastOfARace(t *testing.T) {
 	t.Parallel()
-	for name, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
+	for name, url := range map[string]func(testing.TB) string{
+		"sqlite":   dbtest.SQLiteURL,
+		"postgres": dbtest.PostgresURL,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			at := url(t)
@@ -67,7 +70,10 @@ func raceDefinition(t *testing.T, s *enginetest.Stack, n int) *definition.Defini
 	for layer := range 3 {
 		var names []string
 		for i, script := range scripts {
-			x := definition.Task{ID: fmt.Sprintf("t%d%d", layer, i), Uses: "scripted", With: []byte(`{"do": ` + script + `}`), Needs: before}
+			x := definition.Task{
+				ID: fmt.Sprintf("t%d%d", layer, i), Uses: "scripted",
+				With: []byte(`{"do": ` + script + `}`), Needs: before,
+			}
 			x.Retry = tasks.RetryPolicy{MaxAttempts: 2, Backoff: tasks.Fixed, Delay: time.Millisecond}
 			if layer > 0 {
 				x.TriggerRule = definition.AllDone
@@ -92,8 +98,10 @@ func disturb(t *testing.T, s *enginetest.Stack, id dbtype.ID, seed uint64) {
 		case 3:
 			err = s.Engine.Retry(t.Context(), o, "")
 		}
-		err = errors.Join(err, s.Engine.Annotate(t.Context(), engine.Annotation{PipelineExecutionID: id, Data: dbtype.JSON(`{}`)}))
-		if err = errors.Join(err, ignoring(s.Engine.Resume(t.Context(), o))); err != nil && !errors.Is(err, pipelines.ErrInvalidState) {
+		err = errors.Join(err,
+			s.Engine.Annotate(t.Context(), engine.Annotation{PipelineExecutionID: id, Data: dbtype.JSON(`{}`)}))
+		if err = errors.Join(err, ignoring(s.Engine.Resume(t.Context(), o))); err != nil &&
+			!errors.Is(err, pipelines.ErrInvalidState) {
 			t.Error(err)
 		}
 	}
@@ -134,8 +142,10 @@ func checkPast(t *testing.T, s *enginetest.Stack, id dbtype.ID) {
 			t.Errorf("%s: %s with %d open tasks", where, state.Execution.Status, state.Execution.OpenTasks)
 		}
 		for _, task := range state.Tasks {
-			if task.Status == tasks.NotStarted && task.RemainingDependencies == 0 || task.Status == tasks.Ready && task.RemainingDependencies > 0 {
-				t.Errorf("%s: task %s is %s with %d dependencies left", where, task.TaskName, task.Status, task.RemainingDependencies)
+			if task.Status == tasks.NotStarted && task.RemainingDependencies == 0 || task.Status == tasks.Ready &&
+				task.RemainingDependencies > 0 {
+				t.Errorf("%s: task %s is %s with %d dependencies left", where, task.TaskName, task.Status,
+					task.RemainingDependencies)
 			}
 		}
 		checkTimes(t, cut, where)

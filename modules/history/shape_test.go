@@ -25,7 +25,8 @@ func checkTimeline(t *testing.T, log *history.Log, state history.State, where st
 		end = now
 	}
 	if !line.From.Equal(x.CreatedAt.Time) || !line.To.Equal(end.Time) || len(line.Rows) != len(state.Tasks) {
-		t.Errorf("%s: a timeline from %v to %v of %d tasks; the execution: %+v", where, line.From, line.To, len(line.Rows), x)
+		t.Errorf("%s: a timeline from %v to %v of %d tasks; the execution: %+v", where, line.From, line.To,
+			len(line.Rows), x)
 	}
 	var all time.Duration
 	for i, row := range line.Rows {
@@ -37,14 +38,16 @@ func checkTimeline(t *testing.T, log *history.Log, state history.State, where st
 		runs := 0
 		for _, s := range row.Segments {
 			if !s.From.Equal(from.Time) || s.To.Before(s.From.Time) {
-				t.Errorf("%s: task %s: segment %+v begins at another moment than the one before ends, %v", where, row.TaskName, s, from)
+				t.Errorf("%s: task %s: segment %+v begins at another moment than the one before ends, %v", where,
+					row.TaskName, s, from)
 			}
 			from, sum = s.To, sum+s.Duration()
 			if s.Kind == history.Running {
 				runs++
 			}
 		}
-		if all += sum; row.TaskName != task.TaskName || row.Status != task.Status || !from.Equal(to.Time) || sum != to.Sub(task.CreatedAt.Time) || runs < task.Attempt {
+		if all += sum; row.TaskName != task.TaskName || row.Status != task.Status || !from.Equal(to.Time) ||
+			sum != to.Sub(task.CreatedAt.Time) || runs < task.Attempt {
 			t.Errorf("%s: the row %+v lasts %s and ends at %v; the task: %+v", where, row, sum, from, task)
 		}
 	}
@@ -69,6 +72,7 @@ func checkCritical(t *testing.T, line *history.Timeline, all time.Duration, wher
 		critical, tasks = critical+s.CriticalPath, tasks+s.AllTasks
 	}
 	if critical != line.To.Sub(line.From.Time) || tasks != all {
-		t.Errorf("%s: spent %s on the critical path and %s in all; there were %s and %s\n%+v", where, critical, tasks, line.To.Sub(line.From.Time), all, line)
+		t.Errorf("%s: spent %s on the critical path and %s in all; there were %s and %s\n%+v", where, critical, tasks,
+			line.To.Sub(line.From.Time), all, line)
 	}
 }

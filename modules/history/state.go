@@ -67,7 +67,8 @@ func (p *Past) State() (State, error) {
 
 func execution(id dbtype.ID, p audit.PipelineState) pipelines.Execution {
 	return pipelines.Execution{
-		ID: id, PipelineName: p.PipelineName, DefinitionVersion: p.DefinitionVersion, Status: pipelines.Status(p.Status), Version: p.Version, Attempt: p.Attempt,
+		ID: id, PipelineName: p.PipelineName, DefinitionVersion: p.DefinitionVersion,
+		Status: pipelines.Status(p.Status), Version: p.Version, Attempt: p.Attempt,
 		Error: dbtype.Text(p.Error), CreatedAt: p.CreatedAt, CompletedAt: p.CompletedAt, PausedAt: p.PausedAt,
 	}
 }
@@ -83,7 +84,8 @@ func (s *State) Complete(x pipelines.Execution, rows []tasks.Task) {
 	}
 	for i := range s.Tasks {
 		t := &s.Tasks[i]
-		if row := today[t.ID]; t.Status == tasks.Completed && row != nil && row.Status == tasks.Completed && row.Attempt == t.Attempt {
+		if row := today[t.ID]; t.Status == tasks.Completed && row != nil && row.Status == tasks.Completed &&
+			row.Attempt == t.Attempt {
 			t.Output = row.Output
 		}
 	}

@@ -92,7 +92,8 @@ func examineWithin(ctx context.Context, check func(context.Context) ([]Finding, 
 	found, err := check(limited)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		return []Finding{NewFinding("locks", "a check got no answer within %s", Span(checkTimeout)).
-			Bad("some session locks a table of sluice: end it (pg_stat_activity, pg_blocking_pids), or wait for it")}, nil
+				Bad("some session locks a table of sluice: end it (pg_stat_activity, pg_blocking_pids), or wait for it")},
+			nil
 	}
 	return found, err
 }

@@ -33,7 +33,8 @@ func (r *Run) Failures() []Failure {
 		}
 		known := r.Past.Task(t.ID)
 		f := Failure{
-			TaskName: t.TaskName, Status: t.Status, Attempt: t.Attempt, Error: dbtype.Text(ErrorLine(string(t.Error), 500)),
+			TaskName: t.TaskName, Status: t.Status, Attempt: t.Attempt,
+			Error:           dbtype.Text(ErrorLine(string(t.Error), 500)),
 			ContinueOnError: known.ContinueOnError, Root: !below(t), Task: t,
 		}
 		if a := known.Current; a != nil {

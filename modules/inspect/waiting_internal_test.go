@@ -51,12 +51,16 @@ func TestDue(t *testing.T) {
 			worker("w", "shell", "", "", 60), nil, 9, "default",
 			"no live worker serves handler \"shell\" (1 draining): start `sluice serve`",
 		},
-		"its queue": {worker("w", "http", "default", "", 60), nil, 9, "gpu", unserved[:len(unserved)-1] + " --queues gpu`"},
+		"its queue": {worker("w", "http", "default", "", 60), nil, 9, "gpu", unserved[:len(unserved)-1] +
+			" --queues gpu`"},
 		"another queue": {
 			worker("w", "http,shell", "default", "", 60), nil, 9, "gpu",
 			"no live worker with handler \"shell\" serves queue \"gpu\": start `sluice serve --queues gpu`",
 		},
-		"a free slot": {worker("w", "shell", "default,gpu", "", 60), runs("http"), 9, "gpu", "due: about to be claimed"},
+		"a free slot": {
+			worker("w", "shell", "default,gpu", "", 60), runs("http"), 9, "gpu",
+			"due: about to be claimed",
+		},
 		"no free slot": {
 			worker("w", "shell", "default", "", 60), runs("http", "http"), 9, "default",
 			"due: waiting for a free worker slot (2 of 2 taken)",
@@ -118,7 +122,10 @@ func TestWaiting(t *testing.T) {
 		{ID: ids[0], TaskName: "held", Status: tasks.Running, WorkerID: "w"},
 		{ID: ids[1], TaskName: "next", Status: tasks.NotStarted},
 		{ID: ids[2], TaskName: "due", Status: tasks.Ready, Handler: "shell", Queue: "default"},
-		{ID: ids[3], TaskName: "later", Status: tasks.Ready, SubStatus: tasks.Deferred, Handler: "shell", RetryAt: second(15)},
+		{
+			ID: ids[3], TaskName: "later", Status: tasks.Ready, SubStatus: tasks.Deferred, Handler: "shell",
+			RetryAt: second(15),
+		},
 		{ID: ids[4], TaskName: "again", Status: tasks.Ready, Handler: "shell", RetryAt: second(11)},
 		{ID: ids[5], TaskName: "done", Status: tasks.Completed},
 	}}

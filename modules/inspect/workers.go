@@ -65,7 +65,10 @@ func listed(list, name string) bool { return slices.Contains(strings.Split(list,
 
 // served reports whether a live worker would claim a task when it has a free slot.
 func (ws Workers) served(handler, queue string) bool {
-	return len(ws.live(func(w leases.Worker) bool { return listed(w.Handlers, handler) && listed(w.Queues, queue) })) > 0
+	return len(ws.live(func(w leases.Worker) bool {
+		return listed(w.Handlers, handler) &&
+			listed(w.Queues, queue)
+	})) > 0
 }
 
 // Due says why a task that may be claimed from the time at, or at once if at is zero, has not been claimed.
@@ -129,7 +132,8 @@ func (ws Workers) full(serving []leases.Worker, handler string) string {
 		return fmt.Sprintf("due: waiting for a free worker slot (%d of %d taken)", used, slots)
 	}
 	return fmt.Sprintf("due: waiting for a free place for %s (%d of %d taken in %s: "+
-		"`serve --handler-limit %s=N` changes that)", handler, places, places, Counted(int64(saturated), "worker"), handler)
+		"`serve --handler-limit %s=N` changes that)", handler, places, places, Counted(int64(saturated), "worker"),
+		handler)
 }
 
 // runs counts the tasks of a handler that a worker runs.

@@ -44,9 +44,11 @@ func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 func (r *Repository) Register(ctx context.Context, w Worker, lease time.Duration) (expires dbtype.Time, err error) {
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
 		expires = dbtype.NewTime(tx.Now.Add(lease))
-		_, err := tx.Exec(`INSERT INTO {workers} (id, hostname, pid, slots, handlers, queues, limits, started_at, lease_expires_at)
+		_, err := tx.Exec(`INSERT INTO {workers} (id, hostname, pid, slots, handlers, queues, limits, started_at,
+  lease_expires_at)
 VALUES ($id, $hostname, $pid, $slots, $handlers, $queues, $limits, $now, $expires)`, db.Args{
-			"id": w.ID, "hostname": w.Hostname, "pid": w.PID, "slots": w.Slots, "handlers": w.Handlers, "queues": w.Queues, "limits": w.Limits,
+			"id": w.ID, "hostname": w.Hostname, "pid": w.PID, "slots": w.Slots, "handlers": w.Handlers,
+			"queues": w.Queues, "limits": w.Limits,
 			"now": tx.Now, "expires": expires,
 		})
 		return err
@@ -70,13 +72,15 @@ func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) 
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
 		n = Renewed{ExpiresAt: dbtype.NewTime(tx.Now.Add(lease))}
 		renewed, clock := false, int64(0)
-		err := tx.QueueQuery("look at the lease", `SELECT lease_expires_at <= $now FROM {workers} WHERE id = $id`, db.Args{"id": id, "now": tx.Now},
+		err := tx.QueueQuery("look at the lease", `SELECT lease_expires_at <= $now FROM {workers} WHERE id = $id`,
+			db.Args{"id": id, "now": tx.Now},
 			func(scan func(...any) error) error { return scan(&n.Late) })
 		if err != nil {
 			return err
 		}
 		err = tx.Query(`UPDATE {workers} SET lease_expires_at = $expires WHERE id = $id RETURNING
-  EXISTS (SELECT 1 FROM {workers} AS w WHERE w.lease_expires_at <= $now AND w.id <> $id) OR EXISTS (SELECT 1 FROM {recoveries} AS x WHERE x.next_at <= $now),
+  EXISTS (SELECT 1 FROM {workers} AS w WHERE w.lease_expires_at <= $now AND w.id <> $id) OR EXISTS (SELECT 1
+  FROM {recoveries} AS x WHERE x.next_at <= $now),
   $server, $clock`,
 			db.Args{"id": id, "expires": n.ExpiresAt, "now": tx.Now}, func(scan func(...any) error) error {
 				renewed = true
@@ -107,7 +111,9 @@ func (r *Repository) Drain(ctx context.Context, id string) error {
 // other process finds the lease expired, but it can be renewed.
 func (r *Repository) QueueCheck(tx db.Tx, id string, valid *bool) error {
 	*valid = false
-	return tx.QueueQuery("look at the lease", `SELECT 1 FROM {workers} WHERE id = $id AND lease_expires_at > $now $share $keep_plan`, db.Args{"id": id, "now": tx.Now},
+	return tx.QueueQuery("look at the lease",
+		`SELECT 1 FROM {workers} WHERE id = $id AND lease_expires_at > $now $share $keep_plan`,
+		db.Args{"id": id, "now": tx.Now},
 		func(scan func(...any) error) error {
 			var one int
 			*valid = true
@@ -117,7 +123,8 @@ func (r *Repository) QueueCheck(tx db.Tx, id string, valid *bool) error {
 
 // Delete removes workers whose tasks have been recovered.
 func (r *Repository) Delete(tx db.Tx, ids []string) error {
-	_, err := tx.Exec(`DELETE FROM {workers} WHERE id IN (SELECT id FROM $x)`, db.Args{"x": db.NewRowSet(len(ids)).Texts("id", ids)})
+	_, err := tx.Exec(`DELETE FROM {workers} WHERE id IN (SELECT id FROM $x)`,
+		db.Args{"x": db.NewRowSet(len(ids)).Texts("id", ids)})
 	return wrap("remove workers", err)
 }
 
@@ -125,7 +132,8 @@ func (r *Repository) Delete(tx db.Tx, ids []string) error {
 // locked. A renewal waits for the lock.
 func (r *Repository) Expired(tx db.Tx, but string) ([]string, error) {
 	var ids []string
-	err := tx.Query(`SELECT id FROM {workers} WHERE lease_expires_at <= $now AND id <> $but ORDER BY id $skip_locked`, db.Args{"now": tx.Now, "but": but},
+	err := tx.Query(`SELECT id FROM {workers} WHERE lease_expires_at <= $now AND id <> $but ORDER BY id $skip_locked`,
+		db.Args{"now": tx.Now, "but": but},
 		func(scan func(...any) error) error {
 			ids = append(ids, "")
 			return scan(&ids[len(ids)-1])

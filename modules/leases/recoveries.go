@@ -40,9 +40,11 @@ UNION ALL SELECT 1 FROM {recoveries} WHERE next_at <= $now LIMIT 1`, db.Args{"no
 func (r *Repository) Acquire(tx db.Tx, executions []dbtype.ID, hold time.Duration) (list []Recovery, err error) {
 	err = tx.Query(`INSERT INTO {recoveries} AS r (pipeline_execution_id, taken, attempts, created_at, next_at)
 SELECT x.id, 1, 0, $now, $next FROM $x WHERE true
-ON CONFLICT (pipeline_execution_id) DO UPDATE SET taken = r.taken + 1, next_at = excluded.next_at WHERE r.next_at <= $now
+ON CONFLICT (pipeline_execution_id) DO UPDATE SET taken = r.taken + 1, next_at = excluded.next_at
+  WHERE r.next_at <= $now
 RETURNING pipeline_execution_id, taken, attempts, error`,
-		db.Args{"x": db.IDRows(executions), "now": tx.Now, "next": dbtype.NewTime(tx.Now.Add(hold))}, func(scan func(...any) error) error {
+		db.Args{"x": db.IDRows(executions), "now": tx.Now, "next": dbtype.NewTime(tx.Now.Add(hold))},
+		func(scan func(...any) error) error {
 			var x Recovery
 			err := scan(&x.PipelineExecutionID, &x.Taken, &x.Attempts, &x.Error)
 			list = append(list, x)
@@ -70,17 +72,25 @@ func (r *Repository) UndoAttempt(ctx context.Context, execution dbtype.ID) error
 	return wrap("withdraw a recovery", r.update(ctx, execution, -1, "", 0))
 }
 
-func (r *Repository) update(ctx context.Context, execution dbtype.ID, more int, reason string, wait time.Duration) error {
+func (r *Repository) update(
+	ctx context.Context, execution dbtype.ID, more int, reason string, wait time.Duration,
+) error {
 	return r.db.Transaction(ctx, func(tx db.Tx) error {
-		_, err := tx.Exec(`UPDATE {recoveries} SET attempts = attempts + $more, error = $reason, next_at = $next WHERE pipeline_execution_id = $id`,
-			db.Args{"id": execution, "more": more, "reason": dbtype.Text(reason), "next": dbtype.NewTime(tx.Now.Add(wait))})
+		_, err := tx.Exec(`UPDATE {recoveries} SET attempts = attempts + $more, error = $reason, next_at = $next
+  WHERE pipeline_execution_id = $id`,
+			db.Args{
+				"id": execution, "more": more, "reason": dbtype.Text(reason),
+				"next": dbtype.NewTime(tx.Now.Add(wait)),
+			})
 		return err
 	})
 }
 
 // Recovered deletes the rows of executions within the transaction that recovers them.
 func (r *Repository) Recovered(tx db.Tx, executions []dbtype.ID) error {
-	return tx.QueueExec("remove recoveries", `DELETE FROM {recoveries} WHERE pipeline_execution_id IN (SELECT id FROM $x)`, db.Args{"x": db.IDRows(executions)})
+	return tx.QueueExec("remove recoveries",
+		`DELETE FROM {recoveries} WHERE pipeline_execution_id IN (SELECT id FROM $x)`,
+		db.Args{"x": db.IDRows(executions)})
 }
 
 // Recoveries returns the executions whose recovery is not complete, oldest first.

@@ -73,8 +73,12 @@ func (t *PendingClaim) byLane(tx db.Tx) error {
 			if left.Limit == 0 {
 				return nil
 			}
-			args := db.Args{"now": tx.Now, "limit": left.Limit, "queue": lane.queue, "lane": lane.number, "since": t.scan.from(lane)}
-			if err := tx.Query(fmt.Sprintf(selectLane, left.filter(args))+left.selectTasks(args, t.repository.db.In), args, t.entry); err != nil {
+			args := db.Args{
+				"now": tx.Now, "limit": left.Limit, "queue": lane.queue, "lane": lane.number,
+				"since": t.scan.from(lane),
+			}
+			if err := tx.Query(fmt.Sprintf(selectLane, left.filter(args))+left.selectTasks(args, t.repository.db.In),
+				args, t.entry); err != nil {
 				return fmt.Errorf("%s: %w", claimErrPrefix, err)
 			}
 			// Rows of a handler without capacity may precede other rows of this lane, which must be claimed before the
@@ -127,7 +131,8 @@ func (t *PendingClaim) Rows() []Entry {
 		t.scan.recordRows(t.repository.db.Now(), t.filter.queues(), last, len(t.rows) >= t.filter.Limit)
 	}
 	slices.SortFunc(t.rows, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(a.Lane/2, b.Lane/2), a.AvailableAt.Compare(b.AvailableAt.Time), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(a.Lane/2, b.Lane/2), a.AvailableAt.Compare(b.AvailableAt.Time),
+			cmp.Compare(a.ID, b.ID))
 	})
 	return t.rows
 }
@@ -147,16 +152,19 @@ func (t *PendingClaim) wasCapped() bool {
 }
 
 // selectForExecution selects the due rows of one run.
-const selectForExecution = `WITH due AS MATERIALIZED (SELECT id, handler, lane, available_at FROM {task_outbox} WHERE available_at <= $now%s
+const selectForExecution = `WITH due AS MATERIALIZED (SELECT id, handler, lane, available_at FROM {task_outbox}
+  WHERE available_at <= $now%s
 ORDER BY available_at, id LIMIT $limit $skip_locked)`
 
 // selectLane selects the due rows of one lane, in a short range of the index.
 const selectLane = `WITH due AS MATERIALIZED (SELECT id, handler, lane, available_at FROM {task_outbox}
-  WHERE queue = $queue AND lane = $lane AND available_at >= $since AND available_at <= $now%s ORDER BY available_at, id LIMIT $limit)`
+  WHERE queue = $queue AND lane = $lane AND available_at >= $since AND available_at <= $now%s
+  ORDER BY available_at, id LIMIT $limit)`
 
 // selectAllLanes selects the due rows of each lane of each queue, the highest priority first, up to the limit.
 const selectAllLanes = `WITH due AS MATERIALIZED (SELECT o.* FROM $x CROSS JOIN LATERAL (
-  SELECT id, handler, lane, available_at FROM {task_outbox} WHERE queue = x.queue AND lane = x.lane AND available_at >= x.since AND available_at <= $now%s
+  SELECT id, handler, lane, available_at FROM {task_outbox} WHERE queue = x.queue AND lane = x.lane
+  AND available_at >= x.since AND available_at <= $now%s
   ORDER BY available_at, id LIMIT $limit $skip_locked) AS o LIMIT $limit) $keep_plan`
 
 // NextDueAt returns the earliest time at which a row that matches the filter is or becomes due. It returns the zero
@@ -171,11 +179,13 @@ func (r *Repository) NextDueAt(ctx context.Context, want ClaimFilter) (dbtype.Ti
 	case r.db.Lateral():
 		args["x"] = want.lanes(l)
 		statement = `SELECT min(o.available_at) FROM $x CROSS JOIN LATERAL (SELECT available_at FROM {task_outbox}
-  WHERE queue = x.queue AND lane = x.lane AND available_at >= x.since` + filter + ` ORDER BY available_at, id LIMIT 1) AS o`
+  WHERE queue = x.queue AND lane = x.lane AND available_at >= x.since` + filter + `
+  ORDER BY available_at, id LIMIT 1) AS o`
 	default:
 		var parts []string
 		for _, lane := range want.order() {
-			parts = append(parts, `SELECT (SELECT available_at FROM {task_outbox} WHERE queue = `+quoted(lane.queue)+` AND lane = `+
+			parts = append(parts, `SELECT (SELECT available_at FROM {task_outbox} WHERE queue = `+quoted(lane.queue)+
+				` AND lane = `+
 				strconv.Itoa(lane.number)+l.bound(args, lane)+filter+` ORDER BY available_at, id LIMIT 1) AS at`)
 		}
 		statement = `SELECT min(at) FROM (` + strings.Join(parts, " UNION ALL ") + `) AS x`

@@ -85,7 +85,8 @@ func (w ClaimFilter) selectTasks(args db.Args, in func(query string) string) str
 		fitting = w.capPerHandler(tight, args)
 	}
 	return `
-DELETE FROM {task_outbox} WHERE id ` + in(`SELECT id FROM `+fitting) + ` RETURNING id, task_execution_id, handler, queue, lane, available_at`
+DELETE FROM {task_outbox} WHERE id ` + in(`SELECT id FROM `+fitting) + ` RETURNING id, task_execution_id, handler,
+  queue, lane, available_at`
 }
 
 func (w ClaimFilter) capPerHandler(tight map[string]int, args db.Args) string {
@@ -99,7 +100,8 @@ func (w ClaimFilter) capPerHandler(tight map[string]int, args db.Args) string {
 		args[name] = tight[handler]
 		fits = append(fits, "NOT (handler = "+quoted(handler)+" AND place > $"+name+")")
 	}
-	return `(SELECT id, handler, row_number() OVER (PARTITION BY handler ORDER BY lane / 2, ` + bulkLast + `, available_at, id) AS place FROM due) AS d
+	return `(SELECT id, handler, row_number() OVER (PARTITION BY handler ORDER BY lane / 2, ` + bulkLast +
+		`, available_at, id) AS place FROM due) AS d
 WHERE ` + strings.Join(fits, " AND ")
 }
 
@@ -108,7 +110,8 @@ func (w ClaimFilter) Matches(row Entry) bool {
 	if !w.PipelineExecutionID.IsZero() { // in any queue
 		return slices.Contains(w.Handlers, row.Handler) && w.PipelineExecutionID == row.PipelineExecutionID
 	}
-	return slices.Contains(w.Handlers, row.Handler) && slices.Contains(w.queues(), cmp.Or(row.Queue, tasks.DefaultQueue))
+	return slices.Contains(w.Handlers, row.Handler) &&
+		slices.Contains(w.queues(), cmp.Or(row.Queue, tasks.DefaultQueue))
 }
 
 // filter returns the condition that a row's handler is in Handlers and, if set, its run is PipelineExecutionID.

@@ -20,7 +20,10 @@ import (
 func TestTakeGoesByPriority(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		var rows []outbox.Entry
-		for lane, handlers := range map[int][]string{outbox.LaneOf(0): {"shell", "shell", "shell", "other", "other"}, outbox.LaneOf(1): {"other", "other", "other"}} {
+		for lane, handlers := range map[int][]string{
+			outbox.LaneOf(0): {"shell", "shell", "shell", "other", "other"},
+			outbox.LaneOf(1): {"other", "other", "other"},
+		} {
 			for i, handler := range handlers {
 				row := f.row(handler, -time.Hour+time.Duration(i)*time.Minute)
 				row.Lane = lane
@@ -32,7 +35,10 @@ func TestTakeGoesByPriority(t *testing.T) {
 		for _, row := range rows {
 			lane[row.TaskExecutionID] = row.Lane
 		}
-		got := f.take(outbox.ClaimFilter{Handlers: []string{"other", "shell"}, Limit: 3, Capacity: map[string]int{"shell": 1}})
+		got := f.take(outbox.ClaimFilter{
+			Handlers: []string{"other", "shell"}, Limit: 3,
+			Capacity: map[string]int{"shell": 1},
+		})
 		left := 0
 		for _, row := range rows {
 			if row.Handler == "other" && row.Lane == outbox.LaneOf(0) && !slices.Contains(got, row.TaskExecutionID) {
@@ -41,7 +47,8 @@ func TestTakeGoesByPriority(t *testing.T) {
 		}
 		for _, id := range got {
 			if lane[id] != outbox.LaneOf(0) && left > 0 {
-				t.Errorf("a task of lane %d was taken while %d more urgent ones of its handler are left", lane[id], left)
+				t.Errorf("a task of lane %d was taken while %d more urgent ones of its handler are left", lane[id],
+					left)
 			}
 		}
 	})
@@ -57,14 +64,17 @@ func TestTakeAcrossLanes(t *testing.T) {
 			base := f.d.Now().Add(-time.Hour)
 			for i := range rapid.IntRange(0, 30).Draw(rt, "rows") {
 				row := outbox.Entry{
-					TaskExecutionID: dbtype.NewID(), Handler: rapid.SampledFrom([]string{"a", "a", "b", "b", "c"}).Draw(rt, "handler"),
-					Lane: rapid.IntRange(0, 3).Draw(rt, "lane"), AvailableAt: dbtype.NewTime(base.Add(time.Duration(i) * time.Second)),
+					TaskExecutionID: dbtype.NewID(), Handler: rapid.SampledFrom([]string{"a", "a", "b", "b", "c"}).
+								Draw(rt, "handler"),
+					Lane: rapid.IntRange(0, 3).
+						Draw(rt, "lane"), AvailableAt: dbtype.NewTime(base.Add(time.Duration(i) * time.Second)),
 				}
 				f.put(row)
 				before[row.TaskExecutionID] = row
 			}
 			want := outbox.ClaimFilter{
-				Handlers: []string{"a", "b"}, Limit: rapid.IntRange(1, 8).Draw(rt, "limit"), OverflowFirst: rapid.Bool().Draw(rt, "bulk first"),
+				Handlers: []string{"a", "b"}, Limit: rapid.IntRange(1, 8).
+						Draw(rt, "limit"), OverflowFirst: rapid.Bool().Draw(rt, "bulk first"),
 				Capacity: map[string]int{},
 			}
 			for _, handler := range []string{"a", "c"} {
@@ -170,9 +180,11 @@ SELECT gen_random_uuid(), 'shell', '%s', n %% 6, now() + interval '%s', now() FR
 		if took, err = f.r.Claim(tx, anyHandler); err != nil {
 			return err
 		}
-		return tx.Query(`SELECT (SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid)) FROM pg_catalog.pg_index WHERE indrelid = c.oid)::bigint,
+		return tx.Query(`SELECT (SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid)) FROM pg_catalog.pg_index
+  WHERE indrelid = c.oid)::bigint,
   (pg_stat_get_xact_tuples_returned(c.oid) + pg_stat_get_xact_tuples_fetched(c.oid))::bigint, p.generic_plans, p.custom_plans
-FROM pg_catalog.pg_class AS c, pg_catalog.pg_prepared_statements AS p WHERE c.relname = 'task_outbox' AND p.statement LIKE 'WITH due%'`,
+FROM pg_catalog.pg_class AS c, pg_catalog.pg_prepared_statements AS p WHERE c.relname = 'task_outbox'
+  AND p.statement LIKE 'WITH due%'`,
 			nil, func(scan func(...any) error) error { return scan(&entries, &rows, &generic, &custom) })
 	})
 	if err != nil {

@@ -49,14 +49,17 @@ func (r *Repository) Enqueue(tx db.Tx, rows []Entry) error {
 			lanes[i] = int64(row.Lane | overflow)
 		}
 	}
-	set := db.NewRowSet(n).IDs("id", ids).WriteOnly().Texts("handler", handlers).Texts("queue", queues).Ints("lane", lanes).Times("available_at", at)
-	return tx.QueueExec("add to the outbox", `INSERT INTO {task_outbox} (task_execution_id, handler, queue, lane, available_at, created_at)
+	set := db.NewRowSet(n).IDs("id", ids).WriteOnly().Texts("handler", handlers).Texts("queue", queues).
+		Ints("lane", lanes).Times("available_at", at)
+	return tx.QueueExec("add to the outbox",
+		`INSERT INTO {task_outbox} (task_execution_id, handler, queue, lane, available_at, created_at)
 SELECT x.id, x.handler, x.queue, x.lane, x.available_at, $now FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
 }
 
 // DeleteByTask deletes the rows of tasks, if they exist. It waits for claims of these rows that are in progress.
 func (r *Repository) DeleteByTask(tx db.Tx, ids []dbtype.ID) error {
-	return tx.QueueExec("remove from the outbox", `DELETE FROM {task_outbox} WHERE task_execution_id IN (SELECT id FROM $x)`, db.Args{"x": db.IDRows(ids)})
+	return tx.QueueExec("remove from the outbox",
+		`DELETE FROM {task_outbox} WHERE task_execution_id IN (SELECT id FROM $x)`, db.Args{"x": db.IDRows(ids)})
 }
 
 // ListPending returns at most limit rows, ordered by due time. A limit of 0 returns all rows.
@@ -109,7 +112,8 @@ func (r *Repository) ListPendingAfter(ctx context.Context, at dbtype.Time, id in
 		return nil, err
 	}
 	rows := []Entry{}
-	err = q.Where("available_at > ? OR available_at = ? AND id > ?", at, at, id).Order("available_at, id").Limit(limit).Find(&rows).Error
+	err = q.Where("available_at > ? OR available_at = ? AND id > ?", at, at, id).Order("available_at, id").Limit(limit).
+		Find(&rows).Error
 	if err != nil {
 		return nil, fmt.Errorf("list the outbox: %w", err)
 	}

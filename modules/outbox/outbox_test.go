@@ -37,7 +37,10 @@ func (f *fixture) create(rows ...outbox.Entry) error {
 
 // row is due at the given distance from now.
 func (f *fixture) row(handler string, in time.Duration) outbox.Entry {
-	return outbox.Entry{TaskExecutionID: dbtype.NewID(), Handler: handler, AvailableAt: dbtype.NewTime(f.d.Now().Add(in))}
+	return outbox.Entry{
+		TaskExecutionID: dbtype.NewID(), Handler: handler,
+		AvailableAt: dbtype.NewTime(f.d.Now().Add(in)),
+	}
 }
 
 func (f *fixture) put(rows ...outbox.Entry) {
@@ -166,8 +169,10 @@ func TestTakeByHandler(t *testing.T) {
 		shell, http, gone := f.row("shell", -3*time.Second), f.row("http", -2*time.Second), f.row("gone", -time.Second)
 		f.put(shell, http, gone)
 		f.same("none", nil, nilIfEmpty(f.take(outbox.ClaimFilter{Limit: 9})))
-		f.same("unknown", nil, nilIfEmpty(f.take(outbox.ClaimFilter{Handlers: []string{"she", "shel_", "%"}, Limit: 9})))
-		f.same("two handlers", tasksOf(shell, http), f.take(outbox.ClaimFilter{Handlers: []string{"http", "shell", "other"}, Limit: 9}))
+		f.same("unknown", nil,
+			nilIfEmpty(f.take(outbox.ClaimFilter{Handlers: []string{"she", "shel_", "%"}, Limit: 9})))
+		f.same("two handlers", tasksOf(shell, http),
+			f.take(outbox.ClaimFilter{Handlers: []string{"http", "shell", "other"}, Limit: 9}))
 		f.same("left", tasksOf(gone), f.pending())
 	})
 }
@@ -207,7 +212,8 @@ func TestNextDue(t *testing.T) {
 		late, soon, other := f.row("shell", 2*time.Hour), f.row("shell", time.Hour), f.row("http", -time.Hour)
 		f.put(late, soon, other)
 		for want, at := range map[dbtype.Time]dbtype.Time{
-			soon.AvailableAt: due("shell"), other.AvailableAt: due("shell", "http"), {}: due("gone"), late.AvailableAt: dueWithout(f, soon),
+			soon.AvailableAt: due("shell"), other.AvailableAt: due("shell", "http"), {}: due("gone"),
+			late.AvailableAt: dueWithout(f, soon),
 		} {
 			if !at.Equal(want.Time) {
 				t.Errorf("due at %s, expected %s", at, want)

@@ -26,7 +26,8 @@ func (r *Repository) Publish(tx db.Tx, workers []string) (int64, error) {
 	for i, w := range workers {
 		queues[i] = PrivateQueue(w)
 	}
-	n, err := tx.Exec(`UPDATE {task_outbox} AS o SET queue = (SELECT t.queue FROM {task_executions} AS t WHERE t.id = o.task_execution_id)
+	n, err := tx.Exec(`UPDATE {task_outbox} AS o SET queue = (SELECT t.queue FROM {task_executions} AS t
+  WHERE t.id = o.task_execution_id)
 WHERE o.queue IN (SELECT x.queue FROM $x)`, db.Args{"x": db.NewRowSet(len(queues)).Texts("queue", queues)})
 	if err != nil {
 		return 0, fmt.Errorf("move rows out of private queues: %w", err)

@@ -36,7 +36,8 @@ func TestHeadsMissNothing(t *testing.T) {
 		}
 		deadline := f.d.Now().Add(time.Minute)
 		var got []dbtype.ID
-		for rest, partial := heads.NextFullScanIn(f.d.Now()); len(got) == 0; rest, partial = heads.NextFullScanIn(f.d.Now()) {
+		for rest, partial := heads.NextFullScanIn(f.d.Now()); len(got) == 0; rest,
+			partial = heads.NextFullScanIn(f.d.Now()) {
 			if f.d.Now().After(deadline) {
 				t.Fatal("it is not found within a minute")
 			}
@@ -92,7 +93,8 @@ func TestTakeHasRoom(t *testing.T) {
 		var heads, alone outbox.ScanCursors
 		for _, bulkFirst := range []bool{false, true} {
 			want := outbox.ClaimFilter{
-				Handlers: []string{"other", "shell"}, Limit: 100, Capacity: map[string]int{"shell": 3, "unasked": 0}, OverflowFirst: bulkFirst, Cursors: &heads,
+				Handlers: []string{"other", "shell"}, Limit: 100, Capacity: map[string]int{"shell": 3, "unasked": 0},
+				OverflowFirst: bulkFirst, Cursors: &heads,
 			}
 			got := f.take(want)
 			if !bulkFirst {
@@ -106,7 +108,10 @@ func TestTakeHasRoom(t *testing.T) {
 		}
 		want := outbox.ClaimFilter{Handlers: []string{"shell"}, Limit: 1, Cursors: &alone}
 		f.same("by itself", tasksOf(shells[5]), f.take(want))
-		want = outbox.ClaimFilter{Handlers: []string{"other", "shell"}, Limit: 50, Capacity: map[string]int{"shell": 2}, Cursors: &heads}
+		want = outbox.ClaimFilter{
+			Handlers: []string{"other", "shell"}, Limit: 50, Capacity: map[string]int{"shell": 2},
+			Cursors: &heads,
+		}
 		f.same("together", tasksOf(shells[6:8]...), f.take(want))
 		want.Capacity = map[string]int{"shell": 50}
 		f.same("with room for all", tasksOf(shells[8:19]...), f.take(want))

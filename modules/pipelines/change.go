@@ -28,7 +28,8 @@ func (m *Change) Err() error { return m.failure }
 func newChange(e Execution, t Transition, data any) *Change {
 	m := &Change{Execution: e, Transition: t, Data: data}
 	if !t.allows(e.Status) {
-		m.failure = fmt.Errorf("%w: cannot %s pipeline execution %s, which is %s", ErrInvalidState, t.verb(), e.ID, e.Status)
+		m.failure = fmt.Errorf("%w: cannot %s pipeline execution %s, which is %s", ErrInvalidState, t.verb(), e.ID,
+			e.Status)
 	}
 	m.Execution.Status = t.To
 	if t.To.Terminal() {
@@ -93,7 +94,8 @@ func (m *Change) Event() (events.Event, error) {
 		return events.Event{}, fmt.Errorf("encode the data of %s: %w", m.Transition.Event, err)
 	}
 	return events.Event{
-		PipelineExecutionID: m.Execution.ID, EventType: m.Transition.Event, Version: &m.Execution.Version, EventData: data,
-		WorkerID: dbtype.Text(m.Worker), Actor: dbtype.Text(m.Actor),
+		PipelineExecutionID: m.Execution.ID, EventType: m.Transition.Event, Version: &m.Execution.Version,
+		EventData: data,
+		WorkerID:  dbtype.Text(m.Worker), Actor: dbtype.Text(m.Actor),
 	}, nil
 }

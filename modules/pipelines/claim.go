@@ -46,5 +46,8 @@ func runOf(id dbtype.ID, pipeline string, attempt int) definition.Run {
 
 // PastOf returns what expressions can read of an ended task.
 func PastOf(t tasks.Task) definition.Past {
-	return definition.Past{Status: string(t.Status), Error: string(t.Error), ErrorKind: string(t.ErrorKind), Attempts: t.Attempt}
+	return definition.Past{
+		Status: string(t.Status), Error: string(t.Error), ErrorKind: string(t.ErrorKind),
+		Attempts: t.Attempt,
+	}
 }

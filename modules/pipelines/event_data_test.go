@@ -40,7 +40,11 @@ func TestEventData(t *testing.T) {
 		{events.PipelineResumed, pipelines.ResumedData{}, `{}`},
 		{events.PipelineCancelled, pipelines.ReasonData{Reason: "enough"}, `{"reason":"enough"}`},
 		{events.PipelineRestarted, pipelines.RestartedData{Tasks: []string{"a"}}, `{"tasks":["a"]}`},
-		{events.PipelineRestarted, pipelines.RestartedData{Tasks: []string{"a"}, From: "a"}, `{"tasks":["a"],"from":"a"}`},
+		{
+			events.PipelineRestarted,
+			pipelines.RestartedData{Tasks: []string{"a"}, From: "a"},
+			`{"tasks":["a"],"from":"a"}`,
+		},
 	} {
 		seen[c.event] = true
 		got, err := json.Marshal(c.data)

@@ -62,18 +62,31 @@ type Transition struct {
 // The transition table of a pipeline execution.
 var (
 	TransitionStart    = Transition{Name: "start", To: Running, Event: events.PipelineStarted}
-	TransitionComplete = Transition{Name: "complete", From: []Status{Running, Paused}, To: Completed, Event: events.PipelineCompleted}
-	TransitionFail     = Transition{Name: "fail", From: []Status{Running, Paused}, To: Failed, Event: events.PipelineFailed}
-	TransitionPause    = Transition{Name: "pause", From: []Status{Running}, To: Paused, Event: events.PipelinePaused}
-	TransitionResume   = Transition{Name: "resume", From: []Status{Paused}, To: Running, Event: events.PipelineResumed}
-	TransitionCancel   = Transition{Name: "cancel", From: []Status{Running, Paused}, To: Cancelled, Event: events.PipelineCancelled}
-	TransitionRestart  = Transition{Name: "restart", From: []Status{Completed, Failed, Cancelled}, To: Running, Event: events.PipelineRestarted}
+	TransitionComplete = Transition{
+		Name: "complete", From: []Status{Running, Paused}, To: Completed,
+		Event: events.PipelineCompleted,
+	}
+	TransitionFail = Transition{
+		Name: "fail", From: []Status{Running, Paused}, To: Failed,
+		Event: events.PipelineFailed,
+	}
+	TransitionPause  = Transition{Name: "pause", From: []Status{Running}, To: Paused, Event: events.PipelinePaused}
+	TransitionResume = Transition{Name: "resume", From: []Status{Paused}, To: Running, Event: events.PipelineResumed}
+	TransitionCancel = Transition{
+		Name: "cancel", From: []Status{Running, Paused}, To: Cancelled,
+		Event: events.PipelineCancelled,
+	}
+	TransitionRestart = Transition{
+		Name: "restart", From: []Status{Completed, Failed, Cancelled}, To: Running,
+		Event: events.PipelineRestarted,
+	}
 )
 
 // Transitions returns all transitions.
 func Transitions() []Transition {
 	return []Transition{
-		TransitionStart, TransitionComplete, TransitionFail, TransitionPause, TransitionResume, TransitionCancel, TransitionRestart,
+		TransitionStart, TransitionComplete, TransitionFail, TransitionPause, TransitionResume, TransitionCancel,
+		TransitionRestart,
 	}
 }
 

@@ -14,4 +14,5 @@ func ProvideDefinition(constructor any) fx.Option {
 }
 
 // ExtensionsModule provides the definitions that are compiled into the program.
-var ExtensionsModule = fx.Module("extensions", fx.Provide(fx.Annotate(NewBuiltinDefinitions, fx.ParamTags("", definitionsGroup))))
+var ExtensionsModule = fx.Module("extensions",
+	fx.Provide(fx.Annotate(NewBuiltinDefinitions, fx.ParamTags("", definitionsGroup))))

@@ -146,7 +146,8 @@ func (p *Plan) Advance() (Missing, error) {
 			return Missing{}, err
 		}
 	}
-	if p.Execution.OpenTasks == 0 && !p.Execution.Status.Terminal() && p.Execution.UnsuccessfulTasks > 0 && !p.fullGraph {
+	if p.Execution.OpenTasks == 0 && !p.Execution.Status.Terminal() && p.Execution.UnsuccessfulTasks > 0 &&
+		!p.fullGraph {
 		return Missing{FullGraph: true}, nil // to report how each task ended
 	}
 	return Missing{}, p.checkReset()
@@ -165,7 +166,8 @@ func (p *Plan) decideNext() error {
 	}
 	t, ok := p.Definition.Task(n.name)
 	if !ok {
-		return fmt.Errorf("task %q is not in the definition %s of pipeline %q", n.name, p.Execution.DefinitionVersion, p.Execution.PipelineName)
+		return fmt.Errorf("task %q is not in the definition %s of pipeline %q", n.name, p.Execution.DefinitionVersion,
+			p.Execution.PipelineName)
 	}
 	var deps definition.Ended
 	switch {
@@ -173,7 +175,8 @@ func (p *Plan) decideNext() error {
 		deps = p.countDependencies(t)
 	case n.task.RemainingDependencies == 0:
 		if deps = p.countDependencies(t); deps.Open > 0 {
-			return fmt.Errorf("%w: task %q counts no open dependency, but %d of them are not terminal", ErrStalePlan, t.ID, deps.Open)
+			return fmt.Errorf("%w: task %q counts no open dependency, but %d of them are not terminal", ErrStalePlan,
+				t.ID, deps.Open)
 		}
 	case t.TriggerRule.Early(): // the dependencies that ended earlier did not decide it
 		deps.Add(next.ended.task.Status, next.ended.task.SkipReason)
@@ -205,7 +208,8 @@ func (p *Plan) resolve(n *node, t *definition.Task, deps definition.Ended) {
 	case definition.SkippedByRule:
 		p.skip(n, t, tasks.SkipTriggerRule, fmt.Sprintf("trigger rule %s is not met", t.TriggerRule))
 	case definition.SkippedUpstreamFailed:
-		p.skip(n, t, tasks.SkipUpstreamFailed, fmt.Sprintf("trigger rule %s is not met, because of a failure above", t.TriggerRule))
+		p.skip(n, t, tasks.SkipUpstreamFailed,
+			fmt.Sprintf("trigger rule %s is not met, because of a failure above", t.TriggerRule))
 	case definition.Runs:
 		if t.If != "" {
 			p.undecided = n
@@ -235,7 +239,8 @@ func (p *Plan) End() *Change {
 			n := p.nodes[t.ID]
 			counts[n.task.Status]++
 			if failed(n.task.Status) && !t.ContinueOnError && (failure == "" || n.task.CompletedAt.Before(first)) {
-				failure, first = fmt.Sprintf("task %s %s: %s", n.name, verb(n.task.Status), n.task.Error), n.task.CompletedAt.Time
+				failure, first = fmt.Sprintf("task %s %s: %s", n.name, verb(n.task.Status), n.task.Error),
+					n.task.CompletedAt.Time
 			}
 		}
 	}

@@ -45,7 +45,8 @@ func BenchmarkPlanStart(b *testing.B) {
 			def := joined(b, n, false)
 			b.ReportAllocs()
 			for b.Loop() {
-				p := PlanStart(Execution{ID: dbtype.NewID(), Status: Running, Version: 1, OpenTasks: n}, def, plannedAt, "")
+				p := PlanStart(Execution{ID: dbtype.NewID(), Status: Running, Version: 1, OpenTasks: n}, def, plannedAt,
+					"")
 				if _, err := p.Advance(); err != nil {
 					b.Fatal(err)
 				}
@@ -80,7 +81,8 @@ func BenchmarkPlanFinish(b *testing.B) {
 			for i := range c.ends {
 				row := start.nodes[def.Tasks[i].ID].task.Claim("worker", plannedAt, plannedAt).MarkStarted().Task
 				rows = append(rows, row)
-				outcomes = append(outcomes, &Outcome{Claim: &Claim{Task: row, Definition: &def.Tasks[i]}, Kind: OutcomeSucceeded})
+				outcomes = append(outcomes,
+					&Outcome{Claim: &Claim{Task: row, Definition: &def.Tasks[i]}, Kind: OutcomeSucceeded})
 				for _, d := range def.Dependents(row.TaskName) {
 					near[d] = true
 				}

@@ -66,7 +66,8 @@ func (p *Plan) missingFor(next notice) (names []string) {
 func (p *Plan) ask(names []string) (Missing, error) {
 	switch {
 	case p.fullGraph:
-		return Missing{}, fmt.Errorf("%w: task %q of pipeline execution %s has no row", ErrStalePlan, names[0], p.Execution.ID)
+		return Missing{}, fmt.Errorf("%w: task %q of pipeline execution %s has no row", ErrStalePlan, names[0],
+			p.Execution.ID)
 	case p.rejected || p.supplies == maxSupplies:
 		return Missing{FullGraph: true}, nil
 	}
@@ -97,8 +98,9 @@ func (p *Plan) missingForCondition() (Missing, error) {
 	t, _ := p.Definition.Task(p.undecided.name)
 	if p.values == nil {
 		p.values = &definition.EvalContext{
-			Input: json.RawMessage(p.Execution.Input), Needs: map[string]json.RawMessage{}, Past: map[string]definition.Past{},
-			Run: runOf(p.Execution.ID, p.Execution.PipelineName, p.Execution.Attempt),
+			Input: json.RawMessage(p.Execution.Input), Needs: map[string]json.RawMessage{},
+			Past: map[string]definition.Past{},
+			Run:  runOf(p.Execution.ID, p.Execution.PipelineName, p.Execution.Attempt),
 		}
 	}
 	names, pasts := t.ConditionOutputs()

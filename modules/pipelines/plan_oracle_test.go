@@ -107,7 +107,8 @@ func (o *oracle) reopen(from string) (names []string) {
 	for _, name := range o.def.Order() {
 		t, _ := o.def.Task(name)
 		bad := o.at[name] == tasks.Failed || o.at[name] == tasks.Abandoned
-		again[name] = name == from || from == "" && bad || slices.ContainsFunc(t.Needs, func(need string) bool { return again[need] })
+		again[name] = name == from || from == "" && bad ||
+			slices.ContainsFunc(t.Needs, func(need string) bool { return again[need] })
 	}
 	for _, t := range o.def.Tasks {
 		if again[t.ID] {
@@ -125,14 +126,16 @@ func (o *oracle) reopen(from string) (names []string) {
 func (s *store) check(t *rapid.T, after string) {
 	o := s.oracle
 	o.follow()
-	got, remaining, wantRemaining, queued := map[string]tasks.Status{}, map[string]int{}, map[string]int{}, map[string]bool{}
+	got, remaining, wantRemaining, queued := map[string]tasks.Status{}, map[string]int{}, map[string]int{},
+		map[string]bool{}
 	above := map[string]bool{}
 	open, unsuccessful := 0, 0
 	for i := range o.def.Tasks {
 		d := &o.def.Tasks[i]
 		row := s.rows[d.ID]
 		got[d.ID], remaining[d.ID], wantRemaining[d.ID] = row.Status, row.RemainingDependencies, o.open(d)
-		if above[d.ID] = row.SkipReason == tasks.SkipUpstreamFailed; above[d.ID] != o.above[d.ID] || (row.SkipReason != "") != (row.Status == tasks.Skipped) {
+		if above[d.ID] = row.SkipReason == tasks.SkipUpstreamFailed; above[d.ID] != o.above[d.ID] ||
+			(row.SkipReason != "") != (row.Status == tasks.Skipped) {
 			t.Fatalf("after %s: task %s is %s with skip_reason %q\n%s", after, d.ID, row.Status, row.SkipReason, s)
 		}
 		if row.Status == tasks.Ready && s.x.Status == Running {
@@ -162,7 +165,8 @@ func (s *store) check(t *rapid.T, after string) {
 func (s *store) String() string {
 	var b strings.Builder
 	for _, t := range s.def.Tasks {
-		fmt.Fprintf(&b, "%s needs %v, rule %s, if %q: %s, want %s\n", t.ID, t.Needs, t.TriggerRule, t.If, s.rows[t.ID].Status, s.oracle.at[t.ID])
+		fmt.Fprintf(&b, "%s needs %v, rule %s, if %q: %s, want %s\n", t.ID, t.Needs, t.TriggerRule, t.If,
+			s.rows[t.ID].Status, s.oracle.at[t.ID])
 	}
 	return b.String()
 }

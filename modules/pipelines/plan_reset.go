@@ -47,7 +47,8 @@ func (p *Plan) Reset(from string) ([]string, error) {
 // checkReset returns ErrInvalidState if the task from which a retry starts is skipped again.
 func (p *Plan) checkReset() error {
 	if p.resetFrom != "" && p.nodes[p.resetFrom].task.Status == tasks.Skipped {
-		return fmt.Errorf("%w: task %q would be skipped again: its dependencies do not satisfy its trigger rule; retry from one of them",
+		return fmt.Errorf("%w: task %q would be skipped again: its dependencies do not satisfy its trigger rule; "+
+			"retry from one of them",
 			ErrInvalidState, p.resetFrom)
 	}
 	return nil

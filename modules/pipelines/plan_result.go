@@ -15,7 +15,8 @@ func (p *Plan) Changes() (list []*tasks.Change, counts []tasks.DependencyCount) 
 		list = append(list, n.change)
 	}
 	for _, n := range p.nodes {
-		if ended := n.remaining - n.task.RemainingDependencies; ended != 0 && (n.change == nil || !n.change.WritesRemaining()) {
+		if ended := n.remaining - n.task.RemainingDependencies; ended != 0 &&
+			(n.change == nil || !n.change.WritesRemaining()) {
 			counts = append(counts, tasks.DependencyCount{ID: n.task.ID, Ended: ended})
 		}
 	}

@@ -28,7 +28,10 @@ type store struct {
 func startStore(t *rapid.T, def *definition.Definition) *store {
 	s := &store{
 		def: def, rows: map[string]tasks.Task{}, queued: map[string]bool{}, now: dbtype.NewTime(time.Unix(1e9, 0)),
-		x:      Execution{ID: dbtype.NewID(), PipelineName: def.Name, Status: Running, Version: 1, OpenTasks: len(def.Tasks), Input: dbtype.JSON("{}")},
+		x: Execution{
+			ID: dbtype.NewID(), PipelineName: def.Name, Status: Running, Version: 1,
+			OpenTasks: len(def.Tasks), Input: dbtype.JSON("{}"),
+		},
 		oracle: newOracle(def),
 	}
 	p := PlanStart(s.x, def, s.now, "")
@@ -100,7 +103,8 @@ func (s *store) write(t *rapid.T, p *Plan) {
 	for _, m := range moves {
 		row := s.rows[m.Task.TaskName]
 		if m.ReadVersion != row.Version || m.Task.Version != m.ReadVersion+int64(len(m.Steps)) {
-			t.Fatalf("task %s: a move from version %d by %d steps to %d, the row having %d", m.Task.TaskName, m.ReadVersion, len(m.Steps), m.Task.Version, row.Version)
+			t.Fatalf("task %s: a move from version %d by %d steps to %d, the row having %d", m.Task.TaskName,
+				m.ReadVersion, len(m.Steps), m.Task.Version, row.Version)
 		}
 		for _, step := range m.Steps {
 			if !legal(step.Transition, row.Status) {

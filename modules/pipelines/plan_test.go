@@ -43,8 +43,14 @@ func drawDefinition(t *rapid.T) *definition.Definition {
 	list := make([]definition.Task, n)
 	for i := range list {
 		task := definition.Task{ID: fmt.Sprintf("t%d", i), Uses: "any"}
-		task.Retry = tasks.RetryPolicy{MaxAttempts: rapid.IntRange(1, 2).Draw(t, "attempts"), Backoff: tasks.Fixed, Delay: time.Second}
-		rules := []definition.TriggerRule{definition.AllSuccess, definition.AllDone, definition.NoneFailed, definition.Always}
+		task.Retry = tasks.RetryPolicy{
+			MaxAttempts: rapid.IntRange(1, 2).Draw(t, "attempts"), Backoff: tasks.Fixed,
+			Delay: time.Second,
+		}
+		rules := []definition.TriggerRule{
+			definition.AllSuccess, definition.AllDone, definition.NoneFailed,
+			definition.Always,
+		}
 		conditions := []string{"", "", "", "", "false", "true"}
 		for j := range i {
 			if rapid.IntRange(0, 2).Draw(t, "edge") == 0 {
@@ -56,7 +62,8 @@ func drawDefinition(t *rapid.T) *definition.Definition {
 			conditions = append(conditions, "needs."+task.Needs[0]+".text"+broken)
 		}
 		task.ContinueOnError = rapid.IntRange(0, 3).Draw(t, "continues") == 0
-		task.TriggerRule, task.If = rapid.SampledFrom(rules).Draw(t, "rule"), rapid.SampledFrom(conditions).Draw(t, "if")
+		task.TriggerRule, task.If = rapid.SampledFrom(rules).Draw(t, "rule"), rapid.SampledFrom(conditions).
+			Draw(t, "if")
 		list[i] = task
 	}
 	def := &definition.Definition{Name: "model", Tasks: rapid.Permutation(list).Draw(t, "declared")}
@@ -75,7 +82,8 @@ func (s *store) runToEnd(t *rapid.T) {
 		s.now = dbtype.NewTime(s.now.Add(time.Second))
 		kind := "claim and finish"
 		if step < 60 {
-			kind = rapid.SampledFrom([]string{"claim", "finish", "claim and finish", "recover", "pause"}).Draw(t, "step")
+			kind = rapid.SampledFrom([]string{"claim", "finish", "claim and finish", "recover", "pause"}).
+				Draw(t, "step")
 		} else if s.x.Status == Paused {
 			kind = "pause"
 		}
@@ -141,13 +149,17 @@ func (s *store) finishSome(t *rapid.T, last bool) {
 
 // outcome draws how an attempt comes out, and tells the oracle. last: in a way that ends the task soon.
 func (s *store) outcome(t *rapid.T, name string, last bool) *Outcome {
-	kinds := []OutcomeKind{OutcomeSucceeded, OutcomeSucceeded, OutcomeFailed, OutcomeFailed, OutcomeDeferred, OutcomeReleased}
+	kinds := []OutcomeKind{
+		OutcomeSucceeded, OutcomeSucceeded, OutcomeFailed, OutcomeFailed, OutcomeDeferred,
+		OutcomeReleased,
+	}
 	if last {
 		kinds = kinds[:4]
 	}
 	def, _ := s.def.Task(name)
 	o := &Outcome{Claim: &Claim{Task: s.rows[name], Definition: def}, Kind: rapid.SampledFrom(kinds).Draw(t, "kind")}
-	o.Output, o.ErrorKind, o.Error, o.Until, o.Reason = dbtype.JSON(`{"text":"x"}`), tasks.KindError, "it fails", s.now, "why"
+	o.Output, o.ErrorKind, o.Error, o.Until, o.Reason = dbtype.JSON(`{"text":"x"}`), tasks.KindError, "it fails", s.now,
+		"why"
 	if o.Kind == OutcomeFailed && rapid.IntRange(0, 2).Draw(t, "permanent") == 0 {
 		o.ErrorKind = tasks.KindPermanent
 	}

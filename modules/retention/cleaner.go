@@ -117,7 +117,9 @@ func (k *Cleaner) run(ctx context.Context, o Options, every time.Duration) (remo
 
 // RemoveEvents removes the events of all executions that ended before at, regardless of their pipelines' retention.
 // It calls progress, unless nil, after each execution with the number of events removed so far.
-func (k *Cleaner) RemoveEvents(ctx context.Context, at dbtype.Time, progress func(removed int64)) (total int64, err error) {
+func (k *Cleaner) RemoveEvents(
+	ctx context.Context, at dbtype.Time, progress func(removed int64),
+) (total int64, err error) {
 	p := &sweep{cleaner: k, sums: map[string]*Result{}, progress: func(r Result) {
 		total += r.Rows
 		if progress != nil {
@@ -162,7 +164,8 @@ func (k *Cleaner) Watch(ctx context.Context, o Options, every time.Duration, log
 	for {
 		removed, _, err := k.run(ctx, o, every)
 		for _, r := range removed {
-			log.Info("retention", zap.String("pipeline", r.PipelineName), zap.String("kind", string(r.Kind)), zap.Int64("rows", r.Rows),
+			log.Info("retention", zap.String("pipeline", r.PipelineName), zap.String("kind", string(r.Kind)),
+				zap.Int64("rows", r.Rows),
 				zap.Int64("executions", r.Executions))
 		}
 		if err != nil && ctx.Err() == nil {

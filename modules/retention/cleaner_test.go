@@ -102,7 +102,8 @@ func TestInterrupted(t *testing.T) {
 		if err != nil || len(left) != 1 || left[0].Executions != 30 {
 			t.Fatalf("left %v, %v", left, err)
 		}
-		if removed, err = s.Retention.Run(t.Context(), all); err != nil || len(removed) != 1 || removed[0].Executions != 30 {
+		if removed, err = s.Retention.Run(t.Context(), all); err != nil || len(removed) != 1 ||
+			removed[0].Executions != 30 {
 			t.Errorf("then removed %v, %v", removed, err)
 		}
 	})
@@ -120,7 +121,8 @@ func TestAtomic(t *testing.T) {
 			if !dbtest.Injected(err) || len(removed) != 0 {
 				t.Errorf("%s: removed %v, %v", table, removed, err)
 			}
-			if left, err := s.Retention.Count(t.Context(), all); err != nil || len(left) != 1 || left[0].Executions != 3 {
+			if left, err := s.Retention.Count(t.Context(), all); err != nil || len(left) != 1 ||
+				left[0].Executions != 3 {
 				t.Errorf("%s: left %v, %v", table, left, err)
 			}
 		}
@@ -135,7 +137,8 @@ func TestNoEventsLeft(t *testing.T) {
 		fail(t, s, 3)
 		pass := func(age time.Duration) (commits int64) {
 			before := s.DB.Committed()
-			removed, err := s.Retention.Run(t.Context(), retention.Options{Ages: retention.Policy{retention.Events: age}})
+			removed, err := s.Retention.Run(t.Context(),
+				retention.Options{Ages: retention.Policy{retention.Events: age}})
 			if err != nil || len(removed) != 0 {
 				t.Errorf("removed %v, %v", removed, err)
 			}

@@ -38,7 +38,8 @@ var counting = map[Kind]string{
 	Executions: `1`,
 	Events: `(SELECT count(*) FROM {execution_events} AS e
   WHERE e.pipeline_execution_id = p.id AND ` + removable + `)`,
-	Outputs: `(SELECT count(*) FROM {task_executions} AS t WHERE t.pipeline_execution_id = p.id AND t.output IS NOT NULL)`,
+	Outputs: `(SELECT count(*) FROM {task_executions} AS t WHERE t.pipeline_execution_id = p.id
+  AND t.output IS NOT NULL)`,
 	Logs: `(SELECT count(*) FROM {task_executions} AS t JOIN {log_chunks} AS l ON l.task_execution_id = t.id
   WHERE t.pipeline_execution_id = p.id)`,
 }
@@ -55,10 +56,11 @@ type candidate struct {
 // pipelines returns the names of all pipelines with executions.
 func (s *store) pipelines(ctx context.Context) ([]string, error) {
 	var names []string
-	err := s.db.Query(ctx, `SELECT DISTINCT pipeline_name FROM {pipeline_executions}`, nil, func(scan func(...any) error) error {
-		names = append(names, "")
-		return scan(&names[len(names)-1])
-	})
+	err := s.db.Query(ctx, `SELECT DISTINCT pipeline_name FROM {pipeline_executions}`, nil,
+		func(scan func(...any) error) error {
+			names = append(names, "")
+			return scan(&names[len(names)-1])
+		})
 	return names, wrap("list the pipelines of executions", err)
 }
 
@@ -113,7 +115,8 @@ func (s *store) lock(tx db.Tx, list []candidate) ([]candidate, error) {
 		ids[i] = c.id
 	}
 	versions := map[dbtype.ID]int64{}
-	err := tx.Query(`SELECT p.id, p.version FROM {pipeline_executions} AS p WHERE p.id IN (SELECT id FROM $x) AND `+ended+` ORDER BY p.id $for_update`,
+	err := tx.Query(`SELECT p.id, p.version FROM {pipeline_executions} AS p WHERE p.id IN (SELECT id FROM $x) AND `+
+		ended+` ORDER BY p.id $for_update`,
 		db.Args{"x": db.IDRows(ids)}, func(scan func(...any) error) error {
 			var id dbtype.ID
 			var version int64
@@ -181,22 +184,28 @@ RETURNING (SELECT t.pipeline_execution_id FROM {task_executions} AS t WHERE t.id
 
 // lockTasks locks the rows of the tasks, so that no worker writes logs of a removed task: a late write locks the row
 // too.
-const lockTasks = `SELECT t.pipeline_execution_id FROM {task_executions} AS t WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.id $for_update`
+const lockTasks = `SELECT t.pipeline_execution_id FROM {task_executions} AS t
+  WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.id $for_update`
 
 // removing lists the statements of each kind, in order. Each returns the execution of every row that it removed. The
 // events are those for which removable holds.
 var removing = map[Kind][]string{
-	Events: {`DELETE FROM {execution_events} WHERE (version IS NOT NULL OR created_at < (SELECT x.cutoff FROM $x WHERE x.id = pipeline_execution_id))
+	Events: {`DELETE FROM {execution_events} WHERE (version IS NOT NULL OR created_at < (SELECT x.cutoff FROM $x
+  WHERE x.id = pipeline_execution_id))
   AND pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`},
-	Outputs: {`UPDATE {task_executions} SET output = NULL WHERE output IS NOT NULL AND pipeline_execution_id IN (SELECT id FROM $x)
+	Outputs: {`UPDATE {task_executions} SET output = NULL WHERE output IS NOT NULL
+  AND pipeline_execution_id IN (SELECT id FROM $x)
 RETURNING pipeline_execution_id`},
 	Logs: {removeLogs},
 	Executions: {
 		lockTasks,
 		removeLogs,
-		`DELETE FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`,
-		`DELETE FROM {task_executions} WHERE pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`,
-		`DELETE FROM {execution_labels} WHERE pipeline_execution_id IN (SELECT id FROM $x) RETURNING pipeline_execution_id`,
+		`DELETE FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x)
+  RETURNING pipeline_execution_id`,
+		`DELETE FROM {task_executions} WHERE pipeline_execution_id IN (SELECT id FROM $x)
+  RETURNING pipeline_execution_id`,
+		`DELETE FROM {execution_labels} WHERE pipeline_execution_id IN (SELECT id FROM $x)
+  RETURNING pipeline_execution_id`,
 		`DELETE FROM {pipeline_executions} WHERE id IN (SELECT id FROM $x) RETURNING id`,
 	},
 }

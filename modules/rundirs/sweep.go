@@ -80,7 +80,8 @@ func (d *Dirs) list() ([]dbtype.ID, error) {
 func (d *Dirs) kept(ctx context.Context, runs []dbtype.ID) (map[dbtype.ID]bool, error) {
 	kept := map[dbtype.ID]bool{}
 	err := d.db.Query(ctx, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id
-WHERE p.status NOT IN ('Completed', 'Failed', 'Cancelled') OR p.outputs_removed_at IS NULL OR p.outputs_removed_at < p.completed_at`,
+WHERE p.status NOT IN ('Completed', 'Failed', 'Cancelled') OR p.outputs_removed_at IS NULL
+  OR p.outputs_removed_at < p.completed_at`,
 		db.Args{"x": db.IDRows(runs)}, func(scan func(...any) error) error {
 			var id dbtype.ID
 			err := scan(&id)

@@ -65,7 +65,8 @@ func (p *Parts) Text() string {
 		}
 		return strings.Compare(a.Value, b.Value)
 	})
-	slices.SortFunc(p.Outputs, func(a, b Output) int { return bytes.Compare(a.TaskExecutionID[:], b.TaskExecutionID[:]) })
+	slices.SortFunc(p.Outputs,
+		func(a, b Output) int { return bytes.Compare(a.TaskExecutionID[:], b.TaskExecutionID[:]) })
 	b := p.Header.append(make([]byte, 0, 512+120*len(p.Outputs)), Form2)
 	b = appendPart(b, "input", p.Input)
 	b = appendPart(b, "idempotency_key", p.IdempotencyKey)

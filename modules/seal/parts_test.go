@@ -29,10 +29,12 @@ func example(t *testing.T) Parts {
 	for _, e := range []Event{
 		{
 			ID: mustID(t, "0197c2a4-7b1e-7abc-8000-000000000003"), Version: 1, Type: events.PipelineStarted,
-			Data: []byte(`{"task_count": 1, "pipeline": "nightly", "definition_version": "5f3c0a9d2b7e4811"}`), Actor: "cli:ada", CreatedAt: at,
+			Data:  []byte(`{"task_count": 1, "pipeline": "nightly", "definition_version": "5f3c0a9d2b7e4811"}`),
+			Actor: "cli:ada", CreatedAt: at,
 		},
 		{
-			ID: mustID(t, "0197c2a4-7b1e-7abc-8000-000000000004"), TaskExecutionID: task, Version: 1, Type: events.TaskCompleted,
+			ID: mustID(t, "0197c2a4-7b1e-7abc-8000-000000000004"), TaskExecutionID: task, Version: 1,
+			Type: events.TaskCompleted,
 			Data: []byte(`{"duration_ms": 1.50e1, "attempt": 1}`), Worker: "w1", CreatedAt: at,
 		},
 		{
@@ -43,7 +45,10 @@ func example(t *testing.T) Parts {
 		d.Add(&e)
 	}
 	return Parts{
-		Header:         Header{PipelineExecutionID: run, PipelineName: "nightly", DefinitionVersion: "5f3c0a9d2b7e4811", Version: 2},
+		Header: Header{
+			PipelineExecutionID: run, PipelineName: "nightly", DefinitionVersion: "5f3c0a9d2b7e4811",
+			Version: 2,
+		},
 		Input:          Hash([]byte(`{"day": "2026-11-20", "amount": 1.10}`)),
 		IdempotencyKey: "nightly-2026-11-20",
 		Definition:     Hash([]byte(`{"name": "nightly", "tasks": []}`)),
@@ -86,8 +91,10 @@ func TestReadParts(t *testing.T) {
 		t.Errorf("%+v, %v", empty, err)
 	}
 	for _, bad := range []string{
-		"", "x", text + "\n", strings.TrimSuffix(text, "\n"), strings.Replace(text, `,"w`, `, "w`, 1) + `["more","x"]` + "\n",
-		strings.Replace(text, Form2, "sluice-seal/3", 1), strings.Replace(text, `"nightly"`, `7`, 1), strings.Replace(text, ",2,", ",2.0,", 1),
+		"", "x", text + "\n", strings.TrimSuffix(text, "\n"), strings.Replace(text, `,"w`, `, "w`, 1) + `["more","x"]` +
+			"\n",
+		strings.Replace(text, Form2, "sluice-seal/3", 1), strings.Replace(text, `"nightly"`, `7`, 1),
+		strings.Replace(text, ",2,", ",2.0,", 1),
 		strings.Replace(text, `["label","env","prod"]`+"\n", "", 1) + `["label","env","prod"]` + "\n",
 	} {
 		if _, err := ReadParts(bad); !errors.Is(err, ErrParts) {
@@ -100,7 +107,8 @@ func TestHash(t *testing.T) {
 	if Hash(nil) != "" || Hash([]byte(" null ")) != "" {
 		t.Error("no document has a hash")
 	}
-	a, b, c := Hash([]byte(`{"b":1.10,"a":"x"}`)), Hash([]byte(`{ "a": "\u0078", "b": 11.0e-1 }`)), Hash([]byte(`{"a":"x","b":1.1}`))
+	a, b, c := Hash([]byte(`{"b":1.10,"a":"x"}`)), Hash([]byte(`{ "a": "\u0078", "b": 11.0e-1 }`)),
+		Hash([]byte(`{"a":"x","b":1.1}`))
 	if a != b || a == c {
 		t.Errorf("%s, %s, %s: the same document, and one with other digits", a, b, c)
 	}

@@ -36,13 +36,15 @@ func (s *Sealer) read(ctx context.Context, list []*pending) error {
 
 const (
 	selectDefinitions = `SELECT d.pipeline_name, d.version, d.definition FROM {pipeline_definitions} AS d
-WHERE EXISTS (SELECT 1 FROM {pipeline_executions} AS p WHERE p.pipeline_name = d.pipeline_name AND p.definition_version = d.version
+WHERE EXISTS (SELECT 1 FROM {pipeline_executions} AS p WHERE p.pipeline_name = d.pipeline_name
+  AND p.definition_version = d.version
   AND p.id IN (SELECT id FROM $x))`
 	selectLabels = `SELECT l.pipeline_execution_id, l.name, l.value FROM {execution_labels} AS l
 WHERE l.pipeline_execution_id IN (SELECT id FROM $x)`
 	selectOutputs = `SELECT t.pipeline_execution_id, t.id, t.output FROM {task_executions} AS t
 WHERE t.pipeline_execution_id IN (SELECT id FROM $x) AND t.output IS NOT NULL`
-	selectEvents = `SELECT pipeline_execution_id, id, task_execution_id, coalesce(version, 0), event_type, event_data, worker_id, actor, created_at
+	selectEvents = `SELECT pipeline_execution_id, id, task_execution_id, coalesce(version, 0),
+  event_type, event_data, worker_id, actor, created_at
 FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, sequence_num`
 )
 
@@ -102,7 +104,8 @@ func ofEvent(byID map[dbtype.ID]*pending) func(scan func(...any) error) error {
 		if err := scan(&of, &e.ID, &e.TaskExecutionID, &e.Version, &typ, &data, &worker, &actor, &at); err != nil {
 			return err
 		}
-		e.Type, e.Data, e.Worker, e.Actor, e.CreatedAt = events.Type(typ), data, string(worker), string(actor), at.UnixMicro()
+		e.Type, e.Data, e.Worker, e.Actor, e.CreatedAt = events.Type(typ), data, string(worker), string(actor),
+			at.UnixMicro()
 		byID[of].digest.Add(&e)
 		return nil
 	}

@@ -31,22 +31,24 @@ func (s *Sealer) Root(ctx context.Context, since, until dbtype.Time) (Root, erro
 		bounds += ` AND completed_at < $until`
 	}
 	sum := sha256.New()
-	err := s.db.Query(ctx, `SELECT id, seal, CASE WHEN seal IS NOT NULL AND sealed_version = version THEN 1 ELSE 0 END FROM {pipeline_executions}
+	err := s.db.Query(ctx,
+		`SELECT id, seal, CASE WHEN seal IS NOT NULL AND sealed_version = version THEN 1 ELSE 0 END
+  FROM {pipeline_executions}
 WHERE status IN ('Completed', 'Failed', 'Cancelled')`+bounds+` ORDER BY id`, args, func(scan func(...any) error) error {
-		var id dbtype.ID
-		var seal dbtype.Text
-		var sealed int
-		if err := scan(&id, &seal, &sealed); err != nil {
+			var id dbtype.ID
+			var seal dbtype.Text
+			var sealed int
+			if err := scan(&id, &seal, &sealed); err != nil {
+				return err
+			}
+			if sealed == 0 {
+				r.Unsealed++
+				return nil
+			}
+			r.Executions++
+			_, err := fmt.Fprintf(sum, "%s %s\n", id, seal)
 			return err
-		}
-		if sealed == 0 {
-			r.Unsealed++
-			return nil
-		}
-		r.Executions++
-		_, err := fmt.Fprintf(sum, "%s %s\n", id, seal)
-		return err
-	})
+		})
 	r.Root = hex.EncodeToString(sum.Sum(nil))
 	return r, wrap("read seals", err)
 }

@@ -22,17 +22,20 @@ func (s *Sealer) due(ctx context.Context, only []dbtype.ID, limit int) ([]*pendi
 		among = ` AND p.id IN (SELECT id FROM $x)`
 		args["x"] = db.IDRows(only)
 	}
-	err := s.db.Query(ctx, `SELECT p.id, p.pipeline_name, p.definition_version, p.version, p.seal, p.idempotency_key, p.input FROM {pipeline_executions} AS p
+	err := s.db.Query(ctx,
+		`SELECT p.id, p.pipeline_name, p.definition_version, p.version, p.seal, p.idempotency_key, p.input
+  FROM {pipeline_executions} AS p
 WHERE p.seal_due = 1`+among+` ORDER BY p.id LIMIT $limit`, args, func(scan func(...any) error) error {
-		x := &pending{}
-		var former, key dbtype.Text
-		var input dbtype.JSON
-		h := &x.parts.Header
-		err := scan(&h.PipelineExecutionID, &h.PipelineName, &h.DefinitionVersion, &h.Version, &former, &key, &input)
-		h.Previous, x.parts.IdempotencyKey, x.parts.Input = string(former), string(key), Hash(input)
-		list = append(list, x)
-		return err
-	})
+			x := &pending{}
+			var former, key dbtype.Text
+			var input dbtype.JSON
+			h := &x.parts.Header
+			err := scan(&h.PipelineExecutionID, &h.PipelineName, &h.DefinitionVersion, &h.Version, &former, &key,
+				&input)
+			h.Previous, x.parts.IdempotencyKey, x.parts.Input = string(former), string(key), Hash(input)
+			list = append(list, x)
+			return err
+		})
 	return list, wrap("look for executions to seal", err)
 }
 
@@ -54,7 +57,8 @@ func (s *Sealer) batch(ctx context.Context, only []dbtype.ID) (sealed int64, fou
 		ids[i], seals[i], versions[i] = x.parts.Header.PipelineExecutionID, Of(parts[i]), x.parts.Header.Version
 	}
 	err = s.db.Transaction(ctx, func(tx db.Tx) (err error) {
-		sealed, err = tx.Exec(`UPDATE {pipeline_executions} AS p SET former_seal = p.seal, seal = x.seal, seal_parts = x.parts,
+		sealed, err = tx.Exec(
+			`UPDATE {pipeline_executions} AS p SET former_seal = p.seal, seal = x.seal, seal_parts = x.parts,
   sealed_version = x.version, seal_due = 0 FROM $x WHERE p.id = x.id AND p.version = x.version AND p.seal_due = 1`,
 			db.Args{"x": db.IDRows(ids).Texts("seal", seals).Texts("parts", parts).Ints("version", versions)})
 		return err

@@ -24,7 +24,10 @@ func TestTypedHandlerNeedsNoWorker(t *testing.T) {
 		if err := a.Annotate(ctx, map[string]int{"rows": 3}); err != nil {
 			return "", err
 		}
-		for _, wrong := range []any{3, "text", nil, func() {}, map[string]string{"x": string(make([]byte, MaxOutput))}} {
+		for _, wrong := range []any{
+			3, "text", nil, func() {},
+			map[string]string{"x": string(make([]byte, MaxOutput))},
+		} {
 			if err := a.Annotate(ctx, wrong); err == nil {
 				return "", fmt.Errorf("an annotation of %T was accepted", wrong)
 			}

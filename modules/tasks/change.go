@@ -92,7 +92,8 @@ func (n *Spec) InitialRow() Task {
 func (n *Spec) beforeCreation() Task {
 	return Task{
 		ID: n.ID, PipelineExecutionID: n.PipelineExecutionID, TaskName: n.TaskName, Handler: n.Handler,
-		Queue: n.Queue, Priority: n.Priority.Level(), MaxAttempts: n.MaxAttempts, RemainingDependencies: len(n.Dependencies),
+		Queue: n.Queue, Priority: n.Priority.Level(), MaxAttempts: n.MaxAttempts,
+		RemainingDependencies: len(n.Dependencies),
 	}
 }
 
@@ -207,7 +208,8 @@ func (t Task) Release(reason string, now dbtype.Time) *Change {
 	m := NewChange(t)
 	m.Task.MaxAttempts++
 	m.addStep(TransitionReset, ResetData{
-		Cause: CauseOperator, Worker: t.WorkerID, Recoveries: t.Recoveries, Reason: reason, MaxAttempts: m.Task.MaxAttempts, AvailableAt: now,
+		Cause: CauseOperator, Worker: t.WorkerID, Recoveries: t.Recoveries, Reason: reason,
+		MaxAttempts: m.Task.MaxAttempts, AvailableAt: now,
 	})
 	m.Task.WorkerID = ""
 	return m
@@ -276,7 +278,8 @@ func (m *Change) Err() error { return m.failure }
 // WritesRemaining reports whether the change writes the remaining dependencies with the row. If it does not, they must
 // be counted separately.
 func (m *Change) WritesRemaining() bool {
-	return m.ReadVersion == 0 || slices.ContainsFunc(m.Steps, func(s TransitionStep) bool { return s.Transition.WritesRemaining })
+	return m.ReadVersion == 0 ||
+		slices.ContainsFunc(m.Steps, func(s TransitionStep) bool { return s.Transition.WritesRemaining })
 }
 
 // AppendEvents appends the events of the change to list and returns it.

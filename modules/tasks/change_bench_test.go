@@ -12,7 +12,10 @@ import (
 // and started, completed.
 func BenchmarkMoves(b *testing.B) {
 	now := dbtype.NewTime(time.Unix(1e9, 0))
-	created := Spec{ID: dbtype.NewID(), PipelineExecutionID: dbtype.NewID(), TaskName: "task", Handler: "any", Queue: DefaultQueue, Priority: Normal, TriggerRule: "all_success", MaxAttempts: 3}
+	created := Spec{
+		ID: dbtype.NewID(), PipelineExecutionID: dbtype.NewID(), TaskName: "task", Handler: "any",
+		Queue: DefaultQueue, Priority: Normal, TriggerRule: "all_success", MaxAttempts: 3,
+	}
 	history := make([]events.Event, 0, 8)
 	b.ReportAllocs()
 	for b.Loop() {

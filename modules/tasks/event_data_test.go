@@ -29,7 +29,8 @@ func TestEventData(t *testing.T) {
 		{events.TaskCreated, func() any {
 			return tasks.CreatedData{
 				TaskName: "b", Handler: "shell", Queue: "default", Priority: tasks.High,
-				Dependencies: tasks.NameListOf([]string{"a", `"`}), TriggerRule: "all_success", MaxAttempts: 2, ContinueOnError: true,
+				Dependencies: tasks.NameListOf([]string{"a", `"`}), TriggerRule: "all_success", MaxAttempts: 2,
+				ContinueOnError: true,
 			}
 		}, `{"id":"b","uses":"shell","queue":"default","priority":"high","needs":["a","\""],"trigger_rule":"all_success",` +
 			`"max_attempts":2,"continue_on_error":true}`},
@@ -37,7 +38,8 @@ func TestEventData(t *testing.T) {
 			events.TaskCreated, func() any { return tasks.CreatedData{Dependencies: tasks.NameListOf(nil)} },
 			`{"id":"","uses":"","queue":"","priority":"","needs":[],"trigger_rule":"","max_attempts":0}`,
 		},
-		{events.TaskMarkedReady, func() any { return tasks.ReadyData{AvailableAt: at()} }, `{"available_at":` + when + `}`},
+		{events.TaskMarkedReady, func() any { return tasks.ReadyData{AvailableAt: at()} }, `{"available_at":` + when +
+			`}`},
 		{
 			events.TaskClaimed, func() any { return tasks.ClaimedData{Attempt: 1, LeaseExpiresAt: at()} },
 			`{"attempt":1,"lease_expires_at":` + when + `}`,
@@ -49,28 +51,36 @@ func TestEventData(t *testing.T) {
 			`{"attempt":1,"resume_at":` + when + `,"reason":"later"}`,
 		},
 		{
-			events.TaskCompleted, func() any { return tasks.CompletedData{Attempt: 1, DurationMS: 20, ExitCode: seven()} },
+			events.TaskCompleted,
+			func() any { return tasks.CompletedData{Attempt: 1, DurationMS: 20, ExitCode: seven()} },
 			`{"attempt":1,"duration_ms":20,"exit_code":7}`,
 		},
 		{events.TaskCompleted, func() any { return tasks.CompletedData{Attempt: 1} }, `{"attempt":1,"duration_ms":0}`},
 		{events.TaskRetryScheduled, func() any {
 			return tasks.RetryScheduledData{
-				Attempt: 1, NextAttempt: 2, Error: "no", ErrorKind: tasks.KindExit, DelayMS: 5, RetryAt: at(), ExitCode: seven(),
+				Attempt: 1, NextAttempt: 2, Error: "no", ErrorKind: tasks.KindExit, DelayMS: 5, RetryAt: at(),
+				ExitCode: seven(),
 			}
-		}, `{"attempt":1,"next_attempt":2,"error":"no","error_kind":"exit","delay_ms":5,"retry_at":` + when + `,"exit_code":7}`},
+		}, `{"attempt":1,"next_attempt":2,"error":"no","error_kind":"exit","delay_ms":5,"retry_at":` + when +
+			`,"exit_code":7}`},
 		{
 			events.TaskFailed, func() any { return tasks.FailedData{Attempt: 2, Error: "no", DurationMS: 3} },
 			`{"attempt":2,"error":"no","error_kind":null,"duration_ms":3}`,
 		},
-		{events.TaskSkipped, func() any { return skipped }, `{"reason":"exit_code","rule":"all_success","detail":"exit code 7"}`},
+		{
+			events.TaskSkipped, func() any { return skipped },
+			`{"reason":"exit_code","rule":"all_success","detail":"exit code 7"}`,
+		},
 		{events.TaskSkipped, func() any {
 			return tasks.SkippedRunningData{SkippedData: skipped, Attempt: 1, ExitCode: seven()}
 		}, `{"reason":"exit_code","rule":"all_success","detail":"exit code 7","attempt":1,"exit_code":7,"duration_ms":0}`},
 		{events.TaskReset, func() any {
 			return tasks.ResetData{
-				Cause: tasks.CauseOperator, Worker: "w", Recoveries: 1, Reason: "stops", MaxAttempts: 3, AvailableAt: at(),
+				Cause: tasks.CauseOperator, Worker: "w", Recoveries: 1, Reason: "stops", MaxAttempts: 3,
+				AvailableAt: at(),
 			}
-		}, `{"cause":"operator","worker":"w","recoveries":1,"reason":"stops","max_attempts":3,"available_at":` + when + `}`},
+		}, `{"cause":"operator","worker":"w","recoveries":1,"reason":"stops","max_attempts":3,"available_at":` + when +
+			`}`},
 		{
 			events.TaskReset, func() any { return tasks.ResetData{Cause: tasks.CauseOperator, MaxAttempts: 3} },
 			`{"cause":"operator","worker":null,"recoveries":0,"max_attempts":3}`,
@@ -78,7 +88,10 @@ func TestEventData(t *testing.T) {
 		{events.TaskAbandoned, func() any {
 			return tasks.EndedData{Reason: "no", Worker: "w", ErrorKind: tasks.KindExpression}
 		}, `{"reason":"no","worker":"w","error_kind":"expression"}`},
-		{events.TaskCancelled, func() any { return tasks.EndedData{Reason: "enough"} }, `{"reason":"enough","worker":null}`},
+		{
+			events.TaskCancelled, func() any { return tasks.EndedData{Reason: "enough"} },
+			`{"reason":"enough","worker":null}`,
+		},
 	} {
 		seen[c.event] = true
 		got, err := json.Marshal(c.data())

@@ -185,7 +185,8 @@ func TestOutputManyWriters(t *testing.T) {
 	kept.store(o.Close())
 	for _, name := range []Stream{Stdout, Stderr} {
 		text, bytes := kept.text(name)
-		if bytes > MaxLog || bytes < MaxLog-2*maxChunkBytes || !strings.Contains(text, fmt.Sprintf("… %d bytes left out …", 4*1000*100-bytes)) {
+		if bytes > MaxLog || bytes < MaxLog-2*maxChunkBytes ||
+			!strings.Contains(text, fmt.Sprintf("… %d bytes left out …", 4*1000*100-bytes)) {
 			t.Errorf("%s: %d bytes are kept", name, bytes)
 		}
 	}

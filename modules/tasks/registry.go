@@ -40,7 +40,8 @@ func (r *Registry) add(h Handler) error {
 	}
 	name := h.Name()
 	if !handlerName.MatchString(name) {
-		return fmt.Errorf("handler name %q of %T: expected a lower-case letter, then at most 62 of a-z, 0-9, '_', '.' and '-'", name, h)
+		return fmt.Errorf("handler name %q of %T: expected a lower-case letter, then at most 62 of a-z, 0-9, '_', "+
+			"'.' and '-'", name, h)
 	}
 	if first, ok := r.handlers[name]; ok {
 		return fmt.Errorf("two handlers are named %q: %T and %T", name, first, h)

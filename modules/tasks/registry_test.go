@@ -54,7 +54,8 @@ func TestRegistryLimits(t *testing.T) {
 func TestRegistryNames(t *testing.T) {
 	for name, valid := range map[string]bool{
 		"a": true, "http": true, "acme.mail-v2_x": true, "a" + strings.Repeat("9", 62): true,
-		"": false, "Http": false, "1a": false, "a b": false, "a\n": false, "ä": false, "a/b": false, "a" + strings.Repeat("9", 63): false,
+		"": false, "Http": false, "1a": false, "a b": false, "a\n": false, "ä": false, "a/b": false, "a" +
+			strings.Repeat("9", 63): false,
 	} {
 		if _, err := NewRegistry([]Handler{named(name)}); (err == nil) != valid {
 			t.Errorf("%q: got %v", name, err)

@@ -49,7 +49,10 @@ func (k ErrorKind) MarshalJSON() ([]byte, error) { return dbtype.Text(k).Marshal
 
 // ErrorKinds returns all kinds.
 func ErrorKinds() []ErrorKind {
-	return []ErrorKind{KindError, KindExit, KindHTTP, KindTimeout, KindPanic, KindExpression, KindInvalidOutput, KindPermanent}
+	return []ErrorKind{
+		KindError, KindExit, KindHTTP, KindTimeout, KindPanic, KindExpression, KindInvalidOutput,
+		KindPermanent,
+	}
 }
 
 // RetryPolicy determines whether and when another attempt follows a failed one. It is part of the definition, so it

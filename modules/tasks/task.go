@@ -34,7 +34,8 @@ type Task struct {
 // UnderClaim reports whether the task is still held by the given claim. It compares the worker and the start time in
 // addition to the version: after the loss of commits, another claim may have the same version.
 func (t *Task) UnderClaim(claim *Task) bool {
-	return t.Status == Running && t.Version == claim.Version && t.WorkerID == claim.WorkerID && t.StartedAt.Equal(claim.StartedAt.Time)
+	return t.Status == Running && t.Version == claim.Version && t.WorkerID == claim.WorkerID &&
+		t.StartedAt.Equal(claim.StartedAt.Time)
 }
 
 // AttemptsLeft reports whether another attempt may follow a failed one. Attempts lost with their worker do not count.

@@ -20,13 +20,15 @@ func TestTransitionTable(t *testing.T) {
 		if !slices.Contains(tasks.Statuses(), x.To) || !slices.Contains(events.Types(), x.Event) {
 			t.Errorf("%s leads to %q and writes %q", x.Name, x.To, x.Event)
 		}
-		if want := map[tasks.Status]tasks.SubStatus{tasks.Running: tasks.Active}[x.To]; x.SubStatus != want && x.SubStatus != tasks.Deferred {
+		if want := map[tasks.Status]tasks.SubStatus{tasks.Running: tasks.Active}[x.To]; x.SubStatus != want &&
+			x.SubStatus != tasks.Deferred {
 			t.Errorf("%s leads to %s/%s", x.Name, x.To, x.SubStatus)
 		}
 		if (x.To == tasks.Ready) != (x.Outbox == tasks.OutboxAdd) {
 			t.Errorf("%s leads to %s with the outbox effect %q: a row stands for Ready", x.Name, x.To, x.Outbox)
 		}
-		if leaves := slices.Contains(x.From, tasks.Ready) && x.To != tasks.Ready; leaves != (x.Outbox == tasks.OutboxRemove) {
+		if leaves := slices.Contains(x.From, tasks.Ready) &&
+			x.To != tasks.Ready; leaves != (x.Outbox == tasks.OutboxRemove) {
 			t.Errorf("%s comes from %v with the outbox effect %q: the row ends with Ready", x.Name, x.From, x.Outbox)
 		}
 		for _, from := range x.From {

@@ -88,7 +88,8 @@ func encodeOutput(out any) (json.RawMessage, error) {
 		return nil, nil
 	}
 	if len(raw) > MaxOutput {
-		return nil, WithKind(KindInvalidOutput, fmt.Errorf("output is %d bytes of JSON, at most %d are kept", len(raw), MaxOutput))
+		return nil, WithKind(KindInvalidOutput,
+			fmt.Errorf("output is %d bytes of JSON, at most %d are kept", len(raw), MaxOutput))
 	}
 	return raw, nil
 }

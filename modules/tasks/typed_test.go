@@ -53,14 +53,26 @@ func sampleHandler() Handler {
 
 func TestTypedCheckAccepts(t *testing.T) {
 	for name, with := range map[string]map[string]any{
-		"least":             {"url": "u"},
-		"embedded":          {"url": "u", "region": "eu"},
-		"every type":        {"url": "u", "count": 3, "small": 255, "rate": 1.5, "on": true, "codes": []any{1, 2}, "wait": "1s", "any": []any{nil}},
-		"expression scalar": {"url": "${{ input.u }}", "count": "${{ input.n }}", "on": "x${{ a }}", "wait": "${{ input.w }}"},
-		"expression inside": {"url": "u", "codes": []any{1, "${{ input.c }}"}, "labels": map[string]any{"a": "${{ b }}"}},
-		"expression whole":  {"url": "u", "labels": "${{ input.labels }}", "targets": []any{"${{ input.t }}", map[string]any{"host": "${{ h }}"}}},
-		"null is absence":   {"url": "u", "count": nil},
-		"json.Number":       {"url": "u", "count": json.Number("12")},
+		"least":    {"url": "u"},
+		"embedded": {"url": "u", "region": "eu"},
+		"every type": {
+			"url": "u", "count": 3, "small": 255, "rate": 1.5, "on": true, "codes": []any{1, 2},
+			"wait": "1s", "any": []any{nil},
+		},
+		"expression scalar": {
+			"url": "${{ input.u }}", "count": "${{ input.n }}", "on": "x${{ a }}",
+			"wait": "${{ input.w }}",
+		},
+		"expression inside": {
+			"url": "u", "codes": []any{1, "${{ input.c }}"},
+			"labels": map[string]any{"a": "${{ b }}"},
+		},
+		"expression whole": {
+			"url": "u", "labels": "${{ input.labels }}",
+			"targets": []any{"${{ input.t }}", map[string]any{"host": "${{ h }}"}},
+		},
+		"null is absence": {"url": "u", "count": nil},
+		"json.Number":     {"url": "u", "count": json.Number("12")},
 	} {
 		if err := sampleHandler().Check(with); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -86,24 +98,76 @@ func TestTypedCheckRefuses(t *testing.T) {
 			"hidden", "unknown key",
 			"known keys: any, codes, count, labels, on, rate, region, small, targets, url, wait",
 		}},
-		{"text for number", map[string]any{"url": "u", "count": "3"}, FieldError{"count", "is a string, expected a whole number", ""}},
-		{"fraction", map[string]any{"url": "u", "count": 1.5}, FieldError{"count", "is the number 1.5, expected a whole number", ""}},
-		{"too large", map[string]any{"url": "u", "small": 256}, FieldError{"small", "is the number 256, expected a whole number from 0", ""}},
+		{
+			"text for number",
+			map[string]any{"url": "u", "count": "3"},
+			FieldError{"count", "is a string, expected a whole number", ""},
+		},
+		{
+			"fraction",
+			map[string]any{"url": "u", "count": 1.5},
+			FieldError{"count", "is the number 1.5, expected a whole number", ""},
+		},
+		{
+			"too large",
+			map[string]any{"url": "u", "small": 256},
+			FieldError{"small", "is the number 256, expected a whole number from 0", ""},
+		},
 		{"number for text", map[string]any{"url": 5}, FieldError{"url", "is a number, expected a string", ""}},
-		{"mapping for list", map[string]any{"url": "u", "codes": map[string]any{}}, FieldError{"codes", "is a mapping, expected a list", ""}},
-		{"list for mapping", map[string]any{"url": "u", "labels": []any{1}}, FieldError{"labels", "is a list, expected a mapping", ""}},
-		{"text for flag", map[string]any{"url": "u", "on": "yes"}, FieldError{"on", "is a string, expected true or false", ""}},
-		{"flag for number", map[string]any{"url": "u", "rate": true}, FieldError{"rate", "is true or false, expected a number", ""}},
-		{"in a map", map[string]any{"url": "u", "labels": map[string]any{"a": 1}}, FieldError{"labels", "is a number, expected a string", ""}},
-		{"own type", map[string]any{"url": "u", "wait": "soon"}, FieldError{"wait", `time: invalid duration "soon"`, ""}},
-		{"inner unknown", map[string]any{"url": "u", "targets": []any{map[string]any{"host": "h", "prot": 1}}}, FieldError{
-			"targets[0].prot", "unknown key", `did you mean "port"?`,
-		}},
-		{"inner missing", map[string]any{"url": "u", "targets": []any{map[string]any{"port": 1}}}, FieldError{"targets[0].host", "is missing", "it is required"}},
-		{"inner type", map[string]any{"url": "u", "targets": []any{map[string]any{"host": "h", "port": "x"}}}, FieldError{
-			"targets.port", "is a string, expected a whole number", "",
-		}},
-		{"no JSON", map[string]any{"url": "u", "rate": math.NaN()}, FieldError{"rate", "json: unsupported value: NaN", ""}},
+		{
+			"mapping for list",
+			map[string]any{"url": "u", "codes": map[string]any{}},
+			FieldError{"codes", "is a mapping, expected a list", ""},
+		},
+		{
+			"list for mapping",
+			map[string]any{"url": "u", "labels": []any{1}},
+			FieldError{"labels", "is a list, expected a mapping", ""},
+		},
+		{
+			"text for flag",
+			map[string]any{"url": "u", "on": "yes"},
+			FieldError{"on", "is a string, expected true or false", ""},
+		},
+		{
+			"flag for number",
+			map[string]any{"url": "u", "rate": true},
+			FieldError{"rate", "is true or false, expected a number", ""},
+		},
+		{
+			"in a map",
+			map[string]any{"url": "u", "labels": map[string]any{"a": 1}},
+			FieldError{"labels", "is a number, expected a string", ""},
+		},
+		{
+			"own type",
+			map[string]any{"url": "u", "wait": "soon"},
+			FieldError{"wait", `time: invalid duration "soon"`, ""},
+		},
+		{
+			"inner unknown",
+			map[string]any{"url": "u", "targets": []any{map[string]any{"host": "h", "prot": 1}}},
+			FieldError{
+				"targets[0].prot", "unknown key", `did you mean "port"?`,
+			},
+		},
+		{
+			"inner missing",
+			map[string]any{"url": "u", "targets": []any{map[string]any{"port": 1}}},
+			FieldError{"targets[0].host", "is missing", "it is required"},
+		},
+		{
+			"inner type",
+			map[string]any{"url": "u", "targets": []any{map[string]any{"host": "h", "port": "x"}}},
+			FieldError{
+				"targets.port", "is a string, expected a whole number", "",
+			},
+		},
+		{
+			"no JSON",
+			map[string]any{"url": "u", "rate": math.NaN()},
+			FieldError{"rate", "json: unsupported value: NaN", ""},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := sampleHandler().Check(c.with)

@@ -45,10 +45,14 @@ type Execution struct {
 // OfExecution shows an execution whose first task started at an instant, or has not (zero). now is the database's time.
 func OfExecution(x pipelines.Execution, started dbtype.Time, now time.Time) Execution {
 	v := Execution{
-		ID: x.ID, Pipeline: x.PipelineName, DefinitionVersion: x.DefinitionVersion, Status: x.Status, Version: x.Version, Attempt: x.Attempt, Input: x.Input,
-		Error: x.Error, IdempotencyKey: x.IdempotencyKey, OpenTasks: x.OpenTasks, UnsuccessfulTasks: x.UnsuccessfulTasks,
-		EventsRemoved: x.EventsRemoved, OutputsRemovedAt: x.OutputsRemovedAt, LogsRemovedAt: x.LogsRemovedAt, Seal: x.Seal,
-		FormerSeal: x.FormerSeal, SealedVersion: x.SealedVersion, SealParts: x.SealParts, ReservedFor: x.ReservedFor, CreatedAt: x.CreatedAt, StartedAt: started, CompletedAt: x.CompletedAt,
+		ID: x.ID, Pipeline: x.PipelineName, DefinitionVersion: x.DefinitionVersion, Status: x.Status,
+		Version: x.Version, Attempt: x.Attempt, Input: x.Input,
+		Error: x.Error, IdempotencyKey: x.IdempotencyKey, OpenTasks: x.OpenTasks,
+		UnsuccessfulTasks: x.UnsuccessfulTasks,
+		EventsRemoved:     x.EventsRemoved, OutputsRemovedAt: x.OutputsRemovedAt, LogsRemovedAt: x.LogsRemovedAt,
+		Seal:       x.Seal,
+		FormerSeal: x.FormerSeal, SealedVersion: x.SealedVersion, SealParts: x.SealParts, ReservedFor: x.ReservedFor,
+		CreatedAt: x.CreatedAt, StartedAt: started, CompletedAt: x.CompletedAt,
 		PausedAt: x.PausedAt, DeadlineAt: x.DeadlineAt, Labels: x.Labels,
 	}
 	if started.IsZero() {
@@ -103,10 +107,14 @@ type Task struct {
 // OfTask shows a task that needs others. now is the database's time.
 func OfTask(t tasks.Task, needs []string, now time.Time) Task {
 	v := Task{
-		ID: t.TaskName, TaskExecutionID: t.ID, PipelineExecutionID: t.PipelineExecutionID, Uses: t.Handler, Needs: needs, Queue: t.Queue,
-		Priority: tasks.PriorityOf(t.Priority), Status: t.Status, SubStatus: t.SubStatus, Version: t.Version, Attempt: t.Attempt,
-		MaxAttempts: t.MaxAttempts, RemainingDependencies: t.RemainingDependencies, WorkerID: t.WorkerID, RetryAt: t.RetryAt,
-		Recoveries: t.Recoveries, SkipReason: t.SkipReason, Output: t.Output, Error: t.Error, ErrorKind: t.ErrorKind, CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt,
+		ID: t.TaskName, TaskExecutionID: t.ID, PipelineExecutionID: t.PipelineExecutionID, Uses: t.Handler,
+		Needs: needs, Queue: t.Queue,
+		Priority: tasks.PriorityOf(t.Priority), Status: t.Status, SubStatus: t.SubStatus, Version: t.Version,
+		Attempt:     t.Attempt,
+		MaxAttempts: t.MaxAttempts, RemainingDependencies: t.RemainingDependencies, WorkerID: t.WorkerID,
+		RetryAt:    t.RetryAt,
+		Recoveries: t.Recoveries, SkipReason: t.SkipReason, Output: t.Output, Error: t.Error, ErrorKind: t.ErrorKind,
+		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt,
 	}
 	if !t.StartedAt.IsZero() && (t.Status == tasks.Running || !t.CompletedAt.IsZero()) {
 		ms := milliseconds(t.StartedAt, t.CompletedAt, now)

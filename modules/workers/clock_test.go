@@ -26,7 +26,8 @@ func setClock(t *testing.T, admin *db.DB, ahead string, first bool) {
 	if first {
 		statements = append(statements, `ALTER FUNCTION pg_catalog.clock_timestamp() RENAME TO clock_of_the_server`)
 	}
-	statements = append(statements, `CREATE OR REPLACE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
+	statements = append(statements,
+		`CREATE OR REPLACE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS
 'SELECT pg_catalog.clock_of_the_server() + interval ''`+ahead+`'''`)
 	dbtest.Exec(t, admin, statements...)
 }
@@ -39,7 +40,8 @@ func TestDatabaseClockIsSet(t *testing.T) {
 	u, ctx, g := dbtest.PostgresURL(t), context.Background(), newGate()
 	admin := dbtest.Open(t, u)
 	setClock(t, admin, "0", true)
-	s, other := enginetest.New(t, dbtest.Open(t, u), g.handler("gate"), &enginetest.Scripted{}), enginetest.New(t, dbtest.Open(t, u), &enginetest.Scripted{})
+	s, other := enginetest.New(t, dbtest.Open(t, u), g.handler("gate"), &enginetest.Scripted{}),
+		enginetest.New(t, dbtest.Open(t, u), &enginetest.Scripted{})
 	t.Cleanup(func() { audittest.Check(t, s.DB) })
 	held := s.Start(t, ctx, s.Define(t, "held", definition.Task{ID: "a", Uses: "gate"}), "")
 	config := workers.Config{Slots: 2, Lease: 900 * time.Millisecond, Poll: 50 * time.Millisecond}
@@ -50,7 +52,8 @@ func TestDatabaseClockIsSet(t *testing.T) {
 	follow := func(times int) {
 		t.Helper()
 		for _, logs := range []*observer.ObservedLogs{first, second} {
-			dbtest.Eventually(t, "both have noticed", func() bool { return logs.FilterMessage("the database clock was changed").Len() == times })
+			dbtest.Eventually(t, "both have noticed",
+				func() bool { return logs.FilterMessage("the database clock was changed").Len() == times })
 		}
 		if e := s.Wait(t, ctx, s.Start(t, ctx, quick, "")); e.Status != pipelines.Completed {
 			t.Errorf("status %s", e.Status)

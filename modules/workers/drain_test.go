@@ -45,7 +45,8 @@ func TestDrainWaitsForWhatRuns(t *testing.T) {
 		<-stopped
 		now, completed := runningTasks(t, s.DB)
 		if now != 0 || completed < 3 {
-			t.Errorf("%d tasks are Running and %d Completed after the drain, want 0 and at least the 3 that ran", now, completed)
+			t.Errorf("%d tasks are Running and %d Completed after the drain, want 0 and at least the 3 that ran", now,
+				completed)
 		}
 		if started := int64(3 + len(g.entered)); completed != started {
 			t.Errorf("%d handlers ran, %d tasks Completed", started, completed)
@@ -74,12 +75,16 @@ func TestDrainGivesBack(t *testing.T) {
 		stop()
 		x := taskRow(t, first, id, "a")
 		e, data := lastEvent(t, first, x.ID)
-		got := []any{x.Status, x.MaxAttempts, x.Recoveries, string(x.WorkerID), e.EventType, data["cause"], data["reason"], data["worker"] == string(e.WorkerID)}
+		got := []any{
+			x.Status, x.MaxAttempts, x.Recoveries, string(x.WorkerID), e.EventType, data["cause"],
+			data["reason"], data["worker"] == string(e.WorkerID),
+		}
 		want := []any{tasks.Ready, 2, 0, "", events.TaskReset, tasks.CauseOperator, "the worker is stopping", true}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("the task given back (-want +got):\n%s", diff)
 		}
-		if rows, err := first.Outbox.ListPending(ctx, 0); err != nil || len(rows) != 1 || rows[0].TaskExecutionID != x.ID {
+		if rows, err := first.Outbox.ListPending(ctx, 0); err != nil || len(rows) != 1 ||
+			rows[0].TaskExecutionID != x.ID {
 			t.Errorf("outbox %+v (%v), want the task's row", rows, err)
 		}
 		nobody(t, first)

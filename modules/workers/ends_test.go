@@ -26,7 +26,10 @@ import (
 func serving(t *testing.T, s *enginetest.Stack, log *zap.Logger) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	pool := workers.New(workers.Config{Slots: 4, Lease: 600 * time.Millisecond, Drain: time.Millisecond, LogOutcomes: true}, workers.Deps{
+	pool := workers.New(workers.Config{
+		Slots: 4, Lease: 600 * time.Millisecond, Drain: time.Millisecond,
+		LogOutcomes: true,
+	}, workers.Deps{
 		DB: s.DB, Engine: s.Engine, Tasks: s.Tasks, Outbox: s.Outbox, Leases: s.Leases, Handlers: s.Handlers, Log: log,
 	})
 	done := make(chan error, 1)
@@ -67,7 +70,8 @@ func TestEachEndIsLoggedOnce(t *testing.T) {
 		core, logs := observer.New(zapcore.InfoLevel)
 		command := open(&enginetest.Scripted{})
 		never := command.Start(t, ctx, command.Define(t, "nobody-serves", step("a", nil)), "")
-		must(t, command.Engine.Cancel(ctx, engine.ControlRequest{ID: never, Actor: "test"})) // no server is there yet: the first one tells
+		must(t, command.Engine.Cancel(ctx,
+			engine.ControlRequest{ID: never, Actor: "test"})) // no server is there yet: the first one tells
 		gone := command.Start(t, ctx, command.Define(t, "gone", step("a", nil)), "")
 		forgetDefinition(t, command, "gone")
 		first, second := open(&enginetest.Scripted{}), open(&enginetest.Scripted{})
@@ -91,7 +95,8 @@ func TestEachEndIsLoggedOnce(t *testing.T) {
 		hang := command.Start(t, ctx, command.Define(t, "hang", step("a", nil, "hang")), "")
 		must(t, command.Engine.Cancel(ctx, engine.ControlRequest{ID: hang, Actor: "test"}))
 		ended(hang, "a run was cancelled")
-		ended(command.Start(t, ctx, command.Define(t, "nothing-to-do", condition("false").to(step("a", nil))), ""), "a run completed")
+		ended(command.Start(t, ctx, command.Define(t, "nothing-to-do", condition("false").to(step("a", nil))), ""),
+			"a run completed")
 		ended(runAlone(t, command, command.Define(t, "alone", step("a", nil, "error"))), "a run failed")
 
 		poison := command.Start(t, ctx, command.Define(t, "poison", step("a", nil, "hang", "hang", "hang", "hang")), "")
@@ -105,7 +110,8 @@ func TestEachEndIsLoggedOnce(t *testing.T) {
 				t.Error(diff)
 			}
 		})
-		dbtest.Eventually(t, "every end is logged", func() bool { return logs.Len() > 0 && maps.Equal(said(logs), want) })
+		dbtest.Eventually(t, "every end is logged",
+			func() bool { return logs.Len() > 0 && maps.Equal(said(logs), want) })
 	})
 }
 
@@ -126,7 +132,8 @@ func loseWorkerOf(t *testing.T, s *enginetest.Stack, id dbtype.ID) {
 		}
 		if x.Status == tasks.Running {
 			must(t, s.DB.Transaction(ctx, func(tx db.Tx) error {
-				_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $worker`, db.Args{"now": dbtype.NewTime(tx.Now.Add(-time.Hour)), "worker": string(x.WorkerID)})
+				_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $worker`,
+					db.Args{"now": dbtype.NewTime(tx.Now.Add(-time.Hour)), "worker": string(x.WorkerID)})
 				return err
 			}))
 			_, err = s.Engine.RecoverLost(ctx, "", time.Second)

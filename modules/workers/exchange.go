@@ -134,7 +134,9 @@ func (p *Pool) callEngine(work context.Context, request engine.ExchangeRequest) 
 
 // exchangeFailed handles an exchange that failed. Its outcomes are retried without a claim. If it tried to claim, the
 // claim is in doubt and further claims are paused.
-func (p *Pool) exchangeFailed(work context.Context, group []*pipelines.Outcome, request engine.ExchangeRequest, err error) {
+func (p *Pool) exchangeFailed(
+	work context.Context, group []*pipelines.Outcome, request engine.ExchangeRequest, err error,
+) {
 	if request.Filter.Limit > 0 {
 		p.markInDoubt()
 		p.resetCursors() // the rows that the failed claim deleted exist again
@@ -172,7 +174,9 @@ func (p *Pool) claimsPaused() bool {
 }
 
 // applyResult updates the pool after a committed exchange. It returns the functions that run the claimed tasks.
-func (p *Pool) applyResult(work context.Context, r engine.ExchangeRequest, held reservation, result engine.ExchangeResult) (begun []func()) {
+func (p *Pool) applyResult(
+	work context.Context, r engine.ExchangeRequest, held reservation, result engine.ExchangeResult,
+) (begun []func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range r.Outcomes {

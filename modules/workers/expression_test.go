@@ -24,7 +24,10 @@ var (
 	badHandler = &poolHandler{"bad", func(context.Context, *tasks.Attempt) (json.RawMessage, error) {
 		return nil, errors.New("it went wrong")
 	}}
-	echoHandler = &poolHandler{"echo", func(_ context.Context, call *tasks.Attempt) (json.RawMessage, error) { return call.With, nil }}
+	echoHandler = &poolHandler{
+		"echo",
+		func(_ context.Context, call *tasks.Attempt) (json.RawMessage, error) { return call.With, nil },
+	}
 )
 
 func quoted(s string) string {
@@ -70,11 +73,15 @@ func TestPast(t *testing.T) {
 			definition.Task{ID: "bad", Uses: "bad", Retry: retry},
 			definition.Task{ID: "not", Uses: "ok", If: "false"},
 			definition.Task{
-				ID: "say", Uses: "echo", Needs: needs, TriggerRule: "all_done", With: json.RawMessage(`{"v": ` + said + `}`),
+				ID: "say", Uses: "echo", Needs: needs, TriggerRule: "all_done",
+				With: json.RawMessage(`{"v": ` + said + `}`),
 				If: `needs.good.result == "success" and needs.bad.attempts == 2 * run.attempt and needs.bad.error contains "went wrong" and run.pipeline == "past"
 					and needs.bad.error_kind == "error" and needs.good.error_kind == nil and run.due_at == nil`,
 			},
-			definition.Task{ID: "quiet", Uses: "ok", Needs: needs, TriggerRule: "all_done", If: `needs.bad.status == "Completed"`},
+			definition.Task{
+				ID: "quiet", Uses: "ok", Needs: needs, TriggerRule: "all_done",
+				If: `needs.bad.status == "Completed"`,
+			},
 		)
 		id := s.Start(t, ctx, def, "")
 		for attempt := 1; attempt <= 2; attempt++ {
@@ -94,7 +101,8 @@ func checkPast(t *testing.T, s *enginetest.Stack, id dbtype.ID, attempt int) {
 	t.Helper()
 	list, err := s.Tasks.ListByPipeline(t.Context(), id)
 	must(t, err)
-	want := fmt.Sprintf(`["Completed","success",null,1,"Failed","failure","it went wrong",%d,"skipped",null,"error","%s","past",%d,null]`, 2*attempt, id, attempt)
+	want := fmt.Sprintf(
+		`["Completed","success",null,1,"Failed","failure","it went wrong",%d,"skipped",null,"error","%s","past",%d,null]`, 2*attempt, id, attempt)
 	for _, row := range list {
 		switch row.TaskName {
 		case "say":

@@ -91,7 +91,10 @@ func TestGoldenEventSequences(t *testing.T) {
 		},
 		{
 			"diamond",
-			[]definition.Task{step("a", nil), step("b", []string{"a"}), step("c", []string{"a"}), step("d", []string{"b", "c"})},
+			[]definition.Task{
+				step("a", nil), step("b", []string{"a"}), step("c", []string{"a"}),
+				step("d", []string{"b", "c"}),
+			},
 			map[string]string{"pipeline": "started completed", "a": ran, "b": ran, "c": ran, "d": ran},
 		},
 		{
@@ -104,12 +107,16 @@ func TestGoldenEventSequences(t *testing.T) {
 			[]definition.Task{attempts(3).to(step("a", nil, "error", "panic", "ok")), step("b", []string{"a"})},
 			map[string]string{
 				"pipeline": "started completed", "b": ran,
-				"a": "created marked_ready claimed started retry_scheduled claimed started retry_scheduled claimed started completed",
+				"a": "created marked_ready claimed started retry_scheduled claimed started retry_scheduled claimed " +
+					"started completed",
 			},
 		},
 		{
 			"failure cascades",
-			[]definition.Task{attempts(2).to(step("a", nil, "error")), step("b", []string{"a"}), step("c", []string{"b"})},
+			[]definition.Task{
+				attempts(2).to(step("a", nil, "error")), step("b", []string{"a"}),
+				step("c", []string{"b"}),
+			},
 			map[string]string{
 				"pipeline": "started failed", "b": "created skipped", "c": "created skipped",
 				"a": "created marked_ready claimed started retry_scheduled claimed started failed",
@@ -137,14 +144,18 @@ func TestGoldenEventSequences(t *testing.T) {
 				rule(definition.AllDone).to(step("clean", []string{"a"})), step("next", []string{"a"}),
 			},
 			map[string]string{
-				"pipeline": "started failed", "a": "created marked_ready claimed started failed", "alert": ran, "clean": ran,
-				"next": "created skipped",
+				"pipeline": "started failed", "a": "created marked_ready claimed started failed", "alert": ran,
+				"clean": ran,
+				"next":  "created skipped",
 			},
 		},
 		{
 			"clean-up handles nothing",
 			[]definition.Task{step("a", nil, "error"), rule(definition.Always).to(step("clean", []string{"a"}))},
-			map[string]string{"pipeline": "started failed", "a": "created marked_ready claimed started failed", "clean": ran},
+			map[string]string{
+				"pipeline": "started failed", "a": "created marked_ready claimed started failed",
+				"clean": ran,
+			},
 		},
 		{
 			"skip by condition",
@@ -152,7 +163,10 @@ func TestGoldenEventSequences(t *testing.T) {
 				step("a", nil), condition(`needs.a.attempt > 1`).to(step("b", []string{"a"})), step("c", []string{"b"}),
 				rule(definition.NoneFailed).to(step("d", []string{"b", "a"})),
 			},
-			map[string]string{"pipeline": "started completed", "a": ran, "b": "created skipped", "c": "created skipped", "d": ran},
+			map[string]string{
+				"pipeline": "started completed", "a": ran, "b": "created skipped", "c": "created skipped",
+				"d": ran,
+			},
 		},
 		{
 			"all roots skipped",
@@ -161,7 +175,10 @@ func TestGoldenEventSequences(t *testing.T) {
 		},
 		{
 			"condition that fails",
-			[]definition.Task{step("a", nil), condition(`needs.a.task + 1 > 2`).to(step("b", []string{"a"})), step("c", []string{"b"})},
+			[]definition.Task{
+				step("a", nil), condition(`needs.a.task + 1 > 2`).to(step("b", []string{"a"})),
+				step("c", []string{"b"}),
+			},
 			map[string]string{"pipeline": "started failed", "a": ran, "b": "created abandoned", "c": "created skipped"},
 		},
 		{
@@ -169,7 +186,8 @@ func TestGoldenEventSequences(t *testing.T) {
 			[]definition.Task{attempts(1).to(step("a", nil, "defer", "defer", "ok")), step("b", []string{"a"})},
 			map[string]string{
 				"pipeline": "started completed", "b": ran,
-				"a": "created marked_ready claimed started deferred claimed resumed started deferred claimed resumed started completed",
+				"a": "created marked_ready claimed started deferred claimed resumed started deferred claimed resumed " +
+					"started completed",
 			},
 		},
 	}
@@ -238,7 +256,8 @@ func TestGoldenCancel(t *testing.T) {
 		must(t, s.Engine.Cancel(ctx, engine.ControlRequest{ID: id, Reason: "enough", Actor: "somebody"}))
 		stop() // the handler's context has been cancelled and its outcome refused
 		want := map[string]string{
-			"pipeline": "started cancelled", "a": "created marked_ready claimed started cancelled", "b": "created cancelled",
+			"pipeline": "started cancelled", "a": "created marked_ready claimed started cancelled",
+			"b": "created cancelled",
 		}
 		if diff := cmp.Diff(want, sequences(t, s, id)); diff != "" {
 			t.Errorf("history (-want +got):\n%s", diff)

@@ -126,7 +126,8 @@ func TestLimitsHold(t *testing.T) {
 		}
 		for _, p := range pools {
 			state := p.State()
-			if state.Used != 0 || len(state.Capacities) != 1 || state.Capacities[0] != (workers.HandlerCapacity{Handler: "narrow", Limit: limit}) {
+			if state.Used != 0 || len(state.Capacities) != 1 ||
+				state.Capacities[0] != (workers.HandlerCapacity{Handler: "narrow", Limit: limit}) {
 				t.Errorf("at the end: %+v", state)
 			}
 		}
@@ -212,7 +213,8 @@ func TestFloodStopsNoLimited(t *testing.T) {
 			}
 		}
 		if after < flood/4 {
-			t.Errorf("of the flood (%s) only %d were claimed after the %d others had ended (%s)", last.Status, after, few, first.Status)
+			t.Errorf("of the flood (%s) only %d were claimed after the %d others had ended (%s)", last.Status, after,
+				few, first.Status)
 		}
 	})
 }
@@ -337,7 +339,10 @@ func TestFleetLimitGivesWay(t *testing.T) {
 			}
 		}
 		bulk := s.Start(t, big, s.Define(t, "chains", chains...), "")
-		stop, _ := fleetOf(t, s, workers.TenantPoolsConfig{Config: workers.Config{Slots: slots, HandlerLimits: map[string]int{"narrow": limit}}})
+		stop, _ := fleetOf(t, s,
+			workers.TenantPoolsConfig{
+				Config: workers.Config{Slots: slots, HandlerLimits: map[string]int{"narrow": limit}},
+			})
 		s.Until(t, big, bulk, func(e pipelines.Execution) bool { return e.OpenTasks < flood-10 })
 		id := s.Start(t, small, s.Define(t, "wide", wideTasks(few, "narrow")...), "")
 		done := s.Wait(t, small, id)

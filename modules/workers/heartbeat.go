@@ -66,7 +66,8 @@ func (p *Pool) renew(ctx context.Context) {
 		}
 		return
 	case errors.Is(err, db.ErrReplaced):
-		p.log.Error("database file moved, removed or replaced: the worker stops and records nothing more", zap.Error(err))
+		p.log.Error("database file moved, removed or replaced: the worker stops and records nothing more",
+			zap.Error(err))
 		p.abort(err)
 		return
 	case err != nil && ctx.Err() != nil:

@@ -60,7 +60,8 @@ func TestHostileExpressions(t *testing.T) {
 	enginetest.Each(t, []tasks.Handler{okHandler}, func(t *testing.T, s *enginetest.Stack) {
 		ctx := t.Context()
 		s.Work(t, ctx, workers.Config{Slots: 64})
-		plain := s.Define(t, "plain", definition.Task{ID: "a", Uses: "ok"}, definition.Task{ID: "b", Uses: "ok", Needs: []string{"a"}})
+		plain := s.Define(t, "plain", definition.Task{ID: "a", Uses: "ok"},
+			definition.Task{ID: "b", Uses: "ok", Needs: []string{"a"}})
 		var failing, others []pipelines.Execution
 		for i := range 200 {
 			others = append(others, pipelines.Execution{ID: s.Start(t, ctx, plain, "")})
@@ -68,7 +69,10 @@ func TestHostileExpressions(t *testing.T) {
 				continue
 			}
 			source := expensive[i%len(expensive)]
-			b := definition.Task{ID: "b", Uses: "ok", Needs: []string{"a"}, With: json.RawMessage(`{"v": ` + quoted("${{ "+source+" }}") + `}`)}
+			b := definition.Task{
+				ID: "b", Uses: "ok", Needs: []string{"a"},
+				With: json.RawMessage(`{"v": ` + quoted("${{ "+source+" }}") + `}`),
+			}
 			if i >= len(expensive) { // half of them as conditions, too
 				b = definition.Task{ID: "b", Uses: "ok", Needs: []string{"a"}, If: "toJSON(" + source + `) == ""`}
 			}

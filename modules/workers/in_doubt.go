@@ -78,7 +78,8 @@ func (p *Pool) recover(ctx context.Context) {
 	case errors.As(err, &failed):
 		for _, f := range failed {
 			p.config.Observer.RecoveryFailed()
-			p.log.Error("failed to recover a run: see `sluice doctor`", zap.Stringer("pipeline_execution_id", f.PipelineExecutionID),
+			p.log.Error("failed to recover a run: see `sluice doctor`",
+				zap.Stringer("pipeline_execution_id", f.PipelineExecutionID),
 				zap.Int("attempts", f.Attempts), zap.Bool("abandoned", f.Abandoned), zap.Error(f.Err))
 		}
 	case err != nil && ctx.Err() == nil:
@@ -137,7 +138,8 @@ func (p *Pool) releaseOrphans(ctx context.Context) error {
 		}
 	}
 	if given > 0 {
-		p.log.Warn("released tasks that were Running in this worker's name but not running here", zap.Int("tasks", given))
+		p.log.Warn("released tasks that were Running in this worker's name but not running here",
+			zap.Int("tasks", given))
 	}
 	return err
 }

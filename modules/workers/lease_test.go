@@ -29,7 +29,8 @@ import (
 func expire(t *testing.T, s *enginetest.Stack) {
 	t.Helper()
 	must(t, s.DB.Transaction(context.Background(), func(tx db.Tx) error {
-		n, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now`, db.Args{"now": dbtype.NewTime(tx.Now.Add(-time.Second))})
+		n, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now`,
+			db.Args{"now": dbtype.NewTime(tx.Now.Add(-time.Second))})
 		if err == nil && n == 0 {
 			t.Error("there is no worker whose lease could expire")
 		}
@@ -43,7 +44,10 @@ func claimAs(t *testing.T, s *enginetest.Stack, limit int) (worker string, claim
 	ctx, worker := context.Background(), "by-hand-"+dbtype.NewID().String()
 	expires, err := s.Leases.Register(ctx, leases.Worker{ID: worker, Slots: limit}, time.Hour)
 	must(t, err)
-	claims, err = s.Engine.Claim(ctx, engine.ClaimRequest{Worker: worker, LeaseExpiresAt: expires, Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: limit}})
+	claims, err = s.Engine.Claim(ctx, engine.ClaimRequest{
+		Worker: worker, LeaseExpiresAt: expires,
+		Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: limit},
+	})
 	must(t, err)
 	return worker, claims
 }
@@ -55,7 +59,8 @@ func TestLeaseLost(t *testing.T) {
 		ctx, g, quick := context.Background(), newGate(), newGate()
 		silent, other := open(g.handler("gate")), open(quick.handler("gate"))
 		close(quick.out)
-		id := silent.Start(t, ctx, silent.Define(t, "lease", definition.Task{ID: "a", Uses: "gate"}, definition.Task{ID: "b", Needs: []string{"a"}, Uses: "gate"}), "")
+		id := silent.Start(t, ctx, silent.Define(t, "lease", definition.Task{ID: "a", Uses: "gate"},
+			definition.Task{ID: "b", Needs: []string{"a"}, Uses: "gate"}), "")
 		// it does not look for 20 minutes
 		stop, logs := observed(t, silent, workers.Config{Slots: 1, Lease: time.Hour, Drain: time.Minute})
 		<-g.entered
@@ -68,14 +73,16 @@ func TestLeaseLost(t *testing.T) {
 		before := taskRow(t, other, id, "a")
 		close(g.out)
 		stop()
-		if after := taskRow(t, other, id, "a"); cmp.Diff(before, after) != "" || !strings.Contains(string(after.Output), `"attempt": 2`) {
+		if after := taskRow(t, other, id, "a"); cmp.Diff(before, after) != "" ||
+			!strings.Contains(string(after.Output), `"attempt": 2`) {
 			t.Errorf("the late outcome of attempt 1 changed the task: %+v", after)
 		}
 		if n := logs.FilterMessage("result refused: claim lost").Len(); n != 1 {
 			t.Errorf("the pool speaks %d times of a late outcome: %v", n, logs.All())
 		}
 		if diff := cmp.Diff(map[string]string{
-			"pipeline": "started completed", "a": "created marked_ready claimed started reset claimed started completed", "b": ran,
+			"pipeline": "started completed",
+			"a":        "created marked_ready claimed started reset claimed started completed", "b": ran,
 		}, sequences(t, other, id)); diff != "" {
 			t.Errorf("history (-want +got):\n%s", diff)
 		}
@@ -110,7 +117,8 @@ func TestLeaseRevived(t *testing.T) {
 		was, err := s.Leases.List(ctx)
 		must(t, err)
 		expire(t, s)
-		dbtest.Eventually(t, "renewed", func() bool { return logs.FilterMessageSnippet("lease renewed late").Len() > 0 })
+		dbtest.Eventually(t, "renewed",
+			func() bool { return logs.FilterMessageSnippet("lease renewed late").Len() > 0 })
 		is, err := s.Leases.List(ctx)
 		must(t, err)
 		if len(is) != 1 || len(was) != 1 || is[0].ID != was[0].ID {
@@ -121,7 +129,8 @@ func TestLeaseRevived(t *testing.T) {
 			t.Errorf("status %s: %s", e.Status, e.Error)
 		}
 		stop()
-		if diff := cmp.Diff(map[string]string{"pipeline": "started completed", "a": ran}, sequences(t, s, id)); diff != "" {
+		if diff := cmp.Diff(map[string]string{"pipeline": "started completed", "a": ran},
+			sequences(t, s, id)); diff != "" {
 			t.Errorf("history (-want +got):\n%s", diff)
 		}
 		nobody(t, s)
@@ -134,8 +143,10 @@ func TestLeaseLostIsNoFailure(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		ctx, called := context.Background(), make(chan string, 100)
 		s := open(&enginetest.Scripted{Called: called})
-		id := s.Start(t, ctx, s.Define(t, "lease", step("a", nil, "hang", "ok"), step("b", nil, "hang", "ok"), step("c", []string{"a", "b"})), "")
-		stop, logs := observed(t, s, workers.Config{Slots: 2, Lease: 300 * time.Millisecond, Poll: 20 * time.Millisecond})
+		id := s.Start(t, ctx, s.Define(t, "lease", step("a", nil, "hang", "ok"), step("b", nil, "hang", "ok"),
+			step("c", []string{"a", "b"})), "")
+		stop, logs := observed(t, s,
+			workers.Config{Slots: 2, Lease: 300 * time.Millisecond, Poll: 20 * time.Millisecond})
 		<-called
 		<-called
 		was, err := s.Leases.List(ctx)
@@ -163,7 +174,10 @@ func TestLeaseSweepersCountOnce(t *testing.T) {
 	onSeveral(t, func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack) {
 		const n = 20
 		ctx := context.Background()
-		stacks := []*enginetest.Stack{open(&enginetest.Scripted{}), open(&enginetest.Scripted{}), open(&enginetest.Scripted{}), open(&enginetest.Scripted{})}
+		stacks := []*enginetest.Stack{
+			open(&enginetest.Scripted{}), open(&enginetest.Scripted{}),
+			open(&enginetest.Scripted{}), open(&enginetest.Scripted{}),
+		}
 		s := stacks[0]
 		id := s.Start(t, ctx, s.Define(t, "lease", wideTasks(n+1, "scripted")...), "")
 		_, lost := claimAs(t, s, n)
@@ -185,14 +199,16 @@ func TestLeaseSweepersCountOnce(t *testing.T) {
 			t.Errorf("%d tasks were taken back of %d lost ones", total, len(lost))
 		}
 		for _, c := range lost {
-			if x := taskRow(t, s, id, c.Task.TaskName); x.Recoveries != 1 || x.Status != tasks.Ready || x.Version != c.Task.Version+1 {
+			if x := taskRow(t, s, id, c.Task.TaskName); x.Recoveries != 1 || x.Status != tasks.Ready ||
+				x.Version != c.Task.Version+1 {
 				t.Errorf("task %s is %s in version %d, lost %d times", x.TaskName, x.Status, x.Version, x.Recoveries)
 			}
 		}
 		// it starts, and looks for the lost, while the other works
 		stacks[1].Work(t, ctx, workers.Config{Slots: 4, Lease: 50 * time.Millisecond})
 		s.Until(t, ctx, id, func(e pipelines.Execution) bool { return e.OpenTasks == 1 })
-		if x := taskRow(t, s, id, kept[0].Task.TaskName); x.Version != kept[0].Task.Version || string(x.WorkerID) != worker {
+		if x := taskRow(t, s, id, kept[0].Task.TaskName); x.Version != kept[0].Task.Version ||
+			string(x.WorkerID) != worker {
 			t.Errorf("the task of a worker that lives is %s of %q in version %d", x.Status, x.WorkerID, x.Version)
 		}
 		lost2, err := s.Engine.RecordOutcomes(ctx, worker, []*pipelines.Outcome{{Claim: &kept[0]}})
@@ -249,7 +265,8 @@ func TestLeaseCap(t *testing.T) {
 		}
 		e, x := s.Wait(t, ctx, id), taskRow(t, s, id, "poison")
 		last, data := lastEvent(t, s, x.ID)
-		if e.Status != pipelines.Failed || x.Status != tasks.Abandoned || last.EventType != events.TaskAbandoned || data["reason"] != "lost with its worker 4 times" {
+		if e.Status != pipelines.Failed || x.Status != tasks.Abandoned || last.EventType != events.TaskAbandoned ||
+			data["reason"] != "lost with its worker 4 times" {
 			t.Errorf("pipeline %s, task %s, last %s %v", e.Status, x.Status, last.EventType, data)
 		}
 	})
@@ -262,7 +279,10 @@ func TestLeaseClaimNeedsOne(t *testing.T) {
 		id := s.Start(t, ctx, s.Define(t, "lease", step("a", nil)), "")
 		expires, err := s.Leases.Register(ctx, leases.Worker{ID: "slow", Slots: 1}, time.Hour)
 		must(t, err)
-		request := engine.ClaimRequest{Worker: "slow", LeaseExpiresAt: expires, Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 1}}
+		request := engine.ClaimRequest{
+			Worker: "slow", LeaseExpiresAt: expires,
+			Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 1},
+		}
 		expire(t, s)
 		for _, what := range []string{"expired", "removed"} {
 			if claims, err := s.Engine.Claim(ctx, request); len(claims) > 0 {
@@ -299,7 +319,8 @@ func TestLeaseDefinitionGone(t *testing.T) {
 		if e := sweeper.Wait(t, ctx, kept); e.Status != pipelines.Completed {
 			t.Errorf("the other run is %s", e.Status)
 		}
-		if e := sweeper.Wait(t, ctx, gone); e.Status != pipelines.Failed || !strings.Contains(string(e.Error), "definition gone") {
+		if e := sweeper.Wait(t, ctx, gone); e.Status != pipelines.Failed ||
+			!strings.Contains(string(e.Error), "definition gone") {
 			t.Errorf("the run without a definition is %s (%s)", e.Status, e.Error)
 		}
 	})

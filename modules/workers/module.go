@@ -26,5 +26,8 @@ type params struct {
 // Module provides the dependencies of pools. It starts nothing: a pool works only after Run, which only `serve` and
 // `run` call.
 var Module = fx.Module("workers", fx.Provide(func(p params) Deps {
-	return Deps{DB: p.DB, Engine: p.Engine, Tasks: p.Tasks, Outbox: p.Outbox, Leases: p.Leases, Handlers: p.Handlers, Log: p.Log}
+	return Deps{
+		DB: p.DB, Engine: p.Engine, Tasks: p.Tasks, Outbox: p.Outbox, Leases: p.Leases, Handlers: p.Handlers,
+		Log: p.Log,
+	}
 }))

@@ -60,7 +60,10 @@ type State struct {
 func (p *Pool) State() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := State{Worker: p.id, Slots: p.config.Slots, Used: p.usedSlots, Waiting: p.waiting, Capacities: p.config.Limits.State()}
+	s := State{
+		Worker: p.id, Slots: p.config.Slots, Used: p.usedSlots, Waiting: p.waiting,
+		Capacities: p.config.Limits.State(),
+	}
 	if h := p.startup.handler; h != "" {
 		s.CannotRun = h + ": " + p.startup.reason
 	}

@@ -26,10 +26,15 @@ import (
 func forget(t *testing.T, s *enginetest.Stack, c *pipelines.Claim) {
 	t.Helper()
 	must(t, s.DB.Transaction(context.Background(), func(tx db.Tx) error {
-		_, first := tx.Exec(`DELETE FROM {execution_events} WHERE task_execution_id = $id AND version > 2`, db.Args{"id": c.Task.ID})
-		_, second := tx.Exec(`UPDATE {task_executions} SET status = 'Ready', sub_status = NULL, version = 2, attempt = 0, worker_id = NULL, started_at = NULL
+		_, first := tx.Exec(`DELETE FROM {execution_events} WHERE task_execution_id = $id AND version > 2`,
+			db.Args{"id": c.Task.ID})
+		_, second := tx.Exec(
+			`UPDATE {task_executions} SET status = 'Ready', sub_status = NULL, version = 2, attempt = 0,
+  worker_id = NULL, started_at = NULL
 WHERE id = $id`, db.Args{"id": c.Task.ID})
-		_, third := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at) VALUES ($id, $handler, $now, $now)`,
+		_, third := tx.Exec(
+			`INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at)
+  VALUES ($id, $handler, $now, $now)`,
 			db.Args{"id": c.Task.ID, "handler": c.Task.Handler, "now": tx.Now})
 		return errors.Join(first, second, third)
 	}))
@@ -38,7 +43,8 @@ WHERE id = $id`, db.Args{"id": c.Task.ID})
 // refuseReset has the database refuse to make a running task Ready again, as it refuses data that it can't hold.
 func refuseReset(t *testing.T, s *enginetest.Stack, task dbtype.ID) {
 	t.Helper()
-	statements := []string{`CREATE TRIGGER refuse BEFORE UPDATE ON {task_executions} WHEN hex(OLD.id) = '` + strings.ToUpper(strings.ReplaceAll(task.String(), "-", "")) +
+	statements := []string{`CREATE TRIGGER refuse BEFORE UPDATE ON {task_executions} WHEN hex(OLD.id) = '` +
+		strings.ToUpper(strings.ReplaceAll(task.String(), "-", "")) +
 		`' AND NEW.status = 'Ready' BEGIN SELECT RAISE(ABORT, 'refused'); END`}
 	if s.DB.Backend() == "postgres" {
 		statements = []string{
@@ -67,22 +73,26 @@ func TestFenceAfterLostCommits(t *testing.T) {
 		forget(t, s, &first[0])
 		want := outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 1}
 		turned, err := s.Engine.CompleteAndClaim(ctx, engine.ExchangeRequest{
-			Worker: worker, LeaseExpiresAt: dbtype.NewTime(s.DB.Now().Add(time.Hour)), Outcomes: []*pipelines.Outcome{{Claim: &first[0]}}, Filter: want, PollOutbox: true,
+			Worker: worker, LeaseExpiresAt: dbtype.NewTime(s.DB.Now().Add(time.Hour)),
+			Outcomes: []*pipelines.Outcome{{Claim: &first[0]}}, Filter: want, PollOutbox: true,
 		})
 		must(t, err)
 		if len(turned.Claims) != 1 || !errors.Is(turned.Conflicts[0], tasks.ErrClaimLost) {
 			t.Fatalf("a forgotten claim's outcome beside a new claim: %+v", turned)
 		}
 		second := turned.Claims[0]
-		if lost, err := s.Engine.RecordOutcomes(ctx, worker, []*pipelines.Outcome{{Claim: &first[0]}}); err != nil || !errors.Is(lost[0], tasks.ErrClaimLost) {
+		if lost, err := s.Engine.RecordOutcomes(ctx, worker, []*pipelines.Outcome{{Claim: &first[0]}}); err != nil ||
+			!errors.Is(lost[0], tasks.ErrClaimLost) {
 			t.Errorf("another claim of the same worker: %v, %v", lost, err)
 		}
 		forget(t, s, &second)
 		other, third := claimAs(t, s, 1)
 		if third[0].Task.Version != first[0].Task.Version {
-			t.Fatalf("versions %d and %d: the fence is not put to the test", third[0].Task.Version, first[0].Task.Version)
+			t.Fatalf("versions %d and %d: the fence is not put to the test", third[0].Task.Version,
+				first[0].Task.Version)
 		}
-		if lost, err := s.Engine.RecordOutcomes(ctx, worker, []*pipelines.Outcome{{Claim: &second}}); err != nil || !errors.Is(lost[0], tasks.ErrClaimLost) {
+		if lost, err := s.Engine.RecordOutcomes(ctx, worker, []*pipelines.Outcome{{Claim: &second}}); err != nil ||
+			!errors.Is(lost[0], tasks.ErrClaimLost) {
 			t.Errorf("another worker's claim: %v, %v", lost, err)
 		}
 		lost, err := s.Engine.RecordOutcomes(ctx, other, []*pipelines.Outcome{{Claim: &third[0]}})
@@ -90,7 +100,8 @@ func TestFenceAfterLostCommits(t *testing.T) {
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
 			t.Errorf("status %s", e.Status)
 		}
-		if diff := cmp.Diff(map[string]string{"pipeline": "started completed", "a": ran}, sequences(t, s, id)); diff != "" {
+		if diff := cmp.Diff(map[string]string{"pipeline": "started completed", "a": ran},
+			sequences(t, s, id)); diff != "" {
 			t.Errorf("history (-want +got):\n%s", diff)
 		}
 	})
@@ -109,14 +120,16 @@ func TestStrayGivenBackAtTheEnd(t *testing.T) {
 		elsewhere.Queue = "elsewhere"
 		id := s.Start(t, ctx, s.Define(t, "stray", elsewhere), "")
 		_, err = s.Engine.Claim(ctx, engine.ClaimRequest{
-			Worker: list[0].ID, LeaseExpiresAt: list[0].LeaseExpiresAt, Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Queues: []string{"elsewhere"}, Limit: 1},
+			Worker: list[0].ID, LeaseExpiresAt: list[0].LeaseExpiresAt,
+			Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Queues: []string{"elsewhere"}, Limit: 1},
 		})
 		must(t, err)
 		if x := taskRow(t, s, id, "a"); x.Status != tasks.Running {
 			t.Fatalf("the stray is %s", x.Status)
 		}
 		stop()
-		if x := taskRow(t, s, id, "a"); x.Status != tasks.Ready || x.Recoveries != 0 || logs.FilterMessageSnippet("released tasks that were Running").Len() != 1 {
+		if x := taskRow(t, s, id, "a"); x.Status != tasks.Ready || x.Recoveries != 0 ||
+			logs.FilterMessageSnippet("released tasks that were Running").Len() != 1 {
 			t.Errorf("after the worker has gone: %+v", x)
 		}
 		nobody(t, s)
@@ -158,12 +171,14 @@ func TestRecoveryOfEachByItself(t *testing.T) {
 			n, err := s.Engine.RecoverLost(ctx, "", time.Microsecond)
 			var failed engine.RecoveryErrors
 			if want := 4 * max(0, 1-try); n != want || !errors.As(err, &failed) || len(failed) != 1 ||
-				failed[0].PipelineExecutionID != broken.PipelineExecutionID || failed[0].Attempts != try+1 || failed[0].Abandoned {
+				failed[0].PipelineExecutionID != broken.PipelineExecutionID || failed[0].Attempts != try+1 ||
+				failed[0].Abandoned {
 				t.Fatalf("try %d: %d tasks, %v", try, n, err)
 			}
 			nobody(t, s)
 			list, err := s.Leases.Recoveries(ctx)
-			if err != nil || len(list) != 1 || list[0].PipelineExecutionID != broken.PipelineExecutionID || list[0].Attempts != try+1 || list[0].Error == "" {
+			if err != nil || len(list) != 1 || list[0].PipelineExecutionID != broken.PipelineExecutionID ||
+				list[0].Attempts != try+1 || list[0].Error == "" {
 				t.Fatalf("try %d: %+v, %v", try, list, err)
 			}
 		}
@@ -181,7 +196,8 @@ func TestRecoveryOfEachByItself(t *testing.T) {
 			if id == broken.PipelineExecutionID {
 				want = pipelines.Failed
 			}
-			if e.Status != want || want == pipelines.Failed && !strings.Contains(string(e.Error), "its recovery failed 3 times") {
+			if e.Status != want || want == pipelines.Failed &&
+				!strings.Contains(string(e.Error), "its recovery failed 3 times") {
 				t.Errorf("run %s is %s: %s", id, e.Status, e.Error)
 			}
 		}
@@ -213,7 +229,8 @@ func TestRecoveryThatKills(t *testing.T) {
 		if _, err := s.Engine.RecoverLost(ctx, "", time.Hour); !errors.As(err, &failed) || !failed[0].Abandoned {
 			t.Errorf("after as many deaths: %v", err)
 		}
-		if e := s.Wait(t, ctx, id); e.Status != pipelines.Failed || !strings.Contains(string(e.Error), "the recovering process ended") {
+		if e := s.Wait(t, ctx, id); e.Status != pipelines.Failed ||
+			!strings.Contains(string(e.Error), "the recovering process ended") {
 			t.Errorf("status %s: %s", e.Status, e.Error)
 		}
 	})
@@ -228,8 +245,10 @@ func TestRecoveryIsSaid(t *testing.T) {
 		refuseReset(t, s, claims[0].Task.ID)
 		expire(t, s)
 		stop, logs := observed(t, s, workers.Config{Slots: 1, Lease: 200 * time.Millisecond})
-		dbtest.Eventually(t, "said", func() bool { return logs.FilterMessageSnippet("failed to recover a run").Len() > 0 })
-		if got := logs.FilterMessageSnippet("failed to recover a run").All()[0].ContextMap()["pipeline_execution_id"]; got != id.String() {
+		dbtest.Eventually(t, "said",
+			func() bool { return logs.FilterMessageSnippet("failed to recover a run").Len() > 0 })
+		if got := logs.FilterMessageSnippet("failed to recover a run").
+			All()[0].ContextMap()["pipeline_execution_id"]; got != id.String() {
 			t.Errorf("said of %v", got)
 		}
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Failed {
@@ -254,12 +273,14 @@ func TestUnheldIsReported(t *testing.T) {
 			t.Errorf("a task that is held: %+v, %v", r, err)
 		}
 		must(t, s.DB.Transaction(ctx, func(tx db.Tx) error {
-			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $at`, db.Args{"at": dbtype.NewTime(tx.Now.Add(-2 * audit.UnclaimedAfter))})
+			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $at`,
+				db.Args{"at": dbtype.NewTime(tx.Now.Add(-2 * audit.UnclaimedAfter))})
 			return err
 		}))
 		for _, ids := range [][]dbtype.ID{nil, {id}} {
 			r, err := auditor.Verify(ctx, audit.Options{IDs: ids})
-			if err != nil || !r.OK() || len(r.Unheld) != 1 || r.Unheld[0].TaskExecutionID != claims[0].Task.ID || string(r.Unheld[0].WorkerID) != worker {
+			if err != nil || !r.OK() || len(r.Unheld) != 1 || r.Unheld[0].TaskExecutionID != claims[0].Task.ID ||
+				string(r.Unheld[0].WorkerID) != worker {
 				t.Errorf("a task of a dead worker: %s, %v", r, err)
 			}
 		}

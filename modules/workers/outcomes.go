@@ -23,8 +23,10 @@ func (p *Pool) logFailure(o *pipelines.Outcome) {
 	t := &o.Claim.Task
 	fields := []zap.Field{
 		zap.String("pipeline", o.Claim.Pipeline), zap.Stringer("pipeline_execution_id", t.PipelineExecutionID),
-		zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Int("attempt", t.Attempt), zap.Int("max_attempts", t.MaxAttempts),
-		zap.String("error_kind", string(o.ErrorKind)), zap.String("error", loggedError(o.Error)), zap.Duration("duration", p.since(t.StartedAt.Time)),
+		zap.String("task", t.TaskName), zap.Stringer("task_execution_id", t.ID), zap.Int("attempt", t.Attempt),
+		zap.Int("max_attempts", t.MaxAttempts),
+		zap.String("error_kind", string(o.ErrorKind)), zap.String("error", loggedError(o.Error)),
+		zap.Duration("duration", p.since(t.StartedAt.Time)),
 		zap.Bool("retried", !o.RetryAt.IsZero()),
 	}
 	if !o.RetryAt.IsZero() {
@@ -71,7 +73,10 @@ func (p *Pool) logEnd(x *pipelines.Execution) {
 		message = "a run was cancelled"
 	}
 	if entry := p.log.Check(level, message); entry != nil {
-		fields := []zap.Field{zap.String("pipeline", x.PipelineName), zap.Stringer("pipeline_execution_id", x.ID), zap.Duration("duration", x.CompletedAt.Sub(x.CreatedAt.Time).Round(time.Millisecond))}
+		fields := []zap.Field{
+			zap.String("pipeline", x.PipelineName), zap.Stringer("pipeline_execution_id", x.ID),
+			zap.Duration("duration", x.CompletedAt.Sub(x.CreatedAt.Time).Round(time.Millisecond)),
+		}
 		if x.Error != "" {
 			fields = append(fields, zap.String("error", loggedError(string(x.Error))))
 		}

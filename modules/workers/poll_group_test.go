@@ -44,7 +44,8 @@ type loop struct {
 func limitedHandlers(t rapid.TB) *tasks.Registry {
 	none := func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }
 	handlers, err := tasks.NewRegistry([]tasks.Handler{
-		tasks.NewHandler("free", none), tasks.WithLimit(tasks.NewHandler("one", none), 1), tasks.WithLimit(tasks.NewHandler("three", none), 3),
+		tasks.NewHandler("free", none), tasks.WithLimit(tasks.NewHandler("one", none), 1),
+		tasks.WithLimit(tasks.NewHandler("three", none), 3),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -245,7 +246,8 @@ func (w *world) settled(r *rapid.T) {
 	n, all := w.used()
 	for i, s := range w.pools {
 		for _, h := range s.due {
-			room := slices.IndexFunc(w.limits.State(), func(x HandlerCapacity) bool { return x.Handler == h && n[h] >= x.Limit })
+			room := slices.IndexFunc(w.limits.State(),
+				func(x HandlerCapacity) bool { return x.Handler == h && n[h] >= x.Limit })
 			if all < w.slots && room < 0 {
 				r.Fatalf("pool %d sleeps although %q waits: %v run, of %d slots", i, h, n, w.slots)
 			}
@@ -330,7 +332,8 @@ func TestHeadsBelongToTheirHandlers(t *testing.T) {
 		t.Error("looks for different handlers share their heads")
 	}
 	p.merge(s)
-	if again := p.claimFilter(&p.shared, 1); again.Cursors != common.Cursors || slices.Compare(again.Handlers, common.Handlers) != 0 {
+	if again := p.claimFilter(&p.shared, 1); again.Cursors != common.Cursors ||
+		slices.Compare(again.Handlers, common.Handlers) != 0 {
 		t.Error("the common search is not as it was")
 	}
 	for i := range 10 * maxCursors {

@@ -124,7 +124,8 @@ func (p *Pool) claimFilter(s *pollGroup, limit int) outbox.ClaimFilter {
 	n, handlers := s.polls%len(p.config.Queues), p.handlersOf(s)
 	return outbox.ClaimFilter{
 		Handlers: handlers, Queues: slices.Concat(p.config.Queues[n:], p.config.Queues[:n]), Limit: limit,
-		OverflowFirst: s.polls%overflowEvery == overflowEvery-1, PipelineExecutionID: p.config.PipelineExecutionID, Cursors: p.cursorsFor(handlers),
+		OverflowFirst: s.polls%overflowEvery == overflowEvery-1, PipelineExecutionID: p.config.PipelineExecutionID,
+		Cursors: p.cursorsFor(handlers),
 	}
 }
 

@@ -160,12 +160,15 @@ func New(c Config, d Deps) *Pool {
 		d.Log = zap.NewNop()
 	}
 	p := &Pool{
-		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB, log: d.Log,
+		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB,
+		log:     d.Log,
 		results: make(chan *pipelines.Outcome, c.Slots), wakeup: make(chan struct{}, 1), drained: make(chan bool, 1),
-		checkClaims: make(chan struct{}, 1), runEndsStored: make(chan struct{}, 1), commits: make(chan struct{}, 1), inDoubt: make(chan struct{}, 1),
+		checkClaims: make(chan struct{}, 1), runEndsStored: make(chan struct{}, 1), commits: make(chan struct{}, 1),
+		inDoubt:     make(chan struct{}, 1),
 		startFailed: make(chan struct{}, 1), recoveryDue: make(chan struct{}, 1), overdue: make(chan struct{}, 1),
 		running:   map[*pipelines.Claim]context.CancelCauseFunc{},
-		saturated: map[string]*pollGroup{}, retries: make(chan struct{}, retryLimit), sampledLog: d.Log.WithOptions(sampled),
+		saturated: map[string]*pollGroup{}, retries: make(chan struct{}, retryLimit),
+		sampledLog: d.Log.WithOptions(sampled),
 	}
 	p.logs = newCollector(p)
 	p.slotMember = c.Budget.join(p.wake)
@@ -216,7 +219,8 @@ func (p *Pool) Run(ctx context.Context) error {
 	background.Go(func() { p.markDraining(work) })
 	p.drain(&handlers)
 	close(p.results)
-	last := time.AfterFunc(max(shutdownWriteTimeout, p.config.Drain-p.db.Now().Sub(draining)), func() { stop(errStopping) })
+	last := time.AfterFunc(max(shutdownWriteTimeout, p.config.Drain-p.db.Now().Sub(draining)),
+		func() { stop(errStopping) })
 	loops.Wait()
 	p.retrying.Wait()
 	last.Stop()

@@ -21,7 +21,8 @@ var (
 
 // ErrUnrecorded is returned by Run if some outcomes could not be recorded. Run keeps trying for at least 10 seconds
 // after the last handler has ended. Other workers run those tasks again when the lease expires.
-var ErrUnrecorded = errors.New("some results could not be saved: other workers will run these tasks again after the lease expires")
+var ErrUnrecorded = errors.New(
+	"some results could not be saved: other workers will run these tasks again after the lease expires")
 
 // stopOnDatabaseGone stops all work at once if the database is gone, because no outcome can be recorded.
 func (p *Pool) stopOnDatabaseGone(ctx context.Context, stop context.CancelCauseFunc) {

@@ -36,11 +36,17 @@ var awkward = []struct {
 	text string          // in its error, or its output
 }{
 	{"returns nothing", func(context.Context, *tasks.Attempt) (json.RawMessage, error) { return nil, nil }, "", ""},
-	{"returns no bytes", func(context.Context, *tasks.Attempt) (json.RawMessage, error) { return json.RawMessage{}, nil }, "", ""},
+	{
+		"returns no bytes",
+		func(context.Context, *tasks.Attempt) (json.RawMessage, error) { return json.RawMessage{}, nil }, "", "",
+	},
 	{"returns null", output("null"), "", "null"},
 	{"returns no object", output(`"just text"`), "", `"just text"`},
 	{"largest output", output(`"` + strings.Repeat("x", tasks.MaxOutput-2) + `"`), "", "xxx"},
-	{"output too large", output(`"` + strings.Repeat("x", tasks.MaxOutput-1) + `"`), tasks.KindInvalidOutput, "1048577 bytes"},
+	{
+		"output too large", output(`"` + strings.Repeat("x", tasks.MaxOutput-1) + `"`), tasks.KindInvalidOutput,
+		"1048577 bytes",
+	},
 	{"output of 10 MB", output(`"` + strings.Repeat("x", 10<<20) + `"`), tasks.KindInvalidOutput, "limit"},
 	{"NUL in the output", output(`{"a": "\u0000"}`), tasks.KindInvalidOutput, "u0000"},
 	{"NUL byte in the output", output("{\"a\": \"\x00\"}"), tasks.KindInvalidOutput, "output"},
@@ -55,13 +61,21 @@ var awkward = []struct {
 	{"NUL in the error", fails(errors.New("a\x00b\xffc")), tasks.KindError, "ab?c"},
 	{"error of 10 MB", fails(errors.New(strings.Repeat("é", 5<<20))), tasks.KindError, "bytes in all"},
 	{"permanent", fails(tasks.NonRetryable(errors.New("for ever"))), tasks.KindPermanent, "for ever"},
-	{"permanent, wrapped", fails(fmt.Errorf("outside: %w", tasks.NonRetryable(errors.New("inside")))), tasks.KindPermanent, "outside: inside"},
+	{
+		"permanent, wrapped", fails(fmt.Errorf("outside: %w", tasks.NonRetryable(errors.New("inside")))),
+		tasks.KindPermanent, "outside: inside",
+	},
 	{"of a kind of its own", fails(tasks.WithKind("strange", errors.New("no known kind"))), "strange", "no known kind"},
 	{"panic", panics("help"), tasks.KindPanic, "panic: help"},
 	{"panic with an error", panics(errors.New("an error")), tasks.KindPanic, "an error"},
 	{"panic with nil", panics(nil), tasks.KindPanic, "nil"},
 	{"panic with what can't be printed", panics(&badError{}), tasks.KindPanic, "panic"},
-	{"ends its goroutine", func(context.Context, *tasks.Attempt) (json.RawMessage, error) { runtime.Goexit(); return nil, nil }, tasks.KindPanic, "runtime.Goexit"},
+	{"ends its goroutine", func(context.Context, *tasks.Attempt) (json.RawMessage,
+		error,
+	) {
+		runtime.Goexit()
+		return nil, nil
+	}, tasks.KindPanic, "runtime.Goexit"},
 	{"hangs", func(ctx context.Context, _ *tasks.Attempt) (json.RawMessage, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -116,13 +130,14 @@ func TestPoolSurvivesHandlers(t *testing.T) {
 		list = append(list, x, rule(definition.Always).to(step("after-"+x.ID, []string{x.ID})))
 	}
 	enginetest.Each(t, nil, func(t *testing.T, base *enginetest.Stack) {
-		s := enginetest.New(t, base.DB, &enginetest.Scripted{}, &poolHandler{"awkward", func(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
-			var with struct{ Case int }
-			if err := json.Unmarshal(call.With, &with); err != nil {
-				return nil, err
-			}
-			return again(ctx, base, call, awkward[with.Case].run)
-		}})
+		s := enginetest.New(t, base.DB, &enginetest.Scripted{},
+			&poolHandler{"awkward", func(ctx context.Context, call *tasks.Attempt) (json.RawMessage, error) {
+				var with struct{ Case int }
+				if err := json.Unmarshal(call.With, &with); err != nil {
+					return nil, err
+				}
+				return again(ctx, base, call, awkward[with.Case].run)
+			}})
 		ctx := context.Background()
 		s.Work(t, ctx, workers.Config{Slots: 3})
 		id := s.Start(t, ctx, s.Define(t, "awkward", slices.Clone(list)...), "")
@@ -133,15 +148,19 @@ func TestPoolSurvivesHandlers(t *testing.T) {
 			x := taskRow(t, s, id, fmt.Sprintf("t%02d", i))
 			e, data := lastEvent(t, s, x.ID)
 			if c.kind == "" {
-				if x.Status != tasks.Completed || !strings.Contains(string(x.Output), c.text) || c.text == "" && x.Output != nil {
+				if x.Status != tasks.Completed || !strings.Contains(string(x.Output), c.text) || c.text == "" &&
+					x.Output != nil {
 					t.Errorf("%s: %s (%s) with output %.100s", c.name, x.Status, x.Error, x.Output)
 				}
 				continue
 			}
-			if e.EventType != events.TaskFailed || data["error_kind"] != string(c.kind) || !strings.Contains(string(x.Error), c.text) {
-				t.Errorf("%s: %s, error_kind %v, error %.200s; want %s with %q", c.name, e.EventType, data["error_kind"], x.Error, c.kind, c.text)
+			if e.EventType != events.TaskFailed || data["error_kind"] != string(c.kind) ||
+				!strings.Contains(string(x.Error), c.text) {
+				t.Errorf("%s: %s, error_kind %v, error %.200s; want %s with %q", c.name, e.EventType,
+					data["error_kind"], x.Error, c.kind, c.text)
 			}
-			if len(x.Error) > tasks.MaxError || !utf8.ValidString(string(x.Error)) || strings.ContainsRune(string(x.Error), 0) {
+			if len(x.Error) > tasks.MaxError || !utf8.ValidString(string(x.Error)) ||
+				strings.ContainsRune(string(x.Error), 0) {
 				t.Errorf("%s: an error of %d bytes that is too long or no text", c.name, len(x.Error))
 			}
 		}
@@ -154,7 +173,10 @@ func TestPoolSurvivesHandlers(t *testing.T) {
 }
 
 // again calls a handler once more for a task that it has deferred, and then lets the task complete.
-func again(ctx context.Context, s *enginetest.Stack, call *tasks.Attempt, run func(context.Context, *tasks.Attempt) (json.RawMessage, error)) (json.RawMessage, error) {
+func again(
+	ctx context.Context, s *enginetest.Stack, call *tasks.Attempt,
+	run func(context.Context, *tasks.Attempt) (json.RawMessage, error),
+) (json.RawMessage, error) {
 	list, err := s.Events.ListByTask(ctx, call.TaskExecutionID, eventstore.Page{})
 	if err != nil {
 		return nil, err

@@ -52,7 +52,8 @@ func cut(t *testing.T, admin *db.DB) {
 	t.Helper()
 	for ended := 0; ended == 0; {
 		must(t, admin.Query(t.Context(), `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-WHERE datname = pg_catalog.current_database() AND application_name = 'sluice' AND pid <> pg_catalog.pg_backend_pid()`, nil,
+WHERE datname = pg_catalog.current_database() AND application_name = 'sluice' AND pid <> pg_catalog.pg_backend_pid()`,
+			nil,
 			func(scan func(...any) error) error {
 				var ok bool
 				ended++
@@ -67,7 +68,8 @@ func TestPoolHealsAfterLostAnswer(t *testing.T) {
 	t.Parallel()
 	direct := dbtest.PostgresURL(t)
 	line := newLine(t, direct)
-	s, watch := enginetest.New(t, dbtest.Open(t, line.url), &enginetest.Scripted{}), enginetest.New(t, dbtest.Open(t, direct), &enginetest.Scripted{})
+	s, watch := enginetest.New(t, dbtest.Open(t, line.url), &enginetest.Scripted{}),
+		enginetest.New(t, dbtest.Open(t, direct), &enginetest.Scripted{})
 	t.Cleanup(func() { audittest.Check(t, watch.DB) })
 	ctx := context.Background()
 	id := watch.Start(t, ctx, s.Define(t, "lost", step("a", nil), step("b", []string{"a"})), "")

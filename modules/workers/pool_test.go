@@ -71,7 +71,10 @@ func wideTasks(n int, uses string) []definition.Task {
 // would.
 func onSeveral(t *testing.T, run func(t *testing.T, open func(...tasks.Handler) *enginetest.Stack)) {
 	t.Helper()
-	for name, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
+	for name, url := range map[string]func(testing.TB) string{
+		"sqlite":   dbtest.SQLiteURL,
+		"postgres": dbtest.PostgresURL,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			u := url(t)
@@ -89,7 +92,8 @@ func observed(t *testing.T, s *enginetest.Stack, c workers.Config) (stop func(),
 	t.Helper()
 	core, logs := observer.New(zapcore.WarnLevel)
 	pool := workers.New(c, workers.Deps{
-		DB: s.DB, Engine: s.Engine, Tasks: s.Tasks, Outbox: s.Outbox, Leases: s.Leases, Handlers: s.Handlers, Log: zap.New(core),
+		DB: s.DB, Engine: s.Engine, Tasks: s.Tasks, Outbox: s.Outbox, Leases: s.Leases, Handlers: s.Handlers,
+		Log: zap.New(core),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -179,7 +183,8 @@ func TestPoolLeavesWhatItCannotRun(t *testing.T) {
 		ctx, g := context.Background(), newGate()
 		close(g.out)
 		old, young := open(&enginetest.Scripted{}), open(&enginetest.Scripted{}, g.handler("gate"))
-		id := young.Start(t, ctx, young.Define(t, "rolling", step("a", nil), definition.Task{ID: "new", Uses: "gate"}, step("b", []string{"a"})), "")
+		id := young.Start(t, ctx, young.Define(t, "rolling", step("a", nil), definition.Task{ID: "new", Uses: "gate"},
+			step("b", []string{"a"})), "")
 		old.Work(t, ctx, workers.Config{Slots: 4, Poll: 5 * time.Millisecond})
 		old.Until(t, ctx, id, func(e pipelines.Execution) bool { return e.OpenTasks == 1 })
 		if x := taskRow(t, old, id, "new"); x.Status != tasks.Ready || x.Version != 2 {

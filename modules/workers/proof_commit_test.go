@@ -109,8 +109,10 @@ func snapshot(t *testing.T, d *db.DB, id dbtype.ID) moment {
 		var history []events.Event
 		var rows []outbox.Entry
 		new := func() *gorm.DB { return g.Session(&gorm.Session{NewDB: true}) }
-		err := errors.Join(new().Where("id = ?", id).Take(&m.run).Error, new().Where("pipeline_execution_id = ?", id).Find(&list).Error,
-			new().Where("pipeline_execution_id = ?", id).Order("sequence_num").Find(&history).Error, new().Find(&rows).Error)
+		err := errors.Join(new().Where("id = ?", id).Take(&m.run).Error, new().Where("pipeline_execution_id = ?", id).
+			Find(&list).Error,
+			new().Where("pipeline_execution_id = ?", id).Order("sequence_num").Find(&history).Error, new().Find(&rows).
+				Error)
 		for _, x := range list {
 			m.tasks[x.TaskName] = x
 		}
@@ -141,17 +143,20 @@ func (m moment) check(t *testing.T, def *definition.Definition) (completed int) 
 		}
 		if x.Status == tasks.Completed {
 			completed++
-			if len(x.Output) == 0 || history[len(history)-1].EventType != events.TaskCompleted || x.CompletedAt.IsZero() {
+			if len(x.Output) == 0 || history[len(history)-1].EventType != events.TaskCompleted ||
+				x.CompletedAt.IsZero() {
 				t.Errorf("task %s is Completed with the output %q and %d events", name, x.Output, len(history))
 			}
 		}
 		node, _ := def.Task(name)
-		open := slices.ContainsFunc(node.Needs, func(need string) bool { return m.tasks[need].Status != tasks.Completed })
+		open := slices.ContainsFunc(node.Needs,
+			func(need string) bool { return m.tasks[need].Status != tasks.Completed })
 		if open != (x.Status == tasks.NotStarted) {
 			t.Errorf("task %s is %s, and a dependency is open: %t", name, x.Status, open)
 		}
 	}
-	if done := completed == len(m.tasks); done != (m.run.Status == pipelines.Completed) || len(m.events[dbtype.ID{}]) != int(m.run.Version) {
+	if done := completed == len(m.tasks); done != (m.run.Status == pipelines.Completed) ||
+		len(m.events[dbtype.ID{}]) != int(m.run.Version) {
 		t.Errorf("the run is %s in version %d with %d events, and %d of %d tasks are Completed",
 			m.run.Status, m.run.Version, len(m.events[dbtype.ID{}]), completed, len(m.tasks))
 	}

@@ -39,7 +39,8 @@ func TestEveryEventTypeAppears(t *testing.T) {
 		s := enginetest.New(t, base.DB, scripted, noting{})
 		busy := s.Define(t, "busy",
 			step("fine", nil), attempts(2).to(step("flaky", nil, "error", "ok")), step("patient", nil, "defer", "ok"),
-			definition.Task{ID: "note", Uses: "noting"}, step("broken", nil, "permanent"), step("after", []string{"broken"}),
+			definition.Task{ID: "note", Uses: "noting"}, step("broken", nil, "permanent"),
+			step("after", []string{"broken"}),
 			condition(`needs.fine.task + 1 > 2`).to(step("unclear", []string{"fine"})))
 		hung := s.Define(t, "hung", step("slow", nil, "hang", "ok"))
 		idle := s.Define(t, "idle", step("never", nil))
@@ -90,7 +91,8 @@ func annotated(t *testing.T, s *enginetest.Stack) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if task.TaskName != "note" || list[0].WorkerID != task.WorkerID || list[0].WorkerID == "" || !strings.Contains(string(list[0].EventData), `"attempt"`) {
+	if task.TaskName != "note" || list[0].WorkerID != task.WorkerID || list[0].WorkerID == "" ||
+		!strings.Contains(string(list[0].EventData), `"attempt"`) {
 		t.Errorf("the annotation is %+v, of task %s by %s", list[0], task.TaskName, task.WorkerID)
 	}
 }
@@ -101,15 +103,20 @@ func TestEveryAttemptsErrorIsKept(t *testing.T) {
 	t.Parallel()
 	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {
 		ctx := t.Context()
-		def := s.Define(t, "errors", timeout(50*time.Millisecond).to(attempts(9).to(step("a", nil, "error", "panic", "hang", "error", "ok"))))
+		def := s.Define(t, "errors", timeout(50*time.Millisecond).
+			to(attempts(9).to(step("a", nil, "error", "panic", "hang", "error", "ok"))))
 		s.Work(t, ctx, workers.Config{Slots: 2, Poll: 10 * time.Millisecond})
 		id := s.Start(t, ctx, def, "")
 		s.Wait(t, ctx, id)
-		list, err := s.Events.List(ctx, eventstore.Filter{PipelineExecutionID: id, EventType: events.TaskRetryScheduled})
+		list, err := s.Events.List(ctx,
+			eventstore.Filter{PipelineExecutionID: id, EventType: events.TaskRetryScheduled})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []string{"error: call 1 of a fails", "panic: panic: a handler's panic", "timeout: timed out after 50ms", "error: call 4 of a fails"}
+		want := []string{
+			"error: call 1 of a fails", "panic: panic: a handler's panic", "timeout: timed out after 50ms",
+			"error: call 4 of a fails",
+		}
 		if len(list) != len(want) {
 			t.Fatalf("%d failed attempts are in the history, expected %d", len(list), len(want))
 		}
@@ -123,7 +130,8 @@ func TestEveryAttemptsErrorIsKept(t *testing.T) {
 			if got := data.ErrorKind + ": " + data.Error; data.Attempt != i+1 || !strings.HasPrefix(got, want[i]) {
 				t.Errorf("attempt %d failed with %.80q, expected %q", data.Attempt, got, want[i])
 			}
-			if data.ErrorKind == string(tasks.KindPanic) && !strings.Contains(data.Error, "enginetest.(*Scripted).Run") {
+			if data.ErrorKind == string(tasks.KindPanic) &&
+				!strings.Contains(data.Error, "enginetest.(*Scripted).Run") {
 				t.Errorf("a panic without its stack: %s", data.Error)
 			}
 		}

@@ -71,7 +71,8 @@ func (p *Pool) retry(ctx context.Context, group []*pipelines.Outcome) {
 			replaceRejected(group[0], err)
 			continue
 		}
-		p.sampledLog.Warn("recording outcomes failed, trying again", zap.Int("waiting", p.State().Waiting), zap.Error(err))
+		p.sampledLog.Warn("recording outcomes failed, trying again", zap.Int("waiting", p.State().Waiting),
+			zap.Error(err))
 		sleep(ctx, min(firstRetry<<min(attempt, 10), lastRetry))
 		attempt++
 	}

@@ -78,7 +78,8 @@ func (p *Pool) reserveHandlers(held *reservation, free int, group []*pipelines.O
 
 // fillRequest sets what the exchange polls for, and what may be claimed eagerly before that. Callers hold mu.
 func (p *Pool) fillRequest(r *engine.ExchangeRequest, group *pollGroup, free int) {
-	r.EagerMax, r.EagerMinPriority, r.EagerMinPriorities = free, p.shared.eagerMinPriority(), make(map[string]int, len(p.saturated))
+	r.EagerMax, r.EagerMinPriority, r.EagerMinPriorities = free, p.shared.eagerMinPriority(),
+		make(map[string]int, len(p.saturated))
 	for name, s := range p.saturated {
 		r.EagerMinPriorities[name] = s.eagerMinPriority()
 	}

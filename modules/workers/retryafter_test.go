@@ -26,7 +26,8 @@ func TestRetryAfter(t *testing.T) {
 		if call, _ := tasks.AttemptFrom(ctx); call.Number > 1 {
 			return struct{}{}, nil
 		}
-		return struct{}{}, tasks.RetryAfter(tasks.WithKind(tasks.KindHTTP, errors.New("429")), time.Duration(in.Wait)*time.Millisecond)
+		return struct{}{}, tasks.RetryAfter(tasks.WithKind(tasks.KindHTTP, errors.New("429")),
+			time.Duration(in.Wait)*time.Millisecond)
 	})
 	policy := tasks.RetryPolicy{MaxAttempts: 2, Backoff: tasks.Fixed, Delay: 100 * time.Millisecond}
 	for name, c := range map[string]struct {
@@ -39,12 +40,16 @@ func TestRetryAfter(t *testing.T) {
 				ctx := t.Context()
 				stop := s.Work(t, ctx, workers.Config{Slots: 1})
 				defer stop()
-				def := s.Define(t, "p", definition.Task{ID: "a", Uses: "busy", With: json.RawMessage(`{"wait": ` + c.wait + `}`), Retry: policy})
+				def := s.Define(t, "p", definition.Task{
+					ID: "a", Uses: "busy",
+					With: json.RawMessage(`{"wait": ` + c.wait + `}`), Retry: policy,
+				})
 				id := s.Start(t, ctx, def, "")
 				if x := s.Wait(t, ctx, id); x.Status != pipelines.Completed {
 					t.Fatalf("%s: %s", x.Status, x.Error)
 				}
-				list, err := s.Events.List(ctx, eventstore.Filter{PipelineExecutionID: id, EventType: events.TaskRetryScheduled})
+				list, err := s.Events.List(ctx,
+					eventstore.Filter{PipelineExecutionID: id, EventType: events.TaskRetryScheduled})
 				if err != nil || len(list) != 1 {
 					t.Fatalf("%v: %d retries", err, len(list))
 				}
@@ -52,7 +57,8 @@ func TestRetryAfter(t *testing.T) {
 					DelayMS   int64  `json:"delay_ms"`
 					ErrorKind string `json:"error_kind"`
 				}
-				if err := json.Unmarshal(list[0].EventData, &data); err != nil || data.DelayMS != c.want || data.ErrorKind != "http" {
+				if err := json.Unmarshal(list[0].EventData, &data); err != nil || data.DelayMS != c.want ||
+					data.ErrorKind != "http" {
 					t.Errorf("%v: %+v, want a delay of %d ms", err, data, c.want)
 				}
 			})

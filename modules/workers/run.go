@@ -86,7 +86,8 @@ func unresolved(ctx context.Context, out *pipelines.Outcome, err error) *pipelin
 		out.Kind, out.Reason = pipelines.OutcomeReleased, context.Cause(ctx).Error()
 		return out
 	case errors.Is(err, context.DeadlineExceeded):
-		return failedOutcome(out, tasks.KindTimeout, fmt.Errorf("timed out after %s: %w", out.Claim.Definition.Timeout, err))
+		return failedOutcome(out, tasks.KindTimeout,
+			fmt.Errorf("timed out after %s: %w", out.Claim.Definition.Timeout, err))
 	}
 	out.NonRetryable = out.Claim.Excess != nil // another attempt would read the same outputs
 	return failedOutcome(out, tasks.KindExpression, err)
@@ -102,8 +103,10 @@ func (p *Pool) call(ctx context.Context, worker string, c *pipelines.Claim) (*ta
 		return nil, err
 	}
 	call := &tasks.Attempt{
-		PipelineExecutionID: c.Task.PipelineExecutionID, TaskExecutionID: c.Task.ID, PipelineName: c.Pipeline, TaskName: c.Task.TaskName,
-		Number: c.Task.Attempt, Resumed: c.Resumed, Worker: worker, With: resolved.With, Env: resolved.Env, Input: c.Input, Needs: c.Needs,
+		PipelineExecutionID: c.Task.PipelineExecutionID, TaskExecutionID: c.Task.ID, PipelineName: c.Pipeline,
+		TaskName: c.Task.TaskName,
+		Number:   c.Task.Attempt, Resumed: c.Resumed, Worker: worker, With: resolved.With, Env: resolved.Env,
+		Input: c.Input, Needs: c.Needs,
 		Annotate: p.annotate(worker, c), Now: p.db.Now, FirstStarted: p.firstStarted(c),
 	}
 	if p.runDirs != nil {
@@ -182,9 +185,11 @@ func sanitizeError(err error) {
 // deferredOutcome returns a deferral, or a failure if the databases and the history cannot store the time.
 func deferredOutcome(out *pipelines.Outcome, d *tasks.DeferError) *pipelines.Outcome {
 	if year := d.Until.UTC().Year(); year > 9999 {
-		return failedOutcome(out, tasks.KindError, fmt.Errorf("deferred until the year %d: 9999 is the last that can be kept", year))
+		return failedOutcome(out, tasks.KindError,
+			fmt.Errorf("deferred until the year %d: 9999 is the last that can be kept", year))
 	}
-	out.Kind, out.Until, out.Reason = pipelines.OutcomeDeferred, dbtype.NewTime(d.Until), tasks.SanitizeText(d.Reason, tasks.MaxError)
+	out.Kind, out.Until, out.Reason = pipelines.OutcomeDeferred, dbtype.NewTime(d.Until),
+		tasks.SanitizeText(d.Reason, tasks.MaxError)
 	return out
 }
 

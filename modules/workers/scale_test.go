@@ -82,7 +82,8 @@ type cost struct {
 }
 
 func (c cost) String() string {
-	return fmt.Sprintf("%.2f transactions, %.1f lookups, %.1f rows read, %.1f rows written", c.transactions, c.lookups, c.read, c.written)
+	return fmt.Sprintf("%.2f transactions, %.1f lookups, %.1f rows read, %.1f rows written", c.transactions, c.lookups,
+		c.read, c.written)
 }
 
 // exceeds compares with a smaller run's. How outcomes fall into groups varies, and with it a task's share in the work
@@ -90,7 +91,8 @@ func (c cost) String() string {
 func (c cost) exceeds(small cost) bool {
 	const most, share = 1.2, 0.5
 	more := func(large, small float64) bool { return large > most*small+share }
-	return more(c.transactions, small.transactions) || more(c.lookups, small.lookups) || more(c.read, small.read) || more(c.written, small.written)
+	return more(c.transactions, small.transactions) || more(c.lookups, small.lookups) || more(c.read, small.read) ||
+		more(c.written, small.written)
 }
 
 // TestScaleCostIsFlat: a task among 2,000 costs no more transactions, lookups and rows than one among 200.
@@ -142,12 +144,19 @@ func measurePostgres(t *testing.T, shape string, n int) (c cost) {
 	admin := dbtest.Open(t, u)
 	for others := 1; others > 0; {
 		must(t, admin.Query(t.Context(), `SELECT count(*) FROM pg_catalog.pg_stat_activity
-WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'`, nil,
+WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid()
+  AND backend_type = 'client backend'`, nil,
 			func(scan func(...any) error) error { return scan(&others) }))
 	}
-	must(t, admin.Query(t.Context(), `SELECT sum(coalesce(seq_scan, 0) + coalesce(idx_scan, 0))::float8, sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::float8,
-  sum(n_tup_ins + n_tup_upd + n_tup_del)::float8, (SELECT xact_commit::float8 FROM pg_catalog.pg_stat_database WHERE datname = pg_catalog.current_database())
-FROM pg_catalog.pg_stat_user_tables`, nil, func(scan func(...any) error) error { return scan(&c.lookups, &c.read, &c.written, &c.transactions) }))
+	must(t, admin.Query(t.Context(),
+		`SELECT sum(coalesce(seq_scan, 0) + coalesce(idx_scan,
+  0))::float8, sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::float8,
+  sum(n_tup_ins + n_tup_upd + n_tup_del)::float8, (SELECT xact_commit::float8 FROM pg_catalog.pg_stat_database
+  WHERE datname = pg_catalog.current_database())
+FROM pg_catalog.pg_stat_user_tables`, nil, func(scan func(...any) error) error {
+			return scan(&c.lookups,
+				&c.read, &c.written, &c.transactions)
+		}))
 	audittest.Check(t, admin)
 	tasks := float64(n)
 	return cost{c.transactions / tasks, c.lookups / tasks, c.read / tasks, c.written / tasks}

@@ -112,7 +112,8 @@ func TestExhaustedMachine(t *testing.T) {
 				}
 				for _, task := range found {
 					if task.Status != tasks.Completed || task.MaxAttempts-task.Attempt != 0 {
-						t.Errorf("%s is %s at attempt %d of %d", task.TaskName, task.Status, task.Attempt, task.MaxAttempts)
+						t.Errorf("%s is %s at attempt %d of %d", task.TaskName, task.Status, task.Attempt,
+							task.MaxAttempts)
 					}
 				}
 				if n.refused.Load() == 0 {
@@ -145,7 +146,8 @@ func TestWorkerRecovers(t *testing.T) {
 					}
 				}()
 				id := s.Start(t, t.Context(), def, "")
-				dbtest.Eventually(t, "the worker says so", func() bool { return pool.State().CannotRun == "narrow: too many open files" })
+				dbtest.Eventually(t, "the worker says so",
+					func() bool { return pool.State().CannotRun == "narrow: too many open files" })
 				n.set(8)
 				if x := s.Wait(t, t.Context(), id); x.Status != pipelines.Completed {
 					t.Errorf("it ended %s: %s", x.Status, x.Error)

@@ -78,7 +78,10 @@ func NewTenantPools(c TenantPoolsConfig, d Deps) *TenantPools {
 			c.PollInterval = retryRefusedEvery
 		}
 	}
-	f := &TenantPools{config: c, deps: d, members: map[string]*tenantPool{}, backoffs: map[string]backoff{}, ends: make(chan end)}
+	f := &TenantPools{
+		config: c, deps: d, members: map[string]*tenantPool{}, backoffs: map[string]backoff{},
+		ends: make(chan end),
+	}
 	if c.Slots <= 0 {
 		f.config.Slots = DefaultSlots
 	}

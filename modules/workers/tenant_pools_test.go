@@ -29,11 +29,14 @@ import (
 )
 
 // fleetOf runs a fleet until stop is called, which gives how it ended.
-func fleetOf(t *testing.T, s *enginetest.Stack, c workers.TenantPoolsConfig) (stop func() error, logs *observer.ObservedLogs) {
+func fleetOf(
+	t *testing.T, s *enginetest.Stack, c workers.TenantPoolsConfig,
+) (stop func() error, logs *observer.ObservedLogs) {
 	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
 	fleet := workers.NewTenantPools(c, workers.Deps{
-		DB: s.DB, Engine: s.Engine, Tasks: s.Tasks, Outbox: s.Outbox, Leases: s.Leases, Handlers: s.Handlers, Log: zap.New(core),
+		DB: s.DB, Engine: s.Engine, Tasks: s.Tasks, Outbox: s.Outbox, Leases: s.Leases, Handlers: s.Handlers,
+		Log: zap.New(core),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -63,7 +66,8 @@ func gaveWay(ctx context.Context, t *testing.T, s *enginetest.Stack, other pipel
 	must(t, err)
 	between := 0
 	for _, e := range list {
-		if e.EventType == events.TaskClaimed && e.CreatedAt.After(other.CreatedAt.Time) && e.CreatedAt.Before(other.CompletedAt.Time) {
+		if e.EventType == events.TaskClaimed && e.CreatedAt.After(other.CreatedAt.Time) &&
+			e.CreatedAt.Before(other.CompletedAt.Time) {
 			between++
 		}
 	}
@@ -156,7 +160,8 @@ func TestFleetComesAndGoes(t *testing.T) {
 		stop, logs := fleetOf(t, s, workers.TenantPoolsConfig{
 			Config: workers.Config{Slots: 2, Drain: workers.DefaultDrain}, PollInterval: 50 * time.Millisecond,
 			BeforePoolStart: func(ctx context.Context) error { return s.DB.CheckSchema(ctx) },
-			OnPoolStart:     func(name string, _ *workers.Pool) { began <- name }, OnPoolStop: func(name string) { ended <- name },
+			OnPoolStart:     func(name string, _ *workers.Pool) { began <- name },
+			OnPoolStop:      func(name string) { ended <- name },
 		})
 		if name := <-began; name != db.DefaultTenant {
 			t.Errorf("first it serves %s", name)
@@ -175,9 +180,11 @@ func TestFleetComesAndGoes(t *testing.T) {
 			if name := <-ended; name != "acme" {
 				t.Errorf("it ended serving %s", name)
 			}
-			dbtest.Eventually(t, "the log tells", func() bool { return logs.FilterMessageSnippet("tenant no longer exists").Len() == round+1 })
+			dbtest.Eventually(t, "the log tells",
+				func() bool { return logs.FilterMessageSnippet("tenant no longer exists").Len() == round+1 })
 		}
-		if n := logs.FilterMessageSnippet("tenant no longer exists").FilterField(zap.String("tenant", "acme")).Len(); n != 2 {
+		if n := logs.FilterMessageSnippet("tenant no longer exists").FilterField(zap.String("tenant", "acme")).
+			Len(); n != 2 {
 			t.Errorf("the tenant is named in %d of 2", n)
 		}
 		before := logs.Len()
@@ -206,12 +213,15 @@ func TestFleetRefusals(t *testing.T) {
 		inTenant(t, s.DB, "unfit")
 		var unfit atomic.Bool
 		unfit.Store(true)
-		c := workers.TenantPoolsConfig{Config: workers.Config{Slots: 1}, PollInterval: 5 * time.Millisecond, BeforePoolStart: func(ctx context.Context) error {
-			if db.TenantOf(ctx) == "unfit" && unfit.Load() {
-				return errors.New("behind")
-			}
-			return nil
-		}}
+		c := workers.TenantPoolsConfig{
+			Config: workers.Config{Slots: 1}, PollInterval: 5 * time.Millisecond,
+			BeforePoolStart: func(ctx context.Context) error {
+				if db.TenantOf(ctx) == "unfit" && unfit.Load() {
+					return errors.New("behind")
+				}
+				return nil
+			},
+		}
 		var tried atomic.Int64
 		prepare := c.BeforePoolStart
 		c.BeforePoolStart = func(ctx context.Context) error {
@@ -231,7 +241,8 @@ func TestFleetRefusals(t *testing.T) {
 		alone := func(names ...string) error {
 			c.Tenants = names
 			return workers.NewTenantPools(c, workers.Deps{
-				DB: s.DB, Engine: s.Engine, Tasks: s.Tasks, Outbox: s.Outbox, Leases: s.Leases, Handlers: s.Handlers, Log: zap.NewNop(),
+				DB: s.DB, Engine: s.Engine, Tasks: s.Tasks, Outbox: s.Outbox, Leases: s.Leases, Handlers: s.Handlers,
+				Log: zap.NewNop(),
 			}).Run(context.Background())
 		}
 		for _, names := range [][]string{{"fit", "missing"}, {"missing"}} {
@@ -282,7 +293,8 @@ func TestFleetOfMany(t *testing.T) {
 		ctx := context.Background()
 		first, second := open(&enginetest.Scripted{}), open(&enginetest.Scripted{})
 		ids := map[string]dbtype.ID{}
-		def := first.Define(t, "same", step("a", nil, "ok"), attempts(5).to(step("b", []string{"a"}, "error", "ok")), step("c", []string{"b"}, "defer", "ok"))
+		def := first.Define(t, "same", step("a", nil, "ok"), attempts(5).to(step("b", []string{"a"}, "error", "ok")),
+			step("c", []string{"b"}, "defer", "ok"))
 		for i := range n {
 			inTenant(t, first.DB, fmt.Sprintf("t%d", i))
 		}

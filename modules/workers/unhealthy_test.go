@@ -35,7 +35,8 @@ func TestOutcomeWaitsForTheDatabase(t *testing.T) {
 		def := s.Define(t, "unwell", definition.Task{ID: "a", Uses: "gate"})
 		next := s.Start(t, ctx, def, "")
 		must(t, s.DB.Transaction(ctx, func(tx db.Tx) error { // it is to be claimed during the outage
-			_, err := tx.Exec(`UPDATE {task_outbox} SET available_at = $at`, db.Args{"at": dbtype.NewTime(tx.Now.Add(3 * time.Second))})
+			_, err := tx.Exec(`UPDATE {task_outbox} SET available_at = $at`,
+				db.Args{"at": dbtype.NewTime(tx.Now.Add(3 * time.Second))})
 			return err
 		}))
 		id := s.Start(t, ctx, def, "")
@@ -52,7 +53,8 @@ func TestOutcomeWaitsForTheDatabase(t *testing.T) {
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
 			t.Errorf("status %s: %s", e.Status, e.Error)
 		}
-		if diff := cmp.Diff(map[string]string{"pipeline": "started completed", "a": ran}, sequences(t, s, id)); diff != "" {
+		if diff := cmp.Diff(map[string]string{"pipeline": "started completed", "a": ran},
+			sequences(t, s, id)); diff != "" {
 			t.Errorf("history (-want +got):\n%s", diff)
 		}
 		if e := s.Wait(t, ctx, next); e.Status != pipelines.Completed {
@@ -76,7 +78,8 @@ func TestOutcomeThatWaitsHoldsUpNoOther(t *testing.T) {
 		if s.DB.Backend() != "postgres" {
 			return // a file is well or unwell as a whole
 		}
-		def := s.Define(t, "unwell", definition.Task{ID: "a", Uses: "gate"}, definition.Task{ID: "b", Needs: []string{"a"}, Uses: "gate"})
+		def := s.Define(t, "unwell", definition.Task{ID: "a", Uses: "gate"},
+			definition.Task{ID: "b", Needs: []string{"a"}, Uses: "gate"})
 		var ids []dbtype.ID
 		for range 10 {
 			ids = append(ids, s.Start(t, ctx, def, ""))

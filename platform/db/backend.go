@@ -68,7 +68,9 @@ func newBackend(ctx context.Context, url string) (backend, error) {
 	case found && scheme == "sqlite" && rest != "":
 		return newSQLite(rest)
 	case found && scheme != "sqlite":
-		return nil, fmt.Errorf("%w: unknown scheme %q: use sqlite://path or postgres://user@host/database", ErrInvalidURL, scheme)
+		return nil, fmt.Errorf("%w: unknown scheme %q: use sqlite://path or postgres://user@host/database",
+			ErrInvalidURL, scheme)
 	}
-	return nil, fmt.Errorf("%w: %q: use sqlite://path or postgres://user@host/database", ErrInvalidURL, redact.Database(url))
+	return nil, fmt.Errorf("%w: %q: use sqlite://path or postgres://user@host/database", ErrInvalidURL,
+		redact.Database(url))
 }

@@ -75,7 +75,8 @@ func (tx Tx) appendInserts() error {
 		args := Args{"x": i.set}
 		maps.Copy(args, i.args)
 		n := int64(i.set.Len())
-		if err := tx.QueueExpect(i.doing, i.statement, args, n, func(written int64) error { return i.short(written, n) }); err != nil {
+		if err := tx.QueueExpect(i.doing, i.statement, args,
+			n, func(written int64) error { return i.short(written, n) }); err != nil {
 			return err
 		}
 	}
@@ -102,7 +103,9 @@ func (tx Tx) SendBatch() error {
 
 // enqueue renders and queues a statement, once for each part of a set that is too large for one statement. done gets
 // the number of rows of each part.
-func (tx Tx) enqueue(doing, statement string, args Args, row func(func(...any) error) error, done func(changed int64, last bool) error) error {
+func (tx Tx) enqueue(
+	doing, statement string, args Args, row func(func(...any) error) error, done func(changed int64, last bool) error,
+) error {
 	fail := func(err error) error { return wrap(doing, err) }
 	from := len(tx.state.queue)
 	err := eachChunk(tx.dialect, args, func(args Args) error {

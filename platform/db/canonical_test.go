@@ -56,12 +56,16 @@ func TestCanonicalNumbers(t *testing.T) {
 // TestCanonicalIsOfNoDatabase checks that a document has the same canonical form after either database stored it.
 func TestCanonicalIsOfNoDatabase(t *testing.T) {
 	t.Parallel()
-	docs := []string{`{"b":1.50,"a":{"z":1e3,"y":[-0.0,1E-2]},"long key":"\u00e9\/\n"}`, `[]`, `"x"`, `0.10`, `{"aa":1,"b":2,"a":3}`}
+	docs := []string{
+		`{"b":1.50,"a":{"z":1e3,"y":[-0.0,1E-2]},"long key":"\u00e9\/\n"}`, `[]`, `"x"`, `0.10`,
+		`{"aa":1,"b":2,"a":3}`,
+	}
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		for _, doc := range docs {
 			var back dbtype.JSON
 			err := d.Transaction(t.Context(), func(tx db.Tx) error {
-				if _, err := tx.Exec(`INSERT INTO {pipeline_definitions} (pipeline_name, version, definition) VALUES ('p', $v, $doc)`,
+				if _, err := tx.Exec(
+					`INSERT INTO {pipeline_definitions} (pipeline_name, version, definition) VALUES ('p', $v, $doc)`,
 					db.Args{"v": doc, "doc": dbtype.JSON(doc)}); err != nil {
 					return err
 				}

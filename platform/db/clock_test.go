@@ -23,7 +23,8 @@ func TestClockIsTheDatabases(t *testing.T) {
 		read := databaseTime(t, d)
 		after := d.Now()
 		if read.Before(before.Add(-slack)) || read.After(after.Add(slack)) {
-			t.Errorf("the database says %v between %v and %v by Now, expected no more than %v apart", read, before, after, slack)
+			t.Errorf("the database says %v between %v and %v by Now, expected no more than %v apart", read, before,
+				after, slack)
 		}
 		if before.Location() != time.UTC || before.Nanosecond()%1000 != 0 {
 			t.Errorf("Now gives %v, expected UTC and whole microseconds", before)
@@ -37,7 +38,8 @@ func databaseTime(t *testing.T, d *db.DB) time.Time {
 		return time.Now()
 	}
 	var at dbtype.Time
-	err := d.Query(t.Context(), `SELECT clock_timestamp()`, nil, func(scan func(...any) error) error { return scan(&at) })
+	err := d.Query(t.Context(), `SELECT clock_timestamp()`, nil,
+		func(scan func(...any) error) error { return scan(&at) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -197,7 +197,10 @@ func open(ctx context.Context, url string, create bool) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{url: url, instance: dbtype.NewID().String()[24:], backend: b, creates: create, tenants: map[string]*tenant{}, openings: map[string]*opening{}}
+	d := &DB{
+		url: url, instance: dbtype.NewID().String()[24:], backend: b, creates: create,
+		tenants: map[string]*tenant{}, openings: map[string]*opening{},
+	}
 	d.debounce = newDebouncer(d.notifyLater)
 	if err := d.SyncClock(ctx); err != nil {
 		return nil, errors.Join(err, b.close())
@@ -266,25 +269,6 @@ func (d *DB) SyncClock(ctx context.Context) error {
 	}
 	d.clock.set(base, anchor)
 	return nil
-}
-
-// Read returns a handle for queries of a table in the context's tenant. It must not be used to write.
-func (d *DB) Read(ctx context.Context, table string) (*gorm.DB, error) {
-	t, err := d.tenant(ctx)
-	if err != nil {
-		return nil, err
-	}
-	g := t.reader(ctx)
-	return g.Table(g.NamingStrategy.TableName(table)), nil
-}
-
-// Snapshot runs queries that all see the same moment. It blocks no writer.
-func (d *DB) Snapshot(ctx context.Context, fn func(*gorm.DB) error) error {
-	t, err := d.tenant(ctx)
-	if err != nil {
-		return err
-	}
-	return d.wrap(d.backend.snapshot(ctx, t.reader(ctx), fn))
 }
 
 // Sessions returns how many reserved connections have been made. If the number rises, the server may have been

@@ -10,7 +10,8 @@ import (
 // context alone, because canceling breaks the connection too, and is not a fault of the database.
 func (d *DB) wrap(err error) error {
 	switch {
-	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, ErrDataRejected), errors.Is(err, ErrCorrupt), errors.Is(err, ErrReadOnly),
+	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, ErrDataRejected), errors.Is(err, ErrCorrupt),
+		errors.Is(err, ErrReadOnly),
 		errors.Is(err, context.Canceled):
 		return err
 	case d.backend.readOnly(err):

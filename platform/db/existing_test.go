@@ -48,7 +48,8 @@ func TestForeignFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, statement := range []string{
-		"CREATE TABLE users (name TEXT)", "CREATE TABLE goose_db_version (version_id INTEGER, is_applied INTEGER)", "INSERT INTO goose_db_version VALUES (1, 1)",
+		"CREATE TABLE users (name TEXT)", "CREATE TABLE goose_db_version (version_id INTEGER, is_applied INTEGER)",
+		"INSERT INTO goose_db_version VALUES (1, 1)",
 	} {
 		if _, err := other.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
@@ -81,7 +82,8 @@ func refusedUntouched(t *testing.T, path string, want error) {
 		t.Fatal(err)
 	}
 	d := dbtest.Open(t, "sqlite://"+path)
-	if err := d.Migrate(t.Context()); !errors.Is(err, want) || errors.Is(err, db.ErrUnavailable) || !strings.Contains(err.Error(), path) {
+	if err := d.Migrate(t.Context()); !errors.Is(err, want) || errors.Is(err, db.ErrUnavailable) ||
+		!strings.Contains(err.Error(), path) {
 		t.Errorf("%v, expected %q with the path", err, want)
 	}
 	after, err := os.ReadFile(path)
@@ -105,7 +107,8 @@ func TestHalfMigrated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = begun.ExecContext(t.Context(), `CREATE TABLE goose_db_version (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL,
+	_, err = begun.ExecContext(t.Context(),
+		`CREATE TABLE goose_db_version (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL,
 		is_applied INTEGER NOT NULL, tstamp TIMESTAMP DEFAULT (datetime('now'))); INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, 1)`)
 	if closing := begun.Close(); err != nil || closing != nil {
 		t.Fatal(err, closing)

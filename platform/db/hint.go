@@ -13,16 +13,21 @@ var advice = map[string]string{
 	"28P01": "check the user name and the password of --database-url (SLUICE_DATABASE_URL)",
 	"28000": "check the user name of --database-url (SLUICE_DATABASE_URL) and the server's pg_hba.conf",
 	"3D000": "create it first: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0",
-	"42501": "let an administrator grant what is missing: GRANT CREATE, USAGE ON SCHEMA public TO the user (to migrate), or work in a " +
-		"schema of the user's own with --tenant; without migrating, SELECT, INSERT, UPDATE, DELETE on all tables and USAGE on sequences suffice",
+	"42501": "let an administrator grant what is missing: GRANT CREATE, USAGE ON SCHEMA public TO the user (to " +
+		"migrate), or work in a " +
+		"schema of the user's own with --tenant; without migrating, SELECT, INSERT, UPDATE, DELETE on all tables and " +
+		"USAGE on sequences suffice",
 	"42P05": pooledAdvice,
-	"53300": "all of the server's connections are in use: raise max_connections, end idle ones, or give each process fewer with " +
+	"53300": "all of the server's connections are in use: raise max_connections, end idle ones, or give each process " +
+		"fewer with " +
 		"pool_max_conns in the URL; a process of sluice uses pool_max_conns (10) + 3",
-	"57014": "a statement_timeout or a cancel ended the statement: look for who holds the lock it waited for with `sluice doctor`",
+	"57014": "a statement_timeout or a cancel ended the statement: look for who holds the lock it waited for with " +
+		"`sluice doctor`",
 	"55P03": "a lock_timeout ended the wait for a lock: look for who holds it with `sluice doctor`",
 }
 
-const pooledAdvice = "a pooler such as PgBouncer in transaction mode needs pool_mode=transaction in the URL; migrate over a direct connection"
+const pooledAdvice = "a pooler such as PgBouncer in transaction mode needs pool_mode=transaction in the URL; migrate " +
+	"over a direct connection"
 
 // Advice returns what a user can do about an error of the database, or "".
 func Advice(err error) string {
@@ -34,9 +39,11 @@ func Advice(err error) string {
 	case errors.Is(err, ErrFileExists):
 		return "name a file that does not exist yet"
 	case errors.Is(err, ErrReplaced):
-		return "put the file back, or start again with the file that is there now; nothing was written to either since it was noticed"
+		return "put the file back, or start again with the file that is there now; nothing was written to either " +
+			"since it was noticed"
 	case errors.Is(err, ErrHardLink):
-		return "remove all names but one (`find -samefile` lists them): SQLite's log belongs to one name, and two would corrupt the file"
+		return "remove all names but one (`find -samefile` lists them): SQLite's log belongs to one name, and two " +
+			"would corrupt the file"
 	case errors.Is(err, ErrNetworkFile):
 		return "use a local disk, or PostgreSQL for several machines; sqlite://PATH" + networkOption +
 			" allows it where one machine alone uses the file"

@@ -86,7 +86,8 @@ func TestNextIsCounting(t *testing.T) {
 		var id dbtype.ID
 		copy(id[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, "id"))
 		a, b := rapid.IntRange(0, 1<<40).Draw(rt, "a"), rapid.IntRange(0, 1<<40).Draw(rt, "b")
-		if fixed(id.Offset(a)) != fixed(id) || id.Offset(a).Offset(b) != id.Offset(a+b) || (id.Offset(a) == id.Offset(b)) != (a == b) {
+		if fixed(id.Offset(a)) != fixed(id) || id.Offset(a).Offset(b) != id.Offset(a+b) ||
+			(id.Offset(a) == id.Offset(b)) != (a == b) {
 			rt.Fatalf("%s, %d and %d on: %s, %s, and together %s", id, a, b, id.Offset(a), id.Offset(b), id.Offset(a+b))
 		}
 	})

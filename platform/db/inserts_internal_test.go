@@ -31,7 +31,8 @@ func sentTx(t *testing.T, d dialect, rows func(q queuedStatement) int64) (Tx, *[
 	return Tx{gorm: g, tenant: "acme", dialect: d, state: state}, &sent
 }
 
-const insertA, insertB = `INSERT INTO {a} SELECT x.n FROM $x WHERE true`, `INSERT INTO {b} SELECT x.n, $k FROM $x WHERE true`
+const insertA, insertB = `INSERT INTO {a} SELECT x.n FROM $x WHERE true`,
+	`INSERT INTO {b} SELECT x.n, $k FROM $x WHERE true`
 
 func numbers(n ...int64) *RowSet { return NewRowSet(len(n)).Ints("n", n) }
 
@@ -82,7 +83,8 @@ func TestLaterInsertGathers(t *testing.T) {
 		var got []string
 		var rows [][]int64
 		for _, q := range *sent {
-			got, rows = append(got, strings.Trim(strings.Fields(strings.ReplaceAll(q.sql, `"acme".`, ""))[2], `"`)), append(rows, values(q))
+			got, rows = append(got, strings.Trim(strings.Fields(strings.ReplaceAll(q.sql, `"acme".`, ""))[2], `"`)),
+				append(rows, values(q))
 		}
 		if diff := cmp.Diff([]string{"a", "a", "b", "a"}, got); diff != "" {
 			t.Errorf("%T (-want +got):\n%s", d, diff)
@@ -145,7 +147,8 @@ func TestLaterInsertCounts(t *testing.T) {
 func TestPayloadIsHandedOverOnce(t *testing.T) {
 	t.Parallel()
 	two := func() *RowSet {
-		return NewRowSet(2).Ints("n", []int64{5, 5}).Texts("t", []string{"a", "a"}).WriteOnly().Texts("u", []string{"b", "b"}).Texts("v", []string{"c", "d"})
+		return NewRowSet(2).Ints("n", []int64{5, 5}).Texts("t", []string{"a", "a"}).WriteOnly().
+			Texts("u", []string{"b", "b"}).Texts("v", []string{"c", "d"})
 	}
 	for _, test := range []struct {
 		name            string
@@ -153,8 +156,10 @@ func TestPayloadIsHandedOverOnce(t *testing.T) {
 		sqlite, postgre string
 	}{
 		{
-			"two", two(), `(SELECT +column1 AS n, +column2 AS t, ? AS u, +column3 AS v FROM (VALUES (?,?,?),(?,?,?))) AS x`,
-			`(SELECT c0 AS n, c1 AS t, $3::text AS u, c3 AS v FROM unnest($1::bigint[], $2::text[], $4::text[]) AS u(c0, c1, c3)) AS x`,
+			"two", two(), `(SELECT +column1 AS n, +column2 AS t, ? AS u, +column3 AS v
+  FROM (VALUES (?,?,?),(?,?,?))) AS x`,
+			`(SELECT c0 AS n, c1 AS t, $3::text AS u, c3 AS v FROM unnest($1::bigint[], $2::text[], $4::text[]) AS u(c0,
+  c1, c3)) AS x`,
 		},
 		{
 			"one", two().slice(0, 1), `(SELECT ? AS n, ? AS t, ? AS u, ? AS v) AS x`,

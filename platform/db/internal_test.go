@@ -31,14 +31,26 @@ func TestRender(t *testing.T) {
 		values          int
 	}{
 		{"plain", `SELECT 1`, nil, `SELECT 1`, `SELECT 1`, 0},
-		{"tables", `SELECT * FROM {a} JOIN {b}`, nil, `SELECT * FROM "a" JOIN "b"`, `SELECT * FROM "acme"."a" JOIN "acme"."b"`, 0},
-		{"a value used twice", `SELECT $x, $y, $x`, Args{"x": 1, "y": "s"}, `SELECT ?, ?, ?`, `SELECT $1::bigint, $2::text, $1::bigint`, 0},
-		{"locks", `SELECT 1 $for_update $skip_locked`, nil, `SELECT 1  `, `SELECT 1 FOR UPDATE FOR UPDATE SKIP LOCKED`, 0},
+		{
+			"tables", `SELECT * FROM {a} JOIN {b}`, nil, `SELECT * FROM "a" JOIN "b"`,
+			`SELECT * FROM "acme"."a" JOIN "acme"."b"`, 0,
+		},
+		{
+			"a value used twice", `SELECT $x, $y, $x`,
+			Args{"x": 1, "y": "s"},
+			`SELECT ?, ?, ?`,
+			`SELECT $1::bigint, $2::text, $1::bigint`, 0,
+		},
+		{
+			"locks", `SELECT 1 $for_update $skip_locked`, nil, `SELECT 1  `, `SELECT 1 FOR UPDATE FOR UPDATE SKIP LOCKED`,
+			0,
+		},
 		{
 			"set between values", `SELECT $x FROM $s WHERE $y`,
 			Args{"x": true, "y": 0.5, "s": set},
 			`SELECT ? FROM (SELECT +column1 AS n, +column2 AS t FROM (VALUES (?,?),(?,?))) AS s WHERE ?`,
-			`SELECT $1::boolean FROM (SELECT c0 AS n, NULLIF(c1, '') AS t FROM unnest($2::bigint[], $3::text[]) AS u(c0, c1)) AS s WHERE $4::double precision`, 0,
+			`SELECT $1::boolean FROM (SELECT c0 AS n, NULLIF(c1, '') AS t FROM unnest($2::bigint[], $3::text[]) AS u(c0,
+  c1)) AS s WHERE $4::double precision`, 0,
 		},
 	} {
 		for d, want := range map[dialect]string{&sqlite{}: test.sqlite, &postgres{}: test.postgre} {
@@ -56,7 +68,10 @@ func TestRender(t *testing.T) {
 // TestRenderRefuses checks that render refuses what the layers below would read as placeholders.
 func TestRenderRefuses(t *testing.T) {
 	t.Parallel()
-	for _, statement := range []string{`SELECT '?'`, `SELECT '@x'`, `SELECT $absent`, `SELECT {open`, `SELECT '{}'`, `DO $$ $$`} {
+	for _, statement := range []string{
+		`SELECT '?'`, `SELECT '@x'`, `SELECT $absent`, `SELECT {open`, `SELECT '{}'`,
+		`DO $$ $$`,
+	} {
 		if _, _, err := render(&sqlite{}, DefaultTenant, statement, nil); !errors.Is(err, errStatement) {
 			t.Errorf("%s: %v, expected that it is refused", statement, err)
 		}

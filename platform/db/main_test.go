@@ -57,12 +57,13 @@ func mustExec(t *testing.T, d *db.DB, statement string, args db.Args) int64 {
 func rows(t *testing.T, d *db.DB) []row {
 	t.Helper()
 	var out []row
-	err := d.Query(t.Context(), `SELECT n, id, txt, doc, at FROM {probe} ORDER BY n`, nil, func(scan func(...any) error) error {
-		var r row
-		out = append(out, r)
-		last := &out[len(out)-1]
-		return scan(&last.N, &last.ID, &last.Txt, &last.Doc, &last.At)
-	})
+	err := d.Query(t.Context(), `SELECT n, id, txt, doc, at FROM {probe} ORDER BY n`, nil,
+		func(scan func(...any) error) error {
+			var r row
+			out = append(out, r)
+			last := &out[len(out)-1]
+			return scan(&last.N, &last.ID, &last.Txt, &last.Doc, &last.At)
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,11 @@ func TestMeasure(t *testing.T) {
 		for i := range transactions {
 			err := d.Transaction(acme, func(tx db.Tx) error {
 				for j := range 200 {
-					if _, err := tx.Exec(insertWorker, db.Args{"id": fmt.Sprintf("%d %d %s", i, j, strings.Repeat("x", 200)), "now": tx.Now}); err != nil {
+					if _, err := tx.Exec(insertWorker,
+						db.Args{
+							"id":  fmt.Sprintf("%d %d %s", i, j, strings.Repeat("x", 200)),
+							"now": tx.Now,
+						}); err != nil {
 						return err
 					}
 				}
@@ -59,7 +63,8 @@ func TestMeasure(t *testing.T) {
 			t.Errorf("another tenant has %d bytes, and had %d: %v", again.DataBytes, other.DataBytes, err)
 		}
 		logged, onServer := after.WALBytes-before.WALBytes, d.Backend() == "postgres"
-		if onServer != (logged > 200_000) || onServer != (after.ServerPID > 0) || after.Version == "" || len(after.Settings) == 0 {
+		if onServer != (logged > 200_000) || onServer != (after.ServerPID > 0) || after.Version == "" ||
+			len(after.Settings) == 0 {
 			t.Errorf("%d bytes of log; %+v", logged, after)
 		}
 	})

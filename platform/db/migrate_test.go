@@ -28,7 +28,8 @@ func TestConcurrentStarts(t *testing.T) {
 		}
 		wg.Wait()
 		steps := count(t, handles[0], `SELECT count(*) FROM {goose_db_version} WHERE version_id > 0`, nil)
-		different := count(t, handles[0], `SELECT count(DISTINCT version_id) FROM {goose_db_version} WHERE version_id > 0`, nil)
+		different := count(t, handles[0],
+			`SELECT count(DISTINCT version_id) FROM {goose_db_version} WHERE version_id > 0`, nil)
 		if steps == 0 || steps != different {
 			t.Errorf("%d steps are noted as applied, of them %d different", steps, different)
 		}
@@ -56,9 +57,14 @@ func TestSchemaBehind(t *testing.T) {
 func TestSchemaAhead(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		mustExec(t, d, `INSERT INTO {goose_db_version} (version_id, is_applied) VALUES (9999, $yes)`, db.Args{"yes": true})
-		for name, err := range map[string]error{"Migrate": d.Migrate(t.Context()), "CheckSchema": d.CheckSchema(t.Context())} {
-			if !errors.Is(err, db.ErrSchemaTooNew) || !strings.Contains(err.Error(), "install a sluice with schema version 9999 or newer") {
+		mustExec(t, d, `INSERT INTO {goose_db_version} (version_id, is_applied) VALUES (9999, $yes)`,
+			db.Args{"yes": true})
+		for name, err := range map[string]error{
+			"Migrate":     d.Migrate(t.Context()),
+			"CheckSchema": d.CheckSchema(t.Context()),
+		} {
+			if !errors.Is(err, db.ErrSchemaTooNew) ||
+				!strings.Contains(err.Error(), "install a sluice with schema version 9999 or newer") {
 				t.Errorf("%s gave %v, expected ErrAhead with the version", name, err)
 			}
 		}

@@ -17,8 +17,10 @@ import (
 func TestWrongURLs(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
-		"", "sluice.db", "sqlite://", "sqlite:x.db", "sqlite://:memory:", "sqlite://x.db?mode=ro", "mysql://root@localhost/x",
-		"postgres://u:secret@[::1/x", "postgres://u:secret@h:port/x", "postgres://u:secret@h/x?sslmode=sometimes", "sqlite://a\x00b",
+		"", "sluice.db", "sqlite://", "sqlite:x.db", "sqlite://:memory:", "sqlite://x.db?mode=ro",
+		"mysql://root@localhost/x",
+		"postgres://u:secret@[::1/x", "postgres://u:secret@h:port/x", "postgres://u:secret@h/x?sslmode=sometimes",
+		"sqlite://a\x00b",
 	} {
 		d, err := db.Open(t.Context(), url)
 		if !errors.Is(err, db.ErrInvalidURL) || errors.Is(err, db.ErrUnavailable) {
@@ -110,7 +112,8 @@ func TestUnusableFiles(t *testing.T) {
 		"another format":    {text, db.ErrCorrupt},
 		"file as directory": {filepath.Join(text, "x.db"), db.ErrUnavailable},
 	} {
-		if err := openAndMigrate(t.Context(), "sqlite://"+c.path); !errors.Is(err, c.want) || !strings.Contains(err.Error(), filepath.Base(c.path)) {
+		if err := openAndMigrate(t.Context(), "sqlite://"+c.path); !errors.Is(err, c.want) ||
+			!strings.Contains(err.Error(), filepath.Base(c.path)) {
 			t.Errorf("%s: %v, expected %q with the file's name", name, err, c.want)
 		}
 	}

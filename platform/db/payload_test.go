@@ -28,14 +28,19 @@ type wide struct {
 // rows or in all.
 func payloads() map[string]func(i int) wide {
 	at, one := dbtype.NewTime(time.Unix(1e9, 123456000)), dbtype.NewID()
-	full := wide{id: one, nullID: one, text: "é'\"\n\\", nullText: "$1 ?", doc: dbtype.JSON(`{"a": [1, null, "ü"]}`), number: -7, nullNumber: 1 << 40, at: at}
+	full := wide{
+		id: one, nullID: one, text: "é'\"\n\\", nullText: "$1 ?", doc: dbtype.JSON(`{"a": [1, null, "ü"]}`),
+		number: -7, nullNumber: 1 << 40, at: at,
+	}
 	return map[string]func(i int) wide{
 		"alike":           func(int) wide { return full },
 		"alike and empty": func(int) wide { return wide{id: one} },
 		"different": func(i int) wide {
 			return wide{
-				id: dbtype.NewID(), nullID: dbtype.NewID(), text: fmt.Sprint("t", i), nullText: dbtype.Text(fmt.Sprint("n", i)), doc: dbtype.JSON(fmt.Sprintf(`{"i": %d}`, i)),
-				number: int64(i), nullNumber: int64(i + 1), at: dbtype.NewTime(at.Add(time.Duration(i) * time.Microsecond)),
+				id: dbtype.NewID(), nullID: dbtype.NewID(), text: fmt.Sprint("t", i),
+				nullText: dbtype.Text(fmt.Sprint("n", i)), doc: dbtype.JSON(fmt.Sprintf(`{"i": %d}`, i)),
+				number: int64(i), nullNumber: int64(i + 1),
+				at: dbtype.NewTime(at.Add(time.Duration(i) * time.Microsecond)),
 			}
 		},
 		"some empty": func(i int) wide {
@@ -47,7 +52,8 @@ func payloads() map[string]func(i int) wide {
 		"the last differs": func(i int) wide {
 			w := full
 			if i > 0 && i%256 == 255 || i == 1 {
-				w.number, w.text, w.nullText, w.doc, w.at, w.nullID, w.nullNumber = 0, "", "", nil, dbtype.Time{}, dbtype.ID{}, 0
+				w.number, w.text, w.nullText, w.doc, w.at, w.nullID, w.nullNumber = 0, "", "", nil, dbtype.Time{},
+					dbtype.ID{}, 0
 			}
 			return w
 		},
@@ -57,7 +63,8 @@ func payloads() map[string]func(i int) wide {
 // payloadSet returns a set whose columns other than the key are payload, or none of them.
 func payloadSet(all []wide, payload bool) *db.RowSet {
 	n := len(all)
-	keys, ids, nullIDs, texts, nullTexts := make([]int64, n), make([]dbtype.ID, n), make([]dbtype.ID, n), make([]string, n), make([]string, n)
+	keys, ids, nullIDs, texts, nullTexts := make([]int64, n), make([]dbtype.ID, n), make([]dbtype.ID, n),
+		make([]string, n), make([]string, n)
 	docs, numbers, nullNumbers, times := make([]string, n), make([]int64, n), make([]int64, n), make([]dbtype.Time, n)
 	for i, w := range all {
 		keys[i], ids[i], nullIDs[i], texts[i], nullTexts[i] = w.key, w.id, w.nullID, w.text, string(w.nullText)
@@ -67,7 +74,8 @@ func payloadSet(all []wide, payload bool) *db.RowSet {
 	if payload {
 		set = set.WriteOnly()
 	}
-	return set.IDs("id", ids).NullIDs("null_id", nullIDs).Texts("text", texts).NullTexts("null_text", nullTexts).JSONs("doc", docs).
+	return set.IDs("id", ids).NullIDs("null_id", nullIDs).Texts("text", texts).NullTexts("null_text", nullTexts).
+		JSONs("doc", docs).
 		Ints("number", numbers).NullInts("null_number", nullNumbers).Times("at", times)
 }
 
@@ -75,11 +83,14 @@ func payloadSet(all []wide, payload bool) *db.RowSet {
 func readBack(t *testing.T, d *db.DB, set *db.RowSet) map[int64]wide {
 	t.Helper()
 	out := map[int64]wide{}
-	err := d.Query(t.Context(), `SELECT x.key, x.id, x.null_id, x.text, x.null_text, x.doc, x.number, coalesce(x.null_number, 0), x.at,
-  x.null_id IS NULL, x.null_number IS NULL, x.text IS NULL OR x.id IS NULL OR x.number IS NULL FROM $x WHERE true`, db.Args{"x": set},
+	err := d.Query(t.Context(),
+		`SELECT x.key, x.id, x.null_id, x.text, x.null_text, x.doc, x.number, coalesce(x.null_number, 0), x.at,
+  x.null_id IS NULL, x.null_number IS NULL, x.text IS NULL OR x.id IS NULL OR x.number IS NULL FROM $x
+  WHERE true`, db.Args{"x": set},
 		func(scan func(...any) error) error {
 			var w wide
-			err := scan(&w.key, &w.id, &w.nullID, &w.text, &w.nullText, &w.doc, &w.number, &w.nullNumber, &w.at, &w.idNull, &w.numberNull, &w.any)
+			err := scan(&w.key, &w.id, &w.nullID, &w.text, &w.nullText, &w.doc, &w.number, &w.nullNumber, &w.at,
+				&w.idNull, &w.numberNull, &w.any)
 			if _, twice := out[w.key]; twice {
 				t.Errorf("row %d came twice", w.key)
 			}
@@ -129,7 +140,8 @@ func TestPayloadAloneKeepsItsRows(t *testing.T) {
 				numbers[i], texts[i] = 4, "same"
 			}
 			set := db.NewRowSet(n).WriteOnly().Ints("n", numbers).Texts("txt", texts)
-			if got := mustExec(t, d, `INSERT INTO {probe} (n, txt) SELECT x.n, x.txt FROM $x WHERE true`, db.Args{"x": set}); got != int64(n) {
+			if got := mustExec(t, d, `INSERT INTO {probe} (n, txt) SELECT x.n, x.txt FROM $x WHERE true`,
+				db.Args{"x": set}); got != int64(n) {
 				t.Errorf("%d rows were written of %d", got, n)
 			}
 		}

@@ -27,8 +27,10 @@ func oneConnection(t *testing.T) *db.DB {
 // planned returns how many prepared statements contain a mark, and how often they got a generic and a custom plan.
 func planned(t *testing.T, d *db.DB, mark string) (statements, generic, custom int64) {
 	t.Helper()
-	err := d.Query(t.Context(), `SELECT count(*), coalesce(sum(generic_plans), 0)::bigint, coalesce(sum(custom_plans), 0)::bigint
-FROM pg_catalog.pg_prepared_statements WHERE position($mark IN statement) > 0 AND position('pg_prepared_statements' IN statement) = 0`, db.Args{"mark": mark},
+	err := d.Query(t.Context(),
+		`SELECT count(*), coalesce(sum(generic_plans), 0)::bigint, coalesce(sum(custom_plans), 0)::bigint
+FROM pg_catalog.pg_prepared_statements WHERE position($mark IN statement) > 0
+  AND position('pg_prepared_statements' IN statement) = 0`, db.Args{"mark": mark},
 		func(scan func(...any) error) error { return scan(&statements, &generic, &custom) })
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +40,8 @@ FROM pg_catalog.pg_prepared_statements WHERE position($mark IN statement) > 0 AN
 
 func planMode(t *testing.T, d *db.DB) (mode string) {
 	t.Helper()
-	err := d.Query(t.Context(), `SELECT current_setting('plan_cache_mode')`, nil, func(scan func(...any) error) error { return scan(&mode) })
+	err := d.Query(t.Context(), `SELECT current_setting('plan_cache_mode')`, nil,
+		func(scan func(...any) error) error { return scan(&mode) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,11 +60,14 @@ func TestKeptPlans(t *testing.T) {
 		rows int64
 		kept bool
 	}{
-		"mark_kept":     {`INSERT INTO {probe} (n) SELECT x.n AS mark_kept FROM $x WHERE true $keep_plan`, 3, true},
-		"mark_other":    {`INSERT INTO {probe} (n) SELECT x.n AS mark_other FROM $x WHERE true`, 3, false},
-		"mark_single":   {`UPDATE {probe} AS mark_single SET txt = 'a' FROM $x WHERE mark_single.n = x.n $keep_plan_of_one`, 1, true},
-		"mark_several":  {`UPDATE {probe} AS mark_several SET txt = 'b' FROM $x WHERE mark_several.n = x.n $keep_plan_of_one`, 2, false},
-		"mark_returned": {`DELETE FROM {probe} AS mark_returned USING $x WHERE mark_returned.n = -x.n $keep_plan RETURNING 1`, 2, true},
+		"mark_kept":  {`INSERT INTO {probe} (n) SELECT x.n AS mark_kept FROM $x WHERE true $keep_plan`, 3, true},
+		"mark_other": {`INSERT INTO {probe} (n) SELECT x.n AS mark_other FROM $x WHERE true`, 3, false},
+		"mark_single": {`UPDATE {probe} AS mark_single SET txt = 'a' FROM $x
+  WHERE mark_single.n = x.n $keep_plan_of_one`, 1, true},
+		"mark_several": {`UPDATE {probe} AS mark_several SET txt = 'b' FROM $x
+  WHERE mark_several.n = x.n $keep_plan_of_one`, 2, false},
+		"mark_returned": {`DELETE FROM {probe} AS mark_returned USING $x WHERE mark_returned.n = -x.n $keep_plan
+  RETURNING 1`, 2, true},
 	}
 	bad := errors.New("rolled back")
 	const transactions = 9 // more than the five after which the server itself would choose
@@ -130,7 +136,11 @@ func TestLaterInsertWrites(t *testing.T) {
 		} {
 			mustExec(t, d, `DELETE FROM {probe}`, nil)
 			err := d.Transaction(t.Context(), func(tx db.Tx) error {
-				short := func(written, expected int64) error { return fmt.Errorf("%w: %d of %d", errShort, written, expected) }
+				short := func(written,
+					expected int64,
+				) error {
+					return fmt.Errorf("%w: %d of %d", errShort, written, expected)
+				}
 				tx.QueueInsert("first", statement, set(0, 300), db.Args{"txt": "a"}, short)
 				if test.flush {
 					if err := tx.SendBatch(); err != nil {

@@ -75,7 +75,8 @@ func newPostgres(ctx context.Context, url string) (backend, error) {
 		pool.Close()
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
-	p.pool, p.sql, p.reserved, p.reservedSQL = pool, stdlib.OpenDBFromPool(pool), reserved, stdlib.OpenDBFromPool(reserved)
+	p.pool, p.sql, p.reserved, p.reservedSQL = pool, stdlib.OpenDBFromPool(pool), reserved,
+		stdlib.OpenDBFromPool(reserved)
 	return p, nil
 }
 
@@ -155,7 +156,10 @@ func (p *postgres) unreachable(err error) bool {
 	if errors.As(err, &connect) || errors.As(err, &network) {
 		return true
 	}
-	for _, broken := range []error{driver.ErrBadConn, sql.ErrConnDone, pgconn.ErrConnClosed, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
+	for _, broken := range []error{
+		driver.ErrBadConn, sql.ErrConnDone, pgconn.ErrConnClosed, io.EOF,
+		io.ErrUnexpectedEOF, net.ErrClosed,
+	} {
 		if errors.Is(err, broken) {
 			return true
 		}
@@ -163,7 +167,8 @@ func (p *postgres) unreachable(err error) bool {
 	switch code := sqlState(err); {
 	case code == "":
 		return pgconn.SafeToRetry(err) || pgconn.Timeout(err)
-	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "53"), strings.HasPrefix(code, "57P"), strings.HasPrefix(code, "58"):
+	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "53"), strings.HasPrefix(code, "57P"),
+		strings.HasPrefix(code, "58"):
 		return true // connection, resources (a full disk), operator intervention, system error
 	}
 	return false

@@ -24,12 +24,13 @@ func (p *postgres) migrate(ctx context.Context, tenant string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	conn := stdlib.OpenDB(*p.config.ConnConfig.Copy(), stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
-		if err := p.setup.prepare(ctx, c, schema); err != nil {
-			return err
-		}
-		return checkCurrentSchema(ctx, c, tenant)
-	}))
+	conn := stdlib.OpenDB(*p.config.ConnConfig.Copy(),
+		stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+			if err := p.setup.prepare(ctx, c, schema); err != nil {
+				return err
+			}
+			return checkCurrentSchema(ctx, c, tenant)
+		}))
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	return migrateUp(ctx, conn, migrations.Postgres, postgresName)
 }
@@ -42,7 +43,10 @@ func checkCurrentSchema(ctx context.Context, c *pgx.Conn, tenant string) error {
 		return fmt.Errorf("read the current schema: %w", err)
 	}
 	if !current.Valid {
-		return &TenantNotFoundError{tenant, fmt.Sprintf("the schema %q was dropped, or this user may not use it", schema)}
+		return &TenantNotFoundError{
+			tenant,
+			fmt.Sprintf("the schema %q was dropped, or this user may not use it", schema),
+		}
 	}
 	if current.String != schema {
 		return fmt.Errorf("%w: the connection's schema is %q instead of %q", ErrSearchPath, current.String, schema)
@@ -81,7 +85,8 @@ func (p *postgres) lockMigrations(ctx context.Context, schema string) (func() er
 // holders describes the sessions that block the session with the given process id.
 func (p *postgres) holders(ctx context.Context, pid int) string {
 	var found sql.NullString
-	err := p.pool.QueryRow(ctx, `SELECT string_agg(format('process %s of user %s (%s), whose transaction began at %s', a.pid, a.usename,
+	err := p.pool.QueryRow(ctx,
+		`SELECT string_agg(format('process %s of user %s (%s), whose transaction began at %s', a.pid, a.usename,
   coalesce(nullif(a.application_name, ''), 'no application name'), to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS TZ')), '; ')
 FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids($1)) AS b (pid)
 JOIN pg_catalog.pg_stat_activity AS a ON a.pid = b.pid`, pid).Scan(&found)

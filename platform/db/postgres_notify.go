@@ -23,7 +23,8 @@ func (p *postgres) notify(ctx context.Context, on gorm.ConnPool, tenant, text st
 
 func (p *postgres) queueNotice(state *txState, tenant, text string) {
 	state.queue = append(state.queue, queuedStatement{
-		sql: `SELECT pg_notify($1, $2)`, vars: []any{channel(tenant), text}, kept: true, fail: func(err error) error { return wrap("notify", err) },
+		sql: `SELECT pg_notify($1, $2)`, vars: []any{channel(tenant), text}, kept: true,
+		fail: func(err error) error { return wrap("notify", err) },
 	})
 }
 
@@ -74,7 +75,8 @@ func (p *postgres) committed(ctx context.Context, w commitProbe, cause error) (b
 	}
 	for attempt := 1; ; attempt++ {
 		var underWay, there bool
-		err := p.reservedSQL.QueryRowContext(ctx, `SELECT coalesce(pg_xact_status($1::text::xid8) = 'in progress', false)`, w.transaction).Scan(&underWay)
+		err := p.reservedSQL.QueryRowContext(ctx,
+			`SELECT coalesce(pg_xact_status($1::text::xid8) = 'in progress', false)`, w.transaction).Scan(&underWay)
 		if sqlState(err) == "22023" {
 			return false, nil // the id is in the future, so the server has lost the whole transaction
 		}

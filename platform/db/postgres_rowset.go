@@ -58,7 +58,8 @@ func (c *column) fromWire(v string) string {
 	case c.kind == kindTime:
 		// The conversion has two parts, because a number times an interval is computed in floating point, which
 		// cannot hold all of the microseconds.
-		return "timestamptz 'epoch' + NULLIF(" + v + ", 0) / 1000000 * interval '1 second' + " + v + " % 1000000 * interval '1 microsecond'"
+		return "timestamptz 'epoch' + NULLIF(" + v + ", 0) / 1000000 * interval '1 second' + " + v +
+			" % 1000000 * interval '1 microsecond'"
 	case c.kind == kindText && c.nullable:
 		return "NULLIF(" + v + ", '')"
 	case c.kind == kindInt && c.nullable:

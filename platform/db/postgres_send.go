@@ -47,7 +47,10 @@ func pipelined(conn *sql.Conn, setup *sessionSetup) executor {
 				return nil
 			}
 			if first && setup.transactionPooling {
-				local := queuedStatement{sql: setup.local(), fail: func(err error) error { return wrap("set the transaction's parameters", err) }}
+				local := queuedStatement{
+					sql:  setup.local(),
+					fail: func(err error) error { return wrap("set the transaction's parameters", err) },
+				}
 				list = append([]queuedStatement{local}, list...)
 			}
 			first = false
@@ -65,12 +68,18 @@ func pipelined(conn *sql.Conn, setup *sessionSetup) executor {
 // withPlanModes inserts the changes of plan_cache_mode between statements. They end with the transaction, so no
 // statement outside it is affected.
 func withPlanModes(list []queuedStatement, kept *bool) []queuedStatement {
-	modes := map[bool]string{true: `SET LOCAL plan_cache_mode = force_generic_plan`, false: `SET LOCAL plan_cache_mode = force_custom_plan`}
+	modes := map[bool]string{
+		true:  `SET LOCAL plan_cache_mode = force_generic_plan`,
+		false: `SET LOCAL plan_cache_mode = force_custom_plan`,
+	}
 	out := make([]queuedStatement, 0, len(list)+2)
 	for i := range list {
 		if list[i].kept != *kept {
 			*kept = list[i].kept
-			out = append(out, queuedStatement{sql: modes[*kept], fail: func(err error) error { return wrap("choose how to plan", err) }})
+			out = append(out, queuedStatement{
+				sql:  modes[*kept],
+				fail: func(err error) error { return wrap("choose how to plan", err) },
+			})
 		}
 		out = append(out, list[i])
 	}

@@ -67,10 +67,14 @@ func newSessionSetup(cfg *pgx.ConnConfig) (*sessionSetup, error) {
 	}
 	delete(params, "pool_mode")
 	if path := params["search_path"]; path != "" {
-		return nil, fmt.Errorf("%w: search_path %q is not supported: a tenant is a schema, so use --tenant (SLUICE_TENANT)", ErrInvalidURL, path)
+		return nil, fmt.Errorf(
+			"%w: search_path %q is not supported: a tenant is a schema, so use --tenant (SLUICE_TENANT)", ErrInvalidURL,
+			path)
 	}
 	if strings.Contains(params["options"], "search_path") {
-		return nil, fmt.Errorf("%w: search_path in options is not supported: a tenant is a schema, so use --tenant (SLUICE_TENANT)", ErrInvalidURL)
+		return nil, fmt.Errorf(
+			"%w: search_path in options is not supported: a tenant is a schema, so use --tenant (SLUICE_TENANT)",
+			ErrInvalidURL)
 	}
 	s.settings = slices.DeleteFunc(slices.Clone(sessionSettings), func(x setting) bool {
 		_, given := params[x.name]
@@ -136,7 +140,8 @@ func (s *sessionSetup) register(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}
 	var backend string
-	err := conn.QueryRow(ctx, `SELECT pid::text || ' ' || backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()`,
+	err := conn.QueryRow(ctx,
+		`SELECT pid::text || ' ' || backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()`,
 		pgx.QueryExecModeSimpleProtocol).Scan(&backend)
 	if err != nil {
 		return fmt.Errorf("identify the server process: %w", err)

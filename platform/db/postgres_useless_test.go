@@ -14,7 +14,8 @@ import (
 // setting returns the value of a session setting.
 func setting(t *testing.T, d *db.DB, name string) (value string) {
 	t.Helper()
-	err := d.Query(t.Context(), `SELECT current_setting($name)`, db.Args{"name": name}, func(scan func(...any) error) error { return scan(&value) })
+	err := d.Query(t.Context(), `SELECT current_setting($name)`, db.Args{"name": name},
+		func(scan func(...any) error) error { return scan(&value) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,8 @@ func TestCommitsAreDurable(t *testing.T) {
 	for _, test := range []struct{ given, asked, want string }{
 		{"off", "", "on"}, {"local", "", "on"}, {"on", "off", "off"}, {"off", "off", "off"},
 	} {
-		if err := execute(t.Context(), t, dbtest.Open(t, u), `ALTER DATABASE "`+name+`" SET synchronous_commit = `+test.given); err != nil {
+		if err := execute(t.Context(), t, dbtest.Open(t, u), `ALTER DATABASE "`+name+`" SET synchronous_commit = `+
+			test.given); err != nil {
 			t.Fatal(err)
 		}
 		asked := *parsed
@@ -75,10 +77,12 @@ func TestUselessConnections(t *testing.T) {
 	const write = `INSERT INTO {chores} (name) VALUES ('useless') ON CONFLICT DO NOTHING`
 	other(`ALTER DATABASE "` + parsed.Path[1:] + `" SET default_transaction_read_only = on`)
 	for _, ctx := range []context.Context{t.Context(), db.WithHeartbeatPool(t.Context())} {
-		if err := execute(ctx, t, d, `SET default_transaction_read_only = on`); err != nil && !errors.Is(err, db.ErrReadOnly) {
+		if err := execute(ctx, t, d, `SET default_transaction_read_only = on`); err != nil &&
+			!errors.Is(err, db.ErrReadOnly) {
 			t.Fatal(err)
 		}
-		if err := execute(ctx, t, d, write); !errors.Is(err, db.ErrReadOnly) || errors.Is(err, db.ErrUnavailable) || !db.Away(err) || !db.IsUnhealthy(err) ||
+		if err := execute(ctx, t, d, write); !errors.Is(err, db.ErrReadOnly) || errors.Is(err, db.ErrUnavailable) ||
+			!db.Away(err) || !db.IsUnhealthy(err) ||
 			!strings.Contains(db.Advice(err), "name the primary") {
 			t.Errorf("a write on a read-only session: %v", err)
 		}

@@ -52,7 +52,8 @@ func (p *postgres) watermark(ctx context.Context, tenant, table, column string) 
 func (f *pgWatermark) prepare(ctx context.Context, table, column string) error {
 	var standby bool
 	var sequence sql.NullString
-	err := f.conn.QueryRowContext(ctx, `SELECT pg_is_in_recovery(), pg_get_serial_sequence($1, $2), $1::regclass::oid::text,
+	err := f.conn.QueryRowContext(ctx,
+		`SELECT pg_is_in_recovery(), pg_get_serial_sequence($1, $2), $1::regclass::oid::text,
   (SELECT system_identifier::text FROM pg_control_system()) || ' ' || d.oid || ' ' || $1::regclass::oid
 FROM pg_database AS d WHERE d.datname = current_database()`, table, column).Scan(&standby, &sequence, &f.table, &f.name)
 	switch {

@@ -21,7 +21,9 @@ func BenchmarkRender(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					set := IDRows(ids).Texts("status", texts).Ints("version", ints).Times("completed_at", times)
-					_, values, err := render(d, "acme", `UPDATE {task_executions} AS t SET status = x.status, version = x.version + 1, completed_at = $now
+					_, values, err := render(d, "acme",
+						`UPDATE {task_executions} AS t SET status = x.status,
+  version = x.version + 1, completed_at = $now
 FROM $x WHERE t.id = x.id AND t.version = x.version`, Args{"x": set, "now": now})
 					if err != nil || len(values) == 0 {
 						b.Fatal(len(values), err)

@@ -91,7 +91,8 @@ func TestSerializationFailureIsRetried(t *testing.T) {
 				return err
 			}
 			var n int64
-			err := tx.Query(`SELECT count(*) FROM {probe}`, nil, func(scan func(...any) error) error { return scan(&n) })
+			err := tx.Query(`SELECT count(*) FROM {probe}`, nil,
+				func(scan func(...any) error) error { return scan(&n) })
 			if err != nil {
 				return err
 			}
@@ -181,7 +182,8 @@ func TestAttemptsAreBounded(t *testing.T) {
 				_, err := tx.Exec(insertOne, db.Args{"n": 1, "at": tx.Now})
 				return err
 			})
-			if err == nil || !strings.Contains(err.Error(), "gave up after 10 attempts") || !strings.Contains(err.Error(), "lock") {
+			if err == nil || !strings.Contains(err.Error(), "gave up after 10 attempts") ||
+				!strings.Contains(err.Error(), "lock") {
 				t.Errorf("Transaction gave %v, expected that it gave up on a lock after 10 attempts", err)
 			}
 			if d.Backend() == "postgres" && runs != 10 {

@@ -22,7 +22,8 @@ func setOf(all []row) *db.RowSet {
 	for i, r := range all {
 		n[i], ids[i], texts[i], docs[i], times[i] = r.N, r.ID, string(r.Txt), string(r.Doc), r.At
 	}
-	return db.NewRowSet(len(all)).Ints("n", n).NullIDs("id", ids).NullTexts("txt", texts).JSONs("doc", docs).Times("at", times)
+	return db.NewRowSet(len(all)).Ints("n", n).NullIDs("id", ids).NullTexts("txt", texts).JSONs("doc", docs).
+		Times("at", times)
 }
 
 // sameJSON compares documents by value, because PostgreSQL reorders keys and drops spaces.
@@ -62,7 +63,8 @@ func randomRow(t *rapid.T) row {
 	}
 	r.Txt = dbtype.Text(rapid.StringMatching(`[^\x00]{0,30}`).Draw(t, "text"))
 	if rapid.Bool().Draw(t, "has document") {
-		b, err := json.Marshal(map[string]any{"é\n'\"": string(r.Txt), "n": rapid.Int32().Draw(t, "number"), "null": nil, "list": []int{1, 2}})
+		b, err := json.Marshal(map[string]any{"é\n'\"": string(r.Txt), "n": rapid.Int32().
+			Draw(t, "number"), "null": nil, "list": []int{1, 2}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,9 +80,12 @@ func randomRow(t *rapid.T) row {
 func TestZeroValues(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {
-		set := db.NewRowSet(1).Ints("a", []int64{0}).NullInts("b", []int64{0}).Texts("c", []string{""}).NullTexts("d", []string{""}).
-			NullIDs("e", []dbtype.ID{{}}).JSONs("f", []string{""}).Times("g", []dbtype.Time{{}}).IDs("h", []dbtype.ID{dbtype.NewID()})
-		const nulls = `SELECT count(s.a), count(s.b), count(s.c), count(s.d), count(s.e), count(s.f), count(s.g), count(s.h) FROM $s`
+		set := db.NewRowSet(1).Ints("a", []int64{0}).NullInts("b", []int64{0}).Texts("c", []string{""}).
+			NullTexts("d", []string{""}).
+			NullIDs("e", []dbtype.ID{{}}).JSONs("f", []string{""}).Times("g", []dbtype.Time{{}}).
+			IDs("h", []dbtype.ID{dbtype.NewID()})
+		const nulls = `SELECT count(s.a), count(s.b), count(s.c), count(s.d), count(s.e), count(s.f),
+  count(s.g), count(s.h) FROM $s`
 		var got [8]int64
 		err := d.Query(t.Context(), nulls, db.Args{"s": set}, func(scan func(...any) error) error {
 			return scan(&got[0], &got[1], &got[2], &got[3], &got[4], &got[5], &got[6], &got[7])
@@ -111,12 +116,13 @@ func TestLargeSets(t *testing.T) {
 			t.Errorf("the table has %d rows, expected %d", n, size)
 		}
 		seen := map[int64]bool{}
-		err := d.Query(t.Context(), `SELECT s.n FROM $s WHERE s.txt = $text`, db.Args{"s": set, "text": "x"}, func(scan func(...any) error) error {
-			var n int64
-			err := scan(&n)
-			seen[n] = true
-			return err
-		})
+		err := d.Query(t.Context(), `SELECT s.n FROM $s WHERE s.txt = $text`, db.Args{"s": set, "text": "x"},
+			func(scan func(...any) error) error {
+				var n int64
+				err := scan(&n)
+				seen[n] = true
+				return err
+			})
 		if err != nil || len(seen) != size {
 			t.Errorf("Query saw %d rows, expected %d: %v", len(seen), size, err)
 		}

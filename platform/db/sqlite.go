@@ -33,7 +33,8 @@ type sqlite struct {
 func newSQLite(path string) (backend, error) {
 	path, network := strings.CutSuffix(path, networkOption)
 	if strings.ContainsAny(path, "?\x00") || path == ":memory:" {
-		return nil, fmt.Errorf("%w: %q: sqlite:// takes the path of a file and no option but %s", ErrInvalidURL, path, networkOption)
+		return nil, fmt.Errorf("%w: %q: sqlite:// takes the path of a file and no option but %s", ErrInvalidURL, path,
+			networkOption)
 	}
 	if dir := filepath.Dir(path); !isDir(dir) {
 		return nil, fmt.Errorf("%w: there is no directory %s for the file %s", ErrUnavailable, dir, filepath.Base(path))
@@ -145,7 +146,9 @@ func (l *sqlite) openFile(ctx context.Context, tenant string, readOnly error) (h
 	return handles{write: write, read: read, reserved: write}, nil
 }
 
-func (l *sqlite) handle(ctx context.Context, tenant string, open func(string, url.Values) *sql.DB, options url.Values, conns int) (*gorm.DB, error) {
+func (l *sqlite) handle(
+	ctx context.Context, tenant string, open func(string, url.Values) *sql.DB, options url.Values, conns int,
+) (*gorm.DB, error) {
 	s := open(tenant, options)
 	s.SetMaxOpenConns(conns)
 	s.SetMaxIdleConns(conns)
@@ -249,11 +252,13 @@ func (l *sqlite) clockReading() string        { return "0" }
 // allocateSequence advances the number that the table assigns next.
 func (l *sqlite) allocateSequence(tx Tx, table, _ string, n int64) (base int64, err error) {
 	args := Args{"name": table, "n": n}
-	_, err = tx.Exec(`INSERT INTO sqlite_sequence (name, seq) SELECT $name, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = $name)`, args)
+	_, err = tx.Exec(`INSERT INTO sqlite_sequence (name, seq) SELECT $name, 0 WHERE NOT EXISTS (SELECT 1
+  FROM sqlite_sequence WHERE name = $name)`, args)
 	if err != nil {
 		return 0, err
 	}
-	err = tx.Query(`SELECT seq FROM sqlite_sequence WHERE name = $name`, args, func(scan func(...any) error) error { return scan(&base) })
+	err = tx.Query(`SELECT seq FROM sqlite_sequence WHERE name = $name`, args,
+		func(scan func(...any) error) error { return scan(&base) })
 	if err != nil {
 		return 0, err
 	}

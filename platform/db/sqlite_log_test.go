@@ -25,7 +25,8 @@ func TestLogShrinks(t *testing.T) {
 		return info.Size()
 	}
 	write := func() {
-		mustExec(t, d, `INSERT INTO {chores} (name) VALUES (hex(randomblob(8)) || hex(zeroblob($n)))`, db.Args{"n": one / 2})
+		mustExec(t, d, `INSERT INTO {chores} (name) VALUES (hex(randomblob(8)) || hex(zeroblob($n)))`,
+			db.Args{"n": one / 2})
 	}
 	reader, err := sql.Open("sqlite3", path)
 	if err != nil {

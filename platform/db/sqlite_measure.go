@@ -13,7 +13,8 @@ func (l *sqlite) measure(ctx context.Context, _ string, read *gorm.DB) (Measure,
 	var pages, size int64
 	err := errors.Join(
 		on.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&m.Version),
-		on.QueryRowContext(ctx, `PRAGMA page_count`).Scan(&pages), on.QueryRowContext(ctx, `PRAGMA page_size`).Scan(&size))
+		on.QueryRowContext(ctx, `PRAGMA page_count`).Scan(&pages), on.QueryRowContext(ctx, `PRAGMA page_size`).
+			Scan(&size))
 	if err != nil {
 		return m, err
 	}

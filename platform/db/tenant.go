@@ -13,7 +13,8 @@ var tenantName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 func CheckTenantName(name string) error {
 	switch {
 	case !tenantName.MatchString(name):
-		return fmt.Errorf("%w: %.60q is no tenant name: use a small letter, then up to 39 small letters, digits and _", ErrTenantName, name)
+		return fmt.Errorf("%w: %.60q is no tenant name: use a small letter, then up to 39 small letters, digits and _",
+			ErrTenantName, name)
 	case name == "public", name == "information_schema", name == "all", len(name) > 2 && name[:3] == "pg_":
 		return fmt.Errorf("%w: %q is reserved", ErrTenantName, name)
 	}
@@ -60,7 +61,8 @@ func (d *DB) Migrate(ctx context.Context) error {
 	if err := d.backend.migrate(ctx, TenantOf(ctx)); err != nil {
 		return d.wrap(fmt.Errorf("migrate tenant %q: %w", TenantOf(ctx), err))
 	}
-	return d.wrap(d.backend.notify(ctx, t.write.Statement.ConnPool, allTenants, payload(d.instance, []topic{topicTenants})))
+	return d.wrap(d.backend.notify(ctx, t.write.Statement.ConnPool, allTenants,
+		payload(d.instance, []topic{topicTenants})))
 }
 
 // SchemaStatus compares a schema's version with this binary's.
@@ -76,7 +78,8 @@ func (s SchemaStatus) Err() error {
 	case s.Current < s.Newest:
 		return fmt.Errorf("%w (version %d, needed %d): run `sluice migrate`", ErrSchemaOutdated, s.Current, s.Newest)
 	case s.Current > s.Newest:
-		return fmt.Errorf("%w (version %d, known %d): install a sluice with schema version %d or newer; `sluice migrate status` shows both",
+		return fmt.Errorf("%w (version %d, known %d): install a sluice with schema version %d or newer; `sluice "+
+			"migrate status` shows both",
 			ErrSchemaTooNew, s.Current, s.Newest, s.Current)
 	}
 	return nil

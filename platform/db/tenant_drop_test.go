@@ -53,10 +53,14 @@ func strangers(t *testing.T, d *db.DB) {
 	t.Helper()
 	if d.Backend() == "postgres" {
 		for _, s := range []string{
-			`CREATE SCHEMA sales`, `CREATE TABLE sales.customers (id int)`, `CREATE SCHEMA gooses`, `CREATE TABLE gooses.goose_db_version (id int)`,
-			`CREATE TABLE gooses.geese (id int)`, `CREATE SCHEMA views`, `CREATE VIEW views.v AS SELECT 1 AS one`, `CREATE SCHEMA nothing`,
-			`CREATE SCHEMA "Acme-2"`, `CREATE TABLE "Acme-2".goose_db_version (id int)`, `CREATE TABLE "Acme-2".pipeline_executions (id int)`,
-			`CREATE SCHEMA "default"`, `CREATE TABLE "default".goose_db_version (id int)`, `CREATE TABLE "default".pipeline_executions (id int)`,
+			`CREATE SCHEMA sales`, `CREATE TABLE sales.customers (id int)`, `CREATE SCHEMA gooses`,
+			`CREATE TABLE gooses.goose_db_version (id int)`,
+			`CREATE TABLE gooses.geese (id int)`, `CREATE SCHEMA views`, `CREATE VIEW views.v AS SELECT 1 AS one`,
+			`CREATE SCHEMA nothing`,
+			`CREATE SCHEMA "Acme-2"`, `CREATE TABLE "Acme-2".goose_db_version (id int)`,
+			`CREATE TABLE "Acme-2".pipeline_executions (id int)`,
+			`CREATE SCHEMA "default"`, `CREATE TABLE "default".goose_db_version (id int)`,
+			`CREATE TABLE "default".pipeline_executions (id int)`,
 		} {
 			mustExec(t, d, s, nil)
 		}
@@ -87,7 +91,10 @@ func TestOnlyOwnTenants(t *testing.T) {
 		for _, name := range []string{"sales", "gooses", "views"} {
 			ctx := in(t, name)
 			_, status := d.SchemaStatus(ctx)
-			for what, err := range map[string]error{"create": d.CreateTenant(ctx), "migrate": d.Migrate(ctx), "look": status, "drop": d.DropTenant(ctx, nil)} {
+			for what, err := range map[string]error{
+				"create": d.CreateTenant(ctx), "migrate": d.Migrate(ctx),
+				"look": status, "drop": d.DropTenant(ctx, nil),
+			} {
 				if !errors.Is(err, db.ErrForeignSchema) {
 					t.Errorf("%s of %s: %v, want ErrForeign", what, name, err)
 				}
@@ -97,7 +104,8 @@ func TestOnlyOwnTenants(t *testing.T) {
 			if err := d.DropTenant(in(t, "nothing"), nil); !errors.Is(err, db.ErrTenantNotFound) {
 				t.Errorf("drop of an empty schema: %v", err)
 			}
-			if n := count(t, d, `SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname IN ('sales', 'gooses', 'views', 'nothing', 'default')`, nil); n != 5 {
+			if n := count(t, d, `SELECT count(*) FROM pg_catalog.pg_namespace
+  WHERE nspname IN ('sales', 'gooses', 'views', 'nothing', 'default')`, nil); n != 5 {
 				t.Errorf("%d of 5 schemas are left", n)
 			}
 		} else if err := d.DropTenant(in(t, "text"), nil); !errors.Is(err, db.ErrCorrupt) {
@@ -234,7 +242,8 @@ func TestInterruptedTenants(t *testing.T) {
 				if err := d.CloseTenant(in(t, "acme")); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := d.SchemaStatus(in(t, "acme")); !errors.Is(err, db.ErrTenantNotFound) || !strings.Contains(err.Error(), "interrupted") {
+				if _, err := d.SchemaStatus(in(t, "acme")); !errors.Is(err, db.ErrTenantNotFound) ||
+					!strings.Contains(err.Error(), "interrupted") {
 					t.Errorf("a tenant whose drop was interrupted: %v", err)
 				}
 			},
@@ -320,7 +329,10 @@ func TestCreateAndDropAtOnce(t *testing.T) {
 
 // gone reports an error that the other process caused because it was faster.
 func gone(err error) bool {
-	for _, s := range []string{"no such tenant", "no such table", "database is closed", "3F000", "42P01", "unable to open", "no such file"} {
+	for _, s := range []string{
+		"no such tenant", "no such table", "database is closed", "3F000", "42P01",
+		"unable to open", "no such file",
+	} {
 		if strings.Contains(err.Error(), s) {
 			return true
 		}
@@ -353,7 +365,9 @@ func TestOneConnectionListens(t *testing.T) {
 			t.Errorf("tenant %d first hears %q", i, topic)
 		}
 	}
-	if conns := count(t, other, `SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = current_database() AND query LIKE '%LISTEN sluice%' AND pid <> pg_backend_pid()`, nil); conns != 1 {
+	if conns := count(t, other,
+		`SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = current_database()
+  AND query LIKE '%LISTEN sluice%' AND pid <> pg_backend_pid()`, nil); conns != 1 {
 		t.Errorf("%d connections listen", conns)
 	}
 	for i := range n {

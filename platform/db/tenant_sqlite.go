@@ -64,7 +64,8 @@ func (l *sqlite) own(ctx context.Context, name string) (own bool, incarnation st
 	}
 	_, err = l.inspect(ctx, name, false)
 	switch {
-	case errors.Is(err, ErrForeignSchema), errors.Is(err, ErrCorrupt), errors.Is(err, ErrTenantNotFound), l.isCorrupt(err):
+	case errors.Is(err, ErrForeignSchema), errors.Is(err, ErrCorrupt), errors.Is(err, ErrTenantNotFound),
+		l.isCorrupt(err):
 		return false, "", nil
 	case err != nil:
 		return false, "", err

@@ -12,7 +12,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 )
 
-const insertWorker = `INSERT INTO {workers} (id, hostname, pid, slots, handlers, started_at, lease_expires_at) VALUES ($id, 'h', 1, 1, '', $now, $now)`
+const insertWorker = `INSERT INTO {workers} (id, hostname, pid, slots, handlers, started_at, lease_expires_at)
+  VALUES ($id, 'h', 1, 1, '', $now, $now)`
 
 // workersOf lists the workers of a tenant.
 func workersOf(t *testing.T, ctx context.Context, d *db.DB) string {
@@ -87,7 +88,8 @@ func TestMissingTenant(t *testing.T) {
 			}
 		}
 		if s, err := d.SchemaStatus(t.Context()); err != nil || s.Current != 0 {
-			t.Errorf("the default tenant has a schema of version %d now, expected that it is still empty: %v", s.Current, err)
+			t.Errorf("the default tenant has a schema of version %d now, expected that it is still empty: %v",
+				s.Current, err)
 		}
 	})
 }
@@ -96,15 +98,20 @@ func TestMissingTenant(t *testing.T) {
 func TestHostileTenantNames(t *testing.T) {
 	t.Parallel()
 	names := []string{
-		"../acme", "a/b", `a"b`, "a;b", "a'b", "a b", "a.b", "A", "1a", "_a", "é", "a\x00", "a\n", "-a", "public", "pg_catalog", "pg_temp",
-		"information_schema", "all", "pg_toast", strings.Repeat("a", 41), strings.Repeat("x", 1<<20), "аcme", "ａcme", "acme\u200b", "acme\r",
+		"../acme", "a/b", `a"b`, "a;b", "a'b", "a b", "a.b", "A", "1a", "_a", "é", "a\x00", "a\n", "-a", "public",
+		"pg_catalog", "pg_temp",
+		"information_schema", "all", "pg_toast", strings.Repeat("a", 41), strings.Repeat("x", 1<<20), "аcme", "ａcme",
+		"acme\u200b", "acme\r",
 		"acme/..", `..\acme`, "acme%00", "a$1", "{workers}", "tenant--", `x"; DROP SCHEMA public CASCADE; --`,
 	}
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		before := files(t, d)
 		for _, name := range names {
 			ctx := db.WithTenant(t.Context(), name)
-			for what, err := range map[string]error{"CreateTenant": d.CreateTenant(ctx), "Migrate": d.Migrate(ctx), "DropTenant": d.DropTenant(ctx, nil)} {
+			for what, err := range map[string]error{
+				"CreateTenant": d.CreateTenant(ctx), "Migrate": d.Migrate(ctx),
+				"DropTenant": d.DropTenant(ctx, nil),
+			} {
 				if !errors.Is(err, db.ErrTenantName) {
 					t.Errorf("%s of %q gave %v, expected ErrTenantName", what, name, err)
 				}
@@ -166,7 +173,8 @@ func TestUnqualifiedNameFails(t *testing.T) {
 			return err
 		})
 		if err == nil || !strings.Contains(err.Error(), "42P01") {
-			t.Errorf("tenant %s: an unqualified name gave %v, expected that there is no such table", db.TenantOf(ctx), err)
+			t.Errorf("tenant %s: an unqualified name gave %v, expected that there is no such table", db.TenantOf(ctx),
+				err)
 		}
 	}
 }

@@ -205,7 +205,9 @@ func (tx Tx) Query(statement string, args Args, row func(scan func(dest ...any) 
 }
 
 // Query runs a reading statement outside any transaction; see Tx.Query.
-func (d *DB) Query(ctx context.Context, statement string, args Args, row func(scan func(dest ...any) error) error) error {
+func (d *DB) Query(
+	ctx context.Context, statement string, args Args, row func(scan func(dest ...any) error) error,
+) error {
 	t, err := d.tenant(ctx)
 	if err != nil {
 		return err
@@ -221,7 +223,10 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-func query(ctx context.Context, on querier, dl dialect, tenant, statement string, args Args, row func(scan func(dest ...any) error) error) (err error) {
+func query(
+	ctx context.Context, on querier, dl dialect, tenant, statement string, args Args,
+	row func(scan func(dest ...any) error) error,
+) (err error) {
 	text, vars, err := render(dl, tenant, statement, args)
 	if err != nil {
 		return err

@@ -27,7 +27,8 @@ func TestTransactionCommits(t *testing.T) {
 				}
 			}
 			var seen int64
-			err := tx.Query(`SELECT count(*) FROM {probe}`, nil, func(scan func(...any) error) error { return scan(&seen) })
+			err := tx.Query(`SELECT count(*) FROM {probe}`, nil,
+				func(scan func(...any) error) error { return scan(&seen) })
 			if seen != 2 {
 				t.Errorf("the transaction sees %d of its own rows, expected 2", seen)
 			}
@@ -121,7 +122,8 @@ func TestCancelledDuring(t *testing.T) {
 	long := map[string]string{
 		"postgres": `SELECT 1 FROM pg_sleep(3600)`,
 		// The driver may miss a cancellation that comes before its first step.
-		"sqlite": `WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 20000000) SELECT count(*) FROM c`,
+		"sqlite": `WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 20000000) SELECT count(*)
+  FROM c`,
 	}
 	withProbe(t, func(t *testing.T, d *db.DB) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -145,11 +147,13 @@ func TestStatementErrors(t *testing.T) {
 		}
 		stop := errors.New("stop")
 		mustExec(t, d, insertOne, db.Args{"n": 1, "at": dbtype.Time{}})
-		if err := d.Query(t.Context(), `SELECT n FROM {probe}`, nil, func(func(...any) error) error { return stop }); !errors.Is(err, stop) {
+		if err := d.Query(t.Context(), `SELECT n FROM {probe}`, nil,
+			func(func(...any) error) error { return stop }); !errors.Is(err, stop) {
 			t.Errorf("Query gave %v, expected the row function's error", err)
 		}
 		var id dbtype.ID
-		err = d.Query(t.Context(), `SELECT $x`, db.Args{"x": 1.5}, func(scan func(...any) error) error { return scan(&id) })
+		err = d.Query(t.Context(), `SELECT $x`, db.Args{"x": 1.5},
+			func(scan func(...any) error) error { return scan(&id) })
 		if err == nil {
 			t.Error("a number was scanned into an id")
 		}
@@ -162,7 +166,8 @@ func TestReadingHandleOfFile(t *testing.T) {
 	t.Parallel()
 	d := dbtest.SQLite(t)
 	makeProbe(t, d)
-	err := d.Query(t.Context(), `INSERT INTO {probe} (n) VALUES (9) RETURNING n`, nil, func(func(...any) error) error { return nil })
+	err := d.Query(t.Context(), `INSERT INTO {probe} (n) VALUES (9) RETURNING n`, nil,
+		func(func(...any) error) error { return nil })
 	if err == nil || len(rows(t, d)) > 0 {
 		t.Errorf("the handle for reading wrote: %v", err)
 	}

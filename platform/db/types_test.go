@@ -33,10 +33,14 @@ func TestScalars(t *testing.T) {
 			T dbtype.Text
 			J dbtype.JSON
 		}
-		want := values{"it's $1 {x} ? @y \"é\" 🙂", -7, 1 << 62, true, 1.5, id, dbtype.NewTime(moment), "text", dbtype.JSON(`{"a": [1, null]}`)}
+		want := values{
+			"it's $1 {x} ? @y \"é\" 🙂", -7, 1 << 62, true, 1.5, id, dbtype.NewTime(moment), "text",
+			dbtype.JSON(`{"a": [1, null]}`),
+		}
 		var got values
 		err := d.Query(t.Context(), `SELECT $s, $i, $l, $b, $f, $d, $a, $t, $j`, db.Args{
-			"s": want.S, "i": want.I, "l": want.L, "b": want.B, "f": want.F, "d": want.D, "a": want.A, "t": want.T, "j": want.J,
+			"s": want.S, "i": want.I, "l": want.L, "b": want.B, "f": want.F, "d": want.D, "a": want.A, "t": want.T,
+			"j": want.J,
 		}, func(scan func(...any) error) error {
 			return scan(&got.S, &got.I, &got.L, &got.B, &got.F, &got.D, &got.A, &got.T, &got.J)
 		})
@@ -70,7 +74,10 @@ func TestScalars(t *testing.T) {
 func TestModelRoundTrip(t *testing.T) {
 	t.Parallel()
 	withProbe(t, func(t *testing.T, d *db.DB) {
-		want := []row{{N: 1}, {N: 2, ID: dbtype.NewID(), Txt: "t", Doc: dbtype.JSON(`{"k":1}`), At: dbtype.NewTime(time.UnixMicro(-1))}}
+		want := []row{
+			{N: 1},
+			{N: 2, ID: dbtype.NewID(), Txt: "t", Doc: dbtype.JSON(`{"k":1}`), At: dbtype.NewTime(time.UnixMicro(-1))},
+		}
 		mustExec(t, d, insertRows, db.Args{"s": setOf(want)})
 		g, err := d.Read(t.Context(), "probe")
 		if err != nil {
@@ -104,7 +111,10 @@ func TestJSONForms(t *testing.T) {
 	}{
 		{document{}, `{"id":null,"at":null,"txt":null,"doc":null}`},
 		{
-			document{id, dbtype.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("x", 3600))), "t", dbtype.JSON(`[1]`)},
+			document{
+				id, dbtype.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("x", 3600))), "t",
+				dbtype.JSON(`[1]`),
+			},
 			`{"id":"0197c2a4-7b1e-7000-8000-0123456789ab","at":"2026-01-02T02:04:05.000000Z","txt":"t","doc":[1]}`,
 		},
 	} {
@@ -133,7 +143,8 @@ func TestParseID(t *testing.T) {
 	if got, err := dbtype.ParseID(id.String()); err != nil || got != id {
 		t.Errorf("ParseID gave %v, %v; expected %v", got, err, id)
 	}
-	for _, bad := range []string{"", "x", id.String()[:35], "{" + id.String() + "}", "urn:uuid:" + id.String(), id.String() + " "} {
+	for _, bad := range []string{"", "x", id.String()[:35], "{" + id.String() + "}", "urn:uuid:" +
+		id.String(), id.String() + " "} {
 		if _, err := dbtype.ParseID(bad); err == nil {
 			t.Errorf("ParseID took %q", bad)
 		}

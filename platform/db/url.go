@@ -10,7 +10,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/redact"
 )
 
-const encodeHint = "in the user name and the password, write @ as %40, / as %2F, ? as %3F, # as %23, : as %3A and % as %25"
+const encodeHint = "in the user name and the password, write @ as %40, / as %2F, ? as %3F, # as %23, : as %3A " +
+	"and % as %25"
 
 // parsePostgres reads the URL of a server. Its errors contain no part of a password.
 func parsePostgres(raw string) (*pgxpool.Config, error) {
@@ -25,7 +26,8 @@ func parsePostgres(raw string) (*pgxpool.Config, error) {
 	for _, host := range hosts {
 		if strings.ContainsRune(host, '@') && !strings.HasPrefix(host, "/") && !strings.HasPrefix(host, "@") {
 			// The driver would look up a part of the password as a host, and so send it to a name server.
-			return nil, fmt.Errorf("%w: %s: the name of the host holds an @: %s", ErrInvalidURL, redact.Database(raw), encodeHint)
+			return nil, fmt.Errorf("%w: %s: the name of the host holds an @: %s", ErrInvalidURL, redact.Database(raw),
+				encodeHint)
 		}
 	}
 	return cfg, nil

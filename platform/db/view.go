@@ -19,7 +19,8 @@ func (d *DB) View(ctx context.Context, fn func(v View) error) error {
 	if err != nil {
 		return err
 	}
-	return d.wrap(d.backend.snapshot(ctx, t.reader(ctx), func(g *gorm.DB) error { return fn(View{g, t.name, d.backend}) }))
+	return d.wrap(d.backend.snapshot(ctx, t.reader(ctx),
+		func(g *gorm.DB) error { return fn(View{g, t.name, d.backend}) }))
 }
 
 // Query runs a reading statement and calls row for each row of the result; see Tx.Query. The parts of a set that is
@@ -46,4 +47,23 @@ func (d *DB) AllocateSequence(ctx context.Context, table, column string, n int64
 		return err
 	})
 	return base, wrap("reserve numbers", err)
+}
+
+// Read returns a handle for queries of a table in the context's tenant. It must not be used to write.
+func (d *DB) Read(ctx context.Context, table string) (*gorm.DB, error) {
+	t, err := d.tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g := t.reader(ctx)
+	return g.Table(g.NamingStrategy.TableName(table)), nil
+}
+
+// Snapshot runs queries that all see the same moment. It blocks no writer.
+func (d *DB) Snapshot(ctx context.Context, fn func(*gorm.DB) error) error {
+	t, err := d.tenant(ctx)
+	if err != nil {
+		return err
+	}
+	return d.wrap(d.backend.snapshot(ctx, t.reader(ctx), fn))
 }

@@ -65,7 +65,9 @@ func (f *Watermark) Advance(ctx context.Context) (Position, error) {
 }
 
 // Query is DB.Query on the Watermark's connection. It sees every row up to the last Position.Safe.
-func (f *Watermark) Query(ctx context.Context, statement string, args Args, row func(scan func(dest ...any) error) error) error {
+func (f *Watermark) Query(
+	ctx context.Context, statement string, args Args, row func(scan func(dest ...any) error) error,
+) error {
 	return f.db.broken(query(ctx, f.impl.on(), f.db.backend, f.tenant, statement, args, row))
 }
 

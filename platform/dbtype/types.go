@@ -74,7 +74,8 @@ func PrefixRange(prefix string) (first, last ID, ok bool) {
 func ParseID(s string) (ID, error) {
 	u, err := uuid.Parse(s)
 	if err != nil || len(s) != 36 {
-		return ID{}, fmt.Errorf("%q is not an execution id: expected a UUID such as 0197c2a4-7b1e-7000-8000-0123456789ab", s)
+		return ID{}, fmt.Errorf(
+			"%q is not an execution id: expected a UUID such as 0197c2a4-7b1e-7000-8000-0123456789ab", s)
 	}
 	return ID(u), nil
 }

@@ -75,7 +75,8 @@ func TestRequest(t *testing.T) {
 func TestRequestError(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("connection refused")
-	err := RequestError(fmt.Errorf("try: %w", &url.Error{Op: "Get", URL: "http://h/?token=s3cret", Err: &url.Error{Op: "parse", URL: "s3cret", Err: cause}}))
+	err := RequestError(fmt.Errorf("try: %w",
+		&url.Error{Op: "Get", URL: "http://h/?token=s3cret", Err: &url.Error{Op: "parse", URL: "s3cret", Err: cause}}))
 	if !errors.Is(err, cause) || strings.Contains(err.Error(), "s3cret") {
 		t.Error(err)
 	}

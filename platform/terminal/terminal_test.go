@@ -40,7 +40,8 @@ func TestWriter(t *testing.T) {
 	for given, want := range hostile {
 		given, want = "a "+given+" z", "a "+want+" z"
 		for name, from := range map[string]io.Reader{
-			"at once": strings.NewReader(given), "byte by byte": iotest.OneByteReader(strings.NewReader(given)), "halves": iotest.HalfReader(strings.NewReader(given)),
+			"at once": strings.NewReader(given), "byte by byte": iotest.OneByteReader(strings.NewReader(given)),
+			"halves": iotest.HalfReader(strings.NewReader(given)),
 		} {
 			if name != "at once" && strings.ContainsAny(given, "\r\u200d\u200c") {
 				continue // these depend on their neighbours
@@ -87,7 +88,8 @@ func TestPaint(t *testing.T) {
 			t.Errorf("in pieces of %d: %v, %q, want %q", size, err, out.String(), want)
 		}
 	}
-	if got := Inline(painted); got != strings.NewReplacer("\x1b[32m", `\x1b[32m`, "\x1b[0m", `\x1b[0m`).Replace(painted) {
+	if got := Inline(painted); got != strings.NewReplacer("\x1b[32m", `\x1b[32m`, "\x1b[0m", `\x1b[0m`).
+		Replace(painted) {
 		t.Errorf("Inline: %q", got)
 	}
 	if n := text.StringWidthWithoutEscSequences(Paint("31", "Failed")); n != len("Failed") {

@@ -95,7 +95,8 @@ func (c *counter) addPackage(e event) {
 		t.counted = true
 	}
 	if n > 0 || e.Action == "fail" {
-		fmt.Fprintf(c.out, "%-4s %-50s %4d tests %8.1f s\n", map[bool]string{true: "ok", false: "FAIL"}[c.failed == failedBefore], e.Package, n, e.Elapsed)
+		fmt.Fprintf(c.out, "%-4s %-50s %4d tests %8.1f s\n",
+			map[bool]string{true: "ok", false: "FAIL"}[c.failed == failedBefore], e.Package, n, e.Elapsed)
 	}
 }
 

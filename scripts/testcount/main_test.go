@@ -24,13 +24,16 @@ func TestParent(t *testing.T) {
 	t.Run("bad", func(t *testing.T) { t.Error("this is wrong") })
 	t.Run("good", func(t *testing.T) { t.Log("not shown") })
 }`,
-	"parent/x_test.go": "package parent\nimport \"testing\"\nfunc TestParent(t *testing.T) { t.Run(\"good\", func(t *testing.T) {}); t.Error(\"the parent alone\") }",
+	"parent/x_test.go": "package parent\nimport \"testing\"\nfunc TestParent(t *testing.T) { t.Run(\"good\", func(t " +
+		"*testing.T) {}); t.Error(\"the parent alone\") }",
 	"panics/x_test.go": "package panics\nimport \"testing\"\nfunc TestPanics(t *testing.T) { panic(\"boom\") }",
-	"exits/x_test.go":  "package exits\nimport (\"os\"; \"testing\")\nfunc TestExits(t *testing.T) { println(\"bye\"); os.Exit(0) }",
+	"exits/x_test.go": "package exits\nimport (\"os\"; \"testing\")\nfunc TestExits(t *testing.T) { " +
+		"println(\"bye\"); os.Exit(0) }",
 	"builds/x_test.go": "package builds\nvar x int = \"no number\"",
 	"vets/x_test.go":   "package vets\nimport \"testing\"\nfunc TestVets(t *testing.T) { t.Errorf(\"%d\", \"x\") }",
-	"leaks/x_test.go":  "package leaks\nimport (\"os\"; \"testing\")\nfunc TestMain(m *testing.M) { m.Run(); println(\"a leak\"); os.Exit(1) }\nfunc TestGood(t *testing.T) {}",
-	"empty/x.go":       "package empty",
+	"leaks/x_test.go": "package leaks\nimport (\"os\"; \"testing\")\nfunc TestMain(m *testing.M) { m.Run(); " +
+		"println(\"a leak\"); os.Exit(1) }\nfunc TestGood(t *testing.T) {}",
+	"empty/x.go": "package empty",
 }
 
 func TestCounts(t *testing.T) {
@@ -53,7 +56,10 @@ func TestCounts(t *testing.T) {
 	}{
 		{"./good", true, "3 passed, 0 failed", "ok   m/good"},
 		{"./good ./skips ./empty", true, "3 passed, 0 failed, 1 skipped", "TestParent/b/deep"},
-		{"./good -- ./good", true, "6 passed, 0 failed", "ok   m/good                                                3 tests"},
+		{
+			"./good -- ./good", true, "6 passed, 0 failed",
+			"ok   m/good                                                3 tests",
+		},
 		{"./bad -- -run TestParent/good ./bad", false, "2 passed, 1 failed", "ok   m/bad "},
 		{"./bad", false, "1 passed, 1 failed", "this is wrong"},
 		{"./parent", false, "1 passed, 1 failed", "the parent alone"},
@@ -73,8 +79,10 @@ func TestCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-		if last := lines[len(lines)-1]; ok != test.ok || last != test.last || !strings.Contains(out.String(), test.shown) {
-			t.Errorf("%s: %v and %q, expected %v and %q, with %q in:\n%s", test.args, ok, last, test.ok, test.last, test.shown, out.String())
+		if last := lines[len(lines)-1]; ok != test.ok || last != test.last ||
+			!strings.Contains(out.String(), test.shown) {
+			t.Errorf("%s: %v and %q, expected %v and %q, with %q in:\n%s", test.args, ok, last, test.ok, test.last,
+				test.shown, out.String())
 		}
 		if strings.Contains(out.String(), "not shown") {
 			t.Errorf("%s: output of a test that passed is shown:\n%s", test.args, out.String())

@@ -34,7 +34,7 @@ func main() {
 func check(root, target string) error {
 	system, arch, _ := strings.Cut(target, "/")
 	cfg := &packages.Config{
-		Mode: packages.LoadAllSyntax, //nolint:staticcheck // the parts that it stands for are those that are needed
+		Mode: packages.LoadAllSyntax,
 		Env:  append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+arch),
 		ParseFile: func(files *token.FileSet, name string, src []byte) (*ast.File, error) {
 			file, err := parser.ParseFile(files, name, src, parser.SkipObjectResolution)

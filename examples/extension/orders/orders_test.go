@@ -34,7 +34,8 @@ func (b *bank) Charge(_ context.Context, key string, cents int) (string, error) 
 
 func TestPrice(t *testing.T) {
 	price := orders.Handlers(nil)[0]
-	r := sluicetest.Handle(t, price, sluicetest.Call{With: orders.PriceIn{Items: []orders.Item{{Name: "tea", Count: 2}}}})
+	r := sluicetest.Handle(t, price,
+		sluicetest.Call{With: orders.PriceIn{Items: []orders.Item{{Name: "tea", Count: 2}}}})
 	var out orders.PriceOut
 	if err := r.Decode(&out); err != nil || out.Cents != 500 || r.Stdout != "2 tea\n" {
 		t.Errorf("%+v %v %q", out, err, r.Stdout)
@@ -59,7 +60,8 @@ func TestOrder(t *testing.T) {
 	b := &bank{errs: []error{errors.New("timeout"), orders.ErrClosed, errors.New("timeout")}}
 	e := sluicetest.New(t, orders.Handlers(b)...)
 	begun := e.Now()
-	run := e.Run(orders.Pipeline(), orders.PriceIn{Items: []orders.Item{{Name: "tea", Count: 2}, {Name: "cake", Count: 1}}})
+	run := e.Run(orders.Pipeline(),
+		orders.PriceIn{Items: []orders.Item{{Name: "tea", Count: 2}, {Name: "cake", Count: 1}}})
 	if run.Status != pipelines.Completed || run.Task("charge").Attempt != 3 || b.cents != 920 {
 		t.Errorf("%s; charged %d", run, b.cents)
 	}
@@ -75,7 +77,8 @@ func TestOrder(t *testing.T) {
 func TestDeclinedOrderFails(t *testing.T) {
 	e := sluicetest.New(t, orders.Handlers(&bank{errs: []error{orders.ErrDeclined}})...)
 	run := e.Run(orders.Pipeline(), orders.PriceIn{Items: []orders.Item{{Name: "tea", Count: 1}}})
-	if charge := run.Task("charge"); run.Status != pipelines.Failed || charge.Attempt != 1 || charge.ErrorKind != tasks.KindPermanent {
+	if charge := run.Task("charge"); run.Status != pipelines.Failed || charge.Attempt != 1 ||
+		charge.ErrorKind != tasks.KindPermanent {
 		t.Error(run)
 	}
 }

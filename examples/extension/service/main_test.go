@@ -31,7 +31,8 @@ func TestService(t *testing.T) {
 		t.Fatalf("%v %v", first, again)
 	}
 	for body, want := range map[string]int{
-		`{"items": 1}`: http.StatusUnprocessableEntity, `{"items": []}`: http.StatusConflict, `{`: http.StatusBadRequest,
+		`{"items": 1}`: http.StatusUnprocessableEntity, `{"items": []}`: http.StatusConflict,
+		`{`: http.StatusBadRequest,
 	} {
 		if r := request(t, "POST", base+"/orders", body); r.StatusCode != want {
 			t.Errorf("%s: %s, expected %d", body, r.Status, want)

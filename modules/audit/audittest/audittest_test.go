@@ -26,7 +26,8 @@ func TestCheckFailsATestThatLeftABreach(t *testing.T) {
 			t.Errorf("an empty database fails: %s", clean.said)
 		}
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
-			_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, available_at, created_at) VALUES ($id, $now, $now)`,
+			_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, available_at, created_at)
+  VALUES ($id, $now, $now)`,
 				db.Args{"id": dbtype.NewID(), "now": tx.Now})
 			return err
 		})

@@ -27,7 +27,10 @@ type Cursor struct {
 }
 
 func cursorAt(history uint64, e events.Event) Cursor {
-	return Cursor{history: history, sequence: e.SequenceNum, eventTag: eventTagOf(e.ID), pipeline: e.PipelineExecutionID, at: e.CreatedAt}
+	return Cursor{
+		history: history, sequence: e.SequenceNum, eventTag: eventTagOf(e.ID),
+		pipeline: e.PipelineExecutionID, at: e.CreatedAt,
+	}
 }
 
 // eventTagOf returns the random half of a version 7 UUID.
@@ -71,11 +74,13 @@ func ParseCursor(s string) (Cursor, error) {
 	}
 	const fixed, check = 1 + 8 + 8 + 16, 4
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(b) < fixed+check || crc32.ChecksumIEEE(b[:len(b)-check]) != binary.BigEndian.Uint32(b[len(b)-check:]) {
+	if err != nil || len(b) < fixed+check ||
+		crc32.ChecksumIEEE(b[:len(b)-check]) != binary.BigEndian.Uint32(b[len(b)-check:]) {
 		return Cursor{}, fmt.Errorf("%w: it is damaged or cut short", ErrCursor)
 	}
 	if b[0] != cursorVersion {
-		return Cursor{}, fmt.Errorf("%w that this version knows: its format is %d, known is %d", ErrCursor, b[0], cursorVersion)
+		return Cursor{}, fmt.Errorf("%w that this version knows: its format is %d, known is %d", ErrCursor, b[0],
+			cursorVersion)
 	}
 	c := Cursor{history: binary.BigEndian.Uint64(b[1:]), eventTag: binary.BigEndian.Uint64(b[9:])}
 	copy(c.pipeline[:], b[17:fixed])

@@ -63,7 +63,9 @@ func take(t *testing.T, r *eventstore.Repository, cursor string, n int) []events
 	return takeBy(t, r, cursor, n, eventstore.TailOptions{})
 }
 
-func takeBy(t *testing.T, r *eventstore.Repository, cursor string, n int, o eventstore.TailOptions) []eventstore.TailedEvent {
+func takeBy(
+	t *testing.T, r *eventstore.Repository, cursor string, n int, o eventstore.TailOptions,
+) []eventstore.TailedEvent {
 	t.Helper()
 	if n == 0 {
 		return nil

@@ -12,7 +12,9 @@ import (
 // FirstAfter returns the time of a task's first event of the given type that comes after its last event of any type in
 // after, in the order of versions. It returns the zero time if there is none. It reads all of the execution's events,
 // because there is no index by task, so it is not meant for frequent calls.
-func (r *Repository) FirstAfter(ctx context.Context, pipeline, task dbtype.ID, of events.Type, after ...events.Type) (dbtype.Time, error) {
+func (r *Repository) FirstAfter(
+	ctx context.Context, pipeline, task dbtype.ID, of events.Type, after ...events.Type,
+) (dbtype.Time, error) {
 	names := make([]string, len(after))
 	for i, t := range after {
 		names[i] = string(t)

@@ -29,7 +29,8 @@ func groupByShape(list []events.Event) [][]events.Event {
 	step, most := 0, 0
 	for i := range list {
 		e := &list[i]
-		if step++; i == 0 || e.TaskExecutionID != list[i-1].TaskExecutionID || e.PipelineExecutionID != list[i-1].PipelineExecutionID {
+		if step++; i == 0 || e.TaskExecutionID != list[i-1].TaskExecutionID ||
+			e.PipelineExecutionID != list[i-1].PipelineExecutionID {
 			step = 0
 		}
 		of[i] = shape{step: step, eventType: e.EventType, data: string(e.EventData), worker: e.WorkerID, actor: e.Actor}

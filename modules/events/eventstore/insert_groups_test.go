@@ -51,7 +51,10 @@ func TestGroupedAlike(t *testing.T) {
 	t.Parallel()
 	turn := func(tasks int) (list []events.Event) {
 		for i := range tasks {
-			e := events.Event{PipelineExecutionID: dbtype.NewID(), TaskExecutionID: dbtype.NewID(), WorkerID: "w", EventData: dbtype.JSON(`{}`)}
+			e := events.Event{
+				PipelineExecutionID: dbtype.NewID(), TaskExecutionID: dbtype.NewID(), WorkerID: "w",
+				EventData: dbtype.JSON(`{}`),
+			}
 			for step, kind := range []events.Type{events.TaskMarkedReady, events.TaskClaimed, events.TaskStarted} {
 				e.EventType, e.Version = kind, new(int64(step+2))
 				list = append(list, e)

@@ -45,17 +45,20 @@ func (r *Repository) insert(tx db.Tx, list []events.Event, first dbtype.ID) {
 	for i := range list {
 		e := &list[i]
 		ids[i], pipelines[i], tasks[i] = first.Offset(i), e.PipelineExecutionID, e.TaskExecutionID
-		types[i], data[i], workers[i], actors[i] = string(e.EventType), string(e.EventData), string(e.WorkerID), string(e.Actor)
+		types[i], data[i], workers[i], actors[i] = string(e.EventType), string(e.EventData), string(e.WorkerID),
+			string(e.Actor)
 		if e.Version != nil {
 			versions[i] = *e.Version
 		}
 	}
-	set := db.NewRowSet(n).IDs("id", ids).WriteOnly().IDs("pipeline_execution_id", pipelines).NullIDs("task_execution_id", tasks).
+	set := db.NewRowSet(n).IDs("id", ids).WriteOnly().IDs("pipeline_execution_id", pipelines).
+		NullIDs("task_execution_id", tasks).
 		Texts("event_type", types).NullInts("version", versions).JSONs("event_data", data).
 		NullTexts("worker_id", workers).NullTexts("actor", actors)
 	tx.QueueInsert("append events", `INSERT INTO {execution_events}
   (id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at)
-SELECT x.id, x.pipeline_execution_id, x.task_execution_id, x.event_type, x.version, x.event_data, x.worker_id, x.actor, $now FROM $x $keep_plan`,
+SELECT x.id, x.pipeline_execution_id, x.task_execution_id, x.event_type, x.version, x.event_data, x.worker_id,
+  x.actor, $now FROM $x $keep_plan`,
 		set, db.Args{"now": tx.Now}, func(written, expected int64) error {
 			return fmt.Errorf("append events: %d of %d were written", written, expected)
 		})
@@ -124,7 +127,10 @@ func (r *Repository) CountByPipeline(ctx context.Context, id dbtype.ID) (int64, 
 }
 
 // common are the types that every run writes for every task. The index by type leaves them out (see the migration).
-var common = []events.Type{events.TaskCreated, events.TaskMarkedReady, events.TaskClaimed, events.TaskStarted, events.TaskCompleted, events.PipelineStarted, events.PipelineCompleted}
+var common = []events.Type{
+	events.TaskCreated, events.TaskMarkedReady, events.TaskClaimed, events.TaskStarted,
+	events.TaskCompleted, events.PipelineStarted, events.PipelineCompleted,
+}
 
 // rare repeats the condition of that index literally, so that SQLite recognises that the index applies.
 const rare = `event_type NOT IN ('task_created', 'task_marked_ready', 'task_claimed', 'task_started', 'task_completed', 'pipeline_started', 'pipeline_completed')`
@@ -138,7 +144,8 @@ func (r *Repository) query(ctx context.Context, f Filter) (*gorm.DB, error) {
 		// There is no index by task, because a pipeline has few events, and one index less is worth a tenth of the
 		// throughput.
 		q = q.Where("task_execution_id = ?", f.TaskExecutionID).
-			Where("pipeline_execution_id = (?)", q.Session(&gorm.Session{NewDB: true}).Table(q.NamingStrategy.TableName("task_executions")).
+			Where("pipeline_execution_id = (?)", q.Session(&gorm.Session{NewDB: true}).
+				Table(q.NamingStrategy.TableName("task_executions")).
 				Select("pipeline_execution_id").Where("id = ?", f.TaskExecutionID))
 	}
 	if !f.PipelineExecutionID.IsZero() {

@@ -67,7 +67,8 @@ func TestAppendKeepsEverything(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *eventstore.Repository) {
 		version, pipeline := int64(7), dbtype.NewID()
 		full := events.Event{
-			PipelineExecutionID: pipeline, TaskExecutionID: dbtype.NewID(), EventType: events.TaskFailed, Version: &version,
+			PipelineExecutionID: pipeline, TaskExecutionID: dbtype.NewID(), EventType: events.TaskFailed,
+			Version:   &version,
 			EventData: dbtype.JSON(`{"error": "it's \"bad\" ünï"}`), WorkerID: "worker-1", Actor: "somebody",
 			SequenceNum: 99, ID: dbtype.NewID(), CreatedAt: dbtype.NewTime(time.Unix(1, 0)), // not the caller's to set
 		}
@@ -78,7 +79,8 @@ func TestAppendKeepsEverything(t *testing.T) {
 			t.Fatalf("%d events, expected 2", len(got))
 		}
 		for i, e := range got {
-			if e.ID.IsZero() || e.ID == full.ID || e.SequenceNum <= 0 || e.SequenceNum == 99 || !e.CreatedAt.Equal(now.Time) {
+			if e.ID.IsZero() || e.ID == full.ID || e.SequenceNum <= 0 || e.SequenceNum == 99 ||
+				!e.CreatedAt.Equal(now.Time) {
 				t.Errorf("event %d has the id %s, the number %d and the time %s", i, e.ID, e.SequenceNum, e.CreatedAt)
 			}
 		}
@@ -89,7 +91,8 @@ func TestAppendKeepsEverything(t *testing.T) {
 			e.SequenceNum, e.ID, e.CreatedAt = 0, dbtype.ID{}, dbtype.Time{}
 			return e
 		}
-		if diff := cmp.Diff([]events.Event{clear(full), bare}, []events.Event{clear(got[0]), clear(got[1])}); diff != "" {
+		if diff := cmp.Diff([]events.Event{clear(full), bare},
+			[]events.Event{clear(got[0]), clear(got[1])}); diff != "" {
 			t.Errorf("events (-given +read):\n%s", diff)
 		}
 	})
@@ -163,10 +166,12 @@ func TestListByEveryType(t *testing.T) {
 			add(t, d, r, about(pipeline, x), about(dbtype.NewID(), x))
 		}
 		for _, x := range events.Types() {
-			if got := list(t, r, eventstore.Filter{EventType: x}); len(got) != 2 || got[0].EventType != x || got[1].EventType != x {
+			if got := list(t, r, eventstore.Filter{EventType: x}); len(got) != 2 || got[0].EventType != x ||
+				got[1].EventType != x {
 				t.Errorf("by type %s: %d events", x, len(got))
 			}
-			if got := list(t, r, eventstore.Filter{EventType: x, PipelineExecutionID: pipeline}); len(got) != 1 || got[0].PipelineExecutionID != pipeline {
+			if got := list(t, r, eventstore.Filter{EventType: x, PipelineExecutionID: pipeline}); len(got) != 1 ||
+				got[0].PipelineExecutionID != pipeline {
 				t.Errorf("by type %s and execution: %d events", x, len(got))
 			}
 		}
@@ -235,7 +240,8 @@ func chosen(all []events.Event, f eventstore.Filter) []events.Event {
 			beyond = e.SequenceNum < f.After
 		}
 		if beyond && (f.PipelineExecutionID.IsZero() || e.PipelineExecutionID == f.PipelineExecutionID) &&
-			(f.EventType == "" || e.EventType == f.EventType) && (f.Since.IsZero() || !e.CreatedAt.Before(f.Since.Time)) &&
+			(f.EventType == "" || e.EventType == f.EventType) &&
+			(f.Since.IsZero() || !e.CreatedAt.Before(f.Since.Time)) &&
 			(f.Limit == 0 || len(out) < f.Limit) {
 			out = append(out, e)
 		}

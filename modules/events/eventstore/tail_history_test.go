@@ -102,7 +102,8 @@ func TestTailAfterDumpAndRestore(t *testing.T) {
 	place := take(t, r, "", 11)[10]
 	dump := filepath.Join(t.TempDir(), "dump.sql")
 	target := serve(t, localpg.Config{})
-	if err := errors.Join(localpg.Dump(t.Context(), source, dump), localpg.Restore(t.Context(), target, dump)); err != nil {
+	if err := errors.Join(localpg.Dump(t.Context(), source, dump),
+		localpg.Restore(t.Context(), target, dump)); err != nil {
 		t.Fatal(err)
 	}
 	fill(t, d, r, 5)
@@ -111,15 +112,18 @@ func TestTailAfterDumpAndRestore(t *testing.T) {
 	fill(t, copied, restored, 3)
 	whole(t, restored, 23)
 	refused := refusal(t, restored, place.Cursor)
-	if !strings.Contains(refused.Error(), "made for another server, database, tenant or table") || refused.Since.After(place.CreatedAt.Time) {
+	if !strings.Contains(refused.Error(), "made for another server, database, tenant or table") ||
+		refused.Since.After(place.CreatedAt.Time) {
 		t.Errorf("%s: %s", refused, refused.Since)
 	}
-	behind := takeBy(t, restored, "", 12, eventstore.TailOptions{Filter: eventstore.Filter{Page: eventstore.Page{Since: refused.Since}}})
+	behind := takeBy(t, restored, "", 12,
+		eventstore.TailOptions{Filter: eventstore.Filter{Page: eventstore.Page{Since: refused.Since}}})
 	if behind[len(behind)-1].CreatedAt.IsZero() || plain(take(t, r, "", 12))[11].ID != behind[11].ID {
 		t.Error("--since of the refused cursor skips something")
 	}
 	fill(t, copied, restored, 1)
-	if got := take(t, restored, take(t, restored, "", 20)[19].Cursor.String(), 4); got[0].SequenceNum <= place.SequenceNum {
+	if got := take(t, restored, take(t, restored, "", 20)[19].Cursor.String(),
+		4); got[0].SequenceNum <= place.SequenceNum {
 		t.Errorf("the new server's event has number %d", got[0].SequenceNum)
 	}
 }
@@ -200,7 +204,8 @@ func TestTailOfACopiedFile(t *testing.T) {
 			}
 			break
 		}
-		if err := errors.Join(d.Close(), os.Remove(path+"-wal"), os.Remove(path+"-shm"), os.WriteFile(path+".old", old, 0o600),
+		if err := errors.Join(d.Close(), os.Remove(path+"-wal"), os.Remove(path+"-shm"),
+			os.WriteFile(path+".old", old, 0o600),
 			os.Rename(path+".old", path)); err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +233,8 @@ func TestTailAfterRetention(t *testing.T) {
 				stop()
 				all := take(t, s.Events, "", 7)
 				<-time.After(time.Millisecond)
-				removed, err := s.Retention.Run(t.Context(), retention.Options{Ages: retention.Policy{kind: time.Microsecond}})
+				removed, err := s.Retention.Run(t.Context(),
+					retention.Options{Ages: retention.Policy{kind: time.Microsecond}})
 				if err != nil || len(removed) != 1 {
 					t.Fatalf("removed: %v (%v)", removed, err)
 				}

@@ -37,7 +37,10 @@ func TestTailThroughCrashes(t *testing.T) {
 		writers.Go(func() {
 			for writing.Err() == nil {
 				err := d.Transaction(context.WithoutCancel(writing), func(tx db.Tx) error {
-					r.Append(tx, []events.Event{about(dbtype.NewID(), events.TaskClaimed), about(dbtype.NewID(), events.TaskFailed)})
+					r.Append(tx, []events.Event{
+						about(dbtype.NewID(), events.TaskClaimed),
+						about(dbtype.NewID(), events.TaskFailed),
+					})
 					return nil
 				})
 				if err == nil {
@@ -97,7 +100,8 @@ func killBackend(t *testing.T, d *db.DB) {
 	t.Helper()
 	var pid int
 	ask := func() error {
-		return d.Query(t.Context(), `SELECT pg_backend_pid()`, nil, func(scan func(...any) error) error { return scan(&pid) })
+		return d.Query(t.Context(), `SELECT pg_backend_pid()`, nil,
+			func(scan func(...any) error) error { return scan(&pid) })
 	}
 	err := ask()
 	for range 10 {
@@ -122,12 +126,14 @@ func TestTailAndLongTransactions(t *testing.T) {
 	r := eventstore.NewRepository(d)
 	for _, where := range []*db.DB{other, d} {
 		end := openDoing(t, where, func(tx db.Tx) error {
-			return tx.Query(`SELECT pg_current_xact_id()::text`, nil, func(scan func(...any) error) error { return scan(new(string)) })
+			return tx.Query(`SELECT pg_current_xact_id()::text`, nil,
+				func(scan func(...any) error) error { return scan(new(string)) })
 		})
 		defer end()
 	}
 	notices := make(chan eventstore.Notice, 100)
-	tailed := follow(t, r, eventstore.Cursor{}, eventstore.TailOptions{Notice: func(n eventstore.Notice) { notices <- n }})
+	tailed := follow(t, r, eventstore.Cursor{},
+		eventstore.TailOptions{Notice: func(n eventstore.Notice) { notices <- n }})
 	fill(t, d, r, 1)
 	before := receive(t, tailed)
 	end := openDoing(t, d, func(tx db.Tx) error {
@@ -139,7 +145,8 @@ func TestTailAndLongTransactions(t *testing.T) {
 	if n.Kind != eventstore.Blocked || n.Lag < 3*time.Second || len(n.Blockers) != 1 {
 		t.Fatalf("notice: %+v", n)
 	}
-	if s := n.Blockers[0]; s.PID == 0 || s.Database == "" || s.State != "idle in transaction" || s.Since.IsZero() || s.Query == "" || s.Hidden() {
+	if s := n.Blockers[0]; s.PID == 0 || s.Database == "" || s.State != "idle in transaction" || s.Since.IsZero() ||
+		s.Query == "" || s.Hidden() {
 		t.Errorf("who holds back: %+v", s)
 	}
 	select {

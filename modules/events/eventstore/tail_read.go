@@ -24,20 +24,23 @@ func (t *tail) read(ctx context.Context) ([]TailedEvent, error) {
 	args["after"], args["up_to"], args["limit"] = t.scanned, upTo, t.options.Batch
 	var list []TailedEvent
 	size := 0
-	err := t.watermark.Query(ctx, `SELECT sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data,
+	err := t.watermark.Query(ctx,
+		`SELECT sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data,
   worker_id, actor, created_at FROM {execution_events}
-WHERE sequence_num > $after AND sequence_num <= $up_to`+where+` ORDER BY sequence_num LIMIT $limit`, args, func(scan func(...any) error) error {
-		if size >= maxPageBytes {
-			return errEnough
-		}
-		var e events.Event
-		if err := scan(&e.SequenceNum, &e.ID, &e.PipelineExecutionID, &e.TaskExecutionID, &e.EventType, &e.Version, &e.EventData,
-			&e.WorkerID, &e.Actor, &e.CreatedAt); err != nil {
-			return err
-		}
-		list, size = append(list, TailedEvent{e, cursorAt(t.history, e)}), size+len(e.EventData)
-		return nil
-	})
+WHERE sequence_num > $after AND sequence_num <= $up_to`+where+` ORDER BY sequence_num LIMIT $limit`, args,
+		func(scan func(...any) error) error {
+			if size >= maxPageBytes {
+				return errEnough
+			}
+			var e events.Event
+			if err := scan(&e.SequenceNum, &e.ID, &e.PipelineExecutionID, &e.TaskExecutionID, &e.EventType, &e.Version,
+				&e.EventData,
+				&e.WorkerID, &e.Actor, &e.CreatedAt); err != nil {
+				return err
+			}
+			list, size = append(list, TailedEvent{e, cursorAt(t.history, e)}), size+len(e.EventData)
+			return nil
+		})
 	full := errors.Is(err, errEnough) || len(list) == t.options.Batch
 	if err != nil && !full {
 		return nil, wrap("read the tail of events", err)
@@ -96,7 +99,8 @@ func (t *tail) check(ctx context.Context) error {
 	case c.IsZero():
 		return nil
 	case c.history != t.history:
-		return c.mismatch("it was made for another server, database, tenant or table, or for this one before it was restored from a dump")
+		return c.mismatch("it was made for another server, database, tenant or table, or for this one before it was " +
+			"restored from a dump")
 	}
 	var id dbtype.ID
 	err := t.watermark.Query(ctx, `SELECT id FROM {execution_events} WHERE sequence_num = $n`, db.Args{"n": c.sequence},
@@ -107,17 +111,20 @@ func (t *tail) check(ctx context.Context) error {
 	case !id.IsZero() && eventTagOf(id) == c.eventTag:
 		return nil
 	case !id.IsZero():
-		return c.mismatch("there is another event in the place of its own, so the database was restored from an older copy and has gone on from there")
+		return c.mismatch("there is another event in the place of its own, so the database was restored from an " +
+			"older copy and has gone on from there")
 	}
 	var removed bool // of the execution's events, or of the whole execution
 	err = t.watermark.Query(ctx, `SELECT CASE WHEN p.id IS NULL THEN r.up_to >= $n ELSE p.events_removed > 0 END
-FROM {removed_events} AS r LEFT JOIN {pipeline_executions} AS p ON p.id = $pipeline`, db.Args{"pipeline": c.pipeline, "n": c.sequence},
+FROM {removed_events} AS r LEFT JOIN {pipeline_executions} AS p ON p.id = $pipeline`,
+		db.Args{"pipeline": c.pipeline, "n": c.sequence},
 		func(scan func(...any) error) error { return scan(&removed) })
 	switch {
 	case err != nil:
 		return wrap("look for the cursor's execution", err)
 	case !removed:
-		return c.mismatch("its event is not there and retention has not removed it, so the database was restored from an older copy")
+		return c.mismatch("its event is not there and retention has not removed it, so the database was restored " +
+			"from an older copy")
 	}
 	return nil
 }

@@ -71,7 +71,8 @@ func TestTailStorm(t *testing.T) {
 			t.Error(err)
 		}
 		last := s.Start(t, t.Context(), s.Define(t, "last", definition.Task{ID: "never", Uses: "scripted"}), "")
-		if err := s.Engine.Annotate(t.Context(), engine.Annotation{PipelineExecutionID: last, Data: dbtype.JSON(`{}`), Actor: lastActor}); err != nil {
+		if err := s.Engine.Annotate(t.Context(),
+			engine.Annotation{PipelineExecutionID: last, Data: dbtype.JSON(`{}`), Actor: lastActor}); err != nil {
 			t.Fatal(err)
 		}
 		whole, err := s.Events.List(t.Context(), eventstore.Filter{})
@@ -129,13 +130,15 @@ func (s *storm) write(t *testing.T, ctx context.Context, url string) error {
 	step := func(id string, needs ...string) definition.Task {
 		return definition.Task{ID: id, Uses: "scripted", Needs: needs}
 	}
-	def := stack.Define(t, "diamond", step("a"), step("b", "a"), step("c", "a"), step("d", "a"), step("e", "b", "c", "d"))
+	def := stack.Define(t, "diamond", step("a"), step("b", "a"), step("c", "a"), step("d", "a"),
+		step("e", "b", "c", "d"))
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- stack.Pool(workers.Config{Slots: 16}).Run(working) }()
 	for ctx.Err() == nil {
-		started, err := stack.Engine.Start(working, slices.Repeat([]engine.StartRequest{{Definition: def, Actor: "test"}}, 8))
+		started, err := stack.Engine.Start(working,
+			slices.Repeat([]engine.StartRequest{{Definition: def, Actor: "test"}}, 8))
 		if err != nil {
 			return err
 		}
@@ -147,11 +150,15 @@ func (s *storm) write(t *testing.T, ctx context.Context, url string) error {
 
 // probe repeatedly commits an annotation, and records when it did.
 func (s *storm) probe(t *testing.T, ctx context.Context, stack *enginetest.Stack) error {
-	id := stack.Start(t, context.WithoutCancel(ctx), stack.Define(t, "probe", definition.Task{ID: "never", Uses: "scripted", Queue: "nobody"}), "")
+	id := stack.Start(t, context.WithoutCancel(ctx),
+		stack.Define(t, "probe", definition.Task{ID: "never", Uses: "scripted", Queue: "nobody"}), "")
 	tick := time.NewTicker(7 * time.Millisecond)
 	defer tick.Stop()
 	for n := 1; ctx.Err() == nil; n++ {
-		a := engine.Annotation{PipelineExecutionID: id, Data: dbtype.JSON(fmt.Sprintf(`{"probe": %d}`, n)), Actor: "test"}
+		a := engine.Annotation{
+			PipelineExecutionID: id, Data: dbtype.JSON(fmt.Sprintf(`{"probe": %d}`, n)),
+			Actor: "test",
+		}
 		if err := stack.Engine.Annotate(context.WithoutCancel(ctx), a); err != nil {
 			return err
 		}
@@ -223,8 +230,10 @@ func (s *storm) report(t *testing.T, total int) {
 	if len(all) == 0 {
 		t.Fatal("no probe came")
 	}
-	t.Logf("%d events, %d tails; commit to delivery of %d probes: median %s, 99 %% %s, longest %s", total, s.breaks, len(all),
-		all[len(all)/2].Round(time.Microsecond*100), all[len(all)*99/100].Round(time.Microsecond*100), all[len(all)-1].Round(time.Microsecond*100))
+	t.Logf("%d events, %d tails; commit to delivery of %d probes: median %s, 99 %% %s, longest %s", total, s.breaks,
+		len(all),
+		all[len(all)/2].Round(time.Microsecond*100), all[len(all)*99/100].Round(time.Microsecond*100),
+		all[len(all)-1].Round(time.Microsecond*100))
 }
 
 // sameEvents compares two lists as multisets.

@@ -20,7 +20,9 @@ import (
 const aMinute = time.Minute
 
 // follow sends the events of a tail to a channel until the test ends.
-func follow(t *testing.T, r *eventstore.Repository, from eventstore.Cursor, o eventstore.TailOptions) <-chan eventstore.TailedEvent {
+func follow(
+	t *testing.T, r *eventstore.Repository, from eventstore.Cursor, o eventstore.TailOptions,
+) <-chan eventstore.TailedEvent {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	out, done := make(chan eventstore.TailedEvent), make(chan struct{})
@@ -263,7 +265,8 @@ func TestTailEndsWithItsContext(t *testing.T) {
 				t.Errorf("%+v, %v", b, err)
 			}
 		}
-		for _, err := range r.Tail(db.WithTenant(t.Context(), "nowhere"), eventstore.Cursor{}, eventstore.TailOptions{}) {
+		for _, err := range r.Tail(db.WithTenant(t.Context(), "nowhere"), eventstore.Cursor{},
+			eventstore.TailOptions{}) {
 			if !errors.Is(err, db.ErrTenantNotFound) {
 				t.Errorf("got %v, expected ErrNoTenant", err)
 			}

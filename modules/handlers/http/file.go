@@ -79,7 +79,8 @@ func (t *file) refuse(guarded func(string) bool) error {
 		names = append(names, target)
 	}
 	if slices.ContainsFunc(names, guarded) {
-		return tasks.NonRetryable(fmt.Errorf("save_as: %s is a file of sluice itself, its database or its configuration", t.path))
+		return tasks.NonRetryable(
+			fmt.Errorf("save_as: %s is a file of sluice itself, its database or its configuration", t.path))
 	}
 	return nil
 }

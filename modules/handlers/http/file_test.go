@@ -55,12 +55,16 @@ func TestSaveAs(t *testing.T) {
 	place(t, "sub/old.bin", "old")
 	for _, path := range []string{"new.bin", "sub/old.bin", "sub/../sub/./other", "made/for/it"} {
 		out, err := do(t.Context(), h, `{"url":"`+url+`","save_as":"`+path+`"}`)
-		want := `{"status":200,"headers":{"content-type":"application/json"},"bytes":9437184,"path":"` + filepath.Join(dir, path) + `"}`
+		want := `{"status":200,"headers":{"content-type":"application/json"},"bytes":9437184,"path":"` +
+			filepath.Join(dir, path) + `"}`
 		if err != nil || string(out) != want {
 			t.Errorf("got %s, %v, want %s", out, err, want)
 		}
 	}
-	if diff := cmp.Diff(map[string]string{"new.bin": content, "sub/old.bin": content, "sub/other": content, "made/for/it": content}, files(t)); diff != "" {
+	if diff := cmp.Diff(map[string]string{
+		"new.bin": content, "sub/old.bin": content, "sub/other": content,
+		"made/for/it": content,
+	}, files(t)); diff != "" {
 		t.Errorf("the files differ")
 	}
 }
@@ -169,7 +173,10 @@ func TestGuardedFiles(t *testing.T) {
 	h.Guarded = func(path string) bool {
 		return slices.Contains([]string{filepath.Join(dir, "data.db"), filepath.Join(dir, "data.db-wal")}, path)
 	}
-	for _, name := range []string{"data.db", "./data.db", "below/../data.db", "data.db-wal", "link.db", "here/data.db", dir + "/data.db", dir + "/here/link.db"} {
+	for _, name := range []string{
+		"data.db", "./data.db", "below/../data.db", "data.db-wal", "link.db", "here/data.db",
+		dir + "/data.db", dir + "/here/link.db",
+	} {
 		_, err := do(t.Context(), h, `{"url":"`+url+`","save_as":"`+name+`"}`)
 		wants(t, err, tasks.KindPermanent, "is a file of sluice itself")
 	}

@@ -112,7 +112,8 @@ func (h *Handler) run(ctx context.Context, in with) (*response, error) {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("request ended: %w", ctx.Err())
 	case limited.Err() != nil:
-		return nil, tasks.WithKind(tasks.KindTimeout, fmt.Errorf("%s: no complete answer within %s", plan, plan.timeout))
+		return nil, tasks.WithKind(tasks.KindTimeout,
+			fmt.Errorf("%s: no complete answer within %s", plan, plan.timeout))
 	}
 	return nil, err
 }

@@ -18,16 +18,31 @@ func TestAnswers(t *testing.T) {
 		name, contentType, body string
 		want                    string
 	}{
-		{"text", "text/plain", "häl\"lo\n", `{"status":200,"headers":{"content-type":"text/plain"},"bytes":8,"body":"häl\"lo\n"}`},
+		{
+			"text", "text/plain", "häl\"lo\n",
+			`{"status":200,"headers":{"content-type":"text/plain"},"bytes":8,"body":"häl\"lo\n"}`,
+		},
 		{"empty", "text/plain", "", `{"status":200,"headers":{"content-type":"text/plain"},"bytes":0,"body":""}`},
 		{
 			"JSON", "application/json; charset=utf-8", `{"n": 9007199254740993, "x": "<"}`,
 			`{"status":200,"headers":{"content-type":"application/json; charset=utf-8"},"bytes":33,"body":{"n":9007199254740993,"x":"<"}}`,
 		},
-		{"kind of JSON", "application/problem+json", `[null]`, `{"status":200,"headers":{"content-type":"application/problem+json"},"bytes":6,"body":[null]}`},
-		{"empty JSON", "application/json", " \n", `{"status":200,"headers":{"content-type":"application/json"},"bytes":2}`},
-		{"JSON as text", "text/plain", `{}`, `{"status":200,"headers":{"content-type":"text/plain"},"bytes":2,"body":"{}"}`},
-		{"bytes", "image/x", "a\x00\xff\xfeb", `{"status":200,"headers":{"content-type":"image/x"},"bytes":5,"body":"YQD//mI=","encoding":"base64"}`},
+		{
+			"kind of JSON", "application/problem+json", `[null]`,
+			`{"status":200,"headers":{"content-type":"application/problem+json"},"bytes":6,"body":[null]}`,
+		},
+		{
+			"empty JSON", "application/json", " \n",
+			`{"status":200,"headers":{"content-type":"application/json"},"bytes":2}`,
+		},
+		{
+			"JSON as text", "text/plain", `{}`,
+			`{"status":200,"headers":{"content-type":"text/plain"},"bytes":2,"body":"{}"}`,
+		},
+		{
+			"bytes", "image/x", "a\x00\xff\xfeb",
+			`{"status":200,"headers":{"content-type":"image/x"},"bytes":5,"body":"YQD//mI=","encoding":"base64"}`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h, url := serve(t, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
@@ -49,7 +64,8 @@ func TestAnswers(t *testing.T) {
 func TestKeptHeaders(t *testing.T) {
 	h, url := serve(t, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
 		for name, value := range map[string]string{
-			"Content-Type": "text/css", "ETag": `"v1"`, "Last-Modified": "Mon, 02 Jan 2006 15:04:05 GMT", "Location": "/x", "X-Other": "y",
+			"Content-Type": "text/css", "ETag": `"v1"`, "Last-Modified": "Mon, 02 Jan 2006 15:04:05 GMT",
+			"Location": "/x", "X-Other": "y",
 		} {
 			w.Header().Set(name, value)
 		}
@@ -76,7 +92,8 @@ func TestRequests(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		fmt.Fprintf(w, "%s %s %s|%s|%s|%s|%s", r.Method, r.URL, r.Host, r.UserAgent(), r.Header.Get("Content-Type"), r.Header.Get("X-Key"), body)
+		fmt.Fprintf(w, "%s %s %s|%s|%s|%s|%s", r.Method, r.URL, r.Host, r.UserAgent(), r.Header.Get("Content-Type"),
+			r.Header.Get("X-Key"), body)
 	}
 	h, url := serve(t, echo)
 	host := strings.TrimPrefix(url, "http://")
@@ -84,7 +101,8 @@ func TestRequests(t *testing.T) {
 		{"least", ``, "GET /a?b=c " + host + "|sluice|||"},
 		{"method", `,"method":"delete"`, "DELETE /a?b=c " + host + "|sluice|||"},
 		{"text", `,"body":"x\ny"`, "POST /a?b=c " + host + "|sluice|text/plain; charset=utf-8||x\ny"},
-		{"JSON", `,"body":{"n":9007199254740993}`, "POST /a?b=c " + host + `|sluice|application/json||{"n":9007199254740993}`},
+		{"JSON", `,"body":{"n":9007199254740993}`, "POST /a?b=c " + host +
+			`|sluice|application/json||{"n":9007199254740993}`},
 		{"false is a body", `,"body":false`, "POST /a?b=c " + host + "|sluice|application/json||false"},
 		{"empty text is a body", `,"body":""`, "POST /a?b=c " + host + "|sluice|text/plain; charset=utf-8||"},
 		{"null is none", `,"body":null`, "GET /a?b=c " + host + "|sluice|||"},

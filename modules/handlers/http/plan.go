@@ -39,7 +39,8 @@ func (w *with) plan() (*plan, error) {
 		return nil, err
 	}
 	p := &plan{
-		method: strings.ToUpper(w.Method), url: u, headers: w.Headers, timeout: timeout, expected: w.ExpectStatus, maxBytes: w.limit(),
+		method: strings.ToUpper(w.Method), url: u, headers: w.Headers, timeout: timeout, expected: w.ExpectStatus,
+		maxBytes: w.limit(),
 	}
 	if err := p.setBody(w.Body); err != nil {
 		return nil, err

@@ -63,14 +63,16 @@ func TestRedirectElsewhere(t *testing.T) {
 	const headers = `{"Authorization": "Bearer s3cr3t", "Cookie": "a=s3cr3t", "X-Api-Key": "s3cr3t", "PRIVATE-TOKEN": "s3cr3t", "Host": "s3cr3t.test", "Accept": "text/x"}`
 	withUser := func(u string) string { return strings.Replace(u, "://", "://me:s3cr3t@", 1) }
 	for name, c := range map[string]struct{ from, to string }{
-		"port": {withUser(base) + "/302", plain.URL + "/port"}, "host": {withUser(base) + "/307", strings.Replace(plain.URL, "127.0.0.1", "localhost", 1) + "/host"},
+		"port":   {withUser(base) + "/302", plain.URL + "/port"},
+		"host":   {withUser(base) + "/307", strings.Replace(plain.URL, "127.0.0.1", "localhost", 1) + "/host"},
 		"scheme": {withUser(secure.URL) + "/", plain.URL},
 	} {
 		to, *toPlain = c.to, nil
 		if _, err := do(t.Context(), h, fmt.Sprintf(`{"url": %q, "headers": %s}`, c.from, headers)); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if len(*toPlain) != 1 || (*toPlain)[0].header.Get("Accept") != "text/x" || (*toPlain)[0].header.Get("Referer") != "" ||
+		if len(*toPlain) != 1 || (*toPlain)[0].header.Get("Accept") != "text/x" ||
+			(*toPlain)[0].header.Get("Referer") != "" ||
 			strings.Contains(fmt.Sprint((*toPlain)[0].header), "s3cr3t") {
 			t.Errorf("%s: %+v", name, *toPlain)
 		}
@@ -112,8 +114,10 @@ func TestRedirectMethods(t *testing.T) {
 			if method == "POST" || method == "PUT" {
 				body = `, "body": "text"`
 			}
-			_, err := do(t.Context(), h, fmt.Sprintf(`{"url": "%s/%d", "method": %q, "headers": {"X-Key": "k"}%s}`, base, status, method, body))
-			if err != nil || got.method != want || (got.body != "") != (want == method && body != "") || got.header.Get("X-Key") != "k" || got.uri != "/done" {
+			_, err := do(t.Context(), h,
+				fmt.Sprintf(`{"url": "%s/%d", "method": %q, "headers": {"X-Key": "k"}%s}`, base, status, method, body))
+			if err != nil || got.method != want || (got.body != "") != (want == method && body != "") ||
+				got.header.Get("X-Key") != "k" || got.uri != "/done" {
 				t.Errorf("%d of %s: %v, %+v", status, method, err, got)
 			}
 			if want != method && got.header.Get("Content-Type") != "" {
@@ -153,7 +157,8 @@ func TestRetryAfter(t *testing.T) {
 		{500, "5", 0},
 		{404, "5", 0},
 	} {
-		_, err := do(t.Context(), h, fmt.Sprintf(`{"url": "%s/?status=%d&after=%s"}`, base, c.status, strings.ReplaceAll(c.after, " ", "+")))
+		_, err := do(t.Context(), h,
+			fmt.Sprintf(`{"url": "%s/?status=%d&after=%s"}`, base, c.status, strings.ReplaceAll(c.after, " ", "+")))
 		var later *tasks.RetryAfterError
 		got := time.Duration(0)
 		if errors.As(err, &later) {
@@ -162,7 +167,8 @@ func TestRetryAfter(t *testing.T) {
 		if got != c.want || err == nil {
 			t.Errorf("%d %q: %s, %v", c.status, c.after, got, err)
 		}
-		wants(t, err, map[bool]tasks.ErrorKind{true: tasks.KindPermanent, false: tasks.KindHTTP}[c.status == 404], "answered")
+		wants(t, err, map[bool]tasks.ErrorKind{true: tasks.KindPermanent, false: tasks.KindHTTP}[c.status == 404],
+			"answered")
 	}
 }
 
@@ -235,7 +241,10 @@ func TestCharsets(t *testing.T) {
 		{"application/json", "\ufeff{\"a\": 1.10}", `{"a":1.10}`, ""},
 		{"application/json", wide, `{"a":"é"}`, ""},
 		{"application/json; charset=latin1", `{"a": "` + latin + `"}`, `{"a":"café"}`, ""},
-		{"application/json", `{"n": 12345678901234567890, "m": 1.10, "e": 1e2}`, `{"n":12345678901234567890,"m":1.10,"e":1e2}`, ""},
+		{
+			"application/json", `{"n": 12345678901234567890, "m": 1.10, "e": 1e2}`,
+			`{"n":12345678901234567890,"m":1.10,"e":1e2}`, "",
+		},
 	} {
 		contentType, body = c.contentType, c.body
 		out, err := do(t.Context(), h, fmt.Sprintf(`{"url": %q}`, base))
@@ -275,9 +284,11 @@ func TestSecretsOfURLs(t *testing.T) {
 		}
 	})
 	user := strings.Replace(base, "://", "://me:s3cr3t@", 1)
-	for _, target := range []string{user + "/status", user + "/slow", user + "/loop", user + "/bad", user + "/cut", "http://me:s3cr3t@127.0.0.1:1/none"} {
+	for _, target := range []string{user + "/status", user + "/slow", user + "/loop", user + "/bad", user +
+		"/cut", "http://me:s3cr3t@127.0.0.1:1/none"} {
 		_, err := do(t.Context(), h, fmt.Sprintf(`{"url": "%s?api_key=s3cr3t&s3cr3t", "timeout": "300ms"}`, target))
-		if err == nil || strings.Contains(err.Error(), "s3cr3t") || strings.HasSuffix(target, "/bad") != strings.Contains(err.Error(), "Location") {
+		if err == nil || strings.Contains(err.Error(), "s3cr3t") ||
+			strings.HasSuffix(target, "/bad") != strings.Contains(err.Error(), "Location") {
 			t.Errorf("%s: %v", target, err)
 		}
 	}

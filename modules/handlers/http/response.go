@@ -61,8 +61,9 @@ func read(resp *nethttp.Response, body *limitedBody) (*response, error) {
 	}
 	if !ok || !json.Valid(text) {
 		// The body may be a proxy's error page or truncated. The next attempt may get the right one.
-		return nil, tasks.WithKind(tasks.KindHTTP, fmt.Errorf("the answer says that it is JSON and is not: it starts with %q",
-			tasks.SanitizeText(string(text[:min(len(text), errorStart)]), errorStart)))
+		return nil, tasks.WithKind(tasks.KindHTTP,
+			fmt.Errorf("the answer says that it is JSON and is not: it starts with %q",
+				tasks.SanitizeText(string(text[:min(len(text), errorStart)]), errorStart)))
 	}
 	a.Body = json.RawMessage(text)
 	return a, nil

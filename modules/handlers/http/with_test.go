@@ -13,12 +13,15 @@ func TestCheckAccepts(t *testing.T) {
 	for name, with := range map[string]map[string]any{
 		"least": {"url": "https://example.com/a?b=c"},
 		"all": {
-			"url": "http://[::1]:80", "method": "get", "headers": map[string]any{"A": "b", "n": 1, "t": true}, "body": []any{1}, "timeout": "1m30s",
+			"url": "http://[::1]:80", "method": "get", "headers": map[string]any{"A": "b", "n": 1, "t": true},
+			"body": []any{1}, "timeout": "1m30s",
 			"expect_status": []any{200, 304}, "save_as": "a/b.csv", "max_bytes": 1,
 		},
 		"expressions": {
-			"url": "${{ input.base }}/x", "method": "${{ input.m }}", "headers": map[string]any{"Authorization": "Bearer ${{ input.t }}"},
-			"timeout": "${{ input.s }}s", "expect_status": []any{"${{ input.code }}"}, "save_as": "${{ input.day }}.csv", "max_bytes": "${{ input.n }}",
+			"url": "${{ input.base }}/x", "method": "${{ input.m }}",
+			"headers": map[string]any{"Authorization": "Bearer ${{ input.t }}"},
+			"timeout": "${{ input.s }}s", "expect_status": []any{"${{ input.code }}"},
+			"save_as": "${{ input.day }}.csv", "max_bytes": "${{ input.n }}",
 		},
 		"absent": {"url": "http://a", "headers": nil, "save_as": nil, "max_bytes": nil},
 	} {
@@ -74,7 +77,8 @@ func TestMistakes(t *testing.T) {
 		with := map[string]any{"url": "http://127.0.0.1:1"}
 		with[m.field] = m.value
 		var field *tasks.FieldError
-		if err := New().Check(with); !errors.As(err, &field) || field.Field != m.field || !strings.Contains(field.Msg, m.says) {
+		if err := New().Check(with); !errors.As(err, &field) || field.Field != m.field ||
+			!strings.Contains(field.Msg, m.says) {
 			t.Errorf("check %s %q: got %v, want %q", m.field, m.value, err, m.says)
 		}
 		raw, err := json.Marshal(with)

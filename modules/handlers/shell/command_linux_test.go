@@ -34,14 +34,23 @@ func TestShells(t *testing.T) {
 		failure             string // start of the error of kind exit
 	}{
 		{"a failing line ends sh", "", "echo a\nfalse\necho b", "a\n", "exit code 1"},
-		{"so it does by name", "sh", "cd /no/such/directory\necho b", "", "exit code 2: sh: 1: cd: can't cd to /no/such/directory"},
+		{
+			"so it does by name", "sh", "cd /no/such/directory\necho b", "",
+			"exit code 2: sh: 1: cd: can't cd to /no/such/directory",
+		},
 		{"a condition may fail", "", "if false; then :; fi; false || echo b", "b\n", ""},
 		{"bash", "bash", `a=(x y); echo "${a[1]}"`, "y\n", ""},
 		{"a failing line ends bash", "bash", "false\necho b", "", "exit code 1"},
-		{"pipefail", "bash", "cat /no/such | sort\necho b", "", "exit code 1: cat: /no/such: No such file or directory"},
+		{
+			"pipefail", "bash", "cat /no/such | sort\necho b", "",
+			"exit code 1: cat: /no/such: No such file or directory",
+		},
 		{"python", "python", "import sys\nfor i in range(2):\n    print(i)", "0\n1\n", ""},
 		{"python fails", "python", "raise KeyError('amount')", "", "exit code 1:\nTraceback"},
-		{"template", "sh -eu {0}", "echo a\necho $0 | sed 's/.*-//;s,.*/,,'\necho $NOPE", "a\nscript\n", "exit code 2: "},
+		{
+			"template", "sh -eu {0}", "echo a\necho $0 | sed 's/.*-//;s,.*/,,'\necho $NOPE", "a\nscript\n",
+			"exit code 2: ",
+		},
 		{"template with the file twice", "echo {0}{0}", "x", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -93,7 +102,8 @@ func TestWorkingDirectory(t *testing.T) {
 		filepath.Join(dir, "file"): "is not a directory",
 	} {
 		_, err := handler(t).Run(t.Context(), callWith(t, with{Script: "true", WorkingDirectory: path}))
-		if err == nil || !strings.HasPrefix(err.Error(), "working_directory: ") || !strings.Contains(err.Error(), problem) || kindOf(err) != "" {
+		if err == nil || !strings.HasPrefix(err.Error(), "working_directory: ") ||
+			!strings.Contains(err.Error(), problem) || kindOf(err) != "" {
 			t.Errorf("got %v, want %s", err, problem)
 		}
 	}
@@ -110,7 +120,8 @@ func TestEnvFile(t *testing.T) {
 		return path
 	}
 	base := write("base.env", "\ufeff# comment\n\nPLAIN=a b # rest\r\nexport HASH=a#b\nSINGLE='a $x \\n' # rest\n"+
-		`DOUBLE="a\n\"b\" \$x \z"`+"\nEMPTY=\nNONE= # nothing\nOVER=base\nTASK=file\nSLUICE_DATABASE_URL=sqlite://own.db\nSLUICE_ATTEMPT=9")
+		`DOUBLE="a\n\"b\" \$x \z"`+
+		"\nEMPTY=\nNONE= # nothing\nOVER=base\nTASK=file\nSLUICE_DATABASE_URL=sqlite://own.db\nSLUICE_ATTEMPT=9")
 	over := write("over.env", "OVER = second")
 	c := callWith(t, with{
 		Script:  `for n in PLAIN HASH SINGLE DOUBLE EMPTY NONE OVER TASK SLUICE_DATABASE_URL SLUICE_ATTEMPT; do eval "printf '%s=%s|' $n \"\$$n\""; done`,
@@ -120,7 +131,8 @@ func TestEnvFile(t *testing.T) {
 	if _, err := handler(t).Run(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	want := "PLAIN=a b|HASH=a#b|SINGLE=a $x \\n|DOUBLE=a\n\"b\" $x \\z|EMPTY=|NONE=|OVER=second|TASK=task|SLUICE_DATABASE_URL=sqlite://own.db|SLUICE_ATTEMPT=1|"
+	want := "PLAIN=a b|HASH=a#b|SINGLE=a $x \\n|DOUBLE=a\n\"b\" $x " +
+		"\\z|EMPTY=|NONE=|OVER=second|TASK=task|SLUICE_DATABASE_URL=sqlite://own.db|SLUICE_ATTEMPT=1|"
 	if diff := cmp.Diff(want, printed(t, c)); diff != "" {
 		t.Error(diff)
 	}
@@ -134,7 +146,8 @@ func TestEnvFile(t *testing.T) {
 	} {
 		bad := write("bad.env", text)
 		_, err := handler(t).Run(t.Context(), callWith(t, with{Script: "true", EnvFile: []string{bad}}))
-		if err == nil || !strings.HasPrefix(err.Error(), "env_file: ") || !strings.Contains(err.Error(), problem) || strings.Contains(err.Error(), "secret") {
+		if err == nil || !strings.HasPrefix(err.Error(), "env_file: ") || !strings.Contains(err.Error(), problem) ||
+			strings.Contains(err.Error(), "secret") {
 			t.Errorf("%.20q: got %v, want %s", text, err, problem)
 		}
 	}
@@ -148,8 +161,10 @@ func TestEnvFile(t *testing.T) {
 
 func TestEnvironmentPolicy(t *testing.T) {
 	variables := []string{
-		"PATH=p", "HOME=h", "USER=u", "LANG=l", "LC_ALL=c", "LC_TIME=t", "TZ=z", "TMPDIR=/t", "http_proxy=1", "HTTPS_PROXY=2", "NO_PROXY=3",
-		"SLUICE_DATABASE_URL=postgres://u:secret@h/d", "SLUICE_LIMIT=3", "PGPASSWORD=secret", "PGPASSFILE=f", "PGHOST=h", "AWS_KEY=secret", "=odd",
+		"PATH=p", "HOME=h", "USER=u", "LANG=l", "LC_ALL=c", "LC_TIME=t", "TZ=z", "TMPDIR=/t", "http_proxy=1",
+		"HTTPS_PROXY=2", "NO_PROXY=3",
+		"SLUICE_DATABASE_URL=postgres://u:secret@h/d", "SLUICE_LIMIT=3", "PGPASSWORD=secret", "PGPASSFILE=f",
+		"PGHOST=h", "AWS_KEY=secret", "=odd",
 	}
 	declared := slices.Clone(variables[:11])
 	for _, c := range []struct {
@@ -158,15 +173,26 @@ func TestEnvironmentPolicy(t *testing.T) {
 		want []string
 	}{
 		{"declared", Environment{}, declared},
-		{"named", Environment{Pass: []string{"AWS_*", "PGPASSWORD", "SLUICE_*", "S*"}}, append(slices.Clone(declared), "PGPASSWORD=secret", "AWS_KEY=secret")},
+		{
+			"named",
+			Environment{Pass: []string{"AWS_*", "PGPASSWORD", "SLUICE_*", "S*"}},
+			append(slices.Clone(declared), "PGPASSWORD=secret", "AWS_KEY=secret"),
+		},
 		{"all", Environment{All: true}, append(slices.Clone(declared), "PGHOST=h", "AWS_KEY=secret", "=odd")},
-		{"all and named", Environment{All: true, Pass: []string{"PGPASSFILE"}}, append(slices.Clone(declared), "PGPASSFILE=f", "PGHOST=h", "AWS_KEY=secret", "=odd")},
+		{
+			"all and named",
+			Environment{All: true, Pass: []string{"PGPASSFILE"}},
+			append(slices.Clone(declared), "PGPASSFILE=f", "PGHOST=h", "AWS_KEY=secret", "=odd"),
+		},
 	} {
 		if diff := cmp.Diff(c.want, c.e.of(variables)); diff != "" {
 			t.Errorf("%s: %s", c.name, diff)
 		}
 	}
-	for pattern, good := range map[string]bool{"A": true, "A_*": true, "*": true, "": false, "A=b": false, "A*b": false, "SLUICE_X": false, "SLUICE_*": false} {
+	for pattern, good := range map[string]bool{
+		"A": true, "A_*": true, "*": true, "": false, "A=b": false, "A*b": false,
+		"SLUICE_X": false, "SLUICE_*": false,
+	} {
 		if err := CheckPass(pattern); (err == nil) != good {
 			t.Errorf("%q: %v", pattern, err)
 		}

@@ -10,7 +10,8 @@ import (
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{
-		"": "", " \r\n\t": "", "\ufeff": "", "\ufeff{\"a\": 1.10}\r\n": `{"a": 1.10}`, "{\r\n\"a\": 12345678901234567890}\r\n": "{\r\n\"a\": 12345678901234567890}",
+		"": "", " \r\n\t": "", "\ufeff": "", "\ufeff{\"a\": 1.10}\r\n": `{"a": 1.10}`,
+		"{\r\n\"a\": 12345678901234567890}\r\n": "{\r\n\"a\": 12345678901234567890}",
 	} {
 		got, err := document([]byte(raw))
 		if err != nil || string(got) != want {

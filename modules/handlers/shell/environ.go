@@ -42,7 +42,8 @@ func CheckPass(pattern string) error {
 	case pattern == "" || strings.ContainsAny(name, "=*\x00 \t\n"):
 		return fmt.Errorf("%q is not the name of a variable or a prefix with * at its end", pattern)
 	case strings.HasPrefix(name, ownPrefix):
-		return errors.New("sluice's own settings are not passed on: a task that needs one declares it in env or env_file")
+		return errors.New("sluice's own settings are not passed on: a task that needs one declares it in env " +
+			"or env_file")
 	}
 	return nil
 }
@@ -146,5 +147,6 @@ func (h *Handler) environ(call *tasks.Attempt, in *with, files *exchange) ([]str
 
 // marks returns the variables that identify the processes of an attempt.
 func marks(call *tasks.Attempt) []string {
-	return []string{"SLUICE_TASK_EXECUTION_ID=" + call.TaskExecutionID.String(), "SLUICE_ATTEMPT=" + strconv.Itoa(call.Number)}
+	return []string{"SLUICE_TASK_EXECUTION_ID=" + call.TaskExecutionID.String(), "SLUICE_ATTEMPT=" +
+		strconv.Itoa(call.Number)}
 }

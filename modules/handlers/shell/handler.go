@@ -163,8 +163,9 @@ func (in *with) startError(err error) error {
 	case missing:
 		return tasks.NonRetryable(fmt.Errorf("find the shell: %w", err))
 	case errors.Is(err, syscall.E2BIG):
-		return tasks.NonRetryable(fmt.Errorf("start command: the script or a value in its environment is too long for this system, "+
-			"large values can be read from the file $SLUICE_INPUT: %w", err))
+		return tasks.NonRetryable(
+			fmt.Errorf("start command: the script or a value in its environment is too long for this system, "+
+				"large values can be read from the file $SLUICE_INPUT: %w", err))
 	}
 	return fmt.Errorf("start command: %w", err)
 }
@@ -175,7 +176,8 @@ func KillAll() { commands.killAll() }
 
 // SelfTest runs a command that does nothing, in the same way as a task's command.
 func (h *Handler) SelfTest(ctx context.Context) error {
-	_, err := h.Run(ctx, &tasks.Attempt{With: json.RawMessage(`{"script":":"}`), Stdout: io.Discard, Stderr: io.Discard})
+	_, err := h.Run(ctx,
+		&tasks.Attempt{With: json.RawMessage(`{"script":":"}`), Stdout: io.Discard, Stderr: io.Discard})
 	return err
 }
 

@@ -39,7 +39,9 @@ func TestCheck(t *testing.T) {
 }
 
 func TestOutput(t *testing.T) {
-	largest := fmt.Sprintf(`printf '"' >$SLUICE_OUTPUT; head -c %d /dev/zero | tr '\0' x >>$SLUICE_OUTPUT; printf '"' >>$SLUICE_OUTPUT`, tasks.MaxOutput-2)
+	largest := fmt.Sprintf(
+		`printf '"' >$SLUICE_OUTPUT; head -c %d /dev/zero | tr '\0' x >>$SLUICE_OUTPUT; printf '"' >>$SLUICE_OUTPUT`,
+		tasks.MaxOutput-2)
 	for _, c := range []struct {
 		name, script string
 		want         string // the output
@@ -49,7 +51,10 @@ func TestOutput(t *testing.T) {
 		{"white space", `echo >"$SLUICE_OUTPUT"`, "", ""},
 		{"removed", `rm "$SLUICE_OUTPUT"`, "", ""},
 		{"null", `echo null >"$SLUICE_OUTPUT"`, "", ""},
-		{"object", `echo '{"a": [1, 9007199254740993, "<é>"]}' >"$SLUICE_OUTPUT"`, `{"a":[1,9007199254740993,"<é>"]}`, ""},
+		{
+			"object", `echo '{"a": [1, 9007199254740993, "<é>"]}' >"$SLUICE_OUTPUT"`, `{"a":[1,9007199254740993,"<é>"]}`,
+			"",
+		},
 		{"scalar", `echo 12 >"$SLUICE_OUTPUT"`, "12", ""},
 		{"replaced", `echo true >"$SLUICE_OUTPUT.new"; mv "$SLUICE_OUTPUT.new" "$SLUICE_OUTPUT"`, "true", ""},
 		{"largest", largest, `"` + strings.Repeat("x", tasks.MaxOutput-2) + `"`, ""},
@@ -73,7 +78,8 @@ func TestOutput(t *testing.T) {
 			switch {
 			case c.problem == "" && err != nil:
 				t.Error(err)
-			case c.problem != "" && (kindOf(err) != tasks.KindInvalidOutput || !strings.Contains(err.Error(), c.problem) || len(err.Error()) > 400):
+			case c.problem != "" && (kindOf(err) != tasks.KindInvalidOutput ||
+				!strings.Contains(err.Error(), c.problem) || len(err.Error()) > 400):
 				t.Errorf("got %v, want an invalid output: %s", err, c.problem)
 			}
 		})
@@ -141,7 +147,8 @@ func TestAttemptDirectory(t *testing.T) {
 	if diff := cmp.Diff("700\n600\n600\n", printed(t, c)); diff != "" {
 		t.Error(diff)
 	}
-	if left := entries(t, filepath.Join(base, workerPrefix+"*", "*")); len(left) != 1 || filepath.Base(left[0]) != lockName {
+	if left := entries(t, filepath.Join(base, workerPrefix+"*", "*")); len(left) != 1 ||
+		filepath.Base(left[0]) != lockName {
 		t.Errorf("left behind by the attempt: %v", left)
 	}
 	if err := h.Close(); err != nil {
@@ -168,10 +175,12 @@ func TestFailure(t *testing.T) {
 		{"no such program", `no-such-program`, "exit code 127: sh: 1: no-such-program: not found"},
 		{"many lines", `for i in $(seq 30); do echo "line $i"; done >&2; exit 1`, "exit code 1:" + numbered(11, 30)},
 		{"bytes", `printf 'a\000b\377c' >&2; exit 1`, "exit code 1: ab?c"},
-		{"long line", `head -c 100000 /dev/zero | tr '\0' x >&2; exit 1`, "exit code 1: " + strings.Repeat("x", lastBytes)},
+		{"long line", `head -c 100000 /dev/zero | tr '\0' x >&2; exit 1`, "exit code 1: " +
+			strings.Repeat("x", lastBytes)},
 		{
 			"long lines", `for i in $(seq 9); do head -c 1000 /dev/zero | tr '\0' $i; echo; done >&2; exit 1`,
-			"exit code 1:\n" + strings.Repeat("6", 1000) + "\n" + strings.Repeat("7", 1000) + "\n" + strings.Repeat("8", 1000) + "\n" + strings.Repeat("9", 1000),
+			"exit code 1:\n" + strings.Repeat("6", 1000) + "\n" + strings.Repeat("7", 1000) + "\n" +
+				strings.Repeat("8", 1000) + "\n" + strings.Repeat("9", 1000),
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -227,14 +236,21 @@ func TestNothingToReadFromStdin(t *testing.T) {
 
 func TestPermanent(t *testing.T) {
 	for name, prepare := range map[string]func(*tasks.Attempt){
-		"NUL in the script":    func(c *tasks.Attempt) { c.With = json.RawMessage(`{"script":"echo \u0000"}`) },
-		"NUL in a value":       func(c *tasks.Attempt) { c.Env = map[string]string{"A": "b\x00c"} },
-		"name with =":          func(c *tasks.Attempt) { c.Env = map[string]string{"A=B": "c"} },
-		"name is empty":        func(c *tasks.Attempt) { c.Env = map[string]string{"": "c"} },
-		"value too long":       func(c *tasks.Attempt) { c.Env = map[string]string{"A": strings.Repeat("x", 1<<20)} },
-		"script too long":      func(c *tasks.Attempt) { c.With = json.RawMessage(`{"script":"` + strings.Repeat("#", 1<<20) + `"}`) },
-		"input is no object":   func(c *tasks.Attempt) { c.Input = json.RawMessage(`[1]`) },
-		"output is no JSON":    func(c *tasks.Attempt) { c.Needs = map[string]json.RawMessage{"a": json.RawMessage(`{`)} },
+		"NUL in the script": func(c *tasks.Attempt) { c.With = json.RawMessage(`{"script":"echo \u0000"}`) },
+		"NUL in a value":    func(c *tasks.Attempt) { c.Env = map[string]string{"A": "b\x00c"} },
+		"name with =":       func(c *tasks.Attempt) { c.Env = map[string]string{"A=B": "c"} },
+		"name is empty":     func(c *tasks.Attempt) { c.Env = map[string]string{"": "c"} },
+		"value too long":    func(c *tasks.Attempt) { c.Env = map[string]string{"A": strings.Repeat("x", 1<<20)} },
+		"script too long": func(c *tasks.Attempt) {
+			c.With = json.RawMessage(`{"script":"` +
+				strings.Repeat("#", 1<<20) + `"}`)
+		},
+		"input is no object": func(c *tasks.Attempt) { c.Input = json.RawMessage(`[1]`) },
+		"output is no JSON": func(
+			c *tasks.Attempt,
+		) {
+			c.Needs = map[string]json.RawMessage{"a": json.RawMessage(`{`)}
+		},
 		"with is not a script": func(c *tasks.Attempt) { c.With = json.RawMessage(`{"script":1}`) },
 	} {
 		c := call("true")

@@ -38,7 +38,8 @@ var commands spawners
 // start starts cmd and copies its output to the writers.
 func start(cmd *exec.Cmd, o owner, stdout, stderr io.Writer) (*process, error) {
 	p := &process{
-		cmd: cmd, owner: o, exited: make(chan struct{}), drained: make(chan struct{}), release: make(chan struct{}), result: make(chan error, 1),
+		cmd: cmd, owner: o, exited: make(chan struct{}), drained: make(chan struct{}), release: make(chan struct{}),
+		result: make(chan error, 1),
 	}
 	outR, outW, err := os.Pipe()
 	if err != nil {

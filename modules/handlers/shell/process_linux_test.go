@@ -139,7 +139,8 @@ func TestTimeoutKillsTheGroup(t *testing.T) {
 	r := run(t, ctx, patience, `sleep 1000 & echo $!; echo 'waiting for it' >&2; sleep 1000`)
 	grandchild := r.pid(t)
 	_, err := r.end(t)
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasSuffix(err.Error(), ": waiting for it") || kindOf(err) != "" {
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasSuffix(err.Error(), ": waiting for it") ||
+		kindOf(err) != "" {
 		t.Errorf("got %v, want the context's error with the last line", err)
 	}
 	gone(t, grandchild)
@@ -244,10 +245,14 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	once := func() {
-		for script, ctx := range map[string]context.Context{"true": t.Context(), "exit 1": t.Context(), "sleep 9": ctx} {
+		for script, ctx := range map[string]context.Context{
+			"true": t.Context(), "exit 1": t.Context(),
+			"sleep 9": ctx,
+		} {
 			_, _ = h.Run(ctx, call(script))
 		}
-		_, _ = h.Run(t.Context(), &tasks.Attempt{With: call("true").With, Env: map[string]string{"A": strings.Repeat("x", 1<<20)}})
+		_, _ = h.Run(t.Context(),
+			&tasks.Attempt{With: call("true").With, Env: map[string]string{"A": strings.Repeat("x", 1<<20)}})
 	}
 	once()
 	before := count()

@@ -112,7 +112,8 @@ func newRoot(base string) (*root, error) {
 		err = os.Rename(temporary, path)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock the worker's directory: %w", err), lock.Close(), os.RemoveAll(temporary))
+		return nil, errors.Join(fmt.Errorf("lock the worker's directory: %w", err), lock.Close(),
+			os.RemoveAll(temporary))
 	}
 	return &root{path, lock}, nil
 }

@@ -26,7 +26,8 @@ func entries(t *testing.T, pattern string) []string {
 func worker(t *testing.T, base string) (p *exec.Cmd, directory string) {
 	t.Helper()
 	p = exec.Command(os.Args[0])
-	p.Env = append(os.Environ(), "TMPDIR="+base, workerScript+`=dirname $SLUICE_OUTPUT; while :; do read line </dev/null || :; done`)
+	p.Env = append(os.Environ(), "TMPDIR="+base, workerScript+
+		`=dirname $SLUICE_OUTPUT; while :; do read line </dev/null || :; done`)
 	out, err := p.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -44,7 +44,10 @@ func (w *Wait) poll(ctx context.Context, in waitWith, now time.Time) (pollResult
 func (w *Wait) ask(ctx context.Context, in waitWith, now time.Time) (pollResult, error) {
 	limited, cancel := context.WithTimeout(ctx, in.timeout())
 	defer cancel()
-	request := web.Request{Method: http.MethodGet, URL: in.URL.url, Header: http.Header{"User-Agent": {userAgent}}, Expects: in.wanted}
+	request := web.Request{
+		Method: http.MethodGet, URL: in.URL.url, Header: http.Header{"User-Agent": {userAgent}},
+		Expects: in.wanted,
+	}
 	resp, err := web.Do(limited, w.transport, request)
 	name := redact.Request(in.URL.url)
 	switch {

@@ -68,7 +68,8 @@ func TestSecretsOfURLs(t *testing.T) {
 		var list []definition.Task
 		for name, url := range urls {
 			url += "?token=" + secret + "&" + secret + "#" + secret
-			list = append(list, task(name, "wait", `{"url": "`+url+`", "every": "1m", "for": "2s", "timeout": "100ms"}`))
+			list = append(list, task(name, "wait", `{"url": "`+url+
+				`", "every": "1m", "for": "2s", "timeout": "100ms"}`))
 		}
 		core, logs := observer.New(zapcore.DebugLevel)
 		work(t, s, zap.New(core))
@@ -170,7 +171,8 @@ func TestSecretsOfInvalidURLs(t *testing.T) {
 	w := wait.NewWait()
 	t.Cleanup(w.Close)
 	for _, url := range []string{
-		`"http://h:s3cr3t/"`, `"http://me:s3cr3t@x:port"`, `"http://me:s3cr3t @x"`, `"http://me:s3cr3t@x/%zz?token=s3cr3t"`,
+		`"http://h:s3cr3t/"`, `"http://me:s3cr3t@x:port"`, `"http://me:s3cr3t @x"`,
+		`"http://me:s3cr3t@x/%zz?token=s3cr3t"`,
 		`"ftp://me:s3cr3t@x"`, `"http://me:s3cr3t@"`, `"http://x?sig=s3cr3t\u0001"`,
 		`["http://me:s3cr3t@x"]`, `{"s3cr3t": "s3cr3t"}`,
 	} {

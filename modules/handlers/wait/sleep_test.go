@@ -28,15 +28,18 @@ func TestSleep(t *testing.T) {
 	each(t, func(t *testing.T, s *enginetest.Stack) {
 		ctx := context.Background()
 		at := s.DB.Now().Add(8 * time.Second).UTC().Format(time.RFC3339)
-		def := s.Define(t, "sleepers", task("nap", "sleep", `{"duration": "250ms"}`), task("alarm", "sleep", `{"until": "`+at+`"}`),
-			task("nothing", "sleep", `{"duration": "0"}`), task("past", "sleep", `{"until": "2001-02-03T04:05:06+02:00"}`))
+		def := s.Define(t, "sleepers", task("nap", "sleep", `{"duration": "250ms"}`),
+			task("alarm", "sleep", `{"until": "`+at+`"}`),
+			task("nothing", "sleep", `{"duration": "0"}`),
+			task("past", "sleep", `{"until": "2001-02-03T04:05:06+02:00"}`))
 		s.Work(t, ctx, workers.Config{Slots: 2})
 		id := s.Start(t, ctx, def, "")
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
 			t.Fatalf("status %s", e.Status)
 		}
 		for name, want := range map[string]string{
-			"nap": slept, "alarm": slept, "nothing": "created marked_ready claimed started completed", "past": "created marked_ready claimed started completed",
+			"nap": slept, "alarm": slept, "nothing": "created marked_ready claimed started completed",
+			"past": "created marked_ready claimed started completed",
 		} {
 			types, list := history(t, s, id, name)
 			if types != want {
@@ -78,7 +81,8 @@ func TestSleepersHoldNoSlot(t *testing.T) {
 		for i := range 10 {
 			list = append(list, task(fmt.Sprintf("sleeper%d", i), "sleep", `{"duration": "1h"}`))
 		}
-		list = append(list, task("long", "sleep", `{"duration": "2100000h"}`), task("rare", "wait", `{"file": "/nowhere/parcel", "every": "2100000h"}`))
+		list = append(list, task("long", "sleep", `{"duration": "2100000h"}`),
+			task("rare", "wait", `{"file": "/nowhere/parcel", "every": "2100000h"}`))
 		order := engine.ControlRequest{ID: s.Start(t, ctx, s.Define(t, "crowd", list...), ""), Actor: "test"}
 		s.Work(t, ctx, workers.Config{Slots: 1})
 		urgent := s.Start(t, ctx, s.Define(t, "urgent", task("now", "scripted", "{}")), "")
@@ -124,7 +128,8 @@ func TestSleepIsNotBegunAnew(t *testing.T) {
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Completed {
 			t.Fatalf("status %s", e.Status)
 		}
-		const want = "created marked_ready claimed started deferred claimed resumed started reset claimed started completed"
+		const want = "created marked_ready claimed started deferred claimed resumed started reset claimed started " +
+			"completed"
 		if types, _ := history(t, s, id, "nap"); types != want {
 			t.Errorf("history: %s", types)
 		}
@@ -146,7 +151,8 @@ func dieWith(t *testing.T, s *enginetest.Stack, handler string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		claims, err := s.Engine.Claim(ctx, engine.ClaimRequest{Worker: worker.ID, LeaseExpiresAt: renewed.ExpiresAt, Want: want})
+		claims, err := s.Engine.Claim(ctx,
+			engine.ClaimRequest{Worker: worker.ID, LeaseExpiresAt: renewed.ExpiresAt, Want: want})
 		if err != nil {
 			t.Fatal(err)
 		}

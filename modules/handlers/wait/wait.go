@@ -111,7 +111,8 @@ func (w *Wait) run(ctx context.Context, in waitWith) (*waited, error) {
 		most := time.Duration(*in.For)
 		end := begun.Add(most)
 		if !now.Before(end) {
-			return nil, tasks.NonRetryableKind(tasks.KindTimeout, fmt.Errorf("waited %s in vain: %s", most, found.reason))
+			return nil, tasks.NonRetryableKind(tasks.KindTimeout,
+				fmt.Errorf("waited %s in vain: %s", most, found.reason))
 		}
 		if next.After(end) {
 			next = end // the last poll is at the end of the time

@@ -34,7 +34,8 @@ func TestWaitForFile(t *testing.T) {
 		}
 		s.Work(t, ctx, workers.Config{Slots: 1})
 		id := s.Start(t, ctx, s.Define(t, "post", task("parcel", "wait", string(with))), "")
-		dbtest.Eventually(t, "a second look", func() bool { types, _ := history(t, s, id, "parcel"); return strings.Count(types, "deferred") >= 2 })
+		dbtest.Eventually(t, "a second look",
+			func() bool { types, _ := history(t, s, id, "parcel"); return strings.Count(types, "deferred") >= 2 })
 		_, list := history(t, s, id, "parcel")
 		if why := field(t, list[4], "reason"); why != `file "`+path+`" is not there yet` {
 			t.Errorf("reason: %v", why)
@@ -82,19 +83,22 @@ func TestWaitForURL(t *testing.T) {
 		url := strings.Replace(server.URL, "http://", "http://me:secret@", 1)
 		def := s.Define(t, "services", task("up", "wait", `{"url": "`+url+`", "every": "100ms"}`),
 			task("moved", "wait", `{"url": "`+url+`", "every": "100ms", "expect_status": [302, 307]}`),
-			task("gone", "wait", `{"url": "http://me:secret@127.0.0.1:1/", "every": "100ms", "for": "150ms", "timeout": "5s"}`))
+			task("gone", "wait",
+				`{"url": "http://me:secret@127.0.0.1:1/", "every": "100ms", "for": "150ms", "timeout": "5s"}`))
 		s.Work(t, ctx, workers.Config{Slots: 1})
 		id := s.Start(t, ctx, def, "")
 		if e := s.Wait(t, ctx, id); e.Status != pipelines.Failed {
 			t.Fatalf("status %s", e.Status)
 		}
 		for name, status := range map[string]string{"up": `"status":204`, "moved": `"status":302`} {
-			if x := read(t, s, id, name); x.Status != tasks.Completed || !strings.Contains(strings.ReplaceAll(string(x.Output), " ", ""), status) {
+			if x := read(t, s, id, name); x.Status != tasks.Completed ||
+				!strings.Contains(strings.ReplaceAll(string(x.Output), " ", ""), status) {
 				t.Errorf("%s is %s with %s, want %s", name, x.Status, x.Output, status)
 			}
 		}
 		gone := read(t, s, id, "gone")
-		if gone.Status != tasks.Failed || !strings.Contains(string(gone.Error), "waited 150ms in vain: GET http://xxxxx@127.0.0.1:1/: ") {
+		if gone.Status != tasks.Failed ||
+			!strings.Contains(string(gone.Error), "waited 150ms in vain: GET http://xxxxx@127.0.0.1:1/: ") {
 			t.Errorf("gone is %s: %s", gone.Status, gone.Error)
 		}
 		if list, _ := history(t, s, id, "up"); asked.Load() < 2 || !strings.Contains(list, "completed") {
@@ -113,7 +117,8 @@ func TestWaitLimit(t *testing.T) {
 		parcel.Retry = tasks.RetryPolicy{MaxAttempts: 3, Backoff: tasks.Fixed, Delay: time.Millisecond}
 		id := first.Start(t, ctx, first.Define(t, "post", parcel), "")
 		stop := first.Work(t, ctx, workers.Config{Slots: 1})
-		dbtest.Eventually(t, "the first look", func() bool { return read(t, first, id, "parcel").SubStatus == tasks.Deferred })
+		dbtest.Eventually(t, "the first look",
+			func() bool { return read(t, first, id, "parcel").SubStatus == tasks.Deferred })
 		stop()
 		dieWith(t, first, "wait") // the first handler could have kept the start in memory
 		w := wait.NewWait()
@@ -128,7 +133,8 @@ func TestWaitLimit(t *testing.T) {
 			t.Fatalf("history: %s", types)
 		}
 		failed := list[len(list)-1]
-		if kind, text := field(t, failed, "error_kind"), field(t, failed, "error"); kind != "timeout" || text != `waited 8s in vain: file "/nowhere/parcel" is not there yet` {
+		if kind, text := field(t, failed, "error_kind"), field(t, failed, "error"); kind != "timeout" ||
+			text != `waited 8s in vain: file "/nowhere/parcel" is not there yet` {
 			t.Errorf("failed with %v: %v", kind, text)
 		}
 		resume, err := time.Parse(time.RFC3339, field(t, list[4], "resume_at").(string))
@@ -182,7 +188,8 @@ func TestWaitEnds(t *testing.T) {
 		FirstStarted: func(context.Context) (time.Time, error) { return time.Now(), nil },
 	}
 	_, err := w.Run(t.Context(), call)
-	if err == nil || !strings.Contains(err.Error(), "did not answer within 50ms") || !strings.HasPrefix(err.Error(), "deferred until ") {
+	if err == nil || !strings.Contains(err.Error(), "did not answer within 50ms") ||
+		!strings.HasPrefix(err.Error(), "deferred until ") {
 		t.Errorf("its own timeout: %v", err)
 	}
 	call.With = json.RawMessage(`{"url": "` + server.URL + `"}`)

@@ -24,7 +24,10 @@ func TestCheck(t *testing.T) {
 		{"sleep", `{"duration": "1s", "until": "2027-01-31T09:00:00Z"}`, "expected one of duration and until"},
 		{"sleep", `{"duration": 30}`, "with.duration: is 30, expected a duration such as 30s"},
 		{"sleep", `{"duration": "-1s"}`, `with.duration: "-1s" is negative`},
-		{"sleep", `{"duration": "soon"}`, `with.duration: "soon" is not a duration: expected one such as 30s, 1h30m or 2d`},
+		{
+			"sleep", `{"duration": "soon"}`,
+			`with.duration: "soon" is not a duration: expected one such as 30s, 1h30m or 2d`,
+		},
 		{"sleep", `{"until": "2027-01-31"}`, `with.until: is "2027-01-31", expected an instant with its zone`},
 		{"sleep", `{"until": 3}`, "with.until: is 3, expected an instant"},
 		{"sleep", `{"durations": "1s"}`, "with.durations: unknown key"},
@@ -35,7 +38,10 @@ func TestCheck(t *testing.T) {
 		{"wait", `{"url": "http://me:secret@x:port"}`, "with.url: is not a URL"},
 		{"wait", `{"url": 3}`, "with.url: is a number, expected a string"},
 		{"wait", `{"url": "http://x", "expect_status": 99}`, "with.expect_status: 99 is not a status from 200 to 599"},
-		{"wait", `{"url": "http://x", "expect_status": []}`, "with.expect_status: is [], expected a status such as 200 or a list of them"},
+		{
+			"wait", `{"url": "http://x", "expect_status": []}`,
+			"with.expect_status: is [], expected a status such as 200 or a list of them",
+		},
 		{"wait", `{"url": "http://x", "expect_status": "ok"}`, "with.expect_status: is \"ok\", expected a status"},
 		{"wait", `{"url": "http://x", "timeout": "0"}`, "with.timeout: is no time at all"},
 		{"wait", `{"file": "a", "every": "1ms"}`, "with.every: is shorter than 100ms"},
@@ -48,7 +54,8 @@ func TestCheck(t *testing.T) {
 		h := handlers[c.handler]
 		err := h.Check(with)
 		var mistake *tasks.FieldError
-		if !errors.As(err, &mistake) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
+		if !errors.As(err, &mistake) || !strings.Contains(err.Error(), c.want) ||
+			strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s %s: %v, want %q", c.handler, c.with, err, c.want)
 		}
 		_, err = h.Run(t.Context(), &tasks.Attempt{With: json.RawMessage(c.with), Now: time.Now, FirstStarted: now})
@@ -83,11 +90,18 @@ func TestCheckLeavesExpressions(t *testing.T) {
 	if err := wait.NewSleep().Check(map[string]any{"duration": later}); err != nil {
 		t.Error(err)
 	}
-	with := map[string]any{"url": later, "every": later, "for": later, "timeout": later, "expect_status": []any{200, later}}
+	with := map[string]any{
+		"url": later, "every": later, "for": later, "timeout": later,
+		"expect_status": []any{200, later},
+	}
 	if err := w.Check(with); err != nil {
 		t.Error(err)
 	}
-	_, err := w.Run(t.Context(), &tasks.Attempt{With: json.RawMessage(`{"url": "http://127.0.0.1:1", "expect_status": [200, null]}`), Now: time.Now, FirstStarted: now})
+	_, err := w.Run(t.Context(),
+		&tasks.Attempt{
+			With: json.RawMessage(`{"url": "http://127.0.0.1:1", "expect_status": [200, null]}`),
+			Now:  time.Now, FirstStarted: now,
+		})
 	if err == nil || !strings.Contains(err.Error(), "with.expect_status: an entry is null or 0") {
 		t.Errorf("null: %v", err)
 	}

@@ -26,7 +26,8 @@ func Decoded(resp *http.Response) (io.Reader, error) {
 			continue
 		case "gzip", "x-gzip", "deflate":
 		default:
-			return nil, fmt.Errorf("the answer is encoded as %q, which was not asked for: gzip and deflate can be read", coding)
+			return nil, fmt.Errorf("the answer is encoded as %q, which was not asked for: gzip and deflate can be read",
+				coding)
 		}
 		in := bufio.NewReader(body)
 		if _, err := in.Peek(1); err == io.EOF {

@@ -91,7 +91,8 @@ func (r *Request) send(ctx context.Context, transport http.RoundTripper) (*http.
 
 func redirects(status int) bool {
 	switch status {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect,
+		http.StatusPermanentRedirect:
 		return true
 	}
 	return false
@@ -112,7 +113,8 @@ func (r *Request) follow(resp *http.Response) error {
 	}
 	next.RawQuery = encodeQuery(next.RawQuery)
 	becomesGet := resp.StatusCode == http.StatusSeeOther && r.Method != http.MethodHead ||
-		r.Method == http.MethodPost && resp.StatusCode != http.StatusTemporaryRedirect && resp.StatusCode != http.StatusPermanentRedirect
+		r.Method == http.MethodPost && resp.StatusCode != http.StatusTemporaryRedirect &&
+			resp.StatusCode != http.StatusPermanentRedirect
 	if becomesGet {
 		r.Method, r.Body = http.MethodGet, nil
 		for name := range r.Header {

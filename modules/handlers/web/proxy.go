@@ -75,7 +75,8 @@ func parseProxy(value string) (string, error) {
 	u, err := url.Parse(value)
 	switch {
 	case err != nil:
-		return "", errors.New("is not a URL; in a user name or a password, percent-encode what is not a letter or a digit")
+		return "", errors.New(
+			"is not a URL; in a user name or a password, percent-encode what is not a letter or a digit")
 	case !slices.Contains(proxySchemes, u.Scheme):
 		return "", fmt.Errorf("has none of the schemes %s", strings.Join(proxySchemes, ", "))
 	case u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":

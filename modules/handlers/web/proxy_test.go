@@ -27,12 +27,30 @@ func TestProxies(t *testing.T) {
 		{"HTTPS_PROXY=http://p:1 no_proxy=a.example", secure, ""},
 		{"HTTP_PROXY=http://u:p4ss@p:1x", plain, "!the proxy in the worker's environment, HTTP_PROXY, is not a URL"},
 		{"http_proxy=http://u:p4ss%zz@p:1", plain, "!the proxy in the worker's environment, http_proxy, is not a URL"},
-		{"http_proxy=http://u:p4ss/word@p:1", plain, "!the proxy in the worker's environment, http_proxy, is not a URL"},
-		{"https_proxy=http://u:1/p4ss@p:1", secure, "!the proxy in the worker's environment, https_proxy, is not of the form"},
-		{"https_proxy=http://u:1?p4ss@p:1", secure, "!the proxy in the worker's environment, https_proxy, is not of the form"},
-		{"https_proxy=http://u:1#p4ss@p:1", secure, "!the proxy in the worker's environment, https_proxy, is not of the form"},
-		{"https_proxy=ftp://u:p4ss@p:1", secure, "!the proxy in the worker's environment, https_proxy, has none of the schemes http,"},
-		{"https_proxy=http://u:p4ss@", secure, "!the proxy in the worker's environment, https_proxy, is not of the form"},
+		{
+			"http_proxy=http://u:p4ss/word@p:1", plain,
+			"!the proxy in the worker's environment, http_proxy, is not a URL",
+		},
+		{
+			"https_proxy=http://u:1/p4ss@p:1", secure,
+			"!the proxy in the worker's environment, https_proxy, is not of the form",
+		},
+		{
+			"https_proxy=http://u:1?p4ss@p:1", secure,
+			"!the proxy in the worker's environment, https_proxy, is not of the form",
+		},
+		{
+			"https_proxy=http://u:1#p4ss@p:1", secure,
+			"!the proxy in the worker's environment, https_proxy, is not of the form",
+		},
+		{
+			"https_proxy=ftp://u:p4ss@p:1", secure,
+			"!the proxy in the worker's environment, https_proxy, has none of the schemes http,",
+		},
+		{
+			"https_proxy=http://u:p4ss@", secure,
+			"!the proxy in the worker's environment, https_proxy, is not of the form",
+		},
 		{"https_proxy=http://u:p4ss@p:1x", plain, ""},
 		{"http_proxy=http://u:p4ss@p:1x no_proxy=.example", plain, ""},
 		{"http_proxy=http://u:p4ss@p:1x", "http://127.0.0.1:1/", ""},
@@ -50,7 +68,8 @@ func TestProxies(t *testing.T) {
 		var failed *tasks.HandlerError
 		want, fails := strings.CutPrefix(c.want, "!")
 		switch {
-		case fails && (!errors.As(err, &failed) || failed.Kind != tasks.KindPermanent || !strings.HasPrefix(err.Error(), want)):
+		case fails && (!errors.As(err, &failed) || failed.Kind != tasks.KindPermanent ||
+			!strings.HasPrefix(err.Error(), want)):
 			t.Errorf("%s: got %v, %v", c.env, got, err)
 		case fails && strings.Contains(err.Error(), "p4ss"):
 			t.Errorf("%s: %v", c.env, err)

@@ -20,7 +20,10 @@ func TestCheckFillsDefaults(t *testing.T) {
 		Input: []definition.InputField{{Name: "x"}},
 		Tasks: []definition.Task{
 			{ID: "a", Uses: "echo", With: json.RawMessage(` { "b": 1.0, "a": "<" } `)},
-			{ID: "b", Run: "true", Retry: tasks.RetryPolicy{MaxAttempts: 3}, Timeout: time.Second, TriggerRule: definition.Always},
+			{
+				ID: "b", Run: "true", Retry: tasks.RetryPolicy{MaxAttempts: 3}, Timeout: time.Second,
+				TriggerRule: definition.Always,
+			},
 			{ID: "c", Run: "true", Retry: tasks.RetryPolicy{PermanentErrors: []tasks.ErrorKind{tasks.KindExit}}},
 			{ID: "d", Run: "true", Retry: tasks.RetryPolicy{MaxDelay: time.Millisecond}},
 		},
@@ -43,7 +46,8 @@ func TestCheckFillsDefaults(t *testing.T) {
 		}
 	}
 	a, b := &d.Tasks[0], &d.Tasks[1]
-	if a.TriggerRule != definition.AllSuccess || a.Timeout != definition.DefaultTimeout || string(a.With) != `{"a":"<","b":1.0}` {
+	if a.TriggerRule != definition.AllSuccess || a.Timeout != definition.DefaultTimeout ||
+		string(a.With) != `{"a":"<","b":1.0}` {
 		t.Errorf("%+v", a)
 	}
 	if b.TriggerRule != definition.Always || b.Timeout != time.Second || d.Input[0].Type != definition.TypeAny {
@@ -58,13 +62,18 @@ func TestCheckReportsPaths(t *testing.T) {
 	d := definition.Definition{
 		Timeout: -1,
 		Input: []definition.InputField{
-			{Name: "x", Type: "strin"}, {Name: "x"}, {Name: "", Type: "any"}, {Name: "d", Default: json.RawMessage("{")}, {Name: "e", Description: "a\xff"},
+			{Name: "x", Type: "strin"},
+			{Name: "x"},
+			{Name: "", Type: "any"},
+			{Name: "d", Default: json.RawMessage("{")},
+			{Name: "e", Description: "a\xff"},
 		},
 		Tasks: []definition.Task{
 			{ID: "a", Uses: "echo", With: json.RawMessage(`[1]`), Timeout: -1},
 			{ID: "b", Uses: "echo", With: json.RawMessage(`{`), Needs: []string{"a", "a", "b", "zz", ""}},
 			{ID: "c", Run: "a\x00b", Env: map[string]string{"A": "\x00"}, If: "\x00", Retry: tasks.RetryPolicy{
-				MaxAttempts: -1, Backoff: "sometimes", Delay: -1, MaxDelay: -2, Jitter: math.NaN(), PermanentErrors: []tasks.ErrorKind{"exit", "wrong"},
+				MaxAttempts: -1, Backoff: "sometimes", Delay: -1, MaxDelay: -2, Jitter: math.NaN(),
+				PermanentErrors: []tasks.ErrorKind{"exit", "wrong"},
 			}},
 			{ID: "d", Run: "a\xff", Retry: tasks.RetryPolicy{Delay: time.Hour, MaxDelay: time.Minute}},
 			{Uses: "fetch", With: json.RawMessage(`{"url":"u","headers":{"x":1},"retries":1.5}`)},
@@ -121,7 +130,10 @@ func TestCheckPlacesHandlersErrors(t *testing.T) {
 		if regErr != nil {
 			t.Fatal(regErr)
 		}
-		d := definition.Definition{Name: "p", Tasks: []definition.Task{{ID: "a", Uses: "complaining", With: json.RawMessage(with)}}}
+		d := definition.Definition{
+			Name:  "p",
+			Tasks: []definition.Task{{ID: "a", Uses: "complaining", With: json.RawMessage(with)}},
+		}
 		return d.Check(r).Error()
 	}
 	tests := []struct {

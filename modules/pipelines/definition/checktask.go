@@ -58,7 +58,8 @@ func (t *Task) check(r *decoder, i int, c HandlerSource) {
 	case !known(t.TriggerRule, Rules()):
 		r.add(at, r.suggest(string(t.TriggerRule), names(Rules())), "unknown trigger rule %q", t.TriggerRule)
 	case len(t.Needs) == 0 && t.TriggerRule.needsDependencies():
-		r.add(at, "say what it needs, or drop the rule", "%s can never hold for a task that needs nothing", t.TriggerRule)
+		r.add(at, "say what it needs, or drop the rule", "%s can never hold for a task that needs nothing",
+			t.TriggerRule)
 	}
 	if t.Timeout < 0 {
 		r.add(taskPath(i).key("timeout"), durationHint, "timeout is negative")
@@ -68,7 +69,8 @@ func (t *Task) check(r *decoder, i int, c HandlerSource) {
 		r.add(taskPath(i).key("queue"), tasks.QueueNameRule, "invalid queue name %.100q", t.Queue)
 	}
 	if !known(t.Priority, tasks.Priorities()) {
-		r.add(taskPath(i).key("priority"), r.suggest(string(t.Priority), names(tasks.Priorities())), "unknown priority %q", t.Priority)
+		r.add(taskPath(i).key("priority"), r.suggest(string(t.Priority), names(tasks.Priorities())),
+			"unknown priority %q", t.Priority)
 	}
 }
 
@@ -93,7 +95,8 @@ func (t *Task) checkRun(r *decoder, at *keyPath) {
 	t.checkCommand(r, at)
 	checkText(r, at.key("run"), "run", t.Run)
 	if len(t.Run) > maxRun {
-		r.add(at.key("run"), "put it into a file and run that", "run has %d bytes, more than the limit of %d", len(t.Run), maxRun)
+		r.add(at.key("run"), "put it into a file and run that", "run has %d bytes, more than the limit of %d",
+			len(t.Run), maxRun)
 	}
 	if t.With != nil {
 		r.add(at.key("with"), "a command is given values by env", "with belongs to uses, and the task has run")
@@ -209,7 +212,8 @@ func checkRetry(r *decoder, at *keyPath, p tasks.RetryPolicy) {
 	}
 	for i, kind := range p.PermanentErrors {
 		if !known(kind, tasks.ErrorKinds()) {
-			r.add(at.key("permanent_errors").at(i), r.suggest(string(kind), names(tasks.ErrorKinds())), "unknown kind of error %q", kind)
+			r.add(at.key("permanent_errors").at(i), r.suggest(string(kind), names(tasks.ErrorKinds())),
+				"unknown kind of error %q", kind)
 		}
 	}
 }

@@ -116,7 +116,8 @@ func (t *Task) checkExitCodes(r *decoder, at *keyPath) {
 	for i, s := range t.SkipExitCodes {
 		for _, p := range t.PermanentExitCodes {
 			if s.From <= p.To && p.From <= s.To {
-				r.add(at.key("skip_exit_codes").at(i), "", "skip_exit_codes %s and permanent_exit_codes %s overlap", s, p)
+				r.add(at.key("skip_exit_codes").at(i), "", "skip_exit_codes %s and permanent_exit_codes %s overlap",
+					s, p)
 			}
 		}
 	}

@@ -268,4 +268,5 @@ func (m *meter) render(v any) (string, error) {
 	return string(b), err
 }
 
-var errNull = errors.New(`the value is null, which is no text: write ?? for what is to stand there instead, such as ?? ""`)
+var errNull = errors.New(
+	`the value is null, which is no text: write ?? for what is to stand there instead, such as ?? ""`)

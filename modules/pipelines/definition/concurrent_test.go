@@ -25,7 +25,8 @@ tasks:
 				n := i*100 + j
 				v := values(fmt.Sprintf(`{"n":%d}`, n), map[string]string{"a": `{"x":1}`})
 				got, err := task(t, d, "b").Resolve(t.Context(), v)
-				if want := fmt.Sprintf(`{"v":[%d,"x1"]}`, n); err != nil || string(got.With) != want || got.Env["N"] != fmt.Sprint(n) {
+				if want := fmt.Sprintf(`{"v":[%d,"x1"]}`, n); err != nil || string(got.With) != want ||
+					got.Env["N"] != fmt.Sprint(n) {
 					t.Errorf("%s %v (%v), want %s", got.With, got.Env, err, want)
 				}
 				if ok, err := task(t, d, "b").Condition(v); err != nil || !ok {

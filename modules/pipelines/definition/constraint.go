@@ -54,7 +54,8 @@ func (f *InputField) checkConstraints(r *decoder, at *keyPath) {
 			return
 		}
 		if hint, ok := matches(f.Type, v); !ok {
-			r.add(at.key("choices").at(i), hint, "the choice %.100s is %s, and the field's type is %s", c, kindOf(v), f.Type)
+			r.add(at.key("choices").at(i), hint, "the choice %.100s is %s, and the field's type is %s", c, kindOf(v),
+				f.Type)
 		}
 	}
 	numeric := f.Type == TypeInteger || f.Type == TypeNumber
@@ -65,7 +66,8 @@ func (f *InputField) checkConstraints(r *decoder, at *keyPath) {
 		switch {
 		case bound.value == "":
 		case !numeric:
-			r.add(at.key(bound.name), "type: integer or type: number", "%s is for numbers, and the field's type is %s", bound.name, f.Type)
+			r.add(at.key(bound.name), "type: integer or type: number", "%s is for numbers, and the field's type is %s",
+				bound.name, f.Type)
 		case exactNumber(bound.value) == nil:
 			r.add(at.key(bound.name), "", "invalid %s %.100q", bound.name, bound.value)
 		}

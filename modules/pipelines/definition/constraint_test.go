@@ -61,7 +61,10 @@ func TestLabels(t *testing.T) {
 		{nil, ""},
 		{many, "labels: 17 labels are more than the limit of 16"},
 		{map[string]string{strings.Repeat("x", 64): ""}, "invalid label name"},
-		{map[string]string{"x": strings.Repeat("é", 257)}, "labels.x: the label x has 257 characters, more than the limit of 256"},
+		{
+			map[string]string{"x": strings.Repeat("é", 257)},
+			"labels.x: the label x has 257 characters, more than the limit of 256",
+		},
 		{map[string]string{"x": "a\tb"}, "control character"},
 		{map[string]string{"": "a"}, "invalid label name"},
 	} {

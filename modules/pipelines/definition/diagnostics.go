@@ -92,7 +92,10 @@ func (r *decoder) warnIn(at *keyPath, offset int, hint, format string, args ...a
 		return
 	}
 	line, column := r.positionIn(at, offset)
-	p := Diagnostic{File: r.file, Line: line, Column: column, Path: at.String(), Message: fmt.Sprintf(format, args...), Hint: hint}
+	p := Diagnostic{
+		File: r.file, Line: line, Column: column, Path: at.String(), Message: fmt.Sprintf(format, args...),
+		Hint: hint,
+	}
 	same := func(w Diagnostic) bool { return w.Line == line && w.Column == column && w.Message == p.Message }
 	if line == 0 || !slices.ContainsFunc(r.warnings, same) { // a default inherited by many tasks is one warning
 		r.warnings = append(r.warnings, p)

@@ -83,7 +83,8 @@ func Decode(doc []byte) (*Definition, error) {
 	r := &decoder{}
 	for i := range d.Input {
 		if err := d.Input[i].compilePattern(); err != nil {
-			return nil, fmt.Errorf("decode pinned definition: the pattern of the input field %s: %w", d.Input[i].Name, err)
+			return nil, fmt.Errorf("decode pinned definition: the pattern of the input field %s: %w", d.Input[i].Name,
+				err)
 		}
 	}
 	d.buildGraph(r)

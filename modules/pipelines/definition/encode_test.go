@@ -83,11 +83,15 @@ func TestEncodeDecodeRoundTrip(t *testing.T) {
 		d := graph(t)
 		for i := range d.Tasks {
 			task := &d.Tasks[i]
-			task.TriggerRule = rapid.SampledFrom([]definition.TriggerRule{"", definition.AllDone, definition.NoneFailed, definition.Always}).Draw(t, "rule")
+			task.TriggerRule = rapid.SampledFrom([]definition.TriggerRule{
+				"", definition.AllDone, definition.NoneFailed,
+				definition.Always,
+			}).Draw(t, "rule")
 			task.Retry.MaxAttempts = rapid.IntRange(0, 10).Draw(t, "attempts")
 			task.Retry.Jitter = rapid.Float64Range(0, 1).Draw(t, "jitter")
 			if rapid.Bool().Draw(t, "uses") {
-				with := map[string]any{rapid.String().Draw(t, "key"): rapid.Int64().Draw(t, "number"), "text": rapid.StringMatching(`[a-z<>&"\\ ]*`).Draw(t, "text")}
+				with := map[string]any{rapid.String().Draw(t, "key"): rapid.Int64().
+					Draw(t, "number"), "text": rapid.StringMatching(`[a-z<>&"\\ ]*`).Draw(t, "text")}
 				raw, err := json.Marshal(with)
 				if err != nil {
 					t.Fatal(err)

@@ -25,7 +25,8 @@ tasks:
 	}
 	fmt.Println(def.Name, def.Order(), def.Tasks[0].Retry.MaxAttempts)
 
-	_, err = definition.Parse("orders.yaml", []byte("name: orders\ntasks:\n  - {id: load, needs: [fetch], uses: orders.load}\n"), nil)
+	_, err = definition.Parse("orders.yaml",
+		[]byte("name: orders\ntasks:\n  - {id: load, needs: [fetch], uses: orders.load}\n"), nil)
 	var mistakes definition.Diagnostics
 	if errors.As(err, &mistakes) {
 		fmt.Println(mistakes[0].Line, mistakes[0].Message)
@@ -44,7 +45,10 @@ func ExampleDefinition_Check() {
 		Input: []definition.InputField{{Name: "day", Type: definition.TypeString, Required: true}},
 		Tasks: []definition.Task{
 			{ID: "fetch", Uses: "orders.fetch", With: json.RawMessage(`{"day": "${{ input.day }}"}`), Retry: retry},
-			{ID: "load", Needs: []string{"fetch"}, Uses: "orders.load", With: json.RawMessage(`{"rows": "${{ needs.fetch.rows }}"}`)},
+			{
+				ID: "load", Needs: []string{"fetch"}, Uses: "orders.load",
+				With: json.RawMessage(`{"rows": "${{ needs.fetch.rows }}"}`),
+			},
 			{ID: "alert", Needs: []string{"load"}, Uses: "orders.alert", TriggerRule: definition.OneFailed},
 		},
 	}
@@ -62,8 +66,11 @@ func ExampleDefinition_Check() {
 // The input of a run is checked before anything starts.
 func ExampleDefinition_CheckInput() {
 	def := &definition.Definition{
-		Name:  "orders",
-		Input: []definition.InputField{{Name: "limit", Type: definition.TypeInteger, Default: json.RawMessage("100"), Max: "1000"}},
+		Name: "orders",
+		Input: []definition.InputField{{
+			Name: "limit", Type: definition.TypeInteger, Default: json.RawMessage("100"),
+			Max: "1000",
+		}},
 		Tasks: []definition.Task{{ID: "fetch", Uses: "orders.fetch"}},
 	}
 	if err := def.Check(nil); err != nil {

@@ -41,7 +41,8 @@ func (r *decoder) expand(root *yaml.Node) *yaml.Node {
 	case len(r.list) > 0:
 		return nil
 	case m.height > maxDepth:
-		r.append(root.Line, root.Column, nil, "", "with its aliases written out, this is nested deeper than "+strconv.Itoa(maxDepth))
+		r.append(root.Line, root.Column, nil, "", "with its aliases written out, this is nested deeper than "+
+			strconv.Itoa(maxDepth))
 		return nil
 	case m.size > maxExpanded:
 		r.append(root.Line, root.Column, nil, "use fewer or smaller aliases", expandsTo(m.size))
@@ -52,7 +53,8 @@ func (r *decoder) expand(root *yaml.Node) *yaml.Node {
 }
 
 func expandsTo(size int) string {
-	return "written out in full, the file has " + strconv.Itoa(size) + " bytes, more than the limit of " + strconv.Itoa(maxExpanded)
+	return "written out in full, the file has " + strconv.Itoa(size) + " bytes, more than the limit of " +
+		strconv.Itoa(maxExpanded)
 }
 
 func (e *expander) node(n *yaml.Node) measured {
@@ -99,7 +101,8 @@ func (e *expander) merged(n *yaml.Node) []*yaml.Node {
 	}
 	own := slices.Concat(n.Content[:at], n.Content[at+2:])
 	if i := mergeKey(own); i >= 0 {
-		e.r.append(own[i].Line, own[i].Column, nil, "write <<: [*A, *B]", "the merge key << stands twice in one mapping")
+		e.r.append(own[i].Line, own[i].Column, nil, "write <<: [*A, *B]",
+			"the merge key << stands twice in one mapping")
 		return nil
 	}
 	seen := map[string]bool{}
@@ -122,7 +125,8 @@ func (e *expander) merged(n *yaml.Node) []*yaml.Node {
 			continue
 		}
 		if e.merges = sum(e.merges, len(m.Content)); e.merges*nodeCost > maxExpanded {
-			e.r.append(s.Line, s.Column, nil, mergeHint, "the merge keys of this file bring more than "+strconv.Itoa(maxExpanded/nodeCost)+" keys and values")
+			e.r.append(s.Line, s.Column, nil, mergeHint, "the merge keys of this file bring more than "+
+				strconv.Itoa(maxExpanded/nodeCost)+" keys and values")
 			return nil
 		}
 		for i := 0; i+1 < len(m.Content); i += 2 {

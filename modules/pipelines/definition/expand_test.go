@@ -25,15 +25,24 @@ func multiplied() map[string]struct{ src, want string } {
 		fmt.Fprintf(&laughs, "x-%d: &x%d [%s*x%d]\n", i, i, strings.Repeat(fmt.Sprintf("*x%d, ", i-1), 9), i-1)
 	}
 	return map[string]struct{ src, want string }{
-		"aliases of aliases": {laughs.String() + "tasks: [{id: a, uses: echo, with: {x: *x11}}]", "more than the limit of 16777216"},
-		"merge keys":         {"name: p\nx-e: &e {" + many("K%d: v, ", 3000) + "}\ntasks:\n" + many("- {id: t%d, run: x, env: {<<: *e}}\n", 3000), "the merge keys of this file bring more than"},
-		"one alias, many times": {
-			"name: p\nx-e: &e {" + many("K%d: v, ", 3000) + "}\ntasks:\n" + many("- {id: t%d, run: x, env: *e}\n", 3000), "more than the limit of 16777216",
+		"aliases of aliases": {
+			laughs.String() + "tasks: [{id: a, uses: echo, with: {x: *x11}}]",
+			"more than the limit of 16777216",
 		},
-		"defaults.env":              {"name: p\ndefaults: {env: {" + many("K%d: v, ", 3000) + "}}\ntasks:\n" + many("- {id: t%d, run: x}\n", 3000), "p.yaml:2:11: each task inherits"},
-		"defaults.env, with an env": {"name: p\ndefaults: {env: {" + many("K%d: v, ", 3000) + "}}\ntasks:\n" + many("- {id: t%d, run: x, env: {A: b}}\n", 3000), "p.yaml:2:11: each task inherits"},
-		"defaults.retry":            {"name: p\ndefaults: {retry: {permanent_errors: [" + many("timeout, # %d\n ", 3000) + "]}}\ntasks:\n" + many("- {id: t%d, run: x}\n", 3000), "more than the limit"},
-		"below the limit":           {"name: p\ndefaults: {env: {" + many("K%d: v, ", 300) + "}}\ntasks:\n" + many("- {id: t%d, run: x}\n", 1000), ""},
+		"merge keys": {"name: p\nx-e: &e {" + many("K%d: v, ", 3000) + "}\ntasks:\n" +
+			many("- {id: t%d, run: x, env: {<<: *e}}\n", 3000), "the merge keys of this file bring more than"},
+		"one alias, many times": {
+			"name: p\nx-e: &e {" + many("K%d: v, ", 3000) + "}\ntasks:\n" +
+				many("- {id: t%d, run: x, env: *e}\n", 3000), "more than the limit of 16777216",
+		},
+		"defaults.env": {"name: p\ndefaults: {env: {" + many("K%d: v, ", 3000) + "}}\ntasks:\n" +
+			many("- {id: t%d, run: x}\n", 3000), "p.yaml:2:11: each task inherits"},
+		"defaults.env, with an env": {"name: p\ndefaults: {env: {" + many("K%d: v, ", 3000) + "}}\ntasks:\n" +
+			many("- {id: t%d, run: x, env: {A: b}}\n", 3000), "p.yaml:2:11: each task inherits"},
+		"defaults.retry": {"name: p\ndefaults: {retry: {permanent_errors: [" + many("timeout, # %d\n ",
+			3000) + "]}}\ntasks:\n" + many("- {id: t%d, run: x}\n", 3000), "more than the limit"},
+		"below the limit": {"name: p\ndefaults: {env: {" + many("K%d: v, ", 300) + "}}\ntasks:\n" +
+			many("- {id: t%d, run: x}\n", 1000), ""},
 	}
 }
 

@@ -117,7 +117,10 @@ func (s *scope) prepare() {
 	}
 	if s.conf == nil {
 		s.conf = newConfig()
-		s.conf.WithEnv(types.Map{"input": s.input, "anything": types.Any, "a string": types.String, "an int": types.Int})
+		s.conf.WithEnv(types.Map{
+			"input": s.input, "anything": types.Any, "a string": types.String,
+			"an int": types.Int,
+		})
 	}
 	s.needs = make(map[string]bool, len(s.task.Needs))
 	for _, id := range s.task.Needs {
@@ -139,14 +142,20 @@ func (s *scope) compile(source string) (_ *expression, wrong *textError) {
 		}
 	}()
 	if len(source) > maxExpression {
-		return nil, &textError{0, fmt.Sprintf("the expression has %d bytes, more than the limit of %d", len(source), maxExpression), ""}
+		return nil, &textError{
+			0,
+			fmt.Sprintf("the expression has %d bytes, more than the limit of %d", len(source), maxExpression), "",
+		}
 	}
 	s.prepare()
 	tree, err := parser.ParseWithConfig(source, s.conf)
 	if err != nil {
 		return nil, s.explain(source, err)
 	}
-	names := &nameReader{scope: s, source: source, refs: map[*ast.IdentifierNode]ref{}, alone: map[*ast.IdentifierNode]bool{}}
+	names := &nameReader{
+		scope: s, source: source, refs: map[*ast.IdentifierNode]ref{},
+		alone: map[*ast.IdentifierNode]bool{},
+	}
 	ast.Walk(&tree.Node, names)
 	if wrong := names.mistake(); wrong != nil {
 		return nil, wrong

@@ -175,7 +175,8 @@ func (n *nameReader) word(r ref, compared ast.Node, known []string) {
 		}
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
 		output := ref{of: "needs", task: r.task, field: "output." + r.field}
-		n.wrong(c, fmt.Sprintf("%s is how the task ended, a string", r), "a key of its output is written "+output.String())
+		n.wrong(c, fmt.Sprintf("%s is how the task ended, a string", r), "a key of its output is written "+
+			output.String())
 	}
 }
 

@@ -47,7 +47,8 @@ func resolveText(t *testing.T, text string) (string, error) {
 	if err := d.Check(catalog(t)); err != nil {
 		t.Fatal(err)
 	}
-	got, err := task(t, &d, "last").Resolve(t.Context(), values(sampleInput, map[string]string{"a": outputOfA, "my-task": `{"z":1}`}))
+	got, err := task(t, &d, "last").
+		Resolve(t.Context(), values(sampleInput, map[string]string{"a": outputOfA, "my-task": `{"z":1}`}))
 	if err != nil {
 		return "", err
 	}
@@ -319,8 +320,9 @@ tasks:
 		t.Fatal(err)
 	}
 	want := definition.Resolved{
-		With: json.RawMessage(`{"${{ key }}":"untouched","dollars":"${{ x }}","list":[7,{"deep":"x7"},1.10,12345678901234567890,null]}`),
-		Env:  map[string]string{"FIXED": "1.10", "N": "7", "ESCAPED": "${{ x }}", "NUMBER": "007"},
+		With: json.RawMessage(
+			`{"${{ key }}":"untouched","dollars":"${{ x }}","list":[7,{"deep":"x7"},1.10,12345678901234567890,null]}`),
+		Env: map[string]string{"FIXED": "1.10", "N": "7", "ESCAPED": "${{ x }}", "NUMBER": "007"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

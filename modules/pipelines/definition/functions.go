@@ -24,7 +24,10 @@ type Function struct {
 var functions = map[string]*Function{}
 
 func init() {
-	for _, group := range [][]Function{textFunctions, numberFunctions, listFunctions, objectFunctions, closureFunctions} {
+	for _, group := range [][]Function{
+		textFunctions, numberFunctions, listFunctions, objectFunctions,
+		closureFunctions,
+	} {
 		for i := range group {
 			functions[group[i].Name] = &group[i]
 		}

@@ -51,7 +51,9 @@ func predicate(args []ast.Node) ast.Node {
 // each evaluates the second argument for each element and calls do with the result, or with the element if there is
 // no second argument. It goes from the last element to the first if backwards is true, and stops when do returns
 // false.
-func (v *evaluator) each(list []any, args []ast.Node, backwards bool, do func(i int, r any) (more bool, err error)) error {
+func (v *evaluator) each(
+	list []any, args []ast.Node, backwards bool, do func(i int, r any) (more bool, err error),
+) error {
 	body := predicate(args)
 	v.items = append(v.items, iteration{})
 	depth := len(v.items)
@@ -243,7 +245,8 @@ func reduce(v *evaluator, args []ast.Node) (any, error) {
 			return nil, err
 		}
 	case len(list) == 0:
-		return nil, wrongArgument("of an empty list there is nothing to begin with: write the value to begin with as the third argument")
+		return nil, wrongArgument(
+			"of an empty list there is nothing to begin with: write the value to begin with as the third argument")
 	default:
 		acc, from = list[0], 1
 	}

@@ -10,8 +10,14 @@ import (
 
 var listFunctions = []Function{
 	{Name: "len", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) { return m.length(args[0]) }},
-	{Name: "first", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) { return elementOf(args, func(n int) int { return 0 }) }},
-	{Name: "last", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) { return elementOf(args, func(n int) int { return n - 1 }) }},
+	{
+		Name: "first", Least: 1, Most: 1,
+		plain: func(m *meter, args []any) (any, error) { return elementOf(args, func(n int) int { return 0 }) },
+	},
+	{
+		Name: "last", Least: 1, Most: 1,
+		plain: func(m *meter, args []any) (any, error) { return elementOf(args, func(n int) int { return n - 1 }) },
+	},
 	{Name: "take", Least: 2, Most: 2, plain: take},
 	{Name: "reverse", Least: 1, Most: 1, plain: reverse},
 	{Name: "uniq", Least: 1, Most: 1, plain: uniq},

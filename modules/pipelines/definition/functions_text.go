@@ -12,22 +12,46 @@ import (
 
 var textFunctions = []Function{
 	{Name: "trim", Least: 1, Most: 2, plain: trim},
-	{Name: "trimPrefix", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return strings.TrimPrefix(s, t) })},
-	{Name: "trimSuffix", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return strings.TrimSuffix(s, t) })},
+	{
+		Name: "trimPrefix", Least: 2, Most: 2,
+		plain: ofTwoTexts(func(s, t string) any { return strings.TrimPrefix(s, t) }),
+	},
+	{
+		Name: "trimSuffix", Least: 2, Most: 2,
+		plain: ofTwoTexts(func(s, t string) any { return strings.TrimSuffix(s, t) }),
+	},
 	{Name: "hasPrefix", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return strings.HasPrefix(s, t) })},
 	{Name: "hasSuffix", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return strings.HasSuffix(s, t) })},
-	{Name: "indexOf", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return inCharacters(s, strings.Index(s, t)) })},
-	{Name: "lastIndexOf", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return inCharacters(s, strings.LastIndex(s, t)) })},
-	{Name: "upper", Least: 1, Most: 1, plain: ofText(3, func(s string) (any, error) { return strings.ToUpper(s), nil })},
-	{Name: "lower", Least: 1, Most: 1, plain: ofText(3, func(s string) (any, error) { return strings.ToLower(s), nil })},
-	{Name: "toBase64", Least: 1, Most: 1, plain: ofText(2, func(s string) (any, error) { return base64.StdEncoding.EncodeToString([]byte(s)), nil })},
+	{
+		Name: "indexOf", Least: 2, Most: 2,
+		plain: ofTwoTexts(func(s, t string) any { return inCharacters(s, strings.Index(s, t)) }),
+	},
+	{
+		Name: "lastIndexOf", Least: 2, Most: 2,
+		plain: ofTwoTexts(func(s, t string) any { return inCharacters(s, strings.LastIndex(s, t)) }),
+	},
+	{
+		Name: "upper", Least: 1, Most: 1,
+		plain: ofText(3, func(s string) (any, error) { return strings.ToUpper(s), nil }),
+	},
+	{
+		Name: "lower", Least: 1, Most: 1,
+		plain: ofText(3, func(s string) (any, error) { return strings.ToLower(s), nil }),
+	},
+	{
+		Name: "toBase64", Least: 1, Most: 1,
+		plain: ofText(2, func(s string) (any, error) { return base64.StdEncoding.EncodeToString([]byte(s)), nil }),
+	},
 	{Name: "fromBase64", Least: 1, Most: 1, plain: ofText(2, fromBase64)},
 	{Name: "split", Least: 2, Most: 3, plain: splitting(strings.SplitN)},
 	{Name: "splitAfter", Least: 2, Most: 3, plain: splitting(strings.SplitAfterN)},
 	{Name: "replace", Least: 3, Most: 4, plain: replace},
 	{Name: "repeat", Least: 2, Most: 2, plain: repeat},
 	{Name: "join", Least: 1, Most: 2, plain: join},
-	{Name: "urlencode", Least: 1, Most: 1, plain: urlencode, types: []reflect.Type{reflect.TypeFor[func(any) string]()}},
+	{
+		Name: "urlencode", Least: 1, Most: 1, plain: urlencode,
+		types: []reflect.Type{reflect.TypeFor[func(any) string]()},
+	},
 	{Name: "urlraw", Least: 1, Most: 1, plain: urlraw, types: []reflect.Type{reflect.TypeFor[func(any) string]()}},
 	{Name: "string", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) { return textOf(m, args[0]) }},
 	{Name: "toJSON", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) {

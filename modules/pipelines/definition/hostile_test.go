@@ -67,7 +67,8 @@ func TestHostileExpressions(t *testing.T) {
 			if err := d.Check(catalog(t)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := task(t, &d, "last").Condition(values(sampleInput, nil)); err == nil || !strings.Contains(err.Error(), "too expensive") {
+			if _, err := task(t, &d, "last").Condition(values(sampleInput, nil)); err == nil ||
+				!strings.Contains(err.Error(), "too expensive") {
 				t.Errorf("as a condition: %v", err)
 			}
 		})
@@ -141,16 +142,18 @@ func TestHostileFiles(t *testing.T) {
 	}
 	const head = "name: p\ntasks:\n"
 	tests := map[string]string{
-		"unknown needs":     head + repeat(20_000, "- {id: t%d, run: x, needs: [unknown-task]}\n"),
-		"many needs":        head + "- {id: a, run: 'x', needs: [" + repeat(90_000, "t%d, ") + "]}\n",
-		"unknown keys":      head + "- {id: a, run: x, " + repeat(80_000, "k%d: 1, ") + "}\n",
-		"bad expressions":   head + "- {id: a, uses: echo, with: {" + repeat(40_000, "k%d: '${{ x }}', ") + "}}\n",
-		"bad values":        head + "- {id: a, uses: echo, env: {" + repeat(80_000, "%d: x, ") + "}}\n",
-		"one long text":     head + "- id: a\n  uses: echo\n  with:\n    x: |\n" + repeat(30_000, "      ${{ x%d }}\n"),
-		"escapes":           head + "- id: a\n  uses: echo\n  with: {x: \"" + strings.Repeat("$${{", 250_000) + "\"}\n",
-		"fields and tasks":  "name: p\ninput:\n" + repeat(20_000, "  field%d: string\n") + "tasks:\n" + repeat(10_000, "- {id: t%d, uses: echo, with: {x: '${{ input.x }}'}}\n"),
-		"misspelt needs":    head + repeat(20_000, "- {id: t%[1]d, run: x, needs: t%[1]d1}\n"),
-		"many cycles":       head + repeat(13_000, "- {id: t%[1]d1, run: x, needs: t%[1]d2}\n- {id: t%[1]d2, run: x, needs: t%[1]d1}\n"),
+		"unknown needs":   head + repeat(20_000, "- {id: t%d, run: x, needs: [unknown-task]}\n"),
+		"many needs":      head + "- {id: a, run: 'x', needs: [" + repeat(90_000, "t%d, ") + "]}\n",
+		"unknown keys":    head + "- {id: a, run: x, " + repeat(80_000, "k%d: 1, ") + "}\n",
+		"bad expressions": head + "- {id: a, uses: echo, with: {" + repeat(40_000, "k%d: '${{ x }}', ") + "}}\n",
+		"bad values":      head + "- {id: a, uses: echo, env: {" + repeat(80_000, "%d: x, ") + "}}\n",
+		"one long text":   head + "- id: a\n  uses: echo\n  with:\n    x: |\n" + repeat(30_000, "      ${{ x%d }}\n"),
+		"escapes":         head + "- id: a\n  uses: echo\n  with: {x: \"" + strings.Repeat("$${{", 250_000) + "\"}\n",
+		"fields and tasks": "name: p\ninput:\n" + repeat(20_000, "  field%d: string\n") + "tasks:\n" +
+			repeat(10_000, "- {id: t%d, uses: echo, with: {x: '${{ input.x }}'}}\n"),
+		"misspelt needs": head + repeat(20_000, "- {id: t%[1]d, run: x, needs: t%[1]d1}\n"),
+		"many cycles": head + repeat(13_000,
+			"- {id: t%[1]d1, run: x, needs: t%[1]d2}\n- {id: t%[1]d2, run: x, needs: t%[1]d1}\n"),
 		"one input misread": "name: p\ninput: {" + repeat(60_000, "f%d: q, ") + "}\ntasks: []\n",
 		"brackets":          head + strings.Repeat("[", 1_000_000),
 		"quotes":            head + strings.Repeat("'", 1_000_000),

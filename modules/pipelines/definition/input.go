@@ -53,7 +53,8 @@ func (d *Definition) CheckInput(raw json.RawMessage) (json.RawMessage, error) {
 		return nil, err
 	}
 	if len(checked) > MaxInput {
-		return nil, fmt.Errorf("input: with its defaults it has %d bytes, more than the limit of %d", len(checked), MaxInput)
+		return nil, fmt.Errorf("input: with its defaults it has %d bytes, more than the limit of %d", len(checked),
+			MaxInput)
 	}
 	return checked, nil
 }

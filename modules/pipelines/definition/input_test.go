@@ -51,11 +51,15 @@ input.a: it is an object, and must be of type array`,
 		`{"z":"x","n":"many","b":"yes","f":"1.5.0"}`: `input.n: it is a string, and must be of type integer
 input.f: it is a string, and must be of type number
 input.b: it is a string, and must be of type boolean`,
-		`{"z":"x","n":1.0}`:                            "input.n: it is a number, and must be of type integer (a whole number of 64 bits, without fraction and exponent)",
-		`{"z":"x","n":9223372036854775808}`:            "input.n: it is a number, and must be of type integer (a whole number of 64 bits, without fraction and exponent)",
-		`{"z":"x","anny":1,"zz":2}`:                    "input.anny: there is no such field (did you mean \"any\"?)\ninput.zz: there is no such field (known: z, n, f, b, o, a, any)",
-		`{"z":"` + strings.Repeat("x", 1<<20) + `"}`:   "input: 1048584 bytes are more than the limit of 1048576",
-		`{"z":"` + strings.Repeat("x", 1<<20-8) + `"}`: "input: with its defaults it has 1048582 bytes, more than the limit of 1048576",
+		`{"z":"x","n":1.0}`: "input.n: it is a number, and must be of type integer (a " +
+			"whole number of 64 bits, without fraction and exponent)",
+		`{"z":"x","n":9223372036854775808}`: "input.n: it is a number, and must be of type integer (a " +
+			"whole number of 64 bits, without fraction and exponent)",
+		`{"z":"x","anny":1,"zz":2}`: "input.anny: there is no such field (did you mean " +
+			"\"any\"?)\ninput.zz: there is no such field (known: z, n, f, b, o, a, any)",
+		`{"z":"` + strings.Repeat("x", 1<<20) + `"}`: "input: 1048584 bytes are more than the limit of 1048576",
+		`{"z":"` + strings.Repeat("x", 1<<20-8) +
+			`"}`: "input: with its defaults it has 1048582 bytes, more than the limit of 1048576",
 	}
 	for raw, want := range bad {
 		if got, err := d.CheckInput(json.RawMessage(raw)); err == nil || err.Error() != want {
@@ -78,7 +82,8 @@ func TestCheckInputUndeclared(t *testing.T) {
 
 func TestCheckJSON(t *testing.T) {
 	good := []string{
-		`null`, ` 3 `, `"x"`, `{"a":1,"a":2}`, `"\\u0000"`, `"\\\\u0000"`, `"\ud83d\ude00"`, `"😀"`, `1e1000`, `-1.5E-1000`, `"1e99999"`, `["[[[["]`,
+		`null`, ` 3 `, `"x"`, `{"a":1,"a":2}`, `"\\u0000"`, `"\\\\u0000"`, `"\ud83d\ude00"`, `"😀"`, `1e1000`,
+		`-1.5E-1000`, `"1e99999"`, `["[[[["]`,
 		strings.Repeat("[", 100) + strings.Repeat("]", 100), `"\uFFFF"`, `{"e":"\"","f":[1,-2,3.5e+7]}`,
 	}
 	for _, raw := range good {

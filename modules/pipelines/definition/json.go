@@ -102,7 +102,8 @@ func checkScalars(raw []byte) error {
 				end++
 			}
 			if number := string(raw[i:end]); !storableNumber(number) {
-				return fmt.Errorf("%s: the number %.40s is out of range: put it into quotes to keep it as a text", jsonPosition(raw, i), number)
+				return fmt.Errorf("%s: the number %.40s is out of range: put it into quotes to keep it as a text",
+					jsonPosition(raw, i), number)
 			}
 			i = end - 1
 		}
@@ -126,7 +127,8 @@ func checkString(s []byte) (at int, err error) {
 		switch {
 		case code == 0:
 			return at, errors.New(`a string holds \u0000, which no database keeps`)
-		case code >= 0xd800 && code < 0xdc00 && bytes.HasPrefix(s[i+1:], []byte(`\u`)) && isLowSurrogate(escapeCode(s[i+3:])):
+		case code >= 0xd800 && code < 0xdc00 && bytes.HasPrefix(s[i+1:], []byte(`\u`)) &&
+			isLowSurrogate(escapeCode(s[i+3:])):
 			i += 6
 		case code >= 0xd800 && code < 0xe000:
 			return at, fmt.Errorf(`a string holds \u%04x, which is half a character`, code)

@@ -27,8 +27,10 @@ func TestYAMLReference(t *testing.T) {
 		slices.Sort(listed[title])
 	}
 	want := map[string][]string{
-		"The pipeline": slices.Clone(pipelineKeys), "Input": slices.Clone(fieldKeys), "Tasks": slices.Clone(allTaskKeys),
-		"Defaults": slices.Concat(defaultsKeys, commandKeys), "Retry": slices.Clone(retryKeys), "Retention": slices.Clone(retainKeys),
+		"The pipeline": slices.Clone(pipelineKeys), "Input": slices.Clone(fieldKeys),
+		"Tasks":    slices.Clone(allTaskKeys),
+		"Defaults": slices.Concat(defaultsKeys, commandKeys), "Retry": slices.Clone(retryKeys),
+		"Retention": slices.Clone(retainKeys),
 	}
 	for _, keys := range want {
 		slices.Sort(keys)

@@ -38,8 +38,10 @@ func TestExactNumbers(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		`${{ input.big * input.big }}`, `${{ input.big * 1024 + input.big * 1024 }}`, `${{ -(-9223372036854775807 - 1) }}`,
-		`${{ abs(-9223372036854775807 - 1) }}`, `${{ sum([9223372036854775807, 1]) }}`, `${{ int(1e19) }}`, `${{ input.big ** 5 }}`,
+		`${{ input.big * input.big }}`, `${{ input.big * 1024 + input.big * 1024 }}`,
+		`${{ -(-9223372036854775807 - 1) }}`,
+		`${{ abs(-9223372036854775807 - 1) }}`, `${{ sum([9223372036854775807, 1]) }}`, `${{ int(1e19) }}`,
+		`${{ input.big ** 5 }}`,
 		`${{ (-9223372036854775807 - 1) - 1 }}`, `${{ (-9223372036854775807 - 1) / -1 }}`, `${{ needs.a.huge - 1 }}`,
 	} {
 		if got, err := resolveText(t, text); err == nil || !strings.Contains(err.Error(), "whole numbers range from") {

@@ -154,7 +154,9 @@ func newPattern(text string) (*pattern, error) {
 	}
 	size := patternSize(tree)
 	if size > maxRegexpParts {
-		return nil, fmt.Errorf("the regular expression has %d parts with its repetitions written out, more than the limit of %d", size, maxRegexpParts)
+		return nil, fmt.Errorf(
+			"the regular expression has %d parts with its repetitions written out, more than the limit of %d", size,
+			maxRegexpParts)
 	}
 	p, err := regexp.Compile(text)
 	return &pattern{p, size}, err

@@ -38,7 +38,8 @@ func Parse(file string, src []byte, c HandlerSource) (*Definition, error) {
 func (r *decoder) document() *yaml.Node {
 	r.source = bytes.TrimPrefix(r.source, []byte("\ufeff"))
 	if len(r.source) > MaxFile {
-		r.append(1, 1, nil, "", "the file has "+strconv.Itoa(len(r.source))+" bytes, more than the limit of "+strconv.Itoa(MaxFile))
+		r.append(1, 1, nil, "", "the file has "+strconv.Itoa(len(r.source))+" bytes, more than the limit of "+
+			strconv.Itoa(MaxFile))
 		return nil
 	}
 	if at := invalidUTF8(r.source); at >= 0 {
@@ -93,7 +94,8 @@ func (r *decoder) rejectUnsupported(n *yaml.Node, depth int) {
 		r.append(n.Line, n.Column, nil, "", "this is nested deeper than "+strconv.Itoa(maxDepth))
 		return
 	case n.Style&yaml.TaggedStyle != 0:
-		r.append(n.Line, n.Column, nil, "put a text that begins with ! into quotes", "tags ("+n.Tag+") are not supported")
+		r.append(n.Line, n.Column, nil, "put a text that begins with ! into quotes", "tags ("+n.Tag+
+			") are not supported")
 	case strings.IndexByte(n.Value, 0) >= 0:
 		r.append(n.Line, n.Column, nil, "", "this text holds a NUL byte")
 	}
@@ -144,7 +146,8 @@ func (r *decoder) syntax(err error) {
 // quoted.
 func unquotedExpression(line string) bool {
 	before, _, found := strings.Cut(line, open)
-	return found && strings.ContainsAny(before, "{[") && strings.Count(before, `"`)%2 == 0 && strings.Count(before, "'")%2 == 0
+	return found && strings.ContainsAny(before, "{[") && strings.Count(before, `"`)%2 == 0 &&
+		strings.Count(before, "'")%2 == 0
 }
 
 func indentation(line string) string { return line[:len(line)-len(strings.TrimLeft(line, " \t"))] }

@@ -74,13 +74,19 @@ func outcome(t *testing.T, file string, src []byte) string {
 
 func TestParseLimits(t *testing.T) {
 	tests := map[string]struct{ src, want string }{
-		"size":       {strings.Repeat("#\n", 1<<19) + "#", `p.yaml:1:1: the file has 1048577 bytes, more than the limit of 1048576`},
-		"tasks":      {"name: p\ntasks: [" + strings.Repeat("x,", 100_001) + "]", `p.yaml:2:8: 100001 tasks are more than the limit of 100000`},
-		"run":        {"name: p\ntasks: [{id: a, run: " + strings.Repeat("x", 128<<10) + "}]", `p.yaml:2:22: run has 131072 bytes, more than the limit of 131071`},
-		"expression": {"name: p\ntasks: [{id: a, run: x, if: '" + strings.Repeat("(", 900_000) + "'}]", `the expression has 900000 bytes, more than the limit of 16384`},
-		"brackets":   {"name: p\ntasks: [{id: a, run: x, if: '" + strings.Repeat("(", 16_000) + "'}]", `unexpected token`},
+		"size": {strings.Repeat("#\n", 1<<19) +
+			"#", `p.yaml:1:1: the file has 1048577 bytes, more than the limit of 1048576`},
+		"tasks": {"name: p\ntasks: [" + strings.Repeat("x,", 100_001) +
+			"]", `p.yaml:2:8: 100001 tasks are more than the limit of 100000`},
+		"run": {"name: p\ntasks: [{id: a, run: " + strings.Repeat("x", 128<<10) +
+			"}]", `p.yaml:2:22: run has 131072 bytes, more than the limit of 131071`},
+		"expression": {"name: p\ntasks: [{id: a, run: x, if: '" + strings.Repeat("(", 900_000) +
+			"'}]", `the expression has 900000 bytes, more than the limit of 16384`},
+		"brackets": {"name: p\ntasks: [{id: a, run: x, if: '" + strings.Repeat("(", 16_000) +
+			"'}]", `unexpected token`},
 		"mistakes": {
-			"name: p\ntasks: [" + strings.Repeat("x,", 1500) + "]", `p.yaml:2:2007: no more than 1000 mistakes are listed`,
+			"name: p\ntasks: [" + strings.Repeat("x,", 1500) +
+				"]", `p.yaml:2:2007: no more than 1000 mistakes are listed`,
 		},
 	}
 	for name, test := range tests {
@@ -134,8 +140,10 @@ defaults: {retry: {max_attempts: 4, delay: 2s, max_delay: 1m, jitter: 0, permane
 
 func TestParseDuration(t *testing.T) {
 	good := map[string]time.Duration{
-		"90d": 90 * 24 * time.Hour, "1h30m": 90 * time.Minute, "2w": 14 * 24 * time.Hour, "1w2d3h": 219 * time.Hour, "1.5s": 1500 * time.Millisecond,
-		".5h": 30 * time.Minute, "10ms": 10 * time.Millisecond, "3us": 3 * time.Microsecond, "3µs": 3 * time.Microsecond, "7ns": 7, "0": 0, "0s": 0,
+		"90d": 90 * 24 * time.Hour, "1h30m": 90 * time.Minute, "2w": 14 * 24 * time.Hour, "1w2d3h": 219 * time.Hour,
+		"1.5s": 1500 * time.Millisecond,
+		".5h":  30 * time.Minute, "10ms": 10 * time.Millisecond, "3us": 3 * time.Microsecond,
+		"3µs": 3 * time.Microsecond, "7ns": 7, "0": 0, "0s": 0,
 		"9223372036s": 9223372036 * time.Second,
 	}
 	for s, want := range good {
@@ -143,7 +151,10 @@ func TestParseDuration(t *testing.T) {
 			t.Errorf("%q: %v %v, want %v", s, got, err, want)
 		}
 	}
-	for _, s := range []string{"", "5", "5 m", "m", "-1s", "+1s", "1y", "1h ", "99999999w", "9223372037s", "1e3s", "1..5s", "9999999999999999999999ns", "292y", "."} {
+	for _, s := range []string{
+		"", "5", "5 m", "m", "-1s", "+1s", "1y", "1h ", "99999999w", "9223372037s", "1e3s",
+		"1..5s", "9999999999999999999999ns", "292y", ".",
+	} {
 		if got, err := definition.ParseDuration(s); err == nil {
 			t.Errorf("%q was taken for %v", s, got)
 		}

@@ -15,7 +15,8 @@ var (
 	fieldKeys    = []string{"type", "required", "default", "description", "choices", "min", "max", "pattern"}
 	defaultsKeys = []string{"retry", "timeout", "env", "queue", "priority"}
 	taskKeys     = []string{
-		"id", "description", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "continue_on_error", "timeout", "retry", "queue", "priority",
+		"id", "description", "needs", "uses", "with", "run", "env", "if", "trigger_rule", "continue_on_error",
+		"timeout", "retry", "queue", "priority",
 	}
 	retainKeys = []string{"events", "outputs", "logs", "executions"}
 	retryKeys  = []string{"max_attempts", "backoff", "delay", "max_delay", "jitter", "permanent_errors"}
@@ -35,11 +36,15 @@ type settings struct {
 // pipeline reads the document. It reports mistakes and leaves their fields at the zero value or the default.
 func (r *decoder) pipeline(root *yaml.Node) (*Definition, bool) {
 	if root.Kind != yaml.MappingNode {
-		r.addAt(root, nil, "a pipeline has a name and tasks", "the file must hold a mapping, and holds %s", describe(root))
+		r.addAt(root, nil, "a pipeline has a name and tasks", "the file must hold a mapping, and holds %s",
+			describe(root))
 		return nil, false
 	}
 	d := &Definition{}
-	inherited := settings{retry: tasks.DefaultRetryPolicy(), timeout: DefaultTimeout, queue: tasks.DefaultQueue, priority: tasks.Normal}
+	inherited := settings{
+		retry: tasks.DefaultRetryPolicy(), timeout: DefaultTimeout, queue: tasks.DefaultQueue,
+		priority: tasks.Normal,
+	}
 	var list *yaml.Node
 	for _, p := range r.mapping(withoutExtensions(root), nil, "the pipeline", pipelineKeys) {
 		at := (*keyPath)(nil).key(p.name)
@@ -81,7 +86,8 @@ func (r *decoder) field(p pair, at *keyPath) InputField {
 	f := InputField{Name: p.name}
 	if p.value.Kind == yaml.ScalarNode {
 		if p.value.Tag != "!!null" {
-			if f.Type = r.text(p.value, at.key("type"), "the type of "+p.name); f.Type != "" && !known(f.Type, fieldTypes) {
+			if f.Type = r.text(p.value, at.key("type"), "the type of "+p.name); f.Type != "" &&
+				!known(f.Type, fieldTypes) {
 				r.addAt(p.value, at.key("type"), r.suggest(f.Type, fieldTypes), "unknown type %q", f.Type)
 			}
 		}

@@ -55,7 +55,8 @@ func (r *reparsed) search(script string) {
 			r.statement(node)
 		case *syntax.BinaryCmd:
 			if program, hint := reader(node.Y); program != "" && (node.Op == syntax.Pipe || node.Op == syntax.PipeAll) {
-				if c, ok := node.X.Cmd.(*syntax.CallExpr); ok && len(c.Args) > 1 && slices.Contains(printers, c.Args[0].Lit()) {
+				if c, ok := node.X.Cmd.(*syntax.CallExpr); ok && len(c.Args) > 1 &&
+					slices.Contains(printers, c.Args[0].Lit()) {
 					r.words(c.Args[1:], program, hint)
 				}
 			}

@@ -103,7 +103,8 @@ func TestWarningsOfTextThatIsParsedAgain(t *testing.T) {
 func TestWarningsAreBounded(t *testing.T) {
 	for _, open := range []string{"(", "{ ", "$(", `"$(`, "if ", "[[ (", "! ", "case x in x) "} {
 		script := `eval "${{ input.x }}"; ` + strings.Repeat(open, (15<<10)/len(open))
-		src := "name: p\ninput: {x: {type: string, default: a}}\ntasks: [{id: a, run: " + fmt.Sprintf("%q", script) + "}]"
+		src := "name: p\ninput: {x: {type: string, default: a}}\ntasks: [{id: a, run: " + fmt.Sprintf("%q", script) +
+			"}]"
 		if _, err := definition.Parse("p.yaml", []byte(src), catalog(t)); err != nil {
 			t.Errorf("%q: %.200v", open, err)
 		}

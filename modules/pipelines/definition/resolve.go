@@ -42,7 +42,8 @@ func (t *Task) Condition(v *EvalContext) (bool, error) {
 	}
 	yes, ok := result.(bool)
 	if !ok {
-		return false, fmt.Errorf("if: %s: the result is %s, and must be true or false", shortened(c.condition.source), kindOf(result))
+		return false, fmt.Errorf("if: %s: the result is %s, and must be true or false", shortened(c.condition.source),
+			kindOf(result))
 	}
 	return yes, nil
 }
@@ -93,7 +94,8 @@ func (t *Task) Resolve(ctx context.Context, v *EvalContext) (Resolved, error) {
 		return Resolved{}, fmt.Errorf("with: %w", err)
 	}
 	if len(e.b) > maxWith {
-		return Resolved{}, fmt.Errorf("with: its values have %d bytes together, more than the limit of %d", len(e.b), maxWith)
+		return Resolved{}, fmt.Errorf("with: its values have %d bytes together, more than the limit of %d", len(e.b),
+			maxWith)
 	}
 	out.With = e.b
 	return out, nil
@@ -218,9 +220,12 @@ func (r resolver) variable(t *template, name string) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("%s: %w", at, err)
 	case strings.IndexByte(s, 0) >= 0:
-		return "", fmt.Errorf("%s: the value of %s holds a NUL byte, which no environment variable can", at, shortened(t.String()))
+		return "", fmt.Errorf("%s: the value of %s holds a NUL byte, which no environment variable can", at,
+			shortened(t.String()))
 	case len(name)+1+len(s) > maxVariable:
-		return "", fmt.Errorf("%s: the value of %s has %d bytes, more than an environment variable can hold: read it from the file $SLUICE_INPUT",
+		return "", fmt.Errorf(
+			"%s: the value of %s has %d bytes, more than an environment variable can hold: read it from the file "+
+				"$SLUICE_INPUT",
 			at, shortened(t.String()), len(s))
 	}
 	return s, nil

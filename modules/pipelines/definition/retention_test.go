@@ -29,15 +29,19 @@ func TestRetention(t *testing.T) {
 		t.Errorf("stored and read again: %+v, %v", back, err)
 	}
 	for block, words := range map[string]string{
-		"{event: 90d}": `p.yaml:2:13: retention has no key "event"`, "{events: soon}": "p.yaml:2:21: events:", "{logs: 0}": "logs must be more than 0",
-		"90d": "retention must be a mapping",
+		"{event: 90d}": `p.yaml:2:13: retention has no key "event"`, "{events: soon}": "p.yaml:2:21: events:",
+		"{logs: 0}": "logs must be more than 0",
+		"90d":       "retention must be a mapping",
 	} {
 		_, err := definition.Parse("p.yaml", []byte("name: p\nretention: "+block+task), catalog(t))
 		if err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("%s: %v, want %s", block, err, words)
 		}
 	}
-	bad := &definition.Definition{Name: "p", Retention: &definition.Retention{Logs: -1}, Tasks: []definition.Task{{ID: "a", Uses: "echo"}}}
+	bad := &definition.Definition{
+		Name: "p", Retention: &definition.Retention{Logs: -1},
+		Tasks: []definition.Task{{ID: "a", Uses: "echo"}},
+	}
 	if err := bad.Check(catalog(t)); err == nil || !strings.Contains(err.Error(), "retention of logs is negative") {
 		t.Errorf("a negative age: %v", err)
 	}

@@ -13,8 +13,10 @@ import (
 
 // hostile are values that do harm or are split wherever a shell reads them as anything but data.
 var hostile = []string{
-	`"; touch pwned #`, `$(touch pwned)`, "`touch pwned`", `'; touch pwned; '`, `" && touch pwned && "`, `${HOME}`, `\`, `\\"`, `*`, `a  b`,
-	"line one\nline two\n", "EOF\ntouch pwned\n", `~`, `!!`, `| touch pwned`, `> pwned`, `x"y'z`, "", " ", "-n", "%s%n", "ü…\t", `$((1+1))`, `}`, `)`,
+	`"; touch pwned #`, `$(touch pwned)`, "`touch pwned`", `'; touch pwned; '`, `" && touch pwned && "`, `${HOME}`, `\`,
+	`\\"`, `*`, `a  b`,
+	"line one\nline two\n", "EOF\ntouch pwned\n", `~`, `!!`, `| touch pwned`, `> pwned`, `x"y'z`, "", " ", "-n", "%s%n",
+	"ü…\t", `$((1+1))`, `}`, `)`,
 }
 
 // commandTask returns a definition whose task b runs script with the output of a.
@@ -71,18 +73,19 @@ func TestShellValuesAreData(t *testing.T) {
 		"quoted substitution":      `x="$(printf '%s.' "${{ needs.a.v }}" | cat)"; printf '<%s>' "${x%.}"`,
 		"nested quotes":            `x="$(printf '%s.' "$(printf '%s' ${{ needs.a.v }}.)")"; x=${x%.}; printf '<%s>' "${x%.}"`,
 		"subshell in substitution": `x=$( (printf '%s.' ${{ needs.a.v }}) ); printf '<%s>' "${x%.}"`,
-		"case":                     "case ${{ needs.a.v }} in\n x\"'\") ;; \n*) printf '<%s>' \"${{ needs.a.v }}\" ;;\nesac",
-		"after parameters":         `: ${X:-'}'} "${Y:-"}"}" $# ${#X} $((1 + (2) )); printf '<%s>' ${{ needs.a.v }}`,
-		"after a document":         "cat <<EOF >/dev/null\n'\"`true`\nEOF\nprintf '<%s>' ${{ needs.a.v }}",
-		"after a quoted document":  "cat <<'EOF' >/dev/null\n'\"$(\nEOF\nprintf '<%s>' ${{ needs.a.v }}",
-		"after two documents":      "cat <<A - <<-\"B\" >/dev/null\n'\nA\n\"\n\tB\nprintf '<%s>' ${{ needs.a.v }}",
-		"before a document":        "printf '<%s>' ${{ needs.a.v }} 3<<EOF\n$(true '(')\nEOF\n",
-		"condition":                `if [ ${{ needs.a.v }} = "${{ needs.a.v }}" ]; then printf '<%s>' "${{ needs.a.v }}"; fi`,
-		"function":                 `f() { printf '<%s>' "$1"; }; f ${{ needs.a.v }}`,
-		"after backquotes":         "x=`echo \"'\" \\`echo\\``; printf '<%s>' ${{ needs.a.v }}",
-		"line goes on":             "printf '<%s>' \\\n  ${{ needs.a.v }}",
-		"escaped hash":             `: a#' '\# ' '; printf '<%s>' ${{ needs.a.v }}`,
-		"escaped braces":           `: '$${{ x }}'; printf '<%s>' ${{ needs.a.v }}`,
+		"case": "case ${{ needs.a.v }} in\n x\"'\") ;; \n*) printf '<%s>' \"${{ needs.a.v " +
+			"}}\" ;;\nesac",
+		"after parameters":        `: ${X:-'}'} "${Y:-"}"}" $# ${#X} $((1 + (2) )); printf '<%s>' ${{ needs.a.v }}`,
+		"after a document":        "cat <<EOF >/dev/null\n'\"`true`\nEOF\nprintf '<%s>' ${{ needs.a.v }}",
+		"after a quoted document": "cat <<'EOF' >/dev/null\n'\"$(\nEOF\nprintf '<%s>' ${{ needs.a.v }}",
+		"after two documents":     "cat <<A - <<-\"B\" >/dev/null\n'\nA\n\"\n\tB\nprintf '<%s>' ${{ needs.a.v }}",
+		"before a document":       "printf '<%s>' ${{ needs.a.v }} 3<<EOF\n$(true '(')\nEOF\n",
+		"condition":               `if [ ${{ needs.a.v }} = "${{ needs.a.v }}" ]; then printf '<%s>' "${{ needs.a.v }}"; fi`,
+		"function":                `f() { printf '<%s>' "$1"; }; f ${{ needs.a.v }}`,
+		"after backquotes":        "x=`echo \"'\" \\`echo\\``; printf '<%s>' ${{ needs.a.v }}",
+		"line goes on":            "printf '<%s>' \\\n  ${{ needs.a.v }}",
+		"escaped hash":            `: a#' '\# ' '; printf '<%s>' ${{ needs.a.v }}`,
+		"escaped braces":          `: '$${{ x }}'; printf '<%s>' ${{ needs.a.v }}`,
 	}
 	shells := []string{"sh"}
 	if bash, err := exec.LookPath("bash"); err == nil {

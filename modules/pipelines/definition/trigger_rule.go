@@ -26,7 +26,8 @@ const (
 // Rules returns every trigger rule.
 func Rules() []TriggerRule {
 	return []TriggerRule{
-		AllSuccess, AllFailed, AllDone, AllSkipped, OneSuccess, OneFailed, OneDone, NoneFailed, NoneFailedMinOneSuccess, NoneSkipped, Always,
+		AllSuccess, AllFailed, AllDone, AllSkipped, OneSuccess, OneFailed, OneDone, NoneFailed, NoneFailedMinOneSuccess,
+		NoneSkipped, Always,
 	}
 }
 
@@ -112,5 +113,6 @@ func (r TriggerRule) stoppedByFailure() bool {
 
 // needsDependencies reports whether the rule can never hold for a task without dependencies.
 func (r TriggerRule) needsDependencies() bool {
-	return r == AllFailed || r == AllSkipped || r == OneSuccess || r == OneFailed || r == OneDone || r == NoneFailedMinOneSuccess
+	return r == AllFailed || r == AllSkipped || r == OneSuccess || r == OneFailed || r == OneDone ||
+		r == NoneFailedMinOneSuccess
 }

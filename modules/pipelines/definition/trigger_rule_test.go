@@ -30,7 +30,10 @@ var ruleTable = []ruleRow{
 	{"one_failed", 'K', 'R', 'K', 'R', 'K', 'R', 'R', "F", "at least one dependency failed: for alerts and fallbacks"},
 	{"one_done", 'R', 'R', 'K', 'R', 'R', 'R', 'R', "SF", "at least one dependency succeeded or failed"},
 	{"none_failed", 'R', 'U', 'R', 'U', 'R', 'U', 'U', "", "no dependency failed"},
-	{"none_failed_min_one_success", 'R', 'U', 'K', 'U', 'R', 'U', 'U', "", "no dependency failed, and at least one succeeded: for the join after a branch"},
+	{
+		"none_failed_min_one_success", 'R', 'U', 'K', 'U', 'R', 'U', 'U', "",
+		"no dependency failed, and at least one succeeded: for the join after a branch",
+	},
 	{"none_skipped", 'R', 'R', 'K', 'R', 'K', 'K', 'K', "", "no dependency was skipped"},
 	{"always", 'R', 'R', 'R', 'R', 'R', 'R', 'R', "", "another name of `all_done`"},
 }
@@ -69,7 +72,10 @@ var endings = []struct {
 	{"cancelled", tasks.Cancelled, "", 'F'},
 }
 
-var verdicts = map[byte]definition.Verdict{'R': definition.Runs, 'K': definition.SkippedByRule, 'U': definition.SkippedUpstreamFailed}
+var verdicts = map[byte]definition.Verdict{
+	'R': definition.Runs, 'K': definition.SkippedByRule,
+	'U': definition.SkippedUpstreamFailed,
+}
 
 // mixes calls each for every non-empty set of endings.
 func mixes(each func(names []string, ended definition.Ended, succeeded, failed, skipped bool)) {
@@ -101,7 +107,10 @@ func TestRuleDecides(t *testing.T) {
 		}
 		mixes(func(names []string, ended definition.Ended, succeeded, failed, skipped bool) {
 			want := verdicts[row.says(succeeded, failed, skipped)]
-			twice := definition.Ended{Succeeded: 2 * ended.Succeeded, Failed: 2 * ended.Failed, Skipped: 2 * ended.Skipped}
+			twice := definition.Ended{
+				Succeeded: 2 * ended.Succeeded, Failed: 2 * ended.Failed,
+				Skipped: 2 * ended.Skipped,
+			}
 			for _, e := range []definition.Ended{ended, twice} {
 				if got := rule.Decide(e); got != want {
 					t.Errorf("%s after %v: %d, want %d", rule, names, got, want)
@@ -142,7 +151,8 @@ func TestRuleReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Error("docs/trigger-rules.md is not what the table says: run go test ./modules/pipelines/definition -run TestRuleReference -update")
+		t.Error("docs/trigger-rules.md is not what the table says: run go test ./modules/pipelines/definition -run " +
+			"TestRuleReference -update")
 	}
 }
 

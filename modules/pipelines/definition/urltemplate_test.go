@@ -69,18 +69,21 @@ func TestURLValues(t *testing.T) {
 		}
 	}
 	for _, dots := range []string{".", ".."} {
-		if got, err := resolveURL(t, "http", "https://h/items/${{ input.v }}/x", dots); err == nil || !strings.Contains(err.Error(), "out of its place") {
+		if got, err := resolveURL(t, "http", "https://h/items/${{ input.v }}/x", dots); err == nil ||
+			!strings.Contains(err.Error(), "out of its place") {
 			t.Errorf("%q: %s, %v", dots, got, err)
 		}
 	}
-	if got, err := resolveURL(t, "other", "https://h/?q=${{ input.v }}", "a b"); err != nil || got != "https://h/?q=a b" {
+	if got, err := resolveURL(t, "other", "https://h/?q=${{ input.v }}", "a b"); err != nil ||
+		got != "https://h/?q=a b" {
 		t.Errorf("another handler's url: %s, %v", got, err)
 	}
 }
 
 // TestLongURL checks that a URL of very many expressions is refused before it takes much time.
 func TestLongURL(t *testing.T) {
-	if _, err := resolveURL(t, "http", "https://h/?q="+strings.Repeat(`${{ input.n }}`, 20_000), ""); err == nil || !strings.Contains(err.Error(), "too expensive") {
+	if _, err := resolveURL(t, "http", "https://h/?q="+strings.Repeat(`${{ input.n }}`, 20_000), ""); err == nil ||
+		!strings.Contains(err.Error(), "too expensive") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -43,7 +43,8 @@ func TestYAML(t *testing.T) {
 	t.Parallel()
 	var list []tasks.Handler
 	for _, name := range []string{"shell", "http", "sleep", "wait"} {
-		list = append(list, tasks.NewHandler(name, func(_ context.Context, in map[string]any) (any, error) { return in, nil }))
+		list = append(list, tasks.NewHandler(name,
+			func(_ context.Context, in map[string]any) (any, error) { return in, nil }))
 	}
 	handlers, err := tasks.NewRegistry(list)
 	if err != nil {

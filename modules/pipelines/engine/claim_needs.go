@@ -124,7 +124,9 @@ func (s *sizeSum) excess(reader string, all int) error {
 		return nil
 	}
 	const mib = 1 << 20
-	return fmt.Errorf("the outputs that %s reads are too large together: the first %d of %d have %.1f MiB, more than the "+
-		"limit of %.1f MiB (the largest: %s, %.1f MiB); write large results to files and put their paths into the outputs",
+	return fmt.Errorf("the outputs that %s reads are too large together: the first %d of %d have %.1f MiB, more "+
+		"than the "+
+		"limit of %.1f MiB (the largest: %s, %.1f MiB); write large results to files and put their paths into "+
+		"the outputs",
 		reader, s.tasks, all, float64(s.bytes)/mib, float64(s.limit)/mib, s.largest, float64(s.most)/mib)
 }

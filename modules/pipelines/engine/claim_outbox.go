@@ -108,14 +108,16 @@ func (t *exchange) claim(ctx context.Context, task tasks.Task, x pipelines.Execu
 	}
 	definition, ok := def.Task(task.TaskName)
 	if !ok {
-		t.missingDefinitions[task.PipelineExecutionID] = fmt.Errorf("%w: it has no task %q", pipelines.ErrDefinitionMissing, task.TaskName)
+		t.missingDefinitions[task.PipelineExecutionID] = fmt.Errorf("%w: it has no task %q",
+			pipelines.ErrDefinitionMissing, task.TaskName)
 		return nil
 	}
 	m := task.Claim(t.Worker, t.LeaseExpiresAt, t.tx.Now).MarkStarted()
 	t.claimChanges = append(t.claimChanges, m)
 	t.claims = append(t.claims, pipelines.Claim{
-		Task: m.Task, Pipeline: x.PipelineName, RunAttempt: x.Attempt, Resumed: task.SubStatus == tasks.Deferred, Definition: definition,
-		Input: json.RawMessage(x.Input), Waited: t.tx.Now.Sub(due.Time), Graph: def,
+		Task: m.Task, Pipeline: x.PipelineName, RunAttempt: x.Attempt, Resumed: task.SubStatus == tasks.Deferred,
+		Definition: definition,
+		Input:      json.RawMessage(x.Input), Waited: t.tx.Now.Sub(due.Time), Graph: def,
 	})
 	return nil
 }

@@ -19,7 +19,8 @@ type ClaimRequest struct {
 // Claim claims due tasks from the outbox and marks them started. The worker must have a free slot for each. It is an
 // exchange without outcomes. Claim returns leases.ErrExpired if the worker's lease has expired.
 func (e *Engine) Claim(ctx context.Context, r ClaimRequest) ([]pipelines.Claim, error) {
-	t, err := e.CompleteAndClaim(ctx, ExchangeRequest{Worker: r.Worker, LeaseExpiresAt: r.LeaseExpiresAt, Filter: r.Want, PollOutbox: true})
+	t, err := e.CompleteAndClaim(ctx,
+		ExchangeRequest{Worker: r.Worker, LeaseExpiresAt: r.LeaseExpiresAt, Filter: r.Want, PollOutbox: true})
 	if err == nil && t.Expired {
 		err = leases.ErrExpired
 	}

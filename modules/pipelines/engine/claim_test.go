@@ -72,7 +72,8 @@ func (y *tally) claimAll(t *testing.T, s *enginetest.Stack, worker string) {
 	}
 	for {
 		claims, err := s.Engine.Claim(t.Context(), engine.ClaimRequest{
-			Worker: worker, LeaseExpiresAt: dbtype.NewTime(s.DB.Now().Add(time.Minute)), Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 3},
+			Worker: worker, LeaseExpiresAt: dbtype.NewTime(s.DB.Now().Add(time.Minute)),
+			Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 3},
 		})
 		y.add(claims, err)
 		if err != nil {
@@ -140,7 +141,8 @@ func TestClaimTakesWhatItMay(t *testing.T) {
 		second.steps(second.start, second.enlist)
 		ask := func(want outbox.ClaimFilter) []string {
 			t.Helper()
-			claims, err := s.Engine.Claim(t.Context(), engine.ClaimRequest{Worker: second.worker, LeaseExpiresAt: dbtype.NewTime(s.DB.Now()), Want: want})
+			claims, err := s.Engine.Claim(t.Context(),
+				engine.ClaimRequest{Worker: second.worker, LeaseExpiresAt: dbtype.NewTime(s.DB.Now()), Want: want})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,7 +157,8 @@ func TestClaimTakesWhatItMay(t *testing.T) {
 		if got := ask(outbox.ClaimFilter{Handlers: []string{"other"}, Limit: 10}); len(got) != 0 {
 			t.Errorf("a worker without the handler got %v", got)
 		}
-		if diff := cmp.Diff([]string{"b"}, ask(outbox.ClaimFilter{Handlers: own, Limit: 10, PipelineExecutionID: second.id})); diff != "" {
+		if diff := cmp.Diff([]string{"b"},
+			ask(outbox.ClaimFilter{Handlers: own, Limit: 10, PipelineExecutionID: second.id})); diff != "" {
 			t.Errorf("of the second run alone (-want +got):\n%s", diff)
 		}
 		later := second.outcome("b", pipelines.OutcomeDeferred)
@@ -168,7 +171,8 @@ func TestClaimTakesWhatItMay(t *testing.T) {
 		if err != nil || !due.Equal(later.Until.Time) {
 			t.Errorf("next due at %s (%v), expected %s", due, err, later.Until)
 		}
-		if due, err := s.Outbox.NextDueAt(t.Context(), outbox.ClaimFilter{Handlers: own, PipelineExecutionID: first.id}); err != nil || !due.IsZero() {
+		if due, err := s.Outbox.NextDueAt(t.Context(),
+			outbox.ClaimFilter{Handlers: own, PipelineExecutionID: first.id}); err != nil || !due.IsZero() {
 			t.Errorf("next due of the first run at %s (%v), expected never", due, err)
 		}
 	})
@@ -197,9 +201,15 @@ func TestLateOutcomeChangesNothing(t *testing.T) {
 				stale, worker := h.held["a"], h.worker
 				h.steps(func() error { return c.lost(h) })
 				h.held["a"], h.worker = stale, worker
-				for _, kind := range []pipelines.OutcomeKind{pipelines.OutcomeSucceeded, pipelines.OutcomeFailed, pipelines.OutcomeDeferred, pipelines.OutcomeReleased} {
+				for _, kind := range []pipelines.OutcomeKind{
+					pipelines.OutcomeSucceeded, pipelines.OutcomeFailed,
+					pipelines.OutcomeDeferred, pipelines.OutcomeReleased,
+				} {
 					late := h.outcome("a", kind)
-					late.Logs = tasks.Written{Chunks: []tasks.Chunk{{TaskExecutionID: late.Claim.Task.ID, Attempt: 1, Seq: 1, Stream: tasks.Stdout, Text: "late words"}}}
+					late.Logs = tasks.Written{Chunks: []tasks.Chunk{{
+						TaskExecutionID: late.Claim.Task.ID, Attempt: 1,
+						Seq: 1, Stream: tasks.Stdout, Text: "late words",
+					}}}
 					before := dbtest.Dump(t, s.DB)
 					if err := h.record(late); !errors.Is(err, tasks.ErrClaimLost) {
 						t.Errorf("kind %d: got %v, expected %v", kind, err, tasks.ErrClaimLost)

@@ -19,7 +19,9 @@ type ControlRequest struct {
 }
 
 // control runs do with the locked execution, in one transaction. It returns ErrExecutionNotFound if there is none.
-func (e *Engine) control(ctx context.Context, id dbtype.ID, do func(tx db.Tx, x pipelines.Execution) (ready int, err error)) error {
+func (e *Engine) control(
+	ctx context.Context, id dbtype.ID, do func(tx db.Tx, x pipelines.Execution) (ready int, err error),
+) error {
 	ready := 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) error {
 		x, err := e.lockExecution(tx, id)
@@ -62,7 +64,8 @@ func (e *Engine) CancelledCleanups(ctx context.Context, id dbtype.ID) (names []s
 		list, err := e.tasks.LoadByExecution(tx, []dbtype.ID{id})
 		for i := range def.Tasks {
 			t := &def.Tasks[i]
-			cancelled := slices.ContainsFunc(list, func(x tasks.Task) bool { return x.TaskName == t.ID && x.Status == tasks.Cancelled })
+			cancelled := slices.ContainsFunc(list,
+				func(x tasks.Task) bool { return x.TaskName == t.ID && x.Status == tasks.Cancelled })
 			if cancelled && (t.TriggerRule == definition.AllDone || t.TriggerRule == definition.Always) {
 				names = append(names, t.ID)
 			}
@@ -104,7 +107,9 @@ func (e *Engine) abandonIn(tx db.Tx, x pipelines.Execution, reason string) error
 }
 
 // endAll ends all open tasks of executions with the changes that how returns, and updates the counters.
-func (e *Engine) endAll(tx db.Tx, executions []*pipelines.Execution, actor string, how func(tasks.Task) *tasks.Change) error {
+func (e *Engine) endAll(
+	tx db.Tx, executions []*pipelines.Execution, actor string, how func(tasks.Task) *tasks.Change,
+) error {
 	tx.Notify(TopicEnded)
 	of := make([]dbtype.ID, len(executions))
 	for i, x := range executions {

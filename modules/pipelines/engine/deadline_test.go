@@ -49,7 +49,8 @@ func (h *byHand) checkTimedOut() {
 	h.t.Helper()
 	const why = "pipeline timeout of 1h is over"
 	x := h.execution()
-	if x.Status != pipelines.Failed || x.Error != why || !x.DeadlineAt.IsZero() || !x.PausedAt.IsZero() || x.OpenTasks != 0 {
+	if x.Status != pipelines.Failed || x.Error != why || !x.DeadlineAt.IsZero() || !x.PausedAt.IsZero() ||
+		x.OpenTasks != 0 {
 		h.t.Fatalf("execution: %+v", x)
 	}
 	list, err := h.s.Tasks.ListByPipeline(h.ctx, h.id)
@@ -98,15 +99,18 @@ func TestPipelineTimeout(t *testing.T) {
 					t.Errorf("another deadline: %s", next)
 				}
 				h.checkTimedOut()
-				lost, err := s.Engine.RecordOutcomes(h.ctx, h.worker, []*pipelines.Outcome{{Claim: claim, Kind: pipelines.OutcomeSucceeded}})
-				if err != nil || len(lost) != 1 || lost[0] == nil || !strings.Contains(lost[0].Error(), tasks.ErrClaimLost.Error()) {
+				lost, err := s.Engine.RecordOutcomes(h.ctx, h.worker,
+					[]*pipelines.Outcome{{Claim: claim, Kind: pipelines.OutcomeSucceeded}})
+				if err != nil || len(lost) != 1 || lost[0] == nil ||
+					!strings.Contains(lost[0].Error(), tasks.ErrClaimLost.Error()) {
 					t.Errorf("a late outcome: %v, %v", lost, err)
 				}
 				h.endOverdue()
 				if err := s.Engine.Retry(h.ctx, engine.ControlRequest{ID: h.id, Actor: "test"}, ""); err != nil {
 					t.Fatal(err)
 				}
-				if again := h.execution(); !again.DeadlineAt.After(x.DeadlineAt.Time) || again.Status != pipelines.Running {
+				if again := h.execution(); !again.DeadlineAt.After(x.DeadlineAt.Time) ||
+					again.Status != pipelines.Running {
 					t.Errorf("after the retry: %+v", again)
 				}
 				h.endOverdue()
@@ -127,7 +131,8 @@ func TestPipelineTimeoutEnds(t *testing.T) {
 
 		timed := newByHand(t, s, "timed", work("a"))
 		timed.def.Timeout, timed.hired = time.Hour, h.hired
-		timed.steps(timed.hire, timed.start, func() error { return timed.claim(1) }, func() error { return timed.finish("a", pipelines.OutcomeSucceeded) })
+		timed.steps(timed.hire, timed.start, func() error { return timed.claim(1) },
+			func() error { return timed.finish("a", pipelines.OutcomeSucceeded) })
 		if x := timed.execution(); x.Status != pipelines.Completed || !x.DeadlineAt.IsZero() {
 			t.Errorf("ended in time: %+v", x)
 		}

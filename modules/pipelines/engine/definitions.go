@@ -105,12 +105,15 @@ func cacheKey(ctx context.Context, name, version string) string {
 
 // save stores a definition and sets its registration time, unless that is zero. The definition registered last is the
 // current one of its name. save returns ErrDefinitionChanged if other content is stored under that version.
-func (s *definitions) save(ctx context.Context, tx db.Tx, def *definition.Definition, e encoded, registered dbtype.Time) error {
+func (s *definitions) save(
+	ctx context.Context, tx db.Tx, def *definition.Definition, e encoded, registered dbtype.Time,
+) error {
 	conflict := "NOTHING"
 	if !registered.IsZero() {
 		conflict = "UPDATE SET registered_at = excluded.registered_at"
 	}
-	err := tx.QueueExec("store the definition", `INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
+	err := tx.QueueExec("store the definition",
+		`INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
 VALUES ($name, $version, $doc, $at) ON CONFLICT (pipeline_name, version) DO `+conflict+` $keep_plan`,
 		db.Args{"name": def.Name, "version": e.version, "doc": dbtype.JSON(e.doc), "at": registered})
 	if err != nil {
@@ -143,7 +146,8 @@ func (s *definitions) confirm(ctx context.Context, tx db.Tx, def *definition.Def
 	}
 	switch {
 	case k.sum != e.sum:
-		return fmt.Errorf("%w: %s version %s was changed by hand, or two definitions have the same hash", pipelines.ErrDefinitionChanged, def.Name, e.version)
+		return fmt.Errorf("%w: %s version %s was changed by hand, or two definitions have the same hash",
+			pipelines.ErrDefinitionChanged, def.Name, e.version)
 	case !ok:
 		s.remember(cacheKey(ctx, def.Name, e.version), def, e.sum)
 	}
@@ -193,7 +197,8 @@ func decodeStored(doc dbtype.JSON, name, version string) (*definition.Definition
 	case err != nil:
 		return nil, fmt.Errorf("%s version %s: %w", name, version, err)
 	case def.Name != name:
-		return nil, fmt.Errorf("%w: %s version %s is a definition of %q", pipelines.ErrDefinitionChanged, name, version, def.Name)
+		return nil, fmt.Errorf("%w: %s version %s is a definition of %q", pipelines.ErrDefinitionChanged, name, version,
+			def.Name)
 	}
 	return def, nil
 }
@@ -208,7 +213,9 @@ func (s *definitions) latest(ctx context.Context, name string) (StoredDefinition
 	var r StoredDefinition
 	err = q.Where("pipeline_name = ? AND registered_at IS NOT NULL", name).Order("registered_at DESC").Take(&r).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
-		return StoredDefinition{}, fmt.Errorf("%w: %q is not registered: name a file, or run `sluice serve --pipelines DIR` with it", pipelines.ErrPipelineNotFound, name)
+		return StoredDefinition{},
+			fmt.Errorf("%w: %q is not registered: name a file, or run `sluice serve --pipelines DIR` with it",
+				pipelines.ErrPipelineNotFound, name)
 	}
 	return r, wrap("read the definition", err)
 }

@@ -79,21 +79,26 @@ func (r *Repository) reportEnds(tx db.Tx, moves []*pipelines.Change) error {
 	}
 	tx.Notify(TopicEnded)
 	n := len(list)
-	ids, versions, names, statuses, failures := make([]dbtype.ID, n), make([]int64, n), make([]string, n), make([]string, n), make([]string, n)
+	ids, versions, names, statuses, failures := make([]dbtype.ID, n), make([]int64, n), make([]string, n),
+		make([]string, n), make([]string, n)
 	created, completed := make([]dbtype.Time, n), make([]dbtype.Time, n)
 	for i, x := range list {
-		ids[i], versions[i], names[i], statuses[i], failures[i] = x.ID, x.Version, x.PipelineName, string(x.Status), string(x.Error)
+		ids[i], versions[i], names[i], statuses[i], failures[i] = x.ID, x.Version, x.PipelineName, string(x.Status),
+			string(x.Error)
 		created[i], completed[i] = x.CreatedAt, x.CompletedAt
 	}
-	set := db.IDRows(ids).Ints("version", versions).WriteOnly().Texts("name", names).Texts("status", statuses).NullTexts("error", failures).
+	set := db.IDRows(ids).Ints("version", versions).WriteOnly().Texts("name", names).Texts("status", statuses).
+		NullTexts("error", failures).
 		Times("created_at", created).Times("completed_at", completed)
 	err := tx.QueueExec("remove old ends", `DELETE FROM {run_ends} WHERE (completed_at, pipeline_execution_id) IN (
-  SELECT completed_at, pipeline_execution_id FROM {run_ends} WHERE completed_at < $old ORDER BY completed_at, pipeline_execution_id LIMIT $limit $skip_locked)`,
+  SELECT completed_at, pipeline_execution_id FROM {run_ends} WHERE completed_at < $old
+  ORDER BY completed_at, pipeline_execution_id LIMIT $limit $skip_locked)`,
 		db.Args{"old": dbtype.NewTime(tx.Now.Add(-endRetention)), "limit": maxEnds})
 	if err != nil {
 		return err
 	}
-	return tx.QueueExec("store ends", `INSERT INTO {run_ends} (pipeline_execution_id, version, pipeline_name, status, error, created_at, completed_at)
+	return tx.QueueExec("store ends",
+		`INSERT INTO {run_ends} (pipeline_execution_id, version, pipeline_name, status, error, created_at, completed_at)
 SELECT x.id, x.version, x.name, x.status, x.error, x.created_at, x.completed_at FROM $x`, db.Args{"x": set})
 }
 
@@ -127,7 +132,8 @@ func (e *Engine) ClaimEnds(ctx context.Context) error {
 
 func (r *Repository) claimEnds(tx db.Tx) (list []pipelines.Execution, err error) {
 	err = tx.Query(`DELETE FROM {run_ends} WHERE (completed_at, pipeline_execution_id) IN (
-  SELECT completed_at, pipeline_execution_id FROM {run_ends} ORDER BY completed_at, pipeline_execution_id LIMIT $limit $skip_locked)
+  SELECT completed_at, pipeline_execution_id FROM {run_ends}
+  ORDER BY completed_at, pipeline_execution_id LIMIT $limit $skip_locked)
 RETURNING pipeline_execution_id, version, pipeline_name, status, error, created_at, completed_at`, db.Args{"limit": maxEnds},
 		func(scan func(...any) error) error {
 			var x pipelines.Execution
@@ -147,7 +153,8 @@ const recentSuccesses = 10
 func (r *Repository) LastSuccesses(ctx context.Context, limit int) (map[string]dbtype.Time, error) {
 	out := map[string]dbtype.Time{}
 	err := r.db.Query(ctx, `SELECT d.pipeline_name, (SELECT max(n.completed_at) FROM (
-    SELECT p.completed_at FROM {pipeline_executions} AS p WHERE p.pipeline_name = d.pipeline_name AND p.status = 'Completed'
+    SELECT p.completed_at FROM {pipeline_executions} AS p WHERE p.pipeline_name = d.pipeline_name
+  AND p.status = 'Completed'
     ORDER BY p.id DESC LIMIT $recent) AS n)
 FROM (SELECT DISTINCT pipeline_name FROM {pipeline_definitions} ORDER BY pipeline_name LIMIT $limit) AS d`,
 		db.Args{"recent": recentSuccesses, "limit": limit}, func(scan func(...any) error) error {

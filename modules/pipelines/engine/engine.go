@@ -39,8 +39,14 @@ type Engine struct {
 }
 
 // NewEngine returns an engine that uses the database d.
-func NewEngine(d *db.DB, l *leases.Repository, e *eventstore.Repository, o *outbox.Repository, t *taskstore.Repository, p *Repository) *Engine {
-	return &Engine{db: d, leases: l, events: e, outbox: o, tasks: t, pipelines: p, definitions: newDefinitions(d), notifier: newNotifier(), maxNeedsBytes: tasks.MaxNeeds}
+func NewEngine(
+	d *db.DB, l *leases.Repository, e *eventstore.Repository, o *outbox.Repository, t *taskstore.Repository,
+	p *Repository,
+) *Engine {
+	return &Engine{
+		db: d, leases: l, events: e, outbox: o, tasks: t, pipelines: p, definitions: newDefinitions(d),
+		notifier: newNotifier(), maxNeedsBytes: tasks.MaxNeeds,
+	}
 }
 
 // Notifier returns the notifier that signals commits of this process.
@@ -49,7 +55,9 @@ func (e *Engine) Notifier() *Notifier { return e.notifier }
 // write writes the results of plans, and further changes of tasks that do not affect their executions. stored holds the
 // counters that the rows of executions have already; others are written. It returns the number of tasks that became
 // Ready with an outbox row.
-func (e *Engine) write(tx db.Tx, plans []*pipelines.Plan, stored map[dbtype.ID]counts, moves ...*tasks.Change) (ready int, err error) {
+func (e *Engine) write(
+	tx db.Tx, plans []*pipelines.Plan, stored map[dbtype.ID]counts, moves ...*tasks.Change,
+) (ready int, err error) {
 	var ended []*pipelines.Change
 	var counters []tasks.DependencyCount
 	var counted []pipelines.Execution
@@ -198,7 +206,8 @@ func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 		return fmt.Errorf("annotation: %w", err)
 	}
 	if !bytes.HasPrefix(bytes.TrimSpace(a.Data), []byte("{")) {
-		return fmt.Errorf("annotation: %w: its data must be a JSON object, such as {\"note\": \"seen\"}", pipelines.ErrInvalidArgument)
+		return fmt.Errorf("annotation: %w: its data must be a JSON object, such as {\"note\": \"seen\"}",
+			pipelines.ErrInvalidArgument)
 	}
 	if !a.TaskExecutionID.IsZero() {
 		t, err := e.tasks.Get(ctx, a.TaskExecutionID)
@@ -216,8 +225,9 @@ func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 			return fmt.Errorf("%w: the history of %s has been removed", pipelines.ErrInvalidState, x.ID)
 		}
 		e.events.Append(tx, []events.Event{{
-			PipelineExecutionID: x.ID, TaskExecutionID: a.TaskExecutionID, EventType: events.Annotation, EventData: a.Data,
-			WorkerID: dbtype.Text(a.Worker), Actor: dbtype.Text(a.Actor),
+			PipelineExecutionID: x.ID, TaskExecutionID: a.TaskExecutionID, EventType: events.Annotation,
+			EventData: a.Data,
+			WorkerID:  dbtype.Text(a.Worker), Actor: dbtype.Text(a.Actor),
 		}})
 		return nil
 	})

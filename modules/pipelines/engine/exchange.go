@@ -58,7 +58,12 @@ func (e *Engine) CompleteAndClaim(ctx context.Context, r ExchangeRequest) (Excha
 	for trust := true; ; {
 		var t *exchange
 		err := e.db.Transaction(ctx, func(tx db.Tx) error {
-			t = &exchange{ExchangeRequest: r, engine: e, tx: tx, optimistic: trust, locked: map[dbtype.ID]pipelines.Execution{}, conflicts: map[*pipelines.Outcome]bool{}, missingDefinitions: map[dbtype.ID]error{}, plans: map[dbtype.ID]*pipelines.Plan{}, stored: map[dbtype.ID]counts{}}
+			t = &exchange{
+				ExchangeRequest: r, engine: e, tx: tx, optimistic: trust,
+				locked: map[dbtype.ID]pipelines.Execution{}, conflicts: map[*pipelines.Outcome]bool{},
+				missingDefinitions: map[dbtype.ID]error{}, plans: map[dbtype.ID]*pipelines.Plan{},
+				stored: map[dbtype.ID]counts{},
+			}
 			if err := t.run(ctx); err != nil {
 				return err
 			}
@@ -188,7 +193,8 @@ func (t *exchange) claimEager() {
 	}
 	var found []successor
 	for _, g := range t.groups {
-		if g.plan == nil || g.def == nil || g.plan.Execution.Status != pipelines.Running || !g.plan.Execution.ClaimableBy(t.Worker) {
+		if g.plan == nil || g.def == nil || g.plan.Execution.Status != pipelines.Running ||
+			!g.plan.Execution.ClaimableBy(t.Worker) {
 			continue
 		}
 		for _, task := range g.plan.BecameReady() {
@@ -235,7 +241,10 @@ func (t *exchange) mayClaimEagerly(task tasks.Task) bool {
 }
 
 func (t *exchange) result() ExchangeResult {
-	r := ExchangeResult{Conflicts: make([]error, len(t.Outcomes)), Claims: t.claims, FromOutbox: t.fromOutbox, PollFilter: t.pollFilter, Expired: t.Filter.Limit > 0 && !t.leased}
+	r := ExchangeResult{
+		Conflicts: make([]error, len(t.Outcomes)), Claims: t.claims, FromOutbox: t.fromOutbox,
+		PollFilter: t.pollFilter, Expired: t.Filter.Limit > 0 && !t.leased,
+	}
 	for i, o := range t.Outcomes {
 		if t.conflicts[o] {
 			r.Conflicts[i] = tasks.ErrClaimLost

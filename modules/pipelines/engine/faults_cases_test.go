@@ -108,25 +108,52 @@ func taskCases() []*transitionCase {
 	running := inTurn(start, (*byHand).hire, claims(1)) // a runs
 	return []*transitionCase{
 		{move: &tasks.TransitionCreate, task: "b", tasks: two, reach: nothing, act: start, created: true},
-		{move: &tasks.TransitionMarkReady, from: "NotStarted", variant: "start", task: "a", tasks: one, reach: nothing, act: start, created: true},
-		{move: &tasks.TransitionMarkReady, from: "NotStarted", task: "b", tasks: two, reach: running, act: ends("a", pipelines.OutcomeSucceeded)},
-		{move: &tasks.TransitionClaim, from: "Ready", task: "a", tasks: one, reach: inTurn(start, (*byHand).hire), act: claims(1)},
+		{
+			move: &tasks.TransitionMarkReady, from: "NotStarted", variant: "start", task: "a", tasks: one, reach: nothing,
+			act: start, created: true,
+		},
+		{
+			move: &tasks.TransitionMarkReady, from: "NotStarted", task: "b", tasks: two, reach: running,
+			act: ends("a", pipelines.OutcomeSucceeded),
+		},
+		{
+			move: &tasks.TransitionClaim, from: "Ready", task: "a", tasks: one, reach: inTurn(start, (*byHand).hire),
+			act: claims(1),
+		},
 		{
 			move: &tasks.TransitionResume, from: "Running", row: "Ready", task: "a", tasks: one,
 			reach: inTurn(running, ends("a", pipelines.OutcomeDeferred)), act: claims(1),
 		},
-		{move: &tasks.TransitionMarkStarted, from: "Running", row: "Ready", task: "a", tasks: one, reach: inTurn(start, (*byHand).hire), act: claims(1)},
-		{move: &tasks.TransitionDefer, from: "Running", task: "a", tasks: one, reach: running, act: ends("a", pipelines.OutcomeDeferred)},
-		{move: &tasks.TransitionComplete, from: "Running", task: "a", tasks: two, reach: running, act: ends("a", pipelines.OutcomeSucceeded)},
-		{move: &tasks.TransitionScheduleRetry, from: "Running", task: "a", tasks: one, reach: running, act: ends("a", pipelines.OutcomeFailed)},
+		{
+			move: &tasks.TransitionMarkStarted, from: "Running", row: "Ready", task: "a", tasks: one,
+			reach: inTurn(start, (*byHand).hire), act: claims(1),
+		},
+		{
+			move: &tasks.TransitionDefer, from: "Running", task: "a", tasks: one, reach: running,
+			act: ends("a", pipelines.OutcomeDeferred),
+		},
+		{
+			move: &tasks.TransitionComplete, from: "Running", task: "a", tasks: two, reach: running,
+			act: ends("a", pipelines.OutcomeSucceeded),
+		},
+		{
+			move: &tasks.TransitionScheduleRetry, from: "Running", task: "a", tasks: one, reach: running,
+			act: ends("a", pipelines.OutcomeFailed),
+		},
 		{move: &tasks.TransitionFail, from: "Running", task: "a", tasks: one, reach: running, act: breaks("a")},
-		{move: &tasks.SkipRunning, from: "Running", task: "a", tasks: two, reach: running, act: ends("a", pipelines.OutcomeSkipped)},
+		{
+			move: &tasks.SkipRunning, from: "Running", task: "a", tasks: two, reach: running,
+			act: ends("a", pipelines.OutcomeSkipped),
+		},
 		{move: &tasks.TransitionSkip, from: "NotStarted", task: "b", tasks: two, reach: running, act: breaks("a")},
 		{
 			move: &tasks.TransitionReset, from: "Running", variant: "recovery", task: "a", tasks: one,
 			reach: inTurn(start, (*byHand).lose), act: (*byHand).recover,
 		},
-		{move: &tasks.TransitionReset, from: "Running", variant: "release", task: "a", tasks: one, reach: running, act: ends("a", pipelines.OutcomeReleased)},
+		{
+			move: &tasks.TransitionReset, from: "Running", variant: "release", task: "a", tasks: one, reach: running,
+			act: ends("a", pipelines.OutcomeReleased),
+		},
 	}
 }
 
@@ -139,23 +166,42 @@ func endedTaskCases() []*transitionCase {
 	gone := inTurn(start, (*byHand).hire, forget)
 	return []*transitionCase{
 		{
-			move: &tasks.TransitionReopen, from: "Failed", task: "b", tasks: []definition.Task{work("a"), withRule(work("b", "a"), definition.Always)},
+			move: &tasks.TransitionReopen, from: "Failed", task: "b",
+			tasks: []definition.Task{work("a"), withRule(work("b", "a"), definition.Always)},
 			reach: inTurn(running, breaks("a"), claims(1), breaks("b")), act: retry,
 		},
 		{
-			move: &tasks.TransitionReopen, from: "Completed", task: "b", tasks: []definition.Task{work("a"), work("b", "a"), work("c", "b")},
-			reach: inTurn(running, ends("a", pipelines.OutcomeSucceeded), claims(1), ends("b", pipelines.OutcomeSucceeded), claims(1), breaks("c")), act: retryFrom("a"),
+			move: &tasks.TransitionReopen, from: "Completed", task: "b",
+			tasks: []definition.Task{work("a"), work("b", "a"), work("c", "b")},
+			reach: inTurn(running, ends("a", pipelines.OutcomeSucceeded), claims(1),
+				ends("b", pipelines.OutcomeSucceeded), claims(1), breaks("c")), act: retryFrom("a"),
 		},
-		{move: &tasks.TransitionReopen, from: "Abandoned", task: "b", tasks: two, reach: inTurn(gone, claims(1), remember), act: retry},
-		{move: &tasks.TransitionReopen, from: "Cancelled", task: "b", tasks: two, reach: inTurn(running, cancel), act: retry},
-		{move: &tasks.TransitionReopen, from: "Skipped", task: "b", tasks: two, reach: inTurn(running, breaks("a")), act: retry},
-		{move: &tasks.TransitionAbandon, from: "NotStarted", variant: "a lost definition", task: "b", tasks: two, reach: gone, act: claims(1)},
+		{
+			move: &tasks.TransitionReopen, from: "Abandoned", task: "b", tasks: two,
+			reach: inTurn(gone, claims(1), remember), act: retry,
+		},
+		{
+			move: &tasks.TransitionReopen, from: "Cancelled", task: "b", tasks: two, reach: inTurn(running, cancel),
+			act: retry,
+		},
+		{
+			move: &tasks.TransitionReopen, from: "Skipped", task: "b", tasks: two, reach: inTurn(running, breaks("a")),
+			act: retry,
+		},
+		{
+			move: &tasks.TransitionAbandon, from: "NotStarted", variant: "a lost definition", task: "b", tasks: two,
+			reach: gone, act: claims(1),
+		},
 		{
 			move: &tasks.TransitionAbandon, from: "NotStarted", variant: "a condition that fails", task: "b",
-			tasks: []definition.Task{work("a"), withCondition(work("b", "a"), "needs.a.by + 1 > 2")}, reach: running, act: ends("a", pipelines.OutcomeSucceeded),
+			tasks: []definition.Task{work("a"), withCondition(work("b", "a"), "needs.a.by + 1 > 2")}, reach: running,
+			act: ends("a", pipelines.OutcomeSucceeded),
 		},
 		{move: &tasks.TransitionAbandon, from: "Ready", task: "a", tasks: two, reach: gone, act: claims(1)},
-		{move: &tasks.TransitionAbandon, from: "Running", task: "a", tasks: two, reach: inTurn(start, loseOften), act: (*byHand).recover},
+		{
+			move: &tasks.TransitionAbandon, from: "Running", task: "a", tasks: two, reach: inTurn(start, loseOften),
+			act: (*byHand).recover,
+		},
 		{move: &tasks.TransitionCancel, from: "NotStarted", task: "b", tasks: three, reach: running, act: cancel},
 		{move: &tasks.TransitionCancel, from: "Ready", task: "c", tasks: three, reach: running, act: cancel},
 		{move: &tasks.TransitionCancel, from: "Running", task: "a", tasks: three, reach: running, act: cancel},
@@ -164,20 +210,46 @@ func endedTaskCases() []*transitionCase {
 
 func pipelineCases() []*transitionCase {
 	one := []definition.Task{work("a")}
-	start, pause, resume, cancel, retry := (*byHand).start, (*byHand).pause, (*byHand).resume, (*byHand).cancel, (*byHand).retry
+	start, pause, resume, cancel, retry := (*byHand).start, (*byHand).pause, (*byHand).resume, (*byHand).
+		cancel, (*byHand).retry
 	running := inTurn(start, (*byHand).hire, claims(1))
 	return []*transitionCase{
-		{run: &pipelines.TransitionStart, tasks: one, reach: nothing, act: start, created: true, pipeline: tasks.OutboxAdd},
-		{run: &pipelines.TransitionComplete, from: "Running", tasks: one, reach: running, act: ends("a", pipelines.OutcomeSucceeded)},
-		{run: &pipelines.TransitionComplete, from: "Paused", tasks: one, reach: inTurn(running, pause), act: ends("a", pipelines.OutcomeSucceeded)},
+		{
+			run: &pipelines.TransitionStart, tasks: one, reach: nothing, act: start, created: true,
+			pipeline: tasks.OutboxAdd,
+		},
+		{
+			run: &pipelines.TransitionComplete, from: "Running", tasks: one, reach: running,
+			act: ends("a", pipelines.OutcomeSucceeded),
+		},
+		{
+			run: &pipelines.TransitionComplete, from: "Paused", tasks: one, reach: inTurn(running, pause),
+			act: ends("a", pipelines.OutcomeSucceeded),
+		},
 		{run: &pipelines.TransitionFail, from: "Running", tasks: one, reach: running, act: breaks("a")},
 		{run: &pipelines.TransitionFail, from: "Paused", tasks: one, reach: inTurn(running, pause), act: breaks("a")},
-		{run: &pipelines.TransitionPause, from: "Running", tasks: one, reach: start, act: pause, pipeline: tasks.OutboxRemove},
-		{run: &pipelines.TransitionResume, from: "Paused", tasks: one, reach: inTurn(start, pause), act: resume, pipeline: tasks.OutboxAdd},
-		{run: &pipelines.TransitionCancel, from: "Running", tasks: one, reach: start, act: cancel, pipeline: tasks.OutboxRemove},
+		{
+			run: &pipelines.TransitionPause, from: "Running", tasks: one, reach: start, act: pause,
+			pipeline: tasks.OutboxRemove,
+		},
+		{
+			run: &pipelines.TransitionResume, from: "Paused", tasks: one, reach: inTurn(start, pause), act: resume,
+			pipeline: tasks.OutboxAdd,
+		},
+		{
+			run: &pipelines.TransitionCancel, from: "Running", tasks: one, reach: start, act: cancel,
+			pipeline: tasks.OutboxRemove,
+		},
 		{run: &pipelines.TransitionCancel, from: "Paused", tasks: one, reach: inTurn(start, pause), act: cancel},
-		{run: &pipelines.TransitionRestart, from: "Failed", tasks: one, reach: inTurn(running, breaks("a")), act: retry, pipeline: tasks.OutboxAdd},
-		{run: &pipelines.TransitionRestart, from: "Completed", tasks: one, reach: inTurn(running, ends("a", pipelines.OutcomeSucceeded)), act: retryFrom("a"), pipeline: tasks.OutboxAdd},
-		{run: &pipelines.TransitionRestart, from: "Cancelled", tasks: one, reach: inTurn(start, cancel), act: retry, pipeline: tasks.OutboxAdd},
+		{
+			run: &pipelines.TransitionRestart, from: "Failed", tasks: one, reach: inTurn(running, breaks("a")), act: retry,
+			pipeline: tasks.OutboxAdd,
+		},
+		{run: &pipelines.TransitionRestart, from: "Completed", tasks: one, reach: inTurn(running,
+			ends("a", pipelines.OutcomeSucceeded)), act: retryFrom("a"), pipeline: tasks.OutboxAdd},
+		{
+			run: &pipelines.TransitionRestart, from: "Cancelled", tasks: one, reach: inTurn(start, cancel), act: retry,
+			pipeline: tasks.OutboxAdd,
+		},
 	}
 }

@@ -18,11 +18,17 @@ import (
 
 // faults gives what may fail while a transition is written: the row, the event, the outbox, the commit.
 func (c *transitionCase) faults() []dbtest.Fault {
-	row := dbtest.Fault{Table: c.table(), On: "UPDATE", When: fmt.Sprintf("OLD.status = '%s' AND NEW.version > OLD.version", c.rowFrom())}
+	row := dbtest.Fault{
+		Table: c.table(), On: "UPDATE",
+		When: fmt.Sprintf("OLD.status = '%s' AND NEW.version > OLD.version", c.rowFrom()),
+	}
 	if c.created {
 		row = dbtest.Fault{Table: c.table(), On: "INSERT"}
 	}
-	event := dbtest.Fault{Table: "execution_events", On: "INSERT", When: fmt.Sprintf("NEW.event_type = '%s'", c.event())}
+	event := dbtest.Fault{
+		Table: "execution_events", On: "INSERT",
+		When: fmt.Sprintf("NEW.event_type = '%s'", c.event()),
+	}
 	commit := event
 	commit.AtCommit = true
 	list := []dbtest.Fault{row, event, commit}
@@ -91,7 +97,10 @@ func succeed(t *testing.T, h *byHand, c *transitionCase) {
 	if n := c.happened(t, h) - happened; n != 1 {
 		t.Errorf("%d events %s were written, expected 1", n, c.event())
 	}
-	want := map[tasks.OutboxEffect]bool{tasks.OutboxAdd: true, tasks.OutboxRemove: false, tasks.OutboxUnchanged: queued > 0}[c.effect()]
+	want := map[tasks.OutboxEffect]bool{
+		tasks.OutboxAdd: true, tasks.OutboxRemove: false,
+		tasks.OutboxUnchanged: queued > 0,
+	}[c.effect()]
 	if c.effect() == tasks.OutboxRemove && queued == 0 {
 		t.Error("there is no outbox row that the transition could remove")
 	}
@@ -119,8 +128,10 @@ func (c *transitionCase) happened(t *testing.T, h *byHand) int {
 func (c *transitionCase) queued(t *testing.T, h *byHand) int {
 	t.Helper()
 	n := 0
-	err := h.s.DB.Query(h.ctx, `SELECT count(*) FROM {task_outbox} AS o JOIN {task_executions} AS t ON t.id = o.task_execution_id
-WHERE t.task_name = $task OR $task = ''`, db.Args{"task": c.task}, func(scan func(...any) error) error { return scan(&n) })
+	err := h.s.DB.Query(h.ctx,
+		`SELECT count(*) FROM {task_outbox} AS o JOIN {task_executions} AS t ON t.id = o.task_execution_id
+WHERE t.task_name = $task OR $task = ''`,
+		db.Args{"task": c.task}, func(scan func(...any) error) error { return scan(&n) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,8 @@ func (f Filter) branches(counted bool) []branch {
 	}
 	if f.Error != "" {
 		// only Failed executions have an error
-		statuses = slices.DeleteFunc(slices.Clone(statuses), func(s pipelines.Status) bool { return s != pipelines.Failed })
+		statuses = slices.DeleteFunc(slices.Clone(statuses),
+			func(s pipelines.Status) bool { return s != pipelines.Failed })
 	}
 	chosen := func(of ...pipelines.Status) []pipelines.Status {
 		return slices.DeleteFunc(of, func(s pipelines.Status) bool { return !slices.Contains(statuses, s) })
@@ -67,7 +68,8 @@ func (f Filter) branches(counted bool) []branch {
 	}
 	switch {
 	case len(f.Labels) > 0 && len(statuses) > 0:
-		return []branch{{fromLabels, `l.name = $label0 AND l.value = $value0` + statusIn(statuses), `l.pipeline_execution_id`}}
+		return []branch{{fromLabels, `l.name = $label0 AND l.value = $value0` +
+			statusIn(statuses), `l.pipeline_execution_id`}}
 	case f.PipelineName != "":
 		add(open, chosen(pipelines.Running, pipelines.Paused))
 		for _, s := range chosen(pipelines.Completed, pipelines.Failed, pipelines.Cancelled) {
@@ -127,7 +129,8 @@ func (f Filter) condition(id string) (string, db.Args) {
 		label, value := fmt.Sprintf("label%d", i), fmt.Sprintf("value%d", i)
 		args[label], args[value] = name, f.Labels[name]
 		if i > 0 {
-			text += ` AND EXISTS (SELECT 1 FROM {execution_labels} AS m WHERE m.name = $` + label + ` AND m.value = $` + value + ` AND m.pipeline_execution_id = p.id)`
+			text += ` AND EXISTS (SELECT 1 FROM {execution_labels} AS m WHERE m.name = $` + label + ` AND m.value = $` +
+				value + ` AND m.pipeline_execution_id = p.id)`
 		}
 	}
 	return text, args
@@ -209,7 +212,8 @@ const idsPerRead = 1000
 func (r *Repository) Count(ctx context.Context, f Filter) (n int64, err error) {
 	f.Limit = 0
 	text, args := f.query(`p.id`)
-	err = r.db.Query(ctx, `SELECT count(*) FROM (`+text+`) AS u`, args, func(scan func(...any) error) error { return scan(&n) })
+	err = r.db.Query(ctx, `SELECT count(*) FROM (`+text+
+		`) AS u`, args, func(scan func(...any) error) error { return scan(&n) })
 	return n, wrap("count pipeline executions", err)
 }
 
@@ -225,7 +229,8 @@ func (r *Repository) Counts(ctx context.Context, f Filter) ([]StatusCount, error
 	f.Limit = 0
 	text, args := f.query(`p.pipeline_name, p.status`)
 	list := []StatusCount{}
-	err := r.db.Query(ctx, `SELECT pipeline_name, status, count(*) FROM (`+text+`) AS u GROUP BY pipeline_name, status ORDER BY pipeline_name, status`, args,
+	err := r.db.Query(ctx, `SELECT pipeline_name, status, count(*) FROM (`+text+
+		`) AS u GROUP BY pipeline_name, status ORDER BY pipeline_name, status`, args,
 		func(scan func(...any) error) error {
 			var c StatusCount
 			err := scan(&c.Pipeline, &c.Status, &c.Count)

@@ -36,7 +36,10 @@ func fillList(t *testing.T, d *db.DB) []listedRun {
 	runs := make([]listedRun, listed)
 	for i := range runs {
 		at := dbtype.NewTime(listedBegin.Add(time.Duration(i) * time.Minute))
-		r := listedRun{id: dbtype.FirstIDAt(at.Time), pipeline: fmt.Sprintf("p%d", i%7), status: pipelines.Completed, created: at}
+		r := listedRun{
+			id: dbtype.FirstIDAt(at.Time), pipeline: fmt.Sprintf("p%d", i%7), status: pipelines.Completed,
+			created: at,
+		}
 		binary.BigEndian.PutUint32(r.id[12:], uint32(i))
 		switch i % 100 {
 		case 3:
@@ -70,22 +73,27 @@ func fillList(t *testing.T, d *db.DB) []listedRun {
 
 func insertListed(tx db.Tx, runs []listedRun) error {
 	n := len(runs)
-	ids, names, statuses, created, failures := make([]dbtype.ID, n), make([]string, n), make([]string, n), make([]dbtype.Time, n), make([]string, n)
+	ids, names, statuses, created, failures := make([]dbtype.ID, n), make([]string, n), make([]string, n),
+		make([]dbtype.Time, n), make([]string, n)
 	var labelled []dbtype.ID
 	var values []string
 	for i, r := range runs {
-		ids[i], names[i], statuses[i], created[i], failures[i] = r.id, r.pipeline, string(r.status), r.created, r.failure
+		ids[i], names[i], statuses[i], created[i], failures[i] = r.id, r.pipeline, string(r.status), r.created,
+			r.failure
 		if r.team != "" {
 			labelled, values = append(labelled, r.id), append(values, r.team)
 		}
 	}
-	_, err := tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status, version, error, open_tasks, unsuccessful_tasks, created_at)
-SELECT x.id, x.name, 'v', x.status, 1, x.error, 0, 0, x.created_at FROM $x`, db.Args{"x": db.IDRows(ids).Texts("name", names).Texts("status", statuses).
+	_, err := tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status,
+  version, error, open_tasks, unsuccessful_tasks, created_at)
+SELECT x.id, x.name, 'v', x.status, 1, x.error, 0, 0, x.created_at FROM $x`, db.Args{"x": db.IDRows(ids).Texts("name",
+		names).Texts("status", statuses).
 		NullTexts("error", failures).Times("created_at", created)})
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO {execution_labels} (name, value, pipeline_execution_id) SELECT 'team', x.value, x.id FROM $x`,
+	_, err = tx.Exec(`INSERT INTO {execution_labels} (name, value, pipeline_execution_id) SELECT 'team', x.value, x.id
+  FROM $x`,
 		db.Args{"x": db.IDRows(labelled).Texts("value", values)})
 	return err
 }
@@ -99,20 +107,28 @@ var listings = map[string]engine.Filter{
 	"pipeline and status": {PipelineName: "p3", Statuses: []pipelines.Status{pipelines.Failed, pipelines.Running}},
 	"since":               {Since: dbtype.NewTime(listedBegin.Add(9000 * time.Minute))},
 	"until":               {Until: dbtype.NewTime(listedBegin.Add(100 * time.Minute))},
-	"period of a status":  {Statuses: []pipelines.Status{pipelines.Failed}, Since: dbtype.NewTime(listedBegin.Add(5000 * time.Minute)), Until: dbtype.NewTime(listedBegin.Add(6000 * time.Minute))},
+	"period of a status": {
+		Statuses: []pipelines.Status{pipelines.Failed},
+		Since:    dbtype.NewTime(listedBegin.Add(5000 * time.Minute)),
+		Until:    dbtype.NewTime(listedBegin.Add(6000 * time.Minute)),
+	},
 	"error":               {Error: "100% of host_3"},
 	"error of a pipeline": {PipelineName: "p1", Error: "HOST"},
 	"no pattern":          {Error: "host.3"},
 	"label":               {Labels: map[string]string{"team": "sales"}},
-	"label and status":    {Labels: map[string]string{"team": "sales"}, Statuses: []pipelines.Status{pipelines.Failed}, PipelineName: "p1"},
-	"two labels":          {Labels: map[string]string{"team": "sales", "tier": "1"}},
+	"label and status": {
+		Labels: map[string]string{"team": "sales"}, Statuses: []pipelines.Status{pipelines.Failed},
+		PipelineName: "p1",
+	},
+	"two labels": {Labels: map[string]string{"team": "sales", "tier": "1"}},
 }
 
 // chosen is what a filter chooses, by going through all runs.
 func chosen(runs []listedRun, f engine.Filter) (ids []dbtype.ID) {
 	for _, r := range slices.Backward(runs) {
 		switch {
-		case f.PipelineName != "" && r.pipeline != f.PipelineName, len(f.Statuses) > 0 && !slices.Contains(f.Statuses, r.status),
+		case f.PipelineName != "" && r.pipeline != f.PipelineName, len(f.Statuses) > 0 &&
+			!slices.Contains(f.Statuses, r.status),
 			!f.Since.IsZero() && r.created.Before(f.Since.Time), !f.Until.IsZero() && !r.created.Before(f.Until.Time),
 			f.Error != "" && !strings.Contains(strings.ToLower(r.failure), strings.ToLower(f.Error)),
 			len(f.Labels) > 0 && r.team != f.Labels["team"], len(f.Labels) > 1,

@@ -11,7 +11,8 @@ import (
 // Find returns executions by id, without their inputs. Ids that do not exist are omitted.
 func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]pipelines.Execution, error) {
 	out := make(map[dbtype.ID]pipelines.Execution, len(ids))
-	err := r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x)`, db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)},
+	err := r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x)`,
+		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)},
 		func(scan func(...any) error) error {
 			var e pipelines.Execution
 			err := scanExecution(&e, scan)
@@ -24,7 +25,8 @@ func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]p
 // Prefixed returns at most limit executions with ids from first to last, both included, in the order of their ids.
 func (r *Repository) Prefixed(ctx context.Context, first, last dbtype.ID, limit int) ([]pipelines.Execution, error) {
 	var list []pipelines.Execution
-	err := r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} WHERE id >= $first AND id <= $last ORDER BY id LIMIT $limit`,
+	err := r.db.Query(ctx, `SELECT `+fields+
+		` FROM {pipeline_executions} WHERE id >= $first AND id <= $last ORDER BY id LIMIT $limit`,
 		db.Args{"first": first, "last": last, "limit": limit}, func(scan func(...any) error) error {
 			list = append(list, pipelines.Execution{})
 			return scanExecution(&list[len(list)-1], scan)
@@ -35,9 +37,11 @@ func (r *Repository) Prefixed(ctx context.Context, first, last dbtype.ID, limit 
 // Names returns the names of the registered pipelines, sorted.
 func (r *Repository) Names(ctx context.Context) ([]string, error) {
 	var names []string
-	err := r.db.Query(ctx, `SELECT DISTINCT pipeline_name FROM {pipeline_definitions} WHERE registered_at IS NOT NULL ORDER BY pipeline_name`, nil, func(scan func(...any) error) error {
-		names = append(names, "")
-		return scan(&names[len(names)-1])
-	})
+	err := r.db.Query(ctx,
+		`SELECT DISTINCT pipeline_name FROM {pipeline_definitions} WHERE registered_at IS NOT NULL
+  ORDER BY pipeline_name`, nil, func(scan func(...any) error) error {
+			names = append(names, "")
+			return scan(&names[len(names)-1])
+		})
 	return names, wrap("list pipelines", err)
 }

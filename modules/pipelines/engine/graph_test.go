@@ -48,17 +48,26 @@ func TestRunKeepsItsDefinition(t *testing.T) {
 		if got := taskNamed(t, next, "d").Status; got != tasks.NotStarted {
 			t.Errorf("task d of the new run is %s", got)
 		}
-		old.steps(func() error { return old.claim(10) }, func() error { return old.finish("c", pipelines.OutcomeSucceeded) })
+		old.steps(func() error { return old.claim(10) },
+			func() error { return old.finish("c", pipelines.OutcomeSucceeded) })
 	})
 }
 
 // TestOutputsArriveInDeclaredOrder: in whatever order the predecessors end, their join is given the same.
 func TestOutputsArriveInDeclaredOrder(t *testing.T) {
 	t.Parallel()
-	orders := [][]string{{"a", "b", "c"}, {"a", "c", "b"}, {"b", "a", "c"}, {"b", "c", "a"}, {"c", "a", "b"}, {"c", "b", "a"}}
+	orders := [][]string{
+		{"a", "b", "c"},
+		{"a", "c", "b"},
+		{"b", "a", "c"},
+		{"b", "c", "a"},
+		{"c", "a", "b"},
+		{"c", "b", "a"},
+	}
 	enginetest.Each(t, scripted, func(t *testing.T, s *enginetest.Stack) {
 		sink := work("join", "c", "a", "b")
-		sink.With = json.RawMessage(`{"z": "${{ needs.c }}", "y": "${{ needs.a.by }}", "x": "${{ needs.b.by }} and ${{ needs.c.by }}"}`)
+		sink.With = json.RawMessage(
+			`{"z": "${{ needs.c }}", "y": "${{ needs.a.by }}", "x": "${{ needs.b.by }} and ${{ needs.c.by }}"}`)
 		want := `{"x":"b and c","y":"a","z":{"by":"c"}}`
 		for _, order := range orders {
 			h := newByHand(t, s, "join", work("a"), work("b"), work("c"), sink)
@@ -143,7 +152,11 @@ func TestClaimsInTheOrderOfDueTimes(t *testing.T) {
 			n.steps(n.start)
 			want = append(want, fmt.Sprintf("n%d", i))
 		}
-		for _, past := range []dbtype.Time{{}, dbtype.NewTime(time.Unix(0, 0)), dbtype.NewTime(s.DB.Now().Add(-time.Minute))} {
+		for _, past := range []dbtype.Time{
+			{},
+			dbtype.NewTime(time.Unix(0, 0)),
+			dbtype.NewTime(s.DB.Now().Add(-time.Minute)),
+		} {
 			h := newByHand(t, s, "back", work("back"))
 			h.steps(h.start)
 			h.only = h.id
@@ -157,7 +170,8 @@ func TestClaimsInTheOrderOfDueTimes(t *testing.T) {
 			t.Fatal(err)
 		}
 		claims, err := s.Engine.Claim(t.Context(), engine.ClaimRequest{
-			Worker: "w", LeaseExpiresAt: dbtype.NewTime(s.DB.Now()), Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 10},
+			Worker: "w", LeaseExpiresAt: dbtype.NewTime(s.DB.Now()),
+			Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 10},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -131,7 +131,10 @@ func (m *model) add(t *rapid.T, id dbtype.ID, def *definition.Definition, key st
 	}
 	for _, row := range list {
 		d, _ := def.Task(row.TaskName)
-		r.tasks[row.TaskName] = &modelTask{run: r, id: row.ID, name: row.TaskName, def: d, status: tasks.NotStarted, version: 1}
+		r.tasks[row.TaskName] = &modelTask{
+			run: r, id: row.ID, name: row.TaskName, def: d, status: tasks.NotStarted,
+			version: 1,
+		}
 	}
 	m.runs = append(m.runs, r)
 	r.follow()
@@ -146,7 +149,8 @@ func (m *model) due(t *rapid.T, want outbox.ClaimFilter) []*modelTask {
 	var list []*modelTask
 	for _, row := range rows {
 		x := m.task(row.TaskExecutionID)
-		if x == nil || x.late || !slices.Contains(want.Handlers, x.def.Uses) || !want.PipelineExecutionID.IsZero() && x.run.id != want.PipelineExecutionID {
+		if x == nil || x.late || !slices.Contains(want.Handlers, x.def.Uses) || !want.PipelineExecutionID.IsZero() &&
+			x.run.id != want.PipelineExecutionID {
 			continue
 		}
 		if list = append(list, x); len(list) == want.Limit {
@@ -171,7 +175,8 @@ func (m *model) expire(t *rapid.T) {
 	if w := m.worker(t, true); w != nil {
 		w.expired = true
 		err := m.s.DB.Transaction(bg, func(tx db.Tx) error {
-			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`, db.Args{"id": w.id, "now": dbtype.NewTime(tx.Now.Add(-time.Second))})
+			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`,
+				db.Args{"id": w.id, "now": dbtype.NewTime(tx.Now.Add(-time.Second))})
 			return err
 		})
 		if err != nil {
@@ -193,7 +198,8 @@ func (m *model) recover(t *rapid.T) {
 	if got, err := m.s.Engine.Recover(bg); err != nil || got != want {
 		t.Fatalf("recovered %d (%v), want %d", got, err, want)
 	}
-	m.workers = slices.DeleteFunc(m.workers, func(w *modelWorker) bool { return w.gone && rapid.Bool().Draw(t, "forget") })
+	m.workers = slices.DeleteFunc(m.workers,
+		func(w *modelWorker) bool { return w.gone && rapid.Bool().Draw(t, "forget") })
 }
 
 func (m *model) annotate(t *rapid.T) {
@@ -205,7 +211,8 @@ func (m *model) annotate(t *rapid.T) {
 	if x := r.tasks["t0"]; rapid.Bool().Draw(t, "about a task") {
 		a = engine.Annotation{TaskExecutionID: x.id, Data: a.Data, Worker: "somebody"}
 	}
-	if err := m.s.Engine.Annotate(bg, a); r.removed != errors.Is(err, pipelines.ErrInvalidState) || !r.removed && err != nil {
+	if err := m.s.Engine.Annotate(bg, a); r.removed != errors.Is(err, pipelines.ErrInvalidState) || !r.removed &&
+		err != nil {
 		t.Fatalf("annotate: %v; events removed: %v", err, r.removed)
 	}
 }
@@ -267,19 +274,27 @@ func (m *model) compare(t *rapid.T, r *modelRun, queued map[dbtype.ID]outbox.Ent
 		t.Fatal(err)
 	}
 	open, unsuccessful := r.counts()
-	want[r.id.String()] = modelRow{Status: string(r.status), Version: r.version, Open: open, Unsuccessful: unsuccessful, Removed: r.removed}
-	got[r.id.String()] = modelRow{Status: string(e.Status), Version: e.Version, Open: e.OpenTasks, Unsuccessful: e.UnsuccessfulTasks, Removed: e.EventsRemoved > 0}
+	want[r.id.String()] = modelRow{
+		Status: string(r.status), Version: r.version, Open: open, Unsuccessful: unsuccessful,
+		Removed: r.removed,
+	}
+	got[r.id.String()] = modelRow{
+		Status: string(e.Status), Version: e.Version, Open: e.OpenTasks,
+		Unsuccessful: e.UnsuccessfulTasks, Removed: e.EventsRemoved > 0,
+	}
 	for _, t := range list {
 		x, name := r.tasks[t.TaskName], r.id.String()+" "+t.TaskName
 		entry, isQueued := queued[t.ID]
 		mustQueue := x.status == tasks.Ready && r.status == pipelines.Running
 		want[name] = modelRow{
-			Status: string(x.status), Sub: x.sub, Version: x.version, Attempt: x.attempt, Recoveries: x.recoveries, Open: r.open(x), Worker: x.worker,
+			Status: string(x.status), Sub: x.sub, Version: x.version, Attempt: x.attempt, Recoveries: x.recoveries,
+			Open: r.open(x), Worker: x.worker,
 			Queued: mustQueue, Late: mustQueue && x.late, Above: x.above,
 		}
 		got[name] = modelRow{
-			Status: string(t.Status), Sub: t.SubStatus, Version: t.Version, Attempt: t.Attempt, Recoveries: t.Recoveries,
-			Open: t.RemainingDependencies, Worker: string(t.WorkerID), Queued: isQueued,
+			Status: string(t.Status), Sub: t.SubStatus, Version: t.Version, Attempt: t.Attempt,
+			Recoveries: t.Recoveries,
+			Open:       t.RemainingDependencies, Worker: string(t.WorkerID), Queued: isQueued,
 			Above: t.SkipReason == tasks.SkipUpstreamFailed,
 			Late:  entry.AvailableAt.After(m.s.DB.Now().Add(time.Minute)),
 		}

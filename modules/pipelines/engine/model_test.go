@@ -48,9 +48,11 @@ func TestEngineFollowsTheModel(t *testing.T) {
 			m := newModel(t, s, rounds)
 			t.Repeat(map[string]func(*rapid.T){
 				"":      func(t *rapid.T) { steps++; m.check(t) },
-				"start": m.start, "claim": m.claim, "claim again": m.claim, "finish": m.finish, "finish again": m.finish, "pause": m.pause,
-				"resume": m.resume, "cancel": m.cancel, "retry": m.retry, "register": m.register, "expire": m.expire, "recover": m.recover,
-				"renew": m.renew, "annotate": m.annotate, "retention": m.retention, "nobody": m.nobody,
+				"start": m.start, "claim": m.claim, "claim again": m.claim, "finish": m.finish,
+				"finish again": m.finish, "pause": m.pause,
+				"resume": m.resume, "cancel": m.cancel, "retry": m.retry, "register": m.register, "expire": m.expire,
+				"recover": m.recover,
+				"renew":   m.renew, "annotate": m.annotate, "retention": m.retention, "nobody": m.nobody,
 			})
 			m.end(t)
 			passed = true
@@ -65,8 +67,12 @@ func TestEngineFollowsTheModel(t *testing.T) {
 func drawModelDefinition(t *rapid.T, s *enginetest.Stack) *definition.Definition {
 	list := make([]definition.Task, rapid.IntRange(1, 5).Draw(t, "tasks"))
 	for i := range list {
-		x := definition.Task{ID: fmt.Sprintf("t%d", i), Uses: rapid.SampledFrom([]string{"left", "left", "right"}).Draw(t, "handler")}
-		x.Retry = tasks.RetryPolicy{MaxAttempts: rapid.IntRange(1, 3).Draw(t, "attempts"), Backoff: tasks.Fixed, Delay: time.Hour}
+		x := definition.Task{ID: fmt.Sprintf("t%d", i), Uses: rapid.SampledFrom([]string{"left", "left", "right"}).
+			Draw(t, "handler")}
+		x.Retry = tasks.RetryPolicy{
+			MaxAttempts: rapid.IntRange(1, 3).Draw(t, "attempts"), Backoff: tasks.Fixed,
+			Delay: time.Hour,
+		}
 		if rapid.IntRange(0, 2).Draw(t, "retry soon") > 0 {
 			x.Retry.Delay = 1 // a nanosecond is now: databases keep microseconds
 		}
@@ -92,7 +98,8 @@ func (m *model) start(t *rapid.T) {
 	if len(m.runs) == 4 {
 		return
 	}
-	def, key := rapid.SampledFrom(m.defs).Draw(t, "definition"), rapid.SampledFrom([]string{"", "", "a", "b"}).Draw(t, "key")
+	def, key := rapid.SampledFrom(m.defs).Draw(t, "definition"), rapid.SampledFrom([]string{"", "", "a", "b"}).
+		Draw(t, "key")
 	if key != "" {
 		key = fmt.Sprint(key, m.round)
 	}
@@ -113,7 +120,8 @@ func (m *model) claim(t *rapid.T) {
 	if w == nil {
 		return
 	}
-	want := outbox.ClaimFilter{Handlers: rapid.SampledFrom([][]string{{"left", "right"}, {"left"}, {"right"}}).Draw(t, "handlers"), Limit: rapid.IntRange(1, 4).Draw(t, "slots")}
+	want := outbox.ClaimFilter{Handlers: rapid.SampledFrom([][]string{{"left", "right"}, {"left"}, {"right"}}).
+		Draw(t, "handlers"), Limit: rapid.IntRange(1, 4).Draw(t, "slots")}
 	if r := m.run(t); r != nil && rapid.IntRange(0, 3).Draw(t, "one execution") == 0 {
 		want.PipelineExecutionID = r.id
 	}
@@ -125,7 +133,8 @@ func (m *model) claim(t *rapid.T) {
 	for i := range claims {
 		c, x := &claims[i], expected[i]
 		x.claim(w.id)
-		if c.Task.ID != x.id || c.Task.Version != x.version || c.Task.Attempt != x.attempt || string(c.Task.WorkerID) != w.id || c.Definition.ID != x.name {
+		if c.Task.ID != x.id || c.Task.Version != x.version || c.Task.Attempt != x.attempt ||
+			string(c.Task.WorkerID) != w.id || c.Definition.ID != x.name {
 			t.Fatalf("claim %d is %+v, want %+v", i, c.Task, x)
 		}
 		m.claims = append(m.claims, modelClaim{c, x, x.version})
@@ -164,10 +173,17 @@ func (m *model) finish(t *rapid.T) {
 
 func (m *model) outcome(t *rapid.T, c modelClaim) *pipelines.Outcome {
 	now := m.s.DB.Now()
-	o := &pipelines.Outcome{Claim: c.Claim, Output: dbtype.JSON(`{"n": 1}`), ErrorKind: tasks.KindError, Error: "it fails", Until: dbtype.NewTime(now), Reason: "why"}
-	o.Logs = tasks.Written{Chunks: []tasks.Chunk{{TaskExecutionID: c.Claim.Task.ID, Attempt: c.Claim.Task.Attempt, Seq: c.Claim.Task.Version << 32, Stream: tasks.Stdout, ByteCount: 5, Text: "words"}}}
+	o := &pipelines.Outcome{
+		Claim: c.Claim, Output: dbtype.JSON(`{"n": 1}`), ErrorKind: tasks.KindError,
+		Error: "it fails", Until: dbtype.NewTime(now), Reason: "why",
+	}
+	o.Logs = tasks.Written{Chunks: []tasks.Chunk{{
+		TaskExecutionID: c.Claim.Task.ID, Attempt: c.Claim.Task.Attempt,
+		Seq: c.Claim.Task.Version << 32, Stream: tasks.Stdout, ByteCount: 5, Text: "words",
+	}}}
 	o.Kind = rapid.SampledFrom([]pipelines.OutcomeKind{
-		pipelines.OutcomeSucceeded, pipelines.OutcomeSucceeded, pipelines.OutcomeSucceeded, pipelines.OutcomeFailed, pipelines.OutcomeFailed, pipelines.OutcomeDeferred, pipelines.OutcomeReleased,
+		pipelines.OutcomeSucceeded, pipelines.OutcomeSucceeded, pipelines.OutcomeSucceeded, pipelines.OutcomeFailed,
+		pipelines.OutcomeFailed, pipelines.OutcomeDeferred, pipelines.OutcomeReleased,
 	}).Draw(t, "kind")
 	if rapid.IntRange(0, 3).Draw(t, "hard") == 0 {
 		o.ErrorKind, o.Until = tasks.KindPermanent, dbtype.NewTime(now.Add(time.Hour))
@@ -176,7 +192,9 @@ func (m *model) outcome(t *rapid.T, c modelClaim) *pipelines.Outcome {
 }
 
 // operate gives an order about some run, and compares the answer.
-func (m *model) operate(t *rapid.T, give func(context.Context, engine.ControlRequest) error, legal func(*modelRun) bool, do func(*modelRun)) {
+func (m *model) operate(
+	t *rapid.T, give func(context.Context, engine.ControlRequest) error, legal func(*modelRun) bool, do func(*modelRun),
+) {
 	r := m.run(t)
 	if r == nil {
 		return
@@ -192,11 +210,13 @@ func (m *model) operate(t *rapid.T, give func(context.Context, engine.ControlReq
 }
 
 func (m *model) pause(t *rapid.T) {
-	m.operate(t, m.s.Engine.Pause, func(r *modelRun) bool { return r.status == pipelines.Running }, func(r *modelRun) { r.move(pipelines.Paused) })
+	m.operate(t, m.s.Engine.Pause, func(r *modelRun) bool { return r.status == pipelines.Running },
+		func(r *modelRun) { r.move(pipelines.Paused) })
 }
 
 func (m *model) resume(t *rapid.T) {
-	m.operate(t, m.s.Engine.Resume, func(r *modelRun) bool { return r.status == pipelines.Paused }, func(r *modelRun) { r.move(pipelines.Running) })
+	m.operate(t, m.s.Engine.Resume, func(r *modelRun) bool { return r.status == pipelines.Paused },
+		func(r *modelRun) { r.move(pipelines.Running) })
 }
 
 func (m *model) cancel(t *rapid.T) {

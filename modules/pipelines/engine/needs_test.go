@@ -44,7 +44,10 @@ func TestOutputsThatAreTooLargeTogether(t *testing.T) {
 		list = append(
 			list,
 			definition.Task{ID: "fits", Uses: "fill", Needs: names, With: with(40)},
-			definition.Task{ID: "many", Uses: "fill", Needs: names, With: with(sources), Retry: tasks.RetryPolicy{MaxAttempts: 3}},
+			definition.Task{
+				ID: "many", Uses: "fill", Needs: names, With: with(sources),
+				Retry: tasks.RetryPolicy{MaxAttempts: 3},
+			},
 			definition.Task{ID: "if", Uses: "fill", Needs: names, If: reading(sources) + " > 0"},
 			definition.Task{ID: "none", Uses: "fill", Needs: names},
 		)
@@ -60,13 +63,16 @@ func TestOutputsThatAreTooLargeTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, row := range got[sources:] {
-			refused := (row.Status == tasks.Failed || row.TaskName == "if" && row.Status == tasks.Abandoned) && row.ErrorKind == tasks.KindExpression && row.Attempt <= 1 &&
-				strings.Contains(string(row.Error), "outputs that ") && strings.Contains(string(row.Error), "of 50 have 0.") &&
+			refused := (row.Status == tasks.Failed || row.TaskName == "if" && row.Status == tasks.Abandoned) &&
+				row.ErrorKind == tasks.KindExpression && row.Attempt <= 1 &&
+				strings.Contains(string(row.Error), "outputs that ") &&
+				strings.Contains(string(row.Error), "of 50 have 0.") &&
 				strings.Contains(string(row.Error), "the largest: t")
 			switch row.TaskName {
 			case "many", "if":
 				if !refused {
-					t.Errorf("%s is %s after attempt %d: %s %s", row.TaskName, row.Status, row.Attempt, row.ErrorKind, row.Error)
+					t.Errorf("%s is %s after attempt %d: %s %s", row.TaskName, row.Status, row.Attempt, row.ErrorKind,
+						row.Error)
 				}
 			case "fits":
 				if row.Status != tasks.Completed || !strings.Contains(string(row.Output), "40") {

@@ -74,7 +74,8 @@ func TestClaimingThroughHiccups(t *testing.T) {
 			}
 		}
 		if n, err := s.Outbox.CountPending(h.ctx); err != nil || n != 0 || len(y.claims) != width {
-			t.Errorf("%d tasks were claimed and %d rows are left (%v), expected all %d claimed", len(y.claims), n, err, width)
+			t.Errorf("%d tasks were claimed and %d rows are left (%v), expected all %d claimed", len(y.claims), n, err,
+				width)
 		}
 	})
 }

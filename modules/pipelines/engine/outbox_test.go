@@ -16,7 +16,8 @@ import (
 func stray(t *testing.T, s *enginetest.Stack, task dbtype.ID, made dbtype.Time) {
 	t.Helper()
 	err := s.DB.Transaction(t.Context(), func(tx db.Tx) error {
-		_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at) VALUES ($task, 'scripted', $made, $made)`,
+		_, err := tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, handler, available_at, created_at)
+  VALUES ($task, 'scripted', $made, $made)`,
 			db.Args{"task": task, "made": made})
 		return err
 	})
@@ -63,7 +64,8 @@ func TestOnlyStrayRowsAreCleaned(t *testing.T) {
 		paused.steps(paused.start, paused.pause)
 		old, young := dbtype.NewTime(s.DB.Now().Add(-time.Hour)), dbtype.NewTime(s.DB.Now().Add(time.Hour))
 		nobody, recent := dbtype.NewID(), dbtype.NewID()
-		for _, task := range []dbtype.ID{nobody, taskNamed(t, ended, "a").ID, taskNamed(t, paused, "a").ID, taskNamed(t, ready, "b").ID} {
+		for _, task := range []dbtype.ID{nobody, taskNamed(t, ended, "a").ID, taskNamed(t, paused, "a").
+			ID, taskNamed(t, ready, "b").ID} {
 			stray(t, s, task, old)
 		}
 		stray(t, s, recent, young)
@@ -73,13 +75,15 @@ func TestOnlyStrayRowsAreCleaned(t *testing.T) {
 		if n := clean(t, s, dbtype.NewTime(s.DB.Now().Add(time.Minute))); n != 4 {
 			t.Errorf("%d rows were removed, expected the 4 old strays", n)
 		}
-		if diff := cmp.Diff(map[dbtype.ID]bool{taskNamed(t, ready, "a").ID: true, recent: true}, waiting(t, s)); diff != "" {
+		if diff := cmp.Diff(map[dbtype.ID]bool{taskNamed(t, ready, "a").ID: true, recent: true},
+			waiting(t, s)); diff != "" {
 			t.Errorf("left (-want +got):\n%s", diff)
 		}
 		if n := clean(t, s, dbtype.NewTime(young.Add(time.Minute))); n != 1 {
 			t.Errorf("%d rows were removed at last, expected the 1 stray", n)
 		}
-		ready.steps(func() error { return ready.claim(1) }, func() error { return ready.finish("a", pipelines.OutcomeSucceeded) })
+		ready.steps(func() error { return ready.claim(1) },
+			func() error { return ready.finish("a", pipelines.OutcomeSucceeded) })
 	})
 }
 

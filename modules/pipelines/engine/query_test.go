@@ -59,14 +59,16 @@ func TestEventsQueryableByPipeline(t *testing.T) {
 					t.Errorf("event %d is of execution %s", e.SequenceNum, e.PipelineExecutionID)
 				}
 			}
-			if !slices.IsSortedFunc(list, func(a, b events.Event) int { return cmp.Compare(a.SequenceNum, b.SequenceNum) }) {
+			if !slices.IsSortedFunc(list,
+				func(a, b events.Event) int { return cmp.Compare(a.SequenceNum, b.SequenceNum) }) {
 				t.Error("the events are not in ascending order")
 			}
 			if diff := godiff.Diff(list, paged(t, h)); diff != "" {
 				t.Errorf("page by page (-whole +paged):\n%s", diff)
 			}
 		}
-		if list, err := s.Events.ListByPipeline(first.ctx, dbtype.NewID(), eventstore.Page{}); err != nil || len(list) != 0 {
+		if list, err := s.Events.ListByPipeline(first.ctx, dbtype.NewID(), eventstore.Page{}); err != nil ||
+			len(list) != 0 {
 			t.Errorf("an unknown execution has %d events (%v)", len(list), err)
 		}
 	})
@@ -103,12 +105,16 @@ func TestEventsQueryableByTask(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := []events.Type{events.TaskCreated, events.TaskMarkedReady, events.TaskClaimed, events.TaskStarted, events.TaskCompleted}
+			want := []events.Type{
+				events.TaskCreated, events.TaskMarkedReady, events.TaskClaimed, events.TaskStarted,
+				events.TaskCompleted,
+			}
 			if diff := godiff.Diff(want, types(list)); diff != "" {
 				t.Errorf("task %s (-want +got):\n%s", name, diff)
 			}
 			for i, e := range list {
-				if e.TaskExecutionID != task.ID || e.PipelineExecutionID != h.id || e.Version == nil || *e.Version != int64(i+1) {
+				if e.TaskExecutionID != task.ID || e.PipelineExecutionID != h.id || e.Version == nil ||
+					*e.Version != int64(i+1) {
 					t.Errorf("event %d of task %s is %+v", i, name, e)
 				}
 			}
@@ -131,8 +137,10 @@ func TestEventsQueryableByType(t *testing.T) {
 		h := newByHand(t, s, "second", work("a"))
 		h.steps(h.start, h.pause, h.cancel)
 		want := map[events.Type]int{
-			events.PipelineStarted: 2, events.PipelineCompleted: 1, events.PipelinePaused: 1, events.PipelineCancelled: 1,
-			events.TaskCreated: 3, events.TaskMarkedReady: 3, events.TaskClaimed: 2, events.TaskStarted: 2, events.TaskCompleted: 2, events.TaskCancelled: 1,
+			events.PipelineStarted: 2, events.PipelineCompleted: 1, events.PipelinePaused: 1,
+			events.PipelineCancelled: 1,
+			events.TaskCreated:       3, events.TaskMarkedReady: 3, events.TaskClaimed: 2, events.TaskStarted: 2,
+			events.TaskCompleted: 2, events.TaskCancelled: 1,
 		}
 		for _, x := range events.Types() {
 			list, err := s.Events.ListByType(h.ctx, x, eventstore.Page{})
@@ -202,7 +210,8 @@ func TestManualEventWithData(t *testing.T) {
 		if diff := godiff.Diff(want, lines(t, list)); diff != "" {
 			t.Fatalf("annotations (-want +got):\n%s", diff)
 		}
-		if list[0].TaskExecutionID != (dbtype.ID{}) || list[1].TaskExecutionID != task.ID || list[1].PipelineExecutionID != h.id {
+		if list[0].TaskExecutionID != (dbtype.ID{}) || list[1].TaskExecutionID != task.ID ||
+			list[1].PipelineExecutionID != h.id {
 			t.Errorf("the annotations are about %v and %v", list[0].TaskExecutionID, list[1].TaskExecutionID)
 		}
 		if after := [2]int64{taskNamed(t, h, "a").Version, version(t, h)}; after != before {
@@ -222,8 +231,10 @@ func refusals(t *testing.T, h *byHand) {
 	if err := h.s.Engine.Annotate(h.ctx, unknown); !errors.Is(err, tasks.ErrNotFound) {
 		t.Errorf("an unknown task: got %v, expected %v", err, tasks.ErrNotFound)
 	}
-	for _, data := range []string{``, `{`, `3`, `null`, `[{}]`, `{"a": "\u0000"}`, "{\"a\": \"\xff\"}", `{"a": "` + strings.Repeat("x", tasks.MaxOutput) + `"}`} {
-		if err := h.s.Engine.Annotate(h.ctx, engine.Annotation{PipelineExecutionID: h.id, Data: dbtype.JSON(data)}); err == nil {
+	for _, data := range []string{``, `{`, `3`, `null`, `[{}]`, `{"a": "\u0000"}`, "{\"a\": \"\xff\"}", `{"a": "` +
+		strings.Repeat("x", tasks.MaxOutput) + `"}`} {
+		if err := h.s.Engine.Annotate(h.ctx,
+			engine.Annotation{PipelineExecutionID: h.id, Data: dbtype.JSON(data)}); err == nil {
 			t.Errorf("data %.20q was taken", data)
 		}
 	}

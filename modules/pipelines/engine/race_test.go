@@ -25,7 +25,8 @@ func awaitLock(t *testing.T, d *db.DB, finished <-chan error) {
 			t.Fatalf("it did not wait for the claim that is under way: %v", err)
 		default:
 		}
-		err := d.Query(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+		err := d.Query(t.Context(),
+			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
 			nil, func(scan func(...any) error) error { return scan(&n) })
 		if err != nil {
 			t.Fatal(err)

@@ -98,7 +98,8 @@ const firstRunVersion = 4
 // depends only on the ended task and that has run once. If the row did change, a version conflict results.
 func (g *executionOutcomes) unmodifiedSuccessor(ended *tasks.Task, dependent string) (t tasks.Task, known bool) {
 	i, from := g.def.IndexOf(dependent), g.def.IndexOf(ended.TaskName)
-	if ended.Version != firstRunVersion || from < 0 || i < 0 || len(g.def.Tasks[i].Needs) != 1 || ended.ID != g.id.Offset(from+1) {
+	if ended.Version != firstRunVersion || from < 0 || i < 0 || len(g.def.Tasks[i].Needs) != 1 ||
+		ended.ID != g.id.Offset(from+1) {
 		return t, false
 	}
 	n := pipelines.NewTaskSpec(g.id, g.def, i)
@@ -130,7 +131,9 @@ func (t *exchange) plan(ctx context.Context) ([]*pipelines.Plan, error) {
 }
 
 // planGroup plans the outcomes of one execution. It returns those with a lost claim.
-func (t *exchange) planGroup(ctx context.Context, g *executionOutcomes, x pipelines.Execution) (lost []*pipelines.Outcome, err error) {
+func (t *exchange) planGroup(
+	ctx context.Context, g *executionOutcomes, x pipelines.Execution,
+) (lost []*pipelines.Outcome, err error) {
 	if g.def != nil {
 		x.Input = dbtype.JSON(g.input)
 		g.plan = pipelines.NewPlan(x, g.def, g.loaded, false, t.tx.Now)

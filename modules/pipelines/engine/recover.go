@@ -189,7 +189,8 @@ func (r *recovery) recoverOne(ctx context.Context, x leases.Recovery) error {
 		return r.engine.leases.UndoAttempt(ctx, id)
 	}
 	r.failed = append(r.failed, &RecoveryError{PipelineExecutionID: id, Attempts: x.Attempts + 1, Err: err})
-	return r.engine.leases.Failed(ctx, id, tasks.SanitizeText(err.Error(), tasks.MaxError), min(r.hold<<(x.Attempts+1), longestRecoveryWait))
+	return r.engine.leases.Failed(ctx, id, tasks.SanitizeText(err.Error(), tasks.MaxError),
+		min(r.hold<<(x.Attempts+1), longestRecoveryWait))
 }
 
 // abandon abandons an execution after its recovery has failed too often.
@@ -200,7 +201,8 @@ func (r *recovery) abandon(ctx context.Context, x leases.Recovery) error {
 	}
 	failure := &RecoveryError{PipelineExecutionID: x.PipelineExecutionID, Attempts: x.Attempts, Err: errors.New(why)}
 	r.failed = append(r.failed, failure)
-	err := r.engine.abandon(ctx, x.PipelineExecutionID, tasks.SanitizeText(fmt.Sprintf("its recovery failed %d times: %s", x.Attempts, why), tasks.MaxError))
+	err := r.engine.abandon(ctx, x.PipelineExecutionID,
+		tasks.SanitizeText(fmt.Sprintf("its recovery failed %d times: %s", x.Attempts, why), tasks.MaxError))
 	if err == nil {
 		failure.Abandoned = true
 		return nil
@@ -238,7 +240,9 @@ func (e *Engine) RunningTasks(ctx context.Context, worker string, execution dbty
 
 // recover recovers the tasks that lost workers run in the given executions. It returns the number of recovered tasks,
 // and of tasks that became Ready.
-func (e *Engine) recover(ctx context.Context, tx db.Tx, ids []dbtype.ID, gone map[string]bool) (recovered, ready int, err error) {
+func (e *Engine) recover(
+	ctx context.Context, tx db.Tx, ids []dbtype.ID, gone map[string]bool,
+) (recovered, ready int, err error) {
 	tx.Notify(TopicEnded)
 	locked, err := e.pipelines.lock(tx, ids)
 	if err != nil {

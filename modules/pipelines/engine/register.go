@@ -25,7 +25,9 @@ func (r Registration) Changed() bool { return !r.Kept && r.Before != r.Version }
 // current again only if modified is after the registration of the current version. A worker that restarts with an old
 // file therefore does not replace a newer definition. Register returns ErrDefinitionChanged if other content is stored
 // under the version.
-func (e *Engine) Register(ctx context.Context, def *definition.Definition, modified time.Time) (r Registration, err error) {
+func (e *Engine) Register(
+	ctx context.Context, def *definition.Definition, modified time.Time,
+) (r Registration, err error) {
 	err = e.db.Transaction(ctx, func(tx db.Tx) error {
 		r, err = e.definitions.register(ctx, tx, def, modified)
 		return err
@@ -33,14 +35,17 @@ func (e *Engine) Register(ctx context.Context, def *definition.Definition, modif
 	return r, err
 }
 
-func (s *definitions) register(ctx context.Context, tx db.Tx, def *definition.Definition, modified time.Time) (r Registration, err error) {
+func (s *definitions) register(
+	ctx context.Context, tx db.Tx, def *definition.Definition, modified time.Time,
+) (r Registration, err error) {
 	e, err := s.encode(def)
 	if err != nil {
 		return r, err
 	}
 	r.Version = e.version
 	at, former := tx.Now, false
-	err = tx.Query(`SELECT version, registered_at FROM {pipeline_definitions} WHERE pipeline_name = $name AND registered_at IS NOT NULL ORDER BY registered_at`,
+	err = tx.Query(`SELECT version, registered_at FROM {pipeline_definitions} WHERE pipeline_name = $name
+  AND registered_at IS NOT NULL ORDER BY registered_at`,
 		db.Args{"name": def.Name}, func(scan func(...any) error) error {
 			former = former || r.Before == e.version
 			return scan(&r.Before, &at)

@@ -71,7 +71,8 @@ func (e *Engine) checkReserved(tx db.Tx, workers ...string) error {
 // reserved locks the executions that are reserved for one of the workers, and returns their ids.
 func (r *Repository) reserved(tx db.Tx, workers []string) ([]dbtype.ID, error) {
 	var ids []dbtype.ID
-	err := tx.Query(`SELECT id FROM {pipeline_executions} WHERE reserved_for IS NOT NULL AND reserved_for IN (SELECT x.worker FROM $x) ORDER BY id $for_update`,
+	err := tx.Query(`SELECT id FROM {pipeline_executions} WHERE reserved_for IS NOT NULL
+  AND reserved_for IN (SELECT x.worker FROM $x) ORDER BY id $for_update`,
 		db.Args{"x": db.NewRowSet(len(workers)).Texts("worker", workers)}, func(scan func(...any) error) error {
 			ids = append(ids, dbtype.ID{})
 			return scan(&ids[len(ids)-1])
@@ -80,7 +81,8 @@ func (r *Repository) reserved(tx db.Tx, workers []string) ([]dbtype.ID, error) {
 }
 
 func (r *Repository) clearReserved(tx db.Tx, ids []dbtype.ID) error {
-	_, err := tx.Exec(`UPDATE {pipeline_executions} SET reserved_for = NULL WHERE id IN (SELECT x.id FROM $x)`, db.Args{"x": db.IDRows(ids)})
+	_, err := tx.Exec(`UPDATE {pipeline_executions} SET reserved_for = NULL WHERE id IN (SELECT x.id FROM $x)`,
+		db.Args{"x": db.IDRows(ids)})
 	return wrap("end reservations", err)
 }
 

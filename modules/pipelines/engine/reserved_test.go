@@ -32,7 +32,8 @@ func (h *byHand) stranger() []pipelines.Claim {
 		h.t.Fatal(err)
 	}
 	claims, err := h.s.Engine.Claim(h.ctx, engine.ClaimRequest{
-		Worker: worker, LeaseExpiresAt: dbtype.NewTime(h.s.DB.Now()), Want: outbox.ClaimFilter{Handlers: h.s.Handlers.Names(), Limit: 100},
+		Worker: worker, LeaseExpiresAt: dbtype.NewTime(h.s.DB.Now()),
+		Want: outbox.ClaimFilter{Handlers: h.s.Handlers.Names(), Limit: 100},
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -59,7 +60,10 @@ func TestReservedRun(t *testing.T) {
 		nobodysBut("the start")
 		h.steps(h.pause, h.resume)
 		nobodysBut("a pause")
-		for _, kind := range []pipelines.OutcomeKind{pipelines.OutcomeFailed, pipelines.OutcomeDeferred, pipelines.OutcomeReleased} {
+		for _, kind := range []pipelines.OutcomeKind{
+			pipelines.OutcomeFailed, pipelines.OutcomeDeferred,
+			pipelines.OutcomeReleased,
+		} {
 			if err := errors.Join(h.claim(1), h.finish("root", kind)); err != nil {
 				t.Fatal(err)
 			}
@@ -89,7 +93,8 @@ func TestReservedRunIsRecovered(t *testing.T) {
 		h := newByHand(t, s, "lost", work("a"), work("b"), work("c"))
 		h.steps(h.hire, h.startReserved, func() error { return h.claim(1) })
 		err := s.DB.Transaction(h.ctx, func(tx db.Tx) error {
-			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`, db.Args{"id": h.worker, "now": tx.Now})
+			_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`,
+				db.Args{"id": h.worker, "now": tx.Now})
 			return err
 		})
 		if err := errors.Join(err, h.recover()); err != nil {

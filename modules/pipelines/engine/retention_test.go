@@ -66,7 +66,10 @@ func TestEventCountAndDeletion(t *testing.T) {
 		if removed != 24 || len(told) == 0 || told[len(told)-1] != 24 {
 			t.Errorf("%d events were removed, and progress said %v; expected 24", removed, told)
 		}
-		for h, want := range map[*byHand][2]int64{running: {3, 0}, ended[0]: {1, 12}, ended[1]: {0, 12}, later: {12, 0}} {
+		for h, want := range map[*byHand][2]int64{
+			running: {3, 0}, ended[0]: {1, 12}, ended[1]: {0, 12},
+			later: {12, 0},
+		} {
 			if n, marked := counted(t, h); n != want[0] || marked != want[1] {
 				t.Errorf("run %s has %d events and %d removed, expected %v", h.def.Name, n, marked, want)
 			}
@@ -114,7 +117,8 @@ func TestRetentionInBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 		var told []int64
-		n, err := s.Retention.RemoveEvents(t.Context(), dbtype.NewTime(s.DB.Now().Add(1e9)), func(n int64) { told = append(told, n) })
+		n, err := s.Retention.RemoveEvents(t.Context(), dbtype.NewTime(s.DB.Now().Add(1e9)),
+			func(n int64) { told = append(told, n) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +150,8 @@ func TestRetentionIsAtomic(t *testing.T) {
 				t.Errorf("%s: %d events removed, error %v, expected none and the fault", f, n, err)
 			}
 			if after := dbtest.Dump(t, s.DB); len(after["execution_events"]) != len(before["execution_events"]) {
-				t.Errorf("%s: %d events before and %d after", f, len(before["execution_events"]), len(after["execution_events"]))
+				t.Errorf("%s: %d events before and %d after", f, len(before["execution_events"]),
+					len(after["execution_events"]))
 			}
 		}
 	})

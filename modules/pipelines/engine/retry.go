@@ -43,7 +43,9 @@ func (e *Engine) PreviewRetry(ctx context.Context, id dbtype.ID, from string) (l
 }
 
 // planRetry plans a retry over the full graph. It also returns the names of the tasks to reset.
-func (e *Engine) planRetry(ctx context.Context, tx db.Tx, x pipelines.Execution, from, actor string) (*pipelines.Plan, []string, error) {
+func (e *Engine) planRetry(
+	ctx context.Context, tx db.Tx, x pipelines.Execution, from, actor string,
+) (*pipelines.Plan, []string, error) {
 	if err := retryable(x, from); err != nil {
 		return nil, nil, err
 	}
@@ -67,9 +69,11 @@ func retryable(x pipelines.Execution, from string) error {
 	case x.EventsRemoved > 0:
 		return fmt.Errorf("%w: the history of %s has been removed: start a new run", pipelines.ErrInvalidState, x.ID)
 	case !x.OutputsRemovedAt.IsZero():
-		return fmt.Errorf("%w: retention has removed the outputs of %s, which the tasks to come may need: start a new run", pipelines.ErrInvalidState, x.ID)
+		return fmt.Errorf("%w: retention has removed the outputs of %s, which the tasks to come may need: start "+
+			"a new run", pipelines.ErrInvalidState, x.ID)
 	case x.Status == pipelines.Completed && from == "":
-		return fmt.Errorf("%w: pipeline execution %s has completed: name the task to run again from", pipelines.ErrInvalidState, x.ID)
+		return fmt.Errorf("%w: pipeline execution %s has completed: name the task to run again from",
+			pipelines.ErrInvalidState, x.ID)
 	}
 	return x.Restart(nil, from).Err()
 }

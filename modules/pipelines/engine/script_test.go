@@ -37,7 +37,8 @@ type byHand struct {
 // newByHand checks a definition of its own: a table's tasks serve several tests at once.
 func newByHand(t *testing.T, s *enginetest.Stack, name string, list ...definition.Task) *byHand {
 	t.Helper()
-	return &byHand{t: t, ctx: t.Context(), s: s, def: s.Define(t, name, slices.Clone(list)...), worker: "worker-" + dbtype.NewID().String(), held: map[string]*pipelines.Claim{}}
+	return &byHand{t: t, ctx: t.Context(), s: s, def: s.Define(t, name, slices.Clone(list)...), worker: "worker-" +
+		dbtype.NewID().String(), held: map[string]*pipelines.Claim{}}
 }
 
 // works are so many tasks side by side.
@@ -161,7 +162,8 @@ func (h *byHand) lose() error {
 		return err
 	}
 	return h.s.DB.Transaction(h.ctx, func(tx db.Tx) error {
-		_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`, db.Args{"id": h.worker, "now": tx.Now})
+		_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`,
+			db.Args{"id": h.worker, "now": tx.Now})
 		return err
 	})
 }

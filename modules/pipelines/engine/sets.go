@@ -37,7 +37,10 @@ const (
 // The first result has one entry for each processed execution, in order: nil, or ErrInvalidState, ErrExecutionNotFound
 // or tasks.ErrNotFound if the request was not possible. Such an error does not affect the other executions. If the
 // second result is not nil, nothing was changed.
-func (e *Engine) set(ctx context.Context, o Orders, most int, begin func(db.Tx, pipelines.Execution) (*pipelines.Change, error), then func(db.Tx, []*pipelines.Change) (ready int, err error)) ([]error, error) {
+func (e *Engine) set(
+	ctx context.Context, o Orders, most int, begin func(db.Tx, pipelines.Execution) (*pipelines.Change, error),
+	then func(db.Tx, []*pipelines.Change) (ready int, err error),
+) ([]error, error) {
 	var results []error
 	ready := 0
 	err := e.db.Transaction(ctx, func(tx db.Tx) error {
@@ -133,7 +136,8 @@ func (e *Engine) Resume(ctx context.Context, o ControlRequest) error {
 
 // ResumeAll is Resume for the first of several executions. Its results are those of set.
 func (e *Engine) ResumeAll(ctx context.Context, o Orders) ([]error, error) {
-	return e.set(ctx, o, runsPerOrder, func(_ db.Tx, x pipelines.Execution) (*pipelines.Change, error) { return x.Resume(), nil },
+	return e.set(ctx, o, runsPerOrder,
+		func(_ db.Tx, x pipelines.Execution) (*pipelines.Change, error) { return x.Resume(), nil },
 		func(tx db.Tx, moves []*pipelines.Change) (int, error) {
 			ready, err := e.readyTasks(tx, executionsOf(moves))
 			if err != nil {
@@ -180,7 +184,8 @@ func (e *Engine) CancelAll(ctx context.Context, o Orders) ([]error, error) {
 			for i, m := range moves {
 				executions[i] = &m.Execution
 			}
-			err := e.endAll(tx, executions, o.Actor, func(t tasks.Task) *tasks.Change { return t.Cancel(o.Reason, tx.Now) })
+			err := e.endAll(tx, executions, o.Actor,
+				func(t tasks.Task) *tasks.Change { return t.Cancel(o.Reason, tx.Now) })
 			if err != nil {
 				return 0, err
 			}

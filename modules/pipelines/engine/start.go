@@ -91,7 +91,9 @@ func asInserted(plans []*pipelines.Plan) map[dbtype.ID]counts {
 	return stored
 }
 
-func (e *Engine) start(ctx context.Context, tx db.Tx, requests []StartRequest, inputs []json.RawMessage) ([]StartResult, []*pipelines.Plan, error) {
+func (e *Engine) start(
+	ctx context.Context, tx db.Tx, requests []StartRequest, inputs []json.RawMessage,
+) ([]StartResult, []*pipelines.Plan, error) {
 	started := make([]StartResult, len(requests))
 	moves := make([]*pipelines.Change, len(requests))
 	versions := map[*definition.Definition]string{}
@@ -106,9 +108,11 @@ func (e *Engine) start(ctx context.Context, tx db.Tx, requests []StartRequest, i
 		}
 		started[i].ID = dbtype.NewID()
 		moves[i] = pipelines.Execution{
-			ID: started[i].ID, PipelineName: r.Definition.Name, DefinitionVersion: version, Input: dbtype.JSON(inputs[i]),
-			IdempotencyKey: dbtype.Text(r.IdempotencyKey), Attempt: 1, OpenTasks: len(r.Definition.Tasks), CreatedAt: tx.Now,
-			Labels: pipelines.MergedLabels(r.Definition.Labels, r.Labels), ReservedFor: dbtype.Text(r.ReservedFor),
+			ID: started[i].ID, PipelineName: r.Definition.Name, DefinitionVersion: version,
+			Input:          dbtype.JSON(inputs[i]),
+			IdempotencyKey: dbtype.Text(r.IdempotencyKey), Attempt: 1, OpenTasks: len(r.Definition.Tasks),
+			CreatedAt: tx.Now,
+			Labels:    pipelines.MergedLabels(r.Definition.Labels, r.Labels), ReservedFor: dbtype.Text(r.ReservedFor),
 			DeadlineAt: pipelines.Deadline(r.Definition, tx.Now),
 		}.Start(len(r.Definition.Tasks))
 		moves[i].Actor = r.Actor
@@ -158,9 +162,11 @@ func (e *Engine) repeated(tx db.Tx, r StartRequest, asked *pipelines.Execution) 
 	case err != nil:
 		return dbtype.ID{}, err
 	case !bytes.Equal(was, is):
-		return dbtype.ID{}, fmt.Errorf("%w: %q started pipeline execution %s with another input", pipelines.ErrKeyReused, r.IdempotencyKey, before.ID)
+		return dbtype.ID{}, fmt.Errorf("%w: %q started pipeline execution %s with another input",
+			pipelines.ErrKeyReused, r.IdempotencyKey, before.ID)
 	case r.ThisDefinition && before.DefinitionVersion != asked.DefinitionVersion:
-		return dbtype.ID{}, fmt.Errorf("%w: %q started pipeline execution %s of another definition", pipelines.ErrKeyReused, r.IdempotencyKey, before.ID)
+		return dbtype.ID{}, fmt.Errorf("%w: %q started pipeline execution %s of another definition",
+			pipelines.ErrKeyReused, r.IdempotencyKey, before.ID)
 	}
 	return before.ID, nil
 }

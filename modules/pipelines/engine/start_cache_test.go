@@ -21,7 +21,8 @@ import (
 func elsewhere(steps ...func(h *byHand) error) func(h *byHand) error {
 	return func(h *byHand) error {
 		s := enginetest.New(h.t, dbtest.Open(h.t, h.s.DB.URL()), scripted...)
-		other := &byHand{t: h.t, ctx: h.ctx, s: s, def: h.def, id: h.id, worker: "worker-" + dbtype.NewID().String(), held: map[string]*pipelines.Claim{}}
+		other := &byHand{t: h.t, ctx: h.ctx, s: s, def: h.def, id: h.id, worker: "worker-" + dbtype.NewID().
+			String(), held: map[string]*pipelines.Claim{}}
 		return inTurn(steps...)(other)
 	}
 }
@@ -56,9 +57,12 @@ func TestStaleMemoryDoesNoHarm(t *testing.T) {
 		version, attempt int64 // of the claim; 0: there is none
 		status           tasks.Status
 	}{
-		"nothing":                          {nothing, 4, 1, ""},
-		"given back elsewhere":             {given(pipelines.OutcomeReleased), 7, 2, ""},
-		"given back twice elsewhere":       {inTurn(given(pipelines.OutcomeReleased), given(pipelines.OutcomeReleased)), 10, 3, ""},
+		"nothing":              {nothing, 4, 1, ""},
+		"given back elsewhere": {given(pipelines.OutcomeReleased), 7, 2, ""},
+		"given back twice elsewhere": {
+			inTurn(given(pipelines.OutcomeReleased), given(pipelines.OutcomeReleased)),
+			10, 3, "",
+		},
 		"to be retried elsewhere":          {given(pipelines.OutcomeFailed), 7, 2, ""},
 		"deferred elsewhere":               {given(pipelines.OutcomeDeferred), 8, 1, ""},
 		"lost and recovered elsewhere":     {elsewhere((*byHand).lose, (*byHand).recover), 7, 2, ""},
@@ -92,13 +96,16 @@ func TestStaleMemoryDoesNoHarm(t *testing.T) {
 					}
 					return
 				}
-				if held == nil || row.WorkerID != dbtype.Text(h.worker) || row.Version != c.version || int64(row.Attempt) != c.attempt {
-					t.Fatalf("claimed: %t; the row is %+v, expected version %d and attempt %d", held != nil, row, c.version, c.attempt)
+				if held == nil || row.WorkerID != dbtype.Text(h.worker) || row.Version != c.version ||
+					int64(row.Attempt) != c.attempt {
+					t.Fatalf("claimed: %t; the row is %+v, expected version %d and attempt %d", held != nil, row,
+						c.version, c.attempt)
 				}
 				if diff := cmp.Diff(row, held.Task); diff != "" {
 					t.Errorf("the claim is another than the row (-row +claim):\n%s", diff)
 				}
-				h.steps(func() error { return h.finish("a", pipelines.OutcomeSucceeded) }, func() error { return h.claim(1) },
+				h.steps(func() error { return h.finish("a", pipelines.OutcomeSucceeded) },
+					func() error { return h.claim(1) },
 					func() error { return h.finish("b", pipelines.OutcomeSucceeded) })
 				numbered(t, h, "b")
 				if x, err := s.Pipelines.Get(h.ctx, h.id); err != nil || x.Status != pipelines.Completed {
@@ -138,7 +145,8 @@ func TestMemoryIsBounded(t *testing.T) {
 		claimed, deadline := map[dbtype.ID]bool{}, time.Now().Add(time.Minute)
 		for len(claimed) < width*runs && time.Now().Before(deadline) {
 			got, err := s.Engine.Claim(h.ctx, engine.ClaimRequest{
-				Worker: h.worker, LeaseExpiresAt: dbtype.NewTime(s.DB.Now().Add(time.Minute)), Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 2000},
+				Worker: h.worker, LeaseExpiresAt: dbtype.NewTime(s.DB.Now().Add(time.Minute)),
+				Want: outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 2000},
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -194,8 +202,10 @@ func TestClaimOfFreshHasItsInput(t *testing.T) {
 					in = "{}"
 				}
 				same := cmp.Equal(decoded(t, json.RawMessage(in)), decoded(t, c.Input))
-				if def := requests[i].Definition; !same || c.Pipeline != def.Name || c.Definition.ID != def.Tasks[0].ID || c.Task.PipelineExecutionID != x.ID {
-					t.Errorf("run %d: input %s, expected %s; pipeline %s, task %s", i, c.Input, in, c.Pipeline, c.Definition.ID)
+				if def := requests[i].Definition; !same || c.Pipeline != def.Name ||
+					c.Definition.ID != def.Tasks[0].ID || c.Task.PipelineExecutionID != x.ID {
+					t.Errorf("run %d: input %s, expected %s; pipeline %s, task %s", i, c.Input, in, c.Pipeline,
+						c.Definition.ID)
 				}
 			}
 		}

@@ -22,7 +22,8 @@ func (r *Repository) Starts(ctx context.Context, list []pipelines.Execution) (ma
 	}
 	out := make(map[dbtype.ID]dbtype.Time, len(list))
 	var again []dbtype.ID
-	err := r.db.Query(ctx, `SELECT t.pipeline_execution_id, min(t.started_at), max(t.version) FROM {task_executions} AS t
+	err := r.db.Query(ctx,
+		`SELECT t.pipeline_execution_id, min(t.started_at), max(t.version) FROM {task_executions} AS t
 WHERE t.pipeline_execution_id IN (SELECT x.execution FROM $x) GROUP BY t.pipeline_execution_id`,
 		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
 			var id dbtype.ID
@@ -41,7 +42,8 @@ WHERE t.pipeline_execution_id IN (SELECT x.execution FROM $x) GROUP BY t.pipelin
 		return out, wrap("read when pipeline executions started", err)
 	}
 	err = r.db.Query(ctx, `SELECT e.pipeline_execution_id, min(e.created_at) FROM {execution_events} AS e
-WHERE e.pipeline_execution_id IN (SELECT x.execution FROM $x) AND e.event_type = 'task_started' GROUP BY e.pipeline_execution_id`,
+WHERE e.pipeline_execution_id IN (SELECT x.execution FROM $x) AND e.event_type = 'task_started'
+  GROUP BY e.pipeline_execution_id`,
 		db.Args{"x": db.NewRowSet(len(again)).IDs("execution", again)}, func(scan func(...any) error) error {
 			var id dbtype.ID
 			var at dbtype.Time

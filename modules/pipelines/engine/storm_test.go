@@ -42,7 +42,10 @@ const (
 // checker finds no breach at any moment, nothing starts between the return of Pause or Cancel and the next order,
 // nobody sees a deadlock, and everything ends.
 func TestStorm(t *testing.T) {
-	for name, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": dbtest.PostgresURL} {
+	for name, url := range map[string]func(testing.TB) string{
+		"sqlite":   dbtest.SQLiteURL,
+		"postgres": dbtest.PostgresURL,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			newStorm(t, url(t)).run(t)
@@ -67,9 +70,11 @@ func newStorm(t *testing.T, url string) *storm {
 	for range stormStacks {
 		stack := enginetest.New(t, dbtest.Open(t, url), handler)
 		s.stacks = append(s.stacks, stack)
-		pool := workers.New(workers.Config{Slots: 6, Poll: 20 * time.Millisecond, Drain: 20 * time.Second}, workers.Deps{
-			DB: stack.DB, Engine: stack.Engine, Tasks: stack.Tasks, Outbox: stack.Outbox, Leases: stack.Leases, Handlers: stack.Handlers, Log: zap.New(core),
-		})
+		pool := workers.New(workers.Config{Slots: 6, Poll: 20 * time.Millisecond, Drain: 20 * time.Second},
+			workers.Deps{
+				DB: stack.DB, Engine: stack.Engine, Tasks: stack.Tasks, Outbox: stack.Outbox, Leases: stack.Leases,
+				Handlers: stack.Handlers, Log: zap.New(core),
+			})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- pool.Run(ctx) }()
@@ -81,9 +86,12 @@ func newStorm(t *testing.T, url string) *storm {
 		})
 	}
 	s.def = s.stacks[0].Define(t, "storm",
-		stormTask("a", 1, "", nil, "ok"), stormTask("b", 3, "", []string{"a"}, "error", "ok"), stormTask("c", 1, "", []string{"a"}, "defer", "defer", "ok"),
-		stormTask("d", 3, "", []string{"a"}, "panic", "error", "ok"), stormTask("slow", 2, "", []string{"a"}, "hang", "ok"),
-		stormTask("fails", 1, "", []string{"a"}, "error", "error", "ok"), stormTask("clean", 1, definition.AllDone, []string{"fails", "b"}, "ok"),
+		stormTask("a", 1, "", nil, "ok"), stormTask("b", 3, "", []string{"a"}, "error", "ok"),
+		stormTask("c", 1, "", []string{"a"}, "defer", "defer", "ok"),
+		stormTask("d", 3, "", []string{"a"}, "panic", "error", "ok"),
+		stormTask("slow", 2, "", []string{"a"}, "hang", "ok"),
+		stormTask("fails", 1, "", []string{"a"}, "error", "error", "ok"),
+		stormTask("clean", 1, definition.AllDone, []string{"fails", "b"}, "ok"),
 		stormTask("join", 1, "", []string{"b", "c", "d", "slow", "fails", "clean"}, "ok"))
 	return s
 }
@@ -199,7 +207,8 @@ func (s *storm) claims(t *testing.T, id dbtype.ID) int {
 }
 
 func (s *storm) verify(t *testing.T, id dbtype.ID) {
-	if report, err := audit.New(s.stacks[0].DB).Verify(bg, audit.Options{IDs: []dbtype.ID{id}}); err != nil || !report.OK() {
+	if report, err := audit.New(s.stacks[0].DB).Verify(bg, audit.Options{IDs: []dbtype.ID{id}}); err != nil ||
+		!report.OK() {
 		t.Errorf("verify after an order (%v):\n%s", err, report)
 	}
 }
@@ -229,12 +238,16 @@ func (s *storm) haunt(t *testing.T, stack *enginetest.Stack) []pipelines.Claim {
 	if err != nil {
 		t.Error(err)
 	}
-	claims, err := stack.Engine.Claim(bg, engine.ClaimRequest{Worker: w.ID, LeaseExpiresAt: expires, Want: outbox.ClaimFilter{Handlers: []string{"scripted"}, Limit: 2}})
+	claims, err := stack.Engine.Claim(bg, engine.ClaimRequest{
+		Worker: w.ID, LeaseExpiresAt: expires,
+		Want: outbox.ClaimFilter{Handlers: []string{"scripted"}, Limit: 2},
+	})
 	if err != nil {
 		t.Errorf("claim: %v", err)
 	}
 	err = stack.DB.Transaction(bg, func(tx db.Tx) error {
-		_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`, db.Args{"id": w.ID, "now": dbtype.NewTime(tx.Now.Add(-time.Second))})
+		_, err := tx.Exec(`UPDATE {workers} SET lease_expires_at = $now WHERE id = $id`,
+			db.Args{"id": w.ID, "now": dbtype.NewTime(tx.Now.Add(-time.Second))})
 		return err
 	})
 	if err != nil {
@@ -246,7 +259,10 @@ func (s *storm) haunt(t *testing.T, stack *enginetest.Stack) []pipelines.Claim {
 func (s *storm) report(t *testing.T, stack *enginetest.Stack, claims []pipelines.Claim) {
 	var group []*pipelines.Outcome
 	for i := range claims {
-		group = append(group, &pipelines.Outcome{Claim: &claims[i], Kind: pipelines.OutcomeFailed, ErrorKind: tasks.KindError, Error: "said by a ghost"})
+		group = append(group, &pipelines.Outcome{
+			Claim: &claims[i], Kind: pipelines.OutcomeFailed,
+			ErrorKind: tasks.KindError, Error: "said by a ghost",
+		})
 	}
 	if len(group) == 0 {
 		return

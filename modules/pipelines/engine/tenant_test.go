@@ -36,7 +36,8 @@ func TestTenantIsolation(t *testing.T) {
 		}
 		for _, name := range names {
 			h := runs[name]
-			h.steps(func() error { return h.claim(10) }, func() error { return h.finish("b", pipelines.OutcomeSucceeded) })
+			h.steps(func() error { return h.claim(10) },
+				func() error { return h.finish("b", pipelines.OutcomeSucceeded) })
 			if x, err := s.Pipelines.Get(h.ctx, h.id); err != nil || x.Status != pipelines.Completed {
 				t.Errorf("tenant %s: the run is %s (%v)", name, x.Status, err)
 			}
@@ -68,7 +69,8 @@ func strangers(t *testing.T, own, other *byHand) {
 	note := engine.Annotation{PipelineExecutionID: other.id, Data: dbtype.JSON(`{}`)}
 	for what, got := range map[string]error{
 		"get": err, "pause": own.s.Engine.Pause(own.ctx, order), "resume": own.s.Engine.Resume(own.ctx, order),
-		"cancel": own.s.Engine.Cancel(own.ctx, order), "retry": own.s.Engine.Retry(own.ctx, order, ""), "annotate": own.s.Engine.Annotate(own.ctx, note),
+		"cancel": own.s.Engine.Cancel(own.ctx, order), "retry": own.s.Engine.Retry(own.ctx, order, ""),
+		"annotate": own.s.Engine.Annotate(own.ctx, note),
 	} {
 		if !errors.Is(got, pipelines.ErrExecutionNotFound) {
 			t.Errorf("%s of another tenant's run: got %v, expected %v", what, got, pipelines.ErrExecutionNotFound)
@@ -122,7 +124,8 @@ func leaveOthersHistory(t *testing.T, own, other *byHand) {
 		return list
 	}
 	before := read(other.ctx)
-	if n, err := own.s.Retention.RemoveEvents(own.ctx, dbtype.NewTime(own.s.DB.Now().Add(1e9)), nil); err != nil || n != 12 {
+	if n, err := own.s.Retention.RemoveEvents(own.ctx, dbtype.NewTime(own.s.DB.Now().Add(1e9)), nil); err != nil ||
+		n != 12 {
 		t.Errorf("%d events were removed (%v), expected the tenant's own 12", n, err)
 	}
 	if len(read(own.ctx)) != 0 {

@@ -42,7 +42,8 @@ func lines(t *testing.T, list []events.Event) []string {
 		if e.Version != nil {
 			version = fmt.Sprint(*e.Version)
 		}
-		line := fmt.Sprintf("%s %s", version, strings.TrimPrefix(strings.TrimPrefix(string(e.EventType), "task_"), "pipeline_"))
+		line := fmt.Sprintf("%s %s", version,
+			strings.TrimPrefix(strings.TrimPrefix(string(e.EventType), "task_"), "pipeline_"))
 		if e.WorkerID != "" {
 			line += " by " + string(e.WorkerID)
 		}
@@ -91,7 +92,8 @@ func TestDALEmitsEventsOnStateTransitions(t *testing.T) {
 	t.Parallel()
 	enginetest.Each(t, scripted, func(t *testing.T, s *enginetest.Stack) {
 		h := newByHand(t, s, "lifecycle",
-			work("fine"), work("flaky", "fine"), work("waiting", "flaky"), work("given", "waiting"), work("lost", "given"),
+			work("fine"), work("flaky", "fine"), work("waiting", "flaky"), work("given", "waiting"),
+			work("lost", "given"),
 			work("broken", "lost"), work("after", "broken"), withRule(work("alert", "broken"), definition.OneFailed))
 		end := func(task string, kind pipelines.OutcomeKind) func() error {
 			return func() error { return h.finish(task, kind) }
@@ -135,7 +137,9 @@ func done(version, attempt int, worker string) string {
 }
 
 func created(task, rule, needs string) string {
-	return fmt.Sprintf("1 created for starter {id:%s,max_attempts:2,needs:[%s],priority:normal,queue:default,trigger_rule:%s,uses:scripted}", task, needs, rule)
+	return fmt.Sprintf("1 created for starter "+
+		"{id:%s,max_attempts:2,needs:[%s],priority:normal,queue:default,trigger_rule:%s,uses:scripted}", task, needs,
+		rule)
 }
 
 func readied(worker string) string { return "2 marked_ready by " + worker + " {available_at:TIME}" }
@@ -159,12 +163,15 @@ var lifecycle = map[string][]string{
 		"1 started for starter {definition_version:HASH,pipeline:lifecycle,task_count:8}",
 		"2 paused for operator {reason:because}",
 		"3 resumed for operator {}",
-		"4 failed by worker-3 {counts:{Completed:6,Failed:1,Skipped:1},duration_ms:MS,error:task broken failed: attempt 1 of broken fails}",
+		"4 failed by worker-3 {counts:{Completed:6,Failed:1,Skipped:1},duration_ms:MS,error:task broken failed: " +
+			"attempt 1 of broken fails}",
 	},
-	"fine": join(created("fine", "all_success", ""), "2 marked_ready for starter {available_at:TIME}", begun(3, 1, "worker-1"), done(5, 1, "worker-1")),
+	"fine": join(created("fine", "all_success", ""), "2 marked_ready for starter {available_at:TIME}",
+		begun(3, 1, "worker-1"), done(5, 1, "worker-1")),
 	"flaky": join(
 		created("flaky", "all_success", "fine"), readied("worker-1"), begun(3, 1, "worker-1"),
-		"5 retry_scheduled by worker-1 {attempt:1,delay_ms:MS,error:attempt 1 of flaky fails,error_kind:error,next_attempt:2,retry_at:TIME}",
+		"5 retry_scheduled by worker-1 {attempt:1,delay_ms:MS,error:attempt 1 of flaky "+
+			"fails,error_kind:error,next_attempt:2,retry_at:TIME}",
 		begun(6, 2, "worker-1"), done(8, 2, "worker-1"),
 	),
 	"waiting": join(
@@ -175,7 +182,8 @@ var lifecycle = map[string][]string{
 	),
 	"given": join(
 		created("given", "all_success", "waiting"), readied("worker-1"), begun(3, 1, "worker-1"),
-		"5 reset by worker-1 {available_at:TIME,cause:operator,max_attempts:3,reason:the worker is stopping,recoveries:0,worker:worker-1}",
+		"5 reset by worker-1 {available_at:TIME,cause:operator,max_attempts:3,reason:the worker is "+
+			"stopping,recoveries:0,worker:worker-1}",
 		begun(6, 2, "worker-1"), done(8, 2, "worker-1"),
 	),
 	"lost": join(
@@ -189,9 +197,11 @@ var lifecycle = map[string][]string{
 	),
 	"after": {
 		created("after", "all_success", "broken"),
-		"2 skipped by worker-3 {detail:trigger rule all_success is not met, because of a failure above,reason:upstream_failed,rule:all_success}",
+		"2 skipped by worker-3 {detail:trigger rule all_success is not met, because of a failure " +
+			"above,reason:upstream_failed,rule:all_success}",
 	},
-	"alert": join(created("alert", "one_failed", "broken"), readied("worker-3"), begun(3, 1, "worker-3"), done(5, 1, "worker-3")),
+	"alert": join(created("alert", "one_failed", "broken"), readied("worker-3"), begun(3, 1, "worker-3"),
+		done(5, 1, "worker-3")),
 }
 
 // TestDALEmitsEventsOnUnhappyEnds is the exact history of a run that is cancelled, run again, abandoned and run again.
@@ -200,7 +210,8 @@ func TestDALEmitsEventsOnUnhappyEnds(t *testing.T) {
 	enginetest.Each(t, scripted, func(t *testing.T, s *enginetest.Stack) {
 		h := newByHand(t, s, "unhappy", work("a"), withCondition(work("b", "a"), "needs.a.by + 1 > 2"))
 		claim := func() error { return h.claim(10) }
-		h.steps(h.start, h.hire, claim, h.cancel, h.retry, claim, func() error { return h.finish("a", pipelines.OutcomeSucceeded) })
+		h.steps(h.start, h.hire, claim, h.cancel, h.retry, claim,
+			func() error { return h.finish("a", pipelines.OutcomeSucceeded) })
 		if diff := cmp.Diff(unhappy, historyOf(t, h)); diff != "" {
 			t.Errorf("history (-want +got):\n%s", diff)
 		}

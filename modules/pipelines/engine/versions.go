@@ -36,7 +36,8 @@ ORDER BY CASE WHEN registered_at IS NULL THEN 1 ELSE 0 END, registered_at DESC, 
 // stored or this program cannot read it.
 func (e *Engine) StoredDefinition(ctx context.Context, name, version string) (*definition.Definition, error) {
 	var doc dbtype.JSON
-	err := e.db.Query(ctx, `SELECT definition FROM {pipeline_definitions} WHERE pipeline_name = $name AND version = $version`,
+	err := e.db.Query(ctx,
+		`SELECT definition FROM {pipeline_definitions} WHERE pipeline_name = $name AND version = $version`,
 		db.Args{"name": name, "version": version}, func(scan func(...any) error) error { return scan(&doc) })
 	switch {
 	case err != nil:

@@ -114,7 +114,8 @@ func (k statementKey) write(tx db.Tx, group []*tasks.Change) error {
 		c.add(set, c.name, group)
 	}
 	return tx.QueueExpect("write tasks", k.update.sql, args, int64(len(group)), func(n int64) error {
-		return fmt.Errorf("%w: %d of %d rows had the version and the claim that were read", tasks.ErrVersionConflict, n, len(group))
+		return fmt.Errorf("%w: %d of %d rows had the version and the claim that were read", tasks.ErrVersionConflict, n,
+			len(group))
 	})
 }
 
@@ -126,10 +127,12 @@ func insert(tx db.Tx, moves []*tasks.Change) error {
 	versions, priorities := make([]int64, n), make([]int64, n)
 	for i, m := range moves {
 		t := &m.Task
-		ids[i], pipelines[i], names[i], handlers[i], queues[i] = t.ID, t.PipelineExecutionID, t.TaskName, t.Handler, t.Queue
+		ids[i], pipelines[i], names[i], handlers[i], queues[i] = t.ID, t.PipelineExecutionID, t.TaskName, t.Handler,
+			t.Queue
 		statuses[i], versions[i], priorities[i] = string(t.Status), t.Version, int64(t.Priority)
 	}
-	set := db.IDRows(ids).WriteOnly().IDs("pipeline_execution_id", pipelines).Texts("task_name", names).Texts("handler", handlers).
+	set := db.IDRows(ids).WriteOnly().IDs("pipeline_execution_id", pipelines).Texts("task_name", names).
+		Texts("handler", handlers).
 		Texts("queue", queues).Ints("priority", priorities).Texts("status", statuses).Ints("version", versions)
 	for _, c := range []column{maxAttempts, remaining, errorText, completedAt} {
 		c.add(set, c.name, moves)
@@ -143,10 +146,13 @@ func insert(tx db.Tx, moves []*tasks.Change) error {
 		errorKind.add(set, errorKind.name, moves)
 		kind = "x.error_kind"
 	}
-	return tx.QueueExec("write tasks", `INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status, version, max_attempts,
+	return tx.QueueExec("write tasks",
+		`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status,
+  version, max_attempts,
   remaining_dependencies, error, completed_at, attempt, recoveries, skip_reason, error_kind, created_at)
 SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priority, x.status, x.version, x.max_attempts,
-  x.remaining_dependencies, x.error, x.completed_at, 0, 0, `+reason+`, `+kind+`, $now FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
+  x.remaining_dependencies, x.error, x.completed_at, 0, 0, `+reason+`, `+kind+`, $now
+  FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
 }
 
 // changeOutbox deletes the outbox rows of tasks that stop being Ready and inserts those of tasks that become Ready. It

@@ -29,8 +29,9 @@ func created(t *testing.T, d *db.DB, name string) tasks.Task {
 
 func newTask(name string) *tasks.Change {
 	return tasks.Create(tasks.Spec{
-		ID: dbtype.NewID(), PipelineExecutionID: dbtype.NewID(), TaskName: name, Handler: "shell", Dependencies: []string{"dep"},
-		TriggerRule: "all_success", MaxAttempts: 3,
+		ID: dbtype.NewID(), PipelineExecutionID: dbtype.NewID(), TaskName: name, Handler: "shell",
+		Dependencies: []string{"dep"},
+		TriggerRule:  "all_success", MaxAttempts: 3,
 	}, now)
 }
 
@@ -88,7 +89,8 @@ func TestRowIsItsMove(t *testing.T) {
 				}
 			}
 			if name != "completed" {
-				must(t, d, task, makers[tasks.TransitionReopen.Name], makers[tasks.TransitionSkip.Name], makers[tasks.TransitionReopen.Name])
+				must(t, d, task, makers[tasks.TransitionReopen.Name], makers[tasks.TransitionSkip.Name],
+					makers[tasks.TransitionReopen.Name])
 			}
 		}
 	})
@@ -144,7 +146,8 @@ func TestStaleMoveWritesNothing(t *testing.T) {
 		missing.ID = dbtype.NewID()
 		before := dbtest.Dump(t, d)
 		for name, bad := range map[string]tasks.Task{"stale": stale, "missing": missing} {
-			if err := apply(t, d, makers[tasks.TransitionMarkReady.Name](good), makers[tasks.TransitionCancel.Name](bad)); err == nil {
+			if err := apply(t, d, makers[tasks.TransitionMarkReady.Name](good),
+				makers[tasks.TransitionCancel.Name](bad)); err == nil {
 				t.Errorf("a %s task was moved", name)
 			}
 			if diff := cmp.Diff(before, dbtest.Dump(t, d)); diff != "" {

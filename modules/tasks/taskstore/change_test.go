@@ -25,14 +25,28 @@ var (
 
 // makers makes each transition but creation, out of whatever status the task is in.
 var makers = map[string]func(t tasks.Task) *tasks.Change{
-	tasks.TransitionMarkReady.Name:     func(t tasks.Task) *tasks.Change { return tasks.NewChange(t).MarkReady(now) },
-	tasks.TransitionClaim.Name:         func(t tasks.Task) *tasks.Change { return t.Claim("w", later, now) },
-	tasks.TransitionResume.Name:        func(t tasks.Task) *tasks.Change { t.SubStatus = tasks.Deferred; return t.Claim("w", later, now) },
-	tasks.TransitionMarkStarted.Name:   func(t tasks.Task) *tasks.Change { return tasks.NewChange(t).MarkStarted() },
-	tasks.TransitionDefer.Name:         func(t tasks.Task) *tasks.Change { return t.Defer(later, "not yet", now) },
-	tasks.TransitionComplete.Name:      func(t tasks.Task) *tasks.Change { return t.Complete(dbtype.JSON(`{"a": 1}`), nil, now) },
-	tasks.TransitionScheduleRetry.Name: func(t tasks.Task) *tasks.Change { return t.ScheduleRetry(tasks.KindExit, "broke", nil, time.Hour, now) },
-	tasks.TransitionFail.Name:          func(t tasks.Task) *tasks.Change { return t.Fail(tasks.KindExit, "broke", nil, now) },
+	tasks.TransitionMarkReady.Name: func(t tasks.Task) *tasks.Change { return tasks.NewChange(t).MarkReady(now) },
+	tasks.TransitionClaim.Name:     func(t tasks.Task) *tasks.Change { return t.Claim("w", later, now) },
+	tasks.TransitionResume.Name: func(
+		t tasks.Task,
+	) *tasks.Change {
+		t.SubStatus = tasks.Deferred
+		return t.Claim("w", later, now)
+	},
+	tasks.TransitionMarkStarted.Name: func(t tasks.Task) *tasks.Change { return tasks.NewChange(t).MarkStarted() },
+	tasks.TransitionDefer.Name:       func(t tasks.Task) *tasks.Change { return t.Defer(later, "not yet", now) },
+	tasks.TransitionComplete.Name: func(t tasks.Task) *tasks.Change {
+		return t.Complete(dbtype.JSON(`{"a": 1}`),
+			nil, now)
+	},
+	tasks.TransitionScheduleRetry.Name: func(t tasks.Task) *tasks.Change {
+		return t.ScheduleRetry(tasks.KindExit,
+			"broke", nil, time.Hour, now)
+	},
+	tasks.TransitionFail.Name: func(t tasks.Task) *tasks.Change {
+		return t.Fail(tasks.KindExit, "broke", nil,
+			now)
+	},
 	tasks.TransitionSkip.Name: func(t tasks.Task) *tasks.Change {
 		return tasks.NewChange(t).Skip(tasks.SkipTriggerRule, "all_success", "trigger rule all_success is not met", now)
 	},
@@ -95,7 +109,8 @@ func TestIllegalMoves(t *testing.T) {
 					task.WorkerID, task.StartedAt = "w", task.CreatedAt
 					claim = `, worker_id = 'w', started_at = created_at`
 				}
-				dbtest.Exec(t, d, `UPDATE {task_executions} SET status = '`+string(from)+`'`+claim, `DELETE FROM {task_outbox}`)
+				dbtest.Exec(t, d, `UPDATE {task_executions} SET status = '`+string(from)+`'`+
+					claim, `DELETE FROM {task_outbox}`)
 				before := dbtest.Dump(t, d)
 				err := apply(t, d, makes(task))
 				switch legal := slices.Contains(x.From, from); {
@@ -117,8 +132,10 @@ func TestIllegalMoves(t *testing.T) {
 // held is a running task, in its second attempt, with every field that a move may clear.
 func held() tasks.Task {
 	return tasks.Task{
-		ID: dbtype.NewID(), TaskName: "x", Status: tasks.Running, SubStatus: tasks.Active, Version: 9, Attempt: 2, MaxAttempts: 4,
-		RemainingDependencies: 0, WorkerID: "w", Recoveries: 1, Error: "the first attempt's", ErrorKind: tasks.KindTimeout, CreatedAt: then, StartedAt: then,
+		ID: dbtype.NewID(), TaskName: "x", Status: tasks.Running, SubStatus: tasks.Active, Version: 9, Attempt: 2,
+		MaxAttempts:           4,
+		RemainingDependencies: 0, WorkerID: "w", Recoveries: 1, Error: "the first attempt's",
+		ErrorKind: tasks.KindTimeout, CreatedAt: then, StartedAt: then,
 	}
 }
 
@@ -149,9 +166,13 @@ func TestMoveSetsAndClears(t *testing.T) {
 			t.Output, t.Error, t.ErrorKind, t.CompletedAt = dbtype.JSON(`{"a": 1}`), "", "", now
 		}},
 		tasks.TransitionScheduleRetry.Name: {held(), 1, func(t *tasks.Task) {
-			t.WorkerID, t.RetryAt, t.Error, t.ErrorKind = "", dbtype.NewTime(now.Add(time.Hour)), "broke", tasks.KindExit
+			t.WorkerID, t.RetryAt, t.Error, t.ErrorKind = "", dbtype.NewTime(now.Add(time.Hour)), "broke",
+				tasks.KindExit
 		}},
-		tasks.TransitionFail.Name:   {held(), 1, func(t *tasks.Task) { t.Error, t.ErrorKind, t.CompletedAt = "broke", tasks.KindExit, now }},
+		tasks.TransitionFail.Name: {
+			held(), 1,
+			func(t *tasks.Task) { t.Error, t.ErrorKind, t.CompletedAt = "broke", tasks.KindExit, now },
+		},
 		tasks.TransitionReset.Name:  {held(), 1, func(t *tasks.Task) { t.WorkerID, t.Recoveries = "", 2 }},
 		"release":                   {held(), 1, func(t *tasks.Task) { t.WorkerID, t.MaxAttempts = "", 5 }},
 		tasks.TransitionCancel.Name: {held(), 1, func(t *tasks.Task) { t.WorkerID, t.CompletedAt = "", now }},
@@ -159,7 +180,8 @@ func TestMoveSetsAndClears(t *testing.T) {
 			t.RetryAt, t.Error, t.ErrorKind, t.CompletedAt = dbtype.Time{}, "gone", "", now
 		}},
 		tasks.TransitionReopen.Name: {ended, 1, func(t *tasks.Task) {
-			t.WorkerID, t.Error, t.ErrorKind, t.CompletedAt, t.Recoveries, t.MaxAttempts, t.RemainingDependencies = "", "", "", dbtype.Time{}, 0, 5, 2
+			t.WorkerID, t.Error, t.ErrorKind, t.CompletedAt, t.Recoveries, t.MaxAttempts, t.RemainingDependencies = "",
+				"", "", dbtype.Time{}, 0, 5, 2
 		}},
 	}
 	for name, c := range cases {
@@ -171,9 +193,11 @@ func TestMoveSetsAndClears(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 		if len(m.Steps) != c.steps || m.ReadVersion != c.before.Version {
-			t.Errorf("%s: %d steps from version %d, expected %d from %d", name, len(m.Steps), m.ReadVersion, c.steps, c.before.Version)
+			t.Errorf("%s: %d steps from version %d, expected %d from %d", name, len(m.Steps), m.ReadVersion, c.steps,
+				c.before.Version)
 		}
-		if m.Steps[0].Worker != "w" && name != tasks.TransitionReset.Name && name != tasks.TransitionReopen.Name && name != tasks.TransitionCancel.Name && name != tasks.TransitionAbandon.Name {
+		if m.Steps[0].Worker != "w" && name != tasks.TransitionReset.Name && name != tasks.TransitionReopen.Name &&
+			name != tasks.TransitionCancel.Name && name != tasks.TransitionAbandon.Name {
 			t.Errorf("%s: the step's worker is %q, expected the one that acts", name, m.Steps[0].Worker)
 		}
 	}

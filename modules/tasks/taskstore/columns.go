@@ -83,9 +83,12 @@ var columnsWritten = map[string][]column{
 	tasks.TransitionSkip.Name:          {remaining, completedAt, skipReason},
 	tasks.SkipRunning.Name:             {errorText, noErrorKind, completedAt, skipReason},
 	tasks.TransitionReset.Name:         {workerID, retryAt, recoveries, maxAttempts},
-	tasks.TransitionReopen.Name:        {workerID, retryAt, recoveries, maxAttempts, remaining, errorText, errorKind, completedAt, skipReason, output},
-	tasks.TransitionAbandon.Name:       {workerID, retryAt, errorText, errorKind, completedAt, remaining},
-	tasks.TransitionCancel.Name:        {workerID, retryAt, completedAt, remaining},
+	tasks.TransitionReopen.Name: {
+		workerID, retryAt, recoveries, maxAttempts, remaining, errorText, errorKind,
+		completedAt, skipReason, output,
+	},
+	tasks.TransitionAbandon.Name: {workerID, retryAt, errorText, errorKind, completedAt, remaining},
+	tasks.TransitionCancel.Name:  {workerID, retryAt, completedAt, remaining},
 }
 
 // update is the statement for all changes with the same transitions.
@@ -115,7 +118,8 @@ func updateFor(steps []tasks.TransitionStep) *update {
 		sub = "'" + string(last.SubStatus) + "'"
 	}
 	var set strings.Builder
-	set.WriteString("status = '" + string(last.To) + "', sub_status = " + sub + ", version = x.version + " + strconv.Itoa(len(steps)))
+	set.WriteString("status = '" + string(last.To) + "', sub_status = " + sub + ", version = x.version + " +
+		strconv.Itoa(len(steps)))
 	for _, s := range steps {
 		for _, c := range columnsWritten[s.Transition.Name] {
 			if !seen[c.name] {
@@ -135,7 +139,8 @@ func updateFor(steps []tasks.TransitionStep) *update {
 		// (TestUpdatesFindRowsByKey).
 		u.fenced, fence = true, " AND COALESCE(t.worker_id, '') = $holder AND t.started_at = x.since"
 	}
-	u.sql = "UPDATE {task_executions} AS t SET " + set.String() + " FROM $x WHERE t.id = x.id AND t.version = x.version" + fence + " $keep_plan_of_one"
+	u.sql = "UPDATE {task_executions} AS t SET " + set.String() +
+		" FROM $x WHERE t.id = x.id AND t.version = x.version" + fence + " $keep_plan_of_one"
 	stored, _ := updateCache.LoadOrStore(names.String(), u)
 	return stored.(*update)
 }

@@ -12,7 +12,8 @@ import (
 // omitted.
 func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]tasks.Task, error) {
 	var list []tasks.Task
-	err := r.db.Query(ctx, `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id`, db.Args{"x": db.IDRows(ids)}, scanInto(&list))
+	err := r.db.Query(ctx, `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id`,
+		db.Args{"x": db.IDRows(ids)}, scanInto(&list))
 	out := make(map[dbtype.ID]tasks.Task, len(list))
 	for _, t := range list {
 		out[t.ID] = t
@@ -24,6 +25,7 @@ func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]t
 // open executions: an index on the status would make every transition slower, and this query is rare.
 func (r *Repository) ListRunning(ctx context.Context) ([]tasks.Task, error) {
 	list := []tasks.Task{}
-	err := r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' ORDER BY t.started_at, t.id`, nil, scanInto(&list))
+	err := r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' ORDER BY t.started_at, t.id`,
+		nil, scanInto(&list))
 	return list, wrap("list running tasks", err)
 }

@@ -13,7 +13,8 @@ import (
 // Attempt.FirstStarted. It returns an error if the task has not been started. It reads the events, because only
 // handlers that wait need the time, and a column would be written by every claim.
 func (r *Repository) FirstStartedAt(ctx context.Context, t tasks.Task) (dbtype.Time, error) {
-	at, err := r.events.FirstAfter(ctx, t.PipelineExecutionID, t.ID, events.TaskStarted, events.TaskMarkedReady, events.TaskRetryScheduled)
+	at, err := r.events.FirstAfter(ctx, t.PipelineExecutionID, t.ID, events.TaskStarted, events.TaskMarkedReady,
+		events.TaskRetryScheduled)
 	if err == nil && at.IsZero() {
 		err = fmt.Errorf("task %s has not been started", t.ID)
 	}

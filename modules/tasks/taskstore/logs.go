@@ -23,16 +23,20 @@ func (r *Repository) WriteLateChunks(tx db.Tx, list []tasks.Written) error {
 }
 
 const (
-	insertChunks = `INSERT INTO {log_chunks} (task_execution_id, attempt, seq, stream, byte_offset, byte_count, text, created_at)
+	insertChunks = `INSERT INTO {log_chunks} (task_execution_id, attempt, seq, stream, byte_offset, byte_count,
+  text, created_at)
 SELECT x.id, x.attempt, x.seq, x.stream, x.byte_offset%s, x.byte_count, x.text, $now FROM $x %sWHERE true%s
 ON CONFLICT (task_execution_id, attempt, seq) DO NOTHING%s`
 	// offsetBefore adds the offset at which an earlier claim of the attempt ended the stream.
-	offsetBefore = ` + coalesce((SELECT b.byte_offset + b.byte_count FROM {log_chunks} AS b WHERE b.task_execution_id = x.id
+	offsetBefore = ` + coalesce((SELECT b.byte_offset + b.byte_count FROM {log_chunks} AS b
+  WHERE b.task_execution_id = x.id
     AND b.attempt = x.attempt AND b.seq < x.first AND b.stream = x.stream ORDER BY b.seq DESC LIMIT 1), 0)`
-	deleteChunks = `DELETE FROM {log_chunks} WHERE (task_execution_id, attempt, seq) IN (SELECT x.id, x.attempt, x.seq FROM $x)`
+	deleteChunks = `DELETE FROM {log_chunks} WHERE (task_execution_id, attempt, seq) IN (SELECT x.id, x.attempt, x.seq
+  FROM $x)`
 	// trimChunks deletes the oldest chunks of an attempt that exceeds its limit, because it was deferred repeatedly.
 	// Each chunk counts 256 bytes more than its text, so that the number of short chunks is bounded too.
-	trimChunks = `DELETE FROM {log_chunks} WHERE (task_execution_id, attempt, seq) IN (SELECT k.task_execution_id, k.attempt, k.seq FROM (
+	trimChunks = `DELETE FROM {log_chunks} WHERE (task_execution_id, attempt, seq) IN (SELECT k.task_execution_id,
+  k.attempt, k.seq FROM (
   SELECT c.task_execution_id, c.attempt, c.seq,
     sum(c.byte_count + 256) OVER (PARTITION BY c.task_execution_id, c.attempt, c.stream ORDER BY c.seq DESC) AS total
   FROM $x JOIN {log_chunks} AS c ON c.task_execution_id = x.id AND c.attempt = x.attempt) AS k WHERE k.total > $most)`
@@ -105,7 +109,8 @@ func chunkSet(list []tasks.Chunk) *db.RowSet {
 		first[i], offsets[i], counts[i] = c.FirstSeq(), c.ByteOffset, int64(c.ByteCount)
 		streams[i], texts[i] = string(c.Stream), c.Text
 	}
-	return keySet(list).Ints("first", first).Texts("stream", streams).Ints("byte_offset", offsets).Ints("byte_count", counts).Texts("text", texts)
+	return keySet(list).Ints("first", first).Texts("stream", streams).Ints("byte_offset", offsets).
+		Ints("byte_count", counts).Texts("text", texts)
 }
 
 // Log is the output of one attempt of a task, with a note where output was omitted.
@@ -145,8 +150,10 @@ func (r *Repository) Logs(ctx context.Context, pipeline dbtype.ID) ([]Log, error
 // Chunks returns the chunks of a pipeline execution, ordered by task, attempt and seq.
 func (r *Repository) Chunks(ctx context.Context, pipeline dbtype.ID) ([]tasks.Chunk, error) {
 	list := []tasks.Chunk{}
-	err := r.db.Query(ctx, `SELECT `+chunkFields+` FROM {task_executions} AS t JOIN {log_chunks} AS c ON c.task_execution_id = t.id
-WHERE t.pipeline_execution_id = $id ORDER BY c.task_execution_id, c.attempt, c.seq`, db.Args{"id": pipeline}, scanChunks(&list))
+	err := r.db.Query(ctx, `SELECT `+chunkFields+
+		` FROM {task_executions} AS t JOIN {log_chunks} AS c ON c.task_execution_id = t.id
+WHERE t.pipeline_execution_id = $id ORDER BY c.task_execution_id, c.attempt,
+  c.seq`, db.Args{"id": pipeline}, scanChunks(&list))
 	return list, wrap("read logs", err)
 }
 
@@ -155,7 +162,8 @@ const chunkFields = `c.task_execution_id, c.attempt, c.seq, c.stream, c.byte_off
 func scanChunks(to *[]tasks.Chunk) func(scan func(...any) error) error {
 	return func(scan func(...any) error) error {
 		var c tasks.Chunk
-		err := scan(&c.TaskExecutionID, &c.Attempt, &c.Seq, &c.Stream, &c.ByteOffset, &c.ByteCount, &c.Text, &c.CreatedAt)
+		err := scan(&c.TaskExecutionID, &c.Attempt, &c.Seq, &c.Stream, &c.ByteOffset, &c.ByteCount, &c.Text,
+			&c.CreatedAt)
 		*to = append(*to, c)
 		return err
 	}

@@ -96,7 +96,8 @@ func TestLogsOfOneThatGoesOn(t *testing.T) {
 		var left int
 		if n := strings.Index(log.Stdout, " bytes left out …\n"); n < 0 {
 			t.Error("no note of what was left out")
-		} else if left = written - len(log.Stdout[n+len(" bytes left out …\n"):]); !strings.HasPrefix(log.Stdout, "\n… "+strconv.Itoa(left)+" bytes") {
+		} else if left = written - len(log.Stdout[n+len(" bytes left out …\n"):]); !strings.HasPrefix(log.Stdout,
+			"\n… "+strconv.Itoa(left)+" bytes") {
 			t.Errorf("%q, expected %d bytes", log.Stdout[:n], left)
 		}
 		if log.Stderr != strings.Repeat("short", 5) {
@@ -131,10 +132,12 @@ func TestLateLogs(t *testing.T) {
 		}
 		write("last")
 		log := w.logs(task.PipelineExecutionID)[0]
-		if n := len(log.Stdout); n > tasks.MaxLog+100 || !strings.HasPrefix(log.Stdout, "first") || !strings.HasSuffix(log.Stdout, "last") {
+		if n := len(log.Stdout); n > tasks.MaxLog+100 || !strings.HasPrefix(log.Stdout, "first") ||
+			!strings.HasSuffix(log.Stdout, "last") {
 			t.Errorf("%d bytes are kept", n)
 		}
-		if n := count(t, d, `SELECT count(*) FROM {log_chunks} WHERE task_execution_id = $id`, db.Args{"id": removed.ID}); n != 0 {
+		if n := count(t, d, `SELECT count(*) FROM {log_chunks} WHERE task_execution_id = $id`,
+			db.Args{"id": removed.ID}); n != 0 {
 			t.Errorf("%d chunks of a task that is not there", n)
 		}
 	})

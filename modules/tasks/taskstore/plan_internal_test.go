@@ -15,9 +15,13 @@ func TestUpdatesFindRowsByKey(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		now := dbtype.NewTime(d.Now())
-		task := tasks.Task{ID: dbtype.NewID(), Status: tasks.Running, Version: 4, WorkerID: "w", StartedAt: now, MaxAttempts: 2, Attempt: 1}
+		task := tasks.Task{
+			ID: dbtype.NewID(), Status: tasks.Running, Version: 4, WorkerID: "w", StartedAt: now,
+			MaxAttempts: 2, Attempt: 1,
+		}
 		for name, m := range map[string]*tasks.Change{
-			"complete": task.Complete(nil, nil, now), "fail": task.Fail(tasks.KindError, "x", nil, now), "retry": task.ScheduleRetry(tasks.KindError, "x", nil, 1, now),
+			"complete": task.Complete(nil, nil, now), "fail": task.Fail(tasks.KindError, "x", nil, now),
+			"retry": task.ScheduleRetry(tasks.KindError, "x", nil, 1, now),
 			"defer": task.Defer(now, "x", now), "recover": task.Recover(now), "release": task.Release("x", now),
 			"cancel": task.Cancel("x", now), "abandon": tasks.NewChange(task).Abandon("x", now),
 		} {
@@ -37,7 +41,8 @@ func TestUpdatesFindRowsByKey(t *testing.T) {
 					c.add(set, c.name, group)
 				}
 				plan := explain(t, d, u.sql, db.Args{"x": set, "holder": "w"})
-				if strings.Contains(plan, "SCAN t\n") || strings.Contains(plan, "SCAN t ") || strings.Contains(plan, "Seq Scan") || plan == "" {
+				if strings.Contains(plan, "SCAN t\n") || strings.Contains(plan, "SCAN t ") ||
+					strings.Contains(plan, "Seq Scan") || plan == "" {
 					t.Errorf("%s of %d:\n%s", name, n, plan)
 				}
 			}

@@ -20,15 +20,19 @@ func scanInto(list *[]tasks.Task) func(scan func(...any) error) error {
 	return func(scan func(...any) error) error {
 		*list = append(*list, tasks.Task{})
 		t := &(*list)[len(*list)-1]
-		return scan(&t.ID, &t.PipelineExecutionID, &t.TaskName, &t.Handler, &t.Queue, &t.Priority, &t.Status, &t.SubStatus, &t.Version, &t.Attempt,
-			&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Error, &t.ErrorKind, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
+		return scan(&t.ID, &t.PipelineExecutionID, &t.TaskName, &t.Handler, &t.Queue, &t.Priority, &t.Status,
+			&t.SubStatus, &t.Version, &t.Attempt,
+			&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Error,
+			&t.ErrorKind, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
 	}
 }
 
 // QueueLoad queues a query for tasks by id, without their outputs. It appends to list when the batch is sent. Ids that
 // do not exist are omitted.
 func (r *Repository) QueueLoad(tx db.Tx, ids []dbtype.ID, list *[]tasks.Task) error {
-	return tx.QueueQuery("load tasks", `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id $keep_plan_of_one`, db.Args{"x": db.IDRows(ids)}, scanInto(list))
+	return tx.QueueQuery("load tasks", `SELECT `+fields+
+		` FROM $x JOIN {task_executions} AS t ON t.id = x.id $keep_plan_of_one`, db.Args{"x": db.IDRows(ids)},
+		scanInto(list))
 }
 
 const loadExecutionTasks = `SELECT ` + fields + ` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id`
@@ -43,7 +47,9 @@ func (r *Repository) LoadByExecution(tx db.Tx, pipelines []dbtype.ID) ([]tasks.T
 // QueueLoadByKey queues a query for tasks by key, without their outputs. It appends to list when the batch is sent.
 // Keys that do not exist are omitted.
 func (r *Repository) QueueLoadByKey(tx db.Tx, names []tasks.Key, list *[]tasks.Task) error {
-	return tx.QueueQuery("load tasks", `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id AND t.task_name = x.name $keep_plan_of_one`,
+	return tx.QueueQuery("load tasks", `SELECT `+fields+
+		` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id
+  AND t.task_name = x.name $keep_plan_of_one`,
 		db.Args{"x": keyRows(names)}, scanInto(list))
 }
 
@@ -80,7 +86,8 @@ const openTasks = `{pipeline_executions} AS p CROSS JOIN {task_executions} AS t 
 // every transition down, because PostgreSQL cannot make a HOT update of a row if an indexed column changes; this query
 // is rare.
 func (r *Repository) Held(ctx context.Context, worker string, execution dbtype.ID) (list []tasks.Task, err error) {
-	err = r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' AND t.worker_id = $worker`+only(execution),
+	err = r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' AND t.worker_id = $worker`+
+		only(execution),
 		db.Args{"worker": worker, "execution": execution}, scanInto(&list))
 	return list, wrap("find the tasks of a worker", err)
 }
@@ -98,11 +105,13 @@ type Lost struct {
 	WorkerID            string
 }
 
-const lostWorkerTasks = ` FROM ` + openTasks + ` AND t.status = 'Running' AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = t.worker_id)`
+const lostWorkerTasks = ` FROM ` + openTasks +
+	` AND t.status = 'Running' AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = t.worker_id)`
 
 // LostWorkers returns each pair of an open execution and a worker without a row that has running tasks in it.
 func (r *Repository) LostWorkers(tx db.Tx) (list []Lost, err error) {
-	err = tx.Query(`SELECT DISTINCT t.pipeline_execution_id, COALESCE(t.worker_id, '')`+lostWorkerTasks, nil, func(scan func(...any) error) error {
+	err = tx.Query(`SELECT DISTINCT t.pipeline_execution_id, COALESCE(t.worker_id, '')`+
+		lostWorkerTasks, nil, func(scan func(...any) error) error {
 		list = append(list, Lost{})
 		x := &list[len(list)-1]
 		return scan(&x.PipelineExecutionID, &x.WorkerID)
@@ -128,7 +137,9 @@ func (r *Repository) CountDependencies(tx db.Tx, list []tasks.DependencyCount) e
 	for i, c := range list {
 		ids[i], n[i] = c.ID, int64(c.Ended)
 	}
-	return tx.QueueExec("count dependencies", `UPDATE {task_executions} AS t SET remaining_dependencies = t.remaining_dependencies - x.n FROM $x WHERE t.id = x.id`,
+	return tx.QueueExec("count dependencies",
+		`UPDATE {task_executions} AS t SET remaining_dependencies = t.remaining_dependencies - x.n FROM $x
+  WHERE t.id = x.id`,
 		db.Args{"x": db.IDRows(ids).Ints("n", n)})
 }
 
@@ -141,15 +152,18 @@ type StaleClaim struct {
 // StaleVersions returns those of the given claims that no longer hold their tasks.
 func (r *Repository) StaleVersions(ctx context.Context, claims []tasks.Task) (changed []StaleClaim, err error) {
 	n := len(claims)
-	ids, versions, holders, since, places := make([]dbtype.ID, n), make([]int64, n), make([]string, n), make([]dbtype.Time, n), make([]int64, n)
+	ids, versions, holders, since, places := make([]dbtype.ID, n), make([]int64, n), make([]string, n),
+		make([]dbtype.Time, n), make([]int64, n)
 	for i := range claims {
 		places[i] = int64(i)
-		ids[i], versions[i], holders[i], since[i] = claims[i].ID, claims[i].Version, string(claims[i].WorkerID), claims[i].StartedAt
+		ids[i], versions[i], holders[i], since[i] = claims[i].ID, claims[i].Version, string(claims[i].WorkerID),
+			claims[i].StartedAt
 	}
 	err = r.db.Query(ctx, `SELECT x.place, coalesce(t.status IN ('Cancelled', 'Abandoned'), false)
 FROM $x LEFT JOIN {task_executions} AS t ON t.id = x.id
 WHERE NOT coalesce(t.version = x.version AND t.worker_id = x.holder AND t.started_at = x.since, false)`,
-		db.Args{"x": db.IDRows(ids).Ints("version", versions).Texts("holder", holders).Times("since", since).Ints("place", places)},
+		db.Args{"x": db.IDRows(ids).Ints("version", versions).Texts("holder", holders).Times("since", since).
+			Ints("place", places)},
 		func(scan func(...any) error) error {
 			changed = append(changed, StaleClaim{})
 			m := &changed[len(changed)-1]
@@ -171,7 +185,8 @@ func (r *Repository) ListByPipeline(ctx context.Context, id dbtype.ID) ([]tasks.
 // Summaries returns the tasks of a pipeline execution, without their outputs, in the order of creation.
 func (r *Repository) Summaries(ctx context.Context, id dbtype.ID) ([]tasks.Task, error) {
 	list := []tasks.Task{}
-	err := r.db.Query(ctx, `SELECT `+fields+` FROM {task_executions} AS t WHERE t.pipeline_execution_id = $id ORDER BY t.id`,
+	err := r.db.Query(ctx, `SELECT `+fields+
+		` FROM {task_executions} AS t WHERE t.pipeline_execution_id = $id ORDER BY t.id`,
 		db.Args{"id": id}, scanInto(&list))
 	return list, wrap("list tasks", err)
 }
@@ -179,7 +194,8 @@ func (r *Repository) Summaries(ctx context.Context, id dbtype.ID) ([]tasks.Task,
 // OutputsOf returns the outputs of tasks by id. Tasks without an output are omitted.
 func (r *Repository) OutputsOf(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]dbtype.JSON, error) {
 	out := make(map[dbtype.ID]dbtype.JSON, len(ids))
-	err := r.db.Query(ctx, `SELECT t.id, t.output FROM $x JOIN {task_executions} AS t ON t.id = x.id WHERE t.output IS NOT NULL`,
+	err := r.db.Query(ctx,
+		`SELECT t.id, t.output FROM $x JOIN {task_executions} AS t ON t.id = x.id WHERE t.output IS NOT NULL`,
 		db.Args{"x": db.IDRows(ids)}, func(scan func(...any) error) error {
 			var id dbtype.ID
 			var v dbtype.JSON

@@ -29,8 +29,10 @@ func family(t *testing.T, d *db.DB) []tasks.Task {
 		}
 		out[i] = m.Task
 	}
-	out[0] = must(t, d, stored(t, d, out[0].ID), makers[tasks.TransitionMarkReady.Name], makers[tasks.TransitionClaim.Name], makers[tasks.TransitionComplete.Name])
-	out[1] = must(t, d, stored(t, d, out[1].ID), makers[tasks.TransitionMarkReady.Name], makers[tasks.TransitionClaim.Name])
+	out[0] = must(t, d, stored(t, d, out[0].ID), makers[tasks.TransitionMarkReady.Name],
+		makers[tasks.TransitionClaim.Name], makers[tasks.TransitionComplete.Name])
+	out[1] = must(t, d, stored(t, d, out[1].ID), makers[tasks.TransitionMarkReady.Name],
+		makers[tasks.TransitionClaim.Name])
 	out[2] = stored(t, d, out[2].ID)
 	return out
 }
@@ -75,10 +77,18 @@ func TestReads(t *testing.T) {
 			list, err = r.LoadByExecution(tx, []dbtype.ID{nobody, pipeline})
 			same("by execution", without(own), list, err)
 			list = nil
-			err = r.QueueLoadByKey(tx, []tasks.Key{{PipelineExecutionID: pipeline, TaskName: "b"}, {PipelineExecutionID: pipeline, TaskName: "z"}}, &list)
+			err = r.QueueLoadByKey(tx, []tasks.Key{
+				{PipelineExecutionID: pipeline, TaskName: "b"},
+				{PipelineExecutionID: pipeline, TaskName: "z"},
+			}, &list)
 			same("by name", own[1:2], list, errors.Join(err, tx.SendBatch()))
-			outputs, err := r.Outputs(tx, []tasks.Key{{PipelineExecutionID: pipeline, TaskName: "a"}, {PipelineExecutionID: pipeline, TaskName: "b"}})
-			if want := map[tasks.Key]dbtype.JSON{{PipelineExecutionID: pipeline, TaskName: "a"}: dbtype.JSON(`{"a": 1}`)}; err == nil {
+			outputs, err := r.Outputs(tx, []tasks.Key{
+				{PipelineExecutionID: pipeline, TaskName: "a"},
+				{PipelineExecutionID: pipeline, TaskName: "b"},
+			})
+			if want := map[tasks.Key]dbtype.JSON{
+				{PipelineExecutionID: pipeline, TaskName: "a"}: dbtype.JSON(`{"a": 1}`),
+			}; err == nil {
 				if diff := cmp.Diff(want, outputs); diff != "" {
 					t.Errorf("outputs (-want +got):\n%s", diff)
 				}
@@ -104,12 +114,16 @@ func TestMoved(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		own, nobody := family(t, d), dbtype.NewID()
-		claims := []tasks.Task{own[0], own[1], own[0], own[0], {ID: nobody, Version: 1, WorkerID: "w", StartedAt: dbtype.NewTime(d.Now())}}
+		claims := []tasks.Task{
+			own[0], own[1], own[0], own[0],
+			{ID: nobody, Version: 1, WorkerID: "w", StartedAt: dbtype.NewTime(d.Now())},
+		}
 		claims[1].Version--
 		claims[2].WorkerID = "another"
 		claims[3].StartedAt = dbtype.NewTime(claims[3].StartedAt.Add(time.Microsecond))
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
-			_, err := tx.Exec(`UPDATE {task_executions} SET status = 'Cancelled' WHERE id = $id`, db.Args{"id": own[1].ID})
+			_, err := tx.Exec(`UPDATE {task_executions} SET status = 'Cancelled' WHERE id = $id`,
+				db.Args{"id": own[1].ID})
 			return err
 		})
 		if err != nil {

@@ -30,7 +30,8 @@ const injected = "injected fault"
 // Injected reports whether an error comes from a Fault. No table has a foreign key, so a violated one in SQLite comes
 // from a Fault.
 func Injected(err error) bool {
-	return err != nil && (strings.Contains(err.Error(), injected) || strings.Contains(err.Error(), "FOREIGN KEY constraint failed"))
+	return err != nil &&
+		(strings.Contains(err.Error(), injected) || strings.Contains(err.Error(), "FOREIGN KEY constraint failed"))
 }
 
 // Inject adds a fault to the default tenant, and returns a function that removes it. Only one fault may exist at a
@@ -58,8 +59,10 @@ func (f Fault) postgres(when string) (put, remove []string) {
 		kind, moment, deferred = "CONSTRAINT TRIGGER", "AFTER", " DEFERRABLE INITIALLY DEFERRED"
 	}
 	return []string{
-			`CREATE FUNCTION {injected_fault}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''` + injected + `''; END'`,
-			`CREATE ` + kind + ` injected_fault ` + moment + ` ` + f.On + ` ON {` + f.Table + `}` + deferred + ` FOR EACH ROW` + when +
+			`CREATE FUNCTION {injected_fault}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''` +
+				injected + `''; END'`,
+			`CREATE ` + kind + ` injected_fault ` + moment + ` ` + f.On + ` ON {` + f.Table + `}` + deferred +
+				` FOR EACH ROW` + when +
 				` EXECUTE FUNCTION {injected_fault}()`,
 		},
 		[]string{`DROP FUNCTION {injected_fault}() CASCADE`}
@@ -78,7 +81,8 @@ func (f Fault) sqlite(when string) (put, remove []string) {
 		moment, body = "AFTER", `INSERT INTO injected_child VALUES (1)`
 		remove = append(remove, `DROP TABLE {injected_child}`, `DROP TABLE {injected_parent}`)
 	}
-	put = append(put, `CREATE TRIGGER {injected_fault} `+moment+` `+f.On+` ON {`+f.Table+`}`+when+` BEGIN `+body+`; END`)
+	put = append(put, `CREATE TRIGGER {injected_fault} `+moment+` `+f.On+` ON {`+f.Table+`}`+when+` BEGIN `+body+
+		`; END`)
 	return put, remove
 }
 
@@ -107,7 +111,8 @@ func Dump(t testing.TB, d *db.DB) map[string][]string {
 	}
 	list := `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`
 	if d.Backend() == "postgres" {
-		list = `SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'`
+		list = `SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'
+  AND table_type = 'BASE TABLE'`
 	}
 	var tables []string
 	if err := g.Raw(list).Scan(&tables).Error; err != nil {

@@ -29,7 +29,8 @@ func TestInject(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		for _, atCommit := range []bool{false, true} {
 			before := dbtest.Dump(t, d)
-			mend := dbtest.Inject(t, d, dbtest.Fault{Table: "workers", On: "INSERT", When: "NEW.id = 'bad'", AtCommit: atCommit})
+			mend := dbtest.Inject(t,
+				d, dbtest.Fault{Table: "workers", On: "INSERT", When: "NEW.id = 'bad'", AtCommit: atCommit})
 			err := write(t, d, "bad")
 			if !dbtest.Injected(err) {
 				t.Fatalf("at commit %t: got %v, expected the injected fault", atCommit, err)
@@ -65,7 +66,10 @@ func TestDump(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		before := dbtest.Dump(t, d)
-		for _, table := range []string{"execution_events", "pipeline_executions", "task_executions", "task_outbox", "log_chunks", "workers", "pipeline_definitions"} {
+		for _, table := range []string{
+			"execution_events", "pipeline_executions", "task_executions", "task_outbox",
+			"log_chunks", "workers", "pipeline_definitions",
+		} {
 			if _, ok := before[table]; !ok {
 				t.Errorf("the dump lacks %s", table)
 			}

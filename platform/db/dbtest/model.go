@@ -51,7 +51,8 @@ func columns(t *testing.T, g *gorm.DB, table string) map[string]column {
 	// SQLite reports an integer key as nullable, although it stores the next number for NULL.
 	query, args := `SELECT name, lower(type), "notnull" = 0 AND pk = 0 FROM pragma_table_info(?)`, []any{table}
 	if namespace, name, qualified := strings.Cut(table, "."); qualified {
-		query = `SELECT column_name, data_type, is_nullable = 'YES' FROM information_schema.columns WHERE table_schema = ? AND table_name = ?`
+		query = `SELECT column_name, data_type, is_nullable = 'YES' FROM information_schema.columns
+  WHERE table_schema = ? AND table_name = ?`
 		args = []any{namespace, name}
 	}
 	rows, err := g.Raw(query, args...).Rows()
@@ -100,7 +101,8 @@ func mismatch(f *schema.Field, c column) []string {
 	var out []string
 	name, field := f.DBName, f.FieldType
 	if held := kindsOf(field); !slices.Contains(held, c.kind) {
-		out = append(out, fmt.Sprintf("column %s is %s, its field %s takes %s", name, c.kind, field, strings.Join(held, " or ")))
+		out = append(out, fmt.Sprintf("column %s is %s, its field %s takes %s", name, c.kind, field,
+			strings.Join(held, " or ")))
 	}
 	takesNull := field.Kind() == reflect.Pointer || reflect.PointerTo(field).Implements(reflect.TypeFor[sql.Scanner]())
 	if c.nullable && !takesNull {

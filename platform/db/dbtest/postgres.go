@@ -169,7 +169,8 @@ func makeTemplate(ctx context.Context, admin string) (string, error) {
 // incomplete template.
 func fillTemplate(ctx context.Context, conn *pgx.Conn, admin, name string) error {
 	unfinished := name + "_unfinished"
-	for _, statement := range []string{`DROP DATABASE IF EXISTS ` + unfinished + ` WITH (FORCE)`, `CREATE DATABASE ` + unfinished} {
+	for _, statement := range []string{`DROP DATABASE IF EXISTS ` + unfinished + ` WITH (FORCE)`, `CREATE DATABASE ` +
+		unfinished} {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return err
 		}

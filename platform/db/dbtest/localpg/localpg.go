@@ -155,14 +155,20 @@ func supervise(bin, dir string, owner *syscall.Credential, cfg Config) (*Server,
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the server: %w", err), hold.Close(), alive.Close())
 	}
-	u := url.URL{Scheme: "postgres", User: url.User(superuser), Host: net.JoinHostPort("127.0.0.1", port), Path: "/postgres", RawQuery: "sslmode=disable"}
+	u := url.URL{
+		Scheme: "postgres", User: url.User(superuser), Host: net.JoinHostPort("127.0.0.1", port),
+		Path: "/postgres", RawQuery: "sslmode=disable",
+	}
 	s := &Server{url: u.String(), dir: dir, cmd: cmd, hold: hold, alive: alive}
 	running.Store(s, true)
 	return s, nil
 }
 
 func serverArgs(dir, port string, cfg Config) []string {
-	args := []string{"-D", dataDir(dir), "-k", dir, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"}
+	args := []string{
+		"-D", dataDir(dir), "-k", dir, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c",
+		"max_connections=300",
+	}
 	if !cfg.Durable {
 		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 	}

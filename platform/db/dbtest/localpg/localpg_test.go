@@ -109,10 +109,16 @@ func TestSettings(t *testing.T) {
 		cfg  Config
 		want map[string]string
 	}{
-		{Config{}, map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}},
+		{Config{}, map[string]string{
+			"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
+			"max_connections": "300",
+		}},
 		{
 			Config{Durable: true, Settings: map[string]string{"shared_buffers": "32MB", "max_wal_size": "2GB"}},
-			map[string]string{"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "shared_buffers": "32MB", "max_wal_size": "2GB"},
+			map[string]string{
+				"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
+				"shared_buffers": "32MB", "max_wal_size": "2GB",
+			},
 		},
 	} {
 		s, err := Start(t.Context(), test.cfg)

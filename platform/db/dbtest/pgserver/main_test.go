@@ -91,7 +91,8 @@ func TestWrongUse(t *testing.T) {
 		cmd.Stderr = &out
 		_ = cmd.Run() // reports the code, which is checked here
 		if code := cmd.ProcessState.ExitCode(); code != test.code || out.Len() == 0 {
-			t.Errorf("%q: exit code %d and message %q, expected %d and a message", test.args, code, out.String(), test.code)
+			t.Errorf("%q: exit code %d and message %q, expected %d and a message", test.args, code, out.String(),
+				test.code)
 		}
 	}
 }
