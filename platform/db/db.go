@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
-	"gorm.io/gorm/schema"
 
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
@@ -290,17 +288,3 @@ func (d *DB) Snapshot(ctx context.Context, fn func(*gorm.DB) error) error {
 // Sessions returns how many reserved connections have been made. If the number rises, the server may have been
 // restarted.
 func (d *DB) Sessions() int64 { return d.backend.reservedMade() }
-
-// gormConfig is shared by all handles. It turns implicit transactions off, returns errors instead of logging them,
-// and keeps table names as they are.
-func gormConfig(prefix string) *gorm.Config {
-	return &gorm.Config{
-		SkipDefaultTransaction: true,
-		TranslateError:         false,
-		DisableAutomaticPing:   true,
-		QueryFields:            true,
-		Logger:                 logger.Discard,
-		NamingStrategy:         schema.NamingStrategy{TablePrefix: prefix, SingularTable: true},
-		NowFunc:                func() time.Time { panic("time comes from the transaction") },
-	}
-}
