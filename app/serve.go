@@ -83,6 +83,16 @@ also in capitals), and what --pass-env names.`,
 			})
 		},
 	}
+	s.declare(cmd)
+	pass.add(cmd, "pass the variable `NAME`, or all that begin with PREFIX*, to commands; separated by commas, "+
+		"repeatable")
+	dirs.add(cmd)
+	keep.add(cmd)
+	return cmd
+}
+
+// declare adds the flags.
+func (s *serving) declare(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.dir, "pipelines", "",
 		"register the pipelines in the *.yaml and *.yml files of `DIR` and its subfolders, and their changes while "+
 			"serving, for each tenant that is served")
@@ -100,11 +110,6 @@ also in capitals), and what --pass-env names.`,
 		"answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
 	cmd.Flags().Var(&duration{&s.Drain, 0}, "drain",
 		"when stopping, wait `DURATION` for running tasks before they are given back")
-	pass.add(cmd, "pass the variable `NAME`, or all that begin with PREFIX*, to commands; separated by commas, "+
-		"repeatable")
-	dirs.add(cmd)
-	keep.add(cmd)
-	return cmd
 }
 
 func (n serveNeeds) serve(ctx context.Context, s serving, keep maintenanceFlags) (err error) {

@@ -140,10 +140,11 @@ func lastEvent(t *testing.T, s *enginetest.Stack, id dbtype.ID) (events.Event, m
 func runningTasks(t *testing.T, d *db.DB) (running, completed int64) {
 	t.Helper()
 	must(t, d.Snapshot(context.Background(), func(g *gorm.DB) error {
-		if err := g.Model(&tasks.Task{}).Where("status = ?", "Running").Count(&running).Error; err != nil {
+		table := g.NamingStrategy.TableName("task_executions")
+		if err := g.Table(table).Where("status = ?", "Running").Count(&running).Error; err != nil {
 			return err
 		}
-		return g.Model(&tasks.Task{}).Where("status = ?", "Completed").Count(&completed).Error
+		return g.Table(table).Where("status = ?", "Completed").Count(&completed).Error
 	}))
 	return running, completed
 }

@@ -108,11 +108,13 @@ func snapshot(t *testing.T, d *db.DB, id dbtype.ID) moment {
 		var list []tasks.Task
 		var history []events.Event
 		var rows []outbox.Entry
-		new := func() *gorm.DB { return g.Session(&gorm.Session{NewDB: true}) }
-		err := errors.Join(new().Where("id = ?", id).Take(&m.run).Error, new().Where("pipeline_execution_id = ?", id).
-			Find(&list).Error,
-			new().Where("pipeline_execution_id = ?", id).Order("sequence_num").Find(&history).Error, new().Find(&rows).
-				Error)
+		table := func(name string) *gorm.DB {
+			return g.Session(&gorm.Session{NewDB: true}).Table(g.NamingStrategy.TableName(name))
+		}
+		err := errors.Join(table("pipeline_executions").Where("id = ?", id).Take(&m.run).Error,
+			table("task_executions").Where("pipeline_execution_id = ?", id).Find(&list).Error,
+			table("execution_events").Where("pipeline_execution_id = ?", id).Order("sequence_num").Find(&history).Error,
+			table("task_outbox").Find(&rows).Error)
 		for _, x := range list {
 			m.tasks[x.TaskName] = x
 		}

@@ -6,8 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+	"gorm.io/gorm/schema"
 
 	"github.com/sluiceworks/sluice/platform/redact"
 )
@@ -73,4 +76,18 @@ func newBackend(ctx context.Context, url string) (backend, error) {
 	}
 	return nil, fmt.Errorf("%w: %q: use sqlite://path or postgres://user@host/database", ErrInvalidURL,
 		redact.Database(url))
+}
+
+// gormConfig is shared by all handles. It turns implicit transactions off, returns errors instead of logging them,
+// and keeps table names as they are.
+func gormConfig(prefix string) *gorm.Config {
+	return &gorm.Config{
+		SkipDefaultTransaction: true,
+		TranslateError:         false,
+		DisableAutomaticPing:   true,
+		QueryFields:            true,
+		Logger:                 logger.Discard,
+		NamingStrategy:         schema.NamingStrategy{TablePrefix: prefix, SingularTable: true},
+		NowFunc:                func() time.Time { panic("time comes from the transaction") },
+	}
 }

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
-	"gorm.io/gorm/schema"
 
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
@@ -201,21 +199,19 @@ func open(ctx context.Context, url string, create bool) (*DB, error) {
 		url: url, instance: dbtype.NewID().String()[24:], backend: b, creates: create,
 		tenants: map[string]*tenant{}, openings: map[string]*opening{},
 	}
-	d.debounce = newDebouncer(d.notifyLater)
+	d.debounce = newDebouncer(ctx, d.notifyLater)
 	if err := d.SyncClock(ctx); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	return d, nil
 }
 
-// closeTimeout bounds the time in which Close sends notifications that it still holds.
+// closeTimeout bounds the time in which Close sends the notifications of a tenant that it still holds.
 const closeTimeout = time.Second
 
 // Close sends the notifications of committed transactions that are still held back, and closes all connections.
 func (d *DB) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	d.debounce.flushAll(ctx)
+	d.debounce.flushAll(closeTimeout)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var errs []error
@@ -274,17 +270,3 @@ func (d *DB) SyncClock(ctx context.Context) error {
 // Sessions returns how many reserved connections have been made. If the number rises, the server may have been
 // restarted.
 func (d *DB) Sessions() int64 { return d.backend.reservedMade() }
-
-// gormConfig is shared by all handles. It turns implicit transactions off, returns errors instead of logging them,
-// and keeps table names as they are.
-func gormConfig(prefix string) *gorm.Config {
-	return &gorm.Config{
-		SkipDefaultTransaction: true,
-		TranslateError:         false,
-		DisableAutomaticPing:   true,
-		QueryFields:            true,
-		Logger:                 logger.Discard,
-		NamingStrategy:         schema.NamingStrategy{TablePrefix: prefix, SingularTable: true},
-		NowFunc:                func() time.Time { panic("time comes from the transaction") },
-	}
-}

@@ -36,14 +36,17 @@ const notifyMinInterval = 10 * time.Millisecond
 
 // debouncer lets the first notification through immediately and collects those that follow too soon.
 type debouncer struct {
+	base    context.Context // of opening the database, without its end: notifications follow commits that are done
 	mu      sync.Mutex
 	last    map[string]time.Time
 	pending map[string]map[topic]bool
 	send    func(ctx context.Context, tenant string, topics []topic) // for the collected topics
 }
 
-func newDebouncer(send func(ctx context.Context, tenant string, topics []topic)) *debouncer {
-	return &debouncer{last: map[string]time.Time{}, pending: map[string]map[topic]bool{}, send: send}
+func newDebouncer(ctx context.Context, send func(ctx context.Context, tenant string, topics []topic)) *debouncer {
+	return &debouncer{
+		base: context.WithoutCancel(ctx), last: map[string]time.Time{}, pending: map[string]map[topic]bool{}, send: send,
+	}
 }
 
 // allow reports whether a transaction may send its notification itself.
@@ -65,19 +68,15 @@ func (b *debouncer) later(tenant string, topics []topic) {
 	if waiting == nil {
 		waiting = map[topic]bool{}
 		b.pending[tenant] = waiting
-		time.AfterFunc(notifyMinInterval, func() {
-			ctx, cancel := context.WithTimeout(context.Background(), inDoubtTimeout)
-			defer cancel()
-			b.flush(ctx, tenant)
-		})
+		time.AfterFunc(notifyMinInterval, func() { b.flush(tenant, inDoubtTimeout) })
 	}
 	for _, t := range topics {
 		waiting[t] = true
 	}
 }
 
-// flush sends the topics that are collected for a tenant, if any.
-func (b *debouncer) flush(ctx context.Context, tenant string) {
+// flush sends the topics that are collected for a tenant, if any. It gives up after limit.
+func (b *debouncer) flush(tenant string, limit time.Duration) {
 	b.mu.Lock()
 	var topics []topic
 	for t := range b.pending[tenant] {
@@ -86,18 +85,21 @@ func (b *debouncer) flush(ctx context.Context, tenant string) {
 	delete(b.pending, tenant)
 	b.last[tenant] = time.Now()
 	b.mu.Unlock()
-	if len(topics) > 0 {
-		b.send(ctx, tenant, topics)
+	if len(topics) == 0 {
+		return
 	}
+	ctx, cancel := context.WithTimeout(b.base, limit)
+	defer cancel()
+	b.send(ctx, tenant, topics)
 }
 
-// flushAll sends the topics that are collected for all tenants.
-func (b *debouncer) flushAll(ctx context.Context) {
+// flushAll sends the topics that are collected for all tenants. It gives up after limit for each.
+func (b *debouncer) flushAll(limit time.Duration) {
 	b.mu.Lock()
 	tenants := slices.Collect(maps.Keys(b.pending))
 	b.mu.Unlock()
 	for _, tenant := range tenants {
-		b.flush(ctx, tenant)
+		b.flush(tenant, limit)
 	}
 }
 

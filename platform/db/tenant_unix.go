@@ -15,6 +15,6 @@ func generationOf(info fs.FileInfo) string {
 	if !ok {
 		return info.ModTime().String()
 	}
-	return strconv.FormatUint(uint64(s.Dev), 10) + "." +
-		strconv.FormatUint(s.Ino, 10) //nolint:unconvert // its type differs between systems
+	device := strconv.FormatUint(uint64(s.Dev), 10) //nolint:unconvert // its type differs between systems
+	return device + "." + strconv.FormatUint(s.Ino, 10)
 }
