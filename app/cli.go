@@ -85,15 +85,7 @@ Exit codes:
 			return nil
 		},
 	}
-	root.SetGlobalNormalizationFunc(normalizeFlag)
-	flags := root.PersistentFlags()
-	flags.StringVar(&c.databaseURL, "database-url", "sqlite://sluice.db",
-		"`URL` of the database: sqlite://path or postgres://user@host/database")
-	flags.StringVar(&c.tenant, "tenant", db.DefaultTenant, "`NAME` of the tenant")
-	flags.StringVar(&c.config, configFlag, "", "configuration `FILE` (default "+defaultConfig+", if there is one)")
-	flags.Var(&choice{value: &c.logLevel, allowed: []string{"debug", "info", "warn", "error"}, kind: "LEVEL"},
-		"log-level",
-		"least serious `LEVEL` of what is logged: debug, info, warn or error (default info for serve, else warn)")
+	c.globalFlags(root)
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(&cobra.Group{ID: groupWork, Title: "Run pipelines:"}, &cobra.Group{ID: groupInspect, Title: "Look:"},
@@ -108,6 +100,19 @@ Exit codes:
 	root.AddCommand(c.versionCommand(), c.benchHelperCommand(), c.manPagesCommand())
 	completionErrors(root, c.stdout)
 	return root
+}
+
+// globalFlags adds the flags of all commands.
+func (c *cli) globalFlags(root *cobra.Command) {
+	root.SetGlobalNormalizationFunc(normalizeFlag)
+	flags := root.PersistentFlags()
+	flags.StringVar(&c.databaseURL, "database-url", "sqlite://sluice.db",
+		"`URL` of the database: sqlite://path or postgres://user@host/database")
+	flags.StringVar(&c.tenant, "tenant", db.DefaultTenant, "`NAME` of the tenant")
+	flags.StringVar(&c.config, configFlag, "", "configuration `FILE` (default "+defaultConfig+", if there is one)")
+	flags.Var(&choice{value: &c.logLevel, allowed: []string{"debug", "info", "warn", "error"}, kind: "LEVEL"},
+		"log-level",
+		"least serious `LEVEL` of what is logged: debug, info, warn or error (default info for serve, else warn)")
 }
 
 // completionErrors makes the completion command that cobra adds refuse wrong arguments as the other commands do.

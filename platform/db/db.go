@@ -199,7 +199,7 @@ func open(ctx context.Context, url string, create bool) (*DB, error) {
 		url: url, instance: dbtype.NewID().String()[24:], backend: b, creates: create,
 		tenants: map[string]*tenant{}, openings: map[string]*opening{},
 	}
-	d.debounce = newDebouncer(ctx, d.notifyLater)
+	d.debounce = newDebouncer(d.notifyLater)
 	if err := d.SyncClock(ctx); err != nil {
 		return nil, errors.Join(err, b.close())
 	}

@@ -36,17 +36,14 @@ const notifyMinInterval = 10 * time.Millisecond
 
 // debouncer lets the first notification through immediately and collects those that follow too soon.
 type debouncer struct {
-	base    context.Context // of opening the database, without its end: notifications follow commits that are done
 	mu      sync.Mutex
 	last    map[string]time.Time
 	pending map[string]map[topic]bool
 	send    func(ctx context.Context, tenant string, topics []topic) // for the collected topics
 }
 
-func newDebouncer(ctx context.Context, send func(ctx context.Context, tenant string, topics []topic)) *debouncer {
-	return &debouncer{
-		base: context.WithoutCancel(ctx), last: map[string]time.Time{}, pending: map[string]map[topic]bool{}, send: send,
-	}
+func newDebouncer(send func(ctx context.Context, tenant string, topics []topic)) *debouncer {
+	return &debouncer{last: map[string]time.Time{}, pending: map[string]map[topic]bool{}, send: send}
 }
 
 // allow reports whether a transaction may send its notification itself.
@@ -76,6 +73,8 @@ func (b *debouncer) later(tenant string, topics []topic) {
 }
 
 // flush sends the topics that are collected for a tenant, if any. It gives up after limit.
+//
+//nolint:contextcheck,nolintlint // the caller's context may have ended, and the commits that the topics follow are done
 func (b *debouncer) flush(tenant string, limit time.Duration) {
 	b.mu.Lock()
 	var topics []topic
@@ -88,7 +87,7 @@ func (b *debouncer) flush(tenant string, limit time.Duration) {
 	if len(topics) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(b.base, limit)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	b.send(ctx, tenant, topics)
 }

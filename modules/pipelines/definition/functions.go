@@ -1,10 +1,12 @@
 package definition
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
@@ -123,4 +125,27 @@ func textAt(args []any, i int) (string, error) { return argument[string](args, i
 func listAt(args []any, i int) ([]any, error)  { return argument[[]any](args, i, "a list") }
 func objectAt(args []any, i int) (map[string]any, error) {
 	return argument[map[string]any](args, i, "an object")
+}
+
+func typeName(v any) string {
+	switch v := calculable(v).(type) {
+	case nil:
+		return "nil"
+	case bool:
+		return "bool"
+	case int:
+		return "int"
+	case float64:
+		return "float"
+	case json.Number:
+		if !strings.ContainsAny(string(v), ".eE") {
+			return "int"
+		}
+		return "float"
+	case string:
+		return "string"
+	case []any:
+		return "array"
+	}
+	return "map"
 }

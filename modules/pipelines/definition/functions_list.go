@@ -1,10 +1,8 @@
 package definition
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -277,27 +275,4 @@ func fromPairs(m *meter, args []any) (any, error) {
 func get(m *meter, args []any) (any, error) {
 	r, _, err := (&evaluator{meter: m}).at(args[0], args[1])
 	return r, err
-}
-
-func typeName(v any) string {
-	switch v := calculable(v).(type) {
-	case nil:
-		return "nil"
-	case bool:
-		return "bool"
-	case int:
-		return "int"
-	case float64:
-		return "float"
-	case json.Number:
-		if !strings.ContainsAny(string(v), ".eE") {
-			return "int"
-		}
-		return "float"
-	case string:
-		return "string"
-	case []any:
-		return "array"
-	}
-	return "map"
 }
