@@ -40,9 +40,8 @@ build: ## build bin/sluice
 test: ## everything: build, vet, the targets of a release, lint, all tests on both databases, and the fault tests at one hundredth, under the race detector
 	@scripts/setup.sh compiler postgres pooler python packager
 	@$(MAKE) build
-	@go vet ./...
 	@$(MAKE) targets
-	@$(MAKE) lint
+	@$(MAKE) lint # which includes go vet
 	@scripts/in-memory.sh $(PGSERVER) -- go run ./scripts/testcount $(RACE) ./... \
 		-- $(TEST) $(HOSTILE) -- $(RACE) -tags chaos ./chaos/...
 
@@ -101,12 +100,10 @@ bench-check: bench-build $(LINT) ## build, vet, lint and test the comparison: mo
 	@cd bench && go vet ./... && ../$(LINT) run ./... && go test ./...
 	@cd bench/riverlite && go vet ./... && ../../$(LINT) run -c ../.golangci.yml ./...
 
-# A build for every target would take as long as half of the tests, because nothing of it is used by them. -trimpath as
-# in the release, so that both use the same packages of the build cache.
+# A build for every target would take as long as half of the tests, because nothing of it is used by them. TestRelease
+# builds the program for one, without cgo.
 .PHONY: targets
-targets: ## compile the program without cgo, vet what differs without it, and type-check it for each target of a release
-	@CGO_ENABLED=0 go build -trimpath -o /dev/null .
-	@CGO_ENABLED=0 go vet -trimpath ./platform/db
+targets: ## type-check the program for each target of a release, without cgo
 	@go run ./scripts/typecheck $(RELEASE_TARGETS)
 
 .PHONY: release

@@ -19,7 +19,7 @@ usable() {
 if usable 2>/dev/null; then
   TMPDIR=$(mktemp -d "$memory/sluice.XXXXXX")
   export TMPDIR
-  chmod 755 "$TMPDIR" # the tests' servers run as another user
+  chmod 1777 "$TMPDIR" # the tests' servers run as another user
   trap 'rm -rf "$TMPDIR"' EXIT
 fi
 "$@"
