@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/google/uuid"
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/platform/db"
@@ -43,7 +42,6 @@ func command(
 	defer stop()
 	ctx = db.WithWaitReport(ctx, func(message string) { fmt.Fprintln(terminal.New(stderr), "sluice: "+message) })
 	gcPercent()
-	uuid.EnableRandPool() // random bytes are read in blocks, because the life of one task takes seven ids
 	c := &cli{
 		kill: kill, orphans: inherited, extensions: extensions,
 		stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr),

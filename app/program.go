@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/google/uuid"
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/handlers/shell"
@@ -28,6 +29,7 @@ import (
 func Program(
 	ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, extensions ...fx.Option,
 ) int {
+	uuid.EnableRandPool() // random bytes are read in blocks, because the life of one task takes seven ids
 	defer quitOnSignal(stderr)()
 	return orphans.Run(func(r *orphans.Reaper) int { return command(ctx, r, args, stdin, stdout, stderr, extensions) })
 }
