@@ -68,8 +68,8 @@ Exit codes:
   124  the time of wait --timeout is over
   130  interrupted
   131  ended by SIGQUIT, with stacks on stderr`,
-		Example: "  sluice run examples/first.yaml\n  sluice serve --pipelines pipelines\n  sluice list " +
-			"--status failed",
+		Example: "  sluice run examples/first.yaml\n  sluice serve --pipelines pipelines\n" +
+			"  sluice list --status failed",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          unknownCommand,
@@ -150,7 +150,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	if cmd.HasParent() {
 		otherwise = "`" + cmd.CommandPath() + "` takes " + strings.Join(names, ", ")
 	}
-	return withHint(usagef("there is no command %q", strings.TrimPrefix(cmd.CommandPath()+" "+args[0], "sluice ")),
+	return withHint(usagef("unknown command %q", strings.TrimPrefix(cmd.CommandPath()+" "+args[0], "sluice ")),
 		didYouMean(args[0], names, otherwise))
 }
 

@@ -117,7 +117,7 @@ func TestMissingFile(t *testing.T) {
 		{"annotate", nobody, "--data", "{}"},
 		{"migrate", "status"},
 	} {
-		p.fails(t, 4, []string{"there is no database file " +
+		p.fails(t, 4, []string{"database file not found: " +
 			path, "`sluice run FILE` makes one, or name another with --database-url"}, args...)
 	}
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 0 {

@@ -258,9 +258,8 @@ func (c *cli) printOutcome(x pipelines.Execution, list []tasks.Task) {
 	for _, t := range list {
 		counts[t.Status]++
 	}
-	fmt.Fprintf(c.stdout, "%s %s in %s: %s\n", terminal.Inline(x.PipelineName), paintFor(c.stdout).
-		status(string(x.Status)), between(x.CreatedAt, x.CompletedAt),
-		tally(counts))
+	fmt.Fprintf(c.stdout, "%s %s in %s: %s\n", terminal.Inline(x.PipelineName),
+		paintFor(c.stdout).status(string(x.Status)), between(x.CreatedAt, x.CompletedAt), tally(counts))
 	for _, t := range list {
 		if t.Status == tasks.Failed || t.Status == tasks.Abandoned {
 			fmt.Fprintf(c.stdout, "  %s %s (attempt %s):\n%s\n", t.TaskName, t.Status, attempts(t),

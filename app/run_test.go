@@ -147,7 +147,7 @@ func TestInput(t *testing.T) {
 			{nil, []string{"sluice: input.text: it is required and missing"}},
 			{
 				[]string{"--set", "text=a", "--set", "numbr=3"},
-				[]string{"input.numbr: there is no such field", `did you mean "number"?`},
+				[]string{"input.numbr: unknown field", `did you mean "number"?`},
 			},
 			{
 				[]string{"--set", "text=a", "--set", "number=three"},

@@ -125,7 +125,7 @@ func TestHostileTenants(t *testing.T) {
 		}
 		p.fails(t, 2, []string{"exclude each other"}, "serve", "--tenants", "all", "--tenant", "acme")
 		p.fails(t, 3, []string{"`sluice tenants create nobody` makes it"}, "serve", "--tenants", "acme,nobody")
-		p.fails(t, 2, []string{`there is no command "tenants make"`}, "tenants", "make")
+		p.fails(t, 2, []string{`unknown command "tenants make"`}, "tenants", "make")
 		p.fails(t, 2, []string{"needs the name of a tenant"}, "tenants", "create")
 		p.fails(t, 2, []string{"takes no ids"}, "verify", "--all-tenants", nobody)
 	})

@@ -23,7 +23,7 @@ func TestUsage(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.SQLiteURL(t)}
 	for _, c := range []struct{ args, words []string }{
-		{[]string{"shwo"}, []string{`there is no command "shwo"`, `did you mean "show"?`}},
+		{[]string{"shwo"}, []string{`unknown command "shwo"`, `did you mean "show"?`}},
 		{[]string{"frobnicate"}, []string{"`sluice help` lists the commands"}},
 		{[]string{"run"}, []string{"sluice run needs a file or the name of a pipeline", "`sluice run --help`"}},
 		{[]string{"show", nobody, nobody}, []string{"one argument too many", "usage: sluice show ID"}},
@@ -43,10 +43,10 @@ func TestUsage(t *testing.T) {
 		{[]string{"serve", "--lease", "1ms"}, []string{"expected at least 100ms"}},
 		{[]string{"serve", "--drain", "soon"}, []string{"expected a duration such as"}},
 		{[]string{"serve", "--pipelines", "/nowhere"}, []string{"/nowhere: no such file or directory"}},
-		{[]string{"migrate", "down"}, []string{`there is no command "migrate down"`, "`sluice migrate` takes "}},
+		{[]string{"migrate", "down"}, []string{`unknown command "migrate down"`, "`sluice migrate` takes "}},
 		{[]string{"migrate", "sideways"}, []string{"`sluice migrate` takes status, up"}},
 		{[]string{"migrate", "statsu"}, []string{`did you mean "status"?`}},
-		{[]string{"completion", "klingon"}, []string{`there is no command "completion klingon"`, "bash", "zsh"}},
+		{[]string{"completion", "klingon"}, []string{`unknown command "completion klingon"`, "bash", "zsh"}},
 		{[]string{"completion", "bash", "extra"}, []string{"one argument too many"}},
 		{[]string{"list", "--tenant", "No Name"}, []string{`invalid tenant name: "No Name"`}},
 		{[]string{"run", "../examples/first.yaml", "--lease", "1ms"}, []string{"expected at least 100ms"}},

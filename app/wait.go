@@ -21,14 +21,6 @@ import (
 // errTimeout ends a wait whose time is over.
 var errTimeout = errors.New("the time is over")
 
-// The pause between two polls when there is no notification. SQLite notifies of each commit, and PostgreSQL of
-// cancellations. PostgreSQL does not notify of the end of a run, because a notification would slow every commit that
-// carries one.
-const (
-	firstPoll = 50 * time.Millisecond
-	lastPoll  = 500 * time.Millisecond
-)
-
 type waitNeeds struct {
 	fx.In
 	DB         *db.DB
@@ -137,10 +129,10 @@ func (w *awaited) run(ctx context.Context, timeout time.Duration) error {
 	defer func() {
 		stop()
 		if err := <-listening; err != nil {
-			w.Log.Info("not listening to other processes: ends are noticed by looking alone", zap.Error(err))
+			w.Log.Info("not listening to other processes: ends of runs are found by polling", zap.Error(err))
 		}
 	}()
-	pause := firstPoll
+	pause := engine.FirstEndPoll
 	for reached := false; ; {
 		done, err := w.poll(limited)
 		switch {
@@ -161,7 +153,7 @@ func (w *awaited) run(ctx context.Context, timeout time.Duration) error {
 		case <-limited.Done():
 		case <-notified:
 		case <-timer.C:
-			pause = min(pause*5/4, lastPoll)
+			pause = engine.NextEndPoll(pause)
 		}
 		timer.Stop()
 	}
@@ -197,8 +189,8 @@ func (w *awaited) poll(ctx context.Context) (done bool, err error) {
 
 // printEnded writes the line of an execution that has ended.
 func (c *cli) printEnded(x pipelines.Execution) error {
-	line := fmt.Sprintf("%s %s %s in %s", x.ID, terminal.Inline(x.PipelineName), paintFor(c.stdout).
-		status(string(x.Status)), between(x.CreatedAt, x.CompletedAt))
+	line := fmt.Sprintf("%s %s %s in %s", x.ID, terminal.Inline(x.PipelineName),
+		paintFor(c.stdout).status(string(x.Status)), between(x.CreatedAt, x.CompletedAt))
 	if x.Error != "" {
 		line += ": " + errorLine(string(x.Error), 100)
 	}

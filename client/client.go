@@ -227,7 +227,7 @@ func (c *Client) Tasks(ctx context.Context, id ID) ([]tasks.Task, error) {
 // Tail returns every committed event after a position once, in their order, and then waits for later ones, until ctx
 // ends (the last error is ctx.Err), the client is closed (ErrClosed), or the caller leaves the loop. A caller that
 // stores Batch.Cursor with what it has done continues from there after a restart. If the database fails after it has
-// been reached, Tail reconnects; TailOptions.Notice is told. For a cursor of another history, such as that of a
+// been reached, Tail calls TailOptions.Notice and reconnects. For a cursor of another history, such as that of a
 // database that was restored from an older copy, the error is an *eventstore.CursorMismatchError.
 func (c *Client) Tail(ctx context.Context, from Cursor, o TailOptions) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {

@@ -12,21 +12,17 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
-// While calls of Wait wait, their runs are read after each commit of this process, after each notification of another
-// one, and at these intervals, because a process that ends a run need not notify others.
-const (
-	firstPoll       = 50 * time.Millisecond
-	lastPoll        = 500 * time.Millisecond
-	minPollInterval = 2 * time.Millisecond
-)
+// minPollInterval is the minimum time between two polls for the ends of runs, however many commits there are.
+const minPollInterval = 2 * time.Millisecond
 
-// Wait waits until a run has ended, and returns it. The end of a run by a worker of this client is noticed at once, by
-// another process on a SQLite file within some 20 milliseconds, and by another process on PostgreSQL within half a
-// second. All calls of Wait together cost one query per notification, however many there are. The first call opens a connection that listens for
-// notifications until the client is closed.
+// Wait waits until a run has ended, and returns it. It returns at once if a worker of this client ends the run. If
+// another process does, it returns within about 20 ms on a SQLite file, and within 500 ms on PostgreSQL. All calls of
+// Wait together cost one query per notification. The first call opens a connection that listens for notifications
+// until the client is closed.
 //
 // Wait returns ctx.Err if ctx ends before, pipelines.ErrExecutionNotFound if there is no such run or it was removed
 // meanwhile, and ErrClosed if the client is closed; a run that is found is returned in its last known state. If the
@@ -91,7 +87,8 @@ func (e *endWatcher) join(id ID) (ended chan error, leave func()) {
 	}
 }
 
-// run reads the runs that are waited for, until the client is closed.
+// run reads the runs that are waited for after each commit of this process, after each notification of another one, and
+// at the intervals of engine.NextEndPoll, until the client is closed.
 func (e *endWatcher) run() {
 	ctx := e.client.alive
 	commits, unsubscribe := e.client.engine.Notifier().SubscribeCommits(ctx)
@@ -103,7 +100,7 @@ func (e *endWatcher) run() {
 				zap.Error(err))
 		}
 	})
-	pause := firstPoll
+	pause := engine.FirstEndPoll
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
@@ -111,11 +108,11 @@ func (e *endWatcher) run() {
 		case <-ctx.Done():
 			return
 		case <-e.added:
-			pause = firstPoll
+			pause = engine.FirstEndPoll
 		case <-commits:
 		case <-remote:
 		case <-timer.C:
-			pause = min(pause*5/4, lastPoll)
+			pause = engine.NextEndPoll(pause)
 		}
 		e.poll(ctx)
 		timer.Reset(pause)

@@ -22,7 +22,7 @@ type Call struct {
 	With    any               // encoded as a JSON object; nil: {}
 	Input   any               // the run's input, encoded as a JSON object; nil: {}
 	Needs   map[string]any    // the outputs of the dependencies, by task, encoded as JSON
-	Env     map[string]string //
+	Env     map[string]string // the task's `env`
 	Number  int               // of the attempt; 0: 1
 	Resumed bool              // the attempt continues after a deferral
 	Now     time.Time         // what Attempt.Now returns; zero: the local time

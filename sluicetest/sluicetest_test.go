@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// recorder replaces a test that is expected to fail. It runs its cleanups when it is told to.
+// recorder replaces a test that is expected to fail. failing runs its cleanups.
 type recorder struct {
 	testing.TB
 	said     string

@@ -13,7 +13,7 @@ type Event struct {
 	PipelineExecutionID dbtype.ID   `json:"pipeline_execution_id"`
 	TaskExecutionID     dbtype.ID   `json:"task_execution_id"` // null for the pipeline's own events
 	EventType           Type        `json:"event_type"`
-	Version             *int64      `json:"version"` // of the task or pipeline after the transition; null for an annotation
+	Version             *int64      `json:"version"` // of the row after the transition; null: annotation
 	EventData           dbtype.JSON `json:"event_data"`
 	WorkerID            dbtype.Text `json:"worker_id"` // the worker that acted
 	Actor               dbtype.Text `json:"actor"`     // who asked: an operator, a schedule, a key

@@ -22,7 +22,7 @@ type Attempt struct {
 	ExitCode  *int        `json:"exit_code"`  // of its command; null if no command ran to its end
 }
 
-// TaskRecord is what the events of a task say about it besides its row and its segments.
+// TaskRecord holds what the events of a task say and neither its row nor its segments hold.
 type TaskRecord struct {
 	Needs           []string // names of the tasks that it needs
 	ContinueOnError bool     // its failure does not make the pipeline fail

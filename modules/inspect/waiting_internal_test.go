@@ -101,7 +101,10 @@ func TestDue(t *testing.T) {
 // task is named if no live worker holds it.
 func TestWaiting(t *testing.T) {
 	t.Parallel()
-	ids := dbtype.NewIDs(6)
+	ids := make([]dbtype.ID, 6)
+	for i := range ids {
+		ids[i] = dbtype.NewID()
+	}
 	var list []events.Event
 	add := func(at int, task int, kind events.Type, version int64, actor, data string) {
 		e := events.Event{

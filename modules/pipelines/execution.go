@@ -121,7 +121,7 @@ type Execution struct {
 	EventsRemoved     int64       `json:"events_removed"`     // number of events that retention removed
 	OutputsRemovedAt  dbtype.Time `json:"outputs_removed_at"` // when retention removed them; null: never
 	LogsRemovedAt     dbtype.Time `json:"logs_removed_at"`    // when retention removed them; null: never
-	Seal              dbtype.Text `json:"seal"`               // hex SHA-256 (docs/seal.md) at SealedVersion; null: unsealed
+	Seal              dbtype.Text `json:"seal"`               // hex SHA-256 at SealedVersion (docs/seal.md); null: none
 	FormerSeal        dbtype.Text `json:"former_seal"`        // seal of the end before a retry, which Seal covers
 	SealedVersion     *int64      `json:"sealed_version"`
 	SealParts         dbtype.Text `json:"seal_parts,omitempty"` // hashed content; empty: unsealed or form 1; not in lists

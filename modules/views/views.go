@@ -30,12 +30,12 @@ type Execution struct {
 	FormerSeal        dbtype.Text      `json:"former_seal"`
 	SealedVersion     *int64           `json:"sealed_version"`
 	SealParts         dbtype.Text      `json:"seal_parts,omitempty"` // what Seal is the hash of; list leaves it out
-	ReservedFor       dbtype.Text      `json:"reserved_for"`         // the worker of the sluice run process that alone claims its tasks; null: any worker may
+	ReservedFor       dbtype.Text      `json:"reserved_for"`         // the worker that alone claims its tasks; null: any
 	CreatedAt         dbtype.Time      `json:"created_at"`
 	StartedAt         dbtype.Time      `json:"started_at"` // of its first task; null: none has started, it is queued
 	CompletedAt       dbtype.Time      `json:"completed_at"`
 	PausedAt          dbtype.Time      `json:"paused_at"`
-	DeadlineAt        dbtype.Time      `json:"deadline_at"` // when the pipeline's timeout ends it; null: it has none, or has ended
+	DeadlineAt        dbtype.Time      `json:"deadline_at"` // when its timeout ends it; null: no timeout, or ended
 	WaitedMS          int64            `json:"waited_ms"`   // from its creation to its first task's start; so far, or until it ended without
 	DurationMS        *int64           `json:"duration_ms"` // since its first task started, so far if it has not ended; null: none has
 
@@ -99,7 +99,7 @@ type Task struct {
 	Error                 dbtype.Text      `json:"error"` // of the last failed attempt, until one completes
 	ErrorKind             tasks.ErrorKind  `json:"error_kind"`
 	CreatedAt             dbtype.Time      `json:"created_at"`
-	StartedAt             dbtype.Time      `json:"started_at"` // of the last attempt; of a deferred task, when it was deferred
+	StartedAt             dbtype.Time      `json:"started_at"` // of the last attempt; if deferred, of the deferral
 	CompletedAt           dbtype.Time      `json:"completed_at"`
 	DurationMS            *int64           `json:"duration_ms"` // since StartedAt, so far if it is running; null: it is not, and has not been
 }

@@ -25,7 +25,7 @@ var (
 	ErrSchemaTooNew   = errors.New("database schema is ahead of this binary")
 	ErrTenantNotFound = errors.New("no such tenant")
 	ErrTenantName     = errors.New("invalid tenant name")
-	ErrFileNotFound   = errors.New("there is no database file")
+	ErrFileNotFound   = errors.New("database file not found")
 	ErrForeignSchema  = errors.New("the file is not a sluice database")
 	ErrCorrupt        = errors.New("the file is no database, or is damaged")
 	ErrReadOnly       = errors.New("the database is read-only")

@@ -14,13 +14,11 @@ var advice = map[string]string{
 	"28000": "check the user name of --database-url (SLUICE_DATABASE_URL) and the server's pg_hba.conf",
 	"3D000": "create it first: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0",
 	"42501": "let an administrator grant what is missing: GRANT CREATE, USAGE ON SCHEMA public TO the user (to " +
-		"migrate), or work in a " +
-		"schema of the user's own with --tenant; without migrating, SELECT, INSERT, UPDATE, DELETE on all tables and " +
-		"USAGE on sequences suffice",
+		"migrate), or work in a schema of the user's own with --tenant; without migrating, SELECT, INSERT, UPDATE, " +
+		"DELETE on all tables and USAGE on sequences suffice",
 	"42P05": pooledAdvice,
 	"53300": "all of the server's connections are in use: raise max_connections, end idle ones, or give each process " +
-		"fewer with " +
-		"pool_max_conns in the URL; a process of sluice uses pool_max_conns (10) + 3",
+		"fewer with pool_max_conns in the URL; a process of sluice uses pool_max_conns (10) + 3",
 	"57014": "a statement_timeout or a cancel ended the statement: look for who holds the lock it waited for with " +
 		"`sluice doctor`",
 	"55P03": "a lock_timeout ended the wait for a lock: look for who holds it with `sluice doctor`",

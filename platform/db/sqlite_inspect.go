@@ -23,7 +23,7 @@ func (l *sqlite) inspect(ctx context.Context, tenant string, create bool) (readO
 	case errors.Is(err, os.ErrNotExist) && tenant != DefaultTenant:
 		return nil, &TenantNotFoundError{tenant, "there is no file " + path}
 	case errors.Is(err, os.ErrNotExist) && !create:
-		return nil, fmt.Errorf("%w %s", ErrFileNotFound, path)
+		return nil, fmt.Errorf("%w: %s", ErrFileNotFound, path)
 	case errors.Is(err, os.ErrNotExist):
 		return nil, l.checkFileSystem(filepath.Dir(path))
 	case err != nil:

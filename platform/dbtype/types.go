@@ -21,16 +21,6 @@ type ID uuid.UUID
 // an index.
 func NewID() ID { return ID(uuid.Must(uuid.NewV7())) }
 
-// NewIDs returns n new ids, each of which is the successor of the one before.
-func NewIDs(n int) []ID {
-	list := make([]ID, n)
-	first := NewID()
-	for i := range list {
-		list[i] = first.Offset(i)
-	}
-	return list
-}
-
 // Offset returns the n-th UUID after id, which adds n to the last 62, random bits (RFC 9562, 6.2, method 2). It is as
 // unique as id and its neighbour in an index.
 func (id ID) Offset(n int) ID {

@@ -96,7 +96,7 @@ func (d *Definition) checkGiven(r *decoder, given map[string]any) json.RawMessag
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		r.add(top.key(name), r.suggest(name, declared), "there is no such field")
+		r.add(top.key(name), r.suggest(name, declared), "unknown field")
 	}
 	return json.RawMessage("{" + out.String() + "}")
 }

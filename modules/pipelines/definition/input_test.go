@@ -55,8 +55,8 @@ input.b: it is a string, and must be of type boolean`,
 			"whole number of 64 bits, without fraction and exponent)",
 		`{"z":"x","n":9223372036854775808}`: "input.n: it is a number, and must be of type integer (a " +
 			"whole number of 64 bits, without fraction and exponent)",
-		`{"z":"x","anny":1,"zz":2}`: "input.anny: there is no such field (did you mean " +
-			"\"any\"?)\ninput.zz: there is no such field (known: z, n, f, b, o, a, any)",
+		`{"z":"x","anny":1,"zz":2}`: "input.anny: unknown field (did you mean " +
+			"\"any\"?)\ninput.zz: unknown field (known: z, n, f, b, o, a, any)",
 		`{"z":"` + strings.Repeat("x", 1<<20) + `"}`: "input: 1048584 bytes are more than the limit of 1048576",
 		`{"z":"` + strings.Repeat("x", 1<<20-8) +
 			`"}`: "input: with its defaults it has 1048582 bytes, more than the limit of 1048576",

@@ -16,6 +16,17 @@ const maxEnds = 1000
 // endRetention is how long a stored end waits for a process that claims it.
 const endRetention = time.Hour
 
+// Who waits for the end of a run polls at increasing intervals from FirstEndPoll to lastEndPoll, in addition to
+// DB.Listen. SQLite notifies of each commit and PostgreSQL of cancellations, but PostgreSQL does not notify of other
+// ends, because a notification would slow every commit that carries one.
+const (
+	FirstEndPoll = 50 * time.Millisecond
+	lastEndPoll  = 500 * time.Millisecond
+)
+
+// NextEndPoll returns the interval after one that brought nothing.
+func NextEndPoll(last time.Duration) time.Duration { return min(last*5/4, lastEndPoll) }
+
 // watchers holds the functions of this process that are notified of ended runs, by tenant.
 type watchers struct {
 	mu       sync.Mutex

@@ -165,8 +165,8 @@ func (r *Repository) writeCounters(tx db.Tx, list []pipelines.Execution) error {
 	}
 	return tx.QueueExec("count tasks",
 		`UPDATE {pipeline_executions} AS p SET open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks
-FROM $x WHERE p.id = x.id`, db.Args{"x": db.IDRows(ids).Ints("open_tasks",
-			open).Ints("unsuccessful_tasks", unsuccessful)})
+FROM $x WHERE p.id = x.id`,
+		db.Args{"x": db.IDRows(ids).Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful)})
 }
 
 const fields = `id, pipeline_name, definition_version, status, version, attempt, error, open_tasks, unsuccessful_tasks, events_removed,

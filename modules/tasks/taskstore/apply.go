@@ -1,5 +1,5 @@
-// Package taskstore stores tasks and their output. Repository.Apply writes the row, the event and the outbox row of each
-// transition in one transaction. No other function writes the status of a task.
+// Package taskstore stores tasks and their output. Repository.Apply writes the row, the event and the outbox row of
+// each transition in one transaction. No other function writes the status of a task.
 package taskstore
 
 import (

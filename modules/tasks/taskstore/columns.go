@@ -69,8 +69,8 @@ var (
 	}}
 )
 
-// columnsWritten lists the columns that each transition writes, apart from status, sub_status and version. A creation writes
-// complete rows.
+// columnsWritten lists the columns that each transition writes, apart from status, sub_status and version. A creation
+// writes complete rows.
 var columnsWritten = map[string][]column{
 	tasks.TransitionMarkReady.Name:     {remaining},
 	tasks.TransitionClaim.Name:         {attempt, workerID, retryAt, startedAt},

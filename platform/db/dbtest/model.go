@@ -23,8 +23,8 @@ type column struct {
 	nullable bool
 }
 
-// CheckModel fails the test if a model and the table that it describes differ: a column that only one of them has, a column
-// whose type the model's field cannot hold, or a nullable column whose field cannot hold NULL.
+// CheckModel fails the test if a model and the table that it describes differ: a column that only one of them has, a
+// column whose type the model's field cannot hold, or a nullable column whose field cannot hold NULL.
 func CheckModel(t *testing.T, d *db.DB, table string, model any) {
 	t.Helper()
 	for _, difference := range differences(t, d, table, model) {
