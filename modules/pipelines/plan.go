@@ -146,6 +146,10 @@ func (p *Plan) Advance() (Missing, error) {
 			return Missing{}, err
 		}
 	}
+	if p.Execution.OpenTasks < 0 { // an outcome was recorded before
+		return Missing{}, fmt.Errorf("%w: more tasks of pipeline execution %s ended than were open", ErrStalePlan,
+			p.Execution.ID)
+	}
 	if p.Execution.OpenTasks == 0 && !p.Execution.Status.Terminal() && p.Execution.UnsuccessfulTasks > 0 &&
 		!p.fullGraph {
 		return Missing{FullGraph: true}, nil // to report how each task ended

@@ -145,6 +145,38 @@ func (s *store) finishSome(t *rapid.T, last bool) {
 		single.finish(t, []*Outcome{o})
 	}
 	s.same(t, single, "one at a time")
+	for _, o := range group {
+		s.finishAgain(t, o)
+	}
+}
+
+// finishAgain plans an outcome that was recorded before, from the row that its worker remembers and from initial rows of
+// its dependents, as the engine's first try does. The plan reports that it is stale, needs the full graph, or changes a
+// row from a version that has passed.
+func (s *store) finishAgain(t *rapid.T, o *Outcome) {
+	list := []tasks.Task{o.Claim.Task}
+	for _, name := range s.def.Dependents(o.Claim.Task.TaskName) {
+		row := s.rows[name]
+		if i := s.def.IndexOf(name); len(s.def.Tasks[i].Needs) == 1 {
+			spec := NewTaskSpec(s.x.ID, s.def, i)
+			row = spec.InitialRow()
+		}
+		list = append(list, row)
+	}
+	p := NewPlan(s.x, s.def, list, false, s.now)
+	p.RecordOutcomes("worker", []*Outcome{o})
+	missing, err := s.supply(p)
+	if errors.Is(err, ErrStalePlan) || err == nil && missing.FullGraph {
+		return
+	}
+	p.End()
+	moves, _ := p.Changes()
+	if err != nil || !slices.ContainsFunc(moves, func(m *tasks.Change) bool {
+		return m.ReadVersion != s.rows[m.Task.TaskName].Version
+	}) {
+		t.Fatalf("an outcome of %s recorded again: %v, %d moves from current rows", o.Claim.Task.TaskName, err,
+			len(moves))
+	}
 }
 
 // outcome draws how an attempt comes out, and tells the oracle. last: in a way that ends the task soon.
