@@ -22,8 +22,9 @@ func TestFollowerMissesNothing(t *testing.T) {
 	id := dbtype.NewID()
 	write := func(kind events.Type) func(db.Tx) error {
 		return func(tx db.Tx) error {
-			repo.Append(tx, []events.Event{{PipelineExecutionID: id, EventType: kind, EventData: dbtype.JSON("{}")}})
-			return nil
+			b := tx.Batch()
+			repo.Append(b, []events.Event{{PipelineExecutionID: id, EventType: kind, EventData: dbtype.JSON("{}")}})
+			return b.Send()
 		}
 	}
 	f := newFollower(repo, id)

@@ -29,9 +29,10 @@ func LaneOf(priority int) int { return 2 * priority }
 // PostgreSQL it skips rows that another transaction has locked. On SQLite there are none, because writers are
 // serialized.
 func (r *Repository) Claim(tx db.Tx, want ClaimFilter) ([]dbtype.ID, error) {
-	t, err := r.QueueClaim(tx, want)
+	b := tx.Batch()
+	t, err := r.QueueClaim(b, want)
 	if err == nil {
-		err = tx.SendBatch()
+		err = b.Send()
 	}
 	if err != nil {
 		return nil, err
@@ -39,7 +40,7 @@ func (r *Repository) Claim(tx db.Tx, want ClaimFilter) ([]dbtype.ID, error) {
 	return t.Tasks(), nil
 }
 
-// PendingClaim is a queued claim. Its result is available after the next SendBatch.
+// PendingClaim is a claim in a batch. Its result is available after the batch has been sent.
 type PendingClaim struct {
 	repository *Repository
 	filter     ClaimFilter
@@ -47,8 +48,10 @@ type PendingClaim struct {
 	rows       []Entry
 }
 
-// QueueClaim queues a Claim. Tasks or Rows of the result return the claimed tasks after the next SendBatch.
-func (r *Repository) QueueClaim(tx db.Tx, want ClaimFilter) (*PendingClaim, error) {
+// QueueClaim adds a Claim to a batch. Tasks or Rows of the result return the claimed tasks after the batch has been
+// sent.
+func (r *Repository) QueueClaim(b *db.Batch, want ClaimFilter) (*PendingClaim, error) {
+	tx := b.Tx()
 	t := &PendingClaim{repository: r, filter: want, scan: want.Cursors.begin(tx.Now, tx.OldestOpen())}
 	if want.PipelineExecutionID.IsZero() && !r.db.Lateral() {
 		return t, t.byLane(tx)
@@ -59,7 +62,8 @@ func (r *Repository) QueueClaim(tx db.Tx, want ClaimFilter) (*PendingClaim, erro
 		args["x"] = want.lanes(t.scan)
 		statement = fmt.Sprintf(selectAllLanes, want.filter(args))
 	}
-	return t, tx.QueueQuery(claimErrPrefix, statement+want.selectTasks(args, r.db.In), args, t.entry)
+	b.Query(claimErrPrefix, statement+want.selectTasks(args, r.db.In), args, t.entry)
+	return t, nil
 }
 
 const claimErrPrefix = "take from the outbox"
@@ -99,7 +103,7 @@ func (t *PendingClaim) remaining() ClaimFilter {
 	return w
 }
 
-func (t *PendingClaim) entry(scan func(...any) error) error {
+func (t *PendingClaim) entry(scan db.Scan) error {
 	var row Entry
 	err := scan(&row.ID, &row.TaskExecutionID, &row.Handler, &row.Queue, &row.Lane, &row.AvailableAt)
 	t.rows = append(t.rows, row)
@@ -191,7 +195,7 @@ func (r *Repository) NextDueAt(ctx context.Context, want ClaimFilter) (dbtype.Ti
 		statement = `SELECT min(at) FROM (` + strings.Join(parts, " UNION ALL ") + `) AS x`
 	}
 	var at dbtype.Time
-	err := r.db.Query(ctx, statement, args, func(scan func(...any) error) error { return scan(&at) })
+	err := r.db.Query(ctx, statement, args, func(scan db.Scan) error { return scan(&at) })
 	if err != nil {
 		return dbtype.Time{}, fmt.Errorf("look for the next due task: %w", err)
 	}

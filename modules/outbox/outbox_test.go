@@ -31,8 +31,15 @@ func each(t *testing.T, run func(t *testing.T, f *fixture)) {
 
 func (f *fixture) within(do func(tx db.Tx) error) error { return f.d.Transaction(f.t.Context(), do) }
 
+func (f *fixture) write(add func(b *db.Batch)) error {
+	return f.d.Write(f.t.Context(), func(b *db.Batch) error {
+		add(b)
+		return nil
+	})
+}
+
 func (f *fixture) create(rows ...outbox.Entry) error {
-	return f.within(func(tx db.Tx) error { return f.r.Enqueue(tx, rows) })
+	return f.write(func(b *db.Batch) { f.r.Enqueue(b, rows) })
 }
 
 // row is due at the given distance from now.
@@ -238,7 +245,7 @@ func dueWithout(f *fixture, row outbox.Entry) dbtype.Time {
 func (f *fixture) remove(ids ...dbtype.ID) int64 {
 	f.t.Helper()
 	before := len(f.pending())
-	if err := f.within(func(tx db.Tx) error { return f.r.DeleteByTask(tx, ids) }); err != nil {
+	if err := f.write(func(b *db.Batch) { f.r.DeleteByTask(b, ids) }); err != nil {
 		f.t.Fatal(err)
 	}
 	return int64(before - len(f.pending()))

@@ -27,7 +27,7 @@ func awaitLock(t *testing.T, d *db.DB, finished <-chan error) {
 		}
 		err := d.Query(t.Context(),
 			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-			nil, func(scan func(...any) error) error { return scan(&n) })
+			nil, func(scan db.Scan) error { return scan(&n) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,12 +57,13 @@ func TestControlWaitsForClaimsUnderWay(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					var list []tasks.Task
-					if err := errors.Join(s.Tasks.QueueLoad(tx, ids, &list), tx.SendBatch()); err != nil {
+					b := tx.Batch()
+					list := s.Tasks.Load(b, ids)
+					if err := b.Send(); err != nil {
 						return err
 					}
-					m := list[0].Claim("w", dbtype.NewTime(tx.Now.Add(time.Minute)), tx.Now).MarkStarted()
-					if err := s.Tasks.Apply(tx, []*tasks.Change{m}); err != nil {
+					m := (*list)[0].Claim("w", dbtype.NewTime(tx.Now.Add(time.Minute)), tx.Now).MarkStarted()
+					if err := errors.Join(s.Tasks.Apply(b, []*tasks.Change{m}), b.Send()); err != nil {
 						return err
 					}
 					go func() { finished <- c.control(h) }()
