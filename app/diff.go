@@ -81,7 +81,11 @@ and how long each took of what, those that differ most first. A task's time coun
 			if err != nil {
 				return err
 			}
-			doc, err := n.compare(ctx, first, second, f.force)
+			var doc diffDocument
+			err = n.DB.Snapshot(ctx, func(ctx context.Context) error {
+				doc, err = n.compare(ctx, first, second, f.force)
+				return err
+			})
 			if err != nil {
 				return err
 			}
