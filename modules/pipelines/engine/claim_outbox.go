@@ -48,7 +48,6 @@ func (t *exchange) remainingFilter() outbox.ClaimFilter {
 		free += n
 	}
 	want.Limit = min(want.Limit, free)
-	t.pollFilter = want
 	return want
 }
 
@@ -92,7 +91,6 @@ func (t *exchange) claimFromOutbox(ctx context.Context) error {
 			return err
 		}
 	}
-	t.fromOutbox = len(t.claimChanges)
 	return nil
 }
 
