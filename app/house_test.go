@@ -46,8 +46,10 @@ var mayImport = map[string][]string{
 	},
 	"modules/workers": {
 		"modules/pipelines", "modules/pipelines/definition", "modules/pipelines/engine", "modules/tasks",
-		"modules/tasks/taskstore", "modules/leases", "modules/outbox", "modules/rundirs", "platform/db",
+		"modules/tasks/taskstore", "modules/leases", "modules/outbox", "modules/rundirs", "modules/workers/slots",
+		"platform/db",
 	},
+	"modules/workers/slots":  {"modules/tasks"},
 	"modules/rundirs":        {"platform/db"},
 	"modules/handlers/*":     {"modules/handlers/web", "modules/tasks", "platform/redact"},
 	"modules/handlers/shell": {"modules/pipelines/definition", "modules/tasks"},
@@ -67,7 +69,7 @@ var mayImport = map[string][]string{
 		"modules/events", "platform/db",
 	},
 	"modules/health": {
-		"modules/workers", "modules/pipelines", "modules/pipelines/engine", "modules/outbox",
+		"modules/workers", "modules/workers/slots", "modules/pipelines", "modules/pipelines/engine", "modules/outbox",
 		"platform/db",
 	},
 	"modules/audit": {

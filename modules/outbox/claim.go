@@ -123,7 +123,7 @@ func (t *PendingClaim) Tasks() []dbtype.ID {
 // Rows returns the claimed rows, ordered by priority and then by due time. It also records in the cursors where the
 // next scan may begin.
 func (t *PendingClaim) Rows() []Entry {
-	if t.scan != nil && t.wasCapped() {
+	if t.scan != nil && len(t.Saturated()) > 0 {
 		t.scan.recordEmpty(t.repository.db.Now(), false) // rows before the claimed ones may be left
 	} else if t.scan != nil {
 		last := map[lane]dbtype.Time{}
@@ -132,7 +132,7 @@ func (t *PendingClaim) Rows() []Entry {
 				last[lane{row.Queue, row.Lane}] = row.AvailableAt
 			}
 		}
-		t.scan.recordRows(t.repository.db.Now(), t.filter.queues(), last, len(t.rows) >= t.filter.Limit)
+		t.scan.recordRows(t.repository.db.Now(), t.filter.queues(), last, t.Full())
 	}
 	slices.SortFunc(t.rows, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(a.Lane/2, b.Lane/2), a.AvailableAt.Compare(b.AvailableAt.Time),
@@ -141,18 +141,22 @@ func (t *PendingClaim) Rows() []Entry {
 	return t.rows
 }
 
-// wasCapped reports whether rows of a handler may have been left because the handler had no capacity.
-func (t *PendingClaim) wasCapped() bool {
-	taken := map[string]int{}
+// Full reports whether the claim took as many rows as its limit, so that more may be due.
+func (t *PendingClaim) Full() bool { return len(t.rows) >= t.filter.Limit }
+
+// Saturated returns the handlers of which the claim took as many rows as there was capacity for, so that more of theirs
+// may be due.
+func (t *PendingClaim) Saturated() (handlers []string) {
+	claimed := map[string]int{}
 	for _, row := range t.rows {
-		taken[row.Handler]++
+		claimed[row.Handler]++
 	}
-	for handler, free := range t.filter.saturating() {
-		if taken[handler] >= free {
-			return true
+	for handler, capacity := range t.filter.saturating() {
+		if claimed[handler] >= capacity {
+			handlers = append(handlers, handler)
 		}
 	}
-	return false
+	return handlers
 }
 
 // selectForExecution selects the due rows of one run.

@@ -49,7 +49,6 @@ func (t *exchange) remainingFilter() outbox.ClaimFilter {
 		free += n
 	}
 	want.Limit = min(want.Limit, free)
-	t.pollFilter = want
 	return want
 }
 
@@ -90,7 +89,6 @@ func (t *exchange) claimFromOutbox(ctx context.Context) error {
 			return err
 		}
 	}
-	t.fromOutbox = len(t.claimChanges)
 	return nil
 }
 
