@@ -70,7 +70,7 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workNeeds) error {
-			def, err := n.find(ctx, c.stdin, args[0])
+			def, err := n.definition(ctx, c.stdin, args[0])
 			if err != nil {
 				return err
 			}
