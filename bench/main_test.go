@@ -108,11 +108,14 @@ func TestContestants(t *testing.T) {
 	t.Cleanup(func() { _ = b.admin.Close(context.Background()) })
 	for name, task := range map[string]measure.Task{
 		"floor": {Tasks: 9000}, "lite-floor": {Tasks: 1050}, "dbos": {Tasks: 50}, "goworkflows": {Tasks: 50},
-		"river": {Tasks: 2500}, "river at a rate": {Tasks: 50, Rate: 500, Snapshot: true}, "river by default": {Tasks: 50, Defaults: true},
+		"river": {Tasks: 2500}, "riverlite": {Tasks: 1200},
+		"river at a rate":  {Tasks: 50, Rate: 500, Snapshot: true},
+		"river by default": {Tasks: 50, Defaults: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			who, _, _ := strings.Cut(name, " ")
-			where, drop, err := b.database(t.Context(), who == "lite-floor" || who == "goworkflows")
+			lite := who == "lite-floor" || who == "riverlite" || who == "goworkflows"
+			where, drop, err := b.database(t.Context(), lite)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -146,8 +146,6 @@ func (b *bench) contest(ctx context.Context, x run, database string) (measure.Ou
 		}
 		o, _, err := b.sluiceBench(ctx, database, x.arguments()...)
 		return o, err
-	case x.who == "riverlite":
-		return b.liteRiver(ctx, t)
 	}
 	return b.inProcess(ctx, x.who, t)
 }

@@ -148,9 +148,6 @@ func place(b *strings.Builder, r *results) {
 	fmt.Fprintf(b, "- PostgreSQL %s on loopback: %s; the rest default. SQLite: WAL, synchronous FULL, for everybody.\n", m.Postgres, strings.Join(list, ", "))
 	fmt.Fprintf(b, "- %s; tasks that do nothing, without input and output.\n", m.Go)
 	fmt.Fprintf(b, "- sluice %s; %s\n", r.Revision, r.Versions)
-	for _, o := range r.Runs["lite-river"][:min(1, len(r.Runs["lite-river"]))] {
-		fmt.Fprintf(b, "- River on SQLite: %s\n", o.Versions)
-	}
 	b.WriteString("\n")
 }
 

@@ -30,7 +30,7 @@ type chain struct {
 	steps []time.Duration // from the end of a step to the beginning of the next
 }
 
-func (c *chain) run(ctx dbos.DBOSContext, length int) (int, error) {
+func (c *chain) run(ctx dbos.Context, length int) (int, error) {
 	var ended time.Time
 	gaps := make([]time.Duration, 0, length)
 	for range length {
@@ -64,7 +64,9 @@ func Run(ctx context.Context, t measure.Task) (o measure.Outcome, err error) {
 		return o, err
 	}
 	defer pool.Close()
-	system, err := dbos.NewDBOSContext(ctx, dbos.Config{AppName: "bench", SystemDBPool: pool, Logger: slog.New(slog.DiscardHandler)})
+	system, err := dbos.NewContext(ctx, dbos.Config{
+		AppName: "bench", SystemDBPool: pool, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return o, fmt.Errorf("open DBOS: %w", err)
 	}

@@ -32,7 +32,6 @@ type Outcome struct {
 	Latency        *Latency  `json:"latency_ms"`         // from before the creation of a task to its beginning, at a rate
 	Step           *Latency  `json:"step_ms"`            // from the end of a task to the beginning of its successor
 	Thirds         []float64 `json:"thirds_tasks_per_second"`
-	Versions       string    `json:"versions"` // of the contestant, where they are not this program's
 	Settings       string    `json:"settings"`
 }
 
