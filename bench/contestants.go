@@ -63,8 +63,9 @@ func output(ctx context.Context, env []string, program string, args ...string) (
 
 // shown are the modules whose versions matter.
 var shown = map[string]bool{
-	"github.com/riverqueue/river": true, "github.com/dbos-inc/dbos-transact-golang": true, "github.com/cschleiden/go-workflows": true,
-	"github.com/jackc/pgx/v5": true, "github.com/mattn/go-sqlite3": true, "modernc.org/sqlite": true,
+	"github.com/riverqueue/river": true, "github.com/dbos-inc/dbos-transact-golang": true,
+	"github.com/cschleiden/go-workflows": true,
+	"github.com/jackc/pgx/v5":            true, "github.com/mattn/go-sqlite3": true, "modernc.org/sqlite": true,
 }
 
 func versions() string {

@@ -108,12 +108,15 @@ func Run(ctx context.Context, t measure.Task) (o measure.Outcome, err error) {
 // check sees to it that DBOS did what was asked.
 func (c *chain) check(ctx context.Context, pool *pgxpool.Pool, runs, length int) error {
 	var ended, steps int
-	err := pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM dbos.workflow_status WHERE status = 'SUCCESS'), (SELECT count(*) FROM dbos.operation_outputs)`).Scan(&ended, &steps)
+	err := pool.QueryRow(ctx,
+		`SELECT (SELECT count(*) FROM dbos.workflow_status WHERE status = 'SUCCESS'),
+  (SELECT count(*) FROM dbos.operation_outputs)`).Scan(&ended, &steps)
 	if err != nil {
 		return fmt.Errorf("count workflows: %w", err)
 	}
 	if ended != runs || steps != runs*length || c.done.Load() != int64(runs*length) {
-		return fmt.Errorf("there are %d ended workflows and %d steps, and %d were run; expected %d of %d", ended, steps, c.done.Load(), runs, length)
+		return fmt.Errorf("there are %d ended workflows and %d steps, and %d were run; expected %d of %d", ended, steps,
+			c.done.Load(), runs, length)
 	}
 	return nil
 }

@@ -66,7 +66,8 @@ func SQLite(ctx context.Context, t measure.Task) (o measure.Outcome, err error) 
 		return o, fmt.Errorf("count: %w", err)
 	}
 	if s := fmt.Sprint(got); s != expected(chains, t.Length) {
-		return o, fmt.Errorf("the floor has %s runs, tasks, events and outbox rows, expected %s", s, expected(chains, t.Length))
+		return o, fmt.Errorf("the floor has %s runs, tasks, events and outbox rows, expected %s", s,
+			expected(chains, t.Length))
 	}
 	return o, nil
 }
