@@ -122,14 +122,19 @@ func holdOpen(t *testing.T, d *db.DB) (end func()) {
 	return func() { close(release); <-done }
 }
 
-// TestFollowSaysWhyItWaits checks that follow and doctor report open transactions.
+// TestFollowSaysWhyItWaits checks that follow and doctor report open transactions, and that `sluice run` does not wait
+// for them and still shows everything.
 func TestFollowSaysWhyItWaits(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.PostgresURL(t)}
 	d := dbtest.Open(t, p.url+"&application_name=culprit")
 	end := holdOpen(t, d)
 	following := p.begin(t, "events", "--follow", "--since", "all", "--limit", "12", "-o", "json")
-	p.ok(t, "run", file(t, "two.yaml", two))
+	run := p.run(t, "run", file(t, "two.yaml", two))
+	if run.code != 0 {
+		t.Errorf("run: exit code %d\n%s", run.code, run.stderr)
+	}
+	contains(t, run.stderr, " a completed", " b completed")
 	dbtest.Eventually(t, "it says why", func() bool { return strings.Contains(following.stderr.String(), "culprit") })
 	contains(t, p.plain(following.stderr.String()),
 		"behind open transactions that may have earlier ones; nothing is lost", "idle in transaction", "pid ",

@@ -69,7 +69,7 @@ With -o json it then writes a chunk a line.`,
 				return err
 			}
 			l := &logReader{needs: n, flags: f, id: id, out: c.logWriter(*format, f.follow)}
-			if err := l.find(ctx, args[1:]); err != nil {
+			if err := l.selectTasks(ctx, args[1:]); err != nil {
 				return err
 			}
 			if f.follow {
@@ -104,8 +104,8 @@ type logReader struct {
 	versions map[dbtype.ID]int64
 }
 
-// find looks up the tasks.
-func (l *logReader) find(ctx context.Context, only []string) error {
+// selectTasks looks up the tasks to show, all or one.
+func (l *logReader) selectTasks(ctx context.Context, only []string) error {
 	if _, err := l.needs.Executions.Get(ctx, l.id); err != nil {
 		return err
 	}

@@ -67,14 +67,14 @@ func (s Sources) pinned(ctx context.Context, id dbtype.ID) (pipelines.Execution,
 
 // restarting returns the beginning of a retry of one execution.
 func (s Sources) restarting(o engine.Orders, from string) beginning {
-	return beginning{again: o.IDs[0], start: func(ctx context.Context, worker string) (dbtype.ID, error) {
+	return func(ctx context.Context, worker string) (dbtype.ID, error) {
 		o.ReservedFor = worker
 		results, err := s.Engine.RetryAll(ctx, o, from)
 		if err == nil {
 			err = results[0]
 		}
 		return o.IDs[0], withHint(err, stateHint(err, o.IDs[0].String()))
-	}}
+	}
 }
 
 // rerunFlags say how the new run differs from the old one.

@@ -86,8 +86,10 @@ func (s *store) count(ctx context.Context, kind Kind, list []cutoff) (out []Resu
 	return out, wrap("count old "+string(kind), err)
 }
 
-// find returns the next executions, by id, that have data of the kind to remove. It takes no locks.
-func (s *store) find(ctx context.Context, kind Kind, list []cutoff, after dbtype.ID) (found []candidate, err error) {
+// candidates returns the next executions, by id, that have data of the kind to remove. It takes no locks.
+func (s *store) candidates(
+	ctx context.Context, kind Kind, list []cutoff, after dbtype.ID,
+) (found []candidate, err error) {
 	beyond := ""
 	if !after.IsZero() {
 		beyond = `p.id > $after AND `

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	"gorm.io/gorm"
 
 	"github.com/sluiceworks/sluice/platform/dbtype"
@@ -70,7 +71,7 @@ type DB struct {
 	mu       sync.Mutex
 	closed   bool
 	tenants  map[string]*tenant
-	openings map[string]*opening
+	openings singleflight.Group // by tenant
 }
 
 // backend is everything that differs between the databases.
@@ -197,7 +198,7 @@ func open(ctx context.Context, url string, create bool) (*DB, error) {
 	}
 	d := &DB{
 		url: url, instance: dbtype.NewID().String()[24:], backend: b, creates: create,
-		tenants: map[string]*tenant{}, openings: map[string]*opening{},
+		tenants: map[string]*tenant{},
 	}
 	d.debounce = newDebouncer(d.notifyLater)
 	if err := d.SyncClock(ctx); err != nil {
