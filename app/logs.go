@@ -40,9 +40,9 @@ func (c *cli) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs ID [TASK]",
 		Short: "Show what the tasks of an execution write",
-		Long: `Shows what the tasks of an execution, or one of them, have written to standard output and standard error. Output is
-stored about a second after it is written, whatever then becomes of the attempt. Of several tasks each line stands
-after the name of its task; that of a second attempt is NAME#2.
+		Long: `Shows what the tasks of an execution, or one of them, have written to standard output and standard error.
+Output is stored about a second after it is written, whatever then becomes of the attempt. Of several tasks each line
+stands after the name of its task; that of a second attempt is NAME#2.
 
 With --follow it goes on with what is written until the execution has ended; it asks the database once a second.
 With -o json it then writes a chunk a line.`,

@@ -54,10 +54,11 @@ func (c *cli) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run FILE|NAME",
 		Short: "Start a pipeline and work it off here, with live progress",
-		Long: `Starts a pipeline and works it off in this process, with live progress on standard error and what the tasks write, each line
-after the task's name; on a terminal the last lines stand under the progress. ` + "`sluice logs ID`" + ` shows all of it.
-No other worker claims its tasks as long as this process lives, whatever queues they are in. Interrupted, or lost, it leaves the run as it is:
-` + "`sluice serve`" + ` goes on with it.
+		Long: `Starts a pipeline and works it off in this process, with live progress on standard error and what the
+tasks write, each line after the task's name; on a terminal the last lines stand under the progress.
+` + "`sluice logs ID`" + ` shows all of it.
+No other worker claims its tasks as long as this process lives, whatever queues they are in. Interrupted, or lost, it
+leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.
 Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASSFILE.`,
 		Example: `  sluice run nightly.yaml --set day=2026-11-21
   sluice run wordcount -o json`,

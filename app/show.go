@@ -78,8 +78,9 @@ func (c *cli) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show an execution with its tasks, attempts and timeline, and why what waits is waiting",
-		Long: `Shows an execution: what failed and why, what is waited for, its tasks, what became of each attempt, why what waits is waiting, and a timeline of where the
-time went. With --at or --at-event it shows all that as it was, and which tasks a worker could have claimed, by the history alone.`,
+		Long: `Shows an execution: what failed and why, what is waited for, its tasks, what became of each attempt, why
+what waits is waiting, and a timeline of where the time went. With --at or --at-event it shows all that as it was, and
+which tasks a worker could have claimed, by the history alone.`,
 		Example: `  sluice show ID
   sluice show ID --at 10m
   sluice show ID --at-event 1234 -o json`,

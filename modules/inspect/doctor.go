@@ -91,9 +91,8 @@ func examineWithin(ctx context.Context, check func(context.Context) ([]Finding, 
 	defer cancel()
 	found, err := check(limited)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return []Finding{NewFinding("locks", "a check got no answer within %s", Span(checkTimeout)).
-				Bad("some session locks a table of sluice: end it (pg_stat_activity, pg_blocking_pids), or wait for it")},
-			nil
+		advice := "some session locks a table of sluice: end it (pg_stat_activity, pg_blocking_pids), or wait for it"
+		return []Finding{NewFinding("locks", "a check got no answer within %s", Span(checkTimeout)).Bad(advice)}, nil
 	}
 	return found, err
 }

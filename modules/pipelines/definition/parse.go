@@ -144,6 +144,8 @@ func (r *decoder) syntax(err error) {
 	r.append(at, utf8.RuneCountInString(here[:column])+1, nil, hint, "this is not YAML: "+text)
 }
 
+const open = "${{" // begins an expression
+
 // unquotedExpression reports whether a line probably contains an unquoted ${{ within { } or [ ], where it must be
 // quoted.
 func unquotedExpression(line string) bool {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
+
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 )
 
@@ -69,7 +71,7 @@ func TestShellTextWithoutExpressionsIsUntouched(t *testing.T) {
 		if err := d.Check(catalog(t)); err != nil {
 			t.Fatal(err)
 		}
-		got, err := task(t, d, "b").Resolve(t.Context(), &definition.EvalContext{})
+		got, err := task(t, d, "b").Resolve(t.Context(), &expr.Values{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package definition
+package expr
 
 import (
 	"errors"
@@ -13,8 +13,8 @@ import (
 // own virtual machine bounds neither the time nor the memory of most of its functions, and it rounds integers.
 type evaluator struct {
 	*meter
-	e      *expression
-	values *EvalContext
+	e      *Expression
+	values *Values
 	locals []local     // of let, innermost last
 	items  []iteration // of functions that iterate over a list, innermost last
 }
