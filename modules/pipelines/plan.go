@@ -5,9 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
-
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
-
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 

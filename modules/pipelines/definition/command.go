@@ -5,13 +5,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
-
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // Command configures how a task's Run text is run. The zero value runs it with `sh -e` in the worker's directory.

@@ -5,9 +5,8 @@ import (
 	"encoding/json"
 	"testing"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
-
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 

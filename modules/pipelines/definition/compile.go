@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
-
 	"github.com/sluiceworks/sluice/modules/pipelines/definition/shellquote"
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )

@@ -8,9 +8,9 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 const maxPattern = 1000 // bytes

@@ -5,11 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
-
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 )
 
 // echoing returns a pipeline whose last task gets the evaluated text v.

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // MaxFile is the maximum size in bytes of the source of a pipeline.

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
-
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 )
 
 // commandTask returns a definition whose task b runs script with the output of a.

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // evaluator evaluates the syntax tree of one expression. The expression library is used only to parse and check. Its

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 func (v *evaluator) member(n *ast.MemberNode) (any, error) {

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sluiceworks/sluice/platform/suggest"
-
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/checker"
 	"github.com/expr-lang/expr/checker/nature"
@@ -17,6 +15,8 @@ import (
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/types"
+
+	"github.com/sluiceworks/sluice/platform/suggest"
 )
 
 // Expression is a compiled expression. It is safe for concurrent use.

@@ -6,11 +6,11 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/conf"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // function is a function of the expression language.

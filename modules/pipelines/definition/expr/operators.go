@@ -7,9 +7,9 @@ import (
 	"regexp/syntax"
 	"strings"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // binary evaluates a binary operator. &&, || and ?? evaluate their right side only if it is needed.
