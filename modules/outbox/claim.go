@@ -25,20 +25,6 @@ const (
 // LaneOf returns the lane number of a priority, without overflow. Priority 0 is the highest.
 func LaneOf(priority int) int { return 2 * priority }
 
-// Claim deletes due rows that match the filter and returns their tasks, ordered by priority and then by due time. On
-// PostgreSQL it skips rows that another transaction has locked. On SQLite there are none, because writers are
-// serialized.
-func (r *Repository) Claim(tx db.Tx, want ClaimFilter) ([]dbtype.ID, error) {
-	t, err := r.QueueClaim(tx, want)
-	if err == nil {
-		err = tx.SendBatch()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return t.Tasks(), nil
-}
-
 // PendingClaim is a queued claim. Its result is available after the next SendBatch.
 type PendingClaim struct {
 	repository *Repository
@@ -47,7 +33,9 @@ type PendingClaim struct {
 	rows       []Entry
 }
 
-// QueueClaim queues a Claim. Tasks or Rows of the result return the claimed tasks after the next SendBatch.
+// QueueClaim queues a statement that deletes due rows that match the filter. After the next SendBatch, the result
+// returns these rows. On PostgreSQL it skips rows that another transaction has locked. On SQLite there are none,
+// because writers are serialized.
 func (r *Repository) QueueClaim(tx db.Tx, want ClaimFilter) (*PendingClaim, error) {
 	t := &PendingClaim{repository: r, filter: want, scan: want.Cursors.begin(tx.Now, tx.OldestOpen())}
 	if want.PipelineExecutionID.IsZero() && !r.db.Lateral() {
@@ -106,18 +94,8 @@ func (t *PendingClaim) entry(scan func(...any) error) error {
 	return err
 }
 
-// Tasks returns the tasks of the claimed rows, in the order of Rows. Call only one of Tasks and Rows, and only once.
-func (t *PendingClaim) Tasks() []dbtype.ID {
-	rows := t.Rows()
-	ids := make([]dbtype.ID, len(rows))
-	for i, row := range rows {
-		ids[i] = row.TaskExecutionID
-	}
-	return ids
-}
-
 // Rows returns the claimed rows, ordered by priority and then by due time. It also records in the cursors where the
-// next scan may begin.
+// next scan may begin. Call it only once.
 func (t *PendingClaim) Rows() []Entry {
 	if t.scan != nil && len(t.Saturated()) > 0 {
 		t.scan.recordEmpty(t.repository.db.Now(), false) // rows before the claimed ones may be left

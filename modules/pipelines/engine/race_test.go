@@ -53,10 +53,11 @@ func TestControlWaitsForClaimsUnderWay(t *testing.T) {
 				h.steps(h.start)
 				finished := make(chan error, 1)
 				err := s.DB.Transaction(h.ctx, func(tx db.Tx) error {
-					ids, err := s.Outbox.Claim(tx, outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 1})
-					if err != nil {
+					due, err := s.Outbox.QueueClaim(tx, outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 1})
+					if err := errors.Join(err, tx.SendBatch()); err != nil {
 						return err
 					}
+					ids := []dbtype.ID{due.Rows()[0].TaskExecutionID}
 					var list []tasks.Task
 					if err := errors.Join(s.Tasks.QueueLoad(tx, ids, &list), tx.SendBatch()); err != nil {
 						return err
