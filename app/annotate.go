@@ -10,11 +10,11 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 type annotateNeeds struct {
@@ -43,7 +43,7 @@ func (c *cli) annotateCommand() *cobra.Command {
 		if raw := bytes.TrimSpace([]byte(data)); !json.Valid(raw) || raw[0] != '{' {
 			return withHint(usagef("--data: expected a JSON object"), `for instance --data '{"note": "checked"}'`)
 		}
-		if err := definition.CheckJSON([]byte(data), tasks.MaxOutput); err != nil {
+		if err := jsonvalue.Check([]byte(data), tasks.MaxOutput); err != nil {
 			return usagef("--data: %w", err)
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n annotateNeeds) error {

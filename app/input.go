@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // inputFlags are the flags for a run's input.
@@ -88,8 +89,8 @@ func (f *inputFlags) document(ctx context.Context, stdin io.Reader) (json.RawMes
 		return nil, err
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
-	if err = definition.CheckJSON(raw, maxInputFile); err == nil {
-		err = definition.CheckUnique(raw)
+	if err = jsonvalue.Check(raw, maxInputFile); err == nil {
+		err = jsonvalue.CheckUnique(raw)
 	}
 	if err != nil {
 		return nil, withHint(usagef("%s: %w", name, err),

@@ -18,6 +18,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // Bounds on the content of a file. What an engine writes is far below them.
@@ -260,7 +261,7 @@ func bounded(what string, j dbtype.JSON, most int) error {
 	if len(j) == 0 || string(j) == "null" {
 		return nil
 	}
-	if err := definition.CheckJSON(j, most); err != nil {
+	if err := jsonvalue.Check(j, most); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil

@@ -1,13 +1,12 @@
 package history
 
 import (
-	"bytes"
-	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
 
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // differences collects the values of one task, or of the executions, that differ.
@@ -62,13 +61,12 @@ func (d *differences) document(field string, first, second dbtype.JSON) {
 }
 
 // meaning decodes a document, and keeps its numbers as written. It returns invalid JSON as text.
-func meaning(j dbtype.JSON) (v any) {
+func meaning(j dbtype.JSON) any {
 	if len(j) == 0 {
 		return nil
 	}
-	dec := json.NewDecoder(bytes.NewReader(j))
-	dec.UseNumber()
-	if err := dec.Decode(&v); err != nil {
+	v, err := jsonvalue.Decode(j)
+	if err != nil {
 		return string(j)
 	}
 	return v

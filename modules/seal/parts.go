@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // Form2 is the first word of the parts of a seal of form 2.
@@ -133,9 +134,7 @@ func ReadParts(text string) (*Parts, error) {
 
 func (p *Parts) read(i int, line string) error {
 	var words []any
-	dec := json.NewDecoder(strings.NewReader(line))
-	dec.UseNumber()
-	if err := dec.Decode(&words); err != nil {
+	if err := jsonvalue.NewDecoder([]byte(line)).Decode(&words); err != nil {
 		return err
 	}
 	word := func(i int) string { // a word of another type makes the comparison with Text fail

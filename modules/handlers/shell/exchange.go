@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // exchange is the directory of one attempt, readable only by this user. It holds the files that pass the input to the
@@ -101,7 +101,7 @@ func document(raw []byte) (json.RawMessage, error) {
 	if len(value) == 0 {
 		return nil, nil
 	}
-	if err := definition.CheckJSON(raw, tasks.MaxOutput); err != nil {
+	if err := jsonvalue.Check(raw, tasks.MaxOutput); err != nil {
 		return nil, invalid("output: %w; it starts with %s", err, quoteStart(value))
 	}
 	return value, nil

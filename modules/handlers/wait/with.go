@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/handlers/web"
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/duration"
 )
 
 // The types of this file validate themselves in UnmarshalJSON, so that mistakes are found when the definition is
@@ -23,7 +23,7 @@ func (s *span) UnmarshalJSON(raw []byte) error {
 	if err := json.Unmarshal(raw, &text); err != nil {
 		return fmt.Errorf("is %s, expected a duration such as 30s, 1h30m or 2d", raw)
 	}
-	d, err := definition.ParseDuration(text)
+	d, err := duration.Parse(text)
 	if err != nil {
 		return fmt.Errorf("%w: expected one such as 30s, 1h30m or 2d", err)
 	}

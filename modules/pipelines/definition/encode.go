@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // Encode returns the document that a run pins and the definition's version (see VersionOf). Definitions with equal
@@ -18,7 +19,7 @@ func (d *Definition) Encode() (doc []byte, version string, err error) {
 	if d.index == nil {
 		return nil, "", errors.New("encode definition: it has not been checked")
 	}
-	doc, err = encode(d)
+	doc, err = jsonvalue.Encode(d)
 	if err != nil {
 		return nil, "", fmt.Errorf("encode definition: %w", err)
 	}
@@ -65,11 +66,11 @@ func formerVersion(doc []byte) string {
 		raw = append(raw, &d.Input[i].Default)
 	}
 	for _, r := range raw {
-		if v, err := decodeExact(*r); err == nil {
-			*r = mustEncode(v) // a database may have reordered its keys
+		if v, err := jsonvalue.Decode(*r); err == nil {
+			*r = jsonvalue.MustEncode(v) // a database may have reordered its keys
 		}
 	}
-	return version(mustEncode(d))
+	return version(jsonvalue.MustEncode(d))
 }
 
 // Decode parses a document written by Encode. It needs no catalog, because a run keeps the definition that it started

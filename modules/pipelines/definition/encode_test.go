@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 var exported = cmpopts.IgnoreUnexported(definition.Definition{}, definition.Task{})
@@ -96,7 +97,7 @@ func TestEncodeDecodeRoundTrip(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if definition.CheckJSON(raw, 1<<20) == nil {
+				if jsonvalue.Check(raw, 1<<20) == nil {
 					task.Run, task.Uses, task.With = "", "echo", raw
 				}
 			}

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // MaxFile is the maximum size in bytes of the source of a pipeline.
@@ -42,7 +44,7 @@ func (r *decoder) document() *yaml.Node {
 			strconv.Itoa(MaxFile))
 		return nil
 	}
-	if at := invalidUTF8(r.source); at >= 0 {
+	if at := jsonvalue.InvalidUTF8(r.source); at >= 0 {
 		line, column := r.lineColumn(at)
 		r.append(line, column, nil, "save the file as UTF-8", "the file is not valid UTF-8")
 		return nil
@@ -90,8 +92,8 @@ func (r *decoder) lineColumn(offset int) (line, column int) {
 // NUL bytes, and nesting that is too deep.
 func (r *decoder) rejectUnsupported(n *yaml.Node, depth int) {
 	switch {
-	case depth > maxDepth:
-		r.append(n.Line, n.Column, nil, "", "this is nested deeper than "+strconv.Itoa(maxDepth))
+	case depth > jsonvalue.MaxDepth:
+		r.append(n.Line, n.Column, nil, "", "this is nested deeper than "+strconv.Itoa(jsonvalue.MaxDepth))
 		return
 	case n.Style&yaml.TaggedStyle != 0:
 		r.append(n.Line, n.Column, nil, "put a text that begins with ! into quotes", "tags ("+n.Tag+
@@ -141,6 +143,8 @@ func (r *decoder) syntax(err error) {
 	}
 	r.append(at, utf8.RuneCountInString(here[:column])+1, nil, hint, "this is not YAML: "+text)
 }
+
+const open = "${{" // begins an expression
 
 // unquotedExpression reports whether a line probably contains an unquoted ${{ within { } or [ ], where it must be
 // quoted.

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluiceworks/sluice/platform/duration"
 )
 
 func (r *decoder) retention(n *yaml.Node, at *keyPath) *Retention {
@@ -34,7 +36,7 @@ func (t *Retention) check(r *decoder) {
 	}
 	for _, key := range retainKeys {
 		if *t.field(key) < 0 {
-			r.add((*keyPath)(nil).key("retention").key(key), durationHint, "retention of %s is negative", key)
+			r.add((*keyPath)(nil).key("retention").key(key), duration.Hint, "retention of %s is negative", key)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // YAML returns the definition as a file that Parse reads as the same version. Defaults and inherited settings cannot
@@ -21,9 +22,7 @@ func (d *Definition) YAML() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(doc))
-	dec.UseNumber()
-	root, err := yamlNode(dec)
+	root, err := yamlNode(jsonvalue.NewDecoder(doc))
 	if err != nil {
 		return nil, fmt.Errorf("write the definition as YAML: %w", err)
 	}

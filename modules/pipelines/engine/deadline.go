@@ -6,9 +6,9 @@ import (
 	"fmt"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/duration"
 )
 
 // overdueBatch is the maximum number of executions that one call of EndOverdue ends.
@@ -62,7 +62,7 @@ func (e *Engine) endOverdue(ctx context.Context, id dbtype.ID) (ended bool, err 
 		def, err := e.definitions.find(ctx, tx, x.PipelineName, x.DefinitionVersion)
 		switch {
 		case err == nil:
-			reason = fmt.Sprintf("pipeline timeout of %s is over", definition.FormatDuration(def.Timeout))
+			reason = fmt.Sprintf("pipeline timeout of %s is over", duration.Format(def.Timeout))
 		case !isDefinitionMissing(err):
 			return 0, err
 		}

@@ -16,11 +16,11 @@ import (
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // Engine changes pipeline executions. Each exported method is one use case. It makes its changes, and everything that
@@ -202,7 +202,7 @@ type Annotation struct {
 // Annotate appends an annotation to the history. Its data must be a JSON object of at most tasks.MaxOutput bytes.
 // Otherwise, and if the history was removed by retention, Annotate returns an error.
 func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
-	if err := definition.CheckJSON(a.Data, tasks.MaxOutput); err != nil {
+	if err := jsonvalue.Check(a.Data, tasks.MaxOutput); err != nil {
 		return fmt.Errorf("annotation: %w", err)
 	}
 	if !bytes.HasPrefix(bytes.TrimSpace(a.Data), []byte("{")) {
