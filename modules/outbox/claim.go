@@ -25,21 +25,6 @@ const (
 // LaneOf returns the lane number of a priority, without overflow. Priority 0 is the highest.
 func LaneOf(priority int) int { return 2 * priority }
 
-// Claim deletes due rows that match the filter and returns their tasks, ordered by priority and then by due time. On
-// PostgreSQL it skips rows that another transaction has locked. On SQLite there are none, because writers are
-// serialized.
-func (r *Repository) Claim(tx db.Tx, want ClaimFilter) ([]dbtype.ID, error) {
-	b := tx.Batch()
-	t, err := r.QueueClaim(b, want)
-	if err == nil {
-		err = b.Send()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return t.Tasks(), nil
-}
-
 // PendingClaim is a claim in a batch. Its result is available after the batch has been sent.
 type PendingClaim struct {
 	repository *Repository
@@ -48,9 +33,10 @@ type PendingClaim struct {
 	rows       []Entry
 }
 
-// QueueClaim adds a Claim to a batch. Tasks or Rows of the result return the claimed tasks after the batch has been
-// sent.
-func (r *Repository) QueueClaim(b *db.Batch, want ClaimFilter) (*PendingClaim, error) {
+// Claim adds to a batch a statement that deletes due rows that match the filter. After the batch has been sent, the
+// result returns these rows. On PostgreSQL it skips rows that another transaction has locked. On SQLite there are none,
+// because writers are serialized.
+func (r *Repository) Claim(b *db.Batch, want ClaimFilter) (*PendingClaim, error) {
 	tx := b.Tx()
 	t := &PendingClaim{repository: r, filter: want, scan: want.Cursors.begin(tx.Now, tx.OldestOpen())}
 	if want.PipelineExecutionID.IsZero() && !r.db.Lateral() {
@@ -110,18 +96,8 @@ func (t *PendingClaim) entry(scan db.Scan) error {
 	return err
 }
 
-// Tasks returns the tasks of the claimed rows, in the order of Rows. Call only one of Tasks and Rows, and only once.
-func (t *PendingClaim) Tasks() []dbtype.ID {
-	rows := t.Rows()
-	ids := make([]dbtype.ID, len(rows))
-	for i, row := range rows {
-		ids[i] = row.TaskExecutionID
-	}
-	return ids
-}
-
 // Rows returns the claimed rows, ordered by priority and then by due time. It also records in the cursors where the
-// next scan may begin.
+// next scan may begin. Call it only once.
 func (t *PendingClaim) Rows() []Entry {
 	if t.scan != nil && len(t.Saturated()) > 0 {
 		t.scan.recordEmpty(t.repository.db.Now(), false) // rows before the claimed ones may be left

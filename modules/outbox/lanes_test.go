@@ -177,7 +177,7 @@ SELECT gen_random_uuid(), 'shell', '%s', n %% 6, now() + interval '%s', now() FR
 	var took []dbtype.ID
 	var entries, rows, generic, custom int64
 	err := f.within(func(tx db.Tx) (err error) {
-		if took, err = f.r.Claim(tx, anyHandler); err != nil {
+		if took, err = f.claim(tx, anyHandler); err != nil {
 			return err
 		}
 		return tx.Query(`SELECT (SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid)) FROM pg_catalog.pg_index

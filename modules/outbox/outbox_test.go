@@ -57,11 +57,24 @@ func (f *fixture) put(rows ...outbox.Entry) {
 	}
 }
 
+// claim claims rows and returns their tasks.
+func (f *fixture) claim(tx db.Tx, want outbox.ClaimFilter) (ids []dbtype.ID, err error) {
+	b := tx.Batch()
+	t, err := f.r.Claim(b, want)
+	if err == nil {
+		err = b.Send()
+	}
+	if err == nil {
+		ids = tasksOf(t.Rows()...)
+	}
+	return ids, err
+}
+
 func (f *fixture) take(want outbox.ClaimFilter) []dbtype.ID {
 	f.t.Helper()
 	var ids []dbtype.ID
 	err := f.within(func(tx db.Tx) (err error) {
-		ids, err = f.r.Claim(tx, want)
+		ids, err = f.claim(tx, want)
 		return err
 	})
 	if err != nil {
@@ -134,7 +147,7 @@ func TestTakeWhatIsDue(t *testing.T) {
 		var exactly []dbtype.ID
 		err := f.within(func(tx db.Tx) (err error) {
 			tx.Now = later.AvailableAt // the very instant
-			exactly, err = f.r.Claim(tx, anyHandler)
+			exactly, err = f.claim(tx, anyHandler)
 			return err
 		})
 		if err != nil {
@@ -191,7 +204,7 @@ func TestTakeIsUndoneWithItsTransaction(t *testing.T) {
 		f.put(row)
 		died := errors.New("the worker died")
 		err := f.within(func(tx db.Tx) error {
-			ids, err := f.r.Claim(tx, anyHandler)
+			ids, err := f.claim(tx, anyHandler)
 			f.same("taken", tasksOf(row), ids)
 			return errors.Join(err, died)
 		})

@@ -155,6 +155,9 @@ func New(c Config, d Deps) *Pool {
 	if d.Log == nil {
 		d.Log = zap.NewNop()
 	}
+	if c.Budget == nil {
+		c.Budget = slots.NewSemaphore(c.Slots)
+	}
 	if c.Limits == nil {
 		c.Limits = newLimits(c, d)
 	}

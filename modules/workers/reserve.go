@@ -83,20 +83,15 @@ func (p *Pool) finishReservation(
 	for _, c := range claims {
 		claimed[c.Task.Handler]++
 	}
-	var poll *slots.PollResult
-	if !result.Expired {
-		poll = &slots.PollResult{
-			MoreDue: result.MoreDue, Saturated: result.Saturated, LastPriority: map[string]int{},
-		}
-		for i := range result.Polled { // the most urgent first
-			poll.LastPriority[result.Polled[i].Task.Handler] = result.Polled[i].Task.Priority
-		}
+	poll := slots.PollResult{MoreDue: result.MoreDue, Saturated: result.Saturated, LastPriority: map[string]int{}}
+	for i := range result.Polled { // the most urgent first
+		poll.LastPriority[result.Polled[i].Task.Handler] = result.Polled[i].Task.Priority
 	}
-	next := p.scheduler.Finish(held, p.slots(), endedByHandler(ended), claimed, poll)
-	if next.Drained {
+	claimable, drained := p.scheduler.Finish(held, p.slots(), endedByHandler(ended), claimed, poll)
+	if drained {
 		p.reportDrained(len(result.Polled) == 0)
 	}
-	if next.Claim {
+	if claimable {
 		p.wake()
 	}
 }

@@ -23,7 +23,7 @@ func (t *exchange) pollOutbox() ([]outbox.Entry, error) {
 		}
 		b := t.tx.Batch()
 		var err error
-		if t.pendingClaim, err = t.engine.outbox.QueueClaim(b, want); err == nil {
+		if t.pendingClaim, err = t.engine.outbox.Claim(b, want); err == nil {
 			err = b.Send()
 		}
 		if err != nil {

@@ -177,7 +177,7 @@ func (t *exchange) read() error {
 	t.engine.pipelines.lockAndDecrement(b, t.groups, t.locked, t.stored)
 	if len(t.groups) == 0 && t.Filter.Limit > 0 && t.PollOutbox {
 		var err error // there are no eager claims, so the poll can join this round trip
-		if t.pendingClaim, err = t.engine.outbox.QueueClaim(b, t.remainingFilter()); err != nil {
+		if t.pendingClaim, err = t.engine.outbox.Claim(b, t.remainingFilter()); err != nil {
 			return err
 		}
 	}

@@ -53,12 +53,12 @@ func TestControlWaitsForClaimsUnderWay(t *testing.T) {
 				h.steps(h.start)
 				finished := make(chan error, 1)
 				err := s.DB.Transaction(h.ctx, func(tx db.Tx) error {
-					ids, err := s.Outbox.Claim(tx, outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 1})
-					if err != nil {
+					b := tx.Batch()
+					due, err := s.Outbox.Claim(b, outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 1})
+					if err := errors.Join(err, b.Send()); err != nil {
 						return err
 					}
-					b := tx.Batch()
-					list := s.Tasks.Load(b, ids)
+					list := s.Tasks.Load(b, []dbtype.ID{due.Rows()[0].TaskExecutionID})
 					if err := b.Send(); err != nil {
 						return err
 					}

@@ -155,7 +155,7 @@ func TestEagerClaims(t *testing.T) {
 	poll := func(last int) slots.Reservation {
 		p.PollAll()
 		r := p.Reserve(1, map[string]int{})
-		p.Finish(r, 1, nil, one, &slots.PollResult{MoreDue: true, LastPriority: map[string]int{"go": last}})
+		p.Finish(r, 1, nil, one, slots.PollResult{MoreDue: true, LastPriority: map[string]int{"go": last}})
 		return p.Reserve(1, one)
 	}
 	for _, last := range []int{bulk, urgent, bulk} {
@@ -164,7 +164,7 @@ func TestEagerClaims(t *testing.T) {
 			t.Errorf("after tasks of priority %d, eager claims: at most %d of priority %d", last, r.EagerMax,
 				r.EagerMinPriority)
 		}
-		p.Finish(r, 1, one, nil, &slots.PollResult{})
+		p.Finish(r, 1, one, nil, slots.PollResult{})
 	}
 	outboxFirst := 0
 	for range 16 {
@@ -173,7 +173,7 @@ func TestEagerClaims(t *testing.T) {
 		if r.EagerMax == 0 {
 			outboxFirst++
 		}
-		p.Finish(r, 1, nil, nil, &slots.PollResult{})
+		p.Finish(r, 1, nil, nil, slots.PollResult{})
 	}
 	if outboxFirst != 2 {
 		t.Errorf("of 16 exchanges, %d left all slots to the outbox", outboxFirst)
@@ -185,7 +185,7 @@ func TestEagerClaimsOfSaturatedHandler(t *testing.T) {
 	p := newPool(9, nil, slots.NewLimits(map[string]int{"shell": 1}))
 	p.PollAll()
 	r := p.Reserve(9, nil)
-	p.Finish(r, 9, nil, map[string]int{"shell": 1, "go": 2}, &slots.PollResult{
+	p.Finish(r, 9, nil, map[string]int{"shell": 1, "go": 2}, slots.PollResult{
 		MoreDue: true, Saturated: []string{"shell"}, LastPriority: map[string]int{"shell": 1, "go": 2},
 	})
 	r = p.Reserve(9, map[string]int{"shell": 1})
@@ -202,7 +202,7 @@ func TestNoSlotLeftForPoll(t *testing.T) {
 	p := newPool(1, nil, slots.NewLimits(nil))
 	one := map[string]int{"go": 1}
 	p.PollAll()
-	p.Finish(p.Reserve(1, nil), 1, nil, one, &slots.PollResult{MoreDue: true, LastPriority: one})
+	p.Finish(p.Reserve(1, nil), 1, nil, one, slots.PollResult{MoreDue: true, LastPriority: one})
 	if p.CanClaim(1) {
 		t.Error("an exchange begins without a slot")
 	}
@@ -211,8 +211,8 @@ func TestNoSlotLeftForPoll(t *testing.T) {
 		if r.Poll == nil {
 			t.Error("no poll")
 		}
-		if next := p.Finish(r, 1, one, one, &slots.PollResult{MoreDue: true}); next.Drained || next.Claim {
-			t.Errorf("then %+v", next)
+		if claimable, drained := p.Finish(r, 1, one, one, slots.PollResult{MoreDue: true}); claimable || drained {
+			t.Errorf("another exchange can claim: %t; no more is due: %t", claimable, drained)
 		}
 	}
 }
@@ -226,16 +226,16 @@ func TestSaturationEndsMeanwhile(t *testing.T) {
 	one, other := map[string]int{"shell": 1}, map[string]int{"go": 1}
 	first := p.Reserve(8, one)
 	p.PollAll()
-	p.Finish(p.Reserve(8, other), 8, other, nil, &slots.PollResult{}) // polls for the others
+	p.Finish(p.Reserve(8, other), 8, other, nil, slots.PollResult{}) // polls for the others
 	second := p.Reserve(8, one)
 	if fmt.Sprint(first.Poll, second.Poll) != "[shell] [shell]" {
 		t.Fatalf("polls %v and %v", first.Poll, second.Poll)
 	}
-	if next := p.Finish(second, 8, one, nil, &slots.PollResult{}); !next.Drained {
-		t.Errorf("after a poll without a result: %+v", next)
+	if _, drained := p.Finish(second, 8, one, nil, slots.PollResult{}); !drained {
+		t.Error("after an empty poll, more is due")
 	}
-	if next := p.Finish(first, 8, one, one, &slots.PollResult{MoreDue: true, LastPriority: one}); !next.Claim {
-		t.Errorf("after a poll with a full result: %+v", next)
+	if claimable, _ := p.Finish(first, 8, one, one, slots.PollResult{MoreDue: true, LastPriority: one}); !claimable {
+		t.Error("after a full poll, nothing can be claimed")
 	}
 	if r := p.Reserve(8, nil); fmt.Sprint(r.Poll) != "[go http shell]" {
 		t.Errorf("then it polls %v", r.Poll)
@@ -250,8 +250,8 @@ func TestEndOfSaturationStopsWaiting(t *testing.T) {
 	p.settle("")
 	x := p.Reserve(8, map[string]int{"shell": 1})
 	p.PollAll()
-	p.commit(exchange{Reservation: p.Reserve(8, map[string]int{"go": 1}), result: &slots.PollResult{}})
-	p.Finish(x, 8, map[string]int{"shell": 1}, nil, &slots.PollResult{})
+	p.commit(exchange{Reservation: p.Reserve(8, map[string]int{"go": 1}), result: slots.PollResult{}})
+	p.Finish(x, 8, map[string]int{"shell": 1}, nil, slots.PollResult{})
 	other.add("shell 1")
 	if other.settle(""); other.state() != "shell 1" {
 		t.Errorf("%s of another pool run beside free capacity", other.state())

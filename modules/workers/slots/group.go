@@ -21,7 +21,7 @@ type group struct {
 }
 
 // recordPoll updates a group after a poll. It reports whether no further task of the group is due.
-func (s *Scheduler) recordPoll(g *group, poll *PollResult) (drained bool) {
+func (s *Scheduler) recordPoll(g *group, poll PollResult) (drained bool) {
 	if poll.MoreDue && len(poll.LastPriority) > 0 {
 		g.full, g.lastPriority = true, slices.Max(slices.Collect(maps.Values(poll.LastPriority)))
 	}
@@ -50,7 +50,7 @@ func (s *Scheduler) recordPoll(g *group, poll *PollResult) (drained bool) {
 // the pool waits for it, for at most want tasks. ended is the number of the exchange's outcomes by handler.
 func (s *Scheduler) next(want int, ended map[string]int) (best *group) {
 	for _, g := range s.limited {
-		if s.shared.due && !g.saturated && g.capacity.fairShare(ended[g.handler])+g.capacity.available() == 0 {
+		if keep, others := g.capacity.available(ended[g.handler]); s.shared.due && !g.saturated && keep+others == 0 {
 			s.isolate(g)
 		}
 	}
@@ -58,8 +58,11 @@ func (s *Scheduler) next(want int, ended map[string]int) (best *group) {
 		best = s.shared
 	}
 	for _, g := range s.limited {
-		if g.saturated && g.due && (g.capacity.fairShare(ended[g.handler]) > 0 || g.capacity.tryEnqueue(want)) &&
-			(best == nil || g.lastPolled < best.lastPolled) {
+		if !g.saturated || !g.due {
+			continue
+		}
+		keep, _ := g.capacity.available(ended[g.handler])
+		if (keep > 0 || g.capacity.tryEnqueue(want)) && (best == nil || g.lastPolled < best.lastPolled) {
 			best = g
 		}
 	}

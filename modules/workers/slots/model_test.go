@@ -3,6 +3,7 @@ package slots_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -10,62 +11,52 @@ import (
 	"github.com/sluiceworks/sluice/modules/workers/slots"
 )
 
-// process is the pools of a process, each with up to two exchanges in progress and with outcomes to record.
+// process is the pools of a process, which share its slots and limits.
 type process struct {
 	total  int
 	limits *slots.Limits
 	pools  []*modelPool
 }
 
+// modelPool is a pool with up to two exchanges in progress, and tasks that have ended and are not yet recorded.
 type modelPool struct {
 	*pool
 	exchanges []exchange
-	ended     []string // handlers of ended tasks
-	idle      int      // times in a row that an exchange had a reason to begin, and then had nothing to claim
+	ended     map[string]int // by handler; those of the exchanges included
+	idle      int            // times in a row that an exchange had a reason to begin, and then had nothing to claim
 }
 
 func newProcess(r *rapid.T) *process {
 	total := rapid.IntRange(1, 8).Draw(r, "slots")
 	p := &process{total: total, limits: slots.NewLimits(map[string]int{"http": 1, "shell": 3})}
-	n := rapid.IntRange(1, 3).Draw(r, "pools")
-	var shared *slots.Semaphore
-	if n > 1 {
-		shared = slots.NewSemaphore(total)
-	}
-	for range n {
-		p.pools = append(p.pools, &modelPool{pool: newPool(total, shared, p.limits)})
+	shared := slots.NewSemaphore(total)
+	for range rapid.IntRange(1, 3).Draw(r, "pools") {
+		p.pools = append(p.pools, &modelPool{pool: newPool(total, shared, p.limits), ended: map[string]int{}})
 	}
 	return p
 }
 
-// step begins an exchange or commits one. It returns false if the pool has nothing to do. If busy, exchanges may fail,
-// and tasks become ready in them.
+// step begins an exchange or ends one. It returns false if the pool has nothing to do. If busy, exchanges may fail, and
+// tasks become ready in them.
 func (m *modelPool) step(r *rapid.T, busy bool) bool {
-	switch {
-	case len(m.exchanges) == 2 || len(m.exchanges) > 0 && rapid.Bool().Draw(r, "commit"):
-		x := m.exchanges[0]
-		m.exchanges = m.exchanges[1:]
-		if busy && rapid.IntRange(0, 9).Draw(r, "fails") == 0 {
-			m.fail(x)
-		} else {
-			m.commit(x)
-		}
+	if len(m.exchanges) == 2 || len(m.exchanges) > 0 && rapid.Bool().Draw(r, "end one") {
+		m.endExchange(busy && rapid.IntRange(0, 9).Draw(r, "fails") == 0)
 		return true
-	case !m.awake && len(m.ended) == 0:
-		return len(m.exchanges) > 0 // to be committed
 	}
-	outcomes := ""
+	var outcomes []string
 	for _, h := range handlers {
-		n := len(slices.DeleteFunc(slices.Clone(m.ended), func(other string) bool { return other != h }))
-		if n > 0 {
-			outcomes += fmt.Sprintf(", %s %d", h, n)
+		if n := m.ended[h] - m.recording(h); n > 0 {
+			outcomes = append(outcomes, fmt.Sprintf("%s %d", h, n))
 		}
+	}
+	if len(outcomes) == 0 && !m.awake {
+		return len(m.exchanges) > 0
 	}
 	var ready []string
-	if m.ended = nil; busy && outcomes != "" {
+	if busy && len(outcomes) > 0 {
 		ready = rapid.SliceOfN(rapid.SampledFrom(handlers), 0, 2).Draw(r, "ready")
 	}
-	x, ok := m.begin(outcomes, ready...)
+	x, ok := m.begin(strings.Join(outcomes, ", "), ready...)
 	if m.idle++; ok {
 		m.exchanges, m.idle = append(m.exchanges, x), 0
 	}
@@ -75,58 +66,53 @@ func (m *modelPool) step(r *rapid.T, busy bool) bool {
 	return true
 }
 
-// fail rolls an exchange back. Its outcomes are recorded later.
-func (m *modelPool) fail(x exchange) {
-	m.due = append(x.rows, m.due...)
-	m.Cancel(x.Reservation)
-	m.Release(x.ended)
+// recording returns how many outcomes of a handler the exchanges record.
+func (m *modelPool) recording(handler string) (n int) {
+	for _, x := range m.exchanges {
+		n += x.ended[handler]
+	}
+	return n
+}
+
+// endExchange ends the oldest exchange. If it fails, its outcomes are recorded without it.
+func (m *modelPool) endExchange(fails bool) {
+	x := m.exchanges[0]
+	m.exchanges = m.exchanges[1:]
+	for h, n := range x.ended {
+		m.ended[h] -= n
+	}
+	if !fails {
+		m.commit(x)
+		return
+	}
 	for h, n := range x.ended {
 		m.running[h] -= n
 	}
+	m.due = append(x.rows, m.due...)
+	m.Cancel(x.Reservation)
+	m.Release(x.ended)
 	m.add("")
 }
 
-// end ends n of the running tasks.
-func (m *modelPool) end(n int) {
-	for _, h := range handlers {
-		count := m.running[h]
-		for _, x := range m.ended {
-			if x == h {
-				count--
-			}
-		}
-		for _, x := range m.exchanges {
-			count -= x.ended[h]
-		}
-		for ; count > 0 && n > 0; count, n = count-1, n-1 {
-			m.ended = append(m.ended, h)
-		}
-	}
-}
-
-// check fails if more tasks run than there are slots, or more of a handler than its limit.
-func (p *process) check(r *rapid.T) {
-	all := 0
+// check fails if more tasks run than there are slots, or more of a handler than its limit. It returns how many of a
+// handler run, and the free slots.
+func (p *process) check(r *rapid.T) (running map[string]int, free int) {
+	running, free = map[string]int{}, p.total
 	for _, m := range p.pools {
-		for _, h := range handlers {
-			all += m.running[h]
+		for h, n := range m.running {
+			running[h] += n
+			free -= n
 		}
-	}
-	if all > p.total {
-		r.Fatalf("%d tasks run in %d slots", all, p.total)
 	}
 	for _, c := range p.limits.State() {
-		if n := p.runningOf(c.Handler); n > c.Used || c.Used > c.Limit {
-			r.Fatalf("%d tasks run of %+v", n, c)
+		if running[c.Handler] > c.Used || c.Used > c.Limit {
+			r.Fatalf("%d tasks run of %+v", running[c.Handler], c)
 		}
 	}
-}
-
-func (p *process) runningOf(handler string) (n int) {
-	for _, m := range p.pools {
-		n += m.running[handler]
+	if free < 0 {
+		r.Fatalf("%d slots too many are used", -free)
 	}
-	return n
+	return running, free
 }
 
 // settle continues until all pools have nothing to do. Then no task waits for which there is a slot and capacity.
@@ -140,14 +126,10 @@ func (p *process) settle(r *rapid.T) {
 			r.Fatal("the pools never come to rest")
 		}
 	}
-	free := p.total
-	for _, h := range handlers {
-		free -= p.runningOf(h)
-	}
+	running, free := p.check(r)
 	for i, m := range p.pools {
 		for _, h := range m.due {
-			full := slices.ContainsFunc(p.limits.State(),
-				func(c slots.Capacity) bool { return c.Handler == h && p.runningOf(h) == c.Limit })
+			full := slices.Contains(p.limits.State(), slots.Capacity{Handler: h, Limit: running[h], Used: running[h]})
 			if free > 0 && !full {
 				r.Fatalf("pool %d has nothing to do, but a task of %q waits: %d slots are free", i, h, free)
 			}
@@ -162,27 +144,28 @@ func TestSchedulerModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		p := newProcess(r)
 		pools := rapid.SampledFrom(p.pools)
-		tasks := rapid.SliceOfN(rapid.SampledFrom([]string{"go 1", "http 1", "shell 1", "go 5", "shell 9"}), 1, 5)
+		lists := rapid.SampledFrom([]string{"go 1", "http 1", "shell 1", "go 5", "shell 9, go 2", "http 2, shell 2"})
 		r.Repeat(map[string]func(*rapid.T){
-			"add": func(r *rapid.T) {
-				m := pools.Draw(r, "pool")
-				for _, list := range tasks.Draw(r, "tasks") {
-					m.add(list)
-				}
+			"add": func(r *rapid.T) { pools.Draw(r, "pool").add(lists.Draw(r, "tasks")) },
+			"end": func(r *rapid.T) {
+				m, h := pools.Draw(r, "pool"), rapid.SampledFrom(handlers).Draw(r, "handler")
+				m.ended[h] = rapid.IntRange(m.ended[h], m.running[h]).Draw(r, "ended")
 			},
-			"end":    func(r *rapid.T) { pools.Draw(r, "pool").end(rapid.IntRange(1, 5).Draw(r, "n")) },
 			"step":   func(r *rapid.T) { pools.Draw(r, "pool").step(r, true) },
 			"settle": p.settle,
-			"":       p.check,
+			"":       func(r *rapid.T) { p.check(r) },
 		})
 		for rounds, left := 0, 1; left > 0; rounds++ {
 			p.settle(r)
 			left = 0
 			for _, m := range p.pools {
-				left += len(m.due) + m.running["go"] + m.running["http"] + m.running["shell"]
-				m.end(100)
+				for _, h := range handlers {
+					left += m.running[h]
+					m.ended[h] = m.running[h]
+				}
+				left += len(m.due)
 			}
-			if rounds > 10_000 {
+			if rounds > 1000 {
 				r.Fatalf("%d tasks never run", left)
 			}
 		}

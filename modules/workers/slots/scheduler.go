@@ -19,16 +19,16 @@ const outboxFirstEvery = 8
 // tasks than that, no more of its tasks are due, and the handler is polled together with the others again.
 type Scheduler struct {
 	handlers []string // all handlers of the pool, sorted
-	slots    *member
+	slots    *member  // slots of the pool, or of the process
 	used     int      // slots of running tasks, and slots reserved by exchanges in progress
 	shared   *group   // the handlers that are not saturated
 	limited  []*group // one per handler with a limit, sorted by handler
 	polls    int
 }
 
-// NewScheduler returns the scheduler of a pool that runs the tasks of the given handlers. total is shared with other
-// pools; nil means that the pool has slots of its own. wake is called when the pool has waited for slots or capacity
-// and has received some, also from within calls of other schedulers. It must not block.
+// NewScheduler returns the scheduler of a pool that runs the tasks of the given handlers. Pools that share slots and
+// capacity have the same semaphore and limits. wake is called when the pool has waited for slots or capacity and has
+// received some, also from within calls of other schedulers. It must not block.
 func NewScheduler(handlers []string, total *Semaphore, limits *Limits, wake func()) *Scheduler {
 	s := &Scheduler{handlers: slices.Sorted(slices.Values(handlers)), slots: total.join(wake), shared: &group{}}
 	for _, name := range s.handlers {
@@ -62,12 +62,6 @@ type PollResult struct {
 	Saturated []string // handlers of which it returned as many tasks as there was capacity for
 	// LastPriority is the priority of the least urgent task of each handler that it returned.
 	LastPriority map[string]int
-}
-
-// Step is what a pool does after an exchange.
-type Step struct {
-	Claim   bool // another exchange may be able to claim
-	Drained bool // no further task of the polled handlers is due: look up when the next one is
 }
 
 // Used returns how many slots running tasks use and exchanges have reserved.
@@ -136,16 +130,17 @@ func (s *Scheduler) Reserve(total int, ended map[string]int) Reservation {
 func (s *Scheduler) reserveCapacity(r *Reservation, ended map[string]int) {
 	r.Capacity, r.capacity = make(map[string]int, len(s.limited)), make(map[string]int, len(s.limited))
 	for _, g := range s.limited {
-		keep, others := 0, 0
+		keep, others := g.capacity.available(ended[g.handler])
 		switch {
 		case !g.saturated:
-			keep, others = g.capacity.acquire(ended[g.handler], min(r.Limit, (g.capacity.available()+1)/2))
-		case g != r.group:
-			keep = g.capacity.fairShare(ended[g.handler])
+			keep, others = g.capacity.acquire(ended[g.handler], min(r.Limit, (others+1)/2))
+		case g == r.group:
+			keep, others = g.capacity.acquire(ended[g.handler], r.Limit)
 		default:
-			if keep, others = g.capacity.acquire(ended[g.handler], r.Limit); keep+others == 0 {
-				r.group = nil // another pool has acquired the capacity
-			}
+			others = 0
+		}
+		if g == r.group && keep+others == 0 {
+			r.group = nil // another pool has acquired the capacity
 		}
 		r.Capacity[g.handler], r.capacity[g.handler] = keep+others, others
 	}
@@ -176,15 +171,17 @@ func (s *Scheduler) setPoll(r *Reservation) {
 }
 
 // Finish ends the reservation of a committed exchange. ended and claimed are its numbers of outcomes and of claims by
-// handler. poll is nil if the exchange did not poll. The pool may run total tasks at once.
-func (s *Scheduler) Finish(r Reservation, total int, ended, claimed map[string]int, poll *PollResult) (next Step) {
+// handler, and poll what its poll returned, if it polled. The pool may run total tasks at once. The results report
+// whether another exchange may be able to claim, and whether no further task of the polled handlers is due.
+func (s *Scheduler) Finish(
+	r Reservation, total int, ended, claimed map[string]int, poll PollResult,
+) (claimable, drained bool) {
 	s.release(r, ended, claimed)
-	if r.group != nil && poll != nil {
-		next.Drained = s.recordPoll(r.group, poll)
+	if r.group != nil {
+		drained = s.recordPoll(r.group, poll)
 	}
 	waiting := s.shared.due || slices.ContainsFunc(s.limited, func(g *group) bool { return g.saturated })
-	next.Claim = waiting && s.used < total
-	return next
+	return waiting && s.used < total, drained
 }
 
 // Cancel ends the reservation of an exchange that did not commit.

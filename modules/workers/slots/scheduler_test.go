@@ -26,6 +26,9 @@ type pool struct {
 var handlers = []string{"go", "http", "shell"}
 
 func newPool(total int, shared *slots.Semaphore, limits *slots.Limits) *pool {
+	if shared == nil {
+		shared = slots.NewSemaphore(total)
+	}
 	p := &pool{total: total, running: map[string]int{}}
 	p.Scheduler = slots.NewScheduler(handlers, shared, limits, func() { p.woken, p.awake = p.woken+1, true })
 	return p
@@ -58,7 +61,7 @@ type exchange struct {
 	slots.Reservation
 	ended, claimed map[string]int
 	rows, added    []string // taken from the outbox, and added to it
-	result         *slots.PollResult
+	result         slots.PollResult
 }
 
 // begin begins an exchange with the given outcomes, if it has reason to, and claims tasks for it. The tasks of ready
@@ -70,7 +73,7 @@ func (p *pool) begin(outcomes string, ready ...string) (x exchange, ok bool) {
 		return x, false
 	}
 	x.Reservation = p.Reserve(p.total, x.ended)
-	x.claimed, x.result = map[string]int{}, &slots.PollResult{LastPriority: map[string]int{}}
+	x.claimed, x.result = map[string]int{}, slots.PollResult{LastPriority: map[string]int{}}
 	for _, h := range ready {
 		if x.EagerMax > 0 && x.left(h) > 0 {
 			x.claimed[h]++
@@ -132,8 +135,8 @@ func (p *pool) commit(x exchange) {
 	for handler, n := range x.claimed {
 		p.running[handler] += n
 	}
-	next := p.Finish(x.Reservation, p.total, x.ended, x.claimed, x.result)
-	if next.Drained && slices.ContainsFunc(p.due, func(h string) bool { return slices.Contains(p.Shared(), h) }) {
+	_, drained := p.Finish(x.Reservation, p.total, x.ended, x.claimed, x.result)
+	if drained && slices.ContainsFunc(p.due, func(h string) bool { return slices.Contains(p.Shared(), h) }) {
 		p.PollAll() // the pool looks up when the next task is due
 	}
 	for _, h := range x.added {

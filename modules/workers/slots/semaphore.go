@@ -20,7 +20,7 @@ type Semaphore struct {
 	waiters []*member // in order of arrival
 }
 
-// member is one pool's access to a Semaphore. A nil member belongs to a pool with slots of its own.
+// member is one pool's access to a Semaphore.
 type member struct {
 	semaphore *Semaphore
 	wake      func() // called when slots are granted; must not block
@@ -42,18 +42,12 @@ func (s *Semaphore) State() (slots, used int) {
 }
 
 func (s *Semaphore) join(wake func()) *member {
-	if s == nil {
-		return nil
-	}
 	return &member{semaphore: s, wake: wake}
 }
 
 // tryEnqueue reports whether an exchange can acquire a slot now. If not, the member waits for want slots, and its wake
 // function is called when slots are granted.
 func (m *member) tryEnqueue(want int) bool {
-	if m == nil {
-		return true
-	}
 	s := m.semaphore
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,11 +63,8 @@ func (m *member) tryEnqueue(want int) bool {
 
 // acquire acquires slots for an exchange and removes the member from the queue. keep is how many of the slots of its
 // outcomes the exchange may reuse. others is how many further slots it has acquired, at most want. The caller must
-// release unused slots after the commit. A nil member acquires everything.
+// release unused slots after the commit.
 func (m *member) acquire(outcomes, want int) (keep, others int) {
-	if m == nil {
-		return outcomes, want
-	}
 	s := m.semaphore
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,26 +80,21 @@ func (m *member) acquire(outcomes, want int) (keep, others int) {
 	return outcomes / (waiting + 1), others
 }
 
-// fairShare returns how many of the slots that outcomes free an exchange may reuse.
-func (m *member) fairShare(outcomes int) int {
-	m.semaphore.mu.Lock()
-	defer m.semaphore.mu.Unlock()
-	return outcomes / (m.semaphore.othersWaiting(m) + 1)
-}
-
-// available returns how many further slots acquire could acquire now.
-func (m *member) available() int {
-	m.semaphore.mu.Lock()
-	defer m.semaphore.mu.Unlock()
-	if m.semaphore.othersWaiting(m) > 0 {
-		return m.granted
+// available returns what acquire would return now, without a bound on others.
+func (m *member) available(outcomes int) (keep, others int) {
+	s := m.semaphore
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	waiting := s.othersWaiting(m)
+	if others = m.granted; waiting == 0 {
+		others += s.free
 	}
-	return m.granted + m.semaphore.free
+	return outcomes / (waiting + 1), others
 }
 
 // release returns n slots to the semaphore.
 func (m *member) release(n int) {
-	if m == nil || n == 0 {
+	if n == 0 {
 		return
 	}
 	m.semaphore.mu.Lock()
@@ -119,9 +105,6 @@ func (m *member) release(n int) {
 
 // leave removes the member from the queue and returns the slots granted to it.
 func (m *member) leave() {
-	if m == nil {
-		return
-	}
 	s := m.semaphore
 	s.mu.Lock()
 	defer s.mu.Unlock()

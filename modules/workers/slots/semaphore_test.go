@@ -3,8 +3,6 @@ package slots
 import (
 	"sync"
 	"testing"
-
-	"pgregory.net/rapid"
 )
 
 func ignore() {}
@@ -42,18 +40,6 @@ func TestSemaphoreSharesFairly(t *testing.T) {
 	}
 }
 
-// TestNoSemaphore: a pool without a semaphore has slots of its own.
-func TestNoSemaphore(t *testing.T) {
-	var none *Semaphore
-	m := none.join(ignore)
-	keep, n := m.acquire(3, 5)
-	m.release(2)
-	m.leave()
-	if !m.tryEnqueue(1) || keep != 3 || n != 5 {
-		t.Errorf("keeps %d of 3, acquires %d of 5", keep, n)
-	}
-}
-
 // TestSemaphoreConcurrently: whatever pools do at once, no slot is lost.
 func TestSemaphoreConcurrently(t *testing.T) {
 	const slots = 3
@@ -82,46 +68,4 @@ func TestSemaphoreConcurrently(t *testing.T) {
 	if total, used := s.State(); total != slots || used != 0 || len(s.waiters) != 0 {
 		t.Errorf("%d of %d slots are used by no pool, %d pools wait", used, total, len(s.waiters))
 	}
-}
-
-// TestSemaphoreModel: no more slots are used than exist, and no pool waits beside a free slot.
-func TestSemaphoreModel(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		slots := rapid.IntRange(1, 10).Draw(r, "slots")
-		s := NewSemaphore(slots)
-		members, held := make([]*member, 4), make([]int, 4)
-		for i := range members {
-			members[i] = s.join(ignore)
-		}
-		pick := rapid.IntRange(0, len(members)-1)
-		r.Repeat(map[string]func(*rapid.T){
-			"exchange": func(r *rapid.T) {
-				i, want := pick.Draw(r, "pool"), rapid.IntRange(1, 12).Draw(r, "want")
-				ended := rapid.IntRange(0, held[i]).Draw(r, "ended")
-				if ended == 0 && !members[i].tryEnqueue(want) {
-					return
-				}
-				keep, others := members[i].acquire(ended, want)
-				if keep > ended || others > want {
-					r.Fatalf("keeps %d of %d and acquires %d of %d", keep, ended, others, want)
-				}
-				claimed := rapid.IntRange(0, keep+others).Draw(r, "claimed")
-				members[i].release(ended + others - claimed)
-				held[i] += claimed - ended
-			},
-			"leave": func(r *rapid.T) { members[pick.Draw(r, "pool")].leave() },
-			"": func(r *rapid.T) {
-				taken := 0
-				for i, m := range members {
-					taken += held[i] + m.granted
-				}
-				if _, used := s.State(); used != taken || taken > slots {
-					r.Fatalf("%d slots are held, %d used, of %d", taken, used, slots)
-				}
-				if s.free > 0 && len(s.waiters) > 0 {
-					r.Fatalf("%d pools wait although %d slots are free", len(s.waiters), s.free)
-				}
-			},
-		})
-	})
 }
