@@ -34,14 +34,16 @@ var mayImport = map[string][]string{
 	"modules/events":              {},
 	"modules/tasks":               {"modules/events", "platform/suggest"},
 	"modules/pipelines/definition": {
-		"modules/pipelines/definition/expr", "modules/pipelines/definition/shellquote", "modules/tasks",
-		"platform/duration", "platform/suggest",
+		"modules/pipelines/definition/expr", "modules/pipelines/definition/shellquote",
+		"modules/pipelines/definition/yamlfile", "modules/tasks", "platform/duration", "platform/suggest",
 	},
 	"modules/pipelines/definition/expr":       {"platform/suggest"},
 	"modules/pipelines/definition/shellquote": {},
+	"modules/pipelines/definition/yamlfile":   {"platform/duration", "platform/suggest"},
 	"modules/pipelines/oracle":                {},
-	"modules/pipelines": {"modules/pipelines/definition", "modules/pipelines/definition/expr",
-		"modules/tasks", "modules/events"},
+	"modules/pipelines": {
+		"modules/pipelines/definition", "modules/pipelines/definition/expr", "modules/tasks", "modules/events",
+	},
 	"modules/events/eventstore": {"modules/events", "platform/db"},
 	"modules/outbox":            {"modules/tasks", "platform/db"},
 	"modules/leases":            {"platform/db"},
@@ -277,8 +279,8 @@ func TestOnlyPlatformDBImportsDrivers(t *testing.T) {
 // handlers and pipelines of extensions import.
 var withoutDatabase = []string{
 	"platform/dbtype", "platform/jsonvalue", "platform/duration", "platform/suggest", "modules/events", "modules/tasks",
-	"modules/pipelines", "modules/pipelines/definition",
-	"modules/pipelines/definition/expr", "modules/pipelines/definition/shellquote",
+	"modules/pipelines", "modules/pipelines/definition", "modules/pipelines/definition/expr",
+	"modules/pipelines/definition/shellquote", "modules/pipelines/definition/yamlfile",
 	"modules/handlers/http", "modules/handlers/shell", "modules/handlers/wait", "modules/workers/slots",
 	"examples/wordcount",
 }

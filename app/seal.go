@@ -27,9 +27,10 @@ func (c *cli) sealCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "seal",
 		Short: "Seal executions that have ended, and switch sealing on or off",
-		Long: `A seal is a SHA-256 over the history, input, outputs, definition, idempotency key and labels of an execution that has
-ended, kept with it and checked by ` + "`sluice verify`" + `. With sealing on, whatever ends is marked in the same transaction,
-and sealed within moments by any ` + "`sluice serve`" + `, by the ` + "`sluice run`" + ` that ended it, or by this command.
+		Long: `A seal is a SHA-256 over the history, input, outputs, definition, idempotency key and labels of an
+execution that has ended, kept with it and checked by ` + "`sluice verify`" + `. With sealing on, whatever ends is
+marked in the same transaction, and sealed within moments by any ` + "`sluice serve`" + `, by the ` + "`sluice run`" + `
+that ended it, or by this command.
 ` + "`sluice verify --print-root`" + ` gives one hash over all seals of a period, to be kept elsewhere.`,
 		Example: "  sluice seal --on --all",
 		Args:    arguments(0, 0, ""),

@@ -25,7 +25,7 @@ const (
 // LaneOf returns the lane number of a priority, without overflow. Priority 0 is the highest.
 func LaneOf(priority int) int { return 2 * priority }
 
-// PendingClaim is a queued claim. Its result is available after the next SendBatch.
+// PendingClaim is a claim in a batch. Its result is available after the batch has been sent.
 type PendingClaim struct {
 	repository *Repository
 	filter     ClaimFilter
@@ -33,10 +33,11 @@ type PendingClaim struct {
 	rows       []Entry
 }
 
-// QueueClaim queues a statement that deletes due rows that match the filter. After the next SendBatch, the result
-// returns these rows. On PostgreSQL it skips rows that another transaction has locked. On SQLite there are none,
+// Claim adds to a batch a statement that deletes due rows that match the filter. After the batch has been sent, the
+// result returns these rows. On PostgreSQL it skips rows that another transaction has locked. On SQLite there are none,
 // because writers are serialized.
-func (r *Repository) QueueClaim(tx db.Tx, want ClaimFilter) (*PendingClaim, error) {
+func (r *Repository) Claim(b *db.Batch, want ClaimFilter) (*PendingClaim, error) {
+	tx := b.Tx()
 	t := &PendingClaim{repository: r, filter: want, scan: want.Cursors.begin(tx.Now, tx.OldestOpen())}
 	if want.PipelineExecutionID.IsZero() && !r.db.Lateral() {
 		return t, t.byLane(tx)
@@ -47,7 +48,8 @@ func (r *Repository) QueueClaim(tx db.Tx, want ClaimFilter) (*PendingClaim, erro
 		args["x"] = want.lanes(t.scan)
 		statement = fmt.Sprintf(selectAllLanes, want.filter(args))
 	}
-	return t, tx.QueueQuery(claimErrPrefix, statement+want.selectTasks(args, r.db.In), args, t.entry)
+	b.Query(claimErrPrefix, statement+want.selectTasks(args, r.db.In), args, t.entry)
+	return t, nil
 }
 
 const claimErrPrefix = "take from the outbox"
@@ -87,7 +89,7 @@ func (t *PendingClaim) remaining() ClaimFilter {
 	return w
 }
 
-func (t *PendingClaim) entry(scan func(...any) error) error {
+func (t *PendingClaim) entry(scan db.Scan) error {
 	var row Entry
 	err := scan(&row.ID, &row.TaskExecutionID, &row.Handler, &row.Queue, &row.Lane, &row.AvailableAt)
 	t.rows = append(t.rows, row)
@@ -173,7 +175,7 @@ func (r *Repository) NextDueAt(ctx context.Context, want ClaimFilter) (dbtype.Ti
 		statement = `SELECT min(at) FROM (` + strings.Join(parts, " UNION ALL ") + `) AS x`
 	}
 	var at dbtype.Time
-	err := r.db.Query(ctx, statement, args, func(scan func(...any) error) error { return scan(&at) })
+	err := r.db.Query(ctx, statement, args, func(scan db.Scan) error { return scan(&at) })
 	if err != nil {
 		return dbtype.Time{}, fmt.Errorf("look for the next due task: %w", err)
 	}

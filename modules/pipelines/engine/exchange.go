@@ -152,19 +152,20 @@ func (t *exchange) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if t.ready, err = t.engine.write(t.tx, plans, t.stored, t.claimChanges...); err != nil {
+	b := t.tx.Batch()
+	if t.ready, err = t.engine.write(b, plans, t.stored, t.claimChanges...); err != nil {
 		return err
 	}
-	return t.engine.tasks.WriteChunks(t.tx, logs(t.Outcomes, t.conflicts))
+	t.engine.tasks.WriteChunks(b, logs(t.Outcomes, t.conflicts))
+	return b.SendAtCommit()
 }
 
 // read loads the rows that the outcomes affect, in one round trip. It locks the worker's row first and then the
 // executions.
 func (t *exchange) read() error {
+	b, leased := t.tx.Batch(), new(bool)
 	if t.Filter.Limit > 0 {
-		if err := t.engine.leases.QueueCheck(t.tx, t.Worker, &t.leased); err != nil {
-			return err
-		}
+		leased = t.engine.leases.Check(b, t.Worker)
 	}
 	t.groups = groupByExecution(t.Outcomes)
 	var names []tasks.Key
@@ -173,26 +174,22 @@ func (t *exchange) read() error {
 		byID[g.id] = g
 		names = append(names, g.tasksToLoad(t.optimistic)...)
 	}
-	if err := t.engine.pipelines.lockAndDecrement(t.tx, t.groups, t.locked, t.stored); err != nil {
-		return err
-	}
+	t.engine.pipelines.lockAndDecrement(b, t.groups, t.locked, t.stored)
 	if len(t.groups) == 0 && t.Filter.Limit > 0 && t.PollOutbox {
 		var err error // there are no eager claims, so the poll can join this round trip
-		if t.pendingClaim, err = t.engine.outbox.QueueClaim(t.tx, t.remainingFilter()); err != nil {
+		if t.pendingClaim, err = t.engine.outbox.Claim(b, t.remainingFilter()); err != nil {
 			return err
 		}
 	}
-	var near []tasks.Task
-	if err := t.engine.tasks.QueueLoadByKey(t.tx, distinct(names), &near); err != nil {
+	near := t.engine.tasks.LoadByKey(b, distinct(names))
+	if err := b.Send(); err != nil {
 		return err
 	}
-	if err := t.tx.SendBatch(); err != nil {
-		return err
-	}
+	t.leased = *leased
 	if t.pendingClaim != nil && !t.leased {
 		return leases.ErrExpired // roll back the claim from the outbox
 	}
-	for _, task := range near {
+	for _, task := range *near {
 		g := byID[task.PipelineExecutionID]
 		g.loaded = append(g.loaded, task)
 	}

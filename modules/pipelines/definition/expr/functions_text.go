@@ -22,10 +22,14 @@ var textFunctions = []function{
 		name: "trimSuffix", minArgs: 2, maxArgs: 2,
 		plain: ofTwoTexts(func(s, t string) any { return strings.TrimSuffix(s, t) }),
 	},
-	{name: "hasPrefix", minArgs: 2, maxArgs: 2,
-		plain: ofTwoTexts(func(s, t string) any { return strings.HasPrefix(s, t) })},
-	{name: "hasSuffix", minArgs: 2, maxArgs: 2,
-		plain: ofTwoTexts(func(s, t string) any { return strings.HasSuffix(s, t) })},
+	{
+		name: "hasPrefix", minArgs: 2, maxArgs: 2,
+		plain: ofTwoTexts(func(s, t string) any { return strings.HasPrefix(s, t) }),
+	},
+	{
+		name: "hasSuffix", minArgs: 2, maxArgs: 2,
+		plain: ofTwoTexts(func(s, t string) any { return strings.HasSuffix(s, t) }),
+	},
 	{
 		name: "indexOf", minArgs: 2, maxArgs: 2,
 		plain: ofTwoTexts(func(s, t string) any { return inCharacters(s, strings.Index(s, t)) }),
@@ -57,8 +61,10 @@ var textFunctions = []function{
 		types: []reflect.Type{reflect.TypeFor[func(any) string]()},
 	},
 	{name: "urlraw", minArgs: 1, maxArgs: 1, plain: urlraw, types: []reflect.Type{reflect.TypeFor[func(any) string]()}},
-	{name: "string", minArgs: 1, maxArgs: 1,
-		plain: func(m *meter, args []any) (any, error) { return textOf(m, args[0]) }},
+	{
+		name: "string", minArgs: 1, maxArgs: 1,
+		plain: func(m *meter, args []any) (any, error) { return textOf(m, args[0]) },
+	},
 	{name: "toJSON", minArgs: 1, maxArgs: 1, plain: func(m *meter, args []any) (any, error) {
 		b, err := m.json(args[0])
 		return string(b), err
