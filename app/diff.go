@@ -82,7 +82,11 @@ ready.`,
 			if err != nil {
 				return err
 			}
-			doc, err := n.compare(ctx, first, second, f.force)
+			var doc diffDocument
+			err = n.DB.Snapshot(ctx, func(ctx context.Context) error {
+				doc, err = n.compare(ctx, first, second, f.force)
+				return err
+			})
 			if err != nil {
 				return err
 			}

@@ -104,12 +104,13 @@ func holdOpen(t *testing.T, d *db.DB) (end func()) {
 	go func() {
 		defer close(done)
 		_ = d.Transaction(context.Background(), func(tx db.Tx) error { // it is rolled back
+			b := tx.Batch()
 			eventstore.NewRepository(d).
-				Append(tx, []events.Event{{
+				Append(b, []events.Event{{
 					PipelineExecutionID: dbtype.NewID(), EventType: events.Annotation,
 					EventData: dbtype.JSON("{}"),
 				}})
-			if err := tx.SendBatch(); err != nil {
+			if err := b.Send(); err != nil {
 				t.Errorf("append: %v", err)
 			}
 			close(held)
@@ -168,7 +169,7 @@ func TestFollowComesBack(t *testing.T) {
 		n := 0
 		err := d.Query(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'sluice tail' AND query LIKE 'SELECT last_value%'`, nil,
-			func(scan func(...any) error) error { return scan(&n) })
+			func(scan db.Scan) error { return scan(&n) })
 		return err == nil && n > 0
 	}
 	dbtest.Eventually(t, "its connection is ended", terminate)

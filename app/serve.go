@@ -14,6 +14,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/modules/workers/slots"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/redact"
 )
@@ -120,7 +121,7 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep maintenanceFlags)
 	if err != nil {
 		return err
 	}
-	share := func(*workers.FairSemaphore) {}
+	share := func(*slots.Semaphore) {}
 	if s.listen != "" {
 		server, refused := health.Listen(ctx, s.listen,
 			health.Deps{DB: n.DB, Outbox: n.Outbox, Pipelines: n.Pipelines, Log: n.Log})

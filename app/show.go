@@ -136,9 +136,16 @@ func (n showNeeds) printJSON(ctx context.Context, c *cli, doc *showDocument) err
 	return printTasks(ctx, c.stdout, v, list, n.Tasks)
 }
 
-// read returns an execution without its current outputs. It reads the rows before the events, so that the events are
-// at least as new.
-func (n showNeeds) read(ctx context.Context, id dbtype.ID, past pastFlags) (showDocument, error) {
+// read returns an execution without its current outputs, as of one moment.
+func (n showNeeds) read(ctx context.Context, id dbtype.ID, past pastFlags) (doc showDocument, err error) {
+	err = n.DB.Snapshot(ctx, func(ctx context.Context) error {
+		doc, err = n.readAll(ctx, id, past)
+		return err
+	})
+	return doc, err
+}
+
+func (n showNeeds) readAll(ctx context.Context, id dbtype.ID, past pastFlags) (showDocument, error) {
 	doc := showDocument{now: n.DB.Now()}
 	var err error
 	if doc.Execution, err = n.Executions.Get(ctx, id); err != nil {

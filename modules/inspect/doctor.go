@@ -105,7 +105,7 @@ func (p *Doctor) role(ctx context.Context) (list []Finding, err error) {
 	var recovering, readOnly bool
 	const question = `SELECT pg_catalog.pg_is_in_recovery(),
   pg_catalog.current_setting('transaction_read_only')::boolean`
-	err = p.db.Query(ctx, question, nil, func(scan func(...any) error) error { return scan(&recovering, &readOnly) })
+	err = p.db.Query(ctx, question, nil, func(scan db.Scan) error { return scan(&recovering, &readOnly) })
 	role := NewFinding("role", "the server takes writes")
 	switch {
 	case recovering:

@@ -109,11 +109,11 @@ type backend interface {
 	// transaction runs fn in one transaction, and commits it if fn returns nil. fn sends its statements through the
 	// sender.
 	transaction(on *gorm.DB, fn func(g *gorm.DB, send executor) error) error
-	// queueNotice queues a notification of the tenant's listeners, which is sent only if the transaction commits.
-	queueNotice(state *txState, tenant, text string)
-	// queueXID queues a query for the transaction's id, which committed needs. The id stays empty if the
+	// addNotice queues a notification of the tenant's listeners, which is sent only if the transaction commits.
+	addNotice(b *Batch, text string)
+	// addXID queues a query for the transaction's id, which committed needs. The id stays empty if the
 	// transaction has written nothing, or if the database cannot lose the answer of a commit.
-	queueXID(state *txState)
+	addXID(b *Batch)
 	// committed reports whether a transaction whose commit failed with cause was committed after all.
 	committed(ctx context.Context, w commitProbe, cause error) (bool, error)
 	// readOnly reports whether an error means that the database, or the session, accepts no writes.
