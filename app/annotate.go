@@ -6,11 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
 	"github.com/sluiceworks/sluice/modules/events"
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
@@ -43,7 +44,7 @@ func (c *cli) annotateCommand() *cobra.Command {
 		if raw := bytes.TrimSpace([]byte(data)); !json.Valid(raw) || raw[0] != '{' {
 			return withHint(usagef("--data: expected a JSON object"), `for instance --data '{"note": "checked"}'`)
 		}
-		if err := definition.CheckJSON([]byte(data), tasks.MaxOutput); err != nil {
+		if err := jsonvalue.Check([]byte(data), tasks.MaxOutput); err != nil {
 			return usagef("--data: %w", err)
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n annotateNeeds) error {

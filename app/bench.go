@@ -90,7 +90,7 @@ func benchFlags(cmd *cobra.Command, config *bench.Config) (profile *string) {
 	f.Var(&count{&config.Slots, 1}, "workers", "each process runs at most `N` tasks at once")
 	f.Var(&bounded{count{&config.Payload, 0}, tasks.MaxOutput}, "payload",
 		"each task gives `N` bytes of output, no two alike")
-	f.Var(&duration{&config.Sleep, 0}, "sleep", "each task takes `DURATION`")
+	f.Var(&durationFlag{&config.Sleep, 0}, "sleep", "each task takes `DURATION`")
 	f.Var(&rate{&config.Rate}, "rate",
 		"`N` runs arrive per second, at random (default: as fast as they are worked off)")
 	f.Var(&count{&config.Ahead, 1}, "ahead",

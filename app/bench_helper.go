@@ -35,7 +35,7 @@ func (c *cli) benchHelperCommand() *cobra.Command {
 	cmd.Flags().Var(&count{&slots, 1}, "workers", "run at most `N` tasks at once")
 	cmd.Flags().Var(&bounded{count{&settings.Payload, 0}, tasks.MaxOutput}, "payload",
 		"each task gives `N` bytes of output")
-	cmd.Flags().Var(&duration{&settings.Sleep, 0}, "sleep", "each task takes `DURATION`")
+	cmd.Flags().Var(&durationFlag{&settings.Sleep, 0}, "sleep", "each task takes `DURATION`")
 	cmd.Flags().Var(&count{&settings.SampleEvery, 1}, "every", "observe one run in `N`")
 	return cmd
 }

@@ -24,10 +24,10 @@ type retainFlags struct {
 func (f *retainFlags) add(cmd *cobra.Command) {
 	const rest = " of executions that ended more than `AGE` ago, such as 90d; a pipeline's own retention: goes first " +
 		"(default: keep)"
-	cmd.Flags().Var(&duration{&f.events, 0}, "retain-events", "remove the events"+rest)
-	cmd.Flags().Var(&duration{&f.outputs, 0}, "retain-outputs", "remove the outputs"+rest)
-	cmd.Flags().Var(&duration{&f.logs, 0}, "retain-logs", "remove stdout and stderr"+rest)
-	cmd.Flags().Var(&duration{&f.executions, 0}, "retain-executions", "remove all there is"+rest)
+	cmd.Flags().Var(&durationFlag{&f.events, 0}, "retain-events", "remove the events"+rest)
+	cmd.Flags().Var(&durationFlag{&f.outputs, 0}, "retain-outputs", "remove the outputs"+rest)
+	cmd.Flags().Var(&durationFlag{&f.logs, 0}, "retain-logs", "remove stdout and stderr"+rest)
+	cmd.Flags().Var(&durationFlag{&f.executions, 0}, "retain-executions", "remove all there is"+rest)
 }
 
 func (f *retainFlags) ages() retention.Policy {

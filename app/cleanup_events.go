@@ -38,7 +38,7 @@ func (c *cli) cleanupEventsCommand() *cobra.Command {
 		Example: "  sluice cleanup-events --older-than 90d --dry-run",
 		Args:    arguments(0, 0, ""),
 	}
-	cmd.Flags().Var(&duration{&age, 0}, "older-than",
+	cmd.Flags().Var(&durationFlag{&age, 0}, "older-than",
 		"remove the events of executions that ended more than `AGE` ago, such as 90d")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only count")
 	format := outputFlag(cmd)

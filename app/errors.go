@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluiceworks/sluice/platform/suggest"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -265,23 +267,14 @@ func parseTaskID(s string) (dbtype.ID, error) {
 	return id, nil
 }
 
-// nearest returns the known name that was probably meant, or "". It uses cobra's search for misspelt commands, so the
-// known names are turned into commands.
-func nearest(name string, known []string) string {
-	parent := &cobra.Command{SuggestionsMinimumDistance: 2}
-	for _, k := range known {
-		parent.AddCommand(&cobra.Command{Use: k, Run: func(*cobra.Command, []string) {}})
-	}
-	if found := parent.SuggestionsFor(name); len(found) > 0 {
-		return found[0]
-	}
-	return ""
-}
-
-// didYouMean returns a hint for an unknown name.
+// didYouMean returns a hint for an unknown name: the nearest known name, or else the first that begins with it.
 func didYouMean(name string, known []string, otherwise string) string {
-	if best := nearest(name, known); best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
+	if best := suggest.Nearest(name, known); best != "" {
+		return suggest.DidYouMean(best)
+	}
+	begins := func(k string) bool { return strings.HasPrefix(strings.ToLower(k), strings.ToLower(name)) }
+	if i := slices.IndexFunc(known, begins); i >= 0 && name != "" {
+		return suggest.DidYouMean(known[i])
 	}
 	return otherwise
 }

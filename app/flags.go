@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluiceworks/sluice/modules/health"
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
+	"github.com/sluiceworks/sluice/platform/duration"
 )
 
 // choice is a flag with one of a few words, in any case.
@@ -94,24 +94,24 @@ const (
 	maxRate = 1e6
 )
 
-// duration is a flag with a duration in the format of pipelines, with days and weeks, of at least least.
-type duration struct {
+// durationFlag is a flag with a duration in the format of pipelines, with days and weeks, of at least least.
+type durationFlag struct {
 	value *time.Duration
 	least time.Duration
 }
 
 // String returns "0" if the duration is not set, which the help does not print as a default.
-func (d *duration) String() string {
+func (d *durationFlag) String() string {
 	if *d.value == 0 {
 		return "0"
 	}
 	return d.value.String()
 }
 
-func (d *duration) Type() string { return "DURATION" }
+func (d *durationFlag) Type() string { return "DURATION" }
 
-func (d *duration) Set(s string) error {
-	v, err := definition.ParseDuration(s)
+func (d *durationFlag) Set(s string) error {
+	v, err := duration.Parse(s)
 	if err != nil {
 		return errors.New("expected a duration such as 500ms, 15s, 5m, 1h30m or 90d")
 	}

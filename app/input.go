@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/spf13/cobra"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
@@ -88,8 +90,8 @@ func (f *inputFlags) document(ctx context.Context, stdin io.Reader) (json.RawMes
 		return nil, err
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
-	if err = definition.CheckJSON(raw, maxInputFile); err == nil {
-		err = definition.CheckUnique(raw)
+	if err = jsonvalue.Check(raw, maxInputFile); err == nil {
+		err = jsonvalue.CheckUnique(raw)
 	}
 	if err != nil {
 		return nil, withHint(usagef("%s: %w", name, err),

@@ -28,7 +28,7 @@ type maintenanceFlags struct {
 func (f *maintenanceFlags) add(cmd *cobra.Command) {
 	f.retain.add(cmd)
 	f.every = time.Hour
-	cmd.Flags().Var(&duration{&f.every, minLease}, "cleanup-interval",
+	cmd.Flags().Var(&durationFlag{&f.every, minLease}, "cleanup-interval",
 		"look for what is old enough once in `DURATION`, whatever the number of processes")
 	sealFlag(cmd, &f.seal)
 }

@@ -38,7 +38,7 @@ type workFlags struct {
 func (f *workFlags) add(cmd *cobra.Command) {
 	f.slots, f.lease = workers.DefaultSlots, workers.DefaultLease
 	cmd.Flags().Var(&count{&f.slots, 1}, "workers", "run at most `N` tasks at once")
-	cmd.Flags().Var(&duration{&f.lease, minLease}, "lease",
+	cmd.Flags().Var(&durationFlag{&f.lease, minLease}, "lease",
 		"others take this process's tasks when it has been silent for `DURATION`")
 	cmd.Flags().BoolVar(&f.quiet, "quiet", false, "do not show what the tasks write")
 	f.dirs.add(cmd)

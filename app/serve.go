@@ -104,11 +104,11 @@ func (s *serving) declare(cmd *cobra.Command) {
 		"run at most N tasks of a handler at once, as `HANDLER=N`; repeatable (default shell=64, http=256; others "+
 			"have none)")
 	cmd.Flags().Var(&queueNames{&s.Queues}, "queues", "serve these `QUEUES`, separated by commas (default \"default\")")
-	cmd.Flags().Var(&duration{&s.Lease, minLease}, "lease",
+	cmd.Flags().Var(&durationFlag{&s.Lease, minLease}, "lease",
 		"others take this process's tasks when it has been silent for `DURATION`")
 	cmd.Flags().Var(&address{&s.listen}, "listen",
 		"answer /livez, /readyz and /metrics on `ADDR`; :PORT is for this machine alone (default: not at all)")
-	cmd.Flags().Var(&duration{&s.Drain, 0}, "drain",
+	cmd.Flags().Var(&durationFlag{&s.Drain, 0}, "drain",
 		"when stopping, wait `DURATION` for running tasks before they are given back")
 }
 

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/sluiceworks/sluice/platform/suggest"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
@@ -141,11 +143,10 @@ func settingsNode(path string, src []byte) (*yaml.Node, error) {
 	return nil, usagef("%s:%d:%d: expected settings as `key: value`", path, doc.Content[0].Line, doc.Content[0].Column)
 }
 
-// similarSetting returns the hint for an unknown setting. It suggests no setting for a short name, because settings
-// are long words.
+// similarSetting returns the hint for an unknown setting.
 func similarSetting(name string, known []string) string {
-	if best := nearest(name, known); best != "" && len(name) > 5 {
-		return fmt.Sprintf("did you mean %q?", best)
+	if best := suggest.Nearest(name, known); best != "" {
+		return suggest.DidYouMean(best)
 	}
 	return "the settings are the flags of the commands, without the dashes in front"
 }

@@ -50,7 +50,7 @@ Exit codes: 0 all have completed; 1 all have ended, and one of them Failed or wa
   sluice wait ID -o json`,
 		Args: arguments(1, -1, "the id of an execution"),
 	}
-	cmd.Flags().Var(&duration{&timeout, time.Millisecond}, "timeout",
+	cmd.Flags().Var(&durationFlag{&timeout, time.Millisecond}, "timeout",
 		"wait for at most `DURATION`; the executions go on all the same (default: for ever)")
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -6,7 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/duration"
+
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
@@ -33,7 +34,7 @@ var errNoInstant = errors.New("no time")
 
 // readInstant reads a time, or a duration that is subtracted from now.
 func readInstant(s string, now time.Time) (time.Time, error) {
-	if d, err := definition.ParseDuration(s); err == nil {
+	if d, err := duration.Parse(s); err == nil {
 		return now.Add(-d), nil
 	}
 	s = strings.TrimSpace(s)

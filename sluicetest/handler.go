@@ -11,7 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
@@ -100,7 +101,7 @@ func Handle(t testing.TB, h tasks.Handler, c Call) Result {
 	mu.Lock()
 	defer mu.Unlock()
 	if r.Output, r.Err, r.Exit = out, err, attempt.Exit; err == nil && len(out) > 0 {
-		if err := definition.CheckJSON(out, tasks.MaxOutput); err != nil {
+		if err := jsonvalue.Check(out, tasks.MaxOutput); err != nil {
 			r.Output, r.Err = nil, tasks.WithKind(tasks.KindInvalidOutput, fmt.Errorf("output: %w", err))
 		}
 	}
@@ -126,10 +127,8 @@ func (c Call) attempt(t testing.TB) (*tasks.Attempt, map[string]any) {
 	if !c.Started.IsZero() {
 		a.FirstStarted = func(context.Context) (time.Time, error) { return c.Started, nil }
 	}
-	dec := json.NewDecoder(bytes.NewReader(a.With))
-	dec.UseNumber()
 	var with map[string]any
-	if err := dec.Decode(&with); err != nil {
+	if err := jsonvalue.NewDecoder(a.With).Decode(&with); err != nil {
 		t.Fatalf("With: %v", err)
 	}
 	return a, with

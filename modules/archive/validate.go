@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
@@ -260,7 +262,7 @@ func bounded(what string, j dbtype.JSON, most int) error {
 	if len(j) == 0 || string(j) == "null" {
 		return nil
 	}
-	if err := definition.CheckJSON(j, most); err != nil {
+	if err := jsonvalue.Check(j, most); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil

@@ -1,11 +1,11 @@
 package history
 
 import (
-	"bytes"
-	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
@@ -62,13 +62,12 @@ func (d *differences) document(field string, first, second dbtype.JSON) {
 }
 
 // meaning decodes a document, and keeps its numbers as written. It returns invalid JSON as text.
-func meaning(j dbtype.JSON) (v any) {
+func meaning(j dbtype.JSON) any {
 	if len(j) == 0 {
 		return nil
 	}
-	dec := json.NewDecoder(bytes.NewReader(j))
-	dec.UseNumber()
-	if err := dec.Decode(&v); err != nil {
+	v, err := jsonvalue.Decode(j)
+	if err != nil {
 		return string(j)
 	}
 	return v

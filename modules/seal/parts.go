@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
@@ -133,9 +135,7 @@ func ReadParts(text string) (*Parts, error) {
 
 func (p *Parts) read(i int, line string) error {
 	var words []any
-	dec := json.NewDecoder(strings.NewReader(line))
-	dec.UseNumber()
-	if err := dec.Decode(&words); err != nil {
+	if err := jsonvalue.NewDecoder([]byte(line)).Decode(&words); err != nil {
 		return err
 	}
 	word := func(i int) string { // a word of another type makes the comparison with Text fail

@@ -1,7 +1,6 @@
 package tasks
 
 import (
-	"bytes"
 	"encoding"
 	"encoding/json"
 	"errors"
@@ -10,6 +9,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+	"github.com/sluiceworks/sluice/platform/suggest"
 )
 
 // inputField is one key that a struct accepts.
@@ -97,7 +99,7 @@ func checkObject(t reflect.Type, path string, object map[string]any) FieldErrors
 func missing(fields []inputField, path string, object map[string]any, unknown FieldErrors) FieldErrors {
 	var wrong FieldErrors
 	for _, f := range fields {
-		meant := func(e *FieldError) bool { return e.Hint == didYouMean(f.name) }
+		meant := func(e *FieldError) bool { return e.Hint == suggest.DidYouMean(f.name) }
 		if f.required && object[f.name] == nil && !slices.ContainsFunc(unknown, meant) {
 			wrong = append(wrong, &FieldError{Field: join(path, f.name), Msg: "is missing", Hint: "it is required"})
 		}
@@ -116,7 +118,7 @@ func elemType(t reflect.Type, fields []inputField, path, key string) (reflect.Ty
 		}
 		names[i] = f.name
 	}
-	return nil, &FieldError{Field: join(path, key), Msg: "unknown key", Hint: suggest(key, names)}
+	return nil, &FieldError{Field: join(path, key), Msg: "unknown key", Hint: hintForKey(key, names)}
 }
 
 func join(path, key string) string {
@@ -202,8 +204,7 @@ func decodeStrict(fields map[string]any, in any) error {
 	if err != nil {
 		return err
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
+	dec := jsonvalue.NewDecoder(raw)
 	dec.DisallowUnknownFields()
 	return dec.Decode(in)
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // NewHandler returns a Handler that calls run with typed input and returns its typed output.
@@ -64,10 +66,8 @@ func decodeWith(with json.RawMessage, in any) error {
 	if len(with) == 0 {
 		with = json.RawMessage("{}")
 	}
-	dec := json.NewDecoder(bytes.NewReader(with))
-	dec.UseNumber()
 	var fields map[string]any
-	if err := dec.Decode(&fields); err != nil {
+	if err := jsonvalue.NewDecoder(with).Decode(&fields); err != nil {
 		return &FieldError{Msg: "with is not a JSON object: " + err.Error()}
 	}
 	return decodeFields(fields, in, checkKeys(reflect.TypeOf(in).Elem(), "", fields))

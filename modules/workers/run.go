@@ -8,10 +8,11 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/dbtype"
@@ -196,7 +197,7 @@ func deferredOutcome(out *pipelines.Outcome, d *tasks.DeferError) *pipelines.Out
 // succeededOutcome returns a success, or a failure if the databases cannot store the output.
 func succeededOutcome(out *pipelines.Outcome, output json.RawMessage) *pipelines.Outcome {
 	if len(output) > 0 {
-		if err := definition.CheckJSON(output, tasks.MaxOutput); err != nil {
+		if err := jsonvalue.Check(output, tasks.MaxOutput); err != nil {
 			return failedOutcome(out, tasks.KindInvalidOutput, fmt.Errorf("output: %w", err))
 		}
 	}

@@ -1,7 +1,6 @@
 package dbtype
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // Canonical returns the document in a form that does not depend on the database that stored it. It has no white
@@ -20,8 +21,7 @@ func (j JSON) Canonical() (JSON, error) {
 	if len(j) == 0 {
 		return nil, nil
 	}
-	dec := json.NewDecoder(bytes.NewReader(j))
-	dec.UseNumber()
+	dec := jsonvalue.NewDecoder(j)
 	var v any
 	if err := dec.Decode(&v); err != nil {
 		return nil, fmt.Errorf("read JSON: %w", err)

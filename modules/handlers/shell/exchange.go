@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -101,7 +102,7 @@ func document(raw []byte) (json.RawMessage, error) {
 	if len(value) == 0 {
 		return nil, nil
 	}
-	if err := definition.CheckJSON(raw, tasks.MaxOutput); err != nil {
+	if err := jsonvalue.Check(raw, tasks.MaxOutput); err != nil {
 		return nil, invalid("output: %w; it starts with %s", err, quoteStart(value))
 	}
 	return value, nil

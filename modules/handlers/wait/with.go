@@ -7,8 +7,9 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/sluiceworks/sluice/platform/duration"
+
 	"github.com/sluiceworks/sluice/modules/handlers/web"
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -23,7 +24,7 @@ func (s *span) UnmarshalJSON(raw []byte) error {
 	if err := json.Unmarshal(raw, &text); err != nil {
 		return fmt.Errorf("is %s, expected a duration such as 30s, 1h30m or 2d", raw)
 	}
-	d, err := definition.ParseDuration(text)
+	d, err := duration.Parse(text)
 	if err != nil {
 		return fmt.Errorf("%w: expected one such as 30s, 1h30m or 2d", err)
 	}

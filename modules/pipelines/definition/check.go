@@ -1,10 +1,13 @@
 package definition
 
 import (
-	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sluiceworks/sluice/platform/duration"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // MaxTasks is the maximum number of tasks of a pipeline.
@@ -44,7 +47,7 @@ func (d *Definition) check(r *decoder, c HandlerSource) {
 	d.checkFields(r)
 	d.Retention.check(r)
 	if d.Timeout < 0 {
-		r.add((*keyPath)(nil).key("timeout"), durationHint, "timeout is negative")
+		r.add((*keyPath)(nil).key("timeout"), duration.Hint, "timeout is negative")
 	}
 	tasksPlace := (*keyPath)(nil).key("tasks")
 	switch n := len(d.Tasks); {
@@ -95,33 +98,24 @@ func (f *InputField) check(r *decoder, at *keyPath) {
 	if f.Required {
 		r.add(at.key("default"), "drop one of them", "a required field needs no default")
 	}
-	if err := CheckJSON(f.Default, MaxInput); err != nil {
+	if err := jsonvalue.Check(f.Default, MaxInput); err != nil {
 		r.add(at.key("default"), "", "the default is not valid JSON: %v", err)
 		return
 	}
-	v, err := decodeExact(f.Default)
+	v, err := jsonvalue.Decode(f.Default)
 	if err != nil {
 		r.add(at.key("default"), "", "the default is not valid JSON: %v", err)
 		return
 	}
 	if hint, ok := matches(f.Type, v); !ok {
-		r.add(at.key("default"), hint, "the default is %s, and the field's type is %s", kindOf(v), f.Type)
+		r.add(at.key("default"), hint, "the default is %s, and the field's type is %s", jsonvalue.Kind(v), f.Type)
 		return
 	}
 	if wrong := f.violated(v); wrong != "" {
 		r.add(at.key("default"), "", "the default: %s", wrong)
 		return
 	}
-	f.Default = mustEncode(v)
-}
-
-// mustEncode is encode for values read by decodeExact, which JSON can always represent.
-func mustEncode(v any) json.RawMessage {
-	b, err := encode(v)
-	if err != nil {
-		panic(err)
-	}
-	return b
+	f.Default = jsonvalue.MustEncode(v)
 }
 
 // checkText reports a string that a database or a shell cannot store: invalid UTF-8 and NUL bytes.
@@ -134,3 +128,14 @@ func checkText(r *decoder, at *keyPath, what, s string) {
 }
 
 func clean(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+// names converts the values of a closed set to strings.
+func names[S ~string](values []S) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
+}
+
+func known[S ~string](v S, values []S) bool { return slices.Contains(values, v) }

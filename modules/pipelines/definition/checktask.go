@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluiceworks/sluice/platform/duration"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -62,7 +65,7 @@ func (t *Task) check(r *decoder, i int, c HandlerSource) {
 			t.TriggerRule)
 	}
 	if t.Timeout < 0 {
-		r.add(taskPath(i).key("timeout"), durationHint, "timeout is negative")
+		r.add(taskPath(i).key("timeout"), duration.Hint, "timeout is negative")
 	}
 	checkRetry(r, taskPath(i).key("retry"), t.Retry)
 	if !tasks.ValidQueue(t.Queue) {
@@ -132,21 +135,21 @@ func (t *Task) canonicalWith(r *decoder, at *keyPath) (map[string]any, bool) {
 	if t.With == nil {
 		return map[string]any{}, true
 	}
-	if err := CheckJSON(t.With, MaxInput); err != nil {
+	if err := jsonvalue.Check(t.With, MaxInput); err != nil {
 		r.add(at, "", "with is not valid JSON: %v", err)
 		return nil, false
 	}
-	v, err := decodeExact(t.With)
+	v, err := jsonvalue.Decode(t.With)
 	if err != nil {
 		r.add(at, "", "with is not valid JSON: %v", err)
 		return nil, false
 	}
 	with, ok := v.(map[string]any)
 	if !ok {
-		r.add(at, "", "with is %s, and must be an object", kindOf(v))
+		r.add(at, "", "with is %s, and must be an object", jsonvalue.Kind(v))
 		return nil, false
 	}
-	t.With = mustEncode(with)
+	t.With = jsonvalue.MustEncode(with)
 	return with, true
 }
 
@@ -199,7 +202,7 @@ func checkRetry(r *decoder, at *keyPath, p tasks.RetryPolicy) {
 	}
 	checkDelay := func(name string, d time.Duration) {
 		if d < 0 {
-			r.add(at.key(name), durationHint, "%s is negative", name)
+			r.add(at.key(name), duration.Hint, "%s is negative", name)
 		}
 	}
 	checkDelay("delay", p.Delay)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -168,11 +170,11 @@ func (c *Command) posix() bool {
 // expressions have.
 func (c *taskCompiler) arguments(t *Task, script string) {
 	fixed := shellArguments{script, t.Command}
-	c.out.fixed.With = mustEncode(fixed)
+	c.out.fixed.With = jsonvalue.MustEncode(fixed)
 	if !hasExpressions(t.WorkingDirectory) && !slices.ContainsFunc(t.EnvFile, hasExpressions) {
 		return
 	}
-	v, err := decodeExact(c.out.fixed.With)
+	v, err := jsonvalue.Decode(c.out.fixed.With)
 	if err != nil {
 		c.report.add(c.path().key("run"), "", "run: %v", err)
 		return
@@ -195,7 +197,7 @@ func (c *taskCompiler) arguments(t *Task, script string) {
 	if dynamic {
 		c.out.with = with
 	} else {
-		c.out.fixed.With = mustEncode(with)
+		c.out.fixed.With = jsonvalue.MustEncode(with)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 var errDeep = fmt.Errorf("%w: lists and objects are nested deeper than %d", errBudget, maxValueDepth)
@@ -76,7 +78,7 @@ func (m *meter) compare(a, b any) (int, error) {
 	case isNumber(a) && isNumber(b):
 		return compareNumbers(a, b), m.step(1)
 	}
-	return 0, fmt.Errorf("invalid operation: %s cannot be compared with %s", kindOf(a), kindOf(b))
+	return 0, fmt.Errorf("invalid operation: %s cannot be compared with %s", jsonvalue.Kind(a), jsonvalue.Kind(b))
 }
 
 // ordered evaluates the operators < <= > and >=. A comparison with null is false.
@@ -116,7 +118,7 @@ func (m *meter) in(a, b any) (any, error) {
 		_, found := b[k]
 		return found, nil
 	}
-	return nil, fmt.Errorf("in takes a list or an object, not %s", kindOf(b))
+	return nil, fmt.Errorf("in takes a list or an object, not %s", jsonvalue.Kind(b))
 }
 
 // documentKey is the key of a list or an object, and exactKey that of a number that is neither an int nor a float64.
@@ -190,7 +192,7 @@ func (e *encoder) number(v any) error {
 		e.b = strconv.AppendInt(e.b, int64(i), 10)
 		return nil
 	}
-	b, err := encode(v)
+	b, err := jsonvalue.Encode(v)
 	e.b = append(e.b, b...)
 	return err
 }
@@ -204,7 +206,7 @@ func (e *encoder) string(s string) error {
 			if err := e.m.text(6 * len(s)); err != nil {
 				return err
 			}
-			b, err := encode(s)
+			b, err := jsonvalue.Encode(s)
 			e.b = append(e.b, b...)
 			return err
 		}

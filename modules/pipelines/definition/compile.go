@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/shellquote"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // compiled is the result of compiling a task's expressions.
@@ -126,7 +129,7 @@ func (c *taskCompiler) with(t *Task) {
 	if !hasExpressions(string(raw)) {
 		return
 	}
-	v, err := decodeExact(raw)
+	v, err := jsonvalue.Decode(raw)
 	if err != nil {
 		c.report.add(c.path().key("with"), "", "with is not valid JSON: %v", err)
 		return
@@ -135,7 +138,7 @@ func (c *taskCompiler) with(t *Task) {
 		markURL(t.Uses, v)
 		c.out.with = v
 	} else {
-		c.out.fixed.With = mustEncode(v)
+		c.out.fixed.With = jsonvalue.MustEncode(v)
 	}
 }
 
@@ -217,24 +220,25 @@ func (c *taskCompiler) run(t *Task) string {
 		return ""
 	}
 	var text strings.Builder
-	sh := newShellReader()
+	sh := shellquote.NewReader()
 	count, offsets := 0, map[string]int{}
 	for i, p := range parts {
 		if !p.expression {
-			sh.read(p.literal, i == len(parts)-1)
+			sh.Read(p.literal, i == len(parts)-1)
 			text.WriteString(p.literal)
 			continue
 		}
-		way, wrong := sh.expression()
+		position, refusal := sh.Expression()
 		if !t.posix() {
-			wrong = &textError{msg: "${{ }} is not evaluated in a script for " + t.Shell, hint: otherLanguage}
+			refusal = &shellquote.Refusal{
+				Message: "${{ }} is not evaluated in a script for " + t.Shell, Hint: otherLanguage,
+			}
 		}
-		if wrong != nil {
-			wrong.offset = p.offset
-			c.wrong(c.path().key("run"), wrong)
+		if refusal != nil {
+			c.report.addIn(c.path().key("run"), p.offset, refusal.Hint, "%s", refusal.Message)
 			continue
 		}
-		if way == inComment {
+		if position == shellquote.InComment {
 			text.WriteString(strings.ReplaceAll(p.source, "\n", " "))
 			continue
 		}
@@ -244,7 +248,7 @@ func (c *taskCompiler) run(t *Task) string {
 		if e := c.expression(c.path().key("run"), p); e != nil {
 			c.out.env[name] = &template{parts: []templatePart{{expression: e, source: p.source}}}
 		}
-		text.WriteString(way.parameter(name))
+		text.WriteString(position.Parameter(name))
 	}
 	c.warnReparsed(text.String(), offsets)
 	return text.String()
@@ -253,15 +257,12 @@ func (c *taskCompiler) run(t *Task) string {
 // warnReparsed warns about expressions whose values a shell or another program parses as code. offsets maps the
 // parameters' names to the expressions' offsets.
 func (c *taskCompiler) warnReparsed(script string, offsets map[string]int) {
-	if c.report.root == nil || !mayReparse(script) { // a definition built in Go has no text to warn about
+	if c.report.root == nil { // a definition built in Go has no text to warn about
 		return
 	}
-	search := reparsed{
-		known: func(name string) bool { _, ok := offsets[name]; return ok },
-		found: func(name, program, hint string) {
-			c.report.warnIn(c.path().key("run"), offsets[name], hint,
-				"the value of this ${{ }} becomes part of a text that %s parses as code", program)
-		},
-	}
-	search.search(script)
+	known := func(name string) bool { _, ok := offsets[name]; return ok }
+	shellquote.Reparsed(script, known, func(name, program, hint string) {
+		c.report.warnIn(c.path().key("run"), offsets[name], hint,
+			"the value of this ${{ }} becomes part of a text that %s parses as code", program)
+	})
 }

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -29,7 +31,7 @@ func (r *decoder) choices(n *yaml.Node, at *keyPath) []json.RawMessage {
 			r.addAt(c, at.at(i), "", "a choice is a text, a number, true or false, and this is %s", describe(c))
 			return nil
 		}
-		out[i] = mustEncode(r.value(c, at.at(i)))
+		out[i] = jsonvalue.MustEncode(r.value(c, at.at(i)))
 	}
 	return out
 }
@@ -48,13 +50,13 @@ func (r *decoder) number(n *yaml.Node, at *keyPath, what string) json.Number {
 // checkConstraints checks a field's constraints other than its type, and compiles the pattern.
 func (f *InputField) checkConstraints(r *decoder, at *keyPath) {
 	for i, c := range f.Choices {
-		v, err := decodeExact(c)
-		if err != nil || CheckJSON(c, MaxInput) != nil {
+		v, err := jsonvalue.Decode(c)
+		if err != nil || jsonvalue.Check(c, MaxInput) != nil {
 			r.add(at.key("choices").at(i), "", "a choice is not valid JSON")
 			return
 		}
 		if hint, ok := matches(f.Type, v); !ok {
-			r.add(at.key("choices").at(i), hint, "the choice %.100s is %s, and the field's type is %s", c, kindOf(v),
+			r.add(at.key("choices").at(i), hint, "the choice %.100s is %s, and the field's type is %s", c, jsonvalue.Kind(v),
 				f.Type)
 		}
 	}
@@ -122,7 +124,7 @@ func (f *InputField) violated(v any) string {
 }
 
 func (f *InputField) isChoice(v any) bool {
-	given := mustEncode(v)
+	given := jsonvalue.MustEncode(v)
 	for _, c := range f.Choices {
 		if bytes.Equal(c, given) {
 			return true
@@ -136,9 +138,9 @@ func (f *InputField) isChoice(v any) bool {
 	return false
 }
 
-// exactNumber returns the exact value of a number within the range that CheckJSON allows, or nil.
+// exactNumber returns the exact value of a number within the range that jsonvalue.Check allows, or nil.
 func exactNumber(n json.Number) *big.Rat {
-	if n == "" || !json.Valid([]byte(n)) || !storableNumber(string(n)) {
+	if n == "" || !json.Valid([]byte(n)) || !jsonvalue.Storable(string(n)) {
 		return nil
 	}
 	v, ok := new(big.Rat).SetString(string(n))
@@ -148,7 +150,7 @@ func exactNumber(n json.Number) *big.Rat {
 	return v
 }
 
-func shown(v any) string { return cut(string(mustEncode(v))) }
+func shown(v any) string { return cut(string(jsonvalue.MustEncode(v))) }
 
 // cut shortens a value for a message.
 func cut(s string) string {

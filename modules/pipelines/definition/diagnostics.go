@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluiceworks/sluice/platform/suggest"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -153,10 +155,10 @@ func (r *decoder) isSuppressed(at *keyPath) bool {
 	return false
 }
 
-// suggest calls the package's suggest for the first maxHints names, and returns the empty string after that.
+// suggest returns suggest.Hint for the first maxHints names, and the empty string after that.
 func (r *decoder) suggest(name string, known []string) string {
 	if r.hints++; r.hints > maxHints {
 		return ""
 	}
-	return suggest(name, known)
+	return suggest.Hint(name, known)
 }

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
@@ -18,7 +20,7 @@ func (d *Definition) Encode() (doc []byte, version string, err error) {
 	if d.index == nil {
 		return nil, "", errors.New("encode definition: it has not been checked")
 	}
-	doc, err = encode(d)
+	doc, err = jsonvalue.Encode(d)
 	if err != nil {
 		return nil, "", fmt.Errorf("encode definition: %w", err)
 	}
@@ -65,11 +67,11 @@ func formerVersion(doc []byte) string {
 		raw = append(raw, &d.Input[i].Default)
 	}
 	for _, r := range raw {
-		if v, err := decodeExact(*r); err == nil {
-			*r = mustEncode(v) // a database may have reordered its keys
+		if v, err := jsonvalue.Decode(*r); err == nil {
+			*r = jsonvalue.MustEncode(v) // a database may have reordered its keys
 		}
 	}
-	return version(mustEncode(d))
+	return version(jsonvalue.MustEncode(d))
 }
 
 // Decode parses a document written by Encode. It needs no catalog, because a run keeps the definition that it started

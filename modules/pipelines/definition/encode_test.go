@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
@@ -96,7 +98,7 @@ func TestEncodeDecodeRoundTrip(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if definition.CheckJSON(raw, 1<<20) == nil {
+				if jsonvalue.Check(raw, 1<<20) == nil {
 					task.Run, task.Uses, task.With = "", "echo", raw
 				}
 			}

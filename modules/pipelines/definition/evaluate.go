@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/expr-lang/expr/ast"
 )
 
@@ -147,7 +149,7 @@ func (v *evaluator) evalObject(n *ast.MapNode) (any, error) {
 		}
 		name, ok := k.(string)
 		if !ok {
-			return nil, fmt.Errorf("the key of an object must be a string, not %s", kindOf(k))
+			return nil, fmt.Errorf("the key of an object must be a string, not %s", jsonvalue.Kind(k))
 		}
 		if out[name], err = v.eval(pair.Value); err != nil {
 			return nil, err
@@ -190,7 +192,7 @@ func (v *evaluator) boolean(n ast.Node, what string) (bool, error) {
 	}
 	b, ok := r.(bool)
 	if !ok {
-		return false, fmt.Errorf("%s must be true or false, not %s", what, kindOf(r))
+		return false, fmt.Errorf("%s must be true or false, not %s", what, jsonvalue.Kind(r))
 	}
 	return b, nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/expr-lang/expr/ast"
 )
 
@@ -51,7 +53,7 @@ func (v *evaluator) at(base, key any) (r any, found bool, err error) {
 	case map[string]any:
 		k, ok := key.(string)
 		if !ok {
-			return nil, false, fmt.Errorf("the key of an object is a string, not %s", kindOf(key))
+			return nil, false, fmt.Errorf("the key of an object is a string, not %s", jsonvalue.Kind(key))
 		}
 		r, found = b[k]
 		return r, found, nil
@@ -72,7 +74,7 @@ func (v *evaluator) at(base, key any) (r any, found bool, err error) {
 		}
 		return characters(b, i, i+1), true, nil
 	}
-	return nil, false, fmt.Errorf("cannot read a key of a value that is not an object: it is %s", kindOf(base))
+	return nil, false, fmt.Errorf("cannot read a key of a value that is not an object: it is %s", jsonvalue.Kind(base))
 }
 
 func elementIndex(key any, length int) (int, error) {
@@ -140,7 +142,7 @@ func (v *evaluator) slice(n *ast.SliceNode) (any, error) {
 	case string:
 		return characters(b, from, to), nil
 	}
-	return nil, fmt.Errorf("a part can be taken of a list or a string, not of %s", kindOf(base))
+	return nil, fmt.Errorf("a part can be taken of a list or a string, not of %s", jsonvalue.Kind(base))
 }
 
 // describe returns a name, for messages, of what a node reads.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -40,9 +42,9 @@ func (r *decoder) expand(root *yaml.Node) *yaml.Node {
 	switch {
 	case len(r.list) > 0:
 		return nil
-	case m.height > maxDepth:
+	case m.height > jsonvalue.MaxDepth:
 		r.append(root.Line, root.Column, nil, "", "with its aliases written out, this is nested deeper than "+
-			strconv.Itoa(maxDepth))
+			strconv.Itoa(jsonvalue.MaxDepth))
 		return nil
 	case m.size > maxExpanded:
 		r.append(root.Line, root.Column, nil, "use fewer or smaller aliases", expandsTo(m.size))

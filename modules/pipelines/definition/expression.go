@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluiceworks/sluice/platform/suggest"
+
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/checker"
 	"github.com/expr-lang/expr/checker/nature"
@@ -238,10 +240,10 @@ func (s *scope) nameHint(name string) string {
 	case s.needs[name]:
 		return "did you mean needs" + selector(name) + "?"
 	}
-	if best := nearest(name, slices.Sorted(maps.Keys(functions))); best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
+	if best := suggest.Nearest(name, slices.Sorted(maps.Keys(functions))); best != "" {
+		return suggest.DidYouMean(best)
 	}
-	return suggest(name, []string{"input", "needs", "run", "true", "false", "nil"})
+	return suggest.Hint(name, []string{"input", "needs", "run", "true", "false", "nil"})
 }
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/conf"
@@ -116,7 +118,7 @@ func (f *Function) arguments(n int) string {
 func argument[T any](args []any, i int, what string) (T, error) {
 	v, ok := args[i].(T)
 	if !ok {
-		return v, wrongArgument("it takes %s, not %s", what, kindOf(args[i]))
+		return v, wrongArgument("it takes %s, not %s", what, jsonvalue.Kind(args[i]))
 	}
 	return v, nil
 }

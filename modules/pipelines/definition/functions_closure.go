@@ -2,6 +2,8 @@ package definition
 
 import (
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // closureFunctions evaluate an expression for each element of a list. In it, # is the element and #index its index
@@ -32,7 +34,7 @@ func (v *evaluator) elements(args []ast.Node) ([]any, error) {
 	}
 	list, ok := r.([]any)
 	if !ok {
-		return nil, wrongArgument("it takes a list, not %s", kindOf(r))
+		return nil, wrongArgument("it takes a list, not %s", jsonvalue.Kind(r))
 	}
 	return list, nil
 }
@@ -86,7 +88,7 @@ func (v *evaluator) holds(list []any, args []ast.Node, stop ...bool) (n int, err
 	err = v.each(list, args, false, func(_ int, r any) (bool, error) {
 		yes, ok := r.(bool)
 		if !ok {
-			return false, wrongArgument("the condition must be true or false, not %s", kindOf(r))
+			return false, wrongArgument("the condition must be true or false, not %s", jsonvalue.Kind(r))
 		}
 		if yes {
 			n++
@@ -127,7 +129,7 @@ func filter(v *evaluator, args []ast.Node) (any, error) {
 	err = v.each(list, args, false, func(i int, r any) (bool, error) {
 		yes, ok := r.(bool)
 		if !ok {
-			return false, wrongArgument("the condition must be true or false, not %s", kindOf(r))
+			return false, wrongArgument("the condition must be true or false, not %s", jsonvalue.Kind(r))
 		}
 		if yes {
 			out = append(out, list[i])
@@ -168,7 +170,7 @@ func find(backwards bool, result func(i int, v any) any, none any) func(*evaluat
 		err = v.each(list, args, backwards, func(i int, r any) (bool, error) {
 			yes, ok := r.(bool)
 			if !ok {
-				return false, wrongArgument("the condition must be true or false, not %s", kindOf(r))
+				return false, wrongArgument("the condition must be true or false, not %s", jsonvalue.Kind(r))
 			}
 			if yes {
 				found = result(i, list[i])

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 var listFunctions = []Function{
@@ -49,7 +51,7 @@ func (m *meter) length(v any) (int, error) {
 	case map[string]any:
 		return len(v), nil
 	}
-	return 0, wrongArgument("a list, an object or a string is needed, not %s", kindOf(v))
+	return 0, wrongArgument("a list, an object or a string is needed, not %s", jsonvalue.Kind(v))
 }
 
 func elementOf(args []any, index func(n int) int) (any, error) {
@@ -264,7 +266,7 @@ func fromPairs(m *meter, args []any) (any, error) {
 		}
 		k, ok := pair[0].(string)
 		if !ok {
-			return nil, wrongArgument("the key of element %d is %s, not a string", i, kindOf(pair[0]))
+			return nil, wrongArgument("the key of element %d is %s, not a string", i, jsonvalue.Kind(pair[0]))
 		}
 		out[k] = pair[1]
 	}

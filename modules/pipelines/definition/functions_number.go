@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 var numberFunctions = []Function{
@@ -94,7 +96,7 @@ func numbers(m *meter, args []any, depth int) ([]any, error) {
 		list, ok := a.([]any)
 		if !ok {
 			if !isNumber(a) {
-				return nil, wrongArgument("it takes numbers, not %s", kindOf(a))
+				return nil, wrongArgument("it takes numbers, not %s", jsonvalue.Kind(a))
 			}
 			out = append(out, a)
 			continue

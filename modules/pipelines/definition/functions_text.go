@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 var textFunctions = []Function{
@@ -265,7 +267,7 @@ func urlencode(m *meter, args []any) (any, error) {
 	switch args[0].(type) {
 	case string, bool, int, float64, json.Number:
 	default:
-		return nil, wrongArgument("it takes a string, a number or a boolean, not %s", kindOf(args[0]))
+		return nil, wrongArgument("it takes a string, a number or a boolean, not %s", jsonvalue.Kind(args[0]))
 	}
 	s, err := m.render(args[0])
 	if err == nil {
@@ -286,7 +288,7 @@ func fromJSON(m *meter, args []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := CheckJSON([]byte(s), math.MaxInt); err != nil {
+	if err := jsonvalue.Check([]byte(s), math.MaxInt); err != nil {
 		return nil, wrongArgument("%v", err)
 	}
 	return m.decode([]byte(s))

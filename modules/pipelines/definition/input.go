@@ -7,7 +7,12 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
+
+// MaxInput is the maximum size of a run's input in bytes.
+const MaxInput = 1 << 20
 
 // The types of input fields.
 const (
@@ -30,22 +35,22 @@ func (d *Definition) CheckInput(raw json.RawMessage) (json.RawMessage, error) {
 	if len(raw) == 0 {
 		raw = json.RawMessage("{}")
 	}
-	if err := CheckJSON(raw, MaxInput); err != nil {
+	if err := jsonvalue.Check(raw, MaxInput); err != nil {
 		return nil, fmt.Errorf("input: %w", err)
 	}
-	if err := CheckUnique(raw); err != nil {
+	if err := jsonvalue.CheckUnique(raw); err != nil {
 		return nil, fmt.Errorf("input: %w", err)
 	}
-	v, err := decodeExact(raw)
+	v, err := jsonvalue.Decode(raw)
 	if err != nil {
 		return nil, fmt.Errorf("input: %w", err)
 	}
 	given, ok := v.(map[string]any)
 	if !ok {
-		return nil, Diagnostics{{Path: "input", Message: "it is " + kindOf(v) + ", and must be an object"}}
+		return nil, Diagnostics{{Path: "input", Message: "it is " + jsonvalue.Kind(v) + ", and must be an object"}}
 	}
 	if len(d.Input) == 0 {
-		return encode(given)
+		return jsonvalue.Encode(given)
 	}
 	r := &decoder{}
 	checked := d.checkGiven(r, given)
@@ -67,7 +72,7 @@ func (d *Definition) checkGiven(r *decoder, given map[string]any) json.RawMessag
 		if out.Len() > 0 {
 			out.WriteByte(',')
 		}
-		out.Write(mustEncode(name))
+		out.Write(jsonvalue.MustEncode(name))
 		out.WriteByte(':')
 		out.Write(value)
 	}
@@ -83,11 +88,11 @@ func (d *Definition) checkGiven(r *decoder, given map[string]any) json.RawMessag
 		switch {
 		case present:
 			if hint, ok := matches(f.Type, v); !ok {
-				r.add(top.key(f.Name), hint, "it is %s, and must be of type %s", kindOf(v), f.Type)
+				r.add(top.key(f.Name), hint, "it is %s, and must be of type %s", jsonvalue.Kind(v), f.Type)
 			} else if wrong := f.violated(v); wrong != "" {
 				r.add(top.key(f.Name), f.Description, "%s", wrong)
 			} else {
-				write(f.Name, mustEncode(v))
+				write(f.Name, jsonvalue.MustEncode(v))
 			}
 		case f.Required:
 			r.add(top.key(f.Name), f.Description, "it is required and missing")
@@ -127,10 +132,10 @@ func matches(typ string, v any) (hint string, ok bool) {
 
 // unquoted returns a hint for a text that would be of the type without its quotes.
 func unquoted(typ, text string) string {
-	if typ == TypeString || typ == TypeAny || len(text) > maxExponent || !json.Valid([]byte(text)) {
+	if typ == TypeString || typ == TypeAny || len(text) > jsonvalue.MaxDigits || !json.Valid([]byte(text)) {
 		return ""
 	}
-	v, err := decodeExact([]byte(text))
+	v, err := jsonvalue.Decode([]byte(text))
 	if _, isText := v.(string); err != nil || isText {
 		return ""
 	}

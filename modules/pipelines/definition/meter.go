@@ -7,6 +7,8 @@ import (
 	"math/bits"
 	"runtime"
 	"sync/atomic"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // Limits of one evaluation. A step is the evaluation of one operator, name, literal or function, or native work that
@@ -19,7 +21,7 @@ const (
 	conditionMemory = 48 << 20
 	planSteps       = 8_000_000 // for all conditions decided in one step of a run
 
-	maxValueDepth = maxDepth // levels of nested lists and objects
+	maxValueDepth = jsonvalue.MaxDepth // levels of nested lists and objects
 )
 
 // errBudget is the error of an evaluation that exceeds a limit.

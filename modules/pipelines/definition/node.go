@@ -9,6 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluiceworks/sluice/platform/duration"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+	"github.com/sluiceworks/sluice/platform/suggest"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -51,7 +55,7 @@ func (r *decoder) mapping(n *yaml.Node, at *keyPath, what string, allowed []stri
 func (r *decoder) unknownKey(key *yaml.Node, at *keyPath, what string, allowed []string, seen map[string]bool) {
 	hint := r.suggest(key.Value, allowed)
 	r.addAt(key, at.key(key.Value), hint, "%s has no key %q", what, key.Value)
-	if meant := nearest(key.Value, allowed); meant != "" && !seen[meant] {
+	if meant := suggest.Nearest(key.Value, allowed); meant != "" && !seen[meant] {
 		r.suppress(at.key(meant))
 	}
 }
@@ -110,16 +114,16 @@ func (r *decoder) integer(n *yaml.Node, at *keyPath, what, hint string, lowest, 
 // duration reads a duration greater than 0. It returns fallback after reporting a mistake.
 func (r *decoder) duration(n *yaml.Node, at *keyPath, what string, fallback time.Duration) time.Duration {
 	if n.Kind != yaml.ScalarNode {
-		r.addAt(n, at, durationHint, "%s must be a duration, and is %s", what, describe(n))
+		r.addAt(n, at, duration.Hint, "%s must be a duration, and is %s", what, describe(n))
 		return fallback
 	}
-	d, err := ParseDuration(n.Value)
+	d, err := duration.Parse(n.Value)
 	switch {
 	case err != nil:
-		r.addAt(n, at, durationHint, "%s: %v", what, err)
+		r.addAt(n, at, duration.Hint, "%s: %v", what, err)
 		return fallback
 	case d <= 0:
-		r.addAt(n, at, durationHint, "%s must be more than 0", what)
+		r.addAt(n, at, duration.Hint, "%s must be more than 0", what)
 		return fallback
 	}
 	return d
@@ -179,7 +183,7 @@ func (r *decoder) value(n *yaml.Node, at *keyPath) any {
 // converted.
 func jsonNumber(s string) (json.Number, bool) {
 	if json.Valid([]byte(s)) {
-		return json.Number(s), storableNumber(s)
+		return json.Number(s), jsonvalue.Storable(s)
 	}
 	plain := strings.TrimPrefix(strings.ReplaceAll(s, "_", ""), "+")
 	if i, ok := new(big.Int).SetString(plain, 0); ok {

@@ -8,6 +8,9 @@ import (
 	"math/big"
 	"math/bits"
 	"strconv"
+	"strings"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // A number is an int, a float64, or a json.Number that keeps the digits of a document. Whole numbers are exact. A
@@ -49,7 +52,7 @@ func operand(v any) (any, error) {
 	case json.Number:
 		return nil, fmt.Errorf("%.40s has more digits than can be calculated with: %w", string(c), errRange)
 	}
-	return nil, fmt.Errorf("a number is needed, not %s", kindOf(v))
+	return nil, fmt.Errorf("a number is needed, not %s", jsonvalue.Kind(v))
 }
 
 // float converts a number to a float64. It fails for a whole number that would be rounded.
@@ -64,7 +67,7 @@ func float(v any) (float64, error) {
 		}
 		return f, nil
 	}
-	return 0, fmt.Errorf("a number is needed, not %s", kindOf(v))
+	return 0, fmt.Errorf("a number is needed, not %s", jsonvalue.Kind(v))
 }
 
 // calculate applies + - * / % ** to two numbers.
@@ -261,7 +264,7 @@ func rational(v any) *big.Rat {
 	case float64:
 		r.SetFloat64(v)
 	case json.Number:
-		if storableNumber(string(v)) {
+		if jsonvalue.Storable(string(v)) {
 			r.SetString(string(v))
 		}
 	}
@@ -281,7 +284,7 @@ func whole(v any) (int, error) {
 	case json.Number:
 		return 0, fmt.Errorf("%.40s is out of range: %w", string(n), errRange)
 	}
-	return 0, fmt.Errorf("a whole number is needed, not %s", kindOf(v))
+	return 0, fmt.Errorf("a whole number is needed, not %s", jsonvalue.Kind(v))
 }
 
 func truncate(f float64) (int, error) {
@@ -289,4 +292,10 @@ func truncate(f float64) (int, error) {
 		return 0, fmt.Errorf("%v is out of range: %w", f, errRange)
 	}
 	return int(f), nil
+}
+
+// significant returns a number's digits without sign, point, exponent, and leading and trailing zeros.
+func significant(s string) string {
+	digits, _, _ := strings.Cut(strings.ToLower(s), "e")
+	return strings.Trim(strings.Replace(strings.TrimPrefix(digits, "-"), ".", "", 1), "0")
 }

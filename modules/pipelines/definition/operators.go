@@ -7,6 +7,8 @@ import (
 	"regexp/syntax"
 	"strings"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/expr-lang/expr/ast"
 )
 
@@ -36,7 +38,7 @@ func (v *evaluator) binary(n *ast.BinaryNode) (any, error) {
 	}
 	r, err := v.apply(n, left, right)
 	if err != nil && !errors.Is(err, errBudget) && isArithmetic(n.Operator) && !(isNumber(left) && isNumber(right)) {
-		return nil, fmt.Errorf("invalid operation: %s %s %s", kindOf(left), n.Operator, kindOf(right))
+		return nil, fmt.Errorf("invalid operation: %s %s %s", jsonvalue.Kind(left), n.Operator, jsonvalue.Kind(right))
 	}
 	return r, err
 }
@@ -103,7 +105,7 @@ func (v *evaluator) texts(n *ast.BinaryNode, a, b any) (any, error) {
 	x, ok := a.(string)
 	y, also := b.(string)
 	if !ok || !also {
-		return nil, fmt.Errorf("invalid operation: %s takes strings, not %s and %s", n.Operator, kindOf(a), kindOf(b))
+		return nil, fmt.Errorf("invalid operation: %s takes strings, not %s and %s", n.Operator, jsonvalue.Kind(a), jsonvalue.Kind(b))
 	}
 	if err := v.scan(len(x) + len(y)); err != nil {
 		return nil, err

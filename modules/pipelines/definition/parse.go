@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -42,7 +44,7 @@ func (r *decoder) document() *yaml.Node {
 			strconv.Itoa(MaxFile))
 		return nil
 	}
-	if at := invalidUTF8(r.source); at >= 0 {
+	if at := jsonvalue.InvalidUTF8(r.source); at >= 0 {
 		line, column := r.lineColumn(at)
 		r.append(line, column, nil, "save the file as UTF-8", "the file is not valid UTF-8")
 		return nil
@@ -90,8 +92,8 @@ func (r *decoder) lineColumn(offset int) (line, column int) {
 // NUL bytes, and nesting that is too deep.
 func (r *decoder) rejectUnsupported(n *yaml.Node, depth int) {
 	switch {
-	case depth > maxDepth:
-		r.append(n.Line, n.Column, nil, "", "this is nested deeper than "+strconv.Itoa(maxDepth))
+	case depth > jsonvalue.MaxDepth:
+		r.append(n.Line, n.Column, nil, "", "this is nested deeper than "+strconv.Itoa(jsonvalue.MaxDepth))
 		return
 	case n.Style&yaml.TaggedStyle != 0:
 		r.append(n.Line, n.Column, nil, "put a text that begins with ! into quotes", "tags ("+n.Tag+

@@ -138,29 +138,6 @@ defaults: {retry: {max_attempts: 4, delay: 2s, max_delay: 1m, jitter: 0, permane
 	}
 }
 
-func TestParseDuration(t *testing.T) {
-	good := map[string]time.Duration{
-		"90d": 90 * 24 * time.Hour, "1h30m": 90 * time.Minute, "2w": 14 * 24 * time.Hour, "1w2d3h": 219 * time.Hour,
-		"1.5s": 1500 * time.Millisecond,
-		".5h":  30 * time.Minute, "10ms": 10 * time.Millisecond, "3us": 3 * time.Microsecond,
-		"3µs": 3 * time.Microsecond, "7ns": 7, "0": 0, "0s": 0,
-		"9223372036s": 9223372036 * time.Second,
-	}
-	for s, want := range good {
-		if got, err := definition.ParseDuration(s); err != nil || got != want {
-			t.Errorf("%q: %v %v, want %v", s, got, err, want)
-		}
-	}
-	for _, s := range []string{
-		"", "5", "5 m", "m", "-1s", "+1s", "1y", "1h ", "99999999w", "9223372037s", "1e3s",
-		"1..5s", "9999999999999999999999ns", "292y", ".",
-	} {
-		if got, err := definition.ParseDuration(s); err == nil {
-			t.Errorf("%q was taken for %v", s, got)
-		}
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil {

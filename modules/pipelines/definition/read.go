@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -103,7 +105,7 @@ func (r *decoder) field(p pair, at *keyPath) InputField {
 		case "description":
 			f.Description = r.text(q.value, at, "description")
 		case "default":
-			f.Default = mustEncode(r.value(q.value, at))
+			f.Default = jsonvalue.MustEncode(r.value(q.value, at))
 		case "choices":
 			f.Choices = r.choices(q.value, at)
 		case "min":
@@ -208,7 +210,7 @@ func (r *decoder) with(n *yaml.Node, at *keyPath) []byte {
 		r.addAt(n, at, "", "with must be a mapping, and is %s", describe(n))
 		return nil
 	}
-	return mustEncode(r.value(n, at))
+	return jsonvalue.MustEncode(r.value(n, at))
 }
 
 // texts reads a list of texts or a single text.

@@ -2,7 +2,6 @@ package definition_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -37,64 +36,15 @@ func warned(t *testing.T, shell, script string) []string {
 
 func TestWarningsOfTextThatIsParsedAgain(t *testing.T) {
 	const x, y = "${{ input.x }}", "${{ input.y }}"
-	for script, want := range map[string]string{
-		`eval "echo ` + x + `"`:                             "eval",
-		`eval echo ` + x:                                    "eval",
-		`if true; then command eval "` + x + `"; fi`:        "eval",
-		`v=$(eval "` + x + `")`:                             "eval",
-		`trap "rm ` + x + `" EXIT`:                          "trap",
-		`sh -c "echo ` + x + `"`:                            "sh",
-		`/bin/sh -ec "echo ` + x + `"`:                      "sh",
-		`bash -eo pipefail -c "` + x + `"`:                  "bash",
-		`bash --norc -c ` + x:                               "bash",
-		`ls | xargs -n 1 sh -c "echo ` + x + `"`:            "sh",
-		`sudo -u me env A=1 sh -c "echo ` + x + `"`:         "sh",
-		`find . -exec sh -c "echo ` + x + `" \;`:            "sh",
-		`docker run image sh -c "echo ` + x + `"`:           "sh",
-		`su - me -c "echo ` + x + `"`:                       "su",
-		`ssh host "ls ` + x + `"`:                           "ssh",
-		`ssh -p 22 -tt me@host ls ` + x:                     "ssh",
-		`ssh -oBatchMode=yes host -- ls ` + x:               "ssh",
-		"bash <<EOF\necho " + x + "\nEOF":                   "bash",
-		"ssh host bash -s <<EOF\necho " + x + "\nEOF":       "bash",
-		"ssh host <<EOF\necho " + x + "\nEOF":               "ssh",
-		`echo "rm ` + x + `" | sh`:                          "sh",
-		`printf '%s\n' "rm ` + x + `" | ssh host sh`:        "sh",
-		`sh -c "$(cat f) ` + x + `"`:                        "sh",
-		`sh -c 'echo "$1"' -- ` + x:                         "",
-		`sh -c 'echo "$0"' ` + x:                            "",
-		`bash -c 'echo "$1"' bash ` + x + ` | sort`:         "",
-		`ls | xargs -I{} sh -c 'echo "$1" "$2"' sh {} ` + x: "",
-		`sh script.sh ` + x:                                 "",
-		`bash -e script.sh -c ` + x:                         "",
-		`sh ` + x:                                           "",
-		`echo sh -c "` + x + `"`:                            "",
-		`eval 'echo "$NAME"'; echo ` + x:                    "",
-		`trap 'echo done' EXIT; echo ` + x:                  "",
-		`trap 'echo done' ` + x:                             "",
-		`ssh -i ` + x + ` host ls`:                          "",
-		`ssh ` + x + ` uptime`:                              "",
-		`printf '%s\n' ` + x + ` | ssh host 'read -r v'`:    "",
-		`printf '%s\n' ` + x + ` | sh -c 'read -r v'`:       "",
-		`echo ` + x + ` | sh script.sh`:                     "",
-		"cat <<EOF\n" + x + "\nEOF":                         "",
-		"ssh host 'cat > f' <<EOF\n" + x + "\nEOF":          "",
-		`sh -c "echo $(printf %q ` + x + `)"`:               "",
-		`# eval ` + x + "\ntrue":                            "",
-		`shred ` + x + `; hash -r`:                          "",
+	for script, want := range map[string][]string{
+		`if true; then command eval "` + x + `"; fi`:             {"eval input.x"},
+		"bash <<EOF\necho " + x + "\nEOF":                        {"bash input.x"},
+		`sh -c 'echo "$1"' -- ` + x:                              nil,
+		`sh -c "echo ` + x + ` ` + y + `"; echo ` + y + `; true`: {"sh input.x", "sh input.y"},
 	} {
-		var list []string
-		if want != "" {
-			list = []string{want + " input.x"}
-		}
-		if diff := cmp.Diff(list, warned(t, "bash", script)); diff != "" {
+		if diff := cmp.Diff(want, warned(t, "bash", script)); diff != "" {
 			t.Errorf("%s\n%s", script, diff)
 		}
-	}
-	two := warned(t, "sh", `sh -c "echo `+x+` `+y+`"; eval `+x)
-	slices.Sort(two)
-	if diff := cmp.Diff([]string{"eval input.x", "sh input.x", "sh input.y"}, two); diff != "" {
-		t.Error(diff)
 	}
 }
 

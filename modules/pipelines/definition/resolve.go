@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // maxVariable is the maximum length in bytes of NAME=value of one environment variable on Linux.
@@ -43,7 +45,7 @@ func (t *Task) Condition(v *EvalContext) (bool, error) {
 	yes, ok := result.(bool)
 	if !ok {
 		return false, fmt.Errorf("if: %s: the result is %s, and must be true or false", shortened(c.condition.source),
-			kindOf(result))
+			jsonvalue.Kind(result))
 	}
 	return yes, nil
 }
@@ -90,7 +92,7 @@ func (t *Task) Resolve(ctx context.Context, v *EvalContext) (Resolved, error) {
 		return Resolved{}, err
 	}
 	e := encoder{m: r.meter}
-	if err := e.value(with, -maxDepth); err != nil {
+	if err := e.value(with, -jsonvalue.MaxDepth); err != nil {
 		return Resolved{}, fmt.Errorf("with: %w", err)
 	}
 	if len(e.b) > maxWith {

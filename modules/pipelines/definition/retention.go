@@ -3,6 +3,8 @@ package definition
 import (
 	"time"
 
+	"github.com/sluiceworks/sluice/platform/duration"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -34,7 +36,7 @@ func (t *Retention) check(r *decoder) {
 	}
 	for _, key := range retainKeys {
 		if *t.field(key) < 0 {
-			r.add((*keyPath)(nil).key("retention").key(key), durationHint, "retention of %s is negative", key)
+			r.add((*keyPath)(nil).key("retention").key(key), duration.Hint, "retention of %s is negative", key)
 		}
 	}
 }

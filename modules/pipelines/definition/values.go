@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // EvalContext contains the values that the expressions of one run read. It caches what it has decoded, so it must be
@@ -178,6 +181,26 @@ func (m *meter) decode(raw []byte) (any, error) {
 	if err := m.alloc(times(objects, 280) + times(others+1, 48) + int64(len(raw))); err != nil {
 		return nil, err
 	}
-	v, err := decodeExact(raw)
+	v, err := jsonvalue.Decode(raw)
 	return forExpressions(v), err
+}
+
+// forExpressions converts whole numbers to ints where that preserves every character. Other numbers stay as they are
+// written until they are used in a calculation.
+func forExpressions(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if i, err := strconv.Atoi(string(v)); err == nil && strconv.Itoa(i) == string(v) {
+			return i
+		}
+	case []any:
+		for i := range v {
+			v[i] = forExpressions(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = forExpressions(v[k])
+		}
+	}
+	return v
 }

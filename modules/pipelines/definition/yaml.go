@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
@@ -21,9 +23,7 @@ func (d *Definition) YAML() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(doc))
-	dec.UseNumber()
-	root, err := yamlNode(dec)
+	root, err := yamlNode(jsonvalue.NewDecoder(doc))
 	if err != nil {
 		return nil, fmt.Errorf("write the definition as YAML: %w", err)
 	}

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sluiceworks/sluice/platform/duration"
+
 	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
@@ -62,7 +63,7 @@ func (e *Engine) endOverdue(ctx context.Context, id dbtype.ID) (ended bool, err 
 		def, err := e.definitions.find(ctx, tx, x.PipelineName, x.DefinitionVersion)
 		switch {
 		case err == nil:
-			reason = fmt.Sprintf("pipeline timeout of %s is over", definition.FormatDuration(def.Timeout))
+			reason = fmt.Sprintf("pipeline timeout of %s is over", duration.Format(def.Timeout))
 		case !isDefinitionMissing(err):
 			return 0, err
 		}

@@ -11,12 +11,13 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
+
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/db"
@@ -202,7 +203,7 @@ type Annotation struct {
 // Annotate appends an annotation to the history. Its data must be a JSON object of at most tasks.MaxOutput bytes.
 // Otherwise, and if the history was removed by retention, Annotate returns an error.
 func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
-	if err := definition.CheckJSON(a.Data, tasks.MaxOutput); err != nil {
+	if err := jsonvalue.Check(a.Data, tasks.MaxOutput); err != nil {
 		return fmt.Errorf("annotation: %w", err)
 	}
 	if !bytes.HasPrefix(bytes.TrimSpace(a.Data), []byte("{")) {

@@ -1,18 +1,28 @@
-package definition
+// Package shellquote determines how a ${{ }} in a shell script is written as a shell parameter, so that its value stays
+// data: it is neither split into words nor run.
+//
+// It tracks the quoting with a small reader of its own and not with the parser of mvdan.cc/sh/v3/syntax, because a
+// parser is not as exact here. It refuses a whole script for a construct of another shell than its own dialect, where
+// the reader only needs the quotes; it does not say where a value may stand in a script that it cannot parse; and it
+// accepts positions whose quoting depends on the shell, such as after $'…', which the reader refuses. The search for
+// text that is parsed again (Reparsed) does use that parser, because there it only warns.
+package shellquote
 
 import "strings"
 
-// way is how a shell parameter must be written at a position in a command so that its value is not split.
-type way int
+// Position is the kind of a position in a script at which a parameter may stand.
+type Position int
 
+// The positions.
 const (
-	quoted    way = iota // between words, in double quotes of its own
-	bare                 // where double quotes or a here-document already keep it together
-	inComment            // in a comment, where it is not evaluated
+	Unquoted  Position = iota // between words, where the parameter needs double quotes of its own
+	Quoted                    // where double quotes or a here-document already keep the value together
+	InComment                 // in a comment, where nothing is evaluated
 )
 
-func (w way) parameter(name string) string {
-	if w == quoted {
+// Parameter returns the expansion of a parameter at the position.
+func (p Position) Parameter(name string) string {
+	if p == Unquoted {
 		return `"${` + name + `}"`
 	}
 	return "${" + name + "}"
@@ -48,10 +58,16 @@ type document struct {
 	quoted bool   // nothing is expanded in it
 }
 
-// shellReader tracks the quoting of a shell text as far as it determines how a parameter must be written. It need not
+// Refusal is the reason why a value cannot be inserted at a position.
+type Refusal struct {
+	Message string
+	Hint    string // how to write it instead
+}
+
+// Reader tracks the quoting of a shell text as far as it determines how a parameter must be written. It need not
 // be a complete shell parser, because values never become text of the command. At a position that it misjudges, a
 // value can be split into words but not run. Where it is not certain, it refuses instead of guessing.
-type shellReader struct {
+type Reader struct {
 	frames    []frame
 	previous  byte   // the previous character within a command; 0 at its start
 	escaped   bool   // the text ended in a backslash
@@ -59,40 +75,41 @@ type shellReader struct {
 	lost      string // why the quoting is unknown from here on
 }
 
-func newShellReader() *shellReader { return &shellReader{frames: []frame{{region: command}}} }
+// NewReader returns a reader at the start of a script.
+func NewReader() *Reader { return &Reader{frames: []frame{{region: command}}} }
 
-func (s *shellReader) top() *frame { return &s.frames[len(s.frames)-1] }
+func (s *Reader) top() *frame { return &s.frames[len(s.frames)-1] }
 
-func (s *shellReader) push(f frame) {
+func (s *Reader) push(f frame) {
 	s.frames = append(s.frames, f)
 	s.previous = 0
 }
 
-func (s *shellReader) pop() {
+func (s *Reader) pop() {
 	s.frames = s.frames[:len(s.frames)-1]
 	s.previous = 'x' // what has ended is part of a word
 }
 
 const useEnv = `give it a name in env: and use "$NAME" there`
 
-// expression returns how to write a parameter at the current position.
-func (s *shellReader) expression() (way, *textError) {
-	refuse := func(where, hint string) (way, *textError) {
-		return 0, &textError{msg: "${{ }} is not evaluated " + where, hint: hint}
+// Expression returns the kind of the current position, at which the script has a ${{ }}, or why none can stand there.
+func (s *Reader) Expression() (Position, *Refusal) {
+	refuse := func(where, hint string) (Position, *Refusal) {
+		return 0, &Refusal{"${{ }} is not evaluated " + where, hint}
 	}
 	switch f := s.top(); {
 	case f.region == comment:
-		return inComment, nil
+		return InComment, nil
 	case s.lost != "":
 		return refuse(s.lost, useEnv)
 	case s.escaped:
-		return refuse("after a backslash", "write "+escaped+" for a literal "+open)
+		return refuse("after a backslash", "write $${{ for a literal ${{")
 	case f.region == command:
 		s.previous = 'x'
-		return quoted, nil
+		return Unquoted, nil
 	case f.region == doubleQuotes, f.region == hereDocument && !f.document.quoted:
 		s.lineStart = false
-		return bare, nil
+		return Quoted, nil
 	case f.region == singleQuotes:
 		return refuse("in single quotes", "use double quotes, or "+useEnv)
 	case f.region == hereDocument:
@@ -105,8 +122,8 @@ func (s *shellReader) expression() (way, *textError) {
 	return refuse("in $(( ))", "calculate in the expression")
 }
 
-// read reads a piece of the text. last means that nothing follows it.
-func (s *shellReader) read(text string, last bool) {
+// Read reads a piece of the script between two ${{ }}. last means that nothing follows it.
+func (s *Reader) Read(text string, last bool) {
 	s.escaped = false
 	for i := 0; i < len(text); {
 		i += s.step(text[i:], last)
@@ -115,7 +132,7 @@ func (s *shellReader) read(text string, last bool) {
 
 // step reads the next part of the text and returns how many bytes it has read. It returns 0 when it only ends a
 // comment.
-func (s *shellReader) step(text string, last bool) int {
+func (s *Reader) step(text string, last bool) int {
 	f := s.top()
 	if f.region == hereDocument && s.lineStart {
 		if n, ended := s.documentEnd(text, last); ended {
@@ -165,7 +182,7 @@ func (s *shellReader) step(text string, last bool) int {
 }
 
 // escapes reports whether a backslash escapes the next character in the current region.
-func (s *shellReader) escapes(text string) bool {
+func (s *Reader) escapes(text string) bool {
 	switch f := s.top(); f.region {
 	case singleQuotes, comment:
 		return false
@@ -180,7 +197,7 @@ func (s *shellReader) escapes(text string) bool {
 }
 
 // expansion reads the start of an expansion, which begins with $ or `, or any other character.
-func (s *shellReader) expansion(text string) int {
+func (s *Reader) expansion(text string) int {
 	switch {
 	case text[0] == '`':
 		s.push(frame{region: backquotes})
@@ -198,7 +215,7 @@ func (s *shellReader) expansion(text string) int {
 	return 1
 }
 
-func (s *shellReader) parameter(text string) int {
+func (s *Reader) parameter(text string) int {
 	switch f := s.top(); text[0] {
 	case '}':
 		s.pop()
@@ -217,7 +234,7 @@ func (s *shellReader) parameter(text string) int {
 	return s.expansion(text)
 }
 
-func (s *shellReader) arithmetic(text string) int {
+func (s *Reader) arithmetic(text string) int {
 	f := s.top()
 	switch text[0] {
 	case '(':

@@ -1,4 +1,4 @@
-package definition
+package jsonvalue
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"unicode/utf8"
 )
@@ -13,16 +14,19 @@ import (
 // maxPath is the maximum length in characters of a path in a message.
 const maxPath = 100
 
-// jsonPosition describes the position of the byte at offset in a document: its line and column, both from 1 and the
+// plainKey matches the keys that a path contains without quotes.
+var plainKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,99}$`)
+
+// position describes the position of the byte at offset in a document: its line and column, both from 1 and the
 // column in characters, and the key path of the value, if it is within one.
-func jsonPosition(raw []byte, offset int) string {
+func position(raw []byte, offset int) string {
 	offset = min(max(offset, 0), len(raw))
 	before := raw[:offset]
 	line := bytes.Count(before, []byte("\n")) + 1
 	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
 	text := fmt.Sprintf("line %d, column %d", line, column)
-	if path := jsonPath(raw, offset); utf8.RuneCountInString(path) > maxPath {
-		text += ", at " + characters(path, 0, maxPath) + "…"
+	if path := keyPath(raw, offset); utf8.RuneCountInString(path) > maxPath {
+		text += ", at " + string([]rune(path)[:maxPath]) + "…"
 	} else if path != "" {
 		text += ", at " + path
 	}
@@ -36,31 +40,29 @@ func syntaxError(raw []byte) error {
 	if !errors.As(err, &wrong) {
 		return err
 	}
-	return fmt.Errorf("%s: %w", jsonPosition(raw, max(int(wrong.Offset)-1, 0)), err)
+	return fmt.Errorf("%s: %w", position(raw, max(int(wrong.Offset)-1, 0)), err)
 }
 
-// jsonFrame is an object or a list that has been opened.
-type jsonFrame struct {
+// frame is an object or a list that has been opened.
+type frame struct {
 	key   string
 	index int             // in a list, of the current element
 	seen  map[string]bool // nil for a list
 	isKey bool            // in an object, the next string is a key
 }
 
-// jsonWalker tracks the path of the current token of a document.
-type jsonWalker struct {
+// walker tracks the path of the current token of a document.
+type walker struct {
 	dec   *json.Decoder
-	stack []jsonFrame
+	stack []frame
 }
 
-func newWalker(raw []byte) *jsonWalker {
-	w := &jsonWalker{dec: json.NewDecoder(bytes.NewReader(raw))}
-	w.dec.UseNumber()
-	return w
+func newWalker(raw []byte) *walker {
+	return &walker{dec: NewDecoder(raw)}
 }
 
 // next reads one token. twice reports a duplicate key.
-func (w *jsonWalker) next() (twice bool, err error) {
+func (w *walker) next() (twice bool, err error) {
 	token, err := w.dec.Token()
 	if err != nil {
 		return false, err
@@ -80,9 +82,9 @@ func (w *jsonWalker) next() (twice bool, err error) {
 	}
 	switch token {
 	case json.Delim('{'):
-		w.stack = append(w.stack, jsonFrame{seen: map[string]bool{}, isKey: true})
+		w.stack = append(w.stack, frame{seen: map[string]bool{}, isKey: true})
 	case json.Delim('['):
-		w.stack = append(w.stack, jsonFrame{})
+		w.stack = append(w.stack, frame{})
 	default:
 		w.ended()
 	}
@@ -90,7 +92,7 @@ func (w *jsonWalker) next() (twice bool, err error) {
 }
 
 // ended advances to the next key or element.
-func (w *jsonWalker) ended() {
+func (w *walker) ended() {
 	if n := len(w.stack); n == 0 {
 		return
 	} else if top := &w.stack[n-1]; top.seen != nil {
@@ -101,14 +103,14 @@ func (w *jsonWalker) ended() {
 }
 
 // path returns the path of the value or key that comes next, or was just read.
-func (w *jsonWalker) path() string {
+func (w *walker) path() string {
 	text := ""
 	for i, f := range w.stack {
 		switch {
 		case f.seen == nil:
 			text += "[" + strconv.Itoa(f.index) + "]"
 		case f.key == "":
-		case !fieldPattern.MatchString(f.key):
+		case !plainKey.MatchString(f.key):
 			text += fmt.Sprintf("[%.60q]", f.key)
 		case i == 0:
 			text += f.key
@@ -119,8 +121,8 @@ func (w *jsonWalker) path() string {
 	return text
 }
 
-// jsonPath returns the path at offset, as far as the document can be parsed.
-func jsonPath(raw []byte, offset int) string {
+// keyPath returns the path at offset, as far as the document can be parsed.
+func keyPath(raw []byte, offset int) string {
 	w := newWalker(raw)
 	for {
 		path := w.path()
@@ -143,7 +145,7 @@ func CheckUnique(raw []byte) error {
 			return fmt.Errorf("read JSON: %w", err)
 		case twice:
 			begin := end + bytes.IndexByte(raw[end:], '"')
-			return fmt.Errorf("%s: the key %.60q is there twice", jsonPosition(raw, begin), w.stack[len(w.stack)-1].key)
+			return fmt.Errorf("%s: the key %.60q is there twice", position(raw, begin), w.stack[len(w.stack)-1].key)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package definition
+package jsonvalue
 
 import (
 	"bytes"
@@ -10,27 +10,25 @@ import (
 	"unicode/utf8"
 )
 
+// Limits of a value.
 const (
-	maxDepth    = 100  // levels of nested arrays and objects
-	maxExponent = 1000 // power of ten; databases store larger numbers in full length, or refuse them
+	MaxDepth  = 100  // levels of nested arrays and objects
+	MaxDigits = 1000 // digits of a number, and its power of ten; databases expand larger ones, or refuse them
 )
 
-// MaxInput is the maximum size of a run's input in bytes.
-const MaxInput = 1 << 20
-
-// CheckJSON returns an error unless raw is one JSON value that both databases can store. It must have at most
+// Check returns an error unless raw is one JSON value that both databases can store. It must have at most
 // maxBytes bytes, be valid UTF-8 and JSON, and be nested at most 100 levels deep. It must not contain \u0000, half a
 // surrogate pair or a number beyond 10^±1000. The error begins with the line, the column and the key path of the
 // mistake. Duplicate keys are allowed, and the last one counts; see CheckUnique.
-func CheckJSON(raw []byte, maxBytes int) error {
+func Check(raw []byte, maxBytes int) error {
 	if len(raw) > maxBytes {
 		return fmt.Errorf("%d bytes are more than the limit of %d", len(raw), maxBytes)
 	}
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return errors.New("there is no JSON: it is empty")
 	}
-	if at := invalidUTF8(raw); at >= 0 {
-		return fmt.Errorf("%s: byte %d is not valid UTF-8", jsonPosition(raw, at), at+1)
+	if at := InvalidUTF8(raw); at >= 0 {
+		return fmt.Errorf("%s: byte %d is not valid UTF-8", position(raw, at), at+1)
 	}
 	if err := checkNesting(raw); err != nil {
 		return err
@@ -41,7 +39,8 @@ func CheckJSON(raw []byte, maxBytes int) error {
 	return checkScalars(raw)
 }
 
-func invalidUTF8(raw []byte) int {
+// InvalidUTF8 returns the offset of the first byte that is not valid UTF-8, or -1.
+func InvalidUTF8(raw []byte) int {
 	if utf8.Valid(raw) {
 		return -1
 	}
@@ -63,8 +62,8 @@ func checkNesting(raw []byte) error {
 		case '"':
 			i += stringEnd(raw[i:])
 		case '{', '[':
-			if depth++; depth > maxDepth {
-				return fmt.Errorf("%s: it is nested deeper than %d", jsonPosition(raw[:i], i), maxDepth)
+			if depth++; depth > MaxDepth {
+				return fmt.Errorf("%s: it is nested deeper than %d", position(raw[:i], i), MaxDepth)
 			}
 		case '}', ']':
 			depth--
@@ -93,7 +92,7 @@ func checkScalars(raw []byte) error {
 		case c == '"':
 			end := i + stringEnd(raw[i:])
 			if at, err := checkString(raw[i+1 : end]); err != nil {
-				return fmt.Errorf("%s: %w", jsonPosition(raw, i+1+at), err)
+				return fmt.Errorf("%s: %w", position(raw, i+1+at), err)
 			}
 			i = end
 		case c == '-' || c >= '0' && c <= '9':
@@ -101,9 +100,9 @@ func checkScalars(raw []byte) error {
 			for end < len(raw) && bytes.IndexByte([]byte("0123456789.eE+-"), raw[end]) >= 0 {
 				end++
 			}
-			if number := string(raw[i:end]); !storableNumber(number) {
+			if number := string(raw[i:end]); !Storable(number) {
 				return fmt.Errorf("%s: the number %.40s is out of range: put it into quotes to keep it as a text",
-					jsonPosition(raw, i), number)
+					position(raw, i), number)
 			}
 			i = end - 1
 		}
@@ -144,15 +143,16 @@ func escapeCode(s []byte) uint64 {
 	return code
 }
 
-// storableNumber reports whether a database stores a number without expanding it to more than a thousand digits.
-func storableNumber(s string) bool {
+// Storable reports whether a database stores a number, as JSON writes it, without expanding it to more than MaxDigits
+// digits.
+func Storable(s string) bool {
 	digits, exponent, found := strings.Cut(strings.ToLower(s), "e")
-	if len(digits) > maxExponent {
+	if len(digits) > MaxDigits {
 		return false
 	}
 	if !found {
 		return true
 	}
 	e, err := strconv.Atoi(exponent)
-	return err == nil && abs(e) <= maxExponent
+	return err == nil && -MaxDigits <= e && e <= MaxDigits
 }

@@ -1,9 +1,9 @@
-package definition
+package shellquote
 
 import "strings"
 
 // command reads text outside of all quotes.
-func (s *shellReader) command(text string, last bool) int {
+func (s *Reader) command(text string, last bool) int {
 	f, start := s.top(), s.wordStart()
 	before := s.previous
 	s.previous = text[0]
@@ -33,7 +33,7 @@ func (s *shellReader) command(text string, last bool) int {
 	return 1
 }
 
-func (s *shellReader) closeBracket() {
+func (s *Reader) closeBracket() {
 	f := s.top()
 	if f.brackets--; f.brackets > 0 {
 		return
@@ -45,7 +45,7 @@ func (s *shellReader) closeBracket() {
 }
 
 // wordStart reports whether a word would begin at the current position.
-func (s *shellReader) wordStart() bool {
+func (s *Reader) wordStart() bool {
 	return s.previous == 0 || strings.IndexByte(" \t\n;&|()<>", s.previous) >= 0
 }
 
@@ -55,7 +55,7 @@ func isWord(text, word string) bool {
 }
 
 // redirection reads << and the word after it, which ends a here-document, or <<<, which begins no document.
-func (s *shellReader) redirection(text string, last bool) int {
+func (s *Reader) redirection(text string, last bool) int {
 	if strings.HasPrefix(text, "<<<") {
 		return 3
 	}
@@ -104,7 +104,7 @@ func (d *document) endCharacter(text string, end *strings.Builder) int {
 }
 
 // beginDocument opens the next here-document of the line that has just ended.
-func (s *shellReader) beginDocument() {
+func (s *Reader) beginDocument() {
 	f := s.top()
 	if len(f.pending) == 0 {
 		return
@@ -116,7 +116,7 @@ func (s *shellReader) beginDocument() {
 }
 
 // documentEnd reports whether the line that begins here ends the document, and the number of bytes read.
-func (s *shellReader) documentEnd(text string, last bool) (int, bool) {
+func (s *Reader) documentEnd(text string, last bool) (int, bool) {
 	d := s.top().document
 	line, _, more := strings.Cut(text, "\n")
 	n := len(line)

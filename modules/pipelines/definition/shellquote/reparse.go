@@ -1,4 +1,4 @@
-package definition
+package shellquote
 
 import (
 	"path"
@@ -14,12 +14,19 @@ const (
 	maxBrackets = 1000     // opening ones
 )
 
-// reparsed finds the parameters in a script that become part of a text that a shell parses as code once more: the
+// Reparsed finds the parameters in a script that become part of a text that a shell parses as code once more: the
 // arguments of eval, trap, sh -c, su -c and ssh, and what a shell reads from a here-document or a pipe. It does not
-// follow variables, and finds nothing in a script that cannot be parsed.
+// follow variables, and finds nothing in a script that cannot be parsed or is too large to be searched.
 //
 // known reports which parameters to find. found is called with a parameter's name, the program that parses the text,
 // and a hint how to pass the value instead.
+func Reparsed(script string, known func(name string) bool, found func(name, program, hint string)) {
+	if mayReparse(script) {
+		r := reparsed{known, found}
+		r.search(script)
+	}
+}
+
 type reparsed struct {
 	known func(name string) bool
 	found func(name, program, hint string)

@@ -1,4 +1,6 @@
-package definition
+// Package duration reads and writes durations in the form that pipelines, settings and flags use: that of
+// time.ParseDuration with days and weeks, such as 1h30m or 2d.
+package duration
 
 import (
 	"fmt"
@@ -9,17 +11,21 @@ import (
 	"time"
 )
 
-var durationPart = regexp.MustCompile(`^([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)`)
+var part = regexp.MustCompile(`^([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)`)
 
-var durationUnits = map[string]time.Duration{
+var units = map[string]time.Duration{
 	"ns": time.Nanosecond, "us": time.Microsecond, "µs": time.Microsecond, "μs": time.Microsecond,
 	"ms": time.Millisecond,
 	"s":  time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
 }
 
-// ParseDuration parses a duration in the form of time.ParseDuration with the additional units d (24 hours) and w (7
-// days), such as 90d, 1h30m or 2w. It refuses signs, because no duration in a pipeline is negative.
-func ParseDuration(s string) (time.Duration, error) {
+// Hint is the hint for a text that Parse refuses.
+const Hint = "write such as 30s, 5m, 1h30m, 2d or 1w"
+
+// Parse parses a duration in the form of time.ParseDuration with the additional units d (24 hours) and w (7 days), such
+// as 90d, 1h30m or 2w. It refuses signs, because no duration in a pipeline is negative, and what is longer than 292
+// years, the range of time.Duration. The error names the text.
+func Parse(s string) (time.Duration, error) {
 	if s == "0" {
 		return 0, nil
 	}
@@ -30,12 +36,12 @@ func ParseDuration(s string) (time.Duration, error) {
 	var exact time.Duration
 	rest := s
 	for rest != "" {
-		m := durationPart.FindStringSubmatch(rest)
+		m := part.FindStringSubmatch(rest)
 		if m == nil {
 			return 0, fmt.Errorf("%q is not a duration", s)
 		}
 		rest = rest[len(m[0]):]
-		n, whole, err := amount(m[1], durationUnits[m[2]])
+		n, whole, err := amount(m[1], units[m[2]])
 		if err != nil {
 			return 0, fmt.Errorf("%q is not a duration", s)
 		}
@@ -51,8 +57,8 @@ func ParseDuration(s string) (time.Duration, error) {
 	return exact, nil
 }
 
-// FormatDuration returns a duration without trailing zero units, such as 1h or 1m30s.
-func FormatDuration(d time.Duration) string {
+// Format returns a duration without trailing zero units, such as 1h or 1m30s.
+func Format(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
@@ -75,5 +81,3 @@ func amount(number string, unit time.Duration) (float64, time.Duration, error) {
 	}
 	return f * float64(unit), time.Duration(math.Round(f * float64(unit))), nil
 }
-
-const durationHint = "write such as 30s, 5m, 1h30m, 2d or 1w"
