@@ -33,6 +33,8 @@ var mayImport = map[string][]string{
 	"platform/db/dbtest/pgserver": {"platform/db/dbtest/localpg"},
 	"modules/events":              {},
 	"modules/tasks":               {"modules/events", "platform/suggest"},
+	"modules/schedules/cron":      {},
+	"modules/schedules":           {"modules/schedules/cron"},
 	"modules/pipelines/definition": {
 		"modules/pipelines/definition/shellquote", "modules/tasks", "platform/duration", "platform/suggest",
 	},
@@ -271,7 +273,8 @@ func TestOnlyPlatformDBImportsDrivers(t *testing.T) {
 // withoutDatabase are the packages that link no driver, not even through another package: the domain, and what
 // handlers and pipelines of extensions import.
 var withoutDatabase = []string{
-	"platform/dbtype", "platform/jsonvalue", "platform/duration", "platform/suggest", "modules/events", "modules/tasks", "modules/pipelines", "modules/pipelines/definition",
+	"platform/dbtype", "platform/jsonvalue", "platform/duration", "platform/suggest", "modules/events", "modules/tasks",
+	"modules/schedules", "modules/pipelines", "modules/pipelines/definition",
 	"modules/pipelines/definition/shellquote",
 	"modules/handlers/http", "modules/handlers/shell", "modules/handlers/wait", "examples/wordcount",
 }

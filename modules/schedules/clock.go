@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// maxPause bounds the search for the next wall time. Without it, 29 February is due after at most 8 years; a time that
-	// is skipped whenever a clock change leaves it out may take some more.
+	// maxPause bounds the search for the next wall time. Without it, 29 February is due after at most 8 years; a time
+	// that is skipped whenever a clock change leaves it out may take some more.
 	maxPause = 40 * 365 * 24 * time.Hour
 	// maxRepeat is longer than any clock was ever set back: a day, where the date line moved.
 	maxRepeat = 48 * time.Hour
@@ -47,6 +47,11 @@ func (c clock) period(at time.Time) period {
 	if !end.IsZero() {
 		p.end = end.UTC()
 	}
+	// Beyond the table of a zone, Go takes each year for 365 days: on 31 December of a leap year the end is not after
+	// at. The offset is right, and Go's next period begins with the year.
+	if !p.end.IsZero() && !p.end.After(at) {
+		p.end = time.Date(at.UTC().Year()+1, time.January, 1, 0, 0, 0, 0, time.UTC)
+	}
 	return p
 }
 
@@ -63,8 +68,8 @@ func (p period) wall(at time.Time) time.Time { return at.UTC().Add(p.offset) }
 // due returns the due times after an instant, until none follows the one before within pause.
 //
 // Within a period the wall time advances as the instant does, so that every wall time in it is one instant. What is
-// special about a clock change happens at the start of a period: wall times between the end of the period before and the
-// start of this one are missing, or those after this start were there before.
+// special about a clock change happens at the start of a period: wall times between the end of the period before and
+// the start of this one are missing, or those after this start were there before.
 func (c clock) due(after time.Time, pause time.Duration) iter.Seq[Due] {
 	return func(yield func(Due) bool) {
 		last := after.UTC()
@@ -104,8 +109,8 @@ func (c clock) due(after time.Time, pause time.Duration) iter.Seq[Due] {
 	}
 }
 
-// gap returns the first wall time that the clock change at the start of a period leaves out, if the schedule fires after
-// the gap.
+// gap returns the first wall time that the clock change at the start of a period leaves out, if the schedule fires
+// after the gap.
 func (c clock) gap(p period) (time.Time, bool) {
 	if c.missing != RunAfter {
 		return time.Time{}, false
@@ -113,20 +118,22 @@ func (c clock) gap(p period) (time.Time, bool) {
 	return c.times.Next(c.before(p).wall(p.start), p.wall(p.start))
 }
 
-// fires reports whether the schedule fires at a wall time in a period, which may be one of the times that a clock change
-// repeats.
+// fires reports whether the schedule fires at a wall time in a period, which may be one of the times that a clock
+// change repeats.
 func (c clock) fires(wall time.Time, p period) bool {
 	at := wall.Add(-p.offset)
 	switch c.repeated {
 	case First:
 		for !p.start.IsZero() && at.Sub(p.start) < maxRepeat {
-			if p = c.before(p); p.contains(wall.Add(-p.offset)) {
+			p = c.before(p)
+			if first := wall.Add(-p.offset); first.Before(at) && p.contains(first) {
 				return false
 			}
 		}
 	case Last:
 		for !p.end.IsZero() && p.end.Sub(at) < maxRepeat {
-			if p = c.period(p.end); p.contains(wall.Add(-p.offset)) {
+			p = c.period(p.end)
+			if last := wall.Add(-p.offset); last.After(at) && p.contains(last) {
 				return false
 			}
 		}

@@ -77,16 +77,16 @@ type Schedule struct {
 type Due struct {
 	At time.Time // in UTC
 
-	// Missing is the wall time that At stands for if a clock change left that out, stored as package cron describes. It is
-	// the first one if several are left out. It is zero for every other due time.
+	// Missing is the wall time that At stands for if a clock change left that out, stored as package cron describes. It
+	// is the first one if several are left out. It is zero for every other due time.
 	Missing time.Time
 }
 
 // Location returns the schedule's time zone.
 func (s *Schedule) Location() *time.Location { return s.location }
 
-// After returns the due times after t, in strictly ascending order. It computes them when they are asked for. There is no
-// end in general; it ends at the year 10000, at the last of listed times, and if a cron expression is not due within
+// After returns the due times after t, in strictly ascending order. It computes them when they are asked for. There is
+// no end in general; it ends at the year 10000, at the last of listed times, and if a cron expression is not due within
 // 40 years of the time before.
 func (s *Schedule) After(t time.Time) iter.Seq[Due] { return s.due(t) }
 

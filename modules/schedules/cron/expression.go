@@ -1,8 +1,8 @@
-// Package cron reads cron expressions and finds the wall times that they match. It knows no time zone: package schedules
-// turns wall times into instants.
+// Package cron reads cron expressions and finds the wall times that they match. It knows no time zone: package
+// schedules turns wall times into instants.
 //
-// A wall time is what a clock on the wall shows. It is stored as a time.Time in UTC with the same year, month, day, hour,
-// minute and second.
+// A wall time is what a clock on the wall shows. It is stored as a time.Time in UTC with the same year, month, day,
+// hour, minute and second.
 package cron
 
 import (
