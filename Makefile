@@ -21,7 +21,7 @@ TEST := -vet=off -ldflags=-w -timeout $(TEST_TIMEOUT)
 RACE := -race $(TEST)
 
 # Long computations in one goroutine, with bounds of memory: the race detector would make them ten times as long.
-HOSTILE := -run 'TestHostile|TestLargeInput' ./modules/pipelines/definition ./modules/workers
+HOSTILE := -run 'TestHostile|TestLargeInput' ./modules/pipelines/definition/... ./modules/workers
 
 .PHONY: help
 help: ## show the targets

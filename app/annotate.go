@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 type annotateNeeds struct {

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluiceworks/sluice/platform/suggest"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -25,6 +23,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/workers"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/suggest"
 	"github.com/sluiceworks/sluice/platform/terminal"
 )
 

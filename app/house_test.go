@@ -36,20 +36,23 @@ var mayImport = map[string][]string{
 	"modules/schedules/cron":      {},
 	"modules/schedules":           {"modules/schedules/cron"},
 	"modules/pipelines/definition": {
-		"modules/pipelines/definition/shellquote", "modules/tasks", "platform/duration", "platform/suggest",
+		"modules/pipelines/definition/expr", "modules/pipelines/definition/shellquote", "modules/tasks",
+		"platform/duration", "platform/suggest",
 	},
+	"modules/pipelines/definition/expr":       {"platform/suggest"},
 	"modules/pipelines/definition/shellquote": {},
 	"modules/pipelines/oracle":                {},
-	"modules/pipelines":                       {"modules/pipelines/definition", "modules/tasks", "modules/events"},
-	"modules/events/eventstore":               {"modules/events", "platform/db"},
-	"modules/outbox":                          {"modules/tasks", "platform/db"},
-	"modules/leases":                          {"platform/db"},
+	"modules/pipelines": {"modules/pipelines/definition", "modules/pipelines/definition/expr",
+		"modules/tasks", "modules/events"},
+	"modules/events/eventstore": {"modules/events", "platform/db"},
+	"modules/outbox":            {"modules/tasks", "platform/db"},
+	"modules/leases":            {"platform/db"},
 	"modules/tasks/taskstore": {
 		"modules/tasks", "modules/events", "modules/events/eventstore", "modules/outbox", "platform/db",
 	},
 	"modules/pipelines/engine": {
-		"modules/pipelines", "modules/pipelines/definition", "modules/tasks", "modules/tasks/taskstore",
-		"modules/leases",
+		"modules/pipelines", "modules/pipelines/definition", "modules/pipelines/definition/expr", "modules/tasks",
+		"modules/tasks/taskstore", "modules/leases",
 		"modules/events", "modules/events/eventstore", "modules/outbox", "platform/db", "platform/duration",
 	},
 	"modules/workers": {
@@ -275,7 +278,7 @@ func TestOnlyPlatformDBImportsDrivers(t *testing.T) {
 var withoutDatabase = []string{
 	"platform/dbtype", "platform/jsonvalue", "platform/duration", "platform/suggest", "modules/events", "modules/tasks",
 	"modules/schedules", "modules/pipelines", "modules/pipelines/definition",
-	"modules/pipelines/definition/shellquote",
+	"modules/pipelines/definition/expr", "modules/pipelines/definition/shellquote",
 	"modules/handlers/http", "modules/handlers/shell", "modules/handlers/wait", "examples/wordcount",
 }
 

@@ -12,13 +12,12 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/sluiceworks/sluice/platform/suggest"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/suggest"
 )
 
 const (

@@ -108,7 +108,7 @@ func TestConfigMistakes(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.SQLiteURL(t)}
 	for text, words := range map[string][]string{
-		"limit: 3\nworkrs: 4\n":            {"c.yaml:2:1: there is no setting \"workrs\"", `did you mean "worker"?`},
+		"limit: 3\nworkrs: 4\n":            {"c.yaml:2:1: there is no setting \"workrs\"", `did you mean "workers"?`},
 		"limit: few\n":                     {`c.yaml:1:8: limit: "few": expected a whole number from 1`},
 		"# workers of serve\nworkers: 0\n": {`c.yaml:2:10: workers: "0": expected a whole number from 1`},
 		"limit: 3\nlimit: 4\n":             {`c.yaml:2:1: "limit" is set twice`},

@@ -6,9 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluiceworks/sluice/platform/duration"
-
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/duration"
 )
 
 // How times are written for people: with the zone's offset and without spaces, so that every flag for a time accepts

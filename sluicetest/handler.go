@@ -11,10 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // Call is what Handle passes to a handler. The zero value is the first attempt of a task without `with`, of a run

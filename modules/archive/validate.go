@@ -12,14 +12,13 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // Bounds on the content of a file. What an engine writes is far below them.

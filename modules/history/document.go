@@ -5,9 +5,8 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // differences collects the values of one task, or of the executions, that differ.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
@@ -19,7 +20,7 @@ type Claim struct {
 	Definition *definition.Task
 	Input      json.RawMessage
 	Needs      map[string]json.RawMessage // outputs of the dependencies that the task may read
-	Past       map[string]definition.Past // results of the dependencies that the task's expressions read
+	Past       map[string]expr.Past       // results of the dependencies that the task's expressions read
 	// the outputs that the task reads exceed tasks.MaxNeeds together: Needs is nil and the task cannot run
 	Excess error
 	Graph  *definition.Definition // the complete definition; nil if unknown
@@ -34,19 +35,19 @@ func (c *Claim) RunTimeout() time.Duration {
 }
 
 // Values returns the context in which the expressions of the claimed task are evaluated.
-func (c *Claim) Values() *definition.EvalContext {
-	return &definition.EvalContext{
+func (c *Claim) Values() *expr.Values {
+	return &expr.Values{
 		Input: c.Input, Needs: c.Needs, Past: c.Past, Run: runOf(c.Task.PipelineExecutionID, c.Pipeline, c.RunAttempt),
 	}
 }
 
-func runOf(id dbtype.ID, pipeline string, attempt int) definition.Run {
-	return definition.Run{ID: id.String(), Pipeline: pipeline, Attempt: attempt}
+func runOf(id dbtype.ID, pipeline string, attempt int) expr.Run {
+	return expr.Run{ID: id.String(), Pipeline: pipeline, Attempt: attempt}
 }
 
 // PastOf returns what expressions can read of an ended task.
-func PastOf(t tasks.Task) definition.Past {
-	return definition.Past{
+func PastOf(t tasks.Task) expr.Past {
+	return expr.Past{
 		Status: string(t.Status), Error: string(t.Error), ErrorKind: string(t.ErrorKind),
 		Attempts: t.Attempt,
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
@@ -25,9 +26,9 @@ type Plan struct {
 	nodes     map[string]*node
 	fullGraph bool // nodes contains all tasks
 	now       dbtype.Time
-	supplies  int                     // how often further tasks were supplied
-	rejected  bool                    // supplied tasks were missing: only the full graph can name the missing one
-	values    *definition.EvalContext // shared by the conditions; set at the first
+	supplies  int          // how often further tasks were supplied
+	rejected  bool         // supplied tasks were missing: only the full graph can name the missing one
+	values    *expr.Values // shared by the conditions; set at the first
 
 	order     []*node  // nodes with a change, in the order of the changes
 	queue     []notice // what is to be decided next

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -97,9 +97,9 @@ func (p *Plan) SupplyOutputs(asked []string, outputs map[string]json.RawMessage,
 func (p *Plan) missingForCondition() (Missing, error) {
 	t, _ := p.Definition.Task(p.undecided.name)
 	if p.values == nil {
-		p.values = &definition.EvalContext{
+		p.values = &expr.Values{
 			Input: json.RawMessage(p.Execution.Input), Needs: map[string]json.RawMessage{},
-			Past: map[string]definition.Past{},
+			Past: map[string]expr.Past{},
 			Run:  runOf(p.Execution.ID, p.Execution.PipelineName, p.Execution.Attempt),
 		}
 	}

@@ -11,9 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // Form2 is the first word of the parts of a seal of form 2.

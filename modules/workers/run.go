@@ -8,14 +8,13 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"go.uber.org/zap"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // abandonAfter is how long a handler may run after its context has ended. After that, its attempt is recorded without

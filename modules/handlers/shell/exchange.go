@@ -10,9 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // exchange is the directory of one attempt, readable only by this user. It holds the files that pass the input to the

@@ -7,10 +7,9 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/sluiceworks/sluice/platform/duration"
-
 	"github.com/sluiceworks/sluice/modules/handlers/web"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/duration"
 )
 
 // The types of this file validate themselves in UnmarshalJSON, so that mistakes are found when the definition is

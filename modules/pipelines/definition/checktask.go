@@ -7,10 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/duration"
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
-	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
 // applyDefaults sets the defaults of a task built in Go. A retry policy with no field set, except PermanentErrors,

@@ -5,11 +5,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // Command configures how a task's Run text is run. The zero value runs it with `sh -e` in the worker's directory.
@@ -88,7 +88,7 @@ func (r *decoder) exitCodes(n *yaml.Node, at *keyPath, what string) tasks.ExitCo
 func (t *Task) checkCommand(r *decoder, at *keyPath) {
 	checkText(r, at.key("shell"), "shell", t.Shell)
 	switch template := strings.Contains(t.Shell, scriptPath); {
-	case hasExpressions(t.Shell):
+	case expr.IsTemplate(t.Shell):
 		r.add(at.key("shell"), "", "shell holds ${{ }}, which is not evaluated there")
 	case template && strings.HasPrefix(strings.TrimSpace(t.Shell), scriptPath):
 		r.add(at.key("shell"), shellHint, "shell begins with {0}, and must begin with a program")
@@ -171,7 +171,7 @@ func (c *Command) posix() bool {
 func (c *taskCompiler) arguments(t *Task, script string) {
 	fixed := shellArguments{script, t.Command}
 	c.out.fixed.With = jsonvalue.MustEncode(fixed)
-	if !hasExpressions(t.WorkingDirectory) && !slices.ContainsFunc(t.EnvFile, hasExpressions) {
+	if !expr.IsTemplate(t.WorkingDirectory) && !slices.ContainsFunc(t.EnvFile, expr.IsTemplate) {
 		return
 	}
 	v, err := jsonvalue.Decode(c.out.fixed.With)
@@ -183,8 +183,8 @@ func (c *taskCompiler) arguments(t *Task, script string) {
 	text := func(at *keyPath, s string) any {
 		value, d := c.tree(at, s)
 		dynamic = dynamic || d
-		if t, ok := value.(*template); ok {
-			t.parts = append(t.parts, templatePart{}) // with more than one part it evaluates to text
+		if t, ok := value.(*expr.Template); ok {
+			t.Text = true
 		}
 		return value
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -47,8 +48,8 @@ func task(t testing.TB, d *definition.Definition, id string) *definition.Task {
 	return found
 }
 
-func values(input string, needs map[string]string) *definition.EvalContext {
-	v := &definition.EvalContext{Input: json.RawMessage(input), Needs: map[string]json.RawMessage{}}
+func values(input string, needs map[string]string) *expr.Values {
+	v := &expr.Values{Input: json.RawMessage(input), Needs: map[string]json.RawMessage{}}
 	for id, out := range needs {
 		v.Needs[id] = json.RawMessage(out)
 	}

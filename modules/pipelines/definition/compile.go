@@ -7,50 +7,63 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition/shellquote"
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // compiled is the result of compiling a task's expressions.
 type compiled struct {
-	condition *expression          // nil for always true
-	fixed     Resolved             // the parts that depend on no values
-	with      any                  // the decoded With with *template for texts with expressions; nil: use fixed
-	env       map[string]*template // the variables that depend on values; empty: all are fixed
-	reads     reads                // of with, env and run
-	outputs   []string             // result of RequiredOutputs
-	pasts     []string             // result of PastsNeeded
-	ifOutputs []string             // result of ConditionOutputs
+	condition *expr.Expression          // nil for always true
+	fixed     Resolved                  // the parts that depend on no values
+	with      any                       // the decoded With with *expr.Template for texts with expressions; nil: use fixed
+	env       map[string]*expr.Template // the variables that depend on values; empty: all are fixed
+	reads     expr.Reads                // of with, env and run
+	outputs   []string                  // result of RequiredOutputs
+	pasts     []string                  // result of PastsNeeded
+	ifOutputs []string                  // result of ConditionOutputs
 	ifPasts   []string
-}
-
-// template is a text that contains expressions.
-type template struct {
-	parts []templatePart
-	url   bool // values are encoded for their position in a URL
-}
-
-type templatePart struct {
-	literal    string
-	expression *expression
-	source     string
 }
 
 // compile compiles the expressions of every task and reports their mistakes.
 func (d *Definition) compile(r *decoder) {
-	s := newScope(d, r.suggest)
+	isTask := func(id string) bool { _, ok := d.index[id]; return ok }
+	s := expr.NewScope(d.inputTypes(), isTask, r.suggest)
 	for i := range d.Tasks {
 		t := &d.Tasks[i]
-		s.enter(t)
-		c := &taskCompiler{scope: s, report: r, index: i, out: &compiled{env: map[string]*template{}}}
+		s.Enter(t.Needs)
+		c := &taskCompiler{scope: s, report: r, index: i, out: &compiled{env: map[string]*expr.Template{}}}
 		c.task(t)
 		t.compiled = c.out
 	}
 }
 
+// inputTypes returns the input's fields with the types of those that always have a value.
+func (d *Definition) inputTypes() []expr.Field {
+	fields := make([]expr.Field, len(d.Input))
+	for i, f := range d.Input {
+		fields[i] = expr.Field{Name: f.Name, Type: TypeAny}
+		if f.Required || f.Default != nil {
+			fields[i].Type = f.Type
+		}
+	}
+	return fields
+}
+
+// inOrder returns the needs that are in a set, in the order of needs.
+func inOrder(needs []string, set map[string]bool) []string {
+	var out []string
+	for _, id := range needs {
+		if set[id] {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
 // taskCompiler compiles one task.
 type taskCompiler struct {
-	scope  *scope
+	scope  *expr.Scope
 	report *decoder
 	index  int
 	out    *compiled
@@ -61,7 +74,7 @@ func (c *taskCompiler) task(t *Task) {
 	fixed := make(map[string]string, len(t.Env))
 	for _, name := range slices.Sorted(maps.Keys(t.Env)) {
 		fixed[name] = t.Env[name]
-		if hasExpressions(t.Env[name]) {
+		if expr.IsTemplate(t.Env[name]) {
 			c.variable(fixed, name, t.Env[name])
 		}
 	}
@@ -71,7 +84,7 @@ func (c *taskCompiler) task(t *Task) {
 	} else if t.With != nil {
 		c.with(t)
 	}
-	c.out.outputs, c.out.pasts = inOrder(t.Needs, c.out.reads.outputs), inOrder(t.Needs, c.out.reads.pasts)
+	c.out.outputs, c.out.pasts = inOrder(t.Needs, c.out.reads.Outputs), inOrder(t.Needs, c.out.reads.Pasts)
 	if t.Run != "" {
 		c.out.outputs = t.Needs
 	}
@@ -80,33 +93,20 @@ func (c *taskCompiler) task(t *Task) {
 func (c *taskCompiler) path() *keyPath { return taskPath(c.index) }
 
 func (c *taskCompiler) condition(t *Task) {
-	text := strings.TrimSpace(t.If)
-	if text == "" || !clean(text) {
+	if text := strings.TrimSpace(t.If); text == "" || !clean(text) {
 		return
 	}
-	source, offset := t.If, 0
-	if strings.HasPrefix(text, open) {
-		parts, wrong := split(text)
-		if wrong != nil {
-			c.wrong(c.path().key("if"), wrong)
-			return
-		}
-		if len(parts) == 1 {
-			source, offset = parts[0].source, parts[0].offset+strings.Index(t.If, open)
-		}
-	}
-	e, wrong := c.scope.compile(source)
+	e, wrong := c.scope.CompileCondition(t.If)
 	if wrong != nil {
-		wrong.offset += offset
 		c.wrong(c.path().key("if"), wrong)
 		return
 	}
 	c.out.condition = e
-	c.out.ifOutputs, c.out.ifPasts = inOrder(t.Needs, e.reads.outputs), inOrder(t.Needs, e.reads.pasts)
+	c.out.ifOutputs, c.out.ifPasts = inOrder(t.Needs, e.Reads().Outputs), inOrder(t.Needs, e.Reads().Pasts)
 }
 
-func (c *taskCompiler) wrong(at *keyPath, m *textError) {
-	c.report.addIn(at, m.offset, m.hint, "%s", m.msg)
+func (c *taskCompiler) wrong(at *keyPath, m *expr.Mistake) {
+	c.report.addIn(at, m.Offset, m.Hint, "%s", m.Message)
 }
 
 // variable compiles the value of one environment variable. A value without anything to evaluate is stored in fixed.
@@ -115,7 +115,7 @@ func (c *taskCompiler) variable(fixed map[string]string, name, value string) {
 	if !ok {
 		return
 	}
-	if literal, ok := t.fixed(); ok {
+	if literal, ok := t.Fixed(); ok {
 		fixed[name] = literal
 		return
 	}
@@ -126,7 +126,7 @@ func (c *taskCompiler) variable(fixed map[string]string, name, value string) {
 func (c *taskCompiler) with(t *Task) {
 	raw := t.With
 	c.out.fixed.With = raw
-	if !hasExpressions(string(raw)) {
+	if !expr.IsTemplate(string(raw)) {
 		return
 	}
 	v, err := jsonvalue.Decode(raw)
@@ -142,18 +142,29 @@ func (c *taskCompiler) with(t *Task) {
 	}
 }
 
+// urlSettings are the settings of built-in handlers that contain a URL, by handler.
+var urlSettings = map[string]string{"http": "url", "wait": "url"}
+
+// markURL marks the template of a setting that contains a URL, so that values inserted into it are encoded.
+func markURL(uses string, with any) {
+	settings, _ := with.(map[string]any)
+	if t, ok := settings[urlSettings[uses]].(*expr.Template); ok {
+		t.URL = true
+	}
+}
+
 // tree replaces the texts in v by templates or literals, and reports whether any must be evaluated.
 func (c *taskCompiler) tree(at *keyPath, v any) (_ any, dynamic bool) {
 	switch v := v.(type) {
 	case string:
-		if !hasExpressions(v) {
+		if !expr.IsTemplate(v) {
 			return v, false
 		}
 		t, ok := c.template(at, v)
 		if !ok {
 			return v, false
 		}
-		if literal, ok := t.fixed(); ok {
+		if literal, ok := t.Fixed(); ok {
 			return literal, false
 		}
 		return t, true
@@ -173,48 +184,48 @@ func (c *taskCompiler) tree(at *keyPath, v any) (_ any, dynamic bool) {
 	return v, false
 }
 
-func (c *taskCompiler) template(at *keyPath, s string) (*template, bool) {
-	parts, wrong := split(s)
+func (c *taskCompiler) template(at *keyPath, s string) (*expr.Template, bool) {
+	parts, wrong := expr.Split(s)
 	if wrong != nil {
 		c.wrong(at, wrong)
 		return nil, false
 	}
-	t, ok := &template{}, true
+	t, ok := &expr.Template{}, true
 	for _, p := range parts {
-		if !p.expression {
-			t.parts = append(t.parts, templatePart{literal: p.literal})
-			continue
+		if !p.IsExpression {
+			t.AddLiteral(p.Literal)
+		} else if e := c.expression(at, p); e != nil {
+			t.AddExpression(e)
+		} else {
+			ok = false
 		}
-		e := c.expression(at, p)
-		ok = ok && e != nil
-		t.parts = append(t.parts, templatePart{expression: e, source: p.source})
 	}
 	return t, ok
 }
 
 // expression compiles one part of with, env or run, and records what it reads. It returns nil after reporting a
 // mistake.
-func (c *taskCompiler) expression(at *keyPath, p part) *expression {
+func (c *taskCompiler) expression(at *keyPath, p expr.Part) *expr.Expression {
 	if c.report.full() {
 		return nil
 	}
-	e, wrong := c.scope.compile(p.source)
+	e, wrong := c.scope.Compile(p.Source)
 	if wrong != nil {
-		wrong.offset += p.offset
+		wrong.Offset += p.Offset
 		c.wrong(at, wrong)
 		return nil
 	}
-	c.out.reads.add(e.reads)
+	c.out.reads.Add(e.Reads())
 	return e
 }
 
 // run compiles a command and returns its script. Each expression becomes a shell parameter, whose value is passed in
 // the environment.
 func (c *taskCompiler) run(t *Task) string {
-	if !hasExpressions(t.Run) {
+	if !expr.IsTemplate(t.Run) {
 		return t.Run
 	}
-	parts, wrong := split(t.Run)
+	parts, wrong := expr.Split(t.Run)
 	if wrong != nil {
 		c.wrong(c.path().key("run"), wrong)
 		return ""
@@ -223,9 +234,9 @@ func (c *taskCompiler) run(t *Task) string {
 	sh := shellquote.NewReader()
 	count, offsets := 0, map[string]int{}
 	for i, p := range parts {
-		if !p.expression {
-			sh.Read(p.literal, i == len(parts)-1)
-			text.WriteString(p.literal)
+		if !p.IsExpression {
+			sh.Read(p.Literal, i == len(parts)-1)
+			text.WriteString(p.Literal)
 			continue
 		}
 		position, refusal := sh.Expression()
@@ -235,18 +246,19 @@ func (c *taskCompiler) run(t *Task) string {
 			}
 		}
 		if refusal != nil {
-			c.report.addIn(c.path().key("run"), p.offset, refusal.Hint, "%s", refusal.Message)
+			c.report.addIn(c.path().key("run"), p.Offset, refusal.Hint, "%s", refusal.Message)
 			continue
 		}
 		if position == shellquote.InComment {
-			text.WriteString(strings.ReplaceAll(p.source, "\n", " "))
+			text.WriteString(strings.ReplaceAll(p.Source, "\n", " "))
 			continue
 		}
 		count++
 		name := "SLUICE_EXPR_" + strconv.Itoa(count)
-		offsets[name] = p.offset
+		offsets[name] = p.Offset
 		if e := c.expression(c.path().key("run"), p); e != nil {
-			c.out.env[name] = &template{parts: []templatePart{{expression: e, source: p.source}}}
+			c.out.env[name] = &expr.Template{}
+			c.out.env[name].AddExpression(e)
 		}
 		text.WriteString(position.Parameter(name))
 	}

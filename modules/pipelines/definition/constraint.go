@@ -8,9 +8,9 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 const maxPattern = 1000 // bytes
@@ -56,7 +56,8 @@ func (f *InputField) checkConstraints(r *decoder, at *keyPath) {
 			return
 		}
 		if hint, ok := matches(f.Type, v); !ok {
-			r.add(at.key("choices").at(i), hint, "the choice %.100s is %s, and the field's type is %s", c, jsonvalue.Kind(v),
+			r.add(at.key("choices").at(i), hint, "the choice %.100s is %s, and the field's type is %s", c,
+				jsonvalue.Kind(v),
 				f.Type)
 		}
 	}

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sluiceworks/sluice/platform/suggest"
-
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluiceworks/sluice/platform/suggest"
 )
 
 // Diagnostic is one mistake in a definition or in a run's input.

@@ -8,9 +8,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // Encode returns the document that a run pins and the definition's version (see VersionOf). Definitions with equal

@@ -7,13 +7,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 var exported = cmpopts.IgnoreUnexported(definition.Definition{}, definition.Task{})

@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // maxExpanded bounds the size in bytes of a file with its aliases, merge keys and defaults expanded: the length of

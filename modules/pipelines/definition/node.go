@@ -9,11 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/sluiceworks/sluice/platform/duration"
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
 	"github.com/sluiceworks/sluice/platform/suggest"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // pair is one entry of a mapping.

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // MaxFile is the maximum size in bytes of the source of a pipeline.
@@ -143,6 +143,8 @@ func (r *decoder) syntax(err error) {
 	}
 	r.append(at, utf8.RuneCountInString(here[:column])+1, nil, hint, "this is not YAML: "+text)
 }
+
+const open = "${{" // begins an expression
 
 // unquotedExpression reports whether a line probably contains an unquoted ${{ within { } or [ ], where it must be
 // quoted.

@@ -5,11 +5,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 var (

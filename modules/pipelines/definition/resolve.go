@@ -3,13 +3,12 @@ package definition
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 )
 
 // maxVariable is the maximum length in bytes of NAME=value of one environment variable on Linux.
@@ -28,24 +27,13 @@ type Resolved struct {
 // Condition evaluates If. An empty If is true. The error names the expression that failed or whose result is not a
 // boolean. Condition is meant for a transaction, so its limits are tight, also for all conditions evaluated with the
 // same values together.
-func (t *Task) Condition(v *EvalContext) (bool, error) {
-	c := t.compiled
-	if c.condition == nil {
+func (t *Task) Condition(v *expr.Values) (bool, error) {
+	if t.compiled.condition == nil {
 		return true, nil
 	}
-	m := newMeter(limits{steps: min(conditionSteps, max(planSteps-v.planSteps, 0)), memory: conditionMemory})
-	defer func() {
-		v.planSteps += m.maxSteps.steps - m.steps
-		m.close()
-	}()
-	result, err := c.condition.run(m, v)
+	yes, err := t.compiled.condition.Condition(v)
 	if err != nil {
-		return false, fmt.Errorf("if: %s: %w", shortened(c.condition.source), err)
-	}
-	yes, ok := result.(bool)
-	if !ok {
-		return false, fmt.Errorf("if: %s: the result is %s, and must be true or false", shortened(c.condition.source),
-			jsonvalue.Kind(result))
+		return false, fmt.Errorf("if: %w", err)
 	}
 	return yes, nil
 }
@@ -66,14 +54,13 @@ func (t *Task) PastsNeeded() []string { return t.compiled.pasts }
 
 // Resolve evaluates the expressions in With or Run and in Env. It stops when ctx ends. The error names the setting
 // and the expression.
-func (t *Task) Resolve(ctx context.Context, v *EvalContext) (Resolved, error) {
+func (t *Task) Resolve(ctx context.Context, v *expr.Values) (Resolved, error) {
 	c := t.compiled
 	if c.with == nil && len(c.env) == 0 {
 		return c.fixed, nil
 	}
-	r := resolver{newMeter(limits{steps: resolveSteps, memory: resolveMemory, gated: true}), v}
-	r.ctx = ctx
-	defer r.close()
+	r := resolver{expr.NewEvaluation(ctx, v)}
+	defer r.Close()
 	out := c.fixed
 	if len(c.env) > 0 {
 		out.Env = maps.Clone(out.Env)
@@ -91,39 +78,26 @@ func (t *Task) Resolve(ctx context.Context, v *EvalContext) (Resolved, error) {
 	if err != nil {
 		return Resolved{}, err
 	}
-	e := encoder{m: r.meter}
-	if err := e.value(with, -jsonvalue.MaxDepth); err != nil {
+	doc, err := r.JSON(with)
+	if err != nil {
 		return Resolved{}, fmt.Errorf("with: %w", err)
 	}
-	if len(e.b) > maxWith {
-		return Resolved{}, fmt.Errorf("with: its values have %d bytes together, more than the limit of %d", len(e.b),
+	if len(doc) > maxWith {
+		return Resolved{}, fmt.Errorf("with: its values have %d bytes together, more than the limit of %d", len(doc),
 			maxWith)
 	}
-	out.With = e.b
+	out.With = doc
 	return out, nil
 }
 
-// run evaluates the expression. It returns panics as errors, because what a user writes must never end the process.
-func (e *expression) run(m *meter, v *EvalContext) (_ any, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the expression cannot be evaluated: %v", p)
-		}
-	}()
-	return (&evaluator{meter: m, e: e, values: v}).eval(e.node)
-}
-
 // resolver evaluates the templates of one task.
-type resolver struct {
-	*meter
-	values *EvalContext
-}
+type resolver struct{ *expr.Evaluation }
 
 // with evaluates the templates in a decoded With.
 func (r resolver) with(at string, v any) (any, error) {
 	switch v := v.(type) {
-	case *template:
-		value, err := r.value(v)
+	case *expr.Template:
+		value, err := r.Value(v)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", at, err)
 		}
@@ -152,96 +126,22 @@ func (r resolver) with(at string, v any) (any, error) {
 	return v, nil
 }
 
-// fixed returns the text of a template without expressions, and false if it has any.
-func (t *template) fixed() (string, bool) {
-	var b strings.Builder
-	for _, p := range t.parts {
-		if p.expression != nil {
-			return "", false
-		}
-		b.WriteString(p.literal)
-	}
-	return b.String(), true
-}
-
-// value evaluates a template. If an expression is the whole text, its value keeps its JSON type; otherwise the result
-// is a string.
-func (r resolver) value(t *template) (any, error) {
-	if len(t.parts) == 1 && t.parts[0].expression != nil {
-		return r.evaluate(t.parts[0])
-	}
-	return r.template(t)
-}
-
-// template evaluates a template to text. Strings are inserted as they are and other values as JSON; in a URL both are
-// encoded.
-func (r resolver) template(t *template) (string, error) {
-	var b strings.Builder
-	for i, p := range t.parts {
-		if p.expression == nil {
-			b.WriteString(p.literal)
-			continue
-		}
-		v, err := r.evaluate(p)
-		if err != nil {
-			return "", err
-		}
-		s, err := r.render(v)
-		if err == nil && t.url && !isEncoded(p.expression.node) {
-			if err = errors.Join(r.text(3*len(s)), r.scan(b.Len()), r.step(int64(len(t.parts)-i))); err == nil {
-				s, err = urlValue(b.String(), s, t.literalsFrom(i))
-			}
-		}
-		if err == nil {
-			err = r.text(2 * len(s))
-		}
-		if err != nil {
-			return "", fmt.Errorf("${{ %s }}: %w", shortened(p.source), err)
-		}
-		b.WriteString(s)
-	}
-	return b.String(), nil
-}
-
-func (r resolver) evaluate(p templatePart) (any, error) {
-	v, err := p.expression.run(r.meter, r.values)
-	if err != nil {
-		return nil, fmt.Errorf("${{ %s }}: %w", shortened(p.source), err)
-	}
-	return v, nil
-}
-
 // variable evaluates the value of an environment variable. It fails for a value that a variable cannot hold.
-func (r resolver) variable(t *template, name string) (string, error) {
+func (r resolver) variable(t *expr.Template, name string) (string, error) {
 	at := "env." + name
 	if strings.HasPrefix(name, "SLUICE_") {
 		at = "run"
 	}
-	s, err := r.template(t)
+	s, err := r.Text(t)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("%s: %w", at, err)
 	case strings.IndexByte(s, 0) >= 0:
-		return "", fmt.Errorf("%s: the value of %s holds a NUL byte, which no environment variable can", at,
-			shortened(t.String()))
+		return "", fmt.Errorf("%s: the value of %s holds a NUL byte, which no environment variable can", at, t)
 	case len(name)+1+len(s) > maxVariable:
 		return "", fmt.Errorf(
 			"%s: the value of %s has %d bytes, more than an environment variable can hold: read it from the file "+
-				"$SLUICE_INPUT",
-			at, shortened(t.String()), len(s))
+				"$SLUICE_INPUT", at, t, len(s))
 	}
 	return s, nil
-}
-
-// String returns the text as it was written.
-func (t *template) String() string {
-	var b strings.Builder
-	for _, p := range t.parts {
-		if p.expression != nil {
-			b.WriteString("${{" + p.source + "}}")
-		} else {
-			b.WriteString(strings.ReplaceAll(p.literal, open, escaped))
-		}
-	}
-	return b.String()
 }

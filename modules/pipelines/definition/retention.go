@@ -3,9 +3,9 @@ package definition
 import (
 	"time"
 
-	"github.com/sluiceworks/sluice/platform/duration"
-
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluiceworks/sluice/platform/duration"
 )
 
 func (r *decoder) retention(n *yaml.Node, at *keyPath) *Retention {

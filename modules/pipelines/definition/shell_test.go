@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 )
 
 // commandTask returns a definition whose task b runs script with the output of a.
@@ -69,7 +70,7 @@ func TestShellTextWithoutExpressionsIsUntouched(t *testing.T) {
 		if err := d.Check(catalog(t)); err != nil {
 			t.Fatal(err)
 		}
-		got, err := task(t, d, "b").Resolve(t.Context(), &definition.EvalContext{})
+		got, err := task(t, d, "b").Resolve(t.Context(), &expr.Values{})
 		if err != nil {
 			t.Fatal(err)
 		}

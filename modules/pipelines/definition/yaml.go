@@ -9,11 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sluiceworks/sluice/modules/tasks"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // YAML returns the definition as a file that Parse reads as the same version. Defaults and inherited settings cannot

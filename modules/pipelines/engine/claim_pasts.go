@@ -2,7 +2,7 @@ package engine
 
 import (
 	"github.com/sluiceworks/sluice/modules/pipelines"
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 	"github.com/sluiceworks/sluice/modules/tasks"
 )
 
@@ -33,7 +33,7 @@ func (t *exchange) pasts() error {
 		c := &t.claims[i]
 		names := c.Definition.PastsNeeded()
 		if len(names) > 0 {
-			c.Past = make(map[string]definition.Past, len(names))
+			c.Past = make(map[string]expr.Past, len(names))
 		}
 		for _, name := range names {
 			task := found[tasks.Key{PipelineExecutionID: c.Task.PipelineExecutionID, TaskName: name}]

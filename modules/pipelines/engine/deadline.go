@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sluiceworks/sluice/platform/duration"
-
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/duration"
 )
 
 // overdueBatch is the maximum number of executions that one call of EndOverdue ends.

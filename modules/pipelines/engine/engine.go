@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/events/eventstore"
 	"github.com/sluiceworks/sluice/modules/leases"
@@ -22,6 +20,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/dbtype"
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // Engine changes pipeline executions. Each exported method is one use case. It makes its changes, and everything that

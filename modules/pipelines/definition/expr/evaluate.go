@@ -1,20 +1,20 @@
-package definition
+package expr
 
 import (
 	"errors"
 	"fmt"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // evaluator evaluates the syntax tree of one expression. The expression library is used only to parse and check. Its
 // own virtual machine bounds neither the time nor the memory of most of its functions, and it rounds integers.
 type evaluator struct {
 	*meter
-	e      *expression
-	values *EvalContext
+	e      *Expression
+	values *Values
 	locals []local     // of let, innermost last
 	items  []iteration // of functions that iterate over a list, innermost last
 }

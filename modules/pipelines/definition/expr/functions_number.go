@@ -1,4 +1,4 @@
-package definition
+package expr
 
 import (
 	"encoding/json"
@@ -10,17 +10,17 @@ import (
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
-var numberFunctions = []Function{
-	{Name: "abs", Least: 1, Most: 1, plain: absolute},
-	{Name: "ceil", Least: 1, Most: 1, plain: rounding(math.Ceil)},
-	{Name: "floor", Least: 1, Most: 1, plain: rounding(math.Floor)},
-	{Name: "round", Least: 1, Most: 1, plain: rounding(math.Round)},
-	{Name: "int", Least: 1, Most: 1, plain: toInt},
-	{Name: "float", Least: 1, Most: 1, plain: toFloat},
-	{Name: "max", Least: 1, Most: -1, plain: extreme(1)},
-	{Name: "min", Least: 1, Most: -1, plain: extreme(-1)},
-	{Name: "mean", Least: 1, Most: -1, plain: mean},
-	{Name: "median", Least: 1, Most: -1, plain: median},
+var numberFunctions = []function{
+	{name: "abs", minArgs: 1, maxArgs: 1, plain: absolute},
+	{name: "ceil", minArgs: 1, maxArgs: 1, plain: rounding(math.Ceil)},
+	{name: "floor", minArgs: 1, maxArgs: 1, plain: rounding(math.Floor)},
+	{name: "round", minArgs: 1, maxArgs: 1, plain: rounding(math.Round)},
+	{name: "int", minArgs: 1, maxArgs: 1, plain: toInt},
+	{name: "float", minArgs: 1, maxArgs: 1, plain: toFloat},
+	{name: "max", minArgs: 1, maxArgs: -1, plain: extreme(1)},
+	{name: "min", minArgs: 1, maxArgs: -1, plain: extreme(-1)},
+	{name: "mean", minArgs: 1, maxArgs: -1, plain: mean},
+	{name: "median", minArgs: 1, maxArgs: -1, plain: median},
 }
 
 func absolute(_ *meter, args []any) (any, error) {

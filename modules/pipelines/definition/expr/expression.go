@@ -1,4 +1,4 @@
-package definition
+package expr
 
 import (
 	"errors"
@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sluiceworks/sluice/platform/suggest"
-
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/checker"
 	"github.com/expr-lang/expr/checker/nature"
@@ -17,27 +15,31 @@ import (
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/types"
+
+	"github.com/sluiceworks/sluice/platform/suggest"
 )
 
-// expression is a compiled expression. It is safe for concurrent use.
-type expression struct {
+// Expression is a compiled expression. It is safe for concurrent use.
+type Expression struct {
 	source   string
 	node     ast.Node
 	refs     map[*ast.IdentifierNode]ref
 	patterns map[*ast.BinaryNode]*pattern // literal regular expressions
-	reads    reads
+	reads    Reads
 }
 
-// reads records what expressions read.
-type reads struct {
-	input   bool            // the run's input
-	outputs map[string]bool // the outputs of these dependencies
-	pasts   map[string]bool // the ends of these dependencies
+// Reads returns what the expression reads. The caller must not change it.
+func (e *Expression) Reads() Reads { return e.reads }
+
+// Reads records the dependencies that expressions read.
+type Reads struct {
+	Outputs map[string]bool // the tasks whose outputs are read
+	Pasts   map[string]bool // the tasks of which is read how they ended
 }
 
-func (r *reads) add(other reads) {
-	r.input = r.input || other.input
-	r.outputs, r.pasts = union(r.outputs, other.outputs), union(r.pasts, other.pasts)
+// Add adds what other expressions read.
+func (r *Reads) Add(other Reads) {
+	r.Outputs, r.Pasts = union(r.Outputs, other.Outputs), union(r.Pasts, other.Pasts)
 }
 
 func union(a, b map[string]bool) map[string]bool {
@@ -48,55 +50,54 @@ func union(a, b map[string]bool) map[string]bool {
 	return a
 }
 
-// inOrder returns the needs that are in a set, in the order of needs.
-func inOrder(needs []string, set map[string]bool) []string {
-	var out []string
-	for _, id := range needs {
-		if set[id] {
-			out = append(out, id)
-		}
-	}
-	return out
+// Field is a field of a run's input.
+type Field struct {
+	Name string
+	// Type is the JSON type of every value of the field: string, integer, boolean, array or object. It is anything else
+	// if the field may be missing or its values differ in type. A comparison that can never be true because of the types
+	// is found before the run.
+	Type string
 }
 
-// scope is the set of names that the expressions of one task may use. It is reused for one task after another,
-// because the functions and the input's types are the same for all.
-type scope struct {
+// Scope is the set of names that the expressions of one task may use. It is reused for one task after another, because
+// the functions and the input's types are the same for all.
+type Scope struct {
 	conf     *conf.Config // nil until the first expression
 	fields   []string     // declared input fields; empty if any is allowed
 	input    types.Type
 	isField  map[string]bool
 	suggest  func(name string, known []string) string
-	task     *Task
-	needs    map[string]bool // the task's
+	listed   []string        // the task's needs
+	needs    map[string]bool // listed, if prepared
 	isTask   func(id string) bool
-	prepared bool // needs is that of task
+	prepared bool
 }
 
-func newScope(d *Definition, suggest func(string, []string) string) *scope {
-	s := &scope{input: inputType(d.Input), isField: make(map[string]bool, len(d.Input)), suggest: suggest}
-	for _, f := range d.Input {
+// NewScope returns the scope of the tasks of a pipeline. Without fields, the input may have any. isTask reports whether
+// the pipeline has a task, and hint returns a hint for an unknown name, given the known ones. Enter must be called
+// before expressions are compiled.
+func NewScope(fields []Field, isTask func(id string) bool, hint func(name string, known []string) string) *Scope {
+	s := &Scope{input: inputType(fields), isField: make(map[string]bool, len(fields)), suggest: hint, isTask: isTask}
+	for _, f := range fields {
 		s.fields = append(s.fields, f.Name)
 		s.isField[f.Name] = true
 	}
-	s.isTask = func(id string) bool { _, ok := d.index[id]; return ok }
 	return s
 }
 
-// inputType returns the type of the input. Fields that always have a value of one Go type are typed, so that a
-// comparison that can never be true is found before the run.
-func inputType(fields []InputField) types.Type {
+// inputType returns the type of the input.
+func inputType(fields []Field) types.Type {
 	if len(fields) == 0 {
 		return types.TypeOf(map[string]any{})
 	}
 	of := map[string]types.Type{
-		TypeString: types.String, TypeInteger: types.Int, TypeBoolean: types.Bool,
-		TypeArray: types.TypeOf([]any{}), TypeObject: types.TypeOf(map[string]any{}),
+		"string": types.String, "integer": types.Int, "boolean": types.Bool,
+		"array": types.TypeOf([]any{}), "object": types.TypeOf(map[string]any{}),
 	}
 	m := types.Map{}
 	for _, f := range fields {
 		m[f.Name] = types.Any
-		if t, ok := of[f.Type]; ok && (f.Required || f.Default != nil) {
+		if t, ok := of[f.Type]; ok {
 			m[f.Name] = t
 		}
 	}
@@ -111,9 +112,10 @@ type fixedType struct {
 
 func (f fixedType) Nature() nature.Nature { return f.nature }
 
-func (s *scope) enter(t *Task) { s.task, s.prepared = t, false }
+// Enter makes the scope that of a task with these needs.
+func (s *Scope) Enter(needs []string) { s.listed, s.prepared = needs, false }
 
-func (s *scope) prepare() {
+func (s *Scope) prepare() {
 	if s.prepared {
 		return
 	}
@@ -124,8 +126,8 @@ func (s *scope) prepare() {
 			"an int": types.Int,
 		})
 	}
-	s.needs = make(map[string]bool, len(s.task.Needs))
-	for _, id := range s.task.Needs {
+	s.needs = make(map[string]bool, len(s.listed))
+	for _, id := range s.listed {
 		s.needs[id] = true
 	}
 	s.prepared = true
@@ -135,16 +137,16 @@ func (s *scope) prepare() {
 // overflow ends the process.
 const maxExpression = 16 << 10
 
-// compile checks and compiles one expression. It recovers panics of the library and reports them as a mistake,
-// because what a user writes must never end the process. No such panic is known.
-func (s *scope) compile(source string) (_ *expression, wrong *textError) {
+// Compile checks and compiles one expression. It recovers panics of the library and reports them as a mistake, because
+// what a user writes must never end the process. No such panic is known.
+func (s *Scope) Compile(source string) (_ *Expression, wrong *Mistake) {
 	defer func() {
 		if p := recover(); p != nil {
-			wrong = &textError{0, fmt.Sprintf("the expression cannot be compiled: %v", p), ""}
+			wrong = &Mistake{0, fmt.Sprintf("the expression cannot be compiled: %v", p), ""}
 		}
 	}()
 	if len(source) > maxExpression {
-		return nil, &textError{
+		return nil, &Mistake{
 			0,
 			fmt.Sprintf("the expression has %d bytes, more than the limit of %d", len(source), maxExpression), "",
 		}
@@ -170,16 +172,35 @@ func (s *scope) compile(source string) (_ *expression, wrong *textError) {
 	if constants.first != nil {
 		return nil, constants.first
 	}
-	return &expression{
+	return &Expression{
 		source: source, node: tree.Node, refs: names.refs, patterns: constants.patterns, reads: names.reads(),
 	}, nil
+}
+
+// CompileCondition compiles the text of a condition, which may have ${{ }} around it.
+func (s *Scope) CompileCondition(text string) (*Expression, *Mistake) {
+	source, offset := text, 0
+	if trimmed := strings.TrimSpace(text); strings.HasPrefix(trimmed, open) {
+		parts, wrong := Split(trimmed)
+		if wrong != nil {
+			return nil, wrong
+		}
+		if len(parts) == 1 {
+			source, offset = parts[0].Source, parts[0].Offset+strings.Index(text, open)
+		}
+	}
+	e, wrong := s.Compile(source)
+	if wrong != nil {
+		wrong.Offset += offset
+	}
+	return e, wrong
 }
 
 // constantReader finds mistakes in literals: arithmetic that always fails, and invalid regular expressions.
 type constantReader struct {
 	source   string
 	patterns map[*ast.BinaryNode]*pattern
-	first    *textError
+	first    *Mistake
 }
 
 // Visit is called for a node after its children. It implements ast.Visitor.
@@ -198,7 +219,7 @@ func (c *constantReader) Visit(node *ast.Node) {
 		}
 	}
 	if err != nil && c.first == nil {
-		c.first = &textError{byteOffset(c.source, n.Location().From), err.Error(), ""}
+		c.first = &Mistake{byteOffset(c.source, n.Location().From), err.Error(), ""}
 	}
 }
 
@@ -215,21 +236,21 @@ func literal(n ast.Node) any {
 var unknownName = regexp.MustCompile(`^unknown name (\S+)$`)
 
 // explain converts an error of the expression library to a mistake with its position and, for names, a hint.
-func (s *scope) explain(source string, err error) *textError {
+func (s *Scope) explain(source string, err error) *Mistake {
 	var at *file.Error
 	if !errors.As(err, &at) {
-		return &textError{0, err.Error(), ""}
+		return &Mistake{0, err.Error(), ""}
 	}
-	m := &textError{byteOffset(source, at.From), at.Message, ""}
+	m := &Mistake{byteOffset(source, at.From), at.Message, ""}
 	if name := unknownName.FindStringSubmatch(at.Message); name != nil {
-		m.msg, m.hint = fmt.Sprintf("unknown name %q", name[1]), s.nameHint(name[1])
+		m.Message, m.Hint = fmt.Sprintf("unknown name %q", name[1]), s.nameHint(name[1])
 	} else if strings.Contains(source, open) {
-		m.hint = "write ${{ }} around the whole expression or leave it out"
+		m.Hint = "write ${{ }} around the whole expression or leave it out"
 	}
 	return m
 }
 
-func (s *scope) nameHint(name string) string {
+func (s *Scope) nameHint(name string) string {
 	switch {
 	case name == "null":
 		return "write nil"

@@ -1,4 +1,4 @@
-package definition
+package expr
 
 import (
 	"encoding/base64"
@@ -12,55 +12,58 @@ import (
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
-var textFunctions = []Function{
-	{Name: "trim", Least: 1, Most: 2, plain: trim},
+var textFunctions = []function{
+	{name: "trim", minArgs: 1, maxArgs: 2, plain: trim},
 	{
-		Name: "trimPrefix", Least: 2, Most: 2,
+		name: "trimPrefix", minArgs: 2, maxArgs: 2,
 		plain: ofTwoTexts(func(s, t string) any { return strings.TrimPrefix(s, t) }),
 	},
 	{
-		Name: "trimSuffix", Least: 2, Most: 2,
+		name: "trimSuffix", minArgs: 2, maxArgs: 2,
 		plain: ofTwoTexts(func(s, t string) any { return strings.TrimSuffix(s, t) }),
 	},
-	{Name: "hasPrefix", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return strings.HasPrefix(s, t) })},
-	{Name: "hasSuffix", Least: 2, Most: 2, plain: ofTwoTexts(func(s, t string) any { return strings.HasSuffix(s, t) })},
+	{name: "hasPrefix", minArgs: 2, maxArgs: 2,
+		plain: ofTwoTexts(func(s, t string) any { return strings.HasPrefix(s, t) })},
+	{name: "hasSuffix", minArgs: 2, maxArgs: 2,
+		plain: ofTwoTexts(func(s, t string) any { return strings.HasSuffix(s, t) })},
 	{
-		Name: "indexOf", Least: 2, Most: 2,
+		name: "indexOf", minArgs: 2, maxArgs: 2,
 		plain: ofTwoTexts(func(s, t string) any { return inCharacters(s, strings.Index(s, t)) }),
 	},
 	{
-		Name: "lastIndexOf", Least: 2, Most: 2,
+		name: "lastIndexOf", minArgs: 2, maxArgs: 2,
 		plain: ofTwoTexts(func(s, t string) any { return inCharacters(s, strings.LastIndex(s, t)) }),
 	},
 	{
-		Name: "upper", Least: 1, Most: 1,
+		name: "upper", minArgs: 1, maxArgs: 1,
 		plain: ofText(3, func(s string) (any, error) { return strings.ToUpper(s), nil }),
 	},
 	{
-		Name: "lower", Least: 1, Most: 1,
+		name: "lower", minArgs: 1, maxArgs: 1,
 		plain: ofText(3, func(s string) (any, error) { return strings.ToLower(s), nil }),
 	},
 	{
-		Name: "toBase64", Least: 1, Most: 1,
+		name: "toBase64", minArgs: 1, maxArgs: 1,
 		plain: ofText(2, func(s string) (any, error) { return base64.StdEncoding.EncodeToString([]byte(s)), nil }),
 	},
-	{Name: "fromBase64", Least: 1, Most: 1, plain: ofText(2, fromBase64)},
-	{Name: "split", Least: 2, Most: 3, plain: splitting(strings.SplitN)},
-	{Name: "splitAfter", Least: 2, Most: 3, plain: splitting(strings.SplitAfterN)},
-	{Name: "replace", Least: 3, Most: 4, plain: replace},
-	{Name: "repeat", Least: 2, Most: 2, plain: repeat},
-	{Name: "join", Least: 1, Most: 2, plain: join},
+	{name: "fromBase64", minArgs: 1, maxArgs: 1, plain: ofText(2, fromBase64)},
+	{name: "split", minArgs: 2, maxArgs: 3, plain: splitting(strings.SplitN)},
+	{name: "splitAfter", minArgs: 2, maxArgs: 3, plain: splitting(strings.SplitAfterN)},
+	{name: "replace", minArgs: 3, maxArgs: 4, plain: replace},
+	{name: "repeat", minArgs: 2, maxArgs: 2, plain: repeat},
+	{name: "join", minArgs: 1, maxArgs: 2, plain: join},
 	{
-		Name: "urlencode", Least: 1, Most: 1, plain: urlencode,
+		name: "urlencode", minArgs: 1, maxArgs: 1, plain: urlencode,
 		types: []reflect.Type{reflect.TypeFor[func(any) string]()},
 	},
-	{Name: "urlraw", Least: 1, Most: 1, plain: urlraw, types: []reflect.Type{reflect.TypeFor[func(any) string]()}},
-	{Name: "string", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) { return textOf(m, args[0]) }},
-	{Name: "toJSON", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) {
+	{name: "urlraw", minArgs: 1, maxArgs: 1, plain: urlraw, types: []reflect.Type{reflect.TypeFor[func(any) string]()}},
+	{name: "string", minArgs: 1, maxArgs: 1,
+		plain: func(m *meter, args []any) (any, error) { return textOf(m, args[0]) }},
+	{name: "toJSON", minArgs: 1, maxArgs: 1, plain: func(m *meter, args []any) (any, error) {
 		b, err := m.json(args[0])
 		return string(b), err
 	}},
-	{Name: "fromJSON", Least: 1, Most: 1, plain: fromJSON},
+	{name: "fromJSON", minArgs: 1, maxArgs: 1, plain: fromJSON},
 }
 
 // ofText returns a function of one string. Its result is at most growth times as long as the string.

@@ -1,4 +1,4 @@
-package definition
+package expr
 
 import (
 	"errors"
@@ -7,9 +7,9 @@ import (
 	"regexp/syntax"
 	"strings"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // binary evaluates a binary operator. &&, || and ?? evaluate their right side only if it is needed.
@@ -105,7 +105,8 @@ func (v *evaluator) texts(n *ast.BinaryNode, a, b any) (any, error) {
 	x, ok := a.(string)
 	y, also := b.(string)
 	if !ok || !also {
-		return nil, fmt.Errorf("invalid operation: %s takes strings, not %s and %s", n.Operator, jsonvalue.Kind(a), jsonvalue.Kind(b))
+		return nil, fmt.Errorf("invalid operation: %s takes strings, not %s and %s", n.Operator, jsonvalue.Kind(a),
+			jsonvalue.Kind(b))
 	}
 	if err := v.scan(len(x) + len(y)); err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package definition
+package expr
 
 import (
 	"maps"
@@ -8,37 +8,38 @@ import (
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
-var listFunctions = []Function{
-	{Name: "len", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) { return m.length(args[0]) }},
+var listFunctions = []function{
+	{name: "len", minArgs: 1, maxArgs: 1, plain: func(m *meter, args []any) (any, error) { return m.length(args[0]) }},
 	{
-		Name: "first", Least: 1, Most: 1,
+		name: "first", minArgs: 1, maxArgs: 1,
 		plain: func(m *meter, args []any) (any, error) { return elementOf(args, func(n int) int { return 0 }) },
 	},
 	{
-		Name: "last", Least: 1, Most: 1,
+		name: "last", minArgs: 1, maxArgs: 1,
 		plain: func(m *meter, args []any) (any, error) { return elementOf(args, func(n int) int { return n - 1 }) },
 	},
-	{Name: "take", Least: 2, Most: 2, plain: take},
-	{Name: "reverse", Least: 1, Most: 1, plain: reverse},
-	{Name: "uniq", Least: 1, Most: 1, plain: uniq},
-	{Name: "concat", Least: 1, Most: -1, plain: concat},
-	{Name: "flatten", Least: 1, Most: 1, plain: func(m *meter, args []any) (any, error) {
+	{name: "take", minArgs: 2, maxArgs: 2, plain: take},
+	{name: "reverse", minArgs: 1, maxArgs: 1, plain: reverse},
+	{name: "uniq", minArgs: 1, maxArgs: 1, plain: uniq},
+	{name: "concat", minArgs: 1, maxArgs: -1, plain: concat},
+	{name: "flatten", minArgs: 1, maxArgs: 1, plain: func(m *meter, args []any) (any, error) {
 		list, err := listAt(args, 0)
 		if err != nil {
 			return nil, err
 		}
 		return flatten(m, []any{}, list, 0)
 	}},
-	{Name: "sort", Least: 1, Most: 2, plain: sortList},
+	{name: "sort", minArgs: 1, maxArgs: 2, plain: sortList},
 }
 
-var objectFunctions = []Function{
-	{Name: "keys", Least: 1, Most: 1, plain: ofObject(func(k string, _ any) any { return k })},
-	{Name: "values", Least: 1, Most: 1, plain: ofObject(func(_ string, v any) any { return v })},
-	{Name: "toPairs", Least: 1, Most: 1, plain: ofObject(func(k string, v any) any { return []any{k, v} })},
-	{Name: "fromPairs", Least: 1, Most: 1, plain: fromPairs},
-	{Name: "get", Least: 2, Most: 2, plain: get},
-	{Name: "type", Least: 1, Most: 1, plain: func(_ *meter, args []any) (any, error) { return typeName(args[0]), nil }},
+var objectFunctions = []function{
+	{name: "keys", minArgs: 1, maxArgs: 1, plain: ofObject(func(k string, _ any) any { return k })},
+	{name: "values", minArgs: 1, maxArgs: 1, plain: ofObject(func(_ string, v any) any { return v })},
+	{name: "toPairs", minArgs: 1, maxArgs: 1, plain: ofObject(func(k string, v any) any { return []any{k, v} })},
+	{name: "fromPairs", minArgs: 1, maxArgs: 1, plain: fromPairs},
+	{name: "get", minArgs: 2, maxArgs: 2, plain: get},
+	{name: "type", minArgs: 1, maxArgs: 1,
+		plain: func(_ *meter, args []any) (any, error) { return typeName(args[0]), nil }},
 }
 
 // length returns the number of elements of a list, keys of an object or characters of a string.

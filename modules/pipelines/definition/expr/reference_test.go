@@ -1,4 +1,4 @@
-package definition_test
+package expr_test
 
 import (
 	"os"
@@ -8,20 +8,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 )
 
 // TestFunctionReference evaluates the example of each function in the reference, and checks that the reference lists
 // exactly the existing functions.
 func TestFunctionReference(t *testing.T) {
-	doc, err := os.ReadFile("../../../docs/expressions.md")
+	doc, err := os.ReadFile("../../../../docs/expressions.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var known, listed []string
-	for _, f := range definition.Functions() {
-		known = append(known, f.Name)
-	}
+	known, listed := expr.FunctionNames(), []string(nil)
 	rows := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(.+)` \\| `(.+)` \\|$").FindAllStringSubmatch(string(doc), -1)
 	for _, row := range rows {
 		name, example, want := row[1], row[2], row[3]
@@ -29,7 +26,7 @@ func TestFunctionReference(t *testing.T) {
 		if !strings.Contains(example, name+"(") {
 			t.Errorf("the example of %s does not call it", name)
 		}
-		if got, err := resolveText(t, "${{ "+example+" }}"); err != nil || got != want {
+		if got, err := evaluate(t, "${{ "+example+" }}"); err != nil || got != want {
 			t.Errorf("%s is %s (%v), expected %s", example, got, err, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package definition
+package expr
 
 import (
 	"github.com/expr-lang/expr/ast"
@@ -8,22 +8,22 @@ import (
 
 // closureFunctions evaluate an expression for each element of a list. In it, # is the element and #index its index
 // from 0.
-var closureFunctions = []Function{
-	{Name: "all", Least: 2, Most: 2, closure: quantifier(func(holds, of int) bool { return holds == of }, false)},
-	{Name: "any", Least: 2, Most: 2, closure: quantifier(func(holds, _ int) bool { return holds > 0 }, true)},
-	{Name: "none", Least: 2, Most: 2, closure: quantifier(func(holds, _ int) bool { return holds == 0 }, true)},
-	{Name: "one", Least: 2, Most: 2, closure: quantifier(func(holds, _ int) bool { return holds == 1 })},
-	{Name: "count", Least: 1, Most: 2, closure: count},
-	{Name: "filter", Least: 2, Most: 2, closure: filter},
-	{Name: "map", Least: 2, Most: 2, closure: mapList},
-	{Name: "find", Least: 2, Most: 2, closure: find(false, func(i int, v any) any { return v }, nil)},
-	{Name: "findLast", Least: 2, Most: 2, closure: find(true, func(i int, v any) any { return v }, nil)},
-	{Name: "findIndex", Least: 2, Most: 2, closure: find(false, func(i int, v any) any { return i }, -1)},
-	{Name: "findLastIndex", Least: 2, Most: 2, closure: find(true, func(i int, v any) any { return i }, -1)},
-	{Name: "sum", Least: 1, Most: 2, closure: sumOf},
-	{Name: "groupBy", Least: 2, Most: 2, closure: groupBy},
-	{Name: "sortBy", Least: 2, Most: 3, closure: sortBy},
-	{Name: "reduce", Least: 2, Most: 3, closure: reduce},
+var closureFunctions = []function{
+	{name: "all", minArgs: 2, maxArgs: 2, closure: quantifier(func(holds, of int) bool { return holds == of }, false)},
+	{name: "any", minArgs: 2, maxArgs: 2, closure: quantifier(func(holds, _ int) bool { return holds > 0 }, true)},
+	{name: "none", minArgs: 2, maxArgs: 2, closure: quantifier(func(holds, _ int) bool { return holds == 0 }, true)},
+	{name: "one", minArgs: 2, maxArgs: 2, closure: quantifier(func(holds, _ int) bool { return holds == 1 })},
+	{name: "count", minArgs: 1, maxArgs: 2, closure: count},
+	{name: "filter", minArgs: 2, maxArgs: 2, closure: filter},
+	{name: "map", minArgs: 2, maxArgs: 2, closure: mapList},
+	{name: "find", minArgs: 2, maxArgs: 2, closure: find(false, func(i int, v any) any { return v }, nil)},
+	{name: "findLast", minArgs: 2, maxArgs: 2, closure: find(true, func(i int, v any) any { return v }, nil)},
+	{name: "findIndex", minArgs: 2, maxArgs: 2, closure: find(false, func(i int, v any) any { return i }, -1)},
+	{name: "findLastIndex", minArgs: 2, maxArgs: 2, closure: find(true, func(i int, v any) any { return i }, -1)},
+	{name: "sum", minArgs: 1, maxArgs: 2, closure: sumOf},
+	{name: "groupBy", minArgs: 2, maxArgs: 2, closure: groupBy},
+	{name: "sortBy", minArgs: 2, maxArgs: 3, closure: sortBy},
+	{name: "reduce", minArgs: 2, maxArgs: 3, closure: reduce},
 }
 
 // elements evaluates the first argument, which must be a list.

@@ -1,43 +1,39 @@
-package definition_test
+package expr_test
 
 import (
 	"encoding/json"
 	"strings"
 	"testing"
 
-	"github.com/sluiceworks/sluice/modules/pipelines/definition"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 )
 
-// resolveURL evaluates text as the url of a task with the handler uses. The input field v has the value v.
-func resolveURL(t *testing.T, uses, text, v string) (string, error) {
+// url evaluates a text as a URL. The input field v has the value v, and n is 1.5.
+func url(t *testing.T, text, v string) (string, error) {
 	t.Helper()
-	with, err := json.Marshal(map[string]any{"url": text, "body": text})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := definition.Definition{
-		Name: "p", Input: []definition.InputField{{Name: "v", Type: "string"}, {Name: "n"}},
-		Tasks: []definition.Task{{ID: "last", Uses: uses, With: with}},
-	}
-	if err := d.Check(nil); err != nil {
-		t.Fatal(err)
-	}
 	input, err := json.Marshal(map[string]any{"v": v, "n": 1.5})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := task(t, &d, "last").Resolve(t.Context(), values(string(input), nil))
-	if err != nil {
-		return "", err
+	s := expr.NewScope(nil, func(string) bool { return false }, func(string, []string) string { return "" })
+	s.Enter(nil)
+	parts, wrong := expr.Split(text)
+	if wrong != nil {
+		t.Fatalf("%s: %+v", text, wrong)
 	}
-	var out struct{ URL, Body string }
-	if err := json.Unmarshal(got.With, &out); err != nil {
-		t.Fatal(err)
+	u := expr.Template{URL: true}
+	for _, p := range parts {
+		if !p.IsExpression {
+			u.AddLiteral(p.Literal)
+		} else if e, wrong := s.Compile(p.Source); wrong != nil {
+			t.Fatalf("%s: %+v", text, wrong)
+		} else {
+			u.AddExpression(e)
+		}
 	}
-	if strings.Contains(text, "{{ input.v }}") && !strings.Contains(out.Body, v) {
-		t.Errorf("the body %q of %q has been encoded", out.Body, text)
-	}
-	return out.URL, nil
+	e := expr.NewEvaluation(t.Context(), &expr.Values{Input: input})
+	defer e.Close()
+	return e.Text(&u)
 }
 
 // TestURLValues checks that a value stays in its position in the URL, whatever it contains.
@@ -62,27 +58,21 @@ func TestURLValues(t *testing.T) {
 		{`https://h/?${{ input.n == 1.5 ? "a=b" : urlraw(input.v) }}`, "x", "https://h/?a=b"},
 		{`https://h/?${{ input.n == 1.5 ? input.v : "" }}`, "a=b", "https://h/?a%3Db"},
 	} {
-		for _, uses := range []string{"http", "wait"} {
-			if got, err := resolveURL(t, uses, c.text, c.v); err != nil || got != c.want {
-				t.Errorf("%s with %q is %s (%v), want %s", c.text, c.v, got, err, c.want)
-			}
+		if got, err := url(t, c.text, c.v); err != nil || got != c.want {
+			t.Errorf("%s with %q is %s (%v), want %s", c.text, c.v, got, err, c.want)
 		}
 	}
 	for _, dots := range []string{".", ".."} {
-		if got, err := resolveURL(t, "http", "https://h/items/${{ input.v }}/x", dots); err == nil ||
+		if got, err := url(t, "https://h/items/${{ input.v }}/x", dots); err == nil ||
 			!strings.Contains(err.Error(), "out of its place") {
 			t.Errorf("%q: %s, %v", dots, got, err)
 		}
-	}
-	if got, err := resolveURL(t, "other", "https://h/?q=${{ input.v }}", "a b"); err != nil ||
-		got != "https://h/?q=a b" {
-		t.Errorf("another handler's url: %s, %v", got, err)
 	}
 }
 
 // TestLongURL checks that a URL of very many expressions is refused before it takes much time.
 func TestLongURL(t *testing.T) {
-	if _, err := resolveURL(t, "http", "https://h/?q="+strings.Repeat(`${{ input.n }}`, 20_000), ""); err == nil ||
+	if _, err := url(t, "https://h/?q="+strings.Repeat(`${{ input.n }}`, 20_000), ""); err == nil ||
 		!strings.Contains(err.Error(), "too expensive") {
 		t.Errorf("got %v", err)
 	}

@@ -1,4 +1,4 @@
-package definition_test
+package expr_test
 
 import (
 	"strings"
@@ -33,7 +33,7 @@ func TestExactNumbers(t *testing.T) {
 		`${{ 0.1 + 0.2 }}`:                                        `0.30000000000000004`,
 	}
 	for text, want := range tests {
-		if got, err := resolveText(t, text); err != nil || got != want {
+		if got, err := evaluate(t, text); err != nil || got != want {
 			t.Errorf("%s is %s (%v), want %s", text, got, err, want)
 		}
 	}
@@ -44,7 +44,7 @@ func TestExactNumbers(t *testing.T) {
 		`${{ input.big ** 5 }}`,
 		`${{ (-9223372036854775807 - 1) - 1 }}`, `${{ (-9223372036854775807 - 1) / -1 }}`, `${{ needs.a.huge - 1 }}`,
 	} {
-		if got, err := resolveText(t, text); err == nil || !strings.Contains(err.Error(), "whole numbers range from") {
+		if got, err := evaluate(t, text); err == nil || !strings.Contains(err.Error(), "whole numbers range from") {
 			t.Errorf("%s is %s (%v), want an error", text, got, err)
 		}
 	}

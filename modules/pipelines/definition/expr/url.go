@@ -1,4 +1,4 @@
-package definition
+package expr
 
 import (
 	"fmt"
@@ -8,17 +8,6 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 )
-
-// urlSettings are the settings of built-in handlers that contain a URL, by handler.
-var urlSettings = map[string]string{"http": "url", "wait": "url"}
-
-// markURL marks the template of a setting that contains a URL, so that values inserted into it are encoded.
-func markURL(uses string, with any) {
-	settings, _ := with.(map[string]any)
-	if t, ok := settings[urlSettings[uses]].(*template); ok {
-		t.url = true
-	}
-}
 
 // urlFunctions return text that is inserted into a URL as it is.
 var urlFunctions = []string{"urlencode", "urlraw"}
@@ -82,13 +71,4 @@ func authorityOf(text string) string {
 		return text[:end]
 	}
 	return text
-}
-
-// literalsFrom returns the literal texts after the expression at i, joined without the expressions between them.
-func (t *template) literalsFrom(i int) string {
-	var b strings.Builder
-	for _, p := range t.parts[i+1:] {
-		b.WriteString(p.literal)
-	}
-	return b.String()
 }

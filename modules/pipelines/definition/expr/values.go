@@ -1,4 +1,4 @@
-package definition
+package expr
 
 import (
 	"bytes"
@@ -9,10 +9,10 @@ import (
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
-// EvalContext contains the values that the expressions of one run read. It caches what it has decoded, so it must be
-// used by one goroutine at a time.
-type EvalContext struct {
-	Input json.RawMessage            // the run's input, as CheckInput returned it; nil counts as {}
+// Values contains the values that the expressions of one run read. It caches what it has decoded, so it must be used by
+// one goroutine at a time.
+type Values struct {
+	Input json.RawMessage            // the run's input, with its defaults; nil counts as {}
 	Needs map[string]json.RawMessage // outputs by task; null for a task that is missing or nil
 	Past  map[string]Past            // by task, for those whose end an expression reads
 	Run   Run
@@ -100,7 +100,7 @@ func (r ref) typed() string {
 }
 
 // lookup returns the value that a name refers to.
-func (v *EvalContext) lookup(m *meter, r ref) (any, error) {
+func (v *Values) lookup(m *meter, r ref) (any, error) {
 	switch {
 	case r.of == "input":
 		return v.decodedInput(m)
@@ -142,7 +142,7 @@ func orNull(s string) any {
 	return s
 }
 
-func (v *EvalContext) decodedInput(m *meter) (any, error) {
+func (v *Values) decodedInput(m *meter) (any, error) {
 	if v.hasInput {
 		return v.input, nil
 	}
@@ -157,7 +157,7 @@ func (v *EvalContext) decodedInput(m *meter) (any, error) {
 	return in, nil
 }
 
-func (v *EvalContext) output(m *meter, task string) (any, error) {
+func (v *Values) output(m *meter, task string) (any, error) {
 	if out, ok := v.outputs[task]; ok {
 		return out, nil
 	}

@@ -1,4 +1,4 @@
-package definition
+package expr
 
 import (
 	"fmt"
@@ -11,11 +11,11 @@ import (
 // nameReader visits an expression from the leaves to the root. It replaces accesses to input, needs and run by names
 // of its own, whose meaning is in refs, and finds undeclared names and wrong numbers of arguments.
 type nameReader struct {
-	scope  *scope
+	scope  *Scope
 	source string
 	refs   map[*ast.IdentifierNode]ref
 	alone  map[*ast.IdentifierNode]bool // needs and run without a name after them
-	first  *textError                   // the first mistake found
+	first  *Mistake                     // the first mistake found
 }
 
 // Visit is called for a node after its children. It implements ast.Visitor.
@@ -128,7 +128,7 @@ func (n *nameReader) need(v ast.Node, id string) (ref, bool) {
 	hint := "the task needs nothing"
 	if n.scope.isTask(id) {
 		hint = fmt.Sprintf("add %q to the task's needs", id)
-	} else if listed := n.scope.task.Needs; len(listed) > 0 {
+	} else if listed := n.scope.listed; len(listed) > 0 {
 		hint = n.hint("needs", id, listed)
 	}
 	n.wrong(v, fmt.Sprintf("%q is not among the task's needs", id), hint)
@@ -199,11 +199,11 @@ func startsWith(name string, among []string) string {
 
 func (n *nameReader) wrong(v ast.Node, msg, hint string) {
 	if n.first == nil {
-		n.first = &textError{byteOffset(n.source, v.Location().From), msg, hint}
+		n.first = &Mistake{byteOffset(n.source, v.Location().From), msg, hint}
 	}
 }
 
-func (n *nameReader) mistake() *textError {
+func (n *nameReader) mistake() *Mistake {
 	for v := range n.alone {
 		if n.first == nil {
 			hint := "name a task: needs.<task>"
@@ -217,16 +217,15 @@ func (n *nameReader) mistake() *textError {
 }
 
 // reads returns what the expression reads.
-func (n *nameReader) reads() reads {
-	r := reads{outputs: map[string]bool{}, pasts: map[string]bool{}}
+func (n *nameReader) reads() Reads {
+	r := Reads{Outputs: map[string]bool{}, Pasts: map[string]bool{}}
 	for _, ref := range n.refs {
 		switch {
-		case ref.of == "input":
-			r.input = true
-		case ref.of == "needs" && ref.isOutput():
-			r.outputs[ref.task] = true
-		case ref.of == "needs":
-			r.pasts[ref.task] = true
+		case ref.of != "needs":
+		case ref.isOutput():
+			r.Outputs[ref.task] = true
+		default:
+			r.Pasts[ref.task] = true
 		}
 	}
 	return r

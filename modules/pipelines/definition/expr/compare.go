@@ -1,4 +1,4 @@
-package definition
+package expr
 
 import (
 	"encoding/json"

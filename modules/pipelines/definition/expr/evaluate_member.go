@@ -1,4 +1,4 @@
-package definition
+package expr
 
 import (
 	"errors"
@@ -7,9 +7,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
-
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 func (v *evaluator) member(n *ast.MemberNode) (any, error) {
@@ -146,7 +146,7 @@ func (v *evaluator) slice(n *ast.SliceNode) (any, error) {
 }
 
 // describe returns a name, for messages, of what a node reads.
-func (e *expression) describe(n ast.Node) string {
+func (e *Expression) describe(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.ChainNode:
 		return e.describe(n.Node)

@@ -1,50 +1,39 @@
-package definition
+package expr
 
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"reflect"
-	"slices"
 	"strings"
-
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/conf"
+
+	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
-// Function is a function of the expression language.
-type Function struct {
-	Name    string
-	Least   int // minimum number of arguments
-	Most    int // maximum number of arguments; -1 for any
+// function is a function of the expression language.
+type function struct {
+	name    string
+	minArgs int // minimum number of arguments
+	maxArgs int // maximum number of arguments; -1 for any
 	plain   func(m *meter, args []any) (any, error)
 	types   []reflect.Type                                   // only for a function that the library lacks
 	closure func(v *evaluator, args []ast.Node) (any, error) // called instead of plain, with unevaluated arguments
 }
 
-var functions = map[string]*Function{}
+var functions = map[string]*function{}
 
 func init() {
-	for _, group := range [][]Function{
+	for _, group := range [][]function{
 		textFunctions, numberFunctions, listFunctions, objectFunctions,
 		closureFunctions,
 	} {
 		for i := range group {
-			functions[group[i].Name] = &group[i]
+			functions[group[i].name] = &group[i]
 		}
 	}
-}
-
-// Functions returns every function that expressions may call, sorted by name.
-func Functions() []Function {
-	var out []Function
-	for _, name := range slices.Sorted(maps.Keys(functions)) {
-		out = append(out, *functions[name])
-	}
-	return out
 }
 
 // newConfig returns the configuration of the expression language. Functions of the library that are not in functions
@@ -103,16 +92,16 @@ func named(name string, err error) error {
 }
 
 // arguments returns what is wrong with a number of arguments, or the empty string.
-func (f *Function) arguments(n int) string {
+func (f *function) arguments(n int) string {
 	switch {
-	case n >= f.Least && (f.Most < 0 || n <= f.Most):
+	case n >= f.minArgs && (f.maxArgs < 0 || n <= f.maxArgs):
 		return ""
-	case f.Least == f.Most:
-		return fmt.Sprintf("invalid number of arguments (expected %d, got %d)", f.Least, n)
-	case n < f.Least:
-		return fmt.Sprintf("not enough arguments (expected at least %d, got %d)", f.Least, n)
+	case f.minArgs == f.maxArgs:
+		return fmt.Sprintf("invalid number of arguments (expected %d, got %d)", f.minArgs, n)
+	case n < f.minArgs:
+		return fmt.Sprintf("not enough arguments (expected at least %d, got %d)", f.minArgs, n)
 	}
-	return fmt.Sprintf("too many arguments (expected at most %d, got %d)", f.Most, n)
+	return fmt.Sprintf("too many arguments (expected at most %d, got %d)", f.maxArgs, n)
 }
 
 func argument[T any](args []any, i int, what string) (T, error) {
