@@ -1,6 +1,7 @@
 package schedules_test
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/csv"
 	"os"
@@ -22,12 +23,11 @@ type cronerCase struct {
 
 func cronerCases(t *testing.T) (list []cronerCase) {
 	t.Helper()
-	file, err := os.Open("testdata/croner.tsv.gz")
+	file, err := os.ReadFile("testdata/croner.tsv.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
-	unzipped, err := gzip.NewReader(file)
+	unzipped, err := gzip.NewReader(bytes.NewReader(file))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -118,7 +118,7 @@ func walk(t *rapid.T, spec schedules.Spec, zone *time.Location, after, until tim
 	if repeated == "" && !expression.Interval() {
 		repeated = schedules.First
 	}
-	const margin = 3 * time.Hour // more than clocks were set back
+	const margin = 3 * time.Hour         // more than clocks were set back
 	shown := map[time.Time][]time.Time{} // the instants at which a wall time is shown
 	for at := after.Truncate(time.Minute).Add(-margin); !at.After(until.Add(margin)); at = at.Add(time.Minute) {
 		shown[wallOf(at, zone)] = append(shown[wallOf(at, zone)], at)

@@ -51,101 +51,164 @@ func TestClockChanges(t *testing.T) {
 		want                                 string
 	}{
 		// Berlin, 2024: 31 March 02:00 to 03:00, 27 October 03:00 to 02:00.
-		{"Europe/Berlin", "2024-03-30T12:00:00Z", "30 2 * * *", "", "",
-			"03-31T03:00+02:00(03-31T02:30) 04-01T02:30+02:00"},
+		{
+			"Europe/Berlin", "2024-03-30T12:00:00Z", "30 2 * * *", "", "",
+			"03-31T03:00+02:00(03-31T02:30) 04-01T02:30+02:00",
+		},
 		{"Europe/Berlin", "2024-03-30T12:00:00Z", "30 2 * * *", skip, "", "04-01T02:30+02:00 04-02T02:30+02:00"},
 		{"Europe/Berlin", "2024-03-31T01:00:00Z", "30 2 * * *", "", "", "04-01T02:30+02:00"}, // the moved one was due
 		{"Europe/Berlin", "2024-03-31T00:59:59Z", "30 2 * * *", "", "", "03-31T03:00+02:00(03-31T02:30)"},
-		{"Europe/Berlin", "2024-03-30T12:00:00Z", "0,30 2,3 * * *", "", "",
-			"03-31T03:00+02:00(03-31T02:00) 03-31T03:30+02:00 04-01T02:00+02:00"},
-		{"Europe/Berlin", "2024-03-30T12:00:00Z", "0 2 * * SUN", "", "",
-			"03-31T03:00+02:00(03-31T02:00) 04-07T02:00+02:00"},
-		{"Europe/Berlin", "2024-03-31T00:00:00Z", "*/30 * * * *", "", "",
-			"03-31T01:30+01:00 03-31T03:00+02:00 03-31T03:30+02:00"},
-		{"Europe/Berlin", "2024-03-30T23:30:00Z", "30 * * * *", "", "",
-			"03-31T01:30+01:00 03-31T03:30+02:00 03-31T04:30+02:00"},
-		{"Europe/Berlin", "2024-03-30T23:30:00Z", "30 * * * *", schedules.RunAfter, "",
-			"03-31T01:30+01:00 03-31T03:00+02:00(03-31T02:30) 03-31T03:30+02:00"},
-		{"Europe/Berlin", "2024-03-30T22:00:00Z", "0 */2 * * *", "", "",
-			"03-31T00:00+01:00 03-31T03:00+02:00(03-31T02:00) 03-31T04:00+02:00"},
+		{
+			"Europe/Berlin", "2024-03-30T12:00:00Z", "0,30 2,3 * * *", "", "",
+			"03-31T03:00+02:00(03-31T02:00) 03-31T03:30+02:00 04-01T02:00+02:00",
+		},
+		{
+			"Europe/Berlin", "2024-03-30T12:00:00Z", "0 2 * * SUN", "", "",
+			"03-31T03:00+02:00(03-31T02:00) 04-07T02:00+02:00",
+		},
+		{
+			"Europe/Berlin", "2024-03-31T00:00:00Z", "*/30 * * * *", "", "",
+			"03-31T01:30+01:00 03-31T03:00+02:00 03-31T03:30+02:00",
+		},
+		{
+			"Europe/Berlin", "2024-03-30T23:30:00Z", "30 * * * *", "", "",
+			"03-31T01:30+01:00 03-31T03:30+02:00 03-31T04:30+02:00",
+		},
+		{
+			"Europe/Berlin", "2024-03-30T23:30:00Z", "30 * * * *", schedules.RunAfter, "",
+			"03-31T01:30+01:00 03-31T03:00+02:00(03-31T02:30) 03-31T03:30+02:00",
+		},
+		{
+			"Europe/Berlin", "2024-03-30T22:00:00Z", "0 */2 * * *", "", "",
+			"03-31T00:00+01:00 03-31T03:00+02:00(03-31T02:00) 03-31T04:00+02:00",
+		},
 		{"Europe/Berlin", "2024-03-30T22:00:00Z", "*/20 2 * * *", "", "", "04-01T02:00+02:00 04-01T02:20+02:00"},
-		{"Europe/Berlin", "2024-03-30T07:30:00Z", "0 7,9 * * *", "", "",
-			"03-30T09:00+01:00 03-31T07:00+02:00 03-31T09:00+02:00 04-01T07:00+02:00"},
-		{"Europe/Berlin", "2024-10-26T13:30:00Z", "0 9-16 * * *", "", "",
-			"10-26T16:00+02:00 10-27T09:00+01:00 10-27T10:00+01:00"},
+		{
+			"Europe/Berlin", "2024-03-30T07:30:00Z", "0 7,9 * * *", "", "",
+			"03-30T09:00+01:00 03-31T07:00+02:00 03-31T09:00+02:00 04-01T07:00+02:00",
+		},
+		{
+			"Europe/Berlin", "2024-10-26T13:30:00Z", "0 9-16 * * *", "", "",
+			"10-26T16:00+02:00 10-27T09:00+01:00 10-27T10:00+01:00",
+		},
 		{"Europe/Berlin", "2024-10-26T12:00:00Z", "30 2 * * *", "", "", "10-27T02:30+02:00 10-28T02:30+01:00"},
 		{"Europe/Berlin", "2024-10-26T12:00:00Z", "30 2 * * *", "", last, "10-27T02:30+01:00 10-28T02:30+01:00"},
-		{"Europe/Berlin", "2024-10-26T12:00:00Z", "30 2 * * *", "", both,
-			"10-27T02:30+02:00 10-27T02:30+01:00 10-28T02:30+01:00"},
+		{
+			"Europe/Berlin", "2024-10-26T12:00:00Z", "30 2 * * *", "", both,
+			"10-27T02:30+02:00 10-27T02:30+01:00 10-28T02:30+01:00",
+		},
 		{"Europe/Berlin", "2024-10-27T00:30:00Z", "30 2 * * *", "", "", "10-28T02:30+01:00"},
 		{"Europe/Berlin", "2024-10-27T01:45:00Z", "30 2 * * *", "", last, "10-28T02:30+01:00"},
-		{"Europe/Berlin", "2024-10-26T23:45:00Z", "*/30 * * * *", "", "",
-			"10-27T02:00+02:00 10-27T02:30+02:00 10-27T02:00+01:00 10-27T02:30+01:00 10-27T03:00+01:00"},
-		{"Europe/Berlin", "2024-10-26T23:45:00Z", "*/30 1-2 * * *", "", "",
-			"10-27T02:00+02:00 10-27T02:30+02:00 10-27T02:00+01:00 10-27T02:30+01:00 10-28T01:00+01:00"},
-		{"Europe/Berlin", "2024-10-26T23:45:00Z", "*/30 1-2 * * *", "", schedules.First,
-			"10-27T02:00+02:00 10-27T02:30+02:00 10-28T01:00+01:00"},
-		{"Europe/Berlin", "2024-10-26T21:00:00Z", "0 */2 * * *", "", "",
-			"10-27T00:00+02:00 10-27T02:00+02:00 10-27T04:00+01:00"},
+		{
+			"Europe/Berlin", "2024-10-26T23:45:00Z", "*/30 * * * *", "", "",
+			"10-27T02:00+02:00 10-27T02:30+02:00 10-27T02:00+01:00 10-27T02:30+01:00 10-27T03:00+01:00",
+		},
+		{
+			"Europe/Berlin", "2024-10-26T23:45:00Z", "*/30 1-2 * * *", "", "",
+			"10-27T02:00+02:00 10-27T02:30+02:00 10-27T02:00+01:00 10-27T02:30+01:00 10-28T01:00+01:00",
+		},
+		{
+			"Europe/Berlin", "2024-10-26T23:45:00Z", "*/30 1-2 * * *", "", schedules.First,
+			"10-27T02:00+02:00 10-27T02:30+02:00 10-28T01:00+01:00",
+		},
+		{
+			"Europe/Berlin", "2024-10-26T21:00:00Z", "0 */2 * * *", "", "",
+			"10-27T00:00+02:00 10-27T02:00+02:00 10-27T04:00+01:00",
+		},
 		// New York, 2024: 10 March 02:00 to 03:00, 3 November 02:00 to 01:00.
-		{"America/New_York", "2024-03-09T12:00:00Z", "0 2 * * *", "", "",
-			"03-10T03:00-04:00(03-10T02:00) 03-11T02:00-04:00"},
+		{
+			"America/New_York", "2024-03-09T12:00:00Z", "0 2 * * *", "", "",
+			"03-10T03:00-04:00(03-10T02:00) 03-11T02:00-04:00",
+		},
 		{"America/New_York", "2024-11-02T12:00:00Z", "59 1 * * *", "", "", "11-03T01:59-04:00 11-04T01:59-05:00"},
-		{"America/New_York", "2024-11-02T12:00:00Z", "0 2 * * *", "", "",
-			"11-03T02:00-05:00 11-04T02:00-05:00"}, // not repeated
+		{
+			"America/New_York", "2024-11-02T12:00:00Z", "0 2 * * *", "", "",
+			"11-03T02:00-05:00 11-04T02:00-05:00",
+		}, // not repeated
 		// Santiago, 2024: 8 September 00:00 to 01:00, 7 April 00:00 to 6 April 23:00. Midnight is missing.
-		{"America/Santiago", "2024-09-07T12:00:00Z", "@daily", "", "",
-			"09-08T01:00-03:00(09-08T00:00) 09-09T00:00-03:00"},
+		{
+			"America/Santiago", "2024-09-07T12:00:00Z", "@daily", "", "",
+			"09-08T01:00-03:00(09-08T00:00) 09-09T00:00-03:00",
+		},
 		{"America/Santiago", "2024-09-07T12:00:00Z", "@daily", skip, "", "09-09T00:00-03:00"},
 		{"America/Santiago", "2024-09-07T12:00:00Z", "0 0 8 9 *", "", "", "09-08T01:00-03:00(09-08T00:00)"},
-		{"America/Santiago", "2024-09-08T02:30:00Z", "@hourly", "", "",
-			"09-07T23:00-04:00 09-08T01:00-03:00 09-08T02:00-03:00"},
+		{
+			"America/Santiago", "2024-09-08T02:30:00Z", "@hourly", "", "",
+			"09-07T23:00-04:00 09-08T01:00-03:00 09-08T02:00-03:00",
+		},
 		{"America/Santiago", "2024-04-06T12:00:00Z", "30 23 * * *", "", "", "04-06T23:30-03:00 04-07T23:30-04:00"},
 		{"America/Santiago", "2024-04-06T12:00:00Z", "0 0 * * *", "", last, "04-07T00:00-04:00 04-08T00:00-04:00"},
 		// Lord Howe, 2024: half an hour. 6 October 02:00 to 02:30, 7 April 02:00 to 01:30.
-		{"Australia/Lord_Howe", "2024-10-05T12:00:00Z", "15 2 * * *", "", "",
-			"10-06T02:30+11:00(10-06T02:15) 10-07T02:15+11:00"},
+		{
+			"Australia/Lord_Howe", "2024-10-05T12:00:00Z", "15 2 * * *", "", "",
+			"10-06T02:30+11:00(10-06T02:15) 10-07T02:15+11:00",
+		},
 		{"Australia/Lord_Howe", "2024-10-05T12:00:00Z", "30 2 * * *", "", "", "10-06T02:30+11:00 10-07T02:30+11:00"},
 		{"Australia/Lord_Howe", "2024-04-06T12:00:00Z", "45 1 * * *", "", "", "04-07T01:45+11:00 04-08T01:45+10:30"},
-		{"Australia/Lord_Howe", "2024-04-06T12:00:00Z", "15 1 * * *", "", both,
-			"04-07T01:15+11:00 04-08T01:15+10:30"}, // not repeated
-		{"Australia/Lord_Howe", "2024-04-06T14:15:00Z", "*/15 * * * *", "", "",
-			"04-07T01:30+11:00 04-07T01:45+11:00 04-07T01:30+10:30 04-07T01:45+10:30 04-07T02:00+10:30"},
+		{
+			"Australia/Lord_Howe", "2024-04-06T12:00:00Z", "15 1 * * *", "", both,
+			"04-07T01:15+11:00 04-08T01:15+10:30",
+		}, // not repeated
+		{
+			"Australia/Lord_Howe", "2024-04-06T14:15:00Z", "*/15 * * * *", "", "",
+			"04-07T01:30+11:00 04-07T01:45+11:00 04-07T01:30+10:30 04-07T01:45+10:30 04-07T02:00+10:30",
+		},
 		// Dublin, 2024: winter time counts as the negative one. 31 March 01:00 to 02:00, 27 October 02:00 to 01:00.
-		{"Europe/Dublin", "2024-03-30T12:00:00Z", "30 1 * * *", "", "",
-			"03-31T02:00+01:00(03-31T01:30) 04-01T01:30+01:00"},
+		{
+			"Europe/Dublin", "2024-03-30T12:00:00Z", "30 1 * * *", "", "",
+			"03-31T02:00+01:00(03-31T01:30) 04-01T01:30+01:00",
+		},
 		{"Europe/Dublin", "2024-10-26T12:00:00Z", "30 1 * * *", "", "", "10-27T01:30+01:00 10-28T01:30Z"},
 		{"Europe/Dublin", "2024-10-26T12:00:00Z", "30 1 * * *", "", last, "10-27T01:30Z 10-28T01:30Z"},
 		// Apia, 2011: there was no 30 December, a Friday.
-		{"Pacific/Apia", "2011-12-29T10:00:00Z", "0 9 * * *", "", "",
-			"12-29T09:00-10:00 12-31T00:00+14:00(12-30T09:00) 12-31T09:00+14:00"},
+		{
+			"Pacific/Apia", "2011-12-29T10:00:00Z", "0 9 * * *", "", "",
+			"12-29T09:00-10:00 12-31T00:00+14:00(12-30T09:00) 12-31T09:00+14:00",
+		},
 		{"Pacific/Apia", "2011-12-29T10:00:00Z", "0 9 * * *", skip, "", "12-29T09:00-10:00 12-31T09:00+14:00"},
-		{"Pacific/Apia", "2011-12-29T10:00:00Z", "0 9 * * FRI", "", "",
-			"12-31T00:00+14:00(12-30T09:00) 01-06T09:00+14:00"},
-		{"Pacific/Apia", "2011-12-29T10:00:00Z", "0 9,17 30 12 *", "", "",
-			"12-31T00:00+14:00(12-30T09:00) 12-30T09:00+14:00"},
-		{"Pacific/Apia", "2011-12-30T08:30:00Z", "@hourly", "", "",
-			"12-29T23:00-10:00 12-31T00:00+14:00 12-31T01:00+14:00"},
+		{
+			"Pacific/Apia", "2011-12-29T10:00:00Z", "0 9 * * FRI", "", "",
+			"12-31T00:00+14:00(12-30T09:00) 01-06T09:00+14:00",
+		},
+		{
+			"Pacific/Apia", "2011-12-29T10:00:00Z", "0 9,17 30 12 *", "", "",
+			"12-31T00:00+14:00(12-30T09:00) 12-30T09:00+14:00",
+		},
+		{
+			"Pacific/Apia", "2011-12-30T08:30:00Z", "@hourly", "", "",
+			"12-29T23:00-10:00 12-31T00:00+14:00 12-31T01:00+14:00",
+		},
 		// Nuuk, 2024: 30 March 23:00 to 31 March 00:00. The gap ends on another day.
-		{"America/Nuuk", "2024-03-30T12:00:00Z", "30 23 * * *", "", "",
-			"03-31T00:00-01:00(03-30T23:30) 03-31T23:30-01:00"},
+		{
+			"America/Nuuk", "2024-03-30T12:00:00Z", "30 23 * * *", "", "",
+			"03-31T00:00-01:00(03-30T23:30) 03-31T23:30-01:00",
+		},
 		// Troll, 2024: two hours. 31 March 01:00 to 03:00.
-		{"Antarctica/Troll", "2024-03-30T12:00:00Z", "15 1,2 * * *", "", "",
-			"03-31T03:00+02:00(03-31T01:15) 04-01T01:15+02:00"},
+		{
+			"Antarctica/Troll", "2024-03-30T12:00:00Z", "15 1,2 * * *", "", "",
+			"03-31T03:00+02:00(03-31T01:15) 04-01T01:15+02:00",
+		},
 		// Kwajalein, 1969: 23 hours of 30 September came twice.
 		{"Pacific/Kwajalein", "1969-09-29T22:00:00Z", "0 12 * * *", "", "", "09-30T12:00+11:00 10-01T12:00-12:00"},
 		{"Pacific/Kwajalein", "1969-09-29T22:00:00Z", "0 12 * * *", "", last, "09-30T12:00-12:00 10-01T12:00-12:00"},
 		// Far ahead: the last days of a leap year.
-		{"Europe/Berlin", "2040-12-28T12:00:00Z", "0 9 * * *", "", last, "12-29T09:00+01:00 12-30T09:00+01:00 12-31T09:00+01:00"},
-		{"Europe/Berlin", "2040-12-30T12:00:00Z", "0 0 * * *", "", "",
-			"12-31T00:00+01:00 01-01T00:00+01:00 01-02T00:00+01:00"},
+		{
+			"Europe/Berlin", "2040-12-28T12:00:00Z", "0 9 * * *", "", last,
+			"12-29T09:00+01:00 12-30T09:00+01:00 12-31T09:00+01:00",
+		},
+		{
+			"Europe/Berlin", "2040-12-30T12:00:00Z", "0 0 * * *", "", "",
+			"12-31T00:00+01:00 01-01T00:00+01:00 01-02T00:00+01:00",
+		},
 		{"America/Santiago", "2052-12-31T12:00:00Z", "0 0 1 9-11 *", "", "", "09-01T00:00-04:00 10-01T00:00-03:00"},
 		// Zones without clock changes.
 		{"", "2024-03-31T00:00:00Z", "30 2 * * *", "", "", "03-31T02:30Z 04-01T02:30Z"},
 		{"Asia/Kathmandu", "2024-03-31T00:00:00Z", "30 2 * * *", "", "", "04-01T02:30+05:45"},
 	} {
-		s := compile(t, schedules.Spec{Cron: c.cron, Timezone: c.zone, MissingTime: c.missing,
-			RepeatedTime: c.repeated})
+		s := compile(t, schedules.Spec{
+			Cron: c.cron, Timezone: c.zone, MissingTime: c.missing,
+			RepeatedTime: c.repeated,
+		})
 		have := strings.Join(first(s, s.After(instant(t, c.after)), strings.Count(c.want, " ")+1), " ")
 		if have != c.want {
 			t.Errorf("%q in %s after %s (%s %s)\nis due %s\n  want %s", c.cron, c.zone, c.after, c.missing, c.repeated,
@@ -164,23 +227,37 @@ func TestListedTimes(t *testing.T) {
 		want string
 	}{
 		"sorted, once": {
-			schedules.Spec{At: []string{"2024-05-01 09:00", "2024-04-01T09:00:00Z", "2024-05-01T07:00Z"},
-				Timezone: berlin},
+			schedules.Spec{
+				At:       []string{"2024-05-01 09:00", "2024-04-01T09:00:00Z", "2024-05-01T07:00Z"},
+				Timezone: berlin,
+			},
 			"04-01T11:00+02:00 05-01T09:00+02:00",
 		},
-		"missing": {schedules.Spec{At: []string{"2024-03-31 02:30"}, Timezone: berlin},
-			"03-31T03:00+02:00(03-31T02:30)"},
+		"missing": {
+			schedules.Spec{At: []string{"2024-03-31 02:30"}, Timezone: berlin},
+			"03-31T03:00+02:00(03-31T02:30)",
+		},
 		"repeated": {schedules.Spec{At: []string{"2024-10-27T02:30"}, Timezone: berlin}, "10-27T02:30+02:00"},
-		"the last": {schedules.Spec{At: []string{"2024-10-27T02:30:00"}, Timezone: berlin, RepeatedTime: "last"},
-			"10-27T02:30+01:00"},
-		"both": {schedules.Spec{At: []string{"2024-10-27 02:30:00"}, Timezone: berlin, RepeatedTime: "both"},
-			"10-27T02:30+02:00 10-27T02:30+01:00"},
-		"an instant": {schedules.Spec{At: []string{"2024-10-27 02:30+01:00"}, Timezone: berlin, RepeatedTime: "both"},
-			"10-27T02:30+01:00"},
-		"of one skip": {schedules.Spec{At: []string{"2024-04-30 02:30"}, Timezone: berlin, MissingTime: "skip"},
-			"04-30T02:30+02:00"},
-		"a day away": {schedules.Spec{At: []string{"2011-12-30 12:00"}, Timezone: "Pacific/Apia"},
-			"12-31T00:00+14:00(12-30T12:00)"},
+		"the last": {
+			schedules.Spec{At: []string{"2024-10-27T02:30:00"}, Timezone: berlin, RepeatedTime: "last"},
+			"10-27T02:30+01:00",
+		},
+		"both": {
+			schedules.Spec{At: []string{"2024-10-27 02:30:00"}, Timezone: berlin, RepeatedTime: "both"},
+			"10-27T02:30+02:00 10-27T02:30+01:00",
+		},
+		"an instant": {
+			schedules.Spec{At: []string{"2024-10-27 02:30+01:00"}, Timezone: berlin, RepeatedTime: "both"},
+			"10-27T02:30+01:00",
+		},
+		"of one skip": {
+			schedules.Spec{At: []string{"2024-04-30 02:30"}, Timezone: berlin, MissingTime: "skip"},
+			"04-30T02:30+02:00",
+		},
+		"a day away": {
+			schedules.Spec{At: []string{"2011-12-30 12:00"}, Timezone: "Pacific/Apia"},
+			"12-31T00:00+14:00(12-30T12:00)",
+		},
 	} {
 		s := compile(t, c.spec)
 		if have := strings.Join(first(s, s.After(time.Time{}), 9), " "); have != c.want {
@@ -246,13 +323,19 @@ func TestMistakes(t *testing.T) {
 		{schedules.Spec{}, "", "a schedule needs a time", "cron, every and at"},
 		{schedules.Spec{Cron: "@daily", Every: time.Hour}, "", "can't have both cron and every", "two schedules"},
 		{schedules.Spec{Cron: "0 0 31 2 *"}, "cron", "never fires", "29 days"},
-		{schedules.Spec{Cron: "@daily", Timezone: "Europe/Berln"}, "timezone", `unknown time zone "Europe/Berln"`,
-			"IANA"},
+		{
+			schedules.Spec{Cron: "@daily", Timezone: "Europe/Berln"},
+			"timezone", `unknown time zone "Europe/Berln"`,
+			"IANA",
+		},
 		{schedules.Spec{Cron: "@daily", Timezone: "Local"}, "timezone", `unknown time zone "Local"`, "IANA"},
 		{schedules.Spec{Cron: "@daily", Timezone: "../UTC"}, "timezone", `unknown time zone "../UTC"`, "IANA"},
 		{schedules.Spec{Cron: "@daily", MissingTime: "run"}, "missing_time", `unknown value "run"`, "run_after, skip"},
-		{schedules.Spec{Cron: "@daily", RepeatedTime: "twice"}, "repeated_time", `unknown value "twice"`,
-			"first, last, both"},
+		{
+			schedules.Spec{Cron: "@daily", RepeatedTime: "twice"},
+			"repeated_time", `unknown value "twice"`,
+			"first, last, both",
+		},
 		{schedules.Spec{Cron: "@daily", Starting: "2024-01-01 09:00"}, "starting", "no meaning without every", ""},
 		{schedules.Spec{Every: time.Hour, MissingTime: "skip"}, "missing_time", "no meaning with every", ""},
 		{schedules.Spec{Every: time.Hour, Starting: "noon"}, "starting", `invalid time "noon"`, "2026-11-21T08:00:00Z"},

@@ -9,8 +9,10 @@ import (
 
 // The forms of a time: RFC 3339, and without an offset in the schedule's zone.
 var (
-	instantForms = []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02 15:04:05Z07:00",
-		"2006-01-02 15:04Z07:00"}
+	instantForms = []string{
+		time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02 15:04:05Z07:00",
+		"2006-01-02 15:04Z07:00",
+	}
 	wallForms = []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04"}
 )
 

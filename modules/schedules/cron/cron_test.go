@@ -90,8 +90,10 @@ func TestNext(t *testing.T) {
 func TestNextIsBounded(t *testing.T) {
 	t.Parallel()
 	leap := parse(t, "0 0 29 2 *")
-	for from, want := range map[string]string{"1896-03-01": "1904-02-29", "2026-01-01": "2028-02-29",
-		"2096-03-01": "2104-02-29"} {
+	for from, want := range map[string]string{
+		"1896-03-01": "1904-02-29", "2026-01-01": "2028-02-29",
+		"2096-03-01": "2104-02-29",
+	} {
 		start, end := wall(t, from+" 00:00"), wall(t, want+" 00:00")
 		if at, ok := leap.Next(start, end.Add(1)); !ok || !at.Equal(end) {
 			t.Errorf("after %s: %v, %v", from, at, ok)
@@ -133,8 +135,10 @@ func TestMistakes(t *testing.T) {
 		{"0 0 1 13 *", `month: "13" is not from 1 to 12`, ""},
 		{"0 0 * * 8", `day of week: "8" is not from 0 to 7`, ""},
 		{"0 0 * * 1-9", `day of week: "9" is not from 0 to 7, at character 11`, ""},
-		{"0 5-1 * * *", `hour: "5-1" is a range that ends before it begins, at character 3`,
-			"write two ranges: 5-23,0-1"},
+		{
+			"0 5-1 * * *", `hour: "5-1" is a range that ends before it begins, at character 3`,
+			"write two ranges: 5-23,0-1",
+		},
 		{"0 0 * * FRI-MON", `day of week: "FRI-MON" is a range`, "FRI-7,0-MON"},
 		{"0 0 * NOV-FEB *", `month: "NOV-FEB" is a range`, "NOV-12,1-FEB"},
 		{"5/15 * * * *", `minute: "5/15" has a step of a single value`, "write 5-59/15"},
