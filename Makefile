@@ -92,19 +92,17 @@ bench: build bench-build ## compare with other engines and the floor, some twent
 bench-build:
 	@scripts/setup.sh compiler
 	@cd bench && go build -o ../bin/compare .
-	@cd bench/riverlite && go build -o ../../bin/riverlite .
 
 .PHONY: bench-check
 bench-check: bench-build $(LINT) ## build, vet, lint and test the comparison: modules of their own, with the other engines
 	@scripts/setup.sh postgres
 	@cd bench && go vet ./... && ../$(LINT) run ./... && go test ./...
-	@cd bench/riverlite && go vet ./... && ../../$(LINT) run -c ../.golangci.yml ./...
 
 # A build for every target would take as long as half of the tests, because nothing of it is used by them. TestRelease
 # builds the program for one, without cgo.
 .PHONY: targets
-targets: ## type-check the program for each target of a release, without cgo
-	@go run ./scripts/typecheck $(RELEASE_TARGETS)
+targets: ## type-check the program for each target of a release, without cgo, and the comparison in bench/
+	@go run ./scripts/typecheck $(RELEASE_TARGETS) ./bench
 
 .PHONY: release
 release: ## build the release of this commit into dist/: archives, Debian packages and SHA256SUMS (docs/releases.md)

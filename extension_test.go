@@ -75,7 +75,8 @@ func TestExtensionLinksNoDatabase(t *testing.T) {
 		t.Fatal(list)
 	}
 	driver := regexp.MustCompile(
-		`^(gorm\.io|github\.com/(jackc|mattn/go-sqlite3|pressly/goose|lib/pq)|modernc\.org/sqlite)(/|$)|/sluice/platform/db$`)
+		`^(gorm\.io|github\.com/(jackc|mattn/go-sqlite3|pressly/goose|lib/pq)|modernc\.org/sqlite)(/|$)|` +
+			`/sluice/platform/db$`)
 	for _, p := range list {
 		if driver.MatchString(p) {
 			t.Errorf("it links %s", p)

@@ -16,11 +16,13 @@ import (
 // orphanScripts start a process that writes its id to the file pid and outlives the script. Each script ends
 // immediately, or waits if it is asked to.
 var orphanScripts = map[string]string{
-	"setsid":       `setsid sh -c 'echo $$ > "$PID.part"; mv "$PID.part" "$PID"; exec sleep 1000' >/dev/null 2>&1 &`,
-	"nohup":        `nohup sh -c 'echo $$ > "$PID.part"; mv "$PID.part" "$PID"; exec sleep 1000' >/dev/null 2>&1 &`,
-	"double-fork":  `(setsid sh -c '(setsid sh -c "echo \$\$ > \"\$PID.part\"; mv \"\$PID.part\" \"\$PID\"; exec sleep 1000" &) ; exit 0' >/dev/null 2>&1 &)`,
-	"holds-output": `setsid sh -c 'trap "" TERM HUP; echo $$ > "$PID.part"; mv "$PID.part" "$PID"; sleep 1000; sleep 1000' &`,
-	"own-group":    `set -m; sh -c 'echo $$ > "$PID.part"; mv "$PID.part" "$PID"; exec sleep 1000' &`,
+	"setsid": `setsid sh -c 'echo $$ > "$PID.part"; mv "$PID.part" "$PID"; exec sleep 1000' >/dev/null 2>&1 &`,
+	"nohup":  `nohup sh -c 'echo $$ > "$PID.part"; mv "$PID.part" "$PID"; exec sleep 1000' >/dev/null 2>&1 &`,
+	"double-fork": `(setsid sh -c '(setsid sh -c "echo \$\$ > \"\$PID.part\"; mv \"\$PID.part\" \"\$PID\"; ` +
+		`exec sleep 1000" &) ; exit 0' >/dev/null 2>&1 &)`,
+	"holds-output": `setsid sh -c 'trap "" TERM HUP; echo $$ > "$PID.part"; mv "$PID.part" "$PID"; ` +
+		`sleep 1000; sleep 1000' &`,
+	"own-group": `set -m; sh -c 'echo $$ > "$PID.part"; mv "$PID.part" "$PID"; exec sleep 1000' &`,
 }
 
 // leaving writes a pipeline with a task for each of orphanScripts, which ends as end says when the process exists.
@@ -153,7 +155,8 @@ tasks:
     timeout: 2s
     env: {LOG: %q}
     run: |
-      setsid sh -c 'trap "echo asked >> \"\$LOG\"; sleep 0.3; echo cleaned >> \"\$LOG\"; exit 0" TERM; while :; do sleep 0.05; done' >/dev/null 2>&1 &
+      setsid sh -c 'trap "echo asked >> \"\$LOG\"; sleep 0.3; echo cleaned >> \"\$LOG\"; exit 0" TERM
+        while :; do sleep 0.05; done' >/dev/null 2>&1 &
       sleep 1000
 `, log)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -181,8 +184,10 @@ name: daemon
 tasks:
   - id: a
     run: |
-      env -u SLUICE_TASK_EXECUTION_ID setsid sh -c 'echo $$ > %[1]q.part; mv %[1]q.part %[1]q; exec sleep 1000' >/dev/null 2>&1 &
-      SLUICE_TASK_EXECUTION_ID= setsid sh -c 'echo $$ > %[2]q.part; mv %[2]q.part %[2]q; exec sleep 1000' >/dev/null 2>&1 &
+      env -u SLUICE_TASK_EXECUTION_ID setsid sh -c \
+        'echo $$ > %[1]q.part; mv %[1]q.part %[1]q; exec sleep 1000' >/dev/null 2>&1 &
+      SLUICE_TASK_EXECUTION_ID= setsid sh -c \
+        'echo $$ > %[2]q.part; mv %[2]q.part %[2]q; exec sleep 1000' >/dev/null 2>&1 &
       until [ -e %[1]q ] && [ -e %[2]q ]; do sleep 0.02; done
 `, pids["unset"], pids["empty"])
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

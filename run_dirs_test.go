@@ -43,8 +43,14 @@ input: {n: {type: string, required: true}}
 tasks:
   - {id: fetch, uses: http, with: {url: "` + server.URL + `?n=${{ input.n }}", save_as: data/body.txt}}
   - {id: write, needs: [fetch], run: 'cat data/body.txt > copy; pwd > where', working_directory: $SLUICE_RUN_DIR}
-  - {id: read, needs: [fetch, write], run: 'printf "\"%s %s\"" "$(cat "$SLUICE_RUN_DIR/copy")" "$(cat "${{ needs.fetch.path }}")" > "$SLUICE_OUTPUT"'}
-  - {id: told, needs: [write], env: {AT: $SLUICE_RUN_DIR}, run: 'printf "\"%s\"" "$(cat "$SLUICE_RUN_DIR/where")" > "$SLUICE_OUTPUT"'}
+  - id: read
+    needs: [fetch, write]
+    run: >-
+      printf "\"%s %s\"" "$(cat "$SLUICE_RUN_DIR/copy")" "$(cat "${{ needs.fetch.path }}")" > "$SLUICE_OUTPUT"
+  - id: told
+    needs: [write]
+    env: {AT: $SLUICE_RUN_DIR}
+    run: 'printf "\"%s\"" "$(cat "$SLUICE_RUN_DIR/where")" > "$SLUICE_OUTPUT"'
 `, plain: `
 name: plain
 tasks:

@@ -90,7 +90,10 @@ func TestExitCodes(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "codes.yaml")
 		text := `
 name: codes
-defaults: {retry: {max_attempts: 3, backoff: fixed, delay: 1ms, jitter: 0}, permanent_exit_codes: [2, 64-78], skip_exit_codes: [99]}
+defaults:
+  retry: {max_attempts: 3, backoff: fixed, delay: 1ms, jitter: 0}
+  permanent_exit_codes: [2, 64-78]
+  skip_exit_codes: [99]
 tasks:
   - {id: permanent, run: exit 70}
   - {id: retried, run: exit 3}

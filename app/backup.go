@@ -31,9 +31,9 @@ func (c *cli) backupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup FILE",
 		Short: "Copy a SQLite database into a file, and verify the copy",
-		Long: `Copies the tenant's SQLite database, as of one moment, into a new file, and verifies the copy. Servers may go on
-working meanwhile. Copying the file by other means misses what is still in its log. To restore, stop what uses the
-database, remove its file and the files -wal and -shm beside it, and put the copy in its place. Exit code 1 if the
+		Long: `Copies the tenant's SQLite database, as of one moment, into a new file, and verifies the copy. Servers
+may go on working meanwhile. Copying the file by other means misses what is still in its log. To restore, stop what uses
+the database, remove its file and the files -wal and -shm beside it, and put the copy in its place. Exit code 1 if the
 verification finds a breach: the copy is kept, and the database has the same breach.
 For PostgreSQL use pg_dump or pg_basebackup.`,
 		Example: "  sluice backup /backups/sluice-$(date +%F).db",

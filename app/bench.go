@@ -39,10 +39,11 @@ func (c *cli) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure this engine on this database",
-		Long: `Runs tasks that do nothing through the real engine and real workers, creation included, and prints what it measured as one JSON
-document. It works in a tenant of its own, which it makes and removes again (--tenant does not matter); other tenants are not touched,
-but other work on the same machine shows in the figures. Latencies of a run at full speed are those of a full queue: measure them with
---rate. Exit code 1 means that the checker found a breach in what was written.`,
+		Long: `Runs tasks that do nothing through the real engine and real workers, creation included, and prints what
+it measured as one JSON document. It works in a tenant of its own, which it makes and removes again (--tenant does not
+matter); other tenants are not touched, but other work on the same machine shows in the figures. Latencies of a run at
+full speed are those of a full queue: measure them with --rate. Exit code 1 means that the checker found a breach in
+what was written.`,
 		Example: `  sluice bench --shape chain --length 10 --tasks 100000
   sluice bench --rate 100 --tasks 3000 -o table`,
 		Args: arguments(0, 0, ""),

@@ -61,7 +61,7 @@ func (p *program) tenants(t *testing.T) []string {
 		return slices.Compact(names)
 	}
 	err := dbtest.Open(t, p.url).Query(t.Context(), `SELECT nspname FROM pg_namespace WHERE nspname LIKE 'bench_%'`,
-		nil, func(scan func(...any) error) error {
+		nil, func(scan db.Scan) error {
 			var name string
 			err := scan(&name)
 			names = append(names, name)
@@ -240,7 +240,7 @@ func (p *program) eventsThere(t *testing.T) (n int) {
 	d := dbtest.Open(t, p.url)
 	for _, name := range p.tenants(t) {
 		err := d.Query(db.WithTenant(t.Context(), name), `SELECT count(*) FROM {execution_events}`, nil,
-			func(scan func(...any) error) error { return scan(&n) })
+			func(scan db.Scan) error { return scan(&n) })
 		if err != nil {
 			return 0 // its tables do not exist yet
 		}
@@ -345,7 +345,7 @@ func (p *program) workersIn(t *testing.T) (pids []int) {
 	d := dbtest.Open(t, p.url)
 	for _, name := range p.tenants(t) {
 		err := d.Query(db.WithTenant(t.Context(), name), `SELECT pid FROM {workers}`, nil,
-			func(scan func(...any) error) error {
+			func(scan db.Scan) error {
 				var pid int
 				err := scan(&pid)
 				pids = append(pids, pid)

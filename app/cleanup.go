@@ -70,8 +70,9 @@ once they are as old as the retention: of their pipeline says, or else these set
 is touched, in small transactions. A whole execution goes with all that belongs to it, its idempotency key
 too; one that loses its events keeps its summary and its seal, one that loses its outputs can't be retried.
 The directories of runs on this machine go with the executions, or with their outputs.`,
-		Example: "  sluice cleanup --dry-run\n  sluice cleanup --retain-events 90d --retain-logs 30d --pipeline nightly",
-		Args:    arguments(0, 0, ""),
+		Example: `  sluice cleanup --dry-run
+  sluice cleanup --retain-events 90d --retain-logs 30d --pipeline nightly`,
+		Args: arguments(0, 0, ""),
 	}
 	f.add(cmd)
 	var dirs runDirsFlag

@@ -102,7 +102,7 @@ func (p *program) empty(t *testing.T, execution string) {
 	} {
 		n := -1
 		if err := open.Query(t.Context(), q, db.Args{"id": id(t, execution)},
-			func(scan func(...any) error) error { return scan(&n) }); err != nil || n != 0 {
+			func(scan db.Scan) error { return scan(&n) }); err != nil || n != 0 {
 			t.Errorf("%s: %d, %v", q, n, err)
 		}
 	}

@@ -53,8 +53,9 @@ func (c *cli) controlCommand(o control, short, example string) *cobra.Command {
 		Short: short,
 		Long: short + `.
 
-It takes ids, or the flags of ` + "`sluice list`" + ` to choose all that they match and for which it is possible; then it says how many
-those are and asks first. It works in sets of some hundred; interrupted, what is done is done, and the same command goes on.
+It takes ids, or the flags of ` + "`sluice list`" + ` to choose all that they match and for which it is possible; then
+it says how many those are and asks first. It works in sets of some hundred; interrupted, what is done is done, and the
+same command goes on.
 Exit code 5: it was not possible for one of them, which the answer names.`,
 		Example: example,
 		Args:    cobra.ArbitraryArgs,

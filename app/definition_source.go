@@ -25,9 +25,9 @@ type Sources struct {
 	Extensions *pipelines.BuiltinDefinitions
 }
 
-// find returns the definition that an argument names: a file, a definition of the program, or the newest registered
-// one.
-func (s Sources) find(ctx context.Context, stdin io.Reader, arg string) (*definition.Definition, error) {
+// definition returns the definition that an argument names: a file, a definition of the program, or the newest
+// registered one.
+func (s Sources) definition(ctx context.Context, stdin io.Reader, arg string) (*definition.Definition, error) {
 	if isFile(arg) {
 		return parseFile(ctx, arg, stdin, s.Handlers)
 	}

@@ -59,8 +59,9 @@ func (c *cli) diffCommand() *cobra.Command {
 		Use:     "diff ID ID",
 		Example: "  sluice diff 01a2 latest\n  sluice diff ID ID -o json",
 		Short:   "Show how two executions of a pipeline differ, and where the time went",
-		Long: `Compares two executions, the second with the first: definition, input, which tasks there are and what became of each,
-and how long each took of what, those that differ most first. A task's time counts from when it was ready.`,
+		Long: `Compares two executions, the second with the first: definition, input, which tasks there are and what
+became of each, and how long each took of what, those that differ most first. A task's time counts from when it was
+ready.`,
 		Args: arguments(2, 2, "the ids of two executions"),
 	}
 	cmd.Flags().BoolVar(&f.force, "force", false,
@@ -81,7 +82,11 @@ and how long each took of what, those that differ most first. A task's time coun
 			if err != nil {
 				return err
 			}
-			doc, err := n.compare(ctx, first, second, f.force)
+			var doc diffDocument
+			err = n.DB.Snapshot(ctx, func(ctx context.Context) error {
+				doc, err = n.compare(ctx, first, second, f.force)
+				return err
+			})
 			if err != nil {
 				return err
 			}

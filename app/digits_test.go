@@ -13,12 +13,14 @@ input: {big: {type: number}, price: {type: number}, huge: {type: number}}
 tasks:
   - id: a
     run: |
-      printf '{"big": %s, "price": %s, "huge": %s}' ${{ input.big }} ${{ input.price }} ${{ input.huge }} > "$SLUICE_OUTPUT"
+      printf '{"big": %s, "price": %s, "huge": %s}' ${{ input.big }} ${{ input.price }} ${{ input.huge }} \
+        > "$SLUICE_OUTPUT"
   - id: b
     needs: [a]
     env: {PRICE: "${{ needs.a.price }}"}
     run: |
-      printf '{"big": %s, "price": %s, "huge": %s, "read": %s}' ${{ needs.a.big }} "$PRICE" ${{ needs.a.huge }} "$(cat "$SLUICE_INPUT")" > "$SLUICE_OUTPUT"
+      printf '{"big": %s, "price": %s, "huge": %s, "read": %s}' \
+        ${{ needs.a.big }} "$PRICE" ${{ needs.a.huge }} "$(cat "$SLUICE_INPUT")" > "$SLUICE_OUTPUT"
 `
 
 // TestDigitsSurvive checks that numbers that neither a float nor an int64 can hold keep their digits in input,

@@ -16,8 +16,8 @@ func (c *cli) doctorCommand() *cobra.Command {
 		Use:     "doctor",
 		Example: "  sluice doctor\n  sluice doctor -o json",
 		Short:   "Examine the database, its workers, and what holds them up",
-		Long: `Examines the tenant's database: schema, clock, workers, what the outbox waits for, which transactions hold the
-tail of events or the vacuum back, and space. It changes nothing. Exit code 1 if anything is bad.`,
+		Long: `Examines the tenant's database: schema, clock, workers, what the outbox waits for, which transactions
+hold the tail of events or the vacuum back, and space. It changes nothing. Exit code 1 if anything is bad.`,
 		Args: arguments(0, 0, ""),
 	}
 	format := outputFlag(cmd)

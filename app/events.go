@@ -40,13 +40,13 @@ func (c *cli) eventsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Show the history",
-		Long: `Shows the history, oldest first: of one execution or task whole, else the newest 100 events. Where older ones are left out, the answer
-has the cursor that --cursor takes to show them.
+		Long: `Shows the history, oldest first: of one execution or task whole, else the newest 100 events. Where older
+ones are left out, the answer has the cursor that --cursor takes to show them.
 
-With --follow it shows each event that is committed from now on, once, until it is interrupted, as tail -f does; of an execution or task
-that is named also the events before. --since begins at a time, --since all (or 0) at the beginning of the history, --cursor behind an event. It
-waits for a database that goes away. With -o json it writes an event a line with its cursor: given to --follow --cursor later, that goes
-on behind the event.`,
+With --follow it shows each event that is committed from now on, once, until it is interrupted, as tail -f does; of an
+execution or task that is named also the events before. --since begins at a time, --since all (or 0) at the beginning of
+the history, --cursor behind an event. It waits for a database that goes away. With -o json it writes an event a line
+with its cursor: given to --follow --cursor later, that goes on behind the event.`,
 		Example: `  sluice events --pipeline-execution ID
   sluice events --type task_failed --since 7d
   sluice events --follow --since all

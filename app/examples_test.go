@@ -67,8 +67,9 @@ var examples = []example{
 	},
 	{
 		pipeline: "ci-matrix", variant: "one fails", args: []string{`test=test "$LEVEL" != old`}, code: 1,
-		says:   "old: failure, failure",
-		ending: "check Completed, old-c Failed, old-utf8 Failed, new-c Completed, new-utf8 Completed, summary Completed",
+		says: "old: failure, failure",
+		ending: "check Completed, old-c Failed, old-utf8 Failed, " +
+			"new-c Completed, new-utf8 Completed, summary Completed",
 	},
 	{
 		pipeline: "ci-matrix", variant: "one may fail", args: []string{`test=test "$LEVEL $LOCALE" != "new C.UTF-8"`},
@@ -93,9 +94,10 @@ var examples = []example{
 	},
 	{
 		pipeline: "backup", variant: "fails", args: []string{"source=DIR/missing", "target=DIR/failed"}, code: 1,
-		says:   "the backup failed, run ",
-		ending: "dump Failed, checksum upstream_failed, restore upstream_failed, prune upstream_failed, alert Completed",
-		files:  map[string]string{"failed/ALERT": "the backup failed"},
+		says: "the backup failed, run ",
+		ending: "dump Failed, checksum upstream_failed, restore upstream_failed, " +
+			"prune upstream_failed, alert Completed",
+		files: map[string]string{"failed/ALERT": "the backup failed"},
 	},
 	{
 		pipeline: "sweep", args: []string{"registry=DIR/models"}, says: "rate 0.1, depth 4: 1.000",

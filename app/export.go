@@ -114,7 +114,8 @@ func unused(path string) error {
 	return usagef("%s exists", path)
 }
 
-// toFile writes a file under another name and renames it when it is complete. Without a path it writes to out.
+// toFile writes a file under another name and renames it when it is complete, so that a crash leaves the old file or
+// the new one. Without a path it writes to out.
 func toFile(path string, out io.Writer, write func(io.Writer) error) error {
 	if path == "" {
 		return write(out)

@@ -104,12 +104,13 @@ func holdOpen(t *testing.T, d *db.DB) (end func()) {
 	go func() {
 		defer close(done)
 		_ = d.Transaction(context.Background(), func(tx db.Tx) error { // it is rolled back
+			b := tx.Batch()
 			eventstore.NewRepository(d).
-				Append(tx, []events.Event{{
+				Append(b, []events.Event{{
 					PipelineExecutionID: dbtype.NewID(), EventType: events.Annotation,
 					EventData: dbtype.JSON("{}"),
 				}})
-			if err := tx.SendBatch(); err != nil {
+			if err := b.Send(); err != nil {
 				t.Errorf("append: %v", err)
 			}
 			close(held)
@@ -121,14 +122,19 @@ func holdOpen(t *testing.T, d *db.DB) (end func()) {
 	return func() { close(release); <-done }
 }
 
-// TestFollowSaysWhyItWaits checks that follow and doctor report open transactions.
+// TestFollowSaysWhyItWaits checks that follow and doctor report open transactions, and that `sluice run` does not wait
+// for them and still shows everything.
 func TestFollowSaysWhyItWaits(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.PostgresURL(t)}
 	d := dbtest.Open(t, p.url+"&application_name=culprit")
 	end := holdOpen(t, d)
 	following := p.begin(t, "events", "--follow", "--since", "all", "--limit", "12", "-o", "json")
-	p.ok(t, "run", file(t, "two.yaml", two))
+	run := p.run(t, "run", file(t, "two.yaml", two))
+	if run.code != 0 {
+		t.Errorf("run: exit code %d\n%s", run.code, run.stderr)
+	}
+	contains(t, run.stderr, " a completed", " b completed")
 	dbtest.Eventually(t, "it says why", func() bool { return strings.Contains(following.stderr.String(), "culprit") })
 	contains(t, p.plain(following.stderr.String()),
 		"behind open transactions that may have earlier ones; nothing is lost", "idle in transaction", "pid ",
@@ -163,7 +169,7 @@ func TestFollowComesBack(t *testing.T) {
 		n := 0
 		err := d.Query(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'sluice tail' AND query LIKE 'SELECT last_value%'`, nil,
-			func(scan func(...any) error) error { return scan(&n) })
+			func(scan db.Scan) error { return scan(&n) })
 		return err == nil && n > 0
 	}
 	dbtest.Eventually(t, "its connection is ended", terminate)

@@ -36,14 +36,16 @@ var mayImport = map[string][]string{
 	"modules/schedules/cron":      {},
 	"modules/schedules":           {"modules/schedules/cron"},
 	"modules/pipelines/definition": {
-		"modules/pipelines/definition/expr", "modules/pipelines/definition/shellquote", "modules/tasks",
-		"platform/duration", "platform/suggest",
+		"modules/pipelines/definition/expr", "modules/pipelines/definition/shellquote",
+		"modules/pipelines/definition/yamlfile", "modules/tasks", "platform/duration", "platform/suggest",
 	},
 	"modules/pipelines/definition/expr":       {"platform/suggest"},
 	"modules/pipelines/definition/shellquote": {},
+	"modules/pipelines/definition/yamlfile":   {"platform/duration", "platform/suggest"},
 	"modules/pipelines/oracle":                {},
-	"modules/pipelines": {"modules/pipelines/definition", "modules/pipelines/definition/expr",
-		"modules/tasks", "modules/events"},
+	"modules/pipelines": {
+		"modules/pipelines/definition", "modules/pipelines/definition/expr", "modules/tasks", "modules/events",
+	},
 	"modules/events/eventstore": {"modules/events", "platform/db"},
 	"modules/outbox":            {"modules/tasks", "platform/db"},
 	"modules/leases":            {"platform/db"},
@@ -57,8 +59,10 @@ var mayImport = map[string][]string{
 	},
 	"modules/workers": {
 		"modules/pipelines", "modules/pipelines/definition", "modules/pipelines/engine", "modules/tasks",
-		"modules/tasks/taskstore", "modules/leases", "modules/outbox", "modules/rundirs", "platform/db",
+		"modules/tasks/taskstore", "modules/leases", "modules/outbox", "modules/rundirs", "modules/workers/slots",
+		"platform/db",
 	},
+	"modules/workers/slots":  {"modules/tasks"},
 	"modules/rundirs":        {"platform/db"},
 	"modules/handlers/*":     {"modules/handlers/web", "modules/tasks", "platform/redact"},
 	"modules/handlers/shell": {"modules/tasks"},
@@ -75,7 +79,7 @@ var mayImport = map[string][]string{
 		"modules/events", "platform/db",
 	},
 	"modules/health": {
-		"modules/workers", "modules/pipelines", "modules/pipelines/engine", "modules/outbox",
+		"modules/workers", "modules/workers/slots", "modules/pipelines", "modules/pipelines/engine", "modules/outbox",
 		"platform/db",
 	},
 	"modules/audit": {
@@ -277,8 +281,8 @@ func TestOnlyPlatformDBImportsDrivers(t *testing.T) {
 // handlers and pipelines of extensions import.
 var withoutDatabase = []string{
 	"platform/dbtype", "platform/jsonvalue", "platform/duration", "platform/suggest", "modules/events", "modules/tasks",
-	"modules/schedules", "modules/pipelines", "modules/pipelines/definition",
-	"modules/pipelines/definition/expr", "modules/pipelines/definition/shellquote",
+	"modules/schedules", "modules/pipelines", "modules/pipelines/definition", "modules/pipelines/definition/expr",
+	"modules/pipelines/definition/shellquote", "modules/pipelines/definition/yamlfile",
 	"modules/handlers/http", "modules/handlers/shell", "modules/handlers/wait", "examples/wordcount",
 }
 

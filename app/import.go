@@ -35,10 +35,11 @@ func (c *cli) importCommand() *cobra.Command {
 		Use:     "import FILE|-",
 		Example: "  sluice import history.jsonl\n  ssh elsewhere sluice export --all --ended | sluice import -",
 		Short:   "Read a file of `sluice export` into this database",
-		Long: `Reads executions into a database that has none of them, and verifies them, in one transaction: all or nothing. A file
-that is damaged or cut off, or that no export has written so, is refused before anything is written, and what is there is never changed. Executions that have not ended
-are refused too: with --include-open they come along, and whoever serves this database goes on with them. What ran when
-the file was written then counts as lost with its worker, and runs again: see to it that the original does not go on.`,
+		Long: `Reads executions into a database that has none of them, and verifies them, in one transaction: all or
+nothing. A file that is damaged or cut off, or that no export has written so, is refused before anything is written, and
+what is there is never changed. Executions that have not ended are refused too: with --include-open they come along, and
+whoever serves this database goes on with them. What ran when the file was written then counts as lost with its worker,
+and runs again: see to it that the original does not go on.`,
 		Args: arguments(1, 1, "a file, or - for standard input"),
 	}
 	cmd.Flags().BoolVar(&as, "include-open", false, "import executions that have not ended too")

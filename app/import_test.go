@@ -193,7 +193,9 @@ func TestChangedDefinitionIsNotRun(t *testing.T) {
 		d := dbtest.Open(t, p.url)
 		mustExec(t, d, `UPDATE {pipeline_definitions} SET definition = $doc`,
 			db.Args{"doc": dbtype.JSON(`{"name":"trusted","tasks":[{"id":"a","run":"touch ` + evil +
-				`","trigger_rule":"all_success","timeout":3600000000000,"retry":{"max_attempts":1,"backoff":"exponential","delay":1000000000,"max_delay":3600000000000,"jitter":0.2},"queue":"default","priority":"normal"}]}`)})
+				`","trigger_rule":"all_success","timeout":3600000000000,"retry":{"max_attempts":1,` +
+				`"backoff":"exponential","delay":1000000000,"max_delay":3600000000000,"jitter":0.2},` +
+				`"queue":"default","priority":"normal"}]}`)})
 		for _, command := range []string{"start", "run"} {
 			r := p.run(t, command, path)
 			if r.code == 0 || !strings.Contains(r.stderr, "the stored definition is not what its version says") {

@@ -160,12 +160,16 @@ const jsonHead = `# Answers as JSON
 
 <!-- Written by go test ./app -run Reference -update, from answers of the program. -->
 
-Every command that answers takes ` + "`-o json`" + ` and then prints one JSON document on standard output; ` + "`events --follow`, `logs -f`" + ` print one a line. Every list is
-` + "`{\"items\": […], \"next\": cursor}`" + `, where ` + "`next`" + ` is null or goes to ` + "`--cursor`" + `. An error is one document on standard error. Names are those of the
-[YAML](yaml.md) where it has one. A field is never left out because it has no value: it is null. Times are RFC 3339 in UTC, apart from local ones in ` + "`schedules next`" + `; ids are UUIDs; fields that end in ` + "`_ms`" + `
-are milliseconds. New fields may come with any release; none that is listed here goes or changes its meaning before 1.0 without a line in the changelog.
+Every command that answers takes ` + "`-o json`" + ` and then prints one JSON document on standard output;
+` + "`events --follow`, `logs -f`" + ` print one a line. Every list is ` + "`{\"items\": […], \"next\": cursor}`" + `,
+where ` + "`next`" + ` is null or goes to ` + "`--cursor`" + `. An error is one document on standard error. Names are
+those of the [YAML](yaml.md) where it has one. A field is never left out because it has no value: it is null. Times are
+RFC 3339 in UTC, apart from local ones in ` + "`schedules next`" + `; ids are UUIDs; fields that end in
+` + "`_ms`" + ` are milliseconds. New fields may come with any release; none that is listed here goes or changes its
+meaning before 1.0 without a line in the changelog.
 
-What is ` + "`object`" + ` without further lines holds what the user wrote, or names as keys. [What each event holds in ` + "`data`" + `](events.md).
+What is ` + "`object`" + ` without further lines holds what the user wrote, or names as keys. [What each event holds in
+` + "`data`" + `](events.md).
 `
 
 // TestJSONReference checks that docs/json.md lists the fields of each command's JSON.

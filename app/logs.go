@@ -40,9 +40,9 @@ func (c *cli) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs ID [TASK]",
 		Short: "Show what the tasks of an execution write",
-		Long: `Shows what the tasks of an execution, or one of them, have written to standard output and standard error. Output is
-stored about a second after it is written, whatever then becomes of the attempt. Of several tasks each line stands
-after the name of its task; that of a second attempt is NAME#2.
+		Long: `Shows what the tasks of an execution, or one of them, have written to standard output and standard error.
+Output is stored about a second after it is written, whatever then becomes of the attempt. Of several tasks each line
+stands after the name of its task; that of a second attempt is NAME#2.
 
 With --follow it goes on with what is written until the execution has ended; it asks the database once a second.
 With -o json it then writes a chunk a line.`,
@@ -69,7 +69,7 @@ With -o json it then writes a chunk a line.`,
 				return err
 			}
 			l := &logReader{needs: n, flags: f, id: id, out: c.logWriter(*format, f.follow)}
-			if err := l.find(ctx, args[1:]); err != nil {
+			if err := l.selectTasks(ctx, args[1:]); err != nil {
 				return err
 			}
 			if f.follow {
@@ -104,8 +104,8 @@ type logReader struct {
 	versions map[dbtype.ID]int64
 }
 
-// find looks up the tasks.
-func (l *logReader) find(ctx context.Context, only []string) error {
+// selectTasks looks up the tasks to show, all or one.
+func (l *logReader) selectTasks(ctx context.Context, only []string) error {
 	if _, err := l.needs.Executions.Get(ctx, l.id); err != nil {
 		return err
 	}

@@ -15,7 +15,8 @@ func (c *cli) migrateCommand() *cobra.Command {
 		Use:     "migrate",
 		Example: "  sluice migrate\n  sluice migrate --all-tenants",
 		Short:   "Bring the database's schema up to this version",
-		Long: `Brings the schema of the tenant that --tenant names up to this version, or with --all-tenants those of all tenants.
+		Long: `Brings the schema of the tenant that --tenant names up to this version, or with --all-tenants those of
+all tenants.
 Any number of processes may call it at once.`,
 		Args: unknownCommand,
 	}

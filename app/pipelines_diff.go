@@ -22,8 +22,9 @@ func (c *cli) pipelinesDiffCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff NAME VERSION [VERSION]",
 		Short: "Show how two versions of a pipeline differ",
-		Long: `Shows how the second version differs from the first, as a unified diff of the definitions as YAML. The second is the current version unless
-another is named. A version is named by the beginning of its hash; ` + "`sluice pipelines show NAME`" + ` lists them.`,
+		Long: `Shows how the second version differs from the first, as a unified diff of the definitions as YAML. The
+second is the current version unless another is named. A version is named by the beginning of its hash;
+` + "`sluice pipelines show NAME`" + ` lists them.`,
 		Example: `  sluice pipelines diff orders 3fa9
   sluice pipelines diff orders 3fa9 81c0 -o json`,
 		Args: arguments(2, 3, "the name of a pipeline and one or two versions"),

@@ -53,7 +53,8 @@ func TestPipelines(t *testing.T) {
 		write := func(word string) {
 			text := "name: orders\ndescription: what comes in\ninput:\n  day: {type: string, required: true, " +
 				"description: the day}\n" +
-				"  size: {type: integer, default: 3, choices: [1, 3]}\ntasks:\n  - {id: load, timeout: 90s, run: echo " + word + "}\n"
+				"  size: {type: integer, default: 3, choices: [1, 3]}\n" +
+				"tasks:\n  - {id: load, timeout: 90s, run: echo " + word + "}\n"
 			if err := os.WriteFile(dir+"/orders.yaml", []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}

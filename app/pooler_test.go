@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/db/dbtest"
 	"github.com/sluiceworks/sluice/platform/db/dbtest/localpg"
 )
@@ -54,7 +55,7 @@ func TestPoolerInSessionMode(t *testing.T) {
 	d := dbtest.Open(t, direct)
 	err := d.Query(t.Context(),
 		`SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = 'acme' AND tablename = 'task_executions'`, nil,
-		func(scan func(...any) error) error { return scan(&tables) })
+		func(scan db.Scan) error { return scan(&tables) })
 	if err != nil || tables != 1 {
 		t.Errorf("%d tables in the tenant's schema, %v", tables, err)
 	}

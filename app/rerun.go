@@ -67,14 +67,14 @@ func (s Sources) pinned(ctx context.Context, id dbtype.ID) (pipelines.Execution,
 
 // restarting returns the beginning of a retry of one execution.
 func (s Sources) restarting(o engine.Orders, from string) beginning {
-	return beginning{again: o.IDs[0], start: func(ctx context.Context, worker string) (dbtype.ID, error) {
+	return func(ctx context.Context, worker string) (dbtype.ID, error) {
 		o.ReservedFor = worker
 		results, err := s.Engine.RetryAll(ctx, o, from)
 		if err == nil {
 			err = results[0]
 		}
 		return o.IDs[0], withHint(err, stateHint(err, o.IDs[0].String()))
-	}}
+	}
 }
 
 // rerunFlags say how the new run differs from the old one.
@@ -91,9 +91,12 @@ func (c *cli) rerunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rerun ID",
 		Short: "Start a new run with the definition, input and labels of an execution",
-		Long: `Starts a new run with the definition, the input and the labels of an execution, whatever became of that, and prints the new run's id.
-The definition is the version that the execution started with, or with --latest-definition the one that ` + "`sluice start NAME`" + ` takes now.
-An idempotency key is not taken over. ` + "`sluice retry`" + ` goes on with the same execution instead and keeps what has completed.`,
+		Long: `Starts a new run with the definition, the input and the labels of an execution, whatever became of that,
+and prints the new run's id.
+The definition is the version that the execution started with, or with --latest-definition the one that
+` + "`sluice start NAME`" + ` takes now.
+An idempotency key is not taken over. ` + "`sluice retry`" + ` goes on with the same execution instead and keeps what
+has completed.`,
 		Example: `  sluice rerun latest:orders
   sluice rerun ID --latest-definition --set day=2026-11-21
   sluice rerun ID --run`,

@@ -54,10 +54,11 @@ func (c *cli) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run FILE|NAME",
 		Short: "Start a pipeline and work it off here, with live progress",
-		Long: `Starts a pipeline and works it off in this process, with live progress on standard error and what the tasks write, each line
-after the task's name; on a terminal the last lines stand under the progress. ` + "`sluice logs ID`" + ` shows all of it.
-No other worker claims its tasks as long as this process lives, whatever queues they are in. Interrupted, or lost, it leaves the run as it is:
-` + "`sluice serve`" + ` goes on with it.
+		Long: `Starts a pipeline and works it off in this process, with live progress on standard error and what the
+tasks write, each line after the task's name; on a terminal the last lines stand under the progress.
+` + "`sluice logs ID`" + ` shows all of it.
+No other worker claims its tasks as long as this process lives, whatever queues they are in. Interrupted, or lost, it
+leaves the run as it is: ` + "`sluice serve`" + ` goes on with it.
 Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASSFILE.`,
 		Example: `  sluice run nightly.yaml --set day=2026-11-21
   sluice run wordcount -o json`,
@@ -70,7 +71,7 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 	format := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return with(cmd.Context(), c, func(ctx context.Context, n workNeeds) error {
-			def, err := n.find(ctx, c.stdin, args[0])
+			def, err := n.definition(ctx, c.stdin, args[0])
 			if err != nil {
 				return err
 			}
@@ -87,21 +88,18 @@ Commands get this process's environment, but for SLUICE_*, PGPASSWORD and PGPASS
 }
 
 // beginning starts an execution that is reserved for a worker, or restarts one that already has a history.
-type beginning struct {
-	again dbtype.ID // zero: a new one
-	start func(ctx context.Context, worker string) (dbtype.ID, error)
-}
+type beginning func(ctx context.Context, worker string) (dbtype.ID, error)
 
 // starting returns the beginning of a new execution.
 func (s Sources) starting(r engine.StartRequest) beginning {
-	return beginning{start: func(ctx context.Context, worker string) (dbtype.ID, error) {
+	return func(ctx context.Context, worker string) (dbtype.ID, error) {
 		r.ReservedFor = worker
 		started, err := s.Engine.Start(ctx, []engine.StartRequest{r})
 		if err != nil {
 			return dbtype.ID{}, err
 		}
 		return started[0].ID, nil
-	}}
+	}
 }
 
 // workOff runs an execution in this process, and prints the result.
@@ -156,26 +154,25 @@ func (c *cli) begin(
 	if err != nil {
 		return nil, err
 	}
-	follow := newFollower(n.Events, begin.again)
-	if !begin.again.IsZero() {
-		err = follow.skip(ctx)
-	}
+	before, err := n.Events.GetRecent(ctx, 1) // events of the run have greater numbers
 	var id dbtype.ID
 	if err == nil {
-		id, err = begin.start(ctx, worker)
+		id, err = begin(ctx, worker)
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.Engine.Deregister(context.WithoutCancel(ctx), worker))
 	}
 	pool.WorkOn(id)
-	follow.id = id
 	list, err := n.Tasks.Summaries(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	w := &runProgress{
-		workNeeds: n, pool: pool, id: id, def: def, follow: follow,
+		workNeeds: n, pool: pool, id: id, def: def,
 		display: &lines{out: c.stderr, again: c.again}, tasks: list,
+	}
+	for _, e := range before {
+		w.after = e.SequenceNum
 	}
 	if c.stderr.IsTerminal() {
 		w.display = newLive(c.stderr, paintFor(c.stderr), def, c.again)

@@ -24,7 +24,8 @@ func TestRunShowsProgressAndOutcome(t *testing.T) {
 		}
 		contains(t, r.stdout, "first Completed in ", "6 Completed, 1 Skipped", "next: sluice verify ")
 		order := regexp.MustCompile(`(?s)prepare started \(attempt 1\).*prepare completed.*` +
-			`largest failed, again in \d+ms \(attempt 1\): exit code 75: the disk is busy, try again.*largest started \(attempt 2\).*` +
+			`largest failed, again in \d+ms \(attempt 1\): exit code 75: the disk is busy, try again.*` +
+			`largest started \(attempt 2\).*` +
 			`largest completed \(attempt 2.*report completed.*tidy completed`)
 		if !order.MatchString(r.stderr) {
 			t.Errorf("progress:\n%s", r.stderr)

@@ -27,9 +27,10 @@ func (c *cli) sealCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "seal",
 		Short: "Seal executions that have ended, and switch sealing on or off",
-		Long: `A seal is a SHA-256 over the history, input, outputs, definition, idempotency key and labels of an execution that has
-ended, kept with it and checked by ` + "`sluice verify`" + `. With sealing on, whatever ends is marked in the same transaction,
-and sealed within moments by any ` + "`sluice serve`" + `, by the ` + "`sluice run`" + ` that ended it, or by this command.
+		Long: `A seal is a SHA-256 over the history, input, outputs, definition, idempotency key and labels of an
+execution that has ended, kept with it and checked by ` + "`sluice verify`" + `. With sealing on, whatever ends is
+marked in the same transaction, and sealed within moments by any ` + "`sluice serve`" + `, by the ` + "`sluice run`" + `
+that ended it, or by this command.
 ` + "`sluice verify --print-root`" + ` gives one hash over all seals of a period, to be kept elsewhere.`,
 		Example: "  sluice seal --on --all",
 		Args:    arguments(0, 0, ""),
@@ -83,9 +84,15 @@ func (n sealNeeds) seal(ctx context.Context, on, off, all bool) (doc sealDocumen
 	return doc, err
 }
 
-// printRoot prints the hash over the seals of a period.
-func (c *cli) printRoot(ctx context.Context, s *seal.Sealer, since, until dbtype.Time, format string) error {
-	root, err := s.Root(ctx, since, until)
+// printRoot prints the hash over the seals of a period, which ends at the time that --until names.
+func (c *cli) printRoot(
+	ctx context.Context, n verifyNeeds, since dbtype.Time, untilFlag, format string,
+) error {
+	until, err := parseInstant("--until", untilFlag, n.DB.Now())
+	if err != nil {
+		return err
+	}
+	root, err := n.Sealer.Root(ctx, since, until)
 	if err != nil {
 		return err
 	}

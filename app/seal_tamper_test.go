@@ -176,9 +176,11 @@ func (p *program) sealKept(t *testing.T) {
 		mustExec(t, d, `UPDATE {pipeline_executions} SET idempotency_key = 'x' WHERE id = $p`, args)
 		contains(t, q.run(t, "verify").stdout, "the idempotency key was changed")
 		mustExec(t, d, `UPDATE {pipeline_executions} SET idempotency_key = 'monday' WHERE id = $p`, args)
-		mustExec(t, d, `UPDATE {task_executions} SET output = $doc WHERE pipeline_execution_id = $p AND task_name = 'b'`, args)
+		mustExec(t, d,
+			`UPDATE {task_executions} SET output = $doc WHERE pipeline_execution_id = $p AND task_name = 'b'`, args)
 		contains(t, q.run(t, "verify").stdout, "the output was changed")
-		mustExec(t, d, `UPDATE {task_executions} SET output = NULL WHERE pipeline_execution_id = $p AND task_name = 'b'`, args)
+		mustExec(t, d,
+			`UPDATE {task_executions} SET output = NULL WHERE pipeline_execution_id = $p AND task_name = 'b'`, args)
 		if after := q.ok(t, "verify", "--print-root"); after != before {
 			t.Errorf("the root changed with retention:\n%s%s", before, after)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/modules/workers/slots"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/redact"
 )
@@ -50,12 +51,12 @@ func (c *cli) serveCommand() *cobra.Command {
 		Use:     "serve",
 		Example: "  sluice serve --pipelines pipelines --listen :8080\n  sluice serve --queues default,gpu --workers 8",
 		Short:   "Register pipelines and work until told to stop",
-		Long: `Registers the pipelines of a directory and works on all executions of the database. Several processes on one
-PostgreSQL share the work. An interrupt or a termination signal makes it finish what runs; a second one kills
-what still runs and gives it back.
+		Long: `Registers the pipelines of a directory and works on all executions of the database. Several processes on
+one PostgreSQL share the work. An interrupt or a termination signal makes it finish what runs; a second one kills what
+still runs and gives it back.
 With --tenants one process works for many tenants: they share its slots, and none keeps another waiting.
-Commands get of this process's environment PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR, the proxies (http_proxy, https_proxy, no_proxy,
-also in capitals), and what --pass-env names.`,
+Commands get of this process's environment PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR, the proxies (http_proxy,
+https_proxy, no_proxy, also in capitals), and what --pass-env names.`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.logLevel == "" {
@@ -120,7 +121,7 @@ func (n serveNeeds) serve(ctx context.Context, s serving, keep maintenanceFlags)
 	if err != nil {
 		return err
 	}
-	share := func(*workers.FairSemaphore) {}
+	share := func(*slots.Semaphore) {}
 	if s.listen != "" {
 		server, refused := health.Listen(ctx, s.listen,
 			health.Deps{DB: n.DB, Outbox: n.Outbox, Pipelines: n.Pipelines, Log: n.Log})

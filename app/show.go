@@ -78,8 +78,9 @@ func (c *cli) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show an execution with its tasks, attempts and timeline, and why what waits is waiting",
-		Long: `Shows an execution: what failed and why, what is waited for, its tasks, what became of each attempt, why what waits is waiting, and a timeline of where the
-time went. With --at or --at-event it shows all that as it was, and which tasks a worker could have claimed, by the history alone.`,
+		Long: `Shows an execution: what failed and why, what is waited for, its tasks, what became of each attempt, why
+what waits is waiting, and a timeline of where the time went. With --at or --at-event it shows all that as it was, and
+which tasks a worker could have claimed, by the history alone.`,
 		Example: `  sluice show ID
   sluice show ID --at 10m
   sluice show ID --at-event 1234 -o json`,
@@ -135,9 +136,16 @@ func (n showNeeds) printJSON(ctx context.Context, c *cli, doc *showDocument) err
 	return printTasks(ctx, c.stdout, v, list, n.Tasks)
 }
 
-// read returns an execution without its current outputs. It reads the rows before the events, so that the events are
-// at least as new.
-func (n showNeeds) read(ctx context.Context, id dbtype.ID, past pastFlags) (showDocument, error) {
+// read returns an execution without its current outputs, as of one moment.
+func (n showNeeds) read(ctx context.Context, id dbtype.ID, past pastFlags) (doc showDocument, err error) {
+	err = n.DB.Snapshot(ctx, func(ctx context.Context) error {
+		doc, err = n.readAll(ctx, id, past)
+		return err
+	})
+	return doc, err
+}
+
+func (n showNeeds) readAll(ctx context.Context, id dbtype.ID, past pastFlags) (showDocument, error) {
 	doc := showDocument{now: n.DB.Now()}
 	var err error
 	if doc.Execution, err = n.Executions.Get(ctx, id); err != nil {

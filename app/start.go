@@ -35,7 +35,7 @@ func (c *cli) startCommand() *cobra.Command {
 			return usagef("--idempotency-key names one run: it does not go with --count %d", number)
 		}
 		return with(cmd.Context(), c, func(ctx context.Context, n Sources) error {
-			def, err := n.find(ctx, c.stdin, args[0])
+			def, err := n.definition(ctx, c.stdin, args[0])
 			if err != nil {
 				return err
 			}

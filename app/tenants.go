@@ -37,8 +37,8 @@ func (c *cli) tenantsCommand() *cobra.Command {
 		Use:     "tenants",
 		Example: "  sluice tenants create acme\n  sluice --tenant acme list",
 		Short:   "Make, list and drop tenants",
-		Long: `A tenant has tables of its own: a schema of the PostgreSQL database, or a file beside SQLite's (sluice.acme.db beside
-sluice.db). Every other command works in the tenant that --tenant names.`,
+		Long: `A tenant has tables of its own: a schema of the PostgreSQL database, or a file beside SQLite's
+(sluice.acme.db beside sluice.db). Every other command works in the tenant that --tenant names.`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -121,8 +121,9 @@ func (c *cli) tenantsDropCommand() *cobra.Command {
 		Use:     "drop NAME",
 		Example: "  sluice tenants drop acme",
 		Short:   "Remove a tenant with its whole history",
-		Long: `Removes a tenant with all its executions and their whole history; nothing brings them back. It refuses while runs are
-open or workers are live, unless --force is given. On a terminal it asks first; elsewhere it needs --yes. A process that serves the tenant notices and goes on with the others.`,
+		Long: `Removes a tenant with all its executions and their whole history; nothing brings them back. It refuses
+while runs are open or workers are live, unless --force is given. On a terminal it asks first; elsewhere it needs --yes.
+A process that serves the tenant notices and goes on with the others.`,
 		Args: arguments(1, 1, "the name of a tenant"),
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")

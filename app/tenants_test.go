@@ -361,7 +361,9 @@ func TestMigrateAllTenants(t *testing.T) {
 			`"msg":"the tenant is not served","tenant":"behind","error":"database schema is behind`)
 	})
 	p.fails(t, 4, []string{"tenant behind: database schema is behind"}, "verify", "--all-tenants")
-	set(`DROP TABLE {workers}, {task_outbox}, {task_executions}, {pipeline_executions}, {execution_events}, {log_chunks}, {pipeline_definitions}, {chores}, {removed_events}, {recoveries}, {run_ends}, {execution_labels}`)
+	set(`DROP TABLE {workers}, {task_outbox}, {task_executions}, {pipeline_executions}, {execution_events}, ` +
+		`{log_chunks}, {pipeline_definitions}, {chores}, {removed_events}, {recoveries}, {run_ends}, ` +
+		`{execution_labels}`)
 	if got := decode[listing[struct{ Tenant string }]](t, p.ok(t, "migrate", "--all-tenants", "-o", "json")).
 		Items; len(got) != 2 {
 		t.Errorf("migrated: %v", got)

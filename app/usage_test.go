@@ -121,7 +121,8 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 // commandLists matches the lists of commands in a help text: a heading, and lines of at least two words that are
 // indented by two.
 var commandLists = regexp.MustCompile(
-	`(?m)^(?:Run pipelines|Look|Look after the database|Available Commands|Additional Commands):\n((?:  [a-z-]+ +\S.*\n)+)`)
+	`(?m)^(?:Run pipelines|Look|Look after the database|Available Commands|Additional Commands):\n` +
+		`((?:  [a-z-]+ +\S.*\n)+)`)
 
 // TestValidate checks that every mistake in examples/mistakes/invalid.yaml is reported, and none in the other files.
 // It needs no database.

@@ -42,11 +42,14 @@ func (c *cli) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [ID…]",
 		Short: "Prove that history, state and outbox agree",
-		Long: `Reads executions, their tasks, events and outbox rows, folds each history through the transition table, and compares.
-Without ids it checks the whole tenant. It changes nothing and blocks nobody. Exit code 1 means that something does not agree.
+		Long: `Reads executions, their tasks, events and outbox rows, folds each history through the transition table,
+and compares.
+Without ids it checks the whole tenant. It changes nothing and blocks nobody. Exit code 1 means that something does not
+agree.
 
---since looks only at executions that have not ended, or were created or ended since, by their rows: it is quick,
-and tells nothing of what was done to older ones. An interrupted verification leaves a file, and --resume goes on from there.
+--since looks only at executions that have not ended, or were created or ended since, by their rows: it is quick, and
+tells nothing of what was done to older ones. An interrupted verification leaves a file, and --resume goes on from
+there.
 --print-root checks nothing: it prints one hash over the seals of what ended in a period, to be kept elsewhere.`,
 		Example: "  sluice verify --since 1d\n  sluice verify --resume nightly-verify.json\n  sluice verify " +
 			"--print-root --since 2026-11-01T00:00:00Z --until 2026-12-01T00:00:00Z",
@@ -76,11 +79,7 @@ and tells nothing of what was done to older ones. An interrupted verification le
 				return err
 			}
 			if f.root {
-				until, err := parseInstant("--until", f.until, n.DB.Now())
-				if err != nil {
-					return err
-				}
-				return c.printRoot(ctx, n.Sealer, since, until, *format)
+				return c.printRoot(ctx, n, since, f.until, *format)
 			}
 			ids, err := resolveIDs(ctx, n.Executions, args)
 			if err != nil {

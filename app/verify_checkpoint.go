@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/audit"
@@ -94,24 +94,17 @@ func (p *checkpoint) save() (string, error) {
 	return path, p.write(path)
 }
 
-// write replaces the file atomically, so that a crash leaves the old one or the new one.
 func (p *checkpoint) write(path string) error {
 	raw, err := json.Marshal(p.doc)
 	if err != nil {
 		return fmt.Errorf("encode the place of the verification: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*")
-	if err != nil {
-		return fileError(err)
-	}
-	_, err = f.Write(raw)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fileError(err), os.Remove(f.Name()))
-	}
-	return nil
+	return toFile(path, nil, func(out io.Writer) error {
+		if _, err := out.Write(raw); err != nil {
+			return fileError(err)
+		}
+		return nil
+	})
 }
 
 // remove removes the file, because the verification is complete.

@@ -136,7 +136,8 @@ func TestVerifyGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		state := func(tenant string) string {
-			return fmt.Sprintf(`{"sluice_verify": 2, "database": %q, "tenant": %q, "since": null, "state": {"after": %q, "report": {"executions": 41, "breaches": []}}}`,
+			return fmt.Sprintf(`{"sluice_verify": 2, "database": %q, "tenant": %q, "since": null, `+
+				`"state": {"after": %q, "report": {"executions": 41, "breaches": []}}}`,
 				u.Redacted(), tenant, first)
 		}
 		path := file(t, "place.json", state("default"))

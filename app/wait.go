@@ -41,10 +41,11 @@ func (c *cli) waitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wait ID…",
 		Short: "Wait until executions have ended",
-		Long: `Waits until all the executions have ended, and prints each as it ends; with -o json it prints all of them at the end. It works nothing
-off itself, and waits for a database that goes away.
+		Long: `Waits until all the executions have ended, and prints each as it ends; with -o json it prints all of them
+at the end. It works nothing off itself, and waits for a database that goes away.
 
-Exit codes: 0 all have completed; 1 all have ended, and one of them Failed or was Cancelled; 124 the time of --timeout was over before.`,
+Exit codes: 0 all have completed; 1 all have ended, and one of them Failed or was Cancelled; 124 the time of --timeout
+was over before.`,
 		Example: `  sluice wait latest
   sluice wait $(sluice start orders --count 10) --timeout 1h
   sluice wait ID -o json`,

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -17,14 +16,16 @@ import (
 	"github.com/sluiceworks/sluice/bench/floor"
 	"github.com/sluiceworks/sluice/bench/goworkflows"
 	"github.com/sluiceworks/sluice/bench/measure"
+	"github.com/sluiceworks/sluice/bench/riverlite"
 	"github.com/sluiceworks/sluice/bench/riverpg"
 )
 
-// contestants are those that this program holds. The others are programs: sluice, and River on SQLite.
+// contestants are those that this program holds. sluice is measured as a program.
 var contestants = map[string]func(context.Context, measure.Task) (measure.Outcome, error){
 	"floor":       floor.Postgres,
 	"lite-floor":  floor.SQLite,
 	"river":       riverpg.Run,
+	"riverlite":   riverlite.Run,
 	"dbos":        dbos.Run,
 	"goworkflows": goworkflows.Run,
 }
@@ -40,14 +41,6 @@ func (b *bench) inProcess(ctx context.Context, name string, t measure.Task) (o m
 		return o, err
 	}
 	out, err := output(ctx, nil, self, contestantCommand, string(text))
-	if err != nil {
-		return o, err
-	}
-	return o, json.Unmarshal(out, &o)
-}
-
-func (b *bench) liteRiver(ctx context.Context, t measure.Task) (o measure.Outcome, err error) {
-	out, err := output(ctx, nil, b.riverlite, "-database", t.Database, "-tasks", strconv.Itoa(t.Tasks))
 	if err != nil {
 		return o, err
 	}
@@ -70,8 +63,9 @@ func output(ctx context.Context, env []string, program string, args ...string) (
 
 // shown are the modules whose versions matter.
 var shown = map[string]bool{
-	"github.com/riverqueue/river": true, "github.com/dbos-inc/dbos-transact-golang": true, "github.com/cschleiden/go-workflows": true,
-	"github.com/jackc/pgx/v5": true, "github.com/mattn/go-sqlite3": true, "modernc.org/sqlite": true,
+	"github.com/riverqueue/river": true, "github.com/dbos-inc/dbos-transact-golang": true,
+	"github.com/cschleiden/go-workflows": true,
+	"github.com/jackc/pgx/v5":            true, "github.com/mattn/go-sqlite3": true, "modernc.org/sqlite": true,
 }
 
 func versions() string {

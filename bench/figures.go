@@ -33,7 +33,11 @@ func ratio(name, title, first, second string) figure {
 // cost compares processor time a task: other work on the machine moves it far less than a rate.
 func cost(name, title, first, second string) figure {
 	perTask := func(o measure.Outcome) float64 { return (o.CPU + o.ServerCPU) / float64(o.Tasks) }
-	return figure{name, title, []string{first, second}, func(o []measure.Outcome) float64 { return perTask(o[0]) / perTask(o[1]) }, asRatio}
+	return figure{
+		name, title,
+		[]string{first, second},
+		func(o []measure.Outcome) float64 { return perTask(o[0]) / perTask(o[1]) }, asRatio,
+	}
 }
 
 func latency(name, title, key string, of func(o measure.Outcome) float64) figure {
@@ -62,7 +66,8 @@ func figures() []figure {
 	return []figure{
 		ratio("floor", "chains of 10 on Postgres, to the floor", "chain", "floor"),
 		ratio("river", "chains of 10, to River's single jobs, tuned, insert and work", "chain", "river"),
-		cost("floor-cost", "processor time of a task in chains of 10, engine and server, to the floor's", "chain", "floor"),
+		cost("floor-cost", "processor time of a task in chains of 10, engine and server, to the floor's", "chain",
+			"floor"),
 		cost("river-cost", "the same, to River's single jobs, tuned", "chain", "river"),
 		ratio("river-default", "chains of 10, to River's single jobs at its defaults", "chain", "river-default"),
 		ratio("dbos", "chains of 10, to DBOS workflows of 10 steps", "chain", "dbos"),
@@ -71,24 +76,44 @@ func figures() []figure {
 		ratio("fan-in", "fan-in of 1,000, to chains of 10", "fan-in", "chain"),
 		ratio("processes", "4 processes on the same cores, to 1", "chain-4", "chain"),
 		ratio("sqlite-floor", "chains of 10 on SQLite, synchronous FULL, to its floor", "lite-chain", "lite-floor"),
-		cost("sqlite-floor-cost", "processor time of a task in chains of 10 on SQLite, to the floor's", "lite-chain", "lite-floor"),
-		ratio("sqlite-river", "chains of 10 on SQLite, to River's single jobs on SQLite, tuned", "lite-chain", "lite-river"),
+		cost("sqlite-floor-cost", "processor time of a task in chains of 10 on SQLite, to the floor's", "lite-chain",
+			"lite-floor"),
+		ratio("sqlite-river", "chains of 10 on SQLite, to River's single jobs on SQLite, tuned", "lite-chain",
+			"lite-river"),
 		ratio("goworkflows", "chains of 10 on SQLite, to go-workflows of 10 activities", "lite-chain", "goworkflows"),
-		{"long", "last third of 500,000 tasks, to the first, an old snapshot held", []string{"long"}, func(o []measure.Outcome) float64 {
-			return o[0].Thirds[2] / o[0].Thirds[0]
-		}, asRatio},
+		{
+			"long", "last third of 500,000 tasks, to the first, an old snapshot held",
+			[]string{"long"},
+			func(o []measure.Outcome) float64 {
+				return o[0].Thirds[2] / o[0].Thirds[0]
+			}, asRatio,
+		},
 		ratio("past", "with 10,000,000 past events and 1,000,000 pending tasks, to an empty database", "past", "chain"),
-		{"cpu", "CPU of Postgres at 3,000 tasks/s, an old snapshot held, to none", []string{"busy-snapshot", "busy"}, cpuTo, asRatio},
+		{
+			"cpu", "CPU of Postgres at 3,000 tasks/s, an old snapshot held, to none",
+			[]string{"busy-snapshot", "busy"},
+			cpuTo, asRatio,
+		},
 		{"river-cpu", "the same of River", []string{"river-busy-snapshot", "river-busy"}, cpuTo, asRatio},
-		{"cpu-to-river", "CPU of Postgres at 3,000 tasks/s, to River's", []string{"busy", "river-busy"}, cpuTo, asRatio},
+		{
+			"cpu-to-river", "CPU of Postgres at 3,000 tasks/s, to River's",
+			[]string{"busy", "river-busy"},
+			cpuTo,
+			asRatio,
+		},
 		latency("idle", "a task begins after it was created, idle Postgres, median", "idle", idle50),
 		latency("idle-99", "the same, 99 %", "idle", idle99),
 		latency("river-idle", "the same of River, tuned, median", "river-idle", idle50),
 		latency("river-idle-99", "the same, 99 %", "river-idle", idle99),
 		latency("river-default-idle", "the same of River at its defaults, median", "river-default-idle", idle50),
 		latency("river-default-idle-99", "the same, 99 %", "river-default-idle", idle99),
-		latency("step", "a step of a chain: from one task's end to the next one's beginning, median", stepsKey, func(o measure.Outcome) float64 { return p50(o.Step) }),
-		{"verify", "verify of 1,000,000 events", []string{"verify"}, func(o []measure.Outcome) float64 { return o[0].Seconds }, "%.1f s"},
+		latency("step", "a step of a chain: from one task's end to the next one's beginning, median", stepsKey,
+			func(o measure.Outcome) float64 { return p50(o.Step) }),
+		{
+			"verify", "verify of 1,000,000 events",
+			[]string{"verify"},
+			func(o []measure.Outcome) float64 { return o[0].Seconds }, "%.1f s",
+		},
 	}
 }
 

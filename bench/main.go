@@ -23,7 +23,7 @@ type options struct {
 	rounds            int
 	scale             float64
 	out, render, docs string
-	sluice, riverlite string
+	sluice            string
 	revision          string
 	list              bool
 }
@@ -82,7 +82,6 @@ func parse(args []string) (o options, err error) {
 	if err != nil {
 		return o, err
 	}
-	beside := func(name string) string { return filepath.Join(filepath.Dir(self), name) }
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := f.String("only", "", "measure these `FIGURES` alone, separated by commas (-list names them)")
 	f.IntVar(&o.rounds, "rounds", 5, "measure everything short `N` times, in turn")
@@ -90,8 +89,7 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.out, "out", "results.json", "write all that was measured to `FILE`")
 	f.StringVar(&o.render, "render", "", "measure nothing, and write the page from `FILE`, an earlier -out")
 	f.StringVar(&o.docs, "docs", "", "write the page to `FILE` (default: to stdout)")
-	f.StringVar(&o.sluice, "sluice", beside("sluice"), "the `PROGRAM` to measure")
-	f.StringVar(&o.riverlite, "riverlite", beside("riverlite"), "the `PROGRAM` built from bench/riverlite")
+	f.StringVar(&o.sluice, "sluice", filepath.Join(filepath.Dir(self), "sluice"), "the `PROGRAM` to measure")
 	f.StringVar(&o.revision, "revision", "", "what to call the `VERSION` of sluice that is measured")
 	f.BoolVar(&o.list, "list", false, "name the figures")
 	if err := f.Parse(args); err != nil {

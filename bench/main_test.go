@@ -49,7 +49,8 @@ func TestWantedRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(last[1].arguments(), " "); got != "--tasks 100 --shape chain --length 10 --history 10000 --pending 1000" {
+	got := strings.Join(last[1].arguments(), " ")
+	if got != "--tasks 100 --shape chain --length 10 --history 10000 --pending 1000" {
 		t.Errorf("arguments %q", got)
 	}
 }
@@ -57,9 +58,17 @@ func TestWantedRuns(t *testing.T) {
 // TestRender takes ratios within rounds: 0.5, 0.25 and 1, whatever the machine's mood in each.
 func TestRender(t *testing.T) {
 	r := results{Scale: 0.1, Rounds: 3, Runs: map[string][]measure.Outcome{
-		"chain": {{Tasks: 10, TasksPerSecond: 500}, {Tasks: 10, TasksPerSecond: 2500}, {Tasks: 10, TasksPerSecond: 1000}},
-		"floor": {{Tasks: 10, TasksPerSecond: 1000}, {Tasks: 10, TasksPerSecond: 10000}, {Tasks: 10, TasksPerSecond: 1000}},
-		"long":  {{Tasks: 10, Thirds: []float64{400, 300, 200}}},
+		"chain": {
+			{Tasks: 10, TasksPerSecond: 500},
+			{Tasks: 10, TasksPerSecond: 2500},
+			{Tasks: 10, TasksPerSecond: 1000},
+		},
+		"floor": {
+			{Tasks: 10, TasksPerSecond: 1000},
+			{Tasks: 10, TasksPerSecond: 10000},
+			{Tasks: 10, TasksPerSecond: 1000},
+		},
+		"long": {{Tasks: 10, Thirds: []float64{400, 300, 200}}},
 	}}
 	page := render(&r)
 	for _, want := range []string{
@@ -108,11 +117,14 @@ func TestContestants(t *testing.T) {
 	t.Cleanup(func() { _ = b.admin.Close(context.Background()) })
 	for name, task := range map[string]measure.Task{
 		"floor": {Tasks: 9000}, "lite-floor": {Tasks: 1050}, "dbos": {Tasks: 50}, "goworkflows": {Tasks: 50},
-		"river": {Tasks: 2500}, "river at a rate": {Tasks: 50, Rate: 500, Snapshot: true}, "river by default": {Tasks: 50, Defaults: true},
+		"river": {Tasks: 2500}, "riverlite": {Tasks: 1200},
+		"river at a rate":  {Tasks: 50, Rate: 500, Snapshot: true},
+		"river by default": {Tasks: 50, Defaults: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			who, _, _ := strings.Cut(name, " ")
-			where, drop, err := b.database(t.Context(), who == "lite-floor" || who == "goworkflows")
+			lite := who == "lite-floor" || who == "riverlite" || who == "goworkflows"
+			where, drop, err := b.database(t.Context(), lite)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,7 +147,8 @@ func TestContestants(t *testing.T) {
 func TestResults(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "r.json")
 	for _, scale := range []float64{1, 2} {
-		if err := (&results{Scale: scale, Runs: map[string][]measure.Outcome{"chain": {{Tasks: 3}}}}).write(path); err != nil {
+		r := &results{Scale: scale, Runs: map[string][]measure.Outcome{"chain": {{Tasks: 3}}}}
+		if err := r.write(path); err != nil {
 			t.Fatal(err)
 		}
 	}

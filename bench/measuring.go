@@ -35,7 +35,10 @@ func measureAll(ctx context.Context, o options) (err error) {
 		return err
 	}
 	b := &bench{options: o}
-	r := &results{Scale: o.scale, Rounds: o.rounds, Began: time.Now().UTC(), Revision: o.revision, Versions: versions(), Runs: map[string][]measure.Outcome{}}
+	r := &results{
+		Scale: o.scale, Rounds: o.rounds, Began: time.Now().UTC(), Revision: o.revision, Versions: versions(),
+		Runs: map[string][]measure.Outcome{},
+	}
 	if err := b.open(ctx, r); err != nil {
 		return errors.Join(err, b.close(ctx))
 	}
@@ -127,7 +130,8 @@ func (b *bench) measure(ctx context.Context, r *results, x run, round int) error
 		return fmt.Errorf("%s: %w", x.key, err)
 	}
 	r.Runs[x.key] = append(r.Runs[x.key], o)
-	fmt.Fprintf(os.Stderr, "round %d of %d  %-20s %9.0f/s  (%d tasks; %.0f s in all)\n", round+1, b.rounds, x.key, o.TasksPerSecond, o.Tasks, time.Since(began).Seconds())
+	fmt.Fprintf(os.Stderr, "round %d of %d  %-20s %9.0f/s  (%d tasks; %.0f s in all)\n", round+1, b.rounds, x.key,
+		o.TasksPerSecond, o.Tasks, time.Since(began).Seconds())
 	return nil
 }
 
@@ -146,8 +150,6 @@ func (b *bench) contest(ctx context.Context, x run, database string) (measure.Ou
 		}
 		o, _, err := b.sluiceBench(ctx, database, x.arguments()...)
 		return o, err
-	case x.who == "riverlite":
-		return b.liteRiver(ctx, t)
 	}
 	return b.inProcess(ctx, x.who, t)
 }

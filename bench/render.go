@@ -16,7 +16,8 @@ func render(r *results) string {
 	var b strings.Builder
 	b.WriteString(introduction)
 	if r.Scale != 1 {
-		fmt.Fprintf(&b, "**A quick look: %g of the usual number of tasks.** Engines have hardly warmed up; do not quote these figures.\n\n", r.Scale)
+		fmt.Fprintf(&b, "**A quick look: %g of the usual number of tasks.** Engines have hardly warmed up; do not "+
+			"quote these figures.\n\n", r.Scale)
 	}
 	b.WriteString("## Ratios\n\n| | median | lowest – highest | rounds |\n|---|---|---|---|\n")
 	for _, f := range figures() {
@@ -31,13 +32,14 @@ func render(r *results) string {
 	rates(&b, r)
 	place(&b, r)
 	settings(&b, r)
-	b.WriteString(guarantees)
+	b.WriteString(guarantees())
 	return b.String()
 }
 
 // names are those of contestants for the reader.
 var names = map[string]string{
-	"sluice": "sluice", "floor": "floor", "lite-floor": "floor", "river": "River", "riverlite": "River", "dbos": "DBOS", "goworkflows": "go-workflows",
+	"sluice": "sluice", "floor": "floor", "lite-floor": "floor", "river": "River", "riverlite": "River", "dbos": "DBOS",
+	"goworkflows": "go-workflows",
 }
 
 // atFullSpeed are the runs whose rate is their own, and not that of arrivals.
@@ -93,7 +95,8 @@ func thousands(v float64) string {
 }
 
 func rates(b *strings.Builder, r *results) {
-	b.WriteString("| engine | work | tasks | tasks/s | lowest – highest | its CPU, µs a task | Postgres's CPU, µs a task | latency ms, 50 % / 99 % |\n|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| engine | work | tasks | tasks/s | lowest – highest | its CPU, µs a task | " +
+		"Postgres's CPU, µs a task | latency ms, 50 % / 99 % |\n|---|---|---|---|---|---|---|---|\n")
 	for _, x := range runs() {
 		all := r.Runs[x.key]
 		if len(all) == 0 {
@@ -113,12 +116,17 @@ func rates(b *strings.Builder, r *results) {
 			}
 			return ""
 		}
-		fmt.Fprintf(b, "| %s | %s%s | %s | %s | %s – %s | %s | %s | %s |\n", names[x.who], x.what, where, thousands(float64(all[0].Tasks)), thousands(v.median),
+		fmt.Fprintf(b, "| %s | %s%s | %s | %s | %s – %s | %s | %s | %s |\n", names[x.who], x.what, where,
+			thousands(float64(all[0].Tasks)), thousands(v.median),
 			thousands(v.low), thousands(v.high), perTask(func(o measure.Outcome) float64 { return o.CPU }),
 			perTask(func(o measure.Outcome) float64 { return o.ServerCPU }), latencies(x, all))
 	}
-	b.WriteString("\nLatency is, where tasks arrive at a rate, from the creation of a task to its beginning: for sluice from the beginning of the transaction that\n" +
-		"made it ready, for River from before the call that inserts it. In the chain of 500 it is from the end of a task to the beginning of the next.\n\n")
+	b.WriteString(`
+Latency is, where tasks arrive at a rate, from the creation of a task to its beginning: for sluice from the beginning of
+the transaction that made it ready, for River from before the call that inserts it. In the chain of 500 it is from the
+end of a task to the beginning of the next.
+
+`)
 }
 
 // latencies are shown where they are an engine's, and not those of a full queue.
@@ -139,18 +147,18 @@ func latencies(x run, all []measure.Outcome) string {
 
 func place(b *strings.Builder, r *results) {
 	m := r.Machine
-	fmt.Fprintf(b, "## Where and how\n\n%s, %s everything short, in turn, each run in a process and on a database of its own.\n\n", r.Began.Format("2 January 2006"), rounds(r.Rounds))
-	fmt.Fprintf(b, "- %s, %d cores, %.0f GB, Linux %s; 8 KiB are on the disk after %.2f ms (median). Engines and server share the cores.\n", m.CPU, m.Cores, m.MemoryGB, m.Kernel, m.SyncMS)
+	fmt.Fprintf(b, "## Where and how\n\n%s, %s everything short, in turn, each run in a process and on a database of "+
+		"its own.\n\n", r.Began.Format("2 January 2006"), rounds(r.Rounds))
+	fmt.Fprintf(b, "- %s, %d cores, %.0f GB, Linux %s; 8 KiB are on the disk after %.2f ms (median). Engines and "+
+		"server share the cores.\n", m.CPU, m.Cores, m.MemoryGB, m.Kernel, m.SyncMS)
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(m.Settings)) {
 		list = append(list, name+" "+m.Settings[name])
 	}
-	fmt.Fprintf(b, "- PostgreSQL %s on loopback: %s; the rest default. SQLite: WAL, synchronous FULL, for everybody.\n", m.Postgres, strings.Join(list, ", "))
+	fmt.Fprintf(b, "- PostgreSQL %s on loopback: %s; the rest default. SQLite: WAL, synchronous FULL, for everybody.\n",
+		m.Postgres, strings.Join(list, ", "))
 	fmt.Fprintf(b, "- %s; tasks that do nothing, without input and output.\n", m.Go)
 	fmt.Fprintf(b, "- sluice %s; %s\n", r.Revision, r.Versions)
-	for _, o := range r.Runs["lite-river"][:min(1, len(r.Runs["lite-river"]))] {
-		fmt.Fprintf(b, "- River on SQLite: %s\n", o.Versions)
-	}
 	b.WriteString("\n")
 }
 

@@ -36,7 +36,7 @@ type machine struct {
 	Go       string            `json:"go"`
 	Postgres string            `json:"postgres"`
 	Settings map[string]string `json:"postgres_settings"`
-	SyncMS   float64           `json:"sync_ms"` // how long it takes to write 8 KiB and have them on the disk, the median
+	SyncMS   float64           `json:"sync_ms"` // median time to write 8 KiB and have them on the disk
 }
 
 func (r *results) write(path string) error {
@@ -72,7 +72,10 @@ func describe(ctx context.Context, admin *pgx.Conn, dir string) (m machine, err 
 		return m, err
 	}
 	m.Kernel = strings.TrimSpace(string(kernel))
-	for _, name := range []string{"server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size"} {
+	for _, name := range []string{
+		"server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers",
+		"max_wal_size",
+	} {
 		var value string
 		if err := admin.QueryRow(ctx, "SELECT current_setting($1)", name).Scan(&value); err != nil {
 			return m, fmt.Errorf("read the server's settings: %w", err)

@@ -56,7 +56,8 @@ func runs() []run {
 	single := func(rate int, more ...string) []string {
 		return append([]string{"--shape", "single", "--rate", strconv.Itoa(rate)}, more...)
 	}
-	last := sluiceRun("past", "chains of 10, with 10,000,000 events of the past and 1,000,000 tasks pending", many, chain...).onlyOnce()
+	last := sluiceRun("past", "chains of 10, with 10,000,000 events of the past and 1,000,000 tasks pending", many,
+		chain...).onlyOnce()
 	last.history, last.pending = 10_000_000, 1_000_000
 	verify := sluiceRun("verify", "verify, events instead of tasks", 192_310, chain...).onlyOnce()
 	verify.verify = true
@@ -64,26 +65,35 @@ func runs() []run {
 		otherRun("floor", "floor", "chains of 10", measure.Task{Tasks: many}),
 		sluiceRun("chain", "chains of 10", many, chain...),
 		otherRun("river", "river", "single jobs, tuned", measure.Task{Tasks: many}),
-		otherRun("river-default", "river", "single jobs, at its defaults", measure.Task{Tasks: many / 10, Defaults: true}),
+		otherRun("river-default", "river", "single jobs, at its defaults",
+			measure.Task{Tasks: many / 10, Defaults: true}),
 		otherRun("dbos", "dbos", "workflows of 10 steps", measure.Task{Tasks: many / 10}),
 		sluiceRun("wide", "pipelines of 10,000 tasks side by side", many, "--shape", "wide", "--width", "10000"),
 		sluiceRun("single", "pipelines of one task", many, "--shape", "single"),
 		sluiceRun("fan-in", "1,000 tasks, and one that needs them all", many, "--shape", "fan-in", "--width", "1000"),
 		sluiceRun("chain-4", "chains of 10, 4 processes", many, flags("--processes", "4")...),
-		sluiceRun(stepsKey, "one chain of 500 at a time", many/40, "--shape", "chain", "--length", "500", "--ahead", "1"),
-		sluiceRun("idle", fmt.Sprintf("single tasks, %d/s at random", idleRate), idleRate*minute/6, single(idleRate)...),
-		otherRun("river-idle", "river", fmt.Sprintf("single jobs, %d/s at random, tuned", idleRate), measure.Task{Tasks: idleRate * minute / 6, Rate: idleRate}),
-		otherRun("river-default-idle", "river", fmt.Sprintf("single jobs, %d/s at random, at its defaults", idleRate), measure.Task{Tasks: idleRate * minute / 6, Rate: idleRate, Defaults: true}),
+		sluiceRun(stepsKey, "one chain of 500 at a time", many/40, "--shape", "chain", "--length", "500", "--ahead",
+			"1"),
+		sluiceRun("idle", fmt.Sprintf("single tasks, %d/s at random", idleRate), idleRate*minute/6,
+			single(idleRate)...),
+		otherRun("river-idle", "river", fmt.Sprintf("single jobs, %d/s at random, tuned", idleRate),
+			measure.Task{Tasks: idleRate * minute / 6, Rate: idleRate}),
+		otherRun("river-default-idle", "river", fmt.Sprintf("single jobs, %d/s at random, at its defaults", idleRate),
+			measure.Task{Tasks: idleRate * minute / 6, Rate: idleRate, Defaults: true}),
 		otherRun("lite-floor", "lite-floor", "chains of 10", measure.Task{Tasks: many}).onSQLite(),
 		sluiceRun("lite-chain", "chains of 10", many, chain...).onSQLite(),
 		otherRun("lite-river", "riverlite", "single jobs, tuned", measure.Task{Tasks: many / 4}).onSQLite(),
 		otherRun("goworkflows", "goworkflows", "workflows of 10 activities", measure.Task{Tasks: many / 40}).onSQLite(),
 
 		sluiceRun("busy", fmt.Sprintf("single tasks, %d/s", busyRate), busyRate*minute, single(busyRate)...).onlyOnce(),
-		sluiceRun("busy-snapshot", fmt.Sprintf("single tasks, %d/s, an old snapshot held", busyRate), busyRate*minute, single(busyRate, "--hold-snapshot")...).onlyOnce(),
-		otherRun("river-busy", "river", fmt.Sprintf("single jobs, %d/s, tuned", busyRate), measure.Task{Tasks: busyRate * minute, Rate: busyRate}).onlyOnce(),
-		otherRun("river-busy-snapshot", "river", fmt.Sprintf("single jobs, %d/s, tuned, an old snapshot held", busyRate), measure.Task{Tasks: busyRate * minute, Rate: busyRate, Snapshot: true}).onlyOnce(),
-		sluiceRun("long", "500,000 tasks in chains of 10, an old snapshot held", 500_000, flags("--hold-snapshot")...).onlyOnce(),
+		sluiceRun("busy-snapshot", fmt.Sprintf("single tasks, %d/s, an old snapshot held", busyRate), busyRate*minute,
+			single(busyRate, "--hold-snapshot")...).onlyOnce(),
+		otherRun("river-busy", "river", fmt.Sprintf("single jobs, %d/s, tuned", busyRate),
+			measure.Task{Tasks: busyRate * minute, Rate: busyRate}).onlyOnce(),
+		otherRun("river-busy-snapshot", "river", fmt.Sprintf("single jobs, %d/s, tuned, an old snapshot held",
+			busyRate), measure.Task{Tasks: busyRate * minute, Rate: busyRate, Snapshot: true}).onlyOnce(),
+		sluiceRun("long", "500,000 tasks in chains of 10, an old snapshot held", 500_000, flags("--hold-snapshot")...).
+			onlyOnce(),
 		verify,
 		last,
 	}

@@ -31,7 +31,9 @@ type document struct {
 }
 
 // sluiceBench measures this engine, at its default settings but for the flags.
-func (b *bench) sluiceBench(ctx context.Context, url string, flags ...string) (o measure.Outcome, d document, err error) {
+func (b *bench) sluiceBench(
+	ctx context.Context, url string, flags ...string,
+) (o measure.Outcome, d document, err error) {
 	args := append([]string{"bench", "-o", "json"}, flags...)
 	out, err := output(ctx, []string{"SLUICE_DATABASE_URL=" + url}, b.sluice, args...)
 	if err != nil {
@@ -42,10 +44,12 @@ func (b *bench) sluiceBench(ctx context.Context, url string, flags ...string) (o
 	}
 	const perTask, perRun = 5, 2
 	if want := perTask*d.Tasks + perRun*d.Runs; d.Events != want || d.Verified.Breaches != 0 {
-		return o, d, fmt.Errorf("sluice has %d events and %d breaches, expected %d and none", d.Events, d.Verified.Breaches, want)
+		return o, d, fmt.Errorf("sluice has %d events and %d breaches, expected %d and none", d.Events,
+			d.Verified.Breaches, want)
 	}
 	o = measure.Outcome{
-		Tasks: d.Tasks, Seconds: d.Seconds, TasksPerSecond: d.TasksPerSecond, Thirds: d.Thirds, CPU: d.CPU, Latency: d.ReadyToStart, Step: d.Step,
+		Tasks: d.Tasks, Seconds: d.Seconds, TasksPerSecond: d.TasksPerSecond, Thirds: d.Thirds, CPU: d.CPU,
+		Latency: d.ReadyToStart, Step: d.Step,
 		Settings: fmt.Sprintf("its defaults, %d slots", d.Settings.Workers),
 	}
 	if d.ServerCPU != nil {
@@ -61,7 +65,8 @@ func (b *bench) sluiceVerify(ctx context.Context, url string, flags ...string) (
 		return o, err
 	}
 	began := time.Now()
-	out, err := output(ctx, []string{"SLUICE_DATABASE_URL=" + url}, b.sluice, "verify", "--tenant", d.Tenant, "-o", "json")
+	out, err := output(ctx, []string{"SLUICE_DATABASE_URL=" + url}, b.sluice,
+		"verify", "--tenant", d.Tenant, "-o", "json")
 	if err != nil {
 		return o, err
 	}
@@ -74,7 +79,11 @@ func (b *bench) sluiceVerify(ctx context.Context, url string, flags ...string) (
 		return o, fmt.Errorf("read the answer of sluice verify: %w", err)
 	}
 	if report.Events != d.Events || len(report.Breaches) != 0 {
-		return o, fmt.Errorf("sluice verify saw %d events and %d breaches, expected %d and none", report.Events, len(report.Breaches), d.Events)
+		return o, fmt.Errorf("sluice verify saw %d events and %d breaches, expected %d and none", report.Events,
+			len(report.Breaches), d.Events)
 	}
-	return measure.Outcome{Tasks: report.Events, Seconds: seconds, TasksPerSecond: float64(report.Events) / seconds, Settings: "`sluice verify` after"}, nil
+	return measure.Outcome{
+		Tasks: report.Events, Seconds: seconds, TasksPerSecond: float64(report.Events) / seconds,
+		Settings: "`sluice verify` after",
+	}, nil
 }

@@ -39,7 +39,7 @@ func readHistory(ctx context.Context, d *db.DB) (history, error) {
 	err := d.Query(ctx, `SELECT task_execution_id, version, event_type, worker_id, event_data, created_at
   FROM {execution_events}
 WHERE task_execution_id IS NOT NULL AND version IS NOT NULL ORDER BY pipeline_execution_id, sequence_num`,
-		nil, func(scan func(...any) error) error {
+		nil, func(scan db.Scan) error {
 			var id dbtype.ID
 			var e event
 			var worker dbtype.Text

@@ -67,10 +67,11 @@ func wrapped(text string) string {
 
 const preface = `# Fault tests
 
-` + "Written by `make chaos`; what is injected and what is compared is described in [chaos/doc.go](../chaos/doc.go) and beside each fault in `chaos/fault_*.go`." + `
-The tests in chaos/ run the same at one to two percent of this size, and besides: a full disk under both databases, SQLite's log
-cut at random lengths, a process with its clock an hour off, two processes that see themselves under one name, a join of a thousand,
-handlers that misbehave.
+` + "Written by `make chaos`; what is injected and what is compared is described in [chaos/doc.go](../chaos/doc.go)" + `
+` + "and beside each fault in `chaos/fault_*.go`." + `
+The tests in chaos/ run the same at one to two percent of this size, and besides: a full disk under both databases,
+SQLite's log cut at random lengths, a process with its clock an hour off, two processes that see themselves under one
+name, a join of a thousand, handlers that misbehave.
 `
 
 func (r Report) findings(b *strings.Builder, goal Config) {
@@ -86,13 +87,16 @@ func (r Report) findings(b *strings.Builder, goal Config) {
 		fmt.Fprintf(b, "| %v | %v | %v |\n", row.what, row.allowed, row.found)
 	}
 	fmt.Fprintf(b, `
-Takeover after SIGKILL, from the signal to the next claim of each of the %d tasks that were held: median %d ms, 99 %% %d ms, longest %d ms.
-All faults go on side by side: PostgreSQL may have just come back, or the other processes may have been killed too.
-After a graceful stop, each of the %d tasks handed back while PostgreSQL could be reached: median %d ms, 99 %% %d ms, longest %d ms.
+Takeover after SIGKILL, from the signal to the next claim of each of the %d tasks that were held: median %d ms, 99 %% %d
+ms, longest %d ms. All faults go on side by side: PostgreSQL may have just come back, or the other processes may have
+been killed too.
+After a graceful stop, each of the %d tasks handed back while PostgreSQL could be reached: median %d ms, 99 %% %d ms,
+longest %d ms.
 
-Handlers began %d times by their own ledgers. The history says %d: the other %d are claims whose worker died, or was not told of its
-COMMIT, before the handler began; each was taken back. %d calls ended with their process, in the middle. %d runs lost a task to the
-cap of recoveries, as a task that was there each time a worker died should: its handler calls os.Exit, or it stood beside one.
+Handlers began %d times by their own ledgers. The history says %d: the other %d are claims whose worker died, or was not
+told of its COMMIT, before the handler began; each was taken back. %d calls ended with their process, in the middle. %d
+runs lost a task to the cap of recoveries, as a task that was there each time a worker died should: its handler calls
+os.Exit, or it stood beside one.
 `, len(r.Killed), Percentile(r.Killed, 0.5), Percentile(r.Killed, 0.99), Percentile(r.Killed, 1),
 		len(r.Stopped), Percentile(r.Stopped, 0.5), Percentile(r.Stopped, 0.99), Percentile(r.Stopped, 1),
 		r.Account.Starts, r.Account.Started, r.Account.NeverBegun, r.Account.Cut, r.Abandoned)

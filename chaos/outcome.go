@@ -21,7 +21,7 @@ func executions(ctx context.Context, d *db.DB, confirmed []dbtype.ID) (abandoned
 	err = d.Query(ctx, `SELECT p.id, p.pipeline_name, p.status, p.error,
 (SELECT COUNT(*) FROM {task_executions} t WHERE t.pipeline_execution_id = p.id AND t.status = 'Abandoned')
   FROM {pipeline_executions} p`, nil,
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			var id dbtype.ID
 			var name string
 			var status pipelines.Status

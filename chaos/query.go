@@ -27,14 +27,14 @@ SELECT 1 FROM {task_executions} t WHERE t.pipeline_execution_id = p.id AND t.sta
 
 // count runs a statement that returns one number.
 func count(ctx context.Context, d *db.DB, statement string, args db.Args) (n int, err error) {
-	err = d.Query(ctx, statement, args, func(scan func(...any) error) error { return scan(&n) })
+	err = d.Query(ctx, statement, args, func(scan db.Scan) error { return scan(&n) })
 	return n, err
 }
 
 // openIDs returns the executions that have not ended.
 func openIDs(ctx context.Context, d *db.DB) (ids []dbtype.ID, err error) {
 	err = d.Query(ctx, `SELECT id FROM {pipeline_executions} WHERE status IN ('Running', 'Paused')`, nil,
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			var id dbtype.ID
 			err := scan(&id)
 			ids = append(ids, id)

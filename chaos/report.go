@@ -23,7 +23,7 @@ type Report struct {
 	Account       account        `json:"account"`         // ledgers compared with history
 	Killed        []Millis       `json:"takeover_killed"` // from SIGKILL to the next claim of each task it held
 	Stopped       []Millis       `json:"takeover_stopped"`
-	Skew          time.Duration  `json:"skew"`      // the furthest that a worker's log was ahead of this machine's clock
+	Skew          time.Duration  `json:"skew"`      // how far a worker's log was ahead of this machine's clock, at most
 	SameName      int            `json:"same_name"` // pairs of host and process id that workers of several places had
 	Said          map[string]int `json:"said"`      // the workers' log messages, by level and text
 	Breaches      []string       `json:"breaches"`  // every violation

@@ -75,7 +75,7 @@ func remains(ctx context.Context, d *db.DB) (list []string, err error) {
   FROM {pipeline_executions} p
 LEFT JOIN {task_executions} t ON t.pipeline_execution_id = p.id AND t.status IN ('Ready', 'Running')
 LEFT JOIN {workers} w ON w.id = t.worker_id LEFT JOIN {task_outbox} o ON o.task_execution_id = t.id
-WHERE p.status = 'Running' ORDER BY p.id LIMIT 20`, nil, func(scan func(...any) error) error {
+WHERE p.status = 'Running' ORDER BY p.id LIMIT 20`, nil, func(scan db.Scan) error {
 		var run, id dbtype.ID
 		var pipeline string
 		var task, status, holder, registered dbtype.Text

@@ -50,7 +50,7 @@ FROM {pipeline_executions} p
 JOIN {task_executions} t ON t.pipeline_execution_id = p.id AND t.task_name = 'poison'
 JOIN {task_executions} a ON a.pipeline_execution_id = p.id AND a.task_name = 'after'
 JOIN {execution_events} e ON e.task_execution_id = t.id
-  AND e.version = t.version`, nil, func(scan func(...any) error) error {
+  AND e.version = t.version`, nil, func(scan db.Scan) error {
 		var name, after, last, kind string
 		err := scan(&name, &after, &last, &kind)
 		got[name] = last + " " + kind + ", then " + after

@@ -136,8 +136,8 @@ func (s *server) url(address, role, database, application string) string {
 // eitherURL is url for whichever of the server's two addresses accepts writes, with asynchronous commits if asked
 // for.
 func (s *server) eitherURL(database, application string, asynchronous bool) string {
-	u := fmt.Sprintf("postgres://%s@%s,127.0.0.1:%s/%s?sslmode=disable&application_name=%s&target_session_attrs=read-write", superuser,
-		s.address(), s.otherPort, database, application)
+	u := fmt.Sprintf("postgres://%s@%s,127.0.0.1:%s/%s?sslmode=disable&application_name=%s"+
+		"&target_session_attrs=read-write", superuser, s.address(), s.otherPort, database, application)
 	if asynchronous {
 		u += "&synchronous_commit=off"
 	}

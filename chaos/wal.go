@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/sluiceworks/sluice/modules/audit"
+	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
@@ -111,7 +112,7 @@ func (i image) examine(
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	err = d.Query(ctx, `SELECT id FROM {execution_events} ORDER BY sequence_num`, nil,
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			var id dbtype.ID
 			err := scan(&id)
 			events = append(events, id)

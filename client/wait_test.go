@@ -216,7 +216,7 @@ func TestCloseStopsWorkers(t *testing.T) {
 		}
 		rows := 0
 		err := d.Query(t.Context(), `SELECT count(*) FROM {workers}`, nil,
-			func(scan func(...any) error) error { return scan(&rows) })
+			func(scan db.Scan) error { return scan(&rows) })
 		if err != nil || rows != 0 {
 			t.Errorf("%d workers are registered, %v", rows, err)
 		}

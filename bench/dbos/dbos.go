@@ -30,7 +30,7 @@ type chain struct {
 	steps []time.Duration // from the end of a step to the beginning of the next
 }
 
-func (c *chain) run(ctx dbos.DBOSContext, length int) (int, error) {
+func (c *chain) run(ctx dbos.Context, length int) (int, error) {
 	var ended time.Time
 	gaps := make([]time.Duration, 0, length)
 	for range length {
@@ -64,7 +64,9 @@ func Run(ctx context.Context, t measure.Task) (o measure.Outcome, err error) {
 		return o, err
 	}
 	defer pool.Close()
-	system, err := dbos.NewDBOSContext(ctx, dbos.Config{AppName: "bench", SystemDBPool: pool, Logger: slog.New(slog.DiscardHandler)})
+	system, err := dbos.NewContext(ctx, dbos.Config{
+		AppName: "bench", SystemDBPool: pool, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return o, fmt.Errorf("open DBOS: %w", err)
 	}
@@ -106,12 +108,15 @@ func Run(ctx context.Context, t measure.Task) (o measure.Outcome, err error) {
 // check sees to it that DBOS did what was asked.
 func (c *chain) check(ctx context.Context, pool *pgxpool.Pool, runs, length int) error {
 	var ended, steps int
-	err := pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM dbos.workflow_status WHERE status = 'SUCCESS'), (SELECT count(*) FROM dbos.operation_outputs)`).Scan(&ended, &steps)
+	err := pool.QueryRow(ctx,
+		`SELECT (SELECT count(*) FROM dbos.workflow_status WHERE status = 'SUCCESS'),
+  (SELECT count(*) FROM dbos.operation_outputs)`).Scan(&ended, &steps)
 	if err != nil {
 		return fmt.Errorf("count workflows: %w", err)
 	}
 	if ended != runs || steps != runs*length || c.done.Load() != int64(runs*length) {
-		return fmt.Errorf("there are %d ended workflows and %d steps, and %d were run; expected %d of %d", ended, steps, c.done.Load(), runs, length)
+		return fmt.Errorf("there are %d ended workflows and %d steps, and %d were run; expected %d of %d", ended, steps,
+			c.done.Load(), runs, length)
 	}
 	return nil
 }

@@ -63,7 +63,8 @@ func (g *ids) take(n int) []id {
 	out := make([]id, n)
 	for i := range out {
 		g.last = max(g.last+1, now)
-		binary.BigEndian.PutUint64(g.tail[8:], binary.BigEndian.Uint64(g.tail[8:])*6364136223846793005+1442695040888963407)
+		binary.BigEndian.PutUint64(g.tail[8:],
+			binary.BigEndian.Uint64(g.tail[8:])*6364136223846793005+1442695040888963407)
 		x := &out[i]
 		binary.BigEndian.PutUint64(x[:8], g.last>>12<<16|7<<12|g.last&0xfff)
 		copy(x[8:], g.tail[8:])
@@ -133,6 +134,7 @@ func expected(chains, length int) string {
 }
 
 // counting is one query for all of them. The last is what is left in the outbox.
-const counting = `SELECT (SELECT count(*) FROM pipeline_executions WHERE status = 'Completed' AND version = 2 AND open_tasks = 0),
+const counting = `SELECT (SELECT count(*) FROM pipeline_executions WHERE status = 'Completed' AND version = 2
+  AND open_tasks = 0),
   (SELECT count(*) FROM task_executions WHERE status = 'Completed' AND version = 5),
   (SELECT count(*) FROM execution_events), (SELECT count(*) FROM task_outbox)`

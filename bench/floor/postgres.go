@@ -19,8 +19,8 @@ const (
 )
 
 // planSettings are the engine's: plans by index, made for the values at hand.
-const planSettings = `SET plan_cache_mode = force_custom_plan; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off;
-SET enable_bitmapscan = off; SET jit = off`
+const planSettings = `SET plan_cache_mode = force_custom_plan; SET enable_hashjoin = off; SET enable_mergejoin = off;
+SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off`
 
 type postgres struct {
 	ids     *ids
@@ -66,7 +66,8 @@ func Postgres(ctx context.Context, t measure.Task) (o measure.Outcome, err error
 		return o, fmt.Errorf("count: %w", err)
 	}
 	if s := fmt.Sprint(got); s != expected(chains, t.Length) {
-		return o, fmt.Errorf("the floor has %s runs, tasks, events and outbox rows, expected %s", s, expected(chains, t.Length))
+		return o, fmt.Errorf("the floor has %s runs, tasks, events and outbox rows, expected %s", s,
+			expected(chains, t.Length))
 	}
 	for _, c := range workers {
 		if err := c.Close(ctx); err != nil {

@@ -8,26 +8,36 @@ import (
 )
 
 const (
-	insertTaskEvents = `INSERT INTO execution_events (id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, created_at)
-SELECT x.id, x.pipeline, x.task, $4, $5, $6::jsonb, $7, now() FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS x (id, pipeline, task)`
-	insertRunEvents = `INSERT INTO execution_events (id, pipeline_execution_id, event_type, version, event_data, worker_id, created_at)
+	insertTaskEvents = `INSERT INTO execution_events (id, pipeline_execution_id, task_execution_id,
+  event_type, version, event_data, worker_id, created_at)
+SELECT x.id, x.pipeline, x.task, $4, $5, $6::jsonb, $7, now() FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS x (id,
+  pipeline, task)`
+	insertRunEvents = `INSERT INTO execution_events (id, pipeline_execution_id, event_type, version,
+  event_data, worker_id, created_at)
 SELECT x.id, x.pipeline, $3, $4, $5::jsonb, $6, now() FROM unnest($1::uuid[], $2::uuid[]) AS x (id, pipeline)`
-	insertRuns = `INSERT INTO pipeline_executions (id, pipeline_name, definition_version, status, version, open_tasks, unsuccessful_tasks, created_at)
+	insertRuns = `INSERT INTO pipeline_executions (id, pipeline_name, definition_version, status,
+  version, open_tasks, unsuccessful_tasks, created_at)
 SELECT x.id, 'bench-chain', $2, 'Running', 1, $3, 0, now() FROM unnest($1::uuid[]) AS x (id)`
-	insertTasks = `INSERT INTO task_executions (id, pipeline_execution_id, task_name, handler, status, version, max_attempts, remaining_dependencies, created_at)
+	insertTasks = `INSERT INTO task_executions (id, pipeline_execution_id, task_name, handler,
+  status, version, max_attempts, remaining_dependencies, created_at)
 SELECT x.id, x.pipeline, $3, 'bench', $4, $5, 1, $6, now() FROM unnest($1::uuid[], $2::uuid[]) AS x (id, pipeline)`
 	insertOutbox = `INSERT INTO task_outbox (task_execution_id, handler, available_at, created_at)
 SELECT x.id, 'bench', now(), now() FROM unnest($1::uuid[]) AS x (id)`
 
 	takeOutbox = `DELETE FROM task_outbox WHERE id = ANY (ARRAY(
-  SELECT id FROM task_outbox WHERE queue = 'default' AND lane = 2 AND available_at <= now() ORDER BY queue, lane, available_at, id LIMIT $1
+  SELECT id FROM task_outbox WHERE queue = 'default' AND lane = 2 AND available_at <= now()
+  ORDER BY queue, lane, available_at, id LIMIT $1
   FOR UPDATE SKIP LOCKED)) RETURNING task_execution_id`
-	startTasks = `UPDATE task_executions SET status = 'Running', sub_status = 'Active', version = $3, attempt = 1, remaining_dependencies = 0,
+	startTasks = `UPDATE task_executions SET status = 'Running', sub_status = 'Active', version = $3, attempt = 1,
+  remaining_dependencies = 0,
   worker_id = $4, started_at = now() WHERE id = ANY ($1::uuid[]) AND version = $2`
-	completeTasks = `UPDATE task_executions SET status = 'Completed', sub_status = NULL, version = version + 1, completed_at = now()
+	completeTasks = `UPDATE task_executions SET status = 'Completed', sub_status = NULL, version = version + 1,
+  completed_at = now()
 WHERE id = ANY ($1::uuid[]) AND version = $2`
-	countOff = `UPDATE pipeline_executions SET open_tasks = open_tasks - 1 WHERE id = ANY ($1::uuid[]) AND status = 'Running'`
-	endRuns  = `UPDATE pipeline_executions SET open_tasks = 0, status = 'Completed', version = version + 1, completed_at = now()
+	countOff = `UPDATE pipeline_executions SET open_tasks = open_tasks - 1 WHERE id = ANY ($1::uuid[])
+  AND status = 'Running'`
+	endRuns = `UPDATE pipeline_executions SET open_tasks = 0, status = 'Completed', version = version + 1,
+  completed_at = now()
 WHERE id = ANY ($1::uuid[]) AND open_tasks = 1`
 )
 
@@ -52,7 +62,8 @@ func (p *postgres) create(ctx context.Context, c *pgx.Conn, s set) error {
 
 func (p *postgres) event(w *write, s set, place int, kind string, version int, data string, worker any) {
 	n := len(s.pipelines)
-	w.add(n, insertTaskEvents, uuids(p.ids.take(n)), uuids(s.pipelines), uuids(s.tasks[place]), kind, version, data, worker)
+	w.add(n, insertTaskEvents, uuids(p.ids.take(n)), uuids(s.pipelines), uuids(s.tasks[place]), kind, version, data,
+		worker)
 }
 
 // claim takes tasks from the outbox and starts them.
@@ -96,7 +107,8 @@ func (p *postgres) step(ctx context.Context, c *pgx.Conn, s set, place int) erro
 		p.start(w, s, place+1, versionCreated)
 	} else {
 		w.add(n, endRuns, uuids(s.pipelines))
-		w.add(n, insertRunEvents, uuids(p.ids.take(n)), uuids(s.pipelines), "pipeline_completed", 2, dataPipelineEnded, workerName)
+		w.add(n, insertRunEvents, uuids(p.ids.take(n)), uuids(s.pipelines), "pipeline_completed", 2, dataPipelineEnded,
+			workerName)
 	}
 	return w.commit(ctx, c)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/bench/measure"
 	"github.com/sluiceworks/sluice/migrations"
 
-	"github.com/mattn/go-sqlite3"
+	_ "github.com/mattn/go-sqlite3"
 )
 
 // liteAtOnce is smaller than on Postgres: SQLite pays for each page that a transaction changes, and has no round trips.
@@ -18,16 +18,9 @@ const liteAtOnce = 100
 
 // The engine's settings of SQLite; FULL makes each commit survive a power cut.
 const (
-	liteOptions = "?_journal_mode=WAL&_synchronous=FULL&_cache_size=-65536&_stmt_cache_size=256&_txlock=immediate"
-	liteDriver  = "floor-sqlite3"
+	liteOptions    = "?_journal_mode=WAL&_synchronous=FULL&_cache_size=-65536&_stmt_cache_size=256&_txlock=immediate"
+	liteCheckpoint = "PRAGMA wal_autocheckpoint = 10000"
 )
-
-func init() {
-	sql.Register(liteDriver, &sqlite3.SQLiteDriver{ConnectHook: func(c *sqlite3.SQLiteConn) error {
-		_, err := c.Exec("PRAGMA wal_autocheckpoint = 10000", nil)
-		return err
-	}})
-}
 
 type lite struct {
 	ids    *ids
@@ -44,7 +37,7 @@ func SQLite(ctx context.Context, t measure.Task) (o measure.Outcome, err error) 
 	if err != nil {
 		return o, err
 	}
-	db, err := sql.Open(liteDriver, "file:"+(&url.URL{Path: t.Database}).EscapedPath()+liteOptions)
+	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: t.Database}).EscapedPath()+liteOptions)
 	if err != nil {
 		return o, err
 	}
@@ -73,7 +66,8 @@ func SQLite(ctx context.Context, t measure.Task) (o measure.Outcome, err error) 
 		return o, fmt.Errorf("count: %w", err)
 	}
 	if s := fmt.Sprint(got); s != expected(chains, t.Length) {
-		return o, fmt.Errorf("the floor has %s runs, tasks, events and outbox rows, expected %s", s, expected(chains, t.Length))
+		return o, fmt.Errorf("the floor has %s runs, tasks, events and outbox rows, expected %s", s,
+			expected(chains, t.Length))
 	}
 	return o, nil
 }
@@ -89,7 +83,7 @@ func (l *lite) open(ctx context.Context, db *sql.DB) (err error) {
 	// Numbers from 0, by which statements pick ids out of one packed parameter.
 	const places = `CREATE TEMP TABLE place (i integer PRIMARY KEY);
 WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4095) INSERT INTO place SELECT i FROM n`
-	for _, text := range []string{string(schema), places} {
+	for _, text := range []string{liteCheckpoint, string(schema), places} {
 		if _, err := l.conn.ExecContext(ctx, text); err != nil {
 			return fmt.Errorf("make the schema: %w", err)
 		}

@@ -32,7 +32,8 @@ func activity(context.Context) error {
 
 func chain(ctx workflow.Context, length int) error {
 	for range length {
-		if _, err := workflow.ExecuteActivity[any](ctx, workflow.DefaultActivityOptions, activity).Get(ctx); err != nil {
+		_, err := workflow.ExecuteActivity[any](ctx, workflow.DefaultActivityOptions, activity).Get(ctx)
+		if err != nil {
 			return err
 		}
 	}
@@ -41,7 +42,8 @@ func chain(ctx workflow.Context, length int) error {
 
 // Run measures go-workflows. Its SQLite backend leaves SQLite's default, synchronous FULL.
 func Run(ctx context.Context, t measure.Task) (o measure.Outcome, err error) {
-	store := sqlite.NewSqliteBackend(t.Database, sqlite.WithBackendOptions(backend.WithLogger(slog.New(slog.DiscardHandler))))
+	store := sqlite.NewSqliteBackend(t.Database,
+		sqlite.WithBackendOptions(backend.WithLogger(slog.New(slog.DiscardHandler))))
 	defer func() { _ = store.Close() }() // the file goes next
 	// What its authors have for one process: a signal instead of polling.
 	mono := monoprocess.NewMonoprocessBackend(store)
@@ -72,7 +74,8 @@ func Run(ctx context.Context, t measure.Task) (o measure.Outcome, err error) {
 	if o, err = m.Stop(runs * t.Length); err != nil {
 		return o, err
 	}
-	o.Settings = fmt.Sprintf("monoprocess backend, %d pollers of each kind, cache of %d, synchronous FULL", pollers, cache)
+	o.Settings = fmt.Sprintf("monoprocess backend, %d pollers of each kind, cache of %d, synchronous FULL", pollers,
+		cache)
 	if n := done.Load(); n != int64(runs*t.Length) {
 		return o, fmt.Errorf("go-workflows ran %d activities, expected %d", n, runs*t.Length)
 	}
@@ -83,7 +86,8 @@ func Run(ctx context.Context, t measure.Task) (o measure.Outcome, err error) {
 // client's way to wait for one asks less and less often.
 func work(ctx context.Context, store backend.Backend, c *client.Client, runs, length int) error {
 	for i := range runs {
-		_, err := c.CreateWorkflowInstance(ctx, client.WorkflowInstanceOptions{InstanceID: fmt.Sprint("chain-", i)}, chain, length)
+		_, err := c.CreateWorkflowInstance(ctx, client.WorkflowInstanceOptions{InstanceID: fmt.Sprint("chain-", i)},
+			chain, length)
 		if err != nil {
 			return fmt.Errorf("start a workflow: %w", err)
 		}

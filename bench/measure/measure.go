@@ -13,13 +13,15 @@ import (
 
 // Task is what a contestant is told to do.
 type Task struct {
-	Database  string  `json:"database"` // URL of an empty Postgres database, or a path where no SQLite file is yet
-	ServerPID int     `json:"server_pid"`
-	Tasks     int     `json:"tasks"`
-	Length    int     `json:"length"`        // tasks of a chain, for contestants that have chains
-	Rate      float64 `json:"rate"`          // tasks that arrive per second, at random; 0: as fast as they are worked off
-	Defaults  bool    `json:"defaults"`      // the contestant's own defaults, instead of what its authors advise for throughput
-	Snapshot  bool    `json:"hold_snapshot"` // another connection looks at the database as it was, all the while
+	Database  string `json:"database"` // URL of an empty Postgres database, or a path where no SQLite file is yet
+	ServerPID int    `json:"server_pid"`
+	Tasks     int    `json:"tasks"`
+	Length    int    `json:"length"` // tasks of a chain, for contestants that have chains
+	// Rate is how many tasks arrive per second, at random; 0: as fast as they are worked off.
+	Rate float64 `json:"rate"`
+	// Defaults selects the contestant's own defaults, instead of what its authors advise for throughput.
+	Defaults bool `json:"defaults"`
+	Snapshot bool `json:"hold_snapshot"` // another connection looks at the database as it was, all the while
 }
 
 // Outcome is what came of it.
@@ -29,10 +31,9 @@ type Outcome struct {
 	TasksPerSecond float64   `json:"tasks_per_second"`
 	CPU            float64   `json:"cpu_seconds"`        // of the contestant's processes
 	ServerCPU      float64   `json:"server_cpu_seconds"` // of Postgres
-	Latency        *Latency  `json:"latency_ms"`         // from before the creation of a task to its beginning, at a rate
+	Latency        *Latency  `json:"latency_ms"`         // at a rate: from before a task's creation to its beginning
 	Step           *Latency  `json:"step_ms"`            // from the end of a task to the beginning of its successor
 	Thirds         []float64 `json:"thirds_tasks_per_second"`
-	Versions       string    `json:"versions"` // of the contestant, where they are not this program's
 	Settings       string    `json:"settings"`
 }
 
@@ -86,7 +87,10 @@ func (m *Meter) Stop(n int) (o Outcome, err error) {
 	if err != nil {
 		return o, err
 	}
-	return Outcome{Tasks: n, Seconds: seconds, TasksPerSecond: float64(n) / seconds, CPU: cpu - m.cpu, ServerCPU: server - m.server}, nil
+	return Outcome{
+		Tasks: n, Seconds: seconds, TasksPerSecond: float64(n) / seconds, CPU: cpu - m.cpu,
+		ServerCPU: server - m.server,
+	}, nil
 }
 
 func ownCPU() (float64, error) {

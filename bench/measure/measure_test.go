@@ -30,7 +30,8 @@ func TestArrive(t *testing.T) {
 		t.Errorf("all arrived within %v s", took)
 	}
 	failure := errors.New("full")
-	if err := Arrive(t.Context(), n, rate, func(context.Context, []int) error { return failure }); !errors.Is(err, failure) {
+	err = Arrive(t.Context(), n, rate, func(context.Context, []int) error { return failure })
+	if !errors.Is(err, failure) {
 		t.Errorf("a failure gives %v", err)
 	}
 }

@@ -123,7 +123,9 @@ func open(ctx context.Context, pool *pgxpool.Pool, w *worker, defaults bool) (*r
 	if !defaults {
 		cfg.Queues[river.QueueDefault] = river.QueueConfig{MaxWorkers: workers}
 		cfg.FetchCooldown, cfg.FetchPollInterval = cooldown, poll
-		settings = fmt.Sprintf("MaxWorkers %d, FetchCooldown %s, FetchPollInterval %s, InsertManyFast of %d, %d connections", workers, cooldown, poll, perInsert, conns)
+		settings = fmt.Sprintf(
+			"MaxWorkers %d, FetchCooldown %s, FetchPollInterval %s, InsertManyFast of %d, %d connections", workers,
+			cooldown, poll, perInsert, conns)
 	}
 	client, err := river.NewClient(driver, cfg)
 	return client, settings, err
@@ -170,7 +172,8 @@ func (w *worker) wait(ctx context.Context, pool *pgxpool.Pool) error {
 		return ctx.Err()
 	}
 	for open := true; open; {
-		if err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM river_job WHERE state <> 'completed')`).Scan(&open); err != nil {
+		err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM river_job WHERE state <> 'completed')`).Scan(&open)
+		if err != nil {
 			return fmt.Errorf("look for open jobs: %w", err)
 		}
 		if err := measure.Pause(ctx, time.Millisecond); err != nil {
@@ -191,7 +194,8 @@ func (w *worker) latency(asked []time.Time) *measure.Latency {
 // check sees to it that River did what was asked.
 func check(ctx context.Context, pool *pgxpool.Pool, n int) error {
 	var completed int
-	if err := pool.QueryRow(ctx, `SELECT count(*) FROM river_job WHERE state = 'completed'`).Scan(&completed); err != nil {
+	err := pool.QueryRow(ctx, `SELECT count(*) FROM river_job WHERE state = 'completed'`).Scan(&completed)
+	if err != nil {
 		return fmt.Errorf("count jobs: %w", err)
 	}
 	if completed != n {

@@ -38,8 +38,8 @@ func newDefinition() *definition.Definition {
 			},
 			{
 				ID: "report", Needs: []string{"find", "words", "lines"}, Uses: "wordcount.report",
-				With: json.RawMessage(
-					`{"files": "${{ needs.find.files }}", "words": "${{ needs.words.total }}", "lines": "${{ needs.lines.total }}"}`),
+				With: json.RawMessage(`{"files": "${{ needs.find.files }}", "words": "${{ needs.words.total }}", ` +
+					`"lines": "${{ needs.lines.total }}"}`),
 			},
 		},
 	}

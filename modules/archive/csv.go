@@ -23,7 +23,7 @@ func (a *Archive) ExportEvents(ctx context.Context, c Selection, out io.Writer) 
 	if err != nil {
 		return n, fmt.Errorf("write the export: %w", err)
 	}
-	row := func(scan func(...any) error) error {
+	row := func(scan db.Scan) error {
 		e, err := scanEvent(scan)
 		if err != nil {
 			return err
@@ -42,9 +42,9 @@ func (a *Archive) ExportEvents(ctx context.Context, c Selection, out io.Writer) 
 			string(e.EventData), string(e.WorkerID), string(e.Actor), e.CreatedAt.UTC().Format(dbtype.TimeFormat),
 		})
 	}
-	err = a.pages(ctx, c, func(v db.View, ids []dbtype.ID) error {
+	err = a.pages(ctx, c, func(ctx context.Context, ids []dbtype.ID) error {
 		n.Executions += int64(len(ids))
-		if err := v.Query(selectEvents, db.Args{"x": db.IDRows(ids)}, row); err != nil {
+		if err := a.db.Query(ctx, selectEvents, db.Args{"x": db.IDRows(ids)}, row); err != nil {
 			return fmt.Errorf("export events: %w", err)
 		}
 		if c.Progress != nil {

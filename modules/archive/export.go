@@ -44,12 +44,12 @@ func (a *Archive) Export(ctx context.Context, c Selection, out io.Writer) (Count
 		return w.counts(), err
 	}
 	if len(c.IDs) == 0 {
-		if err := a.db.View(ctx, func(v db.View) error { return w.definitions(v, nil) }); err != nil {
+		if err := w.definitions(ctx, a.db, nil); err != nil {
 			return w.counts(), err
 		}
 	}
-	err := a.pages(ctx, c, func(v db.View, ids []dbtype.ID) error {
-		if err := w.page(v, ids); err != nil {
+	err := a.pages(ctx, c, func(ctx context.Context, ids []dbtype.ID) error {
+		if err := w.page(ctx, a.db, ids); err != nil {
 			return err
 		}
 		if c.Progress != nil {
@@ -64,7 +64,7 @@ func (a *Archive) Export(ctx context.Context, c Selection, out io.Writer) (Count
 }
 
 // pages calls page with the chosen executions, at most perPage at a time, in the order of their ids.
-func (a *Archive) pages(ctx context.Context, c Selection, page func(v db.View, ids []dbtype.ID) error) error {
+func (a *Archive) pages(ctx context.Context, c Selection, page func(ctx context.Context, ids []dbtype.ID) error) error {
 	if len(c.IDs) > 0 {
 		return a.named(ctx, c.IDs, page)
 	}
@@ -77,18 +77,18 @@ func (a *Archive) pages(ctx context.Context, c Selection, page func(v db.View, i
 	}
 	var after dbtype.ID
 	for more := true; more; {
-		err := a.db.View(ctx, func(v db.View) error {
+		err := a.db.Snapshot(ctx, func(ctx context.Context) error {
 			beyond := ""
 			if !after.IsZero() {
 				beyond = " AND id > $after"
 			}
-			ids, err := idsOf(v, `SELECT id FROM {pipeline_executions} WHERE `+where+beyond+` ORDER BY id LIMIT $limit`,
+			ids, err := a.ids(ctx, `SELECT id FROM {pipeline_executions} WHERE `+where+beyond+` ORDER BY id LIMIT $limit`,
 				db.Args{"since": c.Since, "after": after, "limit": perPage})
 			if more = len(ids) == perPage; err != nil || len(ids) == 0 {
 				return err
 			}
 			after = ids[len(ids)-1]
-			return page(v, ids)
+			return page(ctx, ids)
 		})
 		if err != nil {
 			return err
@@ -98,13 +98,13 @@ func (a *Archive) pages(ctx context.Context, c Selection, page func(v db.View, i
 }
 
 // named is pages for a list of ids. It fails with pipelines.ErrExecutionNotFound if one does not exist.
-func (a *Archive) named(ctx context.Context, ids []dbtype.ID, page func(v db.View, ids []dbtype.ID) error) error {
+func (a *Archive) named(ctx context.Context, ids []dbtype.ID, page func(ctx context.Context, ids []dbtype.ID) error) error {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, compareIDs)
 	ids = slices.Compact(ids)
 	for part := range slices.Chunk(ids, perPage) {
-		err := a.db.View(ctx, func(v db.View) error {
-			found, err := idsOf(v, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`,
+		err := a.db.Snapshot(ctx, func(ctx context.Context) error {
+			found, err := a.ids(ctx, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`,
 				db.Args{"x": db.IDRows(part)})
 			if err != nil {
 				return err
@@ -114,7 +114,7 @@ func (a *Archive) named(ctx context.Context, ids []dbtype.ID, page func(v db.Vie
 					return fmt.Errorf("%w: %s", pipelines.ErrExecutionNotFound, id)
 				}
 			}
-			return page(v, part)
+			return page(ctx, part)
 		})
 		if err != nil {
 			return err
@@ -123,8 +123,8 @@ func (a *Archive) named(ctx context.Context, ids []dbtype.ID, page func(v db.Vie
 	return nil
 }
 
-func idsOf(v db.View, statement string, args db.Args) (ids []dbtype.ID, err error) {
-	err = v.Query(statement, args, func(scan func(...any) error) error {
+func (a *Archive) ids(ctx context.Context, statement string, args db.Args) (ids []dbtype.ID, err error) {
+	err = a.db.Query(ctx, statement, args, func(scan db.Scan) error {
 		ids = append(ids, dbtype.ID{})
 		return scan(&ids[len(ids)-1])
 	})
@@ -138,7 +138,7 @@ func compareIDs(a, b dbtype.ID) int { return bytes.Compare(a[:], b[:]) }
 
 // definitions writes the definitions that are not yet in the file: those of the given executions, or all if ids is
 // empty.
-func (w *writer) definitions(v db.View, ids []dbtype.ID) error {
+func (w *writer) definitions(ctx context.Context, d *db.DB, ids []dbtype.ID) error {
 	var list []engine.StoredDefinition
 	among, args := "", db.Args{}
 	if len(ids) > 0 {
@@ -147,11 +147,10 @@ func (w *writer) definitions(v db.View, ids []dbtype.ID) error {
   AND p.id IN (SELECT id FROM $x))`
 		args["x"] = db.IDRows(ids)
 	}
-	err := v.Query(`SELECT d.pipeline_name, d.version, d.definition, d.registered_at FROM {pipeline_definitions} AS d`+
-		among, args,
-		func(scan func(...any) error) error {
+	err := d.Query(ctx, `SELECT `+definitionTable.Columns("d")+` FROM {pipeline_definitions} AS d`+among, args,
+		func(scan db.Scan) error {
 			var d engine.StoredDefinition
-			err := scan(&d.PipelineName, &d.Version, &d.Definition, &d.RegisteredAt)
+			err := definitionTable.Scan(&d, scan)
 			if key := d.PipelineName + "/" + d.Version; !w.known[key] {
 				w.known[key] = true
 				list = append(list, d)

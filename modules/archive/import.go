@@ -73,8 +73,8 @@ func (a *Archive) Import(ctx context.Context, in io.ReadSeeker, o ImportOptions)
 // returns the pipelines that have a registered definition.
 func (a *Archive) prepare(ctx context.Context, ids []dbtype.ID) (registered map[string]bool, err error) {
 	registered = map[string]bool{}
-	err = a.db.View(ctx, func(v db.View) error {
-		found, err := idsOf(v, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`,
+	err = a.db.Snapshot(ctx, func(ctx context.Context) error {
+		found, err := a.ids(ctx, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id`,
 			db.Args{"x": db.IDRows(ids)})
 		if err != nil {
 			return err
@@ -82,8 +82,8 @@ func (a *Archive) prepare(ctx context.Context, ids []dbtype.ID) (registered map[
 		if len(found) > 0 {
 			return fmt.Errorf("pipeline execution %s %w", found[0], ErrExists)
 		}
-		return v.Query(`SELECT DISTINCT pipeline_name FROM {pipeline_definitions} WHERE registered_at IS NOT NULL`, nil,
-			func(scan func(...any) error) error {
+		return a.db.Query(ctx, `SELECT DISTINCT pipeline_name FROM {pipeline_definitions} WHERE registered_at IS NOT NULL`, nil,
+			func(scan db.Scan) error {
 				var name string
 				err := scan(&name)
 				registered[name] = true

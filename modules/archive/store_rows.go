@@ -1,54 +1,77 @@
 package archive
 
 import (
+	"fmt"
+
 	"github.com/sluiceworks/sluice/modules/events"
+	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
-func (b *batch) writeTasks(tx db.Tx) (int64, error) {
-	type T = tasks.Task
-	l := b.tasks
-	set := db.IDRows(of(l, func(t *T) dbtype.ID { return t.ID })).
-		IDs("pipeline_execution_id", of(l, func(t *T) dbtype.ID { return t.PipelineExecutionID })).
-		Texts("task_name", of(l, func(t *T) string { return t.TaskName })).
-		Texts("handler", of(l, func(t *T) string { return t.Handler })).
-		Texts("queue", of(l, func(t *T) string { return t.Queue })).
-		Ints("priority", of(l, func(t *T) int64 { return int64(t.Priority) })).
-		Texts("status", of(l, func(t *T) string { return string(t.Status) })).
-		NullTexts("sub_status", of(l, func(t *T) string { return string(t.SubStatus) })).
-		Ints("version", of(l, func(t *T) int64 { return t.Version })).
-		Ints("attempt", of(l, func(t *T) int64 { return int64(t.Attempt) })).
-		Ints("max_attempts", of(l, func(t *T) int64 { return int64(t.MaxAttempts) })).
-		Ints("remaining_dependencies", of(l, func(t *T) int64 { return int64(t.RemainingDependencies) })).
-		NullTexts("worker_id", of(l, func(t *T) string { return string(t.WorkerID) })).
-		Times("retry_at", of(l, func(t *T) dbtype.Time { return t.RetryAt })).
-		Ints("recoveries", of(l, func(t *T) int64 { return int64(t.Recoveries) })).
-		NullTexts("skip_reason", of(l, func(t *T) string { return string(t.SkipReason) })).
-		JSONs("output", of(l, func(t *T) string { return document(t.Output) })).
-		NullTexts("error", of(l, func(t *T) string { return string(t.Error) })).
-		NullTexts("error_kind", of(l, func(t *T) string { return string(t.ErrorKind) })).
-		Times("created_at", of(l, func(t *T) dbtype.Time { return t.CreatedAt })).
-		Times("started_at", of(l, func(t *T) dbtype.Time { return t.StartedAt })).
-		Times("completed_at", of(l, func(t *T) dbtype.Time { return t.CompletedAt }))
-	n, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler,
-  queue, priority, status, sub_status, version, attempt,
-  max_attempts, remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, output, error, error_kind, created_at, started_at, completed_at)
-SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priority, x.status,
-  x.sub_status, x.version, x.attempt,
-  x.max_attempts, x.remaining_dependencies, x.worker_id, x.retry_at, x.recoveries, x.skip_reason,
-  x.output, x.error, x.error_kind, x.created_at, x.started_at, x.completed_at FROM $x`,
-		db.Args{"x": set})
-	if err != nil {
-		return 0, err
+// The tables of an export. Left out is what has a meaning only in the database that it comes from.
+var (
+	definitionTable = db.ModelOf[engine.StoredDefinition]("pipeline_definitions")
+	executionTable  = db.ModelOf[pipelines.Execution]("pipeline_executions").Without("reserved_for", "seal_due")
+	labelTable      = db.ModelOf[label]("execution_labels")
+	taskTable       = db.ModelOf[tasks.Task]("task_executions")
+	eventTable      = db.ModelOf[events.Event]("execution_events")
+	outboxTable     = db.ModelOf[queued]("task_outbox")
+	logTable        = db.ModelOf[tasks.Chunk]("log_chunks")
+)
+
+// label is the row of a label of an execution.
+type label struct {
+	Name, Value         string
+	PipelineExecutionID dbtype.ID
+}
+
+// write inserts the rows as they are in the file. It never changes existing rows.
+func (b *batch) write(tx db.Tx, base int64) error {
+	if err := free(tx, b.executions); err != nil {
+		return fmt.Errorf("import executions: %w", err)
 	}
-	return n, abandonOpen(tx, l)
+	to := tx.Batch()
+	b.writeDefinitions(to)
+	executionTable.Insert(to, "import executions", b.executions)
+	labelTable.Insert(to, "import labels", labelsOf(b.executions))
+	taskTable.Insert(to, "import tasks", b.tasks)
+	abandonOpen(to, b.tasks)
+	if len(b.events) > 0 {
+		tx.CommitProbe("execution_events", "pipeline_execution_id", b.events[0].PipelineExecutionID, b.events[0].ID)
+	}
+	for _, e := range b.events {
+		e.SequenceNum += base
+	}
+	eventTable.Insert(to, "import events", b.events)
+	outboxTable.Insert(to, "import the outbox", b.outbox)
+	logTable.Insert(to, "import logs", b.logs)
+	return to.Send()
+}
+
+// writeDefinitions inserts definitions, and keeps those that exist.
+func (b *batch) writeDefinitions(to *db.Batch) {
+	for _, d := range b.definitions {
+		d.RegisteredAt = b.registeredAt(d, to.Tx().Now)
+	}
+	statement, args := definitionTable.InsertSQL(b.definitions)
+	to.Exec("import definitions", statement+` ON CONFLICT (pipeline_name, version) DO NOTHING`, args)
+}
+
+func labelsOf(list []*pipelines.Execution) (rows []*label) {
+	for _, e := range list {
+		for name, value := range e.Labels {
+			rows = append(rows, &label{name, value, e.ID})
+		}
+	}
+	return rows
 }
 
 // abandonOpen inserts the workers that hold imported running tasks, with an expired lease. Those workers run elsewhere.
 // The recovery that every worker performs then takes the tasks back, with an event, before they run again.
-func abandonOpen(tx db.Tx, list []*tasks.Task) error {
+func abandonOpen(to *db.Batch, list []*tasks.Task) {
 	seen := map[string]bool{}
 	var names []string
 	for _, t := range list {
@@ -57,64 +80,7 @@ func abandonOpen(tx db.Tx, list []*tasks.Task) error {
 			names = append(names, name)
 		}
 	}
-	if len(names) == 0 {
-		return nil
-	}
-	_, err := tx.Exec(`INSERT INTO {workers} (id, hostname, pid, slots, handlers, started_at, lease_expires_at)
+	to.Exec("import workers", `INSERT INTO {workers} (id, hostname, pid, slots, handlers, started_at, lease_expires_at)
 SELECT x.id, 'imported', 0, 0, '', $now, $now FROM $x WHERE true ON CONFLICT (id) DO NOTHING`,
-		db.Args{"x": db.NewRowSet(len(names)).Texts("id", names), "now": tx.Now})
-	return err
-}
-
-func (b *batch) writeEvents(tx db.Tx, base int64) (int64, error) {
-	type E = events.Event
-	l := b.events
-	if len(l) > 0 {
-		tx.CommitProbe("execution_events", "pipeline_execution_id", l[0].PipelineExecutionID, l[0].ID)
-	}
-	set := db.IDRows(of(l, func(e *E) dbtype.ID { return e.ID })).
-		Ints("sequence_num", of(l, func(e *E) int64 { return base + e.SequenceNum })).
-		IDs("pipeline_execution_id", of(l, func(e *E) dbtype.ID { return e.PipelineExecutionID })).
-		NullIDs("task_execution_id", of(l, func(e *E) dbtype.ID { return e.TaskExecutionID })).
-		Texts("event_type", of(l, func(e *E) string { return string(e.EventType) })).
-		NullInts("version", of(l, func(e *E) int64 { return optional(e.Version) })).
-		JSONs("event_data", of(l, func(e *E) string { return document(e.EventData) })).
-		NullTexts("worker_id", of(l, func(e *E) string { return string(e.WorkerID) })).
-		NullTexts("actor", of(l, func(e *E) string { return string(e.Actor) })).
-		Times("created_at", of(l, func(e *E) dbtype.Time { return e.CreatedAt }))
-	return tx.Exec(`INSERT INTO {execution_events} (sequence_num, id, pipeline_execution_id, task_execution_id,
-  event_type, version, event_data, worker_id,
-  actor, created_at) $given_numbers
-SELECT x.sequence_num, x.id, x.pipeline_execution_id, x.task_execution_id, x.event_type, x.version,
-  x.event_data, x.worker_id, x.actor, x.created_at
-FROM $x`, db.Args{"x": set})
-}
-
-func (b *batch) writeOutbox(tx db.Tx) (int64, error) {
-	type Q = queued
-	l := b.outbox
-	set := db.IDRows(of(l, func(q *Q) dbtype.ID { return q.TaskExecutionID })).
-		Texts("handler", of(l, func(q *Q) string { return q.Handler })).
-		Texts("queue", of(l, func(q *Q) string { return q.Queue })).
-		Ints("lane", of(l, func(q *Q) int64 { return int64(q.Lane) })).
-		Times("available_at", of(l, func(q *Q) dbtype.Time { return q.AvailableAt })).
-		Times("created_at", of(l, func(q *Q) dbtype.Time { return q.CreatedAt }))
-	return tx.Exec(`INSERT INTO {task_outbox} (task_execution_id, handler, queue, lane, available_at, created_at)
-SELECT x.id, x.handler, x.queue, x.lane, x.available_at, x.created_at FROM $x`, db.Args{"x": set})
-}
-
-func (b *batch) writeLogs(tx db.Tx) (int64, error) {
-	type L = tasks.Chunk
-	l := b.logs
-	set := db.IDRows(of(l, func(x *L) dbtype.ID { return x.TaskExecutionID })).
-		Ints("attempt", of(l, func(x *L) int64 { return int64(x.Attempt) })).
-		Ints("seq", of(l, func(x *L) int64 { return x.Seq })).
-		Texts("stream", of(l, func(x *L) string { return string(x.Stream) })).
-		Ints("byte_offset", of(l, func(x *L) int64 { return x.ByteOffset })).
-		Ints("byte_count", of(l, func(x *L) int64 { return int64(x.ByteCount) })).
-		Texts("text", of(l, func(x *L) string { return x.Text })).
-		Times("created_at", of(l, func(x *L) dbtype.Time { return x.CreatedAt }))
-	return tx.Exec(`INSERT INTO {log_chunks} (task_execution_id, attempt, seq, stream, byte_offset, byte_count,
-  text, created_at)
-SELECT x.id, x.attempt, x.seq, x.stream, x.byte_offset, x.byte_count, x.text, x.created_at FROM $x`, db.Args{"x": set})
+		db.Args{"x": db.NewRowSet(len(names)).Texts("id", names), "now": to.Tx().Now})
 }

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -59,15 +60,15 @@ func (w *writer) close() error {
 }
 
 // page writes executions with all their rows, as they are read from the database.
-func (w *writer) page(v db.View, ids []dbtype.ID) error {
-	if err := w.definitions(v, ids); err != nil {
+func (w *writer) page(ctx context.Context, d *db.DB, ids []dbtype.ID) error {
+	if err := w.definitions(ctx, d, ids); err != nil {
 		return err
 	}
 	args := db.Args{"x": db.IDRows(ids)}
 	w.labels = map[dbtype.ID]map[string]string{}
 	for _, part := range []struct {
 		what, statement string
-		row             func(scan func(...any) error) error
+		row             func(db.Scan) error
 	}{
 		{"labels", selectLabels, w.label},
 		{"executions", selectExecutions, w.execution},
@@ -76,7 +77,7 @@ func (w *writer) page(v db.View, ids []dbtype.ID) error {
 		{"the outbox", selectOutbox, w.queued},
 		{"logs", selectLogs, w.log},
 	} {
-		if err := v.Query(part.statement, args, part.row); err != nil {
+		if err := d.Query(ctx, part.statement, args, part.row); err != nil {
 			return fmt.Errorf("export %s: %w", part.what, err)
 		}
 	}
@@ -84,50 +85,38 @@ func (w *writer) page(v db.View, ids []dbtype.ID) error {
 }
 
 // The statements of a page. Each has an order that is the same on both databases.
-const (
-	selectExecutions = `SELECT id, pipeline_name, definition_version,
-  status, version, attempt, input, error, idempotency_key, open_tasks, unsuccessful_tasks,
-  events_removed, outputs_removed_at, logs_removed_at, seal, former_seal, sealed_version, seal_parts, created_at, completed_at, paused_at, deadline_at
+var (
+	selectExecutions = `SELECT ` + executionTable.Columns("") + `
 FROM {pipeline_executions} WHERE id IN (SELECT id FROM $x) ORDER BY id`
-	selectLabels = `SELECT pipeline_execution_id, name, value FROM {execution_labels}
+	selectLabels = `SELECT ` + labelTable.Columns("") + ` FROM {execution_labels}
   WHERE pipeline_execution_id IN (SELECT id FROM $x)`
-	selectTasks = `SELECT id, pipeline_execution_id, task_name, handler, queue, priority, status,
-  sub_status, version, attempt, max_attempts,
-  remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, output, error, error_kind, created_at, started_at, completed_at
+	selectTasks = `SELECT ` + taskTable.Columns("") + `
 FROM {task_executions} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, id`
-	selectEvents = `SELECT sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data,
-  worker_id, actor, created_at
+	selectEvents = `SELECT ` + eventTable.Columns("") + `
 FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, sequence_num`
-	selectOutbox = `SELECT o.task_execution_id, o.handler, t.queue, o.lane, o.available_at, o.created_at
-  FROM {task_executions} AS t
+	selectOutbox = `SELECT ` + outboxTable.Columns("o") + ` FROM {task_executions} AS t
 JOIN {task_outbox} AS o ON o.task_execution_id = t.id
 WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, o.task_execution_id`
-	selectLogs = `SELECT l.task_execution_id, l.attempt, l.seq, l.stream, l.byte_offset, l.byte_count,
-  l.text, l.created_at FROM {task_executions} AS t
+	selectLogs = `SELECT ` + logTable.Columns("l") + ` FROM {task_executions} AS t
 JOIN {log_chunks} AS l ON l.task_execution_id = t.id
 WHERE t.pipeline_execution_id IN (SELECT id FROM $x) ORDER BY t.pipeline_execution_id, l.task_execution_id,
   l.attempt, l.seq`
 )
 
 // label stores a label for the line of its execution, where labels are sorted by name.
-func (w *writer) label(scan func(...any) error) error {
-	var id dbtype.ID
-	var name, value string
-	err := scan(&id, &name, &value)
-	if w.labels[id] == nil {
-		w.labels[id] = map[string]string{}
+func (w *writer) label(scan db.Scan) error {
+	var l label
+	err := labelTable.Scan(&l, scan)
+	if w.labels[l.PipelineExecutionID] == nil {
+		w.labels[l.PipelineExecutionID] = map[string]string{}
 	}
-	w.labels[id][name] = value
+	w.labels[l.PipelineExecutionID][l.Name] = l.Value
 	return err
 }
 
-func (w *writer) execution(scan func(...any) error) error {
+func (w *writer) execution(scan db.Scan) error {
 	var e pipelines.Execution
-	err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Attempt, &e.Input, &e.Error,
-		&e.IdempotencyKey, &e.OpenTasks,
-		&e.UnsuccessfulTasks, &e.EventsRemoved, &e.OutputsRemovedAt, &e.LogsRemovedAt, &e.Seal, &e.FormerSeal,
-		&e.SealedVersion, &e.SealParts,
-		&e.CreatedAt, &e.CompletedAt, &e.PausedAt, &e.DeadlineAt)
+	err := executionTable.Scan(&e, scan)
 	e.Labels = w.labels[e.ID]
 	if err == nil {
 		err = canonical(&e.Input)
@@ -141,12 +130,9 @@ func (w *writer) execution(scan func(...any) error) error {
 	return w.line(&line{Execution: &e})
 }
 
-func (w *writer) task(scan func(...any) error) error {
+func (w *writer) task(scan db.Scan) error {
 	var t tasks.Task
-	err := scan(&t.ID, &t.PipelineExecutionID, &t.TaskName, &t.Handler, &t.Queue, &t.Priority, &t.Status, &t.SubStatus,
-		&t.Version, &t.Attempt,
-		&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Output,
-		&t.Error, &t.ErrorKind, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
+	err := taskTable.Scan(&t, scan)
 	if err == nil {
 		err = canonical(&t.Output)
 	}
@@ -156,7 +142,7 @@ func (w *writer) task(scan func(...any) error) error {
 	return w.line(&line{Task: &t})
 }
 
-func (w *writer) event(scan func(...any) error) error {
+func (w *writer) event(scan db.Scan) error {
 	e, err := scanEvent(scan)
 	if err != nil {
 		return err
@@ -165,28 +151,26 @@ func (w *writer) event(scan func(...any) error) error {
 	return w.line(&line{Event: &e})
 }
 
-func scanEvent(scan func(...any) error) (events.Event, error) {
+func scanEvent(scan db.Scan) (events.Event, error) {
 	var e events.Event
-	err := scan(&e.SequenceNum, &e.ID, &e.PipelineExecutionID, &e.TaskExecutionID, &e.EventType, &e.Version,
-		&e.EventData, &e.WorkerID, &e.Actor, &e.CreatedAt)
+	err := eventTable.Scan(&e, scan)
 	if err == nil {
 		err = canonical(&e.EventData)
 	}
 	return e, err
 }
 
-func (w *writer) queued(scan func(...any) error) error {
+func (w *writer) queued(scan db.Scan) error {
 	var q queued
-	if err := scan(&q.TaskExecutionID, &q.Handler, &q.Queue, &q.Lane, &q.AvailableAt, &q.CreatedAt); err != nil {
+	if err := outboxTable.Scan(&q, scan); err != nil {
 		return err
 	}
 	return w.line(&line{Outbox: &q})
 }
 
-func (w *writer) log(scan func(...any) error) error {
+func (w *writer) log(scan db.Scan) error {
 	var l tasks.Chunk
-	if err := scan(&l.TaskExecutionID, &l.Attempt, &l.Seq, &l.Stream, &l.ByteOffset, &l.ByteCount, &l.Text,
-		&l.CreatedAt); err != nil {
+	if err := logTable.Scan(&l, scan); err != nil {
 		return err
 	}
 	return w.line(&line{Log: &l})

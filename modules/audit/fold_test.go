@@ -22,7 +22,8 @@ var example = map[string]struct{ worker, data string }{
 	"complete":     {"w1", `{"attempt": 1, "duration_ms": 0}`},
 	"schedule retry": {
 		"w1",
-		`{"attempt": 1, "next_attempt": 2, "error": "x", "error_kind": "error", "delay_ms": 1, "retry_at": "2026-11-21T12:00:00.000000Z"}`,
+		`{"attempt": 1, "next_attempt": 2, "error": "x", "error_kind": "error", "delay_ms": 1,
+  "retry_at": "2026-11-21T12:00:00.000000Z"}`,
 	},
 	"fail":         {"w1", `{"attempt": 1, "error": "x", "error_kind": "error"}`},
 	"skip":         {"", `{"reason": "condition", "rule": "all_success", "detail": ""}`},
@@ -127,7 +128,8 @@ func TestGuardsOfATask(t *testing.T) {
 		},
 		{"resume by another", tasks.Running, tasks.Active, true, events.TaskResumed, "w2", example["resume"].data, I5},
 		{
-			"start by another", tasks.Running, tasks.Active, false, events.TaskStarted, "w2", example["mark started"].data,
+			"start by another", tasks.Running, tasks.Active, false, events.TaskStarted, "w2",
+			example["mark started"].data,
 			I5,
 		},
 		{
@@ -135,7 +137,8 @@ func TestGuardsOfATask(t *testing.T) {
 			example["complete"].data, I5,
 		},
 		{
-			"completion by nobody", tasks.Running, tasks.Active, false, events.TaskCompleted, "", example["complete"].data,
+			"completion by nobody", tasks.Running, tasks.Active, false, events.TaskCompleted, "",
+			example["complete"].data,
 			I5,
 		},
 		{
@@ -212,7 +215,8 @@ func TestGuardsOfATask(t *testing.T) {
 			`{"reason": "", "worker": "w2"}`, I5,
 		},
 		{
-			"abandoned from another", tasks.Ready, "", false, events.TaskAbandoned, "", `{"reason": "", "worker": "w2"}`,
+			"abandoned from another", tasks.Ready, "", false, events.TaskAbandoned, "",
+			`{"reason": "", "worker": "w2"}`,
 			I5,
 		},
 	}

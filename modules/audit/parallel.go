@@ -57,7 +57,7 @@ func (a *Auditor) verifyAll(ctx context.Context, r *run) error {
 	case r.full():
 		return nil
 	}
-	return a.db.Snapshot(ctx, func(g *gorm.DB) error {
+	return a.snapshot(ctx, func(g *gorm.DB) error {
 		if err := checkDefinitions(g, r, nil); err != nil || !r.options.Since.IsZero() {
 			return err
 		}
@@ -84,7 +84,7 @@ func (s *parallelRun) page(ctx context.Context) (more bool) {
 		report: Report{Breaches: []Violation{}},
 	}
 	var upto any
-	err := s.auditor.db.Snapshot(ctx, func(g *gorm.DB) error {
+	err := s.auditor.snapshot(ctx, func(g *gorm.DB) error {
 		p := newPage(g, r, here.after)
 		p.since = s.run.options.Since
 		if err := p.loadPipelines(s.auditor.pagePipelines, s.auditor.pageTasks); err != nil {

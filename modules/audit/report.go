@@ -61,7 +61,7 @@ type Report struct {
 	// seal of form 2.
 	SealedContents int `json:"sealed_contents"`
 
-	Total     int                `json:"-"`         // number of executions to check; only counted if Options.Progress is set
+	Total     int                `json:"-"`         // number of executions to check; counted for Options.Progress
 	Truncated bool               `json:"truncated"` // Options.MaxViolations was reached: there may be more
 	Breaches  []Violation        `json:"breaches"`
 	Unheld    []UnclaimedRunning `json:"unheld"` // running tasks that no live worker holds; these are not breaches

@@ -138,7 +138,7 @@ func TestBlocksNoWriter(t *testing.T) {
 		s := chain(3)
 		save(t, d, s)
 		r := &run{report: Report{Breaches: []Violation{}}}
-		err := d.Snapshot(t.Context(), func(g *gorm.DB) error {
+		err := New(d).snapshot(t.Context(), func(g *gorm.DB) error {
 			p := newPage(g, r, nil)
 			if err := p.loadPipelines(10, 10); err != nil {
 				return err

@@ -351,7 +351,8 @@ func (s *sim) write(tx db.Tx) error {
 	_, err := tx.Exec(`INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status,
   version, attempt, error, open_tasks, unsuccessful_tasks,
   events_removed, created_at, completed_at, paused_at)
-VALUES ($id, $name, $definition, $status, $version, $attempt, $error, $open, $unsuccessful, $removed, $created, $ended, $paused)`, db.Args{
+VALUES ($id, $name, $definition, $status, $version, $attempt, $error, $open, $unsuccessful, $removed, $created, $ended,
+  $paused)`, db.Args{
 		"id": s.pid, "name": s.id, "definition": s.definition, "status": s.status, "version": s.version,
 		"attempt": s.attempt + 1, "error": dbtype.Text(s.err), "open": open,
 		"unsuccessful": unsuccessful, "removed": s.removed, "created": s.created, "ended": s.ended,
@@ -381,8 +382,10 @@ VALUES ($id, $pipeline, $task, $type, NULLIF($version, 0), $data, $worker, $at)`
 func (s *sim) writeTask(tx db.Tx, t *simTask) error {
 	_, err := tx.Exec(`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler,
   status, sub_status, version, attempt, max_attempts,
-  remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, error, error_kind, created_at, started_at, completed_at)
-VALUES ($id, $pipeline, $name, 'shell', $status, $sub, $version, $attempt, $max, $remaining, $worker, $retry_at, $recoveries, $reason, $error, $kind, $created, $started, $completed)`, db.Args{
+  remaining_dependencies, worker_id, retry_at, recoveries, skip_reason, error, error_kind, created_at, started_at,
+  completed_at)
+VALUES ($id, $pipeline, $name, 'shell', $status, $sub, $version, $attempt, $max, $remaining, $worker, $retry_at,
+  $recoveries, $reason, $error, $kind, $created, $started, $completed)`, db.Args{
 		"id": t.id, "pipeline": s.pid, "name": t.name, "status": string(t.status), "sub": dbtype.Text(t.sub),
 		"version": t.version, "attempt": t.attempt,
 		"max": t.max, "remaining": t.remaining, "worker": dbtype.Text(t.worker), "retry_at": t.retryAt,

@@ -37,12 +37,23 @@ func (a *Auditor) Verify(ctx context.Context, o Options) (Report, error) {
 	return r.report, err
 }
 
+// snapshot calls fn with a handle whose reads all see the same moment.
+func (a *Auditor) snapshot(ctx context.Context, fn func(g *gorm.DB) error) error {
+	return a.db.Snapshot(ctx, func(ctx context.Context) error {
+		g, err := a.db.Handle(ctx)
+		if err != nil {
+			return err
+		}
+		return fn(g)
+	})
+}
+
 // VerifyIn checks executions as a transaction sees them, including what it has written and not committed. It stops
 // after a thousand breaches.
 func (a *Auditor) VerifyIn(tx db.Tx, ids []dbtype.ID) (Report, error) {
 	o := Options{IDs: ids, MaxViolations: 1000}
 	r := &run{options: o, report: Report{Breaches: []Violation{}, Unheld: []UnclaimedRunning{}}}
-	err := tx.Snapshot(func(g *gorm.DB) error {
+	err := a.snapshot(tx.Context(), func(g *gorm.DB) error {
 		for chunk := range slices.Chunk(ids, a.pagePipelines) {
 			part := chunk
 			for len(part) > 0 && !r.full() {
@@ -112,7 +123,7 @@ func (r *run) progress() {
 
 func (a *Auditor) verifyIDs(ctx context.Context, r *run) error {
 	for _, id := range r.options.IDs {
-		err := a.db.Snapshot(ctx, func(g *gorm.DB) error {
+		err := a.snapshot(ctx, func(g *gorm.DB) error {
 			p := newPage(g, r, nil)
 			p.only = id
 			if err := p.loadPipelines(1, 1); err != nil {
@@ -128,7 +139,7 @@ func (a *Auditor) verifyIDs(ctx context.Context, r *run) error {
 		}
 		r.progress()
 	}
-	return a.db.Snapshot(ctx, func(g *gorm.DB) error { return checkDefinitions(g, r, r.options.IDs) })
+	return a.snapshot(ctx, func(g *gorm.DB) error { return checkDefinitions(g, r, r.options.IDs) })
 }
 
 // examine reads what belongs to the page's pipelines and checks it.
@@ -193,7 +204,7 @@ func (a *Auditor) total(ctx context.Context, o Options) (n int, err error) {
 	if len(o.IDs) > 0 {
 		return len(o.IDs), nil
 	}
-	err = a.db.Snapshot(ctx, func(g *gorm.DB) error {
+	err = a.snapshot(ctx, func(g *gorm.DB) error {
 		where, args := (&page{since: o.Since}).chosen()
 		return g.Raw("SELECT count(*) FROM "+table(g, "pipeline_executions")+" WHERE "+where, args...).Row().Scan(&n)
 	})

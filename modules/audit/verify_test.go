@@ -131,18 +131,21 @@ type tampering struct {
 
 var tamperings = []tampering{
 	{
-		"event removed", "under way", `DELETE FROM {execution_events} WHERE task_execution_id = $t AND version = 4`, "a",
+		"event removed", "under way",
+		`DELETE FROM {execution_events} WHERE task_execution_id = $t AND version = 4`, "a",
 		[]string{"I1 a"},
 		"no event of version 4", "",
 	},
 	{
-		"first event removed", "under way", `DELETE FROM {execution_events} WHERE task_execution_id = $t AND version = 1`,
+		"first event removed", "under way",
+		`DELETE FROM {execution_events} WHERE task_execution_id = $t AND version = 1`,
 		"b",
 		[]string{"I1 b"},
 		"no event of version 1", "",
 	},
 	{
-		"last event removed", "under way", `DELETE FROM {execution_events} WHERE task_execution_id = $t AND version = 4`,
+		"last event removed", "under way",
+		`DELETE FROM {execution_events} WHERE task_execution_id = $t AND version = 4`,
 		"b",
 		[]string{"I1 b"},
 		"row has version 4", "",
@@ -309,7 +312,8 @@ var tamperings = []tampering{
 		"paused_at null", "",
 	},
 	{
-		"pipeline's completed_at lost", "completed", `UPDATE {pipeline_executions} SET completed_at = NULL WHERE id = $p`,
+		"pipeline's completed_at lost", "completed",
+		`UPDATE {pipeline_executions} SET completed_at = NULL WHERE id = $p`,
 		"",
 		[]string{"I2 -"},
 		"completed_at null", "",
@@ -380,7 +384,8 @@ var tamperings = []tampering{
 		"ran against its rule", "continued",
 		`UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "rescue",
 		[]string{"I3 rescue"},
-		"trigger rule all_success is false", `{"id": "rescue", "uses": "shell", "needs": ["a"], "trigger_rule": "all_success", "max_attempts": 3}`,
+		"trigger rule all_success is false",
+		`{"id": "rescue", "uses": "shell", "needs": ["a"], "trigger_rule": "all_success", "max_attempts": 3}`,
 	},
 	{
 		"unknown rule", "completed",
@@ -452,7 +457,8 @@ var tamperings = []tampering{
 	},
 
 	{
-		"ended with an open task", "under way", `UPDATE {pipeline_executions} SET status = 'Completed' WHERE id = $p`, "",
+		"ended with an open task", "under way",
+		`UPDATE {pipeline_executions} SET status = 'Completed' WHERE id = $p`, "",
 		[]string{"I2 -", "I4 d", "I6 -"},
 		"", "",
 	},
@@ -512,7 +518,8 @@ var tamperings = []tampering{
 		`UPDATE {execution_events} SET event_data = $data WHERE pipeline_execution_id = $p
   AND event_type = 'pipeline_completed'`, "",
 		[]string{"I7 -"},
-		"tasks by status: 1 Completed\n  expected: 2 Completed, 1 \"Odd\", as the event", `{"counts": {"Completed": 2, "Failed": 0, "Odd": 1}, "duration_ms": 5}`,
+		"tasks by status: 1 Completed\n  expected: 2 Completed, 1 \"Odd\", as the event",
+		`{"counts": {"Completed": 2, "Failed": 0, "Odd": 1}, "duration_ms": 5}`,
 	},
 	{
 		"task_count changed", "completed",
@@ -525,7 +532,8 @@ var tamperings = []tampering{
 		"dependency that is not there", "under way",
 		`UPDATE {execution_events} SET event_data = $data WHERE task_execution_id = $t AND version = 1`, "c",
 		[]string{"I7 c"},
-		`"ghost", which does not exist`, `{"id": "c", "uses": "shell", "needs": ["a", "ghost"], "trigger_rule": "all_success", "max_attempts": 3}`,
+		`"ghost", which does not exist`,
+		`{"id": "c", "uses": "shell", "needs": ["a", "ghost"], "trigger_rule": "all_success", "max_attempts": 3}`,
 	},
 
 	{
@@ -541,7 +549,8 @@ var tamperings = []tampering{
 		"event_data of task_claimed", `[1]`,
 	},
 	{
-		"retention of an open execution", "under way", `UPDATE {pipeline_executions} SET events_removed = 3 WHERE id = $p`,
+		"retention of an open execution", "under way",
+		`UPDATE {pipeline_executions} SET events_removed = 3 WHERE id = $p`,
 		"",
 		[]string{"I1 -"},
 		"events removed", "",

@@ -119,8 +119,8 @@ func (h *helper) answer(ctx context.Context, m *Member, request string) error {
 	return h.say(reply)
 }
 
-// reportProgress reports progress until ctx ends. If the benchmark has failed in this process, it reports the failure and
-// returns.
+// reportProgress reports progress until ctx ends. If the benchmark has failed in this process, it reports the failure
+// and returns.
 func (h *helper) reportProgress(ctx context.Context, t *counter) error {
 	notified := int64(0)
 	for ctx.Err() == nil {

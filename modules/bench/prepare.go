@@ -6,8 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"gorm.io/gorm"
-
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/platform/db"
 )
@@ -79,9 +77,13 @@ func hold(ctx context.Context, url string) (release func() error, err error) {
 	}
 	end, taken, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- d.Snapshot(ctx, func(g *gorm.DB) error {
-			var rows []int64 // the first query takes the snapshot
-			if err := g.Table(g.NamingStrategy.TableName("task_outbox")).Limit(1).Pluck("id", &rows).Error; err != nil {
+		done <- d.Snapshot(ctx, func(ctx context.Context) error {
+			// the first query takes the snapshot
+			err := d.Query(ctx, `SELECT id FROM {task_outbox} LIMIT 1`, nil, func(scan db.Scan) error {
+				var id int64
+				return scan(&id)
+			})
+			if err != nil {
 				return err
 			}
 			close(taken)
@@ -113,7 +115,7 @@ func countEvents(ctx context.Context, d *db.DB, p Plan) (n int64, err error) {
 		return 0, nil
 	}
 	err = d.Query(ctx, `SELECT count(*) FROM {execution_events}`, nil,
-		func(scan func(...any) error) error { return scan(&n) })
+		func(scan db.Scan) error { return scan(&n) })
 	return n, err
 }
 

@@ -159,7 +159,7 @@ JOIN {execution_events} AS e ON e.pipeline_execution_id = x.id
 JOIN {task_executions} AS t ON t.id = e.task_execution_id
 WHERE CASE WHEN e.event_type = $type AND e.version = 2 THEN true ELSE false END`,
 			db.Args{"x": db.IDRows(ids[:n]), "type": string(events.TaskMarkedReady)},
-			func(scan func(...any) error) error {
+			func(scan db.Scan) error {
 				var id dbtype.ID
 				var name string
 				var at dbtype.Time

@@ -92,7 +92,7 @@ func (r *Repository) Remove(tx db.Tx, name string) error {
 func (r *Repository) Find(ctx context.Context, name string) (c JobLease, found bool, err error) {
 	err = r.db.Query(ctx, `SELECT name, holder, expires_at, finished_at FROM {chores} WHERE name = $name`,
 		db.Args{"name": name},
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			found = true
 			return scan(&c.Name, &c.Holder, &c.ExpiresAt, &c.FinishedAt)
 		})

@@ -8,7 +8,7 @@ import (
 
 // Event is one row of the history. docs/events.md says what each type holds.
 type Event struct {
-	SequenceNum         int64       `json:"sequence_num"` // ascending; in PostgreSQL not the order of commits
+	SequenceNum         int64       `json:"sequence_num" gorm:"autoIncrement"` // in PostgreSQL not the order of commits
 	ID                  dbtype.ID   `json:"id"`
 	PipelineExecutionID dbtype.ID   `json:"pipeline_execution_id"`
 	TaskExecutionID     dbtype.ID   `json:"task_execution_id"` // null for the pipeline's own events

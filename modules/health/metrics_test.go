@@ -99,8 +99,9 @@ func TestHeldBack(t *testing.T) {
 			PipelineExecutionID: dbtype.NewID(), EventType: events.Annotation,
 			EventData: dbtype.JSON("{}"),
 		}
-		eventstore.NewRepository(d).Append(tx, []events.Event{e})
-		if err := tx.SendBatch(); err != nil {
+		b := tx.Batch()
+		eventstore.NewRepository(d).Append(b, []events.Event{e})
+		if err := b.Send(); err != nil {
 			return err
 		}
 		// Other transactions begin on the same server in the meantime.

@@ -19,6 +19,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/modules/workers/slots"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -55,7 +56,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	pools  map[string]*workers.Pool // by tenant
-	budget *workers.FairSemaphore
+	budget *slots.Semaphore
 }
 
 // Listen listens on an address returned by Address and serves requests until Close. The process is not ready until
@@ -109,7 +110,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Observer(tenant string) workers.Observer { return s.metrics.of(tenant) }
 
 // Share sets the budget of slots that the pools share, which the server then reports.
-func (s *Server) Share(b *workers.FairSemaphore) {
+func (s *Server) Share(b *slots.Semaphore) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.budget = b

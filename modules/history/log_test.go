@@ -55,9 +55,11 @@ func begin() *told {
 	return tell().add(0, "", events.PipelineStarted, "",
 		`{"pipeline": "p", "definition_version": "v", "task_count": 2}`).
 		add(0, "a", events.TaskCreated, "",
-			`{"id": "a", "uses": "shell", "queue": "default", "priority": "high", "needs": [], "trigger_rule": "all_success", "max_attempts": 2}`).
+			`{"id": "a", "uses": "shell", "queue": "default", "priority": "high", "needs": [],
+  "trigger_rule": "all_success", "max_attempts": 2}`).
 		add(0, "b", events.TaskCreated, "",
-			`{"id": "b", "uses": "shell", "queue": "default", "priority": "low", "needs": ["a"], "trigger_rule": "all_success", "max_attempts": 1}`).
+			`{"id": "b", "uses": "shell", "queue": "default", "priority": "low", "needs": ["a"],
+  "trigger_rule": "all_success", "max_attempts": 1}`).
 		add(0, "a", events.TaskMarkedReady, "", `{"available_at": "2026-11-22T08:00:00.000000Z"}`)
 }
 
@@ -189,7 +191,8 @@ func TestSegments(t *testing.T) {
 	t.Parallel()
 	h := begin().claim(1, "a", "1").
 		add(3, "a", events.TaskRetryScheduled, "w",
-			`{"attempt": 1, "next_attempt": 2, "error": "x", "error_kind": "exit", "delay_ms": 2000, "retry_at": "2026-11-22T08:00:05.000000Z"}`).
+			`{"attempt": 1, "next_attempt": 2, "error": "x", "error_kind": "exit", "delay_ms": 2000,
+  "retry_at": "2026-11-22T08:00:05.000000Z"}`).
 		claim(6, "a", "2").
 		add(8, "a", events.TaskDeferred, "w",
 			`{"attempt": 2, "resume_at": "2026-11-22T08:00:10.000000Z", "reason": "not yet"}`).
@@ -198,7 +201,8 @@ func TestSegments(t *testing.T) {
 		add(12, "a", events.TaskResumed, "w", `{"deferred_for": 4000}`).
 		add(12, "a", events.TaskStarted, "w", `{"attempt": 2}`).
 		add(13, "a", events.TaskReset, "",
-			`{"cause": "lease_expired", "worker": "w", "recoveries": 1, "available_at": "2026-11-22T08:00:13.000000Z"}`).
+			`{"cause": "lease_expired", "worker": "w", "recoveries": 1,
+  "available_at": "2026-11-22T08:00:13.000000Z"}`).
 		claim(14, "a", "3").
 		add(15, "a", events.TaskFailed, "w", `{"attempt": 3, "error": "x", "error_kind": "exit"}`).
 		add(15, "b", events.TaskSkipped, "w", `{"reason": "upstream_failed", "rule": "all_success", "detail": ""}`).

@@ -91,9 +91,8 @@ func examineWithin(ctx context.Context, check func(context.Context) ([]Finding, 
 	defer cancel()
 	found, err := check(limited)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return []Finding{NewFinding("locks", "a check got no answer within %s", Span(checkTimeout)).
-				Bad("some session locks a table of sluice: end it (pg_stat_activity, pg_blocking_pids), or wait for it")},
-			nil
+		advice := "some session locks a table of sluice: end it (pg_stat_activity, pg_blocking_pids), or wait for it"
+		return []Finding{NewFinding("locks", "a check got no answer within %s", Span(checkTimeout)).Bad(advice)}, nil
 	}
 	return found, err
 }
@@ -106,7 +105,7 @@ func (p *Doctor) role(ctx context.Context) (list []Finding, err error) {
 	var recovering, readOnly bool
 	const question = `SELECT pg_catalog.pg_is_in_recovery(),
   pg_catalog.current_setting('transaction_read_only')::boolean`
-	err = p.db.Query(ctx, question, nil, func(scan func(...any) error) error { return scan(&recovering, &readOnly) })
+	err = p.db.Query(ctx, question, nil, func(scan db.Scan) error { return scan(&recovering, &readOnly) })
 	role := NewFinding("role", "the server takes writes")
 	switch {
 	case recovering:

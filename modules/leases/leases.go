@@ -72,20 +72,19 @@ func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) 
 	err = r.db.Transaction(ctx, func(tx db.Tx) error {
 		n = Renewed{ExpiresAt: dbtype.NewTime(tx.Now.Add(lease))}
 		renewed, clock := false, int64(0)
-		err := tx.QueueQuery("look at the lease", `SELECT lease_expires_at <= $now FROM {workers} WHERE id = $id`,
+		b := tx.Batch()
+		b.Query("look at the lease", `SELECT lease_expires_at <= $now FROM {workers} WHERE id = $id`,
 			db.Args{"id": id, "now": tx.Now},
-			func(scan func(...any) error) error { return scan(&n.Late) })
-		if err != nil {
-			return err
-		}
-		err = tx.Query(`UPDATE {workers} SET lease_expires_at = $expires WHERE id = $id RETURNING
+			func(scan db.Scan) error { return scan(&n.Late) })
+		b.Query("", `UPDATE {workers} SET lease_expires_at = $expires WHERE id = $id RETURNING
   EXISTS (SELECT 1 FROM {workers} AS w WHERE w.lease_expires_at <= $now AND w.id <> $id) OR EXISTS (SELECT 1
   FROM {recoveries} AS x WHERE x.next_at <= $now),
   $server, $clock`,
-			db.Args{"id": id, "expires": n.ExpiresAt, "now": tx.Now}, func(scan func(...any) error) error {
+			db.Args{"id": id, "expires": n.ExpiresAt, "now": tx.Now}, func(scan db.Scan) error {
 				renewed = true
 				return scan(&n.Others, &n.Server, &clock)
 			})
+		err := b.Send()
 		if err == nil && !renewed {
 			return ErrExpired
 		}
@@ -106,19 +105,20 @@ func (r *Repository) Drain(ctx context.Context, id string) error {
 	}))
 }
 
-// QueueCheck checks whether a worker's lease is valid, and sets valid at the next Flush. A worker without a valid
+// Check adds the question whether a worker's lease is valid to a batch. Sending the batch sets the result. A worker without a valid
 // lease must not be given tasks, because no other process would recover them from it. Until the transaction ends, no
 // other process finds the lease expired, but it can be renewed.
-func (r *Repository) QueueCheck(tx db.Tx, id string, valid *bool) error {
-	*valid = false
-	return tx.QueueQuery("look at the lease",
+func (r *Repository) Check(b *db.Batch, id string) *bool {
+	valid := new(bool)
+	b.Query("look at the lease",
 		`SELECT 1 FROM {workers} WHERE id = $id AND lease_expires_at > $now $share $keep_plan`,
-		db.Args{"id": id, "now": tx.Now},
-		func(scan func(...any) error) error {
+		db.Args{"id": id, "now": b.Tx().Now},
+		func(scan db.Scan) error {
 			var one int
 			*valid = true
 			return scan(&one)
 		})
+	return valid
 }
 
 // Delete removes workers whose tasks have been recovered.
@@ -134,7 +134,7 @@ func (r *Repository) Expired(tx db.Tx, but string) ([]string, error) {
 	var ids []string
 	err := tx.Query(`SELECT id FROM {workers} WHERE lease_expires_at <= $now AND id <> $but ORDER BY id $skip_locked`,
 		db.Args{"now": tx.Now, "but": but},
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			ids = append(ids, "")
 			return scan(&ids[len(ids)-1])
 		})
@@ -154,7 +154,7 @@ func (r *Repository) List(ctx context.Context) ([]Worker, error) {
 // CountLive returns the number of workers with a valid lease.
 func (r *Repository) CountLive(tx db.Tx) (n int64, err error) {
 	err = tx.Query(`SELECT count(*) FROM {workers} WHERE lease_expires_at > $now`, db.Args{"now": tx.Now},
-		func(scan func(...any) error) error { return scan(&n) })
+		func(scan db.Scan) error { return scan(&n) })
 	return n, wrap("count live workers", err)
 }
 

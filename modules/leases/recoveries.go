@@ -26,7 +26,7 @@ func (r *Repository) Due(ctx context.Context) (bool, error) {
 	found := false
 	err := r.db.Query(ctx, `SELECT 1 FROM {workers} WHERE lease_expires_at <= $now
 UNION ALL SELECT 1 FROM {recoveries} WHERE next_at <= $now LIMIT 1`, db.Args{"now": dbtype.NewTime(r.db.Now())},
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			var one int
 			found = true
 			return scan(&one)
@@ -44,7 +44,7 @@ ON CONFLICT (pipeline_execution_id) DO UPDATE SET taken = r.taken + 1, next_at =
   WHERE r.next_at <= $now
 RETURNING pipeline_execution_id, taken, attempts, error`,
 		db.Args{"x": db.IDRows(executions), "now": tx.Now, "next": dbtype.NewTime(tx.Now.Add(hold))},
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			var x Recovery
 			err := scan(&x.PipelineExecutionID, &x.Taken, &x.Attempts, &x.Error)
 			list = append(list, x)
@@ -87,8 +87,8 @@ func (r *Repository) update(
 }
 
 // Recovered deletes the rows of executions within the transaction that recovers them.
-func (r *Repository) Recovered(tx db.Tx, executions []dbtype.ID) error {
-	return tx.QueueExec("remove recoveries",
+func (r *Repository) Recovered(b *db.Batch, executions []dbtype.ID) {
+	b.Exec("remove recoveries",
 		`DELETE FROM {recoveries} WHERE pipeline_execution_id IN (SELECT id FROM $x)`,
 		db.Args{"x": db.IDRows(executions)})
 }

@@ -25,21 +25,7 @@ const (
 // LaneOf returns the lane number of a priority, without overflow. Priority 0 is the highest.
 func LaneOf(priority int) int { return 2 * priority }
 
-// Claim deletes due rows that match the filter and returns their tasks, ordered by priority and then by due time. On
-// PostgreSQL it skips rows that another transaction has locked. On SQLite there are none, because writers are
-// serialized.
-func (r *Repository) Claim(tx db.Tx, want ClaimFilter) ([]dbtype.ID, error) {
-	t, err := r.QueueClaim(tx, want)
-	if err == nil {
-		err = tx.SendBatch()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return t.Tasks(), nil
-}
-
-// PendingClaim is a queued claim. Its result is available after the next SendBatch.
+// PendingClaim is a claim in a batch. Its result is available after the batch has been sent.
 type PendingClaim struct {
 	repository *Repository
 	filter     ClaimFilter
@@ -47,8 +33,11 @@ type PendingClaim struct {
 	rows       []Entry
 }
 
-// QueueClaim queues a Claim. Tasks or Rows of the result return the claimed tasks after the next SendBatch.
-func (r *Repository) QueueClaim(tx db.Tx, want ClaimFilter) (*PendingClaim, error) {
+// Claim adds to a batch a statement that deletes due rows that match the filter. After the batch has been sent, the
+// result returns these rows. On PostgreSQL it skips rows that another transaction has locked. On SQLite there are none,
+// because writers are serialized.
+func (r *Repository) Claim(b *db.Batch, want ClaimFilter) (*PendingClaim, error) {
+	tx := b.Tx()
 	t := &PendingClaim{repository: r, filter: want, scan: want.Cursors.begin(tx.Now, tx.OldestOpen())}
 	if want.PipelineExecutionID.IsZero() && !r.db.Lateral() {
 		return t, t.byLane(tx)
@@ -59,7 +48,8 @@ func (r *Repository) QueueClaim(tx db.Tx, want ClaimFilter) (*PendingClaim, erro
 		args["x"] = want.lanes(t.scan)
 		statement = fmt.Sprintf(selectAllLanes, want.filter(args))
 	}
-	return t, tx.QueueQuery(claimErrPrefix, statement+want.selectTasks(args, r.db.In), args, t.entry)
+	b.Query(claimErrPrefix, statement+want.selectTasks(args, r.db.In), args, t.entry)
+	return t, nil
 }
 
 const claimErrPrefix = "take from the outbox"
@@ -99,27 +89,17 @@ func (t *PendingClaim) remaining() ClaimFilter {
 	return w
 }
 
-func (t *PendingClaim) entry(scan func(...any) error) error {
+func (t *PendingClaim) entry(scan db.Scan) error {
 	var row Entry
 	err := scan(&row.ID, &row.TaskExecutionID, &row.Handler, &row.Queue, &row.Lane, &row.AvailableAt)
 	t.rows = append(t.rows, row)
 	return err
 }
 
-// Tasks returns the tasks of the claimed rows, in the order of Rows. Call only one of Tasks and Rows, and only once.
-func (t *PendingClaim) Tasks() []dbtype.ID {
-	rows := t.Rows()
-	ids := make([]dbtype.ID, len(rows))
-	for i, row := range rows {
-		ids[i] = row.TaskExecutionID
-	}
-	return ids
-}
-
 // Rows returns the claimed rows, ordered by priority and then by due time. It also records in the cursors where the
-// next scan may begin.
+// next scan may begin. Call it only once.
 func (t *PendingClaim) Rows() []Entry {
-	if t.scan != nil && t.wasCapped() {
+	if t.scan != nil && len(t.Saturated()) > 0 {
 		t.scan.recordEmpty(t.repository.db.Now(), false) // rows before the claimed ones may be left
 	} else if t.scan != nil {
 		last := map[lane]dbtype.Time{}
@@ -128,7 +108,7 @@ func (t *PendingClaim) Rows() []Entry {
 				last[lane{row.Queue, row.Lane}] = row.AvailableAt
 			}
 		}
-		t.scan.recordRows(t.repository.db.Now(), t.filter.queues(), last, len(t.rows) >= t.filter.Limit)
+		t.scan.recordRows(t.repository.db.Now(), t.filter.queues(), last, t.Full())
 	}
 	slices.SortFunc(t.rows, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(a.Lane/2, b.Lane/2), a.AvailableAt.Compare(b.AvailableAt.Time),
@@ -137,18 +117,22 @@ func (t *PendingClaim) Rows() []Entry {
 	return t.rows
 }
 
-// wasCapped reports whether rows of a handler may have been left because the handler had no capacity.
-func (t *PendingClaim) wasCapped() bool {
-	taken := map[string]int{}
+// Full reports whether the claim took as many rows as its limit, so that more may be due.
+func (t *PendingClaim) Full() bool { return len(t.rows) >= t.filter.Limit }
+
+// Saturated returns the handlers of which the claim took as many rows as there was capacity for, so that more of theirs
+// may be due.
+func (t *PendingClaim) Saturated() (handlers []string) {
+	claimed := map[string]int{}
 	for _, row := range t.rows {
-		taken[row.Handler]++
+		claimed[row.Handler]++
 	}
-	for handler, free := range t.filter.saturating() {
-		if taken[handler] >= free {
-			return true
+	for handler, capacity := range t.filter.saturating() {
+		if claimed[handler] >= capacity {
+			handlers = append(handlers, handler)
 		}
 	}
-	return false
+	return handlers
 }
 
 // selectForExecution selects the due rows of one run.
@@ -191,7 +175,7 @@ func (r *Repository) NextDueAt(ctx context.Context, want ClaimFilter) (dbtype.Ti
 		statement = `SELECT min(at) FROM (` + strings.Join(parts, " UNION ALL ") + `) AS x`
 	}
 	var at dbtype.Time
-	err := r.db.Query(ctx, statement, args, func(scan func(...any) error) error { return scan(&at) })
+	err := r.db.Query(ctx, statement, args, func(scan db.Scan) error { return scan(&at) })
 	if err != nil {
 		return dbtype.Time{}, fmt.Errorf("look for the next due task: %w", err)
 	}

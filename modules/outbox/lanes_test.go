@@ -160,7 +160,7 @@ func TestTakeKeepsAShortPlan(t *testing.T) {
 	f := &fixture{t, d, outbox.NewRepository(d)}
 	exec := func(statement string) {
 		t.Helper()
-		if err := f.within(func(tx db.Tx) error { return tx.QueueExec("", statement, nil) }); err != nil {
+		if err := f.write(func(b *db.Batch) { b.Exec("", statement, nil) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -177,7 +177,7 @@ SELECT gen_random_uuid(), 'shell', '%s', n %% 6, now() + interval '%s', now() FR
 	var took []dbtype.ID
 	var entries, rows, generic, custom int64
 	err := f.within(func(tx db.Tx) (err error) {
-		if took, err = f.r.Claim(tx, anyHandler); err != nil {
+		if took, err = f.claim(tx, anyHandler); err != nil {
 			return err
 		}
 		return tx.Query(`SELECT (SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid)) FROM pg_catalog.pg_index
@@ -185,7 +185,7 @@ SELECT gen_random_uuid(), 'shell', '%s', n %% 6, now() + interval '%s', now() FR
   (pg_stat_get_xact_tuples_returned(c.oid) + pg_stat_get_xact_tuples_fetched(c.oid))::bigint, p.generic_plans, p.custom_plans
 FROM pg_catalog.pg_class AS c, pg_catalog.pg_prepared_statements AS p WHERE c.relname = 'task_outbox'
   AND p.statement LIKE 'WITH due%'`,
-			nil, func(scan func(...any) error) error { return scan(&entries, &rows, &generic, &custom) })
+			nil, func(scan db.Scan) error { return scan(&entries, &rows, &generic, &custom) })
 	})
 	if err != nil {
 		t.Fatal(err)

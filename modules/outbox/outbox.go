@@ -33,33 +33,33 @@ type Repository struct {
 // NewRepository returns a Repository for a database.
 func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 
-// Enqueue inserts rows. It fails if a task already has a row, because the task would run twice.
-func (r *Repository) Enqueue(tx db.Tx, rows []Entry) error {
-	n := len(rows)
-	ids, handlers, queues := make([]dbtype.ID, n), make([]string, n), make([]string, n)
-	lanes, at := make([]int64, n), make([]dbtype.Time, n)
-	queued := map[dbtype.ID]int{}
-	for i, row := range rows {
-		ids[i], handlers[i], queues[i], at[i] = row.TaskExecutionID, row.Handler, row.Queue, row.AvailableAt
-		lanes[i] = int64(row.Lane)
+// table is the table of the outbox. The database numbers its rows.
+var (
+	table    = db.ModelOf[Entry]("task_outbox")
+	inserted = table.Without("id")
+)
+
+// Enqueue inserts rows. It sets their lanes and times of creation. Sending the batch fails if a task already has a row,
+// because the task would run twice.
+func (r *Repository) Enqueue(b *db.Batch, rows []Entry) {
+	enqueued := map[dbtype.ID]int{}
+	for i := range rows {
+		row := &rows[i]
+		row.CreatedAt = b.Tx().Now
 		if row.Queue == "" {
-			queues[i] = tasks.DefaultQueue
+			row.Queue = tasks.DefaultQueue
 		}
-		if queued[row.PipelineExecutionID]++; queued[row.PipelineExecutionID] > laneShare {
-			lanes[i] = int64(row.Lane | overflow)
+		if enqueued[row.PipelineExecutionID]++; enqueued[row.PipelineExecutionID] > laneShare {
+			row.Lane |= overflow
 		}
 	}
-	set := db.NewRowSet(n).IDs("id", ids).WriteOnly().Texts("handler", handlers).Texts("queue", queues).
-		Ints("lane", lanes).Times("available_at", at)
-	return tx.QueueExec("add to the outbox",
-		`INSERT INTO {task_outbox} (task_execution_id, handler, queue, lane, available_at, created_at)
-SELECT x.id, x.handler, x.queue, x.lane, x.available_at, $now FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
+	inserted.Insert(b, "add to the outbox", db.Pointers(rows))
 }
 
 // DeleteByTask deletes the rows of tasks, if they exist. It waits for claims of these rows that are in progress.
-func (r *Repository) DeleteByTask(tx db.Tx, ids []dbtype.ID) error {
-	return tx.QueueExec("remove from the outbox",
-		`DELETE FROM {task_outbox} WHERE task_execution_id IN (SELECT id FROM $x)`, db.Args{"x": db.IDRows(ids)})
+func (r *Repository) DeleteByTask(b *db.Batch, ids []dbtype.ID) {
+	b.Exec("remove from the outbox", `DELETE FROM {task_outbox} WHERE task_execution_id IN (SELECT id FROM $x)`,
+		db.Args{"x": db.IDRows(ids)})
 }
 
 // ListPending returns at most limit rows, ordered by due time. A limit of 0 returns all rows.

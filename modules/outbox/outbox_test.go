@@ -31,8 +31,15 @@ func each(t *testing.T, run func(t *testing.T, f *fixture)) {
 
 func (f *fixture) within(do func(tx db.Tx) error) error { return f.d.Transaction(f.t.Context(), do) }
 
+func (f *fixture) write(add func(b *db.Batch)) error {
+	return f.d.Write(f.t.Context(), func(b *db.Batch) error {
+		add(b)
+		return nil
+	})
+}
+
 func (f *fixture) create(rows ...outbox.Entry) error {
-	return f.within(func(tx db.Tx) error { return f.r.Enqueue(tx, rows) })
+	return f.write(func(b *db.Batch) { f.r.Enqueue(b, rows) })
 }
 
 // row is due at the given distance from now.
@@ -50,11 +57,24 @@ func (f *fixture) put(rows ...outbox.Entry) {
 	}
 }
 
+// claim claims rows and returns their tasks.
+func (f *fixture) claim(tx db.Tx, want outbox.ClaimFilter) (ids []dbtype.ID, err error) {
+	b := tx.Batch()
+	t, err := f.r.Claim(b, want)
+	if err == nil {
+		err = b.Send()
+	}
+	if err == nil {
+		ids = tasksOf(t.Rows()...)
+	}
+	return ids, err
+}
+
 func (f *fixture) take(want outbox.ClaimFilter) []dbtype.ID {
 	f.t.Helper()
 	var ids []dbtype.ID
 	err := f.within(func(tx db.Tx) (err error) {
-		ids, err = f.r.Claim(tx, want)
+		ids, err = f.claim(tx, want)
 		return err
 	})
 	if err != nil {
@@ -127,7 +147,7 @@ func TestTakeWhatIsDue(t *testing.T) {
 		var exactly []dbtype.ID
 		err := f.within(func(tx db.Tx) (err error) {
 			tx.Now = later.AvailableAt // the very instant
-			exactly, err = f.r.Claim(tx, anyHandler)
+			exactly, err = f.claim(tx, anyHandler)
 			return err
 		})
 		if err != nil {
@@ -184,7 +204,7 @@ func TestTakeIsUndoneWithItsTransaction(t *testing.T) {
 		f.put(row)
 		died := errors.New("the worker died")
 		err := f.within(func(tx db.Tx) error {
-			ids, err := f.r.Claim(tx, anyHandler)
+			ids, err := f.claim(tx, anyHandler)
 			f.same("taken", tasksOf(row), ids)
 			return errors.Join(err, died)
 		})
@@ -238,7 +258,7 @@ func dueWithout(f *fixture, row outbox.Entry) dbtype.Time {
 func (f *fixture) remove(ids ...dbtype.ID) int64 {
 	f.t.Helper()
 	before := len(f.pending())
-	if err := f.within(func(tx db.Tx) error { return f.r.DeleteByTask(tx, ids) }); err != nil {
+	if err := f.write(func(b *db.Batch) { f.r.DeleteByTask(b, ids) }); err != nil {
 		f.t.Fatal(err)
 	}
 	return int64(before - len(f.pending()))

@@ -57,7 +57,7 @@ type candidate struct {
 func (s *store) pipelines(ctx context.Context) ([]string, error) {
 	var names []string
 	err := s.db.Query(ctx, `SELECT DISTINCT pipeline_name FROM {pipeline_executions}`, nil,
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			names = append(names, "")
 			return scan(&names[len(names)-1])
 		})
@@ -77,7 +77,7 @@ func (s *store) count(ctx context.Context, kind Kind, list []cutoff) (out []Resu
 	err = s.db.Query(ctx, `SELECT c.name, count(*), CAST(sum(c.n) AS bigint) FROM (
   SELECT x.name, `+counting[kind]+` AS n FROM $x JOIN {pipeline_executions} AS p ON p.pipeline_name = x.name
   WHERE `+ended+` AND p.completed_at < x.cutoff AND `+wanted[kind]+`) AS c WHERE c.n > 0 GROUP BY c.name`,
-		db.Args{"x": setOf(list)}, func(scan func(...any) error) error {
+		db.Args{"x": setOf(list)}, func(scan db.Scan) error {
 			r := Result{Kind: kind}
 			err := scan(&r.PipelineName, &r.Executions, &r.Rows)
 			out = append(out, r)
@@ -86,8 +86,10 @@ func (s *store) count(ctx context.Context, kind Kind, list []cutoff) (out []Resu
 	return out, wrap("count old "+string(kind), err)
 }
 
-// find returns the next executions, by id, that have data of the kind to remove. It takes no locks.
-func (s *store) find(ctx context.Context, kind Kind, list []cutoff, after dbtype.ID) (found []candidate, err error) {
+// candidates returns the next executions, by id, that have data of the kind to remove. It takes no locks.
+func (s *store) candidates(
+	ctx context.Context, kind Kind, list []cutoff, after dbtype.ID,
+) (found []candidate, err error) {
 	beyond := ""
 	if !after.IsZero() {
 		beyond = `p.id > $after AND `
@@ -96,7 +98,7 @@ func (s *store) find(ctx context.Context, kind Kind, list []cutoff, after dbtype
   (SELECT count(*) FROM {task_executions} AS t WHERE t.pipeline_execution_id = p.id)
 FROM {pipeline_executions} AS p JOIN $x ON x.name = p.pipeline_name
 WHERE `+beyond+ended+` AND p.completed_at < x.cutoff AND `+wanted[kind]+` ORDER BY p.id LIMIT $limit`,
-		db.Args{"x": setOf(list), "after": after, "limit": executionsPerBatch}, func(scan func(...any) error) error {
+		db.Args{"x": setOf(list), "after": after, "limit": executionsPerBatch}, func(scan db.Scan) error {
 			var c candidate
 			err := scan(&c.id, &c.version, &c.pipeline, &c.cutoff, &c.tasks)
 			found = append(found, c)
@@ -117,7 +119,7 @@ func (s *store) lock(tx db.Tx, list []candidate) ([]candidate, error) {
 	versions := map[dbtype.ID]int64{}
 	err := tx.Query(`SELECT p.id, p.version FROM {pipeline_executions} AS p WHERE p.id IN (SELECT id FROM $x) AND `+
 		ended+` ORDER BY p.id $for_update`,
-		db.Args{"x": db.IDRows(ids)}, func(scan func(...any) error) error {
+		db.Args{"x": db.IDRows(ids)}, func(scan db.Scan) error {
 			var id dbtype.ID
 			var version int64
 			err := scan(&id, &version)
@@ -141,13 +143,13 @@ func (s *store) remove(tx db.Tx, kind Kind, list []candidate) (rows map[dbtype.I
 	}
 	args := db.Args{"x": db.IDRows(ids).Times("cutoff", cutoffs), "now": tx.Now}
 	if kind == Executions {
-		if err := tx.QueueExec("note what is removed", noting, args); err != nil {
-			return nil, err
+		if _, err := tx.Exec(noting, args); err != nil {
+			return nil, wrap("note what is removed", err)
 		}
 	}
 	rows = make(map[dbtype.ID]int64, len(ids))
 	for _, statement := range removing[kind] {
-		err := tx.Query(statement, args, func(scan func(...any) error) error {
+		err := tx.Query(statement, args, func(scan db.Scan) error {
 			var id dbtype.ID
 			err := scan(&id)
 			rows[id]++

@@ -23,7 +23,7 @@ func (p *sweep) kind(ctx context.Context, kind Kind, list []cutoff) error {
 	}
 	var after dbtype.ID
 	for {
-		found, err := p.cleaner.store.find(ctx, kind, list, after)
+		found, err := p.cleaner.store.candidates(ctx, kind, list, after)
 		if err != nil || len(found) == 0 {
 			return err
 		}

@@ -82,7 +82,7 @@ func (d *Dirs) kept(ctx context.Context, runs []dbtype.ID) (map[dbtype.ID]bool, 
 	err := d.db.Query(ctx, `SELECT p.id FROM $x JOIN {pipeline_executions} AS p ON p.id = x.id
 WHERE p.status NOT IN ('Completed', 'Failed', 'Cancelled') OR p.outputs_removed_at IS NULL
   OR p.outputs_removed_at < p.completed_at`,
-		db.Args{"x": db.IDRows(runs)}, func(scan func(...any) error) error {
+		db.Args{"x": db.IDRows(runs)}, func(scan db.Scan) error {
 			var id dbtype.ID
 			err := scan(&id)
 			kept[id] = true

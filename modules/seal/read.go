@@ -20,7 +20,7 @@ func (s *Sealer) read(ctx context.Context, list []*pending) error {
 	args := db.Args{"x": db.IDRows(ids)}
 	for _, part := range []struct {
 		what, statement string
-		row             func(scan func(...any) error) error
+		row             func(scan db.Scan) error
 	}{
 		{"definitions", selectDefinitions, ofDefinition(list)},
 		{"labels", selectLabels, ofLabel(byID)},
@@ -48,8 +48,8 @@ WHERE t.pipeline_execution_id IN (SELECT id FROM $x) AND t.output IS NOT NULL`
 FROM {execution_events} WHERE pipeline_execution_id IN (SELECT id FROM $x) ORDER BY pipeline_execution_id, sequence_num`
 )
 
-func ofDefinition(list []*pending) func(scan func(...any) error) error {
-	return func(scan func(...any) error) error {
+func ofDefinition(list []*pending) func(scan db.Scan) error {
+	return func(scan db.Scan) error {
 		var name, version string
 		var doc dbtype.JSON
 		if err := scan(&name, &version, &doc); err != nil {
@@ -65,8 +65,8 @@ func ofDefinition(list []*pending) func(scan func(...any) error) error {
 	}
 }
 
-func ofLabel(byID map[dbtype.ID]*pending) func(scan func(...any) error) error {
-	return func(scan func(...any) error) error {
+func ofLabel(byID map[dbtype.ID]*pending) func(scan db.Scan) error {
+	return func(scan db.Scan) error {
 		var of dbtype.ID
 		var l Label
 		if err := scan(&of, &l.Name, &l.Value); err != nil {
@@ -78,8 +78,8 @@ func ofLabel(byID map[dbtype.ID]*pending) func(scan func(...any) error) error {
 	}
 }
 
-func ofOutput(byID map[dbtype.ID]*pending) func(scan func(...any) error) error {
-	return func(scan func(...any) error) error {
+func ofOutput(byID map[dbtype.ID]*pending) func(scan db.Scan) error {
+	return func(scan db.Scan) error {
 		var of, task dbtype.ID
 		var doc dbtype.JSON
 		if err := scan(&of, &task, &doc); err != nil {
@@ -93,8 +93,8 @@ func ofOutput(byID map[dbtype.ID]*pending) func(scan func(...any) error) error {
 	}
 }
 
-func ofEvent(byID map[dbtype.ID]*pending) func(scan func(...any) error) error {
-	return func(scan func(...any) error) error {
+func ofEvent(byID map[dbtype.ID]*pending) func(scan db.Scan) error {
+	return func(scan db.Scan) error {
 		var e Event
 		var of dbtype.ID
 		var data dbtype.JSON

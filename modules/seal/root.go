@@ -34,7 +34,7 @@ func (s *Sealer) Root(ctx context.Context, since, until dbtype.Time) (Root, erro
 	err := s.db.Query(ctx,
 		`SELECT id, seal, CASE WHEN seal IS NOT NULL AND sealed_version = version THEN 1 ELSE 0 END
   FROM {pipeline_executions}
-WHERE status IN ('Completed', 'Failed', 'Cancelled')`+bounds+` ORDER BY id`, args, func(scan func(...any) error) error {
+WHERE status IN ('Completed', 'Failed', 'Cancelled')`+bounds+` ORDER BY id`, args, func(scan db.Scan) error {
 			var id dbtype.ID
 			var seal dbtype.Text
 			var sealed int

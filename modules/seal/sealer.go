@@ -65,7 +65,7 @@ func (s *Sealer) MarkUnsealed(ctx context.Context) (marked int64, err error) {
 			`status IN ('Completed', 'Failed', 'Cancelled') AND seal_due = 0
   AND events_removed = 0 AND (sealed_version IS NULL OR sealed_version < version)
   ORDER BY id LIMIT 1000`, db.Args{"after": after},
-			func(scan func(...any) error) error {
+			func(scan db.Scan) error {
 				ids = append(ids, dbtype.ID{})
 				return scan(&ids[len(ids)-1])
 			})

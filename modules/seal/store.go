@@ -25,7 +25,7 @@ func (s *Sealer) due(ctx context.Context, only []dbtype.ID, limit int) ([]*pendi
 	err := s.db.Query(ctx,
 		`SELECT p.id, p.pipeline_name, p.definition_version, p.version, p.seal, p.idempotency_key, p.input
   FROM {pipeline_executions} AS p
-WHERE p.seal_due = 1`+among+` ORDER BY p.id LIMIT $limit`, args, func(scan func(...any) error) error {
+WHERE p.seal_due = 1`+among+` ORDER BY p.id LIMIT $limit`, args, func(scan db.Scan) error {
 			x := &pending{}
 			var former, key dbtype.Text
 			var input dbtype.JSON

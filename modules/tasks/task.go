@@ -3,7 +3,14 @@
 // dependency graph; package pipelines does.
 package tasks
 
-import "github.com/sluiceworks/sluice/platform/dbtype"
+import (
+	"errors"
+
+	"github.com/sluiceworks/sluice/platform/dbtype"
+)
+
+// ErrNotFound means that a task execution does not exist.
+var ErrNotFound = errors.New("no such task execution")
 
 // Task is one task execution.
 type Task struct {
@@ -40,3 +47,16 @@ func (t *Task) UnderClaim(claim *Task) bool {
 
 // AttemptsLeft reports whether another attempt may follow a failed one. Attempts lost with their worker do not count.
 func (t *Task) AttemptsLeft() bool { return t.Attempt-t.Recoveries < t.MaxAttempts }
+
+// Key identifies a task within a pipeline execution.
+type Key struct {
+	PipelineExecutionID dbtype.ID
+	TaskName            string
+}
+
+// DependencyCount is the number to subtract from a task's remaining dependencies. A negative number reopens
+// dependencies.
+type DependencyCount struct {
+	ID    dbtype.ID
+	Ended int
+}

@@ -30,14 +30,16 @@ type Execution struct {
 	FormerSeal        dbtype.Text      `json:"former_seal"`
 	SealedVersion     *int64           `json:"sealed_version"`
 	SealParts         dbtype.Text      `json:"seal_parts,omitempty"` // what Seal is the hash of; list leaves it out
-	ReservedFor       dbtype.Text      `json:"reserved_for"`         // the worker that alone claims its tasks; null: any
+	ReservedFor       dbtype.Text      `json:"reserved_for"`         // the only worker that claims its tasks; null: any
 	CreatedAt         dbtype.Time      `json:"created_at"`
 	StartedAt         dbtype.Time      `json:"started_at"` // of its first task; null: none has started, it is queued
 	CompletedAt       dbtype.Time      `json:"completed_at"`
 	PausedAt          dbtype.Time      `json:"paused_at"`
 	DeadlineAt        dbtype.Time      `json:"deadline_at"` // when its timeout ends it; null: no timeout, or ended
-	WaitedMS          int64            `json:"waited_ms"`   // from its creation to its first task's start; so far, or until it ended without
-	DurationMS        *int64           `json:"duration_ms"` // since its first task started, so far if it has not ended; null: none has
+	// WaitedMS is from its creation to its first task's start; so far, or until it ended without.
+	WaitedMS int64 `json:"waited_ms"`
+	// DurationMS is since its first task started, so far if it has not ended; null: none has.
+	DurationMS *int64 `json:"duration_ms"`
 
 	Labels map[string]string `json:"labels"`
 }
@@ -101,7 +103,8 @@ type Task struct {
 	CreatedAt             dbtype.Time      `json:"created_at"`
 	StartedAt             dbtype.Time      `json:"started_at"` // of the last attempt; if deferred, of the deferral
 	CompletedAt           dbtype.Time      `json:"completed_at"`
-	DurationMS            *int64           `json:"duration_ms"` // since StartedAt, so far if it is running; null: it is not, and has not been
+	// DurationMS is since StartedAt, so far if it is running; null: it is not, and has not been.
+	DurationMS *int64 `json:"duration_ms"`
 }
 
 // OfTask shows a task that needs others. now is the database's time.

@@ -10,6 +10,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/leases"
 	"github.com/sluiceworks/sluice/modules/pipelines"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
+	"github.com/sluiceworks/sluice/modules/workers/slots"
 )
 
 // concurrentExchanges is how many exchanges a pool runs at once. While one waits for the disk, the other works.
@@ -17,11 +18,6 @@ const concurrentExchanges = 2
 
 // maxOutcomes limits the outcomes of one exchange. A larger group is not faster per outcome, and delays other writers.
 const maxOutcomes = 400
-
-// outboxFirstEvery is the interval, in polls, at which a poll uses all free slots for tasks in the outbox. In the other
-// polls, tasks that become ready in the exchange itself are claimed first (eager claim), unless more urgent tasks wait
-// in the outbox. Thus the outbox is never starved, and runs that have started also make progress.
-const outboxFirstEvery = 8
 
 // runLoop runs exchanges until the channel of outcomes is closed. An exchange records the outcomes that arrived during
 // the previous one and claims tasks for free slots. A single outcome is recorded at once.
@@ -68,17 +64,11 @@ func (p *Pool) collectOutcomes() (group []*pipelines.Outcome, more bool) {
 func (p *Pool) canClaim(ctx context.Context) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.usedSlots >= p.slots() || ctx.Err() != nil || p.claimsPaused() {
-		p.leaveQueuesLocked()
+	if ctx.Err() != nil || p.claimsPaused() {
+		p.scheduler.Leave()
 		return false
 	}
-	// Acquire handler capacity before slots. A pool may hold capacity while it waits for slots, but never slots while
-	// it waits for capacity, so two pools cannot deadlock.
-	if len(p.pollable(p.slots()-p.usedSlots, nil)) == 0 {
-		p.slotMember.leave()
-		return false
-	}
-	return p.slotMember.tryEnqueue(p.slots() - p.usedSlots)
+	return p.scheduler.CanClaim(p.slots())
 }
 
 // exchange runs one exchange and starts the handlers of the tasks that it claimed.
@@ -99,7 +89,8 @@ func (p *Pool) exchange(ctx, work context.Context, handlers *sync.WaitGroup, gro
 		p.exchangeFailed(work, group, request, err)
 		return
 	}
-	begun := p.applyResult(work, request, held, result)
+	claims := result.Claims()
+	begun := p.applyResult(work, request, held, result, claims)
 	for i := range begun {
 		handlers.Go(begun[i])
 	}
@@ -109,9 +100,8 @@ func (p *Pool) exchange(ctx, work context.Context, handlers *sync.WaitGroup, gro
 		p.report(group, result)
 	}
 	if request.Filter.Limit > 0 {
-		p.config.Observer.Claimed(len(result.Claims), took)
-		for i := range result.Claims {
-			c := &result.Claims[i]
+		p.config.Observer.Claimed(len(claims), took)
+		for _, c := range claims {
 			p.config.Observer.Waited(c.Task.Queue, c.Task.Handler, c.Waited)
 		}
 	}
@@ -175,22 +165,22 @@ func (p *Pool) claimsPaused() bool {
 
 // applyResult updates the pool after a committed exchange. It returns the functions that run the claimed tasks.
 func (p *Pool) applyResult(
-	work context.Context, r engine.ExchangeRequest, held reservation, result engine.ExchangeResult,
+	work context.Context, r engine.ExchangeRequest, held slots.Reservation, result engine.ExchangeResult,
+	claims []*pipelines.Claim,
 ) (begun []func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range r.Outcomes {
 		delete(p.running, o.Claim)
 	}
-	p.releaseCapacity(held, r.Outcomes, result.Claims)
+	p.finishReservation(held, r.Outcomes, result, claims)
 	if r.Filter.Limit > 0 && !result.Expired {
 		p.claimFailures = 0
 	}
-	if len(result.Claims) > 0 && !p.claimedSinceCheck.Load() {
+	if len(claims) > 0 && !p.claimedSinceCheck.Load() {
 		p.claimedSinceCheck.Store(true)
 	}
-	for i := range result.Claims {
-		c := &result.Claims[i]
+	for _, c := range claims {
 		run, cancel := context.WithCancelCause(work)
 		p.running[c] = cancel
 		p.noteTimeout(c.RunTimeout())
@@ -198,10 +188,6 @@ func (p *Pool) applyResult(
 			defer cancel(nil)
 			p.results <- p.run(run, r.Worker, c)
 		})
-	}
-	p.recordPoll(held.group, result)
-	if (p.shared.due || len(p.saturated) > 0) && p.usedSlots < p.slots() {
-		p.wake()
 	}
 	return begun
 }

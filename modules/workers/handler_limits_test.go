@@ -126,8 +126,8 @@ func TestLimitsHold(t *testing.T) {
 		}
 		for _, p := range pools {
 			state := p.State()
-			if state.Used != 0 || len(state.Capacities) != 1 ||
-				state.Capacities[0] != (workers.HandlerCapacity{Handler: "narrow", Limit: limit}) {
+			if state.Used != 0 || len(state.Capacities) != 1 || state.Capacities[0].Handler != "narrow" ||
+				state.Capacities[0].Limit != limit || state.Capacities[0].Used != 0 {
 				t.Errorf("at the end: %+v", state)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/sluiceworks/sluice/modules/pipelines"
+	"github.com/sluiceworks/sluice/modules/workers/slots"
 )
 
 // Observer receives the events of a pool as they occur. Several goroutines call it at once. Its methods must not block,
@@ -47,13 +48,13 @@ func (nopObserver) NotStarted()                          {}
 
 // State is a snapshot of a pool.
 type State struct {
-	Worker     string            // the worker's id; empty before registration
-	Slots      int               // total number
-	Used       int               // slots of tasks whose outcomes are not yet recorded, and slots reserved by exchanges
-	Capacities []HandlerCapacity // of handlers with a limit, shared by the pools of a process
-	Waiting    int               // outcomes that could not be recorded yet and are retried
-	CannotRun  string            // why tasks cannot be started, without private data; empty: they can
-	LeaseLeft  time.Duration     // by the database's clock; 0 or less: expired, or not yet registered
+	Worker     string           // the worker's id; empty before registration
+	Slots      int              // total number
+	Used       int              // slots of tasks whose outcomes are not yet recorded, and slots reserved by exchanges
+	Capacities []slots.Capacity // of handlers with a limit, shared by the pools of a process
+	Waiting    int              // outcomes that could not be recorded yet and are retried
+	CannotRun  string           // why tasks cannot be started, without private data; empty: they can
+	LeaseLeft  time.Duration    // by the database's clock; 0 or less: expired, or not yet registered
 }
 
 // State returns the current state of the pool.
@@ -61,7 +62,7 @@ func (p *Pool) State() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := State{
-		Worker: p.id, Slots: p.config.Slots, Used: p.usedSlots, Waiting: p.waiting,
+		Worker: p.id, Slots: p.config.Slots, Used: p.scheduler.Used(), Waiting: p.waiting,
 		Capacities: p.config.Limits.State(),
 	}
 	if h := p.startup.handler; h != "" {

@@ -77,10 +77,10 @@ func TestFenceAfterLostCommits(t *testing.T) {
 			Outcomes: []*pipelines.Outcome{{Claim: &first[0]}}, Filter: want, PollOutbox: true,
 		})
 		must(t, err)
-		if len(turned.Claims) != 1 || !errors.Is(turned.Conflicts[0], tasks.ErrClaimLost) {
+		if len(turned.Polled) != 1 || !errors.Is(turned.Conflicts[0], tasks.ErrClaimLost) {
 			t.Fatalf("a forgotten claim's outcome beside a new claim: %+v", turned)
 		}
-		second := turned.Claims[0]
+		second := turned.Polled[0]
 		if lost, err := s.Engine.RecordOutcomes(ctx, worker, []*pipelines.Outcome{{Claim: &first[0]}}); err != nil ||
 			!errors.Is(lost[0], tasks.ErrClaimLost) {
 			t.Errorf("another claim of the same worker: %v, %v", lost, err)

@@ -21,25 +21,26 @@ import (
 	"github.com/sluiceworks/sluice/modules/rundirs"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/tasks/taskstore"
+	"github.com/sluiceworks/sluice/modules/workers/slots"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
 // Config is the configuration of a pool.
 type Config struct {
-	Slots               int             // how many tasks run at once; 0 or less: DefaultSlots
-	Queues              []string        // the queues to serve; empty: the default queue
-	Lease               time.Duration   // length of the worker's lease; 0: DefaultLease
-	Poll                time.Duration   // the longest time between two polls of the outbox; 0: DefaultPoll
-	Drain               time.Duration   // how long a stopping pool waits for running tasks before it releases them
-	Kill                <-chan struct{} // when closed, a stopping pool releases running tasks at once; nil: never
-	Private             bool            // work only on one run, which is reserved for this worker; see Pool.WorkOn
-	PipelineExecutionID dbtype.ID       // the only run to work on; zero: all runs
-	Observer            Observer        // receives the pool's events; nil: none
-	Budget              *FairSemaphore  // slots shared with other pools; nil: Slots of its own
+	Slots               int              // how many tasks run at once; 0 or less: DefaultSlots
+	Queues              []string         // the queues to serve; empty: the default queue
+	Lease               time.Duration    // length of the worker's lease; 0: DefaultLease
+	Poll                time.Duration    // the longest time between two polls of the outbox; 0: DefaultPoll
+	Drain               time.Duration    // how long a stopping pool waits for running tasks before it releases them
+	Kill                <-chan struct{}  // when closed, a stopping pool releases running tasks at once; nil: never
+	Private             bool             // work only on one run, which is reserved for this worker; see Pool.WorkOn
+	PipelineExecutionID dbtype.ID        // the only run to work on; zero: all runs
+	Observer            Observer         // receives the pool's events; nil: none
+	Budget              *slots.Semaphore // slots shared with other pools; nil: Slots of its own
 	// how many tasks of a handler run at once, where that differs from the handler's own limit
 	HandlerLimits map[string]int
-	Limits        *HandlerLimits // shared with other pools; nil: made from HandlerLimits
+	Limits        *slots.Limits  // shared with other pools; nil: made from HandlerLimits
 	LogOutcomes   bool           // log each failed attempt and each ended run
 	RunDirs       *rundirs.Store // the store of run directories; nil: runs have none
 	Echo          Echo           // opens copies of the tasks' output; nil: none
@@ -63,63 +64,64 @@ var sampled = zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 })
 
 // Pool runs tasks in a number of slots. Create it with New, and call Run once.
+//
+// Its goroutines are two loops, which run the exchanges; one goroutine per running task; those that retry outcomes; and
+// one each for pollTrigger (the goroutine of Run), heartbeat, resolveInDoubtLoop, endOverdue, resumeStarts, listen,
+// claimEndsLoop and the collector of output.
 type Pool struct {
-	config   Config
-	engine   *engine.Engine
-	tasks    *taskstore.Repository
-	outbox   *outbox.Repository
-	leases   *leases.Repository
-	handlers *tasks.Registry
-	db       *db.DB
-	log      *zap.Logger
+	// Set by New, and by Register and WorkOn before Run.
+	config     Config
+	engine     *engine.Engine
+	tasks      *taskstore.Repository
+	outbox     *outbox.Repository
+	leases     *leases.Repository
+	handlers   *tasks.Registry
+	db         *db.DB
+	log        *zap.Logger
+	sampledLog *zap.Logger   // for messages that repeat while the database fails
+	logs       *logCollector // has a lock of its own
 
-	runDirs       *rundirs.Dirs // nil: runs have no directories
-	results       chan *pipelines.Outcome
-	wakeup        chan struct{} // an exchange may be able to claim
-	drained       chan bool     // a poll returned less than it asked for; true: nothing
-	checkClaims   chan struct{} // runs were ended or tasks recovered: claims may be lost
-	runEndsStored chan struct{} // another process may have stored ends of runs
-	commits       chan struct{} // another process has committed: a task may have become due
-	startFailed   chan struct{} // a task could not be started
-	startTimes    startTimeCache
-	logs          *logCollector
-	unrecorded    atomic.Bool // an outcome could not be recorded before the pool stopped
-	sampledLog    *zap.Logger // for messages that repeat while the database fails
+	// Set by Run before it starts other goroutines.
+	runDirs *rundirs.Dirs           // nil: runs have no directories
+	abort   context.CancelCauseFunc // stops Run because of a fatal error
 
-	inDoubt           chan struct{} // tasks may be Running under this worker's id that it does not run
-	recoveryDue       chan struct{} // tasks of lost workers may need recovery
-	overdue           chan struct{} // a run may reach its deadline before the next check
-	nextDue           atomic.Int64  // time of the next check for overdue runs, in microseconds since 1970
-	claimedSinceCheck atomic.Bool   // something was claimed since the last comparison of claims
+	// Channels and atomic values, which any goroutine uses.
+	results           chan *pipelines.Outcome // received by the loops
+	wakeup            chan struct{}           // received by the loops: an exchange may be able to claim
+	drained           chan bool               // received by pollTrigger: a poll found no more; true: it found nothing
+	commits           chan struct{}           // received by pollTrigger: another process committed, a task may be due
+	checkClaims       chan struct{}           // received by heartbeat: runs were ended or tasks recovered
+	inDoubt           chan struct{}           // received by resolveInDoubtLoop: see markInDoubt
+	recoveryDue       chan struct{}           // received by resolveInDoubtLoop: lost workers may have left tasks
+	overdue           chan struct{}           // received by endOverdue: a run may reach its deadline early
+	startFailed       chan struct{}           // received by resumeStarts: a task could not be started
+	runEndsStored     chan struct{}           // received by claimEndsLoop: another process may have stored ends of runs
+	retries           chan struct{}           // has one element for each retry in progress
+	retrying          sync.WaitGroup          // groups of outcomes that are being retried
+	unrecorded        atomic.Bool             // an outcome could not be recorded before the pool stopped
+	nextDue           atomic.Int64            // time of the next check for overdue runs, in microseconds since 1970
+	claimedSinceCheck atomic.Bool             // something was claimed since the last comparison of claims
+	startTimes        startTimeCache          // has a lock of its own
 
-	// identifies one start of the database server, see leases.Renewed; the heartbeat alone uses this and the next two
-	server       string
+	// Owned by heartbeat.
+	server       string // identifies one start of the database server, see leases.Renewed
 	sessions     int64
 	recoverAfter time.Time
 
-	retrying sync.WaitGroup // groups of outcomes that are being retried
-	retries  chan struct{}  // has one element for each retry in progress
+	// claiming is held for reading by each exchange, from its reservation until its claims are in running. A goroutine
+	// that holds it may lock mu, but not the other way round.
+	claiming sync.RWMutex
 
-	claiming sync.RWMutex // held for reading by each exchange until its claims are in running
-
-	mu      sync.Mutex
-	id      string
-	expires dbtype.Time
-	abort   context.CancelCauseFunc                      // stops Run because of a fatal error
-	running map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
-	// slots of running tasks, and slots reserved by exchanges in progress
-	usedSlots     int
-	slotMember    *semaphoreMember // provides the slots
-	waiting       int              // outcomes that are being retried
+	mu            sync.Mutex // guards the fields below
+	id            string
+	expires       dbtype.Time
+	running       map[*pipelines.Claim]context.CancelCauseFunc // until the outcome is recorded
+	waiting       int                                          // outcomes that are being retried
+	scheduler     *slots.Scheduler
+	cursors       map[string]*outbox.ScanCursors // by the handlers of a poll
 	startup       startup
 	claimFailures int       // consecutive failed claims
 	claimAfter    time.Time // end of the pause after a failed claim
-
-	limits    map[string]*semaphoreMember // capacity of the handlers with a limit
-	shared    pollGroup
-	saturated map[string]*pollGroup // the groups of saturated handlers, by handler
-	cursors   map[string]*outbox.ScanCursors
-	polls     int
 }
 
 // Deps are the dependencies of a pool.
@@ -150,14 +152,14 @@ func New(c Config, d Deps) *Pool {
 	if c.Observer == nil {
 		c.Observer = nopObserver{}
 	}
-	if c.Limits == nil {
-		c.Limits = NewHandlerLimits(d.Handlers, c.HandlerLimits, c.Slots)
-		if d.Log != nil {
-			c.Limits.warn(d.Log)
-		}
-	}
 	if d.Log == nil {
 		d.Log = zap.NewNop()
+	}
+	if c.Budget == nil {
+		c.Budget = slots.NewSemaphore(c.Slots)
+	}
+	if c.Limits == nil {
+		c.Limits = newLimits(c, d)
 	}
 	p := &Pool{
 		config: c, engine: d.Engine, tasks: d.Tasks, outbox: d.Outbox, leases: d.Leases, handlers: d.Handlers, db: d.DB,
@@ -166,13 +168,11 @@ func New(c Config, d Deps) *Pool {
 		checkClaims: make(chan struct{}, 1), runEndsStored: make(chan struct{}, 1), commits: make(chan struct{}, 1),
 		inDoubt:     make(chan struct{}, 1),
 		startFailed: make(chan struct{}, 1), recoveryDue: make(chan struct{}, 1), overdue: make(chan struct{}, 1),
-		running:   map[*pipelines.Claim]context.CancelCauseFunc{},
-		saturated: map[string]*pollGroup{}, retries: make(chan struct{}, retryLimit),
-		sampledLog: d.Log.WithOptions(sampled),
+		running: map[*pipelines.Claim]context.CancelCauseFunc{},
+		retries: make(chan struct{}, retryLimit), sampledLog: d.Log.WithOptions(sampled),
 	}
 	p.logs = newCollector(p)
-	p.slotMember = c.Budget.join(p.wake)
-	p.limits = p.config.Limits.join(p.wake)
+	p.scheduler = slots.NewScheduler(d.Handlers.Names(), c.Budget, c.Limits, p.wake)
 	return p
 }
 
@@ -212,7 +212,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	for range concurrentExchanges {
 		loops.Go(func() { p.runLoop(ctx, work, &handlers) })
 	}
-	p.pollScheduler(ctx)
+	p.pollTrigger(ctx)
 	p.lastClaim()
 	defer p.leaveQueues()
 	draining := p.db.Now()

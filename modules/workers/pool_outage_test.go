@@ -54,7 +54,7 @@ func cut(t *testing.T, admin *db.DB) {
 		must(t, admin.Query(t.Context(), `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
 WHERE datname = pg_catalog.current_database() AND application_name = 'sluice' AND pid <> pg_catalog.pg_backend_pid()`,
 			nil,
-			func(scan func(...any) error) error {
+			func(scan db.Scan) error {
 				var ok bool
 				ended++
 				return scan(&ok)

@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
-	"gorm.io/gorm"
 
 	"github.com/sluiceworks/sluice/modules/audit/audittest"
 	"github.com/sluiceworks/sluice/modules/enginetest"
@@ -139,12 +138,9 @@ func lastEvent(t *testing.T, s *enginetest.Stack, id dbtype.ID) (events.Event, m
 // runningTasks counts the tasks that are Running, and those that are Completed, at one moment.
 func runningTasks(t *testing.T, d *db.DB) (running, completed int64) {
 	t.Helper()
-	must(t, d.Snapshot(context.Background(), func(g *gorm.DB) error {
-		table := g.NamingStrategy.TableName("task_executions")
-		if err := g.Table(table).Where("status = ?", "Running").Count(&running).Error; err != nil {
-			return err
-		}
-		return g.Table(table).Where("status = ?", "Completed").Count(&completed).Error
+	must(t, d.Query(context.Background(), `SELECT count(CASE status WHEN 'Running' THEN 1 END),
+  count(CASE status WHEN 'Completed' THEN 1 END) FROM {task_executions}`, nil, func(scan db.Scan) error {
+		return scan(&running, &completed)
 	}))
 	return running, completed
 }

@@ -1,6 +1,7 @@
 package workers_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -104,14 +105,18 @@ type moment struct {
 func snapshot(t *testing.T, d *db.DB, id dbtype.ID) moment {
 	t.Helper()
 	m := moment{tasks: map[string]tasks.Task{}, events: map[dbtype.ID][]events.Event{}, queued: map[dbtype.ID]bool{}}
-	err := d.Snapshot(t.Context(), func(g *gorm.DB) error {
+	err := d.Snapshot(t.Context(), func(ctx context.Context) error {
+		g, err := d.Handle(ctx)
+		if err != nil {
+			return err
+		}
 		var list []tasks.Task
 		var history []events.Event
 		var rows []outbox.Entry
 		table := func(name string) *gorm.DB {
 			return g.Session(&gorm.Session{NewDB: true}).Table(g.NamingStrategy.TableName(name))
 		}
-		err := errors.Join(table("pipeline_executions").Where("id = ?", id).Take(&m.run).Error,
+		err = errors.Join(table("pipeline_executions").Where("id = ?", id).Take(&m.run).Error,
 			table("task_executions").Where("pipeline_execution_id = ?", id).Find(&list).Error,
 			table("execution_events").Where("pipeline_execution_id = ?", id).Order("sequence_num").Find(&history).Error,
 			table("task_outbox").Find(&rows).Error)

@@ -32,7 +32,7 @@ func (p *Pool) release(group []*pipelines.Outcome) {
 		delete(p.running, o.Claim)
 	}
 	p.waiting -= len(group)
-	p.releaseCapacity(reservation{}, group, nil)
+	p.scheduler.Release(endedByHandler(group))
 }
 
 // retryLater retries outcomes that an exchange could not record. It does so in a separate goroutine, so that no other

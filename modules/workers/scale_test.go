@@ -122,7 +122,7 @@ func measureSQLite(t *testing.T, shape string, n int) cost {
 	s := enginetest.New(t, dbtest.SQLite(t), &enginetest.Scripted{})
 	changes := func() (total float64) {
 		must(t, s.DB.Transaction(context.Background(), func(tx db.Tx) error {
-			return tx.Query(`SELECT total_changes()`, nil, func(scan func(...any) error) error { return scan(&total) })
+			return tx.Query(`SELECT total_changes()`, nil, func(scan db.Scan) error { return scan(&total) })
 		}))
 		return total
 	}
@@ -146,14 +146,14 @@ func measurePostgres(t *testing.T, shape string, n int) (c cost) {
 		must(t, admin.Query(t.Context(), `SELECT count(*) FROM pg_catalog.pg_stat_activity
 WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid()
   AND backend_type = 'client backend'`, nil,
-			func(scan func(...any) error) error { return scan(&others) }))
+			func(scan db.Scan) error { return scan(&others) }))
 	}
 	must(t, admin.Query(t.Context(),
 		`SELECT sum(coalesce(seq_scan, 0) + coalesce(idx_scan,
   0))::float8, sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::float8,
   sum(n_tup_ins + n_tup_upd + n_tup_del)::float8, (SELECT xact_commit::float8 FROM pg_catalog.pg_stat_database
   WHERE datname = pg_catalog.current_database())
-FROM pg_catalog.pg_stat_user_tables`, nil, func(scan func(...any) error) error {
+FROM pg_catalog.pg_stat_user_tables`, nil, func(scan db.Scan) error {
 			return scan(&c.lookups,
 				&c.read, &c.written, &c.transactions)
 		}))

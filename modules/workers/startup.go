@@ -76,7 +76,7 @@ func (p *Pool) pauseStarts(handler string, err error) {
 	if _, tests := p.handlers.SelfTester(handler); !tests {
 		s.maxTasks, s.started = 1, 0
 	} else if tasks.OutOfResources(err) {
-		s.maxTasks, s.started = max(min(p.slots(), p.usedSlots)/2, 1), 0
+		s.maxTasks, s.started = max(min(p.slots(), p.scheduler.Used())/2, 1), 0
 	}
 	p.sampledLog.Warn("worker cannot start tasks: they are released, and claims are paused",
 		zap.String("handler", handler), zap.Error(err), zap.Duration("pause", wait))
@@ -105,7 +105,7 @@ func (p *Pool) taskStarted(began time.Time) {
 	}
 	if s.handler != "" {
 		p.clearStartFailure()
-		p.pollAll()
+		p.scheduler.PollAll()
 		p.wake()
 	}
 	if s.maxTasks == 0 {
@@ -158,7 +158,7 @@ func (p *Pool) resumeStarts(ctx context.Context) {
 		if _, ok := p.handlers.SelfTester(handler); ok {
 			p.clearStartFailure()
 		}
-		p.pollAll()
+		p.scheduler.PollAll()
 		p.mu.Unlock()
 		p.wake()
 	}

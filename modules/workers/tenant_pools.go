@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sluiceworks/sluice/modules/workers/slots"
 	"github.com/sluiceworks/sluice/platform/db"
 )
 
@@ -42,7 +43,7 @@ const maxRefusals = 5
 type TenantPools struct {
 	config   TenantPoolsConfig
 	deps     Deps
-	budget   *FairSemaphore
+	budget   *slots.Semaphore
 	members  map[string]*tenantPool
 	backoffs map[string]backoff
 	ends     chan end
@@ -86,18 +87,17 @@ func NewTenantPools(c TenantPoolsConfig, d Deps) *TenantPools {
 		f.config.Slots = DefaultSlots
 	}
 	if len(c.Tenants) != 1 {
-		f.budget = NewFairSemaphore(f.config.Slots)
+		f.budget = slots.NewSemaphore(f.config.Slots)
 	}
-	f.config.Limits = NewHandlerLimits(d.Handlers, c.HandlerLimits, f.config.Slots)
-	f.config.Limits.warn(d.Log)
+	f.config.Limits = newLimits(f.config.Config, d)
 	return f
 }
 
 // Budget returns the slots that the pools share, or nil if only one tenant is named.
-func (f *TenantPools) Budget() *FairSemaphore { return f.budget }
+func (f *TenantPools) Budget() *slots.Semaphore { return f.budget }
 
 // Limits returns the handler limits, which all pools share.
-func (f *TenantPools) Limits() *HandlerLimits { return f.config.Limits }
+func (f *TenantPools) Limits() *slots.Limits { return f.config.Limits }
 
 // Run serves the tenants until ctx ends; then each pool drains. If a tenant cannot be served, Run logs the error,
 // retries it later and serves the others. Run fails if a named tenant does not exist at the start, or if none of the

@@ -3,18 +3,19 @@ package db
 import (
 	"context"
 	"errors"
-	"maps"
 
 	"gorm.io/gorm"
 )
 
-// queuedStatement is a statement that waits to be sent.
+// Scan reads the columns of one row of a result, in order.
+type Scan = func(dest ...any) error
+
+// queuedStatement is a statement of a batch.
 type queuedStatement struct {
 	sql  string
 	vars []any
-	kept bool // the server may keep its plan
-	// for each row of a query's result; nil if the statement returns no rows
-	row  func(scan func(dest ...any) error) error
+	kept bool                      // the server may keep its plan
+	row  func(Scan) error          // for each row of a query's result; nil if the statement returns no rows
 	done func(changed int64) error // gets the number of rows; nil if it is not needed
 	fail func(error) error         // wraps the error of this statement
 }
@@ -22,18 +23,37 @@ type queuedStatement struct {
 // executor sends statements of one transaction to the database in their order, in as few round trips as possible.
 type executor func(ctx context.Context, list []queuedStatement) error
 
-// QueueExec queues a statement of the transaction. All queued statements are sent together, in their order, when a
-// result is needed or the transaction ends. If the statement fails, the transaction ends with that error, wrapped with
-// doing.
-func (tx Tx) QueueExec(doing, statement string, args Args) error {
-	return tx.enqueue(doing, statement, args, nil, nil)
+// Batch is a list of statements of one transaction. They are sent together, in their order, in one round trip where
+// there is a server. Each batch must be sent, by Send or by SendAtCommit.
+type Batch struct {
+	tx    Tx
+	queue []queuedStatement
+	err   error // of the first statement that cannot be written; returned when the batch is sent
 }
 
-// QueueExpect is QueueExec for a statement that must change exactly the expected number of rows. If it changes another
-// number, the transaction ends with the error that short returns for that number.
-func (tx Tx) QueueExpect(doing, statement string, args Args, expected int64, short func(changed int64) error) error {
+// ErrUnsent means that a transaction's function returned without sending a batch.
+var ErrUnsent = errors.New("a batch was not sent")
+
+// Batch returns an empty batch.
+func (tx Tx) Batch() *Batch {
+	b := &Batch{tx: tx}
+	tx.state.batches = append(tx.state.batches, b)
+	return b
+}
+
+// Tx returns the batch's transaction.
+func (b *Batch) Tx() Tx { return b.tx }
+
+// Exec adds a statement. If it fails, the batch fails with that error, wrapped with doing.
+func (b *Batch) Exec(doing, statement string, args Args) { b.add(doing, statement, args, nil, nil) }
+
+// ExecExpect is Exec for a statement that must change exactly the expected number of rows. If it changes another
+// number, the batch fails with the error that short returns for that number.
+func (b *Batch) ExecExpect(
+	doing, statement string, args Args, expected int64, short func(changed int64) error,
+) {
 	var total int64
-	return tx.enqueue(doing, statement, args, nil, func(changed int64, last bool) error {
+	b.add(doing, statement, args, nil, func(changed int64, last bool) error {
 		if total += changed; last && total != expected {
 			return short(total)
 		}
@@ -41,75 +61,38 @@ func (tx Tx) QueueExpect(doing, statement string, args Args, expected int64, sho
 	})
 }
 
-// BulkInsertThreshold is the number of rows from which QueueInsert sends a set as a statement of its own.
-const BulkInsertThreshold = 64
-
-// QueueInsert is QueueExpect for the insertion of a set, at the end of the queue. No other queued statement may
-// depend on the inserted rows. Successive smaller sets of the same statement are sent as one. The statement refers to
-// the set as x.
-func (tx Tx) QueueInsert(doing, statement string, set *RowSet, args Args, short func(written, expected int64) error) {
-	if n := len(tx.state.inserts); n > 0 {
-		last := tx.state.inserts[n-1]
-		if last.statement == statement && last.set.Len() < BulkInsertThreshold && set.Len() < BulkInsertThreshold {
-			last.set.append(set)
-			return
-		}
-	}
-	own := set.slice(0, set.rows) // own will grow, and the caller's set must not
-	tx.state.inserts = append(tx.state.inserts, &insert{doing, statement, own, args, short})
+// Query adds a query. row is called for each row of its result when the batch is sent.
+func (b *Batch) Query(doing, statement string, args Args, row func(Scan) error) {
+	b.add(doing, statement, args, row, nil)
 }
 
-// insert is a set of rows that wait to be inserted.
-type insert struct {
-	doing, statement string
-	set              *RowSet
-	args             Args
-	short            func(written, expected int64) error
+// Send sends the batch and waits for all results. The batch is then empty and can be used again.
+func (b *Batch) Send() error {
+	list, err := b.queue, b.err
+	b.queue, b.err = nil, nil
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	return b.tx.state.send(b.tx.gorm.Statement.Context, list)
 }
 
-// appendInserts moves the collected inserts to the end of the queue.
-func (tx Tx) appendInserts() error {
-	inserts := tx.state.inserts
-	tx.state.inserts = nil
-	for _, i := range inserts {
-		args := Args{"x": i.set}
-		maps.Copy(args, i.args)
-		n := int64(i.set.Len())
-		if err := tx.QueueExpect(i.doing, i.statement, args,
-			n, func(written int64) error { return i.short(written, n) }); err != nil {
-			return err
-		}
-	}
+// SendAtCommit sends the batch together with what ends the transaction, which saves a round trip. The batch must be the
+// last one of its transaction, and its results are only known when Transaction returns. SendAtCommit returns nil, so
+// that the transaction's function can return its result.
+func (b *Batch) SendAtCommit() error {
+	b.tx.state.last = b
 	return nil
 }
 
-// QueueQuery queues a query. row is called for each row of its result before Flush returns.
-func (tx Tx) QueueQuery(doing, statement string, args Args, row func(scan func(dest ...any) error) error) error {
-	return tx.enqueue(doing, statement, args, row, nil)
-}
-
-// SendBatch sends the queued statements and waits for all results.
-func (tx Tx) SendBatch() error {
-	if err := tx.appendInserts(); err != nil {
-		return err
-	}
-	list := tx.state.queue
-	if len(list) == 0 {
-		return nil
-	}
-	tx.state.queue = nil
-	return tx.state.send(tx.gorm.Statement.Context, list)
-}
-
-// enqueue renders and queues a statement, once for each part of a set that is too large for one statement. done gets
-// the number of rows of each part.
-func (tx Tx) enqueue(
-	doing, statement string, args Args, row func(func(...any) error) error, done func(changed int64, last bool) error,
-) error {
+// add writes a statement for the database and adds it, once for each part of a set that is too large for one statement.
+// done gets the number of rows of each part.
+func (b *Batch) add(
+	doing, statement string, args Args, row func(Scan) error, done func(changed int64, last bool) error,
+) {
 	fail := func(err error) error { return wrap(doing, err) }
-	from := len(tx.state.queue)
-	err := eachChunk(tx.dialect, args, func(args Args) error {
-		sql, vars, err := render(tx.dialect, tx.tenant, statement, args)
+	from := len(b.queue)
+	err := eachChunk(b.tx.dialect, args, func(args Args) error {
+		sql, vars, err := render(b.tx.dialect, b.tx.tenant, statement, args)
 		if err != nil {
 			return err
 		}
@@ -117,13 +100,15 @@ func (tx Tx) enqueue(
 		if done != nil {
 			q.done = func(changed int64) error { return done(changed, false) }
 		}
-		tx.state.queue = append(tx.state.queue, q)
+		b.queue = append(b.queue, q)
 		return nil
 	})
-	if n := len(tx.state.queue); err == nil && done != nil && n > from {
-		tx.state.queue[n-1].done = func(changed int64) error { return done(changed, true) }
+	if n := len(b.queue); err == nil && done != nil && n > from {
+		b.queue[n-1].done = func(changed int64) error { return done(changed, true) }
 	}
-	return wrap(doing, err)
+	if b.err == nil {
+		b.err = fail(err)
+	}
 }
 
 // execSequentially returns the sender of a database that needs no round trips. It checks ctx between statements and not

@@ -70,7 +70,7 @@ func TestCanonicalIsOfNoDatabase(t *testing.T) {
 					return err
 				}
 				return tx.Query(`SELECT definition FROM {pipeline_definitions} WHERE version = $v`, db.Args{"v": doc},
-					func(scan func(...any) error) error { return scan(&back) })
+					func(scan db.Scan) error { return scan(&back) })
 			})
 			if err != nil {
 				t.Fatal(err)

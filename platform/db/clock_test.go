@@ -39,7 +39,7 @@ func databaseTime(t *testing.T, d *db.DB) time.Time {
 	}
 	var at dbtype.Time
 	err := d.Query(t.Context(), `SELECT clock_timestamp()`, nil,
-		func(scan func(...any) error) error { return scan(&at) })
+		func(scan db.Scan) error { return scan(&at) })
 	if err != nil {
 		t.Fatal(err)
 	}

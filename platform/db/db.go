@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	"gorm.io/gorm"
 
 	"github.com/sluiceworks/sluice/platform/dbtype"
@@ -70,7 +71,7 @@ type DB struct {
 	mu       sync.Mutex
 	closed   bool
 	tenants  map[string]*tenant
-	openings map[string]*opening
+	openings singleflight.Group // by tenant
 }
 
 // backend is everything that differs between the databases.
@@ -108,11 +109,11 @@ type backend interface {
 	// transaction runs fn in one transaction, and commits it if fn returns nil. fn sends its statements through the
 	// sender.
 	transaction(on *gorm.DB, fn func(g *gorm.DB, send executor) error) error
-	// queueNotice queues a notification of the tenant's listeners, which is sent only if the transaction commits.
-	queueNotice(state *txState, tenant, text string)
-	// queueXID queues a query for the transaction's id, which committed needs. The id stays empty if the
+	// addNotice queues a notification of the tenant's listeners, which is sent only if the transaction commits.
+	addNotice(b *Batch, text string)
+	// addXID queues a query for the transaction's id, which committed needs. The id stays empty if the
 	// transaction has written nothing, or if the database cannot lose the answer of a commit.
-	queueXID(state *txState)
+	addXID(b *Batch)
 	// committed reports whether a transaction whose commit failed with cause was committed after all.
 	committed(ctx context.Context, w commitProbe, cause error) (bool, error)
 	// readOnly reports whether an error means that the database, or the session, accepts no writes.
@@ -197,7 +198,7 @@ func open(ctx context.Context, url string, create bool) (*DB, error) {
 	}
 	d := &DB{
 		url: url, instance: dbtype.NewID().String()[24:], backend: b, creates: create,
-		tenants: map[string]*tenant{}, openings: map[string]*opening{},
+		tenants: map[string]*tenant{},
 	}
 	d.debounce = newDebouncer(d.notifyLater)
 	if err := d.SyncClock(ctx); err != nil {

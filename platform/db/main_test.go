@@ -58,7 +58,7 @@ func rows(t *testing.T, d *db.DB) []row {
 	t.Helper()
 	var out []row
 	err := d.Query(t.Context(), `SELECT n, id, txt, doc, at FROM {probe} ORDER BY n`, nil,
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			var r row
 			out = append(out, r)
 			last := &out[len(out)-1]
@@ -74,7 +74,7 @@ func rows(t *testing.T, d *db.DB) []row {
 func count(t *testing.T, d *db.DB, statement string, args db.Args) int64 {
 	t.Helper()
 	var n int64
-	err := d.Query(t.Context(), statement, args, func(scan func(...any) error) error { return scan(&n) })
+	err := d.Query(t.Context(), statement, args, func(scan db.Scan) error { return scan(&n) })
 	if err != nil {
 		t.Fatal(err)
 	}

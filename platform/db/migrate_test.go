@@ -113,7 +113,7 @@ func TestSameTables(t *testing.T) {
 func names(t *testing.T, d *db.DB, query string) map[string]bool {
 	t.Helper()
 	out := map[string]bool{}
-	err := d.Query(t.Context(), query, nil, func(scan func(...any) error) error {
+	err := d.Query(t.Context(), query, nil, func(scan db.Scan) error {
 		var name string
 		err := scan(&name)
 		out[name] = true

@@ -87,7 +87,7 @@ func readBack(t *testing.T, d *db.DB, set *db.RowSet) map[int64]wide {
 		`SELECT x.key, x.id, x.null_id, x.text, x.null_text, x.doc, x.number, coalesce(x.null_number, 0), x.at,
   x.null_id IS NULL, x.null_number IS NULL, x.text IS NULL OR x.id IS NULL OR x.number IS NULL FROM $x
   WHERE true`, db.Args{"x": set},
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			var w wide
 			err := scan(&w.key, &w.id, &w.nullID, &w.text, &w.nullText, &w.doc, &w.number, &w.nullNumber, &w.at,
 				&w.idNull, &w.numberNull, &w.any)

@@ -31,7 +31,7 @@ func planned(t *testing.T, d *db.DB, mark string) (statements, generic, custom i
 		`SELECT count(*), coalesce(sum(generic_plans), 0)::bigint, coalesce(sum(custom_plans), 0)::bigint
 FROM pg_catalog.pg_prepared_statements WHERE position($mark IN statement) > 0
   AND position('pg_prepared_statements' IN statement) = 0`, db.Args{"mark": mark},
-		func(scan func(...any) error) error { return scan(&statements, &generic, &custom) })
+		func(scan db.Scan) error { return scan(&statements, &generic, &custom) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ FROM pg_catalog.pg_prepared_statements WHERE position($mark IN statement) > 0
 func planMode(t *testing.T, d *db.DB) (mode string) {
 	t.Helper()
 	err := d.Query(t.Context(), `SELECT current_setting('plan_cache_mode')`, nil,
-		func(scan func(...any) error) error { return scan(&mode) })
+		func(scan db.Scan) error { return scan(&mode) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,22 +73,21 @@ func TestKeptPlans(t *testing.T) {
 	const transactions = 9 // more than the five after which the server itself would choose
 	for i := range transactions {
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
+			b := tx.Batch()
 			for mark, s := range statements {
 				n := make([]int64, s.rows)
 				for j := range n {
 					n[j] = int64(i*10 + j)
 				}
-				if err := tx.QueueExec(mark, s.sql, db.Args{"x": db.NewRowSet(len(n)).Ints("n", n)}); err != nil {
-					return err
-				}
+				b.Exec(mark, s.sql, db.Args{"x": db.NewRowSet(len(n)).Ints("n", n)})
 			}
 			if i%3 == 1 {
-				return errors.Join(tx.SendBatch(), bad)
+				return errors.Join(b.Send(), bad)
 			}
 			if i%3 == 2 {
-				return tx.QueueExec("fail", `INSERT INTO {no_such_table} SELECT 1 $keep_plan`, nil)
+				b.Exec("fail", `INSERT INTO {no_such_table} SELECT 1 $keep_plan`, nil)
 			}
-			return nil
+			return b.SendAtCommit()
 		})
 		if wantErr := i%3 != 0; (err != nil) != wantErr || i%3 == 1 && !errors.Is(err, bad) {
 			t.Fatalf("transaction %d: %v", i, err)
@@ -106,9 +105,10 @@ func TestKeptPlans(t *testing.T) {
 	}
 }
 
-// TestLaterInsertWrites checks on both databases that inserted rows are written after a query that is queued later,
-// all or none.
-func TestLaterInsertWrites(t *testing.T) {
+// TestBatchOfATransaction checks on both databases that the statements of batches are all executed or none, that a
+// statement that must change a number of rows fails the transaction if it does not, and that a batch that is not sent
+// is an error.
+func TestBatchOfATransaction(t *testing.T) {
 	t.Parallel()
 	const statement = `INSERT INTO {probe} (n, txt) SELECT x.n, $txt FROM $x WHERE x.n < 1000`
 	errShort, errBad := errors.New("short"), errors.New("bad")
@@ -121,34 +121,39 @@ func TestLaterInsertWrites(t *testing.T) {
 	}
 	withProbe(t, func(t *testing.T, d *db.DB) {
 		for _, test := range []struct {
-			name  string
-			last  int64 // of the rows; those beyond 1,000 are not written
-			flush bool
-			end   error
-			want  error
-			left  int64
+			name   string
+			last   int64 // of the rows; those beyond 1,000 are not written
+			send   bool  // between the statements
+			unsent bool
+			end    error
+			want   error
+			left   int64
 		}{
 			{name: "both", last: 900, left: 900},
-			{name: "parted by a flush", last: 900, flush: true, left: 900},
+			{name: "sent in two", last: 900, send: true, left: 900},
 			{name: "one row short", last: 1001, want: errShort},
 			{name: "given up", last: 900, end: errBad, want: errBad},
-			{name: "given up after a flush", last: 900, flush: true, end: errBad, want: errBad},
+			{name: "given up after the first", last: 900, send: true, end: errBad, want: errBad},
+			{name: "not sent", last: 900, unsent: true, want: db.ErrUnsent},
 		} {
 			mustExec(t, d, `DELETE FROM {probe}`, nil)
 			err := d.Transaction(t.Context(), func(tx db.Tx) error {
-				short := func(written,
-					expected int64,
-				) error {
-					return fmt.Errorf("%w: %d of %d", errShort, written, expected)
+				b := tx.Batch()
+				add := func(from, to int64) {
+					b.ExecExpect("insert", statement, db.Args{"x": set(from, to), "txt": "a"}, to-from,
+						func(written int64) error { return fmt.Errorf("%w: %d", errShort, written) })
 				}
-				tx.QueueInsert("first", statement, set(0, 300), db.Args{"txt": "a"}, short)
-				if test.flush {
-					if err := tx.SendBatch(); err != nil {
+				add(0, 300)
+				if test.send {
+					if err := b.Send(); err != nil {
 						return err
 					}
 				}
-				tx.QueueInsert("second", statement, set(300, test.last), db.Args{"txt": "a"}, short)
-				return test.end
+				add(300, test.last)
+				if test.end != nil || test.unsent {
+					return test.end
+				}
+				return b.SendAtCommit()
 			})
 			if !errors.Is(err, test.want) || test.want == nil && err != nil {
 				t.Errorf("%s: %v, expected %v", test.name, err, test.want)

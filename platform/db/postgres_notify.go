@@ -21,9 +21,9 @@ func (p *postgres) notify(ctx context.Context, on gorm.ConnPool, tenant, text st
 	return err
 }
 
-func (p *postgres) queueNotice(state *txState, tenant, text string) {
-	state.queue = append(state.queue, queuedStatement{
-		sql: `SELECT pg_notify($1, $2)`, vars: []any{channel(tenant), text}, kept: true,
+func (p *postgres) addNotice(b *Batch, text string) {
+	b.queue = append(b.queue, queuedStatement{
+		sql: `SELECT pg_notify($1, $2)`, vars: []any{channel(b.tx.tenant), text}, kept: true,
 		fail: func(err error) error { return wrap("notify", err) },
 	})
 }
@@ -56,13 +56,13 @@ func (p *postgres) listen(ctx context.Context, tenant, instance string, handle f
 	return nil
 }
 
-// queueXID queues a query for the transaction's id, by which the result of its commit can be looked up
+// addXID queues a query for the transaction's id, by which the result of its commit can be looked up
 // later.
-func (p *postgres) queueXID(state *txState) {
-	state.queue = append(state.queue, queuedStatement{
+func (p *postgres) addXID(b *Batch) {
+	b.queue = append(b.queue, queuedStatement{
 		sql:  `SELECT coalesce(pg_current_xact_id_if_assigned()::text, '')`,
 		kept: true,
-		row:  func(scan func(...any) error) error { return scan(&state.probe.transaction) },
+		row:  func(scan Scan) error { return scan(&b.tx.state.probe.transaction) },
 		fail: func(err error) error { return wrap("name the transaction", err) },
 	})
 }

@@ -8,10 +8,10 @@ func (p *postgres) allocateSequence(tx Tx, table, column string, n int64) (base 
 		return 0, err
 	}
 	err = tx.Query(`SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence($name, $column)::regclass), 0)`,
-		Args{"name": name, "column": column}, func(scan func(...any) error) error { return scan(&base) })
+		Args{"name": name, "column": column}, func(scan Scan) error { return scan(&base) })
 	if err != nil || n == 0 {
 		return base, err
 	}
 	return base, tx.Query(`SELECT setval(pg_get_serial_sequence($name, $column)::regclass, $last)`,
-		Args{"name": name, "column": column, "last": base + n}, func(scan func(...any) error) error { return scan(&n) })
+		Args{"name": name, "column": column, "last": base + n}, func(scan Scan) error { return scan(&n) })
 }

@@ -15,7 +15,7 @@ import (
 func setting(t *testing.T, d *db.DB, name string) (value string) {
 	t.Helper()
 	err := d.Query(t.Context(), `SELECT current_setting($name)`, db.Args{"name": name},
-		func(scan func(...any) error) error { return scan(&value) })
+		func(scan db.Scan) error { return scan(&value) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func TestSerializationFailureIsRetried(t *testing.T) {
 			}
 			var n int64
 			err := tx.Query(`SELECT count(*) FROM {probe}`, nil,
-				func(scan func(...any) error) error { return scan(&n) })
+				func(scan db.Scan) error { return scan(&n) })
 			if err != nil {
 				return err
 			}
@@ -213,7 +213,7 @@ func TestWritersOfOneFile(t *testing.T) {
 				err := handles[i].Transaction(t.Context(), func(tx db.Tx) error {
 					var n int64
 					read := `SELECT n FROM {probe} $for_update`
-					if err := tx.Query(read, nil, func(scan func(...any) error) error { return scan(&n) }); err != nil {
+					if err := tx.Query(read, nil, func(scan db.Scan) error { return scan(&n) }); err != nil {
 						return err
 					}
 					_, err := tx.Exec(`UPDATE {probe} SET n = $n`, db.Args{"n": n + 1})

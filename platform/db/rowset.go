@@ -137,15 +137,6 @@ func same[T comparable](list []T) bool {
 	return true
 }
 
-// append adds the rows of another set with the same columns.
-func (s *RowSet) append(more *RowSet) {
-	s.rows += more.rows
-	for i := range s.columns {
-		c, m := &s.columns[i], &more.columns[i]
-		c.ids, c.texts, c.ints = append(c.ids, m.ids...), append(c.texts, m.texts...), append(c.ints, m.ints...)
-	}
-}
-
 // slice returns the rows from..to as a set of its own, which shares the memory. Appending to it does not change s.
 func (s *RowSet) slice(from, to int) *RowSet {
 	out := &RowSet{rows: to - from, columns: make([]column, len(s.columns))}

@@ -87,7 +87,7 @@ func TestZeroValues(t *testing.T) {
 		const nulls = `SELECT count(s.a), count(s.b), count(s.c), count(s.d), count(s.e), count(s.f),
   count(s.g), count(s.h) FROM $s`
 		var got [8]int64
-		err := d.Query(t.Context(), nulls, db.Args{"s": set}, func(scan func(...any) error) error {
+		err := d.Query(t.Context(), nulls, db.Args{"s": set}, func(scan db.Scan) error {
 			return scan(&got[0], &got[1], &got[2], &got[3], &got[4], &got[5], &got[6], &got[7])
 		})
 		if err != nil {
@@ -117,7 +117,7 @@ func TestLargeSets(t *testing.T) {
 		}
 		seen := map[int64]bool{}
 		err := d.Query(t.Context(), `SELECT s.n FROM $s WHERE s.txt = $text`, db.Args{"s": set, "text": "x"},
-			func(scan func(...any) error) error {
+			func(scan db.Scan) error {
 				var n int64
 				err := scan(&n)
 				seen[n] = true

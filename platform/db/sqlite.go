@@ -258,7 +258,7 @@ func (l *sqlite) allocateSequence(tx Tx, table, _ string, n int64) (base int64, 
 		return 0, err
 	}
 	err = tx.Query(`SELECT seq FROM sqlite_sequence WHERE name = $name`, args,
-		func(scan func(...any) error) error { return scan(&base) })
+		func(scan Scan) error { return scan(&base) })
 	if err != nil {
 		return 0, err
 	}

@@ -52,10 +52,10 @@ func (l *sqlite) listen(ctx context.Context, tenant, _ string, handle func(topic
 
 func (l *sqlite) notify(context.Context, gorm.ConnPool, string, string) error { return nil }
 
-func (l *sqlite) queueNotice(*txState, string, string) {}
+func (l *sqlite) addNotice(*Batch, string) {}
 
-// queueXID does nothing, because the answer of a commit to a file cannot be lost.
-func (l *sqlite) queueXID(*txState) {}
+// addXID does nothing, because the answer of a commit to a file cannot be lost.
+func (l *sqlite) addXID(*Batch) {}
 
 func (l *sqlite) transaction(on *gorm.DB, fn func(*gorm.DB, executor) error) error {
 	return on.Transaction(func(g *gorm.DB) error { return fn(g, execSequentially(g)) })

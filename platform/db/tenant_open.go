@@ -26,48 +26,46 @@ type tenant struct {
 	open localTransactions
 }
 
-// opening is a tenant that is being opened. Callers that need the same tenant wait for it, and others do not.
-type opening struct {
-	done   chan struct{}
-	tenant *tenant
-	err    error
-}
-
-// tenant returns the context's tenant, which it opens on first use.
+// tenant returns the context's tenant, which it opens on first use. Callers that need a tenant that is being opened wait
+// for it, and others do not.
 func (d *DB) tenant(ctx context.Context) (*tenant, error) {
 	name := TenantOf(ctx)
 	if err := CheckTenantName(name); err != nil {
 		return nil, err
 	}
 	for {
-		d.mu.Lock()
-		if t, ok := d.tenants[name]; ok {
-			d.mu.Unlock()
+		if t, ok := d.opened(name); ok {
 			return t, nil
 		}
-		o, underWay := d.openings[name]
-		if !underWay {
-			o = &opening{done: make(chan struct{})}
-			d.openings[name] = o
-		}
-		d.mu.Unlock()
-		if !underWay {
-			d.openTenant(ctx, name, o)
-			return o.tenant, o.err
-		}
+		mine := false
+		result := d.openings.DoChan(name, func() (any, error) {
+			mine = true
+			return d.openTenant(ctx, name)
+		})
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-o.done:
-		}
-		// If the opening caller's context ended, that is no result for the others, so they try again.
-		if o.err == nil || !errors.Is(o.err, context.Canceled) && !errors.Is(o.err, context.DeadlineExceeded) {
-			return o.tenant, o.err
+		case r := <-result:
+			// If the opening caller's context ended, that is no result for the others, so they try again.
+			if mine || r.Err == nil || !errors.Is(r.Err, context.Canceled) && !errors.Is(r.Err, context.DeadlineExceeded) {
+				t, _ := r.Val.(*tenant)
+				return t, r.Err
+			}
 		}
 	}
 }
 
-func (d *DB) openTenant(ctx context.Context, name string, o *opening) {
+func (d *DB) opened(name string) (*tenant, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t, ok := d.tenants[name]
+	return t, ok
+}
+
+func (d *DB) openTenant(ctx context.Context, name string) (*tenant, error) {
+	if t, ok := d.opened(name); ok { // since the caller looked
+		return t, nil
+	}
 	h, err := d.backend.open(ctx, name, d.creates)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -75,13 +73,11 @@ func (d *DB) openTenant(ctx context.Context, name string, o *opening) {
 		err = errors.Join(errClosed, d.backend.closeHandles(h))
 	}
 	if err != nil {
-		o.err = d.wrap(err)
-	} else {
-		o.tenant = &tenant{name: name, handles: h}
-		d.tenants[name] = o.tenant
+		return nil, d.wrap(err)
 	}
-	delete(d.openings, name)
-	close(o.done)
+	t := &tenant{name: name, handles: h}
+	d.tenants[name] = t
+	return t, nil
 }
 
 var errClosed = errors.New("the database has been closed")

@@ -19,7 +19,7 @@ const insertWorker = `INSERT INTO {workers} (id, hostname, pid, slots, handlers,
 func workersOf(t *testing.T, ctx context.Context, d *db.DB) string {
 	t.Helper()
 	var all []string
-	err := d.Query(ctx, `SELECT id FROM {workers} ORDER BY id`, nil, func(scan func(...any) error) error {
+	err := d.Query(ctx, `SELECT id FROM {workers} ORDER BY id`, nil, func(scan db.Scan) error {
 		var id string
 		all = append(all, "")
 		err := scan(&id)

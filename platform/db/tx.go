@@ -25,11 +25,12 @@ type Tx struct {
 
 // txState is what a transaction collects for its end.
 type txState struct {
+	db      *DB
 	topics  []topic
 	probe   commitProbe
 	open    *localTransactions
-	queue   []queuedStatement
-	inserts []*insert
+	batches []*Batch
+	last    *Batch // sent with what ends the transaction; nil: none
 	send    executor
 	ending  bool // all statements have succeeded, so a later error comes from the commit
 	silent  bool // the notification is sent later, combined with others
@@ -78,7 +79,7 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 		return err
 	}
 	for attempt := 1; ; attempt++ {
-		state := &txState{open: &t.open}
+		state := &txState{db: d, open: &t.open}
 		err := d.backend.transaction(t.writer(ctx), func(g *gorm.DB, send executor) error {
 			state.send = send
 			tx := Tx{Now: t.open.enter(state, d.Now), gorm: g, tenant: t.name, dialect: d.backend, state: state}
@@ -121,20 +122,40 @@ func (d *DB) Transaction(ctx context.Context, fn func(tx Tx) error) error {
 	}
 }
 
-// finish queues what comes last in a transaction and sends the queue: the notification, if one may be sent now, and
-// the query for the transaction's id.
+// Write is Transaction for a function that only adds statements to one batch. They are sent with the commit.
+func (d *DB) Write(ctx context.Context, fn func(b *Batch) error) error {
+	return d.Transaction(ctx, func(tx Tx) error {
+		b := tx.Batch()
+		if err := fn(b); err != nil {
+			return err
+		}
+		return b.SendAtCommit()
+	})
+}
+
+// finish sends the last batch of a transaction, with what ends the transaction: the notification, if one may be sent
+// now, and the query for the transaction's id.
 func (d *DB) finish(tx Tx) error {
+	last := tx.state.last
+	for _, b := range tx.state.batches {
+		if b != last && (len(b.queue) > 0 || b.err != nil) {
+			return ErrUnsent
+		}
+	}
+	if last == nil {
+		last = &Batch{tx: tx}
+	}
 	if len(tx.state.topics) > 0 {
 		if d.debounce.allow(tx.tenant) {
-			d.backend.queueNotice(tx.state, tx.tenant, payload(d.instance, tx.state.topics))
+			d.backend.addNotice(last, payload(d.instance, tx.state.topics))
 		} else {
 			tx.state.silent = true
 		}
 	}
 	if tx.state.probe.table != "" {
-		d.backend.queueXID(tx.state)
+		d.backend.addXID(last)
 	}
-	err := tx.SendBatch()
+	err := last.Send()
 	tx.state.ending = err == nil
 	return err
 }
@@ -181,41 +202,22 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// Exec runs a statement after those that are queued, and returns how many rows it changed. See Args for the syntax of
-// statements.
+// Exec runs a statement and returns how many rows it changed. See Args for the syntax of statements.
 func (tx Tx) Exec(statement string, args Args) (int64, error) {
 	var n int64
-	err := tx.enqueue("", statement, args, nil, func(changed int64, _ bool) error {
+	b := &Batch{tx: tx}
+	b.add("", statement, args, nil, func(changed int64, _ bool) error {
 		n += changed
 		return nil
 	})
-	if err == nil {
-		err = tx.SendBatch()
-	}
-	return n, err
+	return n, b.Send()
 }
 
-// Query runs a statement after those that are queued. It calls row for each row of the result; row's scan reads the
-// columns in order.
-func (tx Tx) Query(statement string, args Args, row func(scan func(dest ...any) error) error) error {
-	if err := tx.enqueue("", statement, args, row, nil); err != nil {
-		return err
-	}
-	return tx.SendBatch()
-}
-
-// Query runs a reading statement outside any transaction; see Tx.Query.
-func (d *DB) Query(
-	ctx context.Context, statement string, args Args, row func(scan func(dest ...any) error) error,
-) error {
-	t, err := d.tenant(ctx)
-	if err != nil {
-		return err
-	}
-	return d.wrap(eachChunk(d.backend, args, func(args Args) error {
-		g := t.reader(ctx)
-		return query(ctx, g.Statement.ConnPool, d.backend, t.name, statement, args, row)
-	}))
+// Query runs a statement and calls row for each row of the result.
+func (tx Tx) Query(statement string, args Args, row func(Scan) error) error {
+	b := &Batch{tx: tx}
+	b.Query("", statement, args, row)
+	return b.Send()
 }
 
 // querier is a connection, a pool of them, or a transaction.
@@ -225,7 +227,7 @@ type querier interface {
 
 func query(
 	ctx context.Context, on querier, dl dialect, tenant, statement string, args Args,
-	row func(scan func(dest ...any) error) error,
+	row func(Scan) error,
 ) (err error) {
 	text, vars, err := render(dl, tenant, statement, args)
 	if err != nil {

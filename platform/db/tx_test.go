@@ -28,7 +28,7 @@ func TestTransactionCommits(t *testing.T) {
 			}
 			var seen int64
 			err := tx.Query(`SELECT count(*) FROM {probe}`, nil,
-				func(scan func(...any) error) error { return scan(&seen) })
+				func(scan db.Scan) error { return scan(&seen) })
 			if seen != 2 {
 				t.Errorf("the transaction sees %d of its own rows, expected 2", seen)
 			}
@@ -153,7 +153,7 @@ func TestStatementErrors(t *testing.T) {
 		}
 		var id dbtype.ID
 		err = d.Query(t.Context(), `SELECT $x`, db.Args{"x": 1.5},
-			func(scan func(...any) error) error { return scan(&id) })
+			func(scan db.Scan) error { return scan(&id) })
 		if err == nil {
 			t.Error("a number was scanned into an id")
 		}

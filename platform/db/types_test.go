@@ -41,7 +41,7 @@ func TestScalars(t *testing.T) {
 		err := d.Query(t.Context(), `SELECT $s, $i, $l, $b, $f, $d, $a, $t, $j`, db.Args{
 			"s": want.S, "i": want.I, "l": want.L, "b": want.B, "f": want.F, "d": want.D, "a": want.A, "t": want.T,
 			"j": want.J,
-		}, func(scan func(...any) error) error {
+		}, func(scan db.Scan) error {
 			return scan(&got.S, &got.I, &got.L, &got.B, &got.F, &got.D, &got.A, &got.T, &got.J)
 		})
 		if err != nil {
@@ -56,7 +56,7 @@ func TestScalars(t *testing.T) {
 		var nulls int64
 		err = d.Query(t.Context(), `SELECT ($d IS NULL) AND ($a IS NULL) AND ($t IS NULL) AND ($j IS NULL)`, db.Args{
 			"d": dbtype.ID{}, "a": dbtype.Time{}, "t": dbtype.Text(""), "j": dbtype.JSON(nil),
-		}, func(scan func(...any) error) error {
+		}, func(scan db.Scan) error {
 			var all bool
 			err := scan(&all)
 			if all {

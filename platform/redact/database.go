@@ -14,7 +14,8 @@ const Hidden = "xxxxx"
 
 // secretWord matches a setting with a secret, up to its value, in the URL or the key=value form of a database.
 var secretWord = regexp.MustCompile(
-	`(?i)((?:^|[?&\s;])(?:ssl|pg)?(?:password|passphrase|passwd|pwd|secret|token|scram_client_key|scram_server_key|oauth_client_secret)\s*=\s*)`)
+	`(?i)((?:^|[?&\s;])(?:ssl|pg)?(?:password|passphrase|passwd|pwd|secret|token|` +
+		`scram_client_key|scram_server_key|oauth_client_secret)\s*=\s*)`)
 
 // IsSecret reports whether a setting of this name holds a secret.
 func IsSecret(name string) bool { return secretWord.MatchString(name + "=") }

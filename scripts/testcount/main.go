@@ -1,8 +1,12 @@
-// Command testcount runs `go test -json` with its arguments and tells what came of it: a line for each package, the
-// whole output of what failed, the slowest tests, and last the count.
+// Command testcount runs `go test -json` with its arguments and prints the results: a line for each package, the whole
+// output of what failed, the slowest tests, and last the number of tests that ran.
 //
 //	go run ./scripts/testcount -race ./...
 //	go run ./scripts/testcount -race ./... -- -race -tags chaos ./chaos/...   # one after the other, counted together
+//
+// It exists because gotestsum does not answer whether everything ran. testcount runs parts that need different flags as
+// one run with one count, does not count a test beside its own subtests, and fails if no test ran, or if go test failed
+// although no test did. It needs nothing but the standard library, where gotestsum brings a dozen modules.
 package main
 
 import (

@@ -1,7 +1,9 @@
-// Command typecheck type-checks the program for other targets, without cgo and from source. It finds what a compiler
-// would find, in a small part of the time of a build, because it compiles no dependency.
+// Command typecheck type-checks the program for other targets, or a module in a folder for this one, without cgo and
+// from source. It finds what a compiler would find, in a small part of the time of a build, because it compiles no
+// dependency.
 //
 //	go run ./scripts/typecheck linux/arm64 darwin/arm64
+//	go run ./scripts/typecheck ./bench
 package main
 
 import (
@@ -11,6 +13,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"golang.org/x/tools/go/packages"
@@ -19,9 +22,13 @@ import (
 func main() {
 	root, err := os.Getwd()
 	failed := err != nil || len(os.Args) < 2
-	for _, target := range os.Args[1:] {
-		if err := check(root, target); err != nil {
-			fmt.Fprintf(os.Stderr, "typecheck %s: %v\n", target, err)
+	for _, arg := range os.Args[1:] {
+		dir, target := root, arg
+		if strings.HasPrefix(arg, "./") {
+			dir, target = filepath.Join(root, arg), runtime.GOOS+"/"+runtime.GOARCH
+		}
+		if err := check(dir, target); err != nil {
+			fmt.Fprintf(os.Stderr, "typecheck %s: %v\n", arg, err)
 			failed = true
 		}
 	}
@@ -35,6 +42,7 @@ func check(root, target string) error {
 	system, arch, _ := strings.Cut(target, "/")
 	cfg := &packages.Config{
 		Mode: packages.LoadAllSyntax,
+		Dir:  root,
 		Env:  append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+arch),
 		ParseFile: func(files *token.FileSet, name string, src []byte) (*ast.File, error) {
 			file, err := parser.ParseFile(files, name, src, parser.SkipObjectResolution)

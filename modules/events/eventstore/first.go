@@ -26,7 +26,7 @@ WHERE pipeline_execution_id = $pipeline AND task_execution_id = $task AND event_
   WHERE pipeline_execution_id = $pipeline AND task_execution_id = $task AND event_type IN (SELECT name FROM $after)), 0)
 ORDER BY version LIMIT 1`, db.Args{
 		"pipeline": pipeline, "task": task, "type": string(of), "after": db.NewRowSet(len(names)).Texts("name", names),
-	}, func(scan func(...any) error) error { return scan(&at) })
+	}, func(scan db.Scan) error { return scan(&at) })
 	if err != nil {
 		return dbtype.Time{}, fmt.Errorf("look for the first %s: %w", of, err)
 	}

@@ -22,46 +22,29 @@ type Repository struct {
 // NewRepository returns a repository for a database.
 func NewRepository(d *db.DB) *Repository { return &Repository{db: d} }
 
+// table is the table of the events. The database numbers them.
+var (
+	table    = db.ModelOf[events.Event]("execution_events")
+	inserted = table.Without("sequence_num")
+)
+
 // Append writes events in the transaction that they record. The events of one task, or of one pipeline, are written
-// in the given order. The order between tasks may change, because similar events are grouped. Append sets ids and
-// times, and ignores those in list.
-func (r *Repository) Append(tx db.Tx, list []events.Event) {
+// in the given order. The order between tasks may change, because similar events are grouped. Append sets the ids and
+// times of the events in list.
+func (r *Repository) Append(b *db.Batch, list []events.Event) {
 	if len(list) == 0 {
 		return
 	}
-	groups, first := groupByShape(list), dbtype.NewID()
-	tx.CommitProbe("execution_events", "pipeline_execution_id", groups[0][0].PipelineExecutionID, first)
+	tx, id := b.Tx(), dbtype.NewID()
+	groups := groupByShape(list)
+	tx.CommitProbe("execution_events", "pipeline_execution_id", groups[0][0].PipelineExecutionID, id)
 	for _, group := range groups {
-		r.insert(tx, group, first)
-		first = first.Offset(len(group))
-	}
-}
-
-func (r *Repository) insert(tx db.Tx, list []events.Event, first dbtype.ID) {
-	n := len(list)
-	ids, pipelines, tasks := make([]dbtype.ID, n), make([]dbtype.ID, n), make([]dbtype.ID, n)
-	types, data, workers, actors := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	versions := make([]int64, n)
-	for i := range list {
-		e := &list[i]
-		ids[i], pipelines[i], tasks[i] = first.Offset(i), e.PipelineExecutionID, e.TaskExecutionID
-		types[i], data[i], workers[i], actors[i] = string(e.EventType), string(e.EventData), string(e.WorkerID),
-			string(e.Actor)
-		if e.Version != nil {
-			versions[i] = *e.Version
+		for i := range group {
+			group[i].ID, group[i].CreatedAt = id.Offset(i), tx.Now
 		}
+		inserted.Insert(b, "append events", db.Pointers(group))
+		id = id.Offset(len(group))
 	}
-	set := db.NewRowSet(n).IDs("id", ids).WriteOnly().IDs("pipeline_execution_id", pipelines).
-		NullIDs("task_execution_id", tasks).
-		Texts("event_type", types).NullInts("version", versions).JSONs("event_data", data).
-		NullTexts("worker_id", workers).NullTexts("actor", actors)
-	tx.QueueInsert("append events", `INSERT INTO {execution_events}
-  (id, pipeline_execution_id, task_execution_id, event_type, version, event_data, worker_id, actor, created_at)
-SELECT x.id, x.pipeline_execution_id, x.task_execution_id, x.event_type, x.version, x.event_data, x.worker_id,
-  x.actor, $now FROM $x $keep_plan`,
-		set, db.Args{"now": tx.Now}, func(written, expected int64) error {
-			return fmt.Errorf("append events: %d of %d were written", written, expected)
-		})
 }
 
 // Page bounds a listing. Listings ascend by sequence_num, unless Filter.Newest is set.

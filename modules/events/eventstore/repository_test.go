@@ -31,9 +31,9 @@ func each(t *testing.T, run func(t *testing.T, d *db.DB, r *eventstore.Repositor
 func add(t *testing.T, d *db.DB, r *eventstore.Repository, list ...events.Event) dbtype.Time {
 	t.Helper()
 	var now dbtype.Time
-	err := d.Transaction(t.Context(), func(tx db.Tx) error {
-		now = tx.Now
-		r.Append(tx, list)
+	err := d.Write(t.Context(), func(b *db.Batch) error {
+		now = b.Tx().Now
+		r.Append(b, list)
 		return nil
 	})
 	if err != nil {
@@ -103,8 +103,9 @@ func TestAppendIsPartOfItsTransaction(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *eventstore.Repository) {
 		failed := errors.New("something else failed")
 		err := d.Transaction(t.Context(), func(tx db.Tx) error {
-			r.Append(tx, []events.Event{about(dbtype.NewID(), events.TaskClaimed)})
-			return errors.Join(tx.SendBatch(), failed)
+			b := tx.Batch()
+			r.Append(b, []events.Event{about(dbtype.NewID(), events.TaskClaimed)})
+			return errors.Join(b.Send(), failed)
 		})
 		if !errors.Is(err, failed) {
 			t.Fatalf("got %v, expected %v", err, failed)
@@ -120,8 +121,8 @@ func TestAppendRefused(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, r *eventstore.Repository) {
 		bad := about(dbtype.NewID(), events.TaskClaimed)
 		bad.EventData = nil
-		err := d.Transaction(t.Context(), func(tx db.Tx) error {
-			r.Append(tx, []events.Event{about(dbtype.NewID(), events.TaskClaimed), bad})
+		err := d.Write(t.Context(), func(b *db.Batch) error {
+			r.Append(b, []events.Event{about(dbtype.NewID(), events.TaskClaimed), bad})
 			return nil
 		})
 		if !errors.Is(err, db.ErrDataRejected) || !strings.Contains(err.Error(), "append events: ") {

@@ -36,8 +36,8 @@ func TestTailThroughCrashes(t *testing.T) {
 	for range 4 {
 		writers.Go(func() {
 			for writing.Err() == nil {
-				err := d.Transaction(context.WithoutCancel(writing), func(tx db.Tx) error {
-					r.Append(tx, []events.Event{
+				err := d.Write(context.WithoutCancel(writing), func(b *db.Batch) error {
+					r.Append(b, []events.Event{
 						about(dbtype.NewID(), events.TaskClaimed),
 						about(dbtype.NewID(), events.TaskFailed),
 					})
@@ -101,7 +101,7 @@ func killBackend(t *testing.T, d *db.DB) {
 	var pid int
 	ask := func() error {
 		return d.Query(t.Context(), `SELECT pg_backend_pid()`, nil,
-			func(scan func(...any) error) error { return scan(&pid) })
+			func(scan db.Scan) error { return scan(&pid) })
 	}
 	err := ask()
 	for range 10 {
@@ -127,7 +127,7 @@ func TestTailAndLongTransactions(t *testing.T) {
 	for _, where := range []*db.DB{other, d} {
 		end := openDoing(t, where, func(tx db.Tx) error {
 			return tx.Query(`SELECT pg_current_xact_id()::text`, nil,
-				func(scan func(...any) error) error { return scan(new(string)) })
+				func(scan db.Scan) error { return scan(new(string)) })
 		})
 		defer end()
 	}
@@ -137,8 +137,9 @@ func TestTailAndLongTransactions(t *testing.T) {
 	fill(t, d, r, 1)
 	before := receive(t, tailed)
 	end := openDoing(t, d, func(tx db.Tx) error {
-		r.Append(tx, []events.Event{about(dbtype.NewID(), events.TaskClaimed)})
-		return tx.SendBatch()
+		b := tx.Batch()
+		r.Append(b, []events.Event{about(dbtype.NewID(), events.TaskClaimed)})
+		return b.Send()
 	})
 	fill(t, d, r, 1)
 	n := <-notices
@@ -171,7 +172,7 @@ func openDoing(t *testing.T, d *db.DB, do func(db.Tx) error) (end func()) {
 	did, commit, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- d.Transaction(context.Background(), func(tx db.Tx) error {
-			err := errors.Join(do(tx), tx.SendBatch())
+			err := do(tx)
 			close(did)
 			<-commit
 			return err

@@ -28,7 +28,7 @@ func (t *tail) read(ctx context.Context) ([]TailedEvent, error) {
 		`SELECT sequence_num, id, pipeline_execution_id, task_execution_id, event_type, version, event_data,
   worker_id, actor, created_at FROM {execution_events}
 WHERE sequence_num > $after AND sequence_num <= $up_to`+where+` ORDER BY sequence_num LIMIT $limit`, args,
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			if size >= maxPageBytes {
 				return errEnough
 			}
@@ -64,7 +64,7 @@ WHERE sequence_num > $after AND sequence_num <= $up_to`+where+` ORDER BY sequenc
 func (t *tail) pass(ctx context.Context, upTo int64) error {
 	err := t.watermark.Query(ctx, `SELECT sequence_num, id, pipeline_execution_id, created_at FROM {execution_events}
 WHERE sequence_num > $after AND sequence_num <= $up_to ORDER BY sequence_num DESC LIMIT 1`,
-		db.Args{"after": t.cursor.sequence, "up_to": upTo}, func(scan func(...any) error) error {
+		db.Args{"after": t.cursor.sequence, "up_to": upTo}, func(scan db.Scan) error {
 			var e events.Event
 			err := scan(&e.SequenceNum, &e.ID, &e.PipelineExecutionID, &e.CreatedAt)
 			t.cursor = cursorAt(t.history, e)
@@ -104,7 +104,7 @@ func (t *tail) check(ctx context.Context) error {
 	}
 	var id dbtype.ID
 	err := t.watermark.Query(ctx, `SELECT id FROM {execution_events} WHERE sequence_num = $n`, db.Args{"n": c.sequence},
-		func(scan func(...any) error) error { return scan(&id) })
+		func(scan db.Scan) error { return scan(&id) })
 	switch {
 	case err != nil:
 		return wrap("look for the cursor's event", err)
@@ -118,7 +118,7 @@ func (t *tail) check(ctx context.Context) error {
 	err = t.watermark.Query(ctx, `SELECT CASE WHEN p.id IS NULL THEN r.up_to >= $n ELSE p.events_removed > 0 END
 FROM {removed_events} AS r LEFT JOIN {pipeline_executions} AS p ON p.id = $pipeline`,
 		db.Args{"pipeline": c.pipeline, "n": c.sequence},
-		func(scan func(...any) error) error { return scan(&removed) })
+		func(scan db.Scan) error { return scan(&removed) })
 	switch {
 	case err != nil:
 		return wrap("look for the cursor's execution", err)

@@ -64,8 +64,9 @@ func open(t *testing.T, d *db.DB, r *eventstore.Repository, list ...events.Event
 	written, result, done := make(chan struct{}), make(chan error), make(chan error, 1)
 	go func() {
 		done <- d.Transaction(context.Background(), func(tx db.Tx) error {
-			r.Append(tx, list)
-			err := tx.SendBatch()
+			b := tx.Batch()
+			r.Append(b, list)
+			err := b.Send()
 			close(written)
 			return errors.Join(err, <-result)
 		})
@@ -128,13 +129,14 @@ func TestTailIsEachOnesOwnOrder(t *testing.T) {
 	r := eventstore.NewRepository(d)
 	id, other := dbtype.NewID(), dbtype.NewID()
 	err := d.Transaction(t.Context(), func(tx db.Tx) error {
-		r.Append(tx, []events.Event{about(other, events.TaskClaimed)})
-		if err := tx.SendBatch(); err != nil {
+		b := tx.Batch()
+		r.Append(b, []events.Event{about(other, events.TaskClaimed)})
+		if err := b.Send(); err != nil {
 			return err
 		}
 		add(t, d, r, about(id, events.TaskMarkedReady)) // commits now, with a greater transaction id
-		r.Append(tx, []events.Event{about(id, events.TaskClaimed)})
-		return nil
+		r.Append(b, []events.Event{about(id, events.TaskClaimed)})
+		return b.Send()
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -209,6 +211,8 @@ func TestTailFilters(t *testing.T) {
 			{eventstore.Filter{EventType: events.TaskClaimed}, []int64{1, 2, 4}},
 			{eventstore.Filter{PipelineExecutionID: mine, EventType: events.TaskClaimed}, []int64{1, 4}},
 			{eventstore.Filter{Page: eventstore.Page{Since: now}}, []int64{3, 4, 5}},
+			{eventstore.Filter{Page: eventstore.Page{After: 2}}, []int64{3, 4, 5}},
+			{eventstore.Filter{PipelineExecutionID: mine, Page: eventstore.Page{After: 3}}, []int64{4}},
 			{eventstore.Filter{TaskExecutionID: mine}, nil}, // there is no such task
 		} {
 			var got []int64

@@ -25,7 +25,8 @@ func TestAnswers(t *testing.T) {
 		{"empty", "text/plain", "", `{"status":200,"headers":{"content-type":"text/plain"},"bytes":0,"body":""}`},
 		{
 			"JSON", "application/json; charset=utf-8", `{"n": 9007199254740993, "x": "<"}`,
-			`{"status":200,"headers":{"content-type":"application/json; charset=utf-8"},"bytes":33,"body":{"n":9007199254740993,"x":"<"}}`,
+			`{"status":200,"headers":{"content-type":"application/json; charset=utf-8"},"bytes":33,` +
+				`"body":{"n":9007199254740993,"x":"<"}}`,
 		},
 		{
 			"kind of JSON", "application/problem+json", `[null]`,
@@ -108,7 +109,8 @@ func TestRequests(t *testing.T) {
 		{"null is none", `,"body":null`, "GET /a?b=c " + host + "|sluice|||"},
 		{"PUT", `,"method":"PUT","body":[1]`, "PUT /a?b=c " + host + "|sluice|application/json||[1]"},
 		{
-			"headers", `,"body":"a: b","headers":{"content-type":"application/yaml","x-key":12,"Host":"other.example","User-Agent":"me"}`,
+			"headers", `,"body":"a: b","headers":{"content-type":"application/yaml","x-key":12,` +
+				`"Host":"other.example","User-Agent":"me"}`,
 			"POST /a?b=c other.example|me|application/yaml|12|a: b",
 		},
 	} {

@@ -60,7 +60,8 @@ func TestRedirectElsewhere(t *testing.T) {
 	secure := httptest.NewTLSServer(nethttp.RedirectHandler(plain.URL+"/down", nethttp.StatusFound))
 	t.Cleanup(secure.Close)
 	h.transport.TLSClientConfig = secure.Client().Transport.(*nethttp.Transport).TLSClientConfig
-	const headers = `{"Authorization": "Bearer s3cr3t", "Cookie": "a=s3cr3t", "X-Api-Key": "s3cr3t", "PRIVATE-TOKEN": "s3cr3t", "Host": "s3cr3t.test", "Accept": "text/x"}`
+	const headers = `{"Authorization": "Bearer s3cr3t", "Cookie": "a=s3cr3t", "X-Api-Key": "s3cr3t", ` +
+		`"PRIVATE-TOKEN": "s3cr3t", "Host": "s3cr3t.test", "Accept": "text/x"}`
 	withUser := func(u string) string { return strings.Replace(u, "://", "://me:s3cr3t@", 1) }
 	for name, c := range map[string]struct{ from, to string }{
 		"port":   {withUser(base) + "/302", plain.URL + "/port"},

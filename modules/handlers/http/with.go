@@ -22,7 +22,7 @@ type with struct {
 	Timeout      string            `json:"timeout"`       // of the whole exchange, such as 30s; empty: none
 	ExpectStatus []int             `json:"expect_status"` // 200 to 299 if empty
 	SaveAs       string            `json:"save_as"`       // a path, absolute or relative to the run's directory
-	MaxBytes     int64             `json:"max_bytes"`     // of the body; DefaultMaxSaved with save_as, else tasks.MaxOutput
+	MaxBytes     int64             `json:"max_bytes"`     // of the body; else DefaultMaxSaved or tasks.MaxOutput
 }
 
 // scalar is a string, or the text of a number or boolean, because an expression's value keeps its type.

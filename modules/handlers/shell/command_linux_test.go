@@ -124,7 +124,8 @@ func TestEnvFile(t *testing.T) {
 		"\nEMPTY=\nNONE= # nothing\nOVER=base\nTASK=file\nSLUICE_DATABASE_URL=sqlite://own.db\nSLUICE_ATTEMPT=9")
 	over := write("over.env", "OVER = second")
 	c := callWith(t, with{
-		Script:  `for n in PLAIN HASH SINGLE DOUBLE EMPTY NONE OVER TASK SLUICE_DATABASE_URL SLUICE_ATTEMPT; do eval "printf '%s=%s|' $n \"\$$n\""; done`,
+		Script: `for n in PLAIN HASH SINGLE DOUBLE EMPTY NONE OVER TASK SLUICE_DATABASE_URL SLUICE_ATTEMPT; do eval ` +
+			`"printf '%s=%s|' $n \"\$$n\""; done`,
 		EnvFile: []string{base, over},
 	})
 	c.Env = map[string]string{"TASK": "task"}

@@ -122,7 +122,7 @@ func (h *Handler) execute(ctx context.Context, cmd *exec.Cmd, call *tasks.Attemp
 		return in.startError(err)
 	}
 	stopped, err := p.wait(ctx, h.Grace, h.Kill)
-	last := lastLines(stderr, stdout)
+	last := failureOutput(stderr, stdout)
 	var exit *exec.ExitError
 	switch {
 	case stopped:

@@ -52,7 +52,8 @@ func TestOutput(t *testing.T) {
 		{"removed", `rm "$SLUICE_OUTPUT"`, "", ""},
 		{"null", `echo null >"$SLUICE_OUTPUT"`, "", ""},
 		{
-			"object", `echo '{"a": [1, 9007199254740993, "<é>"]}' >"$SLUICE_OUTPUT"`, `{"a":[1,9007199254740993,"<é>"]}`,
+			"object", `echo '{"a": [1, 9007199254740993, "<é>"]}' >"$SLUICE_OUTPUT"`,
+			`{"a":[1,9007199254740993,"<é>"]}`,
 			"",
 		},
 		{"scalar", `echo 12 >"$SLUICE_OUTPUT"`, "12", ""},
@@ -91,7 +92,8 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("OVERRIDDEN", "worker")
 	h := handler(t)
 	h.Environment = Environment{Pass: []string{"FROM_*", "OVERRIDDEN"}}
-	c := call(`printf '%s\n' "$FROM_WORKER" "$OVERRIDDEN" "$FROM_TASK" "$SLUICE_PIPELINE_EXECUTION_ID" "$SLUICE_TASK_EXECUTION_ID" "$SLUICE_ATTEMPT"; pwd`)
+	c := call(`printf '%s\n' "$FROM_WORKER" "$OVERRIDDEN" "$FROM_TASK" ` +
+		`"$SLUICE_PIPELINE_EXECUTION_ID" "$SLUICE_TASK_EXECUTION_ID" "$SLUICE_ATTEMPT"; pwd`)
 	c.Number = 7
 	c.Env = map[string]string{"OVERRIDDEN": "task", "FROM_TASK": "a b\n$(echo x)\"'", "SLUICE_ATTEMPT": "forged"}
 	if _, err := h.Run(t.Context(), c); err != nil {
@@ -139,7 +141,8 @@ func TestInputFile(t *testing.T) {
 func TestAttemptDirectory(t *testing.T) {
 	base := t.TempDir()
 	t.Setenv("TMPDIR", base)
-	c := call(`cd "$(dirname "$SLUICE_OUTPUT")"; stat -c %a . input.json output.json; mkdir -p sub/sub; touch sub/sub/file; exit 1`)
+	c := call(`cd "$(dirname "$SLUICE_OUTPUT")"; stat -c %a . input.json output.json; ` +
+		`mkdir -p sub/sub; touch sub/sub/file; exit 1`)
 	h := New()
 	if _, err := h.Run(t.Context(), c); kindOf(err) != tasks.KindExit {
 		t.Fatal(err)

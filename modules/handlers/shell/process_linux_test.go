@@ -161,8 +161,9 @@ func TestDeafGroupIsKilledAfterTheGrace(t *testing.T) {
 func TestGraceLetsACommandCleanUp(t *testing.T) {
 	// The loop uses shell builtins only, because a shell that receives the signal between fork and exec may lose it.
 	for name, script := range map[string]string{
-		"the shell":              `trap 'echo cleaned; exit 0' TERM; echo $$; while :; do :; done`,
-		"a program of the shell": `sh -c 'trap "sleep 0.2; echo cleaned; exit 0" TERM; echo $$; while :; do :; done'; echo never`,
+		"the shell": `trap 'echo cleaned; exit 0' TERM; echo $$; while :; do :; done`,
+		"a program of the shell": `sh -c 'trap "sleep 0.2; echo cleaned; exit 0" TERM; echo $$; ` +
+			`while :; do :; done'; echo never`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())

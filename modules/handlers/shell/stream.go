@@ -51,9 +51,9 @@ func (s *stream) lines() []string {
 	return lines[max(len(lines)-lastCount, 0):]
 }
 
-// lastLines returns the last lines of the first stream that has any, formatted to follow the head of an error. A
+// failureOutput returns the last lines of the first stream that has any, formatted to follow the head of an error. A
 // single line stays on the line of the head.
-func lastLines(streams ...*stream) string {
+func failureOutput(streams ...*stream) string {
 	for _, s := range streams {
 		switch lines := s.lines(); len(lines) {
 		case 0:

@@ -20,6 +20,7 @@ import (
 	"github.com/sluiceworks/sluice/modules/pipelines/definition"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/modules/workers"
+	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
@@ -143,7 +144,7 @@ func recorded(t *testing.T, s *enginetest.Stack, e pipelines.Execution) map[stri
 		texts["event "+x.ID.String()] = x
 	}
 	const chunks = `SELECT task_execution_id, text FROM {log_chunks}`
-	err = s.DB.Query(context.Background(), chunks, nil, func(scan func(...any) error) error {
+	err = s.DB.Query(context.Background(), chunks, nil, func(scan db.Scan) error {
 		var id dbtype.ID
 		var text string
 		err := scan(&id, &text)

@@ -129,7 +129,8 @@ func TestWaitLimit(t *testing.T) {
 			t.Fatalf("status %s", e.Status)
 		}
 		types, list := history(t, first, id, "parcel")
-		if want := "created marked_ready claimed started deferred claimed resumed started reset claimed started failed"; types != want {
+		want := "created marked_ready claimed started deferred claimed resumed started reset claimed started failed"
+		if types != want {
 			t.Fatalf("history: %s", types)
 		}
 		failed := list[len(list)-1]

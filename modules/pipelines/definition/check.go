@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/yamlfile"
 	"github.com/sluiceworks/sluice/platform/duration"
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
@@ -31,30 +32,30 @@ var (
 // everything that Parse checks, and compiles the expressions. The error is of type Diagnostics, with paths instead of
 // lines. If c is nil, handlers are not checked. After an error the definition must not be used.
 func (d *Definition) Check(c HandlerSource) error {
-	r := &decoder{}
+	r := &yamlfile.Decoder{}
 	d.check(r, c)
-	return r.err()
+	return failure("", r)
 }
 
-func (d *Definition) check(r *decoder, c HandlerSource) {
+func (d *Definition) check(r *yamlfile.Decoder, c HandlerSource) {
 	if d.Name == "" {
-		r.add((*keyPath)(nil).key("name"), "write name: and the pipeline's name", "the pipeline has no name")
+		r.Add(yamlfile.Key("name"), "write name: and the pipeline's name", "the pipeline has no name")
 	} else if !namePattern.MatchString(d.Name) {
-		r.add((*keyPath)(nil).key("name"), nameHint, "invalid pipeline name %.100q", d.Name)
+		r.Add(yamlfile.Key("name"), nameHint, "invalid pipeline name %.100q", d.Name)
 	}
-	checkDescription(r, (*keyPath)(nil).key("description"), d.Description)
+	checkDescription(r, yamlfile.Key("description"), d.Description)
 	checkLabels(r, d.Labels)
 	d.checkFields(r)
 	d.Retention.check(r)
 	if d.Timeout < 0 {
-		r.add((*keyPath)(nil).key("timeout"), duration.Hint, "timeout is negative")
+		r.Add(yamlfile.Key("timeout"), duration.Hint, "timeout is negative")
 	}
-	tasksPlace := (*keyPath)(nil).key("tasks")
+	tasksPlace := yamlfile.Key("tasks")
 	switch n := len(d.Tasks); {
 	case n == 0:
-		r.add(tasksPlace, "a pipeline has at least one", "the pipeline has no tasks")
+		r.Add(tasksPlace, "a pipeline has at least one", "the pipeline has no tasks")
 	case n > MaxTasks:
-		r.add(tasksPlace, "", "%d tasks are more than the limit of %d", n, MaxTasks)
+		r.Add(tasksPlace, "", "%d tasks are more than the limit of %d", n, MaxTasks)
 		return
 	}
 	for i := range d.Tasks {
@@ -66,29 +67,29 @@ func (d *Definition) check(r *decoder, c HandlerSource) {
 }
 
 // checkFields checks the declarations of the input's fields.
-func (d *Definition) checkFields(r *decoder) {
+func (d *Definition) checkFields(r *yamlfile.Decoder) {
 	seen := make(map[string]bool, len(d.Input))
 	for i := range d.Input {
 		f := &d.Input[i]
-		at := (*keyPath)(nil).key("input").key(f.Name)
+		at := yamlfile.Key("input").Key(f.Name)
 		switch {
 		case !fieldPattern.MatchString(f.Name):
-			r.add(at, fieldHint, "invalid input field name %.100q", f.Name)
+			r.Add(at, fieldHint, "invalid input field name %.100q", f.Name)
 		case seen[f.Name]:
-			r.add(at, "", "the input field %q is declared twice", f.Name)
+			r.Add(at, "", "the input field %q is declared twice", f.Name)
 		}
 		seen[f.Name] = true
 		f.check(r, at)
 	}
 }
 
-func (f *InputField) check(r *decoder, at *keyPath) {
+func (f *InputField) check(r *yamlfile.Decoder, at *yamlfile.Path) {
 	if f.Type == "" {
 		f.Type = TypeAny
 	}
-	checkDescription(r, at.key("description"), f.Description)
+	checkDescription(r, at.Key("description"), f.Description)
 	if !known(f.Type, fieldTypes) {
-		r.add(at.key("type"), r.suggest(f.Type, fieldTypes), "unknown type %q", f.Type)
+		r.Add(at.Key("type"), r.Suggest(f.Type, fieldTypes), "unknown type %q", f.Type)
 		return
 	}
 	f.checkConstraints(r, at)
@@ -96,34 +97,34 @@ func (f *InputField) check(r *decoder, at *keyPath) {
 		return
 	}
 	if f.Required {
-		r.add(at.key("default"), "drop one of them", "a required field needs no default")
+		r.Add(at.Key("default"), "drop one of them", "a required field needs no default")
 	}
 	if err := jsonvalue.Check(f.Default, MaxInput); err != nil {
-		r.add(at.key("default"), "", "the default is not valid JSON: %v", err)
+		r.Add(at.Key("default"), "", "the default is not valid JSON: %v", err)
 		return
 	}
 	v, err := jsonvalue.Decode(f.Default)
 	if err != nil {
-		r.add(at.key("default"), "", "the default is not valid JSON: %v", err)
+		r.Add(at.Key("default"), "", "the default is not valid JSON: %v", err)
 		return
 	}
 	if hint, ok := matches(f.Type, v); !ok {
-		r.add(at.key("default"), hint, "the default is %s, and the field's type is %s", jsonvalue.Kind(v), f.Type)
+		r.Add(at.Key("default"), hint, "the default is %s, and the field's type is %s", jsonvalue.Kind(v), f.Type)
 		return
 	}
 	if wrong := f.violated(v); wrong != "" {
-		r.add(at.key("default"), "", "the default: %s", wrong)
+		r.Add(at.Key("default"), "", "the default: %s", wrong)
 		return
 	}
 	f.Default = jsonvalue.MustEncode(v)
 }
 
 // checkText reports a string that a database or a shell cannot store: invalid UTF-8 and NUL bytes.
-func checkText(r *decoder, at *keyPath, what, s string) {
+func checkText(r *yamlfile.Decoder, at *yamlfile.Path, what, s string) {
 	if !utf8.ValidString(s) {
-		r.add(at, "", "%s is not valid UTF-8", what)
+		r.Add(at, "", "%s is not valid UTF-8", what)
 	} else if !clean(s) {
-		r.add(at, "", "%s holds a NUL byte", what)
+		r.Add(at, "", "%s holds a NUL byte", what)
 	}
 }
 

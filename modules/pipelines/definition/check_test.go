@@ -98,7 +98,8 @@ tasks[2].retry.backoff: unknown backoff "sometimes" (known: fixed, linear, expon
 tasks[2].retry.delay: delay is negative (write such as 30s, 5m, 1h30m, 2d or 1w)
 tasks[2].retry.max_delay: max_delay is negative (write such as 30s, 5m, 1h30m, 2d or 1w)
 tasks[2].retry.jitter: jitter is NaN (from 0 to 1: 0.2 varies the delay by ± 20 %)
-tasks[2].retry.permanent_errors[1]: unknown kind of error "wrong" (known: error, exit, http, timeout, panic, expression, invalid_output, permanent)
+tasks[2].retry.permanent_errors[1]: unknown kind of error "wrong" (known: error, exit, http, ` +
+		`timeout, panic, expression, invalid_output, permanent)
 tasks[3].run: run is not valid UTF-8
 tasks[3].retry.max_delay: max_delay (1m0s) is shorter than delay (1h0m0s)
 tasks[4].with.retries: with.retries: is the number 1.5, expected a whole number

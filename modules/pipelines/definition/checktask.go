@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/yamlfile"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/duration"
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
@@ -48,43 +49,43 @@ func (t *Task) applyDefaults() {
 }
 
 // check checks one task on its own. buildGraph and compile check it together with the others.
-func (t *Task) check(r *decoder, i int, c HandlerSource) {
+func (t *Task) check(r *yamlfile.Decoder, i int, c HandlerSource) {
 	if t.ID != "" && !namePattern.MatchString(t.ID) {
-		r.add(taskPath(i).key("id"), nameHint, "invalid task id %.100q", t.ID)
+		r.Add(taskPath(i).Key("id"), nameHint, "invalid task id %.100q", t.ID)
 	}
-	checkDescription(r, taskPath(i).key("description"), t.Description)
+	checkDescription(r, taskPath(i).Key("description"), t.Description)
 	t.checkWork(r, i, c)
 	t.checkEnv(r, i)
-	checkText(r, taskPath(i).key("if"), "if", t.If)
-	switch at := taskPath(i).key("trigger_rule"); {
+	checkText(r, taskPath(i).Key("if"), "if", t.If)
+	switch at := taskPath(i).Key("trigger_rule"); {
 	case !known(t.TriggerRule, Rules()):
-		r.add(at, r.suggest(string(t.TriggerRule), names(Rules())), "unknown trigger rule %q", t.TriggerRule)
+		r.Add(at, r.Suggest(string(t.TriggerRule), names(Rules())), "unknown trigger rule %q", t.TriggerRule)
 	case len(t.Needs) == 0 && t.TriggerRule.needsDependencies():
-		r.add(at, "say what it needs, or drop the rule", "%s can never hold for a task that needs nothing",
+		r.Add(at, "say what it needs, or drop the rule", "%s can never hold for a task that needs nothing",
 			t.TriggerRule)
 	}
 	if t.Timeout < 0 {
-		r.add(taskPath(i).key("timeout"), duration.Hint, "timeout is negative")
+		r.Add(taskPath(i).Key("timeout"), duration.Hint, "timeout is negative")
 	}
-	checkRetry(r, taskPath(i).key("retry"), t.Retry)
+	checkRetry(r, taskPath(i).Key("retry"), t.Retry)
 	if !tasks.ValidQueue(t.Queue) {
-		r.add(taskPath(i).key("queue"), tasks.QueueNameRule, "invalid queue name %.100q", t.Queue)
+		r.Add(taskPath(i).Key("queue"), tasks.QueueNameRule, "invalid queue name %.100q", t.Queue)
 	}
 	if !known(t.Priority, tasks.Priorities()) {
-		r.add(taskPath(i).key("priority"), r.suggest(string(t.Priority), names(tasks.Priorities())),
+		r.Add(taskPath(i).Key("priority"), r.Suggest(string(t.Priority), names(tasks.Priorities())),
 			"unknown priority %q", t.Priority)
 	}
 }
 
 // checkWork checks what the task runs: either run, or uses and with.
-func (t *Task) checkWork(r *decoder, i int, c HandlerSource) {
+func (t *Task) checkWork(r *yamlfile.Decoder, i int, c HandlerSource) {
 	at := taskPath(i)
 	switch {
 	case t.Run != "" && t.Uses != "":
-		r.add(at.key("uses"), "keep one of them", "the task has both run and uses")
+		r.Add(at.Key("uses"), "keep one of them", "the task has both run and uses")
 	case t.Run == "" && t.Uses == "":
-		if !r.isSuppressed(at.key("run")) && !r.isSuppressed(at.key("uses")) {
-			r.add(at, "run: is a shell command, uses: names a handler", "the task has neither run nor uses")
+		if !r.IsSuppressed(at.Key("run")) && !r.IsSuppressed(at.Key("uses")) {
+			r.Add(at, "run: is a shell command, uses: names a handler", "the task has neither run nor uses")
 		}
 	case t.Run != "":
 		t.checkRun(r, at)
@@ -93,59 +94,59 @@ func (t *Task) checkWork(r *decoder, i int, c HandlerSource) {
 	}
 }
 
-func (t *Task) checkRun(r *decoder, at *keyPath) {
+func (t *Task) checkRun(r *yamlfile.Decoder, at *yamlfile.Path) {
 	t.checkCommand(r, at)
-	checkText(r, at.key("run"), "run", t.Run)
+	checkText(r, at.Key("run"), "run", t.Run)
 	if len(t.Run) > maxRun {
-		r.add(at.key("run"), "put it into a file and run that", "run has %d bytes, more than the limit of %d",
+		r.Add(at.Key("run"), "put it into a file and run that", "run has %d bytes, more than the limit of %d",
 			len(t.Run), maxRun)
 	}
 	if t.With != nil {
-		r.add(at.key("with"), "a command is given values by env", "with belongs to uses, and the task has run")
+		r.Add(at.Key("with"), "a command is given values by env", "with belongs to uses, and the task has run")
 	}
 }
 
-func (t *Task) checkUses(r *decoder, at *keyPath, c HandlerSource) {
+func (t *Task) checkUses(r *yamlfile.Decoder, at *yamlfile.Path, c HandlerSource) {
 	t.checkNoCommand(r, at)
 	if t.Uses == ShellHandler {
-		r.add(at.key("uses"), "write run: and the command", "the shell is not used by its name")
+		r.Add(at.Key("uses"), "write run: and the command", "the shell is not used by its name")
 		return
 	}
-	with, ok := t.canonicalWith(r, at.key("with"))
+	with, ok := t.canonicalWith(r, at.Key("with"))
 	if c == nil {
 		return
 	}
 	handler, found := c.Handler(t.Uses)
 	if !found {
 		others := slices.DeleteFunc(slices.Clone(c.Names()), func(n string) bool { return n == ShellHandler })
-		r.add(at.key("uses"), r.suggest(t.Uses, others), "there is no handler %q", t.Uses)
+		r.Add(at.Key("uses"), r.Suggest(t.Uses, others), "there is no handler %q", t.Uses)
 		return
 	}
 	if !ok {
 		return
 	}
 	if err := handler.Check(with); err != nil {
-		reportWith(r, at.key("with"), with, err)
+		reportWith(r, at.Key("with"), with, err)
 	}
 }
 
 // canonicalWith converts With to canonical form and returns it decoded, with numbers as json.Number.
-func (t *Task) canonicalWith(r *decoder, at *keyPath) (map[string]any, bool) {
+func (t *Task) canonicalWith(r *yamlfile.Decoder, at *yamlfile.Path) (map[string]any, bool) {
 	if t.With == nil {
 		return map[string]any{}, true
 	}
 	if err := jsonvalue.Check(t.With, MaxInput); err != nil {
-		r.add(at, "", "with is not valid JSON: %v", err)
+		r.Add(at, "", "with is not valid JSON: %v", err)
 		return nil, false
 	}
 	v, err := jsonvalue.Decode(t.With)
 	if err != nil {
-		r.add(at, "", "with is not valid JSON: %v", err)
+		r.Add(at, "", "with is not valid JSON: %v", err)
 		return nil, false
 	}
 	with, ok := v.(map[string]any)
 	if !ok {
-		r.add(at, "", "with is %s, and must be an object", jsonvalue.Kind(v))
+		r.Add(at, "", "with is %s, and must be an object", jsonvalue.Kind(v))
 		return nil, false
 	}
 	t.With = jsonvalue.MustEncode(with)
@@ -153,10 +154,10 @@ func (t *Task) canonicalWith(r *decoder, at *keyPath) (map[string]any, bool) {
 }
 
 // reportWith reports a handler's errors at the keys that they name.
-func reportWith(r *decoder, at *keyPath, with map[string]any, err error) {
+func reportWith(r *yamlfile.Decoder, at *yamlfile.Path, with map[string]any, err error) {
 	var one *tasks.FieldError
 	if !errors.As(err, &one) { // FieldErrors contain one
-		r.add(at, "", "%v", err)
+		r.Add(at, "", "%v", err)
 		return
 	}
 	for _, field := range tasks.FieldErrorsOf(err) {
@@ -164,57 +165,57 @@ func reportWith(r *decoder, at *keyPath, with map[string]any, err error) {
 	}
 }
 
-func reportField(r *decoder, at *keyPath, with map[string]any, field *tasks.FieldError) {
+func reportField(r *yamlfile.Decoder, at *yamlfile.Path, with map[string]any, field *tasks.FieldError) {
 	if field.Field == "" {
-		r.add(at, field.Hint, "with: %s", field.Msg)
+		r.Add(at, field.Hint, "with: %s", field.Msg)
 		return
 	}
 	if _, ok := with[field.Field]; ok {
-		at = at.key(field.Field)
+		at = at.Key(field.Field)
 	} else {
 		for _, name := range strings.Split(field.Field, ".") {
-			at = at.key(name)
+			at = at.Key(name)
 		}
 	}
-	r.add(at, field.Hint, "with.%s: %s", field.Field, field.Msg)
+	r.Add(at, field.Hint, "with.%s: %s", field.Field, field.Msg)
 }
 
-func (t *Task) checkEnv(r *decoder, i int) {
+func (t *Task) checkEnv(r *yamlfile.Decoder, i int) {
 	for _, name := range slices.Sorted(maps.Keys(t.Env)) {
-		at := func() *keyPath { return taskPath(i).key("env").key(name) }
+		at := func() *yamlfile.Path { return taskPath(i).Key("env").Key(name) }
 		switch {
 		case !envPattern.MatchString(name):
-			r.add(at(), envHint, "invalid environment variable name %.100q", name)
+			r.Add(at(), envHint, "invalid environment variable name %.100q", name)
 		case strings.HasPrefix(name, "SLUICE_") && !slices.Contains(settingsOfSluice, name):
-			r.add(at(), "choose another name", "names with SLUICE_ at the start are set by the worker: %s", name)
+			r.Add(at(), "choose another name", "names with SLUICE_ at the start are set by the worker: %s", name)
 		}
 		checkText(r, at(), "the value of "+name, t.Env[name])
 	}
 }
 
-func checkRetry(r *decoder, at *keyPath, p tasks.RetryPolicy) {
+func checkRetry(r *yamlfile.Decoder, at *yamlfile.Path, p tasks.RetryPolicy) {
 	if p.MaxAttempts < 1 || p.MaxAttempts > maxAttempts {
-		r.add(at.key("max_attempts"), attemptsHint, "max_attempts is %d", p.MaxAttempts)
+		r.Add(at.Key("max_attempts"), attemptsHint, "max_attempts is %d", p.MaxAttempts)
 	}
 	if !known(p.Backoff, tasks.Backoffs()) {
-		r.add(at.key("backoff"), r.suggest(string(p.Backoff), names(tasks.Backoffs())), "unknown backoff %q", p.Backoff)
+		r.Add(at.Key("backoff"), r.Suggest(string(p.Backoff), names(tasks.Backoffs())), "unknown backoff %q", p.Backoff)
 	}
 	checkDelay := func(name string, d time.Duration) {
 		if d < 0 {
-			r.add(at.key(name), duration.Hint, "%s is negative", name)
+			r.Add(at.Key(name), duration.Hint, "%s is negative", name)
 		}
 	}
 	checkDelay("delay", p.Delay)
 	checkDelay("max_delay", p.MaxDelay)
 	if p.MaxDelay > 0 && p.MaxDelay < p.Delay {
-		r.add(at.key("max_delay"), "", "max_delay (%s) is shorter than delay (%s)", p.MaxDelay, p.Delay)
+		r.Add(at.Key("max_delay"), "", "max_delay (%s) is shorter than delay (%s)", p.MaxDelay, p.Delay)
 	}
 	if !(p.Jitter >= 0 && p.Jitter <= 1) {
-		r.add(at.key("jitter"), jitterHint, "jitter is %v", p.Jitter)
+		r.Add(at.Key("jitter"), jitterHint, "jitter is %v", p.Jitter)
 	}
 	for i, kind := range p.PermanentErrors {
 		if !known(kind, tasks.ErrorKinds()) {
-			r.add(at.key("permanent_errors").at(i), r.suggest(string(kind), names(tasks.ErrorKinds())),
+			r.Add(at.Key("permanent_errors").Item(i), r.Suggest(string(kind), names(tasks.ErrorKinds())),
 				"unknown kind of error %q", kind)
 		}
 	}

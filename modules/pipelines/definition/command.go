@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/yamlfile"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
@@ -15,7 +16,8 @@ import (
 // Command configures how a task's Run text is run. The zero value runs it with `sh -e` in the worker's directory.
 // EnvFile lists files of NAME=value lines, which are read when an attempt starts.
 type Command struct {
-	Shell            string   `json:"shell,omitempty"`             // sh (the default), bash, python, or a template with {0} for the script's file
+	// Shell is sh (the default), bash, python, or a template with {0} for the script's file.
+	Shell            string   `json:"shell,omitempty"`
 	WorkingDirectory string   `json:"working_directory,omitempty"` // may contain ${{ }}
 	EnvFile          []string `json:"env_file,omitempty"`          // may contain ${{ }}
 
@@ -41,25 +43,25 @@ const (
 const scriptPath = "{0}"
 
 // command reads the value of p if its key is one of commandKeys, and reports whether it is.
-func (r *decoder) command(c *Command, p pair, at *keyPath) bool {
-	switch p.name {
+func (r reader) command(c *Command, p yamlfile.Entry, at *yamlfile.Path) bool {
+	switch p.Name {
 	case "shell":
-		c.Shell = r.text(p.value, at, p.name)
+		c.Shell = r.Text(p.Value, at, p.Name)
 	case "working_directory":
-		c.WorkingDirectory = r.text(p.value, at, p.name)
+		c.WorkingDirectory = r.Text(p.Value, at, p.Name)
 	case "env_file":
-		c.EnvFile = r.texts(p.value, at, p.name)
+		c.EnvFile = r.Texts(p.Value, at, p.Name)
 	case "permanent_exit_codes":
-		c.PermanentExitCodes = r.exitCodes(p.value, at, p.name)
+		c.PermanentExitCodes = r.exitCodes(p.Value, at, p.Name)
 	case "skip_exit_codes":
-		c.SkipExitCodes = r.exitCodes(p.value, at, p.name)
+		c.SkipExitCodes = r.exitCodes(p.Value, at, p.Name)
 	default:
 		return false
 	}
 	return true
 }
 
-func (r *decoder) exitCodes(n *yaml.Node, at *keyPath, what string) tasks.ExitCodes {
+func (r reader) exitCodes(n *yaml.Node, at *yamlfile.Path, what string) tasks.ExitCodes {
 	entries := []*yaml.Node{n}
 	if n.Kind == yaml.SequenceNode {
 		entries = n.Content
@@ -68,15 +70,15 @@ func (r *decoder) exitCodes(n *yaml.Node, at *keyPath, what string) tasks.ExitCo
 	for i, e := range entries {
 		at := at
 		if n.Kind == yaml.SequenceNode {
-			at = at.at(i)
+			at = at.Item(i)
 		}
 		if e.Kind != yaml.ScalarNode {
-			r.addAt(e, at, exitCodeHint, "%s must be exit codes, and holds %s", what, describe(e))
+			r.AddAt(e, at, exitCodeHint, "%s must be exit codes, and holds %s", what, yamlfile.Describe(e))
 			continue
 		}
 		code, err := tasks.ParseExitCodeRange(e.Value)
 		if err != nil {
-			r.addAt(e, at, exitCodeHint, "%s: %v", what, err)
+			r.AddAt(e, at, exitCodeHint, "%s: %v", what, err)
 			continue
 		}
 		codes = append(codes, code)
@@ -85,31 +87,31 @@ func (r *decoder) exitCodes(n *yaml.Node, at *keyPath, what string) tasks.ExitCo
 }
 
 // checkCommand checks the Command of a task with Run.
-func (t *Task) checkCommand(r *decoder, at *keyPath) {
-	checkText(r, at.key("shell"), "shell", t.Shell)
+func (t *Task) checkCommand(r *yamlfile.Decoder, at *yamlfile.Path) {
+	checkText(r, at.Key("shell"), "shell", t.Shell)
 	switch template := strings.Contains(t.Shell, scriptPath); {
 	case expr.IsTemplate(t.Shell):
-		r.add(at.key("shell"), "", "shell holds ${{ }}, which is not evaluated there")
+		r.Add(at.Key("shell"), "", "shell holds ${{ }}, which is not evaluated there")
 	case template && strings.HasPrefix(strings.TrimSpace(t.Shell), scriptPath):
-		r.add(at.key("shell"), shellHint, "shell begins with {0}, and must begin with a program")
+		r.Add(at.Key("shell"), shellHint, "shell begins with {0}, and must begin with a program")
 	case t.Shell != "" && !template && !slices.Contains([]string{"sh", "bash", "python"}, t.Shell):
-		r.add(at.key("shell"), shellHint, "unknown shell %q", t.Shell)
+		r.Add(at.Key("shell"), shellHint, "unknown shell %q", t.Shell)
 	}
-	checkText(r, at.key("working_directory"), "working_directory", t.WorkingDirectory)
+	checkText(r, at.Key("working_directory"), "working_directory", t.WorkingDirectory)
 	for i, file := range t.EnvFile {
-		checkText(r, at.key("env_file").at(i), "env_file", file)
-		if strings.TrimSpace(file) == "" && !r.isSuppressed(at.key("env_file").at(i)) {
-			r.add(at.key("env_file").at(i), "", "an entry of env_file is empty")
+		checkText(r, at.Key("env_file").Item(i), "env_file", file)
+		if strings.TrimSpace(file) == "" && !r.IsSuppressed(at.Key("env_file").Item(i)) {
+			r.Add(at.Key("env_file").Item(i), "", "an entry of env_file is empty")
 		}
 	}
 	t.checkExitCodes(r, at)
 }
 
-func (t *Task) checkExitCodes(r *decoder, at *keyPath) {
+func (t *Task) checkExitCodes(r *yamlfile.Decoder, at *yamlfile.Path) {
 	check := func(key string, codes tasks.ExitCodes) {
 		for i, c := range codes {
 			if _, err := tasks.ParseExitCodeRange(c.String()); err != nil {
-				r.add(at.key(key).at(i), exitCodeHint, "%s: %v", key, err)
+				r.Add(at.Key(key).Item(i), exitCodeHint, "%s: %v", key, err)
 			}
 		}
 	}
@@ -118,7 +120,7 @@ func (t *Task) checkExitCodes(r *decoder, at *keyPath) {
 	for i, s := range t.SkipExitCodes {
 		for _, p := range t.PermanentExitCodes {
 			if s.From <= p.To && p.From <= s.To {
-				r.add(at.key("skip_exit_codes").at(i), "", "skip_exit_codes %s and permanent_exit_codes %s overlap",
+				r.Add(at.Key("skip_exit_codes").Item(i), "", "skip_exit_codes %s and permanent_exit_codes %s overlap",
 					s, p)
 			}
 		}
@@ -145,13 +147,13 @@ func (c *Command) inherit(defaults *Command) {
 }
 
 // checkNoCommand reports fields of Command in a task without Run.
-func (t *Task) checkNoCommand(r *decoder, at *keyPath) {
+func (t *Task) checkNoCommand(r *yamlfile.Decoder, at *yamlfile.Path) {
 	set := []bool{
 		t.Shell != "", t.WorkingDirectory != "", t.EnvFile != nil, t.PermanentExitCodes != nil, t.SkipExitCodes != nil,
 	}
 	for i, key := range commandKeys {
 		if set[i] {
-			r.add(at.key(key), "", "%s belongs to run, and the task has uses", key)
+			r.Add(at.Key(key), "", "%s belongs to run, and the task has uses", key)
 		}
 	}
 }
@@ -176,11 +178,11 @@ func (c *taskCompiler) arguments(t *Task, script string) {
 	}
 	v, err := jsonvalue.Decode(c.out.fixed.With)
 	if err != nil {
-		c.report.add(c.path().key("run"), "", "run: %v", err)
+		c.report.Add(c.path().Key("run"), "", "run: %v", err)
 		return
 	}
 	with, dynamic := v.(map[string]any), false
-	text := func(at *keyPath, s string) any {
+	text := func(at *yamlfile.Path, s string) any {
 		value, d := c.tree(at, s)
 		dynamic = dynamic || d
 		if t, ok := value.(*expr.Template); ok {
@@ -189,10 +191,10 @@ func (c *taskCompiler) arguments(t *Task, script string) {
 		return value
 	}
 	if t.WorkingDirectory != "" {
-		with["working_directory"] = text(c.path().key("working_directory"), t.WorkingDirectory)
+		with["working_directory"] = text(c.path().Key("working_directory"), t.WorkingDirectory)
 	}
 	for i, file := range t.EnvFile {
-		with["env_file"].([]any)[i] = text(c.path().key("env_file").at(i), file)
+		with["env_file"].([]any)[i] = text(c.path().Key("env_file").Item(i), file)
 	}
 	if dynamic {
 		c.out.with = with

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluiceworks/sluice/modules/pipelines/definition/expr"
 	"github.com/sluiceworks/sluice/modules/pipelines/definition/shellquote"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/yamlfile"
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
@@ -16,7 +17,7 @@ import (
 type compiled struct {
 	condition *expr.Expression          // nil for always true
 	fixed     Resolved                  // the parts that depend on no values
-	with      any                       // the decoded With with *expr.Template for texts with expressions; nil: use fixed
+	with      any                       // the decoded With with *expr.Template for texts; nil: use fixed
 	env       map[string]*expr.Template // the variables that depend on values; empty: all are fixed
 	reads     expr.Reads                // of with, env and run
 	outputs   []string                  // result of RequiredOutputs
@@ -26,9 +27,9 @@ type compiled struct {
 }
 
 // compile compiles the expressions of every task and reports their mistakes.
-func (d *Definition) compile(r *decoder) {
+func (d *Definition) compile(r *yamlfile.Decoder) {
 	isTask := func(id string) bool { _, ok := d.index[id]; return ok }
-	s := expr.NewScope(d.inputTypes(), isTask, r.suggest)
+	s := expr.NewScope(d.inputTypes(), isTask, r.Suggest)
 	for i := range d.Tasks {
 		t := &d.Tasks[i]
 		s.Enter(t.Needs)
@@ -64,7 +65,7 @@ func inOrder(needs []string, set map[string]bool) []string {
 // taskCompiler compiles one task.
 type taskCompiler struct {
 	scope  *expr.Scope
-	report *decoder
+	report *yamlfile.Decoder
 	index  int
 	out    *compiled
 }
@@ -90,7 +91,7 @@ func (c *taskCompiler) task(t *Task) {
 	}
 }
 
-func (c *taskCompiler) path() *keyPath { return taskPath(c.index) }
+func (c *taskCompiler) path() *yamlfile.Path { return taskPath(c.index) }
 
 func (c *taskCompiler) condition(t *Task) {
 	if text := strings.TrimSpace(t.If); text == "" || !clean(text) {
@@ -98,20 +99,20 @@ func (c *taskCompiler) condition(t *Task) {
 	}
 	e, wrong := c.scope.CompileCondition(t.If)
 	if wrong != nil {
-		c.wrong(c.path().key("if"), wrong)
+		c.wrong(c.path().Key("if"), wrong)
 		return
 	}
 	c.out.condition = e
 	c.out.ifOutputs, c.out.ifPasts = inOrder(t.Needs, e.Reads().Outputs), inOrder(t.Needs, e.Reads().Pasts)
 }
 
-func (c *taskCompiler) wrong(at *keyPath, m *expr.Mistake) {
-	c.report.addIn(at, m.Offset, m.Hint, "%s", m.Message)
+func (c *taskCompiler) wrong(at *yamlfile.Path, m *expr.Mistake) {
+	c.report.AddIn(at, m.Offset, m.Hint, "%s", m.Message)
 }
 
 // variable compiles the value of one environment variable. A value without anything to evaluate is stored in fixed.
 func (c *taskCompiler) variable(fixed map[string]string, name, value string) {
-	t, ok := c.template(c.path().key("env").key(name), value)
+	t, ok := c.template(c.path().Key("env").Key(name), value)
 	if !ok {
 		return
 	}
@@ -131,10 +132,10 @@ func (c *taskCompiler) with(t *Task) {
 	}
 	v, err := jsonvalue.Decode(raw)
 	if err != nil {
-		c.report.add(c.path().key("with"), "", "with is not valid JSON: %v", err)
+		c.report.Add(c.path().Key("with"), "", "with is not valid JSON: %v", err)
 		return
 	}
-	if v, dynamic := c.tree(c.path().key("with"), v); dynamic {
+	if v, dynamic := c.tree(c.path().Key("with"), v); dynamic {
 		markURL(t.Uses, v)
 		c.out.with = v
 	} else {
@@ -154,7 +155,7 @@ func markURL(uses string, with any) {
 }
 
 // tree replaces the texts in v by templates or literals, and reports whether any must be evaluated.
-func (c *taskCompiler) tree(at *keyPath, v any) (_ any, dynamic bool) {
+func (c *taskCompiler) tree(at *yamlfile.Path, v any) (_ any, dynamic bool) {
 	switch v := v.(type) {
 	case string:
 		if !expr.IsTemplate(v) {
@@ -170,13 +171,13 @@ func (c *taskCompiler) tree(at *keyPath, v any) (_ any, dynamic bool) {
 		return t, true
 	case []any:
 		for i := range v {
-			e, d := c.tree(at.at(i), v[i])
+			e, d := c.tree(at.Item(i), v[i])
 			v[i], dynamic = e, dynamic || d
 		}
 		return v, dynamic
 	case map[string]any:
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			e, d := c.tree(at.key(k), v[k])
+			e, d := c.tree(at.Key(k), v[k])
 			v[k], dynamic = e, dynamic || d
 		}
 		return v, dynamic
@@ -184,7 +185,7 @@ func (c *taskCompiler) tree(at *keyPath, v any) (_ any, dynamic bool) {
 	return v, false
 }
 
-func (c *taskCompiler) template(at *keyPath, s string) (*expr.Template, bool) {
+func (c *taskCompiler) template(at *yamlfile.Path, s string) (*expr.Template, bool) {
 	parts, wrong := expr.Split(s)
 	if wrong != nil {
 		c.wrong(at, wrong)
@@ -205,8 +206,8 @@ func (c *taskCompiler) template(at *keyPath, s string) (*expr.Template, bool) {
 
 // expression compiles one part of with, env or run, and records what it reads. It returns nil after reporting a
 // mistake.
-func (c *taskCompiler) expression(at *keyPath, p expr.Part) *expr.Expression {
-	if c.report.full() {
+func (c *taskCompiler) expression(at *yamlfile.Path, p expr.Part) *expr.Expression {
+	if c.report.Full() {
 		return nil
 	}
 	e, wrong := c.scope.Compile(p.Source)
@@ -227,7 +228,7 @@ func (c *taskCompiler) run(t *Task) string {
 	}
 	parts, wrong := expr.Split(t.Run)
 	if wrong != nil {
-		c.wrong(c.path().key("run"), wrong)
+		c.wrong(c.path().Key("run"), wrong)
 		return ""
 	}
 	var text strings.Builder
@@ -246,7 +247,7 @@ func (c *taskCompiler) run(t *Task) string {
 			}
 		}
 		if refusal != nil {
-			c.report.addIn(c.path().key("run"), p.Offset, refusal.Hint, "%s", refusal.Message)
+			c.report.AddIn(c.path().Key("run"), p.Offset, refusal.Hint, "%s", refusal.Message)
 			continue
 		}
 		if position == shellquote.InComment {
@@ -256,7 +257,7 @@ func (c *taskCompiler) run(t *Task) string {
 		count++
 		name := "SLUICE_EXPR_" + strconv.Itoa(count)
 		offsets[name] = p.Offset
-		if e := c.expression(c.path().key("run"), p); e != nil {
+		if e := c.expression(c.path().Key("run"), p); e != nil {
 			c.out.env[name] = &expr.Template{}
 			c.out.env[name].AddExpression(e)
 		}
@@ -269,12 +270,12 @@ func (c *taskCompiler) run(t *Task) string {
 // warnReparsed warns about expressions whose values a shell or another program parses as code. offsets maps the
 // parameters' names to the expressions' offsets.
 func (c *taskCompiler) warnReparsed(script string, offsets map[string]int) {
-	if c.report.root == nil { // a definition built in Go has no text to warn about
+	if !c.report.HasDocument() { // a definition built in Go has no text to warn about
 		return
 	}
 	known := func(name string) bool { _, ok := offsets[name]; return ok }
 	shellquote.Reparsed(script, known, func(name, program, hint string) {
-		c.report.warnIn(c.path().key("run"), offsets[name], hint,
+		c.report.WarnIn(c.path().Key("run"), offsets[name], hint,
 			"the value of this ${{ }} becomes part of a text that %s parses as code", program)
 	})
 }

@@ -16,7 +16,12 @@ name: p
 input: {n: {type: integer, required: true}}
 tasks:
   - {id: a, run: "true"}
-  - {id: b, needs: a, uses: echo, if: "needs.a.x > 0 and input.n >= 0", with: {v: ["${{ input.n }}", "x${{ needs.a.x }}"]}, env: {N: "${{ input.n }}", F: f}}
+  - id: b
+    needs: a
+    uses: echo
+    if: needs.a.x > 0 and input.n >= 0
+    with: {v: ["${{ input.n }}", "x${{ needs.a.x }}"]}
+    env: {N: "${{ input.n }}", F: f}
 `)
 	var wg sync.WaitGroup
 	for i := range 8 {

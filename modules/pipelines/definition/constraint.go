@@ -10,53 +10,44 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/yamlfile"
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 const maxPattern = 1000 // bytes
 
 // choices reads a list of scalar values.
-func (r *decoder) choices(n *yaml.Node, at *keyPath) []json.RawMessage {
+func (r reader) choices(n *yaml.Node, at *yamlfile.Path) []json.RawMessage {
 	if n.Kind != yaml.SequenceNode {
-		r.addAt(n, at, "choices: [small, large]", "choices must be a list of values, and is %s", describe(n))
+		r.AddAt(n, at, "choices: [small, large]", "choices must be a list of values, and is %s", yamlfile.Describe(n))
 		return nil
 	}
 	if len(n.Content) == 0 {
-		r.addAt(n, at, "give it a value or leave the key out", "choices is empty")
+		r.AddAt(n, at, "give it a value or leave the key out", "choices is empty")
 		return nil
 	}
 	out := make([]json.RawMessage, len(n.Content))
 	for i, c := range n.Content {
 		if c.Kind != yaml.ScalarNode || c.Tag == "!!null" {
-			r.addAt(c, at.at(i), "", "a choice is a text, a number, true or false, and this is %s", describe(c))
+			r.AddAt(c, at.Item(i), "", "a choice is a text, a number, true or false, and this is %s",
+				yamlfile.Describe(c))
 			return nil
 		}
-		out[i] = jsonvalue.MustEncode(r.value(c, at.at(i)))
+		out[i] = jsonvalue.MustEncode(r.Value(c, at.Item(i)))
 	}
 	return out
 }
 
-// number reads a bound. It returns the empty string after reporting a mistake.
-func (r *decoder) number(n *yaml.Node, at *keyPath, what string) json.Number {
-	if n.Kind == yaml.ScalarNode && (n.Tag == "!!int" || n.Tag == "!!float") {
-		if number, ok := jsonNumber(n.Value); ok {
-			return number
-		}
-	}
-	r.addAt(n, at, "", "%s must be a number, and is %s", what, describe(n))
-	return ""
-}
-
 // checkConstraints checks a field's constraints other than its type, and compiles the pattern.
-func (f *InputField) checkConstraints(r *decoder, at *keyPath) {
+func (f *InputField) checkConstraints(r *yamlfile.Decoder, at *yamlfile.Path) {
 	for i, c := range f.Choices {
 		v, err := jsonvalue.Decode(c)
 		if err != nil || jsonvalue.Check(c, MaxInput) != nil {
-			r.add(at.key("choices").at(i), "", "a choice is not valid JSON")
+			r.Add(at.Key("choices").Item(i), "", "a choice is not valid JSON")
 			return
 		}
 		if hint, ok := matches(f.Type, v); !ok {
-			r.add(at.key("choices").at(i), hint, "the choice %.100s is %s, and the field's type is %s", c,
+			r.Add(at.Key("choices").Item(i), hint, "the choice %.100s is %s, and the field's type is %s", c,
 				jsonvalue.Kind(v),
 				f.Type)
 		}
@@ -69,24 +60,24 @@ func (f *InputField) checkConstraints(r *decoder, at *keyPath) {
 		switch {
 		case bound.value == "":
 		case !numeric:
-			r.add(at.key(bound.name), "type: integer or type: number", "%s is for numbers, and the field's type is %s",
+			r.Add(at.Key(bound.name), "type: integer or type: number", "%s is for numbers, and the field's type is %s",
 				bound.name, f.Type)
 		case exactNumber(bound.value) == nil:
-			r.add(at.key(bound.name), "", "invalid %s %.100q", bound.name, bound.value)
+			r.Add(at.Key(bound.name), "", "invalid %s %.100q", bound.name, bound.value)
 		}
 	}
 	if low, high := exactNumber(f.Min), exactNumber(f.Max); low != nil && high != nil && low.Cmp(high) > 0 {
-		r.add(at.key("max"), "", "max (%s) is less than min (%s)", f.Max, f.Min)
+		r.Add(at.Key("max"), "", "max (%s) is less than min (%s)", f.Max, f.Min)
 	}
 	switch {
 	case f.Pattern == "":
 	case f.Type != TypeString:
-		r.add(at.key("pattern"), "type: string", "pattern is for texts, and the field's type is %s", f.Type)
+		r.Add(at.Key("pattern"), "type: string", "pattern is for texts, and the field's type is %s", f.Type)
 	case len(f.Pattern) > maxPattern:
-		r.add(at.key("pattern"), "", "the pattern has %d bytes, more than the limit of %d", len(f.Pattern), maxPattern)
+		r.Add(at.Key("pattern"), "", "the pattern has %d bytes, more than the limit of %d", len(f.Pattern), maxPattern)
 	default:
 		if err := f.compilePattern(); err != nil {
-			r.add(at.key("pattern"), "the syntax is RE2: https://github.com/google/re2/wiki/Syntax", "%v", err)
+			r.Add(at.Key("pattern"), "the syntax is RE2: https://github.com/google/re2/wiki/Syntax", "%v", err)
 		}
 	}
 }

@@ -2,12 +2,9 @@ package definition
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
-	"github.com/sluiceworks/sluice/platform/suggest"
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/yamlfile"
 )
 
 // Diagnostic is one mistake in a definition or in a run's input.
@@ -49,116 +46,25 @@ func (p Diagnostics) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-const (
-	maxWarnings    = 100
-	maxDiagnostics = 1000 // bounds the work on a file that is not a definition
-	maxHints       = 20   // the search for the nearest name compares it with all names
-)
-
-// decoder collects mistakes and finds their positions in the text.
-type decoder struct {
-	file       string
-	root       *yaml.Node // nil for a definition built in Go
-	source     []byte
-	lines      []string // of source, split on demand
-	list       Diagnostics
-	warnings   Diagnostics
-	seen       map[Diagnostic]bool
-	suppressed map[string]bool // places already reported, so that they are not reported as missing
-	hints      int
-	expanded   int  // expanded size so far, bounded by maxExpanded
-	more       bool // there were mistakes beyond the limit
+// diagnostics converts the mistakes that were found in a file.
+func diagnostics(file string, list []yamlfile.Mistake) Diagnostics {
+	var out Diagnostics
+	for _, m := range list {
+		out = append(out, Diagnostic{
+			File: file, Line: m.Line, Column: m.Column, Path: m.Path, Message: m.Message, Hint: m.Hint,
+		})
+	}
+	return out
 }
 
-// add reports a mistake at a place, unless a mistake at the place has been reported while reading the text.
-func (r *decoder) add(at *keyPath, hint, format string, args ...any) {
-	if r.isSuppressed(at) || r.full() {
-		return
+// failure returns the mistakes that were found in a file as an error, or nil. The file of a definition built in Go is
+// empty.
+func failure(file string, r *yamlfile.Decoder) error {
+	if list := r.Mistakes(); len(list) > 0 {
+		return diagnostics(file, list)
 	}
-	line, column := r.position(at)
-	r.append(line, column, at, hint, fmt.Sprintf(format, args...))
+	return nil
 }
 
-// addIn reports a mistake offset bytes into the text at a place.
-func (r *decoder) addIn(at *keyPath, offset int, hint, format string, args ...any) {
-	if r.isSuppressed(at) || r.full() {
-		return
-	}
-	line, column := r.positionIn(at, offset)
-	r.append(line, column, at, hint, fmt.Sprintf(format, args...))
-}
-
-// warnIn adds a warning offset bytes into the text at a place: what is there is allowed but probably unintended.
-func (r *decoder) warnIn(at *keyPath, offset int, hint, format string, args ...any) {
-	if len(r.warnings) >= maxWarnings {
-		return
-	}
-	line, column := r.positionIn(at, offset)
-	p := Diagnostic{
-		File: r.file, Line: line, Column: column, Path: at.String(), Message: fmt.Sprintf(format, args...),
-		Hint: hint,
-	}
-	same := func(w Diagnostic) bool { return w.Line == line && w.Column == column && w.Message == p.Message }
-	if line == 0 || !slices.ContainsFunc(r.warnings, same) { // a default inherited by many tasks is one warning
-		r.warnings = append(r.warnings, p)
-	}
-}
-
-// addAt reports a mistake found while reading the text.
-func (r *decoder) addAt(n *yaml.Node, at *keyPath, hint, format string, args ...any) {
-	r.suppress(at)
-	r.append(n.Line, n.Column, at, hint, fmt.Sprintf(format, args...))
-}
-
-func (r *decoder) append(line, column int, at *keyPath, hint, message string) {
-	p := Diagnostic{File: r.file, Line: line, Column: column, Path: at.String(), Message: message, Hint: hint}
-	key := p
-	if line > 0 {
-		key.Path = "" // a default inherited by many tasks is one mistake
-	}
-	if r.seen[key] {
-		return
-	}
-	if r.full() {
-		return
-	}
-	if r.seen == nil {
-		r.seen = map[Diagnostic]bool{}
-	}
-	r.seen[key] = true
-	r.list = append(r.list, p)
-}
-
-// full reports whether no further mistakes are listed. Callers check it first, because finding the position and the
-// hint of a mistake costs as much as for a listed one.
-func (r *decoder) full() bool {
-	r.more = r.more || len(r.list) >= maxDiagnostics
-	return r.more
-}
-
-func (r *decoder) suppress(at *keyPath) {
-	if r.suppressed == nil {
-		r.suppressed = map[string]bool{}
-	}
-	r.suppressed[at.String()] = true
-}
-
-func (r *decoder) isSuppressed(at *keyPath) bool {
-	if len(r.suppressed) == 0 {
-		return false
-	}
-	for p := at; p != nil; p = p.parent {
-		if r.suppressed[p.String()] {
-			return true
-		}
-	}
-	return false
-}
-
-// suggest returns suggest.Hint for the first maxHints names, and the empty string after that.
-func (r *decoder) suggest(name string, known []string) string {
-	if r.hints++; r.hints > maxHints {
-		return ""
-	}
-	return suggest.Hint(name, known)
-}
+// taskPath returns the path of the task at an index.
+func taskPath(i int) *yamlfile.Path { return yamlfile.Key("tasks").Item(i) }

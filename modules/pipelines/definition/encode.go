@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/yamlfile"
 	"github.com/sluiceworks/sluice/platform/dbtype"
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
@@ -81,7 +82,7 @@ func Decode(doc []byte) (*Definition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decode pinned definition: %w", err)
 	}
-	r := &decoder{}
+	r := &yamlfile.Decoder{}
 	for i := range d.Input {
 		if err := d.Input[i].compilePattern(); err != nil {
 			return nil, fmt.Errorf("decode pinned definition: the pattern of the input field %s: %w", d.Input[i].Name,
@@ -90,7 +91,7 @@ func Decode(doc []byte) (*Definition, error) {
 	}
 	d.buildGraph(r)
 	d.compile(r)
-	if err := r.err(); err != nil {
+	if err := failure("", r); err != nil {
 		return nil, fmt.Errorf("decode pinned definition: %w", err)
 	}
 	return d, nil

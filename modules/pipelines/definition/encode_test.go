@@ -45,7 +45,8 @@ func TestEncodeRefusesTheUnchecked(t *testing.T) {
 
 func TestDecodeNeedsNoHandler(t *testing.T) {
 	doc := `{"name":"p","tasks":[{"id":"a","uses":"gone","trigger_rule":"all_success","timeout":1,"retry":{}},
-		{"id":"b","needs":["a"],"uses":"gone","with":{"x":"${{ needs.a.x }}"},"if":"needs.a.x > 1","trigger_rule":"all_success","timeout":1,"retry":{}}]}`
+		{"id":"b","needs":["a"],"uses":"gone","with":{"x":"${{ needs.a.x }}"},"if":"needs.a.x > 1",
+			"trigger_rule":"all_success","timeout":1,"retry":{}}]}`
 	d, err := definition.Decode([]byte(doc))
 	if err != nil {
 		t.Fatal(err)

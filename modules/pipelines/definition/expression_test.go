@@ -38,8 +38,8 @@ func echoing(v string) definition.Definition {
 
 const (
 	sampleInput = `{"day":"2026-01-02","count":3,"big":9007199254740993,"list":[1,"x"],"my-field":"dash"}`
-	outputOfA   = `{"n":5,"f":1.5,"s":"text","ok":true,"items":[{"x":1},{"x":2}],"outputs":"own","huge":12345678901234567890,` +
-		`"nested":{"b":1,"a":2},"digits":0.12345678901234567891,"null":null}`
+	outputOfA   = `{"n":5,"f":1.5,"s":"text","ok":true,"items":[{"x":1},{"x":2}],"outputs":"own",` +
+		`"huge":12345678901234567890,"nested":{"b":1,"a":2},"digits":0.12345678901234567891,"null":null}`
 )
 
 func TestCondition(t *testing.T) {
@@ -111,7 +111,12 @@ tasks:
   - {id: b, run: "true"}
   - {id: c, run: "true"}
   - {id: shell, needs: [c, a, b], run: "echo ${{ needs.a.x }}", if: "needs.b.x == 1"}
-  - {id: used, needs: [c, a, b], uses: echo, with: {x: ["${{ needs.b.y }}"]}, env: {V: "${{ needs.c.x }}"}, if: "needs.a.x == 1 and needs.c.y == 2"}
+  - id: used
+    needs: [c, a, b]
+    uses: echo
+    with: {x: ["${{ needs.b.y }}"]}
+    env: {V: "${{ needs.c.x }}"}
+    if: needs.a.x == 1 and needs.c.y == 2
   - {id: plain, needs: [a], uses: echo}
 `)
 	want := map[string][2][]string{

@@ -5,21 +5,23 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/yamlfile"
 )
 
 // buildGraph indexes the tasks, checks their needs and sorts them topologically. Tasks without an id or with a
 // duplicate id are reported and left out of the graph.
-func (d *Definition) buildGraph(r *decoder) {
+func (d *Definition) buildGraph(r *yamlfile.Decoder) {
 	d.index = make(map[string]int, len(d.Tasks))
 	ids := make([]string, 0, len(d.Tasks))
 	for i := range d.Tasks {
 		id := d.Tasks[i].ID
 		if id == "" {
-			r.add(taskPath(i).key("id"), "give it a name that needs can refer to", "the task has no id")
+			r.Add(taskPath(i).Key("id"), "give it a name that needs can refer to", "the task has no id")
 			continue
 		}
 		if first, twice := d.index[id]; twice {
-			r.add(taskPath(i).key("id"), "", "the id %q is taken by task number %d", id, first+1)
+			r.Add(taskPath(i).Key("id"), "", "the id %q is taken by task number %d", id, first+1)
 			continue
 		}
 		d.index[id] = i
@@ -32,20 +34,20 @@ func (d *Definition) buildGraph(r *decoder) {
 	d.sort(r)
 }
 
-func (d *Definition) linkNeeds(r *decoder, i int, ids []string) {
+func (d *Definition) linkNeeds(r *yamlfile.Decoder, i int, ids []string) {
 	t := &d.Tasks[i]
 	seen := make(map[string]bool, len(t.Needs))
 	for j, need := range t.Needs {
-		at := func() *keyPath { return taskPath(i).key("needs").at(j) }
+		at := func() *yamlfile.Path { return taskPath(i).Key("needs").Item(j) }
 		n, ok := d.index[need]
 		switch {
 		case seen[need]:
-			r.add(at(), "name it once", "%q stands twice in needs", need)
+			r.Add(at(), "name it once", "%q stands twice in needs", need)
 		case need == t.ID && need != "":
-			r.add(at(), "", "the task %q needs itself", need)
+			r.Add(at(), "", "the task %q needs itself", need)
 		case !ok:
-			if !r.isSuppressed(at()) {
-				r.add(at(), r.suggest(need, ids), "needs names %q, and there is no such task", need)
+			if !r.IsSuppressed(at()) {
+				r.Add(at(), r.Suggest(need, ids), "needs names %q, and there is no such task", need)
 			}
 		case t.ID != "":
 			d.dependents[n] = append(d.dependents[n], t.ID)
@@ -55,7 +57,7 @@ func (d *Definition) linkNeeds(r *decoder, i int, ids []string) {
 }
 
 // sort sorts the tasks topologically. Among the tasks that could come next, the one declared first comes first.
-func (d *Definition) sort(r *decoder) {
+func (d *Definition) sort(r *yamlfile.Decoder) {
 	waiting := make([]int, len(d.Tasks)) // dependencies that are not in the order yet
 	for i := range d.dependents {
 		for _, id := range d.dependents[i] {
@@ -100,7 +102,7 @@ func (p taskHeap) Pop() any {
 
 // reportCycles reports each cycle that it finds once. From each task that never became free it follows the first need
 // that never did. Every such walk ends in a cycle.
-func (d *Definition) reportCycles(r *decoder, waiting []int) {
+func (d *Definition) reportCycles(r *yamlfile.Decoder, waiting []int) {
 	walks := make([]int, len(d.Tasks)) // by index: the number of the walk that passed the task
 	for start := range d.Tasks {
 		if waiting[start] == 0 || walks[start] != 0 {
@@ -128,7 +130,7 @@ func (d *Definition) stuckNeed(i int, waiting []int) int {
 	return i
 }
 
-func (d *Definition) reportCycle(r *decoder, cycle []int) {
+func (d *Definition) reportCycle(r *yamlfile.Decoder, cycle []int) {
 	first := slices.Index(cycle, slices.Min(cycle))
 	cycle = append(cycle[first:len(cycle):len(cycle)], cycle[:first]...)
 	ids := make([]string, 0, len(cycle)+1)
@@ -140,8 +142,8 @@ func (d *Definition) reportCycle(r *decoder, cycle []int) {
 		ids = slices.Concat(ids[:10], []string{"…"}, ids[len(ids)-9:])
 	}
 	needs := d.Tasks[cycle[0]].Needs
-	at := taskPath(cycle[0]).key("needs").at(slices.Index(needs, d.Tasks[cycle[1]].ID))
-	r.add(at, "each needs the next; take one of these needs away", "cycle: %s", strings.Join(ids, " → "))
+	at := taskPath(cycle[0]).Key("needs").Item(slices.Index(needs, d.Tasks[cycle[1]].ID))
+	r.Add(at, "each needs the next; take one of these needs away", "cycle: %s", strings.Join(ids, " → "))
 }
 
 // Order returns the ids of the tasks so that each task comes after all that it needs, otherwise in the order of

@@ -47,7 +47,8 @@ func TestLongCycleIsShortened(t *testing.T) {
 		d.Tasks = append(d.Tasks,
 			definition.Task{ID: fmt.Sprint(i), Run: "true", Needs: []string{fmt.Sprint((i + 1) % 1000)}})
 	}
-	want := "tasks[0].needs[0]: cycle: 0 → 1 → 2 → 3 → 4 → 5 → 6 → 7 → 8 → 9 → … → 992 → 993 → 994 → 995 → 996 → 997 " +
+	want := "tasks[0].needs[0]: cycle: 0 → 1 → 2 → 3 → 4 → 5 → 6 → 7 → 8 → 9 → " +
+		"… → 992 → 993 → 994 → 995 → 996 → 997 " +
 		"→ 998 → 999 → 0 " +
 		"(each needs the next; take one of these needs away)"
 	if err := d.Check(nil); err == nil || err.Error() != want {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/yamlfile"
 	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
@@ -52,9 +53,9 @@ func (d *Definition) CheckInput(raw json.RawMessage) (json.RawMessage, error) {
 	if len(d.Input) == 0 {
 		return jsonvalue.Encode(given)
 	}
-	r := &decoder{}
+	r := &yamlfile.Decoder{}
 	checked := d.checkGiven(r, given)
-	if err := r.err(); err != nil {
+	if err := failure("", r); err != nil {
 		return nil, err
 	}
 	if len(checked) > MaxInput {
@@ -65,8 +66,8 @@ func (d *Definition) CheckInput(raw json.RawMessage) (json.RawMessage, error) {
 }
 
 // checkGiven returns the checked input. It writes the object field by field, because a Go map would lose the order.
-func (d *Definition) checkGiven(r *decoder, given map[string]any) json.RawMessage {
-	top := (*keyPath)(nil).key("input")
+func (d *Definition) checkGiven(r *yamlfile.Decoder, given map[string]any) json.RawMessage {
+	top := yamlfile.Key("input")
 	var out bytes.Buffer
 	write := func(name string, value []byte) {
 		if out.Len() > 0 {
@@ -88,20 +89,20 @@ func (d *Definition) checkGiven(r *decoder, given map[string]any) json.RawMessag
 		switch {
 		case present:
 			if hint, ok := matches(f.Type, v); !ok {
-				r.add(top.key(f.Name), hint, "it is %s, and must be of type %s", jsonvalue.Kind(v), f.Type)
+				r.Add(top.Key(f.Name), hint, "it is %s, and must be of type %s", jsonvalue.Kind(v), f.Type)
 			} else if wrong := f.violated(v); wrong != "" {
-				r.add(top.key(f.Name), f.Description, "%s", wrong)
+				r.Add(top.Key(f.Name), f.Description, "%s", wrong)
 			} else {
 				write(f.Name, jsonvalue.MustEncode(v))
 			}
 		case f.Required:
-			r.add(top.key(f.Name), f.Description, "it is required and missing")
+			r.Add(top.Key(f.Name), f.Description, "it is required and missing")
 		case f.Default != nil:
 			write(f.Name, f.Default)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		r.add(top.key(name), r.suggest(name, declared), "unknown field")
+		r.Add(top.Key(name), r.Suggest(name, declared), "unknown field")
 	}
 	return json.RawMessage("{" + out.String() + "}")
 }

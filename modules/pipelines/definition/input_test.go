@@ -21,10 +21,11 @@ tasks: [{id: a, run: "true"}]
 `)
 	good := map[string]string{
 		`{"z":"x"}`: `{"z":"x","n":5}`,
-		` { "any" : null, "z":"<x>", "n": 9007199254740993 } `:  `{"z":"<x>","n":9007199254740993,"any":null}`,
-		`{"z":"x","f":1.50,"b":false,"o":{"b":1,"a":2},"a":[]}`: `{"z":"x","n":5,"f":1.50,"b":false,"o":{"a":2,"b":1},"a":[]}`,
-		`{"z":"x","n":null,"f":null}`:                           `{"z":"x","n":5}`,
-		`{"z":"x","f":12345678901234567890}`:                    `{"z":"x","n":5,"f":12345678901234567890}`,
+		` { "any" : null, "z":"<x>", "n": 9007199254740993 } `: `{"z":"<x>","n":9007199254740993,"any":null}`,
+		`{"z":"x","f":1.50,"b":false,"o":{"b":1,"a":2},"a":[]}`: `{"z":"x","n":5,` +
+			`"f":1.50,"b":false,"o":{"a":2,"b":1},"a":[]}`,
+		`{"z":"x","n":null,"f":null}`:        `{"z":"x","n":5}`,
+		`{"z":"x","f":12345678901234567890}`: `{"z":"x","n":5,"f":12345678901234567890}`,
 	}
 	for raw, want := range good {
 		if got, err := d.CheckInput(json.RawMessage(raw)); err != nil || string(got) != want {
@@ -39,8 +40,10 @@ tasks: [{id: a, run: "true"}]
 		`{`:                 "input: it is not JSON: line 1, column 1: unexpected end of JSON input",
 		`{"z":"a\u0000"}`:   `input: line 1, column 8, at z: a string holds \u0000, which no database keeps`,
 		`{"z":"y","z":"x"}`: `input: line 1, column 10: the key "z" is there twice`,
-		"{\"o\":{\"é\":[1,{\"b\":1,\n\"b\":2}]}}": `input: line 2, column 1, at o["é"][1]: the key "b" is there twice`,
-		`{"z":3,"n":"5","b":"true","o":[],"a":{},"f":"1"}`: `input.z: it is a number, and must be of type string (put it into quotes)
+		"{\"o\":{\"é\":[1,{\"b\":1,\n\"b\":2}]}}": `input: line 2, column 1, ` +
+			`at o["é"][1]: the key "b" is there twice`,
+		`{"z":3,"n":"5","b":"true","o":[],"a":{},"f":"1"}`: `input.z: it is a number, and must be of type ` +
+			`string (put it into quotes)
 input.n: it is a string, and must be of type integer (write it without quotes)
 input.f: it is a string, and must be of type number (write it without quotes)
 input.b: it is a string, and must be of type boolean (write it without quotes)

@@ -5,13 +5,14 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/yamlfile"
 	"github.com/sluiceworks/sluice/platform/duration"
 )
 
-func (r *decoder) retention(n *yaml.Node, at *keyPath) *Retention {
+func (r reader) retention(n *yaml.Node, at *yamlfile.Path) *Retention {
 	out := &Retention{}
-	for _, p := range r.mapping(n, at, "retention", retainKeys) {
-		*out.field(p.name) = r.duration(p.value, at.key(p.name), p.name, 0)
+	for _, p := range r.Mapping(n, at, "retention", retainKeys) {
+		*out.field(p.Name) = r.Duration(p.Value, at.Key(p.Name), p.Name, 0)
 	}
 	return out
 }
@@ -30,13 +31,13 @@ func (t *Retention) field(key string) *time.Duration {
 }
 
 // check checks a Retention, which may have been built in Go.
-func (t *Retention) check(r *decoder) {
+func (t *Retention) check(r *yamlfile.Decoder) {
 	if t == nil {
 		return
 	}
 	for _, key := range retainKeys {
 		if *t.field(key) < 0 {
-			r.add((*keyPath)(nil).key("retention").key(key), duration.Hint, "retention of %s is negative", key)
+			r.Add(yamlfile.Key("retention").Key(key), duration.Hint, "retention of %s is negative", key)
 		}
 	}
 }

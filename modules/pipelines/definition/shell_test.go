@@ -54,8 +54,8 @@ printf '<%s>' ${{ needs.a.v }}; printf '%s' "<${{ needs.a.v }}>"`
 // TestRefusedExpressionsOfScripts checks the place and the hint of an expression that a script cannot have.
 func TestRefusedExpressionsOfScripts(t *testing.T) {
 	for script, want := range map[string]string{
-		`echo '${{ needs.a.v }}'`: "tasks[1].run: ${{ }} is not evaluated in single quotes (use double quotes, or give " +
-			`it a name in env: and use "$NAME" there)`,
+		`echo '${{ needs.a.v }}'`: "tasks[1].run: ${{ }} is not evaluated in single quotes (use double quotes, or " +
+			`give it a name in env: and use "$NAME" there)`,
 		`echo ${{ needs.b.v }}`: `tasks[1].run: "b" is not among the task's needs`,
 	} {
 		if err := commandTask(script).Check(catalog(t)); err == nil || !strings.Contains(err.Error(), want) {

@@ -162,8 +162,11 @@ func ruleReference() []byte {
 
 <!-- Written by go test ./modules/pipelines/definition -run TestRuleReference -update. -->
 
-A task's ` + "`trigger_rule`" + ` says when it runs, depending on how its dependencies ended. Names and meanings are those that
-Airflow documents. A rule is decided when all dependencies have ended; ` + "`one_success`, `one_failed` and `one_done`" + ` start
+A task's ` +
+		"`trigger_rule`" + ` says when it runs, depending on how its dependencies ended. ` +
+		`Names and meanings are those that
+Airflow documents. A rule is decided when all dependencies have ended; ` +
+		"`one_success`, `one_failed` and `one_done`" + ` start
 their task as soon as one dependency has ended that way, while others may still run. A task starts once: dependencies
 that end later change nothing. The run waits for all its tasks.
 
@@ -189,12 +192,16 @@ that end later change nothing. The run waits for all its tasks.
 
 ` + "`continue_on_error`" + ` changes none of this: it says whether a failure makes the run fail.
 
-Cancelled counts as failed, because the work was not done. In Airflow, too, a killed task has failed. ` + "`one_done`" + ` counts
+Cancelled counts as failed, because the work was not done. In Airflow, too, a killed task has failed. ` +
+		"`one_done`" + ` counts
 ` + "`upstream_failed`" + ` as failed, as every rule does.
 
-A task whose rule does not hold is Skipped. Its reason is ` + "`upstream_failed`" + ` if the rule asks for success (` + "`all_success`" + `,
-` + "`one_success`, `none_failed`, `none_failed_min_one_success`" + `) and a dependency failed, and ` + "`trigger_rule`" + ` otherwise. A
-task whose rule holds and whose ` + "`if`" + ` is false is Skipped with reason ` + "`condition`" + `. So a failure reaches an alert or a
+A task whose rule does not hold is Skipped. Its reason is ` +
+		"`upstream_failed`" + ` if the rule asks for success (` + "`all_success`" + `,
+` + "`one_success`, `none_failed`, `none_failed_min_one_success`" + `) and a dependency failed, and ` +
+		"`trigger_rule`" + ` otherwise. A
+task whose rule holds and whose ` + "`if`" + ` is false is Skipped with reason ` +
+		"`condition`" + `. So a failure reaches an alert or a
 clean-up however many tasks lie between.
 
 ## Every rule and every mix

@@ -44,7 +44,8 @@ func resolveURL(t *testing.T, uses, text, v string) (string, error) {
 func TestURLSettings(t *testing.T) {
 	const text = "https://h/s?q=${{ input.v }}&n=${{ input.n }}"
 	for uses, want := range map[string]string{
-		"http": "https://h/s?q=a%20%26b&n=1.5", "wait": "https://h/s?q=a%20%26b&n=1.5", "other": "https://h/s?q=a &b&n=1.5",
+		"http": "https://h/s?q=a%20%26b&n=1.5", "wait": "https://h/s?q=a%20%26b&n=1.5",
+		"other": "https://h/s?q=a &b&n=1.5",
 	} {
 		if got, err := resolveURL(t, uses, text, "a &b"); err != nil || got != want {
 			t.Errorf("%s: %s (%v), want %s", uses, got, err, want)

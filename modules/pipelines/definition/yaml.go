@@ -1,18 +1,15 @@
 package definition
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sluiceworks/sluice/modules/pipelines/definition/yamlfile"
 	"github.com/sluiceworks/sluice/modules/tasks"
-	"github.com/sluiceworks/sluice/platform/jsonvalue"
 )
 
 // YAML returns the definition as a file that Parse reads as the same version. Defaults and inherited settings cannot
@@ -22,7 +19,7 @@ func (d *Definition) YAML() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := yamlNode(jsonvalue.NewDecoder(doc))
+	root, err := yamlfile.FromJSON(doc)
 	if err != nil {
 		return nil, fmt.Errorf("write the definition as YAML: %w", err)
 	}
@@ -40,13 +37,11 @@ func (d *Definition) YAML() ([]byte, error) {
 			taskMapping(n, &d.Tasks[i])
 		}
 	})
-	var out bytes.Buffer
-	enc := yaml.NewEncoder(&out)
-	enc.SetIndent(2)
-	if err := enc.Encode(root); err != nil {
+	text, err := yamlfile.Encode(root)
+	if err != nil {
 		return nil, fmt.Errorf("write the definition as YAML: %w", err)
 	}
-	return out.Bytes(), nil
+	return text, nil
 }
 
 // taskMapping converts a task's settings to the form of a file.
@@ -110,45 +105,4 @@ func rewrite(n *yaml.Node, key string, change func(*yaml.Node)) {
 			change(n.Content[i+1])
 		}
 	}
-}
-
-// yamlNode reads one JSON value, with its keys in their order and numbers with their digits.
-func yamlNode(dec *json.Decoder) (*yaml.Node, error) {
-	token, err := dec.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch v := token.(type) {
-	case json.Delim:
-		return yamlCollection(dec, v)
-	case string:
-		n := &yaml.Node{}
-		n.SetString(v)
-		return n, nil
-	case json.Number:
-		tag := "!!int"
-		if strings.ContainsAny(v.String(), ".eE") {
-			tag = "!!float"
-		}
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: v.String()}, nil
-	case bool:
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: fmt.Sprint(v)}, nil
-	}
-	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}, nil
-}
-
-func yamlCollection(dec *json.Decoder, begin json.Delim) (*yaml.Node, error) {
-	n := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
-	if begin == '[' {
-		n.Kind, n.Tag = yaml.SequenceNode, "!!seq"
-	}
-	for dec.More() {
-		child, err := yamlNode(dec)
-		if err != nil {
-			return nil, err
-		}
-		n.Content = append(n.Content, child)
-	}
-	_, err := dec.Token() // the closing delimiter
-	return n, err
 }

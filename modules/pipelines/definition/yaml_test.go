@@ -34,8 +34,19 @@ tasks:
     skip_exit_codes: [99]
     working_directory: /tmp
     env_file: .env
-  - {id: b, needs: [a], uses: http, with: {url: "http://127.0.0.1/${{ input.day }}", headers: {X: "12"}, expect_status: [200]}, queue: gpu, priority: high}
-  - {id: c, needs: [a, b], trigger_rule: one_failed, if: 'input.size > 1', run: "#!no comment", continue_on_error: true, retry: {max_attempts: 1, backoff: fixed}}
+  - id: b
+    needs: [a]
+    uses: http
+    with: {url: "http://127.0.0.1/${{ input.day }}", headers: {X: "12"}, expect_status: [200]}
+    queue: gpu
+    priority: high
+  - id: c
+    needs: [a, b]
+    trigger_rule: one_failed
+    if: 'input.size > 1'
+    run: "#!no comment"
+    continue_on_error: true
+    retry: {max_attempts: 1, backoff: fixed}
 `
 
 // TestYAML checks that YAML writes a file that is parsed as the same version, for every example and every setting.

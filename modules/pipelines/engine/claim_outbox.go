@@ -21,9 +21,10 @@ func (t *exchange) pollOutbox() ([]outbox.Entry, error) {
 		if want.Limit <= 0 {
 			return nil, nil
 		}
+		b := t.tx.Batch()
 		var err error
-		if t.pendingClaim, err = t.engine.outbox.QueueClaim(t.tx, want); err == nil {
-			err = t.tx.SendBatch()
+		if t.pendingClaim, err = t.engine.outbox.Claim(b, want); err == nil {
+			err = b.Send()
 		}
 		if err != nil {
 			return nil, err
@@ -48,7 +49,6 @@ func (t *exchange) remainingFilter() outbox.ClaimFilter {
 		free += n
 	}
 	want.Limit = min(want.Limit, free)
-	t.pollFilter = want
 	return want
 }
 
@@ -62,25 +62,22 @@ func (t *exchange) claimFromOutbox(ctx context.Context) error {
 	for i := range rows {
 		ids[i] = rows[i].TaskExecutionID
 	}
-	var list []tasks.Task
+	var cached []tasks.Task
 	found := map[dbtype.ID]pipelines.Execution{}
 	unknown := ids
 	if t.optimistic {
 		unknown = t.engine.startCache.pop(ids, func(r startedRow) {
-			list, found[r.execution.ID] = append(list, r.task), r.execution
+			cached, found[r.execution.ID] = append(cached, r.task), r.execution
 		})
 	}
-	if err := t.engine.tasks.QueueLoad(t.tx, unknown, &list); err != nil {
+	b := t.tx.Batch()
+	list := t.engine.tasks.Load(b, unknown)
+	t.engine.pipelines.loadInputs(b, unknown, found)
+	if err := b.Send(); err != nil {
 		return err
 	}
-	if err := t.engine.pipelines.queueLoadInputs(t.tx, unknown, found); err != nil {
-		return err
-	}
-	if err := t.tx.SendBatch(); err != nil {
-		return err
-	}
-	byID := make(map[dbtype.ID]tasks.Task, len(list))
-	for _, task := range list {
+	byID := make(map[dbtype.ID]tasks.Task, len(ids))
+	for _, task := range append(cached, *list...) {
 		byID[task.ID] = task
 	}
 	for i, id := range ids {
@@ -92,7 +89,6 @@ func (t *exchange) claimFromOutbox(ctx context.Context) error {
 			return err
 		}
 	}
-	t.fromOutbox = len(t.claimChanges)
 	return nil
 }
 

@@ -18,15 +18,13 @@ func (t *exchange) pasts() error {
 	if len(stored) == 0 {
 		return nil
 	}
-	var list []tasks.Task
-	if err := t.engine.tasks.QueueLoadByKey(t.tx, distinct(stored), &list); err != nil {
+	b := t.tx.Batch()
+	list := t.engine.tasks.LoadByKey(b, distinct(stored))
+	if err := b.Send(); err != nil {
 		return err
 	}
-	if err := t.tx.SendBatch(); err != nil {
-		return err
-	}
-	found := make(map[tasks.Key]tasks.Task, len(list))
-	for _, task := range list {
+	found := make(map[tasks.Key]tasks.Task, len(*list))
+	for _, task := range *list {
 		found[tasks.Key{PipelineExecutionID: task.PipelineExecutionID, TaskName: task.TaskName}] = task
 	}
 	for i := range t.claims {

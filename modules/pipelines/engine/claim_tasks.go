@@ -24,7 +24,7 @@ func (e *Engine) Claim(ctx context.Context, r ClaimRequest) ([]pipelines.Claim, 
 	if err == nil && t.Expired {
 		err = leases.ErrExpired
 	}
-	return t.Claims, err
+	return t.Polled, err
 }
 
 // distinct returns list without duplicates, in the same order.

@@ -20,15 +20,15 @@ type ControlRequest struct {
 
 // control runs do with the locked execution, in one transaction. It returns ErrExecutionNotFound if there is none.
 func (e *Engine) control(
-	ctx context.Context, id dbtype.ID, do func(tx db.Tx, x pipelines.Execution) (ready int, err error),
+	ctx context.Context, id dbtype.ID, do func(b *db.Batch, x pipelines.Execution) (ready int, err error),
 ) error {
 	ready := 0
-	err := e.db.Transaction(ctx, func(tx db.Tx) error {
-		x, err := e.lockExecution(tx, id)
+	err := e.db.Write(ctx, func(b *db.Batch) error {
+		x, err := e.lockExecution(b.Tx(), id)
 		if err != nil {
 			return err
 		}
-		ready, err = do(tx, x)
+		ready, err = do(b, x)
 		return err
 	})
 	if err == nil {
@@ -77,21 +77,26 @@ func (e *Engine) CancelledCleanups(ctx context.Context, id dbtype.ID) (names []s
 
 // abandon ends an execution that cannot be run. It does nothing if the execution has ended.
 func (e *Engine) abandon(ctx context.Context, id dbtype.ID, reason string) error {
-	return e.control(ctx, id, func(tx db.Tx, x pipelines.Execution) (int, error) {
-		if err := e.leases.Recovered(tx, []dbtype.ID{id}); err != nil || x.Status.Terminal() {
-			return 0, err
+	return e.control(ctx, id, func(b *db.Batch, x pipelines.Execution) (int, error) {
+		e.leases.Recovered(b, []dbtype.ID{id})
+		if x.Status.Terminal() {
+			return 0, nil
 		}
-		return 0, e.abandonIn(tx, x, reason)
+		return 0, e.abandonIn(b, x, reason)
 	})
 }
 
 // abandonIn ends a locked execution that is open: it abandons the open tasks, and the execution becomes Failed.
-func (e *Engine) abandonIn(tx db.Tx, x pipelines.Execution, reason string) error {
-	err := e.endAll(tx, []*pipelines.Execution{&x}, "", func(t tasks.Task) *tasks.Change {
+func (e *Engine) abandonIn(b *db.Batch, x pipelines.Execution, reason string) error {
+	tx := b.Tx()
+	err := e.endAll(b, []*pipelines.Execution{&x}, "", func(t tasks.Task) *tasks.Change {
 		m := tasks.NewChange(t).Abandon(reason, tx.Now)
 		m.Task.RemainingDependencies = 0 // the dependencies end in the same transaction
 		return m
 	})
+	if err == nil {
+		err = b.Send() // the tasks are counted as they are now
+	}
 	if err != nil {
 		return err
 	}
@@ -103,13 +108,14 @@ func (e *Engine) abandonIn(tx db.Tx, x pipelines.Execution, reason string) error
 	for _, t := range list {
 		counts[t.Status]++
 	}
-	return e.pipelines.apply(tx, []*pipelines.Change{x.End(counts, reason, tx.Now)})
+	return e.pipelines.apply(b, []*pipelines.Change{x.End(counts, reason, tx.Now)})
 }
 
 // endAll ends all open tasks of executions with the changes that how returns, and updates the counters.
 func (e *Engine) endAll(
-	tx db.Tx, executions []*pipelines.Execution, actor string, how func(tasks.Task) *tasks.Change,
+	b *db.Batch, executions []*pipelines.Execution, actor string, how func(tasks.Task) *tasks.Change,
 ) error {
+	tx := b.Tx()
 	tx.Notify(TopicEnded)
 	of := make([]dbtype.ID, len(executions))
 	for i, x := range executions {
@@ -121,7 +127,8 @@ func (e *Engine) endAll(
 	}
 	// Delete from the outbox first, because the deletion waits for concurrent claims. The tasks are then read as those
 	// claims left them.
-	if err := e.outbox.DeleteByTask(tx, ids(ready)); err != nil {
+	e.outbox.DeleteByTask(b, ids(ready))
+	if err := b.Send(); err != nil {
 		return err
 	}
 	list, err := e.tasks.LoadByExecution(tx, of)
@@ -143,8 +150,9 @@ func (e *Engine) endAll(
 		x.UnsuccessfulTasks += x.OpenTasks
 		x.OpenTasks = 0
 	}
-	if err := e.tasks.Apply(tx, moves); err != nil {
+	if err := e.tasks.Apply(b, moves); err != nil {
 		return err
 	}
-	return e.tasks.CountDependencies(tx, sortCounters(counters))
+	e.tasks.CountDependencies(b, sortCounters(counters))
+	return nil
 }

@@ -14,14 +14,6 @@ import (
 // overdueBatch is the maximum number of executions that one call of EndOverdue ends.
 const overdueBatch = 100
 
-func deadlines(moves []*pipelines.Change) []dbtype.Time {
-	list := make([]dbtype.Time, len(moves))
-	for i, m := range moves {
-		list[i] = m.Execution.DeadlineAt
-	}
-	return list
-}
-
 // EndOverdue ends executions whose deadline has passed, the longest overdue first, and at most 100 per call. Each is
 // ended in its own transaction: its open tasks become Abandoned, and the execution Failed.
 //
@@ -53,7 +45,8 @@ func (e *Engine) EndOverdue(ctx context.Context) (ended []dbtype.ID, next dbtype
 
 // endOverdue ends one execution if its deadline has passed. It reports whether it did.
 func (e *Engine) endOverdue(ctx context.Context, id dbtype.ID) (ended bool, err error) {
-	err = e.control(ctx, id, func(tx db.Tx, x pipelines.Execution) (int, error) {
+	err = e.control(ctx, id, func(b *db.Batch, x pipelines.Execution) (int, error) {
+		tx := b.Tx()
 		ended = false
 		if x.Status.Terminal() || x.DeadlineAt.IsZero() || x.DeadlineAt.After(tx.Now.Time) {
 			return 0, nil
@@ -66,11 +59,9 @@ func (e *Engine) endOverdue(ctx context.Context, id dbtype.ID) (ended bool, err 
 		case !isDefinitionMissing(err):
 			return 0, err
 		}
-		if err := e.leases.Recovered(tx, []dbtype.ID{id}); err != nil {
-			return 0, err
-		}
+		e.leases.Recovered(b, []dbtype.ID{id})
 		ended = true
-		return 0, e.abandonIn(tx, x, reason)
+		return 0, e.abandonIn(b, x, reason)
 	})
 	return ended && err == nil, err
 }
@@ -80,7 +71,7 @@ func (e *Engine) endOverdue(ctx context.Context, id dbtype.ID) (ended bool, err 
 func (r *Repository) overdue(ctx context.Context, now dbtype.Time) (list []dbtype.ID, next dbtype.Time, err error) {
 	err = r.db.Query(ctx, `SELECT id, deadline_at FROM {pipeline_executions}
 WHERE deadline_at IS NOT NULL AND status IN ('Running', 'Paused') ORDER BY deadline_at LIMIT $limit`,
-		db.Args{"limit": overdueBatch + 1}, func(scan func(...any) error) error {
+		db.Args{"limit": overdueBatch + 1}, func(scan db.Scan) error {
 			var id dbtype.ID
 			var at dbtype.Time
 			err := scan(&id, &at)

@@ -23,6 +23,8 @@ type StoredDefinition struct {
 	RegisteredAt dbtype.Time `json:"registered_at"` // of the last registration; null if it was only run from a file
 }
 
+var storedDefinitions = db.ModelOf[StoredDefinition]("pipeline_definitions")
+
 // definitions stores definitions by version, so that a run keeps the version that it started with. It caches them in
 // memory. A cached definition cannot become stale, because the version is a hash of the content.
 type definitions struct {
@@ -106,37 +108,37 @@ func cacheKey(ctx context.Context, name, version string) string {
 // save stores a definition and sets its registration time, unless that is zero. The definition registered last is the
 // current one of its name. save returns ErrDefinitionChanged if other content is stored under that version.
 func (s *definitions) save(
-	ctx context.Context, tx db.Tx, def *definition.Definition, e encoded, registered dbtype.Time,
+	ctx context.Context, b *db.Batch, def *definition.Definition, e encoded, registered dbtype.Time,
 ) error {
 	conflict := "NOTHING"
 	if !registered.IsZero() {
 		conflict = "UPDATE SET registered_at = excluded.registered_at"
 	}
-	err := tx.QueueExec("store the definition",
-		`INSERT INTO {pipeline_definitions} (pipeline_name, version, definition, registered_at)
-VALUES ($name, $version, $doc, $at) ON CONFLICT (pipeline_name, version) DO `+conflict+` $keep_plan`,
-		db.Args{"name": def.Name, "version": e.version, "doc": dbtype.JSON(e.doc), "at": registered})
-	if err != nil {
-		return err
-	}
-	return s.confirm(ctx, tx, def, e)
+	statement, args := storedDefinitions.InsertSQL([]*StoredDefinition{{
+		PipelineName: def.Name, Version: e.version, Definition: e.doc, RegisteredAt: registered,
+	}})
+	b.Exec("store the definition", statement+` ON CONFLICT (pipeline_name, version) DO `+conflict+` $keep_plan`, args)
+	return s.confirm(ctx, b, def, e)
 }
 
 // pin stores the definition of a run, without registering it, and returns its version.
-func (s *definitions) pin(ctx context.Context, tx db.Tx, def *definition.Definition) (string, error) {
+func (s *definitions) pin(ctx context.Context, b *db.Batch, def *definition.Definition) (string, error) {
 	e, err := s.encode(def)
 	if err != nil {
 		return "", err
 	}
-	return e.version, s.save(ctx, tx, def, e, dbtype.Time{})
+	return e.version, s.save(ctx, b, def, e, dbtype.Time{})
 }
 
 // confirm returns ErrDefinitionChanged if the content stored under a version is not this definition, because it was
 // changed by hand or has the same hash. Each process checks a version once.
-func (s *definitions) confirm(ctx context.Context, tx db.Tx, def *definition.Definition, e encoded) error {
+func (s *definitions) confirm(ctx context.Context, b *db.Batch, def *definition.Definition, e encoded) error {
 	k, ok := s.recall(cacheKey(ctx, def.Name, e.version))
 	if !ok {
-		doc, err := s.read(tx, def.Name, e.version)
+		if err := b.Send(); err != nil {
+			return err
+		}
+		doc, err := s.read(b.Tx(), def.Name, e.version)
 		if err != nil {
 			return err
 		}
@@ -156,7 +158,7 @@ func (s *definitions) confirm(ctx context.Context, tx db.Tx, def *definition.Def
 
 func (s *definitions) read(tx db.Tx, name, version string) (doc dbtype.JSON, err error) {
 	err = tx.Query(`SELECT definition FROM {pipeline_definitions} WHERE pipeline_name = $name AND version = $version`,
-		db.Args{"name": name, "version": version}, func(scan func(...any) error) error { return scan(&doc) })
+		db.Args{"name": name, "version": version}, func(scan db.Scan) error { return scan(&doc) })
 	return doc, wrap("read the definition", err)
 }
 

@@ -69,48 +69,49 @@ func (w *watchers) first(tenant string) *watcher {
 	return nil
 }
 
+// runEnd is the row of an ended run that no process has reported.
+type runEnd struct {
+	PipelineExecutionID dbtype.ID
+	Version             int64
+	PipelineName        string
+	Status              pipelines.Status
+	Error               dbtype.Text
+	CreatedAt           dbtype.Time
+	CompletedAt         dbtype.Time
+}
+
+var runEnds = db.ModelOf[runEnd]("run_ends")
+
 // reportEnds makes sure that each run that the changes end is reported to one watcher. If this process has one, it is
 // called after the commit. Otherwise the end is stored in this transaction, for a server to claim. Stored ends older
 // than endRetention are deleted.
-func (r *Repository) reportEnds(tx db.Tx, moves []*pipelines.Change) error {
+func (r *Repository) reportEnds(b *db.Batch, moves []*pipelines.Change) {
+	tx := b.Tx()
 	var list []pipelines.Execution
+	var rows []*runEnd
 	for _, m := range moves {
-		if m.Execution.Status.Terminal() {
-			x := m.Execution
+		if x := m.Execution; x.Status.Terminal() {
 			x.Input = nil
 			list = append(list, x)
+			rows = append(rows, &runEnd{
+				PipelineExecutionID: x.ID, Version: x.Version, PipelineName: x.PipelineName, Status: x.Status,
+				Error: x.Error, CreatedAt: x.CreatedAt, CompletedAt: x.CompletedAt,
+			})
 		}
 	}
 	if len(list) == 0 {
-		return nil
+		return
 	}
 	if w := r.watchers.first(tx.Tenant()); w != nil {
 		tx.AfterCommit(func() { w.notify(list) })
-		return nil
+		return
 	}
 	tx.Notify(TopicEnded)
-	n := len(list)
-	ids, versions, names, statuses, failures := make([]dbtype.ID, n), make([]int64, n), make([]string, n),
-		make([]string, n), make([]string, n)
-	created, completed := make([]dbtype.Time, n), make([]dbtype.Time, n)
-	for i, x := range list {
-		ids[i], versions[i], names[i], statuses[i], failures[i] = x.ID, x.Version, x.PipelineName, string(x.Status),
-			string(x.Error)
-		created[i], completed[i] = x.CreatedAt, x.CompletedAt
-	}
-	set := db.IDRows(ids).Ints("version", versions).WriteOnly().Texts("name", names).Texts("status", statuses).
-		NullTexts("error", failures).
-		Times("created_at", created).Times("completed_at", completed)
-	err := tx.QueueExec("remove old ends", `DELETE FROM {run_ends} WHERE (completed_at, pipeline_execution_id) IN (
+	b.Exec("remove old ends", `DELETE FROM {run_ends} WHERE (completed_at, pipeline_execution_id) IN (
   SELECT completed_at, pipeline_execution_id FROM {run_ends} WHERE completed_at < $old
   ORDER BY completed_at, pipeline_execution_id LIMIT $limit $skip_locked)`,
 		db.Args{"old": dbtype.NewTime(tx.Now.Add(-endRetention)), "limit": maxEnds})
-	if err != nil {
-		return err
-	}
-	return tx.QueueExec("store ends",
-		`INSERT INTO {run_ends} (pipeline_execution_id, version, pipeline_name, status, error, created_at, completed_at)
-SELECT x.id, x.version, x.name, x.status, x.error, x.created_at, x.completed_at FROM $x`, db.Args{"x": set})
+	runEnds.Insert(b, "store ends", rows)
 }
 
 // ClaimEnds takes over the ends that processes without a watcher have stored, and passes them to this process's watcher
@@ -119,7 +120,7 @@ func (e *Engine) ClaimEnds(ctx context.Context) error {
 	w := e.pipelines.watchers.first(db.TenantOf(ctx))
 	for w != nil {
 		found := false
-		err := e.db.Query(ctx, `SELECT 1 FROM {run_ends} LIMIT 1`, nil, func(scan func(...any) error) error {
+		err := e.db.Query(ctx, `SELECT 1 FROM {run_ends} LIMIT 1`, nil, func(scan db.Scan) error {
 			var one int
 			found = true
 			return scan(&one)
@@ -141,17 +142,19 @@ func (e *Engine) ClaimEnds(ctx context.Context) error {
 	return nil
 }
 
-func (r *Repository) claimEnds(tx db.Tx) (list []pipelines.Execution, err error) {
-	err = tx.Query(`DELETE FROM {run_ends} WHERE (completed_at, pipeline_execution_id) IN (
+func (r *Repository) claimEnds(tx db.Tx) ([]pipelines.Execution, error) {
+	var rows []runEnd
+	err := tx.Query(`DELETE FROM {run_ends} WHERE (completed_at, pipeline_execution_id) IN (
   SELECT completed_at, pipeline_execution_id FROM {run_ends}
-  ORDER BY completed_at, pipeline_execution_id LIMIT $limit $skip_locked)
-RETURNING pipeline_execution_id, version, pipeline_name, status, error, created_at, completed_at`, db.Args{"limit": maxEnds},
-		func(scan func(...any) error) error {
-			var x pipelines.Execution
-			err := scan(&x.ID, &x.Version, &x.PipelineName, &x.Status, &x.Error, &x.CreatedAt, &x.CompletedAt)
-			list = append(list, x)
-			return err
-		})
+  ORDER BY completed_at, pipeline_execution_id LIMIT $limit $skip_locked) RETURNING `+runEnds.Columns(""),
+		db.Args{"limit": maxEnds}, runEnds.Into(&rows))
+	list := make([]pipelines.Execution, len(rows))
+	for i, x := range rows {
+		list[i] = pipelines.Execution{
+			ID: x.PipelineExecutionID, Version: x.Version, PipelineName: x.PipelineName, Status: x.Status,
+			Error: x.Error, CreatedAt: x.CreatedAt, CompletedAt: x.CompletedAt,
+		}
+	}
 	return list, wrap("claim ended runs", err)
 }
 
@@ -168,7 +171,7 @@ func (r *Repository) LastSuccesses(ctx context.Context, limit int) (map[string]d
   AND p.status = 'Completed'
     ORDER BY p.id DESC LIMIT $recent) AS n)
 FROM (SELECT DISTINCT pipeline_name FROM {pipeline_definitions} ORDER BY pipeline_name LIMIT $limit) AS d`,
-		db.Args{"recent": recentSuccesses, "limit": limit}, func(scan func(...any) error) error {
+		db.Args{"recent": recentSuccesses, "limit": limit}, func(scan db.Scan) error {
 			var name string
 			var at dbtype.Time
 			err := scan(&name, &at)

@@ -52,11 +52,11 @@ func NewEngine(
 // Notifier returns the notifier that signals commits of this process.
 func (e *Engine) Notifier() *Notifier { return e.notifier }
 
-// write writes the results of plans, and further changes of tasks that do not affect their executions. stored holds the
+// write adds to a batch what the results of plans write, and further changes of tasks that do not affect their executions. stored holds the
 // counters that the rows of executions have already; others are written. It returns the number of tasks that became
 // Ready with an outbox row.
 func (e *Engine) write(
-	tx db.Tx, plans []*pipelines.Plan, stored map[dbtype.ID]counts, moves ...*tasks.Change,
+	b *db.Batch, plans []*pipelines.Plan, stored map[dbtype.ID]counts, moves ...*tasks.Change,
 ) (ready int, err error) {
 	var ended []*pipelines.Change
 	var counters []tasks.DependencyCount
@@ -77,18 +77,17 @@ func (e *Engine) write(
 		}
 	}
 	if ready > 0 {
-		tx.Notify(TopicReady)
+		b.Tx().Notify(TopicReady)
 	}
-	if err := e.tasks.Apply(tx, moves); err != nil {
+	if err := e.tasks.Apply(b, moves); err != nil {
 		return 0, err
 	}
-	if err := e.tasks.CountDependencies(tx, sortCounters(counters)); err != nil {
+	e.tasks.CountDependencies(b, sortCounters(counters))
+	if err := e.pipelines.apply(b, ended); err != nil {
 		return 0, err
 	}
-	if err := e.pipelines.apply(tx, ended); err != nil {
-		return 0, err
-	}
-	return ready, e.pipelines.writeCounters(tx, sortExecutions(counted))
+	e.pipelines.writeCounters(b, sortExecutions(counted))
+	return ready, nil
 }
 
 // advance follows the consequences of a plan's changes, and supplies the rows and outputs that it lacks. If the result
@@ -116,11 +115,11 @@ func (e *Engine) advance(tx db.Tx, p *pipelines.Plan) (pipelines.Missing, error)
 }
 
 // loadTasks loads tasks of an execution by name.
-func (e *Engine) loadTasks(tx db.Tx, id dbtype.ID, names []string) (list []tasks.Task, err error) {
-	if err = e.tasks.QueueLoadByKey(tx, keysOf(id, names), &list); err == nil {
-		err = tx.SendBatch()
-	}
-	return list, err
+func (e *Engine) loadTasks(tx db.Tx, id dbtype.ID, names []string) ([]tasks.Task, error) {
+	b := tx.Batch()
+	list := e.tasks.LoadByKey(b, keysOf(id, names))
+	err := b.Send()
+	return *list, err
 }
 
 func keysOf(id dbtype.ID, names []string) []tasks.Key {
@@ -216,15 +215,15 @@ func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 		}
 		a.PipelineExecutionID = t.PipelineExecutionID
 	}
-	return e.db.Transaction(ctx, func(tx db.Tx) error {
-		x, err := e.lockExecution(tx, a.PipelineExecutionID)
+	return e.db.Write(ctx, func(b *db.Batch) error {
+		x, err := e.lockExecution(b.Tx(), a.PipelineExecutionID)
 		if err != nil {
 			return err
 		}
 		if x.EventsRemoved > 0 {
 			return fmt.Errorf("%w: the history of %s has been removed", pipelines.ErrInvalidState, x.ID)
 		}
-		e.events.Append(tx, []events.Event{{
+		e.events.Append(b, []events.Event{{
 			PipelineExecutionID: x.ID, TaskExecutionID: a.TaskExecutionID, EventType: events.Annotation,
 			EventData: a.Data,
 			WorkerID:  dbtype.Text(a.Worker), Actor: dbtype.Text(a.Actor),

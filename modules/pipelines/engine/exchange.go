@@ -37,12 +37,27 @@ type ExchangeRequest struct {
 
 // ExchangeResult is the result of an exchange.
 type ExchangeResult struct {
-	Conflicts  []error // one entry for each outcome; see Engine.RecordOutcomes
-	Claims     []pipelines.Claim
-	FromOutbox int // the number of claims from the outbox; they come last in Claims, the most urgent first
-	// the filter of the poll: what the eager claims left of ExchangeRequest.Filter
-	PollFilter outbox.ClaimFilter
-	Expired    bool // the worker's lease has expired, so nothing was claimed
+	Conflicts []error           // one entry for each outcome; see Engine.RecordOutcomes
+	Eager     []pipelines.Claim // of tasks that became ready in this transaction
+	Polled    []pipelines.Claim // of tasks from the outbox, the most urgent first
+	// MoreDue reports that the poll took as many tasks as it asked for, or that the eager claims left no slot for it.
+	// Further tasks may then be due.
+	MoreDue bool
+	// Saturated has the handlers of which the poll took as many tasks as there was capacity for. Further tasks of these
+	// handlers may be due, and may have hidden tasks of others from the poll.
+	Saturated []string
+	Expired   bool // the worker's lease has expired, so nothing was claimed
+}
+
+// Claims returns all claims: the eager ones, and then those from the outbox.
+func (r *ExchangeResult) Claims() []*pipelines.Claim {
+	all := make([]*pipelines.Claim, 0, len(r.Eager)+len(r.Polled))
+	for _, list := range [][]pipelines.Claim{r.Eager, r.Polled} {
+		for i := range list {
+			all = append(all, &list[i])
+		}
+	}
+	return all
 }
 
 // CompleteAndClaim records outcomes and claims tasks in one transaction, the exchange. If the worker's lease has
@@ -109,12 +124,11 @@ type exchange struct {
 	plans              map[dbtype.ID]*pipelines.Plan // by execution
 	stored             map[dbtype.ID]counts          // by execution: the counters now stored in the row
 	conflicts          map[*pipelines.Outcome]bool
-	ready              int // number of tasks that got an outbox row
-	claims             []pipelines.Claim
-	claimChanges       []*tasks.Change    // changes of the claims from the outbox
-	pollFilter         outbox.ClaimFilter // see ExchangeResult
+	ready              int               // number of tasks that got an outbox row
+	claims             []pipelines.Claim // the eager claims, and then those from the outbox
+	eager              int               // number of eager claims
+	claimChanges       []*tasks.Change   // changes of the claims from the outbox
 	pendingClaim       *outbox.PendingClaim
-	fromOutbox         int
 	missingDefinitions map[dbtype.ID]error // executions with a missing definition, and the error
 }
 
@@ -138,19 +152,20 @@ func (t *exchange) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if t.ready, err = t.engine.write(t.tx, plans, t.stored, t.claimChanges...); err != nil {
+	b := t.tx.Batch()
+	if t.ready, err = t.engine.write(b, plans, t.stored, t.claimChanges...); err != nil {
 		return err
 	}
-	return t.engine.tasks.WriteChunks(t.tx, logs(t.Outcomes, t.conflicts))
+	t.engine.tasks.WriteChunks(b, logs(t.Outcomes, t.conflicts))
+	return b.SendAtCommit()
 }
 
 // read loads the rows that the outcomes affect, in one round trip. It locks the worker's row first and then the
 // executions.
 func (t *exchange) read() error {
+	b, leased := t.tx.Batch(), new(bool)
 	if t.Filter.Limit > 0 {
-		if err := t.engine.leases.QueueCheck(t.tx, t.Worker, &t.leased); err != nil {
-			return err
-		}
+		leased = t.engine.leases.Check(b, t.Worker)
 	}
 	t.groups = groupByExecution(t.Outcomes)
 	var names []tasks.Key
@@ -159,26 +174,22 @@ func (t *exchange) read() error {
 		byID[g.id] = g
 		names = append(names, g.tasksToLoad(t.optimistic)...)
 	}
-	if err := t.engine.pipelines.lockAndDecrement(t.tx, t.groups, t.locked, t.stored); err != nil {
-		return err
-	}
+	t.engine.pipelines.lockAndDecrement(b, t.groups, t.locked, t.stored)
 	if len(t.groups) == 0 && t.Filter.Limit > 0 && t.PollOutbox {
 		var err error // there are no eager claims, so the poll can join this round trip
-		if t.pendingClaim, err = t.engine.outbox.QueueClaim(t.tx, t.remainingFilter()); err != nil {
+		if t.pendingClaim, err = t.engine.outbox.Claim(b, t.remainingFilter()); err != nil {
 			return err
 		}
 	}
-	var near []tasks.Task
-	if err := t.engine.tasks.QueueLoadByKey(t.tx, distinct(names), &near); err != nil {
+	near := t.engine.tasks.LoadByKey(b, distinct(names))
+	if err := b.Send(); err != nil {
 		return err
 	}
-	if err := t.tx.SendBatch(); err != nil {
-		return err
-	}
+	t.leased = *leased
 	if t.pendingClaim != nil && !t.leased {
 		return leases.ErrExpired // roll back the claim from the outbox
 	}
-	for _, task := range near {
+	for _, task := range *near {
 		g := byID[task.PipelineExecutionID]
 		g.loaded = append(g.loaded, task)
 	}
@@ -222,6 +233,7 @@ func (t *exchange) claimEager() {
 			RunAttempt: s.g.plan.Execution.Attempt, Definition: definition, Input: s.g.input, Graph: s.g.def,
 		})
 	}
+	t.eager = len(t.claims)
 }
 
 // planOf returns the plan of a claim's execution; an empty one if no outcome of the execution is recorded.
@@ -242,8 +254,11 @@ func (t *exchange) mayClaimEagerly(task tasks.Task) bool {
 
 func (t *exchange) result() ExchangeResult {
 	r := ExchangeResult{
-		Conflicts: make([]error, len(t.Outcomes)), Claims: t.claims, FromOutbox: t.fromOutbox,
-		PollFilter: t.pollFilter, Expired: t.Filter.Limit > 0 && !t.leased,
+		Conflicts: make([]error, len(t.Outcomes)), Eager: t.claims[:t.eager:t.eager], Polled: t.claims[t.eager:],
+		MoreDue: t.PollOutbox, Expired: t.Filter.Limit > 0 && !t.leased,
+	}
+	if t.pendingClaim != nil {
+		r.MoreDue, r.Saturated = t.pendingClaim.Full(), t.pendingClaim.Saturated()
 	}
 	for i, o := range t.Outcomes {
 		if t.conflicts[o] {

@@ -131,7 +131,7 @@ func (c *transitionCase) queued(t *testing.T, h *byHand) int {
 	err := h.s.DB.Query(h.ctx,
 		`SELECT count(*) FROM {task_outbox} AS o JOIN {task_executions} AS t ON t.id = o.task_execution_id
 WHERE t.task_name = $task OR $task = ''`,
-		db.Args{"task": c.task}, func(scan func(...any) error) error { return scan(&n) })
+		db.Args{"task": c.task}, func(scan db.Scan) error { return scan(&n) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -171,7 +171,7 @@ func (r *Repository) IDs(ctx context.Context, f Filter) ([]dbtype.ID, error) {
 		text = `SELECT id FROM (` + text + `) AS u ORDER BY id DESC`
 	}
 	ids := []dbtype.ID{}
-	err := r.db.Query(ctx, text, args, func(scan func(...any) error) error {
+	err := r.db.Query(ctx, text, args, func(scan db.Scan) error {
 		ids = append(ids, dbtype.ID{})
 		return scan(&ids[len(ids)-1])
 	})
@@ -213,7 +213,7 @@ func (r *Repository) Count(ctx context.Context, f Filter) (n int64, err error) {
 	f.Limit = 0
 	text, args := f.query(`p.id`)
 	err = r.db.Query(ctx, `SELECT count(*) FROM (`+text+
-		`) AS u`, args, func(scan func(...any) error) error { return scan(&n) })
+		`) AS u`, args, func(scan db.Scan) error { return scan(&n) })
 	return n, wrap("count pipeline executions", err)
 }
 
@@ -231,7 +231,7 @@ func (r *Repository) Counts(ctx context.Context, f Filter) ([]StatusCount, error
 	list := []StatusCount{}
 	err := r.db.Query(ctx, `SELECT pipeline_name, status, count(*) FROM (`+text+
 		`) AS u GROUP BY pipeline_name, status ORDER BY pipeline_name, status`, args,
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			var c StatusCount
 			err := scan(&c.Pipeline, &c.Status, &c.Count)
 			list = append(list, c)

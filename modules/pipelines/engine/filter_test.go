@@ -208,7 +208,7 @@ func plan(t *testing.T, d *db.DB, f engine.Filter) (lines []string) {
 	if d.Backend() == "sqlite" {
 		prefix = "EXPLAIN QUERY PLAN "
 	}
-	err := d.Query(t.Context(), prefix+text, args, func(scan func(...any) error) error {
+	err := d.Query(t.Context(), prefix+text, args, func(scan db.Scan) error {
 		var line string
 		var a, b, c int
 		lines = append(lines, "")

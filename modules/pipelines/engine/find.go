@@ -11,11 +11,11 @@ import (
 // Find returns executions by id, without their inputs. Ids that do not exist are omitted.
 func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]pipelines.Execution, error) {
 	out := make(map[dbtype.ID]pipelines.Execution, len(ids))
-	err := r.db.Query(ctx, `SELECT `+fields+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x)`,
+	err := r.db.Query(ctx, `SELECT `+locked.Columns("")+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x)`,
 		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)},
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			var e pipelines.Execution
-			err := scanExecution(&e, scan)
+			err := locked.Scan(&e, scan)
 			out[e.ID] = e
 			return err
 		})
@@ -25,12 +25,9 @@ func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]p
 // Prefixed returns at most limit executions with ids from first to last, both included, in the order of their ids.
 func (r *Repository) Prefixed(ctx context.Context, first, last dbtype.ID, limit int) ([]pipelines.Execution, error) {
 	var list []pipelines.Execution
-	err := r.db.Query(ctx, `SELECT `+fields+
+	err := r.db.Query(ctx, `SELECT `+locked.Columns("")+
 		` FROM {pipeline_executions} WHERE id >= $first AND id <= $last ORDER BY id LIMIT $limit`,
-		db.Args{"first": first, "last": last, "limit": limit}, func(scan func(...any) error) error {
-			list = append(list, pipelines.Execution{})
-			return scanExecution(&list[len(list)-1], scan)
-		})
+		db.Args{"first": first, "last": last, "limit": limit}, locked.Into(&list))
 	return list, wrap("find pipeline executions", err)
 }
 
@@ -39,7 +36,7 @@ func (r *Repository) Names(ctx context.Context) ([]string, error) {
 	var names []string
 	err := r.db.Query(ctx,
 		`SELECT DISTINCT pipeline_name FROM {pipeline_definitions} WHERE registered_at IS NOT NULL
-  ORDER BY pipeline_name`, nil, func(scan func(...any) error) error {
+  ORDER BY pipeline_name`, nil, func(scan db.Scan) error {
 			names = append(names, "")
 			return scan(&names[len(names)-1])
 		})

@@ -15,7 +15,7 @@ func (r *Repository) Labels(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID
 	out := map[dbtype.ID]map[string]string{}
 	err := r.db.Query(ctx, `SELECT l.pipeline_execution_id, l.name, l.value FROM {execution_labels} AS l
 WHERE l.pipeline_execution_id IN (SELECT x.execution FROM $x)`,
-		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
+		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)}, func(scan db.Scan) error {
 			var id dbtype.ID
 			var name, value string
 			err := scan(&id, &name, &value)
@@ -29,19 +29,22 @@ WHERE l.pipeline_execution_id IN (SELECT x.execution FROM $x)`,
 }
 
 // label inserts the labels of new executions.
-func (r *Repository) label(tx db.Tx, list []*pipelines.Change) error {
-	var ids []dbtype.ID
-	var names, values []string
+func (r *Repository) label(b *db.Batch, list []*pipelines.Change) {
+	var rows []*label
 	for _, m := range list {
 		for _, name := range slices.Sorted(maps.Keys(m.Execution.Labels)) {
-			ids, names = append(ids, m.Execution.ID), append(names, name)
-			values = append(values, m.Execution.Labels[name])
+			rows = append(rows, &label{name, m.Execution.Labels[name], m.Execution.ID})
 		}
 	}
-	if len(ids) == 0 {
-		return nil
+	if len(rows) > 0 {
+		labels.Insert(b, "write labels", rows)
 	}
-	return tx.QueueExec("write labels", `INSERT INTO {execution_labels} (name, value, pipeline_execution_id)
-SELECT x.name, x.value, x.id FROM $x $keep_plan`,
-		db.Args{"x": db.IDRows(ids).Texts("name", names).Texts("value", values)})
 }
+
+// label is the row of a label of an execution.
+type label struct {
+	Name, Value         string
+	PipelineExecutionID dbtype.ID
+}
+
+var labels = db.ModelOf[label]("execution_labels")

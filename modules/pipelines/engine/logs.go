@@ -10,5 +10,8 @@ import (
 // SaveLogs stores output of attempts, in its own transaction. It checks no claims, because output is stored however the
 // attempt ended. Output of deleted tasks is dropped.
 func (e *Engine) SaveLogs(ctx context.Context, list []tasks.Written) error {
-	return e.db.Transaction(ctx, func(tx db.Tx) error { return e.tasks.WriteLateChunks(tx, list) })
+	return e.db.Write(ctx, func(b *db.Batch) error {
+		e.tasks.WriteLateChunks(b, list)
+		return nil
+	})
 }

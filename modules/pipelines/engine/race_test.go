@@ -27,7 +27,7 @@ func awaitLock(t *testing.T, d *db.DB, finished <-chan error) {
 		}
 		err := d.Query(t.Context(),
 			`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-			nil, func(scan func(...any) error) error { return scan(&n) })
+			nil, func(scan db.Scan) error { return scan(&n) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,16 +53,17 @@ func TestControlWaitsForClaimsUnderWay(t *testing.T) {
 				h.steps(h.start)
 				finished := make(chan error, 1)
 				err := s.DB.Transaction(h.ctx, func(tx db.Tx) error {
-					ids, err := s.Outbox.Claim(tx, outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 1})
-					if err != nil {
+					b := tx.Batch()
+					due, err := s.Outbox.Claim(b, outbox.ClaimFilter{Handlers: s.Handlers.Names(), Limit: 1})
+					if err := errors.Join(err, b.Send()); err != nil {
 						return err
 					}
-					var list []tasks.Task
-					if err := errors.Join(s.Tasks.QueueLoad(tx, ids, &list), tx.SendBatch()); err != nil {
+					list := s.Tasks.Load(b, []dbtype.ID{due.Rows()[0].TaskExecutionID})
+					if err := b.Send(); err != nil {
 						return err
 					}
-					m := list[0].Claim("w", dbtype.NewTime(tx.Now.Add(time.Minute)), tx.Now).MarkStarted()
-					if err := s.Tasks.Apply(tx, []*tasks.Change{m}); err != nil {
+					m := (*list)[0].Claim("w", dbtype.NewTime(tx.Now.Add(time.Minute)), tx.Now).MarkStarted()
+					if err := errors.Join(s.Tasks.Apply(b, []*tasks.Change{m}), b.Send()); err != nil {
 						return err
 					}
 					go func() { finished <- c.control(h) }()

@@ -217,11 +217,10 @@ func (r *recovery) abandon(ctx context.Context, x leases.Recovery) error {
 // recoverIn recovers the tasks of lost workers in the given executions, in one transaction.
 func (e *Engine) recoverIn(ctx context.Context, ids []dbtype.ID, lost map[string]bool) (recovered int, err error) {
 	ready := 0
-	err = e.db.Transaction(ctx, func(tx db.Tx) (err error) {
-		if recovered, ready, err = e.recover(ctx, tx, ids, lost); err != nil {
-			return err
-		}
-		return e.leases.Recovered(tx, ids)
+	err = e.db.Write(ctx, func(b *db.Batch) (err error) {
+		recovered, ready, err = e.recover(ctx, b, ids, lost)
+		e.leases.Recovered(b, ids)
+		return err
 	})
 	if err != nil {
 		return 0, err
@@ -241,8 +240,9 @@ func (e *Engine) RunningTasks(ctx context.Context, worker string, execution dbty
 // recover recovers the tasks that lost workers run in the given executions. It returns the number of recovered tasks,
 // and of tasks that became Ready.
 func (e *Engine) recover(
-	ctx context.Context, tx db.Tx, ids []dbtype.ID, gone map[string]bool,
+	ctx context.Context, b *db.Batch, ids []dbtype.ID, gone map[string]bool,
 ) (recovered, ready int, err error) {
+	tx := b.Tx()
 	tx.Notify(TopicEnded)
 	locked, err := e.pipelines.lock(tx, ids)
 	if err != nil {
@@ -264,6 +264,6 @@ func (e *Engine) recover(
 		}
 		plans = append(plans, p)
 	}
-	ready, err = e.write(tx, plans, nil)
+	ready, err = e.write(b, plans, nil)
 	return recovered, ready, err
 }

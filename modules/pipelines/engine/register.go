@@ -28,25 +28,26 @@ func (r Registration) Changed() bool { return !r.Kept && r.Before != r.Version }
 func (e *Engine) Register(
 	ctx context.Context, def *definition.Definition, modified time.Time,
 ) (r Registration, err error) {
-	err = e.db.Transaction(ctx, func(tx db.Tx) error {
-		r, err = e.definitions.register(ctx, tx, def, modified)
+	err = e.db.Write(ctx, func(b *db.Batch) error {
+		r, err = e.definitions.register(ctx, b, def, modified)
 		return err
 	})
 	return r, err
 }
 
 func (s *definitions) register(
-	ctx context.Context, tx db.Tx, def *definition.Definition, modified time.Time,
+	ctx context.Context, b *db.Batch, def *definition.Definition, modified time.Time,
 ) (r Registration, err error) {
 	e, err := s.encode(def)
 	if err != nil {
 		return r, err
 	}
 	r.Version = e.version
+	tx := b.Tx()
 	at, former := tx.Now, false
 	err = tx.Query(`SELECT version, registered_at FROM {pipeline_definitions} WHERE pipeline_name = $name
   AND registered_at IS NOT NULL ORDER BY registered_at`,
-		db.Args{"name": def.Name}, func(scan func(...any) error) error {
+		db.Args{"name": def.Name}, func(scan db.Scan) error {
 			former = former || r.Before == e.version
 			return scan(&r.Before, &at)
 		})
@@ -55,7 +56,7 @@ func (s *definitions) register(
 	}
 	switch {
 	case r.Before == e.version:
-		return r, s.confirm(ctx, tx, def, e)
+		return r, s.confirm(ctx, b, def, e)
 	case former && !modified.After(at.Time):
 		r.Kept = true
 		return r, nil
@@ -64,5 +65,5 @@ func (s *definitions) register(
 	default:
 		at = tx.Now
 	}
-	return r, s.save(ctx, tx, def, e, at)
+	return r, s.save(ctx, b, def, e, at)
 }

@@ -31,120 +31,100 @@ func NewRepository(d *db.DB, e *eventstore.Repository) *Repository {
 	return &Repository{db: d, events: e, watchers: &watchers{}}
 }
 
+// table is the table of the executions. What transitions read and write leaves out inputs, which may be large, and what
+// only retention and seals use.
+var (
+	table  = db.ModelOf[pipelines.Execution]("pipeline_executions")
+	locked = table.Only("id", "pipeline_name", "definition_version", "status", "version", "attempt", "error",
+		"open_tasks", "unsuccessful_tasks", "events_removed", "outputs_removed_at", "reserved_for", "created_at",
+		"completed_at", "paused_at", "deadline_at")
+	counted = table.Only("id", "pipeline_name", "definition_version", "status", "version", "attempt", "open_tasks",
+		"unsuccessful_tasks", "reserved_for", "created_at")
+	claimed  = table.Only("id", "pipeline_name", "definition_version", "attempt", "input")
+	counters = table.Only("open_tasks", "unsuccessful_tasks")
+	changed  = table.Only("status", "error", "open_tasks", "unsuccessful_tasks", "completed_at", "paused_at")
+	restart  = table.Only("attempt", "deadline_at")
+)
+
+func rowsOf(moves []*pipelines.Change) []*pipelines.Execution {
+	rows := make([]*pipelines.Execution, len(moves))
+	for i, m := range moves {
+		rows[i] = &m.Execution
+	}
+	return rows
+}
+
 // insert inserts new executions, their labels and their first events. It omits an execution if its idempotency key is
 // in use. The result has true for the ids that were inserted.
-func (r *Repository) insert(tx db.Tx, moves []*pipelines.Change) (map[dbtype.ID]bool, error) {
-	n := len(moves)
-	ids, names, versions := make([]dbtype.ID, n), make([]string, n), make([]string, n)
-	inputs, keys, open := make([]string, n), make([]string, n), make([]int64, n)
-	for i, m := range moves {
-		e := &m.Execution
-		ids[i], names[i], versions[i] = e.ID, e.PipelineName, e.DefinitionVersion
-		inputs[i], keys[i], open[i] = string(e.Input), string(e.IdempotencyKey), int64(e.OpenTasks)
+func (r *Repository) insert(b *db.Batch, moves []*pipelines.Change) (map[dbtype.ID]bool, error) {
+	rows := rowsOf(moves)
+	written, keyed := make(map[dbtype.ID]bool, len(rows)), false
+	for _, e := range rows {
+		e.CreatedAt = b.Tx().Now
+		written[e.ID], keyed = e.IdempotencyKey == "", keyed || e.IdempotencyKey != ""
 	}
-	set := db.IDRows(ids).WriteOnly().Texts("name", names).Texts("definition_version", versions).JSONs("input", inputs).
-		NullTexts("idempotency_key", keys).Ints("open_tasks", open)
-	written, keyed := make(map[dbtype.ID]bool, n), false
-	for i, id := range ids {
-		written[id], keyed = keys[i] == "", keyed || keys[i] != ""
-	}
-	reserved := "NULL"
-	if slices.ContainsFunc(moves, func(m *pipelines.Change) bool { return m.Execution.ReservedFor != "" }) {
-		workers := make([]string, n)
-		for i, m := range moves {
-			workers[i] = string(m.Execution.ReservedFor)
-		}
-		set.NullTexts("reserved_for", workers)
-		reserved = "x.reserved_for"
-	}
-	deadline := "NULL"
-	if slices.ContainsFunc(moves, func(m *pipelines.Change) bool { return !m.Execution.DeadlineAt.IsZero() }) {
-		set.Times("deadline_at", deadlines(moves))
-		deadline = "x.deadline_at"
-	}
-	statement, args := `INSERT INTO {pipeline_executions} (id, pipeline_name, definition_version, status,
-  version, input, idempotency_key,
-  open_tasks, unsuccessful_tasks, reserved_for, deadline_at, created_at)
-SELECT x.id, x.name, x.definition_version, 'Running', 1, x.input, x.idempotency_key,
-  x.open_tasks, 0, `+reserved+`, `+deadline+`, $now
-FROM $x WHERE true $keep_plan`, db.Args{"x": set, "now": tx.Now}
-	var err error
 	if keyed {
-		err = tx.Query(statement+
+		statement, args := table.InsertSQL(rows)
+		b.Query("insert pipeline executions", statement+
 			` ON CONFLICT (pipeline_name, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING id`,
-			args, func(scan func(...any) error) error {
+			args, func(scan db.Scan) error {
 				var id dbtype.ID
 				err := scan(&id)
 				written[id] = true
 				return err
 			})
+		if err := b.Send(); err != nil {
+			return nil, err
+		}
 	} else {
-		err = tx.QueueExec("insert pipeline executions", statement, args)
-	}
-	if err != nil {
-		return nil, wrap("insert pipeline executions", err)
+		table.Insert(b, "insert pipeline executions", rows)
 	}
 	fresh := slices.DeleteFunc(slices.Clone(moves), func(m *pipelines.Change) bool { return !written[m.Execution.ID] })
-	if err := r.label(tx, fresh); err != nil {
-		return nil, err
-	}
-	return written, r.appendEvents(tx, fresh)
+	r.label(b, fresh)
+	return written, r.appendEvents(b, fresh)
 }
 
 // apply writes changes. It updates the rows that still have the versions that were read, and appends one event for each
-// change. If a row has another version, the transaction ends with errVersionConflict when the batch is sent.
-func (r *Repository) apply(tx db.Tx, moves []*pipelines.Change) error {
+// change. If a row has another version, sending the batch fails with errVersionConflict.
+func (r *Repository) apply(b *db.Batch, moves []*pipelines.Change) error {
 	if len(moves) == 0 {
 		return nil
 	}
 	slices.SortFunc(moves,
 		func(a, b *pipelines.Change) int { return bytes.Compare(a.Execution.ID[:], b.Execution.ID[:]) })
 	n := len(moves)
-	ids, versions, statuses, failures := make([]dbtype.ID, n), make([]int64, n), make([]string, n), make([]string, n)
-	open, unsuccessful, completed, paused := make([]int64, n), make([]int64, n), make([]dbtype.Time, n),
-		make([]dbtype.Time, n)
+	ids, versions, restarts := make([]dbtype.ID, n), make([]int64, n), false
 	for i, m := range moves {
 		if err := m.Err(); err != nil {
 			return err
 		}
-		e := &m.Execution
-		ids[i], versions[i], statuses[i], failures[i] = e.ID, e.Version, string(e.Status), string(e.Error)
-		open[i], unsuccessful[i], completed[i], paused[i] = int64(e.OpenTasks), int64(e.UnsuccessfulTasks),
-			e.CompletedAt, e.PausedAt
+		ids[i], versions[i] = m.Execution.ID, m.Execution.Version
+		restarts = restarts || m.Transition.Name == pipelines.TransitionRestart.Name
 	}
-	set := db.IDRows(ids).Ints("version", versions).WriteOnly().Texts("status", statuses).NullTexts("error", failures).
-		Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful).Times("completed_at", completed).
-		Times("paused_at", paused)
+	rows := rowsOf(moves)
+	set := changed.AddTo(db.IDRows(ids).Ints("version", versions).WriteOnly(), rows)
 	attempt, deadline := "", "CASE WHEN x.completed_at IS NULL THEN p.deadline_at END"
-	if slices.ContainsFunc(moves,
-		func(m *pipelines.Change) bool { return m.Transition.Name == pipelines.TransitionRestart.Name }) {
-		attempts := make([]int64, n)
-		for i, m := range moves {
-			attempts[i] = int64(m.Execution.Attempt)
-		}
-		set.Ints("attempt", attempts).Times("deadline_at", deadlines(moves))
-		// A transaction with restarts writes no other transitions.
+	if restarts { // a transaction with restarts writes no other transitions
+		restart.AddTo(set, rows)
 		attempt, deadline = ", attempt = x.attempt", "x.deadline_at"
 	}
-	err := tx.QueueExpect("write pipeline executions",
+	b.ExecExpect("write pipeline executions",
 		`UPDATE {pipeline_executions} AS p SET status = x.status, version = x.version, error = x.error`+attempt+`,
-  open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks, completed_at = x.completed_at, paused_at = x.paused_at,
-  reserved_for = CASE WHEN x.completed_at IS NULL THEN p.reserved_for END, deadline_at = `+deadline+`,
-  seal_due = CASE WHEN x.completed_at IS NOT NULL AND EXISTS (SELECT 1 FROM {chores} AS c
+  open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks, completed_at = x.completed_at,
+  paused_at = x.paused_at, reserved_for = CASE WHEN x.completed_at IS NULL THEN p.reserved_for END,
+  deadline_at = `+deadline+`, seal_due = CASE WHEN x.completed_at IS NOT NULL AND EXISTS (SELECT 1 FROM {chores} AS c
   WHERE c.name = 'seal') THEN 1 ELSE 0 END
 FROM $x WHERE p.id = x.id AND p.version = x.version - 1 $keep_plan_of_one`,
 		db.Args{"x": set}, int64(n),
 		func(int64) error { return fmt.Errorf("write pipeline executions: %w", errVersionConflict) })
-	if err != nil {
+	if err := r.appendEvents(b, moves); err != nil {
 		return err
 	}
-	if err := r.appendEvents(tx, moves); err != nil {
-		return err
-	}
-	return r.reportEnds(tx, moves)
+	r.reportEnds(b, moves)
+	return nil
 }
 
-func (r *Repository) appendEvents(tx db.Tx, moves []*pipelines.Change) error {
+func (r *Repository) appendEvents(b *db.Batch, moves []*pipelines.Change) error {
 	list := make([]events.Event, len(moves))
 	for i, m := range moves {
 		e, err := m.Event()
@@ -153,29 +133,19 @@ func (r *Repository) appendEvents(tx db.Tx, moves []*pipelines.Change) error {
 		}
 		list[i] = e
 	}
-	r.events.Append(tx, list)
+	r.events.Append(b, list)
 	return nil
 }
 
 // writeCounters writes the counters of executions that have no transition in this transaction.
-func (r *Repository) writeCounters(tx db.Tx, list []pipelines.Execution) error {
-	ids, open, unsuccessful := make([]dbtype.ID, len(list)), make([]int64, len(list)), make([]int64, len(list))
-	for i, e := range list {
-		ids[i], open[i], unsuccessful[i] = e.ID, int64(e.OpenTasks), int64(e.UnsuccessfulTasks)
+func (r *Repository) writeCounters(b *db.Batch, list []pipelines.Execution) {
+	ids := make([]dbtype.ID, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
 	}
-	return tx.QueueExec("count tasks",
+	b.Exec("count tasks",
 		`UPDATE {pipeline_executions} AS p SET open_tasks = x.open_tasks, unsuccessful_tasks = x.unsuccessful_tasks
-FROM $x WHERE p.id = x.id`,
-		db.Args{"x": db.IDRows(ids).Ints("open_tasks", open).Ints("unsuccessful_tasks", unsuccessful)})
-}
-
-const fields = `id, pipeline_name, definition_version, status, version, attempt, error, open_tasks, unsuccessful_tasks, events_removed,
-  outputs_removed_at, reserved_for, created_at, completed_at, paused_at, deadline_at`
-
-func scanExecution(e *pipelines.Execution, scan func(...any) error) error {
-	return scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Attempt, &e.Error, &e.OpenTasks,
-		&e.UnsuccessfulTasks,
-		&e.EventsRemoved, &e.OutputsRemovedAt, &e.ReservedFor, &e.CreatedAt, &e.CompletedAt, &e.PausedAt, &e.DeadlineAt)
+FROM $x WHERE p.id = x.id`, db.Args{"x": counters.AddTo(db.IDRows(ids), db.Pointers(list))})
 }
 
 // lock returns executions without their inputs, and locks their rows in the order of their ids. Executions that do not
@@ -183,31 +153,24 @@ func scanExecution(e *pipelines.Execution, scan func(...any) error) error {
 // lock, so pauses, completions and recoveries are serialized.
 func (r *Repository) lock(tx db.Tx, ids []dbtype.ID) (map[dbtype.ID]pipelines.Execution, error) {
 	out := make(map[dbtype.ID]pipelines.Execution, len(ids))
-	err := r.queueLock(tx, ids, out)
-	if err == nil {
-		err = tx.SendBatch()
-	}
-	return out, err
-}
-
-// queueLock queues the query of lock. It adds the executions to out when the batch is sent.
-func (r *Repository) queueLock(tx db.Tx, ids []dbtype.ID, out map[dbtype.ID]pipelines.Execution) error {
-	return tx.QueueQuery("lock pipeline executions", `SELECT `+fields+
+	err := tx.Query(`SELECT `+locked.Columns("")+
 		` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x) ORDER BY id $for_update`,
-		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
+		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)}, func(scan db.Scan) error {
 			var e pipelines.Execution
-			err := scanExecution(&e, scan)
+			err := locked.Scan(&e, scan)
 			out[e.ID] = e
 			return err
 		})
+	return out, wrap("lock pipeline executions", err)
 }
 
-// lockAndDecrement is queueLock for groups of outcomes. In the same statement it subtracts the successful tasks from
-// open_tasks, because most exchanges change nothing else of the execution. out gets the counters before the decrement,
-// and stored those after it. The executions in out have only the columns that outcomes need.
+// lockAndDecrement locks the executions of groups of outcomes. In the same statement it subtracts the successful tasks
+// from open_tasks, because most exchanges change nothing else of the execution. When the batch is sent, out gets the
+// counters before the decrement, and stored those after it. The executions in out have only the columns that outcomes
+// need.
 func (r *Repository) lockAndDecrement(
-	tx db.Tx, groups []*executionOutcomes, out map[dbtype.ID]pipelines.Execution, stored map[dbtype.ID]counts,
-) error {
+	b *db.Batch, groups []*executionOutcomes, out map[dbtype.ID]pipelines.Execution, stored map[dbtype.ID]counts,
+) {
 	groups = slices.Clone(groups)
 	slices.SortFunc(groups, func(a, b *executionOutcomes) int { return bytes.Compare(a.id[:], b.id[:]) })
 	ids, done := make([]dbtype.ID, len(groups)), make([]int64, len(groups))
@@ -216,13 +179,12 @@ func (r *Repository) lockAndDecrement(
 		ids[i], done[i], byID[g.id] = g.id, g.succeeded(), g
 	}
 	set := db.NewRowSet(len(ids)).IDs("execution", ids).WriteOnly().Ints("done", done)
-	return tx.QueueQuery("lock pipeline executions",
+	b.Query("lock pipeline executions",
 		`UPDATE {pipeline_executions} SET open_tasks = open_tasks - x.done FROM $x
-  WHERE id = x.execution $keep_plan_of_one
-RETURNING id, pipeline_name, definition_version, status, version, attempt, open_tasks, unsuccessful_tasks, reserved_for, created_at`, db.Args{"x": set}, func(scan func(...any) error) error {
+  WHERE id = x.execution $keep_plan_of_one RETURNING `+counted.Columns(""), db.Args{"x": set},
+		func(scan db.Scan) error {
 			var e pipelines.Execution
-			err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Status, &e.Version, &e.Attempt, &e.OpenTasks,
-				&e.UnsuccessfulTasks, &e.ReservedFor, &e.CreatedAt)
+			err := counted.Scan(&e, scan)
 			stored[e.ID] = counts{e.OpenTasks, e.UnsuccessfulTasks}
 			e.OpenTasks += int(byID[e.ID].succeeded())
 			out[e.ID] = e
@@ -230,19 +192,18 @@ RETURNING id, pipeline_name, definition_version, status, version, attempt, open_
 		})
 }
 
-// queueLoadInputs queues a query for what a claim needs of the executions of tasks: name, definition version, attempt
-// and input. It adds the executions to out when the batch is sent.
-func (r *Repository) queueLoadInputs(tx db.Tx, tasks []dbtype.ID, out map[dbtype.ID]pipelines.Execution) error {
-	return tx.QueueQuery("read inputs",
-		`SELECT p.id, p.pipeline_name, p.definition_version, p.attempt, p.input FROM {pipeline_executions} AS p
+// loadInputs adds a query for what a claim needs of the executions of tasks: name, definition version, attempt and
+// input. Sending the batch adds the executions to out.
+func (r *Repository) loadInputs(b *db.Batch, tasks []dbtype.ID, out map[dbtype.ID]pipelines.Execution) {
+	b.Query("read inputs", `SELECT `+claimed.Columns("p")+` FROM {pipeline_executions} AS p
 WHERE p.id IN (SELECT t.pipeline_execution_id FROM $x JOIN {task_executions} AS t ON t.id = x.id)`,
 		db.Args{"x": db.IDRows(tasks)}, scanInput(out))
 }
 
-func scanInput(out map[dbtype.ID]pipelines.Execution) func(scan func(...any) error) error {
-	return func(scan func(...any) error) error {
+func scanInput(out map[dbtype.ID]pipelines.Execution) func(db.Scan) error {
+	return func(scan db.Scan) error {
 		var e pipelines.Execution
-		err := scan(&e.ID, &e.PipelineName, &e.DefinitionVersion, &e.Attempt, &e.Input)
+		err := claimed.Scan(&e, scan)
 		out[e.ID] = e
 		return err
 	}
@@ -251,7 +212,7 @@ func scanInput(out map[dbtype.ID]pipelines.Execution) func(scan func(...any) err
 // inputs returns what a claim needs of executions: name, definition version, attempt and input.
 func (r *Repository) inputs(tx db.Tx, ids []dbtype.ID) (map[dbtype.ID]pipelines.Execution, error) {
 	out := make(map[dbtype.ID]pipelines.Execution, len(ids))
-	err := tx.Query(`SELECT p.id, p.pipeline_name, p.definition_version, p.attempt, p.input FROM $x
+	err := tx.Query(`SELECT `+claimed.Columns("p")+` FROM $x
   JOIN {pipeline_executions} AS p ON p.id = x.id`,
 		db.Args{"x": db.IDRows(ids)}, scanInput(out))
 	return out, wrap("read inputs", err)
@@ -262,7 +223,7 @@ func (r *Repository) byKey(tx db.Tx, pipeline, key string) (e pipelines.Executio
 	err = tx.Query(`SELECT id, definition_version, input FROM {pipeline_executions} WHERE pipeline_name = $pipeline
   AND idempotency_key = $key`,
 		db.Args{"pipeline": pipeline, "key": key},
-		func(scan func(...any) error) error { return scan(&e.ID, &e.DefinitionVersion, &e.Input) })
+		func(scan db.Scan) error { return scan(&e.ID, &e.DefinitionVersion, &e.Input) })
 	return e, wrap("find the idempotency key", err)
 }
 

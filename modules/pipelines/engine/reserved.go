@@ -53,15 +53,12 @@ func (e *Engine) checkReserved(tx db.Tx, workers ...string) error {
 		if worker == "" {
 			continue
 		}
-		valid := false
-		err := e.leases.QueueCheck(tx, worker, &valid)
-		if err == nil {
-			err = tx.SendBatch()
-		}
-		if err != nil {
+		b := tx.Batch()
+		valid := e.leases.Check(b, worker)
+		if err := b.Send(); err != nil {
 			return err
 		}
-		if !valid {
+		if !*valid {
 			return leases.ErrExpired
 		}
 	}
@@ -73,7 +70,7 @@ func (r *Repository) reserved(tx db.Tx, workers []string) ([]dbtype.ID, error) {
 	var ids []dbtype.ID
 	err := tx.Query(`SELECT id FROM {pipeline_executions} WHERE reserved_for IS NOT NULL
   AND reserved_for IN (SELECT x.worker FROM $x) ORDER BY id $for_update`,
-		db.Args{"x": db.NewRowSet(len(workers)).Texts("worker", workers)}, func(scan func(...any) error) error {
+		db.Args{"x": db.NewRowSet(len(workers)).Texts("worker", workers)}, func(scan db.Scan) error {
 			ids = append(ids, dbtype.ID{})
 			return scan(&ids[len(ids)-1])
 		})
@@ -88,11 +85,10 @@ func (r *Repository) clearReserved(tx db.Tx, ids []dbtype.ID) error {
 
 // reserve reserves restarted executions for a worker. It does nothing if worker is empty, because ended executions have
 // no reservation.
-func (r *Repository) reserve(tx db.Tx, ids []dbtype.ID, worker string) error {
-	if worker == "" {
-		return nil
+func (r *Repository) reserve(b *db.Batch, ids []dbtype.ID, worker string) {
+	if worker != "" {
+		b.Exec("reserve pipeline executions",
+			`UPDATE {pipeline_executions} SET reserved_for = $worker WHERE id IN (SELECT x.id FROM $x)`,
+			db.Args{"worker": worker, "x": db.IDRows(ids)})
 	}
-	_, err := tx.Exec(`UPDATE {pipeline_executions} SET reserved_for = $worker WHERE id IN (SELECT x.id FROM $x)`,
-		db.Args{"worker": worker, "x": db.IDRows(ids)})
-	return wrap("reserve pipeline executions", err)
 }

@@ -39,11 +39,12 @@ const (
 // second result is not nil, nothing was changed.
 func (e *Engine) set(
 	ctx context.Context, o Orders, most int, begin func(db.Tx, pipelines.Execution) (*pipelines.Change, error),
-	then func(db.Tx, []*pipelines.Change) (ready int, err error),
+	then func(*db.Batch, []*pipelines.Change) (ready int, err error),
 ) ([]error, error) {
 	var results []error
 	ready := 0
-	err := e.db.Transaction(ctx, func(tx db.Tx) error {
+	err := e.db.Write(ctx, func(b *db.Batch) error {
+		tx := b.Tx()
 		results = nil
 		if err := e.checkReserved(tx, o.ReservedFor); err != nil {
 			return err
@@ -78,7 +79,7 @@ func (e *Engine) set(
 		if len(moves) == 0 {
 			return nil
 		}
-		ready, err = then(tx, moves)
+		ready, err = then(b, moves)
 		return err
 	})
 	if err != nil {
@@ -117,15 +118,13 @@ func (e *Engine) PauseAll(ctx context.Context, o Orders) ([]error, error) {
 	return e.set(ctx, o, runsPerOrder, func(tx db.Tx, x pipelines.Execution) (*pipelines.Change, error) {
 		return x.Pause(o.Reason, tx.Now), nil
 	},
-		func(tx db.Tx, moves []*pipelines.Change) (int, error) {
-			ready, err := e.readyTasks(tx, executionsOf(moves))
+		func(b *db.Batch, moves []*pipelines.Change) (int, error) {
+			ready, err := e.readyTasks(b.Tx(), executionsOf(moves))
 			if err != nil {
 				return 0, err
 			}
-			if err := e.outbox.DeleteByTask(tx, ids(ready)); err != nil {
-				return 0, err
-			}
-			return 0, e.pipelines.apply(tx, moves)
+			e.outbox.DeleteByTask(b, ids(ready))
+			return 0, e.pipelines.apply(b, moves)
 		})
 }
 
@@ -138,7 +137,8 @@ func (e *Engine) Resume(ctx context.Context, o ControlRequest) error {
 func (e *Engine) ResumeAll(ctx context.Context, o Orders) ([]error, error) {
 	return e.set(ctx, o, runsPerOrder,
 		func(_ db.Tx, x pipelines.Execution) (*pipelines.Change, error) { return x.Resume(), nil },
-		func(tx db.Tx, moves []*pipelines.Change) (int, error) {
+		func(b *db.Batch, moves []*pipelines.Change) (int, error) {
+			tx := b.Tx()
 			ready, err := e.readyTasks(tx, executionsOf(moves))
 			if err != nil {
 				return 0, err
@@ -160,11 +160,9 @@ func (e *Engine) ResumeAll(ctx context.Context, o Orders) ([]error, error) {
 			}
 			if len(rows) > 0 {
 				tx.Notify(TopicReady)
+				e.outbox.Enqueue(b, rows)
 			}
-			if err := e.outbox.Enqueue(tx, rows); err != nil {
-				return 0, err
-			}
-			return len(rows), e.pipelines.apply(tx, moves)
+			return len(rows), e.pipelines.apply(b, moves)
 		})
 }
 
@@ -179,17 +177,17 @@ func (e *Engine) CancelAll(ctx context.Context, o Orders) ([]error, error) {
 	return e.set(ctx, o, runsPerOrder, func(tx db.Tx, x pipelines.Execution) (*pipelines.Change, error) {
 		return x.Cancel(o.Reason, tx.Now), nil
 	},
-		func(tx db.Tx, moves []*pipelines.Change) (int, error) {
+		func(b *db.Batch, moves []*pipelines.Change) (int, error) {
 			executions := make([]*pipelines.Execution, len(moves))
 			for i, m := range moves {
 				executions[i] = &m.Execution
 			}
-			err := e.endAll(tx, executions, o.Actor,
-				func(t tasks.Task) *tasks.Change { return t.Cancel(o.Reason, tx.Now) })
+			err := e.endAll(b, executions, o.Actor,
+				func(t tasks.Task) *tasks.Change { return t.Cancel(o.Reason, b.Tx().Now) })
 			if err != nil {
 				return 0, err
 			}
-			return 0, e.pipelines.apply(tx, moves)
+			return 0, e.pipelines.apply(b, moves)
 		})
 }
 
@@ -217,7 +215,7 @@ func (e *Engine) RetryAll(ctx context.Context, o Orders, from string) ([]error, 
 		m.Execution.DeadlineAt = pipelines.Deadline(p.Definition, tx.Now)
 		plans[x.ID] = p
 		return m, nil
-	}, func(tx db.Tx, moves []*pipelines.Change) (int, error) {
+	}, func(b *db.Batch, moves []*pipelines.Change) (int, error) {
 		list := make([]*pipelines.Plan, len(moves))
 		for i, m := range moves {
 			p := plans[m.Execution.ID]
@@ -226,14 +224,11 @@ func (e *Engine) RetryAll(ctx context.Context, o Orders, from string) ([]error, 
 			p.Execution.Input = input
 			list[i] = p
 		}
-		if err := e.pipelines.apply(tx, moves); err != nil {
+		if err := e.pipelines.apply(b, moves); err != nil {
 			return 0, err
 		}
-		if err := e.pipelines.reserve(tx, executionsOf(moves), o.ReservedFor); err != nil {
-			return 0, err
-		}
-		ready, err := e.write(tx, list, nil)
-		return ready, err
+		e.pipelines.reserve(b, executionsOf(moves), o.ReservedFor)
+		return e.write(b, list, nil)
 	})
 }
 

@@ -68,9 +68,9 @@ func (e *Engine) startBatch(ctx context.Context, requests []StartRequest) ([]Sta
 	var started []StartResult
 	var plans []*pipelines.Plan
 	ready := 0
-	err := e.db.Transaction(ctx, func(tx db.Tx) (err error) {
-		if started, plans, err = e.start(ctx, tx, requests, inputs); err == nil {
-			ready, err = e.write(tx, plans, asInserted(plans))
+	err := e.db.Write(ctx, func(b *db.Batch) (err error) {
+		if started, plans, err = e.start(ctx, b, requests, inputs); err == nil {
+			ready, err = e.write(b, plans, asInserted(plans))
 		}
 		return err
 	})
@@ -92,8 +92,9 @@ func asInserted(plans []*pipelines.Plan) map[dbtype.ID]counts {
 }
 
 func (e *Engine) start(
-	ctx context.Context, tx db.Tx, requests []StartRequest, inputs []json.RawMessage,
+	ctx context.Context, b *db.Batch, requests []StartRequest, inputs []json.RawMessage,
 ) ([]StartResult, []*pipelines.Plan, error) {
+	tx := b.Tx()
 	started := make([]StartResult, len(requests))
 	moves := make([]*pipelines.Change, len(requests))
 	versions := map[*definition.Definition]string{}
@@ -101,7 +102,7 @@ func (e *Engine) start(
 		version, ok := versions[r.Definition]
 		if !ok {
 			var err error
-			if version, err = e.definitions.pin(ctx, tx, r.Definition); err != nil {
+			if version, err = e.definitions.pin(ctx, b, r.Definition); err != nil {
 				return nil, nil, err
 			}
 			versions[r.Definition] = version
@@ -124,7 +125,7 @@ func (e *Engine) start(
 	if err := e.checkReserved(tx, reserved...); err != nil {
 		return nil, nil, err
 	}
-	written, err := e.pipelines.insert(tx, moves)
+	written, err := e.pipelines.insert(b, moves)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -25,7 +25,7 @@ func (r *Repository) Starts(ctx context.Context, list []pipelines.Execution) (ma
 	err := r.db.Query(ctx,
 		`SELECT t.pipeline_execution_id, min(t.started_at), max(t.version) FROM {task_executions} AS t
 WHERE t.pipeline_execution_id IN (SELECT x.execution FROM $x) GROUP BY t.pipeline_execution_id`,
-		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)}, func(scan func(...any) error) error {
+		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)}, func(scan db.Scan) error {
 			var id dbtype.ID
 			var at dbtype.Time
 			var version int64
@@ -44,7 +44,7 @@ WHERE t.pipeline_execution_id IN (SELECT x.execution FROM $x) GROUP BY t.pipelin
 	err = r.db.Query(ctx, `SELECT e.pipeline_execution_id, min(e.created_at) FROM {execution_events} AS e
 WHERE e.pipeline_execution_id IN (SELECT x.execution FROM $x) AND e.event_type = 'task_started'
   GROUP BY e.pipeline_execution_id`,
-		db.Args{"x": db.NewRowSet(len(again)).IDs("execution", again)}, func(scan func(...any) error) error {
+		db.Args{"x": db.NewRowSet(len(again)).IDs("execution", again)}, func(scan db.Scan) error {
 			var id dbtype.ID
 			var at dbtype.Time
 			err := scan(&id, &at)

@@ -22,7 +22,7 @@ type StoredVersion struct {
 func (r *Repository) Versions(ctx context.Context, name string) ([]StoredVersion, error) {
 	var list []StoredVersion
 	err := r.db.Query(ctx, `SELECT version, registered_at FROM {pipeline_definitions} WHERE pipeline_name = $name
-ORDER BY CASE WHEN registered_at IS NULL THEN 1 ELSE 0 END, registered_at DESC, version`, db.Args{"name": name}, func(scan func(...any) error) error {
+ORDER BY CASE WHEN registered_at IS NULL THEN 1 ELSE 0 END, registered_at DESC, version`, db.Args{"name": name}, func(scan db.Scan) error {
 		var v StoredVersion
 		err := scan(&v.Version, &v.RegisteredAt)
 		v.Current = len(list) == 0 && !v.RegisteredAt.IsZero()
@@ -38,7 +38,7 @@ func (e *Engine) StoredDefinition(ctx context.Context, name, version string) (*d
 	var doc dbtype.JSON
 	err := e.db.Query(ctx,
 		`SELECT definition FROM {pipeline_definitions} WHERE pipeline_name = $name AND version = $version`,
-		db.Args{"name": name, "version": version}, func(scan func(...any) error) error { return scan(&doc) })
+		db.Args{"name": name, "version": version}, func(scan db.Scan) error { return scan(&doc) })
 	switch {
 	case err != nil:
 		return nil, wrap("read the definition", err)

@@ -30,10 +30,10 @@ func NewRepository(d *db.DB, e *eventstore.Repository, o *outbox.Repository) *Re
 // Apply writes changes. It updates the rows that still have the versions that were read, appends one event for each
 // step, and updates the outbox. No other function writes a task's status.
 //
-// If Apply returns an error, the caller must roll the transaction back. The error is ErrIllegal for a transition that
-// the table does not allow. If a row has another version, the error is ErrVersionConflict. It is reported when the
-// queued statements are sent, which may be after Apply has returned.
-func (r *Repository) Apply(tx db.Tx, moves []*tasks.Change) error {
+// The statements are added to the batch: rows, then events, then the outbox. If Apply returns an error, the caller must
+// roll the transaction back. The error is ErrIllegal for a transition that the table does not allow. If a row has
+// another version, sending the batch fails with ErrVersionConflict.
+func (r *Repository) Apply(b *db.Batch, moves []*tasks.Change) error {
 	if len(moves) == 0 {
 		return nil
 	}
@@ -42,9 +42,7 @@ func (r *Repository) Apply(tx db.Tx, moves []*tasks.Change) error {
 			return err
 		}
 	}
-	if err := r.writeRows(tx, moves); err != nil {
-		return err
-	}
+	writeRows(b, moves)
 	history, known := make([]events.Event, 0, 3*len(moves)), tasks.EventDataCache{}
 	for _, m := range moves {
 		var err error
@@ -52,19 +50,20 @@ func (r *Repository) Apply(tx db.Tx, moves []*tasks.Change) error {
 			return err
 		}
 	}
-	r.events.Append(tx, history)
-	return r.changeOutbox(tx, moves)
+	r.events.Append(b, history)
+	r.changeOutbox(b, moves)
+	return nil
 }
 
 // writeRows inserts new rows and updates existing ones, with one statement for each sequence of transitions. Each
 // statement writes its rows in the order of their ids, so that transactions do not deadlock.
-func (r *Repository) writeRows(tx db.Tx, moves []*tasks.Change) error {
-	var created []*tasks.Change
+func writeRows(b *db.Batch, moves []*tasks.Change) {
+	var created []*tasks.Task
 	groups := map[statementKey][]*tasks.Change{}
 	var order []statementKey
 	for _, m := range moves {
 		if m.ReadVersion == 0 {
-			created = append(created, m)
+			created = append(created, &m.Task)
 			continue
 		}
 		k := statementKey{update: updateFor(m.Steps)}
@@ -76,15 +75,12 @@ func (r *Repository) writeRows(tx db.Tx, moves []*tasks.Change) error {
 		}
 		groups[k] = append(groups[k], m)
 	}
-	if err := insert(tx, created); err != nil {
-		return err
+	if len(created) > 0 {
+		table.Insert(b, "write tasks", created)
 	}
 	for _, k := range order {
-		if err := k.write(tx, groups[k]); err != nil {
-			return err
-		}
+		k.write(b, groups[k])
 	}
-	return nil
 }
 
 // statementKey is the key by which changes are grouped into statements: their transitions, and the holder of the claims
@@ -94,11 +90,11 @@ type statementKey struct {
 	holder dbtype.Text
 }
 
-func (k statementKey) write(tx db.Tx, group []*tasks.Change) error {
+func (k statementKey) write(b *db.Batch, group []*tasks.Change) {
 	slices.SortFunc(group, func(a, b *tasks.Change) int { return bytes.Compare(a.Task.ID[:], b.Task.ID[:]) })
-	ids, versions := make([]dbtype.ID, len(group)), make([]int64, len(group))
+	ids, versions, rows := make([]dbtype.ID, len(group)), make([]int64, len(group)), make([]*tasks.Task, len(group))
 	for i, m := range group {
-		ids[i], versions[i] = m.Task.ID, m.ReadVersion
+		ids[i], versions[i], rows[i] = m.Task.ID, m.ReadVersion, &m.Task
 	}
 	set, args := db.IDRows(ids).Ints("version", versions), db.Args{}
 	if k.update.fenced {
@@ -109,55 +105,16 @@ func (k statementKey) write(tx db.Tx, group []*tasks.Change) error {
 		set.Times("since", since)
 		args["holder"] = string(k.holder)
 	}
-	args["x"] = set.WriteOnly()
-	for _, c := range k.update.columns {
-		c.add(set, c.name, group)
-	}
-	return tx.QueueExpect("write tasks", k.update.sql, args, int64(len(group)), func(n int64) error {
+	args["x"] = k.update.columns.AddTo(set.WriteOnly(), rows)
+	b.ExecExpect("write tasks", k.update.sql, args, int64(len(group)), func(n int64) error {
 		return fmt.Errorf("%w: %d of %d rows had the version and the claim that were read", tasks.ErrVersionConflict, n,
 			len(group))
 	})
 }
 
-// insert inserts the rows of new tasks.
-func insert(tx db.Tx, moves []*tasks.Change) error {
-	n := len(moves)
-	ids, pipelines := make([]dbtype.ID, n), make([]dbtype.ID, n)
-	names, handlers, queues, statuses := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	versions, priorities := make([]int64, n), make([]int64, n)
-	for i, m := range moves {
-		t := &m.Task
-		ids[i], pipelines[i], names[i], handlers[i], queues[i] = t.ID, t.PipelineExecutionID, t.TaskName, t.Handler,
-			t.Queue
-		statuses[i], versions[i], priorities[i] = string(t.Status), t.Version, int64(t.Priority)
-	}
-	set := db.IDRows(ids).WriteOnly().IDs("pipeline_execution_id", pipelines).Texts("task_name", names).
-		Texts("handler", handlers).
-		Texts("queue", queues).Ints("priority", priorities).Texts("status", statuses).Ints("version", versions)
-	for _, c := range []column{maxAttempts, remaining, errorText, completedAt} {
-		c.add(set, c.name, moves)
-	}
-	reason, kind := "NULL", "NULL"
-	if slices.ContainsFunc(moves, func(m *tasks.Change) bool { return m.Task.SkipReason != tasks.NoSkipReason }) {
-		skipReason.add(set, skipReason.name, moves)
-		reason = "x.skip_reason"
-	}
-	if slices.ContainsFunc(moves, func(m *tasks.Change) bool { return m.Task.ErrorKind != "" }) {
-		errorKind.add(set, errorKind.name, moves)
-		kind = "x.error_kind"
-	}
-	return tx.QueueExec("write tasks",
-		`INSERT INTO {task_executions} (id, pipeline_execution_id, task_name, handler, queue, priority, status,
-  version, max_attempts,
-  remaining_dependencies, error, completed_at, attempt, recoveries, skip_reason, error_kind, created_at)
-SELECT x.id, x.pipeline_execution_id, x.task_name, x.handler, x.queue, x.priority, x.status, x.version, x.max_attempts,
-  x.remaining_dependencies, x.error, x.completed_at, 0, 0, `+reason+`, `+kind+`, $now
-  FROM $x $keep_plan`, db.Args{"x": set, "now": tx.Now})
-}
-
 // changeOutbox deletes the outbox rows of tasks that stop being Ready and inserts those of tasks that become Ready. It
 // does not delete the row of a claimed task, because the claim has already deleted it in the same transaction.
-func (r *Repository) changeOutbox(tx db.Tx, moves []*tasks.Change) error {
+func (r *Repository) changeOutbox(b *db.Batch, moves []*tasks.Change) {
 	var remove []dbtype.ID
 	var add []outbox.Entry
 	for _, m := range moves {
@@ -166,7 +123,7 @@ func (r *Repository) changeOutbox(tx db.Tx, moves []*tasks.Change) error {
 		case last.Outbox == tasks.OutboxAdd && !m.NoOutbox:
 			at := m.Task.RetryAt
 			if at.IsZero() {
-				at = tx.Now
+				at = b.Tx().Now
 			}
 			row := OutboxEntry(&m.Task, at)
 			if m.ReservedFor != "" {
@@ -178,12 +135,9 @@ func (r *Repository) changeOutbox(tx db.Tx, moves []*tasks.Change) error {
 		}
 	}
 	if len(remove) > 0 {
-		if err := r.outbox.DeleteByTask(tx, remove); err != nil {
-			return err
-		}
+		r.outbox.DeleteByTask(b, remove)
 	}
 	if len(add) > 0 {
-		return r.outbox.Enqueue(tx, add)
+		r.outbox.Enqueue(b, add)
 	}
-	return nil
 }

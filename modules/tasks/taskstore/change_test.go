@@ -91,7 +91,7 @@ func repository(d *db.DB) *taskstore.Repository {
 
 func apply(t *testing.T, d *db.DB, moves ...*tasks.Change) error {
 	t.Helper()
-	return d.Transaction(t.Context(), func(tx db.Tx) error { return repository(d).Apply(tx, moves) })
+	return d.Write(t.Context(), func(b *db.Batch) error { return repository(d).Apply(b, moves) })
 }
 
 // TestIllegalMoves: each transition out of each status is taken if the table has it, and refused before anything is

@@ -13,7 +13,7 @@ import (
 func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]tasks.Task, error) {
 	var list []tasks.Task
 	err := r.db.Query(ctx, `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id`,
-		db.Args{"x": db.IDRows(ids)}, scanInto(&list))
+		db.Args{"x": db.IDRows(ids)}, loaded.Into(&list))
 	out := make(map[dbtype.ID]tasks.Task, len(list))
 	for _, t := range list {
 		out[t.ID] = t
@@ -26,6 +26,6 @@ func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]t
 func (r *Repository) ListRunning(ctx context.Context) ([]tasks.Task, error) {
 	list := []tasks.Task{}
 	err := r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' ORDER BY t.started_at, t.id`,
-		nil, scanInto(&list))
+		nil, loaded.Into(&list))
 	return list, wrap("list running tasks", err)
 }

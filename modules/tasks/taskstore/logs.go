@@ -12,14 +12,12 @@ import (
 
 // WriteChunks stores chunks in the transaction that ends their attempts. The transaction must have locked their
 // executions. A chunk that already exists is not changed.
-func (r *Repository) WriteChunks(tx db.Tx, list []tasks.Written) error {
-	return writeChunks(tx, list, "")
-}
+func (r *Repository) WriteChunks(b *db.Batch, list []tasks.Written) { writeChunks(b, list, "") }
 
 // WriteLateChunks stores chunks in any transaction. It drops the chunks of tasks that no longer exist. It locks the row
 // of each task against deletion until the transaction ends.
-func (r *Repository) WriteLateChunks(tx db.Tx, list []tasks.Written) error {
-	return writeChunks(tx, list, "JOIN {task_executions} AS t ON t.id = x.id ")
+func (r *Repository) WriteLateChunks(b *db.Batch, list []tasks.Written) {
+	writeChunks(b, list, "JOIN {task_executions} AS t ON t.id = x.id ")
 }
 
 const (
@@ -42,7 +40,7 @@ ON CONFLICT (task_execution_id, attempt, seq) DO NOTHING%s`
   FROM $x JOIN {log_chunks} AS c ON c.task_execution_id = x.id AND c.attempt = x.attempt) AS k WHERE k.total > $most)`
 )
 
-func writeChunks(tx db.Tx, list []tasks.Written, exists string) error {
+func writeChunks(b *db.Batch, list []tasks.Written, exists string) {
 	var first, again, replaced []tasks.Chunk
 	for i := range list {
 		w := &list[i]
@@ -65,27 +63,30 @@ func writeChunks(tx db.Tx, list []tasks.Written, exists string) error {
 			continue
 		}
 		statement := fmt.Sprintf(insertChunks, s.offset, exists, share, keep)
-		if err := tx.QueueExec("write logs", statement, db.Args{"x": chunkSet(s.chunks), "now": tx.Now}); err != nil {
-			return err
-		}
+		b.Exec("write logs", statement, db.Args{"x": chunkSet(s.chunks), "now": b.Tx().Now})
 	}
 	if len(replaced) > 0 {
-		if err := tx.QueueExec("replace logs", deleteChunks, db.Args{"x": keySet(replaced)}); err != nil {
-			return err
-		}
+		b.Exec("replace logs", deleteChunks, db.Args{"x": keySet(replaced)})
 	}
-	if len(again) == 0 {
-		return nil
+	if len(again) > 0 {
+		b.Exec("trim logs", trimChunks, db.Args{"x": attemptSet(again), "most": 2 * tasks.MaxLog})
 	}
-	return tx.QueueExec("trim logs", trimChunks, db.Args{"x": attemptSet(again), "most": 2 * tasks.MaxLog})
 }
 
+// chunks is the table of the logs.
+var (
+	chunks    = db.ModelOf[tasks.Chunk]("log_chunks")
+	chunkKeys = chunks.Only("attempt", "seq")
+	chunkData = chunks.Only("stream", "byte_offset", "byte_count", "text")
+)
+
+// keySet returns the keys of chunks; id is the task.
 func keySet(list []tasks.Chunk) *db.RowSet {
-	ids, attempts, seqs := make([]dbtype.ID, len(list)), make([]int64, len(list)), make([]int64, len(list))
+	ids := make([]dbtype.ID, len(list))
 	for i := range list {
-		ids[i], attempts[i], seqs[i] = list[i].TaskExecutionID, int64(list[i].Attempt), list[i].Seq
+		ids[i] = list[i].TaskExecutionID
 	}
-	return db.IDRows(ids).Ints("attempt", attempts).Ints("seq", seqs)
+	return chunkKeys.AddTo(db.IDRows(ids), db.Pointers(list))
 }
 
 // attemptSet returns a set with one row for each attempt.
@@ -102,15 +103,11 @@ func attemptSet(list []tasks.Chunk) *db.RowSet {
 }
 
 func chunkSet(list []tasks.Chunk) *db.RowSet {
-	first, offsets, counts := make([]int64, len(list)), make([]int64, len(list)), make([]int64, len(list))
-	streams, texts := make([]string, len(list)), make([]string, len(list))
+	first := make([]int64, len(list))
 	for i := range list {
-		c := &list[i]
-		first[i], offsets[i], counts[i] = c.FirstSeq(), c.ByteOffset, int64(c.ByteCount)
-		streams[i], texts[i] = string(c.Stream), c.Text
+		first[i] = list[i].FirstSeq()
 	}
-	return keySet(list).Ints("first", first).Texts("stream", streams).Ints("byte_offset", offsets).
-		Ints("byte_count", counts).Texts("text", texts)
+	return chunkData.AddTo(keySet(list).Ints("first", first), db.Pointers(list))
 }
 
 // Log is the output of one attempt of a task, with a note where output was omitted.
@@ -150,23 +147,11 @@ func (r *Repository) Logs(ctx context.Context, pipeline dbtype.ID) ([]Log, error
 // Chunks returns the chunks of a pipeline execution, ordered by task, attempt and seq.
 func (r *Repository) Chunks(ctx context.Context, pipeline dbtype.ID) ([]tasks.Chunk, error) {
 	list := []tasks.Chunk{}
-	err := r.db.Query(ctx, `SELECT `+chunkFields+
+	err := r.db.Query(ctx, `SELECT `+chunks.Columns("c")+
 		` FROM {task_executions} AS t JOIN {log_chunks} AS c ON c.task_execution_id = t.id
 WHERE t.pipeline_execution_id = $id ORDER BY c.task_execution_id, c.attempt,
-  c.seq`, db.Args{"id": pipeline}, scanChunks(&list))
+  c.seq`, db.Args{"id": pipeline}, chunks.Into(&list))
 	return list, wrap("read logs", err)
-}
-
-const chunkFields = `c.task_execution_id, c.attempt, c.seq, c.stream, c.byte_offset, c.byte_count, c.text, c.created_at`
-
-func scanChunks(to *[]tasks.Chunk) func(scan func(...any) error) error {
-	return func(scan func(...any) error) error {
-		var c tasks.Chunk
-		err := scan(&c.TaskExecutionID, &c.Attempt, &c.Seq, &c.Stream, &c.ByteOffset, &c.ByteCount, &c.Text,
-			&c.CreatedAt)
-		*to = append(*to, c)
-		return err
-	}
 }
 
 // Position is the last chunk of a task that has been read. The zero attempt and seq are before the first chunk.
@@ -183,16 +168,14 @@ func (r *Repository) ReadChunks(ctx context.Context, after []Position, row func(
 	for i, p := range after {
 		ids[i], attempts[i], seqs[i] = p.TaskExecutionID, int64(p.Attempt), p.Seq
 	}
-	var one []tasks.Chunk
-	read := scanChunks(&one)
-	err := r.db.Query(ctx, `SELECT `+chunkFields+` FROM $x JOIN {log_chunks} AS c ON c.task_execution_id = x.id
+	err := r.db.Query(ctx, `SELECT `+chunks.Columns("c")+` FROM $x JOIN {log_chunks} AS c ON c.task_execution_id = x.id
 WHERE (c.attempt, c.seq) > (x.attempt, x.seq) ORDER BY c.task_execution_id, c.attempt, c.seq`,
-		db.Args{"x": db.IDRows(ids).Ints("attempt", attempts).Ints("seq", seqs)}, func(scan func(...any) error) error {
-			one = one[:0]
-			if err := read(scan); err != nil {
+		db.Args{"x": db.IDRows(ids).Ints("attempt", attempts).Ints("seq", seqs)}, func(scan db.Scan) error {
+			var c tasks.Chunk
+			if err := chunks.Scan(&c, scan); err != nil {
 				return err
 			}
-			return row(one[0])
+			return row(c)
 		})
 	return wrap("read logs", err)
 }

@@ -31,7 +31,10 @@ type writing struct {
 
 func (w writing) store(list ...tasks.Written) {
 	w.t.Helper()
-	err := w.d.Transaction(w.t.Context(), func(tx db.Tx) error { return w.r.WriteChunks(tx, list) })
+	err := w.d.Write(w.t.Context(), func(b *db.Batch) error {
+		w.r.WriteChunks(b, list)
+		return nil
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -115,7 +118,10 @@ func TestLateLogs(t *testing.T) {
 		task := created(t, d, "x")
 		late := func(list ...tasks.Written) {
 			t.Helper()
-			err := d.Transaction(t.Context(), func(tx db.Tx) error { return w.r.WriteLateChunks(tx, list) })
+			err := d.Write(t.Context(), func(b *db.Batch) error {
+				w.r.WriteLateChunks(b, list)
+				return nil
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +151,7 @@ func TestLateLogs(t *testing.T) {
 
 func count(t *testing.T, d *db.DB, query string, args db.Args) (n int64) {
 	t.Helper()
-	err := d.Query(t.Context(), query, args, func(scan func(...any) error) error { return scan(&n) })
+	err := d.Query(t.Context(), query, args, func(scan db.Scan) error { return scan(&n) })
 	if err != nil {
 		t.Fatal(err)
 	}

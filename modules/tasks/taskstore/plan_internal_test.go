@@ -36,11 +36,11 @@ func TestUpdatesFindRowsByKey(t *testing.T) {
 				if u.fenced {
 					set.Times("since", since)
 				}
-				set.WriteOnly()
-				for _, c := range u.columns {
-					c.add(set, c.name, group)
+				rows := make([]*tasks.Task, n)
+				for i := range rows {
+					rows[i] = &group[i].Task
 				}
-				plan := explain(t, d, u.sql, db.Args{"x": set, "holder": "w"})
+				plan := explain(t, d, u.sql, db.Args{"x": u.columns.AddTo(set.WriteOnly(), rows), "holder": "w"})
 				if strings.Contains(plan, "SCAN t\n") || strings.Contains(plan, "SCAN t ") ||
 					strings.Contains(plan, "Seq Scan") || plan == "" {
 					t.Errorf("%s of %d:\n%s", name, n, plan)
@@ -77,7 +77,7 @@ func explain(t *testing.T, d *db.DB, statement string, args db.Args) string {
 	}
 	err := d.Transaction(t.Context(), func(tx db.Tx) error {
 		plan.Reset()
-		return tx.Query(how+statement, args, func(scan func(...any) error) error {
+		return tx.Query(how+statement, args, func(scan db.Scan) error {
 			var line string
 			var a, b, c int64
 			err := scan(&line)

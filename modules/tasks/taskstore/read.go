@@ -12,45 +12,32 @@ import (
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
-// fields lists the columns that a Change needs: all but the output, which may be large.
-const fields = `t.id, t.pipeline_execution_id, t.task_name, t.handler, t.queue, t.priority, t.status, t.sub_status, t.version, t.attempt, t.max_attempts,
-  t.remaining_dependencies, t.worker_id, t.retry_at, t.recoveries, t.skip_reason, t.error, t.error_kind, t.created_at, t.started_at, t.completed_at`
-
-func scanInto(list *[]tasks.Task) func(scan func(...any) error) error {
-	return func(scan func(...any) error) error {
-		*list = append(*list, tasks.Task{})
-		t := &(*list)[len(*list)-1]
-		return scan(&t.ID, &t.PipelineExecutionID, &t.TaskName, &t.Handler, &t.Queue, &t.Priority, &t.Status,
-			&t.SubStatus, &t.Version, &t.Attempt,
-			&t.MaxAttempts, &t.RemainingDependencies, &t.WorkerID, &t.RetryAt, &t.Recoveries, &t.SkipReason, &t.Error,
-			&t.ErrorKind, &t.CreatedAt, &t.StartedAt, &t.CompletedAt)
-	}
-}
-
-// QueueLoad queues a query for tasks by id, without their outputs. It appends to list when the batch is sent. Ids that
-// do not exist are omitted.
-func (r *Repository) QueueLoad(tx db.Tx, ids []dbtype.ID, list *[]tasks.Task) error {
-	return tx.QueueQuery("load tasks", `SELECT `+fields+
+// Load adds a query for tasks by id, without their outputs, to a batch. It returns the list that sending the batch
+// fills. Ids that do not exist are omitted.
+func (r *Repository) Load(b *db.Batch, ids []dbtype.ID) *[]tasks.Task {
+	list := &[]tasks.Task{}
+	b.Query("load tasks", `SELECT `+fields+
 		` FROM $x JOIN {task_executions} AS t ON t.id = x.id $keep_plan_of_one`, db.Args{"x": db.IDRows(ids)},
-		scanInto(list))
+		loaded.Into(list))
+	return list
 }
 
-const loadExecutionTasks = `SELECT ` + fields + ` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id`
+// LoadByKey is Load for tasks by key.
+func (r *Repository) LoadByKey(b *db.Batch, names []tasks.Key) *[]tasks.Task {
+	list := &[]tasks.Task{}
+	b.Query("load tasks", `SELECT `+fields+
+		` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id
+  AND t.task_name = x.name $keep_plan_of_one`, db.Args{"x": keyRows(names)}, loaded.Into(list))
+	return list
+}
+
+var loadExecutionTasks = `SELECT ` + fields + ` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id`
 
 // LoadByExecution returns all tasks of the given pipeline executions, without their outputs, in no particular order.
 func (r *Repository) LoadByExecution(tx db.Tx, pipelines []dbtype.ID) ([]tasks.Task, error) {
 	var list []tasks.Task
-	err := tx.Query(loadExecutionTasks, db.Args{"x": db.IDRows(pipelines)}, scanInto(&list))
+	err := tx.Query(loadExecutionTasks, db.Args{"x": db.IDRows(pipelines)}, loaded.Into(&list))
 	return list, wrap("load tasks", err)
-}
-
-// QueueLoadByKey queues a query for tasks by key, without their outputs. It appends to list when the batch is sent.
-// Keys that do not exist are omitted.
-func (r *Repository) QueueLoadByKey(tx db.Tx, names []tasks.Key, list *[]tasks.Task) error {
-	return tx.QueueQuery("load tasks", `SELECT `+fields+
-		` FROM $x JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id
-  AND t.task_name = x.name $keep_plan_of_one`,
-		db.Args{"x": keyRows(names)}, scanInto(list))
 }
 
 // Outputs returns the outputs of tasks by key. Tasks that are not Completed are omitted.
@@ -58,7 +45,7 @@ func (r *Repository) Outputs(tx db.Tx, list []tasks.Key) (map[tasks.Key]dbtype.J
 	out := make(map[tasks.Key]dbtype.JSON, len(list))
 	err := tx.Query(`SELECT t.pipeline_execution_id, t.task_name, t.output FROM $x
 JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id AND t.task_name = x.name WHERE t.status = 'Completed'`,
-		db.Args{"x": keyRows(list)}, func(scan func(...any) error) error {
+		db.Args{"x": keyRows(list)}, func(scan db.Scan) error {
 			var n tasks.Key
 			var v dbtype.JSON
 			err := scan(&n.PipelineExecutionID, &n.TaskName, &v)
@@ -88,7 +75,7 @@ const openTasks = `{pipeline_executions} AS p CROSS JOIN {task_executions} AS t 
 func (r *Repository) Held(ctx context.Context, worker string, execution dbtype.ID) (list []tasks.Task, err error) {
 	err = r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' AND t.worker_id = $worker`+
 		only(execution),
-		db.Args{"worker": worker, "execution": execution}, scanInto(&list))
+		db.Args{"worker": worker, "execution": execution}, loaded.Into(&list))
 	return list, wrap("find the tasks of a worker", err)
 }
 
@@ -111,7 +98,7 @@ const lostWorkerTasks = ` FROM ` + openTasks +
 // LostWorkers returns each pair of an open execution and a worker without a row that has running tasks in it.
 func (r *Repository) LostWorkers(tx db.Tx) (list []Lost, err error) {
 	err = tx.Query(`SELECT DISTINCT t.pipeline_execution_id, COALESCE(t.worker_id, '')`+
-		lostWorkerTasks, nil, func(scan func(...any) error) error {
+		lostWorkerTasks, nil, func(scan db.Scan) error {
 		list = append(list, Lost{})
 		x := &list[len(list)-1]
 		return scan(&x.PipelineExecutionID, &x.WorkerID)
@@ -121,7 +108,7 @@ func (r *Repository) LostWorkers(tx db.Tx) (list []Lost, err error) {
 
 // AnyWorkerLost reports whether LostWorkers would find anything. It locks nothing.
 func (r *Repository) AnyWorkerLost(ctx context.Context) (found bool, err error) {
-	err = r.db.Query(ctx, `SELECT 1`+lostWorkerTasks+` LIMIT 1`, nil, func(scan func(...any) error) error {
+	err = r.db.Query(ctx, `SELECT 1`+lostWorkerTasks+` LIMIT 1`, nil, func(scan db.Scan) error {
 		var one int
 		found = true
 		return scan(&one)
@@ -132,12 +119,12 @@ func (r *Repository) AnyWorkerLost(ctx context.Context) (found bool, err error) 
 // CountDependencies subtracts ended dependencies from tasks whose changes do not write remaining_dependencies. The
 // caller holds the lock of the pipeline execution, so there are no concurrent counts. A concurrent claim may change the
 // row in the meantime, which is harmless, because the statement does not depend on the version.
-func (r *Repository) CountDependencies(tx db.Tx, list []tasks.DependencyCount) error {
+func (r *Repository) CountDependencies(b *db.Batch, list []tasks.DependencyCount) {
 	ids, n := make([]dbtype.ID, len(list)), make([]int64, len(list))
 	for i, c := range list {
 		ids[i], n[i] = c.ID, int64(c.Ended)
 	}
-	return tx.QueueExec("count dependencies",
+	b.Exec("count dependencies",
 		`UPDATE {task_executions} AS t SET remaining_dependencies = t.remaining_dependencies - x.n FROM $x
   WHERE t.id = x.id`,
 		db.Args{"x": db.IDRows(ids).Ints("n", n)})
@@ -164,7 +151,7 @@ FROM $x LEFT JOIN {task_executions} AS t ON t.id = x.id
 WHERE NOT coalesce(t.version = x.version AND t.worker_id = x.holder AND t.started_at = x.since, false)`,
 		db.Args{"x": db.IDRows(ids).Ints("version", versions).Texts("holder", holders).Times("since", since).
 			Ints("place", places)},
-		func(scan func(...any) error) error {
+		func(scan db.Scan) error {
 			changed = append(changed, StaleClaim{})
 			m := &changed[len(changed)-1]
 			return scan(&m.Place, &m.Ended)
@@ -187,7 +174,7 @@ func (r *Repository) Summaries(ctx context.Context, id dbtype.ID) ([]tasks.Task,
 	list := []tasks.Task{}
 	err := r.db.Query(ctx, `SELECT `+fields+
 		` FROM {task_executions} AS t WHERE t.pipeline_execution_id = $id ORDER BY t.id`,
-		db.Args{"id": id}, scanInto(&list))
+		db.Args{"id": id}, loaded.Into(&list))
 	return list, wrap("list tasks", err)
 }
 
@@ -196,7 +183,7 @@ func (r *Repository) OutputsOf(ctx context.Context, ids []dbtype.ID) (map[dbtype
 	out := make(map[dbtype.ID]dbtype.JSON, len(ids))
 	err := r.db.Query(ctx,
 		`SELECT t.id, t.output FROM $x JOIN {task_executions} AS t ON t.id = x.id WHERE t.output IS NOT NULL`,
-		db.Args{"x": db.IDRows(ids)}, func(scan func(...any) error) error {
+		db.Args{"x": db.IDRows(ids)}, func(scan db.Scan) error {
 			var id dbtype.ID
 			var v dbtype.JSON
 			err := scan(&id, &v)

@@ -71,17 +71,17 @@ func TestReads(t *testing.T) {
 		list, err := r.ListByPipeline(t.Context(), pipeline)
 		same("list", own, list, err)
 		err = d.Transaction(t.Context(), func(tx db.Tx) error {
-			var list []tasks.Task
-			err := r.QueueLoad(tx, []dbtype.ID{own[2].ID, nobody, own[0].ID}, &list)
-			same("by id", without([]tasks.Task{own[0], own[2]}), list, errors.Join(err, tx.SendBatch()))
-			list, err = r.LoadByExecution(tx, []dbtype.ID{nobody, pipeline})
-			same("by execution", without(own), list, err)
-			list = nil
-			err = r.QueueLoadByKey(tx, []tasks.Key{
+			b := tx.Batch()
+			byID := r.Load(b, []dbtype.ID{own[2].ID, nobody, own[0].ID})
+			byKey := r.LoadByKey(b, []tasks.Key{
 				{PipelineExecutionID: pipeline, TaskName: "b"},
 				{PipelineExecutionID: pipeline, TaskName: "z"},
-			}, &list)
-			same("by name", own[1:2], list, errors.Join(err, tx.SendBatch()))
+			})
+			err := b.Send()
+			same("by id", without([]tasks.Task{own[0], own[2]}), *byID, err)
+			same("by name", own[1:2], *byKey, err)
+			list, err := r.LoadByExecution(tx, []dbtype.ID{nobody, pipeline})
+			same("by execution", without(own), list, err)
 			outputs, err := r.Outputs(tx, []tasks.Key{
 				{PipelineExecutionID: pipeline, TaskName: "a"},
 				{PipelineExecutionID: pipeline, TaskName: "b"},
@@ -145,8 +145,9 @@ func TestCountDependencies(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		own := family(t, d)
-		err := d.Transaction(t.Context(), func(tx db.Tx) error {
-			return repository(d).CountDependencies(tx, []tasks.DependencyCount{{ID: own[2].ID, Ended: -7}})
+		err := d.Write(t.Context(), func(b *db.Batch) error {
+			repository(d).CountDependencies(b, []tasks.DependencyCount{{ID: own[2].ID, Ended: -7}})
+			return nil
 		})
 		if err != nil {
 			t.Fatal(err)

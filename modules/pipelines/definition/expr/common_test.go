@@ -15,15 +15,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	sampleInput = `{"day":"2026-01-02","count":3,"big":9007199254740993,"list":[1,"x"],"my-field":"dash"}`
-	outputOfA   = `{"n":5,"f":1.5,"s":"text","ok":true,"items":[{"x":1},{"x":2}],"outputs":"own","huge":12345678901234567890,` +
-		`"nested":{"b":1,"a":2},"digits":0.12345678901234567891,"null":null}`
+	outputOfA   = `{"n":5,"f":1.5,"s":"text","ok":true,"items":[{"x":1},{"x":2}],"outputs":"own",` +
+		`"huge":12345678901234567890,"nested":{"b":1,"a":2},"digits":0.12345678901234567891,"null":null}`
 )
 
 // newScope returns the scope of a task that needs a and my-task, but not other.
 func newScope() *expr.Scope {
 	fields := []expr.Field{
-		{Name: "day", Type: "string"}, {Name: "count", Type: "integer"}, {Name: "big"}, {Name: "opt"},
-		{Name: "list", Type: "array"}, {Name: "my-field"},
+		{Name: "day", Type: "string"},
+		{Name: "count", Type: "integer"},
+		{Name: "big"},
+		{Name: "opt"},
+		{Name: "list", Type: "array"},
+		{Name: "my-field"},
 	}
 	isTask := func(id string) bool { return slices.Contains([]string{"a", "my-task", "other"}, id) }
 	s := expr.NewScope(fields, isTask, suggest.Hint)

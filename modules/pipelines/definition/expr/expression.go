@@ -54,8 +54,8 @@ func union(a, b map[string]bool) map[string]bool {
 type Field struct {
 	Name string
 	// Type is the JSON type of every value of the field: string, integer, boolean, array or object. It is anything else
-	// if the field may be missing or its values differ in type. A comparison that can never be true because of the types
-	// is found before the run.
+	// if the field may be missing or its values differ in type. A comparison that can never be true because of the
+	// types is found before the run.
 	Type string
 }
 

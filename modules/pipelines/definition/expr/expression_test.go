@@ -69,7 +69,8 @@ func TestValues(t *testing.T) {
 		`${{ upper(input.day[0:4]) + "<&>" }}`:                       `"2026<&>"`,
 		`${{ let n = needs.a.n; n * 2 }}`:                            `10`,
 		`${{ input.day in ["2026-01-02"] ? "y" : "n" }}`:             `"y"`,
-		`${{ input }}`:                                               `{"big":9007199254740993,"count":3,"day":"2026-01-02","list":[1,"x"],"my-field":"dash"}`,
+		`${{ input }}`: `{"big":9007199254740993,"count":3,` +
+			`"day":"2026-01-02","list":[1,"x"],"my-field":"dash"}`,
 	}
 	for text, want := range tests {
 		t.Run(text, func(t *testing.T) {
@@ -84,17 +85,18 @@ func TestValues(t *testing.T) {
 
 func TestRunErrors(t *testing.T) {
 	tests := map[string]string{
-		`${{ needs.a.s + needs.a.n }}`:             `${{ needs.a.s + needs.a.n }}: invalid operation`,
-		`${{ needs.a.items[7] }}`:                  `needs.a.items has no element 7: write ?. or ??`,
-		`${{ needs.a.missing }}`:                   `needs.a has no key "missing"`,
-		`${{ needs.a.missing.x }}`:                 `needs.a has no key "missing"`,
-		`${{ needs.a.null.x }}`:                    `needs.a.null is null and has no key "x"`,
-		`${{ needs.a.missing > 3 }}`:               `needs.a has no key "missing"`,
-		`rm ${{ needs.a.missing }}`:                `needs.a has no key "missing"`,
-		`rm ${{ needs.a.null }}`:                   `the value is null, which is no text`,
-		`rm ${{ input.opt }}`:                      `the value is null, which is no text`,
-		`${{ needs.a.s.x.y }}`:                     `cannot read a key of a value that is not an object`,
-		`${{ needs.a.huge + 1 }}`:                  `12345678901234567890 has more digits than can be calculated with: whole numbers range from`,
+		`${{ needs.a.s + needs.a.n }}`: `${{ needs.a.s + needs.a.n }}: invalid operation`,
+		`${{ needs.a.items[7] }}`:      `needs.a.items has no element 7: write ?. or ??`,
+		`${{ needs.a.missing }}`:       `needs.a has no key "missing"`,
+		`${{ needs.a.missing.x }}`:     `needs.a has no key "missing"`,
+		`${{ needs.a.null.x }}`:        `needs.a.null is null and has no key "x"`,
+		`${{ needs.a.missing > 3 }}`:   `needs.a has no key "missing"`,
+		`rm ${{ needs.a.missing }}`:    `needs.a has no key "missing"`,
+		`rm ${{ needs.a.null }}`:       `the value is null, which is no text`,
+		`rm ${{ input.opt }}`:          `the value is null, which is no text`,
+		`${{ needs.a.s.x.y }}`:         `cannot read a key of a value that is not an object`,
+		`${{ needs.a.huge + 1 }}`: `12345678901234567890 has more digits than can be ` +
+			`calculated with: whole numbers range from`,
 		`${{ needs.a.items > 3 }}`:                 `invalid operation`,
 		`${{ keys(needs.a.s) }}`:                   `it takes an object, not a string`,
 		`${{ fromJSON("[") }}`:                     `not JSON`,
@@ -116,11 +118,12 @@ func TestRunErrors(t *testing.T) {
 
 func TestCompileErrors(t *testing.T) {
 	tests := map[string]string{
-		`${{ input.dya }}`:             `input has no field "dya" (did you mean "day"?)`,
-		`${{ input["dya"] }}`:          `input has no field "dya" (did you mean "day"?)`,
-		`${{ let i = input; i.dya }}`:  `unknown field dya`,
-		`${{ input.my-field }}`:        `input has no field "my" (a name with - or . is written input["my-field"])`,
-		`${{ needs.my-task.z }}`:       `"my" is not among the task's needs (a name with - or . is written needs["my-task"])`,
+		`${{ input.dya }}`:            `input has no field "dya" (did you mean "day"?)`,
+		`${{ input["dya"] }}`:         `input has no field "dya" (did you mean "day"?)`,
+		`${{ let i = input; i.dya }}`: `unknown field dya`,
+		`${{ input.my-field }}`:       `input has no field "my" (a name with - or . is written input["my-field"])`,
+		`${{ needs.my-task.z }}`: `"my" is not among the task's needs ` +
+			`(a name with - or . is written needs["my-task"])`,
 		`${{ needs.other.x }}`:         `"other" is not among the task's needs (add "other" to the task's needs)`,
 		`${{ needs.nobody.x }}`:        `"nobody" is not among the task's needs`,
 		`${{ needs }}`:                 `needs stands alone (name a task: needs.<task>)`,

@@ -13,12 +13,13 @@ import (
 
 // expensive are expressions that would take minutes or gigabytes without limits.
 var expensive = map[string]string{
-	"join with a long separator":  `join(map(1..20000, ""), repeat("x", 500000))`,
-	"replace of nothing":          `replace(repeat("a", 100000), "", repeat("b", 100000))`,
-	"doubling text":               `reduce(1..60, #acc + #acc, "aaaaaaaaaa")`,
-	"doubling list":               `reduce(1..60, concat(#acc, #acc), [1])`,
-	"doubling shape":              `toJSON(reduce(1..60, [#acc, #acc], [1]))`,
-	"doubling shape, compared":    `let a = reduce(1..60, [#acc, #acc], [1]); let b = reduce(1..60, [#acc, #acc], [1]); a == b`,
+	"join with a long separator": `join(map(1..20000, ""), repeat("x", 500000))`,
+	"replace of nothing":         `replace(repeat("a", 100000), "", repeat("b", 100000))`,
+	"doubling text":              `reduce(1..60, #acc + #acc, "aaaaaaaaaa")`,
+	"doubling list":              `reduce(1..60, concat(#acc, #acc), [1])`,
+	"doubling shape":             `toJSON(reduce(1..60, [#acc, #acc], [1]))`,
+	"doubling shape, compared": `let a = reduce(1..60, [#acc, #acc], [1]); ` +
+		`let b = reduce(1..60, [#acc, #acc], [1]); a == b`,
 	"doubling shape, flattened":   `flatten(reduce(1..60, [#acc, #acc], [1]))`,
 	"doubling shape, unique":      `uniq([reduce(1..60, [#acc, #acc], [1])])`,
 	"doubling shape, as numbers":  `max(reduce(1..60, [#acc, #acc], [1]))`,

@@ -71,15 +71,16 @@ func runScript(t *testing.T, shell, script, value string) string {
 
 func TestValuesAreData(t *testing.T) {
 	scripts := map[string]string{ // each prints the whole value between < and >
-		"unquoted":                 `printf '<%s>' ${{ needs.a.v }}`,
-		"in a word":                `printf '%s' "<"${{ needs.a.v }}\>`,
-		"double quotes":            `printf '%s' "<${{ needs.a.v }}>"`,
-		"after an apostrophe":      "# don't\nprintf '<%s>' ${{ needs.a.v }} # it's ${{ needs.a.v }}",
-		"after escaped quotes":     `printf '<%s%s>' "\"" ${{ needs.a.v }} | sed '1s/<"/</'`,
-		"assignment":               "x=${{ needs.a.v }}\n" + `printf '<%s>' "$x"`,
-		"substitution":             `x=$(printf '%s.' ${{ needs.a.v }}); printf '<%s>' "${x%.}"`,
-		"quoted substitution":      `x="$(printf '%s.' "${{ needs.a.v }}" | cat)"; printf '<%s>' "${x%.}"`,
-		"nested quotes":            `x="$(printf '%s.' "$(printf '%s' ${{ needs.a.v }}.)")"; x=${x%.}; printf '<%s>' "${x%.}"`,
+		"unquoted":             `printf '<%s>' ${{ needs.a.v }}`,
+		"in a word":            `printf '%s' "<"${{ needs.a.v }}\>`,
+		"double quotes":        `printf '%s' "<${{ needs.a.v }}>"`,
+		"after an apostrophe":  "# don't\nprintf '<%s>' ${{ needs.a.v }} # it's ${{ needs.a.v }}",
+		"after escaped quotes": `printf '<%s%s>' "\"" ${{ needs.a.v }} | sed '1s/<"/</'`,
+		"assignment":           "x=${{ needs.a.v }}\n" + `printf '<%s>' "$x"`,
+		"substitution":         `x=$(printf '%s.' ${{ needs.a.v }}); printf '<%s>' "${x%.}"`,
+		"quoted substitution":  `x="$(printf '%s.' "${{ needs.a.v }}" | cat)"; printf '<%s>' "${x%.}"`,
+		"nested quotes": `x="$(printf '%s.' "$(printf '%s' ${{ needs.a.v }}.)")"; ` +
+			`x=${x%.}; printf '<%s>' "${x%.}"`,
 		"subshell in substitution": `x=$( (printf '%s.' ${{ needs.a.v }}) ); printf '<%s>' "${x%.}"`,
 		"case": "case ${{ needs.a.v }} in\n x\"'\") ;; \n*) printf '<%s>' \"${{ needs.a.v " +
 			"}}\" ;;\nesac",
@@ -88,11 +89,12 @@ func TestValuesAreData(t *testing.T) {
 		"after a quoted document": "cat <<'EOF' >/dev/null\n'\"$(\nEOF\nprintf '<%s>' ${{ needs.a.v }}",
 		"after two documents":     "cat <<A - <<-\"B\" >/dev/null\n'\nA\n\"\n\tB\nprintf '<%s>' ${{ needs.a.v }}",
 		"before a document":       "printf '<%s>' ${{ needs.a.v }} 3<<EOF\n$(true '(')\nEOF\n",
-		"condition":               `if [ ${{ needs.a.v }} = "${{ needs.a.v }}" ]; then printf '<%s>' "${{ needs.a.v }}"; fi`,
-		"function":                `f() { printf '<%s>' "$1"; }; f ${{ needs.a.v }}`,
-		"after backquotes":        "x=`echo \"'\" \\`echo\\``; printf '<%s>' ${{ needs.a.v }}",
-		"line goes on":            "printf '<%s>' \\\n  ${{ needs.a.v }}",
-		"escaped hash":            `: a#' '\# ' '; printf '<%s>' ${{ needs.a.v }}`,
+		"condition": `if [ ${{ needs.a.v }} = "${{ needs.a.v }}" ]; then ` +
+			`printf '<%s>' "${{ needs.a.v }}"; fi`,
+		"function":         `f() { printf '<%s>' "$1"; }; f ${{ needs.a.v }}`,
+		"after backquotes": "x=`echo \"'\" \\`echo\\``; printf '<%s>' ${{ needs.a.v }}",
+		"line goes on":     "printf '<%s>' \\\n  ${{ needs.a.v }}",
+		"escaped hash":     `: a#' '\# ' '; printf '<%s>' ${{ needs.a.v }}`,
 	}
 	shells := []string{"sh"}
 	if bash, err := exec.LookPath("bash"); err == nil {
@@ -140,9 +142,11 @@ func TestHereDocuments(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	tests := map[string]string{
-		`echo '${{ needs.a.v }}'`:                                 `in single quotes (use double quotes, or give it a name in env: and use "$NAME" there)`,
-		`echo "x" 'y ${{ needs.a.v }}'`:                           `in single quotes`,
-		"cat <<'EOF'\n${{ needs.a.v }}\nEOF\n":                    `in a here-document whose end is quoted (take the quotes off its <<EOF)`,
+		`echo '${{ needs.a.v }}'`: `in single quotes ` +
+			`(use double quotes, or give it a name in env: and use "$NAME" there)`,
+		`echo "x" 'y ${{ needs.a.v }}'`: `in single quotes`,
+		"cat <<'EOF'\n${{ needs.a.v }}\nEOF\n": `in a here-document whose end is quoted ` +
+			`(take the quotes off its <<EOF)`,
 		"cat <<\\EOF\n${{ needs.a.v }}\nEOF\n":                    `in a here-document whose end is quoted`,
 		"cat <<-\"EOF\"\n${{ needs.a.v }}\n\tEOF\n":               `in a here-document whose end is quoted`,
 		"cat <<${{ needs.a.v }}\nx\n":                             `in the word that ends a here-document`,

@@ -2,12 +2,10 @@ package workers
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/sluiceworks/sluice/modules/outbox"
 	"github.com/sluiceworks/sluice/modules/pipelines/engine"
 )
 
@@ -19,7 +17,7 @@ const emptyPollDelay = 5 * time.Millisecond
 func (p *Pool) pollNow() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pollAll()
+	p.scheduler.PollAll()
 	p.wake()
 }
 
@@ -31,7 +29,7 @@ func (p *Pool) wake() {
 	}
 }
 
-// reportDrained tells pollScheduler that the outbox has no further due tasks for this process. empty means that the
+// reportDrained tells pollTrigger that the outbox has no further due tasks for this process. empty means that the
 // poll returned nothing.
 func (p *Pool) reportDrained(empty bool) {
 	select {
@@ -40,9 +38,9 @@ func (p *Pool) reportDrained(empty bool) {
 	}
 }
 
-// pollScheduler decides when to poll the outbox, until ctx ends: after a notification of ready tasks, when a task
+// pollTrigger decides when to poll the outbox, until ctx ends: after a notification of ready tasks, when a task
 // becomes due, and at the latest after each poll interval, because another process may have sent no notification.
-func (p *Pool) pollScheduler(ctx context.Context) {
+func (p *Pool) pollTrigger(ctx context.Context) {
 	ready, cancel := p.engine.Notifier().SubscribeReady(ctx)
 	defer cancel()
 	p.pollNow()
@@ -104,7 +102,7 @@ func (p *Pool) schedule(timer *time.Timer, due time.Duration) {
 // the poll interval.
 func (p *Pool) untilDue(ctx context.Context) time.Duration {
 	p.mu.Lock()
-	want := p.claimFilter(&p.shared, 1) // saturated handlers are polled when they have capacity, due or not
+	want := p.claimFilter(p.scheduler.Shared(), 0) // saturated handlers are polled when they have capacity, due or not
 	p.mu.Unlock()
 	if len(want.Handlers) == 0 {
 		return p.config.Poll + 1
@@ -116,25 +114,12 @@ func (p *Pool) untilDue(ctx context.Context) time.Duration {
 	return at.Sub(p.db.Now())
 }
 
-// overflowEvery is the interval, in polls, at which a poll claims the overflow of each priority first.
-const overflowEvery = 4
-
-// claimFilter returns the filter for the next poll of a group. Queues take turns in being first. Callers hold mu.
-func (p *Pool) claimFilter(s *pollGroup, limit int) outbox.ClaimFilter {
-	n, handlers := s.polls%len(p.config.Queues), p.handlersOf(s)
-	return outbox.ClaimFilter{
-		Handlers: handlers, Queues: slices.Concat(p.config.Queues[n:], p.config.Queues[:n]), Limit: limit,
-		OverflowFirst: s.polls%overflowEvery == overflowEvery-1, PipelineExecutionID: p.config.PipelineExecutionID,
-		Cursors: p.cursorsFor(handlers),
-	}
-}
-
 // nextFullScan returns the time until the next full scan of the shared group. partial reports whether its last scan was
 // not a full one.
 func (p *Pool) nextFullScan() (rest time.Duration, partial bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.cursorsFor(p.handlersOf(&p.shared)).NextFullScanIn(p.db.Now())
+	return p.cursorsFor(p.scheduler.Shared()).NextFullScanIn(p.db.Now())
 }
 
 // sleep waits for d or until ctx ends.

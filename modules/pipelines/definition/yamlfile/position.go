@@ -1,4 +1,4 @@
-package definition
+package yamlfile
 
 import (
 	"fmt"
@@ -9,51 +9,47 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// err returns the mistakes sorted by position, or nil.
-func (r *decoder) err() error {
-	if len(r.list) == 0 {
-		return nil
-	}
-	slices.SortStableFunc(r.list, func(a, b Diagnostic) int {
+// Mistakes returns the mistakes sorted by position, at most a thousand and the note that there are more.
+func (d *Decoder) Mistakes() []Mistake {
+	slices.SortStableFunc(d.list, func(a, b Mistake) int {
 		if a.Line != b.Line {
 			return a.Line - b.Line
 		}
 		return a.Column - b.Column
 	})
-	if r.more {
-		last := r.list[len(r.list)-1]
+	if d.more {
+		last := d.list[len(d.list)-1]
 		last.Message, last.Hint = fmt.Sprintf("no more than %d mistakes are listed", maxDiagnostics), ""
-		return append(r.list, last)
+		return append(d.list, last)
 	}
-	return r.list
+	return d.list
 }
 
-func (r *decoder) position(at *keyPath) (line, column int) {
-	if n := r.find(at); n != nil {
+func (d *Decoder) position(at *Path) (line, column int) {
+	if n := d.find(at); n != nil {
 		return n.Line, n.Column
 	}
 	return 0, 0
 }
 
-// find returns the node at a place, or else the innermost node that contains the place. Settings that a task does not
-// have are looked up in the defaults.
-func (r *decoder) find(at *keyPath) *yaml.Node {
-	if r.root == nil {
+// find returns the node at a place, or else the innermost node that contains the place.
+func (d *Decoder) find(at *Path) *yaml.Node {
+	if d.root == nil {
 		return nil
 	}
 	path := at.elements()
-	n, exact := walk(r.root, path)
-	if !exact && len(path) > 2 && path[0].name == "tasks" && path[1].item {
-		if d, ok := walk(r.root, append([]*keyPath{{name: "defaults"}}, path[2:]...)); ok {
-			return d
+	n, exact := walk(d.root, path)
+	if !exact && len(path) > 2 && path[0].name == d.List && path[1].item {
+		if inherited, ok := walk(d.root, append([]*Path{{name: d.Defaults}}, path[2:]...)); ok {
+			return inherited
 		}
 	}
 	return n
 }
 
-func walk(n *yaml.Node, path []*keyPath) (*yaml.Node, bool) {
+func walk(n *yaml.Node, path []*Path) (*yaml.Node, bool) {
 	for _, p := range path {
-		next := child(n, p)
+		next := Child(n, p)
 		if next == nil {
 			return n, false
 		}
@@ -62,7 +58,8 @@ func walk(n *yaml.Node, path []*keyPath) (*yaml.Node, bool) {
 	return n, true
 }
 
-func child(n *yaml.Node, p *keyPath) *yaml.Node {
+// Child returns the node within n that the last element of a path names, or nil.
+func Child(n *yaml.Node, p *Path) *yaml.Node {
 	switch {
 	case p.item && n.Kind == yaml.SequenceNode && p.index < len(n.Content):
 		return n.Content[p.index]
@@ -80,26 +77,26 @@ func child(n *yaml.Node, p *keyPath) *yaml.Node {
 
 // positionIn returns the position offset bytes into a scalar. It is exact in block literals and on single lines
 // without escapes, and the scalar's start elsewhere.
-func (r *decoder) positionIn(at *keyPath, offset int) (line, column int) {
-	n := r.find(at)
+func (d *Decoder) positionIn(at *Path, offset int) (line, column int) {
+	n := d.find(at)
 	if n == nil {
 		return 0, 0
 	}
 	if n.Kind != yaml.ScalarNode || offset > len(n.Value) {
 		return n.Line, n.Column
 	}
-	if r.lines == nil {
-		r.lines = strings.Split(string(r.source), "\n")
+	if d.lines == nil {
+		d.lines = strings.Split(string(d.source), "\n")
 	}
 	if n.Style&yaml.LiteralStyle != 0 {
-		return r.inLiteral(n, offset)
+		return d.inLiteral(n, offset)
 	}
 	quote := 0
 	if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
 		quote = 1
 	}
 	before := n.Value[:offset]
-	source := r.line(n.Line)
+	source := d.line(n.Line)
 	if len(source) > 1000 { // columns are not useful there, and a thousand mistakes would each scan the line
 		return n.Line, n.Column
 	}
@@ -111,13 +108,13 @@ func (r *decoder) positionIn(at *keyPath, offset int) (line, column int) {
 	return n.Line, n.Column
 }
 
-func (r *decoder) inLiteral(n *yaml.Node, offset int) (line, column int) {
+func (d *Decoder) inLiteral(n *yaml.Node, offset int) (line, column int) {
 	before := n.Value[:offset]
 	line = n.Line + 1 + strings.Count(before, "\n")
 	column = utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
 	for i, text := range strings.Split(n.Value, "\n") {
 		if strings.TrimSpace(text) != "" {
-			indent := strings.Index(r.line(n.Line+1+i), text)
+			indent := strings.Index(d.line(n.Line+1+i), text)
 			return line, column + max(indent, 0)
 		}
 	}
@@ -125,9 +122,9 @@ func (r *decoder) inLiteral(n *yaml.Node, offset int) (line, column int) {
 }
 
 // line returns a line of the source, counted from 1.
-func (r *decoder) line(n int) string {
-	if n < 1 || n > len(r.lines) {
+func (d *Decoder) line(n int) string {
+	if n < 1 || n > len(d.lines) {
 		return ""
 	}
-	return r.lines[n-1]
+	return d.lines[n-1]
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,8 +30,7 @@ func sentTx(t *testing.T, d dialect, rows func(q queuedStatement) int64) (Tx, *[
 	return Tx{gorm: g, tenant: "acme", dialect: d, state: state}, &sent
 }
 
-const insertA, insertB = `INSERT INTO {a} SELECT x.n FROM $x WHERE true`,
-	`INSERT INTO {b} SELECT x.n, $k FROM $x WHERE true`
+const insertA = `INSERT INTO {a} SELECT x.n FROM $x WHERE true`
 
 func numbers(n ...int64) *RowSet { return NewRowSet(len(n)).Ints("n", n) }
 
@@ -49,60 +47,51 @@ func values(q queuedStatement) (list []int64) {
 	return list
 }
 
-// TestLaterInsertGathers checks that successive small sets of the same statement become one INSERT, with the rows in
-// their order, after everything else in the queue, and that Flush sends what is queued by then.
-func TestLaterInsertGathers(t *testing.T) {
+// TestBatchKeepsItsOrder checks that nothing is sent before Send, that the statements are then sent in their order, and
+// that the batch can be used again.
+func TestBatchKeepsItsOrder(t *testing.T) {
 	t.Parallel()
 	for _, d := range []dialect{&sqlite{}, &postgres{}} {
 		tx, sent := sentTx(t, d, func(q queuedStatement) int64 { return int64(len(values(q))) })
-		wrong := func(written, expected int64) error {
-			t.Errorf("%d of %d", written, expected)
-			return nil
-		}
-		roomy := make([]int64, 2, 4) // its owner goes on using the spare capacity
-		roomy[0], roomy[1] = 1, 2
-		behind := append(roomy, 77)
-		tx.QueueInsert("a", insertA, numbers(roomy...), nil, wrong)
-		tx.QueueInsert("a", insertA, numbers(3, 4), nil, wrong)
-		tx.QueueInsert("b", insertB, numbers(10), Args{"k": "text"}, wrong)
-		if err := tx.QueueExec("other", `DELETE FROM {a}`, nil); err != nil {
-			t.Fatal(err)
-		}
+		b := tx.Batch()
+		b.Exec("a", insertA, Args{"x": numbers(1, 2)})
+		b.Exec("other", `DELETE FROM {a}`, nil)
+		b.Exec("a", insertA, Args{"x": numbers(3)})
 		if len(*sent) != 0 {
-			t.Fatalf("%d statements were sent before the flush", len(*sent))
+			t.Fatalf("%d statements were sent before the batch", len(*sent))
 		}
 		for range 2 { // the second has nothing to send
-			if err := tx.SendBatch(); err != nil {
+			if err := b.Send(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		tx.QueueInsert("a", insertA, numbers(5), nil, wrong)
-		if err := tx.SendBatch(); err != nil {
+		b.Exec("a", insertA, Args{"x": numbers(5)})
+		if err := b.Send(); err != nil {
 			t.Fatal(err)
 		}
-		var got []string
 		var rows [][]int64
 		for _, q := range *sent {
-			got, rows = append(got, strings.Trim(strings.Fields(strings.ReplaceAll(q.sql, `"acme".`, ""))[2], `"`)),
-				append(rows, values(q))
+			rows = append(rows, values(q))
 		}
-		if diff := cmp.Diff([]string{"a", "a", "b", "a"}, got); diff != "" {
+		if diff := cmp.Diff([][]int64{{1, 2}, nil, {3}, {5}}, rows); diff != "" {
 			t.Errorf("%T (-want +got):\n%s", d, diff)
 		}
-		if diff := cmp.Diff([][]int64{nil, {1, 2, 3, 4}, {10}, {5}}, rows); diff != "" {
-			t.Errorf("%T (-want +got):\n%s", d, diff)
-		}
-		if behind[2] != 77 {
-			t.Errorf("%T: what lies behind the first set was overwritten with %d", d, behind[2])
+		b.Exec("wrong", `SELECT $missing`, nil)
+		b.Exec("a", insertA, Args{"x": numbers(6)})
+		if err := b.Send(); !errors.Is(err, errStatement) || len(*sent) != 4 {
+			t.Errorf("%T: a batch with an invalid statement: %v, %d statements were sent", d, err, len(*sent))
 		}
 	}
 }
 
-// TestLaterInsertCounts checks that the rows of all parts of a set are counted together and once, and that large sets
-// are sent separately.
-func TestLaterInsertCounts(t *testing.T) {
+// TestBatchCounts checks that the rows of all parts of a set are counted together and once.
+func TestBatchCounts(t *testing.T) {
 	t.Parallel()
 	errShort := errors.New("short")
+	many := make([]int64, 701)
+	for i := range many {
+		many[i] = int64(i)
+	}
 	for _, d := range []dialect{&sqlite{}, &postgres{}} {
 		for _, missing := range []int64{0, 1} {
 			tx, sent := sentTx(t, d, func(q queuedStatement) int64 {
@@ -112,18 +101,13 @@ func TestLaterInsertCounts(t *testing.T) {
 				}
 				return int64(len(rows))
 			})
-			var told [][2]int64
-			short := func(written, expected int64) error {
-				told = append(told, [2]int64{written, expected})
+			var written []int64
+			b := tx.Batch()
+			b.ExecExpect("a", insertA, Args{"x": numbers(many...)}, int64(len(many)), func(n int64) error {
+				written = append(written, n)
 				return errShort
-			}
-			many := make([]int64, 701)
-			for i := range many {
-				many[i] = int64(i)
-			}
-			tx.QueueInsert("a", insertA, numbers(many[:300]...), nil, short)
-			tx.QueueInsert("a", insertA, numbers(many[300:]...), nil, short)
-			err := tx.SendBatch()
+			})
+			err := b.Send()
 			var rows []int64
 			for _, q := range *sent {
 				rows = append(rows, values(q)...)
@@ -131,11 +115,11 @@ func TestLaterInsertCounts(t *testing.T) {
 			if diff := cmp.Diff(many, rows); diff != "" {
 				t.Errorf("%T: %s", d, diff)
 			}
-			var want [][2]int64
+			var want []int64
 			if missing > 0 {
-				want = [][2]int64{{299, 300}}
+				want = []int64{700}
 			}
-			if diff := cmp.Diff(want, told); diff != "" || errors.Is(err, errShort) != (missing > 0) {
+			if diff := cmp.Diff(want, written); diff != "" || errors.Is(err, errShort) != (missing > 0) {
 				t.Errorf("%T, %d missing: %v %s", d, missing, err, diff)
 			}
 		}

@@ -1,4 +1,4 @@
-package definition
+package yamlfile
 
 import (
 	"math"
@@ -12,18 +12,18 @@ import (
 )
 
 // maxExpanded bounds the size in bytes of a file with its aliases, merge keys and defaults expanded: the length of
-// each text plus nodeCost per node. A file without them is far below, because it has at most MaxFile bytes.
-const (
-	maxExpanded = 16 << 20
-	nodeCost    = 16
-)
+// each text plus NodeCost per node. A file without them is far below, because it has at most MaxFile bytes.
+const maxExpanded = 16 << 20
+
+// NodeCost is the size in bytes that a node adds to the expanded size of a file, beside its text.
+const NodeCost = 16
 
 const mergeHint = "<<: takes *NAME of a mapping, or a list of such"
 
 // expander replaces aliases by their anchors' nodes, and merge keys by the entries that they add. Nodes are shared,
 // not copied, so the work is bounded by the size of the file and not by its expansion.
 type expander struct {
-	r      *decoder
+	d      *Decoder
 	done   map[*yaml.Node]measured
 	merges int // number of nodes that all merge keys have added
 }
@@ -36,23 +36,32 @@ type measured struct {
 }
 
 // expand returns the document without aliases and merge keys, or nil after reporting a mistake.
-func (r *decoder) expand(root *yaml.Node) *yaml.Node {
-	e := &expander{r: r, done: map[*yaml.Node]measured{}}
+func (d *Decoder) expand(root *yaml.Node) *yaml.Node {
+	e := &expander{d: d, done: map[*yaml.Node]measured{}}
 	m := e.node(root)
 	switch {
-	case len(r.list) > 0:
+	case len(d.list) > 0:
 		return nil
 	case m.height > jsonvalue.MaxDepth:
-		r.append(root.Line, root.Column, nil, "", "with its aliases written out, this is nested deeper than "+
+		d.append(root.Line, root.Column, nil, "", "with its aliases written out, this is nested deeper than "+
 			strconv.Itoa(jsonvalue.MaxDepth))
 		return nil
 	case m.size > maxExpanded:
-		r.append(root.Line, root.Column, nil, "use fewer or smaller aliases", expandsTo(m.size))
+		d.append(root.Line, root.Column, nil, "use fewer or smaller aliases", expandsTo(m.size))
 		return nil
 	}
-	r.expanded = m.size
+	d.expanded = m.size
 	return m.node
 }
+
+// Grow adds to the expanded size of the file what is inherited in it. It reports whether the size is within its limit.
+func (d *Decoder) Grow(size int) bool {
+	d.expanded = sum(d.expanded, size)
+	return d.expanded <= maxExpanded
+}
+
+// TooLarge returns the message for a file whose expanded size exceeds its limit.
+func (d *Decoder) TooLarge() string { return expandsTo(d.expanded) }
 
 func expandsTo(size int) string {
 	return "written out in full, the file has " + strconv.Itoa(size) + " bytes, more than the limit of " +
@@ -66,7 +75,7 @@ func (e *expander) node(n *yaml.Node) measured {
 		case !seen:
 			m = e.node(n.Alias)
 		case m.node == nil: // its own expansion is in progress
-			e.r.append(n.Line, n.Column, nil, "", "the alias *"+n.Value+" stands within what it is an alias of")
+			e.d.append(n.Line, n.Column, nil, "", "the alias *"+n.Value+" stands within what it is an alias of")
 			return measured{node: n}
 		}
 		return m
@@ -78,7 +87,7 @@ func (e *expander) node(n *yaml.Node) measured {
 	if isMerge(n) {
 		n.Tag = "!!str" // it is not a key, so it has no special meaning
 	}
-	m := measured{node: n, size: nodeCost + len(n.Value)}
+	m := measured{node: n, size: NodeCost + len(n.Value)}
 	content := n.Content
 	if n.Kind == yaml.MappingNode {
 		content = e.merged(n)
@@ -103,7 +112,7 @@ func (e *expander) merged(n *yaml.Node) []*yaml.Node {
 	}
 	own := slices.Concat(n.Content[:at], n.Content[at+2:])
 	if i := mergeKey(own); i >= 0 {
-		e.r.append(own[i].Line, own[i].Column, nil, "write <<: [*A, *B]",
+		e.d.append(own[i].Line, own[i].Column, nil, "write <<: [*A, *B]",
 			"the merge key << stands twice in one mapping")
 		return nil
 	}
@@ -123,12 +132,12 @@ func (e *expander) merged(n *yaml.Node) []*yaml.Node {
 		case m.Kind == yaml.AliasNode:
 			continue // it contains itself, which has been reported
 		case m.Kind != yaml.MappingNode:
-			e.r.append(s.Line, s.Column, nil, mergeHint, "a merge key needs a mapping, and this is "+describe(m))
+			e.d.append(s.Line, s.Column, nil, mergeHint, "a merge key needs a mapping, and this is "+Describe(m))
 			continue
 		}
-		if e.merges = sum(e.merges, len(m.Content)); e.merges*nodeCost > maxExpanded {
-			e.r.append(s.Line, s.Column, nil, mergeHint, "the merge keys of this file bring more than "+
-				strconv.Itoa(maxExpanded/nodeCost)+" keys and values")
+		if e.merges = sum(e.merges, len(m.Content)); e.merges*NodeCost > maxExpanded {
+			e.d.append(s.Line, s.Column, nil, mergeHint, "the merge keys of this file bring more than "+
+				strconv.Itoa(maxExpanded/NodeCost)+" keys and values")
 			return nil
 		}
 		for i := 0; i+1 < len(m.Content); i += 2 {
@@ -161,9 +170,9 @@ func sum(a, b int) int {
 	return a + b
 }
 
-// withoutExtensions returns the pipeline without keys that begin with x-. They have no meaning except to hold
+// WithoutExtensions returns a mapping without keys that begin with x-. They have no meaning except to hold
 // anchors.
-func withoutExtensions(n *yaml.Node) *yaml.Node {
+func WithoutExtensions(n *yaml.Node) *yaml.Node {
 	if n.Kind != yaml.MappingNode {
 		return n
 	}
