@@ -283,7 +283,8 @@ var withoutDatabase = []string{
 	"platform/dbtype", "platform/jsonvalue", "platform/duration", "platform/suggest", "modules/events", "modules/tasks",
 	"modules/schedules", "modules/pipelines", "modules/pipelines/definition", "modules/pipelines/definition/expr",
 	"modules/pipelines/definition/shellquote", "modules/pipelines/definition/yamlfile",
-	"modules/handlers/http", "modules/handlers/shell", "modules/handlers/wait", "examples/wordcount",
+	"modules/handlers/http", "modules/handlers/shell", "modules/handlers/wait", "modules/workers/slots",
+	"examples/wordcount",
 }
 
 // TestDomainLinksNoDatabase checks all packages that the domain and the handlers import, directly or not.
