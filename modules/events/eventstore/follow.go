@@ -24,7 +24,7 @@ type Follower struct {
 	safe       int64          // all events up to this number have been returned
 	highest    int64          // the greatest number that has been returned
 	seen       map[int64]bool // the numbers above safe that have been returned
-	rereadAt time.Time
+	rereadAt   time.Time
 }
 
 // Follow returns a follower of the events with numbers greater than after. The caller must close it.
