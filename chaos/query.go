@@ -10,6 +10,7 @@ import (
 
 const (
 	openExecutions = `SELECT COUNT(*) FROM {pipeline_executions} WHERE status IN ('Running', 'Paused')`
+	liveWorkers    = `SELECT COUNT(*) FROM {workers} WHERE lease_expires_at > $now`
 	outboxRows     = `SELECT COUNT(*) FROM {task_outbox}`
 	eventRows      = `SELECT COUNT(*) FROM {execution_events}`
 
@@ -43,9 +44,12 @@ func openIDs(ctx context.Context, d *db.DB) (ids []dbtype.ID, err error) {
 	return ids, err
 }
 
-// stuck counts what has not changed for the given time, or never will.
-func stuck(ctx context.Context, d *db.DB, limit time.Duration) (total int, err error) {
-	before := db.Args{"before": dbtype.NewTime(d.Now().Add(-limit))}
+// stuck counts what has not changed since the given time, or never will. A time of zero is before everything.
+func stuck(ctx context.Context, d *db.DB, since time.Time) (total int, err error) {
+	if since.IsZero() {
+		since = time.UnixMicro(1)
+	}
+	before := db.Args{"before": dbtype.NewTime(since)}
 	for _, look := range []struct {
 		statement string
 		args      db.Args

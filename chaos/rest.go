@@ -19,10 +19,24 @@ func (r *round) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if n, err := stuck(ctx, r.db, r.config.stale()); err == nil {
+		if n, err := r.stuck(ctx); err == nil {
 			r.rested(n)
 		}
 	}
+}
+
+// stuck counts what has not changed while workers could work for the stale time, or never will.
+func (r *round) stuck(ctx context.Context) (int, error) {
+	now := r.db.Now()
+	live, err := count(ctx, r.db, liveWorkers, db.Args{"now": dbtype.NewTime(now)})
+	if err != nil {
+		return 0, err
+	}
+	r.mu.Lock()
+	r.served.add(now, live > 0)
+	before := r.served.since(r.config.stale())
+	r.mu.Unlock()
+	return stuck(ctx, r.db, before)
 }
 
 func (r *round) rested(n int) {
@@ -47,7 +61,7 @@ func (r *round) settle(ctx context.Context) error {
 		var open, still int
 		err := r.insist(ctx, func() (err error) {
 			if open, err = count(ctx, r.db, openExecutions, nil); err == nil {
-				still, err = stuck(ctx, r.db, r.config.stale())
+				still, err = r.stuck(ctx)
 			}
 			return err
 		})

@@ -32,9 +32,12 @@ func TestWhatRestsIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for limit, want := range map[time.Duration]int{time.Hour: 0, -time.Second: 1} {
-		if n, err := stuck(ctx, d, limit); n != want || err != nil {
+		if n, err := stuck(ctx, d, d.Now().Add(-limit)); n != want || err != nil {
 			t.Errorf("%d are stuck after %s, %v; expected %d", n, limit, err, want)
 		}
+	}
+	if n, err := stuck(ctx, d, time.Time{}); n != 0 || err != nil {
+		t.Errorf("%d are stuck before any time, %v; expected none", n, err)
 	}
 	if _, breaches, err := executions(ctx, d, f.confirmed); len(breaches) != 0 || err != nil {
 		t.Error(breaches, err)

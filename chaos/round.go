@@ -29,6 +29,7 @@ type round struct {
 	report  Report
 	outages []span
 	back    time.Time // when the server last came back
+	served  servedClock
 }
 
 // Run runs the faults on a new database of the given server, or on a new SQLite file if s is nil.
