@@ -43,9 +43,8 @@ func (c *cli) verifyCommand() *cobra.Command {
 		Use:   "verify [ID…]",
 		Short: "Prove that history, state and outbox agree",
 		Long: `Reads executions, their tasks, events and outbox rows, folds each history through the transition table,
-and compares.
-Without ids it checks the whole tenant. It changes nothing and blocks nobody. Exit code 1 means that something does not
-agree.
+and compares. Without ids it checks the whole tenant. It changes nothing and blocks nobody. Exit code 1 means that
+something does not agree.
 
 --since looks only at executions that have not ended, or were created or ended since, by their rows: it is quick, and
 tells nothing of what was done to older ones. An interrupted verification leaves a file, and --resume goes on from

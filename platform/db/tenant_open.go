@@ -26,8 +26,8 @@ type tenant struct {
 	open localTransactions
 }
 
-// tenant returns the context's tenant, which it opens on first use. Callers that need a tenant that is being opened wait
-// for it, and others do not.
+// tenant returns the context's tenant, which it opens on first use. Callers that need a tenant that is being opened
+// wait for it, and others do not.
 func (d *DB) tenant(ctx context.Context) (*tenant, error) {
 	name := TenantOf(ctx)
 	if err := CheckTenantName(name); err != nil {
@@ -47,10 +47,11 @@ func (d *DB) tenant(ctx context.Context) (*tenant, error) {
 			return nil, ctx.Err()
 		case r := <-result:
 			// If the opening caller's context ended, that is no result for the others, so they try again.
-			if mine || r.Err == nil || !errors.Is(r.Err, context.Canceled) && !errors.Is(r.Err, context.DeadlineExceeded) {
-				t, _ := r.Val.(*tenant)
-				return t, r.Err
+			if !mine && (errors.Is(r.Err, context.Canceled) || errors.Is(r.Err, context.DeadlineExceeded)) {
+				continue
 			}
+			t, _ := r.Val.(*tenant)
+			return t, r.Err
 		}
 	}
 }
