@@ -159,10 +159,3 @@ func paged(q *gorm.DB, f Filter) *gorm.DB {
 	}
 	return q.Order(order)
 }
-
-func wrap(doing string, err error) error {
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return nil
-}

@@ -19,7 +19,7 @@ func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]p
 			out[e.ID] = e
 			return err
 		})
-	return out, wrap("find pipeline executions", err)
+	return out, db.Wrap("find pipeline executions", err)
 }
 
 // Prefixed returns at most limit executions with ids from first to last, both included, in the order of their ids.
@@ -28,7 +28,7 @@ func (r *Repository) Prefixed(ctx context.Context, first, last dbtype.ID, limit 
 	err := r.db.Query(ctx, `SELECT `+locked.Columns("")+
 		` FROM {pipeline_executions} WHERE id >= $first AND id <= $last ORDER BY id LIMIT $limit`,
 		db.Args{"first": first, "last": last, "limit": limit}, locked.Into(&list))
-	return list, wrap("find pipeline executions", err)
+	return list, db.Wrap("find pipeline executions", err)
 }
 
 // Names returns the names of the registered pipelines, sorted.
@@ -40,5 +40,5 @@ func (r *Repository) Names(ctx context.Context) ([]string, error) {
 			names = append(names, "")
 			return scan(&names[len(names)-1])
 		})
-	return names, wrap("list pipelines", err)
+	return names, db.Wrap("list pipelines", err)
 }

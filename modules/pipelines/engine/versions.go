@@ -29,7 +29,7 @@ ORDER BY CASE WHEN registered_at IS NULL THEN 1 ELSE 0 END, registered_at DESC, 
 		list = append(list, v)
 		return err
 	})
-	return list, wrap("list the versions of a pipeline", err)
+	return list, db.Wrap("list the versions of a pipeline", err)
 }
 
 // StoredDefinition returns a version of a pipeline's definition. It returns ErrDefinitionMissing if the version is not
@@ -41,7 +41,7 @@ func (e *Engine) StoredDefinition(ctx context.Context, name, version string) (*d
 		db.Args{"name": name, "version": version}, func(scan db.Scan) error { return scan(&doc) })
 	switch {
 	case err != nil:
-		return nil, wrap("read the definition", err)
+		return nil, db.Wrap("read the definition", err)
 	case doc == nil:
 		return nil, fmt.Errorf("%w: %s version %s is not stored", pipelines.ErrDefinitionMissing, name, version)
 	}

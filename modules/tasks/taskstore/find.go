@@ -18,7 +18,7 @@ func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]t
 	for _, t := range list {
 		out[t.ID] = t
 	}
-	return out, wrap("find tasks", err)
+	return out, db.Wrap("find tasks", err)
 }
 
 // ListRunning returns the Running tasks, without their outputs, the longest-running first. It scans the tasks of all
@@ -27,5 +27,5 @@ func (r *Repository) ListRunning(ctx context.Context) ([]tasks.Task, error) {
 	list := []tasks.Task{}
 	err := r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' ORDER BY t.started_at, t.id`,
 		nil, loaded.Into(&list))
-	return list, wrap("list running tasks", err)
+	return list, db.Wrap("list running tasks", err)
 }
