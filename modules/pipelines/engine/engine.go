@@ -234,3 +234,12 @@ func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 
 // isDefinitionMissing reports whether an error means that a pinned definition is missing or unreadable.
 func isDefinitionMissing(err error) bool { return errors.Is(err, pipelines.ErrDefinitionMissing) }
+
+// SaveLogs stores output of attempts, in its own transaction. It checks no claims, because output is stored however the
+// attempt ended. Output of deleted tasks is dropped.
+func (e *Engine) SaveLogs(ctx context.Context, list []tasks.Written) error {
+	return e.db.Write(ctx, func(b *db.Batch) error {
+		e.tasks.WriteLateChunks(b, list)
+		return nil
+	})
+}

@@ -7,6 +7,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/dbtype"
@@ -205,4 +206,38 @@ func (r *Repository) Get(ctx context.Context, id dbtype.ID) (tasks.Task, error) 
 		return tasks.Task{}, fmt.Errorf("%w: %s", tasks.ErrNotFound, id)
 	}
 	return t, db.Wrap("read task", err)
+}
+
+// Find returns the tasks with the given ids, without their outputs. It uses no transaction. Ids that do not exist are
+// omitted.
+func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]tasks.Task, error) {
+	var list []tasks.Task
+	err := r.db.Query(ctx, `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id`,
+		db.Args{"x": db.IDRows(ids)}, loaded.Into(&list))
+	out := make(map[dbtype.ID]tasks.Task, len(list))
+	for _, t := range list {
+		out[t.ID] = t
+	}
+	return out, db.Wrap("find tasks", err)
+}
+
+// ListRunning returns the Running tasks, without their outputs, the longest-running first. It scans the tasks of all
+// open executions: an index on the status would make every transition slower, and this query is rare.
+func (r *Repository) ListRunning(ctx context.Context) ([]tasks.Task, error) {
+	list := []tasks.Task{}
+	err := r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' ORDER BY t.started_at, t.id`,
+		nil, loaded.Into(&list))
+	return list, db.Wrap("list running tasks", err)
+}
+
+// FirstStartedAt returns when the handler was first started after the task was last made ready or last failed; see
+// Attempt.FirstStarted. It returns an error if the task has not been started. It reads the events, because only
+// handlers that wait need the time, and a column would be written by every claim.
+func (r *Repository) FirstStartedAt(ctx context.Context, t tasks.Task) (dbtype.Time, error) {
+	at, err := r.events.FirstAfter(ctx, t.PipelineExecutionID, t.ID, events.TaskStarted, events.TaskMarkedReady,
+		events.TaskRetryScheduled)
+	if err == nil && at.IsZero() {
+		err = fmt.Errorf("task %s has not been started", t.ID)
+	}
+	return at, err
 }
