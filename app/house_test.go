@@ -33,6 +33,8 @@ var mayImport = map[string][]string{
 	"platform/db/dbtest/pgserver": {"platform/db/dbtest/localpg"},
 	"modules/events":              {},
 	"modules/tasks":               {"modules/events", "platform/suggest"},
+	"modules/schedules/cron":      {},
+	"modules/schedules":           {"modules/schedules/cron"},
 	"modules/pipelines/definition": {
 		"modules/pipelines/definition/expr", "modules/pipelines/definition/shellquote",
 		"modules/pipelines/definition/yamlfile", "modules/tasks", "platform/duration", "platform/suggest",
@@ -279,9 +281,10 @@ func TestOnlyPlatformDBImportsDrivers(t *testing.T) {
 // handlers and pipelines of extensions import.
 var withoutDatabase = []string{
 	"platform/dbtype", "platform/jsonvalue", "platform/duration", "platform/suggest", "modules/events", "modules/tasks",
-	"modules/pipelines", "modules/pipelines/definition", "modules/pipelines/definition/expr",
+	"modules/schedules", "modules/pipelines", "modules/pipelines/definition", "modules/pipelines/definition/expr",
 	"modules/pipelines/definition/shellquote", "modules/pipelines/definition/yamlfile",
-	"modules/handlers/http", "modules/handlers/shell", "modules/handlers/wait", "examples/wordcount",
+	"modules/handlers/http", "modules/handlers/shell", "modules/handlers/wait", "modules/workers/slots",
+	"examples/wordcount",
 }
 
 // TestDomainLinksNoDatabase checks all packages that the domain and the handlers import, directly or not.

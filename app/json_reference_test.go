@@ -140,6 +140,7 @@ var answers = []struct {
 	{"rerun", []string{"rerun ID"}},
 	{"pipelines list", []string{"pipelines list"}},
 	{"pipelines show", []string{"pipelines show first"}},
+	{"schedules next", []string{"schedules next @daily --timezone America/Santiago --from 2024-09-07 --count 2"}},
 	{"migrate", []string{"migrate status"}},
 	{"tenants list", []string{"tenants list"}},
 	{"cleanup", []string{"cleanup --retain-logs 1h"}},
@@ -163,8 +164,9 @@ Every command that answers takes ` + "`-o json`" + ` and then prints one JSON do
 ` + "`events --follow`, `logs -f`" + ` print one a line. Every list is ` + "`{\"items\": […], \"next\": cursor}`" + `,
 where ` + "`next`" + ` is null or goes to ` + "`--cursor`" + `. An error is one document on standard error. Names are
 those of the [YAML](yaml.md) where it has one. A field is never left out because it has no value: it is null. Times are
-RFC 3339 in UTC, ids are UUIDs; fields that end in ` + "`_ms`" + ` are milliseconds. New fields may come with any
-release; none that is listed here goes or changes its meaning before 1.0 without a line in the changelog.
+RFC 3339 in UTC, apart from local ones in ` + "`schedules next`" + `; ids are UUIDs; fields that end in
+` + "`_ms`" + ` are milliseconds. New fields may come with any release; none that is listed here goes or changes its
+meaning before 1.0 without a line in the changelog.
 
 What is ` + "`object`" + ` without further lines holds what the user wrote, or names as keys. [What each event holds in
 ` + "`data`" + `](events.md).

@@ -154,7 +154,11 @@ func (c *cli) begin(
 	if err != nil {
 		return nil, err
 	}
-	before, err := n.Events.GetRecent(ctx, 1) // events of the run have greater numbers
+	var after int64 // the events to show have greater numbers
+	newest, err := n.Events.GetRecent(ctx, 1)
+	for _, e := range newest {
+		after = e.SequenceNum
+	}
 	var id dbtype.ID
 	if err == nil {
 		id, err = begin(ctx, worker)
@@ -168,11 +172,8 @@ func (c *cli) begin(
 		return nil, err
 	}
 	w := &runProgress{
-		workNeeds: n, pool: pool, id: id, def: def,
+		workNeeds: n, pool: pool, id: id, def: def, follow: n.Events.Follow(id, after),
 		display: &lines{out: c.stderr, again: c.again}, tasks: list,
-	}
-	for _, e := range before {
-		w.after = e.SequenceNum
 	}
 	if c.stderr.IsTerminal() {
 		w.display = newLive(c.stderr, paintFor(c.stderr), def, c.again)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"go.uber.org/fx"
@@ -49,9 +48,9 @@ type runProgress struct {
 	pool    *workers.Pool
 	id      dbtype.ID
 	def     *definition.Definition
-	tasks   []tasks.Task   // in the order of creation
-	after   int64          // every event of the run up to this number has been received
-	fresh   []events.Event // received, not yet shown
+	tasks   []tasks.Task // in the order of creation
+	follow  *eventstore.Follower
+	fresh   []events.Event // read, not yet shown
 	display display
 	output  *output // what the tasks write; nil: it is not shown
 }
@@ -78,6 +77,7 @@ func (w *runProgress) run(ctx context.Context) (pipelines.Execution, error) {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- w.pool.Run(working) }()
+	defer w.follow.Close()
 	x, err := w.watch(ctx, ended)
 	stop()
 	if poolErr := <-ended; err == nil && ctx.Err() == nil {
@@ -94,8 +94,6 @@ func (w *runProgress) run(ctx context.Context) (pipelines.Execution, error) {
 func (w *runProgress) watch(ctx context.Context, ended chan error) (pipelines.Execution, error) {
 	changed, cancel := w.Engine.Notifier().SubscribeCommits(ctx)
 	defer cancel()
-	arrived, stop := w.follow(ctx)
-	defer stop()
 	for {
 		x, err := w.update(ctx, false)
 		switch {
@@ -116,10 +114,10 @@ func (w *runProgress) watch(ctx context.Context, ended chan error) (pipelines.Ex
 			ended <- err
 			return x, err
 		case <-changed:
-			rest(ctx, pause)
-		case list := <-arrived:
-			w.receive(list)
-			rest(ctx, pause)
+			select {
+			case <-ctx.Done():
+			case <-pause.C:
+			}
 		case <-poll.C:
 		}
 		pause.Stop()
@@ -127,75 +125,17 @@ func (w *runProgress) watch(ctx context.Context, ended chan error) (pipelines.Ex
 	}
 }
 
-func rest(ctx context.Context, pause *time.Timer) {
-	select {
-	case <-ctx.Done():
-	case <-pause.C:
-	}
-}
-
-// follow tails the run's events until ctx ends or the returned function is called. A run does not fail because its
-// events cannot be followed: update reads those that have not arrived at the end.
-func (w *runProgress) follow(ctx context.Context) (<-chan []events.Event, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	arrived := make(chan []events.Event)
-	own := eventstore.Filter{PipelineExecutionID: w.id, Page: eventstore.Page{After: w.after}}
-	var tail sync.WaitGroup
-	tail.Go(func() {
-		err := w.tail(ctx, own, arrived)
-		for errors.Is(err, db.ErrUnavailable) { // it never connected: a tail that did reconnects by itself
-			rest(ctx, time.NewTimer(refreshEvery))
-			err = w.tail(ctx, own, arrived)
-		}
-		if err != nil && ctx.Err() == nil {
-			w.Log.Warn("cannot follow the events of the run, which are shown at its end", zap.Error(err))
-		}
-	})
-	return arrived, func() { cancel(); tail.Wait() }
-}
-
-// tail sends the events that a filter selects.
-func (w *runProgress) tail(ctx context.Context, own eventstore.Filter, to chan<- []events.Event) error {
-	for b, err := range w.Events.Tail(ctx, eventstore.Cursor{}, eventstore.TailOptions{Filter: own}) {
-		switch {
-		case err != nil:
-			return err
-		case len(b.Events) == 0: // others' events
-			continue
-		}
-		list := make([]events.Event, len(b.Events))
-		for i, e := range b.Events {
-			list[i] = e.Event
-		}
-		select {
-		case to <- list:
-		case <-ctx.Done():
-		}
-	}
-	return nil
-}
-
-// receive keeps events until they have been shown.
-func (w *runProgress) receive(list []events.Event) {
-	for _, e := range list {
-		w.fresh, w.after = append(w.fresh, e), e.SequenceNum
-	}
-}
-
-// update reads the current state and shows it. If the execution has ended, or last is set, it also reads the events
-// that the tail has not returned yet: it may still wait for transactions of others.
-func (w *runProgress) update(ctx context.Context, last bool) (pipelines.Execution, error) {
+// update reads the current state and shows it. It reads the execution first, so that the events are at least as new.
+func (w *runProgress) update(ctx context.Context, all bool) (pipelines.Execution, error) {
 	found, err := w.Executions.Find(ctx, []dbtype.ID{w.id})
 	if err != nil {
 		return pipelines.Execution{}, err
 	}
 	x := found[w.id]
-	if last || x.Status.Terminal() {
-		list, err := w.Events.ListByPipeline(ctx, w.id, eventstore.Page{After: w.after})
-		if err != nil {
-			return x, err
-		}
-		w.receive(list)
+	fresh, err := w.follow.Next(ctx, all || x.Status.Terminal())
+	w.fresh = append(w.fresh, fresh...)
+	if err != nil {
+		return x, err
 	}
 	if err := w.refresh(ctx, w.fresh); err != nil {
 		return x, err

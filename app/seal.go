@@ -84,9 +84,15 @@ func (n sealNeeds) seal(ctx context.Context, on, off, all bool) (doc sealDocumen
 	return doc, err
 }
 
-// printRoot prints the hash over the seals of a period.
-func (c *cli) printRoot(ctx context.Context, s *seal.Sealer, since, until dbtype.Time, format string) error {
-	root, err := s.Root(ctx, since, until)
+// printRoot prints the hash over the seals of a period, which ends at the time that --until names.
+func (c *cli) printRoot(
+	ctx context.Context, n verifyNeeds, since dbtype.Time, untilFlag, format string,
+) error {
+	until, err := parseInstant("--until", untilFlag, n.DB.Now())
+	if err != nil {
+		return err
+	}
+	root, err := n.Sealer.Root(ctx, since, until)
 	if err != nil {
 		return err
 	}

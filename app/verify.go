@@ -78,11 +78,7 @@ there.
 				return err
 			}
 			if f.root {
-				until, err := parseInstant("--until", f.until, n.DB.Now())
-				if err != nil {
-					return err
-				}
-				return c.printRoot(ctx, n.Sealer, since, until, *format)
+				return c.printRoot(ctx, n, since, f.until, *format)
 			}
 			ids, err := resolveIDs(ctx, n.Executions, args)
 			if err != nil {

@@ -22,8 +22,7 @@ func momentMS(t time.Time) string { return t.Local().Format(preciseMoment) }
 
 func clock(t dbtype.Time) string { return t.Local().Format(clockLayout) }
 
-// instantLayouts are the formats for times in addition to RFC 3339. A time without an offset is in this process's
-// zone.
+// instantLayouts are the formats for times in addition to RFC 3339.
 var instantLayouts = []string{
 	"2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 Z07:00", "2006-01-02 15:04Z07:00", "2006-01-02T15:04Z07:00",
 	"2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02T15:04", time.DateOnly,
@@ -31,8 +30,8 @@ var instantLayouts = []string{
 
 var errNoInstant = errors.New("no time")
 
-// readInstant reads a time, or a duration that is subtracted from now.
-func readInstant(s string, now time.Time) (time.Time, error) {
+// readInstant reads a time, or a duration that is subtracted from now. A time without an offset is in the location.
+func readInstant(s string, now time.Time, location *time.Location) (time.Time, error) {
 	if d, err := duration.Parse(s); err == nil {
 		return now.Add(-d), nil
 	}
@@ -41,7 +40,7 @@ func readInstant(s string, now time.Time) (time.Time, error) {
 		return t, nil
 	}
 	for _, layout := range instantLayouts {
-		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+		if t, err := time.ParseInLocation(layout, s, location); err == nil {
 			return t, nil
 		}
 	}
@@ -70,7 +69,7 @@ func parseInstant(flag, s string, now time.Time) (dbtype.Time, error) {
 	if s == "" {
 		return dbtype.Time{}, nil
 	}
-	t, err := readInstant(s, now)
+	t, err := readInstant(s, now, time.Local)
 	if err != nil {
 		return dbtype.Time{}, withHint(usagef("%s: invalid time %q", flag, s),
 			"write 2026-11-21T08:00:00Z, 2026-11-21T09:00:00+01:00, 2026-11-21 08:00 (local time), or how long ago: "+

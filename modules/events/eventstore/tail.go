@@ -12,7 +12,7 @@ import (
 
 // TailOptions configure a tail. The zero value selects all events.
 type TailOptions struct {
-	Filter Filter // selects by execution, task, type, After and Since; order and Limit are ignored
+	Filter Filter // selects by execution, task, type and Since; order and the rest of Page are ignored
 	Batch  int    // maximum number of events in a batch; 0: 500
 	// Notice is called when events are delayed and when they continue; it may be nil. It is called between batches,
 	// on the reader's goroutine.
@@ -179,7 +179,7 @@ func (t *tail) open(ctx context.Context) (err error) {
 		return err
 	}
 	// Numbers after the cursor that had no event are read again, because a server that crashed may issue them again.
-	t.scanned, t.safe = max(t.cursor.sequence, t.options.Filter.After), 0
+	t.scanned, t.safe = t.cursor.sequence, 0
 	if t.failures > 0 {
 		t.options.Notice(Notice{Kind: Reconnected})
 	}

@@ -22,8 +22,12 @@ const (
 // newScope returns the scope of a task that needs a and my-task, but not other.
 func newScope() *expr.Scope {
 	fields := []expr.Field{
-		{Name: "day", Type: "string"}, {Name: "count", Type: "integer"}, {Name: "big"}, {Name: "opt"},
-		{Name: "list", Type: "array"}, {Name: "my-field"},
+		{Name: "day", Type: "string"},
+		{Name: "count", Type: "integer"},
+		{Name: "big"},
+		{Name: "opt"},
+		{Name: "list", Type: "array"},
+		{Name: "my-field"},
 	}
 	isTask := func(id string) bool { return slices.Contains([]string{"a", "my-task", "other"}, id) }
 	s := expr.NewScope(fields, isTask, suggest.Hint)

@@ -38,8 +38,10 @@ var objectFunctions = []function{
 	{name: "toPairs", minArgs: 1, maxArgs: 1, plain: ofObject(func(k string, v any) any { return []any{k, v} })},
 	{name: "fromPairs", minArgs: 1, maxArgs: 1, plain: fromPairs},
 	{name: "get", minArgs: 2, maxArgs: 2, plain: get},
-	{name: "type", minArgs: 1, maxArgs: 1,
-		plain: func(_ *meter, args []any) (any, error) { return typeName(args[0]), nil }},
+	{
+		name: "type", minArgs: 1, maxArgs: 1,
+		plain: func(_ *meter, args []any) (any, error) { return typeName(args[0]), nil },
+	},
 }
 
 // length returns the number of elements of a list, keys of an object or characters of a string.

@@ -14,18 +14,10 @@ import (
 
 var textFunctions = []function{
 	{name: "trim", minArgs: 1, maxArgs: 2, plain: trim},
-	{
-		name: "trimPrefix", minArgs: 2, maxArgs: 2,
-		plain: ofTwoTexts(func(s, t string) any { return strings.TrimPrefix(s, t) }),
-	},
-	{
-		name: "trimSuffix", minArgs: 2, maxArgs: 2,
-		plain: ofTwoTexts(func(s, t string) any { return strings.TrimSuffix(s, t) }),
-	},
-	{name: "hasPrefix", minArgs: 2, maxArgs: 2,
-		plain: ofTwoTexts(func(s, t string) any { return strings.HasPrefix(s, t) })},
-	{name: "hasSuffix", minArgs: 2, maxArgs: 2,
-		plain: ofTwoTexts(func(s, t string) any { return strings.HasSuffix(s, t) })},
+	{name: "trimPrefix", minArgs: 2, maxArgs: 2, plain: ofTwoTexts(strings.TrimPrefix)},
+	{name: "trimSuffix", minArgs: 2, maxArgs: 2, plain: ofTwoTexts(strings.TrimSuffix)},
+	{name: "hasPrefix", minArgs: 2, maxArgs: 2, plain: ofTwoTexts(strings.HasPrefix)},
+	{name: "hasSuffix", minArgs: 2, maxArgs: 2, plain: ofTwoTexts(strings.HasSuffix)},
 	{
 		name: "indexOf", minArgs: 2, maxArgs: 2,
 		plain: ofTwoTexts(func(s, t string) any { return inCharacters(s, strings.Index(s, t)) }),
@@ -57,8 +49,10 @@ var textFunctions = []function{
 		types: []reflect.Type{reflect.TypeFor[func(any) string]()},
 	},
 	{name: "urlraw", minArgs: 1, maxArgs: 1, plain: urlraw, types: []reflect.Type{reflect.TypeFor[func(any) string]()}},
-	{name: "string", minArgs: 1, maxArgs: 1,
-		plain: func(m *meter, args []any) (any, error) { return textOf(m, args[0]) }},
+	{
+		name: "string", minArgs: 1, maxArgs: 1,
+		plain: func(m *meter, args []any) (any, error) { return textOf(m, args[0]) },
+	},
 	{name: "toJSON", minArgs: 1, maxArgs: 1, plain: func(m *meter, args []any) (any, error) {
 		b, err := m.json(args[0])
 		return string(b), err
@@ -81,7 +75,7 @@ func ofText(growth int, f func(string) (any, error)) func(*meter, []any) (any, e
 }
 
 // ofTwoTexts returns a function of two strings that allocates nothing.
-func ofTwoTexts(f func(s, t string) any) func(*meter, []any) (any, error) {
+func ofTwoTexts[T any](f func(s, t string) T) func(*meter, []any) (any, error) {
 	return func(m *meter, args []any) (any, error) {
 		s, err := textAt(args, 0)
 		if err != nil {

@@ -109,14 +109,14 @@ defaults:
 
 // TestSuppressedMistakes checks that what was wrong in the document is not reported as missing or invalid once more.
 func TestSuppressedMistakes(t *testing.T) {
-	d, root := document("{nmae: p, b: 1, b: 2}")
+	d, root := document("{nam: p, b: 1, b: 2}")
 	if got := d.Mapping(root, nil, "the pipeline", []string{"name", "b"}); len(got) != 1 || got[0].Name != "b" {
 		t.Errorf("entries %+v", got)
 	}
 	d.Add(yamlfile.Key("name"), "", "missing")
 	want := []string{
-		`1:2: nmae: the pipeline has no key "nmae" (did you mean "name"?)`,
-		`1:17: b: the key "b" stands twice in the pipeline ()`,
+		`1:2: nam: the pipeline has no key "nam" (did you mean "name"?)`,
+		`1:16: b: the key "b" stands twice in the pipeline ()`,
 	}
 	if diff := cmp.Diff(want, printed(d.Mistakes())); diff != "" {
 		t.Error(diff)
