@@ -104,9 +104,9 @@ func (r *Repository) Drain(ctx context.Context, id string) error {
 	}))
 }
 
-// Check adds the question whether a worker's lease is valid to a batch. Sending the batch sets the result. A worker without a valid
-// lease must not be given tasks, because no other process would recover them from it. Until the transaction ends, no
-// other process finds the lease expired, but it can be renewed.
+// Check adds the question whether a worker's lease is valid to a batch. Sending the batch sets the result. A worker
+// without a valid lease must not be given tasks, because no other process would recover them from it. Until the
+// transaction ends, no other process finds the lease expired, but it can be renewed.
 func (r *Repository) Check(b *db.Batch, id string) *bool {
 	valid := new(bool)
 	b.Query("look at the lease",

@@ -116,7 +116,8 @@ var common = []events.Type{
 }
 
 // rare repeats the condition of that index literally, so that SQLite recognises that the index applies.
-const rare = `event_type NOT IN ('task_created', 'task_marked_ready', 'task_claimed', 'task_started', 'task_completed', 'pipeline_started', 'pipeline_completed')`
+const rare = `event_type NOT IN ('task_created', 'task_marked_ready', 'task_claimed', 'task_started', ` +
+	`'task_completed', 'pipeline_started', 'pipeline_completed')`
 
 func (r *Repository) query(ctx context.Context, f Filter) (*gorm.DB, error) {
 	q, err := r.db.Read(ctx, "execution_events")

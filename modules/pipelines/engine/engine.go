@@ -52,9 +52,9 @@ func NewEngine(
 // Notifier returns the notifier that signals commits of this process.
 func (e *Engine) Notifier() *Notifier { return e.notifier }
 
-// write adds to a batch what the results of plans write, and further changes of tasks that do not affect their executions. stored holds the
-// counters that the rows of executions have already; others are written. It returns the number of tasks that became
-// Ready with an outbox row.
+// write adds to a batch what the results of plans write, and further changes of tasks that do not affect their
+// executions. stored holds the counters that the rows of executions have already; others are written. It returns the
+// number of tasks that became Ready with an outbox row.
 func (e *Engine) write(
 	b *db.Batch, plans []*pipelines.Plan, stored map[dbtype.ID]counts, moves ...*tasks.Change,
 ) (ready int, err error) {

@@ -87,8 +87,8 @@ func (f Filter) branches(counted bool) []branch {
 	return list
 }
 
-// statusIn returns the SQL condition that the status is one of a list. The statuses are constants of this package, so they
-// need no escaping.
+// statusIn returns the SQL condition that the status is one of a list. The statuses are constants of this package, so
+// they need no escaping.
 func statusIn(statuses []pipelines.Status) string {
 	switch len(statuses) {
 	case len(pipelines.Statuses()):

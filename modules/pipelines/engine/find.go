@@ -11,7 +11,8 @@ import (
 // Find returns executions by id, without their inputs. Ids that do not exist are omitted.
 func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]pipelines.Execution, error) {
 	out := make(map[dbtype.ID]pipelines.Execution, len(ids))
-	err := r.db.Query(ctx, `SELECT `+locked.Columns("")+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x)`,
+	err := r.db.Query(ctx, `SELECT `+locked.Columns("")+
+		` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x)`,
 		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)},
 		func(scan db.Scan) error {
 			var e pipelines.Execution

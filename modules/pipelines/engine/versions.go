@@ -22,13 +22,14 @@ type StoredVersion struct {
 func (r *Repository) Versions(ctx context.Context, name string) ([]StoredVersion, error) {
 	var list []StoredVersion
 	err := r.db.Query(ctx, `SELECT version, registered_at FROM {pipeline_definitions} WHERE pipeline_name = $name
-ORDER BY CASE WHEN registered_at IS NULL THEN 1 ELSE 0 END, registered_at DESC, version`, db.Args{"name": name}, func(scan db.Scan) error {
-		var v StoredVersion
-		err := scan(&v.Version, &v.RegisteredAt)
-		v.Current = len(list) == 0 && !v.RegisteredAt.IsZero()
-		list = append(list, v)
-		return err
-	})
+ORDER BY CASE WHEN registered_at IS NULL THEN 1 ELSE 0 END, registered_at DESC, version`,
+		db.Args{"name": name}, func(scan db.Scan) error {
+			var v StoredVersion
+			err := scan(&v.Version, &v.RegisteredAt)
+			v.Current = len(list) == 0 && !v.RegisteredAt.IsZero()
+			list = append(list, v)
+			return err
+		})
 	return list, db.Wrap("list the versions of a pipeline", err)
 }
 
