@@ -82,7 +82,7 @@ func (c *cli) load(ctx context.Context, n importNeeds, in io.ReadSeeker, as bool
 		Progress: func(x archive.Counts) {
 			bar.show(0, 0, "read "+counted(x.Executions, "execution")+", "+counted(x.Events, "event"))
 		},
-		Verify: func(tx db.Tx, ids []dbtype.ID) (err error) {
+		Verify: func(tx db.Tx, ids []dbtype.ID) (err error) { //nolint:contextcheck // it is in tx
 			if doc.Verified, err = n.Auditor.VerifyIn(tx, ids); err == nil && !doc.Verified.OK() {
 				err = errNotIntact
 			}

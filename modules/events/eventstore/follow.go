@@ -9,8 +9,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
-// lookBack is how often a Follower looks for events whose numbers are smaller than those that it has returned.
-const lookBack = time.Second
+// rereadInterval is how often a Follower looks for events whose numbers are smaller than those that it has returned.
+const rereadInterval = time.Second
 
 // Follower returns the events of one execution as they are committed, each once. Unlike Tail it does not wait for open
 // transactions that may commit events with smaller numbers: those events come when they are committed. So the order is
@@ -24,7 +24,7 @@ type Follower struct {
 	safe       int64          // all events up to this number have been returned
 	highest    int64          // the greatest number that has been returned
 	seen       map[int64]bool // the numbers above safe that have been returned
-	lookedBack time.Time
+	rereadAt   time.Time
 }
 
 // Follow returns a follower of the events with numbers greater than after. The caller must close it.
@@ -37,7 +37,7 @@ func (r *Repository) Follow(id dbtype.ID, after int64) *Follower {
 // error, it can be called again, and misses nothing.
 func (f *Follower) Next(ctx context.Context, all bool) ([]events.Event, error) {
 	now := f.repository.db.Now()
-	if !all && now.Sub(f.lookedBack) < lookBack {
+	if !all && now.Sub(f.rereadAt) < rereadInterval {
 		return f.read(ctx, f.highest)
 	}
 	safe, err := f.advance(ctx) // first, so that everything up to safe is visible below
@@ -48,7 +48,7 @@ func (f *Follower) Next(ctx context.Context, all bool) ([]events.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.safe, f.lookedBack = max(f.safe, safe), now
+	f.safe, f.rereadAt = max(f.safe, safe), now
 	for n := range f.seen {
 		if n <= f.safe {
 			delete(f.seen, n)
