@@ -92,7 +92,8 @@ Exit codes:
 		&cobra.Group{ID: groupCare, Title: "Look after the database:"})
 	group(root, groupWork, c.runCommand(), c.serveCommand(), c.startCommand(), c.validateCommand(), c.pauseCommand(),
 		c.resumeCommand(), c.cancelCommand(), c.retryCommand(), c.rerunCommand(), c.waitCommand(), c.annotateCommand())
-	group(root, groupInspect, c.listCommand(), c.countCommand(), c.showCommand(), c.pipelinesCommand(), c.schedulesCommand(),
+	group(root, groupInspect, c.listCommand(), c.countCommand(), c.showCommand(), c.pipelinesCommand(),
+		c.schedulesCommand(),
 		c.logsCommand(),
 		c.diffCommand(), c.eventsCommand(), c.outboxCommand(), c.workersCommand())
 	group(root, groupCare, c.verifyCommand(), c.sealCommand(), c.doctorCommand(), c.migrateCommand(), c.backupCommand(),

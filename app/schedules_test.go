@@ -23,7 +23,8 @@ func TestSchedulesNext(t *testing.T) {
 		"2",
 	}
 	const text = `DUE                   DAY  LOCAL                      ZONE
-2024-03-31T01:00:00Z  Sun  2024-03-31T03:00:00+02:00  Europe/Berlin  for 2024-03-31T02:30:00, which a clock change leaves out
+2024-03-31T01:00:00Z  Sun  2024-03-31T03:00:00+02:00  Europe/Berlin  ` +
+		`for 2024-03-31T02:30:00, which a clock change leaves out
 2024-04-01T00:30:00Z  Mon  2024-04-01T02:30:00+02:00  Europe/Berlin
 `
 	if diff := cmp.Diff(text, p.ok(t, berlin...)); diff != "" {

@@ -76,7 +76,7 @@ func Run(ctx context.Context, t measure.Task) (o measure.Outcome, err error) {
 		return o, fmt.Errorf("launch DBOS: %w", err)
 	}
 	const stopping = 10 * time.Second
-	defer dbos.Shutdown(system, stopping)
+	defer func() { _ = dbos.Shutdown(system, stopping) }() // all is done by now
 	m, err := measure.Start(t.ServerPID)
 	if err != nil {
 		return o, err

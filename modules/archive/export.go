@@ -82,7 +82,8 @@ func (a *Archive) pages(ctx context.Context, c Selection, page func(ctx context.
 			if !after.IsZero() {
 				beyond = " AND id > $after"
 			}
-			ids, err := a.ids(ctx, `SELECT id FROM {pipeline_executions} WHERE `+where+beyond+` ORDER BY id LIMIT $limit`,
+			ids, err := a.ids(ctx, `SELECT id FROM {pipeline_executions} WHERE `+where+beyond+
+				` ORDER BY id LIMIT $limit`,
 				db.Args{"since": c.Since, "after": after, "limit": perPage})
 			if more = len(ids) == perPage; err != nil || len(ids) == 0 {
 				return err
@@ -98,7 +99,9 @@ func (a *Archive) pages(ctx context.Context, c Selection, page func(ctx context.
 }
 
 // named is pages for a list of ids. It fails with pipelines.ErrExecutionNotFound if one does not exist.
-func (a *Archive) named(ctx context.Context, ids []dbtype.ID, page func(ctx context.Context, ids []dbtype.ID) error) error {
+func (a *Archive) named(
+	ctx context.Context, ids []dbtype.ID, page func(ctx context.Context, ids []dbtype.ID) error,
+) error {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, compareIDs)
 	ids = slices.Compact(ids)

@@ -82,7 +82,8 @@ func (a *Archive) prepare(ctx context.Context, ids []dbtype.ID) (registered map[
 		if len(found) > 0 {
 			return fmt.Errorf("pipeline execution %s %w", found[0], ErrExists)
 		}
-		return a.db.Query(ctx, `SELECT DISTINCT pipeline_name FROM {pipeline_definitions} WHERE registered_at IS NOT NULL`, nil,
+		return a.db.Query(ctx,
+			`SELECT DISTINCT pipeline_name FROM {pipeline_definitions} WHERE registered_at IS NOT NULL`, nil,
 			func(scan db.Scan) error {
 				var name string
 				err := scan(&name)

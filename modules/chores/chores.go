@@ -6,7 +6,6 @@ package chores
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/sluiceworks/sluice/platform/db"
@@ -48,7 +47,7 @@ WHERE (c.holder IS NULL OR c.expires_at <= $now) AND (c.finished_at IS NULL OR c
 		taken = n > 0
 		return err
 	})
-	return taken, wrap("take the chore "+name, err)
+	return taken, db.Wrap("take the chore "+name, err)
 }
 
 // Renew extends the holder's lease within a transaction of the chore. It fails with ErrNotHolder if the holder no
@@ -59,7 +58,7 @@ func (r *Repository) Renew(tx db.Tx, name, holder string) error {
 	if err == nil && n == 0 {
 		err = ErrNotHolder
 	}
-	return wrap("renew the chore "+name, err)
+	return db.Wrap("renew the chore "+name, err)
 }
 
 // Release frees a chore and, if finished is true, records that it was finished now. It does nothing if another holder
@@ -69,7 +68,7 @@ func (r *Repository) Release(ctx context.Context, name, holder string, finished 
 	if finished {
 		set += `, finished_at = $now`
 	}
-	return wrap("give back the chore "+name, r.db.Transaction(ctx, func(tx db.Tx) error {
+	return db.Wrap("give back the chore "+name, r.db.Transaction(ctx, func(tx db.Tx) error {
 		_, err := tx.Exec(`UPDATE {chores} SET `+set+` WHERE name = $name AND holder = $holder`,
 			db.Args{"name": name, "holder": holder, "now": tx.Now})
 		return err
@@ -79,13 +78,13 @@ func (r *Repository) Release(ctx context.Context, name, holder string, finished 
 // Ensure inserts the row of a chore if there is none.
 func (r *Repository) Ensure(tx db.Tx, name string) error {
 	_, err := tx.Exec(`INSERT INTO {chores} (name) VALUES ($name) ON CONFLICT (name) DO NOTHING`, db.Args{"name": name})
-	return wrap("note the chore "+name, err)
+	return db.Wrap("note the chore "+name, err)
 }
 
 // Remove deletes the row of a chore.
 func (r *Repository) Remove(tx db.Tx, name string) error {
 	_, err := tx.Exec(`DELETE FROM {chores} WHERE name = $name`, db.Args{"name": name})
-	return wrap("remove the chore "+name, err)
+	return db.Wrap("remove the chore "+name, err)
 }
 
 // Find returns a chore. found is false if it has no row.
@@ -96,12 +95,5 @@ func (r *Repository) Find(ctx context.Context, name string) (c JobLease, found b
 			found = true
 			return scan(&c.Name, &c.Holder, &c.ExpiresAt, &c.FinishedAt)
 		})
-	return c, found, wrap("look up the chore "+name, err)
-}
-
-func wrap(doing string, err error) error {
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return nil
+	return c, found, db.Wrap("look up the chore "+name, err)
 }

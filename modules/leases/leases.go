@@ -6,7 +6,6 @@ package leases
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/sluiceworks/sluice/platform/db"
@@ -53,7 +52,7 @@ VALUES ($id, $hostname, $pid, $slots, $handlers, $queues, $limits, $now, $expire
 		})
 		return err
 	})
-	return expires, wrap("register the worker", err)
+	return expires, db.Wrap("register the worker", err)
 }
 
 // Renewed is the result of a renewal.
@@ -93,21 +92,21 @@ func (r *Repository) Renew(ctx context.Context, id string, lease time.Duration) 
 		}
 		return err
 	})
-	return n, wrap("renew the lease", err)
+	return n, db.Wrap("renew the lease", err)
 }
 
 // Drain marks a worker as draining: it no longer serves any queue. Its lease is unchanged. Drain does nothing if the
 // worker has no row.
 func (r *Repository) Drain(ctx context.Context, id string) error {
-	return wrap("mark the worker as draining", r.db.Transaction(ctx, func(tx db.Tx) error {
+	return db.Wrap("mark the worker as draining", r.db.Transaction(ctx, func(tx db.Tx) error {
 		_, err := tx.Exec(`UPDATE {workers} SET queues = '' WHERE id = $id`, db.Args{"id": id})
 		return err
 	}))
 }
 
-// Check adds the question whether a worker's lease is valid to a batch. Sending the batch sets the result. A worker without a valid
-// lease must not be given tasks, because no other process would recover them from it. Until the transaction ends, no
-// other process finds the lease expired, but it can be renewed.
+// Check adds the question whether a worker's lease is valid to a batch. Sending the batch sets the result. A worker
+// without a valid lease must not be given tasks, because no other process would recover them from it. Until the
+// transaction ends, no other process finds the lease expired, but it can be renewed.
 func (r *Repository) Check(b *db.Batch, id string) *bool {
 	valid := new(bool)
 	b.Query("look at the lease",
@@ -125,7 +124,7 @@ func (r *Repository) Check(b *db.Batch, id string) *bool {
 func (r *Repository) Delete(tx db.Tx, ids []string) error {
 	_, err := tx.Exec(`DELETE FROM {workers} WHERE id IN (SELECT id FROM $x)`,
 		db.Args{"x": db.NewRowSet(len(ids)).Texts("id", ids)})
-	return wrap("remove workers", err)
+	return db.Wrap("remove workers", err)
 }
 
 // Expired locks and returns the workers, except but, whose lease has expired and that no other transaction has
@@ -138,7 +137,7 @@ func (r *Repository) Expired(tx db.Tx, but string) ([]string, error) {
 			ids = append(ids, "")
 			return scan(&ids[len(ids)-1])
 		})
-	return ids, wrap("find expired leases", err)
+	return ids, db.Wrap("find expired leases", err)
 }
 
 // List returns the workers, oldest first.
@@ -148,19 +147,12 @@ func (r *Repository) List(ctx context.Context) ([]Worker, error) {
 		return nil, err
 	}
 	list := []Worker{}
-	return list, wrap("list workers", q.Order("started_at, id").Find(&list).Error)
+	return list, db.Wrap("list workers", q.Order("started_at, id").Find(&list).Error)
 }
 
 // CountLive returns the number of workers with a valid lease.
 func (r *Repository) CountLive(tx db.Tx) (n int64, err error) {
 	err = tx.Query(`SELECT count(*) FROM {workers} WHERE lease_expires_at > $now`, db.Args{"now": tx.Now},
 		func(scan db.Scan) error { return scan(&n) })
-	return n, wrap("count live workers", err)
-}
-
-func wrap(doing string, err error) error {
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return nil
+	return n, db.Wrap("count live workers", err)
 }

@@ -31,7 +31,7 @@ UNION ALL SELECT 1 FROM {recoveries} WHERE next_at <= $now LIMIT 1`, db.Args{"no
 			found = true
 			return scan(&one)
 		})
-	return found, wrap("look for expired leases", err)
+	return found, db.Wrap("look for expired leases", err)
 }
 
 // Acquire records executions that need recovery and returns those that no other process is recovering. The caller must
@@ -53,23 +53,23 @@ RETURNING pipeline_execution_id, taken, attempts, error`,
 	if err == nil {
 		_, err = tx.Exec(`DELETE FROM {recoveries} WHERE next_at <= $now`, db.Args{"now": tx.Now})
 	}
-	return list, wrap("enter recoveries", err)
+	return list, db.Wrap("enter recoveries", err)
 }
 
 // Attempt counts an attempt before it is made, so that it counts even if it crashes the process. Other processes do
 // not take the execution for the duration hold.
 func (r *Repository) Attempt(ctx context.Context, execution dbtype.ID, hold time.Duration) error {
-	return wrap("enter a recovery", r.update(ctx, execution, 1, "", hold))
+	return db.Wrap("enter a recovery", r.update(ctx, execution, 1, "", hold))
 }
 
 // Failed records the error of a counted attempt. The next one is due after wait.
 func (r *Repository) Failed(ctx context.Context, execution dbtype.ID, reason string, wait time.Duration) error {
-	return wrap("enter a failed recovery", r.update(ctx, execution, 0, reason, wait))
+	return db.Wrap("enter a failed recovery", r.update(ctx, execution, 0, reason, wait))
 }
 
 // UndoAttempt uncounts an attempt whose failure was not caused by the execution. The next one is due at once.
 func (r *Repository) UndoAttempt(ctx context.Context, execution dbtype.ID) error {
-	return wrap("withdraw a recovery", r.update(ctx, execution, -1, "", 0))
+	return db.Wrap("withdraw a recovery", r.update(ctx, execution, -1, "", 0))
 }
 
 func (r *Repository) update(
@@ -100,5 +100,5 @@ func (r *Repository) Recoveries(ctx context.Context) ([]Recovery, error) {
 		return nil, err
 	}
 	list := []Recovery{}
-	return list, wrap("list recoveries", q.Order("created_at, pipeline_execution_id").Find(&list).Error)
+	return list, db.Wrap("list recoveries", q.Order("created_at, pipeline_execution_id").Find(&list).Error)
 }

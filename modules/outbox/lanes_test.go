@@ -182,7 +182,8 @@ SELECT gen_random_uuid(), 'shell', '%s', n %% 6, now() + interval '%s', now() FR
 		}
 		return tx.Query(`SELECT (SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid)) FROM pg_catalog.pg_index
   WHERE indrelid = c.oid)::bigint,
-  (pg_stat_get_xact_tuples_returned(c.oid) + pg_stat_get_xact_tuples_fetched(c.oid))::bigint, p.generic_plans, p.custom_plans
+  (pg_stat_get_xact_tuples_returned(c.oid) + pg_stat_get_xact_tuples_fetched(c.oid))::bigint,
+  p.generic_plans, p.custom_plans
 FROM pg_catalog.pg_class AS c, pg_catalog.pg_prepared_statements AS p WHERE c.relname = 'task_outbox'
   AND p.statement LIKE 'WITH due%'`,
 			nil, func(scan db.Scan) error { return scan(&entries, &rows, &generic, &custom) })

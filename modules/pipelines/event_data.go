@@ -21,7 +21,7 @@ type (
 	EndedData struct {
 		Counts     map[tasks.Status]int `json:"counts"`          // tasks by status, without those that are 0
 		DurationMS int64                `json:"duration_ms"`     // milliseconds since the execution was created
-		Error      string               `json:"error,omitempty"` // of the first failed task; absent from pipeline_completed
+		Error      string               `json:"error,omitempty"` // of the first failed task; not in pipeline_completed
 	}
 
 	// ReasonData is the data of pipeline_paused and pipeline_cancelled. The event's Actor is who asked.

@@ -124,7 +124,7 @@ type Execution struct {
 	Seal              dbtype.Text `json:"seal"`               // hex SHA-256 at SealedVersion (docs/seal.md); null: none
 	FormerSeal        dbtype.Text `json:"former_seal"`        // seal of the end before a retry, which Seal covers
 	SealedVersion     *int64      `json:"sealed_version"`
-	SealParts         dbtype.Text `json:"seal_parts,omitempty"` // hashed content; empty: unsealed or form 1; not in lists
+	SealParts         dbtype.Text `json:"seal_parts,omitempty"` // hashed content; empty: unsealed, form 1, or in a list
 	ReservedFor       dbtype.Text `json:"reserved_for"`         // the only worker that may claim the tasks; null: any
 	SealDue           int         `json:"-"`                    // 1: ended, should be sealed and is not yet
 	CreatedAt         dbtype.Time `json:"created_at"`

@@ -150,9 +150,9 @@ func (s *store) finishSome(t *rapid.T, last bool) {
 	}
 }
 
-// finishAgain plans an outcome that was recorded before, from the row that its worker remembers and from initial rows of
-// its dependents, as the engine's first try does. The plan reports that it is stale, needs the full graph, or changes a
-// row from a version that has passed.
+// finishAgain plans an outcome that was recorded before, from the row that its worker remembers and from initial rows
+// of its dependents, as the engine's first try does. The plan reports that it is stale, needs the full graph, or
+// changes a row from a version that has passed.
 func (s *store) finishAgain(t *rapid.T, o *Outcome) {
 	list := []tasks.Task{o.Claim.Task}
 	for _, name := range s.def.Dependents(o.Claim.Task.TaskName) {

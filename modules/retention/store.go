@@ -3,7 +3,6 @@ package retention
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/sluiceworks/sluice/platform/db"
@@ -61,7 +60,7 @@ func (s *store) pipelines(ctx context.Context) ([]string, error) {
 			names = append(names, "")
 			return scan(&names[len(names)-1])
 		})
-	return names, wrap("list the pipelines of executions", err)
+	return names, db.Wrap("list the pipelines of executions", err)
 }
 
 func setOf(list []cutoff) *db.RowSet {
@@ -83,7 +82,7 @@ func (s *store) count(ctx context.Context, kind Kind, list []cutoff) (out []Resu
 			out = append(out, r)
 			return err
 		})
-	return out, wrap("count old "+string(kind), err)
+	return out, db.Wrap("count old "+string(kind), err)
 }
 
 // candidates returns the next executions, by id, that have data of the kind to remove. It takes no locks.
@@ -107,7 +106,7 @@ WHERE `+beyond+ended+` AND p.completed_at < x.cutoff AND `+wanted[kind]+` ORDER 
 	// A long list of pipelines is queried in parts, and each part returns its own first rows.
 	slices.SortFunc(found, func(a, b candidate) int { return bytes.Compare(a.id[:], b.id[:]) })
 	found = found[:min(len(found), executionsPerBatch)]
-	return found, wrap("find old "+string(kind), err)
+	return found, db.Wrap("find old "+string(kind), err)
 }
 
 // lock locks the rows of the candidates and returns those whose version is unchanged.
@@ -132,7 +131,7 @@ func (s *store) lock(tx db.Tx, list []candidate) ([]candidate, error) {
 			held = append(held, c)
 		}
 	}
-	return held, wrap("lock ended executions", err)
+	return held, db.Wrap("lock ended executions", err)
 }
 
 // remove removes a kind of data from locked executions and returns the number of rows removed from each.
@@ -144,7 +143,7 @@ func (s *store) remove(tx db.Tx, kind Kind, list []candidate) (rows map[dbtype.I
 	args := db.Args{"x": db.IDRows(ids).Times("cutoff", cutoffs), "now": tx.Now}
 	if kind == Executions {
 		if _, err := tx.Exec(noting, args); err != nil {
-			return nil, wrap("note what is removed", err)
+			return nil, db.Wrap("note what is removed", err)
 		}
 	}
 	rows = make(map[dbtype.ID]int64, len(ids))
@@ -156,7 +155,7 @@ func (s *store) remove(tx db.Tx, kind Kind, list []candidate) (rows map[dbtype.I
 			return err
 		})
 		if err != nil {
-			return nil, wrap("remove old "+string(kind), err)
+			return nil, db.Wrap("remove old "+string(kind), err)
 		}
 	}
 	if kind == Executions {
@@ -171,7 +170,7 @@ func (s *store) remove(tx db.Tx, kind Kind, list []candidate) (rows map[dbtype.I
 	}
 	_, err = tx.Exec(`UPDATE {pipeline_executions} AS p SET `+marking[kind]+` FROM $x WHERE p.id = x.id`,
 		db.Args{"x": db.IDRows(ids).Ints("n", counts), "now": tx.Now})
-	return rows, wrap("mark executions", err)
+	return rows, db.Wrap("mark executions", err)
 }
 
 // noting records the highest sequence number among the events of executions that are removed whole, so that readers
@@ -217,11 +216,4 @@ var marking = map[Kind]string{
 	Events:  `events_removed = x.n`,
 	Outputs: `outputs_removed_at = $now`,
 	Logs:    `logs_removed_at = $now`,
-}
-
-func wrap(doing string, err error) error {
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return nil
 }

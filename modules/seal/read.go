@@ -28,7 +28,7 @@ func (s *Sealer) read(ctx context.Context, list []*pending) error {
 		{"histories", selectEvents, ofEvent(byID)},
 	} {
 		if err := s.db.Query(ctx, part.statement, args, part.row); err != nil {
-			return wrap("read "+part.what+" to seal", err)
+			return db.Wrap("read "+part.what+" to seal", err)
 		}
 	}
 	return nil

@@ -50,5 +50,5 @@ WHERE status IN ('Completed', 'Failed', 'Cancelled')`+bounds+` ORDER BY id`, arg
 			return err
 		})
 	r.Root = hex.EncodeToString(sum.Sum(nil))
-	return r, wrap("read seals", err)
+	return r, db.Wrap("read seals", err)
 }

@@ -3,7 +3,6 @@ package seal
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -70,7 +69,7 @@ func (s *Sealer) MarkUnsealed(ctx context.Context) (marked int64, err error) {
 				return scan(&ids[len(ids)-1])
 			})
 		if err != nil || len(ids) == 0 {
-			return marked, wrap("look for executions without a seal", err)
+			return marked, db.Wrap("look for executions without a seal", err)
 		}
 		after = ids[len(ids)-1]
 		n := int64(0)
@@ -80,7 +79,7 @@ func (s *Sealer) MarkUnsealed(ctx context.Context) (marked int64, err error) {
 			return err
 		})
 		if err != nil {
-			return marked, wrap("mark executions to be sealed", err)
+			return marked, db.Wrap("mark executions to be sealed", err)
 		}
 		marked += n
 	}
@@ -128,11 +127,4 @@ func (s *Sealer) sealDue(ctx context.Context, me string) error {
 	}
 	_, err = s.Run(ctx)
 	return errors.Join(err, s.chores.Release(context.WithoutCancel(ctx), sealing, me, err == nil))
-}
-
-func wrap(doing string, err error) error {
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return nil
 }

@@ -36,7 +36,7 @@ WHERE p.seal_due = 1`+among+` ORDER BY p.id LIMIT $limit`, args, func(scan db.Sc
 			list = append(list, x)
 			return err
 		})
-	return list, wrap("look for executions to seal", err)
+	return list, db.Wrap("look for executions to seal", err)
 }
 
 // batch seals some executions. It reads the history without a lock. If an execution has changed since, its version
@@ -63,5 +63,5 @@ func (s *Sealer) batch(ctx context.Context, only []dbtype.ID) (sealed int64, fou
 			db.Args{"x": db.IDRows(ids).Texts("seal", seals).Texts("parts", parts).Ints("version", versions)})
 		return err
 	})
-	return sealed, n, wrap("write seals", err)
+	return sealed, n, db.Wrap("write seals", err)
 }

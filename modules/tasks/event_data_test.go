@@ -32,7 +32,8 @@ func TestEventData(t *testing.T) {
 				Dependencies: tasks.NameListOf([]string{"a", `"`}), TriggerRule: "all_success", MaxAttempts: 2,
 				ContinueOnError: true,
 			}
-		}, `{"id":"b","uses":"shell","queue":"default","priority":"high","needs":["a","\""],"trigger_rule":"all_success",` +
+		}, `{"id":"b","uses":"shell","queue":"default","priority":"high","needs":["a","\""],` +
+			`"trigger_rule":"all_success",` +
 			`"max_attempts":2,"continue_on_error":true}`},
 		{
 			events.TaskCreated, func() any { return tasks.CreatedData{Dependencies: tasks.NameListOf(nil)} },
@@ -73,7 +74,8 @@ func TestEventData(t *testing.T) {
 		},
 		{events.TaskSkipped, func() any {
 			return tasks.SkippedRunningData{SkippedData: skipped, Attempt: 1, ExitCode: seven()}
-		}, `{"reason":"exit_code","rule":"all_success","detail":"exit code 7","attempt":1,"exit_code":7,"duration_ms":0}`},
+		}, `{"reason":"exit_code","rule":"all_success","detail":"exit code 7","attempt":1,"exit_code":7,` +
+			`"duration_ms":0}`},
 		{events.TaskReset, func() any {
 			return tasks.ResetData{
 				Cause: tasks.CauseOperator, Worker: "w", Recoveries: 1, Reason: "stops", MaxAttempts: 3,

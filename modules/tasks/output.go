@@ -12,8 +12,8 @@ import (
 const (
 	halfLogBytes  = MaxLog / 2
 	maxChunkBytes = 16 << 10 // maximum size of one chunk
-	// maxPendingChunks is a number of chunks, not of bytes. An attempt with this many chunks that have not been taken no
-	// longer preserves their order across streams: output then extends the last chunk of its own stream.
+	// maxPendingChunks is a number of chunks, not of bytes. An attempt with this many chunks that have not been taken
+	// no longer preserves their order across streams: output then extends the last chunk of its own stream.
 	maxPendingChunks = 32
 )
 

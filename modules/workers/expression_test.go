@@ -63,8 +63,10 @@ func TestPast(t *testing.T) {
 	enginetest.Each(t, []tasks.Handler{okHandler, badHandler, echoHandler}, func(t *testing.T, s *enginetest.Stack) {
 		ctx := t.Context()
 		s.Work(t, ctx, workers.Config{Slots: 4})
-		said := `"${{ toJSON([needs.good.status, needs.good.result, needs.good.error, needs.good.attempts, needs.bad.status, needs.bad.result, ` +
-			`needs.bad.error, needs.bad.attempts, needs.not.result, needs.good.error_kind, needs.bad.error_kind, run.id, run.pipeline, run.attempt, run.due_at]) }}"`
+		said := `"${{ toJSON([needs.good.status, needs.good.result, needs.good.error, needs.good.attempts, ` +
+			`needs.bad.status, needs.bad.result, ` +
+			`needs.bad.error, needs.bad.attempts, needs.not.result, needs.good.error_kind, needs.bad.error_kind, ` +
+			`run.id, run.pipeline, run.attempt, run.due_at]) }}"`
 		retry := tasks.RetryPolicy{MaxAttempts: 2, Backoff: tasks.Fixed, Delay: time.Millisecond}
 		needs := []string{"good", "bad", "not"}
 		def := s.Define(
@@ -75,7 +77,8 @@ func TestPast(t *testing.T) {
 			definition.Task{
 				ID: "say", Uses: "echo", Needs: needs, TriggerRule: "all_done",
 				With: json.RawMessage(`{"v": ` + said + `}`),
-				If: `needs.good.result == "success" and needs.bad.attempts == 2 * run.attempt and needs.bad.error contains "went wrong" and run.pipeline == "past"
+				If: `needs.good.result == "success" and needs.bad.attempts == 2 * run.attempt
+					and needs.bad.error contains "went wrong" and run.pipeline == "past"
 					and needs.bad.error_kind == "error" and needs.good.error_kind == nil and run.due_at == nil`,
 			},
 			definition.Task{
@@ -102,7 +105,8 @@ func checkPast(t *testing.T, s *enginetest.Stack, id dbtype.ID, attempt int) {
 	list, err := s.Tasks.ListByPipeline(t.Context(), id)
 	must(t, err)
 	want := fmt.Sprintf(
-		`["Completed","success",null,1,"Failed","failure","it went wrong",%d,"skipped",null,"error","%s","past",%d,null]`, 2*attempt, id, attempt)
+		`["Completed","success",null,1,"Failed","failure","it went wrong",%d,"skipped",null,"error","%s","past",%d,`+
+			`null]`, 2*attempt, id, attempt)
 	for _, row := range list {
 		switch row.TaskName {
 		case "say":

@@ -48,7 +48,8 @@ func refuseReset(t *testing.T, s *enginetest.Stack, task dbtype.ID) {
 		`' AND NEW.status = 'Ready' BEGIN SELECT RAISE(ABORT, 'refused'); END`}
 	if s.DB.Backend() == "postgres" {
 		statements = []string{
-			`CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''refused'' USING ERRCODE = ''check_violation''; END'`,
+			`CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''refused'' ` +
+				`USING ERRCODE = ''check_violation''; END'`,
 			`CREATE TRIGGER refuse BEFORE UPDATE ON {task_executions} FOR EACH ROW WHEN (OLD.id = '` + task.String() +
 				`' AND NEW.status = 'Ready') EXECUTE FUNCTION public.refuse()`,
 		}

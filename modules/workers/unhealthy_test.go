@@ -88,8 +88,10 @@ func TestOutcomeThatWaitsHoldsUpNoOther(t *testing.T) {
 		for range 10 {
 			<-g.entered
 		}
-		alter(t, s, `CREATE FUNCTION public.unwell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''not now'' USING ERRCODE = ''query_canceled''; END'`)
-		alter(t, s, `CREATE TRIGGER unwell BEFORE UPDATE ON {task_executions} FOR EACH ROW WHEN (OLD.pipeline_execution_id = '`+ids[4].String()+
+		alter(t, s, `CREATE FUNCTION public.unwell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION `+
+			`''not now'' USING ERRCODE = ''query_canceled''; END'`)
+		alter(t, s, `CREATE TRIGGER unwell BEFORE UPDATE ON {task_executions} FOR EACH ROW WHEN `+
+			`(OLD.pipeline_execution_id = '`+ids[4].String()+
 			`') EXECUTE FUNCTION public.unwell()`)
 		close(g.out)
 		for i, id := range ids {

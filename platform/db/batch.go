@@ -89,7 +89,7 @@ func (b *Batch) SendAtCommit() error {
 func (b *Batch) add(
 	doing, statement string, args Args, row func(Scan) error, done func(changed int64, last bool) error,
 ) {
-	fail := func(err error) error { return wrap(doing, err) }
+	fail := func(err error) error { return Wrap(doing, err) }
 	from := len(b.queue)
 	err := eachChunk(b.tx.dialect, args, func(args Args) error {
 		sql, vars, err := render(b.tx.dialect, b.tx.tenant, statement, args)

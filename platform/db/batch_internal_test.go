@@ -142,8 +142,8 @@ func TestPayloadIsHandedOverOnce(t *testing.T) {
 		{
 			"two", two(), `(SELECT +column1 AS n, +column2 AS t, ? AS u, +column3 AS v` +
 				` FROM (VALUES (?,?,?),(?,?,?))) AS x`,
-			`(SELECT c0 AS n, c1 AS t, $3::text AS u, c3 AS v FROM unnest($1::bigint[], $2::text[], $4::text[]) AS u(c0,` +
-				` c1, c3)) AS x`,
+			`(SELECT c0 AS n, c1 AS t, $3::text AS u, c3 AS v FROM unnest($1::bigint[], $2::text[], $4::text[]) ` +
+				`AS u(c0, c1, c3)) AS x`,
 		},
 		{
 			"one", two().slice(0, 1), `(SELECT ? AS n, ? AS t, ? AS u, ? AS v) AS x`,

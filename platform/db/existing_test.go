@@ -109,7 +109,8 @@ func TestHalfMigrated(t *testing.T) {
 	}
 	_, err = begun.ExecContext(t.Context(),
 		`CREATE TABLE goose_db_version (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL,
-		is_applied INTEGER NOT NULL, tstamp TIMESTAMP DEFAULT (datetime('now'))); INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, 1)`)
+		is_applied INTEGER NOT NULL, tstamp TIMESTAMP DEFAULT (datetime('now')));
+		INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, 1)`)
 	if closing := begun.Close(); err != nil || closing != nil {
 		t.Fatal(err, closing)
 	}

@@ -42,15 +42,16 @@ func TestRender(t *testing.T) {
 			`SELECT $1::bigint, $2::text, $1::bigint`, 0,
 		},
 		{
-			"locks", `SELECT 1 $for_update $skip_locked`, nil, `SELECT 1  `, `SELECT 1 FOR UPDATE FOR UPDATE SKIP LOCKED`,
+			"locks", `SELECT 1 $for_update $skip_locked`, nil, `SELECT 1  `,
+			`SELECT 1 FOR UPDATE FOR UPDATE SKIP LOCKED`,
 			0,
 		},
 		{
 			"set between values", `SELECT $x FROM $s WHERE $y`,
 			Args{"x": true, "y": 0.5, "s": set},
 			`SELECT ? FROM (SELECT +column1 AS n, +column2 AS t FROM (VALUES (?,?),(?,?))) AS s WHERE ?`,
-			`SELECT $1::boolean FROM (SELECT c0 AS n, NULLIF(c1, '') AS t FROM unnest($2::bigint[], $3::text[]) AS u(c0,` +
-				` c1)) AS s WHERE $4::double precision`, 0,
+			`SELECT $1::boolean FROM (SELECT c0 AS n, NULLIF(c1, '') AS t FROM unnest($2::bigint[], $3::text[]) ` +
+				`AS u(c0, c1)) AS s WHERE $4::double precision`, 0,
 		},
 	} {
 		for d, want := range map[dialect]string{&sqlite{}: test.sqlite, &postgres{}: test.postgre} {

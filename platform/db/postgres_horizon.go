@@ -20,7 +20,8 @@ const openSessions = `(SELECT 'session' AS kind, pid, NULL AS name, datname::tex
     greatest(age(xmin), age(catalog_xmin))::bigint, NULL
   FROM pg_replication_slots WHERE xmin IS NOT NULL OR catalog_xmin IS NOT NULL) AS s`
 
-const sessionColumns = `s.kind, s.pid, s.name, s.database, s."user", s.application, s.state, s.since, s.query, coalesce(s.age, 0)`
+const sessionColumns = `s.kind, s.pid, s.name, s.database, s."user", s.application, s.state, s.since, s.query, ` +
+	`coalesce(s.age, 0)`
 
 func (p *postgres) openTransactions(ctx context.Context, tenant, table string) (h OpenTransactions, err error) {
 	h.Blocking, err = p.sessions(ctx, `SELECT `+sessionColumns+` FROM `+openSessions+` WHERE EXISTS (

@@ -12,7 +12,8 @@ func (p *postgres) measure(ctx context.Context, tenant string, _ *gorm.DB) (Meas
 	err := p.sql.QueryRowContext(ctx, `SELECT current_setting('server_version'), pg_current_wal_lsn() - '0/0'::pg_lsn,
   (SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relnamespace = to_regnamespace($1)
   AND relkind = 'r'),
-  CASE WHEN coalesce(inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1', true) THEN pg_backend_pid() ELSE 0 END`,
+  CASE WHEN coalesce(inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1', true)
+    THEN pg_backend_pid() ELSE 0 END`,
 		schemaOf(tenant)).Scan(&m.Version, &m.WALBytes, &m.DataBytes, &m.ServerPID)
 	if err != nil {
 		return m, err

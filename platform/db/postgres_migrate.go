@@ -65,7 +65,8 @@ func (p *postgres) lockMigrations(ctx context.Context, schema string) (func() er
 	if err := p.setup.prepare(ctx, conn, ""); err != nil {
 		return nil, errors.Join(err, release())
 	}
-	const begin = `BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0`
+	const begin = `BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0`
 	if _, err := conn.PgConn().Exec(ctx, begin).ReadAll(); err != nil {
 		return nil, errors.Join(err, release())
 	}
@@ -87,7 +88,8 @@ func (p *postgres) holders(ctx context.Context, pid int) string {
 	var found sql.NullString
 	err := p.pool.QueryRow(ctx,
 		`SELECT string_agg(format('process %s of user %s (%s), whose transaction began at %s', a.pid, a.usename,
-  coalesce(nullif(a.application_name, ''), 'no application name'), to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS TZ')), '; ')
+  coalesce(nullif(a.application_name, ''), 'no application name'),
+  to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS TZ')), '; ')
 FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids($1)) AS b (pid)
 JOIN pg_catalog.pg_stat_activity AS a ON a.pid = b.pid`, pid).Scan(&found)
 	if err != nil || found.String == "" {

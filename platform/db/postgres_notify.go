@@ -24,7 +24,7 @@ func (p *postgres) notify(ctx context.Context, on gorm.ConnPool, tenant, text st
 func (p *postgres) addNotice(b *Batch, text string) {
 	b.queue = append(b.queue, queuedStatement{
 		sql: `SELECT pg_notify($1, $2)`, vars: []any{channel(b.tx.tenant), text}, kept: true,
-		fail: func(err error) error { return wrap("notify", err) },
+		fail: func(err error) error { return Wrap("notify", err) },
 	})
 }
 
@@ -63,7 +63,7 @@ func (p *postgres) addXID(b *Batch) {
 		sql:  `SELECT coalesce(pg_current_xact_id_if_assigned()::text, '')`,
 		kept: true,
 		row:  func(scan Scan) error { return scan(&b.tx.state.probe.transaction) },
-		fail: func(err error) error { return wrap("name the transaction", err) },
+		fail: func(err error) error { return Wrap("name the transaction", err) },
 	})
 }
 

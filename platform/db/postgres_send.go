@@ -49,7 +49,7 @@ func pipelined(conn *sql.Conn, setup *sessionSetup) executor {
 			if first && setup.transactionPooling {
 				local := queuedStatement{
 					sql:  setup.local(),
-					fail: func(err error) error { return wrap("set the transaction's parameters", err) },
+					fail: func(err error) error { return Wrap("set the transaction's parameters", err) },
 				}
 				list = append([]queuedStatement{local}, list...)
 			}
@@ -78,7 +78,7 @@ func withPlanModes(list []queuedStatement, kept *bool) []queuedStatement {
 			*kept = list[i].kept
 			out = append(out, queuedStatement{
 				sql:  modes[*kept],
-				fail: func(err error) error { return wrap("choose how to plan", err) },
+				fail: func(err error) error { return Wrap("choose how to plan", err) },
 			})
 		}
 		out = append(out, list[i])

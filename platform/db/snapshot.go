@@ -82,5 +82,5 @@ func (d *DB) AllocateSequence(ctx context.Context, table, column string, n int64
 		base, err = d.backend.allocateSequence(tx, table, column, n)
 		return err
 	})
-	return base, wrap("reserve numbers", err)
+	return base, Wrap("reserve numbers", err)
 }

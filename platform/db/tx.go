@@ -246,8 +246,8 @@ func query(
 	return rows.Err()
 }
 
-// wrap adds what was being done to an error. It returns nil for nil.
-func wrap(doing string, err error) error {
+// Wrap adds what was being done to an error. It returns nil for nil.
+func Wrap(doing string, err error) error {
 	if err != nil && doing != "" {
 		return fmt.Errorf("%s: %w", doing, err)
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/sluiceworks/sluice/platform/dbtype"
 )
 
-// An optimisation: the server needs 10 % less time per task if similar events are one INSERT, which sends what they have
-// in common once. A list is a correct group, too.
+// An optimisation: the server needs 10 % less time per task if similar events are one INSERT, which sends what they
+// have in common once. A list is a correct group, too.
 
 // groupMin is the number of similar events from which they are inserted by a statement of their own.
 const groupMin = 64

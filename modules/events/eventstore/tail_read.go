@@ -43,7 +43,7 @@ WHERE sequence_num > $after AND sequence_num <= $up_to`+where+` ORDER BY sequenc
 		})
 	full := errors.Is(err, errEnough) || len(list) == t.options.Batch
 	if err != nil && !full {
-		return nil, wrap("read the tail of events", err)
+		return nil, db.Wrap("read the tail of events", err)
 	}
 	n := len(list)
 	switch {
@@ -70,7 +70,7 @@ WHERE sequence_num > $after AND sequence_num <= $up_to ORDER BY sequence_num DES
 			t.cursor = cursorAt(t.history, e)
 			return err
 		})
-	return wrap("read the place of the tail", err)
+	return db.Wrap("read the place of the tail", err)
 }
 
 // where returns the filter as SQL that extends another condition. It is empty if the filter selects all.
@@ -107,7 +107,7 @@ func (t *tail) check(ctx context.Context) error {
 		func(scan db.Scan) error { return scan(&id) })
 	switch {
 	case err != nil:
-		return wrap("look for the cursor's event", err)
+		return db.Wrap("look for the cursor's event", err)
 	case !id.IsZero() && eventTagOf(id) == c.eventTag:
 		return nil
 	case !id.IsZero():
@@ -121,7 +121,7 @@ FROM {removed_events} AS r LEFT JOIN {pipeline_executions} AS p ON p.id = $pipel
 		func(scan db.Scan) error { return scan(&removed) })
 	switch {
 	case err != nil:
-		return wrap("look for the cursor's execution", err)
+		return db.Wrap("look for the cursor's execution", err)
 	case !removed:
 		return c.mismatch("its event is not there and retention has not removed it, so the database was restored " +
 			"from an older copy")

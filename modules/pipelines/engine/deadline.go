@@ -82,5 +82,5 @@ WHERE deadline_at IS NOT NULL AND status IN ('Running', 'Paused') ORDER BY deadl
 			}
 			return err
 		})
-	return list, next, wrap("find overdue pipeline executions", err)
+	return list, next, db.Wrap("find overdue pipeline executions", err)
 }

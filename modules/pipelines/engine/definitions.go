@@ -159,7 +159,7 @@ func (s *definitions) confirm(ctx context.Context, b *db.Batch, def *definition.
 func (s *definitions) read(tx db.Tx, name, version string) (doc dbtype.JSON, err error) {
 	err = tx.Query(`SELECT definition FROM {pipeline_definitions} WHERE pipeline_name = $name AND version = $version`,
 		db.Args{"name": name, "version": version}, func(scan db.Scan) error { return scan(&doc) })
-	return doc, wrap("read the definition", err)
+	return doc, db.Wrap("read the definition", err)
 }
 
 // find returns the definition that a run pinned. It returns ErrDefinitionMissing if the definition is not stored or
@@ -219,5 +219,5 @@ func (s *definitions) latest(ctx context.Context, name string) (StoredDefinition
 			fmt.Errorf("%w: %q is not registered: name a file, or run `sluice serve --pipelines DIR` with it",
 				pipelines.ErrPipelineNotFound, name)
 	}
-	return r, wrap("read the definition", err)
+	return r, db.Wrap("read the definition", err)
 }

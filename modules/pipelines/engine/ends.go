@@ -126,7 +126,7 @@ func (e *Engine) ClaimEnds(ctx context.Context) error {
 			return scan(&one)
 		})
 		if err != nil || !found {
-			return wrap("find ended runs", err)
+			return db.Wrap("find ended runs", err)
 		}
 		taken := 0
 		err = e.db.Transaction(ctx, func(tx db.Tx) error {
@@ -155,7 +155,7 @@ func (r *Repository) claimEnds(tx db.Tx) ([]pipelines.Execution, error) {
 			Error: x.Error, CreatedAt: x.CreatedAt, CompletedAt: x.CompletedAt,
 		}
 	}
-	return list, wrap("claim ended runs", err)
+	return list, db.Wrap("claim ended runs", err)
 }
 
 // recentSuccesses is how many of a pipeline's newest completed runs LastSuccesses compares, because a run that started
@@ -180,5 +180,5 @@ FROM (SELECT DISTINCT pipeline_name FROM {pipeline_definitions} ORDER BY pipelin
 			}
 			return err
 		})
-	return out, wrap("find the last successes", err)
+	return out, db.Wrap("find the last successes", err)
 }

@@ -52,9 +52,9 @@ func NewEngine(
 // Notifier returns the notifier that signals commits of this process.
 func (e *Engine) Notifier() *Notifier { return e.notifier }
 
-// write adds to a batch what the results of plans write, and further changes of tasks that do not affect their executions. stored holds the
-// counters that the rows of executions have already; others are written. It returns the number of tasks that became
-// Ready with an outbox row.
+// write adds to a batch what the results of plans write, and further changes of tasks that do not affect their
+// executions. stored holds the counters that the rows of executions have already; others are written. It returns the
+// number of tasks that became Ready with an outbox row.
 func (e *Engine) write(
 	b *db.Batch, plans []*pipelines.Plan, stored map[dbtype.ID]counts, moves ...*tasks.Change,
 ) (ready int, err error) {
@@ -234,3 +234,12 @@ func (e *Engine) Annotate(ctx context.Context, a Annotation) error {
 
 // isDefinitionMissing reports whether an error means that a pinned definition is missing or unreadable.
 func isDefinitionMissing(err error) bool { return errors.Is(err, pipelines.ErrDefinitionMissing) }
+
+// SaveLogs stores output of attempts, in its own transaction. It checks no claims, because output is stored however the
+// attempt ended. Output of deleted tasks is dropped.
+func (e *Engine) SaveLogs(ctx context.Context, list []tasks.Written) error {
+	return e.db.Write(ctx, func(b *db.Batch) error {
+		e.tasks.WriteLateChunks(b, list)
+		return nil
+	})
+}

@@ -109,8 +109,9 @@ func taskCases() []*transitionCase {
 	return []*transitionCase{
 		{move: &tasks.TransitionCreate, task: "b", tasks: two, reach: nothing, act: start, created: true},
 		{
-			move: &tasks.TransitionMarkReady, from: "NotStarted", variant: "start", task: "a", tasks: one, reach: nothing,
-			act: start, created: true,
+			move: &tasks.TransitionMarkReady, from: "NotStarted", variant: "start", task: "a", tasks: one,
+			reach: nothing,
+			act:   start, created: true,
 		},
 		{
 			move: &tasks.TransitionMarkReady, from: "NotStarted", task: "b", tasks: two, reach: running,
@@ -242,7 +243,8 @@ func pipelineCases() []*transitionCase {
 		},
 		{run: &pipelines.TransitionCancel, from: "Paused", tasks: one, reach: inTurn(start, pause), act: cancel},
 		{
-			run: &pipelines.TransitionRestart, from: "Failed", tasks: one, reach: inTurn(running, breaks("a")), act: retry,
+			run: &pipelines.TransitionRestart, from: "Failed", tasks: one,
+			reach: inTurn(running, breaks("a")), act: retry,
 			pipeline: tasks.OutboxAdd,
 		},
 		{run: &pipelines.TransitionRestart, from: "Completed", tasks: one, reach: inTurn(running,

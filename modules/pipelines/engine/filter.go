@@ -87,8 +87,8 @@ func (f Filter) branches(counted bool) []branch {
 	return list
 }
 
-// statusIn returns the SQL condition that the status is one of a list. The statuses are constants of this package, so they
-// need no escaping.
+// statusIn returns the SQL condition that the status is one of a list. The statuses are constants of this package, so
+// they need no escaping.
 func statusIn(statuses []pipelines.Status) string {
 	switch len(statuses) {
 	case len(pipelines.Statuses()):
@@ -175,7 +175,7 @@ func (r *Repository) IDs(ctx context.Context, f Filter) ([]dbtype.ID, error) {
 		ids = append(ids, dbtype.ID{})
 		return scan(&ids[len(ids)-1])
 	})
-	return ids, wrap("list pipeline executions", err)
+	return ids, db.Wrap("list pipeline executions", err)
 }
 
 // List returns the selected executions with their labels, newest first, without SealParts.
@@ -192,7 +192,7 @@ func (r *Repository) List(ctx context.Context, f Filter) ([]pipelines.Execution,
 		}
 		var found []pipelines.Execution
 		if err := q.Where("id IN ?", part).Omit("SealParts").Order("id DESC").Find(&found).Error; err != nil {
-			return nil, wrap("list pipeline executions", err)
+			return nil, db.Wrap("list pipeline executions", err)
 		}
 		labels, err := r.Labels(ctx, part)
 		if err != nil {
@@ -214,7 +214,7 @@ func (r *Repository) Count(ctx context.Context, f Filter) (n int64, err error) {
 	text, args := f.query(`p.id`)
 	err = r.db.Query(ctx, `SELECT count(*) FROM (`+text+
 		`) AS u`, args, func(scan db.Scan) error { return scan(&n) })
-	return n, wrap("count pipeline executions", err)
+	return n, db.Wrap("count pipeline executions", err)
 }
 
 // StatusCount is the number of runs of a pipeline with one status.
@@ -237,5 +237,5 @@ func (r *Repository) Counts(ctx context.Context, f Filter) ([]StatusCount, error
 			list = append(list, c)
 			return err
 		})
-	return list, wrap("count pipeline executions", err)
+	return list, db.Wrap("count pipeline executions", err)
 }

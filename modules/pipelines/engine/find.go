@@ -11,7 +11,8 @@ import (
 // Find returns executions by id, without their inputs. Ids that do not exist are omitted.
 func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]pipelines.Execution, error) {
 	out := make(map[dbtype.ID]pipelines.Execution, len(ids))
-	err := r.db.Query(ctx, `SELECT `+locked.Columns("")+` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x)`,
+	err := r.db.Query(ctx, `SELECT `+locked.Columns("")+
+		` FROM {pipeline_executions} WHERE id IN (SELECT x.execution FROM $x)`,
 		db.Args{"x": db.NewRowSet(len(ids)).IDs("execution", ids)},
 		func(scan db.Scan) error {
 			var e pipelines.Execution
@@ -19,7 +20,7 @@ func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]p
 			out[e.ID] = e
 			return err
 		})
-	return out, wrap("find pipeline executions", err)
+	return out, db.Wrap("find pipeline executions", err)
 }
 
 // Prefixed returns at most limit executions with ids from first to last, both included, in the order of their ids.
@@ -28,7 +29,7 @@ func (r *Repository) Prefixed(ctx context.Context, first, last dbtype.ID, limit 
 	err := r.db.Query(ctx, `SELECT `+locked.Columns("")+
 		` FROM {pipeline_executions} WHERE id >= $first AND id <= $last ORDER BY id LIMIT $limit`,
 		db.Args{"first": first, "last": last, "limit": limit}, locked.Into(&list))
-	return list, wrap("find pipeline executions", err)
+	return list, db.Wrap("find pipeline executions", err)
 }
 
 // Names returns the names of the registered pipelines, sorted.
@@ -40,5 +41,19 @@ func (r *Repository) Names(ctx context.Context) ([]string, error) {
 			names = append(names, "")
 			return scan(&names[len(names)-1])
 		})
-	return names, wrap("list pipelines", err)
+	return names, db.Wrap("list pipelines", err)
+}
+
+const countOpen = `SELECT count(*) FROM {pipeline_executions} WHERE status IN ('Running', 'Paused')`
+
+// CountOpen returns the number of executions that have not ended.
+func (r *Repository) CountOpen(ctx context.Context) (n int64, err error) {
+	err = r.db.Query(ctx, countOpen, nil, func(scan db.Scan) error { return scan(&n) })
+	return n, db.Wrap("count open pipeline executions", err)
+}
+
+// CountOpenIn is CountOpen within a transaction.
+func (r *Repository) CountOpenIn(tx db.Tx) (n int64, err error) {
+	err = tx.Query(countOpen, nil, func(scan db.Scan) error { return scan(&n) })
+	return n, db.Wrap("count open pipeline executions", err)
 }

@@ -25,7 +25,7 @@ WHERE l.pipeline_execution_id IN (SELECT x.execution FROM $x)`,
 			out[id][name] = value
 			return err
 		})
-	return out, wrap("read labels", err)
+	return out, db.Wrap("read labels", err)
 }
 
 // label inserts the labels of new executions.

@@ -21,7 +21,9 @@ func hiccups(t *testing.T, d *db.DB) (end func()) {
 	if d.Backend() == "postgres" {
 		dbtest.Exec(t, d, `CREATE SEQUENCE {hiccups}`,
 			`CREATE FUNCTION {hiccup}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN
-IF nextval(''public.hiccups'') % 11 = 0 THEN RAISE EXCEPTION ''hiccup'' USING ERRCODE = ''serialization_failure''; END IF; RETURN OLD; END'`,
+IF nextval(''public.hiccups'') % 11 = 0
+THEN RAISE EXCEPTION ''hiccup'' USING ERRCODE = ''serialization_failure''; END IF;
+RETURN OLD; END'`,
 			`CREATE TRIGGER hiccup BEFORE DELETE ON {task_outbox} FOR EACH ROW EXECUTE FUNCTION {hiccup}()`)
 		return func() { dbtest.Exec(t, d, `DROP FUNCTION {hiccup}() CASCADE`, `DROP SEQUENCE {hiccups}`) }
 	}

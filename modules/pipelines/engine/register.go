@@ -52,7 +52,7 @@ func (s *definitions) register(
 			return scan(&r.Before, &at)
 		})
 	if err != nil {
-		return r, wrap("read the versions of the definition", err)
+		return r, db.Wrap("read the versions of the definition", err)
 	}
 	switch {
 	case r.Before == e.version:

@@ -161,7 +161,7 @@ func (r *Repository) lock(tx db.Tx, ids []dbtype.ID) (map[dbtype.ID]pipelines.Ex
 			out[e.ID] = e
 			return err
 		})
-	return out, wrap("lock pipeline executions", err)
+	return out, db.Wrap("lock pipeline executions", err)
 }
 
 // lockAndDecrement locks the executions of groups of outcomes. In the same statement it subtracts the successful tasks
@@ -215,7 +215,7 @@ func (r *Repository) inputs(tx db.Tx, ids []dbtype.ID) (map[dbtype.ID]pipelines.
 	err := tx.Query(`SELECT `+claimed.Columns("p")+` FROM $x
   JOIN {pipeline_executions} AS p ON p.id = x.id`,
 		db.Args{"x": db.IDRows(ids)}, scanInput(out))
-	return out, wrap("read inputs", err)
+	return out, db.Wrap("read inputs", err)
 }
 
 // byKey returns the id, definition version and input of the execution that an idempotency key started.
@@ -224,7 +224,7 @@ func (r *Repository) byKey(tx db.Tx, pipeline, key string) (e pipelines.Executio
   AND idempotency_key = $key`,
 		db.Args{"pipeline": pipeline, "key": key},
 		func(scan db.Scan) error { return scan(&e.ID, &e.DefinitionVersion, &e.Input) })
-	return e, wrap("find the idempotency key", err)
+	return e, db.Wrap("find the idempotency key", err)
 }
 
 // Get returns one execution with its labels. It returns ErrExecutionNotFound if there is none.
@@ -239,16 +239,9 @@ func (r *Repository) Get(ctx context.Context, id dbtype.ID) (pipelines.Execution
 		return pipelines.Execution{}, fmt.Errorf("%w: %s", pipelines.ErrExecutionNotFound, id)
 	}
 	if err != nil {
-		return e, wrap("read pipeline execution", err)
+		return e, db.Wrap("read pipeline execution", err)
 	}
 	labels, err := r.Labels(ctx, []dbtype.ID{id})
 	e.Labels = labels[id]
 	return e, err
-}
-
-func wrap(doing string, err error) error {
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return nil
 }

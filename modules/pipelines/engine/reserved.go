@@ -74,13 +74,13 @@ func (r *Repository) reserved(tx db.Tx, workers []string) ([]dbtype.ID, error) {
 			ids = append(ids, dbtype.ID{})
 			return scan(&ids[len(ids)-1])
 		})
-	return ids, wrap("find reserved pipeline executions", err)
+	return ids, db.Wrap("find reserved pipeline executions", err)
 }
 
 func (r *Repository) clearReserved(tx db.Tx, ids []dbtype.ID) error {
 	_, err := tx.Exec(`UPDATE {pipeline_executions} SET reserved_for = NULL WHERE id IN (SELECT x.id FROM $x)`,
 		db.Args{"x": db.IDRows(ids)})
-	return wrap("end reservations", err)
+	return db.Wrap("end reservations", err)
 }
 
 // reserve reserves restarted executions for a worker. It does nothing if worker is empty, because ended executions have

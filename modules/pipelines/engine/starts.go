@@ -39,7 +39,7 @@ WHERE t.pipeline_execution_id IN (SELECT x.execution FROM $x) GROUP BY t.pipelin
 			return err
 		})
 	if err != nil || len(again) == 0 {
-		return out, wrap("read when pipeline executions started", err)
+		return out, db.Wrap("read when pipeline executions started", err)
 	}
 	err = r.db.Query(ctx, `SELECT e.pipeline_execution_id, min(e.created_at) FROM {execution_events} AS e
 WHERE e.pipeline_execution_id IN (SELECT x.execution FROM $x) AND e.event_type = 'task_started'
@@ -51,5 +51,5 @@ WHERE e.pipeline_execution_id IN (SELECT x.execution FROM $x) AND e.event_type =
 			out[id] = at
 			return err
 		})
-	return out, wrap("read when pipeline executions started", err)
+	return out, db.Wrap("read when pipeline executions started", err)
 }

@@ -22,14 +22,15 @@ type StoredVersion struct {
 func (r *Repository) Versions(ctx context.Context, name string) ([]StoredVersion, error) {
 	var list []StoredVersion
 	err := r.db.Query(ctx, `SELECT version, registered_at FROM {pipeline_definitions} WHERE pipeline_name = $name
-ORDER BY CASE WHEN registered_at IS NULL THEN 1 ELSE 0 END, registered_at DESC, version`, db.Args{"name": name}, func(scan db.Scan) error {
-		var v StoredVersion
-		err := scan(&v.Version, &v.RegisteredAt)
-		v.Current = len(list) == 0 && !v.RegisteredAt.IsZero()
-		list = append(list, v)
-		return err
-	})
-	return list, wrap("list the versions of a pipeline", err)
+ORDER BY CASE WHEN registered_at IS NULL THEN 1 ELSE 0 END, registered_at DESC, version`,
+		db.Args{"name": name}, func(scan db.Scan) error {
+			var v StoredVersion
+			err := scan(&v.Version, &v.RegisteredAt)
+			v.Current = len(list) == 0 && !v.RegisteredAt.IsZero()
+			list = append(list, v)
+			return err
+		})
+	return list, db.Wrap("list the versions of a pipeline", err)
 }
 
 // StoredDefinition returns a version of a pipeline's definition. It returns ErrDefinitionMissing if the version is not
@@ -41,7 +42,7 @@ func (e *Engine) StoredDefinition(ctx context.Context, name, version string) (*d
 		db.Args{"name": name, "version": version}, func(scan db.Scan) error { return scan(&doc) })
 	switch {
 	case err != nil:
-		return nil, wrap("read the definition", err)
+		return nil, db.Wrap("read the definition", err)
 	case doc == nil:
 		return nil, fmt.Errorf("%w: %s version %s is not stored", pipelines.ErrDefinitionMissing, name, version)
 	}

@@ -141,3 +141,12 @@ func (r *Repository) changeOutbox(b *db.Batch, moves []*tasks.Change) {
 		r.outbox.Enqueue(b, add)
 	}
 }
+
+// OutboxEntry returns the outbox row of a task, which becomes due at the given time.
+func OutboxEntry(t *tasks.Task, at dbtype.Time) outbox.Entry {
+	return outbox.Entry{
+		TaskExecutionID: t.ID, PipelineExecutionID: t.PipelineExecutionID, Handler: t.Handler, Queue: t.Queue,
+		Lane:        outbox.LaneOf(t.Priority),
+		AvailableAt: at,
+	}
+}

@@ -151,7 +151,7 @@ func (r *Repository) Chunks(ctx context.Context, pipeline dbtype.ID) ([]tasks.Ch
 		` FROM {task_executions} AS t JOIN {log_chunks} AS c ON c.task_execution_id = t.id
 WHERE t.pipeline_execution_id = $id ORDER BY c.task_execution_id, c.attempt,
   c.seq`, db.Args{"id": pipeline}, chunks.Into(&list))
-	return list, wrap("read logs", err)
+	return list, db.Wrap("read logs", err)
 }
 
 // Position is the last chunk of a task that has been read. The zero attempt and seq are before the first chunk.
@@ -177,5 +177,5 @@ WHERE (c.attempt, c.seq) > (x.attempt, x.seq) ORDER BY c.task_execution_id, c.at
 			}
 			return row(c)
 		})
-	return wrap("read logs", err)
+	return db.Wrap("read logs", err)
 }

@@ -7,6 +7,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/sluiceworks/sluice/modules/events"
 	"github.com/sluiceworks/sluice/modules/tasks"
 	"github.com/sluiceworks/sluice/platform/db"
 	"github.com/sluiceworks/sluice/platform/dbtype"
@@ -37,7 +38,7 @@ var loadExecutionTasks = `SELECT ` + fields + ` FROM $x JOIN {task_executions} A
 func (r *Repository) LoadByExecution(tx db.Tx, pipelines []dbtype.ID) ([]tasks.Task, error) {
 	var list []tasks.Task
 	err := tx.Query(loadExecutionTasks, db.Args{"x": db.IDRows(pipelines)}, loaded.Into(&list))
-	return list, wrap("load tasks", err)
+	return list, db.Wrap("load tasks", err)
 }
 
 // Outputs returns the outputs of tasks by key. Tasks that are not Completed are omitted.
@@ -52,7 +53,7 @@ JOIN {task_executions} AS t ON t.pipeline_execution_id = x.id AND t.task_name = 
 			out[n] = v
 			return err
 		})
-	return out, wrap("load outputs", err)
+	return out, db.Wrap("load outputs", err)
 }
 
 func keyRows(list []tasks.Key) *db.RowSet {
@@ -76,7 +77,7 @@ func (r *Repository) Held(ctx context.Context, worker string, execution dbtype.I
 	err = r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' AND t.worker_id = $worker`+
 		only(execution),
 		db.Args{"worker": worker, "execution": execution}, loaded.Into(&list))
-	return list, wrap("find the tasks of a worker", err)
+	return list, db.Wrap("find the tasks of a worker", err)
 }
 
 func only(execution dbtype.ID) string {
@@ -103,7 +104,7 @@ func (r *Repository) LostWorkers(tx db.Tx) (list []Lost, err error) {
 		x := &list[len(list)-1]
 		return scan(&x.PipelineExecutionID, &x.WorkerID)
 	})
-	return list, wrap("find the tasks of lost workers", err)
+	return list, db.Wrap("find the tasks of lost workers", err)
 }
 
 // AnyWorkerLost reports whether LostWorkers would find anything. It locks nothing.
@@ -113,7 +114,7 @@ func (r *Repository) AnyWorkerLost(ctx context.Context) (found bool, err error) 
 		found = true
 		return scan(&one)
 	})
-	return found, wrap("check for tasks of lost workers", err)
+	return found, db.Wrap("check for tasks of lost workers", err)
 }
 
 // CountDependencies subtracts ended dependencies from tasks whose changes do not write remaining_dependencies. The
@@ -156,7 +157,7 @@ WHERE NOT coalesce(t.version = x.version AND t.worker_id = x.holder AND t.starte
 			m := &changed[len(changed)-1]
 			return scan(&m.Place, &m.Ended)
 		})
-	return changed, wrap("look at claims", err)
+	return changed, db.Wrap("look at claims", err)
 }
 
 // ListByPipeline returns the tasks of a pipeline execution, with their outputs, in the order of creation.
@@ -166,7 +167,7 @@ func (r *Repository) ListByPipeline(ctx context.Context, id dbtype.ID) ([]tasks.
 		return nil, err
 	}
 	list := []tasks.Task{}
-	return list, wrap("list tasks", q.Where("pipeline_execution_id = ?", id).Order("id").Find(&list).Error)
+	return list, db.Wrap("list tasks", q.Where("pipeline_execution_id = ?", id).Order("id").Find(&list).Error)
 }
 
 // Summaries returns the tasks of a pipeline execution, without their outputs, in the order of creation.
@@ -175,7 +176,7 @@ func (r *Repository) Summaries(ctx context.Context, id dbtype.ID) ([]tasks.Task,
 	err := r.db.Query(ctx, `SELECT `+fields+
 		` FROM {task_executions} AS t WHERE t.pipeline_execution_id = $id ORDER BY t.id`,
 		db.Args{"id": id}, loaded.Into(&list))
-	return list, wrap("list tasks", err)
+	return list, db.Wrap("list tasks", err)
 }
 
 // OutputsOf returns the outputs of tasks by id. Tasks without an output are omitted.
@@ -190,7 +191,7 @@ func (r *Repository) OutputsOf(ctx context.Context, ids []dbtype.ID) (map[dbtype
 			out[id] = v
 			return err
 		})
-	return out, wrap("read outputs", err)
+	return out, db.Wrap("read outputs", err)
 }
 
 // Get returns one task with its output. It returns ErrNotFound if the task does not exist.
@@ -204,12 +205,39 @@ func (r *Repository) Get(ctx context.Context, id dbtype.ID) (tasks.Task, error) 
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return tasks.Task{}, fmt.Errorf("%w: %s", tasks.ErrNotFound, id)
 	}
-	return t, wrap("read task", err)
+	return t, db.Wrap("read task", err)
 }
 
-func wrap(doing string, err error) error {
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+// Find returns the tasks with the given ids, without their outputs. It uses no transaction. Ids that do not exist are
+// omitted.
+func (r *Repository) Find(ctx context.Context, ids []dbtype.ID) (map[dbtype.ID]tasks.Task, error) {
+	var list []tasks.Task
+	err := r.db.Query(ctx, `SELECT `+fields+` FROM $x JOIN {task_executions} AS t ON t.id = x.id`,
+		db.Args{"x": db.IDRows(ids)}, loaded.Into(&list))
+	out := make(map[dbtype.ID]tasks.Task, len(list))
+	for _, t := range list {
+		out[t.ID] = t
 	}
-	return nil
+	return out, db.Wrap("find tasks", err)
+}
+
+// ListRunning returns the Running tasks, without their outputs, the longest-running first. It scans the tasks of all
+// open executions: an index on the status would make every transition slower, and this query is rare.
+func (r *Repository) ListRunning(ctx context.Context) ([]tasks.Task, error) {
+	list := []tasks.Task{}
+	err := r.db.Query(ctx, `SELECT `+fields+` FROM `+openTasks+` AND t.status = 'Running' ORDER BY t.started_at, t.id`,
+		nil, loaded.Into(&list))
+	return list, db.Wrap("list running tasks", err)
+}
+
+// FirstStartedAt returns when the handler was first started after the task was last made ready or last failed; see
+// Attempt.FirstStarted. It returns an error if the task has not been started. It reads the events, because only
+// handlers that wait need the time, and a column would be written by every claim.
+func (r *Repository) FirstStartedAt(ctx context.Context, t tasks.Task) (dbtype.Time, error) {
+	at, err := r.events.FirstAfter(ctx, t.PipelineExecutionID, t.ID, events.TaskStarted, events.TaskMarkedReady,
+		events.TaskRetryScheduled)
+	if err == nil && at.IsZero() {
+		err = fmt.Errorf("task %s has not been started", t.ID)
+	}
+	return at, err
 }
