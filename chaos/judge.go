@@ -111,7 +111,8 @@ func (r *round) judgeRest(ctx context.Context) error {
 	}
 	r.report.Breaches = append(r.report.Breaches, left...)
 	if r.report.Stuck > 0 {
-		r.breach(fmt.Sprintf("%d tasks did not move for %s in which workers had a lease", r.report.Stuck, r.config.stale()))
+		r.breach(fmt.Sprintf("%d tasks did not move for %s in which workers had a lease", r.report.Stuck,
+			r.config.stale()))
 	}
 	return nil
 }
