@@ -134,22 +134,22 @@ func TestLimitsHold(t *testing.T) {
 	})
 }
 
-// turnsTaken counts a pool's turns that could claim.
-type turnsTaken struct {
+// countedClaims counts the exchanges of a pool that could claim.
+type countedClaims struct {
 	workers.Observer
 	n atomic.Int64
 }
 
-func (o *turnsTaken) Claimed(int, time.Duration)           { o.n.Add(1) }
-func (o *turnsTaken) Ran(string, time.Duration)            {}
-func (o *turnsTaken) Waited(string, string, time.Duration) {}
-func (o *turnsTaken) RunEnded(*pipelines.Execution)        {}
-func (o *turnsTaken) Recorded(int, time.Duration)          {}
-func (o *turnsTaken) Finished(pipelines.OutcomeKind)       {}
-func (o *turnsTaken) Lost()                                {}
-func (o *turnsTaken) Recovered(int)                        {}
-func (o *turnsTaken) RecoveryFailed()                      {}
-func (o *turnsTaken) NotStarted()                          {}
+func (o *countedClaims) Claimed(int, time.Duration)           { o.n.Add(1) }
+func (o *countedClaims) Ran(string, time.Duration)            {}
+func (o *countedClaims) Waited(string, string, time.Duration) {}
+func (o *countedClaims) RunEnded(*pipelines.Execution)        {}
+func (o *countedClaims) Recorded(int, time.Duration)          {}
+func (o *countedClaims) Finished(pipelines.OutcomeKind)       {}
+func (o *countedClaims) Lost()                                {}
+func (o *countedClaims) Recovered(int)                        {}
+func (o *countedClaims) RecoveryFailed()                      {}
+func (o *countedClaims) NotStarted()                          {}
 
 // TestFullHandlerStopsNobody: behind 2,000 tasks of a handler that is full, others are run; no turn is taken for the
 // full one; and when there is room again, all of its tasks are.
@@ -159,8 +159,8 @@ func TestFullHandlerStopsNobody(t *testing.T) {
 		ctx, g, wide := context.Background(), newGate(), newCrowd()
 		s := open(tasks.WithLimit(g.handler("gate"), limit), wide.handler("wide"), &enginetest.Scripted{})
 		full := s.Start(t, ctx, s.Define(t, "full", wideTasks(flood, "gate")...), "")
-		var taken turnsTaken
-		s.Work(t, ctx, workers.Config{Slots: slots, Poll: 10 * time.Millisecond, Observer: &taken})
+		var made countedClaims
+		s.Work(t, ctx, workers.Config{Slots: slots, Poll: 10 * time.Millisecond, Observer: &made})
 		for range limit {
 			<-g.entered
 		}
@@ -171,10 +171,10 @@ func TestFullHandlerStopsNobody(t *testing.T) {
 		if running, _ := runningTasks(t, s.DB); running != limit || len(g.entered) > 0 {
 			t.Errorf("%d tasks of the full handler are Running, and %d more have begun", running, len(g.entered))
 		}
-		before := taken.n.Load()
+		before := made.n.Load()
 		<-time.After(500 * time.Millisecond) // fifty polls
-		if n := taken.n.Load() - before; n > 5 {
-			t.Errorf("%d turns were taken although there was nothing to claim", n)
+		if n := made.n.Load() - before; n > 5 {
+			t.Errorf("%d exchanges were made although there was nothing to claim", n)
 		}
 		go func() {
 			for range flood - limit {

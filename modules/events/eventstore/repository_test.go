@@ -187,7 +187,7 @@ func TestTypesAreDistinct(t *testing.T) {
 	all := events.Types()
 	slices.Sort(all)
 	if n := len(slices.Compact(slices.Clone(all))); n != len(all) || n != 21 {
-		t.Errorf("%d types, %d of them distinct; the contract has 21", len(all), n)
+		t.Errorf("%d types, %d of them distinct; documented are 21", len(all), n)
 	}
 }
 

@@ -42,10 +42,10 @@ func stormTime(t *testing.T) time.Duration {
 // lastActor is the actor of the last event.
 const lastActor = "last"
 
-// TestTailStorm runs many writers at full speed. Readers that stop at random and continue from their cursors must
+// TestTailOfConcurrentWriters runs many writers at full speed. Readers that stop at random and continue from their cursors must
 // return what a full scan returns: each event once, and each task's and each pipeline's events in the order of their
 // versions.
-func TestTailStorm(t *testing.T) {
+func TestTailOfConcurrentWriters(t *testing.T) {
 	t.Parallel()
 	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {
 		writers := map[string]int{"postgres": 16, "sqlite": 4}[s.DB.Backend()]

@@ -38,10 +38,10 @@ const (
 	stormGhosts = 15 // workers that die with what they hold
 )
 
-// TestStorm: orders, completions, retries, deferrals and recoveries race from four programs on one database. The
+// TestConcurrentControl: orders, completions, retries, deferrals and recoveries race from four programs on one database. The
 // checker finds no breach at any moment, nothing starts between the return of Pause or Cancel and the next order,
 // nobody sees a deadlock, and everything ends.
-func TestStorm(t *testing.T) {
+func TestConcurrentControl(t *testing.T) {
 	for name, url := range map[string]func(testing.TB) string{
 		"sqlite":   dbtest.SQLiteURL,
 		"postgres": dbtest.PostgresURL,
