@@ -42,9 +42,9 @@ func stormTime(t *testing.T) time.Duration {
 // lastActor is the actor of the last event.
 const lastActor = "last"
 
-// TestTailOfConcurrentWriters runs many writers at full speed. Readers that stop at random and continue from their cursors must
-// return what a full scan returns: each event once, and each task's and each pipeline's events in the order of their
-// versions.
+// TestTailOfConcurrentWriters runs many writers at full speed. Readers that stop at random and continue from their
+// cursors must return what a full scan returns: each event once, and each task's and each pipeline's events in the
+// order of their versions.
 func TestTailOfConcurrentWriters(t *testing.T) {
 	t.Parallel()
 	enginetest.Each(t, []tasks.Handler{&enginetest.Scripted{}}, func(t *testing.T, s *enginetest.Stack) {

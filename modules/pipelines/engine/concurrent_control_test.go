@@ -38,9 +38,9 @@ const (
 	stormGhosts = 15 // workers that die with what they hold
 )
 
-// TestConcurrentControl: orders, completions, retries, deferrals and recoveries race from four programs on one database. The
-// checker finds no breach at any moment, nothing starts between the return of Pause or Cancel and the next order,
-// nobody sees a deadlock, and everything ends.
+// TestConcurrentControl: orders, completions, retries, deferrals and recoveries race from four programs on one
+// database. The checker finds no breach at any moment, nothing starts between the return of Pause or Cancel and the
+// next order, nobody sees a deadlock, and everything ends.
 func TestConcurrentControl(t *testing.T) {
 	for name, url := range map[string]func(testing.TB) string{
 		"sqlite":   dbtest.SQLiteURL,
