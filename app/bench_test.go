@@ -293,7 +293,7 @@ func TestBenchUsage(t *testing.T) {
 		},
 		{[]string{"--cpu-profile", "/nowhere/at/all"}, []string{"/nowhere/at/all: no such file or directory"}},
 		{[]string{"-o", "xml"}, []string{"expected one of table, json"}},
-		{[]string{"chain"}, []string{"one argument too many"}},
+		{[]string{"chain"}, []string{"unexpected argument"}},
 	} {
 		p.fails(t, 2, c.words, append([]string{"bench"}, c.args...)...)
 	}

@@ -31,7 +31,7 @@ func TestDatabaseUnreachable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, command := range []string{"list", "migrate", "serve"} {
-		broken.fails(t, 4, []string{"is no database", "broken.db", "name another with --database-url"}, command)
+		broken.fails(t, 4, []string{"is not a database", "broken.db", "name another with --database-url"}, command)
 	}
 	if r := broken.run(t, "list"); strings.Contains(r.stderr, "unreachable") || strings.Contains(r.stderr, "running") {
 		t.Errorf("said:\n%s", r.stderr)

@@ -250,7 +250,7 @@ func arguments(least, most int, names string) cobra.PositionalArgs {
 		case len(args) < least:
 			return withHint(usagef("%s needs %s", cmd.CommandPath(), names), "`"+cmd.CommandPath()+" --help` says more")
 		case most >= 0 && len(args) > most:
-			return withHint(usagef("%q is one argument too many", args[most]), "usage: "+cmd.UseLine())
+			return withHint(usagef("unexpected argument %q", args[most]), "usage: "+cmd.UseLine())
 		}
 		return nil
 	}

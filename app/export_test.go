@@ -118,7 +118,7 @@ func TestImportRefuses(t *testing.T) {
 		all := slices.Collect(strings.Lines(text))
 		for what, c := range map[string]struct{ text, words string }{
 			"another header": {strings.Replace(text, `"sluice_export":2`, `"sluice_export":3`, 1), "it has format 3"},
-			"no header":      {strings.Join(all[1:], ""), "no header"},
+			"no header":      {strings.Join(all[1:], ""), "not a header"},
 			"nothing":        {"", "no trailer"},
 			"no trailer":     {strings.Join(all[:len(all)-1], ""), "no trailer"},
 			"half a line":    {text[:len(text)-10], "has no end"},
@@ -129,7 +129,7 @@ func TestImportRefuses(t *testing.T) {
 			},
 			"a strange line":  {strings.Replace(text, `{"event":`, `{"evil":`, 1), "of no sort"},
 			"after the end":   {text + "{}\n", "comes after the trailer"},
-			"another program": {"id,name\n1,2\n", "no header"},
+			"another program": {"id,name\n1,2\n", "not a header"},
 		} {
 			t.Log(what)
 			p.fails(t, 2, []string{c.words, "nothing was written"}, "import", file(t, "bad.jsonl", c.text))

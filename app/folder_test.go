@@ -73,7 +73,7 @@ func TestServeFolder(t *testing.T) {
 		log := serve.stderr.String()
 		contains(t, log, `"pipelines":2`,
 			`b.yaml:1:1: the pipeline \"one\" is defined in `, "empty.yaml:2:8: the pipeline has no tasks",
-			`unknown.yml:2:23: there is no handler \"shel\"`,
+			`unknown.yml:2:23: unknown handler \"shel\"`,
 			"broken.yaml:3:1: this is not YAML", `"reason":"it is not a pipeline: it has no key \"name\""`,
 			"more than the limit of 1048576",
 			"it is not a regular file (p", "it is not a regular file (D", "it is not a regular file (S",

@@ -57,7 +57,7 @@ func knownHandlers(limits map[string]int, handlers *tasks.Registry) error {
 	for _, name := range slices.Sorted(maps.Keys(limits)) {
 		if _, ok := handlers.Handler(name); !ok {
 			known := handlers.Names()
-			return withHint(usagef("--handler-limit: there is no handler %q", name),
+			return withHint(usagef("--handler-limit: unknown handler %q", name),
 				didYouMean(name, known, "the handlers are "+strings.Join(known, ", ")))
 		}
 	}

@@ -16,8 +16,8 @@ func TestHandlerLimitMistakes(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *program) {
 		for arg, words := range map[string][]string{
-			"shel=3":    {`there is no handler "shel"`, `did you mean "shell"`},
-			"nothing=1": {`there is no handler "nothing"`, "the handlers are http, shell, sleep, wait"},
+			"shel=3":    {`unknown handler "shel"`, `did you mean "shell"`},
+			"nothing=1": {`unknown handler "nothing"`, "the handlers are http, shell, sleep, wait"},
 			"shell":     {"expected a handler and a whole number from 1, such as shell=64"},
 			"shell=":    {"expected a handler and a whole number from 1"},
 			"shell=0":   {"expected a handler and a whole number from 1"},

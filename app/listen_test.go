@@ -85,7 +85,7 @@ func TestServeRefusesToListen(t *testing.T) {
 	address := taken.Addr().String()
 	p.fails(t, 2, []string{"cannot listen on " + address + ": bind: address already in use", "--listen"}, "serve",
 		"--listen", address)
-	p.fails(t, 2, []string{`"http" is no port from 0 to 65535`}, "serve", "--listen", ":http")
+	p.fails(t, 2, []string{`invalid port "http": must be from 0 to 65535`}, "serve", "--listen", ":http")
 	p.fails(t, 2, []string{"expected an address such as :8080"}, "serve", "--listen", "a:b:c")
 	contains(t, p.run(t, "workers").stderr, "no workers")
 }

@@ -85,7 +85,7 @@ func TestConfigFilesThatCannotBe(t *testing.T) {
 		"limit: 1\n---\nlimit: 2\n":        ":2:1: a second document begins here",
 		"limit: !!str 1\n":                 ":1:8: limit: tags (!!str) are not supported",
 		"limit: [1]\n":                     ":1:8: limit: expected one value",
-		"bogus: 1\n":                       `:1:1: there is no setting "bogus"` + "\n  the settings are the flags",
+		"bogus: 1\n":                       `:1:1: unknown setting "bogus"` + "\n  the settings are the flags",
 		"databse-url: x\n":                 `did you mean "database-url"?`,
 		"- limit\n":                        ":1:1: expected settings as `key: value`",
 		strings.Repeat("#", 1<<20) + "\n#": "it is larger than the limit of 1048576 bytes",

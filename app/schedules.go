@@ -61,7 +61,7 @@ happens to them.`,
   sluice schedules next --every 90m --starting '2026-11-21 09:00' --until 7d`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return withHint(usagef("%q is one argument too many", args[1]),
+				return withHint(usagef("unexpected argument %q", args[1]),
 					"put the expression in quotes, such as 'sluice schedules next \"30 4 * * *\"'")
 			}
 			return nil

@@ -100,7 +100,7 @@ func TestSchedulesNextMistakes(t *testing.T) {
 	p := &program{url: "postgres://nobody@127.0.0.1:1/none"}
 	for _, c := range []struct{ args, words []string }{
 		{nil, []string{"a schedule needs a time", "give an expression, --every or --at"}},
-		{[]string{"0", "3", "*", "*", "*"}, []string{`"3" is one argument too many`, "put the expression in quotes"}},
+		{[]string{"0", "3", "*", "*", "*"}, []string{`unexpected argument "3"`, "put the expression in quotes"}},
 		{[]string{"60 * * * *"}, []string{`minute: "60" is not from 0 to 59, at character 1 of "60 * * * *"`}},
 		{[]string{"0 0 31 2 *"}, []string{"never fires", "February has at most 29 days"}},
 		{[]string{"@daily", "--every", "1h"}, []string{"both cron and every", "only one of them"}},

@@ -103,7 +103,7 @@ func fromFile(cmd *cobra.Command, path string, src []byte) error {
 		case seen[name]:
 			return usagef("%s: %q is set twice", at(key), key.Value)
 		case len(flags[name]) == 0:
-			return withHint(usagef("%s: there is no setting %q", at(key), key.Value),
+			return withHint(usagef("%s: unknown setting %q", at(key), key.Value),
 				similarSetting(key.Value, slices.Sorted(maps.Keys(flags))))
 		}
 		seen[name] = true

@@ -108,13 +108,13 @@ func TestConfigMistakes(t *testing.T) {
 	t.Parallel()
 	p := &program{url: dbtest.SQLiteURL(t)}
 	for text, words := range map[string][]string{
-		"limit: 3\nworkrs: 4\n":            {"c.yaml:2:1: there is no setting \"workrs\"", `did you mean "workers"?`},
+		"limit: 3\nworkrs: 4\n":            {"c.yaml:2:1: unknown setting \"workrs\"", `did you mean "workers"?`},
 		"limit: few\n":                     {`c.yaml:1:8: limit: "few": expected a whole number from 1`},
 		"# workers of serve\nworkers: 0\n": {`c.yaml:2:10: workers: "0": expected a whole number from 1`},
 		"limit: 3\nlimit: 4\n":             {`c.yaml:2:1: "limit" is set twice`},
 		"limit: [1, 2]\n":                  {"c.yaml:1:8: limit: expected one value"},
 		"dry-run: perhaps\n":               {`c.yaml:1:10: dry-run: "perhaps": expected true or false`},
-		"config: other.yaml\n":             {`there is no setting "config"`},
+		"config: other.yaml\n":             {`unknown setting "config"`},
 		"- limit\n":                        {"c.yaml:1:1: expected settings as `key: value`"},
 		"limit: {\n":                       {"c.yaml: this is not YAML"},
 	} {

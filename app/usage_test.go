@@ -26,8 +26,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"shwo"}, []string{`unknown command "shwo"`, `did you mean "show"?`}},
 		{[]string{"frobnicate"}, []string{"`sluice help` lists the commands"}},
 		{[]string{"run"}, []string{"sluice run needs a file or the name of a pipeline", "`sluice run --help`"}},
-		{[]string{"show", nobody, nobody}, []string{"one argument too many", "usage: sluice show ID"}},
-		{[]string{"list", "extra"}, []string{"one argument too many"}},
+		{[]string{"show", nobody, nobody}, []string{"unexpected argument", "usage: sluice show ID"}},
+		{[]string{"list", "extra"}, []string{"unexpected argument"}},
 		{[]string{"list", "--limt", "3"}, []string{"unknown flag: --limt", `did you mean "--limit"?`}},
 		{[]string{"list", "--status", "compelted"}, []string{`did you mean "Completed"?`}},
 		{[]string{"list", "--limit", "-1"}, []string{"expected a whole number from 1"}},
@@ -47,7 +47,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"migrate", "sideways"}, []string{"`sluice migrate` takes status, up"}},
 		{[]string{"migrate", "statsu"}, []string{`did you mean "status"?`}},
 		{[]string{"completion", "klingon"}, []string{`unknown command "completion klingon"`, "bash", "zsh"}},
-		{[]string{"completion", "bash", "extra"}, []string{"one argument too many"}},
+		{[]string{"completion", "bash", "extra"}, []string{"unexpected argument"}},
 		{[]string{"list", "--tenant", "No Name"}, []string{`invalid tenant name: "No Name"`}},
 		{[]string{"run", "../examples/first.yaml", "--lease", "1ms"}, []string{"expected at least 100ms"}},
 		{[]string{"run", "testdata"}, []string{"testdata is a directory", "name a file in it"}},
@@ -227,7 +227,7 @@ func TestComposition(t *testing.T) {
 		bad := fine()
 		bad.Tasks[0].Needs = []string{"b"}
 		p := &program{url: dbtest.SQLiteURL(t), extensions: []fx.Option{pipeline(bad)}}
-		p.fails(t, 2, []string{`"p"`, "tasks[0].needs", "there is no such task"}, "serve")
+		p.fails(t, 2, []string{`"p"`, "tasks[0].needs", "unknown task"}, "serve")
 	})
 }
 

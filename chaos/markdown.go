@@ -69,9 +69,9 @@ const preface = `# Fault tests
 
 ` + "Written by `make chaos`; what is injected and what is compared is described in [chaos/doc.go](../chaos/doc.go)" + `
 ` + "and beside each fault in `chaos/fault_*.go`." + `
-The tests in chaos/ run the same at one to two percent of this size, and besides: a full disk under both databases,
-SQLite's log cut at random lengths, a process with its clock an hour off, two processes that see themselves under one
-name, a join of a thousand, handlers that misbehave.
+The tests in chaos/ run the same faults at one to two percent of this size. They also test a full disk on both
+databases, SQLite's log cut at random lengths, a process whose clock is an hour off, two processes with the same name,
+a task with a thousand dependencies, and handlers that misbehave.
 `
 
 func (r Report) findings(b *strings.Builder, goal Config) {

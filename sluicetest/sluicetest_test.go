@@ -160,7 +160,7 @@ func TestStartChecksDefinitions(t *testing.T) {
 		}
 	}
 	for want, do := range map[string]func(e *Engine){
-		`no handler "okay"`:          func(e *Engine) { e.Parse("name: p\ntasks:\n  - {id: a, uses: okay}\n") },
+		`unknown handler "okay"`:     func(e *Engine) { e.Parse("name: p\ntasks:\n  - {id: a, uses: okay}\n") },
 		"which New was not given":    func(e *Engine) { e.Start(unchecked(t), nil) },
 		"input must be encoded":      func(e *Engine) { e.Start(def, 3) },
 		`has no task "b"`:            func(e *Engine) { e.Run(def, nil).Task("b") },

@@ -44,7 +44,7 @@ type with struct {
 // Check returns an error for an unknown word.
 func (*Handler) Check(values map[string]any) error {
 	if word, _ := values["do"].(string); word != "" && words[word] == nil {
-		return &tasks.FieldError{Field: "do", Msg: "is no known word"}
+		return &tasks.FieldError{Field: "do", Msg: "is not a known word"}
 	}
 	return nil
 }

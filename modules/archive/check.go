@@ -75,7 +75,7 @@ func check(in io.Reader) (trailer, []dbtype.ID, error) {
 		if number == 1 {
 			var h header
 			if err := json.Unmarshal(text, &h); err != nil || h.Format == 0 {
-				return fmt.Errorf("%w: its first line is no header", ErrFormat)
+				return fmt.Errorf("%w: its first line is not a header", ErrFormat)
 			}
 			if h.Format != FormatVersion {
 				return fmt.Errorf("%w that this binary can read: it has format %d, and this is for format %d",

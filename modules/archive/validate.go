@@ -125,7 +125,7 @@ func (v *validator) execution(e *pipelines.Execution) error {
 		clear(v.tasks)
 	}
 	if _, twice := v.page[e.ID]; twice {
-		return fmt.Errorf("the pipeline execution %s stands twice", e.ID)
+		return fmt.Errorf("duplicate pipeline execution %s", e.ID)
 	}
 	v.page[e.ID] = 0
 	v.ids = append(v.ids, e.ID)
@@ -160,7 +160,7 @@ func (v *validator) task(t *tasks.Task) error {
 		return fmt.Errorf("it belongs to the pipeline execution %s, which is not before it", t.PipelineExecutionID)
 	}
 	if _, twice := v.tasks[t.ID]; twice {
-		return fmt.Errorf("the task execution %s stands twice", t.ID)
+		return fmt.Errorf("duplicate task execution %s", t.ID)
 	}
 	v.tasks[t.ID] = t.PipelineExecutionID
 	if !slices.Contains(tasks.Statuses(), t.Status) {

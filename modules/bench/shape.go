@@ -61,7 +61,7 @@ func (s Shape) Graph(length, width int) ([][]int, error) {
 			rows = append(rows, width)
 		}
 	default:
-		return nil, fmt.Errorf("there is no shape %q", s)
+		return nil, fmt.Errorf("unknown shape %q", s)
 	}
 	return layered(rows)
 }

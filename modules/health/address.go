@@ -20,9 +20,9 @@ func Address(s string) (string, error) {
 		return "", fmt.Errorf("expected an address such as :8080, 127.0.0.1:8080 or [::1]:8080")
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return "", fmt.Errorf("%q is no port from 0 to 65535", port)
+		return "", fmt.Errorf("invalid port %q: must be from 0 to 65535", port)
 	} else if port != strconv.FormatUint(n, 10) {
-		return "", fmt.Errorf("%q is no port: write %d", port, n)
+		return "", fmt.Errorf("invalid port %q: write %d", port, n)
 	}
 	if host == "" {
 		host = loopback

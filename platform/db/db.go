@@ -28,7 +28,7 @@ var (
 	ErrTenantName     = errors.New("invalid tenant name")
 	ErrFileNotFound   = errors.New("database file not found")
 	ErrForeignSchema  = errors.New("the file is not a sluice database")
-	ErrCorrupt        = errors.New("the file is no database, or is damaged")
+	ErrCorrupt        = errors.New("the file is not a database, or is damaged")
 	ErrReadOnly       = errors.New("the database is read-only")
 	// ErrCommitUnknown means that the answer of the commit was lost.
 	ErrCommitUnknown = errors.New("it is not known whether the transaction was committed")

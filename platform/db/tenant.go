@@ -13,7 +13,7 @@ var tenantName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 func CheckTenantName(name string) error {
 	switch {
 	case !tenantName.MatchString(name):
-		return fmt.Errorf("%w: %.60q is no tenant name: use a small letter, then up to 39 small letters, digits and _",
+		return fmt.Errorf("%w: %.60q: use a small letter, then up to 39 small letters, digits and _",
 			ErrTenantName, name)
 	case name == "public", name == "information_schema", name == "all", len(name) > 2 && name[:3] == "pg_":
 		return fmt.Errorf("%w: %q is reserved", ErrTenantName, name)

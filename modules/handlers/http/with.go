@@ -151,7 +151,7 @@ func checkPath(path string) error {
 func checkMaxBytes(n int64) error {
 	const most = 1 << 50
 	if n < 0 || n > most {
-		return fmt.Errorf("%d is no size from 0 to %d", n, int64(most))
+		return fmt.Errorf("invalid size %d: must be from 0 to %d", n, int64(most))
 	}
 	return nil
 }

@@ -66,8 +66,8 @@ var mistakes = []struct {
 	{"save_as", ".", "is not the path of a file below"},
 	{"save_as", "dir/", "is not the path of a file below"},
 	{"save_as", "a\x00b", "is not the path of a file below"},
-	{"max_bytes", -1, "no size"},
-	{"max_bytes", int64(1) << 51, "no size"},
+	{"max_bytes", -1, "invalid size"},
+	{"max_bytes", int64(1) << 51, "invalid size"},
 	{"max_bytes", 1.5, "expected a whole number"},
 	{"retries", 3, "unknown key"},
 }

@@ -59,7 +59,7 @@ func (l *limit) UnmarshalJSON(raw []byte) error {
 		return err
 	}
 	if s == 0 {
-		return errors.New("is no time at all")
+		return errors.New("must be more than 0")
 	}
 	*l = limit(s)
 	return nil

@@ -43,9 +43,9 @@ func TestCheck(t *testing.T) {
 			"with.expect_status: is [], expected a status such as 200 or a list of them",
 		},
 		{"wait", `{"url": "http://x", "expect_status": "ok"}`, "with.expect_status: is \"ok\", expected a status"},
-		{"wait", `{"url": "http://x", "timeout": "0"}`, "with.timeout: is no time at all"},
+		{"wait", `{"url": "http://x", "timeout": "0"}`, "with.timeout: must be more than 0"},
 		{"wait", `{"file": "a", "every": "1ms"}`, "with.every: is shorter than 100ms"},
-		{"wait", `{"file": "a", "for": "0s"}`, "with.for: is no time at all"},
+		{"wait", `{"file": "a", "for": "0s"}`, "with.for: must be more than 0"},
 	} {
 		var with map[string]any
 		if err := json.Unmarshal([]byte(c.with), &with); err != nil {

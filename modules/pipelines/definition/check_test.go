@@ -104,10 +104,10 @@ tasks[3].run: run is not valid UTF-8
 tasks[3].retry.max_delay: max_delay (1m0s) is shorter than delay (1h0m0s)
 tasks[4].with.retries: with.retries: is the number 1.5, expected a whole number
 tasks[4].id: the task has no id (give it a name that needs can refer to)
-tasks[1].needs[1]: "a" stands twice in needs (name it once)
+tasks[1].needs[1]: duplicate name "a" in needs (name it once)
 tasks[1].needs[2]: the task "b" needs itself
-tasks[1].needs[3]: needs names "zz", and there is no such task (known: a, b, c, d)
-tasks[1].needs[4]: needs names "", and there is no such task (known: a, b, c, d)`
+tasks[1].needs[3]: unknown task "zz" in needs (known: a, b, c, d)
+tasks[1].needs[4]: unknown task "" in needs (known: a, b, c, d)`
 	if err == nil {
 		t.Fatal("no error")
 	}

@@ -119,7 +119,7 @@ func (t *Task) checkUses(r *yamlfile.Decoder, at *yamlfile.Path, c HandlerSource
 	handler, found := c.Handler(t.Uses)
 	if !found {
 		others := slices.DeleteFunc(slices.Clone(c.Names()), func(n string) bool { return n == ShellHandler })
-		r.Add(at.Key("uses"), r.Suggest(t.Uses, others), "there is no handler %q", t.Uses)
+		r.Add(at.Key("uses"), r.Suggest(t.Uses, others), "unknown handler %q", t.Uses)
 		return
 	}
 	if !ok {

@@ -68,7 +68,7 @@ func TestDecodeRefusesWhatItCannotRun(t *testing.T) {
 	for doc, want := range map[string]string{
 		`{`:                                    "unexpected EOF",
 		`{"name":"p","new":1}`:                 `unknown field "new"`,
-		`{"tasks":[{"id":"a","needs":["b"]}]}`: `there is no such task`,
+		`{"tasks":[{"id":"a","needs":["b"]}]}`: `unknown task "b" in needs`,
 		`{"tasks":[{"id":"a","needs":["b"]},{"id":"b","needs":["a"]}]}`:  `cycle: a → b → a`,
 		`{"tasks":[{"id":"a","run":"${{ input.x + }}"}]}`:                `unexpected token`,
 		`{"tasks":[{"id":"a","uses":"x","with":{"x":"${{ nobody }}"}}]}`: `unknown name "nobody"`,

@@ -33,7 +33,7 @@ tasks:
 	}
 	// Output:
 	// orders [fetch load] 3
-	// 3 needs names "fetch", and there is no such task
+	// 3 unknown task "fetch" in needs
 }
 
 // A pipeline in Go is a value. Check sets the defaults of what it leaves out, and finds the mistakes that Parse finds.

@@ -42,12 +42,12 @@ func (d *Definition) linkNeeds(r *yamlfile.Decoder, i int, ids []string) {
 		n, ok := d.index[need]
 		switch {
 		case seen[need]:
-			r.Add(at(), "name it once", "%q stands twice in needs", need)
+			r.Add(at(), "name it once", "duplicate name %q in needs", need)
 		case need == t.ID && need != "":
 			r.Add(at(), "", "the task %q needs itself", need)
 		case !ok:
 			if !r.IsSuppressed(at()) {
-				r.Add(at(), r.Suggest(need, ids), "needs names %q, and there is no such task", need)
+				r.Add(at(), r.Suggest(need, ids), "unknown task %q in needs", need)
 			}
 		case t.ID != "":
 			d.dependents[n] = append(d.dependents[n], t.ID)

@@ -29,7 +29,7 @@ func TestRetention(t *testing.T) {
 		t.Errorf("stored and read again: %+v, %v", back, err)
 	}
 	for block, words := range map[string]string{
-		"{event: 90d}": `p.yaml:2:13: retention has no key "event"`, "{events: soon}": "p.yaml:2:21: events:",
+		"{event: 90d}": `p.yaml:2:13: unknown key "event" in retention`, "{events: soon}": "p.yaml:2:21: events:",
 		"{logs: 0}": "logs must be more than 0",
 		"90d":       "retention must be a mapping",
 	} {

@@ -146,7 +146,7 @@ func TestMistakes(t *testing.T) {
 		{"*/0 * * * *", `minute: "0" is not a step, at character 3`, "smallest step is 1"},
 		{"*/ * * * *", `minute: "" is not a step, at character 3`, "whole number"},
 		{"*/5/5 * * * *", `minute: "5/5" is not a step`, "whole number"},
-		{"*/90 * * * *", `minute: "90" is a step of more than 59`, "steps begin anew with each hour"},
+		{"*/90 * * * *", `minute: "90" is a step of more than 59`, "steps start again with each hour"},
 		{"0 */24 * * *", `hour: "24" is a step of more than 23`, "with each day"},
 		{"0 0 * * */8", `day of week: "8" is a step of more than 7`, "with each week"},
 		{"1,,2 * * * *", `minute: "" is not a value, at character 3`, "empty items"},

@@ -234,7 +234,7 @@ func (p *parser) step(f field, s part) (int, error) {
 		return 0, p.wrong(f, s, "is not a step", "the smallest step is 1")
 	case n > f.max:
 		return 0, p.wrong(f, s, fmt.Sprintf("is a step of more than %d", f.max),
-			"steps begin anew with each "+map[string]string{
+			"steps start again with each "+map[string]string{
 				"minute": "hour", "hour": "day", "day of month": "month", "month": "year",
 				"day of week": "week",
 			}[f.name]+"; "+hintEvery)

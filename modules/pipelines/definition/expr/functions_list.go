@@ -73,12 +73,9 @@ func take(_ *meter, args []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := whole(args[1])
+	n, err := quantity(args[1], "elements")
 	if err != nil {
 		return nil, err
-	}
-	if n < 0 {
-		return nil, wrongArgument("the number of elements is negative: %d", n)
 	}
 	return slices.Clip(list[:min(n, len(list))]), nil
 }

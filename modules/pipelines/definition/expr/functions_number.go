@@ -53,7 +53,7 @@ func toInt(m *meter, args []any) (any, error) {
 	if s, ok := v.(string); ok {
 		i, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
 		if err != nil {
-			return nil, wrongArgument("%.80q is no whole number of 64 bits", s)
+			return nil, wrongArgument("invalid whole number %.80q: must fit 64 bits", s)
 		}
 		return int(i), m.scan(len(s))
 	}
@@ -164,4 +164,13 @@ func median(m *meter, args []any) (any, error) {
 		return nil, err
 	}
 	return calculate("/", sum, 2)
+}
+
+// quantity returns a whole number that is not negative. what names the things that it counts, for the error.
+func quantity(v any, what string) (int, error) {
+	n, err := whole(v)
+	if err == nil && n < 0 {
+		err = wrongArgument("the number of %s is negative: %d", what, n)
+	}
+	return n, err
 }

@@ -206,12 +206,9 @@ func repeat(m *meter, args []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := whole(args[1])
+	n, err := quantity(args[1], "repetitions")
 	if err != nil {
 		return nil, err
-	}
-	if n < 0 {
-		return nil, wrongArgument("the number of repetitions is negative: %d", n)
 	}
 	if err := m.alloc(times(len(s), n)); err != nil {
 		return nil, err
@@ -254,7 +251,7 @@ func join(m *meter, args []any) (any, error) {
 // textOf returns a value as text: a string as it is, another value as JSON. Null is an error.
 func textOf(m *meter, v any) (string, error) {
 	if v == nil {
-		return "", wrongArgument("null is no text: write ?? for what is to stand there instead")
+		return "", wrongArgument("null is not a text: write ?? for what is to stand there instead")
 	}
 	return m.render(v)
 }

@@ -119,7 +119,7 @@ func floats(operator string, f, g float64) (any, error) {
 		r = math.Pow(f, g)
 	}
 	if math.IsInf(r, 0) || math.IsNaN(r) {
-		return nil, fmt.Errorf("%v %s %v is no finite number", f, operator, g)
+		return nil, fmt.Errorf("%v %s %v is not a finite number", f, operator, g)
 	}
 	return r, nil
 }

@@ -113,7 +113,7 @@ func (e *expander) merged(n *yaml.Node) []*yaml.Node {
 	own := slices.Concat(n.Content[:at], n.Content[at+2:])
 	if i := mergeKey(own); i >= 0 {
 		e.d.append(own[i].Line, own[i].Column, nil, "write <<: [*A, *B]",
-			"the merge key << stands twice in one mapping")
+			"duplicate merge key << in one mapping")
 		return nil
 	}
 	seen := map[string]bool{}

@@ -36,7 +36,7 @@ func (d *Decoder) Mapping(n *yaml.Node, at *Path, what string, allowed []string)
 		case key.Kind != yaml.ScalarNode || key.Tag == "!!null":
 			d.AddAt(key, at.Key(key.Value), "", "a key must be a text, and is %s", Describe(key))
 		case seen[key.Value]:
-			d.AddAt(key, at.Key(key.Value), "", "the key %q stands twice in %s", key.Value, what)
+			d.AddAt(key, at.Key(key.Value), "", "duplicate key %q in %s", key.Value, what)
 		case allowed != nil && !slices.Contains(allowed, key.Value):
 			d.unknownKey(key, at, what, allowed, seen)
 		case allowed != nil && value.Tag == "!!null":
@@ -53,7 +53,7 @@ func (d *Decoder) Mapping(n *yaml.Node, at *Path, what string, allowed []string)
 // as missing.
 func (d *Decoder) unknownKey(key *yaml.Node, at *Path, what string, allowed []string, seen map[string]bool) {
 	hint := d.Suggest(key.Value, allowed)
-	d.AddAt(key, at.Key(key.Value), hint, "%s has no key %q", what, key.Value)
+	d.AddAt(key, at.Key(key.Value), hint, "unknown key %q in %s", key.Value, what)
 	if meant := suggest.Nearest(key.Value, allowed); meant != "" && !seen[meant] {
 		d.suppress(at.Key(meant))
 	}

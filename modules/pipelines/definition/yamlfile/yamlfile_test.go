@@ -115,8 +115,8 @@ func TestSuppressedMistakes(t *testing.T) {
 	}
 	d.Add(yamlfile.Key("name"), "", "missing")
 	want := []string{
-		`1:2: nam: the pipeline has no key "nam" (did you mean "name"?)`,
-		`1:16: b: the key "b" stands twice in the pipeline ()`,
+		`1:2: nam: unknown key "nam" in the pipeline (did you mean "name"?)`,
+		`1:16: b: duplicate key "b" in the pipeline ()`,
 	}
 	if diff := cmp.Diff(want, printed(d.Mistakes())); diff != "" {
 		t.Error(diff)
